@@ -1,1 +1,7 @@
-//! Placeholder, replaced in the next commits.
+//! Agents on the durable engine: models, the agent loop, validators, and the pipeline planner -> backend and
+//! frontend -> qa.
+
+mod error;
+pub mod model;
+
+pub use error::{Error, ErrorKind};

@@ -1,0 +1,387 @@
+//! Which model a run uses: what the user said, or the best that this machine has.
+//!
+//! The order without a choice: Qwen Plus when DashScope's key is set, the first provider with a key, a local Ollama
+//! that answers, and else the demo model, which says that it is none.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    demo::{DEMO_MODEL, DemoModel},
+    genai::{Environment, GenaiModel, ollama_address},
+    text_protocol::TextProtocol,
+};
+use crate::model::{Model, ModelError, Patience, Patient};
+
+/// The providers that are tried in this order when nothing was chosen: the variable of the key, and the model.
+const DEFAULTS: [(&str, &str); 9] = [
+    ("DASHSCOPE_API_KEY", "qwen-plus"),
+    ("OPENAI_API_KEY", "gpt-4o"),
+    ("ANTHROPIC_API_KEY", "claude-sonnet-4-5"),
+    ("GEMINI_API_KEY", "gemini-2.5-flash"),
+    ("DEEPSEEK_API_KEY", "deepseek-chat"),
+    ("MISTRAL_API_KEY", "mistral-large-latest"),
+    ("GROQ_API_KEY", "groq::llama-3.3-70b-versatile"),
+    ("XAI_API_KEY", "grok-4"),
+    ("OPENROUTER_API_KEY", "open_router::qwen/qwen3-coder"),
+];
+
+/// How long a local server may take to say what models it has.
+const PROBE_MAX: Duration = Duration::from_secs(2);
+/// The window of a model that nobody told us about. Providers say when it is smaller, and then we condense.
+const CONTEXT_TOKENS: u64 = 32_000;
+/// The longest answer that is asked for: enough for a large file, short enough to end a model that babbles.
+const MAX_TOKENS: u32 = 8_192;
+
+/// A model by name, as it is stored with a run so that a resumed run asks the same one. It holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelSpec {
+    /// `gpt-4o`, `qwen-plus`, `groq::…`, `ollama::…`, `demo`.
+    pub name: String,
+    /// An OpenAI-compatible address that serves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
+}
+
+impl ModelSpec {
+    /// A model by its name alone.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            base_url: None,
+        }
+    }
+
+    /// Whether this is the demo model, a script without any AI.
+    #[must_use]
+    pub fn is_demo(&self) -> bool {
+        self.name == DEMO_MODEL
+    }
+}
+
+/// How a model is told about tools and asks for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ToolProtocol {
+    /// The provider's own; a call that the model writes as text is understood too.
+    #[default]
+    Native,
+    /// As text, for models that know nothing else.
+    Text,
+}
+
+/// What the embedder chose, before it is known what this machine has.
+#[derive(Clone)]
+pub struct ModelChoice {
+    name: Option<String>,
+    base_url: Option<String>,
+    api_key: Option<String>,
+    fallbacks: Vec<String>,
+    protocol: ToolProtocol,
+    context_tokens: Option<u64>,
+    max_tokens: u32,
+    demo_delay: Duration,
+    patience: Patience,
+    custom: Option<Arc<dyn Model>>,
+}
+
+impl Default for ModelChoice {
+    fn default() -> Self {
+        Self {
+            name: None,
+            base_url: None,
+            api_key: None,
+            fallbacks: Vec::new(),
+            protocol: ToolProtocol::default(),
+            context_tokens: None,
+            max_tokens: MAX_TOKENS,
+            demo_delay: Duration::from_millis(150),
+            patience: Patience::default(),
+            custom: None,
+        }
+    }
+}
+
+impl ModelChoice {
+    /// The best that this machine has; see the order at the head of this file.
+    #[must_use]
+    pub fn automatic() -> Self {
+        Self::default()
+    }
+
+    /// The model of this name.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: Some(name.into()),
+            ..Self::default()
+        }
+    }
+
+    /// The demo model: a script, no AI.
+    #[must_use]
+    pub fn demo() -> Self {
+        Self::named(DEMO_MODEL)
+    }
+
+    /// A model of one's own; the name of a run's model is then only a label.
+    #[must_use]
+    pub fn custom(model: Arc<dyn Model>) -> Self {
+        Self {
+            name: Some(model.name().to_owned()),
+            custom: Some(model),
+            ..Self::default()
+        }
+    }
+
+    /// An OpenAI-compatible address, as in `http://127.0.0.1:8080/v1`. `OPENAI_BASE_URL` does the same.
+    #[must_use]
+    pub fn with_base_url(mut self, base_url: impl Into<String>) -> Self {
+        self.base_url = Some(base_url.into());
+        self
+    }
+
+    /// The key to use instead of the one in the environment.
+    #[must_use]
+    pub fn with_api_key(mut self, api_key: impl Into<String>) -> Self {
+        self.api_key = Some(api_key.into());
+        self
+    }
+
+    /// The models to try, in order, when the chosen one stays unavailable.
+    #[must_use]
+    pub fn with_fallbacks(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.fallbacks = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How the model asks for tools.
+    #[must_use]
+    pub fn with_tool_protocol(mut self, protocol: ToolProtocol) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
+    /// How many tokens the model's window holds.
+    #[must_use]
+    pub fn with_context_tokens(mut self, tokens: u64) -> Self {
+        self.context_tokens = Some(tokens);
+        self
+    }
+
+    /// The longest answer to ask for.
+    #[must_use]
+    pub fn with_max_tokens(mut self, tokens: u32) -> Self {
+        self.max_tokens = tokens;
+        self
+    }
+
+    /// How long the demo model takes per answer, so that people can watch it. Tests set none.
+    #[must_use]
+    pub fn with_demo_delay(mut self, delay: Duration) -> Self {
+        self.demo_delay = delay;
+        self
+    }
+
+    /// How often and how long a failing call is tried again.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+}
+
+/// Opens models: the choice together with the environment that it was made in.
+#[derive(Clone)]
+pub struct ModelSource {
+    choice: ModelChoice,
+    environment: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+}
+
+impl ModelSource {
+    /// Reads keys and addresses from the environment of this process.
+    #[must_use]
+    pub fn new(choice: ModelChoice) -> Self {
+        Self::with_environment(choice, |name| std::env::var(name).ok())
+    }
+
+    /// Reads them from `environment` instead.
+    pub fn with_environment(
+        choice: ModelChoice,
+        environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            choice,
+            environment: Arc::new(environment),
+        }
+    }
+
+    /// The model of a run: `wanted` when the run names one, else the choice, else the best that there is. It may ask
+    /// a local server what it has, and waits at most two seconds for that.
+    pub async fn resolve(&self, wanted: Option<&str>) -> ModelSpec {
+        let base_url = self.choice.base_url.clone();
+        if let Some(name) = wanted.or(self.choice.name.as_deref()) {
+            let base_url = base_url.filter(|_| name != DEMO_MODEL);
+            return ModelSpec {
+                name: name.to_owned(),
+                base_url,
+            };
+        }
+        let environment: Environment<'_> = &*self.environment;
+        let is_set = |name: &str| environment(name).is_some_and(|value| !value.trim().is_empty());
+        let of_environment = environment("OPENAI_BASE_URL")
+            .filter(|url| !url.is_empty() && !is_set("DASHSCOPE_API_KEY"));
+        if let Some(base_url) = base_url.or(of_environment)
+            && let Some(name) = first_name(
+                &format!("{}/models", base_url.trim_end_matches('/')),
+                "/data/0/id",
+            )
+            .await
+        {
+            return ModelSpec {
+                name,
+                base_url: Some(base_url),
+            };
+        }
+        if let Some((_, name)) = DEFAULTS.iter().find(|(key, _)| is_set(key)) {
+            return ModelSpec::named(*name);
+        }
+        if let Some(name) = first_name(
+            &format!("{}api/tags", ollama_address(environment)),
+            "/models/0/name",
+        )
+        .await
+        {
+            return ModelSpec::named(format!("ollama::{name}"));
+        }
+        ModelSpec::named(DEMO_MODEL)
+    }
+
+    /// Opens the model of `spec`, with waiting, retrying and fall-backs around it.
+    ///
+    /// # Errors
+    /// [`ModelError::Authentication`] when its key is missing, [`ModelError::BadRequest`] when its name means nothing.
+    pub fn open(&self, spec: &ModelSpec) -> Result<Arc<dyn Model>, ModelError> {
+        if let Some(model) = &self.choice.custom {
+            return Ok(Arc::clone(model));
+        }
+        if spec.is_demo() {
+            return Ok(Arc::new(DemoModel::new(self.choice.demo_delay)));
+        }
+        let first = self.open_one(spec)?;
+        // NOTE: a fall-back without a key is no fall-back; it is left out and said so, not an error.
+        let fallbacks = self.choice.fallbacks.iter().filter_map(|name| {
+            match self.open_one(&ModelSpec::named(name)) {
+                Ok(model) => Some(model),
+                Err(error) => {
+                    tracing::warn!(model = %name, %error, "a fall-back model cannot be used");
+                    None
+                }
+            }
+        });
+        Ok(Arc::new(Patient::new(
+            first,
+            fallbacks.collect(),
+            self.choice.patience,
+        )))
+    }
+
+    fn open_one(&self, spec: &ModelSpec) -> Result<Arc<dyn Model>, ModelError> {
+        let window = self.choice.context_tokens.unwrap_or(CONTEXT_TOKENS);
+        let key = self.choice.api_key.as_deref();
+        let model = GenaiModel::new(
+            spec,
+            key,
+            window,
+            self.choice.max_tokens,
+            &*self.environment,
+        )?;
+        Ok(Arc::new(TextProtocol::new(
+            Arc::new(model),
+            self.choice.protocol,
+        )))
+    }
+}
+
+/// The first model that a server lists, when it answers and has one.
+async fn first_name(url: &str, pointer: &str) -> Option<String> {
+    let client = reqwest::Client::builder().timeout(PROBE_MAX).build().ok()?;
+    let answer = client.get(url).send().await.ok()?.error_for_status().ok()?;
+    let body = answer.json::<Value>().await.ok()?;
+    body.pointer(pointer)
+        .and_then(Value::as_str)
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn check(
+        choice: ModelChoice,
+        wanted: Option<&str>,
+        variables: &[(&'static str, &'static str)],
+    ) -> ModelSpec {
+        let variables = variables.to_vec();
+        let source = ModelSource::with_environment(choice, move |wanted| {
+            // NOTE: no test may find an Ollama that happens to run on its machine.
+            if wanted == "OLLAMA_HOST" {
+                return Some("127.0.0.1:9".to_owned());
+            }
+            variables
+                .iter()
+                .find(|(name, _)| *name == wanted)
+                .map(|(_, value)| (*value).to_owned())
+        });
+        source.resolve(wanted).await
+    }
+
+    #[tokio::test]
+    async fn the_documented_order_of_defaults() {
+        let all = [
+            ("OPENAI_API_KEY", "k"),
+            ("DASHSCOPE_API_KEY", "k"),
+            ("GROQ_API_KEY", "k"),
+        ];
+        assert_eq!(
+            check(ModelChoice::automatic(), None, &all).await.name,
+            "qwen-plus"
+        );
+        let two = [("GROQ_API_KEY", "k"), ("ANTHROPIC_API_KEY", "k")];
+        assert_eq!(
+            check(ModelChoice::automatic(), None, &two).await.name,
+            "claude-sonnet-4-5"
+        );
+        assert!(check(ModelChoice::automatic(), None, &[]).await.is_demo());
+        assert!(
+            check(ModelChoice::automatic(), None, &[("OPENAI_API_KEY", " ")])
+                .await
+                .is_demo()
+        );
+    }
+
+    #[tokio::test]
+    async fn what_was_said_wins() {
+        let key = [("DASHSCOPE_API_KEY", "k")];
+        assert_eq!(
+            check(ModelChoice::named("gpt-4o"), None, &key).await.name,
+            "gpt-4o"
+        );
+        assert_eq!(
+            check(ModelChoice::named("gpt-4o"), Some("demo"), &key)
+                .await
+                .name,
+            "demo"
+        );
+        let local = ModelChoice::automatic().with_base_url("http://127.0.0.1:1/v1");
+        let spec = check(local, Some("mine"), &key).await;
+        assert_eq!(
+            spec,
+            ModelSpec {
+                name: "mine".to_owned(),
+                base_url: Some("http://127.0.0.1:1/v1".to_owned())
+            }
+        );
+    }
+}

@@ -1,0 +1,106 @@
+//! A model of any provider that genai knows, and of any OpenAI-compatible server.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use genai::{
+    Client, ModelIden,
+    chat::{ChatOptions, ChatStreamEvent},
+};
+
+use super::{
+    convert,
+    failure::model_error,
+    target::{Environment, target},
+};
+use crate::model::{Model, ModelError, ModelSpec, Reply, Request, Sink, StreamEvent};
+
+/// How long a server may take until its answer begins. A local server makes a second request queue behind the first,
+/// so this covers a whole answer of another one.
+const ANSWER_BEGINS_MAX: Duration = Duration::from_secs(600);
+/// How long it may be silent within an answer.
+const SILENCE_MAX: Duration = Duration::from_secs(120);
+const CONNECT_MAX: Duration = Duration::from_secs(15);
+
+/// One model behind genai.
+pub(in crate::model) struct GenaiModel {
+    name: String,
+    context_tokens: u64,
+    client: Client,
+    model: ModelIden,
+    options: ChatOptions,
+}
+
+impl GenaiModel {
+    /// Prepares calls to the model of `spec`; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ModelError::Authentication`] when its provider's key is missing.
+    pub(in crate::model) fn new(
+        spec: &ModelSpec,
+        api_key: Option<&str>,
+        context_tokens: u64,
+        max_tokens: u32,
+        environment: Environment<'_>,
+    ) -> Result<Self, ModelError> {
+        let target = target(spec, api_key, environment)?;
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_MAX)
+            .build();
+        let http = http.map_err(|error| ModelError::Unavailable(error.to_string()))?;
+        let provider = target.provider();
+        let client = Client::builder()
+            .with_reqwest(http)
+            .append_provider_config(target.model.adapter_kind, provider);
+        let client = client
+            .build()
+            .map_err(|error| ModelError::Unavailable(error.to_string()))?;
+        let options = ChatOptions::default()
+            .with_capture_content(true)
+            .with_capture_tool_calls(true)
+            .with_capture_reasoning_content(true)
+            .with_capture_usage(true)
+            .with_max_tokens(max_tokens)
+            .with_stream_header_timeout(ANSWER_BEGINS_MAX)
+            .with_stream_read_timeout(SILENCE_MAX);
+        Ok(Self {
+            name: spec.name.clone(),
+            context_tokens,
+            client,
+            model: target.model,
+            options,
+        })
+    }
+}
+
+#[async_trait]
+impl Model for GenaiModel {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn context_tokens(&self) -> u64 {
+        self.context_tokens
+    }
+
+    async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
+        let chat = convert::request(request);
+        let answer = self
+            .client
+            .exec_chat_stream(self.model.clone(), chat, Some(&self.options))
+            .await;
+        let mut stream = answer.map_err(|error| model_error(&error))?.stream;
+        while let Some(event) = stream.next().await {
+            match event.map_err(|error| model_error(&error))? {
+                ChatStreamEvent::Chunk(chunk) => sink.event(StreamEvent::Text(chunk.content)),
+                ChatStreamEvent::End(end) => return Ok(convert::reply(end, &self.name)),
+                _ => {}
+            }
+        }
+        // IMPORTANT: a stream without its end is not an answer, however whole its text looks: calls may be missing.
+        Err(ModelError::Unavailable(
+            "the answer broke off before its end".to_owned(),
+        ))
+    }
+}

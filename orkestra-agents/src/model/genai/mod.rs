@@ -1,0 +1,9 @@
+//! The adapter to the crate genai: its types stay in this folder.
+
+mod client;
+mod convert;
+mod failure;
+mod target;
+
+pub(in crate::model) use client::GenaiModel;
+pub(in crate::model) use target::{Environment, ollama_address};

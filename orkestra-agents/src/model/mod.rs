@@ -1,0 +1,29 @@
+//! Language models behind one small trait.
+//!
+//! ```text
+//! agent loop --Request--> Model (patient: waits, retries, falls back)
+//!                           |-- genai/   a provider or any OpenAI-compatible address   (the only folder with genai)
+//!                           |-- demo/    a script that plays a small project, no AI
+//!                           `-- scripted a list of replies, for tests
+//! ```
+//! Nothing here knows runs, nodes or steps: durability is the agent loop's business.
+
+mod choice;
+mod demo;
+mod error;
+mod genai;
+mod interface;
+mod message;
+mod patient;
+mod scripted;
+mod text_protocol;
+
+pub use choice::{ModelChoice, ModelSource, ModelSpec, ToolProtocol};
+pub use demo::{DEMO_BANNER, DEMO_MODEL, DemoModel};
+pub use error::ModelError;
+pub use interface::{
+    Model, Reply, Request, Silent, Sink, StopReason, StreamEvent, ToolDefinition, Usage,
+};
+pub use message::{Arguments, AssistantMessage, Message, ToolCall, ToolMessage};
+pub use patient::{Patience, Patient};
+pub use scripted::{ScriptedModel, call, say};

@@ -1,0 +1,129 @@
+//! A model that reads its replies from a list: for tests of agents and pipelines, yours and ours.
+//!
+//! `new` plays a list; `answering` computes each reply from the conversation, which is what a test of crash and resume
+//! needs: as with a real model, the same conversation then gets the same kind of reply, however often it is asked.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::model::{
+    Arguments, AssistantMessage, Model, ModelError, Reply, Request, Sink, StopReason, StreamEvent,
+    ToolCall, Usage,
+};
+
+type Answer = dyn Fn(&Request) -> Result<AssistantMessage, ModelError> + Send + Sync;
+
+/// A model that plays what it was told to.
+pub struct ScriptedModel {
+    name: String,
+    context_tokens: u64,
+    answer: Box<Answer>,
+    asked: Mutex<Vec<Request>>,
+}
+
+impl ScriptedModel {
+    /// Plays `replies` in their order, one per call.
+    pub fn new(
+        name: impl Into<String>,
+        replies: impl IntoIterator<Item = Result<AssistantMessage, ModelError>>,
+    ) -> Arc<Self> {
+        let replies: Mutex<VecDeque<_>> = Mutex::new(replies.into_iter().collect());
+        Self::answering(name, move |_| {
+            let next = replies
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop_front();
+            next.unwrap_or_else(|| {
+                Err(ModelError::BadRequest(
+                    "the script has no more replies".to_owned(),
+                ))
+            })
+        })
+    }
+
+    /// Answers with a function of the request.
+    pub fn answering(
+        name: impl Into<String>,
+        answer: impl Fn(&Request) -> Result<AssistantMessage, ModelError> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Self::with_window(name, 32_000, answer)
+    }
+
+    /// The same with a window of `context_tokens`.
+    pub fn with_window(
+        name: impl Into<String>,
+        context_tokens: u64,
+        answer: impl Fn(&Request) -> Result<AssistantMessage, ModelError> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            context_tokens,
+            answer: Box::new(answer),
+            asked: Mutex::default(),
+        })
+    }
+
+    /// Every request that it was asked, in order.
+    pub fn asked(&self) -> Vec<Request> {
+        self.asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+#[async_trait]
+impl Model for ScriptedModel {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn context_tokens(&self) -> u64 {
+        self.context_tokens
+    }
+
+    async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
+        self.asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(request.clone());
+        let message = (self.answer)(request)?;
+        sink.event(StreamEvent::Text(message.text.clone()));
+        let usage = Usage {
+            input: Some(10),
+            output: Some(5),
+        };
+        Ok(Reply {
+            message,
+            usage,
+            stop: StopReason::Finished,
+            model: self.name.clone(),
+        })
+    }
+}
+
+/// A reply that is only text.
+pub fn say(text: impl Into<String>) -> AssistantMessage {
+    AssistantMessage {
+        text: text.into(),
+        ..AssistantMessage::default()
+    }
+}
+
+/// A reply that calls one tool.
+pub fn call(name: &str, arguments: Value) -> AssistantMessage {
+    AssistantMessage {
+        tool_calls: vec![ToolCall {
+            id: format!("call_{name}"),
+            name: name.to_owned(),
+            arguments: Arguments::from_value(arguments),
+            signatures: None,
+        }],
+        ..AssistantMessage::default()
+    }
+}
