@@ -31,11 +31,7 @@ pub struct Error {
 impl Error {
     /// An error with no cause below it.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            source: None,
-        }
+        Self { kind, message: message.into(), source: None }
     }
 
     /// The same as [`Error::new`] with [`ErrorKind::Usage`], which is the most frequent one.

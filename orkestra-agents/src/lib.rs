@@ -3,5 +3,6 @@
 
 mod error;
 pub mod model;
+mod prompt;
 
 pub use error::{Error, ErrorKind};

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     demo::{DEMO_MODEL, DemoModel},
-    genai::{Environment, GenaiModel, ollama_address},
+    genai::{Environment, GenaiModel, compatible_address, ollama_address},
     text_protocol::TextProtocol,
 };
 use crate::model::{Model, ModelError, Patience, Patient};
@@ -43,15 +43,15 @@ pub struct ModelSpec {
     /// An OpenAI-compatible address that serves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
+    /// The window that its server says it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_tokens: Option<u64>,
 }
 
 impl ModelSpec {
     /// A model by its name alone.
     pub fn named(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            base_url: None,
-        }
+        Self { name: name.into(), base_url: None, context_tokens: None }
     }
 
     /// Whether this is the demo model, a script without any AI.
@@ -113,10 +113,7 @@ impl ModelChoice {
 
     /// The model of this name.
     pub fn named(name: impl Into<String>) -> Self {
-        Self {
-            name: Some(name.into()),
-            ..Self::default()
-        }
+        Self { name: Some(name.into()), ..Self::default() }
     }
 
     /// The demo model: a script, no AI.
@@ -128,11 +125,7 @@ impl ModelChoice {
     /// A model of one's own; the name of a run's model is then only a label.
     #[must_use]
     pub fn custom(model: Arc<dyn Model>) -> Self {
-        Self {
-            name: Some(model.name().to_owned()),
-            custom: Some(model),
-            ..Self::default()
-        }
+        Self { name: Some(model.name().to_owned()), custom: Some(model), ..Self::default() }
     }
 
     /// An OpenAI-compatible address, as in `http://127.0.0.1:8080/v1`. `OPENAI_BASE_URL` does the same.
@@ -211,48 +204,32 @@ impl ModelSource {
         choice: ModelChoice,
         environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            choice,
-            environment: Arc::new(environment),
-        }
+        Self { choice, environment: Arc::new(environment) }
     }
 
     /// The model of a run: `wanted` when the run names one, else the choice, else the best that there is. It may ask
     /// a local server what it has, and waits at most two seconds for that.
     pub async fn resolve(&self, wanted: Option<&str>) -> ModelSpec {
-        let base_url = self.choice.base_url.clone();
-        if let Some(name) = wanted.or(self.choice.name.as_deref()) {
-            let base_url = base_url.filter(|_| name != DEMO_MODEL);
-            return ModelSpec {
-                name: name.to_owned(),
-                base_url,
-            };
-        }
         let environment: Environment<'_> = &*self.environment;
         let is_set = |name: &str| environment(name).is_some_and(|value| !value.trim().is_empty());
-        let of_environment = environment("OPENAI_BASE_URL")
-            .filter(|url| !url.is_empty() && !is_set("DASHSCOPE_API_KEY"));
-        if let Some(base_url) = base_url.or(of_environment)
-            && let Some(name) = first_name(
-                &format!("{}/models", base_url.trim_end_matches('/')),
-                "/data/0/id",
-            )
-            .await
+        let explicit = self.choice.base_url.clone();
+        if let Some(name) = wanted.or(self.choice.name.as_deref()) {
+            if name == DEMO_MODEL || self.choice.custom.is_some() {
+                return ModelSpec::named(name);
+            }
+            return with_server(name, compatible_address(name, explicit.as_deref(), environment)).await;
+        }
+        let of_environment =
+            environment("OPENAI_BASE_URL").filter(|url| !url.is_empty() && !is_set("DASHSCOPE_API_KEY"));
+        if let Some(base_url) = explicit.or(of_environment)
+            && let Some(name) = listed(&format!("{}/models", base_url.trim_end_matches('/')), "/data/0/id").await
         {
-            return ModelSpec {
-                name,
-                base_url: Some(base_url),
-            };
+            return with_server(&name, Some(base_url)).await;
         }
         if let Some((_, name)) = DEFAULTS.iter().find(|(key, _)| is_set(key)) {
             return ModelSpec::named(*name);
         }
-        if let Some(name) = first_name(
-            &format!("{}api/tags", ollama_address(environment)),
-            "/models/0/name",
-        )
-        .await
-        {
+        if let Some(name) = listed(&format!("{}api/tags", ollama_address(environment)), "/models/0/name").await {
             return ModelSpec::named(format!("ollama::{name}"));
         }
         ModelSpec::named(DEMO_MODEL)
@@ -271,117 +248,85 @@ impl ModelSource {
         }
         let first = self.open_one(spec)?;
         // NOTE: a fall-back without a key is no fall-back; it is left out and said so, not an error.
-        let fallbacks = self.choice.fallbacks.iter().filter_map(|name| {
-            match self.open_one(&ModelSpec::named(name)) {
-                Ok(model) => Some(model),
-                Err(error) => {
-                    tracing::warn!(model = %name, %error, "a fall-back model cannot be used");
-                    None
-                }
+        let fallbacks = self.choice.fallbacks.iter().filter_map(|name| match self.open_one(&ModelSpec::named(name)) {
+            Ok(model) => Some(model),
+            Err(error) => {
+                tracing::warn!(model = %name, %error, "a fall-back model cannot be used");
+                None
             }
         });
-        Ok(Arc::new(Patient::new(
-            first,
-            fallbacks.collect(),
-            self.choice.patience,
-        )))
+        Ok(Arc::new(Patient::new(first, fallbacks.collect(), self.choice.patience)))
     }
 
     fn open_one(&self, spec: &ModelSpec) -> Result<Arc<dyn Model>, ModelError> {
-        let window = self.choice.context_tokens.unwrap_or(CONTEXT_TOKENS);
+        let window = self.choice.context_tokens.or(spec.context_tokens).unwrap_or(CONTEXT_TOKENS);
+        // NOTE: an answer and its question share the window.
+        let max_tokens = self.choice.max_tokens.min(u32::try_from(window / 2).unwrap_or(u32::MAX));
         let key = self.choice.api_key.as_deref();
-        let model = GenaiModel::new(
-            spec,
-            key,
-            window,
-            self.choice.max_tokens,
-            &*self.environment,
-        )?;
-        Ok(Arc::new(TextProtocol::new(
-            Arc::new(model),
-            self.choice.protocol,
-        )))
+        let model = GenaiModel::new(spec, key, window, max_tokens, &*self.environment)?;
+        Ok(Arc::new(TextProtocol::new(Arc::new(model), self.choice.protocol)))
     }
 }
 
-/// The first model that a server lists, when it answers and has one.
-async fn first_name(url: &str, pointer: &str) -> Option<String> {
+/// The model `name` at an OpenAI-compatible address, with the window that its server says it has: llama.cpp's and
+/// vLLM's names of it. A server that says nothing is no error.
+async fn with_server(name: &str, base_url: Option<String>) -> ModelSpec {
+    let mut spec = ModelSpec { name: name.to_owned(), base_url, context_tokens: None };
+    if let Some(base_url) = &spec.base_url
+        && let Some(list) = ask(&format!("{}/models", base_url.trim_end_matches('/'))).await
+    {
+        let models = list["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let model = models.iter().find(|model| model["id"] == name).or(models.first());
+        let windows = ["/meta/n_ctx", "/max_model_len", "/context_length"];
+        spec.context_tokens = model.and_then(|model| windows.iter().find_map(|window| model.pointer(window)?.as_u64()));
+    }
+    spec
+}
+
+/// The text at `pointer` of what a server lists, when it answers.
+async fn listed(url: &str, pointer: &str) -> Option<String> {
+    ask(url).await?.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
+}
+
+async fn ask(url: &str) -> Option<Value> {
     let client = reqwest::Client::builder().timeout(PROBE_MAX).build().ok()?;
     let answer = client.get(url).send().await.ok()?.error_for_status().ok()?;
-    let body = answer.json::<Value>().await.ok()?;
-    body.pointer(pointer)
-        .and_then(Value::as_str)
-        .map(str::to_owned)
+    answer.json::<Value>().await.ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    async fn check(
-        choice: ModelChoice,
-        wanted: Option<&str>,
-        variables: &[(&'static str, &'static str)],
-    ) -> ModelSpec {
+    async fn check(choice: ModelChoice, wanted: Option<&str>, variables: &[(&'static str, &'static str)]) -> ModelSpec {
         let variables = variables.to_vec();
         let source = ModelSource::with_environment(choice, move |wanted| {
             // NOTE: no test may find an Ollama that happens to run on its machine.
             if wanted == "OLLAMA_HOST" {
                 return Some("127.0.0.1:9".to_owned());
             }
-            variables
-                .iter()
-                .find(|(name, _)| *name == wanted)
-                .map(|(_, value)| (*value).to_owned())
+            variables.iter().find(|(name, _)| *name == wanted).map(|(_, value)| (*value).to_owned())
         });
         source.resolve(wanted).await
     }
 
     #[tokio::test]
     async fn the_documented_order_of_defaults() {
-        let all = [
-            ("OPENAI_API_KEY", "k"),
-            ("DASHSCOPE_API_KEY", "k"),
-            ("GROQ_API_KEY", "k"),
-        ];
-        assert_eq!(
-            check(ModelChoice::automatic(), None, &all).await.name,
-            "qwen-plus"
-        );
+        let all = [("OPENAI_API_KEY", "k"), ("DASHSCOPE_API_KEY", "k"), ("GROQ_API_KEY", "k")];
+        assert_eq!(check(ModelChoice::automatic(), None, &all).await.name, "qwen-plus");
         let two = [("GROQ_API_KEY", "k"), ("ANTHROPIC_API_KEY", "k")];
-        assert_eq!(
-            check(ModelChoice::automatic(), None, &two).await.name,
-            "claude-sonnet-4-5"
-        );
+        assert_eq!(check(ModelChoice::automatic(), None, &two).await.name, "claude-sonnet-4-5");
         assert!(check(ModelChoice::automatic(), None, &[]).await.is_demo());
-        assert!(
-            check(ModelChoice::automatic(), None, &[("OPENAI_API_KEY", " ")])
-                .await
-                .is_demo()
-        );
+        assert!(check(ModelChoice::automatic(), None, &[("OPENAI_API_KEY", " ")]).await.is_demo());
     }
 
     #[tokio::test]
     async fn what_was_said_wins() {
         let key = [("DASHSCOPE_API_KEY", "k")];
-        assert_eq!(
-            check(ModelChoice::named("gpt-4o"), None, &key).await.name,
-            "gpt-4o"
-        );
-        assert_eq!(
-            check(ModelChoice::named("gpt-4o"), Some("demo"), &key)
-                .await
-                .name,
-            "demo"
-        );
+        assert_eq!(check(ModelChoice::named("gpt-4o"), None, &key).await.name, "gpt-4o");
+        assert_eq!(check(ModelChoice::named("gpt-4o"), Some("demo"), &key).await.name, "demo");
         let local = ModelChoice::automatic().with_base_url("http://127.0.0.1:1/v1");
         let spec = check(local, Some("mine"), &key).await;
-        assert_eq!(
-            spec,
-            ModelSpec {
-                name: "mine".to_owned(),
-                base_url: Some("http://127.0.0.1:1/v1".to_owned())
-            }
-        );
+        assert_eq!((spec.name.as_str(), spec.base_url.as_deref()), ("mine", Some("http://127.0.0.1:1/v1")));
     }
 }

@@ -42,14 +42,8 @@ impl ModelError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::RateLimited { .. }
-            | Self::Unavailable(_)
-            | Self::TimedOut(_)
-            | Self::Malformed(_) => true,
-            Self::Credit(_)
-            | Self::Authentication(_)
-            | Self::ContextTooLong(_)
-            | Self::BadRequest(_) => false,
+            Self::RateLimited { .. } | Self::Unavailable(_) | Self::TimedOut(_) | Self::Malformed(_) => true,
+            Self::Credit(_) | Self::Authentication(_) | Self::ContextTooLong(_) | Self::BadRequest(_) => false,
         }
     }
 

@@ -40,16 +40,8 @@ impl Message {
         match self {
             Self::System { text } | Self::User { text } => text.len(),
             Self::Assistant(message) => {
-                let calls: usize = message
-                    .tool_calls
-                    .iter()
-                    .map(|call| call.name.len() + call.arguments.size())
-                    .sum();
-                let continuation: usize = message
-                    .continuation
-                    .iter()
-                    .map(|part| part.to_string().len())
-                    .sum();
+                let calls: usize = message.tool_calls.iter().map(|call| call.name.len() + call.arguments.size()).sum();
+                let continuation: usize = message.continuation.iter().map(|part| part.to_string().len()).sum();
                 message.text.len() + continuation + calls
             }
             Self::Tool(message) => message.text.len() + message.name.len(),
@@ -107,10 +99,9 @@ impl Arguments {
             Value::Object(_) => Self::Valid(value),
             Value::Null => Self::Valid(Value::Object(serde_json::Map::new())),
             Value::String(text) => Self::from_text(&text),
-            other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_)) => Self::Malformed {
-                text: other.to_string(),
-                problem: "the arguments must be a JSON object".to_owned(),
-            },
+            other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_)) => {
+                Self::Malformed { text: other.to_string(), problem: "the arguments must be a JSON object".to_owned() }
+            }
         }
     }
 
@@ -122,14 +113,10 @@ impl Arguments {
         }
         match serde_json::from_str::<Value>(text) {
             Ok(value @ Value::Object(_)) => Self::Valid(value),
-            Ok(_) => Self::Malformed {
-                text: text.to_owned(),
-                problem: "the arguments must be a JSON object".to_owned(),
-            },
-            Err(problem) => Self::Malformed {
-                text: text.to_owned(),
-                problem: problem.to_string(),
-            },
+            Ok(_) => {
+                Self::Malformed { text: text.to_owned(), problem: "the arguments must be a JSON object".to_owned() }
+            }
+            Err(problem) => Self::Malformed { text: text.to_owned(), problem: problem.to_string() },
         }
     }
 
@@ -171,19 +158,10 @@ mod tests {
     #[test]
     fn broken_arguments_are_never_valid() {
         let cut_off = Arguments::from_value(json!("{\"path\": \"hello.py\", \"content\": \"prin"));
-        assert!(
-            matches!(cut_off, Arguments::Malformed { .. }),
-            "{cut_off:?}"
-        );
+        assert!(matches!(cut_off, Arguments::Malformed { .. }), "{cut_off:?}");
         assert_eq!(cut_off.to_value(), json!({}));
-        assert!(matches!(
-            Arguments::from_value(json!(["a"])),
-            Arguments::Malformed { .. }
-        ));
-        assert!(matches!(
-            Arguments::from_text("\"text\""),
-            Arguments::Malformed { .. }
-        ));
+        assert!(matches!(Arguments::from_value(json!(["a"])), Arguments::Malformed { .. }));
+        assert!(matches!(Arguments::from_text("\"text\""), Arguments::Malformed { .. }));
     }
 
     #[test]
@@ -191,10 +169,7 @@ mod tests {
         let expected = Arguments::Valid(json!({"path": "a"}));
         assert_eq!(Arguments::from_value(json!({"path": "a"})), expected);
         assert_eq!(Arguments::from_value(json!("{\"path\":\"a\"}")), expected);
-        assert_eq!(
-            Arguments::from_value(Value::Null),
-            Arguments::Valid(json!({}))
-        );
+        assert_eq!(Arguments::from_value(Value::Null), Arguments::Valid(json!({})));
         assert_eq!(Arguments::from_text("  "), Arguments::Valid(json!({})));
     }
 
@@ -206,17 +181,11 @@ mod tests {
             tool_calls: vec![ToolCall {
                 id: "1".to_owned(),
                 name: "read_file".to_owned(),
-                arguments: Arguments::Malformed {
-                    text: "{".to_owned(),
-                    problem: "cut".to_owned(),
-                },
+                arguments: Arguments::Malformed { text: "{".to_owned(), problem: "cut".to_owned() },
                 signatures: None,
             }],
         });
         let text = serde_json::to_string(&message).expect("messages serialise");
-        assert_eq!(
-            serde_json::from_str::<Message>(&text).expect("and come back"),
-            message
-        );
+        assert_eq!(serde_json::from_str::<Message>(&text).expect("and come back"), message);
     }
 }

@@ -38,16 +38,10 @@ impl Patience {
         if !error.is_retryable() || made >= self.tries {
             return None;
         }
-        if let ModelError::RateLimited {
-            retry_after: Some(asked),
-            ..
-        } = error
-        {
+        if let ModelError::RateLimited { retry_after: Some(asked), .. } = error {
             return (*asked <= self.retry_after_max).then_some(*asked);
         }
-        let doubled = self
-            .delay_initial
-            .saturating_mul(2_u32.saturating_pow(made.saturating_sub(1)));
+        let doubled = self.delay_initial.saturating_mul(2_u32.saturating_pow(made.saturating_sub(1)));
         Some(doubled.min(self.delay_max))
     }
 }
@@ -63,19 +57,10 @@ impl Patient {
     /// Tries `first`, then `fallbacks` in their order.
     #[must_use]
     pub fn new(first: Arc<dyn Model>, fallbacks: Vec<Arc<dyn Model>>, patience: Patience) -> Self {
-        Self {
-            first,
-            fallbacks,
-            patience,
-        }
+        Self { first, fallbacks, patience }
     }
 
-    async fn try_one(
-        &self,
-        model: &dyn Model,
-        request: &Request,
-        sink: &dyn Sink,
-    ) -> Result<Reply, ModelError> {
+    async fn try_one(&self, model: &dyn Model, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
         let mut made = 0;
         loop {
             made += 1;
@@ -87,14 +72,9 @@ impl Patient {
                 return Err(error);
             };
             tracing::warn!(model = model.name(), %error, ?delay, "a model call failed and is tried again");
-            sink.event(StreamEvent::Waiting {
-                delay,
-                reason: error,
-            });
+            sink.event(StreamEvent::Waiting { delay, reason: error });
             tokio::time::sleep(delay).await;
-            sink.event(StreamEvent::Restarted {
-                model: model.name().to_owned(),
-            });
+            sink.event(StreamEvent::Restarted { model: model.name().to_owned() });
         }
     }
 }
@@ -107,10 +87,7 @@ impl Model for Patient {
 
     fn context_tokens(&self) -> u64 {
         // NOTE: a conversation must fit whichever model answers.
-        self.fallbacks
-            .iter()
-            .map(|model| model.context_tokens())
-            .fold(self.first.context_tokens(), u64::min)
+        self.fallbacks.iter().map(|model| model.context_tokens()).fold(self.first.context_tokens(), u64::min)
     }
 
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
@@ -123,9 +100,7 @@ impl Model for Patient {
                 break;
             }
             tracing::warn!(model = model.name(), %error, "falling back to another model");
-            sink.event(StreamEvent::Restarted {
-                model: model.name().to_owned(),
-            });
+            sink.event(StreamEvent::Restarted { model: model.name().to_owned() });
             match self.try_one(&**model, request, sink).await {
                 Ok(reply) => return Ok(reply),
                 Err(next) => error = next,
@@ -141,10 +116,7 @@ mod tests {
     use crate::model::{ScriptedModel, Silent, say};
 
     fn limited(seconds: u64) -> ModelError {
-        ModelError::RateLimited {
-            retry_after: Some(Duration::from_secs(seconds)),
-            message: "slow down".to_owned(),
-        }
+        ModelError::RateLimited { retry_after: Some(Duration::from_secs(seconds)), message: "slow down".to_owned() }
     }
 
     async fn ask(models: Vec<Arc<ScriptedModel>>) -> (Result<Reply, ModelError>, Duration) {
@@ -175,13 +147,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn credit_and_authentication_stop_at_once() {
-        for error in [
-            ModelError::Credit("empty".to_owned()),
-            ModelError::Authentication("no key".to_owned()),
-        ] {
+        for error in [ModelError::Credit("empty".to_owned()), ModelError::Authentication("no key".to_owned())] {
             let first = ScriptedModel::new("a", [Err(error.clone())]);
-            let (answer, waited) =
-                ask(vec![first, ScriptedModel::new("b", [Ok(say("from b"))])]).await;
+            let (answer, waited) = ask(vec![first, ScriptedModel::new("b", [Ok(say("from b"))])]).await;
             assert_eq!(answer, Err(error));
             assert_eq!(waited, Duration::ZERO);
         }

@@ -12,8 +12,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::model::{
-    Arguments, AssistantMessage, Model, ModelError, Reply, Request, Sink, StopReason, StreamEvent,
-    ToolCall, Usage,
+    Arguments, AssistantMessage, Model, ModelError, Reply, Request, Sink, StopReason, StreamEvent, ToolCall, Usage,
 };
 
 type Answer = dyn Fn(&Request) -> Result<AssistantMessage, ModelError> + Send + Sync;
@@ -34,15 +33,8 @@ impl ScriptedModel {
     ) -> Arc<Self> {
         let replies: Mutex<VecDeque<_>> = Mutex::new(replies.into_iter().collect());
         Self::answering(name, move |_| {
-            let next = replies
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop_front();
-            next.unwrap_or_else(|| {
-                Err(ModelError::BadRequest(
-                    "the script has no more replies".to_owned(),
-                ))
-            })
+            let next = replies.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            next.unwrap_or_else(|| Err(ModelError::BadRequest("the script has no more replies".to_owned())))
         })
     }
 
@@ -60,20 +52,12 @@ impl ScriptedModel {
         context_tokens: u64,
         answer: impl Fn(&Request) -> Result<AssistantMessage, ModelError> + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self {
-            name: name.into(),
-            context_tokens,
-            answer: Box::new(answer),
-            asked: Mutex::default(),
-        })
+        Arc::new(Self { name: name.into(), context_tokens, answer: Box::new(answer), asked: Mutex::default() })
     }
 
     /// Every request that it was asked, in order.
     pub fn asked(&self) -> Vec<Request> {
-        self.asked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -88,31 +72,17 @@ impl Model for ScriptedModel {
     }
 
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
-        self.asked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(request.clone());
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
         let message = (self.answer)(request)?;
         sink.event(StreamEvent::Text(message.text.clone()));
-        let usage = Usage {
-            input: Some(10),
-            output: Some(5),
-        };
-        Ok(Reply {
-            message,
-            usage,
-            stop: StopReason::Finished,
-            model: self.name.clone(),
-        })
+        let usage = Usage { input: Some(10), output: Some(5) };
+        Ok(Reply { message, usage, stop: StopReason::Finished, model: self.name.clone() })
     }
 }
 
 /// A reply that is only text.
 pub fn say(text: impl Into<String>) -> AssistantMessage {
-    AssistantMessage {
-        text: text.into(),
-        ..AssistantMessage::default()
-    }
+    AssistantMessage { text: text.into(), ..AssistantMessage::default() }
 }
 
 /// A reply that calls one tool.

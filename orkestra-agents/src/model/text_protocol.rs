@@ -12,9 +12,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::choice::ToolProtocol;
-use crate::model::{
-    Arguments, Message, Model, ModelError, Reply, Request, Sink, ToolCall, ToolDefinition,
-};
+use crate::model::{Arguments, Message, Model, ModelError, Reply, Request, Sink, ToolCall, ToolDefinition};
 
 /// A model whose calls in text become tool calls.
 pub(in crate::model) struct TextProtocol {
@@ -24,10 +22,7 @@ pub(in crate::model) struct TextProtocol {
 
 impl TextProtocol {
     pub(in crate::model) fn new(inner: Arc<dyn Model>, protocol: ToolProtocol) -> Self {
-        Self {
-            inner,
-            as_text: AtomicBool::new(protocol == ToolProtocol::Text),
-        }
+        Self { inner, as_text: AtomicBool::new(protocol == ToolProtocol::Text) }
     }
 }
 
@@ -47,10 +42,7 @@ impl Model for TextProtocol {
         } else {
             match self.inner.stream(request, sink).await {
                 Err(ModelError::BadRequest(message)) if refuses_tools(request, &message) => {
-                    tracing::warn!(
-                        model = self.inner.name(),
-                        "no native tool calls: going on with tools as text"
-                    );
+                    tracing::warn!(model = self.inner.name(), "no native tool calls: going on with tools as text");
                     self.as_text.store(true, Ordering::Relaxed);
                     self.inner.stream(&in_text(request), sink).await?
                 }
@@ -67,9 +59,7 @@ impl Model for TextProtocol {
 
 fn refuses_tools(request: &Request, message: &str) -> bool {
     let message = message.to_lowercase();
-    let refusal = ["support", "not allowed", "unavailable", "jinja"]
-        .iter()
-        .any(|words| message.contains(words));
+    let refusal = ["support", "not allowed", "unavailable", "jinja"].iter().any(|words| message.contains(words));
     !request.tools.is_empty() && message.contains("tool") && refusal
 }
 
@@ -78,9 +68,7 @@ fn in_text(request: &Request) -> Request {
     let mut messages: Vec<Message> = Vec::with_capacity(request.messages.len());
     for message in &request.messages {
         messages.push(match message {
-            Message::System { text } => {
-                Message::system(format!("{text}\n\n{}", manual(&request.tools)))
-            }
+            Message::System { text } => Message::system(format!("{text}\n\n{}", manual(&request.tools))),
             Message::User { .. } => message.clone(),
             Message::Assistant(said) => {
                 let mut text = said.text.clone();
@@ -92,21 +80,12 @@ fn in_text(request: &Request) -> Request {
                         text.push_str(&format!("\n```json\n{block}\n```"));
                     }
                 }
-                Message::Assistant(crate::model::AssistantMessage {
-                    text,
-                    ..Default::default()
-                })
+                Message::Assistant(crate::model::AssistantMessage { text, ..Default::default() })
             }
-            Message::Tool(result) => Message::user(format!(
-                "Result of the tool {}:\n{}",
-                result.name, result.text
-            )),
+            Message::Tool(result) => Message::user(format!("Result of the tool {}:\n{}", result.name, result.text)),
         });
     }
-    Request {
-        messages,
-        tools: Vec::new(),
-    }
+    Request { messages, tools: Vec::new() }
 }
 
 /// How tools are explained in text.
@@ -117,10 +96,7 @@ fn manual(tools: &[ToolDefinition]) -> String {
          you are done, answer without such a block.\n\nThe tools:\n",
     );
     for tool in tools {
-        text.push_str(&format!(
-            "- {}: {} Arguments (JSON schema): {}\n",
-            tool.name, tool.description, tool.schema
-        ));
+        text.push_str(&format!("- {}: {} Arguments (JSON schema): {}\n", tool.name, tool.description, tool.schema));
     }
     text
 }
@@ -132,21 +108,11 @@ fn calls_in(text: &str, tools: &[ToolDefinition], turn: usize) -> Vec<ToolCall> 
     while let Some((block, after)) = next_block(rest) {
         let (found, end) = match parse(block.text) {
             Ok((value, end)) => (read_calls(&value, tools), end),
-            Err(problem) => (
-                read_broken(block.text, &problem, tools)
-                    .into_iter()
-                    .collect(),
-                block.text.len(),
-            ),
+            Err(problem) => (read_broken(block.text, &problem, tools).into_iter().collect(), block.text.len()),
         };
         for (name, arguments) in found {
             let id = format!("text_{turn}_{}", calls.len());
-            calls.push(ToolCall {
-                id,
-                name,
-                arguments,
-                signatures: None,
-            });
+            calls.push(ToolCall { id, name, arguments, signatures: None });
         }
         // NOTE: a fence inside a file's content ends a block too early; the parsed value knows better.
         rest = after.get(end..).unwrap_or_default();
@@ -161,28 +127,18 @@ struct Block<'a> {
 /// The next place where a call may begin, and the text from there on.
 fn next_block(text: &str) -> Option<(Block<'_>, &str)> {
     let starts = ["```json", "```tool_call", "```tool", "<tool_call>", "```"];
-    let found = starts
-        .iter()
-        .filter_map(|start| text.find(start).map(|at| (at, start.len())));
+    let found = starts.iter().filter_map(|start| text.find(start).map(|at| (at, start.len())));
     let (at, length) = match found.min_by_key(|(at, length)| (*at, usize::MAX - length)) {
         Some(found) => found,
         None if text.trim_start().starts_with(['{', '[']) => (0, 0),
         None => return None,
     };
     let body = &text[at + length..];
-    let end = ["```", "</tool_call>"]
-        .iter()
-        .filter_map(|mark| body.find(mark))
-        .min()
-        .unwrap_or(body.len());
+    let end = ["```", "</tool_call>"].iter().filter_map(|mark| body.find(mark)).min().unwrap_or(body.len());
     let opens = body.trim_start().starts_with(['{', '[']);
     let block = if opens { body } else { &body[..0] };
     // IMPORTANT: at least one byte is consumed each time, or this would never end.
-    let after = if opens {
-        body
-    } else {
-        body.get(end.max(1)..).unwrap_or_default()
-    };
+    let after = if opens { body } else { body.get(end.max(1)..).unwrap_or_default() };
     Some((Block { text: block }, after))
 }
 
@@ -203,11 +159,7 @@ fn parse(text: &str) -> Result<(Value, usize), String> {
 }
 
 fn end_of_block(text: &str) -> usize {
-    ["```", "</tool_call>"]
-        .iter()
-        .filter_map(|mark| text.rfind(mark))
-        .max()
-        .unwrap_or(text.len())
+    ["```", "</tool_call>"].iter().filter_map(|mark| text.rfind(mark)).max().unwrap_or(text.len())
 }
 
 fn escape_line_breaks(text: &str) -> String {
@@ -230,14 +182,9 @@ fn escape_line_breaks(text: &str) -> String {
 
 fn read_calls(value: &Value, tools: &[ToolDefinition]) -> Vec<(String, Arguments)> {
     let one = |value: &Value| {
-        let value = value
-            .get("function")
-            .filter(|inner| inner.is_object())
-            .unwrap_or(value);
+        let value = value.get("function").filter(|inner| inner.is_object()).unwrap_or(value);
         let name = value.get("name").or_else(|| value.get("tool"))?.as_str()?;
-        let arguments = ["arguments", "parameters", "args"]
-            .iter()
-            .find_map(|key| value.get(*key))?;
+        let arguments = ["arguments", "parameters", "args"].iter().find_map(|key| value.get(*key))?;
         let known = tools.iter().any(|tool| tool.name == name);
         known.then(|| (name.to_owned(), Arguments::from_value(arguments.clone())))
     };
@@ -249,14 +196,9 @@ fn read_calls(value: &Value, tools: &[ToolDefinition]) -> Vec<(String, Arguments
 
 /// A block that names one of our tools but is not JSON: the model is told, instead of taking it for its last word.
 fn read_broken(text: &str, problem: &str, tools: &[ToolDefinition]) -> Option<(String, Arguments)> {
-    let tool = tools
-        .iter()
-        .find(|tool| text.contains(&format!("\"{}\"", tool.name)))?;
+    let tool = tools.iter().find(|tool| text.contains(&format!("\"{}\"", tool.name)))?;
     let looks_like_call = text.contains("\"arguments\"") || text.contains("\"parameters\"");
-    let arguments = Arguments::Malformed {
-        text: text.to_owned(),
-        problem: problem.to_owned(),
-    };
+    let arguments = Arguments::Malformed { text: text.to_owned(), problem: problem.to_owned() };
     looks_like_call.then(|| (tool.name.clone(), arguments))
 }
 
@@ -278,10 +220,7 @@ mod tests {
     }
 
     fn check(text: &str) -> Vec<(String, Arguments)> {
-        calls_in(text, &tools(), 3)
-            .into_iter()
-            .map(|call| (call.name, call.arguments))
-            .collect()
+        calls_in(text, &tools(), 3).into_iter().map(|call| (call.name, call.arguments)).collect()
     }
 
     fn valid(name: &str, arguments: Value) -> (String, Arguments) {
@@ -292,15 +231,9 @@ mod tests {
     fn calls_are_found_where_models_put_them() {
         let expected = vec![valid("run_command", json!({"command": "ls"}))];
         let call = r#"{"name": "run_command", "arguments": {"command": "ls"}}"#;
-        assert_eq!(
-            check(&format!("I look.\n```json\n{call}\n```\nand wait")),
-            expected
-        );
+        assert_eq!(check(&format!("I look.\n```json\n{call}\n```\nand wait")), expected);
         assert_eq!(check(&format!("```\n{call}\n```")), expected);
-        assert_eq!(
-            check(&format!("<tool_call>\n{call}\n</tool_call>")),
-            expected
-        );
+        assert_eq!(check(&format!("<tool_call>\n{call}\n</tool_call>")), expected);
         assert_eq!(check(call), expected);
         assert_eq!(check(&format!("[{call}]")), expected);
         let two = format!("```json\n{call}\n```\n```json\n{call}\n```");
@@ -309,10 +242,7 @@ mod tests {
 
     #[test]
     fn other_text_is_no_call() {
-        assert_eq!(
-            check("```json\n{\"name\": \"Ada\", \"arguments\": {}}\n```"),
-            vec![]
-        );
+        assert_eq!(check("```json\n{\"name\": \"Ada\", \"arguments\": {}}\n```"), vec![]);
         assert_eq!(check("```python\nprint({})\n```"), vec![]);
         assert_eq!(check("All done: {\"a\": 1}"), vec![]);
         assert_eq!(check("``` ``` ```"), vec![]);
@@ -320,56 +250,34 @@ mod tests {
 
     #[test]
     fn raw_line_breaks_and_fences_in_a_file_are_read() {
-        let text = "```json\n{\"name\": \"write_file\", \"arguments\": {\"path\": \"a.py\", \"content\": \"one\ntwo\"}}\n```";
-        assert_eq!(
-            check(text),
-            vec![valid(
-                "write_file",
-                json!({"path": "a.py", "content": "one\ntwo"})
-            )]
-        );
+        let text =
+            "```json\n{\"name\": \"write_file\", \"arguments\": {\"path\": \"a.py\", \"content\": \"one\ntwo\"}}\n```";
+        assert_eq!(check(text), vec![valid("write_file", json!({"path": "a.py", "content": "one\ntwo"}))]);
         let file = json!({"name": "write_file", "arguments": {"path": "a.md", "content": "```sh\nls\n```\n"}});
-        let expected = vec![valid(
-            "write_file",
-            json!({"path": "a.md", "content": "```sh\nls\n```\n"}),
-        )];
+        let expected = vec![valid("write_file", json!({"path": "a.md", "content": "```sh\nls\n```\n"}))];
         assert_eq!(check(&format!("```json\n{file}\n```")), expected);
     }
 
     #[test]
     fn a_call_that_was_cut_off_is_malformed() {
-        let found = check(
-            "```json\n{\"name\": \"write_file\", \"arguments\": {\"path\": \"a.py\", \"content\": \"pri",
-        );
-        assert!(
-            matches!(&found[..], [(name, Arguments::Malformed { .. })] if name == "write_file"),
-            "{found:?}"
-        );
+        let found = check("```json\n{\"name\": \"write_file\", \"arguments\": {\"path\": \"a.py\", \"content\": \"pri");
+        assert!(matches!(&found[..], [(name, Arguments::Malformed { .. })] if name == "write_file"), "{found:?}");
     }
 
     #[tokio::test]
     async fn a_model_without_tools_is_asked_in_text() {
         let inner = ScriptedModel::answering("small", |request| {
             if !request.tools.is_empty() {
-                return Err(ModelError::BadRequest(
-                    "small does not support tools".to_owned(),
-                ));
+                return Err(ModelError::BadRequest("small does not support tools".to_owned()));
             }
-            Ok(say(
-                "```json\n{\"name\": \"run_command\", \"arguments\": {\"command\": \"ls\"}}\n```",
-            ))
+            Ok(say("```json\n{\"name\": \"run_command\", \"arguments\": {\"command\": \"ls\"}}\n```"))
         });
         let model = TextProtocol::new(inner.clone(), ToolProtocol::Native);
-        let request = Request {
-            messages: vec![Message::system("Work."), Message::user("Go.")],
-            tools: tools(),
-        };
+        let request = Request { messages: vec![Message::system("Work."), Message::user("Go.")], tools: tools() };
         let reply = model.stream(&request, &Silent).await.expect("it answers");
         assert_eq!(reply.message.tool_calls[0].name, "run_command");
         let asked = inner.asked();
         assert_eq!(asked.len(), 2);
-        assert!(
-            matches!(&asked[1].messages[0], Message::System { text } if text.contains("- write_file"))
-        );
+        assert!(matches!(&asked[1].messages[0], Message::System { text } if text.contains("- write_file")));
     }
 }

@@ -1,30 +1,89 @@
-//! stub
+//! The demo model: a script that plays the tool calls of a small real project. It is no AI, and says so.
+//!
+//! ```text
+//! conversation --Scene--> who speaks, which turn, what the tools answered --> planner | backend | frontend | qa
+//! ```
+//! It keeps no state: its turn follows from the messages alone, so it behaves under crash and resume as any model does.
+//! It never pretends: the files it writes are real, its tests really run, and its one mistake is really found.
+
+mod backend;
+mod frontend;
+mod planner;
+mod qa;
+mod scene;
+mod subject;
+mod template;
+
 use std::time::Duration;
-/// banner
-pub const DEMO_BANNER: &str = "x";
-/// name
+
+use async_trait::async_trait;
+
+use self::scene::Scene;
+use crate::model::{AssistantMessage, Model, ModelError, Reply, Request, Sink, StopReason, StreamEvent, Usage};
+
+/// What people are told when the demo model works for them.
+pub const DEMO_BANNER: &str = "DEMO MODEL: no AI here. No model key was found, so a fixed script plays a small project \
+                               (Python service, page, tests), with one honest mistake for the validator to find. \
+                               The files, commands and tests are real. Set a key (DASHSCOPE_API_KEY, OPENAI_API_KEY, …) \
+                               or name a model to get real work.";
+
+/// The name of the demo model.
 pub const DEMO_MODEL: &str = "demo";
-/// demo
-pub struct DemoModel;
+
+/// Words per streamed piece.
+const PIECE_WORDS: usize = 4;
+
+/// A script that plays a model.
+#[derive(Debug, Clone, Copy)]
+pub struct DemoModel {
+    delay: Duration,
+}
+
 impl DemoModel {
-    /// new
-    pub fn new(_d: Duration) -> Self {
-        Self
+    /// A demo model that takes about `delay` for each answer.
+    #[must_use]
+    pub fn new(delay: Duration) -> Self {
+        Self { delay }
     }
 }
-#[async_trait::async_trait]
-impl super::Model for DemoModel {
+
+#[async_trait]
+impl Model for DemoModel {
     fn name(&self) -> &str {
         DEMO_MODEL
     }
+
     fn context_tokens(&self) -> u64 {
-        1000
+        // NOTE: it reads whatever it is given; condensing would only hide its own turns from it.
+        1_000_000
     }
-    async fn stream(
-        &self,
-        _r: &super::Request,
-        _s: &dyn super::Sink,
-    ) -> Result<super::Reply, super::ModelError> {
-        Err(super::ModelError::BadRequest(String::new()))
+
+    async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
+        let scene = Scene::read(&request.messages)?;
+        let message = answer(&scene);
+        let words: Vec<&str> = message.text.split_inclusive(' ').collect();
+        let pieces: Vec<String> = words.chunks(PIECE_WORDS).map(<[&str]>::concat).collect();
+        let pause = self.delay / u32::try_from(pieces.len().max(1)).unwrap_or(u32::MAX);
+        for piece in pieces {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            sink.event(StreamEvent::Text(piece));
+        }
+        Ok(Reply { message, usage: Usage::default(), stop: StopReason::Finished, model: DEMO_MODEL.to_owned() })
+    }
+}
+
+fn answer(scene: &Scene) -> AssistantMessage {
+    // IMPORTANT: an interrupted call may or may not have happened. All calls of the script can be repeated safely.
+    if let Some(again) = scene.interrupted_calls() {
+        return again;
+    }
+    match scene.role.as_str() {
+        "planner" => planner::turn(scene),
+        "backend" => backend::turn(scene),
+        "frontend" => frontend::turn(scene),
+        "qa" => qa::turn(scene),
+        other => crate::model::say(format!("The demo model has no script for the agent {other:?}.")),
     }
 }

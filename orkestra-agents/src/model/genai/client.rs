@@ -45,17 +45,11 @@ impl GenaiModel {
         environment: Environment<'_>,
     ) -> Result<Self, ModelError> {
         let target = target(spec, api_key, environment)?;
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_MAX)
-            .build();
+        let http = reqwest::Client::builder().connect_timeout(CONNECT_MAX).build();
         let http = http.map_err(|error| ModelError::Unavailable(error.to_string()))?;
         let provider = target.provider();
-        let client = Client::builder()
-            .with_reqwest(http)
-            .append_provider_config(target.model.adapter_kind, provider);
-        let client = client
-            .build()
-            .map_err(|error| ModelError::Unavailable(error.to_string()))?;
+        let client = Client::builder().with_reqwest(http).append_provider_config(target.model.adapter_kind, provider);
+        let client = client.build().map_err(|error| ModelError::Unavailable(error.to_string()))?;
         let options = ChatOptions::default()
             .with_capture_content(true)
             .with_capture_tool_calls(true)
@@ -64,13 +58,7 @@ impl GenaiModel {
             .with_max_tokens(max_tokens)
             .with_stream_header_timeout(ANSWER_BEGINS_MAX)
             .with_stream_read_timeout(SILENCE_MAX);
-        Ok(Self {
-            name: spec.name.clone(),
-            context_tokens,
-            client,
-            model: target.model,
-            options,
-        })
+        Ok(Self { name: spec.name.clone(), context_tokens, client, model: target.model, options })
     }
 }
 
@@ -86,10 +74,7 @@ impl Model for GenaiModel {
 
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
         let chat = convert::request(request);
-        let answer = self
-            .client
-            .exec_chat_stream(self.model.clone(), chat, Some(&self.options))
-            .await;
+        let answer = self.client.exec_chat_stream(self.model.clone(), chat, Some(&self.options)).await;
         let mut stream = answer.map_err(|error| model_error(&error))?.stream;
         while let Some(event) = stream.next().await {
             match event.map_err(|error| model_error(&error))? {
@@ -99,8 +84,6 @@ impl Model for GenaiModel {
             }
         }
         // IMPORTANT: a stream without its end is not an answer, however whole its text looks: calls may be missing.
-        Err(ModelError::Unavailable(
-            "the answer broke off before its end".to_owned(),
-        ))
+        Err(ModelError::Unavailable("the answer broke off before its end".to_owned()))
     }
 }

@@ -1,13 +1,11 @@
 //! Messages and tools to genai's types and back.
 
 use genai::chat::{
-    ChatMessage, ChatRequest, ContentPart, MessageContent, StopReason as GenaiStop, StreamEnd,
-    Tool, ToolCall as GenaiCall, ToolResponse, Usage as GenaiUsage,
+    ChatMessage, ChatRequest, ContentPart, MessageContent, StopReason as GenaiStop, StreamEnd, Tool,
+    ToolCall as GenaiCall, ToolResponse, Usage as GenaiUsage,
 };
 
-use crate::model::{
-    Arguments, AssistantMessage, Message, Reply, Request, StopReason, ToolCall, Usage,
-};
+use crate::model::{Arguments, AssistantMessage, Message, Reply, Request, StopReason, ToolCall, Usage};
 
 /// Our request in genai's types.
 pub(super) fn request(request: &Request) -> ChatRequest {
@@ -17,9 +15,7 @@ pub(super) fn request(request: &Request) -> ChatRequest {
         return chat;
     }
     chat.with_tools(request.tools.iter().map(|tool| {
-        Tool::new(tool.name.clone())
-            .with_description(tool.description.clone())
-            .with_schema(tool.schema.clone())
+        Tool::new(tool.name.clone()).with_description(tool.description.clone()).with_schema(tool.schema.clone())
     }))
 }
 
@@ -37,10 +33,7 @@ fn message(message: &Message) -> ChatMessage {
 
 fn assistant(message: &AssistantMessage) -> MessageContent {
     // NOTE: what cannot be read any more (a journal of an older release) is left out: it only helps the provider.
-    let continuation = message
-        .continuation
-        .iter()
-        .filter_map(|part| serde_json::from_value(part.clone()).ok());
+    let continuation = message.continuation.iter().filter_map(|part| serde_json::from_value(part.clone()).ok());
     let mut parts: Vec<ContentPart> = continuation.collect();
     if !message.text.is_empty() {
         parts.push(ContentPart::Text(message.text.clone()));
@@ -62,20 +55,14 @@ pub(super) fn reply(end: StreamEnd, model: &str) -> Reply {
     let stop = stop(end.captured_stop_reason.as_ref());
     let mut message = AssistantMessage::default();
     let reasoning = end.captured_reasoning_content;
-    for part in end
-        .captured_content
-        .map(MessageContent::into_parts)
-        .unwrap_or_default()
-    {
+    for part in end.captured_content.map(MessageContent::into_parts).unwrap_or_default() {
         match part {
             ContentPart::Text(text) => message.text.push_str(&text),
             ContentPart::ToolCall(call) => {
                 let position = message.tool_calls.len();
                 message.tool_calls.push(tool_call(call, position));
             }
-            other @ (ContentPart::ThoughtSignature(_)
-            | ContentPart::ReasoningContent(_)
-            | ContentPart::Custom(_)) => {
+            other @ (ContentPart::ThoughtSignature(_) | ContentPart::ReasoningContent(_) | ContentPart::Custom(_)) => {
                 message.continuation.extend(serde_json::to_value(other));
             }
             ContentPart::Binary(_) | ContentPart::ToolResponse(_) => {}
@@ -84,26 +71,13 @@ pub(super) fn reply(end: StreamEnd, model: &str) -> Reply {
     if message.continuation.is_empty()
         && let Some(reasoning) = reasoning.filter(|text| !text.is_empty())
     {
-        message
-            .continuation
-            .extend(serde_json::to_value(ContentPart::ReasoningContent(
-                reasoning,
-            )));
+        message.continuation.extend(serde_json::to_value(ContentPart::ReasoningContent(reasoning)));
     }
-    Reply {
-        message,
-        usage,
-        stop,
-        model: model.to_owned(),
-    }
+    Reply { message, usage, stop, model: model.to_owned() }
 }
 
 fn tool_call(call: GenaiCall, position: usize) -> ToolCall {
-    let id = if call.call_id.is_empty() {
-        format!("call_{position}")
-    } else {
-        call.call_id
-    };
+    let id = if call.call_id.is_empty() { format!("call_{position}") } else { call.call_id };
     ToolCall {
         id,
         name: call.fn_name,

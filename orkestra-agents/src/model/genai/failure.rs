@@ -14,14 +14,10 @@ const WORDS_MAX: usize = 600;
 /// What a failed call means.
 pub(super) fn model_error(error: &GenaiError) -> ModelError {
     match error {
-        GenaiError::HttpError {
-            status,
-            body,
-            headers,
-            ..
-        } => by_status(*status, body, headers),
-        GenaiError::WebModelCall { webc_error, .. }
-        | GenaiError::WebAdapterCall { webc_error, .. } => by_web_error(webc_error),
+        GenaiError::HttpError { status, body, headers, .. } => by_status(*status, body, headers),
+        GenaiError::WebModelCall { webc_error, .. } | GenaiError::WebAdapterCall { webc_error, .. } => {
+            by_web_error(webc_error)
+        }
         GenaiError::WebStream { error, cause, .. } => by_boxed(error.as_ref(), cause),
         // NOTE: an error that the provider writes into a stream that began well.
         GenaiError::ChatResponse { body, .. } => by_words(&body.to_string()),
@@ -41,11 +37,7 @@ pub(super) fn model_error(error: &GenaiError) -> ModelError {
 
 fn by_web_error(error: &webc::Error) -> ModelError {
     match error {
-        webc::Error::ResponseFailedStatus {
-            status,
-            body,
-            headers,
-        } => by_status(*status, body, headers),
+        webc::Error::ResponseFailedStatus { status, body, headers } => by_status(*status, body, headers),
         webc::Error::Reqwest(error) => by_transport(error),
         other => ModelError::Malformed(words(&other.to_string())),
     }
@@ -67,22 +59,13 @@ fn by_boxed(error: &(dyn std::error::Error + Send + Sync + 'static), cause: &str
 fn by_transport(error: &reqwest::Error) -> ModelError {
     // NOTE: reqwest's own text says little ("error sending request"); the causes below it say what happened. The
     // address is left out, for keys of some providers are part of it.
-    let mut text = error
-        .to_string()
-        .split(" for url")
-        .next()
-        .unwrap_or_default()
-        .to_owned();
+    let mut text = error.to_string().split(" for url").next().unwrap_or_default().to_owned();
     let mut cause = error.source();
     while let Some(inner) = cause {
         text = format!("{text}: {inner}");
         cause = inner.source();
     }
-    if error.is_timeout() {
-        ModelError::TimedOut(words(&text))
-    } else {
-        ModelError::Unavailable(words(&text))
-    }
+    if error.is_timeout() { ModelError::TimedOut(words(&text)) } else { ModelError::Unavailable(words(&text)) }
 }
 
 fn by_status(status: StatusCode, body: &str, headers: &HeaderMap) -> ModelError {
@@ -95,10 +78,7 @@ fn by_status(status: StatusCode, body: &str, headers: &HeaderMap) -> ModelError 
         401 | 403 => ModelError::Authentication(text),
         408 | 504 => ModelError::TimedOut(text),
         413 => ModelError::ContextTooLong(text),
-        429 => ModelError::RateLimited {
-            retry_after: retry_after(headers),
-            message: text,
-        },
+        429 => ModelError::RateLimited { retry_after: retry_after(headers), message: text },
         500.. => ModelError::Unavailable(text),
         _ if is_too_long(&message) => ModelError::ContextTooLong(text),
         _ => ModelError::BadRequest(text),
@@ -114,10 +94,7 @@ fn by_words(body: &str) -> ModelError {
     } else if is_too_long(&message) {
         ModelError::ContextTooLong(text)
     } else if lower.contains("rate limit") || lower.contains("rate_limit") {
-        ModelError::RateLimited {
-            retry_after: None,
-            message: text,
-        }
+        ModelError::RateLimited { retry_after: None, message: text }
     } else {
         ModelError::Unavailable(text)
     }
@@ -125,30 +102,16 @@ fn by_words(body: &str) -> ModelError {
 
 fn is_credit(message: &str) -> bool {
     let message = message.to_lowercase();
-    [
-        "insufficient_quota",
-        "insufficient balance",
-        "insufficient credit",
-        "credit balance",
-        "arrearage",
-        "billing",
-    ]
-    .iter()
-    .any(|words| message.contains(words))
+    ["insufficient_quota", "insufficient balance", "insufficient credit", "credit balance", "arrearage", "billing"]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 fn is_too_long(message: &str) -> bool {
     let message = message.to_lowercase();
-    [
-        "context_length",
-        "context length",
-        "exceed_context",
-        "context size",
-        "maximum context",
-        "prompt is too long",
-    ]
-    .iter()
-    .any(|words| message.contains(words))
+    ["context_length", "context length", "exceed_context", "context size", "maximum context", "prompt is too long"]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 /// The provider's own message, with its type: `{"error": {"message", "type", "code"}}` or the body as it is.
@@ -158,23 +121,14 @@ fn message_of(body: &str) -> String {
     };
     let error = value.get("error").unwrap_or(&value);
     let part = |name: &str| error.get(name).and_then(Value::as_str).map(str::to_owned);
-    let parts: Vec<String> = [part("message"), part("type"), part("code")]
-        .into_iter()
-        .flatten()
-        .collect();
-    if parts.is_empty() {
-        body.to_owned()
-    } else {
-        parts.join(" / ")
-    }
+    let parts: Vec<String> = [part("message"), part("type"), part("code")].into_iter().flatten().collect();
+    if parts.is_empty() { body.to_owned() } else { parts.join(" / ") }
 }
 
 /// How long the provider asks to wait. Dates are not read: providers send seconds, and our clock may differ.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let seconds = number("retry-after-ms")
-        .map(|ms| ms / 1000.0)
-        .or_else(|| number("retry-after"))?;
+    let seconds = number("retry-after-ms").map(|ms| ms / 1000.0).or_else(|| number("retry-after"))?;
     Duration::try_from_secs_f64(seconds).ok()
 }
 
@@ -183,11 +137,7 @@ fn words(text: &str) -> String {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    if end < text.len() {
-        format!("{}…", &text[..end])
-    } else {
-        text.to_owned()
-    }
+    if end < text.len() { format!("{}…", &text[..end]) } else { text.to_owned() }
 }
 
 #[cfg(test)]
@@ -195,12 +145,7 @@ mod tests {
     use super::*;
 
     fn check(status: u16, body: &str) -> &'static str {
-        by_status(
-            StatusCode::from_u16(status).expect("a status"),
-            body,
-            &HeaderMap::new(),
-        )
-        .kind()
+        by_status(StatusCode::from_u16(status).expect("a status"), body, &HeaderMap::new()).kind()
     }
 
     #[test]
@@ -208,27 +153,12 @@ mod tests {
         assert_eq!(check(401, "{}"), "model_authentication");
         assert_eq!(check(402, "{}"), "model_credit");
         assert_eq!(
-            check(
-                429,
-                r#"{"error":{"message":"slow down","code":"rate_limit_exceeded"}}"#
-            ),
+            check(429, r#"{"error":{"message":"slow down","code":"rate_limit_exceeded"}}"#),
             "model_rate_limited"
         );
-        assert_eq!(
-            check(
-                429,
-                r#"{"error":{"message":"no","code":"insufficient_quota"}}"#
-            ),
-            "model_credit"
-        );
-        assert_eq!(
-            check(400, r#"{"error":{"type":"exceed_context_size_error"}}"#),
-            "model_context_too_long"
-        );
-        assert_eq!(
-            check(400, r#"{"error":{"message":"unknown parameter"}}"#),
-            "model_bad_request"
-        );
+        assert_eq!(check(429, r#"{"error":{"message":"no","code":"insufficient_quota"}}"#), "model_credit");
+        assert_eq!(check(400, r#"{"error":{"type":"exceed_context_size_error"}}"#), "model_context_too_long");
+        assert_eq!(check(400, r#"{"error":{"message":"unknown parameter"}}"#), "model_bad_request");
         assert_eq!(check(404, "no such model"), "model_bad_request");
         assert_eq!(check(503, "overloaded"), "model_unavailable");
         assert_eq!(check(529, "overloaded"), "model_unavailable");
@@ -242,10 +172,7 @@ mod tests {
         headers.insert("retry-after-ms", "1500".parse().expect("a header"));
         assert_eq!(retry_after(&headers), Some(Duration::from_millis(1500)));
         headers.clear();
-        headers.insert(
-            "retry-after",
-            "Wed, 21 Oct 2026 07:28:00 GMT".parse().expect("a header"),
-        );
+        headers.insert("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT".parse().expect("a header"));
         assert_eq!(retry_after(&headers), None);
     }
 }

@@ -6,4 +6,4 @@ mod failure;
 mod target;
 
 pub(in crate::model) use client::GenaiModel;
-pub(in crate::model) use target::{Environment, ollama_address};
+pub(in crate::model) use target::{Environment, compatible_address, ollama_address};

@@ -15,20 +15,12 @@ use crate::model::{ModelError, ModelSpec};
 pub(in crate::model) type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
 
 const QWEN_NAMES: [&str; 3] = ["qwen", "qwq-", "qvq-"];
-const MISTRAL_NAMES: [&str; 6] = [
-    "mistral",
-    "ministral",
-    "codestral",
-    "devstral",
-    "magistral",
-    "open-mi",
-];
+const MISTRAL_NAMES: [&str; 6] = ["mistral", "ministral", "codestral", "devstral", "magistral", "open-mi"];
 
 /// The protocol that `name` speaks when no address overrides it.
 fn adapter_of(name: &str) -> Result<AdapterKind, ModelError> {
     if name.contains("::") {
-        return AdapterKind::from_model(name)
-            .map_err(|error| ModelError::BadRequest(error.to_string()));
+        return AdapterKind::from_model(name).map_err(|error| ModelError::BadRequest(error.to_string()));
     }
     // NOTE: a name with a tag, as in qwen3:8b, is Ollama's way of writing.
     if !name.contains(':') {
@@ -54,9 +46,7 @@ fn key_names(adapter: AdapterKind) -> Vec<&'static str> {
 }
 
 fn environment_key(adapter: AdapterKind, environment: Environment<'_>) -> Option<String> {
-    key_names(adapter)
-        .into_iter()
-        .find_map(|name| environment(name).filter(|value| !value.trim().is_empty()))
+    key_names(adapter).into_iter().find_map(|name| environment(name).filter(|value| !value.trim().is_empty()))
 }
 
 /// Everything that genai needs to reach a model.
@@ -83,27 +73,16 @@ pub(super) fn target(
     environment: Environment<'_>,
 ) -> Result<Target, ModelError> {
     let own = adapter_of(&spec.name)?;
-    let key = |adapter| {
-        api_key
-            .map(str::to_owned)
-            .or_else(|| environment_key(adapter, environment))
-    };
-    if let Some(base_url) = compatible_address(spec, own, environment) {
+    let key = |adapter| api_key.map(str::to_owned).or_else(|| environment_key(adapter, environment));
+    if let Some(base_url) = compatible_address(&spec.name, spec.base_url.as_deref(), environment) {
         // NOTE: servers of one's own mostly want no key, but the protocol wants a header.
-        let auth =
-            AuthData::from_single(key(AdapterKind::OpenAI).unwrap_or_else(|| "none".to_owned()));
+        let auth = AuthData::from_single(key(AdapterKind::OpenAI).unwrap_or_else(|| "none".to_owned()));
         let name = spec.name.strip_prefix("openai::").unwrap_or(&spec.name);
         let model = ModelIden::new(AdapterKind::OpenAI, name.to_owned());
-        return Ok(Target {
-            endpoint: Some(Endpoint::from_owned(with_slash(&base_url))),
-            auth,
-            model,
-        });
+        return Ok(Target { endpoint: Some(Endpoint::from_owned(with_slash(&base_url))), auth, model });
     }
     let endpoint = match own {
-        AdapterKind::Aliyun => {
-            environment("DASHSCOPE_BASE_URL").map(|url| Endpoint::from_owned(with_slash(&url)))
-        }
+        AdapterKind::Aliyun => environment("DASHSCOPE_BASE_URL").map(|url| Endpoint::from_owned(with_slash(&url))),
         AdapterKind::Ollama => Some(Endpoint::from_owned(ollama_address(environment))),
         _ => None,
     };
@@ -116,28 +95,25 @@ pub(super) fn target(
         })?;
         AuthData::from_single(key)
     };
-    Ok(Target {
-        endpoint,
-        auth,
-        model: ModelIden::new(own, spec.name.clone()),
-    })
+    Ok(Target { endpoint, auth, model: ModelIden::new(own, spec.name.clone()) })
 }
 
-/// The OpenAI-compatible address that serves `spec`, if one does: an explicit one always; that of the environment
-/// unless the name says another provider whose key is there.
-fn compatible_address(
-    spec: &ModelSpec,
-    own: AdapterKind,
+/// The OpenAI-compatible address that serves the model `name`, if one does: an explicit one always; that of the
+/// environment unless the name says another provider whose key is there.
+pub(in crate::model) fn compatible_address(
+    name: &str,
+    explicit: Option<&str>,
     environment: Environment<'_>,
 ) -> Option<String> {
-    if let Some(base_url) = &spec.base_url {
-        return Some(base_url.clone());
+    if let Some(base_url) = explicit {
+        return Some(base_url.to_owned());
     }
     let base_url = environment("OPENAI_BASE_URL").filter(|url| !url.trim().is_empty())?;
+    let own = adapter_of(name).ok()?;
     if matches!(own, AdapterKind::OpenAI | AdapterKind::OpenAIResp) {
         return Some(base_url);
     }
-    let elsewhere = spec.name.contains("::") || environment_key(own, environment).is_some();
+    let elsewhere = name.contains("::") || environment_key(own, environment).is_some();
     (!elsewhere).then_some(base_url)
 }
 
@@ -145,11 +121,7 @@ fn compatible_address(
 pub(in crate::model) fn ollama_address(environment: Environment<'_>) -> String {
     let host = environment("OLLAMA_HOST").filter(|host| !host.trim().is_empty());
     let host = host.unwrap_or_else(|| "http://localhost:11434".to_owned());
-    let host = if host.contains("://") {
-        host
-    } else {
-        format!("http://{host}")
-    };
+    let host = if host.contains("://") { host } else { format!("http://{host}") };
     with_slash(&host)
 }
 
@@ -162,25 +134,12 @@ fn with_slash(url: &str) -> String {
 mod tests {
     use super::*;
 
-    fn check(
-        name: &str,
-        base_url: Option<&str>,
-        variables: &[(&str, &str)],
-    ) -> Result<(AdapterKind, String), String> {
-        let environment = |wanted: &str| {
-            variables
-                .iter()
-                .find(|(name, _)| *name == wanted)
-                .map(|(_, value)| (*value).to_owned())
-        };
-        let spec = ModelSpec {
-            name: name.to_owned(),
-            base_url: base_url.map(str::to_owned),
-        };
+    fn check(name: &str, base_url: Option<&str>, variables: &[(&str, &str)]) -> Result<(AdapterKind, String), String> {
+        let environment =
+            |wanted: &str| variables.iter().find(|(name, _)| *name == wanted).map(|(_, value)| (*value).to_owned());
+        let spec = ModelSpec { base_url: base_url.map(str::to_owned), ..ModelSpec::named(name) };
         let target = target(&spec, None, &environment).map_err(|error| error.to_string())?;
-        let address = target
-            .endpoint
-            .map_or_else(String::new, |endpoint| endpoint.base_url().to_owned());
+        let address = target.endpoint.map_or_else(String::new, |endpoint| endpoint.base_url().to_owned());
         Ok((target.model.adapter_kind, address))
     }
 
@@ -206,48 +165,26 @@ mod tests {
             ("ollama::qwen3", AdapterKind::Ollama),
             ("qwen3:8b", AdapterKind::Ollama),
         ] {
-            assert_eq!(
-                check(name, None, &keys).map(|found| found.0),
-                Ok(expected),
-                "{name}"
-            );
+            assert_eq!(check(name, None, &keys).map(|found| found.0), Ok(expected), "{name}");
         }
     }
 
     #[test]
     fn an_explicit_address_always_wins() {
-        let found = check(
-            "claude-anything",
-            Some("http://127.0.0.1:18084/v1"),
-            &[("ANTHROPIC_API_KEY", "k")],
-        );
-        assert_eq!(
-            found,
-            Ok((AdapterKind::OpenAI, "http://127.0.0.1:18084/v1/".to_owned()))
-        );
+        let found = check("claude-anything", Some("http://127.0.0.1:18084/v1"), &[("ANTHROPIC_API_KEY", "k")]);
+        assert_eq!(found, Ok((AdapterKind::OpenAI, "http://127.0.0.1:18084/v1/".to_owned())));
     }
 
     #[test]
     fn the_address_of_the_environment_serves_names_that_nobody_else_does() {
         let base = ("OPENAI_BASE_URL", "http://127.0.0.1:18084/v1");
         for name in ["gpt-4o", "qwen2.5-coder-1.5b", "something-new"] {
-            assert_eq!(
-                check(name, None, &[base]).map(|found| found.0),
-                Ok(AdapterKind::OpenAI),
-                "{name}"
-            );
+            assert_eq!(check(name, None, &[base]).map(|found| found.0), Ok(AdapterKind::OpenAI), "{name}");
         }
         let found = check("qwen-plus", None, &[base, ("DASHSCOPE_API_KEY", "k")]);
         assert_eq!(found.map(|found| found.0), Ok(AdapterKind::Aliyun));
-        let found = check(
-            "ollama::qwen3",
-            None,
-            &[base, ("OLLAMA_HOST", "10.0.0.1:11434")],
-        );
-        assert_eq!(
-            found,
-            Ok((AdapterKind::Ollama, "http://10.0.0.1:11434/".to_owned()))
-        );
+        let found = check("ollama::qwen3", None, &[base, ("OLLAMA_HOST", "10.0.0.1:11434")]);
+        assert_eq!(found, Ok((AdapterKind::Ollama, "http://10.0.0.1:11434/".to_owned())));
     }
 
     #[test]

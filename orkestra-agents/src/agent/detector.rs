@@ -1,0 +1,138 @@
+//! Notices an agent that goes round in circles. Pure: it sees each call with its result and says what to do.
+//!
+//! The same call with the same result four times, the same error three times, or A-B-A-B six times over: the first
+//! circle earns one nudge, the second ends the attempt with a clear failure.
+
+use std::{
+    collections::VecDeque,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+const SAME_CALL_MAX: usize = 4;
+const SAME_ERROR_MAX: usize = 3;
+const ALTERNATIONS_MAX: usize = 6;
+/// Calls that are remembered: twelve show six alternations.
+const REMEMBERED: usize = 2 * ALTERNATIONS_MAX;
+
+/// One call as the detector sees it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) tool: &'a str,
+    pub(super) arguments: &'a str,
+    pub(super) result: &'a str,
+    pub(super) is_error: bool,
+}
+
+/// What to do about a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Advice {
+    /// Nothing.
+    GoOn,
+    /// Tell the model this, once.
+    Nudge(String),
+    /// End the attempt, for this reason.
+    Stop(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    call: u64,
+    result: u64,
+    is_error: bool,
+}
+
+/// Remembers the last calls of one attempt.
+#[derive(Debug, Default)]
+pub(super) struct Detector {
+    marks: VecDeque<Mark>,
+    is_nudged: bool,
+}
+
+impl Detector {
+    /// Takes one call into account. Feeding the same calls again after a crash gives the same advice.
+    pub(super) fn observe(&mut self, seen: &Seen<'_>) -> Advice {
+        if self.marks.len() == REMEMBERED {
+            self.marks.pop_front();
+        }
+        let call = hashed((seen.tool, seen.arguments));
+        self.marks.push_back(Mark { call, result: hashed(seen.result), is_error: seen.is_error });
+        let Some(circle) = self.circle(seen.tool) else { return Advice::GoOn };
+        self.marks.clear();
+        if self.is_nudged {
+            return Advice::Stop(format!("the agent goes round in circles: {circle}, again after it was told so"));
+        }
+        self.is_nudged = true;
+        Advice::Nudge(format!(
+            "You go round in circles: {circle}. Do not repeat it. Do something else, or, when your work is done, answer \
+             with a short summary and no tool call."
+        ))
+    }
+
+    fn circle(&self, tool: &str) -> Option<String> {
+        let last = *self.marks.back()?;
+        let newest = self.marks.iter().rev();
+        let same_call = newest.clone().take_while(|mark| **mark == last).count();
+        if same_call >= SAME_CALL_MAX {
+            return Some(format!("the same call of {tool} gave the same result {same_call} times"));
+        }
+        let same_error = newest.clone().take_while(|mark| mark.is_error && mark.result == last.result).count();
+        if same_error >= SAME_ERROR_MAX {
+            return Some(format!("{tool} answered the same error {same_error} times"));
+        }
+        let calls: Vec<Mark> = newest.copied().collect();
+        let alternates = calls.len() == REMEMBERED
+            && calls[0] != calls[1]
+            && calls.iter().enumerate().all(|(position, mark)| *mark == calls[position % 2]);
+        alternates.then(|| format!("two calls alternate without any change, {ALTERNATIONS_MAX} times each"))
+    }
+}
+
+// NOTE: the standard hasher with its fixed keys: the marks live and die with one attempt in one process.
+fn hashed(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plays calls `(arguments, result)`; a result that begins with `!` is an error. Returns the number of the call that
+    /// was nudged, and of the one that was stopped.
+    fn check(calls: &[(&str, &str)]) -> (Option<usize>, Option<usize>) {
+        let mut detector = Detector::default();
+        let (mut nudged, mut stopped) = (None, None);
+        for (number, (arguments, result)) in calls.iter().enumerate() {
+            let seen = Seen { tool: "read_file", arguments, result, is_error: result.starts_with('!') };
+            match detector.observe(&seen) {
+                Advice::GoOn => {}
+                Advice::Nudge(_) => nudged = nudged.or(Some(number + 1)),
+                Advice::Stop(_) => stopped = stopped.or(Some(number + 1)),
+            }
+        }
+        (nudged, stopped)
+    }
+
+    #[test]
+    fn the_same_call_with_the_same_result_four_times() {
+        assert_eq!(check(&[("a", "1"); 3]), (None, None));
+        assert_eq!(check(&[("a", "1"); 7]), (Some(4), None));
+        assert_eq!(check(&[("a", "1"); 8]), (Some(4), Some(8)));
+        assert_eq!(check(&[("a", "1"), ("a", "2"), ("a", "1"), ("a", "2"), ("a", "3")]), (None, None));
+    }
+
+    #[test]
+    fn the_same_error_three_times_whatever_the_arguments() {
+        assert_eq!(check(&[("a", "!no"), ("b", "!no"), ("c", "!no")]), (Some(3), None));
+        assert_eq!(check(&[("a", "!no"), ("b", "fine"), ("c", "!no"), ("d", "!no")]), (None, None));
+    }
+
+    #[test]
+    fn two_calls_that_alternate_six_times() {
+        let mut calls = [("a", "1"), ("b", "2")].repeat(6);
+        assert_eq!(check(&calls), (Some(12), None));
+        calls.pop();
+        assert_eq!(check(&calls), (None, None));
+    }
+}

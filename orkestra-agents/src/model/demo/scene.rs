@@ -1,0 +1,237 @@
+//! What the demo model sees of a conversation: who it plays, which turn it is, and what its tools answered.
+
+use serde_json::Value;
+
+use super::subject::Subject;
+use crate::{
+    model::{Arguments, AssistantMessage, Message, ModelError, ToolCall},
+    prompt,
+};
+
+/// One conversation as the script reads it.
+pub(super) struct Scene {
+    pub(super) role: String,
+    pub(super) objective: String,
+    pub(super) subject: Subject,
+    /// The agents of this run, as the prompt names them.
+    pub(super) agents: Vec<String>,
+    /// Why the attempt before failed, when its validator said so.
+    pub(super) debug_info: Option<Value>,
+    /// How many turns of the script were played; a repeated turn does not count.
+    pub(super) turn: usize,
+    /// The answers of tools, all turns in order: the tool's name, and what it said.
+    results: Vec<(String, String)>,
+    /// The calls of the last turn whose outcome is unknown.
+    interrupted: Vec<ToolCall>,
+    /// Assistant messages so far, which makes call ids unique.
+    said: usize,
+}
+
+impl Scene {
+    /// Reads a conversation that our prompts began.
+    ///
+    /// # Errors
+    /// [`ModelError::BadRequest`] when it was not begun by our prompts: there is no script for that.
+    pub(super) fn read(messages: &[Message]) -> Result<Self, ModelError> {
+        let no_script = || ModelError::BadRequest("the demo model plays only the agents of the pipeline".to_owned());
+        let system = messages.iter().find_map(|message| match message {
+            Message::System { text } => Some(text),
+            _ => None,
+        });
+        let user = messages.iter().find_map(|message| match message {
+            Message::User { text } => Some(text),
+            _ => None,
+        });
+        let role = system.and_then(|text| prompt::role_in(text)).ok_or_else(no_script)?;
+        let user = user.ok_or_else(no_script)?;
+        let objective = prompt::section(user, prompt::OBJECTIVE).ok_or_else(no_script)?;
+        let agents = prompt::section(user, prompt::AGENTS).unwrap_or_default();
+        let debug_info = prompt::section(user, prompt::DEBUG_INFO).and_then(|text| serde_json::from_str(&text).ok());
+        let mut scene = Self {
+            role,
+            subject: Subject::of_objective(&objective),
+            objective,
+            agents: agents.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect(),
+            debug_info,
+            turn: 0,
+            results: Vec::new(),
+            interrupted: Vec::new(),
+            said: 0,
+        };
+        scene.follow(messages);
+        Ok(scene)
+    }
+
+    fn follow(&mut self, messages: &[Message]) {
+        let mut calls: Vec<ToolCall> = Vec::new();
+        for message in messages {
+            match message {
+                Message::Assistant(said) => {
+                    if self.interrupted.is_empty() && self.said > 0 {
+                        self.turn += 1;
+                    }
+                    self.said += 1;
+                    self.interrupted.clear();
+                    calls.clone_from(&said.tool_calls);
+                }
+                Message::Tool(result) => {
+                    if result.text.starts_with(prompt::INTERRUPTED) {
+                        self.interrupted.extend(calls.iter().find(|call| call.id == result.call_id).cloned());
+                    } else {
+                        self.results.push((result.name.clone(), result.text.clone()));
+                    }
+                }
+                Message::System { .. } | Message::User { .. } => {}
+            }
+        }
+        if self.said > 0 && self.interrupted.is_empty() {
+            self.turn += 1;
+        }
+    }
+
+    /// The calls to repeat, when the last turn was interrupted by a crash.
+    pub(super) fn interrupted_calls(&self) -> Option<AssistantMessage> {
+        if self.interrupted.is_empty() {
+            return None;
+        }
+        let calls = self.interrupted.iter().map(|call| (call.name.clone(), call.arguments.to_value())).collect();
+        let text = "I was interrupted there. What I asked for can safely be done again.";
+        Some(self.act(text, calls))
+    }
+
+    /// A turn that calls tools.
+    pub(super) fn act(&self, text: &str, calls: Vec<(String, Value)>) -> AssistantMessage {
+        let tool_calls = calls.into_iter().enumerate().map(|(position, (name, arguments))| ToolCall {
+            id: format!("demo_{}_{position}", self.said),
+            name,
+            arguments: Arguments::Valid(arguments),
+            signatures: None,
+        });
+        AssistantMessage { text: text.to_owned(), tool_calls: tool_calls.collect(), ..AssistantMessage::default() }
+    }
+
+    /// Whether a tool has answered with `words` in this attempt.
+    pub(super) fn has_seen(&self, tool: &str, words: &str) -> bool {
+        self.results.iter().any(|(name, text)| name == tool && text.contains(words))
+    }
+
+    /// What a tool answered last.
+    pub(super) fn last_answer(&self, tool: &str) -> &str {
+        self.results.iter().rev().find(|(name, _)| name == tool).map_or("", |(_, text)| text)
+    }
+
+    /// Whether the last tests that ran in this attempt passed, by the last words of Python's unittest.
+    pub(super) fn tests_passed(&self) -> bool {
+        let output = self.last_answer("run_command");
+        output.contains("\nOK") && !output.contains("FAILED (")
+    }
+}
+
+/// `write_file`, as a call.
+pub(super) fn write(path: &str, content: String) -> (String, Value) {
+    ("write_file".to_owned(), serde_json::json!({"path": path, "content": content}))
+}
+
+/// `read_file`, as a call.
+pub(super) fn read(path: &str) -> (String, Value) {
+    ("read_file".to_owned(), serde_json::json!({"path": path}))
+}
+
+/// A tool without arguments, as a call.
+pub(super) fn bare(name: &str) -> (String, Value) {
+    (name.to_owned(), serde_json::json!({}))
+}
+
+/// `run_command`, as a call. Python keeps its caches out of the workspace.
+pub(super) fn run(command: &str) -> (String, Value) {
+    ("run_command".to_owned(), serde_json::json!({"command": format!("PYTHONDONTWRITEBYTECODE=1 {command}")}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{DemoModel, Model, Request, ToolMessage},
+        prompt::Brief,
+    };
+
+    fn begin(role: &str, debug_info: Option<&Value>) -> Vec<Message> {
+        let agents = ["planner", "backend", "frontend", "qa"].map(str::to_owned);
+        let brief = Brief {
+            objective: "Build a REST API for a blog",
+            agents: &agents,
+            attempt: 1,
+            debug_info,
+            ..Brief::default()
+        };
+        vec![prompt::system(role, "You work."), prompt::first(&brief)]
+    }
+
+    /// Plays a whole attempt; `answer` is what each tool says. Returns the calls.
+    async fn play(
+        role: &str,
+        debug_info: Option<&Value>,
+        answer: impl Fn(usize, &ToolCall) -> String,
+    ) -> Vec<(String, Value)> {
+        let model = DemoModel::new(std::time::Duration::ZERO);
+        let mut messages = begin(role, debug_info);
+        let mut calls = Vec::new();
+        for _ in 0..20 {
+            let request = Request { messages: messages.clone(), tools: Vec::new() };
+            let reply = model.complete(&request).await.expect("the script answers");
+            messages.push(Message::Assistant(reply.message.clone()));
+            if reply.message.tool_calls.is_empty() {
+                return calls;
+            }
+            for call in reply.message.tool_calls {
+                let text = answer(calls.len(), &call);
+                calls.push((call.name.clone(), call.arguments.to_value()));
+                messages.push(Message::Tool(ToolMessage { call_id: call.id, name: call.name, text }));
+            }
+        }
+        panic!("the script does not end: {calls:?}");
+    }
+
+    fn written(calls: &[(String, Value)]) -> Vec<&str> {
+        calls.iter().filter(|(name, _)| name == "write_file").filter_map(|(_, call)| call["path"].as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn every_role_plays_its_part_to_the_end() {
+        let answer = |_: usize, call: &ToolCall| match call.name.as_str() {
+            "list_files" => "backend/other.py".to_owned(),
+            _ => "fine\nOK".to_owned(),
+        };
+        assert_eq!(written(&play("planner", None, answer).await), ["plan.md", "contract.json"]);
+        assert_eq!(written(&play("backend", None, answer).await), ["backend/service.py", "tests/test_backend.py"]);
+        let frontend = ["frontend/index.html", "frontend/app.js", "tests/test_frontend.py"];
+        assert_eq!(written(&play("frontend", None, answer).await), frontend);
+        assert_eq!(written(&play("qa", None, answer).await), ["tests/test_contract.py", "qa_report.md"]);
+    }
+
+    #[tokio::test]
+    async fn the_second_attempt_mends_the_mistake_of_the_first() {
+        let info = serde_json::json!({"failed_tests": ["test_create"]});
+        let first = play("backend", None, |_, _| String::new()).await;
+        let second = play("backend", Some(&info), |_, _| "\nOK".to_owned()).await;
+        let service = |calls: &[(String, Value)]| {
+            let call =
+                calls.iter().find(|(_, call)| call["path"] == "backend/service.py" && !call["content"].is_null());
+            call.expect("it writes the service").1["content"].as_str().unwrap_or_default().to_owned()
+        };
+        assert!(service(&first).contains("HTTPStatus.OK, self.server.store.add"));
+        assert!(service(&second).contains("HTTPStatus.CREATED, self.server.store.add"));
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_call_is_made_again_and_only_that() {
+        let plain = play("planner", None, |_, _| String::new()).await;
+        let interrupted = |number: usize, call: &ToolCall| {
+            if number == 2 { prompt::interrupted(&call.name) } else { String::new() }
+        };
+        let again = play("planner", None, interrupted).await;
+        let mut expected = plain.clone();
+        expected.push(plain[2].clone());
+        assert_eq!(again, expected);
+    }
+}

@@ -1,0 +1,43 @@
+//! A real model behind a real server, where `ORKESTRA_TEST_MODEL_URL` names one (as in `http://127.0.0.1:18084/v1`).
+
+use orkestra_agents::model::{Message, ModelChoice, ModelSource, Request, ToolDefinition};
+use serde_json::json;
+
+/// The address of the server, or a loud note that there is none. These tests need a download of a gigabyte, so unlike
+/// those that need Docker they may be skipped in CI.
+pub(crate) fn address() -> Option<String> {
+    let address = std::env::var("ORKESTRA_TEST_MODEL_URL").ok();
+    if address.is_none() {
+        eprintln!("SKIPPED, LOUDLY: ORKESTRA_TEST_MODEL_URL names no server, so no real model was met");
+    }
+    address
+}
+
+#[tokio::test]
+async fn a_real_model_calls_a_tool() {
+    let Some(address) = address() else { return };
+    let source = ModelSource::new(ModelChoice::automatic().with_base_url(address).with_max_tokens(300));
+    let spec = source.resolve(None).await;
+    assert!(spec.context_tokens.is_some_and(|tokens| tokens > 0), "{spec:?}");
+    let model = source.open(&spec).expect("it opens");
+    let request = Request {
+        messages: vec![
+            Message::system("You are a coding assistant. Use the tools."),
+            Message::user("Write the file hello.py that prints Hello, World!"),
+        ],
+        tools: vec![ToolDefinition {
+            name: "write_file".to_owned(),
+            description: "Writes content to a file.".to_owned(),
+            schema: json!({
+                "type": "object",
+                "properties": {"path": {"type": "string"}, "content": {"type": "string"}},
+                "required": ["path", "content"],
+            }),
+        }],
+    };
+    let reply = model.complete(&request).await.expect("it answers");
+    let call = reply.message.tool_calls.first().expect("it calls the tool");
+    assert_eq!(call.name, "write_file", "{reply:?}");
+    assert_eq!(call.arguments.to_value()["path"], "hello.py", "{reply:?}");
+    assert!(reply.usage.input.is_some_and(|tokens| tokens > 0), "{reply:?}");
+}
