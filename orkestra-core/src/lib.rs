@@ -1,1 +1,5 @@
-//! Placeholder, replaced in the next commits.
+//! placeholder
+pub mod journal;
+pub mod kernel;
+pub mod model;
+pub mod store;

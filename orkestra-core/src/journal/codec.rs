@@ -1,0 +1,84 @@
+//! Commits as bytes: JSON with a version, readable for ever.
+//!
+//! Version 1 is `{"v":1,"epoch":…,"at":…,"events":[…]}`; run and position are the store's keys and stand there. A newer
+//! version gets its own branch in [`decode`] that lifts older ones; what was once written stays readable.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::Event;
+use crate::model::{Epoch, RunId, Seq, Timestamp};
+
+use super::commit::{Commit, Written};
+
+/// The version that [`encode`] writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Why bytes are no commit.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecError {
+    /// They were written by a newer version of this library.
+    #[error("the commit is of format {found}, this version reads up to {FORMAT_VERSION}; use a newer version")]
+    Newer {
+        /// The format's version.
+        found: u32,
+    },
+    /// They are damaged.
+    #[error("the commit is damaged: {0}")]
+    Damaged(#[from] serde_json::Error),
+    /// They hold another number of events than their place says.
+    #[error("the commit has {found} events where {expected} belong")]
+    Count {
+        /// How many there are.
+        found: u64,
+        /// How many belong there.
+        expected: u64,
+    },
+}
+
+#[derive(Serialize)]
+struct Outgoing<'a> {
+    v: u32,
+    epoch: Epoch,
+    at: Timestamp,
+    events: &'a [Event],
+}
+
+#[derive(Deserialize)]
+struct Incoming {
+    epoch: Epoch,
+    at: Timestamp,
+    events: Vec<Event>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    v: u32,
+}
+
+/// Encodes a commit.
+///
+/// # Errors
+/// None that a caller can cause; an event that does not serialise is reported, not lost.
+pub fn encode(commit: &Commit) -> Result<Written, CodecError> {
+    let form = Outgoing { v: FORMAT_VERSION, epoch: commit.epoch, at: commit.at, events: &commit.events };
+    let body = serde_json::to_vec(&form)?.into();
+    Ok(Written { run: commit.run.clone(), first: commit.first, last: commit.last(), epoch: commit.epoch, body })
+}
+
+/// Decodes a commit of `run` that stands at `first`.
+///
+/// # Errors
+/// [`CodecError`] when the bytes are damaged or of a newer version. Never panics, whatever the bytes are.
+pub fn decode(run: &RunId, first: Seq, last: Seq, body: &[u8]) -> Result<Commit, CodecError> {
+    let Version { v } = serde_json::from_slice(body)?;
+    if v > FORMAT_VERSION {
+        return Err(CodecError::Newer { found: v });
+    }
+    let Incoming { epoch, at, events } = serde_json::from_slice(body)?;
+    let (found, expected) = (events.len() as u64, (last.0 + 1).saturating_sub(first.0));
+    if found != expected || found == 0 {
+        return Err(CodecError::Count { found, expected });
+    }
+    Ok(Commit { run: run.clone(), first, epoch, at, events })
+}

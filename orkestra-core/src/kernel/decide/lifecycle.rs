@@ -1,0 +1,82 @@
+//! How a run begins, goes on in another process, and is cancelled.
+
+use crate::model::limits::{CANCEL_GRACE, INTERRUPTIONS_MAX};
+use crate::model::{Failure, NodeId, NodeKind, RunId, Timestamp};
+
+use super::super::apply::apply;
+use super::super::event::{Event, StopReason};
+use super::super::state::{RunState, RunStatus};
+use super::{Decision, Rejection};
+
+pub(super) fn create(
+    run: &RunId,
+    slot: &mut Option<RunState>,
+    now: Timestamp,
+    created: Event,
+) -> Result<Vec<Event>, Rejection> {
+    apply(run, slot, now, &created).map_err(Rejection::Broken)?;
+    let mut decision = Decision { events: vec![created], ..Decision::new(slot, now, 0.0) };
+    let roots: Vec<_> = decision.state().plan.ids().filter(|id| decision.state().node(*id).waiting_for == 0).collect();
+    decision.start_all(roots);
+    decision.finish()
+}
+
+impl Decision<'_> {
+    /// Attempts that were under way go on in this process, unless they have lost their process too often.
+    pub(super) fn recover(&mut self) {
+        let tasks = self.running_tasks();
+        if tasks.is_empty() {
+            return;
+        }
+        self.emit(Event::Recovered);
+        if self.state().status == RunStatus::Stopping {
+            return self.give_up_running();
+        }
+        for id in tasks {
+            if self.state().node(id).interruptions > INTERRUPTIONS_MAX {
+                let message = format!("the process was lost {INTERRUPTIONS_MAX} times without a step being finished");
+                self.fail_attempt(id, Failure::retryable("crashed", message));
+            }
+        }
+    }
+
+    pub(super) fn cancel(&mut self, reason: String) -> Result<(), Rejection> {
+        if self.state().status == RunStatus::Stopping {
+            return Err(Rejection::Stopping);
+        }
+        self.stop(StopReason::Cancelled { reason });
+        Ok(())
+    }
+
+    /// Begins to stop: what only waits ends at once, running tasks get time to end by themselves.
+    pub(super) fn stop(&mut self, reason: StopReason) {
+        let grace_until = self.now.saturating_add(CANCEL_GRACE);
+        self.emit(Event::StopRequested { reason, grace_until });
+        let tasks = self.running_tasks();
+        let waiting: Vec<_> = self.state().running().filter(|id| !tasks.contains(id)).collect();
+        for id in waiting {
+            self.cancel_node(id);
+        }
+        self.end_if_done();
+    }
+
+    /// Ends a stopping run although attempts have not ended.
+    pub(super) fn give_up_running(&mut self) {
+        let running: Vec<_> = self.state().running().collect();
+        for id in running {
+            self.cancel_node(id);
+        }
+        self.end_if_done();
+    }
+
+    pub(super) fn cancel_node(&mut self, id: NodeId) {
+        let node = self.state().name(id).clone();
+        self.emit(Event::NodeCancelled { node });
+    }
+
+    pub(super) fn running_tasks(&self) -> Vec<NodeId> {
+        let state = self.state();
+        let is_task = |id: &NodeId| matches!(state.plan.node(*id).spec.kind, NodeKind::Task(_));
+        state.running().filter(is_task).collect()
+    }
+}

@@ -1,0 +1,29 @@
+//! Signals: kept until somebody waits for them, handed to whoever waited first.
+
+use crate::model::limits::SIGNALS_BUFFERED_MAX;
+use crate::model::{Name, Payload};
+
+use super::super::event::Event;
+use super::{Decision, Rejection};
+
+impl Decision<'_> {
+    pub(super) fn signal(&mut self, signal: Name, payload: Payload) -> Result<(), Rejection> {
+        let state = self.state();
+        if state.signals_buffered >= SIGNALS_BUFFERED_MAX {
+            return Err(Rejection::TooManySignals);
+        }
+        let waiter = state.waiters.get(&signal).and_then(|queue| queue.front()).cloned();
+        self.emit(Event::SignalReceived { signal: signal.clone(), payload: payload.clone() });
+        let Some((id, step)) = waiter else {
+            return Ok(());
+        };
+        let node = self.state().name(id).clone();
+        let is_gate = step.is_none();
+        self.emit(Event::SignalConsumed { node, step, signal });
+        if is_gate {
+            let next = self.complete(id, payload);
+            self.start_all(next);
+        }
+        Ok(())
+    }
+}

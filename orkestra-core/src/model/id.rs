@@ -1,0 +1,187 @@
+//! Ids, names and counts, each with its own type so that none can stand in for another.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::limits::{NAME_BYTES_MAX, RUN_ID_BYTES_MAX};
+
+/// A text that is no name: it says what was given and what a name looks like.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{given}` is no {what}: 1 to {max} letters, digits, `_`, `-`, `.`, `:` or `/`, beginning with a letter, a digit or `_`"
+)]
+pub struct InvalidName {
+    given: String,
+    what: &'static str,
+    max: usize,
+}
+
+fn check(text: &str, what: &'static str, max: usize) -> Result<(), InvalidName> {
+    let first = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let rest = |c: char| first(c) || matches!(c, '-' | '.' | ':' | '/');
+    if text.len() <= max && text.starts_with(first) && text.chars().all(rest) {
+        return Ok(());
+    }
+    let given = text.chars().take(64).collect();
+    Err(InvalidName { given, what, max })
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $max:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            #[doc = concat!("Takes `text` as a ", $what, ".\n\n# Errors\n[`InvalidName`] when it has other characters or is too long.")]
+            pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidName> {
+                let text = text.as_ref();
+                check(text, $what, $max)?;
+                Ok(Self(text.into()))
+            }
+
+            /// The text itself.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Deref for $name {
+            type Target = str;
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl PartialEq<str> for $name {
+            fn eq(&self, other: &str) -> bool {
+                &*self.0 == other
+            }
+        }
+
+        impl PartialEq<&str> for $name {
+            fn eq(&self, other: &&str) -> bool {
+                &*self.0 == *other
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+                Self::new(text).map_err(de::Error::custom)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = InvalidName;
+            fn try_from(text: &str) -> Result<Self, InvalidName> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                Self::new(text)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// The name of a workflow, a node, a task or a signal.
+    Name,
+    "name",
+    NAME_BYTES_MAX
+);
+text_id!(
+    /// The id of a run, chosen by whoever starts it: starting twice with one id gives one run.
+    RunId,
+    "run id",
+    RUN_ID_BYTES_MAX
+);
+text_id!(
+    /// The name of one engine in one process; new at every start.
+    WorkerId,
+    "worker id",
+    NAME_BYTES_MAX
+);
+
+/// The position of an event in its run's journal, counted from 1. Zero stands before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// Before the first event.
+    pub const ZERO: Self = Self(0);
+
+    /// The position `count` events later.
+    #[must_use]
+    pub const fn plus(self, count: u64) -> Self {
+        Self(self.0 + count)
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The fencing number of a lease: whoever holds the higher one drives the run, the other's writes are refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A node's place in its plan. It never changes: growth only appends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u32);
+
+impl NodeId {
+    /// The same as an index into per-node tables.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked_where_they_enter() {
+        for good in ["a", "fetch-2", "_x", "a/b:c.d", "7"] {
+            assert_eq!(Name::new(good).expect("a name").as_str(), good);
+        }
+        for bad in ["", "-a", "a b", "ä", "a\0", &"x".repeat(NAME_BYTES_MAX + 1)] {
+            assert!(Name::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(serde_json::from_str::<Name>("\"a b\"").is_err());
+    }
+}

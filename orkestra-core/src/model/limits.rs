@@ -1,0 +1,56 @@
+//! Every limit of the engine, in one place, with the reason for its value.
+
+use std::time::Duration;
+
+/// The longest name of a workflow, node, task or signal, in bytes: names are repeated in every event.
+pub const NAME_BYTES_MAX: usize = 128;
+
+/// The longest run id, in bytes. Ids are keys of every store; 200 fits all of them with a prefix.
+pub const RUN_ID_BYTES_MAX: usize = 200;
+
+/// The longest key of a step, in bytes: keys stay in memory for as long as their run does.
+pub const STEP_KEY_BYTES_MAX: usize = 512;
+
+/// The largest payload, in bytes. A journal is not a file store: what is larger belongs in a file or an object store,
+/// with its address as the payload.
+pub const PAYLOAD_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// The most nodes of one plan, growth included. Wider work spreads over child runs.
+pub const NODES_MAX: usize = 10_000;
+
+/// The most edges of one plan.
+pub const EDGES_MAX: usize = 200_000;
+
+/// The most signals that one run keeps unread. A run that nobody reads must not fill the store.
+pub const SIGNALS_BUFFERED_MAX: usize = 10_000;
+
+/// How often one attempt may lose its process without finishing a step in between before it counts as failed: a task
+/// that takes the process down must not do so for ever.
+pub const INTERRUPTIONS_MAX: u32 = 16;
+
+/// How long cancelled attempts may take to end by themselves.
+pub const CANCEL_GRACE: Duration = Duration::from_secs(10);
+
+/// The most timers that one decision fires; the next decision takes the rest.
+pub const TIMERS_PER_DECISION_MAX: usize = 256;
+
+/// Inputs waiting for one run. Senders wait when it is full.
+pub const MAILBOX_INPUTS_MAX: usize = 1024;
+
+/// Decisions of one run that may be under way to the store at once.
+pub const COMMITS_IN_FLIGHT_MAX: usize = 1024;
+
+/// Commits waiting for the committer. Runs wait when it is full.
+pub const COMMITTER_QUEUE_MAX: usize = 8192;
+
+/// The most commits of one durable write: bounds the memory of a batch and the time that its first commit waits.
+pub const BATCH_COMMITS_MAX: usize = 4096;
+
+/// The most bytes of one durable write, one commit may exceed it alone.
+pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Commits that a reader takes from the store at a time.
+pub const READ_COMMITS_MAX: usize = 512;
+
+/// The longest text kept of a failure's message or backtrace, in bytes.
+pub const FAILURE_TEXT_BYTES_MAX: usize = 64 * 1024;

@@ -1,0 +1,110 @@
+//! Values of users on their way through the journal: JSON text, kept as it was written.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::limits::PAYLOAD_BYTES_MAX;
+
+/// A value as JSON text. Cheap to clone; at most [`PAYLOAD_BYTES_MAX`] bytes when made by [`Payload::of`].
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Payload(Arc<RawValue>);
+
+/// Why a value is no payload, or a payload not the wanted value.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PayloadError {
+    /// The value does not serialise to JSON.
+    #[error("the value cannot be written as JSON: {0}")]
+    Encode(#[source] serde_json::Error),
+    /// The JSON text is not of the wanted type.
+    #[error("the payload is no `{wanted}`: {source}")]
+    Decode {
+        /// The wanted Rust type.
+        wanted: &'static str,
+        /// What the decoder said.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The JSON text is too long.
+    #[error(
+        "the payload has {bytes} bytes, more than the {PAYLOAD_BYTES_MAX} allowed; store it elsewhere and pass its address"
+    )]
+    TooLarge {
+        /// The length of the JSON text in bytes.
+        bytes: usize,
+    },
+}
+
+impl Payload {
+    /// The JSON text `null`.
+    #[must_use]
+    pub fn null() -> Self {
+        Self(Arc::from(RawValue::NULL.to_owned()))
+    }
+
+    /// Writes `value` as JSON.
+    ///
+    /// # Errors
+    /// [`PayloadError::Encode`] when it does not serialise, [`PayloadError::TooLarge`] over the limit.
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
+        let text = serde_json::value::to_raw_value(value).map_err(PayloadError::Encode)?;
+        Self::fits(text.get().len())?;
+        Ok(Self(Arc::from(text)))
+    }
+
+    /// Checks that `bytes` bytes fit into a payload.
+    ///
+    /// # Errors
+    /// [`PayloadError::TooLarge`].
+    pub const fn fits(bytes: usize) -> Result<(), PayloadError> {
+        if bytes > PAYLOAD_BYTES_MAX { Err(PayloadError::TooLarge { bytes }) } else { Ok(()) }
+    }
+
+    /// A list of payloads as one payload.
+    ///
+    /// # Errors
+    /// [`PayloadError::TooLarge`] when they exceed the limit together.
+    pub fn list(items: &[Self]) -> Result<Self, PayloadError> {
+        Self::of(items)
+    }
+
+    /// Reads the value back.
+    ///
+    /// # Errors
+    /// [`PayloadError::Decode`] when the text is of another type.
+    pub fn to<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
+        let wanted = std::any::type_name::<T>();
+        serde_json::from_str(self.as_json()).map_err(|source| PayloadError::Decode { wanted, source })
+    }
+
+    /// The JSON text.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        self.0.get()
+    }
+
+    /// Whether the text is `null`.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        self.as_json() == "null"
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_json() == other.as_json()
+    }
+}
+
+impl Eq for Payload {}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_json())
+    }
+}

@@ -1,0 +1,246 @@
+//! The validated graph of a run. What exists here has no cycle, no duplicate and no unknown name.
+//!
+//! A plan never forgets: growth appends, a node's place never changes.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::graph::{Cycle, Graph};
+use super::id::{Name, NodeId};
+use super::limits::{EDGES_MAX, NODES_MAX};
+use super::workflow::{Growth, NodeSpec, WorkflowSpec};
+
+/// The frozen graph of a workflow, or the grown one of a run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    workflow: Name,
+    version: Option<String>,
+    nodes: Vec<PlanNode>,
+    places: HashMap<Name, NodeId>,
+    graph: Graph,
+}
+
+/// A node in its plan.
+#[derive(Clone, Debug)]
+pub struct PlanNode {
+    /// The node as it was defined, edges added by growth included.
+    pub spec: NodeSpec,
+    /// The nodes before it, in the order in which they were declared.
+    pub after: Vec<NodeId>,
+}
+
+/// Why a workflow is no plan, or a growth does not fit one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// There is nothing to run.
+    #[error("workflow `{0}` has no nodes")]
+    Empty(Name),
+    /// Two nodes share a name.
+    #[error("two nodes are named `{0}`")]
+    DuplicateNode(Name),
+    /// An edge begins or ends nowhere.
+    #[error("node `{node}` comes after `{unknown}`, which is no node")]
+    UnknownNode {
+        /// The node that names it.
+        node: Name,
+        /// The name that stands for nothing.
+        unknown: Name,
+    },
+    /// A node would have to wait for itself.
+    #[error("the workflow has a cycle: {}", show(.0))]
+    Cycle(Vec<Name>),
+    /// A growth adds an edge into a node that has started.
+    #[error("node `{0}` has started already: nothing can be put before it")]
+    Started(Name),
+    /// More nodes or edges than a plan may have.
+    #[error("a plan has at most {NODES_MAX} nodes and {EDGES_MAX} edges")]
+    TooLarge,
+}
+
+fn show(cycle: &[Name]) -> String {
+    let names = cycle.iter().chain(cycle.first());
+    names.map(Name::as_str).collect::<Vec<_>>().join(" -> ")
+}
+
+/// A digest of all that a plan consists of: equal plans have equal fingerprints, on every machine and in every version.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Plan {
+    /// Checks `spec` and freezes it.
+    ///
+    /// # Errors
+    /// [`PlanError`], the first problem found; a cycle is named in full.
+    pub fn new(spec: &WorkflowSpec) -> Result<Self, PlanError> {
+        if spec.nodes.is_empty() {
+            return Err(PlanError::Empty(spec.name.clone()));
+        }
+        let mut plan = Self {
+            workflow: spec.name.clone(),
+            version: spec.version.clone(),
+            nodes: Vec::with_capacity(spec.nodes.len()),
+            places: HashMap::with_capacity(spec.nodes.len()),
+            graph: Graph::default(),
+        };
+        plan.append(&spec.nodes, &[])?;
+        Ok(plan)
+    }
+
+    /// The plan with `growth` added; `self` is left as it was. `started` tells whether a node has started.
+    ///
+    /// # Errors
+    /// [`PlanError`] when the growth does not fit: then the run goes on with the plan it has.
+    pub fn grown(&self, growth: &Growth, started: impl Fn(NodeId) -> bool) -> Result<Self, PlanError> {
+        let into_started = growth.edges.iter().find(|(_, after)| self.id(after).is_some_and(&started));
+        if let Some((_, after)) = into_started {
+            return Err(PlanError::Started(after.clone()));
+        }
+        let mut grown = self.clone();
+        grown.append(&growth.nodes, &growth.edges)?;
+        Ok(grown)
+    }
+
+    fn append(&mut self, nodes: &[NodeSpec], edges: &[(Name, Name)]) -> Result<(), PlanError> {
+        if self.nodes.len() + nodes.len() > NODES_MAX {
+            return Err(PlanError::TooLarge);
+        }
+        for spec in nodes {
+            let id = self.graph.add_node();
+            if self.places.insert(spec.name.clone(), id).is_some() {
+                return Err(PlanError::DuplicateNode(spec.name.clone()));
+            }
+            let spec = NodeSpec { after: Vec::with_capacity(spec.after.len()), ..spec.clone() };
+            self.nodes.push(PlanNode { spec, after: Vec::new() });
+        }
+        let declared = nodes.iter().flat_map(|node| node.after.iter().map(move |before| (before, &node.name)));
+        for (before, after) in declared.chain(edges.iter().map(|(before, after)| (before, after))) {
+            self.connect(before, after)?;
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, before: &Name, after: &Name) -> Result<(), PlanError> {
+        let unknown = |unknown: &Name| PlanError::UnknownNode { node: after.clone(), unknown: unknown.clone() };
+        let from = self.id(before).ok_or_else(|| unknown(before))?;
+        let to = self.id(after).ok_or_else(|| unknown(after))?;
+        let new = self.graph.add_edge(from, to).map_err(|Cycle(nodes)| {
+            PlanError::Cycle(nodes.into_iter().map(|node| self.nodes[node.index()].spec.name.clone()).collect())
+        })?;
+        if self.graph.edges() > EDGES_MAX {
+            return Err(PlanError::TooLarge);
+        }
+        if new {
+            let node = &mut self.nodes[to.index()];
+            node.after.push(from);
+            node.spec.after.push(before.clone());
+        }
+        Ok(())
+    }
+
+    /// The workflow's name.
+    #[must_use]
+    pub const fn workflow(&self) -> &Name {
+        &self.workflow
+    }
+
+    /// The workflow's version.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    /// All nodes, by place.
+    #[must_use]
+    pub fn nodes(&self) -> &[PlanNode] {
+        &self.nodes
+    }
+
+    /// The node at `id`.
+    ///
+    /// # Panics
+    /// When `id` is of another plan.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> &PlanNode {
+        &self.nodes[id.index()]
+    }
+
+    /// The place of the node named `name`.
+    #[must_use]
+    pub fn id(&self, name: &str) -> Option<NodeId> {
+        self.places.get(name).copied()
+    }
+
+    /// The places of all nodes.
+    pub fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        let count = u32::try_from(self.nodes.len()).expect("NODES_MAX fits");
+        (0..count).map(NodeId)
+    }
+
+    /// The nodes right after `id`.
+    pub fn dependents(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        self.graph.dependents(id)
+    }
+
+    /// How many nodes stand right before `id`.
+    #[must_use]
+    pub fn in_degree(&self, id: NodeId) -> usize {
+        self.graph.in_degree(id)
+    }
+
+    /// The nodes that nothing comes after: their outputs are the run's output.
+    pub fn sinks(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.ids().filter(|&id| self.graph.dependents(id).next().is_none())
+    }
+
+    /// The digest of the plan as it is now.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut digest = Sha256::new();
+        let nodes: Vec<_> = self.nodes.iter().map(|node| &node.spec).collect();
+        let whole = serde_json::to_vec(&(&self.workflow, &self.version, nodes)).expect("plain data serialises");
+        digest.update(whole);
+        Fingerprint(digest.finalize().into())
+    }
+
+    /// The plan as a definition again, growth included.
+    #[must_use]
+    pub fn spec(&self) -> WorkflowSpec {
+        let nodes = self.nodes.iter().map(|node| node.spec.clone()).collect();
+        WorkflowSpec { name: self.workflow.clone(), version: self.version.clone(), nodes }
+    }
+}
+
+impl Serialize for Plan {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.spec().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Plan {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spec = WorkflowSpec::deserialize(deserializer)?;
+        Self::new(&spec).map_err(serde::de::Error::custom)
+    }
+}
+
+impl PartialEq for Plan {
+    fn eq(&self, other: &Self) -> bool {
+        self.spec() == other.spec()
+    }
+}

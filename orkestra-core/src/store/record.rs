@@ -1,0 +1,105 @@
+//! What can be told of a run without its journal, and how runs are found.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::{Outcome, RunState, RunStatus, wake_at};
+use crate::model::{Name, RunId, Timestamp};
+
+/// A run at a glance. Written together with the commit that changes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The run's id.
+    pub id: RunId,
+    /// The workflow it runs.
+    pub workflow: Name,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// What it can be found by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its status last changed.
+    pub updated_at: Timestamp,
+    /// When it needs a driver; [`Timestamp::ZERO`] is now, `None` only when somebody outside does something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake_at: Option<Timestamp>,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+}
+
+impl RunRecord {
+    /// The record of a state.
+    #[must_use]
+    pub fn of(state: &RunState) -> Self {
+        Self {
+            id: state.id().clone(),
+            workflow: state.plan().workflow().clone(),
+            status: state.status(),
+            labels: state.labels().clone(),
+            created_at: state.created_at(),
+            updated_at: state.updated_at(),
+            wake_at: wake_at(state),
+            outcome: state.outcome().cloned(),
+        }
+    }
+
+    /// Whether `state` is told well by this record still.
+    #[must_use]
+    pub fn tells(&self, state: &RunState) -> bool {
+        self.status == state.status() && self.wake_at == wake_at(state)
+    }
+}
+
+/// Which runs to list. The default is the newest hundred of all.
+#[derive(Clone, Debug)]
+pub struct RunQuery {
+    /// Only runs of this status.
+    pub status: Option<RunStatus>,
+    /// Only runs of this workflow.
+    pub workflow: Option<Name>,
+    /// Only runs with all of these labels.
+    pub labels: BTreeMap<String, String>,
+    /// Only runs older than the last one of a page before.
+    pub cursor: Option<ListCursor>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+impl Default for RunQuery {
+    fn default() -> Self {
+        Self { status: None, workflow: None, labels: BTreeMap::new(), cursor: None, limit: 100 }
+    }
+}
+
+impl RunQuery {
+    /// Whether `record` is asked for, its place aside.
+    #[must_use]
+    pub fn matches(&self, record: &RunRecord) -> bool {
+        let labelled = self.labels.iter().all(|(key, value)| record.labels.get(key) == Some(value));
+        labelled
+            && self.status.is_none_or(|status| record.status == status)
+            && self.workflow.as_ref().is_none_or(|workflow| record.workflow == *workflow)
+    }
+}
+
+/// The place after a run in a list, newest first. Stays good when runs are added or deleted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ListCursor {
+    /// When the run was created.
+    pub created_at: Timestamp,
+    /// The run.
+    pub id: RunId,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` when this was the last.
+    pub next: Option<ListCursor>,
+}
