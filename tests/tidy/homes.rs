@@ -1,0 +1,56 @@
+//! A third-party type stays in one file or folder, so that it can be replaced there and never shows in our public API.
+
+use super::Breach;
+use super::paths::paths;
+use super::source::Source;
+
+/// A crate, and what the paths of the files that may name it begin with.
+pub(crate) const HOMES: &[(&str, &[&str])] = &[
+    ("bollard", &["orkestra-tools/src/sandbox/docker"]),
+    ("cap_std", &["orkestra-tools/src/workspace"]),
+    ("genai", &["orkestra-agents/src/model/genai"]),
+    ("petgraph", &["orkestra-core/src/model/graph.rs"]),
+    ("sled", &["orkestra-store/src/sled", "benches/"]),
+];
+
+/// A crate outside its home, and a home that does not use its crate (then this table has gone stale).
+pub(crate) fn strays(sources: &[Source], homes: &[(&str, &[&str])]) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    let mut lived_in = Vec::new();
+    for source in sources {
+        for path in paths(source) {
+            let Some((name, home)) = homes.iter().find(|(name, _)| *name == path.root) else { continue };
+            if home.iter().any(|prefix| source.path.starts_with(prefix)) {
+                lived_in.push(*name);
+            } else if !source.is_test(path.position) {
+                breaches.push(Breach::at(
+                    source,
+                    path.position,
+                    format!("the crate {name} lives in {}", home.join(", ")),
+                ));
+            }
+        }
+    }
+    for (name, home) in homes {
+        if !lived_in.contains(name) {
+            breaches.push(Breach::stale(home[0], format!("does not use the crate {name}: correct HOMES")));
+        }
+    }
+    breaches
+}
+
+#[test]
+fn a_stray_crate_and_a_stale_home_are_found() {
+    let homes: &[(&str, &[&str])] = &[("bollard", &["tools/src/sandbox/docker"])];
+    let home = || Source::new("tools/src/sandbox/docker/exec.rs", "use bollard::Docker;");
+    let shown = |sources: &[Source]| -> Vec<String> {
+        strays(sources, homes).iter().map(|breach| format!("{}:{}", breach.path, breach.line)).collect()
+    };
+    assert_eq!(shown(&[home()]), [] as [String; 0]);
+    let stray = Source::new("tools/src/lib.rs", "\npub fn f(x: bollard::Docker) {}");
+    assert_eq!(shown(&[home(), stray]), ["tools/src/lib.rs:2"]);
+    let test = Source::new("tools/tests/it/docker.rs", "use bollard::Docker;");
+    assert_eq!(shown(&[home(), test]), [] as [String; 0]);
+    let own = Source::new("tools/src/lib.rs", "pub use crate::bollard::X; // bollard::Docker");
+    assert_eq!(shown(&[own]), ["tools/src/sandbox/docker:1"], "nobody lives there");
+}
