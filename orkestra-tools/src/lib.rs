@@ -1,1 +1,35 @@
-//! Placeholder, replaced in the next commits.
+//! What agents may do: tools for files and commands, confined to a workspace and a sandbox.
+//!
+//! ```text
+//! model's tool call -> ToolSet::call: schema check -> Tool -> Workspace (files, through a directory handle)
+//!                                                         \-> Sandbox  (commands: Docker, or a confined local process)
+//! ```
+//!
+//! - [`ToolSet`] holds [`Tool`]s and validates arguments before a call; errors are worded for a language model.
+//! - [`Workspace`] is a directory that paths cannot leave.
+//! - [`Sandbox`] runs commands: [`DockerSandbox`] (the default) and [`LocalSandbox`] (chosen explicitly). What each confines,
+//!   and what not, is on one page: `docs/sandbox.md`; a started sandbox says it too, in [`Sandbox::confinement`].
+//! - [`limits`] has every cap with its reason.
+//!
+//! This crate never knows a run, a model or a store, and never reads configuration from the environment.
+
+pub mod limits;
+
+mod arguments;
+mod artifacts;
+mod error;
+mod sandbox;
+mod scope;
+mod tool;
+mod tools;
+mod toolset;
+mod workspace;
+
+pub use error::ToolError;
+pub use sandbox::docker::{DockerInfo, DockerOptions, DockerSandbox, Network};
+pub use sandbox::local::{LocalOptions, LocalSandbox};
+pub use sandbox::{Command, CommandResult, Confinement, DiscardOutput, OutputSink, Sandbox, SandboxError};
+pub use scope::{Happening, Observer, ToolScope, Unobserved};
+pub use tool::{Effect, Tool, ToolOutput, TypedTool, typed};
+pub use toolset::ToolSet;
+pub use workspace::{FileEntry, Listing, Workspace, WorkspaceError};

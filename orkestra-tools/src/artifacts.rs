@@ -1,0 +1,115 @@
+//! The files an agent's commands leave for later: whole outputs `command-000001.log`, and `last-command.json`, which is
+//! what `read_test_output` answers from, also after a restart.
+//!
+//! A crash leaves at worst an output file without its end and without a mention in `last-command.json`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ToolError;
+use crate::limits::ARTIFACT_FILES_MAX;
+use crate::sandbox::CommandResult;
+
+const LAST: &str = "last-command.json";
+const PREFIX: &str = "command-";
+const SUFFIX: &str = ".log";
+
+/// The last command of an agent and how it ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LastCommand {
+    pub(crate) command: String,
+    pub(crate) result: CommandResult,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Artifacts {
+    path: PathBuf,
+    workspace: PathBuf,
+}
+
+impl Artifacts {
+    pub(crate) fn new(path: PathBuf, workspace: PathBuf) -> Self {
+        Self { path, workspace }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Creates the next output file, empty, and makes room by deleting the oldest.
+    pub(crate) fn next_output(&self) -> Result<PathBuf, ToolError> {
+        let directory = self.open()?;
+        let mut numbers = self.numbers().map_err(|error| internal(&self.path, &error))?;
+        numbers.sort_unstable();
+        let surplus = (numbers.len() + 1).saturating_sub(ARTIFACT_FILES_MAX);
+        for number in numbers.iter().take(surplus) {
+            let _ = fs::remove_file(output_path(&directory, *number));
+        }
+        let first = numbers.last().map_or(1, |last| last + 1);
+        // Two commands of one agent may run at once: whoever creates the file has the number.
+        for number in first..first + ARTIFACT_FILES_MAX as u64 {
+            let path = output_path(&directory, number);
+            match fs::File::create_new(&path) {
+                Ok(_) => return Ok(path),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(internal(&path, &error)),
+            }
+        }
+        Err(ToolError::Internal(format!("no free name for an output file in {}", directory.display())))
+    }
+
+    /// Records the last command; the move makes it whole or absent.
+    pub(crate) fn record(&self, last: &LastCommand) -> Result<(), ToolError> {
+        let directory = self.open()?;
+        let write = || -> io::Result<()> {
+            let bytes = serde_json::to_vec(last)?;
+            let mut file = tempfile::NamedTempFile::new_in(&directory)?;
+            io::Write::write_all(&mut file, &bytes)?;
+            file.as_file().sync_all()?;
+            file.persist(directory.join(LAST))?;
+            Ok(())
+        };
+        write().map_err(|error| internal(&directory, &error))
+    }
+
+    /// The last recorded command, `None` when there was none.
+    pub(crate) fn last(&self) -> Result<Option<LastCommand>, ToolError> {
+        match fs::read(self.path.join(LAST)) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| internal(&self.path, &error.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(internal(&self.path, &error)),
+        }
+    }
+
+    fn open(&self) -> Result<PathBuf, ToolError> {
+        let directory = fs::create_dir_all(&self.path).and_then(|()| self.path.canonicalize());
+        let directory = directory.map_err(|error| internal(&self.path, &error))?;
+        if directory.starts_with(&self.workspace) {
+            let message = format!("the artifacts directory {} must not be inside the workspace", self.path.display());
+            return Err(ToolError::Internal(message));
+        }
+        Ok(directory)
+    }
+
+    fn numbers(&self) -> io::Result<Vec<u64>> {
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            let number =
+                name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse::<u64>().ok());
+            numbers.extend(number);
+        }
+        Ok(numbers)
+    }
+}
+
+fn output_path(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("{PREFIX}{number:06}{SUFFIX}"))
+}
+
+fn internal(path: &Path, error: &io::Error) -> ToolError {
+    ToolError::Internal(format!("artifacts in {}: {error}", path.display()))
+}

@@ -1,0 +1,217 @@
+//! Takes a command's output apart: into lines for the sink, head and tail for the result, everything for the artifact file.
+//! Each of the three has its own cap, so a command that writes for ever costs time but neither memory nor disk.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
+
+use super::{OutputSink, SandboxError};
+use crate::limits::{
+    OUTPUT_HEAD_BYTES, OUTPUT_LINE_BYTES_MAX, OUTPUT_TAIL_BYTES, OUTPUT_WHOLE_BYTES_MAX, STREAM_LINES_MAX,
+};
+
+pub(super) struct Capture<'sink> {
+    sink: &'sink dyn OutputSink,
+    /// What has come of the line under way, for each of the two streams.
+    partial: [Vec<u8>; 2],
+    lines: u64,
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    /// Bytes that are neither in the head nor in the tail any more.
+    cut: u64,
+    whole: Option<Whole>,
+}
+
+struct Whole {
+    path: PathBuf,
+    file: BufWriter<File>,
+    room: u64,
+    failed: bool,
+}
+
+/// What is left when the output has ended.
+pub(super) struct Captured {
+    pub(super) output: String,
+    pub(super) whole: Option<PathBuf>,
+}
+
+impl<'sink> Capture<'sink> {
+    pub(super) fn new(sink: &'sink dyn OutputSink, whole: Option<PathBuf>) -> Result<Self, SandboxError> {
+        let open = |path: PathBuf| match File::create(&path) {
+            Ok(file) => Ok(Whole { path, file: BufWriter::new(file), room: OUTPUT_WHOLE_BYTES_MAX, failed: false }),
+            Err(error) => Err(SandboxError::Failed(format!("the output file {}: {error}", path.display()))),
+        };
+        Ok(Self {
+            sink,
+            partial: [Vec::new(), Vec::new()],
+            lines: 0,
+            head: Vec::new(),
+            tail: VecDeque::new(),
+            cut: 0,
+            whole: whole.map(open).transpose()?,
+        })
+    }
+
+    /// Takes some bytes of one stream; lines are passed on as they become complete.
+    pub(super) fn push(&mut self, mut bytes: &[u8], stderr: bool) {
+        while !bytes.is_empty() {
+            let room = OUTPUT_LINE_BYTES_MAX - self.partial[usize::from(stderr)].len();
+            let window = &bytes[..bytes.len().min(room)];
+            let (taken, is_complete) = match window.iter().position(|byte| *byte == b'\n') {
+                Some(newline) => (newline + 1, true),
+                None => (window.len(), window.len() == room),
+            };
+            self.partial[usize::from(stderr)].extend_from_slice(&bytes[..taken]);
+            if is_complete {
+                self.line(stderr);
+            }
+            bytes = &bytes[taken..];
+        }
+    }
+
+    /// Ends the output: what has no newline counts as a line.
+    pub(super) fn finish(mut self) -> Captured {
+        for stderr in [false, true] {
+            if !self.partial[usize::from(stderr)].is_empty() {
+                self.line(stderr);
+            }
+        }
+        let whole = self.whole.take().map(|mut whole| {
+            if whole.room == 0 {
+                let _ = whole.file.write_all(b"\n[the rest of the output is not kept]\n");
+            }
+            if whole.failed || whole.file.flush().is_err() {
+                tracing::warn!(path = %whole.path.display(), "the whole output of a command could not be kept");
+            }
+            whole.path
+        });
+        Captured { output: self.text(whole.is_some()), whole }
+    }
+
+    fn line(&mut self, stderr: bool) {
+        let line = std::mem::take(&mut self.partial[usize::from(stderr)]);
+        self.lines += 1;
+        if self.lines <= STREAM_LINES_MAX {
+            let text = String::from_utf8_lossy(&line);
+            self.sink.line(text.trim_end_matches(['\n', '\r']), stderr);
+        } else if self.lines == STREAM_LINES_MAX + 1 {
+            self.sink.line("[further output of this command is not streamed]", stderr);
+        }
+        self.keep(&line);
+        if let Some(whole) = &mut self.whole {
+            whole.write(&line);
+        }
+    }
+
+    fn keep(&mut self, line: &[u8]) {
+        let to_head = line.len().min(OUTPUT_HEAD_BYTES - self.head.len());
+        self.head.extend_from_slice(&line[..to_head]);
+        self.tail.extend(&line[to_head..]);
+        let surplus = self.tail.len().saturating_sub(OUTPUT_TAIL_BYTES);
+        self.tail.drain(..surplus);
+        self.cut += surplus as u64;
+    }
+
+    fn text(&mut self, has_whole: bool) -> String {
+        if self.cut == 0 {
+            let mut bytes = std::mem::take(&mut self.head);
+            bytes.extend(&self.tail);
+            return String::from_utf8_lossy(&bytes).into_owned();
+        }
+        let kept = if has_whole { "; the whole output is kept as an artifact" } else { "" };
+        format!(
+            "{}\n[... {} bytes of output left out here{kept} ...]\n{}",
+            String::from_utf8_lossy(&self.head),
+            self.cut,
+            String::from_utf8_lossy(self.tail.make_contiguous()),
+        )
+    }
+}
+
+impl Whole {
+    fn write(&mut self, line: &[u8]) {
+        let taken = line.len().min(usize::try_from(self.room).unwrap_or(usize::MAX));
+        // A full disk must not stop the command: its result matters more than this file.
+        self.failed |= self.file.write_all(&line[..taken]).is_err();
+        self.room -= taken as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Lines(Mutex<Vec<(String, bool)>>);
+
+    impl OutputSink for Lines {
+        fn line(&self, line: &str, stderr: bool) {
+            self.0.lock().expect("no test panics inside").push((line.to_owned(), stderr));
+        }
+    }
+
+    fn capture(pieces: &[(&[u8], bool)]) -> (Vec<(String, bool)>, String) {
+        let lines = Lines::default();
+        let mut capture = Capture::new(&lines, None).expect("no file is opened");
+        for (bytes, stderr) in pieces {
+            capture.push(bytes, *stderr);
+        }
+        let output = capture.finish().output;
+        (lines.0.into_inner().expect("no test panics inside"), output)
+    }
+
+    #[test]
+    fn lines_are_put_together_from_pieces_of_two_streams() {
+        let (lines, output) = capture(&[(b"he", false), (b"bad\n", true), (b"llo\nla", false), (b"st", false)]);
+        let expected = [("bad", true), ("hello", false), ("last", false)];
+        assert_eq!(lines, expected.map(|(line, stderr)| (line.to_owned(), stderr)));
+        assert_eq!(output, "bad\nhello\nlast");
+    }
+
+    #[test]
+    fn a_line_without_end_comes_in_pieces() {
+        let long = vec![b'x'; OUTPUT_LINE_BYTES_MAX * 2 + 5];
+        let (lines, output) = capture(&[(&long, false)]);
+        let sizes: Vec<usize> = lines.iter().map(|(line, _)| line.len()).collect();
+        assert_eq!(sizes, [OUTPUT_LINE_BYTES_MAX, OUTPUT_LINE_BYTES_MAX, 5]);
+        assert_eq!(output.len(), long.len());
+    }
+
+    #[test]
+    fn head_and_tail_are_kept_and_the_middle_is_counted() {
+        let mut bytes = b"first\n".to_vec();
+        bytes.extend(vec![b'.'; 1_000_000]);
+        bytes.extend_from_slice(b"\nlast\n");
+        let (_, output) = capture(&[(&bytes, false)]);
+        assert!(output.starts_with("first\n") && output.ends_with("\nlast\n"));
+        let cut = bytes.len() - OUTPUT_HEAD_BYTES - OUTPUT_TAIL_BYTES;
+        assert!(output.contains(&format!("[... {cut} bytes of output left out here ...]")));
+    }
+
+    #[test]
+    fn streaming_stops_with_a_word_and_capture_goes_on() {
+        let bytes = b"line\n".repeat(3000);
+        let (lines, output) = capture(&[(&bytes, false)]);
+        assert_eq!(lines.len() as u64, STREAM_LINES_MAX + 1);
+        assert!(lines.last().is_some_and(|(line, _)| line.contains("not streamed")));
+        assert_eq!(output.len(), bytes.len());
+    }
+
+    #[test]
+    fn the_whole_output_has_its_own_cap() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("whole.log");
+        let mut capture = Capture::new(&super::super::DiscardOutput, Some(path.clone())).expect("the file opens");
+        let megabyte = vec![b'a'; 1024 * 1024];
+        for _ in 0..20 {
+            capture.push(&megabyte, false);
+        }
+        assert_eq!(capture.finish().whole, Some(path.clone()));
+        let written = std::fs::read(path).expect("the file is there");
+        assert!((written.len() as u64) < OUTPUT_WHOLE_BYTES_MAX + 100);
+        assert!(written.ends_with(b"[the rest of the output is not kept]\n"));
+    }
+}

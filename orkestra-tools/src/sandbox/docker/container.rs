@@ -1,0 +1,239 @@
+//! The container of a run: how it is locked down, how it is created, found again and removed.
+
+use std::collections::HashMap;
+
+use bollard::Docker;
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+};
+
+use super::super::owner::Owner;
+use super::super::{Confinement, ENVIRONMENT, SandboxError, hash};
+use super::daemon::{failed, status, within};
+use super::{DockerInfo, DockerOptions, Network};
+use crate::limits::{SANDBOX_FILE_BYTES_MAX, SANDBOX_OPEN_FILES_MAX, SANDBOX_SCRATCH_BYTES};
+use crate::workspace::Workspace;
+
+/// Where commands see the workspace.
+pub(super) const WORKSPACE: &str = "/workspace";
+const HOME: &str = "/home/agent";
+
+const LABEL_RUN: &str = "orkestra.run";
+const LABEL_PLACE: &str = "orkestra.place";
+const LABEL_OWNER: &str = "orkestra.owner";
+
+/// Everything about one container before it exists.
+pub(super) struct Setup {
+    name: String,
+    /// Run and workspace as one value: two stores may both have a run `r1`, and must not take each other's container.
+    place: String,
+    run_id: String,
+    user: (u32, u32),
+    source: String,
+    options: DockerOptions,
+    unsupported: Vec<String>,
+}
+
+impl Setup {
+    pub(super) fn new(
+        options: &DockerOptions,
+        info: &DockerInfo,
+        run_id: &str,
+        workspace: &Workspace,
+    ) -> Result<Self, SandboxError> {
+        let source = workspace.path().to_str().ok_or_else(|| {
+            SandboxError::Failed(format!("the workspace path {} is not UTF-8", workspace.path().display()))
+        })?;
+        let user =
+            workspace.owner().map_err(|error| SandboxError::Failed(format!("owner of the workspace: {error}")))?;
+        let place = hash(&[run_id.as_bytes(), source.as_bytes()]);
+        let readable: String = run_id.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
+        Ok(Self {
+            name: format!("orkestra-{readable}-{place}"),
+            place,
+            run_id: run_id.to_owned(),
+            user,
+            source: source.to_owned(),
+            options: options.clone(),
+            unsupported: info.unsupported.clone(),
+        })
+    }
+
+    /// Removes what this run left, then creates and starts; returns the id. Nothing is left when it fails.
+    pub(super) async fn create(&self, docker: &Docker) -> Result<String, SandboxError> {
+        for (id, _) in list(docker, format!("{LABEL_PLACE}={}", self.place)).await? {
+            remove(docker, &id).await?;
+        }
+        let named = CreateContainerOptionsBuilder::new().name(&self.name).build();
+        let created = within("create container", docker.create_container(Some(named), self.body())).await?;
+        for warning in &created.warnings {
+            tracing::warn!(container = %self.name, %warning, "the daemon warns about the sandbox");
+        }
+        if let Err(error) =
+            within("start container", docker.start_container(&created.id, None::<StartContainerOptions>)).await
+        {
+            let _ = remove(docker, &created.id).await;
+            return Err(error);
+        }
+        Ok(created.id)
+    }
+
+    fn body(&self) -> ContainerCreateBody {
+        let labels =
+            [(LABEL_RUN, self.run_id.clone()), (LABEL_PLACE, self.place.clone()), (LABEL_OWNER, Owner::this().text())];
+        let mut environment: Vec<String> = ENVIRONMENT.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        environment.push(format!("HOME={HOME}"));
+        environment.push("TMPDIR=/tmp".to_owned());
+        ContainerCreateBody {
+            image: Some(self.options.image.clone()),
+            // Both, so that an entry point of the image never runs.
+            entrypoint: Some(vec!["sleep".to_owned()]),
+            cmd: Some(vec!["infinity".to_owned()]),
+            user: Some(self.user()),
+            working_dir: Some(WORKSPACE.to_owned()),
+            hostname: Some("sandbox".to_owned()),
+            env: Some(environment),
+            labels: Some(labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
+            network_disabled: Some(self.options.network == Network::None),
+            host_config: Some(self.host_config()),
+            ..Default::default()
+        }
+    }
+
+    fn host_config(&self) -> HostConfig {
+        let options = &self.options;
+        let memory = signed(options.memory_bytes);
+        let workspace = Mount {
+            typ: Some(MountType::BIND),
+            source: Some(self.source.clone()),
+            target: Some(WORKSPACE.to_owned()),
+            ..Default::default()
+        };
+        HostConfig {
+            init: Some(true),
+            network_mode: Some(if options.network == Network::None { "none" } else { "bridge" }.to_owned()),
+            cap_drop: Some(vec!["ALL".to_owned()]),
+            security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
+            privileged: Some(false),
+            readonly_rootfs: Some(true),
+            mounts: Some(vec![workspace]),
+            tmpfs: Some(self.scratch()),
+            memory: self.supports("memory").then_some(memory),
+            // The same as memory: no swap on top.
+            memory_swap: (self.supports("memory") && self.supports("swap")).then_some(memory),
+            nano_cpus: self.supports("cpu").then_some(i64::from(options.cpu_millis) * 1_000_000),
+            pids_limit: self.supports("processes").then_some(i64::from(options.processes_max)),
+            ulimits: Some(vec![
+                ulimit("core", 0),
+                ulimit("fsize", signed(SANDBOX_FILE_BYTES_MAX)),
+                ulimit("nofile", signed(SANDBOX_OPEN_FILES_MAX)),
+            ]),
+            ipc_mode: Some("private".to_owned()),
+            // The main process says nothing; output of commands must not pile up in the daemon's logs.
+            log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+            ..Default::default()
+        }
+    }
+
+    /// Executable, because builds run what they unpack; the workspace is executable anyway.
+    fn scratch(&self) -> HashMap<String, String> {
+        let (uid, gid) = self.user;
+        let base = format!("rw,exec,nosuid,nodev,size={SANDBOX_SCRATCH_BYTES}");
+        HashMap::from([
+            ("/tmp".to_owned(), format!("{base},mode=1777")),
+            (HOME.to_owned(), format!("{base},mode=0700,uid={uid},gid={gid}")),
+        ])
+    }
+
+    fn supports(&self, limit: &str) -> bool {
+        !self.unsupported.iter().any(|unsupported| unsupported == limit)
+    }
+
+    fn user(&self) -> String {
+        format!("{}:{}", self.user.0, self.user.1)
+    }
+
+    pub(super) fn report(&self) -> Confinement {
+        let options = &self.options;
+        let mut report = Confinement::default();
+        report.enforced.push(format!(
+            "a container with a read-only root, no capabilities and no new privileges; user {}; only the workspace is mounted",
+            self.user()
+        ));
+        match options.network {
+            Network::None => report.enforced.push("no network".to_owned()),
+            Network::Egress => report.gaps.push(
+                "the network is open: the internet, other containers on the bridge, and the host's and its private network's services".to_owned(),
+            ),
+        }
+        let limits = [
+            ("memory", format!("memory {} bytes", options.memory_bytes)),
+            ("swap", "no swap".to_owned()),
+            ("cpu", format!("processor {} thousandths of a core", options.cpu_millis)),
+            ("processes", format!("at most {} processes", options.processes_max)),
+        ];
+        for (name, text) in limits {
+            if self.supports(name) {
+                report.enforced.push(text);
+            } else {
+                report.gaps.push(format!("this daemon cannot limit {name} (its kernel's control groups lack it)"));
+            }
+        }
+        if self.user.0 == 0 {
+            report.gaps.push(
+                "the workspace belongs to root, so commands run as root of the container, without capabilities"
+                    .to_owned(),
+            );
+        }
+        report.gaps.push("the kernel is shared with the host".to_owned());
+        report.gaps.push("disk used in the workspace is not limited in sum, only per file".to_owned());
+        report
+    }
+}
+
+/// Removes a container with everything that runs in it; one that is gone already is fine.
+pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), SandboxError> {
+    let forced = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    match tokio::time::timeout(crate::limits::MACHINERY_TIMEOUT, docker.remove_container(id, Some(forced))).await {
+        Ok(Ok(())) => Ok(()),
+        // 409: somebody else is removing it right now.
+        Ok(Err(error)) if matches!(status(&error), Some(404 | 409)) => Ok(()),
+        Ok(Err(error)) => Err(failed("remove container", &error)),
+        Err(_) => Err(SandboxError::Failed("remove container: the daemon did not answer".to_owned())),
+    }
+}
+
+/// See [`super::DockerSandbox::reap`].
+pub(super) async fn reap(docker: &Docker, keep: impl Fn(&str) -> bool + Send) -> Result<Vec<String>, SandboxError> {
+    let mut reaped = Vec::new();
+    let mut worst = Ok(());
+    for (id, labels) in list(docker, LABEL_RUN.to_owned()).await? {
+        let Some(run_id) = labels.get(LABEL_RUN) else { continue };
+        // Without a readable owner it is not one of ours, whatever its label says.
+        let owner = labels.get(LABEL_OWNER).and_then(|owner| Owner::parse(owner));
+        if keep(run_id) || !owner.is_some_and(|owner| owner.is_gone_or_this()) {
+            continue;
+        }
+        match remove(docker, &id).await {
+            Ok(()) => reaped.push(run_id.clone()),
+            Err(error) => worst = Err(error),
+        }
+    }
+    worst.map(|()| reaped)
+}
+
+async fn list(docker: &Docker, label: String) -> Result<Vec<(String, HashMap<String, String>)>, SandboxError> {
+    let filters = HashMap::from([("label".to_owned(), vec![label])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    let found = within("list containers", docker.list_containers(Some(options))).await?;
+    Ok(found.into_iter().filter_map(|one| Some((one.id?, one.labels.unwrap_or_default()))).collect())
+}
+
+fn ulimit(name: &str, most: i64) -> ResourcesUlimits {
+    ResourcesUlimits { name: Some(name.to_owned()), soft: Some(most), hard: Some(most) }
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,283 @@
+//! One command in the container, from exec to result, and everything that makes sure nothing of it stays.
+
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bollard::container::LogOutput;
+use bollard::errors::Error;
+use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use bollard::query_parameters::{RestartContainerOptionsBuilder, StartContainerOptions};
+use futures_util::{Stream, StreamExt as _};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+
+use super::super::capture::Capture;
+use super::super::{Command, CommandResult, DiscardOutput, EXIT_TIMED_OUT, OutputSink, SandboxError};
+use super::Shared;
+use super::container::WORKSPACE;
+use super::daemon::{failed, status, within};
+use crate::limits::{DRAIN, MACHINERY_TIMEOUT};
+
+/// Pause between two looks at whether a silent command has ended: its output does not end while a process that left its
+/// session holds it open.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Runs `$1` in a session of its own with mark `$2` in its environment, says the session's id first, and kills it at the end,
+/// or when its own input closes (time-out, or our process has died). Kills are built into the shell, so they work in a
+/// container that is full of processes.
+const WRAPPER: &str = r#"
+exec 3<&0 </dev/null
+ORKESTRA_SANDBOX="$2" setsid sh -c 'echo "$$"; exec sh -c "$1"' sh "$1" 3<&- & child=$!
+( exec >/dev/null 2>&1; read -r gone <&3; kill -KILL -- "-$child" ) & watchdog=$!
+exec 3<&-
+wait "$child"; code=$?
+kill -KILL -- "-$child" 2>/dev/null
+kill -KILL "$watchdog" 2>/dev/null
+exit "$code"
+"#;
+
+/// Kills session `$1` and everything that carries mark `$2`, and says `clean` when it has looked and found nothing more.
+const SWEEP: &str = r#"
+[ -z "$1" ] || kill -KILL -- "-$1" 2>/dev/null
+round=0
+while [ "$round" -lt 10 ]; do
+  found=
+  for process in /proc/[0-9]*; do
+    if grep -qsF "ORKESTRA_SANDBOX=$2" "$process/environ"; then kill -KILL "${process#/proc/}" 2>/dev/null; found=1; fi
+  done
+  [ -n "$found" ] || { echo clean; exit 0; }
+  round=$((round + 1))
+done
+exit 1
+"#;
+
+/// Says in its exit code what the image or the mount lacks.
+const PROBE: &str = r#"
+for program in setsid grep sleep; do command -v "$program" >/dev/null || exit 11; done
+[ -e "/workspace/$1" ] || exit 12
+[ -w /workspace ] || exit 13
+"#;
+
+pub(super) async fn run(
+    shared: &Arc<Shared>,
+    command: &Command,
+    cwd: &Path,
+    sink: &dyn OutputSink,
+) -> Result<CommandResult, SandboxError> {
+    let started = Instant::now();
+    let capture = Capture::new(sink, command.whole.clone())?;
+    let number = shared.commands.fetch_add(1, Ordering::Relaxed);
+    // The last character keeps command 1 apart from command 12.
+    let mark = format!("{}-{number}.", shared.container.get(..12).unwrap_or(&shared.container));
+    let directory = Path::new(WORKSPACE).join(cwd).to_string_lossy().into_owned();
+    let mut leftovers = Leftovers { shared: Arc::clone(shared), session: None, mark: mark.clone(), armed: true };
+    let mut exec = open(shared, &["sh", "-c", WRAPPER, "sh", &command.line, &mark], Some(directory)).await?;
+    let mut capture = SessionFirst { capture, line: Vec::new(), session: None };
+    let ended = tokio::time::timeout(command.time(), exec.pump(shared, &mut capture)).await;
+    leftovers.session = capture.session.clone();
+    let timed_out = ended.is_err();
+    let _ = exec.input.shutdown().await;
+    let swept = leftovers.sweep().await;
+    let _ = tokio::time::timeout(DRAIN, exec.drain(&mut capture)).await;
+    let status = match ended {
+        Ok(Ok(())) => Some(exit_code(shared, &exec.id).await?),
+        Ok(Err(error)) => return Err(SandboxError::Lost(error.to_string())),
+        Err(_) => None,
+    };
+    swept?;
+    let captured = capture.capture.finish();
+    Ok(CommandResult {
+        exit_code: status.unwrap_or(EXIT_TIMED_OUT),
+        timed_out,
+        output: captured.output,
+        whole: captured.whole,
+        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+/// Whether the container can do its work, asked once after the start.
+pub(super) async fn probe(shared: &Arc<Shared>) -> Result<(), SandboxError> {
+    let name = format!(".orkestra-write-probe-{}", std::process::id());
+    shared.workspace.write(&name, b"")?;
+    let answer = machinery(shared, &["sh", "-c", PROBE, "sh", &name]).await;
+    shared.workspace.remove(&name);
+    let what = match answer?.1 {
+        0 => return Ok(()),
+        11 => "the sandbox image lacks setsid, grep or sleep: build it with docker/sandbox/build".to_owned(),
+        12 => format!(
+            "the daemon does not see {}: it must run on this machine and share the file system",
+            shared.workspace.path().display()
+        ),
+        13 => "the container's user cannot write in the workspace: make the workspace's owner able to write there"
+            .to_owned(),
+        code => format!("the sandbox image cannot run `sh` (exit {code}): build it with docker/sandbox/build"),
+    };
+    Err(SandboxError::Unavailable(what))
+}
+
+/// An exec under way.
+struct Exec {
+    id: String,
+    output: Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>,
+    input: Pin<Box<dyn AsyncWrite + Send>>,
+}
+
+impl Exec {
+    /// Passes output on until the wrapper has exited.
+    async fn pump(&mut self, shared: &Shared, capture: &mut SessionFirst<'_>) -> Result<(), Error> {
+        loop {
+            match tokio::time::timeout(POLL, self.output.next()).await {
+                Ok(Some(Ok(output))) => capture.push(&output),
+                Ok(Some(Err(error))) => return Err(error),
+                Ok(None) => return Ok(()),
+                Err(_) => {
+                    if shared.docker.inspect_exec(&self.id).await?.running == Some(false) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn drain(&mut self, capture: &mut SessionFirst<'_>) {
+        while let Some(Ok(output)) = self.output.next().await {
+            capture.push(&output);
+        }
+    }
+}
+
+/// The daemon may note the exit a moment after the output has ended.
+async fn exit_code(shared: &Shared, id: &str) -> Result<i32, SandboxError> {
+    let lost = |error: SandboxError| SandboxError::Lost(error.to_string());
+    let deadline = Instant::now() + MACHINERY_TIMEOUT;
+    while Instant::now() < deadline {
+        let state = within("inspect exec", shared.docker.inspect_exec(id)).await.map_err(lost)?;
+        if let (Some(false), Some(code)) = (state.running, state.exit_code) {
+            return Ok(i32::try_from(code).unwrap_or(-1));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Err(SandboxError::Lost("the daemon does not say how the command ended".to_owned()))
+}
+
+/// Takes the session's id off the beginning of the output. The wrapper writes it before the command starts, so a command
+/// cannot put another one in its place.
+struct SessionFirst<'sink> {
+    capture: Capture<'sink>,
+    line: Vec<u8>,
+    session: Option<String>,
+}
+
+impl SessionFirst<'_> {
+    fn push(&mut self, output: &LogOutput) {
+        let is_error = matches!(output, LogOutput::StdErr { .. });
+        let mut bytes: &[u8] = output.as_ref();
+        if !is_error && self.session.is_none() {
+            let newline = bytes.iter().position(|byte| *byte == b'\n');
+            let taken = newline.map_or(bytes.len(), |newline| newline + 1);
+            self.line.extend_from_slice(&bytes[..taken]);
+            bytes = &bytes[taken..];
+            if newline.is_some() {
+                let id = String::from_utf8_lossy(&self.line).trim().to_owned();
+                self.session = Some(id).filter(|id| id.bytes().all(|byte| byte.is_ascii_digit()));
+            }
+        }
+        self.capture.push(bytes, is_error);
+    }
+}
+
+/// What a command may leave running. Swept once: at the end, or in the background when the future is dropped.
+struct Leftovers {
+    shared: Arc<Shared>,
+    session: Option<String>,
+    mark: String,
+    armed: bool,
+}
+
+impl Leftovers {
+    async fn sweep(&mut self) -> Result<(), SandboxError> {
+        let swept = sweep(&self.shared, self.session.as_deref().unwrap_or(""), &self.mark).await;
+        self.armed = false;
+        swept
+    }
+}
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.armed {
+            let (shared, mark) = (Arc::clone(&self.shared), std::mem::take(&mut self.mark));
+            let session = self.session.take().unwrap_or_default();
+            runtime.spawn(async move {
+                if let Err(error) = sweep(&shared, &session, &mark).await {
+                    tracing::warn!(%error, "a cancelled command may still run in its container");
+                }
+            });
+        }
+    }
+}
+
+/// Kills what is left of a command; when that cannot be shown, restarts the container, which ends everything in it.
+async fn sweep(shared: &Arc<Shared>, session: &str, mark: &str) -> Result<(), SandboxError> {
+    if shared.closed.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    match machinery(shared, &["sh", "-c", SWEEP, "sh", session, mark]).await {
+        Ok((output, 0)) if output.trim() == "clean" => Ok(()),
+        answer => {
+            tracing::warn!(?answer, container = %shared.container, "restarting a container to end a command in it");
+            let _one_at_a_time = shared.revival.lock().await;
+            let at_once = RestartContainerOptionsBuilder::new().t(0).build();
+            within("restart container", shared.docker.restart_container(&shared.container, Some(at_once))).await
+        }
+    }
+}
+
+/// A short command of our own: its output and exit code.
+async fn machinery(shared: &Arc<Shared>, line: &[&str]) -> Result<(String, i32), SandboxError> {
+    let work = async {
+        let mut exec = open(shared, line, None).await?;
+        let mut capture = SessionFirst {
+            capture: Capture::new(&DiscardOutput, None)?,
+            line: Vec::new(),
+            session: Some(String::new()),
+        };
+        exec.pump(shared, &mut capture).await.map_err(|error| failed("exec", &error))?;
+        let code = exit_code(shared, &exec.id).await?;
+        Ok((capture.capture.finish().output, code))
+    };
+    let done = tokio::time::timeout(MACHINERY_TIMEOUT, work).await;
+    done.unwrap_or_else(|_| Err(SandboxError::Failed("the container does not answer".to_owned())))
+}
+
+/// Starts an exec, and the container first when something has stopped it (a command that kills everything it may, the kernel
+/// out of memory, an operator).
+async fn open(shared: &Arc<Shared>, line: &[&str], directory: Option<String>) -> Result<Exec, SandboxError> {
+    let options = || CreateExecOptions {
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        cmd: Some(line.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>()),
+        working_dir: directory.clone(),
+        ..Default::default()
+    };
+    let created = match shared.docker.create_exec(&shared.container, options()).await {
+        Err(error) if status(&error) == Some(409) => {
+            let _one_at_a_time = shared.revival.lock().await;
+            let started = shared.docker.start_container(&shared.container, None::<StartContainerOptions>);
+            within("start container", started).await?;
+            within("create exec", shared.docker.create_exec(&shared.container, options())).await?
+        }
+        Err(error) if status(&error) == Some(404) => {
+            return Err(SandboxError::Failed("its container was removed; start the sandbox again".to_owned()));
+        }
+        created => created.map_err(|error| failed("create exec", &error))?,
+    };
+    let started = within("start exec", shared.docker.start_exec(&created.id, None::<StartExecOptions>)).await?;
+    match started {
+        StartExecResults::Attached { output, input } => Ok(Exec { id: created.id, output, input }),
+        StartExecResults::Detached => Err(SandboxError::Failed("the daemon did not attach the exec".to_owned())),
+    }
+}

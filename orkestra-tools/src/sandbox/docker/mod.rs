@@ -1,0 +1,229 @@
+//! Commands in a container, through Docker's socket (or Podman's). **The only folder with bollard types; none leaves it.**
+//!
+//! ```text
+//! start:   remove what this run left -> create (locked down) -> start -> probe
+//! execute: exec a wrapper -> setsid sh -c LINE; a watchdog reads the wrapper's input
+//! end, time-out, drop: input closed -> the watchdog kills the session; a second exec kills what left it and says "clean";
+//!          no "clean": the container is restarted, which kills everything in it
+//! host dies: the connection closes -> the watchdog kills the session; the next start removes the container
+//! ```
+
+mod container;
+mod daemon;
+mod exec;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bollard::Docker;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use super::{Command, CommandResult, Confinement, OutputSink, Sandbox, SandboxError};
+use crate::limits::{SANDBOX_CPU_MILLIS, SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX};
+use crate::workspace::Workspace;
+
+/// What a container may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Network {
+    /// Nothing but its own loopback.
+    #[default]
+    None,
+    /// Docker's default bridge: the internet, but also what the host offers on that bridge and the private network behind it.
+    Egress,
+}
+
+/// How a [`DockerSandbox`] is set up.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DockerOptions {
+    /// The image; it needs `sh`, `sleep`, `setsid` and `grep`. Never pulled: what runs is what the operator put there.
+    pub image: String,
+    /// What commands may reach.
+    pub network: Network,
+    /// Memory of the container, bytes; no swap on top.
+    pub memory_bytes: u64,
+    /// Processor time, thousandths of a core.
+    pub cpu_millis: u32,
+    /// Processes and threads in the container.
+    pub processes_max: u32,
+    /// Daemon to use, such as `unix:///run/podman/podman.sock`; `None` for `DOCKER_HOST`, else Docker's socket, else Podman's.
+    pub host: Option<String>,
+}
+
+impl Default for DockerOptions {
+    fn default() -> Self {
+        Self {
+            image: "orkestra-sandbox:latest".to_owned(),
+            network: Network::None,
+            memory_bytes: SANDBOX_MEMORY_BYTES,
+            cpu_millis: SANDBOX_CPU_MILLIS,
+            processes_max: SANDBOX_PROCESSES_MAX,
+            host: None,
+        }
+    }
+}
+
+impl DockerOptions {
+    /// Another image.
+    #[must_use]
+    pub fn with_image(mut self, image: impl Into<String>) -> Self {
+        self.image = image.into();
+        self
+    }
+
+    /// Another network.
+    #[must_use]
+    pub fn with_network(mut self, network: Network) -> Self {
+        self.network = network;
+        self
+    }
+}
+
+/// What the daemon says about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DockerInfo {
+    /// Version of the daemon.
+    pub version: String,
+    /// `1` or `2`.
+    pub cgroup_version: String,
+    /// Limits this daemon cannot enforce: `memory`, `swap`, `cpu`, `processes`. They are then not asked for, and
+    /// [`Sandbox::confinement`] lists them as gaps.
+    pub unsupported: Vec<String>,
+    /// Whether the daemon itself runs without root.
+    pub rootless: bool,
+}
+
+/// Runs commands in one long-lived container per run.
+///
+/// A crash of this process leaves the container (labelled `orkestra.run=<id>`), idle: the command under way is killed by its
+/// watchdog. The next [`DockerSandbox::start`] for the same run and workspace removes it and creates a fresh one, so nothing of
+/// the dead process runs beside the new one; [`DockerSandbox::reap`] removes those of runs that nobody resumes. What commands
+/// wrote outside the workspace (home, `/tmp`) is lost with the container.
+pub struct DockerSandbox {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    docker: Docker,
+    container: String,
+    workspace: Workspace,
+    confinement: Confinement,
+    commands: AtomicU64,
+    closed: AtomicBool,
+    /// Held while the container is started or restarted: two commands may find it stopped at once.
+    revival: Mutex<()>,
+}
+
+impl std::fmt::Debug for DockerSandbox {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("DockerSandbox").field("container", &self.shared.container).finish_non_exhaustive()
+    }
+}
+
+impl DockerSandbox {
+    /// Whether a daemon answers, with the default options.
+    ///
+    /// # Errors
+    /// [`SandboxError::Unavailable`]; its message is one sentence that says what to do.
+    pub async fn available() -> Result<DockerInfo, SandboxError> {
+        let docker = daemon::connect(&DockerOptions::default()).await?;
+        daemon::info(&docker).await
+    }
+
+    /// Whether a daemon answers and has the image.
+    ///
+    /// # Errors
+    /// As [`Self::available`].
+    pub async fn available_with(options: &DockerOptions) -> Result<DockerInfo, SandboxError> {
+        let docker = daemon::connect(options).await?;
+        daemon::require_image(&docker, &options.image).await?;
+        daemon::info(&docker).await
+    }
+
+    /// Starts a fresh container for the run on this workspace (created when missing), after removing one that is still there.
+    /// One process at a time drives a run; a second `start` for the same run and workspace takes the container from the first.
+    ///
+    /// # Errors
+    /// [`SandboxError::Unavailable`] without daemon or image, or when the daemon does not see the directory (it may run on
+    /// another machine); [`SandboxError::Failed`] for what else the daemon refuses. Nothing is left behind then.
+    pub async fn start(options: DockerOptions, run_id: &str, workspace: &Path) -> Result<Self, SandboxError> {
+        let docker = daemon::connect(&options).await?;
+        daemon::require_image(&docker, &options.image).await?;
+        let info = daemon::info(&docker).await?;
+        let path = workspace.to_owned();
+        let workspace = super::blocking(move || Ok(Workspace::open(&path)?)).await?;
+        let setup = container::Setup::new(&options, &info, run_id, &workspace)?;
+        let container = setup.create(&docker).await?;
+        let shared = Shared {
+            docker,
+            container,
+            confinement: setup.report(),
+            workspace,
+            commands: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            revival: Mutex::new(()),
+        };
+        let sandbox = Self { shared: Arc::new(shared) };
+        if let Err(error) = exec::probe(&sandbox.shared).await {
+            let _ = sandbox.close().await;
+            return Err(error);
+        }
+        Ok(sandbox)
+    }
+
+    /// Removes the containers of runs that `keep` does not want, and returns the ids of those runs. A container whose process
+    /// still lives on this host, or belongs to another host, is left alone, so two programs can share one daemon.
+    ///
+    /// # Errors
+    /// [`SandboxError::Unavailable`] without daemon, [`SandboxError::Failed`] when a container cannot be removed; the others
+    /// are removed all the same.
+    pub async fn reap(keep: impl Fn(&str) -> bool + Send) -> Result<Vec<String>, SandboxError> {
+        Self::reap_with(&DockerOptions::default(), keep).await
+    }
+
+    /// As [`Self::reap`] on the daemon of these options.
+    ///
+    /// # Errors
+    /// As [`Self::reap`].
+    pub async fn reap_with(
+        options: &DockerOptions,
+        keep: impl Fn(&str) -> bool + Send,
+    ) -> Result<Vec<String>, SandboxError> {
+        let docker = daemon::connect(options).await?;
+        container::reap(&docker, keep).await
+    }
+}
+
+#[async_trait]
+impl Sandbox for DockerSandbox {
+    fn kind(&self) -> &'static str {
+        "docker"
+    }
+
+    fn workspace(&self) -> &Workspace {
+        &self.shared.workspace
+    }
+
+    fn confinement(&self) -> Confinement {
+        self.shared.confinement.clone()
+    }
+
+    async fn execute(&self, command: Command, sink: &dyn OutputSink) -> Result<CommandResult, SandboxError> {
+        if self.shared.closed.load(Ordering::Acquire) {
+            return Err(SandboxError::Failed("it is closed".to_owned()));
+        }
+        let cwd = command.check(&self.shared.workspace)?;
+        exec::run(&self.shared, &command, &cwd, sink).await
+    }
+
+    async fn close(&self) -> Result<(), SandboxError> {
+        self.shared.closed.store(true, Ordering::Release);
+        container::remove(&self.shared.docker, &self.shared.container).await
+    }
+}

@@ -1,0 +1,66 @@
+//! Which process a leftover belongs to, and whether that process still lives. A pid alone does not tell: pids are reused, so
+//! the start time goes with it.
+
+use std::fs;
+
+/// A process of some host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Owner {
+    host: String,
+    pid: u32,
+    start: u64,
+}
+
+impl Owner {
+    /// This process.
+    pub(super) fn this() -> Self {
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+        let pid = std::process::id();
+        Self { host, pid, start: start_time(pid).unwrap_or(0) }
+    }
+
+    /// Reads what [`Self::text`] wrote.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.rsplitn(3, '|');
+        let start = parts.next()?.parse().ok()?;
+        let pid = parts.next()?.parse().ok()?;
+        Some(Self { host: parts.next()?.to_owned(), pid, start })
+    }
+
+    pub(super) fn text(&self) -> String {
+        format!("{}|{}|{}", self.host, self.pid, self.start)
+    }
+
+    /// Whether what it left may be removed: it is this process, or it was on this host and is gone. A process of another host
+    /// cannot be seen from here, so what it left stays.
+    pub(super) fn is_gone_or_this(&self) -> bool {
+        let this = Self::this();
+        *self == this || (self.host == this.host && start_time(self.pid).unwrap_or(0) != self.start)
+    }
+}
+
+/// Start of a process in clock ticks since boot: field 22 of its `stat`, counted after the name, which may hold anything.
+pub(super) fn start_time(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_living_stranger_is_kept_and_the_dead_are_not() {
+        let this = Owner::this();
+        assert_eq!(Owner::parse(&this.text()).as_ref(), Some(&this));
+        assert!(this.is_gone_or_this());
+        let reused_pid = Owner { start: this.start + 1, ..this.clone() };
+        assert!(reused_pid.is_gone_or_this());
+        let elsewhere = Owner { host: format!("{}-other", this.host), ..reused_pid };
+        assert!(!elsewhere.is_gone_or_this());
+        let init = Owner { pid: 1, start: start_time(1).unwrap_or(1), ..this };
+        assert!(!init.is_gone_or_this());
+        assert_eq!(Owner::parse("nonsense"), None);
+    }
+}

@@ -1,0 +1,153 @@
+//! `edit_file`: replaces one passage of a file. `data` is `{path, bytes, replaced}`.
+//!
+//! A passage that occurs more than once is an error unless all are meant: a wrong edit costs more than a second call. When the
+//! exact text is not there, lines are compared without their trailing blanks, which is what models most often get wrong;
+//! nothing fuzzier, so an edit never lands where nobody meant it.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::blocking;
+use crate::error::ToolError;
+use crate::scope::{Happening, ToolScope};
+use crate::tool::{Effect, ToolOutput, TypedTool};
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Arguments {
+    /// Path of the file, relative to the workspace.
+    path: String,
+    /// The passage to replace, exactly as it stands in the file, with enough lines around it to occur only once.
+    #[schemars(length(min = 1))]
+    search: String,
+    /// What to put in its place; empty to delete it.
+    replace: String,
+    /// Replace every occurrence.
+    #[serde(default)]
+    all: bool,
+}
+
+pub(crate) struct EditFile;
+
+#[async_trait]
+impl TypedTool for EditFile {
+    type Arguments = Arguments;
+    const NAME: &'static str = "edit_file";
+    const DESCRIPTION: &'static str =
+        "Replace one passage of a text file in the workspace. The passage must occur exactly once, unless all is true.";
+    const EFFECT: Effect = Effect::Mutating;
+
+    async fn call(&self, scope: &ToolScope, arguments: Arguments) -> Result<ToolOutput, ToolError> {
+        let workspace = scope.workspace().clone();
+        let (path, bytes, replaced) = blocking(move || {
+            let content = workspace.read(&arguments.path)?;
+            let content = String::from_utf8(content)
+                .map_err(|_| ToolError::Refused(format!("`{}` is not a text file", arguments.path)))?;
+            let (edited, replaced) = edit(&content, &arguments).map_err(ToolError::Refused)?;
+            let bytes = workspace.write(&arguments.path, edited.as_bytes())?;
+            Ok((arguments.path, bytes, replaced))
+        })
+        .await?;
+        scope.observer().observe(Happening::FileWritten { path: path.clone(), bytes });
+        let text = format!("Replaced {replaced} passage(s) in {path}, which now has {bytes} bytes.");
+        Ok(ToolOutput { text, data: json!({ "path": path, "bytes": bytes, "replaced": replaced }) })
+    }
+}
+
+fn edit(content: &str, arguments: &Arguments) -> Result<(String, usize), String> {
+    let Arguments { path, search, replace, all } = arguments;
+    if search.is_empty() {
+        return Err("search is empty; to write a whole file use write_file".to_owned());
+    }
+    if search == replace {
+        return Err("search and replace are the same, so nothing would change".to_owned());
+    }
+    let mut places: Vec<Range<usize>> =
+        content.match_indices(search.as_str()).map(|(at, found)| at..at + found.len()).collect();
+    if places.is_empty() {
+        places = places_without_trailing_blanks(content, search);
+    }
+    match places.len() {
+        0 => {
+            return Err(format!(
+                "the passage is not in `{path}`; read_file shows the current text, copy the passage from there"
+            ));
+        }
+        1 => {}
+        count if !all => {
+            let lines: Vec<String> =
+                places.iter().take(5).map(|place| line_of(content, place.start).to_string()).collect();
+            return Err(format!(
+                "the passage occurs {count} times in `{path}` (lines {}); add lines around it until it is unique, or set all to true",
+                lines.join(", ")
+            ));
+        }
+        _ => {}
+    }
+    let mut edited = content.to_owned();
+    for place in places.iter().rev() {
+        edited.replace_range(place.clone(), replace);
+    }
+    Ok((edited, places.len()))
+}
+
+fn places_without_trailing_blanks(content: &str, search: &str) -> Vec<Range<usize>> {
+    let wanted: Vec<&str> = search.lines().map(str::trim_end).collect();
+    let mut lines = Vec::new();
+    let mut start = 0;
+    for line in content.split_inclusive('\n') {
+        lines.push((start, line));
+        start += line.len();
+    }
+    let mut places: Vec<Range<usize>> = Vec::new();
+    for window in lines.windows(wanted.len().max(1)) {
+        let is_free = places.last().is_none_or(|place| place.end <= window[0].0);
+        if is_free && window.iter().map(|(_, line)| line.trim_end()).eq(wanted.iter().copied()) {
+            let (last_start, last) = window[window.len() - 1];
+            // The newline is replaced only when the passage had one.
+            let end = if search.ends_with('\n') { last.len() } else { last.trim_end().len() };
+            places.push(window[0].0..last_start + end);
+        }
+    }
+    places
+}
+
+fn line_of(content: &str, at: usize) -> usize {
+    content[..at].matches('\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(content: &str, search: &str, replace: &str, all: bool, expected: Result<&str, &str>) {
+        let arguments = Arguments { path: "f".into(), search: search.into(), replace: replace.into(), all };
+        match (edit(content, &arguments), expected) {
+            (Ok((edited, _)), Ok(want)) => assert_eq!(edited, want),
+            (Err(error), Err(want)) => assert!(error.contains(want), "{error}"),
+            (got, want) => panic!("got {got:?}, expected {want:?}"),
+        }
+    }
+
+    #[test]
+    fn one_passage_is_replaced_and_ambiguity_is_an_error() {
+        check("a\nb\nc\n", "b", "B", false, Ok("a\nB\nc\n"));
+        check("a\nb\nc\n", "b\n", "", false, Ok("a\nc\n"));
+        check("x\nx\n", "x", "y", false, Err("occurs 2 times in `f` (lines 1, 2)"));
+        check("x\nx\n", "x", "y", true, Ok("y\ny\n"));
+        check("a\n", "b", "c", false, Err("not in `f`"));
+        check("a\n", "", "c", false, Err("empty"));
+        check("a\n", "a", "a", false, Err("the same"));
+    }
+
+    #[test]
+    fn trailing_blanks_do_not_matter_when_the_exact_text_is_missing() {
+        check("if x:  \n    y\nend\n", "if x:\n    y", "z", false, Ok("z\nend\n"));
+        check("if x:\r\n    y\r\nend\r\n", "if x:\n    y\n", "z\n", false, Ok("z\nend\r\n"));
+        check("  y\n", "y\nz", "w", false, Err("not in"));
+    }
+}

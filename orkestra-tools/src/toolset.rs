@@ -1,0 +1,112 @@
+//! A named collection of tools, and the one way to call them: arguments validated first.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use jsonschema::Validator;
+use serde_json::Value;
+
+use crate::error::ToolError;
+use crate::scope::ToolScope;
+use crate::tool::{Tool, ToolOutput};
+use crate::{arguments, tools};
+
+/// Tools by name. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct ToolSet {
+    entries: BTreeMap<String, Entry>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    tool: Arc<dyn Tool>,
+    /// The compiled schema, or why it does not compile: told at the first call, so that `with` stays simple.
+    validator: Result<Arc<Validator>, String>,
+}
+
+impl ToolSet {
+    /// No tools.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Every tool of this crate: `write_file`, `read_file`, `edit_file`, `list_files`, `run_command`, `read_test_output`.
+    #[must_use]
+    pub fn builtin() -> Self {
+        tools::builtin().into_iter().fold(Self::empty(), Self::with)
+    }
+
+    /// Adds a tool; one of the same name is replaced.
+    #[must_use]
+    pub fn with(mut self, tool: Arc<dyn Tool>) -> Self {
+        let validator = jsonschema::validator_for(tool.schema()).map(Arc::new).map_err(|error| error.to_string());
+        self.entries.insert(tool.name().to_owned(), Entry { tool, validator });
+        self
+    }
+
+    /// Only these tools.
+    ///
+    /// # Errors
+    /// [`ToolError::UnknownTool`] for the first name that is not in the set.
+    pub fn select(&self, names: &[&str]) -> Result<Self, ToolError> {
+        let mut entries = BTreeMap::new();
+        for name in names {
+            entries.insert((*name).to_owned(), self.entry(name)?.clone());
+        }
+        Ok(Self { entries })
+    }
+
+    /// The tool of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn Tool>> {
+        self.entries.get(name).map(|entry| &entry.tool)
+    }
+
+    /// All tools, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Tool>> {
+        self.entries.values().map(|entry| &entry.tool)
+    }
+
+    /// Validates the arguments, then calls the tool.
+    ///
+    /// # Errors
+    /// [`ToolError::UnknownTool`] and [`ToolError::InvalidArguments`] before anything has happened; afterwards what the tool
+    /// answers.
+    pub async fn call(&self, scope: &ToolScope, name: &str, arguments: Value) -> Result<ToolOutput, ToolError> {
+        let (tool, arguments) = self.checked(name, arguments)?;
+        tool.call(scope, arguments).await
+    }
+
+    /// Validates the arguments without calling the tool; the arguments come back tidied, as the tool would get them.
+    ///
+    /// # Errors
+    /// As [`Self::call`] before anything has happened.
+    pub fn validate(&self, name: &str, arguments: Value) -> Result<Value, ToolError> {
+        self.checked(name, arguments).map(|(_, arguments)| arguments)
+    }
+
+    fn checked(&self, name: &str, arguments: Value) -> Result<(&Arc<dyn Tool>, Value), ToolError> {
+        let Entry { tool, validator } = self.entry(name)?;
+        let validator = validator
+            .as_ref()
+            .map_err(|error| ToolError::Internal(format!("the schema of tool `{name}` is not valid: {error}")))?;
+        let arguments = arguments::tidy(tool.schema(), arguments);
+        arguments::check(tool.as_ref(), validator, &arguments)?;
+        Ok((tool, arguments))
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry, ToolError> {
+        self.entries.get(name).ok_or_else(|| ToolError::UnknownTool {
+            name: name.chars().take(100).collect(),
+            known: self.entries.keys().cloned().collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+impl fmt::Debug for ToolSet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.entries.keys()).finish()
+    }
+}
