@@ -223,7 +223,7 @@ fn comments_and_literals_are_blank_and_code_is_not() {
         (r#"f("tokio::spawn \" {"); g"#, "f(                   ); g"),
         ("f(r#\"a \" {\"#); g", "f(          ); g"),
         ("x('{', '\\'', '\\u{7d}'); &'a str", "x(   ,     ,         ); &'a str"),
-        ("r#type; b(r, c); br\"a{\"", "r#type; b(r, c);      "),
+        ("r#type; b(r, c); br\"a{\"", "r#type; b(r, c);       "),
     ];
     for (text, expected) in cases {
         assert_eq!(blank_out(text).iter().collect::<String>(), expected, "of {text}");
