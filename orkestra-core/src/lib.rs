@@ -1,5 +1,92 @@
-//! placeholder
+//! A durable workflow engine to embed.
+//!
+//! A *workflow* is a graph of named nodes. A *run* of it is a journal of events in a [`store::Store`]. The process may
+//! die at any instruction; when it is back, every run goes on from its last durable event, and nothing that was
+//! acknowledged is done again or lost.
+//!
+//! ```
+//! use orkestra_core::prelude::*;
+//!
+//! async fn fetch(cx: Context, url: String) -> TaskResult<String> {
+//!     // Done once, whatever happens to this process afterwards.
+//!     cx.step("download", || async { Ok::<_, TaskError>(format!("the page at {url}")) }).await
+//! }
+//!
+//! async fn publish(_cx: Context, (page, approved): (String, bool)) -> TaskResult<String> {
+//!     Ok(format!("{page}, approved: {approved}"))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let workflow = Workflow::new("digest")
+//!     .node("fetch", fetch)
+//!     .gate::<bool>("approve")
+//!     .node("publish", publish).after_all(["fetch", "approve"])
+//!     .build()?;
+//! let engine = Engine::builder().store(MemoryStore::new()).workflow(workflow).start().await?;
+//! let run = engine.run("digest").id("monday").input("https://example.org")?.start().await?;
+//! run.signal("approve", &true).await?;
+//! assert_eq!(run.output::<String>().await?, "the page at https://example.org, approved: true");
+//! # Ok(()) }
+//! ```
+//!
+//! **Code between steps may run again.** That is the one rule: what a task did inside [`Context::step`] is remembered,
+//! everything else is done anew when the task is called again after a crash or a failed attempt.
+//!
+//! # Rooms
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`model`] | ids, payloads, policies, the workflow definition, the plan |
+//! | [`kernel`] | the rules: pure functions from inputs to events to state to work |
+//! | [`journal`] | commits, their form on disk, replay |
+//! | [`store`] | the contract of backends, and the in-memory one |
+//! | [`projection`] | read models |
+//! | `runtime` | the thin shell: engine, drivers, committer; re-exported here |
+//!
+//! [`Context::step`]: crate::Context::step
+
 pub mod journal;
 pub mod kernel;
 pub mod model;
+pub mod projection;
+mod runtime;
 pub mod store;
+
+pub use runtime::{
+    BuildError, Clock, Context, Cursor, Engine, EngineBuilder, ErasedTask, Error, ErrorKind, Events, Feed, IntoTask,
+    Pulse, Run, RunEvent, RunRequest, Step, SystemClock, Task, TaskError, TaskResult, TypeTag, Workflow,
+    WorkflowBuilder,
+};
+
+/// All that a workflow needs.
+pub mod prelude {
+    use std::time::Duration;
+
+    pub use crate::kernel::{Event, NodeStatus, Outcome, RunStatus};
+    pub use crate::model::{Failure, Growth, Name, NodeSpec, Payload, Retry, RunId, Seq, Timestamp, WorkflowSpec};
+    pub use crate::projection::{NodeView, RunView};
+    pub use crate::store::{MemoryStore, Page, RunQuery, RunRecord, Store};
+    pub use crate::{
+        BuildError, Context, Cursor, Engine, Error, ErrorKind, Events, Feed, Pulse, Run, RunEvent, Task, TaskError,
+        TaskResult, Workflow,
+    };
+
+    /// A duration of whole seconds.
+    #[must_use]
+    pub const fn secs(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    /// A duration of whole minutes.
+    #[must_use]
+    pub const fn mins(count: u64) -> Duration {
+        Duration::from_secs(60 * count)
+    }
+
+    /// A duration of whole days, of 24 hours each.
+    #[must_use]
+    pub const fn days(count: u64) -> Duration {
+        Duration::from_secs(86_400 * count)
+    }
+}

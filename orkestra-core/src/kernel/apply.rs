@@ -348,9 +348,12 @@ impl RunState {
     }
 
     fn recovered(&mut self) {
+        let seq = self.last;
         for id in &self.running {
             if matches!(self.plan.node(*id).spec.kind, NodeKind::Task(_)) {
-                self.nodes[id.index()].interruptions += 1;
+                let node = &mut self.nodes[id.index()];
+                node.interruptions += 1;
+                node.changed = seq;
             }
         }
     }

@@ -132,16 +132,16 @@ impl Plan {
         for (before, after) in declared.chain(edges.iter().map(|(before, after)| (before, after))) {
             self.connect(before, after)?;
         }
-        Ok(())
+        self.graph.check().map_err(|Cycle(nodes)| {
+            PlanError::Cycle(nodes.into_iter().map(|node| self.nodes[node.index()].spec.name.clone()).collect())
+        })
     }
 
     fn connect(&mut self, before: &Name, after: &Name) -> Result<(), PlanError> {
         let unknown = |unknown: &Name| PlanError::UnknownNode { node: after.clone(), unknown: unknown.clone() };
         let from = self.id(before).ok_or_else(|| unknown(before))?;
         let to = self.id(after).ok_or_else(|| unknown(after))?;
-        let new = self.graph.add_edge(from, to).map_err(|Cycle(nodes)| {
-            PlanError::Cycle(nodes.into_iter().map(|node| self.nodes[node.index()].spec.name.clone()).collect())
-        })?;
+        let new = self.graph.add_edge(from, to);
         if self.graph.edges() > EDGES_MAX {
             return Err(PlanError::TooLarge);
         }

@@ -1,0 +1,88 @@
+//! A run node by node.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::kernel::{NodeStatus, Outcome, RunState, RunStatus};
+use crate::model::{Failure, Name, Payload, RunId, Seq, Timestamp};
+
+/// A run as a reader sees it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RunView {
+    /// The run's id.
+    pub id: RunId,
+    /// The workflow it runs.
+    pub workflow: Name,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// What it was given.
+    pub input: Payload,
+    /// What it can be found by.
+    pub labels: BTreeMap<String, String>,
+    /// Its nodes, in the order in which they were declared or added.
+    pub nodes: Vec<NodeView>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its last event happened.
+    pub updated_at: Timestamp,
+    /// The position of its last event.
+    pub last: Seq,
+}
+
+/// A node as a reader sees it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct NodeView {
+    /// The node's name.
+    pub name: Name,
+    /// The nodes before it.
+    pub after: Vec<Name>,
+    /// Where it stands.
+    pub status: NodeStatus,
+    /// The attempt under way, or the last one; 0 before the first.
+    pub attempt: u32,
+    /// When its first attempt began.
+    pub started_at: Option<Timestamp>,
+    /// When it became final.
+    pub ended_at: Option<Timestamp>,
+    /// What its last failed attempt left.
+    pub failure: Option<Failure>,
+    /// What it gave.
+    pub output: Option<Payload>,
+}
+
+impl RunView {
+    /// The view of a state.
+    #[must_use]
+    pub fn of(state: &RunState) -> Self {
+        let node = |id| {
+            let (spec, node) = (&state.plan().node(id).spec, state.node(id));
+            NodeView {
+                name: spec.name.clone(),
+                after: spec.after.clone(),
+                status: node.status,
+                attempt: node.attempt,
+                started_at: node.started_at,
+                ended_at: node.ended_at,
+                failure: node.last_failure.clone(),
+                output: node.output.clone(),
+            }
+        };
+        Self {
+            id: state.id().clone(),
+            workflow: state.plan().workflow().clone(),
+            status: state.status(),
+            input: state.input().clone(),
+            labels: state.labels().clone(),
+            nodes: state.plan().ids().map(node).collect(),
+            outcome: state.outcome().cloned(),
+            created_at: state.created_at(),
+            updated_at: state.updated_at(),
+            last: state.last(),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! How an engine begins.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ulid::Ulid;
+
+use crate::model::{InvalidName, Name, Plan, WorkerId};
+use crate::store::{MemoryStore, Store};
+
+use super::clock::{Clock, SystemClock};
+use super::engine::{Engine, Parts, Shared};
+use super::error::{Error, ErrorKind};
+use super::task::{ErasedTask, IntoTask};
+use super::workflow::Workflow;
+use super::{panics, waker};
+
+/// How long a run that only waits stays in memory.
+const PARK_AFTER: Duration = Duration::from_secs(1);
+
+/// An engine about to be started. Made by [`Engine::builder`].
+#[must_use = "an engine does nothing until it is started"]
+pub struct EngineBuilder {
+    store: Option<Arc<dyn Store>>,
+    clock: Arc<dyn Clock>,
+    park_after: Duration,
+    plans: HashMap<Name, Arc<Plan>>,
+    tasks: HashMap<Name, Arc<dyn ErasedTask>>,
+    workflow_tasks: HashMap<Name, HashMap<Name, Arc<dyn ErasedTask>>>,
+    mistake: Option<Error>,
+}
+
+impl Default for EngineBuilder {
+    fn default() -> Self {
+        Self {
+            store: None,
+            clock: Arc::new(SystemClock),
+            park_after: PARK_AFTER,
+            plans: HashMap::new(),
+            tasks: HashMap::new(),
+            workflow_tasks: HashMap::new(),
+            mistake: None,
+        }
+    }
+}
+
+impl fmt::Debug for EngineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineBuilder").field("workflows", &self.plans.keys()).finish_non_exhaustive()
+    }
+}
+
+impl EngineBuilder {
+    /// Where the journals live. Without one they live in memory and end with the process.
+    pub fn store(self, store: impl Store) -> Self {
+        self.shared_store(Arc::new(store))
+    }
+
+    /// The same with a store that others hold too.
+    pub fn shared_store(self, store: Arc<dyn Store>) -> Self {
+        Self { store: Some(store), ..self }
+    }
+
+    /// Where the time comes from; the system's clock unless a test says otherwise.
+    pub fn clock(self, clock: impl Clock) -> Self {
+        Self { clock: Arc::new(clock), ..self }
+    }
+
+    /// How long a run that only waits stays in memory; a second unless said otherwise.
+    pub fn park_after(self, idle: Duration) -> Self {
+        Self { park_after: idle, ..self }
+    }
+
+    /// Registers a workflow.
+    pub fn workflow(mut self, workflow: Workflow) -> Self {
+        let name = workflow.name().clone();
+        if self.plans.insert(name.clone(), workflow.plan).is_some() {
+            self.note(Error::new(ErrorKind::Invalid, format!("two workflows are named `{name}`")));
+        }
+        self.workflow_tasks.insert(name, workflow.tasks);
+        self
+    }
+
+    /// Registers a task for workflows that come as data, and for nodes that are added while a run is under way.
+    pub fn task<Marker>(mut self, name: &str, task: impl IntoTask<Marker>) -> Self {
+        let registered = Name::new(name).map_err(Error::from).and_then(|name| {
+            let twice = Error::new(ErrorKind::Invalid, format!("two tasks are named `{name}`"));
+            self.tasks.insert(name, task.into_task()).map_or(Ok(()), |_| Err(twice))
+        });
+        if let Err(error) = registered {
+            self.note(error);
+        }
+        self
+    }
+
+    fn note(&mut self, mistake: Error) {
+        self.mistake.get_or_insert(mistake);
+    }
+
+    /// Starts the engine on the current tokio runtime. Runs that a process before left unfinished go on at once.
+    ///
+    /// # Errors
+    /// When a name is none or is used twice.
+    pub async fn start(self) -> Result<Engine, Error> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        panics::install_hook();
+        let worker =
+            WorkerId::new(format!("w-{}", Ulid::generate())).map_err(|error: InvalidName| Error::from(error))?;
+        let shared = Arc::new(Shared::new(Parts {
+            store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
+            clock: self.clock,
+            worker,
+            park_after: self.park_after,
+            plans: self.plans,
+            tasks: self.tasks,
+            workflow_tasks: self.workflow_tasks,
+        }));
+        let next = waker::wake_due(&shared).await;
+        tokio::spawn(waker::watch(Arc::clone(&shared), next));
+        Ok(Engine::new(shared))
+    }
+}

@@ -1,0 +1,55 @@
+//! Group commit: while one durable write is under way, the commits of all runs gather for the next.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::model::limits::{BATCH_BYTES_MAX, BATCH_COMMITS_MAX, COMMITTER_QUEUE_MAX};
+use crate::store::{Append, AppendError, Store};
+
+pub(super) type Ack = oneshot::Receiver<Result<(), AppendError>>;
+
+/// The way to the committer. Cheap to clone; the committer ends when the last one is gone.
+#[derive(Clone, Debug)]
+pub(super) struct Committer(mpsc::Sender<Waiting>);
+
+#[derive(Debug)]
+struct Waiting {
+    append: Append,
+    ack: oneshot::Sender<Result<(), AppendError>>,
+}
+
+impl Committer {
+    pub(super) fn start(store: Arc<dyn Store>) -> Self {
+        let (sender, receiver) = mpsc::channel(COMMITTER_QUEUE_MAX);
+        tokio::spawn(commit_all(store, receiver));
+        Self(sender)
+    }
+
+    /// Hands a commit over. Commits of one caller are written in the order in which they are handed over.
+    pub(super) async fn submit(&self, append: Append) -> Ack {
+        let (ack, acknowledged) = oneshot::channel();
+        // A committer that is gone drops the other end: the caller sees that as an unknown outcome.
+        drop(self.0.send(Waiting { append, ack }).await);
+        acknowledged
+    }
+}
+
+async fn commit_all(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Waiting>) {
+    while let Some(first) = queue.recv().await {
+        let mut bytes = first.append.commit.body.len();
+        let (mut batch, mut acks) = (vec![first.append], vec![first.ack]);
+        while batch.len() < BATCH_COMMITS_MAX && bytes < BATCH_BYTES_MAX {
+            let Ok(next) = queue.try_recv() else { break };
+            bytes += next.append.commit.body.len();
+            batch.push(next.append);
+            acks.push(next.ack);
+        }
+        let results = store.append(batch).await;
+        debug_assert_eq!(results.len(), acks.len(), "a store answers every commit");
+        for (ack, result) in acks.into_iter().zip(results) {
+            // A driver that is gone needs no answer: its run is loaded from the journal next time.
+            drop(ack.send(result));
+        }
+    }
+}

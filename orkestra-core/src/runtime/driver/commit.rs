@@ -1,0 +1,155 @@
+//! From a decision to its acknowledgement, and what follows from that.
+//!
+//! IMPORTANT: publish, then answer, then perform, and none of them before the acknowledgement.
+
+use std::collections::VecDeque;
+
+use tokio::sync::oneshot;
+
+use crate::journal::{Commit, encode};
+use crate::kernel::{Event, RunState};
+use crate::model::{Name, NodeId, Payload, Seq};
+use crate::store::{Append, AppendError, RunRecord};
+
+use super::super::committer::Ack;
+use super::super::error::{Error, ErrorKind};
+use super::super::message::StepReply;
+use super::{Driver, Turn};
+
+/// A decision on its way to the store, and what is to be done once it is there.
+pub(super) struct Pending {
+    ack: Ack,
+    last: Seq,
+    nodes: Vec<NodeId>,
+    every_node: bool,
+    steps: Vec<(Name, String)>,
+    replies: Vec<Reply>,
+}
+
+/// Somebody who waits until a decision is durable, and for nothing else.
+pub(super) enum Reply {
+    /// Whoever gave an input from outside.
+    Input(oneshot::Sender<Result<(), Error>>),
+    /// A task that is about to begin a step.
+    Start(oneshot::Sender<StepReply>),
+}
+
+impl Reply {
+    /// Whoever asked may have stopped waiting: that is no concern of ours.
+    pub(super) fn send(self, answer: Result<(), Error>) {
+        match self {
+            Self::Input(reply) => drop(reply.send(answer)),
+            Self::Start(reply) => drop(reply.send(answer.map(|()| Ok(Payload::null())))),
+        }
+    }
+}
+
+impl Pending {
+    pub(super) fn refuse(self, error: &Error) {
+        self.replies.into_iter().for_each(|reply| reply.send(Err(error.clone())));
+    }
+
+    /// Lets the step be answered together with this decision.
+    pub(super) fn settle_too(&mut self, step: (Name, String)) {
+        self.steps.push(step);
+    }
+}
+
+impl Driver {
+    /// Sends what was decided to the store.
+    pub(super) async fn commit(&mut self, events: Vec<Event>, reply: Option<Reply>) -> Result<(), Turn> {
+        let internal = |message: String| Turn::Reload(Error::new(ErrorKind::Internal, message));
+        let (Some(state), Some(lease)) = (&self.state, &self.lease) else {
+            return Err(internal("a decision without state or lease".into()));
+        };
+        let last = state.last();
+        let first = Seq(last.0 + 1 - events.len() as u64);
+        let (nodes, steps) = (touched(state, &events), settled(&events));
+        let whole_run = |event: &Event| matches!(event, Event::Recovered | Event::StopRequested { .. });
+        let every_node = events.iter().any(|event| event.ends_run() || whole_run(event));
+        let record = self.record.as_ref().is_none_or(|record| !record.tells(state)).then(|| RunRecord::of(state));
+        let commit = Commit { run: self.run.clone(), first, epoch: lease.epoch, at: state.updated_at(), events };
+        let written = encode(&commit).map_err(|error| internal(error.to_string()))?;
+        if record.is_some() {
+            self.record.clone_from(&record);
+        }
+        let ack = self.shared.committer.submit(Append { commit: written, record }).await;
+        self.pending.push_back(Pending { ack, last, nodes, every_node, steps, replies: reply.into_iter().collect() });
+        Ok(())
+    }
+
+    /// Answers when all that was decided so far is durable.
+    pub(super) fn answer_after_pending(&mut self, reply: Option<Reply>) {
+        let Some(reply) = reply else { return };
+        match self.pending.back_mut() {
+            Some(pending) => pending.replies.push(reply),
+            None => reply.send(Ok(())),
+        }
+    }
+
+    pub(super) fn acknowledged(&mut self, result: Result<(), AppendError>) -> Result<(), Turn> {
+        let Some(pending) = self.pending.pop_front() else { return Ok(()) };
+        let error = match result {
+            Ok(()) => {
+                self.settle(pending);
+                return Ok(());
+            }
+            Err(AppendError::Fenced { .. }) => Error::new(ErrorKind::Unknown, "another worker drives the run"),
+            Err(AppendError::Failed(ref error)) => error.clone().into(),
+            Err(ref error) => Error::new(ErrorKind::Unknown, error.to_string()),
+        };
+        pending.refuse(&error);
+        Err(if matches!(result, Err(AppendError::Fenced { .. })) { Turn::Fenced } else { Turn::Reload(error) })
+    }
+
+    fn settle(&mut self, pending: Pending) {
+        let Pending { last, nodes, every_node, steps, replies, .. } = pending;
+        self.durable = last;
+        self.publish();
+        replies.into_iter().for_each(|reply| reply.send(Ok(())));
+        steps.iter().for_each(|step| self.answer(step));
+        if every_node {
+            self.perform_all();
+        } else {
+            nodes.into_iter().for_each(|node| self.perform(node));
+        }
+    }
+
+    pub(super) fn publish(&self) {
+        let durable = self.durable;
+        self.progress.send_modify(|progress| progress.durable = durable);
+        // Nobody may be listening.
+        drop(self.shared.live.feed.send((self.run.clone(), durable)));
+    }
+
+    /// Answers all who wait for a step that is settled and durable.
+    pub(super) fn answer(&mut self, step: &(Name, String)) {
+        let Some(waiters) = self.waiters.remove(step) else { return };
+        let known = self.state.as_ref().and_then(|state| state.node(state.plan().id(&step.0)?).steps.get(&step.1));
+        let Some(result) = known.and_then(|step| step.result()) else { return };
+        let result = result.map(Clone::clone).map_err(Clone::clone);
+        for waiter in waiters {
+            drop(waiter.send(Ok(result.clone())));
+        }
+    }
+}
+
+/// The nodes that the events are about, each once.
+fn touched(state: &RunState, events: &[Event]) -> Vec<NodeId> {
+    let named = events.iter().filter_map(Event::node);
+    let mut nodes: Vec<_> = named.filter_map(|name| state.plan().id(name)).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
+}
+
+fn settled(events: &[Event]) -> Vec<(Name, String)> {
+    let steps = events.iter().filter_map(Event::settled_step);
+    steps.map(|(node, step)| (node.clone(), step.to_owned())).collect()
+}
+
+/// The store's answer to the oldest decision under way.
+pub(super) async fn next_ack(pending: &mut VecDeque<Pending>) -> Result<(), AppendError> {
+    let Some(first) = pending.front_mut() else { return std::future::pending().await };
+    (&mut first.ack).await.unwrap_or_else(|_| Err(AppendError::Unknown("the committer is gone".into())))
+}

@@ -1,0 +1,119 @@
+//! From a message to a decision.
+
+use tokio::sync::oneshot;
+
+use crate::kernel::{Event, Input, InputKind, Rejection, RunState, TaskRequest, decide};
+use crate::model::{Name, RunId, Seq};
+
+use super::super::error::{Error, ErrorKind};
+use super::super::message::{Message, StepReply};
+use super::commit::Reply;
+use super::{Driver, Turn};
+
+impl Driver {
+    pub(super) async fn message(&mut self, message: Option<Message>) -> Result<(), Turn> {
+        // What a task reported before it asked for something comes before it in the journal.
+        self.reports().await?;
+        match message {
+            None => Err(Turn::ShutDown),
+            Some(Message::Input { kind, reply }) => self.input(kind, Some(Reply::Input(reply))).await,
+            Some(Message::Ended { node, attempt, result }) => {
+                let id = self.state.as_ref().and_then(|state| state.plan().id(&node));
+                if let Some(id) = id.filter(|id| self.invoked.get(id).is_some_and(|known| known.attempt == attempt)) {
+                    self.invoked.remove(&id);
+                }
+                self.input(InputKind::AttemptEnded { node, attempt, result }, None).await
+            }
+            Some(Message::Request { node, attempt, request, reply }) => {
+                self.request(node, attempt, request, reply).await
+            }
+        }
+    }
+
+    pub(super) async fn reports(&mut self) -> Result<(), Turn> {
+        for report in self.outbox.take() {
+            let request = TaskRequest::Emit { kind: report.kind, payload: report.payload };
+            let (node, attempt) = (report.node, report.attempt);
+            self.input(InputKind::Task { node, attempt, request }, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Decides on an input that is answered with a mere yes or no.
+    pub(super) async fn input(&mut self, kind: InputKind, reply: Option<Reply>) -> Result<(), Turn> {
+        match self.decide(kind) {
+            Ok(events) if events.is_empty() => {
+                self.answer_after_pending(reply);
+                Ok(())
+            }
+            Ok(events) => self.commit(events, reply).await,
+            Err(Rejection::Broken(illegal)) => Err(Turn::Reload(Rejection::Broken(illegal).into())),
+            Err(rejection) => {
+                match reply {
+                    Some(reply) => reply.send(Err(rejection.into())),
+                    None => tracing::debug!(run = %self.run, %rejection, "an input changed nothing"),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Decides on what a task asks for; it is answered when the step it names is settled and that is durable.
+    async fn request(
+        &mut self,
+        node: Name,
+        attempt: u32,
+        request: TaskRequest,
+        reply: oneshot::Sender<StepReply>,
+    ) -> Result<(), Turn> {
+        if let TaskRequest::Grow { growth, .. } = &request
+            && let Some(task) = self.shared.missing_growth_task(self.state.as_ref(), growth)
+        {
+            let message = format!("the growth names the task `{task}`, which this engine does not know");
+            drop(reply.send(Err(Error::new(ErrorKind::Invalid, message))));
+            return Ok(());
+        }
+        let starts_step = matches!(request, TaskRequest::StartStep { .. });
+        let key = request.step().map(|step| (node.clone(), step.to_owned()));
+        match self.decide(InputKind::Task { node, attempt, request }) {
+            Err(Rejection::Broken(illegal)) => Err(Turn::Reload(Rejection::Broken(illegal).into())),
+            Err(rejection) => {
+                drop(reply.send(Err(rejection.into())));
+                Ok(())
+            }
+            Ok(events) if starts_step => {
+                let reply = Some(Reply::Start(reply));
+                if events.is_empty() {
+                    self.answer_after_pending(reply);
+                    return Ok(());
+                }
+                self.commit(events, reply).await
+            }
+            Ok(events) => {
+                if let Some(key) = key {
+                    self.waiters.entry(key.clone()).or_default().push(reply);
+                    match self.pending.back_mut() {
+                        Some(pending) if events.is_empty() => pending.settle_too(key),
+                        None if events.is_empty() => self.answer(&key),
+                        _ => {}
+                    }
+                }
+                if events.is_empty() { Ok(()) } else { self.commit(events, None).await }
+            }
+        }
+    }
+
+    fn decide(&mut self, kind: InputKind) -> Result<Vec<Event>, Rejection> {
+        let last = self.state.as_ref().map_or(Seq::ZERO, RunState::last);
+        let input = Input { at: self.shared.clock.now(), chance: chance(&self.run, last), kind };
+        decide(&self.run, &mut self.state, input)
+    }
+}
+
+/// Chance without a source of it: different for every run and every point of it, the same whenever it is asked for.
+fn chance(run: &RunId, last: Seq) -> f64 {
+    // FNV-1a, 32 bits: http://www.isthe.com/chongo/tech/comp/fnv/
+    let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    let hash = run.bytes().chain(last.0.to_le_bytes()).fold(0x811c_9dc5, step);
+    f64::from(hash) / f64::from(u32::MAX)
+}

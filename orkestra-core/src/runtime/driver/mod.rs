@@ -1,0 +1,237 @@
+//! Drives one run: the only writer of its state.
+//!
+//! ```text
+//! claim, replay, recover ──► wait for: acknowledgement | message | report | timer | shutdown
+//!        ▲                        │ decide + apply (nobody sees it yet) ──► committer
+//!        │ append failed          ▼ acknowledged
+//!        └──────────────── publish ► answer ► perform what the state owes
+//! ```
+//!
+//! It must never show, answer or perform anything that is not durable. Whenever the store's answer is anything but
+//! `Ok`, the state in memory is thrown away and the journal is read again.
+
+mod commit;
+mod input;
+mod perform;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::kernel::{InputKind, RunState, agenda, wake_at};
+use crate::model::limits::COMMITS_IN_FLIGHT_MAX;
+use crate::model::{Name, NodeId, RunId, Seq};
+use crate::store::{Lease, RunRecord, StoreErrorKind};
+
+use self::commit::{Pending, next_ack};
+use super::engine::Shared;
+use super::error::{Error, ErrorKind};
+use super::events::load;
+use super::invocation::Invocation;
+use super::live::{Progress, Seat};
+use super::message::{Message, StepReply};
+use super::outbox::Outbox;
+
+/// How often in a row a driver starts again from the journal before it gives its run up.
+const RELOADS_MAX: u32 = 6;
+/// The delay before the first of them; doubled each time.
+const RELOAD_DELAY: Duration = Duration::from_millis(50);
+/// The longest a timer sleeps before the clock is read again: clocks jump, and machines sleep.
+const CLOCK_CHECK: Duration = Duration::from_secs(60);
+
+pub(super) struct Driver {
+    shared: Arc<Shared>,
+    run: RunId,
+    sender: mpsc::Sender<Message>,
+    mailbox: mpsc::Receiver<Message>,
+    outbox: Arc<Outbox>,
+    progress: watch::Sender<Progress>,
+    lease: Option<Lease>,
+    state: Option<RunState>,
+    durable: Seq,
+    record: Option<RunRecord>,
+    pending: VecDeque<Pending>,
+    waiters: HashMap<(Name, String), Vec<oneshot::Sender<StepReply>>>,
+    invoked: HashMap<NodeId, Invocation>,
+}
+
+/// Why a driver stops waiting for the next thing.
+enum Turn {
+    /// Nothing more to do for now: ended, parked, or not there.
+    Rest,
+    /// The engine shuts down.
+    ShutDown,
+    /// The journal must be read again.
+    Reload(Error),
+    /// Somebody else drives the run.
+    Fenced,
+    /// The run cannot be driven here.
+    Blocked(Error),
+}
+
+impl Driver {
+    pub(super) fn new(shared: Arc<Shared>, run: RunId, seat: Seat) -> Self {
+        let Seat { sender, mailbox, progress } = seat;
+        Self {
+            shared,
+            run,
+            sender,
+            mailbox,
+            outbox: Arc::default(),
+            progress,
+            lease: None,
+            state: None,
+            durable: Seq::ZERO,
+            record: None,
+            pending: VecDeque::new(),
+            waiters: HashMap::new(),
+            invoked: HashMap::new(),
+        }
+    }
+
+    /// Drives the run until there is nothing to do for now.
+    pub(super) async fn drive(mut self) {
+        let mut reloads = 0;
+        loop {
+            let before = self.durable;
+            let turn = match self.begin().await {
+                Ok(()) => self.turn().await,
+                Err(turn) => turn,
+            };
+            let progressed = self.durable > before;
+            let error = match &turn {
+                Turn::Rest => break,
+                Turn::Fenced => {
+                    self.forget(&Error::new(ErrorKind::Unknown, "another worker drives the run")).await;
+                    break;
+                }
+                Turn::ShutDown => {
+                    self.forget(&Error::shut_down()).await;
+                    break;
+                }
+                Turn::Reload(error) | Turn::Blocked(error) => error.clone(),
+            };
+            self.forget(&Error::new(ErrorKind::Unknown, format!("the outcome cannot be told: {error}"))).await;
+            reloads = if progressed { 1 } else { reloads + 1 };
+            let hopeless = error.store_kind().is_some_and(|kind| {
+                matches!(kind, StoreErrorKind::Poisoned | StoreErrorKind::Damaged | StoreErrorKind::Version)
+            });
+            if hopeless || reloads > RELOADS_MAX || matches!(turn, Turn::Blocked(_)) {
+                tracing::error!(run = %self.run, %error, "the run is not driven any more");
+                self.shared.block(&self.run, error.clone());
+                self.progress.send_modify(|progress| progress.lost = Some(error));
+                break;
+            }
+            tracing::warn!(run = %self.run, %error, "the run goes on from its journal");
+            tokio::time::sleep(RELOAD_DELAY * 2_u32.pow(reloads - 1)).await;
+        }
+        self.leave().await;
+    }
+
+    /// Gives seat and lease back. What arrived in the meantime goes to the next driver.
+    async fn leave(mut self) {
+        if let Some(lease) = self.lease.take()
+            && let Err(error) = self.shared.store.release(&lease).await
+        {
+            tracing::warn!(run = %self.run, %error, "a lease was not released, it will run out");
+        }
+        self.shared.live.leave(&self.run);
+        self.mailbox.close();
+        let parked = self.state.as_ref().and_then(wake_at);
+        self.shared.wake(parked);
+        while let Some(message) = self.mailbox.recv().await {
+            if let Message::Input { .. } = message {
+                self.shared.forward(&self.run, message);
+            }
+        }
+    }
+
+    /// Takes the run over: lease, journal, and what the process before left undone.
+    async fn begin(&mut self) -> Result<(), Turn> {
+        let until = self.shared.lease_until();
+        let claimed = self.shared.store.claim(&self.run, &self.shared.worker, until).await;
+        let lease = claimed.map_err(|error| Turn::Reload(error.into()))?;
+        self.lease = Some(lease.ok_or(Turn::Fenced)?);
+        self.state = load(&*self.shared.store, &self.run).await.map_err(Turn::Reload)?;
+        let Some(state) = &self.state else { return Ok(()) };
+        self.durable = state.last();
+        self.record = self.shared.store.record(&self.run).await.map_err(|error| Turn::Reload(error.into()))?;
+        self.publish();
+        if state.status().is_final() {
+            return Ok(());
+        }
+        if let Some(task) = self.shared.missing_task(state.plan()) {
+            let workflow = state.plan().workflow();
+            let message = format!("workflow `{workflow}` needs the task `{task}`, which this engine does not know");
+            return Err(Turn::Blocked(Error::new(ErrorKind::NotFound, message)));
+        }
+        self.input(InputKind::Recover, None).await
+    }
+
+    async fn turn(&mut self) -> Turn {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            if self.nothing_left() {
+                return Turn::Rest;
+            }
+            let timer = self.until_timer();
+            let idle = self.is_idle();
+            let room = self.pending.len() < COMMITS_IN_FLIGHT_MAX;
+            let went = tokio::select! {
+                biased;
+                result = next_ack(&mut self.pending), if !self.pending.is_empty() => self.acknowledged(result),
+                () = shared.down() => Err(Turn::ShutDown),
+                message = self.mailbox.recv(), if room => self.message(message).await,
+                () = self.outbox.filled(), if room => self.reports().await,
+                () = tokio::time::sleep(timer.unwrap_or(CLOCK_CHECK)), if timer.is_some() && room => {
+                    self.input(InputKind::Tick, None).await
+                }
+                () = tokio::time::sleep(self.shared.park_after), if idle => Err(Turn::Rest),
+            };
+            if let Err(turn) = went {
+                return turn;
+            }
+        }
+    }
+
+    /// Whether the run has ended or is not there, and everybody has been answered.
+    fn nothing_left(&self) -> bool {
+        let over = self.state.as_ref().is_none_or(|state| state.status().is_final());
+        over && self.pending.is_empty() && self.mailbox.is_empty()
+    }
+
+    /// Whether the run only waits for something outside.
+    fn is_idle(&self) -> bool {
+        let owes = self.state.as_ref().is_some_and(|state| agenda(state).next().is_some());
+        !owes && self.pending.is_empty() && self.invoked.is_empty() && self.mailbox.is_empty()
+    }
+
+    fn until_timer(&self) -> Option<Duration> {
+        let due = self.state.as_ref()?.next_timer()?;
+        Some(due.since(self.shared.clock.now()).min(CLOCK_CHECK))
+    }
+
+    /// Throws away all that is not durable: state, tasks under way, unanswered questions.
+    async fn forget(&mut self, error: &Error) {
+        Invocation::end_all(self.invoked.drain().map(|(_, invocation)| invocation).collect()).await;
+        for pending in self.pending.drain(..) {
+            pending.refuse(error);
+        }
+        self.waiters.clear();
+        self.outbox.take();
+        self.state = None;
+        self.record = None;
+        // What dead tasks still had to say is of no use to the next ones: theirs are told apart by nothing.
+        let mut kept = Vec::new();
+        while let Ok(message) = self.mailbox.try_recv() {
+            if let Message::Input { .. } = message {
+                kept.push(message);
+            }
+        }
+        for message in kept {
+            self.shared.forward(&self.run, message);
+        }
+    }
+}

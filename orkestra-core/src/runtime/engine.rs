@@ -1,0 +1,338 @@
+//! The engine: one value that an application holds, and through it all of its runs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::{Notify, oneshot, watch};
+use ulid::Ulid;
+
+use crate::kernel::{InputKind, RunState};
+use crate::model::{
+    Growth, Name, NodeKind, NodeSpec, Payload, PayloadError, Plan, RunId, Timestamp, WorkerId, WorkflowSpec,
+};
+use crate::store::{Page, RunQuery, RunRecord, Store};
+
+use super::builder::EngineBuilder;
+use super::clock::Clock;
+use super::committer::Committer;
+use super::driver::Driver;
+use super::error::{Error, ErrorKind};
+use super::events::Feed;
+use super::live::Live;
+use super::message::Message;
+use super::run::Run;
+use super::task::ErasedTask;
+
+/// How long a lease lasts without being renewed.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Runs workflows. Cheap to clone; when the last clone is dropped the engine stops driving, and the runs go on at the
+/// next start on the same store.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    _stop: Arc<StopOnDrop>,
+}
+
+/// What all parts of an engine share.
+pub(super) struct Shared {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) committer: Committer,
+    pub(super) live: Live,
+    pub(super) worker: WorkerId,
+    pub(super) park_after: Duration,
+    pub(super) shutdown: watch::Sender<bool>,
+    /// Told when a run was parked that has a wake-up time.
+    pub(super) parked: Notify,
+    plans: HashMap<Name, Arc<Plan>>,
+    tasks: HashMap<Name, Arc<dyn ErasedTask>>,
+    workflow_tasks: HashMap<Name, HashMap<Name, Arc<dyn ErasedTask>>>,
+    blocked: Mutex<BTreeMap<RunId, Error>>,
+}
+
+struct StopOnDrop(Arc<Shared>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.shutdown.send_replace(true);
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("store", &self.shared.store.describe()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("worker", &self.worker).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Begins an engine.
+    #[must_use]
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { _stop: Arc::new(StopOnDrop(Arc::clone(&shared))), shared }
+    }
+
+    /// Prepares a run of the registered workflow named `workflow`.
+    #[must_use]
+    pub fn run(&self, workflow: &str) -> RunRequest {
+        let plan = self.shared.plans.get(workflow).cloned();
+        let unknown = || Error::new(ErrorKind::NotFound, format!("no workflow `{workflow}` is registered"));
+        self.request(plan.ok_or_else(unknown))
+    }
+
+    /// Prepares a run of a workflow that came as data. Its tasks must be registered with the engine.
+    #[must_use]
+    pub fn run_spec(&self, spec: &WorkflowSpec) -> RunRequest {
+        self.request(Plan::new(spec).map(Arc::new).map_err(Error::from))
+    }
+
+    fn request(&self, plan: Result<Arc<Plan>, Error>) -> RunRequest {
+        let shared = Arc::clone(&self.shared);
+        RunRequest { shared, plan, id: None, input: Ok(Payload::null()), labels: BTreeMap::new() }
+    }
+
+    /// The run with this id; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn get(&self, id: &RunId) -> Result<Option<Run>, Error> {
+        let found = self.shared.store.record(id).await?;
+        Ok(found.map(|_| Run::new(Arc::clone(&self.shared), id.clone())))
+    }
+
+    /// Runs, newest first, filtered and paged.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, Error> {
+        Ok(self.shared.store.list(query).await?)
+    }
+
+    /// The pulse of all runs that this engine drives: which of them have new events. For those who show many runs at
+    /// once; [`Run::events`] then reads what is new.
+    #[must_use]
+    pub fn feed(&self) -> Feed {
+        Feed(self.shared.live.feed.subscribe())
+    }
+
+    /// Runs that should go on and cannot in this process, with the reason: a task that is not registered, a journal
+    /// that is damaged, a store that fails. Sending such a run anything tries again.
+    #[must_use]
+    pub fn blocked(&self) -> Vec<(RunId, Error)> {
+        self.shared.blocked().iter().map(|(run, error)| (run.clone(), error.clone())).collect()
+    }
+
+    /// The store, for an application's own small values.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.shared.store)
+    }
+
+    /// Stops driving and returns when every run has been left in good order: commits under way are answered, futures of
+    /// tasks are dropped. The runs go on at the next start.
+    pub async fn shutdown(&self) {
+        self.shared.shutdown.send_replace(true);
+        self.shared.live.idle().await;
+    }
+}
+
+/// A run about to be started. Made by [`Engine::run`].
+#[derive(Debug)]
+#[must_use = "a run begins when it is started"]
+pub struct RunRequest {
+    shared: Arc<Shared>,
+    plan: Result<Arc<Plan>, Error>,
+    id: Option<Result<RunId, Error>>,
+    input: Result<Payload, PayloadError>,
+    labels: BTreeMap<String, String>,
+}
+
+impl RunRequest {
+    /// Gives the run its id; without one it gets a new ULID. Starting twice with one id gives one run: the first.
+    pub fn id(self, id: &str) -> Self {
+        Self { id: Some(RunId::new(id).map_err(Error::from)), ..self }
+    }
+
+    /// What the run works on: the input of the nodes that come first.
+    ///
+    /// # Errors
+    /// When the value does not serialise to JSON or is too large.
+    pub fn input<T: Serialize + ?Sized>(self, input: &T) -> Result<Self, Error> {
+        Ok(Self { input: Ok(Payload::of(input)?), ..self })
+    }
+
+    /// Adds a label, to find the run by.
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.labels.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Starts the run. It is durable when this returns.
+    ///
+    /// # Errors
+    /// When the workflow is not registered or names unknown tasks, the id is no id, a run with this id exists and is of
+    /// another workflow, or the store fails. After an error of kind [`ErrorKind::Unknown`] start it again with the same
+    /// id.
+    pub async fn start(self) -> Result<Run, Error> {
+        let plan = self.plan?;
+        if let Some(task) = self.shared.missing_task(&plan) {
+            let message = format!("workflow `{}` needs the task `{task}`, which is not registered", plan.workflow());
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        let id = self.id.unwrap_or_else(|| RunId::new(Ulid::generate().to_string()).map_err(Error::from))?;
+        let run = Run::new(Arc::clone(&self.shared), id);
+        let workflow = plan.workflow().clone();
+        let kind = InputKind::Create { plan, input: self.input?, labels: self.labels };
+        match self.shared.tell(run.id(), kind).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                let record = run.status().await?;
+                if record.workflow == workflow {
+                    return Ok(run);
+                }
+                let message = format!("run `{}` exists already, of workflow `{}`", record.id, record.workflow);
+                Err(Error::new(ErrorKind::Conflict, message))
+            }
+            Err(error) => Err(error),
+            Ok(()) => Ok(run),
+        }
+    }
+}
+
+/// What a builder brings.
+pub(super) struct Parts {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) worker: WorkerId,
+    pub(super) park_after: Duration,
+    pub(super) plans: HashMap<Name, Arc<Plan>>,
+    pub(super) tasks: HashMap<Name, Arc<dyn ErasedTask>>,
+    pub(super) workflow_tasks: HashMap<Name, HashMap<Name, Arc<dyn ErasedTask>>>,
+}
+
+impl Shared {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { store, clock, worker, park_after, plans, tasks, workflow_tasks } = parts;
+        Self {
+            committer: Committer::start(Arc::clone(&store)),
+            store,
+            clock,
+            live: Live::new(),
+            worker,
+            park_after,
+            shutdown: watch::Sender::new(false),
+            parked: Notify::new(),
+            plans,
+            tasks,
+            workflow_tasks,
+            blocked: Mutex::default(),
+        }
+    }
+
+    /// Returns when the engine is to shut down.
+    pub(super) async fn down(&self) {
+        // The sender is a field of ours: it cannot be gone.
+        drop(self.shutdown.subscribe().wait_for(|down| *down).await);
+    }
+
+    pub(super) fn lease_until(&self) -> Timestamp {
+        self.clock.now().saturating_add(LEASE)
+    }
+
+    /// The code of a task: the workflow's own, or one registered for all.
+    pub(super) fn task(&self, workflow: &Name, task: &Name) -> Option<Arc<dyn ErasedTask>> {
+        let own = self.workflow_tasks.get(workflow).and_then(|tasks| tasks.get(task));
+        own.or_else(|| self.tasks.get(task)).cloned()
+    }
+
+    pub(super) fn missing_task(&self, plan: &Plan) -> Option<Name> {
+        let nodes = plan.nodes().iter().map(|node| &node.spec);
+        self.missing(plan.workflow(), nodes)
+    }
+
+    pub(super) fn missing_growth_task(&self, state: Option<&RunState>, growth: &Growth) -> Option<Name> {
+        self.missing(state?.plan().workflow(), growth.nodes.iter())
+    }
+
+    fn missing<'a>(&self, workflow: &Name, mut nodes: impl Iterator<Item = &'a NodeSpec>) -> Option<Name> {
+        nodes.find_map(|node| match &node.kind {
+            NodeKind::Task(task) if self.task(workflow, task).is_none() => Some(task.clone()),
+            _ => None,
+        })
+    }
+
+    /// Lets the run's driver decide on something; answers when what follows is durable.
+    pub(super) async fn tell(self: &Arc<Self>, run: &RunId, kind: InputKind) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        self.deliver(run, Message::Input { kind, reply }).await?;
+        let gone = || Error::new(ErrorKind::Unknown, "the run's driver ended before it answered");
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    async fn deliver(self: &Arc<Self>, run: &RunId, mut message: Message) -> Result<(), Error> {
+        loop {
+            if *self.shutdown.borrow() {
+                return Err(Error::shut_down());
+            }
+            match Self::ensure_driven(self, run).send(message).await {
+                Ok(()) => return Ok(()),
+                // The driver was about to leave: the next one takes it.
+                Err(returned) => message = returned.0,
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Passes a message on that reached a driver which was about to leave.
+    pub(super) fn forward(self: &Arc<Self>, run: &RunId, message: Message) {
+        let (shared, run) = (Arc::clone(self), run.clone());
+        tokio::spawn(async move {
+            // Whoever sent it learns from the dropped reply that the engine shuts down.
+            drop(shared.deliver(&run, message).await);
+        });
+    }
+
+    /// The way to the run's driver, which is started if need be.
+    pub(super) fn ensure_driven(shared: &Arc<Self>, run: &RunId) -> tokio::sync::mpsc::Sender<Message> {
+        match shared.live.driver(run) {
+            Ok(sender) => sender,
+            Err(seat) => {
+                shared.blocked().remove(run);
+                let sender = seat.sender.clone();
+                tokio::spawn(Driver::new(Arc::clone(shared), run.clone(), seat).drive());
+                sender
+            }
+        }
+    }
+
+    pub(super) fn block(&self, run: &RunId, error: Error) {
+        self.blocked().insert(run.clone(), error);
+    }
+
+    pub(super) fn is_blocked(&self, run: &RunId) -> bool {
+        self.blocked().contains_key(run)
+    }
+
+    fn blocked(&self) -> MutexGuard<'_, BTreeMap<RunId, Error>> {
+        self.blocked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A run was parked with this wake-up time.
+    pub(super) fn wake(&self, at: Option<Timestamp>) {
+        if at.is_some() {
+            self.parked.notify_one();
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The error of the engine's handles, sorted by what the caller should do.
+
+use crate::journal::ReplayError;
+use crate::kernel::Rejection;
+use crate::model::{Failure, InvalidName, PayloadError, PlanError};
+use crate::store::{StoreError, StoreErrorKind};
+
+/// What to do about an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The caller asked for what cannot be: another call is needed, not another try.
+    Invalid,
+    /// There is no such run or workflow.
+    NotFound,
+    /// The run is in no state for this, it has ended for instance.
+    Conflict,
+    /// The run itself failed or was cancelled.
+    RunEnded,
+    /// The store did not do its part; see its own kind.
+    Store,
+    /// The outcome cannot be told: ask for the run's state before doing it again.
+    Unknown,
+    /// The engine was shut down.
+    ShutDown,
+    /// A bug of ours, or a store that gave back what was never written.
+    Internal,
+}
+
+/// Why the engine did not do what it was asked for.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    failure: Option<Box<Failure>>,
+    store: Option<StoreErrorKind>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), failure: None, store: None }
+    }
+
+    pub(crate) fn shut_down() -> Self {
+        Self::new(ErrorKind::ShutDown, "the engine was shut down; the run goes on when it starts again")
+    }
+
+    pub(crate) fn run_failed(node: &str, failure: &Failure) -> Self {
+        let failed = Self::new(ErrorKind::RunEnded, format!("node `{node}` failed: {failure}"));
+        Self { failure: Some(Box::new(failure.clone())), ..failed }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The failure that ended the run, if one did.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_deref()
+    }
+
+    /// The store's own kind, if the store was at fault.
+    #[must_use]
+    pub const fn store_kind(&self) -> Option<StoreErrorKind> {
+        self.store
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self { store: Some(error.kind()), ..Self::new(ErrorKind::Store, error.to_string()) }
+    }
+}
+
+impl From<ReplayError> for Error {
+    fn from(error: ReplayError) -> Self {
+        Self { store: Some(StoreErrorKind::Damaged), ..Self::new(ErrorKind::Store, error.to_string()) }
+    }
+}
+
+impl From<Rejection> for Error {
+    fn from(rejection: Rejection) -> Self {
+        let kind = match &rejection {
+            Rejection::NoRun => ErrorKind::NotFound,
+            Rejection::Growth(_) | Rejection::Payload(_) | Rejection::StepKeyTooLong => ErrorKind::Invalid,
+            Rejection::Broken(_) => ErrorKind::Internal,
+            _ => ErrorKind::Conflict,
+        };
+        Self::new(kind, rejection.to_string())
+    }
+}
+
+impl From<PayloadError> for Error {
+    fn from(error: PayloadError) -> Self {
+        Self::new(ErrorKind::Invalid, error.to_string())
+    }
+}
+
+impl From<InvalidName> for Error {
+    fn from(error: InvalidName) -> Self {
+        Self::new(ErrorKind::Invalid, error.to_string())
+    }
+}
+
+impl From<PlanError> for Error {
+    fn from(error: PlanError) -> Self {
+        Self::new(ErrorKind::Invalid, error.to_string())
+    }
+}

@@ -1,0 +1,162 @@
+//! Reading along: the events of one run from any point on, and the pulse of all runs of an engine.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{broadcast, watch};
+
+use crate::journal::decode;
+use crate::kernel::Event;
+use crate::model::limits::READ_COMMITS_MAX;
+use crate::model::{RunId, Seq, Timestamp};
+use crate::store::Store;
+
+use super::engine::Shared;
+use super::error::{Error, ErrorKind};
+use super::live::Progress;
+
+/// A point in a run's journal: the position of the last event seen. Keep it, and read on from there after a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cursor(pub u64);
+
+impl Cursor {
+    /// Before the first event.
+    pub const START: Self = Self(0);
+}
+
+/// An event of a run with its place and time.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RunEvent {
+    /// The run.
+    pub run: RunId,
+    /// Its position: the cursor to go on from.
+    pub seq: Seq,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+impl RunEvent {
+    /// The cursor to go on from after this event.
+    #[must_use]
+    pub const fn cursor(&self) -> Cursor {
+        Cursor(self.seq.0)
+    }
+}
+
+/// The events of one run, from the store: each of them durable, in order, none left out, however slow the reader is.
+#[derive(Debug)]
+pub struct Events {
+    shared: Arc<Shared>,
+    run: RunId,
+    seen: Seq,
+    buffer: VecDeque<RunEvent>,
+    ended: bool,
+    progress: watch::Receiver<Progress>,
+}
+
+impl Events {
+    pub(super) fn new(shared: Arc<Shared>, run: RunId, after: Cursor) -> Self {
+        let progress = shared.live.progress(&run);
+        Self { shared, run, seen: Seq(after.0), buffer: VecDeque::new(), ended: false, progress }
+    }
+
+    /// The next event, as soon as there is one; `None` after the last one of a run that has ended.
+    ///
+    /// Dropping the returned future loses nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be read, the journal is damaged, there is no such run, or the engine gave the run up.
+    pub async fn next(&mut self) -> Result<Option<RunEvent>, Error> {
+        loop {
+            if let Some(event) = self.buffer.pop_front() {
+                self.seen = event.seq;
+                self.ended = event.event.ends_run();
+                return Ok(Some(event));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            let lost = self.progress.borrow_and_update().lost.clone();
+            self.fill().await?;
+            if !self.buffer.is_empty() {
+                continue;
+            }
+            let record = self.shared.store.record(&self.run).await?;
+            let Some(record) = record else {
+                return Err(Error::new(ErrorKind::NotFound, format!("there is no run `{}`", self.run)));
+            };
+            if record.status.is_final() {
+                // Ended between the two reads, or the cursor stood at or after the end.
+                self.fill().await?;
+                self.ended = self.buffer.is_empty();
+                continue;
+            }
+            if let Some(error) = lost {
+                return Err(error);
+            }
+            tokio::select! {
+                changed = self.progress.changed() => changed.map_err(|_| Error::shut_down())?,
+                () = self.shared.down() => return Err(Error::shut_down()),
+            }
+        }
+    }
+
+    async fn fill(&mut self) -> Result<(), Error> {
+        let written = self.shared.store.read(&self.run, self.seen.plus(1), READ_COMMITS_MAX).await?;
+        for commit in written {
+            let decoded = decode(&self.run, commit.first, commit.last, &commit.body).map_err(|source| {
+                crate::journal::ReplayError::Codec { run: self.run.clone(), first: commit.first, source }
+            })?;
+            let at = decoded.at;
+            let numbered = decoded.events.into_iter().enumerate();
+            let events = numbered.map(|(index, event)| (decoded.first.plus(index as u64), event));
+            let unseen = events.filter(|(seq, _)| *seq > self.seen);
+            self.buffer.extend(unseen.map(|(seq, event)| RunEvent { run: self.run.clone(), seq, at, event }));
+        }
+        Ok(())
+    }
+}
+
+/// The pulse of all runs of an engine: which run has new events. See [`Engine::feed`](super::Engine::feed).
+#[derive(Debug)]
+pub struct Feed(pub(super) broadcast::Receiver<(RunId, Seq)>);
+
+/// One beat of a [`Feed`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pulse {
+    /// This run has new events, up to this position.
+    Run(RunId, Seq),
+    /// The reader was too slow and missed this many beats: any run may have new events.
+    Missed(u64),
+}
+
+impl Feed {
+    /// The next beat; `None` when the engine has shut down.
+    pub async fn next(&mut self) -> Option<Pulse> {
+        match self.0.recv().await {
+            Ok((run, seq)) => Some(Pulse::Run(run, seq)),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Pulse::Missed(missed)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+/// Loads a run's state from its journal, for readers.
+pub(super) async fn load(store: &dyn Store, run: &RunId) -> Result<Option<crate::kernel::RunState>, Error> {
+    let mut replayer = crate::journal::Replayer::new(run.clone());
+    loop {
+        let from = replayer.state().map_or(Seq::ZERO, crate::kernel::RunState::last).plus(1);
+        let commits = store.read(run, from, READ_COMMITS_MAX).await?;
+        if commits.is_empty() {
+            return Ok(replayer.finish());
+        }
+        for commit in &commits {
+            replayer.add(commit)?;
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The runs that are in memory, how far each has come, and who is interested.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{broadcast, mpsc, watch};
+
+use crate::model::limits::MAILBOX_INPUTS_MAX;
+use crate::model::{RunId, Seq};
+
+use super::error::Error;
+use super::message::Message;
+
+/// Beats that a slow reader of the feed may be behind.
+const FEED_BEATS_MAX: usize = 4096;
+
+/// How far a run has come, as its watchers see it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress {
+    /// The last durable position that this engine knows of.
+    pub(super) durable: Seq,
+    /// Why this engine does not drive the run although it should.
+    pub(super) lost: Option<Error>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    driver: Option<mpsc::Sender<Message>>,
+    progress: watch::Sender<Progress>,
+}
+
+/// What a new driver needs.
+pub(super) struct Seat {
+    pub(super) sender: mpsc::Sender<Message>,
+    pub(super) mailbox: mpsc::Receiver<Message>,
+    pub(super) progress: watch::Sender<Progress>,
+}
+
+#[derive(Debug)]
+pub(super) struct Live {
+    entries: Mutex<Entries>,
+    driven: watch::Sender<usize>,
+    pub(super) feed: broadcast::Sender<(RunId, Seq)>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_run: HashMap<RunId, Entry>,
+    /// When there are this many entries, those that nobody needs any more are dropped.
+    prune_at: usize,
+}
+
+impl Live {
+    pub(super) fn new() -> Self {
+        Self { entries: Mutex::default(), driven: watch::Sender::new(0), feed: broadcast::Sender::new(FEED_BEATS_MAX) }
+    }
+
+    /// Follows the progress of a run, whether it is driven now or not.
+    pub(super) fn progress(&self, run: &RunId) -> watch::Receiver<Progress> {
+        let mut entries = self.lock();
+        entries.prune();
+        entries.entry(run).progress.subscribe()
+    }
+
+    /// The way to the run's driver; a seat for a new one when there is none.
+    pub(super) fn driver(&self, run: &RunId) -> Result<mpsc::Sender<Message>, Seat> {
+        let mut entries = self.lock();
+        entries.prune();
+        let entry = entries.entry(run);
+        if let Some(sender) = &entry.driver {
+            return Ok(sender.clone());
+        }
+        let (sender, mailbox) = mpsc::channel(MAILBOX_INPUTS_MAX);
+        entry.driver = Some(sender.clone());
+        let progress = entry.progress.clone();
+        progress.send_modify(|progress| progress.lost = None);
+        drop(entries);
+        self.driven.send_modify(|count| *count += 1);
+        Err(Seat { sender, mailbox, progress })
+    }
+
+    pub(super) fn is_driven(&self, run: &RunId) -> bool {
+        self.lock().by_run.get(run).is_some_and(|entry| entry.driver.is_some())
+    }
+
+    /// The driver gives its seat back. Whoever wants the run from now on starts another.
+    pub(super) fn leave(&self, run: &RunId) {
+        let mut entries = self.lock();
+        if let Some(entry) = entries.by_run.get_mut(run) {
+            entry.driver = None;
+            if entry.progress.receiver_count() == 0 {
+                entries.by_run.remove(run);
+            }
+        }
+        drop(entries);
+        self.driven.send_modify(|count| *count -= 1);
+    }
+
+    /// Returns when no run is driven.
+    pub(super) async fn idle(&self) {
+        // The sender is a field of ours: it cannot be gone.
+        drop(self.driven.subscribe().wait_for(|count| *count == 0).await);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn entry(&mut self, run: &RunId) -> &mut Entry {
+        let new = || Entry { driver: None, progress: watch::Sender::default() };
+        self.by_run.entry(run.clone()).or_insert_with(new)
+    }
+
+    /// Drops entries without driver and reader. Its cost is spread over the entries that came since the last time.
+    fn prune(&mut self) {
+        if self.by_run.len() >= self.prune_at {
+            self.by_run.retain(|_, entry| entry.driver.is_some() || entry.progress.receiver_count() > 0);
+            self.prune_at = 2 * self.by_run.len() + 1024;
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The thin shell around the kernel: the only room that waits, reads a clock or logs.
+//!
+//! ```text
+//! Run, Context --Message--> Driver (one task per live run; the only writer of its state)
+//!                             | decide, apply            ^ acknowledged
+//!                             v                          |
+//!                           Committer: gathers the commits of all runs, one durable write at a time
+//! ```
+//!
+//! A driver shows nothing of a decision to anybody before the committer has acknowledged its commit: only then are
+//! events published, waiting tasks answered and tasks invoked.
+
+mod builder;
+mod clock;
+mod committer;
+mod context;
+mod driver;
+mod engine;
+mod error;
+mod events;
+mod invocation;
+mod live;
+mod message;
+mod outbox;
+mod panics;
+mod run;
+mod step;
+mod task;
+mod waker;
+mod workflow;
+
+pub use builder::EngineBuilder;
+pub use clock::{Clock, SystemClock};
+pub use context::Context;
+pub use engine::{Engine, RunRequest};
+pub use error::{Error, ErrorKind};
+pub use events::{Cursor, Events, Feed, Pulse, RunEvent};
+pub use run::Run;
+pub use step::Step;
+pub use task::{ErasedTask, IntoTask, Task, TaskError, TaskResult, TypeTag};
+pub use workflow::{BuildError, Workflow, WorkflowBuilder};

@@ -1,0 +1,149 @@
+//! A memoised unit of work inside a task.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::kernel::{StepState, TaskRequest};
+use crate::model::{Failure, Payload, Retry};
+
+use super::context::Context;
+use super::task::{TaskError, TaskResult};
+
+/// A step that is done, or remembered, when it is awaited. Made by [`Context::step`].
+#[must_use = "a step does nothing until it is awaited"]
+pub struct Step<'a, F> {
+    cx: &'a Context,
+    key: String,
+    work: F,
+    retry: Retry,
+    timeout: Option<Duration>,
+    at_most_once: bool,
+}
+
+impl<F> fmt::Debug for Step<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+impl<'a, F> Step<'a, F> {
+    pub(super) fn new(cx: &'a Context, key: String, work: F) -> Self {
+        Self { cx, key, work, retry: Retry::none(), timeout: None, at_most_once: false }
+    }
+
+    /// Tries the work again within this attempt when it fails with a retryable error. The delays are not durable: a
+    /// process that dies in one begins anew with the first try.
+    pub fn retry(self, retry: Retry) -> Self {
+        Self { retry, ..self }
+    }
+
+    /// Fails a try that takes longer, with kind `timed_out`.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout: Some(timeout), ..self }
+    }
+
+    /// Lets the work begin once at most, over all attempts and crashes. That it begins is durable before it does, which
+    /// costs one more write. Whatever it returns is remembered, failures too; when the process died on the way, the
+    /// step fails with kind `interrupted`, now and later: nobody can tell what the work did.
+    pub fn at_most_once(self) -> Self {
+        Self { at_most_once: true, ..self }
+    }
+}
+
+impl<'a, F, Fut, T, E> IntoFuture for Step<'a, F>
+where
+    F: FnMut() -> Fut + Send + 'a,
+    Fut: Future<Output = Result<T, E>> + Send + 'a,
+    T: Serialize + DeserializeOwned + Send + 'a,
+    E: Into<TaskError> + 'a,
+{
+    type Output = TaskResult<T>;
+    type IntoFuture = Pin<Box<dyn Future<Output = TaskResult<T>> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl<'a, F, Fut, T, E> Step<'a, F>
+where
+    F: FnMut() -> Fut + Send + 'a,
+    Fut: Future<Output = Result<T, E>> + Send + 'a,
+    T: Serialize + DeserializeOwned + Send + 'a,
+    E: Into<TaskError> + 'a,
+{
+    async fn run(mut self) -> TaskResult<T> {
+        match self.cx.known(&self.key) {
+            Some(StepState::Done(result)) => return self.remembered(result),
+            Some(StepState::Failed(failure)) => return Err(failure.clone().into()),
+            Some(StepState::Started) if self.at_most_once => return interrupted(self.cx, self.key).await,
+            _ => {}
+        }
+        if self.at_most_once {
+            self.cx.ask(TaskRequest::StartStep { step: self.key.clone() }).await?;
+        }
+        let result = self.work_with_retries().await;
+        match result {
+            Ok(value) => {
+                let result = Payload::of(&value).map_err(|error| Failure::permanent("bad_output", error.to_string()));
+                end(self.cx, self.key, result).await?;
+                Ok(value)
+            }
+            Err(error) if self.at_most_once || !error.failure().retryable => {
+                end(self.cx, self.key, Err(error.into_failure())).await.and_then(|result| Ok(result.to()?))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn remembered(&self, result: &Payload) -> TaskResult<T> {
+        result.to().map_err(|error| {
+            let message = format!("step `{}` is remembered with another type of result: {error}", self.key);
+            TaskError::permanent(message).with_kind("bad_output")
+        })
+    }
+
+    async fn work_with_retries(&mut self) -> TaskResult<T> {
+        let mut tries = 1;
+        loop {
+            let error = match self.work_once().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            // Chance comes from the time's last millisecond digits: it need only differ between processes.
+            let chance = f64::from(u16::try_from(self.cx.clock().now().as_millis() % 1000).unwrap_or(0)) / 1000.0;
+            let delay = self.retry.delay(tries, chance).filter(|_| error.failure().retryable);
+            let Some(delay) = delay else { return Err(error) };
+            tokio::time::sleep(delay).await;
+            tries += 1;
+        }
+    }
+
+    async fn work_once(&mut self) -> TaskResult<T> {
+        let work = (self.work)();
+        let Some(limit) = self.timeout else { return work.await.map_err(Into::into) };
+        match tokio::time::timeout(limit, work).await {
+            Ok(result) => result.map_err(Into::into),
+            Err(_) => {
+                let message = format!("step `{}` took longer than {} ms", self.key, limit.as_millis());
+                Err(TaskError::new(message).with_kind("timed_out"))
+            }
+        }
+    }
+}
+
+/// Writes the end of a step down. What comes back is what is remembered.
+async fn end(cx: &Context, step: String, result: Result<Payload, Failure>) -> TaskResult<Payload> {
+    cx.ask(TaskRequest::EndStep { step, result }).await
+}
+
+async fn interrupted<T: DeserializeOwned>(cx: &Context, key: String) -> TaskResult<T> {
+    let message = format!("the process died while step `{key}` was under way; what it did cannot be told");
+    let remembered = end(cx, key, Err(Failure::permanent("interrupted", message))).await?;
+    Ok(remembered.to()?)
+}
