@@ -5,12 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ulid::Ulid;
-
-use crate::model::{InvalidName, Name, Plan, WorkerId};
+use crate::model::{Name, Plan, WorkerId};
 use crate::store::{MemoryStore, Store};
 
-use super::clock::{Clock, SystemClock};
+use super::clock::{Clock, SystemClock, fresh_id};
 use super::engine::{Engine, Parts, Shared};
 use super::error::{Error, ErrorKind};
 use super::task::{ErasedTask, IntoTask};
@@ -108,8 +106,7 @@ impl EngineBuilder {
             return Err(mistake);
         }
         panics::install_hook();
-        let worker =
-            WorkerId::new(format!("w-{}", Ulid::generate())).map_err(|error: InvalidName| Error::from(error))?;
+        let worker = WorkerId::new(format!("w-{}", fresh_id())).map_err(Error::from)?;
         let shared = Arc::new(Shared::new(Parts {
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             clock: self.clock,

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::{Notify, oneshot, watch};
-use ulid::Ulid;
 
 use crate::kernel::{InputKind, RunState};
 use crate::model::{
@@ -16,7 +15,7 @@ use crate::model::{
 use crate::store::{Page, RunQuery, RunRecord, Store};
 
 use super::builder::EngineBuilder;
-use super::clock::Clock;
+use super::clock::{Clock, fresh_id};
 use super::committer::Committer;
 use super::driver::Driver;
 use super::error::{Error, ErrorKind};
@@ -76,7 +75,6 @@ impl fmt::Debug for Shared {
 
 impl Engine {
     /// Begins an engine.
-    #[must_use]
     pub fn builder() -> EngineBuilder {
         EngineBuilder::default()
     }
@@ -86,7 +84,6 @@ impl Engine {
     }
 
     /// Prepares a run of the registered workflow named `workflow`.
-    #[must_use]
     pub fn run(&self, workflow: &str) -> RunRequest {
         let plan = self.shared.plans.get(workflow).cloned();
         let unknown = || Error::new(ErrorKind::NotFound, format!("no workflow `{workflow}` is registered"));
@@ -94,7 +91,6 @@ impl Engine {
     }
 
     /// Prepares a run of a workflow that came as data. Its tasks must be registered with the engine.
-    #[must_use]
     pub fn run_spec(&self, spec: &WorkflowSpec) -> RunRequest {
         self.request(Plan::new(spec).map(Arc::new).map_err(Error::from))
     }
@@ -192,7 +188,7 @@ impl RunRequest {
             let message = format!("workflow `{}` needs the task `{task}`, which is not registered", plan.workflow());
             return Err(Error::new(ErrorKind::NotFound, message));
         }
-        let id = self.id.unwrap_or_else(|| RunId::new(Ulid::generate().to_string()).map_err(Error::from))?;
+        let id = self.id.unwrap_or_else(|| RunId::new(fresh_id()).map_err(Error::from))?;
         let run = Run::new(Arc::clone(&self.shared), id);
         let workflow = plan.workflow().clone();
         let kind = InputKind::Create { plan, input: self.input?, labels: self.labels };

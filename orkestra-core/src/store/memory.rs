@@ -129,7 +129,8 @@ impl Store for MemoryStore {
 
     async fn due(&self, until: Timestamp, limit: usize) -> Result<Due, StoreError> {
         let inner = self.lock();
-        let mut wake_ups = inner.wake_ups.iter().peekable();
+        let free = |(_, run): &&(Timestamp, RunId)| !inner.leases.contains_key(run);
+        let mut wake_ups = inner.wake_ups.iter().filter(free).peekable();
         let mut runs = Vec::new();
         while let Some((_, run)) = wake_ups.next_if(|(at, _)| *at <= until && runs.len() < limit) {
             runs.push(run.clone());

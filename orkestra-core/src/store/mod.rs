@@ -67,8 +67,9 @@ pub trait Store: Send + Sync + 'static {
     /// Run records, newest first, filtered and paged.
     async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, StoreError>;
 
-    /// Runs whose wake-up time is at or before `until`, earliest first, at most `limit`, and the earliest time of those
-    /// that are not among them. Found by index: the cost does not grow with the runs that are not due.
+    /// Runs whose wake-up time is at or before `until` and that no lease holds, earliest first, at most `limit`, and the
+    /// earliest wake-up time after `until` or of those over the limit. Found by index: the cost does not grow with the
+    /// runs that are not due.
     async fn due(&self, until: Timestamp, limit: usize) -> Result<Due, StoreError>;
 
     /// Takes the right to drive `run`, with a higher epoch than any before it. Answers `None` while another worker holds
@@ -98,6 +99,6 @@ pub trait Store: Send + Sync + 'static {
 pub struct Due {
     /// The runs, earliest first.
     pub runs: Vec<RunId>,
-    /// The earliest wake-up time of the others.
+    /// The earliest wake-up time of those that follow.
     pub next: Option<Timestamp>,
 }

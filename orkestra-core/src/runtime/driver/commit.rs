@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
 use crate::journal::{Commit, encode};
-use crate::kernel::{Event, RunState};
+use crate::kernel::{Event, RunState, StepState};
 use crate::model::{Name, NodeId, Payload, Seq};
 use crate::store::{Append, AppendError, RunRecord};
 
@@ -89,17 +89,19 @@ impl Driver {
 
     pub(super) fn acknowledged(&mut self, result: Result<(), AppendError>) -> Result<(), Turn> {
         let Some(pending) = self.pending.pop_front() else { return Ok(()) };
-        let error = match result {
+        let (error, fenced) = match result {
             Ok(()) => {
                 self.settle(pending);
                 return Ok(());
             }
-            Err(AppendError::Fenced { .. }) => Error::new(ErrorKind::Unknown, "another worker drives the run"),
-            Err(AppendError::Failed(ref error)) => error.clone().into(),
-            Err(ref error) => Error::new(ErrorKind::Unknown, error.to_string()),
+            Err(AppendError::Failed(error)) => (error.into(), false),
+            Err(error) => {
+                let fenced = matches!(error, AppendError::Fenced { .. });
+                (Error::new(ErrorKind::Unknown, error.to_string()), fenced)
+            }
         };
         pending.refuse(&error);
-        Err(if matches!(result, Err(AppendError::Fenced { .. })) { Turn::Fenced } else { Turn::Reload(error) })
+        Err(if fenced { Turn::Fenced } else { Turn::Reload(error) })
     }
 
     fn settle(&mut self, pending: Pending) {
@@ -126,8 +128,8 @@ impl Driver {
     pub(super) fn answer(&mut self, step: &(Name, String)) {
         let Some(waiters) = self.waiters.remove(step) else { return };
         let known = self.state.as_ref().and_then(|state| state.node(state.plan().id(&step.0)?).steps.get(&step.1));
-        let Some(result) = known.and_then(|step| step.result()) else { return };
-        let result = result.map(Clone::clone).map_err(Clone::clone);
+        let Some(result) = known.and_then(StepState::result) else { return };
+        let result = result.cloned().map_err(Clone::clone);
         for waiter in waiters {
             drop(waiter.send(Ok(result.clone())));
         }

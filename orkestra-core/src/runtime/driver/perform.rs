@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use tokio::sync::watch;
 
-use crate::kernel::{Work, work_of};
+use crate::kernel::{RunState, Work, work_of};
 use crate::model::{Failure, NodeId, NodeKind};
 
 use super::super::context::{Context, Inner};
@@ -15,7 +15,7 @@ use super::Driver;
 impl Driver {
     /// Brings every node's call in line with what the run owes.
     pub(super) fn perform_all(&mut self) {
-        let running = self.state.iter().flat_map(|state| state.running());
+        let running = self.state.iter().flat_map(RunState::running);
         let mut nodes: Vec<_> = running.chain(self.invoked.keys().copied()).collect();
         nodes.sort_unstable();
         nodes.dedup();
