@@ -29,14 +29,17 @@ impl Decision<'_> {
             return;
         }
         self.emit(Event::Recovered);
-        if self.state().status == RunStatus::Stopping {
-            return self.give_up_running();
-        }
         for id in tasks {
-            if self.state().node(id).interruptions > INTERRUPTIONS_MAX {
-                let message = format!("the process was lost {INTERRUPTIONS_MAX} times without a step being finished");
+            // The first that gives up stops the run.
+            if self.state().status == RunStatus::Running && self.state().node(id).interruptions > INTERRUPTIONS_MAX {
+                let times = INTERRUPTIONS_MAX + 1;
+                let message = format!("the process was lost {times} times without a step being finished");
                 self.fail_attempt(id, Failure::retryable("crashed", message));
             }
+        }
+        if self.state().status == RunStatus::Stopping {
+            // Nobody runs them any more: there is nobody to ask.
+            self.give_up_running();
         }
     }
 
