@@ -39,7 +39,7 @@ impl Decision<'_> {
         self.emit(Event::AttemptFailed { node, attempt, failure: failure.clone(), next });
         match next {
             Next::GiveUp => self.node_failed(id, failure),
-            Next::RetryAt(at) if at <= self.now => self.start_attempt(id),
+            Next::RetryAt(at) if at <= self.now => self.start_all(vec![id]),
             Next::RetryAt(_) => {}
         }
     }

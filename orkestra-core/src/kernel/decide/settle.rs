@@ -25,7 +25,7 @@ impl Decision<'_> {
         self.end_if_done();
     }
 
-    pub(super) fn start_attempt(&mut self, id: NodeId) {
+    fn start_attempt(&mut self, id: NodeId) {
         let state = self.state();
         let spec = &state.plan.node(id).spec;
         let deadline = spec.timeout_ms.map(|millis| self.now.saturating_add(std::time::Duration::from_millis(millis)));

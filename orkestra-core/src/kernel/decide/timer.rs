@@ -25,7 +25,8 @@ impl Decision<'_> {
     fn fire(&mut self, timer: Timer) {
         match timer {
             Timer::Retry(id) if self.state().status == RunStatus::Stopping => self.cancel_node(id),
-            Timer::Retry(id) => self.start_attempt(id),
+            // A gate may find its signal there: it came while nobody waited for it.
+            Timer::Retry(id) => self.start_all(vec![id]),
             Timer::Attempt(id) if self.state().status == RunStatus::Stopping => {
                 self.cancel_node(id);
                 self.end_if_done();
