@@ -9,10 +9,11 @@ use super::{Decision, Rejection};
 impl Decision<'_> {
     pub(super) fn signal(&mut self, signal: Name, payload: Payload) -> Result<(), Rejection> {
         let state = self.state();
-        if state.signals_buffered >= SIGNALS_BUFFERED_MAX {
+        let waiter = state.waiters.get(&signal).and_then(|queue| queue.front()).cloned();
+        // What is waited for is read at once: a flood of one signal must not lock out the others.
+        if waiter.is_none() && state.signals_buffered >= SIGNALS_BUFFERED_MAX {
             return Err(Rejection::TooManySignals);
         }
-        let waiter = state.waiters.get(&signal).and_then(|queue| queue.front()).cloned();
         self.emit(Event::SignalReceived { signal: signal.clone(), payload: payload.clone() });
         let Some((id, step)) = waiter else {
             return Ok(());
