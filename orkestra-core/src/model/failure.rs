@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::limits::FAILURE_TEXT_BYTES_MAX;
-use super::payload::Payload;
+use super::payload::{Payload, if_present};
 
 /// The durable record of a failed attempt, step or run.
 ///
@@ -19,7 +19,7 @@ pub struct Failure {
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub retryable: bool,
     /// More, for the next attempt or for a program that reads the journal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "if_present")]
     pub detail: Option<Payload>,
     /// Where a panic came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]

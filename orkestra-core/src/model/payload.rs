@@ -95,6 +95,12 @@ impl Payload {
     }
 }
 
+/// Reads a payload that may be missing. One that is there and says `null` is a payload: for serde alone the two are
+/// the same, and what was `null` before a crash would be nothing after it.
+pub(super) fn if_present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Payload>, D::Error> {
+    Payload::deserialize(deserializer).map(Some)
+}
+
 impl PartialEq for Payload {
     fn eq(&self, other: &Self) -> bool {
         self.as_json() == other.as_json()

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::id::Name;
-use super::payload::Payload;
+use super::payload::{Payload, if_present};
 use super::policy::Retry;
 
 /// A workflow's definition. Serialises to the JSON that a run's journal begins with.
@@ -35,7 +35,8 @@ pub struct NodeSpec {
     pub retry: Retry,
     /// How long one attempt may take from start to close, in milliseconds; for a gate, how long it waits.
     pub timeout_ms: Option<u64>,
-    /// The node's input; without one it is made from the nodes before it, or from the run's input.
+    /// The node's input; without one it is made from the nodes before it, or from the run's input. Written as `null` it
+    /// is `null`; leave it out for none.
     pub input: Option<Payload>,
 }
 
@@ -64,7 +65,7 @@ struct NodeForm {
     retry: Retry,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "if_present")]
     input: Option<Payload>,
 }
 
