@@ -76,7 +76,8 @@ pub fn decode(run: &RunId, first: Seq, last: Seq, body: &[u8]) -> Result<Commit,
         return Err(CodecError::Newer { found: v });
     }
     let Incoming { epoch, at, events } = serde_json::from_slice(body)?;
-    let (found, expected) = (events.len() as u64, (last.0 + 1).saturating_sub(first.0));
+    let expected = last.0.checked_sub(first.0).and_then(|more| more.checked_add(1)).unwrap_or(0);
+    let found = events.len() as u64;
     if found != expected || found == 0 {
         return Err(CodecError::Count { found, expected });
     }
