@@ -81,9 +81,10 @@ fn created(
 type Written = Result<(), String>;
 
 impl RunState {
+    /// Time does not go back within a run, whatever the clock of its driver does.
     fn advance(&mut self, at: Timestamp) {
         self.last = self.last.plus(1);
-        self.updated_at = at;
+        self.updated_at = self.updated_at.max(at);
     }
 
     fn write(&mut self, event: &Event) -> Written {
