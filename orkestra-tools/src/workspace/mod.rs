@@ -169,14 +169,14 @@ impl Workspace {
         // From here on everything happens beneath this one handle: swapping a parent directory changes nothing.
         let dir = self.handle.dir.open_dir(parent).map_err(io)?;
         let before = dir.symlink_metadata(name).ok();
-        if before.as_ref().is_some_and(|metadata| metadata.is_dir()) {
+        if before.as_ref().is_some_and(cap_std::fs::Metadata::is_dir) {
             return Err(WorkspaceError::NotAFile(path.to_owned()));
         }
         let number = self.handle.writes.fetch_add(1, Ordering::Relaxed);
         let temporary = format!("{TEMPORARY}{}-{number}", std::process::id());
-        let moved = write_new(&dir, &temporary, content, before.filter(|metadata| metadata.is_file()))
+        let moved = write_new(&dir, &temporary, content, before.filter(cap_std::fs::Metadata::is_file))
             .and_then(|()| dir.rename(&temporary, &dir, name))
-            .and_then(|()| File::from_std(dir.try_clone()?.into_std_file()).sync_all());
+            .and_then(|()| dir.open(".")?.sync_all());
         if let Err(source) = moved {
             let _ = dir.remove_file(&temporary);
             return Err(io(source));

@@ -4,14 +4,16 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use bollard::query_parameters::{RestartContainerOptionsBuilder, StartContainerOptions};
+use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt as _};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::time::Instant;
 
 use super::super::capture::Capture;
 use super::super::{Command, CommandResult, DiscardOutput, EXIT_TIMED_OUT, OutputSink, SandboxError};
@@ -25,13 +27,14 @@ use crate::limits::{DRAIN, MACHINERY_TIMEOUT};
 const POLL: Duration = Duration::from_millis(500);
 
 /// Runs `$1` in a session of its own with mark `$2` in its environment, says the session's id first, and kills it at the end,
-/// or when its own input closes (time-out, or our process has died). Kills are built into the shell, so they work in a
+/// or when its own input closes (time-out, or our process has died). It lets go of the output, so that what a shell says about
+/// a killed child is not taken for the command's. Kills are built into the shell, so they work in a
 /// container that is full of processes.
 const WRAPPER: &str = r#"
 exec 3<&0 </dev/null
 ORKESTRA_SANDBOX="$2" setsid sh -c 'echo "$$"; exec sh -c "$1"' sh "$1" 3<&- & child=$!
 ( exec >/dev/null 2>&1; read -r gone <&3; kill -KILL -- "-$child" ) & watchdog=$!
-exec 3<&-
+exec 3<&- >/dev/null 2>&1
 wait "$child"; code=$?
 kill -KILL -- "-$child" 2>/dev/null
 kill -KILL "$watchdog" 2>/dev/null
@@ -78,9 +81,22 @@ pub(super) async fn run(
     let ended = tokio::time::timeout(command.time(), exec.pump(shared, &mut capture)).await;
     leftovers.session = capture.session.clone();
     let timed_out = ended.is_err();
-    let _ = exec.input.shutdown().await;
-    let swept = leftovers.sweep().await;
-    let _ = tokio::time::timeout(DRAIN, exec.drain(&mut capture)).await;
+    // IMPORTANT: output is read on while we kill; a daemon that cannot get rid of it answers nothing else on this connection.
+    let swept = {
+        let kill = async {
+            let _ = exec.input.shutdown().await;
+            leftovers.sweep().await
+        };
+        let drain = drain(&mut exec.output, &mut capture);
+        tokio::pin!(kill, drain);
+        match select(kill, drain).await {
+            Either::Left((swept, drain)) => {
+                let _ = tokio::time::timeout(DRAIN, drain).await;
+                swept
+            }
+            Either::Right(((), kill)) => kill.await,
+        }
+    };
     let status = match ended {
         Ok(Ok(())) => Some(exit_code(shared, &exec.id).await?),
         Ok(Err(error)) => return Err(SandboxError::Lost(error.to_string())),
@@ -117,10 +133,12 @@ pub(super) async fn probe(shared: &Arc<Shared>) -> Result<(), SandboxError> {
     Err(SandboxError::Unavailable(what))
 }
 
+type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
+
 /// An exec under way.
 struct Exec {
     id: String,
-    output: Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>,
+    output: Output,
     input: Pin<Box<dyn AsyncWrite + Send>>,
 }
 
@@ -140,11 +158,12 @@ impl Exec {
             }
         }
     }
+}
 
-    async fn drain(&mut self, capture: &mut SessionFirst<'_>) {
-        while let Some(Ok(output)) = self.output.next().await {
-            capture.push(&output);
-        }
+/// Reads the rest of the output until everybody has let go of it.
+async fn drain(output: &mut Output, capture: &mut SessionFirst<'_>) {
+    while let Some(Ok(piece)) = output.next().await {
+        capture.push(&piece);
     }
 }
 

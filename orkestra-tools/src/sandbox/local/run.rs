@@ -5,12 +5,12 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::Instant;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Child;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::super::capture::Capture;
 use super::super::{Command, CommandResult, ENVIRONMENT, EXIT_TIMED_OUT, OutputSink, SandboxError};

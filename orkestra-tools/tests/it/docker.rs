@@ -1,0 +1,249 @@
+//! What only the Docker sandbox promises. Facts of the container are asked from inside it and from the `docker` program, not
+//! from our own code.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::Command as Program;
+use std::time::Duration;
+
+use orkestra_tools::{
+    Command, CommandResult, DiscardOutput, DockerOptions, DockerSandbox, Network, Sandbox as _, SandboxError,
+};
+use tempfile::TempDir;
+
+use crate::support::{docker_options, eventually, run_id};
+
+async fn run(sandbox: &DockerSandbox, line: &str, seconds: u64) -> CommandResult {
+    let command = Command::new(line).with_timeout(Duration::from_secs(seconds));
+    sandbox.execute(command, &DiscardOutput).await.unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+async fn start(options: &DockerOptions, run_id: &str, root: &Path) -> DockerSandbox {
+    DockerSandbox::start(options.clone(), run_id, &root.join("workspace")).await.expect("started")
+}
+
+/// Ids of containers with this label, running or not.
+fn containers(run_id: &str) -> Vec<String> {
+    let filter = format!("label=orkestra.run={run_id}");
+    let listed = Program::new("docker").args(["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter]).output();
+    let listed = listed.expect("the docker program runs");
+    String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned).collect()
+}
+
+fn inspect(container: &str, format: &str) -> String {
+    let said = Program::new("docker").args(["inspect", "--format", format, container]).output().expect("docker runs");
+    String::from_utf8_lossy(&said.stdout).trim().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_container_is_locked_down() {
+    let Some(options) = docker_options().await else { return };
+    let root = TempDir::new().expect("a temporary directory");
+    let run_id = run_id("locked");
+    let sandbox = start(&options, &run_id, root.path()).await;
+    let [container] = containers(&run_id).try_into().expect("one container");
+    for (format, expected) in [
+        ("{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Privileged}} {{.HostConfig.NetworkMode}}", "true false none"),
+        (
+            "{{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}} {{.HostConfig.SecurityOpt}}",
+            "[ALL] [] [no-new-privileges:true]",
+        ),
+        ("{{len .Mounts}} {{(index .Mounts 0).Destination}}", "1 /workspace"),
+        ("{{.HostConfig.Init}} {{.HostConfig.PidMode}}{{.HostConfig.UTSMode}}{{len .HostConfig.Devices}}", "true 0"),
+    ] {
+        assert_eq!(inspect(&container, format), expected, "{format}");
+    }
+    let network = run(&sandbox, "ls /sys/class/net; cat /proc/net/route", 20).await.output;
+    assert!(!network.contains("eth"), "{network}");
+    let missing = run(&sandbox, "ls /var/run/docker.sock /run/docker.sock", 20).await;
+    assert_ne!(missing.exit_code, 0, "{}", missing.output);
+    let mounts = run(&sandbox, "touch /x /etc/x /usr/x; mount", 20).await.output;
+    assert!(mounts.matches("Read-only file system").count() >= 3, "{mounts}");
+    println!("{:#?}", sandbox.confinement());
+    sandbox.close().await.expect("closed");
+    assert_eq!(containers(&run_id), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_run_as_the_owner_of_the_workspace() {
+    let Some(options) = docker_options().await else { return };
+    let root = TempDir::new().expect("a temporary directory");
+    let workspace = root.path().join("workspace");
+    std::fs::create_dir(&workspace).expect("created");
+    // Only root can give a directory away; anybody else is the owner, which is as good.
+    let _ = std::os::unix::fs::chown(&workspace, Some(4321), Some(4322));
+    let metadata = std::fs::metadata(&workspace).expect("there");
+    let (uid, gid) = (metadata.uid(), metadata.gid());
+    let sandbox = start(&options, &run_id("owner"), root.path()).await;
+    let said =
+        run(&sandbox, "id -u; id -g; echo x > made && echo y > $HOME/made && echo z > /tmp/made && echo ok", 20).await;
+    assert_eq!(said.output, format!("{uid}\n{gid}\nok\n"));
+    let made = std::fs::metadata(workspace.join("made")).expect("made");
+    assert_eq!((made.uid(), made.gid()), (uid, gid));
+    let says_root = sandbox.confinement().gaps.iter().any(|gap| gap.contains("belongs to root"));
+    assert_eq!(says_root, uid == 0);
+    sandbox.close().await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_and_processes_are_bounded_and_the_sandbox_survives() {
+    let Some(mut options) = docker_options().await else { return };
+    let unsupported = DockerSandbox::available().await.expect("a daemon").unsupported;
+    println!("the daemon cannot limit: {unsupported:?}");
+    options.processes_max = 64;
+    options.memory_bytes = 96 * 1024 * 1024;
+    let root = TempDir::new().expect("a temporary directory");
+    let run_id = run_id("bounded");
+    let sandbox = start(&options, &run_id, root.path()).await;
+    if !unsupported.contains(&"processes".to_owned()) {
+        for bomb in ["f() { f | f & }; f; sleep 600", "while :; do setsid sleep 600 & done"] {
+            run(&sandbox, bomb, 4).await;
+            let [container] = containers(&run_id).try_into().expect("one container");
+            let top = Program::new("docker").args(["top", &container]).output().expect("docker runs");
+            let processes = String::from_utf8_lossy(&top.stdout).lines().count() - 1;
+            assert!(processes <= 8, "{processes} processes are left after {bomb}");
+            assert_eq!(run(&sandbox, "echo alive", 20).await.output, "alive\n", "{bomb}");
+        }
+    }
+    if !unsupported.contains(&"memory".to_owned()) {
+        let eaten = run(&sandbox, "head -c 400000000 /dev/zero | tail -c 300000000 | wc -c", 60).await;
+        assert_ne!(eaten.output.trim(), "300000000", "the memory limit does not hold");
+        assert_eq!(run(&sandbox, "echo alive", 20).await.output, "alive\n");
+    }
+    sandbox.close().await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_kills_all_it_can_does_not_end_the_sandbox() {
+    let Some(options) = docker_options().await else { return };
+    let root = TempDir::new().expect("a temporary directory");
+    let run_id = run_id("killer");
+    let sandbox = start(&options, &run_id, root.path()).await;
+    let killer = sandbox.execute(Command::new("kill -KILL -1"), &DiscardOutput).await;
+    match killer {
+        Ok(result) => assert_ne!(result.exit_code, 0),
+        Err(error) => assert!(matches!(error, SandboxError::Lost(_)), "{error}"),
+    }
+    assert_eq!(run(&sandbox, "echo alive", 20).await.output, "alive\n");
+    sandbox.close().await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ordinary_timeout_does_not_restart_the_container() {
+    let Some(options) = docker_options().await else { return };
+    let root = TempDir::new().expect("a temporary directory");
+    let run_id = run_id("restart");
+    let sandbox = start(&options, &run_id, root.path()).await;
+    let [container] = containers(&run_id).try_into().expect("one container");
+    let started = inspect(&container, "{{.State.StartedAt}}");
+    for line in ["yes", "sleep 600", "setsid sh -c 'yes & yes'"] {
+        let result = run(&sandbox, line, 1).await;
+        assert_eq!((result.exit_code, result.timed_out), (124, true), "{line}");
+        assert_eq!(inspect(&container, "{{.State.StartedAt}}"), started, "{line}");
+    }
+    sandbox.close().await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_start_replaces_the_container_and_what_ran_in_it() {
+    let Some(options) = docker_options().await else { return };
+    let root = TempDir::new().expect("a temporary directory");
+    let run_id = run_id("again");
+    let first = start(&options, &run_id, root.path()).await;
+    let [before] = containers(&run_id).try_into().expect("one container");
+    // As after a crash: the first value is forgotten without closing, and a process is left in its container.
+    let left = Program::new("docker").args(["exec", "--detach", &before, "sleep", "600"]).status();
+    assert!(left.expect("docker runs").success());
+    std::mem::forget(first);
+    let second = start(&options, &run_id, root.path()).await;
+    let [after] = containers(&run_id).try_into().expect("one container");
+    assert_ne!(before, after);
+    assert_eq!(run(&second, "echo fresh", 20).await.output, "fresh\n");
+    // The same run id on another workspace is another run of another store.
+    let elsewhere = TempDir::new().expect("a temporary directory");
+    let other = start(&options, &run_id, elsewhere.path()).await;
+    assert_eq!(containers(&run_id).len(), 2);
+    other.close().await.expect("closed");
+    second.close().await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reap_removes_what_nobody_wants_and_leaves_strangers_alone() {
+    let Some(options) = docker_options().await else { return };
+    let root = TempDir::new().expect("a temporary directory");
+    let (dead, wanted, stranger) = (run_id("dead"), run_id("wanted"), run_id("stranger"));
+    std::mem::forget(start(&options, &dead, &root.path().join("dead")).await);
+    let kept = start(&options, &wanted, &root.path().join("wanted")).await;
+    // Of a process that still lives (pid 1), and so not ours to remove.
+    let label = format!("orkestra.run={stranger}");
+    let start_of_init = std::fs::read_to_string("/proc/1/stat").expect("readable");
+    let start_of_init =
+        start_of_init.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(19)).expect("field 22");
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("readable");
+    let owner = format!("orkestra.owner={}|1|{start_of_init}", host.trim());
+    let made = Program::new("docker")
+        .args(["create", "--label", &label, "--label", &owner, &options.image, "sleep", "1"])
+        .output();
+    assert!(made.expect("docker runs").status.success());
+
+    let mine = format!("-{}", std::process::id());
+    let keep = |run: &str| run == wanted || !run.ends_with(&mine);
+    let reaped = DockerSandbox::reap(keep).await.expect("reaped");
+    assert!(reaped.contains(&dead) && !reaped.contains(&stranger), "{reaped:?}");
+    assert_eq!((containers(&dead).len(), containers(&wanted).len(), containers(&stranger).len()), (0, 1, 1));
+    kept.close().await.expect("closed");
+    let removed = Program::new("docker").args(["rm", "--force"]).args(containers(&stranger)).output();
+    assert!(removed.expect("docker runs").status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn egress_has_a_network_only_when_asked_for() {
+    let Some(options) = docker_options().await else { return };
+    let root = TempDir::new().expect("a temporary directory");
+    let options = options.with_network(Network::Egress);
+    let sandbox = match DockerSandbox::start(options, &run_id("egress"), &root.path().join("workspace")).await {
+        Ok(sandbox) => sandbox,
+        Err(error) => {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs a bridge network: {error}");
+            eprintln!("\n==== SKIPPED, this daemon has no bridge network: {error} ====\n");
+            return;
+        }
+    };
+    assert!(run(&sandbox, "ls /sys/class/net", 20).await.output.contains("eth0"));
+    assert!(sandbox.confinement().gaps.iter().any(|gap| gap.contains("network is open")));
+    sandbox.close().await.expect("closed");
+}
+
+#[tokio::test]
+async fn a_missing_daemon_or_image_says_what_to_do() {
+    let root = TempDir::new().expect("a temporary directory");
+    let mut options = DockerOptions::default();
+    options.host = Some("unix:///nonexistent/docker.sock".to_owned());
+    let error = DockerSandbox::start(options, "r", root.path()).await.expect_err("no daemon");
+    assert!(error.to_string().contains("start it"), "{error}");
+    if docker_options().await.is_some() {
+        let options = DockerOptions::default().with_image("orkestra-no-such-image:test");
+        let error = DockerSandbox::start(options, "r", root.path()).await.expect_err("no image");
+        assert!(error.to_string().contains("docker/sandbox/build"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn removing_the_container_from_outside_is_reported_not_hung() {
+    let Some(options) = docker_options().await else { return };
+    let root = TempDir::new().expect("a temporary directory");
+    let run_id = run_id("removed");
+    let sandbox = start(&options, &run_id, root.path()).await;
+    let marker = root.path().join("workspace/begun");
+    let command = sandbox.execute(Command::new("touch begun; sleep 600"), &DiscardOutput);
+    let remove = async {
+        eventually("the command has begun", || marker.exists()).await;
+        let removed = Program::new("docker").args(["rm", "--force"]).args(containers(&run_id)).output();
+        assert!(removed.expect("docker runs").status.success());
+    };
+    let (result, ()) = tokio::join!(command, remove);
+    let error = result.expect_err("its outcome is unknown");
+    assert!(matches!(error, SandboxError::Lost(_)), "{error}");
+    let next = sandbox.execute(Command::new("true"), &DiscardOutput).await.expect_err("it is gone");
+    assert!(next.to_string().contains("start the sandbox again"), "{next}");
+}

@@ -1,0 +1,118 @@
+//! What only the local sandbox promises, and its honesty about what it does not.
+
+use std::time::Duration;
+
+use orkestra_tools::{Command, DiscardOutput, LocalOptions, LocalSandbox, Sandbox as _};
+use tempfile::TempDir;
+
+use crate::support::{eventually, is_running};
+
+async fn start(options: LocalOptions) -> (TempDir, LocalSandbox) {
+    let root = TempDir::new().expect("a temporary directory");
+    let sandbox = LocalSandbox::start(options, &root.path().join("workspace")).await.expect("started");
+    (root, sandbox)
+}
+
+async fn output(sandbox: &LocalSandbox, line: &str) -> String {
+    let command = Command::new(line).with_timeout(Duration::from_secs(30));
+    sandbox.execute(command, &DiscardOutput).await.expect("run").output
+}
+
+fn has_landlock(sandbox: &LocalSandbox) -> bool {
+    let found = sandbox.confinement().enforced.iter().any(|line| line.starts_with("Landlock"));
+    assert!(found || std::env::var("CI").as_deref() != Ok("true"), "CI needs a kernel with Landlock");
+    if !found {
+        eprintln!("\n==== SKIPPED, this kernel has no Landlock: {:?} ====\n", sandbox.confinement().gaps);
+    }
+    found
+}
+
+#[tokio::test]
+async fn the_report_says_what_is_open() {
+    let (_root, sandbox) = start(LocalOptions::default()).await;
+    let report = sandbox.confinement();
+    assert!(report.gaps.iter().any(|gap| gap.contains("network is open")), "{report:?}");
+    assert!(report.enforced.iter().any(|line| line.contains("no new privileges")), "{report:?}");
+    println!("{report:#?}");
+}
+
+#[tokio::test]
+async fn landlock_is_inherited_and_does_not_touch_the_host_process() {
+    let (root, sandbox) = start(LocalOptions::default()).await;
+    if !has_landlock(&sandbox) {
+        return;
+    }
+    let secret = root.path().join("secret");
+    std::fs::write(&secret, "of the host").expect("written");
+    for line in [
+        format!("cat {}", secret.display()),
+        format!("sh -c \"sh -c 'cat {}'\"", secret.display()),
+        "cat /etc/shadow".to_owned(),
+        format!("cat /proc/{}/environ", std::process::id()),
+        format!("kill -CONT {}", std::process::id()),
+        format!("ls {}", root.path().display()),
+    ] {
+        let command = Command::new(&line);
+        let result = sandbox.execute(command, &DiscardOutput).await.expect("run");
+        assert_ne!(result.exit_code, 0, "{line}: {}", result.output);
+        assert!(
+            result.output.contains("denied") || result.output.contains("not permitted"),
+            "{line}: {}",
+            result.output
+        );
+    }
+    assert_eq!(std::fs::read_to_string(&secret).expect("this process may still read it"), "of the host");
+}
+
+#[tokio::test]
+async fn memory_of_a_process_is_limited() {
+    let mut options = LocalOptions::default();
+    options.memory_bytes = 64 * 1024 * 1024;
+    let (_root, sandbox) = start(options).await;
+    let said = output(&sandbox, "head -c 200000000 /dev/zero | tail -c 150000000 | wc -c").await;
+    assert_ne!(said.lines().last(), Some("150000000"), "{said}");
+}
+
+#[tokio::test]
+async fn two_sandboxes_do_not_share_scratch_space() {
+    let (_one_root, one) = start(LocalOptions::default()).await;
+    let (_two_root, two) = start(LocalOptions::default()).await;
+    output(&one, "echo mine > \"$HOME/file\"").await;
+    let home = output(&one, "printf '%s' \"$HOME\"").await;
+    assert_eq!(output(&two, "ls \"$HOME\"").await, "");
+    if has_landlock(&two) {
+        assert!(output(&two, &format!("cat {home}/file")).await.contains("denied"));
+    }
+}
+
+/// The child side of the next test: runs a command in the workspace it is given until it is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn victim_of_a_crash() {
+    let Ok(workspace) = std::env::var("ORKESTRA_TEST_VICTIM") else { return };
+    let seconds = std::env::var("ORKESTRA_TEST_VICTIM_SECONDS").expect("set with the other");
+    let sandbox = LocalSandbox::start(LocalOptions::default(), workspace.as_ref()).await.expect("started");
+    let line = format!("setsid sleep 1{seconds} & sleep 2{seconds}");
+    let _ = sandbox.execute(Command::new(line), &DiscardOutput).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_of_this_process_leaves_nothing_running_beside_the_next() {
+    let root = TempDir::new().expect("a temporary directory");
+    let workspace = root.path().join("workspace");
+    let seconds = format!("{:06}", std::process::id() % 1_000_000);
+    let (daemon, command) = (format!("sleep 1{seconds}"), format!("sleep 2{seconds}"));
+    let mut host = std::process::Command::new(std::env::current_exe().expect("a path"));
+    host.args(["--exact", "local::victim_of_a_crash"]).stdout(std::process::Stdio::null());
+    host.env("ORKESTRA_TEST_VICTIM", &workspace).env("ORKESTRA_TEST_VICTIM_SECONDS", &seconds);
+    let mut host = host.spawn().expect("spawned");
+    eventually("the victim runs its command", || is_running(&daemon) && is_running(&command)).await;
+    // A second sandbox beside a living one leaves its processes alone.
+    let beside = LocalSandbox::start(LocalOptions::default(), &workspace).await.expect("started");
+    assert!(is_running(&daemon) && is_running(&command));
+    host.kill().expect("killed");
+    host.wait().expect("reaped");
+    eventually("the watchdog kills the group of a dead process", || !is_running(&command)).await;
+    drop(beside);
+    LocalSandbox::start(LocalOptions::default(), &workspace).await.expect("started");
+    eventually("the next start kills what had left the group", || !is_running(&daemon)).await;
+}

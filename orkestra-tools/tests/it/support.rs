@@ -1,0 +1,96 @@
+//! What several tests need: a sink that remembers, sandboxes of both kinds, and the rule for skipping.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use orkestra_tools::{
+    DockerOptions, DockerSandbox, Happening, LocalOptions, LocalSandbox, Observer, OutputSink, Sandbox,
+};
+
+/// A run id no other test of this or another process uses.
+pub(crate) fn run_id(name: &str) -> String {
+    format!("test-{name}-{}", std::process::id())
+}
+
+/// Remembers lines and happenings in order.
+#[derive(Debug, Default)]
+pub(crate) struct Remember {
+    lines: Mutex<Vec<(String, bool)>>,
+    happenings: Mutex<Vec<Happening>>,
+}
+
+impl Remember {
+    pub(crate) fn lines(&self) -> Vec<(String, bool)> {
+        self.lines.lock().expect("no test panics inside").clone()
+    }
+
+    pub(crate) fn happenings(&self) -> Vec<Happening> {
+        self.happenings.lock().expect("no test panics inside").clone()
+    }
+}
+
+impl OutputSink for Remember {
+    fn line(&self, line: &str, stderr: bool) {
+        self.lines.lock().expect("no test panics inside").push((line.to_owned(), stderr));
+    }
+}
+
+impl Observer for Remember {
+    fn observe(&self, happening: Happening) {
+        self.happenings.lock().expect("no test panics inside").push(happening);
+    }
+}
+
+/// Options with an image that is there, or `None` (said loudly) without a daemon or image. With CI=true that is a failure.
+pub(crate) async fn docker_options() -> Option<DockerOptions> {
+    let named = std::env::var("ORKESTRA_TEST_IMAGE").ok();
+    let images = match &named {
+        Some(image) => vec![image.as_str()],
+        None => vec!["orkestra-sandbox:latest", "orkestra-busybox:test"],
+    };
+    let mut why = String::new();
+    for image in images {
+        let options = DockerOptions::default().with_image(image);
+        match DockerSandbox::available_with(&options).await {
+            Ok(_) => return Some(options),
+            Err(error) => why = error.to_string(),
+        }
+    }
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs Docker: {why}");
+    eprintln!("\n==== SKIPPED, no Docker sandbox: {why} ====\n");
+    None
+}
+
+pub(crate) async fn local(workspace: &Path) -> Arc<dyn Sandbox> {
+    let sandbox = LocalSandbox::start(LocalOptions::default(), workspace).await;
+    Arc::new(sandbox.expect("the local sandbox starts"))
+}
+
+pub(crate) async fn docker(options: DockerOptions, run: &str, workspace: &Path) -> Arc<dyn Sandbox> {
+    let sandbox = DockerSandbox::start(options, run, workspace).await;
+    Arc::new(sandbox.expect("the Docker sandbox starts"))
+}
+
+/// Waits until `is_so`, by looking again; panics after twenty seconds. For the world outside, which cannot be awaited.
+pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let look = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let seen = tokio::time::timeout(std::time::Duration::from_secs(20), look).await;
+    assert!(seen.is_ok(), "never happened: {what}");
+}
+
+/// Command lines of all processes of this machine, containers included.
+pub(crate) fn command_lines() -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").expect("/proc is there").flatten();
+    let read = |path: std::path::PathBuf| std::fs::read(path).ok();
+    let lines = processes.filter_map(|entry| read(entry.path().join("cmdline")));
+    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).collect()
+}
+
+/// Whether some process has this word in its command line.
+pub(crate) fn is_running(word: &str) -> bool {
+    command_lines().iter().any(|line| line.contains(word))
+}

@@ -1,0 +1,202 @@
+//! The tools as a model meets them: through `ToolSet::call` with JSON.
+
+use std::sync::Arc;
+
+use orkestra_tools::{Effect, Happening, ToolError, ToolOutput, ToolScope, ToolSet, Workspace, limits};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{Remember, local};
+
+struct Agent {
+    root: TempDir,
+    tools: ToolSet,
+    scope: ToolScope,
+    seen: Arc<Remember>,
+}
+
+impl Agent {
+    async fn new() -> Self {
+        Self::again(TempDir::new().expect("a temporary directory")).await
+    }
+
+    /// A new process in the same directories.
+    async fn again(root: TempDir) -> Self {
+        let workspace = Workspace::open(&root.path().join("workspace")).expect("opened");
+        let sandbox = local(workspace.path()).await;
+        let seen = Arc::new(Remember::default());
+        let scope = ToolScope::new(workspace, sandbox, root.path().join("artifacts"), seen.clone());
+        Self { root, tools: ToolSet::builtin(), scope, seen }
+    }
+
+    async fn call(&self, name: &str, arguments: Value) -> Result<ToolOutput, ToolError> {
+        self.tools.call(&self.scope, name, arguments).await
+    }
+
+    async fn text(&self, name: &str, arguments: Value) -> String {
+        self.call(name, arguments).await.expect(name).text
+    }
+
+    async fn refusal(&self, name: &str, arguments: Value) -> String {
+        let error = self.call(name, arguments).await.expect_err(name);
+        assert!(error.is_for_model(), "{error}");
+        error.to_string()
+    }
+}
+
+#[tokio::test]
+async fn files_are_written_read_edited_and_listed() {
+    let agent = Agent::new().await;
+    let written = agent.text("write_file", json!({"path": "src/a.py", "content": "one\ntwo\nthree\n"})).await;
+    assert_eq!(written, "Wrote 14 bytes to src/a.py.");
+    assert_eq!(agent.text("read_file", json!({"path": "src/a.py"})).await, "one\ntwo\nthree\n");
+    let middle = agent.call("read_file", json!({"path": "src/a.py", "offset": 2, "limit": 1})).await.expect("read");
+    assert_eq!(middle.text, "two\n[lines 2 to 2 of 3; go on with offset=3]");
+    assert_eq!(middle.data["last_line"], 2);
+    agent.text("edit_file", json!({"path": "src/a.py", "search": "two", "replace": "2"})).await;
+    assert_eq!(agent.text("read_file", json!({"path": "src/a.py"})).await, "one\n2\nthree\n");
+    assert_eq!(agent.text("list_files", json!({})).await, "src/a.py (12)");
+    let expected = [14, 12].map(|bytes| Happening::FileWritten { path: "src/a.py".to_owned(), bytes });
+    assert_eq!(agent.seen.happenings(), expected);
+}
+
+#[tokio::test]
+async fn long_and_binary_files_are_told_apart() {
+    let agent = Agent::new().await;
+    let line = "x".repeat(99) + "\n";
+    agent.text("write_file", json!({"path": "long", "content": line.repeat(1000)})).await;
+    let page = agent.call("read_file", json!({"path": "long"})).await.expect("read");
+    assert!(page.text.len() < limits::READ_TEXT_BYTES_MAX + 100);
+    assert!(page.text.ends_with("[lines 1 to 655 of 1000; go on with offset=656]"), "{}", &page.text[65_000..]);
+    let rest = agent.call("read_file", json!({"path": "long", "offset": 656})).await.expect("read");
+    assert_eq!((&rest.data["last_line"], &rest.data["truncated"]), (&json!(1000), &json!(false)));
+    assert!(agent.refusal("read_file", json!({"path": "long", "offset": 2000})).await.contains("only 1000 lines"));
+    agent.scope.workspace().write("binary", b"a\0b").expect("written");
+    assert!(agent.refusal("read_file", json!({"path": "binary"})).await.contains("not a text file"));
+    agent.scope.workspace().write("one-line", "é".repeat(70_000).as_bytes()).expect("written");
+    assert!(agent.text("read_file", json!({"path": "one-line"})).await.contains("line cut"));
+    agent.scope.workspace().write("empty", b"").expect("written");
+    assert_eq!(agent.text("read_file", json!({"path": "empty"})).await, "[the file is empty]");
+}
+
+#[tokio::test]
+async fn wrong_arguments_never_reach_the_tool_and_the_answer_says_what_is_expected() {
+    let agent = Agent::new().await;
+    let table = [
+        ("write_file", json!({"path": "a"}), "\"content\" is a required property"),
+        ("write_file", json!({"path": 5, "content": "x"}), "argument `path`"),
+        ("write_file", json!({"path": "a", "content": "x", "mode": "w"}), "mode"),
+        ("write_file", json!("path=a"), "not of type \"object\""),
+        ("read_file", json!({"path": "a", "offset": 0}), "minimum"),
+        ("read_file", json!({"path": "a", "limit": "ten"}), "argument `limit`"),
+        ("run_command", json!({"command": ""}), "argument `command`"),
+        ("run_command", json!({"command": "true", "timeout_s": 999_999}), "maximum"),
+    ];
+    for (name, arguments, expected) in table {
+        let refusal = agent.refusal(name, arguments.clone()).await;
+        assert!(refusal.contains(expected), "{name} {arguments}: {refusal}");
+        assert!(refusal.contains("It takes: ") && refusal.contains("Call it again"), "{refusal}");
+    }
+    let unknown = agent.refusal("delete_everything", json!({})).await;
+    assert!(unknown.contains("read_file, read_test_output, run_command, write_file"), "{unknown}");
+    assert_eq!(agent.scope.workspace().list().expect("listed").files, []);
+    assert_eq!(agent.seen.happenings(), []);
+}
+
+#[tokio::test]
+async fn a_refusal_does_not_quote_a_whole_file_and_null_means_absent() {
+    let agent = Agent::new().await;
+    let refusal = agent.refusal("write_file", json!({"path": ["x".repeat(100_000)], "content": "y"})).await;
+    assert!(refusal.len() < 1000, "{} bytes", refusal.len());
+    agent.text("write_file", json!({"path": "a", "content": "x"})).await;
+    assert_eq!(agent.text("read_file", json!({"path": "a", "offset": null, "limit": null})).await, "x");
+    assert_eq!(agent.text("list_files", Value::Null).await, "a (1)");
+}
+
+#[tokio::test]
+async fn a_path_that_leads_out_is_answered_with_advice() {
+    let agent = Agent::new().await;
+    for path in ["../x", "/etc/passwd", "/workspace/x"] {
+        let refusal = agent.refusal("read_file", json!({"path": path})).await;
+        assert!(refusal.contains("relative") || refusal.contains("from the top"), "{refusal}");
+    }
+    assert!(agent.refusal("read_file", json!({"path": "missing"})).await.contains("list_files"));
+}
+
+#[tokio::test]
+async fn a_failing_command_is_a_result_that_is_streamed_and_remembered_over_a_restart() {
+    let agent = Agent::new().await;
+    assert!(agent.text("read_test_output", json!({})).await.contains("not run a command yet"));
+    let output =
+        agent.call("run_command", json!({"command": "echo out; echo err >&2; exit 3"})).await.expect("a result");
+    assert!(output.text.contains("exit code 3") && output.text.contains("out\n") && output.text.contains("err\n"));
+    assert_eq!(output.data["exit_code"], 3);
+    let line = |line: &str, stderr| Happening::CommandOutput { line: line.to_owned(), stderr };
+    let mut seen = agent.seen.happenings();
+    seen.sort_by_key(|happening| format!("{happening:?}"));
+    assert_eq!(seen, [line("err", true), line("out", false)]);
+    let whole = output.data["whole"].as_str().expect("an artifact");
+    assert_eq!(std::fs::read_to_string(whole).expect("kept").len(), "out\nerr\n".len());
+
+    let again = Agent::again(agent.root).await;
+    let remembered = again.call("read_test_output", json!({})).await.expect("remembered");
+    assert_eq!((remembered.text, remembered.data), (output.text, output.data));
+}
+
+#[tokio::test]
+async fn cwd_is_confined_and_a_timeout_says_so() {
+    let agent = Agent::new().await;
+    agent.text("write_file", json!({"path": "sub/a", "content": ""})).await;
+    assert!(agent.text("run_command", json!({"command": "ls", "cwd": "sub"})).await.ends_with("\na\n"));
+    for cwd in ["..", "/tmp", "missing"] {
+        agent.refusal("run_command", json!({"command": "true", "cwd": cwd})).await;
+    }
+    let slow =
+        agent.call("run_command", json!({"command": "echo begun; sleep 600", "timeout_s": 1})).await.expect("a result");
+    assert_eq!((&slow.data["exit_code"], &slow.data["timed_out"]), (&json!(124), &json!(true)));
+    assert!(slow.text.contains("begun") && slow.text.contains("timed out"), "{}", slow.text);
+}
+
+#[tokio::test]
+async fn artifacts_inside_the_workspace_are_refused() {
+    let agent = Agent::new().await;
+    let inside = agent.scope.workspace().path().join("artifacts");
+    let scope =
+        ToolScope::new(agent.scope.workspace().clone(), agent.scope.sandbox().clone(), inside, agent.seen.clone());
+    let refused = agent.tools.call(&scope, "run_command", json!({"command": "true"})).await.expect_err("refused");
+    assert!(refused.to_string().contains("must not be inside"), "{refused}");
+}
+
+#[test]
+fn schemas_are_small_objects_and_effects_are_right() {
+    let tools = ToolSet::builtin();
+    let effects: Vec<(String, Effect)> = tools.iter().map(|tool| (tool.name().to_owned(), tool.effect())).collect();
+    let expected = [
+        ("edit_file", Effect::Mutating),
+        ("list_files", Effect::ReadOnly),
+        ("read_file", Effect::ReadOnly),
+        ("read_test_output", Effect::ReadOnly),
+        ("run_command", Effect::Mutating),
+        ("write_file", Effect::Mutating),
+    ];
+    assert_eq!(effects, expected.map(|(name, effect)| (name.to_owned(), effect)));
+    for tool in tools.iter() {
+        let schema = tool.schema();
+        assert_eq!(
+            (&schema["type"], &schema["additionalProperties"]),
+            (&json!("object"), &json!(false)),
+            "{}",
+            tool.name()
+        );
+        assert!(schema["properties"].is_object() && schema.get("$schema").is_none(), "{schema}");
+        for (name, property) in schema["properties"].as_object().expect("an object") {
+            assert!(
+                property["type"].is_string() && property["description"].is_string(),
+                "{} {name}: {property}",
+                tool.name()
+            );
+        }
+    }
+    assert!(tools.select(&["read_file", "missing"]).is_err());
+    assert_eq!(tools.select(&["read_file"]).expect("selected").iter().count(), 1);
+}
