@@ -282,8 +282,11 @@ impl RunState {
         if state.status != NodeStatus::Running {
             return Err(format!("step `{step}` of `{node}` without an attempt under way"));
         }
-        if state.steps.get(step).is_some_and(|old| old.result().is_some()) {
-            return Err(format!("step `{step}` of `{node}` was settled before"));
+        let is_step = matches!(new, StepState::Started | StepState::Done(_) | StepState::Failed(_));
+        match state.steps.get(step) {
+            None => {}
+            Some(StepState::Started) if is_step => {}
+            Some(known) => return Err(format!("step `{step}` of `{node}` is {known} already")),
         }
         state.interruptions = 0;
         state.steps.insert(step.to_owned(), new);
@@ -330,6 +333,9 @@ impl RunState {
     }
 
     fn grown(&mut self, node: &Name, step: &str, growth: &Growth) -> Written {
+        if self.node(self.find(node)?).steps.contains_key(step) {
+            return Err(format!("step `{step}` of `{node}` is no growth"));
+        }
         self.set_step(node, step, StepState::Done(Payload::null()))?;
         let started = |id: NodeId| self.node(id).status != NodeStatus::Pending;
         let plan = self.plan.grown(growth, started).map_err(|error| error.to_string())?;

@@ -4,6 +4,7 @@
 //! event does not grow with the run.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 
 use crate::model::{Failure, Name, NodeId, Payload, Plan, RunId, Seq, Timestamp};
@@ -103,6 +104,16 @@ impl StepState {
             Self::Done(result) => Some(Ok(result)),
             Self::Failed(failure) => Some(Err(failure)),
             Self::Started | Self::Sleeping(_) | Self::Awaiting(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for StepState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started | Self::Done(_) | Self::Failed(_) => f.write_str("a step"),
+            Self::Sleeping(_) => f.write_str("a timer"),
+            Self::Awaiting(signal) => write!(f, "a wait for signal `{signal}`"),
         }
     }
 }

@@ -58,6 +58,16 @@ pub enum Rejection {
     /// The key of a step is too long.
     #[error("the key of a step has at most {} bytes", crate::model::limits::STEP_KEY_BYTES_MAX)]
     StepKeyTooLong,
+    /// The key of a step stands for something else that is under way.
+    #[error("the step `{step}` of `{node}` is {known} already: a key names one thing")]
+    KeyTaken {
+        /// The node.
+        node: Name,
+        /// The key.
+        step: String,
+        /// What it stands for.
+        known: String,
+    },
     /// A bug of ours: the decision contradicts itself. The state is not to be used any more.
     #[error("the engine contradicted itself, the run goes on from its journal: {0}")]
     Broken(IllegalEvent),

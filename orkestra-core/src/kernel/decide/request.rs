@@ -15,9 +15,14 @@ impl Decision<'_> {
             if step.len() > STEP_KEY_BYTES_MAX {
                 return Err(Rejection::StepKeyTooLong);
             }
-            // Whoever asks for what is settled already is answered from the state.
-            if self.step(id, step).is_some_and(|step| step.result().is_some()) {
-                return Ok(());
+            match self.step(id, step) {
+                // Whoever asks for what is settled already is answered from the state.
+                Some(known) if known.result().is_some() => return Ok(()),
+                Some(known) if !is_about(&request, known) => {
+                    let (node, step, known) = (node.clone(), step.to_owned(), known.to_string());
+                    return Err(Rejection::KeyTaken { node, step, known });
+                }
+                _ => {}
             }
         }
         let node = node.clone();
@@ -72,5 +77,15 @@ impl Decision<'_> {
         let nodes = state.plan.ids().skip(old).filter(ready).collect();
         self.start_all(nodes);
         Ok(())
+    }
+}
+
+/// Whether the request is about what is known under its key, which is not settled.
+fn is_about(request: &TaskRequest, known: &StepState) -> bool {
+    match (request, known) {
+        (TaskRequest::StartStep { .. } | TaskRequest::EndStep { .. }, StepState::Started)
+        | (TaskRequest::Sleep { .. }, StepState::Sleeping(_)) => true,
+        (TaskRequest::AwaitSignal { signal, .. }, StepState::Awaiting(known)) => signal == known,
+        _ => false,
     }
 }
