@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::model::Message;
+use crate::{agent::cut, model::Message};
 
 /// The section with the user's objective.
 pub(crate) const OBJECTIVE: &str = "objective";
@@ -12,6 +12,12 @@ pub(crate) const AGENTS: &str = "agents";
 pub(crate) const DEBUG_INFO: &str = "debug_info";
 const EXISTING: &str = "existing_files";
 const SUMMARIES: &str = "work_so_far";
+const PLAN: &str = "plan";
+const CONTRACT: &str = "contract";
+/// Characters of the plan and of the contract in a prompt; the files have the rest.
+const QUOTED_CHARACTERS: usize = 4_000;
+/// Existing files that are named in a prompt; list_files has the rest.
+const EXISTING_MAX: usize = 100;
 
 /// How the result of a tool call begins whose process died inside it.
 pub(crate) const INTERRUPTED: &str = "INTERRUPTED:";
@@ -26,6 +32,10 @@ pub(crate) struct Brief<'a> {
     pub(crate) project: Option<&'a str>,
     pub(crate) agents: &'a [String],
     pub(crate) existing: &'a [String],
+    /// The text of `plan.md`, when there is one.
+    pub(crate) plan: Option<&'a str>,
+    /// The text of `contract.json`, when there is one.
+    pub(crate) contract: Option<&'a str>,
     /// What the agents before this one said about their work.
     pub(crate) summaries: Vec<(String, String)>,
     pub(crate) attempt: u32,
@@ -35,19 +45,35 @@ pub(crate) struct Brief<'a> {
     pub(crate) failure: Option<&'a str>,
 }
 
-/// The system message: who the agent is, what it must do, and the rules that hold for all.
-pub(crate) fn system(role: &str, duty: &str) -> Message {
+/// The system message: who the agent is, what it must do, and the rules that hold for agents with these tools.
+pub(crate) fn system(role: &str, duty: &str, tools: &[&str]) -> Message {
+    let has = |tool: &str| tools.contains(&tool);
+    let mut rules = vec![format!(
+        "You work in a workspace, with these tools only: {}. Paths are relative to the workspace.",
+        tools.join(", ")
+    )];
+    if has("write_file") {
+        rules.push(
+            "Write files with write_file, whole and ready to use: no placeholders, no \"rest as before\".".to_owned(),
+        );
+        rules.push("Read a file before you change it. Do not rewrite what works.".to_owned());
+    }
+    if has("run_command") {
+        rules.push(
+            "Run what you wrote with run_command and read what it says before you believe that it works. Commands have no \
+             network unless you are told otherwise, and nobody can answer a prompt of theirs."
+                .to_owned(),
+        );
+    }
+    rules.push("Do not make the same call again when its result did not change.".to_owned());
+    rules.push(
+        "When you are done, answer with a short summary and no tool call. After that a validator checks your work: it \
+         runs your tests or, without tests, checks your files' syntax."
+            .to_owned(),
+    );
     Message::system(format!(
-        "{ROLE_START}{role}{ROLE_END} of a small software team. {duty}\n\n\
-         Rules:\n\
-         - You work in a workspace with the tools you are given. Paths are relative to it.\n\
-         - Write files with write_file, whole and ready to run: no placeholders, no \"rest as before\".\n\
-         - Read a file before you change it. Do not rewrite what works.\n\
-         - Run what you wrote with run_command and read what it says before you believe that it works. Commands have no \
-         network unless you are told otherwise, and nobody can answer a prompt of theirs.\n\
-         - Do not make the same call again when its result did not change.\n\
-         - When you are done, answer with a short summary and no tool call. After that your work is checked by a \
-         validator that runs your tests or, without tests, checks your files' syntax."
+        "{ROLE_START}{role}{ROLE_END} of a small software team. {duty}\n\nRules:\n- {}",
+        rules.join("\n- ")
     ))
 }
 
@@ -64,7 +90,13 @@ pub(crate) fn first(brief: &Brief<'_>) -> Message {
         ));
     }
     if !brief.existing.is_empty() {
-        text.push_str(&tagged(EXISTING, &brief.existing.join("\n")));
+        let named = &brief.existing[..brief.existing.len().min(EXISTING_MAX)];
+        text.push_str(&tagged(EXISTING, &named.join("\n")));
+    }
+    for (name, quoted) in [(PLAN, brief.plan), (CONTRACT, brief.contract)] {
+        if let Some(quoted) = quoted {
+            text.push_str(&tagged(name, &cut(quoted, QUOTED_CHARACTERS)));
+        }
     }
     if !brief.summaries.is_empty() {
         let lines: Vec<String> = brief.summaries.iter().map(|(agent, said)| format!("{agent}: {said}")).collect();
@@ -141,7 +173,9 @@ mod tests {
 
     #[test]
     fn the_role_is_found_again() {
-        let Message::System { text } = system("backend", "You write.") else { panic!("a system message") };
+        let Message::System { text } = system("backend", "You write.", &["write_file"]) else {
+            panic!("a system message")
+        };
         assert_eq!(role_in(&text).as_deref(), Some("backend"));
         assert_eq!(role_in("hello"), None);
     }

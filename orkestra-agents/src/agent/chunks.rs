@@ -1,6 +1,8 @@
 //! Puts streamed text together into pieces worth an event: one per token would flood the journal.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 const CHARACTERS: usize = 64;
 const INTERVAL: Duration = Duration::from_millis(100);

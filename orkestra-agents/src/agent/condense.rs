@@ -61,7 +61,8 @@ fn newest_turns(history: &[Message], head: usize, characters: usize) -> usize {
 }
 
 fn note(memory: &Memory<'_>, left_out: usize) -> String {
-    let mut text = format!("Earlier messages were left out to save space ({left_out} of them). What matters of them:\n");
+    let mut text =
+        format!("Earlier messages were left out to save space ({left_out} of them). What matters of them:\n");
     let files = if memory.written.is_empty() { "none".to_owned() } else { memory.written.join(", ") };
     text.push_str(&format!("Files you wrote so far: {files}\n"));
     for failure in memory.failures.iter().rev().take(FAILURES_MAX).rev() {
@@ -83,7 +84,7 @@ fn shortened(message: &Message) -> Message {
 }
 
 /// Head and tail of a long text: errors stand at the end, what was asked at the beginning.
-pub(super) fn cut(text: &str, characters: usize) -> String {
+pub(crate) fn cut(text: &str, characters: usize) -> String {
     if text.len() <= characters {
         return text.to_owned();
     }

@@ -55,7 +55,8 @@ impl Detector {
             self.marks.pop_front();
         }
         let call = hashed((seen.tool, seen.arguments));
-        self.marks.push_back(Mark { call, result: hashed(seen.result), is_error: seen.is_error });
+        let result = hashed(without_times(seen.result));
+        self.marks.push_back(Mark { call, result, is_error: seen.is_error });
         let Some(circle) = self.circle(seen.tool) else { return Advice::GoOn };
         self.marks.clear();
         if self.is_nudged {
@@ -85,6 +86,17 @@ impl Detector {
             && calls.iter().enumerate().all(|(position, mark)| *mark == calls[position % 2]);
         alternates.then(|| format!("two calls alternate without any change, {ALTERNATIONS_MAX} times each"))
     }
+}
+
+/// A result without decimal numbers: a command that takes 0.12 s and then 0.13 s has not said anything new.
+fn without_times(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    for word in text.split_inclusive(|one: char| !(one.is_ascii_digit() || one == '.')) {
+        let number = word.trim_end_matches(|one: char| !one.is_ascii_digit());
+        let is_decimal = number.contains('.') && number.chars().all(|one| one.is_ascii_digit() || one == '.');
+        kept.push_str(if is_decimal { &word[number.len()..] } else { word });
+    }
+    kept
 }
 
 // NOTE: the standard hasher with its fixed keys: the marks live and die with one attempt in one process.
@@ -120,6 +132,15 @@ mod tests {
         assert_eq!(check(&[("a", "1"); 7]), (Some(4), None));
         assert_eq!(check(&[("a", "1"); 8]), (Some(4), Some(8)));
         assert_eq!(check(&[("a", "1"), ("a", "2"), ("a", "1"), ("a", "2"), ("a", "3")]), (None, None));
+    }
+
+    #[test]
+    fn how_long_it_took_makes_no_difference_and_exit_codes_do() {
+        let (first, second) =
+            ("exit code 1 after 0.1 s\n1 failed in 0.02s", "exit code 1 after 12.3 s\n1 failed in 1.20s");
+        assert_eq!(check(&[("a", first), ("a", second), ("a", first), ("a", second)]), (Some(4), None));
+        let changed = "exit code 0 after 0.1 s\n1 failed in 0.02s";
+        assert_eq!(check(&[("a", first), ("a", changed), ("a", first), ("a", changed)]), (None, None));
     }
 
     #[test]

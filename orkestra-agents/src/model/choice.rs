@@ -189,8 +189,11 @@ impl ModelChoice {
 #[derive(Clone)]
 pub struct ModelSource {
     choice: ModelChoice,
-    environment: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    environment: Arc<Variables>,
 }
+
+/// The value of an environment variable.
+type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl ModelSource {
     /// Reads keys and addresses from the environment of this process.

@@ -33,13 +33,13 @@ pub(super) fn parse(text: &str) -> Result<Report, String> {
             Event::Empty(element) => {
                 has_root |= is_root(&element);
                 begin(&element, &mut report, &mut test)?;
-                if element.local_name().as_ref() == b"testcase" {
+                if element.local_name().as_ref() == "testcase" {
                     test = None;
                 }
             }
             Event::End(element) => {
                 depth = depth.saturating_sub(1);
-                if element.local_name().as_ref() == b"testcase" {
+                if element.local_name().as_ref() == "testcase" {
                     test = None;
                 }
             }
@@ -51,17 +51,17 @@ pub(super) fn parse(text: &str) -> Result<Report, String> {
 }
 
 fn is_root(element: &BytesStart<'_>) -> bool {
-    matches!(element.local_name().as_ref(), b"testsuites" | b"testsuite")
+    matches!(element.local_name().as_ref(), "testsuites" | "testsuite")
 }
 
 fn begin(element: &BytesStart<'_>, report: &mut Report, test: &mut Option<String>) -> Result<(), String> {
     match element.local_name().as_ref() {
-        b"testcase" => {
+        "testcase" => {
             report.tests += 1;
             *test = Some(full_name(element)?);
         }
-        b"skipped" if test.is_some() => report.skipped += 1,
-        b"failure" | b"error" => {
+        "skipped" if test.is_some() => report.skipped += 1,
+        "failure" | "error" => {
             if let Some(name) = test
                 && report.failed.last() != Some(name)
             {
@@ -77,8 +77,7 @@ fn full_name(element: &BytesStart<'_>) -> Result<String, String> {
     let attribute = |wanted: &str| -> Result<String, String> {
         let found = element.try_get_attribute(wanted).map_err(|error| error.to_string())?;
         let Some(found) = found else { return Ok(String::new()) };
-        let text = String::from_utf8_lossy(&found.value).into_owned();
-        let text = quick_xml::escape::unescape(&text).map_err(|error| error.to_string())?;
+        let text = quick_xml::escape::unescape(&found.value).map_err(|error| error.to_string())?;
         Ok(text.into_owned())
     };
     let (class, name) = (attribute("classname")?, attribute("name")?);

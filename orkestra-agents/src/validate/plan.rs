@@ -56,7 +56,8 @@ pub(super) fn checks(work: &Work<'_>) -> Vec<Check> {
         checks.extend(parts(judged, &["py"]).map(Check::PythonSyntax));
     }
     checks.extend(parts(judged, &["js", "mjs", "cjs"]).map(Check::ScriptSyntax));
-    let touched = |folder: &String| folder.is_empty() || judged.iter().any(|file| file.starts_with(&format!("{folder}/")));
+    let touched =
+        |folder: &String| folder.is_empty() || judged.iter().any(|file| file.starts_with(&format!("{folder}/")));
     checks.extend(work.npm_tests.iter().filter(|folder| touched(folder)).cloned().map(Check::NpmTest));
     let projects = work.files.iter().filter_map(|file| folder_of(file, "tsconfig.json"));
     checks.extend(projects.filter(touched).map(Check::TypeScript));

@@ -1,5 +1,6 @@
 //! The integration tests of this crate: one binary, one file per subject.
 
+mod demo_run;
 mod model_http;
 mod model_local;
 mod support;

@@ -129,7 +129,7 @@ impl Scene {
 
 /// `write_file`, as a call.
 pub(super) fn write(path: &str, content: String) -> (String, Value) {
-    ("write_file".to_owned(), serde_json::json!({"path": path, "content": content}))
+    ("write_file".to_owned(), serde_json::json!({"path": path, "content": Value::String(content)}))
 }
 
 /// `read_file`, as a call.
@@ -164,7 +164,7 @@ mod tests {
             debug_info,
             ..Brief::default()
         };
-        vec![prompt::system(role, "You work."), prompt::first(&brief)]
+        vec![prompt::system(role, "You work.", &[]), prompt::first(&brief)]
     }
 
     /// Plays a whole attempt; `answer` is what each tool says. Returns the calls.

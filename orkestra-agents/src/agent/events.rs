@@ -1,0 +1,131 @@
+//! What an agent tells the world while it works: events of its node, in the run's journal.
+//!
+//! Everything here is emitted from inside a step that is really done, never on a replay: an event is not told twice
+//! unless its step is done twice.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use orkestra_core::prelude::Context;
+use orkestra_tools::{Happening, Observer, OutputSink};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    agent::{chunks::Chunks, condense::cut},
+    model::{Reply, Sink, StreamEvent},
+};
+
+/// Characters of an argument or a result in an event; the whole is in the step.
+const SHOWN_CHARACTERS: usize = 600;
+
+/// Emits a model's answer as it comes.
+pub(super) struct TokenSink {
+    cx: Context,
+    chunks: Mutex<Chunks>,
+}
+
+impl TokenSink {
+    pub(super) fn new(cx: Context) -> Self {
+        Self { cx, chunks: Mutex::default() }
+    }
+
+    /// Emits what is still held.
+    pub(super) fn finish(&self) {
+        let rest = lock(&self.chunks).take();
+        self.emit_chunk(rest);
+    }
+
+    fn emit_chunk(&self, chunk: Option<String>) {
+        if let Some(chunk) = chunk {
+            self.cx.emit("token_chunk", json!({"chunk": chunk}));
+        }
+    }
+}
+
+impl Sink for TokenSink {
+    fn event(&self, event: StreamEvent) {
+        match event {
+            StreamEvent::Text(text) => {
+                let ready = lock(&self.chunks).push(&text, Instant::now());
+                self.emit_chunk(ready);
+            }
+            StreamEvent::Waiting { delay, reason } => {
+                self.finish();
+                let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+                let kind = reason.kind();
+                self.cx.emit("rate_limited", json!({"delay_ms": delay_ms, "kind": kind, "reason": reason.to_string()}));
+            }
+            StreamEvent::Restarted { model } => {
+                self.finish();
+                self.cx.emit("model_restarted", json!({"model": model}));
+            }
+        }
+    }
+}
+
+/// Emits what a tool does, and keeps the names of the files that it writes.
+pub(super) struct ToolWatch {
+    cx: Context,
+    written: Mutex<Vec<String>>,
+}
+
+impl ToolWatch {
+    pub(super) fn new(cx: Context) -> Self {
+        Self { cx, written: Mutex::default() }
+    }
+
+    /// The files written since this was made.
+    pub(super) fn written(&self) -> Vec<String> {
+        lock(&self.written).clone()
+    }
+}
+
+impl Observer for ToolWatch {
+    fn observe(&self, happening: Happening) {
+        match happening {
+            Happening::FileWritten { path, bytes } => {
+                self.cx.emit("file_written", json!({"path": path, "bytes": bytes}));
+                lock(&self.written).push(path);
+            }
+            Happening::CommandOutput { line, stderr } => self.line(&line, stderr),
+            _ => {}
+        }
+    }
+}
+
+impl OutputSink for ToolWatch {
+    fn line(&self, line: &str, stderr: bool) {
+        self.cx.emit("command_output", json!({"line": line, "stderr": stderr}));
+    }
+}
+
+pub(super) fn tool_call(cx: &Context, tool: &str, arguments: &Value) {
+    cx.emit("tool_call", json!({"tool": tool, "arguments": shown(arguments)}));
+}
+
+pub(super) fn tool_result(cx: &Context, tool: &str, text: &str, is_error: bool) {
+    cx.emit("tool_result", json!({"tool": tool, "ok": !is_error, "text": cut(text, SHOWN_CHARACTERS)}));
+}
+
+/// Tokens of one call. The price is unknown here, and unknown is not 0.
+pub(super) fn usage(cx: &Context, reply: &Reply) {
+    if reply.usage.input.is_none() && reply.usage.output.is_none() {
+        return;
+    }
+    let tokens = json!({"input": reply.usage.input, "output": reply.usage.output});
+    cx.emit("usage", json!({"model": reply.model, "tokens": tokens, "cost_usd": Value::Null}));
+}
+
+/// Arguments with their long texts cut: a file's content is in the file.
+fn shown(arguments: &Value) -> Value {
+    match arguments {
+        Value::String(text) => Value::String(cut(text, SHOWN_CHARACTERS)),
+        Value::Array(values) => values.iter().map(shown).collect(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), shown(value))).collect(),
+        other => other.clone(),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,105 @@
+//! One call of the model, as one memoised step: what it answered is stored whole, so that a replay is exact.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use orkestra_core::prelude::{Context, TaskError, TaskResult};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    agent::{
+        events::{self, TokenSink},
+        talk::Talk,
+    },
+    call_log::{CallKey, CallLog},
+    model::{Model, ModelError, Reply, Request, ToolDefinition},
+};
+
+/// How often a conversation is condensed further when its provider says that it is still too long.
+const CONDENSINGS_MAX: u32 = 5;
+
+/// The stored result of a model call.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Replied(Reply),
+    // IMPORTANT: stored too. Whether a conversation was too long must not be found out anew on a replay.
+    TooLong,
+}
+
+/// What a model call needs.
+pub(super) struct ModelTurn<'a> {
+    pub(super) cx: &'a Context,
+    pub(super) model: &'a Arc<dyn Model>,
+    pub(super) tools: &'a [ToolDefinition],
+    pub(super) call_log: &'a CallLog,
+    /// The beginning of the step's key, as in `a1/turn-3`.
+    pub(super) key: &'a str,
+}
+
+impl ModelTurn<'_> {
+    /// Asks the model to go on with `talk`.
+    pub(super) async fn ask(&self, talk: &Talk) -> TaskResult<Reply> {
+        let tools_size: usize =
+            self.tools.iter().map(|tool| tool.schema.to_string().len() + tool.description.len()).sum();
+        let tools_tokens = u64::try_from(tools_size / 3).unwrap_or(u64::MAX);
+        let window = self.model.context_tokens().saturating_sub(tools_tokens).max(1_000);
+        for times in 0..=CONDENSINGS_MAX {
+            let messages = talk.to_send(window, times);
+            let key = match times {
+                0 => format!("{}/model", self.key),
+                times => format!("{}/model-condensed-{times}", self.key),
+            };
+            if let Answer::Replied(reply) = self.step(&key, Request { messages, tools: self.tools.to_vec() }).await? {
+                return Ok(reply);
+            }
+        }
+        Err(TaskError::new("the conversation stays too long for the model, however much of it is left out")
+            .with_kind("model_context_too_long"))
+    }
+
+    async fn step(&self, key: &str, request: Request) -> TaskResult<Answer> {
+        let request = Arc::new(request);
+        let is_done_now = Arc::new(AtomicBool::new(false));
+        let (run, node) = (self.cx.run_id().to_string(), self.cx.node().to_owned());
+        let call_key = CallKey { run: &run, node: &node, step: key, call: "model" };
+        let work = || {
+            let (cx, model, request) = (self.cx.clone(), Arc::clone(self.model), Arc::clone(&request));
+            let is_done_now = Arc::clone(&is_done_now);
+            async move {
+                self.call_log.start(call_key);
+                let answer = call(&cx, &*model, &request).await?;
+                is_done_now.store(true, Ordering::Relaxed);
+                Ok::<_, TaskError>(answer)
+            }
+        };
+        let answer = self.cx.step(key, work).await?;
+        if is_done_now.load(Ordering::Relaxed) {
+            self.call_log.end(call_key);
+        }
+        Ok(answer)
+    }
+}
+
+async fn call(cx: &Context, model: &dyn Model, request: &Request) -> Result<Answer, TaskError> {
+    let sink = TokenSink::new(cx.clone());
+    let answer = model.stream(request, &sink).await;
+    sink.finish();
+    match answer {
+        Ok(reply) => {
+            events::usage(cx, &reply);
+            Ok(Answer::Replied(reply))
+        }
+        Err(ModelError::ContextTooLong(_)) => Ok(Answer::TooLong),
+        Err(error) => Err(task_error(&error)),
+    }
+}
+
+/// A failed call as the failure of an attempt. Patience was already had inside the model.
+pub(super) fn task_error(error: &ModelError) -> TaskError {
+    let failure =
+        if error.is_retryable() { TaskError::new(error.to_string()) } else { TaskError::permanent(error.to_string()) };
+    failure.with_kind(error.kind())
+}

@@ -1,0 +1,78 @@
+//! What an agent hands to the nodes after it.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The output of an agent's node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentOutput {
+    /// The agent.
+    pub agent: String,
+    /// The files that it wrote with its tools, in all attempts, in the order of their first writing.
+    pub files_written: Vec<String>,
+    /// What it said about its work.
+    pub summary: String,
+    /// What the validator found.
+    #[serde(default)]
+    pub checks: Vec<String>,
+    /// Every file that this agent and those before it wrote.
+    pub files: Vec<String>,
+    /// What the agents before it and itself said, by agent.
+    #[serde(default)]
+    pub summaries: Vec<(String, String)>,
+}
+
+impl AgentOutput {
+    /// The outputs in a node's input or in a run's output: one, a list of them, or an object of them by node.
+    /// What is none (the input of a run, say) is passed over.
+    #[must_use]
+    pub fn all_in(value: &Value) -> Vec<Self> {
+        if let Ok(output) = serde_json::from_value::<Self>(value.clone()) {
+            return vec![output];
+        }
+        match value {
+            Value::Array(values) => values.iter().flat_map(Self::all_in).collect(),
+            Value::Object(values) => values.values().flat_map(Self::all_in).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Every file of several outputs, sorted, each once.
+    #[must_use]
+    pub fn files_of(outputs: &[Self]) -> Vec<String> {
+        let files: BTreeSet<&String> = outputs.iter().flat_map(|output| &output.files).collect();
+        files.into_iter().cloned().collect()
+    }
+
+    /// What was said in several outputs, each agent once.
+    pub(crate) fn summaries_of(outputs: &[Self]) -> Vec<(String, String)> {
+        let mut summaries: Vec<(String, String)> = Vec::new();
+        for summary in outputs.iter().flat_map(|output| &output.summaries) {
+            if !summaries.contains(summary) {
+                summaries.push(summary.clone());
+            }
+        }
+        summaries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn outputs_are_found_in_every_shape_and_nothing_else() {
+        let one = json!({"agent": "backend", "files_written": ["a"], "summary": "done", "files": ["a", "plan.md"]});
+        let two = json!({"agent": "qa", "files_written": [], "summary": "tested", "files": ["b", "a"]});
+        assert_eq!(AgentOutput::all_in(&one).len(), 1);
+        let outputs = AgentOutput::all_in(&json!({"backend": one, "qa": two}));
+        assert_eq!(outputs.len(), 2);
+        assert_eq!(AgentOutput::files_of(&outputs), ["a", "b", "plan.md"]);
+        assert_eq!(AgentOutput::all_in(&json!([one, two])).len(), 2);
+        assert!(AgentOutput::all_in(&json!({"objective": "x", "tasks": ["a"]})).is_empty());
+    }
+}

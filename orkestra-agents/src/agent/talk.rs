@@ -1,0 +1,60 @@
+//! The conversation of one attempt: the messages, what was written, what failed. Rebuilt exactly from step results.
+
+use crate::{
+    agent::{
+        condense::{Memory, condense, cut},
+        detector::{Advice, Detector, Seen},
+    },
+    model::{Message, ToolCall, ToolMessage},
+};
+
+/// Failures that are remembered; the prompt shows the last few.
+const FAILURES_MAX: usize = 8;
+
+/// One attempt's conversation.
+pub(super) struct Talk {
+    messages: Vec<Message>,
+    written: Vec<String>,
+    failures: Vec<String>,
+    detector: Detector,
+}
+
+impl Talk {
+    pub(super) fn new(messages: Vec<Message>) -> Self {
+        Self { messages, written: Vec::new(), failures: Vec::new(), detector: Detector::default() }
+    }
+
+    pub(super) fn push(&mut self, message: Message) {
+        self.messages.push(message);
+    }
+
+    /// What to send to a model whose window holds `window_tokens`.
+    pub(super) fn to_send(&self, window_tokens: u64, times: u32) -> Vec<Message> {
+        let memory = Memory { written: &self.written, failures: &self.failures };
+        condense(&self.messages, &memory, window_tokens, times)
+    }
+
+    /// Files written in this attempt, in the order of their first writing.
+    pub(super) fn written(&self) -> &[String] {
+        &self.written
+    }
+
+    /// Adds the result of a call, and says whether the agent goes round in circles.
+    pub(super) fn answer(&mut self, call: &ToolCall, text: &str, is_error: bool, files: &[String]) -> Advice {
+        for file in files {
+            if !self.written.contains(file) {
+                self.written.push(file.clone());
+            }
+        }
+        if is_error {
+            self.failures.push(format!("{}: {}", call.name, cut(text, 1_000)));
+            if self.failures.len() > FAILURES_MAX {
+                self.failures.remove(0);
+            }
+        }
+        let message = ToolMessage { call_id: call.id.clone(), name: call.name.clone(), text: text.to_owned() };
+        self.messages.push(Message::Tool(message));
+        let arguments = call.arguments.to_value().to_string();
+        self.detector.observe(&Seen { tool: &call.name, arguments: &arguments, result: text, is_error })
+    }
+}

@@ -1,0 +1,278 @@
+//! The agent loop: from the brief to a judged output.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use orkestra_core::prelude::{Context, Task, TaskError, TaskResult};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    agent::{
+        Agent, AgentOutput, CALLS_PER_TURN_MAX,
+        condense::cut,
+        detector::Advice,
+        events::ToolWatch,
+        model_turn::{ModelTurn, task_error},
+        talk::Talk,
+        tool_turn::{ToolRecord, ToolTurn},
+    },
+    job::{Job, SandboxKind},
+    model::{DEMO_BANNER, Message, Model, Reply, StopReason, ToolDefinition},
+    pipeline::{CONTRACT_FILE, PLAN_FILE},
+    prompt::{self, Brief},
+    rooms::Room,
+    validate::{Verdict, Work},
+};
+
+/// Characters of a summary: it goes into the prompts of the agents after this one.
+const SUMMARY_CHARACTERS: usize = 1_500;
+/// Empty answers in a row before the attempt fails.
+const EMPTY_ANSWERS_MAX: u32 = 3;
+
+/// How a conversation ended.
+enum Finish {
+    /// The agent says that it is done.
+    Done(String),
+    /// It was stopped, for this reason.
+    Stopped(String),
+}
+
+/// What an agent is told about the workspace; stored, so that a replay tells it the same.
+#[derive(Clone, Serialize, Deserialize)]
+struct Surroundings {
+    files: Vec<String>,
+    plan: Option<String>,
+    contract: Option<String>,
+}
+
+/// One attempt of one agent.
+struct Attempt<'a> {
+    agent: &'a Agent,
+    cx: &'a Context,
+    job: &'a Job,
+    room: &'a Room,
+    /// What the agents before this one gave.
+    before: &'a [AgentOutput],
+}
+
+#[async_trait]
+impl Task for Agent {
+    type Input = Value;
+    type Output = AgentOutput;
+
+    async fn run(&self, cx: Context, input: Value) -> TaskResult<AgentOutput> {
+        let job: Job = cx.run_input()?;
+        let room = self.rooms.room(cx.run_id(), &job).map_err(|error| TaskError::new(error.to_string()))?;
+        let before = AgentOutput::all_in(&input);
+        let attempt = Attempt { agent: self, cx: &cx, job: &job, room: &room, before: &before };
+        tokio::select! {
+            output = attempt.run() => output,
+            // NOTE: dropping the attempt drops the model's stream and kills the command that runs.
+            () = cx.cancelled() => Err(TaskError::permanent("the attempt was asked to end").with_kind("cancelled")),
+        }
+    }
+}
+
+impl Attempt<'_> {
+    async fn run(&self) -> TaskResult<AgentOutput> {
+        let model = match &self.agent.model {
+            Some(model) => Arc::clone(model),
+            None => self.agent.rooms.models().open(&self.job.model).map_err(|error| task_error(&error))?,
+        };
+        let mut talk = Talk::new(self.opening().await?);
+        let finish = self.converse(&model, &mut talk).await;
+        let mut written = self.written(talk.written()).await?;
+        match finish? {
+            Finish::Done(summary) => {
+                written.extend(self.write_answer(&written, &summary).await?);
+                self.judge(written, summary).await
+            }
+            Finish::Stopped(reason) => Err(TaskError::new(reason).with_kind("tool_error")),
+        }
+    }
+
+    fn key(&self, rest: &str) -> String {
+        format!("a{}/{rest}", self.cx.attempt())
+    }
+
+    /// The first messages.
+    async fn opening(&self) -> TaskResult<Vec<Message>> {
+        let surroundings: Surroundings = self.cx.step(self.key("brief"), || self.look_around()).await?;
+        let failure = self.cx.last_failure();
+        let detail = failure.and_then(|failure| failure.detail.as_ref()?.to::<Value>().ok());
+        let brief = Brief {
+            objective: &self.job.objective,
+            project: self.job.project_id.as_deref(),
+            agents: &self.job.tasks,
+            existing: &surroundings.files,
+            plan: surroundings.plan.as_deref(),
+            contract: surroundings.contract.as_deref(),
+            summaries: AgentOutput::summaries_of(self.before),
+            attempt: self.cx.attempt(),
+            debug_info: detail.as_ref().filter(|detail| detail.get("error_type").is_some()),
+            failure: failure.map(|failure| failure.message.as_str()),
+        };
+        let tools: Vec<&str> = self.agent.tools.iter().map(|tool| tool.name()).collect();
+        Ok(vec![prompt::system(&self.agent.role, &self.agent.duty, &tools), prompt::first(&brief)])
+    }
+
+    async fn look_around(&self) -> Result<Surroundings, TaskError> {
+        if self.cx.attempt() == 1 && self.before.is_empty() {
+            self.tell_what_is_special();
+        }
+        let workspace = self.room.workspace().clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let read = |path: &str| workspace.read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            let files = workspace.list()?.files.into_iter().map(|entry| entry.path).collect();
+            let (plan, contract) = (read(PLAN_FILE), read(CONTRACT_FILE));
+            Ok::<_, orkestra_tools::WorkspaceError>(Surroundings { files, plan, contract })
+        });
+        Ok(looked.await??)
+    }
+
+    /// What people must know about a run before they believe in it; told once, by the agent that comes first.
+    fn tell_what_is_special(&self) {
+        if self.agent.model.is_none() && self.job.model.is_demo() {
+            self.cx.emit("notice", serde_json::json!({"message": DEMO_BANNER}));
+        }
+        if self.job.sandbox == SandboxKind::Local {
+            let message =
+                "Commands run in the local sandbox, which confines less than a container: the network is open.";
+            self.cx.emit("notice", serde_json::json!({"message": message}));
+        }
+    }
+
+    /// Model and tools in turn, until the agent is done or goes nowhere.
+    async fn converse(&self, model: &Arc<dyn Model>, talk: &mut Talk) -> TaskResult<Finish> {
+        let tools = definitions(&self.agent.tools);
+        let mut empty = 0;
+        for turn in 1..=self.agent.turns_max {
+            let key = self.key(&format!("turn-{turn}"));
+            let call_log = self.agent.rooms.call_log();
+            let reply = ModelTurn { cx: self.cx, model, tools: &tools, call_log, key: &key }.ask(talk).await?;
+            talk.push(Message::Assistant(reply.message.clone()));
+            if !reply.message.tool_calls.is_empty() {
+                if let Some(reason) = self.use_tools(&key, &reply, talk).await? {
+                    return Ok(Finish::Stopped(reason));
+                }
+            } else if reply.stop == StopReason::Length {
+                talk.push(Message::user("Your answer was cut off at its limit. Go on, in smaller pieces."));
+            } else if reply.message.text.trim().is_empty() {
+                empty += 1;
+                if empty == EMPTY_ANSWERS_MAX {
+                    return Ok(Finish::Stopped(format!("the model answered nothing {empty} times")));
+                }
+                talk.push(Message::user("Your answer was empty. Go on, or sum up what you did."));
+            } else {
+                return Ok(Finish::Done(cut(reply.message.text.trim(), SUMMARY_CHARACTERS)));
+            }
+        }
+        Ok(Finish::Stopped(format!("the agent was not done after {} turns", self.agent.turns_max)))
+    }
+
+    /// Makes the calls of one answer; answers why to stop, if the agent goes round in circles.
+    async fn use_tools(&self, key: &str, reply: &Reply, talk: &mut Talk) -> TaskResult<Option<String>> {
+        let call_log = self.agent.rooms.call_log();
+        let turn = ToolTurn { cx: self.cx, tools: &self.agent.tools, room: self.room, call_log };
+        let mut nudge = None;
+        let mut stop = None;
+        for (position, call) in reply.message.tool_calls.iter().enumerate() {
+            let record = if position < CALLS_PER_TURN_MAX {
+                turn.call(&format!("{key}/tool-{position}-{}", step_name(&call.name)), call).await?
+            } else {
+                ToolRecord::error(format!("not called: at most {CALLS_PER_TURN_MAX} calls in one answer"))
+            };
+            match talk.answer(call, &record.text, record.is_error, &record.files) {
+                Advice::GoOn => {}
+                Advice::Nudge(text) => nudge = Some(text),
+                Advice::Stop(reason) => stop = Some(reason),
+            }
+        }
+        // NOTE: after all results: providers refuse anything between a call and its result.
+        if let Some(text) = nudge {
+            talk.push(Message::user(text));
+        }
+        Ok(stop)
+    }
+
+    /// The files of this attempt and of those before it, each attempt's remembered by a step of its own.
+    async fn written(&self, now: &[String]) -> TaskResult<Vec<String>> {
+        let mut all: Vec<String> = Vec::new();
+        for attempt in 1..=self.cx.attempt() {
+            let files = if attempt == self.cx.attempt() { now.to_vec() } else { Vec::new() };
+            let remember = || std::future::ready(Ok::<_, TaskError>(files.clone()));
+            for file in self.cx.step(format!("a{attempt}/files"), remember).await? {
+                if !all.contains(&file) {
+                    all.push(file);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Writes the agent's answer into its answer file, if it has one and did not write it itself.
+    async fn write_answer(&self, written: &[String], answer: &str) -> TaskResult<Option<String>> {
+        let Some(path) = self.agent.answer_file.as_ref().filter(|path| !written.contains(path)) else {
+            return Ok(None);
+        };
+        let write = || async {
+            let (workspace, path, answer) = (self.room.workspace().clone(), path.clone(), format!("{answer}\n"));
+            let content = answer.into_bytes();
+            let bytes = tokio::task::spawn_blocking(move || workspace.write(&path, &content)).await??;
+            self.cx.emit("file_written", serde_json::json!({"path": self.agent.answer_file, "bytes": bytes}));
+            Ok::<_, TaskError>(())
+        };
+        self.cx.step(self.key("answer-file"), write).await?;
+        Ok(Some(path.clone()))
+    }
+
+    async fn judge(&self, written: Vec<String>, summary: String) -> TaskResult<AgentOutput> {
+        let verdict = match &self.agent.validator {
+            Some(_) => self.cx.step(self.key("validate"), || self.validate(&written)).await?,
+            None => Verdict::Passed { notes: Vec::new() },
+        };
+        let checks = match verdict {
+            Verdict::Passed { notes } => notes,
+            Verdict::Failed(info) => {
+                let message = format!("{} refused the work: {:?}", info.failed_command, info.error_type);
+                return Err(TaskError::new(message)
+                    .with_kind("validation_failure")
+                    .with_detail(serde_json::to_value(&info)?));
+            }
+        };
+        let agent = self.agent.role.clone();
+        let mut files = AgentOutput::files_of(self.before);
+        files.extend(written.iter().filter(|file| !files.contains(file)).cloned().collect::<Vec<_>>());
+        files.sort();
+        let mut summaries = AgentOutput::summaries_of(self.before);
+        summaries.push((agent.clone(), summary.clone()));
+        Ok(AgentOutput { agent, files_written: written, summary, checks, files, summaries })
+    }
+
+    async fn validate(&self, written: &[String]) -> Result<Verdict, TaskError> {
+        let Some(validator) = &self.agent.validator else { return Ok(Verdict::Passed { notes: Vec::new() }) };
+        let watch = Arc::new(ToolWatch::new(self.cx.clone()));
+        let scope = self.room.scope(self.cx.node(), Arc::clone(&watch));
+        let work = Work { scope: &scope, written, attempt: self.cx.attempt(), sink: &*watch };
+        let verdict = validator.validate(work).await?;
+        if let Verdict::Failed(info) = &verdict {
+            self.cx.emit("validation_failed", serde_json::json!({"debug_info": info}));
+        }
+        Ok(verdict)
+    }
+}
+
+fn definitions(tools: &orkestra_tools::ToolSet) -> Vec<ToolDefinition> {
+    let definition = |tool: &Arc<dyn orkestra_tools::Tool>| ToolDefinition {
+        name: tool.name().to_owned(),
+        description: tool.description().to_owned(),
+        schema: tool.schema().clone(),
+    };
+    tools.iter().map(definition).collect()
+}
+
+/// A tool's name as part of a step's key: a model can ask for anything as a name.
+fn step_name(name: &str) -> String {
+    name.chars().filter(|one| one.is_ascii_alphanumeric() || *one == '_').take(64).collect()
+}

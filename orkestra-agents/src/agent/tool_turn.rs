@@ -1,0 +1,131 @@
+//! One tool call, as one memoised step. What changes something is done at most once; what only reads is repeated.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use orkestra_core::prelude::{Context, TaskError, TaskResult};
+use orkestra_tools::{Effect, SandboxError, ToolError, ToolScope, ToolSet};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    agent::events::{self, ToolWatch},
+    call_log::{CallKey, CallLog},
+    model::{Arguments, ToolCall},
+    prompt,
+    rooms::Room,
+};
+
+/// The stored result of a tool call: what the model reads, and what was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ToolRecord {
+    pub(super) text: String,
+    pub(super) is_error: bool,
+    #[serde(default)]
+    pub(super) files: Vec<String>,
+}
+
+impl ToolRecord {
+    pub(super) fn error(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_error: true, files: Vec::new() }
+    }
+}
+
+/// What a tool call needs.
+pub(super) struct ToolTurn<'a> {
+    pub(super) cx: &'a Context,
+    pub(super) tools: &'a ToolSet,
+    pub(super) room: &'a Room,
+    pub(super) call_log: &'a CallLog,
+}
+
+impl ToolTurn<'_> {
+    /// Makes the call, or answers what it answered when it was made before.
+    pub(super) async fn call(&self, key: &str, call: &ToolCall) -> TaskResult<ToolRecord> {
+        let is_done_now = Arc::new(AtomicBool::new(false));
+        let (run, node) = (self.cx.run_id().to_string(), self.cx.node().to_owned());
+        let call_key = CallKey { run: &run, node: &node, step: key, call: &call.name };
+        let work = || {
+            let is_done_now = Arc::clone(&is_done_now);
+            async move {
+                self.call_log.start(call_key);
+                let record = self.really_call(call).await?;
+                is_done_now.store(true, Ordering::Relaxed);
+                Ok::<_, TaskError>(record)
+            }
+        };
+        let step = self.cx.step(key, work);
+        // NOTE: a tool that does not exist changes nothing: it only answers that it does not exist.
+        let mutates = self.tools.get(&call.name).is_some_and(|tool| tool.effect() == Effect::Mutating);
+        let result = if mutates { step.at_most_once().await } else { step.await };
+        let record = match result {
+            Ok(record) => record,
+            Err(error) if error.failure().kind == "interrupted" => self.interrupted(key, call).await?,
+            Err(error) => return Err(error),
+        };
+        if is_done_now.load(Ordering::Relaxed) {
+            self.call_log.end(call_key);
+        }
+        Ok(record)
+    }
+
+    /// The record of a call whose process died inside it. A step of its own, so that it is told once.
+    async fn interrupted(&self, key: &str, call: &ToolCall) -> TaskResult<ToolRecord> {
+        let record = ToolRecord::error(prompt::interrupted(&call.name));
+        let told = || {
+            let (cx, record, tool) = (self.cx.clone(), record.clone(), call.name.clone());
+            async move {
+                events::tool_result(&cx, &tool, &record.text, true);
+                Ok::<_, TaskError>(record)
+            }
+        };
+        self.cx.step(format!("{key}/interrupted"), told).await
+    }
+
+    async fn really_call(&self, call: &ToolCall) -> Result<ToolRecord, TaskError> {
+        events::tool_call(self.cx, &call.name, &call.arguments.to_value());
+        let record = match &call.arguments {
+            Arguments::Valid(arguments) => {
+                let watch = Arc::new(ToolWatch::new(self.cx.clone()));
+                let scope = self.room.scope(self.cx.node(), Arc::clone(&watch));
+                let result = self.tools.call(&scope, &call.name, arguments.clone()).await;
+                let mut record = record_of(&call.name, &scope, result)?;
+                record.files = watch.written();
+                record
+            }
+            Arguments::Malformed { text, problem } => ToolRecord::error(malformed(&call.name, text, problem)),
+        };
+        events::tool_result(self.cx, &call.name, &record.text, record.is_error);
+        Ok(record)
+    }
+}
+
+fn record_of(
+    tool: &str,
+    scope: &ToolScope,
+    result: Result<orkestra_tools::ToolOutput, ToolError>,
+) -> Result<ToolRecord, TaskError> {
+    match result {
+        Ok(output) => Ok(ToolRecord { text: output.text, is_error: false, files: Vec::new() }),
+        Err(error) if error.is_for_model() => Ok(ToolRecord::error(error.to_string())),
+        Err(ToolError::Sandbox(SandboxError::Lost(reason))) => {
+            tracing::warn!(tool, reason, sandbox = scope.sandbox().kind(), "the sandbox was lost within a call");
+            Ok(ToolRecord::error(prompt::interrupted(tool)))
+        }
+        Err(error) => {
+            let is_retryable = error.is_retryable();
+            let message = format!("the tool {tool} cannot be used: {error}");
+            let failure = if is_retryable { TaskError::new(message) } else { TaskError::permanent(message) };
+            Err(failure.with_kind("tool_error"))
+        }
+    }
+}
+
+fn malformed(tool: &str, text: &str, problem: &str) -> String {
+    let tail: String = text.chars().rev().take(80).collect::<Vec<_>>().into_iter().rev().collect();
+    format!(
+        "{tool} was not called: its arguments are no JSON object ({problem}); they end with {tail:?}. If your answer was \
+         cut off, write less at a time: smaller files, or one part after the other."
+    )
+}

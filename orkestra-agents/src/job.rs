@@ -1,0 +1,96 @@
+//! What a run of the pipeline was asked for: the run's input, as it stands in its journal.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, model::ModelSpec};
+
+/// The longest objective, in bytes: it is in every prompt.
+const OBJECTIVE_BYTES_MAX: usize = 32 * 1024;
+/// The longest project id, in bytes: it is part of a directory's name.
+const PROJECT_ID_BYTES_MAX: usize = 64;
+
+/// The input of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// What the user wants.
+    pub objective: String,
+    /// The project whose workspace is used; without one the run has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_id: Option<String>,
+    /// The model that was chosen when the run was created: a resumed run asks the same one.
+    pub model: ModelSpec,
+    /// Where its commands run: a resumed run does not change that either.
+    pub sandbox: SandboxKind,
+    /// The agents, in their order.
+    pub tasks: Vec<String>,
+}
+
+/// Where commands run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SandboxKind {
+    /// In a container.
+    Docker,
+    /// As confined child processes.
+    Local,
+}
+
+impl SandboxKind {
+    /// `docker` or `local`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// Checks an objective and takes the white space off its ends.
+pub(crate) fn objective(text: &str) -> Result<String, Error> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Error::usage("the objective is empty: say what is to be built"));
+    }
+    if text.len() > OBJECTIVE_BYTES_MAX {
+        return Err(Error::usage(format!("the objective is longer than {OBJECTIVE_BYTES_MAX} bytes")));
+    }
+    Ok(text.to_owned())
+}
+
+/// Checks a project id: `[a-z0-9][a-z0-9._-]{0,63}`.
+pub(crate) fn project_id(text: &str) -> Result<String, Error> {
+    let first = |one: char| one.is_ascii_lowercase() || one.is_ascii_digit();
+    let rest = |one: char| first(one) || "._-".contains(one);
+    if text.len() <= PROJECT_ID_BYTES_MAX && text.starts_with(first) && text.chars().all(rest) {
+        return Ok(text.to_owned());
+    }
+    let shown: String = text.chars().take(80).collect();
+    Err(Error::usage(format!(
+        "{shown:?} is no project id: 1 to {PROJECT_ID_BYTES_MAX} of a-z, 0-9, '.', '_' and '-', beginning with a letter or a digit"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn project_ids_are_names_of_directories_and_nothing_else() {
+        for good in ["a", "my-blog", "0.1_x", &"a".repeat(64)] {
+            assert_eq!(project_id(good).expect("it is one"), good);
+        }
+        for bad in ["", "-a", ".a", "..", "A", "a/b", "a b", "ä", &"a".repeat(65)] {
+            let error = project_id(bad).expect_err("it is none");
+            assert_eq!(error.kind(), crate::ErrorKind::Usage, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_objective_says_something() {
+        assert_eq!(objective("  Build it \n").expect("it is one"), "Build it");
+        assert!(objective(" \n\t").is_err());
+        assert!(objective(&"x".repeat(OBJECTIVE_BYTES_MAX + 1)).is_err());
+    }
+}
