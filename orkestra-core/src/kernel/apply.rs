@@ -93,12 +93,18 @@ impl RunState {
             Event::AttemptStarted { node, attempt, deadline } => self.attempt_started(node, *attempt, *deadline),
             Event::AttemptFailed { node, attempt, failure, next } => {
                 let id = self.running_attempt(node, *attempt)?;
+                if self.stopping.is_some() {
+                    return Err("nothing fails in a run that is stopping".into());
+                }
                 self.nodes[id.index()].last_failure = Some(failure.clone());
                 self.attempt_failed(id, *next)
             }
             Event::NodeCompleted { node, output } => self.node_completed(node, output),
             Event::NodeCancelled { node } => {
                 let id = self.open_node(node)?;
+                if self.stopping.is_none() {
+                    return Err(format!("node `{node}` cannot be cancelled: the run is not stopping"));
+                }
                 self.close(id, NodeStatus::Cancelled);
                 Ok(())
             }
@@ -120,28 +126,22 @@ impl RunState {
             }
             Event::SignalConsumed { node, step, signal } => self.signal_consumed(node, step.as_deref(), signal),
             Event::Grown { node, step, growth } => self.grown(node, step, growth),
-            Event::Emitted { node, .. } => self.find(node).map(drop),
+            Event::Emitted { node, .. } => match self.find(node)? {
+                id if self.is_running_task(id) => Ok(()),
+                _ => Err(format!("`{node}` reports without an attempt under way")),
+            },
             Event::Recovered => {
                 self.recovered();
                 Ok(())
             }
             Event::StopRequested { reason, grace_until } => self.stop_requested(reason, *grace_until),
-            Event::RunCompleted { output } => {
-                if self.open > 0 {
-                    return Err(format!("{} nodes are not done", self.open));
-                }
-                self.end(RunStatus::Completed, Outcome::Completed(output.clone()));
-                Ok(())
-            }
+            Event::RunCompleted { output } => self.end(RunStatus::Completed, Outcome::Completed(output.clone())),
             Event::RunFailed { node, failure } => {
+                self.find(node)?;
                 let outcome = Outcome::Failed { node: node.clone(), failure: failure.clone() };
-                self.end(RunStatus::Failed, outcome);
-                Ok(())
+                self.end(RunStatus::Failed, outcome)
             }
-            Event::RunCancelled { reason } => {
-                self.end(RunStatus::Cancelled, Outcome::Cancelled(reason.clone()));
-                Ok(())
-            }
+            Event::RunCancelled { reason } => self.end(RunStatus::Cancelled, Outcome::Cancelled(reason.clone())),
         }
     }
 
@@ -278,8 +278,9 @@ impl RunState {
 
     fn set_step(&mut self, node: &Name, step: &str, new: StepState) -> Written {
         let id = self.find(node)?;
+        let is_running = self.is_running_task(id);
         let state = &mut self.nodes[id.index()];
-        if state.status != NodeStatus::Running {
+        if !is_running {
             return Err(format!("step `{step}` of `{node}` without an attempt under way"));
         }
         let is_step = matches!(new, StepState::Started | StepState::Done(_) | StepState::Failed(_));
@@ -333,6 +334,9 @@ impl RunState {
     }
 
     fn grown(&mut self, node: &Name, step: &str, growth: &Growth) -> Written {
+        if self.stopping.is_some() {
+            return Err("a run that is stopping does not grow".into());
+        }
         if self.node(self.find(node)?).steps.contains_key(step) {
             return Err(format!("step `{step}` of `{node}` is no growth"));
         }
@@ -379,12 +383,26 @@ impl RunState {
         Ok(())
     }
 
-    fn end(&mut self, status: RunStatus, outcome: Outcome) {
+    /// Whether the run can end like this now: done, or stopping for that reason with nothing under way.
+    fn may_end(&self, status: RunStatus) -> bool {
+        match self.stopping.as_ref().map(|stopping| &stopping.reason) {
+            // Outputs that are too large together fail a run whose nodes are all done.
+            None => self.open == 0 && status != RunStatus::Cancelled,
+            Some(StopReason::Cancelled { .. }) => self.running.is_empty() && status == RunStatus::Cancelled,
+            Some(StopReason::NodeFailed { .. }) => self.running.is_empty() && status == RunStatus::Failed,
+        }
+    }
+
+    fn end(&mut self, status: RunStatus, outcome: Outcome) -> Written {
+        if !self.may_end(status) {
+            return Err(format!("the run cannot end like this: {} nodes are not done", self.open));
+        }
         let (seq, now) = (self.last, self.updated_at);
         for node in self.nodes.iter_mut().filter(|node| !node.status.is_final()) {
             node.status = NodeStatus::Cancelled;
             node.ended_at = Some(now);
             node.changed = seq;
+            node.retry_at = None;
         }
         self.status = status;
         self.outcome = Some(outcome);
@@ -393,5 +411,6 @@ impl RunState {
         self.timers.clear();
         self.waiters.clear();
         self.stopping = None;
+        Ok(())
     }
 }

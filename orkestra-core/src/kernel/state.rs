@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::model::{Failure, Name, NodeId, Payload, Plan, RunId, Seq, Timestamp};
+use crate::model::{Failure, Name, NodeId, NodeKind, Payload, Plan, RunId, Seq, Timestamp};
 
 use super::event::StopReason;
 
@@ -274,6 +274,12 @@ impl RunState {
     /// The nodes with an attempt under way, waiting gates included.
     pub fn running(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.running.iter().copied()
+    }
+
+    /// Whether a task of the node at `id` is under way.
+    pub(super) fn is_running_task(&self, id: NodeId) -> bool {
+        let is_task = matches!(self.plan.node(id).spec.kind, NodeKind::Task(_));
+        is_task && self.node(id).status == NodeStatus::Running
     }
 
     /// The earliest deadline of the run.

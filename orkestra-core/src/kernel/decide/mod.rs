@@ -20,7 +20,7 @@ use crate::model::{Name, NodeId, PayloadError, PlanError, RunId, Timestamp};
 use super::apply::{IllegalEvent, apply};
 use super::event::Event;
 use super::input::{Input, InputKind};
-use super::state::{NodeStatus, RunState};
+use super::state::RunState;
 
 /// Why an input changes nothing.
 #[derive(Debug, thiserror::Error)]
@@ -137,10 +137,10 @@ impl<'a> Decision<'a> {
         self.events.push(event);
     }
 
-    /// The node of an attempt that is under way.
+    /// The node of an attempt of a task that is under way. Gates have no task that could say anything.
     fn running(&self, node: &Name, attempt: u32) -> Result<NodeId, Rejection> {
         let state = self.state();
-        let running = |id: &NodeId| state.node(*id).status == NodeStatus::Running && state.node(*id).attempt == attempt;
+        let running = |id: &NodeId| state.is_running_task(*id) && state.node(*id).attempt == attempt;
         state.plan.id(node).filter(running).ok_or_else(|| Rejection::Stale { node: node.clone(), attempt })
     }
 }
