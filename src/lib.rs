@@ -1,1 +1,47 @@
-//! Placeholder, replaced in the next commits.
+//! A durable workflow engine to embed, and an agent pipeline on it.
+//!
+//! This crate is the facade: it re-exports `orkestra-core` (the engine), the backends of `orkestra-store` that its
+//! features choose, and with the feature `agents` the agent pipeline.
+//!
+//! ```
+//! use orkestra::prelude::*;
+//!
+//! async fn greet(cx: Context, name: String) -> TaskResult<String> {
+//!     cx.step("greeting", || async { Ok::<_, TaskError>(format!("Hello, {name}!")) }).await
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path();
+//! let workflow = Workflow::new("greeting").node("greet", greet).build()?;
+//! let engine = Engine::builder().store(SledStore::open(path)?).workflow(workflow).start().await?;
+//! let run = engine.run("greeting").id("first").input("world")?.start().await?;
+//! assert_eq!(run.output::<String>().await?, "Hello, world!");
+//! # Ok(()) }
+//! ```
+//!
+//! | feature | brings | default |
+//! |---|---|---|
+//! | `sled` | [`store::SledStore`]: one directory, no service | yes |
+//! | `agents` | `agents`, `tools`: models, tools, sandbox, the planner, backend, frontend, qa pipeline | no |
+
+pub use orkestra_core::*;
+
+/// Backends of the engine.
+pub mod store {
+    pub use orkestra_core::store::*;
+    pub use orkestra_store::*;
+}
+
+#[cfg(feature = "agents")]
+pub use orkestra_agents as agents;
+#[cfg(feature = "agents")]
+pub use orkestra_tools as tools;
+
+/// All that a first workflow needs.
+pub mod prelude {
+    pub use orkestra_core::prelude::*;
+    #[cfg(feature = "sled")]
+    pub use orkestra_store::{Durability, SledStore};
+}

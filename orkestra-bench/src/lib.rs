@@ -1,1 +1,1 @@
-//! Placeholder, replaced in the next commits.
+//! The benchmark of agents: ten coding tasks, graded without a human. Its place; the tasks come with their own issue.
