@@ -1,1 +1,11 @@
-//! Placeholder, replaced in the next commits.
+//! Backends of `orkestra-core`, each behind a feature of its name, all passing the suite of `orkestra-testkit`.
+//!
+//! - `sled` (default): [`SledStore`], one directory, one process.
+//!
+//! A backend's own types never show here.
+
+#[cfg(feature = "sled")]
+mod sled;
+
+#[cfg(feature = "sled")]
+pub use crate::sled::{CheckReport, Durability, OpenReport, SledOptions, SledStore};

@@ -1,1 +1,21 @@
-//! Placeholder, replaced in the next commits.
+//! The proof kit: what shows that a store keeps its contract, and what makes stores fail on purpose.
+//!
+//! - [`store`]: the conformance suite, one function per sentence of the contract of
+//!   [`Store`](orkestra_core::store::Store). Whoever writes a store gives it a [`store::StoreFixture`].
+//! - [`differential`]: random calls on two stores, whose answers must be the same.
+//! - [`FaultyStore`]: a store that fails when it is told to.
+//! - [`journal_text`]: a run's journal as text, for people.
+//! - [`sample`]: real runs with real journals, without an engine.
+//!
+//! Nothing here reads a clock or draws chance: the same seed does the same.
+
+mod chance;
+pub mod differential;
+mod faulty;
+pub mod sample;
+pub mod store;
+mod text;
+
+pub use chance::Chance;
+pub use faulty::{Fault, FaultyStore};
+pub use text::journal_text;

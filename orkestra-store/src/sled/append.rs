@@ -1,0 +1,179 @@
+//! Planning a group commit: which commits are taken, and the one sled batch that writes them.
+//!
+//! Nothing is written here, and nothing is waited for. What a commit needs to know is in memory, except for what the
+//! store sees for the first time: the head of a run, and the record that a new one replaces.
+
+use std::collections::HashMap;
+
+use ::sled::{Batch, Db};
+
+use orkestra_core::journal::Written;
+use orkestra_core::model::{RunId, Seq};
+use orkestra_core::store::{Append, AppendError, RunRecord};
+
+use super::error::Trouble;
+use super::lease::Leases;
+use super::{index, keys, read, value};
+
+/// What becomes of a commit.
+#[derive(Debug)]
+pub(super) enum Planned {
+    /// It is in the batch: durable when that is.
+    InBatch,
+    /// It is durable already.
+    There,
+    /// It is not taken.
+    Refused(AppendError),
+    /// It could not be looked at.
+    Failed(Trouble),
+}
+
+/// The last positions of the runs that were written to lately: an append must not search for them.
+#[derive(Default)]
+pub(super) struct Heads {
+    young: HashMap<RunId, Seq>,
+    old: HashMap<RunId, Seq>,
+}
+
+/// How many runs a generation of [`Heads`] has, about 2 MiB: more than are driven at once. The older of the two is
+/// dropped whole when the younger is full.
+const GENERATION_RUNS_MAX: usize = 16 * 1024;
+
+impl Heads {
+    fn get(&self, run: &RunId) -> Option<Seq> {
+        self.young.get(run).or_else(|| self.old.get(run)).copied()
+    }
+
+    fn set(&mut self, run: &RunId, last: Seq) {
+        if let Some(there) = self.young.get_mut(run) {
+            *there = last;
+            return;
+        }
+        if self.young.len() >= GENERATION_RUNS_MAX {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(run.clone(), last);
+    }
+
+    pub(super) fn forget(&mut self, run: &RunId) {
+        self.young.remove(run);
+        self.old.remove(run);
+    }
+}
+
+/// A group commit in the making.
+pub(super) struct Plan<'a> {
+    db: &'a Db,
+    heads: &'a mut Heads,
+    leases: &'a Leases,
+    batch: Batch,
+    /// Records that this batch writes, with the number of further parts that stand or will stand in the tree.
+    records: HashMap<&'a RunId, (&'a RunRecord, u32)>,
+    answers: Vec<Planned>,
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(db: &'a Db, heads: &'a mut Heads, leases: &'a Leases) -> Self {
+        Self { db, heads, leases, batch: Batch::default(), records: HashMap::new(), answers: Vec::new() }
+    }
+
+    /// Plans `appends` in their order.
+    pub(super) fn make(mut self, appends: &'a [Append]) -> (Batch, Vec<Planned>) {
+        for (place, append) in appends.iter().enumerate() {
+            let answer = self.add(append, &appends[..place]).unwrap_or_else(Planned::Failed);
+            self.answers.push(answer);
+        }
+        (self.batch, self.answers)
+    }
+
+    fn add(&mut self, append: &'a Append, before: &[Append]) -> Result<Planned, Trouble> {
+        let Append { commit, record } = append;
+        let last = self.last(&commit.run)?;
+        if commit.first != last.plus(1) {
+            return Ok(self.repeated(commit, before)?.unwrap_or(Planned::Refused(AppendError::Conflict { last })));
+        }
+        if let Some(held) = self.leases.fence(&commit.run, commit.epoch) {
+            return Ok(Planned::Refused(AppendError::Fenced { held }));
+        }
+        if commit.last < commit.first {
+            return Err(Trouble::Invalid(format!("a commit of run `{}` has no events", commit.run)));
+        }
+        match record {
+            None if last == Seq::ZERO => {
+                return Err(Trouble::Invalid("the first commit of a run must bring its record".into()));
+            }
+            Some(record) if record.id != commit.run => {
+                let message = format!("a commit of run `{}` brings the record of `{}`", commit.run, record.id);
+                return Err(Trouble::Invalid(message));
+            }
+            Some(record) => self.set_record(record)?,
+            None => {}
+        }
+        let head = [commit.last.0.to_be_bytes(), commit.epoch.0.to_be_bytes()].concat();
+        let bytes = [&head, &*commit.body].concat();
+        value::put(&mut self.batch, &keys::commit(&commit.run, commit.first), &bytes, 0);
+        self.heads.set(&commit.run, commit.last);
+        Ok(Planned::InBatch)
+    }
+
+    /// The last position of `run`, with what this batch adds.
+    fn last(&mut self, run: &RunId) -> Result<Seq, Trouble> {
+        if let Some(last) = self.heads.get(run) {
+            return Ok(last);
+        }
+        let last = read::last(self.db, run)?;
+        self.heads.set(run, last);
+        Ok(last)
+    }
+
+    /// What to answer if `commit` is there already, in this batch or before it.
+    fn repeated(&self, commit: &Written, before: &[Append]) -> Result<Option<Planned>, Trouble> {
+        let same = |(other, answer): &(&Append, &Planned)| {
+            matches!(answer, Planned::InBatch)
+                && other.commit.run == commit.run
+                && other.commit.first == commit.first
+                && other.commit.body == commit.body
+        };
+        if before.iter().zip(&self.answers).any(|pair| same(&pair)) {
+            return Ok(Some(Planned::InBatch));
+        }
+        let there = read::commit(self.db, &commit.run, commit.first)?;
+        Ok(there.is_some_and(|there| there.body == commit.body).then_some(Planned::There))
+    }
+
+    fn set_record(&mut self, record: &'a RunRecord) -> Result<(), Trouble> {
+        let key = keys::record(&record.id);
+        let bytes = serde_json::to_vec(record).map_err(|error| Trouble::Invalid(error.to_string()))?;
+        let parts = if let Some((old, parts)) = self.records.get(&record.id) {
+            index::change(&mut self.batch, Some(old), Some(record));
+            *parts
+        } else {
+            let old = read::record_with_parts(self.db, &record.id)?;
+            index::change(&mut self.batch, old.as_ref().map(|(old, _)| old), Some(record));
+            old.map_or(0, |(_, parts)| parts)
+        };
+        let parts = value::put(&mut self.batch, &key, &bytes, parts);
+        self.records.insert(&record.id, (record, parts));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_bounded_and_keep_the_latest() {
+        let mut heads = Heads::default();
+        let run = |number: usize| RunId::new(format!("r{number}")).expect("a run id");
+        for number in 0..3 * GENERATION_RUNS_MAX {
+            heads.set(&run(number), Seq(number as u64 + 1));
+        }
+        assert!(heads.young.len() + heads.old.len() <= 2 * GENERATION_RUNS_MAX);
+        let newest = 3 * GENERATION_RUNS_MAX - 1;
+        assert_eq!(heads.get(&run(newest)), Some(Seq(newest as u64 + 1)));
+        assert_eq!(heads.get(&run(0)), None);
+        heads.set(&run(newest - GENERATION_RUNS_MAX), Seq(9));
+        assert_eq!(heads.get(&run(newest - GENERATION_RUNS_MAX)), Some(Seq(9)), "the younger of two is told");
+    }
+}

@@ -1,0 +1,92 @@
+//! Reading all of a store to see that it is whole.
+
+use ::sled::Db;
+
+use orkestra_core::journal::Replayer;
+use orkestra_core::model::RunId;
+use orkestra_core::store::RunRecord;
+
+use super::error::Trouble;
+use super::{index, keys, read};
+
+/// What a check read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckReport {
+    /// How many runs.
+    pub runs: u64,
+    /// How many commits of them.
+    pub commits: u64,
+}
+
+/// Replays every journal and compares the records, and the entries they are found by, with them.
+pub(super) fn check(db: &Db) -> Result<CheckReport, Trouble> {
+    let report = journals(db)?;
+    let (mut records, mut entries) = (0, 0);
+    for found in db.scan_prefix(keys::ALL_RECORDS) {
+        let run = keys::parse_record(&found?.0)?;
+        let record = read::record(db, &run)?.ok_or_else(|| missing("record", &run))?;
+        for entry in index::entries(&record) {
+            if !db.contains_key(&entry)? {
+                return Err(missing("entry in an index", &run));
+            }
+            entries += 1;
+        }
+        records += 1;
+    }
+    if records != report.runs {
+        return Err(Trouble::Damaged(format!("there are {records} records of {} runs", report.runs)));
+    }
+    let mut found = 0_u64;
+    for prefix in [keys::ALL_TERMS, keys::ALL_WAKE_UPS] {
+        for entry in db.scan_prefix(prefix) {
+            entry?;
+            found += 1;
+        }
+    }
+    if found != entries {
+        return Err(Trouble::Damaged(format!("the indexes have {found} entries where {entries} belong")));
+    }
+    Ok(report)
+}
+
+fn journals(db: &Db) -> Result<CheckReport, Trouble> {
+    let mut report = CheckReport::default();
+    let mut current: Option<(RunId, Replayer)> = None;
+    for entry in db.scan_prefix(keys::ALL_COMMITS) {
+        let (key, raw) = entry?;
+        let written = read::written(db, &key, &raw)?;
+        let run = written.run.clone();
+        let mut replayer = match current.take() {
+            Some((same, replayer)) if same == run => replayer,
+            before => {
+                finish(db, before)?;
+                report.runs += 1;
+                Replayer::new(run.clone())
+            }
+        };
+        replayer.add(&written).map_err(|error| Trouble::Damaged(error.to_string()))?;
+        report.commits += 1;
+        current = Some((run, replayer));
+    }
+    finish(db, current)?;
+    Ok(report)
+}
+
+/// Compares what a journal adds up to with the run's record.
+fn finish(db: &Db, journal: Option<(RunId, Replayer)>) -> Result<(), Trouble> {
+    let Some((run, replayer)) = journal else {
+        return Ok(());
+    };
+    let state = replayer.finish().ok_or_else(|| missing("journal", &run))?;
+    let record: RunRecord = read::record(db, &run)?.ok_or_else(|| missing("record", &run))?;
+    if record.status != state.status() {
+        let (told, is) = (record.status, state.status());
+        return Err(Trouble::Damaged(format!("the record of run `{run}` says {told:?}, its journal {is:?}")));
+    }
+    Ok(())
+}
+
+fn missing(what: &str, run: &RunId) -> Trouble {
+    Trouble::Damaged(format!("run `{run}` has no {what}"))
+}

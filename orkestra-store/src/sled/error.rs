@@ -1,0 +1,81 @@
+//! What can go wrong below, and what the caller is told of it.
+
+use std::io;
+
+use orkestra_core::store::{StoreError, StoreErrorKind};
+
+/// Why something in the database could not be done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// sled refused.
+    #[error(transparent)]
+    Sled(#[from] ::sled::Error),
+    /// What is stored is not what this library writes.
+    #[error("{0}")]
+    Damaged(String),
+    /// sled panicked.
+    #[error("sled panicked: {0}")]
+    Panic(String),
+    /// The caller asked for what cannot be.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl Trouble {
+    /// A key that nobody writes.
+    pub(super) fn key(key: &[u8]) -> Self {
+        Self::Damaged(format!("the key `{}` is no key of this store", key.escape_ascii()))
+    }
+
+    /// A value that nobody writes.
+    pub(super) fn value(key: &[u8], why: impl std::fmt::Display) -> Self {
+        Self::Damaged(format!("the value at `{}` is damaged: {why}", key.escape_ascii()))
+    }
+
+    /// The same for the caller of the store at `place`.
+    pub(super) fn at(self, place: &str) -> StoreError {
+        match self {
+            Self::Sled(::sled::Error::Io(error)) => refused(&format!("{place} cannot be used"), &error),
+            Self::Sled(::sled::Error::Unsupported(why)) => {
+                StoreError::new(StoreErrorKind::Version, format!("{place} cannot be opened: {why}"))
+            }
+            Self::Sled(::sled::Error::Corruption { at, .. }) => {
+                let offset = at.map(|at| format!(" at {at}")).unwrap_or_default();
+                let message = format!("{place} is damaged: what sled reads{offset} fails its checksum");
+                StoreError::new(StoreErrorKind::Damaged, message)
+            }
+            Self::Sled(error) => StoreError::new(StoreErrorKind::Damaged, format!("{place} is damaged: {error}")),
+            Self::Damaged(why) => StoreError::new(StoreErrorKind::Damaged, format!("{place} is damaged: {why}")),
+            Self::Panic(why) => {
+                StoreError::new(StoreErrorKind::Damaged, format!("{place} is damaged: sled gave up on it: {why}"))
+            }
+            Self::Invalid(why) => StoreError::new(StoreErrorKind::Invalid, why),
+        }
+    }
+}
+
+/// An error of the file system, with what to do about the common ones.
+pub(super) fn refused(what: &str, error: &io::Error) -> StoreError {
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied => "; this user needs to read and write there",
+        io::ErrorKind::ReadOnlyFilesystem => "; the file system is mounted read-only",
+        io::ErrorKind::StorageFull => "; the disk is full",
+        _ => "",
+    };
+    // A missing file of a database that exists is damage; everything else may be gone when one tries again.
+    let kind = match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => StoreErrorKind::Damaged,
+        _ => StoreErrorKind::Io,
+    };
+    StoreError::new(kind, format!("{what}: {error}{hint}"))
+}
+
+/// Runs `work`; a panic in it becomes an error. sled panics on some damaged files.
+pub(super) fn without_panic<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    // Whoever calls this drops what was used, or never uses it again: a torn state is not looked at.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(Trouble::Panic(text.unwrap_or_else(|| "without a word".into())))
+    })
+}

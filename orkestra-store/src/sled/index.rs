@@ -1,0 +1,75 @@
+//! How runs are found: the entries that belong to a record, and the one that a query is best answered from.
+//!
+//! Each record has an entry per term: one for all runs, one for its status, its workflow and each of its labels. Terms
+//! are hashed, so that a label may be of any length; whoever reads an entry asks the record itself again.
+
+use std::collections::BTreeSet;
+
+use ::sled::Batch;
+
+use orkestra_core::kernel::RunStatus;
+use orkestra_core::store::{RunQuery, RunRecord};
+
+use super::keys;
+
+/// The keys of all entries of `record`.
+pub(super) fn entries(record: &RunRecord) -> BTreeSet<Vec<u8>> {
+    let labels = record.labels.iter().map(|(key, value)| label(key, value));
+    let terms = [all(), status(record.status), workflow(&record.workflow)].into_iter().chain(labels);
+    let found = terms.map(|term| keys::term(term, record.created_at, &record.id));
+    found.chain(record.wake_at.map(|at| keys::wake_up(at, &record.id))).collect()
+}
+
+/// Changes the entries from those of `old` to those of `new`.
+pub(super) fn change(batch: &mut Batch, old: Option<&RunRecord>, new: Option<&RunRecord>) {
+    let (old, new) = (old.map(entries).unwrap_or_default(), new.map(entries).unwrap_or_default());
+    for gone in old.difference(&new) {
+        batch.remove(gone.as_slice());
+    }
+    for come in new.difference(&old) {
+        batch.insert(come.as_slice(), &[] as &[u8]);
+    }
+}
+
+/// The term that leaves the fewest runs to look at, as far as one can guess: a label, else the status, else the workflow.
+pub(super) fn best_term(query: &RunQuery) -> u64 {
+    let label = query.labels.iter().next().map(|(key, value)| label(key, value));
+    let status = || query.status.map(status);
+    let workflow = || query.workflow.as_ref().map(|name| workflow(name));
+    label.or_else(status).or_else(workflow).unwrap_or_else(all)
+}
+
+fn all() -> u64 {
+    hash(&["all"])
+}
+
+fn status(status: RunStatus) -> u64 {
+    hash(&["status", &format!("{status:?}")])
+}
+
+fn workflow(name: &str) -> u64 {
+    hash(&["workflow", name])
+}
+
+fn label(key: &str, value: &str) -> u64 {
+    hash(&["label", key, value])
+}
+
+/// FNV-1a. The same on every machine and in every version: it is part of the format.
+fn hash(words: &[&str]) -> u64 {
+    // 0xff is in no text, so `["a", "bc"]` and `["ab", "c"]` differ.
+    let bytes = words.iter().flat_map(|word| word.bytes().chain([0xff]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_part_of_the_format() {
+        assert_eq!(all(), 0x84b1_e683_aaee_08a1);
+        assert_eq!(status(RunStatus::Running), 0xe4bd_bfa8_5ea4_1910);
+        assert_ne!(label("a", "bc"), label("ab", "c"));
+    }
+}

@@ -1,0 +1,141 @@
+//! The keys of the one tree. Numbers are big-endian, so that the order of keys is the order of numbers.
+//!
+//! ```text
+//! m <name>                        what the store knows of itself
+//! j <run> 0 <first seq>           a commit
+//! r <run>                         a run's record
+//! i <term> <created at> <run>     a run that is found by a term: see `index`
+//! d <wake at> <run>               a run that needs a driver at a time
+//! k <key>                         a small value
+//! x <key> <part>                  a further part of the value at another key: see `value`
+//! ```
+//!
+//! A run's id has no zero byte, so the zero after it ends it: one run's commits never mix with those of another whose id
+//! begins like it.
+
+use orkestra_core::model::{RunId, Seq, Timestamp};
+use orkestra_core::store::ListCursor;
+
+use super::error::Trouble;
+
+/// The version of this layout.
+pub(super) const META_FORMAT: &[u8] = b"mformat";
+/// How often the store was opened.
+pub(super) const META_BOOT: &[u8] = b"mboot";
+
+pub(super) const ALL_COMMITS: &[u8] = b"j";
+pub(super) const ALL_RECORDS: &[u8] = b"r";
+pub(super) const ALL_TERMS: &[u8] = b"i";
+pub(super) const ALL_WAKE_UPS: &[u8] = b"d";
+
+const NUMBER: usize = size_of::<u64>();
+
+fn key(parts: &[&[u8]]) -> Vec<u8> {
+    parts.concat()
+}
+
+/// What the keys of all commits of `run` begin with.
+pub(super) fn journal(run: &str) -> Vec<u8> {
+    key(&[ALL_COMMITS, run.as_bytes(), &[0]])
+}
+
+/// What is greater than the keys of all commits of `run`, and not greater than any other's after them.
+pub(super) fn journal_end(run: &str) -> Vec<u8> {
+    key(&[ALL_COMMITS, run.as_bytes(), &[1]])
+}
+
+pub(super) fn commit(run: &str, first: Seq) -> Vec<u8> {
+    key(&[ALL_COMMITS, run.as_bytes(), &[0], &first.0.to_be_bytes()])
+}
+
+pub(super) fn record(run: &str) -> Vec<u8> {
+    key(&[ALL_RECORDS, run.as_bytes()])
+}
+
+pub(super) fn terms(term: u64) -> Vec<u8> {
+    key(&[ALL_TERMS, &term.to_be_bytes()])
+}
+
+pub(super) fn term(term: u64, created_at: Timestamp, run: &str) -> Vec<u8> {
+    key(&[ALL_TERMS, &term.to_be_bytes(), &created_at.as_millis().to_be_bytes(), run.as_bytes()])
+}
+
+pub(super) fn wake_up(at: Timestamp, run: &str) -> Vec<u8> {
+    key(&[ALL_WAKE_UPS, &at.as_millis().to_be_bytes(), run.as_bytes()])
+}
+
+pub(super) fn small(name: &str) -> Vec<u8> {
+    key(&[b"k", name.as_bytes()])
+}
+
+/// The key of a further part of the value at `whole`.
+pub(super) fn part(whole: &[u8], number: u32) -> Vec<u8> {
+    key(&[b"x", whole, &number.to_be_bytes()])
+}
+
+/// The run and the first position of a commit's key.
+pub(super) fn parse_commit(key: &[u8]) -> Result<(RunId, Seq), Trouble> {
+    let (run, number) = key[1..].split_last_chunk::<NUMBER>().ok_or_else(|| Trouble::key(key))?;
+    let run = run.strip_suffix(&[0]).ok_or_else(|| Trouble::key(key))?;
+    Ok((parse_run(key, run)?, Seq(u64::from_be_bytes(*number))))
+}
+
+/// The place in a list that a term's key stands for.
+pub(super) fn parse_term(key: &[u8]) -> Result<ListCursor, Trouble> {
+    let rest = key.get(1 + NUMBER..).ok_or_else(|| Trouble::key(key))?;
+    let (created_at, run) = parse_time(key, rest)?;
+    Ok(ListCursor { created_at, id: parse_run(key, run)? })
+}
+
+/// The time and the run of a wake-up's key.
+pub(super) fn parse_wake_up(key: &[u8]) -> Result<(Timestamp, RunId), Trouble> {
+    let (at, run) = parse_time(key, &key[1..])?;
+    Ok((at, parse_run(key, run)?))
+}
+
+/// The run of a record's key.
+pub(super) fn parse_record(key: &[u8]) -> Result<RunId, Trouble> {
+    parse_run(key, &key[1..])
+}
+
+/// The name of a small value's key.
+pub(super) fn parse_small(key: &[u8]) -> Result<String, Trouble> {
+    String::from_utf8(key[1..].to_vec()).map_err(|_| Trouble::key(key))
+}
+
+fn parse_time<'a>(key: &[u8], rest: &'a [u8]) -> Result<(Timestamp, &'a [u8]), Trouble> {
+    let (number, run) = rest.split_first_chunk::<NUMBER>().ok_or_else(|| Trouble::key(key))?;
+    Ok((Timestamp::from_millis(u64::from_be_bytes(*number)), run))
+}
+
+fn parse_run(key: &[u8], run: &[u8]) -> Result<RunId, Trouble> {
+    let text = std::str::from_utf8(run).map_err(|_| Trouble::key(key))?;
+    RunId::new(text).map_err(|_| Trouble::key(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_as_what_they_stand_for() {
+        let time = Timestamp::from_millis;
+        assert!(commit("a", Seq(255)) < commit("a", Seq(256)));
+        assert!(wake_up(time(9), "z") < wake_up(time(10), "a"));
+        assert!(term(7, time(1), "z") < term(7, time(2), "a"));
+        assert!(journal("run") <= commit("run", Seq(0)) && commit("run", Seq(u64::MAX)) < journal_end("run"));
+        assert!(!commit("run-2", Seq(1)).starts_with(&journal("run")));
+        assert!(journal_end("run") < commit("run-2", Seq(1)));
+    }
+
+    #[test]
+    fn keys_are_read_back() {
+        let run = RunId::new("a/b:1").expect("a run id");
+        let at = Timestamp::from_millis(77);
+        assert_eq!(parse_commit(&commit(&run, Seq(3))).ok(), Some((run.clone(), Seq(3))));
+        assert_eq!(parse_wake_up(&wake_up(at, &run)).ok(), Some((at, run.clone())));
+        assert_eq!(parse_term(&term(5, at, &run)).ok(), Some(ListCursor { created_at: at, id: run }));
+        assert!(parse_commit(b"jshort").is_err());
+        assert!(parse_term(b"ishort").is_err());
+    }
+}

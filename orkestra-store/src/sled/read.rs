@@ -1,0 +1,145 @@
+//! Reading journals, records and lists. Called with the gate held, so that all there is is durable.
+
+use std::sync::Arc;
+
+use ::sled::{Db, IVec};
+
+use orkestra_core::journal::Written;
+use orkestra_core::model::{Epoch, RunId, Seq, Timestamp};
+use orkestra_core::store::{Due, ListCursor, RunQuery, RunRecord};
+
+use super::error::Trouble;
+use super::{index, keys, value};
+
+const NUMBER: usize = size_of::<u64>();
+
+/// The last position of `run`, zero when it has no journal.
+pub(super) fn last(db: &Db, run: &RunId) -> Result<Seq, Trouble> {
+    let Some(newest) = db.range(keys::journal(run)..keys::journal_end(run)).next_back() else {
+        return Ok(Seq::ZERO);
+    };
+    let (key, raw) = newest?;
+    last_of(&key, &raw)
+}
+
+/// The commit of `run` that begins at `first`.
+pub(super) fn commit(db: &Db, run: &RunId, first: Seq) -> Result<Option<Written>, Trouble> {
+    let key = keys::commit(run, first);
+    db.get(&key)?.map(|raw| written(db, &key, &raw)).transpose()
+}
+
+/// Commits of `run`, from the one that holds `from`.
+pub(super) fn commits(db: &Db, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, Trouble> {
+    let mut start = keys::commit(run, from);
+    if let Some(before) = db.range(keys::journal(run)..=start.clone()).next_back() {
+        let (key, raw) = before?;
+        if last_of(&key, &raw)? >= from {
+            start = key.to_vec();
+        }
+    }
+    let mut commits: Vec<Written> = Vec::new();
+    for entry in db.range(start..keys::journal_end(run)).take(limit) {
+        let (key, raw) = entry?;
+        let commit = written(db, &key, &raw)?;
+        if let Some(before) = commits.last()
+            && commit.first != before.last.plus(1)
+        {
+            let why = format!("run `{run}` has no commit between {} and {}", before.last, commit.first);
+            return Err(Trouble::Damaged(why));
+        }
+        commits.push(commit);
+    }
+    Ok(commits)
+}
+
+/// A commit as it stands in the tree.
+pub(super) fn written(db: &Db, key: &[u8], raw: &IVec) -> Result<Written, Trouble> {
+    let (run, first) = keys::parse_commit(key)?;
+    let bytes = value::whole(db, key, raw)?;
+    let (last, epoch, body) = numbers(key, &bytes)?;
+    if last < first {
+        return Err(Trouble::value(key, format!("it ends at {last}")));
+    }
+    Ok(Written { run, first, last, epoch, body: Arc::from(body) })
+}
+
+fn last_of(key: &[u8], raw: &[u8]) -> Result<Seq, Trouble> {
+    Ok(numbers(key, value::beginning(key, raw)?)?.0)
+}
+
+fn numbers<'a>(key: &[u8], bytes: &'a [u8]) -> Result<(Seq, Epoch, &'a [u8]), Trouble> {
+    let split = bytes.split_first_chunk::<NUMBER>().and_then(|(last, rest)| {
+        let (epoch, body) = rest.split_first_chunk::<NUMBER>()?;
+        Some((Seq(u64::from_be_bytes(*last)), Epoch(u64::from_be_bytes(*epoch)), body))
+    });
+    split.ok_or_else(|| Trouble::value(key, "it is too short for a commit"))
+}
+
+/// The record of `run`.
+pub(super) fn record(db: &Db, run: &RunId) -> Result<Option<RunRecord>, Trouble> {
+    Ok(record_with_parts(db, run)?.map(|(record, _)| record))
+}
+
+/// The record of `run`, and how many further parts its value has.
+pub(super) fn record_with_parts(db: &Db, run: &RunId) -> Result<Option<(RunRecord, u32)>, Trouble> {
+    let key = keys::record(run);
+    let Some((bytes, parts)) = value::get(db, &key)? else {
+        return Ok(None);
+    };
+    let record = serde_json::from_slice(&bytes).map_err(|error| Trouble::value(&key, error))?;
+    Ok(Some((record, parts)))
+}
+
+/// A part of a list.
+pub(super) struct Slice {
+    /// The records found.
+    pub(super) records: Vec<RunRecord>,
+    /// Where to go on; `None` when there is nothing more.
+    pub(super) next: Option<ListCursor>,
+}
+
+/// How many entries are looked at in one go: writers wait for that long.
+const SLICE_ENTRIES_MAX: usize = 512;
+
+/// The next records that `query` asks for, older than `cursor`, at most `limit`.
+pub(super) fn list(db: &Db, query: &RunQuery, cursor: Option<&ListCursor>, limit: usize) -> Result<Slice, Trouble> {
+    let term = index::best_term(query);
+    let begin = keys::terms(term);
+    let end = match cursor {
+        Some(cursor) => keys::term(term, cursor.created_at, &cursor.id),
+        // No time begins with eight bytes of 0xff and goes on: this is behind all of the term's entries.
+        None => [&begin[..], &[0xff; NUMBER + 1]].concat(),
+    };
+    let mut records = Vec::new();
+    let mut next = None;
+    for (seen, entry) in db.range(begin..end).rev().enumerate() {
+        if seen >= SLICE_ENTRIES_MAX || records.len() >= limit {
+            return Ok(Slice { records, next });
+        }
+        let (key, _) = entry?;
+        let place = keys::parse_term(&key)?;
+        let record = record(db, &place.id)?;
+        let record = record.ok_or_else(|| Trouble::Damaged(format!("the record of run `{}` is missing", place.id)))?;
+        if query.matches(&record) {
+            records.push(record);
+        }
+        next = Some(place);
+    }
+    Ok(Slice { records, next: None })
+}
+
+/// Runs that are due and not held by anyone.
+pub(super) fn due(db: &Db, until: Timestamp, limit: usize, held: impl Fn(&RunId) -> bool) -> Result<Due, Trouble> {
+    let mut runs = Vec::new();
+    for entry in db.scan_prefix(keys::ALL_WAKE_UPS) {
+        let (at, run) = keys::parse_wake_up(&entry?.0)?;
+        if held(&run) {
+            continue;
+        }
+        if at > until || runs.len() >= limit {
+            return Ok(Due { runs, next: Some(at) });
+        }
+        runs.push(run);
+    }
+    Ok(Due { runs, next: None })
+}

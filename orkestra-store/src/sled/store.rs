@@ -1,0 +1,329 @@
+//! The handle: the methods of the trait, each a short way to a blocking thread and back.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use ::sled::Batch;
+use async_trait::async_trait;
+use tokio::sync::RwLock;
+use tokio::task::spawn_blocking;
+
+use orkestra_core::journal::Written;
+use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
+use orkestra_core::store::{
+    Append, AppendError, Due, Lease, ListCursor, Page, RunQuery, RunRecord, Store, StoreError, StoreErrorKind,
+    Versioned,
+};
+
+use super::append::{Heads, Plan, Planned};
+use super::check::{self, CheckReport};
+use super::database::Database;
+use super::error::{Trouble, without_panic};
+use super::lease::Leases;
+use super::options::{OpenReport, SledOptions};
+use super::owner::Owner;
+use super::sync::Syncer;
+use super::{read, remove, small};
+
+/// Runs on disk, in one directory, open in one process at a time. Cheap to clone; dropping the last clone closes it.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// use orkestra_store::SledStore;
+///
+/// let store = SledStore::open(directory.path().join("data"))?;
+/// assert!(store.report().created);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct SledStore {
+    shared: Arc<Shared>,
+    /// Held by whoever reads, alone by whoever writes, from before a batch is applied until it is durable. Fair.
+    gate: Arc<RwLock<()>>,
+}
+
+/// What all clones share. IMPORTANT: the order of the fields is the order in which they are dropped: the database is
+/// closed before the directory is given up.
+pub(super) struct Shared {
+    pub(super) database: Database,
+    pub(super) syncer: Syncer,
+    pub(super) heads: Mutex<Heads>,
+    pub(super) leases: Mutex<Leases>,
+    /// Why nothing can be told any more, once that is so.
+    pub(super) poison: OnceLock<String>,
+    pub(super) path: PathBuf,
+    pub(super) report: OpenReport,
+    pub(super) _owner: Owner,
+}
+
+impl SledStore {
+    /// Opens the store in the directory `path` with the default options.
+    ///
+    /// # Errors
+    /// Those of [`SledOptions::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        SledOptions::default().open(path)
+    }
+
+    /// The options to open a store with.
+    #[must_use]
+    pub fn options() -> SledOptions {
+        SledOptions::default()
+    }
+
+    /// What opening it found and did.
+    #[must_use]
+    pub fn report(&self) -> &OpenReport {
+        &self.shared.report
+    }
+
+    /// Reads and replays every journal, and compares the records and indexes with them. Writers wait meanwhile.
+    ///
+    /// # Errors
+    /// `Damaged`, with the first thing that is not as it should be.
+    pub async fn check(&self) -> Result<CheckReport, StoreError> {
+        self.reading(|shared| check::check(&shared.database)).await
+    }
+
+    pub(super) fn new(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared), gate: Arc::default() }
+    }
+
+    async fn reading<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (shared, gate) = (Arc::clone(&self.shared), Arc::clone(&self.gate).read_owned().await);
+        let done = spawn_blocking(move || {
+            let _gate = gate;
+            shared.healthy()?;
+            without_panic(|| work(&shared)).map_err(|trouble| shared.told(trouble))
+        });
+        done.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    async fn writing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (shared, gate) = (Arc::clone(&self.shared), Arc::clone(&self.gate).write_owned().await);
+        let done = spawn_blocking(move || {
+            let _gate = gate;
+            shared.healthy()?;
+            work(&shared)
+        });
+        done.await.unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+/// Tokio refuses work while it shuts down.
+fn stopped() -> StoreError {
+    StoreError::new(StoreErrorKind::Io, "the runtime is shutting down")
+}
+
+impl Shared {
+    fn healthy(&self) -> Result<(), StoreError> {
+        let Some(why) = self.poison.get() else {
+            return Ok(());
+        };
+        let message = format!("{} must be opened anew: a write failed before ({why})", self.path.display());
+        Err(StoreError::new(StoreErrorKind::Poisoned, message))
+    }
+
+    fn told(&self, trouble: Trouble) -> StoreError {
+        trouble.at(&self.path.display().to_string())
+    }
+
+    fn heads(&self) -> MutexGuard<'_, Heads> {
+        // A panic while it was held has poisoned the store as well.
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn leases(&self) -> MutexGuard<'_, Leases> {
+        // Nothing that holds it can panic half-way through a change.
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes `batch` durably, or says why nobody can tell whether it is.
+    fn write(&self, batch: Batch) -> Result<(), String> {
+        let written = without_panic(|| {
+            self.database.apply_batch(batch)?;
+            self.syncer.sync(&self.database)
+        });
+        written.map_err(|trouble| {
+            let why = self.told(trouble).to_string();
+            tracing::error!(store = %self.path.display(), %why, "a write failed: the store must be opened anew");
+            self.poison.get_or_init(|| why).clone()
+        })
+    }
+
+    fn write_all(&self, batch: Batch) -> Result<(), StoreError> {
+        self.write(batch).map_err(|why| StoreError::new(StoreErrorKind::Poisoned, why))
+    }
+
+    fn append(&self, appends: &[Append]) -> Vec<Result<(), AppendError>> {
+        let planned = without_panic(|| {
+            let (mut heads, leases) = (self.heads(), self.leases());
+            Ok(Plan::new(&self.database, &mut heads, &leases).make(appends))
+        });
+        let (batch, answers) = match planned {
+            Ok(planned) => planned,
+            Err(trouble) => {
+                // The heads may tell of commits that are not there.
+                let error = self.told(trouble);
+                self.poison.get_or_init(|| error.to_string());
+                return appends.iter().map(|_| Err(error.clone().into())).collect();
+            }
+        };
+        let any = answers.iter().any(|answer| matches!(answer, Planned::InBatch));
+        let written = if any { self.write(batch) } else { Ok(()) };
+        let answer = |planned| match planned {
+            Planned::InBatch => written.clone().map_err(AppendError::Unknown),
+            Planned::There => Ok(()),
+            Planned::Refused(error) => Err(error),
+            Planned::Failed(trouble) => Err(self.told(trouble).into()),
+        };
+        answers.into_iter().map(answer).collect()
+    }
+
+    fn delete(&self, run: &RunId) -> Result<(), StoreError> {
+        let batch = without_panic(|| remove::run(&self.database, run)).map_err(|trouble| self.told(trouble))?;
+        if let Some(batch) = batch {
+            self.write_all(batch)?;
+        }
+        self.heads().forget(run);
+        self.leases().forget(run);
+        Ok(())
+    }
+
+    fn put(&self, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
+        let planned = without_panic(|| small::put(&self.database, key, expected, bytes));
+        let Some((batch, version)) = planned.map_err(|trouble| self.told(trouble))? else {
+            return Ok(None);
+        };
+        self.write_all(batch)?;
+        Ok(Some(version))
+    }
+}
+
+#[async_trait]
+impl Store for SledStore {
+    fn describe(&self) -> String {
+        format!("sled at {}", self.shared.path.display())
+    }
+
+    async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
+        let count = batch.len();
+        let refused = match self.writing(move |shared| Ok(shared.append(&batch))).await {
+            Ok(answers) => return answers,
+            Err(error) if error.kind() == StoreErrorKind::Poisoned => AppendError::Failed(error),
+            Err(error) => AppendError::Unknown(error.to_string()),
+        };
+        vec![Err(refused); count]
+    }
+
+    async fn read(&self, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, StoreError> {
+        let run = run.clone();
+        self.reading(move |shared| read::commits(&shared.database, &run, from, limit)).await
+    }
+
+    async fn record(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
+        let run = run.clone();
+        self.reading(move |shared| read::record(&shared.database, &run)).await
+    }
+
+    async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, StoreError> {
+        // One more than asked for tells whether there is a next page.
+        let wanted = query.limit.saturating_add(1);
+        let mut items: Vec<RunRecord> = Vec::new();
+        let mut cursor = query.cursor.clone();
+        loop {
+            let (query, place, limit) = (query.clone(), cursor.take(), wanted - items.len());
+            let list = move |shared: &Shared| read::list(&shared.database, &query, place.as_ref(), limit);
+            let slice = self.reading(list).await?;
+            items.extend(slice.records);
+            cursor = slice.next;
+            if cursor.is_none() || items.len() >= wanted {
+                break;
+            }
+        }
+        let more = items.len() > query.limit;
+        items.truncate(query.limit);
+        let next =
+            items.last().filter(|_| more).map(|last| ListCursor { created_at: last.created_at, id: last.id.clone() });
+        Ok(Page { items, next })
+    }
+
+    async fn due(&self, until: Timestamp, limit: usize) -> Result<Due, StoreError> {
+        let held = |shared: &Shared, run: &RunId| shared.leases().holds(run);
+        self.reading(move |shared| read::due(&shared.database, until, limit, |run| held(shared, run))).await
+    }
+
+    async fn claim(&self, run: &RunId, worker: &WorkerId, until: Timestamp) -> Result<Option<Lease>, StoreError> {
+        self.shared.healthy()?;
+        self.shared.leases().claim(run, worker, until).map_err(|trouble| self.shared.told(trouble))
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.shared.leases().release(lease);
+        Ok(())
+    }
+
+    async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
+        let run = run.clone();
+        self.writing(move |shared| shared.delete(&run)).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
+        let key = key.to_owned();
+        self.reading(move |shared| small::get(&shared.database, &key)).await
+    }
+
+    async fn put(&self, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
+        let (key, bytes) = (key.to_owned(), bytes.to_vec());
+        self.writing(move |shared| shared.put(&key, expected, &bytes)).await
+    }
+
+    async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        let prefix = prefix.to_owned();
+        self.reading(move |shared| small::keys(&shared.database, &prefix, limit)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orkestra_testkit::sample::SampleRun;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn after_a_failed_sync_nothing_is_told_until_it_is_opened_anew() {
+        let directory = tempfile::tempdir().expect("a directory for a test");
+        let mut store = SledStore::open(directory.path()).expect("the store opens");
+        let mut run = SampleRun::new("r");
+        let created = run.create();
+        assert_eq!(store.append(vec![created.clone()]).await, [Ok(())]);
+
+        let shared = Arc::get_mut(&mut store.shared).expect("nobody else has it");
+        shared.syncer = Syncer::broken().expect("the device is there");
+        let answers = store.append(vec![run.report(1), created.clone(), run.complete()]).await;
+        assert!(
+            matches!(answers[..], [Err(AppendError::Unknown(_)), Ok(()), Err(AppendError::Unknown(_))]),
+            "what was durable before is, the rest cannot be told: {answers:?}"
+        );
+
+        let poisoned = |error: StoreError| assert_eq!(error.kind(), StoreErrorKind::Poisoned, "{error}");
+        let answers = store.append(vec![created]).await;
+        assert!(matches!(&answers[..], [Err(AppendError::Failed(error))] if error.kind() == StoreErrorKind::Poisoned));
+        poisoned(store.put("k", 0, b"x").await.expect_err("it writes nothing any more"));
+        poisoned(store.delete(run.id()).await.expect_err("it deletes nothing any more"));
+        poisoned(store.read(run.id(), Seq(1), 9).await.expect_err("what it would read may not be durable"));
+
+        drop(store);
+        let store = SledStore::open(directory.path()).expect("the store opens anew");
+        let journal = store.read(run.id(), Seq(1), 9).await.expect("it reads");
+        assert!(!journal.is_empty());
+        assert_eq!(store.append(vec![SampleRun::new("other").create()]).await, [Ok(())]);
+    }
+}

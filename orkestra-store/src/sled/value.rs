@@ -1,0 +1,101 @@
+//! Values of any size as sled takes them well: in parts.
+//!
+//! sled moves a page of more than a quarter of a segment (128 KiB) into a file of its own under `blobs/`, which nothing
+//! ever syncs. A page is a leaf with up to 19 values, so a value must stay far below that: the first part stands at the
+//! key itself, the others at keys of their own. Nothing is ever written to `blobs/`; a test looks.
+//!
+//! ```text
+//! 0 <bytes>                      all of it
+//! 1 <length, 8 bytes> <bytes>    the first part
+//! ```
+
+use ::sled::{Batch, Db, IVec};
+
+use super::error::Trouble;
+use super::keys;
+
+/// The most bytes of a part. 19 of them with their keys stay below 128 KiB, see above.
+const PART_BYTES_MAX: usize = 5 * 1024;
+
+const WHOLE: u8 = 0;
+const FIRST: u8 = 1;
+const HEAD: usize = 1 + size_of::<u64>();
+
+/// Puts `bytes` at `key`, over a value that had `old` further parts. Answers how many this one has.
+pub(super) fn put(batch: &mut Batch, key: &[u8], bytes: &[u8], old: u32) -> u32 {
+    let (first, rest) = bytes.split_at(bytes.len().min(PART_BYTES_MAX));
+    let head = if rest.is_empty() {
+        [&[WHOLE], first].concat()
+    } else {
+        [&[FIRST], &(bytes.len() as u64).to_be_bytes()[..], first].concat()
+    };
+    batch.insert(key, head);
+    let mut count = 0;
+    for part in rest.chunks(PART_BYTES_MAX) {
+        batch.insert(keys::part(key, count), part);
+        count += 1;
+    }
+    for number in count..old {
+        batch.remove(keys::part(key, number));
+    }
+    count
+}
+
+/// Removes the value `raw` that stands at `key`.
+pub(super) fn remove(batch: &mut Batch, key: &[u8], raw: &[u8]) -> Result<(), Trouble> {
+    batch.remove(key);
+    for number in 0..parts(key, raw)? {
+        batch.remove(keys::part(key, number));
+    }
+    Ok(())
+}
+
+/// How many further parts the value `raw` at `key` has.
+pub(super) fn parts(key: &[u8], raw: &[u8]) -> Result<u32, Trouble> {
+    let Some(length) = length(key, raw)? else {
+        return Ok(0);
+    };
+    let count = length.saturating_sub(PART_BYTES_MAX as u64).div_ceil(PART_BYTES_MAX as u64);
+    u32::try_from(count).map_err(|_| Trouble::value(key, format!("it claims to have {length} bytes")))
+}
+
+/// What can be known of the value `raw` at `key` without its further parts.
+pub(super) fn beginning<'a>(key: &[u8], raw: &'a [u8]) -> Result<&'a [u8], Trouble> {
+    Ok(if length(key, raw)?.is_some() { &raw[HEAD..] } else { &raw[1..] })
+}
+
+/// All of the value `raw` at `key`.
+pub(super) fn whole(db: &Db, key: &[u8], raw: &IVec) -> Result<Vec<u8>, Trouble> {
+    let mut bytes = beginning(key, raw)?.to_vec();
+    for number in 0..parts(key, raw)? {
+        let part = db.get(keys::part(key, number))?;
+        let part = part.ok_or_else(|| Trouble::value(key, format!("its part {number} is missing")))?;
+        bytes.extend_from_slice(&part);
+    }
+    match length(key, raw)? {
+        Some(length) if length != bytes.len() as u64 => {
+            Err(Trouble::value(key, format!("{} bytes are there of {length}", bytes.len())))
+        }
+        _ => Ok(bytes),
+    }
+}
+
+/// The value at `key`, whole, with the number of its further parts.
+pub(super) fn get(db: &Db, key: &[u8]) -> Result<Option<(Vec<u8>, u32)>, Trouble> {
+    let Some(raw) = db.get(key)? else {
+        return Ok(None);
+    };
+    Ok(Some((whole(db, key, &raw)?, parts(key, &raw)?)))
+}
+
+/// The length of a value that has parts.
+fn length(key: &[u8], raw: &[u8]) -> Result<Option<u64>, Trouble> {
+    match raw.split_first() {
+        Some((&WHOLE, _)) => Ok(None),
+        Some((&FIRST, rest)) => {
+            let number = rest.first_chunk().ok_or_else(|| Trouble::value(key, "it is too short"))?;
+            Ok(Some(u64::from_be_bytes(*number)))
+        }
+        _ => Err(Trouble::value(key, "it does not begin as a value does")),
+    }
+}

@@ -1,0 +1,3 @@
+//! The backends: the contract they share, and what is each one's own.
+
+mod conformance;

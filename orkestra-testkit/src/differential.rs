@@ -1,0 +1,272 @@
+//! Two stores that must answer the same: random calls, the same for both, with their answers compared.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use orkestra_core::kernel::RunStatus;
+use orkestra_core::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
+use orkestra_core::store::{Append, AppendError, Lease, ListCursor, RunQuery, RunRecord, Store};
+
+use crate::chance::Chance;
+use crate::sample::SampleRun;
+
+/// Makes `calls` calls on both stores, chosen by `seed`, and compares what they answer.
+///
+/// Both must be empty. Epochs are each store's own and are not compared, but used: what one fences the other must.
+///
+/// # Errors
+/// The first call that they answer differently, with the seed.
+pub async fn compare(seed: u64, calls: usize, left: &dyn Store, right: &dyn Store) -> Result<(), String> {
+    let mut pair = Pair { stores: [left, right], chance: Chance::new(seed), ..Pair::empty(left, right) };
+    for call in 0..calls {
+        pair.call().await.map_err(|difference| {
+            format!("seed {seed}, call {call}: {} and {} differ: {difference}", left.describe(), right.describe())
+        })?;
+    }
+    pair.compare_all().await.map_err(|difference| format!("seed {seed}, at the end: {difference}"))
+}
+
+const RUNS: usize = 12;
+const WORKERS: [&str; 3] = ["one", "two", "three"];
+const KEYS: [&str; 5] = ["a", "a/1", "a/2", "b", "c"];
+
+struct Pair<'a> {
+    stores: [&'a dyn Store; 2],
+    chance: Chance,
+    runs: Vec<Driven>,
+    leases: Vec<[Lease; 2]>,
+    cursor: Option<ListCursor>,
+    now: u64,
+}
+
+/// A run with all the commits that were ever made of it, also those that no store has taken.
+struct Driven {
+    sample: SampleRun,
+    made: Vec<Append>,
+    ended: bool,
+}
+
+impl Driven {
+    fn new(number: usize, at: u64, chance: &mut Chance) -> Self {
+        let sample = SampleRun::new(&format!("r{number}")).at(at);
+        let sample = sample.with_label("shard", ["x", "y"][chance.below(2)]);
+        Self { sample, made: Vec::new(), ended: false }
+    }
+
+    /// The next commit; `None` when the run is done.
+    fn next(&mut self, chance: &mut Chance) -> Option<Append> {
+        let append = match chance.below(12) {
+            _ if self.ended => return None,
+            _ if self.made.is_empty() => self.sample.create(),
+            0 => {
+                self.ended = true;
+                self.sample.complete()
+            }
+            1 => {
+                let mut append = self.sample.report(1);
+                let at = (!chance.one_in(3)).then(|| Timestamp::from_millis(chance.next_u64() % 5_000));
+                append.record = Some(RunRecord { wake_at: at, ..self.sample.record() });
+                append
+            }
+            2 => self.sample.report(chance.below(20_000)),
+            _ => self.sample.report(chance.below(100)),
+        };
+        self.made.push(append.clone());
+        Some(append)
+    }
+}
+
+fn same<T: PartialEq + Debug>(what: impl Debug, left: &T, right: &T) -> Result<(), String> {
+    if left == right { Ok(()) } else { Err(format!("{what:?}: {left:?} and {right:?}")) }
+}
+
+impl<'a> Pair<'a> {
+    fn empty(left: &'a dyn Store, right: &'a dyn Store) -> Self {
+        let (stores, chance) = ([left, right], Chance::new(0));
+        Self { stores, chance, runs: Vec::new(), leases: Vec::new(), cursor: None, now: 1_000 }
+    }
+
+    async fn call(&mut self) -> Result<(), String> {
+        self.now += self.chance.next_u64() % 50;
+        match self.chance.below(20) {
+            0..8 => self.append().await,
+            8..10 => self.read().await,
+            10 => self.record().await,
+            11 | 12 => self.list().await,
+            13 => self.due().await,
+            14 | 15 => self.claim().await,
+            16 => self.release().await,
+            17 => self.small().await,
+            18 => self.keys().await,
+            _ => self.delete().await,
+        }
+    }
+
+    fn some_run(&mut self) -> usize {
+        if self.runs.len() < RUNS && (self.runs.is_empty() || self.chance.one_in(4)) {
+            let driven = Driven::new(self.runs.len(), self.now, &mut self.chance);
+            self.runs.push(driven);
+        }
+        self.chance.below(self.runs.len())
+    }
+
+    fn some_id(&mut self) -> RunId {
+        let run = self.some_run();
+        self.runs[run].sample.id().clone()
+    }
+
+    async fn append(&mut self) -> Result<(), String> {
+        let mut batches = [Vec::new(), Vec::new()];
+        for _ in 0..=self.chance.below(6) {
+            let run = self.some_run();
+            let driven = &mut self.runs[run];
+            // Mostly what follows; else what was made before, or what comes too early because one is left out.
+            let choice = self.chance.below(8);
+            if choice == 0 {
+                driven.next(&mut self.chance);
+            }
+            let append = if choice == 1 && !driven.made.is_empty() {
+                Some(self.chance.pick(&driven.made).clone())
+            } else {
+                driven.next(&mut self.chance)
+            };
+            let Some(append) = append else { continue };
+            let lease = self.leases.iter().rev().filter(|pair| pair[0].run == append.commit.run);
+            let lease = lease.take(2).last().filter(|_| !self.chance.one_in(5));
+            for (side, batch) in batches.iter_mut().enumerate() {
+                let mut append = append.clone();
+                append.commit.epoch = lease.map_or(Epoch(0), |pair| pair[side].epoch);
+                batch.push(append);
+            }
+        }
+        let [left, right] = batches;
+        let what: Vec<_> = left.iter().map(|append| (append.commit.run.clone(), append.commit.first)).collect();
+        let [left, right] = [self.stores[0].append(left).await, self.stores[1].append(right).await];
+        same(("append", what), &anonymous(left), &anonymous(right))
+    }
+
+    async fn read(&mut self) -> Result<(), String> {
+        let (run, from, limit) = (self.some_id(), Seq(self.chance.next_u64() % 40), self.chance.below(10));
+        self.same_journal(&run, from, limit).await
+    }
+
+    async fn same_journal(&self, run: &RunId, from: Seq, limit: usize) -> Result<(), String> {
+        let mut journals = Vec::new();
+        for store in self.stores {
+            let commits = store.read(run, from, limit).await.map_err(|error| error.to_string())?;
+            let commits = commits.into_iter().map(|commit| (commit.run, commit.first, commit.last, commit.body));
+            journals.push(commits.collect::<Vec<_>>());
+        }
+        same(("read", run, from, limit), &journals[0], &journals[1])
+    }
+
+    async fn record(&mut self) -> Result<(), String> {
+        let run = self.some_id();
+        let [left, right] = self.stores;
+        same(("record", &run), &left.record(&run).await, &right.record(&run).await)
+    }
+
+    async fn list(&mut self) -> Result<(), String> {
+        let mut labels = BTreeMap::new();
+        if self.chance.one_in(2) {
+            labels.insert("shard".to_owned(), ["x", "y"][self.chance.below(2)].to_owned());
+        }
+        let status = *self.chance.pick(&[None, None, Some(RunStatus::Running), Some(RunStatus::Completed)]);
+        let cursor = self.cursor.take();
+        let query = RunQuery { status, workflow: None, labels, cursor, limit: self.chance.below(5) };
+        let [left, right] = [self.stores[0].list(&query).await, self.stores[1].list(&query).await];
+        same(("list", &query), &left, &right)?;
+        self.cursor = left.ok().and_then(|page| page.next);
+        Ok(())
+    }
+
+    async fn due(&mut self) -> Result<(), String> {
+        let (until, limit) = (Timestamp::from_millis(self.chance.next_u64() % 6_000), self.chance.below(6));
+        let [left, right] = self.stores;
+        same(("due", until, limit), &left.due(until, limit).await, &right.due(until, limit).await)
+    }
+
+    async fn claim(&mut self) -> Result<(), String> {
+        let run = self.some_id();
+        let worker = WorkerId::new(self.chance.pick(&WORKERS)).expect("a worker's name");
+        let mut leases = Vec::new();
+        for store in self.stores {
+            leases.push(store.claim(&run, &worker, Timestamp::ZERO).await.map_err(|error| error.to_string())?);
+        }
+        same(("claim", &run, &worker), &leases[0].is_some(), &leases[1].is_some())?;
+        if let [Some(left), Some(right)] = &leases[..] {
+            self.leases.push([left.clone(), right.clone()]);
+        }
+        Ok(())
+    }
+
+    async fn release(&mut self) -> Result<(), String> {
+        if self.leases.is_empty() {
+            return Ok(());
+        }
+        let leases = self.chance.pick(&self.leases).clone();
+        let [left, right] = self.stores;
+        same("release", &left.release(&leases[0]).await, &right.release(&leases[1]).await)
+    }
+
+    async fn small(&mut self) -> Result<(), String> {
+        let key = *self.chance.pick(&KEYS);
+        let [left, right] = self.stores;
+        let current = left.get(key).await;
+        same(("get", key), &current, &right.get(key).await)?;
+        let version = current.ok().flatten().map_or(0, |value| value.version);
+        let expected = if self.chance.one_in(4) { self.chance.next_u64() % 4 } else { version };
+        let bytes = vec![7; self.chance.below(12_000)];
+        let [left, right] = [left.put(key, expected, &bytes).await, right.put(key, expected, &bytes).await];
+        same(("put", key, expected), &left, &right)
+    }
+
+    async fn keys(&mut self) -> Result<(), String> {
+        let (prefix, limit) = (*self.chance.pick(&["", "a", "a/", "z"]), self.chance.below(6));
+        let [left, right] = self.stores;
+        same(("keys", prefix, limit), &left.keys(prefix, limit).await, &right.keys(prefix, limit).await)
+    }
+
+    async fn delete(&mut self) -> Result<(), String> {
+        let number = self.some_run();
+        // Rarely: a run that is gone has little to compare.
+        if !self.chance.one_in(3) {
+            return Ok(());
+        }
+        let run = self.runs[number].sample.id().clone();
+        self.runs[number] = Driven::new(number, self.now, &mut self.chance);
+        let [left, right] = self.stores;
+        same(("delete", &run), &left.delete(&run).await, &right.delete(&run).await)
+    }
+
+    async fn compare_all(&self) -> Result<(), String> {
+        let [left, right] = self.stores;
+        for driven in &self.runs {
+            let run = driven.sample.id();
+            self.same_journal(run, Seq(0), usize::MAX).await?;
+            same(("record", run), &left.record(run).await, &right.record(run).await)?;
+        }
+        let query = RunQuery { limit: usize::MAX, ..RunQuery::default() };
+        same("list", &left.list(&query).await, &right.list(&query).await)?;
+        let end = Timestamp::from_millis(u64::MAX);
+        same("due", &left.due(end, usize::MAX).await, &right.due(end, usize::MAX).await)?;
+        for key in KEYS {
+            same(("get", key), &left.get(key).await, &right.get(key).await)?;
+        }
+        Ok(())
+    }
+}
+
+/// Answers without what is each store's own: epochs and words.
+fn anonymous(answers: Vec<Result<(), AppendError>>) -> Vec<Result<(), String>> {
+    let answer = |answer: Result<(), AppendError>| {
+        answer.map_err(|error| match error {
+            AppendError::Conflict { last } => format!("conflict, the journal ends at {last}"),
+            AppendError::Fenced { .. } => "fenced".into(),
+            AppendError::Unknown(_) => "unknown".into(),
+            AppendError::Failed(error) => format!("failed: {:?}", error.kind()),
+            other => other.to_string(),
+        })
+    };
+    answers.into_iter().map(answer).collect()
+}

@@ -1,0 +1,151 @@
+//! Runs with real journals, decided by the kernel and encoded by the codec, without an engine.
+//!
+//! A [`SampleRun`] makes the commits that a driver would make, one by one. Nothing is written anywhere.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use orkestra_core::journal::{Commit, encode};
+use orkestra_core::kernel::{Input, InputKind, RunState, TaskRequest, decide};
+use orkestra_core::model::{Epoch, Name, NodeSpec, Payload, Plan, RunId, Seq, Timestamp, WorkflowSpec};
+use orkestra_core::store::{Append, RunRecord};
+
+/// A run of one node, `work`, that reports as often as one likes, and then completes.
+#[derive(Clone, Debug)]
+pub struct SampleRun {
+    run: RunId,
+    workflow: Name,
+    labels: BTreeMap<String, String>,
+    epoch: Epoch,
+    now: Timestamp,
+    state: Option<RunState>,
+}
+
+const WHY: &str = "a sample is made of legal words";
+
+impl SampleRun {
+    /// A run that is not there yet.
+    ///
+    /// # Panics
+    /// When `id` is no run id.
+    #[must_use]
+    pub fn new(id: &str) -> Self {
+        Self {
+            run: RunId::new(id).expect("an id of a run"),
+            workflow: Name::new("sample").expect(WHY),
+            labels: BTreeMap::new(),
+            epoch: Epoch(0),
+            now: Timestamp::from_millis(1_000),
+            state: None,
+        }
+    }
+
+    /// The same with a label more.
+    #[must_use]
+    pub fn with_label(mut self, key: &str, value: &str) -> Self {
+        self.labels.insert(key.into(), value.into());
+        self
+    }
+
+    /// The same of another workflow.
+    ///
+    /// # Panics
+    /// When `workflow` is no name.
+    #[must_use]
+    pub fn with_workflow(self, workflow: &str) -> Self {
+        Self { workflow: Name::new(workflow).expect("a name of a workflow"), ..self }
+    }
+
+    /// The same, going on at this time, in milliseconds.
+    #[must_use]
+    pub fn at(self, millis: u64) -> Self {
+        Self { now: Timestamp::from_millis(millis), ..self }
+    }
+
+    /// Drives the run under this epoch from now on.
+    pub fn set_epoch(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+    }
+
+    /// The run's id.
+    #[must_use]
+    pub const fn id(&self) -> &RunId {
+        &self.run
+    }
+
+    /// The position of the last event made so far.
+    #[must_use]
+    pub fn last(&self) -> Seq {
+        self.state.as_ref().map_or(Seq::ZERO, RunState::last)
+    }
+
+    /// The record that the commits made so far add up to.
+    ///
+    /// # Panics
+    /// Before the first commit.
+    #[must_use]
+    pub fn record(&self) -> RunRecord {
+        RunRecord::of(self.state.as_ref().expect("a run that was created"))
+    }
+
+    /// The first commit.
+    pub fn create(&mut self) -> Append {
+        let name = Name::new("work").expect(WHY);
+        let spec = WorkflowSpec {
+            name: self.workflow.clone(),
+            version: None,
+            nodes: vec![NodeSpec::task(name.clone(), name)],
+        };
+        let plan = Arc::new(Plan::new(&spec).expect(WHY));
+        self.decide(InputKind::Create { plan, input: Payload::null(), labels: self.labels.clone() })
+    }
+
+    /// A commit of one event, whose body is about `bytes` bytes long. It leaves the record as it is.
+    pub fn report(&mut self, bytes: usize) -> Append {
+        let payload = Payload::of(&"x".repeat(bytes)).expect(WHY);
+        self.request(TaskRequest::Emit { kind: "report".into(), payload })
+    }
+
+    /// A commit after which the run's node waits until `due`, in milliseconds. It leaves the record as it is: a record's
+    /// wake-up time is set with [`with_wake_at`].
+    pub fn sleep(&mut self, step: &str, due: u64) -> Append {
+        self.request(TaskRequest::Sleep { step: step.into(), due: Timestamp::from_millis(due) })
+    }
+
+    /// The last commit: the run is done.
+    pub fn complete(&mut self) -> Append {
+        self.complete_with(0)
+    }
+
+    /// The last commit, with an output of about `bytes` bytes, which the record holds as well.
+    pub fn complete_with(&mut self, bytes: usize) -> Append {
+        let node = Name::new("work").expect(WHY);
+        let output = Payload::of(&"x".repeat(bytes)).expect(WHY);
+        self.decide(InputKind::AttemptEnded { node, attempt: 1, result: Ok(output) })
+    }
+
+    fn request(&mut self, request: TaskRequest) -> Append {
+        self.decide(InputKind::Task { node: Name::new("work").expect(WHY), attempt: 1, request })
+    }
+
+    fn decide(&mut self, kind: InputKind) -> Append {
+        let first = self.last().plus(1);
+        let before = self.state.as_ref().map(RunRecord::of);
+        let input = Input { at: self.now, chance: 0.0, kind };
+        let events = decide(&self.run, &mut self.state, input).expect("a sample asks for what is legal");
+        let commit = Commit { run: self.run.clone(), first, epoch: self.epoch, at: self.now, events };
+        let record = self.record();
+        let told = before.is_some_and(|before| before.status == record.status && before.wake_at == record.wake_at);
+        Append { commit: encode(&commit).expect(WHY), record: (!told).then_some(record) }
+    }
+}
+
+/// The same commit with a record that needs a driver at this time, or at none.
+///
+/// # Panics
+/// When the commit brings no record.
+#[must_use]
+pub fn with_wake_at(append: Append, at: Option<u64>) -> Append {
+    let record = append.record.expect("a commit that brings a record");
+    Append { record: Some(RunRecord { wake_at: at.map(Timestamp::from_millis), ..record }), ..append }
+}

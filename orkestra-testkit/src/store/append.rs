@@ -1,0 +1,309 @@
+//! What `append` must do.
+
+use orkestra_core::journal::Written;
+use orkestra_core::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
+use orkestra_core::store::{Append, AppendError, RunQuery, RunRecord, Store};
+
+use crate::sample::{SampleRun, with_wake_at};
+
+use super::report::{ensure, same};
+use super::{Breach, StoreFixture, Verdict};
+
+/// Appends commits that must all be taken.
+pub(super) async fn write(store: &dyn Store, batch: Vec<Append>) -> Verdict {
+    let count = batch.len();
+    let answers = store.append(batch).await;
+    same("answers", &answers.len(), &count)?;
+    answers.into_iter().try_for_each(|answer| answer.map_err(Breach::from))
+}
+
+/// The whole journal of a run.
+pub(super) async fn journal(store: &dyn Store, run: &RunId) -> Result<Vec<Written>, Breach> {
+    Ok(store.read(run, Seq(1), usize::MAX).await?)
+}
+
+fn commits(appends: &[Append]) -> Vec<Written> {
+    appends.iter().map(|append| append.commit.clone()).collect()
+}
+
+/// 1. All events of a commit become durable, or none.
+///
+/// Shown here as: a commit of several events reads as one, whole, before and after reopening. That a crash leaves none
+/// or all of it is shown by killing a process, which each store does for itself.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn append_1_all_events_of_a_commit_are_there_or_none<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let mut run = SampleRun::new("r");
+    let all = vec![run.create(), run.report(10), run.complete()];
+    ensure(all[0].commit.last > Seq(1), || "the sample's first commit should have several events".into())?;
+    write(&*store, all.clone()).await?;
+    same("the journal", &journal(&*store, run.id()).await?, &commits(&all))?;
+    drop(store);
+    let store = fixture.open(&place).await;
+    same("the journal after reopening", &journal(&*store, run.id()).await?, &commits(&all))
+}
+
+/// 2. `Ok` means durable: what was acknowledged is there after reopening, with its record and indexes.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn append_2_ok_means_durable<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let mut run = SampleRun::new("r").with_label("org", "o1");
+    let mut all = Vec::new();
+    for _ in 0..5 {
+        let store = fixture.open(&place).await;
+        same("the journal", &journal(&*store, run.id()).await?, &commits(&all))?;
+        let append = if all.is_empty() { run.create() } else { run.report(100) };
+        write(&*store, vec![append.clone()]).await?;
+        all.push(append);
+        drop(store);
+    }
+    let store = fixture.open(&place).await;
+    same("the journal", &journal(&*store, run.id()).await?, &commits(&all))?;
+    same("the record", &store.record(run.id()).await?, &Some(run.record()))?;
+    let query = RunQuery { labels: [("org".into(), "o1".into())].into(), ..RunQuery::default() };
+    same("the list", &store.list(&query).await?.items, &vec![run.record()])
+}
+
+/// 3. `Conflict` unless the commit follows the last position of its run; a run begins at 1.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn append_3_a_commit_that_does_not_follow_is_a_conflict<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let mut run = SampleRun::new("r");
+    let (created, second, third) = (run.create(), run.report(1), run.report(2));
+    let conflict = |last: Seq| vec![Err(AppendError::Conflict { last })];
+    same("a run that begins late", &store.append(vec![second.clone()]).await, &conflict(Seq::ZERO))?;
+    write(&*store, vec![created.clone()]).await?;
+    let last = created.commit.last;
+    same("a gap", &store.append(vec![third.clone()]).await, &conflict(last))?;
+    let mut other = SampleRun::new("r").with_label("another", "start");
+    same("another first commit", &store.append(vec![other.create()]).await, &conflict(last))?;
+    let inside = Append { commit: Written { first: Seq(2), last: Seq(2), ..second.commit.clone() }, record: None };
+    same("a commit inside another", &store.append(vec![inside]).await, &conflict(last))?;
+    write(&*store, vec![second.clone()]).await?;
+    let again = Append { commit: Written { body: third.commit.body.clone(), ..second.commit.clone() }, record: None };
+    same("another body in its place", &store.append(vec![again]).await, &conflict(second.commit.last))?;
+    same("the journal", &journal(&*store, run.id()).await?, &commits(&[created, second]))
+}
+
+/// 3. Commits before it in the same batch count, if they were taken.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn append_3_commits_before_it_in_the_batch_count<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let mut run = SampleRun::new("r");
+    let (created, second, third, fourth) = (run.create(), run.report(1), run.report(2), run.report(3));
+    let last = second.commit.last;
+    let batch = vec![created.clone(), second.clone(), fourth.clone(), third.clone()];
+    let wanted = vec![Ok(()), Ok(()), Err(AppendError::Conflict { last }), Ok(())];
+    same("a batch with one too early", &store.append(batch).await, &wanted)?;
+    write(&*store, vec![fourth.clone()]).await?;
+    same("the journal", &journal(&*store, run.id()).await?, &commits(&[created, second, third, fourth]))
+}
+
+/// 4. `Fenced` if a newer epoch holds the run, also for a commit that follows.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn append_4_an_older_epoch_is_fenced<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let (mut run, until) = (SampleRun::new("r"), Timestamp::from_millis(u64::MAX));
+    let [one, two] = ["one", "two"].map(|name| WorkerId::new(name).expect("a worker's name"));
+    let missing = || Breach("a free run could not be claimed".into());
+    let old = store.claim(run.id(), &one, until).await?.ok_or_else(missing)?;
+    run.set_epoch(old.epoch);
+    write(&*store, vec![run.create()]).await?;
+    store.release(&old).await?;
+    let new = store.claim(run.id(), &two, until).await?.ok_or_else(missing)?;
+    let stale = run.report(1);
+    let fenced = vec![Err(AppendError::Fenced { held: new.epoch })];
+    same("a commit of the old epoch", &store.append(vec![stale.clone()]).await, &fenced)?;
+    let mut never = stale.clone();
+    never.commit.epoch = Epoch(0);
+    same("a commit of no epoch", &store.append(vec![never]).await, &fenced)?;
+    let mut fresh = stale;
+    fresh.commit.epoch = new.epoch;
+    write(&*store, vec![fresh]).await
+}
+
+/// 5. A commit that is there already, with the same body, is answered `Ok` and not written again.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn append_5_a_repeated_commit_is_there_already<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let mut run = SampleRun::new("r");
+    let (created, second, third) = (run.create(), run.report(1), run.report(2));
+    write(&*store, vec![created.clone(), second.clone()]).await?;
+    write(&*store, vec![second.clone()]).await?;
+    write(&*store, vec![created.clone(), second.clone()]).await?;
+    write(&*store, vec![third.clone(), third.clone(), created.clone()]).await?;
+    drop(store);
+    let store = fixture.open(&place).await;
+    write(&*store, vec![third.clone()]).await?;
+    same("the journal", &journal(&*store, run.id()).await?, &commits(&[created, second, third]))
+}
+
+/// 5. A repeat is not written again: its record, which may be old by now, is not either.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn append_5_a_repeat_changes_no_record<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let mut run = SampleRun::new("r");
+    let created = run.create();
+    write(&*store, vec![created.clone(), run.complete()]).await?;
+    write(&*store, vec![created]).await?;
+    same("the record", &store.record(run.id()).await?, &Some(run.record()))?;
+    same("runs that are due", &store.due(Timestamp::from_millis(u64::MAX), 9).await?.runs, &Vec::new())
+}
+
+/// 8. The record changes together with its commit, and so does every index made from it.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn append_8_record_and_indexes_change_with_their_commit<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let mut run = SampleRun::new("r");
+    let end = Timestamp::from_millis(u64::MAX);
+    write(&*store, vec![with_wake_at(run.create(), Some(50))]).await?;
+    let created: Option<RunRecord> = store.record(run.id()).await?;
+    same("when it is due", &created.and_then(|record| record.wake_at), &Some(Timestamp::from_millis(50)))?;
+    same("runs that are due", &store.due(end, 9).await?.runs, &vec![run.id().clone()])?;
+    let running = RunQuery { status: Some(run.record().status), ..RunQuery::default() };
+    same("running runs", &store.list(&running).await?.items.len(), &1)?;
+    write(&*store, vec![run.report(1)]).await?;
+    same("runs that are due still", &store.due(end, 9).await?.runs, &vec![run.id().clone()])?;
+    // Two records of one run in one batch: the last one stays, the one between leaves nothing behind.
+    let mut middle = run.report(1);
+    middle.record = Some(RunRecord { wake_at: Some(Timestamp::from_millis(70)), ..run.record() });
+    write(&*store, vec![middle, run.complete()]).await?;
+    same("the record", &store.record(run.id()).await?, &Some(run.record()))?;
+    same("runs that are due at last", &store.due(end, 9).await?.runs, &Vec::new())?;
+    same("running runs at last", &store.list(&running).await?.items, &Vec::new())?;
+    let ended = RunQuery { status: Some(run.record().status), ..RunQuery::default() };
+    same("ended runs", &store.list(&ended).await?.items, &vec![run.record()])
+}
+
+/// 8. A commit that is refused changes no record and no index.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn append_8_nothing_changes_with_a_refused_commit<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let mut run = SampleRun::new("r");
+    write(&*store, vec![run.create()]).await?;
+    let before = store.record(run.id()).await?;
+    run.report(1);
+    let answers = store.append(vec![run.complete()]).await;
+    ensure(matches!(answers[..], [Err(AppendError::Conflict { .. })]), || format!("a gap: {answers:?}"))?;
+    same("the record", &store.record(run.id()).await?, &before)?;
+    let mut other = SampleRun::new("other");
+    other.create();
+    let answers = store.append(vec![other.complete()]).await;
+    ensure(matches!(answers[..], [Err(AppendError::Conflict { .. })]), || format!("a late beginning: {answers:?}"))?;
+    same("a record of a run that never began", &store.record(other.id()).await?, &None)?;
+    let headless = Append { record: None, ..SampleRun::new("headless").create() };
+    let answers = store.append(vec![headless]).await;
+    ensure(matches!(answers[..], [Err(AppendError::Failed(_))]), || {
+        format!("a beginning without record: {answers:?}")
+    })?;
+    let foreign = Append { record: Some(run.record()), ..SampleRun::new("third").create() };
+    let answers = store.append(vec![foreign]).await;
+    ensure(matches!(answers[..], [Err(AppendError::Failed(_))]), || format!("another run's record: {answers:?}"))?;
+    same("all runs", &store.list(&RunQuery::default()).await?.items.len(), &1)
+}
+
+/// 9. A commit that is refused fails no other run's commit in the same batch.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn append_9_a_refused_commit_fails_no_other<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let (mut good, mut bad) = (SampleRun::new("good"), SampleRun::new("bad"));
+    let (created, reported) = (good.create(), good.report(1));
+    bad.create();
+    let headless = Append { record: None, ..SampleRun::new("headless").create() };
+    let answers = store.append(vec![bad.report(1), created.clone(), headless, reported.clone()]).await;
+    let taken: Vec<_> = answers.iter().map(Result::is_ok).collect();
+    same("which were taken", &taken, &vec![false, true, false, true])?;
+    same("the good journal", &journal(&*store, good.id()).await?, &commits(&[created, reported]))?;
+    same("the bad journal", &journal(&*store, bad.id()).await?, &Vec::new())
+}
+
+/// The answers are in the order of the batch, however large it is.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn append_answers_in_the_order_of_a_large_batch<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let mut runs: Vec<_> = (0..200).map(|number| SampleRun::new(&format!("r{number}"))).collect();
+    let creations = runs.iter_mut().map(SampleRun::create).collect();
+    write(&*store, creations).await?;
+    // Every third run leaves one out.
+    let late = |number: usize| number.is_multiple_of(3);
+    let mut batch = Vec::new();
+    for (number, run) in runs.iter_mut().enumerate() {
+        if late(number) {
+            run.report(1);
+        }
+        batch.push(run.report(5));
+        batch.push(run.report(6));
+    }
+    let answers = store.append(batch).await;
+    for (number, pair) in answers.chunks(2).enumerate() {
+        let taken: Vec<_> = pair.iter().map(Result::is_ok).collect();
+        same(&format!("the answers for run {number}"), &taken, &vec![!late(number); 2])?;
+    }
+    Ok(())
+}
+
+/// Commits and records of any size that the engine makes are taken, together and after each other.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn append_takes_commits_of_any_size<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let mut run = SampleRun::new("r");
+    let mut all = vec![run.create()];
+    for bytes in [0, 5_000, 5_200, 70_000, 2_000_000, 1] {
+        all.push(run.report(bytes));
+    }
+    all.push(run.complete_with(1_500_000));
+    write(&*store, all.clone()).await?;
+    same("the journal's length", &journal(&*store, run.id()).await?.len(), &all.len())?;
+    drop(store);
+    let store = fixture.open(&place).await;
+    for (read, written) in journal(&*store, run.id()).await?.iter().zip(&all) {
+        let place = format!("the commit at {} of {} bytes", written.commit.first, written.commit.body.len());
+        ensure(*read == written.commit, || format!("{place} is another one after reopening"))?;
+    }
+    let record = store.record(run.id()).await?;
+    ensure(record == Some(run.record()), || "a large record is another one after reopening".into())
+}
+
+/// An empty batch has no answers.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn append_an_empty_batch_has_no_answers<F: StoreFixture>(fixture: &F) -> Verdict {
+    let store = fixture.open(&fixture.place().await).await;
+    same("answers", &store.append(Vec::new()).await.len(), &0)
+}

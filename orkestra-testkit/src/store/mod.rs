@@ -1,0 +1,118 @@
+//! The conformance suite: what every store must do, one function per sentence of the contract of
+//! [`Store`](orkestra_core::store::Store).
+//!
+//! Functions named `append_N_…` show sentence N of `append`. A function that says `Err` names what it saw and what it
+//! should have seen. [`suite`] runs them all.
+//!
+//! ```
+//! use orkestra_testkit::store::{MemoryFixture, suite};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! suite(&MemoryFixture).await.assert_passed();
+//! # }
+//! ```
+
+mod append;
+mod find;
+mod lease;
+mod read;
+mod remove;
+mod report;
+mod small;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use orkestra_core::store::{MemoryStore, Store};
+
+pub use append::*;
+pub use find::*;
+pub use lease::*;
+pub use read::*;
+pub use remove::*;
+pub use report::{Breach, Report};
+pub use small::*;
+
+/// How to make a store for a test. Each test begins with a place of its own.
+#[async_trait]
+pub trait StoreFixture: Send + Sync {
+    /// Where a store lives: a directory, a database. Cleared away on dropping.
+    type Place: Send + Sync;
+
+    /// A place that no store has been in.
+    async fn place(&self) -> Self::Place;
+
+    /// Opens the store in `place`: for the first time, or again after all handles of the last time were dropped. All
+    /// that was acknowledged must be there again. Panics when it cannot.
+    async fn open(&self, place: &Self::Place) -> Arc<dyn Store>;
+}
+
+/// The fixture of [`MemoryStore`], which "reopens" by forgetting its leases.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemoryFixture;
+
+#[async_trait]
+impl StoreFixture for MemoryFixture {
+    type Place = MemoryStore;
+
+    async fn place(&self) -> MemoryStore {
+        MemoryStore::new()
+    }
+
+    async fn open(&self, place: &MemoryStore) -> Arc<dyn Store> {
+        place.drop_leases();
+        Arc::new(place.clone())
+    }
+}
+
+/// What a test of the suite says.
+pub type Verdict = Result<(), Breach>;
+
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => {
+        /// Runs every test of the suite on stores of `fixture`.
+        pub async fn suite<F: StoreFixture>(fixture: &F) -> Report {
+            let mut report = Report::default();
+            $(report.add(stringify!($name), $name(fixture).await);)*
+            report
+        }
+    };
+}
+
+tests![
+    append_1_all_events_of_a_commit_are_there_or_none,
+    append_2_ok_means_durable,
+    append_3_a_commit_that_does_not_follow_is_a_conflict,
+    append_3_commits_before_it_in_the_batch_count,
+    append_4_an_older_epoch_is_fenced,
+    append_5_a_repeated_commit_is_there_already,
+    append_5_a_repeat_changes_no_record,
+    append_8_record_and_indexes_change_with_their_commit,
+    append_8_nothing_changes_with_a_refused_commit,
+    append_9_a_refused_commit_fails_no_other,
+    append_answers_in_the_order_of_a_large_batch,
+    append_takes_commits_of_any_size,
+    append_an_empty_batch_has_no_answers,
+    read_begins_with_the_commit_that_holds_the_position,
+    read_of_nothing_is_empty,
+    read_keeps_runs_with_similar_ids_apart,
+    list_is_newest_first_and_paged,
+    list_is_filtered,
+    list_pages_stay_good_when_runs_come_and_go,
+    due_is_earliest_first_and_names_the_next,
+    due_leaves_out_held_runs,
+    due_is_there_after_reopening,
+    claim_gives_ever_higher_epochs,
+    claim_excludes_other_workers,
+    claim_epochs_never_come_back,
+    release_of_an_old_lease_changes_nothing,
+    delete_removes_all_of_a_run,
+    delete_makes_room_for_a_new_run,
+    delete_of_nothing_is_fine,
+    small_values_are_compared_and_set,
+    small_values_of_any_size_survive,
+    small_keys_are_found_by_prefix,
+    small_writes_of_many_at_once_are_all_counted,
+];

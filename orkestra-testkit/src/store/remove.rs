@@ -1,0 +1,67 @@
+//! What `delete` must do.
+
+use orkestra_core::model::{Timestamp, WorkerId};
+use orkestra_core::store::RunQuery;
+
+use crate::sample::SampleRun;
+
+use super::append::{journal, write};
+use super::report::{ensure, same};
+use super::{StoreFixture, Verdict};
+
+const FAR: Timestamp = Timestamp::from_millis(u64::MAX);
+
+/// All that is known of a run is gone, durably: journal, record, lists, wake-up, lease. Nothing of others is.
+///
+/// # Errors
+/// [`Breach`](super::Breach).
+pub async fn delete_removes_all_of_a_run<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let (mut gone, mut other) = (SampleRun::new("r").with_label("org", "o1"), SampleRun::new("r-other"));
+    let worker = WorkerId::new("w").expect("a worker's name");
+    write(&*store, vec![gone.create(), gone.report(10), gone.report(100_000), other.create()]).await?;
+    store.claim(gone.id(), &worker, FAR).await?;
+    store.delete(gone.id()).await?;
+    let another = WorkerId::new("another").expect("a worker's name");
+    ensure(store.claim(gone.id(), &another, FAR).await?.is_some(), || "a deleted run is held still".into())?;
+    drop(store);
+    let store = fixture.open(&place).await;
+    same("the journal", &journal(&*store, gone.id()).await?, &Vec::new())?;
+    same("the record", &store.record(gone.id()).await?, &None)?;
+    same("all runs", &store.list(&RunQuery::default()).await?.items, &vec![other.record()])?;
+    let labelled = RunQuery { labels: [("org".into(), "o1".into())].into(), ..RunQuery::default() };
+    same("runs of its label", &store.list(&labelled).await?.items, &Vec::new())?;
+    same("what is due", &store.due(FAR, 9).await?.runs, &vec![other.id().clone()])?;
+    same("the other's journal", &journal(&*store, other.id()).await?.len(), &1)
+}
+
+/// A run may begin anew under the id of a deleted one, and finds nothing of it.
+///
+/// # Errors
+/// [`Breach`](super::Breach).
+pub async fn delete_makes_room_for_a_new_run<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let mut old = SampleRun::new("r").with_label("org", "o1");
+    write(&*store, vec![old.create(), old.report(1), old.complete()]).await?;
+    store.delete(old.id()).await?;
+    let mut new = SampleRun::new("r").at(5_000);
+    let (created, reported) = (new.create(), new.report(7));
+    write(&*store, vec![created.clone()]).await?;
+    write(&*store, vec![reported.clone()]).await?;
+    same("the journal", &journal(&*store, new.id()).await?, &vec![created.commit, reported.commit])?;
+    same("all runs", &store.list(&RunQuery::default()).await?.items, &vec![new.record()])
+}
+
+/// Deleting a run that is not there changes nothing.
+///
+/// # Errors
+/// [`Breach`](super::Breach).
+pub async fn delete_of_nothing_is_fine<F: StoreFixture>(fixture: &F) -> Verdict {
+    let store = fixture.open(&fixture.place().await).await;
+    let mut run = SampleRun::new("r");
+    write(&*store, vec![run.create()]).await?;
+    store.delete(SampleRun::new("nobody").id()).await?;
+    same("the record", &store.record(run.id()).await?, &Some(run.record()))
+}

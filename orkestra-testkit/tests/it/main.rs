@@ -1,0 +1,5 @@
+//! The kit on the store of `orkestra-core`, and the kit itself.
+
+mod faulty;
+mod memory;
+mod text;
