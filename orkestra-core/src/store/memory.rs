@@ -62,6 +62,10 @@ impl Inner {
             let message = "the first commit of a run must bring its record";
             return Err(StoreError::new(StoreErrorKind::Invalid, message).into());
         }
+        if record.as_ref().is_some_and(|record| record.id != commit.run) {
+            let message = "a commit must bring the record of its own run";
+            return Err(StoreError::new(StoreErrorKind::Invalid, message).into());
+        }
         journal.insert(commit.first, commit);
         if let Some(record) = record {
             self.set_record(record);
