@@ -136,14 +136,12 @@ impl Setup {
         }
     }
 
-    /// Executable, because builds run what they unpack; the workspace is executable anyway.
+    /// Executable, because builds run what they unpack; the workspace is executable anyway. Owned by the one user there is,
+    /// because the daemon gives a mount the mode of the image's directory, whatever mode is asked for.
     fn scratch(&self) -> HashMap<String, String> {
         let (uid, gid) = self.user;
-        let base = format!("rw,exec,nosuid,nodev,size={SANDBOX_SCRATCH_BYTES}");
-        HashMap::from([
-            ("/tmp".to_owned(), format!("{base},mode=1777")),
-            (HOME.to_owned(), format!("{base},mode=0700,uid={uid},gid={gid}")),
-        ])
+        let options = format!("rw,exec,nosuid,nodev,size={SANDBOX_SCRATCH_BYTES},uid={uid},gid={gid},mode=0700");
+        ["/tmp", HOME].map(|place| (place.to_owned(), options.clone())).into()
     }
 
     fn supports(&self, limit: &str) -> bool {

@@ -43,12 +43,13 @@ exit "$code"
 
 /// Kills session `$1` and everything that carries mark `$2`, and says `clean` when it has looked and found nothing more.
 const SWEEP: &str = r#"
-[ -z "$1" ] || kill -KILL -- "-$1" 2>/dev/null
+exec 2>/dev/null
+[ -z "$1" ] || kill -KILL -- "-$1"
 round=0
 while [ "$round" -lt 10 ]; do
   found=
   for process in /proc/[0-9]*; do
-    if grep -qsF "ORKESTRA_SANDBOX=$2" "$process/environ"; then kill -KILL "${process#/proc/}" 2>/dev/null; found=1; fi
+    if tr '\0' '\n' <"$process/environ" | grep -qsxF "ORKESTRA_SANDBOX=$2"; then kill -KILL "${process#/proc/}"; found=1; fi
   done
   [ -n "$found" ] || { echo clean; exit 0; }
   round=$((round + 1))
@@ -58,9 +59,11 @@ exit 1
 
 /// Says in its exit code what the image or the mount lacks.
 const PROBE: &str = r#"
-for program in setsid grep sleep; do command -v "$program" >/dev/null || exit 11; done
+for program in setsid grep tr sleep; do command -v "$program" >/dev/null || exit 11; done
+ORKESTRA_SANDBOX=probe setsid sh -c 'tr "\0" "\n" </proc/$$/environ | grep -qsxF ORKESTRA_SANDBOX=probe' || exit 11
 [ -e "/workspace/$1" ] || exit 12
 [ -w /workspace ] || exit 13
+[ -w /tmp ] && [ -w "$HOME" ] || exit 14
 "#;
 
 pub(super) async fn run(
@@ -72,8 +75,7 @@ pub(super) async fn run(
     let started = Instant::now();
     let capture = Capture::new(sink, command.whole.clone())?;
     let number = shared.commands.fetch_add(1, Ordering::Relaxed);
-    // The last character keeps command 1 apart from command 12.
-    let mark = format!("{}-{number}.", shared.container.get(..12).unwrap_or(&shared.container));
+    let mark = format!("{}-{number}", shared.container.get(..12).unwrap_or(&shared.container));
     let directory = Path::new(WORKSPACE).join(cwd).to_string_lossy().into_owned();
     let mut leftovers = Leftovers { shared: Arc::clone(shared), session: None, mark: mark.clone(), armed: true };
     let mut exec = open(shared, &["sh", "-c", WRAPPER, "sh", &command.line, &mark], Some(directory)).await?;
@@ -119,17 +121,21 @@ pub(super) async fn probe(shared: &Arc<Shared>) -> Result<(), SandboxError> {
     shared.workspace.write(&name, b"")?;
     let answer = machinery(shared, &["sh", "-c", PROBE, "sh", &name]).await;
     shared.workspace.remove(&name);
-    let what = match answer?.1 {
-        0 => return Ok(()),
-        11 => "the sandbox image lacks setsid, grep or sleep: build it with docker/sandbox/build".to_owned(),
-        12 => format!(
-            "the daemon does not see {}: it must run on this machine and share the file system",
-            shared.workspace.path().display()
-        ),
-        13 => "the container's user cannot write in the workspace: make the workspace's owner able to write there"
-            .to_owned(),
-        code => format!("the sandbox image cannot run `sh` (exit {code}): build it with docker/sandbox/build"),
-    };
+    let what =
+        match answer?.1 {
+            0 => return Ok(()),
+            11 => "the sandbox image lacks a working setsid, grep, tr or sleep: build it with docker/sandbox/build"
+                .to_owned(),
+            12 => format!(
+                "the daemon does not see {}: it must run on this machine and share the file system",
+                shared.workspace.path().display()
+            ),
+            13 => "the container's user cannot write in the workspace: make the workspace's owner able to write there"
+                .to_owned(),
+            14 => "the container's scratch directories are not writable: build the image with docker/sandbox/build"
+                .to_owned(),
+            code => format!("the sandbox image cannot run `sh` (exit {code}): build it with docker/sandbox/build"),
+        };
     Err(SandboxError::Unavailable(what))
 }
 

@@ -41,7 +41,7 @@ pub enum Network {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DockerOptions {
-    /// The image; it needs `sh`, `sleep`, `setsid` and `grep`. Never pulled: what runs is what the operator put there.
+    /// The image; it needs `sh`, `sleep`, `setsid`, `grep` and `tr`. Never pulled: what runs is what the operator put there.
     pub image: String,
     /// What commands may reach.
     pub network: Network,
