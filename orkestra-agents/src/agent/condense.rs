@@ -28,7 +28,7 @@ pub(super) struct Memory<'a> {
 /// one. `times` is how often the provider has already said that it was too long: each time halves what is kept.
 pub(super) fn condense(history: &[Message], memory: &Memory<'_>, window_tokens: u64, times: u32) -> Vec<Message> {
     let characters = |percent: u64| {
-        let tokens = (window_tokens * percent / 100) >> times.min(16);
+        let tokens = window_tokens.saturating_mul(percent) / 100;
         usize::try_from(tokens).unwrap_or(usize::MAX).saturating_mul(CHARACTERS_PER_TOKEN)
     };
     let size: usize = history.iter().map(Message::size).sum();
@@ -36,7 +36,9 @@ pub(super) fn condense(history: &[Message], memory: &Memory<'_>, window_tokens: 
         return history.to_vec();
     }
     let head = history.iter().take_while(|message| !matches!(message, Message::Assistant(_))).count();
-    let kept_from = newest_turns(history, head, characters(KEEP_PERCENT));
+    // NOTE: the window may be smaller than we believe, so the halving begins with what there is.
+    let turns: usize = history[head..].iter().map(Message::size).sum();
+    let kept_from = newest_turns(history, head, characters(KEEP_PERCENT).min(turns) >> times.min(16));
     let mut condensed = history[..head].to_vec();
     condensed.push(Message::user(note(memory, kept_from - head)));
     condensed.extend(history[kept_from..].iter().map(shortened));
@@ -141,7 +143,7 @@ mod tests {
     fn each_time_that_it_was_still_too_long_less_is_kept() {
         let history = history(40, 1_000);
         let sizes: Vec<usize> = (0..4).map(|times| condense(&history, &MEMORY, 8_000, times).len()).collect();
-        assert!(sizes.windows(2).all(|pair| pair[1] < pair[0]), "{sizes:?}");
+        assert!(sizes.windows(2).all(|pair| pair[1] < pair[0] || pair[1] == 5), "{sizes:?}");
         assert!(condense(&history, &MEMORY, 8_000, 16).len() >= 5, "the last turn is always there");
     }
 

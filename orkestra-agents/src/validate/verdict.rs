@@ -77,7 +77,8 @@ fn words_error(output: &str) -> ErrorType {
 mod tests {
     use super::*;
 
-    fn check(exit_code: i32, output: &str, report: Option<Report>) -> Option<ErrorType> {
+    fn check(exit_code: i32, output: &str, report: impl Into<Option<Report>>) -> Option<ErrorType> {
+        let report = report.into();
         test_error(&Ending { exit_code, timed_out: false, output }, report.as_ref())
     }
 

@@ -1,0 +1,99 @@
+//! A pipeline of one agent, made as users make theirs: an `Agent` behind a node of an ordinary workflow.
+
+use std::{path::Path, sync::Arc};
+
+use orkestra_agents::{
+    Agent, AgentOutput, Job, Rooms, SandboxKind,
+    model::{Message, Model, ModelChoice, ModelSpec, Request},
+    validate::CodeValidator,
+};
+use orkestra_core::prelude::{Engine, Error, MemoryStore, Retry, Run, Workflow};
+
+/// One process of the pipeline: an engine on `store`, whose agent asks `model`.
+pub(crate) struct Process {
+    pub(crate) engine: Engine,
+    call_log: std::path::PathBuf,
+}
+
+/// What a test wants different.
+pub(crate) type Change<'a> = &'a dyn Fn(Agent) -> Agent;
+
+impl Process {
+    pub(crate) async fn start(
+        data: &Path,
+        store: &Arc<MemoryStore>,
+        model: Arc<dyn Model>,
+        change: Change<'_>,
+    ) -> Self {
+        let call_log = data.join("calls.log");
+        let rooms = Rooms::new(data, ModelChoice::custom(model)).and_then(|rooms| rooms.with_call_log(&call_log));
+        let rooms = Arc::new(rooms.expect("the directory can be used"));
+        let agent = Agent::new("writer", "You write.", rooms).with_validator(CodeValidator::own_work());
+        let workflow = Workflow::new("writing").node("writer", change(agent)).retry(Retry::immediate(3)).build();
+        let builder = Engine::builder().shared_store(Arc::clone(store) as _);
+        let engine = builder.workflow(workflow.expect("one node")).start().await.expect("it starts");
+        Self { engine, call_log }
+    }
+
+    pub(crate) async fn run(&self) -> Run {
+        let job = Job {
+            objective: "Write hello.py".to_owned(),
+            project_id: None,
+            model: ModelSpec::named("scripted"),
+            sandbox: SandboxKind::Local,
+            tasks: vec!["writer".to_owned()],
+        };
+        let request = self.engine.run("writing").id("r1").input(&job).expect("a job is JSON");
+        request.start().await.expect("it starts")
+    }
+
+    /// Steps with the number of their `start` and `end` lines in the call log.
+    pub(crate) fn calls(&self) -> Vec<(String, usize, usize)> {
+        let text = std::fs::read_to_string(&self.call_log).expect("the log is there");
+        let mut calls: Vec<(String, usize, usize)> = Vec::new();
+        for line in text.lines() {
+            let line: serde_json::Value = serde_json::from_str(line).expect("each line is JSON");
+            let step = line["step"].as_str().expect("a step").to_owned();
+            let position = calls.iter().position(|call| call.0 == step).unwrap_or_else(|| {
+                calls.push((step, 0, 0));
+                calls.len() - 1
+            });
+            match line["phase"].as_str() {
+                Some("start") => calls[position].1 += 1,
+                Some("end") => calls[position].2 += 1,
+                other => panic!("no phase: {other:?}"),
+            }
+        }
+        calls
+    }
+}
+
+/// Runs a pipeline of one agent to its end.
+pub(crate) async fn run(model: Arc<dyn Model>, change: Change<'_>) -> Result<AgentOutput, Error> {
+    let data = tempfile::tempdir().expect("a directory");
+    let process = Process::start(data.path(), &Arc::new(MemoryStore::new()), model, change).await;
+    process.run().await.output().await
+}
+
+/// How many turns the model has answered in this conversation.
+pub(crate) fn turn(request: &Request) -> usize {
+    request.messages.iter().filter(|message| matches!(message, Message::Assistant(_))).count()
+}
+
+/// The text of the first user message.
+pub(crate) fn brief(request: &Request) -> &str {
+    let text = request.messages.iter().find_map(|message| match message {
+        Message::User { text } => Some(text.as_str()),
+        _ => None,
+    });
+    text.expect("every conversation has a brief")
+}
+
+/// What the last tool call answered.
+pub(crate) fn last_result(request: &Request) -> &str {
+    let text = request.messages.iter().rev().find_map(|message| match message {
+        Message::Tool(result) => Some(result.text.as_str()),
+        _ => None,
+    });
+    text.expect("a tool has answered")
+}
