@@ -13,11 +13,13 @@ mod apply;
 mod decide;
 mod event;
 mod input;
+mod invariant;
 mod state;
 
-pub use agenda::{Wait, Work, agenda, broken_invariant, waits, wake_at, work_of};
+pub use agenda::{Wait, Work, agenda, waits, wake_at, work_of};
 pub use apply::{IllegalEvent, apply};
 pub use decide::{Rejection, decide};
 pub use event::{Event, Next, StopReason};
 pub use input::{Input, InputKind, TaskRequest};
-pub use state::{NodeState, NodeStatus, Outcome, RunState, RunStatus, StepState, Stopping, Timer};
+pub use invariant::broken_invariant;
+pub use state::{NodeState, NodeStatus, OpenWait, Outcome, RunState, RunStatus, StepState, Stopping, Timer};

@@ -140,6 +140,15 @@ pub struct Stopping {
     pub grace_until: Timestamp,
 }
 
+/// A wait of a node that is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenWait {
+    /// The event that began it.
+    pub since: Seq,
+    /// The attempt that asked for it. A wait for time may outlive it.
+    pub attempt: u32,
+}
+
 /// A node of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeState {
@@ -163,7 +172,9 @@ pub struct NodeState {
     pub output: Option<Payload>,
     /// Its steps, over all attempts.
     pub steps: HashMap<String, StepState>,
-    /// How often the attempt under way lost its process since it last finished a step.
+    /// What it waits for: its steps that are timers or wait for a signal, by key; a gate's own wait has none.
+    pub waits: BTreeMap<Option<String>, OpenWait>,
+    /// How often the attempt under way lost its process since it last finished a step, waits not counted.
     pub interruptions: u32,
     /// The last event that changed where the node stands: what it owes may begin once that event is durable.
     pub changed: Seq,
@@ -182,6 +193,7 @@ impl NodeState {
             last_failure: None,
             output: None,
             steps: HashMap::new(),
+            waits: BTreeMap::new(),
             interruptions: 0,
             changed,
         }
@@ -199,13 +211,16 @@ pub struct RunState {
     pub(super) nodes: Vec<NodeState>,
     /// Nodes with an attempt under way, gates included.
     pub(super) running: BTreeSet<NodeId>,
+    /// Those of them whose attempt is a task's: what the agenda is made of.
+    pub(super) tasks: BTreeSet<NodeId>,
     /// How many nodes are not final.
     pub(super) open: usize,
     pub(super) timers: BTreeSet<(Timestamp, Timer)>,
+    /// Signals that nobody has read; no name without one.
     pub(super) signals: BTreeMap<Name, VecDeque<Payload>>,
     pub(super) signals_buffered: usize,
-    /// Who waits for a signal, in the order in which they began to: a node, or a step of one.
-    pub(super) waiters: BTreeMap<Name, VecDeque<(NodeId, Option<String>)>>,
+    /// Who waits for a signal, by the event with which they began to: a gate, or a step of a task. No name without one.
+    pub(super) waiters: BTreeMap<Name, BTreeMap<Seq, (NodeId, Option<String>)>>,
     pub(super) stopping: Option<Stopping>,
     pub(super) outcome: Option<Outcome>,
     pub(super) last: Seq,

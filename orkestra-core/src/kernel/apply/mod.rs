@@ -1,13 +1,18 @@
 //! The only writer of a run's state: one event at a time, when deciding and when replaying alike.
 //!
 //! `apply` chooses nothing. History that does not fit is an error that names the place; it leaves the state unusable.
+//!
+//! Here is what concerns the whole run; `attempt` has nodes and attempts, `step` has steps and waits.
+
+mod attempt;
+mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::{Growth, Name, NodeId, NodeKind, Payload, Plan, RunId, Seq, Timestamp};
+use crate::model::{Growth, Name, NodeId, Payload, Plan, RunId, Seq, Timestamp};
 
-use super::event::{Event, Next, StopReason};
+use super::event::{Event, StopReason};
 use super::state::{NodeState, NodeStatus, Outcome, RunState, RunStatus, StepState, Stopping, Timer};
 
 /// An event that cannot have happened to the state it was applied to.
@@ -66,6 +71,7 @@ fn created(
         open: nodes.len(),
         nodes,
         running: BTreeSet::new(),
+        tasks: BTreeSet::new(),
         timers: BTreeSet::new(),
         signals: BTreeMap::new(),
         signals_buffered: 0,
@@ -93,35 +99,23 @@ impl RunState {
             Event::AttemptStarted { node, attempt, deadline } => self.attempt_started(node, *attempt, *deadline),
             Event::AttemptFailed { node, attempt, failure, next } => {
                 let id = self.running_attempt(node, *attempt)?;
-                if self.stopping.is_some() {
-                    return Err("nothing fails in a run that is stopping".into());
-                }
                 self.nodes[id.index()].last_failure = Some(failure.clone());
                 self.attempt_failed(id, *next)
             }
             Event::NodeCompleted { node, output } => self.node_completed(node, output),
-            Event::NodeCancelled { node } => {
-                let id = self.open_node(node)?;
-                if self.stopping.is_none() {
-                    return Err(format!("node `{node}` cannot be cancelled: the run is not stopping"));
-                }
-                self.close(id, NodeStatus::Cancelled);
-                Ok(())
+            Event::NodeCancelled { node } => self.node_cancelled(node),
+            Event::StepStarted { node, step } => self.set_step(node, step, StepState::Started).map(drop),
+            Event::StepCompleted { node, step, result } => {
+                self.set_step(node, step, StepState::Done(result.clone())).map(drop)
             }
-            Event::StepStarted { node, step } => self.set_step(node, step, StepState::Started),
-            Event::StepCompleted { node, step, result } => self.set_step(node, step, StepState::Done(result.clone())),
-            Event::StepFailed { node, step, failure } => self.set_step(node, step, StepState::Failed(failure.clone())),
+            Event::StepFailed { node, step, failure } => {
+                self.set_step(node, step, StepState::Failed(failure.clone())).map(drop)
+            }
             Event::TimerSet { node, step, due } => self.timer_set(node, step, *due),
             Event::TimerFired { node, step } => self.timer_fired(node, step),
-            Event::SignalAwaited { node, step, signal } => {
-                self.set_step(node, step, StepState::Awaiting(signal.clone()))?;
-                let id = self.find(node)?;
-                self.waiters.entry(signal.clone()).or_default().push_back((id, Some(step.clone())));
-                Ok(())
-            }
+            Event::SignalAwaited { node, step, signal } => self.signal_awaited(node, step, signal),
             Event::SignalReceived { signal, payload } => {
-                self.signals.entry(signal.clone()).or_default().push_back(payload.clone());
-                self.signals_buffered += 1;
+                self.signal_received(signal, payload);
                 Ok(())
             }
             Event::SignalConsumed { node, step, signal } => self.signal_consumed(node, step.as_deref(), signal),
@@ -149,14 +143,6 @@ impl RunState {
         self.plan.id(node).ok_or_else(|| format!("`{node}` is no node"))
     }
 
-    fn open_node(&self, node: &Name) -> Result<NodeId, String> {
-        let id = self.find(node)?;
-        if self.node(id).status.is_final() {
-            return Err(format!("node `{node}` has ended"));
-        }
-        Ok(id)
-    }
-
     fn running_attempt(&self, node: &Name, attempt: u32) -> Result<NodeId, String> {
         let id = self.find(node)?;
         let state = self.node(id);
@@ -164,173 +150,6 @@ impl RunState {
             return Err(format!("attempt {attempt} of `{node}` is not under way"));
         }
         Ok(id)
-    }
-
-    fn attempt_started(&mut self, node: &Name, attempt: u32, deadline: Option<Timestamp>) -> Written {
-        let id = self.find(node)?;
-        let (seq, now) = (self.last, self.updated_at);
-        let state = &mut self.nodes[id.index()];
-        let may_start = match state.status {
-            NodeStatus::Pending => state.waiting_for == 0,
-            NodeStatus::Backoff => true,
-            _ => false,
-        };
-        if !may_start || attempt != state.attempt + 1 || self.stopping.is_some() {
-            return Err(format!("attempt {attempt} of `{node}` cannot start"));
-        }
-        let retry_at = state.retry_at.take();
-        state.status = NodeStatus::Running;
-        state.attempt = attempt;
-        state.started_at.get_or_insert(now);
-        state.deadline = deadline;
-        state.interruptions = 0;
-        state.changed = seq;
-        self.running.insert(id);
-        if let Some(at) = retry_at {
-            self.timers.remove(&(at, Timer::Retry(id)));
-        }
-        if let Some(at) = deadline {
-            self.timers.insert((at, Timer::Attempt(id)));
-        }
-        if let NodeKind::Gate(signal) = &self.plan.node(id).spec.kind {
-            self.waiters.entry(signal.clone()).or_default().push_back((id, None));
-        }
-        Ok(())
-    }
-
-    fn attempt_failed(&mut self, id: NodeId, next: Next) -> Written {
-        match next {
-            Next::GiveUp => self.close(id, NodeStatus::Failed),
-            Next::RetryAt(at) => {
-                self.leave_running(id);
-                self.forget_waits(id, false);
-                let seq = self.last;
-                let state = &mut self.nodes[id.index()];
-                state.status = NodeStatus::Backoff;
-                state.retry_at = Some(at);
-                state.changed = seq;
-                self.timers.insert((at, Timer::Retry(id)));
-            }
-        }
-        Ok(())
-    }
-
-    fn node_completed(&mut self, node: &Name, output: &Payload) -> Written {
-        let id = self.find(node)?;
-        if self.node(id).status != NodeStatus::Running {
-            return Err(format!("node `{node}` completed without an attempt under way"));
-        }
-        self.close(id, NodeStatus::Completed);
-        self.nodes[id.index()].output = Some(output.clone());
-        let plan = Arc::clone(&self.plan);
-        for dependent in plan.dependents(id) {
-            self.nodes[dependent.index()].waiting_for -= 1;
-        }
-        Ok(())
-    }
-
-    /// Makes the node final and forgets all that it waited for.
-    fn close(&mut self, id: NodeId, status: NodeStatus) {
-        self.leave_running(id);
-        self.forget_waits(id, true);
-        let (seq, now) = (self.last, self.updated_at);
-        let state = &mut self.nodes[id.index()];
-        state.status = status;
-        state.ended_at = Some(now);
-        state.changed = seq;
-        let retry_at = state.retry_at.take();
-        if let Some(at) = retry_at {
-            self.timers.remove(&(at, Timer::Retry(id)));
-        }
-        self.open -= 1;
-    }
-
-    fn leave_running(&mut self, id: NodeId) {
-        self.running.remove(&id);
-        if let Some(at) = self.nodes[id.index()].deadline.take() {
-            self.timers.remove(&(at, Timer::Attempt(id)));
-        }
-        if let NodeKind::Gate(signal) = &self.plan.node(id).spec.kind
-            && let Some(queue) = self.waiters.get_mut(signal)
-        {
-            queue.retain(|(waiter, _)| *waiter != id);
-        }
-    }
-
-    /// Ends the waits of a node's steps. Waits for time outlive an attempt, waits for a signal do not: a signal must
-    /// not be eaten by an attempt that is over.
-    fn forget_waits(&mut self, id: NodeId, with_timers: bool) {
-        let (waiters, timers) = (&mut self.waiters, &mut self.timers);
-        self.nodes[id.index()].steps.retain(|step, state| match state {
-            StepState::Awaiting(signal) => {
-                if let Some(queue) = waiters.get_mut(signal) {
-                    queue.retain(|(waiter, key)| *waiter != id || key.as_deref() != Some(step));
-                }
-                false
-            }
-            StepState::Sleeping(due) if with_timers => {
-                timers.remove(&(*due, Timer::Sleep(id, step.clone())));
-                false
-            }
-            _ => true,
-        });
-    }
-
-    fn set_step(&mut self, node: &Name, step: &str, new: StepState) -> Written {
-        let id = self.find(node)?;
-        let is_running = self.is_running_task(id);
-        let state = &mut self.nodes[id.index()];
-        if !is_running {
-            return Err(format!("step `{step}` of `{node}` without an attempt under way"));
-        }
-        let is_step = matches!(new, StepState::Started | StepState::Done(_) | StepState::Failed(_));
-        match state.steps.get(step) {
-            None => {}
-            Some(StepState::Started) if is_step => {}
-            Some(known) => return Err(format!("step `{step}` of `{node}` is {known} already")),
-        }
-        state.interruptions = 0;
-        state.steps.insert(step.to_owned(), new);
-        Ok(())
-    }
-
-    fn timer_set(&mut self, node: &Name, step: &str, due: Timestamp) -> Written {
-        self.set_step(node, step, StepState::Sleeping(due))?;
-        let id = self.find(node)?;
-        self.timers.insert((due, Timer::Sleep(id, step.to_owned())));
-        Ok(())
-    }
-
-    fn timer_fired(&mut self, node: &Name, step: &str) -> Written {
-        let id = self.find(node)?;
-        let Some(slot) = self.nodes[id.index()].steps.get_mut(step) else {
-            return Err(format!("no timer `{step}` of `{node}` is set"));
-        };
-        let StepState::Sleeping(due) = *slot else {
-            return Err(format!("step `{step}` of `{node}` is no timer"));
-        };
-        *slot = StepState::Done(Payload::null());
-        self.timers.remove(&(due, Timer::Sleep(id, step.to_owned())));
-        Ok(())
-    }
-
-    fn signal_consumed(&mut self, node: &Name, step: Option<&str>, signal: &Name) -> Written {
-        let id = self.find(node)?;
-        let waiter = self.waiters.get_mut(signal).and_then(|queue| {
-            let place = queue.iter().position(|(waiter, key)| *waiter == id && key.as_deref() == step)?;
-            queue.remove(place)
-        });
-        if waiter.is_none() {
-            return Err(format!("`{node}` does not wait for signal `{signal}`"));
-        }
-        let Some(payload) = self.signals.get_mut(signal).and_then(std::collections::VecDeque::pop_front) else {
-            return Err(format!("there is no signal `{signal}` to consume"));
-        };
-        self.signals_buffered -= 1;
-        if let Some(step) = step {
-            self.nodes[id.index()].steps.insert(step.to_owned(), StepState::Done(payload));
-        }
-        Ok(())
     }
 
     fn grown(&mut self, node: &Name, step: &str, growth: &Growth) -> Written {
@@ -360,12 +179,12 @@ impl RunState {
 
     fn recovered(&mut self) {
         let seq = self.last;
-        for id in &self.running {
-            if matches!(self.plan.node(*id).spec.kind, NodeKind::Task(_)) {
-                let node = &mut self.nodes[id.index()];
-                node.interruptions += 1;
-                node.changed = seq;
-            }
+        for id in &self.tasks {
+            let node = &mut self.nodes[id.index()];
+            // An attempt that waits does nothing that could take its process down.
+            let waits = node.waits.values().any(|wait| wait.attempt == node.attempt);
+            node.interruptions += u32::from(!waits);
+            node.changed = seq;
         }
     }
 
@@ -408,6 +227,7 @@ impl RunState {
         self.outcome = Some(outcome);
         self.open = 0;
         self.running.clear();
+        self.tasks.clear();
         self.timers.clear();
         self.waiters.clear();
         self.stopping = None;

@@ -1,7 +1,7 @@
 //! How a run begins, goes on in another process, and is cancelled.
 
 use crate::model::limits::{CANCEL_GRACE, INTERRUPTIONS_MAX};
-use crate::model::{Failure, NodeId, NodeKind, RunId, Timestamp};
+use crate::model::{Failure, NodeId, RunId, Timestamp};
 
 use super::super::apply::apply;
 use super::super::event::{Event, StopReason};
@@ -24,7 +24,7 @@ pub(super) fn create(
 impl Decision<'_> {
     /// Attempts that were under way go on in this process, unless they have lost their process too often.
     pub(super) fn recover(&mut self) {
-        let tasks = self.running_tasks();
+        let tasks: Vec<_> = self.state().tasks.iter().copied().collect();
         if tasks.is_empty() {
             return;
         }
@@ -55,8 +55,8 @@ impl Decision<'_> {
     pub(super) fn stop(&mut self, reason: StopReason) {
         let grace_until = self.now.saturating_add(CANCEL_GRACE);
         self.emit(Event::StopRequested { reason, grace_until });
-        let tasks = self.running_tasks();
-        let waiting: Vec<_> = self.state().running().filter(|id| !tasks.contains(id)).collect();
+        let state = self.state();
+        let waiting: Vec<_> = state.running.difference(&state.tasks).copied().collect();
         for id in waiting {
             self.cancel_node(id);
         }
@@ -75,11 +75,5 @@ impl Decision<'_> {
     pub(super) fn cancel_node(&mut self, id: NodeId) {
         let node = self.state().name(id).clone();
         self.emit(Event::NodeCancelled { node });
-    }
-
-    pub(super) fn running_tasks(&self) -> Vec<NodeId> {
-        let state = self.state();
-        let is_task = |id: &NodeId| matches!(state.plan.node(*id).spec.kind, NodeKind::Task(_));
-        state.running().filter(is_task).collect()
     }
 }

@@ -9,7 +9,7 @@ use super::{Decision, Rejection};
 impl Decision<'_> {
     pub(super) fn signal(&mut self, signal: Name, payload: Payload) -> Result<(), Rejection> {
         let state = self.state();
-        let waiter = state.waiters.get(&signal).and_then(|queue| queue.front()).cloned();
+        let waiter = state.waiters.get(&signal).and_then(|queue| queue.values().next()).cloned();
         // What is waited for is read at once: a flood of one signal must not lock out the others.
         if waiter.is_none() && state.signals_buffered >= SIGNALS_BUFFERED_MAX {
             return Err(Rejection::TooManySignals);
