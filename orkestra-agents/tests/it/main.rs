@@ -6,3 +6,4 @@ mod demo_run;
 mod model_http;
 mod model_local;
 mod support;
+mod validators;

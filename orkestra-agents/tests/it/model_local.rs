@@ -1,7 +1,12 @@
 //! A real model behind a real server, where `ORKESTRA_TEST_MODEL_URL` names one (as in `http://127.0.0.1:18084/v1`).
 
-use orkestra_agents::model::{Message, ModelChoice, ModelSource, Request, ToolDefinition};
+use orkestra_agents::{
+    RunRequest,
+    model::{Message, ModelChoice, ModelSource, Request, ToolDefinition},
+};
 use serde_json::json;
+
+use crate::support::product::{events, named, start};
 
 /// The address of the server, or a loud note that there is none. These tests need a download of a gigabyte, so unlike
 /// those that need Docker they may be skipped in CI.
@@ -40,4 +45,26 @@ async fn a_real_model_calls_a_tool() {
     assert_eq!(call.name, "write_file", "{reply:?}");
     assert_eq!(call.arguments.to_value()["path"], "hello.py", "{reply:?}");
     assert!(reply.usage.input.is_some_and(|tokens| tokens > 0), "{reply:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_model_writes_a_program_that_runs() {
+    let Some(address) = address() else { return };
+    let data = tempfile::tempdir().expect("a directory");
+    let model = ModelChoice::automatic().with_base_url(address).with_max_tokens(600);
+    let orkestra = start(data.path(), model).await;
+    let request = RunRequest {
+        objective: "Write hello.py that prints Hello, World!".to_owned(),
+        tasks: vec!["backend".to_owned()],
+        ..RunRequest::default()
+    };
+    let run = orkestra.create(request).await.expect("it is created");
+    let events = events(&run).await;
+    assert_eq!(events.last().expect("events")["event"], "run_completed", "{events:#?}");
+    assert!(!named(&events, "token_chunk").is_empty());
+    assert!(!named(&events, "usage").is_empty());
+    let path = orkestra.workspace_path(&run.status().await.expect("it is there"));
+    let hello = std::process::Command::new("python3").arg("hello.py").current_dir(path).output().expect("a python3");
+    assert_eq!(String::from_utf8_lossy(&hello.stdout).trim(), "Hello, World!");
+    orkestra.shutdown().await;
 }
