@@ -159,6 +159,12 @@ async fn nothing_stays(sandbox: &Arc<dyn Sandbox>, row: u32) {
     assert_eq!((result.exit_code, result.output.as_str()), (4, "started\n"));
     eventually("a command that ends takes its background along", is_gone).await;
 
+    // What left the session holds the output open, silent or not: neither counts as the command.
+    for daemon in ["setsid yes", "setsid sleep 600"] {
+        let result = run(sandbox, &format!("{daemon} & exit 5")).await;
+        assert_eq!((result.exit_code, result.timed_out), (5, false), "{daemon}");
+    }
+
     let timed_out = run_for(sandbox, &format!("{started} sleep {waits}"), Duration::from_secs(1)).await;
     assert_eq!((timed_out.exit_code, timed_out.timed_out, timed_out.output.as_str()), (124, true, "started\n"));
     eventually("a time-out kills everything", is_gone).await;

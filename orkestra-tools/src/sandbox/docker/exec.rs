@@ -13,7 +13,7 @@ use bollard::query_parameters::{RestartContainerOptionsBuilder, StartContainerOp
 use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt as _};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::super::capture::Capture;
 use super::super::{Command, CommandResult, DiscardOutput, EXIT_TIMED_OUT, OutputSink, SandboxError};
@@ -22,8 +22,7 @@ use super::container::WORKSPACE;
 use super::daemon::{failed, status, within};
 use crate::limits::{DRAIN, MACHINERY_TIMEOUT};
 
-/// Pause between two looks at whether a silent command has ended: its output does not end while a process that left its
-/// session holds it open.
+/// Time between two looks at whether a command has ended.
 const POLL: Duration = Duration::from_millis(500);
 
 /// Runs `$1` in a session of its own with mark `$2` in its environment, says the session's id first, and kills it at the end,
@@ -149,18 +148,23 @@ struct Exec {
 }
 
 impl Exec {
-    /// Passes output on until the wrapper has exited.
+    /// Passes output on until the wrapper has exited. What left the session may hold the output open, silent or not, so the
+    /// end of the output is not waited for: the daemon is asked from time to time.
     async fn pump(&mut self, shared: &Shared, capture: &mut SessionFirst<'_>) -> Result<(), Error> {
+        let mut looks = tokio::time::interval(POLL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        looks.tick().await;
         loop {
-            match tokio::time::timeout(POLL, self.output.next()).await {
-                Ok(Some(Ok(output))) => capture.push(&output),
-                Ok(Some(Err(error))) => return Err(error),
-                Ok(None) => return Ok(()),
-                Err(_) => {
+            tokio::select! {
+                _ = looks.tick() => {
                     if shared.docker.inspect_exec(&self.id).await?.running == Some(false) {
                         return Ok(());
                     }
                 }
+                output = self.output.next() => match output {
+                    Some(output) => capture.push(&output?),
+                    None => return Ok(()),
+                },
             }
         }
     }
