@@ -1,2 +1,78 @@
-//! Placeholder.
-fn main() {}
+//! `aios`: runs the agent pipeline from a terminal, with the engine embedded and a store in `./.orkestra`.
+//!
+//! ```text
+//! args ──► commands/ ──► place (store) ──► Orkestra (agents) or Reader (no agents, nothing is driven)
+//!                    \─► watch: events of runs ──► screen/: tree | lines | json      summary, exit
+//! ```
+//! What a run shows goes to stdout; banners, notices, errors and logs go to stderr.
+
+mod args;
+mod commands;
+mod exit;
+mod host;
+mod leaving;
+mod place;
+mod reader;
+mod screen;
+mod signals;
+mod summary;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Arguments;
+use crate::exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log_to_stderr(arguments.verbose);
+    let done = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("no threads can be started: {error}")))
+        .and_then(|runtime| runtime.block_on(commands::perform(arguments)));
+    let exit = done.unwrap_or_else(|failure| {
+        eprintln!("aios: {}", failure.message);
+        failure.exit
+    });
+    ExitCode::from(exit.code())
+}
+
+/// Logs are for those who ask for them: `RUST_LOG`, or `-v` for what happens and `-vv` for how.
+fn log_to_stderr(verbose: u8) {
+    let asked = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+    let filter = match (asked, verbose) {
+        (Some(filter), 0) => filter,
+        (None, 0) => return,
+        (_, 1) => {
+            "warn,aios=info,orkestra_core=info,orkestra_store=info,orkestra_tools=info,orkestra_agents=info".into()
+        }
+        (_, _) => {
+            "info,aios=debug,orkestra_core=debug,orkestra_store=debug,orkestra_tools=debug,orkestra_agents=debug".into()
+        }
+    };
+    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|error| {
+        eprintln!("aios: RUST_LOG={filter:?} is no filter ({error}); warnings are shown");
+        EnvFilter::new("warn")
+    });
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// Whether a variable is set to something.
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
+}
+
+/// The documented server mode is not here yet: saying so is better than running elsewhere than asked.
+fn refuse_server() -> Result<(), Failure> {
+    if is_set("AIOS_API_URL") {
+        return Err(Failure::new(
+            Exit::Usage,
+            "AIOS_API_URL is set, and this version cannot talk to a server yet; unset it to run here, in ./.orkestra",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! `aios resume`: goes on with what an earlier process left.
+
+use orkestra_agents::model::ModelChoice;
+use orkestra_agents::view::status_name;
+use orkestra_agents::{Job, SandboxChoice, SandboxKind};
+use orkestra_core::model::RunId;
+use orkestra_core::prelude::{Cursor, NodeStatus, RunView};
+
+use super::session::{Session, summary_to};
+use super::{place_of, print};
+use crate::args::{Hidden, ResumeArguments};
+use crate::exit::{Exit, Failure};
+use crate::host::need_python;
+use crate::place::Place;
+use crate::reader::Reader;
+use crate::screen::{self, Screen};
+use crate::watch::Watched;
+
+pub(super) async fn perform(arguments: ResumeArguments) -> Result<Exit, Failure> {
+    let ResumeArguments { runs, show, hidden } = arguments;
+    let place = match runs.first() {
+        Some(first) => place_of(first).await?,
+        None => match Place::open_existing().await? {
+            Some(place) => place,
+            None => return tell("nothing to resume: no run was ever started in this directory", show.json),
+        },
+    };
+    let views = wanted(&place, &runs).await?;
+    if views.is_empty() {
+        let all = "nothing to resume: all runs of this directory have ended";
+        let named = "nothing to resume: what was named has ended";
+        return tell(if runs.is_empty() { all } else { named }, show.json);
+    }
+    views.iter().for_each(say_standing);
+    let views = views.into_iter().map(|view| (Cursor(view.last.0), view)).collect::<Vec<_>>();
+    let mut screen = screen::open(show.json, views.len());
+    go_on(&place, views, &mut *screen, show.json, &hidden).await
+}
+
+/// Goes on with these runs and no others, and shows each from its cursor on.
+pub(super) async fn go_on(
+    place: &Place,
+    views: Vec<(Cursor, RunView)>,
+    screen: &mut dyn Screen,
+    json: bool,
+    hidden: &Hidden,
+) -> Result<Exit, Failure> {
+    for (_, view) in &views {
+        let job: Result<Job, _> = view.input.to();
+        if job.is_ok_and(|job| job.sandbox == SandboxKind::Local) {
+            need_python(None)?;
+        }
+    }
+    let ids: Vec<RunId> = views.iter().map(|(_, view)| view.id.clone()).collect();
+    let store = place.leaving_all_but(&ids);
+    // NOTE: model and sandbox of each run stand in its journal; the choices here are for new runs, and there are none.
+    let session = Session::start(place, store, ModelChoice::automatic(), SandboxChoice::default(), hidden).await?;
+    let mut runs = Vec::new();
+    for (from, view) in views {
+        if let Some(run) = session.orkestra.engine().get(&view.id).await? {
+            runs.push((Watched { run, from }, view));
+        }
+    }
+    session.show(place, runs, screen, &mut summary_to(json)).await
+}
+
+/// The named runs that are unfinished; all of them when none is named.
+async fn wanted(place: &Place, names: &[String]) -> Result<Vec<RunView>, Failure> {
+    let reader = Reader::start(place).await?;
+    let mut views = Vec::new();
+    for name in names {
+        let view = reader.find(name).await?.view().await?;
+        if view.status.is_final() {
+            eprintln!("note: run {} has ended already: {}", view.id, status_name(view.status));
+        } else if views.iter().all(|known: &RunView| known.id != view.id) {
+            views.push(view);
+        }
+    }
+    if names.is_empty() {
+        for record in &place.unfinished {
+            views.push(reader.find(&record.id).await?.view().await?);
+        }
+    }
+    reader.engine.shutdown().await;
+    Ok(views)
+}
+
+fn say_standing(view: &RunView) {
+    let done = view.nodes.iter().filter(|node| node.status == NodeStatus::Completed).count();
+    eprintln!("resuming run {}: {done} of {} nodes are done", view.id, view.nodes.len());
+}
+
+fn tell(text: &str, json: bool) -> Result<Exit, Failure> {
+    if json {
+        eprintln!("{text}");
+        return Ok(Exit::Done);
+    }
+    print(&format!("{text}\n"))
+}

@@ -1,0 +1,82 @@
+//! `aios run`: a new run, shown until it ends.
+
+use orkestra_agents::model::{DEMO_BANNER, ModelChoice};
+use orkestra_agents::{Job, RunRequest, SandboxChoice, pipeline};
+use orkestra_core::prelude::{Cursor, Run};
+
+use super::session::{Session, summary_to};
+use crate::args::{RunArguments, Sandbox};
+use crate::exit::{Exit, Failure};
+use crate::host::Ground;
+use crate::place::Place;
+use crate::screen;
+use crate::watch::Watched;
+
+pub(super) async fn perform(arguments: RunArguments) -> Result<Exit, Failure> {
+    check(&arguments)?;
+    let sandbox = match arguments.sandbox {
+        None => SandboxChoice::Automatic,
+        Some(Sandbox::Docker) => SandboxChoice::Docker,
+        Some(Sandbox::Local) => SandboxChoice::Local,
+    };
+    let ground = Ground::look(sandbox).await?;
+    let place = Place::open().await?;
+    say_unfinished(&place);
+    let RunArguments { objective, project, tasks, model, base_url, show, hidden, .. } = arguments;
+    let choice = model.as_ref().map_or_else(ModelChoice::automatic, ModelChoice::named);
+    let choice = base_url.into_iter().fold(choice, ModelChoice::with_base_url);
+
+    let session = Session::start(&place, place.leaving_all_but(&[]), choice, sandbox, &hidden).await?;
+    let request = RunRequest { objective, project_id: project, tasks, model, ..RunRequest::default() };
+    let run = match session.orkestra.create(request).await {
+        Ok(run) => run,
+        Err(error) => {
+            session.orkestra.shutdown().await;
+            return Err(error.into());
+        }
+    };
+    say_banners(&run, &ground).await?;
+    let view = run.view().await?;
+    let mut screen = screen::open(show.json, 1);
+    let watched = Watched { run, from: Cursor::START };
+    session.show(&place, vec![(watched, view)], &mut *screen, &mut summary_to(show.json)).await
+}
+
+/// What can be refused before anything is opened or made.
+fn check(arguments: &RunArguments) -> Result<(), Failure> {
+    if arguments.objective.trim().is_empty() {
+        return Err(Failure::usage(
+            "the objective is empty: say what is to be built, as in aios run \"Build a REST API\"",
+        ));
+    }
+    if arguments.budget.is_some() {
+        return Err(Failure::usage(
+            "--budget is not supported yet: run without it, and watch the usage events instead",
+        ));
+    }
+    pipeline::select(&arguments.tasks)?;
+    Ok(())
+}
+
+fn say_unfinished(place: &Place) {
+    match place.unfinished.as_slice() {
+        [] => {}
+        [one] => eprintln!("note: run {} is unfinished and stays as it is; `aios resume` goes on with it", one.id),
+        more => eprintln!("note: {} unfinished runs stay as they are; `aios resume` goes on with them", more.len()),
+    }
+}
+
+/// Who works and where: on stderr, and before the first event is shown.
+async fn say_banners(run: &Run, ground: &Ground) -> Result<(), Failure> {
+    let view = run.view().await?;
+    let job: Job = view.input.to().map_err(|error| Failure::failed(error.to_string()))?;
+    if job.model.is_demo() {
+        eprintln!("{DEMO_BANNER}");
+    } else {
+        let at = job.model.base_url.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
+        eprintln!("model: {}{at}", job.model.name);
+    }
+    eprintln!("{}", ground.banner(job.sandbox));
+    eprintln!("run: {} (Ctrl-C detaches, `aios resume` goes on)", run.id());
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! Runs at work in this process: started, shown until they end or the user leaves, and put down in good order.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use orkestra_agents::model::ModelChoice;
+use orkestra_agents::{Orkestra, SandboxChoice};
+use orkestra_core::prelude::{Run, RunView};
+use orkestra_core::store::Store;
+
+use super::unwritable;
+use crate::args::Hidden;
+use crate::exit::{Exit, Failure};
+use crate::place::Place;
+use crate::reader::Reader;
+use crate::screen::Screen;
+use crate::signals::Stop;
+use crate::summary;
+use crate::watch::{Ending, Watched, follow};
+
+/// Agents at work, and a user who may leave.
+pub(super) struct Session {
+    pub(super) orkestra: Orkestra,
+    stop: Stop,
+}
+
+impl Session {
+    pub(super) async fn start(
+        place: &Place,
+        store: Arc<dyn Store>,
+        model: ModelChoice,
+        sandbox: SandboxChoice,
+        hidden: &Hidden,
+    ) -> Result<Self, Failure> {
+        let stop = Stop::listen()?;
+        let model = match hidden.demo_delay_ms {
+            Some(delay) => model.with_demo_delay(std::time::Duration::from_millis(delay)),
+            None => model,
+        };
+        let mut builder = Orkestra::builder(&place.data).model(model).sandbox(sandbox);
+        if let Some(path) = &hidden.call_log {
+            builder = builder.call_log(path);
+        }
+        Ok(Self { orkestra: builder.start(store).await?, stop })
+    }
+
+    /// Shows `runs`, each from its view on, until all have ended; tells how each did.
+    pub(super) async fn show(
+        mut self,
+        place: &Place,
+        runs: Vec<(Watched, RunView)>,
+        screen: &mut dyn Screen,
+        summary: &mut dyn Write,
+    ) -> Result<Exit, Failure> {
+        let names: Vec<String> = runs.iter().map(|(watched, _)| watched.run.id().to_string()).collect();
+        let mut followed = Vec::new();
+        for (watched, view) in runs {
+            screen.begin(&view).map_err(|error| unwritable(&error))?;
+            followed.push(watched);
+        }
+        let ending = follow(followed, screen, &mut self.stop).await;
+        screen.end();
+        let exit = match ending {
+            Ok(Ending::All(ended)) => self.tell_all(place, ended, summary).await,
+            Ok(Ending::Detached) => {
+                eprintln!("\ndetached: what is done stays done. Go on with: aios resume {}", names.join(" "));
+                Ok(Exit::Interrupted)
+            }
+            Err(error) => Err(unwritable(&error)),
+        };
+        self.orkestra.shutdown().await;
+        exit
+    }
+
+    async fn tell_all(
+        &self,
+        place: &Place,
+        ended: Vec<(Run, Result<orkestra_core::kernel::Outcome, orkestra_core::Error>)>,
+        summary: &mut dyn Write,
+    ) -> Result<Exit, Failure> {
+        let reader = Reader::start(place).await?;
+        let mut worst = Exit::Done;
+        for (run, outcome) in ended {
+            let exit = match outcome {
+                Ok(outcome) => {
+                    let record = run.status().await?;
+                    let text = summary::of(&record, &outcome, &reader.workspace_path(&record), &reader.files(&record));
+                    match summary.write_all(text.as_bytes()).and_then(|()| summary.flush()) {
+                        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(unwritable(&error)),
+                        _ => Exit::of(&outcome),
+                    }
+                }
+                Err(error) => {
+                    eprintln!(
+                        "aios: run {} cannot go on here: {error}. `aios resume {}` tries again.",
+                        run.id(),
+                        run.id()
+                    );
+                    Exit::Failed
+                }
+            };
+            worst = worst.max(exit);
+        }
+        Ok(worst)
+    }
+}
+
+/// Where summaries go: beside the events, but never among JSON.
+pub(super) fn summary_to(json: bool) -> Box<dyn Write> {
+    if json { Box::new(io::stderr()) } else { Box::new(io::stdout()) }
+}

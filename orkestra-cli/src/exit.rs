@@ -1,0 +1,109 @@
+//! How the process ends: the documented exit codes, and the error that carries one.
+
+use orkestra_core::kernel::Outcome;
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exit {
+    /// All was done.
+    Done,
+    /// A run was cancelled.
+    Cancelled,
+    /// The budget is used up.
+    Budget,
+    /// A run failed, or this machine cannot run it.
+    Failed,
+    /// The command line asks for what cannot be.
+    Usage,
+    /// Ctrl-C, SIGTERM, or nobody reads the output any more.
+    Interrupted,
+}
+
+impl Exit {
+    /// The number for the shell.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Budget => 3,
+            Self::Cancelled => 4,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// What a run's outcome means for the shell.
+    pub(crate) fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Completed(_) => Self::Done,
+            Outcome::Cancelled(_) => Self::Cancelled,
+            Outcome::Failed { failure, .. } if failure.kind == "budget_exceeded" => Self::Budget,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// Why a command was not done: one or two sentences that say what to do, and the exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+}
+
+impl From<orkestra_agents::Error> for Failure {
+    fn from(error: orkestra_agents::Error) -> Self {
+        let exit = match error.kind() {
+            orkestra_agents::ErrorKind::Usage => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+impl From<orkestra_core::Error> for Failure {
+    fn from(error: orkestra_core::Error) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orkestra_core::prelude::{Failure, Name, Payload};
+
+    use super::*;
+
+    #[test]
+    fn outcomes_have_the_documented_codes() {
+        let failed = |kind: &str| Outcome::Failed {
+            node: Name::new("qa").expect("a name"),
+            failure: Failure::permanent(kind, "what happened"),
+        };
+        for (outcome, code) in [
+            (Outcome::Completed(Payload::null()), 0),
+            (failed("validation_failure"), 1),
+            (failed("budget_exceeded"), 3),
+            (Outcome::Cancelled("enough".into()), 4),
+        ] {
+            assert_eq!(Exit::of(&outcome).code(), code, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn the_worst_of_several_runs_counts() {
+        assert_eq!([Exit::Done, Exit::Failed, Exit::Cancelled].into_iter().max(), Some(Exit::Failed));
+    }
+}

@@ -1,0 +1,93 @@
+//! The directory that everything lives in, and its store.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use orkestra_core::kernel::RunStatus;
+use orkestra_core::model::RunId;
+use orkestra_core::store::{RunQuery, RunRecord, Store, StoreError, StoreErrorKind};
+use orkestra_store::SledStore;
+
+use crate::exit::Failure;
+use crate::leaving::Leaving;
+
+const DIRECTORY: &str = ".orkestra";
+const STORE: &str = "store";
+
+/// The directory with its store open. Dropping it closes the store.
+pub(crate) struct Place {
+    pub(crate) data: PathBuf,
+    pub(crate) store: Arc<dyn Store>,
+    /// The runs that have not ended, newest first. Nobody drives them: this process alone has the store.
+    pub(crate) unfinished: Vec<RunRecord>,
+}
+
+impl Place {
+    /// Opens the store of the current directory, and makes it if there is none.
+    pub(crate) async fn open() -> Result<Self, Failure> {
+        let data = PathBuf::from(DIRECTORY);
+        let store = SledStore::open(data.join(STORE)).map_err(|error| refused(&data, &error))?;
+        let report = store.report();
+        if !report.set_aside.is_empty() {
+            eprintln!(
+                "note: an abrupt stop left a damaged cache file of the store; it was put aside ({}), the store was read \
+                 from its log and {} runs were checked: nothing is lost",
+                report.set_aside.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
+                report.runs_checked.unwrap_or_default()
+            );
+        }
+        let store: Arc<dyn Store> = Arc::new(store);
+        let unfinished = unfinished(&*store).await.map_err(|error| refused(&data, &error))?;
+        Ok(Self { data, store, unfinished })
+    }
+
+    /// The same; nothing when this directory has no store yet. Readers make none.
+    pub(crate) async fn open_existing() -> Result<Option<Self>, Failure> {
+        // NOTE: a place that cannot be looked at is opened, for the error that says why.
+        match Path::new(DIRECTORY).join(STORE).try_exists() {
+            Ok(false) if !Path::new(DIRECTORY).is_file() => Ok(None),
+            _ => Self::open().await.map(Some),
+        }
+    }
+
+    /// The store for an engine that goes on with `runs` of the unfinished ones and leaves the others alone.
+    pub(crate) fn leaving_all_but(&self, runs: &[RunId]) -> Arc<dyn Store> {
+        let others = self.unfinished.iter().map(|record| record.id.clone()).filter(|id| !runs.contains(id));
+        let left: BTreeSet<RunId> = others.collect();
+        Arc::new(Leaving { store: Arc::clone(&self.store), left })
+    }
+}
+
+async fn unfinished(store: &dyn Store) -> Result<Vec<RunRecord>, StoreError> {
+    let mut found = Vec::new();
+    for status in [RunStatus::Running, RunStatus::Stopping] {
+        let mut query = RunQuery { status: Some(status), ..RunQuery::default() };
+        loop {
+            let page = store.list(&query).await?;
+            found.extend(page.items);
+            match page.next {
+                Some(next) => query.cursor = Some(next),
+                None => break,
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What the store says, and what its user can do.
+fn refused(data: &Path, error: &StoreError) -> Failure {
+    let place = data.display();
+    let hint = match error.kind() {
+        StoreErrorKind::Busy => {
+            ". Wait for it, or stop it with Ctrl-C there: its runs can be resumed. Or work in another directory.".into()
+        }
+        StoreErrorKind::Damaged => format!(
+            ". Nothing was changed. The files of runs are still in {place}/workspace; move {place}/store away to begin \
+             with an empty store."
+        ),
+        StoreErrorKind::Invalid => format!(". Move what is there away, or work in a directory without {place}."),
+        _ => String::new(),
+    };
+    Failure::failed(format!("{error}{hint}"))
+}

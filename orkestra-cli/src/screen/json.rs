@@ -1,0 +1,25 @@
+//! One JSON object per event and line: for programs.
+
+use std::io::{self, Write};
+
+use orkestra_core::prelude::RunView;
+use serde_json::Value;
+
+use super::Screen;
+
+/// Prints every event as it is.
+pub(crate) struct Json;
+
+impl Screen for Json {
+    fn begin(&mut self, _view: &RunView) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn event(&mut self, event: &Value) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{event}")?;
+        out.flush()
+    }
+
+    fn end(&mut self) {}
+}

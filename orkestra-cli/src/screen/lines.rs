@@ -1,0 +1,71 @@
+//! One readable line per event: for pipes, files and logs. Details of a failed validation follow it, indented.
+
+use std::io::{self, Write};
+
+use orkestra_core::prelude::RunView;
+use serde_json::Value;
+
+use super::Screen;
+use super::words::{Telling, field, tell};
+
+/// The width of the column of agents.
+const AGENT_WIDTH: usize = 10;
+/// Characters of a run's id that tell it from the others of a screen.
+const ID_CHARACTERS: usize = 6;
+
+/// Prints lines.
+pub(crate) struct Lines {
+    /// Whether each line says which run it is of.
+    is_many: bool,
+}
+
+impl Lines {
+    /// For so many runs.
+    pub(crate) fn new(runs: usize) -> Self {
+        Self { is_many: runs > 1 }
+    }
+}
+
+impl Screen for Lines {
+    fn begin(&mut self, _view: &RunView) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn event(&mut self, event: &Value) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        for line in render(event, self.is_many) {
+            writeln!(out, "{line}")?;
+        }
+        out.flush()
+    }
+
+    fn end(&mut self) {}
+}
+
+fn render(event: &Value, is_many: bool) -> Vec<String> {
+    let Telling { who, what, details } = tell(event);
+    // NOTE: the time of day out of an RFC 3339 text, `2026-01-31T08:00:00.000Z`.
+    let time = field(event, "ts").get(11..23).unwrap_or("            ");
+    let id = field(event, "run_id");
+    let tail = id.char_indices().rev().nth(ID_CHARACTERS - 1).map_or(id, |(at, _)| &id[at..]);
+    let run = if is_many { format!("{tail} ") } else { String::new() };
+    let mut lines = vec![format!("{time} {run}{who:<AGENT_WIDTH$} {what}")];
+    let margin = " ".repeat(time.len() + 1 + run.len() + AGENT_WIDTH + 1);
+    lines.extend(details.iter().map(|detail| format!("{margin}  {detail}")));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_line_has_time_agent_and_what_happened() {
+        let event = json!({"event": "node_started", "agent": "backend", "attempt": 2, "ts": "2026-01-31T08:00:00.125Z",
+            "run_id": "01ABCDEFGHJK"});
+        assert_eq!(render(&event, false), ["08:00:00.125 backend    started, attempt 2"]);
+        assert_eq!(render(&event, true), ["08:00:00.125 EFGHJK backend    started, attempt 2"]);
+    }
+}

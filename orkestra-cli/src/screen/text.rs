@@ -1,0 +1,78 @@
+//! Text of strangers (models, commands) made fit for a terminal: it must not move the cursor or pretend to be ours.
+
+/// `text` as one line: line breaks are shown, control sequences and other control characters are gone.
+pub(super) fn one_line(text: &str) -> String {
+    clean(text).replace('\n', "\\n")
+}
+
+/// `text` without control sequences and control characters; line breaks stay. A line that was drawn over with carriage
+/// returns is as it was last.
+pub(super) fn clean(text: &str) -> String {
+    let plain = without_sequences(text).replace("\r\n", "\n");
+    let lines = plain.split('\n').map(|line| line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default());
+    let fit = lines.map(|line| {
+        let shown = line.replace('\t', "    ");
+        shown.chars().filter(|one| !one.is_control()).collect::<String>()
+    });
+    fit.collect::<Vec<_>>().join("\n")
+}
+
+/// Drops escape sequences: `ESC [ … letter` whole, of others the escape and what follows it.
+fn without_sequences(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(one) = characters.next() {
+        if one != '\u{1b}' {
+            kept.push(one);
+        } else if characters.next() == Some('[') {
+            let _ = characters.find(|end| ('@'..='~').contains(end));
+        }
+    }
+    kept
+}
+
+/// At most `count` characters of `text`, with an ellipsis for the rest.
+pub(super) fn cut(text: &str, count: usize) -> String {
+    if text.chars().count() <= count {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(count.saturating_sub(1)).collect();
+    format!("{kept}…")
+}
+
+/// The last `count` characters of `text`.
+pub(super) fn tail(text: &str, count: usize) -> &str {
+    match text.char_indices().rev().nth(count.saturating_sub(1)) {
+        Some((at, _)) if count > 0 => &text[at..],
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_cannot_steer_the_terminal() {
+        for (given, shown) in [
+            ("plain", "plain"),
+            ("\u{1b}[31mred\u{1b}[0m", "red"),
+            ("a\u{1b}]0;title\u{7}b", "a0;titleb"),
+            ("10%\r20%\r100%\r", "100%"),
+            ("one\r\ntwo", "one\\ntwo"),
+            ("a\tb\u{8}\u{0}", "a    b"),
+            ("\u{1b}[", ""),
+        ] {
+            assert_eq!(one_line(given), shown, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn cutting_counts_characters() {
+        assert_eq!(cut("äöü", 3), "äöü");
+        assert_eq!(cut("äöüß", 3), "äö…");
+        assert_eq!(tail("äöüß", 2), "üß");
+        assert_eq!(tail("ä", 2), "ä");
+        assert_eq!(tail("ä", 0), "ä");
+    }
+}

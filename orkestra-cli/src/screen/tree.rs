@@ -1,0 +1,213 @@
+//! The live tree of a terminal: a line per node with its spinner, attempt and elapsed time at the bottom, and above them,
+//! scrolling, what is worth keeping: what agents say, files, commands and their output, failed validations.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use orkestra_core::prelude::{NodeStatus, NodeView, RunView};
+use serde_json::Value;
+
+use super::Screen;
+use super::paint::{Colour, Paint};
+use super::text::{clean, cut, one_line, tail};
+use super::words::{Telling, arguments, field, tell};
+
+const TICK: Duration = Duration::from_millis(100);
+/// Characters of what an agent is just saying; the terminal cuts them at its own width.
+const SAYING_CHARACTERS: usize = 160;
+const NAME_WIDTH: usize = 16;
+
+/// Draws the tree.
+pub(crate) struct Tree {
+    bars: MultiProgress,
+    paint: Paint,
+    is_many: bool,
+    nodes: HashMap<(String, String), Leaf>,
+}
+
+/// A node on the screen.
+struct Leaf {
+    bar: ProgressBar,
+    attempt: u64,
+    /// What its agent says and has not been printed yet.
+    saying: String,
+}
+
+impl Tree {
+    /// For so many runs.
+    pub(crate) fn new(runs: usize) -> Self {
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
+        Self { bars, paint: Paint::new(), is_many: runs > 1, nodes: HashMap::new() }
+    }
+
+    fn leaf(&mut self, run: &str, agent: &str, depth: usize) -> &mut Leaf {
+        let bars = &self.bars;
+        self.nodes.entry((run.to_owned(), agent.to_owned())).or_insert_with(|| {
+            let bar = bars.add(ProgressBar::new_spinner());
+            let branch = if depth == 0 { String::new() } else { format!("{}└ ", "  ".repeat(depth - 1)) };
+            bar.set_style(style("{spinner:.dim} {prefix} {msg:.dim}", "·"));
+            bar.set_prefix(format!("{:<NAME_WIDTH$}", format!("{branch}{agent}")));
+            Leaf { bar, attempt: 0, saying: String::new() }
+        })
+    }
+
+    fn keep(&self, agent: &str, text: &str) -> io::Result<()> {
+        self.bars.println(format!("{} {text}", self.paint.text(Colour::Cyan, &format!("{agent:<10}"))))
+    }
+
+    /// Prints what an agent has said so far, as it says something else now.
+    fn keep_said(&mut self, run: &str, agent: &str) -> io::Result<()> {
+        let said = std::mem::take(&mut self.leaf(run, agent, 0).saying);
+        for line in clean(&said).lines().filter(|line| !line.trim().is_empty()) {
+            self.keep(agent, line)?;
+        }
+        Ok(())
+    }
+
+    fn says(&mut self, run: &str, agent: &str, chunk: &str) -> io::Result<()> {
+        let leaf = self.leaf(run, agent, 0);
+        leaf.saying.push_str(chunk);
+        let (done, now) = match leaf.saying.rsplit_once('\n') {
+            Some((done, now)) => (done.to_owned(), now.to_owned()),
+            None => (String::new(), leaf.saying.clone()),
+        };
+        leaf.bar.set_message(format!("attempt {}  {}", leaf.attempt, tail(&one_line(&now), SAYING_CHARACTERS)));
+        leaf.saying = done;
+        let printed = self.keep_said(run, agent);
+        self.leaf(run, agent, 0).saying = now;
+        printed
+    }
+
+    fn begins(&mut self, run: &str, agent: &str, attempt: u64, elapsed: Duration) {
+        let leaf = self.leaf(run, agent, 0);
+        leaf.attempt = attempt;
+        leaf.bar.set_style(style("{spinner:.cyan} {prefix:.bold} {elapsed:>4}  {wide_msg}", "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"));
+        leaf.bar.set_message(format!("attempt {attempt}"));
+        leaf.bar.set_elapsed(elapsed);
+        leaf.bar.enable_steady_tick(TICK);
+    }
+
+    fn finishes(&mut self, run: &str, agent: &str, mark: &str, message: &str) {
+        let leaf = self.leaf(run, agent, 0);
+        leaf.bar.disable_steady_tick();
+        leaf.bar.set_style(style("{spinner} {prefix} {elapsed:>4}  {wide_msg}", mark));
+        leaf.bar.finish_with_message(message.to_owned());
+    }
+
+    /// The events whose agent's line changes, and what is worth a line above.
+    fn of_agent(&mut self, run: &str, agent: &str, event: &Value) -> io::Result<()> {
+        let Telling { what, details, .. } = tell(event);
+        let dim = |text: &str| self.paint.text(Colour::Dim, text);
+        match field(event, "event") {
+            "node_started" => {
+                self.begins(run, agent, event["attempt"].as_u64().unwrap_or_default(), Duration::ZERO);
+                Ok(())
+            }
+            "file_written" => {
+                self.keep(agent, &self.paint.text(Colour::Green, &format!("+ {}", &what["wrote ".len()..])))
+            }
+            "command_output" => self.keep(agent, &dim(&what)),
+            "tool_call" => {
+                let call = match field(event, "tool") {
+                    "run_command" => format!("$ {}", one_line(field(&event["arguments"], "command"))),
+                    // Its file is told when it is written.
+                    "write_file" => return Ok(()),
+                    tool => format!("→ {} {}", one_line(tool), arguments(&event["arguments"])),
+                };
+                self.keep(agent, &call)
+            }
+            "tool_result" if event["ok"] == true => Ok(()),
+            "validation_failed" => {
+                self.keep(agent, &self.paint.text(Colour::Red, &what))?;
+                details
+                    .iter()
+                    .try_for_each(|detail| self.keep(agent, &self.paint.text(Colour::Red, &format!("  {detail}"))))
+            }
+            "node_completed" => {
+                let attempt = self.leaf(run, agent, 0).attempt;
+                let tries = if attempt > 1 { format!("({attempt} attempts) ") } else { String::new() };
+                self.finishes(
+                    run,
+                    agent,
+                    "✔",
+                    &format!("{tries}{}", cut(&one_line(field(event, "summary")), SAYING_CHARACTERS)),
+                );
+                Ok(())
+            }
+            "node_failed" | "node_cancelled" => {
+                self.finishes(run, agent, "✘", &what);
+                Ok(())
+            }
+            "usage" => Ok(()),
+            _ => self.keep(agent, &self.paint.text(Colour::Yellow, &what)),
+        }
+    }
+}
+
+impl Screen for Tree {
+    fn begin(&mut self, view: &RunView) -> io::Result<()> {
+        let run = view.id.as_str();
+        if self.is_many {
+            let title = self.bars.add(ProgressBar::new_spinner());
+            title.set_style(style("{msg:.bold}", "·"));
+            title.finish_with_message(format!("run {run}"));
+        }
+        let mut depths: HashMap<&str, usize> = HashMap::new();
+        for node in &view.nodes {
+            let depth =
+                node.after.iter().filter_map(|before| depths.get(before.as_str())).max().map_or(0, |depth| depth + 1);
+            depths.insert(&node.name, depth);
+            let leaf = self.leaf(run, &node.name, depth);
+            leaf.attempt = u64::from(node.attempt);
+            let waits = node.after.iter().map(orkestra_core::model::Name::as_str).collect::<Vec<_>>().join(", ");
+            leaf.bar.set_message(if waits.is_empty() { String::new() } else { format!("waits for {waits}") });
+            leaf.bar.tick();
+        }
+        for node in &view.nodes {
+            let elapsed = |node: &NodeView| {
+                node.started_at.map_or(Duration::ZERO, |since| node.ended_at.unwrap_or(view.updated_at).since(since))
+            };
+            match node.status {
+                NodeStatus::Completed => self.finishes(run, &node.name, "✔", "done before"),
+                NodeStatus::Failed | NodeStatus::Cancelled => self.finishes(run, &node.name, "✘", "ended before"),
+                NodeStatus::Running | NodeStatus::Backoff => {
+                    self.begins(run, &node.name, u64::from(node.attempt), elapsed(node));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: &Value) -> io::Result<()> {
+        let run = field(event, "run_id");
+        let agent = event["agent"].as_str().filter(|_| !field(event, "event").starts_with("run_"));
+        match (agent, field(event, "event")) {
+            (Some(agent), "token_chunk") => self.says(run, agent, field(event, "chunk")),
+            (Some(agent), _) => {
+                self.keep_said(run, agent)?;
+                self.of_agent(run, agent, event)
+            }
+            (None, _) => self.keep("run", &tell(event).what),
+        }
+    }
+
+    fn end(&mut self) {
+        for leaf in self.nodes.values() {
+            if !leaf.bar.is_finished() {
+                leaf.bar.disable_steady_tick();
+                leaf.bar.abandon();
+            }
+        }
+    }
+}
+
+/// A line's style; `marks` are the pictures of its spinner.
+fn style(template: &str, marks: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+    // The last picture is shown when the spinner has finished, and indicatif wants two at least.
+    let last = marks.chars().last().unwrap_or('·');
+    style.tick_chars(&format!("{marks}{last}"))
+}
