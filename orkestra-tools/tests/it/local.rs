@@ -14,7 +14,7 @@ async fn start(options: LocalOptions) -> (TempDir, LocalSandbox) {
 }
 
 async fn output(sandbox: &LocalSandbox, line: &str) -> String {
-    let command = Command::new(line).with_timeout(Duration::from_secs(30));
+    let command = Command::new(line).with_timeout(Duration::from_secs(120));
     sandbox.execute(command, &DiscardOutput).await.expect("run").output
 }
 
@@ -82,6 +82,31 @@ async fn two_sandboxes_do_not_share_scratch_space() {
     assert_eq!(output(&two, "ls \"$HOME\"").await, "");
     if has_landlock(&two) {
         assert!(output(&two, &format!("cat {home}/file")).await.contains("denied"));
+    }
+}
+
+#[tokio::test]
+async fn the_tools_of_a_project_work_inside() {
+    let (_root, sandbox) = start(LocalOptions::default()).await;
+    let serve = "python3 -c 'import http.server as h, threading as t, urllib.request as u; \
+        s = h.HTTPServer((\"127.0.0.1\", 0), h.SimpleHTTPRequestHandler); \
+        t.Thread(target=s.serve_forever, daemon=True).start(); \
+        print(u.urlopen(f\"http://127.0.0.1:{s.server_port}/\").status)'";
+    let table = [
+        ("git", "git init -q . && git status --short && echo works"),
+        ("node", "node -e 'console.log(\"works\")'"),
+        ("python3", "python3 -m unittest -q 2>&1 | grep -q 'Ran 0 tests' && echo works"),
+        ("python3", serve),
+        ("python3", "python3 -m venv venv && venv/bin/python -c 'print(\"works\")'"),
+    ];
+    for (program, line) in table {
+        let installed = std::process::Command::new(program).arg("--version").output();
+        if !installed.is_ok_and(|output| output.status.success()) {
+            eprintln!("\n==== SKIPPED, {program} is not installed: {line} ====\n");
+            continue;
+        }
+        let said = output(&sandbox, line).await;
+        assert!(said.ends_with("works\n") || said.starts_with("200\n") || said.ends_with("200\n"), "{line}: {said}");
     }
 }
 

@@ -92,7 +92,7 @@ async fn walls(sandbox: &Arc<dyn Sandbox>, workspace: &Path) {
     std::fs::create_dir_all(&outside).expect("created");
     std::fs::write(outside.join("secret"), "secret-of-the-host").expect("written");
     let line = format!(
-        "cat '{0}/secret'; touch '{0}/planted'; ln -s '{0}' out; cat out/secret; touch out/planted; touch /planted /usr/planted /etc/planted",
+        "cat '{0}/secret'; touch '{0}/planted'; ln -s '{0}' out; cat out/secret; touch out/planted; ln '{0}/secret' hard; cat hard; touch /planted /usr/planted /etc/planted",
         outside.display()
     );
     let result = run(sandbox, &line).await;

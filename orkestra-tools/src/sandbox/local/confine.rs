@@ -17,7 +17,7 @@ use super::super::{Confinement, SandboxError};
 const ABI_WANTED: ABI = ABI::V9;
 
 /// What programs need to run at all. Not `/etc` as a whole: it holds host keys and password hashes.
-const SYSTEM: [&str; 26] = [
+const SYSTEM: &[&str] = &[
     "/usr",
     "/bin",
     "/sbin",
@@ -39,6 +39,20 @@ const SYSTEM: [&str; 26] = [
     "/etc/mime.types",
     "/etc/alternatives",
     "/etc/os-release",
+    // pip asks all of these what system it is on, and gives up when one is there and closed.
+    "/etc/lsb-release",
+    "/etc/debian_version",
+    "/etc/redhat-release",
+    "/etc/system-release",
+    "/etc/fedora-release",
+    "/etc/alpine-release",
+    "/etc/arch-release",
+    "/etc/services",
+    "/etc/protocols",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/timezone",
+    "/etc/gitconfig",
     "/etc/ssl/certs",
     "/etc/ssl/openssl.cnf",
     "/etc/ca-certificates",
