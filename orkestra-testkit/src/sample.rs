@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use orkestra_core::journal::{Commit, encode};
+use orkestra_core::journal::{Commit, ReplayError, Replayer, Written, encode};
 use orkestra_core::kernel::{Input, InputKind, RunState, TaskRequest, decide};
 use orkestra_core::model::{Epoch, Name, NodeSpec, Payload, Plan, RunId, Seq, Timestamp, WorkflowSpec};
 use orkestra_core::store::{Append, RunRecord};
@@ -38,6 +38,23 @@ impl SampleRun {
             now: Timestamp::from_millis(1_000),
             state: None,
         }
+    }
+
+    /// A run that goes on where `commits`, all of its journal, ends.
+    ///
+    /// # Errors
+    /// When they are no journal of a run.
+    ///
+    /// # Panics
+    /// When `id` is no run id.
+    pub fn resume(id: &str, commits: &[Written]) -> Result<Self, ReplayError> {
+        let mut sample = Self::new(id);
+        let mut replayer = Replayer::new(sample.run.clone());
+        for commit in commits {
+            replayer.add(commit)?;
+        }
+        sample.state = replayer.finish();
+        Ok(sample)
     }
 
     /// The same with a label more.
@@ -77,6 +94,12 @@ impl SampleRun {
     #[must_use]
     pub fn last(&self) -> Seq {
         self.state.as_ref().map_or(Seq::ZERO, RunState::last)
+    }
+
+    /// Whether the run has ended.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.status().is_final())
     }
 
     /// The record that the commits made so far add up to.

@@ -61,6 +61,16 @@ impl Heads {
     }
 }
 
+/// A group commit, planned.
+pub(super) struct GroupCommit {
+    /// What to write.
+    pub(super) batch: Batch,
+    /// The key of the last commit in it; `None` when there is nothing to write.
+    pub(super) newest: Option<Vec<u8>>,
+    /// What to answer.
+    pub(super) answers: Vec<Planned>,
+}
+
 /// A group commit in the making.
 pub(super) struct Plan<'a> {
     db: &'a Db,
@@ -78,12 +88,14 @@ impl<'a> Plan<'a> {
     }
 
     /// Plans `appends` in their order.
-    pub(super) fn make(mut self, appends: &'a [Append]) -> (Batch, Vec<Planned>) {
+    pub(super) fn make(mut self, appends: &'a [Append]) -> GroupCommit {
         for (place, append) in appends.iter().enumerate() {
             let answer = self.add(append, &appends[..place]).unwrap_or_else(Planned::Failed);
             self.answers.push(answer);
         }
-        (self.batch, self.answers)
+        let newest = self.answers.iter().zip(appends).rfind(|(answer, _)| matches!(answer, Planned::InBatch));
+        let newest = newest.map(|(_, append)| keys::commit(&append.commit.run, append.commit.first));
+        GroupCommit { batch: self.batch, newest, answers: self.answers }
     }
 
     fn add(&mut self, append: &'a Append, before: &[Append]) -> Result<Planned, Trouble> {

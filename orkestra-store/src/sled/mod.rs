@@ -1,7 +1,7 @@
 //! The embedded store: one directory on disk, open in one process at a time. The only folder that names sled.
 //!
 //! ```text
-//! append() -> gate (alone) -> blocking thread: plan (heads, leases, indexes) -> one Batch -> flush -> fdatasync -> answers
+//! append() -> gate (alone) -> blocking thread: plan (heads, leases, indexes) -> one Batch -> flush, fdatasync -> mark -> answers
 //! read()   -> gate (shared) -> blocking thread: scan
 //! claim()  -> a map in memory
 //! ```
@@ -20,12 +20,14 @@ mod format;
 mod index;
 mod keys;
 mod lease;
+mod mark;
 mod open;
 mod options;
 mod owner;
 mod read;
 mod remove;
 mod repair;
+mod shared;
 mod small;
 mod store;
 mod sync;

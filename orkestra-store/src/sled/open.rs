@@ -1,7 +1,7 @@
 //! Opening a store: who owns the directory, what is in it, is it whole.
 //!
 //! ```text
-//! directory -> owner's lock -> FORMAT -> conf -> snapshots -> sled -> format inside -> check, if repaired -> boot number
+//! directory -> owner's lock -> FORMAT -> conf -> snapshots -> sled -> format inside -> mark -> check, if repaired -> boot number
 //! ```
 //!
 //! Nothing in the directory is changed before its lock is held. No step panics, whatever the files hold.
@@ -20,10 +20,12 @@ use super::error::{Trouble, refused, without_panic};
 use super::format::{self, Found};
 use super::keys::{META_BOOT, META_FORMAT};
 use super::lease::Leases;
+use super::mark::{self, Expected, Mark};
 use super::options::{Durability, OpenReport, SledOptions};
 use super::owner::{LOCK_PAUSE, LOCK_TRIES, Owner};
 use super::repair::{self, Aside};
-use super::store::{Shared, SledStore};
+use super::shared::Shared;
+use super::store::SledStore;
 use super::sync::{Syncer, sync_directory};
 
 pub(super) fn open(options: &SledOptions, path: &Path) -> Result<SledStore, StoreError> {
@@ -50,6 +52,12 @@ pub(super) fn open(options: &SledOptions, path: &Path) -> Result<SledStore, Stor
         report.runs_checked = Some(checked.map_err(|error| with_copy(error, aside.as_ref()))?.runs);
     }
     let in_place = |error: io::Error| refused(&format!("{place} cannot be used"), &error);
+    let (marked, mark) = Mark::open(path, options.durability).map_err(in_place)?;
+    let marked = marked.filter(|_| found == Found::Store);
+    report.lost = check_mark(&database, &place, marked).map_err(|error| with_copy(error, aside.as_ref()))?;
+    if report.lost.is_some() || report.created {
+        mark.set(&Expected::Nothing).map_err(in_place)?;
+    }
     let syncer = Syncer::new(path, options.durability).map_err(in_place)?;
     let boot = without_panic(|| count_boot(&database, &syncer)).map_err(|trouble| trouble.at(&place))?;
     if found != Found::Store {
@@ -68,6 +76,7 @@ pub(super) fn open(options: &SledOptions, path: &Path) -> Result<SledStore, Stor
     Ok(SledStore::new(Shared {
         database,
         syncer,
+        mark,
         heads: Mutex::new(Heads::default()),
         leases: Mutex::new(Leases::new(boot)),
         poison: OnceLock::new(),
@@ -168,6 +177,30 @@ fn known_format(path: &Path, database: &Database, found: Found) -> Result<(), St
             without_panic(write).map_err(|trouble| trouble.at(&place))
         }
     }
+}
+
+/// Checks that what was acknowledged last is there. Gives what is lost, where the durability allows for it.
+fn check_mark(
+    database: &Database,
+    place: &str,
+    marked: Option<(Expected, Durability)>,
+) -> Result<Option<String>, StoreError> {
+    let Some((expected, durability)) = marked else {
+        return Ok(None);
+    };
+    let missing = without_panic(|| mark::missing(database, &expected)).map_err(|trouble| trouble.at(place))?;
+    let Some(missing) = missing else {
+        return Ok(None);
+    };
+    if durability == Durability::Process {
+        tracing::warn!(store = place, %missing, "the newest writes are lost: the system ended before they were on disk");
+        return Ok(Some(missing));
+    }
+    let why = format!(
+        "the end of the log is lost, {missing} was acknowledged and is missing; \
+         to go on with what is there, remove the file `mark`"
+    );
+    Err(Trouble::Damaged(why).at(place))
 }
 
 /// Counts this opening, durably in every durability: epochs depend on it.

@@ -89,6 +89,8 @@ pub struct OpenReport {
     /// Damaged snapshot files that were put aside, where they are now. A snapshot is a cache of sled's log: the store was
     /// opened from the log and checked.
     pub set_aside: Vec<PathBuf>,
+    /// What was acknowledged under [`Durability::Process`] and is lost, as one example: the system has ended since.
+    pub lost: Option<String>,
     /// How many runs were read and replayed to see that they are whole; `None` when there was no need to.
     pub runs_checked: Option<u64>,
 }

@@ -1,9 +1,8 @@
 //! The handle: the methods of the trait, each a short way to a blocking thread and back.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 
-use ::sled::Batch;
 use async_trait::async_trait;
 use tokio::sync::RwLock;
 use tokio::task::spawn_blocking;
@@ -15,15 +14,11 @@ use orkestra_core::store::{
     Versioned,
 };
 
-use super::append::{Heads, Plan, Planned};
 use super::check::{self, CheckReport};
-use super::database::Database;
 use super::error::{Trouble, without_panic};
-use super::lease::Leases;
 use super::options::{OpenReport, SledOptions};
-use super::owner::Owner;
-use super::sync::Syncer;
-use super::{read, remove, small};
+use super::shared::Shared;
+use super::{read, small};
 
 /// Runs on disk, in one directory, open in one process at a time. Cheap to clone; dropping the last clone closes it.
 ///
@@ -41,20 +36,6 @@ pub struct SledStore {
     shared: Arc<Shared>,
     /// Held by whoever reads, alone by whoever writes, from before a batch is applied until it is durable. Fair.
     gate: Arc<RwLock<()>>,
-}
-
-/// What all clones share. IMPORTANT: the order of the fields is the order in which they are dropped: the database is
-/// closed before the directory is given up.
-pub(super) struct Shared {
-    pub(super) database: Database,
-    pub(super) syncer: Syncer,
-    pub(super) heads: Mutex<Heads>,
-    pub(super) leases: Mutex<Leases>,
-    /// Why nothing can be told any more, once that is so.
-    pub(super) poison: OnceLock<String>,
-    pub(super) path: PathBuf,
-    pub(super) report: OpenReport,
-    pub(super) _owner: Owner,
 }
 
 impl SledStore {
@@ -120,91 +101,6 @@ impl SledStore {
 /// Tokio refuses work while it shuts down.
 fn stopped() -> StoreError {
     StoreError::new(StoreErrorKind::Io, "the runtime is shutting down")
-}
-
-impl Shared {
-    fn healthy(&self) -> Result<(), StoreError> {
-        let Some(why) = self.poison.get() else {
-            return Ok(());
-        };
-        let message = format!("{} must be opened anew: a write failed before ({why})", self.path.display());
-        Err(StoreError::new(StoreErrorKind::Poisoned, message))
-    }
-
-    fn told(&self, trouble: Trouble) -> StoreError {
-        trouble.at(&self.path.display().to_string())
-    }
-
-    fn heads(&self) -> MutexGuard<'_, Heads> {
-        // A panic while it was held has poisoned the store as well.
-        self.heads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn leases(&self) -> MutexGuard<'_, Leases> {
-        // Nothing that holds it can panic half-way through a change.
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes `batch` durably, or says why nobody can tell whether it is.
-    fn write(&self, batch: Batch) -> Result<(), String> {
-        let written = without_panic(|| {
-            self.database.apply_batch(batch)?;
-            self.syncer.sync(&self.database)
-        });
-        written.map_err(|trouble| {
-            let why = self.told(trouble).to_string();
-            tracing::error!(store = %self.path.display(), %why, "a write failed: the store must be opened anew");
-            self.poison.get_or_init(|| why).clone()
-        })
-    }
-
-    fn write_all(&self, batch: Batch) -> Result<(), StoreError> {
-        self.write(batch).map_err(|why| StoreError::new(StoreErrorKind::Poisoned, why))
-    }
-
-    fn append(&self, appends: &[Append]) -> Vec<Result<(), AppendError>> {
-        let planned = without_panic(|| {
-            let (mut heads, leases) = (self.heads(), self.leases());
-            Ok(Plan::new(&self.database, &mut heads, &leases).make(appends))
-        });
-        let (batch, answers) = match planned {
-            Ok(planned) => planned,
-            Err(trouble) => {
-                // The heads may tell of commits that are not there.
-                let error = self.told(trouble);
-                self.poison.get_or_init(|| error.to_string());
-                return appends.iter().map(|_| Err(error.clone().into())).collect();
-            }
-        };
-        let any = answers.iter().any(|answer| matches!(answer, Planned::InBatch));
-        let written = if any { self.write(batch) } else { Ok(()) };
-        let answer = |planned| match planned {
-            Planned::InBatch => written.clone().map_err(AppendError::Unknown),
-            Planned::There => Ok(()),
-            Planned::Refused(error) => Err(error),
-            Planned::Failed(trouble) => Err(self.told(trouble).into()),
-        };
-        answers.into_iter().map(answer).collect()
-    }
-
-    fn delete(&self, run: &RunId) -> Result<(), StoreError> {
-        let batch = without_panic(|| remove::run(&self.database, run)).map_err(|trouble| self.told(trouble))?;
-        if let Some(batch) = batch {
-            self.write_all(batch)?;
-        }
-        self.heads().forget(run);
-        self.leases().forget(run);
-        Ok(())
-    }
-
-    fn put(&self, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
-        let planned = without_panic(|| small::put(&self.database, key, expected, bytes));
-        let Some((batch, version)) = planned.map_err(|trouble| self.told(trouble))? else {
-            return Ok(None);
-        };
-        self.write_all(batch)?;
-        Ok(Some(version))
-    }
 }
 
 #[async_trait]
@@ -295,6 +191,7 @@ impl Store for SledStore {
 mod tests {
     use orkestra_testkit::sample::SampleRun;
 
+    use super::super::sync::Syncer;
     use super::*;
 
     #[tokio::test]

@@ -1,0 +1,122 @@
+//! What child processes do.
+
+use std::io::Read;
+
+use orkestra_core::model::{RunId, Seq};
+use orkestra_core::store::{RunQuery, Store};
+use orkestra_store::{Durability, SledStore};
+use orkestra_testkit::Chance;
+use orkestra_testkit::sample::SampleRun;
+
+use crate::support::child::tell;
+
+fn durability(word: &str) -> Durability {
+    match word {
+        "fsync" => Durability::Fsync,
+        "process" => Durability::Process,
+        other => panic!("`{other}` is no durability"),
+    }
+}
+
+fn open_as(path: &str, durability: Durability) -> SledStore {
+    SledStore::options().with_durability(durability).open(path).expect("the store opens")
+}
+
+/// `open <path>`: opens a store and tells how that went.
+pub(crate) fn open(words: &[&str]) {
+    match SledStore::open(words[0]) {
+        Ok(_) => tell("opened"),
+        Err(error) => tell(format!("{:?}: {error}", error.kind())),
+    }
+}
+
+/// `hold <path>`: opens a store and holds it until its input ends.
+pub(crate) fn hold(words: &[&str]) {
+    let store = SledStore::open(words[0]).expect("the store opens");
+    tell("opened");
+    let ended = std::io::stdin().read_to_end(&mut Vec::new());
+    assert!(ended.is_ok(), "{ended:?}");
+    drop(store);
+}
+
+/// `write <path> <durability> <batches>`: that many batches of three commits, told as they are answered. Repeats and reads
+/// are strewn in: they must cost no sync.
+pub(crate) async fn write(words: &[&str]) {
+    let store = open_as(words[0], durability(words[1]));
+    let batches: usize = words[2].parse().expect("a number of batches");
+    let mut runs = [SampleRun::new("a"), SampleRun::new("b"), SampleRun::new("c")];
+    for batch in 0..batches {
+        let appends: Vec<_> =
+            runs.iter_mut().map(|run| if batch == 0 { run.create() } else { run.report(100) }).collect();
+        for answers in [store.append(appends.clone()).await, store.append(appends).await] {
+            answers
+                .into_iter()
+                .for_each(|answer| tell(answer.map_or_else(|error| format!("{error:?}"), |()| "ok".into())));
+        }
+        let read = store.read(runs[0].id(), Seq(1), 1).await;
+        tell(read.map_or_else(|error| format!("{:?}", error.kind()), |commits| format!("{} read", commits.len())));
+    }
+}
+
+/// `storm <path> <durability> <seed>`: writes whatever comes, until it is killed. Tells what was acknowledged, and what it
+/// is about to delete.
+pub(crate) async fn storm(words: &[&str]) {
+    let store = open_as(words[0], durability(words[1]));
+    let mut chance = Chance::new(words[2].parse().expect("a seed"));
+    tell("opened");
+    let mut runs = resume(&store).await;
+    let mut version = store.get("counter").await.expect("it reads").map_or(0, |value| value.version);
+    for born in 0_u64.. {
+        if runs.len() < 20 || chance.one_in(8) {
+            runs.push(SampleRun::new(&format!("r{}-{born}", words[2])).at(1_000 + born));
+        }
+        let mut batch = Vec::new();
+        for _ in 0..=chance.below(6) {
+            let run = chance.below(runs.len());
+            let run = &mut runs[run];
+            let size = if chance.one_in(10) { chance.below(40_000) } else { chance.below(300) };
+            batch.push(match chance.below(30) {
+                _ if run.ended() => continue,
+                _ if run.last() == Seq::ZERO => run.create(),
+                0 => run.complete_with(size),
+                _ => run.report(size),
+            });
+        }
+        let places: Vec<_> = batch.iter().map(|append| (append.commit.run.clone(), append.commit.last)).collect();
+        let answers = store.append(batch).await;
+        for ((run, last), answer) in places.iter().zip(answers) {
+            answer.expect("the commit follows");
+            tell(format!("ack {run} {last}"));
+        }
+        match chance.below(12) {
+            0 => {
+                let gone = runs.swap_remove(chance.below(runs.len()));
+                tell(format!("deleting {}", gone.id()));
+                store.delete(gone.id()).await.expect("it deletes");
+                tell(format!("deleted {}", gone.id()));
+            }
+            1 => {
+                let bytes = vec![9; chance.below(10_000)];
+                version = store.put("counter", version, &bytes).await.expect("it writes").expect("nobody else writes");
+                tell(format!("counted {version}"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// All runs of the store, as far as they came.
+async fn resume(store: &SledStore) -> Vec<SampleRun> {
+    let query = RunQuery { limit: usize::MAX, ..RunQuery::default() };
+    let mut runs = Vec::new();
+    for record in store.list(&query).await.expect("it lists").items {
+        runs.push(load(store, &record.id).await);
+    }
+    runs
+}
+
+/// A run as far as it came.
+pub(crate) async fn load(store: &SledStore, run: &RunId) -> SampleRun {
+    let commits = store.read(run, Seq(1), usize::MAX).await.expect("it reads");
+    SampleRun::resume(run, &commits).expect("a journal is a run's")
+}
