@@ -1,0 +1,51 @@
+//! `GET /runs/{run_id}/events?since=`: the events of a run as server-sent events, for clients without WebSockets.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use orkestra::prelude::{Cursor, RunEvent};
+use orkestra_agents::feed;
+use serde::Deserialize;
+
+use super::App;
+use super::error::ApiError;
+use super::extract::{Asked, OwnedRun};
+use super::watch;
+
+/// The header with which a client that lost its connection says what it saw last.
+const LAST_EVENT_HEADER: &str = "last-event-id";
+
+#[derive(Deserialize)]
+pub(crate) struct EventsQuery {
+    since: Option<u64>,
+}
+
+/// Every event after `since` (0 without it), those to come included; the stream ends with the run. The id of an event
+/// is the `since` to go on from.
+pub(crate) async fn events(
+    State(app): State<Arc<App>>,
+    owned: OwnedRun,
+    Asked(asked): Asked<EventsQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let last = headers.get(LAST_EVENT_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let since = last.or(asked.since).unwrap_or(0);
+    if owned.record.status.is_final() && owned.run.view().await?.last.0 <= since {
+        // What tells a browser not to come back for more.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let stopping = app.stopping.clone().cancelled_owned();
+    let events = watch::of_run(&owned.run, Cursor(since)).take_until(stopping);
+    let shown = events.filter_map(async |event| event.map(|event| shown(&event)).transpose());
+    Ok(Sse::new(shown).keep_alive(KeepAlive::default()).into_response())
+}
+
+fn shown(event: &RunEvent) -> Option<Event> {
+    let body = feed::product_event(&event.run, event)?;
+    let name = body["event"].as_str().unwrap_or("message");
+    Some(Event::default().id(event.seq.to_string()).event(name).data(body.to_string()))
+}

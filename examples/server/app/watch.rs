@@ -1,0 +1,153 @@
+//! Live events: of one run, or of all runs of an organisation merged.
+//!
+//! ```text
+//! engine.feed() --"run r has news"--> is it ours, is it new? --> run.events(cursor), one reader per run under way
+//!                                                                    \--> merged --> Live
+//! ```
+//! Every event comes from the store by cursor, so a slow client misses nothing and holds up nobody: its readers wait.
+//! When the feed says that beats were missed, all runs are looked at again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream, SelectAll};
+use orkestra::prelude::{Cursor, Feed, Pulse, Run, RunEvent, RunId, RunQuery, RunRecord, RunStatus};
+use orkestra::store::Page;
+
+use super::App;
+use super::error::ApiError;
+use super::organisation::{ORGANISATION_LABEL, OrganisationId};
+
+/// Runs that one watcher may see come and go. Then its stream ends, and its client begins anew.
+const RUNS_MAX: usize = 10_000;
+
+/// Events as they become durable. Dropping it ends its readers; dropping the future of its next event loses nothing.
+pub(crate) type Live = BoxStream<'static, Result<RunEvent, ApiError>>;
+
+/// The events of one run after `since`, to its end.
+pub(crate) fn of_run(run: &Run, since: Cursor) -> Live {
+    let next = async |mut events: orkestra::Events| Ok(events.next().await?.map(|event| (event, events)));
+    stream::try_unfold(run.events(since), next).boxed()
+}
+
+/// The events of an organisation: each run that is under way from its first event on, and each run to come.
+pub(crate) async fn of_organisation(app: Arc<App>, organisation: OrganisationId) -> Result<Live, ApiError> {
+    // IMPORTANT: the feed first. A run that begins after the lists below were read is heard of through it.
+    let feed = app.orkestra.engine().feed();
+    let mut watch = Watch { app, organisation, feed, readers: SelectAll::new(), places: HashMap::new() };
+    watch.begin().await?;
+    let next = async |mut watch: Watch| Ok(watch.next().await?.map(|event| (event, watch)));
+    Ok(stream::try_unfold(watch, next).boxed())
+}
+
+struct Watch {
+    app: Arc<App>,
+    organisation: OrganisationId,
+    feed: Feed,
+    readers: SelectAll<BoxStream<'static, (RunId, Result<RunEvent, ApiError>)>>,
+    places: HashMap<RunId, Place>,
+}
+
+/// How far a run was read.
+#[derive(Default)]
+struct Place {
+    cursor: Cursor,
+    /// A reader follows the run, or it has ended.
+    settled: bool,
+}
+
+impl Watch {
+    async fn next(&mut self) -> Result<Option<RunEvent>, ApiError> {
+        while self.places.len() <= RUNS_MAX {
+            tokio::select! {
+                Some((run, read)) = self.readers.next() => {
+                    let place = self.places.entry(run).or_default();
+                    match read {
+                        Ok(event) => {
+                            place.cursor = event.cursor();
+                            return Ok(Some(event));
+                        }
+                        // The engine gave the run up. Its next beat begins a reader anew, where this one ended.
+                        Err(_) => place.settled = false,
+                    }
+                }
+                pulse = self.feed.next() => match pulse {
+                    Some(Pulse::Run(run, _)) => self.heard_of(&run).await?,
+                    Some(Pulse::Missed(_)) => self.catch_up().await?,
+                    None => return Ok(None),
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Follows what is under way. Of the newest runs, those that have ended are known to be of no interest.
+    async fn begin(&mut self) -> Result<(), ApiError> {
+        let newest = self.page(RunQuery::default()).await?;
+        let ended = newest.items.into_iter().filter(|record| record.status.is_final());
+        self.places.extend(ended.map(|record| (record.id, Place { cursor: Cursor::START, settled: true })));
+        for status in [RunStatus::Running, RunStatus::Stopping] {
+            let mut query = RunQuery { status: Some(status), ..RunQuery::default() };
+            loop {
+                let page = self.page(query.clone()).await?;
+                for record in &page.items {
+                    self.follow(&record.id).await?;
+                }
+                let Some(next) = page.next else { break };
+                query.cursor = Some(next);
+            }
+        }
+        Ok(())
+    }
+
+    async fn heard_of(&mut self, run: &RunId) -> Result<(), ApiError> {
+        let is_ours = match self.places.get(run) {
+            Some(place) if place.settled => return Ok(()),
+            Some(_) => true,
+            None => {
+                let owner = self.app.owners.of(self.app.orkestra.engine(), run).await?;
+                owner.is_some_and(|owner| owner == self.organisation.as_str())
+            }
+        };
+        if is_ours {
+            self.follow(run).await?;
+        }
+        Ok(())
+    }
+
+    /// Follows every run that was not heard of, and those whose reader broke.
+    async fn catch_up(&mut self) -> Result<(), ApiError> {
+        let mut query = RunQuery::default();
+        loop {
+            let page = self.page(query.clone()).await?;
+            let has_news = page.items.iter().any(|record| !self.places.contains_key(&record.id));
+            for record in &page.items {
+                self.follow(&record.id).await?;
+            }
+            match page.next {
+                // Newest first: behind a page without news there is none.
+                Some(next) if has_news && self.places.len() <= RUNS_MAX => query.cursor = Some(next),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// NOTE: it borrows itself alone, because the readers are no `Sync` that a shared borrow could cross threads with.
+    async fn page(&mut self, query: RunQuery) -> Result<Page<RunRecord>, ApiError> {
+        let labels = BTreeMap::from([(ORGANISATION_LABEL.to_owned(), self.organisation.as_str().to_owned())]);
+        Ok(self.app.orkestra.engine().list(&RunQuery { labels, ..query }).await?)
+    }
+
+    /// Reads a run on from where it was left, unless it is being read.
+    async fn follow(&mut self, id: &RunId) -> Result<(), ApiError> {
+        let Some(run) = self.app.orkestra.engine().get(id).await? else { return Ok(()) };
+        let place = self.places.entry(id.clone()).or_default();
+        if !place.settled {
+            place.settled = true;
+            let id = id.clone();
+            self.readers.push(of_run(&run, place.cursor).map(move |read| (id.clone(), read)).boxed());
+        }
+        Ok(())
+    }
+}
