@@ -317,8 +317,9 @@ impl Shared {
         self.blocked().insert(run.clone(), error);
     }
 
-    pub(super) fn is_blocked(&self, run: &RunId) -> bool {
-        self.blocked().contains_key(run)
+    /// Why this engine does not drive the run although it should.
+    pub(super) fn blocked_by(&self, run: &RunId) -> Option<Error> {
+        self.blocked().get(run).cloned()
     }
 
     fn blocked(&self) -> MutexGuard<'_, BTreeMap<RunId, Error>> {

@@ -14,7 +14,6 @@ use crate::store::Store;
 
 use super::engine::Shared;
 use super::error::{Error, ErrorKind};
-use super::live::Progress;
 
 /// A point in a run's journal: the position of the last event seen. Keep it, and read on from there after a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -56,7 +55,7 @@ pub struct Events {
     seen: Seq,
     buffer: VecDeque<RunEvent>,
     ended: bool,
-    progress: watch::Receiver<Progress>,
+    progress: watch::Receiver<Seq>,
 }
 
 impl Events {
@@ -81,7 +80,7 @@ impl Events {
             if self.ended {
                 return Ok(None);
             }
-            let lost = self.progress.borrow_and_update().lost.clone();
+            self.progress.mark_unchanged();
             self.fill().await?;
             if !self.buffer.is_empty() {
                 continue;
@@ -96,7 +95,7 @@ impl Events {
                 self.ended = self.buffer.is_empty();
                 continue;
             }
-            if let Some(error) = lost {
+            if let Some(error) = self.shared.blocked_by(&self.run) {
                 return Err(error);
             }
             tokio::select! {

@@ -8,32 +8,22 @@ use tokio::sync::{broadcast, mpsc, watch};
 use crate::model::limits::MAILBOX_INPUTS_MAX;
 use crate::model::{RunId, Seq};
 
-use super::error::Error;
 use super::message::Message;
 
 /// Beats that a slow reader of the feed may be behind.
 const FEED_BEATS_MAX: usize = 4096;
 
-/// How far a run has come, as its watchers see it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Progress {
-    /// The last durable position that this engine knows of.
-    pub(super) durable: Seq,
-    /// Why this engine does not drive the run although it should.
-    pub(super) lost: Option<Error>,
-}
-
 #[derive(Debug)]
 struct Entry {
     driver: Option<mpsc::Sender<Message>>,
-    progress: watch::Sender<Progress>,
+    progress: watch::Sender<Seq>,
 }
 
 /// What a new driver needs.
 pub(super) struct Seat {
     pub(super) sender: mpsc::Sender<Message>,
     pub(super) mailbox: mpsc::Receiver<Message>,
-    pub(super) progress: watch::Sender<Progress>,
+    pub(super) progress: watch::Sender<Seq>,
 }
 
 #[derive(Debug)]
@@ -55,8 +45,9 @@ impl Live {
         Self { entries: Mutex::default(), driven: watch::Sender::new(0), feed: broadcast::Sender::new(FEED_BEATS_MAX) }
     }
 
-    /// Follows the progress of a run, whether it is driven now or not.
-    pub(super) fn progress(&self, run: &RunId) -> watch::Receiver<Progress> {
+    /// Follows the last durable position of a run, whether it is driven now or not. It also changes when the engine gives
+    /// the run up.
+    pub(super) fn progress(&self, run: &RunId) -> watch::Receiver<Seq> {
         let mut entries = self.lock();
         entries.prune();
         entries.entry(run).progress.subscribe()
@@ -73,7 +64,6 @@ impl Live {
         let (sender, mailbox) = mpsc::channel(MAILBOX_INPUTS_MAX);
         entry.driver = Some(sender.clone());
         let progress = entry.progress.clone();
-        progress.send_modify(|progress| progress.lost = None);
         drop(entries);
         self.driven.send_modify(|count| *count += 1);
         Err(Seat { sender, mailbox, progress })

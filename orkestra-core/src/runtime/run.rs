@@ -57,11 +57,11 @@ impl Run {
     pub async fn outcome(&self) -> Result<Outcome, Error> {
         let mut progress = self.shared.live.progress(&self.id);
         loop {
-            let lost = progress.borrow_and_update().lost.clone();
+            progress.mark_unchanged();
             if let Some(outcome) = self.status().await?.outcome {
                 return Ok(outcome);
             }
-            if let Some(error) = lost {
+            if let Some(error) = self.shared.blocked_by(&self.id) {
                 return Err(error);
             }
             tokio::select! {

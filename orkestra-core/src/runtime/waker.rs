@@ -26,7 +26,7 @@ pub(super) async fn wake_due(shared: &Arc<Shared>) -> Duration {
         let found = due.runs.len();
         let mut woken = 0;
         for run in &due.runs {
-            if !shared.is_blocked(run) && !shared.live.is_driven(run) {
+            if shared.blocked_by(run).is_none() && !shared.live.is_driven(run) {
                 Shared::ensure_driven(shared, run);
                 woken += 1;
             }

@@ -119,16 +119,16 @@ impl Driver {
 
     pub(super) fn publish(&self) {
         let durable = self.durable;
-        self.progress.send_modify(|progress| progress.durable = durable);
+        self.progress.send_replace(durable);
         // Nobody may be listening.
         drop(self.shared.live.feed.send((self.run.clone(), durable)));
     }
 
-    /// Answers all who wait for a step that is settled and durable.
+    /// Answers all who wait for a step, if it is settled; a wait that goes on from before keeps them waiting.
     pub(super) fn answer(&mut self, step: &(Name, String)) {
-        let Some(waiters) = self.waiters.remove(step) else { return };
         let known = self.state.as_ref().and_then(|state| state.node(state.plan().id(&step.0)?).steps.get(&step.1));
         let Some(result) = known.and_then(StepState::result) else { return };
+        let Some(waiters) = self.waiters.remove(step) else { return };
         let result = result.cloned().map_err(Clone::clone);
         for waiter in waiters {
             drop(waiter.send(Ok(result.clone())));

@@ -30,7 +30,7 @@ use super::engine::Shared;
 use super::error::{Error, ErrorKind};
 use super::events::load;
 use super::invocation::Invocation;
-use super::live::{Progress, Seat};
+use super::live::Seat;
 use super::message::{Message, StepReply};
 use super::outbox::Outbox;
 
@@ -47,7 +47,7 @@ pub(super) struct Driver {
     sender: mpsc::Sender<Message>,
     mailbox: mpsc::Receiver<Message>,
     outbox: Arc<Outbox>,
-    progress: watch::Sender<Progress>,
+    progress: watch::Sender<Seq>,
     lease: Option<Lease>,
     state: Option<RunState>,
     durable: Seq,
@@ -55,6 +55,8 @@ pub(super) struct Driver {
     pending: VecDeque<Pending>,
     waiters: HashMap<(Name, String), Vec<oneshot::Sender<StepReply>>>,
     invoked: HashMap<NodeId, Invocation>,
+    /// Messages from outside that came while the state was thrown away.
+    kept: Vec<Message>,
 }
 
 /// Why a driver stops waiting for the next thing.
@@ -88,62 +90,67 @@ impl Driver {
             pending: VecDeque::new(),
             waiters: HashMap::new(),
             invoked: HashMap::new(),
+            kept: Vec::new(),
         }
     }
 
     /// Drives the run until there is nothing to do for now.
     pub(super) async fn drive(mut self) {
         let mut reloads = 0;
-        loop {
+        let refusal = loop {
             let before = self.durable;
             let turn = match self.begin().await {
                 Ok(()) => self.turn().await,
                 Err(turn) => turn,
             };
-            let progressed = self.durable > before;
-            let error = match &turn {
-                Turn::Rest => break,
-                Turn::Fenced => {
-                    self.forget(&Error::new(ErrorKind::Unknown, "another worker drives the run")).await;
-                    break;
+            let (error, hopeless) = match turn {
+                Turn::Rest => break None,
+                Turn::Fenced => break Some(Error::new(ErrorKind::Unknown, "another worker drives the run")),
+                Turn::ShutDown => break Some(Error::shut_down()),
+                Turn::Blocked(error) => (error, true),
+                Turn::Reload(error) => {
+                    let hopeless = error.store_kind().is_some_and(is_lasting);
+                    (error, hopeless)
                 }
-                Turn::ShutDown => {
-                    self.forget(&Error::shut_down()).await;
-                    break;
-                }
-                Turn::Reload(error) | Turn::Blocked(error) => error.clone(),
             };
-            self.forget(&Error::new(ErrorKind::Unknown, format!("the outcome cannot be told: {error}"))).await;
-            reloads = if progressed { 1 } else { reloads + 1 };
-            let hopeless = error.store_kind().is_some_and(|kind| {
-                matches!(kind, StoreErrorKind::Poisoned | StoreErrorKind::Damaged | StoreErrorKind::Version)
-            });
-            if hopeless || reloads > RELOADS_MAX || matches!(turn, Turn::Blocked(_)) {
+            reloads = if self.durable > before { 1 } else { reloads + 1 };
+            if hopeless || reloads > RELOADS_MAX {
                 tracing::error!(run = %self.run, %error, "the run is not driven any more");
                 self.shared.block(&self.run, error.clone());
-                self.progress.send_modify(|progress| progress.lost = Some(error));
-                break;
+                self.progress.send_modify(|_| ());
+                break Some(error);
             }
             tracing::warn!(run = %self.run, %error, "the run goes on from its journal");
+            self.forget(&error).await;
             tokio::time::sleep(RELOAD_DELAY * 2_u32.pow(reloads - 1)).await;
-        }
-        self.leave().await;
+        };
+        self.leave(refusal).await;
     }
 
-    /// Gives seat and lease back. What arrived in the meantime goes to the next driver.
-    async fn leave(mut self) {
+    /// Gives lease and seat back. What arrived in the meantime goes to the next driver, or is refused with the reason
+    /// why there will be none.
+    async fn leave(mut self, refusal: Option<Error>) {
+        let wake = self.state.as_ref().and_then(wake_at);
+        if let Some(error) = &refusal {
+            self.forget(error).await;
+        }
         if let Some(lease) = self.lease.take()
             && let Err(error) = self.shared.store.release(&lease).await
         {
             tracing::warn!(run = %self.run, %error, "a lease was not released, it will run out");
         }
         self.shared.live.leave(&self.run);
+        self.shared.wake(wake);
         self.mailbox.close();
-        let parked = self.state.as_ref().and_then(wake_at);
-        self.shared.wake(parked);
         while let Some(message) = self.mailbox.recv().await {
-            if let Message::Input { .. } = message {
-                self.shared.forward(&self.run, message);
+            self.kept.push(message);
+        }
+        for message in self.kept.drain(..) {
+            match (message, &refusal) {
+                (Message::Input { reply, .. }, Some(error)) => drop(reply.send(Err(error.clone()))),
+                (message @ Message::Input { .. }, None) => self.shared.forward(&self.run, message),
+                // A task of a run that is left has been dropped, or is about to be.
+                (Message::Request { .. } | Message::Ended { .. }, _) => {}
             }
         }
     }
@@ -155,19 +162,28 @@ impl Driver {
         let lease = claimed.map_err(|error| Turn::Reload(error.into()))?;
         self.lease = Some(lease.ok_or(Turn::Fenced)?);
         self.state = load(&*self.shared.store, &self.run).await.map_err(Turn::Reload)?;
-        let Some(state) = &self.state else { return Ok(()) };
+        let Some(state) = &self.state else { return self.answer_kept().await };
         self.durable = state.last();
         self.record = self.shared.store.record(&self.run).await.map_err(|error| Turn::Reload(error.into()))?;
         self.publish();
         if state.status().is_final() {
-            return Ok(());
+            return self.answer_kept().await;
         }
         if let Some(task) = self.shared.missing_task(state.plan()) {
             let workflow = state.plan().workflow();
             let message = format!("workflow `{workflow}` needs the task `{task}`, which this engine does not know");
             return Err(Turn::Blocked(Error::new(ErrorKind::NotFound, message)));
         }
-        self.input(InputKind::Recover, None).await
+        self.input(InputKind::Recover, None).await?;
+        self.answer_kept().await
+    }
+
+    /// Decides on what came while the state was thrown away.
+    async fn answer_kept(&mut self) -> Result<(), Turn> {
+        for message in std::mem::take(&mut self.kept) {
+            self.message(Some(message)).await?;
+        }
+        Ok(())
     }
 
     async fn turn(&mut self) -> Turn {
@@ -213,25 +229,25 @@ impl Driver {
         Some(due.since(self.shared.clock.now()).min(CLOCK_CHECK))
     }
 
-    /// Throws away all that is not durable: state, tasks under way, unanswered questions.
+    /// Throws away all that is not durable: state, tasks under way, what they still had to say. Messages from outside
+    /// that were not looked at yet are kept.
     async fn forget(&mut self, error: &Error) {
         Invocation::end_all(self.invoked.drain().map(|(_, invocation)| invocation).collect()).await;
-        for pending in self.pending.drain(..) {
-            pending.refuse(error);
-        }
+        let unknown = Error::new(ErrorKind::Unknown, format!("the outcome cannot be told: {error}"));
+        self.pending.drain(..).for_each(|pending| pending.refuse(&unknown));
         self.waiters.clear();
         self.outbox.take();
         self.state = None;
         self.record = None;
-        // What dead tasks still had to say is of no use to the next ones: theirs are told apart by nothing.
-        let mut kept = Vec::new();
         while let Ok(message) = self.mailbox.try_recv() {
-            if let Message::Input { .. } = message {
-                kept.push(message);
+            if matches!(message, Message::Input { .. }) {
+                self.kept.push(message);
             }
         }
-        for message in kept {
-            self.shared.forward(&self.run, message);
-        }
     }
+}
+
+/// Whether the store will go on failing until somebody does something about it.
+const fn is_lasting(kind: StoreErrorKind) -> bool {
+    matches!(kind, StoreErrorKind::Poisoned | StoreErrorKind::Damaged | StoreErrorKind::Version)
 }

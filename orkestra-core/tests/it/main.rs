@@ -1,0 +1,4 @@
+//! The integration tests of the engine, one binary.
+
+mod kernel;
+mod runtime;

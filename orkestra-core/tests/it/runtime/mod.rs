@@ -1,0 +1,6 @@
+//! The engine as its users meet it, on the in-memory store and in virtual time.
+
+mod basics;
+mod limits;
+mod recovery;
+mod world;

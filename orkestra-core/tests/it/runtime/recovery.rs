@@ -1,0 +1,191 @@
+//! The process may die after any commit, whether it hears of the commit or not: the run goes on, and nothing that was
+//! acknowledged is done again.
+
+use std::sync::Arc;
+
+use orkestra_core::prelude::*;
+use orkestra_core::store::StoreErrorKind;
+use orkestra_testkit::{Fault, FaultyStore};
+
+use super::world::{Effects, engine};
+
+/// A run with everything in it: two branches, steps, a retry, a wait, a gate, growth, reports.
+fn workflow(effects: &Effects) -> Workflow {
+    let effects = effects.clone();
+    let work = move |cx: Context, (): ()| {
+        let effects = effects.clone();
+        async move {
+            for step in 0..3 {
+                let key = format!("{}/{step}", cx.node());
+                cx.emit("working", &key);
+                cx.step(&*key, || async {
+                    effects.did(&key);
+                    TaskResult::Ok(step)
+                })
+                .await?;
+            }
+            cx.sleep(secs(60)).await?;
+            let once = format!("{}/once", cx.node());
+            let result = cx
+                .step(&*once, || async {
+                    effects.did(&once);
+                    TaskResult::Ok(())
+                })
+                .at_most_once()
+                .await;
+            if let Err(error) = result
+                && error.failure().kind != "interrupted"
+            {
+                return Err(error);
+            }
+            if cx.attempt() == 1 {
+                return Err(TaskError::new("the first attempt fails"));
+            }
+            let name = Name::new(format!("{}-grown", cx.node()))?;
+            cx.grow("more", Growth::new().with_node(NodeSpec::task(name, Name::new("leaf")?))).await?;
+            Ok(())
+        }
+    };
+    Workflow::new("all")
+        .node("a", work.clone())
+        .retry(Retry::exponential(2))
+        .node("b", work)
+        .retry(Retry::immediate(2))
+        .gate::<u32>("go")
+        .after("a")
+        .node("end", |_cx: Context, (): ()| async { TaskResult::Ok(()) })
+        .after_all(["go", "b"])
+        .build()
+        .expect("a workflow")
+}
+
+async fn start(store: impl Store, effects: &Effects) -> Engine {
+    let leaf = |_cx: Context, (): ()| async { TaskResult::Ok(()) };
+    engine(store).workflow(workflow(effects)).task("leaf", leaf).start().await.expect("an engine")
+}
+
+async fn go_on(engine: &Engine) -> Result<Run, Error> {
+    let run = engine.run("all").id("r").start().await?;
+    run.signal("go", &1).await?;
+    Ok(run)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_write_repeats_nothing() {
+    let effects = Effects::default();
+    let counting = FaultyStore::new(Arc::new(MemoryStore::new()));
+    let engine = start(counting.clone(), &effects).await;
+    go_on(&engine).await.expect("a run").outcome().await.expect("an outcome");
+    engine.shutdown().await;
+    let writes = counting.appends();
+    assert!(writes > 10, "{writes}");
+    for nth in 1..=writes {
+        for fault in [Fault::CrashBefore, Fault::CrashAfter] {
+            crash_and_go_on(nth, fault).await;
+        }
+    }
+}
+
+async fn crash_and_go_on(nth: u64, fault: Fault) {
+    let (store, effects) = (MemoryStore::new(), Effects::default());
+    let crashing = FaultyStore::new(Arc::new(store.clone())).with_fault(nth, fault);
+    let engine = start(crashing, &effects).await;
+    if let Ok(run) = go_on(&engine).await {
+        // Ends with the process, or with the run when it was the last write that nobody heard of.
+        drop(run.outcome().await);
+    }
+    engine.shutdown().await;
+    let memo = remembered(&store).await;
+    store.drop_leases();
+
+    let engine = start(store.clone(), &effects).await;
+    let run = engine.run("all").id("r").start().await.expect("the same run, or a new one");
+    if !run.status().await.expect("a record").status.is_final() {
+        // The signal may be there already: a second one stays unread.
+        run.signal("go", &1).await.expect("taken");
+    }
+    assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))), "{fault:?} at {nth}");
+    for node in ["a", "b"] {
+        for step in 0..3 {
+            let key = format!("{node}/{step}");
+            let most = if memo.contains(&key) { 1 } else { 2 };
+            assert!((1..=most).contains(&effects.count(&key)), "{key}, {fault:?} at {nth}, {memo:?}");
+        }
+        assert!(effects.count(&format!("{node}/once")) <= 1, "at most once, {fault:?} at {nth}");
+    }
+    engine.shutdown().await;
+}
+
+/// The steps that are durable now.
+async fn remembered(store: &MemoryStore) -> Vec<String> {
+    let id = RunId::new("r").expect("an id");
+    let commits = store.read(&id, Seq(1), usize::MAX).await.expect("memory");
+    let events = commits.iter().flat_map(|written| {
+        orkestra_core::journal::decode(&id, written.first, written.last, &written.body).expect("ours").events
+    });
+    let steps = events.filter_map(|event| match event {
+        Event::StepCompleted { step, .. } => Some(step),
+        _ => None,
+    });
+    steps.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_run_wakes_in_another_process() {
+    let (store, effects) = (MemoryStore::new(), Effects::default());
+    let first = start(store.clone(), &effects).await;
+    let run = first.run("all").id("r").start().await.expect("a run");
+    tokio::time::sleep(days(1)).await;
+    let record = run.status().await.expect("a record");
+    assert_eq!(record.wake_at, None, "only the gate is left to wait for");
+    first.shutdown().await;
+    drop(first);
+
+    let second = start(store, &effects).await;
+    let run = second.get(run.id()).await.expect("readable").expect("there");
+    run.signal("go", &1).await.expect("the parked run takes it");
+    assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_task_is_gone_is_blocked_and_says_so() {
+    let (store, effects) = (MemoryStore::new(), Effects::default());
+    let first = start(store.clone(), &effects).await;
+    let run = first.run("all").id("r").start().await.expect("a run");
+    first.shutdown().await;
+
+    let second = engine(store.clone()).start().await.expect("an engine that knows nothing");
+    let run = second.get(run.id()).await.expect("readable").expect("there");
+    let error = run.outcome().await.expect_err("nobody can go on with it");
+    assert_eq!(error.to_string(), "workflow `all` needs the task `a`, which this engine does not know");
+    assert_eq!(second.blocked().len(), 1);
+    second.shutdown().await;
+
+    let third = start(store, &effects).await;
+    let run = go_on(&third).await.expect("nothing was lost");
+    assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_outcomes_are_settled_by_reading() {
+    for fault in [Fault::UnknownWritten, Fault::UnknownLost, Fault::Conflict, Fault::Failed(StoreErrorKind::Io)] {
+        for nth in 1..20 {
+            let effects = Effects::default();
+            let store = FaultyStore::new(Arc::new(MemoryStore::new())).with_fault(nth, fault);
+            let engine = start(store, &effects).await;
+            // What has an unknown outcome is asked for again: a start has its id for that.
+            let run = loop {
+                match engine.run("all").id("r").start().await {
+                    Ok(run) => break run,
+                    Err(error) => assert!(matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Store), "{error}"),
+                }
+            };
+            while let Err(error) = run.signal("go", &1).await {
+                assert!(matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Store), "{error}");
+            }
+            assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))), "{fault:?} at {nth}");
+            assert!(effects.count("a/once") <= 1, "{fault:?} at {nth}");
+            engine.shutdown().await;
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What the tests of the runtime share: virtual time, and effects that are counted.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use orkestra_core::prelude::*;
+use orkestra_core::{Clock, EngineBuilder};
+
+/// Time as tokio tells it: it stands still while anything can run, and jumps to the next timer when nothing can.
+pub(crate) struct TokioClock(tokio::time::Instant);
+
+impl TokioClock {
+    pub(crate) fn new() -> Self {
+        Self(tokio::time::Instant::now())
+    }
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_000_000).saturating_add(self.0.elapsed())
+    }
+}
+
+/// An engine in virtual time.
+pub(crate) fn engine(store: impl Store) -> EngineBuilder {
+    Engine::builder().store(store).clock(TokioClock::new())
+}
+
+/// Things done outside the engine, counted by name.
+#[derive(Clone, Default)]
+pub(crate) struct Effects(Arc<Mutex<BTreeMap<String, usize>>>);
+
+impl Effects {
+    pub(crate) fn did(&self, what: &str) {
+        *self.0.lock().expect("no test panics here").entry(what.to_owned()).or_default() += 1;
+    }
+
+    pub(crate) fn count(&self, what: &str) -> usize {
+        self.0.lock().expect("no test panics here").get(what).copied().unwrap_or(0)
+    }
+}
+
+/// All events of a run that has ended.
+pub(crate) async fn journal(run: &Run) -> Vec<Event> {
+    let mut events = run.events(Cursor::START);
+    let mut all = Vec::new();
+    while let Some(event) = events.next().await.expect("the journal is readable") {
+        all.push(event.event);
+    }
+    all
+}
