@@ -2,15 +2,20 @@
 //!
 //! The only file that knows petgraph. It knows nodes by their place alone, never by their name.
 
+use std::collections::{BTreeSet, HashSet};
+
 use petgraph::Direction;
-use petgraph::algo::{astar, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::id::NodeId;
 
 /// A directed graph. It only grows, and whoever adds edges checks it before use.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Graph(DiGraph<(), ()>);
+pub(super) struct Graph {
+    inner: DiGraph<(), ()>,
+    /// Looking an edge up in `inner` costs what its node has of them.
+    edges: HashSet<(NodeId, NodeId)>,
+}
 
 /// The nodes of a cycle, in order, the first one not repeated at the end.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,47 +23,85 @@ pub(super) struct Cycle(pub(super) Vec<NodeId>);
 
 impl Graph {
     pub(super) fn add_node(&mut self) -> NodeId {
-        id(self.0.add_node(()))
+        id(self.inner.add_node(()))
     }
 
     /// Adds the edge; false when it was there already.
     pub(super) fn add_edge(&mut self, before: NodeId, after: NodeId) -> bool {
-        let new = self.0.find_edge(at(before), at(after)).is_none();
+        let new = self.edges.insert((before, after));
         if new {
-            self.0.add_edge(at(before), at(after), ());
+            self.inner.add_edge(at(before), at(after), ());
         }
         new
     }
 
-    /// Finds a cycle, the shortest one through some node of it.
-    pub(super) fn check(&self) -> Result<(), Cycle> {
-        let Err(cycle) = toposort(&self.0, None) else { return Ok(()) };
-        // The node that is reported may only lead into the cycle: take the first one that leads back to itself.
-        let reported = std::iter::once(cycle.node_id()).chain(self.0.node_indices());
-        let nodes = reported.filter_map(|node| self.way_back(node)).next().unwrap_or_default();
-        Err(Cycle(nodes.into_iter().map(id).collect()))
+    pub(super) fn has_edge(&self, before: NodeId, after: NodeId) -> bool {
+        self.edges.contains(&(before, after))
     }
 
-    /// The shortest way from a node to itself, without its end.
-    fn way_back(&self, node: NodeIndex) -> Option<Vec<NodeIndex>> {
-        let ways = self.0.neighbors(node).filter_map(|next| astar(&self.0, next, |at| at == node, |_| 1_u32, |_| 0));
-        let (_, mut nodes) = ways.min_by_key(|(length, _)| *length)?;
-        nodes.rotate_right(1);
-        Some(nodes)
+    /// Finds a cycle.
+    pub(super) fn check(&self) -> Result<(), Cycle> {
+        acyclic(self.inner.node_indices().map(id), |node| self.dependents(node))
+    }
+
+    /// Finds the cycle that these edges would close; some of their nodes may not be there yet. Costs what comes after
+    /// the edges, not what is there.
+    pub(super) fn check_with(&self, edges: &BTreeSet<(NodeId, NodeId)>) -> Result<(), Cycle> {
+        let next = |node: NodeId| {
+            let old = (node.index() < self.inner.node_count()).then(|| self.dependents(node));
+            let new = edges.range((node, NodeId(0))..=(node, NodeId(u32::MAX))).map(|(_, after)| *after);
+            old.into_iter().flatten().chain(new)
+        };
+        acyclic(edges.iter().map(|(_, after)| *after), next)
     }
 
     pub(super) fn edges(&self) -> usize {
-        self.0.edge_count()
+        self.edges.len()
     }
 
     /// The nodes right after `node`, each once, in no order that means anything.
     pub(super) fn dependents(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
-        self.0.neighbors(at(node)).map(id)
+        self.inner.neighbors(at(node)).map(id)
     }
 
     pub(super) fn in_degree(&self, node: NodeId) -> usize {
-        self.0.neighbors_directed(at(node), Direction::Incoming).count()
+        self.inner.neighbors_directed(at(node), Direction::Incoming).count()
     }
+}
+
+/// Goes depth first from `starts` and stops at the first node that leads back to itself.
+fn acyclic<I: Iterator<Item = NodeId>>(
+    starts: impl Iterator<Item = NodeId>,
+    next: impl Fn(NodeId) -> I,
+) -> Result<(), Cycle> {
+    // The way from a start to where we are, with what is left to follow from each of its nodes.
+    let mut way: Vec<(NodeId, I)> = Vec::new();
+    let (mut on_way, mut done) = (HashSet::new(), HashSet::new());
+    for start in starts {
+        if !done.contains(&start) {
+            on_way.insert(start);
+            way.push((start, next(start)));
+        }
+        while let Some((node, rest)) = way.last_mut() {
+            match rest.next() {
+                Some(after) if on_way.contains(&after) => {
+                    let cycle = way.iter().map(|(node, _)| *node).skip_while(|node| *node != after);
+                    return Err(Cycle(cycle.collect()));
+                }
+                Some(after) if done.contains(&after) => {}
+                Some(after) => {
+                    on_way.insert(after);
+                    way.push((after, next(after)));
+                }
+                None => {
+                    on_way.remove(node);
+                    done.insert(*node);
+                    way.pop();
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn at(node: NodeId) -> NodeIndex {
@@ -87,6 +130,17 @@ mod tests {
         let Err(Cycle(mut cycle)) = graph.check() else { panic!("b, c and d wait for each other") };
         cycle.sort_unstable();
         assert_eq!(cycle, [b, c, d]);
+    }
+
+    #[test]
+    fn edges_are_checked_before_they_are_added() {
+        let mut graph = Graph::default();
+        let [a, b, c, new] = [graph.add_node(), graph.add_node(), graph.add_node(), NodeId(3)];
+        assert!(graph.add_edge(a, b) && graph.add_edge(b, c));
+        assert_eq!(graph.check_with(&BTreeSet::from([(a, c), (a, new), (new, c)])), Ok(()));
+        assert_eq!(graph.check_with(&BTreeSet::from([(c, new), (new, b)])), Err(Cycle(vec![new, b, c])));
+        assert_eq!(graph.check_with(&BTreeSet::from([(new, new)])), Err(Cycle(vec![new])));
+        assert_eq!(graph.edges(), 2);
     }
 
     #[test]

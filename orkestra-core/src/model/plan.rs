@@ -2,7 +2,7 @@
 //!
 //! A plan never forgets: growth appends, a node's place never changes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -99,21 +99,59 @@ impl Plan {
             graph: Graph::default(),
         };
         plan.append(&spec.nodes, &[])?;
-        Ok(plan)
+        let name = |id: NodeId| plan.node(id).spec.name.clone();
+        match plan.graph.check() {
+            Ok(()) => Ok(plan),
+            Err(Cycle(nodes)) => Err(PlanError::Cycle(nodes.into_iter().map(name).collect())),
+        }
     }
 
-    /// The plan with `growth` added; `self` is left as it was. `started` tells whether a node has started.
+    /// Whether `growth` fits. `started` tells whether a node has started. Costs what the growth touches and what comes
+    /// after it, not what is there.
     ///
     /// # Errors
-    /// [`PlanError`] when the growth does not fit: then the run goes on with the plan it has.
-    pub fn grown(&self, growth: &Growth, started: impl Fn(NodeId) -> bool) -> Result<Self, PlanError> {
-        let into_started = growth.edges.iter().find(|(_, after)| self.id(after).is_some_and(&started));
-        if let Some((_, after)) = into_started {
+    /// [`PlanError`] when it does not: then the run goes on with the plan it has.
+    pub(crate) fn check_growth(&self, growth: &Growth, started: impl Fn(NodeId) -> bool) -> Result<(), PlanError> {
+        if let Some((_, after)) = growth.edges.iter().find(|(_, after)| self.id(after).is_some_and(&started)) {
             return Err(PlanError::Started(after.clone()));
         }
-        let mut grown = self.clone();
-        grown.append(&growth.nodes, &growth.edges)?;
-        Ok(grown)
+        if self.nodes.len() + growth.nodes.len() > NODES_MAX {
+            return Err(PlanError::TooLarge);
+        }
+        let mut new = HashMap::with_capacity(growth.nodes.len());
+        for (node, place) in growth.nodes.iter().zip(self.nodes.len()..) {
+            let id = NodeId(u32::try_from(place).expect("NODES_MAX fits"));
+            if self.id(&node.name).is_some() || new.insert(&node.name, id).is_some() {
+                return Err(PlanError::DuplicateNode(node.name.clone()));
+            }
+        }
+        let place = |name: &Name| self.id(name).or_else(|| new.get(name).copied());
+        let is_new = |id: NodeId| id.index() >= self.nodes.len();
+        let mut edges = BTreeSet::new();
+        for (before, after) in all_edges(&growth.nodes, &growth.edges) {
+            let unknown = |unknown: &Name| PlanError::UnknownNode { node: after.clone(), unknown: unknown.clone() };
+            let from = place(before).ok_or_else(|| unknown(before))?;
+            let to = place(after).ok_or_else(|| unknown(after))?;
+            if is_new(from) || is_new(to) || !self.graph.has_edge(from, to) {
+                edges.insert((from, to));
+            }
+        }
+        if self.graph.edges() + edges.len() > EDGES_MAX {
+            return Err(PlanError::TooLarge);
+        }
+        let name = |id: NodeId| match id.index().checked_sub(self.nodes.len()) {
+            Some(place) => growth.nodes[place].name.clone(),
+            None => self.node(id).spec.name.clone(),
+        };
+        self.graph.check_with(&edges).map_err(|Cycle(nodes)| PlanError::Cycle(nodes.into_iter().map(name).collect()))
+    }
+
+    /// Adds a growth that [`check_growth`](Self::check_growth) found to fit.
+    ///
+    /// # Errors
+    /// [`PlanError`] when nobody checked; the plan is not to be used then.
+    pub(crate) fn grow(&mut self, growth: &Growth) -> Result<(), PlanError> {
+        self.append(&growth.nodes, &growth.edges)
     }
 
     fn append(&mut self, nodes: &[NodeSpec], edges: &[(Name, Name)]) -> Result<(), PlanError> {
@@ -128,13 +166,10 @@ impl Plan {
             let spec = NodeSpec { after: Vec::with_capacity(spec.after.len()), ..spec.clone() };
             self.nodes.push(PlanNode { spec, after: Vec::new() });
         }
-        let declared = nodes.iter().flat_map(|node| node.after.iter().map(move |before| (before, &node.name)));
-        for (before, after) in declared.chain(edges.iter().map(|(before, after)| (before, after))) {
+        for (before, after) in all_edges(nodes, edges) {
             self.connect(before, after)?;
         }
-        self.graph.check().map_err(|Cycle(nodes)| {
-            PlanError::Cycle(nodes.into_iter().map(|node| self.nodes[node.index()].spec.name.clone()).collect())
-        })
+        Ok(())
     }
 
     fn connect(&mut self, before: &Name, after: &Name) -> Result<(), PlanError> {
@@ -188,8 +223,13 @@ impl Plan {
 
     /// The places of all nodes.
     pub fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
-        let count = u32::try_from(self.nodes.len()).expect("NODES_MAX fits");
-        (0..count).map(NodeId)
+        self.ids_from(0)
+    }
+
+    /// The places of the nodes from the place `first` on.
+    pub(crate) fn ids_from(&self, first: usize) -> impl Iterator<Item = NodeId> + use<> {
+        let [first, count] = [first, self.nodes.len()].map(|place| u32::try_from(place).expect("NODES_MAX fits"));
+        (first..count).map(NodeId)
     }
 
     /// The nodes right after `id`.
@@ -224,6 +264,12 @@ impl Plan {
         let nodes = self.nodes.iter().map(|node| node.spec.clone()).collect();
         WorkflowSpec { name: self.workflow.clone(), version: self.version.clone(), nodes }
     }
+}
+
+/// The edges that the nodes declare, then the others.
+fn all_edges<'a>(nodes: &'a [NodeSpec], edges: &'a [(Name, Name)]) -> impl Iterator<Item = (&'a Name, &'a Name)> {
+    let declared = nodes.iter().flat_map(|node| node.after.iter().map(move |before| (before, &node.name)));
+    declared.chain(edges.iter().map(|(before, after)| (before, after)))
 }
 
 impl Serialize for Plan {

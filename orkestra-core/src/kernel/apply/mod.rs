@@ -161,9 +161,11 @@ impl RunState {
         }
         self.set_step(node, step, StepState::Done(Payload::null()))?;
         let started = |id: NodeId| self.node(id).status != NodeStatus::Pending;
-        let plan = self.plan.grown(growth, started).map_err(|error| error.to_string())?;
-        let old = self.nodes.len();
-        let added = plan.nodes().len() - old;
+        self.plan.check_growth(growth, started).map_err(|error| error.to_string())?;
+        // Whoever looks at the plan meanwhile keeps the one it has.
+        Arc::make_mut(&mut self.plan).grow(growth).map_err(|error| error.to_string())?;
+        let plan = Arc::clone(&self.plan);
+        let added = growth.nodes.len();
         self.nodes.extend((0..added).map(|_| NodeState::new(0, self.last)));
         self.open += added;
         let edges = growth.edges.iter().map(|(_, after)| after);
@@ -173,7 +175,6 @@ impl RunState {
             let undone = waiting.filter(|before| self.nodes[before.index()].status != NodeStatus::Completed);
             self.nodes[id.index()].waiting_for = undone.count();
         }
-        self.plan = Arc::new(plan);
         Ok(())
     }
 

@@ -66,15 +66,15 @@ impl Decision<'_> {
             return Err(Rejection::Stopping);
         }
         let started = |id: NodeId| state.node(id).status != NodeStatus::Pending;
-        let grown = state.plan.grown(&growth, started)?;
+        state.plan.check_growth(&growth, started)?;
         let old = state.nodes.len();
-        let inputs = grown.nodes().iter().skip(old).filter_map(|node| node.spec.input.as_ref());
+        let inputs = growth.nodes.iter().filter_map(|node| node.input.as_ref());
         let bytes = inputs.map(|input| input.as_json().len()).sum();
         Payload::fits(bytes)?;
         self.emit(Event::Grown { node, step, growth });
         let state = self.state();
         let ready = |id: &NodeId| state.node(*id).waiting_for == 0;
-        let nodes = state.plan.ids().skip(old).filter(ready).collect();
+        let nodes = state.plan.ids_from(old).filter(ready).collect();
         self.start_all(nodes);
         Ok(())
     }
