@@ -76,6 +76,10 @@ impl Retry {
         if attempt >= self.attempts_max {
             return None;
         }
+        if self.initial_ms == 0 {
+            // Times a factor that has grown beyond all bounds it would be no number at all.
+            return Some(Duration::ZERO);
+        }
         let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
         let initial = Duration::from_millis(self.initial_ms).as_secs_f64();
         let longest = Duration::from_millis(self.delay_ms_max).as_secs_f64();
@@ -131,5 +135,7 @@ mod tests {
     fn no_delay_is_no_delay() {
         assert_eq!(Retry::immediate(2).delay(1, 0.5), Some(Duration::ZERO));
         assert_eq!(Retry::none().delay(1, 0.5), None);
+        let retry = Retry::exponential(u32::MAX).with_initial(Duration::ZERO);
+        assert_eq!(retry.delay(5000, 0.5), Some(Duration::ZERO));
     }
 }
