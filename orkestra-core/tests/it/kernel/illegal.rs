@@ -1,0 +1,228 @@
+//! Every kind of event on every kind of state: what can have happened, and what cannot. `apply` answers the latter
+//! with an error that names the place, and never panics.
+
+use std::collections::BTreeMap;
+
+use orkestra_core::kernel::{Event, Next, RunState, StopReason, apply};
+use orkestra_core::model::{Failure, Growth, Name, RunId, Seq, Timestamp};
+
+use super::scene::{Node, gate, json, name, plan, task};
+use super::show::show;
+
+fn run() -> RunId {
+    RunId::new("r").expect("a run id")
+}
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn created() -> Event {
+    let plan = plan([task("a"), task("b").after(&["a"]), gate("g", "go")]);
+    Event::RunCreated { plan, input: json("1"), labels: BTreeMap::new() }
+}
+
+fn started(node: &str, attempt: u32) -> Event {
+    Event::AttemptStarted { node: name(node), attempt, deadline: None }
+}
+
+fn failed(node: &str, attempt: u32, next: Next) -> Event {
+    Event::AttemptFailed { node: name(node), attempt, failure: failure(), next }
+}
+
+fn failure() -> Failure {
+    Failure::retryable("error", "no luck")
+}
+
+fn completed(node: &str) -> Event {
+    Event::NodeCompleted { node: name(node), output: json("1") }
+}
+
+fn cancelled(node: &str) -> Event {
+    Event::NodeCancelled { node: name(node) }
+}
+
+fn received(signal: &str) -> Event {
+    Event::SignalReceived { signal: name(signal), payload: json("1") }
+}
+
+fn stop(reason: StopReason) -> Event {
+    Event::StopRequested { reason, grace_until: at(9) }
+}
+
+/// The events about the step `k` of `node`.
+fn step_events(node: &str) -> Vec<Event> {
+    let (node, step): (Name, String) = (name(node), "k".into());
+    let growth = Growth::new().with_node(task("n")).with_edge(name("n"), name("b"));
+    vec![
+        Event::StepStarted { node: node.clone(), step: step.clone() },
+        Event::StepCompleted { node: node.clone(), step: step.clone(), result: json("1") },
+        Event::StepFailed { node: node.clone(), step: step.clone(), failure: failure() },
+        Event::TimerSet { node: node.clone(), step: step.clone(), due: at(5) },
+        Event::TimerFired { node: node.clone(), step: step.clone() },
+        Event::SignalAwaited { node: node.clone(), step: step.clone(), signal: name("mine") },
+        Event::SignalConsumed { node: node.clone(), step: Some(step.clone()), signal: name("mine") },
+        Event::Grown { node, step, growth },
+    ]
+}
+
+/// The states, each as the events that lead there after the run began with `a` and `g` under way.
+fn states() -> Vec<(char, Vec<Event>)> {
+    let step = |index: usize| step_events("a")[index].clone();
+    let cancel = || stop(StopReason::Cancelled { reason: "why".into() });
+    let fail = || stop(StopReason::NodeFailed { node: name("a"), failure: failure() });
+    vec![
+        ('R', vec![]),                                                                // a and g under way
+        ('S', vec![step(0)]),                                                         // step k began
+        ('D', vec![step(1)]),                                                         // step k is done
+        ('Z', vec![step(3)]),                                                         // step k sleeps
+        ('W', vec![step(5)]),                                                         // step k waits for a signal
+        ('w', vec![step(5), received("mine")]),                                       // which is there
+        ('G', vec![received("go")]),                                                  // the gate's signal is there
+        ('B', vec![failed("a", 1, Next::RetryAt(at(7)))]),                            // a is tried again later
+        ('F', vec![failed("a", 1, Next::GiveUp)]),                                    // a failed
+        ('C', vec![completed("a")]),                                                  // a is done, b may start
+        ('A', vec![completed("a"), started("b", 1), completed("b"), completed("g")]), // all are done
+        ('P', vec![cancel()]),                                                        // stopping, a under way
+        ('p', vec![cancel(), cancelled("a"), cancelled("g")]),                        // stopping, nothing is
+        ('f', vec![failed("a", 1, Next::GiveUp), fail(), cancelled("g")]),            // the same for a failure
+        ('E', vec![cancel(), cancelled("a"), cancelled("g"), Event::RunCancelled { reason: "why".into() }]), // ended
+    ]
+}
+
+fn state_after(events: &[Event]) -> Option<RunState> {
+    let mut state = None;
+    for event in [created(), started("a", 1), started("g", 1)].iter().chain(events) {
+        apply(&run(), &mut state, at(1), event).expect("this can have happened");
+    }
+    state
+}
+
+fn all_events() -> Vec<Event> {
+    let mut events = vec![
+        created(),
+        started("a", 1),
+        started("a", 2),
+        started("b", 1),
+        started("g", 2),
+        failed("a", 1, Next::RetryAt(at(7))),
+        failed("a", 1, Next::GiveUp),
+        failed("a", 2, Next::GiveUp),
+        completed("a"),
+        completed("b"),
+        cancelled("a"),
+        cancelled("b"),
+    ];
+    events.extend(step_events("a"));
+    events.extend([
+        received("go"),
+        Event::SignalConsumed { node: name("g"), step: None, signal: name("go") },
+        Event::SignalConsumed { node: name("g"), step: None, signal: name("mine") },
+        Event::Emitted { node: name("a"), kind: "x".into(), payload: json("1") },
+        Event::Recovered,
+        stop(StopReason::Cancelled { reason: "why".into() }),
+        Event::RunCompleted { output: json("1") },
+        Event::RunFailed { node: name("a"), failure: failure() },
+        Event::RunCancelled { reason: "why".into() },
+    ]);
+    events
+}
+
+#[test]
+fn what_can_happen_in_which_state() {
+    let states = states();
+    let columns: String = states.iter().map(|(column, _)| *column).collect();
+    let mut table = vec![format!("{columns}|")];
+    for event in all_events() {
+        let mut row = String::new();
+        for (column, events) in &states {
+            let mut state = state_after(events);
+            let next = state.as_ref().map_or(Seq::ZERO, RunState::last).plus(1);
+            match apply(&run(), &mut state, at(2), &event) {
+                Ok(()) => row.push(*column),
+                Err(illegal) => {
+                    assert_eq!((illegal.run, illegal.seq), (run(), next), "{}", illegal.why);
+                    row.push('.');
+                }
+            }
+        }
+        table.push(format!("{row}|{}", show(&event)));
+    }
+    let expected = [
+        "RSDZWwGBFCAPpfE|",
+        "...............|created",
+        "...............|a#1 started",
+        ".......B.......|a#2 started",
+        ".........C.....|b#1 started",
+        "...............|g#2 started",
+        "RSDZWwG........|a#1 failed (error), again at 7",
+        "RSDZWwG........|a#1 failed (error), given up",
+        "...............|a#2 failed (error), given up",
+        "RSDZWwG....P...|a completed 1",
+        "...............|b completed 1",
+        "...........P...|a cancelled",
+        "...........Ppf.|b cancelled",
+        "RS....G....P...|a/k started",
+        "RS....G....P...|a/k = 1",
+        "RS....G....P...|a/k failed (error)",
+        "R.....G....P...|a/k sleeps until 5",
+        "...Z...........|a/k woke",
+        "R.....G....P...|a/k awaits mine",
+        ".....w.........|a/k took mine",
+        "R.....G........|a/k grew [n] [n->b]",
+        "RSDZWwGBFCAPpf.|signal go 1",
+        "......G........|g took go",
+        "...............|g took mine",
+        "RSDZWwG....P...|a emitted x 1",
+        "RSDZWwGBFCAPpf.|recovered",
+        "RSDZWwGBFCA....|stop because why, grace until 9",
+        "..........A....|run completed 1",
+        "..........A..f.|run failed at a (error)",
+        "............p..|run cancelled: why",
+    ];
+    assert_eq!(table, expected, "\n{}", table.join("\n"));
+}
+
+#[test]
+fn nothing_but_its_creation_can_happen_to_a_run_that_is_not_there() {
+    for event in all_events() {
+        let mut state = None;
+        let result = apply(&run(), &mut state, at(2), &event);
+        assert_eq!(result.is_ok(), matches!(event, Event::RunCreated { .. }), "{}", show(&event));
+    }
+}
+
+#[test]
+fn nothing_happens_to_a_node_that_is_not_there() {
+    let nobody = || name("nobody");
+    let mut events = vec![
+        started("nobody", 1),
+        failed("nobody", 1, Next::GiveUp),
+        completed("nobody"),
+        cancelled("nobody"),
+        Event::SignalConsumed { node: nobody(), step: None, signal: name("go") },
+        Event::Emitted { node: nobody(), kind: "x".into(), payload: json("1") },
+        Event::RunFailed { node: nobody(), failure: failure() },
+    ];
+    events.extend(step_events("nobody"));
+    for (_, before) in states() {
+        for event in &events {
+            let mut state = state_after(&before);
+            assert!(apply(&run(), &mut state, at(2), event).is_err(), "{}", show(event));
+        }
+    }
+}
+
+#[test]
+fn growth_that_does_not_fit_is_illegal() {
+    let new = || Growth::new().with_node(task("n"));
+    for growth in [
+        new().with_edge(name("n"), name("a")),
+        new().with_edge(name("n"), name("n")),
+        new().with_edge(name("n"), name("lost")),
+        Growth::new().with_node(task("b")),
+    ] {
+        let event = Event::Grown { node: name("a"), step: "k".into(), growth };
+        assert!(apply(&run(), &mut state_after(&[]), at(2), &event).is_err(), "{}", show(&event));
+    }
+}

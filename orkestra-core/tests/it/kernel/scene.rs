@@ -1,0 +1,249 @@
+//! The language of the tables: a run whose decisions are checked one by one.
+//!
+//! Whatever a table says, every input is checked for what must always hold: a rejected input changes nothing, no
+//! promise of `broken_invariant` is broken, and the journal, written and read back, gives the same state.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use orkestra_core::journal::{Commit, Replayer, Written, encode};
+use orkestra_core::kernel::{
+    Event, Input, InputKind, NodeState, Rejection, RunState, TaskRequest, broken_invariant, decide,
+};
+use orkestra_core::model::{
+    Epoch, Failure, Growth, Name, NodeSpec, Payload, Plan, Retry, RunId, Seq, Timestamp, WorkflowSpec,
+};
+
+use super::show::show;
+
+/// A run and the clock of its driver.
+pub(super) struct Scene {
+    pub(super) run: RunId,
+    pub(super) state: Option<RunState>,
+    pub(super) journal: Vec<Written>,
+    pub(super) now: u64,
+    chance: f64,
+    replayer: Replayer,
+}
+
+impl Scene {
+    /// There is no run yet.
+    pub(super) fn nothing() -> Self {
+        let run = RunId::new("r").expect("a run id");
+        Self { replayer: Replayer::new(run.clone()), run, state: None, journal: Vec::new(), now: 0, chance: 0.0 }
+    }
+
+    /// A run of these nodes, created at 0 with the input `"in"`.
+    pub(super) fn of<const N: usize>(nodes: [NodeSpec; N]) -> Self {
+        let mut scene = Self::nothing();
+        scene.feed(create(nodes)).expect("the run can be created");
+        scene
+    }
+
+    /// The run that a journal gives, in a process that has just started.
+    pub(super) fn replay(journal: &[Written], now: u64) -> Self {
+        let mut scene = Self { now, ..Self::nothing() };
+        for written in journal {
+            scene.replayer.add(written).expect("our own journal is legal");
+        }
+        scene.state = scene.replayer.state().cloned();
+        scene.journal = journal.to_vec();
+        scene
+    }
+
+    /// Sets the clock.
+    pub(super) fn at(&mut self, millis: u64) -> &mut Self {
+        self.now = millis;
+        self
+    }
+
+    /// Sets the chance that decisions get.
+    pub(super) fn chance(&mut self, chance: f64) -> &mut Self {
+        self.chance = chance;
+        self
+    }
+
+    /// What is decided about `kind`, checked for all that always holds.
+    pub(super) fn feed(&mut self, kind: InputKind) -> Result<Vec<Event>, Rejection> {
+        let before = self.state.clone();
+        let at = Timestamp::from_millis(self.now);
+        let asked = format!("{kind:?}");
+        match decide(&self.run, &mut self.state, Input { at, chance: self.chance, kind }) {
+            Err(Rejection::Broken(illegal)) => panic!("{asked}: {illegal}"),
+            Err(rejection) => {
+                assert!(before == self.state, "{asked} was rejected ({rejection}) and changed the state");
+                Err(rejection)
+            }
+            Ok(events) if events.is_empty() => {
+                assert!(before == self.state, "{asked} gave no event and changed the state");
+                Ok(events)
+            }
+            Ok(events) => {
+                assert_eq!(self.state().last().0, before.map_or(0, |state| state.last().0) + events.len() as u64);
+                self.write(at, events.clone());
+                assert_eq!(broken_invariant(self.state()), None, "after {asked}");
+                assert!(self.replayer.state() == self.state.as_ref(), "replay differs after {asked}");
+                Ok(events)
+            }
+        }
+    }
+
+    fn write(&mut self, at: Timestamp, events: Vec<Event>) {
+        let first = self.journal.last().map_or(Seq::ZERO, |written| written.last).plus(1);
+        let commit = Commit { run: self.run.clone(), first, epoch: Epoch(1), at, events };
+        let written = encode(&commit).expect("events serialise");
+        assert_eq!(self.replayer.add(&written).expect("what was decided can be replayed"), commit);
+        self.journal.push(written);
+    }
+
+    /// Writes down events that the state has seen already.
+    pub(super) fn adopt(&mut self, events: Vec<Event>) {
+        self.write(Timestamp::from_millis(self.now), events);
+        assert!(self.replayer.state() == self.state.as_ref(), "replay differs");
+    }
+
+    /// When this comes in, exactly these events follow.
+    #[track_caller]
+    pub(super) fn then<const N: usize>(&mut self, kind: InputKind, expected: [&str; N]) -> &mut Self {
+        let asked = format!("{kind:?}");
+        let events = self.feed(kind).unwrap_or_else(|rejection| panic!("{asked} was rejected: {rejection}"));
+        let shown: Vec<_> = events.iter().map(show).collect();
+        assert_eq!(shown, expected, "after {asked}");
+        self
+    }
+
+    /// When this comes in, it is refused in these words.
+    #[track_caller]
+    pub(super) fn rejects(&mut self, kind: InputKind, words: &str) -> &mut Self {
+        let asked = format!("{kind:?}");
+        let rejection = self.feed(kind).map_err(|rejection| rejection.to_string());
+        assert_eq!(rejection.err().as_deref(), Some(words), "after {asked}");
+        self
+    }
+
+    pub(super) fn state(&self) -> &RunState {
+        self.state.as_ref().expect("the run was created")
+    }
+
+    /// The node of this name.
+    pub(super) fn node(&self, name: &str) -> &NodeState {
+        let state = self.state();
+        state.node(state.plan().id(name).expect("a node of the plan"))
+    }
+}
+
+/// How a table writes a node.
+pub(super) trait Node: Sized {
+    fn after(self, before: &[&str]) -> Self;
+    fn tries(self, attempts_max: u32) -> Self;
+    fn backs_off(self, attempts_max: u32, initial_ms: u64) -> Self;
+    fn within(self, millis: u64) -> Self;
+}
+
+impl Node for NodeSpec {
+    fn after(self, before: &[&str]) -> Self {
+        before.iter().fold(self, |node, before| node.with_after(name(before)))
+    }
+
+    fn tries(self, attempts_max: u32) -> Self {
+        self.with_retry(Retry::immediate(attempts_max))
+    }
+
+    fn backs_off(self, attempts_max: u32, initial_ms: u64) -> Self {
+        self.with_retry(Retry { initial_ms, factor: 2.0, ..Retry::immediate(attempts_max) })
+    }
+
+    fn within(self, millis: u64) -> Self {
+        Self { timeout_ms: Some(millis), ..self }
+    }
+}
+
+pub(super) fn name(text: &str) -> Name {
+    Name::new(text).expect("a name")
+}
+
+pub(super) fn json(text: &str) -> Payload {
+    serde_json::from_str(text).expect("JSON")
+}
+
+pub(super) fn task(node: &str) -> NodeSpec {
+    NodeSpec::task(name(node), name("work"))
+}
+
+pub(super) fn gate(node: &str, signal: &str) -> NodeSpec {
+    NodeSpec::gate(name(node), name(signal))
+}
+
+pub(super) fn plan(nodes: impl Into<Vec<NodeSpec>>) -> Arc<Plan> {
+    let spec = WorkflowSpec { name: name("w"), version: None, nodes: nodes.into() };
+    Arc::new(Plan::new(&spec).expect("a plan"))
+}
+
+pub(super) fn create(nodes: impl Into<Vec<NodeSpec>>) -> InputKind {
+    InputKind::Create { plan: plan(nodes), input: json("\"in\""), labels: BTreeMap::new() }
+}
+
+/// `a#2` is the second attempt of `a`.
+fn attempt_of(text: &str) -> (Name, u32) {
+    let (node, attempt) = text.split_once('#').expect("node#attempt");
+    (name(node), attempt.parse().expect("a number"))
+}
+
+pub(super) fn done(attempt: &str, output: &str) -> InputKind {
+    let (node, attempt) = attempt_of(attempt);
+    InputKind::AttemptEnded { node, attempt, result: Ok(json(output)) }
+}
+
+pub(super) fn fails(attempt: &str) -> InputKind {
+    let (node, attempt) = attempt_of(attempt);
+    InputKind::AttemptEnded { node, attempt, result: Err(Failure::retryable("error", "no luck")) }
+}
+
+pub(super) fn fails_for_good(attempt: &str) -> InputKind {
+    let (node, attempt) = attempt_of(attempt);
+    InputKind::AttemptEnded { node, attempt, result: Err(Failure::permanent("error", "no use")) }
+}
+
+pub(super) fn asks(attempt: &str, request: TaskRequest) -> InputKind {
+    let (node, attempt) = attempt_of(attempt);
+    InputKind::Task { node, attempt, request }
+}
+
+pub(super) fn start_step(step: &str) -> TaskRequest {
+    TaskRequest::StartStep { step: step.into() }
+}
+
+pub(super) fn end_step(step: &str, result: &str) -> TaskRequest {
+    TaskRequest::EndStep { step: step.into(), result: Ok(json(result)) }
+}
+
+pub(super) fn fail_step(step: &str) -> TaskRequest {
+    TaskRequest::EndStep { step: step.into(), result: Err(Failure::permanent("refused", "never")) }
+}
+
+pub(super) fn sleep(step: &str, due: u64) -> TaskRequest {
+    TaskRequest::Sleep { step: step.into(), due: Timestamp::from_millis(due) }
+}
+
+pub(super) fn await_signal(step: &str, signal: &str) -> TaskRequest {
+    TaskRequest::AwaitSignal { step: step.into(), signal: name(signal) }
+}
+
+pub(super) fn grow(step: &str, growth: Growth) -> TaskRequest {
+    TaskRequest::Grow { step: step.into(), growth }
+}
+
+pub(super) fn emit(kind: &str, payload: &str) -> TaskRequest {
+    TaskRequest::Emit { kind: kind.into(), payload: json(payload) }
+}
+
+pub(super) fn signal(signal: &str, payload: &str) -> InputKind {
+    InputKind::Signal { signal: name(signal), payload: json(payload) }
+}
+
+pub(super) fn cancel(reason: &str) -> InputKind {
+    InputKind::Cancel { reason: reason.into() }
+}
+
+pub(super) const TICK: InputKind = InputKind::Tick;
+pub(super) const RECOVER: InputKind = InputKind::Recover;
