@@ -83,8 +83,8 @@ fn refused(data: &Path, error: &StoreError) -> Failure {
             ". Wait for it, or stop it with Ctrl-C there: its runs can be resumed. Or work in another directory.".into()
         }
         StoreErrorKind::Damaged => format!(
-            ". Nothing was changed. The files of runs are still in {place}/workspace; move {place}/store away to begin \
-             with an empty store."
+            ". The files that runs made are not touched, they are in {place}/workspace. To begin with an empty store, \
+             move {place}/store away."
         ),
         StoreErrorKind::Invalid => format!(". Move what is there away, or work in a directory without {place}."),
         _ => String::new(),

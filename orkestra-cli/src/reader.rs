@@ -17,8 +17,14 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    /// For looking at runs: it drives none.
     pub(crate) async fn start(place: &Place) -> Result<Self, Failure> {
-        let mut engine = Engine::builder().shared_store(place.leaving_all_but(&[]));
+        Self::start_with(place, &[]).await
+    }
+
+    /// For bringing `runs` to the end that they were asked to come to. Those that were not asked only wait.
+    pub(crate) async fn start_with(place: &Place, runs: &[RunId]) -> Result<Self, Failure> {
+        let mut engine = Engine::builder().shared_store(place.leaving_all_but(runs));
         for agent in pipeline::AGENTS {
             engine = engine.task(agent, wait_for_the_end);
         }

@@ -22,6 +22,11 @@ pub(super) async fn perform(arguments: &CancelArguments) -> Result<Exit, Failure
     {
         return Err(error.into());
     }
+    reader.engine.shutdown().await;
+    // NOTE: to an engine that takes a stopping run over, its attempts are lost and end at once. The one before would give
+    // them their time of grace, and nobody is there to use it.
+    let reader = Reader::start_with(&place, std::slice::from_ref(run.id())).await?;
+    let run = reader.find(&arguments.run).await?;
     run.outcome().await?;
     let status = run.status().await?.status;
     reader.engine.shutdown().await;

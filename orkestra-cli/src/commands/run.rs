@@ -1,6 +1,6 @@
 //! `aios run`: a new run, shown until it ends.
 
-use orkestra_agents::model::{DEMO_BANNER, ModelChoice};
+use orkestra_agents::model::ModelChoice;
 use orkestra_agents::{Job, RunRequest, SandboxChoice, pipeline};
 use orkestra_core::prelude::{Cursor, Run};
 
@@ -71,7 +71,8 @@ async fn say_banners(run: &Run, ground: &Ground) -> Result<(), Failure> {
     let view = run.view().await?;
     let job: Job = view.input.to().map_err(|error| Failure::failed(error.to_string()))?;
     if job.model.is_demo() {
-        eprintln!("{DEMO_BANNER}");
+        // The whole story is the first notice among the events.
+        eprintln!("model: demo, a script that plays a small project: no AI");
     } else {
         let at = job.model.base_url.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
         eprintln!("model: {}{at}", job.model.name);

@@ -2,7 +2,7 @@
 //! scrolling, what is worth keeping: what agents say, files, commands and their output, failed validations.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -47,7 +47,7 @@ impl Tree {
         self.nodes.entry((run.to_owned(), agent.to_owned())).or_insert_with(|| {
             let bar = bars.add(ProgressBar::new_spinner());
             let branch = if depth == 0 { String::new() } else { format!("{}└ ", "  ".repeat(depth - 1)) };
-            bar.set_style(style("{spinner:.dim} {prefix} {msg:.dim}", "·"));
+            bar.set_style(style("{spinner:.dim} {prefix}       {wide_msg:.dim}", "·"));
             bar.set_prefix(format!("{:<NAME_WIDTH$}", format!("{branch}{agent}")));
             Leaf { bar, attempt: 0, saying: String::new() }
         })
@@ -201,6 +201,8 @@ impl Screen for Tree {
                 leaf.bar.abandon();
             }
         }
+        // The cursor stands at the end of the last line. A terminal that has gone needs no order.
+        let _ = writeln!(io::stdout());
     }
 }
 

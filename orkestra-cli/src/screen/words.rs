@@ -68,7 +68,7 @@ fn what(event: &Value) -> String {
             let tokens = &event["tokens"];
             format!("used {} tokens in, {} out ({})", tokens["input"], tokens["output"], text("model"))
         }
-        "notice" => sentence("message"),
+        "notice" => format!("NOTE: {}", text("message")),
         "node_completed" => format!("completed: {}", sentence("summary")),
         "node_failed" => format!("FAILED after attempt {}: {}", event["attempt"], sentence("error")),
         "node_cancelled" => "cancelled".to_owned(),

@@ -1,0 +1,88 @@
+//! Whatever ends the process, the run goes on, and nothing that finished is done again.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::support::{Live, Place, assert_in_order, assert_no_call_twice, json_lines, run_id};
+
+fn resumed(place: &Place) -> Live {
+    place.live(&mut place.aios(&["resume", "--json"]))
+}
+
+#[test]
+fn a_run_that_is_killed_five_times_finishes_and_repeats_nothing() {
+    let place = Place::new();
+    let moments = [
+        ("file_written", "planner"),
+        ("tool_call", "frontend"),
+        ("command_output", "backend"),
+        ("validation_failed", "backend"),
+        ("tool_call", "qa"),
+    ];
+    let mut live = place.live_run(&[]);
+    let mut printed: Vec<Value> = Vec::new();
+    for (event, agent) in moments {
+        live.until_event(event, agent);
+        printed.extend(live.kill());
+        live = resumed(&place);
+    }
+    let (code, events, said) = live.finish();
+    assert_eq!(code, 0, "{said}");
+    printed.extend(events);
+
+    let id = run_id(&printed);
+    let log = json_lines(&place.good(&["logs", &id, "--json"]).out);
+    assert_in_order(&log);
+    assert_eq!(log.last().expect("events")["event"], "run_completed");
+    assert!(log.iter().any(|event| event["event"] == "validation_failed"), "the mistake was made and found");
+    let position = |event: &Value| event["seq"].as_u64().expect("events have a position");
+    let seen: BTreeSet<u64> = printed.iter().map(position).collect();
+    assert_eq!(seen.len(), printed.len(), "no event is shown twice");
+    assert!(seen.is_subset(&log.iter().map(position).collect()), "what was shown was durable");
+    assert_no_call_twice(&place.calls());
+
+    assert!(place.good(&["resume"]).out.contains("nothing to resume"));
+}
+
+#[test]
+fn moments_around_the_first_event_are_safe() {
+    let place = Place::new();
+    let mut live = place.live_run(&["--tasks", "planner"]);
+    live.until("first event", |_| true);
+    let id = run_id(&live.kill());
+    let followed = place.good(&["logs", &id, "--follow", "--json"]);
+    let events = json_lines(&followed.out);
+    assert_eq!(events[0]["event"], "run_started", "logs begin at the beginning");
+    assert_eq!(events.last().expect("events")["event"], "run_completed", "and go on to the end");
+    assert_no_call_twice(&place.calls());
+}
+
+#[test]
+fn ctrl_c_detaches_and_says_how_to_go_on() {
+    for signal in ["INT", "TERM"] {
+        let place = Place::new();
+        let mut live = place.live_run(&["--tasks", "backend"]);
+        live.until_event("node_started", "backend");
+        live.signal(signal);
+        let (code, events, said) = live.finish();
+        assert_eq!(code, 130, "{said}");
+        let id = run_id(&events);
+        assert!(said.contains(&format!("aios resume {id}")), "{said}");
+        let done = place.good(&["resume", &id]);
+        assert!(done.out.contains(&format!("Run {id} completed")), "{done:?}");
+        assert_no_call_twice(&place.calls());
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_a_detach() {
+    let place = Place::new();
+    let mut live = place.live_run(&["--tasks", "planner"]);
+    live.until("first event", |_| true);
+    let (code, said) = live.turn_away();
+    assert_eq!(code, 130, "{said}");
+    assert!(said.contains("aios resume"), "{said}");
+    place.good(&["resume"]);
+    assert_no_call_twice(&place.calls());
+}
