@@ -2,6 +2,7 @@
 //! clock that jumps. All from numbers, so that a failing case shrinks to a short one.
 
 use orkestra_core::kernel::{InputKind, NodeState, NodeStatus, RunState, StepState, Wait, Work, agenda, waits};
+use orkestra_core::model::limits::INTERRUPTIONS_MAX;
 use orkestra_core::model::{Growth, NodeId, NodeKind, NodeSpec, Retry};
 use proptest::prelude::*;
 
@@ -93,6 +94,13 @@ impl Move {
             24 => TICK,
             25 if who < 64 => cancel("why"),
             25 => asks(&attempt, end_step(&"x".repeat(600), "1")),
+            26 if who < 48 => {
+                // A process that dies again and again, once more than an attempt may lose it.
+                for _ in 0..INTERRUPTIONS_MAX {
+                    drop(scene.feed(RECOVER));
+                }
+                RECOVER
+            }
             _ => RECOVER,
         };
         // Refused or not: `feed` checks what must hold in either case.
@@ -148,6 +156,10 @@ fn next_input(state: &RunState) -> (InputKind, u64) {
     if let Some(work) = agenda(state).next() {
         return match work {
             Work::Invoke { node, attempt } => go_on(state, node, attempt),
+            // Some tasks do not listen: their grace or their time-out ends them.
+            Work::AskToStop { node, .. } if node.0 % 2 == 1 => {
+                (TICK, state.next_timer().expect("a stopping run has its grace").as_millis())
+            }
             Work::AskToStop { node, attempt } => (fails(&format!("{}#{attempt}", state.name(node))), 0),
             other => panic!("this world does not know {other:?}"),
         };
