@@ -105,6 +105,12 @@ async fn memory_and_processes_are_bounded_and_the_sandbox_survives() {
             assert_eq!(run(&sandbox, "echo alive", 20).await.output, "alive\n", "{bomb}");
         }
     }
+    if !unsupported.contains(&"processes".to_owned()) {
+        // Asked in numbers: that a bomb is cleared away says nothing about how large it grew.
+        let many = "n=0; while [ $n -lt 200 ]; do sleep 600 & n=$((n + 1)); done; echo all";
+        let said = run(&sandbox, many, 20).await;
+        assert!(!said.output.contains("all"), "200 processes fit under a limit of 64: {}", said.output);
+    }
     if !unsupported.contains(&"memory".to_owned()) {
         let eaten = run(&sandbox, "head -c 400000000 /dev/zero | tail -c 300000000 | wc -c", 60).await;
         assert_ne!(eaten.output.trim(), "300000000", "the memory limit does not hold");

@@ -65,6 +65,19 @@ async fn landlock_is_inherited_and_does_not_touch_the_host_process() {
 }
 
 #[tokio::test]
+async fn what_landlock_leaves_open_is_in_the_report() {
+    let (root, sandbox) = start(LocalOptions::default()).await;
+    if !has_landlock(&sandbox) {
+        return;
+    }
+    let file = root.path().join("of-the-host");
+    std::fs::write(&file, "x").expect("written");
+    let changed = output(&sandbox, &format!("chmod 600 '{0}' && echo changed", file.display())).await;
+    let is_reported = sandbox.confinement().gaps.iter().any(|gap| gap.contains("does not restrict metadata"));
+    assert_eq!(changed == "changed\n", is_reported, "the report and the kernel disagree: {changed}");
+}
+
+#[tokio::test]
 async fn memory_of_a_process_is_limited() {
     let mut options = LocalOptions::default();
     options.memory_bytes = 64 * 1024 * 1024;

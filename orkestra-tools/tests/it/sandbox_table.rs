@@ -91,16 +91,25 @@ async fn walls(sandbox: &Arc<dyn Sandbox>, workspace: &Path) {
     let outside = workspace.with_extension("outside");
     std::fs::create_dir_all(&outside).expect("created");
     std::fs::write(outside.join("secret"), "secret-of-the-host").expect("written");
-    let line = format!(
-        "cat '{0}/secret'; touch '{0}/planted'; ln -s '{0}' out; cat out/secret; touch out/planted; ln '{0}/secret' hard; cat hard; touch /planted /usr/planted /etc/planted",
-        outside.display()
-    );
-    let result = run(sandbox, &line).await;
-    assert!(!result.output.contains("secret-of-the-host"), "{}", result.output);
-    assert_ne!(result.exit_code, 0);
-    for planted in [outside.join("planted"), "/planted".into(), "/usr/planted".into(), "/etc/planted".into()] {
-        assert!(!planted.exists(), "{}", planted.display());
+    // IMPORTANT: nothing is tried on paths that this test did not make. Were the walls down, it would really happen.
+    for line in [
+        "cat '{}/secret'",
+        "echo x > '{}/planted'",
+        "echo x >> '{}/secret'",
+        "mkdir '{}/planted'",
+        "rm '{}/secret'",
+        "mv '{}/secret' taken",
+        "ln '{}/secret' hard && cat hard",
+        "ln -s '{}' out; cat out/secret",
+        "ln -sfn '{}' out; echo x > out/planted",
+    ] {
+        let line = line.replace("{}", &outside.display().to_string());
+        let result = run(sandbox, &line).await;
+        assert_ne!(result.exit_code, 0, "{line}: {}", result.output);
+        assert!(!result.output.contains("secret-of-the-host"), "{line}: {}", result.output);
     }
+    assert_eq!(std::fs::read_to_string(outside.join("secret")).expect("untouched"), "secret-of-the-host");
+    assert_eq!(std::fs::read_dir(&outside).expect("listed").count(), 1);
     let result =
         run(sandbox, "echo x > file && echo y > \"$HOME/file\" && echo z > \"$TMPDIR/file\" && stat -c %u file").await;
     assert_eq!(result.exit_code, 0, "{}", result.output);

@@ -150,6 +150,10 @@ impl Confiner {
             "Landlock (interface {abi}): writes only in the workspace and a private scratch directory, reads only there, in system directories and in those of PATH; \
              other processes' memory and environment are closed"
         ));
+        report.gaps.push(
+            "Landlock does not restrict metadata: commands can change the mode and the times of this user's files anywhere"
+                .to_owned(),
+        );
         if abi < 3 {
             report.gaps.push("this kernel's Landlock does not restrict truncating files".to_owned());
         }
