@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
-use orkestra::prelude::{Cursor, RunEvent};
+use orkestra::prelude::RunEvent;
 use orkestra_agents::feed;
 use serde::Deserialize;
 
@@ -39,7 +39,7 @@ pub(crate) async fn events(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let stopping = app.stopping.clone().cancelled_owned();
-    let events = watch::of_run(&owned.run, Cursor(since)).take_until(stopping);
+    let events = watch::of_run(&owned.run, since).take_until(stopping);
     let shown = events.filter_map(async |event| event.map(|event| shown(&event)).transpose());
     Ok(Sse::new(shown).keep_alive(KeepAlive::default()).into_response())
 }

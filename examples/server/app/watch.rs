@@ -22,11 +22,15 @@ use super::organisation::{ORGANISATION_LABEL, OrganisationId};
 /// Runs that one watcher may see come and go. Then its stream ends, and its client begins anew.
 const RUNS_MAX: usize = 10_000;
 
+/// No run comes this far; what clients say is cut here, so that counting on from it does not overflow.
+const SINCE_MAX: u64 = u64::MAX / 2;
+
 /// Events as they become durable. Dropping it ends its readers; dropping the future of its next event loses nothing.
 pub(crate) type Live = BoxStream<'static, Result<RunEvent, ApiError>>;
 
-/// The events of one run after `since`, to its end.
-pub(crate) fn of_run(run: &Run, since: Cursor) -> Live {
+/// The events of one run after the position `since`, to its end.
+pub(crate) fn of_run(run: &Run, since: u64) -> Live {
+    let since = Cursor(since.min(SINCE_MAX));
     let next = async |mut events: orkestra::Events| Ok(events.next().await?.map(|event| (event, events)));
     stream::try_unfold(run.events(since), next).boxed()
 }
@@ -146,8 +150,64 @@ impl Watch {
         if !place.settled {
             place.settled = true;
             let id = id.clone();
-            self.readers.push(of_run(&run, place.cursor).map(move |read| (id.clone(), read)).boxed());
+            self.readers.push(of_run(&run, place.cursor.0).map(move |read| (id.clone(), read)).boxed());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future;
+    use orkestra::prelude::{MemoryStore, Name, NodeSpec, WorkflowSpec};
+    use orkestra_agents::model::ModelChoice;
+    use orkestra_agents::{Orkestra, SandboxChoice};
+
+    use super::*;
+
+    /// More beats than the engine keeps for a reader that is behind.
+    const MANY: usize = 5_000;
+
+    async fn waiting_run(app: &App, owner: &str) -> Run {
+        let name = |text| Name::new(text).expect("a name");
+        let nodes = vec![NodeSpec::gate(name("wait"), name("go"))];
+        let workflow = WorkflowSpec { name: name("waiting"), version: None, nodes };
+        let run = app.orkestra.engine().run_spec(&workflow).label(ORGANISATION_LABEL, owner);
+        run.start().await.expect("it starts")
+    }
+
+    #[tokio::test]
+    async fn a_watcher_that_was_long_away_misses_no_event_of_its_own_runs_and_sees_no_other() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let orkestra = Orkestra::builder(directory.path()).model(ModelChoice::demo()).sandbox(SandboxChoice::Local);
+        let app =
+            App::new(orkestra.start(Arc::new(MemoryStore::new())).await.expect("it starts")).await.expect("an app");
+        let ours = OrganisationId::fresh().expect("chance");
+        let before = waiting_run(&app, ours.as_str()).await;
+        let foreign = waiting_run(&app, "somebody else").await;
+        let mut live = of_organisation(Arc::clone(&app), ours.clone()).await.expect("a watch");
+
+        let (during, ended) = (waiting_run(&app, ours.as_str()).await, waiting_run(&app, ours.as_str()).await);
+        ended.signal("go", &()).await.expect("it is taken");
+        ended.outcome().await.expect("it ends");
+        // The beats of all of the above are pushed out of the feed by these.
+        let noise = (0..MANY).map(|_| foreign.signal("noise", &()));
+        future::try_join_all(noise).await.expect("they are taken");
+        for run in [&before, &during] {
+            run.signal("go", &()).await.expect("it is taken");
+        }
+
+        let mut seen = HashMap::<RunId, Vec<u64>>::new();
+        let mut ends = 0;
+        while ends < 3 {
+            let event = live.next().await.expect("the watch goes on").expect("it can be read");
+            ends += usize::from(event.event.ends_run());
+            seen.entry(event.run).or_default().push(event.seq.0);
+        }
+        assert_eq!(seen.len(), 3);
+        for run in [before, during, ended] {
+            let last = run.view().await.expect("it is there").last.0;
+            assert_eq!(seen[run.id()], (1..=last).collect::<Vec<_>>(), "each event once, in order");
+        }
     }
 }

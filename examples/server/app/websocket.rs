@@ -16,7 +16,6 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use futures_util::StreamExt;
-use orkestra::prelude::Cursor;
 use orkestra_agents::feed;
 use serde::Deserialize;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -111,7 +110,7 @@ async fn open(app: &Arc<App>, hello: Hello) -> Result<Live, Farewell> {
     };
     let owned = OwnedRun::find(app, &organisation, &id).await;
     let owned = owned.map_err(|_| Farewell(4404, "there is no such run"))?;
-    Ok(watch::of_run(&owned.run, Cursor(hello.since.unwrap_or(0))))
+    Ok(watch::of_run(&owned.run, hello.since.unwrap_or(0)))
 }
 
 /// Sends events until there are no more, or one of the two sides wants to end.
