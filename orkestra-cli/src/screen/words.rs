@@ -44,7 +44,8 @@ fn what(event: &Value) -> String {
     let sentence = |name: &str| cut(&text(name), SENTENCE_CHARACTERS);
     match field(event, "event") {
         "run_started" => {
-            format!("{} started, {} nodes: {}", field(event, "run_id"), event["node_count"], sentence("objective"))
+            let nodes = count(event["node_count"].as_u64().unwrap_or_default(), "node");
+            format!("{} started, {nodes}: {}", field(event, "run_id"), sentence("objective"))
         }
         "node_started" => format!("started, attempt {}", event["attempt"]),
         "token_chunk" => format!("> {}", text("chunk")),
@@ -73,11 +74,19 @@ fn what(event: &Value) -> String {
         "node_failed" => format!("FAILED after attempt {}: {}", event["attempt"], sentence("error")),
         "node_cancelled" => "cancelled".to_owned(),
         "human_input_required" => format!("waits for an answer: {}", sentence("request_id")),
-        "run_completed" => format!("completed, {} files", event["files"].as_array().map_or(0, Vec::len)),
+        "run_completed" => {
+            let files = event["files"].as_array().map_or(0, |files| files.len() as u64);
+            format!("completed, {}", count(files, "file"))
+        }
         "run_failed" => format!("FAILED at {}: {}", text("agent"), sentence("error")),
         "run_cancelled" => format!("cancelled: {}", sentence("reason")),
         other => format!("{} {}", one_line(other), rest(event)),
     }
+}
+
+/// `1 file`, `2 files`.
+fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A tool's arguments, `name=value`.
