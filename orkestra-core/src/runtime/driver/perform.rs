@@ -40,9 +40,20 @@ impl Driver {
                     invocation.ask_to_stop();
                 }
             }
+            Some(Work::AskToStop { attempt, .. }) if durable && under_way.is_none() => {
+                self.invoke_cancelled(id, attempt)
+            }
             Some(Work::AskToStop { .. }) => {}
             None => drop(self.invoked.remove(&id)),
         }
+    }
+
+    /// The run was cancelled before this process called the task: there is nobody to wait for.
+    fn invoke_cancelled(&mut self, id: NodeId, attempt: u32) {
+        let Some(state) = &self.state else { return };
+        let ended = async { Err(Failure::permanent("cancelled", "the run was cancelled")) };
+        let (node, sender) = (state.name(id).clone(), self.sender.clone());
+        self.invoked.insert(id, Invocation::spawn(node, attempt, watch::Sender::new(false), sender, ended));
     }
 
     fn invoke(&mut self, id: NodeId, attempt: u32) {

@@ -284,7 +284,7 @@ async fn a_step_retries_and_times_out_by_itself() {
             let third = || async {
                 effects.did("try");
                 if effects.count("try") < 3 {
-                    std::future::pending::<()>().await
+                    std::future::pending::<()>().await;
                 }
                 TaskResult::Ok(effects.count("try"))
             };

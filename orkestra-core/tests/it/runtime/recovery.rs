@@ -148,6 +148,21 @@ async fn a_parked_run_wakes_in_another_process() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn cancelling_waits_for_nobody_who_was_not_called() {
+    let (store, effects) = (MemoryStore::new(), Effects::default());
+    let first = start(store.clone(), &effects).await;
+    let run = first.run("all").id("r").start().await.expect("a run");
+    first.shutdown().await;
+
+    let second = start(store, &effects).await;
+    let begun = tokio::time::Instant::now();
+    let run = second.get(run.id()).await.expect("readable").expect("there");
+    run.cancel("enough").await.expect("asked");
+    assert_eq!(run.outcome().await.expect("an outcome"), Outcome::Cancelled("enough".into()));
+    assert!(begun.elapsed() < secs(1), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_whose_task_is_gone_is_blocked_and_says_so() {
     let (store, effects) = (MemoryStore::new(), Effects::default());
     let first = start(store.clone(), &effects).await;
