@@ -1,4 +1,6 @@
 //! A process that is killed at any moment loses nothing that it was told is written, and leaves nothing half-written.
+//!
+//! Long: `ORKESTRA_LONG=1 cargo test -p orkestra-store --test it kill` (nextest ends a test after three minutes).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -121,7 +123,7 @@ async fn killed(durability: &str) {
         told.must_be_in(&store, round).await;
     }
     let runs = told.runs.len();
-    assert!(heard > rounds && runs > rounds, "only {heard} things were told of {runs} runs");
+    assert!(heard > 10 * rounds && runs > 5, "only {heard} things were told of {runs} runs");
     println!("{rounds} kills, {heard} acknowledgements, {runs} runs: all there");
 }
 

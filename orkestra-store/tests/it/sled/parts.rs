@@ -89,13 +89,14 @@ pub(crate) async fn storm(words: &[&str]) {
             tell(format!("ack {run} {last}"));
         }
         match chance.below(12) {
-            0 => {
+            // More of them when there are many: a long storm must not drown in its own runs.
+            choice if choice == 0 || (choice < 6 && runs.len() > 40) => {
                 let gone = runs.swap_remove(chance.below(runs.len()));
                 tell(format!("deleting {}", gone.id()));
                 store.delete(gone.id()).await.expect("it deletes");
                 tell(format!("deleted {}", gone.id()));
             }
-            1 => {
+            6 => {
                 let bytes = vec![9; chance.below(10_000)];
                 version = store.put("counter", version, &bytes).await.expect("it writes").expect("nobody else writes");
                 tell(format!("counted {version}"));
