@@ -10,7 +10,7 @@ const RECORD: [u8; 300] = [b'x'; 300];
 
 /// The median time of an append and fdatasync by a single writer.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-pub fn append_and_sync(place: &Path, count: u32) -> io::Result<Duration> {
+pub(crate) fn append_and_sync(place: &Path, count: u32) -> io::Result<Duration> {
     let mut file = File::create(place.join("one"))?;
     let mut times = Vec::new();
     for _ in 0..count {
@@ -34,7 +34,7 @@ struct Group {
 /// Appends per second of `writers` that each wait until their record is durable: whoever finds no sync under way writes
 /// and syncs for all that wait.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-pub fn group_commits(place: &Path, writers: u32, each: u32) -> io::Result<f64> {
+pub(crate) fn group_commits(place: &Path, writers: u32, each: u32) -> io::Result<f64> {
     let file = File::create(place.join("many"))?;
     let (group, changed) = (Mutex::new(Group::default()), Condvar::new());
     let begun = Instant::now();

@@ -34,7 +34,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let name = format!("{durability:?}");
         println!("\nsled, {name}");
         let engine = runtime.block_on(workload::start(&place.path().join(&name), durability))?;
-        let per_step = |what: &str, took: Duration| println!("  {what}: {} a step, {:.2} syncs", show(took), ratio(took, sync));
+        let per_step =
+            |what: &str, took: Duration| println!("  {what}: {} a step, {:.2} syncs", show(took), ratio(took, sync));
         per_step("a run of 10 nodes in a row", runtime.block_on(workload::chain(&engine, 10 * scale))?);
         per_step("a node of 10 steps", runtime.block_on(workload::steps(&engine, 10 * scale))?);
         let wide = runtime.block_on(workload::fan_out(&engine, 3 * scale))?;
@@ -43,7 +44,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let took = runtime.block_on(workload::throughput(&engine, count))?;
         let runs = f64::from(count) / took.as_secs_f64();
         let commits = 4.0 * runs;
-        println!("  {count} runs of 3 nodes, 64 in flight: {runs:.0} runs/s, {commits:.0} commits/s, 1/{:.1} of raw", raw / commits);
+        println!(
+            "  {count} runs of 3 nodes, 64 in flight: {runs:.0} runs/s, {commits:.0} commits/s, 1/{:.1} of raw",
+            raw / commits
+        );
         runtime.block_on(engine.shutdown());
     }
     Ok(())

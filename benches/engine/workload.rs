@@ -28,15 +28,15 @@ async fn ten_steps(cx: Context, (): ()) -> TaskResult<()> {
 }
 
 /// An engine with all the workflows that are measured.
-pub async fn start(place: &Path, durability: Durability) -> Result<Engine, Box<dyn Error>> {
+pub(crate) async fn start(place: &Path, durability: Durability) -> Result<Engine, Box<dyn Error>> {
     let names: Vec<_> = (0..WIDTH).map(|index| format!("n{index}")).collect();
     let row = |name: &str, length: usize| {
         let first = Workflow::new(name).node(&names[0], nothing);
         names[..length].windows(2).fold(first, |row, pair| row.node(&pair[1], nothing).after(&pair[0])).build()
     };
-    let wide = names.iter().fold(Workflow::new("wide").node("first", nothing), |wide, name| {
-        wide.node(name, nothing).after("first")
-    });
+    let wide = names
+        .iter()
+        .fold(Workflow::new("wide").node("first", nothing), |wide, name| wide.node(name, nothing).after("first"));
     let wide = wide.node("last", nothing).after_all(names.iter().map(String::as_str)).build()?;
     let steps = Workflow::new("steps").node("ten", ten_steps).build()?;
     let store = SledStore::options().with_durability(durability).open(place)?;
@@ -58,23 +58,23 @@ async fn median(engine: &Engine, workflow: &str, count: u32, parts: u32) -> Meas
 }
 
 /// The time of a node in a row of ten.
-pub async fn chain(engine: &Engine, count: u32) -> Measured {
+pub(crate) async fn chain(engine: &Engine, count: u32) -> Measured {
     median(engine, "chain", count, LENGTH).await
 }
 
 /// The time of a step in a node of ten.
-pub async fn steps(engine: &Engine, count: u32) -> Measured {
+pub(crate) async fn steps(engine: &Engine, count: u32) -> Measured {
     median(engine, "steps", count, LENGTH).await
 }
 
 /// The time of one node, two hundred after it and one after them.
-pub async fn fan_out(engine: &Engine, count: u32) -> Measured {
+pub(crate) async fn fan_out(engine: &Engine, count: u32) -> Measured {
     median(engine, "wide", count, 1).await
 }
 
 /// The time that `count` runs of three nodes take, sixty-four of them at a time.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-pub async fn throughput(engine: &Engine, count: u32) -> Measured {
+pub(crate) async fn throughput(engine: &Engine, count: u32) -> Measured {
     let begun = Instant::now();
     let mut under_way = JoinSet::new();
     for _ in 0..count {

@@ -41,7 +41,7 @@ impl Driver {
                 }
             }
             Some(Work::AskToStop { attempt, .. }) if durable && under_way.is_none() => {
-                self.invoke_cancelled(id, attempt)
+                self.invoke_cancelled(id, attempt);
             }
             Some(Work::AskToStop { .. }) => {}
             None => drop(self.invoked.remove(&id)),

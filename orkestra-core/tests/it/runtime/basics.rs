@@ -272,6 +272,8 @@ async fn events_are_read_from_any_point_on() {
         }
         assert_eq!(rest.next().await.expect("readable"), None);
     }
+    let beyond = run.events(Cursor(u64::MAX)).next().await.expect("readable");
+    assert_eq!(beyond, None, "nothing comes after the end of all journals");
 }
 
 #[tokio::test(start_paused = true)]
