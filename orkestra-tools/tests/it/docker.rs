@@ -11,7 +11,7 @@ use orkestra_tools::{
 };
 use tempfile::TempDir;
 
-use crate::support::{docker_options, eventually, run_id};
+use crate::support::{docker_options, eventually, is_running, run_id};
 
 async fn run(sandbox: &DockerSandbox, line: &str, seconds: u64) -> CommandResult {
     let command = Command::new(line).with_timeout(Duration::from_secs(seconds));
@@ -171,6 +171,39 @@ async fn a_second_start_replaces_the_container_and_what_ran_in_it() {
     assert_eq!(containers(&run_id).len(), 2);
     other.close().await.expect("closed");
     second.close().await.expect("closed");
+}
+
+/// The child side of the next test: runs a command in a container until it is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn victim_of_a_crash() {
+    let Ok(root) = std::env::var("ORKESTRA_TEST_DOCKER_VICTIM") else { return };
+    let run_id = std::env::var("ORKESTRA_TEST_DOCKER_VICTIM_RUN").expect("set with the other");
+    let seconds = std::env::var("ORKESTRA_TEST_DOCKER_VICTIM_SECONDS").expect("set with the other");
+    let options = docker_options().await.expect("the parent has found it");
+    let sandbox = start(&options, &run_id, root.as_ref()).await;
+    let _ = sandbox.execute(Command::new(format!("sleep 3{seconds} & sleep 4{seconds}")), &DiscardOutput).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_of_this_process_ends_the_command_and_the_next_start_replaces_the_container() {
+    let Some(options) = docker_options().await else { return };
+    let root = TempDir::new().expect("a temporary directory");
+    let run_id = run_id("crash");
+    let seconds = format!("{:06}", std::process::id() % 1_000_000);
+    let (background, command) = (format!("sleep 3{seconds}"), format!("sleep 4{seconds}"));
+    let mut host = Program::new(std::env::current_exe().expect("a path"));
+    host.args(["--exact", "docker::victim_of_a_crash"]).stdout(std::process::Stdio::null());
+    host.env("ORKESTRA_TEST_DOCKER_VICTIM", root.path()).env("ORKESTRA_TEST_DOCKER_VICTIM_RUN", &run_id);
+    let mut host = host.env("ORKESTRA_TEST_DOCKER_VICTIM_SECONDS", &seconds).spawn().expect("spawned");
+    eventually("the victim runs its command", || is_running(&background) && is_running(&command)).await;
+    host.kill().expect("killed");
+    host.wait().expect("reaped");
+    eventually("the watchdog ends it", || !is_running(&background) && !is_running(&command)).await;
+    let [before] = containers(&run_id).try_into().expect("the container itself stays");
+    let next = start(&options, &run_id, root.path()).await;
+    let [after] = containers(&run_id).try_into().expect("one container");
+    assert_ne!(before, after);
+    next.close().await.expect("closed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -160,9 +160,11 @@ fn soft_limit_of_files() -> u64 {
 /// session.
 async fn nothing_stays(sandbox: &Arc<dyn Sandbox>, row: u32) {
     let row = row + if sandbox.kind() == "docker" { 10 } else { 0 };
-    let [waits, child, grandchild, daemon] = [0, 1, 2, 3].map(|number| unique_sleep(row + number));
-    let started = format!("sleep {child} & sh -c 'sleep {grandchild} & wait' & setsid sleep {daemon} & echo started;");
-    let is_gone = || ![&waits, &child, &grandchild, &daemon].into_iter().any(|seconds| is_running(seconds));
+    let [waits, child, grandchild, daemon, unmarked] = [0, 1, 2, 3, 4].map(|number| unique_sleep(row + number));
+    let started = format!(
+        "sleep {child} & sh -c 'sleep {grandchild} & wait' & setsid sleep {daemon} & env -i sleep {unmarked} & echo started;"
+    );
+    let is_gone = || ![&waits, &child, &grandchild, &daemon, &unmarked].into_iter().any(|seconds| is_running(seconds));
 
     let result = run(sandbox, &format!("{started} exit 4")).await;
     assert_eq!((result.exit_code, result.output.as_str()), (4, "started\n"));

@@ -28,14 +28,14 @@ const POLL: Duration = Duration::from_millis(500);
 /// Runs `$1` in a session of its own with mark `$2` in its environment, says the session's id first, and kills it at the end,
 /// or when its own input closes (time-out, or our process has died). It lets go of the output, so that what a shell says about
 /// a killed child is not taken for the command's. Kills are built into the shell, so they work in a
-/// container that is full of processes.
+/// container that is full of processes. No `--` before the group: dash takes it for a number and kills nothing.
 const WRAPPER: &str = r#"
 exec 3<&0 </dev/null
 ORKESTRA_SANDBOX="$2" setsid sh -c 'echo "$$"; exec sh -c "$1"' sh "$1" 3<&- & child=$!
-( exec >/dev/null 2>&1; read -r gone <&3; kill -KILL -- "-$child" ) & watchdog=$!
+( exec >/dev/null 2>&1; read -r gone <&3; kill -KILL "-$child" ) & watchdog=$!
 exec 3<&- >/dev/null 2>&1
 wait "$child"; code=$?
-kill -KILL -- "-$child" 2>/dev/null
+kill -KILL "-$child" 2>/dev/null
 kill -KILL "$watchdog" 2>/dev/null
 exit "$code"
 "#;
@@ -43,7 +43,7 @@ exit "$code"
 /// Kills session `$1` and everything that carries mark `$2`, and says `clean` when it has looked and found nothing more.
 const SWEEP: &str = r#"
 exec 2>/dev/null
-[ -z "$1" ] || kill -KILL -- "-$1"
+[ -z "$1" ] || kill -KILL "-$1"
 round=0
 while [ "$round" -lt 10 ]; do
   found=
