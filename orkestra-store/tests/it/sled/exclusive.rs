@@ -5,7 +5,7 @@ use std::path::Path;
 use orkestra_core::store::StoreErrorKind;
 use orkestra_store::SledStore;
 
-use crate::support::child::{Playing, command, have, run};
+use crate::support::child::{Playing, command};
 
 fn refused(path: &Path) -> (StoreErrorKind, String) {
     match SledStore::open(path) {
@@ -82,7 +82,10 @@ fn an_empty_directory_becomes_a_store_and_a_deep_one_is_made() {
 }
 
 /// Plays `open` as a user without rights: root is refused nothing.
+#[cfg(target_os = "linux")]
 fn open_as_nobody(path: &Path) -> Option<String> {
+    use crate::support::child::{have, run};
+
     const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     // The owner of a process is the owner of its entry.
     let root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").expect("this is Linux")) == 0;

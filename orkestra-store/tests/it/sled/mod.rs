@@ -3,5 +3,7 @@
 mod damage;
 mod exclusive;
 mod kill;
+mod lost;
 pub(crate) mod parts;
+#[cfg(target_os = "linux")]
 mod syncs;
