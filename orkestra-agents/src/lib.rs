@@ -15,6 +15,7 @@ mod error;
 pub mod feed;
 mod job;
 pub mod model;
+mod only_paths;
 mod orkestra;
 pub mod pipeline;
 mod prompt;

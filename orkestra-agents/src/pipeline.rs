@@ -12,6 +12,7 @@ use orkestra_tools::ToolSet;
 
 use crate::{
     Agent, Error, Rooms,
+    only_paths::OnlyPaths,
     validate::{CodeValidator, PlanValidator},
 };
 
@@ -25,14 +26,13 @@ pub const AGENTS: [&str; 4] = ["planner", "backend", "frontend", "qa"];
 /// Attempts of an agent, the first included: two chances to learn from the validator.
 pub(crate) const ATTEMPTS_MAX: u32 = 3;
 
-const PLANNER: &str = "You plan; other agents write the code after you. Your first call is write_file with the path plan.md: what \
-    is built, which files, how it is run and tested, and what each of the run's agents does. When the project has an API, \
-    then write contract.json: its endpoints (method, path, status codes), schemas and data models, so that backend and \
-    frontend can work at the same time without asking each other. Write no other file than these two, and keep both as \
-    small as the objective allows.";
-/// The planner looks and writes, it runs nothing.
-const PLANNER_TOOLS: [&str; 3] = ["list_files", "read_file", "write_file"];
-const BACKEND: &str = "You write the server side, or, when there is none, the program itself. Keep to contract.json if it \
+const PLANNER: &str = "You plan; other agents write the code after you. Write plan.md with write_file: what is built, which files, \
+    how it is run and tested, and what each of the run's agents does. Only when the objective asks for an API, also write \
+    contract.json: its endpoints (method, path, status codes), schemas and data models as JSON, so that backend and frontend \
+    can work at the same time without asking each other. Keep both as small as the objective allows.";
+/// The planner looks, and writes its two files by a tool of its own; it runs nothing.
+const PLANNER_TOOLS: [&str; 2] = ["list_files", "read_file"];
+const BACKEND: &str = "You write the server side, or, when there is none, the program itself. Name files exactly as the objective names them. Keep to contract.json if it \
     exists. When there is logic to test, write tests under tests/ (test_*.py for Python) that pytest and python3 -m unittest \
     both can run. Prefer the standard library: nothing can be installed without a network.";
 const FRONTEND: &str = "You write the user's side: pages, scripts, styles. Call only endpoints of contract.json. The backend \
@@ -60,8 +60,11 @@ pub(crate) fn agent(name: &str, rooms: &Arc<Rooms>) -> Option<Agent> {
     let rooms = Arc::clone(rooms);
     Some(match name {
         "planner" => {
-            // NOTE: all three are builtin; were one missing, the planner would have all tools, which is safe.
-            let tools = ToolSet::builtin().select(&PLANNER_TOOLS).unwrap_or_else(|_| ToolSet::builtin());
+            let tools = ToolSet::builtin();
+            let write = tools.get("write_file").map(|tool| OnlyPaths::of(tool, &[PLAN_FILE, CONTRACT_FILE]));
+            // NOTE: they are all builtin; were one missing, the planner would have all tools, which is safe.
+            let tools = tools.select(&PLANNER_TOOLS).unwrap_or(tools);
+            let tools = write.into_iter().fold(tools, ToolSet::with);
             let planner = Agent::new(name, PLANNER, rooms).with_tools(tools).with_answer_file(PLAN_FILE);
             planner.with_validator(PlanValidator)
         }

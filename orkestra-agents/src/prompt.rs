@@ -79,7 +79,7 @@ pub(crate) fn system(role: &str, duty: &str, tools: &[&str]) -> Message {
 
 /// The first user message.
 pub(crate) fn first(brief: &Brief<'_>) -> Message {
-    let mut text = tagged(OBJECTIVE, brief.objective);
+    let mut text = String::new();
     if !brief.agents.is_empty() {
         text.push_str(&tagged(AGENTS, &brief.agents.join(", ")));
     }
@@ -116,7 +116,39 @@ pub(crate) fn first(brief: &Brief<'_>) -> Message {
             brief.attempt
         ));
     }
+    // NOTE: the objective last: weak models heed most what they read last.
+    text.push_str(&tagged(OBJECTIVE, brief.objective));
+    let named = files_named(brief.objective);
+    if !named.is_empty() {
+        text.push_str(&format!(
+            "The objective names these files; they belong at exactly these paths: {}\n",
+            named.join(", ")
+        ));
+    }
     Message::user(text)
+}
+
+/// The files that an objective names: words that end as a file does.
+fn files_named(objective: &str) -> Vec<&str> {
+    const ENDINGS: [&str; 17] = [
+        "py", "js", "mjs", "ts", "tsx", "jsx", "html", "css", "json", "md", "txt", "toml", "yaml", "yml", "sh", "sql",
+        "csv",
+    ];
+    // Names of frameworks that look like files.
+    const FRAMEWORKS: [&str; 12] =
+        ["node", "next", "vue", "nuxt", "three", "express", "d3", "react", "chart", "p5", "ember", "electron"];
+    let words = objective.split(|one: char| !(one.is_ascii_alphanumeric() || "._-/".contains(one)));
+    let mut named: Vec<&str> = Vec::new();
+    for word in words.map(|word| word.trim_matches(['.', '/', '-'])) {
+        let is_file = word.rsplit_once('.').is_some_and(|(stem, ending)| {
+            let is_framework = ending == "js" && FRAMEWORKS.contains(&stem.to_lowercase().as_str());
+            !stem.is_empty() && ENDINGS.contains(&ending) && !is_framework
+        });
+        if is_file && !named.contains(&word) {
+            named.push(word);
+        }
+    }
+    named
 }
 
 /// What the model reads instead of the result of a call whose process died inside it.
@@ -169,6 +201,16 @@ mod tests {
         assert!(section(&text, OBJECTIVE).expect("an objective").ends_with("now"));
         let found: Value = serde_json::from_str(&section(&text, DEBUG_INFO).expect("a section")).expect("JSON");
         assert_eq!(found, info);
+    }
+
+    #[test]
+    fn files_of_the_objective_are_found() {
+        assert_eq!(files_named("Write hello.py that prints Hello, World!"), ["hello.py"]);
+        assert_eq!(
+            files_named("Fix src/app.js (and index.html). Use Node.js 20.1, e.g. for a todo."),
+            ["src/app.js", "index.html"]
+        );
+        assert!(files_named("Build a REST API for a blog").is_empty());
     }
 
     #[test]

@@ -1,16 +1,19 @@
 //! Notices an agent that goes round in circles. Pure: it sees each call with its result and says what to do.
 //!
-//! The same call with the same result four times, the same error three times, or A-B-A-B six times over: the first
-//! circle earns one nudge, the second ends the attempt with a clear failure.
+//! The same call with the same result four times, the same error three times, A-B-A-B six times over, or any longer
+//! circle in which twelve calls say no more than four different things: the first circle earns one nudge, the second
+//! ends the attempt with a clear failure.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     hash::{DefaultHasher, Hash, Hasher},
 };
 
 const SAME_CALL_MAX: usize = 4;
 const SAME_ERROR_MAX: usize = 3;
 const ALTERNATIONS_MAX: usize = 6;
+/// Different calls in a longer circle: weak models look at everything there is, and then again.
+const DIFFERENT_MAX: usize = 4;
 /// Calls that are remembered: twelve show six alternations.
 const REMEMBERED: usize = 2 * ALTERNATIONS_MAX;
 
@@ -21,6 +24,14 @@ pub(super) struct Seen<'a> {
     pub(super) arguments: &'a str,
     pub(super) result: &'a str,
     pub(super) is_error: bool,
+}
+
+/// What a call brought, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Observation {
+    /// Whether none of the last calls was the same with the same result.
+    pub(super) is_new: bool,
+    pub(super) advice: Advice,
 }
 
 /// What to do about a call.
@@ -34,7 +45,7 @@ pub(super) enum Advice {
     Stop(String),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Mark {
     call: u64,
     result: u64,
@@ -50,23 +61,28 @@ pub(super) struct Detector {
 
 impl Detector {
     /// Takes one call into account. Feeding the same calls again after a crash gives the same advice.
-    pub(super) fn observe(&mut self, seen: &Seen<'_>) -> Advice {
+    pub(super) fn observe(&mut self, seen: &Seen<'_>) -> Observation {
+        let mark = Mark {
+            call: hashed((seen.tool, seen.arguments)),
+            result: hashed(without_times(seen.result)),
+            is_error: seen.is_error,
+        };
+        let is_new = !self.marks.contains(&mark);
+        Observation { is_new, advice: self.advise(mark, seen.tool) }
+    }
+
+    fn advise(&mut self, mark: Mark, tool: &str) -> Advice {
         if self.marks.len() == REMEMBERED {
             self.marks.pop_front();
         }
-        let call = hashed((seen.tool, seen.arguments));
-        let result = hashed(without_times(seen.result));
-        self.marks.push_back(Mark { call, result, is_error: seen.is_error });
-        let Some(circle) = self.circle(seen.tool) else { return Advice::GoOn };
+        self.marks.push_back(mark);
+        let Some(circle) = self.circle(tool) else { return Advice::GoOn };
         self.marks.clear();
         if self.is_nudged {
             return Advice::Stop(format!("the agent goes round in circles: {circle}, again after it was told so"));
         }
         self.is_nudged = true;
-        Advice::Nudge(format!(
-            "You go round in circles: {circle}. Do not repeat it. Do something else, or, when your work is done, answer \
-             with a short summary and no tool call."
-        ))
+        Advice::Nudge(format!("You go round in circles: {circle}."))
     }
 
     fn circle(&self, tool: &str) -> Option<String> {
@@ -80,11 +96,9 @@ impl Detector {
         if same_error >= SAME_ERROR_MAX {
             return Some(format!("{tool} answered the same error {same_error} times"));
         }
-        let calls: Vec<Mark> = newest.copied().collect();
-        let alternates = calls.len() == REMEMBERED
-            && calls[0] != calls[1]
-            && calls.iter().enumerate().all(|(position, mark)| *mark == calls[position % 2]);
-        alternates.then(|| format!("two calls alternate without any change, {ALTERNATIONS_MAX} times each"))
+        let different: HashSet<Mark> = self.marks.iter().copied().collect();
+        let goes_nowhere = self.marks.len() == REMEMBERED && different.len() <= DIFFERENT_MAX;
+        goes_nowhere.then(|| format!("the last {REMEMBERED} calls are {} calls again and again", different.len()))
     }
 }
 
@@ -117,7 +131,7 @@ mod tests {
         let (mut nudged, mut stopped) = (None, None);
         for (number, (arguments, result)) in calls.iter().enumerate() {
             let seen = Seen { tool: "read_file", arguments, result, is_error: result.starts_with('!') };
-            match detector.observe(&seen) {
+            match detector.observe(&seen).advice {
                 Advice::GoOn => {}
                 Advice::Nudge(_) => nudged = nudged.or(Some(number + 1)),
                 Advice::Stop(_) => stopped = stopped.or(Some(number + 1)),
@@ -155,5 +169,12 @@ mod tests {
         assert_eq!(check(&calls), (Some(12), None));
         calls.pop();
         assert_eq!(check(&calls), (None, None));
+    }
+
+    #[test]
+    fn longer_circles_and_work_that_goes_on() {
+        assert_eq!(check(&[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")].repeat(6)), (Some(12), Some(24)));
+        let work = [("test", "1"), ("edit", "2"), ("test", "3"), ("edit", "4"), ("test", "5"), ("edit", "6")];
+        assert_eq!(check(&work.repeat(2)), (None, None));
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct ModelTurn<'a> {
     pub(super) call_log: &'a CallLog,
     /// The beginning of the step's key, as in `a1/turn-3`.
     pub(super) key: &'a str,
+    /// Whether the model must answer in words this time.
+    pub(super) words_only: bool,
 }
 
 impl ModelTurn<'_> {
@@ -52,7 +54,8 @@ impl ModelTurn<'_> {
                 0 => format!("{}/model", self.key),
                 times => format!("{}/model-condensed-{times}", self.key),
             };
-            if let Answer::Replied(reply) = self.step(&key, Request { messages, tools: self.tools.to_vec() }).await? {
+            let request = Request { messages, tools: self.tools.to_vec(), words_only: self.words_only };
+            if let Answer::Replied(reply) = self.step(&key, request).await? {
                 return Ok(reply);
             }
         }

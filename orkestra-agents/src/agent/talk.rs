@@ -3,7 +3,7 @@
 use crate::{
     agent::{
         condense::{Memory, condense, cut},
-        detector::{Advice, Detector, Seen},
+        detector::{Detector, Observation, Seen},
     },
     model::{Message, ToolCall, ToolMessage},
 };
@@ -40,7 +40,7 @@ impl Talk {
     }
 
     /// Adds the result of a call, and says whether the agent goes round in circles.
-    pub(super) fn answer(&mut self, call: &ToolCall, text: &str, is_error: bool, files: &[String]) -> Advice {
+    pub(super) fn answer(&mut self, call: &ToolCall, text: &str, is_error: bool, files: &[String]) -> Observation {
         for file in files {
             if !self.written.contains(file) {
                 self.written.push(file.clone());

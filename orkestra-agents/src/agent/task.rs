@@ -30,6 +30,16 @@ const SUMMARY_CHARACTERS: usize = 1_500;
 /// Empty answers in a row before the attempt fails.
 const EMPTY_ANSWERS_MAX: u32 = 3;
 
+/// The word with which a model that was nudged asks for its tools.
+const CONTINUE: &str = "CONTINUE";
+/// What a model is told that goes round in circles. It has no tools for the next answer: weak models repeat a call for ever
+/// when they are done, and strong ones ask for their tools.
+const NUDGE: &str = "For this one answer you have no tools. If your work is done, sum it up in a sentence or two. If it is \
+    not, answer with the one word CONTINUE, and go on in another way.";
+/// What a model is told whose calls brought nothing new.
+const IDLE: &str = "Nothing new has come of that: these calls were made before, with the same results. If something is \
+    missing, do that now; else your work is done: answer in words, with a short summary, without calling a tool.";
+
 /// How a conversation ended.
 enum Finish {
     /// The agent says that it is done.
@@ -147,15 +157,23 @@ impl Attempt<'_> {
     async fn converse(&self, model: &Arc<dyn Model>, talk: &mut Talk) -> TaskResult<Finish> {
         let tools = definitions(&self.agent.tools);
         let mut empty = 0;
+        let mut words_only = false;
         for turn in 1..=self.agent.turns_max {
             let key = self.key(&format!("turn-{turn}"));
             let call_log = self.agent.rooms.call_log();
-            let reply = ModelTurn { cx: self.cx, model, tools: &tools, call_log, key: &key }.ask(talk).await?;
+            let turn = ModelTurn { cx: self.cx, model, tools: &tools, call_log, key: &key, words_only };
+            let reply = turn.ask(talk).await?;
+            let wants_tools_back = words_only && reply.message.text.trim_start().starts_with(CONTINUE);
+            words_only = false;
             talk.push(Message::Assistant(reply.message.clone()));
             if !reply.message.tool_calls.is_empty() {
-                if let Some(reason) = self.use_tools(&key, &reply, talk).await? {
-                    return Ok(Finish::Stopped(reason));
+                match self.use_tools(&key, &reply, talk).await? {
+                    Advice::GoOn => {}
+                    Advice::Nudge(_) => words_only = true,
+                    Advice::Stop(reason) => return Ok(Finish::Stopped(reason)),
                 }
+            } else if wants_tools_back {
+                talk.push(Message::user("Go on. You have your tools again; do something else with them than before."));
             } else if reply.stop == StopReason::Length {
                 talk.push(Message::user("Your answer was cut off at its limit. Go on, in smaller pieces."));
             } else if reply.message.text.trim().is_empty() {
@@ -171,29 +189,31 @@ impl Attempt<'_> {
         Ok(Finish::Stopped(format!("the agent was not done after {} turns", self.agent.turns_max)))
     }
 
-    /// Makes the calls of one answer; answers why to stop, if the agent goes round in circles.
-    async fn use_tools(&self, key: &str, reply: &Reply, talk: &mut Talk) -> TaskResult<Option<String>> {
+    /// Makes the calls of one answer, and says what to do about an agent that goes round in circles.
+    async fn use_tools(&self, key: &str, reply: &Reply, talk: &mut Talk) -> TaskResult<Advice> {
         let call_log = self.agent.rooms.call_log();
         let turn = ToolTurn { cx: self.cx, tools: &self.agent.tools, room: self.room, call_log };
-        let mut nudge = None;
-        let mut stop = None;
+        let mut advice = Advice::GoOn;
+        let mut is_idle = true;
         for (position, call) in reply.message.tool_calls.iter().enumerate() {
             let record = if position < CALLS_PER_TURN_MAX {
                 turn.call(&format!("{key}/tool-{position}-{}", step_name(&call.name)), call).await?
             } else {
                 ToolRecord::error(format!("not called: at most {CALLS_PER_TURN_MAX} calls in one answer"))
             };
-            match talk.answer(call, &record.text, record.is_error, &record.files) {
-                Advice::GoOn => {}
-                Advice::Nudge(text) => nudge = Some(text),
-                Advice::Stop(reason) => stop = Some(reason),
+            let seen = talk.answer(call, &record.text, record.is_error, &record.files);
+            is_idle &= !seen.is_new;
+            if seen.advice != Advice::GoOn && !matches!(advice, Advice::Stop(_)) {
+                advice = seen.advice;
             }
         }
         // NOTE: after all results: providers refuse anything between a call and its result.
-        if let Some(text) = nudge {
-            talk.push(Message::user(text));
+        match &advice {
+            Advice::Nudge(circle) => talk.push(Message::user(format!("{circle} {NUDGE}"))),
+            Advice::GoOn if is_idle => talk.push(Message::user(IDLE)),
+            Advice::GoOn | Advice::Stop(_) => {}
         }
-        Ok(stop)
+        Ok(advice)
     }
 
     /// The files of this attempt and of those before it, each attempt's remembered by a step of its own.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     demo::{DEMO_MODEL, DemoModel},
-    genai::{Environment, GenaiModel, compatible_address, ollama_address},
+    genai::{Environment, GenaiModel, Limits, compatible_address, ollama_address},
     text_protocol::TextProtocol,
 };
 use crate::model::{Model, ModelError, Patience, Patient};
@@ -34,6 +34,8 @@ const PROBE_MAX: Duration = Duration::from_secs(2);
 const CONTEXT_TOKENS: u64 = 32_000;
 /// The longest answer that is asked for: enough for a large file, short enough to end a model that babbles.
 const MAX_TOKENS: u32 = 8_192;
+/// The temperature for servers of one's own: code wants the likely word.
+const TEMPERATURE_OWN: f64 = 0.2;
 
 /// A model by name, as it is stored with a run so that a resumed run asks the same one. It holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +84,7 @@ pub struct ModelChoice {
     protocol: ToolProtocol,
     context_tokens: Option<u64>,
     max_tokens: u32,
+    temperature: Option<f64>,
     demo_delay: Duration,
     patience: Patience,
     custom: Option<Arc<dyn Model>>,
@@ -97,6 +100,7 @@ impl Default for ModelChoice {
             protocol: ToolProtocol::default(),
             context_tokens: None,
             max_tokens: MAX_TOKENS,
+            temperature: None,
             demo_delay: Duration::from_millis(150),
             patience: Patience::default(),
             custom: None,
@@ -167,6 +171,14 @@ impl ModelChoice {
     #[must_use]
     pub fn with_max_tokens(mut self, tokens: u32) -> Self {
         self.max_tokens = tokens;
+        self
+    }
+
+    /// How freely the model chooses its words, 0 to 2. Unless said otherwise it is the provider's own choice, and low for
+    /// a server of one's own, whose defaults are made for chatting.
+    #[must_use]
+    pub fn with_temperature(mut self, temperature: f64) -> Self {
+        self.temperature = Some(temperature);
         self
     }
 
@@ -265,8 +277,10 @@ impl ModelSource {
         let window = self.choice.context_tokens.or(spec.context_tokens).unwrap_or(CONTEXT_TOKENS);
         // NOTE: an answer and its question share the window.
         let max_tokens = self.choice.max_tokens.min(u32::try_from(window / 2).unwrap_or(u32::MAX));
-        let key = self.choice.api_key.as_deref();
-        let model = GenaiModel::new(spec, key, window, max_tokens, &*self.environment)?;
+        // NOTE: only servers of one's own list their window; some providers refuse to be told a temperature.
+        let own = (spec.base_url.is_some() && spec.context_tokens.is_some()).then_some(TEMPERATURE_OWN);
+        let limits = Limits { context_tokens: window, max_tokens, temperature: self.choice.temperature.or(own) };
+        let model = GenaiModel::new(spec, self.choice.api_key.as_deref(), limits, &*self.environment)?;
         Ok(Arc::new(TextProtocol::new(Arc::new(model), self.choice.protocol)))
     }
 }

@@ -39,6 +39,9 @@ pub struct Request {
     pub messages: Vec<Message>,
     /// The tools that it may call.
     pub tools: Vec<ToolDefinition>,
+    /// Whether it must answer in words this time. The tools are named all the same: providers want to know those that
+    /// the conversation has called.
+    pub words_only: bool,
 }
 
 /// A tool as a model sees it.

@@ -49,7 +49,7 @@ impl Model for TextProtocol {
                 other => other?,
             }
         };
-        if reply.message.tool_calls.is_empty() {
+        if reply.message.tool_calls.is_empty() && !request.words_only {
             let turn = request.messages.len();
             reply.message.tool_calls = calls_in(&reply.message.text, &request.tools, turn);
         }
@@ -68,7 +68,10 @@ fn in_text(request: &Request) -> Request {
     let mut messages: Vec<Message> = Vec::with_capacity(request.messages.len());
     for message in &request.messages {
         messages.push(match message {
-            Message::System { text } => Message::system(format!("{text}\n\n{}", manual(&request.tools))),
+            Message::System { text } if !request.words_only => {
+                Message::system(format!("{text}\n\n{}", manual(&request.tools)))
+            }
+            Message::System { .. } => message.clone(),
             Message::User { .. } => message.clone(),
             Message::Assistant(said) => {
                 let mut text = said.text.clone();
@@ -85,7 +88,7 @@ fn in_text(request: &Request) -> Request {
             Message::Tool(result) => Message::user(format!("Result of the tool {}:\n{}", result.name, result.text)),
         });
     }
-    Request { messages, tools: Vec::new() }
+    Request { messages, tools: Vec::new(), words_only: request.words_only }
 }
 
 /// How tools are explained in text.
@@ -273,7 +276,11 @@ mod tests {
             Ok(say("```json\n{\"name\": \"run_command\", \"arguments\": {\"command\": \"ls\"}}\n```"))
         });
         let model = TextProtocol::new(inner.clone(), ToolProtocol::Native);
-        let request = Request { messages: vec![Message::system("Work."), Message::user("Go.")], tools: tools() };
+        let request = Request {
+            messages: vec![Message::system("Work."), Message::user("Go.")],
+            tools: tools(),
+            words_only: false,
+        };
         let reply = model.stream(&request, &Silent).await.expect("it answers");
         assert_eq!(reply.message.tool_calls[0].name, "run_command");
         let asked = inner.asked();

@@ -189,3 +189,32 @@ async fn a_missing_key_fails_at_once_and_for_good() {
     assert_eq!(error.failure().expect("the run failed").kind, "model_authentication");
     assert_eq!(model.asked().len(), 1);
 }
+
+#[tokio::test]
+async fn an_agent_that_was_nudged_may_say_that_it_is_done_or_ask_for_its_tools() {
+    let model = ScriptedModel::answering("scripted", |request| {
+        if request.words_only {
+            let asked = request.messages.iter().filter(|message| is_nudge(message)).count();
+            assert_eq!(asked, 1);
+            return Ok(say("CONTINUE"));
+        }
+        let has_tools_back =
+            matches!(request.messages.last(), Some(Message::User { text }) if text.starts_with("Go on."));
+        Ok(if has_tools_back || last_result_or_empty(request).contains("other.py") {
+            if has_tools_back {
+                call("write_file", json!({"path": "other.py", "content": "pass\n"}))
+            } else {
+                say("done")
+            }
+        } else {
+            call("write_file", json!({"path": "same.py", "content": "pass\n"}))
+        })
+    });
+    let output = run(model.clone(), &|agent| agent).await.expect("it goes on in another way");
+    assert_eq!(output.files_written, ["same.py", "other.py"]);
+    assert_eq!(model.asked().iter().filter(|request| request.words_only).count(), 1);
+}
+
+fn is_nudge(message: &Message) -> bool {
+    matches!(message, Message::User { text } if text.starts_with("You go round in circles"))
+}

@@ -48,6 +48,7 @@ fn request() -> Request {
             description: "Writes a file.".to_owned(),
             schema: json!({"type": "object", "properties": {"path": {"type": "string"}}}),
         }],
+        words_only: false,
     }
 }
 

@@ -25,7 +25,7 @@ async fn judge(files: &[(&str, &str)], validator: CodeValidator) -> (Verdict, Ve
 async fn refused(files: &[(&str, &str)]) -> DebugInfo {
     match judge(files, CodeValidator::own_work()).await.0 {
         Verdict::Failed(info) => info,
-        other => panic!("it should be refused: {other:?}"),
+        Verdict::Passed { notes } => panic!("it should be refused: {notes:?}"),
     }
 }
 

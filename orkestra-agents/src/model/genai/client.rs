@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use genai::{
     Client, ModelIden,
-    chat::{ChatOptions, ChatStreamEvent},
+    chat::{ChatOptions, ChatStreamEvent, ToolChoice},
 };
 
 use super::{
@@ -22,6 +22,14 @@ const ANSWER_BEGINS_MAX: Duration = Duration::from_secs(600);
 /// How long it may be silent within an answer.
 const SILENCE_MAX: Duration = Duration::from_secs(120);
 const CONNECT_MAX: Duration = Duration::from_secs(15);
+
+/// The limits of a model's conversations and answers.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::model) struct Limits {
+    pub(in crate::model) context_tokens: u64,
+    pub(in crate::model) max_tokens: u32,
+    pub(in crate::model) temperature: Option<f64>,
+}
 
 /// One model behind genai.
 pub(in crate::model) struct GenaiModel {
@@ -40,8 +48,7 @@ impl GenaiModel {
     pub(in crate::model) fn new(
         spec: &ModelSpec,
         api_key: Option<&str>,
-        context_tokens: u64,
-        max_tokens: u32,
+        limits: Limits,
         environment: Environment<'_>,
     ) -> Result<Self, ModelError> {
         let target = target(spec, api_key, environment)?;
@@ -55,10 +62,20 @@ impl GenaiModel {
             .with_capture_tool_calls(true)
             .with_capture_reasoning_content(true)
             .with_capture_usage(true)
-            .with_max_tokens(max_tokens)
+            .with_max_tokens(limits.max_tokens)
             .with_stream_header_timeout(ANSWER_BEGINS_MAX)
             .with_stream_read_timeout(SILENCE_MAX);
-        Ok(Self { name: spec.name.clone(), context_tokens, client, model: target.model, options })
+        let options = match limits.temperature {
+            Some(temperature) => options.with_temperature(temperature),
+            None => options,
+        };
+        Ok(Self {
+            name: spec.name.clone(),
+            context_tokens: limits.context_tokens,
+            client,
+            model: target.model,
+            options,
+        })
     }
 }
 
@@ -74,7 +91,11 @@ impl Model for GenaiModel {
 
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
         let chat = convert::request(request);
-        let answer = self.client.exec_chat_stream(self.model.clone(), chat, Some(&self.options)).await;
+        let mut options = self.options.clone();
+        if request.words_only && !request.tools.is_empty() {
+            options.tool_choice = Some(ToolChoice::None);
+        }
+        let answer = self.client.exec_chat_stream(self.model.clone(), chat, Some(&options)).await;
         let mut stream = answer.map_err(|error| model_error(&error))?.stream;
         while let Some(event) = stream.next().await {
             match event.map_err(|error| model_error(&error))? {

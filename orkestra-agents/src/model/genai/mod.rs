@@ -5,5 +5,5 @@ mod convert;
 mod failure;
 mod target;
 
-pub(in crate::model) use client::GenaiModel;
+pub(in crate::model) use client::{GenaiModel, Limits};
 pub(in crate::model) use target::{Environment, compatible_address, ollama_address};
