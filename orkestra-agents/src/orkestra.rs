@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use orkestra_core::prelude::{
@@ -12,6 +12,7 @@ use orkestra_core::prelude::{
 };
 use orkestra_tools::{DockerSandbox, Workspace};
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use crate::{
     Error, ErrorKind, Rooms, SandboxChoice,
@@ -58,6 +59,8 @@ pub struct Orkestra {
     engine: Engine,
     rooms: Arc<Rooms>,
     sandbox: SandboxChoice,
+    /// One task for each run that is under way: it closes the run's sandbox when the run ends.
+    watchers: Mutex<JoinSet<()>>,
 }
 
 /// Orkestra, about to be started. Made by [`Orkestra::builder`].
@@ -106,7 +109,7 @@ impl OrkestraBuilder {
             }
         }
         let engine = engine.start().await.map_err(|error| engine_error(&error))?;
-        let orkestra = Orkestra { engine, rooms, sandbox: self.sandbox };
+        let orkestra = Orkestra { engine, rooms, sandbox: self.sandbox, watchers: Mutex::default() };
         orkestra.look_after_runs().await?;
         Ok(orkestra)
     }
@@ -190,6 +193,9 @@ impl Orkestra {
     /// Leaves everything in good order: runs go on at the next start, sandboxes are closed.
     pub async fn shutdown(&self) {
         self.engine.shutdown().await;
+        // Those that are removing a container are waited for, and none holds the store any more afterwards.
+        let watchers = std::mem::take(&mut *self.watchers());
+        watchers.join_all().await;
         self.rooms.close_all().await;
     }
 
@@ -232,9 +238,16 @@ impl Orkestra {
         });
     }
 
+    fn watchers(&self) -> MutexGuard<'_, JoinSet<()>> {
+        // Nothing that holds it can panic half-way through a change.
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn close_when_done(&self, run: Run) {
         let rooms = Arc::clone(&self.rooms);
-        tokio::spawn(async move {
+        let mut watchers = self.watchers();
+        while watchers.try_join_next().is_some() {}
+        watchers.spawn(async move {
             // NOTE: an error means that this engine drives the run no more; then its sandbox is of no use here either.
             if let Err(error) = run.outcome().await {
                 tracing::debug!(run = %run.id(), %error, "a run is no longer watched");

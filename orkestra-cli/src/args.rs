@@ -53,7 +53,7 @@ pub(crate) struct RunArguments {
     /// What is to be built, in words.
     pub(crate) objective: String,
     /// Works in the project's workspace, .orkestra/workspace/project_ID, instead of one of the run's own. ID is
-    /// [a-z0-9][a-z0-9._-]{0,63}.
+    /// `[a-z0-9][a-z0-9._-]{0,63}`.
     #[arg(long, value_name = "ID")]
     pub(crate) project: Option<String>,
     /// Only these agents, of backend, frontend and qa; the planner always works.

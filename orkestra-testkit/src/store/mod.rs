@@ -1,5 +1,5 @@
 //! The conformance suite: what every store must do, one function per sentence of the contract of
-//! [`Store`](orkestra_core::store::Store).
+//! [`Store`].
 //!
 //! Functions named `append_N_…` show sentence N of `append`. A function that says `Err` names what it saw and what it
 //! should have seen. [`suite`] runs them all.
