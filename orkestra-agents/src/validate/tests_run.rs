@@ -29,7 +29,8 @@ pub(super) struct TestRun {
 
 /// Runs `tests`, or all tests when it names none.
 pub(super) async fn run(work: Work<'_>, tests: &[String]) -> Result<TestRun, ValidateError> {
-    let folder = fresh_folder();
+    let stem = folder_stem(work);
+    let folder = fresh_folder(&stem);
     let junit_path = format!("{folder}/junit.xml");
     let quoted: Vec<String> = tests.iter().map(|path| quote(path)).collect();
     let files = quoted.join(" ");
@@ -47,18 +48,25 @@ pub(super) async fn run(work: Work<'_>, tests: &[String]) -> Result<TestRun, Val
     let line = format!("export PYTHONDONTWRITEBYTECODE=1; {line}");
     let result = work.scope.sandbox().execute(Command::new(line).with_timeout(TESTS_TIME_MAX), work.sink).await;
     let report = read_report(work, junit_path).await;
-    // NOTE: a folder that stays is ugly, not wrong: its name is never used again and it is not listed.
-    let remove = Command::new(format!("rm -rf -- {folder}")).with_timeout(PROBE_TIME_MAX);
+    // NOTE: with those that a crash left. A folder that stays is ugly, not wrong: its name is never used again.
+    let remove = Command::new(format!("rm -rf -- {stem}*")).with_timeout(PROBE_TIME_MAX);
     if let Err(error) = work.scope.sandbox().execute(remove, &DiscardOutput).await {
         tracing::warn!(%error, folder, "a validator's folder stays in the workspace");
     }
     Ok(TestRun { command, result: result?, report: report? })
 }
 
+/// How the folders of this agent's validator begin; its siblings may be validated at the same time.
+fn folder_stem(work: Work<'_>) -> String {
+    let agent = work.scope.artifacts_path().file_name().unwrap_or_default().to_string_lossy();
+    let plain = agent.chars().filter(|one| one.is_ascii_alphanumeric() || "._-".contains(*one));
+    format!("{FOLDER}check-{}@", plain.collect::<String>())
+}
+
 /// A name that was never used and that an agent's code cannot foresee.
 #[expect(clippy::disallowed_methods, reason = "chance is wanted here: it is no part of any run's state")]
-fn fresh_folder() -> String {
-    format!("{FOLDER}check-{}", Ulid::generate().to_string().to_lowercase())
+fn fresh_folder(stem: &str) -> String {
+    format!("{stem}{}", Ulid::generate().to_string().to_lowercase())
 }
 
 async fn has_pytest(work: Work<'_>) -> Result<bool, ValidateError> {
