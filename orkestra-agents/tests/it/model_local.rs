@@ -11,7 +11,7 @@ use crate::support::product::{events, named, start};
 /// The address of the server, or a loud note that there is none. These tests need a download of a gigabyte, so unlike
 /// those that need Docker they may be skipped in CI.
 pub(crate) fn address() -> Option<String> {
-    let address = std::env::var("ORKESTRA_TEST_MODEL_URL").ok();
+    let address = std::env::var("ORKESTRA_TEST_MODEL_URL").ok().filter(|address| !address.is_empty());
     if address.is_none() {
         eprintln!("SKIPPED, LOUDLY: ORKESTRA_TEST_MODEL_URL names no server, so no real model was met");
     }
