@@ -48,10 +48,10 @@ fn log_to_stderr(verbose: u8) {
         (Some(filter), 0) => filter,
         (None, 0) => return,
         (_, 1) => {
-            "warn,aios=info,orkestra_core=info,orkestra_store=info,orkestra_tools=info,orkestra_agents=info".into()
+            "warn,genai=error,aios=info,orkestra_core=info,orkestra_store=info,orkestra_tools=info,orkestra_agents=info".into()
         }
         (_, _) => {
-            "info,aios=debug,orkestra_core=debug,orkestra_store=debug,orkestra_tools=debug,orkestra_agents=debug".into()
+            "info,genai=error,aios=debug,orkestra_core=debug,orkestra_store=debug,orkestra_tools=debug,orkestra_agents=debug".into()
         }
     };
     let filter = EnvFilter::try_new(&filter).unwrap_or_else(|error| {

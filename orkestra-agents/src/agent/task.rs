@@ -22,7 +22,7 @@ use crate::{
     pipeline::{CONTRACT_FILE, PLAN_FILE},
     prompt::{self, Brief},
     rooms::Room,
-    validate::{Verdict, Work},
+    validate::{Verdict, Work, named_files},
 };
 
 /// Characters of a summary: it goes into the prompts of the agents after this one.
@@ -100,6 +100,12 @@ impl Attempt<'_> {
             }
             Finish::Stopped(reason) => Err(TaskError::new(reason).with_kind("tool_error")),
         }
+    }
+
+    /// Whether no other agent writes after or beside this one.
+    fn comes_last(&self) -> bool {
+        let writers = || self.job.tasks.iter().filter(|task| *task != "planner");
+        self.agent.role == "qa" || writers().eq([&self.agent.role])
     }
 
     fn key(&self, rest: &str) -> String {
@@ -274,7 +280,8 @@ impl Attempt<'_> {
         let Some(validator) = &self.agent.validator else { return Ok(Verdict::Passed { notes: Vec::new() }) };
         let watch = Arc::new(ToolWatch::new(self.cx.clone()));
         let scope = self.room.scope(self.cx.node(), Arc::clone(&watch));
-        let work = Work { scope: &scope, written, attempt: self.cx.attempt(), sink: &*watch };
+        let wanted = if self.comes_last() { named_files(&self.job.objective) } else { Vec::new() };
+        let work = Work { scope: &scope, written, wanted: &wanted, attempt: self.cx.attempt(), sink: &*watch };
         let verdict = validator.validate(work).await?;
         if let Verdict::Failed(info) = &verdict {
             self.cx.emit("validation_failed", serde_json::json!({"debug_info": info}));

@@ -11,6 +11,7 @@ use super::{
     plan::{self, Check, Scope, folder_of},
     tests_run::{self, quote},
     verdict::{Ending, command_error, test_error},
+    wanted,
 };
 
 const SYNTAX_TIME_MAX: Duration = Duration::from_secs(60);
@@ -55,6 +56,11 @@ impl Validator for CodeValidator {
         if self.needs_files && work.written.is_empty() && files.iter().all(|file| is_planning(file)) {
             let output = "no file was written: write your work with write_file, an answer in words is not enough";
             return Ok(Verdict::Failed(debug_info(work, ErrorType::ValidationFailure, "list_files", output)));
+        }
+        let missing = wanted::missing(work.wanted, &files);
+        if !missing.is_empty() {
+            let output = format!("the objective names files that are not there: {}", missing.join(", "));
+            return Ok(Verdict::Failed(debug_info(work, ErrorType::ValidationFailure, "list_files", &output)));
         }
         let npm_tests = npm_tests(work.scope, &files).await?;
         let planned = plan::Work { files: &files, written: work.written, npm_tests: &npm_tests, scope: self.scope };

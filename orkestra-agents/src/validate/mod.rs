@@ -12,6 +12,7 @@ mod plan;
 mod planned;
 mod tests_run;
 mod verdict;
+mod wanted;
 
 use async_trait::async_trait;
 use orkestra_tools::{OutputSink, SandboxError, ToolScope, WorkspaceError};
@@ -20,6 +21,7 @@ pub use code::CodeValidator;
 pub use debug_info::{DebugInfo, ErrorType};
 pub use planned::PlanValidator;
 pub use verdict::Verdict;
+pub(crate) use wanted::named_files;
 
 /// The work that is judged.
 #[derive(Clone, Copy)]
@@ -28,6 +30,8 @@ pub struct Work<'a> {
     pub scope: &'a ToolScope,
     /// The files that the agent wrote, in all its attempts of this run.
     pub written: &'a [String],
+    /// Files that must be there when this work is done: those that the objective names, for the agent that comes last.
+    pub wanted: &'a [String],
     /// The attempt that is judged.
     pub attempt: u32,
     /// Hears what the validator's commands say.

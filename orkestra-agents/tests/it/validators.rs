@@ -6,6 +6,10 @@ use orkestra_agents::validate::{CodeValidator, DebugInfo, ErrorType, Validator, 
 use orkestra_tools::{DiscardOutput, LocalOptions, LocalSandbox, Sandbox, ToolScope, Unobserved};
 
 async fn judge(files: &[(&str, &str)], validator: CodeValidator) -> (Verdict, Vec<String>) {
+    judge_wanted(files, &[], validator).await
+}
+
+async fn judge_wanted(files: &[(&str, &str)], wanted: &[String], validator: CodeValidator) -> (Verdict, Vec<String>) {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("workspace");
     let sandbox = LocalSandbox::start(LocalOptions::default(), &path).await.expect("it starts");
@@ -16,7 +20,7 @@ async fn judge(files: &[(&str, &str)], validator: CodeValidator) -> (Verdict, Ve
     let artifacts = directory.path().join("artifacts");
     let scope = ToolScope::new(workspace.clone(), Arc::new(sandbox), artifacts, Arc::new(Unobserved));
     let written: Vec<String> = files.iter().map(|(path, _)| (*path).to_owned()).collect();
-    let work = Work { scope: &scope, written: &written, attempt: 2, sink: &DiscardOutput };
+    let work = Work { scope: &scope, written: &written, wanted, attempt: 2, sink: &DiscardOutput };
     let verdict = validator.validate(work).await.expect("it comes to a verdict");
     let left = workspace.list().expect("it can be listed").files.into_iter().map(|entry| entry.path);
     (verdict, left.collect())
@@ -40,6 +44,18 @@ async fn tests_that_pass_are_counted_and_nothing_is_left_behind() {
     let Verdict::Passed { notes } = verdict else { panic!("{verdict:?}") };
     assert!(notes[0].ends_with("2 tests passed"), "{notes:?}");
     assert_eq!(left, ["tests/test_a.py", "tests/test_b.py"]);
+}
+
+#[tokio::test]
+async fn a_file_that_the_objective_names_must_be_there() {
+    let wanted = ["hello.py".to_owned()];
+    let elsewhere = [("main.py", "print('Hello, World!')\n")];
+    let (verdict, _) = judge_wanted(&elsewhere, &wanted, CodeValidator::own_work()).await;
+    let Verdict::Failed(info) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(info.full_output, "the objective names files that are not there: hello.py");
+    let there = [("hello.py", "print('Hello, World!')\n")];
+    let (verdict, _) = judge_wanted(&there, &wanted, CodeValidator::own_work()).await;
+    assert!(matches!(verdict, Verdict::Passed { .. }), "{verdict:?}");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::tool::{Effect, ToolOutput, TypedTool};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Arguments {
-    /// Path of the file, relative to the workspace, such as `src/main.py`. Directories are created.
+    /// Path of the file, relative to the workspace. Directories are created.
     path: String,
     /// The whole content of the file.
     content: String,
