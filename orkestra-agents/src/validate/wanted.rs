@@ -20,7 +20,9 @@ pub(crate) fn named_files(objective: &str) -> Vec<String> {
         if !listed && !INTRODUCTIONS.contains(&before.as_str()) {
             continue;
         }
-        let name = pair[1].trim_matches(|one: char| !one.is_alphanumeric() && one != '_');
+        // A path keeps its beginning: one that leaves the workspace must not turn into one that does not.
+        let unquoted = pair[1].trim_start_matches(['`', '"', '\'', '(', '[', '*']);
+        let name = unquoted.trim_end_matches(|one: char| !one.is_alphanumeric());
         if is_file(name) && !found.iter().any(|known| known == name) {
             found.push(name.to_owned());
         }
