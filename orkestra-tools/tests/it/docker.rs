@@ -88,7 +88,7 @@ async fn commands_run_as_the_owner_of_the_workspace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_and_processes_are_bounded_and_the_sandbox_survives() {
     let Some(mut options) = docker_options().await else { return };
-    let unsupported = DockerSandbox::available().await.expect("a daemon").unsupported;
+    let unsupported = DockerSandbox::available_with(&options).await.expect("a daemon").unsupported;
     println!("the daemon cannot limit: {unsupported:?}");
     options.processes_max = 64;
     options.memory_bytes = 96 * 1024 * 1024;

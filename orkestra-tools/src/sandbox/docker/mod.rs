@@ -127,16 +127,15 @@ impl std::fmt::Debug for DockerSandbox {
 }
 
 impl DockerSandbox {
-    /// Whether a daemon answers, with the default options.
+    /// Whether a sandbox with the default options can be started: a daemon answers and has the image.
     ///
     /// # Errors
     /// [`SandboxError::Unavailable`]; its message is one sentence that says what to do.
     pub async fn available() -> Result<DockerInfo, SandboxError> {
-        let docker = daemon::connect(&DockerOptions::default()).await?;
-        daemon::info(&docker).await
+        Self::available_with(&DockerOptions::default()).await
     }
 
-    /// Whether a daemon answers and has the image.
+    /// Whether a sandbox with these options can be started: a daemon answers and has the image.
     ///
     /// # Errors
     /// As [`Self::available`].
