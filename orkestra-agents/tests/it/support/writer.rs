@@ -37,7 +37,7 @@ impl Process {
 
     pub(crate) async fn run(&self) -> Run {
         let job = Job {
-            objective: "Write hello.py".to_owned(),
+            objective: "Write a small program".to_owned(),
             project_id: None,
             model: ModelSpec::named("scripted"),
             sandbox: SandboxKind::Local,
