@@ -28,11 +28,12 @@ const POLL: Duration = Duration::from_millis(500);
 /// Runs `$1` in a session of its own with mark `$2` in its environment, says the session's id first, and kills it at the end,
 /// or when its own input closes (time-out, or our process has died). It lets go of the output, so that what a shell says about
 /// a killed child is not taken for the command's. Kills are built into the shell, so they work in a
-/// container that is full of processes. No `--` before the group: dash takes it for a number and kills nothing.
+/// container that is full of processes. The watchdog kills until the child is gone: when our process dies at once, the child's
+/// session is not there yet at the first try. No `--` before the group: dash takes it for a number and kills nothing.
 const WRAPPER: &str = r#"
 exec 3<&0 </dev/null
 ORKESTRA_SANDBOX="$2" setsid sh -c 'echo "$$"; exec sh -c "$1"' sh "$1" 3<&- & child=$!
-( exec >/dev/null 2>&1; read -r gone <&3; kill -KILL "-$child" ) & watchdog=$!
+( exec >/dev/null 2>&1; read -r gone <&3; while kill -0 "$child"; do kill -KILL "-$child"; done ) & watchdog=$!
 exec 3<&- >/dev/null 2>&1
 wait "$child"; code=$?
 kill -KILL "-$child" 2>/dev/null
@@ -308,5 +309,23 @@ async fn open(shared: &Arc<Shared>, line: &[&str], directory: Option<String>) ->
     match started {
         StartExecResults::Attached { output, input } => Ok(Exec { id: created.id, output, input }),
         StartExecResults::Detached => Err(SandboxError::Failed("the daemon did not attach the exec".to_owned())),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::WRAPPER;
+
+    /// What happens when our process dies right after it started a command: the wrapper's input is closed from the start.
+    #[test]
+    fn a_command_whose_host_is_gone_already_is_killed() {
+        for _ in 0..40 {
+            let mut wrapper = Command::new("sh");
+            wrapper.args(["-c", WRAPPER, "sh", "sleep 2 & sleep 2; exit 0", "mark"]);
+            let status = wrapper.stdin(Stdio::null()).stdout(Stdio::null()).status().expect("there is a shell");
+            assert_eq!(status.code(), Some(128 + 9), "killed, and not left to its end");
+        }
     }
 }
