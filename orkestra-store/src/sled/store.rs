@@ -75,11 +75,18 @@ impl SledStore {
         &self,
         work: impl FnOnce(&Shared) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (shared, gate) = (Arc::clone(&self.shared), Arc::clone(&self.gate).read_owned().await);
-        let done = spawn_blocking(move || {
-            let _gate = gate;
-            shared.healthy()?;
-            without_panic(|| work(&shared)).map_err(|trouble| shared.told(trouble))
+        let shared = Arc::clone(&self.shared);
+        let gate = Arc::clone(&self.gate);
+        // IMPORTANT: a task of its own waits for the gate, never the caller: a caller that is not polled while it has its
+        // place in the queue would hold up everybody behind it, itself included when one of its branches waits too.
+        let done = tokio::spawn(async move {
+            let gate = gate.read_owned().await;
+            let done = spawn_blocking(move || {
+                let _gate = gate;
+                shared.healthy()?;
+                without_panic(|| work(&shared)).map_err(|trouble| shared.told(trouble))
+            });
+            done.await.unwrap_or_else(|_| Err(stopped()))
         });
         done.await.unwrap_or_else(|_| Err(stopped()))
     }
@@ -88,11 +95,17 @@ impl SledStore {
         &self,
         work: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (shared, gate) = (Arc::clone(&self.shared), Arc::clone(&self.gate).write_owned().await);
-        let done = spawn_blocking(move || {
-            let _gate = gate;
-            shared.healthy()?;
-            work(&shared)
+        let shared = Arc::clone(&self.shared);
+        let gate = Arc::clone(&self.gate);
+        // IMPORTANT: as in `reading`.
+        let done = tokio::spawn(async move {
+            let gate = gate.write_owned().await;
+            let done = spawn_blocking(move || {
+                let _gate = gate;
+                shared.healthy()?;
+                work(&shared)
+            });
+            done.await.unwrap_or_else(|_| Err(stopped()))
         });
         done.await.unwrap_or_else(|_| Err(stopped()))
     }

@@ -2,6 +2,7 @@
 
 mod damage;
 mod exclusive;
+mod gate;
 mod kill;
 mod lost;
 pub(crate) mod parts;

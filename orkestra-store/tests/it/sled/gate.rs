@@ -1,0 +1,28 @@
+//! Nobody who stops polling may hold up the others.
+
+use std::future::Future as _;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use orkestra_core::model::{RunId, Seq};
+use orkestra_core::store::Store as _;
+use orkestra_store::SledStore;
+use orkestra_testkit::sample::SampleRun;
+
+#[tokio::test]
+async fn a_call_that_nobody_polls_any_more_holds_up_nobody() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = SledStore::open(directory.path()).expect("it opens");
+    let run = RunId::new("r").expect("an id");
+    let mut idle = Context::from_waker(Waker::noop());
+    // A write is under way, a read waits behind it; then both are left alone while the caller asks for something else.
+    let mut write = pin!(store.append(vec![SampleRun::new("r").create()]));
+    assert!(write.as_mut().poll(&mut idle).is_pending());
+    let mut read = pin!(store.read(&run, Seq(1), 1));
+    assert!(read.as_mut().poll(&mut idle).is_pending());
+    let second = store.append(vec![SampleRun::new("s").create()]).await;
+    assert_eq!(second, [Ok(())]);
+    assert!(store.record(&run).await.expect("readable").is_some());
+    assert_eq!(write.await, [Ok(())]);
+    assert_eq!(read.await.expect("readable").len(), 1);
+}
