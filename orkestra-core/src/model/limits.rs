@@ -21,6 +21,15 @@ pub const NODES_MAX: usize = 10_000;
 /// The most edges of one plan.
 pub const EDGES_MAX: usize = 200_000;
 
+/// How deep a condition nests.
+pub const CONDITION_DEPTH_MAX: usize = 16;
+
+/// The most meters that one charge names, and that one run has a budget for.
+pub const METERS_MAX: usize = 64;
+
+/// The most limits that one node is under.
+pub const NODE_LIMITS_MAX: usize = 16;
+
 /// The most signals that one run keeps unread. A run that nobody reads must not fill the store.
 pub const SIGNALS_BUFFERED_MAX: usize = 10_000;
 

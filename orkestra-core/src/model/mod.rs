@@ -2,20 +2,32 @@
 //!
 //! Plain data and pure functions. Nothing here may read a clock, wait, or know that stores and tasks exist.
 
+mod amount;
+mod condition;
 mod failure;
 mod graph;
 mod id;
+mod join;
 pub mod limits;
+mod node;
+mod options;
 mod payload;
 mod plan;
 mod policy;
+mod slot;
 mod time;
 mod workflow;
 
+pub use amount::Amount;
+pub use condition::{Condition, Test};
 pub use failure::Failure;
 pub use id::{Epoch, InvalidName, Name, NodeId, RunId, Seq, WorkerId};
+pub use join::{Join, OnFailure};
+pub use node::{NodeKind, NodeSpec};
+pub use options::{Fork, Parent, RunOptions};
 pub use payload::{Payload, PayloadError};
 pub use plan::{Fingerprint, Plan, PlanError, PlanNode};
 pub use policy::Retry;
+pub use slot::{SlotBy, SlotKey, SlotSpec};
 pub use time::Timestamp;
-pub use workflow::{Growth, NodeKind, NodeSpec, WorkflowSpec};
+pub use workflow::{Growth, WorkflowSpec};

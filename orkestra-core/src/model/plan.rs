@@ -10,8 +10,10 @@ use sha2::{Digest, Sha256};
 
 use super::graph::{Cycle, Graph};
 use super::id::{Name, NodeId};
-use super::limits::{EDGES_MAX, NODES_MAX};
-use super::workflow::{Growth, NodeSpec, WorkflowSpec};
+use super::join::Join;
+use super::limits::{EDGES_MAX, NODE_LIMITS_MAX, NODES_MAX};
+use super::node::NodeSpec;
+use super::workflow::{Growth, WorkflowSpec};
 
 /// The frozen graph of a workflow, or the grown one of a run.
 #[derive(Clone, Debug)]
@@ -53,6 +55,30 @@ pub enum PlanError {
     /// A node would have to wait for itself.
     #[error("the workflow has a cycle: {}", show(.0))]
     Cycle(Vec<Name>),
+    /// A condition looks at a node that does not come right before.
+    #[error("node `{node}` looks at `{of}` in its condition, and does not come right after it")]
+    Condition {
+        /// The node.
+        node: Name,
+        /// The node that it looks at.
+        of: Name,
+    },
+    /// A node waits for more nodes than there are before it.
+    #[error("node `{node}` waits for at least {wants} of the nodes before it, and there are {has}")]
+    Join {
+        /// The node.
+        node: Name,
+        /// How many it waits for.
+        wants: usize,
+        /// How many there are.
+        has: usize,
+    },
+    /// A node is under more limits than a node may be.
+    #[error("node `{0}` is under more than {NODE_LIMITS_MAX} limits")]
+    TooManyLimits(Name),
+    /// A time limit of zero could never be kept.
+    #[error("node `{0}` has a time limit of zero")]
+    ZeroTimeout(Name),
     /// A growth adds an edge into a node that has started.
     #[error("node `{0}` has started already: nothing can be put before it")]
     Started(Name),
@@ -99,6 +125,7 @@ impl Plan {
             graph: Graph::default(),
         };
         plan.append(&spec.nodes, &[])?;
+        plan.nodes.iter().try_for_each(|node| check_node(&node.spec))?;
         let name = |id: NodeId| plan.node(id).spec.name.clone();
         match plan.graph.check() {
             Ok(()) => Ok(plan),
@@ -125,6 +152,7 @@ impl Plan {
                 return Err(PlanError::DuplicateNode(node.name.clone()));
             }
         }
+        growth.nodes.iter().try_for_each(check_node)?;
         let place = |name: &Name| self.id(name).or_else(|| new.get(name).copied());
         let is_new = |id: NodeId| id.index() >= self.nodes.len();
         let mut edges = BTreeSet::new();
@@ -264,6 +292,27 @@ impl Plan {
         let nodes = self.nodes.iter().map(|node| node.spec.clone()).collect();
         WorkflowSpec { name: self.workflow.clone(), version: self.version.clone(), nodes }
     }
+}
+
+/// What a node says of itself must fit what it says of the nodes before it.
+fn check_node(node: &NodeSpec) -> Result<(), PlanError> {
+    let name = || node.name.clone();
+    if let Some(of) = node.when.iter().flat_map(|when| when.nodes()).find(|of| !node.after.contains(of)) {
+        return Err(PlanError::Condition { node: name(), of: of.clone() });
+    }
+    match node.join {
+        Join::AtLeast(wants) if wants > node.after.len() || wants == 0 => {
+            return Err(PlanError::Join { node: name(), wants, has: node.after.len() });
+        }
+        _ => {}
+    }
+    if node.limits.len() > NODE_LIMITS_MAX {
+        return Err(PlanError::TooManyLimits(name()));
+    }
+    if [node.timeout_ms, node.total_timeout_ms, node.heartbeat_timeout_ms].contains(&Some(0)) {
+        return Err(PlanError::ZeroTimeout(name()));
+    }
+    Ok(())
 }
 
 /// The edges that the nodes declare, then the others.
