@@ -9,7 +9,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use orkestra_core::journal::Written;
 use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
-use orkestra_core::store::{Append, AppendError, Due, Lease, Page, RunQuery, RunRecord, Store, StoreError, Versioned};
+use orkestra_core::store::{
+    Append, AppendError, Due, DueQuery, Lease, Page, RunQuery, RunRecord, Store, StoreError, Versioned,
+};
 
 /// A store that never calls the runs in `left` due.
 pub(crate) struct Leaving {
@@ -39,19 +41,30 @@ impl Store for Leaving {
         self.store.list(query).await
     }
 
-    async fn due(&self, until: Timestamp, limit: usize) -> Result<Due, StoreError> {
+    async fn due(&self, query: &DueQuery) -> Result<Due, StoreError> {
         // NOTE: so many more, or a page full of runs that are left alone would hide those behind it.
-        let mut due = self.store.due(until, limit.saturating_add(self.left.len())).await?;
-        due.runs.retain(|run| !self.left.contains(run));
-        if due.runs.len() > limit {
-            due.runs.truncate(limit);
-            due.next = Some(until);
+        let limit = query.limit.saturating_add(self.left.len());
+        let mut due = self.store.due(&DueQuery { limit, ..query.clone() }).await?;
+        due.runs.retain(|run| !self.left.contains(&run.id));
+        if let Some(first) = due.runs.get(query.limit) {
+            due.next = Some(first.wake_at);
+            due.runs.truncate(query.limit);
         }
         Ok(due)
     }
 
-    async fn claim(&self, run: &RunId, worker: &WorkerId, until: Timestamp) -> Result<Option<Lease>, StoreError> {
-        self.store.claim(run, worker, until).await
+    async fn claim(
+        &self,
+        run: &RunId,
+        worker: &WorkerId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, StoreError> {
+        self.store.claim(run, worker, now, until).await
+    }
+
+    async fn renew(&self, leases: &[Lease], now: Timestamp, until: Timestamp) -> Result<Vec<bool>, StoreError> {
+        self.store.renew(leases, now, until).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
@@ -60,6 +73,14 @@ impl Store for Leaving {
 
     async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
         self.store.delete(run).await
+    }
+
+    async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.store.put_blob(run, key, bytes).await
+    }
+
+    async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.blob(run, key).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {

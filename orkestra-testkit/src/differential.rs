@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use orkestra_core::kernel::RunStatus;
 use orkestra_core::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
-use orkestra_core::store::{Append, AppendError, Lease, ListCursor, RunQuery, RunRecord, Store};
+use orkestra_core::store::{Append, AppendError, DueCursor, DueQuery, Lease, ListCursor, RunQuery, RunRecord, Store};
 
 use crate::chance::Chance;
 use crate::sample::SampleRun;
@@ -36,6 +36,7 @@ struct Pair<'a> {
     runs: Vec<Driven>,
     leases: Vec<[Lease; 2]>,
     cursor: Option<ListCursor>,
+    due: Option<DueCursor>,
     now: u64,
 }
 
@@ -83,12 +84,12 @@ fn same<T: PartialEq + Debug>(what: impl Debug, left: &T, right: &T) -> Result<(
 impl<'a> Pair<'a> {
     fn empty(left: &'a dyn Store, right: &'a dyn Store) -> Self {
         let (stores, chance) = ([left, right], Chance::new(0));
-        Self { stores, chance, runs: Vec::new(), leases: Vec::new(), cursor: None, now: 1_000 }
+        Self { stores, chance, runs: Vec::new(), leases: Vec::new(), cursor: None, due: None, now: 1_000 }
     }
 
     async fn call(&mut self) -> Result<(), String> {
         self.now += self.chance.next_u64() % 50;
-        match self.chance.below(20) {
+        match self.chance.below(23) {
             0..8 => self.append().await,
             8..10 => self.read().await,
             10 => self.record().await,
@@ -98,6 +99,8 @@ impl<'a> Pair<'a> {
             16 => self.release().await,
             17 => self.small().await,
             18 => self.keys().await,
+            19 | 20 => self.renew().await,
+            21 => self.blob().await,
             _ => self.delete().await,
         }
     }
@@ -173,7 +176,10 @@ impl<'a> Pair<'a> {
         }
         let status = *self.chance.pick(&[None, None, Some(RunStatus::Running), Some(RunStatus::Completed)]);
         let cursor = self.cursor.take();
-        let query = RunQuery { status, workflow: None, labels, cursor, limit: self.chance.below(5) };
+        let time = |chance: &mut Chance| chance.one_in(4).then(|| Timestamp::from_millis(chance.next_u64() % 8_000));
+        let (created_from, created_until) = (time(&mut self.chance), time(&mut self.chance));
+        let limit = self.chance.below(5);
+        let query = RunQuery { status, workflow: None, labels, created_from, created_until, cursor, limit };
         let [left, right] = [self.stores[0].list(&query).await, self.stores[1].list(&query).await];
         same(("list", &query), &left, &right)?;
         self.cursor = left.ok().and_then(|page| page.next);
@@ -181,23 +187,58 @@ impl<'a> Pair<'a> {
     }
 
     async fn due(&mut self) -> Result<(), String> {
-        let (until, limit) = (Timestamp::from_millis(self.chance.next_u64() % 6_000), self.chance.below(6));
-        let [left, right] = self.stores;
-        same(("due", until, limit), &left.due(until, limit).await, &right.due(until, limit).await)
+        let after = self.due.take();
+        let until = Timestamp::from_millis(self.chance.next_u64() % 6_000);
+        let query = DueQuery { now: Timestamp::from_millis(self.now), until, after, limit: self.chance.below(6) };
+        let [left, right] = [self.stores[0].due(&query).await, self.stores[1].due(&query).await];
+        same(("due", &query), &left, &right)?;
+        self.due = left.ok().and_then(|due| due.runs.last().cloned()).filter(|_| self.chance.one_in(2));
+        Ok(())
     }
 
     async fn claim(&mut self) -> Result<(), String> {
         let run = self.some_id();
         let worker = WorkerId::new(self.chance.pick(&WORKERS)).expect("a worker's name");
         let mut leases = Vec::new();
+        let (now, until) = (Timestamp::from_millis(self.now), self.some_end());
         for store in self.stores {
-            leases.push(store.claim(&run, &worker, Timestamp::ZERO).await.map_err(|error| error.to_string())?);
+            leases.push(store.claim(&run, &worker, now, until).await.map_err(|error| error.to_string())?);
         }
         same(("claim", &run, &worker), &leases[0].is_some(), &leases[1].is_some())?;
         if let [Some(left), Some(right)] = &leases[..] {
             self.leases.push([left.clone(), right.clone()]);
         }
         Ok(())
+    }
+
+    /// When a lease that begins now runs out: at once, soon or never.
+    fn some_end(&mut self) -> Timestamp {
+        let length = *self.chance.pick(&[0, 100, 1_000, u64::MAX / 2]);
+        Timestamp::from_millis(self.now + length)
+    }
+
+    async fn renew(&mut self) -> Result<(), String> {
+        let mut sides = [Vec::new(), Vec::new()];
+        for _ in 0..self.chance.below(4) {
+            if self.leases.is_empty() {
+                break;
+            }
+            let [left, right] = self.chance.pick(&self.leases).clone();
+            sides[0].push(left);
+            sides[1].push(right);
+        }
+        let (now, until) = (Timestamp::from_millis(self.now), self.some_end());
+        let [left, right] = self.stores;
+        let answers = [left.renew(&sides[0], now, until).await, right.renew(&sides[1], now, until).await];
+        same(("renew", sides[0].len(), until), &answers[0], &answers[1])
+    }
+
+    async fn blob(&mut self) -> Result<(), String> {
+        let (run, key) = (self.some_id(), *self.chance.pick(&KEYS));
+        let [left, right] = self.stores;
+        same(("blob", &run, key), &left.blob(&run, key).await, &right.blob(&run, key).await)?;
+        let bytes = vec![self.chance.next_u64().to_le_bytes()[0]; self.chance.below(12_000)];
+        same("put_blob", &left.put_blob(&run, key, &bytes).await, &right.put_blob(&run, key, &bytes).await)
     }
 
     async fn release(&mut self) -> Result<(), String> {
@@ -245,11 +286,14 @@ impl<'a> Pair<'a> {
             let run = driven.sample.id();
             self.same_journal(run, Seq(0), usize::MAX).await?;
             same(("record", run), &left.record(run).await, &right.record(run).await)?;
+            for key in KEYS {
+                same(("blob", run, key), &left.blob(run, key).await, &right.blob(run, key).await)?;
+            }
         }
         let query = RunQuery { limit: usize::MAX, ..RunQuery::default() };
         same("list", &left.list(&query).await, &right.list(&query).await)?;
-        let end = Timestamp::from_millis(u64::MAX);
-        same("due", &left.due(end, usize::MAX).await, &right.due(end, usize::MAX).await)?;
+        let end = DueQuery::at(Timestamp::from_millis(u64::MAX), usize::MAX);
+        same("due", &left.due(&end).await, &right.due(&end).await)?;
         for key in KEYS {
             same(("get", key), &left.get(key).await, &right.get(key).await)?;
         }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use orkestra_core::journal::Written;
 use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
 use orkestra_core::store::{
-    Append, AppendError, Due, Lease, Page, RunQuery, RunRecord, Store, StoreError, StoreErrorKind, Versioned,
+    Append, AppendError, Due, DueQuery, Lease, Page, RunQuery, RunRecord, Store, StoreError, StoreErrorKind, Versioned,
 };
 
 use crate::chance::Chance;
@@ -193,12 +193,22 @@ impl Store for FaultyStore {
         self.alive()?.list(query).await
     }
 
-    async fn due(&self, until: Timestamp, limit: usize) -> Result<Due, StoreError> {
-        self.alive()?.due(until, limit).await
+    async fn due(&self, query: &DueQuery) -> Result<Due, StoreError> {
+        self.alive()?.due(query).await
     }
 
-    async fn claim(&self, run: &RunId, worker: &WorkerId, until: Timestamp) -> Result<Option<Lease>, StoreError> {
-        self.alive()?.claim(run, worker, until).await
+    async fn claim(
+        &self,
+        run: &RunId,
+        worker: &WorkerId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, StoreError> {
+        self.alive()?.claim(run, worker, now, until).await
+    }
+
+    async fn renew(&self, leases: &[Lease], now: Timestamp, until: Timestamp) -> Result<Vec<bool>, StoreError> {
+        self.alive()?.renew(leases, now, until).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
@@ -207,6 +217,14 @@ impl Store for FaultyStore {
 
     async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
         self.alive()?.delete(run).await
+    }
+
+    async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.alive()?.put_blob(run, key, bytes).await
+    }
+
+    async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.alive()?.blob(run, key).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {

@@ -8,6 +8,9 @@ pub const NAME_BYTES_MAX: usize = 128;
 /// The longest run id, in bytes. Ids are keys of every store; 200 fits all of them with a prefix.
 pub const RUN_ID_BYTES_MAX: usize = 200;
 
+/// The longest key of a blob, in bytes: with the longest run id before it, it is a key that every store takes.
+pub const BLOB_KEY_BYTES_MAX: usize = 400;
+
 /// The longest key of a step, in bytes: keys stay in memory for as long as their run does.
 pub const STEP_KEY_BYTES_MAX: usize = 512;
 

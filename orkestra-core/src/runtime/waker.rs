@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::limits::READ_COMMITS_MAX;
+use crate::store::{DueCursor, DueQuery};
 
 use super::engine::Shared;
 
@@ -16,7 +17,7 @@ const SAFETY_NET: Duration = Duration::from_secs(30);
 pub(super) async fn wake_due(shared: &Arc<Shared>) -> Duration {
     loop {
         let now = shared.clock.now();
-        let due = match shared.store.due(now, READ_COMMITS_MAX).await {
+        let due = match shared.store.due(&DueQuery::at(now, READ_COMMITS_MAX)).await {
             Ok(due) => due,
             Err(error) => {
                 tracing::warn!(%error, "the store does not say which runs are due");
@@ -25,7 +26,7 @@ pub(super) async fn wake_due(shared: &Arc<Shared>) -> Duration {
         };
         let found = due.runs.len();
         let mut woken = 0;
-        for run in &due.runs {
+        for DueCursor { id: run, .. } in &due.runs {
             if shared.blocked_by(run).is_none() && !shared.live.is_driven(run) {
                 Shared::ensure_driven(shared, run);
                 woken += 1;

@@ -14,3 +14,11 @@ pub struct Lease {
     /// When it runs out.
     pub until: Timestamp,
 }
+
+impl Lease {
+    /// Whether it has not run out at `now`.
+    #[must_use]
+    pub fn holds_at(&self, now: Timestamp) -> bool {
+        self.until > now
+    }
+}

@@ -1,16 +1,18 @@
 //! A store for tests and for runs that need not outlive their process: nothing is written anywhere.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use crate::journal::Written;
+use crate::model::limits::BLOB_KEY_BYTES_MAX;
 use crate::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
 
 use super::{
-    Append, AppendError, Due, Lease, ListCursor, Page, RunQuery, RunRecord, Store, StoreError, StoreErrorKind,
-    Versioned,
+    Append, AppendError, Due, DueCursor, DueQuery, Lease, ListCursor, Page, RunQuery, RunRecord, Store, StoreError,
+    StoreErrorKind, Versioned,
 };
 
 /// Keeps everything in memory. Clones share it, so that a test can "restart" an engine on what the last one left.
@@ -22,9 +24,12 @@ struct Inner {
     journals: HashMap<RunId, BTreeMap<Seq, Written>>,
     records: HashMap<RunId, RunRecord>,
     by_age: BTreeSet<ListCursor>,
-    wake_ups: BTreeSet<(Timestamp, RunId)>,
+    wake_ups: BTreeSet<DueCursor>,
     leases: HashMap<RunId, Lease>,
+    /// The epochs of the newest claims. They fence when the leases are long gone.
+    fences: HashMap<RunId, Epoch>,
     epochs: u64,
+    blobs: HashMap<RunId, HashMap<String, Vec<u8>>>,
     values: BTreeMap<String, Versioned>,
 }
 
@@ -55,8 +60,8 @@ impl Inner {
             let same = journal.get(&commit.first).is_some_and(|there| there.body == commit.body);
             return if same { Ok(()) } else { Err(AppendError::Conflict { last }) };
         }
-        if let Some(lease) = self.leases.get(&commit.run).filter(|lease| lease.epoch > commit.epoch) {
-            return Err(AppendError::Fenced { held: lease.epoch });
+        if let Some(held) = self.fences.get(&commit.run).filter(|newest| **newest > commit.epoch) {
+            return Err(AppendError::Fenced { held: *held });
         }
         if last == Seq::ZERO && record.is_none() {
             let message = "the first commit of a run must bring its record";
@@ -76,7 +81,7 @@ impl Inner {
     fn set_record(&mut self, record: RunRecord) {
         self.forget_record(&record.id.clone());
         if let Some(at) = record.wake_at {
-            self.wake_ups.insert((at, record.id.clone()));
+            self.wake_ups.insert(DueCursor { wake_at: at, id: record.id.clone() });
         }
         self.by_age.insert(ListCursor { created_at: record.created_at, id: record.id.clone() });
         self.records.insert(record.id.clone(), record);
@@ -87,7 +92,7 @@ impl Inner {
             return;
         };
         if let Some(at) = old.wake_at {
-            self.wake_ups.remove(&(at, old.id.clone()));
+            self.wake_ups.remove(&DueCursor { wake_at: at, id: old.id.clone() });
         }
         self.by_age.remove(&ListCursor { created_at: old.created_at, id: old.id });
     }
@@ -131,26 +136,43 @@ impl Store for MemoryStore {
         Ok(Page { items, next })
     }
 
-    async fn due(&self, until: Timestamp, limit: usize) -> Result<Due, StoreError> {
+    async fn due(&self, query: &DueQuery) -> Result<Due, StoreError> {
         let inner = self.lock();
-        let free = |(_, run): &&(Timestamp, RunId)| !inner.leases.contains_key(run);
-        let mut wake_ups = inner.wake_ups.iter().filter(free).peekable();
+        let free = |place: &&DueCursor| inner.leases.get(&place.id).is_none_or(|lease| !lease.holds_at(query.now));
+        let start = query.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut wake_ups = inner.wake_ups.range((start, Bound::Unbounded)).filter(free).peekable();
         let mut runs = Vec::new();
-        while let Some((_, run)) = wake_ups.next_if(|(at, _)| *at <= until && runs.len() < limit) {
-            runs.push(run.clone());
+        while let Some(place) = wake_ups.next_if(|place| place.wake_at <= query.until && runs.len() < query.limit) {
+            runs.push(place.clone());
         }
-        Ok(Due { runs, next: wake_ups.next().map(|(at, _)| *at) })
+        Ok(Due { runs, next: wake_ups.next().map(|place| place.wake_at) })
     }
 
-    async fn claim(&self, run: &RunId, worker: &WorkerId, until: Timestamp) -> Result<Option<Lease>, StoreError> {
+    async fn claim(
+        &self,
+        run: &RunId,
+        worker: &WorkerId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, StoreError> {
         let mut inner = self.lock();
-        if inner.leases.get(run).is_some_and(|held| held.worker != *worker) {
+        if inner.leases.get(run).is_some_and(|held| held.worker != *worker && held.holds_at(now)) {
             return Ok(None);
         }
         inner.epochs += 1;
         let lease = Lease { run: run.clone(), worker: worker.clone(), epoch: Epoch(inner.epochs), until };
+        inner.fences.insert(run.clone(), lease.epoch);
         inner.leases.insert(run.clone(), lease.clone());
         Ok(Some(lease))
+    }
+
+    async fn renew(&self, leases: &[Lease], _now: Timestamp, until: Timestamp) -> Result<Vec<bool>, StoreError> {
+        let mut inner = self.lock();
+        let mut renew = |lease: &Lease| {
+            let held = inner.leases.get_mut(&lease.run).filter(|held| held.epoch == lease.epoch);
+            held.map(|held| held.until = until).is_some()
+        };
+        Ok(leases.iter().map(&mut renew).collect())
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
@@ -166,7 +188,22 @@ impl Store for MemoryStore {
         inner.forget_record(run);
         inner.journals.remove(run);
         inner.leases.remove(run);
+        inner.fences.remove(run);
+        inner.blobs.remove(run);
         Ok(())
+    }
+
+    async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        if key.is_empty() || key.len() > BLOB_KEY_BYTES_MAX {
+            let message = format!("a blob's key has 1 to {BLOB_KEY_BYTES_MAX} bytes, this one has {}", key.len());
+            return Err(StoreError::new(StoreErrorKind::Invalid, message));
+        }
+        self.lock().blobs.entry(run.clone()).or_default().insert(key.to_owned(), bytes.to_vec());
+        Ok(())
+    }
+
+    async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.lock().blobs.get(run).and_then(|blobs| blobs.get(key)).cloned())
     }
 
     async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {

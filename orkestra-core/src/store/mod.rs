@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows of runtimes; the in-memory store answers at once.
 
+mod due;
 mod error;
 mod lease;
 mod memory;
@@ -12,6 +13,7 @@ use async_trait::async_trait;
 use crate::journal::Written;
 use crate::model::{RunId, Seq, Timestamp, WorkerId};
 
+pub use due::{Due, DueCursor, DueQuery};
 pub use error::{AppendError, StoreError, StoreErrorKind};
 pub use lease::Lease;
 pub use memory::MemoryStore;
@@ -35,7 +37,7 @@ pub struct Versioned {
     pub bytes: Vec<u8>,
 }
 
-/// A place that keeps journals, run records and small values.
+/// A place that keeps journals, run records, blobs and small values.
 ///
 /// Calls may come from many tasks at once. Dropping the last handle closes the store; what was acknowledged stays.
 #[async_trait]
@@ -49,7 +51,8 @@ pub trait Store: Send + Sync + 'static {
     /// 2. `Ok` MUST mean durable in the store's durability, not buffered.
     /// 3. [`AppendError::Conflict`] unless the commit follows the last position of its run (commits before it in the
     ///    same batch count). A run's first commit begins at 1.
-    /// 4. [`AppendError::Fenced`] if a newer epoch holds the run.
+    /// 4. [`AppendError::Fenced`] if the run was claimed with a newer epoch, whether that lease is held, has run out or was
+    ///    given back: the epoch of the newest claim is what counts, for as long as the run is not deleted.
     /// 5. A commit that is there already, with the same body, MUST be answered `Ok` without being written again.
     /// 6. [`AppendError::Unknown`] when the outcome cannot be told. The caller re-reads and never assumes absence.
     /// 7. After a failed sync the store MUST refuse writes until it is opened anew.
@@ -64,24 +67,58 @@ pub trait Store: Send + Sync + 'static {
     /// The record of `run`.
     async fn record(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError>;
 
-    /// Run records, newest first, filtered and paged.
+    /// Run records, newest first, filtered and paged. A range of creation times is found by index: the cost does not grow
+    /// with the runs outside of it.
     async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, StoreError>;
 
-    /// Runs whose wake-up time is at or before `until` and that no lease holds, earliest first, at most `limit`, and the
-    /// earliest wake-up time after `until` or of those over the limit. Found by index: the cost does not grow with the
-    /// runs that are not due.
-    async fn due(&self, until: Timestamp, limit: usize) -> Result<Due, StoreError>;
+    /// Runs that need a driver, earliest first: those whose wake-up time is at or before `query.until`, after the cursor,
+    /// that no lease holds at `query.now`. Found by index: the cost does not grow with the runs that are not due, nor
+    /// with those before the cursor.
+    ///
+    /// 1. A run whose lease is not held, or has run out at `now`, MUST be there; one whose lease is held MUST NOT.
+    /// 2. Pages that follow each other's last run MUST neither repeat nor leave out a run that stayed as it was.
+    async fn due(&self, query: &DueQuery) -> Result<Due, StoreError>;
 
-    /// Takes the right to drive `run`, with a higher epoch than any before it. Answers `None` while another worker holds
-    /// it. Works for runs that do not exist yet. A store that one process alone can open MAY keep leases in memory, but
-    /// an epoch MUST never come back after the store was opened anew.
-    async fn claim(&self, run: &RunId, worker: &WorkerId, until: Timestamp) -> Result<Option<Lease>, StoreError>;
+    /// Takes the right to drive `run` until `until`. Works for runs that do not exist yet.
+    ///
+    /// 1. The epoch MUST be higher than any that the run was claimed with before, also after the store was opened anew.
+    /// 2. While the lease of another worker has not run out at `now`, the answer MUST be `None`. A lease has run out when
+    ///    its `until` is not after `now`.
+    /// 3. A lease that has run out MAY be claimed by anybody; from then on the old epoch is fenced.
+    ///
+    /// The worker that holds the run may claim it again. A store with a clock of its own (a database) uses that instead
+    /// of `now`. A store that one process alone can open MAY keep leases in memory.
+    async fn claim(
+        &self,
+        run: &RunId,
+        worker: &WorkerId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, StoreError>;
+
+    /// Makes leases last until `until`; the answers are in their order.
+    ///
+    /// 1. The answer MUST be `false`, and nothing changes, for a lease that was given back or whose run was claimed with a
+    ///    newer epoch since. One that has merely run out is renewed.
+    /// 2. After `true` the run is held until `until`, as if it had been claimed so.
+    async fn renew(&self, leases: &[Lease], now: Timestamp, until: Timestamp) -> Result<Vec<bool>, StoreError>;
 
     /// Gives the right back. Releasing a lease that is not held any more changes nothing.
     async fn release(&self, lease: &Lease) -> Result<(), StoreError>;
 
-    /// Removes all that is known of a run. Durable when it returns.
+    /// Removes all that is known of a run, its blobs included. Durable when it returns.
     async fn delete(&self, run: &RunId) -> Result<(), StoreError>;
+
+    /// Keeps `bytes` for `run` under `key`, which has 1 to [`BLOB_KEY_BYTES_MAX`](crate::model::limits::BLOB_KEY_BYTES_MAX)
+    /// bytes. Works for runs that do not exist yet.
+    ///
+    /// 1. It MUST be durable when it returns.
+    /// 2. Writing the same key again MUST replace what was there, as a whole: a reader sees the old or the new bytes.
+    /// 3. It stays until the run is deleted, and MUST be gone then.
+    async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// What was kept for `run` under `key`.
+    async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Reads a small value.
     async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError>;
@@ -92,13 +129,4 @@ pub trait Store: Send + Sync + 'static {
 
     /// The keys of small values that begin with `prefix`, in order, at most `limit`.
     async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError>;
-}
-
-/// Runs that need a driver.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Due {
-    /// The runs, earliest first.
-    pub runs: Vec<RunId>,
-    /// The earliest wake-up time of those that follow.
-    pub next: Option<Timestamp>,
 }

@@ -63,6 +63,10 @@ pub struct RunQuery {
     pub workflow: Option<Name>,
     /// Only runs with all of these labels.
     pub labels: BTreeMap<String, String>,
+    /// Only runs created at this time or later.
+    pub created_from: Option<Timestamp>,
+    /// Only runs created before this time.
+    pub created_until: Option<Timestamp>,
     /// Only runs older than the last one of a page before.
     pub cursor: Option<ListCursor>,
     /// How many at most.
@@ -71,7 +75,15 @@ pub struct RunQuery {
 
 impl Default for RunQuery {
     fn default() -> Self {
-        Self { status: None, workflow: None, labels: BTreeMap::new(), cursor: None, limit: 100 }
+        Self {
+            status: None,
+            workflow: None,
+            labels: BTreeMap::new(),
+            created_from: None,
+            created_until: None,
+            cursor: None,
+            limit: 100,
+        }
     }
 }
 
@@ -83,6 +95,8 @@ impl RunQuery {
         labelled
             && self.status.is_none_or(|status| record.status == status)
             && self.workflow.as_ref().is_none_or(|workflow| record.workflow == *workflow)
+            && self.created_from.is_none_or(|from| record.created_at >= from)
+            && self.created_until.is_none_or(|until| record.created_at < until)
     }
 }
 

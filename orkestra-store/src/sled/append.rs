@@ -12,6 +12,7 @@ use orkestra_core::model::{RunId, Seq};
 use orkestra_core::store::{Append, AppendError, RunRecord};
 
 use super::error::Trouble;
+use super::lately::Lately;
 use super::lease::Leases;
 use super::{index, keys, read, value};
 
@@ -29,37 +30,7 @@ pub(super) enum Planned {
 }
 
 /// The last positions of the runs that were written to lately: an append must not search for them.
-#[derive(Default)]
-pub(super) struct Heads {
-    young: HashMap<RunId, Seq>,
-    old: HashMap<RunId, Seq>,
-}
-
-/// How many runs a generation of [`Heads`] has, about 2 MiB: more than are driven at once. The older of the two is
-/// dropped whole when the younger is full.
-const GENERATION_RUNS_MAX: usize = 16 * 1024;
-
-impl Heads {
-    fn get(&self, run: &RunId) -> Option<Seq> {
-        self.young.get(run).or_else(|| self.old.get(run)).copied()
-    }
-
-    fn set(&mut self, run: &RunId, last: Seq) {
-        if let Some(there) = self.young.get_mut(run) {
-            *there = last;
-            return;
-        }
-        if self.young.len() >= GENERATION_RUNS_MAX {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(run.clone(), last);
-    }
-
-    pub(super) fn forget(&mut self, run: &RunId) {
-        self.young.remove(run);
-        self.old.remove(run);
-    }
-}
+pub(super) type Heads = Lately<Seq>;
 
 /// A group commit, planned.
 pub(super) struct GroupCommit {
@@ -167,25 +138,5 @@ impl<'a> Plan<'a> {
         let parts = value::put(&mut self.batch, &key, &bytes, parts);
         self.records.insert(&record.id, (record, parts));
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn heads_are_bounded_and_keep_the_latest() {
-        let mut heads = Heads::default();
-        let run = |number: usize| RunId::new(format!("r{number}")).expect("a run id");
-        for number in 0..3 * GENERATION_RUNS_MAX {
-            heads.set(&run(number), Seq(number as u64 + 1));
-        }
-        assert!(heads.young.len() + heads.old.len() <= 2 * GENERATION_RUNS_MAX);
-        let newest = 3 * GENERATION_RUNS_MAX - 1;
-        assert_eq!(heads.get(&run(newest)), Some(Seq(newest as u64 + 1)));
-        assert_eq!(heads.get(&run(0)), None);
-        heads.set(&run(newest - GENERATION_RUNS_MAX), Seq(9));
-        assert_eq!(heads.get(&run(newest - GENERATION_RUNS_MAX)), Some(Seq(9)), "the younger of two is told");
     }
 }

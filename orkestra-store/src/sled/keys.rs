@@ -7,6 +7,7 @@
 //! i <term> <created at> <run>     a run that is found by a term: see `index`
 //! d <wake at> <run>               a run that needs a driver at a time
 //! k <key>                         a small value
+//! b <run> 0 <key>                 a blob of a run
 //! x <key> <part>                  a further part of the value at another key: see `value`
 //! ```
 //!
@@ -27,6 +28,8 @@ pub(super) const ALL_COMMITS: &[u8] = b"j";
 pub(super) const ALL_RECORDS: &[u8] = b"r";
 pub(super) const ALL_TERMS: &[u8] = b"i";
 pub(super) const ALL_WAKE_UPS: &[u8] = b"d";
+/// Behind the keys of all wake-ups.
+pub(super) const AFTER_WAKE_UPS: &[u8] = b"e";
 
 const NUMBER: usize = size_of::<u64>();
 
@@ -66,6 +69,15 @@ pub(super) fn wake_up(at: Timestamp, run: &str) -> Vec<u8> {
 
 pub(super) fn small(name: &str) -> Vec<u8> {
     key(&[b"k", name.as_bytes()])
+}
+
+/// What the keys of all blobs of `run` begin with.
+pub(super) fn blobs(run: &str) -> Vec<u8> {
+    key(&[b"b", run.as_bytes(), &[0]])
+}
+
+pub(super) fn blob(run: &str, name: &str) -> Vec<u8> {
+    key(&[b"b", run.as_bytes(), &[0], name.as_bytes()])
 }
 
 /// The key of a further part of the value at `whole`.

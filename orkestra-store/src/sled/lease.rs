@@ -9,10 +9,15 @@ use orkestra_core::model::{Epoch, RunId, Timestamp, WorkerId};
 use orkestra_core::store::Lease;
 
 use super::error::Trouble;
+use super::lately::Lately;
 
 /// Who drives what.
 pub(super) struct Leases {
     held: HashMap<RunId, Lease>,
+    /// The epochs of the newest claims. They fence when the leases are long gone.
+    newest: Lately<Epoch>,
+    /// No claim with a higher epoch than this is missing from `newest`.
+    forgotten: Epoch,
     boot: u32,
     granted: u32,
 }
@@ -20,11 +25,17 @@ pub(super) struct Leases {
 impl Leases {
     /// None yet, since the store was opened for the `boot`-th time.
     pub(super) fn new(boot: u32) -> Self {
-        Self { held: HashMap::new(), boot, granted: 0 }
+        Self { held: HashMap::new(), newest: Lately::default(), forgotten: Epoch(0), boot, granted: 0 }
     }
 
-    pub(super) fn claim(&mut self, run: &RunId, worker: &WorkerId, until: Timestamp) -> Result<Option<Lease>, Trouble> {
-        if self.held.get(run).is_some_and(|lease| lease.worker != *worker) {
+    pub(super) fn claim(
+        &mut self,
+        run: &RunId,
+        worker: &WorkerId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, Trouble> {
+        if self.held.get(run).is_some_and(|lease| lease.worker != *worker && lease.holds_at(now)) {
             return Ok(None);
         }
         let exhausted = || Trouble::Invalid("four thousand million leases were claimed: open the store anew".into());
@@ -32,7 +43,16 @@ impl Leases {
         let epoch = Epoch(u64::from(self.boot) << 32 | u64::from(self.granted));
         let lease = Lease { run: run.clone(), worker: worker.clone(), epoch, until };
         self.held.insert(run.clone(), lease.clone());
+        if let Some(forgotten) = self.newest.set(run, epoch) {
+            self.forgotten = forgotten.fold(self.forgotten, Epoch::max);
+        }
         Ok(Some(lease))
+    }
+
+    /// Whether `lease` was still there to be renewed.
+    pub(super) fn renew(&mut self, lease: &Lease, until: Timestamp) -> bool {
+        let held = self.held.get_mut(&lease.run).filter(|held| held.epoch == lease.epoch);
+        held.map(|held| held.until = until).is_some()
     }
 
     pub(super) fn release(&mut self, lease: &Lease) {
@@ -42,16 +62,22 @@ impl Leases {
     }
 
     /// Whether anyone drives `run`.
-    pub(super) fn holds(&self, run: &RunId) -> bool {
-        self.held.contains_key(run)
+    pub(super) fn holds(&self, run: &RunId, now: Timestamp) -> bool {
+        self.held.get(run).is_some_and(|lease| lease.holds_at(now))
     }
 
     pub(super) fn forget(&mut self, run: &RunId) {
         self.held.remove(run);
+        self.newest.forget(run);
     }
 
     /// The epoch that keeps `epoch` from writing to `run`.
     pub(super) fn fence(&self, run: &RunId, epoch: Epoch) -> Option<Epoch> {
-        self.held.get(run).map(|lease| lease.epoch).filter(|held| *held > epoch)
+        let held = self.held.get(run).map(|lease| lease.epoch);
+        match held.or_else(|| self.newest.get(run)) {
+            Some(newest) => Some(newest).filter(|newest| *newest > epoch),
+            // Who holds nothing and claimed so long ago has given it back, or lost it: it may have been claimed since.
+            None => Some(self.forgotten).filter(|forgotten| epoch > Epoch(0) && *forgotten >= epoch),
+        }
     }
 }

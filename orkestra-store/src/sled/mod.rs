@@ -19,6 +19,7 @@ mod error;
 mod format;
 mod index;
 mod keys;
+mod lately;
 mod lease;
 mod mark;
 mod open;

@@ -1,12 +1,13 @@
 //! Reading journals, records and lists. Called with the gate held, so that all there is is durable.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use ::sled::{Db, IVec};
 
 use orkestra_core::journal::Written;
-use orkestra_core::model::{Epoch, RunId, Seq, Timestamp};
-use orkestra_core::store::{Due, ListCursor, RunQuery, RunRecord};
+use orkestra_core::model::{Epoch, RunId, Seq};
+use orkestra_core::store::{Due, DueCursor, DueQuery, ListCursor, RunQuery, RunRecord};
 
 use super::error::Trouble;
 use super::{index, keys, value};
@@ -104,12 +105,15 @@ const SLICE_ENTRIES_MAX: usize = 512;
 /// The next records that `query` asks for, older than `cursor`, at most `limit`.
 pub(super) fn list(db: &Db, query: &RunQuery, cursor: Option<&ListCursor>, limit: usize) -> Result<Slice, Trouble> {
     let term = index::best_term(query);
-    let begin = keys::terms(term);
-    let end = match cursor {
-        Some(cursor) => keys::term(term, cursor.created_at, &cursor.id),
-        // No time begins with eight bytes of 0xff and goes on: this is behind all of the term's entries.
-        None => [&begin[..], &[0xff; NUMBER + 1]].concat(),
-    };
+    let all = keys::terms(term);
+    let begin = query.created_from.map_or_else(|| all.clone(), |from| keys::term(term, from, ""));
+    // No time begins with eight bytes of 0xff and goes on: this is behind all of the term's entries.
+    let mut end = [&all[..], &[0xff; NUMBER + 1]].concat();
+    end = query.created_until.map_or(end.clone(), |until| end.min(keys::term(term, until, "")));
+    end = cursor.map_or(end.clone(), |cursor| end.min(keys::term(term, cursor.created_at, &cursor.id)));
+    if begin >= end {
+        return Ok(Slice { records: Vec::new(), next: None });
+    }
     let mut records = Vec::new();
     let mut next = None;
     for (seen, entry) in db.range(begin..end).rev().enumerate() {
@@ -129,17 +133,22 @@ pub(super) fn list(db: &Db, query: &RunQuery, cursor: Option<&ListCursor>, limit
 }
 
 /// Runs that are due and not held by anyone.
-pub(super) fn due(db: &Db, until: Timestamp, limit: usize, held: impl Fn(&RunId) -> bool) -> Result<Due, Trouble> {
+pub(super) fn due(db: &Db, query: &DueQuery, held: impl Fn(&RunId) -> bool) -> Result<Due, Trouble> {
+    let begin = match &query.after {
+        Some(place) => Bound::Excluded(keys::wake_up(place.wake_at, &place.id)),
+        None => Bound::Included(keys::ALL_WAKE_UPS.to_vec()),
+    };
+    let end = Bound::Excluded(keys::AFTER_WAKE_UPS.to_vec());
     let mut runs = Vec::new();
-    for entry in db.scan_prefix(keys::ALL_WAKE_UPS) {
-        let (at, run) = keys::parse_wake_up(&entry?.0)?;
-        if held(&run) {
+    for entry in db.range::<Vec<u8>, _>((begin, end)) {
+        let (wake_at, id) = keys::parse_wake_up(&entry?.0)?;
+        if held(&id) {
             continue;
         }
-        if at > until || runs.len() >= limit {
-            return Ok(Due { runs, next: Some(at) });
+        if wake_at > query.until || runs.len() >= query.limit {
+            return Ok(Due { runs, next: Some(wake_at) });
         }
-        runs.push(run);
+        runs.push(DueCursor { wake_at, id });
     }
     Ok(Due { runs, next: None })
 }

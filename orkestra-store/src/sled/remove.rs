@@ -11,7 +11,7 @@ use super::{index, keys, read, value};
 pub(super) fn run(db: &Db, run: &RunId) -> Result<Option<Batch>, Trouble> {
     let mut batch = Batch::default();
     let mut known = false;
-    for entry in db.scan_prefix(keys::journal(run)) {
+    for entry in db.scan_prefix(keys::journal(run)).chain(db.scan_prefix(keys::blobs(run))) {
         let (key, raw) = entry?;
         value::remove(&mut batch, &key, &raw)?;
         known = true;

@@ -56,13 +56,15 @@ impl Shared {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes `batch` durably, or says why nobody can tell whether it is. From then on it is seen if `newest` is lost.
-    fn write(&self, batch: Batch, newest: &Expected) -> Result<(), String> {
+    /// Writes `batch` durably, or says why nobody can tell whether it is. From then on it is seen if `newest` is lost;
+    /// without one, the mark stays as it is.
+    fn write(&self, batch: Batch, newest: Option<&Expected>) -> Result<(), String> {
         let written = without_panic(|| {
             self.database.apply_batch(batch)?;
             self.syncer.sync(&self.database)
         });
         if written.is_ok()
+            && let Some(newest) = newest
             && let Err(error) = self.mark.set(newest)
         {
             // The mark before it still holds.
@@ -75,7 +77,7 @@ impl Shared {
         })
     }
 
-    fn write_all(&self, batch: Batch, newest: &Expected) -> Result<(), StoreError> {
+    fn write_all(&self, batch: Batch, newest: Option<&Expected>) -> Result<(), StoreError> {
         self.write(batch, newest).map_err(|why| StoreError::new(StoreErrorKind::Poisoned, why))
     }
 
@@ -93,7 +95,7 @@ impl Shared {
                 return appends.iter().map(|_| Err(error.clone().into())).collect();
             }
         };
-        let written = newest.map_or(Ok(()), |newest| self.write(batch, &Expected::Commit(newest)));
+        let written = newest.map_or(Ok(()), |newest| self.write(batch, Some(&Expected::Commit(newest))));
         let answer = |planned| match planned {
             Planned::InBatch => written.clone().map_err(AppendError::Unknown),
             Planned::There => Ok(()),
@@ -109,11 +111,16 @@ impl Shared {
             // IMPORTANT: before it is gone: a mark that names one of its commits would be missed after a crash.
             let no_mark = |error| refused(&format!("{}/mark cannot be written", self.path.display()), &error);
             self.mark.set(&Expected::Nothing).map_err(no_mark)?;
-            self.write_all(batch, &Expected::Nothing)?;
+            self.write_all(batch, None)?;
         }
         self.heads().forget(run);
         self.leases().forget(run);
         Ok(())
+    }
+
+    pub(super) fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let planned = without_panic(|| small::put_blob(&self.database, run, key, bytes));
+        self.write_all(planned.map_err(|trouble| self.told(trouble))?, None)
     }
 
     pub(super) fn put(&self, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
@@ -121,7 +128,7 @@ impl Shared {
         let Some((batch, version)) = planned.map_err(|trouble| self.told(trouble))? else {
             return Ok(None);
         };
-        self.write_all(batch, &Expected::Small(key.to_owned(), version))?;
+        self.write_all(batch, Some(&Expected::Small(key.to_owned(), version)))?;
         Ok(Some(version))
     }
 }

@@ -1,7 +1,9 @@
-//! Small values with versions.
+//! Small values with versions, and blobs of runs.
 
 use ::sled::{Batch, Db};
 
+use orkestra_core::model::RunId;
+use orkestra_core::model::limits::BLOB_KEY_BYTES_MAX;
 use orkestra_core::store::Versioned;
 
 use super::error::Trouble;
@@ -28,6 +30,19 @@ pub(super) fn put(db: &Db, name: &str, expected: u64, bytes: &[u8]) -> Result<Op
     let mut batch = Batch::default();
     value::put(&mut batch, &keys::small(name), &[&version.to_be_bytes(), bytes].concat(), parts);
     Ok(Some((batch, version)))
+}
+
+/// The batch that writes the blob, over the one that is there.
+pub(super) fn put_blob(db: &Db, run: &RunId, name: &str, bytes: &[u8]) -> Result<Batch, Trouble> {
+    if name.is_empty() || name.len() > BLOB_KEY_BYTES_MAX {
+        let why = format!("a blob's key has 1 to {BLOB_KEY_BYTES_MAX} bytes, this one has {}", name.len());
+        return Err(Trouble::Invalid(why));
+    }
+    let key = keys::blob(run, name);
+    let parts = db.get(&key)?.map_or(Ok(0), |raw| value::parts(&key, &raw))?;
+    let mut batch = Batch::default();
+    value::put(&mut batch, &key, bytes, parts);
+    Ok(batch)
 }
 
 pub(super) fn keys(db: &Db, prefix: &str, limit: usize) -> Result<Vec<String>, Trouble> {

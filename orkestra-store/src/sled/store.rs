@@ -10,15 +10,15 @@ use tokio::task::spawn_blocking;
 use orkestra_core::journal::Written;
 use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
 use orkestra_core::store::{
-    Append, AppendError, Due, Lease, ListCursor, Page, RunQuery, RunRecord, Store, StoreError, StoreErrorKind,
-    Versioned,
+    Append, AppendError, Due, DueQuery, Lease, ListCursor, Page, RunQuery, RunRecord, Store, StoreError,
+    StoreErrorKind, Versioned,
 };
 
 use super::check::{self, CheckReport};
 use super::error::{Trouble, without_panic};
 use super::options::{OpenReport, SledOptions};
 use super::shared::Shared;
-use super::{read, small};
+use super::{keys, read, small, value};
 
 /// Runs on disk, in one directory, open in one process at a time. Cheap to clone; dropping the last clone closes it.
 ///
@@ -164,14 +164,27 @@ impl Store for SledStore {
         Ok(Page { items, next })
     }
 
-    async fn due(&self, until: Timestamp, limit: usize) -> Result<Due, StoreError> {
-        let held = |shared: &Shared, run: &RunId| shared.leases().holds(run);
-        self.reading(move |shared| read::due(&shared.database, until, limit, |run| held(shared, run))).await
+    async fn due(&self, query: &DueQuery) -> Result<Due, StoreError> {
+        let query = query.clone();
+        let held = |shared: &Shared, run: &RunId, now| shared.leases().holds(run, now);
+        self.reading(move |shared| read::due(&shared.database, &query, |run| held(shared, run, query.now))).await
     }
 
-    async fn claim(&self, run: &RunId, worker: &WorkerId, until: Timestamp) -> Result<Option<Lease>, StoreError> {
+    async fn claim(
+        &self,
+        run: &RunId,
+        worker: &WorkerId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, StoreError> {
         self.shared.healthy()?;
-        self.shared.leases().claim(run, worker, until).map_err(|trouble| self.shared.told(trouble))
+        self.shared.leases().claim(run, worker, now, until).map_err(|trouble| self.shared.told(trouble))
+    }
+
+    async fn renew(&self, leases: &[Lease], _now: Timestamp, until: Timestamp) -> Result<Vec<bool>, StoreError> {
+        self.shared.healthy()?;
+        let mut held = self.shared.leases();
+        Ok(leases.iter().map(|lease| held.renew(lease, until)).collect())
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
@@ -182,6 +195,16 @@ impl Store for SledStore {
     async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
         let run = run.clone();
         self.writing(move |shared| shared.delete(&run)).await
+    }
+
+    async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let (run, key, bytes) = (run.clone(), key.to_owned(), bytes.to_vec());
+        self.writing(move |shared| shared.put_blob(&run, &key, &bytes)).await
+    }
+
+    async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = keys::blob(run, key);
+        self.reading(move |shared| Ok(value::get(&shared.database, &key)?.map(|(bytes, _)| bytes))).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {

@@ -1,10 +1,10 @@
-//! What `list` and `due` must do.
+//! What `list` must do.
 
 use orkestra_core::kernel::RunStatus;
-use orkestra_core::model::{Name, Timestamp, WorkerId};
+use orkestra_core::model::{Name, Timestamp};
 use orkestra_core::store::{ListCursor, RunQuery, Store};
 
-use crate::sample::{SampleRun, with_wake_at};
+use crate::sample::SampleRun;
 
 use super::append::write;
 use super::report::{ensure, same};
@@ -97,6 +97,45 @@ pub async fn list_is_filtered<F: StoreFixture>(fixture: &F) -> Verdict {
     Ok(())
 }
 
+/// Lists of a range of creation times hold its beginning and not its end, together with other filters and paged too.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn list_of_a_range_of_creation_times<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let times = [("a", 10), ("b", 255), ("c", 256), ("d", 256), ("e", 70_000)];
+    for (id, at) in times {
+        let shard = if id < "d" { "1" } else { "2" };
+        write(&*store, vec![SampleRun::new(id).at(at).with_label("shard", shard).create()]).await?;
+    }
+    let cases: [(Option<u64>, Option<u64>, &str); 9] = [
+        (None, None, "edcba"),
+        (Some(0), Some(u64::MAX), "edcba"),
+        (Some(256), None, "edc"),
+        (Some(257), None, "e"),
+        (None, Some(256), "ba"),
+        (None, Some(257), "dcba"),
+        (Some(255), Some(70_000), "dcb"),
+        (Some(300), Some(300), ""),
+        (Some(300), Some(200), ""),
+    ];
+    for (from, until, wanted) in cases {
+        for (shard, labels) in [(None, "edcba"), (Some("1"), "cba"), (Some("2"), "ed")] {
+            let query = RunQuery {
+                created_from: from.map(Timestamp::from_millis),
+                created_until: until.map(Timestamp::from_millis),
+                labels: shard.map(|shard| ("shard".to_owned(), shard.to_owned())).into_iter().collect(),
+                limit: 2,
+                ..RunQuery::default()
+            };
+            let wanted: Vec<_> = wanted.chars().filter(|id| labels.contains(*id)).map(String::from).collect();
+            same(&format!("runs from {from:?} until {until:?} of {shard:?}"), &pages(&*store, &query).await?, &wanted)?;
+        }
+    }
+    Ok(())
+}
+
 /// A page stays where it is when runs are added or deleted, even the one that its cursor names.
 ///
 /// # Errors
@@ -115,79 +154,4 @@ pub async fn list_pages_stay_good_when_runs_come_and_go<F: StoreFixture>(fixture
     let cursor: ListCursor = serde_json::from_str(&text).expect("a cursor reads back");
     let rest = ids(&*store, &RunQuery { cursor: Some(cursor), ..RunQuery::default() }).await?;
     same("the second page", &rest, &["r4", "r3", "r2", "r1"].map(String::from).into())
-}
-
-/// Runs that are due come earliest first, up to the limit; the earliest of those that follow is named.
-///
-/// # Errors
-/// [`Breach`].
-pub async fn due_is_earliest_first_and_names_the_next<F: StoreFixture>(fixture: &F) -> Verdict {
-    let place = fixture.place().await;
-    let store = fixture.open(&place).await;
-    let times = [("c", Some(300)), ("a", Some(0)), ("d", Some(70_000)), ("b", Some(255)), ("e", None)];
-    for (id, at) in times {
-        write(&*store, vec![with_wake_at(SampleRun::new(id).create(), at)]).await?;
-    }
-    let time = Timestamp::from_millis;
-    let cases: [(u64, usize, &[&str], Option<u64>); 7] = [
-        (0, 9, &["a"], Some(255)),
-        (254, 9, &["a"], Some(255)),
-        (255, 9, &["a", "b"], Some(300)),
-        (69_999, 9, &["a", "b", "c"], Some(70_000)),
-        (u64::MAX, 9, &["a", "b", "c", "d"], None),
-        (u64::MAX, 2, &["a", "b"], Some(300)),
-        (u64::MAX, 0, &[], Some(0)),
-    ];
-    for (until, limit, wanted, next) in cases {
-        let due = store.due(time(until), limit).await?;
-        let ids: Vec<_> = due.runs.iter().map(ToString::to_string).collect();
-        let what = format!("due until {until}, at most {limit}");
-        same(&what, &ids, &wanted.iter().map(ToString::to_string).collect())?;
-        same(&format!("the next of what is {what}"), &due.next, &next.map(time))?;
-    }
-    Ok(())
-}
-
-/// A run that a lease holds is not due, nor is it the next one.
-///
-/// # Errors
-/// [`Breach`].
-pub async fn due_leaves_out_held_runs<F: StoreFixture>(fixture: &F) -> Verdict {
-    let place = fixture.place().await;
-    let store = fixture.open(&place).await;
-    let (time, worker) = (Timestamp::from_millis, WorkerId::new("w").expect("a worker's name"));
-    let mut runs = ["a", "b", "c"].map(SampleRun::new);
-    for (run, at) in runs.iter_mut().zip([10, 20, 30]) {
-        write(&*store, vec![with_wake_at(run.create(), Some(at))]).await?;
-    }
-    let far = time(u64::MAX);
-    let lease = store.claim(runs[0].id(), &worker, far).await?;
-    store.claim(runs[1].id(), &worker, far).await?;
-    let due = store.due(time(15), 9).await?;
-    same("what is due while it is held", &due.runs, &Vec::new())?;
-    same("what follows", &due.next, &Some(time(30)))?;
-    let lease = lease.ok_or_else(|| Breach("a free run could not be claimed".into()))?;
-    store.release(&lease).await?;
-    let due = store.due(time(15), 9).await?;
-    same("what is due when it was released", &due.runs, &vec![runs[0].id().clone()])?;
-    same("what follows then", &due.next, &Some(time(30)))
-}
-
-/// What is due is found again after reopening, held before or not.
-///
-/// # Errors
-/// [`Breach`].
-pub async fn due_is_there_after_reopening<F: StoreFixture>(fixture: &F) -> Verdict {
-    let place = fixture.place().await;
-    let store = fixture.open(&place).await;
-    let mut runs = ["a", "b"].map(SampleRun::new);
-    for (run, at) in runs.iter_mut().zip([10, 20]) {
-        write(&*store, vec![with_wake_at(run.create(), Some(at))]).await?;
-    }
-    let worker = WorkerId::new("w").expect("a worker's name");
-    store.claim(runs[0].id(), &worker, Timestamp::ZERO).await?;
-    drop(store);
-    let store = fixture.open(&place).await;
-    let due = store.due(Timestamp::from_millis(u64::MAX), 9).await?;
-    same("what is due", &due.runs, &runs.map(|run| run.id().clone()).into())
 }

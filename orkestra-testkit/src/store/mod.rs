@@ -1,7 +1,7 @@
 //! The conformance suite: what every store must do, one function per sentence of the contract of
 //! [`Store`].
 //!
-//! Functions named `append_N_…` show sentence N of `append`. A function that says `Err` names what it saw and what it
+//! Functions named `append_N_…` show sentence N of `append`, and so with the other methods. A function that says `Err` names what it saw and what it
 //! should have seen. [`suite`] runs them all.
 //!
 //! ```
@@ -14,6 +14,8 @@
 //! ```
 
 mod append;
+mod blob;
+mod due;
 mod find;
 mod lease;
 mod read;
@@ -28,6 +30,8 @@ use async_trait::async_trait;
 use orkestra_core::store::{MemoryStore, Store};
 
 pub use append::*;
+pub use blob::*;
+pub use due::*;
 pub use find::*;
 pub use lease::*;
 pub use read::*;
@@ -100,14 +104,24 @@ tests![
     read_keeps_runs_with_similar_ids_apart,
     list_is_newest_first_and_paged,
     list_is_filtered,
+    list_of_a_range_of_creation_times,
     list_pages_stay_good_when_runs_come_and_go,
     due_is_earliest_first_and_names_the_next,
-    due_leaves_out_held_runs,
+    due_1_leaves_out_held_runs,
+    due_1_holds_runs_whose_lease_has_run_out,
+    due_2_is_paged_by_cursor,
     due_is_there_after_reopening,
-    claim_gives_ever_higher_epochs,
-    claim_excludes_other_workers,
-    claim_epochs_never_come_back,
+    claim_1_gives_ever_higher_epochs,
+    claim_1_epochs_never_come_back,
+    claim_2_excludes_other_workers,
+    claim_3_takes_over_what_has_run_out,
+    claim_3_fences_whoever_held_it_before,
+    renew_1_is_refused_when_the_lease_is_lost,
+    renew_2_holds_the_run,
     release_of_an_old_lease_changes_nothing,
+    blob_1_is_durable,
+    blob_2_is_replaced,
+    blob_3_goes_with_its_run,
     delete_removes_all_of_a_run,
     delete_makes_room_for_a_new_run,
     delete_of_nothing_is_fine,

@@ -5,7 +5,7 @@ use orkestra_core::store::RunQuery;
 
 use crate::sample::SampleRun;
 
-use super::append::{journal, write};
+use super::append::{due_ids, journal, write};
 use super::report::{ensure, same};
 use super::{StoreFixture, Verdict};
 
@@ -21,10 +21,12 @@ pub async fn delete_removes_all_of_a_run<F: StoreFixture>(fixture: &F) -> Verdic
     let (mut gone, mut other) = (SampleRun::new("r").with_label("org", "o1"), SampleRun::new("r-other"));
     let worker = WorkerId::new("w").expect("a worker's name");
     write(&*store, vec![gone.create(), gone.report(10), gone.report(100_000), other.create()]).await?;
-    store.claim(gone.id(), &worker, FAR).await?;
+    store.claim(gone.id(), &worker, Timestamp::ZERO, FAR).await?;
     store.delete(gone.id()).await?;
     let another = WorkerId::new("another").expect("a worker's name");
-    ensure(store.claim(gone.id(), &another, FAR).await?.is_some(), || "a deleted run is held still".into())?;
+    ensure(store.claim(gone.id(), &another, Timestamp::ZERO, FAR).await?.is_some(), || {
+        "a deleted run is held still".into()
+    })?;
     drop(store);
     let store = fixture.open(&place).await;
     same("the journal", &journal(&*store, gone.id()).await?, &Vec::new())?;
@@ -32,7 +34,7 @@ pub async fn delete_removes_all_of_a_run<F: StoreFixture>(fixture: &F) -> Verdic
     same("all runs", &store.list(&RunQuery::default()).await?.items, &vec![other.record()])?;
     let labelled = RunQuery { labels: [("org".into(), "o1".into())].into(), ..RunQuery::default() };
     same("runs of its label", &store.list(&labelled).await?.items, &Vec::new())?;
-    same("what is due", &store.due(FAR, 9).await?.runs, &vec![other.id().clone()])?;
+    same("what is due", &due_ids(&*store).await?, &vec![other.id().clone()])?;
     same("the other's journal", &journal(&*store, other.id()).await?.len(), &1)
 }
 

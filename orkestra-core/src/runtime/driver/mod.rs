@@ -157,8 +157,8 @@ impl Driver {
 
     /// Takes the run over: lease, journal, and what the process before left undone.
     async fn begin(&mut self) -> Result<(), Turn> {
-        let until = self.shared.lease_until();
-        let claimed = self.shared.store.claim(&self.run, &self.shared.worker, until).await;
+        let (now, until) = (self.shared.clock.now(), self.shared.lease_until());
+        let claimed = self.shared.store.claim(&self.run, &self.shared.worker, now, until).await;
         let lease = claimed.map_err(|error| Turn::Reload(error.into()))?;
         self.lease = Some(lease.ok_or(Turn::Fenced)?);
         self.state = load(&*self.shared.store, &self.run).await.map_err(Turn::Reload)?;

@@ -1,0 +1,105 @@
+//! What `put_blob` and `blob` must do.
+
+use orkestra_core::model::RunId;
+use orkestra_core::model::limits::BLOB_KEY_BYTES_MAX;
+use orkestra_core::store::{Store, StoreErrorKind};
+
+use crate::sample::SampleRun;
+
+use super::append::write;
+use super::report::{ensure, same};
+use super::{Breach, StoreFixture, Verdict};
+
+fn run(id: &str) -> RunId {
+    RunId::new(id).expect("a run's id")
+}
+
+fn bytes(size: u32, seed: u8) -> Vec<u8> {
+    (0..size).map(|at| at.to_le_bytes()[0] ^ at.to_le_bytes()[1] ^ seed).collect()
+}
+
+async fn is(store: &dyn Store, run: &RunId, key: &str, wanted: Option<&[u8]>) -> Verdict {
+    let found = store.blob(run, key).await?;
+    ensure(found.as_deref() == wanted, || {
+        let length = |bytes: Option<&[u8]>| bytes.map_or("nothing".into(), |bytes| format!("{} bytes", bytes.len()));
+        format!("`{key}` of `{run}`: {} instead of {}", length(found.as_deref()), length(wanted))
+    })
+}
+
+/// 1. What is written is there after reopening, of any size, also for a run that is not there yet.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn blob_1_is_durable<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let (run, longest) = (run(&"r".repeat(200)), "ü".repeat(BLOB_KEY_BYTES_MAX / 2));
+    is(&*store, &run, "0", None).await?;
+    let sizes = [0, 1, 5_119, 5_120, 5_121, 130_000, 3_000_000];
+    for size in sizes {
+        store.put_blob(&run, &size.to_string(), &bytes(size, 1)).await?;
+    }
+    store.put_blob(&run, &longest, b"long").await?;
+    drop(store);
+    let store = fixture.open(&place).await;
+    for size in sizes {
+        is(&*store, &run, &size.to_string(), Some(&bytes(size, 1))).await?;
+    }
+    is(&*store, &run, &longest, Some(b"long")).await?;
+    is(&*store, &run, "00", None).await?;
+    for (key, what) in [("", "no key"), (&*"k".repeat(BLOB_KEY_BYTES_MAX + 1), "a key too long")] {
+        let refused = store.put_blob(&run, key, b"x").await.map_err(|error| error.kind());
+        same(what, &refused, &Err(StoreErrorKind::Invalid))?;
+    }
+    Ok(())
+}
+
+/// 2. Writing the same key again replaces what was there, as a whole, whether it shrinks or grows.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn blob_2_is_replaced<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let run = run("r");
+    for (round, size) in [10, 300_000, 20_000, 20_001, 0, 5].into_iter().enumerate() {
+        let store = fixture.open(&place).await;
+        let new = bytes(size, u8::try_from(round).map_err(|error| Breach(error.to_string()))?);
+        store.put_blob(&run, "k", &new).await?;
+        is(&*store, &run, "k", Some(&new)).await?;
+        drop(store);
+        is(&*fixture.open(&place).await, &run, "k", Some(&new)).await?;
+    }
+    Ok(())
+}
+
+/// 3. A blob stays while its run goes on, and is gone with it; those of others stay, however alike their names are.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn blob_3_goes_with_its_run<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let mut sample = SampleRun::new("r");
+    let others = [("r-", "a"), ("r1", "a"), ("R", "a"), ("rr", "a")].map(|(id, key)| (run(id), key));
+    for (other, key) in &others {
+        store.put_blob(other, key, other.as_bytes()).await?;
+    }
+    store.put_blob(sample.id(), "a", b"small").await?;
+    write(&*store, vec![sample.create()]).await?;
+    store.put_blob(sample.id(), "b", &bytes(200_000, 0)).await?;
+    write(&*store, vec![sample.complete()]).await?;
+    is(&*store, sample.id(), "a", Some(b"small")).await?;
+    is(&*store, sample.id(), "b", Some(&bytes(200_000, 0))).await?;
+    store.delete(sample.id()).await?;
+    // One that came before its run, which never came.
+    store.delete(&others[3].0).await?;
+    drop(store);
+    let store = fixture.open(&place).await;
+    is(&*store, sample.id(), "a", None).await?;
+    is(&*store, sample.id(), "b", None).await?;
+    is(&*store, &others[3].0, "a", None).await?;
+    for (other, key) in &others[..3] {
+        is(&*store, other, key, Some(other.as_bytes())).await?;
+    }
+    same("the small values", &store.keys("", 9).await?, &Vec::new())
+}
