@@ -63,8 +63,11 @@ pub use runtime::{
 pub mod prelude {
     use std::time::Duration;
 
-    pub use crate::kernel::{Event, NodeStatus, Outcome, RunStatus};
-    pub use crate::model::{Failure, Growth, Name, NodeSpec, Payload, Retry, RunId, Seq, Timestamp, WorkflowSpec};
+    pub use crate::kernel::{Event, NodeStatus, Outcome, PauseReason, RunStatus};
+    pub use crate::model::{
+        Amount, Condition, Failure, Growth, Join, Name, NodeSpec, OnFailure, Payload, Retry, RunId, Seq, SlotBy, Test,
+        Timestamp, WorkflowSpec,
+    };
     pub use crate::projection::{NodeView, RunView};
     pub use crate::store::{MemoryStore, Page, RunQuery, RunRecord, Store};
     pub use crate::{

@@ -1,7 +1,8 @@
 //! Commits as bytes: JSON with a version, readable for ever.
 //!
-//! Version 1 is `{"v":1,"epoch":…,"at":…,"events":[…]}`; run and position are the store's keys and stand there. A newer
-//! version gets its own branch in [`decode`] that lifts older ones; what was once written stays readable.
+//! A commit is `{"v":2,"epoch":…,"at":…,"events":[…]}`; run and position are the store's keys and stand there. Version 2
+//! has more events and more fields than version 1, which it reads as it is. A version that changes what was written gets
+//! its own branch in [`decode`]; what was once written stays readable.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use crate::model::{Epoch, RunId, Seq, Timestamp};
 use super::commit::{Commit, Written};
 
 /// The version that [`encode`] writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Why bytes are no commit.
 #[derive(Debug, thiserror::Error)]

@@ -1,12 +1,16 @@
 //! What a state owes and what it waits for. Derived from the state alone, never from the events that were just made:
 //! after a crash the same questions give the same answers.
 
-use crate::model::{Name, NodeId, Timestamp};
+use crate::model::{Name, NodeId, RunId, Seq, Timestamp};
 
 use super::state::RunState;
 
+/// When a run needs a driver that waits for slots and for nothing else that is nearer: at once in a new process, but
+/// not in one whose limiter knows it.
+pub const QUEUED_AT: Timestamp = Timestamp::from_millis(1);
+
 /// One thing that has to be done for a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Work {
     /// Call the node's task for this attempt.
@@ -23,6 +27,25 @@ pub enum Work {
         /// The attempt.
         attempt: u32,
     },
+    /// Get the slots that the node needs for this attempt.
+    AcquireSlots {
+        /// The node.
+        node: NodeId,
+        /// The attempt that may start then.
+        attempt: u32,
+    },
+    /// Start this run, unless it is there, and tell its end.
+    StartChild {
+        /// The run.
+        child: RunId,
+    },
+    /// Cancel this run, unless it has ended.
+    CancelChild {
+        /// The run.
+        child: RunId,
+    },
+    /// Tell the run that waits for this one how it ended.
+    TellParent,
 }
 
 /// One thing that a run waits for.
@@ -33,22 +56,44 @@ pub enum Wait {
     Timer(Timestamp),
     /// A signal from outside.
     Signal(Name),
+    /// The answer to a question.
+    Answer(Seq),
+    /// The end of another run.
+    Child(RunId),
+    /// The slots of a node.
+    Slots(NodeId),
+    /// Somebody who ends the pause.
+    Resume,
 }
 
 /// What the node at `id` owes.
 #[must_use]
 pub fn work_of(state: &RunState, id: NodeId) -> Option<Work> {
-    if !state.tasks.contains(&id) {
+    let node = state.node(id);
+    if state.queued.contains(&id) {
+        let ending = state.stopping().is_some() && !state.is_undo(id);
+        let work = Work::AcquireSlots { node: id, attempt: node.attempt + 1 };
+        return (!ending && state.pause.is_none()).then_some(work);
+    }
+    if !state.tasks.contains(&id) || state.pause.is_some() {
         return None;
     }
-    let attempt = state.node(id).attempt;
-    let stopping = state.stopping().is_some();
+    let attempt = node.attempt;
+    let stopping = state.stopping().is_some() && !state.is_undo(id);
     Some(if stopping { Work::AskToStop { node: id, attempt } } else { Work::Invoke { node: id, attempt } })
+}
+
+/// What the run owes other runs: it stays owed after the run's end.
+pub fn work_for_others(state: &RunState) -> impl Iterator<Item = Work> + '_ {
+    let started = state.children.keys().map(|child| Work::StartChild { child: child.clone() });
+    let cancelled = state.abandoned.iter().map(|child| Work::CancelChild { child: child.clone() });
+    started.chain(cancelled).chain(state.owes_parent.then_some(Work::TellParent))
 }
 
 /// All that the run owes. A live run with an empty agenda waits for something: see [`waits`].
 pub fn agenda(state: &RunState) -> impl Iterator<Item = Work> + '_ {
-    state.tasks.iter().filter_map(|id| work_of(state, *id))
+    let nodes = state.tasks.iter().chain(&state.queued);
+    nodes.filter_map(|id| work_of(state, *id)).chain(work_for_others(state))
 }
 
 /// All that the run waits for.
@@ -56,14 +101,32 @@ pub fn agenda(state: &RunState) -> impl Iterator<Item = Work> + '_ {
 pub fn waits(state: &RunState) -> Vec<Wait> {
     let timer = state.next_timer().map(Wait::Timer);
     let signals = state.waiters.keys().map(|name| Wait::Signal(name.clone()));
-    timer.into_iter().chain(signals).collect()
+    let answers = state.questions.keys().map(|question| Wait::Answer(*question));
+    let children = state.children.keys().map(|child| Wait::Child(child.clone()));
+    let slots = state.queued.iter().map(|id| Wait::Slots(*id));
+    let resume = state.pause.as_ref().map(|_| Wait::Resume);
+    timer.into_iter().chain(signals).chain(answers).chain(children).chain(slots).chain(resume).collect()
 }
 
-/// When the run needs a driver again: [`Timestamp::ZERO`] when it does now, `None` when only somebody outside can go on.
+/// Whether somebody has to act for the run now: a task is under way, or another run is to be told something.
+#[must_use]
+pub fn is_busy(state: &RunState) -> bool {
+    let tasks = state.pause.is_none() && !state.tasks.is_empty();
+    tasks || !state.abandoned.is_empty() || state.owes_parent
+}
+
+/// When the run needs a driver again: [`Timestamp::ZERO`] when it does now, [`QUEUED_AT`] when it waits for slots,
+/// `None` when only somebody outside can go on.
 #[must_use]
 pub fn wake_at(state: &RunState) -> Option<Timestamp> {
+    if is_busy(state) {
+        return Some(Timestamp::ZERO);
+    }
     if state.status().is_final() {
         return None;
     }
-    if agenda(state).next().is_some() { Some(Timestamp::ZERO) } else { state.next_timer() }
+    if state.pause.is_none() && !state.queued.is_empty() {
+        return Some(QUEUED_AT);
+    }
+    state.next_timer()
 }

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Failure, Growth, Name, Payload, Plan, Timestamp};
+use crate::model::{Amount, Failure, Growth, Name, Payload, Plan, RunId, RunOptions, Timestamp};
+
+use super::reason::{Next, PauseReason, SkipReason, StopReason};
+use super::status::Outcome;
 
 /// One durable fact of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +25,40 @@ pub enum Event {
         /// What the run can be found by.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         labels: BTreeMap<String, String>,
+        /// How it is to be run, and where it comes from.
+        #[serde(default, skip_serializing_if = "RunOptions::is_default")]
+        options: Box<RunOptions>,
+    },
+    /// A node may start once it has its slots.
+    SlotAwaited {
+        /// The node.
+        node: Name,
+    },
+    /// A node will not run.
+    NodeSkipped {
+        /// The node.
+        node: Name,
+        /// Why.
+        reason: SkipReason,
+    },
+    /// A node failed while no attempt of it was under way.
+    NodeFailed {
+        /// The node.
+        node: Name,
+        /// What went wrong.
+        failure: Failure,
+    },
+    /// Somebody wants a node that failed to be tried again: it and what was skipped because of it begin anew.
+    NodeReset {
+        /// The node.
+        node: Name,
+    },
+    /// Somebody gave a node another input than the one that it would get.
+    InputReplaced {
+        /// The node.
+        node: Name,
+        /// The input.
+        input: Payload,
     },
     /// A node began an attempt; a gate began to wait.
     AttemptStarted {
@@ -71,6 +108,18 @@ pub enum Event {
         step: String,
         /// Its result.
         result: Payload,
+        /// What it cost, by meter.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        charges: BTreeMap<Name, Amount>,
+    },
+    /// A task charged for something beside its steps.
+    Charged {
+        /// The node.
+        node: Name,
+        /// The key of the charge, a step's.
+        step: String,
+        /// What it cost, by meter.
+        charges: BTreeMap<Name, Amount>,
     },
     /// A step failed for good: that is remembered too.
     StepFailed {
@@ -123,6 +172,59 @@ pub enum Event {
         /// The signal's name.
         signal: Name,
     },
+    /// A task asks somebody a question. It is known by the position of this event.
+    QuestionAsked {
+        /// The node.
+        node: Name,
+        /// The key of the wait, a step's.
+        step: String,
+        /// The question.
+        question: Payload,
+    },
+    /// Somebody answered.
+    QuestionAnswered {
+        /// The node that asked.
+        node: Name,
+        /// The key of the wait.
+        step: String,
+        /// The answer.
+        answer: Payload,
+    },
+    /// A task wants another run, and waits for its end.
+    ChildRequested {
+        /// The node.
+        node: Name,
+        /// The key of the wait, a step's.
+        step: String,
+        /// The id of the other run.
+        child: RunId,
+        /// The workflow that it runs.
+        workflow: Name,
+        /// What it works on.
+        input: Payload,
+    },
+    /// The other run has ended.
+    ChildEnded {
+        /// The node.
+        node: Name,
+        /// The key of the wait.
+        step: String,
+        /// How.
+        outcome: Outcome,
+        /// What it spent, by meter: this run spent it too.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        charges: BTreeMap<Name, Amount>,
+    },
+    /// A run that was asked for by a task which nobody runs any more was cancelled, or needed no cancelling.
+    ChildCancelled {
+        /// The id of the other run.
+        child: RunId,
+    },
+    /// A task that only waits was dropped from memory. It is called again when one of its waits is over.
+    TaskParked {
+        /// The node.
+        node: Name,
+    },
     /// A task added to the plan.
     Grown {
         /// The node whose task it was.
@@ -143,6 +245,36 @@ pub enum Event {
     },
     /// Another process went on with the run: what was under way was interrupted.
     Recovered,
+    /// What was spent on a meter reached the run's budget.
+    BudgetReached {
+        /// The meter.
+        meter: Name,
+        /// What was spent.
+        spent: Amount,
+        /// What may be.
+        limit: Amount,
+    },
+    /// Somebody changed what the run may spend.
+    BudgetSet {
+        /// The meter.
+        meter: Name,
+        /// What may be spent from now on; without end when there is none.
+        limit: Option<Amount>,
+    },
+    /// No attempt starts any more, and tasks under way stop at their next step.
+    RunPaused {
+        /// Why.
+        reason: PauseReason,
+    },
+    /// The run goes on.
+    RunResumed,
+    /// The run had ended, and goes on because a node of it is to be tried again.
+    RunReopened,
+    /// What was done is undone: the plan grows by nodes that do so, in reverse order of completion.
+    CompensationStarted {
+        /// The nodes.
+        growth: Growth,
+    },
     /// The run is to end before its nodes are done.
     StopRequested {
         /// Why.
@@ -167,34 +299,18 @@ pub enum Event {
         /// Why, in the words of whoever asked.
         reason: String,
     },
-}
-
-/// What follows a failed attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Next {
-    /// Another attempt at this time.
-    RetryAt(Timestamp),
-    /// None: the node failed.
-    GiveUp,
-}
-
-/// Why a run ends before its nodes are done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum StopReason {
-    /// Somebody asked.
-    Cancelled {
-        /// In their words.
+    /// The run was ended by force. Nothing follows.
+    RunTerminated {
+        /// Why, in the words of whoever did.
         reason: String,
     },
-    /// A node failed.
-    NodeFailed {
-        /// The node.
-        node: Name,
-        /// What went wrong there.
-        failure: Failure,
+    /// The run's deadline passed. Nothing follows.
+    RunTimedOut {
+        /// The deadline.
+        deadline: Timestamp,
     },
+    /// The run that waits for this one knows how it ended.
+    ParentTold,
 }
 
 impl Event {
@@ -202,26 +318,47 @@ impl Event {
     #[must_use]
     pub const fn node(&self) -> Option<&Name> {
         match self {
-            Self::AttemptStarted { node, .. }
+            Self::SlotAwaited { node }
+            | Self::NodeSkipped { node, .. }
+            | Self::NodeFailed { node, .. }
+            | Self::NodeReset { node }
+            | Self::InputReplaced { node, .. }
+            | Self::AttemptStarted { node, .. }
             | Self::AttemptFailed { node, .. }
             | Self::NodeCompleted { node, .. }
             | Self::NodeCancelled { node }
             | Self::StepStarted { node, .. }
             | Self::StepCompleted { node, .. }
+            | Self::Charged { node, .. }
             | Self::StepFailed { node, .. }
             | Self::TimerSet { node, .. }
             | Self::TimerFired { node, .. }
             | Self::SignalAwaited { node, .. }
             | Self::SignalConsumed { node, .. }
+            | Self::QuestionAsked { node, .. }
+            | Self::QuestionAnswered { node, .. }
+            | Self::ChildRequested { node, .. }
+            | Self::ChildEnded { node, .. }
+            | Self::TaskParked { node }
             | Self::Grown { node, .. }
             | Self::Emitted { node, .. }
             | Self::RunFailed { node, .. } => Some(node),
             Self::RunCreated { .. }
             | Self::SignalReceived { .. }
+            | Self::ChildCancelled { .. }
             | Self::Recovered
+            | Self::BudgetReached { .. }
+            | Self::BudgetSet { .. }
+            | Self::RunPaused { .. }
+            | Self::RunResumed
+            | Self::RunReopened
+            | Self::CompensationStarted { .. }
             | Self::StopRequested { .. }
             | Self::RunCompleted { .. }
-            | Self::RunCancelled { .. } => None,
+            | Self::RunCancelled { .. }
+            | Self::RunTerminated { .. }
+            | Self::RunTimedOut { .. }
+            | Self::ParentTold => None,
         }
     }
 
@@ -230,17 +367,27 @@ impl Event {
     pub fn settled_step(&self) -> Option<(&Name, &str)> {
         match self {
             Self::StepCompleted { node, step, .. }
+            | Self::Charged { node, step, .. }
             | Self::StepFailed { node, step, .. }
             | Self::TimerFired { node, step }
+            | Self::QuestionAnswered { node, step, .. }
+            | Self::ChildEnded { node, step, .. }
             | Self::Grown { node, step, .. }
             | Self::SignalConsumed { node, step: Some(step), .. } => Some((node, step)),
             _ => None,
         }
     }
 
-    /// Whether nothing can follow.
+    /// Whether the run has ended with it. Only [`Event::RunReopened`] and what a run owes to others can follow.
     #[must_use]
     pub const fn ends_run(&self) -> bool {
-        matches!(self, Self::RunCompleted { .. } | Self::RunFailed { .. } | Self::RunCancelled { .. })
+        matches!(
+            self,
+            Self::RunCompleted { .. }
+                | Self::RunFailed { .. }
+                | Self::RunCancelled { .. }
+                | Self::RunTerminated { .. }
+                | Self::RunTimedOut { .. }
+        )
     }
 }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Failure, Growth, Name, Payload, Plan, Timestamp};
+use crate::model::{Amount, Failure, Growth, Name, Payload, Plan, RunId, RunOptions, Seq, Timestamp};
+
+use super::event::Event;
+use super::status::Outcome;
 
 /// One thing that happened outside the run, with the time and the chance that its decision may use.
 #[derive(Clone, Debug)]
@@ -18,6 +21,7 @@ pub struct Input {
 
 /// What happened. Inputs of a task carry its attempt, so that a late one of an old attempt is recognised.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum InputKind {
     /// Somebody starts the run.
     Create {
@@ -27,6 +31,19 @@ pub enum InputKind {
         input: Payload,
         /// What it can be found by.
         labels: BTreeMap<String, String>,
+        /// How it is to be run.
+        options: Box<RunOptions>,
+    },
+    /// Somebody starts the run as another one went, up to a node.
+    Fork {
+        /// The other run.
+        from: RunId,
+        /// All of its events.
+        events: Vec<Event>,
+        /// The node from which on the runs differ: it must have begun there.
+        node: Name,
+        /// What the node works on instead of what it did there.
+        input: Option<Payload>,
     },
     /// A process takes over a run that another one drove.
     Recover,
@@ -50,6 +67,20 @@ pub enum InputKind {
         /// What it asks for.
         request: TaskRequest,
     },
+    /// The task of an attempt only waits, and was dropped from memory.
+    TaskParked {
+        /// The node.
+        node: Name,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// A node has the slots that it waits for.
+    SlotGranted {
+        /// The node.
+        node: Name,
+        /// The attempt that may start.
+        attempt: u32,
+    },
     /// A signal comes in.
     Signal {
         /// Its name.
@@ -57,15 +88,63 @@ pub enum InputKind {
         /// What it says.
         payload: Payload,
     },
+    /// Somebody answers a question.
+    Answer {
+        /// The question: the position of the event that asked it.
+        question: Seq,
+        /// The answer.
+        answer: Payload,
+    },
+    /// A run that this one waits for has ended.
+    ChildEnded {
+        /// The other run.
+        child: RunId,
+        /// How.
+        outcome: Outcome,
+        /// What it spent.
+        spent: BTreeMap<Name, Amount>,
+    },
+    /// A run that nobody waits for any more has been cancelled, or needed no cancelling.
+    ChildCancelled {
+        /// The other run.
+        child: RunId,
+    },
+    /// The run that waits for this one knows how it ended.
+    ParentTold,
     /// Somebody asks the run to stop.
     Cancel {
         /// Why.
         reason: String,
     },
+    /// Somebody ends the run by force.
+    Terminate {
+        /// Why.
+        reason: String,
+    },
+    /// Somebody wants the run to make a pause.
+    Pause {
+        /// Why.
+        reason: String,
+    },
+    /// Somebody wants the run to go on after a pause.
+    Resume,
+    /// Somebody wants a failed node to be tried again.
+    Retry {
+        /// The node.
+        node: Name,
+    },
+    /// Somebody changes what the run may spend.
+    SetBudget {
+        /// The meter.
+        meter: Name,
+        /// What may be spent; without end when there is none.
+        limit: Option<Amount>,
+    },
 }
 
 /// What a running attempt asks for through its context. `step` is the key under which the answer is remembered.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum TaskRequest {
     /// Remember that the step begins, before it does.
     StartStep {
@@ -78,6 +157,15 @@ pub enum TaskRequest {
         step: String,
         /// Its result, or a failure that is final.
         result: Result<Payload, Failure>,
+        /// What it cost, by meter.
+        charges: BTreeMap<Name, Amount>,
+    },
+    /// Charge for something.
+    Charge {
+        /// The key of the charge.
+        step: String,
+        /// What it cost, by meter.
+        charges: BTreeMap<Name, Amount>,
     },
     /// Wait until `due`.
     Sleep {
@@ -92,6 +180,24 @@ pub enum TaskRequest {
         step: String,
         /// The signal's name.
         signal: Name,
+    },
+    /// Ask somebody, and wait for the answer.
+    Ask {
+        /// The key of the wait.
+        step: String,
+        /// The question.
+        question: Payload,
+    },
+    /// Start another run, and wait for its end.
+    Child {
+        /// The key of the wait.
+        step: String,
+        /// The id of the other run.
+        child: RunId,
+        /// The workflow that it runs.
+        workflow: Name,
+        /// What it works on.
+        input: Payload,
     },
     /// Add to the plan.
     Grow {
@@ -116,10 +222,19 @@ impl TaskRequest {
         match self {
             Self::StartStep { step }
             | Self::EndStep { step, .. }
+            | Self::Charge { step, .. }
             | Self::Sleep { step, .. }
             | Self::AwaitSignal { step, .. }
+            | Self::Ask { step, .. }
+            | Self::Child { step, .. }
             | Self::Grow { step, .. } => Some(step),
             Self::Emit { .. } => None,
         }
+    }
+
+    /// Whether the answer comes from outside the task: it waits, and can be parked meanwhile.
+    #[must_use]
+    pub const fn is_wait(&self) -> bool {
+        matches!(self, Self::Sleep { .. } | Self::AwaitSignal { .. } | Self::Ask { .. } | Self::Child { .. })
     }
 }

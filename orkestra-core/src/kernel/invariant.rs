@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Name, NodeId, NodeKind, Seq, Timestamp};
+use crate::model::{Name, NodeId, NodeKind, RunId, Seq, Timestamp};
 
 use super::agenda::{agenda, waits};
-use super::state::{NodeStatus, RunState, RunStatus, StepState, Timer};
+use super::node::{StepState, Verdict};
+use super::state::{RunState, Timer};
+use super::status::{NodeStatus, RunStatus};
 
 type Broken = Option<String>;
 
@@ -13,42 +15,83 @@ type Broken = Option<String>;
 #[must_use]
 pub fn broken_invariant(state: &RunState) -> Option<String> {
     if state.status().is_final() {
-        let under_way = !state.timers.is_empty() || !state.running.is_empty() || !state.waiters.is_empty();
-        return under_way
-            .then(|| "an ended run still has timers, waits or running nodes".into())
-            .or_else(|| open(state));
+        return ended(state).or_else(|| open(state));
     }
     if agenda(state).next().is_none() && waits(state).is_empty() {
         return Some("a live run owes nothing and waits for nothing".into());
     }
-    let stopping = state.status() == RunStatus::Stopping;
-    if stopping != state.stopping().is_some() || stopping && state.running.is_empty() {
-        return Some("a run is stopping that has nothing to wait for, or for no reason".into());
+    whole(state)
+        .or_else(|| state.plan().ids().find_map(|id| node(state, id)))
+        .or_else(|| open(state))
+        .or_else(|| timers(state))
+        .or_else(|| signals(state))
+        .or_else(|| questions(state))
+        .or_else(|| children(state))
+}
+
+fn ended(state: &RunState) -> Broken {
+    let under_way = !state.timers.is_empty()
+        || !state.running.is_empty()
+        || !state.tasks.is_empty()
+        || !state.queued.is_empty()
+        || !state.waiters.is_empty()
+        || !state.questions.is_empty()
+        || !state.children.is_empty()
+        || state.pause.is_some()
+        || state.stopping.is_some();
+    if state.outcome.is_none() {
+        return Some("an ended run has no outcome".into());
     }
-    let nodes = state.plan().ids().find_map(|id| node(state, id));
-    nodes.or_else(|| open(state)).or_else(|| timers(state)).or_else(|| signals(state))
+    under_way.then(|| "an ended run still has timers, waits or running nodes".into())
+}
+
+fn whole(state: &RunState) -> Broken {
+    let status = state.status();
+    if status.is_ending() != state.stopping().is_some() || (status == RunStatus::Paused) != state.pause.is_some() {
+        return Some("a run is stopping or pausing for no reason".into());
+    }
+    if status == RunStatus::Stopping && state.running.is_empty() {
+        return Some("a run is stopping that has nothing to wait for".into());
+    }
+    if status == RunStatus::Compensating && state.open == 0 {
+        return Some("a run is undoing that has nothing left to undo".into());
+    }
+    if status == RunStatus::Running && state.reached_budget().is_some() {
+        return Some("a run goes on over its budget".into());
+    }
+    None
 }
 
 fn node(state: &RunState, id: NodeId) -> Broken {
     let (node, name) = (state.node(id), state.name(id));
-    let before = &state.plan().node(id).after;
-    let undone = before.iter().filter(|id| state.node(**id).status != NodeStatus::Completed).count();
-    if undone != node.waiting_for {
-        return Some(format!("`{name}` counts {} nodes before it, there are {undone}", node.waiting_for));
+    let before = state.plan().node(id).after.iter();
+    let (done, ended) = before.fold((0, 0), |(done, ended), before| {
+        (done + usize::from(state.is_done(*before)), ended + usize::from(state.node(*before).status.is_final()))
+    });
+    if (done, ended - done) != (node.before_done, node.before_lost) {
+        return Some(format!("`{name}` counts {} done and {} lost before it", node.before_done, node.before_lost));
     }
-    if node.status == NodeStatus::Pending && undone == 0 && state.stopping().is_none() {
-        return Some(format!("`{name}` could start and has not"));
+    let may_move = matches!(state.status(), RunStatus::Running | RunStatus::Compensating);
+    if node.status == NodeStatus::Pending && state.verdict(id) != Verdict::Wait && may_move {
+        return Some(format!("`{name}` could start or be skipped and has not been"));
     }
     let running = node.status == NodeStatus::Running;
-    if running != state.running.contains(&id) || state.is_running_task(id) != state.tasks.contains(&id) {
+    let task = state.is_running_task(id);
+    if running != state.running.contains(&id)
+        || (task && !node.parked) != state.tasks.contains(&id)
+        || (node.status == NodeStatus::Queued) != state.queued.contains(&id)
+    {
         return Some(format!("`{name}` is not listed as it stands"));
+    }
+    let waits = node.waits.values().any(|wait| wait.attempt == node.attempt);
+    if node.parked && !(task && waits) {
+        return Some(format!("`{name}` is parked and waits for nothing"));
     }
     if node.status.is_final() && !node.waits.is_empty() {
         return Some(format!("`{name}` has ended and still waits"));
     }
-    let open = node.steps.iter().filter(|(_, step)| matches!(step, StepState::Awaiting(_) | StepState::Sleeping(_)));
-    let open: BTreeSet<_> =
-        open.map(|(key, _)| Some(key)).chain((running && !is_task(state, id)).then_some(None)).collect();
+    let open = node.steps.iter().filter(|(_, step)| step.is_wait()).map(|(key, _)| Some(key));
+    let open: BTreeSet<_> = open.chain((running && !task).then_some(None)).collect();
     let listed: BTreeSet<_> = node.waits.keys().map(Option::as_ref).collect();
     (open != listed).then(|| format!("`{name}` does not list what it waits for"))
 }
@@ -58,20 +101,27 @@ fn open(state: &RunState) -> Broken {
     (open != state.open).then(|| format!("{} nodes counted as open, {open} are", state.open))
 }
 
-/// Every deadline has its timer, and every timer its deadline.
+/// Every deadline has its timer, and every timer its deadline; in a pause some of them rest.
 fn timers(state: &RunState) -> Broken {
     let mut owed: BTreeSet<(Timestamp, Timer)> = BTreeSet::new();
     for id in state.plan().ids() {
         let node = state.node(id);
         owed.extend(node.deadline.map(|at| (at, Timer::Attempt(id))));
+        owed.extend(node.total_deadline.map(|at| (at, Timer::Total(id))));
         owed.extend(node.retry_at.map(|at| (at, Timer::Retry(id))));
         owed.extend(node.steps.iter().filter_map(|(key, step)| match step {
             StepState::Sleeping(due) => Some((*due, Timer::Sleep(id, key.clone()))),
             _ => None,
         }));
     }
-    owed.extend(state.stopping().map(|stopping| (stopping.grace_until, Timer::Grace)));
-    (owed != state.timers).then(|| format!("the timers are {:?} and should be {owed:?}", state.timers))
+    match state.status() {
+        RunStatus::Stopping => owed.extend(state.stopping().map(|stopping| (stopping.grace_until, Timer::Grace))),
+        RunStatus::Compensating => {}
+        _ => owed.extend(state.options().deadline.map(|deadline| (deadline, Timer::Deadline))),
+    }
+    let resting = state.pause().map(|pause| pause.resting.clone()).unwrap_or_default();
+    let have: BTreeSet<_> = state.timers.union(&resting).cloned().collect();
+    (owed != have).then(|| format!("the timers are {have:?} and should be {owed:?}"))
 }
 
 /// Every wait for a signal is in its queue, and nothing is unread that somebody waits for.
@@ -97,6 +147,30 @@ fn signals(state: &RunState) -> Broken {
     (empty || buffered != state.signals_buffered).then(|| "unread signals are not counted as they are".into())
 }
 
-fn is_task(state: &RunState, id: NodeId) -> bool {
-    matches!(state.plan().node(id).spec.kind, NodeKind::Task(_))
+/// The steps of a kind that wait, with the events that began them.
+fn open_steps<'a>(state: &'a RunState) -> impl Iterator<Item = (NodeId, &'a String, Seq, &'a StepState)> + 'a {
+    let of = |id: NodeId| {
+        let node = state.node(id);
+        let keyed = node.waits.iter().filter_map(|(key, wait)| Some((key.as_ref()?, wait.since)));
+        keyed.map(move |(key, since)| (id, key, since, &node.steps[key]))
+    };
+    state.plan().ids().flat_map(of)
+}
+
+fn questions(state: &RunState) -> Broken {
+    let owed: BTreeMap<Seq, (NodeId, String)> = open_steps(state)
+        .filter(|(_, _, _, step)| matches!(step, StepState::Asking(_)))
+        .map(|(id, key, since, _)| (since, (id, key.clone())))
+        .collect();
+    (owed != state.questions).then(|| format!("the questions are {:?} and should be {owed:?}", state.questions))
+}
+
+fn children(state: &RunState) -> Broken {
+    let owed: BTreeMap<RunId, (NodeId, String)> = open_steps(state)
+        .filter_map(|(id, key, _, step)| match step {
+            StepState::Child(child) => Some((child.run.clone(), (id, key.clone()))),
+            _ => None,
+        })
+        .collect();
+    (owed != state.children).then(|| format!("the runs waited for are {:?} and should be {owed:?}", state.children))
 }

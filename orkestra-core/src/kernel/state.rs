@@ -3,120 +3,17 @@
 //! Only `apply` writes here. All that an event changes is found by key, never searched for, so that the price of an
 //! event does not grow with the run.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::model::{Failure, Name, NodeId, NodeKind, Payload, Plan, RunId, Seq, Timestamp};
+use crate::model::{
+    Amount, Join, Name, NodeId, NodeKind, Payload, PayloadError, Plan, RunId, RunOptions, Seq, SlotBy, SlotKey,
+    Timestamp,
+};
 
-use super::event::StopReason;
-
-/// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum RunStatus {
-    /// It is under way, or waits for something named.
-    Running,
-    /// It is to end: no node starts any more, running attempts are asked to stop.
-    Stopping,
-    /// All nodes are done.
-    Completed,
-    /// A node failed.
-    Failed,
-    /// Somebody cancelled it.
-    Cancelled,
-}
-
-impl RunStatus {
-    /// Whether nothing will happen to the run any more.
-    #[must_use]
-    pub const fn is_final(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
-    }
-}
-
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Outcome {
-    /// With this output.
-    Completed(Payload),
-    /// With this failure of this node.
-    Failed {
-        /// The node.
-        node: Name,
-        /// What went wrong there.
-        failure: Failure,
-    },
-    /// For this reason.
-    Cancelled(String),
-}
-
-/// Where a node stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum NodeStatus {
-    /// It waits for nodes before it.
-    Pending,
-    /// An attempt is under way; a gate is waiting.
-    Running,
-    /// An attempt failed and another follows later.
-    Backoff,
-    /// It is done.
-    Completed,
-    /// Its last attempt failed.
-    Failed,
-    /// The run stopped before it was done.
-    Cancelled,
-}
-
-impl NodeStatus {
-    /// Whether the node will not change any more.
-    #[must_use]
-    pub const fn is_final(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
-    }
-}
-
-/// What is known of a step.
-#[derive(Clone, Debug, PartialEq)]
-pub enum StepState {
-    /// It began and must not be done twice.
-    Started,
-    /// It waits until this time.
-    Sleeping(Timestamp),
-    /// It waits for this signal.
-    Awaiting(Name),
-    /// It is done.
-    Done(Payload),
-    /// It failed for good.
-    Failed(Failure),
-}
-
-impl StepState {
-    /// How the step ended, if it has.
-    #[must_use]
-    pub fn result(&self) -> Option<Result<&Payload, &Failure>> {
-        match self {
-            Self::Done(result) => Some(Ok(result)),
-            Self::Failed(failure) => Some(Err(failure)),
-            Self::Started | Self::Sleeping(_) | Self::Awaiting(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for StepState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Started | Self::Done(_) | Self::Failed(_) => f.write_str("a step"),
-            Self::Sleeping(_) => f.write_str("a timer"),
-            Self::Awaiting(signal) => write!(f, "a wait for signal `{signal}`"),
-        }
-    }
-}
+use super::node::{NodeState, Verdict};
+use super::reason::{PauseReason, StopReason};
+use super::status::{NodeStatus, Outcome, RunStatus};
 
 /// A deadline that the run has to keep.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,10 +22,14 @@ pub enum Timer {
     Retry(NodeId),
     /// The attempt of a node under way times out.
     Attempt(NodeId),
+    /// All attempts of a node together time out.
+    Total(NodeId),
     /// A task's wait is over.
     Sleep(NodeId, String),
     /// Attempts that were asked to stop are given up.
     Grace,
+    /// The run times out.
+    Deadline,
 }
 
 /// A run that is to end.
@@ -140,64 +41,15 @@ pub struct Stopping {
     pub grace_until: Timestamp,
 }
 
-/// A wait of a node that is not over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenWait {
-    /// The event that began it.
-    pub since: Seq,
-    /// The attempt that asked for it. A wait for time may outlive it.
-    pub attempt: u32,
-}
-
-/// A node of a run.
+/// A run that makes a pause.
 #[derive(Clone, Debug, PartialEq)]
-pub struct NodeState {
-    /// Where it stands.
-    pub status: NodeStatus,
-    /// The attempt under way, or the last one; 0 before the first.
-    pub attempt: u32,
-    /// How many nodes before it are not done.
-    pub waiting_for: usize,
-    /// When its first attempt began.
-    pub started_at: Option<Timestamp>,
-    /// When it became final.
-    pub ended_at: Option<Timestamp>,
-    /// When its attempt under way times out.
-    pub deadline: Option<Timestamp>,
-    /// When its next attempt begins.
-    pub retry_at: Option<Timestamp>,
-    /// What its last failed attempt left.
-    pub last_failure: Option<Failure>,
-    /// What it gave.
-    pub output: Option<Payload>,
-    /// Its steps, over all attempts.
-    pub steps: HashMap<String, StepState>,
-    /// What it waits for: its steps that are timers or wait for a signal, by key; a gate's own wait has none.
-    pub waits: BTreeMap<Option<String>, OpenWait>,
-    /// How often the attempt under way lost its process since it last finished a step, waits not counted.
-    pub interruptions: u32,
-    /// The last event that changed where the node stands: what it owes may begin once that event is durable.
-    pub changed: Seq,
-}
-
-impl NodeState {
-    pub(super) fn new(waiting_for: usize, changed: Seq) -> Self {
-        Self {
-            status: NodeStatus::Pending,
-            attempt: 0,
-            waiting_for,
-            started_at: None,
-            ended_at: None,
-            deadline: None,
-            retry_at: None,
-            last_failure: None,
-            output: None,
-            steps: HashMap::new(),
-            waits: BTreeMap::new(),
-            interruptions: 0,
-            changed,
-        }
-    }
+pub struct Pause {
+    /// Why.
+    pub reason: PauseReason,
+    /// Since when.
+    pub since: Timestamp,
+    /// The deadlines that rest meanwhile.
+    pub resting: BTreeSet<(Timestamp, Timer)>,
 }
 
 /// The state of a run.
@@ -207,12 +59,15 @@ pub struct RunState {
     pub(super) plan: Arc<Plan>,
     pub(super) input: Payload,
     pub(super) labels: BTreeMap<String, String>,
+    pub(super) options: Box<RunOptions>,
     pub(super) status: RunStatus,
     pub(super) nodes: Vec<NodeState>,
     /// Nodes with an attempt under way, gates included.
     pub(super) running: BTreeSet<NodeId>,
-    /// Those of them whose attempt is a task's: what the agenda is made of.
+    /// Those of them whose attempt is a task's that is not parked: what the agenda is made of.
     pub(super) tasks: BTreeSet<NodeId>,
+    /// Nodes that wait for slots.
+    pub(super) queued: BTreeSet<NodeId>,
     /// How many nodes are not final.
     pub(super) open: usize,
     pub(super) timers: BTreeSet<(Timestamp, Timer)>,
@@ -221,6 +76,21 @@ pub struct RunState {
     pub(super) signals_buffered: usize,
     /// Who waits for a signal, by the event with which they began to: a gate, or a step of a task. No name without one.
     pub(super) waiters: BTreeMap<Name, BTreeMap<Seq, (NodeId, Option<String>)>>,
+    /// Questions that nobody has answered, by the event that asked them.
+    pub(super) questions: BTreeMap<Seq, (NodeId, String)>,
+    /// Other runs that are waited for.
+    pub(super) children: BTreeMap<RunId, (NodeId, String)>,
+    /// Other runs that nobody waits for any more and that are still to be cancelled. Outlives the run's end.
+    pub(super) abandoned: BTreeSet<RunId>,
+    /// The run that waits for this one is still to be told how it ended.
+    pub(super) owes_parent: bool,
+    /// What was spent, by meter.
+    pub(super) spent: BTreeMap<Name, Amount>,
+    /// Completed nodes that can be undone, in the order of their completion.
+    pub(super) undoable: Vec<NodeId>,
+    /// The first node of the plan that undoes others; none before something is undone.
+    pub(super) undo_from: Option<NodeId>,
+    pub(super) pause: Option<Pause>,
     pub(super) stopping: Option<Stopping>,
     pub(super) outcome: Option<Outcome>,
     pub(super) last: Seq,
@@ -253,6 +123,12 @@ impl RunState {
         &self.labels
     }
 
+    /// How the run is to be run, its budget as it is now.
+    #[must_use]
+    pub const fn options(&self) -> &RunOptions {
+        &self.options
+    }
+
     /// Where the run stands.
     #[must_use]
     pub const fn status(&self) -> RunStatus {
@@ -269,6 +145,30 @@ impl RunState {
     #[must_use]
     pub const fn stopping(&self) -> Option<&Stopping> {
         self.stopping.as_ref()
+    }
+
+    /// Why the run makes a pause, if it does.
+    #[must_use]
+    pub const fn pause(&self) -> Option<&Pause> {
+        self.pause.as_ref()
+    }
+
+    /// What was spent, by meter.
+    #[must_use]
+    pub const fn spent(&self) -> &BTreeMap<Name, Amount> {
+        &self.spent
+    }
+
+    /// Questions that nobody has answered, by their ids: the node that asked, and the key of its wait.
+    #[must_use]
+    pub const fn questions(&self) -> &BTreeMap<Seq, (NodeId, String)> {
+        &self.questions
+    }
+
+    /// Other runs that are waited for: the node that does, and the key of its wait.
+    #[must_use]
+    pub const fn children(&self) -> &BTreeMap<RunId, (NodeId, String)> {
+        &self.children
     }
 
     /// The node at `id`.
@@ -291,10 +191,16 @@ impl RunState {
         self.running.iter().copied()
     }
 
-    /// Whether a task of the node at `id` is under way.
+    /// Whether a task of the node at `id` is under way, parked or not.
     pub(super) fn is_running_task(&self, id: NodeId) -> bool {
         let is_task = matches!(self.plan.node(id).spec.kind, NodeKind::Task(_));
         is_task && self.node(id).status == NodeStatus::Running
+    }
+
+    /// Whether the node at `id` undoes another one.
+    #[must_use]
+    pub fn is_undo(&self, id: NodeId) -> bool {
+        self.undo_from.is_some_and(|first| id >= first)
     }
 
     /// The earliest deadline of the run.
@@ -321,21 +227,71 @@ impl RunState {
         self.updated_at
     }
 
-    /// The input of the node at `id`: its own, else the run's when it comes first, else the output of the node before
-    /// it, else a list of the outputs of the nodes before it.
+    /// What the nodes before the node at `id` mean for it, by its join rule.
+    pub(super) fn verdict(&self, id: NodeId) -> Verdict {
+        let (node, before) = (self.node(id), self.plan.node(id).after.len());
+        let (done, lost) = (node.before_done, node.before_lost);
+        let of = |wanted: usize| match () {
+            () if done >= wanted => Verdict::Ready,
+            () if before - lost < wanted => Verdict::Skip,
+            () => Verdict::Wait,
+        };
+        match self.plan.node(id).spec.join {
+            Join::Any => of(before.min(1)),
+            Join::AtLeast(wanted) => of(wanted.min(before)),
+            Join::Settled if done + lost == before => Verdict::Ready,
+            Join::Settled => Verdict::Wait,
+            _ => of(before),
+        }
+    }
+
+    /// The input of the node at `id`: what somebody gave it, its own, else the run's when it comes first, else what its
+    /// join rule says.
     ///
     /// # Errors
     /// When the list is larger than a payload may be.
-    pub fn node_input(&self, id: NodeId) -> Result<Payload, crate::model::PayloadError> {
-        let node = self.plan.node(id);
-        if let Some(own) = &node.spec.input {
+    pub fn node_input(&self, id: NodeId) -> Result<Payload, PayloadError> {
+        let (node, state) = (self.plan.node(id), self.node(id));
+        if let Some(own) = state.input.as_ref().or(node.spec.input.as_ref()) {
             return Ok(own.clone());
         }
         let output = |id: &NodeId| self.node(*id).output.clone().unwrap_or_else(Payload::null);
-        match node.after.as_slice() {
-            [] => Ok(self.input.clone()),
-            [only] => Ok(output(only)),
-            several => Payload::list(&several.iter().map(output).collect::<Vec<_>>()),
+        let list = |ids: &[NodeId]| Payload::list(&ids.iter().map(output).collect::<Vec<_>>());
+        match (node.spec.join, node.after.as_slice()) {
+            (_, []) => Ok(self.input.clone()),
+            (Join::Any, _) => Ok(state.chosen.first().map_or_else(Payload::null, output)),
+            (Join::AtLeast(_), _) => list(&state.chosen),
+            (Join::Settled, before) => list(before),
+            (_, [only]) => Ok(output(only)),
+            (_, several) => list(several),
         }
     }
+
+    /// What a condition looks at: the output of a node, or the run's input.
+    pub(super) fn value(&self, of: Option<&Name>) -> Option<&Payload> {
+        match of {
+            None => Some(&self.input),
+            Some(node) => self.node(self.plan.id(node)?).output.as_ref(),
+        }
+    }
+
+    /// The slots that an attempt of the node at `id` needs.
+    #[must_use]
+    pub fn slots(&self, id: NodeId) -> Vec<SlotKey> {
+        let input = || self.node_input(id).ok();
+        let key = |by: &SlotBy| match by {
+            SlotBy::Label(label) => self.labels.get(label).cloned(),
+            SlotBy::Key(text) => Some(text.clone()),
+            SlotBy::Input(pointer) => input().and_then(|input| text_at(&input, pointer)),
+        };
+        let slot =
+            |spec: &crate::model::SlotSpec| SlotKey { limit: spec.limit.clone(), key: spec.by.as_ref().and_then(key) };
+        self.plan.node(id).spec.limits.iter().map(slot).collect()
+    }
+}
+
+fn text_at(input: &Payload, pointer: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(input.as_json()).ok()?;
+    let found = value.pointer(pointer)?;
+    Some(found.as_str().map_or_else(|| found.to_string(), str::to_owned))
 }

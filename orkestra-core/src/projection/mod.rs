@@ -2,4 +2,4 @@
 
 mod view;
 
-pub use view::{NodeView, RunView};
+pub use view::{NodeView, QuestionView, RunView};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::kernel::{NodeStatus, Outcome, RunState, RunStatus};
-use crate::model::{Failure, Name, Payload, RunId, Seq, Timestamp};
+use crate::kernel::{NodeStatus, Outcome, PauseReason, RunState, RunStatus, SkipReason, StepState};
+use crate::model::{Amount, Failure, Name, Payload, RunId, RunOptions, Seq, Timestamp};
 
 /// A run as a reader sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,6 +23,16 @@ pub struct RunView {
     pub labels: BTreeMap<String, String>,
     /// Its nodes, in the order in which they were declared or added.
     pub nodes: Vec<NodeView>,
+    /// How it is run, its budget as it is now.
+    pub options: RunOptions,
+    /// What was spent, by meter.
+    pub spent: BTreeMap<Name, Amount>,
+    /// Why it makes a pause, if it does.
+    pub pause: Option<PauseReason>,
+    /// Questions that nobody has answered.
+    pub questions: Vec<QuestionView>,
+    /// Other runs that it waits for.
+    pub children: Vec<RunId>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// When it was created.
@@ -31,6 +41,18 @@ pub struct RunView {
     pub updated_at: Timestamp,
     /// The position of its last event.
     pub last: Seq,
+}
+
+/// A question that nobody has answered.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct QuestionView {
+    /// Its id: answer it with [`Run::answer`](crate::Run::answer).
+    pub id: Seq,
+    /// The node that asks.
+    pub node: Name,
+    /// What it asks.
+    pub question: Payload,
 }
 
 /// A node as a reader sees it.
@@ -49,6 +71,10 @@ pub struct NodeView {
     pub started_at: Option<Timestamp>,
     /// When it became final.
     pub ended_at: Option<Timestamp>,
+    /// When its next attempt begins, if it waits for that.
+    pub retry_at: Option<Timestamp>,
+    /// Why it was skipped, if it was.
+    pub skipped: Option<SkipReason>,
     /// What its last failed attempt left.
     pub failure: Option<Failure>,
     /// What it gave.
@@ -68,6 +94,8 @@ impl RunView {
                 attempt: node.attempt,
                 started_at: node.started_at,
                 ended_at: node.ended_at,
+                retry_at: node.retry_at,
+                skipped: node.skipped.clone(),
                 failure: node.last_failure.clone(),
                 output: node.output.clone(),
             }
@@ -79,10 +107,25 @@ impl RunView {
             input: state.input().clone(),
             labels: state.labels().clone(),
             nodes: state.plan().ids().map(node).collect(),
+            options: state.options().clone(),
+            spent: state.spent().clone(),
+            pause: state.pause().map(|pause| pause.reason.clone()),
+            questions: questions(state),
+            children: state.children().keys().cloned().collect(),
             outcome: state.outcome().cloned(),
             created_at: state.created_at(),
             updated_at: state.updated_at(),
             last: state.last(),
         }
     }
+}
+
+fn questions(state: &RunState) -> Vec<QuestionView> {
+    let view = |(id, (node, step)): (&Seq, &(crate::model::NodeId, String))| match state.node(*node).steps.get(step) {
+        Some(StepState::Asking(question)) => {
+            Some(QuestionView { id: *id, node: state.name(*node).clone(), question: question.clone() })
+        }
+        _ => None,
+    };
+    state.questions().iter().filter_map(view).collect()
 }

@@ -192,12 +192,12 @@ impl Context {
         match self.known(&step).and_then(StepState::result) {
             Some(Ok(result)) => Ok(result.clone()),
             Some(Err(failure)) => Err(failure.clone().into()),
-            None => self.ask(request()).await,
+            None => self.request(request()).await,
         }
     }
 
     /// Asks the driver, and waits until the answer is durable.
-    pub(super) async fn ask(&self, request: TaskRequest) -> TaskResult<Payload> {
+    pub(super) async fn request(&self, request: TaskRequest) -> TaskResult<Payload> {
         let (reply, answer) = oneshot::channel::<StepReply>();
         let (node, attempt) = (self.0.node.clone(), self.0.attempt);
         let message = Message::Request { node, attempt, request, reply };

@@ -10,7 +10,8 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::kernel::{InputKind, RunState};
 use crate::model::{
-    Growth, Name, NodeKind, NodeSpec, Payload, PayloadError, Plan, RunId, Timestamp, WorkerId, WorkflowSpec,
+    Amount, Growth, Name, NodeKind, NodeSpec, Payload, PayloadError, Plan, RunId, RunOptions, Timestamp, WorkerId,
+    WorkflowSpec,
 };
 use crate::store::{Page, RunQuery, RunRecord, Store};
 
@@ -97,7 +98,15 @@ impl Engine {
 
     fn request(&self, plan: Result<Arc<Plan>, Error>) -> RunRequest {
         let shared = Arc::clone(&self.shared);
-        RunRequest { shared, plan, id: None, input: Ok(Payload::null()), labels: BTreeMap::new() }
+        RunRequest {
+            shared,
+            plan,
+            id: None,
+            input: Ok(Payload::null()),
+            labels: BTreeMap::new(),
+            options: RunOptions::default(),
+            within: None,
+        }
     }
 
     /// The run with this id; `None` when there is none.
@@ -154,6 +163,8 @@ pub struct RunRequest {
     id: Option<Result<RunId, Error>>,
     input: Result<Payload, PayloadError>,
     labels: BTreeMap<String, String>,
+    options: RunOptions,
+    within: Option<Duration>,
 }
 
 impl RunRequest {
@@ -176,6 +187,27 @@ impl RunRequest {
         self
     }
 
+    /// Lets the run time out: so long after its start it is stopped, and what it did is undone.
+    pub fn deadline(self, within: Duration) -> Self {
+        Self { within: Some(within), ..self }
+    }
+
+    /// Gives the run a place among those that wait for the same slots: higher goes first, 0 unless said otherwise.
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.options.priority = priority;
+        self
+    }
+
+    /// Limits what the run may spend on `meter`. When its tasks have charged so much the run pauses; raise the budget
+    /// with [`Run::set_budget`] and resume it, or cancel it.
+    ///
+    /// # Errors
+    /// When the meter's name is none.
+    pub fn budget(mut self, meter: &str, limit: Amount) -> Result<Self, Error> {
+        self.options.budget.insert(Name::new(meter)?, limit);
+        Ok(self)
+    }
+
     /// Starts the run. It is durable when this returns.
     ///
     /// # Errors
@@ -191,7 +223,9 @@ impl RunRequest {
         let id = self.id.unwrap_or_else(|| RunId::new(fresh_id()).map_err(Error::from))?;
         let run = Run::new(Arc::clone(&self.shared), id);
         let workflow = plan.workflow().clone();
-        let kind = InputKind::Create { plan, input: self.input?, labels: self.labels };
+        let deadline = self.within.map(|within| self.shared.clock.now().saturating_add(within));
+        let options = Box::new(RunOptions { deadline, ..self.options });
+        let kind = InputKind::Create { plan, input: self.input?, labels: self.labels, options };
         match self.shared.tell(run.id(), kind).await {
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 let record = run.status().await?;

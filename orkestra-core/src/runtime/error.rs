@@ -86,7 +86,12 @@ impl From<Rejection> for Error {
     fn from(rejection: Rejection) -> Self {
         let kind = match &rejection {
             Rejection::NoRun => ErrorKind::NotFound,
-            Rejection::Growth(_) | Rejection::Payload(_) | Rejection::StepKeyTooLong => ErrorKind::Invalid,
+            Rejection::Growth(_)
+            | Rejection::Payload(_)
+            | Rejection::StepKeyTooLong
+            | Rejection::TooManyMeters
+            | Rejection::NoNode(_)
+            | Rejection::NotBegun(_) => ErrorKind::Invalid,
             Rejection::Broken(_) => ErrorKind::Internal,
             _ => ErrorKind::Conflict,
         };

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::kernel::{InputKind, Outcome};
-use crate::model::{Name, Payload, RunId};
+use crate::journal::{ReplayError, decode};
+use crate::kernel::{Event, InputKind, Outcome};
+use crate::model::limits::READ_COMMITS_MAX;
+use crate::model::{Amount, Name, Payload, RunId, Seq};
 use crate::projection::RunView;
 use crate::store::RunRecord;
 
@@ -83,6 +85,12 @@ impl Run {
             Outcome::Cancelled(reason) => {
                 Err(Error::new(ErrorKind::RunEnded, format!("run `{}` was cancelled: {reason}", self.id)))
             }
+            Outcome::Terminated(reason) => {
+                Err(Error::new(ErrorKind::RunEnded, format!("run `{}` was terminated: {reason}", self.id)))
+            }
+            Outcome::TimedOut(deadline) => {
+                Err(Error::new(ErrorKind::RunEnded, format!("run `{}` passed its deadline, {deadline}", self.id)))
+            }
         }
     }
 
@@ -103,6 +111,101 @@ impl Run {
     /// When the run has ended, is stopping already, or is not there.
     pub async fn cancel(&self, reason: &str) -> Result<(), Error> {
         self.shared.tell(&self.id, InputKind::Cancel { reason: reason.to_owned() }).await
+    }
+
+    /// Ends the run now: tasks under way are dropped, nothing is undone. For a run that does not listen.
+    ///
+    /// # Errors
+    /// When the run has ended or is not there.
+    pub async fn terminate(&self, reason: &str) -> Result<(), Error> {
+        self.shared.tell(&self.id, InputKind::Terminate { reason: reason.to_owned() }).await
+    }
+
+    /// Lets the run make a pause: no attempt starts any more, and tasks under way stop at their next step. Time limits of
+    /// nodes rest, the run's deadline does not. Durable when this returns; a paused run costs no memory.
+    ///
+    /// # Errors
+    /// When the run has ended, is stopping or pausing already, or is not there.
+    pub async fn pause(&self, reason: &str) -> Result<(), Error> {
+        self.shared.tell(&self.id, InputKind::Pause { reason: reason.to_owned() }).await
+    }
+
+    /// Lets the run go on after a pause. A node whose failure paused it is given up: retry it instead to go on with it.
+    ///
+    /// # Errors
+    /// When the run makes no pause, has used up a budget that was not raised, or is not there.
+    pub async fn resume(&self) -> Result<(), Error> {
+        self.shared.tell(&self.id, InputKind::Resume).await
+    }
+
+    /// Lets a failed node begin anew, and what was skipped or cancelled because of it, also when the run has ended. Steps
+    /// that are done stay done; attempts are counted on, and the node's retry policy counts from here.
+    ///
+    /// # Errors
+    /// When the node has not failed, the run is stopping, or what it did was undone.
+    pub async fn retry(&self, node: &str) -> Result<(), Error> {
+        self.shared.tell(&self.id, InputKind::Retry { node: Name::new(node)? }).await
+    }
+
+    /// Answers a question of [`Context::ask`](super::Context::ask). The first answer counts; it is durable when this
+    /// returns. Open questions are in [`RunView::questions`].
+    ///
+    /// # Errors
+    /// When the question is not open, or the run is not there.
+    pub async fn answer<T: Serialize + ?Sized>(&self, question: Seq, answer: &T) -> Result<(), Error> {
+        let answer = Payload::of(answer)?;
+        self.shared.tell(&self.id, InputKind::Answer { question, answer }).await
+    }
+
+    /// Changes what the run may spend on `meter`; without a limit it may spend any amount. A run that paused because of
+    /// its budget goes on with [`resume`](Self::resume).
+    ///
+    /// # Errors
+    /// When the meter's name is none, the run has ended, or is not there.
+    pub async fn set_budget(&self, meter: &str, limit: Option<Amount>) -> Result<(), Error> {
+        self.shared.tell(&self.id, InputKind::SetBudget { meter: Name::new(meter)?, limit }).await
+    }
+
+    /// Starts another run, of the id `id`, that begins as this one went until `node` began, and differs from there on:
+    /// the node gets `input` if there is one. What both share is not done again: outputs and finished steps are copied.
+    /// Signals that came later are not, and neither are deadline and parent. Starting twice with one id gives one run.
+    ///
+    /// # Errors
+    /// When the node did not begin in this run, a run with this id exists and is none of this fork, or the store fails.
+    pub async fn fork<T: Serialize + ?Sized>(&self, id: &str, node: &str, input: Option<&T>) -> Result<Self, Error> {
+        let (fork, node) = (RunId::new(id)?, Name::new(node)?);
+        let input = input.map(Payload::of).transpose()?;
+        let events = self.history().await?;
+        let kind = InputKind::Fork { from: self.id.clone(), events, node, input };
+        let run = Self::new(Arc::clone(&self.shared), fork);
+        match self.shared.tell(run.id(), kind).await {
+            Ok(()) => Ok(run),
+            Err(error) if error.kind() == ErrorKind::Conflict && run.is_fork_of(&self.id).await? => Ok(run),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn is_fork_of(&self, other: &RunId) -> Result<bool, Error> {
+        let state = load(&*self.shared.store, &self.id).await?;
+        let origin = state.as_ref().and_then(|state| state.options().forked_from.as_ref());
+        Ok(origin.is_some_and(|origin| origin.run == *other))
+    }
+
+    /// All events so far.
+    async fn history(&self) -> Result<Vec<Event>, Error> {
+        let mut events = Vec::new();
+        let mut from = Seq(1);
+        loop {
+            let commits = self.shared.store.read(&self.id, from, READ_COMMITS_MAX).await?;
+            let Some(last) = commits.last() else { break };
+            from = last.last.plus(1);
+            for written in &commits {
+                let decoded = decode(&self.id, written.first, written.last, &written.body);
+                let source = |source| ReplayError::Codec { run: self.id.clone(), first: written.first, source };
+                events.extend(decoded.map_err(source)?.events);
+            }
+        }
+        if events.is_empty() { Err(self.not_found()) } else { Ok(events) }
     }
 
     /// The run's events after `cursor`, those to come included.

@@ -1,5 +1,6 @@
 //! A memoised unit of work inside a task.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -85,7 +86,7 @@ where
             _ => {}
         }
         if self.at_most_once {
-            self.cx.ask(TaskRequest::StartStep { step: self.key.clone() }).await?;
+            self.cx.request(TaskRequest::StartStep { step: self.key.clone() }).await?;
         }
         let result = self.work_with_retries().await;
         match result {
@@ -139,7 +140,7 @@ where
 
 /// Writes the end of a step down. What comes back is what is remembered.
 async fn end(cx: &Context, step: String, result: Result<Payload, Failure>) -> TaskResult<Payload> {
-    cx.ask(TaskRequest::EndStep { step, result }).await
+    cx.request(TaskRequest::EndStep { step, result, charges: BTreeMap::new() }).await
 }
 
 async fn interrupted<T: DeserializeOwned>(cx: &Context, key: String) -> TaskResult<T> {

@@ -19,6 +19,9 @@ pub struct RunRecord {
     /// What it can be found by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// The run that waits for it, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<RunId>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When its status last changed.
@@ -40,6 +43,7 @@ impl RunRecord {
             workflow: state.plan().workflow().clone(),
             status: state.status(),
             labels: state.labels().clone(),
+            parent: state.options().parent.as_ref().map(|parent| parent.run.clone()),
             created_at: state.created_at(),
             updated_at: state.updated_at(),
             wake_at: wake_at(state),

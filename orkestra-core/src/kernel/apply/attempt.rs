@@ -1,65 +1,131 @@
 //! Attempts and nodes: how they begin, end and are forgotten.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::model::{Name, NodeId, NodeKind, Payload, Timestamp};
+use crate::model::{Failure, Join, Name, NodeId, NodeKind, OnFailure, Payload, Timestamp};
 
-use super::super::event::Next;
-use super::super::state::{NodeStatus, RunState, Timer};
+use super::super::node::Verdict;
+use super::super::reason::{Next, SkipReason};
+use super::super::state::{RunState, Timer};
+use super::super::status::NodeStatus;
 use super::Written;
 
 impl RunState {
-    pub(super) fn attempt_started(&mut self, node: &Name, attempt: u32, deadline: Option<Timestamp>) -> Written {
-        let id = self.find(node)?;
-        let (seq, now) = (self.last, self.updated_at);
-        let state = &mut self.nodes[id.index()];
-        let may_start = match state.status {
-            NodeStatus::Pending => state.waiting_for == 0,
-            NodeStatus::Backoff => true,
+    /// Whether an attempt of the node may begin.
+    fn may_start(&self, id: NodeId) -> bool {
+        let ending = self.stopping.is_some() && !self.is_undo(id);
+        let stands = match self.node(id).status {
+            NodeStatus::Pending => self.verdict(id) == Verdict::Ready,
+            NodeStatus::Backoff | NodeStatus::Queued => true,
             _ => false,
         };
-        if !may_start || attempt != state.attempt + 1 || self.stopping.is_some() {
+        stands && !ending && self.pause.is_none()
+    }
+
+    pub(super) fn slot_awaited(&mut self, node: &Name) -> Written {
+        let id = self.find(node)?;
+        if !self.may_start(id) || self.node(id).status == NodeStatus::Queued {
+            return Err(format!("`{node}` does not wait for slots"));
+        }
+        self.take_retry_timer(id);
+        self.change(id, NodeStatus::Queued);
+        self.queued.insert(id);
+        Ok(())
+    }
+
+    pub(super) fn attempt_started(&mut self, node: &Name, attempt: u32, deadline: Option<Timestamp>) -> Written {
+        let id = self.find(node)?;
+        if !self.may_start(id) || attempt != self.node(id).attempt + 1 {
             return Err(format!("attempt {attempt} of `{node}` cannot start"));
         }
-        let retry_at = state.retry_at.take();
-        state.status = NodeStatus::Running;
+        self.take_retry_timer(id);
+        self.queued.remove(&id);
+        let (plan, now) = (Arc::clone(&self.plan), self.updated_at);
+        let spec = &plan.node(id).spec;
+        let chosen = self.choose(id);
+        let state = &mut self.nodes[id.index()];
+        if state.attempt == state.attempts_before {
+            state.chosen = chosen;
+            let total = spec.total_timeout_ms.map(|millis| now.saturating_add(Duration::from_millis(millis)));
+            state.total_deadline = total;
+            self.timers.extend(total.map(|at| (at, Timer::Total(id))));
+        }
+        let state = &mut self.nodes[id.index()];
         state.attempt = attempt;
         state.started_at.get_or_insert(now);
         state.deadline = deadline;
         state.interruptions = 0;
-        state.changed = seq;
+        state.parked = false;
+        self.change(id, NodeStatus::Running);
         self.running.insert(id);
-        if let Some(at) = retry_at {
-            self.timers.remove(&(at, Timer::Retry(id)));
-        }
-        if let Some(at) = deadline {
-            self.timers.insert((at, Timer::Attempt(id)));
-        }
-        let plan = Arc::clone(&self.plan);
-        match &plan.node(id).spec.kind {
+        self.timers.extend(deadline.map(|at| (at, Timer::Attempt(id))));
+        match &spec.kind {
             NodeKind::Task(_) => drop(self.tasks.insert(id)),
             NodeKind::Gate(signal) => self.wait_for(id, None, signal),
         }
         Ok(())
     }
 
-    pub(super) fn attempt_failed(&mut self, id: NodeId, next: Next) -> Written {
-        if self.stopping.is_some() {
+    /// The nodes whose outputs the node starts with, where its join rule leaves a choice.
+    fn choose(&self, id: NodeId) -> Vec<NodeId> {
+        let node = self.plan.node(id);
+        let wanted = match node.spec.join {
+            Join::Any => 1,
+            Join::AtLeast(wanted) => wanted,
+            _ => return Vec::new(),
+        };
+        node.after.iter().copied().filter(|before| self.is_done(*before)).take(wanted).collect()
+    }
+
+    /// Whether those who come after the node may take it for done.
+    pub(in super::super) fn is_done(&self, id: NodeId) -> bool {
+        match self.node(id).status {
+            NodeStatus::Completed => true,
+            NodeStatus::Failed => self.plan.node(id).spec.on_failure == OnFailure::Continue,
+            _ => false,
+        }
+    }
+
+    pub(super) fn attempt_failed(&mut self, node: &Name, attempt: u32, failure: &Failure, next: Next) -> Written {
+        let id = self.find(node)?;
+        if self.node(id).status != NodeStatus::Running || self.node(id).attempt != attempt {
+            return Err(format!("attempt {attempt} of `{node}` is not under way"));
+        }
+        if self.stopping.is_some() && !self.is_undo(id) {
             return Err("nothing fails in a run that is stopping".into());
         }
+        self.nodes[id.index()].last_failure = Some(failure.clone());
         match next {
             Next::GiveUp => self.close(id, NodeStatus::Failed),
             Next::RetryAt(at) => {
                 self.leave_running(id);
                 self.forget_waits(id, false);
-                let seq = self.last;
-                let state = &mut self.nodes[id.index()];
-                state.status = NodeStatus::Backoff;
-                state.retry_at = Some(at);
-                state.changed = seq;
-                self.timers.insert((at, Timer::Retry(id)));
+                self.nodes[id.index()].retry_at = Some(at);
+                self.change(id, NodeStatus::Backoff);
+                self.set_timer(at, Timer::Retry(id));
             }
         }
+        Ok(())
+    }
+
+    pub(super) fn node_failed(&mut self, node: &Name, failure: &Failure) -> Written {
+        let id = self.find(node)?;
+        if !matches!(self.node(id).status, NodeStatus::Pending | NodeStatus::Queued | NodeStatus::Backoff) {
+            return Err(format!("node `{node}` cannot fail without an attempt under way"));
+        }
+        self.nodes[id.index()].last_failure = Some(failure.clone());
+        self.close(id, NodeStatus::Failed);
+        Ok(())
+    }
+
+    pub(super) fn node_skipped(&mut self, node: &Name, reason: &SkipReason) -> Written {
+        let id = self.find(node)?;
+        if self.node(id).status != NodeStatus::Pending || self.stopping.is_some() {
+            return Err(format!("node `{node}` cannot be skipped"));
+        }
+        self.nodes[id.index()].skipped = Some(reason.clone());
+        self.close(id, NodeStatus::Skipped);
         Ok(())
     }
 
@@ -68,11 +134,10 @@ impl RunState {
         if self.node(id).status != NodeStatus::Running {
             return Err(format!("node `{node}` completed without an attempt under way"));
         }
-        self.close(id, NodeStatus::Completed);
         self.nodes[id.index()].output = Some(output.clone());
-        let plan = Arc::clone(&self.plan);
-        for dependent in plan.dependents(id) {
-            self.nodes[dependent.index()].waiting_for -= 1;
+        self.close(id, NodeStatus::Completed);
+        if self.plan.node(id).spec.compensate.is_some() {
+            self.undoable.push(id);
         }
         Ok(())
     }
@@ -89,27 +154,91 @@ impl RunState {
         Ok(())
     }
 
-    /// Makes the node final and forgets all that it waited for.
+    /// A failed node begins anew, and so does all that was skipped because of it.
+    pub(super) fn node_reset(&mut self, node: &Name) -> Written {
+        let id = self.find(node)?;
+        if self.node(id).status != NodeStatus::Failed || self.stopping.is_some() {
+            return Err(format!("node `{node}` cannot be reset"));
+        }
+        let plan = Arc::clone(&self.plan);
+        let mut reset = vec![id];
+        while let Some(id) = reset.pop() {
+            let was_done = self.is_done(id);
+            let seq = self.last;
+            let state = &mut self.nodes[id.index()];
+            state.attempts_before = state.attempt;
+            state.skipped = None;
+            state.ended_at = None;
+            state.changed = seq;
+            state.status = NodeStatus::Pending;
+            self.open += 1;
+            for dependent in plan.dependents(id) {
+                let after = &mut self.nodes[dependent.index()];
+                if was_done {
+                    after.before_done -= 1;
+                } else {
+                    after.before_lost -= 1;
+                }
+                if after.skipped == Some(SkipReason::Upstream) && !reset.contains(&dependent) {
+                    reset.push(dependent);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn input_replaced(&mut self, node: &Name, input: &Payload) -> Written {
+        let id = self.find(node)?;
+        if self.node(id).status != NodeStatus::Pending {
+            return Err(format!("node `{node}` has its input already"));
+        }
+        self.nodes[id.index()].input = Some(input.clone());
+        Ok(())
+    }
+
+    /// Makes the node final, forgets all that it waited for, and tells the nodes after it.
     fn close(&mut self, id: NodeId, status: NodeStatus) {
         self.leave_running(id);
+        self.take_retry_timer(id);
+        self.queued.remove(&id);
         self.forget_waits(id, true);
-        let (seq, now) = (self.last, self.updated_at);
+        if let Some(at) = self.nodes[id.index()].total_deadline.take() {
+            self.drop_timer(at, Timer::Total(id));
+        }
+        self.nodes[id.index()].ended_at = Some(self.updated_at);
+        self.change(id, status);
+        self.open -= 1;
+        let (plan, done) = (Arc::clone(&self.plan), self.is_done(id));
+        for dependent in plan.dependents(id) {
+            let after = &mut self.nodes[dependent.index()];
+            if done {
+                after.before_done += 1;
+            } else {
+                after.before_lost += 1;
+            }
+        }
+    }
+
+    fn change(&mut self, id: NodeId, status: NodeStatus) {
+        let seq = self.last;
         let state = &mut self.nodes[id.index()];
         state.status = status;
-        state.ended_at = Some(now);
         state.changed = seq;
-        let retry_at = state.retry_at.take();
-        if let Some(at) = retry_at {
-            self.timers.remove(&(at, Timer::Retry(id)));
+    }
+
+    fn take_retry_timer(&mut self, id: NodeId) {
+        if let Some(at) = self.nodes[id.index()].retry_at.take() {
+            self.drop_timer(at, Timer::Retry(id));
         }
-        self.open -= 1;
     }
 
     fn leave_running(&mut self, id: NodeId) {
         self.running.remove(&id);
         self.tasks.remove(&id);
-        if let Some(at) = self.nodes[id.index()].deadline.take() {
-            self.timers.remove(&(at, Timer::Attempt(id)));
+        let state = &mut self.nodes[id.index()];
+        state.parked = false;
+        if let Some(at) = state.deadline.take() {
+            self.drop_timer(at, Timer::Attempt(id));
         }
     }
 }

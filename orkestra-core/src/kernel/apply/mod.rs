@@ -2,18 +2,20 @@
 //!
 //! `apply` chooses nothing. History that does not fit is an error that names the place; it leaves the state unusable.
 //!
-//! Here is what concerns the whole run; `attempt` has nodes and attempts, `step` has steps and waits.
+//! `attempt` has nodes and attempts, `step` has steps and waits, `whole` has what concerns the whole run.
 
 mod attempt;
 mod step;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use crate::model::{Growth, Name, NodeId, Payload, Plan, RunId, Seq, Timestamp};
+use crate::model::{Name, NodeId, RunId, Seq, Timestamp};
 
-use super::event::{Event, StopReason};
-use super::state::{NodeState, NodeStatus, Outcome, RunState, RunStatus, StepState, Stopping, Timer};
+use super::event::Event;
+use super::node::{ChildState, NodeState, StepState};
+use super::state::{RunState, Timer};
+use super::status::{Outcome, RunStatus};
 
 /// An event that cannot have happened to the state it was applied to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,17 +36,14 @@ pub struct IllegalEvent {
 pub fn apply(run: &RunId, state: &mut Option<RunState>, at: Timestamp, event: &Event) -> Result<(), IllegalEvent> {
     let illegal = |seq, why: String| IllegalEvent { run: run.clone(), seq, why };
     match (state, event) {
-        (slot @ None, Event::RunCreated { plan, input, labels }) => {
-            *slot = Some(created(run, plan, input, labels, at));
+        (slot @ None, created @ Event::RunCreated { .. }) => {
+            *slot = create(run, created, at);
             Ok(())
         }
         (None, _) => Err(illegal(Seq(1), "the first event must be RunCreated".into())),
-        (Some(state), Event::RunCreated { .. }) => {
-            Err(illegal(state.last.plus(1), "the run was created before".into()))
-        }
         (Some(state), event) => {
             let seq = state.last.plus(1);
-            if state.status.is_final() {
+            if state.status.is_final() && !may_follow_the_end(event) {
                 return Err(illegal(seq, "the run has ended".into()));
             }
             state.advance(at);
@@ -53,35 +52,44 @@ pub fn apply(run: &RunId, state: &mut Option<RunState>, at: Timestamp, event: &E
     }
 }
 
-fn created(
-    run: &RunId,
-    plan: &Arc<Plan>,
-    input: &Payload,
-    labels: &BTreeMap<String, String>,
-    at: Timestamp,
-) -> RunState {
+const fn may_follow_the_end(event: &Event) -> bool {
+    matches!(event, Event::RunReopened | Event::ParentTold | Event::ChildCancelled { .. })
+}
+
+fn create(run: &RunId, created: &Event, at: Timestamp) -> Option<RunState> {
+    let Event::RunCreated { plan, input, labels, options } = created else { return None };
     let first = Seq(1);
-    let nodes: Vec<_> = plan.ids().map(|id| NodeState::new(plan.in_degree(id), first)).collect();
-    RunState {
+    let nodes: Vec<_> = plan.ids().map(|_| NodeState::new(first)).collect();
+    Some(RunState {
         id: run.clone(),
-        plan: Arc::clone(plan),
+        plan: plan.clone(),
         input: input.clone(),
         labels: labels.clone(),
+        timers: options.deadline.map(|deadline| (deadline, Timer::Deadline)).into_iter().collect(),
+        options: options.clone(),
         status: RunStatus::Running,
         open: nodes.len(),
         nodes,
         running: BTreeSet::new(),
         tasks: BTreeSet::new(),
-        timers: BTreeSet::new(),
+        queued: BTreeSet::new(),
         signals: BTreeMap::new(),
         signals_buffered: 0,
         waiters: BTreeMap::new(),
+        questions: BTreeMap::new(),
+        children: BTreeMap::new(),
+        abandoned: BTreeSet::new(),
+        owes_parent: false,
+        spent: BTreeMap::new(),
+        undoable: Vec::new(),
+        undo_from: None,
+        pause: None,
         stopping: None,
         outcome: None,
         last: first,
         created_at: at,
         updated_at: at,
-    }
+    })
 }
 
 type Written = Result<(), String>;
@@ -96,17 +104,36 @@ impl RunState {
     fn write(&mut self, event: &Event) -> Written {
         match event {
             Event::RunCreated { .. } => Err("the run was created before".into()),
+            Event::SlotAwaited { node } => self.slot_awaited(node),
+            Event::NodeSkipped { node, reason } => self.node_skipped(node, reason),
+            Event::NodeFailed { node, failure } => self.node_failed(node, failure),
+            Event::NodeReset { node } => self.node_reset(node),
+            Event::InputReplaced { node, input } => self.input_replaced(node, input),
             Event::AttemptStarted { node, attempt, deadline } => self.attempt_started(node, *attempt, *deadline),
             Event::AttemptFailed { node, attempt, failure, next } => {
-                let id = self.running_attempt(node, *attempt)?;
-                self.nodes[id.index()].last_failure = Some(failure.clone());
-                self.attempt_failed(id, *next)
+                self.attempt_failed(node, *attempt, failure, *next)
             }
             Event::NodeCompleted { node, output } => self.node_completed(node, output),
             Event::NodeCancelled { node } => self.node_cancelled(node),
+            Event::Emitted { node, .. } => match self.find(node)? {
+                id if self.is_running_task(id) => Ok(()),
+                _ => Err(format!("`{node}` reports without an attempt under way")),
+            },
+            _ => self.write_step(event).unwrap_or_else(|| self.write_run(event)),
+        }
+    }
+
+    /// Writes what concerns a step; `None` when the event does not.
+    fn write_step(&mut self, event: &Event) -> Option<Written> {
+        Some(match event {
             Event::StepStarted { node, step } => self.set_step(node, step, StepState::Started).map(drop),
-            Event::StepCompleted { node, step, result } => {
+            Event::StepCompleted { node, step, result, charges } => {
+                self.spend(charges);
                 self.set_step(node, step, StepState::Done(result.clone())).map(drop)
+            }
+            Event::Charged { node, step, charges } => {
+                self.spend(charges);
+                self.set_step(node, step, StepState::Done(crate::model::Payload::null())).map(drop)
             }
             Event::StepFailed { node, step, failure } => {
                 self.set_step(node, step, StepState::Failed(failure.clone())).map(drop)
@@ -119,15 +146,36 @@ impl RunState {
                 Ok(())
             }
             Event::SignalConsumed { node, step, signal } => self.signal_consumed(node, step.as_deref(), signal),
+            Event::QuestionAsked { node, step, question } => self.question_asked(node, step, question),
+            Event::QuestionAnswered { node, step, answer } => self.question_answered(node, step, answer),
+            Event::ChildRequested { node, step, child, workflow, input } => {
+                let (run, workflow, input) = (child.clone(), workflow.clone(), input.clone());
+                self.child_requested(node, step, ChildState { run, workflow, input })
+            }
+            Event::ChildEnded { node, step, outcome, charges } => self.child_ended(node, step, outcome, charges),
+            Event::ChildCancelled { child } => self.child_cancelled(child),
+            Event::TaskParked { node } => self.task_parked(node),
             Event::Grown { node, step, growth } => self.grown(node, step, growth),
-            Event::Emitted { node, .. } => match self.find(node)? {
-                id if self.is_running_task(id) => Ok(()),
-                _ => Err(format!("`{node}` reports without an attempt under way")),
-            },
+            _ => return None,
+        })
+    }
+
+    /// Writes what concerns the whole run.
+    fn write_run(&mut self, event: &Event) -> Written {
+        match event {
             Event::Recovered => {
                 self.recovered();
                 Ok(())
             }
+            Event::BudgetReached { .. } => Ok(()),
+            Event::BudgetSet { meter, limit } => {
+                self.budget_set(meter, *limit);
+                Ok(())
+            }
+            Event::RunPaused { reason } => self.run_paused(reason),
+            Event::RunResumed => self.run_resumed(),
+            Event::RunReopened => self.run_reopened(),
+            Event::CompensationStarted { growth } => self.compensation_started(growth),
             Event::StopRequested { reason, grace_until } => self.stop_requested(reason, *grace_until),
             Event::RunCompleted { output } => self.end(RunStatus::Completed, Outcome::Completed(output.clone())),
             Event::RunFailed { node, failure } => {
@@ -136,102 +184,14 @@ impl RunState {
                 self.end(RunStatus::Failed, outcome)
             }
             Event::RunCancelled { reason } => self.end(RunStatus::Cancelled, Outcome::Cancelled(reason.clone())),
+            Event::RunTerminated { reason } => self.end(RunStatus::Terminated, Outcome::Terminated(reason.clone())),
+            Event::RunTimedOut { deadline } => self.end(RunStatus::TimedOut, Outcome::TimedOut(*deadline)),
+            Event::ParentTold => self.parent_told(),
+            other => Err(format!("{other:?} is no event of a run")),
         }
     }
 
     fn find(&self, node: &Name) -> Result<NodeId, String> {
         self.plan.id(node).ok_or_else(|| format!("`{node}` is no node"))
-    }
-
-    fn running_attempt(&self, node: &Name, attempt: u32) -> Result<NodeId, String> {
-        let id = self.find(node)?;
-        let state = self.node(id);
-        if state.status != NodeStatus::Running || state.attempt != attempt {
-            return Err(format!("attempt {attempt} of `{node}` is not under way"));
-        }
-        Ok(id)
-    }
-
-    fn grown(&mut self, node: &Name, step: &str, growth: &Growth) -> Written {
-        if self.stopping.is_some() {
-            return Err("a run that is stopping does not grow".into());
-        }
-        if self.node(self.find(node)?).steps.contains_key(step) {
-            return Err(format!("step `{step}` of `{node}` is no growth"));
-        }
-        self.set_step(node, step, StepState::Done(Payload::null()))?;
-        let started = |id: NodeId| self.node(id).status != NodeStatus::Pending;
-        self.plan.check_growth(growth, started).map_err(|error| error.to_string())?;
-        // Whoever looks at the plan meanwhile keeps the one it has.
-        Arc::make_mut(&mut self.plan).grow(growth).map_err(|error| error.to_string())?;
-        let plan = Arc::clone(&self.plan);
-        let added = growth.nodes.len();
-        self.nodes.extend((0..added).map(|_| NodeState::new(0, self.last)));
-        self.open += added;
-        let edges = growth.edges.iter().map(|(_, after)| after);
-        let touched: BTreeSet<_> = growth.nodes.iter().map(|node| &node.name).chain(edges).collect();
-        for id in touched.into_iter().filter_map(|name| plan.id(name)) {
-            let waiting = plan.node(id).after.iter();
-            let undone = waiting.filter(|before| self.nodes[before.index()].status != NodeStatus::Completed);
-            self.nodes[id.index()].waiting_for = undone.count();
-        }
-        Ok(())
-    }
-
-    fn recovered(&mut self) {
-        let seq = self.last;
-        for id in &self.tasks {
-            let node = &mut self.nodes[id.index()];
-            // An attempt that waits does nothing that could take its process down.
-            let waits = node.waits.values().any(|wait| wait.attempt == node.attempt);
-            node.interruptions += u32::from(!waits);
-            node.changed = seq;
-        }
-    }
-
-    fn stop_requested(&mut self, reason: &StopReason, grace_until: Timestamp) -> Written {
-        if self.stopping.is_some() {
-            return Err("the run is stopping already".into());
-        }
-        self.stopping = Some(Stopping { reason: reason.clone(), grace_until });
-        self.status = RunStatus::Stopping;
-        self.timers.insert((grace_until, Timer::Grace));
-        let seq = self.last;
-        for id in &self.running {
-            self.nodes[id.index()].changed = seq;
-        }
-        Ok(())
-    }
-
-    /// Whether the run can end like this now: done, or stopping for that reason with nothing under way.
-    fn may_end(&self, status: RunStatus) -> bool {
-        match self.stopping.as_ref().map(|stopping| &stopping.reason) {
-            // Outputs that are too large together fail a run whose nodes are all done.
-            None => self.open == 0 && status != RunStatus::Cancelled,
-            Some(StopReason::Cancelled { .. }) => self.running.is_empty() && status == RunStatus::Cancelled,
-            Some(StopReason::NodeFailed { .. }) => self.running.is_empty() && status == RunStatus::Failed,
-        }
-    }
-
-    fn end(&mut self, status: RunStatus, outcome: Outcome) -> Written {
-        if !self.may_end(status) {
-            return Err(format!("the run cannot end like this: {} nodes are not done", self.open));
-        }
-        let (seq, now) = (self.last, self.updated_at);
-        for node in self.nodes.iter_mut().filter(|node| !node.status.is_final()) {
-            node.status = NodeStatus::Cancelled;
-            node.ended_at = Some(now);
-            node.changed = seq;
-            node.retry_at = None;
-        }
-        self.status = status;
-        self.outcome = Some(outcome);
-        self.open = 0;
-        self.running.clear();
-        self.tasks.clear();
-        self.timers.clear();
-        self.waiters.clear();
-        self.stopping = None;
-        Ok(())
     }
 }

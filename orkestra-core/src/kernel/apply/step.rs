@@ -3,11 +3,14 @@
 //! A wait is found by its node and key, and in the queue of its signal by the event that began it: no price depends on
 //! how many others wait.
 
+use std::collections::BTreeMap;
 use std::mem;
 
-use crate::model::{Name, NodeId, NodeKind, Payload, Seq, Timestamp};
+use crate::model::{Amount, Failure, Name, NodeId, NodeKind, Payload, RunId, Seq, Timestamp};
 
-use super::super::state::{OpenWait, RunState, StepState, Timer};
+use super::super::node::{ChildState, OpenWait, StepState};
+use super::super::state::{RunState, Timer};
+use super::super::status::Outcome;
 use super::Written;
 
 impl RunState {
@@ -18,15 +21,21 @@ impl RunState {
         if !is_running {
             return Err(format!("step `{step}` of `{node}` without an attempt under way"));
         }
-        let is_step = matches!(new, StepState::Started | StepState::Done(_) | StepState::Failed(_));
         match state.steps.get(step) {
             None => {}
-            Some(StepState::Started) if is_step => {}
+            Some(StepState::Started) if !new.is_wait() => {}
             Some(known) => return Err(format!("step `{step}` of `{node}` is {known} already")),
         }
         state.interruptions = 0;
         state.steps.insert(step.to_owned(), new);
         Ok(id)
+    }
+
+    pub(super) fn spend(&mut self, charges: &BTreeMap<Name, Amount>) {
+        for (meter, amount) in charges {
+            let spent = self.spent.entry(meter.clone()).or_default();
+            *spent = *spent + *amount;
+        }
     }
 
     pub(super) fn timer_set(&mut self, node: &Name, step: &str, due: Timestamp) -> Written {
@@ -38,16 +47,11 @@ impl RunState {
 
     pub(super) fn timer_fired(&mut self, node: &Name, step: &str) -> Written {
         let id = self.find(node)?;
-        let state = &mut self.nodes[id.index()];
-        let Some(slot) = state.steps.get_mut(step) else {
+        let Some(StepState::Sleeping(due)) = self.node(id).steps.get(step) else {
             return Err(format!("no timer `{step}` of `{node}` is set"));
         };
-        let StepState::Sleeping(due) = *slot else {
-            return Err(format!("step `{step}` of `{node}` is no timer"));
-        };
-        *slot = StepState::Done(Payload::null());
-        state.waits.remove(&Some(step.to_owned()));
-        self.timers.remove(&(due, Timer::Sleep(id, step.to_owned())));
+        self.timers.remove(&(*due, Timer::Sleep(id, step.to_owned())));
+        self.end_wait(id, step, StepState::Done(Payload::null()));
         Ok(())
     }
 
@@ -79,11 +83,77 @@ impl RunState {
         }
         self.signals_buffered -= 1;
         self.forget_waiter(signal, since);
-        let state = &mut self.nodes[id.index()];
-        state.waits.remove(&key);
-        if let Some(step) = key {
-            state.steps.insert(step, StepState::Done(payload));
+        match step {
+            Some(step) => self.end_wait(id, step, StepState::Done(payload)),
+            None => drop(self.nodes[id.index()].waits.remove(&None)),
         }
+        Ok(())
+    }
+
+    pub(super) fn question_asked(&mut self, node: &Name, step: &str, question: &Payload) -> Written {
+        let id = self.set_step(node, step, StepState::Asking(question.clone()))?;
+        self.open_wait(id, Some(step.to_owned()));
+        self.questions.insert(self.last, (id, step.to_owned()));
+        Ok(())
+    }
+
+    pub(super) fn question_answered(&mut self, node: &Name, step: &str, answer: &Payload) -> Written {
+        let id = self.find(node)?;
+        let wait = self.node(id).waits.get(&Some(step.to_owned())).map(|wait| wait.since);
+        if wait.and_then(|since| self.questions.remove(&since)).is_none() {
+            return Err(format!("`{node}` has asked nothing as `{step}`"));
+        }
+        self.end_wait(id, step, StepState::Done(answer.clone()));
+        Ok(())
+    }
+
+    pub(super) fn child_requested(&mut self, node: &Name, step: &str, child: ChildState) -> Written {
+        let run = child.run.clone();
+        if self.children.contains_key(&run) || self.abandoned.contains(&run) {
+            return Err(format!("run `{run}` is waited for already"));
+        }
+        let id = self.set_step(node, step, StepState::Child(Box::new(child)))?;
+        self.open_wait(id, Some(step.to_owned()));
+        self.children.insert(run, (id, step.to_owned()));
+        let seq = self.last;
+        self.nodes[id.index()].changed = seq;
+        Ok(())
+    }
+
+    pub(super) fn child_ended(
+        &mut self,
+        node: &Name,
+        step: &str,
+        outcome: &Outcome,
+        charges: &BTreeMap<Name, Amount>,
+    ) -> Written {
+        let id = self.find(node)?;
+        let Some(StepState::Child(child)) = self.node(id).steps.get(step) else {
+            return Err(format!("`{node}` waits for no run as `{step}`"));
+        };
+        let run = child.run.clone();
+        self.children.remove(&run);
+        self.spend(charges);
+        self.end_wait(id, step, result_of(&run, outcome));
+        Ok(())
+    }
+
+    pub(super) fn child_cancelled(&mut self, child: &RunId) -> Written {
+        self.abandoned.remove(child).then_some(()).ok_or_else(|| format!("run `{child}` is nobody's"))
+    }
+
+    pub(super) fn task_parked(&mut self, node: &Name) -> Written {
+        let id = self.find(node)?;
+        let state = &self.nodes[id.index()];
+        let waits = state.waits.values().any(|wait| wait.attempt == state.attempt);
+        if !self.tasks.contains(&id) || !waits {
+            return Err(format!("the task of `{node}` cannot be parked"));
+        }
+        let seq = self.last;
+        self.tasks.remove(&id);
+        let state = &mut self.nodes[id.index()];
+        state.parked = true;
+        state.changed = seq;
         Ok(())
     }
 
@@ -100,6 +170,18 @@ impl RunState {
         state.waits.insert(step, OpenWait { since, attempt: state.attempt });
     }
 
+    /// Ends the wait of a task; a parked task is to be called again.
+    fn end_wait(&mut self, id: NodeId, step: &str, result: StepState) {
+        let seq = self.last;
+        let state = &mut self.nodes[id.index()];
+        state.waits.remove(&Some(step.to_owned()));
+        state.steps.insert(step.to_owned(), result);
+        if mem::take(&mut state.parked) {
+            state.changed = seq;
+            self.tasks.insert(id);
+        }
+    }
+
     fn forget_waiter(&mut self, signal: &Name, since: Seq) {
         if let Some(queue) = self.waiters.get_mut(signal) {
             queue.remove(&since);
@@ -109,8 +191,8 @@ impl RunState {
         }
     }
 
-    /// Ends the waits of a node. Waits for time outlive an attempt unless it ends `for_good`, waits for a signal do
-    /// not: a signal must not be eaten by an attempt that is over.
+    /// Ends the waits of a node. Waits for time, answers and other runs outlive an attempt unless it ends `for_good`,
+    /// waits for a signal do not: a signal must not be eaten by an attempt that is over.
     pub(super) fn forget_waits(&mut self, id: NodeId, for_good: bool) {
         for (key, wait) in mem::take(&mut self.nodes[id.index()].waits) {
             let Some(step) = key else {
@@ -119,18 +201,40 @@ impl RunState {
                 }
                 continue;
             };
-            let state = &mut self.nodes[id.index()];
-            match state.steps.get(&step).cloned() {
+            let known = self.nodes[id.index()].steps.get(&step).cloned();
+            match known {
+                Some(StepState::Awaiting(signal)) => self.forget_waiter(&signal, wait.since),
                 Some(StepState::Sleeping(due)) if for_good => {
-                    state.steps.remove(&step);
-                    self.timers.remove(&(due, Timer::Sleep(id, step)));
+                    self.timers.remove(&(due, Timer::Sleep(id, step.clone())));
                 }
-                Some(StepState::Awaiting(signal)) => {
-                    state.steps.remove(&step);
-                    self.forget_waiter(&signal, wait.since);
+                Some(StepState::Asking(_)) if for_good => drop(self.questions.remove(&wait.since)),
+                Some(StepState::Child(child)) if for_good => {
+                    self.children.remove(&child.run);
+                    self.abandoned.insert(child.run.clone());
                 }
-                _ => drop(state.waits.insert(Some(step), wait)),
+                _ => {
+                    self.nodes[id.index()].waits.insert(Some(step), wait);
+                    continue;
+                }
             }
+            self.nodes[id.index()].steps.remove(&step);
+        }
+    }
+}
+
+/// What a task learns of the end of a run that it waited for.
+fn result_of(run: &RunId, outcome: &Outcome) -> StepState {
+    let failed = |kind: &str, message: String| StepState::Failed(Failure::permanent(kind, message));
+    match outcome {
+        Outcome::Completed(output) => StepState::Done(output.clone()),
+        Outcome::Failed { node, failure } => {
+            let message = format!("node `{node}` of run `{run}` failed: {failure}");
+            StepState::Failed(Failure { detail: failure.detail.clone(), ..Failure::permanent("child_failed", message) })
+        }
+        Outcome::Cancelled(reason) => failed("child_cancelled", format!("run `{run}` was cancelled: {reason}")),
+        Outcome::Terminated(reason) => failed("child_terminated", format!("run `{run}` was terminated: {reason}")),
+        Outcome::TimedOut(deadline) => {
+            failed("child_timed_out", format!("run `{run}` passed its deadline, {deadline}"))
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::model::{Failure, Name, NodeId, Payload};
 
-use super::super::event::{Event, Next};
-use super::super::state::RunStatus;
+use super::super::event::Event;
+use super::super::reason::Next;
+use super::super::status::RunStatus;
 use super::{Decision, Rejection};
 
 impl Decision<'_> {
@@ -17,7 +18,7 @@ impl Decision<'_> {
         match result {
             Ok(output) => {
                 let next = self.complete(id, output);
-                self.start_all(next);
+                self.enter_all(next);
             }
             Err(_) if self.state().status == RunStatus::Stopping => {
                 self.cancel_node(id);
@@ -28,18 +29,47 @@ impl Decision<'_> {
         Ok(())
     }
 
+    /// The node has its slots: its attempt begins.
+    pub(super) fn slot_granted(&mut self, node: &Name, attempt: u32) -> Result<(), Rejection> {
+        let state = self.state();
+        let waits = |id: &NodeId| state.queued.contains(id) && state.node(*id).attempt + 1 == attempt;
+        let id = state.plan.id(node).filter(waits).ok_or_else(|| Rejection::Stale { node: node.clone(), attempt })?;
+        if state.pause.is_some() {
+            return Err(Rejection::Paused);
+        }
+        if state.status == RunStatus::Stopping {
+            return Err(Rejection::Stopping);
+        }
+        self.begin(id);
+        Ok(())
+    }
+
+    /// The task only waits and was dropped from memory.
+    pub(super) fn task_parked(&mut self, node: &Name, attempt: u32) -> Result<(), Rejection> {
+        let id = self.running(node, attempt)?;
+        let state = self.state();
+        let waits = state.node(id).waits.values().any(|wait| wait.attempt == attempt);
+        if waits && state.tasks.contains(&id) && state.stopping.is_none() {
+            self.emit(Event::TaskParked { node: node.clone() });
+        }
+        Ok(())
+    }
+
     /// Ends an attempt with `failure`; another follows if the node's policy says so.
     pub(super) fn fail_attempt(&mut self, id: NodeId, failure: Failure) {
         let state = self.state();
-        let attempt = state.node(id).attempt;
-        let spec = &state.plan.node(id).spec;
-        let delay = spec.retry.delay(attempt, self.chance).filter(|_| failure.retryable);
-        let next = delay.map_or(Next::GiveUp, |delay| Next::RetryAt(self.now.saturating_add(delay)));
+        let (node, spec) = (state.node(id), &state.plan.node(id).spec);
+        let attempt = node.attempt;
+        let delay = spec.retry.delay(attempt - node.attempts_before, self.chance).filter(|_| failure.retryable);
+        let retry_at = delay.map(|delay| self.now.saturating_add(delay));
+        // What would begin after the node's time is over need not begin.
+        let retry_at = retry_at.filter(|at| node.total_deadline.is_none_or(|deadline| *at < deadline));
+        let next = retry_at.map_or(Next::GiveUp, Next::RetryAt);
         let node = spec.name.clone();
         self.emit(Event::AttemptFailed { node, attempt, failure: failure.clone(), next });
         match next {
             Next::GiveUp => self.node_failed(id, failure),
-            Next::RetryAt(at) if at <= self.now => self.start_all(vec![id]),
+            Next::RetryAt(at) if at <= self.now => self.enter_all(vec![id]),
             Next::RetryAt(_) => {}
         }
     }

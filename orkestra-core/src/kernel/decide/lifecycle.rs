@@ -1,11 +1,13 @@
-//! How a run begins, goes on in another process, and is cancelled.
+//! How a run begins, goes on in another process, and is stopped.
 
 use crate::model::limits::{CANCEL_GRACE, INTERRUPTIONS_MAX};
 use crate::model::{Failure, NodeId, RunId, Timestamp};
 
 use super::super::apply::apply;
-use super::super::event::{Event, StopReason};
-use super::super::state::{RunState, RunStatus};
+use super::super::event::Event;
+use super::super::reason::StopReason;
+use super::super::state::RunState;
+use super::super::status::RunStatus;
 use super::{Decision, Rejection};
 
 pub(super) fn create(
@@ -16,8 +18,8 @@ pub(super) fn create(
 ) -> Result<Vec<Event>, Rejection> {
     apply(run, slot, now, &created).map_err(Rejection::Broken)?;
     let mut decision = Decision { events: vec![created], ..Decision::new(slot, now, 0.0) };
-    let roots: Vec<_> = decision.state().plan.ids().filter(|id| decision.state().node(*id).waiting_for == 0).collect();
-    decision.start_all(roots);
+    decision.enter_whatever_can();
+    decision.check_budget();
     decision.finish()
 }
 
@@ -25,13 +27,15 @@ impl Decision<'_> {
     /// Attempts that were under way go on in this process, unless they have lost their process too often.
     pub(super) fn recover(&mut self) {
         let tasks: Vec<_> = self.state().tasks.iter().copied().collect();
-        if tasks.is_empty() {
+        if tasks.is_empty() || self.state().pause.is_some() {
             return;
         }
         self.emit(Event::Recovered);
         for id in tasks {
-            // The first that gives up stops the run.
-            if self.state().status == RunStatus::Running && self.state().node(id).interruptions > INTERRUPTIONS_MAX {
+            // The first that gives up may stop the run, and end the others.
+            let state = self.state();
+            let lost = state.tasks.contains(&id) && state.node(id).interruptions > INTERRUPTIONS_MAX;
+            if lost && state.status != RunStatus::Stopping && !state.status.is_final() {
                 let times = INTERRUPTIONS_MAX + 1;
                 let message = format!("the process was lost {times} times without a step being finished");
                 self.fail_attempt(id, Failure::retryable("crashed", message));
@@ -44,7 +48,7 @@ impl Decision<'_> {
     }
 
     pub(super) fn cancel(&mut self, reason: String) -> Result<(), Rejection> {
-        if self.state().status == RunStatus::Stopping {
+        if self.state().status.is_ending() {
             return Err(Rejection::Stopping);
         }
         self.stop(StopReason::Cancelled { reason });

@@ -4,18 +4,22 @@
 //! decision sees the earlier: completing a node starts the next in one decision. See ADR 0002.
 //! A rejected input leaves the state as it was: everything is checked before the first event is chosen.
 //!
-//! One file per family of inputs: `lifecycle` (create, recover, cancel), `attempt`, `request` (what tasks ask for),
-//! `signal`, `timer`; `settle` holds what follows from all of them.
+//! One file per family of inputs: `lifecycle` (create, recover, cancel, terminate), `fork`, `attempt`, `request` (what
+//! tasks ask for), `outside` (signals, answers, other runs), `control` (pause, resume, retry, budget), `timer`; `settle`
+//! holds what follows from all of them, `compensate` how what was done is undone.
 
 mod attempt;
+mod compensate;
+mod control;
+mod fork;
 mod lifecycle;
+mod outside;
 mod request;
 mod settle;
-mod signal;
 mod timer;
 
-use crate::model::limits::SIGNALS_BUFFERED_MAX;
-use crate::model::{Name, NodeId, PayloadError, PlanError, RunId, Timestamp};
+use crate::model::limits::{METERS_MAX, SIGNALS_BUFFERED_MAX};
+use crate::model::{Amount, Name, NodeId, PayloadError, PlanError, RunId, Seq, Timestamp};
 
 use super::apply::{IllegalEvent, apply};
 use super::event::Event;
@@ -38,6 +42,47 @@ pub enum Rejection {
     /// The run is about to end.
     #[error("the run is stopping")]
     Stopping,
+    /// The run makes a pause.
+    #[error("the run makes a pause")]
+    Paused,
+    /// The run makes no pause.
+    #[error("the run makes no pause")]
+    NotPaused,
+    /// The run's budget is used up.
+    #[error("the budget of {limit} `{meter}` is used up; raise it first")]
+    BudgetReached {
+        /// The meter.
+        meter: Name,
+        /// What may be spent.
+        limit: Amount,
+    },
+    /// There is no such node.
+    #[error("there is no node `{0}`")]
+    NoNode(Name),
+    /// The node has not failed.
+    #[error("node `{0}` has not failed: there is nothing to retry")]
+    NotFailed(Name),
+    /// What the run did was undone.
+    #[error("what the run did was undone: it cannot go on")]
+    Undone,
+    /// The node did not begin in the run that is to be forked.
+    #[error("node `{0}` did not begin there: the run cannot be forked from it")]
+    NotBegun(Name),
+    /// The history of the run that is to be forked is no history.
+    #[error("the run cannot be forked: {0}")]
+    Fork(IllegalEvent),
+    /// Nobody waits for an answer to this question.
+    #[error("question {0} is not open: it was answered, withdrawn, or never asked")]
+    NoQuestion(Seq),
+    /// Nobody waits for this run.
+    #[error("run `{0}` is not waited for")]
+    NoChild(RunId),
+    /// Another step waits for this run already.
+    #[error("run `{0}` is waited for by another step")]
+    ChildTaken(RunId),
+    /// More meters than a charge or a budget may have.
+    #[error("a charge and a budget name at most {} meters", crate::model::limits::METERS_MAX)]
+    TooManyMeters,
     /// The attempt that this comes from is over.
     #[error("attempt {attempt} of `{node}` is over")]
     Stale {
@@ -79,26 +124,28 @@ pub enum Rejection {
 /// [`Rejection`]; the state is as it was.
 pub fn decide(run: &RunId, state: &mut Option<RunState>, input: Input) -> Result<Vec<Event>, Rejection> {
     match (state, input.kind) {
-        (slot @ None, InputKind::Create { plan, input: given, labels }) => {
-            lifecycle::create(run, slot, input.at, Event::RunCreated { plan, input: given, labels })
+        (slot @ None, InputKind::Create { plan, input: given, labels, options }) => {
+            if options.budget.len() > METERS_MAX {
+                return Err(Rejection::TooManyMeters);
+            }
+            lifecycle::create(run, slot, input.at, Event::RunCreated { plan, input: given, labels, options })
+        }
+        (slot @ None, InputKind::Fork { from, events, node, input: given }) => {
+            fork::fork(run, slot, input.at, fork::Other { run: from, events, node, input: given })
         }
         (None, _) => Err(Rejection::NoRun),
-        (Some(_), InputKind::Create { .. }) => Err(Rejection::Exists),
-        (Some(state), _) if state.status.is_final() => Err(Rejection::Ended),
+        (Some(_), InputKind::Create { .. } | InputKind::Fork { .. }) => Err(Rejection::Exists),
+        (Some(state), kind) if state.status.is_final() && !may_follow_the_end(&kind) => Err(Rejection::Ended),
         (slot @ Some(_), kind) => {
             let mut decision = Decision::new(slot, input.at, input.chance);
-            match kind {
-                InputKind::Create { .. } => return Err(Rejection::Exists),
-                InputKind::Recover => decision.recover(),
-                InputKind::Tick => decision.tick()?,
-                InputKind::AttemptEnded { node, attempt, result } => decision.attempt_ended(&node, attempt, result)?,
-                InputKind::Task { node, attempt, request } => decision.request(&node, attempt, request)?,
-                InputKind::Signal { signal, payload } => decision.signal(signal, payload)?,
-                InputKind::Cancel { reason } => decision.cancel(reason)?,
-            }
+            decision.make(kind)?;
             decision.finish()
         }
     }
+}
+
+const fn may_follow_the_end(kind: &InputKind) -> bool {
+    matches!(kind, InputKind::Retry { .. } | InputKind::ParentTold | InputKind::ChildCancelled { .. })
 }
 
 /// A decision being made: the state with the events so far applied.
@@ -115,6 +162,30 @@ impl<'a> Decision<'a> {
     fn new(slot: &'a mut Option<RunState>, at: Timestamp, chance: f64) -> Self {
         let now = slot.as_ref().map_or(at, |state| state.updated_at.max(at));
         Self { slot, now, chance, events: Vec::new(), broken: None }
+    }
+
+    fn make(&mut self, kind: InputKind) -> Result<(), Rejection> {
+        match kind {
+            InputKind::Create { .. } | InputKind::Fork { .. } => return Err(Rejection::Exists),
+            InputKind::Recover => self.recover(),
+            InputKind::Tick => self.tick(),
+            InputKind::AttemptEnded { node, attempt, result } => self.attempt_ended(&node, attempt, result)?,
+            InputKind::Task { node, attempt, request } => self.request(&node, attempt, request)?,
+            InputKind::TaskParked { node, attempt } => self.task_parked(&node, attempt)?,
+            InputKind::SlotGranted { node, attempt } => self.slot_granted(&node, attempt)?,
+            InputKind::Signal { signal, payload } => self.signal(signal, payload)?,
+            InputKind::Answer { question, answer } => self.answer(question, answer)?,
+            InputKind::ChildEnded { child, outcome, spent } => self.child_ended(child, outcome, spent)?,
+            InputKind::ChildCancelled { child } => self.child_cancelled(child),
+            InputKind::ParentTold => self.parent_told(),
+            InputKind::Cancel { reason } => self.cancel(reason)?,
+            InputKind::Terminate { reason } => self.emit(Event::RunTerminated { reason }),
+            InputKind::Pause { reason } => self.pause(reason)?,
+            InputKind::Resume => self.resume()?,
+            InputKind::Retry { node } => self.retry(&node)?,
+            InputKind::SetBudget { meter, limit } => self.set_budget(meter, limit)?,
+        }
+        Ok(())
     }
 
     fn state(&self) -> &RunState {

@@ -1,12 +1,17 @@
 //! What a running attempt asks for: steps, waits, growth, reports.
 
-use crate::model::limits::STEP_KEY_BYTES_MAX;
-use crate::model::{Growth, Name, NodeId, Payload, Timestamp};
+use std::collections::BTreeMap;
+
+use crate::model::limits::{METERS_MAX, STEP_KEY_BYTES_MAX};
+use crate::model::{Amount, Failure, Growth, Name, NodeId, Payload, RunId, Timestamp};
 
 use super::super::event::Event;
 use super::super::input::TaskRequest;
-use super::super::state::{NodeStatus, RunStatus, StepState};
+use super::super::node::{StepState, Verdict};
+use super::super::status::NodeStatus;
 use super::{Decision, Rejection};
+
+type Charges = BTreeMap<Name, Amount>;
 
 impl Decision<'_> {
     pub(super) fn request(&mut self, node: &Name, attempt: u32, request: TaskRequest) -> Result<(), Rejection> {
@@ -27,12 +32,23 @@ impl Decision<'_> {
         }
         let node = node.clone();
         match request {
-            TaskRequest::StartStep { step } => self.emit(Event::StepStarted { node, step }),
-            TaskRequest::EndStep { step, result: Ok(result) } => self.emit(Event::StepCompleted { node, step, result }),
-            TaskRequest::EndStep { step, result: Err(failure) } => self.emit(Event::StepFailed { node, step, failure }),
+            TaskRequest::StartStep { step } => {
+                if self.step(id, &step).is_none() {
+                    self.emit(Event::StepStarted { node, step });
+                }
+            }
+            TaskRequest::EndStep { step, result, charges } => self.end_step(node, step, result, charges)?,
+            TaskRequest::Charge { step, charges } => self.charge(node, step, charges)?,
             TaskRequest::Emit { kind, payload } => self.emit(Event::Emitted { node, kind, payload }),
             TaskRequest::Sleep { step, due } => self.sleep(id, node, step, due),
             TaskRequest::AwaitSignal { step, signal } => self.await_signal(id, node, step, signal),
+            TaskRequest::Ask { step, question } => self.ask(id, node, step, question),
+            TaskRequest::Child { step, child, workflow, input } => {
+                if self.step(id, &step).is_none() {
+                    self.child_is_new(&child)?;
+                    self.emit(Event::ChildRequested { node, step, child, workflow, input });
+                }
+            }
             TaskRequest::Grow { step, growth } => self.grow(node, step, growth)?,
         }
         Ok(())
@@ -40,6 +56,41 @@ impl Decision<'_> {
 
     fn step(&self, id: NodeId, step: &str) -> Option<&StepState> {
         self.state().node(id).steps.get(step)
+    }
+
+    fn end_step(
+        &mut self,
+        node: Name,
+        step: String,
+        result: Result<Payload, Failure>,
+        charges: Charges,
+    ) -> Result<(), Rejection> {
+        check_charges(&charges)?;
+        match result {
+            Ok(result) => self.emit(Event::StepCompleted { node, step, result, charges }),
+            Err(failure) => self.emit(Event::StepFailed { node, step, failure }),
+        }
+        self.check_budget();
+        Ok(())
+    }
+
+    fn charge(&mut self, node: Name, step: String, charges: Charges) -> Result<(), Rejection> {
+        check_charges(&charges)?;
+        self.emit(Event::Charged { node, step, charges });
+        self.check_budget();
+        Ok(())
+    }
+
+    fn ask(&mut self, id: NodeId, node: Name, step: String, question: Payload) {
+        if self.step(id, &step).is_none() {
+            self.emit(Event::QuestionAsked { node, step, question });
+        }
+    }
+
+    fn child_is_new(&self, child: &RunId) -> Result<(), Rejection> {
+        let state = self.state();
+        let taken = *child == state.id || state.children.contains_key(child) || state.abandoned.contains(child);
+        if taken { Err(Rejection::ChildTaken(child.clone())) } else { Ok(()) }
     }
 
     /// A wait that is under way keeps its deadline when the task asks again.
@@ -62,29 +113,47 @@ impl Decision<'_> {
 
     fn grow(&mut self, node: Name, step: String, growth: Growth) -> Result<(), Rejection> {
         let state = self.state();
-        if state.status == RunStatus::Stopping {
+        if state.status.is_ending() {
             return Err(Rejection::Stopping);
         }
         let started = |id: NodeId| state.node(id).status != NodeStatus::Pending;
         state.plan.check_growth(&growth, started)?;
-        let old = state.nodes.len();
         let inputs = growth.nodes.iter().filter_map(|node| node.input.as_ref());
         let bytes = inputs.map(|input| input.as_json().len()).sum();
         Payload::fits(bytes)?;
+        let first = state.nodes.len();
+        let edges = growth.edges.iter().map(|(_, after)| after.clone()).collect();
         self.emit(Event::Grown { node, step, growth });
-        let state = self.state();
-        let ready = |id: &NodeId| state.node(*id).waiting_for == 0;
-        let nodes = state.plan.ids_from(old).filter(ready).collect();
-        self.start_all(nodes);
+        let moves = self.grown(first, edges);
+        self.enter_all(moves);
         Ok(())
     }
+}
+
+impl Decision<'_> {
+    /// What a growth lets move on: its new nodes, and old ones that wait for more than before, or can never start now.
+    fn grown(&self, first: usize, edges: Vec<Name>) -> Vec<NodeId> {
+        let state = self.state();
+        let old = edges.iter().filter_map(|name| state.plan.id(name));
+        let moves = |id: &NodeId| state.node(*id).status == NodeStatus::Pending && state.verdict(*id) != Verdict::Wait;
+        let mut nodes: Vec<_> = state.plan.ids_from(first).chain(old).filter(moves).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        self.in_order(nodes)
+    }
+}
+
+fn check_charges(charges: &Charges) -> Result<(), Rejection> {
+    if charges.len() > METERS_MAX { Err(Rejection::TooManyMeters) } else { Ok(()) }
 }
 
 /// Whether the request is about what is known under its key, which is not settled.
 fn is_about(request: &TaskRequest, known: &StepState) -> bool {
     match (request, known) {
         (TaskRequest::StartStep { .. } | TaskRequest::EndStep { .. }, StepState::Started)
-        | (TaskRequest::Sleep { .. }, StepState::Sleeping(_)) => true,
+        | (TaskRequest::Sleep { .. }, StepState::Sleeping(_))
+        | (TaskRequest::Ask { .. }, StepState::Asking(_)) => true,
+        (TaskRequest::Child { child, .. }, StepState::Child(known)) => *child == known.run,
         (TaskRequest::AwaitSignal { signal, .. }, StepState::Awaiting(known)) => signal == known,
         _ => false,
     }

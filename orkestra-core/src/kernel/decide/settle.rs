@@ -1,36 +1,77 @@
 //! What follows from the end of a node, whatever ended it: the next nodes, or the end of the run.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crate::model::{Failure, NodeId, NodeKind, Payload};
+use crate::model::{Failure, NodeId, NodeKind, OnFailure, Payload};
 
-use super::super::event::{Event, StopReason};
-use super::super::state::{NodeStatus, RunStatus};
+use super::super::event::Event;
+use super::super::node::Verdict;
+use super::super::reason::{PauseReason, SkipReason, StopReason};
+use super::super::status::{NodeStatus, RunStatus};
 use super::Decision;
 
 impl Decision<'_> {
-    /// Starts nodes that wait for nothing any more, and whatever can start because of them.
-    pub(super) fn start_all(&mut self, nodes: Vec<NodeId>) {
+    /// Starts or skips nodes that wait for nothing any more, and whatever can start because of that.
+    pub(super) fn enter_all(&mut self, nodes: Vec<NodeId>) {
         // A stack of its own: a chain of ten thousand gates that are all open must not become ten thousand calls.
         let mut ready = nodes;
         ready.reverse();
         while let Some(id) = ready.pop() {
-            self.start_attempt(id);
-            if let Some(payload) = self.open_gate(id) {
-                let mut next = self.complete(id, payload);
-                next.reverse();
-                ready.append(&mut next);
-            }
+            let mut next = self.enter(id);
+            next.reverse();
+            ready.append(&mut next);
         }
         self.end_if_done();
+    }
+
+    /// Starts the node, lets it wait for its slots, or skips it. Returns the nodes that can move on because of that.
+    fn enter(&mut self, id: NodeId) -> Vec<NodeId> {
+        let state = self.state();
+        let status = state.node(id).status;
+        if state.pause.is_some() || !matches!(status, NodeStatus::Pending | NodeStatus::Backoff) {
+            return Vec::new();
+        }
+        let verdict = if status == NodeStatus::Backoff { Verdict::Ready } else { state.verdict(id) };
+        match verdict {
+            Verdict::Wait => return Vec::new(),
+            Verdict::Skip => return self.skip(id, SkipReason::Upstream),
+            Verdict::Ready => {}
+        }
+        let spec = &state.plan.node(id).spec;
+        if status == NodeStatus::Pending && !spec.when.as_ref().is_none_or(|when| when.holds(&|of| state.value(of))) {
+            return self.skip(id, SkipReason::Condition);
+        }
+        if !spec.limits.is_empty() {
+            let node = spec.name.clone();
+            self.emit(Event::SlotAwaited { node });
+            return Vec::new();
+        }
+        self.start_attempt(id);
+        self.open_gate(id).map_or_else(Vec::new, |payload| self.complete(id, payload))
+    }
+
+    /// Starts a node that has all that it waited for.
+    pub(super) fn begin(&mut self, id: NodeId) {
+        self.start_attempt(id);
+        if let Some(payload) = self.open_gate(id) {
+            let next = self.complete(id, payload);
+            self.enter_all(next);
+        }
     }
 
     fn start_attempt(&mut self, id: NodeId) {
         let state = self.state();
         let spec = &state.plan.node(id).spec;
-        let deadline = spec.timeout_ms.map(|millis| self.now.saturating_add(std::time::Duration::from_millis(millis)));
+        let deadline = spec.timeout_ms.map(|millis| self.now.saturating_add(Duration::from_millis(millis)));
         let (node, attempt) = (spec.name.clone(), state.node(id).attempt + 1);
         self.emit(Event::AttemptStarted { node, attempt, deadline });
+    }
+
+    fn skip(&mut self, id: NodeId, reason: SkipReason) -> Vec<NodeId> {
+        let node = self.state().name(id).clone();
+        self.emit(Event::NodeSkipped { node, reason });
+        self.movable_after(id)
     }
 
     /// Takes the signal that a waiting gate can have at once.
@@ -45,38 +86,79 @@ impl Decision<'_> {
         Some(payload)
     }
 
-    /// Completes a node; returns the nodes that wait for nothing any more because of it.
+    /// Completes a node; returns the nodes that can move on because of it.
     pub(super) fn complete(&mut self, id: NodeId, output: Payload) -> Vec<NodeId> {
         let node = self.state().name(id).clone();
         self.emit(Event::NodeCompleted { node, output });
+        self.movable_after(id)
+    }
+
+    /// The nodes right after `id` that wait no longer, those first that come first.
+    fn movable_after(&self, id: NodeId) -> Vec<NodeId> {
         let state = self.state();
-        if state.status != RunStatus::Running {
+        if state.status == RunStatus::Stopping {
             return Vec::new();
         }
-        let ready = |id: &NodeId| state.node(*id).status == NodeStatus::Pending && state.node(*id).waiting_for == 0;
-        let mut nodes: Vec<_> = state.plan.dependents(id).filter(ready).collect();
-        nodes.sort_unstable();
+        let moves = |id: &NodeId| state.node(*id).status == NodeStatus::Pending && state.verdict(*id) != Verdict::Wait;
+        self.in_order(state.plan.dependents(id).filter(moves).collect())
+    }
+
+    /// Higher priority first, then as they were declared.
+    pub(super) fn in_order(&self, mut nodes: Vec<NodeId>) -> Vec<NodeId> {
+        let plan = &self.state().plan;
+        nodes.sort_unstable_by_key(|id| (std::cmp::Reverse(plan.node(*id).spec.priority), *id));
         nodes
     }
 
-    /// The last attempt of a node failed: the run fails.
+    /// All nodes that wait no longer: for the rare moments in which any node may.
+    pub(super) fn enter_whatever_can(&mut self) {
+        let state = self.state();
+        let moves = |id: &NodeId| state.node(*id).status == NodeStatus::Pending && state.verdict(*id) != Verdict::Wait;
+        let nodes = self.in_order(state.plan.ids().filter(moves).collect());
+        self.enter_all(nodes);
+    }
+
+    /// The last attempt of a node failed: its policy says what that means.
     pub(super) fn node_failed(&mut self, id: NodeId, failure: Failure) {
-        let node = self.state().name(id).clone();
-        self.stop(StopReason::NodeFailed { node, failure });
+        let state = self.state();
+        let (node, policy) = (state.name(id).clone(), state.plan.node(id).spec.on_failure);
+        if state.is_undo(id) {
+            // What could not be undone is seen in its node; the rest is undone all the same.
+            let next = self.movable_after(id);
+            return self.enter_all(next);
+        }
+        match policy {
+            OnFailure::Skip | OnFailure::Continue => {
+                let next = self.movable_after(id);
+                self.enter_all(next);
+            }
+            OnFailure::Pause => {
+                if state.pause.is_none() {
+                    self.emit(Event::RunPaused { reason: PauseReason::NodeFailed { node } });
+                }
+            }
+            _ => self.stop(StopReason::NodeFailed { node, failure }),
+        }
     }
 
     /// Ends the run when nothing is left to do.
     pub(super) fn end_if_done(&mut self) {
         let state = self.state();
-        let end = match &state.stopping {
-            _ if state.status.is_final() => return,
-            None if state.open > 0 => return,
-            Some(_) if !state.running.is_empty() => return,
+        if state.status.is_final() || state.pause.is_some() {
+            return;
+        }
+        let left = match state.status {
+            RunStatus::Stopping => !state.running.is_empty(),
+            _ => state.open > 0,
+        };
+        if left || self.compensate() {
+            return;
+        }
+        let end = match self.state().stopping.as_ref().map(|stopping| stopping.reason.clone()) {
             None => self.completed(),
-            Some(stopping) => match stopping.reason.clone() {
-                StopReason::Cancelled { reason } => Event::RunCancelled { reason },
-                StopReason::NodeFailed { node, failure } => Event::RunFailed { node, failure },
-            },
+            Some(StopReason::Cancelled { reason }) => Event::RunCancelled { reason },
+            Some(StopReason::NodeFailed { node, failure }) => Event::RunFailed { node, failure },
+            Some(StopReason::DeadlinePassed { deadline }) => Event::RunTimedOut { deadline },
         };
         self.emit(end);
     }

@@ -1,15 +1,17 @@
 //! What happens because time has passed.
 
-use crate::model::Failure;
 use crate::model::limits::TIMERS_PER_DECISION_MAX;
+use crate::model::{Failure, NodeId};
 
 use super::super::event::Event;
-use super::super::state::{RunStatus, Timer};
-use super::{Decision, Rejection};
+use super::super::reason::StopReason;
+use super::super::state::Timer;
+use super::super::status::{NodeStatus, RunStatus};
+use super::Decision;
 
 impl Decision<'_> {
     /// Fires what is due, up to a limit; whoever ticks asks again while something is.
-    pub(super) fn tick(&mut self) -> Result<(), Rejection> {
+    pub(super) fn tick(&mut self) {
         for _ in 0..TIMERS_PER_DECISION_MAX {
             let Some((due, timer)) = self.state().timers.first().cloned() else {
                 break;
@@ -19,29 +21,49 @@ impl Decision<'_> {
             }
             self.fire(timer);
         }
-        Ok(())
     }
 
     fn fire(&mut self, timer: Timer) {
+        let stopping = self.state().status == RunStatus::Stopping;
         match timer {
-            Timer::Retry(id) if self.state().status == RunStatus::Stopping => self.cancel_node(id),
-            // A gate may find its signal there: it came while nobody waited for it.
-            Timer::Retry(id) => self.start_all(vec![id]),
-            Timer::Attempt(id) if self.state().status == RunStatus::Stopping => {
+            Timer::Retry(id) | Timer::Attempt(id) | Timer::Total(id) if stopping => {
                 self.cancel_node(id);
                 self.end_if_done();
             }
+            // A gate may find its signal there: it came while nobody waited for it.
+            Timer::Retry(id) => self.enter_all(vec![id]),
             Timer::Attempt(id) => {
                 let spec = &self.state().plan.node(id).spec;
                 let millis = spec.timeout_ms.unwrap_or_default();
                 let failure = Failure::retryable("timed_out", format!("`{}` took longer than {millis} ms", spec.name));
                 self.fail_attempt(id, failure);
             }
+            Timer::Total(id) => self.node_timed_out(id),
             Timer::Sleep(id, step) => {
                 let node = self.state().name(id).clone();
                 self.emit(Event::TimerFired { node, step });
             }
             Timer::Grace => self.give_up_running(),
+            Timer::Deadline => {
+                let deadline = self.state().options.deadline.unwrap_or(self.now);
+                self.stop(StopReason::DeadlinePassed { deadline });
+            }
+        }
+    }
+
+    /// The time for all attempts of a node together is over.
+    fn node_timed_out(&mut self, id: NodeId) {
+        let state = self.state();
+        let spec = &state.plan.node(id).spec;
+        let millis = spec.total_timeout_ms.unwrap_or_default();
+        let message = format!("`{}` took longer than {millis} ms in all its attempts", spec.name);
+        let failure = Failure::permanent("timed_out", message);
+        if state.node(id).status == NodeStatus::Running {
+            self.fail_attempt(id, failure);
+        } else {
+            let node = spec.name.clone();
+            self.emit(Event::NodeFailed { node, failure: failure.clone() });
+            self.node_failed(id, failure);
         }
     }
 }

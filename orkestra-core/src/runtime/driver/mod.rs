@@ -214,7 +214,7 @@ impl Driver {
 
     /// Whether the run has ended or is not there, and everybody has been answered.
     fn nothing_left(&self) -> bool {
-        let over = self.state.as_ref().is_none_or(|state| state.status().is_final());
+        let over = self.state.as_ref().is_none_or(|state| state.status().is_final() && agenda(state).next().is_none());
         over && self.pending.is_empty() && self.mailbox.is_empty()
     }
 

@@ -44,7 +44,7 @@ impl Driver {
                 self.invoke_cancelled(id, attempt);
             }
             Some(Work::AskToStop { .. }) => {}
-            None => drop(self.invoked.remove(&id)),
+            Some(_) | None => drop(self.invoked.remove(&id)),
         }
     }
 

@@ -19,7 +19,7 @@ fn at(millis: u64) -> Timestamp {
 
 fn created() -> Event {
     let plan = plan([task("a"), task("b").after(&["a"]), gate("g", "go")]);
-    Event::RunCreated { plan, input: json("1"), labels: BTreeMap::new() }
+    Event::RunCreated { plan, input: json("1"), labels: BTreeMap::new(), options: Box::default() }
 }
 
 fn started(node: &str, attempt: u32) -> Event {
@@ -56,7 +56,7 @@ fn step_events(node: &str) -> Vec<Event> {
     let growth = Growth::new().with_node(task("n")).with_edge(name("n"), name("b"));
     vec![
         Event::StepStarted { node: node.clone(), step: step.clone() },
-        Event::StepCompleted { node: node.clone(), step: step.clone(), result: json("1") },
+        Event::StepCompleted { node: node.clone(), step: step.clone(), result: json("1"), charges: BTreeMap::new() },
         Event::StepFailed { node: node.clone(), step: step.clone(), failure: failure() },
         Event::TimerSet { node: node.clone(), step: step.clone(), due: at(5) },
         Event::TimerFired { node: node.clone(), step: step.clone() },

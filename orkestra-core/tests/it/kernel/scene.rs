@@ -180,7 +180,7 @@ pub(super) fn plan(nodes: impl Into<Vec<NodeSpec>>) -> Arc<Plan> {
 }
 
 pub(super) fn create(nodes: impl Into<Vec<NodeSpec>>) -> InputKind {
-    InputKind::Create { plan: plan(nodes), input: json("\"in\""), labels: BTreeMap::new() }
+    InputKind::Create { plan: plan(nodes), input: json("\"in\""), labels: BTreeMap::new(), options: Box::default() }
 }
 
 /// `a#2` is the second attempt of `a`.
@@ -214,11 +214,11 @@ pub(super) fn start_step(step: &str) -> TaskRequest {
 }
 
 pub(super) fn end_step(step: &str, result: &str) -> TaskRequest {
-    TaskRequest::EndStep { step: step.into(), result: Ok(json(result)) }
+    TaskRequest::EndStep { step: step.into(), result: Ok(json(result)), charges: BTreeMap::new() }
 }
 
 pub(super) fn fail_step(step: &str) -> TaskRequest {
-    TaskRequest::EndStep { step: step.into(), result: Err(Failure::permanent("refused", "never")) }
+    TaskRequest::EndStep { step: step.into(), result: Err(Failure::permanent("refused", "never")), charges: BTreeMap::new() }
 }
 
 pub(super) fn sleep(step: &str, due: u64) -> TaskRequest {

@@ -19,7 +19,7 @@ pub(super) fn show(event: &Event) -> String {
         Event::NodeCompleted { node, output } => format!("{node} completed {output:?}"),
         Event::NodeCancelled { node } => format!("{node} cancelled"),
         Event::StepStarted { node, step } => format!("{node}/{step} started"),
-        Event::StepCompleted { node, step, result } => format!("{node}/{step} = {result:?}"),
+        Event::StepCompleted { node, step, result, .. } => format!("{node}/{step} = {result:?}"),
         Event::StepFailed { node, step, failure } => format!("{node}/{step} failed ({})", failure.kind),
         Event::TimerSet { node, step, due } => format!("{node}/{step} sleeps until {}", due.as_millis()),
         Event::TimerFired { node, step } => format!("{node}/{step} woke"),

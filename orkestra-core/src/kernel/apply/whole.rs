@@ -1,0 +1,269 @@
+//! What concerns the whole run: pauses, budgets, growth, undoing, and its end.
+
+use std::collections::BTreeSet;
+use std::mem;
+use std::sync::Arc;
+
+use crate::model::{Amount, Growth, Name, NodeId, Payload, Plan, Timestamp};
+
+use super::super::node::{NodeState, StepState};
+use super::super::reason::{PauseReason, StopReason};
+use super::super::state::{Pause, RunState, Stopping, Timer};
+use super::super::status::{NodeStatus, Outcome, RunStatus};
+use super::Written;
+
+impl RunState {
+    pub(super) fn grown(&mut self, node: &Name, step: &str, growth: &Growth) -> Written {
+        if self.stopping.is_some() {
+            return Err("a run that is stopping does not grow".into());
+        }
+        if self.node(self.find(node)?).steps.contains_key(step) {
+            return Err(format!("step `{step}` of `{node}` is no growth"));
+        }
+        self.set_step(node, step, StepState::Done(Payload::null()))?;
+        self.add_to_plan(growth)
+    }
+
+    fn add_to_plan(&mut self, growth: &Growth) -> Written {
+        let started = |id: NodeId| self.node(id).status != NodeStatus::Pending;
+        self.plan.check_growth(growth, started).map_err(|error| error.to_string())?;
+        // Whoever looks at the plan meanwhile keeps the one it has.
+        Arc::make_mut(&mut self.plan).grow(growth).map_err(|error| error.to_string())?;
+        let plan = Arc::clone(&self.plan);
+        let added = growth.nodes.len();
+        self.nodes.extend((0..added).map(|_| NodeState::new(self.last)));
+        self.open += added;
+        let edges = growth.edges.iter().map(|(_, after)| after);
+        let touched: BTreeSet<_> = growth.nodes.iter().map(|node| &node.name).chain(edges).collect();
+        for id in touched.into_iter().filter_map(|name| plan.id(name)) {
+            self.recount_before(&plan, id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn recovered(&mut self) {
+        let seq = self.last;
+        for id in &self.tasks {
+            let node = &mut self.nodes[id.index()];
+            // An attempt that waits does nothing that could take its process down.
+            let waits = node.waits.values().any(|wait| wait.attempt == node.attempt);
+            node.interruptions += u32::from(!waits);
+            node.changed = seq;
+        }
+    }
+
+    /// Attempts and delays rest in a pause; what a task waits for by itself and the run's deadline do not.
+    fn rests(&self, timer: &Timer) -> bool {
+        self.pause.is_some() && matches!(timer, Timer::Attempt(_) | Timer::Total(_) | Timer::Retry(_))
+    }
+
+    pub(super) fn set_timer(&mut self, at: Timestamp, timer: Timer) {
+        match &mut self.pause {
+            Some(pause) if matches!(timer, Timer::Attempt(_) | Timer::Total(_) | Timer::Retry(_)) => {
+                pause.resting.insert((at, timer));
+            }
+            _ => drop(self.timers.insert((at, timer))),
+        }
+    }
+
+    pub(super) fn drop_timer(&mut self, at: Timestamp, timer: Timer) {
+        let timer = (at, timer);
+        if !self.timers.remove(&timer)
+            && let Some(pause) = &mut self.pause
+        {
+            pause.resting.remove(&timer);
+        }
+    }
+
+    pub(super) fn run_paused(&mut self, reason: &PauseReason) -> Written {
+        if self.status != RunStatus::Running {
+            return Err("only a run that is under way can pause".into());
+        }
+        self.status = RunStatus::Paused;
+        self.pause = Some(Pause { reason: reason.clone(), since: self.updated_at, resting: BTreeSet::new() });
+        let (resting, timers) = mem::take(&mut self.timers).into_iter().partition(|(_, timer)| self.rests(timer));
+        self.timers = timers;
+        if let Some(pause) = &mut self.pause {
+            pause.resting = resting;
+        }
+        self.touch_running();
+        Ok(())
+    }
+
+    pub(super) fn run_resumed(&mut self) -> Written {
+        let Some(Pause { since, resting, .. }) = self.pause.take() else {
+            return Err("the run makes no pause".into());
+        };
+        self.status = RunStatus::Running;
+        let rested = self.updated_at.since(since);
+        for (at, timer) in resting {
+            let later = at.saturating_add(rested);
+            let at = match &timer {
+                Timer::Attempt(id) => *self.nodes[id.index()].deadline.insert(later),
+                Timer::Total(id) => *self.nodes[id.index()].total_deadline.insert(later),
+                _ => at,
+            };
+            self.timers.insert((at, timer));
+        }
+        self.touch_running();
+        Ok(())
+    }
+
+    /// What the nodes under way owe has changed.
+    fn touch_running(&mut self) {
+        let seq = self.last;
+        for id in &self.running {
+            self.nodes[id.index()].changed = seq;
+        }
+    }
+
+    pub(super) fn budget_set(&mut self, meter: &Name, limit: Option<Amount>) {
+        let budget = &mut self.options.budget;
+        match limit {
+            Some(limit) => drop(budget.insert(meter.clone(), limit)),
+            None => drop(budget.remove(meter)),
+        }
+    }
+
+    /// The first meter whose budget is used up.
+    pub(in super::super) fn reached_budget(&self) -> Option<(&Name, Amount, Amount)> {
+        let spent = |meter: &Name| self.spent.get(meter).copied().unwrap_or_default();
+        let limits = self.options.budget.iter();
+        limits.map(|(meter, limit)| (meter, spent(meter), *limit)).find(|(_, spent, limit)| spent >= limit)
+    }
+
+    pub(super) fn stop_requested(&mut self, reason: &StopReason, grace_until: Timestamp) -> Written {
+        if self.stopping.is_some() {
+            return Err("the run is stopping already".into());
+        }
+        if let Some(pause) = self.pause.take() {
+            // What rested is not waited for any more, but every deadline keeps its timer until its node ends.
+            self.timers.extend(pause.resting);
+        }
+        self.stopping = Some(Stopping { reason: reason.clone(), grace_until });
+        self.status = RunStatus::Stopping;
+        self.timers.insert((grace_until, Timer::Grace));
+        if let Some(deadline) = self.options.deadline {
+            self.timers.remove(&(deadline, Timer::Deadline));
+        }
+        self.touch_running();
+        Ok(())
+    }
+
+    pub(super) fn compensation_started(&mut self, growth: &Growth) -> Written {
+        if self.status != RunStatus::Stopping || !self.running.is_empty() || self.undo_from.is_some() {
+            return Err("nothing can be undone now".into());
+        }
+        self.cancel_open();
+        if let Some(stopping) = &self.stopping {
+            self.timers.remove(&(stopping.grace_until, Timer::Grace));
+        }
+        self.status = RunStatus::Compensating;
+        let first = u32::try_from(self.nodes.len()).map_err(|_| "too many nodes")?;
+        self.undo_from = Some(NodeId(first));
+        self.undoable.clear();
+        self.add_to_plan(growth)
+    }
+
+    /// Nodes that have not ended will not run any more.
+    fn cancel_open(&mut self) {
+        let (seq, now) = (self.last, self.updated_at);
+        let ids: Vec<_> = self.plan.ids().filter(|id| !self.node(*id).status.is_final()).collect();
+        let any = !ids.is_empty();
+        for id in ids {
+            self.forget_waits(id, true);
+            let node = &mut self.nodes[id.index()];
+            node.status = NodeStatus::Cancelled;
+            node.ended_at = Some(now);
+            node.changed = seq;
+            node.parked = false;
+            let timers = [
+                node.retry_at.take().map(|at| (at, Timer::Retry(id))),
+                node.deadline.take().map(|at| (at, Timer::Attempt(id))),
+                node.total_deadline.take().map(|at| (at, Timer::Total(id))),
+            ];
+            for (at, timer) in timers.into_iter().flatten() {
+                self.drop_timer(at, timer);
+            }
+        }
+        self.open = 0;
+        self.running.clear();
+        self.tasks.clear();
+        self.queued.clear();
+        if any {
+            self.recount();
+        }
+    }
+
+    /// Counts for every node how those before it have ended.
+    fn recount(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        for id in plan.ids() {
+            self.recount_before(&plan, id);
+        }
+    }
+
+    fn recount_before(&mut self, plan: &Plan, id: NodeId) {
+        let ended = plan.node(id).after.iter().filter(|before| self.node(**before).status.is_final());
+        let (ended, done) = ended.fold((0, 0), |(ended, done), id| (ended + 1, done + usize::from(self.is_done(*id))));
+        let node = &mut self.nodes[id.index()];
+        node.before_done = done;
+        node.before_lost = ended - done;
+    }
+
+    /// Whether the run can end like this now: done, or stopping for that reason with nothing under way.
+    fn may_end(&self, status: RunStatus) -> bool {
+        let quiet = self.running.is_empty() && (self.undo_from.is_none() || self.open == 0);
+        match self.stopping.as_ref().map(|stopping| &stopping.reason) {
+            _ if status == RunStatus::Terminated => true,
+            // Outputs that are too large together fail a run whose nodes are all done.
+            None => self.open == 0 && matches!(status, RunStatus::Completed | RunStatus::Failed),
+            Some(StopReason::Cancelled { .. }) => quiet && status == RunStatus::Cancelled,
+            Some(StopReason::NodeFailed { .. }) => quiet && status == RunStatus::Failed,
+            Some(StopReason::DeadlinePassed { .. }) => quiet && status == RunStatus::TimedOut,
+        }
+    }
+
+    pub(super) fn end(&mut self, status: RunStatus, outcome: Outcome) -> Written {
+        if !self.may_end(status) {
+            return Err(format!("the run cannot end like this: {} nodes are not done", self.open));
+        }
+        self.cancel_open();
+        self.status = status;
+        self.outcome = Some(outcome);
+        self.timers.clear();
+        self.waiters.clear();
+        self.questions.clear();
+        self.pause = None;
+        self.stopping = None;
+        self.owes_parent = self.options.parent.is_some();
+        Ok(())
+    }
+
+    /// An ended run goes on: what was cancelled when it ended is pending again.
+    pub(super) fn run_reopened(&mut self) -> Written {
+        if !self.status.is_final() || self.undo_from.is_some() {
+            return Err("the run cannot be reopened".into());
+        }
+        self.status = RunStatus::Running;
+        self.outcome = None;
+        self.owes_parent = false;
+        // A deadline that has passed would end it at once.
+        self.options.deadline = self.options.deadline.filter(|deadline| *deadline > self.updated_at);
+        self.timers.extend(self.options.deadline.map(|deadline| (deadline, Timer::Deadline)));
+        let seq = self.last;
+        for node in self.nodes.iter_mut().filter(|node| node.status == NodeStatus::Cancelled) {
+            node.status = NodeStatus::Pending;
+            node.attempts_before = node.attempt;
+            node.ended_at = None;
+            node.changed = seq;
+            self.open += 1;
+        }
+        self.recount();
+        Ok(())
+    }
+
+    pub(super) fn parent_told(&mut self) -> Written {
+        mem::take(&mut self.owes_parent).then_some(()).ok_or_else(|| "no run waits for this one".to_owned())
+    }
+}

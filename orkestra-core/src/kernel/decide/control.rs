@@ -1,0 +1,94 @@
+//! What people do to a run from outside: pause, resume, retry, raise its budget.
+
+use crate::model::limits::METERS_MAX;
+use crate::model::{Amount, Name};
+
+use super::super::event::Event;
+use super::super::reason::PauseReason;
+use super::super::status::NodeStatus;
+use super::{Decision, Rejection};
+
+impl Decision<'_> {
+    fn not_ending(&self) -> Result<(), Rejection> {
+        if self.state().status.is_ending() { Err(Rejection::Stopping) } else { Ok(()) }
+    }
+
+    pub(super) fn pause(&mut self, reason: String) -> Result<(), Rejection> {
+        self.not_ending()?;
+        if self.state().pause.is_some() {
+            return Err(Rejection::Paused);
+        }
+        self.emit(Event::RunPaused { reason: PauseReason::Asked { reason } });
+        Ok(())
+    }
+
+    /// Goes on. Nodes whose failure was to be looked at are given up: those that need them are skipped.
+    pub(super) fn resume(&mut self) -> Result<(), Rejection> {
+        self.not_ending()?;
+        if self.state().pause.is_none() {
+            return Err(Rejection::NotPaused);
+        }
+        if let Some((meter, _, limit)) = self.state().reached_budget() {
+            return Err(Rejection::BudgetReached { meter: meter.clone(), limit });
+        }
+        self.go_on();
+        Ok(())
+    }
+
+    fn go_on(&mut self) {
+        self.emit(Event::RunResumed);
+        self.enter_whatever_can();
+        // Delays may have passed while the run made its pause.
+        self.tick();
+    }
+
+    pub(super) fn retry(&mut self, node: &Name) -> Result<(), Rejection> {
+        let state = self.state();
+        let id = state.plan.id(node).ok_or_else(|| Rejection::NoNode(node.clone()))?;
+        self.not_ending()?;
+        if state.undo_from.is_some() {
+            return Err(Rejection::Undone);
+        }
+        if state.node(id).status != NodeStatus::Failed {
+            return Err(Rejection::NotFailed(node.clone()));
+        }
+        let over_budget = state.reached_budget().is_some();
+        let held =
+            matches!(&state.pause, Some(pause) if pause.reason == PauseReason::NodeFailed { node: node.clone() });
+        if state.status.is_final() {
+            if let Some((meter, _, limit)) = state.reached_budget() {
+                return Err(Rejection::BudgetReached { meter: meter.clone(), limit });
+            }
+            self.emit(Event::RunReopened);
+        }
+        self.emit(Event::NodeReset { node: node.clone() });
+        if held && !over_budget {
+            self.go_on();
+        } else {
+            self.enter_whatever_can();
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_budget(&mut self, meter: Name, limit: Option<Amount>) -> Result<(), Rejection> {
+        let budget = &self.state().options.budget;
+        if limit.is_some() && !budget.contains_key(&meter) && budget.len() >= METERS_MAX {
+            return Err(Rejection::TooManyMeters);
+        }
+        self.emit(Event::BudgetSet { meter, limit });
+        self.check_budget();
+        Ok(())
+    }
+
+    /// Pauses the run when it has spent what it may.
+    pub(super) fn check_budget(&mut self) {
+        let state = self.state();
+        if state.status.is_ending() || state.status.is_final() || state.pause.is_some() {
+            return;
+        }
+        let Some((meter, spent, limit)) = state.reached_budget() else { return };
+        let meter = meter.clone();
+        self.emit(Event::BudgetReached { meter: meter.clone(), spent, limit });
+        self.emit(Event::RunPaused { reason: PauseReason::Budget { meter } });
+    }
+}

@@ -1,0 +1,71 @@
+//! What comes from outside to those who wait for it: signals, answers, the ends of other runs.
+//!
+//! Signals are kept until somebody waits for them, and handed to whoever waited first.
+
+use std::collections::BTreeMap;
+
+use crate::model::limits::SIGNALS_BUFFERED_MAX;
+use crate::model::{Amount, Name, Payload, RunId, Seq};
+
+use super::super::event::Event;
+use super::super::status::Outcome;
+use super::{Decision, Rejection};
+
+impl Decision<'_> {
+    pub(super) fn signal(&mut self, signal: Name, payload: Payload) -> Result<(), Rejection> {
+        let state = self.state();
+        let waiter = state.waiters.get(&signal).and_then(|queue| queue.values().next()).cloned();
+        // What is waited for is read at once: a flood of one signal must not lock out the others.
+        if waiter.is_none() && state.signals_buffered >= SIGNALS_BUFFERED_MAX {
+            return Err(Rejection::TooManySignals);
+        }
+        self.emit(Event::SignalReceived { signal: signal.clone(), payload: payload.clone() });
+        let Some((id, step)) = waiter else {
+            return Ok(());
+        };
+        let node = self.state().name(id).clone();
+        let is_gate = step.is_none();
+        self.emit(Event::SignalConsumed { node, step, signal });
+        if is_gate {
+            let next = self.complete(id, payload);
+            self.enter_all(next);
+        }
+        Ok(())
+    }
+
+    pub(super) fn answer(&mut self, question: Seq, answer: Payload) -> Result<(), Rejection> {
+        let state = self.state();
+        let asked = state.questions.get(&question).ok_or(Rejection::NoQuestion(question))?;
+        let (node, step) = (state.name(asked.0).clone(), asked.1.clone());
+        self.emit(Event::QuestionAnswered { node, step, answer });
+        Ok(())
+    }
+
+    pub(super) fn child_ended(
+        &mut self,
+        child: RunId,
+        outcome: Outcome,
+        charges: BTreeMap<Name, Amount>,
+    ) -> Result<(), Rejection> {
+        let state = self.state();
+        let Some((id, step)) = state.children.get(&child) else {
+            return Err(Rejection::NoChild(child));
+        };
+        let (node, step) = (state.name(*id).clone(), step.clone());
+        self.emit(Event::ChildEnded { node, step, outcome, charges });
+        self.check_budget();
+        Ok(())
+    }
+
+    pub(super) fn child_cancelled(&mut self, child: RunId) {
+        if self.state().abandoned.contains(&child) {
+            self.emit(Event::ChildCancelled { child });
+        }
+    }
+
+    pub(super) fn parent_told(&mut self) {
+        if self.state().owes_parent {
+            self.emit(Event::ParentTold);
+        }
+    }
+}

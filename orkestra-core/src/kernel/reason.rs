@@ -1,0 +1,69 @@
+//! Why things happen to a run, and what follows from a failed attempt: parts of events.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Failure, Name, Timestamp};
+
+/// Why a node does not run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// Its condition does not hold.
+    Condition,
+    /// Too many of the nodes before it were skipped or failed.
+    Upstream,
+}
+
+/// Why a run is paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum PauseReason {
+    /// Somebody asked.
+    Asked {
+        /// In their words.
+        reason: String,
+    },
+    /// A budget was reached. It must be raised before the run can go on.
+    Budget {
+        /// The meter.
+        meter: Name,
+    },
+    /// A node failed whose failure is to be looked at.
+    NodeFailed {
+        /// The node.
+        node: Name,
+    },
+}
+
+/// What follows a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Next {
+    /// Another attempt at this time.
+    RetryAt(Timestamp),
+    /// None: the node failed.
+    GiveUp,
+}
+
+/// Why a run ends before its nodes are done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// Somebody asked.
+    Cancelled {
+        /// In their words.
+        reason: String,
+    },
+    /// A node failed.
+    NodeFailed {
+        /// The node.
+        node: Name,
+        /// What went wrong there.
+        failure: Failure,
+    },
+    /// The run's deadline passed.
+    DeadlinePassed {
+        /// The deadline.
+        deadline: Timestamp,
+    },
+}
