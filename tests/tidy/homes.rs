@@ -9,6 +9,7 @@ pub(crate) const HOMES: &[(&str, &[&str])] = &[
     ("bollard", &["orkestra-tools/src/sandbox/docker"]),
     ("cap_std", &["orkestra-tools/src/workspace"]),
     ("genai", &["orkestra-agents/src/model/genai"]),
+    ("granit_parser", &["orkestra-core/src/model/data/yaml.rs"]),
     ("petgraph", &["orkestra-core/src/model/graph.rs"]),
     ("sled", &["orkestra-store/src/sled", "benches/"]),
 ];

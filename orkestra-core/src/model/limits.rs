@@ -24,6 +24,17 @@ pub const NODES_MAX: usize = 10_000;
 /// The most edges of one plan.
 pub const EDGES_MAX: usize = 200_000;
 
+/// The longest text that is read as a workflow, in bytes: some ten thousand nodes written plainly. Texts come from
+/// models and from outside, and what is read is held in memory several times over.
+pub const DATA_BYTES_MAX: usize = 1024 * 1024;
+
+/// How deep such a text nests: twice what the deepest condition needs.
+pub const DATA_DEPTH_MAX: usize = 64;
+
+/// What the anchors and aliases of such a text may stand for, in bytes: enough for every node to share something, and
+/// far from what a few lines of aliases of aliases can grow to.
+pub const DATA_EXPANDED_MAX: usize = 4 * DATA_BYTES_MAX;
+
 /// How deep a condition nests.
 pub const CONDITION_DEPTH_MAX: usize = 16;
 

@@ -4,6 +4,7 @@
 
 mod amount;
 mod condition;
+mod data;
 mod failure;
 mod graph;
 mod id;
@@ -20,6 +21,7 @@ mod workflow;
 
 pub use amount::Amount;
 pub use condition::{Condition, Test};
+pub use data::{Place, SpecError, SpecErrorKind};
 pub use failure::Failure;
 pub use id::{Epoch, InvalidName, Name, NodeId, RunId, Seq, WorkerId};
 pub use join::{Join, OnFailure};

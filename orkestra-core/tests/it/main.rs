@@ -1,4 +1,5 @@
 //! The integration tests of the engine, one binary.
 
+mod data;
 mod kernel;
 mod runtime;
