@@ -55,7 +55,7 @@ pub mod store;
 
 pub use runtime::{
     BuildError, Clock, Context, Cursor, Engine, EngineBuilder, ErasedTask, Error, ErrorKind, Events, Feed, IntoTask,
-    Pulse, Run, RunEvent, RunRequest, Step, SystemClock, Task, TaskError, TaskResult, TypeTag, Workflow,
+    Limit, Pulse, Run, RunEvent, RunRequest, Step, SystemClock, Task, TaskError, TaskResult, TypeTag, Workflow,
     WorkflowBuilder,
 };
 

@@ -10,7 +10,7 @@ use super::state::RunState;
 pub const QUEUED_AT: Timestamp = Timestamp::from_millis(1);
 
 /// One thing that has to be done for a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Work {
     /// Call the node's task for this attempt.
@@ -83,17 +83,22 @@ pub fn work_of(state: &RunState, id: NodeId) -> Option<Work> {
     Some(if stopping { Work::AskToStop { node: id, attempt } } else { Work::Invoke { node: id, attempt } })
 }
 
-/// What the run owes other runs: it stays owed after the run's end.
-pub fn work_for_others(state: &RunState) -> impl Iterator<Item = Work> + '_ {
-    let started = state.children.keys().map(|child| Work::StartChild { child: child.clone() });
-    let cancelled = state.abandoned.iter().map(|child| Work::CancelChild { child: child.clone() });
-    started.chain(cancelled).chain(state.owes_parent.then_some(Work::TellParent))
+/// What the run owes other runs, each with the event since which it does: it may be done once that one is durable. It
+/// stays owed after the run's end.
+pub fn work_for_others(state: &RunState) -> impl Iterator<Item = (Work, Seq)> + '_ {
+    let since = |(id, key): &(NodeId, String)| state.node(*id).waits.get(&Some(key.clone())).map(|wait| wait.since);
+    let started = state
+        .children
+        .iter()
+        .filter_map(move |(child, place)| Some((Work::StartChild { child: child.clone() }, since(place)?)));
+    let cancelled = state.abandoned.iter().map(|(child, since)| (Work::CancelChild { child: child.clone() }, *since));
+    started.chain(cancelled).chain(state.owes_parent.map(|since| (Work::TellParent, since)))
 }
 
 /// All that the run owes. A live run with an empty agenda waits for something: see [`waits`].
 pub fn agenda(state: &RunState) -> impl Iterator<Item = Work> + '_ {
     let nodes = state.tasks.iter().chain(&state.queued);
-    nodes.filter_map(|id| work_of(state, *id)).chain(work_for_others(state))
+    nodes.filter_map(|id| work_of(state, *id)).chain(work_for_others(state).map(|(work, _)| work))
 }
 
 /// All that the run waits for.
@@ -112,7 +117,7 @@ pub fn waits(state: &RunState) -> Vec<Wait> {
 #[must_use]
 pub fn is_busy(state: &RunState) -> bool {
     let tasks = state.pause.is_none() && !state.tasks.is_empty();
-    tasks || !state.abandoned.is_empty() || state.owes_parent
+    tasks || !state.abandoned.is_empty() || state.owes_parent.is_some()
 }
 
 /// When the run needs a driver again: [`Timestamp::ZERO`] when it does now, [`QUEUED_AT`] when it waits for slots,

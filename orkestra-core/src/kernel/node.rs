@@ -1,6 +1,6 @@
 //! The state of one node of a run, and of its steps.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use crate::model::{Failure, Name, NodeId, Payload, RunId, Seq, Timestamp};
@@ -125,6 +125,8 @@ pub struct NodeState {
     pub output: Option<Payload>,
     /// Its steps, over all attempts.
     pub steps: HashMap<String, StepState>,
+    /// Its steps that must not be done twice.
+    pub once: BTreeSet<String>,
     /// What it waits for: its steps that are waits, by key; a gate's own wait has none.
     pub waits: BTreeMap<Option<String>, OpenWait>,
     /// Whether its task was dropped from memory until one of its waits is over.
@@ -154,6 +156,7 @@ impl NodeState {
             skipped: None,
             output: None,
             steps: HashMap::new(),
+            once: BTreeSet::new(),
             waits: BTreeMap::new(),
             parked: false,
             interruptions: 0,

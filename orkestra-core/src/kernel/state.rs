@@ -80,10 +80,11 @@ pub struct RunState {
     pub(super) questions: BTreeMap<Seq, (NodeId, String)>,
     /// Other runs that are waited for.
     pub(super) children: BTreeMap<RunId, (NodeId, String)>,
-    /// Other runs that nobody waits for any more and that are still to be cancelled. Outlives the run's end.
-    pub(super) abandoned: BTreeSet<RunId>,
-    /// The run that waits for this one is still to be told how it ended.
-    pub(super) owes_parent: bool,
+    /// Other runs that nobody waits for any more and that are still to be cancelled, by the event since which. Outlives
+    /// the run's end.
+    pub(super) abandoned: BTreeMap<RunId, Seq>,
+    /// The run that waits for this one is still to be told how it ended, since this event.
+    pub(super) owes_parent: Option<Seq>,
     /// What was spent, by meter.
     pub(super) spent: BTreeMap<Name, Amount>,
     /// Completed nodes that can be undone, in the order of their completion.
@@ -189,6 +190,11 @@ impl RunState {
     /// The nodes with an attempt under way, waiting gates included.
     pub fn running(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.running.iter().copied()
+    }
+
+    /// The nodes that wait for slots.
+    pub fn queued(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.queued.iter().copied()
     }
 
     /// Whether a task of the node at `id` is under way, parked or not.

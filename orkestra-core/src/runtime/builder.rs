@@ -11,12 +11,16 @@ use crate::store::{MemoryStore, Store};
 use super::clock::{Clock, SystemClock, fresh_id};
 use super::engine::{Engine, Parts, Shared};
 use super::error::{Error, ErrorKind};
+use super::limiter::Limit;
 use super::task::{ErasedTask, IntoTask};
 use super::workflow::Workflow;
-use super::{panics, waker};
+use super::{leases, panics, slots, waker};
 
 /// How long a run that only waits stays in memory.
 const PARK_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a lease lasts without being renewed.
+const LEASE: Duration = Duration::from_secs(30);
 
 /// An engine about to be started. Made by [`Engine::builder`].
 #[must_use = "an engine does nothing until it is started"]
@@ -24,6 +28,8 @@ pub struct EngineBuilder {
     store: Option<Arc<dyn Store>>,
     clock: Arc<dyn Clock>,
     park_after: Duration,
+    lease: Duration,
+    limits: Vec<Limit>,
     plans: HashMap<Name, Arc<Plan>>,
     tasks: HashMap<Name, Arc<dyn ErasedTask>>,
     workflow_tasks: HashMap<Name, HashMap<Name, Arc<dyn ErasedTask>>>,
@@ -36,6 +42,8 @@ impl Default for EngineBuilder {
             store: None,
             clock: Arc::new(SystemClock),
             park_after: PARK_AFTER,
+            lease: LEASE,
+            limits: Vec::new(),
             plans: HashMap::new(),
             tasks: HashMap::new(),
             workflow_tasks: HashMap::new(),
@@ -69,6 +77,18 @@ impl EngineBuilder {
     /// How long a run that only waits stays in memory; a second unless said otherwise.
     pub fn park_after(self, idle: Duration) -> Self {
         Self { park_after: idle, ..self }
+    }
+
+    /// How long a run stays with an engine that does not say anything any more before another one on the same store takes
+    /// it; 30 seconds unless said otherwise. Leases are renewed every third of it.
+    pub fn lease(self, lease: Duration) -> Self {
+        Self { lease: lease.max(Duration::from_millis(3)), ..self }
+    }
+
+    /// Defines a limit that nodes can be under.
+    pub fn limit(mut self, limit: Limit) -> Self {
+        self.limits.push(limit);
+        self
     }
 
     /// Registers a workflow.
@@ -112,12 +132,16 @@ impl EngineBuilder {
             clock: self.clock,
             worker,
             park_after: self.park_after,
+            lease: self.lease,
+            limits: self.limits,
             plans: self.plans,
             tasks: self.tasks,
             workflow_tasks: self.workflow_tasks,
         }));
-        let next = waker::wake_due(&shared).await;
+        let next = waker::wake_due(&shared, true).await;
         tokio::spawn(waker::watch(Arc::clone(&shared), next));
+        tokio::spawn(leases::renew(Arc::clone(&shared)));
+        tokio::spawn(slots::hand_out(Arc::clone(&shared)));
         Ok(Engine::new(shared))
     }
 }

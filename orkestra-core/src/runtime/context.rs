@@ -1,18 +1,18 @@
 //! What a task has in its hands: its run, its steps, its waits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::kernel::{StepState, TaskRequest};
-use crate::model::{Failure, Growth, Name, Payload, RunId};
+use crate::model::{Amount, Failure, InvalidName, Name, Payload, RunId};
 
+use super::activity::Activity;
 use super::clock::Clock;
 use super::message::{Message, StepReply};
 use super::outbox::{Outbox, Report};
@@ -39,6 +39,7 @@ pub(super) struct Inner {
     pub(super) outbox: Arc<Outbox>,
     pub(super) cancelled: watch::Receiver<bool>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) activity: Arc<Activity>,
 }
 
 impl fmt::Debug for Context {
@@ -110,38 +111,6 @@ impl Context {
         Step::new(self, self.unique(key.into()), work)
     }
 
-    /// Waits for a while. Durable: the wait goes on over crashes, its end does not move.
-    ///
-    /// # Errors
-    /// When the engine cannot write the wait down.
-    pub async fn sleep(&self, duration: Duration) -> TaskResult<()> {
-        let step = self.unique("sleep".into());
-        let due = self.0.clock.now().saturating_add(duration);
-        self.settle(step.clone(), || TaskRequest::Sleep { step, due }).await.map(drop)
-    }
-
-    /// Waits for the signal `name` and takes it. Durable: it is taken once, and remembered.
-    ///
-    /// # Errors
-    /// When the signal's payload is no `T`, or the engine cannot write the wait down.
-    pub async fn signal<T: DeserializeOwned>(&self, name: &str) -> TaskResult<T> {
-        let signal = Name::new(name)?;
-        let step = self.unique(format!("signal:{signal}"));
-        let payload = self.settle(step.clone(), || TaskRequest::AwaitSignal { step, signal }).await?;
-        Ok(payload.to()?)
-    }
-
-    /// Adds nodes and edges to the run's graph; once, however often the task is called. New nodes name tasks that the
-    /// engine knows; those that wait for nothing start at once.
-    ///
-    /// # Errors
-    /// When the growth does not fit the graph: an unknown or repeated name, a cycle, an edge into a node that has
-    /// started. The graph is as it was then.
-    pub async fn grow(&self, key: &str, growth: Growth) -> TaskResult<()> {
-        let step = self.unique(format!("grow:{key}"));
-        self.settle(step.clone(), || TaskRequest::Grow { step, growth }).await.map(drop)
-    }
-
     /// Reports progress or partial output: an [`Event::Emitted`](crate::kernel::Event::Emitted) of the run. Durable
     /// together with the next commit, in order, but not waited for: a crash may lose the last few milliseconds of it.
     ///
@@ -151,8 +120,28 @@ impl Context {
             tracing::warn!(node = %self.0.node, kind, %error, "a report cannot be written down");
             Payload::null()
         });
+        self.heartbeat();
         let (node, attempt) = (self.0.node.clone(), self.0.attempt);
         self.0.outbox.push(Report { node, attempt, kind: kind.to_owned(), payload });
+    }
+
+    /// Says that the task is alive, for a node with a heartbeat timeout. Steps, waits and reports say so too. Costs
+    /// nothing and is not written down: progress worth keeping belongs in a step or a report.
+    pub fn heartbeat(&self) {
+        self.0.activity.beat(self.0.clock.now());
+    }
+
+    /// Charges amounts to the run's meters, `tokens` or `usd` for instance: once, however often the task is called. Sums
+    /// survive crashes, and parallel nodes share the run's budget. When it is used up the run pauses, and this returns
+    /// when somebody has raised it and resumed the run. What a step costs is better charged with
+    /// [`Step::charge`]: both are written down together.
+    ///
+    /// # Errors
+    /// When a meter's name is none, there are too many, or the engine cannot write the charge down.
+    pub async fn charge<'m>(&self, charges: impl IntoIterator<Item = (&'m str, Amount)>) -> TaskResult<()> {
+        let charges = meters(charges)?;
+        let step = self.unique("charge".into());
+        self.settle(step.clone(), || TaskRequest::Charge { step, charges }).await.map(drop)
     }
 
     /// Whether the attempt is asked to end: the run was cancelled, or another node of it failed.
@@ -171,7 +160,7 @@ impl Context {
     }
 
     /// The key under which a step is remembered: the `n`th use of one key in an invocation gets `#n`.
-    fn unique(&self, key: String) -> String {
+    pub(super) fn unique(&self, key: String) -> String {
         let mut keys = self.0.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let uses = keys.entry(key.clone()).or_insert(0);
         *uses += 1;
@@ -183,12 +172,16 @@ impl Context {
         self.0.steps.get(step)
     }
 
+    pub(super) fn activity(&self) -> &Activity {
+        &self.0.activity
+    }
+
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.0.clock
     }
 
     /// The result of a step that the driver settles, remembered or asked for.
-    async fn settle(&self, step: String, request: impl FnOnce() -> TaskRequest) -> TaskResult<Payload> {
+    pub(super) async fn settle(&self, step: String, request: impl FnOnce() -> TaskRequest) -> TaskResult<Payload> {
         match self.known(&step).and_then(StepState::result) {
             Some(Ok(result)) => Ok(result.clone()),
             Some(Err(failure)) => Err(failure.clone().into()),
@@ -198,6 +191,10 @@ impl Context {
 
     /// Asks the driver, and waits until the answer is durable.
     pub(super) async fn request(&self, request: TaskRequest) -> TaskResult<Payload> {
+        let activity = &self.0.activity;
+        let _asking = activity.asking();
+        let _waiting = request.is_wait().then(|| activity.waiting());
+        activity.beat(self.0.clock.now());
         let (reply, answer) = oneshot::channel::<StepReply>();
         let (node, attempt) = (self.0.node.clone(), self.0.attempt);
         let message = Message::Request { node, attempt, request, reply };
@@ -216,4 +213,16 @@ impl Context {
     async fn orphaned<T>(&self) -> T {
         std::future::pending().await
     }
+}
+
+/// Charges by name, those of one meter added up.
+pub(super) fn meters<'m>(
+    charges: impl IntoIterator<Item = (&'m str, Amount)>,
+) -> Result<BTreeMap<Name, Amount>, InvalidName> {
+    let mut meters = BTreeMap::new();
+    for (meter, amount) in charges {
+        let sum: &mut Amount = meters.entry(Name::new(meter)?).or_default();
+        *sum = *sum + amount;
+    }
+    Ok(meters)
 }

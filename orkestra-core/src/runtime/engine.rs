@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::kernel::{InputKind, RunState};
+use crate::kernel::{ChildState, InputKind, RunState};
 use crate::model::{
-    Amount, Growth, Name, NodeKind, NodeSpec, Payload, PayloadError, Plan, RunId, RunOptions, Timestamp, WorkerId,
-    WorkflowSpec,
+    Amount, Growth, Name, NodeKind, NodeSpec, Parent, Payload, PayloadError, Plan, RunId, RunOptions, Timestamp,
+    WorkerId, WorkflowSpec,
 };
 use crate::store::{Page, RunQuery, RunRecord, Store};
 
@@ -21,13 +21,13 @@ use super::committer::Committer;
 use super::driver::Driver;
 use super::error::{Error, ErrorKind};
 use super::events::Feed;
+use super::leases::Leases;
+use super::limiter::Limit;
 use super::live::Live;
 use super::message::Message;
 use super::run::Run;
+use super::slots::Slots;
 use super::task::ErasedTask;
-
-/// How long a lease lasts without being renewed.
-const LEASE: Duration = Duration::from_secs(30);
 
 /// Runs workflows. Cheap to clone; when the last clone is dropped the engine stops driving, and the runs go on at the
 /// next start on the same store.
@@ -45,6 +45,9 @@ pub(super) struct Shared {
     pub(super) live: Live,
     pub(super) worker: WorkerId,
     pub(super) park_after: Duration,
+    pub(super) lease: Duration,
+    pub(super) leases: Leases,
+    pub(super) slots: Slots,
     pub(super) shutdown: watch::Sender<bool>,
     /// Told when a run was parked that has a wake-up time.
     pub(super) parked: Notify,
@@ -247,6 +250,8 @@ pub(super) struct Parts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) worker: WorkerId,
     pub(super) park_after: Duration,
+    pub(super) lease: Duration,
+    pub(super) limits: Vec<Limit>,
     pub(super) plans: HashMap<Name, Arc<Plan>>,
     pub(super) tasks: HashMap<Name, Arc<dyn ErasedTask>>,
     pub(super) workflow_tasks: HashMap<Name, HashMap<Name, Arc<dyn ErasedTask>>>,
@@ -254,7 +259,7 @@ pub(super) struct Parts {
 
 impl Shared {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { store, clock, worker, park_after, plans, tasks, workflow_tasks } = parts;
+        let Parts { store, clock, worker, park_after, lease, limits, plans, tasks, workflow_tasks } = parts;
         Self {
             committer: Committer::start(Arc::clone(&store)),
             store,
@@ -262,12 +267,30 @@ impl Shared {
             live: Live::new(),
             worker,
             park_after,
+            lease,
+            leases: Leases::default(),
+            slots: Slots::new(limits),
             shutdown: watch::Sender::new(false),
             parked: Notify::new(),
             plans,
             tasks,
             workflow_tasks,
             blocked: Mutex::default(),
+        }
+    }
+
+    /// A run that a node of another one waits for.
+    pub(super) fn child_request(self: &Arc<Self>, child: &ChildState, parent: Parent) -> RunRequest {
+        let plan = self.plans.get(&child.workflow).cloned();
+        let unknown = || Error::new(ErrorKind::NotFound, format!("no workflow `{}` is registered", child.workflow));
+        RunRequest {
+            shared: Arc::clone(self),
+            plan: plan.ok_or_else(unknown),
+            id: Some(Ok(child.run.clone())),
+            input: Ok(child.input.clone()),
+            labels: BTreeMap::new(),
+            options: RunOptions { parent: Some(parent), ..RunOptions::default() },
+            within: None,
         }
     }
 
@@ -278,7 +301,7 @@ impl Shared {
     }
 
     pub(super) fn lease_until(&self) -> Timestamp {
-        self.clock.now().saturating_add(LEASE)
+        self.clock.now().saturating_add(self.lease)
     }
 
     /// The code of a task: the workflow's own, or one registered for all.
@@ -297,9 +320,12 @@ impl Shared {
     }
 
     fn missing<'a>(&self, workflow: &Name, mut nodes: impl Iterator<Item = &'a NodeSpec>) -> Option<Name> {
-        nodes.find_map(|node| match &node.kind {
-            NodeKind::Task(task) if self.task(workflow, task).is_none() => Some(task.clone()),
-            _ => None,
+        nodes.find_map(|node| {
+            let task = match &node.kind {
+                NodeKind::Task(task) => Some(task),
+                NodeKind::Gate(_) => None,
+            };
+            task.into_iter().chain(&node.compensate).find(|task| self.task(workflow, task).is_none()).cloned()
         })
     }
 

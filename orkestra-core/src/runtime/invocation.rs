@@ -1,6 +1,7 @@
 //! One call of a task, running beside its driver.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -8,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::model::{Failure, Name, Payload};
 
+use super::activity::Activity;
 use super::message::Message;
 use super::panics;
 
@@ -19,6 +21,7 @@ const DROP_WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Invocation {
     pub(super) attempt: u32,
+    pub(super) activity: Arc<Activity>,
     cancel: watch::Sender<bool>,
     handle: JoinHandle<()>,
 }
@@ -27,6 +30,7 @@ impl Invocation {
     pub(super) fn spawn(
         node: Name,
         attempt: u32,
+        activity: Arc<Activity>,
         cancel: watch::Sender<bool>,
         driver: mpsc::Sender<Message>,
         work: impl Future<Output = Result<Payload, Failure>> + Send + 'static,
@@ -36,7 +40,7 @@ impl Invocation {
             // A driver that is gone does not want to know: the attempt goes on wherever the run is driven next.
             drop(driver.send(Message::Ended { node, attempt, result }).await);
         });
-        Self { attempt, cancel, handle }
+        Self { attempt, activity, cancel, handle }
     }
 
     /// Tells the task that it should end.

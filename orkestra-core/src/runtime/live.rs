@@ -69,6 +69,11 @@ impl Live {
         Err(Seat { sender, mailbox, progress })
     }
 
+    /// The way to the run's driver, if there is one.
+    pub(super) fn sender(&self, run: &RunId) -> Option<mpsc::Sender<Message>> {
+        self.lock().by_run.get(run).and_then(|entry| entry.driver.clone())
+    }
+
     pub(super) fn is_driven(&self, run: &RunId) -> bool {
         self.lock().by_run.get(run).is_some_and(|entry| entry.driver.is_some())
     }

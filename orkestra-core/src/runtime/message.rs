@@ -14,6 +14,8 @@ pub(super) enum Message {
     Input { kind: InputKind, reply: oneshot::Sender<Result<(), Error>> },
     /// From a task. Answered once the step it names is settled and that is durable.
     Request { node: Name, attempt: u32, request: TaskRequest, reply: oneshot::Sender<StepReply> },
+    /// Another engine holds the run's lease, or may soon.
+    LeaseLost,
     /// An attempt's task has ended.
     Ended { node: Name, attempt: u32, result: Result<Payload, Failure> },
 }

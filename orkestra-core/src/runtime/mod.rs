@@ -10,6 +10,7 @@
 //! A driver shows nothing of a decision to anybody before the committer has acknowledged its commit: only then are
 //! events published, waiting tasks answered and tasks invoked.
 
+mod activity;
 mod builder;
 mod clock;
 mod committer;
@@ -19,14 +20,19 @@ mod engine;
 mod error;
 mod events;
 mod invocation;
+mod leases;
+mod limiter;
 mod live;
 mod message;
 mod outbox;
 mod panics;
 mod run;
+mod slots;
 mod step;
 mod task;
+mod waits;
 mod waker;
+mod wiring;
 mod workflow;
 
 pub use builder::EngineBuilder;
@@ -35,7 +41,9 @@ pub use context::Context;
 pub use engine::{Engine, RunRequest};
 pub use error::{Error, ErrorKind};
 pub use events::{Cursor, Events, Feed, Pulse, RunEvent};
+pub use limiter::Limit;
 pub use run::Run;
 pub use step::Step;
 pub use task::{ErasedTask, IntoTask, Task, TaskError, TaskResult, TypeTag};
-pub use workflow::{BuildError, Workflow, WorkflowBuilder};
+pub use wiring::WorkflowBuilder;
+pub use workflow::{BuildError, Workflow};

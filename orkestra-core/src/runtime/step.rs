@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::kernel::{StepState, TaskRequest};
-use crate::model::{Failure, Payload, Retry};
+use crate::model::{Amount, Failure, Name, Payload, Retry};
 
-use super::context::Context;
+use super::context::{Context, meters};
 use super::task::{TaskError, TaskResult};
 
 /// A step that is done, or remembered, when it is awaited. Made by [`Context::step`].
@@ -24,7 +24,11 @@ pub struct Step<'a, F> {
     retry: Retry,
     timeout: Option<Duration>,
     at_most_once: bool,
+    charges: Option<Charges<'a>>,
 }
+
+/// What a step costs, by its result in JSON.
+type Charges<'a> = Box<dyn Fn(&Payload) -> TaskResult<BTreeMap<Name, Amount>> + Send + 'a>;
 
 impl<F> fmt::Debug for Step<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,7 +38,7 @@ impl<F> fmt::Debug for Step<'_, F> {
 
 impl<'a, F> Step<'a, F> {
     pub(super) fn new(cx: &'a Context, key: String, work: F) -> Self {
-        Self { cx, key, work, retry: Retry::none(), timeout: None, at_most_once: false }
+        Self { cx, key, work, retry: Retry::none(), timeout: None, at_most_once: false, charges: None }
     }
 
     /// Tries the work again within this attempt when it fails with a retryable error. The delays are not durable: a
@@ -46,6 +50,17 @@ impl<'a, F> Step<'a, F> {
     /// Fails a try that takes longer, with kind `timed_out`.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout: Some(timeout), ..self }
+    }
+
+    /// Charges what the work cost to the run's meters, by its result; written down together with it, so that neither is
+    /// lost or counted twice. See [`Context::charge`].
+    pub fn charge<T, M>(self, cost: impl Fn(&T) -> M + Send + 'a) -> Self
+    where
+        T: DeserializeOwned,
+        M: IntoIterator<Item = (&'static str, Amount)>,
+    {
+        let charges = move |result: &Payload| Ok(meters(cost(&result.to()?))?);
+        Self { charges: Some(Box::new(charges)), ..self }
     }
 
     /// Lets the work begin once at most, over all attempts and crashes. That it begins is durable before it does, which
@@ -88,15 +103,23 @@ where
         if self.at_most_once {
             self.cx.request(TaskRequest::StartStep { step: self.key.clone() }).await?;
         }
+        let working = self.cx.activity().working();
         let result = self.work_with_retries().await;
+        drop(working);
         match result {
             Ok(value) => {
                 let result = Payload::of(&value).map_err(|error| Failure::permanent("bad_output", error.to_string()));
-                end(self.cx, self.key, result).await?;
+                let charges = match (&result, &self.charges) {
+                    (Ok(result), Some(charges)) => charges(result)?,
+                    _ => BTreeMap::new(),
+                };
+                end(self.cx, self.key, result, charges).await?;
                 Ok(value)
             }
             Err(error) if self.at_most_once || !error.failure().retryable => {
-                end(self.cx, self.key, Err(error.into_failure())).await.and_then(|result| Ok(result.to()?))
+                end(self.cx, self.key, Err(error.into_failure()), BTreeMap::new())
+                    .await
+                    .and_then(|result| Ok(result.to()?))
             }
             Err(error) => Err(error),
         }
@@ -139,12 +162,18 @@ where
 }
 
 /// Writes the end of a step down. What comes back is what is remembered.
-async fn end(cx: &Context, step: String, result: Result<Payload, Failure>) -> TaskResult<Payload> {
-    cx.request(TaskRequest::EndStep { step, result, charges: BTreeMap::new() }).await
+async fn end(
+    cx: &Context,
+    step: String,
+    result: Result<Payload, Failure>,
+    charges: BTreeMap<Name, Amount>,
+) -> TaskResult<Payload> {
+    cx.request(TaskRequest::EndStep { step, result, charges }).await
 }
 
 async fn interrupted<T: DeserializeOwned>(cx: &Context, key: String) -> TaskResult<T> {
     let message = format!("the process died while step `{key}` was under way; what it did cannot be told");
-    let remembered = end(cx, key, Err(Failure::permanent("interrupted", message))).await?;
+    let failure = Failure::permanent("interrupted", message);
+    let remembered = end(cx, key, Err(failure), BTreeMap::new()).await?;
     Ok(remembered.to()?)
 }

@@ -132,6 +132,28 @@ impl TypeTag {
         self.name
     }
 
+    /// The type's name without the paths of its parts; none for what takes anything: a type that moved to another
+    /// module is the same type.
+    pub(super) fn short_name(&self) -> Option<String> {
+        if self.takes_anything() {
+            return None;
+        }
+        let mut short = String::new();
+        let mut word = String::new();
+        for letter in self.name.chars() {
+            match letter {
+                ':' => word.clear(),
+                letter if letter.is_alphanumeric() || letter == '_' => word.push(letter),
+                other => {
+                    short.push_str(&std::mem::take(&mut word));
+                    short.push(other);
+                }
+            }
+        }
+        short.push_str(&word);
+        Some(short)
+    }
+
     /// Whether any payload is a value of the type, or its value does not matter.
     #[must_use]
     pub fn takes_anything(&self) -> bool {

@@ -5,53 +5,74 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::limits::READ_COMMITS_MAX;
-use crate::store::{DueCursor, DueQuery};
+use crate::kernel::QUEUED_AT;
+use crate::model::RunId;
+use crate::model::limits::{READ_COMMITS_MAX, RUN_ID_BYTES_MAX};
+use crate::store::{Due, DueCursor, DueQuery, StoreError};
 
 use super::engine::Shared;
 
-/// How often the store is asked although nothing is known to be due: another worker's runs may have become free.
+/// How often the store is asked although nothing is known to be due: another engine's runs may have become free.
 const SAFETY_NET: Duration = Duration::from_secs(30);
 
-/// Drives all runs that are due now; answers how long nothing will be.
-pub(super) async fn wake_due(shared: &Arc<Shared>) -> Duration {
+/// How many runs of the process before are driven at once before the next ones are looked for: they are all read from
+/// the store, and each costs memory.
+const BREATH: Duration = Duration::from_millis(1);
+
+/// Drives all runs that are due now; answers how long nothing will be. `all` looks at those too that this process should
+/// know of: runs that owe work, and runs that wait for slots.
+pub(super) async fn wake_due(shared: &Arc<Shared>, all: bool) -> Duration {
+    let safety_net = SAFETY_NET.min(shared.lease);
+    let mut after = if all { None } else { Some(behind_the_queue()) };
     loop {
         let now = shared.clock.now();
-        let due = match shared.store.due(&DueQuery::at(now, READ_COMMITS_MAX)).await {
+        let query = DueQuery { after, ..DueQuery::at(now, READ_COMMITS_MAX) };
+        let Due { runs, next } = match shared.store.due(&query).await {
             Ok(due) => due,
-            Err(error) => {
-                tracing::warn!(%error, "the store does not say which runs are due");
-                return SAFETY_NET;
-            }
+            Err(error) => return not_told(&error, safety_net),
         };
-        let found = due.runs.len();
-        let mut woken = 0;
-        for DueCursor { id: run, .. } in &due.runs {
-            if shared.blocked_by(run).is_none() && !shared.live.is_driven(run) {
-                Shared::ensure_driven(shared, run);
-                woken += 1;
+        let full = runs.len() >= READ_COMMITS_MAX;
+        for DueCursor { id, wake_at } in &runs {
+            let queued = *wake_at == QUEUED_AT && shared.slots.has(id);
+            if !queued && shared.blocked_by(id).is_none() && !shared.live.is_driven(id) {
+                Shared::ensure_driven(shared, id);
             }
         }
-        if found < READ_COMMITS_MAX {
-            let next = due.next.map_or(SAFETY_NET, |next| next.since(now));
-            return next.clamp(Duration::from_millis(1), SAFETY_NET);
+        if !full {
+            let next = next.map_or(safety_net, |next| next.since(now));
+            return next.clamp(Duration::from_millis(1), safety_net);
         }
-        if woken == 0 {
-            // A full page of runs that cannot be driven: those behind it must wait until one of them can.
-            return SAFETY_NET;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        after = runs.into_iter().next_back();
+        tokio::time::sleep(BREATH).await;
     }
+}
+
+fn not_told(error: &StoreError, safety_net: Duration) -> Duration {
+    tracing::warn!(%error, "the store does not say which runs are due");
+    safety_net
+}
+
+/// The place behind all runs that owe work or wait for slots.
+fn behind_the_queue() -> DueCursor {
+    let id = RunId::new("z".repeat(RUN_ID_BYTES_MAX)).expect("letters are a run id");
+    DueCursor { wake_at: QUEUED_AT, id }
 }
 
 /// Wakes runs until the engine shuts down.
 pub(super) async fn watch(shared: Arc<Shared>, mut next: Duration) {
+    let safety_net = SAFETY_NET.min(shared.lease);
+    let mut looked = shared.clock.now();
     loop {
         tokio::select! {
             () = shared.down() => return,
             () = shared.parked.notified() => {}
             () = tokio::time::sleep(next) => {}
         }
-        next = wake_due(&shared).await;
+        let now = shared.clock.now();
+        let all = now.since(looked) >= safety_net;
+        if all {
+            looked = now;
+        }
+        next = wake_due(&shared, all).await;
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::{Failure, Join, Name, NodeId, NodeKind, OnFailure, Payload, Timestamp};
 
-use super::super::node::Verdict;
+use super::super::node::{StepState, Verdict};
 use super::super::reason::{Next, SkipReason};
 use super::super::state::{RunState, Timer};
 use super::super::status::NodeStatus;
@@ -167,6 +167,9 @@ impl RunState {
             let seq = self.last;
             let state = &mut self.nodes[id.index()];
             state.attempts_before = state.attempt;
+            let once = &state.once;
+            // Whoever asks for another try wants what failed for good to be tried too, save what must not be.
+            state.steps.retain(|key, step| once.contains(key) || !matches!(step, StepState::Failed(_)));
             state.skipped = None;
             state.ended_at = None;
             state.changed = seq;

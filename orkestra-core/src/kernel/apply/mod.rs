@@ -78,8 +78,8 @@ fn create(run: &RunId, created: &Event, at: Timestamp) -> Option<RunState> {
         waiters: BTreeMap::new(),
         questions: BTreeMap::new(),
         children: BTreeMap::new(),
-        abandoned: BTreeSet::new(),
-        owes_parent: false,
+        abandoned: BTreeMap::new(),
+        owes_parent: None,
         spent: BTreeMap::new(),
         undoable: Vec::new(),
         undo_from: None,
@@ -126,7 +126,7 @@ impl RunState {
     /// Writes what concerns a step; `None` when the event does not.
     fn write_step(&mut self, event: &Event) -> Option<Written> {
         Some(match event {
-            Event::StepStarted { node, step } => self.set_step(node, step, StepState::Started).map(drop),
+            Event::StepStarted { node, step } => self.step_started(node, step),
             Event::StepCompleted { node, step, result, charges } => {
                 self.spend(charges);
                 self.set_step(node, step, StepState::Done(result.clone())).map(drop)

@@ -31,6 +31,12 @@ impl RunState {
         Ok(id)
     }
 
+    pub(super) fn step_started(&mut self, node: &Name, step: &str) -> Written {
+        let id = self.set_step(node, step, StepState::Started)?;
+        self.nodes[id.index()].once.insert(step.to_owned());
+        Ok(())
+    }
+
     pub(super) fn spend(&mut self, charges: &BTreeMap<Name, Amount>) {
         for (meter, amount) in charges {
             let spent = self.spent.entry(meter.clone()).or_default();
@@ -109,7 +115,7 @@ impl RunState {
 
     pub(super) fn child_requested(&mut self, node: &Name, step: &str, child: ChildState) -> Written {
         let run = child.run.clone();
-        if self.children.contains_key(&run) || self.abandoned.contains(&run) {
+        if self.children.contains_key(&run) || self.abandoned.contains_key(&run) {
             return Err(format!("run `{run}` is waited for already"));
         }
         let id = self.set_step(node, step, StepState::Child(Box::new(child)))?;
@@ -139,7 +145,7 @@ impl RunState {
     }
 
     pub(super) fn child_cancelled(&mut self, child: &RunId) -> Written {
-        self.abandoned.remove(child).then_some(()).ok_or_else(|| format!("run `{child}` is nobody's"))
+        self.abandoned.remove(child).map(drop).ok_or_else(|| format!("run `{child}` is nobody's"))
     }
 
     pub(super) fn task_parked(&mut self, node: &Name) -> Written {
@@ -210,7 +216,7 @@ impl RunState {
                 Some(StepState::Asking(_)) if for_good => drop(self.questions.remove(&wait.since)),
                 Some(StepState::Child(child)) if for_good => {
                     self.children.remove(&child.run);
-                    self.abandoned.insert(child.run.clone());
+                    self.abandoned.insert(child.run.clone(), self.last);
                 }
                 _ => {
                     self.nodes[id.index()].waits.insert(Some(step), wait);
@@ -227,6 +233,8 @@ fn result_of(run: &RunId, outcome: &Outcome) -> StepState {
     let failed = |kind: &str, message: String| StepState::Failed(Failure::permanent(kind, message));
     match outcome {
         Outcome::Completed(output) => StepState::Done(output.clone()),
+        // Nothing of it ever ran: there is no more to say than why.
+        Outcome::Failed { failure, .. } if failure.kind == "child_not_started" => StepState::Failed(failure.clone()),
         Outcome::Failed { node, failure } => {
             let message = format!("node `{node}` of run `{run}` failed: {failure}");
             StepState::Failed(Failure { detail: failure.detail.clone(), ..Failure::permanent("child_failed", message) })

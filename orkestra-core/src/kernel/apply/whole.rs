@@ -236,7 +236,7 @@ impl RunState {
         self.questions.clear();
         self.pause = None;
         self.stopping = None;
-        self.owes_parent = self.options.parent.is_some();
+        self.owes_parent = self.options.parent.as_ref().map(|_| self.last);
         Ok(())
     }
 
@@ -247,7 +247,7 @@ impl RunState {
         }
         self.status = RunStatus::Running;
         self.outcome = None;
-        self.owes_parent = false;
+        self.owes_parent = None;
         // A deadline that has passed would end it at once.
         self.options.deadline = self.options.deadline.filter(|deadline| *deadline > self.updated_at);
         self.timers.extend(self.options.deadline.map(|deadline| (deadline, Timer::Deadline)));
@@ -264,6 +264,6 @@ impl RunState {
     }
 
     pub(super) fn parent_told(&mut self) -> Written {
-        mem::take(&mut self.owes_parent).then_some(()).ok_or_else(|| "no run waits for this one".to_owned())
+        self.owes_parent.take().map(drop).ok_or_else(|| "no run waits for this one".to_owned())
     }
 }

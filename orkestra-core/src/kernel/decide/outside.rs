@@ -58,13 +58,13 @@ impl Decision<'_> {
     }
 
     pub(super) fn child_cancelled(&mut self, child: RunId) {
-        if self.state().abandoned.contains(&child) {
+        if self.state().abandoned.contains_key(&child) {
             self.emit(Event::ChildCancelled { child });
         }
     }
 
     pub(super) fn parent_told(&mut self) {
-        if self.state().owes_parent {
+        if self.state().owes_parent.is_some() {
             self.emit(Event::ParentTold);
         }
     }

@@ -89,7 +89,7 @@ impl Decision<'_> {
 
     fn child_is_new(&self, child: &RunId) -> Result<(), Rejection> {
         let state = self.state();
-        let taken = *child == state.id || state.children.contains_key(child) || state.abandoned.contains(child);
+        let taken = *child == state.id || state.children.contains_key(child) || state.abandoned.contains_key(child);
         if taken { Err(Rejection::ChildTaken(child.clone())) } else { Ok(()) }
     }
 

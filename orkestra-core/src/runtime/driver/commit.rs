@@ -22,6 +22,7 @@ pub(super) struct Pending {
     last: Seq,
     nodes: Vec<NodeId>,
     every_node: bool,
+    resumes: bool,
     steps: Vec<(Name, String)>,
     replies: Vec<Reply>,
 }
@@ -65,7 +66,11 @@ impl Driver {
         let last = state.last();
         let first = Seq(last.0 + 1 - events.len() as u64);
         let (nodes, steps) = (touched(state, &events), settled(&events));
-        let whole_run = |event: &Event| matches!(event, Event::Recovered | Event::StopRequested { .. });
+        let whole_run = |event: &Event| {
+            let pause = matches!(event, Event::RunPaused { .. } | Event::RunResumed | Event::RunReopened);
+            pause || matches!(event, Event::Recovered | Event::StopRequested { .. } | Event::CompensationStarted { .. })
+        };
+        let resumes = events.contains(&Event::RunResumed);
         let every_node = events.iter().any(|event| event.ends_run() || whole_run(event));
         let record = self.record.as_ref().is_none_or(|record| !record.tells(state)).then(|| RunRecord::of(state));
         let commit = Commit { run: self.run.clone(), first, epoch: lease.epoch, at: state.updated_at(), events };
@@ -74,7 +79,15 @@ impl Driver {
             self.record.clone_from(&record);
         }
         let ack = self.shared.committer.submit(Append { commit: written, record }).await;
-        self.pending.push_back(Pending { ack, last, nodes, every_node, steps, replies: reply.into_iter().collect() });
+        self.pending.push_back(Pending {
+            ack,
+            last,
+            nodes,
+            every_node,
+            resumes,
+            steps,
+            replies: reply.into_iter().collect(),
+        });
         Ok(())
     }
 
@@ -83,8 +96,27 @@ impl Driver {
         let Some(reply) = reply else { return };
         match self.pending.back_mut() {
             Some(pending) => pending.replies.push(reply),
-            None => reply.send(Ok(())),
+            None => self.reply(reply),
         }
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.pause().is_some())
+    }
+
+    /// Answers, unless it would let a task of a run go on that makes a pause.
+    fn reply(&mut self, reply: Reply) {
+        match reply {
+            Reply::Start(_) if self.is_paused() => self.withheld.push(reply),
+            reply => reply.send(Ok(())),
+        }
+    }
+
+    /// A pause is over: answers what was held back.
+    fn answer_withheld(&mut self) {
+        self.withheld.drain(..).for_each(|reply| reply.send(Ok(())));
+        let steps: Vec<_> = self.waiters.keys().cloned().collect();
+        steps.iter().for_each(|step| self.answer(step));
     }
 
     pub(super) fn acknowledged(&mut self, result: Result<(), AppendError>) -> Result<(), Turn> {
@@ -105,15 +137,21 @@ impl Driver {
     }
 
     fn settle(&mut self, pending: Pending) {
-        let Pending { last, nodes, every_node, steps, replies, .. } = pending;
+        let Pending { last, nodes, every_node, resumes, steps, replies, .. } = pending;
         self.durable = last;
         self.publish();
-        replies.into_iter().for_each(|reply| reply.send(Ok(())));
-        steps.iter().for_each(|step| self.answer(step));
+        replies.into_iter().for_each(|reply| self.reply(reply));
+        if !self.is_paused() {
+            steps.iter().for_each(|step| self.answer(step));
+            if resumes {
+                self.answer_withheld();
+            }
+        }
         if every_node {
             self.perform_all();
         } else {
             nodes.into_iter().for_each(|node| self.perform(node));
+            self.run_errands();
         }
     }
 

@@ -16,6 +16,7 @@ impl Driver {
         self.reports().await?;
         match message {
             None => Err(Turn::ShutDown),
+            Some(Message::LeaseLost) => Err(Turn::Fenced),
             Some(Message::Input { kind, reply }) => self.input(kind, Some(Reply::Input(reply))).await,
             Some(Message::Ended { node, attempt, result }) => {
                 let id = self.state.as_ref().and_then(|state| state.plan().id(&node));
@@ -92,9 +93,10 @@ impl Driver {
             Ok(events) => {
                 if let Some(key) = key {
                     self.waiters.entry(key.clone()).or_default().push(reply);
+                    let paused = self.is_paused();
                     match self.pending.back_mut() {
                         Some(pending) if events.is_empty() => pending.settle_too(key),
-                        None if events.is_empty() => self.answer(&key),
+                        None if events.is_empty() && !paused => self.answer(&key),
                         _ => {}
                     }
                 }

@@ -11,7 +11,9 @@
 //! `Ok`, the state in memory is thrown away and the journal is read again.
 
 mod commit;
+mod errands;
 mod input;
+mod park;
 mod perform;
 
 use std::collections::{HashMap, VecDeque};
@@ -25,7 +27,8 @@ use crate::model::limits::COMMITS_IN_FLIGHT_MAX;
 use crate::model::{Name, NodeId, RunId, Seq};
 use crate::store::{Lease, RunRecord, StoreErrorKind};
 
-use self::commit::{Pending, next_ack};
+use self::commit::{Pending, Reply, next_ack};
+use self::errands::Errands;
 use super::engine::Shared;
 use super::error::{Error, ErrorKind};
 use super::events::load;
@@ -55,6 +58,9 @@ pub(super) struct Driver {
     pending: VecDeque<Pending>,
     waiters: HashMap<(Name, String), Vec<oneshot::Sender<StepReply>>>,
     invoked: HashMap<NodeId, Invocation>,
+    errands: Errands,
+    /// Answers to tasks that are held back until a pause is over.
+    withheld: Vec<Reply>,
     /// Messages from outside that came while the state was thrown away.
     kept: Vec<Message>,
 }
@@ -90,6 +96,8 @@ impl Driver {
             pending: VecDeque::new(),
             waiters: HashMap::new(),
             invoked: HashMap::new(),
+            errands: Errands::new(),
+            withheld: Vec::new(),
             kept: Vec::new(),
         }
     }
@@ -131,9 +139,14 @@ impl Driver {
     /// why there will be none.
     async fn leave(mut self, refusal: Option<Error>) {
         let wake = self.state.as_ref().and_then(wake_at);
+        // A run that was parked keeps its place in the queue for slots; one that others drive, or nobody, does not.
+        if refusal.is_some() || self.state.as_ref().is_none_or(|state| state.status().is_final()) {
+            self.shared.slots.release_all(&self.run);
+        }
         if let Some(error) = &refusal {
             self.forget(error).await;
         }
+        self.shared.leases.remove(&self.run);
         if let Some(lease) = self.lease.take()
             && let Err(error) = self.shared.store.release(&lease).await
         {
@@ -150,7 +163,7 @@ impl Driver {
                 (Message::Input { reply, .. }, Some(error)) => drop(reply.send(Err(error.clone()))),
                 (message @ Message::Input { .. }, None) => self.shared.forward(&self.run, message),
                 // A task of a run that is left has been dropped, or is about to be.
-                (Message::Request { .. } | Message::Ended { .. }, _) => {}
+                (Message::Request { .. } | Message::Ended { .. } | Message::LeaseLost, _) => {}
             }
         }
     }
@@ -160,13 +173,16 @@ impl Driver {
         let (now, until) = (self.shared.clock.now(), self.shared.lease_until());
         let claimed = self.shared.store.claim(&self.run, &self.shared.worker, now, until).await;
         let lease = claimed.map_err(|error| Turn::Reload(error.into()))?;
-        self.lease = Some(lease.ok_or(Turn::Fenced)?);
+        let lease = lease.ok_or(Turn::Fenced)?;
+        self.shared.leases.add(lease.clone());
+        self.lease = Some(lease);
         self.state = load(&*self.shared.store, &self.run).await.map_err(Turn::Reload)?;
         let Some(state) = &self.state else { return self.answer_kept().await };
         self.durable = state.last();
         self.record = self.shared.store.record(&self.run).await.map_err(|error| Turn::Reload(error.into()))?;
         self.publish();
         if state.status().is_final() {
+            self.perform_all();
             return self.answer_kept().await;
         }
         if let Some(task) = self.shared.missing_task(state.plan()) {
@@ -175,6 +191,7 @@ impl Driver {
             return Err(Turn::Blocked(Error::new(ErrorKind::NotFound, message)));
         }
         self.input(InputKind::Recover, None).await?;
+        self.perform_all();
         self.answer_kept().await
     }
 
@@ -193,7 +210,7 @@ impl Driver {
                 return Turn::Rest;
             }
             let timer = self.until_timer();
-            let idle = self.is_idle();
+            let quiet = self.may_park();
             let room = self.pending.len() < COMMITS_IN_FLIGHT_MAX;
             let went = tokio::select! {
                 biased;
@@ -202,9 +219,9 @@ impl Driver {
                 message = self.mailbox.recv(), if room => self.message(message).await,
                 () = self.outbox.filled(), if room => self.reports().await,
                 () = tokio::time::sleep(timer.unwrap_or(CLOCK_CHECK)), if timer.is_some() && room => {
-                    self.input(InputKind::Tick, None).await
+                    self.tick().await
                 }
-                () = tokio::time::sleep(self.shared.park_after), if idle => Err(Turn::Rest),
+                () = tokio::time::sleep(self.shared.park_after), if quiet => self.park().await,
             };
             if let Err(turn) = went {
                 return turn;
@@ -218,14 +235,18 @@ impl Driver {
         over && self.pending.is_empty() && self.mailbox.is_empty()
     }
 
-    /// Whether the run only waits for something outside.
-    fn is_idle(&self) -> bool {
-        let owes = self.state.as_ref().is_some_and(|state| agenda(state).next().is_some());
-        !owes && self.pending.is_empty() && self.invoked.is_empty() && self.mailbox.is_empty()
+    async fn tick(&mut self) -> Result<(), Turn> {
+        self.end_silent().await?;
+        let due = self.state.as_ref().and_then(RunState::next_timer);
+        if due.is_some_and(|due| due <= self.shared.clock.now()) {
+            self.input(InputKind::Tick, None).await?;
+        }
+        Ok(())
     }
 
     fn until_timer(&self) -> Option<Duration> {
-        let due = self.state.as_ref()?.next_timer()?;
+        let timer = self.state.as_ref()?.next_timer();
+        let due = self.heartbeats().map(|(_, due)| due).chain(timer).min()?;
         Some(due.since(self.shared.clock.now()).min(CLOCK_CHECK))
     }
 
@@ -236,6 +257,8 @@ impl Driver {
         let unknown = Error::new(ErrorKind::Unknown, format!("the outcome cannot be told: {error}"));
         self.pending.drain(..).for_each(|pending| pending.refuse(&unknown));
         self.waiters.clear();
+        self.withheld.clear();
+        self.errands.clear();
         self.outbox.take();
         self.state = None;
         self.record = None;

@@ -1,21 +1,23 @@
 //! What a durable state owes, done: tasks called, asked to stop, or ended.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use crate::kernel::{RunState, Work, work_of};
+use crate::kernel::{NodeStatus, Work, work_of};
 use crate::model::{Failure, NodeId, NodeKind};
 
+use super::super::activity::Activity;
 use super::super::context::{Context, Inner};
 use super::super::invocation::Invocation;
 use super::Driver;
 
 impl Driver {
-    /// Brings every node's call in line with what the run owes.
+    /// Brings every node's call in line with what the run owes, and what it owes other runs.
     pub(super) fn perform_all(&mut self) {
-        let running = self.state.iter().flat_map(RunState::running);
+        self.run_errands();
+        let running = self.state.iter().flat_map(|state| state.running().chain(state.queued()));
         let mut nodes: Vec<_> = running.chain(self.invoked.keys().copied()).collect();
         nodes.sort_unstable();
         nodes.dedup();
@@ -27,7 +29,10 @@ impl Driver {
         let Some(state) = &self.state else { return };
         let durable = state.node(id).changed <= self.durable;
         let under_way = self.invoked.get(&id).map(|invocation| invocation.attempt);
+        self.sync_slots(state, id, durable);
         match work_of(state, id) {
+            // Tasks of a run that makes a pause stop by themselves, at their next step.
+            None if state.pause().is_some() && state.node(id).status == NodeStatus::Running => {}
             Some(Work::Invoke { attempt, .. }) if under_way == Some(attempt) => {}
             Some(Work::Invoke { attempt, .. }) => {
                 self.invoked.remove(&id);
@@ -44,7 +49,7 @@ impl Driver {
                 self.invoke_cancelled(id, attempt);
             }
             Some(Work::AskToStop { .. }) => {}
-            Some(_) | None => drop(self.invoked.remove(&id)),
+            _ => drop(self.invoked.remove(&id)),
         }
     }
 
@@ -53,7 +58,9 @@ impl Driver {
         let Some(state) = &self.state else { return };
         let ended = async { Err(Failure::permanent("cancelled", "the run was cancelled")) };
         let (node, sender) = (state.name(id).clone(), self.sender.clone());
-        self.invoked.insert(id, Invocation::spawn(node, attempt, watch::Sender::new(false), sender, ended));
+        let activity = Arc::new(Activity::begin(self.shared.clock.now()));
+        let cancel = watch::Sender::new(false);
+        self.invoked.insert(id, Invocation::spawn(node, attempt, activity, cancel, sender, ended));
     }
 
     fn invoke(&mut self, id: NodeId, attempt: u32) {
@@ -61,6 +68,7 @@ impl Driver {
         let spec = &state.plan().node(id).spec;
         let NodeKind::Task(task) = &spec.kind else { return };
         let (cancel, cancelled) = watch::channel(false);
+        let activity = Arc::new(Activity::begin(self.shared.clock.now()));
         let inner = Inner {
             run: self.run.clone(),
             node: spec.name.clone(),
@@ -73,6 +81,7 @@ impl Driver {
             outbox: self.outbox.clone(),
             cancelled,
             clock: self.shared.clock.clone(),
+            activity: Arc::clone(&activity),
         };
         let input = state.node_input(id).map_err(|error| Failure::permanent("bad_input", error.to_string()));
         let code = self.shared.task(state.plan().workflow(), task);
@@ -81,7 +90,7 @@ impl Driver {
             let code = code.ok_or(unknown)?;
             code.call(Context::new(inner), input?).await
         };
-        let invocation = Invocation::spawn(spec.name.clone(), attempt, cancel, self.sender.clone(), work);
+        let invocation = Invocation::spawn(spec.name.clone(), attempt, activity, cancel, self.sender.clone(), work);
         self.invoked.insert(id, invocation);
     }
 }

@@ -218,7 +218,11 @@ pub(super) fn end_step(step: &str, result: &str) -> TaskRequest {
 }
 
 pub(super) fn fail_step(step: &str) -> TaskRequest {
-    TaskRequest::EndStep { step: step.into(), result: Err(Failure::permanent("refused", "never")), charges: BTreeMap::new() }
+    TaskRequest::EndStep {
+        step: step.into(),
+        result: Err(Failure::permanent("refused", "never")),
+        charges: BTreeMap::new(),
+    }
 }
 
 pub(super) fn sleep(step: &str, due: u64) -> TaskRequest {

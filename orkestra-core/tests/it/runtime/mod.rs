@@ -3,4 +3,5 @@
 mod basics;
 mod limits;
 mod recovery;
+mod verbs;
 mod world;

@@ -1,0 +1,174 @@
+//! What a run owes other runs, done beside its driver: children started and cancelled, the parent told of the end.
+//!
+//! An errand tells its own run when it is done, through the driver's mailbox like anybody else. One that is lost with
+//! its process is owed still: it is run again, and finds what the first one did.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::kernel::{ChildState, InputKind, Outcome, RunState, StepState, Work, work_for_others};
+use crate::model::{Amount, Failure, Name, Parent, RunId};
+
+use super::super::engine::Shared;
+use super::super::error::{Error, ErrorKind};
+use super::super::events::load;
+use super::super::run::Run;
+use super::Driver;
+
+/// The delay before an errand that could not be run is tried again; doubled each time.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(30);
+
+pub(super) type Errands = BTreeMap<Work, JoinHandle<()>>;
+
+impl Driver {
+    /// Runs what is owed to other runs, durable, and not under way.
+    pub(super) fn run_errands(&mut self) {
+        let Some(state) = &self.state else { return };
+        let owed: Vec<_> = work_for_others(state).collect();
+        self.errands.retain(|work, _| owed.iter().any(|(owed, _)| owed == work));
+        for (work, since) in owed {
+            if since <= self.durable && !self.errands.contains_key(&work) {
+                let errand = Errand { shared: Arc::clone(&self.shared), run: self.run.clone() };
+                let handle = match &work {
+                    Work::StartChild { child } => {
+                        child_of(state, child).map(|(node, child)| tokio::spawn(errand.start(node, child)))
+                    }
+                    Work::CancelChild { child } => Some(tokio::spawn(errand.cancel(child.clone()))),
+                    Work::TellParent => told(state).map(|(parent, kind)| tokio::spawn(errand.tell(parent, kind))),
+                    _ => None,
+                };
+                self.errands.extend(handle.map(|handle| (work, handle)));
+            }
+        }
+    }
+
+    /// Whether no errand is under way.
+    pub(super) fn errands_done(&self) -> bool {
+        self.errands.values().all(JoinHandle::is_finished)
+    }
+}
+
+fn child_of(state: &RunState, child: &RunId) -> Option<(Name, ChildState)> {
+    let (node, step) = state.children().get(child)?;
+    match state.node(*node).steps.get(step) {
+        Some(StepState::Child(child)) => Some((state.name(*node).clone(), (**child).clone())),
+        _ => None,
+    }
+}
+
+/// The parent, and what it is to be told.
+fn told(state: &RunState) -> Option<(RunId, InputKind)> {
+    let parent = state.options().parent.as_ref()?.run.clone();
+    let (child, outcome, spent) = (state.id().clone(), state.outcome()?.clone(), state.spent().clone());
+    Some((parent, InputKind::ChildEnded { child, outcome, spent }))
+}
+
+struct Errand {
+    shared: Arc<Shared>,
+    run: RunId,
+}
+
+impl Errand {
+    /// Starts the child unless it is there. It will tell by itself how it ended, unless somebody else started it.
+    async fn start(self, node: Name, child: ChildState) {
+        let parent = Parent { run: self.run.clone(), node: node.clone() };
+        let mut patience = Patience::new(&self.shared);
+        let started = loop {
+            match self.shared.child_request(&child, parent.clone()).start().await {
+                Ok(run) => break Ok(run),
+                Err(error) if !is_passing(&error) => break Err(error),
+                Err(error) if !patience.again(&error).await => return,
+                Err(_) => {}
+            }
+        };
+        match started {
+            Ok(run) => self.watch(&run, &parent).await,
+            Err(error) => {
+                let failure = Failure::permanent("child_not_started", error.to_string());
+                self.ended(child.run, Outcome::Failed { node, failure }, BTreeMap::new()).await;
+            }
+        }
+    }
+
+    /// Waits for a child that was there already and tells nobody of ours: it was started by somebody else, or has told
+    /// before this run was forked.
+    async fn watch(&self, child: &Run, parent: &Parent) {
+        let Ok(Some(state)) = load(&*self.shared.store, child.id()).await else { return };
+        if state.options().parent.as_ref() == Some(parent) && !state.status().is_final() {
+            return;
+        }
+        let Ok(outcome) = child.outcome().await else { return };
+        let spent = load(&*self.shared.store, child.id()).await.ok().flatten();
+        let spent = spent.map(|state| state.spent().clone()).unwrap_or_default();
+        self.ended(child.id().clone(), outcome, spent).await;
+    }
+
+    /// Tells the run that its child has ended.
+    async fn ended(&self, child: RunId, outcome: Outcome, spent: BTreeMap<Name, Amount>) {
+        self.tell_until_accepted(&self.run, InputKind::ChildEnded { child, outcome, spent }).await;
+    }
+
+    async fn cancel(self, child: RunId) {
+        let reason = format!("run `{}` does not wait for it any more", self.run);
+        if self.tell_until_accepted(&child, InputKind::Cancel { reason }).await {
+            self.tell_until_accepted(&self.run, InputKind::ChildCancelled { child }).await;
+        }
+    }
+
+    async fn tell(self, parent: RunId, kind: InputKind) {
+        if self.tell_until_accepted(&parent, kind).await {
+            self.tell_until_accepted(&self.run, InputKind::ParentTold).await;
+        }
+    }
+
+    /// Tells until it goes well or there is nobody to tell; false when the engine shuts down: then it is owed still.
+    async fn tell_until_accepted(&self, run: &RunId, kind: InputKind) -> bool {
+        let mut patience = Patience::new(&self.shared);
+        loop {
+            match self.shared.tell(run, kind.clone()).await {
+                Err(error) if is_passing(&error) => {
+                    if !patience.again(&error).await {
+                        return false;
+                    }
+                }
+                // A run that is not there, has ended, or does not wait for this has nothing to be told.
+                _ => return true,
+            }
+        }
+    }
+}
+
+/// Whether the same may go well another time.
+fn is_passing(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Store | ErrorKind::ShutDown | ErrorKind::Internal)
+}
+
+/// Growing delays between tries.
+struct Patience<'a> {
+    shared: &'a Shared,
+    delay: Duration,
+}
+
+impl<'a> Patience<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Self { shared, delay: AGAIN_AFTER }
+    }
+
+    /// Waits before the next try; false when there is to be none.
+    async fn again(&mut self, error: &Error) -> bool {
+        if error.kind() == ErrorKind::ShutDown {
+            return false;
+        }
+        tracing::debug!(%error, "another run could not be told, it will be tried again");
+        let delay = self.delay;
+        self.delay = (delay * 2).min(AGAIN_AFTER_MAX);
+        tokio::select! {
+            () = self.shared.down() => false,
+            () = tokio::time::sleep(delay) => true,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Dropping from memory what only waits: a task first, then the whole run.
+
+use crate::kernel::{InputKind, NodeStatus, Work, is_busy, work_for_others};
+use crate::model::{Failure, NodeId};
+
+use super::super::invocation::Invocation;
+use super::super::slots::claim;
+use super::{Driver, RunState, Turn};
+
+impl Driver {
+    /// Whether it is worth looking, after a while without news, at whether the run only waits.
+    pub(super) fn may_park(&self) -> bool {
+        self.pending.is_empty() && self.mailbox.is_empty() && self.state.is_some()
+    }
+
+    /// A while without news: tasks that only wait are dropped, then a run without any.
+    pub(super) async fn park(&mut self) -> Result<(), Turn> {
+        let Some(state) = &self.state else { return Ok(()) };
+        let paused = state.pause().is_some();
+        let waits = |invocation: &Invocation| {
+            let activity = &invocation.activity;
+            if paused { activity.is_held() } else { activity.only_waits() }
+        };
+        // Slots are held by those who are there: a task that has some is not dropped.
+        let holds = |id: NodeId| !state.plan().node(id).spec.limits.is_empty();
+        let still: Vec<NodeId> = self.invoked.iter().filter(|(_, call)| waits(call)).map(|(id, _)| *id).collect();
+        let still: Vec<NodeId> = still.into_iter().filter(|id| paused || !holds(*id)).collect();
+        if still.is_empty() {
+            return if self.is_idle() { Err(Turn::Rest) } else { Ok(()) };
+        }
+        if !self.errands_done() {
+            return Ok(());
+        }
+        let dropped: Vec<_> = still.iter().filter_map(|id| Some((*id, self.invoked.remove(id)?))).collect();
+        let (ids, calls): (Vec<_>, Vec<_>) = dropped.into_iter().unzip();
+        let attempts: Vec<u32> = calls.iter().map(|call: &Invocation| call.attempt).collect();
+        Invocation::end_all(calls).await;
+        // What they said last comes before that they are gone.
+        while let Ok(message) = self.mailbox.try_recv() {
+            self.message(Some(message)).await?;
+        }
+        for (id, attempt) in ids.into_iter().zip(attempts) {
+            if !paused && let Some(state) = &self.state {
+                let node = state.name(id).clone();
+                self.input(InputKind::TaskParked { node, attempt }, None).await?;
+                // One whose wait was over meanwhile is called again.
+                self.perform(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the run only waits for something outside.
+    pub(super) fn is_idle(&self) -> bool {
+        let busy = self.state.as_ref().is_some_and(is_busy);
+        !busy && self.errands_done() && self.may_park_quietly() && self.invoked.is_empty()
+    }
+
+    /// A child that is to be started and is not yet must not be forgotten.
+    fn may_park_quietly(&self) -> bool {
+        let Some(state) = &self.state else { return true };
+        self.may_park() && work_for_others(state).all(|(work, _)| self.errands.contains_key(&work))
+    }
+
+    /// Brings the slots of a node in line with where it stands.
+    pub(super) fn sync_slots(&self, state: &RunState, id: NodeId, durable: bool) {
+        let spec = &state.plan().node(id).spec;
+        if spec.limits.is_empty() || !durable {
+            return;
+        }
+        let (node, slots) = (state.node(id), &self.shared.slots);
+        let priority = state.options().priority.saturating_add(spec.priority);
+        let of = |attempt| claim(&self.run, &spec.name, attempt, state.slots(id), priority);
+        match node.status {
+            NodeStatus::Queued if state.stopping().is_none() || state.is_undo(id) => {
+                if state.pause().is_none() {
+                    slots.request(self.shared.clock.now(), of(node.attempt + 1));
+                }
+            }
+            NodeStatus::Running => slots.hold(of(node.attempt)),
+            _ => slots.release(&self.run, &spec.name),
+        }
+    }
+
+    /// Ends the calls that have been silent for longer than their nodes allow.
+    pub(super) async fn end_silent(&mut self) -> Result<(), Turn> {
+        let now = self.shared.clock.now();
+        let silent: Vec<_> = self.heartbeats().filter(|(_, due)| *due <= now).map(|(id, _)| id).collect();
+        for id in silent {
+            let Some(call) = self.invoked.remove(&id) else { continue };
+            let attempt = call.attempt;
+            Invocation::end_all(vec![call]).await;
+            let Some(state) = &self.state else { return Ok(()) };
+            let spec = &state.plan().node(id).spec;
+            let millis = spec.heartbeat_timeout_ms.unwrap_or_default();
+            let failure =
+                Failure::retryable("heartbeat_timed_out", format!("`{}` was silent for {millis} ms", spec.name));
+            let node = spec.name.clone();
+            self.input(InputKind::AttemptEnded { node, attempt, result: Err(failure) }, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Until when the calls with a heartbeat timeout have to give a sign of life.
+    pub(super) fn heartbeats(&self) -> impl Iterator<Item = (NodeId, crate::model::Timestamp)> + '_ {
+        let state = self.state.as_ref().filter(|state| state.pause().is_none());
+        self.invoked.iter().filter_map(move |(id, call)| {
+            let millis = state?.plan().node(*id).spec.heartbeat_timeout_ms?;
+            let waits =
+                call.activity.waits() || !matches!(crate::kernel::work_of(state?, *id), Some(Work::Invoke { .. }));
+            let due = call.activity.last_beat().saturating_add(std::time::Duration::from_millis(millis));
+            (!waits).then_some((*id, due))
+        })
+    }
+}

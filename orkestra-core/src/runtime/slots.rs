@@ -1,0 +1,145 @@
+//! Slots of this engine: what its runs ask for, hold and give back. The rules are the limiter's; here it meets time.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::kernel::InputKind;
+use crate::model::{Name, RunId, SlotKey, Timestamp};
+
+use super::engine::Shared;
+use super::limiter::{Claim, Limit, Limiter};
+
+/// How long nothing is granted by the clock alone.
+const NOTHING_DUE: Duration = Duration::from_secs(3600);
+
+pub(super) struct Slots {
+    table: Mutex<Table>,
+    changed: Notify,
+    limits: Vec<Name>,
+}
+
+struct Table {
+    limiter: Limiter,
+    /// What each node of a run asks for or holds: the attempt.
+    claims: HashMap<RunId, HashMap<Name, u32>>,
+}
+
+impl fmt::Debug for Slots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slots").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Slots {
+    pub(super) fn new(limits: Vec<Limit>) -> Self {
+        let names = limits.iter().map(|limit| limit.name().clone()).collect();
+        let table = Table { limiter: Limiter::new(limits), claims: HashMap::new() };
+        Self { table: Mutex::new(table), changed: Notify::new(), limits: names }
+    }
+
+    /// Whether the engine knows this limit.
+    pub(super) fn knows(&self, limit: &Name) -> bool {
+        self.limits.contains(limit)
+    }
+
+    /// Whether a node of the run asks for slots, or holds some.
+    pub(super) fn has(&self, run: &RunId) -> bool {
+        self.lock().claims.contains_key(run)
+    }
+
+    /// Asks for slots, once.
+    pub(super) fn request(&self, at: Timestamp, claim: Claim) {
+        let mut table = self.lock();
+        if table.note(&claim) {
+            table.limiter.request(at, claim);
+            drop(table);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Registers slots that an attempt under way has had from a process before.
+    pub(super) fn hold(&self, claim: Claim) {
+        let mut table = self.lock();
+        if table.note(&claim) {
+            table.limiter.hold(claim);
+        }
+    }
+
+    /// Gives back what the node holds, or asks for it no more.
+    pub(super) fn release(&self, run: &RunId, node: &Name) {
+        let mut table = self.lock();
+        if table.forget(run, node) {
+            drop(table);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Gives back all that the run holds.
+    pub(super) fn release_all(&self, run: &RunId) {
+        let nodes: Vec<_> = self.lock().claims.get(run).into_iter().flat_map(|nodes| nodes.keys().cloned()).collect();
+        for node in nodes {
+            self.release(run, &node);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// False when the attempt is known.
+    fn note(&mut self, claim: &Claim) -> bool {
+        let nodes = self.claims.entry(claim.run.clone()).or_default();
+        nodes.insert(claim.node.clone(), claim.attempt) != Some(claim.attempt)
+    }
+
+    fn forget(&mut self, run: &RunId, node: &Name) -> bool {
+        let Some(nodes) = self.claims.get_mut(run) else { return false };
+        if nodes.remove(node).is_none() {
+            return false;
+        }
+        if nodes.is_empty() {
+            self.claims.remove(run);
+        }
+        self.limiter.cancel(run, node);
+        self.limiter.release(run, node);
+        true
+    }
+}
+
+/// A claim of a node, for the limiter.
+pub(super) fn claim(run: &RunId, node: &Name, attempt: u32, slots: Vec<SlotKey>, priority: i32) -> Claim {
+    Claim { run: run.clone(), node: node.clone(), attempt, slots, priority }
+}
+
+/// Hands slots out until the engine shuts down. A run that was parked meanwhile is woken by its grant.
+pub(super) async fn hand_out(shared: Arc<Shared>) {
+    loop {
+        let now = shared.clock.now();
+        let (granted, next) = shared.slots.lock().limiter.grants(now);
+        for claim in granted {
+            tokio::spawn(grant(Arc::clone(&shared), claim));
+        }
+        let wait = next.map_or(NOTHING_DUE, |next| next.since(now).clamp(Duration::from_millis(1), NOTHING_DUE));
+        tokio::select! {
+            () = shared.down() => return,
+            () = shared.slots.changed.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// Lets the attempt begin. When the run has no use for the slots any more they are given back.
+async fn grant(shared: Arc<Shared>, claim: Claim) {
+    let Claim { run, node, attempt, .. } = claim;
+    let granted = InputKind::SlotGranted { node: node.clone(), attempt };
+    if let Err(error) = shared.tell(&run, granted).await {
+        tracing::debug!(%run, %node, %error, "slots were granted that nobody takes");
+        shared.slots.release(&run, &node);
+    }
+}
