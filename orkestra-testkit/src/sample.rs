@@ -120,7 +120,12 @@ impl SampleRun {
             nodes: vec![NodeSpec::task(name.clone(), name)],
         };
         let plan = Arc::new(Plan::new(&spec).expect(WHY));
-        self.decide(InputKind::Create { plan, input: Payload::null(), labels: self.labels.clone(), options: Box::default() })
+        self.decide(InputKind::Create {
+            plan,
+            input: Payload::null(),
+            labels: self.labels.clone(),
+            options: Box::default(),
+        })
     }
 
     /// A commit of one event, whose body is about `bytes` bytes long. It leaves the record as it is.

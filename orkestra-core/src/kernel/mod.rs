@@ -14,6 +14,7 @@ mod decide;
 mod event;
 mod input;
 mod invariant;
+mod kinds;
 mod node;
 mod reason;
 mod state;

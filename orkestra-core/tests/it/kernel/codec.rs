@@ -20,8 +20,8 @@ fn decoded(body: &str) -> Result<usize, String> {
 
 #[test]
 fn a_newer_version_says_so_whatever_else_it_holds() {
-    let words = "the commit is of format 2, this version reads up to 1; use a newer version";
-    for body in [r#"{"v":2}"#, r#"{"v":2,"epoch":1,"at":1,"events":[{"Unheard":{}}]}"#] {
+    let words = "the commit is of format 3, this version reads up to 2; use a newer version";
+    for body in [r#"{"v":3}"#, r#"{"v":3,"epoch":1,"at":1,"events":[{"Unheard":{}}]}"#] {
         assert_eq!(decoded(body), Err(words.into()));
     }
 }
@@ -38,7 +38,9 @@ fn what_is_no_commit_is_damaged() {
         r#"{"v":-1,"epoch":1,"at":1,"events":["Recovered"]}"#,
         r#"{"v":1}"#,
         r#"{"v":1,"epoch":1,"at":-1,"events":["Recovered"]}"#,
-        r#"{"v":1,"epoch":1,"at":1,"events":["Unheard"]}"#,
+        r#"{"v":1,"epoch":1,"at":1,"events":["unheard"]}"#,
+        r#"{"v":1,"epoch":1,"at":1,"events":[{"Unheard":{},"Of":{}}]}"#,
+        r#"{"v":1,"epoch":1,"at":1,"events":["RunCreated"]}"#,
         r#"{"v":1,"epoch":1,"at":1,"events":["Recovered"]} "x""#,
         r#"{"v":1,"epoch":1,"at":1,"events":[{"NodeCancelled":{"node":"no name"}}]}"#,
         "\u{feff}{\"v\":1}",
@@ -47,6 +49,18 @@ fn what_is_no_commit_is_damaged() {
         assert!(matches!(error, CodecError::Damaged(_)), "{body}: {error}");
     }
     assert_eq!(decoded(r#"{"v":1,"epoch":1,"at":1,"events":["Recovered"],"more":1}"#), Ok(1));
+}
+
+/// A newer version may add events without a new number: what it wrote is not damaged.
+#[test]
+fn an_event_that_nobody_knows_here_is_no_damage() {
+    let words = "the commit holds the event `Unheard`, which this version does not know; use a newer version";
+    for events in [r#""Unheard""#, r#"{"Unheard":{"node":"a"}}"#, r#"{"Unheard":null}"#] {
+        let body = format!(r#"{{"v":2,"epoch":1,"at":1,"events":[{events}]}}"#);
+        assert_eq!(decoded(&body), Err(words.into()), "{body}");
+    }
+    let damaged_before = r#"{"v":2,"epoch":1,"at":1,"events":[{"NodeCancelled":{}},"Unheard"]}"#;
+    assert!(decoded(damaged_before).expect_err("damage").starts_with("the commit is damaged"));
 }
 
 #[test]

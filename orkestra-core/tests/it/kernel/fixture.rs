@@ -34,10 +34,17 @@ fn replayed(journal: &str) -> (RunState, Vec<Event>) {
     for Stored { first, last, epoch, body } in stored {
         let written = Written { run: run.clone(), first, last, epoch, body: body.get().as_bytes().into() };
         let commit = replayer.add(&written).expect("an old journal is readable");
-        assert_eq!(encode(&commit).expect("events serialise"), written, "format 1 is written as it was");
+        assert_eq!(as_format_1(&encode(&commit).expect("events serialise")), written, "nothing but the number differs");
         events.extend(commit.events);
     }
     (replayer.finish().expect("a run"), events)
+}
+
+/// Format 2 only added to format 1: what both can say, they say in the same bytes.
+fn as_format_1(written: &Written) -> Written {
+    let body = std::str::from_utf8(&written.body).expect("JSON is text");
+    let body = body.replacen(r#"{"v":2,"#, r#"{"v":1,"#, 1);
+    Written { body: body.as_bytes().into(), ..written.clone() }
 }
 
 #[test]
