@@ -122,9 +122,9 @@ impl Decision<'_> {
         let bytes = inputs.map(|input| input.as_json().len()).sum();
         Payload::fits(bytes)?;
         let first = state.nodes.len();
-        let edges = growth.edges.iter().map(|(_, after)| after.clone()).collect();
+        let edges: Vec<_> = growth.edges.iter().map(|(_, after)| after.clone()).collect();
         self.emit(Event::Grown { node, step, growth });
-        let moves = self.grown(first, edges);
+        let moves = self.grown(first, &edges);
         self.enter_all(moves);
         Ok(())
     }
@@ -132,7 +132,7 @@ impl Decision<'_> {
 
 impl Decision<'_> {
     /// What a growth lets move on: its new nodes, and old ones that wait for more than before, or can never start now.
-    fn grown(&self, first: usize, edges: Vec<Name>) -> Vec<NodeId> {
+    fn grown(&self, first: usize, edges: &[Name]) -> Vec<NodeId> {
         let state = self.state();
         let old = edges.iter().filter_map(|name| state.plan.id(name));
         let moves = |id: &NodeId| state.node(*id).status == NodeStatus::Pending && state.verdict(*id) != Verdict::Wait;
