@@ -14,9 +14,16 @@ pub const BLOB_KEY_BYTES_MAX: usize = 400;
 /// The longest key of a step, in bytes: keys stay in memory for as long as their run does.
 pub const STEP_KEY_BYTES_MAX: usize = 512;
 
-/// The largest payload, in bytes. A journal is not a file store: what is larger belongs in a file or an object store,
-/// with its address as the payload.
+/// The largest payload that stands in an event, in bytes. Lists of inputs may grow to this, and reports.
 pub const PAYLOAD_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// The largest payload that the runtime writes into the journal itself, in bytes; longer ones are kept beside it. Journals
+/// are read whole at recovery, and every event passes through the memory of its run.
+pub const PAYLOAD_INLINE_BYTES_MAX: usize = 256 * 1024;
+
+/// The largest payload of a user, in bytes. A store is not a file store: what is larger belongs in a file or an object
+/// store, with its address as the payload.
+pub const PAYLOAD_LARGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The most nodes of one plan, growth included. Wider work spreads over child runs.
 pub const NODES_MAX: usize = 10_000;

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::limits::PAYLOAD_BYTES_MAX;
+use super::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_LARGE_BYTES_MAX};
 
 /// A value as JSON text. Cheap to clone; at most [`PAYLOAD_BYTES_MAX`] bytes when made by [`Payload::of`].
 #[derive(Clone, Serialize, Deserialize)]
@@ -31,12 +31,12 @@ pub enum PayloadError {
         source: serde_json::Error,
     },
     /// The JSON text is too long.
-    #[error(
-        "the payload has {bytes} bytes, more than the {PAYLOAD_BYTES_MAX} allowed; store it elsewhere and pass its address"
-    )]
+    #[error("the payload has {bytes} bytes, more than the {max} allowed; store it elsewhere and pass its address")]
     TooLarge {
         /// The length of the JSON text in bytes.
         bytes: usize,
+        /// What is allowed here.
+        max: usize,
     },
 }
 
@@ -57,12 +57,23 @@ impl Payload {
         Ok(Self(Arc::from(text)))
     }
 
+    /// The same with the limit for what is kept beside the journal.
+    pub(crate) fn large<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
+        let text = serde_json::value::to_raw_value(value).map_err(PayloadError::Encode)?;
+        Self::fits_in(text.get().len(), PAYLOAD_LARGE_BYTES_MAX)?;
+        Ok(Self(Arc::from(text)))
+    }
+
+    const fn fits_in(bytes: usize, max: usize) -> Result<(), PayloadError> {
+        if bytes > max { Err(PayloadError::TooLarge { bytes, max }) } else { Ok(()) }
+    }
+
     /// Checks that `bytes` bytes fit into a payload.
     ///
     /// # Errors
     /// [`PayloadError::TooLarge`].
     pub const fn fits(bytes: usize) -> Result<(), PayloadError> {
-        if bytes > PAYLOAD_BYTES_MAX { Err(PayloadError::TooLarge { bytes }) } else { Ok(()) }
+        Self::fits_in(bytes, PAYLOAD_BYTES_MAX)
     }
 
     /// A list of payloads as one payload.

@@ -11,8 +11,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::kernel::{StepState, TaskRequest};
 use crate::model::{Amount, Failure, InvalidName, Name, Payload, RunId};
+use crate::store::Store;
 
 use super::activity::Activity;
+use super::blobs;
 use super::clock::Clock;
 use super::message::{Message, StepReply};
 use super::outbox::{Outbox, Report};
@@ -40,6 +42,7 @@ pub(super) struct Inner {
     pub(super) cancelled: watch::Receiver<bool>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) activity: Arc<Activity>,
+    pub(super) store: Arc<dyn Store>,
 }
 
 impl fmt::Debug for Context {
@@ -182,11 +185,22 @@ impl Context {
 
     /// The result of a step that the driver settles, remembered or asked for.
     pub(super) async fn settle(&self, step: String, request: impl FnOnce() -> TaskRequest) -> TaskResult<Payload> {
-        match self.known(&step).and_then(StepState::result) {
-            Some(Ok(result)) => Ok(result.clone()),
-            Some(Err(failure)) => Err(failure.clone().into()),
-            None => self.request(request()).await,
-        }
+        let result = match self.known(&step).and_then(StepState::result) {
+            Some(Ok(result)) => result.clone(),
+            Some(Err(failure)) => return Err(failure.clone().into()),
+            None => self.request(request()).await?,
+        };
+        self.fetch(result).await
+    }
+
+    /// The payload itself, for one that came from the journal.
+    pub(super) async fn fetch(&self, payload: Payload) -> TaskResult<Payload> {
+        Ok(blobs::fetch(&*self.0.store, payload).await?)
+    }
+
+    /// What goes into the journal for a payload.
+    pub(super) async fn keep(&self, payload: Payload) -> TaskResult<Payload> {
+        Ok(blobs::keep(&*self.0.store, &self.0.run, payload).await?)
     }
 
     /// Asks the driver, and waits until the answer is durable.

@@ -5,18 +5,16 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::kernel::{ChildState, InputKind, RunState};
 use crate::model::{
-    Amount, Growth, Name, NodeKind, NodeSpec, Parent, Payload, PayloadError, Plan, RunId, RunOptions, Timestamp,
-    WorkerId, WorkflowSpec,
+    Growth, Name, NodeKind, NodeSpec, Parent, Payload, Plan, RunId, RunOptions, Timestamp, WorkerId, WorkflowSpec,
 };
 use crate::store::{Page, RunQuery, RunRecord, Store};
 
 use super::builder::EngineBuilder;
-use super::clock::{Clock, fresh_id};
+use super::clock::Clock;
 use super::committer::Committer;
 use super::driver::Driver;
 use super::error::{Error, ErrorKind};
@@ -25,6 +23,7 @@ use super::leases::Leases;
 use super::limiter::Limit;
 use super::live::Live;
 use super::message::Message;
+use super::request::RunRequest;
 use super::run::Run;
 use super::slots::Slots;
 use super::task::ErasedTask;
@@ -54,7 +53,14 @@ pub(super) struct Shared {
     plans: HashMap<Name, Arc<Plan>>,
     tasks: HashMap<Name, Arc<dyn ErasedTask>>,
     workflow_tasks: HashMap<Name, HashMap<Name, Arc<dyn ErasedTask>>>,
-    blocked: Mutex<BTreeMap<RunId, Error>>,
+    blocked: Mutex<BTreeMap<RunId, Blocked>>,
+}
+
+/// Why this engine does not drive a run that should go on.
+struct Blocked {
+    error: Error,
+    /// When it is tried again; never by itself when there is none.
+    retry_at: Option<Timestamp>,
 }
 
 struct StopOnDrop(Arc<Shared>);
@@ -140,7 +146,7 @@ impl Engine {
     /// that is damaged, a store that fails. Sending such a run anything tries again.
     #[must_use]
     pub fn blocked(&self) -> Vec<(RunId, Error)> {
-        self.shared.blocked().iter().map(|(run, error)| (run.clone(), error.clone())).collect()
+        self.shared.blocked().iter().map(|(run, blocked)| (run.clone(), blocked.error.clone())).collect()
     }
 
     /// The store, for an application's own small values.
@@ -154,93 +160,6 @@ impl Engine {
     pub async fn shutdown(&self) {
         self.shared.shutdown.send_replace(true);
         self.shared.live.idle().await;
-    }
-}
-
-/// A run about to be started. Made by [`Engine::run`].
-#[derive(Debug)]
-#[must_use = "a run begins when it is started"]
-pub struct RunRequest {
-    shared: Arc<Shared>,
-    plan: Result<Arc<Plan>, Error>,
-    id: Option<Result<RunId, Error>>,
-    input: Result<Payload, PayloadError>,
-    labels: BTreeMap<String, String>,
-    options: RunOptions,
-    within: Option<Duration>,
-}
-
-impl RunRequest {
-    /// Gives the run its id; without one it gets a new ULID. Starting twice with one id gives one run: the first.
-    pub fn id(self, id: &str) -> Self {
-        Self { id: Some(RunId::new(id).map_err(Error::from)), ..self }
-    }
-
-    /// What the run works on: the input of the nodes that come first.
-    ///
-    /// # Errors
-    /// When the value does not serialise to JSON or is too large.
-    pub fn input<T: Serialize + ?Sized>(self, input: &T) -> Result<Self, Error> {
-        Ok(Self { input: Ok(Payload::of(input)?), ..self })
-    }
-
-    /// Adds a label, to find the run by.
-    pub fn label(mut self, key: &str, value: &str) -> Self {
-        self.labels.insert(key.to_owned(), value.to_owned());
-        self
-    }
-
-    /// Lets the run time out: so long after its start it is stopped, and what it did is undone.
-    pub fn deadline(self, within: Duration) -> Self {
-        Self { within: Some(within), ..self }
-    }
-
-    /// Gives the run a place among those that wait for the same slots: higher goes first, 0 unless said otherwise.
-    pub fn priority(mut self, priority: i32) -> Self {
-        self.options.priority = priority;
-        self
-    }
-
-    /// Limits what the run may spend on `meter`. When its tasks have charged so much the run pauses; raise the budget
-    /// with [`Run::set_budget`] and resume it, or cancel it.
-    ///
-    /// # Errors
-    /// When the meter's name is none.
-    pub fn budget(mut self, meter: &str, limit: Amount) -> Result<Self, Error> {
-        self.options.budget.insert(Name::new(meter)?, limit);
-        Ok(self)
-    }
-
-    /// Starts the run. It is durable when this returns.
-    ///
-    /// # Errors
-    /// When the workflow is not registered or names unknown tasks, the id is no id, a run with this id exists and is of
-    /// another workflow, or the store fails. After an error of kind [`ErrorKind::Unknown`] start it again with the same
-    /// id.
-    pub async fn start(self) -> Result<Run, Error> {
-        let plan = self.plan?;
-        if let Some(task) = self.shared.missing_task(&plan) {
-            let message = format!("workflow `{}` needs the task `{task}`, which is not registered", plan.workflow());
-            return Err(Error::new(ErrorKind::NotFound, message));
-        }
-        let id = self.id.unwrap_or_else(|| RunId::new(fresh_id()).map_err(Error::from))?;
-        let run = Run::new(Arc::clone(&self.shared), id);
-        let workflow = plan.workflow().clone();
-        let deadline = self.within.map(|within| self.shared.clock.now().saturating_add(within));
-        let options = Box::new(RunOptions { deadline, ..self.options });
-        let kind = InputKind::Create { plan, input: self.input?, labels: self.labels, options };
-        match self.shared.tell(run.id(), kind).await {
-            Err(error) if error.kind() == ErrorKind::Conflict => {
-                let record = run.status().await?;
-                if record.workflow == workflow {
-                    return Ok(run);
-                }
-                let message = format!("run `{}` exists already, of workflow `{}`", record.id, record.workflow);
-                Err(Error::new(ErrorKind::Conflict, message))
-            }
-            Err(error) => Err(error),
-            Ok(()) => Ok(run),
-        }
     }
 }
 
@@ -373,16 +292,22 @@ impl Shared {
         }
     }
 
-    pub(super) fn block(&self, run: &RunId, error: Error) {
-        self.blocked().insert(run.clone(), error);
+    /// The run is not driven any more; it is tried again at `retry_at`, or when somebody sends it something.
+    pub(super) fn block(&self, run: &RunId, error: Error, retry_at: Option<Timestamp>) {
+        self.blocked().insert(run.clone(), Blocked { error, retry_at });
     }
 
     /// Why this engine does not drive the run although it should.
     pub(super) fn blocked_by(&self, run: &RunId) -> Option<Error> {
-        self.blocked().get(run).cloned()
+        self.blocked().get(run).map(|blocked| blocked.error.clone())
     }
 
-    fn blocked(&self) -> MutexGuard<'_, BTreeMap<RunId, Error>> {
+    /// Whether the run is blocked and not to be tried again yet.
+    pub(super) fn is_blocked_at(&self, run: &RunId, now: Timestamp) -> bool {
+        self.blocked().get(run).is_some_and(|blocked| blocked.retry_at.is_none_or(|at| at > now))
+    }
+
+    fn blocked(&self) -> MutexGuard<'_, BTreeMap<RunId, Blocked>> {
         self.blocked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

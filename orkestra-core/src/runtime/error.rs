@@ -46,6 +46,10 @@ impl Error {
         Self::new(ErrorKind::ShutDown, "the engine was shut down; the run goes on when it starts again")
     }
 
+    pub(crate) fn damaged(message: String) -> Self {
+        Self { store: Some(StoreErrorKind::Damaged), ..Self::new(ErrorKind::Store, message) }
+    }
+
     pub(crate) fn run_failed(node: &str, failure: &Failure) -> Self {
         let failed = Self::new(ErrorKind::RunEnded, format!("node `{node}` failed: {failure}"));
         Self { failure: Some(Box::new(failure.clone())), ..failed }

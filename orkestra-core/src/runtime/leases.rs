@@ -42,6 +42,7 @@ pub(super) async fn renew(shared: Arc<Shared>) {
     let period = (shared.lease / 3).max(Duration::from_millis(1));
     loop {
         tokio::select! {
+            biased;
             () = shared.down() => return,
             () = tokio::time::sleep(period) => {}
         }

@@ -11,6 +11,7 @@
 //! events published, waiting tasks answered and tasks invoked.
 
 mod activity;
+mod blobs;
 mod builder;
 mod clock;
 mod committer;
@@ -26,6 +27,7 @@ mod live;
 mod message;
 mod outbox;
 mod panics;
+mod request;
 mod run;
 mod slots;
 mod step;
@@ -38,10 +40,11 @@ mod workflow;
 pub use builder::EngineBuilder;
 pub use clock::{Clock, SystemClock};
 pub use context::Context;
-pub use engine::{Engine, RunRequest};
+pub use engine::Engine;
 pub use error::{Error, ErrorKind};
 pub use events::{Cursor, Events, Feed, Pulse, RunEvent};
 pub use limiter::Limit;
+pub use request::RunRequest;
 pub use run::Run;
 pub use step::Step;
 pub use task::{ErasedTask, IntoTask, Task, TaskError, TaskResult, TypeTag};

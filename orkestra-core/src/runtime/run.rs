@@ -12,6 +12,7 @@ use crate::model::{Amount, Name, Payload, RunId, Seq};
 use crate::projection::RunView;
 use crate::store::RunRecord;
 
+use super::blobs;
 use super::engine::Shared;
 use super::error::{Error, ErrorKind};
 use super::events::{Cursor, Events, load};
@@ -80,7 +81,7 @@ impl Run {
     /// [`Run::outcome`].
     pub async fn output<T: DeserializeOwned>(&self) -> Result<T, Error> {
         match self.outcome().await? {
-            Outcome::Completed(output) => Ok(output.to()?),
+            Outcome::Completed(output) => Ok(blobs::fetch(&*self.shared.store, output).await?.to()?),
             Outcome::Failed { node, failure } => Err(Error::run_failed(&node, &failure)),
             Outcome::Cancelled(reason) => {
                 Err(Error::new(ErrorKind::RunEnded, format!("run `{}` was cancelled: {reason}", self.id)))
@@ -99,7 +100,8 @@ impl Run {
     /// # Errors
     /// When the run has ended or is not there, or too many signals wait to be read.
     pub async fn signal<T: Serialize + ?Sized>(&self, name: &str, payload: &T) -> Result<(), Error> {
-        let (signal, payload) = (Name::new(name)?, Payload::of(payload)?);
+        let signal = Name::new(name)?;
+        let payload = blobs::keep(&*self.shared.store, &self.id, Payload::large(payload)?).await?;
         self.shared.tell(&self.id, InputKind::Signal { signal, payload }).await
     }
 
@@ -153,7 +155,7 @@ impl Run {
     /// # Errors
     /// When the question is not open, or the run is not there.
     pub async fn answer<T: Serialize + ?Sized>(&self, question: Seq, answer: &T) -> Result<(), Error> {
-        let answer = Payload::of(answer)?;
+        let answer = blobs::keep(&*self.shared.store, &self.id, Payload::large(answer)?).await?;
         self.shared.tell(&self.id, InputKind::Answer { question, answer }).await
     }
 
@@ -174,8 +176,11 @@ impl Run {
     /// When the node did not begin in this run, a run with this id exists and is none of this fork, or the store fails.
     pub async fn fork<T: Serialize + ?Sized>(&self, id: &str, node: &str, input: Option<&T>) -> Result<Self, Error> {
         let (fork, node) = (RunId::new(id)?, Name::new(node)?);
-        let input = input.map(Payload::of).transpose()?;
-        let events = self.history().await?;
+        let input = match input {
+            Some(input) => Some(blobs::keep(&*self.shared.store, &fork, Payload::large(input)?).await?),
+            None => None,
+        };
+        let events = blobs::adopt_events(&*self.shared.store, (&self.id, &fork), self.history().await?).await?;
         let kind = InputKind::Fork { from: self.id.clone(), events, node, input };
         let run = Self::new(Arc::clone(&self.shared), fork);
         match self.shared.tell(run.id(), kind).await {

@@ -127,6 +127,7 @@ pub(super) async fn hand_out(shared: Arc<Shared>) {
         }
         let wait = next.map_or(NOTHING_DUE, |next| next.since(now).clamp(Duration::from_millis(1), NOTHING_DUE));
         tokio::select! {
+            biased;
             () = shared.down() => return,
             () = shared.slots.changed.notified() => {}
             () = tokio::time::sleep(wait) => {}

@@ -95,7 +95,11 @@ where
 {
     async fn run(mut self) -> TaskResult<T> {
         match self.cx.known(&self.key) {
-            Some(StepState::Done(result)) => return self.remembered(result),
+            Some(StepState::Done(result)) => {
+                let cx = self.cx;
+                let result = cx.fetch(result.clone()).await?;
+                return self.remembered(&result);
+            }
             Some(StepState::Failed(failure)) => return Err(failure.clone().into()),
             Some(StepState::Started) if self.at_most_once => return interrupted(self.cx, self.key).await,
             _ => {}
@@ -108,10 +112,15 @@ where
         drop(working);
         match result {
             Ok(value) => {
-                let result = Payload::of(&value).map_err(|error| Failure::permanent("bad_output", error.to_string()));
+                let result =
+                    Payload::large(&value).map_err(|error| Failure::permanent("bad_output", error.to_string()));
                 let charges = match (&result, &self.charges) {
                     (Ok(result), Some(charges)) => charges(result)?,
                     _ => BTreeMap::new(),
+                };
+                let result = match result {
+                    Ok(result) => Ok(self.cx.keep(result).await?),
+                    Err(failure) => Err(failure),
                 };
                 end(self.cx, self.key, result, charges).await?;
                 Ok(value)

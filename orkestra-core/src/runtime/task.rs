@@ -253,5 +253,5 @@ fn read_input<I: DeserializeOwned + 'static>(input: &Payload) -> Result<I, Failu
 
 fn write_output<O: Serialize>(result: TaskResult<O>) -> Result<Payload, Failure> {
     let output = result.map_err(TaskError::into_failure)?;
-    Payload::of(&output).map_err(|error| Failure::permanent("bad_output", error.to_string()))
+    Payload::large(&output).map_err(|error| Failure::permanent("bad_output", error.to_string()))
 }

@@ -52,7 +52,7 @@ impl Context {
     /// # Errors
     /// When the question does not serialise, the answer is no `T`, or the engine cannot write the question down.
     pub async fn ask<T: DeserializeOwned>(&self, question: impl Serialize) -> TaskResult<T> {
-        let question = Payload::of(&question)?;
+        let question = self.keep(Payload::large(&question)?).await?;
         let step = self.unique("ask".into());
         let answer = self.settle(step.clone(), || TaskRequest::Ask { step, question }).await?;
         Ok(answer.to()?)
@@ -67,7 +67,7 @@ impl Context {
     /// Of kind `child_failed`, `child_cancelled`, `child_terminated` or `child_timed_out`, permanent, when the other run
     /// ended like that; of kind `child_not_started` when it could not be started; when its output is no `T`.
     pub async fn child<T: DeserializeOwned>(&self, key: &str, workflow: &str, input: impl Serialize) -> TaskResult<T> {
-        let (workflow, input) = (Name::new(workflow)?, Payload::of(&input)?);
+        let (workflow, input) = (Name::new(workflow)?, self.keep(Payload::large(&input)?).await?);
         let step = self.unique(format!("child:{key}"));
         let child = child_id(self, &step)?;
         let output = self.settle(step.clone(), || TaskRequest::Child { step, child, workflow, input }).await?;

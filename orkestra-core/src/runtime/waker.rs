@@ -34,7 +34,7 @@ pub(super) async fn wake_due(shared: &Arc<Shared>, all: bool) -> Duration {
         let full = runs.len() >= READ_COMMITS_MAX;
         for DueCursor { id, wake_at } in &runs {
             let queued = *wake_at == QUEUED_AT && shared.slots.has(id);
-            if !queued && shared.blocked_by(id).is_none() && !shared.live.is_driven(id) {
+            if !queued && !shared.is_blocked_at(id, now) && !shared.live.is_driven(id) {
                 Shared::ensure_driven(shared, id);
             }
         }
@@ -64,6 +64,7 @@ pub(super) async fn watch(shared: Arc<Shared>, mut next: Duration) {
     let mut looked = shared.clock.now();
     loop {
         tokio::select! {
+            biased;
             () = shared.down() => return,
             () = shared.parked.notified() => {}
             () = tokio::time::sleep(next) => {}

@@ -24,8 +24,11 @@ pub(super) struct Pending {
     every_node: bool,
     resumes: bool,
     steps: Vec<(Name, String)>,
-    replies: Vec<Reply>,
+    replies: Vec<(Reply, Answer)>,
 }
+
+/// What somebody is told once a decision is durable: that it was made, or that theirs was refused because of it.
+type Answer = Result<(), Error>;
 
 /// Somebody who waits until a decision is durable, and for nothing else.
 pub(super) enum Reply {
@@ -47,7 +50,7 @@ impl Reply {
 
 impl Pending {
     pub(super) fn refuse(self, error: &Error) {
-        self.replies.into_iter().for_each(|reply| reply.send(Err(error.clone())));
+        self.replies.into_iter().for_each(|(reply, _)| reply.send(Err(error.clone())));
     }
 
     /// Lets the step be answered together with this decision.
@@ -86,17 +89,16 @@ impl Driver {
             every_node,
             resumes,
             steps,
-            replies: reply.into_iter().collect(),
+            replies: reply.map(|reply| (reply, Ok(()))).into_iter().collect(),
         });
         Ok(())
     }
 
-    /// Answers when all that was decided so far is durable.
-    pub(super) fn answer_after_pending(&mut self, reply: Option<Reply>) {
-        let Some(reply) = reply else { return };
+    /// Answers when all that was decided so far is durable: a refusal, too, tells of what was decided before.
+    pub(super) fn answer_after_pending(&mut self, reply: Reply, answer: Answer) {
         match self.pending.back_mut() {
-            Some(pending) => pending.replies.push(reply),
-            None => self.reply(reply),
+            Some(pending) => pending.replies.push((reply, answer)),
+            None => self.reply(reply, answer),
         }
     }
 
@@ -105,10 +107,10 @@ impl Driver {
     }
 
     /// Answers, unless it would let a task of a run go on that makes a pause.
-    fn reply(&mut self, reply: Reply) {
-        match reply {
-            Reply::Start(_) if self.is_paused() => self.withheld.push(reply),
-            reply => reply.send(Ok(())),
+    fn reply(&mut self, reply: Reply, answer: Answer) {
+        match (&reply, &answer) {
+            (Reply::Start(_), Ok(())) if self.is_paused() => self.withheld.push(reply),
+            _ => reply.send(answer),
         }
     }
 
@@ -140,7 +142,7 @@ impl Driver {
         let Pending { last, nodes, every_node, resumes, steps, replies, .. } = pending;
         self.durable = last;
         self.publish();
-        replies.into_iter().for_each(|reply| self.reply(reply));
+        replies.into_iter().for_each(|(reply, answer)| self.reply(reply, answer));
         if !self.is_paused() {
             steps.iter().for_each(|step| self.answer(step));
             if resumes {

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use crate::kernel::{ChildState, InputKind, Outcome, RunState, StepState, Work, work_for_others};
 use crate::model::{Amount, Failure, Name, Parent, RunId};
 
+use super::super::blobs;
 use super::super::engine::Shared;
 use super::super::error::{Error, ErrorKind};
 use super::super::events::load;
@@ -38,7 +39,7 @@ impl Driver {
                         child_of(state, child).map(|(node, child)| tokio::spawn(errand.start(node, child)))
                     }
                     Work::CancelChild { child } => Some(tokio::spawn(errand.cancel(child.clone()))),
-                    Work::TellParent => told(state).map(|(parent, kind)| tokio::spawn(errand.tell(parent, kind))),
+                    Work::TellParent => told(state).map(|told| tokio::spawn(errand.tell(told))),
                     _ => None,
                 };
                 self.errands.extend(handle.map(|handle| (work, handle)));
@@ -60,11 +61,13 @@ fn child_of(state: &RunState, child: &RunId) -> Option<(Name, ChildState)> {
     }
 }
 
+/// The parent, and which run ended how, having spent what.
+type Told = (RunId, RunId, Outcome, BTreeMap<Name, Amount>);
+
 /// The parent, and what it is to be told.
-fn told(state: &RunState) -> Option<(RunId, InputKind)> {
+fn told(state: &RunState) -> Option<Told> {
     let parent = state.options().parent.as_ref()?.run.clone();
-    let (child, outcome, spent) = (state.id().clone(), state.outcome()?.clone(), state.spent().clone());
-    Some((parent, InputKind::ChildEnded { child, outcome, spent }))
+    Some((parent, state.id().clone(), state.outcome()?.clone(), state.spent().clone()))
 }
 
 struct Errand {
@@ -104,6 +107,7 @@ impl Errand {
         let Ok(outcome) = child.outcome().await else { return };
         let spent = load(&*self.shared.store, child.id()).await.ok().flatten();
         let spent = spent.map(|state| state.spent().clone()).unwrap_or_default();
+        let Some(outcome) = self.adopted(&self.run, outcome).await else { return };
         self.ended(child.id().clone(), outcome, spent).await;
     }
 
@@ -119,9 +123,23 @@ impl Errand {
         }
     }
 
-    async fn tell(self, parent: RunId, kind: InputKind) {
+    async fn tell(self, (parent, child, outcome, spent): Told) {
+        let Some(outcome) = self.adopted(&parent, outcome).await else { return };
+        let kind = InputKind::ChildEnded { child, outcome, spent };
         if self.tell_until_accepted(&parent, kind).await {
             self.tell_until_accepted(&self.run, InputKind::ParentTold).await;
+        }
+    }
+
+    /// The outcome with its output kept for the run that is told of it, which may outlive the other.
+    async fn adopted(&self, run: &RunId, outcome: Outcome) -> Option<Outcome> {
+        let mut patience = Patience::new(&self.shared);
+        loop {
+            match blobs::adopt_outcome(&*self.shared.store, run, outcome.clone()).await {
+                Ok(outcome) => return Some(outcome),
+                Err(error) if !patience.again(&error).await => return None,
+                Err(_) => {}
+            }
         }
     }
 
@@ -167,6 +185,7 @@ impl<'a> Patience<'a> {
         let delay = self.delay;
         self.delay = (delay * 2).min(AGAIN_AFTER_MAX);
         tokio::select! {
+            biased;
             () = self.shared.down() => false,
             () = tokio::time::sleep(delay) => true,
         }

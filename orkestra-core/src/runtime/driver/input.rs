@@ -44,14 +44,16 @@ impl Driver {
     pub(super) async fn input(&mut self, kind: InputKind, reply: Option<Reply>) -> Result<(), Turn> {
         match self.decide(kind) {
             Ok(events) if events.is_empty() => {
-                self.answer_after_pending(reply);
+                if let Some(reply) = reply {
+                    self.answer_after_pending(reply, Ok(()));
+                }
                 Ok(())
             }
             Ok(events) => self.commit(events, reply).await,
             Err(Rejection::Broken(illegal)) => Err(Turn::Reload(Rejection::Broken(illegal).into())),
             Err(rejection) => {
                 match reply {
-                    Some(reply) => reply.send(Err(rejection.into())),
+                    Some(reply) => self.answer_after_pending(reply, Err(rejection.into())),
                     None => tracing::debug!(run = %self.run, %rejection, "an input changed nothing"),
                 }
                 Ok(())
@@ -79,16 +81,16 @@ impl Driver {
         match self.decide(InputKind::Task { node, attempt, request }) {
             Err(Rejection::Broken(illegal)) => Err(Turn::Reload(Rejection::Broken(illegal).into())),
             Err(rejection) => {
-                drop(reply.send(Err(rejection.into())));
+                self.answer_after_pending(Reply::Start(reply), Err(rejection.into()));
                 Ok(())
             }
             Ok(events) if starts_step => {
-                let reply = Some(Reply::Start(reply));
+                let reply = Reply::Start(reply);
                 if events.is_empty() {
-                    self.answer_after_pending(reply);
+                    self.answer_after_pending(reply, Ok(()));
                     return Ok(());
                 }
-                self.commit(events, reply).await
+                self.commit(events, Some(reply)).await
             }
             Ok(events) => {
                 if let Some(key) = key {

@@ -16,7 +16,7 @@ mod input;
 mod park;
 mod perform;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,8 +56,8 @@ pub(super) struct Driver {
     durable: Seq,
     record: Option<RunRecord>,
     pending: VecDeque<Pending>,
-    waiters: HashMap<(Name, String), Vec<oneshot::Sender<StepReply>>>,
-    invoked: HashMap<NodeId, Invocation>,
+    waiters: BTreeMap<(Name, String), Vec<oneshot::Sender<StepReply>>>,
+    invoked: BTreeMap<NodeId, Invocation>,
     errands: Errands,
     /// Answers to tasks that are held back until a pause is over.
     withheld: Vec<Reply>,
@@ -94,8 +94,8 @@ impl Driver {
             durable: Seq::ZERO,
             record: None,
             pending: VecDeque::new(),
-            waiters: HashMap::new(),
-            invoked: HashMap::new(),
+            waiters: BTreeMap::new(),
+            invoked: BTreeMap::new(),
             errands: Errands::new(),
             withheld: Vec::new(),
             kept: Vec::new(),
@@ -124,7 +124,8 @@ impl Driver {
             reloads = if self.durable > before { 1 } else { reloads + 1 };
             if hopeless || reloads > RELOADS_MAX {
                 tracing::error!(run = %self.run, %error, "the run is not driven any more");
-                self.shared.block(&self.run, error.clone());
+                let retry_at = (!hopeless).then(|| self.shared.lease_until());
+                self.shared.block(&self.run, error.clone(), retry_at);
                 self.progress.send_modify(|_| ());
                 break Some(error);
             }
@@ -253,7 +254,7 @@ impl Driver {
     /// Throws away all that is not durable: state, tasks under way, what they still had to say. Messages from outside
     /// that were not looked at yet are kept.
     async fn forget(&mut self, error: &Error) {
-        Invocation::end_all(self.invoked.drain().map(|(_, invocation)| invocation).collect()).await;
+        Invocation::end_all(std::mem::take(&mut self.invoked).into_values().collect()).await;
         let unknown = Error::new(ErrorKind::Unknown, format!("the outcome cannot be told: {error}"));
         self.pending.drain(..).for_each(|pending| pending.refuse(&unknown));
         self.waiters.clear();

@@ -9,7 +9,9 @@ use crate::kernel::{NodeStatus, Work, work_of};
 use crate::model::{Failure, NodeId, NodeKind};
 
 use super::super::activity::Activity;
+use super::super::blobs;
 use super::super::context::{Context, Inner};
+use super::super::error::Error;
 use super::super::invocation::Invocation;
 use super::Driver;
 
@@ -82,13 +84,18 @@ impl Driver {
             cancelled,
             clock: self.shared.clock.clone(),
             activity: Arc::clone(&activity),
+            store: Arc::clone(&self.shared.store),
         };
         let input = state.node_input(id).map_err(|error| Failure::permanent("bad_input", error.to_string()));
         let code = self.shared.task(state.plan().workflow(), task);
         let unknown = Failure::permanent("bad_input", format!("the task `{task}` is not known"));
         let work = async move {
             let code = code.ok_or(unknown)?;
-            code.call(Context::new(inner), input?).await
+            let (store, run) = (Arc::clone(&inner.store), inner.run.clone());
+            let unread = |error: Error| Failure::retryable("store", error.to_string());
+            let input = blobs::fetch(&*store, input?).await.map_err(unread)?;
+            let output = code.call(Context::new(inner), input).await?;
+            blobs::keep(&*store, &run, output).await.map_err(unread)
         };
         let invocation = Invocation::spawn(spec.name.clone(), attempt, activity, cancel, self.sender.clone(), work);
         self.invoked.insert(id, invocation);

@@ -1,6 +1,6 @@
 //! Bad input and hard limits: a clear answer, and nothing lost.
 
-use orkestra_core::model::limits::{NODES_MAX, PAYLOAD_BYTES_MAX};
+use orkestra_core::model::limits::{NODES_MAX, PAYLOAD_LARGE_BYTES_MAX};
 use orkestra_core::prelude::*;
 
 use super::world::engine;
@@ -61,7 +61,7 @@ async fn what_cannot_be_started_is_refused() {
     assert_eq!(said(engine.run("w").id("a b").start().await).0, ErrorKind::Invalid);
     let missing = said(engine.run_spec(&spec).start().await);
     assert_eq!(missing, (ErrorKind::NotFound, "workflow `data` needs the task `a`, which is not registered".into()));
-    let large = engine.run("w").input(&"x".repeat(PAYLOAD_BYTES_MAX)).expect_err("too large");
+    let large = engine.run("w").input(&"x".repeat(PAYLOAD_LARGE_BYTES_MAX)).expect_err("too large");
     assert_eq!(large.kind(), ErrorKind::Invalid);
 
     engine.run("w").id("one").start().await.expect("a run").outcome().await.expect("an outcome");
@@ -74,9 +74,9 @@ async fn what_cannot_be_started_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn outputs_and_steps_have_a_limit_too() {
     let huge = |cx: Context, (): ()| async move {
-        let step = cx.step("huge", || async { TaskResult::Ok("x".repeat(PAYLOAD_BYTES_MAX)) }).await;
+        let step = cx.step("huge", || async { TaskResult::Ok("x".repeat(PAYLOAD_LARGE_BYTES_MAX)) }).await;
         assert_eq!(step.expect_err("too large").failure().kind, "bad_output");
-        TaskResult::Ok("x".repeat(PAYLOAD_BYTES_MAX))
+        TaskResult::Ok("x".repeat(PAYLOAD_LARGE_BYTES_MAX))
     };
     let workflow = Workflow::new("w").node("a", huge).retry(Retry::immediate(3)).build().expect("a workflow");
     let engine = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");

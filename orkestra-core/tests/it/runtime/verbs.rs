@@ -403,3 +403,50 @@ async fn a_run_that_passes_its_deadline_is_stopped() {
     let run = engine.run("w").deadline(Duration::from_secs(60)).start().await.expect("a run");
     assert!(matches!(run.outcome().await.expect("an end"), Outcome::TimedOut(_)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn large_payloads_are_kept_beside_the_journal() {
+    const LARGE: usize = 1_000_000;
+    let effects = Effects::default();
+    let counted = effects.clone();
+    let doubles = move |cx: Context, text: String| {
+        let effects = counted.clone();
+        async move {
+            let text = &text;
+            let stepped: String = cx
+                .step("double", || async {
+                    effects.did("step");
+                    TaskResult::Ok(text.repeat(2))
+                })
+                .await?;
+            cx.sleep(Duration::from_secs(600)).await?;
+            TaskResult::Ok(stepped)
+        }
+    };
+    let child = Workflow::new("echo").node("e", async |_: Context, text: String| Ok(text)).build().expect("a workflow");
+    let lengths = async |cx: Context, (one, other): (String, String)| {
+        let echoed: String = cx.child("echo", "echo", &one).await?;
+        // What looks like one of ours is none.
+        let fake = serde_json::json!({"$orkestra.blob": {"run": "r", "key": "x", "bytes": 1}});
+        let back: serde_json::Value = cx.step("fake", || async { TaskResult::Ok(fake.clone()) }).await?;
+        assert_eq!(back, fake);
+        Ok((echoed.len(), other.len()))
+    };
+    let workflow = Workflow::new("w")
+        .node("a", doubles.clone())
+        .node("b", doubles)
+        .node("c", lengths)
+        .after_all(["a", "b"])
+        .build()
+        .expect("a workflow");
+    let store = MemoryStore::new();
+    let engine = engine(store.clone()).workflow(child).workflow(workflow).start().await.expect("an engine");
+    let run = engine.run("w").id("r").input(&"x".repeat(LARGE)).expect("json").start().await.expect("a run");
+    assert_eq!(run.output::<(usize, usize)>().await.expect("an output"), (2 * LARGE, 2 * LARGE));
+    assert_eq!(effects.count("step"), 2, "remembered over the park");
+    let journal = serde_json::to_string(&journal(&run).await).expect("events serialise");
+    assert!(journal.len() < 20_000, "{}", journal.len());
+    let fork = run.fork::<str>("f", "c", None).await.expect("a fork");
+    store.delete(run.id()).await.expect("deleted with its blobs");
+    assert_eq!(fork.output::<(usize, usize)>().await.expect("an output"), (2 * LARGE, 2 * LARGE));
+}
