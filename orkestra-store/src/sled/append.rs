@@ -1,19 +1,19 @@
-//! Planning a group commit: which commits are taken, and the one sled batch that writes them.
+//! Planning a group commit: which commits are taken, and what they change.
 //!
 //! Nothing is written here, and nothing is waited for. What a commit needs to know is in memory, except for what the
 //! store sees for the first time: the head of a run, and the record that a new one replaces.
 
 use std::collections::HashMap;
 
-use ::sled::{Batch, Db};
-
 use orkestra_core::journal::Written;
 use orkestra_core::model::{RunId, Seq};
 use orkestra_core::store::{Append, AppendError, RunRecord};
 
+use super::changes::Changes;
 use super::error::Trouble;
 use super::lately::Lately;
 use super::lease::Leases;
+use super::view::View;
 use super::{index, keys, read, value};
 
 /// What becomes of a commit.
@@ -35,27 +35,25 @@ pub(super) type Heads = Lately<Seq>;
 /// A group commit, planned.
 pub(super) struct GroupCommit {
     /// What to write.
-    pub(super) batch: Batch,
-    /// The key of the last commit in it; `None` when there is nothing to write.
-    pub(super) newest: Option<Vec<u8>>,
+    pub(super) changes: Changes,
     /// What to answer.
     pub(super) answers: Vec<Planned>,
 }
 
 /// A group commit in the making.
 pub(super) struct Plan<'a> {
-    db: &'a Db,
+    view: &'a View<'a>,
     heads: &'a mut Heads,
     leases: &'a Leases,
-    batch: Batch,
+    changes: Changes,
     /// Records that this batch writes, with the number of further parts that stand or will stand in the tree.
     records: HashMap<&'a RunId, (&'a RunRecord, u32)>,
     answers: Vec<Planned>,
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(db: &'a Db, heads: &'a mut Heads, leases: &'a Leases) -> Self {
-        Self { db, heads, leases, batch: Batch::default(), records: HashMap::new(), answers: Vec::new() }
+    pub(super) fn new(view: &'a View<'a>, heads: &'a mut Heads, leases: &'a Leases) -> Self {
+        Self { view, heads, leases, changes: Changes::default(), records: HashMap::new(), answers: Vec::new() }
     }
 
     /// Plans `appends` in their order.
@@ -64,9 +62,7 @@ impl<'a> Plan<'a> {
             let answer = self.add(append, &appends[..place]).unwrap_or_else(Planned::Failed);
             self.answers.push(answer);
         }
-        let newest = self.answers.iter().zip(appends).rfind(|(answer, _)| matches!(answer, Planned::InBatch));
-        let newest = newest.map(|(_, append)| keys::commit(&append.commit.run, append.commit.first));
-        GroupCommit { batch: self.batch, newest, answers: self.answers }
+        GroupCommit { changes: self.changes, answers: self.answers }
     }
 
     fn add(&mut self, append: &'a Append, before: &[Append]) -> Result<Planned, Trouble> {
@@ -94,7 +90,7 @@ impl<'a> Plan<'a> {
         }
         let head = [commit.last.0.to_be_bytes(), commit.epoch.0.to_be_bytes()].concat();
         let bytes = [&head, &*commit.body].concat();
-        value::put(&mut self.batch, &keys::commit(&commit.run, commit.first), &bytes, 0);
+        value::put(&mut self.changes, &keys::commit(&commit.run, commit.first), &bytes, 0);
         self.heads.set(&commit.run, commit.last);
         Ok(Planned::InBatch)
     }
@@ -104,7 +100,7 @@ impl<'a> Plan<'a> {
         if let Some(last) = self.heads.get(run) {
             return Ok(last);
         }
-        let last = read::last(self.db, run)?;
+        let last = read::last(self.view, run)?;
         self.heads.set(run, last);
         Ok(last)
     }
@@ -120,7 +116,7 @@ impl<'a> Plan<'a> {
         if before.iter().zip(&self.answers).any(|pair| same(&pair)) {
             return Ok(Some(Planned::InBatch));
         }
-        let there = read::commit(self.db, &commit.run, commit.first)?;
+        let there = read::commit(self.view, &commit.run, commit.first)?;
         Ok(there.is_some_and(|there| there.body == commit.body).then_some(Planned::There))
     }
 
@@ -128,14 +124,14 @@ impl<'a> Plan<'a> {
         let key = keys::record(&record.id);
         let bytes = serde_json::to_vec(record).map_err(|error| Trouble::Invalid(error.to_string()))?;
         let parts = if let Some((old, parts)) = self.records.get(&record.id) {
-            index::change(&mut self.batch, Some(old), Some(record));
+            index::change(&mut self.changes, Some(old), Some(record));
             *parts
         } else {
-            let old = read::record_with_parts(self.db, &record.id)?;
-            index::change(&mut self.batch, old.as_ref().map(|(old, _)| old), Some(record));
+            let old = read::record_with_parts(self.view, &record.id)?;
+            index::change(&mut self.changes, old.as_ref().map(|(old, _)| old), Some(record));
             old.map_or(0, |(_, parts)| parts)
         };
-        let parts = value::put(&mut self.batch, &key, &bytes, parts);
+        let parts = value::put(&mut self.changes, &key, &bytes, parts);
         self.records.insert(&record.id, (record, parts));
         Ok(())
     }

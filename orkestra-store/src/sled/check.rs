@@ -1,12 +1,11 @@
 //! Reading all of a store to see that it is whole.
 
-use ::sled::Db;
-
 use orkestra_core::journal::Replayer;
 use orkestra_core::model::RunId;
 use orkestra_core::store::RunRecord;
 
 use super::error::Trouble;
+use super::view::View;
 use super::{index, keys, read};
 
 /// What a check read.
@@ -20,14 +19,14 @@ pub struct CheckReport {
 }
 
 /// Replays every journal and compares the records, and the entries they are found by, with them.
-pub(super) fn check(db: &Db) -> Result<CheckReport, Trouble> {
-    let report = journals(db)?;
+pub(super) fn check(view: &View<'_>) -> Result<CheckReport, Trouble> {
+    let report = journals(view)?;
     let (mut records, mut entries) = (0, 0);
-    for found in db.scan_prefix(keys::ALL_RECORDS) {
+    for found in view.prefix(keys::ALL_RECORDS) {
         let run = keys::parse_record(&found?.0)?;
-        let record = read::record(db, &run)?.ok_or_else(|| missing("record", &run))?;
+        let record = read::record(view, &run)?.ok_or_else(|| missing("record", &run))?;
         for entry in index::entries(&record) {
-            if !db.contains_key(&entry)? {
+            if !view.contains_key(&entry)? {
                 return Err(missing("entry in an index", &run));
             }
             entries += 1;
@@ -39,7 +38,7 @@ pub(super) fn check(db: &Db) -> Result<CheckReport, Trouble> {
     }
     let mut found = 0_u64;
     for prefix in [keys::ALL_TERMS, keys::ALL_WAKE_UPS] {
-        for entry in db.scan_prefix(prefix) {
+        for entry in view.prefix(prefix) {
             entry?;
             found += 1;
         }
@@ -50,17 +49,17 @@ pub(super) fn check(db: &Db) -> Result<CheckReport, Trouble> {
     Ok(report)
 }
 
-fn journals(db: &Db) -> Result<CheckReport, Trouble> {
+fn journals(view: &View<'_>) -> Result<CheckReport, Trouble> {
     let mut report = CheckReport::default();
     let mut current: Option<(RunId, Replayer)> = None;
-    for entry in db.scan_prefix(keys::ALL_COMMITS) {
+    for entry in view.prefix(keys::ALL_COMMITS) {
         let (key, raw) = entry?;
-        let written = read::written(db, &key, &raw)?;
+        let written = read::written(view, &key, &raw)?;
         let run = written.run.clone();
         let mut replayer = match current.take() {
             Some((same, replayer)) if same == run => replayer,
             before => {
-                finish(db, before)?;
+                finish(view, before)?;
                 report.runs += 1;
                 Replayer::new(run.clone())
             }
@@ -69,17 +68,17 @@ fn journals(db: &Db) -> Result<CheckReport, Trouble> {
         report.commits += 1;
         current = Some((run, replayer));
     }
-    finish(db, current)?;
+    finish(view, current)?;
     Ok(report)
 }
 
 /// Compares what a journal adds up to with the run's record.
-fn finish(db: &Db, journal: Option<(RunId, Replayer)>) -> Result<(), Trouble> {
+fn finish(view: &View<'_>, journal: Option<(RunId, Replayer)>) -> Result<(), Trouble> {
     let Some((run, replayer)) = journal else {
         return Ok(());
     };
     let state = replayer.finish().ok_or_else(|| missing("journal", &run))?;
-    let record: RunRecord = read::record(db, &run)?.ok_or_else(|| missing("record", &run))?;
+    let record: RunRecord = read::record(view, &run)?.ok_or_else(|| missing("record", &run))?;
     if record.status != state.status() {
         let (told, is) = (record.status, state.status());
         return Err(Trouble::Damaged(format!("the record of run `{run}` says {told:?}, its journal {is:?}")));

@@ -9,8 +9,9 @@ use orkestra_core::store::{StoreError, StoreErrorKind};
 use super::error::refused;
 use super::sync::sync_directory;
 
-/// The version of the layout of keys and values that this library writes.
-pub(super) const VERSION: u32 = 1;
+/// The version of what is in a directory that this library writes. It reads those before as well: 1 had no write-ahead
+/// files.
+pub(super) const VERSION: u32 = 2;
 
 const FILE: &str = "FORMAT";
 const WORDS: &str = "orkestra-store sled";
@@ -22,6 +23,8 @@ pub(super) enum Found {
     Nothing,
     /// A store whose creation was interrupted: nothing was acknowledged yet.
     Unfinished,
+    /// A store of a version before this one.
+    Older,
     /// A store.
     Store,
 }
@@ -44,9 +47,10 @@ pub(super) fn read(directory: &Path) -> Result<Found, StoreError> {
     let mut words = rest.split_ascii_whitespace();
     let version: u32 = words.next().and_then(|word| word.parse().ok()).ok_or_else(damaged)?;
     match (version, words.next()) {
+        (1..VERSION, None) => Ok(Found::Older),
         (VERSION, None) => Ok(Found::Store),
-        (VERSION, Some("unfinished")) => Ok(Found::Unfinished),
-        (VERSION, Some(_)) | (0, _) => Err(damaged()),
+        (1..=VERSION, Some("unfinished")) => Ok(Found::Unfinished),
+        (0..=VERSION, _) => Err(damaged()),
         (newer, _) => Err(newer_version(directory, newer)),
     }
 }
@@ -54,7 +58,7 @@ pub(super) fn read(directory: &Path) -> Result<Found, StoreError> {
 /// Writes what `directory` holds from now on, durably.
 pub(super) fn write(directory: &Path, found: Found) -> Result<(), StoreError> {
     let text = match found {
-        Found::Nothing => return Ok(()),
+        Found::Nothing | Found::Older => return Ok(()),
         Found::Unfinished => format!("{WORDS} {VERSION} unfinished\n"),
         Found::Store => format!("{WORDS} {VERSION}\n"),
     };

@@ -5,11 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use ::sled::Batch;
-
 use orkestra_core::kernel::RunStatus;
 use orkestra_core::store::{RunQuery, RunRecord};
 
+use super::changes::Changes;
 use super::keys;
 
 /// The keys of all entries of `record`.
@@ -21,13 +20,13 @@ pub(super) fn entries(record: &RunRecord) -> BTreeSet<Vec<u8>> {
 }
 
 /// Changes the entries from those of `old` to those of `new`.
-pub(super) fn change(batch: &mut Batch, old: Option<&RunRecord>, new: Option<&RunRecord>) {
+pub(super) fn change(changes: &mut Changes, old: Option<&RunRecord>, new: Option<&RunRecord>) {
     let (old, new) = (old.map(entries).unwrap_or_default(), new.map(entries).unwrap_or_default());
     for gone in old.difference(&new) {
-        batch.remove(gone.as_slice());
+        changes.remove(gone.as_slice());
     }
     for come in new.difference(&old) {
-        batch.insert(come.as_slice(), &[] as &[u8]);
+        changes.insert_new(come.as_slice(), &[] as &[u8]);
     }
 }
 

@@ -23,6 +23,8 @@ use super::error::Trouble;
 pub(super) const META_FORMAT: &[u8] = b"mformat";
 /// How often the store was opened.
 pub(super) const META_BOOT: &[u8] = b"mboot";
+/// The number of the last group commit that a checkpoint has brought here. Only ever read from sled itself.
+pub(super) const META_APPLIED: &[u8] = b"mapplied";
 
 pub(super) const ALL_COMMITS: &[u8] = b"j";
 pub(super) const ALL_RECORDS: &[u8] = b"r";

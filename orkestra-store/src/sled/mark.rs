@@ -1,105 +1,66 @@
-//! The file `mark`: something that was acknowledged last, and must be in the log when it is opened again.
+//! The file `mark`: the number of the group commit that was acknowledged last, which must be there when it is opened again.
 //!
-//! sled takes a damaged end of its log for a write that a crash has cut, and goes on without it: right for what nobody was
-//! told is written, silent loss for what somebody was. The mark tells the two apart. It is written after each durable
+//! A damaged end of a log looks like a write that a crash has cut: to go on without it is right for what nobody was told
+//! is written, and silent loss for what somebody was. The mark tells the two apart. It is written after each durable
 //! write, and never synced: an old mark, or none, asks for less but never for too much.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::sync::Mutex;
 
-use ::sled::Db;
-
-use super::error::Trouble;
 use super::options::Durability;
-use super::{keys, small};
-
-/// What must be in the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Expected {
-    /// Nothing in particular.
-    Nothing,
-    /// The commit at this key.
-    Commit(Vec<u8>),
-    /// The small value of this name, of this version or a later one.
-    Small(String, u64),
-}
 
 /// The file, held open.
 pub(super) struct Mark {
-    file: Mutex<File>,
+    file: File,
     durability: Durability,
 }
 
-/// Enough for the longest key, and one block of a disk.
-const BYTES: usize = 512;
+/// What a mark says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Marked {
+    /// The number of a group commit.
+    pub(super) number: u64,
+    /// What it was to survive.
+    pub(super) durability: Durability,
+}
+
+const BYTES: usize = CHECKSUM + 1 + size_of::<u64>();
 const CHECKSUM: usize = size_of::<u32>();
 
 impl Mark {
-    /// Opens the mark in `directory`: what it says, of a store of which durability, and the mark to go on with.
-    pub(super) fn open(directory: &Path, durability: Durability) -> io::Result<(Option<(Expected, Durability)>, Self)> {
+    /// Opens the mark in `directory`: what it says, and the mark to go on with.
+    pub(super) fn open(directory: &Path, durability: Durability) -> io::Result<(Option<Marked>, Self)> {
         let mut file =
             File::options().read(true).write(true).create(true).truncate(false).open(directory.join("mark"))?;
         let mut bytes = Vec::new();
         (&mut file).take(BYTES as u64).read_to_end(&mut bytes)?;
-        Ok((decode(&bytes), Self { file: Mutex::new(file), durability }))
+        Ok((decode(&bytes), Self { file, durability }))
     }
 
     /// Says what must be there from now on.
-    pub(super) fn set(&self, expected: &Expected) -> io::Result<()> {
-        let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        file.seek(SeekFrom::Start(0))?;
-        file.write_all(&encode(expected, self.durability))
+    pub(super) fn set(&mut self, number: u64) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(&encode(Marked { number, durability: self.durability }))
     }
 }
 
-/// Whether what is expected is there; else what is missing.
-pub(super) fn missing(db: &Db, expected: &Expected) -> Result<Option<String>, Trouble> {
-    match expected {
-        Expected::Nothing => Ok(None),
-        Expected::Commit(key) if db.contains_key(key)? => Ok(None),
-        Expected::Commit(key) => {
-            let (run, first) = keys::parse_commit(key)?;
-            Ok(Some(format!("the commit at {first} of run `{run}`")))
-        }
-        Expected::Small(name, version) => {
-            let found = small::get(db, name)?.map_or(0, |value| value.version);
-            Ok((found < *version).then(|| format!("version {version} of `{name}`")))
-        }
-    }
+/// `checksum, durability, number`.
+fn encode(marked: Marked) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    bytes[CHECKSUM] = u8::from(marked.durability == Durability::Process);
+    bytes[CHECKSUM + 1..].copy_from_slice(&marked.number.to_be_bytes());
+    let checksum = crc32fast::hash(&bytes[CHECKSUM..]);
+    bytes[..CHECKSUM].copy_from_slice(&checksum.to_be_bytes());
+    bytes
 }
 
-/// `checksum, durability, kind, version, length of the key, key`, filled up with zeros.
-fn encode(expected: &Expected, durability: Durability) -> Vec<u8> {
-    let (kind, version, key) = match expected {
-        Expected::Nothing => (0, 0, &[][..]),
-        Expected::Commit(key) => (1, 0, key.as_slice()),
-        Expected::Small(name, version) => (2, *version, name.as_bytes()),
-    };
-    let durability = u8::from(durability == Durability::Process);
-    let length = u16::try_from(key.len()).expect("keys are shorter than a block");
-    let mut content = [&[durability, kind], &version.to_be_bytes()[..], &length.to_be_bytes(), key].concat();
-    content.resize(BYTES - CHECKSUM, 0);
-    [&crc32fast::hash(&content).to_be_bytes(), content.as_slice()].concat()
-}
-
-fn decode(bytes: &[u8]) -> Option<(Expected, Durability)> {
+fn decode(bytes: &[u8]) -> Option<Marked> {
     let (checksum, content) = bytes.split_first_chunk()?;
-    if bytes.len() != BYTES || u32::from_be_bytes(*checksum) != crc32fast::hash(content) {
-        return None;
-    }
-    let ([durability, kind], rest) = content.split_first_chunk()?;
-    let (version, rest) = rest.split_first_chunk()?;
-    let (length, rest) = rest.split_first_chunk()?;
-    let key = rest.get(..u16::from_be_bytes(*length).into())?.to_vec();
-    let expected = match kind {
-        0 => Expected::Nothing,
-        1 => Expected::Commit(key),
-        2 => Expected::Small(String::from_utf8(key).ok()?, u64::from_be_bytes(*version)),
-        _ => return None,
-    };
-    Some((expected, if *durability == 1 { Durability::Process } else { Durability::Fsync }))
+    let ([durability], number) = content.split_first_chunk()?;
+    let number = u64::from_be_bytes(number.try_into().ok()?);
+    let durability = if *durability == 1 { Durability::Process } else { Durability::Fsync };
+    (u32::from_be_bytes(*checksum) == crc32fast::hash(content)).then_some(Marked { number, durability })
 }
 
 #[cfg(test)]
@@ -108,13 +69,13 @@ mod tests {
 
     #[test]
     fn a_mark_is_read_back_or_not_at_all() {
-        let longest = "k".repeat(400);
-        for expected in [Expected::Nothing, Expected::Commit(vec![7; 215]), Expected::Small(longest, u64::MAX)] {
+        for number in [0, 1, u64::MAX] {
             for durability in [Durability::Fsync, Durability::Process] {
-                let bytes = encode(&expected, durability);
-                assert_eq!(decode(&bytes), Some((expected.clone(), durability)));
+                let marked = Marked { number, durability };
+                let bytes = encode(marked);
+                assert_eq!(decode(&bytes), Some(marked));
                 for at in 0..bytes.len() {
-                    let mut changed = bytes.clone();
+                    let mut changed = bytes;
                     changed[at] ^= 1;
                     assert_eq!(decode(&changed), None, "changed at {at}");
                     assert_eq!(decode(&bytes[..at]), None, "cut at {at}");

@@ -1,19 +1,22 @@
 //! The embedded store: one directory on disk, open in one process at a time. The only folder that names sled.
 //!
 //! ```text
-//! append() -> gate (alone) -> blocking thread: plan (heads, leases, indexes) -> one Batch -> flush, fdatasync -> mark -> answers
-//! read()   -> gate (shared) -> blocking thread: scan
+//! append() -> blocking thread: plan (heads, leases, indexes) -> write-ahead file, fdatasync -> overlay -> mark -> answers
+//! read()   -> blocking thread: overlay over sled
 //! claim()  -> a map in memory
+//!                    background: full layer -> sled, flush, fdatasync -> its write-ahead file is free again
 //! ```
 //!
-//! The gate is what makes "only durable commits are ever read" true: sled shows a batch as soon as it is applied, so
-//! nobody may look between that and its sync. Scans that can be long take the gate in slices.
+//! What makes "only durable commits are ever read" true: nothing gets into the overlay before its sync. See ADR 0004.
+//! Scans that can be long are made in slices: writers wait for readers at the moment of showing what they wrote.
 //!
-//! After a failed sync, or a panic inside sled while writing, nothing can be told any more: the store refuses all calls
-//! until it is opened anew.
+//! After a failed sync, or a panic inside sled, nothing can be told any more: the store refuses all calls until it is
+//! opened anew.
 
 mod append;
+mod changes;
 mod check;
+mod checkpoint;
 mod database;
 mod error;
 mod format;
@@ -24,8 +27,10 @@ mod lease;
 mod mark;
 mod open;
 mod options;
+mod overlay;
 mod owner;
 mod read;
+mod recover;
 mod remove;
 mod repair;
 mod shared;
@@ -33,6 +38,8 @@ mod small;
 mod store;
 mod sync;
 mod value;
+mod view;
+mod wal;
 
 pub use check::CheckReport;
 pub use options::{Durability, OpenReport, SledOptions};

@@ -1,7 +1,8 @@
 //! Opening a store: who owns the directory, what is in it, is it whole.
 //!
 //! ```text
-//! directory -> owner's lock -> FORMAT -> conf -> snapshots -> sled -> format inside -> mark -> check, if repaired -> boot number
+//! directory -> owner's lock -> FORMAT -> conf -> snapshots -> sled -> format inside -> write-ahead files -> mark
+//!           -> check, if repaired -> number of the opening
 //! ```
 //!
 //! Nothing in the directory is changed before its lock is held. No step panics, whatever the files hold.
@@ -9,7 +10,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use orkestra_core::store::{StoreError, StoreErrorKind};
 
@@ -18,15 +19,18 @@ use super::check;
 use super::database::Database;
 use super::error::{Trouble, refused, without_panic};
 use super::format::{self, Found};
-use super::keys::{META_BOOT, META_FORMAT};
+use super::keys::{META_APPLIED, META_BOOT, META_FORMAT};
 use super::lease::Leases;
-use super::mark::{self, Expected, Mark};
+use super::mark::{Mark, Marked};
 use super::options::{Durability, OpenReport, SledOptions};
 use super::owner::{LOCK_PAUSE, LOCK_TRIES, Owner};
+use super::recover::recover;
 use super::repair::{self, Aside};
-use super::shared::Shared;
+use super::shared::{Core, Shared, Writer};
 use super::store::SledStore;
 use super::sync::{Syncer, sync_directory};
+use super::view::View;
+use super::wal;
 
 pub(super) fn open(options: &SledOptions, path: &Path) -> Result<SledStore, StoreError> {
     make_directory(path)?;
@@ -35,55 +39,134 @@ pub(super) fn open(options: &SledOptions, path: &Path) -> Result<SledStore, Stor
     if found == Found::Nothing {
         format::write(path, Found::Unfinished)?;
     }
+    let existed = matches!(found, Found::Store | Found::Older);
     check_files(path, found)?;
     let aside = put_snapshots_right(path)?;
     let place = path.display().to_string();
     let database = open_database(path, options.cache_bytes).map_err(|trouble| trouble.at(&place));
-    let database = database.and_then(|database| known_format(path, &database, found).map(|()| database));
     let database = database.map_err(|error| with_copy(error, aside.as_ref()))?;
-
-    let mut report = OpenReport {
-        created: found != Found::Store,
-        after_crash: owner.after_crash && found == Found::Store,
-        ..OpenReport::default()
-    };
-    if options.check || aside.is_some() {
-        let checked = without_panic(|| check::check(&database)).map_err(|trouble| trouble.at(&place));
-        report.runs_checked = Some(checked.map_err(|error| with_copy(error, aside.as_ref()))?.runs);
-    }
-    let in_place = |error: io::Error| refused(&format!("{place} cannot be used"), &error);
-    let (marked, mark) = Mark::open(path, options.durability).map_err(in_place)?;
-    let marked = marked.filter(|_| found == Found::Store);
-    report.lost = check_mark(&database, &place, marked).map_err(|error| with_copy(error, aside.as_ref()))?;
-    if report.lost.is_some() || report.created {
-        mark.set(&Expected::Nothing).map_err(in_place)?;
-    }
-    let syncer = Syncer::new(path, options.durability).map_err(in_place)?;
-    let boot = without_panic(|| count_boot(&database, &syncer)).map_err(|trouble| trouble.at(&place))?;
-    if found != Found::Store {
-        sync_new_files(path).map_err(in_place)?;
-        format::write(path, Found::Store)?;
-    }
+    let report = OpenReport { created: !existed, after_crash: owner.after_crash && existed, ..OpenReport::default() };
+    let opening = Opening { options, path, place, found, report };
+    let opened = opening.go_on(database, owner, aside.is_some());
+    let mut shared = opened.map_err(|error| with_copy(error, aside.as_ref()))?;
     if let Some(aside) = aside {
         tracing::warn!(
-            store = %place, runs = report.runs_checked, snapshots = ?aside.snapshots,
+            store = %path.display(), runs = shared.report.runs_checked, snapshots = ?aside.snapshots,
             "an abrupt stop left a torn snapshot: it was put aside, the store was opened from its log and checked"
         );
-        report.set_aside = aside.snapshots;
+        shared.report.set_aside = aside.snapshots;
         // The copy was for the case that this goes wrong.
         let _ = fs::remove_file(&aside.log);
     }
-    Ok(SledStore::new(Shared {
-        database,
-        syncer,
-        mark,
-        heads: Mutex::new(Heads::default()),
-        leases: Mutex::new(Leases::new(boot)),
-        poison: OnceLock::new(),
-        path: path.to_path_buf(),
-        report,
-        _owner: owner,
-    }))
+    Ok(SledStore::new(shared))
+}
+
+/// A store whose database is open, on its way.
+struct Opening<'a> {
+    options: &'a SledOptions,
+    path: &'a Path,
+    place: String,
+    found: Found,
+    report: OpenReport,
+}
+
+impl Opening<'_> {
+    fn told(&self, trouble: Trouble) -> StoreError {
+        trouble.at(&self.place)
+    }
+
+    fn refused(&self, error: &io::Error) -> StoreError {
+        refused(&format!("{} cannot be used", self.place), error)
+    }
+
+    fn go_on(mut self, database: Database, owner: Owner, check: bool) -> Result<Shared, StoreError> {
+        let durability = self.options.durability;
+        let syncer = Syncer::new(self.path, durability).map_err(|error| self.refused(&error))?;
+        self.known_format(&database, &syncer)?;
+        let applied = without_panic(|| applied(&database)).map_err(|trouble| self.told(trouble))?;
+        let mut files = wal::open(self.path).map_err(|error| self.refused(&error))?;
+        let mut recovered = recover(std::mem::take(&mut files.records), applied);
+        let owed = recovered.owed();
+        let (marked, mark) = Mark::open(self.path, durability).map_err(|error| self.refused(&error))?;
+        self.check_mark(marked, recovered.last)?;
+        let core = Arc::new(Core {
+            database,
+            overlay: RwLock::new(std::mem::take(&mut recovered.overlay)),
+            syncer,
+            poison: OnceLock::new(),
+            path: self.path.to_path_buf(),
+        });
+        if self.options.check || check {
+            let checked = without_panic(|| check::check(&core.view())).map_err(|trouble| self.told(trouble))?;
+            self.report.runs_checked = Some(checked.runs);
+        }
+        let boot = without_panic(|| next_boot(&core.view())).map_err(|trouble| self.told(trouble))?;
+        let wal = files.go_on(&recovered, boot, self.options).map_err(|error| self.refused(&error))?;
+        if self.found != Found::Store {
+            sync_new_files(self.path).map_err(|error| self.refused(&error))?;
+            format::write(self.path, Found::Store)?;
+        }
+        let writer = Writer { wal, mark, heads: Heads::default(), checkpoint: None };
+        let (leases, report) = (Mutex::new(Leases::new(boot)), self.report);
+        let shared = Shared { writer: Mutex::new(writer), core, leases, report, _owner: owner };
+        shared.begin(boot, owed)?;
+        Ok(shared)
+    }
+
+    /// Checks the version inside the database, or writes it into a new one.
+    fn known_format(&self, database: &Database, syncer: &Syncer) -> Result<(), StoreError> {
+        let stored = without_panic(|| Ok(database.get(META_FORMAT)?)).map_err(|trouble| self.told(trouble))?;
+        let damaged = |why: &str| Err(self.told(Trouble::Damaged(why.into())));
+        match stored.as_deref().map(|bytes| bytes.try_into().map(u32::from_be_bytes)) {
+            Some(Ok(format::VERSION)) => return Ok(()),
+            Some(Ok(newer)) if newer > format::VERSION => return Err(format::newer_version(self.path, newer)),
+            Some(Ok(1..)) => {}
+            Some(_) => return damaged("its format is unreadable"),
+            None if matches!(self.found, Found::Store | Found::Older) => {
+                return damaged("the log has lost its beginning, and what was in it");
+            }
+            None => {}
+        }
+        let write = || {
+            database.insert(META_FORMAT, &format::VERSION.to_be_bytes())?;
+            syncer.sync_as(database, Durability::Fsync)
+        };
+        without_panic(write).map_err(|trouble| self.told(trouble))
+    }
+
+    /// Checks that what was acknowledged last is there. Reports what is lost, where the durability allows for it.
+    fn check_mark(&mut self, marked: Option<Marked>, last: u64) -> Result<(), StoreError> {
+        let Some(Marked { number, durability }) = marked.filter(|_| self.found == Found::Store) else {
+            return Ok(());
+        };
+        if number <= last {
+            return Ok(());
+        }
+        let missing = format!("group commit {number} was acknowledged, what is there ends with {last}");
+        if durability == Durability::Process {
+            tracing::warn!(store = self.place, %missing, "the newest writes are lost: the system ended before they were on disk");
+            self.report.lost = Some(missing);
+            return Ok(());
+        }
+        let why = format!("the end of the log is lost, {missing}; to go on with what is there, remove the file `mark`");
+        Err(self.told(Trouble::Damaged(why)))
+    }
+}
+
+/// The number of the last group commit that is in sled.
+fn applied(database: &Database) -> Result<u64, Trouble> {
+    let Some(bytes) = database.get(META_APPLIED)? else {
+        return Ok(0);
+    };
+    bytes.as_ref().try_into().map(u64::from_be_bytes).map_err(|_| Trouble::value(META_APPLIED, "it is no number"))
+}
+
+/// The number of this opening, which epochs begin with.
+fn next_boot(view: &View<'_>) -> Result<u32, Trouble> {
+    let before = view.get(META_BOOT)?.map_or(Ok(0), |bytes| {
+        bytes.as_ref().try_into().map(u32::from_be_bytes).map_err(|_| Trouble::value(META_BOOT, "it is no number"))
+    })?;
+    before.checked_add(1).ok_or_else(|| Trouble::Invalid("the store was opened too often".into()))
 }
 
 fn make_directory(path: &Path) -> Result<(), StoreError> {
@@ -98,8 +181,12 @@ fn make_directory(path: &Path) -> Result<(), StoreError> {
 fn check_files(path: &Path, found: Found) -> Result<(), StoreError> {
     let damaged =
         |what: &str| StoreError::new(StoreErrorKind::Damaged, format!("{} is damaged: {what}", path.display()));
-    if found == Found::Store && fs::metadata(path.join("db")).map_or(0, |file| file.len()) == 0 {
+    let existed = matches!(found, Found::Store | Found::Older);
+    if existed && fs::metadata(path.join("db")).map_or(0, |file| file.len()) == 0 {
         return Err(damaged("the file `db` is missing or empty"));
+    }
+    if found == Found::Store && !wal::is_there(path) {
+        return Err(damaged("a write-ahead file, `wal.0` or `wal.1`, is missing"));
     }
     match fs::read(path.join("conf")) {
         // sled writes a short one anew: it was torn as the store was made.
@@ -157,61 +244,6 @@ fn open_database(path: &Path, cache_bytes: u64) -> Result<Database, Trouble> {
         }
     }
     Database::open(path, cache_bytes)
-}
-
-/// Checks the version inside the database, or writes it into a new one.
-fn known_format(path: &Path, database: &Database, found: Found) -> Result<(), StoreError> {
-    let place = path.display().to_string();
-    let stored = without_panic(|| Ok(database.get(META_FORMAT)?)).map_err(|trouble| trouble.at(&place))?;
-    let damaged = |why: &str| Err(Trouble::Damaged(why.into()).at(&place));
-    match stored.as_deref() {
-        Some(bytes) => match bytes.try_into().map(u32::from_be_bytes) {
-            Ok(format::VERSION) => Ok(()),
-            Ok(newer) if newer > format::VERSION => Err(format::newer_version(path, newer)),
-            _ => damaged("its format is unreadable"),
-        },
-        None if found == Found::Store => damaged("the log has lost its beginning, and what was in it"),
-        None => {
-            let write =
-                || database.insert(META_FORMAT, &format::VERSION.to_be_bytes()).map(drop).map_err(Trouble::from);
-            without_panic(write).map_err(|trouble| trouble.at(&place))
-        }
-    }
-}
-
-/// Checks that what was acknowledged last is there. Gives what is lost, where the durability allows for it.
-fn check_mark(
-    database: &Database,
-    place: &str,
-    marked: Option<(Expected, Durability)>,
-) -> Result<Option<String>, StoreError> {
-    let Some((expected, durability)) = marked else {
-        return Ok(None);
-    };
-    let missing = without_panic(|| mark::missing(database, &expected)).map_err(|trouble| trouble.at(place))?;
-    let Some(missing) = missing else {
-        return Ok(None);
-    };
-    if durability == Durability::Process {
-        tracing::warn!(store = place, %missing, "the newest writes are lost: the system ended before they were on disk");
-        return Ok(Some(missing));
-    }
-    let why = format!(
-        "the end of the log is lost, {missing} was acknowledged and is missing; \
-         to go on with what is there, remove the file `mark`"
-    );
-    Err(Trouble::Damaged(why).at(place))
-}
-
-/// Counts this opening, durably in every durability: epochs depend on it.
-fn count_boot(database: &Database, syncer: &Syncer) -> Result<u32, Trouble> {
-    let before = database.get(META_BOOT)?.map_or(Ok(0), |bytes| {
-        bytes.as_ref().try_into().map(u32::from_be_bytes).map_err(|_| Trouble::value(META_BOOT, "it is no number"))
-    })?;
-    let boot = before.checked_add(1).ok_or_else(|| Trouble::Invalid("the store was opened too often".into()))?;
-    database.insert(META_BOOT, &boot.to_be_bytes())?;
-    syncer.sync_as(database, Durability::Fsync)?;
-    Ok(boot)
 }
 
 /// Makes the files of a new store durable, their names included.

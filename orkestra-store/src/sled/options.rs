@@ -34,15 +34,23 @@ pub enum Durability {
 pub struct SledOptions {
     pub(super) durability: Durability,
     pub(super) cache_bytes: u64,
+    pub(super) write_ahead_bytes: u64,
     pub(super) check: bool,
 }
 
 /// What sled may keep of its pages, unless told otherwise. Its own default of 1 GiB is not for a library to take.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// What is gathered before it is brought into sled, unless told otherwise. The more there is, the less of it reaches sled
+/// at all: what runs have overwritten by then is written there once.
+const WRITE_AHEAD_BYTES: u64 = 8 * 1024 * 1024;
+/// Less would only be files.
+const WRITE_AHEAD_BYTES_MIN: u64 = 4 * 1024;
+
 impl Default for SledOptions {
     fn default() -> Self {
-        Self { durability: Durability::default(), cache_bytes: CACHE_BYTES, check: false }
+        let (cache_bytes, write_ahead_bytes) = (CACHE_BYTES, WRITE_AHEAD_BYTES);
+        Self { durability: Durability::default(), cache_bytes, write_ahead_bytes, check: false }
     }
 }
 
@@ -58,6 +66,14 @@ impl SledOptions {
     #[must_use]
     pub fn with_cache_bytes(self, bytes: u64) -> Self {
         Self { cache_bytes: bytes, ..self }
+    }
+
+    /// The same, gathering about `bytes` bytes of commits in a write-ahead file and in memory before they are brought into
+    /// sled in the background. The default is 8 MiB. There are two such files; while the disk does not keep up they grow
+    /// to four times as much, and then writers wait.
+    #[must_use]
+    pub fn with_write_ahead_bytes(self, bytes: u64) -> Self {
+        Self { write_ahead_bytes: bytes.max(WRITE_AHEAD_BYTES_MIN), ..self }
     }
 
     /// The same, reading and replaying every journal on opening. Costs as much as the store is large; a store that had
@@ -89,7 +105,7 @@ pub struct OpenReport {
     /// Damaged snapshot files that were put aside, where they are now. A snapshot is a cache of sled's log: the store was
     /// opened from the log and checked.
     pub set_aside: Vec<PathBuf>,
-    /// What was acknowledged under [`Durability::Process`] and is lost, as one example: the system has ended since.
+    /// What was acknowledged under [`Durability::Process`] and is lost: the system has ended since.
     pub lost: Option<String>,
     /// How many runs were read and replayed to see that they are whole; `None` when there was no need to.
     pub runs_checked: Option<u64>,

@@ -1,22 +1,23 @@
-//! Reading journals, records and lists. Called with the gate held, so that all there is is durable.
+//! Reading journals, records and lists. A view shows what is durable and nothing else.
 
 use std::ops::Bound;
 use std::sync::Arc;
 
-use ::sled::{Db, IVec};
+use ::sled::IVec;
 
 use orkestra_core::journal::Written;
 use orkestra_core::model::{Epoch, RunId, Seq};
 use orkestra_core::store::{Due, DueCursor, DueQuery, ListCursor, RunQuery, RunRecord};
 
 use super::error::Trouble;
+use super::view::View;
 use super::{index, keys, value};
 
 const NUMBER: usize = size_of::<u64>();
 
 /// The last position of `run`, zero when it has no journal.
-pub(super) fn last(db: &Db, run: &RunId) -> Result<Seq, Trouble> {
-    let Some(newest) = db.range(keys::journal(run)..keys::journal_end(run)).next_back() else {
+pub(super) fn last(view: &View<'_>, run: &RunId) -> Result<Seq, Trouble> {
+    let Some(newest) = view.backward(&keys::journal(run), Bound::Excluded(&keys::journal_end(run))).next() else {
         return Ok(Seq::ZERO);
     };
     let (key, raw) = newest?;
@@ -24,24 +25,24 @@ pub(super) fn last(db: &Db, run: &RunId) -> Result<Seq, Trouble> {
 }
 
 /// The commit of `run` that begins at `first`.
-pub(super) fn commit(db: &Db, run: &RunId, first: Seq) -> Result<Option<Written>, Trouble> {
+pub(super) fn commit(view: &View<'_>, run: &RunId, first: Seq) -> Result<Option<Written>, Trouble> {
     let key = keys::commit(run, first);
-    db.get(&key)?.map(|raw| written(db, &key, &raw)).transpose()
+    view.get(&key)?.map(|raw| written(view, &key, &raw)).transpose()
 }
 
 /// Commits of `run`, from the one that holds `from`.
-pub(super) fn commits(db: &Db, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, Trouble> {
+pub(super) fn commits(view: &View<'_>, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, Trouble> {
     let mut start = keys::commit(run, from);
-    if let Some(before) = db.range(keys::journal(run)..=start.clone()).next_back() {
+    if let Some(before) = view.backward(&keys::journal(run), Bound::Included(&start)).next() {
         let (key, raw) = before?;
         if last_of(&key, &raw)? >= from {
             start = key.to_vec();
         }
     }
     let mut commits: Vec<Written> = Vec::new();
-    for entry in db.range(start..keys::journal_end(run)).take(limit) {
+    for entry in view.range(Bound::Included(&start), &keys::journal_end(run)).take(limit) {
         let (key, raw) = entry?;
-        let commit = written(db, &key, &raw)?;
+        let commit = written(view, &key, &raw)?;
         if let Some(before) = commits.last()
             && commit.first != before.last.plus(1)
         {
@@ -54,9 +55,9 @@ pub(super) fn commits(db: &Db, run: &RunId, from: Seq, limit: usize) -> Result<V
 }
 
 /// A commit as it stands in the tree.
-pub(super) fn written(db: &Db, key: &[u8], raw: &IVec) -> Result<Written, Trouble> {
+pub(super) fn written(view: &View<'_>, key: &[u8], raw: &IVec) -> Result<Written, Trouble> {
     let (run, first) = keys::parse_commit(key)?;
-    let bytes = value::whole(db, key, raw)?;
+    let bytes = value::whole(view, key, raw)?;
     let (last, epoch, body) = numbers(key, &bytes)?;
     if last < first {
         return Err(Trouble::value(key, format!("it ends at {last}")));
@@ -77,14 +78,14 @@ fn numbers<'a>(key: &[u8], bytes: &'a [u8]) -> Result<(Seq, Epoch, &'a [u8]), Tr
 }
 
 /// The record of `run`.
-pub(super) fn record(db: &Db, run: &RunId) -> Result<Option<RunRecord>, Trouble> {
-    Ok(record_with_parts(db, run)?.map(|(record, _)| record))
+pub(super) fn record(view: &View<'_>, run: &RunId) -> Result<Option<RunRecord>, Trouble> {
+    Ok(record_with_parts(view, run)?.map(|(record, _)| record))
 }
 
 /// The record of `run`, and how many further parts its value has.
-pub(super) fn record_with_parts(db: &Db, run: &RunId) -> Result<Option<(RunRecord, u32)>, Trouble> {
+pub(super) fn record_with_parts(view: &View<'_>, run: &RunId) -> Result<Option<(RunRecord, u32)>, Trouble> {
     let key = keys::record(run);
-    let Some((bytes, parts)) = value::get(db, &key)? else {
+    let Some((bytes, parts)) = value::get(view, &key)? else {
         return Ok(None);
     };
     let record = serde_json::from_slice(&bytes).map_err(|error| Trouble::value(&key, error))?;
@@ -103,7 +104,12 @@ pub(super) struct Slice {
 const SLICE_ENTRIES_MAX: usize = 512;
 
 /// The next records that `query` asks for, older than `cursor`, at most `limit`.
-pub(super) fn list(db: &Db, query: &RunQuery, cursor: Option<&ListCursor>, limit: usize) -> Result<Slice, Trouble> {
+pub(super) fn list(
+    view: &View<'_>,
+    query: &RunQuery,
+    cursor: Option<&ListCursor>,
+    limit: usize,
+) -> Result<Slice, Trouble> {
     let term = index::best_term(query);
     let all = keys::terms(term);
     let begin = query.created_from.map_or_else(|| all.clone(), |from| keys::term(term, from, ""));
@@ -111,18 +117,15 @@ pub(super) fn list(db: &Db, query: &RunQuery, cursor: Option<&ListCursor>, limit
     let mut end = [&all[..], &[0xff; NUMBER + 1]].concat();
     end = query.created_until.map_or(end.clone(), |until| end.min(keys::term(term, until, "")));
     end = cursor.map_or(end.clone(), |cursor| end.min(keys::term(term, cursor.created_at, &cursor.id)));
-    if begin >= end {
-        return Ok(Slice { records: Vec::new(), next: None });
-    }
     let mut records = Vec::new();
     let mut next = None;
-    for (seen, entry) in db.range(begin..end).rev().enumerate() {
+    for (seen, entry) in view.backward(&begin, Bound::Excluded(&end)).enumerate() {
         if seen >= SLICE_ENTRIES_MAX || records.len() >= limit {
             return Ok(Slice { records, next });
         }
         let (key, _) = entry?;
         let place = keys::parse_term(&key)?;
-        let record = record(db, &place.id)?;
+        let record = record(view, &place.id)?;
         let record = record.ok_or_else(|| Trouble::Damaged(format!("the record of run `{}` is missing", place.id)))?;
         if query.matches(&record) {
             records.push(record);
@@ -133,14 +136,11 @@ pub(super) fn list(db: &Db, query: &RunQuery, cursor: Option<&ListCursor>, limit
 }
 
 /// Runs that are due and not held by anyone.
-pub(super) fn due(db: &Db, query: &DueQuery, held: impl Fn(&RunId) -> bool) -> Result<Due, Trouble> {
-    let begin = match &query.after {
-        Some(place) => Bound::Excluded(keys::wake_up(place.wake_at, &place.id)),
-        None => Bound::Included(keys::ALL_WAKE_UPS.to_vec()),
-    };
-    let end = Bound::Excluded(keys::AFTER_WAKE_UPS.to_vec());
+pub(super) fn due(view: &View<'_>, query: &DueQuery, held: impl Fn(&RunId) -> bool) -> Result<Due, Trouble> {
+    let after = query.after.as_ref().map(|place| keys::wake_up(place.wake_at, &place.id));
+    let begin = after.as_deref().map_or(Bound::Included(keys::ALL_WAKE_UPS), Bound::Excluded);
     let mut runs = Vec::new();
-    for entry in db.range::<Vec<u8>, _>((begin, end)) {
+    for entry in view.range(begin, keys::AFTER_WAKE_UPS) {
         let (wake_at, id) = keys::parse_wake_up(&entry?.0)?;
         if held(&id) {
             continue;

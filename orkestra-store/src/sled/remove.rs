@@ -1,26 +1,26 @@
 //! Removing all that is known of a run.
 
-use ::sled::{Batch, Db};
-
 use orkestra_core::model::RunId;
 
+use super::changes::Changes;
 use super::error::Trouble;
+use super::view::View;
 use super::{index, keys, read, value};
 
-/// The batch that removes `run`; `None` when nothing is known of it.
-pub(super) fn run(db: &Db, run: &RunId) -> Result<Option<Batch>, Trouble> {
-    let mut batch = Batch::default();
+/// What removes `run`; `None` when nothing is known of it.
+pub(super) fn run(view: &View<'_>, run: &RunId) -> Result<Option<Changes>, Trouble> {
+    let mut changes = Changes::default();
     let mut known = false;
-    for entry in db.scan_prefix(keys::journal(run)).chain(db.scan_prefix(keys::blobs(run))) {
+    for entry in view.prefix(&keys::journal(run)).chain(view.prefix(&keys::blobs(run))) {
         let (key, raw) = entry?;
-        value::remove(&mut batch, &key, &raw)?;
+        value::remove(&mut changes, &key, &raw)?;
         known = true;
     }
     let record_key = keys::record(run);
-    if let Some(raw) = db.get(&record_key)? {
-        value::remove(&mut batch, &record_key, &raw)?;
-        index::change(&mut batch, read::record(db, run)?.as_ref(), None);
+    if let Some(raw) = view.get(&record_key)? {
+        value::remove(&mut changes, &record_key, &raw)?;
+        index::change(&mut changes, read::record(view, run)?.as_ref(), None);
         known = true;
     }
-    Ok(known.then_some(batch))
+    Ok(known.then_some(changes))
 }

@@ -1,39 +1,38 @@
 //! What all clones of a store share, and how it is written to. Everything here blocks.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-
-use ::sled::Batch;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
 
 use orkestra_core::model::RunId;
 use orkestra_core::store::{Append, AppendError, StoreError, StoreErrorKind};
 
 use super::append::{GroupCommit, Heads, Plan, Planned};
+use super::changes::Changes;
+use super::checkpoint::Checkpoint;
 use super::database::Database;
-use super::error::{Trouble, refused, without_panic};
+use super::error::{Trouble, without_panic};
+use super::keys::META_BOOT;
 use super::lease::Leases;
-use super::mark::{Expected, Mark};
-use super::options::OpenReport;
+use super::mark::Mark;
+use super::options::{Durability, OpenReport};
+use super::overlay::{Layer, Overlay};
 use super::owner::Owner;
 use super::sync::Syncer;
+use super::view::View;
+use super::wal::Wal;
 use super::{remove, small};
 
-/// What all clones share. IMPORTANT: the order of the fields is the order in which they are dropped: the database is
-/// closed before the directory is given up.
-pub(super) struct Shared {
+/// What readers, writers and checkpoints share.
+pub(super) struct Core {
     pub(super) database: Database,
+    pub(super) overlay: RwLock<Overlay>,
     pub(super) syncer: Syncer,
-    pub(super) mark: Mark,
-    pub(super) heads: Mutex<Heads>,
-    pub(super) leases: Mutex<Leases>,
     /// Why nothing can be told any more, once that is so.
     pub(super) poison: OnceLock<String>,
     pub(super) path: PathBuf,
-    pub(super) report: OpenReport,
-    pub(super) _owner: Owner,
 }
 
-impl Shared {
+impl Core {
     pub(super) fn healthy(&self) -> Result<(), StoreError> {
         let Some(why) = self.poison.get() else {
             return Ok(());
@@ -46,89 +45,154 @@ impl Shared {
         trouble.at(&self.path.display().to_string())
     }
 
-    fn heads(&self) -> MutexGuard<'_, Heads> {
-        // A panic while it was held has poisoned the store as well.
-        self.heads.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn view(&self) -> View<'_> {
+        let overlay = self.overlay.read().unwrap_or_else(PoisonError::into_inner);
+        View { db: &self.database, overlay }
     }
 
+    pub(super) fn overlay_mut(&self) -> RwLockWriteGuard<'_, Overlay> {
+        // Nothing that holds it can panic half-way through a change.
+        self.overlay.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What whoever writes has to itself.
+pub(super) struct Writer {
+    pub(super) wal: Wal,
+    pub(super) mark: Mark,
+    pub(super) heads: Heads,
+    pub(super) checkpoint: Option<Checkpoint>,
+}
+
+/// What all clones share. IMPORTANT: the order of the fields is the order in which they are dropped: a checkpoint ends
+/// before the database is closed, and that is before the directory is given up.
+pub(super) struct Shared {
+    pub(super) writer: Mutex<Writer>,
+    pub(super) core: Arc<Core>,
+    pub(super) leases: Mutex<Leases>,
+    pub(super) report: OpenReport,
+    pub(super) _owner: Owner,
+}
+
+impl Shared {
     pub(super) fn leases(&self) -> MutexGuard<'_, Leases> {
         // Nothing that holds it can panic half-way through a change.
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes `batch` durably, or says why nobody can tell whether it is. From then on it is seen if `newest` is lost;
-    /// without one, the mark stays as it is.
-    fn write(&self, batch: Batch, newest: Option<&Expected>) -> Result<(), String> {
+    fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
+        // A panic while it was held has poisoned the store as well.
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.core.healthy()?;
+        Ok(writer)
+    }
+
+    /// Writes that the store was opened for the `boot`-th time, durably in every durability: epochs depend on it. Goes on
+    /// with a checkpoint that was cut.
+    pub(super) fn begin(&self, boot: u32, owed: Option<(Arc<Layer>, u64)>) -> Result<(), StoreError> {
+        let mut writer = self.writer()?;
+        writer.checkpoint = owed.map(|(layer, last)| Checkpoint::start(&self.core, &layer, last));
+        let mut changes = Changes::default();
+        changes.insert(META_BOOT, &boot.to_be_bytes());
+        self.write_as(&mut writer, changes, Durability::Fsync)
+    }
+
+    /// Writes `changes` durably; the error says why nobody can tell whether they are.
+    fn write(&self, writer: &mut Writer, changes: Changes) -> Result<(), StoreError> {
+        let durability = writer.wal.durability();
+        self.write_as(writer, changes, durability)
+    }
+
+    fn write_as(&self, writer: &mut Writer, changes: Changes, durability: Durability) -> Result<(), StoreError> {
         let written = without_panic(|| {
-            self.database.apply_batch(batch)?;
-            self.syncer.sync(&self.database)
+            if writer.wal.is_overfull() {
+                // The disk does not keep up.
+                writer.checkpoint = None;
+            }
+            writer.wal.append(&changes, durability)?;
+            self.show(writer, changes)
         });
+        let path = self.core.path.display();
         if written.is_ok()
-            && let Some(newest) = newest
-            && let Err(error) = self.mark.set(newest)
+            && let Err(error) = writer.mark.set(writer.wal.last())
         {
             // The mark before it still holds.
-            tracing::warn!(store = %self.path.display(), %error, "the mark could not be written");
+            tracing::warn!(store = %path, %error, "the mark could not be written");
         }
         written.map_err(|trouble| {
-            let why = self.told(trouble).to_string();
-            tracing::error!(store = %self.path.display(), %why, "a write failed: the store must be opened anew");
-            self.poison.get_or_init(|| why).clone()
+            let why = self.core.told(trouble).to_string();
+            tracing::error!(store = %path, %why, "a write failed: the store must be opened anew");
+            StoreError::new(StoreErrorKind::Poisoned, self.core.poison.get_or_init(|| why))
         })
     }
 
-    fn write_all(&self, batch: Batch, newest: Option<&Expected>) -> Result<(), StoreError> {
-        self.write(batch, newest).map_err(|why| StoreError::new(StoreErrorKind::Poisoned, why))
+    /// Shows readers what is durable. Begins a checkpoint when there is enough of it.
+    fn show(&self, writer: &mut Writer, changes: Changes) -> Result<(), Trouble> {
+        let mut overlay = self.core.overlay_mut();
+        overlay.active.add(changes, writer.wal.boot());
+        if !writer.wal.is_full() || overlay.frozen.is_some() {
+            return Ok(());
+        }
+        let layer = overlay.freeze();
+        drop(overlay);
+        // The one before has ended: its layer is gone.
+        writer.checkpoint = None;
+        writer.checkpoint = Some(Checkpoint::start(&self.core, &layer, writer.wal.last()));
+        Ok(writer.wal.turn().map_err(::sled::Error::Io)?)
     }
 
-    pub(super) fn append(&self, appends: &[Append]) -> Vec<Result<(), AppendError>> {
+    pub(super) fn append(&self, appends: &[Append]) -> Result<Vec<Result<(), AppendError>>, StoreError> {
+        let mut writer = self.writer()?;
         let planned = without_panic(|| {
-            let (mut heads, leases) = (self.heads(), self.leases());
-            Ok(Plan::new(&self.database, &mut heads, &leases).make(appends))
+            let (view, leases) = (self.core.view(), self.leases());
+            Ok(Plan::new(&view, &mut writer.heads, &leases).make(appends))
         });
-        let GroupCommit { batch, newest, answers } = match planned {
+        let GroupCommit { changes, answers } = match planned {
             Ok(planned) => planned,
             Err(trouble) => {
                 // The heads may tell of commits that are not there.
-                let error = self.told(trouble);
-                self.poison.get_or_init(|| error.to_string());
-                return appends.iter().map(|_| Err(error.clone().into())).collect();
+                let error = self.core.told(trouble);
+                self.core.poison.get_or_init(|| error.to_string());
+                return Ok(appends.iter().map(|_| Err(error.clone().into())).collect());
             }
         };
-        let written = newest.map_or(Ok(()), |newest| self.write(batch, Some(&Expected::Commit(newest))));
+        let written = if changes.is_empty() { Ok(()) } else { self.write(&mut writer, changes) };
         let answer = |planned| match planned {
-            Planned::InBatch => written.clone().map_err(AppendError::Unknown),
+            Planned::InBatch => written.clone().map_err(|error| AppendError::Unknown(error.to_string())),
             Planned::There => Ok(()),
             Planned::Refused(error) => Err(error),
-            Planned::Failed(trouble) => Err(self.told(trouble).into()),
+            Planned::Failed(trouble) => Err(self.core.told(trouble).into()),
         };
-        answers.into_iter().map(answer).collect()
+        Ok(answers.into_iter().map(answer).collect())
+    }
+
+    /// What `plan` makes of what is there.
+    fn plan<T>(&self, plan: impl FnOnce(&View<'_>) -> Result<T, Trouble>) -> Result<T, StoreError> {
+        without_panic(|| plan(&self.core.view())).map_err(|trouble| self.core.told(trouble))
     }
 
     pub(super) fn delete(&self, run: &RunId) -> Result<(), StoreError> {
-        let batch = without_panic(|| remove::run(&self.database, run)).map_err(|trouble| self.told(trouble))?;
-        if let Some(batch) = batch {
-            // IMPORTANT: before it is gone: a mark that names one of its commits would be missed after a crash.
-            let no_mark = |error| refused(&format!("{}/mark cannot be written", self.path.display()), &error);
-            self.mark.set(&Expected::Nothing).map_err(no_mark)?;
-            self.write_all(batch, None)?;
+        let mut writer = self.writer()?;
+        if let Some(changes) = self.plan(|view| remove::run(view, run))? {
+            self.write(&mut writer, changes)?;
         }
-        self.heads().forget(run);
+        writer.heads.forget(run);
         self.leases().forget(run);
         Ok(())
     }
 
     pub(super) fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let planned = without_panic(|| small::put_blob(&self.database, run, key, bytes));
-        self.write_all(planned.map_err(|trouble| self.told(trouble))?, None)
+        let mut writer = self.writer()?;
+        let changes = self.plan(|view| small::put_blob(view, run, key, bytes))?;
+        self.write(&mut writer, changes)
     }
 
     pub(super) fn put(&self, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
-        let planned = without_panic(|| small::put(&self.database, key, expected, bytes));
-        let Some((batch, version)) = planned.map_err(|trouble| self.told(trouble))? else {
+        let mut writer = self.writer()?;
+        let Some((changes, version)) = self.plan(|view| small::put(view, key, expected, bytes))? else {
             return Ok(None);
         };
-        self.write_all(batch, Some(&Expected::Small(key.to_owned(), version)))?;
+        self.write(&mut writer, changes)?;
         Ok(Some(version))
     }
 }

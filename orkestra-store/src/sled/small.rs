@@ -1,58 +1,58 @@
 //! Small values with versions, and blobs of runs.
 
-use ::sled::{Batch, Db};
-
 use orkestra_core::model::RunId;
 use orkestra_core::model::limits::BLOB_KEY_BYTES_MAX;
 use orkestra_core::store::Versioned;
 
+use super::changes::Changes;
 use super::error::Trouble;
+use super::view::View;
 use super::{keys, value};
 
 /// The longest key, in bytes: keys are copied into sled's inner pages, 256 of them into one.
 const KEY_BYTES_MAX: usize = 400;
 
-pub(super) fn get(db: &Db, name: &str) -> Result<Option<Versioned>, Trouble> {
-    Ok(get_with_parts(db, name)?.map(|(value, _)| value))
+pub(super) fn get(view: &View<'_>, name: &str) -> Result<Option<Versioned>, Trouble> {
+    Ok(get_with_parts(view, name)?.map(|(value, _)| value))
 }
 
 /// The batch that writes the value, unless another version is there.
-pub(super) fn put(db: &Db, name: &str, expected: u64, bytes: &[u8]) -> Result<Option<(Batch, u64)>, Trouble> {
+pub(super) fn put(view: &View<'_>, name: &str, expected: u64, bytes: &[u8]) -> Result<Option<(Changes, u64)>, Trouble> {
     if name.len() > KEY_BYTES_MAX {
         let why = format!("a key has at most {KEY_BYTES_MAX} bytes, this one has {}", name.len());
         return Err(Trouble::Invalid(why));
     }
-    let (current, parts) = get_with_parts(db, name)?.map_or((0, 0), |(value, parts)| (value.version, parts));
+    let (current, parts) = get_with_parts(view, name)?.map_or((0, 0), |(value, parts)| (value.version, parts));
     if current != expected {
         return Ok(None);
     }
     let version = expected + 1;
-    let mut batch = Batch::default();
-    value::put(&mut batch, &keys::small(name), &[&version.to_be_bytes(), bytes].concat(), parts);
-    Ok(Some((batch, version)))
+    let mut changes = Changes::default();
+    value::put(&mut changes, &keys::small(name), &[&version.to_be_bytes(), bytes].concat(), parts);
+    Ok(Some((changes, version)))
 }
 
 /// The batch that writes the blob, over the one that is there.
-pub(super) fn put_blob(db: &Db, run: &RunId, name: &str, bytes: &[u8]) -> Result<Batch, Trouble> {
+pub(super) fn put_blob(view: &View<'_>, run: &RunId, name: &str, bytes: &[u8]) -> Result<Changes, Trouble> {
     if name.is_empty() || name.len() > BLOB_KEY_BYTES_MAX {
         let why = format!("a blob's key has 1 to {BLOB_KEY_BYTES_MAX} bytes, this one has {}", name.len());
         return Err(Trouble::Invalid(why));
     }
     let key = keys::blob(run, name);
-    let parts = db.get(&key)?.map_or(Ok(0), |raw| value::parts(&key, &raw))?;
-    let mut batch = Batch::default();
-    value::put(&mut batch, &key, bytes, parts);
-    Ok(batch)
+    let parts = view.get(&key)?.map_or(Ok(0), |raw| value::parts(&key, &raw))?;
+    let mut changes = Changes::default();
+    value::put(&mut changes, &key, bytes, parts);
+    Ok(changes)
 }
 
-pub(super) fn keys(db: &Db, prefix: &str, limit: usize) -> Result<Vec<String>, Trouble> {
-    let found = db.scan_prefix(keys::small(prefix)).take(limit);
+pub(super) fn keys(view: &View<'_>, prefix: &str, limit: usize) -> Result<Vec<String>, Trouble> {
+    let found = view.prefix(&keys::small(prefix)).take(limit);
     found.map(|entry| keys::parse_small(&entry?.0)).collect()
 }
 
-fn get_with_parts(db: &Db, name: &str) -> Result<Option<(Versioned, u32)>, Trouble> {
+fn get_with_parts(view: &View<'_>, name: &str) -> Result<Option<(Versioned, u32)>, Trouble> {
     let key = keys::small(name);
-    let Some((whole, parts)) = value::get(db, &key)? else {
+    let Some((whole, parts)) = value::get(view, &key)? else {
         return Ok(None);
     };
     let (version, bytes) = whole.split_first_chunk().ok_or_else(|| Trouble::value(&key, "it has no version"))?;

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::RwLock;
 use tokio::task::spawn_blocking;
 
 use orkestra_core::journal::Written;
@@ -18,6 +17,7 @@ use super::check::{self, CheckReport};
 use super::error::{Trouble, without_panic};
 use super::options::{OpenReport, SledOptions};
 use super::shared::Shared;
+use super::view::View;
 use super::{keys, read, small, value};
 
 /// Runs on disk, in one directory, open in one process at a time. Cheap to clone; dropping the last clone closes it.
@@ -34,8 +34,6 @@ use super::{keys, read, small, value};
 #[derive(Clone)]
 pub struct SledStore {
     shared: Arc<Shared>,
-    /// Held by whoever reads, alone by whoever writes, from before a batch is applied until it is durable. Fair.
-    gate: Arc<RwLock<()>>,
 }
 
 impl SledStore {
@@ -64,29 +62,25 @@ impl SledStore {
     /// # Errors
     /// `Damaged`, with the first thing that is not as it should be.
     pub async fn check(&self) -> Result<CheckReport, StoreError> {
-        self.reading(|shared| check::check(&shared.database)).await
+        self.reading(|_, view| check::check(view)).await
     }
 
     pub(super) fn new(shared: Shared) -> Self {
-        Self { shared: Arc::new(shared), gate: Arc::default() }
+        Self { shared: Arc::new(shared) }
     }
+
+    // Whoever reads or writes does so on a thread of its own, to the end, whether its caller is polled or not: nobody who
+    // stops polling holds up the others.
 
     async fn reading<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shared) -> Result<T, Trouble> + Send + 'static,
+        work: impl FnOnce(&Shared, &View<'_>) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = Arc::clone(&self.shared);
-        let gate = Arc::clone(&self.gate);
-        // IMPORTANT: a task of its own waits for the gate, never the caller: a caller that is not polled while it has its
-        // place in the queue would hold up everybody behind it, itself included when one of its branches waits too.
-        let done = tokio::spawn(async move {
-            let gate = gate.read_owned().await;
-            let done = spawn_blocking(move || {
-                let _gate = gate;
-                shared.healthy()?;
-                without_panic(|| work(&shared)).map_err(|trouble| shared.told(trouble))
-            });
-            done.await.unwrap_or_else(|_| Err(stopped()))
+        let done = spawn_blocking(move || {
+            let core = &shared.core;
+            core.healthy()?;
+            without_panic(|| work(&shared, &core.view())).map_err(|trouble| core.told(trouble))
         });
         done.await.unwrap_or_else(|_| Err(stopped()))
     }
@@ -96,17 +90,7 @@ impl SledStore {
         work: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = Arc::clone(&self.shared);
-        let gate = Arc::clone(&self.gate);
-        // IMPORTANT: as in `reading`.
-        let done = tokio::spawn(async move {
-            let gate = gate.write_owned().await;
-            let done = spawn_blocking(move || {
-                let _gate = gate;
-                shared.healthy()?;
-                work(&shared)
-            });
-            done.await.unwrap_or_else(|_| Err(stopped()))
-        });
+        let done = spawn_blocking(move || work(&shared));
         done.await.unwrap_or_else(|_| Err(stopped()))
     }
 }
@@ -119,12 +103,12 @@ fn stopped() -> StoreError {
 #[async_trait]
 impl Store for SledStore {
     fn describe(&self) -> String {
-        format!("sled at {}", self.shared.path.display())
+        format!("sled at {}", self.shared.core.path.display())
     }
 
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
         let count = batch.len();
-        let refused = match self.writing(move |shared| Ok(shared.append(&batch))).await {
+        let refused = match self.writing(move |shared| shared.append(&batch)).await {
             Ok(answers) => return answers,
             Err(error) if error.kind() == StoreErrorKind::Poisoned => AppendError::Failed(error),
             Err(error) => AppendError::Unknown(error.to_string()),
@@ -134,12 +118,12 @@ impl Store for SledStore {
 
     async fn read(&self, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, StoreError> {
         let run = run.clone();
-        self.reading(move |shared| read::commits(&shared.database, &run, from, limit)).await
+        self.reading(move |_, view| read::commits(view, &run, from, limit)).await
     }
 
     async fn record(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
         let run = run.clone();
-        self.reading(move |shared| read::record(&shared.database, &run)).await
+        self.reading(move |_, view| read::record(view, &run)).await
     }
 
     async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, StoreError> {
@@ -149,7 +133,7 @@ impl Store for SledStore {
         let mut cursor = query.cursor.clone();
         loop {
             let (query, place, limit) = (query.clone(), cursor.take(), wanted - items.len());
-            let list = move |shared: &Shared| read::list(&shared.database, &query, place.as_ref(), limit);
+            let list = move |_: &Shared, view: &View<'_>| read::list(view, &query, place.as_ref(), limit);
             let slice = self.reading(list).await?;
             items.extend(slice.records);
             cursor = slice.next;
@@ -166,8 +150,7 @@ impl Store for SledStore {
 
     async fn due(&self, query: &DueQuery) -> Result<Due, StoreError> {
         let query = query.clone();
-        let held = |shared: &Shared, run: &RunId, now| shared.leases().holds(run, now);
-        self.reading(move |shared| read::due(&shared.database, &query, |run| held(shared, run, query.now))).await
+        self.reading(move |shared, view| read::due(view, &query, |run| shared.leases().holds(run, query.now))).await
     }
 
     async fn claim(
@@ -177,12 +160,12 @@ impl Store for SledStore {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Lease>, StoreError> {
-        self.shared.healthy()?;
-        self.shared.leases().claim(run, worker, now, until).map_err(|trouble| self.shared.told(trouble))
+        self.shared.core.healthy()?;
+        self.shared.leases().claim(run, worker, now, until).map_err(|trouble| self.shared.core.told(trouble))
     }
 
     async fn renew(&self, leases: &[Lease], _now: Timestamp, until: Timestamp) -> Result<Vec<bool>, StoreError> {
-        self.shared.healthy()?;
+        self.shared.core.healthy()?;
         let mut held = self.shared.leases();
         Ok(leases.iter().map(|lease| held.renew(lease, until)).collect())
     }
@@ -204,12 +187,12 @@ impl Store for SledStore {
 
     async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let key = keys::blob(run, key);
-        self.reading(move |shared| Ok(value::get(&shared.database, &key)?.map(|(bytes, _)| bytes))).await
+        self.reading(move |_, view| Ok(value::get(view, &key)?.map(|(bytes, _)| bytes))).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
         let key = key.to_owned();
-        self.reading(move |shared| small::get(&shared.database, &key)).await
+        self.reading(move |_, view| small::get(view, &key)).await
     }
 
     async fn put(&self, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
@@ -219,7 +202,7 @@ impl Store for SledStore {
 
     async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
         let prefix = prefix.to_owned();
-        self.reading(move |shared| small::keys(&shared.database, &prefix, limit)).await
+        self.reading(move |_, view| small::keys(view, &prefix, limit)).await
     }
 }
 
@@ -227,7 +210,6 @@ impl Store for SledStore {
 mod tests {
     use orkestra_testkit::sample::SampleRun;
 
-    use super::super::sync::Syncer;
     use super::*;
 
     #[tokio::test]
@@ -239,7 +221,8 @@ mod tests {
         assert_eq!(store.append(vec![created.clone()]).await, [Ok(())]);
 
         let shared = Arc::get_mut(&mut store.shared).expect("nobody else has it");
-        shared.syncer = Syncer::broken().expect("the device is there");
+        let writer = shared.writer.get_mut().expect("nobody has panicked");
+        writer.wal.break_syncs().expect("the device is there");
         let answers = store.append(vec![run.report(1), created.clone(), run.complete()]).await;
         assert!(
             matches!(answers[..], [Err(AppendError::Unknown(_)), Ok(()), Err(AppendError::Unknown(_))]),

@@ -9,10 +9,12 @@
 //! 1 <length, 8 bytes> <bytes>    the first part
 //! ```
 
-use ::sled::{Batch, Db, IVec};
+use ::sled::IVec;
 
+use super::changes::Changes;
 use super::error::Trouble;
 use super::keys;
+use super::view::View;
 
 /// The most bytes of a part. 19 of them with their keys stay below 128 KiB, see above.
 const PART_BYTES_MAX: usize = 5 * 1024;
@@ -22,30 +24,30 @@ const FIRST: u8 = 1;
 const HEAD: usize = 1 + size_of::<u64>();
 
 /// Puts `bytes` at `key`, over a value that had `old` further parts. Answers how many this one has.
-pub(super) fn put(batch: &mut Batch, key: &[u8], bytes: &[u8], old: u32) -> u32 {
+pub(super) fn put(changes: &mut Changes, key: &[u8], bytes: &[u8], old: u32) -> u32 {
     let (first, rest) = bytes.split_at(bytes.len().min(PART_BYTES_MAX));
     let head = if rest.is_empty() {
         [&[WHOLE], first].concat()
     } else {
         [&[FIRST], &(bytes.len() as u64).to_be_bytes()[..], first].concat()
     };
-    batch.insert(key, head);
+    changes.insert(key, head);
     let mut count = 0;
     for part in rest.chunks(PART_BYTES_MAX) {
-        batch.insert(keys::part(key, count), part);
+        changes.insert(keys::part(key, count), part);
         count += 1;
     }
     for number in count..old {
-        batch.remove(keys::part(key, number));
+        changes.remove(keys::part(key, number));
     }
     count
 }
 
 /// Removes the value `raw` that stands at `key`.
-pub(super) fn remove(batch: &mut Batch, key: &[u8], raw: &[u8]) -> Result<(), Trouble> {
-    batch.remove(key);
+pub(super) fn remove(changes: &mut Changes, key: &[u8], raw: &[u8]) -> Result<(), Trouble> {
+    changes.remove(key);
     for number in 0..parts(key, raw)? {
-        batch.remove(keys::part(key, number));
+        changes.remove(keys::part(key, number));
     }
     Ok(())
 }
@@ -65,10 +67,10 @@ pub(super) fn beginning<'a>(key: &[u8], raw: &'a [u8]) -> Result<&'a [u8], Troub
 }
 
 /// All of the value `raw` at `key`.
-pub(super) fn whole(db: &Db, key: &[u8], raw: &IVec) -> Result<Vec<u8>, Trouble> {
+pub(super) fn whole(view: &View<'_>, key: &[u8], raw: &IVec) -> Result<Vec<u8>, Trouble> {
     let mut bytes = beginning(key, raw)?.to_vec();
     for number in 0..parts(key, raw)? {
-        let part = db.get(keys::part(key, number))?;
+        let part = view.get(&keys::part(key, number))?;
         let part = part.ok_or_else(|| Trouble::value(key, format!("its part {number} is missing")))?;
         bytes.extend_from_slice(&part);
     }
@@ -81,11 +83,11 @@ pub(super) fn whole(db: &Db, key: &[u8], raw: &IVec) -> Result<Vec<u8>, Trouble>
 }
 
 /// The value at `key`, whole, with the number of its further parts.
-pub(super) fn get(db: &Db, key: &[u8]) -> Result<Option<(Vec<u8>, u32)>, Trouble> {
-    let Some(raw) = db.get(key)? else {
+pub(super) fn get(view: &View<'_>, key: &[u8]) -> Result<Option<(Vec<u8>, u32)>, Trouble> {
+    let Some(raw) = view.get(key)? else {
         return Ok(None);
     };
-    Ok(Some((whole(db, key, &raw)?, parts(key, &raw)?)))
+    Ok(Some((whole(view, key, &raw)?, parts(key, &raw)?)))
 }
 
 /// The length of a value that has parts.

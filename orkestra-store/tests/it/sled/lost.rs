@@ -1,33 +1,55 @@
-//! A log that has lost its end, and values that would not be in the log at all.
+//! Ends that were lost: of the write-ahead files, of sled's log. And values that would not be in the log at all.
 
 use std::fs;
 use std::path::Path;
 
 use orkestra_core::model::Seq;
 use orkestra_core::store::{Store, StoreErrorKind};
-use orkestra_store::{Durability, SledStore};
+use orkestra_store::{Durability, SledOptions, SledStore};
 use orkestra_testkit::sample::SampleRun;
 use tempfile::TempDir;
 
-/// A store whose log is as it was before the last commit was acknowledged.
+fn options(durability: Durability) -> SledOptions {
+    SledStore::options().with_durability(durability).with_write_ahead_bytes(20_000)
+}
+
+/// Writes back what the files were that begin so, and leaves others of the kind out.
+fn put_back(directory: &Path, prefix: &str, kept: &[(String, Vec<u8>)]) {
+    for entry in fs::read_dir(directory).expect("it is there") {
+        let path = entry.expect("an entry").path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)) {
+            fs::remove_file(path).expect("it can be removed");
+        }
+    }
+    for (name, bytes) in kept.iter().filter(|(name, _)| name.starts_with(prefix)) {
+        fs::write(directory.join(name), bytes).expect("it writes");
+    }
+}
+
+fn keep(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(directory).expect("it is there").map(|entry| entry.expect("an entry").path());
+    let files = entries.filter(|path| path.is_file());
+    files
+        .map(|path| {
+            let name = path.file_name().expect("a file's name").to_string_lossy().into_owned();
+            (name, fs::read(path).expect("it reads"))
+        })
+        .collect()
+}
+
+/// A store whose write-ahead files are as they were before the last commit was acknowledged.
 async fn rewound(durability: Durability) -> (TempDir, SampleRun) {
     let directory = tempfile::tempdir().expect("a directory for a test");
-    let open = || SledStore::options().with_durability(durability).open(directory.path()).expect("the store opens");
+    let open = || options(durability).open(directory.path()).expect("the store opens");
     let mut run = SampleRun::new("r");
     let store = open();
     assert_eq!(store.append(vec![run.create()]).await, [Ok(())]);
     drop(store);
-    let log = fs::read(directory.path().join("db")).expect("it reads");
+    let kept = keep(directory.path());
     let store = open();
     assert_eq!(store.append(vec![run.report(100)]).await, [Ok(())]);
     drop(store);
-    fs::write(directory.path().join("db"), log).expect("it writes");
-    for entry in fs::read_dir(directory.path()).expect("it is there") {
-        let path = entry.expect("an entry").path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("snap.")) {
-            fs::remove_file(path).expect("it can be removed");
-        }
-    }
+    put_back(directory.path(), "wal.", &kept);
     (directory, run)
 }
 
@@ -35,13 +57,15 @@ async fn length(store: &SledStore, run: &SampleRun) -> usize {
     store.read(run.id(), Seq(1), usize::MAX).await.expect("it reads").len()
 }
 
+const LOST: &str = "group commit 4 was acknowledged, what is there ends with 2";
+
 #[tokio::test]
 async fn a_lost_end_is_damage_until_somebody_accepts_it() {
     let (directory, run) = rewound(Durability::Fsync).await;
     for _ in 0..2 {
         let Err(error) = SledStore::open(directory.path()) else { panic!("an acknowledged commit is missing") };
         assert_eq!(error.kind(), StoreErrorKind::Damaged);
-        assert!(error.to_string().contains("the commit at 3 of run `r`"), "{error}");
+        assert!(error.to_string().contains(LOST), "{error}");
     }
     fs::remove_file(directory.path().join("mark")).expect("it can be removed");
     let store = SledStore::open(directory.path()).expect("the loss was accepted");
@@ -52,11 +76,40 @@ async fn a_lost_end_is_damage_until_somebody_accepts_it() {
 async fn a_lost_end_is_told_when_only_the_process_had_to_be_survived() {
     let (directory, run) = rewound(Durability::Process).await;
     let store = SledStore::open(directory.path()).expect("it goes on with what is there");
-    assert_eq!(store.report().lost.as_deref(), Some("the commit at 3 of run `r`"));
+    assert_eq!(store.report().lost.as_deref(), Some(LOST));
     assert_eq!(length(&store, &run).await, 1);
     drop(store);
     let store = SledStore::open(directory.path()).expect("it opens as ever");
     assert_eq!(store.report().lost, None, "it was told once");
+}
+
+/// Sled has lost what a checkpoint brought into it: what the write-ahead files hold stands behind a gap.
+#[tokio::test]
+async fn what_stands_behind_an_accepted_loss_never_comes_back() {
+    let directory = tempfile::tempdir().expect("a directory for a test");
+    let open = || options(Durability::Fsync).open(directory.path());
+    let mut run = SampleRun::new("r");
+    let store = open().expect("the store opens");
+    assert_eq!(store.append(vec![run.create()]).await, [Ok(())]);
+    drop(store);
+    let kept = keep(directory.path());
+    let store = open().expect("the store opens");
+    for _ in 0..60 {
+        assert_eq!(store.append(vec![run.report(2_000)]).await, [Ok(())]);
+    }
+    drop(store);
+    put_back(directory.path(), "db", &kept);
+    put_back(directory.path(), "snap.", &kept);
+    let error = open().err().expect("acknowledged commits are missing");
+    assert_eq!(error.kind(), StoreErrorKind::Damaged, "{error}");
+    fs::remove_file(directory.path().join("mark")).expect("it can be removed");
+    for round in 0..20 {
+        let store = open().unwrap_or_else(|error| panic!("round {round}: the loss was accepted: {error}"));
+        assert_eq!(length(&store, &run).await, 0, "round {round}: even its beginning was in a file that is used again");
+        let other = SampleRun::new(&format!("other-{round}")).create();
+        assert_eq!(store.append(vec![other]).await, [Ok(())]);
+        store.check().await.unwrap_or_else(|error| panic!("round {round}: {error}"));
+    }
 }
 
 #[tokio::test]
@@ -70,6 +123,32 @@ async fn a_deletion_leaves_nothing_to_be_missed() {
     SledStore::open(directory.path()).expect("nothing is missing");
 }
 
+/// A store of format 1: all of it is in sled.
+#[tokio::test]
+async fn a_store_without_write_ahead_files_is_taken_over() {
+    let directory = tempfile::tempdir().expect("a directory for a test");
+    let mut run = SampleRun::new("r");
+    let store = options(Durability::Fsync).open(directory.path()).expect("the store opens");
+    assert_eq!(store.append(vec![run.create()]).await, [Ok(())]);
+    for _ in 0..40 {
+        assert_eq!(store.append(vec![run.report(3_000)]).await, [Ok(())]);
+    }
+    drop(store);
+    // What a checkpoint brought into sled is what a store of format 1 has; the format inside is looked at alone.
+    fs::write(directory.path().join("FORMAT"), "orkestra-store sled 1\n").expect("it writes");
+    for name in ["wal.0", "wal.1", "mark"] {
+        fs::remove_file(directory.path().join(name)).expect("it can be removed");
+    }
+    for _ in 0..2 {
+        let store = SledStore::options().with_check(true).open(directory.path()).expect("it is taken over");
+        assert!(!store.report().created);
+        // At least what the first checkpoint had: how far the others came is a matter of time.
+        assert!(length(&store, &run).await >= 6);
+        let format = fs::read_to_string(directory.path().join("FORMAT")).expect("it reads");
+        assert_eq!(format, "orkestra-store sled 2\n");
+    }
+}
+
 fn blobs(directory: &Path) -> usize {
     fs::read_dir(directory.join("blobs")).expect("sled makes it").count()
 }
@@ -78,7 +157,7 @@ fn blobs(directory: &Path) -> usize {
 #[tokio::test]
 async fn nothing_is_ever_kept_beside_the_log() {
     let directory = tempfile::tempdir().expect("a directory for a test");
-    let store = SledStore::options().with_durability(Durability::Process).open(directory.path()).expect("it opens");
+    let store = options(Durability::Process).open(directory.path()).expect("it opens");
     let long = "r".repeat(190);
     for number in 0..60 {
         let mut run = SampleRun::new(&format!("{long}-{number}"));
@@ -90,6 +169,7 @@ async fn nothing_is_ever_kept_beside_the_log() {
         assert!(store.append(batch).await.iter().all(Result::is_ok));
         let value = vec![7; 5_100];
         assert_eq!(store.put(&format!("{}{number}", "k".repeat(390)), 0, &value).await, Ok(Some(1)));
+        store.put_blob(run.id(), &"b".repeat(400), &[8; 30_000]).await.expect("it writes");
         assert_eq!(blobs(directory.path()), 0, "after {number} runs");
     }
     let mut run = SampleRun::new("large");

@@ -18,8 +18,12 @@ fn durability(word: &str) -> Durability {
     }
 }
 
+/// So few that there are many checkpoints.
+const WRITE_AHEAD_BYTES: u64 = 50_000;
+
 fn open_as(path: &str, durability: Durability) -> SledStore {
-    SledStore::options().with_durability(durability).open(path).expect("the store opens")
+    let options = SledStore::options().with_durability(durability).with_write_ahead_bytes(WRITE_AHEAD_BYTES);
+    options.open(path).expect("the store opens")
 }
 
 /// `open <path>`: opens a store and tells how that went.

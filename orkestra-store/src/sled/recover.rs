@@ -1,0 +1,112 @@
+//! What the write-ahead files mean when a store is opened: which of their records count, and the overlay they make.
+//!
+//! A record counts if the numbers lead up to it without a gap from what is in sled. Whatever else lies in the files is
+//! left from an earlier use, or stands behind something that was lost.
+
+use std::sync::Arc;
+
+use super::overlay::{Layer, Overlay};
+use super::wal::Record;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Recovered {
+    /// What is not in sled yet.
+    pub(super) overlay: Overlay,
+    /// The number of the last group commit that is there.
+    pub(super) last: u64,
+    /// The number of the last one in the frozen layer.
+    pub(super) frozen: u64,
+    /// The highest number of an opening.
+    pub(super) boot: u32,
+    /// The file to go on in.
+    pub(super) current: usize,
+    /// Whether the records of that file count.
+    pub(super) keep_current: bool,
+    /// Whether those of the other one do.
+    pub(super) keep_other: bool,
+}
+
+/// Puts together what follows `applied`, which is in sled.
+pub(super) fn recover(records: [Vec<Record>; 2], applied: u64) -> Recovered {
+    let mut recovered = Recovered { last: applied, ..Recovered::default() };
+    let mut files: Vec<_> = records
+        .into_iter()
+        .map(|records| records.into_iter().filter(|record| record.number > applied).collect::<Vec<_>>())
+        .enumerate()
+        .filter_map(|(file, records)| Some((records.first()?.number, file, records)))
+        .collect();
+    files.sort_unstable_by_key(|(first, _, _)| *first);
+    for (first, file, records) in files {
+        let boot = records.first().map_or(0, |record| record.boot);
+        if first != recovered.last + 1 || boot < recovered.boot {
+            break;
+        }
+        if recovered.keep_current {
+            recovered.overlay.freeze();
+            recovered.frozen = recovered.last;
+            recovered.keep_other = true;
+        }
+        (recovered.current, recovered.keep_current) = (file, true);
+        let mut layer = Layer::default();
+        for record in records {
+            (recovered.last, recovered.boot) = (record.number, record.boot);
+            layer.add(record.changes, record.boot);
+        }
+        recovered.overlay.active = layer;
+    }
+    recovered
+}
+
+impl Recovered {
+    /// The layer that a checkpoint has to bring into sled, with the number of its last group commit.
+    pub(super) fn owed(&self) -> Option<(Arc<Layer>, u64)> {
+        self.overlay.frozen.clone().map(|layer| (layer, self.frozen))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::changes::Changes;
+    use super::*;
+
+    fn records(numbers: &[(u64, u32)]) -> Vec<Record> {
+        let record = |(number, boot): &(u64, u32)| {
+            let mut changes = Changes::default();
+            changes.insert(&b"k"[..], number.to_string().as_bytes());
+            Record { number: *number, boot: *boot, changes }
+        };
+        numbers.iter().map(record).collect()
+    }
+
+    #[test]
+    fn what_counts_follows_without_a_gap() {
+        type Numbers<'a> = &'a [(u64, u32)];
+        // The files, what is in sled; then: the last that counts, what is kept, the value on top.
+        let cases: [(Numbers<'_>, Numbers<'_>, u64, &str); 9] = [
+            (&[], &[], 0, "0: nothing, none"),
+            (&[(1, 1), (2, 1)], &[], 0, "2: file 0, 2"),
+            (&[(3, 1)], &[(1, 1), (2, 1)], 0, "3: both, file 0 is written to, 3"),
+            (&[(3, 1)], &[(1, 1), (2, 1)], 2, "3: file 0, 3"),
+            (&[(1, 1), (2, 1)], &[(3, 1), (4, 2)], 2, "4: file 1, 4"),
+            (&[(1, 1), (2, 1)], &[], 2, "2: nothing, none"),
+            // Sled has lost its end, or one file has.
+            (&[(3, 1)], &[(5, 1)], 1, "1: nothing, none"),
+            (&[(1, 1)], &[(3, 1)], 0, "1: file 0, 1"),
+            // What stood behind a loss that was accepted.
+            (&[(1, 1), (2, 2)], &[(3, 1)], 0, "2: file 0, 2"),
+        ];
+        for (number, (first, second, applied, wanted)) in cases.into_iter().enumerate() {
+            let found = recover([records(first), records(second)], applied);
+            let top = found.overlay.layers().find_map(|layer| layer.get(b"k")).flatten();
+            let top = top.map(|value| String::from_utf8_lossy(value).into_owned());
+            let kept = match (found.keep_current, found.keep_other) {
+                (false, _) => "nothing".into(),
+                (true, false) => format!("file {}", found.current),
+                (true, true) => format!("both, file {} is written to", found.current),
+            };
+            let seen = format!("{}: {kept}, {}", found.last, top.as_deref().unwrap_or("none"));
+            assert_eq!(seen, wanted, "case {number}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The write-ahead files: where a group commit becomes durable, with one write and one sync.
+//!
+//! ```text
+//! record:  checksum of the rest, 4 | length of the changes, 4 | number, 8 | opening of the store, 4 | changes
+//! file:    records whose numbers follow each other, then what is left of an earlier use, or zeros
+//! ```
+//!
+//! There are two files. One is written to; when it is full and the other's records are in sled, they change places. A file
+//! is never cut: overwriting what is there already needs no change of the file's length, so that a sync has nothing to
+//! write but the record. A record counts if its checksum is right, its number follows the one before, and it was not
+//! written in an earlier opening than that: what is left of an earlier use is no record then.
+//!
+//! Which records count is decided here and nowhere else; what they mean is none of this file's business.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use super::changes::Changes;
+use super::error::Trouble;
+use super::options::{Durability, SledOptions};
+use super::recover::Recovered;
+
+const FILES: [&str; 2] = ["wal.0", "wal.1"];
+const HEAD: usize = 20;
+const CHECKSUM: usize = size_of::<u32>();
+
+/// How many times full a file is when writers wait for a checkpoint.
+const OVERFULL: u64 = 4;
+/// A new file's length. It grows by doubling, until the steps are as large as `GROW_BYTES_MAX`.
+const NEW_BYTES: u64 = 256 * 1024;
+const GROW_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// A group commit as it was read back.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) number: u64,
+    pub(super) boot: u32,
+    pub(super) changes: Changes,
+}
+
+/// The files, held open.
+pub(super) struct Wal {
+    files: [WalFile; 2],
+    current: usize,
+    /// The number of the last record.
+    last: u64,
+    boot: u32,
+    durability: Durability,
+    /// When a file is full, in bytes. Its changes are in memory as well.
+    full: u64,
+    /// Kept for its room.
+    buffer: Vec<u8>,
+}
+
+struct WalFile {
+    file: File,
+    /// Where the next record goes.
+    end: u64,
+    /// How much of the file is there to be overwritten.
+    length: u64,
+}
+
+/// What the files of a directory hold.
+pub(super) struct Found {
+    files: [WalFile; 2],
+    /// The records of both.
+    pub(super) records: [Vec<Record>; 2],
+}
+
+/// Whether a store's write-ahead files are there.
+pub(super) fn is_there(directory: &Path) -> bool {
+    FILES.iter().all(|name| directory.join(name).exists())
+}
+
+/// Reads the files of `directory`, or makes them.
+pub(super) fn open(directory: &Path) -> io::Result<Found> {
+    let [(first, firsts), (second, seconds)] = [open_file(directory, FILES[0])?, open_file(directory, FILES[1])?];
+    Ok(Found { files: [first, second], records: [firsts, seconds] })
+}
+
+fn open_file(directory: &Path, name: &str) -> io::Result<(WalFile, Vec<Record>)> {
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(directory.join(name))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let (mut records, mut rest): (Vec<Record>, _) = (Vec::new(), &bytes[..]);
+    while let Some((record, behind)) = read_record(rest) {
+        let follows = records.last().is_none_or(|last| record.number == last.number + 1 && record.boot >= last.boot);
+        if !follows {
+            break;
+        }
+        records.push(record);
+        rest = behind;
+    }
+    let (length, end) = (bytes.len() as u64, (bytes.len() - rest.len()) as u64);
+    Ok((WalFile { file, end, length }, records))
+}
+
+fn read_record(bytes: &[u8]) -> Option<(Record, &[u8])> {
+    let (head, rest) = bytes.split_first_chunk::<HEAD>()?;
+    let (checksum, numbers) = head.split_first_chunk()?;
+    let (length, numbers) = numbers.split_first_chunk()?;
+    let (number, boot) = numbers.split_first_chunk()?;
+    let (changes, behind) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    let boot = u32::from_be_bytes(boot.try_into().ok()?);
+    // Zeros are no record, whatever their checksum.
+    let whole = boot > 0 && crc32fast::hash(&bytes[CHECKSUM..HEAD + changes.len()]) == u32::from_be_bytes(*checksum);
+    if !whole {
+        return None;
+    }
+    let changes = Changes::decode(changes).ok()?;
+    Some((Record { number: u64::from_be_bytes(*number), boot, changes }, behind))
+}
+
+impl Found {
+    /// The files to go on with in the `boot`-th opening, after what was recovered. What does not count is made unreadable.
+    pub(super) fn go_on(self, recovered: &Recovered, boot: u32, options: &SledOptions) -> io::Result<Wal> {
+        let &Recovered { current, last, keep_current, keep_other, .. } = recovered;
+        let (durability, full) = (options.durability, options.write_ahead_bytes);
+        let mut wal = Wal { files: self.files, current, last, boot, durability, full, buffer: Vec::new() };
+        for (number, keep) in [(current, keep_current), (1 - current, keep_other)] {
+            let file = &mut wal.files[number];
+            if !keep {
+                file.forget()?;
+            }
+            if file.length < NEW_BYTES {
+                file.grow(NEW_BYTES)?;
+            }
+            file.file.sync_all()?;
+        }
+        Ok(wal)
+    }
+}
+
+impl WalFile {
+    /// Makes all records unreadable.
+    fn forget(&mut self) -> io::Result<()> {
+        self.end = 0;
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(&[0; HEAD])
+    }
+
+    /// Fills up with zeros to `length`.
+    fn grow(&mut self, length: u64) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.length))?;
+        io::copy(&mut io::repeat(0).take(length.saturating_sub(self.length)), &mut self.file)?;
+        self.length = self.length.max(length);
+        Ok(())
+    }
+
+    fn write(&mut self, record: &[u8]) -> io::Result<()> {
+        let end = self.end + record.len() as u64;
+        if end > self.length {
+            self.grow(end.max(self.length + self.length.min(GROW_BYTES_MAX)))?;
+        }
+        self.file.seek(SeekFrom::Start(self.end))?;
+        self.file.write_all(record)?;
+        self.end = end;
+        Ok(())
+    }
+}
+
+impl Wal {
+    /// The number of the last record.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The opening that records are written in.
+    pub(super) fn boot(&self) -> u32 {
+        self.boot
+    }
+
+    /// What records are to survive.
+    pub(super) fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// Writes a record, durable as `durability` says when this returns. After an error nobody can tell whether it is.
+    pub(super) fn append(&mut self, changes: &Changes, durability: Durability) -> Result<(), Trouble> {
+        let number = self.last + 1;
+        let mut record = std::mem::take(&mut self.buffer);
+        record.clear();
+        record.extend_from_slice(&[0; HEAD]);
+        changes.encode(&mut record);
+        let length = u32::try_from(record.len() - HEAD);
+        let length = length.map_err(|_| Trouble::Invalid("four gigabytes are too much for one write".into()))?;
+        record[CHECKSUM..8].copy_from_slice(&length.to_be_bytes());
+        record[8..16].copy_from_slice(&number.to_be_bytes());
+        record[16..HEAD].copy_from_slice(&self.boot.to_be_bytes());
+        let checksum = crc32fast::hash(&record[CHECKSUM..]);
+        record[..CHECKSUM].copy_from_slice(&checksum.to_be_bytes());
+        let file = &mut self.files[self.current];
+        let written = file.write(&record).and_then(|()| match durability {
+            Durability::Fsync => file.file.sync_data(),
+            Durability::Process => Ok(()),
+        });
+        written.map_err(::sled::Error::Io)?;
+        self.last = number;
+        if record.capacity() as u64 <= NEW_BYTES {
+            self.buffer = record;
+        }
+        Ok(())
+    }
+
+    /// Whether it is time for a checkpoint.
+    pub(super) fn is_full(&self) -> bool {
+        self.files[self.current].end >= self.full
+    }
+
+    /// Whether it is time to wait for one.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.files[self.current].end >= OVERFULL * self.full
+    }
+
+    /// Goes on in the other file, whose records must all be in sled.
+    pub(super) fn turn(&mut self) -> io::Result<()> {
+        self.current = 1 - self.current;
+        let file = &mut self.files[self.current];
+        file.end = 0;
+        let most = (OVERFULL * self.full).max(NEW_BYTES);
+        if file.length > most {
+            file.file.set_len(most)?;
+            file.length = most;
+        }
+        Ok(())
+    }
+
+    /// Files whose syncs fail.
+    #[cfg(test)]
+    pub(super) fn break_syncs(&mut self) -> io::Result<()> {
+        // A device that takes no sync: `fdatasync` answers EINVAL.
+        self.files[self.current].file = File::options().read(true).write(true).open("/dev/null")?;
+        Ok(())
+    }
+}
