@@ -98,8 +98,10 @@ async fn a_failed_checkpoint_ends_the_store_and_loses_nothing() {
         return;
     }
     let directory = tempfile::tempdir().expect("a directory for a test");
-    let inject = ["-e", "inject=sync_file_range:error=EIO:when=3+"];
-    let (_, told) = calls_in(&directory, "process", 400, &inject);
+    // Made before: as a store is made, its format is written into sled.
+    drop(SledStore::open(directory.path().join("store")).expect("the store opens"));
+    let inject = ["-e", "inject=sync_file_range:error=EIO"];
+    let (_, told) = calls_in(&directory, "process", 600, &inject);
     let written = told.iter().filter(|answer| *answer == "ok").count();
     assert!(told.iter().any(|answer| answer.contains("Input/output error")), "{:?}", told.last());
     assert_eq!(told.last().map(String::as_str), Some("Poisoned"));
