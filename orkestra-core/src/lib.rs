@@ -54,9 +54,9 @@ mod runtime;
 pub mod store;
 
 pub use runtime::{
-    BuildError, Clock, Context, Cursor, Engine, EngineBuilder, ErasedTask, Error, ErrorKind, Events, Feed, IntoTask,
-    Limit, Pulse, Run, RunEvent, RunRequest, Step, SystemClock, Task, TaskError, TaskResult, TypeTag, Workflow,
-    WorkflowBuilder,
+    BuildError, Clock, Context, Cursor, Engine, EngineBuilder, ErasedTask, Error, ErrorKind, Events, Feed, Finding,
+    IntoTask, Limit, Pulse, Run, RunEvent, RunRequest, Step, SystemClock, Task, TaskError, TaskResult, TypeTag,
+    UpgradeReport, Workflow, WorkflowBuilder,
 };
 
 /// All that a workflow needs.

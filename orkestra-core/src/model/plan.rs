@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -23,6 +24,9 @@ pub struct Plan {
     nodes: Vec<PlanNode>,
     places: HashMap<Name, NodeId>,
     graph: Graph,
+    /// How many nodes it had before it grew.
+    declared: usize,
+    fingerprint: OnceLock<Fingerprint>,
 }
 
 /// A node in its plan.
@@ -102,6 +106,14 @@ impl fmt::Display for Fingerprint {
     }
 }
 
+impl Fingerprint {
+    /// Its first 8 bytes as text: enough to tell the plans of one application apart.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.0.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -123,6 +135,8 @@ impl Plan {
             nodes: Vec::with_capacity(spec.nodes.len()),
             places: HashMap::with_capacity(spec.nodes.len()),
             graph: Graph::default(),
+            declared: spec.nodes.len(),
+            fingerprint: OnceLock::new(),
         };
         plan.append(&spec.nodes, &[])?;
         plan.nodes.iter().try_for_each(|node| check_node(&node.spec))?;
@@ -179,6 +193,7 @@ impl Plan {
     /// # Errors
     /// [`PlanError`] when nobody checked; the plan is not to be used then.
     pub(crate) fn grow(&mut self, growth: &Growth) -> Result<(), PlanError> {
+        self.fingerprint = OnceLock::new();
         self.append(&growth.nodes, &growth.edges)
     }
 
@@ -276,9 +291,25 @@ impl Plan {
         self.ids().filter(|&id| self.graph.dependents(id).next().is_none())
     }
 
-    /// The digest of the plan as it is now.
+    /// Whether the node was added while the run was under way.
+    #[must_use]
+    pub fn is_grown(&self, id: NodeId) -> bool {
+        id.index() >= self.declared
+    }
+
+    /// Whether nodes were added while the run was under way.
+    #[must_use]
+    pub fn has_grown(&self) -> bool {
+        self.nodes.len() > self.declared
+    }
+
+    /// The digest of the plan as it is now. Made once.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
+        *self.fingerprint.get_or_init(|| self.digest())
+    }
+
+    fn digest(&self) -> Fingerprint {
         let mut digest = Sha256::new();
         let nodes: Vec<_> = self.nodes.iter().map(|node| &node.spec).collect();
         let whole = serde_json::to_vec(&(&self.workflow, &self.version, nodes)).expect("plain data serialises");

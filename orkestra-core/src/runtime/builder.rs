@@ -14,7 +14,7 @@ use super::error::{Error, ErrorKind};
 use super::limiter::Limit;
 use super::task::{ErasedTask, IntoTask};
 use super::workflow::Workflow;
-use super::{leases, panics, slots, waker};
+use super::{leases, panics, slots, upgrade, waker};
 
 /// How long a run that only waits stays in memory.
 const PARK_AFTER: Duration = Duration::from_secs(1);
@@ -87,7 +87,13 @@ impl EngineBuilder {
 
     /// Defines a limit that nodes can be under.
     pub fn limit(mut self, limit: Limit) -> Self {
-        self.limits.push(limit);
+        match limit.name() {
+            Err(error) => self.note(error.into()),
+            Ok(name) if self.limits.iter().any(|known| known.name().as_ref() == Ok(&name)) => {
+                self.note(Error::new(ErrorKind::Invalid, format!("two limits are named `{name}`")));
+            }
+            Ok(_) => self.limits.push(limit),
+        }
         self
     }
 
@@ -138,10 +144,11 @@ impl EngineBuilder {
             tasks: self.tasks,
             workflow_tasks: self.workflow_tasks,
         }));
-        let next = waker::wake_due(&shared, true).await;
+        let next = waker::wake_first(&shared).await;
         tokio::spawn(waker::watch(Arc::clone(&shared), next));
         tokio::spawn(leases::renew(Arc::clone(&shared)));
         tokio::spawn(slots::hand_out(Arc::clone(&shared)));
+        tokio::spawn(upgrade::log(Arc::clone(&shared)));
         Ok(Engine::new(shared))
     }
 }

@@ -84,6 +84,10 @@ impl fmt::Debug for Shared {
 }
 
 impl Engine {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Begins an engine.
     pub fn builder() -> EngineBuilder {
         EngineBuilder::default()
@@ -213,6 +217,11 @@ impl Shared {
         }
     }
 
+    /// The registered workflow of this name.
+    pub(super) fn plan(&self, workflow: &str) -> Option<Arc<Plan>> {
+        self.plans.get(workflow).cloned()
+    }
+
     /// Returns when the engine is to shut down.
     pub(super) async fn down(&self) {
         // The sender is a field of ours: it cannot be gone.
@@ -232,6 +241,12 @@ impl Shared {
     pub(super) fn missing_task(&self, plan: &Plan) -> Option<Name> {
         let nodes = plan.nodes().iter().map(|node| &node.spec);
         self.missing(plan.workflow(), nodes)
+    }
+
+    /// A limit that the plan's nodes are under and that this engine does not define.
+    pub(super) fn missing_limit(&self, plan: &Plan) -> Option<Name> {
+        let mut limits = plan.nodes().iter().flat_map(|node| &node.spec.limits);
+        limits.find(|slot| !self.slots.knows(&slot.limit)).map(|slot| slot.limit.clone())
     }
 
     pub(super) fn missing_growth_task(&self, state: Option<&RunState>, growth: &Growth) -> Option<Name> {

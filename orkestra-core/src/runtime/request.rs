@@ -81,6 +81,10 @@ impl RunRequest {
             let message = format!("workflow `{}` needs the task `{task}`, which is not registered", plan.workflow());
             return Err(Error::new(ErrorKind::NotFound, message));
         }
+        if let Some(limit) = self.shared.missing_limit(&plan) {
+            let message = format!("workflow `{}` needs the limit `{limit}`, which is not defined", plan.workflow());
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
         let id = self.id.unwrap_or_else(|| RunId::new(fresh_id()).map_err(Error::from))?;
         let run = Run::new(Arc::clone(&self.shared), id);
         let workflow = plan.workflow().clone();

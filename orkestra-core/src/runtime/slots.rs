@@ -1,6 +1,6 @@
 //! Slots of this engine: what its runs ask for, hold and give back. The rules are the limiter's; here it meets time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,6 +26,10 @@ struct Table {
     limiter: Limiter,
     /// What each node of a run asks for or holds: the attempt.
     claims: HashMap<RunId, HashMap<Name, u32>>,
+    /// Runs of the process before that may hold slots and have not said so yet. Nothing is granted before they have.
+    awaited: HashSet<RunId>,
+    /// Whether all such runs are known.
+    open: bool,
 }
 
 impl fmt::Debug for Slots {
@@ -36,8 +40,9 @@ impl fmt::Debug for Slots {
 
 impl Slots {
     pub(super) fn new(limits: Vec<Limit>) -> Self {
-        let names = limits.iter().map(|limit| limit.name().clone()).collect();
-        let table = Table { limiter: Limiter::new(limits), claims: HashMap::new() };
+        let names = limits.iter().filter_map(|limit| limit.name().ok()).collect();
+        let table =
+            Table { limiter: Limiter::new(limits), claims: HashMap::new(), awaited: HashSet::new(), open: false };
         Self { table: Mutex::new(table), changed: Notify::new(), limits: names }
     }
 
@@ -62,10 +67,10 @@ impl Slots {
     }
 
     /// Registers slots that an attempt under way has had from a process before.
-    pub(super) fn hold(&self, claim: Claim) {
+    pub(super) fn hold(&self, at: Timestamp, claim: Claim) {
         let mut table = self.lock();
         if table.note(&claim) {
-            table.limiter.hold(claim);
+            table.limiter.hold(at, claim);
         }
     }
 
@@ -86,12 +91,41 @@ impl Slots {
         }
     }
 
+    /// Lets nothing be granted before this run has said what it holds.
+    pub(super) fn expect(&self, run: &RunId) {
+        if !self.limits.is_empty() {
+            self.lock().awaited.insert(run.clone());
+        }
+    }
+
+    /// All runs that may hold something are known.
+    pub(super) fn open(&self) {
+        self.lock().open = true;
+        self.changed.notify_one();
+    }
+
+    /// The run has said what it holds, or will not.
+    pub(super) fn arrived(&self, run: &RunId) {
+        if !self.limits.is_empty() && self.lock().awaited.remove(run) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// How many nodes wait for slots.
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().limiter.waiting()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Table {
+    fn grants(&mut self, at: Timestamp) -> (Vec<Claim>, Option<Timestamp>) {
+        if self.open && self.awaited.is_empty() { self.limiter.grants(at) } else { (Vec::new(), None) }
+    }
+
     /// False when the attempt is known.
     fn note(&mut self, claim: &Claim) -> bool {
         let nodes = self.claims.entry(claim.run.clone()).or_default();
@@ -121,7 +155,7 @@ pub(super) fn claim(run: &RunId, node: &Name, attempt: u32, slots: Vec<SlotKey>,
 pub(super) async fn hand_out(shared: Arc<Shared>) {
     loop {
         let now = shared.clock.now();
-        let (granted, next) = shared.slots.lock().limiter.grants(now);
+        let (granted, next) = shared.slots.lock().grants(now);
         for claim in granted {
             tokio::spawn(grant(Arc::clone(&shared), claim));
         }

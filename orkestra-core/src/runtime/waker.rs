@@ -19,9 +19,17 @@ const SAFETY_NET: Duration = Duration::from_secs(30);
 /// the store, and each costs memory.
 const BREATH: Duration = Duration::from_millis(1);
 
+/// Drives the runs that a process before left, all of them, before any slot is granted; answers how long nothing will be
+/// due.
+pub(super) async fn wake_first(shared: &Arc<Shared>) -> Duration {
+    let next = wake(shared, true, true).await;
+    shared.slots.open();
+    next
+}
+
 /// Drives all runs that are due now; answers how long nothing will be. `all` looks at those too that this process should
 /// know of: runs that owe work, and runs that wait for slots.
-pub(super) async fn wake_due(shared: &Arc<Shared>, all: bool) -> Duration {
+async fn wake(shared: &Arc<Shared>, all: bool, first: bool) -> Duration {
     let safety_net = SAFETY_NET.min(shared.lease);
     let mut after = if all { None } else { Some(behind_the_queue()) };
     loop {
@@ -33,6 +41,9 @@ pub(super) async fn wake_due(shared: &Arc<Shared>, all: bool) -> Duration {
         };
         let full = runs.len() >= READ_COMMITS_MAX;
         for DueCursor { id, wake_at } in &runs {
+            if first && *wake_at < QUEUED_AT {
+                shared.slots.expect(id);
+            }
             let queued = *wake_at == QUEUED_AT && shared.slots.has(id);
             if !queued && !shared.is_blocked_at(id, now) && !shared.live.is_driven(id) {
                 Shared::ensure_driven(shared, id);
@@ -74,6 +85,6 @@ pub(super) async fn watch(shared: Arc<Shared>, mut next: Duration) {
         if all {
             looked = now;
         }
-        next = wake_due(&shared, all).await;
+        next = wake(&shared, all, false).await;
     }
 }

@@ -19,6 +19,9 @@ pub struct RunRecord {
     /// What it can be found by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// The short fingerprint of the plan that it began with; none once the plan has grown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
     /// The run that waits for it, if one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<RunId>,
@@ -43,6 +46,7 @@ impl RunRecord {
             workflow: state.plan().workflow().clone(),
             status: state.status(),
             labels: state.labels().clone(),
+            plan: (!state.plan().has_grown()).then(|| state.plan().fingerprint().short()),
             parent: state.options().parent.as_ref().map(|parent| parent.run.clone()),
             created_at: state.created_at(),
             updated_at: state.updated_at(),

@@ -108,7 +108,10 @@ impl Driver {
         let refusal = loop {
             let before = self.durable;
             let turn = match self.begin().await {
-                Ok(()) => self.turn().await,
+                Ok(()) => {
+                    self.shared.slots.arrived(&self.run);
+                    self.turn().await
+                }
                 Err(turn) => turn,
             };
             let (error, hopeless) = match turn {
@@ -148,6 +151,7 @@ impl Driver {
             self.forget(error).await;
         }
         self.shared.leases.remove(&self.run);
+        self.shared.slots.arrived(&self.run);
         if let Some(lease) = self.lease.take()
             && let Err(error) = self.shared.store.release(&lease).await
         {
@@ -191,6 +195,12 @@ impl Driver {
             let message = format!("workflow `{workflow}` needs the task `{task}`, which this engine does not know");
             return Err(Turn::Blocked(Error::new(ErrorKind::NotFound, message)));
         }
+        if let Some(limit) = self.shared.missing_limit(state.plan()) {
+            let message =
+                format!("workflow `{}` needs the limit `{limit}`, which is not defined", state.plan().workflow());
+            return Err(Turn::Blocked(Error::new(ErrorKind::NotFound, message)));
+        }
+        self.hold_slots();
         self.input(InputKind::Recover, None).await?;
         self.perform_all();
         self.answer_kept().await

@@ -62,6 +62,12 @@ impl Driver {
         self.may_park() && work_for_others(state).all(|(work, _)| self.errands.contains_key(&work))
     }
 
+    /// Registers the slots of attempts that were under way when the run was taken over: they are held already.
+    pub(super) fn hold_slots(&self) {
+        let Some(state) = &self.state else { return };
+        state.running().for_each(|id| self.sync_slots(state, id, true));
+    }
+
     /// Brings the slots of a node in line with where it stands.
     pub(super) fn sync_slots(&self, state: &RunState, id: NodeId, durable: bool) {
         let spec = &state.plan().node(id).spec;
@@ -77,7 +83,7 @@ impl Driver {
                     slots.request(self.shared.clock.now(), of(node.attempt + 1));
                 }
             }
-            NodeStatus::Running => slots.hold(of(node.attempt)),
+            NodeStatus::Running => slots.hold(self.shared.clock.now(), of(node.attempt)),
             _ => slots.release(&self.run, &spec.name),
         }
     }

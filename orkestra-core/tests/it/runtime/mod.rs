@@ -3,5 +3,7 @@
 mod basics;
 mod limits;
 mod recovery;
+mod slots;
+mod upgrade;
 mod verbs;
 mod world;

@@ -1,0 +1,117 @@
+//! Limits: attempts wait for their slots without a task, also when their run is parked or their process is another one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use orkestra_core::Limit;
+use orkestra_core::prelude::*;
+
+use super::world::{engine, journal};
+
+/// A task that works for a minute and sees how many do so at once.
+fn minute(now: &Arc<AtomicUsize>, most: &Arc<AtomicUsize>) -> impl IntoMinute {
+    let (now, most) = (Arc::clone(now), Arc::clone(most));
+    move |_cx: Context, (): ()| {
+        let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+        Box::pin(async move {
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            now.fetch_sub(1, Ordering::SeqCst);
+            TaskResult::Ok(())
+        }) as std::pin::Pin<Box<dyn Future<Output = TaskResult<()>> + Send>>
+    }
+}
+
+trait IntoMinute:
+    Fn(Context, ()) -> std::pin::Pin<Box<dyn Future<Output = TaskResult<()>> + Send>> + Send + Sync + 'static
+{
+}
+
+impl<F> IntoMinute for F where
+    F: Fn(Context, ()) -> std::pin::Pin<Box<dyn Future<Output = TaskResult<()>> + Send>> + Send + Sync + 'static
+{
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_run_at_once_and_the_others_wait_parked() {
+    let (now, most) = (Arc::default(), Arc::default());
+    let workflow = Workflow::new("w").node("n", minute(&now, &most)).limit("cpu").build().expect("a workflow");
+    let store = MemoryStore::new();
+    let start =
+        |store: MemoryStore| engine(store).limit(Limit::concurrency("cpu", 2)).workflow(workflow.clone()).start();
+    let first = start(store.clone()).await.expect("an engine");
+    let mut runs = Vec::new();
+    for number in 0..6 {
+        runs.push(first.run("w").id(&format!("r{number}")).start().await.expect("a run"));
+    }
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    let queued = runs[5].status().await.expect("a record");
+    assert_eq!(queued.wake_at, Some(Timestamp::from_millis(1)), "it waits for its slot");
+    first.shutdown().await;
+
+    let second = start(store).await.expect("an engine");
+    for run in runs {
+        let run = second.get(run.id()).await.expect("a store").expect("the run");
+        run.output::<()>().await.expect("an end");
+    }
+    assert!(most.load(Ordering::SeqCst) <= 4, "two of each process at the most, and those of the first are gone");
+    assert!(second.stuck().await.expect("a store").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_has_slots_of_its_own_and_priority_goes_first() {
+    let (now, most) = (Arc::default(), Arc::default());
+    let workflow = Workflow::new("w")
+        .node("n", minute(&now, &most))
+        .limit_by("project", SlotBy::Label("project".into()))
+        .build()
+        .expect("a workflow");
+    let engine = engine(MemoryStore::new()).limit(Limit::concurrency("project", 1)).workflow(workflow);
+    let engine = engine.start().await.expect("an engine");
+    let start = |id: &'static str, project: &'static str, priority| {
+        engine.run("w").id(id).label("project", project).priority(priority).start()
+    };
+    let first = start("first", "x", 0).await.expect("a run");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let low = start("low", "x", 0).await.expect("a run");
+    let high = start("high", "x", 9).await.expect("a run");
+    let other = start("other", "y", 0).await.expect("a run");
+    for run in [&first, &low, &high, &other] {
+        run.output::<()>().await.expect("an end");
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 2, "one of each project");
+    let ended = async |run: &Run| run.status().await.expect("a record").updated_at;
+    assert!(ended(&high).await < ended(&low).await);
+    assert!(ended(&other).await < ended(&high).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_run_takes_no_slot_and_asks_again() {
+    let (now, most) = (Arc::default(), Arc::default());
+    let workflow = Workflow::new("w").node("n", minute(&now, &most)).limit("cpu").build().expect("a workflow");
+    let engine = engine(MemoryStore::new()).limit(Limit::concurrency("cpu", 1)).workflow(workflow);
+    let engine = engine.start().await.expect("an engine");
+    let first = engine.run("w").start().await.expect("a run");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let waits = engine.run("w").start().await.expect("a run");
+    let third = engine.run("w").start().await.expect("a run");
+    waits.pause("not now").await.expect("it pauses");
+    first.output::<()>().await.expect("an end");
+    third.output::<()>().await.expect("an end");
+    waits.resume().await.expect("it goes on");
+    waits.output::<()>().await.expect("an end");
+    let began = journal(&waits).await.iter().filter(|event| matches!(event, Event::AttemptStarted { .. })).count();
+    assert_eq!(began, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_not_defined_is_refused() {
+    let workflow = Workflow::new("w").node("n", async |_: Context, (): ()| Ok(())).limit("gpu");
+    let workflow = workflow.build().expect("a workflow");
+    let none = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
+    let error = none.run("w").start().await.expect_err("there is no such limit");
+    assert_eq!(error.to_string(), "workflow `w` needs the limit `gpu`, which is not defined");
+    let twice = engine(MemoryStore::new()).limit(Limit::concurrency("a", 1)).limit(Limit::concurrency("a", 2));
+    assert_eq!(twice.start().await.expect_err("twice").to_string(), "two limits are named `a`");
+}
