@@ -1,5 +1,13 @@
 //! Read models folded from a run's state, for people and programs that look at runs.
 
+mod graph;
+mod timeline;
 mod view;
+mod word;
 
+pub use graph::{Graph, GraphEdge, GraphFold, GraphKind, GraphNode, GraphRun};
+pub use timeline::{
+    AttemptOutcome, AttemptTimeline, Mark, MarkKind, NodeEnd, NodeTimeline, Span, StepKind, StepTimeline, Timeline,
+    TimelineFold, WaitKind, WaitTimeline,
+};
 pub use view::{NodeView, QuestionView, RunView};

@@ -7,8 +7,12 @@ use serde::de;
 use crate::model::id::Name;
 use crate::model::limits::DATA_BYTES_MAX;
 use crate::model::plan::PlanError;
+use crate::model::printable::printable;
 
 use super::located::Located;
+
+/// How much of a mistake is shown: what was found may be as long as the text.
+const SHOWN_CHARS_MAX: usize = 500;
 
 /// A place in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -173,7 +177,7 @@ impl Mistake {
         let what = if field.is_empty() { what } else { format!("`{field}`: {what}") };
         let place = |at: usize| Place::of(text, at);
         let cycle = cycle.into_iter().map(|(node, at)| (node, place(at))).collect();
-        SpecError(Box::new(Parts { kind, what: printable(&what), place: at.map(place), node, cycle }))
+        SpecError(Box::new(Parts { kind, what: printable(&what, SHOWN_CHARS_MAX), place: at.map(place), node, cycle }))
     }
 }
 
@@ -187,28 +191,6 @@ fn show(way: &[Step]) -> String {
         }
     }
     shown
-}
-
-/// What was found in a text is shown cut, and without anything that a terminal would obey.
-fn printable(text: &str) -> String {
-    const SHOWN_CHARS_MAX: usize = 500;
-    let mut shown = String::new();
-    for (count, c) in text.chars().enumerate() {
-        match c {
-            _ if count == SHOWN_CHARS_MAX => {
-                shown.push('…');
-                return shown;
-            }
-            c if c.is_control() || is_format(c) => shown.extend(c.escape_unicode()),
-            c => shown.push(c),
-        }
-    }
-    shown
-}
-
-/// Characters that change how others are shown: marks and overrides of direction, blanks of no width, line separators.
-const fn is_format(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 impl de::Error for Mistake {

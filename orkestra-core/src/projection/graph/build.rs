@@ -1,0 +1,131 @@
+//! Where graphs come from: a plan, the state of a run, and the events that tell who added what.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::kernel::{Event, NodeStatus, RunState, StepState};
+use crate::model::{Growth, Name, NodeId, Plan, PlanError, WorkflowSpec};
+
+use super::label::{of_run, of_spec, of_state, report};
+use super::{Graph, GraphEdge, GraphKind, GraphNode, GraphRun};
+
+impl Graph {
+    /// The graph of a workflow that nobody runs yet.
+    ///
+    /// # Errors
+    /// [`PlanError`] when it cannot be run.
+    pub fn of_spec(spec: &WorkflowSpec) -> Result<Self, PlanError> {
+        Plan::new(spec).map(|plan| Self::of_plan(&plan))
+    }
+
+    /// The graph of a plan that nobody runs yet.
+    #[must_use]
+    pub fn of_plan(plan: &Plan) -> Self {
+        GraphFold::default().draw(plan, None)
+    }
+
+    /// The graph of a run as it stands. Who added its nodes and what they reported is not in a state: see [`GraphFold`].
+    #[must_use]
+    pub fn of(state: &RunState) -> Self {
+        GraphFold::default().draw(state.plan(), Some(state))
+    }
+}
+
+/// What a run's events say for its graph, and its state does not: who added nodes and edges, and what nodes reported.
+#[derive(Clone, Debug, Default)]
+pub struct GraphFold {
+    grown: HashMap<Name, Name>,
+    edges: HashSet<(Name, Name)>,
+    reports: HashMap<Name, String>,
+}
+
+impl GraphFold {
+    /// Takes in the next event.
+    pub fn add(&mut self, event: &Event) {
+        match event {
+            Event::Grown { node, growth, .. } => self.grow(node, growth),
+            Event::Emitted { node, kind, payload } => {
+                self.reports.insert(node.clone(), report(kind, payload));
+            }
+            _ => {}
+        }
+    }
+
+    fn grow(&mut self, by: &Name, growth: &Growth) {
+        for node in &growth.nodes {
+            self.grown.insert(node.name.clone(), by.clone());
+            self.edges.extend(node.after.iter().map(|before| (before.clone(), node.name.clone())));
+        }
+        self.edges.extend(growth.edges.iter().cloned());
+    }
+
+    /// The graph of the run as it stands, with all that the events seen so far say of it.
+    #[must_use]
+    pub fn graph(&self, state: &RunState) -> Graph {
+        self.draw(state.plan(), Some(state))
+    }
+
+    fn draw(&self, plan: &Plan, state: Option<&RunState>) -> Graph {
+        let run = state.map(|state| GraphRun {
+            id: state.id().clone(),
+            status: state.status(),
+            labels: of_run(state),
+            updated_at: state.updated_at(),
+            last: state.last(),
+        });
+        Graph {
+            workflow: plan.workflow().clone(),
+            version: plan.version().map(str::to_owned),
+            run,
+            nodes: plan.ids().map(|id| self.node(plan, state, id)).collect(),
+            edges: plan.ids().flat_map(|to| self.edges_to(plan, to)).collect(),
+        }
+    }
+
+    fn node(&self, plan: &Plan, state: Option<&RunState>, id: NodeId) -> GraphNode {
+        let spec = &plan.node(id).spec;
+        let node = state.map(|state| (state, state.node(id)));
+        let mut labels = node.map(|(state, _)| of_state(state, id)).unwrap_or_default();
+        let under_way = node.is_none_or(|(_, node)| !node.status.is_final());
+        labels.extend(under_way.then(|| of_spec(spec)).into_iter().flatten());
+        let running = node.is_some_and(|(_, node)| node.status == NodeStatus::Running);
+        labels.extend(self.reports.get(&spec.name).filter(|_| running).cloned());
+        GraphNode {
+            name: spec.name.clone(),
+            kind: GraphKind::from(&spec.kind),
+            status: node.map(|(_, node)| node.status),
+            attempt: node.map_or(0, |(_, node)| node.attempt),
+            grown_by: self.grown.get(&spec.name).cloned(),
+            undoes: state.filter(|state| state.is_undo(id)).and_then(|_| undone_by(plan, &spec.name)),
+            children: state.map(|state| children(state, id)).unwrap_or_default(),
+            labels,
+        }
+    }
+
+    fn edges_to(&self, plan: &Plan, to: NodeId) -> impl Iterator<Item = GraphEdge> {
+        let node = plan.node(to);
+        let edge = |(from, name): (&NodeId, &Name)| GraphEdge {
+            from: from.index(),
+            to: to.index(),
+            grown: !self.edges.is_empty() && self.edges.contains(&(name.clone(), node.spec.name.clone())),
+        };
+        node.after.iter().zip(&node.spec.after).map(edge).collect::<Vec<_>>().into_iter()
+    }
+}
+
+/// The node that `name` undoes: its name is after `undo:`, or its number where the name was too long.
+fn undone_by(plan: &Plan, name: &Name) -> Option<Name> {
+    let rest = name.strip_prefix("undo:")?;
+    let by_number = || rest.split_once(':').and_then(|(number, _)| number.parse().ok()).map(NodeId);
+    let id = plan.id(rest).or_else(by_number).filter(|id| id.index() < plan.nodes().len())?;
+    Some(plan.node(id).spec.name.clone())
+}
+
+fn children(state: &RunState, id: NodeId) -> Vec<crate::model::RunId> {
+    let node = state.node(id);
+    let steps = node.waits.keys().flatten().filter_map(|key| node.steps.get(key));
+    let child = |step: &StepState| match step {
+        StepState::Child(child) => Some(child.run.clone()),
+        _ => None,
+    };
+    steps.filter_map(child).collect()
+}
