@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, watch};
 
-use crate::journal::decode;
+use crate::journal::{Commit, decode};
 use crate::kernel::Event;
 use crate::model::limits::READ_COMMITS_MAX;
 use crate::model::{RunId, Seq, Timestamp};
@@ -147,6 +147,15 @@ impl Feed {
 
 /// Loads a run's state from its journal, for readers.
 pub(super) async fn load(store: &dyn Store, run: &RunId) -> Result<Option<crate::kernel::RunState>, Error> {
+    load_seeing(store, run, |_| ()).await
+}
+
+/// Loads a run's state from its journal, and shows each commit of it to `see`.
+pub(super) async fn load_seeing(
+    store: &dyn Store,
+    run: &RunId,
+    mut see: impl FnMut(&Commit) + Send,
+) -> Result<Option<crate::kernel::RunState>, Error> {
     let mut replayer = crate::journal::Replayer::new(run.clone());
     loop {
         let from = replayer.state().map_or(Seq::ZERO, crate::kernel::RunState::last).plus(1);
@@ -155,7 +164,7 @@ pub(super) async fn load(store: &dyn Store, run: &RunId) -> Result<Option<crate:
             return Ok(replayer.finish());
         }
         for commit in &commits {
-            replayer.add(commit)?;
+            see(&replayer.add(commit)?);
         }
     }
 }

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::journal::{ReplayError, decode};
+use crate::journal::{Commit, ReplayError, decode};
 use crate::kernel::{Event, InputKind, Outcome};
 use crate::model::limits::READ_COMMITS_MAX;
 use crate::model::{Amount, Name, Payload, RunId, Seq};
-use crate::projection::RunView;
+use crate::projection::{Graph, GraphFold, RunView, Timeline, TimelineFold};
 use crate::store::RunRecord;
 
 use super::blobs;
 use super::engine::Shared;
 use super::error::{Error, ErrorKind};
-use super::events::{Cursor, Events, load};
+use super::events::{Cursor, Events, load, load_seeing};
 
 /// A run. Cheap to clone; dropping it changes nothing for the run.
 #[derive(Clone, Debug)]
@@ -51,6 +51,27 @@ impl Run {
     pub async fn view(&self) -> Result<RunView, Error> {
         let state = load(&*self.shared.store, &self.id).await?;
         state.as_ref().map(RunView::of).ok_or_else(|| self.not_found())
+    }
+
+    /// The run as a graph, as far as it is durable: for terminals, as Mermaid, dot or SVG.
+    ///
+    /// # Errors
+    /// As [`Run::view`].
+    pub async fn graph(&self) -> Result<Graph, Error> {
+        let mut fold = GraphFold::default();
+        let see = |commit: &Commit| commit.events.iter().for_each(|event| fold.add(event));
+        let state = load_seeing(&*self.shared.store, &self.id, see).await?;
+        state.map(|state| fold.graph(&state)).ok_or_else(|| self.not_found())
+    }
+
+    /// What happened in the run and when, as far as it is durable: attempts, steps, waits, costs.
+    ///
+    /// # Errors
+    /// As [`Run::view`].
+    pub async fn timeline(&self) -> Result<Timeline, Error> {
+        let mut fold = TimelineFold::new(self.id.clone());
+        load_seeing(&*self.shared.store, &self.id, |commit| fold.add(commit)).await?;
+        fold.finish().ok_or_else(|| self.not_found())
     }
 
     /// Waits until the run ends and returns how.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::model::{InvalidName, Name, Plan, PlanError, WorkflowSpec};
+use crate::projection::Graph;
 
 use super::task::ErasedTask;
 use super::wiring::WorkflowBuilder;
@@ -80,6 +81,12 @@ impl Workflow {
     #[must_use]
     pub fn name(&self) -> &Name {
         self.plan.workflow()
+    }
+
+    /// The workflow as a graph: for terminals, as Mermaid, dot or SVG.
+    #[must_use]
+    pub fn graph(&self) -> Graph {
+        Graph::of_plan(&self.plan)
     }
 
     /// The workflow as data.

@@ -2,4 +2,5 @@
 
 mod data;
 mod kernel;
+mod projection;
 mod runtime;

@@ -41,12 +41,12 @@ use crate::model::{Name, NodeKind, RunId, Seq, Timestamp};
 /// assert_eq!(graph.to_text(), "\
 /// site
 ///
-/// ○ planner   task `plan`
+/// ○ planner     task `plan`
 /// │
 /// ├ ○ backend   task `code`
 /// ├ ○ frontend  task `code`
 /// │
-/// ○ qa        task `test`
+/// ○ qa          task `test`
 /// ");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

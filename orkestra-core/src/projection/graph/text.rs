@@ -82,7 +82,7 @@ impl Drawing<'_> {
             let own = &self.graph.nodes[*node];
             let width = self.column + if branch.is_empty() { 2 } else { 0 };
             let sign = look::of(own.status).sign;
-            let mut parts = vec![format!("{branch}{sign} {:width$}  {}", own.name, standing(own))];
+            let mut parts = vec![format!("{branch}{sign} {:width$}  {}", own.name.as_str(), standing(own))];
             parts.extend(self.comes_after(level, *node));
             parts.extend(remarks(own));
             text.push_str(&line(&parts.join(" · ")));
