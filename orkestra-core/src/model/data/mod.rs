@@ -43,7 +43,7 @@ impl WorkflowSpec {
     /// ]}"#).unwrap_err();
     /// assert_eq!(
     ///     error.to_string(),
-    ///     "line 2, column 51: node `fetch` comes after `login`, which is no node"
+    ///     "line 2, column 50: node `fetch` comes after `login`, which is no node"
     /// );
     /// # Ok::<(), orkestra_core::model::SpecError>(())
     /// ```

@@ -82,7 +82,7 @@ fn growth_undoing_children_and_reports_are_marked() {
     assert_eq!(grown, [(0, 1, false), (2, 1, true), (0, 2, true)]);
     let node = &graph.nodes[2];
     assert_eq!(node.grown_by.as_deref(), Some("a"));
-    assert_eq!(node.children.iter().map(|child| child.as_str()).collect::<Vec<_>>(), ["r/c/k"]);
+    assert!(node.children.len() == 1 && node.children[0] == "r/c/k");
     assert_eq!(node.labels, ["waits for run `r/c/k`", "progress: 0.5"]);
     assert!(graph.to_mermaid().contains("\n  n2 -.-> n1\n"), "{}", graph.to_mermaid());
     assert!(graph.to_dot().contains("n2 -> n1 [style=dashed];"), "{}", graph.to_dot());

@@ -26,7 +26,7 @@ fn a_wide_level_shows_what_matters_and_counts_the_rest() {
     let width = 200;
     let mut nodes = vec![json!({"name": "start", "task": "t"})];
     nodes.extend((0..width).map(|n| json!({"name": format!("w{n}"), "task": "t", "after": ["start"]})));
-    let mut story = Story::of(nodes.into());
+    let mut story = Story::of(nodes);
     let wide: Vec<_> = (0..width).map(|n| starts(&format!("w{n}"), 1)).collect();
     story.at(1, &[starts("start", 1)]).at(2, &[completes("start")]).at(2, &wide);
     let done: Vec<_> = (0..150).map(|n| completes(&format!("w{n}"))).collect();
@@ -45,7 +45,7 @@ fn a_deep_graph_shows_its_ends_and_where_something_happens() {
         0 => json!({"name": "n0", "task": "t"}),
         _ => json!({"name": format!("n{n}"), "task": "t", "after": [format!("n{}", n - 1)]}),
     });
-    let mut story = Story::of(nodes.collect::<Vec<_>>().into());
+    let mut story = Story::of(nodes.collect::<Vec<_>>());
     for n in 0..1000 {
         story.at(n, &[starts(&format!("n{n}"), 1), completes(&format!("n{n}"))]);
     }

@@ -16,16 +16,14 @@ pub(super) struct Story {
 
 impl Story {
     /// A run of these nodes, created at 0.
-    pub(super) fn of(nodes: Value) -> Self {
-        Self::with(&json!({"name": "w", "nodes": nodes}), &json!({}))
-    }
-
-    pub(super) fn with(workflow: &Value, options: &Value) -> Self {
+    pub(super) fn of(nodes: impl Into<Value>) -> Self {
+        let mut workflow = json!({"name": "w"});
+        workflow["nodes"] = nodes.into();
         let spec = WorkflowSpec::from_json(&workflow.to_string()).expect("a workflow");
         let run = RunId::new("r").expect("a run id");
         let (graph, timeline) = (GraphFold::default(), TimelineFold::new(run.clone()));
         let mut story = Self { run, state: None, last: Seq::ZERO, graph, timeline };
-        let created = json!({"RunCreated": {"plan": spec, "input": null, "options": options}});
+        let created = json!({"RunCreated": {"plan": spec, "input": null}});
         story.at(0, &[created]);
         story
     }
