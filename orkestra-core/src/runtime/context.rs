@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::kernel::{StepState, TaskRequest};
 use crate::model::{Amount, Failure, InvalidName, Name, Payload, RunId};
@@ -20,6 +20,7 @@ use super::message::{Message, StepReply};
 use super::outbox::{Outbox, Report};
 use super::step::Step;
 use super::task::{TaskError, TaskResult};
+use super::watch;
 
 /// The hands of one attempt. Cheap to clone; of no use after the attempt.
 ///
@@ -150,7 +151,7 @@ impl Context {
     /// Whether the attempt is asked to end: the run was cancelled, or another node of it failed.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        *self.0.cancelled.borrow()
+        self.0.cancelled.get()
     }
 
     /// Returns when the attempt is asked to end. It has [`CANCEL_GRACE`](crate::model::limits::CANCEL_GRACE) from then.

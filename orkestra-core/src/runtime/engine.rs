@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 
 use crate::kernel::{ChildState, InputKind, RunState};
 use crate::model::{
@@ -27,6 +27,7 @@ use super::request::RunRequest;
 use super::run::Run;
 use super::slots::Slots;
 use super::task::ErasedTask;
+use super::watch;
 
 /// Runs workflows. Cheap to clone; when the last clone is dropped the engine stops driving, and the runs go on at the
 /// next start on the same store.
@@ -273,7 +274,7 @@ impl Shared {
 
     async fn deliver(self: &Arc<Self>, run: &RunId, mut message: Message) -> Result<(), Error> {
         loop {
-            if *self.shutdown.borrow() {
+            if self.shutdown.get() {
                 return Err(Error::shut_down());
             }
             match Self::ensure_driven(self, run).send(message).await {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
 use crate::journal::{Commit, decode};
 use crate::kernel::Event;
@@ -14,6 +14,7 @@ use crate::store::Store;
 
 use super::engine::Shared;
 use super::error::{Error, ErrorKind};
+use super::watch;
 
 /// A point in a run's journal: the position of the last event seen. Keep it, and read on from there after a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -99,6 +100,7 @@ impl Events {
                 return Err(error);
             }
             tokio::select! {
+                biased;
                 changed = self.progress.changed() => changed.map_err(|_| Error::shut_down())?,
                 () = self.shared.down() => return Err(Error::shut_down()),
             }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::model::{Failure, Name, Payload};
@@ -12,6 +12,7 @@ use crate::model::{Failure, Name, Payload};
 use super::activity::Activity;
 use super::message::Message;
 use super::panics;
+use super::watch;
 
 /// How long an ended driver waits for the futures of its tasks to be dropped. A task that blocks its thread is left
 /// behind: nothing can end it but its own return, and nobody hears what it says.

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc};
 
 use crate::model::limits::MAILBOX_INPUTS_MAX;
 use crate::model::{RunId, Seq};
 
 use super::message::Message;
+use super::watch;
 
 /// Beats that a slow reader of the feed may be behind.
 const FEED_BEATS_MAX: usize = 4096;

@@ -35,6 +35,7 @@ mod task;
 mod upgrade;
 mod waits;
 mod waker;
+mod watch;
 mod wiring;
 mod workflow;
 

@@ -89,6 +89,7 @@ impl Run {
                 return Err(error);
             }
             tokio::select! {
+                biased;
                 changed = progress.changed() => changed.map_err(|_| Error::shut_down())?,
                 () = self.shared.down() => return Err(Error::shut_down()),
             }

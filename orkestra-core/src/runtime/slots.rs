@@ -1,6 +1,6 @@
 //! Slots of this engine: what its runs ask for, hold and give back. The rules are the limiter's; here it meets time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(super) struct Slots {
 struct Table {
     limiter: Limiter,
     /// What each node of a run asks for or holds: the attempt.
-    claims: HashMap<RunId, HashMap<Name, u32>>,
+    claims: HashMap<RunId, BTreeMap<Name, u32>>,
     /// Runs of the process before that may hold slots and have not said so yet. Nothing is granted before they have.
     awaited: HashSet<RunId>,
     /// Whether all such runs are known.

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::kernel::{InputKind, RunState, agenda, wake_at};
 use crate::model::limits::COMMITS_IN_FLIGHT_MAX;
@@ -36,6 +36,7 @@ use super::invocation::Invocation;
 use super::live::Seat;
 use super::message::{Message, StepReply};
 use super::outbox::Outbox;
+use super::watch;
 
 /// How often in a row a driver starts again from the journal before it gives its run up.
 const RELOADS_MAX: u32 = 6;

@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::watch;
-
 use crate::kernel::{NodeStatus, Work, work_of};
 use crate::model::{Failure, NodeId, NodeKind};
 
@@ -13,6 +11,7 @@ use super::super::blobs;
 use super::super::context::{Context, Inner};
 use super::super::error::Error;
 use super::super::invocation::Invocation;
+use super::super::watch;
 use super::Driver;
 
 impl Driver {

@@ -2,6 +2,7 @@
 
 mod basics;
 mod limits;
+mod outage;
 mod recovery;
 mod slots;
 mod upgrade;

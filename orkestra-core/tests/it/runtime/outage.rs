@@ -1,0 +1,42 @@
+//! What was found by the simulator: two who start one run at once, and a store that is away for longer than a driver's
+//! patience.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orkestra_core::prelude::*;
+use orkestra_core::store::StoreErrorKind;
+use orkestra_testkit::{Fault, FaultyStore};
+
+use super::world::engine;
+
+async fn rest(cx: Context, (): ()) -> TaskResult<()> {
+    cx.sleep(secs(1)).await
+}
+
+fn workflow() -> Workflow {
+    Workflow::new("w").node("a", rest).build().expect("a workflow")
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_who_start_one_run_at_once_both_have_it() {
+    // Found as seed 8.
+    let engine = engine(MemoryStore::new()).workflow(workflow()).start().await.expect("an engine");
+    let (one, other) = tokio::join!(engine.run("w").id("r").start(), engine.run("w").id("r").start());
+    assert_eq!(one.expect("started").id(), other.expect("there already").id());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_goes_on_by_itself_when_its_store_is_back() {
+    // Found as seed 4087.
+    let store = FaultyStore::new(Arc::new(MemoryStore::new()));
+    let engine = engine(store.clone()).workflow(workflow()).start().await.expect("an engine");
+    let run = engine.run("w").id("r").start().await.expect("a run");
+    let away = store.with_random_faults(1, 1, &[Fault::Failed(StoreErrorKind::Io)]);
+    tokio::time::sleep(secs(60)).await;
+    assert!(!run.status().await.expect("a record").status.is_final());
+    away.heal();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))));
+    assert_eq!(engine.blocked().len(), 0);
+}
