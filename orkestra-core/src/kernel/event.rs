@@ -129,6 +129,9 @@ pub enum Event {
         step: String,
         /// What went wrong.
         failure: Failure,
+        /// What it cost, by meter.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        charges: BTreeMap<Name, Amount>,
     },
     /// A task waits for a point in time.
     TimerSet {

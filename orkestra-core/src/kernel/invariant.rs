@@ -83,8 +83,7 @@ fn node(state: &RunState, id: NodeId) -> Broken {
     {
         return Some(format!("`{name}` is not listed as it stands"));
     }
-    let waits = node.waits.values().any(|wait| wait.attempt == node.attempt);
-    if node.parked && !(task && waits) {
+    if node.parked && (!task || node.waits.is_empty()) {
         return Some(format!("`{name}` is parked and waits for nothing"));
     }
     if node.status.is_final() && !node.waits.is_empty() {

@@ -89,6 +89,8 @@ pub struct RunState {
     pub(super) spent: BTreeMap<Name, Amount>,
     /// Completed nodes that can be undone, in the order of their completion.
     pub(super) undoable: Vec<NodeId>,
+    /// What the nodes that undo others undo, in their order.
+    pub(super) undone: Vec<NodeId>,
     /// The first node of the plan that undoes others; none before something is undone.
     pub(super) undo_from: Option<NodeId>,
     pub(super) pause: Option<Pause>,
@@ -209,6 +211,13 @@ impl RunState {
         self.undo_from.is_some_and(|first| id >= first)
     }
 
+    /// The node that the node at `id` undoes, if it undoes one.
+    #[must_use]
+    pub fn undone_by(&self, id: NodeId) -> Option<NodeId> {
+        let place = id.index().checked_sub(self.undo_from?.index())?;
+        self.undone.get(place).copied()
+    }
+
     /// The earliest deadline of the run.
     #[must_use]
     pub fn next_timer(&self) -> Option<Timestamp> {
@@ -262,6 +271,9 @@ impl RunState {
             return Ok(own.clone());
         }
         let output = |id: &NodeId| self.node(*id).output.clone().unwrap_or_else(Payload::null);
+        if let Some(undone) = self.undone_by(id) {
+            return Ok(output(&undone));
+        }
         let list = |ids: &[NodeId]| Payload::list(&ids.iter().map(output).collect::<Vec<_>>());
         match (node.spec.join, node.after.as_slice()) {
             (_, []) => Ok(self.input.clone()),

@@ -29,6 +29,7 @@ pub use join::{Join, OnFailure};
 pub use node::{NodeKind, NodeSpec};
 pub use options::{Fork, Parent, RunOptions};
 pub use payload::{Payload, PayloadError};
+pub(crate) use plan::Room;
 pub use plan::{Fingerprint, Plan, PlanError, PlanNode};
 pub use policy::Retry;
 pub(crate) use printable::printable;

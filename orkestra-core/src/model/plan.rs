@@ -120,6 +120,20 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
+/// How large a plan may become.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    nodes: usize,
+    edges: usize,
+}
+
+impl Room {
+    /// For what a run does.
+    pub(crate) const WORK: Self = Self { nodes: NODES_MAX, edges: EDGES_MAX };
+    /// For undoing it, too: a node and an edge for each node, so that a run as large as may be can be undone.
+    pub(crate) const UNDOING: Self = Self { nodes: 2 * NODES_MAX, edges: EDGES_MAX + NODES_MAX };
+}
+
 impl Plan {
     /// Checks `spec` and freezes it.
     ///
@@ -138,7 +152,7 @@ impl Plan {
             declared: spec.nodes.len(),
             fingerprint: OnceLock::new(),
         };
-        plan.append(&spec.nodes, &[])?;
+        plan.append(&spec.nodes, &[], Room::WORK)?;
         plan.nodes.iter().try_for_each(|node| check_node(&node.spec))?;
         let name = |id: NodeId| plan.node(id).spec.name.clone();
         match plan.graph.check() {
@@ -152,11 +166,16 @@ impl Plan {
     ///
     /// # Errors
     /// [`PlanError`] when it does not: then the run goes on with the plan it has.
-    pub(crate) fn check_growth(&self, growth: &Growth, started: impl Fn(NodeId) -> bool) -> Result<(), PlanError> {
+    pub(crate) fn check_growth(
+        &self,
+        growth: &Growth,
+        room: Room,
+        started: impl Fn(NodeId) -> bool,
+    ) -> Result<(), PlanError> {
         if let Some((_, after)) = growth.edges.iter().find(|(_, after)| self.id(after).is_some_and(&started)) {
             return Err(PlanError::Started(after.clone()));
         }
-        if self.nodes.len() + growth.nodes.len() > NODES_MAX {
+        if self.nodes.len() + growth.nodes.len() > room.nodes {
             return Err(PlanError::TooLarge);
         }
         let mut new = HashMap::with_capacity(growth.nodes.len());
@@ -178,7 +197,7 @@ impl Plan {
                 edges.insert((from, to));
             }
         }
-        if self.graph.edges() + edges.len() > EDGES_MAX {
+        if self.graph.edges() + edges.len() > room.edges {
             return Err(PlanError::TooLarge);
         }
         let name = |id: NodeId| match id.index().checked_sub(self.nodes.len()) {
@@ -192,13 +211,13 @@ impl Plan {
     ///
     /// # Errors
     /// [`PlanError`] when nobody checked; the plan is not to be used then.
-    pub(crate) fn grow(&mut self, growth: &Growth) -> Result<(), PlanError> {
+pub(crate) fn grow(&mut self, growth: &Growth, room: Room) -> Result<(), PlanError> {
         self.fingerprint = OnceLock::new();
-        self.append(&growth.nodes, &growth.edges)
+        self.append(&growth.nodes, &growth.edges, room)
     }
 
-    fn append(&mut self, nodes: &[NodeSpec], edges: &[(Name, Name)]) -> Result<(), PlanError> {
-        if self.nodes.len() + nodes.len() > NODES_MAX {
+    fn append(&mut self, nodes: &[NodeSpec], edges: &[(Name, Name)], room: Room) -> Result<(), PlanError> {
+        if self.nodes.len() + nodes.len() > room.nodes {
             return Err(PlanError::TooLarge);
         }
         for spec in nodes {
@@ -210,17 +229,17 @@ impl Plan {
             self.nodes.push(PlanNode { spec, after: Vec::new() });
         }
         for (before, after) in all_edges(nodes, edges) {
-            self.connect(before, after)?;
+            self.connect(before, after, room)?;
         }
         Ok(())
     }
 
-    fn connect(&mut self, before: &Name, after: &Name) -> Result<(), PlanError> {
+    fn connect(&mut self, before: &Name, after: &Name, room: Room) -> Result<(), PlanError> {
         let unknown = |unknown: &Name| PlanError::UnknownNode { node: after.clone(), unknown: unknown.clone() };
         let from = self.id(before).ok_or_else(|| unknown(before))?;
         let to = self.id(after).ok_or_else(|| unknown(after))?;
         let new = self.graph.add_edge(from, to);
-        if self.graph.edges() > EDGES_MAX {
+        if self.graph.edges() > room.edges {
             return Err(PlanError::TooLarge);
         }
         if new {

@@ -29,6 +29,7 @@ impl RunState {
             return Err(format!("`{node}` does not wait for slots"));
         }
         self.take_retry_timer(id);
+        self.choose(id);
         self.change(id, NodeStatus::Queued);
         self.queued.insert(id);
         Ok(())
@@ -43,10 +44,9 @@ impl RunState {
         self.queued.remove(&id);
         let (plan, now) = (Arc::clone(&self.plan), self.updated_at);
         let spec = &plan.node(id).spec;
-        let chosen = self.choose(id);
+        self.choose(id);
         let state = &mut self.nodes[id.index()];
         if state.attempt == state.attempts_before {
-            state.chosen = chosen;
             let total = spec.total_timeout_ms.map(|millis| now.saturating_add(Duration::from_millis(millis)));
             state.total_deadline = total;
             self.timers.extend(total.map(|at| (at, Timer::Total(id))));
@@ -67,15 +67,20 @@ impl RunState {
         Ok(())
     }
 
-    /// The nodes whose outputs the node starts with, where its join rule leaves a choice.
-    fn choose(&self, id: NodeId) -> Vec<NodeId> {
+    /// Fixes with whose outputs the node starts, where its join rule leaves a choice: once, when it waits for no node
+    /// any more.
+    fn choose(&mut self, id: NodeId) {
         let node = self.plan.node(id);
         let wanted = match node.spec.join {
             Join::Any => 1,
             Join::AtLeast(wanted) => wanted,
-            _ => return Vec::new(),
+            _ => return,
         };
-        node.after.iter().copied().filter(|before| self.is_done(*before)).take(wanted).collect()
+        if self.node(id).status == NodeStatus::Pending {
+            let done = node.after.iter().copied().filter(|before| self.is_done(*before));
+            let chosen = done.take(wanted).collect();
+            self.nodes[id.index()].chosen = chosen;
+        }
     }
 
     /// Whether those who come after the node may take it for done.

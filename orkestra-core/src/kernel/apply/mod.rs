@@ -53,7 +53,8 @@ pub fn apply(run: &RunId, state: &mut Option<RunState>, at: Timestamp, event: &E
 }
 
 const fn may_follow_the_end(event: &Event) -> bool {
-    matches!(event, Event::RunReopened | Event::ParentTold | Event::ChildCancelled { .. })
+    let owed = matches!(event, Event::ParentTold | Event::ChildCancelled { .. });
+    owed || matches!(event, Event::RunReopened | Event::BudgetSet { .. })
 }
 
 fn create(run: &RunId, created: &Event, at: Timestamp) -> Option<RunState> {
@@ -82,6 +83,7 @@ fn create(run: &RunId, created: &Event, at: Timestamp) -> Option<RunState> {
         owes_parent: None,
         spent: BTreeMap::new(),
         undoable: Vec::new(),
+        undone: Vec::new(),
         undo_from: None,
         pause: None,
         stopping: None,
@@ -135,7 +137,8 @@ impl RunState {
                 self.spend(charges);
                 self.set_step(node, step, StepState::Done(crate::model::Payload::null())).map(drop)
             }
-            Event::StepFailed { node, step, failure } => {
+            Event::StepFailed { node, step, failure, charges } => {
+                self.spend(charges);
                 self.set_step(node, step, StepState::Failed(failure.clone())).map(drop)
             }
             Event::TimerSet { node, step, due } => self.timer_set(node, step, *due),

@@ -151,8 +151,7 @@ impl RunState {
     pub(super) fn task_parked(&mut self, node: &Name) -> Written {
         let id = self.find(node)?;
         let state = &self.nodes[id.index()];
-        let waits = state.waits.values().any(|wait| wait.attempt == state.attempt);
-        if !self.tasks.contains(&id) || !waits {
+        if !self.tasks.contains(&id) || state.waits.is_empty() {
             return Err(format!("the task of `{node}` cannot be parked"));
         }
         let seq = self.last;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
-use crate::model::{Amount, Growth, Name, NodeId, Payload, Plan, Timestamp};
+use crate::model::{Amount, Growth, Name, NodeId, Payload, Plan, Room, Timestamp};
 
 use super::super::node::{NodeState, StepState};
 use super::super::reason::{PauseReason, StopReason};
@@ -21,14 +21,14 @@ impl RunState {
             return Err(format!("step `{step}` of `{node}` is no growth"));
         }
         self.set_step(node, step, StepState::Done(Payload::null()))?;
-        self.add_to_plan(growth)
+        self.add_to_plan(growth, Room::WORK)
     }
 
-    fn add_to_plan(&mut self, growth: &Growth) -> Written {
+    fn add_to_plan(&mut self, growth: &Growth, room: Room) -> Written {
         let started = |id: NodeId| self.node(id).status != NodeStatus::Pending;
-        self.plan.check_growth(growth, started).map_err(|error| error.to_string())?;
+        self.plan.check_growth(growth, room, started).map_err(|error| error.to_string())?;
         // Whoever looks at the plan meanwhile keeps the one it has.
-        Arc::make_mut(&mut self.plan).grow(growth).map_err(|error| error.to_string())?;
+        Arc::make_mut(&mut self.plan).grow(growth, room).map_err(|error| error.to_string())?;
         let plan = Arc::clone(&self.plan);
         let added = growth.nodes.len();
         self.nodes.extend((0..added).map(|_| NodeState::new(self.last)));
@@ -161,8 +161,11 @@ impl RunState {
         self.status = RunStatus::Compensating;
         let first = u32::try_from(self.nodes.len()).map_err(|_| "too many nodes")?;
         self.undo_from = Some(NodeId(first));
-        self.undoable.clear();
-        self.add_to_plan(growth)
+        self.undone = mem::take(&mut self.undoable).into_iter().rev().collect();
+        if growth.nodes.len() != self.undone.len() {
+            return Err(format!("{} nodes are to be undone", self.undone.len()));
+        }
+        self.add_to_plan(growth, Room::UNDOING)
     }
 
     /// Nodes that have not ended will not run any more.
@@ -217,7 +220,9 @@ impl RunState {
         match self.stopping.as_ref().map(|stopping| &stopping.reason) {
             _ if status == RunStatus::Terminated => true,
             // Outputs that are too large together fail a run whose nodes are all done.
-            None => self.open == 0 && matches!(status, RunStatus::Completed | RunStatus::Failed),
+            None => {
+                self.open == 0 && self.pause.is_none() && matches!(status, RunStatus::Completed | RunStatus::Failed)
+            }
             Some(StopReason::Cancelled { .. }) => quiet && status == RunStatus::Cancelled,
             Some(StopReason::NodeFailed { .. }) => quiet && status == RunStatus::Failed,
             Some(StopReason::DeadlinePassed { .. }) => quiet && status == RunStatus::TimedOut,

@@ -48,7 +48,8 @@ impl Decision<'_> {
     pub(super) fn task_parked(&mut self, node: &Name, attempt: u32) -> Result<(), Rejection> {
         let id = self.running(node, attempt)?;
         let state = self.state();
-        let waits = state.node(id).waits.values().any(|wait| wait.attempt == attempt);
+        // The wait may be one that an attempt before began.
+        let waits = !state.node(id).waits.is_empty();
         if waits && state.tasks.contains(&id) && state.stopping.is_none() {
             self.emit(Event::TaskParked { node: node.clone() });
         }

@@ -3,8 +3,10 @@
 //! The plan grows by a node for each completed one that can be undone, in reverse order of completion, each after the
 //! one before it has ended, however. From then on they are nodes like any other.
 
-use crate::model::limits::{NAME_BYTES_MAX, NODES_MAX};
-use crate::model::{Growth, Join, Name, NodeId, NodeSpec, Payload, Retry};
+use std::collections::BTreeSet;
+
+use crate::model::limits::NAME_BYTES_MAX;
+use crate::model::{Growth, Join, Name, NodeId, NodeSpec, Retry};
 
 use super::super::event::Event;
 use super::super::status::RunStatus;
@@ -13,6 +15,9 @@ use super::Decision;
 /// How often undoing is tried before it is given up, with growing delays between.
 const UNDO_ATTEMPTS_MAX: u32 = 5;
 
+/// Room for `undo:`, two numbers of ten digits, and what separates them.
+const UNDO_PREFIX_BYTES_MAX: usize = 28;
+
 impl Decision<'_> {
     /// Begins to undo; false when there is nothing to undo.
     pub(super) fn compensate(&mut self) -> bool {
@@ -20,16 +25,12 @@ impl Decision<'_> {
         if state.status != RunStatus::Stopping || state.undoable.is_empty() {
             return false;
         }
-        let mut growth = Growth::new();
-        let mut before: Option<Name> = None;
-        let room = NODES_MAX.saturating_sub(state.plan.nodes().len());
-        for id in state.undoable.iter().rev().take(room) {
-            let Some(node) = self.undo_node(*id, before.clone()) else { continue };
-            before = Some(node.name.clone());
+        let (mut growth, mut taken) = (Growth::new(), BTreeSet::new());
+        for id in state.undoable.iter().rev() {
+            let before = growth.nodes.last().map(|node: &NodeSpec| node.name.clone());
+            let node = self.undo_node(*id, before, &taken);
+            taken.insert(node.name.clone());
             growth.nodes.push(node);
-        }
-        if growth.nodes.is_empty() {
-            return false;
         }
         let first = NodeId(u32::try_from(state.plan.nodes().len()).expect("NODES_MAX fits"));
         self.emit(Event::CompensationStarted { growth });
@@ -37,21 +38,22 @@ impl Decision<'_> {
         true
     }
 
-    fn undo_node(&self, id: NodeId, before: Option<Name>) -> Option<NodeSpec> {
-        let state = self.state();
-        let task = state.plan.node(id).spec.compensate.clone()?;
-        let output = state.node(id).output.clone().unwrap_or_else(Payload::null);
-        let node = NodeSpec::task(self.undo_name(id)?, task).with_input(output).with_join(Join::Settled);
+    /// Its input is the output of the node at `id`: the state gives it, so that the event does not repeat all outputs.
+    fn undo_node(&self, id: NodeId, before: Option<Name>, taken: &BTreeSet<Name>) -> NodeSpec {
+        let task = self.state().plan.node(id).spec.compensate.clone().expect("only what can be undone is to be undone");
+        let node = NodeSpec::task(self.undo_name(id, taken), task).with_join(Join::Settled);
         let node = node.with_retry(Retry::exponential(UNDO_ATTEMPTS_MAX));
-        Some(before.into_iter().fold(node, NodeSpec::with_after))
+        before.into_iter().fold(node, NodeSpec::with_after)
     }
 
     /// `undo:` and the node's name, cut and numbered where that is no free name.
-    fn undo_name(&self, id: NodeId) -> Option<Name> {
+    fn undo_name(&self, id: NodeId, taken: &BTreeSet<Name>) -> Name {
         let (plan, name) = (&self.state().plan, self.state().name(id).as_str());
-        let cut = &name[..name.len().min(NAME_BYTES_MAX - 16)];
-        let plain = (cut.len() == name.len()).then(|| Name::new(format!("undo:{name}")).ok()).flatten();
-        let numbered = || Name::new(format!("undo:{}:{cut}", id.0)).ok();
-        plain.filter(|name| plan.id(name).is_none()).or_else(numbered).filter(|name| plan.id(name).is_none())
+        let cut = &name[..name.len().min(NAME_BYTES_MAX - UNDO_PREFIX_BYTES_MAX)];
+        let plain = (cut.len() == name.len()).then(|| format!("undo:{name}"));
+        let numbered = (1_u32..).map(|number| format!("undo:{}.{number}:{cut}", id.0));
+        let names = plain.into_iter().chain(numbered).filter_map(|name| Name::new(name).ok());
+        let mut free = names.filter(|name| plan.id(name).is_none() && !taken.contains(name));
+        free.next().expect("there are more numbers than nodes")
     }
 }

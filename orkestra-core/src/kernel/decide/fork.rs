@@ -1,6 +1,11 @@
 //! A run that begins as another one went.
 //!
 //! What both share is copied, event by event, up to where the node began; from there on the new run decides for itself.
+//! What was arranged with others is not shared: the runs that the other one waits for are its own, and its attempts
+//! under way begin again, with all of their time.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use crate::model::{Fork, Name, Payload, RunId, RunOptions, Seq, Timestamp};
 
@@ -31,13 +36,14 @@ pub(super) fn fork(
     };
     let shared = events.iter().position(begins).ok_or_else(|| Rejection::NotBegun(node.clone()))?;
     let origin = Fork { run: from, node: node.clone(), seq: Seq(shared as u64) };
-    let mut copied: Vec<Event> = events.into_iter().take(shared).filter(|event| !is_elsewhere(event)).collect();
+    let mut copied = without_others(events, shared);
     if let Some(Event::RunCreated { options, .. }) = copied.first_mut() {
         let kept = RunOptions { deadline: None, parent: None, ..(**options).clone() };
         **options = RunOptions { forked_from: Some(origin), ..kept };
     }
     let mut copy = None;
-    for event in &copied {
+    for event in &mut copied {
+        begin_anew(copy.as_ref(), now, event);
         apply(run, &mut copy, now, event).map_err(Rejection::Fork)?;
     }
     if copy.as_ref().is_none_or(|copy| copy.status.is_ending() || copy.status.is_final()) {
@@ -49,9 +55,31 @@ pub(super) fn fork(
     decision.finish()
 }
 
-/// What was said to others, and is not to be said again.
-const fn is_elsewhere(event: &Event) -> bool {
-    matches!(event, Event::ParentTold | Event::Recovered)
+/// The first `shared` events without what was between the run and others: what happened to its process and its parent,
+/// and the runs that it asked for and whose ends it does not know. The tasks ask again, in the name of the new run.
+fn without_others(events: Vec<Event>, shared: usize) -> Vec<Event> {
+    let (mut asked, mut left_out) = (HashMap::new(), BTreeSet::new());
+    for (index, event) in events.iter().take(shared).enumerate() {
+        match event {
+            Event::ChildRequested { node, step, .. } => left_out.extend(asked.insert((node, step), index)),
+            Event::ChildEnded { node, step, .. } => drop(asked.remove(&(node, step))),
+            Event::ParentTold | Event::Recovered | Event::TaskParked { .. } | Event::ChildCancelled { .. } => {
+                left_out.insert(index);
+            }
+            _ => {}
+        }
+    }
+    left_out.extend(asked.into_values());
+    let copied = events.into_iter().take(shared).enumerate();
+    copied.filter(|(index, _)| !left_out.contains(index)).map(|(_, event)| event).collect()
+}
+
+/// An attempt that is under way in the copy begins there now.
+fn begin_anew(copy: Option<&RunState>, now: Timestamp, event: &mut Event) {
+    if let (Some(copy), Event::AttemptStarted { node, deadline: Some(deadline), .. }) = (copy, event) {
+        let timeout = copy.plan.id(node).and_then(|id| copy.plan.node(id).spec.timeout_ms);
+        *deadline = now.saturating_add(Duration::from_millis(timeout.unwrap_or_default()));
+    }
 }
 
 impl Decision<'_> {

@@ -145,7 +145,9 @@ pub fn decide(run: &RunId, state: &mut Option<RunState>, input: Input) -> Result
 }
 
 const fn may_follow_the_end(kind: &InputKind) -> bool {
-    matches!(kind, InputKind::Retry { .. } | InputKind::ParentTold | InputKind::ChildCancelled { .. })
+    // A budget can be raised so that a node can be tried again.
+    let control = matches!(kind, InputKind::Retry { .. } | InputKind::SetBudget { .. });
+    control || matches!(kind, InputKind::ParentTold | InputKind::ChildCancelled { .. })
 }
 
 /// A decision being made: the state with the events so far applied.

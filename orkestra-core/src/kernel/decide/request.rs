@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::limits::{METERS_MAX, STEP_KEY_BYTES_MAX};
-use crate::model::{Amount, Failure, Growth, Name, NodeId, Payload, RunId, Timestamp};
+use crate::model::{Amount, Failure, Growth, Name, NodeId, Payload, Room, RunId, Timestamp};
 
 use super::super::event::Event;
 use super::super::input::TaskRequest;
@@ -68,7 +68,7 @@ impl Decision<'_> {
         check_charges(&charges)?;
         match result {
             Ok(result) => self.emit(Event::StepCompleted { node, step, result, charges }),
-            Err(failure) => self.emit(Event::StepFailed { node, step, failure }),
+            Err(failure) => self.emit(Event::StepFailed { node, step, failure, charges }),
         }
         self.check_budget();
         Ok(())
@@ -117,7 +117,7 @@ impl Decision<'_> {
             return Err(Rejection::Stopping);
         }
         let started = |id: NodeId| state.node(id).status != NodeStatus::Pending;
-        state.plan.check_growth(&growth, started)?;
+        state.plan.check_growth(&growth, Room::WORK, started)?;
         let inputs = growth.nodes.iter().filter_map(|node| node.input.as_ref());
         let bytes = inputs.map(|input| input.as_json().len()).sum();
         Payload::fits(bytes)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::{Failure, NodeId, NodeKind, OnFailure, Payload};
+use crate::model::{Failure, Name, NodeId, NodeKind, OnFailure, Payload};
 
 use super::super::event::Event;
 use super::super::node::Verdict;
@@ -154,6 +154,9 @@ impl Decision<'_> {
         if left || self.compensate() {
             return;
         }
+        if let Some((node, failure)) = self.unforgiven() {
+            return self.stop(StopReason::NodeFailed { node, failure });
+        }
         let end = match self.state().stopping.as_ref().map(|stopping| stopping.reason.clone()) {
             None => self.completed(),
             Some(StopReason::Cancelled { reason }) => Event::RunCancelled { reason },
@@ -161,6 +164,16 @@ impl Decision<'_> {
             Some(StopReason::DeadlinePassed { deadline }) => Event::RunTimedOut { deadline },
         };
         self.emit(end);
+    }
+
+    /// In a run whose nodes have all ended, a failure that is the run's: somebody had another node tried again.
+    fn unforgiven(&self) -> Option<(Name, Failure)> {
+        let state = self.state();
+        let fails = |id: &NodeId| {
+            state.node(*id).status == NodeStatus::Failed && state.plan.node(*id).spec.on_failure == OnFailure::Fail
+        };
+        let id = state.plan.ids().find(|id| state.stopping.is_none() && fails(id))?;
+        Some((state.name(id).clone(), state.node(id).last_failure.clone()?))
     }
 
     fn completed(&self) -> Event {

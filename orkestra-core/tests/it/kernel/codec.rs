@@ -5,9 +5,10 @@ use orkestra_core::kernel::{InputKind, RunState, broken_invariant};
 use orkestra_core::model::{Epoch, Retry, RunId, Seq};
 use proptest::prelude::*;
 
+use super::moves::{moves, play};
 use super::property::cases;
 use super::scene::{Scene, create, json, task};
-use super::world::{moves, nodes, play};
+use super::world::{nodes, options};
 
 fn run() -> RunId {
     RunId::new("r").expect("a run id")
@@ -127,9 +128,9 @@ proptest! {
     /// Bytes that were ours and were changed: whatever still decodes is applied, and that does not panic either.
     #[test]
     fn damaged_journals_are_refused_or_read(
-        nodes in nodes(), moves in moves(30), damage in proptest::collection::vec((any::<u16>(), any::<u8>(), 0..4_u8), 1..4)
+        nodes in nodes(), options in options(), moves in moves(30), damage in proptest::collection::vec((any::<u16>(), any::<u8>(), 0..4_u8), 1..4)
     ) {
-        let scene = play(nodes, &moves);
+        let scene = play(nodes, options, &moves);
         for damaged in 0..scene.journal.len() {
             let mut replayer = Replayer::new(run());
             for (index, written) in scene.journal.iter().enumerate() {
@@ -144,8 +145,8 @@ proptest! {
     }
 
     #[test]
-    fn what_is_decoded_is_what_was_encoded(nodes in nodes(), moves in moves(40)) {
-        let scene = play(nodes, &moves);
+    fn what_is_decoded_is_what_was_encoded(nodes in nodes(), options in options(), moves in moves(40)) {
+        let scene = play(nodes, options, &moves);
         let mut replayer = Replayer::new(run());
         for written in &scene.journal {
             let commit = replayer.add(written).expect("our own journal is legal");

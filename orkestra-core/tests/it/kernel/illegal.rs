@@ -57,7 +57,7 @@ fn step_events(node: &str) -> Vec<Event> {
     vec![
         Event::StepStarted { node: node.clone(), step: step.clone() },
         Event::StepCompleted { node: node.clone(), step: step.clone(), result: json("1"), charges: BTreeMap::new() },
-        Event::StepFailed { node: node.clone(), step: step.clone(), failure: failure() },
+        Event::StepFailed { node: node.clone(), step: step.clone(), failure: failure(), charges: BTreeMap::new() },
         Event::TimerSet { node: node.clone(), step: step.clone(), due: at(5) },
         Event::TimerFired { node: node.clone(), step: step.clone() },
         Event::SignalAwaited { node: node.clone(), step: step.clone(), signal: name("mine") },

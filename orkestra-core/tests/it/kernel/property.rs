@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 
 use orkestra_core::journal::{Replayer, Written};
-use orkestra_core::kernel::{NodeStatus, RunState, RunStatus};
+use orkestra_core::kernel::{Event, NodeStatus, RunState, RunStatus, Work, agenda, waits, wake_at};
+use orkestra_core::model::{Join, OnFailure};
 use proptest::prelude::*;
 
+use super::moves::{moves, play};
 use super::scene::{RECOVER, Scene};
-use super::world::{drive, is_open, is_task, moves, nodes, play};
+use super::world::{drive, is_called, is_open, is_over, nodes, options};
 
 /// A modest number of cases, unless the environment asks for another.
 pub(super) fn cases(modest: u32) -> ProptestConfig {
@@ -32,8 +34,12 @@ fn settled(journal: &[Written]) -> BTreeMap<(String, String), usize> {
     settled
 }
 
-/// Each step was settled once, and the state knows its result.
+/// Each step was settled once, and the state knows its result. Whoever wants a node tried again wants what failed for
+/// good to be tried too.
 fn check_steps(scene: &Scene) {
+    if was_reset(scene) {
+        return;
+    }
     let state = scene.state();
     let settled = settled(&scene.journal);
     for ((node, step), count) in &settled {
@@ -45,22 +51,49 @@ fn check_steps(scene: &Scene) {
     assert_eq!(known.sum::<usize>(), settled.len());
 }
 
+fn was_reset(scene: &Scene) -> bool {
+    scene.events().iter().any(|event| matches!(event, Event::NodeReset { .. }))
+}
+
 /// How the nodes of an ended run stand.
-fn check_end(state: &RunState) {
-    let statuses: Vec<_> = state.plan().ids().map(|id| state.node(id).status).collect();
+fn check_end(scene: &Scene) {
+    let state = scene.state();
+    let statuses: Vec<_> = state.plan().ids().map(|id| (state.name(id), state.node(id).status)).collect();
     assert!(state.outcome().is_some());
     assert!(state.plan().ids().all(|id| !is_open(state.node(id))), "{statuses:?}");
-    if state.status() == RunStatus::Completed {
-        assert!(statuses.iter().all(|status| *status == NodeStatus::Completed), "{statuses:?}");
-        let worked = |id| state.node(id).output.is_some() && state.node(id).started_at.is_some();
-        assert!(state.plan().ids().all(worked));
-    }
-    // No node began before those before it were done.
-    for id in state.plan().ids().filter(|id| state.node(*id).attempt > 0) {
-        for before in &state.plan().node(id).after {
-            assert_eq!(state.node(*before).status, NodeStatus::Completed);
-            assert!(state.node(*before).ended_at <= state.node(id).started_at);
+    assert!(waits(state).is_empty() && agenda(state).next().is_none() && wake_at(state).is_none());
+    for id in state.plan().ids() {
+        let (node, spec) = (state.node(id), &state.plan().node(id).spec);
+        assert_eq!(node.status == NodeStatus::Completed, node.output.is_some(), "{}", spec.name);
+        assert_eq!(node.status == NodeStatus::Skipped, node.skipped.is_some(), "{}", spec.name);
+        assert!(node.status != NodeStatus::Completed || node.started_at.is_some(), "{}", spec.name);
+        if state.status() == RunStatus::Completed {
+            assert_ne!(node.status, NodeStatus::Cancelled, "{statuses:?}");
+            let ignored = spec.on_failure != OnFailure::Fail;
+            assert!(node.status != NodeStatus::Failed || ignored, "{statuses:?}");
         }
+    }
+    if !was_reset(scene) {
+        check_order(state);
+    }
+}
+
+/// No node began before those that it waits for.
+fn check_order(state: &RunState) {
+    for id in state.plan().ids().filter(|id| state.node(*id).attempt > 0) {
+        let (node, plan) = (state.node(id), state.plan().node(id));
+        let in_time = plan.after.iter().filter(|before| {
+            let (before, spec) = (state.node(**before), &state.plan().node(**before).spec);
+            let passed = spec.on_failure == OnFailure::Continue && before.status == NodeStatus::Failed;
+            let ended = before.status.is_final() && before.ended_at <= node.started_at;
+            ended && (before.status == NodeStatus::Completed || passed || plan.spec.join == Join::Settled)
+        });
+        let wanted = match plan.spec.join {
+            Join::Any => plan.after.len().min(1),
+            Join::AtLeast(wanted) => wanted,
+            _ => plan.after.len(),
+        };
+        assert!(in_time.count() >= wanted, "{} began too early", plan.spec.name);
     }
 }
 
@@ -69,11 +102,11 @@ proptest! {
 
     #[test]
     fn whatever_happens_a_run_keeps_its_promises_and_can_be_driven_to_its_end(
-        nodes in nodes(), moves in moves(60)
+        nodes in nodes(), options in options(), moves in moves(80)
     ) {
-        let mut scene = play(nodes, &moves);
+        let mut scene = play(nodes, options, &moves);
         drive(&mut scene);
-        check_end(scene.state());
+        check_end(&scene);
         check_steps(&scene);
     }
 }
@@ -82,8 +115,8 @@ proptest! {
     #![proptest_config(cases(24))]
 
     #[test]
-    fn a_run_cut_after_any_commit_goes_on_to_its_end(nodes in nodes(), moves in moves(40)) {
-        let mut whole = play(nodes, &moves);
+    fn a_run_cut_after_any_commit_goes_on_to_its_end(nodes in nodes(), options in options(), moves in moves(50)) {
+        let mut whole = play(nodes, options, &moves);
         drive(&mut whole);
         for kept in 1..=whole.journal.len() {
             let mut scene = Scene::replay(&whole.journal[..kept], whole.now);
@@ -91,16 +124,18 @@ proptest! {
                 scene.feed(RECOVER).expect("a live run can be taken over");
             }
             drive(&mut scene);
-            check_end(scene.state());
+            check_end(&scene);
             check_steps(&scene);
         }
     }
 
     #[test]
-    fn a_process_that_dies_after_every_commit_gets_there_all_the_same(nodes in nodes(), moves in moves(30)) {
-        let mut scene = play(nodes, &moves);
+    fn a_process_that_dies_after_every_commit_gets_there_all_the_same(
+        nodes in nodes(), options in options(), moves in moves(40)
+    ) {
+        let mut scene = play(nodes, options, &moves);
         let mut lives = 0;
-        while !scene.state().status().is_final() {
+        while !is_over(scene.state()) {
             lives += 1;
             assert!(lives < 2000, "the run does not end: {:?}", scene.state());
             let kept = scene.journal.len();
@@ -112,8 +147,28 @@ proptest! {
                 scene.feed(RECOVER).expect("a live run can be taken over");
             }
         }
-        check_end(scene.state());
+        check_end(&scene);
         check_steps(&scene);
+    }
+
+    #[test]
+    fn a_run_can_be_forked_from_every_node_that_began(
+        nodes in nodes(), options in options(), moves in moves(50), edited in any::<bool>()
+    ) {
+        let whole = play(nodes, options, &moves);
+        let begun = |event: &Event| match event {
+            Event::AttemptStarted { node, attempt: 1, .. } if !node.starts_with("undo:") => Some(node.clone()),
+            _ => None,
+        };
+        for node in whole.events().iter().filter_map(begun) {
+            let (mut fork, result) = whole.fork(&node, edited.then_some("7"));
+            prop_assert!(result.is_ok(), "{} cannot be forked from: {:?}", node, result);
+            drive(&mut fork);
+            check_end(&fork);
+            check_steps(&fork);
+            // What was edited and ran was given the other input.
+            prop_assert!(!edited || fork.node(&node).input.is_some());
+        }
     }
 }
 
@@ -121,15 +176,19 @@ proptest! {
     #![proptest_config(cases(48))]
 
     #[test]
-    fn what_is_owed_is_what_is_under_way(nodes in nodes(), moves in moves(60)) {
-        use orkestra_core::kernel::{agenda, wake_at};
-        let scene = play(nodes, &moves);
+    fn what_is_owed_is_what_is_under_way(nodes in nodes(), options in options(), moves in moves(80)) {
+        let scene = play(nodes, options, &moves);
         let state = scene.state();
-        let tasks = state.plan().ids().filter(|id| state.node(*id).status == NodeStatus::Running && is_task(state, *id));
-        prop_assert_eq!(agenda(state).count(), tasks.count());
+        let works = state.pause().is_none();
+        let tasks = state.plan().ids().filter(|id| works && is_called(state, *id)).count();
+        let queued = state.queued().filter(|_| works && state.stopping().is_none()).count();
+        let invoked = |work: &Work| matches!(work, Work::Invoke { .. } | Work::AskToStop { .. });
+        prop_assert_eq!(agenda(state).filter(invoked).count(), tasks);
+        prop_assert_eq!(agenda(state).filter(|work| matches!(work, Work::AcquireSlots { .. })).count(), queued);
+        let started = agenda(state).filter(|work| matches!(work, Work::StartChild { .. })).count();
+        prop_assert_eq!(started, state.children().len());
         let live = !state.status().is_final();
-        let waits_for_nothing = wake_at(state).is_none();
-        let somebody = state.running().next().is_some();
-        prop_assert!(!waits_for_nothing || !live || somebody, "a live run sleeps for ever and no gate is open");
+        prop_assert!(!live || wake_at(state).is_some() || !waits(state).is_empty(), "it sleeps for ever");
+        prop_assert!(live || wake_at(state).is_some() == (agenda(state).count() > 0));
     }
 }

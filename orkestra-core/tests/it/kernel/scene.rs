@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use orkestra_core::journal::{Commit, Replayer, Written, encode};
+use orkestra_core::journal::{Commit, Replayer, Written, decode, encode};
 use orkestra_core::kernel::{
     Event, Input, InputKind, NodeState, Rejection, RunState, TaskRequest, broken_invariant, decide,
 };
 use orkestra_core::model::{
-    Epoch, Failure, Growth, Name, NodeSpec, Payload, Plan, Retry, RunId, Seq, Timestamp, WorkflowSpec,
+    Epoch, Failure, Growth, Name, NodeSpec, Payload, Plan, Retry, RunId, RunOptions, Seq, Timestamp, WorkflowSpec,
 };
 
 use super::show::show;
@@ -38,6 +38,30 @@ impl Scene {
         let mut scene = Self::nothing();
         scene.feed(create(nodes)).expect("the run can be created");
         scene
+    }
+
+    /// A run of these nodes with these options.
+    pub(super) fn with<const N: usize>(nodes: [NodeSpec; N], options: RunOptions) -> Self {
+        let mut scene = Self::nothing();
+        scene.feed(create_with(nodes, options)).expect("the run can be created");
+        scene
+    }
+
+    /// The run that begins as this one went, up to `node`.
+    pub(super) fn fork(&self, node: &str, input: Option<&str>) -> (Self, Result<Vec<Event>, Rejection>) {
+        let mut fork = Self { now: self.now, ..Self::nothing() };
+        let events = self.events();
+        let kind = InputKind::Fork { from: self.run.clone(), events, node: name(node), input: input.map(json) };
+        let result = fork.feed(kind);
+        (fork, result)
+    }
+
+    /// All events so far.
+    pub(super) fn events(&self) -> Vec<Event> {
+        let commits = self.journal.iter().map(|written| {
+            decode(&written.run, written.first, written.last, &written.body).expect("our own journal is readable")
+        });
+        commits.flat_map(|commit| commit.events).collect()
     }
 
     /// The run that a journal gives, in a process that has just started.
@@ -180,11 +204,16 @@ pub(super) fn plan(nodes: impl Into<Vec<NodeSpec>>) -> Arc<Plan> {
 }
 
 pub(super) fn create(nodes: impl Into<Vec<NodeSpec>>) -> InputKind {
-    InputKind::Create { plan: plan(nodes), input: json("\"in\""), labels: BTreeMap::new(), options: Box::default() }
+    create_with(nodes, RunOptions::default())
+}
+
+pub(super) fn create_with(nodes: impl Into<Vec<NodeSpec>>, options: RunOptions) -> InputKind {
+    let options = Box::new(options);
+    InputKind::Create { plan: plan(nodes), input: json("\"in\""), labels: BTreeMap::new(), options }
 }
 
 /// `a#2` is the second attempt of `a`.
-fn attempt_of(text: &str) -> (Name, u32) {
+pub(super) fn attempt_of(text: &str) -> (Name, u32) {
     let (node, attempt) = text.split_once('#').expect("node#attempt");
     (name(node), attempt.parse().expect("a number"))
 }

@@ -1,11 +1,23 @@
-//! Events as one line of text each, so that a table can name them.
+//! Events as one line of text each, so that a table can name them. Every kind has its own words.
 
-use orkestra_core::kernel::{Event, Next, StopReason};
+use std::collections::BTreeMap;
+
+use orkestra_core::kernel::{Event, Next, Outcome, PauseReason, SkipReason, StopReason};
+use orkestra_core::model::{Amount, Growth, Name};
 
 /// One line for one event, with all that a table may want to know of it.
 pub(super) fn show(event: &Event) -> String {
-    match event {
-        Event::RunCreated { .. } => "created".into(),
+    show_attempt(event).or_else(|| show_step(event)).or_else(|| show_run(event)).expect("every event has its words")
+}
+
+fn show_attempt(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::SlotAwaited { node } => format!("{node} queued"),
+        Event::NodeSkipped { node, reason: SkipReason::Condition } => format!("{node} skipped by its condition"),
+        Event::NodeSkipped { node, .. } => format!("{node} skipped"),
+        Event::NodeFailed { node, failure } => format!("{node} failed ({})", failure.kind),
+        Event::NodeReset { node } => format!("{node} reset"),
+        Event::InputReplaced { node, input } => format!("{node} is given {input:?}"),
         Event::AttemptStarted { node, attempt, deadline: None } => format!("{node}#{attempt} started"),
         Event::AttemptStarted { node, attempt, deadline: Some(until) } => {
             format!("{node}#{attempt} started until {}", until.as_millis())
@@ -18,31 +30,97 @@ pub(super) fn show(event: &Event) -> String {
         }
         Event::NodeCompleted { node, output } => format!("{node} completed {output:?}"),
         Event::NodeCancelled { node } => format!("{node} cancelled"),
+        Event::TaskParked { node } => format!("{node} parked"),
+        Event::Emitted { node, kind, payload } => format!("{node} emitted {kind} {payload:?}"),
+        _ => return None,
+    })
+}
+
+fn show_step(event: &Event) -> Option<String> {
+    Some(match event {
         Event::StepStarted { node, step } => format!("{node}/{step} started"),
-        Event::StepCompleted { node, step, result, .. } => format!("{node}/{step} = {result:?}"),
-        Event::StepFailed { node, step, failure } => format!("{node}/{step} failed ({})", failure.kind),
+        Event::StepCompleted { node, step, result, charges } => {
+            format!("{node}/{step} = {result:?}{}", show_charges(charges))
+        }
+        Event::StepFailed { node, step, failure, charges } => {
+            format!("{node}/{step} failed ({}){}", failure.kind, show_charges(charges))
+        }
+        Event::Charged { node, step, charges } => format!("{node}/{step} charged{}", show_charges(charges)),
         Event::TimerSet { node, step, due } => format!("{node}/{step} sleeps until {}", due.as_millis()),
         Event::TimerFired { node, step } => format!("{node}/{step} woke"),
         Event::SignalAwaited { node, step, signal } => format!("{node}/{step} awaits {signal}"),
         Event::SignalReceived { signal, payload } => format!("signal {signal} {payload:?}"),
         Event::SignalConsumed { node, step: Some(step), signal } => format!("{node}/{step} took {signal}"),
         Event::SignalConsumed { node, step: None, signal } => format!("{node} took {signal}"),
-        Event::Grown { node, step, growth } => {
-            let nodes: Vec<_> = growth.nodes.iter().map(|node| node.name.as_str()).collect();
-            let edges: Vec<_> = growth.edges.iter().map(|(before, after)| format!("{before}->{after}")).collect();
-            format!("{node}/{step} grew [{}] [{}]", nodes.join(" "), edges.join(" "))
+        Event::QuestionAsked { node, step, question } => format!("{node}/{step} asks {question:?}"),
+        Event::QuestionAnswered { node, step, answer } => format!("{node}/{step} was answered {answer:?}"),
+        Event::ChildRequested { node, step, child, workflow, input } => {
+            format!("{node}/{step} wants {child} of {workflow} with {input:?}")
         }
-        Event::Emitted { node, kind, payload } => format!("{node} emitted {kind} {payload:?}"),
+        Event::ChildEnded { node, step, outcome, charges } => {
+            format!("{node}/{step} ended: {}{}", show_outcome(outcome), show_charges(charges))
+        }
+        Event::ChildCancelled { child } => format!("{child} let go"),
+        Event::Grown { node, step, growth } => format!("{node}/{step} grew {}", show_growth(growth)),
+        _ => return None,
+    })
+}
+
+fn show_run(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::RunCreated { options, .. } => match &options.forked_from {
+            Some(fork) => format!("created from {} up to {}, before {}", fork.run, fork.seq, fork.node),
+            None => "created".into(),
+        },
         Event::Recovered => "recovered".into(),
-        Event::StopRequested { reason: StopReason::NodeFailed { node, .. }, grace_until } => {
-            format!("stop because {node} failed, grace until {}", grace_until.as_millis())
-        }
-        Event::StopRequested { reason: StopReason::Cancelled { reason }, grace_until } => {
-            format!("stop because {reason}, grace until {}", grace_until.as_millis())
+        Event::BudgetReached { meter, spent, limit } => format!("{spent} of {limit} {meter} spent"),
+        Event::BudgetSet { meter, limit: Some(limit) } => format!("may spend {limit} {meter}"),
+        Event::BudgetSet { meter, limit: None } => format!("may spend any {meter}"),
+        Event::RunPaused { reason } => match reason {
+            PauseReason::Asked { reason } => format!("paused: {reason}"),
+            PauseReason::Budget { meter } => format!("paused over {meter}"),
+            PauseReason::NodeFailed { node } => format!("paused because {node} failed"),
+            _ => return None,
+        },
+        Event::RunResumed => "resumed".into(),
+        Event::RunReopened => "reopened".into(),
+        Event::CompensationStarted { growth } => format!("undoing {}", show_growth(growth)),
+        Event::StopRequested { reason, grace_until } => {
+            let why = match reason {
+                StopReason::NodeFailed { node, .. } => format!("because {node} failed"),
+                StopReason::Cancelled { reason } => format!("because {reason}"),
+                StopReason::DeadlinePassed { deadline } => format!("at the deadline {}", deadline.as_millis()),
+                _ => return None,
+            };
+            format!("stop {why}, grace until {}", grace_until.as_millis())
         }
         Event::RunCompleted { output } => format!("run completed {output:?}"),
         Event::RunFailed { node, failure } => format!("run failed at {node} ({})", failure.kind),
         Event::RunCancelled { reason } => format!("run cancelled: {reason}"),
-        other => format!("{other:?}"),
+        Event::RunTerminated { reason } => format!("run terminated: {reason}"),
+        Event::RunTimedOut { deadline } => format!("run timed out at {}", deadline.as_millis()),
+        Event::ParentTold => "parent told".into(),
+        _ => return None,
+    })
+}
+
+fn show_charges(charges: &BTreeMap<Name, Amount>) -> String {
+    charges.iter().map(|(meter, amount)| format!(" for {amount} {meter}")).collect()
+}
+
+fn show_growth(growth: &Growth) -> String {
+    let nodes: Vec<_> = growth.nodes.iter().map(|node| node.name.as_str()).collect();
+    let edges: Vec<_> = growth.edges.iter().map(|(before, after)| format!("{before}->{after}")).collect();
+    format!("[{}] [{}]", nodes.join(" "), edges.join(" "))
+}
+
+fn show_outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Completed(output) => format!("completed {output:?}"),
+        Outcome::Failed { node, failure } => format!("failed at {node} ({})", failure.kind),
+        Outcome::Cancelled(reason) => format!("cancelled: {reason}"),
+        Outcome::Terminated(reason) => format!("terminated: {reason}"),
+        Outcome::TimedOut(deadline) => format!("timed out at {}", deadline.as_millis()),
+        other => panic!("no words for {other:?}"),
     }
 }
