@@ -1,20 +1,27 @@
 //! The rules of a run, seen from outside: tables (given, when, then), the list of what cannot happen, properties over
 //! random runs, and the journal's format.
 
+mod again;
 mod asks;
 mod attempt;
+mod child;
 mod codec;
+mod control;
 mod create;
 mod fixture;
+mod fork;
 mod growth;
 mod illegal;
+mod join;
 mod moves;
 mod property;
 mod recover;
 mod scene;
 mod show;
 mod signal;
+mod slot;
 mod step;
 mod stop;
 mod timer;
+mod undo;
 mod world;

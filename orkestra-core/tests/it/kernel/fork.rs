@@ -1,0 +1,215 @@
+//! A run that begins as another one went.
+
+use orkestra_core::kernel::{InputKind, RunStatus, Wait, Work, agenda, waits};
+use orkestra_core::model::{Fork, Parent, RunOptions, Seq, Timestamp};
+
+use super::asks::{
+    Options, ask, budget, child, child_done, child_ends, granted, outcome, paid_step, parked, pause, run_id, tokens,
+};
+use super::scene::{
+    Node, RECOVER, Scene, TICK, asks, await_signal, done, end_step, fails, gate, name, signal, sleep, task,
+};
+use super::show::show;
+
+#[track_caller]
+fn forks<const N: usize>(scene: &Scene, node: &str, input: Option<&str>, expected: [&str; N]) -> Scene {
+    let (fork, events) = scene.fork(node, input);
+    let events = events.expect("it can be forked");
+    assert_eq!(events.iter().map(show).collect::<Vec<_>>(), expected);
+    fork
+}
+
+fn chain() -> Scene {
+    let mut scene = Scene::of([task("a"), task("b").after(&["a"]), task("c").after(&["b"])]);
+    scene.then(asks("a#1", end_step("k", "1")), ["a/k = 1"]);
+    scene.then(done("a#1", "1"), ["a completed 1", "b#1 started"]);
+    scene.then(asks("b#1", end_step("k", "2")), ["b/k = 2"]);
+    scene.then(done("b#1", "2"), ["b completed 2", "c#1 started"]);
+    scene
+}
+
+#[test]
+fn from_the_middle_what_was_done_before_stays_done() {
+    let mut scene = chain();
+    scene.then(done("c#1", "3"), ["c completed 3", "run completed 3"]);
+    let mut fork = forks(
+        &scene,
+        "b",
+        None,
+        ["created from r up to 4, before b", "a#1 started", "a/k = 1", "a completed 1", "b#1 started"],
+    );
+    let origin = Fork { run: run_id("r"), node: name("b"), seq: Seq(4) };
+    assert_eq!(fork.state().options().forked_from, Some(origin));
+    assert!(fork.node("b").steps.is_empty());
+    fork.then(done("b#1", "9"), ["b completed 9", "c#1 started"])
+        .then(done("c#1", "3"), ["c completed 3", "run completed 3"]);
+}
+
+#[test]
+fn from_the_first_node_it_begins_again() {
+    let fork = forks(&chain(), "a", None, ["created from r up to 1, before a", "a#1 started"]);
+    assert!(fork.node("a").steps.is_empty());
+}
+
+#[test]
+fn the_node_can_be_given_another_input() {
+    let fork = forks(
+        &chain(),
+        "b",
+        Some("7"),
+        ["created from r up to 4, before b", "a#1 started", "a/k = 1", "a completed 1", "b is given 7", "b#1 started"],
+    );
+    let state = fork.state();
+    let input = |node: &str| state.node_input(state.plan().id(node).expect("a node")).expect("it fits");
+    assert_eq!(input("b").as_json(), "7");
+    assert_eq!(input("a").as_json(), "\"in\"");
+}
+
+#[test]
+fn only_a_node_that_began_can_be_forked_from() {
+    let scene = Scene::of([task("a"), task("b").after(&["a"])]);
+    for node in ["b", "nobody"] {
+        let (fork, result) = scene.fork(node, None);
+        let words = format!("node `{node}` did not begin there: the run cannot be forked from it");
+        assert_eq!(result.expect_err("it did not begin").to_string(), words);
+        assert!(fork.state.is_none());
+    }
+    let mut scene = Scene::of([task("u").undone(), task("a")]);
+    scene.feed(done("u#1", "1")).expect("u is done");
+    scene.feed(fails("a#1")).expect("a fails");
+    let (_, result) = scene.fork("undo:u", None);
+    assert!(result.is_err(), "undoing is no node of the workflow");
+}
+
+#[test]
+fn a_run_that_exists_is_no_fork() {
+    let mut scene = chain();
+    let events = scene.events();
+    scene
+        .rejects(InputKind::Fork { from: run_id("x"), events, node: name("a"), input: None }, "the run exists already");
+}
+
+#[test]
+fn what_is_no_history_cannot_be_forked() {
+    let mut events = chain().events();
+    events.remove(1);
+    let words = "the run cannot be forked: event 2 of run `r` is illegal: step `k` of `a` without an attempt under way";
+    Scene::nothing().rejects(InputKind::Fork { from: run_id("x"), events, node: name("b"), input: None }, words);
+}
+
+#[test]
+fn a_fork_can_be_forked() {
+    let first = forks(
+        &chain(),
+        "b",
+        Some("7"),
+        ["created from r up to 4, before b", "a#1 started", "a/k = 1", "a completed 1", "b is given 7", "b#1 started"],
+    );
+    // Both edits hold: the second is made over the first.
+    forks(
+        &first,
+        "b",
+        None,
+        ["created from r up to 5, before b", "a#1 started", "a/k = 1", "a completed 1", "b is given 7", "b#1 started"],
+    );
+}
+
+#[test]
+fn a_pause_before_is_over_and_one_after_is_not_there() {
+    let mut scene = Scene::of([task("a"), task("b").after(&["a"]), task("c").after(&["a"])]);
+    scene.then(pause(), ["paused: lunch"]).then(done("a#1", "1"), ["a completed 1"]);
+    scene.then(super::asks::RESUME, ["resumed", "b#1 started", "c#1 started"]).then(pause(), ["paused: lunch"]);
+    let fork = forks(
+        &scene,
+        "c",
+        None,
+        [
+            "created from r up to 6, before c",
+            "a#1 started",
+            "paused: lunch",
+            "a completed 1",
+            "resumed",
+            "b#1 started",
+            "c#1 started",
+        ],
+    );
+    assert_eq!(fork.state().status(), RunStatus::Running);
+}
+
+#[test]
+fn what_a_failed_run_did_can_be_forked() {
+    let mut scene = chain();
+    scene.feed(fails("c#1")).expect("it fails");
+    let mut fork = scene.fork("c", None).0;
+    fork.then(done("c#1", "3"), ["c completed 3", "run completed 3"]);
+}
+
+#[test]
+fn a_deadline_and_whoever_waits_stay_with_the_other_run_and_its_budget_does_not() {
+    let parent = Some(Parent { run: run_id("p"), node: name("n") });
+    let options = RunOptions { parent, deadline: Some(Timestamp::from_millis(50)), priority: 3, ..budget(10) };
+    let mut scene = Scene::with([task("a"), task("b").after(&["a"])], options);
+    scene.then(asks("a#1", paid_step("k", "1", 4)), ["a/k = 1 for 4 tokens"]);
+    scene.then(done("a#1", "1"), ["a completed 1", "b#1 started"]);
+    let fork = scene.fork("b", None).0;
+    let options = fork.state().options();
+    assert_eq!((options.deadline, &options.parent, options.priority), (None, &None, 3));
+    assert_eq!((&options.budget, fork.state().spent()), (&tokens(10), &tokens(4)));
+    assert_eq!(fork.state().next_timer(), None);
+}
+
+#[test]
+fn waits_for_time_people_and_signals_go_on_in_both() {
+    let nodes = [task("a"), task("b"), gate("g", "go"), task("c").after(&["b"])];
+    let mut scene = Scene::of(nodes);
+    scene.then(asks("a#1", sleep("s", 50)), ["a/s sleeps until 50"]).then(RECOVER, ["recovered"]);
+    scene
+        .then(asks("a#1", ask("q", "1")), ["a/q asks 1"])
+        .then(asks("a#1", await_signal("w", "mine")), ["a/w awaits mine"]);
+    scene.then(signal("later", "1"), ["signal later 1"]).then(done("b#1", "2"), ["b completed 2", "c#1 started"]);
+    let mut fork = scene.fork("c", None).0;
+    let waits = waits(fork.state());
+    // The question has an id of its own: events that are not shared are left out.
+    assert!(
+        waits.contains(&Wait::Timer(Timestamp::from_millis(50))) && waits.contains(&Wait::Answer(Seq(6))),
+        "{waits:?}"
+    );
+    fork.then(signal("mine", "1"), ["signal mine 1", "a/w took mine"]);
+    fork.then(signal("go", "1"), ["signal go 1", "g took go", "g completed 1"]);
+    fork.at(50).then(TICK, ["a/s woke"]).then(super::asks::answer(6, "1"), ["a/q was answered 1"]);
+    fork.then(asks("c#1", await_signal("w", "later")), ["c/w awaits later", "c/w took later"]);
+}
+
+/// Found by reading: a fork waited for the runs that the other one had started, and would have cancelled them.
+#[test]
+fn runs_that_the_other_one_waits_for_are_its_own() {
+    let mut scene = Scene::of([task("a"), task("b"), task("c").after(&["b"])]);
+    scene
+        .then(asks("a#1", child("j", "d")), ["a/j wants d of other with 1"])
+        .then(child_done("d", "5"), ["a/j ended: completed 5"]);
+    scene.then(asks("a#1", child("k", "e")), ["a/k wants e of other with 1"]).then(parked("a#1"), ["a parked"]);
+    scene.then(done("b#1", "2"), ["b completed 2", "c#1 started"]);
+    let mut fork = scene.fork("c", None).0;
+    assert!(!agenda(fork.state()).any(|work| matches!(work, Work::StartChild { .. } | Work::CancelChild { .. })));
+    // The task asks again, for a run of its own; what has ended is remembered.
+    fork.then(asks("a#1", child("j", "r2/d")), [])
+        .then(asks("a#1", child("k", "r2/e")), ["a/k wants r2/e of other with 1"]);
+    fork.then(child_ends("r2/e", outcome(0), 0), ["a/k ended: completed 0"]);
+}
+
+/// Found by reading: an attempt under way in a fork had the deadline that it had in the other run, long past.
+#[test]
+fn attempts_under_way_have_all_of_their_time_in_the_fork() {
+    let mut scene = Scene::of([task("a").within(100), task("b"), task("c").after(&["b"])]);
+    scene.then(done("b#1", "2"), ["b completed 2", "c#1 started"]);
+    let mut fork = scene.at(90_000).fork("c", None).0;
+    assert_eq!(fork.node("a").deadline, Some(Timestamp::from_millis(90_100)));
+    fork.then(TICK, []).then(done("a#1", "1"), ["a completed 1"]);
+}
+
+#[test]
+fn slots_are_waited_for_anew() {
+    let mut scene = Scene::of([task("a").limited("few")]);
+    scene.then(granted("a#1"), ["a#1 started"]);
+    forks(&scene, "a", Some("1"), ["created from r up to 1, before a", "a is given 1", "a queued"]);
+}
