@@ -211,7 +211,7 @@ impl Plan {
     ///
     /// # Errors
     /// [`PlanError`] when nobody checked; the plan is not to be used then.
-pub(crate) fn grow(&mut self, growth: &Growth, room: Room) -> Result<(), PlanError> {
+    pub(crate) fn grow(&mut self, growth: &Growth, room: Room) -> Result<(), PlanError> {
         self.fingerprint = OnceLock::new();
         self.append(&growth.nodes, &growth.edges, room)
     }
