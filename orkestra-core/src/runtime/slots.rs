@@ -67,9 +67,9 @@ impl Slots {
     }
 
     /// Registers slots that an attempt under way has had from a process before.
-    pub(super) fn hold(&self, at: Timestamp, claim: Claim) {
+    pub(super) fn hold(&self, at: Timestamp, claim: &Claim) {
         let mut table = self.lock();
-        if table.note(&claim) {
+        if table.note(claim) {
             table.limiter.hold(at, claim);
         }
     }

@@ -83,7 +83,7 @@ impl Driver {
                     slots.request(self.shared.clock.now(), of(node.attempt + 1));
                 }
             }
-            NodeStatus::Running => slots.hold(self.shared.clock.now(), of(node.attempt)),
+            NodeStatus::Running => slots.hold(self.shared.clock.now(), &of(node.attempt)),
             _ => slots.release(&self.run, &spec.name),
         }
     }

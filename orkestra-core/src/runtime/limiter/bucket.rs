@@ -1,87 +1,118 @@
-//! The slots of one key: how many are held, how many may begin, who waits.
+//! A token bucket that counts in whole numbers, and survives clocks that jump.
 
-use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::model::Timestamp;
 
-use super::limit::{Limit, Rate};
+use super::limit::Rate;
 
-pub(super) struct Bucket<O> {
-    pub(super) held: u32,
-    pub(super) queue: BTreeSet<O>,
-    at_once: Option<u32>,
-    tokens: Option<Tokens>,
-}
-
-/// A token bucket in whole numbers: a token is worth the period in milliseconds, and each millisecond brings `count`.
-struct Tokens {
-    rate: Rate,
+/// A token is worth the period in milliseconds, and each millisecond brings as many as the tokens of a period: nothing is
+/// ever rounded.
+#[derive(Clone, Debug)]
+pub(super) struct Bucket {
+    token: u64,
+    per_millisecond: u64,
+    full: u64,
     level: u64,
-    filled_at: Timestamp,
+    last: Timestamp,
 }
 
-impl<O: Ord> Bucket<O> {
-    /// A limit that is not known limits nothing: whoever checks plans has refused it before.
-    pub(super) fn new(limit: Option<&Limit>, at: Timestamp) -> Self {
-        let tokens = |rate: Rate| Tokens { rate, level: rate.full(), filled_at: at };
-        Self {
-            held: 0,
-            queue: BTreeSet::new(),
-            at_once: limit.and_then(|limit| limit.at_once),
-            tokens: limit.and_then(|limit| limit.rate).map(tokens),
-        }
+impl Bucket {
+    /// A full one.
+    pub(super) fn new(rate: Rate, at: Timestamp) -> Self {
+        let (token, per_millisecond) = (rate.period_ms, u64::from(rate.count));
+        let full = token.saturating_mul(per_millisecond);
+        Self { token, per_millisecond, full, level: full, last: at }
     }
 
-    pub(super) const fn is_rated(&self) -> bool {
-        self.tokens.is_some()
+    /// Lets time pass. A clock that jumps back adds nothing, and time goes on from where it jumped to: a jump costs at most
+    /// one token's wait. One that jumps ahead adds what fits in, as if so much time had passed.
+    fn fill(&mut self, at: Timestamp) {
+        let passed = at.as_millis().saturating_sub(self.last.as_millis());
+        self.level = self.level.saturating_add(passed.saturating_mul(self.per_millisecond)).min(self.full);
+        self.last = at;
     }
 
-    pub(super) fn is_free(&self) -> bool {
-        let begins = self.tokens.as_ref().is_none_or(|tokens| tokens.level >= tokens.rate.period_ms);
-        begins && self.at_once.is_none_or(|at_once| self.held < at_once)
+    pub(super) fn has_token(&mut self, at: Timestamp) -> bool {
+        self.fill(at);
+        self.level >= self.token
     }
 
-    pub(super) fn take(&mut self) {
-        self.held += 1;
-        if let Some(tokens) = &mut self.tokens {
-            tokens.level = tokens.level.saturating_sub(tokens.rate.period_ms);
-        }
+    /// Takes a token, which must be there.
+    pub(super) fn take(&mut self, at: Timestamp) {
+        self.fill(at);
+        debug_assert!(self.level >= self.token, "a token is taken that is not there");
+        self.level = self.level.saturating_sub(self.token);
     }
 
-    pub(super) fn refill(&mut self, at: Timestamp) {
-        if let Some(tokens) = &mut self.tokens {
-            tokens.refill(at);
-        }
+    /// When the next token is there.
+    pub(super) fn next(&self) -> Timestamp {
+        let millis = self.token.saturating_sub(self.level).div_ceil(self.per_millisecond.max(1));
+        self.last.saturating_add(Duration::from_millis(millis))
     }
 
-    /// When the next token is there, if one is missing.
-    pub(super) fn refilled_at(&self, at: Timestamp) -> Option<Timestamp> {
-        let tokens = self.tokens.as_ref()?;
-        let missing = tokens.rate.period_ms.checked_sub(tokens.level).filter(|missing| *missing > 0)?;
-        let millis = missing.div_ceil(u64::from(tokens.rate.count));
-        Some(at.saturating_add(std::time::Duration::from_millis(millis)))
-    }
-
-    /// Whether a new bucket would be the same.
-    pub(super) fn is_idle(&mut self, at: Timestamp) -> bool {
-        self.refill(at);
-        let full = self.tokens.as_ref().is_none_or(|tokens| tokens.level == tokens.rate.full());
-        self.held == 0 && self.queue.is_empty() && full
+    pub(super) fn is_full(&mut self, at: Timestamp) -> bool {
+        self.fill(at);
+        self.level == self.full
     }
 }
 
-impl Rate {
-    const fn full(self) -> u64 {
-        self.period_ms * self.count as u64
-    }
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-impl Tokens {
-    /// A clock that goes back brings nothing, and is followed: what it brings from there on counts.
-    fn refill(&mut self, at: Timestamp) {
-        let millis = u64::try_from(at.since(self.filled_at).as_millis()).unwrap_or(u64::MAX);
-        let brought = millis.saturating_mul(u64::from(self.rate.count));
-        self.level = self.level.saturating_add(brought).min(self.rate.full());
-        self.filled_at = at;
+    use super::*;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn full(count: u32, period_ms: u64, millis: u64) -> Bucket {
+        Bucket::new(Rate { count, period_ms }, at(millis))
+    }
+
+    fn taken(bucket: &mut Bucket, at: Timestamp) -> usize {
+        std::iter::from_fn(|| bucket.has_token(at).then(|| bucket.take(at))).count()
+    }
+
+    #[test]
+    fn tokens_come_evenly_and_nothing_is_rounded() {
+        let mut bucket = full(3, 1000, 0);
+        assert_eq!(taken(&mut bucket, at(0)), 3, "full at first");
+        assert_eq!(bucket.next(), at(334), "a third of a second, rounded up");
+        let found: Vec<_> = [333, 334, 666, 667, 999, 1000].map(|millis| taken(&mut bucket, at(millis))).into();
+        assert_eq!(found, [0, 1, 0, 1, 0, 1]);
+        assert_eq!(taken(&mut bucket, at(1_000_000)), 3, "never more than full");
+        let mut fast = full(1000, 1, 0);
+        assert_eq!(taken(&mut fast, at(0)), 1000);
+        assert_eq!(taken(&mut fast, at(1)), 1000);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_back_gives_nothing_and_blocks_for_one_token_at_most() {
+        let mut bucket = full(1, 1000, 100_000);
+        assert_eq!(taken(&mut bucket, at(100_000)), 1);
+        assert_eq!(taken(&mut bucket, at(5_000)), 0, "jumped back");
+        assert_eq!(bucket.next(), at(6_000));
+        assert_eq!(taken(&mut bucket, at(6_000)), 1);
+        let mut longest = full(u32::MAX, u32::MAX.into(), 0);
+        assert!(longest.has_token(at(u64::MAX)) && longest.is_full(at(0)));
+    }
+
+    proptest! {
+        #[test]
+        fn within_any_time_no_more_than_a_full_bucket_and_what_came(
+            count in 1..20_u32, per in 1..5000_u64, moves in prop::collection::vec((any::<bool>(), 0..3000_u64), 0..60),
+        ) {
+            let mut bucket = full(count, per, 1_000_000);
+            let (mut now, mut forward, mut granted) = (1_000_000_u64, 0_u64, 0_u64);
+            for (back, millis) in moves {
+                now = if back { now - millis } else { now + millis };
+                forward += if back { 0 } else { millis };
+                granted += taken(&mut bucket, at(now)) as u64;
+                prop_assert!(granted * per <= u64::from(count) * (per + forward));
+                prop_assert!(bucket.next() > at(now) && bucket.next() <= at(now + per.div_ceil(u64::from(count))));
+            }
+        }
     }
 }

@@ -6,6 +6,16 @@ use crate::model::{InvalidName, Name};
 
 /// How many attempts may run at once, and how many may begin in a time, for each key that a node counts by.
 ///
+/// Limits are of one engine in one process: two engines on one store hand out their slots each on its own. What ran when a
+/// process died holds its slots again in the next one, also when that is more than the limit; a rate begins anew with a
+/// full measure.
+///
+/// # Who goes first
+/// An attempt gets all of its slots at once or none, so that none ever waits with a slot in its hands. Higher priority
+/// goes first, then who came first; what lacks a slot is passed by those behind it that lack nothing. One that needs
+/// several slots is not passed for ever: once each slot that it lacks was given away eight times to somebody behind it, its
+/// other slots are kept for it. A low priority has no such right against a higher one.
+///
 /// ```
 /// use std::time::Duration;
 /// use orkestra_core::prelude::*;

@@ -1,30 +1,34 @@
-//! Who may run now: keyed limits on how many attempts run at once and how many begin in a time.
+//! Who may run under the engine's limits: a table of claims, pure and synchronous, with time as an argument.
 //!
-//! Pure and synchronous; time is an argument. A claim gets all of its slots at once or none, so that no two claims wait
-//! for each other. Order: higher priority first, then first come. A claim that waits for a slot of another limit lets
-//! those behind it pass, [`PASSES_MAX`] of them; then they wait for it, so that it cannot starve.
+//! ```text
+//! request ──► waits in the line of its slots ──grants──► holds them ──release──► gone
+//!                     └────────cancel──► gone              ▲
+//! hold (after a restart) ──────────────────────────────────┘
+//! ```
 //!
-//! Nothing here is durable: what waits or holds is in the journals, and registered anew by a new process. Limits are an
-//! engine's own; two engines on one store each grant their own slots.
+//! Claims of the same slots stand in one line, and only the first of a line is ever looked at: the cost of a grant grows
+//! with the lines that share a slot with it, not with the claims that wait. It must never give a claim some of its slots,
+//! nor hand out more than there are; only [`Limiter::hold`] may do that.
 
 mod bucket;
+mod instance;
 mod limit;
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::model::{Name, RunId, SlotKey, Timestamp};
 
-use self::bucket::Bucket;
-pub use self::limit::Limit;
+use self::instance::{Instance, Line, Rank};
 
-/// How many may pass a claim that waits for another limit.
-const PASSES_MAX: u32 = 64;
+pub use limit::Limit;
 
-/// How many waiting claims of one key are looked at for one free slot: it bounds the price of a grant.
-const LOOKS_MAX: usize = 256;
+/// How often a slot that a claim lacks is given to somebody behind it before its other slots are kept for it.
+const PASSED_MAX: u32 = 8;
 
-/// What an attempt needs to begin.
+/// One attempt that asks for its slots, or holds them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) run: RunId,
@@ -34,199 +38,300 @@ pub(super) struct Claim {
     pub(super) priority: i32,
 }
 
-/// Higher priority first, then first come.
-type Order = (Reverse<i32>, u64);
 type Who = (RunId, Name);
 
-struct Waiting {
-    claim: Claim,
-    passed: u32,
+#[derive(Debug)]
+enum Place {
+    Waits(Line, Rank),
+    Holds(Line),
 }
 
-/// All limits of an engine.
+#[derive(Debug)]
+struct Waiting {
+    claim: Claim,
+    /// How often each of its slots was given to somebody behind it.
+    passed: Vec<u32>,
+}
+
+#[derive(Debug)]
 pub(super) struct Limiter {
     limits: HashMap<Name, Limit>,
-    buckets: HashMap<SlotKey, Bucket<Order>>,
-    waiting: BTreeMap<Order, Waiting>,
-    orders: HashMap<Who, Order>,
-    holders: HashMap<Who, Vec<SlotKey>>,
-    /// Keys of which something may have become free.
-    changed: BTreeSet<SlotKey>,
-    /// Keys that somebody waits for, whose limit is one of rate.
-    refilling: BTreeSet<SlotKey>,
-    arrivals: u64,
-    sweep_at: usize,
+    instances: HashMap<SlotKey, Instance>,
+    lines: HashMap<Line, BTreeMap<Rank, Waiting>>,
+    places: HashMap<Who, (u32, Place)>,
+    /// Slots where somebody may fit who did not before.
+    news: BTreeSet<SlotKey>,
+    /// Slots that have room at a time.
+    wake_ups: BTreeSet<(Timestamp, SlotKey)>,
+    turn: u64,
+    now: Timestamp,
+    prune_at: usize,
 }
 
 impl Limiter {
     pub(super) fn new(limits: Vec<Limit>) -> Self {
         Self {
             limits: limits.into_iter().filter_map(|limit| Some((limit.name().ok()?, limit))).collect(),
-            buckets: HashMap::new(),
-            waiting: BTreeMap::new(),
-            orders: HashMap::new(),
-            holders: HashMap::new(),
-            changed: BTreeSet::new(),
-            refilling: BTreeSet::new(),
-            arrivals: 0,
-            sweep_at: 1024,
+            instances: HashMap::new(),
+            lines: HashMap::new(),
+            places: HashMap::new(),
+            news: BTreeSet::new(),
+            wake_ups: BTreeSet::new(),
+            turn: 0,
+            now: Timestamp::ZERO,
+            prune_at: 0,
         }
     }
 
     /// How many claims wait.
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.lines.values().map(BTreeMap::len).sum()
     }
 
-    /// Asks for slots. A claim of the same node that waits already gives way.
-    pub(super) fn request(&mut self, at: Timestamp, mut claim: Claim) {
+    /// Asks for slots; [`Limiter::grants`] gives them. An attempt that is known already keeps what it has, another attempt
+    /// of the same node takes its place. Limits that nobody defined limit nothing.
+    pub(super) fn request(&mut self, at: Timestamp, claim: Claim) {
+        let Some((who, line)) = self.admit(at, &claim) else { return };
+        self.turn += 1;
+        let rank = Rank { priority: Reverse(claim.priority), turn: self.turn };
+        self.places.insert(who, (claim.attempt, Place::Waits(Line::clone(&line), rank)));
+        let passed = vec![0; line.len()];
+        let waiting = self.lines.entry(Line::clone(&line)).or_default();
+        let old_first = waiting.first_key_value().map(|(first, _)| *first);
+        waiting.insert(rank, Waiting { claim, passed });
+        self.new_first(&line, old_first);
+    }
+
+    /// Registers an attempt as one that has its slots, without asking whether there is room.
+    pub(super) fn hold(&mut self, at: Timestamp, claim: &Claim) {
         self.cancel(&claim.run, &claim.node);
-        claim.slots.sort_unstable();
-        claim.slots.dedup();
-        self.arrivals += 1;
-        let order = (Reverse(claim.priority), self.arrivals);
-        self.sweep(at);
-        for slot in &claim.slots {
-            let bucket = bucket(&mut self.buckets, &self.limits, slot, at);
-            bucket.queue.insert(order);
-            if bucket.is_rated() {
-                self.refilling.insert(slot.clone());
-            }
-            self.changed.insert(slot.clone());
+        let Some((who, line)) = self.admit(at, claim) else { return };
+        for slot in &*line {
+            self.instance(slot).hold();
         }
-        self.orders.insert((claim.run.clone(), claim.node.clone()), order);
-        self.waiting.insert(order, Waiting { claim, passed: 0 });
+        self.places.insert(who, (claim.attempt, Place::Holds(line)));
     }
 
-    /// Asks no more.
+    /// Asks no more. What is held already stays so.
     pub(super) fn cancel(&mut self, run: &RunId, node: &Name) {
-        if let Some(order) = self.orders.remove(&(run.clone(), node.clone())) {
-            self.leave_queues(order);
+        let who = (run.clone(), node.clone());
+        if let Some((_, Place::Waits(..))) = self.places.get(&who) {
+            self.forget(&who);
         }
     }
 
-    /// Registers slots that are held already, by an attempt of a process before. There may be more of them than the
-    /// limit allows now.
-    pub(super) fn hold(&mut self, at: Timestamp, mut claim: Claim) {
-        self.cancel(&claim.run, &claim.node);
-        claim.slots.sort_unstable();
-        claim.slots.dedup();
-        for slot in &claim.slots {
-            bucket(&mut self.buckets, &self.limits, slot, at).held += 1;
-        }
-        self.holders.insert((claim.run, claim.node), claim.slots);
-    }
-
-    /// Gives back what is held.
+    /// Gives back what is held. What still waits goes on waiting.
     pub(super) fn release(&mut self, run: &RunId, node: &Name) {
-        for slot in self.holders.remove(&(run.clone(), node.clone())).unwrap_or_default() {
-            if let Some(bucket) = self.buckets.get_mut(&slot) {
-                bucket.held = bucket.held.saturating_sub(1);
-                self.changed.insert(slot);
-            }
+        let who = (run.clone(), node.clone());
+        if let Some((_, Place::Holds(_))) = self.places.get(&who) {
+            self.forget(&who);
         }
     }
 
-    /// The claims that may begin now, and when to ask again because time alone frees something.
+    /// Hands out what there is: who has its slots from now on, and when to ask again should nothing else happen.
     pub(super) fn grants(&mut self, at: Timestamp) -> (Vec<Claim>, Option<Timestamp>) {
+        self.look_at_the_clock(at);
         let mut granted = Vec::new();
-        self.changed.extend(self.refilling.iter().cloned());
-        // Claims without any slots of ours begin at once.
-        while let Some(slot) = self.changed.pop_first() {
-            self.grant_of(&slot, at, &mut granted);
+        // All lines with news are gone through at once, first come first served among them, as if they were one.
+        let mut looks: BTreeSet<(Rank, SlotKey)> = BTreeSet::new();
+        for slot in std::mem::take(&mut self.news) {
+            self.look_behind(None, slot, &mut looks);
         }
-        let next = self.refilling.iter().filter_map(|slot| self.buckets.get(slot)?.refilled_at(at)).min();
-        (granted, next)
+        while let Some((rank, slot)) = looks.pop_first() {
+            let line = self.instances.get(&slot).and_then(|instance| instance.heads.get(&rank)).cloned();
+            if let Some(line) = line
+                && self.try_first(&line, rank)
+            {
+                granted.extend(self.grant(&line, rank));
+            }
+            for slot in std::mem::take(&mut self.news) {
+                self.look_behind(None, slot, &mut looks);
+            }
+            self.look_behind(Some(rank), slot, &mut looks);
+        }
+        let nothing = Line::from([]);
+        for Waiting { claim, .. } in self.lines.remove(&nothing).into_iter().flat_map(BTreeMap::into_values) {
+            self.places.insert(who(&claim), (claim.attempt, Place::Holds(Line::clone(&nothing))));
+            granted.push(claim);
+        }
+        (granted, self.wake_ups.first().map(|(at, _)| *at))
     }
 
-    /// Grants what can be granted of those who wait for this slot.
-    fn grant_of(&mut self, slot: &SlotKey, at: Timestamp, granted: &mut Vec<Claim>) {
-        let mut behind: Option<Order> = None;
-        let mut passed: Vec<Order> = Vec::new();
-        for _ in 0..LOOKS_MAX {
-            let Some(bucket) = self.buckets.get_mut(slot) else { return };
-            bucket.refill(at);
-            if !bucket.is_free() {
-                return;
+    /// Takes a claim in, unless its attempt is known. What the node had for another attempt is given back.
+    fn admit(&mut self, at: Timestamp, claim: &Claim) -> Option<(Who, Line)> {
+        let who = who(claim);
+        match self.places.get(&who) {
+            Some((attempt, _)) if *attempt == claim.attempt => return None,
+            Some(_) => self.forget(&who),
+            None => {}
+        }
+        self.prune(at);
+        let line = self.slots_of(claim);
+        for slot in &*line {
+            if let Some(limit) = self.limits.get(&slot.limit).filter(|_| !self.instances.contains_key(slot)) {
+                self.instances.insert(slot.clone(), Instance::new(limit, at));
             }
-            let next = behind.map_or_else(
-                || bucket.queue.first().copied(),
-                |behind| {
-                    bucket.queue.range((std::ops::Bound::Excluded(behind), std::ops::Bound::Unbounded)).next().copied()
-                },
-            );
-            let Some(order) = next else { return };
-            behind = Some(order);
-            if self.can_begin(order, at) {
-                for earlier in &passed {
-                    if let Some(waiting) = self.waiting.get_mut(earlier) {
-                        waiting.passed += 1;
-                    }
+        }
+        Some((who, line))
+    }
+
+    fn slots_of(&self, claim: &Claim) -> Line {
+        let known = claim.slots.iter().filter(|slot| self.limits.contains_key(&slot.limit));
+        known.cloned().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    fn forget(&mut self, who: &Who) {
+        match self.places.remove(who) {
+            Some((_, Place::Holds(line))) => {
+                for slot in &*line {
+                    self.instance(slot).give_back();
+                    self.news.insert(slot.clone());
                 }
-                granted.extend(self.begin(order));
-            } else if self.waiting.get(&order).is_some_and(|waiting| waiting.passed >= PASSES_MAX) {
-                return;
-            } else {
-                passed.push(order);
             }
+            Some((_, Place::Waits(line, rank))) => drop(self.take_out(&line, rank)),
+            None => {}
         }
     }
 
-    fn can_begin(&mut self, order: Order, at: Timestamp) -> bool {
-        let Some(waiting) = self.waiting.get(&order) else { return false };
-        waiting.claim.slots.iter().all(|slot| {
-            self.buckets.get_mut(slot).is_some_and(|bucket| {
-                bucket.refill(at);
-                bucket.is_free()
-            })
-        })
+    /// Takes a claim out of its line; the next one is the first from now on.
+    fn take_out(&mut self, line: &Line, rank: Rank) -> Option<Waiting> {
+        let waiting = self.lines.get_mut(line)?;
+        let old_first = waiting.first_key_value().map(|(first, _)| *first);
+        let taken = waiting.remove(&rank);
+        if waiting.is_empty() {
+            self.lines.remove(line);
+        }
+        self.new_first(line, old_first);
+        taken
     }
 
-    fn begin(&mut self, order: Order) -> Option<Claim> {
-        let claim = self.leave_queues(order)?;
-        let who = (claim.run.clone(), claim.node.clone());
-        self.orders.remove(&who);
-        for slot in &claim.slots {
-            if let Some(bucket) = self.buckets.get_mut(slot) {
-                bucket.take();
+    /// The line may have another first claim now: it is the one that the slots know.
+    fn new_first(&mut self, line: &Line, old: Option<Rank>) {
+        let new = self.lines.get(line).and_then(|waiting| waiting.first_key_value()).map(|(first, _)| *first);
+        if new == old {
+            return;
+        }
+        for slot in &**line {
+            let instance = self.instance(slot);
+            if let Some(old) = old {
+                instance.heads.remove(&old);
+                instance.kept_for.remove(&old);
+            }
+            if let Some(new) = new {
+                instance.heads.insert(new, Line::clone(line));
+            }
+            self.news.insert(slot.clone());
+        }
+    }
+
+    fn look_at_the_clock(&mut self, at: Timestamp) {
+        let jumped_back = at < self.now;
+        self.now = at;
+        while let Some((due, slot)) = self.wake_ups.first().filter(|(due, _)| jumped_back || *due <= at).cloned() {
+            self.wake_ups.remove(&(due, slot.clone()));
+            self.instance(&slot).wake_at = None;
+            self.news.insert(slot);
+        }
+    }
+
+    /// Puts the first claim behind `rank` that waits for `slot` among those to look at, if there is room for it.
+    fn look_behind(&mut self, rank: Option<Rank>, slot: SlotKey, looks: &mut BTreeSet<(Rank, SlotKey)>) {
+        let at = self.now;
+        let Some(instance) = self.instances.get_mut(&slot) else { return };
+        let next = match rank {
+            None => instance.heads.first_key_value(),
+            Some(rank) => instance.heads.range((std::ops::Bound::Excluded(rank), std::ops::Bound::Unbounded)).next(),
+        };
+        let Some(next) = next.map(|(next, _)| *next) else { return };
+        if instance.has_room(at) {
+            if !instance.is_kept_from(next) {
+                looks.insert((next, slot));
+            }
+        } else if let Some(due) = instance.next()
+            && instance.wake_at != Some(due)
+        {
+            if let Some(old) = instance.wake_at.replace(due) {
+                self.wake_ups.remove(&(old, slot.clone()));
+            }
+            self.wake_ups.insert((due, slot));
+        }
+    }
+
+    /// Whether the first claim of a line fits. When it does not and was passed often enough, what it needs is kept.
+    fn try_first(&mut self, line: &Line, rank: Rank) -> bool {
+        let at = self.now;
+        let mut lacks = Vec::new();
+        for (index, slot) in line.iter().enumerate() {
+            let instance = self.instance(slot);
+            if !instance.has_room(at) || instance.is_kept_from(rank) {
+                lacks.push(index);
             }
         }
-        self.holders.insert(who, claim.slots.clone());
+        if lacks.is_empty() {
+            return true;
+        }
+        let first = self.lines.get(line).and_then(|waiting| waiting.get(&rank));
+        let keep = first.is_some_and(|first| lacks.iter().all(|index| first.passed[*index] >= PASSED_MAX));
+        for slot in &**line {
+            let kept_for = &mut self.instance(slot).kept_for;
+            let changed = if keep { kept_for.insert(rank) } else { kept_for.remove(&rank) };
+            if changed && !keep {
+                self.news.insert(slot.clone());
+            }
+        }
+        false
+    }
+
+    fn grant(&mut self, line: &Line, rank: Rank) -> Option<Claim> {
+        let Waiting { claim, .. } = self.take_out(line, rank)?;
+        let at = self.now;
+        let mut keepers = BTreeMap::new();
+        for slot in &**line {
+            let instance = self.instance(slot);
+            instance.take(at);
+            let before: Vec<_> = instance.heads.range(..rank).map(|(rank, line)| (*rank, Line::clone(line))).collect();
+            keepers
+                .extend(instance.kept_for.iter().filter_map(|rank| Some((*rank, instance.heads.get(rank)?.clone()))));
+            for (passed, line) in before {
+                self.pass(&line, passed, slot);
+            }
+        }
+        // Whoever has slots kept may lack another one now, which was not given away so often.
+        for (rank, line) in keepers {
+            self.try_first(&line, rank);
+        }
+        self.places.insert(who(&claim), (claim.attempt, Place::Holds(Line::clone(line))));
         Some(claim)
     }
 
-    fn leave_queues(&mut self, order: Order) -> Option<Claim> {
-        let claim = self.waiting.remove(&order)?.claim;
-        for slot in &claim.slots {
-            if let Some(bucket) = self.buckets.get_mut(slot) {
-                bucket.queue.remove(&order);
-                if bucket.queue.is_empty() {
-                    self.refilling.remove(slot);
+    fn pass(&mut self, line: &Line, rank: Rank, slot: &SlotKey) {
+        let index = line.iter().position(|own| own == slot);
+        let first = self.lines.get_mut(line).and_then(|waiting| waiting.get_mut(&rank));
+        if let (Some(index), Some(first)) = (index, first) {
+            first.passed[index] = first.passed[index].saturating_add(1);
+        }
+    }
+
+    /// Drops what a new claim would find the same without. Its cost is spread over the slots that came since the last time.
+    fn prune(&mut self, at: Timestamp) {
+        if self.instances.len() >= self.prune_at {
+            let Self { instances, wake_ups, .. } = self;
+            instances.retain(|slot, instance| {
+                let idle = instance.is_idle(at);
+                if let Some(due) = instance.wake_at.filter(|_| idle) {
+                    wake_ups.remove(&(due, slot.clone()));
                 }
-                // Whoever stood behind it may be first now.
-                self.changed.insert(slot.clone());
-            }
+                !idle
+            });
+            self.prune_at = 2 * self.instances.len() + 256;
         }
-        Some(claim)
     }
 
-    /// Forgets keys that nobody holds or waits for. Its price is spread over the keys that came since the last time.
-    fn sweep(&mut self, at: Timestamp) {
-        if self.buckets.len() >= self.sweep_at {
-            self.buckets.retain(|_, bucket| !bucket.is_idle(at));
-            self.sweep_at = 2 * self.buckets.len() + 1024;
-        }
+    fn instance(&mut self, slot: &SlotKey) -> &mut Instance {
+        self.instances.get_mut(slot).expect("a slot of a claim that is known has its instance")
     }
 }
 
-fn bucket<'a>(
-    buckets: &'a mut HashMap<SlotKey, Bucket<Order>>,
-    limits: &HashMap<Name, Limit>,
-    slot: &SlotKey,
-    at: Timestamp,
-) -> &'a mut Bucket<Order> {
-    buckets.entry(slot.clone()).or_insert_with(|| Bucket::new(limits.get(&slot.limit), at))
+fn who(claim: &Claim) -> Who {
+    (claim.run.clone(), claim.node.clone())
 }
-
-#[cfg(test)]
-mod tests;
