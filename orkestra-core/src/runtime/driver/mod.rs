@@ -16,7 +16,7 @@ mod input;
 mod park;
 mod perform;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ pub(super) struct Driver {
     pending: VecDeque<Pending>,
     waiters: BTreeMap<(Name, String), Vec<oneshot::Sender<StepReply>>>,
     invoked: BTreeMap<NodeId, Invocation>,
+    /// Those of them whose silence is limited.
+    beating: BTreeSet<NodeId>,
     errands: Errands,
     /// Answers to tasks that are held back until a pause is over.
     withheld: Vec<Reply>,
@@ -97,6 +99,7 @@ impl Driver {
             pending: VecDeque::new(),
             waiters: BTreeMap::new(),
             invoked: BTreeMap::new(),
+            beating: BTreeSet::new(),
             errands: Errands::new(),
             withheld: Vec::new(),
             kept: Vec::new(),

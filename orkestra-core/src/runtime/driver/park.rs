@@ -110,7 +110,8 @@ impl Driver {
     /// Until when the calls with a heartbeat timeout have to give a sign of life.
     pub(super) fn heartbeats(&self) -> impl Iterator<Item = (NodeId, crate::model::Timestamp)> + '_ {
         let state = self.state.as_ref().filter(|state| state.pause().is_none());
-        self.invoked.iter().filter_map(move |(id, call)| {
+        self.beating.iter().filter_map(move |id| {
+            let call = self.invoked.get(id)?;
             let millis = state?.plan().node(*id).spec.heartbeat_timeout_ms?;
             let waits =
                 call.activity.waits() || !matches!(crate::kernel::work_of(state?, *id), Some(Work::Invoke { .. }));

@@ -50,7 +50,10 @@ impl Driver {
                 self.invoke_cancelled(id, attempt);
             }
             Some(Work::AskToStop { .. }) => {}
-            _ => drop(self.invoked.remove(&id)),
+            _ => {
+                self.invoked.remove(&id);
+                self.beating.remove(&id);
+            }
         }
     }
 
@@ -97,6 +100,9 @@ impl Driver {
             blobs::keep(&*store, &run, output).await.map_err(unread)
         };
         let invocation = Invocation::spawn(spec.name.clone(), attempt, activity, cancel, self.sender.clone(), work);
+        if spec.heartbeat_timeout_ms.is_some() {
+            self.beating.insert(id);
+        }
         self.invoked.insert(id, invocation);
     }
 }
