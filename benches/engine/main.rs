@@ -1,16 +1,45 @@
 //! How fast the engine is beside what the disk allows: every figure stands next to a plain append and fdatasync of 300
-//! bytes, measured in the same run on the same directory.
+//! bytes, measured in the same round on the same directory, and next to the target it is to meet.
 //!
 //! `cargo bench --bench engine` measures; with `-- --quick` it only shows that everything works, in a few seconds.
 //! A timing is never asserted: machines differ, ratios are to be read.
 
 mod disk;
+mod figure;
+mod long;
+mod parked;
+mod recovery;
 mod workload;
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use orkestra::prelude::*;
+use tokio::runtime::Runtime;
+
+use self::figure::{Figure, Target, show};
+
+/// The first argument of a process that parks runs and tells what they cost.
+const PARK: &str = "park";
+
+type Anything = Result<(), Box<dyn std::error::Error>>;
+
+/// How much is measured.
+#[derive(Clone, Copy)]
+pub(crate) struct Scale {
+    rounds: u32,
+    syncs: u32,
+    runs: u32,
+    in_flight_runs: u32,
+    half_done: u32,
+    parked: u32,
+    events: u32,
+}
+
+const FULL: Scale =
+    Scale { rounds: 7, syncs: 100, runs: 20, in_flight_runs: 2_000, half_done: 500, parked: 100_000, events: 10_000 };
+const QUICK: Scale =
+    Scale { rounds: 1, syncs: 30, runs: 5, in_flight_runs: 200, half_done: 50, parked: 300, events: 300 };
 
 /// Where the stores are: beside the build, on a real disk. Temporary directories may be in memory.
 fn directory() -> std::io::Result<tempfile::TempDir> {
@@ -19,44 +48,92 @@ fn directory() -> std::io::Result<tempfile::TempDir> {
     tempfile::Builder::new().prefix("bench-").tempdir_in(target)
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let quick = std::env::args().any(|argument| argument == "--quick" || argument == "--test");
-    let scale = if quick { 1 } else { 10 };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+fn main() -> Anything {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let quick = arguments.iter().any(|argument| argument == "--quick" || argument == "--test");
     let place = directory()?;
-
-    let sync = disk::append_and_sync(place.path(), 30 * scale)?;
-    println!("append + fdatasync of 300 bytes, one writer: median {}", show(sync));
-    let raw = disk::group_commits(place.path(), 64, 200 * scale)?;
-    println!("append + fdatasync of 300 bytes, 64 writers in groups: {raw:.0} appends/s");
-
-    for durability in [Durability::Fsync, Durability::Process] {
-        let name = format!("{durability:?}");
-        println!("\nsled, {name}");
-        let engine = runtime.block_on(workload::start(&place.path().join(&name), durability))?;
-        let per_step =
-            |what: &str, took: Duration| println!("  {what}: {} a step, {:.2} syncs", show(took), ratio(took, sync));
-        per_step("a run of 10 nodes in a row", runtime.block_on(workload::chain(&engine, 10 * scale))?);
-        per_step("a node of 10 steps", runtime.block_on(workload::steps(&engine, 10 * scale))?);
-        let wide = runtime.block_on(workload::fan_out(&engine, 3 * scale))?;
-        println!("  fan-out 1 -> 200 -> 1: {}, {:.1} syncs", show(wide), ratio(wide, sync));
-        let count = 200 * scale;
-        let took = runtime.block_on(workload::throughput(&engine, count))?;
-        let runs = f64::from(count) / took.as_secs_f64();
-        let commits = 4.0 * runs;
-        println!(
-            "  {count} runs of 3 nodes, 64 in flight: {runs:.0} runs/s, {commits:.0} commits/s, 1/{:.1} of raw",
-            raw / commits
-        );
-        runtime.block_on(engine.shutdown());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let scale = if quick { QUICK } else { FULL };
+    if let [PARK, cache_mib, _] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        println!("{}", parked::park(&runtime, place.path(), scale.parked, cache_mib.parse()?)?);
+        return Ok(());
+    }
+    let only = arguments.iter().find(|argument| !argument.starts_with('-'));
+    let sections: [(&str, Section); 5] =
+        [("steps", steps), ("process", process), ("recovery", recovered), ("parked", parked), ("long", long)];
+    for (name, section) in sections {
+        if only.is_none_or(|only| only == name) {
+            section(&runtime, place.path(), scale)?;
+        }
     }
     Ok(())
 }
 
-fn ratio(took: Duration, sync: Duration) -> f64 {
-    took.as_secs_f64() / sync.as_secs_f64()
+type Section = fn(&Runtime, &Path, Scale) -> Anything;
+
+fn steps(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
+    println!("sled, Fsync; medians of {} rounds, each with its own syncs", scale.rounds);
+    measure(runtime, place, scale, Durability::Fsync)
 }
 
-fn show(duration: Duration) -> String {
-    format!("{:.3} ms", duration.as_secs_f64() * 1000.0)
+fn process(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
+    println!("\nsled, Process; the same, which promises less");
+    measure(runtime, place, scale, Durability::Process)
+}
+
+fn measure(runtime: &Runtime, place: &Path, scale: Scale, durability: Durability) -> Anything {
+    let engine = runtime.block_on(workload::start(&place.join(format!("{durability:?}")), durability))?;
+    let mut chain = Figure::new("(a) a run of 10 nodes in a row, a node", Target::Most(2.0, "syncs"));
+    let mut steps = Figure::new("(a) a node of 10 steps, a step", Target::Most(2.0, "syncs"));
+    let mut wide = Figure::new("(c) fan-out 1 -> 200 -> 1", Target::Most(60.0, "syncs"));
+    let mut rate = Figure::new("(b) commits/s, runs of 3 nodes, 64 in flight", Target::Least(1.0 / 6.0, "of raw"));
+    for _ in 0..scale.rounds {
+        let sync = disk::append_and_sync(place, scale.syncs)?;
+        chain.add_time(runtime.block_on(workload::chain(&engine, scale.runs))?, sync);
+        steps.add_time(runtime.block_on(workload::steps(&engine, scale.runs))?, sync);
+        let sync = disk::append_and_sync(place, scale.syncs)?;
+        wide.add_time(runtime.block_on(workload::fan_out(&engine, scale.runs))?, sync);
+        let raw = disk::group_commits(place, 64, scale.in_flight_runs)?;
+        let took = runtime.block_on(workload::throughput(&engine, scale.in_flight_runs))?;
+        rate.add(workload::COMMITS * f64::from(scale.in_flight_runs) / took.as_secs_f64(), raw);
+    }
+    runtime.block_on(engine.shutdown());
+    println!("  append + fdatasync of 300 bytes: {}; 64 writers in groups: {:.0}/s", chain.beside(), rate.raw());
+    [chain, steps, rate, wide].iter().for_each(|figure| println!("  {figure}"));
+    Ok(())
+}
+
+fn recovered(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
+    println!("\n(d) {} half-done runs after a restart", scale.half_done);
+    let sync = disk::append_and_sync(place, scale.syncs)?;
+    let took = recovery::restart(runtime, &place.join("recovery"), scale.half_done)?;
+    println!("  the store opens in {}", show(took.opened));
+    let mut live = Figure::new("all of them called again, from start()", Target::Seconds(0.3));
+    live.add_time(took.live, sync);
+    println!("  {live}");
+    Ok(())
+}
+
+fn parked(_: &Runtime, _: &Path, scale: Scale) -> Anything {
+    println!("\n(e) {} parked runs, each waiting at a gate", scale.parked);
+    let quick = if scale.parked == QUICK.parked { "--quick" } else { "--full" };
+    // Each in a process of its own: memory that another has used before is no measure.
+    for cache_mib in ["16", "4", "64"] {
+        let output = Command::new(std::env::current_exe()?).args([PARK, cache_mib, quick]).output()?;
+        let cost = String::from_utf8_lossy(&output.stdout);
+        println!("  sled's cache {cache_mib} MiB: {}{}", cost.trim(), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+fn long(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
+    println!("\n(f) a step late in a long run, beside one of a fresh run in the same moment");
+    let sync = disk::append_and_sync(place, scale.syncs)?;
+    let times = long::compare(runtime, &place.join("long"), scale.events)?;
+    println!("  at event 10: {}, {:.2} syncs", show(times.early), times.early.as_secs_f64() / sync.as_secs_f64());
+    let what = format!("at event {}", scale.events);
+    let mut late = Figure::new(&what, Target::Most(1.1, "of that at event 10"));
+    late.add_time(times.late, times.early);
+    println!("  {late}");
+    Ok(())
 }

@@ -14,7 +14,9 @@ const LENGTH: u32 = 10;
 /// Nodes side by side.
 const WIDTH: u32 = 200;
 /// Runs under way at once.
-const IN_FLIGHT: usize = 64;
+pub(crate) const IN_FLIGHT: usize = 64;
+/// Commits of a run of three nodes: its creation, and the end of each node.
+pub(crate) const COMMITS: f64 = 4.0;
 
 async fn nothing(_cx: Context, (): ()) -> TaskResult<()> {
     Ok(())

@@ -122,7 +122,7 @@ impl<'a> Plan<'a> {
 
     fn set_record(&mut self, record: &'a RunRecord) -> Result<(), Trouble> {
         let key = keys::record(&record.id);
-        let bytes = serde_json::to_vec(record).map_err(|error| Trouble::Invalid(error.to_string()))?;
+        let bytes = read::record_bytes(record)?;
         let parts = if let Some((old, parts)) = self.records.get(&record.id) {
             index::change(&mut self.changes, Some(old), Some(record));
             *parts

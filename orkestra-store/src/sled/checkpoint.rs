@@ -3,43 +3,59 @@
 //! It may be cut at any moment: the layer's file is there until all of it is durable in sled, and doing it again ends in
 //! the same.
 
+use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::error::{Trouble, without_panic};
 use super::keys::META_APPLIED;
 use super::overlay::Layer;
 use super::shared::Core;
+use super::threads::Threads;
 
-/// A checkpoint under way, waited for on dropping.
-pub(super) struct Checkpoint(Option<JoinHandle<()>>);
+/// The thread that does it, one layer at a time. What is under way is waited for on dropping.
+pub(super) struct Checkpoints {
+    thread: Threads,
+    /// Its other end is dropped when the one under way has ended.
+    under_way: Option<Receiver<()>>,
+}
 
-impl Checkpoint {
+impl Checkpoints {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { thread: Threads::start("orkestra-checkpoint", 1)?, under_way: None })
+    }
+
     /// Begins to bring the frozen layer, whose last group commit is `last`, into sled.
-    pub(super) fn start(core: &Arc<Core>, layer: &Arc<Layer>, last: u64) -> Self {
-        let (its_core, its_layer) = (Arc::clone(core), Arc::clone(layer));
-        let work = move || run(&its_core, &its_layer, last);
-        let thread = std::thread::Builder::new().name("orkestra-checkpoint".into()).spawn(work);
-        if thread.is_err() {
-            // The system gives no thread: it is done here.
-            run(core, layer, last);
+    pub(super) fn start(&mut self, core: &Arc<Core>, layer: Arc<Layer>, last: u64) {
+        self.wait();
+        let (core, (ended, under_way)) = (Arc::clone(core), sync_channel(1));
+        self.under_way = Some(under_way);
+        drop(self.thread.call(move || {
+            run(&core, layer, last);
+            // IMPORTANT: before whoever waits goes on and closes the database.
+            drop(core);
+            drop(ended);
+        }));
+    }
+
+    /// Returns when none is under way.
+    pub(super) fn wait(&mut self) {
+        if let Some(under_way) = self.under_way.take() {
+            // What went wrong is in `poison`.
+            let _ = under_way.recv();
         }
-        Self(thread.ok())
     }
 }
 
-impl Drop for Checkpoint {
+impl Drop for Checkpoints {
     fn drop(&mut self) {
-        if let Some(thread) = self.0.take() {
-            // What a panic was about is in `poison`.
-            drop(thread.join());
-        }
+        self.wait();
     }
 }
 
-fn run(core: &Core, layer: &Layer, last: u64) {
+fn run(core: &Core, layer: Arc<Layer>, last: u64) {
     let done = without_panic(|| {
-        apply(core, layer)?;
+        apply(core, &layer)?;
         // IMPORTANT: only what is durable may be said to be there.
         core.syncer.sync(&core.database)?;
         core.database.insert(META_APPLIED, &last.to_be_bytes())?;
@@ -49,7 +65,7 @@ fn run(core: &Core, layer: &Layer, last: u64) {
         Ok(()) => {
             let frozen = core.overlay_mut().frozen.take();
             // After the lock is given back: it takes a while.
-            drop(frozen);
+            drop((frozen, layer));
         }
         Err(trouble) => {
             let why = core.told(trouble).to_string();

@@ -1,10 +1,10 @@
 //! The embedded store: one directory on disk, open in one process at a time. The only folder that names sled.
 //!
 //! ```text
-//! append() -> blocking thread: plan (heads, leases, indexes) -> write-ahead file, fdatasync -> overlay -> mark -> answers
-//! read()   -> blocking thread: overlay over sled
+//! append() -> writer's thread: plan (heads, leases, indexes) -> write-ahead file, fdatasync -> overlay -> mark -> answers
+//! read()   -> a reader's thread: overlay over sled
 //! claim()  -> a map in memory
-//!                    background: full layer -> sled, flush, fdatasync -> its write-ahead file is free again
+//!             background thread: full layer -> sled, flush, fdatasync -> its write-ahead file is free again
 //! ```
 //!
 //! What makes "only durable commits are ever read" true: nothing gets into the overlay before its sync. See ADR 0004.
@@ -37,6 +37,7 @@ mod shared;
 mod small;
 mod store;
 mod sync;
+mod threads;
 mod value;
 mod view;
 mod wal;

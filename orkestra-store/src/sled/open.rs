@@ -16,6 +16,7 @@ use orkestra_core::store::{StoreError, StoreErrorKind};
 
 use super::append::Heads;
 use super::check;
+use super::checkpoint::Checkpoints;
 use super::database::Database;
 use super::error::{Trouble, refused, without_panic};
 use super::format::{self, Found};
@@ -58,7 +59,7 @@ pub(super) fn open(options: &SledOptions, path: &Path) -> Result<SledStore, Stor
         // The copy was for the case that this goes wrong.
         let _ = fs::remove_file(&aside.log);
     }
-    Ok(SledStore::new(shared))
+    SledStore::new(shared).map_err(|error| refused(&format!("{} has no threads", path.display()), &error))
 }
 
 /// A store whose database is open, on its way.
@@ -106,7 +107,8 @@ impl Opening<'_> {
             sync_new_files(self.path).map_err(|error| self.refused(&error))?;
             format::write(self.path, Found::Store)?;
         }
-        let writer = Writer { wal, mark, heads: Heads::default(), checkpoint: None };
+        let checkpoints = Checkpoints::new().map_err(|error| self.refused(&error))?;
+        let writer = Writer { wal, mark, heads: Heads::default(), checkpoints };
         let (leases, report) = (Mutex::new(Leases::new(boot)), self.report);
         let shared = Shared { writer: Mutex::new(writer), core, leases, report, _owner: owner };
         shared.begin(boot, owed)?;

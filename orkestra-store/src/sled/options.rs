@@ -38,12 +38,13 @@ pub struct SledOptions {
     pub(super) check: bool,
 }
 
-/// What sled may keep of its pages, unless told otherwise. Its own default of 1 GiB is not for a library to take.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// What sled may keep of its pages, unless told otherwise: it takes two to three times as much, for it counts the bytes of
+/// a page as they are on disk. Its own default of 1 GiB is not for a library to take.
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// What is gathered before it is brought into sled, unless told otherwise. The more there is, the less of it reaches sled
 /// at all: what runs have overwritten by then is written there once.
-const WRITE_AHEAD_BYTES: u64 = 8 * 1024 * 1024;
+const WRITE_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
 /// Less would only be files.
 const WRITE_AHEAD_BYTES_MIN: u64 = 4 * 1024;
 
@@ -61,7 +62,7 @@ impl SledOptions {
         Self { durability, ..self }
     }
 
-    /// The same with a cache of about `bytes` bytes. The default is 64 MiB. It bounds the pages that sled keeps, not the
+    /// The same with a cache of about `bytes` bytes. The default is 16 MiB. It bounds the pages that sled keeps, not the
     /// table of where they are: see `docs/store.md`.
     #[must_use]
     pub fn with_cache_bytes(self, bytes: u64) -> Self {
@@ -69,7 +70,7 @@ impl SledOptions {
     }
 
     /// The same, gathering about `bytes` bytes of commits in a write-ahead file and in memory before they are brought into
-    /// sled in the background. The default is 8 MiB. There are two such files; while the disk does not keep up they grow
+    /// sled in the background. The default is 4 MiB. There are two such files; while the disk does not keep up they grow
     /// to four times as much, and then writers wait.
     #[must_use]
     pub fn with_write_ahead_bytes(self, bytes: u64) -> Self {

@@ -88,8 +88,21 @@ pub(super) fn record_with_parts(view: &View<'_>, run: &RunId) -> Result<Option<(
     let Some((bytes, parts)) = value::get(view, &key)? else {
         return Ok(None);
     };
-    let record = serde_json::from_slice(&bytes).map_err(|error| Trouble::value(&key, error))?;
+    // Format 1 wrote the id as well.
+    let whole = if bytes.first() == Some(&b',') { [id_in(run).as_bytes(), &bytes].concat() } else { bytes };
+    let record = serde_json::from_slice(&whole).map_err(|error| Trouble::value(&key, error))?;
     Ok(Some((record, parts)))
+}
+
+/// What is written of a record: its JSON but for the beginning, which is its key.
+pub(super) fn record_bytes(record: &RunRecord) -> Result<Vec<u8>, Trouble> {
+    let bytes = serde_json::to_vec(record).map_err(|error| Trouble::Invalid(error.to_string()))?;
+    Ok(bytes.strip_prefix(id_in(&record.id).as_bytes()).map(<[u8]>::to_vec).unwrap_or(bytes))
+}
+
+/// How the JSON of a record begins: no character of a run's id is written in another way there.
+fn id_in(run: &RunId) -> String {
+    format!("{{\"id\":\"{run}\"")
 }
 
 /// A part of a list.

@@ -8,7 +8,7 @@ use orkestra_core::store::{Append, AppendError, StoreError, StoreErrorKind};
 
 use super::append::{GroupCommit, Heads, Plan, Planned};
 use super::changes::Changes;
-use super::checkpoint::Checkpoint;
+use super::checkpoint::Checkpoints;
 use super::database::Database;
 use super::error::{Trouble, without_panic};
 use super::keys::META_BOOT;
@@ -61,7 +61,7 @@ pub(super) struct Writer {
     pub(super) wal: Wal,
     pub(super) mark: Mark,
     pub(super) heads: Heads,
-    pub(super) checkpoint: Option<Checkpoint>,
+    pub(super) checkpoints: Checkpoints,
 }
 
 /// What all clones share. IMPORTANT: the order of the fields is the order in which they are dropped: a checkpoint ends
@@ -91,7 +91,9 @@ impl Shared {
     /// with a checkpoint that was cut.
     pub(super) fn begin(&self, boot: u32, owed: Option<(Arc<Layer>, u64)>) -> Result<(), StoreError> {
         let mut writer = self.writer()?;
-        writer.checkpoint = owed.map(|(layer, last)| Checkpoint::start(&self.core, &layer, last));
+        if let Some((layer, last)) = owed {
+            writer.checkpoints.start(&self.core, layer, last);
+        }
         let mut changes = Changes::default();
         changes.insert(META_BOOT, &boot.to_be_bytes());
         self.write_as(&mut writer, changes, Durability::Fsync)
@@ -107,7 +109,7 @@ impl Shared {
         let written = without_panic(|| {
             if writer.wal.is_overfull() {
                 // The disk does not keep up.
-                writer.checkpoint = None;
+                writer.checkpoints.wait();
             }
             writer.wal.append(&changes, durability)?;
             self.show(writer, changes)
@@ -135,9 +137,7 @@ impl Shared {
         }
         let layer = overlay.freeze();
         drop(overlay);
-        // The one before has ended: its layer is gone.
-        writer.checkpoint = None;
-        writer.checkpoint = Some(Checkpoint::start(&self.core, &layer, writer.wal.last()));
+        writer.checkpoints.start(&self.core, layer, writer.wal.last());
         Ok(writer.wal.turn().map_err(::sled::Error::Io)?)
     }
 

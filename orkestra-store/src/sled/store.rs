@@ -1,10 +1,10 @@
 //! The handle: the methods of the trait, each a short way to a blocking thread and back.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::task::spawn_blocking;
 
 use orkestra_core::journal::Written;
 use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
@@ -17,6 +17,7 @@ use super::check::{self, CheckReport};
 use super::error::{Trouble, without_panic};
 use super::options::{OpenReport, SledOptions};
 use super::shared::Shared;
+use super::threads::Threads;
 use super::view::View;
 use super::{keys, read, small, value};
 
@@ -34,7 +35,17 @@ use super::{keys, read, small, value};
 #[derive(Clone)]
 pub struct SledStore {
     shared: Arc<Shared>,
+    threads: Arc<Both>,
 }
+
+/// Who reads and who writes.
+struct Both {
+    readers: Threads,
+    writer: Threads,
+}
+
+/// Two: one that reads all there is must not hold up the others.
+const READERS: usize = 2;
 
 impl SledStore {
     /// Opens the store in the directory `path` with the default options.
@@ -65,24 +76,25 @@ impl SledStore {
         self.reading(|_, view| check::check(view)).await
     }
 
-    pub(super) fn new(shared: Shared) -> Self {
-        Self { shared: Arc::new(shared) }
+    pub(super) fn new(shared: Shared) -> io::Result<Self> {
+        let (readers, writer) = (Threads::start("orkestra-read", READERS)?, Threads::start("orkestra-write", 1)?);
+        Ok(Self { shared: Arc::new(shared), threads: Arc::new(Both { readers, writer }) })
     }
 
-    // Whoever reads or writes does so on a thread of its own, to the end, whether its caller is polled or not: nobody who
-    // stops polling holds up the others.
+    // What is asked for is done to its end on threads of the store, whether the caller is polled or not: nobody who stops
+    // polling holds up the others.
 
     async fn reading<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared, &View<'_>) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = Arc::clone(&self.shared);
-        let done = spawn_blocking(move || {
+        let done = self.threads.readers.call(move || {
             let core = &shared.core;
             core.healthy()?;
             without_panic(|| work(&shared, &core.view())).map_err(|trouble| core.told(trouble))
         });
-        done.await.unwrap_or_else(|_| Err(stopped()))
+        done.await.unwrap_or_else(|_| Err(panicked()))
     }
 
     async fn writing<T: Send + 'static>(
@@ -90,14 +102,14 @@ impl SledStore {
         work: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = Arc::clone(&self.shared);
-        let done = spawn_blocking(move || work(&shared));
-        done.await.unwrap_or_else(|_| Err(stopped()))
+        let done = self.threads.writer.call(move || work(&shared));
+        done.await.unwrap_or_else(|_| Err(panicked()))
     }
 }
 
-/// Tokio refuses work while it shuts down.
-fn stopped() -> StoreError {
-    StoreError::new(StoreErrorKind::Io, "the runtime is shutting down")
+/// What can panic is caught where it is called; if something else did, nobody knows how far it came.
+fn panicked() -> StoreError {
+    StoreError::new(StoreErrorKind::Io, "a thread of the store has panicked")
 }
 
 #[async_trait]

@@ -1,0 +1,141 @@
+//! What a run costs that only waits.
+
+use std::error::Error;
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use orkestra::model::{RunId, Timestamp, WorkerId};
+use orkestra::prelude::*;
+use orkestra::store::{Store, StoreError, StoreErrorKind};
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+use crate::workload::IN_FLIGHT;
+
+/// What `runs` parked runs cost.
+pub(crate) struct Cost {
+    runs: u32,
+    before: Place,
+    half: Place,
+    all: Place,
+    again: Option<u64>,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    /// Resident memory of this process, where it can be told.
+    memory: Option<u64>,
+    disk: u64,
+}
+
+const MEMORY_MAX: f64 = 1024.0;
+const DISK_MAX: f64 = 2048.0;
+
+/// Starts `runs` runs that wait at a gate, and waits until they are parked.
+pub(crate) fn park(runtime: &Runtime, place: &Path, runs: u32, cache_mib: u64) -> Result<Cost, Box<dyn Error>> {
+    let open = || SledStore::options().with_cache_bytes(cache_mib * 1024 * 1024).open(place);
+    let workflow = || Workflow::new("waiting").gate::<u32>("approve").build();
+    let start = async |store: SledStore| {
+        let engine = Engine::builder().store(store).park_after(Duration::from_millis(5)).workflow(workflow()?);
+        Ok::<_, Box<dyn Error>>(engine.start().await?)
+    };
+    let mut cost = runtime.block_on(async {
+        let engine = start(open()?).await?;
+        // The first runs warm up what there is once.
+        start_many(&engine, runs / 100 + 1).await?;
+        let before = look(place)?;
+        start_many(&engine, runs / 2).await?;
+        let half = look(place)?;
+        start_many(&engine, runs - runs / 2).await?;
+        let all = look(place)?;
+        engine.shutdown().await;
+        Ok::<_, Box<dyn Error>>(Cost { runs, before, half, all, again: None })
+    })?;
+    // What they cost a process that never drove them.
+    let before = look(place)?.memory;
+    let engine = runtime.block_on(async { start(open_again(open).await?).await })?;
+    let after = look(place)?.memory;
+    cost.again = before.zip(after).map(|(before, after)| after.saturating_sub(before));
+    runtime.block_on(engine.shutdown());
+    Ok(cost)
+}
+
+/// Opens the store once the engine before has let go of it: what it left in the background may take a moment.
+async fn open_again(open: impl Fn() -> Result<SledStore, StoreError>) -> Result<SledStore, StoreError> {
+    loop {
+        match open() {
+            Err(error) if error.kind() == StoreErrorKind::Busy => tokio::time::sleep(Duration::from_millis(50)).await,
+            done => return done,
+        }
+    }
+}
+
+/// Starts runs and waits until the last of them are parked.
+async fn start_many(engine: &Engine, runs: u32) -> Result<(), Box<dyn Error>> {
+    let mut under_way: JoinSet<Result<RunId, orkestra::Error>> = JoinSet::new();
+    let mut last = Vec::new();
+    for _ in 0..runs {
+        if under_way.len() >= IN_FLIGHT
+            && let Some(started) = under_way.join_next().await
+        {
+            last.truncate(IN_FLIGHT);
+            last.insert(0, started??);
+        }
+        let engine = engine.clone();
+        under_way.spawn(async move { Ok(engine.run("waiting").start().await?.id().clone()) });
+    }
+    while let Some(started) = under_way.join_next().await {
+        last.push(started??);
+    }
+    let (store, worker) = (engine.store(), WorkerId::new("bench")?);
+    for run in last {
+        parked(&*store, &run, &worker).await?;
+    }
+    Ok(())
+}
+
+/// Returns when nobody drives the run: it can be claimed.
+async fn parked(store: &dyn Store, run: &RunId, worker: &WorkerId) -> Result<(), Box<dyn Error>> {
+    loop {
+        if let Some(lease) = store.claim(run, worker, Timestamp::ZERO, Timestamp::ZERO).await? {
+            return Ok(store.release(&lease).await?);
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn look(place: &Path) -> std::io::Result<Place> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let resident =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
+    let mut disk = 0;
+    for entry in std::fs::read_dir(place)? {
+        let entry = entry?.metadata()?;
+        disk += if entry.is_file() { entry.len() } else { 0 };
+    }
+    Ok(Place { memory: resident.map(|kib: u64| kib * 1024), disk })
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each = |more: u64, runs: u32| more as f64 / f64::from(runs);
+        let verdict = |value: f64, most: f64| if value <= most { "meets" } else { "MISSES" };
+        let Self { runs, before, half, all, again } = self;
+        match (before.memory, half.memory, all.memory) {
+            (Some(before), Some(half), Some(all)) => {
+                let whole = each(all.saturating_sub(before), *runs);
+                let late = each(all.saturating_sub(half), runs - runs / 2);
+                write!(f, "{whole:.0} bytes of memory each: {} at most {MEMORY_MAX}", verdict(whole, MEMORY_MAX))?;
+                write!(f, " ({late:.0} each for the second half), ")?;
+            }
+            _ => write!(f, "memory cannot be told here, ")?,
+        }
+        if let Some(again) = again {
+            write!(f, "{:.0} each in a process that found them; ", each(*again, *runs))?;
+        }
+        let disk = each(all.disk.saturating_sub(before.disk), *runs);
+        let late = each(all.disk.saturating_sub(half.disk), runs - runs / 2);
+        write!(f, "{disk:.0} bytes of disk each: {} at most {DISK_MAX} ({late:.0})", verdict(disk, DISK_MAX))
+    }
+}
