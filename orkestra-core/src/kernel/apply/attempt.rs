@@ -116,7 +116,8 @@ impl RunState {
 
     pub(super) fn node_failed(&mut self, node: &Name, failure: &Failure) -> Written {
         let id = self.find(node)?;
-        if !matches!(self.node(id).status, NodeStatus::Pending | NodeStatus::Queued | NodeStatus::Backoff) {
+        let waits = matches!(self.node(id).status, NodeStatus::Pending | NodeStatus::Queued | NodeStatus::Backoff);
+        if !waits || (self.stopping.is_some() && !self.is_undo(id)) {
             return Err(format!("node `{node}` cannot fail without an attempt under way"));
         }
         self.nodes[id.index()].last_failure = Some(failure.clone());
@@ -126,7 +127,10 @@ impl RunState {
 
     pub(super) fn node_skipped(&mut self, node: &Name, reason: &SkipReason) -> Written {
         let id = self.find(node)?;
-        if self.node(id).status != NodeStatus::Pending || self.stopping.is_some() {
+        let wanted = if *reason == SkipReason::Condition { Verdict::Ready } else { Verdict::Skip };
+        let stands = self.node(id).status == NodeStatus::Pending && self.verdict(id) == wanted;
+        // Nodes that undo others are skipped for nothing.
+        if !stands || self.stopping.is_some() || self.pause.is_some() {
             return Err(format!("node `{node}` cannot be skipped"));
         }
         self.nodes[id.index()].skipped = Some(reason.clone());

@@ -1,4 +1,4 @@
-//! Journals of format 1, as they were written once: they are decoded and replayed for ever.
+//! Journals of every format, as they were written once: they are decoded and replayed for ever.
 //!
 //! IMPORTANT: the files are never changed. A new format gets new files beside them.
 
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use orkestra_core::journal::{Replayer, Written, encode};
 use orkestra_core::kernel::{Event, Outcome, RunState};
-use orkestra_core::model::{Epoch, Failure, RunId, Seq};
+use orkestra_core::model::{Epoch, Failure, RunId, Seq, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -16,6 +16,9 @@ use super::show::show;
 const COMPLETED: &str = include_str!("fixtures/v1-completed.json");
 const FAILED: &str = include_str!("fixtures/v1-failed.json");
 const CANCELLED: &str = include_str!("fixtures/v1-cancelled.json");
+const COMPLETED_2: &str = include_str!("fixtures/v2-completed.json");
+const TIMED_OUT_2: &str = include_str!("fixtures/v2-timed-out.json");
+const TERMINATED_2: &str = include_str!("fixtures/v2-terminated.json");
 
 /// How a journal is kept: the bodies are the very bytes that a store held.
 #[derive(Deserialize)]
@@ -34,17 +37,19 @@ fn replayed(journal: &str) -> (RunState, Vec<Event>) {
     for Stored { first, last, epoch, body } in stored {
         let written = Written { run: run.clone(), first, last, epoch, body: body.get().as_bytes().into() };
         let commit = replayer.add(&written).expect("an old journal is readable");
-        assert_eq!(as_format_1(&encode(&commit).expect("events serialise")), written, "nothing but the number differs");
+        let again = encode(&commit).expect("events serialise");
+        assert_eq!(as_old_as(&written, &again), written, "nothing but the number differs");
         events.extend(commit.events);
     }
     (replayer.finish().expect("a run"), events)
 }
 
 /// Format 2 only added to format 1: what both can say, they say in the same bytes.
-fn as_format_1(written: &Written) -> Written {
-    let body = std::str::from_utf8(&written.body).expect("JSON is text");
-    let body = body.replacen(r#"{"v":2,"#, r#"{"v":1,"#, 1);
-    Written { body: body.as_bytes().into(), ..written.clone() }
+fn as_old_as(old: &Written, new: &Written) -> Written {
+    let body = std::str::from_utf8(&new.body).expect("JSON is text");
+    let is_old = old.body.starts_with(br#"{"v":1,"#);
+    let body = if is_old { body.replacen(r#"{"v":2,"#, r#"{"v":1,"#, 1) } else { body.to_owned() };
+    Written { body: body.as_bytes().into(), ..new.clone() }
 }
 
 #[test]
@@ -73,33 +78,52 @@ fn a_cancelled_run_of_format_1() {
 }
 
 #[test]
-fn every_kind_of_event_is_in_the_fixtures() {
-    let mut kinds = BTreeSet::new();
-    for event in [COMPLETED, FAILED, CANCELLED].into_iter().flat_map(|journal| replayed(journal).1) {
-        let debug = format!("{event:?}");
-        kinds.insert(debug.split(' ').next().expect("a name").to_owned());
+fn runs_of_format_2() {
+    let undone = Outcome::TimedOut(Timestamp::from_millis(1_800_000_000_100));
+    for (journal, lines, outcome) in [
+        (
+            COMPLETED_2,
+            include_str!("fixtures/v2-completed.txt"),
+            Outcome::Completed(json(r#"{"after-never":null,"all":6}"#)),
+        ),
+        (TIMED_OUT_2, include_str!("fixtures/v2-timed-out.txt"), undone),
+        (TERMINATED_2, include_str!("fixtures/v2-terminated.txt"), Outcome::Terminated("enough".into())),
+    ] {
+        let (state, events) = replayed(journal);
+        assert_eq!(state.outcome(), Some(&outcome));
+        assert_eq!(events.iter().map(show).collect::<Vec<_>>(), lines.lines().collect::<Vec<_>>());
+        assert_eq!(state.labels()["org"], "o1");
     }
-    let expected = [
-        "AttemptFailed",
-        "AttemptStarted",
-        "Emitted",
-        "Grown",
-        "NodeCancelled",
-        "NodeCompleted",
-        "Recovered",
-        "RunCancelled",
-        "RunCompleted",
-        "RunCreated",
-        "RunFailed",
-        "SignalAwaited",
-        "SignalConsumed",
-        "SignalReceived",
-        "StepCompleted",
-        "StepFailed",
-        "StepStarted",
-        "StopRequested",
-        "TimerFired",
-        "TimerSet",
-    ];
-    assert_eq!(kinds.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn what_a_run_of_format_2_was_given_is_known() {
+    let (state, _) = replayed(COMPLETED_2);
+    let build = &state.plan().nodes()[0].spec;
+    assert_eq!((build.priority, build.version.as_deref(), build.total_timeout_ms), (3, Some("v3"), Some(60_000)));
+    assert_eq!((state.options().priority, state.spent()), (2, &super::asks::tokens(25)));
+    let slots = state.slots(state.plan().id("review").expect("a node"));
+    assert_eq!(slots.iter().map(ToString::to_string).collect::<Vec<_>>(), ["reviewers[o1]", "reviewers[x]", "x[k]"]);
+    let (state, _) = replayed(TIMED_OUT_2);
+    let undo = state.plan().id("undo:b").expect("a node");
+    assert_eq!(state.node_input(undo).expect("it fits"), json("2"));
+    let (state, _) = replayed(TERMINATED_2);
+    assert_eq!(
+        state.options().forked_from.as_ref().map(|fork| (fork.run.as_str(), fork.seq)),
+        Some(("source", Seq(4)))
+    );
+}
+
+#[test]
+fn every_kind_of_event_is_in_the_fixtures() {
+    let journals = [COMPLETED, FAILED, CANCELLED, COMPLETED_2, TIMED_OUT_2, TERMINATED_2];
+    let known: BTreeSet<_> =
+        journals.into_iter().flat_map(|journal| replayed(journal).1).map(|event| kind(&event)).collect();
+    assert_eq!(known, Event::kinds().iter().map(|kind| (*kind).to_owned()).collect());
+}
+
+/// The name of the event's kind.
+pub(super) fn kind(event: &Event) -> String {
+    let debug = format!("{event:?}");
+    debug.split(' ').next().expect("a name").to_owned()
 }

@@ -9,11 +9,11 @@ use orkestra_core::model::{Failure, Growth, Name, RunId, Seq, Timestamp};
 use super::scene::{Node, gate, json, name, plan, task};
 use super::show::show;
 
-fn run() -> RunId {
+pub(super) fn run() -> RunId {
     RunId::new("r").expect("a run id")
 }
 
-fn at(millis: u64) -> Timestamp {
+pub(super) fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
@@ -22,23 +22,23 @@ fn created() -> Event {
     Event::RunCreated { plan, input: json("1"), labels: BTreeMap::new(), options: Box::default() }
 }
 
-fn started(node: &str, attempt: u32) -> Event {
+pub(super) fn started(node: &str, attempt: u32) -> Event {
     Event::AttemptStarted { node: name(node), attempt, deadline: None }
 }
 
-fn failed(node: &str, attempt: u32, next: Next) -> Event {
+pub(super) fn failed(node: &str, attempt: u32, next: Next) -> Event {
     Event::AttemptFailed { node: name(node), attempt, failure: failure(), next }
 }
 
-fn failure() -> Failure {
+pub(super) fn failure() -> Failure {
     Failure::retryable("error", "no luck")
 }
 
-fn completed(node: &str) -> Event {
+pub(super) fn completed(node: &str) -> Event {
     Event::NodeCompleted { node: name(node), output: json("1") }
 }
 
-fn cancelled(node: &str) -> Event {
+pub(super) fn cancelled(node: &str) -> Event {
     Event::NodeCancelled { node: name(node) }
 }
 
@@ -98,7 +98,7 @@ fn state_after(events: &[Event]) -> Option<RunState> {
     state
 }
 
-fn all_events() -> Vec<Event> {
+pub(super) fn all_events() -> Vec<Event> {
     let mut events = vec![
         created(),
         started("a", 1),
@@ -128,17 +128,16 @@ fn all_events() -> Vec<Event> {
     events
 }
 
-#[test]
-fn what_can_happen_in_which_state() {
-    let states = states();
+/// A row for each event: the states in which it can happen.
+pub(super) fn table(states: &[(char, Option<RunState>)], events: &[Event]) -> Vec<String> {
     let columns: String = states.iter().map(|(column, _)| *column).collect();
     let mut table = vec![format!("{columns}|")];
-    for event in all_events() {
+    for event in events {
         let mut row = String::new();
-        for (column, events) in &states {
-            let mut state = state_after(events);
+        for (column, state) in states {
+            let mut state = state.clone();
             let next = state.as_ref().map_or(Seq::ZERO, RunState::last).plus(1);
-            match apply(&run(), &mut state, at(2), &event) {
+            match apply(&run(), &mut state, at(2), event) {
                 Ok(()) => row.push(*column),
                 Err(illegal) => {
                     assert_eq!((illegal.run, illegal.seq), (run(), next), "{}", illegal.why);
@@ -146,8 +145,15 @@ fn what_can_happen_in_which_state() {
                 }
             }
         }
-        table.push(format!("{row}|{}", show(&event)));
+        table.push(format!("{row}|{}", show(event)));
     }
+    table
+}
+
+#[test]
+fn what_can_happen_in_which_state() {
+    let states: Vec<_> = states().into_iter().map(|(column, events)| (column, state_after(&events))).collect();
+    let table = table(&states, &all_events());
     let expected = [
         "RSDZWwGBFCAPpfE|",
         "...............|created",

@@ -12,6 +12,7 @@ mod fixture;
 mod fork;
 mod growth;
 mod illegal;
+mod illegal_verbs;
 mod join;
 mod moves;
 mod property;

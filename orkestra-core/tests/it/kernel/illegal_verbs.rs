@@ -1,0 +1,214 @@
+//! The other half of the list of what cannot happen: pauses, budgets, slots, questions, other runs, undoing, retries and
+//! what a run owes after its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use orkestra_core::kernel::{Event, Next, Outcome, PauseReason, RunState, SkipReason, StopReason, apply};
+use orkestra_core::model::{Amount, Growth, Join, Name, NodeSpec, OnFailure, Parent, RunOptions};
+
+use super::asks::{Options, run_id, tokens};
+use super::fixture::kind;
+use super::illegal::{all_events, at, cancelled, completed, failed, failure, run, started, table};
+use super::scene::{Node, json, name, plan, task};
+
+/// `a` can be undone and `b` comes after it; `q` is under a limit. Somebody waits for the run.
+fn created() -> Event {
+    let plan = plan([task("a").undone().or(OnFailure::Skip), task("b").after(&["a"]), task("q").limited("few")]);
+    let parent = Some(Parent { run: run_id("p"), node: name("n") });
+    let options = Box::new(RunOptions { parent, ..RunOptions::default() });
+    Event::RunCreated { plan, input: json("1"), labels: BTreeMap::new(), options }
+}
+
+fn node(text: &str) -> Name {
+    name(text)
+}
+
+fn queued(text: &str) -> Event {
+    Event::SlotAwaited { node: node(text) }
+}
+
+fn skipped(text: &str) -> Event {
+    Event::NodeSkipped { node: node(text), reason: SkipReason::Upstream }
+}
+
+fn asked() -> Event {
+    Event::QuestionAsked { node: node("a"), step: "k".into(), question: json("1") }
+}
+
+fn child() -> Event {
+    let (child, workflow) = (run_id("c"), name("other"));
+    Event::ChildRequested { node: node("a"), step: "k".into(), child, workflow, input: json("1") }
+}
+
+fn paused() -> Event {
+    Event::RunPaused { reason: PauseReason::Asked { reason: "lunch".into() } }
+}
+
+fn stop() -> Event {
+    Event::StopRequested { reason: StopReason::DeadlinePassed { deadline: at(5) }, grace_until: at(9) }
+}
+
+fn undoing() -> Event {
+    let undo = NodeSpec::task(name("undo:a"), name("undo")).with_join(Join::Settled);
+    Event::CompensationStarted { growth: Growth::new().with_node(undo) }
+}
+
+fn sleeps() -> Event {
+    Event::TimerSet { node: node("a"), step: "k".into(), due: at(5) }
+}
+
+fn parked() -> Event {
+    Event::TaskParked { node: node("a") }
+}
+
+fn ended() -> Event {
+    Event::RunTimedOut { deadline: at(5) }
+}
+
+/// The states, each as the events that lead there after the run began with `a` under way.
+fn states() -> Vec<(char, Option<RunState>)> {
+    let given_up = || failed("a", 1, Next::GiveUp);
+    let undone = || vec![completed("a"), stop(), undoing(), started("undo:a", 1)];
+    let states = vec![
+        ('R', vec![]),                                               // a under way, q may start
+        ('Q', vec![queued("q")]),                                    // q waits for its slot
+        ('K', vec![asked()]),                                        // step k asks
+        ('C', vec![child()]),                                        // step k waits for another run
+        ('Z', vec![sleeps(), parked()]),                             // step k sleeps, a is parked
+        ('P', vec![paused()]),                                       // a pause, a under way
+        ('p', vec![asked(), paused()]),                              // a pause, step k asks
+        ('B', vec![failed("a", 1, Next::RetryAt(at(7)))]),           // a is tried again later
+        ('b', vec![failed("a", 1, Next::RetryAt(at(7))), paused()]), // the same in a pause
+        ('F', vec![given_up()]),                                     // a failed
+        ('f', vec![given_up(), paused()]),                           // the same in a pause
+        ('A', vec![given_up(), skipped("b"), queued("q"), started("q", 1), completed("q")]), // all have ended
+        ('S', vec![stop()]),                                         // stopping, a under way
+        ('s', vec![queued("q"), completed("a"), stop()]),            // stopping, nothing is
+        ('U', undone()),                                             // undoing a
+        ('u', [undone(), vec![completed("undo:a")]].concat()),       // a is undone
+        ('D', vec![child(), given_up(), stop(), ended()]),           // timed out, owes c and p
+        ('d', [undone(), vec![completed("undo:a"), ended()]].concat()), // timed out, undone, owes p
+        ('T', vec![given_up(), Event::RunTerminated { reason: "enough".into() }, Event::ParentTold]), // owes nothing
+    ];
+    states.into_iter().map(|(column, events)| (column, state_after(&events))).collect()
+}
+
+fn state_after(events: &[Event]) -> Option<RunState> {
+    let mut state = None;
+    for event in [created(), started("a", 1)].iter().chain(events) {
+        apply(&run(), &mut state, at(1), event).expect("this can have happened");
+    }
+    state
+}
+
+fn events() -> Vec<Event> {
+    let (a, k) = (|| node("a"), || "k".to_owned());
+    vec![
+        queued("a"),
+        queued("q"),
+        started("q", 1),
+        started("a", 2),
+        started("b", 1),
+        started("undo:a", 2),
+        skipped("a"),
+        skipped("b"),
+        Event::NodeFailed { node: a(), failure: failure() },
+        Event::NodeFailed { node: node("q"), failure: failure() },
+        Event::NodeReset { node: a() },
+        Event::NodeReset { node: node("b") },
+        Event::InputReplaced { node: a(), input: json("1") },
+        Event::InputReplaced { node: node("b"), input: json("1") },
+        failed("a", 1, Next::RetryAt(at(7))),
+        failed("undo:a", 1, Next::GiveUp),
+        completed("a"),
+        completed("undo:a"),
+        cancelled("a"),
+        cancelled("undo:a"),
+        Event::StepCompleted { node: a(), step: k(), result: json("1"), charges: tokens(1) },
+        Event::Charged { node: a(), step: k(), charges: tokens(1) },
+        sleeps(),
+        Event::TimerFired { node: a(), step: k() },
+        asked(),
+        Event::QuestionAnswered { node: a(), step: k(), answer: json("1") },
+        child(),
+        Event::ChildEnded { node: a(), step: k(), outcome: Outcome::Cancelled("why".into()), charges: tokens(1) },
+        Event::ChildCancelled { child: run_id("c") },
+        parked(),
+        Event::Grown { node: a(), step: "l".into(), growth: Growth::new().with_node(task("n")) },
+        Event::Recovered,
+        Event::BudgetReached { meter: name("tokens"), spent: Amount::whole(2), limit: Amount::whole(1) },
+        Event::BudgetSet { meter: name("tokens"), limit: None },
+        paused(),
+        Event::RunResumed,
+        Event::RunReopened,
+        undoing(),
+        stop(),
+        Event::RunCompleted { output: json("1") },
+        Event::RunFailed { node: a(), failure: failure() },
+        Event::RunCancelled { reason: "why".into() },
+        ended(),
+        Event::RunTerminated { reason: "enough".into() },
+        Event::ParentTold,
+    ]
+}
+
+#[test]
+fn what_else_can_happen_in_which_state() {
+    let table = table(&states(), &events());
+    let expected = [
+        "RQKCZPpBbFfASsUuDdT|",
+        ".......B...........|a queued",
+        "R.KCZ..B.F.........|q queued",
+        "RQKCZ..B.F.........|q#1 started",
+        ".......B...........|a#2 started",
+        "...................|b#1 started",
+        "...................|undo:a#2 started",
+        "...................|a skipped",
+        ".........F.........|b skipped",
+        ".......Bb..........|a failed (error)",
+        "RQKCZPpBbFf........|q failed (error)",
+        ".........FfA.......|a reset",
+        "...................|b reset",
+        "...................|a is given 1",
+        "RQKCZPpBbFf.Ss.....|b is given 1",
+        "RQKCZPp............|a#1 failed (error), again at 7",
+        "..............U....|undo:a#1 failed (error), given up",
+        "RQKCZPp.....S......|a completed 1",
+        "..............U....|undo:a completed 1",
+        "............S......|a cancelled",
+        "..............U....|undo:a cancelled",
+        "RQ...P......S......|a/k = 1 for 1 tokens",
+        "RQ...P......S......|a/k charged for 1 tokens",
+        "RQ...P......S......|a/k sleeps until 5",
+        "....Z..............|a/k woke",
+        "RQ...P......S......|a/k asks 1",
+        "..K...p............|a/k was answered 1",
+        "RQ...P......S......|a/k wants c of other with 1",
+        "...C...............|a/k ended: cancelled: why for 1 tokens",
+        "................D..|c let go",
+        "..KC..p............|a parked",
+        "RQKCZPp............|a/l grew [n] []",
+        "RQKCZPpBbFfASsUu...|recovered",
+        "RQKCZPpBbFfASsUu...|2 of 1 tokens spent",
+        "RQKCZPpBbFfASsUuDdT|may spend any tokens",
+        "RQKCZ..B.F.A.......|paused: lunch",
+        ".....Pp.b.f........|resumed",
+        "................D.T|reopened",
+        ".............s.....|undoing [undo:a] []",
+        "RQKCZPpBbFfA.......|stop at the deadline 5, grace until 9",
+        "...........A.......|run completed 1",
+        "...........A.......|run failed at a (error)",
+        "...................|run cancelled: why",
+        ".............s.u...|run timed out at 5",
+        "RQKCZPpBbFfASsUu...|run terminated: enough",
+        "................Dd.|parent told",
+    ];
+    assert_eq!(table, expected, "\n{}", table.join("\n"));
+}
+
+#[test]
+fn every_kind_of_event_is_in_one_of_the_tables() {
+    let known: BTreeSet<_> = all_events().iter().chain(&events()).map(kind).collect();
+    let kinds: BTreeSet<_> = Event::kinds().iter().map(|kind| (*kind).to_owned()).collect();
+    assert_eq!(known, kinds);
+}
