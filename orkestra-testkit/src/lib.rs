@@ -13,6 +13,7 @@ mod chance;
 pub mod differential;
 mod faulty;
 pub mod sample;
+pub mod sim;
 pub mod store;
 mod text;
 

@@ -1,0 +1,90 @@
+//! Many worlds, on as many threads as there are.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use super::{Settings, Verdict, simulate};
+
+/// What became of many worlds.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Summary {
+    /// How many worlds there were.
+    pub seeds: u64,
+    /// Worlds in which something happened that must not, lowest seed first.
+    pub broken: Vec<Verdict>,
+    /// How often each kind of event was written.
+    pub events: BTreeMap<String, u64>,
+}
+
+impl Summary {
+    /// Adds what became of a world.
+    pub fn add(&mut self, verdict: Verdict) {
+        self.seeds += 1;
+        for (kind, count) in &verdict.events {
+            *self.events.entry(kind.clone()).or_default() += count;
+        }
+        if verdict.violation.is_some() {
+            self.broken.push(verdict);
+        }
+    }
+
+    fn join(mut self, other: Self) -> Self {
+        self.seeds += other.seeds;
+        self.broken.extend(other.broken);
+        for (kind, count) in other.events {
+            *self.events.entry(kind).or_default() += count;
+        }
+        self
+    }
+
+    /// Panics when something happened in a world that must not, with the command that shows it again.
+    ///
+    /// # Panics
+    /// See above.
+    pub fn assert_sound(&self) {
+        if let Some(verdict) = self.broken.first() {
+            let (count, seeds) = (self.broken.len(), self.seeds);
+            let (what, rerun) = (verdict.violation.as_deref().unwrap_or_default(), verdict.rerun());
+            panic!("{count} of {seeds} worlds are broken, seed {} first: {what}\n{rerun}", verdict.seed);
+        }
+    }
+}
+
+/// Makes the worlds of all `seeds`, on `threads` threads, and tells `seen` of each one that is done. Stops early, and
+/// leaves out those that were not begun, once `seen` answers `false`.
+///
+/// # Panics
+/// When a simulation itself does.
+pub fn simulate_many(
+    seeds: Range<u64>,
+    threads: usize,
+    settings: &Settings,
+    seen: impl Fn(&Verdict) -> bool + Sync,
+) -> Summary {
+    let (next, stop) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
+    let work = || {
+        let mut summary = Summary::default();
+        while !stop.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                break;
+            }
+            let verdict = simulate(seed, settings);
+            if !seen(&verdict) {
+                stop.store(true, Ordering::Relaxed);
+            }
+            summary.add(verdict);
+        }
+        summary
+    };
+    let mut all = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
+        let summaries = workers.into_iter().map(|worker| worker.join().expect("a simulation does not panic"));
+        summaries.fold(Summary::default(), Summary::join)
+    });
+    all.broken.sort_by_key(|verdict| verdict.seed);
+    all
+}

@@ -1,0 +1,206 @@
+//! A store as one process sees it: far away, slow, forgetful of answers, cut off for a while, and correct unless a
+//! [`Bug`] was put into it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use orkestra_core::journal::Written;
+use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
+use orkestra_core::store::{
+    Append, AppendError, Due, DueQuery, Lease, Page, RunQuery, RunRecord, Store, StoreError, StoreErrorKind, Versioned,
+};
+
+use super::Bug;
+use super::weather::WriteFault;
+use super::world::{Process, World, lock};
+
+/// How long a process waits for a store that does not answer, at the most, in milliseconds.
+const PATIENCE_MS_MAX: usize = 8_000;
+/// How long a write takes that the world has forgotten about, at the most, in milliseconds.
+const LATE_MS_MAX: usize = 5_000;
+
+/// The store, as one process reaches it.
+pub(super) struct SimStore {
+    world: Arc<World>,
+    process: Arc<Process>,
+}
+
+fn refused(why: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Io, format!("the simulated store {why}"))
+}
+
+impl SimStore {
+    pub(super) const fn new(world: Arc<World>, process: Arc<Process>) -> Self {
+        Self { world, process }
+    }
+
+    /// One way between process and store.
+    async fn travel(&self) -> Result<(), StoreError> {
+        self.world.delay().await;
+        self.process.must_live().await;
+        if self.process.is_cut_off() {
+            let patience = self.world.draw(|chance| 1 + chance.below(PATIENCE_MS_MAX) as u64);
+            tokio::time::sleep(Duration::from_millis(patience)).await;
+            self.process.must_live().await;
+            return Err(refused("does not answer"));
+        }
+        Ok(())
+    }
+
+    /// A call that does `act` when it arrives, if it does. An error leaves open whether it did.
+    async fn call<T>(&self, act: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.travel().await?;
+        let weather = self.world.weather();
+        if self.world.draw(|chance| weather.fails(chance)) {
+            return Err(refused("fails"));
+        }
+        let answer = act.await;
+        self.travel().await?;
+        if self.world.draw(|chance| weather.loses_the_answer(chance)) {
+            return Err(refused("was not heard"));
+        }
+        answer
+    }
+
+    /// What time it is for leases.
+    fn lease_time(&self, now: Timestamp) -> Timestamp {
+        if self.world.store_has_clock { self.world.now() } else { now }
+    }
+
+    /// When a lease ends that is asked for until `until`.
+    fn lease_end(&self, now: Timestamp, until: Timestamp) -> Timestamp {
+        self.lease_time(now).saturating_add(until.since(now))
+    }
+
+    async fn append_with(&self, batch: Vec<Append>, fault: Option<WriteFault>) -> Vec<Result<(), AppendError>> {
+        let count = batch.len();
+        let unknown = |why: &str| vec![Err(AppendError::Unknown(format!("the simulated store {why}"))); count];
+        if self.travel().await.is_err() {
+            return unknown("does not answer");
+        }
+        let weather = self.world.weather();
+        let sync_ms = self.world.draw(|chance| weather.delay_ms(chance));
+        let answer = match fault {
+            Some(WriteFault::Lost) => return unknown("lost it"),
+            Some(WriteFault::Failed) => return vec![Err(refused("fails").into()); count],
+            Some(WriteFault::Conflict) => {
+                let last = |append: &Append| self.world.audit().last(&append.commit.run);
+                return batch.iter().map(|append| Err(AppendError::Conflict { last: last(append) })).collect();
+            }
+            Some(WriteFault::Late) => {
+                let late = self.world.draw(|chance| chance.below(LATE_MS_MAX) as u64);
+                drop(self.world.send(&self.process, batch, sync_ms + late).await);
+                return unknown("is slow");
+            }
+            Some(WriteFault::Torn) => {
+                let part = self.world.draw(|chance| chance.below(count + 1));
+                let batch = batch.into_iter().take(part).collect();
+                drop(self.world.send(&self.process, batch, sync_ms).await.await);
+                return unknown("tore it");
+            }
+            Some(WriteFault::AckLost) | None => self.world.send(&self.process, batch, sync_ms).await,
+        };
+        // Lost with the power: whoever is still there cannot tell.
+        let Ok(answers) = answer.await else { return unknown("lost its power") };
+        if self.travel().await.is_err() || fault.is_some() {
+            return unknown("was not heard");
+        }
+        answers
+    }
+}
+
+#[async_trait]
+impl Store for SimStore {
+    fn describe(&self) -> String {
+        format!("the simulated store of {}", self.process.name)
+    }
+
+    async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
+        let weather = self.world.weather();
+        let fault = self.world.draw(|chance| weather.write_fault(chance));
+        let (process, commits) = (&self.process.name, batch.len());
+        self.world.note(format_args!("{process} writes {commits} commits, {fault:?}"));
+        self.append_with(batch, fault).await
+    }
+
+    async fn read(&self, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, StoreError> {
+        self.call(self.world.disk.read(run, from, limit)).await
+    }
+
+    async fn record(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
+        self.call(self.world.disk.record(run)).await
+    }
+
+    async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, StoreError> {
+        self.call(self.world.disk.list(query)).await
+    }
+
+    async fn due(&self, query: &DueQuery) -> Result<Due, StoreError> {
+        let query = DueQuery { now: self.lease_time(query.now), ..query.clone() };
+        let mut due = self.call(self.world.disk.due(&query)).await?;
+        if self.world.bug == Some(Bug::ForgottenTimer) {
+            let mut forgotten = lock(&self.world.forgotten);
+            let timer = due.runs.iter().find(|place| place.wake_at > Timestamp::from_millis(1));
+            if let (None, Some(first)) = (&*forgotten, timer) {
+                *forgotten = Some((first.id.clone(), first.wake_at));
+            }
+            due.runs.retain(|place| forgotten.as_ref().is_none_or(|(id, at)| (id, at) != (&place.id, &place.wake_at)));
+        }
+        Ok(due)
+    }
+
+    async fn claim(
+        &self,
+        run: &RunId,
+        worker: &WorkerId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, StoreError> {
+        let claim = async {
+            let (time, end) = (self.lease_time(now), self.lease_end(now, until));
+            let lease = self.world.disk.claim(run, worker, time, end).await?;
+            let epoch = lease.as_ref().map(|lease| lease.epoch);
+            self.world.note(format_args!("{} claims {run}: {epoch:?}", self.process.name));
+            if let Some(epoch) = epoch {
+                self.world.audit().claimed(run, epoch, &self.process.name);
+            }
+            Ok(lease.map(|lease| Lease { until, ..lease }))
+        };
+        self.call(claim).await
+    }
+
+    async fn renew(&self, leases: &[Lease], now: Timestamp, until: Timestamp) -> Result<Vec<bool>, StoreError> {
+        let (time, end) = (self.lease_time(now), self.lease_end(now, until));
+        self.call(self.world.disk.renew(leases, time, end)).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.call(self.world.disk.release(lease)).await
+    }
+
+    async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
+        self.call(self.world.disk.delete(run)).await
+    }
+
+    async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.call(self.world.disk.put_blob(run, key, bytes)).await
+    }
+
+    async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.call(self.world.disk.blob(run, key)).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
+        self.call(self.world.disk.get(key)).await
+    }
+
+    async fn put(&self, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
+        self.call(self.world.disk.put(key, expected, bytes)).await
+    }
+
+    async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        self.call(self.world.disk.keys(prefix, limit)).await
+    }
+}

@@ -1,0 +1,81 @@
+//! What goes wrong, and how often.
+
+use crate::chance::Chance;
+
+/// How often something goes wrong: once in so many times; never, when it is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Weather {
+    /// A call is slow.
+    slow_one_in: usize,
+    /// The longest that a slow call takes each way, in milliseconds.
+    slow_ms_max: usize,
+    /// A call fails and does nothing.
+    fail_one_in: usize,
+    /// A call does what it should, and its answer is lost.
+    lose_one_in: usize,
+    /// A write goes wrong in one of the ways of [`WriteFault`].
+    write_fault_one_in: usize,
+}
+
+/// How a write goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WriteFault {
+    /// It is lost, and nobody can tell.
+    Lost,
+    /// It is written, and nobody can tell.
+    AckLost,
+    /// A part of its commits is written, and nobody can tell.
+    Torn,
+    /// Nobody can tell, and it is written when everybody has read that it is not there.
+    Late,
+    /// It is refused although it follows.
+    Conflict,
+    /// It is refused by a disk or a network.
+    Failed,
+}
+
+const WRITE_FAULTS: [WriteFault; 6] = [
+    WriteFault::Lost,
+    WriteFault::AckLost,
+    WriteFault::Torn,
+    WriteFault::Late,
+    WriteFault::Conflict,
+    WriteFault::Failed,
+];
+
+impl Weather {
+    pub(super) const CALM: Self =
+        Self { slow_one_in: 0, slow_ms_max: 0, fail_one_in: 0, lose_one_in: 0, write_fault_one_in: 0 };
+
+    /// Fine in some worlds, foul in others: what is rare everywhere hides what only shows when all else is well.
+    pub(super) fn random(chance: &mut Chance) -> Self {
+        let mut rate = |rates: &[usize]| *chance.pick(rates);
+        Self {
+            slow_one_in: rate(&[0, 2, 4, 16]),
+            slow_ms_max: rate(&[3, 30, 300, 3_000]),
+            fail_one_in: rate(&[0, 0, 60, 15]),
+            lose_one_in: rate(&[0, 0, 60, 15]),
+            write_fault_one_in: rate(&[0, 40, 15, 6]),
+        }
+    }
+
+    pub(super) fn delay_ms(self, chance: &mut Chance) -> u64 {
+        if happens(self.slow_one_in, chance) { 1 + chance.below(self.slow_ms_max) as u64 } else { 0 }
+    }
+
+    pub(super) fn fails(self, chance: &mut Chance) -> bool {
+        happens(self.fail_one_in, chance)
+    }
+
+    pub(super) fn loses_the_answer(self, chance: &mut Chance) -> bool {
+        happens(self.lose_one_in, chance)
+    }
+
+    pub(super) fn write_fault(self, chance: &mut Chance) -> Option<WriteFault> {
+        happens(self.write_fault_one_in, chance).then(|| *chance.pick(&WRITE_FAULTS))
+    }
+}
+
+fn happens(one_in: usize, chance: &mut Chance) -> bool {
+    one_in > 0 && chance.one_in(one_in)
+}

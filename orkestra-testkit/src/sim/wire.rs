@@ -1,0 +1,159 @@
+//! Writes on their way to the disk: what a crash may still lose.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use orkestra_core::journal::{Replayer, Written};
+use orkestra_core::model::{RunId, Seq};
+use orkestra_core::store::{Append, AppendError, RunRecord, Store};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::Bug;
+use super::world::{Kind, Process, World, lock};
+
+type Answers = Vec<Result<(), AppendError>>;
+
+/// All writes that are not durable yet, in the order in which they arrived.
+#[derive(Default)]
+pub(super) struct Wire {
+    letters: BTreeMap<u64, Letter>,
+    sent: u64,
+    /// When the last batch lands that was told of too early: they land in order.
+    head: Option<Instant>,
+}
+
+/// One batch under way.
+struct Letter {
+    from: Arc<Process>,
+    batch: Vec<Append>,
+    reply: oneshot::Sender<Answers>,
+    /// Whether the store has told already that it was written: only one with [`Bug::AckBeforeSync`] does.
+    told: bool,
+}
+
+impl Wire {
+    fn add(&mut self, letter: Letter, mut landing: Instant) -> (u64, Instant) {
+        if letter.told {
+            landing = self.head.map_or(landing, |head| landing.max(head + Duration::from_millis(1)));
+            self.head = Some(landing);
+        }
+        self.sent += 1;
+        self.letters.insert(self.sent, letter);
+        (self.sent, landing)
+    }
+}
+
+impl World {
+    /// Sends a batch on its way; it lands after so many milliseconds, whatever becomes of its sender. Answered then.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        from: &Arc<Process>,
+        batch: Vec<Append>,
+        millis: u64,
+    ) -> oneshot::Receiver<Answers> {
+        let (reply, mut answer) = oneshot::channel();
+        let told = self.bug == Some(Bug::AckBeforeSync);
+        let mut letter = Letter { from: Arc::clone(from), batch, reply, told };
+        if told {
+            let answers = self.write(letter.batch.clone()).await;
+            let mut written = answers.iter();
+            letter.batch.retain(|_| written.next().is_some_and(Result::is_ok));
+            let (early, told) = oneshot::channel();
+            drop(early.send(answers));
+            answer = told;
+        }
+        let (id, landing) = lock(&self.wire).add(letter, Instant::now() + Duration::from_millis(millis));
+        let world = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep_until(landing).await;
+            world.land(id, usize::MAX).await;
+        });
+        answer
+    }
+
+    /// The first `commits` commits of a batch become durable.
+    async fn land(&self, id: u64, commits: usize) {
+        let Some(letter) = lock(&self.wire).letters.remove(&id) else { return };
+        let Letter { mut batch, reply, told, .. } = letter;
+        batch.truncate(commits);
+        let answers = if told { vec![Ok(()); batch.len()] } else { self.write(batch.clone()).await };
+        for (append, answer) in batch.iter().zip(&answers) {
+            let Append { commit, record } = append;
+            self.note(format_args!("disk {} {}..{} {:?}", commit.run, commit.first, commit.last, answer));
+            if answer.is_ok() {
+                self.audit().durable(commit, record.as_ref());
+            }
+        }
+        // A sender that has died, or was told before, hears nothing.
+        drop(reply.send(answers));
+    }
+
+    async fn write(&self, batch: Vec<Append>) -> Answers {
+        let mut answers = self.disk.append(batch.clone()).await;
+        if self.bug == Some(Bug::NoFenceCheck) {
+            for (append, answer) in batch.into_iter().zip(&mut answers) {
+                if let Err(AppendError::Fenced { held }) = *answer {
+                    let commit = Written { epoch: held, ..append.commit };
+                    *answer = self.disk.append(vec![Append { commit, record: append.record }]).await.remove(0);
+                }
+            }
+        }
+        answers
+    }
+
+    /// The power fails: a beginning of what is under way becomes durable, the rest is lost. With `of`, only that
+    /// process dies: what it sent to a store of its own may still land later.
+    pub(super) async fn lose_writes(&self, of: Option<&Arc<Process>>) {
+        let outlives = of.is_some() && self.kind == Kind::Shared;
+        let ids: Vec<u64> = {
+            let wire = lock(&self.wire);
+            let theirs = wire.letters.iter().filter(|(_, letter)| of.is_none_or(|of| Arc::ptr_eq(of, &letter.from)));
+            theirs.filter(|(_, letter)| !(outlives && letter.told)).map(|(id, _)| *id).collect()
+        };
+        let landed = self.draw(|chance| chance.below(ids.len() + 1));
+        for (index, id) in ids.into_iter().enumerate() {
+            if index < landed && outlives {
+                continue;
+            }
+            let commits = if index < landed { usize::MAX } else { 0 };
+            let part = if index == landed && !outlives { self.draw(|chance| chance.below(3)) } else { commits };
+            self.lose_after(id, part).await;
+        }
+    }
+
+    async fn lose_after(&self, id: u64, commits: usize) {
+        let lost = {
+            let wire = lock(&self.wire);
+            let told = wire.letters.get(&id).filter(|letter| letter.told);
+            told.map(|letter| letter.batch.iter().skip(commits).map(|append| append.commit.clone()).collect::<Vec<_>>())
+        };
+        if commits == 0 {
+            lock(&self.wire).letters.remove(&id);
+        } else {
+            self.land(id, commits).await;
+        }
+        for commit in lost.into_iter().flatten() {
+            self.truncate(&commit.run, commit.first).await;
+        }
+    }
+
+    /// Takes back what was never durable.
+    async fn truncate(&self, run: &RunId, from: Seq) {
+        let journal = self.disk.read(run, Seq(1), usize::MAX).await.unwrap_or_default();
+        if journal.iter().all(|commit| commit.first < from) {
+            return;
+        }
+        self.note(format_args!("disk {run} ends before {from}: the rest was never durable"));
+        drop(self.disk.delete(run).await);
+        let mut replayer = Replayer::new(run.clone());
+        for commit in journal.into_iter().filter(|commit| commit.first < from) {
+            if replayer.add(&commit).is_err() {
+                return self.broken(format!("the journal of `{run}` cannot be read"));
+            }
+            let record = replayer.state().map(RunRecord::of);
+            drop(self.disk.append(vec![Append { commit, record }]).await);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The world of one seed: its disk, its clock, its weather, who lives in it, and what was seen of it.
+//!
+//! Nothing here reads a real clock or draws chance of its own: all of it follows from the seed.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use orkestra_core::Clock;
+use orkestra_core::model::{RunId, Timestamp};
+use orkestra_core::store::MemoryStore;
+use tokio::time::Instant;
+
+use crate::chance::Chance;
+
+use super::audit::Audit;
+use super::trace::Trace;
+use super::weather::Weather;
+use super::wire::Wire;
+use super::{Bug, Settings};
+
+/// When every world begins, in milliseconds: far enough from zero for clocks that go wrong.
+const BEGINNING_MS: u64 = 1_000_000_000;
+
+/// How processes share the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// One process at a time has the store inside it: both die together.
+    Embedded,
+    /// A store of its own that several processes talk to.
+    Shared,
+}
+
+/// All that one seed is about.
+pub(super) struct World {
+    pub(super) seed: u64,
+    pub(super) bug: Option<Bug>,
+    pub(super) kind: Kind,
+    /// Whether leases are judged by the store's own clock, not by that of whoever asks.
+    pub(super) store_has_clock: bool,
+    pub(super) disk: MemoryStore,
+    pub(super) wire: Mutex<Wire>,
+    origin: Instant,
+    chance: Mutex<Chance>,
+    weather: Mutex<Weather>,
+    trace: Mutex<Trace>,
+    audit: Mutex<Audit>,
+    /// The run that a store with [`Bug::ForgottenTimer`] has forgotten, and the wake-up time.
+    pub(super) forgotten: Mutex<Option<(RunId, Timestamp)>>,
+}
+
+/// One process: an engine with its memory. A dead one is heard of no more: whatever of it is still there waits for ever.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) name: String,
+    dead: AtomicBool,
+    cut_off: AtomicBool,
+    skew_ms: AtomicI64,
+}
+
+/// The clock of a process: the world's, and off by as much as it happens to be.
+pub(super) struct ProcessClock(pub(super) Arc<World>, pub(super) Arc<Process>);
+
+impl World {
+    pub(super) fn new(seed: u64, settings: &Settings) -> Self {
+        let mut chance = Chance::new(seed);
+        let kind = if chance.one_in(3) { Kind::Embedded } else { Kind::Shared };
+        Self {
+            seed,
+            bug: settings.bug,
+            kind,
+            store_has_clock: chance.one_in(2),
+            disk: MemoryStore::new(),
+            wire: Mutex::default(),
+            origin: Instant::now(),
+            weather: Mutex::new(Weather::random(&mut chance)),
+            chance: Mutex::new(chance),
+            trace: Mutex::new(Trace::new(settings.log)),
+            audit: Mutex::default(),
+            forgotten: Mutex::default(),
+        }
+    }
+
+    /// The true time, which nobody in the world knows for sure.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_millis(BEGINNING_MS).saturating_add(self.origin.elapsed())
+    }
+
+    /// Something left to chance.
+    pub(super) fn draw<T>(&self, draw: impl FnOnce(&mut Chance) -> T) -> T {
+        draw(&mut lock(&self.chance))
+    }
+
+    pub(super) fn weather(&self) -> Weather {
+        *lock(&self.weather)
+    }
+
+    /// From now on nothing goes wrong.
+    pub(super) fn calm(&self) {
+        *lock(&self.weather) = Weather::CALM;
+    }
+
+    pub(super) fn audit(&self) -> MutexGuard<'_, Audit> {
+        lock(&self.audit)
+    }
+
+    /// Writes down what happened, for people, and makes it part of the seed's fingerprint.
+    pub(super) fn note(&self, what: std::fmt::Arguments<'_>) {
+        let at = self.now().as_millis() - BEGINNING_MS;
+        lock(&self.trace).note(at, what);
+    }
+
+    /// Something happened that must not. The first of it counts.
+    pub(super) fn broken(&self, what: String) {
+        self.note(format_args!("BROKEN {what}"));
+        self.audit().broken(what);
+    }
+
+    pub(super) fn close(&self) -> (u64, Option<Vec<String>>) {
+        lock(&self.trace).close()
+    }
+
+    /// Waits as long as the weather says.
+    pub(super) async fn delay(&self) {
+        let weather = self.weather();
+        let millis = self.draw(|chance| weather.delay_ms(chance));
+        if millis > 0 {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+        }
+    }
+}
+
+/// Nothing that holds a lock here can panic half-way through a change.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Process {
+    pub(super) fn new(name: String) -> Self {
+        Self { name, dead: AtomicBool::new(false), cut_off: AtomicBool::new(false), skew_ms: AtomicI64::new(0) }
+    }
+
+    pub(super) fn die(&self) {
+        self.dead.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Relaxed)
+    }
+
+    /// Takes the process off the network, or gives it back.
+    pub(super) fn cut_off(&self, off: bool) {
+        self.cut_off.store(off, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Relaxed)
+    }
+
+    /// Sets how much its clock is ahead of the true time.
+    pub(super) fn set_skew(&self, millis: i64) {
+        self.skew_ms.store(millis, Ordering::Relaxed);
+    }
+
+    /// Goes on with a process that is alive, never with a dead one.
+    pub(super) async fn must_live(&self) {
+        if self.is_dead() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Clock for ProcessClock {
+    fn now(&self) -> Timestamp {
+        let millis = self.0.now().as_millis().saturating_add_signed(self.1.skew_ms.load(Ordering::Relaxed));
+        Timestamp::from_millis(millis)
+    }
+}
