@@ -18,6 +18,8 @@ use super::world::{Kind, Process, ProcessClock, World};
 
 /// How long everything may take to end when nothing goes wrong any more.
 const CALM_MAX: Duration = Duration::from_secs(3_600);
+/// How long nothing must happen before everything has ended.
+const SETTLE: Duration = Duration::from_secs(60);
 /// How long an engine may take to shut down.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(120);
 
@@ -234,6 +236,7 @@ impl Director {
     /// Gives every run what it waits for from outside, until all have ended.
     async fn finish(&mut self) {
         let begun = self.world.now();
+        let mut quiet = false;
         loop {
             if self.world.audit().violation().is_some() {
                 return;
@@ -244,8 +247,15 @@ impl Director {
                 live.map(|state| (state.id().clone(), waits(state))).collect()
             };
             if open.is_empty() {
-                return;
+                // Whoever was about to start a run has done so after a while, and then it must end as well.
+                if quiet {
+                    return;
+                }
+                quiet = true;
+                sleep(SETTLE).await;
+                continue;
             }
+            quiet = false;
             if self.world.now().since(begun) > CALM_MAX {
                 let (run, waits) = &open[0];
                 return self.world.broken(format!("`{run}` does not come to an end, it waits for {waits:?}"));

@@ -1,6 +1,81 @@
 //! The simulator finds nothing in the engine, finds every bug that is put in, and does the same for the same seed.
 
-use orkestra_testkit::sim::{Settings, simulate};
+use std::num::NonZero;
+
+use orkestra_testkit::sim::{Bug, Settings, simulate, simulate_many};
+
+/// Worlds of the short form. The long form is the example `simulate` in release mode.
+const SEEDS: u64 = 300;
+/// Worlds of the long form: `ORKESTRA_LONG=1`.
+const SEEDS_LONG: u64 = 20_000;
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+#[test]
+fn no_world_is_broken() {
+    let long = std::env::var_os("ORKESTRA_LONG").is_some();
+    let seeds = 0..if long { SEEDS_LONG } else { SEEDS };
+    let summary = simulate_many(seeds, threads(), &Settings::default(), |_| true);
+    println!("{} worlds, events: {:?}", summary.seeds, summary.events);
+    summary.assert_sound();
+    let wanted = [
+        "AttemptFailed",
+        "Emitted",
+        "Grown",
+        "NodeCancelled",
+        "Recovered",
+        "RunCancelled",
+        "RunCompleted",
+        "RunFailed",
+        "SignalConsumed",
+        "StepCompleted",
+        "StepFailed",
+        "StepStarted",
+        "TimerFired",
+    ];
+    for kind in wanted {
+        assert!(summary.events.contains_key(kind), "no world has {kind}");
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_world() {
+    for seed in 0..100 {
+        let (one, other) = (simulate(seed, &Settings::default()), simulate(seed, &Settings::default()));
+        assert_eq!(one.trace, other.trace, "seed {seed}");
+    }
+}
+
+/// The first of the first hundred worlds that shows the bug.
+fn first_to_show(bug: Bug) -> (u64, String) {
+    let settings = Settings { bug: Some(bug), ..Settings::default() };
+    let mut worlds = (0..100).map(|seed| simulate(seed, &settings));
+    let found = worlds.find_map(|verdict| Some((verdict.seed, verdict.violation?)));
+    let (seed, what) = found.unwrap_or_else(|| panic!("no world shows {bug:?}"));
+    println!("{bug:?} is found by seed {seed}: {what}");
+    (seed, what)
+}
+
+#[test]
+fn an_early_acknowledgement_is_found() {
+    let (_, what) = first_to_show(Bug::AckBeforeSync);
+    assert!(what.contains("durable"), "{what}");
+}
+
+#[test]
+fn a_missing_fence_check_is_found() {
+    let (_, what) = first_to_show(Bug::NoFenceCheck);
+    assert!(what.contains("had claimed it"), "{what}");
+}
+
+/// The simulator sees what does not happen, too.
+#[test]
+fn a_forgotten_timer_is_found() {
+    let (_, what) = first_to_show(Bug::ForgottenTimer);
+    assert!(what.contains("does not come to an end"), "{what}");
+}
 
 /// The world of `ORKESTRA_SIM_SEED`, step by step.
 #[test]
@@ -10,6 +85,5 @@ fn one_seed() {
     for line in verdict.log.iter().flatten() {
         println!("{line}");
     }
-    println!("{:?}", verdict.events);
     assert_eq!(verdict.violation, None, "{}", verdict.rerun());
 }
