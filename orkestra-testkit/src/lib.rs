@@ -5,6 +5,7 @@
 //! - [`differential`]: random calls on two stores, whose answers must be the same.
 //! - [`FaultyStore`]: a store that fails when it is told to.
 //! - [`journal_text`]: a run's journal as text, for people.
+//! - [`fuzz`]: hostile bytes, for fuzzers and for tests without one.
 //! - [`sample`]: real runs with real journals, without an engine.
 //!
 //! Nothing here reads a clock or draws chance: the same seed does the same.
@@ -12,6 +13,7 @@
 mod chance;
 pub mod differential;
 mod faulty;
+pub mod fuzz;
 pub mod sample;
 pub mod sim;
 pub mod store;

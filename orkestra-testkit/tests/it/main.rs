@@ -1,6 +1,7 @@
 //! The kit on the store of `orkestra-core`, and the kit itself.
 
 mod faulty;
+mod fuzz;
 mod memory;
 mod sim;
 mod text;

@@ -1,0 +1,92 @@
+//! The fuzz targets without a fuzzer: seeds, and mutations of them. `ORKESTRA_LONG=1` goes through a hundred times as many.
+//!
+//! A failing case is printed with its number; the same number makes the same bytes.
+
+use std::path::Path;
+
+use orkestra_testkit::{Chance, fuzz};
+
+/// The seeds that cargo-fuzz begins with too.
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
+    let entries = std::fs::read_dir(folder).expect("every target has seeds");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("a seed").path()).collect();
+    paths.sort();
+    paths.iter().map(|path| std::fs::read(path).expect("a seed can be read")).collect()
+}
+
+fn cases(modest: u64) -> u64 {
+    if std::env::var_os("ORKESTRA_LONG").is_some() { modest * 100 } else { modest }
+}
+
+fn random(chance: &mut Chance, length_max: usize) -> Vec<u8> {
+    let length = chance.below(length_max);
+    (0..length).map(|_| u8::try_from(chance.below(256)).expect("it is below 256")).collect()
+}
+
+/// Names the case when the target panics in it.
+struct Case<'a>(&'a str, u64);
+
+impl Drop for Case<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the fuzz target {} failed in case {}", self.0, self.1);
+        }
+    }
+}
+
+/// Seeds as they are, then mutations of them, and of mutations.
+fn mutated(target: &str, count: u64, seeds: &[Vec<u8>], run: fn(&[u8])) {
+    for (number, seed) in (0..).zip(seeds) {
+        let _case = Case(target, number);
+        run(seed);
+    }
+    for number in 0..count {
+        let _case = Case(target, number);
+        let mut chance = Chance::new(number);
+        let mut bytes = chance.pick(seeds).clone();
+        for _ in 0..=chance.below(3) {
+            let other = chance.pick(seeds).clone();
+            fuzz::mutate(&mut chance, &mut bytes, &other);
+        }
+        run(&bytes);
+    }
+}
+
+#[test]
+fn no_sequence_of_inputs_breaks_a_promise() {
+    mutated("decisions", cases(200), &seeds("decisions"), fuzz::decisions);
+    for number in 0..cases(2000) {
+        let _case = Case("decisions (random)", number);
+        fuzz::decisions(&random(&mut Chance::new(number), 600));
+    }
+}
+
+#[test]
+fn no_journal_harms_its_reader() {
+    let mut journals = seeds("journal");
+    journals.extend((0..20).map(|number| fuzz::journal_of(&random(&mut Chance::new(number), 200))));
+    mutated("journal", cases(1500), &journals, fuzz::journal);
+}
+
+#[test]
+fn no_json_harms_its_reader() {
+    mutated("workflow_json", cases(3000), &seeds("workflow_json"), fuzz::workflow_json);
+}
+
+#[cfg(feature = "yaml")]
+#[test]
+fn no_yaml_harms_its_reader() {
+    mutated("workflow_yaml", cases(3000), &seeds("workflow_yaml"), fuzz::workflow_yaml);
+}
+
+#[test]
+fn a_seed_of_each_kind_gets_through() {
+    // Were they refused at the door, their mutations would show nothing.
+    let journal = fuzz::journal_of(&random(&mut Chance::new(1), 200));
+    assert!(journal.split(|byte| *byte == b'\n').count() > 3, "{}", String::from_utf8_lossy(&journal));
+    for seed in seeds("workflow_json") {
+        let text = String::from_utf8(seed).expect("a text");
+        orkestra_core::model::WorkflowSpec::from_json(&text).unwrap_or_else(|error| panic!("{error} in {text}"));
+    }
+}
