@@ -1,10 +1,10 @@
 //! What concerns the whole run: pauses, budgets, growth, undoing, and its end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 
-use crate::model::{Amount, Growth, Name, NodeId, Payload, Plan, Room, Timestamp};
+use crate::model::{Amount, Growth, Name, NodeId, Payload, Room, Timestamp};
 
 use super::super::node::{NodeState, StepState};
 use super::super::reason::{PauseReason, StopReason};
@@ -27,16 +27,23 @@ impl RunState {
     fn add_to_plan(&mut self, growth: &Growth, room: Room) -> Written {
         let started = |id: NodeId| self.node(id).status != NodeStatus::Pending;
         self.plan.check_growth(growth, room, started).map_err(|error| error.to_string())?;
+        let in_degree = |name: &Name| self.plan.id(name).map_or(0, |id| self.plan.node(id).after.len());
+        let edges = growth.edges.iter().map(|(_, after)| after);
+        let touched = growth.nodes.iter().map(|node| &node.name).chain(edges);
+        let touched: BTreeMap<_, _> = touched.map(|name| (name, in_degree(name))).collect();
         // Whoever looks at the plan meanwhile keeps the one it has.
         Arc::make_mut(&mut self.plan).grow(growth, room).map_err(|error| error.to_string())?;
         let plan = Arc::clone(&self.plan);
         let added = growth.nodes.len();
         self.nodes.extend((0..added).map(|_| NodeState::new(self.last)));
         self.open += added;
-        let edges = growth.edges.iter().map(|(_, after)| after);
-        let touched: BTreeSet<_> = growth.nodes.iter().map(|node| &node.name).chain(edges).collect();
-        for id in touched.into_iter().filter_map(|name| plan.id(name)) {
-            self.recount_before(&plan, id);
+        for (name, known) in touched {
+            // A join may have thousands of nodes before it: those it had are counted.
+            let Some(id) = plan.id(name) else { continue };
+            let (done, lost) = self.count(&plan.node(id).after[known..]);
+            let node = &mut self.nodes[id.index()];
+            node.before_done += done;
+            node.before_lost += lost;
         }
         Ok(())
     }
@@ -202,16 +209,18 @@ impl RunState {
     fn recount(&mut self) {
         let plan = Arc::clone(&self.plan);
         for id in plan.ids() {
-            self.recount_before(&plan, id);
+            let (done, lost) = self.count(&plan.node(id).after);
+            let node = &mut self.nodes[id.index()];
+            node.before_done = done;
+            node.before_lost = lost;
         }
     }
 
-    fn recount_before(&mut self, plan: &Plan, id: NodeId) {
-        let ended = plan.node(id).after.iter().filter(|before| self.node(**before).status.is_final());
-        let (ended, done) = ended.fold((0, 0), |(ended, done), id| (ended + 1, done + usize::from(self.is_done(*id))));
-        let node = &mut self.nodes[id.index()];
-        node.before_done = done;
-        node.before_lost = ended - done;
+    /// How many of them are done, and how many ended otherwise.
+    fn count(&self, nodes: &[NodeId]) -> (usize, usize) {
+        let ended = nodes.iter().filter(|id| self.node(**id).status.is_final()).count();
+        let done = nodes.iter().filter(|id| self.is_done(**id)).count();
+        (done, ended - done)
     }
 
     /// Whether the run can end like this now: done, or stopping for that reason with nothing under way.

@@ -69,7 +69,7 @@ impl Move {
             21 | 22 => asks(&attempt, grow(&step, self.growth(scene.state()))),
             23 => asks(&attempt, emit("x", "1")),
             24 if who < 32 => asks(&attempt, end_step(&"x".repeat(600), "1")),
-            24..=26 => parked(&attempt),
+            24..=26 => parked(&self.waiting(scene.state())),
             _ => granted(&self.queued(scene.state())),
         }
     }
@@ -80,7 +80,7 @@ impl Move {
         match what {
             28..=30 => signal(&format!("s{}", who % 3), &amount.to_string()),
             31 | 32 => answer(self.question(scene.state()), &amount.to_string()),
-            33 | 34 => child_ends(&format!("c{}", who % 4), outcome(amount), u64::from(amount) / 32),
+            33 | 34 => child_ends(&self.child(scene.state()), outcome(amount), u64::from(amount) / 32),
             35 => child_cancelled(&self.abandoned(scene.state())),
             36 => PARENT_TOLD,
             37 | 38 => pause(),
@@ -125,6 +125,22 @@ impl Move {
         };
         let stale = u32::from(self.who % 16 == 3);
         format!("{}#{}", state.name(id), state.node(id).attempt.saturating_sub(stale))
+    }
+
+    /// Mostly a task that waits.
+    fn waiting(self, state: &RunState) -> String {
+        let waiting: Vec<_> = state.running().filter(|id| !state.node(*id).waits.is_empty()).collect();
+        match waiting.get(usize::from(self.who) % waiting.len().max(1)) {
+            Some(id) => format!("{}#{}", state.name(*id), state.node(*id).attempt),
+            None => self.attempt(state),
+        }
+    }
+
+    /// Mostly a run that is waited for.
+    fn child(self, state: &RunState) -> String {
+        let children: Vec<_> = state.children().keys().collect();
+        let child = children.get(usize::from(self.who) % children.len().max(1));
+        child.map_or_else(|| format!("c{}", self.who % 4), ToString::to_string)
     }
 
     /// Mostly an attempt that waits for slots.

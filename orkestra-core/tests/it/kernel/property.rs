@@ -9,7 +9,10 @@ use orkestra_core::journal::{Replayer, Written};
 use orkestra_core::kernel::{Event, NodeStatus, RunState, RunStatus, Work, agenda, waits, wake_at};
 use orkestra_core::model::{Join, OnFailure};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
+use super::fixture::kind;
 use super::moves::{moves, play};
 use super::scene::{RECOVER, Scene};
 use super::world::{drive, is_called, is_open, is_over, nodes, options};
@@ -191,4 +194,25 @@ proptest! {
         prop_assert!(!live || wake_at(state).is_some() || !waits(state).is_empty(), "it sleeps for ever");
         prop_assert!(live || wake_at(state).is_some() == (agenda(state).count() > 0));
     }
+}
+
+/// A world in which something never happens shows nothing about it.
+#[test]
+fn random_runs_go_through_all_that_can_happen() {
+    let mut runner = TestRunner::deterministic();
+    let strategy = (nodes(), options(), moves(80));
+    let mut seen = BTreeMap::new();
+    for _ in 0..400 {
+        let tree = strategy.new_tree(&mut runner).expect("nothing is filtered");
+        let (nodes, options, moves) = tree.current();
+        let mut scene = play(nodes, options, &moves);
+        drive(&mut scene);
+        for event in scene.events() {
+            *seen.entry(kind(&event)).or_insert(0_usize) += 1;
+        }
+    }
+    // An input is replaced in a fork alone.
+    let expected: Vec<_> = Event::kinds().iter().filter(|kind| **kind != "InputReplaced").collect();
+    let missing: Vec<_> = expected.into_iter().filter(|kind| !seen.contains_key(**kind)).collect();
+    assert!(missing.is_empty(), "{missing:?} never happened: {seen:?}");
 }

@@ -44,7 +44,7 @@ fn node(place: usize, shape: [u8; 10]) -> NodeSpec {
         _ => node,
     };
     let node = match limit % 8 {
-        0 => node.limited("few"),
+        0 => node.limited("few").tries(2).within_all(u64::from(total) + 1),
         1 => node.limited_by("few", SlotBy::Input("/0".into())),
         _ => node,
     };
