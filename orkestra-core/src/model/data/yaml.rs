@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
 use crate::model::limits::{DATA_DEPTH_MAX, DATA_EXPANDED_MAX};
 
@@ -17,13 +17,18 @@ pub(super) fn read(text: &str) -> Result<Located<'_>, Mistake> {
     let options = granit_parser::options! { flow_nesting_limit: DATA_DEPTH_MAX, block_nesting_limit: DATA_DEPTH_MAX };
     let mut builder = Builder::default();
     for next in Parser::new_from_str_with_options(text, options) {
-        let (event, span) = next.map_err(|error| {
-            let at = error.marker().byte_offset().unwrap_or(text.len()).min(text.len());
-            syntax(format!("this is no YAML: {}", error.info()), at)
-        })?;
+        let (event, span) = next.map_err(|error| refused(text, &error))?;
         builder.add(event, &span)?;
     }
     builder.root.ok_or_else(|| syntax("there is no document", 0))
+}
+
+fn refused(text: &str, error: &ScanError) -> Mistake {
+    let at = error.marker().byte_offset().unwrap_or(text.len()).min(text.len());
+    match error.kind() {
+        ErrorKind::RecursionLimitExceeded => too_deep(at),
+        _ => syntax(format!("this is no YAML: {}", error.info()), at),
+    }
 }
 
 fn syntax(what: impl Into<String>, at: usize) -> Mistake {

@@ -117,11 +117,12 @@ fn aliases_are_no_bombs() {
 
 #[test]
 fn depth_is_limited() {
-    for (open, close) in [("[", "]"), ("{a: ", "}"), ("\n- ", ""), ("- ", "")] {
+    for (open, close) in [("[", "]"), ("{a: ", "}"), ("- ", ""), ("? ", "")] {
         let deep = format!("{}1{}", open.repeat(3000), close.repeat(3000));
-        for text in [deep.clone(), format!("name: w\nnodes: {deep}")] {
+        for text in [deep.clone(), format!("name: w\nnodes:\n  {deep}")] {
             let error = WorkflowSpec::from_yaml(&text).expect_err("too deep");
-            assert!(error.place().is_some(), "{error}");
+            assert_eq!(error.kind(), &SpecErrorKind::TooLarge, "{error}");
+            assert!(error.to_string().ends_with("this nests deeper than 64 levels"), "{error}");
         }
     }
 }
