@@ -55,6 +55,21 @@ impl Run {
 
     /// The run as a graph, as far as it is durable: for terminals, as Mermaid, dot or SVG.
     ///
+    /// ```
+    /// # use orkestra_core::prelude::*;
+    /// # async fn size(_cx: Context, url: String) -> TaskResult<usize> { Ok(url.len()) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let workflow = Workflow::new("measure").node("size", size).build()?;
+    /// # let engine = Engine::builder().store(MemoryStore::new()).workflow(workflow).start().await?;
+    /// let run = engine.run("measure").id("monday").input("https://example.org")?.start().await?;
+    /// run.outcome().await?;
+    /// let graph = run.graph().await?;
+    /// assert_eq!(graph.to_text(), "measure · run monday · completed\n\n✓ size    completed\n");
+    /// assert!(graph.to_svg().starts_with("<svg"));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`Run::view`].
     pub async fn graph(&self) -> Result<Graph, Error> {
@@ -65,6 +80,24 @@ impl Run {
     }
 
     /// What happened in the run and when, as far as it is durable: attempts, steps, waits, costs.
+    ///
+    /// ```
+    /// # use orkestra_core::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// async fn size(cx: Context, url: String) -> TaskResult<usize> {
+    ///     let url = &url;
+    ///     cx.step("measure", || async move { Ok::<_, TaskError>(url.len()) }).await
+    /// }
+    /// # let workflow = Workflow::new("measure").node("size", size).build()?;
+    /// # let engine = Engine::builder().store(MemoryStore::new()).workflow(workflow).start().await?;
+    /// let run = engine.run("measure").id("monday").input("https://example.org")?.start().await?;
+    /// run.outcome().await?;
+    /// let timeline = run.timeline().await?;
+    /// assert_eq!(timeline.nodes[0].attempts[0].steps[0].key, "measure");
+    /// println!("{}", timeline.to_text());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`Run::view`].
