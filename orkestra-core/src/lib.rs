@@ -42,6 +42,7 @@
 //! | [`journal`] | commits, their form on disk, replay |
 //! | [`store`] | the contract of backends, and the in-memory one |
 //! | [`projection`] | read models |
+//! | [`telemetry`] | the names of the metrics |
 //! | `runtime` | the thin shell: engine, drivers, committer; re-exported here |
 //!
 //! [`Context::step`]: crate::Context::step
@@ -52,6 +53,11 @@ pub mod model;
 pub mod projection;
 mod runtime;
 pub mod store;
+
+/// What an engine tells those who watch it: its metrics by name. Its spans have the target `orkestra`.
+pub mod telemetry {
+    pub use crate::runtime::telemetry::{METRICS, Metric, MetricKind};
+}
 
 pub use runtime::{
     BuildError, Clock, Context, Cursor, Engine, EngineBuilder, ErasedTask, Error, ErrorKind, Events, Feed, Finding,

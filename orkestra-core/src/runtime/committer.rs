@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::model::limits::{BATCH_BYTES_MAX, BATCH_COMMITS_MAX, COMMITTER_QUEUE_MAX};
 use crate::store::{Append, AppendError, Store};
+
+use super::telemetry::Commits;
 
 pub(super) type Ack = oneshot::Receiver<Result<(), AppendError>>;
 
@@ -17,12 +20,13 @@ pub(super) struct Committer(mpsc::Sender<Waiting>);
 struct Waiting {
     append: Append,
     ack: oneshot::Sender<Result<(), AppendError>>,
+    since: Instant,
 }
 
 impl Committer {
-    pub(super) fn start(store: Arc<dyn Store>) -> Self {
+    pub(super) fn start(store: Arc<dyn Store>, seen: Commits) -> Self {
         let (sender, receiver) = mpsc::channel(COMMITTER_QUEUE_MAX);
-        tokio::spawn(commit_all(store, receiver));
+        tokio::spawn(commit_all(store, receiver, seen));
         Self(sender)
     }
 
@@ -30,24 +34,27 @@ impl Committer {
     pub(super) async fn submit(&self, append: Append) -> Ack {
         let (ack, acknowledged) = oneshot::channel();
         // A committer that is gone drops the other end: the caller sees that as an unknown outcome.
-        drop(self.0.send(Waiting { append, ack }).await);
+        drop(self.0.send(Waiting { append, ack, since: Instant::now() }).await);
         acknowledged
     }
 }
 
-async fn commit_all(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Waiting>) {
+async fn commit_all(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Waiting>, seen: Commits) {
     while let Some(first) = queue.recv().await {
         let mut bytes = first.append.commit.body.len();
-        let (mut batch, mut acks) = (vec![first.append], vec![first.ack]);
+        let (mut batch, mut acks) = (vec![first.append], vec![(first.ack, first.since)]);
         while batch.len() < BATCH_COMMITS_MAX && bytes < BATCH_BYTES_MAX {
             let Ok(next) = queue.try_recv() else { break };
             bytes += next.append.commit.body.len();
             batch.push(next.append);
-            acks.push(next.ack);
+            acks.push((next.ack, next.since));
         }
+        let (commits, began) = (batch.len(), Instant::now());
         let results = store.append(batch).await;
+        seen.wrote(commits, bytes, began.elapsed());
         debug_assert_eq!(results.len(), acks.len(), "a store answers every commit");
-        for (ack, result) in acks.into_iter().zip(results) {
+        for ((ack, since), result) in acks.into_iter().zip(results) {
+            seen.answered(&result, since.elapsed());
             // A driver that is gone needs no answer: its run is loaded from the journal next time.
             drop(ack.send(result));
         }

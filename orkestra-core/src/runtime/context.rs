@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
 use crate::kernel::{StepState, TaskRequest};
 use crate::model::{Amount, Failure, InvalidName, Name, Payload, RunId};
@@ -20,6 +21,7 @@ use super::message::{Message, StepReply};
 use super::outbox::{Outbox, Report};
 use super::step::Step;
 use super::task::{TaskError, TaskResult};
+use super::telemetry::Attempt;
 use super::watch;
 
 /// The hands of one attempt. Cheap to clone; of no use after the attempt.
@@ -44,6 +46,7 @@ pub(super) struct Inner {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) activity: Arc<Activity>,
     pub(super) store: Arc<dyn Store>,
+    pub(super) seen: Attempt,
 }
 
 impl fmt::Debug for Context {
@@ -180,6 +183,10 @@ impl Context {
         &self.0.activity
     }
 
+    pub(super) fn seen(&self) -> &Attempt {
+        &self.0.seen
+    }
+
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.0.clock
     }
@@ -206,13 +213,18 @@ impl Context {
 
     /// Asks the driver, and waits until the answer is durable.
     pub(super) async fn request(&self, request: TaskRequest) -> TaskResult<Payload> {
+        self.request_within(Span::none(), request).await
+    }
+
+    /// The same; the span is told where in the journal the decision is.
+    pub(super) async fn request_within(&self, span: Span, request: TaskRequest) -> TaskResult<Payload> {
         let activity = &self.0.activity;
         let _asking = activity.asking();
         let _waiting = request.is_wait().then(|| activity.waiting());
         activity.beat(self.0.clock.now());
         let (reply, answer) = oneshot::channel::<StepReply>();
         let (node, attempt) = (self.0.node.clone(), self.0.attempt);
-        let message = Message::Request { node, attempt, request, reply };
+        let message = Message::Request { node, attempt, request, reply, span };
         if self.0.driver.send(message).await.is_err() {
             return self.orphaned().await;
         }

@@ -27,6 +27,7 @@ use super::request::RunRequest;
 use super::run::Run;
 use super::slots::Slots;
 use super::task::ErasedTask;
+use super::telemetry::Telemetry;
 use super::watch;
 
 /// Runs workflows. Cheap to clone; when the last clone is dropped the engine stops driving, and the runs go on at the
@@ -48,6 +49,7 @@ pub(super) struct Shared {
     pub(super) lease: Duration,
     pub(super) leases: Leases,
     pub(super) slots: Slots,
+    pub(super) telemetry: Telemetry,
     pub(super) shutdown: watch::Sender<bool>,
     /// Told when a run was parked that has a wake-up time.
     pub(super) parked: Notify,
@@ -184,16 +186,18 @@ pub(super) struct Parts {
 impl Shared {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { store, clock, worker, park_after, lease, limits, plans, tasks, workflow_tasks } = parts;
+        let telemetry = Telemetry::start();
         Self {
-            committer: Committer::start(Arc::clone(&store)),
+            committer: Committer::start(Arc::clone(&store), telemetry.commits.clone()),
             store,
             clock,
-            live: Live::new(),
+            live: Live::new(telemetry.live.clone()),
             worker,
             park_after,
             lease,
             leases: Leases::default(),
             slots: Slots::new(limits),
+            telemetry,
             shutdown: watch::Sender::new(false),
             parked: Notify::new(),
             plans,

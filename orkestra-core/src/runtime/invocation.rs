@@ -12,6 +12,7 @@ use crate::model::{Failure, Name, Payload};
 use super::activity::Activity;
 use super::message::Message;
 use super::panics;
+use super::telemetry::Attempt;
 use super::watch;
 
 /// How long an ended driver waits for the futures of its tasks to be dropped. A task that blocks its thread is left
@@ -34,10 +35,11 @@ impl Invocation {
         activity: Arc<Activity>,
         cancel: watch::Sender<bool>,
         driver: mpsc::Sender<Message>,
+        seen: Attempt,
         work: impl Future<Output = Result<Payload, Failure>> + Send + 'static,
     ) -> Self {
         let handle = tokio::spawn(async move {
-            let result = panics::catch(work).await;
+            let result = seen.watch(panics::catch(work)).await;
             // A driver that is gone does not want to know: the attempt goes on wherever the run is driven next.
             drop(driver.send(Message::Ended { node, attempt, result }).await);
         });

@@ -31,6 +31,7 @@ pub(super) struct Seat {
 pub(super) struct Live {
     entries: Mutex<Entries>,
     driven: watch::Sender<usize>,
+    gauge: metrics::Gauge,
     pub(super) feed: broadcast::Sender<(RunId, Seq)>,
 }
 
@@ -42,8 +43,13 @@ struct Entries {
 }
 
 impl Live {
-    pub(super) fn new() -> Self {
-        Self { entries: Mutex::default(), driven: watch::Sender::new(0), feed: broadcast::Sender::new(FEED_BEATS_MAX) }
+    pub(super) fn new(gauge: metrics::Gauge) -> Self {
+        Self {
+            entries: Mutex::default(),
+            driven: watch::Sender::new(0),
+            gauge,
+            feed: broadcast::Sender::new(FEED_BEATS_MAX),
+        }
     }
 
     /// Follows the last durable position of a run, whether it is driven now or not. It also changes when the engine gives
@@ -67,6 +73,7 @@ impl Live {
         let progress = entry.progress.clone();
         drop(entries);
         self.driven.send_modify(|count| *count += 1);
+        self.gauge.increment(1.0);
         Err(Seat { sender, mailbox, progress })
     }
 
@@ -90,6 +97,7 @@ impl Live {
         }
         drop(entries);
         self.driven.send_modify(|count| *count -= 1);
+        self.gauge.decrement(1.0);
     }
 
     /// Returns when no run is driven.

@@ -1,6 +1,7 @@
 //! What reaches a run's driver, and what it answers.
 
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use crate::kernel::{InputKind, TaskRequest};
 use crate::model::{Failure, Name, Payload};
@@ -12,8 +13,8 @@ use super::error::Error;
 pub(super) enum Message {
     /// From outside. Answered once what follows is durable.
     Input { kind: InputKind, reply: oneshot::Sender<Result<(), Error>> },
-    /// From a task. Answered once the step it names is settled and that is durable.
-    Request { node: Name, attempt: u32, request: TaskRequest, reply: oneshot::Sender<StepReply> },
+    /// From a task. Answered once the step it names is settled and that is durable; the span is told where it is.
+    Request { node: Name, attempt: u32, request: TaskRequest, reply: oneshot::Sender<StepReply>, span: Span },
     /// Another engine holds the run's lease, or may soon.
     LeaseLost,
     /// An attempt's task has ended.

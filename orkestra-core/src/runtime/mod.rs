@@ -32,6 +32,7 @@ mod run;
 mod slots;
 mod step;
 mod task;
+pub(crate) mod telemetry;
 mod upgrade;
 mod waits;
 mod waker;

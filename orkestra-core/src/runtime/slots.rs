@@ -24,8 +24,8 @@ pub(super) struct Slots {
 
 struct Table {
     limiter: Limiter,
-    /// What each node of a run asks for or holds: the attempt.
-    claims: HashMap<RunId, BTreeMap<Name, u32>>,
+    /// What each node of a run asks for or holds: the attempt, and since when.
+    claims: HashMap<RunId, BTreeMap<Name, (u32, Timestamp)>>,
     /// Runs of the process before that may hold slots and have not said so yet. Nothing is granted before they have.
     awaited: HashSet<RunId>,
     /// Whether all such runs are known.
@@ -59,7 +59,7 @@ impl Slots {
     /// Asks for slots, once.
     pub(super) fn request(&self, at: Timestamp, claim: Claim) {
         let mut table = self.lock();
-        if table.note(&claim) {
+        if table.note(at, &claim) {
             table.limiter.request(at, claim);
             drop(table);
             self.changed.notify_one();
@@ -69,7 +69,7 @@ impl Slots {
     /// Registers slots that an attempt under way has had from a process before.
     pub(super) fn hold(&self, at: Timestamp, claim: &Claim) {
         let mut table = self.lock();
-        if table.note(claim) {
+        if table.note(at, claim) {
             table.limiter.hold(at, claim);
         }
     }
@@ -111,6 +111,13 @@ impl Slots {
         }
     }
 
+    /// How long the claim has been there.
+    fn waited(&self, now: Timestamp, claim: &Claim) -> Duration {
+        let table = self.lock();
+        let since = table.claims.get(&claim.run).and_then(|nodes| nodes.get(&claim.node));
+        since.map_or(Duration::ZERO, |(_, since)| now.since(*since))
+    }
+
     /// How many nodes wait for slots.
     pub(super) fn waiting(&self) -> usize {
         self.lock().limiter.waiting()
@@ -127,9 +134,13 @@ impl Table {
     }
 
     /// False when the attempt is known.
-    fn note(&mut self, claim: &Claim) -> bool {
+    fn note(&mut self, at: Timestamp, claim: &Claim) -> bool {
         let nodes = self.claims.entry(claim.run.clone()).or_default();
-        nodes.insert(claim.node.clone(), claim.attempt) != Some(claim.attempt)
+        if nodes.get(&claim.node).is_some_and(|(attempt, _)| *attempt == claim.attempt) {
+            return false;
+        }
+        nodes.insert(claim.node.clone(), (claim.attempt, at));
+        true
     }
 
     fn forget(&mut self, run: &RunId, node: &Name) -> bool {
@@ -157,6 +168,7 @@ pub(super) async fn hand_out(shared: Arc<Shared>) {
         let now = shared.clock.now();
         let (granted, next) = shared.slots.lock().grants(now);
         for claim in granted {
+            shared.telemetry.slot_wait.record(shared.slots.waited(now, &claim));
             tokio::spawn(grant(Arc::clone(&shared), claim));
         }
         let wait = next.map_or(NOTHING_DUE, |next| next.since(now).clamp(Duration::from_millis(1), NOTHING_DUE));

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::{Instrument, Span};
 
 use crate::kernel::{StepState, TaskRequest};
 use crate::model::{Amount, Failure, Name, Payload, Retry};
 
 use super::context::{Context, meters};
 use super::task::{TaskError, TaskResult};
+use super::telemetry::step_failed;
 
 /// A step that is done, or remembered, when it is awaited. Made by [`Context::step`].
 #[must_use = "a step does nothing until it is awaited"]
@@ -93,22 +95,32 @@ where
     T: Serialize + DeserializeOwned + Send + 'a,
     E: Into<TaskError> + 'a,
 {
-    async fn run(mut self) -> TaskResult<T> {
+    async fn run(self) -> TaskResult<T> {
         match self.cx.known(&self.key) {
             Some(StepState::Done(result)) => {
                 let cx = self.cx;
+                cx.seen().remembered(&self.key);
                 let result = cx.fetch(result.clone()).await?;
                 return self.remembered(&result);
             }
-            Some(StepState::Failed(failure)) => return Err(failure.clone().into()),
+            Some(StepState::Failed(failure)) => {
+                self.cx.seen().remembered(&self.key);
+                return Err(failure.clone().into());
+            }
             Some(StepState::Started) if self.at_most_once => return interrupted(self.cx, self.key).await,
             _ => {}
         }
+        let span = self.cx.seen().step(self.cx, &self.key);
+        self.execute(&span).instrument(span.clone()).await.inspect_err(|error| step_failed(&span, error.failure()))
+    }
+
+    /// Does the work and writes down how it ended.
+    async fn execute(mut self, span: &Span) -> TaskResult<T> {
         if self.at_most_once {
             self.cx.request(TaskRequest::StartStep { step: self.key.clone() }).await?;
         }
         let working = self.cx.activity().working();
-        let result = self.work_with_retries().await;
+        let result = self.cx.seen().work(self.work_with_retries()).await;
         drop(working);
         match result {
             Ok(value) => {
@@ -122,11 +134,11 @@ where
                     Ok(result) => Ok(self.cx.keep(result).await?),
                     Err(failure) => Err(failure),
                 };
-                end(self.cx, self.key, result, charges).await?;
+                end(self.cx, span, self.key, result, charges).await?;
                 Ok(value)
             }
             Err(error) if self.at_most_once || !error.failure().retryable => {
-                end(self.cx, self.key, Err(error.into_failure()), BTreeMap::new())
+                end(self.cx, span, self.key, Err(error.into_failure()), BTreeMap::new())
                     .await
                     .and_then(|result| Ok(result.to()?))
             }
@@ -152,6 +164,7 @@ where
             let chance = f64::from(u16::try_from(self.cx.clock().now().as_millis() % 1000).unwrap_or(0)) / 1000.0;
             let delay = self.retry.delay(tries, chance).filter(|_| error.failure().retryable);
             let Some(delay) = delay else { return Err(error) };
+            self.cx.seen().tries_again(error.failure(), tries);
             tokio::time::sleep(delay).await;
             tries += 1;
         }
@@ -173,16 +186,17 @@ where
 /// Writes the end of a step down. What comes back is what is remembered.
 async fn end(
     cx: &Context,
+    span: &Span,
     step: String,
     result: Result<Payload, Failure>,
     charges: BTreeMap<Name, Amount>,
 ) -> TaskResult<Payload> {
-    cx.request(TaskRequest::EndStep { step, result, charges }).await
+    cx.request_within(span.clone(), TaskRequest::EndStep { step, result, charges }).await
 }
 
 async fn interrupted<T: DeserializeOwned>(cx: &Context, key: String) -> TaskResult<T> {
     let message = format!("the process died while step `{key}` was under way; what it did cannot be told");
     let failure = Failure::permanent("interrupted", message);
-    let remembered = end(cx, key, Err(failure), BTreeMap::new()).await?;
+    let remembered = end(cx, &Span::none(), key, Err(failure), BTreeMap::new()).await?;
     Ok(remembered.to()?)
 }

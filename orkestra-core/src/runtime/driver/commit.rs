@@ -14,6 +14,7 @@ use crate::store::{Append, AppendError, RunRecord};
 use super::super::committer::Ack;
 use super::super::error::{Error, ErrorKind};
 use super::super::message::StepReply;
+use super::super::telemetry::Tally;
 use super::{Driver, Turn};
 
 /// A decision on its way to the store, and what is to be done once it is there.
@@ -25,6 +26,7 @@ pub(super) struct Pending {
     resumes: bool,
     steps: Vec<(Name, String)>,
     replies: Vec<(Reply, Answer)>,
+    tally: Tally,
 }
 
 /// What somebody is told once a decision is durable: that it was made, or that theirs was refused because of it.
@@ -68,6 +70,8 @@ impl Driver {
         };
         let last = state.last();
         let first = Seq(last.0 + 1 - events.len() as u64);
+        self.trace.knows(&self.shared, state, lease.epoch);
+        let tally = Tally::of(&events);
         let (nodes, steps) = (touched(state, &events), settled(&events));
         let whole_run = |event: &Event| {
             let pause = matches!(event, Event::RunPaused { .. } | Event::RunResumed | Event::RunReopened);
@@ -90,6 +94,7 @@ impl Driver {
             resumes,
             steps,
             replies: reply.map(|reply| (reply, Ok(()))).into_iter().collect(),
+            tally,
         });
         Ok(())
     }
@@ -139,8 +144,9 @@ impl Driver {
     }
 
     fn settle(&mut self, pending: Pending) {
-        let Pending { last, nodes, every_node, resumes, steps, replies, .. } = pending;
+        let Pending { last, nodes, every_node, resumes, steps, replies, tally, .. } = pending;
         self.durable = last;
+        self.trace.settled(&tally, last, self.state.as_ref());
         self.publish();
         replies.into_iter().for_each(|(reply, answer)| self.reply(reply, answer));
         if !self.is_paused() {

@@ -7,6 +7,7 @@ use crate::model::{Name, RunId, Seq};
 
 use super::super::error::{Error, ErrorKind};
 use super::super::message::{Message, StepReply};
+use super::super::telemetry::placed;
 use super::commit::Reply;
 use super::{Driver, Turn};
 
@@ -25,8 +26,11 @@ impl Driver {
                 }
                 self.input(InputKind::AttemptEnded { node, attempt, result }, None).await
             }
-            Some(Message::Request { node, attempt, request, reply }) => {
-                self.request(node, attempt, request, reply).await
+            Some(Message::Request { node, attempt, request, reply, span }) => {
+                let before = self.last();
+                let went = self.request(node, attempt, request, reply).await;
+                placed(&span, before, self.last());
+                went
             }
         }
     }
@@ -107,8 +111,12 @@ impl Driver {
         }
     }
 
+    fn last(&self) -> Seq {
+        self.state.as_ref().map_or(Seq::ZERO, RunState::last)
+    }
+
     fn decide(&mut self, kind: InputKind) -> Result<Vec<Event>, Rejection> {
-        let last = self.state.as_ref().map_or(Seq::ZERO, RunState::last);
+        let last = self.last();
         let input = Input { at: self.shared.clock.now(), chance: chance(&self.run, last), kind };
         decide(&self.run, &mut self.state, input)
     }

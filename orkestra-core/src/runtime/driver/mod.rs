@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
 
 use crate::kernel::{InputKind, RunState, agenda, wake_at};
 use crate::model::limits::COMMITS_IN_FLIGHT_MAX;
@@ -36,6 +37,7 @@ use super::invocation::Invocation;
 use super::live::Seat;
 use super::message::{Message, StepReply};
 use super::outbox::Outbox;
+use super::telemetry::Trace;
 use super::watch;
 
 /// How often in a row a driver starts again from the journal before it gives its run up.
@@ -66,6 +68,7 @@ pub(super) struct Driver {
     withheld: Vec<Reply>,
     /// Messages from outside that came while the state was thrown away.
     kept: Vec<Message>,
+    trace: Trace,
 }
 
 /// Why a driver stops waiting for the next thing.
@@ -85,6 +88,7 @@ enum Turn {
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, run: RunId, seat: Seat) -> Self {
         let Seat { sender, mailbox, progress } = seat;
+        let trace = Trace::new(&shared, &run);
         Self {
             shared,
             run,
@@ -103,11 +107,17 @@ impl Driver {
             errands: Errands::new(),
             withheld: Vec::new(),
             kept: Vec::new(),
+            trace,
         }
     }
 
     /// Drives the run until there is nothing to do for now.
-    pub(super) async fn drive(mut self) {
+    pub(super) fn drive(self) -> impl Future<Output = ()> + Send {
+        let span = self.trace.span();
+        self.drive_on().instrument(span)
+    }
+
+    async fn drive_on(mut self) {
         let mut reloads = 0;
         let refusal = loop {
             let before = self.durable;
@@ -120,7 +130,10 @@ impl Driver {
             };
             let (error, hopeless) = match turn {
                 Turn::Rest => break None,
-                Turn::Fenced => break Some(Error::new(ErrorKind::Unknown, "another worker drives the run")),
+                Turn::Fenced => {
+                    self.shared.telemetry.leases_lost.increment(self.lease.is_some().into());
+                    break Some(Error::new(ErrorKind::Unknown, "another worker drives the run"));
+                }
                 Turn::ShutDown => break Some(Error::shut_down()),
                 Turn::Blocked(error) => (error, true),
                 Turn::Reload(error) => {
@@ -133,10 +146,12 @@ impl Driver {
                 tracing::error!(run = %self.run, %error, "the run is not driven any more");
                 let retry_at = (!hopeless).then(|| self.shared.lease_until());
                 self.shared.block(&self.run, error.clone(), retry_at);
+                self.shared.telemetry.blocked.increment(1);
                 self.progress.send_modify(|_| ());
                 break Some(error);
             }
             tracing::warn!(run = %self.run, %error, "the run goes on from its journal");
+            self.shared.telemetry.reloads.increment(1);
             self.forget(&error).await;
             tokio::time::sleep(RELOAD_DELAY * 2_u32.pow(reloads - 1)).await;
         };
@@ -146,6 +161,7 @@ impl Driver {
     /// Gives lease and seat back. What arrived in the meantime goes to the next driver, or is refused with the reason
     /// why there will be none.
     async fn leave(mut self, refusal: Option<Error>) {
+        self.trace.left(self.state.as_ref(), refusal.is_none());
         let wake = self.state.as_ref().and_then(wake_at);
         // A run that was parked keeps its place in the queue for slots; one that others drive, or nobody, does not.
         if refusal.is_some() || self.state.as_ref().is_none_or(|state| state.status().is_final()) {
@@ -184,10 +200,11 @@ impl Driver {
         let lease = claimed.map_err(|error| Turn::Reload(error.into()))?;
         let lease = lease.ok_or(Turn::Fenced)?;
         self.shared.leases.add(lease.clone());
-        self.lease = Some(lease);
+        let lease = self.lease.insert(lease);
         self.state = load(&*self.shared.store, &self.run).await.map_err(Turn::Reload)?;
         let Some(state) = &self.state else { return self.answer_kept().await };
         self.durable = state.last();
+        self.trace.knows(&self.shared, state, lease.epoch);
         self.record = self.shared.store.record(&self.run).await.map_err(|error| Turn::Reload(error.into()))?;
         self.publish();
         if state.status().is_final() {

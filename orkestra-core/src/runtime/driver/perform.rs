@@ -31,6 +31,7 @@ impl Driver {
         let durable = state.node(id).changed <= self.durable;
         let under_way = self.invoked.get(&id).map(|invocation| invocation.attempt);
         self.sync_slots(state, id, durable);
+        self.trace.node(state, id, durable);
         match work_of(state, id) {
             // Tasks of a run that makes a pause stop by themselves, at their next step.
             None if state.pause().is_some() && state.node(id).status == NodeStatus::Running => {}
@@ -64,7 +65,8 @@ impl Driver {
         let (node, sender) = (state.name(id).clone(), self.sender.clone());
         let activity = Arc::new(Activity::begin(self.shared.clock.now()));
         let cancel = watch::Sender::new(false);
-        self.invoked.insert(id, Invocation::spawn(node, attempt, activity, cancel, sender, ended));
+        let seen = self.trace.attempt(state, id, attempt);
+        self.invoked.insert(id, Invocation::spawn(node, attempt, activity, cancel, sender, seen, ended));
     }
 
     fn invoke(&mut self, id: NodeId, attempt: u32) {
@@ -72,6 +74,7 @@ impl Driver {
         let spec = &state.plan().node(id).spec;
         let NodeKind::Task(task) = &spec.kind else { return };
         let (cancel, cancelled) = watch::channel(false);
+        let seen = self.trace.attempt(state, id, attempt);
         let activity = Arc::new(Activity::begin(self.shared.clock.now()));
         let inner = Inner {
             run: self.run.clone(),
@@ -87,6 +90,7 @@ impl Driver {
             clock: self.shared.clock.clone(),
             activity: Arc::clone(&activity),
             store: Arc::clone(&self.shared.store),
+            seen: seen.clone(),
         };
         let input = state.node_input(id).map_err(|error| Failure::permanent("bad_input", error.to_string()));
         let code = self.shared.task(state.plan().workflow(), task);
@@ -99,7 +103,8 @@ impl Driver {
             let output = code.call(Context::new(inner), input).await?;
             blobs::keep(&*store, &run, output).await.map_err(unread)
         };
-        let invocation = Invocation::spawn(spec.name.clone(), attempt, activity, cancel, self.sender.clone(), work);
+        let invocation =
+            Invocation::spawn(spec.name.clone(), attempt, activity, cancel, self.sender.clone(), seen, work);
         if spec.heartbeat_timeout_ms.is_some() {
             self.beating.insert(id);
         }

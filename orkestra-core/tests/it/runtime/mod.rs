@@ -5,6 +5,7 @@ mod limits;
 mod outage;
 mod recovery;
 mod slots;
+mod telemetry;
 mod upgrade;
 mod verbs;
 mod world;

@@ -1,0 +1,247 @@
+//! The spans of one run, as long as it is in memory: run, node, attempt, step, each with the journal's ids.
+//!
+//! A run that is parked, or goes on in another process, gets a span of its own each time; `run_id` joins them.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, debug, info_span, span};
+
+use crate::kernel::{NodeStatus, RunState, RunStatus};
+use crate::model::{Epoch, Failure, Name, NodeId, Payload, RunId, Seq};
+
+use super::super::context::Context;
+use super::super::engine::Shared;
+use super::TARGET;
+use super::meters::{Meters, Tally};
+
+/// What a driver tells of its run.
+pub(in crate::runtime) struct Trace {
+    run: RunId,
+    span: Span,
+    meters: Arc<Meters>,
+    workflow: Option<Name>,
+    epoch: Epoch,
+    /// Spans of nodes that have begun and not ended.
+    nodes: BTreeMap<NodeId, Span>,
+}
+
+impl Trace {
+    /// Begins the run's span. It is linked to the span of whoever made the engine drive the run.
+    pub(in crate::runtime) fn new(shared: &Shared, run: &RunId) -> Self {
+        let span = info_span!(
+            target: TARGET, parent: None, "run",
+            otel.name = Empty, otel.status_code = Empty, otel.status_description = Empty,
+            run_id = %run, workflow = Empty, epoch = Empty, seq = Empty, parent_run_id = Empty, status = Empty,
+        );
+        if !span.is_disabled() {
+            span.follows_from(Span::current());
+        }
+        let (meters, epoch) = (shared.telemetry.other(), Epoch(0));
+        Self { run: run.clone(), span, meters, workflow: None, epoch, nodes: BTreeMap::new() }
+    }
+
+    /// The run's span.
+    pub(in crate::runtime) fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// Tells what is known once there is a state: the workflow, and where the journal stands.
+    pub(in crate::runtime) fn knows(&mut self, shared: &Shared, state: &RunState, epoch: Epoch) {
+        if self.workflow.is_none() {
+            let workflow = state.plan().workflow();
+            self.meters = shared.telemetry.of(workflow);
+            self.workflow = Some(workflow.clone());
+            if !self.span.is_disabled() {
+                self.span.record("otel.name", format!("run {workflow}"));
+                self.span.record("workflow", workflow.as_str()).record("seq", state.last().0);
+                if let Some(parent) = &state.options().parent {
+                    self.span.record("parent_run_id", parent.run.as_str());
+                }
+            }
+        }
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.span.record("epoch", epoch.0);
+        }
+    }
+
+    /// A decision is durable.
+    pub(in crate::runtime) fn settled(&self, tally: &Tally, last: Seq, state: Option<&RunState>) {
+        debug!(target: TARGET, seq = last.0, "durable");
+        let age = state.map_or(Duration::ZERO, |state| state.updated_at().since(state.created_at()));
+        self.meters.count(tally, age);
+    }
+
+    /// Begins and ends a node's span.
+    pub(in crate::runtime) fn node(&mut self, state: &RunState, id: NodeId, durable: bool) {
+        if self.span.is_disabled() || !durable {
+            return;
+        }
+        let node = state.node(id);
+        match node.status {
+            NodeStatus::Queued | NodeStatus::Running | NodeStatus::Backoff if !self.nodes.contains_key(&id) => {
+                let (name, workflow) = (state.name(id), state.plan().workflow());
+                let span = info_span!(
+                    target: TARGET, parent: &self.span, "node",
+                    otel.name = %format_args!("node {name}"),
+                    otel.status_code = Empty, otel.status_description = Empty, error.type = Empty,
+                    run_id = %self.run, %workflow, node = %name, seq = node.changed.0, epoch = self.epoch.0,
+                    status = Empty,
+                );
+                self.nodes.insert(id, span);
+            }
+            status if status.is_final() => {
+                if let Some(span) = self.nodes.remove(&id) {
+                    end_node(&span, state, id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A call of a node's task is about to begin.
+    pub(in crate::runtime) fn attempt(&self, state: &RunState, id: NodeId, attempt: u32) -> Attempt {
+        let parent = self.nodes.get(&id).unwrap_or(&self.span);
+        let (name, node) = (state.name(id), state.node(id));
+        let span = info_span!(
+            target: TARGET, parent: parent, "attempt",
+            otel.name = %format_args!("attempt {name}"),
+            otel.status_code = Empty, otel.status_description = Empty, error.type = Empty,
+            run_id = %self.run, workflow = %state.plan().workflow(), node = %name, attempt,
+            seq = node.changed.0, epoch = self.epoch.0,
+        );
+        Attempt { span, meters: Arc::clone(&self.meters), epoch: self.epoch }
+    }
+
+    /// The driver leaves the run.
+    pub(in crate::runtime) fn left(&mut self, state: Option<&RunState>, rests: bool) {
+        let Some(state) = state else { return };
+        if rests && !state.status().is_final() {
+            self.meters.parked.increment(1);
+        }
+        for (id, span) in std::mem::take(&mut self.nodes) {
+            end_node(&span, state, id);
+        }
+        if self.span.is_disabled() {
+            return;
+        }
+        let status = state.status();
+        self.span.record("status", run_status(status));
+        if matches!(status, RunStatus::Failed | RunStatus::Terminated | RunStatus::TimedOut) {
+            self.span.record("otel.status_code", "ERROR").record("otel.status_description", run_status(status));
+        }
+    }
+}
+
+fn end_node(span: &Span, state: &RunState, id: NodeId) {
+    let node = state.node(id);
+    span.record("status", node_status(node.status));
+    if let (NodeStatus::Failed, Some(failure)) = (node.status, &node.last_failure) {
+        failed(span, failure);
+    }
+}
+
+/// What the span is of failed.
+pub(in crate::runtime) fn failed(span: &Span, failure: &Failure) {
+    span.record("otel.status_code", "ERROR").record("otel.status_description", failure.message.as_str());
+    span.record("error.type", failure.kind.as_str());
+}
+
+/// What one call of a task tells of itself.
+#[derive(Clone)]
+pub(in crate::runtime) struct Attempt {
+    span: Span,
+    meters: Arc<Meters>,
+    epoch: Epoch,
+}
+
+impl Attempt {
+    /// Runs the call to its end. What is logged meanwhile carries the attempt's ids.
+    pub(in crate::runtime) async fn watch(
+        self,
+        call: impl Future<Output = Result<Payload, Failure>>,
+    ) -> Result<Payload, Failure> {
+        let since = Instant::now();
+        let result = call.instrument(self.span.clone()).await;
+        self.meters.called(result.is_ok(), since.elapsed());
+        if let Err(failure) = &result {
+            failed(&self.span, failure);
+        }
+        result
+    }
+
+    /// The span that something in the call is part of: the one that the task is in, else the attempt's own.
+    fn innermost(&self) -> Option<span::Id> {
+        Span::current().id().or_else(|| self.span.id())
+    }
+
+    /// The span of a step that is about to be done. Its `seq` comes with the decision that ends it.
+    pub(in crate::runtime) fn step(&self, cx: &Context, key: &str) -> Span {
+        info_span!(
+            target: TARGET, parent: self.innermost(), "step",
+            otel.name = %format_args!("step {key}"),
+            otel.status_code = Empty, otel.status_description = Empty, error.type = Empty,
+            run_id = %cx.run_id(), node = cx.node(), attempt = cx.attempt(), step = key,
+            seq = Empty, epoch = self.epoch.0,
+        )
+    }
+
+    /// A step was not done: its result is remembered.
+    pub(in crate::runtime) fn remembered(&self, key: &str) {
+        self.meters.remembered.increment(1);
+        debug!(target: TARGET, parent: self.innermost(), step = key, remembered = true, "a step is remembered");
+    }
+
+    /// Measures the work of a step.
+    pub(in crate::runtime) async fn work<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        let since = Instant::now();
+        let result = work.await;
+        self.meters.stepped(result.is_ok(), since.elapsed());
+        result
+    }
+
+    /// A step's work failed, and is tried again in this attempt.
+    pub(in crate::runtime) fn tries_again(&self, failure: &Failure, tries: u32) {
+        self.meters.step_retries.increment(1);
+        debug!(target: TARGET, tries, error = %failure, "a step is tried again");
+    }
+}
+
+/// Tells a step's span where in the journal its end is: what was decided came after `before`.
+pub(in crate::runtime) fn placed(span: &Span, before: Seq, last: Seq) {
+    if last > before {
+        span.record("seq", before.0 + 1);
+    }
+}
+
+const fn run_status(status: RunStatus) -> &'static str {
+    match status {
+        RunStatus::Running => "running",
+        RunStatus::Paused => "paused",
+        RunStatus::Stopping => "stopping",
+        RunStatus::Compensating => "compensating",
+        RunStatus::Completed => "completed",
+        RunStatus::Failed => "failed",
+        RunStatus::Cancelled => "cancelled",
+        RunStatus::Terminated => "terminated",
+        RunStatus::TimedOut => "timed_out",
+    }
+}
+
+const fn node_status(status: NodeStatus) -> &'static str {
+    match status {
+        NodeStatus::Pending => "pending",
+        NodeStatus::Queued => "queued",
+        NodeStatus::Running => "running",
+        NodeStatus::Backoff => "backoff",
+        NodeStatus::Completed => "completed",
+        NodeStatus::Failed => "failed",
+        NodeStatus::Skipped => "skipped",
+        NodeStatus::Cancelled => "cancelled",
+    }
+}
