@@ -10,8 +10,12 @@ pub(crate) const HOMES: &[(&str, &[&str])] = &[
     ("cap_std", &["orkestra-tools/src/workspace"]),
     ("genai", &["orkestra-agents/src/model/genai"]),
     ("granit_parser", &["orkestra-core/src/model/data/yaml.rs"]),
+    ("metrics", &["orkestra-core/src/runtime/telemetry"]),
+    ("opentelemetry", &["examples/telemetry.rs"]),
+    ("opentelemetry_sdk", &["examples/telemetry.rs"]),
     ("petgraph", &["orkestra-core/src/model/graph.rs"]),
     ("sled", &["orkestra-store/src/sled", "benches/"]),
+    ("tracing_opentelemetry", &["examples/telemetry.rs"]),
 ];
 
 /// A crate outside its home, and a home that does not use its crate (then this table has gone stale).

@@ -9,6 +9,7 @@ use crate::model::limits::MAILBOX_INPUTS_MAX;
 use crate::model::{RunId, Seq};
 
 use super::message::Message;
+use super::telemetry::Gauge;
 use super::watch;
 
 /// Beats that a slow reader of the feed may be behind.
@@ -31,7 +32,7 @@ pub(super) struct Seat {
 pub(super) struct Live {
     entries: Mutex<Entries>,
     driven: watch::Sender<usize>,
-    gauge: metrics::Gauge,
+    gauge: Gauge,
     pub(super) feed: broadcast::Sender<(RunId, Seq)>,
 }
 
@@ -43,7 +44,7 @@ struct Entries {
 }
 
 impl Live {
-    pub(super) fn new(gauge: metrics::Gauge) -> Self {
+    pub(super) fn new(gauge: Gauge) -> Self {
         Self {
             entries: Mutex::default(),
             driven: watch::Sender::new(0),

@@ -14,6 +14,8 @@ mod spans;
 
 pub use names::{METRICS, Metric, MetricKind};
 
+pub(super) use metrics::Gauge;
+
 pub(super) use meters::{Commits, Tally, Telemetry};
 pub(super) use spans::{Attempt, Trace, failed as step_failed, placed};
 

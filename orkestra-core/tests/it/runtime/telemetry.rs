@@ -73,6 +73,9 @@ fn workflow() -> Workflow {
 async fn watched() -> Vec<Event> {
     let engine = engine(MemoryStore::new()).workflow(workflow()).start().await.expect("an engine");
     let run = engine.run("watched").id("one").start().await.expect("a run");
+    let mut events = run.events(Cursor::START);
+    let at_gate = |event: &Event| matches!(event, Event::AttemptStarted { node, .. } if **node == *"go");
+    while !at_gate(&events.next().await.expect("readable").expect("the gate is waited for").event) {}
     run.signal("go", &true).await.expect("heard");
     assert!(run.output::<bool>().await.expect("an output"));
     engine.shutdown().await;
