@@ -53,7 +53,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 const EXPECTED: [&str; 8] = [
-    "run digest",
+    "run",
     "  node fetch",
     "    attempt fetch",
     "      step download",

@@ -35,7 +35,7 @@ impl Trace {
     pub(in crate::runtime) fn new(shared: &Shared, run: &RunId) -> Self {
         let span = info_span!(
             target: TARGET, parent: None, "run",
-            otel.name = Empty, otel.status_code = Empty, otel.status_description = Empty,
+            otel.status_code = Empty, otel.status_description = Empty,
             run_id = %run, workflow = Empty, epoch = Empty, seq = Empty, parent_run_id = Empty, status = Empty,
         );
         if !span.is_disabled() {
@@ -57,7 +57,6 @@ impl Trace {
             self.meters = shared.telemetry.of(workflow);
             self.workflow = Some(workflow.clone());
             if !self.span.is_disabled() {
-                self.span.record("otel.name", format!("run {workflow}"));
                 self.span.record("workflow", workflow.as_str()).record("seq", state.last().0);
                 if let Some(parent) = &state.options().parent {
                     self.span.record("parent_run_id", parent.run.as_str());
