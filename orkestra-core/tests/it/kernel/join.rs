@@ -24,6 +24,18 @@ fn any_starts_with_the_first_that_is_done() {
 }
 
 #[test]
+fn another_attempt_is_given_what_the_first_one_was() {
+    for join in [Join::Any, Join::AtLeast(1)] {
+        let mut scene = Scene::of([task("a"), task("b"), task("c").after(&["a", "b"]).joins(join).tries(2)]);
+        scene.then(done("b#1", "2"), ["b completed 2", "c#1 started"]);
+        let first = input(&scene, "c");
+        scene.then(done("a#1", "1"), ["a completed 1"]);
+        scene.then(fails("c#1"), ["c#1 failed (error), again at 0", "c#2 started"]);
+        assert_eq!(input(&scene, "c"), first);
+    }
+}
+
+#[test]
 fn any_is_skipped_when_none_can_be_done() {
     let skips = |node: &str| task(node).or(OnFailure::Skip);
     let mut scene = Scene::of([skips("a"), skips("b"), task("c").after(&["a", "b"]).joins(Join::Any)]);
