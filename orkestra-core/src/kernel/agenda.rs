@@ -113,11 +113,17 @@ pub fn waits(state: &RunState) -> Vec<Wait> {
     timer.into_iter().chain(signals).chain(answers).chain(children).chain(slots).chain(resume).collect()
 }
 
+/// Whether the run owes something to runs that it does not wait for.
+#[must_use]
+pub fn owes_others(state: &RunState) -> bool {
+    !state.abandoned.is_empty() || state.owes_parent.is_some()
+}
+
 /// Whether somebody has to act for the run now: a task is under way, or another run is to be told something.
 #[must_use]
 pub fn is_busy(state: &RunState) -> bool {
     let tasks = state.pause.is_none() && !state.tasks.is_empty();
-    tasks || !state.abandoned.is_empty() || state.owes_parent.is_some()
+    tasks || owes_others(state)
 }
 
 /// When the run needs a driver again: [`Timestamp::ZERO`] when it does now, [`QUEUED_AT`] when it waits for slots,

@@ -20,7 +20,7 @@ mod reason;
 mod state;
 mod status;
 
-pub use agenda::{QUEUED_AT, Wait, Work, agenda, is_busy, waits, wake_at, work_for_others, work_of};
+pub use agenda::{QUEUED_AT, Wait, Work, agenda, is_busy, owes_others, waits, wake_at, work_for_others, work_of};
 pub use apply::{IllegalEvent, apply};
 pub use decide::{Rejection, decide};
 pub use event::Event;

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
 use crate::journal::{Commit, encode};
-use crate::kernel::{Event, RunState, StepState};
+use crate::kernel::{Event, RunState, StepState, owes_others};
 use crate::model::{Name, NodeId, Payload, Seq};
 use crate::store::{Append, AppendError, RunRecord};
 
@@ -24,6 +24,8 @@ pub(super) struct Pending {
     nodes: Vec<NodeId>,
     every_node: bool,
     resumes: bool,
+    /// Whether a run was asked for that is to be started now.
+    wants_child: bool,
     steps: Vec<(Name, String)>,
     replies: Vec<(Reply, Answer)>,
     tally: Tally,
@@ -77,6 +79,7 @@ impl Driver {
             let pause = matches!(event, Event::RunPaused { .. } | Event::RunResumed | Event::RunReopened);
             pause || matches!(event, Event::Recovered | Event::StopRequested { .. } | Event::CompensationStarted { .. })
         };
+        let wants_child = events.iter().any(|event| matches!(event, Event::ChildRequested { .. }));
         let resumes = events.contains(&Event::RunResumed);
         let every_node = events.iter().any(|event| event.ends_run() || whole_run(event));
         let record = self.record.as_ref().is_none_or(|record| !record.tells(state)).then(|| RunRecord::of(state));
@@ -92,6 +95,7 @@ impl Driver {
             nodes,
             every_node,
             resumes,
+            wants_child,
             steps,
             replies: reply.map(|reply| (reply, Ok(()))).into_iter().collect(),
             tally,
@@ -144,7 +148,7 @@ impl Driver {
     }
 
     fn settle(&mut self, pending: Pending) {
-        let Pending { last, nodes, every_node, resumes, steps, replies, tally, .. } = pending;
+        let Pending { last, nodes, every_node, resumes, wants_child, steps, replies, tally, .. } = pending;
         self.durable = last;
         self.trace.settled(&tally, last, self.state.as_ref());
         self.publish();
@@ -159,7 +163,10 @@ impl Driver {
             self.perform_all();
         } else {
             nodes.into_iter().for_each(|node| self.perform(node));
-            self.run_errands();
+            // Looking at what is owed costs as much as there are other runs: only when there may be something new.
+            if wants_child || self.state.as_ref().is_some_and(owes_others) {
+                self.run_errands();
+            }
         }
     }
 
