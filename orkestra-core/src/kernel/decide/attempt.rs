@@ -50,7 +50,7 @@ impl Decision<'_> {
         let state = self.state();
         // The wait may be one that an attempt before began.
         let waits = !state.node(id).waits.is_empty();
-        if waits && state.tasks.contains(&id) && state.stopping.is_none() {
+        if waits && state.tasks.contains(&id) && (state.stopping.is_none() || state.is_undo(id)) {
             self.emit(Event::TaskParked { node: node.clone() });
         }
         Ok(())
