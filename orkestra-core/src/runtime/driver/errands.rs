@@ -47,6 +47,18 @@ impl Driver {
         }
     }
 
+    /// Looks at the children again that this run waits for. A child tells by itself that it has ended; but one that is driven
+    /// by another engine cannot reach a run that does not leave this one.
+    pub(super) fn look_at_children(&mut self) {
+        let now = self.shared.clock.now();
+        if now.since(self.looked_at) < self.shared.lease {
+            return;
+        }
+        self.looked_at = now;
+        self.errands.retain(|work, errand| !(matches!(work, Work::StartChild { .. }) && errand.is_finished()));
+        self.run_errands();
+    }
+
     /// Whether no errand is under way.
     pub(super) fn errands_done(&self) -> bool {
         self.errands.values().all(JoinHandle::is_finished)
@@ -81,7 +93,7 @@ impl Errand {
         let parent = Parent { run: self.run.clone(), node: node.clone() };
         let mut patience = Patience::new(&self.shared);
         let started = loop {
-            match self.shared.child_request(&child, parent.clone()).start().await {
+            match self.child(&child, &parent).await {
                 Ok(run) => break Ok(run),
                 Err(error) if !is_passing(&error) => break Err(error),
                 Err(error) if !patience.again(&error).await => return,
@@ -94,6 +106,16 @@ impl Errand {
                 let failure = Failure::permanent("child_not_started", error.to_string());
                 self.ended(child.run, Outcome::Failed { node, failure }, BTreeMap::new()).await;
             }
+        }
+    }
+
+    /// The child: the run that is there, or a new one. One that is there may be driven by another engine: it is left to it.
+    async fn child(&self, child: &ChildState, parent: &Parent) -> Result<Run, Error> {
+        match self.shared.store.record(&child.run).await? {
+            Some(record) if record.workflow == child.workflow => {
+                Ok(Run::new(Arc::clone(&self.shared), child.run.clone()))
+            }
+            _ => self.shared.child_request(child, parent.clone()).start().await,
         }
     }
 

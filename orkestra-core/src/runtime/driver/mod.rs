@@ -25,7 +25,7 @@ use tracing::Instrument;
 
 use crate::kernel::{InputKind, RunState, agenda, wake_at};
 use crate::model::limits::COMMITS_IN_FLIGHT_MAX;
-use crate::model::{Name, NodeId, RunId, Seq};
+use crate::model::{Name, NodeId, RunId, Seq, Timestamp};
 use crate::store::{Lease, RunRecord, StoreErrorKind};
 
 use self::commit::{Pending, Reply, next_ack};
@@ -64,6 +64,8 @@ pub(super) struct Driver {
     /// Those of them whose silence is limited.
     beating: BTreeSet<NodeId>,
     errands: Errands,
+    /// When children were last looked at that others may drive.
+    looked_at: Timestamp,
     /// Answers to tasks that are held back until a pause is over.
     withheld: Vec<Reply>,
     /// Messages from outside that came while the state was thrown away.
@@ -89,6 +91,7 @@ impl Driver {
     pub(super) fn new(shared: Arc<Shared>, run: RunId, seat: Seat) -> Self {
         let Seat { sender, mailbox, progress } = seat;
         let trace = Trace::new(&shared, &run);
+        let looked_at = shared.clock.now();
         Self {
             shared,
             run,
@@ -105,6 +108,7 @@ impl Driver {
             invoked: BTreeMap::new(),
             beating: BTreeSet::new(),
             errands: Errands::new(),
+            looked_at,
             withheld: Vec::new(),
             kept: Vec::new(),
             trace,

@@ -15,6 +15,7 @@ impl Driver {
 
     /// A while without news: tasks that only wait are dropped, then a run without any.
     pub(super) async fn park(&mut self) -> Result<(), Turn> {
+        self.look_at_children();
         let Some(state) = &self.state else { return Ok(()) };
         let paused = state.pause().is_some();
         let waits = |invocation: &Invocation| {
