@@ -153,7 +153,10 @@ const fn may_follow_the_end(kind: &InputKind) -> bool {
 /// A decision being made: the state with the events so far applied.
 struct Decision<'a> {
     slot: &'a mut Option<RunState>,
+    /// When it is made: not before the events that are there.
     now: Timestamp,
+    /// What the clock says, which may be earlier.
+    at: Timestamp,
     chance: f64,
     events: Vec<Event>,
     broken: Option<IllegalEvent>,
@@ -163,7 +166,7 @@ impl<'a> Decision<'a> {
     /// Time does not go backwards within a run, whatever the clock of its driver does.
     fn new(slot: &'a mut Option<RunState>, at: Timestamp, chance: f64) -> Self {
         let now = slot.as_ref().map_or(at, |state| state.updated_at.max(at));
-        Self { slot, now, chance, events: Vec::new(), broken: None }
+        Self { slot, now, at, chance, events: Vec::new(), broken: None }
     }
 
     fn make(&mut self, kind: InputKind) -> Result<(), Rejection> {

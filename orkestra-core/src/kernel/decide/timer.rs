@@ -16,7 +16,8 @@ impl Decision<'_> {
             let Some((due, timer)) = self.state().timers.first().cloned() else {
                 break;
             };
-            if due > self.now {
+            // By the clock: when it has jumped back, the events that are there tell of a time that is still to come.
+            if due > self.at {
                 break;
             }
             self.fire(timer);

@@ -1,6 +1,8 @@
 //! The engine as its users meet it, on the in-memory store and in virtual time.
 
+mod bad;
 mod basics;
+mod handles;
 mod limits;
 mod outage;
 mod recovery;
