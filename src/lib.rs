@@ -24,6 +24,7 @@
 //! | feature | brings | default |
 //! |---|---|---|
 //! | `sled` | [`store::SledStore`]: one directory, no service | yes |
+//! | `yaml` | workflows from YAML | no |
 //! | `agents` | `agents`, `tools`: models, tools, sandbox, the planner, backend, frontend, qa pipeline | no |
 
 pub use orkestra_core::*;
@@ -38,6 +39,12 @@ pub mod store {
 pub use orkestra_agents as agents;
 #[cfg(feature = "agents")]
 pub use orkestra_tools as tools;
+
+/// The examples of the page of verbs, compiled and run with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/verbs.md")]
+#[derive(Debug)]
+pub struct Verbs;
 
 /// All that a first workflow needs.
 pub mod prelude {

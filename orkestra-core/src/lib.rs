@@ -33,6 +33,22 @@
 //! **Code between steps may run again.** That is the one rule: what a task did inside [`Context::step`] is remembered,
 //! everything else is done anew when the task is called again after a crash or a failed attempt.
 //!
+//! # What there is
+//!
+//! | for | see |
+//! |---|---|
+//! | steps, waits, questions, child runs, maps, growth, reports, charges | [`Context`], [`Step`] |
+//! | joins, conditions, retries, time limits, failure policies, undoing, limits | [`WorkflowBuilder`] |
+//! | id, labels, deadline, priority, budget of a run | [`RunRequest`] |
+//! | looking at a run and steering it: cancel, pause, retry, fork | [`Run`] |
+//! | finding runs, upgrades, what is blocked | [`Engine`] |
+//! | limits of concurrency and rate | [`Limit`] |
+//! | workflows as JSON and YAML | [`model::WorkflowSpec`] |
+//! | drawing a run, its timeline | [`projection::Graph`], [`projection::Timeline`] |
+//!
+//! A run that only waits is dropped from memory and costs its journal on disk. Every verb has an example and its promises in
+//! `docs/verbs.md` of the repository.
+//!
 //! # Rooms
 //!
 //! | module | holds |
@@ -41,7 +57,7 @@
 //! | [`kernel`] | the rules: pure functions from inputs to events to state to work |
 //! | [`journal`] | commits, their form on disk, replay |
 //! | [`store`] | the contract of backends, and the in-memory one |
-//! | [`projection`] | read models |
+//! | [`projection`] | read models: view, graph, timeline |
 //! | [`telemetry`] | the names of the metrics |
 //! | `runtime` | the thin shell: engine, drivers, committer; re-exported here |
 //!
@@ -77,8 +93,8 @@ pub mod prelude {
     pub use crate::projection::{NodeView, RunView};
     pub use crate::store::{MemoryStore, Page, RunQuery, RunRecord, Store};
     pub use crate::{
-        BuildError, Context, Cursor, Engine, Error, ErrorKind, Events, Feed, Pulse, Run, RunEvent, Task, TaskError,
-        TaskResult, Workflow,
+        BuildError, Context, Cursor, Engine, Error, ErrorKind, Events, Feed, Limit, Pulse, Run, RunEvent, Task,
+        TaskError, TaskResult, Workflow,
     };
 
     /// A duration of whole seconds.

@@ -7,6 +7,7 @@ mod lengths;
 mod paths;
 mod rooms;
 mod source;
+mod verbs;
 
 use std::path::{Path, PathBuf};
 
@@ -124,6 +125,17 @@ fn crates_depend_in_one_direction() {
     let dependencies = arrows::dependencies(Path::new(&root()));
     assert!(dependencies.iter().any(|dependency| dependency.from == "orkestra-core"), "cargo metadata misses the core");
     assert_none("arrows", &arrows::wrong_arrows(&dependencies));
+}
+
+#[test]
+fn the_page_of_verbs_tells_the_truth() {
+    assert_none("docs/verbs.md", &verbs::lies(&verbs::page(&root(), "docs/verbs.md"), &tree()));
+}
+
+#[test]
+fn the_tests_of_bad_input_are_there() {
+    let page = verbs::page(&root(), "docs/limits.md");
+    assert_none("docs/limits.md", &verbs::missing_tests("docs/limits.md", &page, &tree()));
 }
 
 #[test]
