@@ -15,7 +15,7 @@ use super::engine::Shared;
 use super::error::{Error, ErrorKind};
 use super::run::Run;
 
-/// A run about to be started. Made by [`Engine::run`].
+/// A run about to be started. Made by [`Engine::run`](super::Engine::run).
 #[derive(Debug)]
 #[must_use = "a run begins when it is started"]
 pub struct RunRequest {
