@@ -1,7 +1,7 @@
 //! What the disk allows: appends that are durable, one by one and in groups.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,9 +9,22 @@ use std::time::{Duration, Instant};
 const RECORD: [u8; 300] = [b'x'; 300];
 
 /// The median time of an append and fdatasync by a single writer.
-#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 pub(crate) fn append_and_sync(place: &Path, count: u32) -> io::Result<Duration> {
-    let mut file = File::create(place.join("one"))?;
+    write_and_sync(&mut File::create(place.join("one"))?, count)
+}
+
+/// The same over what is there already: a file that keeps its length has no metadata to be written. What a store that
+/// writes ahead cannot do without.
+pub(crate) fn overwrite_and_sync(place: &Path, count: u32) -> io::Result<Duration> {
+    let mut file = File::create(place.join("over"))?;
+    file.write_all(&vec![0; RECORD.len() * count as usize])?;
+    file.sync_all()?;
+    file.seek(SeekFrom::Start(0))?;
+    write_and_sync(&mut file, count)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn write_and_sync(file: &mut File, count: u32) -> io::Result<Duration> {
     let mut times = Vec::new();
     for _ in 0..count {
         let begun = Instant::now();

@@ -9,6 +9,8 @@ pub(crate) enum Target {
     Most(f64, &'static str),
     /// At least so many times its reference.
     Least(f64, &'static str),
+    /// There is none: it says what the machine does.
+    None(&'static str),
     /// At most so many seconds, whatever the reference.
     Seconds(f64),
 }
@@ -58,6 +60,10 @@ impl fmt::Display for Figure {
         let all = self.rounds.iter().map(ratios);
         let (least, most) = (all.clone().fold(f64::MAX, f64::min), all.fold(f64::MIN, f64::max));
         let (shown, target, meets) = match self.target {
+            Target::None(unit) => {
+                let shown = show(Duration::from_secs_f64(value));
+                return write!(f, "{}: {shown}, ratio {ratio:.2} {unit} ({least:.2} to {most:.2})", self.what);
+            }
             Target::Most(limit, unit) => {
                 (show(Duration::from_secs_f64(value)), format!("at most {limit} {unit}"), ratio <= limit)
             }

@@ -37,7 +37,7 @@ pub(crate) struct Scale {
 }
 
 const FULL: Scale =
-    Scale { rounds: 7, syncs: 100, runs: 20, in_flight_runs: 2_000, half_done: 500, parked: 100_000, events: 10_000 };
+    Scale { rounds: 7, syncs: 30, runs: 8, in_flight_runs: 2_000, half_done: 500, parked: 100_000, events: 10_000 };
 const QUICK: Scale =
     Scale { rounds: 1, syncs: 30, runs: 5, in_flight_runs: 200, half_done: 50, parked: 300, events: 300 };
 
@@ -54,8 +54,8 @@ fn main() -> Anything {
     let place = directory()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let scale = if quick { QUICK } else { FULL };
-    if let [PARK, cache_mib, _] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        println!("{}", parked::park(&runtime, place.path(), scale.parked, cache_mib.parse()?)?);
+    if let [PARK, waiting, cache_mib, _] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        println!("{}", parked::park(&runtime, place.path(), scale.parked, waiting, cache_mib.parse()?)?);
         return Ok(());
     }
     let only = arguments.iter().find(|argument| !argument.starts_with('-'));
@@ -87,19 +87,25 @@ fn measure(runtime: &Runtime, place: &Path, scale: Scale, durability: Durability
     let mut steps = Figure::new("(a) a node of 10 steps, a step", Target::Most(2.0, "syncs"));
     let mut wide = Figure::new("(c) fan-out 1 -> 200 -> 1", Target::Most(60.0, "syncs"));
     let mut rate = Figure::new("(b) commits/s, runs of 3 nodes, 64 in flight", Target::Least(1.0 / 6.0, "of raw"));
-    for _ in 0..scale.rounds {
+    let mut over = Figure::new("overwriting 300 bytes + fdatasync", Target::None("syncs"));
+    for _ in 0..3 * scale.rounds {
+        // Each right beside what it is compared with: the machine does other things too.
         let sync = disk::append_and_sync(place, scale.syncs)?;
         chain.add_time(runtime.block_on(workload::chain(&engine, scale.runs))?, sync);
+        over.add_time(disk::overwrite_and_sync(place, scale.syncs)?, sync);
+        let sync = disk::append_and_sync(place, scale.syncs)?;
         steps.add_time(runtime.block_on(workload::steps(&engine, scale.runs))?, sync);
         let sync = disk::append_and_sync(place, scale.syncs)?;
         wide.add_time(runtime.block_on(workload::fan_out(&engine, scale.runs))?, sync);
-        let raw = disk::group_commits(place, 64, scale.in_flight_runs)?;
+    }
+    for _ in 0..scale.rounds {
+        let raw = disk::group_commits(place, 64, scale.in_flight_runs / 4)?;
         let took = runtime.block_on(workload::throughput(&engine, scale.in_flight_runs))?;
         rate.add(workload::COMMITS * f64::from(scale.in_flight_runs) / took.as_secs_f64(), raw);
     }
     runtime.block_on(engine.shutdown());
     println!("  append + fdatasync of 300 bytes: {}; 64 writers in groups: {:.0}/s", chain.beside(), rate.raw());
-    [chain, steps, rate, wide].iter().for_each(|figure| println!("  {figure}"));
+    [over, chain, steps, rate, wide].iter().for_each(|figure| println!("  {figure}"));
     Ok(())
 }
 
@@ -115,13 +121,14 @@ fn recovered(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
 }
 
 fn parked(_: &Runtime, _: &Path, scale: Scale) -> Anything {
-    println!("\n(e) {} parked runs, each waiting at a gate", scale.parked);
+    println!("\n(e) {} parked runs", scale.parked);
     let quick = if scale.parked == QUICK.parked { "--quick" } else { "--full" };
     // Each in a process of its own: memory that another has used before is no measure.
-    for cache_mib in ["16", "4", "64"] {
-        let output = Command::new(std::env::current_exe()?).args([PARK, cache_mib, quick]).output()?;
+    for (waiting, cache_mib) in [("gate", "16"), ("gate", "4"), ("gate", "64"), ("sleep", "16")] {
+        let output = Command::new(std::env::current_exe()?).args([PARK, waiting, cache_mib, quick]).output()?;
         let cost = String::from_utf8_lossy(&output.stdout);
-        println!("  sled's cache {cache_mib} MiB: {}{}", cost.trim(), String::from_utf8_lossy(&output.stderr));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        println!("  in a {waiting}, sled's cache {cache_mib} MiB: {}{errors}", cost.trim());
     }
     Ok(())
 }
