@@ -75,9 +75,10 @@ fn run(core: &Core, layer: Arc<Layer>, last: u64) {
     }
 }
 
-/// In the order of keys, so that neighbours meet in the same page.
+/// In the order of keys, so that neighbours meet in the same page; from the last to the first, because of how sled
+/// splits pages: runs that were created in a row take up less room so.
 fn apply(core: &Core, layer: &Layer) -> Result<(), Trouble> {
-    for (key, value) in layer.iter() {
+    for (key, value) in layer.iter().rev() {
         match value {
             Some(value) => core.database.insert(key, value.clone())?,
             None => core.database.remove(key)?,

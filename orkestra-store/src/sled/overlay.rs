@@ -55,7 +55,7 @@ impl Layer {
     }
 
     /// All of it in the order of keys; `None` is a removal.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&IVec, Option<&IVec>)> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (&IVec, Option<&IVec>)> {
         self.0.iter().map(|(key, entry)| (key, entry.value.as_ref()))
     }
 

@@ -72,8 +72,11 @@ fn dawdle(chance: &mut Chance) {
 fn tear_snapshot(directory: &Path, chance: &mut Chance) -> bool {
     let entries = std::fs::read_dir(directory).expect("the directory is there");
     let paths = entries.map(|entry| entry.expect("an entry").path());
-    let is_snapshot =
-        |path: &std::path::PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("snap."));
+    let is_snapshot = |path: &std::path::PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // One that is unfinished counts for nothing: it is removed, not put aside.
+        name.starts_with("snap.") && !name.ends_with(".generating")
+    };
     let Some(newest) = paths.filter(is_snapshot).max() else {
         return false;
     };
