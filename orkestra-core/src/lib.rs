@@ -76,9 +76,9 @@ pub mod telemetry {
 }
 
 pub use runtime::{
-    BuildError, Clock, Context, Cursor, Engine, EngineBuilder, ErasedTask, Error, ErrorKind, Events, Feed, Finding,
-    IntoTask, Limit, Pulse, Run, RunEvent, RunRequest, Step, SystemClock, Task, TaskError, TaskResult, TypeTag,
-    UpgradeReport, Workflow, WorkflowBuilder,
+    BuildError, CatchUp, Clock, Context, Cursor, Engine, EngineBuilder, ErasedTask, Error, ErrorKind, Events, Feed,
+    Finding, Fire, FireOutcome, IntoTask, Limit, Overlap, Pulse, Run, RunEvent, RunRequest, Schedule, ScheduleStatus,
+    Schedules, Step, SystemClock, Task, TaskError, TaskResult, TypeTag, UpgradeReport, When, Workflow, WorkflowBuilder,
 };
 
 /// All that a workflow needs.

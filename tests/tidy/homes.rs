@@ -8,8 +8,10 @@ use super::source::Source;
 pub(crate) const HOMES: &[(&str, &[&str])] = &[
     ("bollard", &["orkestra-tools/src/sandbox/docker"]),
     ("cap_std", &["orkestra-tools/src/workspace"]),
+    ("croner", &["orkestra-core/src/runtime/schedule/cron.rs"]),
     ("genai", &["orkestra-agents/src/model/genai"]),
     ("granit_parser", &["orkestra-core/src/model/data/yaml.rs"]),
+    ("jiff", &["orkestra-core/src/runtime/schedule/zone.rs"]),
     ("metrics", &["orkestra-core/src/runtime/telemetry"]),
     ("opentelemetry", &["examples/telemetry.rs"]),
     ("opentelemetry_sdk", &["examples/telemetry.rs"]),

@@ -14,7 +14,7 @@ use super::error::{Error, ErrorKind};
 use super::limiter::Limit;
 use super::task::{ErasedTask, IntoTask};
 use super::workflow::Workflow;
-use super::{leases, panics, slots, upgrade, waker};
+use super::{leases, panics, schedule, slots, upgrade, waker};
 
 /// How long a run that only waits stays in memory.
 const PARK_AFTER: Duration = Duration::from_secs(1);
@@ -148,6 +148,7 @@ impl EngineBuilder {
         tokio::spawn(waker::watch(Arc::clone(&shared), next));
         tokio::spawn(leases::renew(Arc::clone(&shared)));
         tokio::spawn(slots::hand_out(Arc::clone(&shared)));
+        tokio::spawn(schedule::tick(Arc::clone(&shared)));
         tokio::spawn(upgrade::log(Arc::clone(&shared)));
         Ok(Engine::new(shared))
     }

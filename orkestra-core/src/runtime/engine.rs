@@ -25,6 +25,7 @@ use super::live::Live;
 use super::message::Message;
 use super::request::RunRequest;
 use super::run::Run;
+use super::schedule::Ticking;
 use super::slots::Slots;
 use super::task::ErasedTask;
 use super::telemetry::Telemetry;
@@ -50,6 +51,7 @@ pub(super) struct Shared {
     pub(super) leases: Leases,
     pub(super) slots: Slots,
     pub(super) telemetry: Telemetry,
+    pub(super) schedules: Ticking,
     pub(super) shutdown: watch::Sender<bool>,
     /// Told when a run was parked that has a wake-up time.
     pub(super) parked: Notify,
@@ -198,6 +200,7 @@ impl Shared {
             leases: Leases::default(),
             slots: Slots::new(limits),
             telemetry,
+            schedules: Ticking::default(),
             shutdown: watch::Sender::new(false),
             parked: Notify::new(),
             plans,

@@ -71,6 +71,8 @@ pub struct RunQuery {
     pub workflow: Option<Name>,
     /// Only runs with all of these labels.
     pub labels: BTreeMap<String, String>,
+    /// Only runs that this run started and waits for.
+    pub parent: Option<RunId>,
     /// Only runs created at this time or later.
     pub created_from: Option<Timestamp>,
     /// Only runs created before this time.
@@ -87,6 +89,7 @@ impl Default for RunQuery {
             status: None,
             workflow: None,
             labels: BTreeMap::new(),
+            parent: None,
             created_from: None,
             created_until: None,
             cursor: None,
@@ -103,6 +106,7 @@ impl RunQuery {
         labelled
             && self.status.is_none_or(|status| record.status == status)
             && self.workflow.as_ref().is_none_or(|workflow| record.workflow == *workflow)
+            && self.parent.as_ref().is_none_or(|parent| record.parent.as_ref() == Some(parent))
             && self.created_from.is_none_or(|from| record.created_at >= from)
             && self.created_until.is_none_or(|until| record.created_at < until)
     }

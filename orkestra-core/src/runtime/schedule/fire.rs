@@ -1,0 +1,114 @@
+//! A schedule whose time has come: its runs are started, then it is advanced.
+//!
+//! ```text
+//! read ──► start `<schedule>:<fire time>` for each fire time ──► compare-and-set the next fire time
+//!   ▲                      │ crash, or another engine: the same ids, so the same runs     │ another was first
+//!   └──────────────────────┴────────────────────────────────────────────────────────────┘
+//! ```
+
+use std::sync::Arc;
+
+use crate::model::{Name, RunId, RunOptions, Timestamp};
+
+use super::super::engine::Shared;
+use super::super::error::{Error, ErrorKind};
+use super::super::request::RunRequest;
+use super::super::run::Run;
+use super::spec::{Overlap, Schedule};
+use super::stored::{Fire, FireOutcome, Stored, load, save};
+use super::times::fires;
+
+/// The label that tells which schedule started a run.
+const LABEL: &str = "schedule";
+
+/// The most runs remembered as under way; more than one are only there when they were started by hand.
+const OPEN_MAX: usize = 16;
+
+/// Deals with the fire times of a schedule up to now; answers the next one.
+pub(super) async fn advance(shared: &Arc<Shared>, name: &Name) -> Result<Option<Timestamp>, Error> {
+    loop {
+        let (version, stored) = load(&*shared.store, name).await?;
+        let Some(mut stored) = stored.filter(|stored| !stored.paused) else { return Ok(None) };
+        let (now, Some(first)) = (shared.clock.now(), stored.next) else { return Ok(None) };
+        if first > now {
+            return Ok(Some(first));
+        }
+        let times = stored.schedule.times()?;
+        let due = fires(&stored.schedule, &times, first, now);
+        let mut last = Fire { at: due.latest, outcome: FireOutcome::Missed };
+        for at in due.at {
+            last = Fire { at, outcome: fire(shared, &mut stored, at).await? };
+        }
+        stored.last = Some(last);
+        stored.next = due.next;
+        if save(&*shared.store, name, version, Some(&stored)).await? {
+            return Ok(stored.next);
+        }
+    }
+}
+
+/// Starts the run of a fire time. An error means that it may be started yet, by this engine or by another.
+async fn fire(shared: &Arc<Shared>, stored: &mut Stored, at: Timestamp) -> Result<FireOutcome, Error> {
+    let id = id_at(&stored.schedule.name, at)?;
+    if stored.schedule.overlap == Overlap::Skip && is_under_way(shared, stored, &id).await? {
+        return Ok(FireOutcome::Overlapped);
+    }
+    match start(shared, &stored.schedule, id).await {
+        Ok(run) => {
+            stored.opened(run.id());
+            Ok(FireOutcome::Started(run.id().clone()))
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Conflict) => {
+            tracing::error!(schedule = %stored.schedule.name, %at, %error, "the run of a fire time is refused");
+            Ok(FireOutcome::Refused(error.to_string()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether another run than `id` is under way.
+async fn is_under_way(shared: &Arc<Shared>, stored: &mut Stored, id: &RunId) -> Result<bool, Error> {
+    let mut open = Vec::new();
+    for run in stored.open.drain(..) {
+        if run != *id && shared.store.record(&run).await?.is_some_and(|record| !record.status.is_final()) {
+            open.push(run);
+        }
+    }
+    stored.open = open;
+    Ok(!stored.open.is_empty())
+}
+
+/// Starts a run of the schedule.
+pub(super) async fn start(shared: &Arc<Shared>, schedule: &Schedule, id: RunId) -> Result<Run, Error> {
+    let workflow = &schedule.workflow;
+    let unknown = || Error::new(ErrorKind::NotFound, format!("no workflow `{workflow}` is registered"));
+    let mut labels = schedule.labels.clone();
+    labels.insert(LABEL.to_owned(), schedule.name.to_string());
+    let request = RunRequest {
+        shared: Arc::clone(shared),
+        plan: shared.plan(workflow).ok_or_else(unknown),
+        id: Some(Ok(id)),
+        input: Ok(schedule.input.clone()),
+        labels,
+        options: RunOptions::default(),
+        within: None,
+    };
+    request.start().await
+}
+
+impl Stored {
+    /// Remembers a run that was started, if anybody will ask.
+    pub(super) fn opened(&mut self, run: &RunId) {
+        if self.schedule.overlap == Overlap::Skip && !self.open.contains(run) && self.open.len() < OPEN_MAX {
+            self.open.push(run.clone());
+        }
+    }
+}
+
+/// `<schedule>:20260131T080000Z`: whoever starts the run of a fire time gives it the same id.
+fn id_at(name: &Name, at: Timestamp) -> Result<RunId, Error> {
+    let text = at.to_string();
+    let seconds = text.split_once('.').map_or(text.as_str(), |(seconds, _)| seconds);
+    let compact: String = seconds.chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    Ok(RunId::new(format!("{name}:{compact}Z"))?)
+}

@@ -1,0 +1,105 @@
+//! Schedules in the store: small values, changed by compare-and-set.
+//!
+//! A schedule that was removed leaves an empty value: the store has no way to delete one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Name, RunId, Timestamp};
+use crate::store::Store;
+
+use super::super::error::{Error, ErrorKind};
+use super::spec::Schedule;
+
+/// What the keys begin with.
+const PREFIX: &str = "schedule/";
+
+/// The most schedules of one store, removed ones included: each engine keeps the times of all in memory and reads all of
+/// them every half minute.
+pub(super) const SCHEDULES_MAX: usize = 10_000;
+
+/// How often a change is tried while others change the same schedule.
+const TRIES_MAX: usize = 64;
+
+/// A schedule and where it stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Stored {
+    pub(super) schedule: Schedule,
+    #[serde(default)]
+    pub(super) paused: bool,
+    /// The first fire time that was not dealt with.
+    pub(super) next: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) last: Option<Fire>,
+    /// Runs that may be under way, kept where runs must not overlap.
+    #[serde(default)]
+    pub(super) open: Vec<RunId>,
+}
+
+/// A fire time that has passed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fire {
+    /// The fire time.
+    pub at: Timestamp,
+    /// What became of it.
+    pub outcome: FireOutcome,
+}
+
+/// What became of a fire time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FireOutcome {
+    /// This run was started.
+    Started(RunId),
+    /// A run was still under way, and they must not overlap.
+    Overlapped,
+    /// No engine was there in time, and it is not made up for.
+    Missed,
+    /// The run cannot be started, for this reason.
+    Refused(String),
+}
+
+/// The schedule and its version in the store; version 0 when there never was one.
+pub(super) async fn load(store: &dyn Store, name: &str) -> Result<(u64, Option<Stored>), Error> {
+    let Some(found) = store.get(&key(name)).await? else { return Ok((0, None)) };
+    if found.bytes.is_empty() {
+        return Ok((found.version, None));
+    }
+    let unreadable = |error| {
+        let hint = if cfg!(feature = "schedules") { "" } else { "; cron expressions need the feature `schedules`" };
+        Error::damaged(format!("schedule `{name}` cannot be read: {error}{hint}"))
+    };
+    Ok((found.version, Some(serde_json::from_slice(&found.bytes).map_err(unreadable)?)))
+}
+
+/// Writes the schedule if it still has this version; false when somebody else was first.
+pub(super) async fn save(store: &dyn Store, name: &str, version: u64, stored: Option<&Stored>) -> Result<bool, Error> {
+    let encode = |error: serde_json::Error| Error::new(ErrorKind::Internal, error.to_string());
+    let bytes = stored.map(serde_json::to_vec).transpose().map_err(encode)?.unwrap_or_default();
+    Ok(store.put(&key(name), version, &bytes).await?.is_some())
+}
+
+/// Changes a schedule, whatever others do at the same time. What `change` answers is durable.
+pub(super) async fn change<F>(store: &dyn Store, name: &str, mut change: F) -> Result<(), Error>
+where
+    F: FnMut(Option<Stored>) -> Result<Option<Stored>, Error>,
+{
+    for _ in 0..TRIES_MAX {
+        let (version, stored) = load(store, name).await?;
+        if save(store, name, version, change(stored)?.as_ref()).await? {
+            return Ok(());
+        }
+    }
+    Err(Error::new(ErrorKind::Conflict, format!("schedule `{name}` is being changed by others: try again")))
+}
+
+/// The names of all schedules, removed ones included.
+pub(super) async fn names(store: &dyn Store) -> Result<Vec<Name>, Error> {
+    let keys = store.keys(PREFIX, SCHEDULES_MAX).await?;
+    let named = |key: &String| key.strip_prefix(PREFIX).and_then(|name| Name::new(name).ok());
+    Ok(keys.iter().filter_map(named).collect())
+}
+
+fn key(name: &str) -> String {
+    format!("{PREFIX}{name}")
+}
