@@ -18,6 +18,7 @@ use crate::model::{InvalidName, Name};
 ///
 /// ```
 /// use std::time::Duration;
+/// use orkestra_core::Limit;
 /// use orkestra_core::prelude::*;
 ///
 /// async fn call(_cx: Context, (): ()) -> TaskResult<()> {
