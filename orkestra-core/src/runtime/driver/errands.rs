@@ -165,7 +165,8 @@ impl Errand {
         }
     }
 
-    /// Tells until it goes well or there is nobody to tell; false when the engine shuts down: then it is owed still.
+    /// Tells until it goes well or there is nobody to tell; false when the engine shuts down or cannot drive the other run,
+    /// which another engine may: then it is owed still.
     async fn tell_until_accepted(&self, run: &RunId, kind: InputKind) -> bool {
         let mut patience = Patience::new(&self.shared);
         loop {
@@ -175,6 +176,7 @@ impl Errand {
                         return false;
                     }
                 }
+                Err(_) if self.shared.blocked_by(run).is_some() => return false,
                 // A run that is not there, has ended, or does not wait for this has nothing to be told.
                 _ => return true,
             }
