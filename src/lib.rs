@@ -25,6 +25,7 @@
 //! |---|---|---|
 //! | `sled` | [`store::SledStore`]: one directory, no service | yes |
 //! | `yaml` | workflows from YAML | no |
+//! | `schedules` | schedules by cron expression, in time zones; those with a period need nothing | no |
 //! | `agents` | `agents`, `tools`: models, tools, sandbox, the planner, backend, frontend, qa pipeline | no |
 
 pub use orkestra_core::*;

@@ -77,8 +77,9 @@ pub mod telemetry {
 
 pub use runtime::{
     BuildError, CatchUp, Clock, Context, Cursor, Engine, EngineBuilder, ErasedTask, Error, ErrorKind, Events, Feed,
-    Finding, Fire, FireOutcome, IntoTask, Limit, Overlap, Pulse, Run, RunEvent, RunRequest, Schedule, ScheduleStatus,
-    Schedules, Step, SystemClock, Task, TaskError, TaskResult, TypeTag, UpgradeReport, When, Workflow, WorkflowBuilder,
+    Finding, Fire, FireOutcome, Health, IntoTask, Limit, Overlap, Pulse, Retention, Run, RunEvent, RunRequest,
+    Schedule, ScheduleStatus, Schedules, Step, SystemClock, Task, TaskError, TaskResult, TypeTag, UpgradeReport, When,
+    Workflow, WorkflowBuilder,
 };
 
 /// All that a workflow needs.

@@ -179,7 +179,8 @@ impl<'a> Pair<'a> {
         let time = |chance: &mut Chance| chance.one_in(4).then(|| Timestamp::from_millis(chance.next_u64() % 8_000));
         let (created_from, created_until) = (time(&mut self.chance), time(&mut self.chance));
         let limit = self.chance.below(5);
-        let query = RunQuery { status, workflow: None, labels, parent: None, created_from, created_until, cursor, limit };
+        let query =
+            RunQuery { status, workflow: None, labels, parent: None, created_from, created_until, cursor, limit };
         let [left, right] = [self.stores[0].list(&query).await, self.stores[1].list(&query).await];
         same(("list", &query), &left, &right)?;
         self.cursor = left.ok().and_then(|page| page.next);

@@ -12,9 +12,10 @@ use super::clock::{Clock, SystemClock, fresh_id};
 use super::engine::{Engine, Parts, Shared};
 use super::error::{Error, ErrorKind};
 use super::limiter::Limit;
+use super::retention::Retention;
 use super::task::{ErasedTask, IntoTask};
 use super::workflow::Workflow;
-use super::{leases, panics, schedule, slots, upgrade, waker};
+use super::{leases, panics, retention, schedule, slots, upgrade, waker};
 
 /// How long a run that only waits stays in memory.
 const PARK_AFTER: Duration = Duration::from_secs(1);
@@ -30,6 +31,7 @@ pub struct EngineBuilder {
     park_after: Duration,
     lease: Duration,
     limits: Vec<Limit>,
+    retention: Retention,
     plans: HashMap<Name, Arc<Plan>>,
     tasks: HashMap<Name, Arc<dyn ErasedTask>>,
     workflow_tasks: HashMap<Name, HashMap<Name, Arc<dyn ErasedTask>>>,
@@ -44,6 +46,7 @@ impl Default for EngineBuilder {
             park_after: PARK_AFTER,
             lease: LEASE,
             limits: Vec::new(),
+            retention: Retention::default(),
             plans: HashMap::new(),
             tasks: HashMap::new(),
             workflow_tasks: HashMap::new(),
@@ -97,6 +100,11 @@ impl EngineBuilder {
         self
     }
 
+    /// How long runs are kept after they have ended; for ever unless said otherwise.
+    pub fn retention(self, retention: Retention) -> Self {
+        Self { retention, ..self }
+    }
+
     /// Registers a workflow.
     pub fn workflow(mut self, workflow: Workflow) -> Self {
         let name = workflow.name().clone();
@@ -148,6 +156,7 @@ impl EngineBuilder {
         tokio::spawn(waker::watch(Arc::clone(&shared), next));
         tokio::spawn(leases::renew(Arc::clone(&shared)));
         tokio::spawn(slots::hand_out(Arc::clone(&shared)));
+        tokio::spawn(retention::sweep(Arc::clone(&shared), self.retention));
         tokio::spawn(schedule::tick(Arc::clone(&shared)));
         tokio::spawn(upgrade::log(Arc::clone(&shared)));
         Ok(Engine::new(shared))

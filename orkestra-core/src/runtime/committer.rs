@@ -37,6 +37,11 @@ impl Committer {
         drop(self.0.send(Waiting { append, ack, since: Instant::now() }).await);
         acknowledged
     }
+
+    /// How many commits wait for those under way.
+    pub(super) fn waiting(&self) -> usize {
+        self.0.max_capacity() - self.0.capacity()
+    }
 }
 
 async fn commit_all(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Waiting>, seen: Commits) {

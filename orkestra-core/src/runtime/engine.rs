@@ -138,6 +138,31 @@ impl Engine {
 
     /// Runs, newest first, filtered and paged.
     ///
+    /// ```
+    /// use orkestra_core::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let workflow = Workflow::new("ask").gate::<bool>("approve").build()?;
+    /// # let engine = Engine::builder().workflow(workflow).start().await?;
+    /// for day in ["monday", "tuesday", "wednesday"] {
+    ///     engine.run("ask").id(day).label("team", "blue").start().await?;
+    /// }
+    /// let labels = [("team".to_owned(), "blue".to_owned())].into();
+    /// let mut query = RunQuery { status: Some(RunStatus::Running), labels, limit: 2, ..RunQuery::default() };
+    /// let mut found = Vec::new();
+    /// loop {
+    ///     let page = engine.list(&query).await?;
+    ///     found.extend(page.items.into_iter().map(|run| run.id));
+    ///     if page.next.is_none() {
+    ///         break;
+    ///     }
+    ///     query.cursor = page.next;
+    /// }
+    /// assert_eq!(found.len(), 3);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, Error> {

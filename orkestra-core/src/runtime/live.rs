@@ -101,6 +101,11 @@ impl Live {
         self.gauge.decrement(1.0);
     }
 
+    /// How many runs are driven.
+    pub(super) fn count(&self) -> usize {
+        self.driven.get()
+    }
+
     /// Returns when no run is driven.
     pub(super) async fn idle(&self) {
         // The sender is a field of ours: it cannot be gone.

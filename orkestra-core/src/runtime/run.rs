@@ -29,6 +29,10 @@ impl Run {
         Self { shared, id }
     }
 
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// The run's id.
     #[must_use]
     pub const fn id(&self) -> &RunId {

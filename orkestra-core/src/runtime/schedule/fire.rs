@@ -53,10 +53,13 @@ async fn fire(shared: &Arc<Shared>, stored: &mut Stored, at: Timestamp) -> Resul
     if stored.schedule.overlap == Overlap::Skip && is_under_way(shared, stored, &id).await? {
         return Ok(FireOutcome::Overlapped);
     }
-    match start(shared, &stored.schedule, id).await {
-        Ok(run) => {
-            stored.opened(run.id());
-            Ok(FireOutcome::Started(run.id().clone()))
+    // Another engine's run answers nobody but that engine: it is looked for first.
+    let there = shared.store.record(&id).await?.is_some();
+    let started = if there { Ok(()) } else { start(shared, &stored.schedule, id.clone()).await.map(drop) };
+    match started {
+        Ok(()) => {
+            stored.opened(&id);
+            Ok(FireOutcome::Started(id))
         }
         Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Conflict) => {
             tracing::error!(schedule = %stored.schedule.name, %at, %error, "the run of a fire time is refused");

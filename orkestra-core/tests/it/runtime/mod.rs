@@ -6,6 +6,8 @@ mod handles;
 mod limits;
 mod outage;
 mod recovery;
+mod retention;
+mod schedules;
 mod slots;
 mod telemetry;
 mod upgrade;

@@ -7,17 +7,22 @@ use orkestra_core::prelude::*;
 use orkestra_core::{Clock, EngineBuilder};
 
 /// Time as tokio tells it: it stands still while anything can run, and jumps to the next timer when nothing can.
-pub(crate) struct TokioClock(tokio::time::Instant);
+pub(crate) struct TokioClock(tokio::time::Instant, Timestamp);
 
 impl TokioClock {
     pub(crate) fn new() -> Self {
-        Self(tokio::time::Instant::now())
+        Self::at(Timestamp::from_millis(1_000_000))
+    }
+
+    /// A clock that shows `start` now.
+    pub(crate) fn at(start: Timestamp) -> Self {
+        Self(tokio::time::Instant::now(), start)
     }
 }
 
 impl Clock for TokioClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(1_000_000).saturating_add(self.0.elapsed())
+        self.1.saturating_add(self.0.elapsed())
     }
 }
 
