@@ -65,7 +65,7 @@ fn the_local_sandbox_needs_python() {
 fn a_damaged_store_is_left_as_it_is() {
     let place = Place::new();
     place.good(&[&["run", "Build a shop", "--tasks", "planner"], &LOCAL_DEMO[..]].concat());
-    let log = place.path().join(".orkestra/store/db");
+    let log = place.path().join(".orkestra/store/wal.0");
     let whole = fs::read(&log).expect("the store has a log");
     let mut torn = whole.clone();
     torn[..512].fill(0x5a);
