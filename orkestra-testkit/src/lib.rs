@@ -4,6 +4,9 @@
 //!   [`Store`](orkestra_core::store::Store). Whoever writes a store gives it a [`store::StoreFixture`].
 //! - [`differential`]: random calls on two stores, whose answers must be the same.
 //! - [`FaultyStore`]: a store that fails when it is told to.
+//! - [`Harness`]: what becomes of your own workflow when its process dies at every moment, when each of its nodes fails, when
+//!   every attempt is interrupted; [`run`] and [`VirtualClock`] give tests virtual time.
+//! - [`sim`]: the simulator, whole worlds made from a number.
 //! - [`journal_text`]: a run's journal as text, for people.
 //! - [`fuzz`]: hostile bytes, for fuzzers and for tests without one.
 //! - [`sample`]: real runs with real journals, without an engine.
@@ -14,11 +17,15 @@ mod chance;
 pub mod differential;
 mod faulty;
 pub mod fuzz;
+pub mod harness;
 pub mod sample;
 pub mod sim;
 pub mod store;
 mod text;
+mod virtual_time;
 
 pub use chance::Chance;
 pub use faulty::{Fault, FaultyStore};
+pub use harness::{Counter, Harness};
 pub use text::journal_text;
+pub use virtual_time::{VirtualClock, run};

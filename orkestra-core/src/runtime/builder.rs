@@ -35,8 +35,12 @@ pub struct EngineBuilder {
     plans: HashMap<Name, Arc<Plan>>,
     tasks: HashMap<Name, Arc<dyn ErasedTask>>,
     workflow_tasks: HashMap<Name, HashMap<Name, Arc<dyn ErasedTask>>>,
+    around: Vec<Around>,
     mistake: Option<Error>,
 }
+
+/// Gives what is called in a task's place.
+type Around = Box<dyn Fn(Arc<dyn ErasedTask>) -> Arc<dyn ErasedTask> + Send>;
 
 impl Default for EngineBuilder {
     fn default() -> Self {
@@ -50,6 +54,7 @@ impl Default for EngineBuilder {
             plans: HashMap::new(),
             tasks: HashMap::new(),
             workflow_tasks: HashMap::new(),
+            around: Vec::new(),
             mistake: None,
         }
     }
@@ -127,6 +132,22 @@ impl EngineBuilder {
         self
     }
 
+    /// Puts something around every task: `around` gets each one and gives what is called in its place. For measuring, and
+    /// for tests that let tasks fail. A later one is put around those before it.
+    pub fn around(mut self, around: impl Fn(Arc<dyn ErasedTask>) -> Arc<dyn ErasedTask> + Send + 'static) -> Self {
+        self.around.push(Box::new(around));
+        self
+    }
+
+    fn put_around(&mut self) {
+        for around in self.around.drain(..) {
+            let own = self.workflow_tasks.values_mut().flat_map(HashMap::values_mut);
+            for task in self.tasks.values_mut().chain(own) {
+                *task = around(Arc::clone(task));
+            }
+        }
+    }
+
     fn note(&mut self, mistake: Error) {
         self.mistake.get_or_insert(mistake);
     }
@@ -135,10 +156,11 @@ impl EngineBuilder {
     ///
     /// # Errors
     /// When a name is none or is used twice.
-    pub async fn start(self) -> Result<Engine, Error> {
+    pub async fn start(mut self) -> Result<Engine, Error> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
+        self.put_around();
         panics::install_hook();
         let worker = WorkerId::new(format!("w-{}", fresh_id())).map_err(Error::from)?;
         let shared = Arc::new(Shared::new(Parts {

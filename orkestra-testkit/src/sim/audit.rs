@@ -121,7 +121,8 @@ impl Audit {
             let Event::StepCompleted { node, step, result, .. } = event else { return None };
             let number: u64 = result.to().ok()?;
             let effects = self.effects.get(&(run.clone(), node.clone(), step.clone()));
-            let real = effects.is_some_and(|numbers| numbers.contains(&number));
+            // A fork begins with what the other run did.
+            let real = is_fork(audited) || effects.is_some_and(|numbers| numbers.contains(&number));
             (!real).then(|| format!("step `{step}` of `{run}`/`{node}` has the result {number}, which no effect gave"))
         });
         if let Some(made_up) = made_up {
@@ -202,9 +203,20 @@ impl Audit {
         self.expect(there, || format!("{what:?} of `{run}` was acknowledged, and that is not durable"));
     }
 
-    /// Somebody was told how a run ended.
+    /// Whether the event before this position ends the run.
+    pub(super) fn ends_before(&self, run: &RunId, position: Seq) -> bool {
+        let last = usize::try_from(position.0).ok().and_then(|position| position.checked_sub(2));
+        let ends = |audited: &Audited| last.and_then(|last| audited.events.get(last)).is_some_and(Event::ends_run);
+        // A reader who began behind the end has read nothing of it.
+        self.runs.get(run).is_some_and(|audited| {
+            ends(audited) || audited.replayer.state().is_some_and(|state| state.status().is_final())
+        })
+    }
+
+    /// Somebody was told how a run ended. It may have been opened again since.
     pub(super) fn ended(&mut self, run: &RunId, outcome: &Outcome) {
-        let same = self.state(run).is_some_and(|state| state.outcome() == Some(outcome));
+        let reopened = self.runs.get(run).is_some_and(|audited| audited.events.contains(&Event::RunReopened));
+        let same = reopened || self.state(run).is_some_and(|state| state.outcome() == Some(outcome));
         self.expect(same, || format!("somebody was told that `{run}` ended in {outcome:?}, and that is not durable"));
     }
 
@@ -229,7 +241,7 @@ impl Audit {
 
     /// Attempts of a node are counted from 1, and none is left out or used twice.
     pub(super) fn check_attempts(&mut self) {
-        let wrong = self.runs.iter().find_map(|(run, audited)| {
+        let wrong = self.runs.iter().filter(|(_, audited)| !is_fork(audited)).find_map(|(run, audited)| {
             let mut attempts: BTreeMap<&Name, u32> = BTreeMap::new();
             audited.events.iter().find_map(|event| {
                 let Event::AttemptStarted { node, attempt, .. } = event else { return None };
@@ -242,6 +254,10 @@ impl Audit {
             self.broken(wrong);
         }
     }
+}
+
+fn is_fork(audited: &Audited) -> bool {
+    audited.replayer.state().is_some_and(|state| state.options().forked_from.is_some())
 }
 
 fn wrong_record(record: Option<&RunRecord>, state: &RunState) -> Option<String> {

@@ -1,12 +1,29 @@
 //! Those outside who start runs, send signals, cancel, read along and wait. What they are told must be true.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use orkestra_core::kernel::{Event, RunStatus};
-use orkestra_core::model::{Name, RunId, Seq, WorkflowSpec};
-use orkestra_core::{Cursor, Engine, Error, ErrorKind, Run};
+use orkestra_core::kernel::{Event, RunState, RunStatus};
+use orkestra_core::model::{Amount, Name, Payload, RunId, Seq, WorkflowSpec};
+use orkestra_core::{Cursor, Engine, Error, ErrorKind, Run, RunRequest};
 
+use super::program::METER;
 use super::world::{Process, World};
+
+/// What can be done to a run from outside.
+#[derive(Clone, Debug)]
+pub(super) enum Verb {
+    Signal(Name),
+    Answer(Seq),
+    Cancel,
+    Terminate,
+    Pause,
+    Resume,
+    Retry(Name),
+    Budget(Option<Amount>),
+    /// Under this id, from this node.
+    Fork(RunId, Name),
+}
 
 /// Somebody who talks to one engine from inside its process.
 #[derive(Clone)]
@@ -21,7 +38,9 @@ impl Client {
     async fn told<T>(&self, what: &str, run: &RunId, answer: Result<T, Error>) -> Result<T, ErrorKind> {
         self.process.must_live().await;
         let answer = answer.map_err(|error| {
-            if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Invalid) {
+            // A node to fork from is drawn without knowing whether it ever began.
+            let invalid = error.kind() == ErrorKind::Invalid && !what.starts_with("Fork");
+            if invalid || error.kind() == ErrorKind::Internal {
                 self.world.broken(format!("{what} `{run}`: {error}"));
             }
             error.kind()
@@ -34,7 +53,7 @@ impl Client {
     /// Starts a run; whether it is there now.
     pub(super) async fn start(self, spec: Arc<WorkflowSpec>, id: RunId, input: u64) -> bool {
         let request = self.engine.run_spec(&spec).id(&id).label("world", &self.world.seed.to_string());
-        let answer = match request.input(&input) {
+        let answer = match self.with_options(request, input) {
             Ok(request) => request.start().await,
             Err(error) => Err(error),
         };
@@ -57,49 +76,79 @@ impl Client {
         }
     }
 
+    fn with_options(&self, request: RunRequest, input: u64) -> Result<RunRequest, Error> {
+        let draw = |end| self.world.draw(|chance| chance.below(end));
+        let mut request = request.input(&input)?;
+        if draw(8) == 0 {
+            request = request.deadline(Duration::from_secs([2, 20, 90][draw(3)]));
+        }
+        if draw(4) == 0 {
+            request = request.budget(METER, Amount::whole(1 + draw(5) as u64))?;
+        }
+        if draw(4) == 0 {
+            request = request.priority(i32::try_from(draw(3)).unwrap_or(0));
+        }
+        Ok(request)
+    }
+
     async fn find(&self, id: &RunId) -> Option<Run> {
         let found = self.engine.get(id).await;
         self.process.must_live().await;
         found.ok().flatten()
     }
 
-    /// Sends a signal that can be told from all others; whether it is there now.
-    pub(super) async fn signal(self, id: RunId, signal: Name, number: u64) -> bool {
-        let Some(run) = self.find(&id).await else { return false };
-        let answer = run.signal(&signal, &number).await;
-        match self.told(&format!("signal {signal} {number} for"), &id, answer).await {
-            Ok(()) => {
-                self.world.audit().promised(&id, &(&signal, number), |event| {
-                    let Event::SignalReceived { signal: received, payload } = event else { return false };
-                    *received == signal && payload.to::<u64>().is_ok_and(|received| received == number)
-                });
-                true
-            }
-            Err(kind) => {
-                self.expect_over(&id, kind, false);
-                false
-            }
-        }
-    }
-
-    /// Cancels a run.
-    pub(super) async fn cancel(self, id: RunId) {
+    /// Does one thing to a run. What is acknowledged is durable then.
+    pub(super) async fn tell(self, id: RunId, verb: Verb, number: u64) {
         let Some(run) = self.find(&id).await else { return };
-        let answer = run.cancel("the world says so").await;
-        match self.told("cancelling", &id, answer).await {
-            Ok(()) => self.world.audit().promised(&id, &"the cancel", |event| {
-                matches!(event, Event::StopRequested { .. } | Event::RunCancelled { .. })
-            }),
-            Err(kind) => self.expect_over(&id, kind, true),
+        let answer = match &verb {
+            Verb::Signal(signal) => run.signal(signal, &number).await,
+            Verb::Answer(question) => run.answer(*question, &number).await,
+            Verb::Cancel => run.cancel("the world says so").await,
+            Verb::Terminate => run.terminate("the world says so").await,
+            Verb::Pause => run.pause("the world says so").await,
+            Verb::Resume => run.resume().await,
+            Verb::Retry(node) => run.retry(node).await,
+            Verb::Budget(limit) => run.set_budget(METER, *limit).await,
+            Verb::Fork(fork, node) => run.fork(fork, node, None::<&u64>).await.map(drop),
+        };
+        match self.told(&format!("{verb:?} {number} for"), &id, answer).await {
+            Ok(()) => self.promised(&id, &verb, number),
+            Err(kind) => self.expect_over(&id, kind, &verb),
         }
     }
 
-    /// Only a run that is over, or about to be, is in no state for something.
-    fn expect_over(&self, id: &RunId, kind: ErrorKind, stopping_too: bool) {
-        let status = self.world.audit().state(id).map(orkestra_core::kernel::RunState::status);
-        let over = status.is_some_and(|status| status.is_final() || stopping_too && status == RunStatus::Stopping);
-        if kind == ErrorKind::Conflict && !over {
-            self.world.broken(format!("`{id}` refuses what it is in the state for: {status:?}"));
+    fn promised(&self, id: &RunId, verb: &Verb, number: u64) {
+        let same = |payload: &Payload| payload.to::<u64>().is_ok_and(|payload| payload == number);
+        let mut audit = self.world.audit();
+        match verb {
+            Verb::Fork(fork, _) => {
+                audit.promised(fork, verb, |event| matches!(event, Event::RunCreated { .. }));
+            }
+            _ => audit.promised(id, verb, |event| match (verb, event) {
+                (Verb::Signal(signal), Event::SignalReceived { signal: received, payload }) => {
+                    signal == received && same(payload)
+                }
+                (Verb::Answer(_), Event::QuestionAnswered { answer, .. }) => same(answer),
+                (Verb::Cancel, Event::StopRequested { .. } | Event::RunCancelled { .. })
+                | (Verb::Terminate, Event::RunTerminated { .. })
+                | (Verb::Pause, Event::RunPaused { .. })
+                | (Verb::Resume, Event::RunResumed) => true,
+                (Verb::Retry(node), Event::NodeReset { node: reset }) => node == reset,
+                (Verb::Budget(limit), Event::BudgetSet { limit: set, .. }) => limit == set,
+                _ => false,
+            }),
+        }
+    }
+
+    /// Only a run that is over, or about to be, is in no state for a signal or a cancel.
+    fn expect_over(&self, id: &RunId, kind: ErrorKind, verb: &Verb) {
+        if kind != ErrorKind::Conflict || !matches!(verb, Verb::Signal(_) | Verb::Cancel | Verb::Terminate) {
+            return;
+        }
+        let status = self.world.audit().state(id).map(RunState::status);
+        let ending = matches!(verb, Verb::Cancel) && status.is_some_and(RunStatus::is_ending);
+        if !ending && !status.is_some_and(RunStatus::is_final) {
+            self.world.broken(format!("`{id}` refuses {verb:?}, which it is in the state for: {status:?}"));
         }
     }
 
@@ -115,13 +164,12 @@ impl Client {
                 Ok(Some(event)) => self.world.audit().delivered(&event, expected),
                 // Read on where one was, as one does after a failure.
                 Err(error) if error.kind() == ErrorKind::Store => {
-                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                    tokio::time::sleep(Duration::from_millis(200)).await;
                     events = run.events(Cursor(expected.0 - 1));
                     continue;
                 }
                 Ok(None) => {
-                    let ended = self.world.audit().state(&id).is_some_and(|state| state.status().is_final());
-                    if !ended {
+                    if !self.world.audit().ends_before(&id, expected) {
                         self.world.broken(format!("a reader of `{id}` was told of its end, and it is under way"));
                     }
                     return;

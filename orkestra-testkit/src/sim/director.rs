@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orkestra_core::kernel::{Wait, waits};
-use orkestra_core::model::{Name, RunId, Seq, WorkflowSpec};
+use orkestra_core::model::{Amount, Name, RunId, Seq, WorkflowSpec};
 use orkestra_core::store::Store;
-use orkestra_core::{Context, Engine};
+use orkestra_core::{Context, Engine, Workflow};
 use tokio::time::{sleep, timeout};
 
-use super::client::Client;
-use super::program::{Call, TASK, signal_name};
+use super::call::Call;
+use super::client::{Client, Verb};
+use super::program::{CHILD_WORKFLOWS, TASK, name, signal_name};
 use super::store::SimStore;
 use super::workflows;
 use super::world::{Kind, Process, ProcessClock, World};
@@ -31,7 +32,7 @@ pub(super) struct Director {
     /// Engines of dead processes. Dropping one would shut it down in good order, which a crash does not.
     graveyard: Vec<Client>,
     born: usize,
-    signals: u64,
+    numbers: u64,
     park_after: Duration,
 }
 
@@ -54,7 +55,7 @@ impl Director {
             workflows,
             graveyard: Vec::new(),
             born: 0,
-            signals: 0,
+            numbers: 0,
             park_after: Duration::from_millis(park_ms),
             world,
         }
@@ -100,10 +101,18 @@ impl Director {
         }
         let (inside, own) = (Arc::clone(&world), Arc::clone(&process));
         let task = move |cx: Context, input| Call::new(Arc::clone(&inside), Arc::clone(&own), cx).perform(input);
+        let [one, two] = CHILD_WORKFLOWS;
+        let one = Workflow::new(one).node("n0", task.clone()).build();
+        let two = Workflow::new(two).node("n0", task.clone()).node("n1", task.clone()).build();
+        let [first, second] = workflows::limits();
         let engine = Engine::builder()
             .store(SimStore::new(Arc::clone(&world), Arc::clone(&process)))
             .clock(ProcessClock(Arc::clone(&world), Arc::clone(&process)))
             .park_after(self.park_after)
+            .limit(first)
+            .limit(second)
+            .workflow(one.expect("a workflow"))
+            .workflow(two.expect("a workflow"))
             .task(TASK, task)
             .start()
             .await;
@@ -145,9 +154,40 @@ impl Director {
         tokio::spawn(client.start(spec, run_id(run), run as u64));
     }
 
-    fn next_signal(&mut self) -> u64 {
-        self.signals += 1;
-        self.signals
+    fn next_number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    fn some_verb(&mut self, run: &RunId) -> Verb {
+        let nodes: Vec<Name> = {
+            let audit = self.world.audit();
+            let state = audit.state(run);
+            state
+                .map(|state| state.plan().nodes().iter().map(|node| node.spec.name.clone()).collect())
+                .unwrap_or_default()
+        };
+        let node = |world: &World| {
+            let node = world.draw(|chance| (!nodes.is_empty()).then(|| chance.pick(&nodes).clone()));
+            node.unwrap_or_else(|| name("n0"))
+        };
+        match self.draw(16) {
+            0..=4 => Verb::Signal(self.world.draw(signal_name)),
+            5 => Verb::Cancel,
+            6 => Verb::Terminate,
+            7 | 8 => Verb::Pause,
+            9 => Verb::Resume,
+            10 | 11 => Verb::Retry(node(&self.world)),
+            12 => Verb::Budget(Some(Amount::whole(1 + self.draw(9) as u64))),
+            13 | 14 => {
+                let fork = RunId::new(format!("f{}", self.draw(2))).expect("the ids of a simulation are ids");
+                Verb::Fork(fork, node(&self.world))
+            }
+            _ => {
+                let last = usize::try_from(self.world.audit().last(run).0).unwrap_or(0);
+                Verb::Answer(Seq(self.draw(last + 1) as u64))
+            }
+        }
     }
 
     async fn act(&mut self) {
@@ -160,13 +200,10 @@ impl Director {
                 let other = self.draw(8) == 0;
                 self.start(workflow, if other { self.workflows.len() } else { workflow });
             }
-            4..=7 => {
-                let number = self.next_signal();
-                let signal = self.world.draw(signal_name);
-                let client = self.some_client();
-                drop(client.map(|client| tokio::spawn(client.signal(run, signal, number))));
+            4..=8 => {
+                let (verb, number) = (self.some_verb(&run), self.next_number());
+                drop(self.some_client().map(|client| tokio::spawn(client.tell(run, verb, number))));
             }
-            8 => drop(self.some_client().map(|client| tokio::spawn(client.cancel(run)))),
             9..=11 => {
                 let after = Seq(self.draw(3) as u64).min(self.world.audit().last(&run));
                 drop(self.some_client().map(|client| tokio::spawn(client.read_along(run, after))));
@@ -261,24 +298,29 @@ impl Director {
                 return self.world.broken(format!("`{run}` does not come to an end, it waits for {waits:?}"));
             }
             for (run, waits) in open {
-                for signal in waits.iter().filter_map(|wait| match wait {
-                    Wait::Signal(signal) => Some(signal),
-                    _ => None,
-                }) {
-                    self.provide(&run, signal).await;
+                for wait in waits {
+                    self.provide(&run, wait).await;
                 }
             }
             self.pass_time(&[10, 300, 2_000, 10_000]).await;
         }
     }
 
-    async fn provide(&mut self, run: &RunId, signal: &Name) {
-        let number = self.next_signal();
-        let live: Vec<_> = self.seats.iter().flatten().cloned().collect();
-        let client = self.world.draw(|chance| chance.pick(&live).clone());
-        let sent = timeout(SHUTDOWN_MAX, client.signal(run.clone(), signal.clone(), number)).await;
-        if sent.is_err() {
-            self.world.broken(format!("nobody says what became of a signal for `{run}`"));
+    /// Gives a run what only somebody outside can give.
+    async fn provide(&mut self, run: &RunId, wait: Wait) {
+        let verbs = match wait {
+            Wait::Signal(signal) => vec![Verb::Signal(signal)],
+            Wait::Answer(question) => vec![Verb::Answer(question)],
+            Wait::Resume => vec![Verb::Budget(None), Verb::Resume],
+            _ => Vec::new(),
+        };
+        for verb in verbs {
+            let number = self.next_number();
+            let live: Vec<_> = self.seats.iter().flatten().cloned().collect();
+            let client = self.world.draw(|chance| chance.pick(&live).clone());
+            if timeout(SHUTDOWN_MAX, client.tell(run.clone(), verb, number)).await.is_err() {
+                self.world.broken(format!("nobody says what became of something for `{run}`"));
+            }
         }
     }
 
@@ -295,7 +337,7 @@ impl Director {
             }
             self.shut_down(seat).await;
         }
-        let runs: Vec<_> = (0..=self.workflows.len()).map(run_id).collect();
+        let runs: Vec<_> = self.world.audit().states().map(|state| state.id().clone()).collect();
         for run in runs {
             let journal = self.world.disk.read(&run, Seq(1), usize::MAX).await.unwrap_or_default();
             let record = self.world.disk.record(&run).await.unwrap_or_default();

@@ -24,6 +24,7 @@
 //! ```
 
 mod audit;
+mod call;
 mod client;
 mod director;
 mod many;

@@ -1,10 +1,15 @@
 //! Random workflows, as data.
 
-use orkestra_core::model::{Name, NodeSpec, Payload, Retry, WorkflowSpec};
+use std::time::Duration;
+
+use orkestra_core::Limit;
+use orkestra_core::model::{
+    Condition, Join, NodeKind, NodeSpec, OnFailure, Payload, Retry, SlotSpec, Test, WorkflowSpec,
+};
 
 use crate::chance::Chance;
 
-use super::program::{TASK, signal_name};
+use super::program::{TASK, name, signal_name};
 
 /// The most nodes that a workflow begins with.
 const NODES_MAX: usize = 12;
@@ -15,10 +20,6 @@ pub(super) fn random(chance: &mut Chance, number: usize) -> WorkflowSpec {
     let count = 1 + chance.below(most);
     let nodes = (0..count).map(|index| node(chance, index)).collect();
     WorkflowSpec { name: name(&format!("w{number}")), version: None, nodes }
-}
-
-fn name(text: &str) -> Name {
-    Name::new(text).expect("the names of a simulation are names")
 }
 
 fn node(chance: &mut Chance, index: usize) -> NodeSpec {
@@ -39,8 +40,51 @@ fn node(chance: &mut Chance, index: usize) -> NodeSpec {
     if chance.one_in(5) {
         node.timeout_ms = Some(*chance.pick(&[50, 2_000, 20_000]));
     }
+    options(chance, &mut node);
     if chance.one_in(8) {
         node = node.with_input(Payload::of(&index).expect("a number is JSON"));
     }
     node
+}
+
+/// All that makes one node another than the next. Each is rare: what most nodes have hides what only few do.
+fn options(chance: &mut Chance, node: &mut NodeSpec) {
+    if chance.one_in(10) {
+        node.total_timeout_ms = Some(*chance.pick(&[200, 3_000, 60_000]));
+    }
+    if chance.one_in(12) {
+        node.heartbeat_timeout_ms = Some(*chance.pick(&[300, 3_000]));
+    }
+    if !node.after.is_empty() && chance.one_in(4) {
+        node.join = *chance.pick(&[Join::Any, Join::AtLeast(1), Join::Settled]);
+    }
+    if chance.one_in(5) {
+        node.on_failure = *chance.pick(&[OnFailure::Skip, OnFailure::Continue, OnFailure::Pause]);
+    }
+    if chance.one_in(8) {
+        let test = chance.pick(&[Test::AtLeast(1.0), Test::AtMost(1.0), Test::Present, Test::Absent]).clone();
+        node.when = Some(match node.after.first() {
+            Some(before) if chance.one_in(2) => Condition::output(before.clone(), "/attempt", test),
+            _ => Condition::input("", test),
+        });
+    }
+    if matches!(node.kind, NodeKind::Gate(_)) {
+        return;
+    }
+    if chance.one_in(6) {
+        node.compensate = Some(name(TASK));
+    }
+    if chance.one_in(6) {
+        let limit = name(LIMITS[chance.below(LIMITS.len())]);
+        node.limits.push(SlotSpec { limit, by: None });
+        node.priority = i32::try_from(chance.below(3)).unwrap_or(0);
+    }
+}
+
+/// The limits that every engine has.
+pub(super) const LIMITS: [&str; 2] = ["one", "slowly"];
+
+/// The same, for an engine.
+pub(super) fn limits() -> [Limit; 2] {
+    [Limit::concurrency(LIMITS[0], 1), Limit::rate(LIMITS[1], 2, Duration::from_secs(5))]
 }

@@ -2,6 +2,7 @@
 
 mod faulty;
 mod fuzz;
+mod harness;
 mod memory;
 mod sim;
 mod text;

@@ -1,0 +1,82 @@
+//! Counts what a workflow does in the outside world.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use orkestra_core::Context;
+use orkestra_core::journal::decode;
+use orkestra_core::kernel::Event;
+use orkestra_core::model::{RunId, Seq};
+use orkestra_core::store::{MemoryStore, RunQuery, Store};
+
+/// One thing that is done: run, node, step.
+pub(super) type Deed = (RunId, String, String);
+
+/// Counts effects. A task calls [`count`](Self::count) where it would charge a card or send a mail, under the name of the
+/// step that it does so in. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Counter(Arc<Mutex<BTreeMap<Deed, usize>>>);
+
+impl Counter {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The effect of `step` is done once more.
+    pub fn count(&self, cx: &Context, step: &str) {
+        let deed = (cx.run_id().clone(), cx.node().to_owned(), step.to_owned());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(deed).or_default() += 1;
+    }
+
+    /// How often the effect of a node's step was done, over all runs.
+    #[must_use]
+    pub fn times(&self, node: &str, step: &str) -> usize {
+        let all = self.all();
+        all.iter().filter(|((_, of, what), _)| of == node && what == step).map(|(_, times)| times).sum()
+    }
+
+    pub(super) fn all(&self) -> BTreeMap<Deed, usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// What was done and what was remembered at one moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Moment {
+    pub(super) done: BTreeMap<Deed, usize>,
+    pub(super) remembered: BTreeSet<Deed>,
+}
+
+impl Moment {
+    pub(super) async fn now(counter: &Counter, store: &MemoryStore) -> Self {
+        Self { done: counter.all(), remembered: remembered(store).await }
+    }
+
+    pub(super) fn times(&self, deed: &Deed) -> usize {
+        self.done.get(deed).copied().unwrap_or(0)
+    }
+}
+
+/// The steps that are durable.
+async fn remembered(store: &MemoryStore) -> BTreeSet<Deed> {
+    let query = RunQuery { limit: usize::MAX - 1, ..RunQuery::default() };
+    let runs = store.list(&query).await.map(|page| page.items).unwrap_or_default();
+    let mut steps = BTreeSet::new();
+    for run in runs.into_iter().map(|record| record.id) {
+        for commit in store.read(&run, Seq(1), usize::MAX).await.unwrap_or_default() {
+            let events = decode(&run, commit.first, commit.last, &commit.body).map(|commit| commit.events);
+            for event in events.unwrap_or_default() {
+                if let Event::StepCompleted { node, step, .. } | Event::StepFailed { node, step, .. } = event {
+                    steps.insert((run.clone(), node.to_string(), step));
+                }
+            }
+        }
+    }
+    steps
+}

@@ -1,0 +1,255 @@
+//! Harnesses for your own workflows: what becomes of a run when its process dies at every moment, when each of its nodes
+//! fails, when every attempt is interrupted.
+//!
+//! ```
+//! use orkestra_core::prelude::*;
+//! use orkestra_testkit::{Counter, Harness, run};
+//!
+//! let counter = Counter::new();
+//! let counting = counter.clone();
+//! let charge = move |cx: Context, amount: u64| {
+//!     let counter = counting.clone();
+//!     async move {
+//!         cx.step("charge", || async {
+//!             counter.count(&cx, "charge");
+//!             TaskResult::Ok(amount)
+//!         })
+//!         .await
+//!     }
+//! };
+//! let harness = Harness::new(
+//!     move |engine| engine.workflow(Workflow::new("buy").node("pay", charge.clone()).build().unwrap()),
+//!     |engine| async move {
+//!         let run = engine.run("buy").id("order-1").input(&7)?.start().await?;
+//!         Ok(run)
+//!     },
+//! )
+//! .with_counter(&counter);
+//!
+//! run(async {
+//!     harness.crash_after_every_commit().await.assert_sound();
+//!     harness.repeat_each_attempt().await.assert_sound();
+//!     harness.fail_each_node().await.assert_sound();
+//! });
+//! ```
+
+mod around;
+mod counter;
+mod fail;
+mod report;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use orkestra_core::kernel::{Event, Outcome};
+use orkestra_core::model::RunId;
+use orkestra_core::store::{MemoryStore, Store};
+use orkestra_core::{Cursor, Engine, EngineBuilder, Error, ErrorKind, Run};
+
+use crate::faulty::{Fault, FaultyStore};
+use crate::virtual_time::VirtualClock;
+
+use self::around::{Held, Trick, Tricked};
+use self::counter::Moment;
+
+pub use self::counter::Counter;
+pub use self::report::{Repeat, Report};
+
+/// How long a run may take in virtual time. One that waits for something that nobody sends takes for ever.
+const RUN_MAX: Duration = Duration::from_secs(40 * 86_400);
+/// How often a process may end before a harness gives a run up.
+const PROCESSES_MAX: usize = 10_000;
+
+type Build = Box<dyn Fn(EngineBuilder) -> EngineBuilder>;
+type Driving = Pin<Box<dyn Future<Output = Result<Run, Error>>>>;
+type Drive = Box<dyn Fn(Engine) -> Driving>;
+
+/// A workflow under test: how an engine gets it, and how a run of it is begun and given what it waits for.
+///
+/// Must be used in virtual time: in [`run`](crate::run), or a test of tokio that starts paused.
+pub struct Harness {
+    build: Build,
+    drive: Drive,
+    counter: Counter,
+}
+
+/// How a run came to rest.
+pub(crate) enum Rest {
+    Ended(Outcome),
+    Paused,
+}
+
+impl Harness {
+    /// `build` registers workflows and tasks. `drive` starts one run, with an id of its own so that starting it again is
+    /// the same run, and sends it the signals that it waits for. Both are called anew for every process; what was sent
+    /// before is sent again.
+    pub fn new<D, F>(build: impl Fn(EngineBuilder) -> EngineBuilder + 'static, drive: D) -> Self
+    where
+        D: Fn(Engine) -> F + 'static,
+        F: Future<Output = Result<Run, Error>> + 'static,
+    {
+        Self { build: Box::new(build), drive: Box::new(move |engine| Box::pin(drive(engine))), counter: Counter::new() }
+    }
+
+    /// Watches what is counted there.
+    #[must_use]
+    pub fn with_counter(self, counter: &Counter) -> Self {
+        Self { counter: counter.clone(), ..self }
+    }
+
+    async fn engine(&self, store: impl Store, clock: VirtualClock, trick: Option<Trick>) -> Engine {
+        let mut builder = (self.build)(Engine::builder().store(store).clock(clock));
+        if let Some(trick) = trick.map(Arc::new) {
+            builder = builder.around(move |task| Arc::new(Tricked { task, trick: Arc::clone(&trick) }));
+        }
+        builder.start().await.expect("the engine under test starts")
+    }
+
+    /// Begins the run, or finds it when it has ended already.
+    async fn begin(&self, engine: &Engine, known: Option<&RunId>) -> Result<Run, String> {
+        match (self.drive)(engine.clone()).await {
+            Ok(run) => Ok(run),
+            Err(error) => match known {
+                // What is sent again may come too late for it.
+                Some(id) if error.kind() == ErrorKind::Conflict => {
+                    let found = engine.get(id).await.map_err(|error| error.to_string())?;
+                    found.ok_or_else(|| format!("there is no run `{id}`"))
+                }
+                _ => Err(error.to_string()),
+            },
+        }
+    }
+
+    /// When nothing goes wrong.
+    async fn plainly(&self) -> (RunId, Outcome, Moment, u64) {
+        self.counter.clear();
+        let store = MemoryStore::new();
+        let counting = FaultyStore::new(Arc::new(store.clone()));
+        let engine = self.engine(counting.clone(), VirtualClock::new(), None).await;
+        let run = self.begin(&engine, None).await.expect("a run begins when nothing goes wrong");
+        let outcome = match rest(&run).await.expect("a run comes to rest when nothing goes wrong") {
+            Rest::Ended(outcome) => outcome,
+            Rest::Paused => panic!("the run pauses although nothing goes wrong: the drive must resume it"),
+        };
+        engine.shutdown().await;
+        (run.id().clone(), outcome, Moment::now(&self.counter, &store).await, counting.appends())
+    }
+
+    /// Lets the process die before and after each of its writes, and another one go on with what is left: the run must
+    /// end the same, and do nothing again that it remembers.
+    ///
+    /// # Panics
+    /// When the run does not even end when nothing goes wrong.
+    pub async fn crash_after_every_commit(&self) -> Report {
+        let (id, outcome, plain, writes) = self.plainly().await;
+        let mut report = Report::new(outcome);
+        for nth in 1..=writes {
+            for (fault, side) in [(Fault::CrashBefore, "before"), (Fault::CrashAfter, "after")] {
+                self.counter.clear();
+                let (store, clock) = (MemoryStore::new(), VirtualClock::new());
+                let crashing = FaultyStore::new(Arc::new(store.clone())).with_fault(nth, fault);
+                let engine = self.engine(crashing, clock, None).await;
+                if let Ok(run) = self.begin(&engine, Some(&id)).await {
+                    // Ends with its process.
+                    rest(&run).await.ok();
+                }
+                engine.shutdown().await;
+                store.drop_leases();
+                let crash = Moment::now(&self.counter, &store).await;
+                let ended = self.go_on(&store, clock, None, &id).await;
+                let when = format!("crash {side} write {nth}");
+                report.trials += 1;
+                report.compare(&when, ended);
+                let end = Moment::now(&self.counter, &store).await;
+                report.judge(&when, &plain, &[crash], &end);
+            }
+        }
+        report
+    }
+
+    /// Interrupts every attempt when it is about to end, and lets another process call it again: its steps must not run
+    /// twice, and the run must end the same.
+    ///
+    /// # Panics
+    /// When the run does not even end when nothing goes wrong.
+    pub async fn repeat_each_attempt(&self) -> Report {
+        let (id, outcome, plain, _) = self.plainly().await;
+        let mut report = Report::new(outcome);
+        self.counter.clear();
+        let (store, clock, held) = (MemoryStore::new(), VirtualClock::new(), Arc::<Held>::default());
+        let mut moments = Vec::new();
+        let ended = loop {
+            let engine = self.engine(store.clone(), clock, Some(Trick::Hold(Arc::clone(&held)))).await;
+            let run = match self.begin(&engine, Some(&id)).await {
+                Ok(run) => run,
+                Err(why) => break Err(why),
+            };
+            let resting = tokio::select! {
+                biased;
+                rested = rest(&run) => Some(rested),
+                () = held.news.notified() => None,
+            };
+            engine.shutdown().await;
+            moments.push(Moment::now(&self.counter, &store).await);
+            match resting {
+                Some(rested) => break rested.and_then(ended),
+                None if moments.len() > PROCESSES_MAX => break Err("it is interrupted without end".to_owned()),
+                None => {}
+            }
+        };
+        report.trials = moments.len();
+        report.compare("every attempt interrupted", ended);
+        let end = Moment::now(&self.counter, &store).await;
+        report.judge("every attempt interrupted", &plain, &moments, &end);
+        report
+    }
+
+    /// Another process goes on until the run ends.
+    async fn go_on(
+        &self,
+        store: &MemoryStore,
+        clock: VirtualClock,
+        trick: Option<Trick>,
+        id: &RunId,
+    ) -> Result<Outcome, String> {
+        let engine = self.engine(store.clone(), clock, trick).await;
+        let run = self.begin(&engine, Some(id)).await?;
+        let rested = rest(&run).await;
+        engine.shutdown().await;
+        rested.and_then(ended)
+    }
+}
+
+impl std::fmt::Debug for Harness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Harness").finish_non_exhaustive()
+    }
+}
+
+fn ended(rest: Rest) -> Result<Outcome, String> {
+    match rest {
+        Rest::Ended(outcome) => Ok(outcome),
+        Rest::Paused => Err("it pauses".to_owned()),
+    }
+}
+
+/// Waits until the run ends or pauses.
+async fn rest(run: &Run) -> Result<Rest, String> {
+    let mut events = run.events(Cursor::START);
+    let reading = async {
+        loop {
+            match events.next().await {
+                Ok(Some(event)) if matches!(event.event, Event::RunPaused { .. }) => return Ok(Rest::Paused),
+                Ok(Some(event)) if event.event.ends_run() => {
+                    return run.outcome().await.map(Rest::Ended).map_err(|error| error.to_string());
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return Err("its events end before it does".to_owned()),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    };
+    tokio::time::timeout(RUN_MAX, reading).await.unwrap_or_else(|_| Err("it does not end".to_owned()))
+}
