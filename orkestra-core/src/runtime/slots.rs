@@ -83,10 +83,14 @@ impl Slots {
         }
     }
 
+    /// The nodes of the run that ask for slots, or hold some.
+    pub(super) fn nodes_of(&self, run: &RunId) -> Vec<Name> {
+        self.lock().claims.get(run).into_iter().flat_map(|nodes| nodes.keys().cloned()).collect()
+    }
+
     /// Gives back all that the run holds.
     pub(super) fn release_all(&self, run: &RunId) {
-        let nodes: Vec<_> = self.lock().claims.get(run).into_iter().flat_map(|nodes| nodes.keys().cloned()).collect();
-        for node in nodes {
+        for node in self.nodes_of(run) {
             self.release(run, &node);
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use crate::kernel::{NodeStatus, Work, work_of};
+use crate::kernel::{NodeStatus, RunState, Work, work_of};
 use crate::model::{Failure, NodeId, NodeKind};
 
 use super::super::activity::Activity;
@@ -20,6 +20,9 @@ impl Driver {
         self.run_errands();
         let running = self.state.iter().flat_map(|state| state.running().chain(state.queued()));
         let mut nodes: Vec<_> = running.chain(self.invoked.keys().copied()).collect();
+        // A node that has ended, in this commit or while the state was thrown away, may have slots still.
+        let plan = self.state.as_ref().map(RunState::plan);
+        nodes.extend(self.shared.slots.nodes_of(&self.run).iter().filter_map(|node| plan?.id(node)));
         nodes.sort_unstable();
         nodes.dedup();
         nodes.into_iter().for_each(|node| self.perform(node));

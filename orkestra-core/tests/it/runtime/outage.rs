@@ -1,9 +1,10 @@
-//! What was found by the simulator: two who start one run at once, and a store that is away for longer than a driver's
-//! patience.
+//! What was found by the simulator: two who start one run at once, a store that is away for longer than a driver's
+//! patience, slots that nobody gave back.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use orkestra_core::model::OnFailure;
 use orkestra_core::prelude::*;
 use orkestra_core::store::StoreErrorKind;
 use orkestra_testkit::{Fault, FaultyStore};
@@ -39,4 +40,24 @@ async fn a_run_goes_on_by_itself_when_its_store_is_back() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))));
     assert_eq!(engine.blocked().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_failure_pauses_the_run_gives_its_slots_back() {
+    // Found as seed 19455.
+    let fails = |_cx: Context, (): ()| async { Err::<(), _>(TaskError::permanent("no")) };
+    let workflow = Workflow::new("w")
+        .node("a", fails)
+        .limit("one")
+        .on_failure(OnFailure::Pause)
+        .node("b", rest)
+        .limit("one")
+        .build()
+        .expect("a workflow");
+    let limit = Limit::concurrency("one", 1);
+    let engine = engine(MemoryStore::new()).limit(limit).workflow(workflow).start().await.expect("an engine");
+    let run = engine.run("w").id("r").start().await.expect("a run");
+    tokio::time::sleep(secs(5)).await;
+    run.resume().await.expect("it made a pause");
+    tokio::time::timeout(secs(60), run.outcome()).await.expect("`b` gets its slot").expect("an outcome");
 }
