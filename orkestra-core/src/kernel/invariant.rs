@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::{Name, NodeId, NodeKind, RunId, Seq, Timestamp};
 
 use super::agenda::{agenda, waits};
-use super::node::{StepState, Verdict};
+use super::node::StepState;
 use super::state::{RunState, Timer};
 use super::status::{NodeStatus, RunStatus};
 
@@ -72,7 +72,7 @@ fn node(state: &RunState, id: NodeId) -> Broken {
         return Some(format!("`{name}` counts {} done and {} lost before it", node.before_done, node.before_lost));
     }
     let may_move = matches!(state.status(), RunStatus::Running | RunStatus::Compensating);
-    if node.status == NodeStatus::Pending && state.verdict(id) != Verdict::Wait && may_move {
+    if state.can_move(id) && may_move {
         return Some(format!("`{name}` could start or be skipped and has not been"));
     }
     let running = node.status == NodeStatus::Running;

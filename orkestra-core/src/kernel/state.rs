@@ -32,6 +32,15 @@ pub enum Timer {
     Deadline,
 }
 
+impl Timer {
+    /// Whether it rests while the run makes a pause: attempts and delays do; what a task waits for by itself and the run's
+    /// deadline do not.
+    #[must_use]
+    pub const fn rests(&self) -> bool {
+        matches!(self, Self::Attempt(_) | Self::Total(_) | Self::Retry(_))
+    }
+}
+
 /// A run that is to end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stopping {
@@ -258,6 +267,11 @@ impl RunState {
             Join::Settled => Verdict::Wait,
             _ => of(before),
         }
+    }
+
+    /// Whether the node waits for no node any more: it can start, or be skipped.
+    pub(super) fn can_move(&self, id: NodeId) -> bool {
+        self.node(id).status == NodeStatus::Pending && self.verdict(id) != Verdict::Wait
     }
 
     /// The input of the node at `id`: what somebody gave it, its own, else the run's when it comes first, else what its

@@ -28,6 +28,22 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
+    /// Its name, as the journal, records and spans write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopping => "stopping",
+            Self::Compensating => "compensating",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Terminated => "terminated",
+            Self::TimedOut => "timed_out",
+        }
+    }
+
     /// Whether nothing will happen to the run any more.
     #[must_use]
     pub const fn is_final(self) -> bool {
@@ -87,9 +103,60 @@ pub enum NodeStatus {
 }
 
 impl NodeStatus {
+    /// Its name, as read models and spans write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Backoff => "backoff",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// Whether the node will not change any more.
     #[must_use]
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Skipped | Self::Cancelled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_serde_writes() {
+        let runs = [
+            RunStatus::Running,
+            RunStatus::Paused,
+            RunStatus::Stopping,
+            RunStatus::Compensating,
+            RunStatus::Completed,
+            RunStatus::Failed,
+            RunStatus::Cancelled,
+            RunStatus::Terminated,
+            RunStatus::TimedOut,
+        ];
+        for status in runs {
+            assert_eq!(serde_json::to_value(status).expect("it serialises"), status.name());
+        }
+        let nodes = [
+            NodeStatus::Pending,
+            NodeStatus::Queued,
+            NodeStatus::Running,
+            NodeStatus::Backoff,
+            NodeStatus::Completed,
+            NodeStatus::Failed,
+            NodeStatus::Skipped,
+            NodeStatus::Cancelled,
+        ];
+        for status in nodes {
+            assert_eq!(serde_json::to_value(status).expect("it serialises"), status.name());
+        }
     }
 }

@@ -2,16 +2,6 @@
 
 use crate::kernel::RunStatus;
 
-pub(super) const fn word(status: RunStatus) -> &'static str {
-    match status {
-        RunStatus::Running => "running",
-        RunStatus::Paused => "paused",
-        RunStatus::Stopping => "stopping",
-        RunStatus::Compensating => "compensating",
-        RunStatus::Completed => "completed",
-        RunStatus::Failed => "failed",
-        RunStatus::Cancelled => "cancelled",
-        RunStatus::Terminated => "terminated",
-        RunStatus::TimedOut => "timed out",
-    }
+pub(super) fn word(status: RunStatus) -> String {
+    status.name().replace('_', " ")
 }

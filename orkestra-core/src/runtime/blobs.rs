@@ -32,11 +32,10 @@ struct Place {
 
 /// Keeps a long payload of `run` beside the journal; what comes back goes into the journal.
 pub(super) async fn keep(store: &dyn Store, run: &RunId, payload: Payload) -> Result<Payload, Error> {
-    let text = payload.as_json();
-    // A value of a user that looks like one of ours is kept beside the journal too, and nobody is fooled.
-    if text.len() <= PAYLOAD_INLINE_BYTES_MAX && !is_mark(text) {
+    if !stands_beside(&payload) {
         return Ok(payload);
     }
+    let text = payload.as_json();
     let key: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
     store.put_blob(run, &key, text.as_bytes()).await?;
     let blob = Place { run: run.clone(), key, bytes: text.len() };
@@ -97,6 +96,12 @@ pub(super) async fn adopt_events(
     }
     let ours = text.replace(&theirs, &format!(r#"{MARK}{{"run":"{to}","key":""#));
     serde_json::from_str(&ours).map_err(damaged)
+}
+
+/// Whether a payload is kept beside the journal: a long one, and a value of a user that looks like one of our marks, so
+/// that nobody is fooled.
+pub(super) fn stands_beside(payload: &Payload) -> bool {
+    payload.as_json().len() > PAYLOAD_INLINE_BYTES_MAX || is_mark(payload.as_json())
 }
 
 fn is_mark(text: &str) -> bool {

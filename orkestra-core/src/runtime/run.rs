@@ -5,9 +5,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::journal::{Commit, ReplayError, decode};
+use crate::journal::Commit;
 use crate::kernel::{Event, InputKind, Outcome};
-use crate::model::limits::READ_COMMITS_MAX;
 use crate::model::{Amount, Name, Payload, RunId, Seq};
 use crate::projection::{Graph, GraphFold, RunView, Timeline, TimelineFold};
 use crate::store::RunRecord;
@@ -160,7 +159,7 @@ impl Run {
     /// When the run has ended or is not there, or too many signals wait to be read.
     pub async fn signal<T: Serialize + ?Sized>(&self, name: &str, payload: &T) -> Result<(), Error> {
         let signal = Name::new(name)?;
-        let payload = blobs::keep(&*self.shared.store, &self.id, Payload::large(payload)?).await?;
+        let payload = self.keep(payload).await?;
         self.shared.tell(&self.id, InputKind::Signal { signal, payload }).await
     }
 
@@ -214,7 +213,7 @@ impl Run {
     /// # Errors
     /// When the question is not open, or the run is not there.
     pub async fn answer<T: Serialize + ?Sized>(&self, question: Seq, answer: &T) -> Result<(), Error> {
-        let answer = blobs::keep(&*self.shared.store, &self.id, Payload::large(answer)?).await?;
+        let answer = self.keep(answer).await?;
         self.shared.tell(&self.id, InputKind::Answer { question, answer }).await
     }
 
@@ -255,20 +254,19 @@ impl Run {
         Ok(origin.is_some_and(|origin| origin.run == *other))
     }
 
+    /// What goes into the run's journal for a value. Nothing is kept for a run that is not there: nobody would remove it.
+    async fn keep<T: Serialize + ?Sized>(&self, value: &T) -> Result<Payload, Error> {
+        let payload = Payload::large(value)?;
+        if blobs::stands_beside(&payload) {
+            self.status().await?;
+        }
+        blobs::keep(&*self.shared.store, &self.id, payload).await
+    }
+
     /// All events so far.
     async fn history(&self) -> Result<Vec<Event>, Error> {
         let mut events = Vec::new();
-        let mut from = Seq(1);
-        loop {
-            let commits = self.shared.store.read(&self.id, from, READ_COMMITS_MAX).await?;
-            let Some(last) = commits.last() else { break };
-            from = last.last.plus(1);
-            for written in &commits {
-                let decoded = decode(&self.id, written.first, written.last, &written.body);
-                let source = |source| ReplayError::Codec { run: self.id.clone(), first: written.first, source };
-                events.extend(decoded.map_err(source)?.events);
-            }
-        }
+        load_seeing(&*self.shared.store, &self.id, |commit| events.extend_from_slice(&commit.events)).await?;
         if events.is_empty() { Err(self.not_found()) } else { Ok(events) }
     }
 

@@ -15,7 +15,7 @@ use super::error::Error;
 use super::events::load;
 
 /// The statuses of runs that have not ended.
-const LIVE: [RunStatus; 4] = [RunStatus::Running, RunStatus::Paused, RunStatus::Stopping, RunStatus::Compensating];
+static LIVE: [RunStatus; 4] = [RunStatus::Running, RunStatus::Paused, RunStatus::Stopping, RunStatus::Compensating];
 
 /// How the live runs of a store get on with this engine. See [`Engine::upgrade_report`].
 #[derive(Clone, Debug, Default)]
@@ -133,23 +133,17 @@ impl Engine {
     pub async fn stuck(&self) -> Result<Vec<(RunId, String)>, Error> {
         let shared = self.shared();
         let mut stuck = Vec::new();
-        for status in LIVE {
-            let mut query = RunQuery { status: Some(status), limit: READ_COMMITS_MAX, ..RunQuery::default() };
-            loop {
-                let page = shared.store.list(&query).await?;
-                for record in page.items {
-                    let state = load(&*shared.store, &record.id).await;
-                    let why = match &state {
-                        Ok(Some(state)) => broken_invariant(state),
-                        Ok(None) => Some("it has a record and no journal".into()),
-                        Err(error) => Some(error.to_string()),
-                    };
-                    stuck.extend(why.map(|why| (record.id, why)));
-                }
-                query.cursor = page.next;
-                if query.cursor.is_none() {
-                    break;
-                }
+        let mut live = Live::new(shared);
+        while let Some(records) = live.next().await? {
+            for record in records {
+                let why = match load(&*shared.store, &record.id).await {
+                    Ok(Some(state)) => broken_invariant(&state),
+                    // Else it was deleted since it was listed.
+                    Ok(None) if shared.store.record(&record.id).await?.is_none() => None,
+                    Ok(None) => Some("it has a record and no journal".into()),
+                    Err(error) => Some(error.to_string()),
+                };
+                stuck.extend(why.map(|why| (record.id, why)));
             }
         }
         Ok(stuck)
@@ -182,27 +176,45 @@ fn show(findings: &[Finding]) -> String {
 
 async fn report(shared: &Shared) -> Result<UpgradeReport, Error> {
     let mut report = UpgradeReport::default();
-    for status in LIVE {
-        let mut query = RunQuery { status: Some(status), limit: READ_COMMITS_MAX, ..RunQuery::default() };
-        loop {
-            let page = shared.store.list(&query).await?;
-            for record in page.items {
-                let findings = findings(shared, &record).await?;
-                match () {
-                    () if findings.is_empty() => report.compatible += 1,
-                    () if findings.iter().any(Finding::blocks) => report.blocked.push((record.id, findings)),
-                    () => report.needs_attention.push((record.id, findings)),
-                }
+    let mut live = Live::new(shared);
+    while let Some(records) = live.next().await? {
+        for record in records {
+            let findings = findings(shared, &record).await?;
+            match () {
+                () if findings.is_empty() => report.compatible += 1,
+                () if findings.iter().any(Finding::blocks) => report.blocked.push((record.id, findings)),
+                () => report.needs_attention.push((record.id, findings)),
             }
-            query.cursor = page.next;
-            if query.cursor.is_none() {
-                break;
-            }
-            // Beside the work of the runs, not before it.
-            tokio::task::yield_now().await;
         }
+        // Beside the work of the runs, not before it.
+        tokio::task::yield_now().await;
     }
     Ok(report)
+}
+
+/// The records of all live runs, page by page.
+struct Live<'a> {
+    shared: &'a Shared,
+    statuses: std::slice::Iter<'static, RunStatus>,
+    query: Option<RunQuery>,
+}
+
+impl<'a> Live<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Self { shared, statuses: LIVE.iter(), query: None }
+    }
+
+    /// The next page; none after the last one.
+    async fn next(&mut self) -> Result<Option<Vec<RunRecord>>, Error> {
+        let query = self.query.take().or_else(|| {
+            let status = Some(*self.statuses.next()?);
+            Some(RunQuery { status, limit: READ_COMMITS_MAX, ..RunQuery::default() })
+        });
+        let Some(query) = query else { return Ok(None) };
+        let page = self.shared.store.list(&query).await?;
+        self.query = page.next.map(|next| RunQuery { cursor: Some(next), ..query });
+        Ok(Some(page.items))
+    }
 }
 
 async fn findings(shared: &Shared, record: &RunRecord) -> Result<Vec<Finding>, Error> {

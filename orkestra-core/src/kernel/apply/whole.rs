@@ -59,14 +59,9 @@ impl RunState {
         }
     }
 
-    /// Attempts and delays rest in a pause; what a task waits for by itself and the run's deadline do not.
-    fn rests(&self, timer: &Timer) -> bool {
-        self.pause.is_some() && matches!(timer, Timer::Attempt(_) | Timer::Total(_) | Timer::Retry(_))
-    }
-
     pub(super) fn set_timer(&mut self, at: Timestamp, timer: Timer) {
         match &mut self.pause {
-            Some(pause) if matches!(timer, Timer::Attempt(_) | Timer::Total(_) | Timer::Retry(_)) => {
+            Some(pause) if timer.rests() => {
                 pause.resting.insert((at, timer));
             }
             _ => drop(self.timers.insert((at, timer))),
@@ -88,7 +83,7 @@ impl RunState {
         }
         self.status = RunStatus::Paused;
         self.pause = Some(Pause { reason: reason.clone(), since: self.updated_at, resting: BTreeSet::new() });
-        let (resting, timers) = mem::take(&mut self.timers).into_iter().partition(|(_, timer)| self.rests(timer));
+        let (resting, timers) = mem::take(&mut self.timers).into_iter().partition(|(_, timer)| timer.rests());
         self.timers = timers;
         if let Some(pause) = &mut self.pause {
             pause.resting = resting;

@@ -7,7 +7,7 @@ use crate::model::{Amount, Failure, Growth, Name, NodeId, Payload, Room, RunId, 
 
 use super::super::event::Event;
 use super::super::input::TaskRequest;
-use super::super::node::{StepState, Verdict};
+use super::super::node::StepState;
 use super::super::status::NodeStatus;
 use super::{Decision, Rejection};
 
@@ -135,8 +135,7 @@ impl Decision<'_> {
     fn grown(&self, first: usize, edges: &[Name]) -> Vec<NodeId> {
         let state = self.state();
         let old = edges.iter().filter_map(|name| state.plan.id(name));
-        let moves = |id: &NodeId| state.node(*id).status == NodeStatus::Pending && state.verdict(*id) != Verdict::Wait;
-        let mut nodes: Vec<_> = state.plan.ids_from(first).chain(old).filter(moves).collect();
+        let mut nodes: Vec<_> = state.plan.ids_from(first).chain(old).filter(|id| state.can_move(*id)).collect();
         nodes.sort_unstable();
         nodes.dedup();
         self.in_order(nodes)

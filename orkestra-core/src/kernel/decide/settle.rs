@@ -99,8 +99,7 @@ impl Decision<'_> {
         if state.status == RunStatus::Stopping {
             return Vec::new();
         }
-        let moves = |id: &NodeId| state.node(*id).status == NodeStatus::Pending && state.verdict(*id) != Verdict::Wait;
-        self.in_order(state.plan.dependents(id).filter(moves).collect())
+        self.in_order(state.plan.dependents(id).filter(|id| state.can_move(*id)).collect())
     }
 
     /// Higher priority first, then as they were declared.
@@ -113,8 +112,7 @@ impl Decision<'_> {
     /// All nodes that wait no longer: for the rare moments in which any node may.
     pub(super) fn enter_whatever_can(&mut self) {
         let state = self.state();
-        let moves = |id: &NodeId| state.node(*id).status == NodeStatus::Pending && state.verdict(*id) != Verdict::Wait;
-        let nodes = self.in_order(state.plan.ids().filter(moves).collect());
+        let nodes = self.in_order(state.plan.ids().filter(|id| state.can_move(*id)).collect());
         self.enter_all(nodes);
     }
 

@@ -58,7 +58,7 @@ pub(super) fn draw(graph: &Graph) -> String {
 fn head(graph: &Graph) -> String {
     let mut parts = vec![graph.workflow.to_string()];
     if let Some(run) = &graph.run {
-        parts.extend([format!("run {}", run.id), word(run.status).to_owned()]);
+        parts.extend([format!("run {}", run.id), word(run.status)]);
         parts.extend(run.labels.iter().cloned());
     }
     parts.join(" · ")

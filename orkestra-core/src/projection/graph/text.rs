@@ -68,7 +68,7 @@ impl Drawing<'_> {
         let mut parts = vec![self.graph.workflow.to_string()];
         parts.extend(self.graph.version.as_ref().map(|version| format!("version {version}")));
         if let Some(run) = &self.graph.run {
-            parts.extend([format!("run {}", run.id), word(run.status).to_owned()]);
+            parts.extend([format!("run {}", run.id), word(run.status)]);
             parts.extend(run.labels.iter().cloned());
         }
         line(&parts.join(" · "))

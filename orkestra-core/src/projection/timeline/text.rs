@@ -155,7 +155,7 @@ fn told(kind: &MarkKind) -> String {
         MarkKind::Stopping => "stopping".to_owned(),
         MarkKind::Compensating => "undoing what was done".to_owned(),
         MarkKind::Reopened => "goes on after its end".to_owned(),
-        MarkKind::Ended(status) => word(*status).to_owned(),
+        MarkKind::Ended(status) => word(*status),
     }
 }
 

@@ -29,8 +29,8 @@ impl Driver {
     /// Runs what is owed to other runs, durable, and not under way.
     pub(super) fn run_errands(&mut self) {
         let Some(state) = &self.state else { return };
-        let owed: Vec<_> = work_for_others(state).collect();
-        self.errands.retain(|work, _| owed.iter().any(|(owed, _)| owed == work));
+        let owed: BTreeMap<_, _> = work_for_others(state).collect();
+        self.errands.retain(|work, _| owed.contains_key(work));
         for (work, since) in owed {
             if since <= self.durable && !self.errands.contains_key(&work) {
                 let errand = Errand { shared: Arc::clone(&self.shared), run: self.run.clone() };

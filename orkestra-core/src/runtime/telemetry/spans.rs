@@ -130,16 +130,16 @@ impl Trace {
             return;
         }
         let status = state.status();
-        self.span.record("status", run_status(status));
+        self.span.record("status", status.name());
         if matches!(status, RunStatus::Failed | RunStatus::Terminated | RunStatus::TimedOut) {
-            self.span.record("otel.status_code", "ERROR").record("otel.status_description", run_status(status));
+            self.span.record("otel.status_code", "ERROR").record("otel.status_description", status.name());
         }
     }
 }
 
 fn end_node(span: &Span, state: &RunState, id: NodeId) {
     let node = state.node(id);
-    span.record("status", node_status(node.status));
+    span.record("status", node.status.name());
     if let (NodeStatus::Failed, Some(failure)) = (node.status, &node.last_failure) {
         failed(span, failure);
     }
@@ -215,32 +215,5 @@ impl Attempt {
 pub(in crate::runtime) fn placed(span: &Span, before: Seq, last: Seq) {
     if last > before {
         span.record("seq", before.0 + 1);
-    }
-}
-
-const fn run_status(status: RunStatus) -> &'static str {
-    match status {
-        RunStatus::Running => "running",
-        RunStatus::Paused => "paused",
-        RunStatus::Stopping => "stopping",
-        RunStatus::Compensating => "compensating",
-        RunStatus::Completed => "completed",
-        RunStatus::Failed => "failed",
-        RunStatus::Cancelled => "cancelled",
-        RunStatus::Terminated => "terminated",
-        RunStatus::TimedOut => "timed_out",
-    }
-}
-
-const fn node_status(status: NodeStatus) -> &'static str {
-    match status {
-        NodeStatus::Pending => "pending",
-        NodeStatus::Queued => "queued",
-        NodeStatus::Running => "running",
-        NodeStatus::Backoff => "backoff",
-        NodeStatus::Completed => "completed",
-        NodeStatus::Failed => "failed",
-        NodeStatus::Skipped => "skipped",
-        NodeStatus::Cancelled => "cancelled",
     }
 }

@@ -450,3 +450,19 @@ async fn large_payloads_are_kept_beside_the_journal() {
     store.delete(run.id()).await.expect("deleted with its blobs");
     assert_eq!(fork.output::<(usize, usize)>().await.expect("an output"), (2 * LARGE, 2 * LARGE));
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_kept_for_a_run_that_is_not_there() {
+    let workflow = Workflow::new("w").node("n", async |_: Context, (): ()| Ok(())).build().expect("a workflow");
+    let store = MemoryStore::new();
+    let engine = engine(store.clone()).workflow(workflow).start().await.expect("an engine");
+    let run = engine.run("w").id("r").start().await.expect("a run");
+    run.outcome().await.expect("an end");
+    store.delete(run.id()).await.expect("deleted");
+    let long = "x".repeat(1_000_000);
+    let error = run.signal("s", &long).await.expect_err("it is not there");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let text = serde_json::to_string(&long).expect("JSON");
+    let key: String = <sha2::Sha256 as sha2::Digest>::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(store.blob(run.id(), &key).await.expect("a store"), None);
+}
