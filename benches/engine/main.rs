@@ -61,6 +61,10 @@ fn main() -> Anything {
     let only = arguments.iter().find(|argument| !argument.starts_with('-'));
     let sections: [(&str, Section); 5] =
         [("steps", steps), ("process", process), ("recovery", recovered), ("parked", parked), ("long", long)];
+    if let Some(unknown) = only.filter(|only| sections.iter().all(|(name, _)| name != only)) {
+        let names: Vec<_> = sections.iter().map(|(name, _)| *name).collect();
+        return Err(format!("there is no section `{unknown}`: {}", names.join(", ")).into());
+    }
     for (name, section) in sections {
         if only.is_none_or(|only| only == name) {
             section(&runtime, place.path(), scale)?;
@@ -128,7 +132,10 @@ fn parked(_: &Runtime, _: &Path, scale: Scale) -> Anything {
         let output = Command::new(std::env::current_exe()?).args([PARK, waiting, cache_mib, quick]).output()?;
         let cost = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);
-        println!("  in a {waiting}, sled's cache {cache_mib} MiB: {}{errors}", cost.trim());
+        if !output.status.success() {
+            return Err(format!("runs in a {waiting} could not be measured: {errors}").into());
+        }
+        println!("  in a {waiting}, sled's cache {cache_mib} MiB: {}", cost.trim());
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use orkestra::model::{RunId, Timestamp, WorkerId};
 use orkestra::prelude::*;
-use orkestra::store::{Store, StoreError, StoreErrorKind};
+use orkestra::store::Store;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
@@ -19,7 +19,6 @@ pub(crate) struct Cost {
     before: Place,
     half: Place,
     all: Place,
-    again: Option<u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -52,7 +51,7 @@ pub(crate) fn park(
         let engine = Engine::builder().store(store).park_after(Duration::from_millis(5)).workflow(workflow()?);
         Ok::<_, Box<dyn Error>>(engine.start().await?)
     };
-    let mut cost = runtime.block_on(async {
+    runtime.block_on(async {
         let engine = start(open()?).await?;
         // The first runs warm up what there is once.
         start_many(&engine, runs / 100 + 1).await?;
@@ -62,25 +61,8 @@ pub(crate) fn park(
         start_many(&engine, runs - runs / 2).await?;
         let all = look(place)?;
         engine.shutdown().await;
-        Ok::<_, Box<dyn Error>>(Cost { runs, before, half, all, again: None })
-    })?;
-    // What they cost a process that never drove them.
-    let before = look(place)?.memory;
-    let engine = runtime.block_on(async { start(open_again(open).await?).await })?;
-    let after = look(place)?.memory;
-    cost.again = before.zip(after).map(|(before, after)| after.saturating_sub(before));
-    runtime.block_on(engine.shutdown());
-    Ok(cost)
-}
-
-/// Opens the store once the engine before has let go of it: what it left in the background may take a moment.
-async fn open_again(open: impl Fn() -> Result<SledStore, StoreError>) -> Result<SledStore, StoreError> {
-    loop {
-        match open() {
-            Err(error) if error.kind() == StoreErrorKind::Busy => tokio::time::sleep(Duration::from_millis(50)).await,
-            done => return done,
-        }
-    }
+        Ok::<_, Box<dyn Error>>(Cost { runs, before, half, all })
+    })
 }
 
 /// Starts runs and waits until the last of them are parked.
@@ -136,7 +118,7 @@ fn look(place: &Path) -> std::io::Result<Place> {
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let each = |more: u64, runs: u32| more as f64 / f64::from(runs);
-        let Self { runs, before, half, all, again } = self;
+        let Self { runs, before, half, all } = self;
         let verdict = |value: f64, most: f64| match value <= most {
             _ if *runs < TELLING => "too few to tell, ",
             true => "meets",
@@ -150,9 +132,6 @@ impl fmt::Display for Cost {
                 write!(f, " ({late:.0} each for the second half), ")?;
             }
             _ => write!(f, "memory cannot be told here, ")?,
-        }
-        if let Some(again) = again {
-            write!(f, "{:.0} each in a process that found them; ", each(*again, *runs))?;
         }
         let disk = each(all.disk.saturating_sub(before.disk), *runs);
         let late = each(all.disk.saturating_sub(half.disk), runs - runs / 2);

@@ -63,15 +63,18 @@ impl Moment {
     }
 }
 
+/// Why what is in memory can be read.
+const WHOLE: &str = "a store in memory holds what was written";
+
 /// The steps that are durable.
 async fn remembered(store: &MemoryStore) -> BTreeSet<Deed> {
     let query = RunQuery { limit: usize::MAX - 1, ..RunQuery::default() };
-    let runs = store.list(&query).await.map(|page| page.items).unwrap_or_default();
+    let runs = store.list(&query).await.expect(WHOLE).items;
     let mut steps = BTreeSet::new();
     for run in runs.into_iter().map(|record| record.id) {
-        for commit in store.read(&run, Seq(1), usize::MAX).await.unwrap_or_default() {
-            let events = decode(&run, commit.first, commit.last, &commit.body).map(|commit| commit.events);
-            for event in events.unwrap_or_default() {
+        for commit in store.read(&run, Seq(1), usize::MAX).await.expect(WHOLE) {
+            let commit = decode(&run, commit.first, commit.last, &commit.body).expect(WHOLE);
+            for event in commit.events {
                 if let Event::StepCompleted { node, step, .. } | Event::StepFailed { node, step, .. } = event {
                     steps.insert((run.clone(), node.to_string(), step));
                 }

@@ -150,16 +150,19 @@ impl Harness {
                 self.counter.clear();
                 let (store, clock) = (MemoryStore::new(), VirtualClock::new());
                 let crashing = FaultyStore::new(Arc::new(store.clone())).with_fault(nth, fault);
-                let engine = self.engine(crashing, clock, None).await;
+                let engine = self.engine(crashing.clone(), clock, None).await;
                 if let Ok(run) = self.begin(&engine, Some(&id)).await {
                     // Ends with its process.
                     rest(&run).await.ok();
                 }
                 engine.shutdown().await;
                 store.drop_leases();
+                let when = format!("crash {side} write {nth}");
+                if !crashing.crashed() {
+                    report.problems.push(format!("{when}: there was no such write"));
+                }
                 let crash = Moment::now(&self.counter, &store).await;
                 let ended = self.go_on(&store, clock, None, &id).await;
-                let when = format!("crash {side} write {nth}");
                 report.trials += 1;
                 report.compare(&when, ended);
                 let end = Moment::now(&self.counter, &store).await;

@@ -72,10 +72,11 @@ impl Report {
         }
     }
 
-    /// Whether nothing was seen that should not be.
+    /// Whether nothing was seen that should not be, in one trial at least: a workflow on which nothing could be tried has
+    /// shown nothing.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.problems.is_empty()
+        self.trials > 0 && self.problems.is_empty()
     }
 
     /// Panics with all that should not be.

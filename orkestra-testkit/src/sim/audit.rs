@@ -117,12 +117,13 @@ impl Audit {
     fn check_results(&mut self, run: &RunId, written: &Written) {
         let Some(audited) = self.runs.get(run) else { return };
         let from = usize::try_from(written.first.0 - 1).unwrap_or(usize::MAX);
+        let copied = is_fork(audited) && written.first == Seq(1);
         let made_up = audited.events.iter().skip(from).find_map(|event| {
             let Event::StepCompleted { node, step, result, .. } = event else { return None };
             let number: u64 = result.to().ok()?;
             let effects = self.effects.get(&(run.clone(), node.clone(), step.clone()));
             // A fork begins with what the other run did.
-            let real = is_fork(audited) || effects.is_some_and(|numbers| numbers.contains(&number));
+            let real = copied || effects.is_some_and(|numbers| numbers.contains(&number));
             (!real).then(|| format!("step `{step}` of `{run}`/`{node}` has the result {number}, which no effect gave"))
         });
         if let Some(made_up) = made_up {
@@ -203,14 +204,10 @@ impl Audit {
         self.expect(there, || format!("{what:?} of `{run}` was acknowledged, and that is not durable"));
     }
 
-    /// Whether the event before this position ends the run.
+    /// Whether an event before this position ended the run: a reader may be told that nothing follows.
     pub(super) fn ends_before(&self, run: &RunId, position: Seq) -> bool {
-        let last = usize::try_from(position.0).ok().and_then(|position| position.checked_sub(2));
-        let ends = |audited: &Audited| last.and_then(|last| audited.events.get(last)).is_some_and(Event::ends_run);
-        // A reader who began behind the end has read nothing of it.
-        self.runs.get(run).is_some_and(|audited| {
-            ends(audited) || audited.replayer.state().is_some_and(|state| state.status().is_final())
-        })
+        let before = usize::try_from(position.0.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.runs.get(run).is_some_and(|audited| audited.events.iter().take(before).any(Event::ends_run))
     }
 
     /// Somebody was told how a run ended. It may have been opened again since.
