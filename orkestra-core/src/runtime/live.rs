@@ -87,7 +87,8 @@ impl Live {
         self.lock().by_run.get(run).is_some_and(|entry| entry.driver.is_some())
     }
 
-    /// The driver gives its seat back. Whoever wants the run from now on starts another.
+    /// The driver gives its seat back, and says [`Self::ended`] when it is gone. Whoever wants the run from now on starts
+    /// another.
     pub(super) fn leave(&self, run: &RunId) {
         let mut entries = self.lock();
         if let Some(entry) = entries.by_run.get_mut(run) {
@@ -96,7 +97,10 @@ impl Live {
                 entries.by_run.remove(run);
             }
         }
-        drop(entries);
+    }
+
+    /// Whoever had a seat and gave it back is done.
+    pub(super) fn ended(&self) {
         self.driven.send_modify(|count| *count -= 1);
         self.gauge.decrement(1.0);
     }

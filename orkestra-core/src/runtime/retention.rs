@@ -180,6 +180,7 @@ async fn give_back(shared: &Arc<Shared>, run: &RunId, seat: Seat) {
     drop::<mpsc::Sender<Message>>(sender);
     let mut mailbox = mailbox;
     shared.live.leave(run);
+    shared.live.ended();
     progress.send_modify(|_| ());
     mailbox.close();
     while let Some(message) = mailbox.recv().await {

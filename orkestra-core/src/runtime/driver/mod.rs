@@ -116,9 +116,11 @@ impl Driver {
     }
 
     /// Drives the run until there is nothing to do for now.
-    pub(super) fn drive(self) -> impl Future<Output = ()> + Send {
-        let span = self.trace.span();
-        self.drive_on().instrument(span)
+    pub(super) async fn drive(self) {
+        let (shared, span) = (Arc::clone(&self.shared), self.trace.span());
+        self.drive_on().instrument(span).await;
+        // IMPORTANT: after the span is gone. Whoever shuts the engine down then closes what its spans are exported to.
+        shared.live.ended();
     }
 
     async fn drive_on(mut self) {

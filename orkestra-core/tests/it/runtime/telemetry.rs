@@ -277,3 +277,38 @@ async fn spans_are_parents_and_children_with_the_journals_ids() {
     let lines = capture.lines.lock().expect("no panic").clone();
     assert_eq!(lines.iter().map(|id| spans[id].fields["step"].as_str()).collect::<Vec<_>>(), ["two", "two"]);
 }
+
+/// Takes its time to see a span close, as an exporter on a busy machine does.
+#[derive(Clone, Default)]
+struct SlowClosing(Arc<Mutex<Vec<&'static str>>>);
+
+impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SlowClosing {
+    fn on_close(&self, id: Id, context: LayerContext<'_, S>) {
+        let name = context.span(&id).map(|span| span.metadata().name());
+        if name == Some("run") {
+            std::thread::park_timeout(std::time::Duration::from_millis(100));
+        }
+        self.0.lock().expect("no panic").extend(name);
+    }
+}
+
+#[test]
+fn when_an_engine_has_shut_down_its_spans_are_closed() {
+    let closed = SlowClosing::default();
+    let dispatch = tracing::Dispatch::new(tracing_subscriber::registry().with(closed.clone()));
+    // The guard of a worker thread lives as long as the thread.
+    let listen = move || std::mem::forget(tracing::dispatcher::set_default(&dispatch));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().on_thread_start(listen).build();
+    let test = async move {
+        let workflow = Workflow::new("short").node("flaky", flaky).retry(Retry::immediate(3)).build();
+        let engine = Engine::builder().workflow(workflow.expect("a workflow")).start().await.expect("an engine");
+        let run = engine.run("short").id("one").start().await.expect("a run");
+        run.output::<u32>().await.expect("an output");
+        engine.shutdown().await;
+        let closed = closed.0.lock().expect("no panic").clone();
+        assert_eq!(closed.last(), Some(&"run"), "what is outermost closes last: {closed:?}");
+    };
+    let runtime = runtime.expect("a runtime");
+    runtime.block_on(runtime.spawn(test)).expect("the assertion holds");
+}
