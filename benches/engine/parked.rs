@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use orkestra::model::{RunId, Timestamp, WorkerId};
 use orkestra::prelude::*;
-use orkestra::store::Store;
+use orkestra::store::{Store, claim_one};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
@@ -96,8 +96,8 @@ async fn asleep(cx: Context, (): ()) -> TaskResult<()> {
 /// Returns when nobody drives the run: it can be claimed.
 async fn parked(store: &dyn Store, run: &RunId, worker: &WorkerId) -> Result<(), Box<dyn Error>> {
     loop {
-        if let Some(lease) = store.claim(run, worker, Timestamp::ZERO, Timestamp::ZERO).await? {
-            return Ok(store.release(&lease).await?);
+        if let Some(claimed) = claim_one(store, run, worker, Timestamp::ZERO, Timestamp::ZERO).await? {
+            return Ok(store.release(&[claimed.lease]).await?);
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

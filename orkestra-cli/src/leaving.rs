@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use orkestra_core::journal::Written;
 use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
 use orkestra_core::store::{
-    Append, AppendError, Due, DueQuery, Lease, Page, RunQuery, RunRecord, Store, StoreError, Versioned,
+    Append, AppendError, Claimed, Due, DueQuery, Lease, Letter, LetterId, Listener, Page, Renewed, RunQuery, RunRecord,
+    Snapshot, Store, StoreError, Versioned,
 };
 
 /// A store that never calls the runs in `left` due.
@@ -55,20 +56,48 @@ impl Store for Leaving {
 
     async fn claim(
         &self,
-        run: &RunId,
+        runs: &[RunId],
         worker: &WorkerId,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Lease>, StoreError> {
-        self.store.claim(run, worker, now, until).await
+    ) -> Result<Vec<Option<Claimed>>, StoreError> {
+        self.store.claim(runs, worker, now, until).await
     }
 
-    async fn renew(&self, leases: &[Lease], now: Timestamp, until: Timestamp) -> Result<Vec<bool>, StoreError> {
+    async fn renew(&self, leases: &[Lease], now: Timestamp, until: Timestamp) -> Result<Vec<Renewed>, StoreError> {
         self.store.renew(leases, now, until).await
     }
 
-    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
-        self.store.release(lease).await
+    async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        self.store.release(leases).await
+    }
+
+    async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        self.store.release_all(worker).await
+    }
+
+    async fn send(&self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {
+        self.store.send(run, body).await
+    }
+
+    async fn letters(&self, run: &RunId, after: LetterId, limit: usize) -> Result<Vec<Letter>, StoreError> {
+        self.store.letters(run, after, limit).await
+    }
+
+    async fn discard(&self, run: &RunId, letters: &[LetterId]) -> Result<(), StoreError> {
+        self.store.discard(run, letters).await
+    }
+
+    fn listen(&self) -> Box<dyn Listener> {
+        self.store.listen()
+    }
+
+    async fn put_snapshot(&self, run: &RunId, snapshot: &Snapshot) -> Result<(), StoreError> {
+        self.store.put_snapshot(run, snapshot).await
+    }
+
+    async fn snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, StoreError> {
+        self.store.snapshot(run).await
     }
 
     async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
@@ -81,6 +110,10 @@ impl Store for Leaving {
 
     async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.store.blob(run, key).await
+    }
+
+    async fn blob_keys(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
+        self.store.blob_keys(run).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {

@@ -5,7 +5,10 @@ use std::fmt::Debug;
 
 use orkestra_core::kernel::RunStatus;
 use orkestra_core::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
-use orkestra_core::store::{Append, AppendError, DueCursor, DueQuery, Lease, ListCursor, RunQuery, RunRecord, Store};
+use orkestra_core::store::{
+    Append, AppendError, Claimed, DueCursor, DueQuery, Lease, LetterId, ListCursor, RunQuery, RunRecord, Store,
+    StoreError, claim_one,
+};
 
 use crate::chance::Chance;
 use crate::sample::SampleRun;
@@ -35,6 +38,7 @@ struct Pair<'a> {
     chance: Chance,
     runs: Vec<Driven>,
     leases: Vec<[Lease; 2]>,
+    letters: Vec<(RunId, [LetterId; 2])>,
     cursor: Option<ListCursor>,
     due: Option<DueCursor>,
     now: u64,
@@ -84,12 +88,21 @@ fn same<T: PartialEq + Debug>(what: impl Debug, left: &T, right: &T) -> Result<(
 impl<'a> Pair<'a> {
     fn empty(left: &'a dyn Store, right: &'a dyn Store) -> Self {
         let (stores, chance) = ([left, right], Chance::new(0));
-        Self { stores, chance, runs: Vec::new(), leases: Vec::new(), cursor: None, due: None, now: 1_000 }
+        Self {
+            stores,
+            chance,
+            runs: Vec::new(),
+            leases: Vec::new(),
+            letters: Vec::new(),
+            cursor: None,
+            due: None,
+            now: 1_000,
+        }
     }
 
     async fn call(&mut self) -> Result<(), String> {
         self.now += self.chance.next_u64() % 50;
-        match self.chance.below(23) {
+        match self.chance.below(27) {
             0..8 => self.append().await,
             8..10 => self.read().await,
             10 => self.record().await,
@@ -101,6 +114,9 @@ impl<'a> Pair<'a> {
             18 => self.keys().await,
             19 | 20 => self.renew().await,
             21 => self.blob().await,
+            22 | 23 => self.send().await,
+            24 => self.letters().await,
+            25 => self.discard().await,
             _ => self.delete().await,
         }
     }
@@ -136,8 +152,11 @@ impl<'a> Pair<'a> {
             let Some(append) = append else { continue };
             let lease = self.leases.iter().rev().filter(|pair| pair[0].run == append.commit.run);
             let lease = lease.take(2).last().filter(|_| !self.chance.one_in(5));
+            let mine = self.letters.iter().filter(|(run, _)| *run == append.commit.run).map(|(_, ids)| *ids);
+            let taken: Vec<_> = mine.filter(|_| self.chance.one_in(4)).collect();
             for (side, batch) in batches.iter_mut().enumerate() {
                 let mut append = append.clone();
+                append.taken = taken.iter().map(|ids| ids[side]).collect();
                 append.commit.epoch = lease.map_or(Epoch(0), |pair| pair[side].epoch);
                 batch.push(append);
             }
@@ -203,11 +222,12 @@ impl<'a> Pair<'a> {
         let mut leases = Vec::new();
         let (now, until) = (Timestamp::from_millis(self.now), self.some_end());
         for store in self.stores {
-            leases.push(store.claim(&run, &worker, now, until).await.map_err(|error| error.to_string())?);
+            leases.push(claim_one(store, &run, &worker, now, until).await.map_err(|error| error.to_string())?);
         }
-        same(("claim", &run, &worker), &leases[0].is_some(), &leases[1].is_some())?;
+        let told = |claimed: &Option<Claimed>| claimed.as_ref().map(|claimed| (claimed.last, claimed.mail));
+        same(("claim", &run, &worker), &told(&leases[0]), &told(&leases[1]))?;
         if let [Some(left), Some(right)] = &leases[..] {
-            self.leases.push([left.clone(), right.clone()]);
+            self.leases.push([left.lease.clone(), right.lease.clone()]);
         }
         Ok(())
     }
@@ -242,13 +262,54 @@ impl<'a> Pair<'a> {
         same("put_blob", &left.put_blob(&run, key, &bytes).await, &right.put_blob(&run, key, &bytes).await)
     }
 
+    async fn send(&mut self) -> Result<(), String> {
+        let run = self.some_id();
+        let body = vec![self.chance.next_u64().to_le_bytes()[0]; self.chance.below(200)];
+        let [left, right] = [self.stores[0].send(&run, &body).await, self.stores[1].send(&run, &body).await];
+        let kind = |sent: &Result<LetterId, StoreError>| sent.as_ref().map(|_| ()).map_err(StoreError::kind);
+        same(("send", &run), &kind(&left), &kind(&right))?;
+        if let (Ok(left), Ok(right)) = (left, right) {
+            self.letters.push((run, [left, right]));
+        }
+        Ok(())
+    }
+
+    async fn letters(&mut self) -> Result<(), String> {
+        let (run, limit) = (self.some_id(), self.chance.below(5));
+        let after = self.letters.iter().rev().find(|(of, _)| *of == run).map_or([LetterId::ZERO; 2], |(_, ids)| *ids);
+        let after = if self.chance.one_in(2) { after } else { [LetterId::ZERO; 2] };
+        self.same_letters(&run, after, limit).await
+    }
+
+    async fn same_letters(&self, run: &RunId, after: [LetterId; 2], limit: usize) -> Result<(), String> {
+        let mut boxes = Vec::new();
+        for (store, after) in self.stores.into_iter().zip(after) {
+            let letters = store.letters(run, after, limit).await.map_err(|error| error.to_string())?;
+            boxes.push(letters.into_iter().map(|letter| letter.body).collect::<Vec<_>>());
+        }
+        same(("letters", run, after, limit), &boxes[0], &boxes[1])
+    }
+
+    async fn discard(&mut self) -> Result<(), String> {
+        if self.letters.is_empty() {
+            return Ok(());
+        }
+        let (run, ids) = self.chance.pick(&self.letters).clone();
+        let [left, right] = self.stores;
+        same(("discard", &run), &left.discard(&run, &ids[..1]).await, &right.discard(&run, &ids[1..]).await)
+    }
+
     async fn release(&mut self) -> Result<(), String> {
         if self.leases.is_empty() {
             return Ok(());
         }
         let leases = self.chance.pick(&self.leases).clone();
         let [left, right] = self.stores;
-        same("release", &left.release(&leases[0]).await, &right.release(&leases[1]).await)
+        if self.chance.one_in(6) {
+            let worker = &leases[0].worker;
+            return same("release_all", &left.release_all(worker).await, &right.release_all(worker).await);
+        }
+        same("release", &left.release(&leases[..1]).await, &right.release(&leases[1..]).await)
     }
 
     async fn small(&mut self) -> Result<(), String> {
@@ -276,6 +337,7 @@ impl<'a> Pair<'a> {
             return Ok(());
         }
         let run = self.runs[number].sample.id().clone();
+        self.letters.retain(|(of, _)| *of != run);
         self.runs[number] = Driven::new(number, self.now, &mut self.chance);
         let [left, right] = self.stores;
         same(("delete", &run), &left.delete(&run).await, &right.delete(&run).await)
@@ -287,6 +349,8 @@ impl<'a> Pair<'a> {
             let run = driven.sample.id();
             self.same_journal(run, Seq(0), usize::MAX).await?;
             same(("record", run), &left.record(run).await, &right.record(run).await)?;
+            same(("blob_keys", run), &left.blob_keys(run).await, &right.blob_keys(run).await)?;
+            self.same_letters(run, [LetterId::ZERO; 2], usize::MAX).await?;
             for key in KEYS {
                 same(("blob", run, key), &left.blob(run, key).await, &right.blob(run, key).await)?;
             }

@@ -164,7 +164,7 @@ impl SampleRun {
         let commit = Commit { run: self.run.clone(), first, epoch: self.epoch, at: self.now, events };
         let record = self.record();
         let told = before.is_some_and(|before| before.status == record.status && before.wake_at == record.wake_at);
-        Append { commit: encode(&commit).expect(WHY), record: (!told).then_some(record) }
+        Append { commit: encode(&commit).expect(WHY), record: (!told).then_some(record), taken: Vec::new() }
     }
 }
 

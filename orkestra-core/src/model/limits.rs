@@ -54,6 +54,12 @@ pub const NODE_LIMITS_MAX: usize = 16;
 /// The most signals that one run keeps unread. A run that nobody reads must not fill the store.
 pub const SIGNALS_BUFFERED_MAX: usize = 10_000;
 
+/// The most letters that wait in the inbox of one run: a run that nobody drives must not fill the store.
+pub const LETTERS_MAX: usize = 4096;
+
+/// The largest letter, in bytes: the largest inline payload with what stands around it. Longer ones are kept beside it.
+pub const LETTER_BYTES_MAX: usize = PAYLOAD_INLINE_BYTES_MAX + 64 * 1024;
+
 /// How often one attempt may lose its process without finishing a step in between before it counts as failed: a task
 /// that takes the process down must not do so for ever.
 pub const INTERRUPTIONS_MAX: u32 = 16;

@@ -14,6 +14,7 @@ use crate::model::{
 use crate::store::{Page, RunQuery, RunRecord, Store};
 
 use super::builder::EngineBuilder;
+use super::claims::{Claimer, Claims};
 use super::clock::Clock;
 use super::committer::Committer;
 use super::driver::Driver;
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) committer: Committer,
+    pub(super) claims: Claims,
     pub(super) live: Live,
     pub(super) worker: WorkerId,
     pub(super) park_after: Duration,
@@ -214,7 +216,9 @@ impl Shared {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { store, clock, worker, park_after, lease, limits, plans, tasks, workflow_tasks } = parts;
         let telemetry = Telemetry::start();
+        let claimer = Claimer { store: Arc::clone(&store), clock: Arc::clone(&clock), worker: worker.clone(), lease };
         Self {
+            claims: Claims::start(claimer),
             committer: Committer::start(Arc::clone(&store), telemetry.commits.clone()),
             store,
             clock,

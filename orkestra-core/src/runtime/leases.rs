@@ -57,7 +57,7 @@ async fn renew_some(shared: &Arc<Shared>, leases: &[Lease]) {
     let until = shared.lease_until();
     match shared.store.renew(leases, now, until).await {
         Ok(held) => {
-            for (lease, _) in leases.iter().zip(held).filter(|(_, held)| !held) {
+            for (lease, _) in leases.iter().zip(held).filter(|(_, renewed)| !renewed.held) {
                 tracing::warn!(run = %lease.run, "the lease was lost, another engine drives the run");
                 lose(shared, lease).await;
             }

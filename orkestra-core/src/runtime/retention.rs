@@ -160,15 +160,15 @@ async fn may_go(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
 
 /// Deletes a run that no driver of this engine has, if no other engine has it either.
 async fn delete_seated(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
-    let lease = shared.store.claim(run, &shared.worker, shared.clock.now(), shared.lease_until()).await?;
+    let lease = shared.claims.claim(run).await?;
     let held = || Error::new(ErrorKind::Conflict, format!("another engine has run `{run}`: try again"));
-    let lease = lease.ok_or_else(held)?;
+    let lease = lease.ok_or_else(held)?.lease;
     // IMPORTANT: looked at again under the lease. A failed node of it may have been retried in between.
     let deleted = match may_go(shared, run).await {
         Ok(()) => shared.store.delete(run).await.map_err(Error::from),
         Err(error) => Err(error),
     };
-    if let Err(error) = shared.store.release(&lease).await {
+    if let Err(error) = shared.claims.release(lease).await {
         tracing::warn!(%run, %error, "a lease was not released, it will run out");
     }
     deleted

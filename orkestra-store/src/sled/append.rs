@@ -66,7 +66,7 @@ impl<'a> Plan<'a> {
     }
 
     fn add(&mut self, append: &'a Append, before: &[Append]) -> Result<Planned, Trouble> {
-        let Append { commit, record } = append;
+        let Append { commit, record, .. } = append;
         let last = self.last(&commit.run)?;
         if commit.first != last.plus(1) {
             return Ok(self.repeated(commit, before)?.unwrap_or(Planned::Refused(AppendError::Conflict { last })));

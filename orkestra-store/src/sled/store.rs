@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use orkestra_core::journal::Written;
 use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
 use orkestra_core::store::{
-    Append, AppendError, Due, DueQuery, Lease, ListCursor, Page, RunQuery, RunRecord, Store, StoreError,
-    StoreErrorKind, Versioned,
+    Append, AppendError, Bell, Claimed, Due, DueQuery, Lease, Letter, LetterId, ListCursor, Listener, Page, Renewed,
+    RunQuery, RunRecord, Snapshot, Store, StoreError, StoreErrorKind, Versioned,
 };
 
 use super::check::{self, CheckReport};
@@ -112,6 +112,10 @@ fn panicked() -> StoreError {
     StoreError::new(StoreErrorKind::Io, "a thread of the store has panicked")
 }
 
+fn not_yet() -> StoreError {
+    StoreError::new(StoreErrorKind::Invalid, "this store cannot do that yet")
+}
+
 #[async_trait]
 impl Store for SledStore {
     fn describe(&self) -> String {
@@ -167,24 +171,61 @@ impl Store for SledStore {
 
     async fn claim(
         &self,
-        run: &RunId,
+        runs: &[RunId],
         worker: &WorkerId,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Lease>, StoreError> {
-        self.shared.core.healthy()?;
-        self.shared.leases().claim(run, worker, now, until).map_err(|trouble| self.shared.core.told(trouble))
+    ) -> Result<Vec<Option<Claimed>>, StoreError> {
+        let mut claimed = Vec::with_capacity(runs.len());
+        for run in runs {
+            self.shared.core.healthy()?;
+            let lease = self.shared.leases().claim(run, worker, now, until);
+            let lease = lease.map_err(|trouble| self.shared.core.told(trouble))?;
+            let owned = run.clone();
+            let last = self.reading(move |_, view| read::last(view, &owned)).await?;
+            claimed.push(lease.map(|lease| Claimed { lease, last, mail: false }));
+        }
+        Ok(claimed)
     }
 
-    async fn renew(&self, leases: &[Lease], _now: Timestamp, until: Timestamp) -> Result<Vec<bool>, StoreError> {
+    async fn renew(&self, leases: &[Lease], _now: Timestamp, until: Timestamp) -> Result<Vec<Renewed>, StoreError> {
         self.shared.core.healthy()?;
         let mut held = self.shared.leases();
-        Ok(leases.iter().map(|lease| held.renew(lease, until)).collect())
+        Ok(leases.iter().map(|lease| Renewed { held: held.renew(lease, until), mail: false }).collect())
     }
 
-    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
-        self.shared.leases().release(lease);
+    async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        let mut held = self.shared.leases();
+        leases.iter().for_each(|lease| held.release(lease));
         Ok(())
+    }
+
+    async fn release_all(&self, _worker: &WorkerId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn send(&self, _run: &RunId, _body: &[u8]) -> Result<LetterId, StoreError> {
+        Err(not_yet())
+    }
+
+    async fn letters(&self, _run: &RunId, _after: LetterId, _limit: usize) -> Result<Vec<Letter>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn discard(&self, _run: &RunId, _letters: &[LetterId]) -> Result<(), StoreError> {
+        Err(not_yet())
+    }
+
+    fn listen(&self) -> Box<dyn Listener> {
+        Bell::default().listen()
+    }
+
+    async fn put_snapshot(&self, _run: &RunId, _snapshot: &Snapshot) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn snapshot(&self, _run: &RunId) -> Result<Option<Snapshot>, StoreError> {
+        Ok(None)
     }
 
     async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
@@ -200,6 +241,10 @@ impl Store for SledStore {
     async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let key = keys::blob(run, key);
         self.reading(move |_, view| Ok(value::get(view, &key)?.map(|(bytes, _)| bytes))).await
+    }
+
+    async fn blob_keys(&self, _run: &RunId) -> Result<Vec<String>, StoreError> {
+        Err(not_yet())
     }
 
     async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use orkestra_core::journal::Written;
 use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
 use orkestra_core::store::{
-    Append, AppendError, Due, DueQuery, Lease, Page, RunQuery, RunRecord, Store, StoreError, StoreErrorKind, Versioned,
+    Append, AppendError, Claimed, Due, DueQuery, Lease, Letter, LetterId, Listener, Page, Renewed, RunQuery, RunRecord,
+    Snapshot, Store, StoreError, StoreErrorKind, Versioned,
 };
 
 use super::Bug;
@@ -62,6 +63,16 @@ impl SimStore {
             return Err(refused("was not heard"));
         }
         answer
+    }
+
+    /// What a claim of `run` was answered, written down.
+    fn seen_claiming(&self, run: &RunId, claimed: Option<Claimed>, until: Timestamp) -> Option<Claimed> {
+        let epoch = claimed.as_ref().map(|claimed| claimed.lease.epoch);
+        self.world.note(format_args!("{} claims {run}: {epoch:?}", self.process.name));
+        if let Some(epoch) = epoch {
+            self.world.audit().claimed(run, epoch, &self.process.name);
+        }
+        claimed.map(|claimed| Claimed { lease: Lease { until, ..claimed.lease }, ..claimed })
     }
 
     /// What time it is for leases.
@@ -153,31 +164,55 @@ impl Store for SimStore {
 
     async fn claim(
         &self,
-        run: &RunId,
+        runs: &[RunId],
         worker: &WorkerId,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Lease>, StoreError> {
+    ) -> Result<Vec<Option<Claimed>>, StoreError> {
         let claim = async {
             let (time, end) = (self.lease_time(now), self.lease_end(now, until));
-            let lease = self.world.disk.claim(run, worker, time, end).await?;
-            let epoch = lease.as_ref().map(|lease| lease.epoch);
-            self.world.note(format_args!("{} claims {run}: {epoch:?}", self.process.name));
-            if let Some(epoch) = epoch {
-                self.world.audit().claimed(run, epoch, &self.process.name);
-            }
-            Ok(lease.map(|lease| Lease { until, ..lease }))
+            let claimed = self.world.disk.claim(runs, worker, time, end).await?;
+            Ok(runs.iter().zip(claimed).map(|(run, claimed)| self.seen_claiming(run, claimed, until)).collect())
         };
         self.call(claim).await
     }
 
-    async fn renew(&self, leases: &[Lease], now: Timestamp, until: Timestamp) -> Result<Vec<bool>, StoreError> {
+    async fn renew(&self, leases: &[Lease], now: Timestamp, until: Timestamp) -> Result<Vec<Renewed>, StoreError> {
         let (time, end) = (self.lease_time(now), self.lease_end(now, until));
         self.call(self.world.disk.renew(leases, time, end)).await
     }
 
-    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
-        self.call(self.world.disk.release(lease)).await
+    async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        self.call(self.world.disk.release(leases)).await
+    }
+
+    async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        self.call(self.world.disk.release_all(worker)).await
+    }
+
+    async fn send(&self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {
+        self.call(self.world.disk.send(run, body)).await
+    }
+
+    async fn letters(&self, run: &RunId, after: LetterId, limit: usize) -> Result<Vec<Letter>, StoreError> {
+        self.call(self.world.disk.letters(run, after, limit)).await
+    }
+
+    async fn discard(&self, run: &RunId, letters: &[LetterId]) -> Result<(), StoreError> {
+        self.call(self.world.disk.discard(run, letters)).await
+    }
+
+    fn listen(&self) -> Box<dyn Listener> {
+        let (world, process) = (Arc::clone(&self.world), Arc::clone(&self.process));
+        Box::new(SimListener { hears: world.disk.listen(), world, process })
+    }
+
+    async fn put_snapshot(&self, run: &RunId, snapshot: &Snapshot) -> Result<(), StoreError> {
+        self.call(self.world.disk.put_snapshot(run, snapshot)).await
+    }
+
+    async fn snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, StoreError> {
+        self.call(self.world.disk.snapshot(run)).await
     }
 
     async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
@@ -192,6 +227,10 @@ impl Store for SimStore {
         self.call(self.world.disk.blob(run, key)).await
     }
 
+    async fn blob_keys(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
+        self.call(self.world.disk.blob_keys(run)).await
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
         self.call(self.world.disk.get(key)).await
     }
@@ -202,5 +241,25 @@ impl Store for SimStore {
 
     async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
         self.call(self.world.disk.keys(prefix, limit)).await
+    }
+}
+
+/// Hears of letters, not of all of them, and of none while it is cut off.
+struct SimListener {
+    hears: Box<dyn Listener>,
+    world: Arc<World>,
+    process: Arc<Process>,
+}
+
+#[async_trait]
+impl Listener for SimListener {
+    async fn next(&mut self) -> Option<RunId> {
+        loop {
+            let heard = self.hears.next().await;
+            let lost = self.world.draw(|chance| chance.one_in(4));
+            if !lost && !self.process.is_cut_off() {
+                return heard;
+            }
+        }
     }
 }

@@ -80,7 +80,7 @@ impl World {
         batch.truncate(commits);
         let answers = if told { vec![Ok(()); batch.len()] } else { self.write(batch.clone()).await };
         for (append, answer) in batch.iter().zip(&answers) {
-            let Append { commit, record } = append;
+            let Append { commit, record, .. } = append;
             self.note(format_args!("disk {} {}..{} {:?}", commit.run, commit.first, commit.last, answer));
             if answer.is_ok() {
                 self.audit().durable(commit, record.as_ref());
@@ -96,7 +96,7 @@ impl World {
             for (append, answer) in batch.into_iter().zip(&mut answers) {
                 if let Err(AppendError::Fenced { held }) = *answer {
                     let commit = Written { epoch: held, ..append.commit };
-                    *answer = self.disk.append(vec![Append { commit, record: append.record }]).await.remove(0);
+                    *answer = self.disk.append(vec![Append { commit, ..append }]).await.remove(0);
                 }
             }
         }
@@ -146,14 +146,12 @@ impl World {
             return;
         }
         self.note(format_args!("disk {run} ends before {from}: the rest was never durable"));
-        drop(self.disk.delete(run).await);
         let mut replayer = Replayer::new(run.clone());
-        for commit in journal.into_iter().filter(|commit| commit.first < from) {
-            if replayer.add(&commit).is_err() {
+        for commit in journal.iter().filter(|commit| commit.first < from) {
+            if replayer.add(commit).is_err() {
                 return self.broken(format!("the journal of `{run}` cannot be read"));
             }
-            let record = replayer.state().map(RunRecord::of);
-            drop(self.disk.append(vec![Append { commit, record }]).await);
         }
+        self.disk.cut(run, from, replayer.state().map(RunRecord::of));
     }
 }

@@ -2,7 +2,7 @@
 
 use orkestra_core::journal::Written;
 use orkestra_core::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
-use orkestra_core::store::{Append, AppendError, DueQuery, RunQuery, RunRecord, Store};
+use orkestra_core::store::{Append, AppendError, DueQuery, RunQuery, RunRecord, Store, claim_one};
 
 use crate::sample::{SampleRun, with_wake_at};
 
@@ -91,10 +91,18 @@ pub async fn append_3_a_commit_that_does_not_follow_is_a_conflict<F: StoreFixtur
     same("a gap", &store.append(vec![third.clone()]).await, &conflict(last))?;
     let mut other = SampleRun::new("r").with_label("another", "start");
     same("another first commit", &store.append(vec![other.create()]).await, &conflict(last))?;
-    let inside = Append { commit: Written { first: Seq(2), last: Seq(2), ..second.commit.clone() }, record: None };
+    let inside = Append {
+        commit: Written { first: Seq(2), last: Seq(2), ..second.commit.clone() },
+        record: None,
+        taken: Vec::new(),
+    };
     same("a commit inside another", &store.append(vec![inside]).await, &conflict(last))?;
     write(&*store, vec![second.clone()]).await?;
-    let again = Append { commit: Written { body: third.commit.body.clone(), ..second.commit.clone() }, record: None };
+    let again = Append {
+        commit: Written { body: third.commit.body.clone(), ..second.commit.clone() },
+        record: None,
+        taken: Vec::new(),
+    };
     same("another body in its place", &store.append(vec![again]).await, &conflict(second.commit.last))?;
     same("the journal", &journal(&*store, run.id()).await?, &commits(&[created, second]))
 }
@@ -126,11 +134,11 @@ pub async fn append_4_an_older_epoch_is_fenced<F: StoreFixture>(fixture: &F) -> 
     let (mut run, now, until) = (SampleRun::new("r"), Timestamp::ZERO, Timestamp::from_millis(u64::MAX));
     let [one, two] = ["one", "two"].map(|name| WorkerId::new(name).expect("a worker's name"));
     let missing = || Breach("a free run could not be claimed".into());
-    let old = store.claim(run.id(), &one, now, until).await?.ok_or_else(missing)?;
+    let old = claim_one(&*store, run.id(), &one, now, until).await?.ok_or_else(missing)?.lease;
     run.set_epoch(old.epoch);
     write(&*store, vec![run.create()]).await?;
-    store.release(&old).await?;
-    let new = store.claim(run.id(), &two, now, until).await?.ok_or_else(missing)?;
+    store.release(std::slice::from_ref(&old)).await?;
+    let new = claim_one(&*store, run.id(), &two, now, until).await?.ok_or_else(missing)?.lease;
     let stale = run.report(1);
     let fenced = vec![Err(AppendError::Fenced { held: new.epoch })];
     same("a commit of the old epoch", &store.append(vec![stale.clone()]).await, &fenced)?;
@@ -140,7 +148,7 @@ pub async fn append_4_an_older_epoch_is_fenced<F: StoreFixture>(fixture: &F) -> 
     let mut fresh = stale;
     fresh.commit.epoch = new.epoch;
     write(&*store, vec![fresh]).await?;
-    store.release(&new).await?;
+    store.release(&[new]).await?;
     let mut late = run.report(2);
     late.commit.epoch = old.epoch;
     same("a commit of the old epoch when the new one was given back", &store.append(vec![late]).await, &fenced)

@@ -1,7 +1,7 @@
 //! What `due` must do.
 
 use orkestra_core::model::{RunId, Timestamp, WorkerId};
-use orkestra_core::store::{Due, DueCursor, DueQuery, Store};
+use orkestra_core::store::{Due, DueCursor, DueQuery, Store, claim_one};
 
 use crate::sample::{SampleRun, with_wake_at};
 
@@ -75,13 +75,13 @@ pub async fn due_1_leaves_out_held_runs<F: StoreFixture>(fixture: &F) -> Verdict
     let store = fixture.open(&place).await;
     write_runs(&*store, &[("a", Some(10)), ("b", Some(20)), ("c", Some(30))]).await?;
     let [a, b] = ["a", "b"].map(|id| RunId::new(id).expect("a run's id"));
-    let lease = store.claim(&a, &worker(), time(1), FAR).await?;
-    store.claim(&b, &worker(), time(1), FAR).await?;
+    let lease = claim_one(&*store, &a, &worker(), time(1), FAR).await?;
+    claim_one(&*store, &b, &worker(), time(1), FAR).await?;
     let query = DueQuery { now: time(15), until: time(15), after: None, limit: 9 };
     let due = store.due(&query).await?;
     same("what is due while it is held", &due, &Due { runs: Vec::new(), next: Some(time(30)) })?;
-    let lease = lease.ok_or_else(|| Breach("a free run could not be claimed".into()))?;
-    store.release(&lease).await?;
+    let claimed = lease.ok_or_else(|| Breach("a free run could not be claimed".into()))?;
+    store.release(&[claimed.lease]).await?;
     let due = store.due(&query).await?;
     let runs = vec![DueCursor { wake_at: time(10), id: a }];
     same("what is due when it was released", &due, &Due { runs, next: Some(time(30)) })
@@ -98,7 +98,7 @@ pub async fn due_1_holds_runs_whose_lease_has_run_out<F: StoreFixture>(fixture: 
     let mut leases = Vec::new();
     for id in ["a", "b"] {
         let run = RunId::new(id).expect("a run's id");
-        leases.extend(store.claim(&run, &worker(), time(100), time(200)).await?);
+        leases.extend(claim_one(&*store, &run, &worker(), time(100), time(200)).await?.map(|claimed| claimed.lease));
     }
     let due = async |now| Ok::<_, Breach>(shown(&store.due(&DueQuery::at(time(now), 9)).await?));
     same("what is due before", &due(199).await?, &Vec::new())?;
@@ -137,7 +137,7 @@ pub async fn due_2_is_paged_by_cursor<F: StoreFixture>(fixture: &F) -> Verdict {
         same(&format!("pages of {limit}"), &all, &wanted)?;
     }
     let first = store.due(&DueQuery::at(FAR, 3)).await?;
-    store.claim(&first.runs[0].id, &worker(), FAR, FAR).await?;
+    claim_one(&*store, &first.runs[0].id, &worker(), FAR, FAR).await?;
     store.delete(&first.runs[2].id).await?;
     let rest = store.due(&DueQuery { after: first.runs.last().cloned(), ..DueQuery::at(time(255), 9) }).await?;
     same("the rest", &shown(&rest), &wanted[3..7].to_vec())?;
@@ -153,7 +153,7 @@ pub async fn due_is_there_after_reopening<F: StoreFixture>(fixture: &F) -> Verdi
     let store = fixture.open(&place).await;
     write_runs(&*store, &[("a", Some(10)), ("b", Some(20))]).await?;
     let [a, b] = ["a", "b"].map(|id| RunId::new(id).expect("a run's id"));
-    store.claim(&a, &worker(), Timestamp::ZERO, time(1_000)).await?;
+    claim_one(&*store, &a, &worker(), Timestamp::ZERO, time(1_000)).await?;
     drop(store);
     let store = fixture.open(&place).await;
     same("what is due", &due_ids(&*store).await?, &vec![a, b])

@@ -1,7 +1,7 @@
 //! What `claim`, `renew` and `release` must do.
 
-use orkestra_core::model::{Epoch, RunId, Timestamp, WorkerId};
-use orkestra_core::store::{AppendError, Lease, Store};
+use orkestra_core::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
+use orkestra_core::store::{AppendError, Lease, Store, claim_one};
 
 use crate::sample::SampleRun;
 
@@ -20,21 +20,28 @@ fn run(id: &str) -> RunId {
 }
 
 async fn claim(store: &dyn Store, run: &RunId, worker: &WorkerId) -> Result<Lease, Breach> {
-    let lease = store.claim(run, worker, Timestamp::ZERO, FAR).await?;
-    let lease = lease.ok_or_else(|| Breach(format!("`{run}` could not be claimed by `{worker}`")))?;
+    let claimed = claim_one(store, run, worker, Timestamp::ZERO, FAR).await?;
+    let lease = claimed.ok_or_else(|| Breach(format!("`{run}` could not be claimed by `{worker}`")))?.lease;
     same("whose lease it is", &(&lease.run, &lease.worker, lease.until), &(run, worker, FAR))?;
     Ok(lease)
 }
 
 async fn claim_until(store: &dyn Store, run: &RunId, name: &str, now: u64, until: u64) -> Result<Lease, Breach> {
     let [now, until] = [now, until].map(Timestamp::from_millis);
-    let lease = store.claim(run, &worker(name), now, until).await?;
+    let claimed = claim_one(store, run, &worker(name), now, until).await?;
+    let lease = claimed.map(|claimed| claimed.lease);
     lease.ok_or_else(|| Breach(format!("`{run}` could not be claimed by `{name}` at {}", now.as_millis())))
 }
 
 /// Whether `name` gets the run at `now`.
 async fn claimed(store: &dyn Store, run: &RunId, name: &str, now: u64) -> Result<bool, Breach> {
-    Ok(store.claim(run, &worker(name), Timestamp::from_millis(now), FAR).await?.is_some())
+    Ok(claim_one(store, run, &worker(name), Timestamp::from_millis(now), FAR).await?.is_some())
+}
+
+/// Which of the leases are held still when they are renewed.
+async fn held(store: &dyn Store, leases: &[Lease], now: u64, until: Timestamp) -> Result<Vec<bool>, Breach> {
+    let renewed = store.renew(leases, Timestamp::from_millis(now), until).await?;
+    Ok(renewed.into_iter().map(|renewed| renewed.held).collect())
 }
 
 /// 1. A claim gives a higher epoch than any before it, also to the worker that holds the run, and for a run that is not
@@ -51,7 +58,7 @@ pub async fn claim_1_gives_ever_higher_epochs<F: StoreFixture>(fixture: &F) -> V
         ensure(lease.epoch > highest, || format!("epoch {} after {highest}", lease.epoch))?;
         highest = lease.epoch;
         if highest.0.is_multiple_of(2) {
-            store.release(&lease).await?;
+            store.release(std::slice::from_ref(&lease)).await?;
         }
     }
     Ok(())
@@ -67,7 +74,7 @@ pub async fn claim_2_excludes_other_workers<F: StoreFixture>(fixture: &F) -> Ver
     let lease = claim(&*store, &first, &worker("one")).await?;
     same("a claim of a held run", &claimed(&*store, &first, "two", 0).await?, &false)?;
     claim(&*store, &second, &worker("two")).await?;
-    store.release(&lease).await?;
+    store.release(std::slice::from_ref(&lease)).await?;
     claim(&*store, &first, &worker("two")).await?;
     same("a claim of the one before", &claimed(&*store, &first, "one", 0).await?, &false)
 }
@@ -87,7 +94,7 @@ pub async fn claim_1_epochs_never_come_back<F: StoreFixture>(fixture: &F) -> Ver
             let lease = claim(&*store, &id, &worker("one")).await?;
             ensure(lease.epoch > highest, || format!("round {round}: epoch {} after {highest}", lease.epoch))?;
             highest = lease.epoch;
-            store.release(&lease).await?;
+            store.release(std::slice::from_ref(&lease)).await?;
         }
         if round == 1 {
             sample.set_epoch(highest);
@@ -116,7 +123,7 @@ pub async fn claim_3_takes_over_what_has_run_out<F: StoreFixture>(fixture: &F) -
     let second = claim_until(&*store, &run, "two", 200, 300).await?;
     ensure(second.epoch > first.epoch, || format!("epoch {} after {}", second.epoch, first.epoch))?;
     same("a claim of the one before", &claimed(&*store, &run, "one", 299).await?, &false)?;
-    store.release(&first).await?;
+    store.release(std::slice::from_ref(&first)).await?;
     same("a claim after a release that came too late", &claimed(&*store, &run, "one", 299).await?, &false)?;
     same("a claim of whoever holds it", &claimed(&*store, &run, "two", 299).await?, &true)
 }
@@ -138,7 +145,7 @@ pub async fn claim_3_fences_whoever_held_it_before<F: StoreFixture>(fixture: &F)
     let stale = sample.report(2);
     let fenced = vec![Err(AppendError::Fenced { held: second.epoch })];
     same("the old epoch while the new one holds", &store.append(vec![stale.clone()]).await, &fenced)?;
-    store.release(&second).await?;
+    store.release(std::slice::from_ref(&second)).await?;
     same("the old epoch when the new one was given back", &store.append(vec![stale.clone()]).await, &fenced)?;
     let mut fresh = stale;
     fresh.commit.epoch = second.epoch;
@@ -157,10 +164,10 @@ pub async fn renew_1_is_refused_when_the_lease_is_lost<F: StoreFixture>(fixture:
     for id in &ids {
         leases.push(claim_until(&*store, id, "one", 100, 200).await?);
     }
-    store.release(&leases[1]).await?;
+    store.release(&leases[1..2]).await?;
     claim_until(&*store, &ids[2], "two", 200, 300).await?;
     claim_until(&*store, &ids[3], "one", 200, 300).await?;
-    let answers = store.renew(&leases, time(200), time(900)).await?;
+    let answers = held(&*store, &leases, 200, time(900)).await?;
     same("the answers", &answers, &vec![true, false, false, false])?;
     same("a claim of what was renewed", &claimed(&*store, &ids[0], "three", 899).await?, &false)?;
     same("a claim of what was given back", &claimed(&*store, &ids[1], "three", 200).await?, &true)?;
@@ -177,14 +184,14 @@ pub async fn renew_2_holds_the_run<F: StoreFixture>(fixture: &F) -> Verdict {
     let (time, mut sample) = (Timestamp::from_millis, SampleRun::new("r"));
     let lease = claim_until(&*store, sample.id(), "one", 100, 200).await?;
     let leases = [lease.clone()];
-    same("a renewal in time", &store.renew(&leases, time(150), time(300)).await?, &vec![true])?;
+    same("a renewal in time", &held(&*store, &leases, 150, time(300)).await?, &vec![true])?;
     same("a claim at the old end", &claimed(&*store, sample.id(), "two", 299).await?, &false)?;
-    same("a renewal too late that nobody minded", &store.renew(&leases, time(700), time(800)).await?, &vec![true])?;
+    same("a renewal too late that nobody minded", &held(&*store, &leases, 700, time(800)).await?, &vec![true])?;
     same("a claim before the last end", &claimed(&*store, sample.id(), "two", 799).await?, &false)?;
     sample.set_epoch(lease.epoch);
     write(&*store, vec![sample.create()]).await?;
     claim_until(&*store, sample.id(), "two", 800, 900).await?;
-    same("a renewal after it was lost", &store.renew(&leases, time(801), FAR).await?, &vec![false])
+    same("a renewal after it was lost", &held(&*store, &leases, 801, FAR).await?, &vec![false])
 }
 
 /// Releasing a lease that is not held any more changes nothing.
@@ -196,11 +203,77 @@ pub async fn release_of_an_old_lease_changes_nothing<F: StoreFixture>(fixture: &
     let run = run("r");
     let old = claim(&*store, &run, &worker("one")).await?;
     let new = claim(&*store, &run, &worker("one")).await?;
-    store.release(&old).await?;
+    store.release(std::slice::from_ref(&old)).await?;
     same("a claim after an old release", &claimed(&*store, &run, "two", 0).await?, &false)?;
-    store.release(&new).await?;
-    store.release(&new).await?;
+    store.release(std::slice::from_ref(&new)).await?;
+    store.release(std::slice::from_ref(&new)).await?;
     claim(&*store, &run, &worker("two")).await?;
-    store.release(&new).await?;
+    store.release(std::slice::from_ref(&new)).await?;
     same("a claim after another's release", &claimed(&*store, &run, "three", 0).await?, &false)
+}
+
+/// Runs are claimed, renewed and released many at once: each has its own answer, in the order of the question, and is told
+/// where its journal ends.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn claim_answers_many_at_once<F: StoreFixture>(fixture: &F) -> Verdict {
+    let store = fixture.open(&fixture.place().await).await;
+    let mut sample = SampleRun::new("long");
+    write(&*store, vec![sample.create(), sample.report(1)]).await?;
+    let runs = ["new", "taken", "long"].map(run);
+    claim(&*store, &runs[1], &worker("two")).await?;
+    let claimed = store.claim(&runs, &worker("one"), Timestamp::ZERO, FAR).await?;
+    let told: Vec<_> = claimed.iter().map(|claimed| claimed.as_ref().map(|claimed| claimed.last)).collect();
+    let end = sample.last();
+    same("where the journals end", &told, &vec![Some(Seq::ZERO), None, Some(end)])?;
+    let leases: Vec<_> = claimed.into_iter().flatten().map(|claimed| claimed.lease).collect();
+    let named: Vec<_> = leases.iter().map(|lease| lease.run.clone()).collect();
+    same("whose leases they are", &named, &vec![runs[0].clone(), runs[2].clone()])?;
+    same("a renewal of all", &held(&*store, &leases, 1, FAR).await?, &vec![true, true])?;
+    store.release(&leases).await?;
+    same("a claim of the first", &claimed_by(&*store, &runs, "three").await?, &vec![true, false, true])
+}
+
+async fn claimed_by(store: &dyn Store, runs: &[RunId], name: &str) -> Result<Vec<bool>, Breach> {
+    let claimed = store.claim(runs, &worker(name), Timestamp::ZERO, FAR).await?;
+    Ok(claimed.iter().map(Option::is_some).collect())
+}
+
+/// 4. Of workers that claim the same runs at the same time each run goes to one, and nobody waits for ever.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn claim_4_of_many_at_once_each_run_goes_to_one<F: StoreFixture>(fixture: &F) -> Verdict {
+    let store = fixture.open(&fixture.place().await).await;
+    let runs: Vec<_> = (0..40).map(|number| run(&format!("r{number}"))).collect();
+    let backward: Vec<_> = runs.iter().rev().cloned().collect();
+    let (one, two, three) = tokio::try_join!(
+        claimed_by(&*store, &runs, "one"),
+        claimed_by(&*store, &backward, "two"),
+        claimed_by(&*store, &runs, "three")
+    )?;
+    let backward = two.iter().rev();
+    for (((run, one), two), three) in runs.iter().zip(&one).zip(backward).zip(&three) {
+        let owners = [one, two, three].into_iter().filter(|claimed| **claimed).count();
+        ensure(owners <= 1, || format!("`{run}` was given to {owners} workers"))?;
+    }
+    // What nobody got because another one was just looking is free.
+    let rest = claimed_by(&*store, &runs, "four").await?;
+    let owned = |number: usize| one[number] || two[runs.len() - 1 - number] || three[number] || rest[number];
+    ensure((0..runs.len()).all(owned), || "a run cannot be claimed by anybody".to_owned())
+}
+
+/// Giving back all that a worker holds frees those runs and no others.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn release_all_frees_the_runs_of_one_worker<F: StoreFixture>(fixture: &F) -> Verdict {
+    let store = fixture.open(&fixture.place().await).await;
+    let runs = ["a", "b", "c"].map(run);
+    same("the first claim", &claimed_by(&*store, &runs[..2], "one").await?, &vec![true, true])?;
+    same("the second claim", &claimed_by(&*store, &runs[2..], "two").await?, &vec![true])?;
+    store.release_all(&worker("one")).await?;
+    store.release_all(&worker("nobody")).await?;
+    same("a claim of all", &claimed_by(&*store, &runs, "three").await?, &vec![true, true, false])
 }

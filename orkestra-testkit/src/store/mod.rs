@@ -17,11 +17,13 @@ mod append;
 mod blob;
 mod due;
 mod find;
+mod inbox;
 mod lease;
 mod read;
 mod remove;
 mod report;
 mod small;
+mod snapshot;
 
 use std::sync::Arc;
 
@@ -33,11 +35,13 @@ pub use append::*;
 pub use blob::*;
 pub use due::*;
 pub use find::*;
+pub use inbox::*;
 pub use lease::*;
 pub use read::*;
 pub use remove::*;
 pub use report::{Breach, Report};
 pub use small::*;
+pub use snapshot::*;
 
 /// How to make a store for a test. Each test begins with a place of its own.
 #[async_trait]
@@ -119,6 +123,18 @@ tests![
     renew_1_is_refused_when_the_lease_is_lost,
     renew_2_holds_the_run,
     release_of_an_old_lease_changes_nothing,
+    claim_answers_many_at_once,
+    claim_4_of_many_at_once_each_run_goes_to_one,
+    release_all_frees_the_runs_of_one_worker,
+    send_1_is_durable_and_in_order,
+    send_1_letters_go_with_their_run,
+    send_2_is_refused,
+    send_3_makes_the_run_due,
+    send_3_records_written_meanwhile_count_later,
+    send_4_is_heard,
+    append_8_takes_letters_with_its_commit,
+    snapshot_is_replaced,
+    snapshot_goes_with_its_run,
     blob_1_is_durable,
     blob_2_is_replaced,
     blob_3_goes_with_its_run,

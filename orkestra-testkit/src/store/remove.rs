@@ -1,7 +1,7 @@
 //! What `delete` must do.
 
 use orkestra_core::model::{Timestamp, WorkerId};
-use orkestra_core::store::RunQuery;
+use orkestra_core::store::{RunQuery, claim_one};
 
 use crate::sample::SampleRun;
 
@@ -21,10 +21,10 @@ pub async fn delete_removes_all_of_a_run<F: StoreFixture>(fixture: &F) -> Verdic
     let (mut gone, mut other) = (SampleRun::new("r").with_label("org", "o1"), SampleRun::new("r-other"));
     let worker = WorkerId::new("w").expect("a worker's name");
     write(&*store, vec![gone.create(), gone.report(10), gone.report(100_000), other.create()]).await?;
-    store.claim(gone.id(), &worker, Timestamp::ZERO, FAR).await?;
+    claim_one(&*store, gone.id(), &worker, Timestamp::ZERO, FAR).await?;
     store.delete(gone.id()).await?;
     let another = WorkerId::new("another").expect("a worker's name");
-    ensure(store.claim(gone.id(), &another, Timestamp::ZERO, FAR).await?.is_some(), || {
+    ensure(claim_one(&*store, gone.id(), &another, Timestamp::ZERO, FAR).await?.is_some(), || {
         "a deleted run is held still".into()
     })?;
     drop(store);

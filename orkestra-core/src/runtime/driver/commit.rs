@@ -88,7 +88,7 @@ impl Driver {
         if record.is_some() {
             self.record.clone_from(&record);
         }
-        let ack = self.shared.committer.submit(Append { commit: written, record }).await;
+        let ack = self.shared.committer.submit(Append { commit: written, record, taken: Vec::new() }).await;
         self.pending.push_back(Pending {
             ack,
             last,

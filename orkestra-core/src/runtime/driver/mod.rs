@@ -26,7 +26,7 @@ use tracing::Instrument;
 use crate::kernel::{InputKind, RunState, agenda, wake_at};
 use crate::model::limits::COMMITS_IN_FLIGHT_MAX;
 use crate::model::{Name, NodeId, RunId, Seq, Timestamp};
-use crate::store::{Lease, RunRecord, StoreErrorKind};
+use crate::store::{Claimed, Lease, RunRecord, StoreErrorKind};
 
 use self::commit::{Pending, Reply, next_ack};
 use self::errands::Errands;
@@ -179,7 +179,7 @@ impl Driver {
         self.shared.leases.remove(&self.run);
         self.shared.slots.arrived(&self.run);
         if let Some(lease) = self.lease.take()
-            && let Err(error) = self.shared.store.release(&lease).await
+            && let Err(error) = self.shared.claims.release(lease).await
         {
             tracing::warn!(run = %self.run, %error, "a lease was not released, it will run out");
         }
@@ -201,10 +201,9 @@ impl Driver {
 
     /// Takes the run over: lease, journal, and what the process before left undone.
     async fn begin(&mut self) -> Result<(), Turn> {
-        let (now, until) = (self.shared.clock.now(), self.shared.lease_until());
-        let claimed = self.shared.store.claim(&self.run, &self.shared.worker, now, until).await;
-        let lease = claimed.map_err(|error| Turn::Reload(error.into()))?;
-        let lease = lease.ok_or(Turn::Fenced)?;
+        let claimed = self.shared.claims.claim(&self.run).await;
+        let claimed = claimed.map_err(|error| Turn::Reload(error.into()))?;
+        let Claimed { lease, .. } = claimed.ok_or(Turn::Fenced)?;
         self.shared.leases.add(lease.clone());
         let lease = self.lease.insert(lease);
         self.state = load(&*self.shared.store, &self.run).await.map_err(Turn::Reload)?;

@@ -170,7 +170,9 @@ async fn a_run_of_an_engine_that_is_silent_is_taken_over() {
     let id = first.run("w").id("r").start().await.expect("a run").id().clone();
     first.shutdown().await;
     let (worker, now) = (WorkerId::new("silent").expect("an id"), Timestamp::from_millis(1_000_000));
-    let lease = store.claim(&id, &worker, now, now.saturating_add(secs(30))).await.expect("a store");
+    let lease = orkestra_core::store::claim_one(&*store, &id, &worker, now, now.saturating_add(secs(30)))
+        .await
+        .expect("a store");
     assert!(lease.is_some(), "the first engine gave it back");
 
     let second = start().start().await.expect("an engine");

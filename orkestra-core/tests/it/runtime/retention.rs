@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use orkestra_core::model::WorkerId;
 use orkestra_core::prelude::*;
-use orkestra_core::store::{Lease, StoreErrorKind};
+use orkestra_core::store::{StoreErrorKind, claim_one};
 use orkestra_core::{Clock, Retention, Schedule};
 use orkestra_testkit::{Fault, FaultyStore};
 
@@ -81,11 +81,10 @@ async fn a_run_that_another_engine_has_is_not_deleted() {
     pass(10).await;
     let now = TokioClock::new().now();
     let other = WorkerId::new("other").expect("a name");
-    let lease: Lease =
-        store.claim(run.id(), &other, now, now.saturating_add(secs(60))).await.expect("a store").expect("a lease");
+    let claimed = claim_one(&store, run.id(), &other, now, now.saturating_add(secs(60))).await.expect("a store");
     let refused = run.delete().await.expect_err("another engine has it");
     assert_eq!(refused.to_string(), "another engine has run `r`: try again");
-    store.release(&lease).await.expect("it is given back");
+    store.release(&[claimed.expect("a lease").lease]).await.expect("it is given back");
     run.delete().await.expect("it is deleted");
 }
 

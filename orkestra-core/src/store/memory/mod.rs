@@ -1,5 +1,7 @@
 //! A store for tests and for runs that need not outlive their process: nothing is written anywhere.
 
+mod inbox;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,14 +12,18 @@ use crate::journal::Written;
 use crate::model::limits::BLOB_KEY_BYTES_MAX;
 use crate::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
 
+use self::inbox::Inbox;
 use super::{
-    Append, AppendError, Due, DueCursor, DueQuery, Lease, ListCursor, Page, RunQuery, RunRecord, Store, StoreError,
-    StoreErrorKind, Versioned,
+    Append, AppendError, Bell, Claimed, Due, DueCursor, DueQuery, Lease, Letter, LetterId, ListCursor, Listener, Page,
+    Renewed, RunQuery, RunRecord, Snapshot, Store, StoreError, StoreErrorKind, Versioned,
 };
 
 /// Keeps everything in memory. Clones share it, so that a test can "restart" an engine on what the last one left.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryStore(Arc<Mutex<Inner>>);
+pub struct MemoryStore {
+    inner: Arc<Mutex<Inner>>,
+    bell: Bell,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -29,7 +35,9 @@ struct Inner {
     /// The epochs of the newest claims. They fence when the leases are long gone.
     fences: HashMap<RunId, Epoch>,
     epochs: u64,
-    blobs: HashMap<RunId, HashMap<String, Vec<u8>>>,
+    inboxes: HashMap<RunId, Inbox>,
+    snapshots: HashMap<RunId, Snapshot>,
+    blobs: HashMap<RunId, BTreeMap<String, Vec<u8>>>,
     values: BTreeMap<String, Versioned>,
 }
 
@@ -45,19 +53,32 @@ impl MemoryStore {
         self.lock().leases.clear();
     }
 
+    /// Forgets the commits of a run from `from` on, as a disk does that said "written" too early. `record` tells of what
+    /// is left.
+    pub fn cut(&self, run: &RunId, from: Seq, record: Option<RunRecord>) {
+        let mut inner = self.lock();
+        if let Some(journal) = inner.journals.get_mut(run) {
+            journal.retain(|first, _| *first < from);
+        }
+        match record {
+            Some(record) => inner.set_record(record),
+            None => inner.forget_record(run),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing below can panic half-way through a change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inner {
     fn append(&mut self, append: Append) -> Result<(), AppendError> {
-        let Append { commit, record } = append;
-        let journal = self.journals.entry(commit.run.clone()).or_default();
-        let last = journal.last_key_value().map_or(Seq::ZERO, |(_, written)| written.last);
+        let Append { commit, record, taken } = append;
+        let last = self.last(&commit.run);
         if commit.first != last.plus(1) {
-            let same = journal.get(&commit.first).is_some_and(|there| there.body == commit.body);
+            let there = self.journals.get(&commit.run).and_then(|journal| journal.get(&commit.first));
+            let same = there.is_some_and(|there| there.body == commit.body);
             return if same { Ok(()) } else { Err(AppendError::Conflict { last }) };
         }
         if let Some(held) = self.fences.get(&commit.run).filter(|newest| **newest > commit.epoch) {
@@ -71,30 +92,65 @@ impl Inner {
             let message = "a commit must bring the record of its own run";
             return Err(StoreError::new(StoreErrorKind::Invalid, message).into());
         }
-        journal.insert(commit.first, commit);
+        let run = commit.run.clone();
+        self.journals.entry(run.clone()).or_default().insert(commit.first, commit);
         if let Some(record) = record {
             self.set_record(record);
         }
+        self.take_letters(&run, &taken);
         Ok(())
+    }
+
+    fn last(&self, run: &RunId) -> Seq {
+        let newest = self.journals.get(run).and_then(BTreeMap::last_key_value);
+        newest.map_or(Seq::ZERO, |(_, written)| written.last)
     }
 
     fn set_record(&mut self, record: RunRecord) {
         self.forget_record(&record.id.clone());
-        if let Some(at) = record.wake_at {
-            self.wake_ups.insert(DueCursor { wake_at: at, id: record.id.clone() });
-        }
         self.by_age.insert(ListCursor { created_at: record.created_at, id: record.id.clone() });
-        self.records.insert(record.id.clone(), record);
+        let id = record.id.clone();
+        self.records.insert(id.clone(), record);
+        self.wake_ups.extend(self.wake_up(&id));
     }
 
     fn forget_record(&mut self, run: &RunId) {
-        let Some(old) = self.records.remove(run) else {
-            return;
-        };
-        if let Some(at) = old.wake_at {
-            self.wake_ups.remove(&DueCursor { wake_at: at, id: old.id.clone() });
+        if let Some(place) = self.wake_up(run) {
+            self.wake_ups.remove(&place);
         }
-        self.by_age.remove(&ListCursor { created_at: old.created_at, id: old.id });
+        if let Some(old) = self.records.remove(run) {
+            self.by_age.remove(&ListCursor { created_at: old.created_at, id: old.id });
+        }
+    }
+
+    /// Where the run is in the order of wake-up times.
+    fn wake_up(&self, run: &RunId) -> Option<DueCursor> {
+        let record = self.records.get(run)?;
+        let wake_at = if self.has_mail(run) { Some(Timestamp::ZERO) } else { record.wake_at };
+        wake_at.map(|wake_at| DueCursor { wake_at, id: run.clone() })
+    }
+
+    fn claim(&mut self, run: &RunId, worker: &WorkerId, now: Timestamp, until: Timestamp) -> Option<Claimed> {
+        if self.leases.get(run).is_some_and(|held| held.worker != *worker && held.holds_at(now)) {
+            return None;
+        }
+        self.epochs += 1;
+        let lease = Lease { run: run.clone(), worker: worker.clone(), epoch: Epoch(self.epochs), until };
+        self.fences.insert(run.clone(), lease.epoch);
+        self.leases.insert(run.clone(), lease.clone());
+        Some(Claimed { lease, last: self.last(run), mail: self.has_mail(run) })
+    }
+
+    fn renew(&mut self, lease: &Lease, until: Timestamp) -> Renewed {
+        let found = self.leases.get_mut(&lease.run).filter(|held| held.epoch == lease.epoch);
+        let held = found.map(|held| held.until = until).is_some();
+        Renewed { held, mail: held && self.has_mail(&lease.run) }
+    }
+
+    fn release(&mut self, lease: &Lease) {
+        if self.leases.get(&lease.run).is_some_and(|held| held.epoch == lease.epoch) {
+            self.leases.remove(&lease.run);
+        }
     }
 }
 
@@ -150,37 +206,57 @@ impl Store for MemoryStore {
 
     async fn claim(
         &self,
-        run: &RunId,
+        runs: &[RunId],
         worker: &WorkerId,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Lease>, StoreError> {
+    ) -> Result<Vec<Option<Claimed>>, StoreError> {
         let mut inner = self.lock();
-        if inner.leases.get(run).is_some_and(|held| held.worker != *worker && held.holds_at(now)) {
-            return Ok(None);
-        }
-        inner.epochs += 1;
-        let lease = Lease { run: run.clone(), worker: worker.clone(), epoch: Epoch(inner.epochs), until };
-        inner.fences.insert(run.clone(), lease.epoch);
-        inner.leases.insert(run.clone(), lease.clone());
-        Ok(Some(lease))
+        Ok(runs.iter().map(|run| inner.claim(run, worker, now, until)).collect())
     }
 
-    async fn renew(&self, leases: &[Lease], _now: Timestamp, until: Timestamp) -> Result<Vec<bool>, StoreError> {
+    async fn renew(&self, leases: &[Lease], _now: Timestamp, until: Timestamp) -> Result<Vec<Renewed>, StoreError> {
         let mut inner = self.lock();
-        let mut renew = |lease: &Lease| {
-            let held = inner.leases.get_mut(&lease.run).filter(|held| held.epoch == lease.epoch);
-            held.map(|held| held.until = until).is_some()
-        };
-        Ok(leases.iter().map(&mut renew).collect())
+        Ok(leases.iter().map(|lease| inner.renew(lease, until)).collect())
     }
 
-    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+    async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
         let mut inner = self.lock();
-        if inner.leases.get(&lease.run).is_some_and(|held| held.epoch == lease.epoch) {
-            inner.leases.remove(&lease.run);
-        }
+        leases.iter().for_each(|lease| inner.release(lease));
         Ok(())
+    }
+
+    async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        self.lock().leases.retain(|_, lease| lease.worker != *worker);
+        Ok(())
+    }
+
+    async fn send(&self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {
+        let id = self.lock().send(run, body)?;
+        self.bell.ring(run);
+        Ok(id)
+    }
+
+    async fn letters(&self, run: &RunId, after: LetterId, limit: usize) -> Result<Vec<Letter>, StoreError> {
+        Ok(self.lock().letters(run, after, limit))
+    }
+
+    async fn discard(&self, run: &RunId, letters: &[LetterId]) -> Result<(), StoreError> {
+        self.lock().take_letters(run, letters);
+        Ok(())
+    }
+
+    fn listen(&self) -> Box<dyn Listener> {
+        self.bell.listen()
+    }
+
+    async fn put_snapshot(&self, run: &RunId, snapshot: &Snapshot) -> Result<(), StoreError> {
+        self.lock().snapshots.insert(run.clone(), snapshot.clone());
+        Ok(())
+    }
+
+    async fn snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, StoreError> {
+        Ok(self.lock().snapshots.get(run).cloned())
     }
 
     async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
@@ -189,6 +265,8 @@ impl Store for MemoryStore {
         inner.journals.remove(run);
         inner.leases.remove(run);
         inner.fences.remove(run);
+        inner.inboxes.remove(run);
+        inner.snapshots.remove(run);
         inner.blobs.remove(run);
         Ok(())
     }
@@ -204,6 +282,10 @@ impl Store for MemoryStore {
 
     async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.lock().blobs.get(run).and_then(|blobs| blobs.get(key)).cloned())
+    }
+
+    async fn blob_keys(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
+        Ok(self.lock().blobs.get(run).map(|blobs| blobs.keys().cloned().collect()).unwrap_or_default())
     }
 
     async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {

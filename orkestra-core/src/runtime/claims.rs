@@ -1,0 +1,135 @@
+//! Claims and releases of many runs, gathered: while one call of the store is under way, those that come wait for the next.
+//! A store on the network is asked once for a thousand runs that start, not a thousand times.
+
+use std::collections::HashSet;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::model::limits::{COMMITTER_QUEUE_MAX, READ_COMMITS_MAX};
+use crate::model::{RunId, WorkerId};
+use crate::store::{Claimed, Lease, Store, StoreError, StoreErrorKind};
+
+use super::clock::Clock;
+
+type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// The way to whoever claims. It ends when the last one is gone.
+#[derive(Clone, Debug)]
+pub(super) struct Claims(mpsc::Sender<Wanted>);
+
+#[derive(Debug)]
+enum Wanted {
+    Claim(RunId, Answer<Option<Claimed>>),
+    Release(Lease, Answer<()>),
+}
+
+impl Claims {
+    pub(super) fn start(claimer: Claimer) -> Self {
+        let (sender, receiver) = mpsc::channel(COMMITTER_QUEUE_MAX);
+        tokio::spawn(claimer.claim_all(receiver));
+        Self(sender)
+    }
+
+    /// Takes the right to drive `run`; `None` when another worker has it.
+    pub(super) async fn claim(&self, run: &RunId) -> Result<Option<Claimed>, StoreError> {
+        self.ask(|answer| Wanted::Claim(run.clone(), answer)).await
+    }
+
+    /// Gives it back.
+    pub(super) async fn release(&self, lease: Lease) -> Result<(), StoreError> {
+        self.ask(|answer| Wanted::Release(lease, answer)).await
+    }
+
+    async fn ask<T>(&self, wanted: impl FnOnce(Answer<T>) -> Wanted) -> Result<T, StoreError> {
+        let (sender, answer) = oneshot::channel();
+        // One that is gone drops the answer's other end.
+        drop(self.0.send(wanted(sender)).await);
+        answer.await.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Io, "the engine is gone")))
+    }
+}
+
+/// Who claims, and how it asks.
+pub(super) struct Claimer {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) worker: WorkerId,
+    pub(super) lease: Duration,
+}
+
+/// What is asked for in one call.
+#[derive(Default)]
+struct Batch {
+    runs: Vec<RunId>,
+    claims: Vec<Answer<Option<Claimed>>>,
+    leases: Vec<Lease>,
+    releases: Vec<Answer<()>>,
+    named: HashSet<RunId>,
+}
+
+impl Batch {
+    /// Adds what is wanted, unless its run is in the batch already.
+    fn add(&mut self, wanted: Wanted) -> Result<(), Wanted> {
+        let run = match &wanted {
+            Wanted::Claim(run, _) => run,
+            Wanted::Release(lease, _) => &lease.run,
+        };
+        if !self.named.insert(run.clone()) {
+            return Err(wanted);
+        }
+        match wanted {
+            Wanted::Claim(run, answer) => {
+                self.runs.push(run);
+                self.claims.push(answer);
+            }
+            Wanted::Release(lease, answer) => {
+                self.leases.push(lease);
+                self.releases.push(answer);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Claimer {
+    async fn claim_all(self, mut queue: mpsc::Receiver<Wanted>) {
+        let mut left_over = None;
+        loop {
+            let first = match left_over.take() {
+                Some(wanted) => Some(wanted),
+                None => queue.recv().await,
+            };
+            let Some(first) = first else { return };
+            let mut batch = Batch::default();
+            let mut next = Some(first);
+            while let Some(wanted) = next {
+                if let Err(again) = batch.add(wanted) {
+                    left_over = Some(again);
+                    break;
+                }
+                next = if batch.named.len() < READ_COMMITS_MAX { queue.try_recv().ok() } else { None };
+            }
+            self.ask(batch).await;
+        }
+    }
+
+    /// Whoever does not wait for an answer any more needs none: a lease that nobody uses runs out.
+    async fn ask(&self, mut batch: Batch) {
+        if !batch.leases.is_empty() {
+            let released = self.store.release(&batch.leases).await;
+            batch.releases.drain(..).for_each(|answer| drop(answer.send(released.clone())));
+        }
+        if batch.runs.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        let claimed = self.store.claim(&batch.runs, &self.worker, now, now.saturating_add(self.lease)).await;
+        let answers = mem::take(&mut batch.claims).into_iter();
+        match claimed {
+            Ok(claimed) => answers.zip(claimed).for_each(|(answer, claimed)| drop(answer.send(Ok(claimed)))),
+            Err(error) => answers.for_each(|answer| drop(answer.send(Err(error.clone())))),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Tells those who listen in the same process that a letter was sent.
+//!
+//! It never waits for a listener: one that is too slow is told that it missed some.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Poll, Waker};
+
+use async_trait::async_trait;
+
+use crate::model::RunId;
+
+use super::inbox::Listener;
+
+/// Runs that one listener has not heard of yet, at the most: more of them are looked for all at once.
+const UNHEARD_MAX: usize = 1024;
+
+/// Rings for those who listen. Clones ring for the same.
+#[derive(Clone, Debug, Default)]
+pub struct Bell(Arc<Mutex<Vec<Weak<Ear>>>>);
+
+#[derive(Debug, Default)]
+struct Ear(Mutex<Unheard>);
+
+#[derive(Debug, Default)]
+struct Unheard {
+    runs: VecDeque<RunId>,
+    missed: bool,
+    waker: Option<Waker>,
+}
+
+impl Ear {
+    fn lock(&self) -> MutexGuard<'_, Unheard> {
+        // Nothing that holds it can panic half-way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bell {
+    /// Tells all who listen of `run`.
+    pub fn ring(&self, run: &RunId) {
+        self.tell(|unheard| {
+            if unheard.runs.len() < UNHEARD_MAX {
+                unheard.runs.push_back(run.clone());
+            } else {
+                unheard.missed = true;
+            }
+        });
+    }
+
+    /// Tells all who listen that some may have been missed.
+    pub fn ring_for_all(&self) {
+        self.tell(|unheard| unheard.missed = true);
+    }
+
+    /// Hears of all that is rung for from now on.
+    #[must_use]
+    pub fn listen(&self) -> Box<dyn Listener> {
+        let ear = Arc::new(Ear::default());
+        self.lock().push(Arc::downgrade(&ear));
+        Box::new(Hearing(ear))
+    }
+
+    fn tell(&self, add: impl Fn(&mut Unheard)) {
+        let mut wakers = Vec::new();
+        self.lock().retain(|ear| {
+            let Some(ear) = ear.upgrade() else { return false };
+            let mut unheard = ear.lock();
+            add(&mut unheard);
+            wakers.extend(unheard.waker.take());
+            true
+        });
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Ear>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Hearing(Arc<Ear>);
+
+#[async_trait]
+impl Listener for Hearing {
+    async fn next(&mut self) -> Option<RunId> {
+        poll_fn(|context| {
+            let mut unheard = self.0.lock();
+            if std::mem::take(&mut unheard.missed) {
+                unheard.runs.clear();
+                return Poll::Ready(None);
+            }
+            match unheard.runs.pop_front() {
+                Some(run) => Poll::Ready(Some(run)),
+                None => {
+                    unheard.waker = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(number: usize) -> RunId {
+        RunId::new(format!("r{number}")).expect("an id")
+    }
+
+    #[tokio::test]
+    async fn all_who_listen_hear_and_the_slow_are_told_that_they_missed_some() {
+        let bell = Bell::default();
+        bell.ring(&run(0));
+        let (mut one, mut two) = (bell.listen(), bell.clone().listen());
+        bell.ring(&run(1));
+        bell.ring(&run(2));
+        assert_eq!([one.next().await, one.next().await], [Some(run(1)), Some(run(2))]);
+        (3..UNHEARD_MAX + 3).for_each(|number| bell.ring(&run(number)));
+        assert_eq!(two.next().await, None, "two before and a box full of others");
+        let waiting = tokio::spawn(async move { two.next().await });
+        tokio::task::yield_now().await;
+        bell.ring(&run(7));
+        assert_eq!(waiting.await.expect("it does not panic"), Some(run(7)));
+        assert_eq!(one.next().await, None, "it too had a full box");
+        drop(one);
+        bell.ring_for_all();
+        assert_eq!(bell.lock().len(), 0, "nobody listens any more");
+    }
+}
