@@ -26,6 +26,10 @@ impl Store for Leaving {
         self.store.describe()
     }
 
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
+
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
         self.store.append(batch).await
     }

@@ -154,6 +154,10 @@ impl Store for FaultyStore {
         format!("faulty {}", self.inner.describe())
     }
 
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
         let count = batch.len();
         let all = |error: AppendError| vec![Err(error); count];

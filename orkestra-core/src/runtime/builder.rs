@@ -15,7 +15,7 @@ use super::limiter::Limit;
 use super::retention::Retention;
 use super::task::{ErasedTask, IntoTask};
 use super::workflow::Workflow;
-use super::{leases, panics, retention, schedule, slots, upgrade, waker};
+use super::{leases, mail, panics, retention, schedule, slots, upgrade, waker};
 
 /// How long a run that only waits stays in memory.
 const PARK_AFTER: Duration = Duration::from_secs(1);
@@ -30,6 +30,8 @@ pub struct EngineBuilder {
     clock: Arc<dyn Clock>,
     park_after: Duration,
     lease: Duration,
+    worker: Option<String>,
+    runs_max: usize,
     limits: Vec<Limit>,
     retention: Retention,
     plans: HashMap<Name, Arc<Plan>>,
@@ -49,6 +51,8 @@ impl Default for EngineBuilder {
             clock: Arc::new(SystemClock),
             park_after: PARK_AFTER,
             lease: LEASE,
+            worker: None,
+            runs_max: usize::MAX,
             limits: Vec::new(),
             retention: Retention::default(),
             plans: HashMap::new(),
@@ -91,6 +95,23 @@ impl EngineBuilder {
     /// it; 30 seconds unless said otherwise. Leases are renewed every third of it.
     pub fn lease(self, lease: Duration) -> Self {
         Self { lease: lease.max(Duration::from_millis(3)), ..self }
+    }
+
+    /// Names this engine among those on the same store. An engine that starts with the name of one that died goes on at once
+    /// with the runs that it left, without waiting for their leases to run out; should the other one live, it is fenced.
+    /// Without a name each start makes a new one.
+    pub fn worker(self, name: &str) -> Self {
+        Self { worker: Some(name.to_owned()), ..self }
+    }
+
+    /// How many runs this engine drives at once: any number unless said otherwise. Those that are started or due on top
+    /// of it stay in the store, for this engine when it has room or for another one on the same store: so runs, and child
+    /// runs, spread over machines. Runs that somebody sends something to are driven in any case.
+    ///
+    /// A run that only waits does not count once it is parked; one that holds slots while it waits is not parked, so there
+    /// must be room for more runs than can hold slots and wait for their children.
+    pub fn runs_max(self, runs: usize) -> Self {
+        Self { runs_max: runs.max(1), ..self }
     }
 
     /// Defines a limit that nodes can be under.
@@ -155,20 +176,29 @@ impl EngineBuilder {
     /// Starts the engine on the current tokio runtime. Runs that a process before left unfinished go on at once.
     ///
     /// # Errors
-    /// When a name is none or is used twice.
+    /// When a name is none or is used twice; for an engine with a name, when the store cannot be written.
     pub async fn start(mut self) -> Result<Engine, Error> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
         self.put_around();
         panics::install_hook();
-        let worker = WorkerId::new(format!("w-{}", fresh_id())).map_err(Error::from)?;
+        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
+        let worker = match self.worker {
+            None => WorkerId::new(format!("w-{}", fresh_id()))?,
+            Some(name) => {
+                let worker = WorkerId::new(name)?;
+                store.release_all(&worker).await?;
+                worker
+            }
+        };
         let shared = Arc::new(Shared::new(Parts {
-            store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
+            store,
             clock: self.clock,
             worker,
             park_after: self.park_after,
             lease: self.lease,
+            runs_max: self.runs_max,
             limits: self.limits,
             plans: self.plans,
             tasks: self.tasks,
@@ -176,6 +206,7 @@ impl EngineBuilder {
         }));
         let next = waker::wake_first(&shared).await;
         tokio::spawn(waker::watch(Arc::clone(&shared), next));
+        tokio::spawn(mail::hear(Arc::clone(&shared)));
         tokio::spawn(leases::renew(Arc::clone(&shared)));
         tokio::spawn(slots::hand_out(Arc::clone(&shared)));
         tokio::spawn(retention::sweep(Arc::clone(&shared), self.retention));

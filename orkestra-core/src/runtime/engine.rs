@@ -25,6 +25,7 @@ use super::limiter::Limit;
 use super::live::Live;
 use super::message::Message;
 use super::request::RunRequest;
+use super::room::Room;
 use super::run::Run;
 use super::schedule::Ticking;
 use super::slots::Slots;
@@ -50,6 +51,7 @@ pub(super) struct Shared {
     pub(super) worker: WorkerId,
     pub(super) park_after: Duration,
     pub(super) lease: Duration,
+    pub(super) room: Room,
     pub(super) leases: Leases,
     pub(super) slots: Slots,
     pub(super) telemetry: Telemetry,
@@ -206,6 +208,7 @@ pub(super) struct Parts {
     pub(super) worker: WorkerId,
     pub(super) park_after: Duration,
     pub(super) lease: Duration,
+    pub(super) runs_max: usize,
     pub(super) limits: Vec<Limit>,
     pub(super) plans: HashMap<Name, Arc<Plan>>,
     pub(super) tasks: HashMap<Name, Arc<dyn ErasedTask>>,
@@ -214,7 +217,7 @@ pub(super) struct Parts {
 
 impl Shared {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { store, clock, worker, park_after, lease, limits, plans, tasks, workflow_tasks } = parts;
+        let Parts { store, clock, worker, park_after, lease, runs_max, limits, plans, tasks, workflow_tasks } = parts;
         let telemetry = Telemetry::start();
         let claimer = Claimer { store: Arc::clone(&store), clock: Arc::clone(&clock), worker: worker.clone(), lease };
         Self {
@@ -226,6 +229,7 @@ impl Shared {
             worker,
             park_after,
             lease,
+            room: Room::new(runs_max),
             leases: Leases::default(),
             slots: Slots::new(limits),
             telemetry,
@@ -265,6 +269,11 @@ impl Shared {
         drop(self.shutdown.subscribe().wait_for(|down| *down).await);
     }
 
+    /// Whether a run that is in memory had better be driven by another engine, or later.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.room.is_over(self.live.count())
+    }
+
     pub(super) fn lease_until(&self) -> Timestamp {
         self.clock.now().saturating_add(self.lease)
     }
@@ -301,7 +310,15 @@ impl Shared {
     }
 
     /// Lets the run's driver decide on something; answers when what follows is durable.
+    /// A run that another engine drives finds it in its inbox.
     pub(super) async fn tell(self: &Arc<Self>, run: &RunId, kind: InputKind) -> Result<(), Error> {
+        match self.tell_driver(run, kind.clone()).await {
+            Err(error) if error.is_elsewhere() => self.post(run, kind).await,
+            told => told,
+        }
+    }
+
+    async fn tell_driver(self: &Arc<Self>, run: &RunId, kind: InputKind) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
         self.deliver(run, Message::Input { kind, reply }).await?;
         let gone = || Error::new(ErrorKind::Unknown, "the run's driver ended before it answered");

@@ -35,15 +35,25 @@ pub struct Error {
     message: String,
     failure: Option<Box<Failure>>,
     store: Option<StoreErrorKind>,
+    elsewhere: bool,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), failure: None, store: None }
+        Self { kind, message: message.into(), failure: None, store: None, elsewhere: false }
     }
 
     pub(crate) fn shut_down() -> Self {
         Self::new(ErrorKind::ShutDown, "the engine was shut down; the run goes on when it starts again")
+    }
+
+    /// Nothing was decided on what was asked for: another engine drives the run.
+    pub(crate) fn elsewhere() -> Self {
+        Self { elsewhere: true, ..Self::new(ErrorKind::Unknown, "another worker drives the run") }
+    }
+
+    pub(crate) const fn is_elsewhere(&self) -> bool {
+        self.elsewhere
     }
 
     pub(crate) fn damaged(message: String) -> Self {

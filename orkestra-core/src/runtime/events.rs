@@ -14,7 +14,7 @@ use crate::store::Store;
 
 use super::engine::Shared;
 use super::error::{Error, ErrorKind};
-use super::watch;
+use super::follow::Follower;
 
 /// A point in a run's journal: the position of the last event seen. Keep it, and read on from there after a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -56,13 +56,13 @@ pub struct Events {
     seen: Seq,
     buffer: VecDeque<RunEvent>,
     ended: bool,
-    progress: watch::Receiver<Seq>,
+    follower: Follower,
 }
 
 impl Events {
     pub(super) fn new(shared: Arc<Shared>, run: RunId, after: Cursor) -> Self {
-        let progress = shared.live.progress(&run);
-        Self { shared, run, seen: Seq(after.0), buffer: VecDeque::new(), ended: false, progress }
+        let follower = Follower::new(&shared, &run);
+        Self { shared, run, seen: Seq(after.0), buffer: VecDeque::new(), ended: false, follower }
     }
 
     /// The next event, as soon as there is one; `None` after the last one of a run that has ended.
@@ -81,9 +81,10 @@ impl Events {
             if self.ended {
                 return Ok(None);
             }
-            self.progress.mark_unchanged();
+            self.follower.mark();
             self.fill().await?;
             if !self.buffer.is_empty() {
+                self.follower.found();
                 continue;
             }
             let record = self.shared.store.record(&self.run).await?;
@@ -99,11 +100,7 @@ impl Events {
             if let Some(error) = self.shared.blocked_by(&self.run) {
                 return Err(error);
             }
-            tokio::select! {
-                biased;
-                changed = self.progress.changed() => changed.map_err(|_| Error::shut_down())?,
-                () = self.shared.down() => return Err(Error::shut_down()),
-            }
+            self.follower.news(&self.shared, &self.run).await?;
         }
     }
 

@@ -57,9 +57,14 @@ async fn renew_some(shared: &Arc<Shared>, leases: &[Lease]) {
     let until = shared.lease_until();
     match shared.store.renew(leases, now, until).await {
         Ok(held) => {
-            for (lease, _) in leases.iter().zip(held).filter(|(_, renewed)| !renewed.held) {
-                tracing::warn!(run = %lease.run, "the lease was lost, another engine drives the run");
-                lose(shared, lease).await;
+            for (lease, renewed) in leases.iter().zip(held) {
+                if !renewed.held {
+                    tracing::warn!(run = %lease.run, "the lease was lost, another engine drives the run");
+                    lose(shared, lease).await;
+                } else if renewed.mail {
+                    // Whoever was to be told of it may not have heard.
+                    shared.mail_for(&lease.run);
+                }
             }
         }
         // It is tried again; a lease that runs out meanwhile is fenced by whoever takes it.

@@ -83,6 +83,15 @@ impl Live {
         self.lock().by_run.get(run).and_then(|entry| entry.driver.clone())
     }
 
+    /// All runs that have a driver.
+    pub(super) fn driven(&self) -> Vec<RunId> {
+        let entries = self.lock();
+        let driven = entries.by_run.iter().filter(|(_, entry)| entry.driver.is_some());
+        let mut runs: Vec<_> = driven.map(|(run, _)| run.clone()).collect();
+        runs.sort_unstable();
+        runs
+    }
+
     pub(super) fn is_driven(&self, run: &RunId) -> bool {
         self.lock().by_run.get(run).is_some_and(|entry| entry.driver.is_some())
     }

@@ -15,6 +15,8 @@ pub(super) enum Message {
     Input { kind: InputKind, reply: oneshot::Sender<Result<(), Error>> },
     /// From a task. Answered once the step it names is settled and that is durable; the span is told where it is.
     Request { node: Name, attempt: u32, request: TaskRequest, reply: oneshot::Sender<StepReply>, span: Span },
+    /// Letters wait in the inbox.
+    Mail,
     /// Another engine holds the run's lease, or may soon.
     LeaseLost,
     /// An attempt's task has ended.

@@ -93,8 +93,13 @@ impl RunRequest {
         let input = blobs::adopt(&*self.shared.store, run.id(), self.input?).await?;
         let kind = InputKind::Create { plan, input, labels: self.labels, options };
         match self.shared.tell(run.id(), kind).await {
-            Err(error) if error.kind() == ErrorKind::Conflict => {
-                let record = run.status().await?;
+            // It is there, here or with another engine; unless that one is just about to create it.
+            Err(error) if error.kind() == ErrorKind::Conflict || error.is_elsewhere() => {
+                let record = match run.status().await {
+                    Ok(record) => record,
+                    Err(missing) if missing.kind() == ErrorKind::NotFound => return Err(error),
+                    Err(unread) => return Err(unread),
+                };
                 if record.workflow == workflow {
                     return Ok(run);
                 }

@@ -15,6 +15,7 @@ use super::blobs;
 use super::engine::Shared;
 use super::error::{Error, ErrorKind};
 use super::events::{Cursor, Events, load, load_seeing};
+use super::follow::Follower;
 
 /// A run. Cheap to clone; dropping it changes nothing for the run.
 #[derive(Clone, Debug)]
@@ -115,20 +116,16 @@ impl Run {
     /// # Errors
     /// When the store cannot be read, or this engine cannot go on with the run.
     pub async fn outcome(&self) -> Result<Outcome, Error> {
-        let mut progress = self.shared.live.progress(&self.id);
+        let mut follower = Follower::new(&self.shared, &self.id);
         loop {
-            progress.mark_unchanged();
+            follower.mark();
             if let Some(outcome) = self.status().await?.outcome {
                 return Ok(outcome);
             }
             if let Some(error) = self.shared.blocked_by(&self.id) {
                 return Err(error);
             }
-            tokio::select! {
-                biased;
-                changed = progress.changed() => changed.map_err(|_| Error::shut_down())?,
-                () = self.shared.down() => return Err(Error::shut_down()),
-            }
+            follower.news(&self.shared, &self.id).await?;
         }
     }
 

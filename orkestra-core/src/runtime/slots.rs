@@ -51,6 +51,11 @@ impl Slots {
         self.limits.contains(limit)
     }
 
+    /// Whether there are no limits at all.
+    pub(super) fn none(&self) -> bool {
+        self.limits.is_empty()
+    }
+
     /// Whether a node of the run asks for slots, or holds some.
     pub(super) fn has(&self, run: &RunId) -> bool {
         self.lock().claims.contains_key(run)

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kernel::QUEUED_AT;
-use crate::model::RunId;
 use crate::model::limits::{READ_COMMITS_MAX, RUN_ID_BYTES_MAX};
+use crate::model::{RunId, Timestamp};
 use crate::store::{Due, DueCursor, DueQuery, StoreError};
 
 use super::engine::Shared;
@@ -15,33 +15,57 @@ use super::engine::Shared;
 /// How often the store is asked although nothing is known to be due: another engine's runs may have become free.
 const SAFETY_NET: Duration = Duration::from_secs(30);
 
+/// How often a store that other processes write to is asked for runs that they let go.
+const SHARED_LOOK: Duration = Duration::from_millis(250);
+
 /// How many runs of the process before are driven at once before the next ones are looked for: they are all read from
 /// the store, and each costs memory.
 const BREATH: Duration = Duration::from_millis(1);
 
+/// Which of the runs that are due are looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// Those that a process before left, before any slot is granted.
+    First,
+    /// All: those too that this process should know of, which owe work or wait for slots.
+    All,
+    /// Those that owe work or have letters.
+    Owing,
+    /// Those whose time has come.
+    Timed,
+}
+
 /// Drives the runs that a process before left, all of them, before any slot is granted; answers how long nothing will be
 /// due.
 pub(super) async fn wake_first(shared: &Arc<Shared>) -> Duration {
-    let next = wake(shared, true, true).await;
+    let next = wake(shared, Which::First).await;
     shared.slots.open();
     next
 }
 
-/// Drives all runs that are due now; answers how long nothing will be. `all` looks at those too that this process should
-/// know of: runs that owe work, and runs that wait for slots.
-async fn wake(shared: &Arc<Shared>, all: bool, first: bool) -> Duration {
-    let safety_net = SAFETY_NET.min(shared.lease);
-    let mut after = if all { None } else { Some(behind_the_queue()) };
+/// Drives the runs that are due now, as far as there is room; answers how long nothing will be.
+async fn wake(shared: &Arc<Shared>, which: Which) -> Duration {
+    let safety_net = safety_net(shared);
+    // Slots that are held by a run that nobody has asked would be granted again.
+    let all_at_once = which == Which::First && !shared.slots.none();
+    let mut after = if which == Which::Timed { Some(behind_the_queue()) } else { None };
     loop {
         let now = shared.clock.now();
-        let query = DueQuery { after, ..DueQuery::at(now, READ_COMMITS_MAX) };
+        let until = if which == Which::Owing { Timestamp::ZERO } else { now };
+        let left = if all_at_once { READ_COMMITS_MAX } else { shared.room.left(shared.live.count()) };
+        let limit = READ_COMMITS_MAX.min(left.max(1));
+        let query = DueQuery { after, until, ..DueQuery::at(now, limit) };
         let Due { runs, next } = match shared.store.due(&query).await {
             Ok(due) => due,
             Err(error) => return not_told(&error, safety_net),
         };
-        let full = runs.len() >= READ_COMMITS_MAX;
+        let full = runs.len() >= limit;
         for DueCursor { id, wake_at } in &runs {
-            if first && *wake_at < QUEUED_AT {
+            if !all_at_once && shared.room.is_full(shared.live.count()) {
+                shared.room.some_wait();
+                return safety_net;
+            }
+            if which == Which::First && *wake_at < QUEUED_AT {
                 shared.slots.expect(id);
             }
             let queued = *wake_at == QUEUED_AT && shared.slots.has(id);
@@ -58,6 +82,11 @@ async fn wake(shared: &Arc<Shared>, all: bool, first: bool) -> Duration {
     }
 }
 
+/// The longest time without a look at everything.
+fn safety_net(shared: &Shared) -> Duration {
+    SAFETY_NET.min(shared.lease)
+}
+
 fn not_told(error: &StoreError, safety_net: Duration) -> Duration {
     tracing::warn!(%error, "the store does not say which runs are due");
     safety_net
@@ -71,20 +100,26 @@ fn behind_the_queue() -> DueCursor {
 
 /// Wakes runs until the engine shuts down.
 pub(super) async fn watch(shared: Arc<Shared>, mut next: Duration) {
-    let safety_net = SAFETY_NET.min(shared.lease);
+    let look = if shared.store.is_shared() { SHARED_LOOK.min(safety_net(&shared)) } else { safety_net(&shared) };
     let mut looked = shared.clock.now();
     loop {
-        tokio::select! {
+        let noticed = tokio::select! {
             biased;
             () = shared.down() => return,
-            () = shared.parked.notified() => {}
-            () = tokio::time::sleep(next) => {}
-        }
+            () = shared.parked.notified() => true,
+            () = tokio::time::sleep(next.min(look)) => false,
+        };
         let now = shared.clock.now();
-        let all = now.since(looked) >= safety_net;
-        if all {
+        if now.since(looked) >= safety_net(&shared) {
             looked = now;
+            next = wake(&shared, Which::All).await;
+            continue;
         }
-        next = wake(&shared, all, false).await;
+        let room = !shared.room.is_full(shared.live.count());
+        // Without a notice the sleep has ended: on a store that others write to it is short for this.
+        if room && (shared.room.take_waiting() || !noticed && shared.store.is_shared()) {
+            wake(&shared, Which::Owing).await;
+        }
+        next = wake(&shared, Which::Timed).await;
     }
 }

@@ -67,6 +67,12 @@ pub trait Store: Send + Sync + 'static {
     /// What this store is, for messages: `sled at ./.orkestra`.
     fn describe(&self) -> String;
 
+    /// Whether other processes may have it open at the same time: an engine then looks now and then for what they leave and
+    /// write.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Writes a batch of commits, of any runs, with one durable write. The answers are in the order of the batch.
     ///
     /// 1. All events of a commit become durable, or none.

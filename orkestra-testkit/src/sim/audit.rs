@@ -8,7 +8,7 @@ use std::fmt::Debug;
 
 use orkestra_core::RunEvent;
 use orkestra_core::journal::{Replayer, Written};
-use orkestra_core::kernel::{Event, NodeStatus, Outcome, RunState, broken_invariant};
+use orkestra_core::kernel::{Event, InputKind, NodeStatus, Outcome, RunState, broken_invariant};
 use orkestra_core::model::{Epoch, Name, Payload, RunId, Seq};
 use orkestra_core::store::RunRecord;
 
@@ -19,6 +19,8 @@ pub(super) struct Audit {
     claims: BTreeMap<RunId, (Epoch, String)>,
     effects: BTreeMap<(RunId, Name, String), Vec<u64>>,
     begun: u64,
+    /// Letters that were discarded: whoever drove the run found that nothing follows from them.
+    discarded: BTreeMap<RunId, Vec<InputKind>>,
     violation: Option<String>,
 }
 
@@ -202,6 +204,29 @@ impl Audit {
     pub(super) fn promised(&mut self, run: &RunId, what: &dyn Debug, is_it: impl Fn(&Event) -> bool) {
         let there = self.runs.get(run).is_some_and(|audited| audited.events.iter().any(is_it));
         self.expect(there, || format!("{what:?} of `{run}` was acknowledged, and that is not durable"));
+    }
+
+    /// Somebody was told that something was sent to a run: it is in its journal or its inbox, or was of no use any more.
+    pub(super) fn promised_by_letter(
+        &mut self,
+        run: &RunId,
+        what: &dyn Debug,
+        is_it: impl Fn(&Event) -> bool,
+        sent: &[InputKind],
+        is_sent: impl Fn(&InputKind) -> bool,
+    ) {
+        let discarded = self.discarded.get(run).is_some_and(|letters| letters.iter().any(&is_sent));
+        if !discarded && !sent.iter().any(is_sent) {
+            self.promised(run, what, is_it);
+        }
+    }
+
+    /// A letter is discarded. A signal is of use until the run has ended.
+    pub(super) fn discarded(&mut self, run: &RunId, letter: InputKind) {
+        let over = self.runs.get(run).is_some_and(|audited| audited.events.iter().any(Event::ends_run));
+        let useful = matches!(letter, InputKind::Signal { .. }) && !over;
+        self.expect(!useful, || format!("a signal for `{run}` was discarded, and the run goes on"));
+        self.discarded.entry(run.clone()).or_default().push(letter);
     }
 
     /// Whether an event before this position ended the run: a reader may be told that nothing follows.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orkestra_core::kernel::{Event, RunState, RunStatus};
+use orkestra_core::kernel::{Event, InputKind, RunState, RunStatus};
 use orkestra_core::model::{Amount, Name, Payload, RunId, Seq, WorkflowSpec};
 use orkestra_core::{Cursor, Engine, Error, ErrorKind, Run, RunRequest};
 
@@ -112,31 +112,52 @@ impl Client {
             Verb::Fork(fork, node) => run.fork(fork, node, None::<&u64>).await.map(drop),
         };
         match self.told(&format!("{verb:?} {number} for"), &id, answer).await {
-            Ok(()) => self.promised(&id, &verb, number),
+            Ok(()) => {
+                let sent = self.world.letters(&id).await;
+                self.promised(&id, &verb, number, &sent);
+            }
             Err(kind) => self.expect_over(&id, kind, &verb),
         }
     }
 
-    fn promised(&self, id: &RunId, verb: &Verb, number: u64) {
+    fn promised(&self, id: &RunId, verb: &Verb, number: u64, sent: &[InputKind]) {
         let same = |payload: &Payload| payload.to::<u64>().is_ok_and(|payload| payload == number);
         let mut audit = self.world.audit();
         match verb {
             Verb::Fork(fork, _) => {
                 audit.promised(fork, verb, |event| matches!(event, Event::RunCreated { .. }));
             }
-            _ => audit.promised(id, verb, |event| match (verb, event) {
-                (Verb::Signal(signal), Event::SignalReceived { signal: received, payload }) => {
-                    signal == received && same(payload)
-                }
-                (Verb::Answer(_), Event::QuestionAnswered { answer, .. }) => same(answer),
-                (Verb::Cancel, Event::StopRequested { .. } | Event::RunCancelled { .. })
-                | (Verb::Terminate, Event::RunTerminated { .. })
-                | (Verb::Pause, Event::RunPaused { .. })
-                | (Verb::Resume, Event::RunResumed) => true,
-                (Verb::Retry(node), Event::NodeReset { node: reset }) => node == reset,
-                (Verb::Budget(limit), Event::BudgetSet { limit: set, .. }) => limit == set,
-                _ => false,
-            }),
+            _ => audit.promised_by_letter(
+                id,
+                verb,
+                |event| match (verb, event) {
+                    (Verb::Signal(signal), Event::SignalReceived { signal: received, payload }) => {
+                        signal == received && same(payload)
+                    }
+                    (Verb::Answer(_), Event::QuestionAnswered { answer, .. }) => same(answer),
+                    (Verb::Cancel, Event::StopRequested { .. } | Event::RunCancelled { .. })
+                    | (Verb::Terminate, Event::RunTerminated { .. })
+                    | (Verb::Pause, Event::RunPaused { .. })
+                    | (Verb::Resume, Event::RunResumed) => true,
+                    (Verb::Retry(node), Event::NodeReset { node: reset }) => node == reset,
+                    (Verb::Budget(limit), Event::BudgetSet { limit: set, .. }) => limit == set,
+                    _ => false,
+                },
+                sent,
+                |sent| match (verb, sent) {
+                    (Verb::Signal(signal), InputKind::Signal { signal: sent, payload }) => {
+                        signal == sent && same(payload)
+                    }
+                    (Verb::Answer(_), InputKind::Answer { answer, .. }) => same(answer),
+                    (Verb::Cancel, InputKind::Cancel { .. })
+                    | (Verb::Terminate, InputKind::Terminate { .. })
+                    | (Verb::Pause, InputKind::Pause { .. })
+                    | (Verb::Resume, InputKind::Resume) => true,
+                    (Verb::Retry(node), InputKind::Retry { node: sent }) => node == sent,
+                    (Verb::Budget(limit), InputKind::SetBudget { limit: sent, .. }) => limit == sent,
+                    _ => false,
+                },
+            ),
         }
     }
 

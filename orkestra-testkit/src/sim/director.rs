@@ -105,7 +105,10 @@ impl Director {
         let one = Workflow::new(one).node("n0", task.clone()).build();
         let two = Workflow::new(two).node("n0", task.clone()).node("n1", task.clone()).build();
         let [first, second] = workflows::limits();
+        // Some have little room: what they begin is for the others, or for later.
+        let runs_max = if self.draw(3) == 0 { 2 + self.draw(4) } else { usize::MAX };
         let engine = Engine::builder()
+            .runs_max(runs_max)
             .store(SimStore::new(Arc::clone(&world), Arc::clone(&process)))
             .clock(ProcessClock(Arc::clone(&world), Arc::clone(&process)))
             .park_after(self.park_after)
@@ -283,6 +286,14 @@ impl Director {
                 let live = audit.states().filter(|state| !state.status().is_final());
                 live.map(|state| (state.id().clone(), waits(state))).collect()
             };
+            let unread = if open.is_empty() { self.unread().await } else { None };
+            if let Some(run) = unread {
+                if self.world.now().since(begun) > CALM_MAX {
+                    return self.world.broken(format!("nobody takes the letters of `{run}`"));
+                }
+                self.pass_time(&[2_000]).await;
+                continue;
+            }
             if open.is_empty() {
                 // Whoever was about to start a run has done so after a while, and then it must end as well.
                 if quiet {
@@ -304,6 +315,17 @@ impl Director {
             }
             self.pass_time(&[10, 300, 2_000, 10_000]).await;
         }
+    }
+
+    /// A run with letters.
+    async fn unread(&self) -> Option<RunId> {
+        let runs: Vec<_> = self.world.audit().states().map(|state| state.id().clone()).collect();
+        for run in runs {
+            if !self.world.letters(&run).await.is_empty() {
+                return Some(run);
+            }
+        }
+        None
     }
 
     /// Gives a run what only somebody outside can give.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orkestra_core::journal::Written;
+use orkestra_core::journal::{Written, decode_letter};
 use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
 use orkestra_core::store::{
     Append, AppendError, Claimed, Due, DueQuery, Lease, Letter, LetterId, Listener, Page, Renewed, RunQuery, RunRecord,
@@ -15,7 +15,7 @@ use orkestra_core::store::{
 
 use super::Bug;
 use super::weather::WriteFault;
-use super::world::{Process, World, lock};
+use super::world::{Kind, Process, World, lock};
 
 /// How long a process waits for a store that does not answer, at the most, in milliseconds.
 const PATIENCE_MS_MAX: usize = 8_000;
@@ -128,6 +128,10 @@ impl Store for SimStore {
         format!("the simulated store of {}", self.process.name)
     }
 
+    fn is_shared(&self) -> bool {
+        self.world.kind == Kind::Shared
+    }
+
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
         let weather = self.world.weather();
         let fault = self.world.draw(|chance| weather.write_fault(chance));
@@ -199,7 +203,15 @@ impl Store for SimStore {
     }
 
     async fn discard(&self, run: &RunId, letters: &[LetterId]) -> Result<(), StoreError> {
-        self.call(self.world.disk.discard(run, letters)).await
+        let discard = async {
+            for letter in self.world.disk.letters(run, LetterId::ZERO, usize::MAX).await? {
+                if let (true, Ok(kind)) = (letters.contains(&letter.id), decode_letter(&letter.body)) {
+                    self.world.audit().discarded(run, kind);
+                }
+            }
+            self.world.disk.discard(run, letters).await
+        };
+        self.call(discard).await
     }
 
     fn listen(&self) -> Box<dyn Listener> {

@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use orkestra_core::Clock;
+use orkestra_core::journal::decode_letter;
+use orkestra_core::kernel::InputKind;
 use orkestra_core::model::{RunId, Timestamp};
-use orkestra_core::store::MemoryStore;
+use orkestra_core::store::{LetterId, MemoryStore, Store};
 use tokio::time::Instant;
 
 use crate::chance::Chance;
@@ -98,6 +100,12 @@ impl World {
     /// From now on nothing goes wrong.
     pub(super) fn calm(&self) {
         *lock(&self.weather) = Weather::CALM;
+    }
+
+    /// What waits in the inbox of a run.
+    pub(super) async fn letters(&self, run: &RunId) -> Vec<InputKind> {
+        let letters = self.disk.letters(run, LetterId::ZERO, usize::MAX).await.unwrap_or_default();
+        letters.iter().filter_map(|letter| decode_letter(&letter.body).ok()).collect()
     }
 
     pub(super) fn audit(&self) -> MutexGuard<'_, Audit> {

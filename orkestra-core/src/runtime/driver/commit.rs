@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::journal::{Commit, encode};
 use crate::kernel::{Event, RunState, StepState, owes_others};
 use crate::model::{Name, NodeId, Payload, Seq};
-use crate::store::{Append, AppendError, RunRecord};
+use crate::store::{Append, AppendError, LetterId, RunRecord};
 
 use super::super::committer::Ack;
 use super::super::error::{Error, ErrorKind};
@@ -26,8 +26,11 @@ pub(super) struct Pending {
     resumes: bool,
     /// Whether a run was asked for that is to be started now.
     wants_child: bool,
+    begins: bool,
     steps: Vec<(Name, String)>,
     replies: Vec<(Reply, Answer)>,
+    /// Letters that nothing followed from, because of this decision or those before.
+    idle_letters: Vec<LetterId>,
     tally: Tally,
 }
 
@@ -57,6 +60,11 @@ impl Pending {
         self.replies.into_iter().for_each(|(reply, _)| reply.send(Err(error.clone())));
     }
 
+    /// Lets letters be discarded once this decision is durable.
+    pub(super) fn discard_too(&mut self, letters: Vec<LetterId>) {
+        self.idle_letters.extend(letters);
+    }
+
     /// Lets the step be answered together with this decision.
     pub(super) fn settle_too(&mut self, step: (Name, String)) {
         self.steps.push(step);
@@ -64,8 +72,13 @@ impl Pending {
 }
 
 impl Driver {
-    /// Sends what was decided to the store.
-    pub(super) async fn commit(&mut self, events: Vec<Event>, reply: Option<Reply>) -> Result<(), Turn> {
+    /// Sends what was decided to the store, and with it the letters that it answers.
+    pub(super) async fn commit(
+        &mut self,
+        events: Vec<Event>,
+        reply: Option<Reply>,
+        taken: Vec<LetterId>,
+    ) -> Result<(), Turn> {
         let internal = |message: String| Turn::Reload(Error::new(ErrorKind::Internal, message));
         let (Some(state), Some(lease)) = (&self.state, &self.lease) else {
             return Err(internal("a decision without state or lease".into()));
@@ -80,6 +93,7 @@ impl Driver {
             pause || matches!(event, Event::Recovered | Event::StopRequested { .. } | Event::CompensationStarted { .. })
         };
         let wants_child = events.iter().any(|event| matches!(event, Event::ChildRequested { .. }));
+        let begins = first == Seq(1);
         let resumes = events.contains(&Event::RunResumed);
         let every_node = events.iter().any(|event| event.ends_run() || whole_run(event));
         let record = self.record.as_ref().is_none_or(|record| !record.tells(state)).then(|| RunRecord::of(state));
@@ -88,7 +102,7 @@ impl Driver {
         if record.is_some() {
             self.record.clone_from(&record);
         }
-        let ack = self.shared.committer.submit(Append { commit: written, record, taken: Vec::new() }).await;
+        let ack = self.shared.committer.submit(Append { commit: written, record, taken }).await;
         self.pending.push_back(Pending {
             ack,
             last,
@@ -96,8 +110,10 @@ impl Driver {
             every_node,
             resumes,
             wants_child,
+            begins,
             steps,
             replies: reply.map(|reply| (reply, Ok(()))).into_iter().collect(),
+            idle_letters: Vec::new(),
             tally,
         });
         Ok(())
@@ -134,8 +150,9 @@ impl Driver {
         let Some(pending) = self.pending.pop_front() else { return Ok(()) };
         let (error, fenced) = match result {
             Ok(()) => {
-                self.settle(pending);
-                return Ok(());
+                let leaves = pending.begins && self.shared.is_crowded();
+                self.settle(pending, leaves);
+                return if leaves { Err(Turn::Rest) } else { Ok(()) };
             }
             Err(AppendError::Failed(error)) => (error.into(), false),
             Err(error) => {
@@ -147,11 +164,14 @@ impl Driver {
         Err(if fenced { Turn::Fenced } else { Turn::Reload(error) })
     }
 
-    fn settle(&mut self, pending: Pending) {
-        let Pending { last, nodes, every_node, resumes, wants_child, steps, replies, tally, .. } = pending;
+    /// Without what the state owes when the run is left to whoever has room for it.
+    fn settle(&mut self, pending: Pending, leaves: bool) {
+        let Pending { last, nodes, every_node, resumes, wants_child, steps, replies, idle_letters, tally, .. } =
+            pending;
         self.durable = last;
         self.trace.settled(&tally, last, self.state.as_ref());
         self.publish();
+        self.discard(idle_letters);
         replies.into_iter().for_each(|(reply, answer)| self.reply(reply, answer));
         if !self.is_paused() {
             steps.iter().for_each(|step| self.answer(step));
@@ -159,7 +179,9 @@ impl Driver {
                 self.answer_withheld();
             }
         }
-        if every_node {
+        if leaves {
+            self.shared.look_for_owing();
+        } else if every_node {
             self.perform_all();
         } else {
             nodes.into_iter().for_each(|node| self.perform(node));

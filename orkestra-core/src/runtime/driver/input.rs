@@ -18,6 +18,7 @@ impl Driver {
         match message {
             None => Err(Turn::ShutDown),
             Some(Message::LeaseLost) => Err(Turn::Fenced),
+            Some(Message::Mail) => self.read_mail().await,
             Some(Message::Input { kind, reply }) => self.input(kind, Some(Reply::Input(reply))).await,
             Some(Message::Ended { node, attempt, result }) => {
                 let id = self.state.as_ref().and_then(|state| state.plan().id(&node));
@@ -53,7 +54,7 @@ impl Driver {
                 }
                 Ok(())
             }
-            Ok(events) => self.commit(events, reply).await,
+            Ok(events) => self.commit(events, reply, Vec::new()).await,
             Err(Rejection::Broken(illegal)) => Err(Turn::Reload(Rejection::Broken(illegal).into())),
             Err(rejection) => {
                 match reply {
@@ -94,7 +95,7 @@ impl Driver {
                     self.answer_after_pending(reply, Ok(()));
                     return Ok(());
                 }
-                self.commit(events, Some(reply)).await
+                self.commit(events, Some(reply), Vec::new()).await
             }
             Ok(events) => {
                 if let Some(key) = key {
@@ -106,7 +107,7 @@ impl Driver {
                         _ => {}
                     }
                 }
-                if events.is_empty() { Ok(()) } else { self.commit(events, None).await }
+                if events.is_empty() { Ok(()) } else { self.commit(events, None, Vec::new()).await }
             }
         }
     }
@@ -115,7 +116,7 @@ impl Driver {
         self.state.as_ref().map_or(Seq::ZERO, RunState::last)
     }
 
-    fn decide(&mut self, kind: InputKind) -> Result<Vec<Event>, Rejection> {
+    pub(super) fn decide(&mut self, kind: InputKind) -> Result<Vec<Event>, Rejection> {
         let last = self.last();
         let input = Input { at: self.shared.clock.now(), chance: chance(&self.run, last), kind };
         decide(&self.run, &mut self.state, input)

@@ -12,6 +12,7 @@
 
 mod commit;
 mod errands;
+mod inbox;
 mod input;
 mod park;
 mod perform;
@@ -26,7 +27,7 @@ use tracing::Instrument;
 use crate::kernel::{InputKind, RunState, agenda, wake_at};
 use crate::model::limits::COMMITS_IN_FLIGHT_MAX;
 use crate::model::{Name, NodeId, RunId, Seq, Timestamp};
-use crate::store::{Claimed, Lease, RunRecord, StoreErrorKind};
+use crate::store::{Claimed, Lease, LetterId, RunRecord, StoreErrorKind};
 
 use self::commit::{Pending, Reply, next_ack};
 use self::errands::Errands;
@@ -70,6 +71,8 @@ pub(super) struct Driver {
     withheld: Vec<Reply>,
     /// Messages from outside that came while the state was thrown away.
     kept: Vec<Message>,
+    /// The last letter of the inbox that was decided on.
+    read_up_to: LetterId,
     trace: Trace,
 }
 
@@ -111,6 +114,7 @@ impl Driver {
             looked_at,
             withheld: Vec::new(),
             kept: Vec::new(),
+            read_up_to: LetterId::ZERO,
             trace,
         }
     }
@@ -121,6 +125,9 @@ impl Driver {
         self.drive_on().instrument(span).await;
         // IMPORTANT: after the span is gone. Whoever shuts the engine down then closes what its spans are exported to.
         shared.live.ended();
+        if shared.room.has_waiting() {
+            shared.parked.notify_one();
+        }
     }
 
     async fn drive_on(mut self) {
@@ -138,7 +145,7 @@ impl Driver {
                 Turn::Rest => break None,
                 Turn::Fenced => {
                     self.shared.telemetry.leases_lost.increment(self.lease.is_some().into());
-                    break Some(Error::new(ErrorKind::Unknown, "another worker drives the run"));
+                    break Some(Error::elsewhere());
                 }
                 Turn::ShutDown => break Some(Error::shut_down()),
                 Turn::Blocked(error) => (error, true),
@@ -194,7 +201,7 @@ impl Driver {
                 (Message::Input { reply, .. }, Some(error)) => drop(reply.send(Err(error.clone()))),
                 (message @ Message::Input { .. }, None) => self.shared.forward(&self.run, message),
                 // A task of a run that is left has been dropped, or is about to be.
-                (Message::Request { .. } | Message::Ended { .. } | Message::LeaseLost, _) => {}
+                (Message::Request { .. } | Message::Ended { .. } | Message::LeaseLost | Message::Mail, _) => {}
             }
         }
     }
@@ -203,18 +210,22 @@ impl Driver {
     async fn begin(&mut self) -> Result<(), Turn> {
         let claimed = self.shared.claims.claim(&self.run).await;
         let claimed = claimed.map_err(|error| Turn::Reload(error.into()))?;
-        let Claimed { lease, .. } = claimed.ok_or(Turn::Fenced)?;
+        let Claimed { lease, last, mail } = claimed.ok_or(Turn::Fenced)?;
         self.shared.leases.add(lease.clone());
         let lease = self.lease.insert(lease);
-        self.state = load(&*self.shared.store, &self.run).await.map_err(Turn::Reload)?;
+        // What begins now has nothing to be read.
+        if last > Seq::ZERO {
+            self.state = load(&*self.shared.store, &self.run).await.map_err(Turn::Reload)?;
+        }
         let Some(state) = &self.state else { return self.answer_kept().await };
         self.durable = state.last();
         self.trace.knows(&self.shared, state, lease.epoch);
-        self.record = self.shared.store.record(&self.run).await.map_err(|error| Turn::Reload(error.into()))?;
+        self.record = Some(RunRecord::of(state));
         self.publish();
         if state.status().is_final() {
             self.perform_all();
-            return self.answer_kept().await;
+            self.answer_kept().await?;
+            return if mail { self.read_mail().await } else { Ok(()) };
         }
         if let Some(task) = self.shared.missing_task(state.plan()) {
             let workflow = state.plan().workflow();
@@ -229,7 +240,8 @@ impl Driver {
         self.hold_slots();
         self.input(InputKind::Recover, None).await?;
         self.perform_all();
-        self.answer_kept().await
+        self.answer_kept().await?;
+        if mail { self.read_mail().await } else { Ok(()) }
     }
 
     /// Decides on what came while the state was thrown away.
@@ -297,6 +309,7 @@ impl Driver {
         self.withheld.clear();
         self.errands.clear();
         self.outbox.take();
+        self.read_up_to = LetterId::ZERO;
         self.state = None;
         self.record = None;
         while let Ok(message) = self.mailbox.try_recv() {

@@ -23,6 +23,7 @@ use super::{
 pub struct MemoryStore {
     inner: Arc<Mutex<Inner>>,
     bell: Bell,
+    shared: bool,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +47,12 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same for several engines at once: each looks for what the others write, as on a database.
+    #[must_use]
+    pub fn between_engines(self) -> Self {
+        Self { shared: true, ..self }
     }
 
     /// Forgets who drives what, as a crash of every worker would.
@@ -158,6 +165,10 @@ impl Inner {
 impl Store for MemoryStore {
     fn describe(&self) -> String {
         "memory".into()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared
     }
 
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {

@@ -177,10 +177,7 @@ async fn a_run_of_an_engine_that_is_silent_is_taken_over() {
 
     let second = start().start().await.expect("an engine");
     let run = second.get(&id).await.expect("a store").expect("the run");
-    let refused = run.signal("go", &1_u64).await.expect_err("the silent one holds it");
-    assert_eq!((refused.kind(), refused.to_string().as_str()), (ErrorKind::Unknown, "another worker drives the run"));
-    tokio::time::sleep(secs(31)).await;
-    run.signal("go", &7_u64).await.expect("its lease has run out");
+    run.signal("go", &7_u64).await.expect("it is durable, whoever drives the run");
     assert_eq!(run.output::<u64>().await.expect("an output"), 7);
 }
 

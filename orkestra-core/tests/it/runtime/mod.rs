@@ -4,6 +4,7 @@ mod bad;
 mod basics;
 mod handles;
 mod limits;
+mod many;
 mod outage;
 mod recovery;
 mod retention;

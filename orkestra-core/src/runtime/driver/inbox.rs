@@ -1,0 +1,81 @@
+//! The run's letters: read, decided on, and gone with the commit that follows from them.
+//!
+//! IMPORTANT: a letter that nothing follows from is discarded only when all that was decided before it is durable: after a
+//! crash in between something may follow from it.
+
+use std::sync::Arc;
+
+use crate::journal::{CodecError, decode_letter};
+use crate::kernel::Rejection;
+use crate::model::limits::READ_COMMITS_MAX;
+use crate::store::{Letter, LetterId};
+
+use super::super::error::{Error, ErrorKind};
+use super::{Driver, Turn};
+
+impl Driver {
+    /// Decides on the letters that wait and were not read yet.
+    pub(super) async fn read_mail(&mut self) -> Result<(), Turn> {
+        loop {
+            let letters = self.shared.store.letters(&self.run, self.read_up_to, READ_COMMITS_MAX).await;
+            let letters = letters.map_err(|error| Turn::Reload(error.into()))?;
+            let full = letters.len() >= READ_COMMITS_MAX;
+            let mut idle = Vec::new();
+            for letter in letters {
+                self.read_up_to = letter.id;
+                idle.extend(self.read_letter(letter).await?);
+            }
+            self.discard_after_pending(idle);
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Answers the letter's id if nothing follows from it.
+    async fn read_letter(&mut self, letter: Letter) -> Result<Option<LetterId>, Turn> {
+        let kind = match decode_letter(&letter.body) {
+            Ok(kind) => kind,
+            Err(error @ CodecError::Newer { .. }) => {
+                // Another engine, of that version, may drive the run.
+                return Err(Turn::Blocked(Error::new(ErrorKind::NotFound, error.to_string())));
+            }
+            Err(error) => {
+                tracing::error!(run = %self.run, letter = %letter.id, %error, "a letter cannot be read");
+                return Ok(Some(letter.id));
+            }
+        };
+        match self.decide(kind) {
+            Ok(events) if events.is_empty() => Ok(Some(letter.id)),
+            Ok(events) => {
+                self.commit(events, None, vec![letter.id]).await?;
+                Ok(None)
+            }
+            Err(rejection @ Rejection::Broken(_)) => Err(Turn::Reload(rejection.into())),
+            Err(rejection) => {
+                tracing::info!(run = %self.run, letter = %letter.id, %rejection, "a letter changed nothing");
+                Ok(Some(letter.id))
+            }
+        }
+    }
+
+    fn discard_after_pending(&mut self, letters: Vec<LetterId>) {
+        match self.pending.back_mut() {
+            Some(pending) => pending.discard_too(letters),
+            None => self.discard(letters),
+        }
+    }
+
+    /// Removes letters, beside the driver. Those that stay because it did not go well are read again by the next driver.
+    pub(super) fn discard(&self, letters: Vec<LetterId>) {
+        if letters.is_empty() {
+            return;
+        }
+        let (store, run) = (Arc::clone(&self.shared.store), self.run.clone());
+        tokio::spawn(async move {
+            if let Err(error) = store.discard(&run, &letters).await {
+                tracing::warn!(%run, %error, "letters were not discarded, they will be read again");
+            }
+        });
+    }
+}

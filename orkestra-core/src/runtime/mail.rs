@@ -1,0 +1,100 @@
+//! Letters: how a run is told something that another engine drives, in this process or another.
+//!
+//! ```text
+//! tell ──► our own driver?   ── yes ──► its mailbox
+//!              │ another engine has the run
+//!              ▼
+//!          decided on a copy of its state: refused at once, or put into the inbox ──► whoever drives it, now or later
+//! ```
+//!
+//! It must never send what our own driver may have decided on already: that would be told twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::journal::encode_letter;
+use crate::kernel::{Input, InputKind, decide};
+use crate::model::RunId;
+use crate::store::LetterId;
+
+use super::engine::Shared;
+use super::error::{Error, ErrorKind};
+use super::events::load;
+use super::message::Message;
+
+/// The delay before the inbox is looked at whether a letter was taken; doubled each time.
+const TAKEN_LOOK: Duration = Duration::from_millis(5);
+/// The longest of them.
+const TAKEN_LOOK_MAX: Duration = Duration::from_millis(500);
+
+impl Shared {
+    /// Puts what the run is to be told into its inbox. Returns when it was taken, or is durable and nobody has taken it for
+    /// as long as a lease lasts: then whoever drives the run next will.
+    pub(super) async fn post(&self, run: &RunId, kind: InputKind) -> Result<(), Error> {
+        let internal = |message: String| Error::new(ErrorKind::Internal, message);
+        let Some(body) = encode_letter(kind.clone()).map_err(|error| internal(error.to_string()))? else {
+            return Err(Error::elsewhere());
+        };
+        let mut state = load(&*self.store, run).await?;
+        // The kernel is pure: what the driver will decide is known here, if nothing comes between.
+        let input = Input { at: self.clock.now(), chance: 0.0, kind };
+        if decide(run, &mut state, input)?.is_empty() {
+            return Ok(());
+        }
+        let letter = self.store.send(run, &body).await?;
+        self.taken(run, letter).await
+    }
+
+    async fn taken(&self, run: &RunId, letter: LetterId) -> Result<(), Error> {
+        let (mut waited, mut delay) = (Duration::ZERO, TAKEN_LOOK);
+        while waited < self.lease {
+            tokio::select! {
+                biased;
+                () = self.down() => return Ok(()),
+                () = tokio::time::sleep(delay) => {}
+            }
+            let waiting = self.store.letters(run, LetterId(letter.0.saturating_sub(1)), 1).await;
+            // It is durable, whether that can be seen at the moment or not.
+            if waiting.is_ok_and(|letters| letters.first().is_none_or(|first| first.id != letter)) {
+                return Ok(());
+            }
+            waited += delay;
+            delay = (delay * 2).min(TAKEN_LOOK_MAX);
+        }
+        Ok(())
+    }
+
+    /// Tells the run's driver that letters wait, if it is ours. One whose mailbox is full hears of them when its lease is
+    /// renewed.
+    pub(super) fn mail_for(&self, run: &RunId) {
+        match self.live.sender(run) {
+            Some(driver) => drop(driver.try_send(Message::Mail)),
+            None => self.look_for_owing(),
+        }
+    }
+
+    /// Lets the waker look for runs that owe work, or have letters.
+    pub(super) fn look_for_owing(&self) {
+        self.room.some_wait();
+        self.parked.notify_one();
+    }
+}
+
+/// Hears of letters until the engine shuts down.
+pub(super) async fn hear(shared: Arc<Shared>) {
+    let mut listener = shared.store.listen();
+    loop {
+        let heard = tokio::select! {
+            biased;
+            () = shared.down() => return,
+            heard = listener.next() => heard,
+        };
+        match heard {
+            Some(run) => shared.mail_for(&run),
+            None => {
+                shared.live.driven().iter().for_each(|run| shared.mail_for(run));
+                shared.look_for_owing();
+            }
+        }
+    }
+}
