@@ -4,8 +4,10 @@ mod codec;
 mod commit;
 mod letter;
 mod replay;
+mod snapshot;
 
 pub use codec::{CodecError, FORMAT_VERSION, decode, encode};
 pub use commit::{Commit, Written};
 pub use letter::{LETTER_VERSION, decode_letter, encode_letter};
 pub use replay::{ReplayError, Replayer};
+pub use snapshot::{SNAPSHOT_BYTES_MAX, STATE_VERSION, decode_snapshot, encode_snapshot};

@@ -50,6 +50,12 @@ impl Replayer {
         Self { run, state: None }
     }
 
+    /// Begins with what a snapshot holds.
+    #[must_use]
+    pub fn resume(state: RunState) -> Self {
+        Self { run: state.id().clone(), state: Some(state) }
+    }
+
     /// Adds the next commit; returns it decoded.
     ///
     /// # Errors
@@ -69,6 +75,12 @@ impl Replayer {
             apply(&self.run, &mut self.state, commit.at, event)?;
         }
         Ok(commit)
+    }
+
+    /// The run.
+    #[must_use]
+    pub const fn run(&self) -> &RunId {
+        &self.run
     }
 
     /// The state so far; none before the first commit.

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Failure, Name, NodeId, Payload, RunId, Seq, Timestamp};
 
 use super::reason::SkipReason;
 use super::status::NodeStatus;
 
 /// What is known of a step.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StepState {
     /// It began and must not be done twice.
@@ -29,7 +31,7 @@ pub enum StepState {
 }
 
 /// Another run that a step waits for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChildState {
     /// Its id.
     pub run: RunId,
@@ -70,7 +72,7 @@ impl fmt::Display for StepState {
 }
 
 /// A wait of a node that is not over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenWait {
     /// The event that began it.
     pub since: Seq,
@@ -90,7 +92,7 @@ pub(super) enum Verdict {
 }
 
 /// A node of a run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeState {
     /// Where it stands.
     pub status: NodeStatus,
@@ -106,6 +108,7 @@ pub struct NodeState {
     /// started with, in declared order.
     pub chosen: Vec<NodeId>,
     /// The input that somebody gave it.
+    #[serde(with = "maybe")]
     pub input: Option<Payload>,
     /// When its first attempt began.
     pub started_at: Option<Timestamp>,
@@ -122,12 +125,14 @@ pub struct NodeState {
     /// Why it was skipped, if it was.
     pub skipped: Option<SkipReason>,
     /// What it gave.
+    #[serde(with = "maybe")]
     pub output: Option<Payload>,
     /// Its steps, over all attempts.
     pub steps: HashMap<String, StepState>,
     /// Its steps that must not be done twice.
     pub once: BTreeSet<String>,
     /// What it waits for: its steps that are waits, by key; a gate's own wait has none.
+    #[serde(with = "pairs")]
     pub waits: BTreeMap<Option<String>, OpenWait>,
     /// Whether its task was dropped from memory until one of its waits is over.
     pub parked: bool,
@@ -162,5 +167,39 @@ impl NodeState {
             interruptions: 0,
             changed,
         }
+    }
+}
+
+/// A map whose keys are no texts, as a list.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::OpenWait;
+
+    type Waits = BTreeMap<Option<String>, OpenWait>;
+
+    pub(super) fn serialize<S: Serializer>(waits: &Waits, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(waits)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Waits, D::Error> {
+        Vec::<(Option<String>, OpenWait)>::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
+    }
+}
+
+/// A payload or none, as a list: `null` is a payload.
+mod maybe {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Payload;
+
+    pub(super) fn serialize<S: Serializer>(payload: &Option<Payload>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(payload)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Payload>, D::Error> {
+        Vec::deserialize(deserializer).map(|list: Vec<Payload>| list.into_iter().next())
     }
 }

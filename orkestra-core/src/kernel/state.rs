@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{
     Amount, Join, Name, NodeId, NodeKind, Payload, PayloadError, Plan, RunId, RunOptions, Seq, SlotBy, SlotKey,
     Timestamp,
@@ -16,7 +18,7 @@ use super::reason::{PauseReason, StopReason};
 use super::status::{NodeStatus, Outcome, RunStatus};
 
 /// A deadline that the run has to keep.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Timer {
     /// The next attempt of a node begins.
     Retry(NodeId),
@@ -42,7 +44,7 @@ impl Timer {
 }
 
 /// A run that is to end.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stopping {
     /// Why.
     pub reason: StopReason,
@@ -51,7 +53,7 @@ pub struct Stopping {
 }
 
 /// A run that makes a pause.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pause {
     /// Why.
     pub reason: PauseReason,
@@ -62,9 +64,10 @@ pub struct Pause {
 }
 
 /// The state of a run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
     pub(super) id: RunId,
+    #[serde(with = "frozen_plan")]
     pub(super) plan: Arc<Plan>,
     pub(super) input: Payload,
     pub(super) labels: BTreeMap<String, String>,
@@ -319,6 +322,23 @@ impl RunState {
         let slot =
             |spec: &crate::model::SlotSpec| SlotKey { limit: spec.limit.clone(), key: spec.by.as_ref().and_then(key) };
         self.plan.node(id).spec.limits.iter().map(slot).collect()
+    }
+}
+
+/// A plan as it is in a state: one that has grown is no workflow that could be written down.
+mod frozen_plan {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    use crate::model::{FrozenPlan, Plan};
+
+    pub(super) fn serialize<S: Serializer>(plan: &Arc<Plan>, serializer: S) -> Result<S::Ok, S::Error> {
+        FrozenPlan::of(plan).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Plan>, D::Error> {
+        FrozenPlan::deserialize(deserializer)?.thaw().map(Arc::new).map_err(de::Error::custom)
     }
 }
 

@@ -140,6 +140,21 @@ impl Plan {
     /// # Errors
     /// [`PlanError`], the first problem found; a cycle is named in full.
     pub fn new(spec: &WorkflowSpec) -> Result<Self, PlanError> {
+        let plan = Self::built(spec, spec.nodes.len(), Room::WORK)?;
+        plan.nodes.iter().try_for_each(|node| check_node(&node.spec))?;
+        plan.acyclic()
+    }
+
+    /// A plan that has grown, from all of its nodes, the first `declared` of which it had before.
+    pub(super) fn regrown(spec: &WorkflowSpec, declared: usize) -> Result<Self, PlanError> {
+        Self::built(spec, declared.min(spec.nodes.len()), Room::UNDOING)?.acyclic()
+    }
+
+    pub(super) const fn declared(&self) -> usize {
+        self.declared
+    }
+
+    fn built(spec: &WorkflowSpec, declared: usize, room: Room) -> Result<Self, PlanError> {
         if spec.nodes.is_empty() {
             return Err(PlanError::Empty(spec.name.clone()));
         }
@@ -149,14 +164,17 @@ impl Plan {
             nodes: Vec::with_capacity(spec.nodes.len()),
             places: HashMap::with_capacity(spec.nodes.len()),
             graph: Graph::default(),
-            declared: spec.nodes.len(),
+            declared,
             fingerprint: OnceLock::new(),
         };
-        plan.append(&spec.nodes, &[], Room::WORK)?;
-        plan.nodes.iter().try_for_each(|node| check_node(&node.spec))?;
-        let name = |id: NodeId| plan.node(id).spec.name.clone();
-        match plan.graph.check() {
-            Ok(()) => Ok(plan),
+        plan.append(&spec.nodes, &[], room)?;
+        Ok(plan)
+    }
+
+    fn acyclic(self) -> Result<Self, PlanError> {
+        let name = |id: NodeId| self.node(id).spec.name.clone();
+        match self.graph.check() {
+            Ok(()) => Ok(self),
             Err(Cycle(nodes)) => Err(PlanError::Cycle(nodes.into_iter().map(name).collect())),
         }
     }

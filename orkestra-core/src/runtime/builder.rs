@@ -23,6 +23,10 @@ const PARK_AFTER: Duration = Duration::from_secs(1);
 /// How long a lease lasts without being renewed.
 const LEASE: Duration = Duration::from_secs(30);
 
+/// Events after which a snapshot of a run is worth its price: as many commits as are read from a store at once are read
+/// in a few milliseconds.
+const SNAPSHOT_EVENTS: u64 = 1024;
+
 /// An engine about to be started. Made by [`Engine::builder`].
 #[must_use = "an engine does nothing until it is started"]
 pub struct EngineBuilder {
@@ -32,6 +36,7 @@ pub struct EngineBuilder {
     lease: Duration,
     worker: Option<String>,
     runs_max: usize,
+    snapshot_events: u64,
     limits: Vec<Limit>,
     retention: Retention,
     plans: HashMap<Name, Arc<Plan>>,
@@ -53,6 +58,7 @@ impl Default for EngineBuilder {
             lease: LEASE,
             worker: None,
             runs_max: usize::MAX,
+            snapshot_events: SNAPSHOT_EVENTS,
             limits: Vec::new(),
             retention: Retention::default(),
             plans: HashMap::new(),
@@ -112,6 +118,12 @@ impl EngineBuilder {
     /// must be room for more runs than can hold slots and wait for their children.
     pub fn runs_max(self, runs: usize) -> Self {
         Self { runs_max: runs.max(1), ..self }
+    }
+
+    /// After how many events of a run a snapshot of its state is kept, which saves reading what is before it when the run is
+    /// taken up again; 1,024 unless said otherwise. In a long journal they are farther apart: half its length.
+    pub fn snapshot_every(self, events: u64) -> Self {
+        Self { snapshot_events: events.max(1), ..self }
     }
 
     /// Defines a limit that nodes can be under.
@@ -199,6 +211,7 @@ impl EngineBuilder {
             park_after: self.park_after,
             lease: self.lease,
             runs_max: self.runs_max,
+            snapshot_events: self.snapshot_events,
             limits: self.limits,
             plans: self.plans,
             tasks: self.tasks,

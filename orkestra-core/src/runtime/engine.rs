@@ -9,7 +9,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::kernel::{ChildState, InputKind, RunState};
 use crate::model::{
-    Growth, Name, NodeKind, NodeSpec, Parent, Payload, Plan, RunId, RunOptions, Timestamp, WorkerId, WorkflowSpec,
+    Growth, Name, NodeKind, NodeSpec, Parent, Payload, Plan, RunId, RunOptions, Seq, Timestamp, WorkerId, WorkflowSpec,
 };
 use crate::store::{Page, RunQuery, RunRecord, Store};
 
@@ -51,6 +51,7 @@ pub(super) struct Shared {
     pub(super) worker: WorkerId,
     pub(super) park_after: Duration,
     pub(super) lease: Duration,
+    snapshot_events: u64,
     pub(super) room: Room,
     pub(super) leases: Leases,
     pub(super) slots: Slots,
@@ -209,6 +210,7 @@ pub(super) struct Parts {
     pub(super) park_after: Duration,
     pub(super) lease: Duration,
     pub(super) runs_max: usize,
+    pub(super) snapshot_events: u64,
     pub(super) limits: Vec<Limit>,
     pub(super) plans: HashMap<Name, Arc<Plan>>,
     pub(super) tasks: HashMap<Name, Arc<dyn ErasedTask>>,
@@ -217,7 +219,19 @@ pub(super) struct Parts {
 
 impl Shared {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { store, clock, worker, park_after, lease, runs_max, limits, plans, tasks, workflow_tasks } = parts;
+        let Parts {
+            store,
+            clock,
+            worker,
+            park_after,
+            lease,
+            runs_max,
+            snapshot_events,
+            limits,
+            plans,
+            tasks,
+            workflow_tasks,
+        } = parts;
         let telemetry = Telemetry::start();
         let claimer = Claimer { store: Arc::clone(&store), clock: Arc::clone(&clock), worker: worker.clone(), lease };
         Self {
@@ -229,6 +243,7 @@ impl Shared {
             worker,
             park_after,
             lease,
+            snapshot_events,
             room: Room::new(runs_max),
             leases: Leases::default(),
             slots: Slots::new(limits),
@@ -267,6 +282,17 @@ impl Shared {
     pub(super) async fn down(&self) {
         // The sender is a field of ours: it cannot be gone.
         drop(self.shutdown.subscribe().wait_for(|down| *down).await);
+    }
+
+    /// Whether a journal that ends at `last` is long enough to have a snapshot.
+    pub(super) const fn may_have_snapshot(&self, last: Seq) -> bool {
+        last.0 >= self.snapshot_events
+    }
+
+    /// From which position on the next snapshot is taken after one at `last`: so many events later, or when the journal is
+    /// half as long again.
+    pub(super) fn next_snapshot(&self, last: Seq) -> Seq {
+        last.plus(self.snapshot_events.max(last.0 / 2))
     }
 
     /// Whether a run that is in memory had better be driven by another engine, or later.

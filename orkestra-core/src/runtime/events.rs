@@ -6,11 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use crate::journal::{Commit, decode};
+use crate::journal::decode;
 use crate::kernel::Event;
 use crate::model::limits::READ_COMMITS_MAX;
 use crate::model::{RunId, Seq, Timestamp};
-use crate::store::Store;
 
 use super::engine::Shared;
 use super::error::{Error, ErrorKind};
@@ -140,30 +139,6 @@ impl Feed {
             Ok((run, seq)) => Some(Pulse::Run(run, seq)),
             Err(broadcast::error::RecvError::Lagged(missed)) => Some(Pulse::Missed(missed)),
             Err(broadcast::error::RecvError::Closed) => None,
-        }
-    }
-}
-
-/// Loads a run's state from its journal, for readers.
-pub(super) async fn load(store: &dyn Store, run: &RunId) -> Result<Option<crate::kernel::RunState>, Error> {
-    load_seeing(store, run, |_| ()).await
-}
-
-/// Loads a run's state from its journal, and shows each commit of it to `see`.
-pub(super) async fn load_seeing(
-    store: &dyn Store,
-    run: &RunId,
-    mut see: impl FnMut(&Commit) + Send,
-) -> Result<Option<crate::kernel::RunState>, Error> {
-    let mut replayer = crate::journal::Replayer::new(run.clone());
-    loop {
-        let from = replayer.state().map_or(Seq::ZERO, crate::kernel::RunState::last).plus(1);
-        let commits = store.read(run, from, READ_COMMITS_MAX).await?;
-        if commits.is_empty() {
-            return Ok(replayer.finish());
-        }
-        for commit in &commits {
-            see(&replayer.add(commit)?);
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::store::LetterId;
 
 use super::engine::Shared;
 use super::error::{Error, ErrorKind};
-use super::events::load;
+use super::load::load;
 use super::message::Message;
 
 /// The delay before the inbox is looked at whether a letter was taken; doubled each time.

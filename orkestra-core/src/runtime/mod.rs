@@ -27,6 +27,7 @@ mod invocation;
 mod leases;
 mod limiter;
 mod live;
+mod load;
 mod mail;
 mod message;
 mod outbox;

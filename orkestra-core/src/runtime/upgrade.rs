@@ -12,7 +12,7 @@ use crate::store::{RunQuery, RunRecord};
 
 use super::engine::{Engine, Shared};
 use super::error::Error;
-use super::events::load;
+use super::load::load;
 
 /// The statuses of runs that have not ended.
 static LIVE: [RunStatus; 4] = [RunStatus::Running, RunStatus::Paused, RunStatus::Stopping, RunStatus::Compensating];

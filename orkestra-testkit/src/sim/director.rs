@@ -107,8 +107,10 @@ impl Director {
         let [first, second] = workflows::limits();
         // Some have little room: what they begin is for the others, or for later.
         let runs_max = if self.draw(3) == 0 { 2 + self.draw(4) } else { usize::MAX };
+        let snapshot_every = 1 + self.draw(12) as u64;
         let engine = Engine::builder()
             .runs_max(runs_max)
+            .snapshot_every(snapshot_every)
             .store(SimStore::new(Arc::clone(&world), Arc::clone(&process)))
             .clock(ProcessClock(Arc::clone(&world), Arc::clone(&process)))
             .park_after(self.park_after)

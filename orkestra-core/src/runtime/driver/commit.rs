@@ -3,6 +3,7 @@
 //! IMPORTANT: publish, then answer, then perform, and none of them before the acknowledgement.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -13,6 +14,7 @@ use crate::store::{Append, AppendError, LetterId, RunRecord};
 
 use super::super::committer::Ack;
 use super::super::error::{Error, ErrorKind};
+use super::super::load::keep_snapshot;
 use super::super::message::StepReply;
 use super::super::telemetry::Tally;
 use super::{Driver, Turn};
@@ -171,6 +173,7 @@ impl Driver {
         self.durable = last;
         self.trace.settled(&tally, last, self.state.as_ref());
         self.publish();
+        self.keep_snapshot();
         self.discard(idle_letters);
         replies.into_iter().for_each(|(reply, answer)| self.reply(reply, answer));
         if !self.is_paused() {
@@ -189,6 +192,19 @@ impl Driver {
             if wants_child || self.state.as_ref().is_some_and(owes_others) {
                 self.run_errands();
             }
+        }
+    }
+
+    /// Keeps the state as a snapshot, now and then, when all of it is durable. Each one costs what the state is large:
+    /// they are ever farther apart.
+    fn keep_snapshot(&mut self) {
+        if self.durable < self.snapshot_at || !self.pending.is_empty() {
+            return;
+        }
+        let Some(state) = &self.state else { return };
+        self.snapshot_at = self.shared.next_snapshot(self.durable);
+        if !state.status().is_final() {
+            tokio::spawn(keep_snapshot(Arc::clone(&self.shared.store), state.clone()));
         }
     }
 

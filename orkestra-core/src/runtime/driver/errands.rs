@@ -15,7 +15,7 @@ use crate::model::{Amount, Failure, Name, Parent, RunId};
 use super::super::blobs;
 use super::super::engine::Shared;
 use super::super::error::{Error, ErrorKind};
-use super::super::events::load;
+use super::super::load::load;
 use super::super::run::Run;
 use super::Driver;
 

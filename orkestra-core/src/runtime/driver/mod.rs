@@ -33,9 +33,9 @@ use self::commit::{Pending, Reply, next_ack};
 use self::errands::Errands;
 use super::engine::Shared;
 use super::error::{Error, ErrorKind};
-use super::events::load;
 use super::invocation::Invocation;
 use super::live::Seat;
+use super::load::{load, load_long};
 use super::message::{Message, StepReply};
 use super::outbox::Outbox;
 use super::telemetry::Trace;
@@ -73,6 +73,8 @@ pub(super) struct Driver {
     kept: Vec<Message>,
     /// The last letter of the inbox that was decided on.
     read_up_to: LetterId,
+    /// From which position on a snapshot is worth its price.
+    snapshot_at: Seq,
     trace: Trace,
 }
 
@@ -115,6 +117,7 @@ impl Driver {
             withheld: Vec::new(),
             kept: Vec::new(),
             read_up_to: LetterId::ZERO,
+            snapshot_at: Seq::ZERO,
             trace,
         }
     }
@@ -215,10 +218,14 @@ impl Driver {
         let lease = self.lease.insert(lease);
         // What begins now has nothing to be read.
         if last > Seq::ZERO {
-            self.state = load(&*self.shared.store, &self.run).await.map_err(Turn::Reload)?;
+            let (store, run) = (&*self.shared.store, &self.run);
+            let long = self.shared.may_have_snapshot(last);
+            let loaded = if long { load_long(store, run).await } else { load(store, run).await };
+            self.state = loaded.map_err(Turn::Reload)?;
         }
         let Some(state) = &self.state else { return self.answer_kept().await };
         self.durable = state.last();
+        self.snapshot_at = self.shared.next_snapshot(state.last());
         self.trace.knows(&self.shared, state, lease.epoch);
         self.record = Some(RunRecord::of(state));
         self.publish();

@@ -4,11 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use orkestra_core::journal::{Replayer, Written, encode};
+use orkestra_core::journal::{Replayer, STATE_VERSION, Written, decode_snapshot, encode, encode_snapshot};
 use orkestra_core::kernel::{Event, Outcome, RunState};
 use orkestra_core::model::{Epoch, Failure, RunId, Seq, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 use super::scene::{json, name};
 use super::show::show;
@@ -120,6 +121,59 @@ fn every_kind_of_event_is_in_the_fixtures() {
     let known: BTreeSet<_> =
         journals.into_iter().flat_map(|journal| replayed(journal).1).map(|event| kind(&event)).collect();
     assert_eq!(known, Event::kinds().iter().map(|kind| (*kind).to_owned()).collect());
+}
+
+/// Snapshots of another form or meaning must not be read: a state that differs from that of before needs another number.
+#[test]
+fn states_are_what_their_version_says() {
+    let digest = |journal: &str| {
+        let state = serde_json::to_value(replayed(journal).0).expect("a state serialises");
+        Sha256::digest(state.to_string()).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let digests = [COMPLETED, FAILED, CANCELLED, COMPLETED_2, TIMED_OUT_2, TERMINATED_2].map(digest);
+    let of_version_1: [&str; 6] = [
+        "2399a3f4b37c6f30",
+        "e7364aed0fa7d034",
+        "25d98a7e767617e4",
+        "8ba223e2fe64dd10",
+        "18bdd7ada1be1046",
+        "8f3db3b0d40897d3",
+    ];
+    assert_eq!(
+        (STATE_VERSION, digests.each_ref().map(String::as_str)),
+        (1, of_version_1),
+        "then STATE_VERSION must grow"
+    );
+}
+
+#[test]
+fn a_snapshot_that_is_not_as_it_was_written_is_left_alone() {
+    let run = RunId::new("fixture").expect("a run id");
+    let stored: Vec<Stored> = serde_json::from_str(COMPLETED_2).expect("a fixture");
+    let written = |Stored { first, last, epoch, body }: Stored| Written {
+        run: run.clone(),
+        first,
+        last,
+        epoch,
+        body: body.get().as_bytes().into(),
+    };
+    let journal: Vec<_> = stored.into_iter().map(written).collect();
+    let state = replayed(COMPLETED_2).0;
+    let (before, last) = (&journal[journal.len() - 2], &journal[journal.len() - 1]);
+    assert!(encode_snapshot(&state, before).is_none(), "of another position");
+    let bytes = encode_snapshot(&state, last).expect("a small state");
+    assert_eq!(decode_snapshot(&bytes, last).as_ref(), Some(&state));
+    assert_eq!(decode_snapshot(&bytes, before), None);
+    let another = Written { body: b"{}"[..].into(), ..last.clone() };
+    assert_eq!(decode_snapshot(&bytes, &another), None, "a journal that was cut and went on differently");
+    for place in (0..bytes.len()).step_by(7) {
+        let mut garbled = bytes.clone();
+        garbled[place] ^= 1;
+        assert!(decode_snapshot(&garbled, last).is_none_or(|read| read == state), "byte {place}");
+        assert_eq!(decode_snapshot(&bytes[..place], last), None);
+    }
+    let newer = String::from_utf8(bytes).expect("JSON").replacen(r#"{"v":1,"#, r#"{"v":2,"#, 1);
+    assert_eq!(decode_snapshot(newer.as_bytes(), last), None);
 }
 
 /// The name of the event's kind.

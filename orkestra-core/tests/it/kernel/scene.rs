@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use orkestra_core::journal::{Commit, Replayer, Written, decode, encode};
+use orkestra_core::journal::{Commit, Replayer, Written, decode, decode_snapshot, encode, encode_snapshot};
 use orkestra_core::kernel::{
     Event, Input, InputKind, NodeState, Rejection, RunState, TaskRequest, broken_invariant, decide,
 };
@@ -107,9 +107,19 @@ impl Scene {
                 self.write(at, events.clone());
                 assert_eq!(broken_invariant(self.state()), None, "after {asked}");
                 assert!(self.replayer.state() == self.state.as_ref(), "replay differs after {asked}");
+                self.resume();
                 Ok(events)
             }
         }
+    }
+
+    /// Goes on from a snapshot of the state now, as if the journal before it were not there.
+    fn resume(&mut self) {
+        let last = self.journal.last().expect("something was decided");
+        let bytes = encode_snapshot(self.state(), last).expect("a small state");
+        let state = decode_snapshot(&bytes, last).expect("it is read as it was written");
+        assert!(Some(&state) == self.state.as_ref(), "a snapshot differs");
+        self.replayer = Replayer::resume(state);
     }
 
     fn write(&mut self, at: Timestamp, events: Vec<Event>) {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use orkestra_core::prelude::*;
-use orkestra_core::store::StoreErrorKind;
+use orkestra_core::store::{Snapshot, StoreErrorKind};
 use orkestra_testkit::{Fault, FaultyStore};
 
 use super::world::{Effects, engine};
@@ -203,4 +203,44 @@ async fn unknown_outcomes_are_settled_by_reading() {
             engine.shutdown().await;
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_run_goes_on_from_its_snapshot() {
+    let effects = Effects::default();
+    let counted = effects.clone();
+    let counts = move |cx: Context, (): ()| {
+        let effects = counted.clone();
+        async move {
+            for number in 0..40 {
+                let effects = &effects;
+                cx.step("count", || async {
+                    effects.did("count");
+                    TaskResult::Ok(number)
+                })
+                .await?;
+            }
+            cx.signal::<u64>("go").await
+        }
+    };
+    let workflow = Workflow::new("w").node("n", counts).build().expect("a workflow");
+    let store = MemoryStore::new();
+    let start = || engine(store.clone()).snapshot_every(8).workflow(workflow.clone());
+    let first = start().start().await.expect("an engine");
+    let run = first.run("w").id("r").start().await.expect("a run");
+    tokio::time::sleep(secs(5)).await;
+    first.shutdown().await;
+    let snapshot = store.snapshot(run.id()).await.expect("a store").expect("a snapshot");
+    assert!(snapshot.last >= Seq(24), "they are at most half a journal apart: {}", snapshot.last);
+
+    let second = start().start().await.expect("an engine");
+    tokio::time::sleep(secs(5)).await;
+    second.shutdown().await;
+    let damaged = Snapshot { bytes: b"no snapshot"[..].into(), ..snapshot };
+    store.put_snapshot(run.id(), &damaged).await.expect("a store");
+    let third = start().start().await.expect("an engine");
+    let run = third.get(run.id()).await.expect("a store").expect("the run");
+    run.signal("go", &7_u64).await.expect("it goes on from its journal");
+    assert_eq!(run.output::<u64>().await.expect("an output"), 7);
+    assert_eq!(effects.count("count"), 40);
 }
