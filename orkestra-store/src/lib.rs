@@ -5,6 +5,8 @@
 //! A backend's own types never show here.
 
 #[cfg(feature = "sled")]
+mod kv;
+#[cfg(feature = "sled")]
 mod sled;
 
 #[cfg(feature = "sled")]

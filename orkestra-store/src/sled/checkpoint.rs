@@ -7,11 +7,11 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use super::error::{Trouble, without_panic};
-use super::keys::META_APPLIED;
 use super::overlay::Layer;
 use super::shared::Core;
-use super::threads::Threads;
+use crate::kv::error::{Trouble, without_panic};
+use crate::kv::keys::META_APPLIED;
+use crate::kv::threads::Threads;
 
 /// The thread that does it, one layer at a time. What is under way is waited for on dropping.
 pub(super) struct Checkpoints {

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use ::sled::{Config, Db};
 
-use super::error::{Trouble, without_panic};
+use crate::kv::error::{Trouble, without_panic};
 
 /// sled's handle.
-pub(super) struct Database(Option<Db>);
+pub(crate) struct Database(Option<Db>);
 
 impl Database {
     /// Opens the database at `path`. A panic of sled is an error.

@@ -13,35 +13,19 @@
 //! After a failed sync, or a panic inside sled, nothing can be told any more: the store refuses all calls until it is
 //! opened anew.
 
-mod append;
-mod changes;
-mod check;
 mod checkpoint;
 mod database;
-mod error;
-mod format;
-mod index;
-mod keys;
-mod lately;
-mod lease;
-mod mark;
 mod open;
-mod options;
-mod overlay;
-mod owner;
-mod read;
+pub(crate) mod options;
+pub(crate) mod overlay;
 mod recover;
-mod remove;
 mod repair;
 mod shared;
-mod small;
 mod store;
-mod sync;
-mod threads;
-mod value;
-mod view;
+pub(crate) mod sync;
+pub(crate) mod view;
 mod wal;
 
-pub use check::CheckReport;
+pub use crate::kv::check::CheckReport;
 pub use options::{Durability, OpenReport, SledOptions};
 pub use store::SledStore;

@@ -14,17 +14,9 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use orkestra_core::store::{StoreError, StoreErrorKind};
 
-use super::append::Heads;
-use super::check;
 use super::checkpoint::Checkpoints;
 use super::database::Database;
-use super::error::{Trouble, refused, without_panic};
-use super::format::{self, Found};
-use super::keys::{META_APPLIED, META_BOOT, META_FORMAT};
-use super::lease::Leases;
-use super::mark::{Mark, Marked};
 use super::options::{Durability, OpenReport, SledOptions};
-use super::owner::{LOCK_PAUSE, LOCK_TRIES, Owner};
 use super::recover::recover;
 use super::repair::{self, Aside};
 use super::shared::{Core, Shared, Writer};
@@ -32,6 +24,14 @@ use super::store::SledStore;
 use super::sync::{Syncer, sync_directory};
 use super::view::View;
 use super::wal;
+use crate::kv::append::Heads;
+use crate::kv::check;
+use crate::kv::error::{Trouble, refused, without_panic};
+use crate::kv::format::{self, Found};
+use crate::kv::keys::{META_APPLIED, META_BOOT, META_FORMAT};
+use crate::kv::lease::Leases;
+use crate::kv::mark::{Mark, Marked};
+use crate::kv::owner::{LOCK_PAUSE, LOCK_TRIES, Owner};
 
 pub(super) fn open(options: &SledOptions, path: &Path) -> Result<SledStore, StoreError> {
     make_directory(path)?;

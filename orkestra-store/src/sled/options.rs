@@ -32,10 +32,10 @@ pub enum Durability {
 /// ```
 #[derive(Clone, Debug)]
 pub struct SledOptions {
-    pub(super) durability: Durability,
-    pub(super) cache_bytes: u64,
-    pub(super) write_ahead_bytes: u64,
-    pub(super) check: bool,
+    pub(crate) durability: Durability,
+    pub(crate) cache_bytes: u64,
+    pub(crate) write_ahead_bytes: u64,
+    pub(crate) check: bool,
 }
 
 /// What sled may keep of its pages, unless told otherwise: it takes two to three times as much, for it counts the bytes of

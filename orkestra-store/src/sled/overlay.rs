@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use ::sled::IVec;
 
-use super::changes::{Change, Changes};
+use crate::kv::changes::{Change, Changes};
 
 /// The changes of one write-ahead file, the last one of each key.
 #[derive(Debug, Default)]
-pub(super) struct Layer(BTreeMap<IVec, Entry>);
+pub(crate) struct Layer(BTreeMap<IVec, Entry>);
 
 #[derive(Debug)]
 struct Entry {
@@ -28,7 +28,7 @@ struct Entry {
 
 impl Layer {
     /// Adds what was made durable in the `boot`-th opening.
-    pub(super) fn add(&mut self, changes: Changes, boot: u32) {
+    pub(crate) fn add(&mut self, changes: Changes, boot: u32) {
         for (key, change) in changes {
             match change {
                 Change::Put(value) => {
@@ -55,17 +55,17 @@ impl Layer {
     }
 
     /// All of it in the order of keys; `None` is a removal.
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (&IVec, Option<&IVec>)> {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&IVec, Option<&IVec>)> {
         self.0.iter().map(|(key, entry)| (key, entry.value.as_ref()))
     }
 
     /// What it says of `key`; `Some(None)` is a removal.
-    pub(super) fn get(&self, key: &[u8]) -> Option<Option<&IVec>> {
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Option<&IVec>> {
         self.0.get(key).map(|entry| entry.value.as_ref())
     }
 
     /// Keys in a range that is not turned around.
-    pub(super) fn range<'a>(
+    pub(crate) fn range<'a>(
         &'a self,
         range: (Bound<&[u8]>, Bound<&[u8]>),
     ) -> impl DoubleEndedIterator<Item = (IVec, Option<IVec>)> + use<'a> {
@@ -75,21 +75,21 @@ impl Layer {
 
 /// The layers over sled.
 #[derive(Debug, Default)]
-pub(super) struct Overlay {
+pub(crate) struct Overlay {
     /// What group commits add to.
-    pub(super) active: Layer,
+    pub(crate) active: Layer,
     /// What a checkpoint is about to bring into sled.
-    pub(super) frozen: Option<Arc<Layer>>,
+    pub(crate) frozen: Option<Arc<Layer>>,
 }
 
 impl Overlay {
     /// The layers, the newest first.
-    pub(super) fn layers(&self) -> impl Iterator<Item = &Layer> {
+    pub(crate) fn layers(&self) -> impl Iterator<Item = &Layer> {
         std::iter::once(&self.active).chain(self.frozen.as_deref())
     }
 
     /// Makes the active layer the frozen one, of which there must be none.
-    pub(super) fn freeze(&mut self) -> Arc<Layer> {
+    pub(crate) fn freeze(&mut self) -> Arc<Layer> {
         debug_assert!(self.frozen.is_none(), "the layer before must be in sled");
         let layer = Arc::new(std::mem::take(&mut self.active));
         self.frozen = Some(Arc::clone(&layer));

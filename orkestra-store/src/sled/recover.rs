@@ -67,8 +67,8 @@ impl Recovered {
 
 #[cfg(test)]
 mod tests {
-    use super::super::changes::Changes;
     use super::*;
+    use crate::kv::changes::Changes;
 
     fn records(numbers: &[(u64, u32)]) -> Vec<Record> {
         let record = |(number, boot): &(u64, u32)| {

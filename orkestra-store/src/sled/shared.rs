@@ -6,21 +6,21 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockWri
 use orkestra_core::model::RunId;
 use orkestra_core::store::{Append, AppendError, StoreError, StoreErrorKind};
 
-use super::append::{GroupCommit, Heads, Plan, Planned};
-use super::changes::Changes;
 use super::checkpoint::Checkpoints;
 use super::database::Database;
-use super::error::{Trouble, without_panic};
-use super::keys::META_BOOT;
-use super::lease::Leases;
-use super::mark::Mark;
 use super::options::{Durability, OpenReport};
 use super::overlay::{Layer, Overlay};
-use super::owner::Owner;
 use super::sync::Syncer;
 use super::view::View;
 use super::wal::Wal;
-use super::{remove, small};
+use crate::kv::append::{GroupCommit, Heads, Plan, Planned};
+use crate::kv::changes::Changes;
+use crate::kv::error::{Trouble, without_panic};
+use crate::kv::keys::META_BOOT;
+use crate::kv::lease::Leases;
+use crate::kv::mark::Mark;
+use crate::kv::owner::Owner;
+use crate::kv::{remove, small};
 
 /// What readers, writers and checkpoints share.
 pub(super) struct Core {

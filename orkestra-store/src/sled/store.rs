@@ -13,13 +13,13 @@ use orkestra_core::store::{
     RunQuery, RunRecord, Snapshot, Store, StoreError, StoreErrorKind, Versioned,
 };
 
-use super::check::{self, CheckReport};
-use super::error::{Trouble, without_panic};
 use super::options::{OpenReport, SledOptions};
 use super::shared::Shared;
-use super::threads::Threads;
 use super::view::View;
-use super::{keys, read, small, value};
+use crate::kv::check::{self, CheckReport};
+use crate::kv::error::{Trouble, without_panic};
+use crate::kv::threads::Threads;
+use crate::kv::{keys, read, small, value};
 
 /// Runs on disk, in one directory, open in one process at a time. Cheap to clone; dropping the last clone closes it.
 ///

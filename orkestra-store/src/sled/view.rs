@@ -6,39 +6,39 @@ use std::sync::RwLockReadGuard;
 
 use ::sled::{Db, IVec};
 
-use super::error::Trouble;
 use super::overlay::Overlay;
+use crate::kv::error::Trouble;
 
 /// All that is durable, as it is while the view is held: writers wait for it.
-pub(super) struct View<'a> {
-    pub(super) db: &'a Db,
-    pub(super) overlay: RwLockReadGuard<'a, Overlay>,
+pub(crate) struct View<'a> {
+    pub(crate) db: &'a Db,
+    pub(crate) overlay: RwLockReadGuard<'a, Overlay>,
 }
 
 impl View<'_> {
-    pub(super) fn get(&self, key: &[u8]) -> Result<Option<IVec>, Trouble> {
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<IVec>, Trouble> {
         match self.overlay.layers().find_map(|layer| layer.get(key)) {
             Some(value) => Ok(value.cloned()),
             None => Ok(self.db.get(key)?),
         }
     }
 
-    pub(super) fn contains_key(&self, key: &[u8]) -> Result<bool, Trouble> {
+    pub(crate) fn contains_key(&self, key: &[u8]) -> Result<bool, Trouble> {
         Ok(self.get(key)?.is_some())
     }
 
     /// Entries with keys from `begin` to before `end`, in the order of keys.
-    pub(super) fn range(&self, begin: Bound<&[u8]>, end: &[u8]) -> Entries<'_> {
+    pub(crate) fn range(&self, begin: Bound<&[u8]>, end: &[u8]) -> Entries<'_> {
         self.entries(begin, Bound::Excluded(end), false)
     }
 
     /// The same from the last to the first.
-    pub(super) fn backward(&self, begin: &[u8], end: Bound<&[u8]>) -> Entries<'_> {
+    pub(crate) fn backward(&self, begin: &[u8], end: Bound<&[u8]>) -> Entries<'_> {
         self.entries(Bound::Included(begin), end, true)
     }
 
     /// Entries whose keys begin with `prefix`, in the order of keys.
-    pub(super) fn prefix(&self, prefix: &[u8]) -> Entries<'_> {
+    pub(crate) fn prefix(&self, prefix: &[u8]) -> Entries<'_> {
         let end = after(prefix);
         self.entries(Bound::Included(prefix), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded), false)
     }
@@ -65,7 +65,7 @@ impl View<'_> {
 type Source<'a> = Peekable<Box<dyn Iterator<Item = Result<(IVec, Option<IVec>), Trouble>> + 'a>>;
 
 /// Entries of all layers and of sled, merged: the newest of each key, removals left out.
-pub(super) struct Entries<'a> {
+pub(crate) struct Entries<'a> {
     /// The newest first.
     sources: Vec<Source<'a>>,
     backward: bool,

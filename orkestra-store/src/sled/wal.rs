@@ -16,10 +16,10 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::changes::Changes;
-use super::error::Trouble;
 use super::options::{Durability, SledOptions};
 use super::recover::Recovered;
+use crate::kv::changes::Changes;
+use crate::kv::error::Trouble;
 
 const FILES: [&str; 2] = ["wal.0", "wal.1"];
 const HEAD: usize = 20;

@@ -6,7 +6,7 @@ use orkestra_core::store::{StoreError, StoreErrorKind};
 
 /// Why something in the database could not be done.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// sled refused.
     #[error(transparent)]
     Sled(#[from] ::sled::Error),
@@ -23,17 +23,17 @@ pub(super) enum Trouble {
 
 impl Trouble {
     /// A key that nobody writes.
-    pub(super) fn key(key: &[u8]) -> Self {
+    pub(crate) fn key(key: &[u8]) -> Self {
         Self::Damaged(format!("the key `{}` is no key of this store", key.escape_ascii()))
     }
 
     /// A value that nobody writes.
-    pub(super) fn value(key: &[u8], why: impl std::fmt::Display) -> Self {
+    pub(crate) fn value(key: &[u8], why: impl std::fmt::Display) -> Self {
         Self::Damaged(format!("the value at `{}` is damaged: {why}", key.escape_ascii()))
     }
 
     /// The same for the caller of the store at `place`.
-    pub(super) fn at(self, place: &str) -> StoreError {
+    pub(crate) fn at(self, place: &str) -> StoreError {
         match self {
             Self::Sled(::sled::Error::Io(error)) => refused(&format!("{place} cannot be used"), &error),
             Self::Sled(::sled::Error::Unsupported(why)) => {
@@ -55,7 +55,7 @@ impl Trouble {
 }
 
 /// An error of the file system, with what to do about the common ones.
-pub(super) fn refused(what: &str, error: &io::Error) -> StoreError {
+pub(crate) fn refused(what: &str, error: &io::Error) -> StoreError {
     let hint = match error.kind() {
         io::ErrorKind::PermissionDenied => "; this user needs to read and write there",
         io::ErrorKind::ReadOnlyFilesystem => "; the file system is mounted read-only",
@@ -71,7 +71,7 @@ pub(super) fn refused(what: &str, error: &io::Error) -> StoreError {
 }
 
 /// Runs `work`; a panic in it becomes an error. sled panics on some damaged files.
-pub(super) fn without_panic<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
+pub(crate) fn without_panic<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
     // Whoever calls this drops what was used, or never uses it again: a torn state is not looked at.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

@@ -15,19 +15,19 @@ const FILE: &str = "owner";
 
 /// How often and how long to wait for a lock that is about to be given up: by a store that is just being dropped, or by
 /// a child process between its fork and its exec.
-pub(super) const LOCK_TRIES: u32 = 20;
-pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(10);
+pub(crate) const LOCK_TRIES: u32 = 20;
+pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The right to use a directory, given up on dropping.
-pub(super) struct Owner {
+pub(crate) struct Owner {
     file: File,
     /// Whether the owner before did not give it up itself.
-    pub(super) after_crash: bool,
+    pub(crate) after_crash: bool,
 }
 
 impl Owner {
     /// Takes the directory.
-    pub(super) fn take(directory: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn take(directory: &Path) -> Result<Self, StoreError> {
         let place = directory.display();
         let no_file = |error| refused(&format!("no lock can be taken in {place}"), &error);
         let mut options = File::options();

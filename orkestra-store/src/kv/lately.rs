@@ -9,7 +9,7 @@ use orkestra_core::model::RunId;
 const GENERATION_RUNS_MAX: usize = 16 * 1024;
 
 /// A value for each of the runs that were touched lately.
-pub(super) struct Lately<T> {
+pub(crate) struct Lately<T> {
     young: HashMap<RunId, T>,
     old: HashMap<RunId, T>,
 }
@@ -21,12 +21,12 @@ impl<T> Default for Lately<T> {
 }
 
 impl<T: Copy> Lately<T> {
-    pub(super) fn get(&self, run: &RunId) -> Option<T> {
+    pub(crate) fn get(&self, run: &RunId) -> Option<T> {
         self.young.get(run).or_else(|| self.old.get(run)).copied()
     }
 
     /// Answers what is forgotten for it.
-    pub(super) fn set(&mut self, run: &RunId, value: T) -> Option<impl Iterator<Item = T> + use<T>> {
+    pub(crate) fn set(&mut self, run: &RunId, value: T) -> Option<impl Iterator<Item = T> + use<T>> {
         if let Some(there) = self.young.get_mut(run) {
             *there = value;
             return None;
@@ -37,7 +37,7 @@ impl<T: Copy> Lately<T> {
         forgotten
     }
 
-    pub(super) fn forget(&mut self, run: &RunId) {
+    pub(crate) fn forget(&mut self, run: &RunId) {
         self.young.remove(run);
         self.old.remove(run);
     }

@@ -14,7 +14,7 @@ use ::sled::IVec;
 use super::changes::Changes;
 use super::error::Trouble;
 use super::keys;
-use super::view::View;
+use crate::sled::view::View;
 
 /// The most bytes of a part. 19 of them with their keys stay below 128 KiB, see above.
 const PART_BYTES_MAX: usize = 5 * 1024;
@@ -24,7 +24,7 @@ const FIRST: u8 = 1;
 const HEAD: usize = 1 + size_of::<u64>();
 
 /// Puts `bytes` at `key`, over a value that had `old` further parts. Answers how many this one has.
-pub(super) fn put(changes: &mut Changes, key: &[u8], bytes: &[u8], old: u32) -> u32 {
+pub(crate) fn put(changes: &mut Changes, key: &[u8], bytes: &[u8], old: u32) -> u32 {
     let (first, rest) = bytes.split_at(bytes.len().min(PART_BYTES_MAX));
     let head = if rest.is_empty() {
         [&[WHOLE], first].concat()
@@ -44,7 +44,7 @@ pub(super) fn put(changes: &mut Changes, key: &[u8], bytes: &[u8], old: u32) -> 
 }
 
 /// Removes the value `raw` that stands at `key`.
-pub(super) fn remove(changes: &mut Changes, key: &[u8], raw: &[u8]) -> Result<(), Trouble> {
+pub(crate) fn remove(changes: &mut Changes, key: &[u8], raw: &[u8]) -> Result<(), Trouble> {
     changes.remove(key);
     for number in 0..parts(key, raw)? {
         changes.remove(keys::part(key, number));
@@ -53,7 +53,7 @@ pub(super) fn remove(changes: &mut Changes, key: &[u8], raw: &[u8]) -> Result<()
 }
 
 /// How many further parts the value `raw` at `key` has.
-pub(super) fn parts(key: &[u8], raw: &[u8]) -> Result<u32, Trouble> {
+pub(crate) fn parts(key: &[u8], raw: &[u8]) -> Result<u32, Trouble> {
     let Some(length) = length(key, raw)? else {
         return Ok(0);
     };
@@ -62,12 +62,12 @@ pub(super) fn parts(key: &[u8], raw: &[u8]) -> Result<u32, Trouble> {
 }
 
 /// What can be known of the value `raw` at `key` without its further parts.
-pub(super) fn beginning<'a>(key: &[u8], raw: &'a [u8]) -> Result<&'a [u8], Trouble> {
+pub(crate) fn beginning<'a>(key: &[u8], raw: &'a [u8]) -> Result<&'a [u8], Trouble> {
     Ok(if length(key, raw)?.is_some() { &raw[HEAD..] } else { &raw[1..] })
 }
 
 /// All of the value `raw` at `key`.
-pub(super) fn whole(view: &View<'_>, key: &[u8], raw: &IVec) -> Result<Vec<u8>, Trouble> {
+pub(crate) fn whole(view: &View<'_>, key: &[u8], raw: &IVec) -> Result<Vec<u8>, Trouble> {
     let mut bytes = beginning(key, raw)?.to_vec();
     for number in 0..parts(key, raw)? {
         let part = view.get(&keys::part(key, number))?;
@@ -83,7 +83,7 @@ pub(super) fn whole(view: &View<'_>, key: &[u8], raw: &IVec) -> Result<Vec<u8>, 
 }
 
 /// The value at `key`, whole, with the number of its further parts.
-pub(super) fn get(view: &View<'_>, key: &[u8]) -> Result<Option<(Vec<u8>, u32)>, Trouble> {
+pub(crate) fn get(view: &View<'_>, key: &[u8]) -> Result<Option<(Vec<u8>, u32)>, Trouble> {
     let Some(raw) = view.get(key)? else {
         return Ok(None);
     };

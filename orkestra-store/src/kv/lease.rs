@@ -12,7 +12,7 @@ use super::error::Trouble;
 use super::lately::Lately;
 
 /// Who drives what.
-pub(super) struct Leases {
+pub(crate) struct Leases {
     held: HashMap<RunId, Lease>,
     /// The epochs of the newest claims. They fence when the leases are long gone.
     newest: Lately<Epoch>,
@@ -24,11 +24,11 @@ pub(super) struct Leases {
 
 impl Leases {
     /// None yet, since the store was opened for the `boot`-th time.
-    pub(super) fn new(boot: u32) -> Self {
+    pub(crate) fn new(boot: u32) -> Self {
         Self { held: HashMap::new(), newest: Lately::default(), forgotten: Epoch(0), boot, granted: 0 }
     }
 
-    pub(super) fn claim(
+    pub(crate) fn claim(
         &mut self,
         run: &RunId,
         worker: &WorkerId,
@@ -50,29 +50,29 @@ impl Leases {
     }
 
     /// Whether `lease` was still there to be renewed.
-    pub(super) fn renew(&mut self, lease: &Lease, until: Timestamp) -> bool {
+    pub(crate) fn renew(&mut self, lease: &Lease, until: Timestamp) -> bool {
         let held = self.held.get_mut(&lease.run).filter(|held| held.epoch == lease.epoch);
         held.map(|held| held.until = until).is_some()
     }
 
-    pub(super) fn release(&mut self, lease: &Lease) {
+    pub(crate) fn release(&mut self, lease: &Lease) {
         if self.held.get(&lease.run).is_some_and(|held| held.epoch == lease.epoch) {
             self.held.remove(&lease.run);
         }
     }
 
     /// Whether anyone drives `run`.
-    pub(super) fn holds(&self, run: &RunId, now: Timestamp) -> bool {
+    pub(crate) fn holds(&self, run: &RunId, now: Timestamp) -> bool {
         self.held.get(run).is_some_and(|lease| lease.holds_at(now))
     }
 
-    pub(super) fn forget(&mut self, run: &RunId) {
+    pub(crate) fn forget(&mut self, run: &RunId) {
         self.held.remove(run);
         self.newest.forget(run);
     }
 
     /// The epoch that keeps `epoch` from writing to `run`.
-    pub(super) fn fence(&self, run: &RunId, epoch: Epoch) -> Option<Epoch> {
+    pub(crate) fn fence(&self, run: &RunId, epoch: Epoch) -> Option<Epoch> {
         let held = self.held.get(run).map(|lease| lease.epoch);
         match held.or_else(|| self.newest.get(run)) {
             Some(newest) => Some(newest).filter(|newest| *newest > epoch),

@@ -8,21 +8,21 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::options::Durability;
+use crate::sled::options::Durability;
 
 /// The file, held open.
-pub(super) struct Mark {
+pub(crate) struct Mark {
     file: File,
     durability: Durability,
 }
 
 /// What a mark says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Marked {
+pub(crate) struct Marked {
     /// The number of a group commit.
-    pub(super) number: u64,
+    pub(crate) number: u64,
     /// What it was to survive.
-    pub(super) durability: Durability,
+    pub(crate) durability: Durability,
 }
 
 const BYTES: usize = CHECKSUM + 1 + size_of::<u64>();
@@ -30,7 +30,7 @@ const CHECKSUM: usize = size_of::<u32>();
 
 impl Mark {
     /// Opens the mark in `directory`: what it says, and the mark to go on with.
-    pub(super) fn open(directory: &Path, durability: Durability) -> io::Result<(Option<Marked>, Self)> {
+    pub(crate) fn open(directory: &Path, durability: Durability) -> io::Result<(Option<Marked>, Self)> {
         let mut file =
             File::options().read(true).write(true).create(true).truncate(false).open(directory.join("mark"))?;
         let mut bytes = Vec::new();
@@ -39,7 +39,7 @@ impl Mark {
     }
 
     /// Says what must be there from now on.
-    pub(super) fn set(&mut self, number: u64) -> io::Result<()> {
+    pub(crate) fn set(&mut self, number: u64) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(&encode(Marked { number, durability: self.durability }))
     }

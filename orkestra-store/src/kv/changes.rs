@@ -16,7 +16,7 @@ const NEW: u8 = 2;
 
 /// A change of the value at a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(crate) enum Change {
     /// There is none any more.
     Remove,
     /// This one, whatever was there.
@@ -27,28 +27,28 @@ pub(super) enum Change {
 
 /// Changes in their order. All of them become durable, or none.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Changes(Vec<(IVec, Change)>);
+pub(crate) struct Changes(Vec<(IVec, Change)>);
 
 impl Changes {
-    pub(super) fn insert(&mut self, key: impl Into<IVec>, value: impl Into<IVec>) {
+    pub(crate) fn insert(&mut self, key: impl Into<IVec>, value: impl Into<IVec>) {
         self.0.push((key.into(), Change::Put(value.into())));
     }
 
     /// The same where nothing was: a removal that comes soon leaves nothing to be remembered.
-    pub(super) fn insert_new(&mut self, key: impl Into<IVec>, value: impl Into<IVec>) {
+    pub(crate) fn insert_new(&mut self, key: impl Into<IVec>, value: impl Into<IVec>) {
         self.0.push((key.into(), Change::New(value.into())));
     }
 
-    pub(super) fn remove(&mut self, key: impl Into<IVec>) {
+    pub(crate) fn remove(&mut self, key: impl Into<IVec>) {
         self.0.push((key.into(), Change::Remove));
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Appends what is written down of them to `bytes`.
-    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
         for (key, change) in &self.0 {
             let (tag, value) = match change {
                 Change::Remove => (REMOVED, None),
@@ -64,7 +64,7 @@ impl Changes {
     }
 
     /// Reads all of `bytes` back.
-    pub(super) fn decode(mut bytes: &[u8]) -> Result<Self, Trouble> {
+    pub(crate) fn decode(mut bytes: &[u8]) -> Result<Self, Trouble> {
         let damaged = || Trouble::Damaged("a record of the write-ahead file is not as it is written".into());
         let mut changes = Vec::new();
         while let Some((tag, rest)) = bytes.split_first() {

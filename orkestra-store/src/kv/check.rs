@@ -5,8 +5,8 @@ use orkestra_core::model::RunId;
 use orkestra_core::store::RunRecord;
 
 use super::error::Trouble;
-use super::view::View;
 use super::{index, keys, read};
+use crate::sled::view::View;
 
 /// What a check read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct CheckReport {
 }
 
 /// Replays every journal and compares the records, and the entries they are found by, with them.
-pub(super) fn check(view: &View<'_>) -> Result<CheckReport, Trouble> {
+pub(crate) fn check(view: &View<'_>) -> Result<CheckReport, Trouble> {
     let report = journals(view)?;
     let (mut records, mut entries) = (0, 0);
     for found in view.prefix(keys::ALL_RECORDS) {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// Threads that take jobs from one queue. They end when the last handle is gone and the queue is empty.
-pub(super) struct Threads(Arc<Queue>);
+pub(crate) struct Threads(Arc<Queue>);
 
 #[derive(Default)]
 struct Queue {
@@ -33,7 +33,7 @@ type Job = Box<dyn FnOnce() + Send>;
 
 impl Threads {
     /// Begins `count` threads named `name`.
-    pub(super) fn start(name: &str, count: usize) -> io::Result<Self> {
+    pub(crate) fn start(name: &str, count: usize) -> io::Result<Self> {
         let threads = Self(Arc::default());
         for _ in 0..count {
             let queue = Arc::clone(&threads.0);
@@ -44,7 +44,7 @@ impl Threads {
 
     /// Does `job` on one of the threads, whether the answer is waited for or not. It may take as long as it likes; jobs of
     /// one thread follow each other. The answer never comes if it panics.
-    pub(super) fn call<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
+    pub(crate) fn call<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
         let (answer, answered) = oneshot::channel();
         let job = move || {
             // Whoever asked may not listen any more.

@@ -13,12 +13,12 @@ use super::changes::Changes;
 use super::error::Trouble;
 use super::lately::Lately;
 use super::lease::Leases;
-use super::view::View;
 use super::{index, keys, read, value};
+use crate::sled::view::View;
 
 /// What becomes of a commit.
 #[derive(Debug)]
-pub(super) enum Planned {
+pub(crate) enum Planned {
     /// It is in the batch: durable when that is.
     InBatch,
     /// It is durable already.
@@ -30,18 +30,18 @@ pub(super) enum Planned {
 }
 
 /// The last positions of the runs that were written to lately: an append must not search for them.
-pub(super) type Heads = Lately<Seq>;
+pub(crate) type Heads = Lately<Seq>;
 
 /// A group commit, planned.
-pub(super) struct GroupCommit {
+pub(crate) struct GroupCommit {
     /// What to write.
-    pub(super) changes: Changes,
+    pub(crate) changes: Changes,
     /// What to answer.
-    pub(super) answers: Vec<Planned>,
+    pub(crate) answers: Vec<Planned>,
 }
 
 /// A group commit in the making.
-pub(super) struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     view: &'a View<'a>,
     heads: &'a mut Heads,
     leases: &'a Leases,
@@ -52,12 +52,12 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(view: &'a View<'a>, heads: &'a mut Heads, leases: &'a Leases) -> Self {
+    pub(crate) fn new(view: &'a View<'a>, heads: &'a mut Heads, leases: &'a Leases) -> Self {
         Self { view, heads, leases, changes: Changes::default(), records: HashMap::new(), answers: Vec::new() }
     }
 
     /// Plans `appends` in their order.
-    pub(super) fn make(mut self, appends: &'a [Append]) -> GroupCommit {
+    pub(crate) fn make(mut self, appends: &'a [Append]) -> GroupCommit {
         for (place, append) in appends.iter().enumerate() {
             let answer = self.add(append, &appends[..place]).unwrap_or_else(Planned::Failed);
             self.answers.push(answer);

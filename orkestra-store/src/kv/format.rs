@@ -7,18 +7,18 @@ use std::path::Path;
 use orkestra_core::store::{StoreError, StoreErrorKind};
 
 use super::error::refused;
-use super::sync::sync_directory;
+use crate::sled::sync::sync_directory;
 
 /// The version of what is in a directory that this library writes. It reads those before as well: 1 had no write-ahead
 /// files.
-pub(super) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 2;
 
 const FILE: &str = "FORMAT";
 const WORDS: &str = "orkestra-store sled";
 
 /// What a directory holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// No store.
     Nothing,
     /// A store whose creation was interrupted: nothing was acknowledged yet.
@@ -30,7 +30,7 @@ pub(super) enum Found {
 }
 
 /// Looks at `directory`.
-pub(super) fn read(directory: &Path) -> Result<Found, StoreError> {
+pub(crate) fn read(directory: &Path) -> Result<Found, StoreError> {
     let place = directory.display();
     let text = match fs::read(directory.join(FILE)) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -56,7 +56,7 @@ pub(super) fn read(directory: &Path) -> Result<Found, StoreError> {
 }
 
 /// Writes what `directory` holds from now on, durably.
-pub(super) fn write(directory: &Path, found: Found) -> Result<(), StoreError> {
+pub(crate) fn write(directory: &Path, found: Found) -> Result<(), StoreError> {
     let text = match found {
         Found::Nothing | Found::Older => return Ok(()),
         Found::Unfinished => format!("{WORDS} {VERSION} unfinished\n"),
@@ -73,7 +73,7 @@ pub(super) fn write(directory: &Path, found: Found) -> Result<(), StoreError> {
     replace().map_err(|error| refused(&format!("{}/{FILE} cannot be written", directory.display()), &error))
 }
 
-pub(super) fn newer_version(directory: &Path, found: u32) -> StoreError {
+pub(crate) fn newer_version(directory: &Path, found: u32) -> StoreError {
     let message = format!(
         "{} is a store of format {found}, this version reads up to {VERSION}; use a newer version",
         directory.display()

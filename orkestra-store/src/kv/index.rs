@@ -12,7 +12,7 @@ use super::changes::Changes;
 use super::keys;
 
 /// The keys of all entries of `record`.
-pub(super) fn entries(record: &RunRecord) -> BTreeSet<Vec<u8>> {
+pub(crate) fn entries(record: &RunRecord) -> BTreeSet<Vec<u8>> {
     let labels = record.labels.iter().map(|(key, value)| label(key, value));
     let terms = [all(), status(record.status), workflow(&record.workflow)].into_iter().chain(labels);
     let found = terms.map(|term| keys::term(term, record.created_at, &record.id));
@@ -20,7 +20,7 @@ pub(super) fn entries(record: &RunRecord) -> BTreeSet<Vec<u8>> {
 }
 
 /// Changes the entries from those of `old` to those of `new`.
-pub(super) fn change(changes: &mut Changes, old: Option<&RunRecord>, new: Option<&RunRecord>) {
+pub(crate) fn change(changes: &mut Changes, old: Option<&RunRecord>, new: Option<&RunRecord>) {
     let (old, new) = (old.map(entries).unwrap_or_default(), new.map(entries).unwrap_or_default());
     for gone in old.difference(&new) {
         changes.remove(gone.as_slice());
@@ -31,7 +31,7 @@ pub(super) fn change(changes: &mut Changes, old: Option<&RunRecord>, new: Option
 }
 
 /// The term that leaves the fewest runs to look at, as far as one can guess: a label, else the status, else the workflow.
-pub(super) fn best_term(query: &RunQuery) -> u64 {
+pub(crate) fn best_term(query: &RunQuery) -> u64 {
     let label = query.labels.iter().next().map(|(key, value)| label(key, value));
     let status = || query.status.map(status);
     let workflow = || query.workflow.as_ref().map(|name| workflow(name));

@@ -20,18 +20,18 @@ use orkestra_core::store::ListCursor;
 use super::error::Trouble;
 
 /// The version of this layout.
-pub(super) const META_FORMAT: &[u8] = b"mformat";
+pub(crate) const META_FORMAT: &[u8] = b"mformat";
 /// How often the store was opened.
-pub(super) const META_BOOT: &[u8] = b"mboot";
+pub(crate) const META_BOOT: &[u8] = b"mboot";
 /// The number of the last group commit that a checkpoint has brought here. Only ever read from sled itself.
-pub(super) const META_APPLIED: &[u8] = b"mapplied";
+pub(crate) const META_APPLIED: &[u8] = b"mapplied";
 
-pub(super) const ALL_COMMITS: &[u8] = b"j";
-pub(super) const ALL_RECORDS: &[u8] = b"r";
-pub(super) const ALL_TERMS: &[u8] = b"i";
-pub(super) const ALL_WAKE_UPS: &[u8] = b"d";
+pub(crate) const ALL_COMMITS: &[u8] = b"j";
+pub(crate) const ALL_RECORDS: &[u8] = b"r";
+pub(crate) const ALL_TERMS: &[u8] = b"i";
+pub(crate) const ALL_WAKE_UPS: &[u8] = b"d";
 /// Behind the keys of all wake-ups.
-pub(super) const AFTER_WAKE_UPS: &[u8] = b"e";
+pub(crate) const AFTER_WAKE_UPS: &[u8] = b"e";
 
 const NUMBER: usize = size_of::<u64>();
 
@@ -40,80 +40,80 @@ fn key(parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// What the keys of all commits of `run` begin with.
-pub(super) fn journal(run: &str) -> Vec<u8> {
+pub(crate) fn journal(run: &str) -> Vec<u8> {
     key(&[ALL_COMMITS, run.as_bytes(), &[0]])
 }
 
 /// What is greater than the keys of all commits of `run`, and not greater than any other's after them.
-pub(super) fn journal_end(run: &str) -> Vec<u8> {
+pub(crate) fn journal_end(run: &str) -> Vec<u8> {
     key(&[ALL_COMMITS, run.as_bytes(), &[1]])
 }
 
-pub(super) fn commit(run: &str, first: Seq) -> Vec<u8> {
+pub(crate) fn commit(run: &str, first: Seq) -> Vec<u8> {
     key(&[ALL_COMMITS, run.as_bytes(), &[0], &first.0.to_be_bytes()])
 }
 
-pub(super) fn record(run: &str) -> Vec<u8> {
+pub(crate) fn record(run: &str) -> Vec<u8> {
     key(&[ALL_RECORDS, run.as_bytes()])
 }
 
-pub(super) fn terms(term: u64) -> Vec<u8> {
+pub(crate) fn terms(term: u64) -> Vec<u8> {
     key(&[ALL_TERMS, &term.to_be_bytes()])
 }
 
-pub(super) fn term(term: u64, created_at: Timestamp, run: &str) -> Vec<u8> {
+pub(crate) fn term(term: u64, created_at: Timestamp, run: &str) -> Vec<u8> {
     key(&[ALL_TERMS, &term.to_be_bytes(), &created_at.as_millis().to_be_bytes(), run.as_bytes()])
 }
 
-pub(super) fn wake_up(at: Timestamp, run: &str) -> Vec<u8> {
+pub(crate) fn wake_up(at: Timestamp, run: &str) -> Vec<u8> {
     key(&[ALL_WAKE_UPS, &at.as_millis().to_be_bytes(), run.as_bytes()])
 }
 
-pub(super) fn small(name: &str) -> Vec<u8> {
+pub(crate) fn small(name: &str) -> Vec<u8> {
     key(&[b"k", name.as_bytes()])
 }
 
 /// What the keys of all blobs of `run` begin with.
-pub(super) fn blobs(run: &str) -> Vec<u8> {
+pub(crate) fn blobs(run: &str) -> Vec<u8> {
     key(&[b"b", run.as_bytes(), &[0]])
 }
 
-pub(super) fn blob(run: &str, name: &str) -> Vec<u8> {
+pub(crate) fn blob(run: &str, name: &str) -> Vec<u8> {
     key(&[b"b", run.as_bytes(), &[0], name.as_bytes()])
 }
 
 /// The key of a further part of the value at `whole`.
-pub(super) fn part(whole: &[u8], number: u32) -> Vec<u8> {
+pub(crate) fn part(whole: &[u8], number: u32) -> Vec<u8> {
     key(&[b"x", whole, &number.to_be_bytes()])
 }
 
 /// The run and the first position of a commit's key.
-pub(super) fn parse_commit(key: &[u8]) -> Result<(RunId, Seq), Trouble> {
+pub(crate) fn parse_commit(key: &[u8]) -> Result<(RunId, Seq), Trouble> {
     let (run, number) = key[1..].split_last_chunk::<NUMBER>().ok_or_else(|| Trouble::key(key))?;
     let run = run.strip_suffix(&[0]).ok_or_else(|| Trouble::key(key))?;
     Ok((parse_run(key, run)?, Seq(u64::from_be_bytes(*number))))
 }
 
 /// The place in a list that a term's key stands for.
-pub(super) fn parse_term(key: &[u8]) -> Result<ListCursor, Trouble> {
+pub(crate) fn parse_term(key: &[u8]) -> Result<ListCursor, Trouble> {
     let rest = key.get(1 + NUMBER..).ok_or_else(|| Trouble::key(key))?;
     let (created_at, run) = parse_time(key, rest)?;
     Ok(ListCursor { created_at, id: parse_run(key, run)? })
 }
 
 /// The time and the run of a wake-up's key.
-pub(super) fn parse_wake_up(key: &[u8]) -> Result<(Timestamp, RunId), Trouble> {
+pub(crate) fn parse_wake_up(key: &[u8]) -> Result<(Timestamp, RunId), Trouble> {
     let (at, run) = parse_time(key, &key[1..])?;
     Ok((at, parse_run(key, run)?))
 }
 
 /// The run of a record's key.
-pub(super) fn parse_record(key: &[u8]) -> Result<RunId, Trouble> {
+pub(crate) fn parse_record(key: &[u8]) -> Result<RunId, Trouble> {
     parse_run(key, &key[1..])
 }
 
 /// The name of a small value's key.
-pub(super) fn parse_small(key: &[u8]) -> Result<String, Trouble> {
+pub(crate) fn parse_small(key: &[u8]) -> Result<String, Trouble> {
     String::from_utf8(key[1..].to_vec()).map_err(|_| Trouble::key(key))
 }
 
