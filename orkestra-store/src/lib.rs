@@ -10,4 +10,8 @@ mod kv;
 mod sled;
 
 #[cfg(feature = "sled")]
-pub use crate::sled::{CheckReport, Durability, OpenReport, SledOptions, SledStore};
+pub use crate::kv::check::CheckReport;
+#[cfg(feature = "sled")]
+pub use crate::kv::report::{Durability, OpenReport};
+#[cfg(feature = "sled")]
+pub use crate::sled::{SledOptions, SledStore};

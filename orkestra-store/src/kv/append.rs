@@ -13,8 +13,8 @@ use super::changes::Changes;
 use super::error::Trouble;
 use super::lately::Lately;
 use super::lease::Leases;
+use super::map::View;
 use super::{index, keys, read, value};
-use crate::sled::view::View;
 
 /// What becomes of a commit.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(crate) struct GroupCommit {
 
 /// A group commit in the making.
 pub(crate) struct Plan<'a> {
-    view: &'a View<'a>,
+    view: &'a dyn View,
     heads: &'a mut Heads,
     leases: &'a Leases,
     changes: Changes,
@@ -52,7 +52,7 @@ pub(crate) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub(crate) fn new(view: &'a View<'a>, heads: &'a mut Heads, leases: &'a Leases) -> Self {
+    pub(crate) fn new(view: &'a dyn View, heads: &'a mut Heads, leases: &'a Leases) -> Self {
         Self { view, heads, leases, changes: Changes::default(), records: HashMap::new(), answers: Vec::new() }
     }
 

@@ -6,8 +6,6 @@
 //! 2 <length, 4 bytes> <key> <length, 4 bytes> <value>      put where nothing was
 //! ```
 
-use ::sled::IVec;
-
 use super::error::Trouble;
 
 const REMOVED: u8 = 0;
@@ -20,26 +18,26 @@ pub(crate) enum Change {
     /// There is none any more.
     Remove,
     /// This one, whatever was there.
-    Put(IVec),
+    Put(Vec<u8>),
     /// This one, and nothing was there before.
-    New(IVec),
+    New(Vec<u8>),
 }
 
 /// Changes in their order. All of them become durable, or none.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Changes(Vec<(IVec, Change)>);
+pub(crate) struct Changes(Vec<(Vec<u8>, Change)>);
 
 impl Changes {
-    pub(crate) fn insert(&mut self, key: impl Into<IVec>, value: impl Into<IVec>) {
+    pub(crate) fn insert(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
         self.0.push((key.into(), Change::Put(value.into())));
     }
 
     /// The same where nothing was: a removal that comes soon leaves nothing to be remembered.
-    pub(crate) fn insert_new(&mut self, key: impl Into<IVec>, value: impl Into<IVec>) {
+    pub(crate) fn insert_new(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
         self.0.push((key.into(), Change::New(value.into())));
     }
 
-    pub(crate) fn remove(&mut self, key: impl Into<IVec>) {
+    pub(crate) fn remove(&mut self, key: impl Into<Vec<u8>>) {
         self.0.push((key.into(), Change::Remove));
     }
 
@@ -83,7 +81,7 @@ impl Changes {
 }
 
 impl IntoIterator for Changes {
-    type Item = (IVec, Change);
+    type Item = (Vec<u8>, Change);
     type IntoIter = std::vec::IntoIter<Self::Item>;
 
     fn into_iter(self) -> Self::IntoIter {
@@ -97,10 +95,10 @@ fn put(bytes: &mut Vec<u8>, text: &[u8]) {
     bytes.extend_from_slice(text);
 }
 
-fn take(bytes: &[u8]) -> Option<(IVec, &[u8])> {
+fn take(bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let (length, rest) = bytes.split_first_chunk()?;
     let (text, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-    Some((text.into(), rest))
+    Some((text.to_vec(), rest))
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use orkestra_core::model::RunId;
 use orkestra_core::store::RunRecord;
 
 use super::error::Trouble;
+use super::map::View;
 use super::{index, keys, read};
-use crate::sled::view::View;
 
 /// What a check read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct CheckReport {
 }
 
 /// Replays every journal and compares the records, and the entries they are found by, with them.
-pub(crate) fn check(view: &View<'_>) -> Result<CheckReport, Trouble> {
+pub(crate) fn check(view: &dyn View) -> Result<CheckReport, Trouble> {
     let report = journals(view)?;
     let (mut records, mut entries) = (0, 0);
     for found in view.prefix(keys::ALL_RECORDS) {
@@ -49,7 +49,7 @@ pub(crate) fn check(view: &View<'_>) -> Result<CheckReport, Trouble> {
     Ok(report)
 }
 
-fn journals(view: &View<'_>) -> Result<CheckReport, Trouble> {
+fn journals(view: &dyn View) -> Result<CheckReport, Trouble> {
     let mut report = CheckReport::default();
     let mut current: Option<(RunId, Replayer)> = None;
     for entry in view.prefix(keys::ALL_COMMITS) {
@@ -73,7 +73,7 @@ fn journals(view: &View<'_>) -> Result<CheckReport, Trouble> {
 }
 
 /// Compares what a journal adds up to with the run's record.
-fn finish(view: &View<'_>, journal: Option<(RunId, Replayer)>) -> Result<(), Trouble> {
+fn finish(view: &dyn View, journal: Option<(RunId, Replayer)>) -> Result<(), Trouble> {
     let Some((run, replayer)) = journal else {
         return Ok(());
     };

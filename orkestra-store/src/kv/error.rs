@@ -7,14 +7,17 @@ use orkestra_core::store::{StoreError, StoreErrorKind};
 /// Why something in the database could not be done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Trouble {
-    /// sled refused.
+    /// The system refused.
     #[error(transparent)]
-    Sled(#[from] ::sled::Error),
+    Io(#[from] io::Error),
+    /// A version that this one cannot read.
+    #[error("{0}")]
+    Version(String),
     /// What is stored is not what this library writes.
     #[error("{0}")]
     Damaged(String),
-    /// sled panicked.
-    #[error("sled panicked: {0}")]
+    /// The database panicked.
+    #[error("the database panicked: {0}")]
     Panic(String),
     /// The caller asked for what cannot be.
     #[error("{0}")]
@@ -35,19 +38,12 @@ impl Trouble {
     /// The same for the caller of the store at `place`.
     pub(crate) fn at(self, place: &str) -> StoreError {
         match self {
-            Self::Sled(::sled::Error::Io(error)) => refused(&format!("{place} cannot be used"), &error),
-            Self::Sled(::sled::Error::Unsupported(why)) => {
-                StoreError::new(StoreErrorKind::Version, format!("{place} cannot be opened: {why}"))
-            }
-            Self::Sled(::sled::Error::Corruption { at, .. }) => {
-                let offset = at.map(|at| format!(" at {at}")).unwrap_or_default();
-                let message = format!("{place} is damaged: what sled reads{offset} fails its checksum");
-                StoreError::new(StoreErrorKind::Damaged, message)
-            }
-            Self::Sled(error) => StoreError::new(StoreErrorKind::Damaged, format!("{place} is damaged: {error}")),
+            Self::Io(error) => refused(&format!("{place} cannot be used"), &error),
+            Self::Version(why) => StoreError::new(StoreErrorKind::Version, format!("{place} cannot be opened: {why}")),
             Self::Damaged(why) => StoreError::new(StoreErrorKind::Damaged, format!("{place} is damaged: {why}")),
             Self::Panic(why) => {
-                StoreError::new(StoreErrorKind::Damaged, format!("{place} is damaged: sled gave up on it: {why}"))
+                let message = format!("{place} is damaged: the database gave up on it: {why}");
+                StoreError::new(StoreErrorKind::Damaged, message)
             }
             Self::Invalid(why) => StoreError::new(StoreErrorKind::Invalid, why),
         }
@@ -70,7 +66,7 @@ pub(crate) fn refused(what: &str, error: &io::Error) -> StoreError {
     StoreError::new(kind, format!("{what}: {error}{hint}"))
 }
 
-/// Runs `work`; a panic in it becomes an error. sled panics on some damaged files.
+/// Runs `work`; a panic in it becomes an error: databases panic on some damaged files.
 pub(crate) fn without_panic<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
     // Whoever calls this drops what was used, or never uses it again: a torn state is not looked at.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {

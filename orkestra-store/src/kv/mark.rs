@@ -8,7 +8,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use crate::sled::options::Durability;
+use super::error::Trouble;
+use super::report::Durability;
 
 /// The file, held open.
 pub(crate) struct Mark {
@@ -42,6 +43,24 @@ impl Mark {
     pub(crate) fn set(&mut self, number: u64) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(&encode(Marked { number, durability: self.durability }))
+    }
+}
+
+impl Marked {
+    /// What is missing where the last group commit that is there is `last`: told where the durability allows for it, damage
+    /// where it does not.
+    pub(crate) fn missing(self, last: u64, place: &str) -> Result<Option<String>, Trouble> {
+        let Self { number, durability } = self;
+        if number <= last {
+            return Ok(None);
+        }
+        let missing = format!("group commit {number} was acknowledged, what is there ends with {last}");
+        if durability == Durability::Process {
+            tracing::warn!(store = place, %missing, "the newest writes are lost: the system ended before they were on disk");
+            return Ok(Some(missing));
+        }
+        let why = format!("the end of the log is lost, {missing}; to go on with what is there, remove the file `mark`");
+        Err(Trouble::Damaged(why))
     }
 }
 

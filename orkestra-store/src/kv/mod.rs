@@ -1,19 +1,42 @@
-//! What every embedded backend writes and reads, over a sorted map: keys, values, indexes, and what a group commit changes.
-//! Where it is kept and how it becomes durable is none of this room's business.
+//! What every embedded backend keeps, over a sorted map of bytes: keys, values, indexes, what a group commit changes, who holds
+//! which run. The backend brings the map and makes writes durable ([`map`] is the contract); it never looks into them, and
+//! this room never asks where they are.
+//!
+//! ```text
+//! append() -> writer's thread: plan (heads, leases, indexes) -> Log::write: durable, then shown -> answers
+//! read()   -> a reader's thread: Map::view
+//! claim()  -> a map in memory
+//! ```
+//!
+//! One process at a time has a store open: that is why leases are in memory. Scans that can be long are made in slices, for
+//! a view may hold up who writes.
+//!
+//! After a failed write, or a panic while something is planned, nothing can be told any more: the store refuses all calls
+//! until it is opened anew.
 
-pub(crate) mod append;
+mod append;
+pub(crate) mod boot;
 pub(crate) mod changes;
 pub(crate) mod check;
+pub(crate) mod directory;
 pub(crate) mod error;
 pub(crate) mod format;
-pub(crate) mod index;
+pub(crate) mod handle;
+pub(crate) mod health;
+mod index;
 pub(crate) mod keys;
-pub(crate) mod lately;
-pub(crate) mod lease;
+mod lately;
+mod lease;
+pub(crate) mod map;
 pub(crate) mod mark;
 pub(crate) mod owner;
-pub(crate) mod read;
-pub(crate) mod remove;
-pub(crate) mod small;
+#[cfg(test)]
+mod poison;
+mod read;
+mod remove;
+pub(crate) mod report;
+pub(crate) mod shared;
+mod small;
+pub(crate) mod store;
 pub(crate) mod threads;
-pub(crate) mod value;
+mod value;

@@ -3,20 +3,18 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use ::sled::IVec;
-
 use orkestra_core::journal::Written;
 use orkestra_core::model::{Epoch, RunId, Seq};
 use orkestra_core::store::{Due, DueCursor, DueQuery, ListCursor, RunQuery, RunRecord};
 
 use super::error::Trouble;
+use super::map::View;
 use super::{index, keys, value};
-use crate::sled::view::View;
 
 const NUMBER: usize = size_of::<u64>();
 
 /// The last position of `run`, zero when it has no journal.
-pub(crate) fn last(view: &View<'_>, run: &RunId) -> Result<Seq, Trouble> {
+pub(crate) fn last(view: &dyn View, run: &RunId) -> Result<Seq, Trouble> {
     let Some(newest) = view.backward(&keys::journal(run), Bound::Excluded(&keys::journal_end(run))).next() else {
         return Ok(Seq::ZERO);
     };
@@ -25,13 +23,13 @@ pub(crate) fn last(view: &View<'_>, run: &RunId) -> Result<Seq, Trouble> {
 }
 
 /// The commit of `run` that begins at `first`.
-pub(crate) fn commit(view: &View<'_>, run: &RunId, first: Seq) -> Result<Option<Written>, Trouble> {
+pub(crate) fn commit(view: &dyn View, run: &RunId, first: Seq) -> Result<Option<Written>, Trouble> {
     let key = keys::commit(run, first);
     view.get(&key)?.map(|raw| written(view, &key, &raw)).transpose()
 }
 
 /// Commits of `run`, from the one that holds `from`.
-pub(crate) fn commits(view: &View<'_>, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, Trouble> {
+pub(crate) fn commits(view: &dyn View, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, Trouble> {
     let mut start = keys::commit(run, from);
     if let Some(before) = view.backward(&keys::journal(run), Bound::Included(&start)).next() {
         let (key, raw) = before?;
@@ -55,7 +53,7 @@ pub(crate) fn commits(view: &View<'_>, run: &RunId, from: Seq, limit: usize) -> 
 }
 
 /// A commit as it stands in the tree.
-pub(crate) fn written(view: &View<'_>, key: &[u8], raw: &IVec) -> Result<Written, Trouble> {
+pub(crate) fn written(view: &dyn View, key: &[u8], raw: &[u8]) -> Result<Written, Trouble> {
     let (run, first) = keys::parse_commit(key)?;
     let bytes = value::whole(view, key, raw)?;
     let (last, epoch, body) = numbers(key, &bytes)?;
@@ -78,12 +76,12 @@ fn numbers<'a>(key: &[u8], bytes: &'a [u8]) -> Result<(Seq, Epoch, &'a [u8]), Tr
 }
 
 /// The record of `run`.
-pub(crate) fn record(view: &View<'_>, run: &RunId) -> Result<Option<RunRecord>, Trouble> {
+pub(crate) fn record(view: &dyn View, run: &RunId) -> Result<Option<RunRecord>, Trouble> {
     Ok(record_with_parts(view, run)?.map(|(record, _)| record))
 }
 
 /// The record of `run`, and how many further parts its value has.
-pub(crate) fn record_with_parts(view: &View<'_>, run: &RunId) -> Result<Option<(RunRecord, u32)>, Trouble> {
+pub(crate) fn record_with_parts(view: &dyn View, run: &RunId) -> Result<Option<(RunRecord, u32)>, Trouble> {
     let key = keys::record(run);
     let Some((bytes, parts)) = value::get(view, &key)? else {
         return Ok(None);
@@ -118,7 +116,7 @@ const SLICE_ENTRIES_MAX: usize = 512;
 
 /// The next records that `query` asks for, older than `cursor`, at most `limit`.
 pub(crate) fn list(
-    view: &View<'_>,
+    view: &dyn View,
     query: &RunQuery,
     cursor: Option<&ListCursor>,
     limit: usize,
@@ -149,7 +147,7 @@ pub(crate) fn list(
 }
 
 /// Runs that are due and not held by anyone.
-pub(crate) fn due(view: &View<'_>, query: &DueQuery, held: impl Fn(&RunId) -> bool) -> Result<Due, Trouble> {
+pub(crate) fn due(view: &dyn View, query: &DueQuery, held: impl Fn(&RunId) -> bool) -> Result<Due, Trouble> {
     let after = query.after.as_ref().map(|place| keys::wake_up(place.wake_at, &place.id));
     let begin = after.as_deref().map_or(Bound::Included(keys::ALL_WAKE_UPS), Bound::Excluded);
     let mut runs = Vec::new();

@@ -4,11 +4,11 @@ use orkestra_core::model::RunId;
 
 use super::changes::Changes;
 use super::error::Trouble;
+use super::map::View;
 use super::{index, keys, read, value};
-use crate::sled::view::View;
 
 /// What removes `run`; `None` when nothing is known of it.
-pub(crate) fn run(view: &View<'_>, run: &RunId) -> Result<Option<Changes>, Trouble> {
+pub(crate) fn run(view: &dyn View, run: &RunId) -> Result<Option<Changes>, Trouble> {
     let mut changes = Changes::default();
     let mut known = false;
     for entry in view.prefix(&keys::journal(run)).chain(view.prefix(&keys::blobs(run))) {

@@ -6,18 +6,18 @@ use orkestra_core::store::Versioned;
 
 use super::changes::Changes;
 use super::error::Trouble;
+use super::map::View;
 use super::{keys, value};
-use crate::sled::view::View;
 
 /// The longest key, in bytes: keys are copied into sled's inner pages, 256 of them into one.
 const KEY_BYTES_MAX: usize = 400;
 
-pub(crate) fn get(view: &View<'_>, name: &str) -> Result<Option<Versioned>, Trouble> {
+pub(crate) fn get(view: &dyn View, name: &str) -> Result<Option<Versioned>, Trouble> {
     Ok(get_with_parts(view, name)?.map(|(value, _)| value))
 }
 
 /// The batch that writes the value, unless another version is there.
-pub(crate) fn put(view: &View<'_>, name: &str, expected: u64, bytes: &[u8]) -> Result<Option<(Changes, u64)>, Trouble> {
+pub(crate) fn put(view: &dyn View, name: &str, expected: u64, bytes: &[u8]) -> Result<Option<(Changes, u64)>, Trouble> {
     if name.len() > KEY_BYTES_MAX {
         let why = format!("a key has at most {KEY_BYTES_MAX} bytes, this one has {}", name.len());
         return Err(Trouble::Invalid(why));
@@ -33,7 +33,7 @@ pub(crate) fn put(view: &View<'_>, name: &str, expected: u64, bytes: &[u8]) -> R
 }
 
 /// The batch that writes the blob, over the one that is there.
-pub(crate) fn put_blob(view: &View<'_>, run: &RunId, name: &str, bytes: &[u8]) -> Result<Changes, Trouble> {
+pub(crate) fn put_blob(view: &dyn View, run: &RunId, name: &str, bytes: &[u8]) -> Result<Changes, Trouble> {
     if name.is_empty() || name.len() > BLOB_KEY_BYTES_MAX {
         let why = format!("a blob's key has 1 to {BLOB_KEY_BYTES_MAX} bytes, this one has {}", name.len());
         return Err(Trouble::Invalid(why));
@@ -45,12 +45,12 @@ pub(crate) fn put_blob(view: &View<'_>, run: &RunId, name: &str, bytes: &[u8]) -
     Ok(changes)
 }
 
-pub(crate) fn keys(view: &View<'_>, prefix: &str, limit: usize) -> Result<Vec<String>, Trouble> {
+pub(crate) fn keys(view: &dyn View, prefix: &str, limit: usize) -> Result<Vec<String>, Trouble> {
     let found = view.prefix(&keys::small(prefix)).take(limit);
     found.map(|entry| keys::parse_small(&entry?.0)).collect()
 }
 
-fn get_with_parts(view: &View<'_>, name: &str) -> Result<Option<(Versioned, u32)>, Trouble> {
+fn get_with_parts(view: &dyn View, name: &str) -> Result<Option<(Versioned, u32)>, Trouble> {
     let key = keys::small(name);
     let Some((whole, parts)) = value::get(view, &key)? else {
         return Ok(None);

@@ -9,12 +9,10 @@
 //! 1 <length, 8 bytes> <bytes>    the first part
 //! ```
 
-use ::sled::IVec;
-
 use super::changes::Changes;
 use super::error::Trouble;
 use super::keys;
-use crate::sled::view::View;
+use super::map::View;
 
 /// The most bytes of a part. 19 of them with their keys stay below 128 KiB, see above.
 const PART_BYTES_MAX: usize = 5 * 1024;
@@ -67,7 +65,7 @@ pub(crate) fn beginning<'a>(key: &[u8], raw: &'a [u8]) -> Result<&'a [u8], Troub
 }
 
 /// All of the value `raw` at `key`.
-pub(crate) fn whole(view: &View<'_>, key: &[u8], raw: &IVec) -> Result<Vec<u8>, Trouble> {
+pub(crate) fn whole(view: &dyn View, key: &[u8], raw: &[u8]) -> Result<Vec<u8>, Trouble> {
     let mut bytes = beginning(key, raw)?.to_vec();
     for number in 0..parts(key, raw)? {
         let part = view.get(&keys::part(key, number))?;
@@ -83,7 +81,7 @@ pub(crate) fn whole(view: &View<'_>, key: &[u8], raw: &IVec) -> Result<Vec<u8>, 
 }
 
 /// The value at `key`, whole, with the number of its further parts.
-pub(crate) fn get(view: &View<'_>, key: &[u8]) -> Result<Option<(Vec<u8>, u32)>, Trouble> {
+pub(crate) fn get(view: &dyn View, key: &[u8]) -> Result<Option<(Vec<u8>, u32)>, Trouble> {
     let Some(raw) = view.get(key)? else {
         return Ok(None);
     };

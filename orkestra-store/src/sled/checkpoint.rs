@@ -7,8 +7,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use super::core::Core;
 use super::overlay::Layer;
-use super::shared::Core;
 use crate::kv::error::{Trouble, without_panic};
 use crate::kv::keys::META_APPLIED;
 use crate::kv::threads::Threads;
@@ -68,9 +68,7 @@ fn run(core: &Core, layer: Arc<Layer>, last: u64) {
             drop((frozen, layer));
         }
         Err(trouble) => {
-            let why = core.told(trouble).to_string();
-            tracing::error!(store = %core.path.display(), %why, "a checkpoint failed: the store must be opened anew");
-            core.poison.get_or_init(|| why);
+            core.health.poison("a checkpoint", trouble);
         }
     }
 }

@@ -8,7 +8,7 @@ use ::sled::{Config, Db};
 use crate::kv::error::{Trouble, without_panic};
 
 /// sled's handle.
-pub(crate) struct Database(Option<Db>);
+pub(super) struct Database(Option<Db>);
 
 impl Database {
     /// Opens the database at `path`. A panic of sled is an error.

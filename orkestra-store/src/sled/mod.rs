@@ -14,18 +14,19 @@
 //! opened anew.
 
 mod checkpoint;
+mod core;
 mod database;
+mod error;
+mod log;
 mod open;
-pub(crate) mod options;
-pub(crate) mod overlay;
+mod options;
+mod overlay;
 mod recover;
 mod repair;
-mod shared;
 mod store;
-pub(crate) mod sync;
-pub(crate) mod view;
+mod sync;
+mod view;
 mod wal;
 
-pub use crate::kv::check::CheckReport;
-pub use options::{Durability, OpenReport, SledOptions};
+pub use options::SledOptions;
 pub use store::SledStore;

@@ -10,37 +10,42 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::sync::{Arc, RwLock};
 
 use orkestra_core::store::{StoreError, StoreErrorKind};
 
-use super::checkpoint::Checkpoints;
-use super::database::Database;
-use super::options::{Durability, OpenReport, SledOptions};
-use super::recover::recover;
-use super::repair::{self, Aside};
-use super::shared::{Core, Shared, Writer};
-use super::store::SledStore;
-use super::sync::{Syncer, sync_directory};
-use super::view::View;
-use super::wal;
-use crate::kv::append::Heads;
-use crate::kv::check;
 use crate::kv::error::{Trouble, refused, without_panic};
-use crate::kv::format::{self, Found};
-use crate::kv::keys::{META_APPLIED, META_BOOT, META_FORMAT};
-use crate::kv::lease::Leases;
+use crate::kv::format::{Format, Found};
+use crate::kv::health::Health;
+use crate::kv::keys::{META_APPLIED, META_FORMAT};
+use crate::kv::map::{Lasting, Log as _, Map as _};
 use crate::kv::mark::{Mark, Marked};
 use crate::kv::owner::{LOCK_PAUSE, LOCK_TRIES, Owner};
+use crate::kv::report::{Durability, OpenReport};
+use crate::kv::shared::Opened;
+use crate::kv::{boot, check, directory};
 
-pub(super) fn open(options: &SledOptions, path: &Path) -> Result<SledStore, StoreError> {
-    make_directory(path)?;
+use super::checkpoint::Checkpoints;
+use super::core::Core;
+use super::database::Database;
+use super::log::SledLog;
+use super::options::SledOptions;
+use super::recover::recover;
+use super::repair::{self, Aside};
+use super::sync::Syncer;
+use super::wal;
+
+/// What is in a directory. Format 1 had no write-ahead files.
+const FORMAT: Format = Format { backend: "sled", version: 2, database: "db" };
+
+pub(super) fn open(options: &SledOptions, path: &Path) -> Result<Opened, StoreError> {
+    directory::make(path)?;
     let owner = Owner::take(path)?;
-    let found = format::read(path)?;
+    let found = FORMAT.read(path)?;
     if found == Found::Nothing {
-        format::write(path, Found::Unfinished)?;
+        FORMAT.begin(path)?;
     }
-    let existed = matches!(found, Found::Store | Found::Older);
+    let existed = found.is_store();
     check_files(path, found)?;
     let aside = put_snapshots_right(path)?;
     let place = path.display().to_string();
@@ -49,17 +54,17 @@ pub(super) fn open(options: &SledOptions, path: &Path) -> Result<SledStore, Stor
     let report = OpenReport { created: !existed, after_crash: owner.after_crash && existed, ..OpenReport::default() };
     let opening = Opening { options, path, place, found, report };
     let opened = opening.go_on(database, owner, aside.is_some());
-    let mut shared = opened.map_err(|error| with_copy(error, aside.as_ref()))?;
+    let mut opened = opened.map_err(|error| with_copy(error, aside.as_ref()))?;
     if let Some(aside) = aside {
         tracing::warn!(
-            store = %path.display(), runs = shared.report.runs_checked, snapshots = ?aside.snapshots,
+            store = %path.display(), runs = opened.report.runs_checked, snapshots = ?aside.snapshots,
             "an abrupt stop left a torn snapshot: it was put aside, the store was opened from its log and checked"
         );
-        shared.report.set_aside = aside.snapshots;
+        opened.report.set_aside = aside.snapshots;
         // The copy was for the case that this goes wrong.
         let _ = fs::remove_file(&aside.log);
     }
-    SledStore::new(shared).map_err(|error| refused(&format!("{} has no threads", path.display()), &error))
+    Ok(opened)
 }
 
 /// A store whose database is open, on its way.
@@ -80,7 +85,7 @@ impl Opening<'_> {
         refused(&format!("{} cannot be used", self.place), error)
     }
 
-    fn go_on(mut self, database: Database, owner: Owner, check: bool) -> Result<Shared, StoreError> {
+    fn go_on(mut self, database: Database, owner: Owner, check: bool) -> Result<Opened, StoreError> {
         let durability = self.options.durability;
         let syncer = Syncer::new(self.path, durability).map_err(|error| self.refused(&error))?;
         self.known_format(&database, &syncer)?;
@@ -90,29 +95,29 @@ impl Opening<'_> {
         let owed = recovered.owed();
         let (marked, mark) = Mark::open(self.path, durability).map_err(|error| self.refused(&error))?;
         self.check_mark(marked, recovered.last)?;
+        let health = Arc::new(Health::new(self.path.to_path_buf()));
         let core = Arc::new(Core {
             database,
             overlay: RwLock::new(std::mem::take(&mut recovered.overlay)),
             syncer,
-            poison: OnceLock::new(),
-            path: self.path.to_path_buf(),
+            health: Arc::clone(&health),
         });
         if self.options.check || check {
-            let checked = without_panic(|| check::check(&core.view())).map_err(|trouble| self.told(trouble))?;
+            let checked = without_panic(|| check::check(&*core.view())).map_err(|trouble| self.told(trouble))?;
             self.report.runs_checked = Some(checked.runs);
         }
-        let boot = without_panic(|| next_boot(&core.view())).map_err(|trouble| self.told(trouble))?;
+        let boot = without_panic(|| boot::next(&*core.view())).map_err(|trouble| self.told(trouble))?;
         let wal = files.go_on(&recovered, boot, self.options).map_err(|error| self.refused(&error))?;
-        if self.found != Found::Store {
+        if self.found != Found::Store(FORMAT.version) {
             sync_new_files(self.path).map_err(|error| self.refused(&error))?;
-            format::write(self.path, Found::Store)?;
+            FORMAT.finish(self.path)?;
         }
         let checkpoints = Checkpoints::new().map_err(|error| self.refused(&error))?;
-        let writer = Writer { wal, mark, heads: Heads::default(), checkpoints };
-        let (leases, report) = (Mutex::new(Leases::new(boot)), self.report);
-        let shared = Shared { writer: Mutex::new(writer), core, leases, report, _owner: owner };
-        shared.begin(boot, owed)?;
-        Ok(shared)
+        let mut log = SledLog { wal, mark, checkpoints, core: Arc::clone(&core) };
+        log.go_on(owed);
+        let write = || log.write(boot::changes(boot), Lasting::Always);
+        without_panic(write).map_err(|trouble| health.poison("a write", trouble))?;
+        Ok(Opened { log: Box::new(log), map: core, health, boot, report: self.report, owner })
     }
 
     /// Checks the version inside the database, or writes it into a new one.
@@ -120,17 +125,17 @@ impl Opening<'_> {
         let stored = without_panic(|| Ok(database.get(META_FORMAT)?)).map_err(|trouble| self.told(trouble))?;
         let damaged = |why: &str| Err(self.told(Trouble::Damaged(why.into())));
         match stored.as_deref().map(|bytes| bytes.try_into().map(u32::from_be_bytes)) {
-            Some(Ok(format::VERSION)) => return Ok(()),
-            Some(Ok(newer)) if newer > format::VERSION => return Err(format::newer_version(self.path, newer)),
+            Some(Ok(version)) if version == FORMAT.version => return Ok(()),
+            Some(Ok(newer)) if newer > FORMAT.version => return Err(FORMAT.newer(self.path, newer)),
             Some(Ok(1..)) => {}
             Some(_) => return damaged("its format is unreadable"),
-            None if matches!(self.found, Found::Store | Found::Older) => {
+            None if self.found.is_store() => {
                 return damaged("the log has lost its beginning, and what was in it");
             }
             None => {}
         }
         let write = || {
-            database.insert(META_FORMAT, &format::VERSION.to_be_bytes())?;
+            database.insert(META_FORMAT, &FORMAT.version.to_be_bytes())?;
             syncer.sync_as(database, Durability::Fsync)
         };
         without_panic(write).map_err(|trouble| self.told(trouble))
@@ -138,21 +143,16 @@ impl Opening<'_> {
 
     /// Checks that what was acknowledged last is there. Reports what is lost, where the durability allows for it.
     fn check_mark(&mut self, marked: Option<Marked>, last: u64) -> Result<(), StoreError> {
-        let Some(Marked { number, durability }) = marked.filter(|_| self.found == Found::Store) else {
-            return Ok(());
-        };
-        if number <= last {
-            return Ok(());
+        if let Some(marked) = marked.filter(|_| has_write_ahead_files(self.found)) {
+            self.report.lost = marked.missing(last, &self.place).map_err(|trouble| self.told(trouble))?;
         }
-        let missing = format!("group commit {number} was acknowledged, what is there ends with {last}");
-        if durability == Durability::Process {
-            tracing::warn!(store = self.place, %missing, "the newest writes are lost: the system ended before they were on disk");
-            self.report.lost = Some(missing);
-            return Ok(());
-        }
-        let why = format!("the end of the log is lost, {missing}; to go on with what is there, remove the file `mark`");
-        Err(self.told(Trouble::Damaged(why)))
+        Ok(())
     }
+}
+
+/// Whether a store that was found has them: format 1 had not.
+fn has_write_ahead_files(found: Found) -> bool {
+    matches!(found, Found::Store(2..))
 }
 
 /// The number of the last group commit that is in sled.
@@ -163,31 +163,15 @@ fn applied(database: &Database) -> Result<u64, Trouble> {
     bytes.as_ref().try_into().map(u64::from_be_bytes).map_err(|_| Trouble::value(META_APPLIED, "it is no number"))
 }
 
-/// The number of this opening, which epochs begin with.
-fn next_boot(view: &View<'_>) -> Result<u32, Trouble> {
-    let before = view.get(META_BOOT)?.map_or(Ok(0), |bytes| {
-        bytes.as_ref().try_into().map(u32::from_be_bytes).map_err(|_| Trouble::value(META_BOOT, "it is no number"))
-    })?;
-    before.checked_add(1).ok_or_else(|| Trouble::Invalid("the store was opened too often".into()))
-}
-
-fn make_directory(path: &Path) -> Result<(), StoreError> {
-    let place = path.display();
-    if path.exists() && !path.is_dir() {
-        return Err(StoreError::new(StoreErrorKind::Invalid, format!("{place} is a file; a store needs a directory")));
-    }
-    fs::create_dir_all(path).map_err(|error| refused(&format!("the directory {place} cannot be made"), &error))
-}
-
 /// Files that sled would read without looking closely.
 fn check_files(path: &Path, found: Found) -> Result<(), StoreError> {
     let damaged =
         |what: &str| StoreError::new(StoreErrorKind::Damaged, format!("{} is damaged: {what}", path.display()));
-    let existed = matches!(found, Found::Store | Found::Older);
+    let existed = found.is_store();
     if existed && fs::metadata(path.join("db")).map_or(0, |file| file.len()) == 0 {
         return Err(damaged("the file `db` is missing or empty"));
     }
-    if found == Found::Store && !wal::is_there(path) {
+    if has_write_ahead_files(found) && !wal::is_there(path) {
         return Err(damaged("a write-ahead file, `wal.0` or `wal.1`, is missing"));
     }
     match fs::read(path.join("conf")) {
@@ -234,7 +218,7 @@ fn with_copy(error: StoreError, aside: Option<&Aside>) -> StoreError {
 /// Opens sled. It may still be held for a moment by a store of this process that is just being dropped.
 fn open_database(path: &Path, cache_bytes: u64) -> Result<Database, Trouble> {
     let locked = |trouble: &Trouble| {
-        let Trouble::Sled(::sled::Error::Io(error)) = trouble else {
+        let Trouble::Io(error) = trouble else {
             return false;
         };
         error.to_string().contains("could not acquire lock")
@@ -251,7 +235,5 @@ fn open_database(path: &Path, cache_bytes: u64) -> Result<Database, Trouble> {
 /// Makes the files of a new store durable, their names included.
 fn sync_new_files(path: &Path) -> io::Result<()> {
     fs::File::open(path.join("conf"))?.sync_all()?;
-    sync_directory(path)?;
-    // The directory itself may be new as well.
-    path.canonicalize()?.parent().map_or(Ok(()), sync_directory)
+    directory::sync_new(path)
 }

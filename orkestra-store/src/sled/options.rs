@@ -1,25 +1,15 @@
-//! How a store is opened, and what opening it did.
+//! How a store is opened.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use orkestra_core::store::StoreError;
 
+use crate::kv::handle::Handle;
+use crate::kv::report::Durability;
+use crate::kv::shared::Opened;
+
 use super::open;
 use super::store::SledStore;
-
-/// What an acknowledged write survives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Durability {
-    /// The end of the process, of the system and of its power. One `fdatasync` per group commit. Lost: nothing that was
-    /// acknowledged, as long as the disk keeps what it says it has written.
-    #[default]
-    Fsync,
-    /// The end of the process, however sudden. What was acknowledged is with the operating system, nothing asks the disk
-    /// to keep it. Lost when the system or its power fails: anything, the newest commits first; the store may then be
-    /// damaged and say so. For work that can be done again.
-    Process,
-}
 
 /// How a [`SledStore`] is opened.
 ///
@@ -32,10 +22,10 @@ pub enum Durability {
 /// ```
 #[derive(Clone, Debug)]
 pub struct SledOptions {
-    pub(crate) durability: Durability,
-    pub(crate) cache_bytes: u64,
-    pub(crate) write_ahead_bytes: u64,
-    pub(crate) check: bool,
+    pub(super) durability: Durability,
+    pub(super) cache_bytes: u64,
+    pub(super) write_ahead_bytes: u64,
+    pub(super) check: bool,
 }
 
 /// What sled may keep of its pages, unless told otherwise: it takes two to three times as much, for it counts the bytes of
@@ -91,23 +81,10 @@ impl SledOptions {
     /// when a newer version of this library wrote it, `Invalid` when the directory holds something else, `Damaged` when
     /// it is damaged beyond what can be put right without loss; nothing is lost then, what was there stays there.
     pub fn open(self, path: impl AsRef<Path>) -> Result<SledStore, StoreError> {
-        open::open(&self, path.as_ref())
+        Ok(SledStore(Handle::new(self.opened(path.as_ref())?)?))
     }
-}
 
-/// What opening a store found and did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OpenReport {
-    /// Whether the store was made just now.
-    pub created: bool,
-    /// Whether whoever had it open before ended without closing it.
-    pub after_crash: bool,
-    /// Damaged snapshot files that were put aside, where they are now. A snapshot is a cache of sled's log: the store was
-    /// opened from the log and checked.
-    pub set_aside: Vec<PathBuf>,
-    /// What was acknowledged under [`Durability::Process`] and is lost: the system has ended since.
-    pub lost: Option<String>,
-    /// How many runs were read and replayed to see that they are whole; `None` when there was no need to.
-    pub runs_checked: Option<u64>,
+    pub(crate) fn opened(&self, path: &Path) -> Result<Opened, StoreError> {
+        open::open(self, path)
+    }
 }

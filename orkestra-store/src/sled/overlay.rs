@@ -16,7 +16,7 @@ use crate::kv::changes::{Change, Changes};
 
 /// The changes of one write-ahead file, the last one of each key.
 #[derive(Debug, Default)]
-pub(crate) struct Layer(BTreeMap<IVec, Entry>);
+pub(super) struct Layer(BTreeMap<IVec, Entry>);
 
 #[derive(Debug)]
 struct Entry {
@@ -28,20 +28,21 @@ struct Entry {
 
 impl Layer {
     /// Adds what was made durable in the `boot`-th opening.
-    pub(crate) fn add(&mut self, changes: Changes, boot: u32) {
+    pub(super) fn add(&mut self, changes: Changes, boot: u32) {
         for (key, change) in changes {
+            let key = IVec::from(key);
             match change {
                 Change::Put(value) => {
                     // What is new stays new, with another value.
                     let new_in = self.0.get(&key).map_or(0, |entry| entry.new_in);
-                    self.0.insert(key, Entry { value: Some(value), new_in });
+                    self.0.insert(key, Entry { value: Some(value.into()), new_in });
                 }
                 Change::New(value) if self.0.contains_key(&key) => {
                     // Something is below, removed in this layer.
-                    self.0.insert(key, Entry { value: Some(value), new_in: 0 });
+                    self.0.insert(key, Entry { value: Some(value.into()), new_in: 0 });
                 }
                 Change::New(value) => {
-                    self.0.insert(key, Entry { value: Some(value), new_in: boot });
+                    self.0.insert(key, Entry { value: Some(value.into()), new_in: boot });
                 }
                 // NOTE: only in the same opening: a checkpoint that a crash has cut may have brought it into sled since.
                 Change::Remove if self.0.get(&key).is_some_and(|entry| entry.new_in == boot) => {
@@ -55,17 +56,17 @@ impl Layer {
     }
 
     /// All of it in the order of keys; `None` is a removal.
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&IVec, Option<&IVec>)> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (&IVec, Option<&IVec>)> {
         self.0.iter().map(|(key, entry)| (key, entry.value.as_ref()))
     }
 
     /// What it says of `key`; `Some(None)` is a removal.
-    pub(crate) fn get(&self, key: &[u8]) -> Option<Option<&IVec>> {
+    pub(super) fn get(&self, key: &[u8]) -> Option<Option<&IVec>> {
         self.0.get(key).map(|entry| entry.value.as_ref())
     }
 
     /// Keys in a range that is not turned around.
-    pub(crate) fn range<'a>(
+    pub(super) fn range<'a>(
         &'a self,
         range: (Bound<&[u8]>, Bound<&[u8]>),
     ) -> impl DoubleEndedIterator<Item = (IVec, Option<IVec>)> + use<'a> {
@@ -75,21 +76,21 @@ impl Layer {
 
 /// The layers over sled.
 #[derive(Debug, Default)]
-pub(crate) struct Overlay {
+pub(super) struct Overlay {
     /// What group commits add to.
-    pub(crate) active: Layer,
+    pub(super) active: Layer,
     /// What a checkpoint is about to bring into sled.
-    pub(crate) frozen: Option<Arc<Layer>>,
+    pub(super) frozen: Option<Arc<Layer>>,
 }
 
 impl Overlay {
     /// The layers, the newest first.
-    pub(crate) fn layers(&self) -> impl Iterator<Item = &Layer> {
+    pub(super) fn layers(&self) -> impl Iterator<Item = &Layer> {
         std::iter::once(&self.active).chain(self.frozen.as_deref())
     }
 
     /// Makes the active layer the frozen one, of which there must be none.
-    pub(crate) fn freeze(&mut self) -> Arc<Layer> {
+    pub(super) fn freeze(&mut self) -> Arc<Layer> {
         debug_assert!(self.frozen.is_none(), "the layer before must be in sled");
         let layer = Arc::new(std::mem::take(&mut self.active));
         self.frozen = Some(Arc::clone(&layer));

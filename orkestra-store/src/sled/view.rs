@@ -8,46 +8,34 @@ use ::sled::{Db, IVec};
 
 use super::overlay::Overlay;
 use crate::kv::error::Trouble;
+use crate::kv::map;
 
 /// All that is durable, as it is while the view is held: writers wait for it.
-pub(crate) struct View<'a> {
-    pub(crate) db: &'a Db,
-    pub(crate) overlay: RwLockReadGuard<'a, Overlay>,
+pub(super) struct View<'a> {
+    pub(super) db: &'a Db,
+    pub(super) overlay: RwLockReadGuard<'a, Overlay>,
+}
+
+impl map::View for View<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
+        match self.overlay.layers().find_map(|layer| layer.get(key)) {
+            Some(value) => Ok(value.map(|value| value.to_vec())),
+            None => Ok(self.db.get(key)?.map(|value| value.to_vec())),
+        }
+    }
+
+    fn forward<'a>(&'a self, begin: Bound<&[u8]>, end: Bound<&[u8]>) -> map::Entries<'a> {
+        self.entries(begin, end, false)
+    }
+
+    fn reverse<'a>(&'a self, begin: Bound<&[u8]>, end: Bound<&[u8]>) -> map::Entries<'a> {
+        self.entries(begin, end, true)
+    }
 }
 
 impl View<'_> {
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<IVec>, Trouble> {
-        match self.overlay.layers().find_map(|layer| layer.get(key)) {
-            Some(value) => Ok(value.cloned()),
-            None => Ok(self.db.get(key)?),
-        }
-    }
-
-    pub(crate) fn contains_key(&self, key: &[u8]) -> Result<bool, Trouble> {
-        Ok(self.get(key)?.is_some())
-    }
-
-    /// Entries with keys from `begin` to before `end`, in the order of keys.
-    pub(crate) fn range(&self, begin: Bound<&[u8]>, end: &[u8]) -> Entries<'_> {
-        self.entries(begin, Bound::Excluded(end), false)
-    }
-
-    /// The same from the last to the first.
-    pub(crate) fn backward(&self, begin: &[u8], end: Bound<&[u8]>) -> Entries<'_> {
-        self.entries(Bound::Included(begin), end, true)
-    }
-
-    /// Entries whose keys begin with `prefix`, in the order of keys.
-    pub(crate) fn prefix(&self, prefix: &[u8]) -> Entries<'_> {
-        let end = after(prefix);
-        self.entries(Bound::Included(prefix), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded), false)
-    }
-
-    fn entries(&self, begin: Bound<&[u8]>, end: Bound<&[u8]>, backward: bool) -> Entries<'_> {
-        if is_empty(begin, end) {
-            return Entries { sources: Vec::new(), backward };
-        }
-        let mut sources: Vec<Source<'_>> = Vec::with_capacity(3);
+    fn entries<'a>(&'a self, begin: Bound<&[u8]>, end: Bound<&[u8]>, backward: bool) -> map::Entries<'a> {
+        let mut sources: Vec<Source<'a>> = Vec::with_capacity(3);
         for layer in self.overlay.layers() {
             let found = layer.range((begin, end)).map(Ok);
             let found: Box<dyn Iterator<Item = _>> = if backward { Box::new(found.rev()) } else { Box::new(found) };
@@ -58,14 +46,15 @@ impl View<'_> {
         let below = below.map(move |entry| known(entry).map_err(Trouble::from));
         let below: Box<dyn Iterator<Item = _>> = if backward { Box::new(below.rev()) } else { Box::new(below) };
         sources.push(below.peekable());
-        Entries { sources, backward }
+        let entries = Entries { sources, backward };
+        Box::new(entries.map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec()))))
     }
 }
 
 type Source<'a> = Peekable<Box<dyn Iterator<Item = Result<(IVec, Option<IVec>), Trouble>> + 'a>>;
 
 /// Entries of all layers and of sled, merged: the newest of each key, removals left out.
-pub(crate) struct Entries<'a> {
+struct Entries<'a> {
     /// The newest first.
     sources: Vec<Source<'a>>,
     backward: bool,
@@ -102,22 +91,5 @@ impl Iterator for Entries<'_> {
                 return Some(Ok((key, value)));
             }
         }
-    }
-}
-
-/// The first key after all that begin with `prefix`; `None` when there is none.
-fn after(prefix: &[u8]) -> Option<Vec<u8>> {
-    let length = prefix.iter().rposition(|byte| *byte != u8::MAX)? + 1;
-    let mut end = prefix[..length].to_vec();
-    end[length - 1] += 1;
-    Some(end)
-}
-
-/// Whether no key can be in a range; also when it is turned around.
-fn is_empty(begin: Bound<&[u8]>, end: Bound<&[u8]>) -> bool {
-    match (begin, end) {
-        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
-        (Bound::Included(begin), Bound::Included(end)) => begin > end,
-        (Bound::Included(begin) | Bound::Excluded(begin), Bound::Included(end) | Bound::Excluded(end)) => begin >= end,
     }
 }

@@ -1,0 +1,197 @@
+//! The handle on a store: each method a short way to a blocking thread and back.
+
+use std::io;
+use std::sync::Arc;
+
+use orkestra_core::journal::Written;
+use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
+use orkestra_core::store::{
+    Append, AppendError, Due, DueQuery, Lease, ListCursor, Page, RunQuery, RunRecord, StoreError, StoreErrorKind,
+    Versioned,
+};
+
+use super::check::{self, CheckReport};
+use super::error::{Trouble, refused, without_panic};
+use super::map::View;
+use super::report::OpenReport;
+use super::shared::{Opened, Shared};
+use super::threads::Threads;
+use super::{keys, read, small, value};
+
+/// What a backend's own store is made of. Cheap to clone; dropping the last clone closes it.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    shared: Arc<Shared>,
+    threads: Arc<Both>,
+}
+
+/// Who reads and who writes.
+struct Both {
+    readers: Threads,
+    writer: Threads,
+}
+
+/// Two: one that reads all there is must not hold up the others.
+const READERS: usize = 2;
+
+impl Handle {
+    pub(crate) fn new(opened: Opened) -> Result<Self, StoreError> {
+        let place = opened.health.place();
+        let start = || -> io::Result<Both> {
+            Ok(Both {
+                readers: Threads::start("orkestra-read", READERS)?,
+                writer: Threads::start("orkestra-write", 1)?,
+            })
+        };
+        let threads = start().map_err(|error| refused(&format!("{place} has no threads"), &error))?;
+        Ok(Self { shared: Arc::new(Shared::new(opened)), threads: Arc::new(threads) })
+    }
+
+    pub(crate) fn report(&self) -> &OpenReport {
+        &self.shared.report
+    }
+
+    pub(crate) async fn check(&self) -> Result<CheckReport, StoreError> {
+        self.reading(|_, view| check::check(view)).await
+    }
+
+    // What is asked for is done to its end on threads of the store, whether the caller is polled or not: nobody who stops
+    // polling holds up the others.
+
+    async fn reading<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared, &dyn View) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let done = self.threads.readers.call(move || {
+            shared.health.check()?;
+            without_panic(|| work(&shared, &*shared.map.view())).map_err(|trouble| shared.health.told(trouble))
+        });
+        done.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    async fn writing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let done = self.threads.writer.call(move || work(&shared));
+        done.await.unwrap_or_else(|_| Err(panicked()))
+    }
+}
+
+/// What can panic is caught where it is called; if something else did, nobody knows how far it came.
+fn panicked() -> StoreError {
+    StoreError::new(StoreErrorKind::Io, "a thread of the store has panicked")
+}
+
+/// The methods of the trait, for [`store`](super::store).
+impl Handle {
+    pub(crate) fn describe(&self, backend: &str) -> String {
+        format!("{backend} at {}", self.shared.health.place())
+    }
+
+    pub(crate) async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
+        let count = batch.len();
+        let refused = match self.writing(move |shared| shared.append(&batch)).await {
+            Ok(answers) => return answers,
+            Err(error) if error.kind() == StoreErrorKind::Poisoned => AppendError::Failed(error),
+            Err(error) => AppendError::Unknown(error.to_string()),
+        };
+        vec![Err(refused); count]
+    }
+
+    pub(crate) async fn read(&self, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, StoreError> {
+        let run = run.clone();
+        self.reading(move |_, view| read::commits(view, &run, from, limit)).await
+    }
+
+    pub(crate) async fn record(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
+        let run = run.clone();
+        self.reading(move |_, view| read::record(view, &run)).await
+    }
+
+    pub(crate) async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, StoreError> {
+        // One more than asked for tells whether there is a next page.
+        let wanted = query.limit.saturating_add(1);
+        let mut items: Vec<RunRecord> = Vec::new();
+        let mut cursor = query.cursor.clone();
+        loop {
+            let (query, place, limit) = (query.clone(), cursor.take(), wanted - items.len());
+            let list = move |_: &Shared, view: &dyn View| read::list(view, &query, place.as_ref(), limit);
+            let slice = self.reading(list).await?;
+            items.extend(slice.records);
+            cursor = slice.next;
+            if cursor.is_none() || items.len() >= wanted {
+                break;
+            }
+        }
+        let more = items.len() > query.limit;
+        items.truncate(query.limit);
+        let next =
+            items.last().filter(|_| more).map(|last| ListCursor { created_at: last.created_at, id: last.id.clone() });
+        Ok(Page { items, next })
+    }
+
+    pub(crate) async fn due(&self, query: &DueQuery) -> Result<Due, StoreError> {
+        let query = query.clone();
+        self.reading(move |shared, view| read::due(view, &query, |run| shared.leases().holds(run, query.now))).await
+    }
+
+    pub(crate) async fn claim(
+        &self,
+        run: &RunId,
+        worker: &WorkerId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, StoreError> {
+        self.shared.health.check()?;
+        self.shared.leases().claim(run, worker, now, until).map_err(|trouble| self.shared.health.told(trouble))
+    }
+
+    pub(crate) async fn renew(
+        &self,
+        leases: &[Lease],
+        _now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<bool>, StoreError> {
+        self.shared.health.check()?;
+        let mut held = self.shared.leases();
+        Ok(leases.iter().map(|lease| held.renew(lease, until)).collect())
+    }
+
+    pub(crate) async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.shared.leases().release(lease);
+        Ok(())
+    }
+
+    pub(crate) async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
+        let run = run.clone();
+        self.writing(move |shared| shared.delete(&run)).await
+    }
+
+    pub(crate) async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let (run, key, bytes) = (run.clone(), key.to_owned(), bytes.to_vec());
+        self.writing(move |shared| shared.put_blob(&run, &key, &bytes)).await
+    }
+
+    pub(crate) async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = keys::blob(run, key);
+        self.reading(move |_, view| Ok(value::get(view, &key)?.map(|(bytes, _)| bytes))).await
+    }
+
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
+        let key = key.to_owned();
+        self.reading(move |_, view| small::get(view, &key)).await
+    }
+
+    pub(crate) async fn put(&self, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
+        let (key, bytes) = (key.to_owned(), bytes.to_vec());
+        self.writing(move |shared| shared.put(&key, expected, &bytes)).await
+    }
+
+    pub(crate) async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        let prefix = prefix.to_owned();
+        self.reading(move |_, view| small::keys(view, &prefix, limit)).await
+    }
+}

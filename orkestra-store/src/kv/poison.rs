@@ -1,0 +1,68 @@
+//! Tests: after a failed write nothing is told any more, by any backend, until it is opened anew.
+
+use std::path::Path;
+
+use orkestra_core::model::Seq;
+use orkestra_core::store::{AppendError, StoreError, StoreErrorKind};
+use orkestra_testkit::sample::SampleRun;
+
+use super::changes::Changes;
+use super::error::Trouble;
+use super::handle::Handle;
+use super::map::{Lasting, Log};
+use super::shared::Opened;
+
+type Open = fn(&Path) -> Result<Opened, StoreError>;
+
+const BACKENDS: &[(&str, Open)] = &[
+    #[cfg(feature = "sled")]
+    ("sled", |path| crate::SledOptions::default().opened(path)),
+    #[cfg(feature = "fjall")]
+    ("fjall", |path| crate::FjallOptions::default().opened(path)),
+];
+
+/// Whose writes fail from the `good`-th on, after they have come as far as the disk.
+struct Breaking {
+    log: Box<dyn Log>,
+    good: usize,
+}
+
+impl Log for Breaking {
+    fn write(&mut self, changes: Changes, lasting: Lasting) -> Result<(), Trouble> {
+        self.log.write(changes, lasting)?;
+        self.good = self.good.checked_sub(1).ok_or_else(|| std::io::Error::other("on purpose"))?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn after_a_failed_sync_nothing_is_told_until_it_is_opened_anew() {
+    for (backend, open) in BACKENDS {
+        println!("{backend}");
+        let directory = tempfile::tempdir().expect("a directory for a test");
+        let mut opened = open(directory.path()).expect("the store opens");
+        opened.log = Box::new(Breaking { log: opened.log, good: 1 });
+        let store = Handle::new(opened).expect("threads start");
+        let mut run = SampleRun::new("r");
+        let created = run.create();
+        assert_eq!(store.append(vec![created.clone()]).await, [Ok(())]);
+        let answers = store.append(vec![run.report(1), created.clone(), run.complete()]).await;
+        assert!(
+            matches!(answers[..], [Err(AppendError::Unknown(_)), Ok(()), Err(AppendError::Unknown(_))]),
+            "what was durable before is, the rest cannot be told: {answers:?}"
+        );
+
+        let poisoned = |error: StoreError| assert_eq!(error.kind(), StoreErrorKind::Poisoned, "{error}");
+        let answers = store.append(vec![created]).await;
+        assert!(matches!(&answers[..], [Err(AppendError::Failed(error))] if error.kind() == StoreErrorKind::Poisoned));
+        poisoned(store.put("k", 0, b"x").await.expect_err("it writes nothing any more"));
+        poisoned(store.delete(run.id()).await.expect_err("it deletes nothing any more"));
+        poisoned(store.read(run.id(), Seq(1), 9).await.expect_err("what it would read may not be durable"));
+
+        drop(store);
+        let store = Handle::new(open(directory.path()).expect("the store opens anew")).expect("threads start");
+        let journal = store.read(run.id(), Seq(1), 9).await.expect("it reads");
+        assert!(!journal.is_empty());
+        assert_eq!(store.append(vec![SampleRun::new("other").create()]).await, [Ok(())]);
+    }
+}

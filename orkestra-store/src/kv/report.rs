@@ -1,0 +1,34 @@
+//! What an acknowledged write survives, and what opening a store found and did.
+
+use std::path::PathBuf;
+
+/// What an acknowledged write survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Durability {
+    /// The end of the process, of the system and of its power. One `fdatasync` per group commit. Lost: nothing that was
+    /// acknowledged, as long as the disk keeps what it says it has written.
+    #[default]
+    Fsync,
+    /// The end of the process, however sudden. What was acknowledged is with the operating system, nothing asks the disk
+    /// to keep it. Lost when the system or its power fails: anything, the newest commits first; the store may then be
+    /// damaged and say so. For work that can be done again.
+    Process,
+}
+
+/// What opening a store found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpenReport {
+    /// Whether the store was made just now.
+    pub created: bool,
+    /// Whether whoever had it open before ended without closing it.
+    pub after_crash: bool,
+    /// Damaged snapshot files of sled that were put aside, where they are now. Such a snapshot is a cache of sled's log: the
+    /// store was opened from the log and checked. Other backends have none.
+    pub set_aside: Vec<PathBuf>,
+    /// What was acknowledged under [`Durability::Process`] and is lost: the system has ended since.
+    pub lost: Option<String>,
+    /// How many runs were read and replayed to see that they are whole; `None` when there was no need to.
+    pub runs_checked: Option<u64>,
+}

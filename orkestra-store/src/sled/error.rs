@@ -1,0 +1,17 @@
+//! What sled says, in the words of the stores.
+
+use crate::kv::error::Trouble;
+
+impl From<::sled::Error> for Trouble {
+    fn from(error: ::sled::Error) -> Self {
+        match error {
+            ::sled::Error::Io(error) => Self::Io(error),
+            ::sled::Error::Unsupported(why) => Self::Version(why),
+            ::sled::Error::Corruption { at, .. } => {
+                let offset = at.map(|at| format!(" at {at}")).unwrap_or_default();
+                Self::Damaged(format!("what sled reads{offset} fails its checksum"))
+            }
+            error => Self::Damaged(error.to_string()),
+        }
+    }
+}
