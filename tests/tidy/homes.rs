@@ -9,6 +9,7 @@ pub(crate) const HOMES: &[(&str, &[&str])] = &[
     ("bollard", &["orkestra-tools/src/sandbox/docker"]),
     ("cap_std", &["orkestra-tools/src/workspace"]),
     ("croner", &["orkestra-core/src/runtime/schedule/cron.rs"]),
+    ("fjall", &["orkestra-store/src/fjall"]),
     ("genai", &["orkestra-agents/src/model/genai"]),
     ("granit_parser", &["orkestra-core/src/model/data/yaml.rs"]),
     ("jiff", &["orkestra-core/src/runtime/schedule/zone.rs"]),

@@ -1,16 +1,4 @@
-//! What a group commit changes, and how that is written down.
-//!
-//! ```text
-//! 0 <length, 4 bytes> <key>                                removed
-//! 1 <length, 4 bytes> <key> <length, 4 bytes> <value>      put
-//! 2 <length, 4 bytes> <key> <length, 4 bytes> <value>      put where nothing was
-//! ```
-
-use super::error::Trouble;
-
-const REMOVED: u8 = 0;
-const PUT: u8 = 1;
-const NEW: u8 = 2;
+//! What a group commit changes.
 
 /// A change of the value at a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,38 +33,9 @@ impl Changes {
         self.0.is_empty()
     }
 
-    /// Appends what is written down of them to `bytes`.
-    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
-        for (key, change) in &self.0 {
-            let (tag, value) = match change {
-                Change::Remove => (REMOVED, None),
-                Change::Put(value) => (PUT, Some(value)),
-                Change::New(value) => (NEW, Some(value)),
-            };
-            bytes.push(tag);
-            put(bytes, key);
-            if let Some(value) = value {
-                put(bytes, value);
-            }
-        }
-    }
-
-    /// Reads all of `bytes` back.
-    pub(crate) fn decode(mut bytes: &[u8]) -> Result<Self, Trouble> {
-        let damaged = || Trouble::Damaged("a record of the write-ahead file is not as it is written".into());
-        let mut changes = Vec::new();
-        while let Some((tag, rest)) = bytes.split_first() {
-            let (key, rest) = take(rest).ok_or_else(damaged)?;
-            let (change, rest) = match *tag {
-                REMOVED => (Change::Remove, rest),
-                PUT => take(rest).map(|(value, rest)| (Change::Put(value), rest)).ok_or_else(damaged)?,
-                NEW => take(rest).map(|(value, rest)| (Change::New(value), rest)).ok_or_else(damaged)?,
-                _ => return Err(damaged()),
-            };
-            changes.push((key, change));
-            bytes = rest;
-        }
-        Ok(Self(changes))
+    #[cfg(feature = "sled")]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(Vec<u8>, Change)> {
+        self.0.iter()
     }
 }
 
@@ -89,35 +48,8 @@ impl IntoIterator for Changes {
     }
 }
 
-fn put(bytes: &mut Vec<u8>, text: &[u8]) {
-    let length = u32::try_from(text.len()).expect("keys and parts of values are short");
-    bytes.extend_from_slice(&length.to_be_bytes());
-    bytes.extend_from_slice(text);
-}
-
-fn take(bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let (length, rest) = bytes.split_first_chunk()?;
-    let (text, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-    Some((text.to_vec(), rest))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn changes_are_read_back_or_refused() {
-        let mut changes = Changes::default();
-        changes.insert(&b"k"[..], &b"value"[..]);
-        changes.insert_new(&b"n"[..], &b""[..]);
-        changes.remove(&b""[..]);
-        let mut bytes = Vec::new();
-        changes.encode(&mut bytes);
-        let whole = [bytes.len(), 0, 1 + 4 + 1 + 4 + 5, 2 * (1 + 4 + 1 + 4) + 5];
-        for cut in 0..=bytes.len() {
-            assert_eq!(Changes::decode(&bytes[..cut]).is_ok(), whole.contains(&cut), "cut at {cut}");
-        }
-        assert_eq!(Changes::decode(&bytes).expect("it is whole"), changes);
-        assert!(Changes::decode(&[9, 0, 0, 0, 0]).is_err());
+impl FromIterator<(Vec<u8>, Change)> for Changes {
+    fn from_iter<T: IntoIterator<Item = (Vec<u8>, Change)>>(changes: T) -> Self {
+        Self(changes.into_iter().collect())
     }
 }

@@ -19,8 +19,6 @@ use orkestra_core::store::ListCursor;
 
 use super::error::Trouble;
 
-/// The version of this layout.
-pub(crate) const META_FORMAT: &[u8] = b"mformat";
 /// How often the store was opened.
 pub(crate) const META_BOOT: &[u8] = b"mboot";
 /// The number of the last group commit that a checkpoint has brought here. Only ever read from sled itself.

@@ -40,3 +40,6 @@ mod small;
 pub(crate) mod store;
 pub(crate) mod threads;
 mod value;
+
+pub use check::CheckReport;
+pub use report::{Durability, OpenReport};

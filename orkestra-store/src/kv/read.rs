@@ -34,7 +34,7 @@ pub(crate) fn commits(view: &dyn View, run: &RunId, from: Seq, limit: usize) -> 
     if let Some(before) = view.backward(&keys::journal(run), Bound::Included(&start)).next() {
         let (key, raw) = before?;
         if last_of(&key, &raw)? >= from {
-            start = key.to_vec();
+            start = key;
         }
     }
     let mut commits: Vec<Written> = Vec::new();

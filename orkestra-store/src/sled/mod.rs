@@ -16,6 +16,7 @@
 mod checkpoint;
 mod core;
 mod database;
+mod encoding;
 mod error;
 mod log;
 mod open;

@@ -17,7 +17,7 @@ use orkestra_core::store::{StoreError, StoreErrorKind};
 use crate::kv::error::{Trouble, refused, without_panic};
 use crate::kv::format::{Format, Found};
 use crate::kv::health::Health;
-use crate::kv::keys::{META_APPLIED, META_FORMAT};
+use crate::kv::keys::META_APPLIED;
 use crate::kv::map::{Lasting, Log as _, Map as _};
 use crate::kv::mark::{Mark, Marked};
 use crate::kv::owner::{LOCK_PAUSE, LOCK_TRIES, Owner};
@@ -34,6 +34,9 @@ use super::recover::recover;
 use super::repair::{self, Aside};
 use super::sync::Syncer;
 use super::wal;
+
+/// The key of the version inside the database.
+const META_FORMAT: &[u8] = b"mformat";
 
 /// What is in a directory. Format 1 had no write-ahead files.
 const FORMAT: Format = Format { backend: "sled", version: 2, database: "db" };

@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use super::encoding;
 use super::options::SledOptions;
 use super::recover::Recovered;
 use crate::kv::changes::Changes;
@@ -111,7 +112,7 @@ fn read_record(bytes: &[u8]) -> Option<(Record, &[u8])> {
     if !whole {
         return None;
     }
-    let changes = Changes::decode(changes).ok()?;
+    let changes = encoding::decode(changes).ok()?;
     Some((Record { number: u64::from_be_bytes(*number), boot, changes }, behind))
 }
 
@@ -186,7 +187,7 @@ impl Wal {
         let mut record = std::mem::take(&mut self.buffer);
         record.clear();
         record.extend_from_slice(&[0; HEAD]);
-        changes.encode(&mut record);
+        encoding::encode(changes, &mut record);
         let length = u32::try_from(record.len() - HEAD);
         let length = length.map_err(|_| Trouble::Invalid("four gigabytes are too much for one write".into()))?;
         record[CHECKSUM..8].copy_from_slice(&length.to_be_bytes());

@@ -1,5 +1,9 @@
-//! The backends: the contract they share, and what is each one's own.
+//! The backends: the contract they share, what embedded ones have in common, and what is each one's own.
 
 mod conformance;
+mod embedded;
+#[cfg(feature = "fjall")]
+mod fjall;
+#[cfg(feature = "sled")]
 mod sled;
 mod support;

@@ -1,10 +1,4 @@
-//! What is sled's own: damage, locks, kills and syncs.
+//! What is sled's own: its damage, its lost ends.
 
 mod damage;
-mod exclusive;
-mod gate;
-mod kill;
 mod lost;
-pub(crate) mod parts;
-#[cfg(target_os = "linux")]
-mod syncs;

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use crate::sled::parts;
+use super::parts;
 
 const PART: &str = "ORKESTRA_TEST_PART";
 

@@ -5,14 +5,20 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 use orkestra_core::model::{RunId, Seq};
-use orkestra_core::store::Store as _;
-use orkestra_store::SledStore;
 use orkestra_testkit::sample::SampleRun;
+
+use crate::support::backend::{BACKENDS, Backend};
 
 #[tokio::test]
 async fn a_call_that_nobody_polls_any_more_holds_up_nobody() {
+    for backend in BACKENDS {
+        holds_up_nobody(*backend).await;
+    }
+}
+
+async fn holds_up_nobody(backend: Backend) {
     let directory = tempfile::tempdir().expect("a directory");
-    let store = SledStore::open(directory.path()).expect("it opens");
+    let store = backend.open(directory.path()).expect("it opens");
     let run = RunId::new("r").expect("an id");
     let mut idle = Context::from_waker(Waker::noop());
     // A write and a read are under way; then both are left alone while the caller asks for something else.

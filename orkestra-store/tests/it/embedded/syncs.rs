@@ -2,23 +2,30 @@
 
 use std::path::Path;
 
-use orkestra_store::SledStore;
 use tempfile::TempDir;
 
+use crate::support::backend::{BACKENDS, Backend, Options};
 use crate::support::child::{command, have, run};
 
 /// The system calls that make something durable, made while `batches` batches were written.
-fn calls(durability: &str, batches: usize, inject: &[&str]) -> (Vec<String>, Vec<String>) {
+fn calls(backend: Backend, durability: &str, batches: usize, inject: &[&str]) -> (Vec<String>, Vec<String>) {
     let directory = tempfile::tempdir().expect("a directory for a test");
-    calls_in(&directory, durability, batches, inject)
+    calls_in(backend, &directory, durability, batches, inject)
 }
 
-fn calls_in(directory: &TempDir, durability: &str, batches: usize, inject: &[&str]) -> (Vec<String>, Vec<String>) {
+fn calls_in(
+    backend: Backend,
+    directory: &TempDir,
+    durability: &str,
+    batches: usize,
+    inject: &[&str],
+) -> (Vec<String>, Vec<String>) {
     let log = directory.path().join("calls");
     let store = directory.path().join("store");
     let (log_text, store) = (log.to_str().expect("a plain path"), store.to_str().expect("a plain path"));
     let trace = ["strace", "-f", "-y", "-o", log_text, "-e", "trace=fsync,fdatasync,sync_file_range,msync,sync"];
-    let told = run(command(&[&trace, inject].concat(), "write", &[store, durability, &batches.to_string()]));
+    let told =
+        run(command(&[&trace, inject].concat(), "write", &[&backend.name(), store, durability, &batches.to_string()]));
     (read(&log), told)
 }
 
@@ -33,8 +40,8 @@ fn count(calls: &[String], name: &str) -> usize {
 }
 
 /// How many calls of each sort ten batches more need. Opening and closing are the same for both.
-fn per_ten_batches(durability: &str) -> [usize; 2] {
-    let ((few, _), (many, told)) = (calls(durability, 5, &[]), calls(durability, 15, &[]));
+fn per_ten_batches(backend: Backend, durability: &str) -> [usize; 2] {
+    let ((few, _), (many, told)) = (calls(backend, durability, 5, &[]), calls(backend, durability, 15, &[]));
     assert!(told.iter().all(|answer| answer == "ok" || answer == "1 read"), "{told:?}");
     ["fdatasync", "fsync"].map(|name| count(&many, name) - count(&few, name))
 }
@@ -44,7 +51,9 @@ fn fsync_is_one_fdatasync_per_group_commit() {
     if !have("strace") {
         return;
     }
-    assert_eq!(per_ten_batches("fsync"), [10, 0]);
+    for backend in BACKENDS {
+        assert_eq!(per_ten_batches(*backend, "fsync"), [10, 0], "{backend:?}");
+    }
 }
 
 #[test]
@@ -52,7 +61,9 @@ fn process_asks_the_disk_for_nothing() {
     if !have("strace") {
         return;
     }
-    assert_eq!(per_ten_batches("process"), [0, 0]);
+    for backend in BACKENDS {
+        assert_eq!(per_ten_batches(*backend, "process"), [0, 0], "{backend:?}");
+    }
 }
 
 #[test]
@@ -60,12 +71,18 @@ fn the_sync_is_the_last_call_before_the_answer_and_of_the_log() {
     if !have("strace") {
         return;
     }
-    let (calls, _) = calls("fsync", 3, &[]);
-    let syncs: Vec<_> = calls.iter().filter(|call| call.contains(" fdatasync(")).collect();
-    // The one of sled's log is for its format, as the store is made.
-    let log = syncs.iter().filter(|call| call.contains("/store/db>)")).count();
-    let ahead = syncs.iter().filter(|call| call.contains("/store/wal.0>)")).count();
-    assert_eq!((log, ahead, syncs.len()), (1, 1 + 3, 5), "{syncs:?}");
+    for backend in BACKENDS {
+        let (calls, _) = calls(*backend, "fsync", 3, &[]);
+        let syncs: Vec<_> = calls.iter().filter(|call| call.contains(" fdatasync(")).collect();
+        // The one of sled's log is for its format, as the store is made. The first of the other is for the opening.
+        let (log, format) = match backend.name().as_str() {
+            "sled" => ("/store/wal.0>)", 1),
+            _ => ("/store/data/0.jnl>)", 0),
+        };
+        let ahead = syncs.iter().filter(|call| call.contains(log)).count();
+        assert_eq!((ahead, syncs.len()), (1 + 3, format + 1 + 3), "{syncs:?}");
+        assert_eq!(syncs.iter().filter(|call| call.contains("/store/db>)")).count(), format, "{syncs:?}");
+    }
 }
 
 /// What is told when calls fail: some batches are whole, one cannot be told, and then nothing is done any more. strace counts
@@ -87,11 +104,14 @@ fn a_failed_sync_is_told_as_unknown_and_ends_the_store() {
     if !have("strace") {
         return;
     }
-    let (_, told) = calls("fsync", 20, &["-e", "inject=fdatasync:error=EIO:when=3+"]);
-    fails(&told, "Input/output error");
+    for backend in BACKENDS {
+        let (_, told) = calls(*backend, "fsync", 20, &["-e", "inject=fdatasync:error=EIO:when=3+"]);
+        fails(&told, "Input/output error");
+    }
 }
 
 /// What fails in the background is nothing that was acknowledged: that is in the write-ahead file.
+#[cfg(feature = "sled")]
 #[tokio::test]
 async fn a_failed_checkpoint_ends_the_store_and_loses_nothing() {
     if !have("strace") {
@@ -99,13 +119,15 @@ async fn a_failed_checkpoint_ends_the_store_and_loses_nothing() {
     }
     let directory = tempfile::tempdir().expect("a directory for a test");
     // Made before: as a store is made, its format is written into sled.
-    drop(SledStore::open(directory.path().join("store")).expect("the store opens"));
+    drop(Backend::Sled.open(directory.path().join("store")).expect("the store opens"));
     let inject = ["-e", "inject=sync_file_range:error=EIO"];
-    let (_, told) = calls_in(&directory, "process", 600, &inject);
+    let (_, told) = calls_in(Backend::Sled, &directory, "process", 600, &inject);
     let written = told.iter().filter(|answer| *answer == "ok").count();
     assert!(told.iter().any(|answer| answer.contains("Input/output error")), "{:?}", told.last());
     assert_eq!(told.last().map(String::as_str), Some("Poisoned"));
-    let store = SledStore::options().with_check(true).open(directory.path().join("store")).expect("it opens anew");
+    let store = Backend::Sled
+        .open_with(directory.path().join("store"), Options { check: true, ..Options::default() })
+        .expect("it opens anew");
     let commits = store.check().await.expect("it is whole").commits;
     // Each commit is told twice: written, and repeated.
     assert!(commits >= written as u64 / 2 && written > 30, "{commits} of {written} are there");

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use orkestra_core::model::{RunId, Seq};
 use orkestra_core::store::Store;
-use orkestra_store::{OpenReport, SledStore};
+use orkestra_store::OpenReport;
 use orkestra_testkit::Chance;
 
-use super::parts::load;
+use crate::support::backend::{Backend, Options};
 use crate::support::child::{Playing, command};
+use crate::support::load;
 
 /// What a store must hold.
 #[derive(Default)]
@@ -44,7 +45,7 @@ impl Told {
         }
     }
 
-    async fn must_be_in(&self, store: &SledStore, round: usize) {
+    async fn must_be_in(&self, store: &dyn Store, round: usize) {
         for (run, last) in &self.runs {
             let id = RunId::new(run).expect("a run's id");
             let there = load(store, &id).await.last();
@@ -68,7 +69,7 @@ fn dawdle(chance: &mut Chance) {
     }
 }
 
-/// Cuts the newest snapshot somewhere, as a crash while it was written would.
+/// Cuts the newest snapshot of sled somewhere, as a crash while it was written would. Others have none.
 fn tear_snapshot(directory: &Path, chance: &mut Chance) -> bool {
     let entries = std::fs::read_dir(directory).expect("the directory is there");
     let paths = entries.map(|entry| entry.expect("an entry").path());
@@ -87,8 +88,8 @@ fn tear_snapshot(directory: &Path, chance: &mut Chance) -> bool {
 }
 
 /// One life of a child. Gives the number of things it said.
-fn storm(path: &str, durability: &str, seed: u64, chance: &mut Chance, told: &mut Told) -> usize {
-    let mut child = Playing::start(command(&[], "storm", &[path, durability, &seed.to_string()]));
+fn storm(store: [&str; 3], seed: u64, chance: &mut Chance, told: &mut Told) -> usize {
+    let mut child = Playing::start(command(&[], "storm", &[&store[..], &[&seed.to_string()]].concat()));
     let most = if chance.one_in(10) { 0 } else { chance.below(1_500) };
     let mut heard = 0;
     while heard < most {
@@ -107,35 +108,49 @@ fn storm(path: &str, durability: &str, seed: u64, chance: &mut Chance, told: &mu
     heard
 }
 
-async fn killed(durability: &str) {
+async fn killed(backend: Backend, durability: &str) {
     let rounds = if std::env::var_os("ORKESTRA_LONG").is_some() { 200 } else { 5 };
     let directory = tempfile::tempdir().expect("a directory for a test");
     let path = directory.path().join("store");
     let text = path.to_str().expect("a plain path");
     let (mut chance, mut told, mut heard) = (Chance::new(20), Told::default(), 0);
     for round in 0..rounds {
-        heard += storm(text, durability, round as u64, &mut chance, &mut told);
+        heard += storm([&backend.name(), text, durability], round as u64, &mut chance, &mut told);
         if !path.exists() {
             continue;
         }
         let torn = chance.one_in(3) && tear_snapshot(&path, &mut chance);
-        let store = SledStore::options().with_check(true).open(&path);
+        let store = backend.open_with(&path, Options { check: true, ..Options::default() });
         let store = store.unwrap_or_else(|error| panic!("round {round}: {error}"));
         let report: &OpenReport = store.report();
         assert_eq!(!report.set_aside.is_empty(), torn, "round {round}: {report:?}");
-        told.must_be_in(&store, round).await;
+        told.must_be_in(&*store, round).await;
     }
     let runs = told.runs.len();
     assert!(heard > 10 * rounds && runs > 5, "only {heard} things were told of {runs} runs");
     println!("{rounds} kills, {heard} acknowledgements, {runs} runs: all there");
 }
 
+#[cfg(feature = "sled")]
 #[tokio::test]
 async fn a_killed_process_loses_nothing_acknowledged_with_fsync() {
-    killed("fsync").await;
+    killed(Backend::Sled, "fsync").await;
 }
 
+#[cfg(feature = "sled")]
 #[tokio::test]
 async fn a_killed_process_loses_nothing_acknowledged_for_the_process() {
-    killed("process").await;
+    killed(Backend::Sled, "process").await;
+}
+
+#[cfg(feature = "fjall")]
+#[tokio::test]
+async fn a_killed_process_loses_nothing_acknowledged_with_fsync_in_fjall() {
+    killed(Backend::Fjall, "fsync").await;
+}
+
+#[cfg(feature = "fjall")]
+#[tokio::test]
+async fn a_killed_process_loses_nothing_acknowledged_for_the_process_in_fjall() {
+    killed(Backend::Fjall, "process").await;
 }

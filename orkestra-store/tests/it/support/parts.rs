@@ -4,50 +4,39 @@ use std::io::Read;
 
 use orkestra_core::model::{RunId, Seq};
 use orkestra_core::store::{RunQuery, Store};
-use orkestra_store::{Durability, SledStore};
 use orkestra_testkit::Chance;
 use orkestra_testkit::sample::SampleRun;
 
-use crate::support::child::tell;
+use super::backend::{Backend, Opened, Options};
+use super::child::tell;
 
-fn durability(word: &str) -> Durability {
-    match word {
-        "fsync" => Durability::Fsync,
-        "process" => Durability::Process,
-        other => panic!("`{other}` is no durability"),
-    }
-}
-
-/// So few that there are many checkpoints.
-const WRITE_AHEAD_BYTES: u64 = 50_000;
-
-fn open_as(path: &str, durability: Durability) -> SledStore {
-    let options = SledStore::options().with_durability(durability).with_write_ahead_bytes(WRITE_AHEAD_BYTES);
-    options.open(path).expect("the store opens")
-}
-
-/// `open <path>`: opens a store and tells how that went.
+/// `open <backend> <path>`: opens a store and tells how that went.
 pub(crate) fn open(words: &[&str]) {
-    match SledStore::open(words[0]) {
+    match Backend::named(words[0]).open(words[1]) {
         Ok(_) => tell("opened"),
         Err(error) => tell(format!("{:?}: {error}", error.kind())),
     }
 }
 
-/// `hold <path>`: opens a store and holds it until its input ends.
+/// `hold <backend> <path>`: opens a store and holds it until its input ends.
 pub(crate) fn hold(words: &[&str]) {
-    let store = SledStore::open(words[0]).expect("the store opens");
+    let store = Backend::named(words[0]).open(words[1]).expect("the store opens");
     tell("opened");
     let ended = std::io::stdin().read_to_end(&mut Vec::new());
     assert!(ended.is_ok(), "{ended:?}");
     drop(store);
 }
 
-/// `write <path> <durability> <batches>`: that many batches of three commits, told as they are answered. Repeats and reads
+/// Opens what `<backend> <path> <durability>` say.
+fn open_as(words: &[&str]) -> Opened {
+    Backend::named(words[0]).open_with(words[1], Options::of(words[2])).expect("the store opens")
+}
+
+/// `write <backend> <path> <durability> <batches>`: that many batches of three commits, told as they are answered. Repeats and reads
 /// are strewn in: they must cost no sync.
 pub(crate) async fn write(words: &[&str]) {
-    let store = open_as(words[0], durability(words[1]));
-    let batches: usize = words[2].parse().expect("a number of batches");
+    let store = open_as(words);
+    let batches: usize = words[3].parse().expect("a number of batches");
     let mut runs = [SampleRun::new("a"), SampleRun::new("b"), SampleRun::new("c")];
     for batch in 0..batches {
         let appends: Vec<_> =
@@ -62,17 +51,17 @@ pub(crate) async fn write(words: &[&str]) {
     }
 }
 
-/// `storm <path> <durability> <seed>`: writes whatever comes, until it is killed. Tells what was acknowledged, and what it
+/// `storm <backend> <path> <durability> <seed>`: writes whatever comes, until it is killed. Tells what was acknowledged, and what it
 /// is about to delete.
 pub(crate) async fn storm(words: &[&str]) {
-    let store = open_as(words[0], durability(words[1]));
-    let mut chance = Chance::new(words[2].parse().expect("a seed"));
+    let store = open_as(words);
+    let mut chance = Chance::new(words[3].parse().expect("a seed"));
     tell("opened");
-    let mut runs = resume(&store).await;
+    let mut runs = resume(&*store).await;
     let mut version = store.get("counter").await.expect("it reads").map_or(0, |value| value.version);
     for born in 0_u64.. {
         if runs.len() < 20 || chance.one_in(8) {
-            runs.push(SampleRun::new(&format!("r{}-{born}", words[2])).at(1_000 + born));
+            runs.push(SampleRun::new(&format!("r{}-{born}", words[3])).at(1_000 + born));
         }
         let mut batch = Vec::new();
         for _ in 0..=chance.below(6) {
@@ -111,7 +100,7 @@ pub(crate) async fn storm(words: &[&str]) {
 }
 
 /// All runs of the store, as far as they came.
-async fn resume(store: &SledStore) -> Vec<SampleRun> {
+async fn resume(store: &dyn Store) -> Vec<SampleRun> {
     let query = RunQuery { limit: usize::MAX, ..RunQuery::default() };
     let mut runs = Vec::new();
     for record in store.list(&query).await.expect("it lists").items {
@@ -121,7 +110,7 @@ async fn resume(store: &SledStore) -> Vec<SampleRun> {
 }
 
 /// A run as far as it came.
-pub(crate) async fn load(store: &SledStore, run: &RunId) -> SampleRun {
+pub(crate) async fn load(store: &dyn Store, run: &RunId) -> SampleRun {
     let commits = store.read(run, Seq(1), usize::MAX).await.expect("it reads");
     SampleRun::resume(run, &commits).expect("a journal is a run's")
 }

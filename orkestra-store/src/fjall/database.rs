@@ -1,0 +1,91 @@
+//! fjall's handles, and views of what is in it.
+
+use std::ops::Bound;
+use std::path::Path;
+
+use ::fjall::{Guard, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot};
+
+use crate::kv::changes::{Change, Changes};
+use crate::kv::error::{Trouble, without_panic};
+use crate::kv::map::{self, Entries, Map};
+
+use super::options::FjallOptions;
+
+/// Where everything is.
+const KEYSPACE: &str = "runs";
+
+/// One flushes what is full, the other puts tables together: neither waits for the other.
+const WORKERS: usize = 2;
+/// How many of its tables it may have open, of some 64 MiB each.
+const OPEN_FILES_MAX: usize = 100;
+/// The smallest that fjall allows. Its journal is a file of that length from the beginning, most of it a hole.
+const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// fjall, open.
+#[derive(Clone)]
+pub(super) struct Database {
+    // IMPORTANT: dropped before the database, which waits for its threads.
+    keyspace: Keyspace,
+    database: ::fjall::Database,
+}
+
+impl Database {
+    /// Opens what is in `directory`, which must have been there before if `existed`.
+    pub(super) fn open(directory: &Path, options: &FjallOptions, existed: bool) -> Result<Self, Trouble> {
+        without_panic(|| {
+            let builder = ::fjall::Database::builder(directory).cache_size(options.cache_bytes);
+            let builder = builder.worker_threads(WORKERS).max_cached_files(Some(OPEN_FILES_MAX));
+            let database = builder.max_journaling_size(JOURNAL_BYTES_MAX).open()?;
+            if existed && !database.keyspace_exists(KEYSPACE) {
+                return Err(Trouble::Damaged("fjall does not know what was in it any more".into()));
+            }
+            let memtable_bytes = options.memtable_bytes;
+            let keyspace =
+                database.keyspace(KEYSPACE, || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes))?;
+            Ok(Self { keyspace, database })
+        })
+    }
+
+    /// Writes `changes`, and shows them when they are as durable as `mode` says.
+    pub(super) fn write(&self, changes: Changes, mode: PersistMode) -> Result<(), Trouble> {
+        let mut batch: OwnedWriteBatch = self.database.batch().durability(Some(mode));
+        for (key, change) in changes {
+            match change {
+                Change::Put(value) | Change::New(value) => batch.insert(&self.keyspace, key, value),
+                Change::Remove => batch.remove(&self.keyspace, key),
+            }
+        }
+        Ok(batch.commit()?)
+    }
+}
+
+impl Map for Database {
+    fn view(&self) -> Box<dyn map::View + '_> {
+        Box::new(View { snapshot: self.database.snapshot(), keyspace: &self.keyspace })
+    }
+}
+
+/// What was published as it was taken. Nobody waits for it; what it sees is kept for it.
+struct View<'a> {
+    snapshot: Snapshot,
+    keyspace: &'a Keyspace,
+}
+
+impl map::View for View<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
+        Ok(self.snapshot.get(self.keyspace, key)?.map(|value| value.to_vec()))
+    }
+
+    fn forward<'a>(&'a self, begin: Bound<&[u8]>, end: Bound<&[u8]>) -> Entries<'a> {
+        Box::new(self.snapshot.range::<&[u8], _>(self.keyspace, (begin, end)).map(entry))
+    }
+
+    fn reverse<'a>(&'a self, begin: Bound<&[u8]>, end: Bound<&[u8]>) -> Entries<'a> {
+        Box::new(self.snapshot.range::<&[u8], _>(self.keyspace, (begin, end)).rev().map(entry))
+    }
+}
+
+fn entry(guard: Guard) -> map::Entry {
+    let (key, value) = guard.into_inner()?;
+    Ok((key.to_vec(), value.to_vec()))
+}

@@ -1,0 +1,23 @@
+//! What fjall says, in the words of the stores.
+
+use std::io;
+
+use ::fjall::{Error, LsmError};
+
+use crate::kv::error::Trouble;
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Io(error) | Error::Storage(LsmError::Io(error)) => Self::Io(error),
+            Error::InvalidVersion(found) => Self::Version(format!("fjall does not know its version {found:?}")),
+            Error::Storage(LsmError::InvalidVersion(found)) => {
+                Self::Version(format!("fjall does not know its version {found}"))
+            }
+            Error::Locked => Self::Io(io::Error::other("fjall's own lock is held by another process")),
+            // Its cause went to fjall's log as it happened: a flush or a compaction that failed.
+            Error::Poisoned => Self::Io(io::Error::other("a write of fjall in the background has failed")),
+            error => Self::Damaged(error.to_string()),
+        }
+    }
+}

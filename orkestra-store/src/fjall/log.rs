@@ -1,0 +1,56 @@
+//! Writing: one batch of fjall for each group commit, then the mark.
+
+use std::sync::Arc;
+
+use ::fjall::PersistMode;
+
+use crate::kv::changes::Changes;
+use crate::kv::error::Trouble;
+use crate::kv::health::Health;
+use crate::kv::keys::META_APPLIED;
+use crate::kv::map::{Lasting, Log};
+use crate::kv::mark::Mark;
+use crate::kv::report::Durability;
+
+use super::database::Database;
+
+/// Who writes.
+pub(super) struct FjallLog {
+    pub(super) database: Database,
+    pub(super) mark: Mark,
+    pub(super) durability: Durability,
+    /// The number of the last group commit.
+    pub(super) last: u64,
+    pub(super) health: Arc<Health>,
+}
+
+/// `SyncData` is enough: `fdatasync` writes what is needed to read the data back, the file's new length included. `Buffer` hands
+/// the batch to the system; without a mode it would stay in this process.
+fn mode(durability: Durability) -> PersistMode {
+    match durability {
+        Durability::Fsync => PersistMode::SyncData,
+        Durability::Process => PersistMode::Buffer,
+    }
+}
+
+impl Log for FjallLog {
+    fn write(&mut self, mut changes: Changes, lasting: Lasting) -> Result<(), Trouble> {
+        let durability = match lasting {
+            Lasting::AsOpened => self.durability,
+            Lasting::Always => Durability::Fsync,
+            Lasting::Cache => Durability::Process,
+        };
+        let number = self.last + 1;
+        changes.insert(META_APPLIED, number.to_be_bytes());
+        self.database.write(changes, mode(durability))?;
+        self.last = number;
+        // What may be lost must not be missed when the store is opened again.
+        if lasting != Lasting::Cache
+            && let Err(error) = self.mark.set(number)
+        {
+            // The mark before it still holds.
+            tracing::warn!(store = self.health.place(), %error, "the mark could not be written");
+        }
+        Ok(())
+    }
+}
