@@ -3,15 +3,16 @@
 //! Nothing is written here, and nothing is waited for. What a commit needs to know is in memory, except for what the
 //! store sees for the first time: the head of a run, and the record that a new one replaces.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use orkestra_core::journal::Written;
-use orkestra_core::model::{RunId, Seq};
+use orkestra_core::model::RunId;
 use orkestra_core::store::{Append, AppendError, RunRecord};
 
 use super::changes::Changes;
 use super::error::Trouble;
-use super::lately::Lately;
+use super::heads::{Head, Heads};
+use super::inbox::{self, Leaving};
 use super::lease::Leases;
 use super::map::View;
 use super::{index, keys, read, value};
@@ -29,9 +30,6 @@ pub(crate) enum Planned {
     Failed(Trouble),
 }
 
-/// The last positions of the runs that were written to lately: an append must not search for them.
-pub(crate) type Heads = Lately<Seq>;
-
 /// A group commit, planned.
 pub(crate) struct GroupCommit {
     /// What to write.
@@ -48,12 +46,15 @@ pub(crate) struct Plan<'a> {
     changes: Changes,
     /// Records that this batch writes, with the number of further parts that stand or will stand in the tree.
     records: HashMap<&'a RunId, (&'a RunRecord, u32)>,
+    /// Keys of letters that this batch takes.
+    taken: HashSet<Vec<u8>>,
     answers: Vec<Planned>,
 }
 
 impl<'a> Plan<'a> {
     pub(crate) fn new(view: &'a dyn View, heads: &'a mut Heads, leases: &'a Leases) -> Self {
-        Self { view, heads, leases, changes: Changes::default(), records: HashMap::new(), answers: Vec::new() }
+        let (changes, records, taken) = (Changes::default(), HashMap::new(), HashSet::new());
+        Self { view, heads, leases, changes, records, taken, answers: Vec::new() }
     }
 
     /// Plans `appends` in their order.
@@ -66,10 +67,11 @@ impl<'a> Plan<'a> {
     }
 
     fn add(&mut self, append: &'a Append, before: &[Append]) -> Result<Planned, Trouble> {
-        let Append { commit, record, .. } = append;
-        let last = self.last(&commit.run)?;
-        if commit.first != last.plus(1) {
-            return Ok(self.repeated(commit, before)?.unwrap_or(Planned::Refused(AppendError::Conflict { last })));
+        let Append { commit, record, taken } = append;
+        let head = self.heads.of(self.view, &commit.run)?;
+        if commit.first != head.last.plus(1) {
+            let refused = Planned::Refused(AppendError::Conflict { last: head.last });
+            return Ok(self.repeated(commit, before)?.unwrap_or(refused));
         }
         if let Some(held) = self.leases.fence(&commit.run, commit.epoch) {
             return Ok(Planned::Refused(AppendError::Fenced { held }));
@@ -78,31 +80,32 @@ impl<'a> Plan<'a> {
             return Err(Trouble::Invalid(format!("a commit of run `{}` has no events", commit.run)));
         }
         match record {
-            None if last == Seq::ZERO => {
+            None if !head.has_journal() => {
                 return Err(Trouble::Invalid("the first commit of a run must bring its record".into()));
             }
             Some(record) if record.id != commit.run => {
                 let message = format!("a commit of run `{}` brings the record of `{}`", commit.run, record.id);
                 return Err(Trouble::Invalid(message));
             }
-            Some(record) => self.set_record(record)?,
-            None => {}
+            _ => {}
         }
-        let head = [commit.last.0.to_be_bytes(), commit.epoch.0.to_be_bytes()].concat();
-        let bytes = [&head, &*commit.body].concat();
+        let letters = inbox::leaving(self.view, &commit.run, taken, &self.taken)?;
+        let after = Head { last: commit.last, letters: head.letters.saturating_sub(letters.len()) };
+        // IMPORTANT: from here on nothing may fail that has changed something: a commit that is refused takes no letter.
+        self.change_record(append, head.has_mail(), after.has_mail())?;
+        self.take(letters);
+        let numbers = [commit.last.0.to_be_bytes(), commit.epoch.0.to_be_bytes()].concat();
+        let bytes = [&numbers, &*commit.body].concat();
         value::put(&mut self.changes, &keys::commit(&commit.run, commit.first), &bytes, 0);
-        self.heads.set(&commit.run, commit.last);
+        self.heads.set(&commit.run, after);
         Ok(Planned::InBatch)
     }
 
-    /// The last position of `run`, with what this batch adds.
-    fn last(&mut self, run: &RunId) -> Result<Seq, Trouble> {
-        if let Some(last) = self.heads.get(run) {
-            return Ok(last);
+    fn take(&mut self, letters: Leaving) {
+        for (key, parts) in letters {
+            value::remove(&mut self.changes, &key, parts);
+            self.taken.insert(key);
         }
-        let last = read::last(self.view, run)?;
-        self.heads.set(run, last);
-        Ok(last)
     }
 
     /// What to answer if `commit` is there already, in this batch or before it.
@@ -120,19 +123,24 @@ impl<'a> Plan<'a> {
         Ok(there.is_some_and(|there| there.body == commit.body).then_some(Planned::There))
     }
 
-    fn set_record(&mut self, record: &'a RunRecord) -> Result<(), Trouble> {
-        let key = keys::record(&record.id);
-        let bytes = read::record_bytes(record)?;
-        let parts = if let Some((old, parts)) = self.records.get(&record.id) {
-            index::change(&mut self.changes, Some(old), Some(record));
-            *parts
-        } else {
-            let old = read::record_with_parts(self.view, &record.id)?;
-            index::change(&mut self.changes, old.as_ref().map(|(old, _)| old), Some(record));
-            old.map_or(0, |(_, parts)| parts)
+    /// Changes the record and its entries in the indexes, where letters waited `before` the commit and `after` it.
+    fn change_record(&mut self, append: &'a Append, before: bool, after: bool) -> Result<(), Trouble> {
+        let run = &append.commit.run;
+        let known = self.records.get(run).copied();
+        let Some(record) = &append.record else {
+            if before != after {
+                let read = if known.is_none() { read::record(self.view, run)? } else { None };
+                let same = known.map(|(record, _)| record).or(read.as_ref());
+                index::change(&mut self.changes, same.map(|same| (same, before)), same.map(|same| (same, after)));
+            }
+            return Ok(());
         };
-        let parts = value::put(&mut self.changes, &key, &bytes, parts);
-        self.records.insert(&record.id, (record, parts));
+        let bytes = read::record_bytes(record)?;
+        let read = if known.is_none() { read::record_with_parts(self.view, run)? } else { None };
+        let old = known.or(read.as_ref().map(|(record, parts)| (record, *parts)));
+        index::change(&mut self.changes, old.map(|(old, _)| (old, before)), Some((record, after)));
+        let parts = value::put(&mut self.changes, &keys::record(run), &bytes, old.map_or(0, |(_, parts)| parts));
+        self.records.insert(run, (record, parts));
         Ok(())
     }
 }

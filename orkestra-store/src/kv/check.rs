@@ -6,7 +6,7 @@ use orkestra_core::store::RunRecord;
 
 use super::error::Trouble;
 use super::map::View;
-use super::{index, keys, read};
+use super::{inbox, index, keys, read, value};
 
 /// What a check read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) fn check(view: &dyn View) -> Result<CheckReport, Trouble> {
     for found in view.prefix(keys::ALL_RECORDS) {
         let run = keys::parse_record(&found?.0)?;
         let record = read::record(view, &run)?.ok_or_else(|| missing("record", &run))?;
-        for entry in index::entries(&record) {
+        for entry in index::entries((&record, inbox::has_mail(view, &run)?)) {
             if !view.contains_key(&entry)? {
                 return Err(missing("entry in an index", &run));
             }
@@ -45,6 +45,14 @@ pub(crate) fn check(view: &dyn View) -> Result<CheckReport, Trouble> {
     }
     if found != entries {
         return Err(Trouble::Damaged(format!("the indexes have {found} entries where {entries} belong")));
+    }
+    for letter in view.prefix(keys::ALL_LETTERS) {
+        let (key, raw) = letter?;
+        let (run, _) = keys::parse_letter(&key)?;
+        if !view.contains_key(&keys::record(&run))? {
+            return Err(missing("record, and a letter", &run));
+        }
+        value::whole(view, &key, &raw)?;
     }
     Ok(report)
 }

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use orkestra_core::journal::Written;
 use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
 use orkestra_core::store::{
-    Append, AppendError, Due, DueQuery, Lease, ListCursor, Page, RunQuery, RunRecord, StoreError, StoreErrorKind,
-    Versioned,
+    Append, AppendError, Claimed, Due, DueQuery, Lease, Letter, LetterId, ListCursor, Listener, Page, Renewed,
+    RunQuery, RunRecord, Snapshot, StoreError, StoreErrorKind, Versioned,
 };
+use tokio::sync::oneshot;
 
 use super::check::{self, CheckReport};
 use super::error::{Trouble, refused, without_panic};
 use super::map::View;
 use super::report::OpenReport;
-use super::shared::{Opened, Shared};
+use super::shared::{Opened, Sending, Shared};
 use super::threads::Threads;
-use super::{keys, read, small, value};
+use super::{inbox, keys, read, small, snapshot, value};
 
 /// What a backend's own store is made of. Cheap to clone; dropping the last clone closes it.
 #[derive(Clone)]
@@ -62,10 +63,18 @@ impl Handle {
         &self,
         work: impl FnOnce(&Shared, &dyn View) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.looking(move |shared| work(shared, &*shared.map.view())).await
+    }
+
+    /// The same for what takes a view itself.
+    async fn looking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let shared = Arc::clone(&self.shared);
         let done = self.threads.readers.call(move || {
             shared.health.check()?;
-            without_panic(|| work(&shared, &*shared.map.view())).map_err(|trouble| shared.health.told(trouble))
+            without_panic(|| work(&shared)).map_err(|trouble| shared.health.told(trouble))
         });
         done.await.unwrap_or_else(|_| Err(panicked()))
     }
@@ -140,29 +149,70 @@ impl Handle {
 
     pub(crate) async fn claim(
         &self,
-        run: &RunId,
+        runs: &[RunId],
         worker: &WorkerId,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Lease>, StoreError> {
-        self.shared.health.check()?;
-        self.shared.leases().claim(run, worker, now, until).map_err(|trouble| self.shared.health.told(trouble))
+    ) -> Result<Vec<Option<Claimed>>, StoreError> {
+        let (runs, worker) = (runs.to_vec(), worker.clone());
+        self.looking(move |shared| shared.claim(&runs, &worker, now, until)).await
     }
 
-    pub(crate) async fn renew(
-        &self,
-        leases: &[Lease],
-        _now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<bool>, StoreError> {
+    pub(crate) async fn renew(&self, leases: &[Lease], until: Timestamp) -> Result<Vec<Renewed>, StoreError> {
         self.shared.health.check()?;
+        // At once: a lease must not run out because all who read are busy.
+        let held: Vec<Option<RunId>> = {
+            let mut held = self.shared.leases();
+            leases.iter().map(|lease| held.renew(lease, until).then(|| lease.run.clone())).collect()
+        };
+        let told = |view: &dyn View, run: Option<RunId>| {
+            let mail = run.as_ref().map_or(Ok(false), |run| inbox::has_mail(view, run))?;
+            Ok(Renewed { held: run.is_some(), mail })
+        };
+        self.reading(move |_, view| held.into_iter().map(|run| told(view, run)).collect()).await
+    }
+
+    pub(crate) async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
         let mut held = self.shared.leases();
-        Ok(leases.iter().map(|lease| held.renew(lease, until)).collect())
+        leases.iter().for_each(|lease| held.release(lease));
+        Ok(())
     }
 
-    pub(crate) async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
-        self.shared.leases().release(lease);
+    pub(crate) async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        self.shared.leases().release_all(worker);
         Ok(())
+    }
+
+    pub(crate) async fn send(&self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.shared.post(Sending { run: run.clone(), body: body.to_vec(), answer });
+        // Whichever of those who send comes first writes for all that wait by then.
+        self.writing(|shared| Ok(shared.send_all())).await?;
+        answered.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    pub(crate) async fn letters(&self, run: &RunId, after: LetterId, limit: usize) -> Result<Vec<Letter>, StoreError> {
+        let run = run.clone();
+        self.reading(move |_, view| inbox::letters(view, &run, after, limit)).await
+    }
+
+    pub(crate) async fn discard(&self, run: &RunId, letters: &[LetterId]) -> Result<(), StoreError> {
+        let (run, letters) = (run.clone(), letters.to_vec());
+        self.writing(move |shared| shared.discard(&run, &letters)).await
+    }
+
+    pub(crate) fn listen(&self) -> Box<dyn Listener> {
+        self.shared.bell.listen()
+    }
+
+    pub(crate) async fn put_snapshot(&self, run: &RunId, snapshot: &Snapshot) -> Result<(), StoreError> {
+        let (run, snapshot) = (run.clone(), snapshot.clone());
+        self.writing(move |shared| shared.put_snapshot(&run, &snapshot)).await
+    }
+
+    pub(crate) async fn snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, StoreError> {
+        let run = run.clone();
+        self.reading(move |_, view| snapshot::get(view, &run)).await
     }
 
     pub(crate) async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
@@ -178,6 +228,11 @@ impl Handle {
     pub(crate) async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let key = keys::blob(run, key);
         self.reading(move |_, view| Ok(value::get(view, &key)?.map(|(bytes, _)| bytes))).await
+    }
+
+    pub(crate) async fn blob_keys(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
+        let run = run.clone();
+        self.reading(move |_, view| small::blob_keys(view, &run)).await
     }
 
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {

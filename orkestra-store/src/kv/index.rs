@@ -6,21 +6,26 @@
 use std::collections::BTreeSet;
 
 use orkestra_core::kernel::RunStatus;
+use orkestra_core::model::Timestamp;
 use orkestra_core::store::{RunQuery, RunRecord};
 
 use super::changes::Changes;
 use super::keys;
 
-/// The keys of all entries of `record`.
-pub(crate) fn entries(record: &RunRecord) -> BTreeSet<Vec<u8>> {
+/// A record, and whether letters wait for its run.
+pub(crate) type Waiting<'a> = (&'a RunRecord, bool);
+
+/// The keys of all entries of a record.
+pub(crate) fn entries((record, mail): Waiting<'_>) -> BTreeSet<Vec<u8>> {
     let labels = record.labels.iter().map(|(key, value)| label(key, value));
     let terms = [all(), status(record.status), workflow(&record.workflow)].into_iter().chain(labels);
     let found = terms.map(|term| keys::term(term, record.created_at, &record.id));
-    found.chain(record.wake_at.map(|at| keys::wake_up(at, &record.id))).collect()
+    let wake_at = if mail { Some(Timestamp::ZERO) } else { record.wake_at };
+    found.chain(wake_at.map(|at| keys::wake_up(at, &record.id))).collect()
 }
 
 /// Changes the entries from those of `old` to those of `new`.
-pub(crate) fn change(changes: &mut Changes, old: Option<&RunRecord>, new: Option<&RunRecord>) {
+pub(crate) fn change(changes: &mut Changes, old: Option<Waiting<'_>>, new: Option<Waiting<'_>>) {
     let (old, new) = (old.map(entries).unwrap_or_default(), new.map(entries).unwrap_or_default());
     for gone in old.difference(&new) {
         changes.remove(gone.as_slice());

@@ -5,9 +5,11 @@
 //! j <run> 0 <first seq>           a commit
 //! r <run>                         a run's record
 //! i <term> <created at> <run>     a run that is found by a term: see `index`
-//! d <wake at> <run>               a run that needs a driver at a time
+//! d <wake at> <run>               a run that needs a driver at a time; at zero while letters wait for it
 //! k <key>                         a small value
 //! b <run> 0 <key>                 a blob of a run
+//! l <run> 0 <id>                  a letter that waits for a run
+//! s <run>                         a snapshot of a run
 //! x <key> <part>                  a further part of the value at another key: see `value`
 //! ```
 //!
@@ -15,7 +17,7 @@
 //! begins like it.
 
 use orkestra_core::model::{RunId, Seq, Timestamp};
-use orkestra_core::store::ListCursor;
+use orkestra_core::store::{LetterId, ListCursor};
 
 use super::error::Trouble;
 
@@ -26,6 +28,7 @@ pub(crate) const META_APPLIED: &[u8] = b"mapplied";
 
 pub(crate) const ALL_COMMITS: &[u8] = b"j";
 pub(crate) const ALL_RECORDS: &[u8] = b"r";
+pub(crate) const ALL_LETTERS: &[u8] = b"l";
 pub(crate) const ALL_TERMS: &[u8] = b"i";
 pub(crate) const ALL_WAKE_UPS: &[u8] = b"d";
 /// Behind the keys of all wake-ups.
@@ -80,6 +83,24 @@ pub(crate) fn blob(run: &str, name: &str) -> Vec<u8> {
     key(&[b"b", run.as_bytes(), &[0], name.as_bytes()])
 }
 
+/// What the keys of all letters of `run` begin with.
+pub(crate) fn letters(run: &str) -> Vec<u8> {
+    key(&[ALL_LETTERS, run.as_bytes(), &[0]])
+}
+
+/// What is greater than the keys of all letters of `run`, and not greater than any other's after them.
+pub(crate) fn letters_end(run: &str) -> Vec<u8> {
+    key(&[ALL_LETTERS, run.as_bytes(), &[1]])
+}
+
+pub(crate) fn letter(run: &str, id: LetterId) -> Vec<u8> {
+    key(&[ALL_LETTERS, run.as_bytes(), &[0], &id.0.to_be_bytes()])
+}
+
+pub(crate) fn snapshot(run: &str) -> Vec<u8> {
+    key(&[b"s", run.as_bytes()])
+}
+
 /// The key of a further part of the value at `whole`.
 pub(crate) fn part(whole: &[u8], number: u32) -> Vec<u8> {
     key(&[b"x", whole, &number.to_be_bytes()])
@@ -87,9 +108,25 @@ pub(crate) fn part(whole: &[u8], number: u32) -> Vec<u8> {
 
 /// The run and the first position of a commit's key.
 pub(crate) fn parse_commit(key: &[u8]) -> Result<(RunId, Seq), Trouble> {
+    parse_numbered(key).map(|(run, number)| (run, Seq(number)))
+}
+
+/// The run and the id of a letter's key.
+pub(crate) fn parse_letter(key: &[u8]) -> Result<(RunId, LetterId), Trouble> {
+    parse_numbered(key).map(|(run, number)| (run, LetterId(number)))
+}
+
+/// The name of a blob's key, which begins with `all`: what those of its run begin with.
+pub(crate) fn parse_blob(key: &[u8], all: &[u8]) -> Result<String, Trouble> {
+    let name = key.get(all.len()..).ok_or_else(|| Trouble::key(key))?;
+    String::from_utf8(name.to_vec()).map_err(|_| Trouble::key(key))
+}
+
+/// `<run> 0 <number>`.
+fn parse_numbered(key: &[u8]) -> Result<(RunId, u64), Trouble> {
     let (run, number) = key[1..].split_last_chunk::<NUMBER>().ok_or_else(|| Trouble::key(key))?;
     let run = run.strip_suffix(&[0]).ok_or_else(|| Trouble::key(key))?;
-    Ok((parse_run(key, run)?, Seq(u64::from_be_bytes(*number))))
+    Ok((parse_run(key, run)?, u64::from_be_bytes(*number)))
 }
 
 /// The place in a list that a term's key stands for.
@@ -145,6 +182,8 @@ mod tests {
         let run = RunId::new("a/b:1").expect("a run id");
         let at = Timestamp::from_millis(77);
         assert_eq!(parse_commit(&commit(&run, Seq(3))).ok(), Some((run.clone(), Seq(3))));
+        assert_eq!(parse_letter(&letter(&run, LetterId(7))).ok(), Some((run.clone(), LetterId(7))));
+        assert_eq!(parse_blob(&blob(&run, "name"), &blobs(&run)).ok().as_deref(), Some("name"));
         assert_eq!(parse_wake_up(&wake_up(at, &run)).ok(), Some((at, run.clone())));
         assert_eq!(parse_term(&term(5, at, &run)).ok(), Some(ListCursor { created_at: at, id: run }));
         assert!(parse_commit(b"jshort").is_err());

@@ -3,7 +3,7 @@
 //! An epoch is the number of times the store was opened and a counter, so that none ever comes back; claiming a lease
 //! writes nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use orkestra_core::model::{Epoch, RunId, Timestamp, WorkerId};
 use orkestra_core::store::Lease;
@@ -18,6 +18,8 @@ pub(crate) struct Leases {
     newest: Lately<Epoch>,
     /// No claim with a higher epoch than this is missing from `newest`.
     forgotten: Epoch,
+    /// Runs that are just written to, by commits that were not fenced when they were planned.
+    writing: HashSet<RunId>,
     boot: u32,
     granted: u32,
 }
@@ -25,7 +27,14 @@ pub(crate) struct Leases {
 impl Leases {
     /// None yet, since the store was opened for the `boot`-th time.
     pub(crate) fn new(boot: u32) -> Self {
-        Self { held: HashMap::new(), newest: Lately::default(), forgotten: Epoch(0), boot, granted: 0 }
+        Self {
+            held: HashMap::new(),
+            newest: Lately::default(),
+            forgotten: Epoch(0),
+            writing: HashSet::new(),
+            boot,
+            granted: 0,
+        }
     }
 
     pub(crate) fn claim(
@@ -55,6 +64,10 @@ impl Leases {
         held.map(|held| held.until = until).is_some()
     }
 
+    pub(crate) fn release_all(&mut self, worker: &WorkerId) {
+        self.held.retain(|_, lease| lease.worker != *worker);
+    }
+
     pub(crate) fn release(&mut self, lease: &Lease) {
         if self.held.get(&lease.run).is_some_and(|held| held.epoch == lease.epoch) {
             self.held.remove(&lease.run);
@@ -69,6 +82,17 @@ impl Leases {
     pub(crate) fn forget(&mut self, run: &RunId) {
         self.held.remove(run);
         self.newest.forget(run);
+    }
+
+    /// Says which runs are just written to: it is not known yet where their journals end.
+    pub(crate) fn set_writing(&mut self, runs: impl Iterator<Item = RunId>) {
+        self.writing.clear();
+        self.writing.extend(runs);
+    }
+
+    /// Whether one of `runs` is just written to.
+    pub(crate) fn are_written<'a>(&self, mut runs: impl Iterator<Item = &'a RunId>) -> bool {
+        runs.any(|run| self.writing.contains(run))
     }
 
     /// The epoch that keeps `epoch` from writing to `run`.

@@ -5,22 +5,28 @@ use orkestra_core::model::RunId;
 use super::changes::Changes;
 use super::error::Trouble;
 use super::map::View;
-use super::{index, keys, read, value};
+use super::{inbox, index, keys, read, value};
 
 /// What removes `run`; `None` when nothing is known of it.
 pub(crate) fn run(view: &dyn View, run: &RunId) -> Result<Option<Changes>, Trouble> {
     let mut changes = Changes::default();
     let mut known = false;
-    for entry in view.prefix(&keys::journal(run)).chain(view.prefix(&keys::blobs(run))) {
+    let (journal, blobs) = (keys::journal(run), keys::blobs(run));
+    let letters = keys::letters(run);
+    for entry in view.prefix(&journal).chain(view.prefix(&blobs)).chain(view.prefix(&letters)) {
         let (key, raw) = entry?;
-        value::remove(&mut changes, &key, &raw)?;
+        value::remove(&mut changes, &key, value::parts(&key, &raw)?);
         known = true;
     }
-    let record_key = keys::record(run);
-    if let Some(raw) = view.get(&record_key)? {
-        value::remove(&mut changes, &record_key, &raw)?;
-        index::change(&mut changes, read::record(view, run)?.as_ref(), None);
-        known = true;
+    let mail = inbox::has_mail(view, run)?;
+    for key in [keys::record(run), keys::snapshot(run)] {
+        if let Some(raw) = view.get(&key)? {
+            value::remove(&mut changes, &key, value::parts(&key, &raw)?);
+            known = true;
+        }
+    }
+    if let Some(record) = read::record(view, run)? {
+        index::change(&mut changes, Some((&record, mail)), None);
     }
     Ok(known.then_some(changes))
 }

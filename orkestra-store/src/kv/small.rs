@@ -45,6 +45,12 @@ pub(crate) fn put_blob(view: &dyn View, run: &RunId, name: &str, bytes: &[u8]) -
     Ok(changes)
 }
 
+/// The keys of all blobs of `run`, in order.
+pub(crate) fn blob_keys(view: &dyn View, run: &RunId) -> Result<Vec<String>, Trouble> {
+    let all = keys::blobs(run);
+    view.prefix(&all).map(|entry| keys::parse_blob(&entry?.0, &all)).collect()
+}
+
 pub(crate) fn keys(view: &dyn View, prefix: &str, limit: usize) -> Result<Vec<String>, Trouble> {
     let found = view.prefix(&keys::small(prefix)).take(limit);
     found.map(|entry| keys::parse_small(&entry?.0)).collect()

@@ -32,20 +32,53 @@ macro_rules! store {
 
             async fn claim(
                 &self,
-                run: &RunId,
+                runs: &[RunId],
                 worker: &WorkerId,
                 now: Timestamp,
                 until: Timestamp,
-            ) -> Result<Option<Lease>, StoreError> {
-                self.0.claim(run, worker, now, until).await
+            ) -> Result<Vec<Option<Claimed>>, StoreError> {
+                self.0.claim(runs, worker, now, until).await
             }
 
-            async fn renew(&self, leases: &[Lease], now: Timestamp, until: Timestamp) -> Result<Vec<bool>, StoreError> {
-                self.0.renew(leases, now, until).await
+            async fn renew(
+                &self,
+                leases: &[Lease],
+                _now: Timestamp,
+                until: Timestamp,
+            ) -> Result<Vec<Renewed>, StoreError> {
+                self.0.renew(leases, until).await
             }
 
-            async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
-                self.0.release(lease).await
+            async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
+                self.0.release(leases).await
+            }
+
+            async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError> {
+                self.0.release_all(worker).await
+            }
+
+            async fn send(&self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {
+                self.0.send(run, body).await
+            }
+
+            async fn letters(&self, run: &RunId, after: LetterId, limit: usize) -> Result<Vec<Letter>, StoreError> {
+                self.0.letters(run, after, limit).await
+            }
+
+            async fn discard(&self, run: &RunId, letters: &[LetterId]) -> Result<(), StoreError> {
+                self.0.discard(run, letters).await
+            }
+
+            fn listen(&self) -> Box<dyn Listener> {
+                self.0.listen()
+            }
+
+            async fn put_snapshot(&self, run: &RunId, snapshot: &Snapshot) -> Result<(), StoreError> {
+                self.0.put_snapshot(run, snapshot).await
+            }
+
+            async fn snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, StoreError> {
+                self.0.snapshot(run).await
             }
 
             async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
@@ -58,6 +91,10 @@ macro_rules! store {
 
             async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
                 self.0.blob(run, key).await
+            }
+
+            async fn blob_keys(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
+                self.0.blob_keys(run).await
             }
 
             async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
@@ -84,6 +121,7 @@ pub(crate) mod names {
     pub(crate) use orkestra_core::journal::Written;
     pub(crate) use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
     pub(crate) use orkestra_core::store::{
-        Append, AppendError, Due, DueQuery, Lease, Page, RunQuery, RunRecord, Store, StoreError, Versioned,
+        Append, AppendError, Claimed, Due, DueQuery, Lease, Letter, LetterId, Listener, Page, Renewed, RunQuery,
+        RunRecord, Snapshot, Store, StoreError, Versioned,
     };
 }

@@ -1,4 +1,4 @@
-//! Values of any size as sled takes them well: in parts.
+//! Values of any size as sled takes them well: in parts. Other backends have the same parts.
 //!
 //! sled moves a page of more than a quarter of a segment (128 KiB) into a file of its own under `blobs/`, which nothing
 //! ever syncs. A page is a leaf with up to 19 values, so a value must stay far below that: the first part stands at the
@@ -23,31 +23,40 @@ const HEAD: usize = 1 + size_of::<u64>();
 
 /// Puts `bytes` at `key`, over a value that had `old` further parts. Answers how many this one has.
 pub(crate) fn put(changes: &mut Changes, key: &[u8], bytes: &[u8], old: u32) -> u32 {
-    let (first, rest) = bytes.split_at(bytes.len().min(PART_BYTES_MAX));
-    let head = if rest.is_empty() {
-        [&[WHOLE], first].concat()
-    } else {
-        [&[FIRST], &(bytes.len() as u64).to_be_bytes()[..], first].concat()
-    };
-    changes.insert(key, head);
-    let mut count = 0;
-    for part in rest.chunks(PART_BYTES_MAX) {
-        changes.insert(keys::part(key, count), part);
-        count += 1;
-    }
+    let count = write(changes, key, bytes, Changes::insert);
     for number in count..old {
         changes.remove(keys::part(key, number));
     }
     count
 }
 
-/// Removes the value `raw` that stands at `key`.
-pub(crate) fn remove(changes: &mut Changes, key: &[u8], raw: &[u8]) -> Result<(), Trouble> {
+/// The same at a key where nothing was: what comes and goes soon leaves nothing to be remembered.
+pub(crate) fn put_new(changes: &mut Changes, key: &[u8], bytes: &[u8]) {
+    write(changes, key, bytes, Changes::insert_new);
+}
+
+fn write(changes: &mut Changes, key: &[u8], bytes: &[u8], insert: fn(&mut Changes, Vec<u8>, Vec<u8>)) -> u32 {
+    let (first, rest) = bytes.split_at(bytes.len().min(PART_BYTES_MAX));
+    let head = if rest.is_empty() {
+        [&[WHOLE], first].concat()
+    } else {
+        [&[FIRST], &(bytes.len() as u64).to_be_bytes()[..], first].concat()
+    };
+    insert(changes, key.to_vec(), head);
+    let mut count = 0;
+    for part in rest.chunks(PART_BYTES_MAX) {
+        insert(changes, keys::part(key, count), part.to_vec());
+        count += 1;
+    }
+    count
+}
+
+/// Removes the value at `key`, which has `parts` further parts.
+pub(crate) fn remove(changes: &mut Changes, key: &[u8], parts: u32) {
     changes.remove(key);
-    for number in 0..parts(key, raw)? {
+    for number in 0..parts {
         changes.remove(keys::part(key, number));
     }
-    Ok(())
 }
 
 /// How many further parts the value `raw` at `key` has.

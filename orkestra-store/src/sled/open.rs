@@ -38,8 +38,9 @@ use super::wal;
 /// The key of the version inside the database.
 const META_FORMAT: &[u8] = b"mformat";
 
-/// What is in a directory. Format 1 had no write-ahead files.
-const FORMAT: Format = Format { backend: "sled", version: 2, database: "db" };
+/// What is in a directory. Format 1 had no write-ahead files. Before 3 there were no letters: who does not know them would
+/// leave those of a deleted run to the next one of its name, and find runs at the wrong place in an index.
+const FORMAT: Format = Format { backend: "sled", version: 3, database: "db" };
 
 pub(super) fn open(options: &SledOptions, path: &Path) -> Result<Opened, StoreError> {
     directory::make(path)?;

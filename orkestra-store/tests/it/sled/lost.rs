@@ -145,8 +145,29 @@ async fn a_store_without_write_ahead_files_is_taken_over() {
         // At least what the first checkpoint had: how far the others came is a matter of time.
         assert!(length(&store, &run).await >= 6);
         let format = fs::read_to_string(directory.path().join("FORMAT")).expect("it reads");
-        assert_eq!(format, "orkestra-store sled 2\n");
+        assert_eq!(format, "orkestra-store sled 3\n");
     }
+}
+
+/// A store of format 2: as this one, without letters.
+#[tokio::test]
+async fn a_store_without_letters_is_taken_over_and_its_write_ahead_files_count() {
+    let directory = tempfile::tempdir().expect("a directory for a test");
+    let mut run = SampleRun::new("r");
+    let store = options(Durability::Fsync).open(directory.path()).expect("the store opens");
+    assert_eq!(store.append(vec![run.create(), run.report(10)]).await, [Ok(()), Ok(())]);
+    drop(store);
+    let format = directory.path().join("FORMAT");
+    fs::write(&format, "orkestra-store sled 2\n").expect("it writes");
+    let kept = fs::read(directory.path().join("wal.0")).expect("it reads");
+    fs::remove_file(directory.path().join("wal.0")).expect("it can be removed");
+    let error = SledStore::open(directory.path()).err().expect("what was acknowledged is missing");
+    assert_eq!(error.kind(), StoreErrorKind::Damaged, "{error}");
+    fs::write(directory.path().join("wal.0"), kept).expect("it writes");
+    let store = SledStore::options().with_check(true).open(directory.path()).expect("it is taken over");
+    assert_eq!(length(&store, &run).await, 2);
+    store.send(run.id(), b"letter").await.expect("it knows letters now");
+    assert_eq!(fs::read_to_string(&format).expect("it reads"), "orkestra-store sled 3\n");
 }
 
 fn blobs(directory: &Path) -> usize {

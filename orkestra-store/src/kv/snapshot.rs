@@ -1,0 +1,28 @@
+//! States of runs. They are caches: written without waiting for the disk, whole or not there.
+
+use orkestra_core::model::{RunId, Seq};
+use orkestra_core::store::Snapshot;
+
+use super::changes::Changes;
+use super::error::Trouble;
+use super::map::View;
+use super::{keys, value};
+
+/// What keeps `snapshot` in the place of the one before.
+pub(crate) fn put(view: &dyn View, run: &RunId, snapshot: &Snapshot) -> Result<Changes, Trouble> {
+    let key = keys::snapshot(run);
+    let parts = view.get(&key)?.map_or(Ok(0), |raw| value::parts(&key, &raw))?;
+    let mut changes = Changes::default();
+    value::put(&mut changes, &key, &[&snapshot.last.0.to_be_bytes(), &*snapshot.bytes].concat(), parts);
+    Ok(changes)
+}
+
+/// The one that was kept last.
+pub(crate) fn get(view: &dyn View, run: &RunId) -> Result<Option<Snapshot>, Trouble> {
+    let key = keys::snapshot(run);
+    let Some((whole, _)) = value::get(view, &key)? else {
+        return Ok(None);
+    };
+    let (last, bytes) = whole.split_first_chunk().ok_or_else(|| Trouble::value(&key, "it has no position"))?;
+    Ok(Some(Snapshot { last: Seq(u64::from_be_bytes(*last)), bytes: bytes.into() }))
+}
