@@ -24,6 +24,7 @@
 //! | feature | brings | default |
 //! |---|---|---|
 //! | `sled` | [`store::SledStore`]: one directory, no service | yes |
+//! | `fjall` | `store::FjallStore`: the same for much writing | no |
 //! | `yaml` | workflows from YAML | no |
 //! | `schedules` | schedules by cron expression, in time zones; those with a period need nothing | no |
 //! | `agents` | `agents`, `tools`: models, tools, sandbox, the planner, backend, frontend, qa pipeline | no |
@@ -50,6 +51,10 @@ pub struct Verbs;
 /// All that a first workflow needs.
 pub mod prelude {
     pub use orkestra_core::prelude::*;
+    #[cfg(any(feature = "sled", feature = "fjall"))]
+    pub use orkestra_store::Durability;
+    #[cfg(feature = "fjall")]
+    pub use orkestra_store::FjallStore;
     #[cfg(feature = "sled")]
-    pub use orkestra_store::{Durability, SledStore};
+    pub use orkestra_store::SledStore;
 }

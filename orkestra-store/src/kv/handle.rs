@@ -187,7 +187,11 @@ impl Handle {
         let (answer, answered) = oneshot::channel();
         self.shared.post(Sending { run: run.clone(), body: body.to_vec(), answer });
         // Whichever of those who send comes first writes for all that wait by then.
-        self.writing(|shared| Ok(shared.send_all())).await?;
+        let write = |shared: &Shared| {
+            shared.send_all();
+            Ok(())
+        };
+        self.writing(write).await?;
         answered.await.unwrap_or_else(|_| Err(panicked()))
     }
 

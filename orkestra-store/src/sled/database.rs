@@ -13,8 +13,9 @@ pub(super) struct Database(Option<Db>);
 impl Database {
     /// Opens the database at `path`. A panic of sled is an error.
     pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<Self, Trouble> {
-        // IMPORTANT: no flushing by itself. Its thread calls `sync_all` twice a second and swallows what that says; a
-        // failed sync must be seen by the commit that waits for it.
+        // IMPORTANT: no flushing by itself. Its thread syncs whether there is need or not, waits for its own end in vain if it
+        // panics, and lets segments be used again whose content is not durable elsewhere yet. What it would gather of
+        // half-dead segments is next to nothing: docs/store.md has the figures.
         let config = Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None);
         without_panic(|| Ok(Self(Some(config.open()?))))
     }
