@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use orkestra_core::model::{RunId, Seq};
-use orkestra_core::store::Store;
+use orkestra_core::store::{LetterId, Store};
 use orkestra_store::OpenReport;
 use orkestra_testkit::Chance;
 
@@ -19,6 +19,9 @@ use crate::support::load;
 struct Told {
     /// The last acknowledged position of each run.
     runs: BTreeMap<String, u64>,
+    /// Letters that wait, by run, and those that are gone.
+    waiting: BTreeMap<String, BTreeSet<u64>>,
+    gone: BTreeMap<String, BTreeSet<u64>>,
     /// Runs that are gone.
     deleted: BTreeSet<String>,
     /// The version of the counter.
@@ -36,9 +39,21 @@ impl Told {
             // It may be gone or not until the deletion is acknowledged.
             ["deleting", run] => {
                 self.runs.remove(run);
+                self.waiting.remove(run);
             }
             ["deleted", run] => {
                 self.deleted.insert(run.to_owned());
+            }
+            ["sent", run, id] => {
+                self.waiting.entry(run.to_owned()).or_default().insert(id.parse().expect("a letter's id"));
+            }
+            // As with runs: from here on it may be gone, and must be once that is told.
+            ["taking", run, id] => {
+                let id = id.parse().expect("a letter's id");
+                self.waiting.entry(run.to_owned()).or_default().remove(&id);
+            }
+            ["gone", run, id] => {
+                self.gone.entry(run.to_owned()).or_default().insert(id.parse().expect("a letter's id"));
             }
             ["counted", version] => self.counted = version.parse().expect("a version"),
             _ => panic!("the child says `{line}`"),
@@ -57,9 +72,30 @@ impl Told {
             let record = store.record(&id).await.expect("it reads");
             assert!(journal.is_empty() && record.is_none(), "round {round}: run {run} was deleted and is there again");
         }
+        for (run, letters) in &self.waiting {
+            let there = inbox(store, run).await;
+            assert!(
+                there.is_superset(letters),
+                "round {round}: letters {letters:?} were sent to {run}, {there:?} are there"
+            );
+        }
+        for (run, letters) in &self.gone {
+            let there = inbox(store, run).await;
+            assert!(
+                there.is_disjoint(letters),
+                "round {round}: letters {letters:?} of {run} were taken, {there:?} are there"
+            );
+        }
         let counter = store.get("counter").await.expect("it reads").map_or(0, |value| value.version);
         assert!(counter >= self.counted, "round {round}: counted to {}, {counter} is there", self.counted);
     }
+}
+
+/// The letters that wait for `run`.
+async fn inbox(store: &dyn Store, run: &str) -> BTreeSet<u64> {
+    let id = RunId::new(run).expect("a run's id");
+    let letters = store.letters(&id, LetterId::ZERO, usize::MAX).await.expect("it reads");
+    letters.into_iter().map(|letter| letter.id.0).collect()
 }
 
 /// Wastes a random while, without a clock.
@@ -127,6 +163,7 @@ async fn killed(backend: Backend, durability: &str) {
         told.must_be_in(&*store, round).await;
     }
     let runs = told.runs.len();
+    assert!(!told.gone.is_empty(), "no letter was taken");
     assert!(heard > 10 * rounds && runs > 5, "only {heard} things were told of {runs} runs");
     println!("{rounds} kills, {heard} acknowledgements, {runs} runs: all there");
 }

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use orkestra_core::model::{RunId, Seq};
-use orkestra_core::store::{RunQuery, Store};
+use orkestra_core::store::{LetterId, RunQuery, Store};
 use orkestra_testkit::Chance;
 use orkestra_testkit::sample::SampleRun;
 
@@ -75,12 +75,20 @@ pub(crate) async fn storm(words: &[&str]) {
                 _ => run.report(size),
             });
         }
+        // One of them answers what waits for its run: the letters go with it.
+        let answering = batch.iter_mut().find(|append| append.commit.first > Seq(1));
+        let mut taken = Vec::new();
+        if let Some(append) = answering {
+            taken = leaving(&*store, &append.commit.run).await;
+            append.taken = taken.iter().map(|(_, id)| *id).collect();
+        }
         let places: Vec<_> = batch.iter().map(|append| (append.commit.run.clone(), append.commit.last)).collect();
         let answers = store.append(batch).await;
         for ((run, last), answer) in places.iter().zip(answers) {
             answer.expect("the commit follows");
             tell(format!("ack {run} {last}"));
         }
+        taken.iter().for_each(|(run, id)| tell(format!("gone {run} {id}")));
         match chance.below(12) {
             // More of them when there are many: a long storm must not drown in its own runs.
             choice if choice == 0 || (choice < 6 && runs.len() > 40) => {
@@ -94,9 +102,30 @@ pub(crate) async fn storm(words: &[&str]) {
                 version = store.put("counter", version, &bytes).await.expect("it writes").expect("nobody else writes");
                 tell(format!("counted {version}"));
             }
+            7 => {
+                let run = &runs[chance.below(runs.len())];
+                if run.last() > Seq::ZERO {
+                    let id = store.send(run.id(), &vec![5; chance.below(7_000)]).await.expect("it is sent");
+                    tell(format!("sent {} {id}", run.id()));
+                }
+            }
+            8 => {
+                let run = runs[chance.below(runs.len())].id();
+                let letters = leaving(&*store, run).await;
+                let ids: Vec<_> = letters.iter().map(|(_, id)| *id).collect();
+                store.discard(run, &ids).await.expect("they are discarded");
+                letters.iter().for_each(|(run, id)| tell(format!("gone {run} {id}")));
+            }
             _ => {}
         }
     }
+}
+
+/// Letters of a run that are about to go, each told.
+async fn leaving(store: &dyn Store, run: &RunId) -> Vec<(RunId, LetterId)> {
+    let letters = store.letters(run, LetterId::ZERO, 3).await.expect("it reads");
+    letters.iter().for_each(|letter| tell(format!("taking {run} {}", letter.id)));
+    letters.into_iter().map(|letter| (run.clone(), letter.id)).collect()
 }
 
 /// All runs of the store, as far as they came.
