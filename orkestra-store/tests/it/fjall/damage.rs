@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use orkestra_core::model::Seq;
-use orkestra_core::store::{Store, StoreError, StoreErrorKind};
+use orkestra_core::store::{Snapshot, Store, StoreError, StoreErrorKind};
 use orkestra_store::{Durability, FjallStore};
 use orkestra_testkit::Chance;
 use orkestra_testkit::sample::SampleRun;
@@ -56,6 +56,24 @@ async fn a_lost_end_is_told_when_only_the_process_had_to_be_survived() {
     let (directory, run) = rewound(Durability::Process).await;
     let store = open(directory.path()).expect("it goes on with what is there");
     assert_eq!(store.report().lost.as_deref(), Some(LOST));
+    assert_eq!(store.read(run.id(), Seq(1), 9).await.expect("it reads").len(), 1);
+}
+
+/// A snapshot is written without a sync: a failure of the power takes it, and nobody misses it.
+#[tokio::test]
+async fn a_lost_snapshot_is_not_missed() {
+    let directory = tempfile::tempdir().expect("a directory for a test");
+    let mut run = SampleRun::new("r");
+    let store = open(directory.path()).expect("the store opens");
+    assert_eq!(store.append(vec![run.create()]).await, [Ok(())]);
+    let kept = fs::read(directory.path().join(JOURNAL)).expect("it reads");
+    let snapshot = Snapshot { last: run.last(), bytes: vec![1; 100].into() };
+    store.put_snapshot(run.id(), &snapshot).await.expect("it writes");
+    assert_eq!(store.snapshot(run.id()).await, Ok(Some(snapshot)));
+    drop(store);
+    fs::write(directory.path().join(JOURNAL), kept).expect("it writes");
+    let store = open(directory.path()).expect("nothing is missing");
+    assert_eq!(store.snapshot(run.id()).await, Ok(None));
     assert_eq!(store.read(run.id(), Seq(1), 9).await.expect("it reads").len(), 1);
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use orkestra_core::model::Seq;
-use orkestra_core::store::{Store, StoreErrorKind};
+use orkestra_core::store::{Snapshot, Store, StoreErrorKind};
 use orkestra_store::{Durability, SledOptions, SledStore};
 use orkestra_testkit::sample::SampleRun;
 use tempfile::TempDir;
@@ -121,6 +121,24 @@ async fn a_deletion_leaves_nothing_to_be_missed() {
     store.delete(run.id()).await.expect("it deletes");
     drop(store);
     SledStore::open(directory.path()).expect("nothing is missing");
+}
+
+/// A snapshot is written without a sync: a failure of the power takes it, and nobody misses it.
+#[tokio::test]
+async fn a_lost_snapshot_is_not_missed() {
+    let directory = tempfile::tempdir().expect("a directory for a test");
+    let mut run = SampleRun::new("r");
+    let store = options(Durability::Fsync).open(directory.path()).expect("the store opens");
+    assert_eq!(store.append(vec![run.create()]).await, [Ok(())]);
+    let kept = keep(directory.path());
+    let snapshot = Snapshot { last: run.last(), bytes: vec![1; 100].into() };
+    store.put_snapshot(run.id(), &snapshot).await.expect("it writes");
+    assert_eq!(store.snapshot(run.id()).await, Ok(Some(snapshot)));
+    drop(store);
+    put_back(directory.path(), "wal.", &kept);
+    let store = options(Durability::Fsync).open(directory.path()).expect("nothing is missing");
+    assert_eq!(store.snapshot(run.id()).await, Ok(None));
+    assert_eq!(length(&store, &run).await, 1);
 }
 
 /// A store of format 1: all of it is in sled.

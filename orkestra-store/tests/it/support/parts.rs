@@ -1,9 +1,10 @@
 //! What child processes do.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use orkestra_core::model::{RunId, Seq};
-use orkestra_core::store::{LetterId, RunQuery, Store};
+use orkestra_core::store::{LetterId, RunQuery, Snapshot, Store};
 use orkestra_testkit::Chance;
 use orkestra_testkit::sample::SampleRun;
 
@@ -32,8 +33,8 @@ fn open_as(words: &[&str]) -> Opened {
     Backend::named(words[0]).open_with(words[1], Options::of(words[2])).expect("the store opens")
 }
 
-/// `write <backend> <path> <durability> <batches>`: that many batches of three commits, told as they are answered. Repeats and reads
-/// are strewn in: they must cost no sync.
+/// `write <backend> <path> <durability> <batches>`: that many batches of three commits, told as they are answered. Repeats, reads
+/// and snapshots are strewn in: they must cost no sync.
 pub(crate) async fn write(words: &[&str]) {
     let store = open_as(words);
     let batches: usize = words[3].parse().expect("a number of batches");
@@ -48,6 +49,9 @@ pub(crate) async fn write(words: &[&str]) {
         }
         let read = store.read(runs[0].id(), Seq(1), 1).await;
         tell(read.map_or_else(|error| format!("{:?}", error.kind()), |commits| format!("{} read", commits.len())));
+        let snapshot = Snapshot { last: runs[0].last(), bytes: Arc::from(*b"a state") };
+        let kept = store.put_snapshot(runs[0].id(), &snapshot).await;
+        tell(kept.map_or_else(|error| format!("{:?}", error.kind()), |()| "kept".into()));
     }
 }
 
