@@ -110,25 +110,35 @@ fn a_failed_sync_is_told_as_unknown_and_ends_the_store() {
     }
 }
 
-/// What fails in the background is nothing that was acknowledged: that is in the write-ahead file.
-#[cfg(feature = "sled")]
-#[tokio::test]
-async fn a_failed_checkpoint_ends_the_store_and_loses_nothing() {
+/// What fails in the background is nothing that was acknowledged: that is in the write-ahead file, or in the journal.
+async fn a_failure_in_the_background(backend: Backend, inject: &str, told_as: &str) {
     if !have("strace") {
         return;
     }
     let directory = tempfile::tempdir().expect("a directory for a test");
-    // Made before: as a store is made, its format is written into sled.
-    drop(Backend::Sled.open(directory.path().join("store")).expect("the store opens"));
-    let inject = ["-e", "inject=sync_file_range:error=EIO"];
-    let (_, told) = calls_in(Backend::Sled, &directory, "process", 600, &inject);
+    let path = directory.path().join("store");
+    // Made before: making a store is not what fails.
+    drop(backend.open_with(&path, Options::default()).expect("the store opens"));
+    let (_, told) = calls_in(backend, &directory, "process", 600, &["-e", inject]);
     let written = told.iter().filter(|answer| *answer == "ok").count();
-    assert!(told.iter().any(|answer| answer.contains("Input/output error")), "{:?}", told.last());
+    assert!(told.iter().any(|answer| answer.contains(told_as)), "{:?}", told.last());
     assert_eq!(told.last().map(String::as_str), Some("Poisoned"));
-    let store = Backend::Sled
-        .open_with(directory.path().join("store"), Options { check: true, ..Options::default() })
-        .expect("it opens anew");
+    let store = backend.open_with(&path, Options { check: true, ..Options::default() }).expect("it opens anew");
     let commits = store.check().await.expect("it is whole").commits;
     // Each commit is told twice: written, and repeated.
     assert!(commits >= written as u64 / 2 && written > 30, "{commits} of {written} are there");
+}
+
+#[cfg(feature = "sled")]
+#[tokio::test]
+async fn a_failed_checkpoint_ends_the_store_and_loses_nothing() {
+    a_failure_in_the_background(Backend::Sled, "inject=sync_file_range:error=EIO", "Input/output error").await;
+}
+
+/// The first of each thread are those of opening the store.
+#[cfg(feature = "fjall")]
+#[tokio::test]
+async fn a_failed_flush_ends_the_store_and_loses_nothing() {
+    let inject = "inject=fsync:error=EIO:when=8+";
+    a_failure_in_the_background(Backend::Fjall, inject, "a write of fjall in the background has failed").await;
 }
