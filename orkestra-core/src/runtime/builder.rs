@@ -97,8 +97,9 @@ impl EngineBuilder {
         Self { park_after: idle, ..self }
     }
 
-    /// How long a run stays with an engine that does not say anything any more before another one on the same store takes
-    /// it; 30 seconds unless said otherwise. Leases are renewed every third of it.
+    /// How long a run stays with an engine that does not say anything any more before another one on the same store has
+    /// taken it; 30 seconds unless said otherwise, more than two are wise. Leases are renewed every third of it. On a store
+    /// that several processes share they run out after seven eighths of it: the rest is for noticing.
     pub fn lease(self, lease: Duration) -> Self {
         Self { lease: lease.max(Duration::from_millis(3)), ..self }
     }

@@ -56,7 +56,8 @@ pub(super) struct Claimer {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) worker: WorkerId,
-    pub(super) lease: Duration,
+    /// How long a lease lasts.
+    pub(super) lasts: Duration,
 }
 
 /// What is asked for in one call.
@@ -125,7 +126,7 @@ impl Claimer {
             return;
         }
         let now = self.clock.now();
-        let claimed = self.store.claim(&batch.runs, &self.worker, now, now.saturating_add(self.lease)).await;
+        let claimed = self.store.claim(&batch.runs, &self.worker, now, now.saturating_add(self.lasts)).await;
         let answers = mem::take(&mut batch.claims).into_iter();
         match claimed {
             Ok(claimed) => answers.zip(claimed).for_each(|(answer, claimed)| drop(answer.send(Ok(claimed)))),

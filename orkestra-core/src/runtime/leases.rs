@@ -1,14 +1,14 @@
 //! The leases that this engine holds, renewed before they run out.
 //!
-//! A lease that could not be renewed ends its driver: somebody else may drive the run now. Should the driver write
-//! before it hears of that, the store fences it.
+//! A lease that was lost ends its driver, and so does one that could not be renewed until it ran out: somebody else may
+//! drive the run now. Should the driver write before it hears of that, the store fences it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::model::RunId;
 use crate::model::limits::READ_COMMITS_MAX;
+use crate::model::{RunId, Timestamp};
 use crate::store::Lease;
 
 use super::engine::Shared;
@@ -26,6 +26,12 @@ impl Leases {
         self.lock().remove(run);
     }
 
+    fn renewed(&self, lease: &Lease, until: Timestamp) {
+        if let Some(held) = self.lock().get_mut(&lease.run).filter(|held| held.epoch == lease.epoch) {
+            held.until = until;
+        }
+    }
+
     fn all(&self) -> Vec<Lease> {
         let mut leases: Vec<_> = self.lock().values().cloned().collect();
         leases.sort_unstable_by(|one, other| one.run.cmp(&other.run));
@@ -37,39 +43,57 @@ impl Leases {
     }
 }
 
-/// Renews until the engine shuts down, three times in the life of a lease.
+/// Renews until the engine shuts down, three times in the life of a lease; more often while it does not go well.
 pub(super) async fn renew(shared: Arc<Shared>) {
     let period = (shared.lease / 3).max(Duration::from_millis(1));
+    let mut wait = period;
     loop {
         tokio::select! {
             biased;
             () = shared.down() => return,
-            () = tokio::time::sleep(period) => {}
+            () = tokio::time::sleep(wait) => {}
         }
+        wait = period;
         for leases in shared.leases.all().chunks(READ_COMMITS_MAX) {
-            renew_some(&shared, leases).await;
+            if !renew_some(&shared, leases, period).await {
+                wait = (period / 8).max(Duration::from_millis(1));
+            }
         }
     }
 }
 
-async fn renew_some(shared: &Arc<Shared>, leases: &[Lease]) {
+/// Whether the store answered.
+async fn renew_some(shared: &Arc<Shared>, leases: &[Lease], patience: Duration) -> bool {
     let now = shared.clock.now();
     let until = shared.lease_until();
-    match shared.store.renew(leases, now, until).await {
-        Ok(held) => {
-            for (lease, renewed) in leases.iter().zip(held) {
+    // A store that is cut off may not even say so.
+    let renewed = tokio::time::timeout(patience, shared.store.renew(leases, now, until)).await;
+    let why = match renewed {
+        Ok(Ok(renewed)) => {
+            for (lease, renewed) in leases.iter().zip(renewed) {
                 if !renewed.held {
                     tracing::warn!(run = %lease.run, "the lease was lost, another engine drives the run");
                     lose(shared, lease).await;
-                } else if renewed.mail {
+                    continue;
+                }
+                shared.leases.renewed(lease, until);
+                if renewed.mail {
                     // Whoever was to be told of it may not have heard.
                     shared.mail_for(&lease.run);
                 }
             }
+            return true;
         }
-        // It is tried again; a lease that runs out meanwhile is fenced by whoever takes it.
-        Err(error) => tracing::warn!(%error, "leases could not be renewed"),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the store does not answer".to_owned(),
+    };
+    tracing::warn!(why, "leases could not be renewed");
+    // Others may drive these runs by now: whatever a task does here from now on is done beside them.
+    let now = shared.clock.now();
+    for lease in leases.iter().filter(|lease| !lease.holds_at(now)) {
+        lose(shared, lease).await;
     }
+    false
 }
 
 async fn lose(shared: &Arc<Shared>, lease: &Lease) {
