@@ -9,15 +9,18 @@
 //! - [`sim`]: the simulator, whole worlds made from a number.
 //! - [`journal_text`]: a run's journal as text, for people.
 //! - [`fuzz`]: hostile bytes, for fuzzers and for tests without one.
+//! - `postgres` (feature `postgres`, Unix): a throw-away Postgres server.
 //! - [`sample`]: real runs with real journals, without an engine.
 //!
-//! Nothing here reads a clock or draws chance: the same seed does the same.
+//! Nothing here reads a clock or draws chance, but for where that server lives: the same seed does the same.
 
 mod chance;
 pub mod differential;
 mod faulty;
 pub mod fuzz;
 pub mod harness;
+#[cfg(all(feature = "postgres", unix))]
+pub mod postgres;
 pub mod sample;
 pub mod sim;
 pub mod store;
