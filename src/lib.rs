@@ -25,6 +25,7 @@
 //! |---|---|---|
 //! | `sled` | [`store::SledStore`]: one directory, no service | yes |
 //! | `fjall` | `store::FjallStore`: the same for much writing | no |
+//! | `postgres` | `store::PostgresStore`: many processes on one database | no |
 //! | `yaml` | workflows from YAML | no |
 //! | `schedules` | schedules by cron expression, in time zones; those with a period need nothing | no |
 //! | `agents` | `agents`, `tools`: models, tools, sandbox, the planner, backend, frontend, qa pipeline | no |
@@ -57,4 +58,6 @@ pub mod prelude {
     pub use orkestra_store::FjallStore;
     #[cfg(feature = "sled")]
     pub use orkestra_store::SledStore;
+    #[cfg(feature = "postgres")]
+    pub use orkestra_store::{PostgresDurability, PostgresStore};
 }

@@ -2,6 +2,7 @@
 //!
 //! - `sled` (default): [`SledStore`], one directory, one process.
 //! - `fjall`: `FjallStore`, the same for much writing.
+//! - `postgres`: `PostgresStore`, one database, any number of processes.
 //!
 //! A backend's own types never show here.
 
@@ -9,6 +10,8 @@
 mod fjall;
 #[cfg(any(feature = "sled", feature = "fjall"))]
 mod kv;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sled")]
 mod sled;
 
@@ -16,5 +19,7 @@ mod sled;
 pub use crate::fjall::{FjallOptions, FjallStore};
 #[cfg(any(feature = "sled", feature = "fjall"))]
 pub use crate::kv::{CheckReport, Durability, OpenReport};
+#[cfg(feature = "postgres")]
+pub use crate::postgres::{LeaseClock, PostgresDurability, PostgresOptions, PostgresStore, PostgresTls};
 #[cfg(feature = "sled")]
 pub use crate::sled::{SledOptions, SledStore};

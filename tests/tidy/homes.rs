@@ -18,6 +18,7 @@ pub(crate) const HOMES: &[(&str, &[&str])] = &[
     ("opentelemetry_sdk", &["examples/telemetry.rs"]),
     ("petgraph", &["orkestra-core/src/model/graph.rs"]),
     ("sled", &["orkestra-store/src/sled", "benches/"]),
+    ("sqlx", &["orkestra-store/src/postgres"]),
     ("tracing_opentelemetry", &["examples/telemetry.rs"]),
 ];
 

@@ -4,6 +4,8 @@ mod conformance;
 mod embedded;
 #[cfg(feature = "fjall")]
 mod fjall;
+#[cfg(all(feature = "postgres", unix))]
+mod postgres;
 #[cfg(feature = "sled")]
 mod sled;
 mod support;

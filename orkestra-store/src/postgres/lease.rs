@@ -1,0 +1,130 @@
+//! Who drives what. A claim waits for no other session: what another one has locked is not to be had now.
+//!
+//! `until` is NULL when nobody holds the run. Its worker stays, so that giving back changes no index.
+
+use std::collections::HashMap;
+
+use orkestra_core::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
+use orkestra_core::store::{Claimed, Lease, Renewed};
+
+use super::error::Trouble;
+use super::pool::{Pool, Statement};
+use super::row::{column, signed, unsigned};
+
+/// From when to when, by whose clock it may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Term {
+    /// None when it is the database that knows.
+    pub(super) now: Option<Timestamp>,
+    pub(super) begin: Timestamp,
+    pub(super) until: Timestamp,
+}
+
+impl Term {
+    /// What the statements take: now, the end, how long.
+    fn bind(self, statement: Statement<'_>) -> Statement<'_> {
+        // As long as a lease can be, added to any time of a database, is a time still.
+        let lasts = signed(self.until.as_millis().saturating_sub(self.begin.as_millis())).min(i64::MAX / 2);
+        let now = self.now.map(|now| signed(now.as_millis()));
+        statement.bind(now).bind(now.map(|_| signed(self.until.as_millis()))).bind(lasts)
+    }
+}
+
+/// IMPORTANT: a claim is synced whatever the session's durability is, or an epoch might be given out twice.
+const CLAIM: &str = "WITH moment AS MATERIALIZED (
+    SELECT now, coalesce($2, now + $3) AS until FROM (
+        SELECT coalesce($1, floor(extract(epoch FROM statement_timestamp()) * 1000)::int8) AS now) AS m
+), free AS MATERIALIZED (
+    SELECT id FROM runs
+    WHERE id = ANY ($4::text[]) AND (until IS NULL OR until <= (SELECT now FROM moment) OR worker = $5)
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+), taken AS (
+    UPDATE runs SET epoch = nextval('epochs'), worker = $5, until = (SELECT until FROM moment)
+    FROM free WHERE runs.id = free.id
+    RETURNING runs.id, epoch, last, mail > 0
+), born AS (
+    INSERT INTO runs (id, epoch, worker, until)
+    SELECT asked.id, nextval('epochs'), $5, (SELECT until FROM moment)
+    FROM (SELECT DISTINCT id FROM unnest($4) AS a (id)) AS asked
+    WHERE NOT EXISTS (SELECT FROM runs r WHERE r.id = asked.id)
+    ORDER BY asked.id
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id, epoch, last, false
+)
+SELECT c.*, set_config('synchronous_commit', 'on', true) FROM (SELECT * FROM taken UNION ALL SELECT * FROM born) AS c";
+
+pub(super) async fn claim(
+    pool: &Pool,
+    runs: &[RunId],
+    worker: &WorkerId,
+    term: Term,
+) -> Result<Vec<Option<Claimed>>, Trouble> {
+    let mut ids: Vec<_> = runs.iter().map(RunId::as_str).collect();
+    ids.sort_unstable();
+    let rows = pool.write(term.bind(sqlx::query(CLAIM)).bind(ids).bind(worker.as_str())).await?;
+    let mut claimed = HashMap::new();
+    for row in &rows {
+        let (epoch, last) = (Epoch(unsigned(column(row, 1)?)?), Seq(unsigned(column(row, 2)?)?));
+        claimed.insert(column::<&str>(row, 0)?, (epoch, last, column::<bool>(row, 3)?));
+    }
+    let answer = |run: &RunId| {
+        let (epoch, last, mail) = *claimed.get(run.as_str())?;
+        let lease = Lease { run: run.clone(), worker: worker.clone(), epoch, until: term.until };
+        Some(Claimed { lease, last, mail })
+    };
+    Ok(runs.iter().map(answer).collect())
+}
+
+/// What is lost of it in a crash of the server ends a lease early, which its epoch makes good.
+const RENEW: &str = "WITH held AS MATERIALIZED (
+    SELECT r.id, r.epoch FROM runs r JOIN unnest($4::text[], $5::int8[]) AS l (id, epoch) ON r.id = l.id AND r.epoch = l.epoch
+    WHERE r.id = ANY ($4) AND r.until IS NOT NULL
+    ORDER BY r.id FOR NO KEY UPDATE OF r
+)
+UPDATE runs SET until = coalesce($2,
+    coalesce($1, floor(extract(epoch FROM statement_timestamp()) * 1000)::int8) + $3)
+FROM held WHERE runs.id = held.id
+RETURNING runs.id, runs.epoch, runs.mail > 0, set_config('synchronous_commit', 'off', true)";
+
+pub(super) async fn renew(pool: &Pool, leases: &[Lease], term: Term) -> Result<Vec<Renewed>, Trouble> {
+    let rows = pool.write(bind(term.bind(sqlx::query(RENEW)), leases)).await?;
+    let mut held = HashMap::new();
+    for row in &rows {
+        held.insert((column::<&str>(row, 0)?, Epoch(unsigned(column(row, 1)?)?)), column::<bool>(row, 2)?);
+    }
+    let answer = |lease: &Lease| {
+        let mail = held.get(&(lease.run.as_str(), lease.epoch));
+        Renewed { held: mail.is_some(), mail: mail.copied().unwrap_or_default() }
+    };
+    Ok(leases.iter().map(answer).collect())
+}
+
+/// What is lost of it in a crash of the server is a lease that runs out by itself.
+const RELEASE: &str = "WITH held AS MATERIALIZED (
+    SELECT r.id FROM runs r JOIN unnest($1::text[], $2::int8[]) AS l (id, epoch) ON r.id = l.id AND r.epoch = l.epoch
+    WHERE r.id = ANY ($1) AND r.until IS NOT NULL
+    ORDER BY r.id FOR NO KEY UPDATE OF r
+)
+UPDATE runs SET until = NULL FROM held WHERE runs.id = held.id
+RETURNING set_config('synchronous_commit', 'off', true)";
+
+pub(super) async fn release(pool: &Pool, leases: &[Lease]) -> Result<(), Trouble> {
+    pool.write(bind(sqlx::query(RELEASE), leases)).await.map(drop)
+}
+
+const RELEASE_ALL: &str = "WITH held AS MATERIALIZED (
+    SELECT id FROM runs WHERE worker = $1 AND until IS NOT NULL ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE runs SET until = NULL WHERE id = ANY (ARRAY(SELECT id FROM held))";
+
+pub(super) async fn release_all(pool: &Pool, worker: &WorkerId) -> Result<(), Trouble> {
+    pool.write(sqlx::query(RELEASE_ALL).bind(worker.as_str())).await.map(drop)
+}
+
+/// Runs and epochs, in the order of runs.
+fn bind<'q>(statement: Statement<'q>, leases: &[Lease]) -> Statement<'q> {
+    let mut pairs: Vec<_> = leases.iter().map(|lease| (lease.run.as_str(), signed(lease.epoch.0))).collect();
+    pairs.sort_unstable();
+    let (runs, epochs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    statement.bind(runs).bind(epochs)
+}

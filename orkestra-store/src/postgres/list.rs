@@ -1,0 +1,88 @@
+//! Lists of runs, newest first, from one index and paged by key. Nothing here reads more than a page, but for filters beside
+//! the one whose index is used.
+
+use std::fmt::Write;
+
+use sqlx::AssertSqlSafe;
+
+use orkestra_core::kernel::RunStatus;
+use orkestra_core::model::{Name, RunId, Timestamp};
+use orkestra_core::store::{ListCursor, Page, RunQuery, RunRecord};
+
+use super::error::Trouble;
+use super::labels::{DIGEST_BYTES, digest};
+use super::pool::{Pool, Statement};
+use super::row::{column, limit, record, signed};
+
+/// The runs of one page by the index of what distinguishes most: a label, the parent, the workflow, the status.
+pub(super) async fn list(pool: &Pool, query: &RunQuery) -> Result<Page<RunRecord>, Trouble> {
+    let labels: Vec<_> = query.labels.iter().map(|(key, value)| digest(key, value)).collect();
+    let sql = text(query, labels.len());
+    let rows = pool.read(|| bind(&sql, query, &labels)).await?;
+    let mut items = Vec::with_capacity(rows.len());
+    for row in &rows {
+        items.push(record(column(row, 0)?)?);
+    }
+    let more = items.len() > query.limit;
+    items.truncate(query.limit);
+    let last = items.last().filter(|_| more);
+    let next = last.map(|last: &RunRecord| ListCursor { created_at: last.created_at, id: last.id.clone() });
+    Ok(Page { items, next })
+}
+
+/// The words of a query. What is asked for is in its parameters, never in here.
+///
+/// Parameters: how many, from, until, the cursor's time and run, status, workflow, parent, labels.
+fn text(query: &RunQuery, labels: usize) -> String {
+    let (table, id) = match (labels, query.parent.is_some() || query.workflow.is_some(), query.status) {
+        (1.., _, _) => ("labels", "run"),
+        (0, false, Some(_)) => ("runs", "id"),
+        _ => ("records", "id"),
+    };
+    let mut sql = format!(
+        "SELECT o.record FROM {table} AS p JOIN records AS o ON o.id = p.{id}
+        WHERE p.created_at >= $2 AND p.created_at <= $3 AND (p.created_at, p.{id}) < ($4, $5)"
+    );
+    if table != "records" {
+        // An index entry of labels that were changed since leads to a record of another time or none.
+        sql.push_str(" AND o.created_at = p.created_at");
+    }
+    match (table, query.status) {
+        ("runs", _) => sql.push_str(" AND p.status = $6"),
+        (_, Some(_)) => sql.push_str(" AND (SELECT status FROM runs WHERE id = o.id) = $6"),
+        _ => sql.push_str(" AND $6::text IS NULL"),
+    }
+    sql.push_str(if query.workflow.is_some() { " AND o.workflow = $7" } else { " AND $7::text IS NULL" });
+    sql.push_str(if query.parent.is_some() { " AND o.parent = $8" } else { " AND $8::text IS NULL" });
+    for number in 0..labels {
+        let at = number + 9;
+        if number == 0 {
+            let _ = write!(sql, " AND p.label = ${at}");
+        }
+        let _ = write!(
+            sql,
+            " AND EXISTS (SELECT FROM generate_series(1, octet_length(o.labels), {DIGEST_BYTES}) AS l (at)
+                WHERE substring(o.labels FROM l.at FOR {DIGEST_BYTES}) = ${at})"
+        );
+    }
+    let _ = write!(sql, " ORDER BY p.created_at DESC, p.{id} DESC LIMIT $1");
+    sql
+}
+
+fn bind<'q>(sql: &str, query: &RunQuery, labels: &[Vec<u8>]) -> Statement<'q> {
+    let time = |time: Option<Timestamp>| time.map(|time| signed(time.as_millis()));
+    // Nothing is after the last run there can be: its time, and an id that no run has.
+    let cursor = query.cursor.as_ref().map(|cursor| (signed(cursor.created_at.as_millis()), cursor.id.as_str()));
+    let (at, id) = cursor.unwrap_or((i64::MAX, "~"));
+    let statement = sqlx::query(AssertSqlSafe(sql))
+        .bind(limit(query.limit.saturating_add(1)))
+        .bind(time(query.created_from).unwrap_or(0))
+        // The last moment before it.
+        .bind(time(query.created_until).map_or(i64::MAX, |until| until - 1))
+        .bind(at)
+        .bind(id)
+        .bind(query.status.map(RunStatus::name))
+        .bind(query.workflow.as_ref().map(Name::as_str))
+        .bind(query.parent.as_ref().map(RunId::as_str));
+    labels.iter().fold(statement, Statement::bind)
+}

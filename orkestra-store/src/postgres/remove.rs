@@ -1,0 +1,45 @@
+//! A run, removed with all that is known of it.
+//!
+//! IMPORTANT: two statements in one transaction. The first locks the run, the second sees what was committed until then; one
+//! statement alone would leave behind what a commit wrote between its snapshot and its lock.
+
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+
+use orkestra_core::model::RunId;
+
+use super::error::Trouble;
+use super::pool::Pool;
+
+const LOCK: &str = "SELECT id FROM runs WHERE id = $1 FOR UPDATE";
+
+const DELETE: &str = "WITH journal AS (DELETE FROM journal WHERE run = $1),
+    letters AS (DELETE FROM letters WHERE run = $1),
+    blobs AS (DELETE FROM blobs WHERE run = $1),
+    snapshots AS (DELETE FROM snapshots WHERE run = $1),
+    gone AS (DELETE FROM records WHERE id = $1 RETURNING created_at, labels),
+    labels AS (
+        DELETE FROM labels l WHERE l.run = $1 AND l.created_at = (SELECT created_at FROM gone) AND l.label = ANY (ARRAY(
+            SELECT substring(gone.labels FROM at FOR 16) FROM gone, generate_series(1, octet_length(gone.labels), 16) AS at))
+    )
+    DELETE FROM runs WHERE id = $1";
+
+pub(super) async fn delete(pool: &Pool, run: &RunId) -> Result<(), Trouble> {
+    let mut tries = 1;
+    loop {
+        let mut taken = pool.take().await?;
+        let answer = pool.within(transaction(&mut taken.connection, run)).await;
+        match pool.give_back(taken, answer) {
+            // Deleting twice is deleting once.
+            Err(trouble) if tries < 3 && (trouble.is_passing() || trouble.spoils_connection()) => tries += 1,
+            answer => return answer,
+        }
+    }
+}
+
+async fn transaction(connection: &mut PgConnection, run: &RunId) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query(LOCK).bind(run.as_str()).fetch_all(&mut *transaction).await?;
+    sqlx::query(DELETE).bind(run.as_str()).execute(&mut *transaction).await?;
+    transaction.commit().await
+}

@@ -1,0 +1,215 @@
+//! The store that engines see: each call of the trait handed to the file that knows how.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+
+use orkestra_core::journal::Written;
+use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
+use orkestra_core::store::{
+    Append, AppendError, Bell, Claimed, Due, DueQuery, Lease, Letter, LetterId, Listener, Page, Renewed, RunQuery,
+    RunRecord, Snapshot, Store, StoreError, Versioned,
+};
+
+use super::error::Trouble;
+use super::lease::Term;
+use super::listen::DatabaseListener;
+use super::options::{LeaseClock, PostgresOptions};
+use super::pool::{Pool, Timeouts};
+use super::session::Server;
+use super::{append, due, inbox, lease, list, migrate, read, remove, session, small};
+
+/// Keeps everything in a Postgres database, which any number of processes may share.
+///
+/// Clones share its connections. A crash of this process leaves nothing half-done; leases run out by themselves.
+///
+/// ```no_run
+/// # async fn open() -> Result<(), orkestra_core::store::StoreError> {
+/// let store = orkestra_store::PostgresStore::connect("postgres:///app?host=/run/postgresql").await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct PostgresStore(Arc<Inner>);
+
+struct Inner {
+    pool: Pool,
+    place: String,
+    clock: LeaseClock,
+    connect: PgConnectOptions,
+    /// Where letters are told of to all processes; without one, `bell` tells those in this.
+    channel: Option<String>,
+    bell: Bell,
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PostgresStore").field(&self.0.place).finish()
+    }
+}
+
+impl PostgresStore {
+    /// Connects to the database at `url` with the options' defaults.
+    ///
+    /// # Errors
+    /// As [`PostgresOptions::connect`].
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        Self::options().connect(url).await
+    }
+
+    /// How to connect otherwise.
+    #[must_use]
+    pub fn options() -> PostgresOptions {
+        PostgresOptions::default()
+    }
+
+    pub(super) async fn open(options: PostgresOptions, url: &str) -> Result<Self, StoreError> {
+        let connect = session::connect_options(&options, url).map_err(|trouble| trouble.at("postgres"))?;
+        let place = place(&connect, &options.schema);
+        let server = first(&connect, &options).await.map_err(|trouble| trouble.at(&place))?;
+        let timeouts = Timeouts { acquire: options.acquire_timeout, statement: options.statement_timeout };
+        let timeouts = (options.clock == LeaseClock::Database).then_some(timeouts);
+        let pool = Pool::new(connect.clone(), server.setup(), options.connections, timeouts);
+        let notify = options.notify && server == Server::Postgres;
+        let channel = notify.then(|| format!("orkestra_{}", options.schema));
+        Ok(Self(Arc::new(Inner { pool, place, clock: options.clock, connect, channel, bell: Bell::default() })))
+    }
+
+    fn told<T>(&self, answer: Result<T, Trouble>) -> Result<T, StoreError> {
+        answer.map_err(|trouble| trouble.at(&self.0.place))
+    }
+
+    /// The caller's time, if it counts.
+    fn caller(&self, now: Timestamp) -> Option<Timestamp> {
+        (self.0.clock == LeaseClock::Caller).then_some(now)
+    }
+
+    fn term(&self, begin: Timestamp, until: Timestamp) -> Term {
+        Term { now: self.caller(begin), begin, until }
+    }
+}
+
+/// Where a database is, without its password.
+fn place(connect: &PgConnectOptions, schema: &str) -> String {
+    let host = connect.get_socket().map_or_else(|| connect.get_host().to_owned(), |path| path.display().to_string());
+    let database = connect.get_database().unwrap_or(connect.get_username());
+    format!("postgres at {host}:{}/{database}, schema {schema}", connect.get_port())
+}
+
+/// Looks at the server and makes the schema, with a connection that is not used again.
+async fn first(connect: &PgConnectOptions, options: &PostgresOptions) -> Result<Server, Trouble> {
+    let mut connection = connect.connect().await.map_err(|error| Trouble::connecting(&error))?;
+    let server = session::look(&mut connection, options.durability).await?;
+    migrate::migrate(&mut connection, &options.schema, server).await?;
+    Ok(server)
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn describe(&self) -> String {
+        self.0.place.clone()
+    }
+
+    async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
+        append::append(&self.0.pool, &self.0.place, &batch).await
+    }
+
+    async fn read(&self, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, StoreError> {
+        self.told(read::journal(&self.0.pool, run, from, limit).await)
+    }
+
+    async fn record(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
+        self.told(read::of(&self.0.pool, run).await)
+    }
+
+    async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, StoreError> {
+        self.told(list::list(&self.0.pool, query).await)
+    }
+
+    async fn due(&self, query: &DueQuery) -> Result<Due, StoreError> {
+        self.told(due::due(&self.0.pool, query, self.caller(query.now)).await)
+    }
+
+    async fn claim(
+        &self,
+        runs: &[RunId],
+        worker: &WorkerId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Option<Claimed>>, StoreError> {
+        self.told(lease::claim(&self.0.pool, runs, worker, self.term(now, until)).await)
+    }
+
+    async fn renew(&self, leases: &[Lease], now: Timestamp, until: Timestamp) -> Result<Vec<Renewed>, StoreError> {
+        self.told(lease::renew(&self.0.pool, leases, self.term(now, until)).await)
+    }
+
+    async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        self.told(lease::release(&self.0.pool, leases).await)
+    }
+
+    async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        self.told(lease::release_all(&self.0.pool, worker).await)
+    }
+
+    async fn send(&self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {
+        let sent = self.told(inbox::send(&self.0.pool, run, body, self.0.channel.as_deref()).await)?;
+        if self.0.channel.is_none() {
+            self.0.bell.ring(run);
+        }
+        Ok(sent)
+    }
+
+    async fn letters(&self, run: &RunId, after: LetterId, limit: usize) -> Result<Vec<Letter>, StoreError> {
+        self.told(inbox::letters(&self.0.pool, run, after, limit).await)
+    }
+
+    async fn discard(&self, run: &RunId, letters: &[LetterId]) -> Result<(), StoreError> {
+        self.told(inbox::discard(&self.0.pool, run, letters).await)
+    }
+
+    fn listen(&self) -> Box<dyn Listener> {
+        match &self.0.channel {
+            Some(channel) => Box::new(DatabaseListener::new(self.0.connect.clone(), channel.clone())),
+            None => self.0.bell.listen(),
+        }
+    }
+
+    async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
+        self.told(remove::delete(&self.0.pool, run).await)
+    }
+
+    async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.told(small::put_blob(&self.0.pool, run, key, bytes).await)
+    }
+
+    async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.told(small::blob(&self.0.pool, run, key).await)
+    }
+
+    async fn blob_keys(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
+        self.told(small::blob_keys(&self.0.pool, run).await)
+    }
+
+    async fn put_snapshot(&self, run: &RunId, snapshot: &Snapshot) -> Result<(), StoreError> {
+        self.told(small::put_snapshot(&self.0.pool, run, snapshot).await)
+    }
+
+    async fn snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, StoreError> {
+        self.told(small::snapshot(&self.0.pool, run).await)
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
+        self.told(small::get(&self.0.pool, key).await)
+    }
+
+    async fn put(&self, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
+        self.told(small::put(&self.0.pool, key, expected, bytes).await)
+    }
+
+    async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        self.told(small::keys(&self.0.pool, prefix, limit).await)
+    }
+}
