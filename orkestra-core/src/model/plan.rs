@@ -3,12 +3,12 @@
 //! A plan never forgets: growth appends, a node's place never changes.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt;
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::fingerprint::Fingerprint;
 use super::graph::{Cycle, Graph};
 use super::id::{Name, NodeId};
 use super::join::Join;
@@ -94,30 +94,6 @@ pub enum PlanError {
 fn show(cycle: &[Name]) -> String {
     let names = cycle.iter().chain(cycle.first());
     names.map(Name::as_str).collect::<Vec<_>>().join(" -> ")
-}
-
-/// A digest of all that a plan consists of: equal plans have equal fingerprints, on every machine and in every version.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint([u8; 32]);
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl Fingerprint {
-    /// Its first 8 bytes as text: enough to tell the plans of one application apart.
-    #[must_use]
-    pub fn short(&self) -> String {
-        self.0.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
 }
 
 /// How large a plan may become.

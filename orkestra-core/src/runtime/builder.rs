@@ -9,10 +9,11 @@ use crate::model::{Name, Plan, WorkerId};
 use crate::store::{MemoryStore, Store};
 
 use super::clock::{Clock, SystemClock, fresh_id};
-use super::engine::{Engine, Parts, Shared};
+use super::engine::Engine;
 use super::error::{Error, ErrorKind};
 use super::limiter::Limit;
 use super::retention::Retention;
+use super::shared::{Parts, Shared};
 use super::task::{ErasedTask, IntoTask};
 use super::workflow::Workflow;
 use super::{leases, mail, panics, retention, schedule, slots, upgrade, waker};

@@ -11,9 +11,9 @@ use crate::kernel::Event;
 use crate::model::limits::READ_COMMITS_MAX;
 use crate::model::{RunId, Seq, Timestamp};
 
-use super::engine::Shared;
 use super::error::{Error, ErrorKind};
 use super::follow::Follower;
+use super::shared::Shared;
 
 /// A point in a run's journal: the position of the last event seen. Keep it, and read on from there after a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

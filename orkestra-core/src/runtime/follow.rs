@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::model::{RunId, Seq};
 
-use super::engine::Shared;
 use super::error::Error;
+use super::shared::Shared;
 use super::watch;
 
 /// The delay before the store is looked at for what another engine wrote; doubled each time.

@@ -11,8 +11,8 @@ use crate::model::limits::READ_COMMITS_MAX;
 use crate::model::{RunId, Timestamp};
 use crate::store::Lease;
 
-use super::engine::Shared;
 use super::message::Message;
+use super::shared::Shared;
 
 #[derive(Debug, Default)]
 pub(super) struct Leases(Mutex<HashMap<RunId, Lease>>);

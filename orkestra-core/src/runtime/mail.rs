@@ -17,10 +17,10 @@ use crate::kernel::{Input, InputKind, decide};
 use crate::model::RunId;
 use crate::store::LetterId;
 
-use super::engine::Shared;
 use super::error::{Error, ErrorKind};
 use super::load::load;
 use super::message::Message;
+use super::shared::Shared;
 
 /// The delay before the inbox is looked at whether a letter was taken; doubled each time.
 const TAKEN_LOOK: Duration = Duration::from_millis(5);

@@ -37,6 +37,7 @@ mod retention;
 mod room;
 mod run;
 mod schedule;
+mod shared;
 mod slots;
 mod step;
 mod task;

@@ -11,9 +11,9 @@ use crate::model::{Amount, Name, Payload, PayloadError, Plan, RunId, RunOptions}
 
 use super::blobs;
 use super::clock::fresh_id;
-use super::engine::Shared;
 use super::error::{Error, ErrorKind};
 use super::run::Run;
+use super::shared::Shared;
 
 /// A run about to be started. Made by [`Engine::run`](super::Engine::run).
 #[derive(Debug)]

@@ -11,11 +11,12 @@ use crate::kernel::RunStatus;
 use crate::model::{RunId, Timestamp};
 use crate::store::{ListCursor, RunQuery, RunRecord};
 
-use super::engine::{Engine, Shared};
+use super::engine::Engine;
 use super::error::{Error, ErrorKind};
 use super::live::Seat;
 use super::message::Message;
 use super::run::Run;
+use super::shared::Shared;
 
 /// Records that are read at once.
 const PAGE_RECORDS: usize = 256;

@@ -12,11 +12,11 @@ use crate::projection::{Graph, GraphFold, RunView, Timeline, TimelineFold};
 use crate::store::RunRecord;
 
 use super::blobs;
-use super::engine::Shared;
 use super::error::{Error, ErrorKind};
 use super::events::{Cursor, Events};
 use super::follow::Follower;
 use super::load::{load, load_seeing};
+use super::shared::Shared;
 
 /// A run. Cheap to clone; dropping it changes nothing for the run.
 #[derive(Clone, Debug)]

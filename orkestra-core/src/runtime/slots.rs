@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 use crate::kernel::InputKind;
 use crate::model::{Name, RunId, SlotKey, Timestamp};
 
-use super::engine::Shared;
 use super::limiter::{Claim, Limit, Limiter};
+use super::shared::Shared;
 
 /// How long nothing is granted by the clock alone.
 const NOTHING_DUE: Duration = Duration::from_secs(3600);

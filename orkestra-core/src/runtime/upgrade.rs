@@ -10,9 +10,10 @@ use crate::model::limits::READ_COMMITS_MAX;
 use crate::model::{Name, NodeKind, NodeSpec, Plan, RunId};
 use crate::store::{RunQuery, RunRecord};
 
-use super::engine::{Engine, Shared};
+use super::engine::Engine;
 use super::error::Error;
 use super::load::load;
+use super::shared::Shared;
 
 /// The statuses of runs that have not ended.
 static LIVE: [RunStatus; 4] = [RunStatus::Running, RunStatus::Paused, RunStatus::Stopping, RunStatus::Compensating];

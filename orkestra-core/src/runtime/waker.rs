@@ -10,7 +10,7 @@ use crate::model::limits::{READ_COMMITS_MAX, RUN_ID_BYTES_MAX};
 use crate::model::{RunId, Timestamp};
 use crate::store::{Due, DueCursor, DueQuery, StoreError};
 
-use super::engine::Shared;
+use super::shared::Shared;
 
 /// How often the store is asked although nothing is known to be due: another engine's runs may have become free.
 const SAFETY_NET: Duration = Duration::from_secs(30);

@@ -13,10 +13,10 @@ use crate::kernel::{ChildState, InputKind, Outcome, RunState, StepState, Work, w
 use crate::model::{Amount, Failure, Name, Parent, RunId};
 
 use super::super::blobs;
-use super::super::engine::Shared;
 use super::super::error::{Error, ErrorKind};
 use super::super::load::load;
 use super::super::run::Run;
+use super::super::shared::Shared;
 use super::Driver;
 
 /// The delay before an errand that could not be run is tried again; doubled each time.

@@ -31,13 +31,13 @@ use crate::store::{Claimed, Lease, LetterId, RunRecord, StoreErrorKind};
 
 use self::commit::{Pending, Reply, next_ack};
 use self::errands::Errands;
-use super::engine::Shared;
 use super::error::{Error, ErrorKind};
 use super::invocation::Invocation;
 use super::live::Seat;
 use super::load::{load, load_long};
 use super::message::{Message, StepReply};
 use super::outbox::Outbox;
+use super::shared::Shared;
 use super::telemetry::Trace;
 use super::watch;
 

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use crate::model::{Name, RunId, RunOptions, Timestamp};
 
-use super::super::engine::Shared;
 use super::super::error::{Error, ErrorKind};
 use super::super::request::RunRequest;
 use super::super::run::Run;
+use super::super::shared::Shared;
 use super::spec::{Overlap, Schedule};
 use super::stored::{Fire, FireOutcome, Stored, load, save};
 use super::times::fires;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use crate::model::{RunId, Timestamp};
 
 use super::super::clock::fresh_id;
-use super::super::engine::{Engine, Shared};
+use super::super::engine::Engine;
 use super::super::error::{Error, ErrorKind};
 use super::super::run::Run;
+use super::super::shared::Shared;
 use super::fire::start;
 use super::spec::{Overlap, Schedule};
 use super::stored::{Fire, SCHEDULES_MAX, Stored, change, load, names};

@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 
 use crate::model::{Name, Timestamp};
 
-use super::super::engine::Shared;
 use super::super::error::Error;
+use super::super::shared::Shared;
 use super::fire::advance;
 use super::stored::{load, names};
 

@@ -15,7 +15,7 @@ use crate::kernel::{NodeStatus, RunState, RunStatus};
 use crate::model::{Epoch, Failure, Name, NodeId, Payload, RunId, Seq};
 
 use super::super::context::Context;
-use super::super::engine::Shared;
+use super::super::shared::Shared;
 use super::TARGET;
 use super::meters::{Meters, Tally};
 

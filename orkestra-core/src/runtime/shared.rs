@@ -1,0 +1,289 @@
+//! What all parts of an engine share, and how its runs are reached.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::kernel::{ChildState, InputKind, RunState};
+use crate::model::{Growth, Name, NodeKind, NodeSpec, Parent, Plan, RunId, RunOptions, Seq, Timestamp, WorkerId};
+use crate::store::Store;
+
+use super::claims::{Claimer, Claims};
+use super::clock::Clock;
+use super::committer::Committer;
+use super::driver::Driver;
+use super::error::{Error, ErrorKind};
+use super::leases::Leases;
+use super::limiter::Limit;
+use super::live::Live;
+use super::message::Message;
+use super::request::RunRequest;
+use super::room::Room;
+use super::schedule::Ticking;
+use super::slots::Slots;
+use super::task::ErasedTask;
+use super::telemetry::Telemetry;
+use super::watch;
+
+/// What all parts of an engine share.
+pub(super) struct Shared {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) committer: Committer,
+    pub(super) claims: Claims,
+    pub(super) live: Live,
+    pub(super) worker: WorkerId,
+    pub(super) park_after: Duration,
+    pub(super) lease: Duration,
+    lease_lasts: Duration,
+    snapshot_events: u64,
+    pub(super) room: Room,
+    pub(super) leases: Leases,
+    pub(super) slots: Slots,
+    pub(super) telemetry: Telemetry,
+    pub(super) schedules: Ticking,
+    pub(super) shutdown: watch::Sender<bool>,
+    /// Told when a run was parked that has a wake-up time.
+    pub(super) parked: Notify,
+    plans: HashMap<Name, Arc<Plan>>,
+    tasks: HashMap<Name, Arc<dyn ErasedTask>>,
+    workflow_tasks: HashMap<Name, HashMap<Name, Arc<dyn ErasedTask>>>,
+    blocked: Mutex<BTreeMap<RunId, Blocked>>,
+}
+
+/// Why this engine does not drive a run that should go on.
+struct Blocked {
+    error: Error,
+    /// When it is tried again; never by itself when there is none.
+    retry_at: Option<Timestamp>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("worker", &self.worker).finish_non_exhaustive()
+    }
+}
+
+/// What a builder brings.
+pub(super) struct Parts {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) worker: WorkerId,
+    pub(super) park_after: Duration,
+    pub(super) lease: Duration,
+    pub(super) runs_max: usize,
+    pub(super) snapshot_events: u64,
+    pub(super) limits: Vec<Limit>,
+    pub(super) plans: HashMap<Name, Arc<Plan>>,
+    pub(super) tasks: HashMap<Name, Arc<dyn ErasedTask>>,
+    pub(super) workflow_tasks: HashMap<Name, HashMap<Name, Arc<dyn ErasedTask>>>,
+}
+
+impl Shared {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts {
+            store,
+            clock,
+            worker,
+            park_after,
+            lease,
+            runs_max,
+            snapshot_events,
+            limits,
+            plans,
+            tasks,
+            workflow_tasks,
+        } = parts;
+        let telemetry = Telemetry::start();
+        // Another engine looks for what has run out now and then: so it has a run before the whole time is gone.
+        let lease_lasts = if store.is_shared() { lease / 8 * 7 } else { lease };
+        let asked = Arc::clone(&clock);
+        let claimer = Claimer { store: Arc::clone(&store), clock: asked, worker: worker.clone(), lasts: lease_lasts };
+        Self {
+            claims: Claims::start(claimer),
+            committer: Committer::start(Arc::clone(&store), telemetry.commits.clone()),
+            store,
+            clock,
+            live: Live::new(telemetry.live.clone()),
+            worker,
+            park_after,
+            lease,
+            lease_lasts,
+            snapshot_events,
+            room: Room::new(runs_max),
+            leases: Leases::default(),
+            slots: Slots::new(limits),
+            telemetry,
+            schedules: Ticking::default(),
+            shutdown: watch::Sender::new(false),
+            parked: Notify::new(),
+            plans,
+            tasks,
+            workflow_tasks,
+            blocked: Mutex::default(),
+        }
+    }
+
+    /// A run that a node of another one waits for.
+    pub(super) fn child_request(self: &Arc<Self>, child: &ChildState, parent: Parent) -> RunRequest {
+        let plan = self.plans.get(&child.workflow).cloned();
+        let unknown = || Error::new(ErrorKind::NotFound, format!("no workflow `{}` is registered", child.workflow));
+        RunRequest {
+            shared: Arc::clone(self),
+            plan: plan.ok_or_else(unknown),
+            id: Some(Ok(child.run.clone())),
+            input: Ok(child.input.clone()),
+            labels: BTreeMap::new(),
+            options: RunOptions { parent: Some(parent), ..RunOptions::default() },
+            within: None,
+        }
+    }
+
+    /// The registered workflow of this name.
+    pub(super) fn plan(&self, workflow: &str) -> Option<Arc<Plan>> {
+        self.plans.get(workflow).cloned()
+    }
+
+    /// Returns when the engine is to shut down.
+    pub(super) async fn down(&self) {
+        // The sender is a field of ours: it cannot be gone.
+        drop(self.shutdown.subscribe().wait_for(|down| *down).await);
+    }
+
+    /// Whether a journal that ends at `last` is long enough to have a snapshot.
+    pub(super) const fn may_have_snapshot(&self, last: Seq) -> bool {
+        last.0 >= self.snapshot_events
+    }
+
+    /// From which position on the next snapshot is taken after one at `last`: so many events later, or when the journal is
+    /// half as long again.
+    pub(super) fn next_snapshot(&self, last: Seq) -> Seq {
+        last.plus(self.snapshot_events.max(last.0 / 2))
+    }
+
+    /// Whether a run that is in memory had better be driven by another engine, or later.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.room.is_over(self.live.count())
+    }
+
+    pub(super) fn lease_until(&self) -> Timestamp {
+        self.clock.now().saturating_add(self.lease_lasts)
+    }
+
+    /// The code of a task: the workflow's own, or one registered for all.
+    pub(super) fn task(&self, workflow: &Name, task: &Name) -> Option<Arc<dyn ErasedTask>> {
+        let own = self.workflow_tasks.get(workflow).and_then(|tasks| tasks.get(task));
+        own.or_else(|| self.tasks.get(task)).cloned()
+    }
+
+    pub(super) fn missing_task(&self, plan: &Plan) -> Option<Name> {
+        let nodes = plan.nodes().iter().map(|node| &node.spec);
+        self.missing(plan.workflow(), nodes)
+    }
+
+    /// A limit that the plan's nodes are under and that this engine does not define.
+    pub(super) fn missing_limit(&self, plan: &Plan) -> Option<Name> {
+        let mut limits = plan.nodes().iter().flat_map(|node| &node.spec.limits);
+        limits.find(|slot| !self.slots.knows(&slot.limit)).map(|slot| slot.limit.clone())
+    }
+
+    pub(super) fn missing_growth_task(&self, state: Option<&RunState>, growth: &Growth) -> Option<Name> {
+        self.missing(state?.plan().workflow(), growth.nodes.iter())
+    }
+
+    fn missing<'a>(&self, workflow: &Name, mut nodes: impl Iterator<Item = &'a NodeSpec>) -> Option<Name> {
+        nodes.find_map(|node| {
+            let task = match &node.kind {
+                NodeKind::Task(task) => Some(task),
+                NodeKind::Gate(_) => None,
+            };
+            task.into_iter().chain(&node.compensate).find(|task| self.task(workflow, task).is_none()).cloned()
+        })
+    }
+
+    /// Lets the run's driver decide on something; answers when what follows is durable.
+    /// A run that another engine drives finds it in its inbox.
+    pub(super) async fn tell(self: &Arc<Self>, run: &RunId, kind: InputKind) -> Result<(), Error> {
+        match self.tell_driver(run, kind.clone()).await {
+            Err(error) if error.is_elsewhere() => self.post(run, kind).await,
+            told => told,
+        }
+    }
+
+    async fn tell_driver(self: &Arc<Self>, run: &RunId, kind: InputKind) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        self.deliver(run, Message::Input { kind, reply }).await?;
+        let gone = || Error::new(ErrorKind::Unknown, "the run's driver ended before it answered");
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    async fn deliver(self: &Arc<Self>, run: &RunId, mut message: Message) -> Result<(), Error> {
+        loop {
+            if self.shutdown.get() {
+                return Err(Error::shut_down());
+            }
+            match Self::ensure_driven(self, run).send(message).await {
+                Ok(()) => return Ok(()),
+                // The driver was about to leave: the next one takes it.
+                Err(returned) => message = returned.0,
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Passes a message on that reached a driver which was about to leave.
+    pub(super) fn forward(self: &Arc<Self>, run: &RunId, message: Message) {
+        let (shared, run) = (Arc::clone(self), run.clone());
+        tokio::spawn(async move {
+            // Whoever sent it learns from the dropped reply that the engine shuts down.
+            drop(shared.deliver(&run, message).await);
+        });
+    }
+
+    /// The way to the run's driver, which is started if need be.
+    pub(super) fn ensure_driven(shared: &Arc<Self>, run: &RunId) -> tokio::sync::mpsc::Sender<Message> {
+        match shared.live.driver(run) {
+            Ok(sender) => sender,
+            Err(seat) => {
+                shared.blocked().remove(run);
+                let sender = seat.sender.clone();
+                tokio::spawn(Driver::new(Arc::clone(shared), run.clone(), seat).drive());
+                sender
+            }
+        }
+    }
+
+    /// The run is not driven any more; it is tried again at `retry_at`, or when somebody sends it something.
+    pub(super) fn block(&self, run: &RunId, error: Error, retry_at: Option<Timestamp>) {
+        self.blocked().insert(run.clone(), Blocked { error, retry_at });
+    }
+
+    /// The runs that should go on and cannot here, with the reason.
+    pub(super) fn blocked_runs(&self) -> Vec<(RunId, Error)> {
+        self.blocked().iter().map(|(run, blocked)| (run.clone(), blocked.error.clone())).collect()
+    }
+
+    /// Why this engine does not drive the run although it should.
+    pub(super) fn blocked_by(&self, run: &RunId) -> Option<Error> {
+        self.blocked().get(run).map(|blocked| blocked.error.clone())
+    }
+
+    /// Whether the run is blocked and not to be tried again yet.
+    pub(super) fn is_blocked_at(&self, run: &RunId, now: Timestamp) -> bool {
+        self.blocked().get(run).is_some_and(|blocked| blocked.retry_at.is_none_or(|at| at > now))
+    }
+
+    fn blocked(&self) -> MutexGuard<'_, BTreeMap<RunId, Blocked>> {
+        self.blocked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A run was parked with this wake-up time.
+    pub(super) fn wake(&self, at: Option<Timestamp>) {
+        if at.is_some() {
+            self.parked.notify_one();
+        }
+    }
+}
