@@ -112,6 +112,10 @@ impl Store for PostgresStore {
         self.0.place.clone()
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
         append::append(&self.0.pool, &self.0.place, &batch).await
     }
