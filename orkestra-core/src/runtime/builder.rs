@@ -116,10 +116,13 @@ impl EngineBuilder {
     /// of it stay in the store, for this engine when it has room or for another one on the same store: so runs, and child
     /// runs, spread over machines. Runs that somebody sends something to are driven in any case.
     ///
+    /// With 0 it drives none: what it starts, and what it sends to runs, is for other engines on the same store. Its tasks are
+    /// never called; it must know their names, for a workflow is checked where it is started.
+    ///
     /// A run that only waits does not count once it is parked; one that holds slots while it waits is not parked, so there
     /// must be room for more runs than can hold slots and wait for their children.
     pub fn runs_max(self, runs: usize) -> Self {
-        Self { runs_max: runs.max(1), ..self }
+        Self { runs_max: runs, ..self }
     }
 
     /// After how many events of a run a snapshot of its state is kept, which saves reading what is before it when the run is
@@ -219,10 +222,15 @@ impl EngineBuilder {
             tasks: self.tasks,
             workflow_tasks: self.workflow_tasks,
         }));
-        let next = waker::wake_first(&shared).await;
-        tokio::spawn(waker::watch(Arc::clone(&shared), next));
-        tokio::spawn(mail::hear(Arc::clone(&shared)));
+        if !shared.room.is_closed() {
+            let next = waker::wake_first(&shared).await;
+            tokio::spawn(waker::watch(Arc::clone(&shared), next));
+            tokio::spawn(mail::hear(Arc::clone(&shared)));
+        }
         tokio::spawn(leases::renew(Arc::clone(&shared)));
+        if shared.store.is_shared() {
+            tokio::spawn(leases::end(Arc::clone(&shared)));
+        }
         tokio::spawn(slots::hand_out(Arc::clone(&shared)));
         tokio::spawn(retention::sweep(Arc::clone(&shared), self.retention));
         tokio::spawn(schedule::tick(Arc::clone(&shared)));

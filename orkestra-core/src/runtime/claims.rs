@@ -13,6 +13,7 @@ use crate::model::{RunId, WorkerId};
 use crate::store::{Claimed, Lease, Store, StoreError, StoreErrorKind};
 
 use super::clock::Clock;
+use super::timeout::Timeout;
 
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -58,6 +59,8 @@ pub(super) struct Claimer {
     pub(super) worker: WorkerId,
     /// How long a lease lasts.
     pub(super) lasts: Duration,
+    /// A call that hangs holds up all that come after it.
+    pub(super) timeout: Timeout,
 }
 
 /// What is asked for in one call.
@@ -119,14 +122,15 @@ impl Claimer {
     /// Whoever does not wait for an answer any more needs none: a lease that nobody uses runs out.
     async fn ask(&self, mut batch: Batch) {
         if !batch.leases.is_empty() {
-            let released = self.store.release(&batch.leases).await;
+            let released = self.timeout.call(self.store.release(&batch.leases)).await;
             batch.releases.drain(..).for_each(|answer| drop(answer.send(released.clone())));
         }
         if batch.runs.is_empty() {
             return;
         }
         let now = self.clock.now();
-        let claimed = self.store.claim(&batch.runs, &self.worker, now, now.saturating_add(self.lasts)).await;
+        let claim = self.store.claim(&batch.runs, &self.worker, now, now.saturating_add(self.lasts));
+        let claimed = self.timeout.call(claim).await;
         let answers = mem::take(&mut batch.claims).into_iter();
         match claimed {
             Ok(claimed) => answers.zip(claimed).for_each(|(answer, claimed)| drop(answer.send(Ok(claimed)))),

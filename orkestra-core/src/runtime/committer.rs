@@ -9,6 +9,7 @@ use crate::model::limits::{BATCH_BYTES_MAX, BATCH_COMMITS_MAX, COMMITTER_QUEUE_M
 use crate::store::{Append, AppendError, Store};
 
 use super::telemetry::Commits;
+use super::timeout::{SILENT, Timeout};
 
 pub(super) type Ack = oneshot::Receiver<Result<(), AppendError>>;
 
@@ -24,9 +25,9 @@ struct Waiting {
 }
 
 impl Committer {
-    pub(super) fn start(store: Arc<dyn Store>, seen: Commits) -> Self {
+    pub(super) fn start(store: Arc<dyn Store>, timeout: Timeout, seen: Commits) -> Self {
         let (sender, receiver) = mpsc::channel(COMMITTER_QUEUE_MAX);
-        tokio::spawn(commit_all(store, receiver, seen));
+        tokio::spawn(commit_all(store, timeout, receiver, seen));
         Self(sender)
     }
 
@@ -44,7 +45,7 @@ impl Committer {
     }
 }
 
-async fn commit_all(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Waiting>, seen: Commits) {
+async fn commit_all(store: Arc<dyn Store>, timeout: Timeout, mut queue: mpsc::Receiver<Waiting>, seen: Commits) {
     while let Some(first) = queue.recv().await {
         let mut bytes = first.append.commit.body.len();
         let (mut batch, mut acks) = (vec![first.append], vec![(first.ack, first.since)]);
@@ -55,7 +56,8 @@ async fn commit_all(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Waiting>, s
             acks.push((next.ack, next.since));
         }
         let (commits, began) = (batch.len(), Instant::now());
-        let results = store.append(batch).await;
+        let results = timeout.wait(store.append(batch)).await;
+        let results = results.unwrap_or_else(|| vec![Err(AppendError::Unknown(SILENT.into())); commits]);
         seen.wrote(commits, bytes, began.elapsed());
         debug_assert_eq!(results.len(), acks.len(), "a store answers every commit");
         for ((ack, since), result) in acks.into_iter().zip(results) {

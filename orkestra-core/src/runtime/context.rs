@@ -22,6 +22,7 @@ use super::outbox::{Outbox, Report};
 use super::step::Step;
 use super::task::{TaskError, TaskResult};
 use super::telemetry::Attempt;
+use super::tenure::Tenure;
 use super::watch;
 
 /// The hands of one attempt. Cheap to clone; of no use after the attempt.
@@ -45,6 +46,7 @@ pub(super) struct Inner {
     pub(super) cancelled: watch::Receiver<bool>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) activity: Arc<Activity>,
+    pub(super) tenure: Arc<Tenure>,
     pub(super) store: Arc<dyn Store>,
     pub(super) seen: Attempt,
 }
@@ -59,6 +61,11 @@ impl fmt::Debug for Context {
 impl Context {
     pub(super) fn new(inner: Inner) -> Self {
         Self(Arc::new(inner))
+    }
+
+    /// Returns while the run is this engine's to drive.
+    pub(super) async fn held(&self) {
+        self.0.tenure.held().await;
     }
 
     /// The run.

@@ -17,8 +17,6 @@ pub(super) enum Message {
     Request { node: Name, attempt: u32, request: TaskRequest, reply: oneshot::Sender<StepReply>, span: Span },
     /// Letters wait in the inbox.
     Mail,
-    /// Another engine holds the run's lease, or may soon.
-    LeaseLost,
     /// An attempt's task has ended.
     Ended { node: Name, attempt: u32, result: Result<Payload, Failure> },
 }

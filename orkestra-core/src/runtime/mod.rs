@@ -42,6 +42,8 @@ mod slots;
 mod step;
 mod task;
 pub(crate) mod telemetry;
+mod tenure;
+mod timeout;
 mod upgrade;
 mod waits;
 mod waker;

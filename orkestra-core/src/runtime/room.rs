@@ -15,6 +15,11 @@ impl Room {
         Self { runs_max, waiting: AtomicBool::new(false) }
     }
 
+    /// Whether no run is driven here at all: runs are begun and told, for other engines to drive.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.runs_max == 0
+    }
+
     /// Whether no further run is looked for, with `live` in memory.
     pub(super) const fn is_full(&self, live: usize) -> bool {
         live >= self.runs_max

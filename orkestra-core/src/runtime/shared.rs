@@ -26,6 +26,7 @@ use super::schedule::Ticking;
 use super::slots::Slots;
 use super::task::ErasedTask;
 use super::telemetry::Telemetry;
+use super::timeout::Timeout;
 use super::watch;
 
 /// What all parts of an engine share.
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     pub(super) park_after: Duration,
     pub(super) lease: Duration,
     lease_lasts: Duration,
+    pub(super) timeout: Timeout,
     snapshot_events: u64,
     pub(super) room: Room,
     pub(super) leases: Leases,
@@ -101,10 +103,13 @@ impl Shared {
         // Another engine looks for what has run out now and then: so it has a run before the whole time is gone.
         let lease_lasts = if store.is_shared() { lease / 8 * 7 } else { lease };
         let asked = Arc::clone(&clock);
-        let claimer = Claimer { store: Arc::clone(&store), clock: asked, worker: worker.clone(), lasts: lease_lasts };
+        let timeout = Timeout::of_lease(&*store, lease);
+        let (claims_of, name) = (Arc::clone(&store), worker.clone());
+        let claimer = Claimer { store: claims_of, clock: asked, worker: name, lasts: lease_lasts, timeout };
+        let write = Timeout::of_append(&*store, lease);
         Self {
             claims: Claims::start(claimer),
-            committer: Committer::start(Arc::clone(&store), telemetry.commits.clone()),
+            committer: Committer::start(Arc::clone(&store), write, telemetry.commits.clone()),
             store,
             clock,
             live: Live::new(telemetry.live.clone()),
@@ -112,6 +117,7 @@ impl Shared {
             park_after,
             lease,
             lease_lasts,
+            timeout,
             snapshot_events,
             room: Room::new(runs_max),
             leases: Leases::default(),
@@ -207,6 +213,10 @@ impl Shared {
     /// Lets the run's driver decide on something; answers when what follows is durable.
     /// A run that another engine drives finds it in its inbox.
     pub(super) async fn tell(self: &Arc<Self>, run: &RunId, kind: InputKind) -> Result<(), Error> {
+        let begins = matches!(kind, InputKind::Create { .. } | InputKind::Fork { .. });
+        if self.room.is_closed() && !begins {
+            return self.post(run, kind).await;
+        }
         match self.tell_driver(run, kind.clone()).await {
             Err(error) if error.is_elsewhere() => self.post(run, kind).await,
             told => told,
@@ -274,6 +284,11 @@ impl Shared {
     /// Whether the run is blocked and not to be tried again yet.
     pub(super) fn is_blocked_at(&self, run: &RunId, now: Timestamp) -> bool {
         self.blocked().get(run).is_some_and(|blocked| blocked.retry_at.is_none_or(|at| at > now))
+    }
+
+    /// Forgets what is to be tried again by now. Another engine may have gone on with it.
+    pub(super) fn unblock(&self, now: Timestamp) {
+        self.blocked().retain(|_, blocked| blocked.retry_at.is_none_or(|at| at > now));
     }
 
     fn blocked(&self) -> MutexGuard<'_, BTreeMap<RunId, Blocked>> {

@@ -171,6 +171,7 @@ where
     }
 
     async fn work_once(&mut self) -> TaskResult<T> {
+        self.cx.held().await;
         let work = (self.work)();
         let Some(limit) = self.timeout else { return work.await.map_err(Into::into) };
         match tokio::time::timeout(limit, work).await {

@@ -48,6 +48,7 @@ async fn wake(shared: &Arc<Shared>, which: Which) -> Duration {
     let safety_net = safety_net(shared);
     // Slots that are held by a run that nobody has asked would be granted again.
     let all_at_once = which == Which::First && !shared.slots.none();
+    shared.unblock(shared.clock.now());
     let mut after = if which == Which::Timed { Some(behind_the_queue()) } else { None };
     loop {
         let now = shared.clock.now();
@@ -55,7 +56,7 @@ async fn wake(shared: &Arc<Shared>, which: Which) -> Duration {
         let left = if all_at_once { READ_COMMITS_MAX } else { shared.room.left(shared.live.count()) };
         let limit = READ_COMMITS_MAX.min(left.max(1));
         let query = DueQuery { after, until, ..DueQuery::at(now, limit) };
-        let Due { runs, next } = match shared.store.due(&query).await {
+        let Due { runs, next } = match shared.timeout.call(shared.store.due(&query)).await {
             Ok(due) => due,
             Err(error) => return not_told(&error, safety_net),
         };
@@ -98,6 +99,13 @@ fn behind_the_queue() -> DueCursor {
     DueCursor { wake_at: QUEUED_AT, id }
 }
 
+/// A half of `look` to all of it. Engines that looked in step would leave everything to the one that is always first.
+fn uneven(look: Duration, now: Timestamp) -> Duration {
+    // The golden ratio spreads what is close together: Knuth, The Art of Computer Programming 3, 6.4.
+    let spread = now.as_millis().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
+    look / 2 + look / 2 * u32::try_from(spread).unwrap_or_default() / 64
+}
+
 /// Wakes runs until the engine shuts down.
 pub(super) async fn watch(shared: Arc<Shared>, mut next: Duration) {
     let look = if shared.store.is_shared() { SHARED_LOOK.min(safety_net(&shared)) } else { safety_net(&shared) };
@@ -107,7 +115,7 @@ pub(super) async fn watch(shared: Arc<Shared>, mut next: Duration) {
             biased;
             () = shared.down() => return,
             () = shared.parked.notified() => true,
-            () = tokio::time::sleep(next.min(look)) => false,
+            () = tokio::time::sleep(next.min(uneven(look, shared.clock.now()))) => false,
         };
         let now = shared.clock.now();
         if now.since(looked) >= safety_net(&shared) {

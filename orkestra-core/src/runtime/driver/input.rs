@@ -17,7 +17,6 @@ impl Driver {
         self.reports().await?;
         match message {
             None => Err(Turn::ShutDown),
-            Some(Message::LeaseLost) => Err(Turn::Fenced),
             Some(Message::Mail) => self.read_mail().await,
             Some(Message::Input { kind, reply }) => self.input(kind, Some(Reply::Input(reply))).await,
             Some(Message::Ended { node, attempt, result }) => {

@@ -39,6 +39,7 @@ use super::message::{Message, StepReply};
 use super::outbox::Outbox;
 use super::shared::Shared;
 use super::telemetry::Trace;
+use super::tenure::Tenure;
 use super::watch;
 
 /// How often in a row a driver starts again from the journal before it gives its run up.
@@ -56,6 +57,8 @@ pub(super) struct Driver {
     outbox: Arc<Outbox>,
     progress: watch::Sender<Seq>,
     lease: Option<Lease>,
+    /// How long the run is ours.
+    tenure: Arc<Tenure>,
     state: Option<RunState>,
     durable: Seq,
     record: Option<RunRecord>,
@@ -88,6 +91,8 @@ enum Turn {
     Reload(Error),
     /// Somebody else drives the run.
     Fenced,
+    /// The run is there, and this engine drives none.
+    NotHere,
     /// The run cannot be driven here.
     Blocked(Error),
 }
@@ -97,6 +102,7 @@ impl Driver {
         let Seat { sender, mailbox, progress } = seat;
         let trace = Trace::new(&shared, &run);
         let looked_at = shared.clock.now();
+        let tenure = Arc::new(Tenure::new(shared.store.is_shared()));
         Self {
             shared,
             run,
@@ -105,6 +111,7 @@ impl Driver {
             outbox: Arc::default(),
             progress,
             lease: None,
+            tenure,
             state: None,
             durable: Seq::ZERO,
             record: None,
@@ -137,12 +144,12 @@ impl Driver {
         let mut reloads = 0;
         let refusal = loop {
             let before = self.durable;
-            let turn = match self.begin().await {
-                Ok(()) => {
-                    self.shared.slots.arrived(&self.run);
-                    self.turn().await
-                }
-                Err(turn) => turn,
+            let tenure = Arc::clone(&self.tenure);
+            // What is interrupted here is thrown away next: state, tasks, and whatever was being decided.
+            let turn = tokio::select! {
+                biased;
+                () = tenure.ended() => Turn::Fenced,
+                turn = self.drive_once() => turn,
             };
             let (error, hopeless) = match turn {
                 Turn::Rest => break None,
@@ -150,6 +157,7 @@ impl Driver {
                     self.shared.telemetry.leases_lost.increment(self.lease.is_some().into());
                     break Some(Error::elsewhere());
                 }
+                Turn::NotHere => break Some(Error::elsewhere()),
                 Turn::ShutDown => break Some(Error::shut_down()),
                 Turn::Blocked(error) => (error, true),
                 Turn::Reload(error) => {
@@ -174,6 +182,15 @@ impl Driver {
         self.leave(refusal).await;
     }
 
+    /// From the journal to whatever ends it.
+    async fn drive_once(&mut self) -> Turn {
+        if let Err(turn) = self.begin().await {
+            return turn;
+        }
+        self.shared.slots.arrived(&self.run);
+        self.turn().await
+    }
+
     /// Gives lease and seat back. What arrived in the meantime goes to the next driver, or is refused with the reason
     /// why there will be none.
     async fn leave(mut self, refusal: Option<Error>) {
@@ -194,6 +211,8 @@ impl Driver {
             tracing::warn!(run = %self.run, %error, "a lease was not released, it will run out");
         }
         self.shared.live.leave(&self.run);
+        // Who waits for news of the run has to look for them from now on.
+        self.progress.send_modify(|_| ());
         self.shared.wake(wake);
         self.mailbox.close();
         while let Some(message) = self.mailbox.recv().await {
@@ -204,7 +223,7 @@ impl Driver {
                 (Message::Input { reply, .. }, Some(error)) => drop(reply.send(Err(error.clone()))),
                 (message @ Message::Input { .. }, None) => self.shared.forward(&self.run, message),
                 // A task of a run that is left has been dropped, or is about to be.
-                (Message::Request { .. } | Message::Ended { .. } | Message::LeaseLost | Message::Mail, _) => {}
+                (Message::Request { .. } | Message::Ended { .. } | Message::Mail, _) => {}
             }
         }
     }
@@ -214,8 +233,11 @@ impl Driver {
         let claimed = self.shared.claims.claim(&self.run).await;
         let claimed = claimed.map_err(|error| Turn::Reload(error.into()))?;
         let Claimed { lease, last, mail } = claimed.ok_or(Turn::Fenced)?;
-        self.shared.leases.add(lease.clone());
+        self.shared.leases.add(lease.clone(), self.shared.clock.now(), Arc::clone(&self.tenure));
         let lease = self.lease.insert(lease);
+        if last > Seq::ZERO && self.shared.room.is_closed() {
+            return Err(Turn::NotHere);
+        }
         // What begins now has nothing to be read.
         if last > Seq::ZERO {
             let (store, run) = (&*self.shared.store, &self.run);

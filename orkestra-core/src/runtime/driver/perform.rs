@@ -92,6 +92,7 @@ impl Driver {
             cancelled,
             clock: self.shared.clock.clone(),
             activity: Arc::clone(&activity),
+            tenure: Arc::clone(&self.tenure),
             store: Arc::clone(&self.shared.store),
             seen: seen.clone(),
         };

@@ -151,9 +151,14 @@ async fn an_engine_of_the_same_name_goes_on_at_once_and_fences_the_other() {
     let began = tokio::time::Instant::now();
     let new = many.builder().worker("a").start().await.expect("an engine");
     let taken = of(&new, &run).await;
+    // Who waits with the old one hears of it all the same.
+    let waiting = tokio::spawn(async move { tokio::time::timeout(secs(90), run.outcome()).await });
+    tokio::task::yield_now().await;
     taken.cancel("by the new one").await.expect("it is told");
     assert_eq!(taken.outcome().await.expect("an end"), Outcome::Cancelled("by the new one".into()));
     assert!(began.elapsed() < secs(20), "nobody waited for a lease: {:?}", began.elapsed());
+    let heard = waiting.await.expect("no panic").expect("it is told within the time");
+    assert_eq!(heard.expect("an end"), Outcome::Cancelled("by the new one".into()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,4 +218,41 @@ async fn children_spread_and_their_parent_hears_of_them_at_once() {
     let began = tokio::time::Instant::now();
     assert_eq!(run.output::<u64>().await.expect("an output"), 132);
     assert!(began.elapsed() < secs(12 * 10), "{:?}: no child was waited for as long as a lease", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_without_room_starts_and_tells_and_drives_none() {
+    let calls = Effects::default();
+    let many = Many::of(asking());
+    let called = calls.clone();
+    let never = move |_cx: Context, (): ()| {
+        called.did("called");
+        async { TaskResult::Ok(String::new()) }
+    };
+    let unused = Workflow::new("w").node("n", never).build().expect("a workflow");
+    let builder = Engine::builder().shared_store(Arc::clone(&many.store)).clock(Shown(Arc::clone(&many.clock)));
+    let closed = builder.lease(secs(30)).runs_max(0).workflow(unused).start().await.expect("an engine");
+    let run = closed.run("w").id("r").start().await.expect("a run");
+    // Nobody drives it: what is sent to it waits, and starting it again finds it.
+    closed.run("w").id("r").start().await.expect("the same run");
+    let telling = run.clone();
+    let told = tokio::spawn(async move { telling.signal("go", &7_u64).await });
+    tokio::time::sleep(secs(5)).await;
+    assert_eq!((closed.health().await.live, calls.count("called")), (0, 0));
+    let open = many.engine().await;
+    told.await.expect("no panic").expect("it is told");
+    let mut events = run.events(Cursor::START);
+    let question = loop {
+        let event = events.next().await.expect("readable").expect("it goes on");
+        if matches!(event.event, Event::QuestionAsked { .. }) {
+            break event.seq;
+        }
+    };
+    run.answer(question, &"red").await.expect("it is told");
+    assert_eq!(run.output::<String>().await.expect("an output"), "red 7");
+    assert_eq!(run.cancel("late").await.expect_err("it has ended").kind(), ErrorKind::Conflict);
+    let missing = RunId::new("nobody").expect("an id");
+    assert!(closed.get(&missing).await.expect("a store").is_none());
+    assert_eq!(calls.count("called"), 0);
+    open.shutdown().await;
 }
