@@ -20,6 +20,8 @@ pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// A server that was restarted is noticed by asking; asking each time would be a round trip each time.
 const IDLE_MAX: Duration = Duration::from_secs(5);
+/// An idle line that does not answer within that is dead: a new one is faster than finding out.
+const PING_MAX: Duration = Duration::from_secs(2);
 /// How much longer than the server's own limit an answer is waited for before its line counts as dead.
 const GRACE: Duration = Duration::from_secs(5);
 /// Readers try as often: once for each connection that a restart of the server may have spoiled, within reason.
@@ -122,9 +124,11 @@ impl Pool {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|_| Trouble::NotSent("the store is closed".into()))?;
         while let Some((mut connection, since)) = self.pop() {
-            if since.elapsed() < IDLE_MAX || self.timeouts.is_none() || connection.ping().await.is_ok() {
+            if since.elapsed() < IDLE_MAX || self.timeouts.is_none() || is_well(&mut connection).await {
                 return Ok(Taken { connection, _permit: permit });
             }
+            // What has ended this one has most likely ended the others too.
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
         let connection = self.connect().await?;
         Ok(Taken { connection, _permit: permit })
@@ -139,4 +143,8 @@ impl Pool {
         connection.execute(self.setup).await.map_err(|error| Trouble::connecting(&error))?;
         Ok(connection)
     }
+}
+
+async fn is_well(connection: &mut PgConnection) -> bool {
+    tokio::time::timeout(PING_MAX, connection.ping()).await.is_ok_and(|answer| answer.is_ok())
 }

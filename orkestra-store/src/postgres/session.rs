@@ -12,9 +12,15 @@ use super::options::{PostgresDurability, PostgresOptions, PostgresTls};
 /// Plans are made once per session, for arrays of any length and tables of any size: always by index. A plan that was made
 /// while a table was empty would else be kept as it grows. Compiling a plan takes longer than any statement here.
 ///
+/// A client that is gone without a word is noticed within half a minute, not within hours: until then its session counts among
+/// those that the server allows, and may hold locks, should its last statement have arrived but for its end.
+///
 /// Distributed databases that speak the same language plan by themselves and do not know all of these words.
-const PLANS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off;
-    SET enable_mergejoin = off; SET random_page_cost = 1.1; SET jit = off;";
+const POSTGRES: &str =
+    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off;
+    SET enable_mergejoin = off; SET random_page_cost = 1.1; SET jit = off;
+    SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
+    SET tcp_user_timeout = 25000;";
 
 /// CockroachDB refuses a statement that writes to a table in two places unless it is told that no row is written twice.
 const COCKROACH: &str = "SET enable_multiple_modifications_of_table = on;";
@@ -32,7 +38,7 @@ impl Server {
     /// What is said to each session.
     pub(super) const fn setup(self) -> &'static str {
         match self {
-            Self::Postgres => PLANS,
+            Self::Postgres => POSTGRES,
             Self::Cockroach => COCKROACH,
         }
     }
