@@ -35,6 +35,8 @@ pub struct Server {
     directory: PathBuf,
     port: u16,
     user: Option<(u32, u32)>,
+    /// The network namespace that it runs in, if it is not that of this process.
+    namespace: Option<String>,
 }
 
 impl Server {
@@ -44,6 +46,20 @@ impl Server {
     /// `NotFound` when this machine has no Postgres binaries, on the `PATH` or where Debian puts them; otherwise what its
     /// programs said.
     pub fn start() -> io::Result<Self> {
+        Self::begin(None)
+    }
+
+    /// The same in another network namespace, one that `ip netns add` has made, where it listens on every address
+    /// ([`url_at`](Self::url_at)). From here it is reached by its Unix socket alone ([`socket_url`](Self::socket_url)). Needs
+    /// root, and `ip` and `setpriv` as on every Debian.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_in(namespace: &str) -> io::Result<Self> {
+        Self::begin(Some(namespace.to_owned()))
+    }
+
+    fn begin(namespace: Option<String>) -> io::Result<Self> {
         let binaries = binaries().ok_or_else(|| {
             let message = "no Postgres binaries: initdb and pg_ctl are neither on the PATH nor in /usr/lib/postgresql";
             io::Error::new(io::ErrorKind::NotFound, message)
@@ -53,13 +69,18 @@ impl Server {
         let directory = std::env::temp_dir().join(name);
         fs::create_dir(&directory)?;
         let user = user(&directory)?;
-        let mut server = Self { binaries, directory, port: 0, user };
+        let mut server = Self { binaries, directory, port: 0, user, namespace };
         if let Some((user, group)) = server.user {
             chown(&server.directory, Some(user), Some(group))?;
         }
         let data = server.data();
         let words = ["-U", ROLE, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "-D"];
         server.call("initdb", words.iter().map(OsStr::new).chain([data.as_os_str()]))?;
+        if server.namespace.is_some() {
+            let hba = data.join("pg_hba.conf");
+            let neighbours = "host all all samenet trust\n";
+            fs::write(&hba, fs::read_to_string(&hba)? + neighbours)?;
+        }
         let mut last = Ok(());
         for _ in 0..STARTS_MAX {
             server.port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
@@ -74,7 +95,13 @@ impl Server {
     /// Where it answers by TCP.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://{ROLE}@127.0.0.1:{}/postgres?sslmode=disable", self.port)
+        self.url_at("127.0.0.1")
+    }
+
+    /// Where it answers by TCP to those who know it as `host`.
+    #[must_use]
+    pub fn url_at(&self, host: &str) -> String {
+        format!("postgres://{ROLE}@{host}:{}/postgres?sslmode=disable", self.port)
     }
 
     /// Where it answers by its Unix socket, which is faster.
@@ -113,8 +140,9 @@ impl Server {
 
     fn control(&self, what: &str, mode: &str) -> io::Result<()> {
         let (data, log) = (self.data(), self.directory.join("log"));
+        let addresses = if self.namespace.is_some() { "*" } else { "127.0.0.1" };
         let options = format!(
-            "-k {} -p {} -c listen_addresses=127.0.0.1 -c max_connections=200 -c shared_buffers=64MB",
+            "-k {} -p {} -c listen_addresses={addresses} -c max_connections=200 -c shared_buffers=64MB",
             self.directory.display(),
             self.port
         );
@@ -130,16 +158,34 @@ impl Server {
         answer.map_err(|error| io::Error::new(error.kind(), format!("{error}\n{}", log())))
     }
 
+    /// A program of Postgres, where it is to run and as whom.
+    fn command(&self, program: &str) -> Command {
+        let program = self.binaries.join(program);
+        let Some(namespace) = &self.namespace else {
+            let mut command = Command::new(program);
+            if let Some((user, group)) = self.user {
+                command.uid(user).gid(group);
+            }
+            return command;
+        };
+        // Who enters a namespace must be root still.
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]);
+        if let Some((user, group)) = self.user {
+            command.args(["setpriv", "--clear-groups", "--reuid"]).arg(user.to_string());
+            command.arg("--regid").arg(group.to_string());
+        }
+        command.arg(program);
+        command
+    }
+
     fn call<'a>(&self, program: &str, words: impl IntoIterator<Item = &'a OsStr>) -> io::Result<()> {
-        let mut command = Command::new(self.binaries.join(program));
+        let mut command = self.command(program);
         command.args(words).current_dir(&self.directory).env_remove("PGDATA").stdin(Stdio::null());
         // A server inherits what it is given: an open pipe would be waited for as long as it lives.
         let said = self.directory.join("said");
         let file = fs::File::create(&said)?;
         command.stdout(file.try_clone()?).stderr(file);
-        if let Some((user, group)) = self.user {
-            command.uid(user).gid(group);
-        }
         if command.status()?.success() {
             return Ok(());
         }
