@@ -9,3 +9,6 @@ mod proxy;
 mod races;
 mod round_trips;
 mod support;
+mod workers;
+
+pub(crate) use workers::work;

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -32,6 +33,11 @@ impl Database {
     /// On a server that no other test uses.
     pub(crate) fn alone(server: Server) -> Self {
         Self { url: server.url(), schema: schema(), server: Some(Arc::new(server)) }
+    }
+
+    /// The same, by its Unix socket.
+    pub(crate) fn beside(server: Server) -> Self {
+        Self { url: server.socket_url(), schema: schema(), server: Some(Arc::new(server)) }
     }
 
     /// The server, if it is one of this process.
@@ -79,9 +85,14 @@ fn shared() -> Option<Arc<Server>> {
 
 /// A server for a test alone, which may do to it what it likes.
 pub(crate) fn own() -> Option<Server> {
-    match Server::start() {
+    usable(Server::start())
+}
+
+/// The server, if this machine can have one.
+pub(crate) fn usable(server: io::Result<Server>) -> Option<Server> {
+    match server {
         Ok(server) => Some(server),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "this is CI, and {error}");
             eprintln!("\n=== SKIPPED: {error}; this test shows nothing ===\n");
             None
