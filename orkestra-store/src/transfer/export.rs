@@ -93,10 +93,12 @@ pub async fn export(
         released?;
     }
     export.values().await?;
-    let Export { lines, mut done, .. } = export;
-    let lost: std::collections::BTreeSet<_> =
-        done.damage.iter().filter(|damage| !damage.saved).filter_map(|damage| damage.run.as_ref()).collect();
-    done.counts = lines.end((done.busy.len() + lost.len()) as u64)?;
+    let Export { mut lines, mut done, .. } = export;
+    let lost = done.damage.iter().filter(|damage| !damage.saved).filter_map(|damage| damage.run.as_ref());
+    for run in done.busy.iter().chain(lost) {
+        lines.skipped(run)?;
+    }
+    done.counts = lines.end()?;
     Ok(done)
 }
 

@@ -64,6 +64,7 @@ impl<'a> Fill<'a> {
                 self.finish().await?;
                 self.value(&key, &value).await
             }
+            Item::Skipped => self.finish().await,
             Item::End(_) => {
                 self.finish().await?;
                 self.flush().await

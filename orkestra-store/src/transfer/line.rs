@@ -8,7 +8,8 @@
 //! {"commit":{"first":1,"last":3,"epoch":7,"body":CONTENT}}
 //! {"letter":{"body":CONTENT}}
 //! {"value":{"key":"k","version":2,"content":CONTENT}}    after all runs
-//! {"end":{"runs":1,"commits":1,...,"skipped":0,"sha256":"..."}}
+//! {"skipped":"s"}                                        a run that is not here
+//! {"end":{"runs":1,"commits":1,...,"sha256":"..."}}
 //!
 //! CONTENT is {"json":...}, the very bytes, or {"bytes":N} with N bytes in lines {"part":"<base64>"} after it
 //! ```
@@ -87,6 +88,8 @@ pub(super) enum Line<'a> {
         #[serde(borrow)]
         content: Content<'a>,
     },
+    /// A run of the store that is not here: somebody drove it, or it is damaged.
+    Skipped(RunId),
     /// A part of what the line before announced.
     Part(String),
     /// The last line.
@@ -113,7 +116,6 @@ pub(super) struct Sums {
     pub(super) letters: u64,
     pub(super) blobs: u64,
     pub(super) values: u64,
-    /// Runs of the store that are not here: somebody drove them, or they are damaged.
     pub(super) skipped: u64,
     /// Of all lines before, with their ends.
     pub(super) sha256: String,

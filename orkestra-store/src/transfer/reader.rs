@@ -24,6 +24,7 @@ pub(super) enum Item {
     Commit(Written),
     Letter(Vec<u8>),
     Value(String, Versioned),
+    Skipped,
     /// Everything was read and is as it was written. The hash stands for all of it.
     End(String),
 }
@@ -125,6 +126,10 @@ impl<R: Read> Reader<R> {
                 self.counts.values += 1;
                 Ok(Item::Value(key, Versioned { version, bytes: self.bytes(content)? }))
             }
+            Line::Skipped(_) => {
+                self.counts.skipped += 1;
+                Ok(Item::Skipped)
+            }
             Line::Part(_) | Line::End(_) => Err(self.wrong("a part of nothing")),
         }
     }
@@ -137,7 +142,7 @@ impl<R: Read> Reader<R> {
             Line::Blob { .. } => (&[Blobs], Blobs),
             Line::Commit { .. } => (&[Blobs, Commits], Commits),
             Line::Letter { .. } => (&[Commits, Letters], Letters),
-            Line::Value { .. } | Line::End(_) => (&[Begin, Commits, Letters, Values], Values),
+            Line::Value { .. } | Line::Skipped(_) | Line::End(_) => (&[Begin, Commits, Letters, Values], Values),
             Line::Part(_) => (&[], Begin),
         };
         if !after.contains(&self.section) {
@@ -174,9 +179,9 @@ impl<R: Read> Reader<R> {
 
     /// Compares what was read with what was written.
     fn end(&mut self, told: Sums) -> Result<Item, TransferError> {
-        let Counts { runs, commits, letters, blobs, values } = self.counts;
+        let Counts { runs, commits, letters, blobs, values, skipped } = self.counts;
         let sha256 = hex(&self.hash.finalize_reset());
-        let read = Sums { runs, commits, letters, blobs, values, skipped: told.skipped, sha256 };
+        let read = Sums { runs, commits, letters, blobs, values, skipped, sha256 };
         if read != told {
             return Err(self.wrong("the sums do not fit: a line before this one was changed, added or is missing"));
         }

@@ -16,6 +16,8 @@ pub struct Counts {
     pub blobs: u64,
     /// Small values.
     pub values: u64,
+    /// Runs that were left out of an export: somebody drove them, or they are damaged.
+    pub skipped: u64,
 }
 
 /// What was exported.

@@ -151,5 +151,6 @@ impl Counts {
         self.letters += other.letters;
         self.blobs += other.blobs;
         self.values += other.values;
+        self.skipped += other.skipped;
     }
 }

@@ -26,7 +26,7 @@ pub(super) async fn verify(store: &dyn Store, input: impl Read + Send, merge: bo
         // What is wrong with a journal is told by the line at which it shows.
         let number = reader.number();
         let item = reader.next()?;
-        if matches!(item, Item::Run(_) | Item::Value(..) | Item::End(_)) {
+        if matches!(item, Item::Run(_) | Item::Value(..) | Item::Skipped | Item::End(_)) {
             verify.finish(number).await?;
             tokio::task::yield_now().await;
         }
@@ -39,6 +39,7 @@ pub(super) async fn verify(store: &dyn Store, input: impl Read + Send, merge: bo
                     return Err(differs(format!("the store has another value at {key:?}")));
                 }
             }
+            Item::Skipped => {}
             Item::End(sha256) => {
                 let imported = Imported { counts: reader.counts, already: verify.already };
                 return Ok(Verified { imported, sha256 });
@@ -112,7 +113,7 @@ impl Verify<'_> {
                     Some(there) => return Err(differs(format!("run `{id}` has another commit at {}", there.first))),
                 }
             }
-            Item::Run(_) | Item::Value(..) | Item::End(_) => {}
+            Item::Run(_) | Item::Value(..) | Item::Skipped | Item::End(_) => {}
         }
         Ok(())
     }

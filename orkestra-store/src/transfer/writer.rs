@@ -7,6 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use orkestra_core::model::RunId;
+
 use super::error::TransferError;
 use super::line::{
     CONTENT_BYTES_MAX, Content, FORMAT, FORMAT_VERSION, Head, LINE_BYTES_MAX, Line, PART_BYTES, Sums, json,
@@ -48,7 +50,7 @@ impl<W: Write> Lines<W> {
             Line::Commit { .. } => Some(&mut self.counts.commits),
             Line::Letter { .. } => Some(&mut self.counts.letters),
             Line::Value { .. } => Some(&mut self.counts.values),
-            Line::Part(_) | Line::End(_) => None,
+            Line::Skipped(_) | Line::Part(_) | Line::End(_) => None,
         };
         counter.into_iter().for_each(|count| *count += 1);
         self.put(&line)?;
@@ -60,9 +62,15 @@ impl<W: Write> Lines<W> {
         Ok(())
     }
 
+    /// Writes that a run is not here.
+    pub(super) fn skipped(&mut self, run: &RunId) -> Result<(), TransferError> {
+        self.counts.skipped += 1;
+        self.put(&Line::Skipped(run.clone()))
+    }
+
     /// Writes the last line.
-    pub(super) fn end(mut self, skipped: u64) -> Result<Counts, TransferError> {
-        let Counts { runs, commits, letters, blobs, values } = self.counts;
+    pub(super) fn end(mut self) -> Result<Counts, TransferError> {
+        let Counts { runs, commits, letters, blobs, values, skipped } = self.counts;
         let sha256 = hex(&self.hash.finalize_reset());
         self.put(&Line::End(Sums { runs, commits, letters, blobs, values, skipped, sha256 }))?;
         self.out.flush().map_err(TransferError::Write)?;

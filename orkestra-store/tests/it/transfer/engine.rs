@@ -96,6 +96,20 @@ async fn both_begun(store: &Arc<dyn Store>, made: &Made) {
 }
 
 #[tokio::test]
+async fn an_engine_goes_on_from_memory_to_memory() {
+    let (from, made): (Arc<dyn Store>, _) = (Arc::new(MemoryStore::new()), Made::default());
+    for _ in 0..100 {
+        let claimed = claim_one(&*from, &id("nobody"), &worker("nobody"), Timestamp::ZERO, Timestamp::ZERO).await;
+        assert!(claimed.is_ok_and(|claimed| claimed.is_some()));
+    }
+    both_begun(&from, &made).await;
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    moved(&*from, &*store).await;
+    assert!(is_below(&*store).await, "the epochs of the journals are higher than those of claims");
+    goes_on(store, &made).await;
+}
+
+#[tokio::test]
 async fn an_engine_goes_on_from_memory_to_sled() {
     let (memory, made): (Arc<dyn Store>, _) = (Arc::new(MemoryStore::new()), Made::default());
     both_begun(&memory, &made).await;

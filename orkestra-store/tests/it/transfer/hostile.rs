@@ -27,12 +27,13 @@ fn with_good_sums(lines: &[u8]) -> Vec<u8> {
         let begins = format!("{{\"{kind}\":");
         good.split(|byte| *byte == b'\n').filter(|line| line.starts_with(begins.as_bytes())).count()
     };
-    let [runs, commits, letters, blobs, values] = ["run", "commit", "letter", "blob", "value"].map(count);
+    let kinds = ["run", "commit", "letter", "blob", "value", "skipped"];
+    let [runs, commits, letters, blobs, values, skipped] = kinds.map(count);
     let hash = sha256(&good);
     good.extend_from_slice(
         format!(
             "{{\"end\":{{\"runs\":{runs},\"commits\":{commits},\"letters\":{letters},\"blobs\":{blobs},\"values\":{values},\
-             \"skipped\":0,\"sha256\":\"{hash}\"}}}}\n"
+             \"skipped\":{skipped},\"sha256\":\"{hash}\"}}}}\n"
         )
         .as_bytes(),
     );

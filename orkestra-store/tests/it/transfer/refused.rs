@@ -66,7 +66,7 @@ async fn garbage_and_other_versions_are_told() {
         ),
         (lines.replace("\"version\":1}", "\"version\":0}"), "line 1: there is no format 0"),
         (lines.replace("orkestra-export", "something"), "line 1: this is no export of a store"),
-        (lines.clone() + "\n", "line 14: something follows the end"),
+        (lines.clone() + "\n", "line 15: something follows the end"),
         (lines.replacen("{\"commit\"", "{\"commit\n\"", 1), "line 3: it cannot be read"),
         (lines.replacen("{\"letter\"", "{\"postcard\"", 1), "line 5: it cannot be read: unknown variant `postcard`"),
         (
@@ -97,8 +97,8 @@ async fn garbage_and_other_versions_are_told() {
             "line 6: run `three` has the record of `one`",
         ),
         (
-            lines.replacen("\"first\":2,\"last\":2", "\"first\":3,\"last\":3", 1),
-            "line 4: run `two`: a commit begins at 3 where 2 follows",
+            lines.replacen("\"first\":3,\"last\":3", "\"first\":4,\"last\":4", 1),
+            "line 4: run `two`: a commit begins at 4 where 3 follows",
         ),
         (lines.replacen("\"events\"", "\"evnts\"", 1), "line 3: run `two`, commit at 1"),
         ("x".repeat(3_000_000), "line 1: it has more than 2097152 bytes"),
@@ -259,7 +259,7 @@ async fn runs_that_somebody_drives_are_told_or_left_out() {
     assert!(matches!(&refused, Err(TransferError::Busy(runs)) if *runs == [two.clone()]), "{refused:?}");
     let (lines, done) = exported(&store, &options().with_skip_busy(true)).await.expect("it is exported");
     assert_eq!((done.busy, done.counts.runs), (vec![two.clone()], 1));
-    assert!(text(&lines).contains("\"skipped\":1,"));
+    assert!(text(&lines).contains("{\"skipped\":\"two\"}\n{\"end\":"));
     imported(&MemoryStore::new(), &lines).await.expect("it is imported");
 
     // Neither takes anything away from whoever drives it, and what was read is free again.
