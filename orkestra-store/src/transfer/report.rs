@@ -65,3 +65,11 @@ pub struct Survey {
     /// What is not.
     pub damage: Vec<Damage>,
 }
+
+impl Damage {
+    /// Damage of the store itself, as its own check tells it.
+    #[must_use]
+    pub fn of_store(what: impl Into<String>) -> Self {
+        Self { run: None, what: what.into(), commits: 0, saved: false }
+    }
+}

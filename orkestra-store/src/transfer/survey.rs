@@ -69,7 +69,7 @@ pub(super) async fn look(store: &dyn Store, run: &RunId) -> Result<Look, StoreEr
         damage.push(Damage { run: Some(run.clone()), what, commits, saved: false });
         return Ok(Look { counts, damage });
     }
-    counts.runs = 1;
+    counts.runs = u64::from(commits > 0);
     match store.blob_keys(run).await {
         Err(error) => damage.push(damaged(Some(run), error, commits, true)?),
         Ok(keys) => {
@@ -100,32 +100,26 @@ pub(super) async fn look(store: &dyn Store, run: &RunId) -> Result<Look, StoreEr
 
 /// How many commits of `run` can be replayed, and why no more can, or why its record does not fit.
 async fn journal(store: &dyn Store, run: &RunId) -> Result<(u64, Option<String>), StoreError> {
-    let mut replayer = Replayer::new(run.clone());
-    let (mut commits, mut from) = (0, Seq(1));
-    loop {
-        // One by one where the store finds damage: what stands before it counts.
-        let read = match store.read(run, from, COMMITS_AT_ONCE).await {
-            Err(error) if error.kind() == StoreErrorKind::Damaged => store.read(run, from, 1).await,
-            read => read,
-        };
-        let read = match read {
-            Err(error) => return Ok((commits, Some(damaged(Some(run), error, commits, false)?.what))),
-            Ok(read) => read,
-        };
-        let Some(last) = read.last() else { break };
-        from = last.last.plus(1);
-        for commit in &read {
-            if let Err(error) = replayer.add(commit) {
-                return Ok((commits, Some(error.to_string())));
-            }
-            commits += 1;
+    let mut journal = Journal { run, replayer: Replayer::new(run.clone()), commits: 0, from: Seq(1) };
+    let record = loop {
+        if let Some(what) = journal.read(store).await? {
+            return Ok((journal.commits, Some(what)));
         }
-    }
-    let record = match store.record(run).await {
+        let record = store.record(run).await;
+        // NOTE: somebody may write: a record is compared with the journal that it was written with.
+        match store.read(run, journal.from, 1).await {
+            Ok(more) if !more.is_empty() => {}
+            _ => break record,
+        }
+    };
+    let Journal { replayer, commits, .. } = journal;
+    let record = match record {
         Err(error) => return Ok((commits, Some(damaged(Some(run), error, commits, false)?.what))),
         Ok(record) => record,
     };
     let why = match (record, replayer.finish()) {
+        // It was deleted meanwhile.
+        (None, None) => None,
         (None, _) => Some(format!("run `{run}` has no record")),
         (_, None) => Some(format!("run `{run}` has no journal")),
         (Some(record), Some(state)) if record.status != state.status() => {
@@ -134,6 +128,39 @@ async fn journal(store: &dyn Store, run: &RunId) -> Result<(u64, Option<String>)
         _ => None,
     };
     Ok((commits, why))
+}
+
+/// A journal on the way to its end.
+struct Journal<'a> {
+    run: &'a RunId,
+    replayer: Replayer,
+    commits: u64,
+    from: Seq,
+}
+
+impl Journal<'_> {
+    /// Reads on to the end, or to what is damaged: that is the answer then.
+    async fn read(&mut self, store: &dyn Store) -> Result<Option<String>, StoreError> {
+        loop {
+            // One by one where the store finds damage: what stands before it counts.
+            let read = match store.read(self.run, self.from, COMMITS_AT_ONCE).await {
+                Err(error) if error.kind() == StoreErrorKind::Damaged => store.read(self.run, self.from, 1).await,
+                read => read,
+            };
+            let read = match read {
+                Err(error) => return Ok(Some(damaged(Some(self.run), error, self.commits, false)?.what)),
+                Ok(read) => read,
+            };
+            let Some(last) = read.last() else { return Ok(None) };
+            self.from = last.last.plus(1);
+            for commit in &read {
+                if let Err(error) = self.replayer.add(commit) {
+                    return Ok(Some(error.to_string()));
+                }
+                self.commits += 1;
+            }
+        }
+    }
 }
 
 /// Damage is what is looked for; any other error ends the look.
