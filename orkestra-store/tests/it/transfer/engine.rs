@@ -110,41 +110,47 @@ async fn an_engine_goes_on_from_memory_to_memory() {
 }
 
 #[tokio::test]
-async fn an_engine_goes_on_from_memory_to_sled() {
-    let (memory, made): (Arc<dyn Store>, _) = (Arc::new(MemoryStore::new()), Made::default());
-    both_begun(&memory, &made).await;
-    let directory = tempfile::tempdir().expect("a directory");
-    let store: Arc<dyn Store> = Arc::new(sled(&directory));
-    moved(&*memory, &*store).await;
-    goes_on(store, &made).await;
-}
-
-#[tokio::test]
-async fn an_engine_goes_on_from_sled_to_memory_whose_epochs_are_lower() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let made = Made::default();
-    let from: Arc<dyn Store> = Arc::new(sled(&directory));
-    both_begun(&from, &made).await;
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-    moved(&*from, &*store).await;
-    assert!(is_below(&*store).await, "the epochs of the journals are higher than those of claims");
-    goes_on(store, &made).await;
-}
-
-#[tokio::test]
-async fn an_engine_goes_on_from_an_old_sled_to_a_new_one_whose_epochs_are_lower() {
-    let directory = tempfile::tempdir().expect("a directory");
-    for _ in 0..3 {
-        drop(sled(&directory));
+async fn an_engine_goes_on_from_memory_to_disk() {
+    for backend in BACKENDS {
+        let (memory, made): (Arc<dyn Store>, _) = (Arc::new(MemoryStore::new()), Made::default());
+        both_begun(&memory, &made).await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = opened(*backend, &directory).shared();
+        moved(&*memory, &*store).await;
+        goes_on(store, &made).await;
     }
-    let made = Made::default();
-    let from: Arc<dyn Store> = Arc::new(sled(&directory));
-    both_begun(&from, &made).await;
-    let other = tempfile::tempdir().expect("a directory");
-    let store: Arc<dyn Store> = Arc::new(sled(&other));
-    moved(&*from, &*store).await;
-    assert!(is_below(&*store).await, "the epochs of the journals are higher than those of claims");
-    goes_on(store, &made).await;
+}
+
+#[tokio::test]
+async fn an_engine_goes_on_from_disk_to_memory_whose_epochs_are_lower() {
+    for backend in BACKENDS {
+        let directory = tempfile::tempdir().expect("a directory");
+        let made = Made::default();
+        let from = opened(*backend, &directory).shared();
+        both_begun(&from, &made).await;
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        moved(&*from, &*store).await;
+        assert!(is_below(&*store).await, "the epochs of the journals are higher than those of claims");
+        goes_on(store, &made).await;
+    }
+}
+
+#[tokio::test]
+async fn an_engine_goes_on_from_an_old_store_to_a_new_one_whose_epochs_are_lower() {
+    for (from, to) in BACKENDS.iter().flat_map(|from| BACKENDS.iter().map(move |to| (*from, *to))) {
+        let directory = tempfile::tempdir().expect("a directory");
+        for _ in 0..3 {
+            drop(opened(from, &directory));
+        }
+        let made = Made::default();
+        let from = opened(from, &directory).shared();
+        both_begun(&from, &made).await;
+        let other = tempfile::tempdir().expect("a directory");
+        let store = opened(to, &other).shared();
+        moved(&*from, &*store).await;
+        assert!(is_below(&*store).await, "the epochs of the journals are higher than those of claims");
+        goes_on(store, &made).await;
+    }
 }
 
 /// Whether a claim gets an epoch below the one in the run's journal.

@@ -13,10 +13,12 @@ use orkestra_core::Clock;
 use orkestra_core::journal::{Replayer, Written};
 use orkestra_core::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
 use orkestra_core::store::{Append, MemoryStore, RunRecord, Store};
+use orkestra_store::Durability;
 use orkestra_store::transfer::{ExportOptions, Exported, ImportOptions, Imported, TransferError, export, import};
-use orkestra_store::{Durability, SledStore};
 use orkestra_testkit::{Chance, differential, fuzz};
 use tempfile::TempDir;
+
+use crate::support::backend::{BACKENDS, Backend, Opened, Options};
 
 /// A clock that stands still.
 #[derive(Clone, Copy)]
@@ -59,9 +61,10 @@ async fn merged(store: &dyn Store, lines: &[u8]) -> Result<Imported, TransferErr
     import(store, &mut Cursor::new(lines), ImportOptions::default().with_merge(true)).await
 }
 
-fn sled(directory: &TempDir) -> SledStore {
-    let options = SledStore::options().with_durability(Durability::Process);
-    options.open(directory.path().join("store")).expect("the store opens")
+/// The store of `backend` in a directory, opened as often as one likes.
+fn opened(backend: Backend, directory: &TempDir) -> Opened {
+    let options = Options { durability: Durability::Process, ..Options::default() };
+    backend.open_with(directory.path().join("store"), options).expect("the store opens")
 }
 
 fn text(lines: &[u8]) -> String {

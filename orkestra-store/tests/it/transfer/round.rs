@@ -21,21 +21,24 @@ async fn what_goes_through_every_kind_of_store_comes_out_as_it_went_in() {
         let copy = MemoryStore::new();
         imported(&copy, &lines).await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         assert_eq!(text(&lines_of(&copy).await), text(&lines), "seed {seed}, in memory");
-        let directory = tempfile::tempdir().expect("a directory");
-        let second = sled(&directory);
-        imported(&second, &lines).await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        assert_eq!(text(&lines_of(&second).await), text(&lines), "seed {seed}, by way of sled");
-        drop(second);
-        let second = sled(&directory);
-        let third = MemoryStore::new();
-        imported(&third, &lines_of(&second).await).await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        assert_eq!(text(&lines_of(&third).await), text(&lines), "seed {seed}, and back to memory");
-        assert!(second.check().await.is_ok(), "seed {seed}: records and indexes fit");
-        assert_eq!(survey(&second).await.expect("it reads").damage, []);
+        let mut before = lines.clone();
+        for backend in BACKENDS {
+            let directory = tempfile::tempdir().expect("a directory");
+            let store = opened(*backend, &directory);
+            imported(&*store, &before).await.unwrap_or_else(|error| panic!("seed {seed}, {backend:?}: {error}"));
+            drop(store);
+            let store = opened(*backend, &directory);
+            before = lines_of(&*store).await;
+            assert_eq!(text(&before), text(&lines), "seed {seed}, by way of {backend:?}");
+            assert!(store.check().await.is_ok(), "seed {seed}, {backend:?}: records and indexes fit");
+            assert_eq!(survey(&*store).await.expect("it reads").damage, []);
+            let due = DueQuery::at(Timestamp::from_millis(u64::MAX), usize::MAX);
+            assert_eq!(first.due(&due).await, store.due(&due).await, "seed {seed}, {backend:?}: wake-up times");
+        }
+        let last = MemoryStore::new();
+        imported(&last, &before).await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(text(&lines_of(&last).await), text(&lines), "seed {seed}, back in memory");
 
-        let due = DueQuery::at(Timestamp::from_millis(u64::MAX), usize::MAX);
-        let [one, two] = [first.due(&due).await, second.due(&due).await];
-        assert_eq!(one, two, "seed {seed}: wake-up times");
         for record in first.list(&RunQuery { limit: usize::MAX, ..RunQuery::default() }).await.expect("a list").items {
             *seen.entry(format!("{:?}", record.status)).or_default() += 1;
             *seen.entry(format!("woken {}", record.wake_at.is_some())).or_default() += 1;
