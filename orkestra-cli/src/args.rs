@@ -72,7 +72,7 @@ pub(crate) enum StoreCommand {
 /// A store.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Where {
-    /// The store: its directory.
+    /// The store: its directory. A new one is of sled, or of fjall when it is named fjall:DIR.
     #[arg(long = "store", value_name = "DIR", default_value = crate::place::DEFAULT_STORE)]
     pub(crate) place: String,
 }

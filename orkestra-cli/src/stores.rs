@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use orkestra_core::store::{Store, StoreError, StoreErrorKind};
-use orkestra_store::SledStore;
+#[cfg(feature = "fjall")]
+use orkestra_store::FjallStore;
+use orkestra_store::{CheckReport, OpenReport, SledStore};
 
 use crate::exit::{Exit, Failure};
 
@@ -13,14 +15,24 @@ pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
     /// What opening it found, for people.
     pub(crate) notes: Vec<String>,
-    sled: Option<SledStore>,
+    backend: Backend,
+}
+
+enum Backend {
+    Sled(SledStore),
+    #[cfg(feature = "fjall")]
+    Fjall(FjallStore),
 }
 
 impl Opened {
     /// What only the backend can look at: its indexes. `None` is fine.
     pub(crate) async fn damage(&self) -> Result<Option<String>, StoreError> {
-        let Some(sled) = &self.sled else { return Ok(None) };
-        match sled.check().await {
+        let checked: Result<CheckReport, StoreError> = match &self.backend {
+            Backend::Sled(store) => store.check().await,
+            #[cfg(feature = "fjall")]
+            Backend::Fjall(store) => store.check().await,
+        };
+        match checked {
             Ok(_) => Ok(None),
             Err(error) if error.kind() == StoreErrorKind::Damaged => Ok(Some(error.to_string())),
             Err(error) => Err(error),
@@ -28,26 +40,46 @@ impl Opened {
     }
 }
 
-/// Opens the store that `place` names: a directory. It is made if it is not there and `make` says so.
+/// Opens the store that `place` names: a directory, with the backend before it if it is a new one: `fjall:DIR`. It is made if
+/// it is not there and `make` says so.
 pub(crate) fn open(place: &str, make: bool) -> Result<Opened, Failure> {
     if ["postgres://", "postgresql://"].iter().any(|scheme| place.starts_with(scheme)) {
         return Err(Failure::usage("this version knows stores in directories only, no databases"));
     }
-    let path = Path::new(place);
+    let (asked, path) = match place.split_once(':') {
+        Some((backend @ ("sled" | "fjall"), path)) => (Some(backend), Path::new(path)),
+        _ => (None, Path::new(place)),
+    };
     let format = std::fs::read_to_string(path.join("FORMAT")).unwrap_or_default();
     if !make && format.is_empty() && !path.join("db").exists() {
-        return Err(Failure::usage(format!("there is no store at {place}")));
+        return Err(Failure::usage(format!("there is no store at {}", path.display())));
     }
-    match format.split_whitespace().nth(1) {
-        Some("fjall") => Err(Failure::usage(format!("{place} is a store of fjall, which this version does not know"))),
-        // NOTE: what is no store at all is told by whoever opens it.
+    // NOTE: what is no store, or not of the backend that was asked for, is told by whoever opens it.
+    match asked.or(format.split_whitespace().nth(1)) {
+        Some("fjall") => fjall(path),
         _ => sled(path),
     }
 }
 
 fn sled(path: &Path) -> Result<Opened, Failure> {
     let sled = SledStore::open(path).map_err(|error| refused(&error))?;
-    let report = sled.report();
+    let notes = notes(sled.report());
+    Ok(Opened { store: Arc::new(sled.clone()), notes, backend: Backend::Sled(sled) })
+}
+
+#[cfg(feature = "fjall")]
+fn fjall(path: &Path) -> Result<Opened, Failure> {
+    let fjall = FjallStore::open(path).map_err(|error| refused(&error))?;
+    let notes = notes(fjall.report());
+    Ok(Opened { store: Arc::new(fjall.clone()), notes, backend: Backend::Fjall(fjall) })
+}
+
+#[cfg(not(feature = "fjall"))]
+fn fjall(path: &Path) -> Result<Opened, Failure> {
+    Err(Failure::usage(format!("{} is for fjall, which this aios was built without", path.display())))
+}
+
+fn notes(report: &OpenReport) -> Vec<String> {
     let mut notes = Vec::new();
     if report.after_crash {
         notes.push("whoever had the store open before ended without closing it".to_owned());
@@ -58,7 +90,7 @@ fn sled(path: &Path) -> Result<Opened, Failure> {
         }),
     );
     notes.extend(report.lost.iter().map(|lost| format!("the newest writes are lost: {lost}")));
-    Ok(Opened { store: Arc::new(sled.clone()), notes, sled: Some(sled) })
+    notes
 }
 
 /// What a store says, and what its user can do.
