@@ -72,8 +72,9 @@ pub(crate) enum StoreCommand {
 /// A store.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Where {
-    /// The store: its directory. A new one is of sled, or of fjall when it is named fjall:DIR.
-    #[arg(long = "store", value_name = "DIR", default_value = crate::place::DEFAULT_STORE)]
+    /// The store: its directory, or postgres://… for one in a database. A new directory is of sled, or of fjall when it is
+    /// named fjall:DIR.
+    #[arg(long = "store", value_name = "STORE", default_value = crate::place::DEFAULT_STORE)]
     pub(crate) place: String,
 }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use orkestra_core::store::{Store, StoreError, StoreErrorKind};
 #[cfg(feature = "fjall")]
 use orkestra_store::FjallStore;
+#[cfg(feature = "postgres")]
+use orkestra_store::PostgresStore;
 use orkestra_store::{CheckReport, OpenReport, SledStore};
 
 use crate::exit::{Exit, Failure};
@@ -22,6 +24,9 @@ enum Backend {
     Sled(SledStore),
     #[cfg(feature = "fjall")]
     Fjall(FjallStore),
+    /// It looks after its indexes itself.
+    #[cfg(feature = "postgres")]
+    Postgres,
 }
 
 impl Opened {
@@ -31,6 +36,8 @@ impl Opened {
             Backend::Sled(store) => store.check().await,
             #[cfg(feature = "fjall")]
             Backend::Fjall(store) => store.check().await,
+            #[cfg(feature = "postgres")]
+            Backend::Postgres => return Ok(None),
         };
         match checked {
             Ok(_) => Ok(None),
@@ -40,11 +47,11 @@ impl Opened {
     }
 }
 
-/// Opens the store that `place` names: a directory, with the backend before it if it is a new one: `fjall:DIR`. It is made if
-/// it is not there and `make` says so.
-pub(crate) fn open(place: &str, make: bool) -> Result<Opened, Failure> {
+/// Opens the store that `place` names: a database by its address, or a directory, with the backend before it if it is a new
+/// one: `fjall:DIR`. A directory is made if it is not there and `make` says so.
+pub(crate) async fn open(place: &str, make: bool) -> Result<Opened, Failure> {
     if ["postgres://", "postgresql://"].iter().any(|scheme| place.starts_with(scheme)) {
-        return Err(Failure::usage("this version knows stores in directories only, no databases"));
+        return postgres(place).await;
     }
     let (asked, path) = match place.split_once(':') {
         Some((backend @ ("sled" | "fjall"), path)) => (Some(backend), Path::new(path)),
@@ -77,6 +84,17 @@ fn fjall(path: &Path) -> Result<Opened, Failure> {
 #[cfg(not(feature = "fjall"))]
 fn fjall(path: &Path) -> Result<Opened, Failure> {
     Err(Failure::usage(format!("{} is for fjall, which this aios was built without", path.display())))
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres(url: &str) -> Result<Opened, Failure> {
+    let store = PostgresStore::connect(url).await.map_err(|error| refused(&error))?;
+    Ok(Opened { store: Arc::new(store), notes: Vec::new(), backend: Backend::Postgres })
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn postgres(_url: &str) -> Result<Opened, Failure> {
+    Err(Failure::usage("this aios was built without postgres"))
 }
 
 fn notes(report: &OpenReport) -> Vec<String> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use orkestra_core::store::Store;
 use orkestra_store::SledStore;
+use orkestra_testkit::postgres::Server;
 use orkestra_testkit::sample::SampleRun;
 use serde_json::Value;
 
@@ -148,6 +149,30 @@ fn a_check_tells_what_is_damaged_and_saves_the_rest() {
     let imported = place.good(&["store", "import", "saved.jsonl", "--store", "new"]);
     assert!(imported.err.contains("1 runs were left out when this was exported"), "{imported:?}");
     place.good(&["store", "check", "--store", "new"]);
+}
+
+#[test]
+fn runs_move_into_a_database_and_out_of_it() {
+    let server = match Server::start() {
+        Ok(server) => server,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "this is CI, and {error}");
+            eprintln!("\n=== SKIPPED: {error}; this test shows nothing ===\n");
+            return;
+        }
+        Err(error) => panic!("a throw-away server does not start: {error}"),
+    };
+    let (place, url) = (with_runs().0, server.url());
+    place.good(&["store", "export", "all.jsonl"]);
+    let moved = place.good(&["store", "import", "all.jsonl", "--store", &url]);
+    assert!(
+        moved.out.starts_with("imported 2 runs, ") && moved.out.contains("into postgres at 127.0.0.1"),
+        "{moved:?}"
+    );
+    let lines = fs::read_to_string(place.path().join("all.jsonl")).expect("it is there");
+    assert_eq!(place.good(&["store", "export", "-", "--store", &url]).out, lines, "the same, byte for byte");
+    let checked = place.good(&["store", "check", "--store", &url]);
+    assert!(checked.out.contains("whole      2 runs, "), "{checked:?}");
 }
 
 /// A store with a run that is whole, and one whose second commit is garbage.

@@ -13,7 +13,7 @@ use crate::stores::{self, Opened, refused};
 
 pub(super) async fn perform(arguments: &CheckArguments) -> Result<Exit, Failure> {
     let CheckArguments { store, save, json } = arguments;
-    let opened = stores::open(&store.place, false)?;
+    let opened = stores::open(&store.place, false).await?;
     let mut found = survey(&*opened.store).await.map_err(|error| refused(&error))?;
     if found.damage.is_empty()
         && let Some(what) = opened.damage().await.map_err(|error| refused(&error))?

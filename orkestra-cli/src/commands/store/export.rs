@@ -16,7 +16,7 @@ use crate::stores;
 
 pub(super) async fn perform(arguments: &ExportArguments) -> Result<Exit, Failure> {
     let ExportArguments { file, store, skip_busy, json } = arguments;
-    let opened = stores::open(&store.place, false)?;
+    let opened = stores::open(&store.place, false).await?;
     let options = options().with_skip_busy(*skip_busy);
     let to_stdout = file.as_os_str() == "-";
     let done = if to_stdout {

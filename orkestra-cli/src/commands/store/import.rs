@@ -16,7 +16,7 @@ pub(super) async fn perform(arguments: &ImportArguments) -> Result<Exit, Failure
     let unreadable = |error: &io::Error| Failure::usage(format!("{} cannot be read: {error}", file.display()));
     let mut input = if file.as_os_str() == "-" { stdin() } else { File::open(file) };
     let input = input.as_mut().map_err(|error| unreadable(error))?;
-    let opened = stores::open(&store.place, true)?;
+    let opened = stores::open(&store.place, true).await?;
     let options = ImportOptions::default().with_merge(*merge);
     let done = transfer::import(&*opened.store, input, options).await.map_err(|error| failed(&error))?;
     if done.counts.skipped > 0 {

@@ -9,3 +9,4 @@ mod proxy;
 mod races;
 mod round_trips;
 mod support;
+mod transfer;

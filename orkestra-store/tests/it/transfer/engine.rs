@@ -12,7 +12,7 @@ use super::*;
 
 /// How often the step of each task was made, in all processes.
 #[derive(Clone, Default)]
-struct Made(Arc<[AtomicU32; 2]>);
+pub(crate) struct Made(Arc<[AtomicU32; 2]>);
 
 impl Made {
     fn count(&self, which: usize) -> u32 {
@@ -60,7 +60,7 @@ async fn begun(store: Arc<dyn Store>, made: &Made, run: &str) {
 }
 
 /// Moves everything; the runs get a letter on the way.
-async fn moved(from: &dyn Store, to: &dyn Store) {
+pub(crate) async fn moved(from: &dyn Store, to: &dyn Store) {
     let letter = InputKind::Signal { signal: Name::new("go").expect("a name"), payload: payload() };
     let letter = encode_letter(letter).expect("it serialises").expect("it may be sent");
     from.send(&id("by-letter"), &letter).await.expect("it is sent");
@@ -73,7 +73,7 @@ fn payload() -> Payload {
     Payload::of("you").expect("a payload")
 }
 
-async fn goes_on(store: Arc<dyn Store>, made: &Made) {
+pub(crate) async fn goes_on(store: Arc<dyn Store>, made: &Made) {
     let engine = engine(store, made).await;
     let run = |run: RunId| {
         let engine = engine.clone();
@@ -89,7 +89,7 @@ async fn goes_on(store: Arc<dyn Store>, made: &Made) {
     assert_eq!(made.counts(), [2, 2], "no step was made again");
 }
 
-async fn both_begun(store: &Arc<dyn Store>, made: &Made) {
+pub(crate) async fn both_begun(store: &Arc<dyn Store>, made: &Made) {
     for run in ["by-letter", "by-hand"] {
         begun(Arc::clone(store), made, run).await;
     }
@@ -154,7 +154,7 @@ async fn an_engine_goes_on_from_an_old_store_to_a_new_one_whose_epochs_are_lower
 }
 
 /// Whether a claim gets an epoch below the one in the run's journal.
-async fn is_below(store: &dyn Store) -> bool {
+pub(crate) async fn is_below(store: &dyn Store) -> bool {
     let run = id("by-hand");
     let journal = store.read(&run, Seq(1), usize::MAX).await.expect("it reads");
     let claimed = claim_one(store, &run, &worker("look"), Timestamp::ZERO, Timestamp::ZERO).await.expect("a claim");

@@ -1,6 +1,6 @@
 //! Exports and imports: from store to store and back, what is not taken, hostile lines, and engines that go on.
 
-mod engine;
+pub(crate) mod engine;
 mod hostile;
 mod refused;
 mod round;
@@ -38,12 +38,12 @@ fn id(run: &str) -> RunId {
     RunId::new(run).expect("a run's id")
 }
 
-fn options() -> ExportOptions {
+pub(crate) fn options() -> ExportOptions {
     ExportOptions::new(worker("export")).with_clock(Still(1_000))
 }
 
 /// All of a store, which nobody works on.
-async fn lines_of(store: &dyn Store) -> Vec<u8> {
+pub(crate) async fn lines_of(store: &dyn Store) -> Vec<u8> {
     exported(store, &options()).await.expect("it is exported").0
 }
 
@@ -53,7 +53,7 @@ async fn exported(store: &dyn Store, options: &ExportOptions) -> Result<(Vec<u8>
     Ok((lines, exported))
 }
 
-async fn imported(store: &dyn Store, lines: &[u8]) -> Result<Imported, TransferError> {
+pub(crate) async fn imported(store: &dyn Store, lines: &[u8]) -> Result<Imported, TransferError> {
     import(store, &mut Cursor::new(lines), ImportOptions::default()).await
 }
 
@@ -67,13 +67,13 @@ fn opened(backend: Backend, directory: &TempDir) -> Opened {
     backend.open_with(directory.path().join("store"), options).expect("the store opens")
 }
 
-fn text(lines: &[u8]) -> String {
+pub(crate) fn text(lines: &[u8]) -> String {
     String::from_utf8_lossy(lines).into_owned()
 }
 
 /// What some hundred random calls leave: runs with journals of bytes of all sizes, records with wake-up times of all kinds,
 /// letters, blobs and values, and what deleted runs leave, nothing.
-async fn random_calls(seed: u64) -> MemoryStore {
+pub(crate) async fn random_calls(seed: u64) -> MemoryStore {
     let store = MemoryStore::new();
     let same = differential::compare(seed, 500, &MemoryStore::new(), &store).await;
     assert_eq!(same, Ok(()));
@@ -83,7 +83,7 @@ async fn random_calls(seed: u64) -> MemoryStore {
 
 /// Adds a run as the fuzzer makes it, with every verb there is, cut somewhere: it sleeps, waits for signals, children or slots,
 /// is paused, or has ended.
-async fn add_real_run(store: &dyn Store, number: u64) {
+pub(crate) async fn add_real_run(store: &dyn Store, number: u64) {
     let mut chance = Chance::new(number);
     let bytes: Vec<u8> = (0..200).map(|_| chance.next_u64().to_le_bytes()[0]).collect();
     let journal = fuzz::journal_of(&bytes);
