@@ -97,7 +97,7 @@ pub(super) enum Line<'a> {
 }
 
 /// Bytes in a line.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub(super) enum Content<'a> {
     /// They are JSON and stand here.

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use orkestra_core::model::WorkerId;
+use orkestra_core::model::{RunId, WorkerId};
 use orkestra_core::store::Store;
 use orkestra_store::transfer::{self, ExportOptions, Exported};
 
@@ -30,7 +30,7 @@ pub(super) async fn perform(arguments: &ExportArguments) -> Result<Exit, Failure
     }
     let text = if *json {
         let mut summary = as_json(done.counts);
-        summary["busy"] = done.busy.iter().map(|run| run.as_str()).collect();
+        summary["busy"] = done.busy.iter().map(RunId::as_str).collect();
         format!("{summary}\n")
     } else {
         format!("exported {} from {}\n", in_words(done.counts), opened.store.describe())
