@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -39,10 +40,10 @@ async fn nothing(_cx: Context, (): ()) -> TaskResult<()> {
     Ok(())
 }
 
+type Half = Pin<Box<dyn Future<Output = TaskResult<()>> + Send>>;
+
 /// A task with steps that stops half-way, or goes on, and how many of it have come there.
-pub(crate) fn half_done(
-    goes_on: bool,
-) -> (impl Fn(Context, ()) -> std::pin::Pin<Box<dyn Future<Output = TaskResult<()>> + Send>> + Send + Sync, Count) {
+pub(crate) fn half_done(goes_on: bool) -> (impl Fn(Context, ()) -> Half + Send + Sync, Count) {
     let count = Count::default();
     let counted = count.clone();
     let task = move |cx: Context, (): ()| {
@@ -57,7 +58,7 @@ pub(crate) fn half_done(
             }
             cx.step("last", || async { TaskResult::Ok(()) }).await
         };
-        Box::pin(work) as std::pin::Pin<Box<dyn Future<Output = TaskResult<()>> + Send>>
+        Box::pin(work) as Half
     };
     (task, count)
 }
