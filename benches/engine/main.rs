@@ -8,6 +8,8 @@ mod disk;
 mod figure;
 mod long;
 mod parked;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod recovery;
 mod workload;
 
@@ -58,15 +60,29 @@ fn main() -> Anything {
         println!("{}", parked::park(&runtime, place.path(), scale.parked, waiting, cache_mib.parse()?)?);
         return Ok(());
     }
+    #[cfg(feature = "postgres")]
+    if let [role @ (postgres::WORKER | postgres::VICTIM), url, schema, runs] =
+        arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    {
+        let act = if role == postgres::WORKER { postgres::worker } else { postgres::victim };
+        return act(&runtime, url, schema, runs.parse()?);
+    }
     let only = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let sections: [(&str, Section); 5] =
-        [("steps", steps), ("process", process), ("recovery", recovered), ("parked", parked), ("long", long)];
+    let sections: &[(&str, Section)] = &[
+        ("steps", steps),
+        ("process", process),
+        ("recovery", recovered),
+        ("parked", parked),
+        ("long", long),
+        #[cfg(feature = "postgres")]
+        ("postgres", postgres::measure),
+    ];
     if let Some(unknown) = only.filter(|only| sections.iter().all(|(name, _)| name != only)) {
         let names: Vec<_> = sections.iter().map(|(name, _)| *name).collect();
         return Err(format!("there is no section `{unknown}`: {}", names.join(", ")).into());
     }
     for (name, section) in sections {
-        if only.is_none_or(|only| only == name) {
+        if only.is_none_or(|only| only == *name) {
             section(&runtime, place.path(), scale)?;
         }
     }

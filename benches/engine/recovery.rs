@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ pub(crate) struct Restart {
 
 /// Counts tasks that are under way.
 #[derive(Clone, Default)]
-struct Count(Arc<(AtomicU32, Notify)>);
+pub(crate) struct Count(Arc<(AtomicU32, Notify)>);
 
 impl Count {
     fn up(&self) {
@@ -28,7 +29,7 @@ impl Count {
         self.0.1.notify_one();
     }
 
-    async fn reaches(&self, count: u32) {
+    pub(crate) async fn reaches(&self, count: u32) {
         while self.0.0.load(Ordering::Relaxed) < count {
             self.0.1.notified().await;
         }
@@ -37,6 +38,29 @@ impl Count {
 
 async fn nothing(_cx: Context, (): ()) -> TaskResult<()> {
     Ok(())
+}
+
+type Half = Pin<Box<dyn Future<Output = TaskResult<()>> + Send>>;
+
+/// A task with steps that stops half-way, or goes on, and how many of it have come there.
+pub(crate) fn half_done(goes_on: bool) -> (impl Fn(Context, ()) -> Half + Send + Sync, Count) {
+    let count = Count::default();
+    let counted = count.clone();
+    let task = move |cx: Context, (): ()| {
+        let count = counted.clone();
+        let work = async move {
+            for _ in 0..3 {
+                cx.step("step", || async { TaskResult::Ok(()) }).await?;
+            }
+            count.up();
+            if !goes_on {
+                std::future::pending::<()>().await;
+            }
+            cx.step("last", || async { TaskResult::Ok(()) }).await
+        };
+        Box::pin(work) as Half
+    };
+    (task, count)
 }
 
 fn workflow(count: &Count) -> Result<Workflow, Box<dyn Error>> {

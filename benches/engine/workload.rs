@@ -29,8 +29,13 @@ async fn ten_steps(cx: Context, (): ()) -> TaskResult<()> {
     Ok(())
 }
 
-/// An engine with all the workflows that are measured.
+/// An engine on sled.
 pub(crate) async fn start(place: &Path, durability: Durability) -> Result<Engine, Box<dyn Error>> {
+    start_on(SledStore::options().with_durability(durability).open(place)?).await
+}
+
+/// An engine with all the workflows that are measured.
+pub(crate) async fn start_on(store: impl Store) -> Result<Engine, Box<dyn Error>> {
     let names: Vec<_> = (0..WIDTH).map(|index| format!("n{index}")).collect();
     let row = |name: &str, length: usize| {
         let first = Workflow::new(name).node(&names[0], nothing);
@@ -41,7 +46,6 @@ pub(crate) async fn start(place: &Path, durability: Durability) -> Result<Engine
         .fold(Workflow::new("wide").node("first", nothing), |wide, name| wide.node(name, nothing).after("first"));
     let wide = wide.node("last", nothing).after_all(names.iter().map(String::as_str)).build()?;
     let steps = Workflow::new("steps").node("ten", ten_steps).build()?;
-    let store = SledStore::options().with_durability(durability).open(place)?;
     let engine = Engine::builder().store(store).workflow(row("chain", 10)?).workflow(row("three", 3)?);
     Ok(engine.workflow(wide).workflow(steps).start().await?)
 }

@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 const AFTER: &str = "\
 Everything lives in ./.orkestra: the journal of all runs in store/, the files that agents write in workspace/. One
 process at a time uses it. A run survives anything that happens to its process: Ctrl-C, a crash, kill -9, a power cut.
-`aios resume` goes on with it, and no model or tool call that has finished is made again.
+`aios resume` goes on with it, and no model or tool call that has finished is made again. `aios store export` and
+`aios store import` move runs to another store, and `aios store check` looks whether one is whole.
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 budget used up, 4 cancelled, 130 interrupted (the run can be resumed).
 
@@ -46,6 +47,78 @@ pub(crate) enum Command {
     Graph(GraphArguments),
     /// Cancels an unfinished run. Its files and its journal stay.
     Cancel(CancelArguments),
+    /// Looks after stores: checks one, writes all runs of one into a file, reads such a file into another.
+    #[command(subcommand)]
+    Store(StoreCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Reads everything in a store, replays every journal, and says what is damaged and what can be saved of it.
+    ///
+    /// Exit code 0: all is whole; 1: something is damaged, or the store cannot be opened; 2: there is no store.
+    Check(CheckArguments),
+    /// Writes all runs with their letters, blobs and small values as lines of JSON, whatever the store is.
+    ///
+    /// Files in workspaces are not in the store, and not in the export. Each run is held while it is read; stop who works on
+    /// the store to get all of it at one moment.
+    Export(ExportArguments),
+    /// Reads what export has written into a store, which is made if it is not there.
+    ///
+    /// Everything is checked before anything is written. An import that was interrupted goes on with --merge.
+    Import(ImportArguments),
+}
+
+/// A store.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Where {
+    /// The store: its directory, or postgres://… for one in a database. A new directory is of sled, or of fjall when it is
+    /// named fjall:DIR.
+    #[arg(long = "store", value_name = "STORE", default_value = crate::place::DEFAULT_STORE)]
+    pub(crate) place: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    #[command(flatten)]
+    pub(crate) store: Where,
+    /// Exports every run whose journal can be replayed, and what else can be read, into this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<PathBuf>,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// Where to, replacing what is there when all is written; - is stdout.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: Where,
+    /// Leaves out the runs that somebody works on, and names them. Without it they are an error.
+    #[arg(long)]
+    pub(crate) skip_busy: bool,
+    /// The summary as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    /// Where from; - is stdin.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: Where,
+    /// Also into a store that is not empty: what is there already stays as it is, and where something else is there nothing is
+    /// written.
+    #[arg(long)]
+    pub(crate) merge: bool,
+    /// The summary as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 //! ```text
 //! args ──► commands/ ──► place (store) ──► Orkestra (agents) or Reader (no agents, nothing is driven)
 //!                    \─► watch: events of runs ──► screen/: tree | lines | json      summary, exit
+//!                    \─► stores (any store) ──► orkestra_store::transfer: check, export, import
 //! ```
 //! What a run shows goes to stdout; banners, notices, errors and logs go to stderr.
 
@@ -15,6 +16,7 @@ mod place;
 mod reader;
 mod screen;
 mod signals;
+mod stores;
 mod summary;
 mod watch;
 

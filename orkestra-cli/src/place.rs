@@ -15,6 +15,9 @@ use crate::leaving::Leaving;
 const DIRECTORY: &str = ".orkestra";
 const STORE: &str = "store";
 
+/// Where the store of a directory is.
+pub(crate) const DEFAULT_STORE: &str = ".orkestra/store";
+
 /// The directory with its store open. Dropping it closes the store.
 pub(crate) struct Place {
     pub(crate) data: PathBuf,

@@ -4,7 +4,7 @@
 //! - `fjall`: `FjallStore`, the same for much writing.
 //! - `postgres`: `PostgresStore`, one database, any number of processes.
 //!
-//! A backend's own types never show here.
+//! A backend's own types never show here. [`transfer`] moves runs from one store to another, whatever they are.
 
 #[cfg(feature = "fjall")]
 mod fjall;
@@ -14,6 +14,7 @@ mod kv;
 mod postgres;
 #[cfg(feature = "sled")]
 mod sled;
+pub mod transfer;
 
 #[cfg(feature = "fjall")]
 pub use crate::fjall::{FjallOptions, FjallStore};

@@ -8,6 +8,7 @@ mod resume;
 mod run;
 mod session;
 mod status;
+mod store;
 
 use std::io::{self, Write};
 
@@ -26,6 +27,7 @@ pub(crate) async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Status(arguments) => status::perform(&arguments).await,
         Command::Graph(arguments) => graph::perform(&arguments).await,
         Command::Cancel(arguments) => cancel::perform(&arguments).await,
+        Command::Store(command) => store::perform(command).await,
     }
 }
 

@@ -6,5 +6,6 @@ mod crash;
 mod pipeline;
 mod readers;
 mod refusals;
+mod stores;
 mod support;
 mod terminal;

@@ -19,6 +19,10 @@ use super::load::{load, load_seeing};
 use super::shared::Shared;
 
 /// A run. Cheap to clone; dropping it changes nothing for the run.
+///
+/// What is said to a run that another engine drives, in this process or another, reaches it through the store: what it would
+/// refuse is refused at once, anything else is durable when the verb returns and decided on by whoever drives the run. It is
+/// mostly taken by then; a run that ends in between has no more use for it.
 #[derive(Clone, Debug)]
 pub struct Run {
     shared: Arc<Shared>,

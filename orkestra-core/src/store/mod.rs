@@ -80,7 +80,8 @@ pub trait Store: Send + Sync + 'static {
     /// 3. [`AppendError::Conflict`] unless the commit follows the last position of its run (commits before it in the
     ///    same batch count). A run's first commit begins at 1.
     /// 4. [`AppendError::Fenced`] if the run was claimed with a newer epoch, whether that lease is held, has run out or was
-    ///    given back: the epoch of the newest claim is what counts, for as long as the run is not deleted.
+    ///    given back: the epoch of the newest claim is what counts, for as long as the run is not deleted. The epochs of
+    ///    commits fence nobody: a journal may come from another store.
     /// 5. A commit that is there already, with the same body, MUST be answered `Ok` without being written again.
     /// 6. [`AppendError::Unknown`] when the outcome cannot be told. The caller re-reads and never assumes absence.
     /// 7. After a failed sync the store MUST refuse writes until it is opened anew.

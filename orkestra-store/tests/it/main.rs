@@ -1,4 +1,5 @@
-//! The backends: the contract they share, what embedded ones have in common, and what is each one's own.
+//! The backends: the contract they share, what embedded ones have in common, and what is each one's own. What moves between
+//! them.
 
 mod conformance;
 mod embedded;
@@ -9,3 +10,4 @@ mod postgres;
 #[cfg(feature = "sled")]
 mod sled;
 mod support;
+mod transfer;

@@ -154,6 +154,36 @@ pub async fn append_4_an_older_epoch_is_fenced<F: StoreFixture>(fixture: &F) -> 
     same("a commit of the old epoch when the new one was given back", &store.append(vec![late]).await, &fenced)
 }
 
+/// 4. Only claims fence. A journal that came from another store has that one's epochs, which may be higher than any of this
+///    store: it is taken, and whoever claims the run goes on with it.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn append_4_the_epochs_of_a_journal_fence_nobody<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let (mut run, now, until) = (SampleRun::new("r"), Timestamp::ZERO, Timestamp::from_millis(u64::MAX));
+    let worker = WorkerId::new("one").expect("a worker's name");
+    run.set_epoch(Epoch(1 << 62));
+    let mut all = vec![run.create(), run.report(1)];
+    write(&*store, all.clone()).await?;
+    let mut open = Some(store);
+    for _ in 0..2 {
+        let store = open.take().expect("it is opened again below");
+        let missing = || Breach("a free run could not be claimed".into());
+        let lease = claim_one(&*store, run.id(), &worker, now, until).await?.ok_or_else(missing)?.lease;
+        run.set_epoch(lease.epoch);
+        let append = run.report(2);
+        write(&*store, vec![append.clone()]).await?;
+        all.push(append);
+        store.release(&[lease]).await?;
+        drop(store);
+        open = Some(fixture.open(&place).await);
+    }
+    let store = open.expect("it is opened again above");
+    same("the journal", &journal(&*store, run.id()).await?, &commits(&all))
+}
+
 /// 5. A commit that is there already, with the same body, is answered `Ok` and not written again.
 ///
 /// # Errors

@@ -95,6 +95,7 @@ tests![
     append_3_a_commit_that_does_not_follow_is_a_conflict,
     append_3_commits_before_it_in_the_batch_count,
     append_4_an_older_epoch_is_fenced,
+    append_4_the_epochs_of_a_journal_fence_nobody,
     append_5_a_repeated_commit_is_there_already,
     append_5_a_repeat_changes_no_record,
     append_8_record_and_indexes_change_with_their_commit,

@@ -9,6 +9,7 @@ mod proxy;
 mod races;
 mod round_trips;
 mod support;
+mod transfer;
 mod workers;
 
 pub(crate) use workers::work;

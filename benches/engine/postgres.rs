@@ -1,0 +1,203 @@
+//! The same on Postgres: one engine, several of them, and a process that was killed.
+//!
+//! The server is the one that `ORKESTRA_TEST_POSTGRES` names, or a throw-away one of this process. Targets are the best of
+//! the Postgres peers that were measured on such a machine (2 cores, local Postgres 15, `fsync` on).
+
+use std::error::Error;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use orkestra::prelude::*;
+use orkestra::store::{PostgresOptions, PostgresStore};
+use orkestra_testkit::postgres::Server;
+use tokio::runtime::Runtime;
+
+use super::figure::{Figure, Target, show};
+use super::{Anything, Scale, disk, workload};
+
+/// The first argument of a process that is one of several workers.
+pub(crate) const WORKER: &str = "worker";
+/// The first argument of a process that is killed, and of the one that goes on.
+pub(crate) const VICTIM: &str = "victim";
+
+/// A database of this bench.
+struct Database {
+    url: String,
+    _server: Option<Server>,
+}
+
+impl Database {
+    fn start() -> Result<Self, Box<dyn Error>> {
+        if let Ok(url) = std::env::var("ORKESTRA_TEST_POSTGRES") {
+            return Ok(Self { url, _server: None });
+        }
+        let server = Server::start()?;
+        Ok(Self { url: server.socket_url(), _server: Some(server) })
+    }
+}
+
+fn options(schema: &str) -> PostgresOptions {
+    PostgresStore::options().with_schema(schema)
+}
+
+/// A schema that no other round has used.
+fn fresh(what: &str) -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    format!("bench_{what}_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// All of it.
+pub(crate) fn measure(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
+    let database = Database::start()?;
+    println!("\nPostgres, Fsync; medians of {} rounds, each with its own syncs", scale.rounds);
+    one_engine(runtime, place, scale, &database)?;
+    for workers in 1..=3 {
+        several(scale, &database, workers)?;
+    }
+    killed(scale, &database)
+}
+
+fn one_engine(runtime: &Runtime, place: &Path, scale: Scale, database: &Database) -> Anything {
+    let store = runtime.block_on(options(&fresh("one")).connect(&database.url))?;
+    let engine = runtime.block_on(workload::start_on(store))?;
+    let mut chain = Figure::new("a run of 10 nodes in a row, a node", Target::Seconds(0.000_27));
+    let mut steps = Figure::new("a node of 10 steps, a step", Target::Seconds(0.000_27));
+    let mut wide = Figure::new("fan-out 1 -> 200 -> 1", Target::Seconds(0.072));
+    let mut rate = Figure::new("runs/s, of 3 nodes, 64 in flight", Target::Least(3.0, "of 690 runs/s"));
+    for _ in 0..3 * scale.rounds {
+        let sync = disk::append_and_sync(place, scale.syncs)?;
+        chain.add_time(runtime.block_on(workload::chain(&engine, scale.runs))?, sync);
+        let sync = disk::append_and_sync(place, scale.syncs)?;
+        steps.add_time(runtime.block_on(workload::steps(&engine, scale.runs))?, sync);
+        let sync = disk::append_and_sync(place, scale.syncs)?;
+        wide.add_time(runtime.block_on(workload::fan_out(&engine, scale.runs))?, sync);
+    }
+    for _ in 0..scale.rounds {
+        let took = runtime.block_on(workload::throughput(&engine, scale.in_flight_runs))?;
+        rate.add(f64::from(scale.in_flight_runs) / took.as_secs_f64(), 690.0);
+    }
+    runtime.block_on(engine.shutdown());
+    println!("  append + fdatasync of 300 bytes: {}", chain.beside());
+    [chain, steps, wide, rate].iter().for_each(|figure| println!("  {figure}"));
+    Ok(())
+}
+
+/// A process of this program, told what to do by its arguments, and by a line on its standard input.
+struct Process(Child);
+
+impl Process {
+    fn start(arguments: &[&str]) -> Result<Self, Box<dyn Error>> {
+        let mut command = Command::new(std::env::current_exe()?);
+        Ok(Self(command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?))
+    }
+
+    /// Returns when it has said something.
+    fn says(&mut self) -> Result<String, Box<dyn Error>> {
+        let mut line = String::new();
+        BufReader::with_capacity(1, self.0.stdout.as_mut().ok_or("it has an output")?).read_line(&mut line)?;
+        if line.is_empty() { Err("a process ended before it was done".into()) } else { Ok(line.trim().to_owned()) }
+    }
+
+    fn go(&mut self) -> Anything {
+        Ok(self.0.stdin.as_mut().ok_or("it has an input")?.write_all(b"go\n")?)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that has ended already is as good.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn several(scale: Scale, database: &Database, workers: u32) -> Anything {
+    let (schema, share) = (fresh("several"), (scale.in_flight_runs / workers).to_string());
+    let mut processes = Vec::new();
+    for _ in 0..workers {
+        processes.push(Process::start(&[WORKER, &database.url, &schema, &share])?);
+    }
+    for process in &mut processes {
+        process.says()?;
+    }
+    let begun = Instant::now();
+    processes.iter_mut().try_for_each(Process::go)?;
+    for process in &mut processes {
+        process.says()?;
+    }
+    let rate = f64::from(scale.in_flight_runs / workers * workers) / begun.elapsed().as_secs_f64();
+    println!("  {workers} worker processes, 64 in flight each: {rate:.0} runs/s");
+    Ok(())
+}
+
+fn told() -> Anything {
+    let mut byte = [0];
+    Ok(std::io::stdin().read_exact(&mut byte)?)
+}
+
+/// One of several workers: ready, go, done.
+pub(crate) fn worker(runtime: &Runtime, url: &str, schema: &str, runs: u32) -> Anything {
+    runtime.block_on(async {
+        let engine = workload::start_on(options(schema).connect(url).await?).await?;
+        println!("ready");
+        told()?;
+        workload::throughput(&engine, runs).await?;
+        println!("done");
+        engine.shutdown().await;
+        Ok(())
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn killed(scale: Scale, database: &Database) -> Anything {
+    let (schema, runs) = (fresh("killed"), scale.half_done.to_string());
+    let mut victim = Process::start(&[VICTIM, &database.url, &schema, &runs])?;
+    victim.says()?;
+    drop(victim);
+    let begun = Instant::now();
+    let mut next = Process::start(&[VICTIM, &database.url, &schema, &runs])?;
+    let after = next.says()?;
+    let whole = begun.elapsed();
+    let mut figure = Figure::new("500 half-done runs, killed, have finished", Target::Seconds(1.9));
+    figure.add_time(whole, Duration::from_secs(1));
+    println!("  {figure}, from the start of the process; {after} from the start of its engine");
+    println!("  ({} runs, a named worker: {})", scale.half_done, show(whole));
+    Ok(())
+}
+
+async fn nothing(_cx: Context, (): ()) -> TaskResult<()> {
+    Ok(())
+}
+
+/// The first process leaves `runs` runs half-done and says so; the second one goes on with them and says how long it took.
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+pub(crate) fn victim(runtime: &Runtime, url: &str, schema: &str, runs: u32) -> Anything {
+    runtime.block_on(async {
+        let store = options(schema).connect(url).await?;
+        let goes_on = store.get("killed").await?.is_some();
+        let (half, waiting) = super::recovery::half_done(goes_on);
+        let builder = Workflow::new("half").node("first", nothing).node("second", half).after("first");
+        let workflow = builder.node("third", nothing).after("second").build()?;
+        let begun = Instant::now();
+        let engine = Engine::builder().store(store).worker("bench").workflow(workflow).start().await?;
+        if goes_on {
+            for number in 0..runs {
+                let id = RunId::new(format!("r{number}"))?;
+                engine.get(&id).await?.ok_or("a run is gone")?.outcome().await?;
+            }
+            println!("{}", show(begun.elapsed()));
+            return Ok(());
+        }
+        for number in 0..runs {
+            engine.run("half").id(&format!("r{number}")).start().await?;
+        }
+        waiting.reaches(runs).await;
+        engine.store().put("killed", 0, b"yes").await?;
+        println!("half-done");
+        std::future::pending().await
+    })
+}

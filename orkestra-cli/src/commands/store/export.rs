@@ -1,0 +1,74 @@
+//! `aios store export`: all of a store as lines. A file is there as a whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use orkestra_core::model::{RunId, WorkerId};
+use orkestra_core::store::Store;
+use orkestra_store::transfer::{self, ExportOptions, Exported};
+
+use super::{as_json, failed, in_words};
+use crate::args::ExportArguments;
+use crate::commands::print;
+use crate::exit::{Exit, Failure};
+use crate::stores;
+
+pub(super) async fn perform(arguments: &ExportArguments) -> Result<Exit, Failure> {
+    let ExportArguments { file, store, skip_busy, json } = arguments;
+    let opened = stores::open(&store.place, false).await?;
+    let options = options().with_skip_busy(*skip_busy);
+    let to_stdout = file.as_os_str() == "-";
+    let done = if to_stdout {
+        let mut out = BufWriter::new(io::stdout());
+        transfer::export(&*opened.store, &mut out, &options).await.map_err(|error| failed(&error))?
+    } else {
+        to_file(&*opened.store, file, &options).await?
+    };
+    for run in &done.busy {
+        eprintln!("note: run {run} was left out, somebody works on it");
+    }
+    let text = if *json {
+        let mut summary = as_json(done.counts);
+        summary["busy"] = done.busy.iter().map(RunId::as_str).collect();
+        format!("{summary}\n")
+    } else {
+        format!("exported {} from {}\n", in_words(done.counts), opened.store.describe())
+    };
+    if to_stdout {
+        eprint!("{text}");
+        return Ok(Exit::Done);
+    }
+    print(&text)
+}
+
+/// As this process, which nobody else is while it lives.
+pub(super) fn options() -> ExportOptions {
+    let name = format!("aios-export-{}", std::process::id());
+    ExportOptions::new(WorkerId::new(name).expect("a few letters and a number are a worker's name"))
+}
+
+/// Writes beside the file, and puts that in its place when all is on disk.
+pub(super) async fn to_file(store: &dyn Store, file: &Path, options: &ExportOptions) -> Result<Exported, Failure> {
+    let unwritable = |error: &io::Error| Failure::failed(format!("{} cannot be written: {error}", file.display()));
+    let beside = beside(file).ok_or_else(|| Failure::usage(format!("{} is no name of a file", file.display())))?;
+    let out = File::create(&beside).map_err(|error| unwritable(&error))?;
+    let mut out = BufWriter::new(out);
+    let done = match transfer::export(store, &mut out, options).await {
+        Ok(done) => done,
+        Err(error) => {
+            drop(fs::remove_file(&beside));
+            return Err(failed(&error));
+        }
+    };
+    let placed = out.flush().and_then(|()| out.get_ref().sync_all()).and_then(|()| fs::rename(&beside, file));
+    placed.map_err(|error| unwritable(&error))?;
+    Ok(done)
+}
+
+/// The file that is written to until it is whole.
+fn beside(file: &Path) -> Option<PathBuf> {
+    let mut name = file.file_name()?.to_owned();
+    name.push(".unfinished");
+    Some(file.with_file_name(name))
+}

@@ -1,0 +1,253 @@
+//! A store as lines: each run under a lease, so that it is one moment of the run that is written down.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use orkestra_core::journal::Replayer;
+use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
+use orkestra_core::store::{Lease, LetterId, RunRecord, Store, StoreError, StoreErrorKind};
+use orkestra_core::{Clock, SystemClock};
+
+use super::error::TransferError;
+use super::line::Line;
+use super::report::{Damage, Exported};
+use super::runs::Runs;
+use super::survey::{COMMITS_AT_ONCE, LETTERS_AT_ONCE, damaged, look};
+use super::writer::Lines;
+
+/// How long runs are held at first and after each renewal. When the export is killed, others wait for so long.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// How to export.
+#[derive(Clone)]
+pub struct ExportOptions {
+    skip_busy: bool,
+    salvage: bool,
+    worker: WorkerId,
+    clock: Arc<dyn Clock>,
+}
+
+impl ExportOptions {
+    /// Exports as `worker`, whose name nobody else uses on that store: the runs are held in its name while they are read.
+    #[must_use]
+    pub fn new(worker: WorkerId) -> Self {
+        Self { skip_busy: false, salvage: false, worker, clock: Arc::new(SystemClock) }
+    }
+
+    /// The same, leaving out the runs that somebody drives. Without it one of them ends the export.
+    #[must_use]
+    pub fn with_skip_busy(self, skip_busy: bool) -> Self {
+        Self { skip_busy, ..self }
+    }
+
+    /// The same, leaving out what is damaged: runs whose journal cannot be replayed, and whatever else cannot be read.
+    /// Without it damage ends the export.
+    #[must_use]
+    pub fn with_salvage(self, salvage: bool) -> Self {
+        Self { salvage, ..self }
+    }
+
+    /// The same by another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: impl Clock) -> Self {
+        Self { clock: Arc::new(clock), ..self }
+    }
+}
+
+/// Writes all that `store` has to `out`, as `docs/store.md` describes it, but for snapshots, which are a cache.
+///
+/// Every run is claimed while it is read: what is written of it is one moment. Different runs are read at different moments, the
+/// newest first; to move a store, stop the engines that work on it, and none is busy. Writing to `out` blocks.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// use orkestra_core::model::WorkerId;
+/// use orkestra_core::store::MemoryStore;
+/// use orkestra_store::transfer::{ExportOptions, ImportOptions, export, import};
+///
+/// let (from, to) = (MemoryStore::new(), MemoryStore::new());
+/// let mut lines = Vec::new();
+/// export(&from, &mut lines, &ExportOptions::new(WorkerId::new("export")?)).await?;
+/// import(&to, &mut std::io::Cursor::new(lines), ImportOptions::default()).await?;
+/// # Ok(()) }) }
+/// ```
+///
+/// # Errors
+/// [`TransferError::Busy`] when somebody drives a run or takes one over, [`TransferError::Journal`] when a journal is damaged,
+/// and when the store or `out` fails. What was written until then has no last line, and is refused by an import.
+pub async fn export(
+    store: &dyn Store,
+    out: &mut (impl Write + Send),
+    options: &ExportOptions,
+) -> Result<Exported, TransferError> {
+    let mut export = Export { store, options, lines: Lines::begin(out)?, done: Exported::default() };
+    let mut runs = if options.salvage { Runs::salvaging(store) } else { Runs::new(store) };
+    while let Some(page) = runs.page(&mut export.done.damage).await? {
+        let mut held = export.claim(&page).await?;
+        let written = export.page(&mut held).await;
+        // Others may have them in either case.
+        let released = store.release(&held.leases).await;
+        written?;
+        released?;
+    }
+    export.values().await?;
+    let Export { mut lines, mut done, .. } = export;
+    let lost = done.damage.iter().filter(|damage| !damage.saved).filter_map(|damage| damage.run.as_ref());
+    for run in done.busy.iter().chain(lost) {
+        lines.skipped(run)?;
+    }
+    done.counts = lines.end()?;
+    Ok(done)
+}
+
+struct Export<'a, W> {
+    store: &'a dyn Store,
+    options: &'a ExportOptions,
+    lines: Lines<W>,
+    done: Exported,
+}
+
+/// The runs that are being read.
+struct Held {
+    leases: Vec<Lease>,
+    since: Timestamp,
+}
+
+impl<W: Write + Send> Export<'_, W> {
+    async fn claim(&mut self, runs: &[RunId]) -> Result<Held, TransferError> {
+        let now = self.options.clock.now();
+        let claimed = self.store.claim(runs, &self.options.worker, now, now.saturating_add(LEASE)).await?;
+        let busy: Vec<_> = runs.iter().zip(&claimed).filter(|(_, claimed)| claimed.is_none()).collect();
+        let busy: Vec<RunId> = busy.into_iter().map(|(run, _)| run.clone()).collect();
+        let leases: Vec<_> = claimed.into_iter().flatten().map(|claimed| claimed.lease).collect();
+        if !busy.is_empty() && !self.options.skip_busy {
+            self.store.release(&leases).await?;
+            return Err(TransferError::Busy(busy));
+        }
+        self.done.busy.extend(busy);
+        Ok(Held { leases, since: now })
+    }
+
+    async fn page(&mut self, held: &mut Held) -> Result<(), TransferError> {
+        let runs: Vec<RunId> = held.leases.iter().map(|lease| lease.run.clone()).collect();
+        for run in runs {
+            self.keep(held).await?;
+            if self.options.salvage {
+                let look = look(self.store, &run).await?;
+                let can_be_saved = look.can_be_saved();
+                self.done.damage.extend(look.damage);
+                if !can_be_saved {
+                    continue;
+                }
+            }
+            // One that is gone was deleted before it could be claimed.
+            if let Some(record) = self.store.record(&run).await? {
+                self.run(&record, held).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that nobody else gets the runs.
+    async fn keep(&self, held: &mut Held) -> Result<(), TransferError> {
+        let now = self.options.clock.now();
+        if now.since(held.since) < LEASE / 3 {
+            return Ok(());
+        }
+        let renewed = self.store.renew(&held.leases, now, now.saturating_add(LEASE)).await?;
+        held.since = now;
+        let lost = held.leases.iter().zip(renewed).filter(|(_, renewed)| !renewed.held);
+        let lost: Vec<RunId> = lost.map(|(lease, _)| lease.run.clone()).collect();
+        if lost.is_empty() { Ok(()) } else { Err(TransferError::Busy(lost)) }
+    }
+
+    async fn run(&mut self, record: &RunRecord, held: &mut Held) -> Result<(), TransferError> {
+        let (store, run) = (self.store, &record.id);
+        let bytes = serde_json::to_vec(record)
+            .map_err(|error| StoreError::new(StoreErrorKind::Invalid, format!("the record of `{run}`: {error}")))?;
+        self.lines.add(&bytes, |record| Line::Run { id: run.clone(), record })?;
+        let keys = store.blob_keys(run).await;
+        for key in self.readable(keys)?.unwrap_or_default() {
+            self.keep(held).await?;
+            let blob = store.blob(run, &key).await;
+            if let Some(bytes) = self.readable(blob)?.flatten() {
+                self.lines.add(&bytes, |content| Line::Blob { key, content })?;
+            }
+        }
+        self.journal(run, held).await?;
+        self.letters(run, held).await
+    }
+
+    async fn journal(&mut self, run: &RunId, held: &mut Held) -> Result<(), TransferError> {
+        let mut replayer = Replayer::new(run.clone());
+        let mut from = Seq(1);
+        loop {
+            let commits = self.store.read(run, from, COMMITS_AT_ONCE).await?;
+            let Some(last) = commits.last() else { break };
+            from = last.last.plus(1);
+            for commit in &commits {
+                let replayed = replayer.add(commit);
+                replayed.map_err(|source| TransferError::Journal { run: run.clone(), source: Box::new(source) })?;
+                let (first, last, epoch) = (commit.first, commit.last, commit.epoch);
+                self.lines.add(&commit.body, |body| Line::Commit { first, last, epoch, body })?;
+            }
+            self.keep(held).await?;
+            tokio::task::yield_now().await;
+        }
+        if replayer.state().is_none() {
+            let what = format!("run `{run}` has a record and no journal");
+            return Err(StoreError::new(StoreErrorKind::Damaged, what).into());
+        }
+        Ok(())
+    }
+
+    async fn letters(&mut self, run: &RunId, held: &mut Held) -> Result<(), TransferError> {
+        let mut after = LetterId::ZERO;
+        loop {
+            let letters = self.store.letters(run, after, LETTERS_AT_ONCE).await;
+            let letters = self.readable(letters)?.unwrap_or_default();
+            let Some(last) = letters.last() else { return Ok(()) };
+            after = last.id;
+            for letter in &letters {
+                self.lines.add(&letter.body, |body| Line::Letter { body })?;
+            }
+            self.keep(held).await?;
+        }
+    }
+
+    async fn values(&mut self) -> Result<(), TransferError> {
+        let keys = self.store.keys("", usize::MAX).await;
+        let keys = self.told(keys)?.unwrap_or_default();
+        for key in keys {
+            let value = self.store.get(&key).await;
+            // One that is gone was read by nobody else either.
+            if let Some(value) = self.told(value)?.flatten() {
+                let version = value.version;
+                self.lines.add(&value.bytes, |content| Line::Value { key, version, content })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `None` for what is damaged, when that is left out. The look at the run has told of it.
+    fn readable<T>(&self, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+        match read {
+            Err(error) if self.options.salvage && error.kind() == StoreErrorKind::Damaged => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// The same for what nobody has told of yet.
+    fn told<T>(&mut self, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+        match read {
+            Err(error) if self.options.salvage => {
+                let damage: Damage = damaged(None, error, 0, false)?;
+                self.done.damage.push(damage);
+                Ok(None)
+            }
+            read => read.map(Some),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Reads lines back, whatever they are: each error names its line, and no more is held than one line and what it announces.
+
+use std::io::{BufRead, BufReader, Read};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+use orkestra_core::journal::Written;
+use orkestra_core::model::RunId;
+use orkestra_core::store::{RunRecord, Versioned};
+
+use super::error::TransferError;
+use super::line::{CONTENT_BYTES_MAX, Content, FORMAT, FORMAT_VERSION, Head, LINE_BYTES_MAX, Line, Sums};
+use super::report::Counts;
+use super::writer::hex;
+
+/// What lines tell, in the order of the format: a run is always told before what is its own, and has a commit.
+#[derive(Debug)]
+pub(super) enum Item {
+    Run(Box<RunRecord>),
+    Blob(String, Vec<u8>),
+    Commit(Written),
+    Letter(Vec<u8>),
+    Value(String, Versioned),
+    Skipped,
+    /// Everything was read and is as it was written. The hash stands for all of it.
+    End(String),
+}
+
+/// Where in the order of the format.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Section {
+    Begin,
+    Blobs,
+    Commits,
+    Letters,
+    Values,
+}
+
+pub(super) struct Reader<R> {
+    input: BufReader<R>,
+    hash: Sha256,
+    line: Vec<u8>,
+    number: u64,
+    section: Section,
+    run: Option<RunId>,
+    pub(super) counts: Counts,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads the first line.
+    pub(super) fn begin(input: R) -> Result<Self, TransferError> {
+        let (section, counts) = (Section::Begin, Counts::default());
+        let input = BufReader::new(input);
+        let mut reader = Self { input, hash: Sha256::new(), line: Vec::new(), number: 0, section, run: None, counts };
+        reader.next_line()?;
+        let head: Option<Head> = serde_json::from_slice(&reader.line).ok();
+        match head.filter(|head| head.format == FORMAT) {
+            None => Err(reader.wrong("this is no export of a store")),
+            Some(head) if head.version > FORMAT_VERSION => Err(TransferError::Newer { found: head.version }),
+            Some(Head { version: 0, .. }) => Err(reader.wrong("there is no format 0")),
+            Some(_) => Ok(reader),
+        }
+    }
+
+    /// The number of the line that was read last.
+    pub(super) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn wrong(&self, what: impl Into<String>) -> TransferError {
+        TransferError::Line { line: self.number, what: what.into() }
+    }
+
+    /// What comes next. Nothing does after the end.
+    pub(super) fn next(&mut self) -> Result<Item, TransferError> {
+        self.next_line()?;
+        // The line is put back below, for what it holds borrows from it.
+        let text = std::mem::take(&mut self.line);
+        let item = match serde_json::from_slice(&text) {
+            Ok(line) => self.item(line, &text),
+            Err(error) => Err(self.wrong(format!("it cannot be read: {error}"))),
+        };
+        if self.line.is_empty() {
+            self.line = text;
+        }
+        item
+    }
+
+    fn item(&mut self, line: Line<'_>, text: &[u8]) -> Result<Item, TransferError> {
+        self.goes_here(&line)?;
+        if let Line::End(sums) = line {
+            return self.end(sums);
+        }
+        self.hash.update(text);
+        match line {
+            Line::Run { id, record } => {
+                let bytes = self.bytes(record)?;
+                let record: RunRecord = serde_json::from_slice(&bytes)
+                    .map_err(|error| self.wrong(format!("the record of run `{id}` cannot be read: {error}")))?;
+                if record.id != id {
+                    return Err(self.wrong(format!("run `{id}` has the record of `{}`", record.id)));
+                }
+                self.counts.runs += 1;
+                self.run = Some(id);
+                Ok(Item::Run(Box::new(record)))
+            }
+            Line::Blob { key, content } => {
+                self.counts.blobs += 1;
+                Ok(Item::Blob(key, self.bytes(content)?))
+            }
+            Line::Commit { first, last, epoch, body } => {
+                self.counts.commits += 1;
+                let body = Arc::from(self.bytes(body)?);
+                let run = self.run.clone().ok_or_else(|| self.wrong("a commit of no run"))?;
+                Ok(Item::Commit(Written { run, first, last, epoch, body }))
+            }
+            Line::Letter { body } => {
+                self.counts.letters += 1;
+                Ok(Item::Letter(self.bytes(body)?))
+            }
+            Line::Value { version: 0, .. } => Err(self.wrong("versions are counted from 1")),
+            Line::Value { key, version, content } => {
+                self.counts.values += 1;
+                Ok(Item::Value(key, Versioned { version, bytes: self.bytes(content)? }))
+            }
+            Line::Skipped(_) => {
+                self.counts.skipped += 1;
+                Ok(Item::Skipped)
+            }
+            Line::Part(_) | Line::End(_) => Err(self.wrong("a part of nothing")),
+        }
+    }
+
+    /// Whether a line may stand where this one does.
+    fn goes_here(&mut self, line: &Line<'_>) -> Result<(), TransferError> {
+        use Section::{Begin, Blobs, Commits, Letters, Values};
+        let (after, section): (&[Section], _) = match line {
+            Line::Run { .. } => (&[Begin, Commits, Letters], Blobs),
+            Line::Blob { .. } => (&[Blobs], Blobs),
+            Line::Commit { .. } => (&[Blobs, Commits], Commits),
+            Line::Letter { .. } => (&[Commits, Letters], Letters),
+            Line::Value { .. } | Line::Skipped(_) | Line::End(_) => (&[Begin, Commits, Letters, Values], Values),
+            Line::Part(_) => (&[], Begin),
+        };
+        if !after.contains(&self.section) {
+            return Err(self.wrong("such a line does not follow the one before it"));
+        }
+        self.section = section;
+        Ok(())
+    }
+
+    fn bytes(&mut self, content: Content<'_>) -> Result<Vec<u8>, TransferError> {
+        let length = match content {
+            Content::Json(raw) => return Ok(raw.get().into()),
+            Content::Bytes(length) if length > CONTENT_BYTES_MAX => {
+                return Err(self.wrong(format!("{length} bytes are announced, at most {CONTENT_BYTES_MAX} may be")));
+            }
+            Content::Bytes(length) => length,
+        };
+        // NOTE: it grows with what is really there, not with what is announced.
+        let mut bytes = Vec::new();
+        while (bytes.len() as u64) < length {
+            self.next_line()?;
+            let Ok(Line::Part(text)) = serde_json::from_slice(&self.line) else {
+                return Err(self.wrong("a part of what was announced is missing"));
+            };
+            let part = STANDARD.decode(text).map_err(|error| self.wrong(format!("it is no base64: {error}")))?;
+            if part.is_empty() || bytes.len() as u64 + part.len() as u64 > length {
+                return Err(self.wrong("the part is longer or shorter than announced"));
+            }
+            bytes.extend_from_slice(&part);
+            self.hash.update(&self.line);
+        }
+        Ok(bytes)
+    }
+
+    /// Compares what was read with what was written.
+    fn end(&mut self, told: Sums) -> Result<Item, TransferError> {
+        let Counts { runs, commits, letters, blobs, values, skipped } = self.counts;
+        let sha256 = hex(&self.hash.finalize_reset());
+        let read = Sums { runs, commits, letters, blobs, values, skipped, sha256 };
+        if read != told {
+            return Err(self.wrong("the sums do not fit: a line before this one was changed, added or is missing"));
+        }
+        let mut after = [0];
+        if self.input.read(&mut after).map_err(TransferError::Read)? > 0 {
+            self.number += 1;
+            return Err(self.wrong("something follows the end"));
+        }
+        Ok(Item::End(told.sha256))
+    }
+
+    /// Reads a line, with its end.
+    fn next_line(&mut self) -> Result<(), TransferError> {
+        self.line.clear();
+        self.number += 1;
+        let most = LINE_BYTES_MAX as u64;
+        let length = (&mut self.input).take(most).read_until(b'\n', &mut self.line).map_err(TransferError::Read)?;
+        if self.number == 1 {
+            self.hash.update(&self.line);
+        }
+        match self.line.last() {
+            Some(b'\n') => Ok(()),
+            _ if length == LINE_BYTES_MAX => Err(self.wrong(format!("it has more than {LINE_BYTES_MAX} bytes"))),
+            _ => Err(self.wrong("the end is missing: the export was cut")),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Runs that move into a database and out of it again, and go on there.
+
+use std::sync::Arc;
+
+use orkestra_core::store::{MemoryStore, Store};
+use orkestra_store::PostgresStore;
+use orkestra_store::transfer::survey;
+
+use super::support::Database;
+use crate::transfer::engine::{Made, both_begun, goes_on, is_below, moved};
+use crate::transfer::{add_real_run, imported, lines_of, random_calls, text};
+
+#[tokio::test]
+async fn what_goes_through_postgres_comes_out_as_it_went_in() {
+    for seed in 0..3 {
+        let Some(database) = Database::new() else { return };
+        let (first, store) = (random_calls(seed).await, database.open().await);
+        for number in 0..12 {
+            add_real_run(&first, seed * 100 + number).await;
+        }
+        let lines = lines_of(&first).await;
+        imported(&store, &lines).await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(text(&lines_of(&store).await), text(&lines), "seed {seed}");
+        assert_eq!(survey(&store).await.expect("it reads").damage, []);
+        let last = MemoryStore::new();
+        imported(&last, &lines_of(&store).await).await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(text(&lines_of(&last).await), text(&lines), "seed {seed}, back in memory");
+    }
+}
+
+#[tokio::test]
+async fn an_engine_goes_on_on_postgres_whose_epochs_are_lower() {
+    let Some(database) = Database::new() else { return };
+    let made = Made::default();
+    let from: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    claim_often(&*from).await;
+    both_begun(&from, &made).await;
+    let options = PostgresStore::options().with_schema(&database.schema);
+    let store: Arc<dyn Store> = Arc::new(database.open_as(options).await);
+    moved(&*from, &*store).await;
+    assert!(is_below(&*store).await, "the epochs of the journals are higher than those of claims");
+    goes_on(store, &made).await;
+}
+
+/// Makes the epochs of the store high.
+async fn claim_often(store: &dyn Store) {
+    use orkestra_core::model::{RunId, Timestamp, WorkerId};
+    use orkestra_core::store::claim_one;
+    let (run, worker) = (RunId::new("nobody").expect("an id"), WorkerId::new("nobody").expect("a name"));
+    for _ in 0..1_000 {
+        let claimed = claim_one(store, &run, &worker, Timestamp::ZERO, Timestamp::ZERO).await;
+        assert!(claimed.is_ok_and(|claimed| claimed.is_some()));
+    }
+}
