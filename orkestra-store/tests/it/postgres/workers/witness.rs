@@ -41,7 +41,7 @@ const TAKEN_OVER: &str = "
         WHERE n.run = s.run AND n.number > s.number AND n.epoch > s.epoch AND n.worker <> s.worker) - $2
     FROM stood s WHERE s.held AND s.worker = $1 AND s.due_at <= $2 / 1000 AND s.status = 'running'
         AND NOT EXISTS (SELECT FROM seen n WHERE n.run = s.run AND n.number > s.number AND n.epoch = s.epoch
-            AND NOT (n.status = 'running' AND n.held AND n.due_at <= $2 / 1000) AND n.seen_at < $2 + 500000)";
+            AND NOT (n.status = 'running' AND coalesce(n.due_at <= $2 / 1000, false)) AND n.seen_at < $2 + 500000)";
 
 /// The first epoch of each run that had another worker's after it.
 const SUPERSEDED: &str = "
