@@ -233,6 +233,9 @@ async fn an_engine_without_room_starts_and_tells_and_drives_none() {
     let builder = Engine::builder().shared_store(Arc::clone(&many.store)).clock(Shown(Arc::clone(&many.clock)));
     let closed = builder.lease(secs(30)).runs_max(0).workflow(unused).start().await.expect("an engine");
     let run = closed.run("w").id("r").start().await.expect("a run");
+    // Its driver is about to leave: who waits from now on must look for news.
+    let waits = run.clone();
+    let waiting = tokio::spawn(async move { tokio::time::timeout(secs(90), waits.outcome()).await });
     // Nobody drives it: what is sent to it waits, and starting it again finds it.
     closed.run("w").id("r").start().await.expect("the same run");
     let telling = run.clone();
@@ -253,6 +256,8 @@ async fn an_engine_without_room_starts_and_tells_and_drives_none() {
     assert_eq!(run.cancel("late").await.expect_err("it has ended").kind(), ErrorKind::Conflict);
     let missing = RunId::new("nobody").expect("an id");
     assert!(closed.get(&missing).await.expect("a store").is_none());
+    let heard = waiting.await.expect("no panic").expect("it is told within the time");
+    assert!(matches!(heard.expect("an end"), Outcome::Completed(_)));
     assert_eq!(calls.count("called"), 0);
     open.shutdown().await;
 }
