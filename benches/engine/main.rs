@@ -6,6 +6,7 @@
 
 mod disk;
 mod figure;
+mod group;
 mod long;
 mod parked;
 #[cfg(feature = "postgres")]
@@ -119,7 +120,7 @@ fn measure(runtime: &Runtime, place: &Path, scale: Scale, durability: Durability
         wide.add_time(runtime.block_on(workload::fan_out(&engine, scale.runs))?, sync);
     }
     for _ in 0..scale.rounds {
-        let raw = disk::group_commits(place, 64, scale.in_flight_runs / 4)?;
+        let raw = group::group_commits(place, 64, scale.in_flight_runs / 4)?;
         let took = runtime.block_on(workload::throughput(&engine, scale.in_flight_runs))?;
         rate.add(workload::COMMITS * f64::from(scale.in_flight_runs) / took.as_secs_f64(), raw);
     }
