@@ -47,7 +47,7 @@ impl Database {
     }
 
     /// Writes `changes`, and shows them when they are as durable as `mode` says.
-    pub(super) fn write(&self, changes: Changes, mode: PersistMode) -> Result<(), Trouble> {
+    pub(super) fn write(&self, changes: Changes, mode: PersistMode) -> Result<(), ::fjall::Error> {
         let mut batch: OwnedWriteBatch = self.database.batch().durability(Some(mode));
         for (key, change) in changes {
             match change {
@@ -55,7 +55,7 @@ impl Database {
                 Change::Remove => batch.remove(&self.keyspace, key),
             }
         }
-        Ok(batch.commit()?)
+        batch.commit()
     }
 }
 

@@ -6,6 +6,8 @@ use ::fjall::{Error, LsmError};
 
 use crate::kv::error::Trouble;
 
+use super::background::FAILED;
+
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         match error {
@@ -16,7 +18,7 @@ impl From<Error> for Trouble {
             }
             Error::Locked => Self::Io(io::Error::other("fjall's own lock is held by another process")),
             // Its cause went to fjall's log as it happened: a flush or a compaction that failed.
-            Error::Poisoned => Self::Io(io::Error::other("a write of fjall in the background has failed")),
+            Error::Poisoned => Self::Io(io::Error::other(FAILED)),
             error => Self::Damaged(error.to_string()),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::fjall::PersistMode;
+use ::fjall::{Error, PersistMode};
 
 use crate::kv::changes::Changes;
 use crate::kv::error::Trouble;
@@ -12,6 +12,7 @@ use crate::kv::map::{Lasting, Log};
 use crate::kv::mark::Mark;
 use crate::kv::report::Durability;
 
+use super::background::Background;
 use super::database::Database;
 
 /// Who writes.
@@ -22,6 +23,16 @@ pub(super) struct FjallLog {
     /// The number of the last group commit.
     pub(super) last: u64,
     pub(super) health: Arc<Health>,
+    pub(super) background: Background,
+}
+
+impl FjallLog {
+    fn trouble(&self, error: Error) -> Trouble {
+        match error {
+            Error::Poisoned => Trouble::Io(self.background.cause()),
+            error => error.into(),
+        }
+    }
 }
 
 /// `SyncData` is enough: `fdatasync` writes what is needed to read the data back, the file's new length included. `Buffer` hands
@@ -42,7 +53,7 @@ impl Log for FjallLog {
         };
         let number = self.last + 1;
         changes.insert(META_APPLIED, number.to_be_bytes());
-        self.database.write(changes, mode(durability))?;
+        self.database.write(changes, mode(durability)).map_err(|error| self.trouble(error))?;
         self.last = number;
         // What may be lost must not be missed when the store is opened again.
         if lasting != Lasting::Cache

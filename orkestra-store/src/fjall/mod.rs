@@ -11,6 +11,7 @@
 //! published. Nothing here ever writes past a batch, and no batch goes without its durability: one that names none stays in
 //! a buffer of this process.
 
+mod background;
 mod database;
 mod error;
 mod log;

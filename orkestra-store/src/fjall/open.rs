@@ -24,6 +24,7 @@ use crate::kv::report::OpenReport;
 use crate::kv::shared::Opened;
 use crate::kv::{boot, check, directory};
 
+use super::background::Background;
 use super::database::Database;
 use super::log::FjallLog;
 use super::options::FjallOptions;
@@ -60,9 +61,10 @@ pub(super) fn open(options: &FjallOptions, path: &Path) -> Result<Opened, StoreE
         report.runs_checked = Some(checked.runs);
     }
     let (map, durability) = (Arc::new(database.clone()), options.durability);
-    let mut log = FjallLog { database, mark, durability, last, health: Arc::clone(&health) };
+    let background = Background::new(path.to_path_buf(), options.memtable_bytes);
+    let mut log = FjallLog { database, mark, durability, last, health: Arc::clone(&health), background };
     let write = || log.write(boot::changes(boot), Lasting::Always);
-    without_panic(write).map_err(|trouble| health.poison("a write", trouble))?;
+    without_panic(write).map_err(|trouble| health.told(trouble))?;
     if !existed {
         directory::sync_new(path).map_err(no_mark)?;
         FORMAT.finish(path)?;

@@ -64,12 +64,14 @@ fn lock(file: &File) -> Result<(), TryLockError> {
 }
 
 fn sign(file: &mut File) -> std::io::Result<()> {
-    file.set_len(0)?;
-    file.seek(SeekFrom::Start(0))?;
     // The program alone: its arguments may hold secrets.
     let program = std::env::args_os().next().unwrap_or_default();
     let program = Path::new(&program).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    write!(file, "process {} (`{program}`)", std::process::id())
+    let name = format!("process {} (`{program}`)", std::process::id());
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(name.as_bytes())?;
+    // IMPORTANT: not before: on a full disk the place of the name before it is all that there is.
+    file.set_len(name.len() as u64)
 }
 
 fn name(file: &mut File) -> String {

@@ -120,7 +120,7 @@ impl Opening<'_> {
         let mut log = SledLog { wal, mark, checkpoints, core: Arc::clone(&core) };
         log.go_on(owed);
         let write = || log.write(boot::changes(boot), Lasting::Always);
-        without_panic(write).map_err(|trouble| health.poison("a write", trouble))?;
+        without_panic(write).map_err(|trouble| health.told(trouble))?;
         Ok(Opened { log: Box::new(log), map: core, health, boot, report: self.report, owner })
     }
 
