@@ -2,101 +2,14 @@
 //!
 //! Long: `ORKESTRA_LONG=1 cargo test -p orkestra-store --test it kill` (nextest ends a test after three minutes).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use orkestra_core::model::{RunId, Seq};
-use orkestra_core::store::{LetterId, Store};
 use orkestra_store::OpenReport;
 use orkestra_testkit::Chance;
 
 use crate::support::backend::{Backend, Options};
 use crate::support::child::{Playing, command};
-use crate::support::load;
-
-/// What a store must hold.
-#[derive(Default)]
-struct Told {
-    /// The last acknowledged position of each run.
-    runs: BTreeMap<String, u64>,
-    /// Letters that wait, by run, and those that are gone.
-    waiting: BTreeMap<String, BTreeSet<u64>>,
-    gone: BTreeMap<String, BTreeSet<u64>>,
-    /// Runs that are gone.
-    deleted: BTreeSet<String>,
-    /// The version of the counter.
-    counted: u64,
-}
-
-impl Told {
-    fn hear(&mut self, line: &str) {
-        let words: Vec<_> = line.split(' ').collect();
-        match words[..] {
-            ["opened"] => {}
-            ["ack", run, last] => {
-                self.runs.insert(run.to_owned(), last.parse().expect("a position"));
-            }
-            // It may be gone or not until the deletion is acknowledged.
-            ["deleting", run] => {
-                self.runs.remove(run);
-                self.waiting.remove(run);
-            }
-            ["deleted", run] => {
-                self.deleted.insert(run.to_owned());
-            }
-            ["sent", run, id] => {
-                self.waiting.entry(run.to_owned()).or_default().insert(id.parse().expect("a letter's id"));
-            }
-            // As with runs: from here on it may be gone, and must be once that is told.
-            ["taking", run, id] => {
-                let id = id.parse().expect("a letter's id");
-                self.waiting.entry(run.to_owned()).or_default().remove(&id);
-            }
-            ["gone", run, id] => {
-                self.gone.entry(run.to_owned()).or_default().insert(id.parse().expect("a letter's id"));
-            }
-            ["counted", version] => self.counted = version.parse().expect("a version"),
-            _ => panic!("the child says `{line}`"),
-        }
-    }
-
-    async fn must_be_in(&self, store: &dyn Store, round: usize) {
-        for (run, last) in &self.runs {
-            let id = RunId::new(run).expect("a run's id");
-            let there = load(store, &id).await.last();
-            assert!(there >= Seq(*last), "round {round}: run {run} was acknowledged up to {last}, {there} is there");
-        }
-        for run in &self.deleted {
-            let id = RunId::new(run).expect("a run's id");
-            let journal = store.read(&id, Seq(1), 1).await.expect("it reads");
-            let record = store.record(&id).await.expect("it reads");
-            assert!(journal.is_empty() && record.is_none(), "round {round}: run {run} was deleted and is there again");
-        }
-        for (run, letters) in &self.waiting {
-            let there = inbox(store, run).await;
-            assert!(
-                there.is_superset(letters),
-                "round {round}: letters {letters:?} were sent to {run}, {there:?} are there"
-            );
-        }
-        for (run, letters) in &self.gone {
-            let there = inbox(store, run).await;
-            assert!(
-                there.is_disjoint(letters),
-                "round {round}: letters {letters:?} of {run} were taken, {there:?} are there"
-            );
-        }
-        let counter = store.get("counter").await.expect("it reads").map_or(0, |value| value.version);
-        assert!(counter >= self.counted, "round {round}: counted to {}, {counter} is there", self.counted);
-    }
-}
-
-/// The letters that wait for `run`.
-async fn inbox(store: &dyn Store, run: &str) -> BTreeSet<u64> {
-    let id = RunId::new(run).expect("a run's id");
-    let letters = store.letters(&id, LetterId::ZERO, usize::MAX).await.expect("it reads");
-    letters.into_iter().map(|letter| letter.id.0).collect()
-}
+use crate::support::told::Told;
 
 /// Wastes a random while, without a clock.
 fn dawdle(chance: &mut Chance) {

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use super::parts;
+use super::{fill, parts};
 
 const PART: &str = "ORKESTRA_TEST_PART";
 
@@ -24,6 +24,7 @@ async fn the_part_of_a_child_process() {
         "storm" => parts::storm(words).await,
         #[cfg(all(feature = "postgres", unix))]
         "worker" => crate::postgres::work(words).await,
+        "fill" => fill::fill(words).await,
         other => panic!("`{other}` is no part"),
     }
 }

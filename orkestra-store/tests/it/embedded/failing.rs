@@ -1,0 +1,102 @@
+//! System calls that fail once, wherever they stand: strace makes them fail.
+
+use crate::support::backend::{BACKENDS, Backend, Options};
+use crate::support::child::{command, have, run};
+use crate::support::ending::{Ending, must_go_on};
+use crate::support::told::Told;
+
+/// What is told of a call that fails, and of one in the background of fjall.
+const CAUSES: &[&str] =
+    &["Input/output error", "No space left on device", "a write of fjall in the background has failed"];
+
+/// Makes the `when`-th of these calls of each thread fail while a store is filled, once; those on `files` alone, if there are any.
+async fn fails(backend: Backend, durability: &str, inject: &str, files: &[&str], when: u32) -> Ending {
+    let directory = tempfile::tempdir().expect("a directory for a test");
+    let path = directory.path().join("store");
+    let store = path.to_str().expect("a plain path");
+    // Made before: making a store is not what fails.
+    drop(backend.open_with(&path, Options::default()).expect("the store opens"));
+    let inject = format!("inject={inject}:when={when}");
+    let files: Vec<_> = files.iter().map(|file| format!("{store}/{file}")).collect();
+    let log = directory.path().join("calls");
+    let mut trace = vec!["strace", "-f", "-o", log.to_str().expect("a plain path"), "-e", &inject];
+    files.iter().for_each(|file| trace.extend(["-P", file]));
+    let mut told = Told::default();
+    let words = [&backend.name(), store, durability, "50000", "60"];
+    let ending = Ending::hear(&run(command(&trace, "fill", &words)), &mut told);
+    ending.must_name(CAUSES);
+    must_go_on(backend, &path, &told, 0).await;
+    ending
+}
+
+/// Each of the first calls fails in turn. Gives how many of them ended a store that was open.
+async fn each_fails(backend: Backend, durability: &str, inject: &str, files: &[&str]) -> usize {
+    let mut ended = 0;
+    for when in [1, 2, 3, 4, 5, 8, 15] {
+        let ending = fails(backend, durability, inject, files, when).await;
+        let (refused, unopened) = (&ending.refused, &ending.unopened);
+        println!("{backend:?} {durability} {inject} {when}: {} written, {refused:?} {unopened:?}", ending.acknowledged);
+        ended += usize::from(ending.refused.is_some());
+    }
+    ended
+}
+
+/// The files that a group commit goes into.
+fn log_files(backend: Backend) -> &'static [&'static str] {
+    match backend.name().as_str() {
+        "sled" => &["wal.0", "wal.1"],
+        _ => &["data/0.jnl"],
+    }
+}
+
+#[tokio::test]
+async fn a_sync_that_fails_once_ends_the_store_and_acknowledges_nothing() {
+    if !have("strace") {
+        return;
+    }
+    for &backend in BACKENDS {
+        assert!(each_fails(backend, "fsync", "fdatasync:error=EIO", &[]).await > 4, "{backend:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_of_the_log_that_fails_once_ends_the_store() {
+    if !have("strace") {
+        return;
+    }
+    for &backend in BACKENDS {
+        for (durability, error) in [("fsync", "write:error=EIO"), ("process", "write:error=ENOSPC")] {
+            let ended = each_fails(backend, durability, error, log_files(backend)).await;
+            assert!(ended > 4, "{backend:?} {durability} {error}: {ended}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_mark_that_cannot_be_written_ends_nothing() {
+    if !have("strace") {
+        return;
+    }
+    for &backend in BACKENDS {
+        for when in [1, 2, 5] {
+            let ending = fails(backend, "fsync", "write:error=ENOSPC", &["mark"], when).await;
+            assert!(ending.refused.is_none() && ending.unopened.is_none(), "{backend:?} {when}: {ending:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_fails_once_in_the_background_loses_nothing() {
+    if !have("strace") {
+        return;
+    }
+    for &backend in BACKENDS {
+        let calls: &[&str] = match backend.name().as_str() {
+            "sled" => &["sync_file_range:error=EIO", "pwrite64:error=ENOSPC", "fsync:error=EIO"],
+            _ => &["fsync:error=EIO", "ftruncate:error=ENOSPC", "unlink:error=EIO"],
+        };
+        for call in calls {
+            each_fails(backend, "fsync", call, &[]).await;
+        }
+    }
+}

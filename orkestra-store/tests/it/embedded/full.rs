@@ -1,0 +1,170 @@
+//! A disk that is full, for real: a small file system in memory, made larger later.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::support::backend::{BACKENDS, Backend};
+use crate::support::child::{command, have, run};
+use crate::support::ending::{Ending, must_go_on};
+use crate::support::told::Told;
+
+/// What is said of a disk that is full.
+const FULL: &[&str] = &["No space left on device"];
+
+/// A disk of its own, given back on dropping.
+struct Disk(TempDir);
+
+impl Disk {
+    /// A disk of so many KiB; `None` where this user may not mount one, which is said, and fails in CI.
+    fn new(kib: u32) -> Option<Self> {
+        if !have("mount") {
+            return None;
+        }
+        let directory = tempfile::tempdir().expect("a directory for a test");
+        let mounted = mount(&["-t", "tmpfs", "-o", &format!("size={kib}k"), "none"], directory.path());
+        if let Err(why) = mounted {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "no disk can be mounted, and this is CI: {why}");
+            eprintln!(
+                "\n=== SKIPPED: no small disk can be mounted here (that needs root), nothing is shown: {why} ===\n"
+            );
+            return None;
+        }
+        Some(Self(directory))
+    }
+
+    fn store(&self) -> PathBuf {
+        self.0.path().join("store")
+    }
+
+    /// Takes all that is left of it but for so many KiB.
+    fn fill_but(&self, kib: u64) {
+        let mut file = File::create(self.filler()).expect("a file is made");
+        while file.write(&[1; 4096]).is_ok_and(|written| written > 0) {}
+        let length = file.metadata().expect("it has a length").len();
+        file.set_len(length.saturating_sub(1024 * kib)).expect("it can be cut");
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.path().join("filler")
+    }
+
+    fn make_room(&self) {
+        // It may not be there.
+        let _ = std::fs::remove_file(self.filler());
+        mount(&["-o", "remount,size=1g"], self.0.path()).expect("it can be made larger");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let ended = Command::new("umount").arg(self.0.path()).status();
+        assert!(ended.is_ok_and(|status| status.success()), "{} stays mounted", self.0.path().display());
+    }
+}
+
+fn mount(words: &[&str], place: &Path) -> Result<(), String> {
+    let output = Command::new("mount").args(words).arg(place).output().map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a plain path")
+}
+
+/// Writes until the disk is full. Gives what must be there then.
+fn fill(backend: Backend, disk: &Disk, durability: &str, gathered_bytes: &str) -> (Told, Ending) {
+    write(backend, disk, durability, gathered_bytes, "100000")
+}
+
+/// Writes until the disk is full, at most so many rounds.
+fn write(backend: Backend, disk: &Disk, durability: &str, gathered_bytes: &str, rounds: &str) -> (Told, Ending) {
+    let (name, store, mut told) = (backend.name(), disk.store(), Told::default());
+    let lines = run(command(&[], "fill", &[&name, text(&store), durability, gathered_bytes, rounds]));
+    let ending = Ending::hear(&lines, &mut told);
+    (told, ending)
+}
+
+async fn fills_up(backend: Backend, durability: &str) {
+    for (round, kib) in [1_800, 3_000, 3_333, 5_555, 9_000].into_iter().enumerate() {
+        for gathered_bytes in ["50000", "4000000"] {
+            let Some(disk) = Disk::new(kib) else { return };
+            let (told, ending) = fill(backend, &disk, durability, gathered_bytes);
+            println!("{backend:?} {durability}, {kib} KiB: {} written, then {:?}", ending.acknowledged, ending.refused);
+            assert!(ending.unopened.is_some() || (ending.refused.is_some() && ending.acknowledged > 10), "{ending:?}");
+            ending.must_name(FULL);
+            disk.make_room();
+            must_go_on(backend, &disk.store(), &told, round).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_ends_the_store_and_loses_nothing() {
+    for backend in BACKENDS {
+        fills_up(*backend, "fsync").await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_ends_the_store_and_loses_nothing_for_the_process() {
+    for backend in BACKENDS {
+        fills_up(*backend, "process").await;
+    }
+}
+
+/// How much is left when a store is opened, in KiB: it fails at one thing after the other.
+const LEFT: [u64; 10] = [0, 4, 8, 12, 32, 64, 128, 256, 520, 1_100];
+
+/// What opening a store says: it opens, or the disk is full. Never that it is damaged.
+fn opens_or_says_that_it_is_full(backend: Backend, path: &Path) {
+    let told = run(command(&[], "open", &[&backend.name(), text(path)])).pop().expect("it says something");
+    let full = told.starts_with("Io: ") && FULL.iter().any(|full| told.contains(full));
+    assert!(told == "opened" || full, "{backend:?}: {told}");
+    println!("{backend:?}: {told}");
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_when_it_is_opened_is_named_and_nothing_is_lost() {
+    for &backend in BACKENDS {
+        let Some(disk) = Disk::new(4_000) else { return };
+        let (told, ending) = fill(backend, &disk, "fsync", "50000");
+        ending.must_name(FULL);
+        for kib in LEFT {
+            disk.fill_but(kib);
+            opens_or_says_that_it_is_full(backend, &disk.store());
+        }
+        disk.make_room();
+        must_go_on(backend, &disk.store(), &told, 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_closed_opens_on_a_full_disk_or_says_so() {
+    for &backend in BACKENDS {
+        let Some(disk) = Disk::new(8_000) else { return };
+        let (told, ending) = write(backend, &disk, "fsync", "50000", "60");
+        assert!(ending.refused.is_none() && ending.unopened.is_none(), "{ending:?}");
+        for kib in LEFT {
+            disk.fill_but(kib);
+            opens_or_says_that_it_is_full(backend, &disk.store());
+        }
+        disk.make_room();
+        must_go_on(backend, &disk.store(), &told, 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_store_on_a_full_disk_is_made_when_there_is_room() {
+    for &backend in BACKENDS {
+        for kib in (0..2_000).step_by(100) {
+            let Some(disk) = Disk::new(kib + 4) else { return };
+            opens_or_says_that_it_is_full(backend, &disk.store());
+            disk.make_room();
+            must_go_on(backend, &disk.store(), &Told::default(), 0).await;
+        }
+    }
+}
