@@ -6,6 +6,8 @@ use std::sync::Arc;
 use orkestra::store::{MemoryStore, Store};
 
 use crate::Anything;
+#[cfg(feature = "postgres")]
+use crate::server;
 
 /// A store to be measured. What is durable there is so against a failure of the power, but for the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,17 +17,22 @@ pub(crate) enum Kind {
     Sled,
     #[cfg(feature = "fjall")]
     Fjall,
+    #[cfg(feature = "postgres")]
+    Postgres,
 }
 
 /// All that were built and can be reached.
 pub(crate) fn all() -> Vec<Kind> {
-    vec![
+    let built = [
         Kind::Memory,
         #[cfg(feature = "sled")]
         Kind::Sled,
         #[cfg(feature = "fjall")]
         Kind::Fjall,
-    ]
+        #[cfg(feature = "postgres")]
+        Kind::Postgres,
+    ];
+    built.into_iter().filter(|kind| kind.can_be_reached()).collect()
 }
 
 /// What is not measured, and why.
@@ -36,6 +43,12 @@ pub(crate) fn left_out() -> Vec<&'static str> {
     }
     if cfg!(not(feature = "fjall")) {
         missing.push("fjall is left out: it was not built, which `--features fjall` does");
+    }
+    #[cfg(not(feature = "postgres"))]
+    missing.push("Postgres is left out: it was not built, which `--features postgres` does");
+    #[cfg(feature = "postgres")]
+    if server::url().is_none() {
+        missing.push("Postgres is left out: ORKESTRA_TEST_POSTGRES names no database");
     }
     missing
 }
@@ -49,7 +62,15 @@ impl Kind {
         Ok(all().into_iter().find(|kind| kind.name() == name).ok_or_else(|| format!("`{name}` is not measured"))?)
     }
 
-    /// Opens it in the directory `place`, as users do who name no options.
+    fn can_be_reached(self) -> bool {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres => server::url().is_some(),
+            _ => true,
+        }
+    }
+
+    /// Opens it in the directory `place`, as users do who name no options. What is in a database is called as the directory is.
     pub(crate) async fn open(self, place: &Path) -> Anything<Arc<dyn Store>> {
         Ok(match self {
             Self::Memory => Arc::new(MemoryStore::new()),
@@ -57,16 +78,37 @@ impl Kind {
             Self::Sled => Arc::new(orkestra::store::SledStore::open(place)?),
             #[cfg(feature = "fjall")]
             Self::Fjall => Arc::new(orkestra::store::FjallStore::open(place)?),
+            #[cfg(feature = "postgres")]
+            Self::Postgres => Arc::new(server::open(place).await?),
         })
     }
 
     /// How many bytes it takes up on disk; none where it has none.
     pub(crate) fn on_disk(self, place: &Path) -> Anything<Option<u64>> {
-        Ok(if self == Self::Memory { None } else { Some(allocated(place)?) })
+        match self {
+            Self::Memory => Ok(None),
+            #[cfg(feature = "postgres")]
+            Self::Postgres => server::on_disk(place).map(Some),
+            #[cfg(any(feature = "sled", feature = "fjall"))]
+            _ => Ok(Some(allocated(place)?)),
+        }
+    }
+
+    /// Removes it, where it would stay behind.
+    pub(crate) fn remove(self, place: &Path) -> Anything {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres => server::remove(place),
+            _ => {
+                let _goes_with_its_directory = place;
+                Ok(())
+            }
+        }
     }
 }
 
 /// What the files below `place` take up: files may have holes.
+#[cfg(any(feature = "sled", feature = "fjall"))]
 fn allocated(place: &Path) -> std::io::Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(place)? {
@@ -77,12 +119,12 @@ fn allocated(place: &Path) -> std::io::Result<u64> {
     Ok(bytes)
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, any(feature = "sled", feature = "fjall")))]
 fn length(file: &std::fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::blocks(file) * 512
 }
 
-#[cfg(not(unix))]
+#[cfg(all(not(unix), any(feature = "sled", feature = "fjall")))]
 fn length(file: &std::fs::Metadata) -> u64 {
     file.len()
 }

@@ -2,7 +2,7 @@
 //! append and fdatasync of 300 bytes, measured in the same round on the same directory.
 //!
 //! `cargo bench --bench stores --all-features` measures; with `-- --quick` it only shows that everything works, in a few
-//! seconds. A store whose feature was not built is left out. A timing is never asserted: ratios are to be read.
+//! seconds. A store whose feature was not built is left out, and so is Postgres unless ORKESTRA_TEST_POSTGRES names a database. A timing is never asserted: ratios are to be read.
 
 #[path = "../engine/disk.rs"]
 mod disk;
@@ -11,6 +11,8 @@ mod kind;
 mod rate;
 mod ratio;
 mod runs;
+#[cfg(feature = "postgres")]
+mod server;
 mod size;
 
 use std::path::{Path, PathBuf};
@@ -82,16 +84,19 @@ fn load() -> String {
 }
 
 fn rates(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
-    println!("Fsync; medians of {} rounds, each beside its own syncs", scale.rounds);
-    let mut over = Figure::new("overwriting 300 bytes and fdatasync", ("ms", "of appending"));
+    println!("Fsync; {} rounds, each beside its own syncs", scale.rounds);
+    let mut over = Figure::times("overwriting 300 bytes and fdatasync", "of appending");
     for _ in 0..scale.rounds {
         let sync = disk::append_and_sync(place, scale.syncs)?;
         over.add(milliseconds(disk::overwrite_and_sync(place, scale.syncs)?), milliseconds(sync));
     }
     println!("  the disk:\n    {over}");
     for kind in kind::all() {
-        let store = runtime.block_on(kind.open(&place.join(kind.name())))?;
+        let own = place.join(kind.name());
+        let store = runtime.block_on(kind.open(&own))?;
         let figures = rate::measure(runtime, place, &store, scale)?;
+        drop(store);
+        kind.remove(&own)?;
         println!("  {}:", kind.name());
         figures.iter().for_each(|figure| println!("    {figure}"));
     }

@@ -16,9 +16,8 @@ use crate::{Anything, Scale, disk, milliseconds};
 
 /// The figures of `store`: a lone append, then as many writers as `scale` names.
 pub(crate) fn measure(runtime: &Runtime, place: &Path, store: &Arc<dyn Store>, scale: Scale) -> Anything<Vec<Figure>> {
-    let mut lone = Figure::new("a lone append", ("ms", "syncs"));
-    let mut groups =
-        scale.appends.map(|(writers, _)| Figure::new(&format!("{writers} writers"), ("/s", "of the file's")));
+    let mut lone = Figure::times("a lone append", "syncs");
+    let mut groups = scale.appends.map(|(writers, _)| Figure::rates(&format!("{writers} writers"), "of the file's"));
     for round in 0..scale.rounds {
         let (took, sync) = runtime.block_on(one_by_one(store, place, round, scale.syncs))?;
         lone.add(took, sync);

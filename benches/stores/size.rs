@@ -31,6 +31,7 @@ pub(crate) fn measure(place: &Path, kind: Kind, how: &str, scale: Scale) -> Anyt
         lines.push(format!("on disk: {each:.0} bytes an event, {times:.2} times what the event has"));
         lines.extend(process(LOOK, kind, &store, how)?);
     }
+    kind.remove(&store)?;
     lines.push(format!("a sync beside it: {}", show(sync)));
     Ok(lines)
 }
