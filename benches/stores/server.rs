@@ -15,7 +15,7 @@ pub(crate) fn url() -> Option<String> {
 /// Opens a store in a schema that is called as the directory is.
 pub(crate) async fn open(place: &Path) -> Anything<PostgresStore> {
     let url = url().ok_or("there is no database")?;
-    Ok(PostgresStore::options().with_schema(&schema(place)).connect(&url).await?)
+    Ok(PostgresStore::options().with_schema(schema(place)).connect(&url).await?)
 }
 
 /// What its tables and their indexes take up.
