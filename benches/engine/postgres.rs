@@ -65,6 +65,7 @@ fn one_engine(runtime: &Runtime, place: &Path, scale: Scale, database: &Database
     let engine = runtime.block_on(workload::start_on(store))?;
     let mut chain = Figure::new("a run of 10 nodes in a row, a node", Target::Seconds(0.000_27));
     let mut steps = Figure::new("a node of 10 steps, a step", Target::Seconds(0.000_27));
+    let mut long = Figure::new("a node of 200 steps, a step", Target::Seconds(0.000_27));
     let mut wide = Figure::new("fan-out 1 -> 200 -> 1", Target::Seconds(0.072));
     let mut rate = Figure::new("runs/s, of 3 nodes, 64 in flight", Target::Least(3.0, "of 690 runs/s"));
     for _ in 0..3 * scale.rounds {
@@ -73,6 +74,7 @@ fn one_engine(runtime: &Runtime, place: &Path, scale: Scale, database: &Database
         let sync = disk::append_and_sync(place, scale.syncs)?;
         steps.add_time(runtime.block_on(workload::steps(&engine, scale.runs))?, sync);
         let sync = disk::append_and_sync(place, scale.syncs)?;
+        long.add_time(runtime.block_on(workload::long_steps(&engine, 1))?, sync);
         wide.add_time(runtime.block_on(workload::fan_out(&engine, scale.runs))?, sync);
     }
     for _ in 0..scale.rounds {
@@ -81,7 +83,7 @@ fn one_engine(runtime: &Runtime, place: &Path, scale: Scale, database: &Database
     }
     runtime.block_on(engine.shutdown());
     println!("  append + fdatasync of 300 bytes: {}", chain.beside());
-    [chain, steps, wide, rate].iter().for_each(|figure| println!("  {figure}"));
+    [chain, steps, long, wide, rate].iter().for_each(|figure| println!("  {figure}"));
     Ok(())
 }
 

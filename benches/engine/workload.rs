@@ -22,8 +22,8 @@ async fn nothing(_cx: Context, (): ()) -> TaskResult<()> {
     Ok(())
 }
 
-async fn ten_steps(cx: Context, (): ()) -> TaskResult<()> {
-    for _ in 0..LENGTH {
+async fn many_steps(cx: Context, count: u32) -> TaskResult<()> {
+    for _ in 0..count {
         cx.step("step", || async { TaskResult::Ok(()) }).await?;
     }
     Ok(())
@@ -45,18 +45,18 @@ pub(crate) async fn start_on(store: impl Store) -> Result<Engine, Box<dyn Error>
         .iter()
         .fold(Workflow::new("wide").node("first", nothing), |wide, name| wide.node(name, nothing).after("first"));
     let wide = wide.node("last", nothing).after_all(names.iter().map(String::as_str)).build()?;
-    let steps = Workflow::new("steps").node("ten", ten_steps).build()?;
+    let steps = Workflow::new("steps").node("many", many_steps).build()?;
     let engine = Engine::builder().store(store).workflow(row("chain", 10)?).workflow(row("three", 3)?);
     Ok(engine.workflow(wide).workflow(steps).start().await?)
 }
 
 /// The median over `count` runs of `workflow`, one after the other, divided by `parts`.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-async fn median(engine: &Engine, workflow: &str, count: u32, parts: u32) -> Measured {
+async fn median(engine: &Engine, workflow: &str, input: &impl serde::Serialize, count: u32, parts: u32) -> Measured {
     let mut times = Vec::new();
     for _ in 0..count {
         let begun = Instant::now();
-        engine.run(workflow).start().await?.outcome().await?;
+        engine.run(workflow).input(input)?.start().await?.outcome().await?;
         times.push(begun.elapsed() / parts);
     }
     times.sort_unstable();
@@ -65,17 +65,22 @@ async fn median(engine: &Engine, workflow: &str, count: u32, parts: u32) -> Meas
 
 /// The time of a node in a row of ten.
 pub(crate) async fn chain(engine: &Engine, count: u32) -> Measured {
-    median(engine, "chain", count, LENGTH).await
+    median(engine, "chain", &(), count, LENGTH).await
 }
 
 /// The time of a step in a node of ten.
 pub(crate) async fn steps(engine: &Engine, count: u32) -> Measured {
-    median(engine, "steps", count, LENGTH).await
+    median(engine, "steps", &LENGTH, count, LENGTH).await
+}
+
+/// The time of a step in a node of two hundred: beginning and ending the run count little.
+pub(crate) async fn long_steps(engine: &Engine, count: u32) -> Measured {
+    median(engine, "steps", &WIDTH, count, WIDTH).await
 }
 
 /// The time of one node, two hundred after it and one after them.
 pub(crate) async fn fan_out(engine: &Engine, count: u32) -> Measured {
-    median(engine, "wide", count, 1).await
+    median(engine, "wide", &(), count, 1).await
 }
 
 /// The time that `count` runs of three nodes take, sixty-four of them at a time.

@@ -17,6 +17,7 @@ use crate::store::Store;
 use super::activity::Activity;
 use super::blobs;
 use super::clock::Clock;
+use super::drain::{Drain, UnderWay};
 use super::message::{Message, StepReply};
 use super::outbox::{Outbox, Report};
 use super::step::Step;
@@ -47,6 +48,7 @@ pub(super) struct Inner {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) activity: Arc<Activity>,
     pub(super) tenure: Arc<Tenure>,
+    pub(super) drain: Arc<Drain>,
     pub(super) store: Arc<dyn Store>,
     pub(super) seen: Attempt,
 }
@@ -61,6 +63,14 @@ impl fmt::Debug for Context {
 impl Context {
     pub(super) fn new(inner: Inner) -> Self {
         Self(Arc::new(inner))
+    }
+
+    /// Returns when a step may begin: never on an engine that is drained, whose tasks are dropped soon.
+    pub(super) async fn begin_step(&self) -> UnderWay {
+        match self.0.drain.begin() {
+            Some(under_way) => under_way,
+            None => std::future::pending().await,
+        }
     }
 
     /// Returns while the run is this engine's to drive.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::{Payload, Plan, RunId, RunOptions, WorkflowSpec};
 use crate::store::{Page, RunQuery, RunRecord, Store};
@@ -135,6 +136,26 @@ impl Engine {
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.shared.store)
+    }
+
+    /// Shuts down without cutting steps short: takes up no run and begins no step from now on, and gives those under way the
+    /// time `within` to end and become durable; then as [`shutdown`](Self::shutdown). Answers whether all of them did: what
+    /// did not is done again, by another engine at once or at the next start. Code between steps is not waited for.
+    ///
+    /// ```
+    /// use orkestra_core::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let engine = Engine::builder().start().await?;
+    /// // When the system asks the process to end:
+    /// assert!(engine.drain(secs(20)).await);
+    /// # Ok(()) }
+    /// ```
+    pub async fn drain(&self, within: Duration) -> bool {
+        let drained = tokio::time::timeout(within, self.shared.drain.empty()).await.is_ok();
+        self.shutdown().await;
+        drained
     }
 
     /// Stops driving and returns when every run has been left in good order: commits under way are answered, futures of

@@ -18,6 +18,8 @@ const FEED_BEATS_MAX: usize = 4096;
 #[derive(Debug)]
 struct Entry {
     driver: Option<mpsc::Sender<Message>>,
+    /// The run has ended, and its driver is about to leave.
+    over: bool,
     progress: watch::Sender<Seq>,
 }
 
@@ -71,6 +73,7 @@ impl Live {
         }
         let (sender, mailbox) = mpsc::channel(MAILBOX_INPUTS_MAX);
         entry.driver = Some(sender.clone());
+        entry.over = false;
         let progress = entry.progress.clone();
         drop(entries);
         self.driven.send_modify(|count| *count += 1);
@@ -94,6 +97,18 @@ impl Live {
 
     pub(super) fn is_driven(&self, run: &RunId) -> bool {
         self.lock().by_run.get(run).is_some_and(|entry| entry.driver.is_some())
+    }
+
+    /// The run has ended, durably. Said before those are told who wait for its progress.
+    pub(super) fn over(&self, run: &RunId) {
+        if let Some(entry) = self.lock().by_run.get_mut(run) {
+            entry.over = true;
+        }
+    }
+
+    /// Whether a driver of this engine is at work on the run, which has not ended then.
+    pub(super) fn is_under_way(&self, run: &RunId) -> bool {
+        self.lock().by_run.get(run).is_some_and(|entry| entry.driver.is_some() && !entry.over)
     }
 
     /// The driver gives its seat back, and says [`Self::ended`] when it is gone. Whoever wants the run from now on starts
@@ -132,7 +147,7 @@ impl Live {
 
 impl Entries {
     fn entry(&mut self, run: &RunId) -> &mut Entry {
-        let new = || Entry { driver: None, progress: watch::Sender::default() };
+        let new = || Entry { driver: None, over: false, progress: watch::Sender::default() };
         self.by_run.entry(run.clone()).or_insert_with(new)
     }
 

@@ -130,7 +130,13 @@ impl Run {
             if let Some(error) = self.shared.blocked_by(&self.id) {
                 return Err(error);
             }
-            follower.news(&self.shared, &self.id).await?;
+            // While our own driver is at work there is nothing to be read: it has not ended.
+            loop {
+                follower.news(&self.shared, &self.id).await?;
+                if !self.shared.live.is_under_way(&self.id) {
+                    break;
+                }
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use crate::store::Store;
 use super::claims::{Claimer, Claims};
 use super::clock::Clock;
 use super::committer::Committer;
+use super::drain::Drain;
 use super::driver::Driver;
 use super::error::{Error, ErrorKind};
 use super::leases::Leases;
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     lease_lasts: Duration,
     pub(super) timeout: Timeout,
     snapshot_events: u64,
+    pub(super) drain: Arc<Drain>,
     pub(super) room: Room,
     pub(super) leases: Leases,
     pub(super) slots: Slots,
@@ -119,6 +121,7 @@ impl Shared {
             lease_lasts,
             timeout,
             snapshot_events,
+            drain: Arc::default(),
             room: Room::new(runs_max),
             leases: Leases::default(),
             slots: Slots::new(limits),

@@ -116,6 +116,8 @@ where
 
     /// Does the work and writes down how it ended.
     async fn execute(mut self, span: &Span) -> TaskResult<T> {
+        // Until what it did is durable: an engine that is drained waits for that.
+        let _under_way = self.cx.begin_step().await;
         if self.at_most_once {
             self.cx.request(TaskRequest::StartStep { step: self.key.clone() }).await?;
         }

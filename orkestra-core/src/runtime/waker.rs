@@ -50,6 +50,9 @@ async fn wake(shared: &Arc<Shared>, which: Which) -> Duration {
     let all_at_once = which == Which::First && !shared.slots.none();
     shared.unblock(shared.clock.now());
     let mut after = if which == Which::Timed { Some(behind_the_queue()) } else { None };
+    if shared.drain.is_draining() {
+        return safety_net;
+    }
     loop {
         let now = shared.clock.now();
         let until = if which == Which::Owing { Timestamp::ZERO } else { now };

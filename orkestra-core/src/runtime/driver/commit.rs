@@ -210,6 +210,9 @@ impl Driver {
 
     pub(super) fn publish(&self) {
         let durable = self.durable;
+        if self.state.as_ref().is_some_and(|state| state.status().is_final() && state.last() == durable) {
+            self.shared.live.over(&self.run);
+        }
         self.progress.send_replace(durable);
         // Nobody may be listening.
         drop(self.shared.live.feed.send((self.run.clone(), durable)));

@@ -93,6 +93,7 @@ impl Driver {
             clock: self.shared.clock.clone(),
             activity: Arc::clone(&activity),
             tenure: Arc::clone(&self.tenure),
+            drain: Arc::clone(&self.shared.drain),
             store: Arc::clone(&self.shared.store),
             seen: seen.clone(),
         };

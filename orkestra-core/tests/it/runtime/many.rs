@@ -261,3 +261,34 @@ async fn an_engine_without_room_starts_and_tells_and_drives_none() {
     assert_eq!(calls.count("called"), 0);
     open.shutdown().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drained_engine_cuts_no_step_short() {
+    let effects = Effects::default();
+    let counted = effects.clone();
+    let work = move |cx: Context, (): ()| {
+        let effects = counted.clone();
+        async move {
+            for key in ["first", "second"] {
+                let work = || async {
+                    effects.did(key);
+                    tokio::time::sleep(secs(5)).await;
+                    TaskResult::Ok(())
+                };
+                cx.step(key, work).await?;
+            }
+            Ok::<_, TaskError>(())
+        }
+    };
+    let many = Many::of(Workflow::new("w").node("n", work).build().expect("a workflow"));
+    let (one, two, three) = (many.engine().await, many.engine().await, many.engine().await);
+    let run = one.run("w").start().await.expect("a run");
+    tokio::time::sleep(secs(1)).await;
+    assert!(one.drain(secs(20)).await, "the first step takes four seconds more");
+    tokio::time::sleep(secs(1)).await;
+    let driven = [two.health().await.live, three.health().await.live];
+    let (driver, other) = if driven[0] == 1 { (&two, &three) } else { (&three, &two) };
+    assert!(!driver.drain(secs(1)).await, "the second one takes longer");
+    of(other, &run).await.output::<()>().await.expect("it completes");
+    assert_eq!((effects.count("first"), effects.count("second")), (1, 2), "what was cut short is done again");
+}
