@@ -119,8 +119,7 @@ impl EngineBuilder {
     /// With 0 it drives none: what it starts, and what it sends to runs, is for other engines on the same store. Its tasks are
     /// never called; it must know their names, for a workflow is checked where it is started.
     ///
-    /// A run that only waits does not count once it is parked; one that holds slots while it waits is not parked, so there
-    /// must be room for more runs than can hold slots and wait for their children.
+    /// A run that only waits does not count: it is parked, or, when it holds slots, stays in memory beside the others.
     pub fn runs_max(self, runs: usize) -> Self {
         Self { runs_max: runs, ..self }
     }

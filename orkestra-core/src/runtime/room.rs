@@ -1,6 +1,6 @@
 //! How many runs one engine drives at once, and what is to be looked for when there is room again.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The room for runs in memory.
 #[derive(Debug)]
@@ -8,11 +8,13 @@ pub(super) struct Room {
     runs_max: usize,
     /// Whether runs that owe work may be waiting for a driver.
     waiting: AtomicBool,
+    /// Runs in memory that only wait and cannot be parked, since they hold slots: what they wait for may need their room.
+    resting: AtomicUsize,
 }
 
 impl Room {
     pub(super) const fn new(runs_max: usize) -> Self {
-        Self { runs_max, waiting: AtomicBool::new(false) }
+        Self { runs_max, waiting: AtomicBool::new(false), resting: AtomicUsize::new(0) }
     }
 
     /// Whether no run is driven here at all: runs are begun and told, for other engines to drive.
@@ -33,6 +35,21 @@ impl Room {
     /// Whether one of `live` runs in memory is too many.
     pub(super) const fn is_over(&self, live: usize) -> bool {
         live > self.runs_max
+    }
+
+    /// A run in memory only waits from now on.
+    pub(super) fn rests(&self) {
+        self.resting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It does not any more.
+    pub(super) fn stirs(&self) {
+        self.resting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Those of `live` runs in memory that take room.
+    pub(super) fn busy(&self, live: usize) -> usize {
+        live.saturating_sub(self.resting.load(Ordering::Relaxed))
     }
 
     /// Runs that owe work may be waiting, here or with an engine that has let them go.

@@ -173,9 +173,14 @@ impl Shared {
         last.plus(self.snapshot_events.max(last.0 / 2))
     }
 
+    /// How many runs in memory take room.
+    pub(super) fn busy(&self) -> usize {
+        self.room.busy(self.live.count())
+    }
+
     /// Whether a run that is in memory had better be driven by another engine, or later.
     pub(super) fn is_crowded(&self) -> bool {
-        self.room.is_over(self.live.count())
+        self.room.is_over(self.busy())
     }
 
     pub(super) fn lease_until(&self) -> Timestamp {

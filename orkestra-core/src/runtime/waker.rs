@@ -56,7 +56,7 @@ async fn wake(shared: &Arc<Shared>, which: Which) -> Duration {
     loop {
         let now = shared.clock.now();
         let until = if which == Which::Owing { Timestamp::ZERO } else { now };
-        let left = if all_at_once { READ_COMMITS_MAX } else { shared.room.left(shared.live.count()) };
+        let left = if all_at_once { READ_COMMITS_MAX } else { shared.room.left(shared.busy()) };
         let limit = READ_COMMITS_MAX.min(left.max(1));
         let query = DueQuery { after, until, ..DueQuery::at(now, limit) };
         let Due { runs, next } = match shared.timeout.call(shared.store.due(&query)).await {
@@ -65,7 +65,7 @@ async fn wake(shared: &Arc<Shared>, which: Which) -> Duration {
         };
         let full = runs.len() >= limit;
         for DueCursor { id, wake_at } in &runs {
-            if !all_at_once && shared.room.is_full(shared.live.count()) {
+            if !all_at_once && shared.room.is_full(shared.busy()) {
                 shared.room.some_wait();
                 return safety_net;
             }
@@ -126,7 +126,7 @@ pub(super) async fn watch(shared: Arc<Shared>, mut next: Duration) {
             next = wake(&shared, Which::All).await;
             continue;
         }
-        let room = !shared.room.is_full(shared.live.count());
+        let room = !shared.room.is_full(shared.busy());
         // Without a notice the sleep has ended: on a store that others write to it is short for this.
         if room && (shared.room.take_waiting() || !noticed && shared.store.is_shared()) {
             wake(&shared, Which::Owing).await;

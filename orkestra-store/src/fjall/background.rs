@@ -21,9 +21,18 @@ impl Background {
     /// The error of one that has failed: with its cause, when writing as much fails for us too.
     pub(super) fn cause(&self) -> io::Error {
         match self.write() {
-            Ok(()) => io::Error::other(FAILED),
+            Ok(()) => io::Error::other(format!("{FAILED}{}", self.left())),
             Err(error) => io::Error::new(error.kind(), format!("{FAILED}: {error}")),
         }
+    }
+
+    /// What is left on the disk: what failed may have needed more than a flush does, and has given it back.
+    fn left(&self) -> String {
+        #[cfg(unix)]
+        if let Ok(disk) = rustix::fs::statvfs(&self.directory) {
+            return format!("; {} KiB are left on its disk", disk.f_bavail.saturating_mul(disk.f_frsize) / 1024);
+        }
+        String::new()
     }
 
     /// Writes as much as a flush does, and takes it away again.

@@ -13,6 +13,7 @@ use super::{Driver, Turn};
 
 impl Driver {
     pub(super) async fn message(&mut self, message: Option<Message>) -> Result<(), Turn> {
+        self.stir();
         // What a task reported before it asked for something comes before it in the journal.
         self.reports().await?;
         match message {

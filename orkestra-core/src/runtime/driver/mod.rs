@@ -78,6 +78,8 @@ pub(super) struct Driver {
     read_up_to: LetterId,
     /// From which position on a snapshot is worth its price.
     snapshot_at: Seq,
+    /// Whether the run only waits and cannot be parked.
+    rests: bool,
     trace: Trace,
 }
 
@@ -125,6 +127,7 @@ impl Driver {
             kept: Vec::new(),
             read_up_to: LetterId::ZERO,
             snapshot_at: Seq::ZERO,
+            rests: false,
             trace,
         }
     }
@@ -194,6 +197,7 @@ impl Driver {
     /// Gives lease and seat back. What arrived in the meantime goes to the next driver, or is refused with the reason
     /// why there will be none.
     async fn leave(mut self, refusal: Option<Error>) {
+        self.stir();
         self.trace.left(self.state.as_ref(), refusal.is_none());
         let wake = self.state.as_ref().and_then(wake_at);
         // A run that was parked keeps its place in the queue for slots; one that others drive, or nobody, does not.
@@ -314,6 +318,7 @@ impl Driver {
     }
 
     async fn tick(&mut self) -> Result<(), Turn> {
+        self.stir();
         self.end_silent().await?;
         let due = self.state.as_ref().and_then(RunState::next_timer);
         if due.is_some_and(|due| due <= self.shared.clock.now()) {

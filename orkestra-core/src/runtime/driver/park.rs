@@ -27,7 +27,13 @@ impl Driver {
         let still: Vec<NodeId> = self.invoked.iter().filter(|(_, call)| waits(call)).map(|(id, _)| *id).collect();
         let still: Vec<NodeId> = still.into_iter().filter(|id| paused || !holds(*id)).collect();
         if still.is_empty() {
-            return if self.is_idle() { Err(Turn::Rest) } else { Ok(()) };
+            if self.is_idle() {
+                return Err(Turn::Rest);
+            }
+            if self.invoked.values().all(waits) && self.errands_done() {
+                self.rest();
+            }
+            return Ok(());
         }
         if !self.errands_done() {
             return Ok(());
@@ -49,6 +55,23 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// The run only waits, for other runs perhaps, and keeps its place in memory: it leaves its room to them.
+    fn rest(&mut self) {
+        if !std::mem::replace(&mut self.rests, true) {
+            self.shared.room.rests();
+            if self.shared.room.has_waiting() {
+                self.shared.parked.notify_one();
+            }
+        }
+    }
+
+    /// Something happens in the run.
+    pub(super) fn stir(&mut self) {
+        if std::mem::take(&mut self.rests) {
+            self.shared.room.stirs();
+        }
     }
 
     /// Whether the run only waits for something outside.

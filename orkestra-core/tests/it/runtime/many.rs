@@ -292,3 +292,15 @@ async fn a_drained_engine_cuts_no_step_short() {
     of(other, &run).await.output::<()>().await.expect("it completes");
     assert_eq!((effects.count("first"), effects.count("second")), (1, 2), "what was cut short is done again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_holds_a_slot_leaves_its_room_to_the_child_that_it_waits_for() {
+    let child = async |cx: Context, (): ()| cx.sleep(secs(5)).await;
+    let child = Workflow::new("child").node("n", child).build().expect("a workflow");
+    let parent = async |cx: Context, (): ()| cx.child::<()>("c", "child", ()).await;
+    let many = Many::of(Workflow::new("w").node("n", parent).limit("one").build().expect("a workflow"));
+    let builder = many.builder().workflow(child).limit(Limit::concurrency("one", 1)).runs_max(1);
+    let engine = builder.start().await.expect("an engine");
+    let run = engine.run("w").start().await.expect("a run");
+    run.output::<()>().await.expect("it completes");
+}

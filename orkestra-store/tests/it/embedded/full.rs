@@ -13,7 +13,8 @@ use crate::support::ending::{Ending, must_go_on};
 use crate::support::told::Told;
 
 /// What is said of a disk that is full.
-const FULL: &[&str] = &["No space left on device"];
+/// The second is what fjall's store says when what failed in the background needed more than is left.
+const FULL: &[&str] = &["No space left on device", "KiB are left on its disk"];
 
 /// A disk of its own, given back on dropping.
 struct Disk(TempDir);
