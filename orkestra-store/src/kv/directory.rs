@@ -23,8 +23,31 @@ pub(crate) fn sync(directory: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
-/// The same for a directory that may be new itself.
+/// The same as [`sync`] for a directory that may be new itself, and so may be those that it is in.
+///
+/// Which of them are new cannot be told: a process that has made them may have ended before it synced them.
 pub(crate) fn sync_new(directory: &Path) -> io::Result<()> {
-    sync(directory)?;
-    directory.canonicalize()?.parent().map_or(Ok(()), sync)
+    let directory = directory.canonicalize()?;
+    for ancestor in directory.ancestors().take_while(|ancestor| is_same_file_system(ancestor, &directory)) {
+        match sync(ancestor) {
+            // Whoever makes a directory in it may read it too, unless that is forbidden on purpose: then it was there before.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && ancestor != directory => break,
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether `ancestor` may be new: no directory is made that is the root of a file system.
+#[cfg(unix)]
+fn is_same_file_system(ancestor: &Path, directory: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+    device(ancestor) == device(directory)
+}
+
+#[cfg(not(unix))]
+fn is_same_file_system(_ancestor: &Path, _directory: &Path) -> bool {
+    true
 }

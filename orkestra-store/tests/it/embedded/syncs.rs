@@ -20,8 +20,20 @@ fn calls_in(
     batches: usize,
     inject: &[&str],
 ) -> (Vec<String>, Vec<String>) {
+    calls_at(backend, directory, "store", durability, batches, inject)
+}
+
+/// The same for a store at `store` in the directory.
+fn calls_at(
+    backend: Backend,
+    directory: &TempDir,
+    store: &str,
+    durability: &str,
+    batches: usize,
+    inject: &[&str],
+) -> (Vec<String>, Vec<String>) {
     let log = directory.path().join("calls");
-    let store = directory.path().join("store");
+    let store = directory.path().join(store);
     let (log_text, store) = (log.to_str().expect("a plain path"), store.to_str().expect("a plain path"));
     let trace = ["strace", "-f", "-y", "-o", log_text, "-e", "trace=fsync,fdatasync,sync_file_range,msync,sync"];
     let told =
@@ -82,6 +94,24 @@ fn the_sync_is_the_last_call_before_the_answer_and_of_the_log() {
         let ahead = syncs.iter().filter(|call| call.contains(log)).count();
         assert_eq!((ahead, syncs.len()), (1 + 3, format + 1 + 3), "{syncs:?}");
         assert_eq!(syncs.iter().filter(|call| call.contains("/store/db>)")).count(), format, "{syncs:?}");
+    }
+}
+
+/// A store may be made in directories that are not there yet: the power must not take their names, with all that is in them.
+#[test]
+fn the_name_of_each_new_directory_is_synced() {
+    if !have("strace") {
+        return;
+    }
+    for backend in BACKENDS {
+        let directory = tempfile::tempdir().expect("a directory for a test");
+        let (calls, _) = calls_at(*backend, &directory, "a/b/store", "process", 1, &[]);
+        let at =
+            |path: &str| calls.iter().rposition(|call| call.contains(" fsync(") && call.contains(&format!("{path}>)")));
+        let within = directory.path().file_name().expect("it has a name").to_string_lossy();
+        for path in [&*within, "/a", "/a/b", "/a/b/store"] {
+            assert!(at(path).is_some(), "{backend:?}: {path} is not synced: {calls:?}");
+        }
     }
 }
 
