@@ -66,7 +66,8 @@ pub(super) fn open(options: &FjallOptions, path: &Path) -> Result<Opened, StoreE
     let write = || log.write(boot::changes(boot), Lasting::Always);
     without_panic(write).map_err(|trouble| health.told(trouble))?;
     if !existed {
-        directory::sync_new(path).map_err(no_mark)?;
+        // fjall does not sync the name of each directory that it makes.
+        directory::sync_tree(&path.join(DATABASE)).and_then(|()| directory::sync_new(path)).map_err(no_mark)?;
         FORMAT.finish(path)?;
     }
     Ok(Opened { log: Box::new(log), map, health, boot, report, owner })

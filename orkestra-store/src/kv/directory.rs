@@ -23,6 +23,18 @@ pub(crate) fn sync(directory: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
+/// The same as [`sync`] for a directory and all directories in it.
+#[cfg(feature = "fjall")]
+pub(crate) fn sync_tree(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_tree(&entry.path())?;
+        }
+    }
+    sync(directory)
+}
+
 /// The same as [`sync`] for a directory that may be new itself, and so may be those that it is in.
 ///
 /// Which of them are new cannot be told: a process that has made them may have ended before it synced them.

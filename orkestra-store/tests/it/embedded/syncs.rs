@@ -112,6 +112,10 @@ fn the_name_of_each_new_directory_is_synced() {
         for path in [&*within, "/a", "/a/b", "/a/b/store"] {
             assert!(at(path).is_some(), "{backend:?}: {path} is not synced: {calls:?}");
         }
+        if backend.name() == "fjall" {
+            let made = calls.iter().position(|call| call.contains("/store/data/keyspaces/1>)"));
+            assert!(made.is_some() && at("/store/data/keyspaces") > made, "{calls:?}");
+        }
     }
 }
 
