@@ -3,7 +3,9 @@
 use std::ops::Bound;
 use std::path::Path;
 
-use ::fjall::{Guard, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot};
+use ::fjall::{
+    CompressionType, Guard, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot,
+};
 
 use crate::kv::changes::{Change, Changes};
 use crate::kv::error::{Trouble, without_panic};
@@ -35,6 +37,8 @@ impl Database {
         without_panic(|| {
             let builder = ::fjall::Database::builder(directory).cache_size(options.cache_bytes);
             let builder = builder.worker_threads(WORKERS).max_cached_files(Some(OPEN_FILES_MAX));
+            // Even if another crate turns on fjall's feature `lz4`: a program without it must be able to read the journal.
+            let builder = builder.journal_compression(CompressionType::None);
             let database = builder.max_journaling_size(JOURNAL_BYTES_MAX).open()?;
             if existed && !database.keyspace_exists(KEYSPACE) {
                 return Err(Trouble::Damaged("fjall does not know what was in it any more".into()));

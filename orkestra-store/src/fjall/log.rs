@@ -14,6 +14,7 @@ use crate::kv::report::Durability;
 
 use super::background::Background;
 use super::database::Database;
+use super::promised::{self, Promised};
 
 /// Who writes.
 pub(super) struct FjallLog {
@@ -22,6 +23,7 @@ pub(super) struct FjallLog {
     pub(super) durability: Durability,
     /// The number of the last group commit.
     pub(super) last: u64,
+    pub(super) promised: Promised,
     pub(super) health: Arc<Health>,
     pub(super) background: Background,
 }
@@ -53,12 +55,19 @@ impl Log for FjallLog {
         };
         let number = self.last + 1;
         changes.insert(META_APPLIED, number.to_be_bytes());
+        changes.insert(promised::KEY, self.promised.encode());
         self.database.write(changes, mode(durability)).map_err(|error| self.trouble(error))?;
-        self.last = number;
+        (self.last, self.promised.previous) = (number, number);
+        if durability == Durability::Fsync {
+            // Earlier ones are in the same journal, or in one that fjall has synced.
+            self.promised.synced = number;
+        }
         // What may be lost must not be missed when the store is opened again.
-        if lasting != Lasting::Cache
-            && let Err(error) = self.mark.set(number)
-        {
+        if lasting == Lasting::Cache {
+            return Ok(());
+        }
+        self.promised.acknowledged = number;
+        if let Err(error) = self.mark.set(number) {
             // The mark before it still holds.
             tracing::warn!(store = self.health.place(), %error, "the mark could not be written");
         }

@@ -14,9 +14,11 @@
 mod background;
 mod database;
 mod error;
+mod journal;
 mod log;
 mod open;
 mod options;
+mod promised;
 mod store;
 
 pub use options::FjallOptions;

@@ -1,7 +1,7 @@
 //! Opening a store: who owns the directory, what is in it, is it whole.
 //!
 //! ```text
-//! directory -> owner's lock -> FORMAT -> fjall -> mark -> check, if asked for -> number of the opening
+//! directory -> owner's lock -> FORMAT -> mark -> journals -> fjall -> check, if asked for -> number of the opening
 //! ```
 //!
 //! Nothing in the directory is changed before its lock is held. No step panics, whatever the files hold.
@@ -26,8 +26,10 @@ use crate::kv::{boot, check, directory};
 
 use super::background::Background;
 use super::database::Database;
+use super::journal::{self, Expected, Mended};
 use super::log::FjallLog;
 use super::options::FjallOptions;
+use super::promised::Promised;
 
 /// Where fjall's own files are.
 const DATABASE: &str = "data";
@@ -47,26 +49,34 @@ pub(super) fn open(options: &FjallOptions, path: &Path) -> Result<Opened, StoreE
     let existed = found.is_store();
     let directory = path.join(DATABASE);
     check_files(&directory, existed).map_err(told)?;
+    let no_mark = |error| refused(&format!("{} cannot be used", path.display()), &error);
+    let is_loss_accepted = Mark::is_missing(path);
+    let (marked, mark) = Mark::open(path, options.durability).map_err(no_mark)?;
+    let mut mended = if existed {
+        journal::mend(&directory, Expected { marked, is_loss_accepted }).map_err(told)?
+    } else {
+        Mended::default()
+    };
     let database = Database::open(&directory, options, existed).map_err(told)?;
     let (last, boot) = without_panic(|| numbers(&*database.view(), existed)).map_err(told)?;
     let mut report =
         OpenReport { created: !existed, after_crash: owner.after_crash && existed, ..OpenReport::default() };
-    let no_mark = |error| refused(&format!("{} cannot be used", path.display()), &error);
-    let (marked, mark) = Mark::open(path, options.durability).map_err(no_mark)?;
-    if let Some(marked) = marked.filter(|_| existed) {
-        report.lost = marked.missing(last, &health.place()).map_err(told)?;
-    }
+    report.lost = mended.settle(last, &health.place()).map_err(told)?;
+    report.cut = mended.cut();
     if options.check {
         let checked = without_panic(|| check::check(&*database.view())).map_err(told)?;
         report.runs_checked = Some(checked.runs);
     }
     let (map, durability) = (Arc::new(database.clone()), options.durability);
     let background = Background::new(path.to_path_buf(), options.memtable_bytes);
-    let mut log = FjallLog { database, mark, durability, last, health: Arc::clone(&health), background };
+    // fjall syncs its newest journal before it reads it.
+    let previous = mended.previous(last);
+    let promised = Promised { synced: previous, acknowledged: last, previous };
+    let mut log = FjallLog { database, mark, durability, last, promised, health: Arc::clone(&health), background };
     let write = || log.write(boot::changes(boot), Lasting::Always);
     without_panic(write).map_err(|trouble| health.told(trouble))?;
     if !existed {
-        // fjall does not sync the name of each directory that it makes.
+        // fjall does not sync the names of all directories that it creates.
         directory::sync_tree(&path.join(DATABASE)).and_then(|()| directory::sync_new(path)).map_err(no_mark)?;
         FORMAT.finish(path)?;
     }

@@ -23,6 +23,12 @@ pub(crate) fn sync(directory: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
+/// Makes the name of `path` durable.
+#[cfg(feature = "fjall")]
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), sync)
+}
+
 /// The same as [`sync`] for a directory and all directories in it.
 #[cfg(feature = "fjall")]
 pub(crate) fn sync_tree(directory: &Path) -> io::Result<()> {
@@ -35,14 +41,14 @@ pub(crate) fn sync_tree(directory: &Path) -> io::Result<()> {
     sync(directory)
 }
 
-/// The same as [`sync`] for a directory that may be new itself, and so may be those that it is in.
+/// The same as [`sync`] for a directory that may be new, and for all directories above it, which may be new as well.
 ///
-/// Which of them are new cannot be told: a process that has made them may have ended before it synced them.
+/// It is not known which of them are new: the process that created them may have ended before it synced them.
 pub(crate) fn sync_new(directory: &Path) -> io::Result<()> {
     let directory = directory.canonicalize()?;
     for ancestor in directory.ancestors().take_while(|ancestor| is_same_file_system(ancestor, &directory)) {
         match sync(ancestor) {
-            // Whoever makes a directory in it may read it too, unless that is forbidden on purpose: then it was there before.
+            // We could read it if we had created it.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && ancestor != directory => break,
             done => done?,
         }
@@ -50,7 +56,7 @@ pub(crate) fn sync_new(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether `ancestor` may be new: no directory is made that is the root of a file system.
+/// Whether `ancestor` may be new: a directory on another file system was there before.
 #[cfg(unix)]
 fn is_same_file_system(ancestor: &Path, directory: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;

@@ -11,6 +11,8 @@ use std::path::Path;
 use super::error::Trouble;
 use super::report::Durability;
 
+const FILE: &str = "mark";
+
 /// The file, held open.
 pub(crate) struct Mark {
     file: File,
@@ -30,10 +32,16 @@ const BYTES: usize = CHECKSUM + 1 + size_of::<u64>();
 const CHECKSUM: usize = size_of::<u32>();
 
 impl Mark {
+    /// Whether `directory` has no mark. In a store that is not new, somebody has removed it.
+    #[cfg(feature = "fjall")]
+    pub(crate) fn is_missing(directory: &Path) -> bool {
+        !directory.join(FILE).exists()
+    }
+
     /// Opens the mark in `directory`: what it says, and the mark to go on with.
     pub(crate) fn open(directory: &Path, durability: Durability) -> io::Result<(Option<Marked>, Self)> {
         let mut file =
-            File::options().read(true).write(true).create(true).truncate(false).open(directory.join("mark"))?;
+            File::options().read(true).write(true).create(true).truncate(false).open(directory.join(FILE))?;
         let mut bytes = Vec::new();
         (&mut file).take(BYTES as u64).read_to_end(&mut bytes)?;
         Ok((decode(&bytes), Self { file, durability }))
@@ -50,17 +58,27 @@ impl Marked {
     /// What is missing where the last group commit that is there is `last`: told where the durability allows for it, damage
     /// where it does not.
     pub(crate) fn missing(self, last: u64, place: &str) -> Result<Option<String>, Trouble> {
-        let Self { number, durability } = self;
-        if number <= last {
+        self.must_be_there(last)?;
+        if self.number <= last {
             return Ok(None);
         }
-        let missing = format!("group commit {number} was acknowledged, what is there ends with {last}");
-        if durability == Durability::Process {
-            tracing::warn!(store = place, %missing, "the newest writes are lost: the system ended before they were on disk");
-            return Ok(Some(missing));
+        let missing = self.told(last);
+        tracing::warn!(store = place, %missing, "the newest writes are lost: the system ended before they were on disk");
+        Ok(Some(missing))
+    }
+
+    /// Fails if something is missing that the durability promised, where the last group commit is `last`.
+    pub(crate) fn must_be_there(self, last: u64) -> Result<(), Trouble> {
+        if self.number <= last || self.durability == Durability::Process {
+            return Ok(());
         }
+        let missing = self.told(last);
         let why = format!("the end of the log is lost, {missing}; to go on with what is there, remove the file `mark`");
         Err(Trouble::Damaged(why))
+    }
+
+    fn told(self, last: u64) -> String {
+        format!("group commit {} was acknowledged, what is there ends with {last}", self.number)
     }
 }
 

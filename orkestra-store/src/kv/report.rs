@@ -27,8 +27,12 @@ pub struct OpenReport {
     /// Damaged snapshot files of sled that were put aside, where they are now. Such a snapshot is a cache of sled's log: the
     /// store was opened from the log and checked. Other backends have none.
     pub set_aside: Vec<PathBuf>,
-    /// What was acknowledged under [`Durability::Process`] and is lost: the system has ended since.
+    /// What was acknowledged under [`Durability::Process`] and is lost: the system has ended since. After a power cut `None` does not
+    /// prove that nothing is lost: what would tell may be lost as well.
     pub lost: Option<String>,
+    /// What was cut off the end of a journal of fjall: how many bytes of which file, and from which byte on. A crash interrupted the
+    /// writing of it. Nothing in it was acknowledged under [`Durability::Fsync`]. Always `None` with other backends.
+    pub cut: Option<String>,
     /// How many runs were read and replayed to see that they are whole; `None` when there was no need to.
     pub runs_checked: Option<u64>,
 }

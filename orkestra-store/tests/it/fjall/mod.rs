@@ -1,3 +1,4 @@
-//! What is fjall's own: its lost ends, its damage, what is in its directory.
+//! What is fjall's own: its torn and lost ends, its damage, what is in its directory.
 
 mod damage;
+mod torn;

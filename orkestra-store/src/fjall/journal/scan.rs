@@ -1,0 +1,165 @@
+//! Reads one journal of fjall: its whole batches, and what follows them. It never changes the file.
+//!
+//! fjall creates a journal as a file of 64 MiB, most of it a hole. When it is opened again fjall truncates it to its batches, and then it
+//! grows. So a journal that is not torn ends with its last batch, or with zeros behind it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::path::Path;
+
+use crate::kv::error::Trouble;
+
+use super::super::promised::{self, Promised};
+use super::batch::Batch;
+
+/// How much is read at a time.
+const PIECE: usize = 64 * 1024;
+
+/// What is in a journal.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Scan {
+    /// The first and the last whole batch. No batch is missing between them.
+    pub(super) batches: Option<(Batch, Batch)>,
+    /// Where the last one ends.
+    pub(super) end: u64,
+    /// What follows them, if that is not zero.
+    pub(super) tail: Option<Tail>,
+}
+
+/// What follows the last whole batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Tail {
+    /// How many bytes, up to the last one that is not zero.
+    pub(super) bytes: u64,
+    /// The most that the batches in it promise, whole or not.
+    pub(super) promised: Promised,
+}
+
+impl Scan {
+    /// Reads the journal at `path`.
+    pub(super) fn of(path: &Path) -> Result<Self, Trouble> {
+        let mut file = BufReader::with_capacity(PIECE, File::open(path)?);
+        let mut scan = Self::default();
+        while let Some(batch) = Batch::read(&mut file)? {
+            scan.add(batch, path)?;
+        }
+        file.seek(SeekFrom::Start(scan.end))?;
+        scan.tail = Tail::read(&mut file)?;
+        Ok(scan)
+    }
+
+    /// Adds a whole batch. A crash cannot bring about one that does not follow the one before it.
+    fn add(&mut self, batch: Batch, path: &Path) -> Result<(), Trouble> {
+        batch.follows(self.batches.map(|(_, last)| last)).map_err(|why| {
+            let (place, at) = (path.display(), self.end);
+            Trouble::Damaged(format!("the journal {place} is damaged at byte {at}: {why}"))
+        })?;
+        self.batches = Some((self.batches.map_or(batch, |(first, _)| first), batch));
+        self.end += batch.bytes;
+        Ok(())
+    }
+}
+
+impl Tail {
+    /// Reads the rest of `source`. `None` if it is all zeros.
+    fn read(source: &mut impl BufRead) -> std::io::Result<Option<Self>> {
+        let (zeros, mut piece) = (vec![0; PIECE], vec![0; promised::OVERLAP + PIECE]);
+        let (mut kept, mut read) = (0, 0_u64);
+        let mut tail: Option<Self> = None;
+        loop {
+            let length = source.read(&mut piece[kept..kept + PIECE])?;
+            if length == 0 {
+                return Ok(tail);
+            }
+            let filled = kept + length;
+            // Most of a journal is zeros, and comparing slices is the fastest way to see that.
+            let is_zero = piece[kept..filled] == zeros[..length];
+            if !is_zero && let Some(last) = piece[kept..filled].iter().rposition(|byte| *byte != 0) {
+                let before = tail.map_or_else(Promised::default, |tail| tail.promised);
+                let promised = before.max(Promised::find(&piece[..filled]));
+                tail = Some(Self { bytes: read + last as u64 + 1, promised });
+            }
+            read += length as u64;
+            kept = filled.min(promised::OVERLAP);
+            piece.copy_within(filled - kept..filled, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::batch::tests::write;
+    use super::*;
+
+    fn scan(bytes: &[u8], zeros: u64) -> Result<Scan, Trouble> {
+        let file = tempfile::NamedTempFile::new().expect("a file for a test");
+        fs::write(file.path(), bytes).expect("it writes");
+        file.as_file().set_len(bytes.len() as u64 + zeros).expect("it grows");
+        Scan::of(file.path())
+    }
+
+    #[test]
+    fn a_journal_ends_with_its_last_batch_or_with_zeros() {
+        let directory = tempfile::tempdir().expect("a directory for a test");
+        let journal = write(directory.path(), 3, 500);
+        for zeros in [0, 1, 600, 1_000_000] {
+            let found = scan(&journal, zeros).expect("it is whole");
+            let numbers = found.batches.map(|(first, last)| (first.number, last.number));
+            assert_eq!((numbers, found.end, found.tail), (Some((1, 3)), journal.len() as u64, None));
+        }
+        assert_eq!(scan(&[], 5_000).expect("nothing is in it"), Scan::default());
+    }
+
+    #[test]
+    fn what_is_behind_the_last_whole_batch_is_told() {
+        let directory = tempfile::tempdir().expect("a directory for a test");
+        let journal = write(directory.path(), 3, 500);
+        let second = Batch::read(&mut &journal[..]).expect("memory can be read").expect("it is whole").bytes;
+        let second = usize::try_from(second).expect("it is small");
+        for at in (second..journal.len()).step_by(13) {
+            let mut bytes = journal.clone();
+            bytes[at] = !bytes[at];
+            let Ok(found) = scan(&bytes, 2_000) else { continue };
+            let (_, last) = found.batches.expect("the first one is whole");
+            // A changed sequence number shows in the batch after it, and the last batch has none.
+            if last.number < 3 {
+                let tail = found.tail.expect("the rest is behind it");
+                let end = found.end + tail.bytes;
+                assert!(end == bytes.len() as u64, "changed at {at}: {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn whole_batches_that_do_not_follow_each_other_are_damage() {
+        let directory = tempfile::tempdir().expect("a directory for a test");
+        let journal = write(directory.path(), 3, 10);
+        let length = |from: usize| {
+            let batch = Batch::read(&mut &journal[from..]).expect("memory can be read").expect("it is whole");
+            usize::try_from(batch.bytes).expect("it is small")
+        };
+        let first = length(0);
+        let second = first + length(first);
+        for (pieces, found) in [
+            ([&journal[..first], &journal[second..]], "group commit 3 comes after 1"),
+            ([&journal[..second], &journal[..first]], "the sequence number of group commit 1 is too low"),
+        ] {
+            let error = scan(&pieces.concat(), 0).expect_err("they do not follow each other").to_string();
+            assert!(error.contains(found), "{error}");
+        }
+    }
+
+    #[test]
+    fn promises_are_found_wherever_a_piece_ends() {
+        let item = [b"\x09\x00\x18\x00\x00\x00\x18\x00\x00\x00mpromised".to_vec(), [0, 0, 0, 0, 0, 0, 0, 9].repeat(3)]
+            .concat();
+        for before in PIECE - 50..PIECE + promised::OVERLAP + 50 {
+            let tail =
+                scan(&[vec![1; before], item.clone()].concat(), 100).expect("it reads").tail.expect("it is there");
+            assert_eq!((tail.promised.synced, tail.promised.acknowledged), (9, 9), "after {before} bytes");
+            assert_eq!(tail.bytes, (before + item.len()) as u64);
+        }
+    }
+}
