@@ -1,0 +1,135 @@
+//! One writer on one image, and what it has acknowledged.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use orkestra_testkit::Chance;
+
+use crate::support::backend::Backend;
+use crate::support::child::{command, said};
+
+use super::disk::{Ground, Image, Mounted, text};
+use super::moment::{self, Moment};
+
+/// How often it is looked whether the store is open, and how often at most.
+const LOOK: Duration = Duration::from_millis(1);
+const LOOKS_MAX: usize = 30_000;
+
+/// What a power failure leaves.
+pub(super) struct Left {
+    pub(super) image: Image,
+    /// What was told on this image and on those that it came from, the last of it weakened to what was about to be done.
+    pub(super) lines: Vec<String>,
+}
+
+/// How a writer begins.
+pub(super) struct Start<'a> {
+    pub(super) backend: Backend,
+    pub(super) left: Left,
+    pub(super) gathered_bytes: u64,
+    pub(super) seed: u64,
+    pub(super) number: usize,
+    pub(super) ground: &'a Ground,
+}
+
+/// A writer under way. Killed on dropping.
+pub(super) struct Life {
+    child: Child,
+    output: File,
+    errors: PathBuf,
+    unheard: Vec<u8>,
+    lines: Vec<String>,
+    /// How many of the lines are older than this life.
+    old: usize,
+    image: Image,
+    // IMPORTANT: after the child, which is waited for before.
+    mounted: Mounted,
+}
+
+impl Life {
+    pub(super) fn start(start: Start<'_>) -> Result<Self, String> {
+        let Start { backend, left, gathered_bytes, seed, number, ground } = start;
+        let mounted = ground.mount(&left.image)?;
+        let (name, store) = (backend.name(), mounted.path().join("store"));
+        let words = [&name, text(&store), &gathered_bytes.to_string(), &seed.to_string(), &number.to_string()];
+        let mut command = command(&[], "churn", &words);
+        // Into a file: a writer never waits for who listens, and all that was said by now can be read without waiting.
+        let [told, errors] = ["told", "errors"].map(|name| ground.place(name));
+        let [to, errors_to] = [&told, &errors].map(|path| File::create(path).map_err(|error| error.to_string()));
+        let child = command.stdin(Stdio::null()).stdout(to?).stderr(errors_to?).spawn().map_err(|e| e.to_string())?;
+        let output = File::open(&told).map_err(|error| error.to_string())?;
+        let old = left.lines.len();
+        Ok(Self { child, output, errors, unheard: Vec::new(), lines: left.lines, old, image: left.image, mounted })
+    }
+
+    /// Waits for a moment to be cut in.
+    pub(super) fn wait(&mut self, chance: &mut Chance, is_first: bool) -> Moment {
+        if is_first && chance.one_in(2) {
+            moment::pass(chance, Duration::from_millis(120));
+            self.hear();
+            return if self.is_open() { Moment::Any } else { Moment::Opening };
+        }
+        for _ in 0..LOOKS_MAX {
+            self.hear();
+            if self.is_open() || self.death().is_some() {
+                break;
+            }
+            thread::park_timeout(LOOK);
+        }
+        if !chance.one_in(4) && moment::background(&self.mounted.path().join("store"), chance) {
+            return Moment::Background;
+        }
+        moment::pass(chance, Duration::from_millis(80));
+        Moment::Any
+    }
+
+    /// What the power leaves if it fails now. The writer goes on.
+    pub(super) fn cut(&mut self, ground: &Ground, name: &str) -> Result<Left, String> {
+        self.hear();
+        let mut lines = self.lines.clone();
+        let image = ground.copy(&self.image, name)?;
+        // What was said while the image was copied: an announcement in it may have been followed by the deed, an
+        // acknowledgement may have come too late to be in the copy.
+        self.hear();
+        let announced = ["creating ", "deleting ", "taking "];
+        let newer = self.lines[lines.len()..].iter();
+        lines.extend(newer.filter(|line| announced.iter().any(|word| line.starts_with(word))).cloned());
+        Ok(Left { image, lines })
+    }
+
+    /// How many things it was told.
+    pub(super) fn told(&self) -> usize {
+        self.lines.len() - self.old
+    }
+
+    /// Why it has ended by itself, if it has.
+    pub(super) fn death(&mut self) -> Option<String> {
+        let status = self.child.try_wait().expect("a child can be asked")?;
+        let errors = std::fs::read_to_string(&self.errors).unwrap_or_default();
+        let lines: Vec<_> = errors.lines().filter(|line| !line.trim().is_empty()).take(6).collect();
+        Some(format!("the writer has ended, {status}: {}", lines.join(" | ")))
+    }
+
+    fn is_open(&self) -> bool {
+        self.told() > 0
+    }
+
+    fn hear(&mut self) {
+        self.output.read_to_end(&mut self.unheard).expect("what it says can be read");
+        let Some(end) = self.unheard.iter().rposition(|byte| *byte == b'\n') else { return };
+        let whole: Vec<_> = self.unheard.drain(..=end).collect();
+        self.lines.extend(String::from_utf8_lossy(&whole).lines().filter_map(said));
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
