@@ -15,7 +15,7 @@ use crate::support::told::stamped;
 const RUNS: usize = 24;
 /// A run that is longer is deleted before others are: what is opened again and again must not grow.
 const EVENTS_MAX: u64 = 30;
-const BLOB_KEYS: usize = 3;
+const BLOB_KEYS: usize = 4;
 const VALUES: usize = 12;
 /// Stamps of one life are below those of the next.
 const STAMPS: u64 = 1_000_000;
@@ -35,14 +35,13 @@ pub(super) async fn churn(words: &[&str]) {
         stamp: life * STAMPS,
     };
     loop {
-        writer.append().await;
-        match writer.chance.below(10) {
-            0 | 1 => writer.delete().await,
-            2 | 3 => writer.put().await,
-            4 | 5 => writer.put_blob().await,
-            6 => writer.send().await,
-            7 => writer.discard().await,
-            _ => {}
+        match writer.chance.below(20) {
+            0..9 => writer.append().await,
+            9 | 10 => writer.delete().await,
+            11 => writer.put().await,
+            12..17 => writer.put_blobs().await,
+            17 | 18 => writer.send().await,
+            _ => writer.discard().await,
         }
     }
 }
@@ -126,12 +125,23 @@ impl Writer<'_> {
         tell(format!("value {key} {stamp}"));
     }
 
-    async fn put_blob(&mut self) {
-        let Some(number) = self.some_run() else { return };
-        let (key, stamp) = (format!("key-{}", self.chance.below(BLOB_KEYS)), self.next_stamp());
-        let run = self.runs[number].id();
-        self.store.put_blob(run, &key, &stamped(stamp)).await.expect("it is kept");
-        tell(format!("blob {run} {key} {stamp}"));
+    /// Several at once, which share a group commit. Never two of one key: nobody could tell which came last.
+    async fn put_blobs(&mut self) {
+        let mut blobs = Vec::new();
+        for slot in 0..3 {
+            let Some(run) = self.some_run() else { return };
+            blobs.push((
+                self.runs[run].id().clone(),
+                format!("key-{slot}-{}", self.chance.below(BLOB_KEYS)),
+                self.next_stamp(),
+            ));
+        }
+        let put = async |at: usize| {
+            let (run, key, stamp) = &blobs[at];
+            self.store.put_blob(run, key, &stamped(*stamp)).await.expect("it is kept");
+        };
+        tokio::join!(put(0), put(1), put(2));
+        blobs.iter().for_each(|(run, key, stamp)| tell(format!("blob {run} {key} {stamp}")));
     }
 
     async fn send(&mut self) {

@@ -13,11 +13,11 @@ use super::judge::{Verdict, judged};
 use super::life::{Left, Life, Start};
 use super::moment::Moment;
 
-/// How much is gathered before it is brought where it stays.
-const GATHERED_BYTES: [u64; 5] = [64 << 10, 256 << 10, 1 << 20, 2 << 20, 4 << 20];
+/// How much is gathered before it is brought where it stays: more often so much that a checkpoint takes a while.
+const GATHERED_BYTES: [u64; 8] = [64 << 10, 256 << 10, 1 << 20, 1 << 20, 2 << 20, 2 << 20, 2 << 20, 4 << 20];
 /// Cuts of one life, and failures of the power that a store goes through, at most.
 const CUTS_OF_A_LIFE_MAX: usize = 6;
-const LIVES_MAX: usize = 4;
+const LIVES_MAX: usize = 3;
 /// Cuts until all is made anew: what was copied takes up memory until then.
 const CUTS_OF_A_GROUND: usize = 50;
 
@@ -99,7 +99,7 @@ impl Course {
             if self.is_over() {
                 break;
             }
-            let moment = life.wait(&mut self.chance, cut == 0);
+            let moment = life.wait(&mut self.chance, cut == 0)?;
             // The one before goes first: it has the same name.
             drop(last.take());
             let left = life.cut(ground, &format!("live-{number}"))?;

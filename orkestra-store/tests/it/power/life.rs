@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -67,11 +67,12 @@ impl Life {
     }
 
     /// Waits for a moment to be cut in.
-    pub(super) fn wait(&mut self, chance: &mut Chance, is_first: bool) -> Moment {
+    pub(super) fn wait(&mut self, chance: &mut Chance, is_first: bool) -> Result<Moment, String> {
+        self.signal("-CONT")?;
         if is_first && chance.one_in(2) {
             moment::pass(chance, Duration::from_millis(120));
             self.hear();
-            return if self.is_open() { Moment::Any } else { Moment::Opening };
+            return Ok(if self.is_open() { Moment::Any } else { Moment::Opening });
         }
         for _ in 0..LOOKS_MAX {
             self.hear();
@@ -81,23 +82,29 @@ impl Life {
             thread::park_timeout(LOOK);
         }
         if !chance.one_in(4) && moment::background(&self.mounted.path().join("store"), chance) {
-            return Moment::Background;
+            return Ok(Moment::Background);
         }
         moment::pass(chance, Duration::from_millis(80));
-        Moment::Any
+        Ok(Moment::Any)
     }
 
-    /// What the power leaves if it fails now. The writer goes on.
+    /// Holds the writer, or lets it go on: while a copy is judged it would take the processor and gain nothing.
+    fn signal(&self, signal: &str) -> Result<(), String> {
+        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        // It may have ended, which is found out elsewhere.
+        status.map(drop).map_err(|error| format!("kill: {error}"))
+    }
+
+    /// What the power leaves if it fails now. The writer is held until the next moment is waited for.
     pub(super) fn cut(&mut self, ground: &Ground, name: &str) -> Result<Left, String> {
         self.hear();
         let mut lines = self.lines.clone();
         let image = ground.copy(&self.image, name)?;
-        // What was said while the image was copied: an announcement in it may have been followed by the deed, an
-        // acknowledgement may have come too late to be in the copy.
+        self.signal("-STOP")?;
+        // What was said meanwhile may be too late to be in the copy; what was announced may be done in it.
         self.hear();
-        let announced = ["creating ", "deleting ", "taking "];
-        let newer = self.lines[lines.len()..].iter();
-        lines.extend(newer.filter(|line| announced.iter().any(|word| line.starts_with(word))).cloned());
+        let newer = lines.len();
+        lines.extend(self.lines[newer..].iter().filter_map(|line| announced(line)));
         Ok(Left { image, lines })
     }
 
@@ -123,6 +130,15 @@ impl Life {
         let Some(end) = self.unheard.iter().rposition(|byte| *byte == b'\n') else { return };
         let whole: Vec<_> = self.unheard.drain(..=end).collect();
         self.lines.extend(String::from_utf8_lossy(&whole).lines().filter_map(said));
+    }
+}
+
+/// What has to be heard of a line that a copy may be older than.
+fn announced(line: &str) -> Option<String> {
+    match line.split(' ').collect::<Vec<_>>()[..] {
+        ["creating", run, _] => Some(format!("creating {run}")),
+        ["deleting" | "taking", ..] => Some(line.to_owned()),
+        _ => None,
     }
 }
 

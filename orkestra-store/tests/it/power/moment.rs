@@ -29,14 +29,18 @@ pub(super) fn pass(chance: &mut Chance, most: Duration) {
     thread::park_timeout(Duration::from_micros(chance.below(most.max(1)) as u64));
 }
 
-/// Waits until the files of the background have changed a few times; false when they did not.
+/// Waits until the files of the background have changed a few times; false when they did not. Two times in three the first of these
+/// changes is, unless that takes long, that one has grown, or that there is another one: what lies beyond the length that was synced is in danger.
 pub(super) fn background(store: &Path, chance: &mut Chance) -> bool {
+    let mut grows = !chance.one_in(3);
     let mut changes = 1 + chance.below(12);
     let mut before = files(store);
-    for _ in 0..LOOKS_MAX {
+    for look in 0..LOOKS_MAX {
         thread::park_timeout(LOOK);
         let now = files(store);
-        if now != before {
+        grows &= look < LOOKS_MAX / 4;
+        if now != before && !(grows && lengths(&now).eq(lengths(&before))) {
+            grows = false;
             changes -= 1;
             if changes == 0 {
                 return true;
@@ -45,6 +49,10 @@ pub(super) fn background(store: &Path, chance: &mut Chance) -> bool {
         before = now;
     }
     false
+}
+
+fn lengths(files: &Files) -> impl Iterator<Item = (&Path, Option<u64>)> {
+    files.iter().map(|(path, state)| (path.as_path(), state.map(|(length, _)| length)))
 }
 
 type Files = BTreeMap<PathBuf, Option<(u64, SystemTime)>>;
