@@ -27,13 +27,14 @@ pub(super) async fn churn(words: &[&str]) {
     let life: u64 = words[4].parse().expect("a number");
     let store = Backend::named(words[0]).open_with(words[1], Options { gathered_bytes, ..Options::default() });
     let store = store.expect("the store opens");
+    write(&*store, words[3].parse().expect("a seed"), life).await;
+}
+
+/// Writes to a store until the process is killed.
+pub(super) async fn write(store: &dyn Store, seed: u64, life: u64) {
     tell("opened");
-    let mut writer = Writer {
-        runs: resume(&*store).await,
-        store: &*store,
-        chance: Chance::new(words[3].parse().expect("a seed")),
-        stamp: life * STAMPS,
-    };
+    let (runs, chance) = (resume(store).await, Chance::new(seed));
+    let mut writer = Writer { store, runs, chance, stamp: life * STAMPS };
     loop {
         match writer.chance.below(20) {
             0..9 => writer.append().await,

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use orkestra_testkit::Chance;
 
 use crate::support::backend::Backend;
-use crate::support::child::tell;
+use crate::support::child::{command, tell};
 
-use super::disk::{FileSystem, Ground};
+use super::disk::{FileSystem, Ground, text};
 use super::judge::{Verdict, judged};
-use super::life::{Left, Life, Start};
+use super::life::{Left, Life};
 use super::moment::Moment;
 
 /// How much is gathered before it is brought where it stays: more often so much that a checkpoint takes a while.
@@ -81,25 +81,25 @@ impl Course {
     fn store(&mut self, ground: &Ground) -> Result<(), String> {
         let mut left = Left { image: ground.empty("live-0")?, lines: Vec::new() };
         for number in 1..=1 + self.chance.below(LIVES_MAX) {
-            let gathered_bytes = *self.chance.pick(&GATHERED_BYTES);
-            let seed = self.chance.next_u64();
-            let start = Start { backend: self.backend, left, gathered_bytes, seed, number, ground };
-            let Some(last) = self.life(start)? else { break };
+            let Some(last) = self.life(left, number, ground)? else { break };
             left = last;
         }
         Ok(())
     }
 
     /// A life with its cuts. Gives what the last one left, to go on with; `None` when there is nothing to go on with.
-    fn life(&mut self, start: Start<'_>) -> Result<Option<Left>, String> {
-        let (ground, number, gathered_bytes) = (start.ground, start.number, start.gathered_bytes);
-        let mut life = Life::start(start)?;
+    fn life(&mut self, left: Left, number: usize, ground: &Ground) -> Result<Option<Left>, String> {
+        let gathered_bytes = *self.chance.pick(&GATHERED_BYTES);
+        let mounted = ground.mount(&left.image)?;
+        let (name, store, seed) = (self.backend.name(), mounted.path().join("store"), self.chance.next_u64());
+        let words = [&name, text(&store), &gathered_bytes.to_string(), &seed.to_string(), &number.to_string()];
+        let mut life = Life::start(command(&[], "churn", &words), left, ground)?;
         let mut last = None;
         for cut in 0..=self.chance.below(CUTS_OF_A_LIFE_MAX) {
             if self.is_over() {
                 break;
             }
-            let moment = life.wait(&mut self.chance, cut == 0)?;
+            let moment = life.wait(&store, &mut self.chance, cut == 0)?;
             // The one before goes first: it has the same name.
             drop(last.take());
             let left = life.cut(ground, &format!("live-{number}"))?;

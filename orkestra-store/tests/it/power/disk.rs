@@ -88,6 +88,12 @@ impl Ground {
         Mounted::new(&["-o", self.file_system.options(), text(&image.0)], place)
     }
 
+    /// Makes durable what is there: the work of whoever sets a machine up.
+    #[cfg(feature = "postgres")]
+    pub(super) fn sync(&self, mounted: &Mounted) -> Result<(), String> {
+        run(Command::new("sync").arg("--file-system").arg(&mounted.0))
+    }
+
     fn clone_of(&self, image: &Path, name: &str) -> Result<Image, String> {
         let path = self.place(name);
         run(Command::new("cp").arg("--reflink=always").arg(image).arg(&path))?;

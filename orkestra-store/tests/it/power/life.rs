@@ -2,17 +2,16 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use orkestra_testkit::Chance;
 
-use crate::support::backend::Backend;
-use crate::support::child::{command, said};
+use crate::support::child::said;
 
-use super::disk::{Ground, Image, Mounted, text};
+use super::disk::{Ground, Image};
 use super::moment::{self, Moment};
 
 /// How often it is looked whether the store is open, and how often at most.
@@ -26,16 +25,6 @@ pub(super) struct Left {
     pub(super) lines: Vec<String>,
 }
 
-/// How a writer begins.
-pub(super) struct Start<'a> {
-    pub(super) backend: Backend,
-    pub(super) left: Left,
-    pub(super) gathered_bytes: u64,
-    pub(super) seed: u64,
-    pub(super) number: usize,
-    pub(super) ground: &'a Ground,
-}
-
 /// A writer under way. Killed on dropping.
 pub(super) struct Life {
     child: Child,
@@ -46,50 +35,49 @@ pub(super) struct Life {
     /// How many of the lines are older than this life.
     old: usize,
     image: Image,
-    // IMPORTANT: after the child, which is waited for before.
-    mounted: Mounted,
 }
 
 impl Life {
-    pub(super) fn start(start: Start<'_>) -> Result<Self, String> {
-        let Start { backend, left, gathered_bytes, seed, number, ground } = start;
-        let mounted = ground.mount(&left.image)?;
-        let (name, store) = (backend.name(), mounted.path().join("store"));
-        let words = [&name, text(&store), &gathered_bytes.to_string(), &seed.to_string(), &number.to_string()];
-        let mut command = command(&[], "churn", &words);
+    /// Starts a writer on an image that is mounted for as long as it lives.
+    pub(super) fn start(mut command: Command, left: Left, ground: &Ground) -> Result<Self, String> {
         // Into a file: a writer never waits for who listens, and all that was said by now can be read without waiting.
         let [told, errors] = ["told", "errors"].map(|name| ground.place(name));
         let [to, errors_to] = [&told, &errors].map(|path| File::create(path).map_err(|error| error.to_string()));
         let child = command.stdin(Stdio::null()).stdout(to?).stderr(errors_to?).spawn().map_err(|e| e.to_string())?;
         let output = File::open(&told).map_err(|error| error.to_string())?;
         let old = left.lines.len();
-        Ok(Self { child, output, errors, unheard: Vec::new(), lines: left.lines, old, image: left.image, mounted })
+        Ok(Self { child, output, errors, unheard: Vec::new(), lines: left.lines, old, image: left.image })
     }
 
-    /// Waits for a moment to be cut in.
-    pub(super) fn wait(&mut self, chance: &mut Chance, is_first: bool) -> Result<Moment, String> {
+    /// Waits for a moment to be cut in. `store` is where the backend writes.
+    pub(super) fn wait(&mut self, store: &Path, chance: &mut Chance, is_first: bool) -> Result<Moment, String> {
         self.signal("-CONT")?;
         if is_first && chance.one_in(2) {
             moment::pass(chance, Duration::from_millis(120));
             self.hear();
             return Ok(if self.is_open() { Moment::Any } else { Moment::Opening });
         }
-        for _ in 0..LOOKS_MAX {
-            self.hear();
-            if self.is_open() || self.death().is_some() {
-                break;
-            }
-            thread::park_timeout(LOOK);
-        }
-        if !chance.one_in(4) && moment::background(&self.mounted.path().join("store"), chance) {
+        self.wait_until_open();
+        if !chance.one_in(8) && moment::background(store, chance) {
             return Ok(Moment::Background);
         }
         moment::pass(chance, Duration::from_millis(80));
         Ok(Moment::Any)
     }
 
+    /// Waits until the writer has opened its store, or has ended.
+    pub(super) fn wait_until_open(&mut self) {
+        for _ in 0..LOOKS_MAX {
+            self.hear();
+            if self.is_open() || self.death().is_some() {
+                return;
+            }
+            thread::park_timeout(LOOK);
+        }
+    }
+
     /// Holds the writer, or lets it go on: while a copy is judged it would take the processor and gain nothing.
-    fn signal(&self, signal: &str) -> Result<(), String> {
+    pub(super) fn signal(&self, signal: &str) -> Result<(), String> {
         let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
         // It may have ended, which is found out elsewhere.
         status.map(drop).map_err(|error| format!("kill: {error}"))
@@ -98,17 +86,28 @@ impl Life {
     /// What the power leaves if it fails now. The writer is held until the next moment is waited for.
     pub(super) fn cut(&mut self, ground: &Ground, name: &str) -> Result<Left, String> {
         self.hear();
-        let mut lines = self.lines.clone();
+        self.cut_since(self.lines.len(), ground, name)
+    }
+
+    /// The same, where only the first `heard` things that were told have to be there.
+    pub(super) fn cut_since(&mut self, heard: usize, ground: &Ground, name: &str) -> Result<Left, String> {
+        let mut lines = self.lines[..heard].to_vec();
         let image = ground.copy(&self.image, name)?;
         self.signal("-STOP")?;
         // What was said meanwhile may be too late to be in the copy; what was announced may be done in it.
         self.hear();
-        let newer = lines.len();
-        lines.extend(self.lines[newer..].iter().filter_map(|line| announced(line)));
+        lines.extend(self.lines[heard..].iter().filter_map(|line| announced(line)));
         Ok(Left { image, lines })
     }
 
-    /// How many things it was told.
+    /// How many things were told by now, on this image and on those that it came from.
+    #[cfg(feature = "postgres")]
+    pub(super) fn heard(&mut self) -> usize {
+        self.hear();
+        self.lines.len()
+    }
+
+    /// How many things this writer has told.
     pub(super) fn told(&self) -> usize {
         self.lines.len() - self.old
     }

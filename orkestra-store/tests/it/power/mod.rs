@@ -14,14 +14,16 @@
 //!
 //! Some copies are written to and cut again, from the moment in which they are opened on: a failure while a store recovers.
 //!
-//! - `ORKESTRA_LONG=1`: 500 cuts of each backend on each file system instead of 25.
+//! Postgres is asked the same: there a server's data lies on the image, and another server is started on the copy.
+//!
+//! - `ORKESTRA_LONG=1`: 500 cuts of each embedded backend on each file system instead of 25, 50 of Postgres instead of 3.
 //! - `ORKESTRA_POWER_CUTS=N`: so many instead.
 //! - `ORKESTRA_POWER_SEED=N`: another course. Moments are of chance all the same: the same seed writes the same, and is cut
 //!   elsewhere.
 //! - `ORKESTRA_POWER_COUNT=1`: a loss does not end the test. It counts them and prints each, to measure how often something
 //!   is found.
 //!
-//! A copy that does not hold what it must is kept, with what was acknowledged beside it; its path is printed.
+//! A copy that does not hold what it must is kept, unless losses are counted, with what was acknowledged beside it; its path is printed.
 
 mod churn;
 mod cut;
@@ -29,6 +31,8 @@ mod disk;
 mod judge;
 mod life;
 mod moment;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod stand;
 
 /// Plays one of the parts of child processes.
@@ -37,6 +41,10 @@ pub(crate) async fn play(part: &str, words: &[&str]) {
         "churn" => churn::churn(words).await,
         "judge" => judge::judge(words).await,
         "cut" => cut::cut(words),
+        #[cfg(feature = "postgres")]
+        "churn-postgres" => postgres::churn(words).await,
+        #[cfg(feature = "postgres")]
+        "cut-postgres" => postgres::cut(words).await,
         other => panic!("`{other}` is no part"),
     }
 }

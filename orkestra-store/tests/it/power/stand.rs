@@ -14,17 +14,32 @@ fn given(name: &str) -> Option<String> {
 }
 
 fn stands(backend: Backend, file_system: FileSystem) {
+    let cuts = cuts("25", "500");
+    let words = [&*backend.name(), &file_system.name(), &cuts, &seed(), &counts().to_string()];
+    play("cut", &words, file_system);
+}
+
+fn cuts(few: &str, many: &str) -> String {
+    let cuts = if std::env::var_os("ORKESTRA_LONG").is_some() { many } else { few };
+    given("ORKESTRA_POWER_CUTS").unwrap_or_else(|| cuts.to_owned())
+}
+
+fn seed() -> String {
+    given("ORKESTRA_POWER_SEED").unwrap_or_else(|| "1".to_owned())
+}
+
+fn counts() -> bool {
+    std::env::var_os("ORKESTRA_POWER_COUNT").is_some()
+}
+
+/// Has a process cut the power. Fails with what it found.
+fn play(part: &str, words: &[&str], file_system: FileSystem) {
     let make = format!("mkfs.{}", file_system.name());
     // The outer file system is an xfs in any case.
     if !["unshare", "mount", "mkfs.xfs", &make].into_iter().all(have) {
         return;
     }
-    let cuts = if std::env::var_os("ORKESTRA_LONG").is_some() { "500" } else { "25" };
-    let cuts = given("ORKESTRA_POWER_CUTS").unwrap_or_else(|| cuts.to_owned());
-    let seed = given("ORKESTRA_POWER_SEED").unwrap_or_else(|| "1".to_owned());
-    let counts = std::env::var_os("ORKESTRA_POWER_COUNT").is_some();
-    let words = [&*backend.name(), &file_system.name(), &cuts, &seed, &counts.to_string()];
-    let mut playing = Playing::start(command(&ALONE, "cut", &words));
+    let mut playing = Playing::start(command(&ALONE, part, words));
     let (mut sum, mut found, mut impossible) = (None, Vec::new(), None);
     while let Some(line) = playing.next() {
         match line.split_once(' ') {
@@ -36,16 +51,16 @@ fn stands(backend: Backend, file_system: FileSystem) {
     }
     let status = playing.child.wait().expect("it has ended");
     if let Some(why) = impossible.or_else(|| (status.code() == Some(1)).then(|| "no namespace can be had".to_owned())) {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "no image can be mounted, and this is CI: {why}");
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "the power cannot be cut here, and this is CI: {why}");
         eprintln!(
-            "\n=== SKIPPED: no image can be mounted here (that needs root and loop devices), nothing is shown: {why} ===\n"
+            "\n=== SKIPPED: the power cannot be cut here (that needs root and loop devices), nothing is shown: {why} ===\n"
         );
         return;
     }
     found.iter().for_each(|line| println!("{line}"));
     println!("{}", sum.as_deref().unwrap_or("the cutter has ended early"));
-    assert!(counts || found.is_empty(), "{}", found.join("\n"));
-    assert!(status.success() && sum.is_some(), "{backend:?} on {file_system:?}: {status}");
+    assert!(counts() || found.is_empty(), "{}", found.join("\n"));
+    assert!(status.success() && sum.is_some(), "{words:?}: {status}");
 }
 
 #[cfg(feature = "sled")]
@@ -70,4 +85,21 @@ fn power_cuts_take_nothing_acknowledged_from_fjall_on_ext4() {
 #[test]
 fn power_cuts_take_nothing_acknowledged_from_fjall_on_xfs() {
     stands(Backend::Fjall, FileSystem::Xfs);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn power_cuts_take_nothing_acknowledged_from_postgres() {
+    power_of_postgres("fsync");
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn power_cuts_take_the_newest_alone_from_postgres_for_the_engine() {
+    power_of_postgres("engine");
+}
+
+#[cfg(feature = "postgres")]
+fn power_of_postgres(durability: &str) {
+    play("cut-postgres", &["ext4", durability, &cuts("3", "50"), &seed()], FileSystem::Ext4);
 }

@@ -26,7 +26,7 @@ async fn the_part_of_a_child_process() {
         "worker" => crate::postgres::work(words).await,
         "fill" => fill::fill(words).await,
         #[cfg(target_os = "linux")]
-        "churn" | "judge" | "cut" => crate::power::play(part, words).await,
+        "churn" | "judge" | "cut" | "churn-postgres" | "cut-postgres" => crate::power::play(part, words).await,
         other => panic!("`{other}` is no part"),
     }
 }

@@ -14,6 +14,8 @@ use super::fill;
 pub(crate) struct Told {
     /// The last acknowledged position of each run.
     pub(crate) runs: BTreeMap<String, u64>,
+    /// Whether letters of a run that comes back are counted from 1 again, as on Postgres: an id does not tell one life from another.
+    letters_begin_anew: bool,
     /// When a run was created, where that was told. It tells a run from an earlier one of the same name.
     born: BTreeMap<String, u64>,
     /// Letters that wait, by run, and those that are gone.
@@ -43,6 +45,11 @@ struct Leaving {
 }
 
 impl Told {
+    #[cfg(feature = "postgres")]
+    pub(crate) fn where_letters_begin_anew() -> Self {
+        Self { letters_begin_anew: true, ..Self::default() }
+    }
+
     pub(crate) fn hear(&mut self, line: &str) {
         let words: Vec<_> = line.split(' ').collect();
         let number = |word: &str| word.parse::<u64>().unwrap_or_else(|_| panic!("the child says `{line}`"));
@@ -53,12 +60,12 @@ impl Told {
             }
             // It may be there or not until its first commit is acknowledged.
             ["creating", run, born] => {
-                self.deleted.remove(run);
+                self.creating(run);
                 self.born.insert(run.to_owned(), number(born));
             }
             // It may have been announced for after a deletion that was not done: which one is there cannot be told.
             ["creating", run] => {
-                self.deleted.remove(run);
+                self.creating(run);
                 self.born.remove(run);
             }
             // It may be gone or not until the deletion is acknowledged.
@@ -85,6 +92,13 @@ impl Told {
                 self.values.insert(key.to_owned(), number(stamp));
             }
             _ => panic!("the child says `{line}`"),
+        }
+    }
+
+    fn creating(&mut self, run: &str) {
+        self.deleted.remove(run);
+        if self.letters_begin_anew {
+            self.gone.remove(run);
         }
     }
 
