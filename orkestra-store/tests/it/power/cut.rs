@@ -114,6 +114,7 @@ impl Course {
             *self.moments.entry(moment).or_default() += 1;
             *self.verdicts.entry(verdict).or_default() += 1;
             if verdict != Verdict::Whole {
+                self.told += life.told();
                 self.found(verdict, &format!("{of_it}: {why}"), &left)?;
                 return Ok(None);
             }
