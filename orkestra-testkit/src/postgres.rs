@@ -46,7 +46,16 @@ impl Server {
     /// `NotFound` when this machine has no Postgres binaries, on the `PATH` or where Debian puts them; otherwise what its
     /// programs said.
     pub fn start() -> io::Result<Self> {
-        Self::begin(None)
+        Self::begin(None, somewhere())
+    }
+
+    /// The same in this directory, which is removed in the end as well. A cluster that is there already is taken over: the copy of
+    /// another server's directory. The path must be short enough for a Unix socket in it.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_at(directory: &Path) -> io::Result<Self> {
+        Self::begin(None, directory.to_owned())
     }
 
     /// The same in another network namespace, one that `ip netns add` has made, where it listens on every address
@@ -56,30 +65,30 @@ impl Server {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_in(namespace: &str) -> io::Result<Self> {
-        Self::begin(Some(namespace.to_owned()))
+        Self::begin(Some(namespace.to_owned()), somewhere())
     }
 
-    fn begin(namespace: Option<String>) -> io::Result<Self> {
+    fn begin(namespace: Option<String>, directory: PathBuf) -> io::Result<Self> {
         let binaries = binaries().ok_or_else(|| {
             let message = "no Postgres binaries: initdb and pg_ctl are neither on the PATH nor in /usr/lib/postgresql";
             io::Error::new(io::ErrorKind::NotFound, message)
         })?;
-        // NOTE: the path of a Unix socket has at most 107 bytes.
-        let name = format!("orkestra-pg-{:016x}", RandomState::new().hash_one(std::process::id()));
-        let directory = std::env::temp_dir().join(name);
-        fs::create_dir(&directory)?;
-        let user = user(&directory)?;
+        let is_new = !directory.join("data").exists();
+        if is_new {
+            fs::create_dir(&directory)?;
+        }
+        // One that is taken over belongs to whoever the other server runs as.
+        let owner = fs::metadata(&directory)?;
+        let user = if is_new { user(&directory)? } else { Some((owner.uid(), owner.gid())) };
         let mut server = Self { binaries, directory, port: 0, user, namespace };
-        if let Some((user, group)) = server.user {
+        if let Some((user, group)) = server.user.filter(|_| is_new) {
             chown(&server.directory, Some(user), Some(group))?;
         }
-        let data = server.data();
-        let words = ["-U", ROLE, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "-D"];
-        server.call("initdb", words.iter().map(OsStr::new).chain([data.as_os_str()]))?;
-        if server.namespace.is_some() {
-            let hba = data.join("pg_hba.conf");
-            let neighbours = "host all all samenet trust\n";
-            fs::write(&hba, fs::read_to_string(&hba)? + neighbours)?;
+        if is_new {
+            server.make()?;
+        } else {
+            // That of the server it was copied from: to Postgres it looks as if that one had this directory open.
+            fs::remove_file(server.data().join("postmaster.pid"))?;
         }
         let mut last = Ok(());
         for _ in 0..STARTS_MAX {
@@ -90,6 +99,19 @@ impl Server {
             }
         }
         last.map(|()| server)
+    }
+
+    /// Makes the cluster.
+    fn make(&self) -> io::Result<()> {
+        let data = self.data();
+        let words = ["-U", ROLE, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "-D"];
+        self.call("initdb", words.iter().map(OsStr::new).chain([data.as_os_str()]))?;
+        if self.namespace.is_some() {
+            let hba = data.join("pg_hba.conf");
+            let neighbours = "host all all samenet trust\n";
+            fs::write(&hba, fs::read_to_string(&hba)? + neighbours)?;
+        }
+        Ok(())
     }
 
     /// Where it answers by TCP.
@@ -199,6 +221,13 @@ impl Drop for Server {
         let _ = self.crash();
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// A directory that is not there yet.
+fn somewhere() -> PathBuf {
+    // NOTE: the path of a Unix socket has at most 107 bytes.
+    let name = format!("orkestra-pg-{:016x}", RandomState::new().hash_one(std::process::id()));
+    std::env::temp_dir().join(name)
 }
 
 /// Where the newest binaries are.

@@ -25,6 +25,8 @@ async fn the_part_of_a_child_process() {
         #[cfg(all(feature = "postgres", unix))]
         "worker" => crate::postgres::work(words).await,
         "fill" => fill::fill(words).await,
+        #[cfg(target_os = "linux")]
+        "churn" | "judge" | "cut" | "churn-postgres" | "cut-postgres" => crate::power::play(part, words).await,
         other => panic!("`{other}` is no part"),
     }
 }
@@ -61,15 +63,19 @@ impl Playing {
 
     /// The next thing it says; `None` when it has ended.
     pub(crate) fn next(&mut self) -> Option<String> {
-        // What libtest prints goes before it. A line that a kill has cut has no end mark.
-        let told = |line: String| Some(line.split_once("> ")?.1.strip_suffix(" <")?.to_owned());
-        self.lines.by_ref().map_while(Result::ok).find_map(told)
+        self.lines.by_ref().map_while(Result::ok).find_map(|line| said(&line))
     }
 
     /// Kills it as nothing else would: SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("the child can be killed");
     }
+}
+
+/// What a line of a child says, if it says anything. What libtest prints goes before it. A line that a kill has cut has no end
+/// mark.
+pub(crate) fn said(line: &str) -> Option<String> {
+    Some(line.split_once("> ")?.1.strip_suffix(" <")?.to_owned())
 }
 
 /// Says something to the parent.
@@ -83,8 +89,7 @@ pub(crate) fn run(mut command: Command) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "the child failed: {}\n{text}\n{errors}", output.status);
-    let told = |line: &str| Some(line.split_once("> ")?.1.strip_suffix(" <")?.to_owned());
-    text.lines().filter_map(told).collect()
+    text.lines().filter_map(said).collect()
 }
 
 /// Whether `program` is there. Without it a test is skipped loudly, and in CI it fails.

@@ -2,104 +2,239 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use orkestra_core::model::{RunId, Seq};
-use orkestra_core::store::{LetterId, Store};
+use orkestra_core::model::{RunId, Seq, Timestamp};
+use orkestra_core::store::{LetterId, Store, StoreError};
+use orkestra_testkit::Chance;
+use orkestra_testkit::sample::SampleRun;
 
-use super::{fill, load};
+use super::fill;
 
 /// What a store must hold.
 #[derive(Default)]
 pub(crate) struct Told {
     /// The last acknowledged position of each run.
     pub(crate) runs: BTreeMap<String, u64>,
+    /// Whether letters of a run that comes back are counted from 1 again, as on Postgres: an id does not tell one life from another.
+    letters_begin_anew: bool,
+    /// When a run was created, where that was told. It tells a run from an earlier one of the same name.
+    born: BTreeMap<String, u64>,
     /// Letters that wait, by run, and those that are gone.
     waiting: BTreeMap<String, BTreeSet<u64>>,
     pub(crate) gone: BTreeMap<String, BTreeSet<u64>>,
+    /// Letters and blobs that go with a run that is being deleted.
+    leaving: BTreeMap<String, Leaving>,
     /// Runs that are gone.
     deleted: BTreeSet<String>,
     /// The numbers of blobs that were kept, by run.
     kept: BTreeMap<String, BTreeSet<usize>>,
+    /// Blobs that are written again and again: the number in the newest one, by run and key.
+    blobs: BTreeMap<(String, String), u64>,
+    /// The number in the newest such blob that was deleted with its run.
+    blobs_gone: BTreeMap<(String, String), u64>,
     /// The version of the counter.
     counted: u64,
+    /// The number in each small value.
+    values: BTreeMap<String, u64>,
+}
+
+/// What is deleted with a run.
+#[derive(Default)]
+struct Leaving {
+    letters: BTreeSet<u64>,
+    blobs: BTreeMap<(String, String), u64>,
 }
 
 impl Told {
+    #[cfg(feature = "postgres")]
+    pub(crate) fn where_letters_begin_anew() -> Self {
+        Self { letters_begin_anew: true, ..Self::default() }
+    }
+
     pub(crate) fn hear(&mut self, line: &str) {
         let words: Vec<_> = line.split(' ').collect();
+        let number = |word: &str| word.parse::<u64>().unwrap_or_else(|_| panic!("the child says `{line}`"));
         match words[..] {
             ["opened"] => {}
             ["ack", run, last] => {
-                self.runs.insert(run.to_owned(), last.parse().expect("a position"));
+                self.runs.insert(run.to_owned(), number(last));
+            }
+            // It may be there or not until its first commit is acknowledged.
+            ["creating", run, born] => {
+                self.creating(run);
+                self.born.insert(run.to_owned(), number(born));
+            }
+            // It may have been announced for after a deletion that was not done: which one is there cannot be told.
+            ["creating", run] => {
+                self.creating(run);
+                self.born.remove(run);
             }
             // It may be gone or not until the deletion is acknowledged.
-            ["deleting", run] => {
-                self.runs.remove(run);
-                self.waiting.remove(run);
-            }
-            ["deleted", run] => {
-                self.deleted.insert(run.to_owned());
-            }
+            ["deleting", run] => self.deleting(run),
+            ["deleted", run] => self.deleted(run),
             ["sent", run, id] => {
-                self.waiting.entry(run.to_owned()).or_default().insert(id.parse().expect("a letter's id"));
+                self.waiting.entry(run.to_owned()).or_default().insert(number(id));
             }
             // As with runs: from here on it may be gone, and must be once that is told.
             ["taking", run, id] => {
-                let id = id.parse().expect("a letter's id");
-                self.waiting.entry(run.to_owned()).or_default().remove(&id);
+                self.waiting.entry(run.to_owned()).or_default().remove(&number(id));
             }
             ["gone", run, id] => {
-                self.gone.entry(run.to_owned()).or_default().insert(id.parse().expect("a letter's id"));
+                self.gone.entry(run.to_owned()).or_default().insert(number(id));
             }
             ["kept", run, number] => {
                 self.kept.entry(run.to_owned()).or_default().insert(number.parse().expect("a blob's number"));
             }
-            ["counted", version] => self.counted = version.parse().expect("a version"),
+            ["blob", run, key, stamp] => {
+                self.blobs.insert((run.to_owned(), key.to_owned()), number(stamp));
+            }
+            ["counted", version] => self.counted = number(version),
+            ["value", key, stamp] => {
+                self.values.insert(key.to_owned(), number(stamp));
+            }
             _ => panic!("the child says `{line}`"),
         }
     }
 
+    fn creating(&mut self, run: &str) {
+        self.deleted.remove(run);
+        if self.letters_begin_anew {
+            self.gone.remove(run);
+        }
+    }
+
+    fn deleting(&mut self, run: &str) {
+        self.runs.remove(run);
+        self.born.remove(run);
+        self.kept.remove(run);
+        let leaving = self.leaving.entry(run.to_owned()).or_default();
+        leaving.letters.extend(self.waiting.remove(run).unwrap_or_default());
+        leaving.blobs.extend(self.blobs.extract_if(.., |(of, _), _| of == run));
+    }
+
+    fn deleted(&mut self, run: &str) {
+        self.deleted.insert(run.to_owned());
+        let leaving = self.leaving.remove(run).unwrap_or_default();
+        self.gone.entry(run.to_owned()).or_default().extend(leaving.letters);
+        self.blobs_gone.extend(leaving.blobs);
+    }
+
     pub(crate) async fn must_be_in(&self, store: &dyn Store, round: usize) {
+        self.compare(store).await.unwrap_or_else(|why| panic!("round {round}: {why}"));
+    }
+
+    /// What of it the store does not hold.
+    pub(crate) async fn compare(&self, store: &dyn Store) -> Result<(), String> {
+        self.compare_runs(store).await?;
+        self.compare_letters(store).await?;
+        self.compare_blobs(store).await?;
+        self.compare_values(store).await
+    }
+
+    async fn compare_runs(&self, store: &dyn Store) -> Result<(), String> {
         for (run, last) in &self.runs {
             let id = RunId::new(run).expect("a run's id");
-            let there = load(store, &id).await.last();
-            assert!(there >= Seq(*last), "round {round}: run {run} was acknowledged up to {last}, {there} is there");
+            let commits =
+                store.read(&id, Seq(1), usize::MAX).await.map_err(|error| unread("the journal", run, &error))?;
+            let there = SampleRun::resume(run, &commits).map_err(|error| format!("the journal of {run}: {error}"))?;
+            let there = there.last();
+            must(there >= Seq(*last), || format!("run {run} was acknowledged up to {last}, {there} is there"))?;
+            let Some(born) = self.born.get(run) else { continue };
+            let record = store.record(&id).await.map_err(|error| unread("the record", run, &error))?;
+            let there = record.map(|record| record.created_at);
+            must(there == Some(Timestamp::from_millis(*born)), || {
+                format!("run {run} was created at {born}, the one that is there at {there:?}")
+            })?;
         }
         for run in &self.deleted {
             let id = RunId::new(run).expect("a run's id");
-            let journal = store.read(&id, Seq(1), 1).await.expect("it reads");
-            let record = store.record(&id).await.expect("it reads");
-            assert!(journal.is_empty() && record.is_none(), "round {round}: run {run} was deleted and is there again");
+            let journal = store.read(&id, Seq(1), 1).await.map_err(|error| unread("the journal", run, &error))?;
+            let record = store.record(&id).await.map_err(|error| unread("the record", run, &error))?;
+            must(journal.is_empty() && record.is_none(), || format!("run {run} was deleted and is there again"))?;
         }
+        Ok(())
+    }
+
+    async fn compare_letters(&self, store: &dyn Store) -> Result<(), String> {
         for (run, letters) in &self.waiting {
-            let there = inbox(store, run).await;
-            assert!(
-                there.is_superset(letters),
-                "round {round}: letters {letters:?} were sent to {run}, {there:?} are there"
-            );
+            let there = inbox(store, run).await?;
+            must(there.is_superset(letters), || {
+                format!("letters {letters:?} were sent to {run}, {there:?} are there")
+            })?;
         }
         for (run, letters) in &self.gone {
-            let there = inbox(store, run).await;
-            assert!(
-                there.is_disjoint(letters),
-                "round {round}: letters {letters:?} of {run} were taken, {there:?} are there"
-            );
+            let there = inbox(store, run).await?;
+            must(there.is_disjoint(letters), || {
+                format!("letters {letters:?} of {run} were taken, {there:?} are there")
+            })?;
         }
+        Ok(())
+    }
+
+    async fn compare_blobs(&self, store: &dyn Store) -> Result<(), String> {
         for (run, numbers) in &self.kept {
-            let id = RunId::new(run).expect("a run's id");
             for number in numbers {
-                let there = store.blob(&id, &format!("blob-{number}")).await.expect("it reads");
+                let there = blob(store, run, &format!("blob-{number}")).await?;
                 let whole = there.as_deref() == Some(&fill::blob(*number));
-                assert!(whole, "round {round}: blob {number} was kept for {run}, it is not there as it was written");
+                must(whole, || format!("blob {number} was kept for {run}, it is not there as it was written"))?;
             }
         }
-        let counter = store.get("counter").await.expect("it reads").map_or(0, |value| value.version);
-        assert!(counter >= self.counted, "round {round}: counted to {}, {counter} is there", self.counted);
+        for ((run, key), number) in &self.blobs {
+            let there = blob(store, run, key).await?.as_deref().and_then(stamp_of);
+            must(there >= Some(*number), || format!("blob {key} of {run} is number {number}, {there:?} is there"))?;
+        }
+        for ((run, key), number) in &self.blobs_gone {
+            let Some(bytes) = blob(store, run, key).await? else { continue };
+            let there = stamp_of(&bytes);
+            must(there > Some(*number), || {
+                format!("blob {key} of {run}, number {number}, was deleted, {there:?} is there")
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn compare_values(&self, store: &dyn Store) -> Result<(), String> {
+        let read = async |key: &str| store.get(key).await.map_err(|error| unread("the value", key, &error));
+        let counter = read("counter").await?.map_or(0, |value| value.version);
+        must(counter >= self.counted, || format!("counted to {}, {counter} is there", self.counted))?;
+        for (key, number) in &self.values {
+            let there = read(key).await?.and_then(|value| stamp_of(&value.bytes));
+            must(there >= Some(*number), || format!("value {key} is number {number}, {there:?} is there"))?;
+        }
+        Ok(())
     }
 }
 
+fn must(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}
+
+fn unread(what: &str, of: &str, error: &StoreError) -> String {
+    format!("{what} of {of} cannot be read: {error}")
+}
+
 /// The letters that wait for `run`.
-async fn inbox(store: &dyn Store, run: &str) -> BTreeSet<u64> {
+async fn inbox(store: &dyn Store, run: &str) -> Result<BTreeSet<u64>, String> {
     let id = RunId::new(run).expect("a run's id");
-    let letters = store.letters(&id, LetterId::ZERO, usize::MAX).await.expect("it reads");
-    letters.into_iter().map(|letter| letter.id.0).collect()
+    let letters = store.letters(&id, LetterId::ZERO, usize::MAX).await;
+    let letters = letters.map_err(|error| unread("the inbox", run, &error))?;
+    Ok(letters.into_iter().map(|letter| letter.id.0).collect())
+}
+
+async fn blob(store: &dyn Store, run: &str, key: &str) -> Result<Option<Vec<u8>>, String> {
+    let id = RunId::new(run).expect("a run's id");
+    store.blob(&id, key).await.map_err(|error| unread(&format!("blob {key}"), run, &error))
+}
+
+/// Bytes that tell their number, and whether they are whole. Every second is large.
+pub(crate) fn stamped(number: u64) -> Vec<u8> {
+    let most = if number.is_multiple_of(2) { 60_000 } else { 1_500 };
+    let mut bytes = number.to_be_bytes().to_vec();
+    bytes.resize(bytes.len() + Chance::new(number).below(most), number.to_le_bytes()[0]);
+    bytes
+}
+
+/// The number of such bytes; `None` where they are not as they were written.
+fn stamp_of(bytes: &[u8]) -> Option<u64> {
+    let number = u64::from_be_bytes(*bytes.first_chunk()?);
+    (bytes == stamped(number)).then_some(number)
 }

@@ -1,0 +1,113 @@
+//! The same question to Postgres: a throw-away server whose data lies on an image, the power cut, another server on the copy.
+//!
+//! Under `Fsync` everything acknowledged must be there. Under `Engine` the newest may be missing, nothing half-written may be there.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use orkestra_core::store::Store;
+use orkestra_store::transfer::survey;
+use orkestra_store::{PostgresDurability, PostgresStore};
+use orkestra_testkit::Chance;
+use orkestra_testkit::postgres::Server;
+
+use crate::support::child::{command, tell};
+use crate::support::told::Told;
+
+use super::churn;
+use super::disk::{FileSystem, Ground, Image, Mounted};
+use super::life::{Left, Life};
+use super::moment;
+
+/// How old an acknowledgement is that `Engine` must keep: five times what it promises, for a machine with much to do.
+const KEPT_AFTER: Duration = Duration::from_secs(3);
+
+async fn open(server: &str, durability: &str) -> PostgresStore {
+    let durability = match durability {
+        "fsync" => PostgresDurability::Fsync,
+        "engine" => PostgresDurability::Engine,
+        other => panic!("`{other}` is no durability"),
+    };
+    PostgresStore::options().with_durability(durability).connect(server).await.expect("the store opens")
+}
+
+/// `churn-postgres <url> <durability> <seed>`: writes until it is killed, and tells what was acknowledged.
+pub(super) async fn churn(words: &[&str]) {
+    let store = open(words[0], words[1]).await;
+    churn::write(&store, words[2].parse().expect("a seed"), 1).await;
+}
+
+/// `cut-postgres <file system> <durability> <cuts> <seed>`: says what the part `cut` says.
+pub(super) async fn cut(words: &[&str]) {
+    let (file_system, durability) = (FileSystem::named(words[0]), words[1]);
+    let cuts: usize = words[2].parse().expect("a number of cuts");
+    let ground = match Ground::new(file_system) {
+        Ok(ground) => ground,
+        Err(why) => return tell(format!("impossible {}", why.replace('\n', " "))),
+    };
+    let left = Left { image: ground.empty("live").expect("an image"), lines: Vec::new() };
+    let mounted = ground.mount(&left.image).expect("it is mounted");
+    let server = match Server::start_at(&mounted.path().join("pg")) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return tell(format!("impossible {error}")),
+        server => server.expect("the server starts"),
+    };
+    // What makes a throw-away cluster does not sync it.
+    ground.sync(&mounted).expect("it is synced");
+    let mut chance = Chance::new(words[3].parse().expect("a seed"));
+    let url = server.socket_url();
+    let writer = command(&[], "churn-postgres", &[&url, durability, words[3]]);
+    let mut life = Life::start(writer, left, &ground).expect("the writer starts");
+    let mut told = 0;
+    for cut in 1..=cuts {
+        let left = cut_once(&mut life, durability, &mut chance, &ground).expect("the disks work");
+        told = left.lines.len();
+        let wrong = match life.death() {
+            Some(why) => Err(why),
+            None => judge(&ground, &left, durability).await,
+        };
+        if let Err(why) = wrong {
+            let path = std::env::temp_dir().join(format!("orkestra-power-postgres-{}-{cut}.image", words[3]));
+            left.image.keep(&path).expect("it is kept");
+            let why = why.replace('\n', " ");
+            return tell(format!(
+                "found postgres, {durability}, cut {cut}, {told} told: {why}; the image: {}",
+                path.display()
+            ));
+        }
+    }
+    tell(format!(
+        "sum power: postgres on {}, {durability}: {cuts} cuts, 0 lost; {told} things told",
+        file_system.name()
+    ));
+}
+
+fn cut_once(life: &mut Life, durability: &str, chance: &mut Chance, ground: &Ground) -> Result<Left, String> {
+    life.signal("-CONT")?;
+    life.wait_until_open();
+    moment::pass(chance, Duration::from_millis(500));
+    if durability == "fsync" {
+        return life.cut(ground, "left");
+    }
+    let heard = life.heard();
+    // Time is what is promised here.
+    std::thread::park_timeout(KEPT_AFTER);
+    life.cut_since(heard, ground, "left")
+}
+
+/// What is wrong with the copy, when another server has recovered it.
+async fn judge(ground: &Ground, left: &Left, durability: &str) -> Result<(), String> {
+    let (_image, mounted) = judged(ground, left)?;
+    let server = Server::start_at(&mounted.path().join("pg")).map_err(|error| error.to_string())?;
+    let store = open(&server.socket_url(), durability).await;
+    let mut told = Told::where_letters_begin_anew();
+    left.lines.iter().for_each(|line| told.hear(line));
+    told.compare(&store as &dyn Store).await?;
+    let survey = survey(&store).await.map_err(|error| error.to_string())?;
+    if survey.damage.is_empty() { Ok(()) } else { Err(format!("damaged: {:?}", survey.damage)) }
+}
+
+fn judged(ground: &Ground, left: &Left) -> Result<(Image, Mounted), String> {
+    let image = ground.copy(&left.image, "judged")?;
+    let mounted = ground.mount(&image)?;
+    Ok((image, mounted))
+}
