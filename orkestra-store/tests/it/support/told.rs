@@ -27,7 +27,8 @@ impl Told {
     pub(crate) fn hear(&mut self, line: &str) {
         let words: Vec<_> = line.split(' ').collect();
         match words[..] {
-            ["opened"] => {}
+            // A batch that is about to be written is for `history.rs`.
+            ["opened"] | ["batch", ..] => {}
             ["ack", run, last] => {
                 self.runs.insert(run.to_owned(), last.parse().expect("a position"));
             }
