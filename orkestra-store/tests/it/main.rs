@@ -7,6 +7,8 @@ mod embedded;
 mod fjall;
 #[cfg(all(feature = "postgres", unix))]
 mod postgres;
+#[cfg(target_os = "linux")]
+mod power;
 #[cfg(feature = "sled")]
 mod sled;
 mod support;
