@@ -12,9 +12,10 @@ use super::content::Image;
 use super::crash::{Data, Names, Way, crash};
 use super::follow::{CALLS, CUT, follow};
 use super::model::{Disk, Model};
-use super::trace::Trace;
-use crate::support::backend::Backend;
+use super::trace::{Trace, What};
+use crate::support::backend::{Backend, Options};
 use crate::support::child::{command, run};
+use crate::support::history::History;
 
 /// What is recorded.
 #[derive(Clone, Debug)]
@@ -35,6 +36,10 @@ pub(super) struct Recording {
 }
 
 impl Scenario {
+    pub(super) fn options(&self) -> Options {
+        Options { gathered_bytes: self.gathered_bytes, ..Options::of(&self.durability) }
+    }
+
     fn parse(line: &str) -> Option<(Self, &str)> {
         let words: Vec<_> = line.strip_prefix("# ")?.split(' ').collect();
         let [backend, name, durability, gathered_bytes, seed, root] = words[..] else { return None };
@@ -119,5 +124,18 @@ impl Recording {
         let made = crash(&disk, Way { data: Data::All, names: Names::All }, &mut Chance::new(0));
         let there = Image::read(root).expect("the directory is readable");
         assert_eq!(made.differs(&there), None, "{}: the trace does not make the directory", self.scenario);
+    }
+
+    /// What the process had said before the record `point`.
+    pub(super) fn history(&self, point: usize) -> History {
+        let said = self.trace.records[..point].iter().filter_map(|record| match &record.what {
+            What::Told(text) => Some(text.as_str()),
+            _ => None,
+        });
+        let said: String = said.collect();
+        let mut history = History::default();
+        let told = |line: &str| Some(line.split_once("> ")?.1.strip_suffix(" <")?.to_owned());
+        said.lines().filter_map(told).for_each(|line| history.hear(&line));
+        history
     }
 }

@@ -122,6 +122,12 @@ impl History {
         self.facts.push(Fact { what, acknowledged: true });
     }
 
+    /// Whether anything was acknowledged.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn any(&self) -> bool {
+        self.facts.iter().any(|fact| fact.acknowledged)
+    }
+
     /// What was acknowledged and is missing. An error names why the state is wrong: half of a batch is there, or a later write
     /// without an earlier one.
     pub(crate) fn missing(&self, seen: &Seen) -> Result<Vec<String>, String> {
@@ -139,6 +145,13 @@ impl History {
             }
         }
         Ok(missing)
+    }
+
+    /// Forgets what is missing: the store goes on from an older state.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn accept(&mut self, seen: &Seen) {
+        let facts = std::mem::take(&mut self.facts);
+        self.facts = facts.into_iter().filter(|fact| self.is_there(&fact.what, seen) != Ok(Some(false))).collect();
     }
 
     /// `None` when it cannot be told, because it may have been removed later.
