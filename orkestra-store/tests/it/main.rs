@@ -8,7 +8,7 @@ mod fjall;
 #[cfg(all(feature = "postgres", unix))]
 mod postgres;
 #[cfg(target_os = "linux")]
-mod power;
+mod replay;
 #[cfg(feature = "sled")]
 mod sled;
 mod support;

@@ -24,7 +24,7 @@ async fn the_part_of_a_child_process() {
         "storm" => parts::storm(words).await,
         "rounds" => parts::rounds(words).await,
         #[cfg(target_os = "linux")]
-        "power" => crate::power::play(words).await,
+        "power" => crate::replay::play(words).await,
         #[cfg(all(feature = "postgres", unix))]
         "worker" => crate::postgres::work(words).await,
         "fill" => fill::fill(words).await,

@@ -231,8 +231,8 @@ impl Remains<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::power::model::MODELS;
-    use crate::power::trace::{Naming, Record, Trace, What};
+    use crate::replay::model::MODELS;
+    use crate::replay::trace::{Naming, Record, Trace, What};
 
     const F: Node = Node(1);
     const G: Node = Node(2);
