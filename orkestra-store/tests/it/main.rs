@@ -9,6 +9,8 @@ mod fjall;
 mod postgres;
 #[cfg(target_os = "linux")]
 mod power;
+#[cfg(target_os = "linux")]
+mod replay;
 #[cfg(feature = "sled")]
 mod sled;
 mod support;

@@ -9,6 +9,7 @@ use orkestra_testkit::Chance;
 
 use crate::support::backend::{Backend, Options};
 use crate::support::child::{Playing, command};
+use crate::support::history::History;
 use crate::support::told::Told;
 
 /// Wastes a random while, without a clock.
@@ -36,25 +37,21 @@ fn tear_snapshot(directory: &Path, chance: &mut Chance) -> bool {
     true
 }
 
-/// One life of a child. Gives the number of things it said.
-fn storm(store: [&str; 3], seed: u64, chance: &mut Chance, told: &mut Told) -> usize {
+/// One life of a child. Returns what it said.
+fn storm(store: [&str; 3], seed: u64, chance: &mut Chance) -> Vec<String> {
     let mut child = Playing::start(command(&[], "storm", &[&store[..], &[&seed.to_string()]].concat()));
     let most = if chance.one_in(10) { 0 } else { chance.below(1_500) };
-    let mut heard = 0;
-    while heard < most {
+    let mut said = Vec::new();
+    while said.len() < most {
         let Some(line) = child.next() else { break };
-        told.hear(&line);
-        heard += 1;
+        said.push(line);
     }
     dawdle(chance);
     child.kill();
     // What it said before it was killed counts as well.
-    while let Some(line) = child.next() {
-        told.hear(&line);
-        heard += 1;
-    }
+    said.extend(std::iter::from_fn(|| child.next()));
     child.child.wait().expect("it has ended");
-    heard
+    said
 }
 
 async fn killed(backend: Backend, durability: &str) {
@@ -62,9 +59,13 @@ async fn killed(backend: Backend, durability: &str) {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let path = directory.path().join("store");
     let text = path.to_str().expect("a plain path");
-    let (mut chance, mut told, mut heard) = (Chance::new(20), Told::default(), 0);
+    let (mut chance, mut told, mut history, mut heard) = (Chance::new(20), Told::default(), History::default(), 0);
     for round in 0..rounds {
-        heard += storm([&backend.name(), text, durability], round as u64, &mut chance, &mut told);
+        for line in storm([&backend.name(), text, durability], round as u64, &mut chance) {
+            told.hear(&line);
+            history.hear(&line);
+            heard += 1;
+        }
         if !path.exists() {
             continue;
         }
@@ -74,6 +75,8 @@ async fn killed(backend: Backend, durability: &str) {
         let report: &OpenReport = store.report();
         assert_eq!(!report.set_aside.is_empty(), torn, "round {round}: {report:?}");
         told.must_be_in(&*store, round).await;
+        let seen = history.see(&*store).await.unwrap_or_else(|error| panic!("round {round}: {error}"));
+        assert_eq!(history.missing(&seen), Ok(Vec::new()), "round {round}");
     }
     let runs = told.runs.len();
     assert!(!told.gone.is_empty(), "no letter was taken");

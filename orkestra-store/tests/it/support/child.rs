@@ -22,6 +22,9 @@ async fn the_part_of_a_child_process() {
         "hold" => parts::hold(words),
         "write" => parts::write(words).await,
         "storm" => parts::storm(words).await,
+        "rounds" => parts::rounds(words).await,
+        #[cfg(target_os = "linux")]
+        "power" => crate::replay::play(words).await,
         #[cfg(all(feature = "postgres", unix))]
         "worker" => crate::postgres::work(words).await,
         "fill" => fill::fill(words).await,

@@ -5,6 +5,7 @@ pub(crate) mod child;
 #[cfg(target_os = "linux")]
 pub(crate) mod ending;
 mod fill;
+pub(crate) mod history;
 mod parts;
 pub(crate) mod told;
 

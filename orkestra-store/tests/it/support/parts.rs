@@ -10,6 +10,7 @@ use orkestra_testkit::sample::SampleRun;
 
 use super::backend::{Backend, Opened, Options};
 use super::child::tell;
+use super::history;
 
 /// `open <backend> <path>`: opens a store and tells how that went.
 pub(crate) fn open(words: &[&str]) {
@@ -55,17 +56,34 @@ pub(crate) async fn write(words: &[&str]) {
     }
 }
 
-/// `storm <backend> <path> <durability> <seed>`: writes whatever comes, until it is killed. Tells what was acknowledged, and what it
-/// is about to delete.
+/// `storm <backend> <path> <durability> <seed>`: makes random writes until it is killed. Tells what it is about to write or delete, and
+/// what was acknowledged.
 pub(crate) async fn storm(words: &[&str]) {
     let store = open_as(words);
-    let mut chance = Chance::new(words[3].parse().expect("a seed"));
+    write_on(&*store, words[3], u64::MAX).await;
+}
+
+/// `rounds <backend> <path> <durability> <seed> <gathered bytes> <rounds> <close or leave>`: the same for a number of rounds. Then it
+/// closes the store, or leaves without doing so.
+pub(crate) async fn rounds(words: &[&str]) {
+    let gathered_bytes = words[4].parse().expect("a number of bytes");
+    let options = Options { gathered_bytes, ..Options::of(words[2]) };
+    let store = Backend::named(words[0]).open_with(words[1], options).expect("the store opens");
+    write_on(&*store, words[3], words[5].parse().expect("a number of rounds")).await;
+    if words[6] == "leave" {
+        std::process::exit(0);
+    }
+}
+
+/// Makes random writes.
+async fn write_on(store: &dyn Store, seed: &str, rounds: u64) {
+    let mut chance = Chance::new(seed.parse().expect("a seed"));
     tell("opened");
-    let mut runs = resume(&*store).await;
+    let mut runs = resume(store).await;
     let mut version = store.get("counter").await.expect("it reads").map_or(0, |value| value.version);
-    for born in 0_u64.. {
+    for born in 0..rounds {
         if runs.len() < 20 || chance.one_in(8) {
-            runs.push(SampleRun::new(&format!("r{}-{born}", words[3])).at(1_000 + born));
+            runs.push(SampleRun::new(&format!("r{seed}-{born}")).at(1_000 + born));
         }
         let mut batch = Vec::new();
         for _ in 0..=chance.below(6) {
@@ -83,8 +101,12 @@ pub(crate) async fn storm(words: &[&str]) {
         let answering = batch.iter_mut().find(|append| append.commit.first > Seq(1));
         let mut taken = Vec::new();
         if let Some(append) = answering {
-            taken = leaving(&*store, &append.commit.run).await;
+            taken = leaving(store, &append.commit.run).await;
             append.taken = taken.iter().map(|(_, id)| *id).collect();
+        }
+        let written = batch.iter().map(|append| history::word(&append.commit)).collect::<Vec<_>>();
+        if !written.is_empty() {
+            tell(format!("batch {}", written.join(" ")));
         }
         let places: Vec<_> = batch.iter().map(|append| (append.commit.run.clone(), append.commit.last)).collect();
         let answers = store.append(batch).await;
@@ -115,7 +137,7 @@ pub(crate) async fn storm(words: &[&str]) {
             }
             8 => {
                 let run = runs[chance.below(runs.len())].id();
-                let letters = leaving(&*store, run).await;
+                let letters = leaving(store, run).await;
                 let ids: Vec<_> = letters.iter().map(|(_, id)| *id).collect();
                 store.discard(run, &ids).await.expect("they are discarded");
                 letters.iter().for_each(|(run, id)| tell(format!("gone {run} {id}")));

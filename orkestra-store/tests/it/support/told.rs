@@ -54,7 +54,8 @@ impl Told {
         let words: Vec<_> = line.split(' ').collect();
         let number = |word: &str| word.parse::<u64>().unwrap_or_else(|_| panic!("the child says `{line}`"));
         match words[..] {
-            ["opened"] => {}
+            // A batch that is about to be written is for `history.rs`.
+            ["opened"] | ["batch", ..] => {}
             ["ack", run, last] => {
                 self.runs.insert(run.to_owned(), number(last));
             }
