@@ -38,7 +38,7 @@ mod read;
 mod remove;
 pub(crate) mod report;
 pub(crate) mod shared;
-mod small;
+pub(crate) mod small;
 mod snapshot;
 pub(crate) mod store;
 pub(crate) mod threads;

@@ -53,7 +53,8 @@ impl Drop for Owner {
     }
 }
 
-fn lock(file: &File) -> Result<(), TryLockError> {
+/// Locks `file`, which may still be locked for a moment.
+pub(crate) fn lock(file: &File) -> Result<(), TryLockError> {
     for _ in 1..LOCK_TRIES {
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => std::thread::park_timeout(LOCK_PAUSE),

@@ -10,9 +10,10 @@ pub enum Durability {
     /// acknowledged, as long as the disk keeps what it says it has written.
     #[default]
     Fsync,
-    /// The end of the process, however sudden. What was acknowledged is with the operating system, nothing asks the disk
-    /// to keep it. Lost when the system or its power fails: anything, the newest commits first; the store may then be
-    /// damaged and say so. For work that can be done again.
+    /// The end of the process, however sudden. What was acknowledged is with the operating system; nothing asks the disk to keep a
+    /// group commit. Lost when the system or its power fails: the newest group commits, up to one. The store then opens with all
+    /// that is before, and says what is missing as far as it can tell ([`OpenReport::lost`]), or is refused as damaged. For work that
+    /// can be done again. What is gathered in memory is synced in the background as it goes to its place.
     Process,
 }
 
@@ -24,6 +25,9 @@ pub struct OpenReport {
     pub created: bool,
     /// Whether whoever had it open before ended without closing it.
     pub after_crash: bool,
+    /// Whether a checkpoint of sled was cut, and what it had written so far was undone. Nothing is lost by it: the checkpoint is
+    /// done again from the write-ahead file. Other backends have none.
+    pub checkpoint_undone: bool,
     /// Damaged snapshot files of sled that were put aside, where they are now. Such a snapshot is a cache of sled's log: the
     /// store was opened from the log and checked. Other backends have none.
     pub set_aside: Vec<PathBuf>,

@@ -2,7 +2,8 @@
 //!
 //! sled moves a page of more than a quarter of a segment (128 KiB) into a file of its own under `blobs/`, which nothing
 //! ever syncs. A page is a leaf with up to 19 values, so a value must stay far below that: the first part stands at the
-//! key itself, the others at keys of their own. Nothing is ever written to `blobs/`; a test looks.
+//! key itself, the others at keys of their own. So no value is ever written to `blobs/`; a test looks. A page of an index with keys of
+//! more than 500 bytes may be: checkpoints sync those files (`sled/sync.rs`).
 //!
 //! ```text
 //! 0 <bytes>                      all of it

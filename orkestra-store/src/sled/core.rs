@@ -1,11 +1,12 @@
 //! What readers, the writer and checkpoints share: sled, and what lies over it.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use crate::kv::health::Health;
 use crate::kv::map::{self, Map};
 
 use super::database::Database;
+use super::fallback::Fallback;
 use super::overlay::Overlay;
 use super::sync::Syncer;
 use super::view::View;
@@ -15,6 +16,8 @@ pub(super) struct Core {
     pub(super) database: Database,
     pub(super) overlay: RwLock<Overlay>,
     pub(super) syncer: Syncer,
+    /// What sled is put back to when a checkpoint is cut. Checkpoints alone write to it.
+    pub(super) fallback: Mutex<Fallback>,
     pub(super) health: Arc<Health>,
 }
 
@@ -22,6 +25,11 @@ impl Core {
     pub(super) fn overlay_mut(&self) -> RwLockWriteGuard<'_, Overlay> {
         // Nothing that holds it can panic half-way through a change.
         self.overlay.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn fallback(&self) -> MutexGuard<'_, Fallback> {
+        // After a panic the store is poisoned, and what the file tells of still holds.
+        self.fallback.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::kv::map::{Lasting, Log};
 use crate::kv::mark::Mark;
 use crate::kv::report::Durability;
 
-use super::checkpoint::Checkpoints;
+use super::checkpoint::{Checkpoints, Work};
 use super::core::Core;
 use super::overlay::Layer;
 use super::wal::Wal;
@@ -26,7 +26,7 @@ impl SledLog {
     /// Goes on with a checkpoint that was cut: its layer, and the number of the last group commit in it.
     pub(super) fn go_on(&mut self, owed: Option<(Arc<Layer>, u64)>) {
         if let Some((layer, last)) = owed {
-            self.checkpoints.start(&self.core, layer, last);
+            self.checkpoints.start(&self.core, Work { layer, last, file: self.wal.other() });
         }
     }
 
@@ -39,7 +39,7 @@ impl SledLog {
         }
         let layer = overlay.freeze();
         drop(overlay);
-        self.checkpoints.start(&self.core, layer, self.wal.last());
+        self.checkpoints.start(&self.core, Work { layer, last: self.wal.last(), file: self.wal.current() });
         Ok(self.wal.turn()?)
     }
 }

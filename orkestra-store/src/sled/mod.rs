@@ -13,17 +13,22 @@
 //! After a failed sync, or a panic inside sled, nothing can be told any more: the store refuses all calls until it is
 //! opened anew.
 
+mod census;
 mod checkpoint;
 mod core;
 mod database;
 mod encoding;
 mod error;
+mod fallback;
+mod first_mark;
 mod log;
 mod open;
 mod options;
 mod overlay;
+mod prepare;
 mod recover;
 mod repair;
+mod segments;
 mod store;
 mod sync;
 mod view;

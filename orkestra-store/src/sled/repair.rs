@@ -9,6 +9,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use orkestra_core::store::StoreError;
+
 /// Where damaged files are put.
 const ASIDE: &str = "damaged";
 
@@ -73,6 +75,19 @@ pub(super) fn set_aside(directory: &Path, torn: &[PathBuf]) -> io::Result<Aside>
         snapshots.push(to);
     }
     Ok(Aside { snapshots, log })
+}
+
+/// The error of an opening that went wrong, with where the copies are.
+pub(super) fn with_copy(error: StoreError, aside: Option<&Aside>) -> StoreError {
+    let Some(aside) = aside else {
+        return error;
+    };
+    let message = format!(
+        "{error}. Its snapshot was torn and put aside as {:?}; the log as it was before is kept as {}",
+        aside.snapshots,
+        aside.log.display()
+    );
+    StoreError::new(error.kind(), message)
 }
 
 /// A directory in `parent` that is not there yet.

@@ -15,6 +15,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::encoding;
 use super::options::SledOptions;
@@ -58,11 +59,14 @@ pub(super) struct Wal {
 }
 
 struct WalFile {
-    file: File,
+    /// Shared with the checkpoint that brings its records into sled.
+    file: Arc<File>,
     /// Where the next record goes.
     end: u64,
     /// How much of the file is there to be overwritten.
     length: u64,
+    /// What was read of it; empty when the file is in use.
+    read: Vec<u8>,
 }
 
 /// What the files of a directory hold.
@@ -97,7 +101,7 @@ fn open_file(directory: &Path, name: &str) -> io::Result<(WalFile, Vec<Record>)>
         rest = behind;
     }
     let (length, end) = (bytes.len() as u64, (bytes.len() - rest.len()) as u64);
-    Ok((WalFile { file, end, length }, records))
+    Ok((WalFile { file: Arc::new(file), end, length, read: bytes }, records))
 }
 
 fn read_record(bytes: &[u8]) -> Option<(Record, &[u8])> {
@@ -125,9 +129,12 @@ impl Found {
             Wal { files: self.files, current, last, boot, durability, unsynced: false, full, buffer: Vec::new() };
         for (number, keep) in [(current, keep_current), (1 - current, keep_other)] {
             let file = &mut wal.files[number];
-            if !keep {
+            if keep {
+                file.write_again()?;
+            } else {
                 file.forget()?;
             }
+            file.read = Vec::new();
             if file.length < NEW_BYTES {
                 file.grow(NEW_BYTES)?;
             }
@@ -138,17 +145,28 @@ impl Found {
 }
 
 impl WalFile {
+    /// Writes the records once more. What was read may stand in the system's cache alone, after a sync that failed: the system takes
+    /// it for written, and no sync would write it.
+    fn write_again(&mut self) -> io::Result<()> {
+        let end = usize::try_from(self.end).map_err(io::Error::other)?;
+        let mut file = &*self.file;
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(&self.read[..end])
+    }
+
     /// Makes all records unreadable.
     fn forget(&mut self) -> io::Result<()> {
         self.end = 0;
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(&[0; HEAD])
+        let mut file = &*self.file;
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(&[0; HEAD])
     }
 
     /// Fills up with zeros to `length`.
     fn grow(&mut self, length: u64) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(self.length))?;
-        io::copy(&mut io::repeat(0).take(length.saturating_sub(self.length)), &mut self.file)?;
+        let mut file = &*self.file;
+        file.seek(SeekFrom::Start(self.length))?;
+        io::copy(&mut io::repeat(0).take(length.saturating_sub(self.length)), &mut file)?;
         self.length = self.length.max(length);
         Ok(())
     }
@@ -158,8 +176,9 @@ impl WalFile {
         if end > self.length {
             self.grow(end.max(self.length + self.length.min(GROW_BYTES_MAX)))?;
         }
-        self.file.seek(SeekFrom::Start(self.end))?;
-        self.file.write_all(record)?;
+        let mut file = &*self.file;
+        file.seek(SeekFrom::Start(self.end))?;
+        file.write_all(record)?;
         self.end = end;
         Ok(())
     }
@@ -174,6 +193,16 @@ impl Wal {
     /// The opening that records are written in.
     pub(super) fn boot(&self) -> u32 {
         self.boot
+    }
+
+    /// The file that records go to.
+    pub(super) fn current(&self) -> Arc<File> {
+        Arc::clone(&self.files[self.current].file)
+    }
+
+    /// The other one.
+    pub(super) fn other(&self) -> Arc<File> {
+        Arc::clone(&self.files[1 - self.current].file)
     }
 
     /// What records are to survive.

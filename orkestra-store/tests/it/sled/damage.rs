@@ -130,7 +130,7 @@ fn other_formats_and_other_databases_are_left_alone() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let format = directory.path().join("FORMAT");
     for (text, kind) in [
-        ("orkestra-store sled 4\n", StoreErrorKind::Version),
+        ("orkestra-store sled 5\n", StoreErrorKind::Version),
         ("orkestra-store sled 999 whatever\n", StoreErrorKind::Version),
         ("orkestra-store sled one", StoreErrorKind::Damaged),
         ("", StoreErrorKind::Damaged),

@@ -100,6 +100,7 @@ async fn what_stands_behind_an_accepted_loss_never_comes_back() {
     drop(store);
     put_back(directory.path(), "db", &kept);
     put_back(directory.path(), "snap.", &kept);
+    put_back(directory.path(), "fallback", &kept);
     let error = open().err().expect("acknowledged commits are missing");
     assert_eq!(error.kind(), StoreErrorKind::Damaged, "{error}");
     fs::remove_file(directory.path().join("mark")).expect("it can be removed");
@@ -154,7 +155,7 @@ async fn a_store_without_write_ahead_files_is_taken_over() {
     drop(store);
     // What a checkpoint brought into sled is what a store of format 1 has; the format inside is looked at alone.
     fs::write(directory.path().join("FORMAT"), "orkestra-store sled 1\n").expect("it writes");
-    for name in ["wal.0", "wal.1", "mark"] {
+    for name in ["wal.0", "wal.1", "mark", "fallback"] {
         fs::remove_file(directory.path().join(name)).expect("it can be removed");
     }
     for _ in 0..2 {
@@ -163,7 +164,7 @@ async fn a_store_without_write_ahead_files_is_taken_over() {
         // At least what the first checkpoint had: how far the others came is a matter of time.
         assert!(length(&store, &run).await >= 6);
         let format = fs::read_to_string(directory.path().join("FORMAT")).expect("it reads");
-        assert_eq!(format, "orkestra-store sled 3\n");
+        assert_eq!(format, "orkestra-store sled 4\n");
     }
 }
 
@@ -185,7 +186,7 @@ async fn a_store_without_letters_is_taken_over_and_its_write_ahead_files_count()
     let store = SledStore::options().with_check(true).open(directory.path()).expect("it is taken over");
     assert_eq!(length(&store, &run).await, 2);
     store.send(run.id(), b"letter").await.expect("it knows letters now");
-    assert_eq!(fs::read_to_string(&format).expect("it reads"), "orkestra-store sled 3\n");
+    assert_eq!(fs::read_to_string(&format).expect("it reads"), "orkestra-store sled 4\n");
 }
 
 fn blobs(directory: &Path) -> usize {

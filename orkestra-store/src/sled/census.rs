@@ -1,0 +1,88 @@
+//! How many entries a database holds, and a sum of them: two databases with the same census hold the same.
+//!
+//! It is kept up to date entry by entry, in any order, so that a checkpoint costs what it changes. It tells a database with
+//! holes from a whole one; it is no defence against somebody who wants to deceive.
+
+use ::sled::Db;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::kv::error::Trouble;
+use crate::kv::keys::META_APPLIED;
+
+use super::open::META_FORMAT;
+
+/// The census of some entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Census {
+    /// How many there are.
+    pub(super) entries: u64,
+    /// The sum of their hashes (XXH3, 64 bits, of the value, seeded with that of the key).
+    pub(super) sum: u64,
+}
+
+impl Census {
+    /// Counts all entries of `database`.
+    pub(super) fn of(database: &Db) -> Result<Self, Trouble> {
+        let mut census = Self::default();
+        for entry in database.iter() {
+            let (key, value) = entry?;
+            census.add(&key, &value);
+        }
+        Ok(census)
+    }
+
+    /// Counts an entry that was put there.
+    pub(super) fn add(&mut self, key: &[u8], value: &[u8]) {
+        if !is_own(key) {
+            self.entries = self.entries.wrapping_add(1);
+            self.sum = self.sum.wrapping_add(hash(key, value));
+        }
+    }
+
+    /// No longer counts an entry that was there.
+    pub(super) fn remove(&mut self, key: &[u8], value: &[u8]) {
+        if !is_own(key) {
+            self.entries = self.entries.wrapping_sub(1);
+            self.sum = self.sum.wrapping_sub(hash(key, value));
+        }
+    }
+}
+
+/// Whether a key is about the database itself, written beside checkpoints.
+fn is_own(key: &[u8]) -> bool {
+    key == META_FORMAT || key == META_APPLIED
+}
+
+fn hash(key: &[u8], value: &[u8]) -> u64 {
+    xxh3_64_with_seed(value, xxh3_64(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_changes_does_not_matter_and_every_difference_shows() {
+        let mut census = Census::default();
+        census.add(b"a", b"1");
+        census.add(b"b", b"2");
+        census.remove(b"a", b"1");
+        let mut other = Census::default();
+        other.add(b"b", b"2");
+        assert_eq!(census, other);
+        let differing: [(&[u8], &[u8]); 4] = [(b"b", b"3"), (b"2", b"b"), (b"b2", b""), (b"", b"b2")];
+        for (key, value) in differing {
+            let mut different = Census::default();
+            different.add(key, value);
+            assert_ne!(different, other, "{key:?} {value:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_store_notes_about_the_database_does_not_count() {
+        let mut census = Census::default();
+        census.add(META_APPLIED, b"1");
+        census.add(META_FORMAT, b"2");
+        assert_eq!(census, Census::default());
+    }
+}

@@ -1,0 +1,210 @@
+//! The file `fallback`: the last state of sled that is durable as a whole, and what it takes to go back to it.
+//!
+//! Sled makes nothing durable by itself, and gives no word of what a power cut may leave of it. So whenever a checkpoint has
+//! been synced, this file says what the database is then; and whenever the store is opened, sled is first put back to
+//! that, whatever it has written since. The write-ahead files lead on from there.
+//!
+//! ```text
+//! slot:  checksum of the rest of the head, 4 | turn, 8 | last group commit, 8 | entries, 8 | their sum, 8 | lsn of the tip, 8
+//!        | offset of the tip, 8 | length of the tip, 4 | checksum of the tip, 4, zeros up to 4096 | the tip, 512 KiB
+//! file:  two slots; the one with the higher turn counts. All numbers are big-endian.
+//! ```
+//!
+//! The slots are written in turn, so that a write that is cut leaves the state before it.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::kv::directory;
+
+use super::census::Census;
+use super::segments::{SEGMENT_BYTES, Tip};
+
+const FILE: &str = "fallback";
+/// A page of its own, so that no sync of the tip touches it half-way.
+const HEAD: usize = 4096;
+const NUMBERS: usize = 6;
+const CHECKSUM: usize = size_of::<u32>();
+const SLOT_BYTES: u64 = HEAD as u64 + SEGMENT_BYTES;
+
+/// A state of sled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    /// The number of the last group commit in it.
+    pub(super) applied: u64,
+    /// All that it holds.
+    pub(super) census: Census,
+    /// The segment that sled writes to.
+    pub(super) tip: Tip,
+}
+
+/// The file, held open.
+pub(super) struct Fallback {
+    directory: PathBuf,
+    /// `None` until there is something to tell of.
+    file: Option<File>,
+    /// How often it was written.
+    turn: u64,
+    /// What sled held when it was written last.
+    applied: u64,
+    census: Census,
+}
+
+/// Whether the file is there. A store of an older format has none.
+pub(super) fn is_there(directory: &Path) -> io::Result<bool> {
+    directory.join(FILE).try_exists()
+}
+
+/// Removes the file.
+pub(super) fn remove(directory: &Path) -> io::Result<()> {
+    fs::remove_file(directory.join(FILE))
+}
+
+/// The state that the file of `directory` tells of, with its turn; `None` when neither slot is whole.
+pub(super) fn read(directory: &Path) -> io::Result<Option<(State, u64)>> {
+    let mut file = File::open(directory.join(FILE))?;
+    let mut newest: Option<(State, u64)> = None;
+    for slot in 0..2 {
+        file.seek(SeekFrom::Start(slot * SLOT_BYTES))?;
+        let mut bytes = Vec::new();
+        (&mut file).take(SLOT_BYTES).read_to_end(&mut bytes)?;
+        let found = decode(&bytes);
+        if let Some(found) = found.filter(|(_, turn)| newest.as_ref().is_none_or(|(_, other)| turn > other)) {
+            newest = Some(found);
+        }
+    }
+    Ok(newest)
+}
+
+impl Fallback {
+    /// For a directory that has none yet.
+    pub(super) fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), file: None, turn: 0, applied: 0, census: Census::default() }
+    }
+
+    /// Goes on with the file of `directory`, which tells of `state` in its `turn`.
+    pub(super) fn go_on(directory: &Path, state: &State, turn: u64) -> io::Result<Self> {
+        let file = File::options().read(true).write(true).open(directory.join(FILE))?;
+        // IMPORTANT: before the other slot is written to. What was read may stand in the system's cache alone, after a sync that
+        // failed or a process that was killed before it.
+        write(&file, state, turn)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            file: Some(file),
+            turn,
+            applied: state.applied,
+            census: state.census,
+        })
+    }
+
+    /// The number of the last group commit in sled when the file was written last.
+    pub(super) fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// What sled held then.
+    pub(super) fn census(&self) -> Census {
+        self.census
+    }
+
+    /// Tells of `state` from now on: durable when this returns. What was told before still holds after an error.
+    pub(super) fn set(&mut self, state: &State) -> io::Result<()> {
+        let turn = self.turn + 1;
+        match &self.file {
+            Some(file) => write(file, state, turn)?,
+            None => self.file = Some(create(&self.directory, state, turn)?),
+        }
+        (self.turn, self.applied, self.census) = (turn, state.applied, state.census);
+        Ok(())
+    }
+}
+
+/// Makes the file, durably: a crash leaves all of it, or none.
+fn create(directory: &Path, state: &State, turn: u64) -> io::Result<File> {
+    let new = directory.join(format!("{FILE}.new"));
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(&new)?;
+    write(&file, state, turn)?;
+    fs::rename(&new, directory.join(FILE))?;
+    directory::sync(directory)?;
+    Ok(file)
+}
+
+/// Writes the slot of `turn`, durably.
+fn write(mut file: &File, state: &State, turn: u64) -> io::Result<()> {
+    file.seek(SeekFrom::Start(turn % 2 * SLOT_BYTES))?;
+    file.write_all(&encode(state, turn))?;
+    file.sync_data()
+}
+
+fn encode(state: &State, turn: u64) -> Vec<u8> {
+    let State { applied, census, tip } = state;
+    let numbers = [turn, *applied, census.entries, census.sum, tip.lsn, tip.offset];
+    let length = u32::try_from(tip.bytes.len()).expect("a segment is short");
+    let mut bytes = vec![0; CHECKSUM];
+    bytes.extend(numbers.iter().flat_map(|number| number.to_be_bytes()));
+    bytes.extend(length.to_be_bytes());
+    bytes.extend(crc32fast::hash(&tip.bytes).to_be_bytes());
+    bytes.resize(HEAD, 0);
+    let checksum = crc32fast::hash(&bytes[CHECKSUM..]);
+    bytes[..CHECKSUM].copy_from_slice(&checksum.to_be_bytes());
+    bytes.extend_from_slice(&tip.bytes);
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<(State, u64)> {
+    let (head, tip) = bytes.split_first_chunk::<HEAD>()?;
+    let (checksum, rest) = head.split_first_chunk()?;
+    if crc32fast::hash(rest) != u32::from_be_bytes(*checksum) {
+        return None;
+    }
+    let (numbers, rest) = rest.split_first_chunk::<{ NUMBERS * size_of::<u64>() }>()?;
+    let (numbers, _) = numbers.as_chunks::<{ size_of::<u64>() }>();
+    let [turn, applied, entries, sum, lsn, offset]: [u64; NUMBERS] =
+        std::array::from_fn(|number| u64::from_be_bytes(numbers[number]));
+    let (length, rest) = rest.split_first_chunk()?;
+    let (checksum, _) = rest.split_first_chunk()?;
+    let bytes = tip.get(..u32::from_be_bytes(*length) as usize)?;
+    if crc32fast::hash(bytes) != u32::from_be_bytes(*checksum) {
+        return None;
+    }
+    let tip = Tip { lsn, offset, bytes: bytes.to_vec() };
+    Some((State { applied, census: Census { entries, sum }, tip }, turn))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(applied: u64) -> State {
+        let tip = Tip { lsn: 3 * SEGMENT_BYTES, offset: SEGMENT_BYTES, bytes: vec![7; 5_000] };
+        State { applied, census: Census { entries: 5, sum: u64::MAX }, tip }
+    }
+
+    #[test]
+    fn the_newest_state_counts_and_a_cut_write_leaves_the_one_before() {
+        let directory = tempfile::tempdir().expect("a directory for a test");
+        let path = directory.path().join(FILE);
+        let mut fallback = Fallback::new(directory.path());
+        assert!(!path.exists(), "nothing was told yet");
+        for applied in 1..=3 {
+            fallback.set(&state(applied)).expect("it writes");
+            assert_eq!(read(directory.path()).expect("it reads"), Some((state(applied), applied)));
+        }
+        let mut fallback = Fallback::go_on(directory.path(), &state(3), 3).expect("it goes on");
+        assert_eq!(read(directory.path()).expect("it reads"), Some((state(3), 3)));
+        fallback.set(&state(4)).expect("it writes");
+        fallback.set(&state(5)).expect("it writes");
+        // The fifth was written to the second slot.
+        let whole = fs::read(&path).expect("it reads");
+        let begin = usize::try_from(SLOT_BYTES).expect("it is small");
+        for at in [0, 4, 60, 4_095, 4_096, 9_000] {
+            let mut torn = whole.clone();
+            torn[begin + at] ^= 1;
+            fs::write(&path, torn).expect("it writes");
+            assert_eq!(read(directory.path()).expect("it reads"), Some((state(4), 4)), "torn at {at}");
+            fs::write(&path, &whole[..begin + at]).expect("it writes");
+            assert_eq!(read(directory.path()).expect("it reads"), Some((state(4), 4)), "cut at {at}");
+        }
+    }
+}

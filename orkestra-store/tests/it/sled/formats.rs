@@ -1,0 +1,113 @@
+//! Stores of every older format, as the versions of their time wrote them: taken over with all that is in them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use orkestra_core::model::{RunId, Seq};
+use orkestra_core::store::{LetterId, Store, StoreErrorKind};
+use orkestra_store::SledStore;
+use orkestra_testkit::sample::SampleRun;
+use tempfile::TempDir;
+
+fn fixture(format: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/sled-{format}"))
+}
+
+fn copied(format: u32) -> TempDir {
+    let directory = tempfile::tempdir().expect("a directory for a test");
+    for entry in fs::read_dir(fixture(format)).expect("the fixture is there") {
+        let path = entry.expect("an entry").path();
+        fs::copy(&path, directory.path().join(path.file_name().expect("a file's name"))).expect("it copies");
+    }
+    directory
+}
+
+/// Twelve runs of a commit to begin with and four reports, a last one or another report; the fourth was deleted. A long
+/// blob, a value that was written six times; where there are letters, one.
+async fn must_be_whole(store: &SledStore, format: u32) {
+    for number in 0..12 {
+        let id = RunId::new(format!("r{number}")).expect("an id");
+        let journal = store.read(&id, Seq(1), usize::MAX).await.expect("it reads");
+        assert_eq!(journal.len(), if number == 4 { 0 } else { 6 }, "format {format}, run {id}");
+        if number != 4 {
+            SampleRun::resume(&id, &journal).expect("a journal is a run's");
+        }
+    }
+    let (first, second) = (RunId::new("r1").expect("an id"), RunId::new("r2").expect("an id"));
+    assert_eq!(store.blob(&first, "blob").await, Ok(Some(vec![7; 20_000])));
+    let value = store.get("counter").await.expect("it reads").expect("it is there");
+    assert_eq!((value.version, &value.bytes[..]), (6, &b"value 5"[..]));
+    let letters = store.letters(&second, LetterId::ZERO, 9).await.expect("it reads");
+    assert_eq!(letters.len(), usize::from(format > 2), "format {format}");
+    store.check().await.expect("it is whole");
+}
+
+#[tokio::test]
+async fn stores_of_older_formats_are_taken_over() {
+    for format in 1..=3 {
+        let directory = copied(format);
+        for turn in 0..2 {
+            let store = SledStore::open(directory.path()).unwrap_or_else(|error| panic!("format {format}: {error}"));
+            assert_eq!(store.report().runs_checked, (turn == 0).then_some(11), "checked once, as it is taken over");
+            assert!(!store.report().created && store.report().after_crash == (turn == 0));
+            must_be_whole(&store, format).await;
+        }
+        let text = fs::read_to_string(directory.path().join("FORMAT")).expect("it reads");
+        assert_eq!(text, "orkestra-store sled 4\n");
+        assert!(directory.path().join("fallback").exists());
+    }
+}
+
+#[tokio::test]
+async fn a_take_over_that_was_cut_is_begun_again() {
+    for format in 1..=3 {
+        let directory = copied(format);
+        // What the first one had written by then. The format is written last.
+        fs::write(directory.path().join("fallback"), [7; 5_000]).expect("it writes");
+        let store = SledStore::open(directory.path()).unwrap_or_else(|error| panic!("format {format}: {error}"));
+        must_be_whole(&store, format).await;
+    }
+}
+
+/// A database that a cut checkpoint of an older version had damaged is told, wherever the damage matters: there is no fallback
+/// to go back to.
+#[tokio::test]
+async fn a_damaged_store_of_an_older_format_is_not_taken_over() {
+    let mut refused = 0;
+    for format in 1..=3 {
+        for eighth in 1..8 {
+            let directory = copied(format);
+            let path = directory.path().join("db");
+            let mut bytes = fs::read(&path).expect("it reads");
+            let from = bytes.len() * eighth / 8;
+            bytes[from..from + 4_000].fill(0x55);
+            fs::write(&path, &bytes).expect("it writes");
+            match SledStore::open(directory.path()) {
+                Ok(store) => must_be_whole(&store, format).await,
+                Err(error) => {
+                    assert_eq!(error.kind(), StoreErrorKind::Damaged, "format {format}: {error}");
+                    let text = fs::read_to_string(directory.path().join("FORMAT")).expect("it reads");
+                    assert_eq!(text, format!("orkestra-store sled {format}\n"), "it is as it was");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    // Where the write-ahead files still hold everything, no damage matters.
+    assert!(refused > 2, "{refused} of 21");
+}
+
+/// The power may end while a store is being made: nothing was acknowledged, and it is made anew.
+#[tokio::test]
+async fn an_unfinished_store_is_made_anew_whatever_is_left_of_it() {
+    for (name, bytes) in
+        [("conf", &b"segment_size: 5242"[..]), ("db", &[3; 700_000]), ("snap.0000", b"half"), ("wal.1", b"x")]
+    {
+        let directory = tempfile::tempdir().expect("a directory for a test");
+        fs::write(directory.path().join("FORMAT"), "orkestra-store sled 3 unfinished\n").expect("it writes");
+        fs::write(directory.path().join(name), bytes).expect("it writes");
+        let store = SledStore::open(directory.path()).unwrap_or_else(|error| panic!("half of `{name}`: {error}"));
+        assert!(store.report().created && store.report().set_aside.is_empty());
+        assert_eq!(store.append(vec![SampleRun::new("r").create()]).await, [Ok(())]);
+    }
+}
