@@ -1,7 +1,7 @@
 //! How many entries a database holds, and a sum of them: two databases with the same census hold the same.
 //!
-//! It is kept up to date entry by entry, in any order, so that a checkpoint costs what it changes. It tells a database with
-//! holes from a whole one; it is no defence against somebody who wants to deceive.
+//! It is kept up to date entry by entry, in any order, so that a checkpoint costs what it changes. It finds a
+//! database with holes; it does not protect against deliberate changes.
 
 use ::sled::Db;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};

@@ -1,6 +1,6 @@
 //! The file `fallback`: the last state of sled that is durable as a whole, and what it takes to go back to it.
 //!
-//! Sled makes nothing durable by itself, and gives no word of what a power cut may leave of it. So whenever a checkpoint has
+//! sled does not say what a power cut may leave of its files. So whenever a part of a checkpoint has
 //! been synced, this file says what the database is then; and whenever the store is opened, sled is first put back to
 //! that, whatever it has written since. The write-ahead files lead on from there.
 //!
