@@ -1,7 +1,7 @@
 //! Commits as bytes: JSON with a version, readable for ever.
 //!
-//! A commit is `{"v":2,"epoch":…,"at":…,"events":[…]}`; run and position are the store's keys and stand there. Version 2
-//! has more events and more fields than version 1, which it reads as it is. A version that changes what was written gets
+//! A commit is `{"v":3,"epoch":…,"at":…,"events":[…]}`; run and position are the store's keys and stand there. Version 3
+//! has more events and more fields than versions 1 and 2, which it reads as they are. A version that changes what was written gets
 //! its own branch in [`decode`]; what was once written stays readable. An event that this version has no name for is
 //! told from damage: somebody newer wrote it, nothing is lost.
 
@@ -15,7 +15,7 @@ use crate::model::{Epoch, RunId, Seq, Timestamp};
 use super::commit::{Commit, Written};
 
 /// The version that [`encode`] writes.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Why bytes are no commit.
 #[derive(Debug, thiserror::Error)]

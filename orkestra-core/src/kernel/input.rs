@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Amount, Failure, Growth, Name, Payload, Plan, RunId, RunOptions, Seq, Timestamp};
+use crate::model::{Amount, Failure, Growth, Incarnation, Name, Payload, Plan, RunId, RunOptions, Seq, Timestamp};
 
 use super::event::Event;
 use super::status::Outcome;
@@ -44,6 +44,8 @@ pub enum InputKind {
         node: Name,
         /// What the node works on instead of what it did there.
         input: Option<Payload>,
+        /// Which run of its id the new one is.
+        incarnation: Option<Incarnation>,
     },
     /// A process takes over a run that another one drove.
     Recover,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::limits::{NAME_BYTES_MAX, RUN_ID_BYTES_MAX};
+use super::time::Timestamp;
 
 /// A text that is no name: it says what was given and what a name looks like.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -124,6 +125,23 @@ text_id!(
     "worker id",
     NAME_BYTES_MAX
 );
+
+text_id!(
+    /// Tells runs apart that had the same id one after the other: a run that was deleted and begun again is another one.
+    /// Everything that is derived from a run's id is derived from its incarnation too.
+    Incarnation,
+    "incarnation",
+    NAME_BYTES_MAX
+);
+
+impl Incarnation {
+    /// The incarnation of a run that was begun at `at` under a lease of this epoch. No store gives an epoch of a run out
+    /// twice while the run is there, and none of them deletes and claims it again within one millisecond.
+    #[must_use]
+    pub fn begun(at: Timestamp, epoch: Epoch) -> Self {
+        Self(format!("{:x}-{:x}", at.as_millis(), epoch.0).into())
+    }
+}
 
 /// The position of an event in its run's journal, counted from 1. Zero stands before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

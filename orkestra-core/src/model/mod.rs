@@ -28,7 +28,7 @@ pub use data::{Place, SpecError, SpecErrorKind};
 pub use failure::Failure;
 pub use fingerprint::Fingerprint;
 pub(crate) use frozen::FrozenPlan;
-pub use id::{Epoch, InvalidName, Name, NodeId, RunId, Seq, WorkerId};
+pub use id::{Epoch, Incarnation, InvalidName, Name, NodeId, RunId, Seq, WorkerId};
 pub use join::{Join, OnFailure};
 pub use node::{NodeKind, NodeSpec};
 pub use options::{Fork, Parent, RunOptions};

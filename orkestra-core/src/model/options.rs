@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::amount::Amount;
-use super::id::{Name, RunId, Seq};
+use super::id::{Incarnation, Name, RunId, Seq};
 use super::time::Timestamp;
 
 /// How a run is to be run, and where it comes from. The default has no limits, and nobody waits for it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunOptions {
+    /// Which run of its id it is; none for a run that a version before began. Its driver gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<Incarnation>,
     /// When the run times out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
@@ -36,6 +39,23 @@ pub struct Parent {
     pub run: RunId,
     /// The node.
     pub node: Name,
+    /// Which run of that id; none when a version before began it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<Incarnation>,
+    /// The key of the wait, a step's; none when a version before began the run that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// The event that asked for the child; none when a version before began the run that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Seq>,
+}
+
+impl Parent {
+    /// A node of a run, as versions before wrote it down.
+    #[must_use]
+    pub const fn new(run: RunId, node: Name) -> Self {
+        Self { run, node, incarnation: None, step: None, request: None }
+    }
 }
 
 /// Where a run was forked from another one.

@@ -247,7 +247,7 @@ impl Run {
             None => None,
         };
         let events = blobs::adopt_events(&*self.shared.store, (&self.id, &fork), self.history().await?).await?;
-        let kind = InputKind::Fork { from: self.id.clone(), events, node, input };
+        let kind = InputKind::Fork { from: self.id.clone(), events, node, input, incarnation: None };
         let run = Self::new(Arc::clone(&self.shared), fork);
         match self.shared.tell(run.id(), kind).await {
             Ok(()) => Ok(run),

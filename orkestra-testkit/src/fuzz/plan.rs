@@ -105,6 +105,6 @@ pub(super) fn options(bytes: &mut Bytes<'_>) -> Box<RunOptions> {
             options.budget.insert(name(meter), Amount::micros(u64::from(bytes.byte())));
         }
     }
-    options.parent = bytes.maybe(4, |_| Parent { run: RunId::new("parent").expect("an id"), node: name("n") });
+    options.parent = bytes.maybe(4, |_| Parent::new(RunId::new("parent").expect("an id"), name("n")));
     Box::new(options)
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use crate::model::{Fork, Name, Payload, RunId, RunOptions, Seq, Timestamp};
+use crate::model::{Fork, Incarnation, Name, Payload, RunId, RunOptions, Seq, Timestamp};
 
 use super::super::apply::apply;
 use super::super::event::Event;
@@ -21,6 +21,7 @@ pub(super) struct Other {
     pub(super) events: Vec<Event>,
     pub(super) node: Name,
     pub(super) input: Option<Payload>,
+    pub(super) incarnation: Option<Incarnation>,
 }
 
 pub(super) fn fork(
@@ -29,7 +30,7 @@ pub(super) fn fork(
     now: Timestamp,
     other: Other,
 ) -> Result<Vec<Event>, Rejection> {
-    let Other { run: from, events, node, input } = other;
+    let Other { run: from, events, node, input, incarnation } = other;
     let begins = |event: &Event| match event {
         Event::AttemptStarted { node: begun, .. } | Event::SlotAwaited { node: begun } => *begun == node,
         _ => false,
@@ -38,7 +39,9 @@ pub(super) fn fork(
     let origin = Fork { run: from, node: node.clone(), seq: Seq(shared as u64) };
     let mut copied = without_others(events, shared);
     if let Some(Event::RunCreated { options, .. }) = copied.first_mut() {
-        let kept = RunOptions { deadline: None, parent: None, ..(**options).clone() };
+        // What both share has the keys of the version that began the other one: so has the rest.
+        let incarnation = options.incarnation.as_ref().and(incarnation);
+        let kept = RunOptions { incarnation, deadline: None, parent: None, ..(**options).clone() };
         **options = RunOptions { forked_from: Some(origin), ..kept };
     }
     let mut copy = None;

@@ -130,8 +130,9 @@ pub fn decide(run: &RunId, state: &mut Option<RunState>, input: Input) -> Result
             }
             lifecycle::create(run, slot, input.at, Event::RunCreated { plan, input: given, labels, options })
         }
-        (slot @ None, InputKind::Fork { from, events, node, input: given }) => {
-            fork::fork(run, slot, input.at, fork::Other { run: from, events, node, input: given })
+        (slot @ None, InputKind::Fork { from, events, node, input: given, incarnation }) => {
+            let other = fork::Other { run: from, events, node, input: given, incarnation };
+            fork::fork(run, slot, input.at, other)
         }
         (None, _) => Err(Rejection::NoRun),
         (Some(_), InputKind::Create { .. } | InputKind::Fork { .. }) => Err(Rejection::Exists),

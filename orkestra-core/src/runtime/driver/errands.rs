@@ -90,7 +90,7 @@ struct Errand {
 impl Errand {
     /// Starts the child unless it is there. It will tell by itself how it ended, unless somebody else started it.
     async fn start(self, node: Name, child: ChildState) {
-        let parent = Parent { run: self.run.clone(), node: node.clone() };
+        let parent = Parent::new(self.run.clone(), node.clone());
         let mut patience = Patience::new(&self.shared);
         let started = loop {
             match self.child(&child, &parent).await {

@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use crate::kernel::{Event, Input, InputKind, Rejection, RunState, TaskRequest, decide};
-use crate::model::{Name, RunId, Seq};
+use crate::model::{Incarnation, Name, RunId, Seq};
 
 use super::super::error::{Error, ErrorKind};
 use super::super::message::{Message, StepReply};
@@ -116,8 +116,19 @@ impl Driver {
         self.state.as_ref().map_or(Seq::ZERO, RunState::last)
     }
 
+    /// A run that is begun gets its incarnation, which needs the lease.
+    fn incarnated(&self, mut kind: InputKind) -> InputKind {
+        let given = self.lease.as_ref().map(|lease| Incarnation::begun(self.shared.clock.now(), lease.epoch));
+        match &mut kind {
+            InputKind::Create { options, .. } => options.incarnation = given,
+            InputKind::Fork { incarnation, .. } => *incarnation = given,
+            _ => {}
+        }
+        kind
+    }
+
     pub(super) fn decide(&mut self, kind: InputKind) -> Result<Vec<Event>, Rejection> {
-        let last = self.last();
+        let (last, kind) = (self.last(), self.incarnated(kind));
         let input = Input { at: self.shared.clock.now(), chance: chance(&self.run, last), kind };
         decide(&self.run, &mut self.state, input)
     }

@@ -196,7 +196,7 @@ fn a_step_that_failed_for_good_is_tried_too_save_what_must_not_be_done_twice() {
 
 #[test]
 fn whoever_waits_is_told_of_each_end() {
-    let parent = Some(Parent { run: run_id("p"), node: super::scene::name("n") });
+    let parent = Some(Parent::new(run_id("p"), super::scene::name("n")));
     let mut scene = Scene::with([task("a")], RunOptions { parent, ..RunOptions::default() });
     scene.feed(fails("a#1")).expect("it fails");
     scene.then(retry("a"), ["reopened", "a reset", "a#2 started"]).then(PARENT_TOLD, []);

@@ -131,7 +131,7 @@ fn a_run_that_stops_waits_for_its_children_as_long_as_its_tasks_do() {
 
 #[test]
 fn whoever_waits_for_the_run_is_told_after_its_end() {
-    let parent = Some(Parent { run: run_id("p"), node: name("n") });
+    let parent = Some(Parent::new(run_id("p"), name("n")));
     let mut scene = Scene::with([task("a")], RunOptions { parent, ..RunOptions::default() });
     scene.then(PARENT_TOLD, []).then(done("a#1", "1"), ["a completed 1", "run completed 1"]);
     assert_eq!(agenda(scene.state()).collect::<Vec<_>>(), [Work::TellParent]);

@@ -21,8 +21,8 @@ fn decoded(body: &str) -> Result<usize, String> {
 
 #[test]
 fn a_newer_version_says_so_whatever_else_it_holds() {
-    let words = "the commit is of format 3, this version reads up to 2; use a newer version";
-    for body in [r#"{"v":3}"#, r#"{"v":3,"epoch":1,"at":1,"events":[{"Unheard":{}}]}"#] {
+    let words = "the commit is of format 4, this version reads up to 3; use a newer version";
+    for body in [r#"{"v":4}"#, r#"{"v":4,"epoch":1,"at":1,"events":[{"Unheard":{}}]}"#] {
         assert_eq!(decoded(body), Err(words.into()));
     }
 }

@@ -45,12 +45,11 @@ fn replayed(journal: &str) -> (RunState, Vec<Event>) {
     (replayer.finish().expect("a run"), events)
 }
 
-/// Format 2 only added to format 1: what both can say, they say in the same bytes.
+/// Each format only added to the one before: what both can say, they say in the same bytes.
 fn as_old_as(old: &Written, new: &Written) -> Written {
-    let body = std::str::from_utf8(&new.body).expect("JSON is text");
-    let is_old = old.body.starts_with(br#"{"v":1,"#);
-    let body = if is_old { body.replacen(r#"{"v":2,"#, r#"{"v":1,"#, 1) } else { body.to_owned() };
-    Written { body: body.as_bytes().into(), ..new.clone() }
+    let [old, body] = [old, new].map(|written| std::str::from_utf8(&written.body).expect("JSON is text"));
+    let number = old.split_inclusive(',').next().expect("a number comes first");
+    Written { body: body.replacen(r#"{"v":3,"#, number, 1).as_bytes().into(), ..new.clone() }
 }
 
 #[test]
@@ -143,7 +142,7 @@ fn states_are_what_their_version_says() {
         Sha256::digest(sorted(&state)).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
     };
     let digests = [COMPLETED, FAILED, CANCELLED, COMPLETED_2, TIMED_OUT_2, TERMINATED_2].map(digest);
-    let of_version_1: [&str; 6] = [
+    let of_version_2: [&str; 6] = [
         "9b408125eb6276dc",
         "227d83ae2c4048eb",
         "7cc73b9570267a13",
@@ -153,7 +152,7 @@ fn states_are_what_their_version_says() {
     ];
     assert_eq!(
         (STATE_VERSION, digests.each_ref().map(String::as_str)),
-        (1, of_version_1),
+        (2, of_version_2),
         "then STATE_VERSION must grow"
     );
 }
@@ -184,7 +183,7 @@ fn a_snapshot_that_is_not_as_it_was_written_is_left_alone() {
         assert!(decode_snapshot(&garbled, last).is_none_or(|read| read == state), "byte {place}");
         assert_eq!(decode_snapshot(&bytes[..place], last), None);
     }
-    let newer = String::from_utf8(bytes).expect("JSON").replacen(r#"{"v":1,"#, r#"{"v":2,"#, 1);
+    let newer = String::from_utf8(bytes).expect("JSON").replacen(r#"{"v":2,"#, r#"{"v":3,"#, 1);
     assert_eq!(decode_snapshot(newer.as_bytes(), last), None);
 }
 

@@ -85,8 +85,10 @@ fn only_a_node_that_began_can_be_forked_from() {
 fn a_run_that_exists_is_no_fork() {
     let mut scene = chain();
     let events = scene.events();
-    scene
-        .rejects(InputKind::Fork { from: run_id("x"), events, node: name("a"), input: None }, "the run exists already");
+    scene.rejects(
+        InputKind::Fork { from: run_id("x"), events, node: name("a"), input: None, incarnation: None },
+        "the run exists already",
+    );
 }
 
 #[test]
@@ -94,7 +96,8 @@ fn what_is_no_history_cannot_be_forked() {
     let mut events = chain().events();
     events.remove(1);
     let words = "the run cannot be forked: event 2 of run `r` is illegal: step `k` of `a` without an attempt under way";
-    Scene::nothing().rejects(InputKind::Fork { from: run_id("x"), events, node: name("b"), input: None }, words);
+    Scene::nothing()
+        .rejects(InputKind::Fork { from: run_id("x"), events, node: name("b"), input: None, incarnation: None }, words);
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn what_a_failed_run_did_can_be_forked() {
 
 #[test]
 fn a_deadline_and_whoever_waits_stay_with_the_other_run_and_its_budget_does_not() {
-    let parent = Some(Parent { run: run_id("p"), node: name("n") });
+    let parent = Some(Parent::new(run_id("p"), name("n")));
     let options = RunOptions { parent, deadline: Some(Timestamp::from_millis(50)), priority: 3, ..budget(10) };
     let mut scene = Scene::with([task("a"), task("b").after(&["a"])], options);
     scene.then(asks("a#1", paid_step("k", "1", 4)), ["a/k = 1 for 4 tokens"]);

@@ -14,7 +14,7 @@ use super::scene::{Node, json, name, plan, task};
 /// `a` can be undone and `b` comes after it; `q` is under a limit. Somebody waits for the run.
 fn created() -> Event {
     let plan = plan([task("a").undone().or(OnFailure::Skip), task("b").after(&["a"]), task("q").limited("few")]);
-    let parent = Some(Parent { run: run_id("p"), node: name("n") });
+    let parent = Some(Parent::new(run_id("p"), name("n")));
     let options = Box::new(RunOptions { parent, ..RunOptions::default() });
     Event::RunCreated { plan, input: json("1"), labels: BTreeMap::new(), options }
 }

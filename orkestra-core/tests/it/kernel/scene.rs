@@ -51,7 +51,13 @@ impl Scene {
     pub(super) fn fork(&self, node: &str, input: Option<&str>) -> (Self, Result<Vec<Event>, Rejection>) {
         let mut fork = Self { now: self.now, ..Self::nothing() };
         let events = self.events();
-        let kind = InputKind::Fork { from: self.run.clone(), events, node: name(node), input: input.map(json) };
+        let kind = InputKind::Fork {
+            from: self.run.clone(),
+            events,
+            node: name(node),
+            input: input.map(json),
+            incarnation: None,
+        };
         let result = fork.feed(kind);
         (fork, result)
     }

@@ -68,7 +68,7 @@ pub(super) fn options() -> impl Strategy<Value = RunOptions> {
     (0..8_u8, 0..8_u8, 0..4_u8).prop_map(|(deadline, budget, parent)| RunOptions {
         deadline: (deadline == 0).then_some(super::asks::deadline(500)).and_then(|options| options.deadline),
         budget: if budget < 2 { tokens(u64::from(budget) * 20) } else { [].into() },
-        parent: (parent == 0).then(|| Parent { run: run_id("p"), node: name("n") }),
+        parent: (parent == 0).then(|| Parent::new(run_id("p"), name("n"))),
         ..RunOptions::default()
     })
 }
