@@ -78,8 +78,8 @@ pub mod telemetry {
 pub use runtime::{
     BuildError, CatchUp, Clock, Context, Cursor, Engine, EngineBuilder, ErasedTask, Error, ErrorKind, Events, Feed,
     Finding, Fire, FireOutcome, Health, IntoTask, Limit, Overlap, Pulse, Retention, Run, RunEvent, RunRequest,
-    Schedule, ScheduleStatus, Schedules, Step, SystemClock, Task, TaskError, TaskResult, TypeTag, UpgradeReport, When,
-    Workflow, WorkflowBuilder,
+    Schedule, ScheduleStatus, Schedules, Step, SystemClock, Task, TaskError, TaskResult, TypeTag, UpgradeReport, Wait,
+    When, Winner, Workflow, WorkflowBuilder,
 };
 
 /// All that a workflow needs.

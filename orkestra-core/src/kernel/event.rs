@@ -133,6 +133,13 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         charges: BTreeMap<Name, Amount>,
     },
+    /// A step that was about to begin did not: the run was paused first, or its task has let it go.
+    StepNotBegun {
+        /// The node.
+        node: Name,
+        /// The step's key.
+        step: String,
+    },
     /// A task waits for a point in time.
     TimerSet {
         /// The node.
@@ -157,6 +164,9 @@ pub enum Event {
         step: String,
         /// The signal's name.
         signal: Name,
+        /// How long at the most.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
     },
     /// A signal came in.
     SignalReceived {
@@ -183,6 +193,9 @@ pub enum Event {
         step: String,
         /// The question.
         question: Payload,
+        /// How long it may be answered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
     },
     /// Somebody answered.
     QuestionAnswered {
@@ -205,6 +218,9 @@ pub enum Event {
         workflow: Name,
         /// What it works on.
         input: Payload,
+        /// How long it is waited for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
     },
     /// The other run has ended.
     ChildEnded {
@@ -217,6 +233,20 @@ pub enum Event {
         /// What it spent, by meter: this run spent it too.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         charges: BTreeMap<Name, Amount>,
+    },
+    /// A task has let a wait go, whose future it dropped. What it had received goes to the next; nothing ends it any more.
+    WaitLetGo {
+        /// The node.
+        node: Name,
+        /// The key of the wait.
+        step: String,
+    },
+    /// What a task waited for did not come in time.
+    WaitTimedOut {
+        /// The node.
+        node: Name,
+        /// The key of the wait.
+        step: String,
     },
     /// A run that was asked for by a task which nobody runs any more was cancelled, or needed no cancelling.
     ChildCancelled {
@@ -334,6 +364,9 @@ impl Event {
             | Self::StepCompleted { node, .. }
             | Self::Charged { node, .. }
             | Self::StepFailed { node, .. }
+            | Self::StepNotBegun { node, .. }
+            | Self::WaitLetGo { node, .. }
+            | Self::WaitTimedOut { node, .. }
             | Self::TimerSet { node, .. }
             | Self::TimerFired { node, .. }
             | Self::SignalAwaited { node, .. }
@@ -373,6 +406,7 @@ impl Event {
             | Self::Charged { node, step, .. }
             | Self::StepFailed { node, step, .. }
             | Self::TimerFired { node, step }
+            | Self::WaitTimedOut { node, step }
             | Self::QuestionAnswered { node, step, .. }
             | Self::ChildEnded { node, step, .. }
             | Self::Grown { node, step, .. }

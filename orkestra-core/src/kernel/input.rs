@@ -182,6 +182,8 @@ pub enum TaskRequest {
         step: String,
         /// The signal's name.
         signal: Name,
+        /// How long at the most.
+        until: Option<Timestamp>,
     },
     /// Ask somebody, and wait for the answer.
     Ask {
@@ -189,6 +191,8 @@ pub enum TaskRequest {
         step: String,
         /// The question.
         question: Payload,
+        /// How long it may be answered.
+        until: Option<Timestamp>,
     },
     /// Start another run, and wait for its end.
     Child {
@@ -200,6 +204,15 @@ pub enum TaskRequest {
         workflow: Name,
         /// What it works on.
         input: Payload,
+        /// How long it is waited for.
+        until: Option<Timestamp>,
+    },
+    /// Let go what was asked for: its future was dropped.
+    LetGo {
+        /// The key of the wait, or of a step that must not be done twice.
+        step: String,
+        /// Whether the work of such a step had begun.
+        begun: bool,
     },
     /// Add to the plan.
     Grow {
@@ -230,8 +243,14 @@ impl TaskRequest {
             | Self::Ask { step, .. }
             | Self::Child { step, .. }
             | Self::Grow { step, .. } => Some(step),
-            Self::Emit { .. } => None,
+            Self::Emit { .. } | Self::LetGo { .. } => None,
         }
+    }
+
+    /// Whether something begins with it that a pause holds back.
+    #[must_use]
+    pub const fn begins_something(&self) -> bool {
+        matches!(self, Self::StartStep { .. } | Self::Ask { .. } | Self::Child { .. } | Self::Grow { .. })
     }
 
     /// Whether the answer comes from outside the task: it waits, and can be parked meanwhile.

@@ -112,6 +112,7 @@ fn timers(state: &RunState) -> Broken {
             StepState::Sleeping(due) => Some((*due, Timer::Sleep(id, key.clone()))),
             _ => None,
         }));
+        owed.extend(node.waits.iter().filter_map(|(key, wait)| Some((wait.until?, Timer::Sleep(id, key.clone()?)))));
     }
     match state.status() {
         RunStatus::Stopping => owed.extend(state.stopping().map(|stopping| (stopping.grace_until, Timer::Grace))),
@@ -141,8 +142,8 @@ fn signals(state: &RunState) -> Broken {
     if let Some(signal) = state.signals.keys().find(|signal| state.waiters.contains_key(*signal)) {
         return Some(format!("signal `{signal}` is there and somebody waits for it"));
     }
-    let buffered: usize = state.signals.values().map(std::collections::VecDeque::len).sum();
-    let empty = state.signals.values().any(std::collections::VecDeque::is_empty);
+    let buffered: usize = state.signals.values().map(BTreeMap::len).sum();
+    let empty = state.signals.values().any(BTreeMap::is_empty);
     (empty || buffered != state.signals_buffered).then(|| "unread signals are not counted as they are".into())
 }
 

@@ -28,6 +28,9 @@ pub enum StepState {
     Done(Payload),
     /// It failed for good.
     Failed(Failure),
+    /// It was a wait, and its task has let it go: when the task is called again it is never ready. A later attempt waits
+    /// anew.
+    LetGo,
 }
 
 /// Another run that a step waits for.
@@ -66,6 +69,7 @@ impl fmt::Display for StepState {
             Self::Sleeping(_) => f.write_str("a timer"),
             Self::Awaiting(signal) => write!(f, "a wait for signal `{signal}`"),
             Self::Asking(_) => f.write_str("a question"),
+            Self::LetGo => f.write_str("a wait that was let go"),
             Self::Child(child) => write!(f, "a wait for run `{}`", child.run),
         }
     }
@@ -78,6 +82,8 @@ pub struct OpenWait {
     pub since: Seq,
     /// The attempt that asked for it. A wait may outlive it.
     pub attempt: u32,
+    /// When it ends without what it waits for.
+    pub until: Option<Timestamp>,
 }
 
 /// What the nodes before a node mean for it.
@@ -131,6 +137,9 @@ pub struct NodeState {
     pub steps: HashMap<String, StepState>,
     /// Its steps that must not be done twice.
     pub once: BTreeSet<String>,
+    /// The signals that its steps have received, with the events that brought them: a step that is let go gives its signal
+    /// back.
+    pub received: BTreeMap<String, (Name, Seq)>,
     /// What it waits for: its steps that are waits, by key; a gate's own wait has none.
     #[serde(with = "pairs")]
     pub waits: BTreeMap<Option<String>, OpenWait>,
@@ -162,6 +171,7 @@ impl NodeState {
             output: None,
             steps: HashMap::new(),
             once: BTreeSet::new(),
+            received: BTreeMap::new(),
             waits: BTreeMap::new(),
             parked: false,
             interruptions: 0,

@@ -3,7 +3,7 @@
 //! Only `apply` writes here. All that an event changes is found by key, never searched for, so that the price of an
 //! event does not grow with the run.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ pub enum Timer {
     Attempt(NodeId),
     /// All attempts of a node together time out.
     Total(NodeId),
-    /// A task's wait is over.
+    /// A task's wait is over: its time has come, or what it waits for did not come in time.
     Sleep(NodeId, String),
     /// Attempts that were asked to stop are given up.
     Grace,
@@ -83,8 +83,8 @@ pub struct RunState {
     /// How many nodes are not final.
     pub(super) open: usize,
     pub(super) timers: BTreeSet<(Timestamp, Timer)>,
-    /// Signals that nobody has read; no name without one.
-    pub(super) signals: BTreeMap<Name, VecDeque<Payload>>,
+    /// Signals that nobody has read, by the events that brought them; no name without one.
+    pub(super) signals: BTreeMap<Name, BTreeMap<Seq, Payload>>,
     pub(super) signals_buffered: usize,
     /// Who waits for a signal, by the event with which they began to: a gate, or a step of a task. No name without one.
     pub(super) waiters: BTreeMap<Name, BTreeMap<Seq, (NodeId, Option<String>)>>,

@@ -1,9 +1,10 @@
 //! What a task has in its hands: its run, its steps, its waits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,16 +12,19 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
 use crate::kernel::{StepState, TaskRequest};
-use crate::model::{Amount, Failure, InvalidName, Name, Payload, RunId};
+use crate::model::limits::STEP_KEY_BYTES_MAX;
+use crate::model::{Amount, Failure, Incarnation, InvalidName, Name, Payload, RunId};
 use crate::store::Store;
 
 use super::activity::Activity;
 use super::blobs;
 use super::clock::Clock;
 use super::drain::{Drain, UnderWay};
+use super::keys::{Naming, Use, digest};
 use super::message::{Message, StepReply};
-use super::outbox::{Outbox, Report};
-use super::step::Step;
+use super::outbox::{Note, Outbox, Told};
+use super::root::Quiet;
+use super::step::{Step, is_in_step};
 use super::task::{TaskError, TaskResult};
 use super::telemetry::Attempt;
 use super::tenure::Tenure;
@@ -31,17 +35,28 @@ use super::watch;
 /// **Code between steps may run again.** What a step returned is remembered under the node and the step's key, over
 /// crashes and attempts; everything else is done anew when the task is called again.
 #[derive(Clone)]
-pub struct Context(Arc<Inner>);
+pub struct Context {
+    inner: Arc<Inner>,
+    /// What its keys begin with.
+    scope: Arc<str>,
+}
 
 pub(super) struct Inner {
     pub(super) run: RunId,
     pub(super) node: Name,
     pub(super) attempt: u32,
+    pub(super) incarnation: Option<Incarnation>,
     pub(super) run_input: Payload,
     pub(super) last_failure: Option<Failure>,
     /// The node's steps as they stood when this invocation began.
     pub(super) steps: HashMap<String, StepState>,
-    pub(super) keys: Mutex<HashMap<String, u32>>,
+    pub(super) keys: Mutex<HashMap<String, Uses>>,
+    /// What was let go since the driver was told last.
+    pub(super) let_go: Mutex<Vec<LetGo>>,
+    /// Steps that must not be done twice and were let go after their work had begun.
+    pub(super) interrupted: Mutex<BTreeSet<String>>,
+    /// Whether the run is paused.
+    pub(super) paused: watch::Receiver<bool>,
     pub(super) driver: mpsc::Sender<Message>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) cancelled: watch::Receiver<bool>,
@@ -53,21 +68,51 @@ pub(super) struct Inner {
     pub(super) seen: Attempt,
 }
 
+/// The uses of one key in this invocation.
+pub(super) struct Uses {
+    count: u32,
+    /// The tokio task of all of them.
+    task: Option<tokio::task::Id>,
+}
+
+/// A wait or step whose future was dropped before it was ready.
+#[derive(Debug)]
+pub(super) struct LetGo {
+    pub(super) step: String,
+    /// Whether the work of a step that must not be done twice had begun.
+    pub(super) begun: bool,
+    /// Whether it is let go even if the attempt fails: others may be waiting for what it got.
+    pub(super) at_once: bool,
+}
+
+/// A key that was given out.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    /// As it is written down.
+    pub(super) step: String,
+    /// As the uses of this key before are.
+    pub(super) before: Vec<String>,
+}
+
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { run, node, attempt, .. } = &*self.0;
+        let Inner { run, node, attempt, .. } = &*self.inner;
         write!(f, "Context({run}/{node}, attempt {attempt})")
     }
 }
 
 impl Context {
     pub(super) fn new(inner: Inner) -> Self {
-        Self(Arc::new(inner))
+        Self { inner: Arc::new(inner), scope: "".into() }
+    }
+
+    pub(super) const fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 
     /// Returns when a step may begin: never on an engine that is drained, whose tasks are dropped soon.
     pub(super) async fn begin_step(&self) -> UnderWay {
-        match self.0.drain.begin() {
+        match self.inner.drain.begin() {
             Some(under_way) => under_way,
             None => std::future::pending().await,
         }
@@ -75,31 +120,31 @@ impl Context {
 
     /// Returns while the run is this engine's to drive.
     pub(super) async fn held(&self) {
-        self.0.tenure.held().await;
+        self.inner.tenure.held().await;
     }
 
     /// The run.
     #[must_use]
     pub fn run_id(&self) -> &RunId {
-        &self.0.run
+        &self.inner.run
     }
 
     /// The node's name.
     #[must_use]
     pub fn node(&self) -> &str {
-        &self.0.node
+        &self.inner.node
     }
 
     /// Which attempt of the node this is, counted from 1. An attempt that lost its process keeps its number.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.0.attempt
+        self.inner.attempt
     }
 
     /// What the attempt before this one left.
     #[must_use]
     pub fn last_failure(&self) -> Option<&Failure> {
-        self.0.last_failure.as_ref()
+        self.inner.last_failure.as_ref()
     }
 
     /// What the run was given.
@@ -107,14 +152,41 @@ impl Context {
     /// # Errors
     /// When it is of another type.
     pub fn run_input<T: DeserializeOwned>(&self) -> TaskResult<T> {
-        Ok(self.0.run_input.to()?)
+        Ok(self.inner.run_input.to()?)
     }
 
     /// A text that is the same whenever this step of this node of this run is done, and different for every other: for
-    /// services that take one to recognise a repeated request. It holds over attempts and crashes.
+    /// services that take one to recognise a repeated request. It holds over attempts and crashes. A run that was
+    /// deleted and begun again under its id has other keys.
+    ///
+    /// It has at most 97 ASCII characters: the run's id, cut to 64, a dot, and 32 hexadecimal digits.
     #[must_use]
     pub fn idempotency_key(&self, step: &str) -> String {
-        format!("{}/{}/{step}", self.0.run, self.0.node)
+        let Inner { run, node, incarnation, .. } = &*self.inner;
+        let Some(incarnation) = incarnation else { return format!("{run}/{node}/{step}") };
+        let readable = &run[..run.len().min(64)];
+        format!("{readable}.{}", digest(&[run, incarnation, node, &self.scope, step]))
+    }
+
+    /// Hands to a part of the task that has keys of its own: two parts may use the same ones. Spawned tasks need it, since
+    /// nobody can tell which of them comes first.
+    ///
+    /// ```
+    /// # use orkestra_core::prelude::*;
+    /// # async fn sides(cx: Context, (): ()) -> TaskResult<u32> {
+    /// let (left, right) = (cx.scope("left")?, cx.scope("right")?);
+    /// let left = async move { left.step("count", || async { TaskResult::Ok(1) }).await };
+    /// let right = async move { right.step("count", || async { TaskResult::Ok(2) }).await };
+    /// let (left, right) = tokio::join!(tokio::spawn(left), tokio::spawn(right));
+    /// Ok(left?? + right??)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of any key: it is too long, or used from another task, or within a step.
+    pub fn scope(&self, key: &str) -> TaskResult<Self> {
+        let given = self.unique(Use::Scope(key))?;
+        Ok(Self { inner: Arc::clone(&self.inner), scope: given.step.into() })
     }
 
     /// A memoised unit of work. `.await` the returned [`Step`] to do it, or to have its remembered result.
@@ -124,7 +196,9 @@ impl Context {
     /// [`idempotency_key`](Self::idempotency_key), or use [`Step::at_most_once`]. A step that fails is not remembered
     /// and is done again by the next attempt, unless its failure is permanent.
     ///
-    /// A key that is used twice in one invocation gets `#2`, `#3` in the order of the calls.
+    /// A key that is used twice in one invocation gets `#2`, `#3` in the order of the calls, which all come from one tokio
+    /// task: a second use from another one is refused, for nobody can tell which comes first. Such tasks have keys of
+    /// their own, or a [`scope`](Self::scope). A step within a step is refused as well, and so is a wait.
     pub fn step<'a, F, Fut, T, E>(&'a self, key: impl Into<String>, work: F) -> Step<'a, F>
     where
         F: FnMut() -> Fut + Send + 'a,
@@ -132,7 +206,7 @@ impl Context {
         T: Serialize + DeserializeOwned + Send + 'a,
         E: Into<TaskError> + 'a,
     {
-        Step::new(self, self.unique(key.into()), work)
+        Step::new(self, self.unique(Use::Step(&key.into())), work)
     }
 
     /// Reports progress or partial output: an [`Event::Emitted`](crate::kernel::Event::Emitted) of the run. Durable
@@ -141,18 +215,17 @@ impl Context {
     /// A payload that is no JSON or too large is reported as `null`, with a warning in the log.
     pub fn emit(&self, kind: &str, payload: impl Serialize) {
         let payload = Payload::of(&payload).unwrap_or_else(|error| {
-            tracing::warn!(node = %self.0.node, kind, %error, "a report cannot be written down");
+            tracing::warn!(node = %self.inner.node, kind, %error, "a report cannot be written down");
             Payload::null()
         });
         self.heartbeat();
-        let (node, attempt) = (self.0.node.clone(), self.0.attempt);
-        self.0.outbox.push(Report { node, attempt, kind: kind.to_owned(), payload });
+        self.inner.note(Told::Report { kind: kind.to_owned(), payload });
     }
 
     /// Says that the task is alive, for a node with a heartbeat timeout. Steps, waits and reports say so too. Costs
     /// nothing and is not written down: progress worth keeping belongs in a step or a report.
     pub fn heartbeat(&self) {
-        self.0.activity.beat(self.0.clock.now());
+        self.inner.activity.beat(self.inner.clock.now());
     }
 
     /// Charges amounts to the run's meters, `tokens` or `usd` for instance: once, however often the task is called. Sums
@@ -162,50 +235,109 @@ impl Context {
     ///
     /// # Errors
     /// When a meter's name is none, there are too many, or the engine cannot write the charge down.
-    pub async fn charge<'m>(&self, charges: impl IntoIterator<Item = (&'m str, Amount)>) -> TaskResult<()> {
-        let charges = meters(charges)?;
-        let step = self.unique("charge".into());
-        self.settle(step.clone(), || TaskRequest::Charge { step, charges }).await.map(drop)
+    pub fn charge<'m>(
+        &self,
+        charges: impl IntoIterator<Item = (&'m str, Amount)>,
+    ) -> impl Future<Output = TaskResult<()>> + Send {
+        let (charges, given) = (meters(charges), self.unique(Use::Charge));
+        async move {
+            let (charges, step) = (charges?, given?.step);
+            self.settle(step.clone(), || TaskRequest::Charge { step, charges }).await.map(drop)
+        }
     }
 
     /// Whether the attempt is asked to end: the run was cancelled, or another node of it failed.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.cancelled.get()
+        self.inner.cancelled.get()
     }
 
     /// Returns when the attempt is asked to end. It has [`CANCEL_GRACE`](crate::model::limits::CANCEL_GRACE) from then.
     pub async fn cancelled(&self) {
-        let mut cancelled = self.0.cancelled.clone();
-        if cancelled.wait_for(|cancelled| *cancelled).await.is_err() {
+        let mut cancelled = self.inner.cancelled.clone();
+        let wait = Box::pin(cancelled.wait_for(|cancelled| *cancelled));
+        if Quiet::new(self.activity().root(), wait).await.is_err() {
             // The driver is gone and with it this attempt: its future is dropped any moment.
             std::future::pending::<()>().await;
         }
     }
 
-    /// The key under which a step is remembered: the `n`th use of one key in an invocation gets `#n`.
-    pub(super) fn unique(&self, key: String) -> String {
-        let mut keys = self.0.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let uses = keys.entry(key.clone()).or_insert(0);
-        *uses += 1;
-        if *uses == 1 { key } else { format!("{key}#{uses}") }
+    /// Returns when something may begin: not while the run is paused.
+    pub(super) async fn may_begin(&self) {
+        let mut paused = self.inner.paused.clone();
+        if paused.get() {
+            let _asking = self.activity().asking();
+            let wait = Box::pin(paused.wait_for(|paused| !*paused));
+            if Quiet::new(self.activity().root(), wait).await.is_err() {
+                self.orphaned::<()>().await;
+            }
+        }
+    }
+
+    /// The key under which something is remembered: the `n`th use of one key in an invocation gets `#n`.
+    pub(super) fn unique(&self, what: Use<'_>) -> TaskResult<Given> {
+        let naming = if self.inner.incarnation.is_some() { Naming::Exact } else { Naming::Glued };
+        let key = |nth| naming.key(&self.scope, what, nth);
+        let first = key(1);
+        if is_in_step(&self.inner) {
+            let message = format!("`{first}` stands within a step, which is remembered as a whole: ask for it outside");
+            return Err(TaskError::permanent(message).with_kind("nested"));
+        }
+        self.activity().used();
+        let (mut keys, task) = (lock(&self.inner.keys), tokio::task::try_id());
+        let uses = keys.entry(first.clone()).or_insert(Uses { count: 0, task });
+        if uses.task != task {
+            let message = format!(
+                "`{first}` is used from two tokio tasks, and which comes first is left to chance: give each a key of its \
+                 own, or a scope"
+            );
+            return Err(TaskError::permanent(message).with_kind("concurrent_key"));
+        }
+        uses.count += 1;
+        let step = key(uses.count);
+        if step.len() > STEP_KEY_BYTES_MAX {
+            return Err(TaskError::permanent(format!("the key of a step has at most {STEP_KEY_BYTES_MAX} bytes")));
+        }
+        Ok(Given { step, before: (1..uses.count).map(key).collect() })
+    }
+
+    /// Whether a step that must not be done twice was begun and let go, or lost, under this key.
+    pub(super) fn was_interrupted(&self, step: &str) -> bool {
+        let interrupted = matches!(self.known(step), Some(StepState::Started))
+            || matches!(self.known(step), Some(StepState::Failed(failure)) if failure.kind == "interrupted");
+        interrupted || lock(&self.inner.interrupted).contains(step)
+    }
+
+    /// Lets a wait or a step go whose future was dropped. What its driver drops is not let go.
+    pub(super) fn let_go(&self, what: LetGo) {
+        if self.activity().is_over() {
+            return;
+        }
+        if what.begun {
+            lock(&self.inner.interrupted).insert(what.step.clone());
+        }
+        lock(&self.inner.let_go).push(what);
+        if !self.activity().is_home() {
+            // Nobody polls the task because of it.
+            self.inner.tell_let_go(|_| true);
+        }
     }
 
     /// What is remembered of a step.
     pub(super) fn known(&self, step: &str) -> Option<&StepState> {
-        self.0.steps.get(step)
+        self.inner.steps.get(step)
     }
 
     pub(super) fn activity(&self) -> &Activity {
-        &self.0.activity
+        &self.inner.activity
     }
 
     pub(super) fn seen(&self) -> &Attempt {
-        &self.0.seen
+        &self.inner.seen
     }
 
     pub(super) fn clock(&self) -> &dyn Clock {
-        &*self.0.clock
+        &*self.inner.clock
     }
 
     /// The result of a step that the driver settles, remembered or asked for.
@@ -220,12 +352,12 @@ impl Context {
 
     /// The payload itself, for one that came from the journal.
     pub(super) async fn fetch(&self, payload: Payload) -> TaskResult<Payload> {
-        Ok(blobs::fetch(&*self.0.store, payload).await?)
+        Ok(blobs::fetch(&*self.inner.store, payload).await?)
     }
 
     /// What goes into the journal for a payload.
     pub(super) async fn keep(&self, payload: Payload) -> TaskResult<Payload> {
-        Ok(blobs::keep(&*self.0.store, &self.0.run, payload).await?)
+        Ok(blobs::keep(&*self.inner.store, &self.inner.run, payload).await?)
     }
 
     /// Asks the driver, and waits until the answer is durable.
@@ -235,17 +367,22 @@ impl Context {
 
     /// The same; the span is told where in the journal the decision is.
     pub(super) async fn request_within(&self, span: Span, request: TaskRequest) -> TaskResult<Payload> {
-        let activity = &self.0.activity;
-        let _asking = activity.asking();
-        let _waiting = request.is_wait().then(|| activity.waiting());
-        activity.beat(self.0.clock.now());
-        let (reply, answer) = oneshot::channel::<StepReply>();
-        let (node, attempt) = (self.0.node.clone(), self.0.attempt);
-        let message = Message::Request { node, attempt, request, reply, span };
-        if self.0.driver.send(message).await.is_err() {
+        let activity = &self.inner.activity;
+        activity.used();
+        if activity.is_over() {
             return self.orphaned().await;
         }
-        match answer.await {
+        self.inner.tell_let_go(|_| true);
+        let _asking = activity.asking();
+        let _waiting = request.is_wait().then(|| activity.waiting());
+        activity.beat(self.inner.clock.now());
+        let (reply, answer) = oneshot::channel::<StepReply>();
+        let (node, attempt) = (self.inner.node.clone(), self.inner.attempt);
+        let message = Message::Request { node, attempt, request, reply, span };
+        if self.inner.driver.send(message).await.is_err() {
+            return self.orphaned().await;
+        }
+        match Quiet::new(activity.root(), answer).await {
             Ok(Ok(result)) => result.map_err(TaskError::from),
             Ok(Err(error)) => Err(TaskError::permanent(error.to_string())),
             Err(_) => self.orphaned().await,
@@ -257,6 +394,24 @@ impl Context {
     async fn orphaned<T>(&self) -> T {
         std::future::pending().await
     }
+}
+
+impl Inner {
+    fn note(&self, what: Told) {
+        self.outbox.push(Note { node: self.node.clone(), attempt: self.attempt, what });
+    }
+
+    /// Tells the driver what was let go, if `which` says so; the rest is forgotten. It comes before whatever the task asks for next.
+    pub(super) fn tell_let_go(&self, which: impl Fn(&LetGo) -> bool) {
+        for LetGo { step, begun, .. } in mem::take(&mut *lock(&self.let_go)).into_iter().filter(which) {
+            self.note(Told::LetGo { step, begun });
+        }
+    }
+}
+
+/// Nothing that holds one of these locks can panic half-way through a change.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Charges by name, those of one meter added up.

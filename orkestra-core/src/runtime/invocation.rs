@@ -38,7 +38,9 @@ impl Invocation {
         seen: Attempt,
         work: impl Future<Output = Result<Payload, Failure>> + Send + 'static,
     ) -> Self {
+        let own = Arc::clone(&activity);
         let handle = tokio::spawn(async move {
+            own.come_home();
             let result = seen.watch(panics::catch(work)).await;
             // A driver that is gone does not want to know: the attempt goes on wherever the run is driven next.
             drop(driver.send(Message::Ended { node, attempt, result }).await);
@@ -54,6 +56,8 @@ impl Invocation {
     /// Ends the calls and waits until their futures are gone, so that nothing of them acts beside a later attempt.
     pub(super) async fn end_all(invocations: Vec<Self>) {
         for invocation in &invocations {
+            // First: what is dropped with the task is not let go by it.
+            invocation.activity.end();
             invocation.handle.abort();
         }
         let all = async {
@@ -69,6 +73,7 @@ impl Invocation {
 
 impl Drop for Invocation {
     fn drop(&mut self) {
+        self.activity.end();
         self.handle.abort();
     }
 }

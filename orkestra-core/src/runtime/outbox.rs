@@ -1,4 +1,5 @@
-//! Reports of tasks on their way to the driver. Reporting never waits, so the box has a limit.
+//! What tasks tell their driver without waiting for it: reports, and waits that they have let go. Reporting never waits, so
+//! the box has a limit.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -11,34 +12,45 @@ use crate::model::{Name, Payload};
 /// at once, so this is only reached when the store stands still.
 const REPORTS_MAX: usize = 8192;
 
+/// Something that a task tells its driver.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct Note {
     pub(super) node: Name,
     pub(super) attempt: u32,
-    pub(super) kind: String,
-    pub(super) payload: Payload,
+    pub(super) what: Told,
+}
+
+#[derive(Debug)]
+pub(super) enum Told {
+    /// Progress, or partial output.
+    Report { kind: String, payload: Payload },
+    /// The future of a wait, or of a step that must not be done twice, was dropped before it was ready.
+    LetGo { step: String, begun: bool },
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    reports: Mutex<VecDeque<Report>>,
+    notes: Mutex<VecDeque<Note>>,
     filled: Notify,
 }
 
 impl Outbox {
-    pub(super) fn push(&self, report: Report) {
-        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        if reports.len() >= REPORTS_MAX {
-            tracing::warn!(node = %report.node, kind = report.kind, "a report was dropped: the store does not keep up");
+    pub(super) fn push(&self, note: Note) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was let go is never dropped: there is no more of it than there were waits.
+        if let Told::Report { kind, .. } = &note.what
+            && notes.len() >= REPORTS_MAX
+        {
+            tracing::warn!(node = %note.node, kind, "a report was dropped: the store does not keep up");
             return;
         }
-        reports.push_back(report);
-        drop(reports);
+        notes.push_back(note);
+        drop(notes);
         self.filled.notify_one();
     }
 
-    pub(super) fn take(&self) -> VecDeque<Report> {
-        std::mem::take(&mut *self.reports.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn take(&self) -> VecDeque<Note> {
+        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Returns when there may be something to take.

@@ -1,9 +1,15 @@
 //! A memoised unit of work inside a task.
+//!
+//! What the caller sees is what was written down: the result is read back from its JSON before it is given out, the first time
+//! as later. What cannot be read back fails at once.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as Polling, Poll};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -11,9 +17,10 @@ use serde::de::DeserializeOwned;
 use tracing::{Instrument, Span};
 
 use crate::kernel::{StepState, TaskRequest};
+use crate::model::limits::METERS_MAX;
 use crate::model::{Amount, Failure, Name, Payload, Retry};
 
-use super::context::{Context, meters};
+use super::context::{Context, Given, Inner, LetGo, meters};
 use super::task::{TaskError, TaskResult};
 use super::telemetry::step_failed;
 
@@ -21,7 +28,7 @@ use super::telemetry::step_failed;
 #[must_use = "a step does nothing until it is awaited"]
 pub struct Step<'a, F> {
     cx: &'a Context,
-    key: String,
+    key: TaskResult<Given>,
     work: F,
     retry: Retry,
     timeout: Option<Duration>,
@@ -38,8 +45,64 @@ impl<F> fmt::Debug for Step<'_, F> {
     }
 }
 
+thread_local! {
+    /// The call whose step is being worked at, by its address; none is 0.
+    static WORKING: Cell<usize> = const { Cell::new(0) };
+}
+
+fn address(call: &Arc<Inner>) -> usize {
+    Arc::as_ptr(call).addr()
+}
+
+/// Whether a step of this call is being worked at, here and now.
+pub(super) fn is_in_step(call: &Arc<Inner>) -> bool {
+    WORKING.get() == address(call)
+}
+
+/// Does something as a part of a step.
+fn within<T>(call: &Arc<Inner>, work: impl FnOnce() -> T) -> T {
+    struct Restore(usize);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            WORKING.set(self.0);
+        }
+    }
+    let _restore = Restore(WORKING.replace(address(call)));
+    work()
+}
+
+/// The work of a step, polled as a part of it.
+struct Within<'a, Fut> {
+    call: &'a Arc<Inner>,
+    work: Pin<Box<Fut>>,
+}
+
+impl<Fut: Future> Future for Within<'_, Fut> {
+    type Output = Fut::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Polling<'_>) -> Poll<Fut::Output> {
+        let call = self.call;
+        within(call, || self.work.as_mut().poll(cx))
+    }
+}
+
+/// A step that must not be done twice, from when its beginning is asked for until its end is written down.
+struct Once<'a> {
+    cx: &'a Context,
+    step: Option<String>,
+    begun: bool,
+}
+
+impl Drop for Once<'_> {
+    fn drop(&mut self) {
+        if let Some(step) = self.step.take() {
+            self.cx.let_go(LetGo { step, begun: self.begun, at_once: true });
+        }
+    }
+}
+
 impl<'a, F> Step<'a, F> {
-    pub(super) fn new(cx: &'a Context, key: String, work: F) -> Self {
+    pub(super) fn new(cx: &'a Context, key: TaskResult<Given>, work: F) -> Self {
         Self { cx, key, work, retry: Retry::none(), timeout: None, at_most_once: false, charges: None }
     }
 
@@ -54,20 +117,10 @@ impl<'a, F> Step<'a, F> {
         Self { timeout: Some(timeout), ..self }
     }
 
-    /// Charges what the work cost to the run's meters, by its result; written down together with it, so that neither is
-    /// lost or counted twice. See [`Context::charge`].
-    pub fn charge<T, M>(self, cost: impl Fn(&T) -> M + Send + 'a) -> Self
-    where
-        T: DeserializeOwned,
-        M: IntoIterator<Item = (&'static str, Amount)>,
-    {
-        let charges = move |result: &Payload| Ok(meters(cost(&result.to()?))?);
-        Self { charges: Some(Box::new(charges)), ..self }
-    }
-
     /// Lets the work begin once at most, over all attempts and crashes. That it begins is durable before it does, which
-    /// costs one more write. Whatever it returns is remembered, failures too; when the process died on the way, the
-    /// step fails with kind `interrupted`, now and later: nobody can tell what the work did.
+    /// costs one more write. Whatever it returns is remembered, failures too; when the process died on the way, or the
+    /// step's future was dropped after the work had begun, the step fails with kind `interrupted`, now and later, and so
+    /// do later uses of its key: nobody can tell what the work did.
     pub fn at_most_once(self) -> Self {
         Self { at_most_once: true, ..self }
     }
@@ -95,70 +148,94 @@ where
     T: Serialize + DeserializeOwned + Send + 'a,
     E: Into<TaskError> + 'a,
 {
+    /// Charges what the work cost to the run's meters, by its result; written down together with it, so that neither is
+    /// lost or counted twice. See [`Context::charge`].
+    pub fn charge<M>(self, cost: impl Fn(&T) -> M + Send + 'a) -> Self
+    where
+        M: IntoIterator<Item = (&'static str, Amount)>,
+    {
+        let charges = move |result: &Payload| Ok(meters(cost(&result.to()?))?);
+        Self { charges: Some(Box::new(charges)), ..self }
+    }
+
     async fn run(self) -> TaskResult<T> {
-        match self.cx.known(&self.key) {
+        let (cx, Given { step, before }) = (self.cx, self.key.clone()?);
+        match cx.known(&step) {
             Some(StepState::Done(result)) => {
-                let cx = self.cx;
-                cx.seen().remembered(&self.key);
+                cx.seen().remembered(&step);
                 let result = cx.fetch(result.clone()).await?;
-                return self.remembered(&result);
+                return remembered(&step, &result);
             }
             Some(StepState::Failed(failure)) => {
-                self.cx.seen().remembered(&self.key);
+                cx.seen().remembered(&step);
                 return Err(failure.clone().into());
             }
-            Some(StepState::Started) if self.at_most_once => return interrupted(self.cx, self.key).await,
+            Some(StepState::Started) if self.at_most_once => return interrupted(cx, step).await,
             _ => {}
         }
-        let span = self.cx.seen().step(self.cx, &self.key);
-        self.execute(&span).instrument(span.clone()).await.inspect_err(|error| step_failed(&span, error.failure()))
+        if self.at_most_once && before.iter().any(|step| cx.was_interrupted(step)) {
+            let message =
+                format!("an earlier use of the key of step `{step}` was interrupted; what it did cannot be told");
+            return Err(Failure::permanent("interrupted", message).into());
+        }
+        let span = cx.seen().step(cx, &step);
+        self.execute(step, &span)
+            .instrument(span.clone())
+            .await
+            .inspect_err(|error| step_failed(&span, error.failure()))
     }
 
     /// Does the work and writes down how it ended.
-    async fn execute(mut self, span: &Span) -> TaskResult<T> {
-        // Until what it did is durable: an engine that is drained waits for that.
-        let _under_way = self.cx.begin_step().await;
+    async fn execute(mut self, step: String, span: &Span) -> TaskResult<T> {
+        let cx = self.cx;
+        cx.may_begin().await;
+        // Until what it did is durable: an engine that is drained waits for that, and no task is parked meanwhile.
+        let _under_way = cx.begin_step().await;
+        let mut once = Once { cx, step: self.at_most_once.then(|| step.clone()), begun: false };
         if self.at_most_once {
-            self.cx.request(TaskRequest::StartStep { step: self.key.clone() }).await?;
+            cx.request(TaskRequest::StartStep { step: step.clone() }).await?;
+            once.begun = true;
         }
-        let working = self.cx.activity().working();
-        let result = self.cx.seen().work(self.work_with_retries()).await;
-        drop(working);
-        match result {
-            Ok(value) => {
-                let result =
-                    Payload::large(&value).map_err(|error| Failure::permanent("bad_output", error.to_string()));
-                let charges = match (&result, &self.charges) {
-                    (Ok(result), Some(charges)) => charges(result)?,
-                    _ => BTreeMap::new(),
-                };
-                let result = match result {
-                    Ok(result) => Ok(self.cx.keep(result).await?),
-                    Err(failure) => Err(failure),
-                };
-                end(self.cx, span, self.key, result, charges).await?;
-                Ok(value)
-            }
+        let _working = cx.activity().working();
+        let ended = match cx.seen().work(self.work_with_retries(&step)).await {
+            Ok(value) => match self.written(&value) {
+                Ok((seen, result, charges)) => {
+                    let result = cx.keep(result).await?;
+                    end(cx, span, step, Ok(result), charges).await.map(|_| seen)
+                }
+                Err(failure) => {
+                    end(cx, span, step, Err(failure), BTreeMap::new()).await.and_then(|result| Ok(result.to()?))
+                }
+            },
             Err(error) if self.at_most_once || !error.failure().retryable => {
-                end(self.cx, span, self.key, Err(error.into_failure()), BTreeMap::new())
+                end(cx, span, step, Err(error.into_failure()), BTreeMap::new())
                     .await
                     .and_then(|result| Ok(result.to()?))
             }
             Err(error) => Err(error),
+        };
+        once.step = None;
+        ended
+    }
+
+    /// The result as it will be remembered, how that is written, and what it cost.
+    fn written(&self, value: &T) -> Result<(T, Payload, BTreeMap<Name, Amount>), Failure> {
+        let bad = |error: &dyn fmt::Display| Failure::permanent("bad_output", error.to_string());
+        let result = Payload::large(value).map_err(|error| bad(&error))?;
+        let seen = result.to().map_err(|error| bad(&format!("the result cannot be read back: {error}")))?;
+        let charges =
+            self.charges.as_ref().map(|charges| charges(&result)).transpose().map_err(TaskError::into_failure)?;
+        let charges = charges.unwrap_or_default();
+        if charges.len() > METERS_MAX {
+            return Err(bad(&format!("a charge names at most {METERS_MAX} meters")));
         }
+        Ok((seen, result, charges))
     }
 
-    fn remembered(&self, result: &Payload) -> TaskResult<T> {
-        result.to().map_err(|error| {
-            let message = format!("step `{}` is remembered with another type of result: {error}", self.key);
-            TaskError::permanent(message).with_kind("bad_output")
-        })
-    }
-
-    async fn work_with_retries(&mut self) -> TaskResult<T> {
+    async fn work_with_retries(&mut self, step: &str) -> TaskResult<T> {
         let mut tries = 1;
         loop {
-            let error = match self.work_once().await {
+            let error = match self.work_once(step).await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
@@ -166,24 +243,40 @@ where
             let chance = f64::from(u16::try_from(self.cx.clock().now().as_millis() % 1000).unwrap_or(0)) / 1000.0;
             let delay = self.retry.delay(tries, chance).filter(|_| error.failure().retryable);
             let Some(delay) = delay else { return Err(error) };
+            let cancelled = tokio::select! {
+                biased;
+                () = self.cx.cancelled() => true,
+                () = tokio::time::sleep(delay) => false,
+            };
+            if cancelled {
+                return Err(error);
+            }
+            self.cx.may_begin().await;
             self.cx.seen().tries_again(error.failure(), tries);
-            tokio::time::sleep(delay).await;
             tries += 1;
         }
     }
 
-    async fn work_once(&mut self) -> TaskResult<T> {
+    async fn work_once(&mut self, step: &str) -> TaskResult<T> {
         self.cx.held().await;
-        let work = (self.work)();
+        let call = self.cx.inner();
+        let work = Within { call, work: Box::pin(within(call, || (self.work)())) };
         let Some(limit) = self.timeout else { return work.await.map_err(Into::into) };
         match tokio::time::timeout(limit, work).await {
             Ok(result) => result.map_err(Into::into),
             Err(_) => {
-                let message = format!("step `{}` took longer than {} ms", self.key, limit.as_millis());
+                let message = format!("step `{step}` took longer than {} ms", limit.as_millis());
                 Err(TaskError::new(message).with_kind("timed_out"))
             }
         }
     }
+}
+
+fn remembered<T: DeserializeOwned>(step: &str, result: &Payload) -> TaskResult<T> {
+    result.to().map_err(|error| {
+        let message = format!("step `{step}` is remembered with another type of result: {error}");
+        TaskError::permanent(message).with_kind("bad_output")
+    })
 }
 
 /// Writes the end of a step down. What comes back is what is remembered.

@@ -18,6 +18,7 @@ use super::context::Context;
 pub type TaskResult<T> = Result<T, TaskError>;
 
 /// Why an attempt or a step failed. Any error becomes one through `?`, retryable and of kind `error`.
+#[derive(Clone)]
 pub struct TaskError(Failure);
 
 impl TaskError {

@@ -82,7 +82,7 @@ fn ended(bytes: &mut Bytes<'_>, state: &RunState) -> InputKind {
 fn task(bytes: &mut Bytes<'_>, state: &RunState, now: u64) -> InputKind {
     let (node, attempt) = attempt(bytes, state);
     let step = if bytes.one_in(64) { "x".repeat(600) } else { format!("k{}", bytes.below(5)) };
-    let request = match bytes.below(12) {
+    let request = match bytes.below(13) {
         1 => TaskRequest::StartStep { step },
         2 => TaskRequest::EndStep { step, result: Ok(payload(bytes)), charges: charges(bytes) },
         3 => {
@@ -91,17 +91,22 @@ fn task(bytes: &mut Bytes<'_>, state: &RunState, now: u64) -> InputKind {
         }
         4 => TaskRequest::Charge { step, charges: charges(bytes) },
         5 => TaskRequest::Sleep { step, due: Timestamp::from_millis(now + u64::from(bytes.byte())) },
-        6 => TaskRequest::AwaitSignal { step, signal: signal(bytes) },
-        7 => TaskRequest::Ask { step, question: payload(bytes) },
+        6 => TaskRequest::AwaitSignal { step, signal: signal(bytes), until: until(bytes, now) },
+        7 => TaskRequest::Ask { step, question: payload(bytes), until: until(bytes, now) },
         8 => {
             let child = RunId::new(format!("child{}", bytes.below(4))).expect("an id");
-            TaskRequest::Child { step, child, workflow: name("other"), input: payload(bytes) }
+            TaskRequest::Child { step, child, workflow: name("other"), input: payload(bytes), until: until(bytes, now) }
         }
         9 | 10 => TaskRequest::Grow { step, growth: growth(bytes, state) },
+        12 => TaskRequest::LetGo { step, begun: bytes.one_in(2) },
         11 => TaskRequest::Emit { kind: "x".into(), payload: payload(bytes) },
         _ => TaskRequest::EndStep { step, result: Ok(payload(bytes)), charges: BTreeMap::new() },
     };
     InputKind::Task { node, attempt, request }
+}
+
+fn until(bytes: &mut Bytes<'_>, now: u64) -> Option<Timestamp> {
+    bytes.maybe(3, |bytes| Timestamp::from_millis(now + u64::from(bytes.byte())))
 }
 
 /// Up to two new nodes and an edge, fitting or not.

@@ -62,7 +62,7 @@ impl RunState {
         self.timers.extend(deadline.map(|at| (at, Timer::Attempt(id))));
         match &spec.kind {
             NodeKind::Task(_) => drop(self.tasks.insert(id)),
-            NodeKind::Gate(signal) => self.wait_for(id, None, signal),
+            NodeKind::Gate(signal) => self.wait_for(id, None, signal, None),
         }
         Ok(())
     }

@@ -143,17 +143,20 @@ impl RunState {
             }
             Event::TimerSet { node, step, due } => self.timer_set(node, step, *due),
             Event::TimerFired { node, step } => self.timer_fired(node, step),
-            Event::SignalAwaited { node, step, signal } => self.signal_awaited(node, step, signal),
+            Event::StepNotBegun { node, step } => self.step_not_begun(node, step),
+            Event::WaitLetGo { node, step } => self.wait_let_go(node, step),
+            Event::WaitTimedOut { node, step } => self.wait_timed_out(node, step),
+            Event::SignalAwaited { node, step, signal, until } => self.signal_awaited(node, step, signal, *until),
             Event::SignalReceived { signal, payload } => {
                 self.signal_received(signal, payload);
                 Ok(())
             }
             Event::SignalConsumed { node, step, signal } => self.signal_consumed(node, step.as_deref(), signal),
-            Event::QuestionAsked { node, step, question } => self.question_asked(node, step, question),
+            Event::QuestionAsked { node, step, question, until } => self.question_asked(node, step, question, *until),
             Event::QuestionAnswered { node, step, answer } => self.question_answered(node, step, answer),
-            Event::ChildRequested { node, step, child, workflow, input } => {
+            Event::ChildRequested { node, step, child, workflow, input, until } => {
                 let (run, workflow, input) = (child.clone(), workflow.clone(), input.clone());
-                self.child_requested(node, step, ChildState { run, workflow, input })
+                self.child_requested(node, step, ChildState { run, workflow, input }, *until)
             }
             Event::ChildEnded { node, step, outcome, charges } => self.child_ended(node, step, outcome, charges),
             Event::ChildCancelled { child } => self.child_cancelled(child),

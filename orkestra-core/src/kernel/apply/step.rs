@@ -46,7 +46,7 @@ impl RunState {
 
     pub(super) fn timer_set(&mut self, node: &Name, step: &str, due: Timestamp) -> Written {
         let id = self.set_step(node, step, StepState::Sleeping(due))?;
-        self.open_wait(id, Some(step.to_owned()));
+        self.open_wait(id, Some(step.to_owned()), None);
         self.timers.insert((due, Timer::Sleep(id, step.to_owned())));
         Ok(())
     }
@@ -61,14 +61,24 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn signal_awaited(&mut self, node: &Name, step: &str, signal: &Name) -> Written {
+    pub(super) fn signal_awaited(
+        &mut self,
+        node: &Name,
+        step: &str,
+        signal: &Name,
+        until: Option<Timestamp>,
+    ) -> Written {
         let id = self.set_step(node, step, StepState::Awaiting(signal.clone()))?;
-        self.wait_for(id, Some(step.to_owned()), signal);
+        self.wait_for(id, Some(step.to_owned()), signal, until);
         Ok(())
     }
 
     pub(super) fn signal_received(&mut self, signal: &Name, payload: &Payload) {
-        self.signals.entry(signal.clone()).or_default().push_back(payload.clone());
+        self.keep_signal(signal.clone(), self.last, payload.clone());
+    }
+
+    fn keep_signal(&mut self, signal: Name, since: Seq, payload: Payload) {
+        self.signals.entry(signal).or_default().insert(since, payload);
         self.signals_buffered += 1;
     }
 
@@ -81,7 +91,7 @@ impl RunState {
             return Err(format!("`{node}` does not wait for signal `{signal}`"));
         };
         let buffer = self.signals.get_mut(signal);
-        let Some((payload, left)) = buffer.and_then(|buffer| Some((buffer.pop_front()?, buffer.len()))) else {
+        let Some(((came, payload), left)) = buffer.and_then(|buffer| Some((buffer.pop_first()?, buffer.len()))) else {
             return Err(format!("there is no signal `{signal}` to consume"));
         };
         if left == 0 {
@@ -90,15 +100,24 @@ impl RunState {
         self.signals_buffered -= 1;
         self.forget_waiter(signal, since);
         match step {
-            Some(step) => self.end_wait(id, step, StepState::Done(payload)),
+            Some(step) => {
+                self.end_wait(id, step, StepState::Done(payload));
+                self.nodes[id.index()].received.insert(step.to_owned(), (signal.clone(), came));
+            }
             None => drop(self.nodes[id.index()].waits.remove(&None)),
         }
         Ok(())
     }
 
-    pub(super) fn question_asked(&mut self, node: &Name, step: &str, question: &Payload) -> Written {
+    pub(super) fn question_asked(
+        &mut self,
+        node: &Name,
+        step: &str,
+        question: &Payload,
+        until: Option<Timestamp>,
+    ) -> Written {
         let id = self.set_step(node, step, StepState::Asking(question.clone()))?;
-        self.open_wait(id, Some(step.to_owned()));
+        self.open_wait(id, Some(step.to_owned()), until);
         self.questions.insert(self.last, (id, step.to_owned()));
         Ok(())
     }
@@ -113,13 +132,19 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn child_requested(&mut self, node: &Name, step: &str, child: ChildState) -> Written {
+    pub(super) fn child_requested(
+        &mut self,
+        node: &Name,
+        step: &str,
+        child: ChildState,
+        until: Option<Timestamp>,
+    ) -> Written {
         let run = child.run.clone();
         if self.children.contains_key(&run) || self.abandoned.contains_key(&run) {
             return Err(format!("run `{run}` is waited for already"));
         }
         let id = self.set_step(node, step, StepState::Child(Box::new(child)))?;
-        self.open_wait(id, Some(step.to_owned()));
+        self.open_wait(id, Some(step.to_owned()), until);
         self.children.insert(run, (id, step.to_owned()));
         let seq = self.last;
         self.nodes[id.index()].changed = seq;
@@ -162,28 +187,98 @@ impl RunState {
         Ok(())
     }
 
-    /// A gate, or a step of a task, begins to wait for a signal, after all who wait for it already.
-    pub(super) fn wait_for(&mut self, id: NodeId, step: Option<String>, signal: &Name) {
-        let queue = self.waiters.entry(signal.clone()).or_default();
-        queue.insert(self.last, (id, step.clone()));
-        self.open_wait(id, step);
+    /// A step that was about to begin did not.
+    pub(super) fn step_not_begun(&mut self, node: &Name, step: &str) -> Written {
+        let id = self.find(node)?;
+        let state = &mut self.nodes[id.index()];
+        if !matches!(state.steps.get(step), Some(StepState::Started)) {
+            return Err(format!("step `{step}` of `{node}` was not about to begin"));
+        }
+        state.steps.remove(step);
+        state.once.remove(step);
+        Ok(())
     }
 
-    fn open_wait(&mut self, id: NodeId, step: Option<String>) {
+    /// A wait is let go. What it received and nobody took is there again, in its old place.
+    pub(super) fn wait_let_go(&mut self, node: &Name, step: &str) -> Written {
+        let id = self.find(node)?;
+        let (is_running, state) = (self.is_running_task(id), &mut self.nodes[id.index()]);
+        if !is_running || state.parked {
+            return Err(format!("`{node}` lets `{step}` go without an attempt under way"));
+        }
+        match (state.steps.get(step).cloned(), state.received.remove(step)) {
+            (Some(StepState::Done(payload)), Some((signal, came))) => self.keep_signal(signal, came, payload),
+            (Some(StepState::Done(_)), None) => {}
+            (Some(known), _) if known.is_wait() => self.withdraw(id, step, &known),
+            _ => return Err(format!("`{step}` of `{node}` is no wait")),
+        }
+        self.nodes[id.index()].steps.insert(step.to_owned(), StepState::LetGo);
+        Ok(())
+    }
+
+    /// What a wait was for did not come in time.
+    pub(super) fn wait_timed_out(&mut self, node: &Name, step: &str) -> Written {
+        let id = self.find(node)?;
+        let known = self.node(id).steps.get(step).filter(|known| known.is_wait()).cloned();
+        let Some(known) = known.filter(|known| !matches!(known, StepState::Sleeping(_))) else {
+            return Err(format!("`{step}` of `{node}` is no wait with a limit"));
+        };
+        self.withdraw(id, step, &known);
+        let message = format!("{known} was not over in time");
+        self.end_wait(id, step, StepState::Failed(Failure::permanent("timed_out", message)));
+        Ok(())
+    }
+
+    /// Takes a wait out of wherever it stands, its own state aside.
+    fn withdraw(&mut self, id: NodeId, step: &str, known: &StepState) {
+        let Some(wait) = self.nodes[id.index()].waits.remove(&Some(step.to_owned())) else { return };
+        self.forget_limit(id, step, wait);
+        match known {
+            StepState::Sleeping(due) => drop(self.timers.remove(&(*due, Timer::Sleep(id, step.to_owned())))),
+            StepState::Awaiting(signal) => self.forget_waiter(signal, wait.since),
+            StepState::Asking(_) => drop(self.questions.remove(&wait.since)),
+            StepState::Child(child) => {
+                self.children.remove(&child.run);
+                self.abandoned.insert(child.run.clone(), self.last);
+            }
+            _ => {}
+        }
+    }
+
+    fn forget_limit(&mut self, id: NodeId, step: &str, wait: OpenWait) {
+        if let Some(until) = wait.until {
+            self.timers.remove(&(until, Timer::Sleep(id, step.to_owned())));
+        }
+    }
+
+    /// A gate, or a step of a task, begins to wait for a signal, after all who wait for it already.
+    pub(super) fn wait_for(&mut self, id: NodeId, step: Option<String>, signal: &Name, until: Option<Timestamp>) {
+        let queue = self.waiters.entry(signal.clone()).or_default();
+        queue.insert(self.last, (id, step.clone()));
+        self.open_wait(id, step, until);
+    }
+
+    fn open_wait(&mut self, id: NodeId, step: Option<String>, until: Option<Timestamp>) {
+        if let (Some(until), Some(step)) = (until, &step) {
+            self.timers.insert((until, Timer::Sleep(id, step.clone())));
+        }
         let since = self.last;
         let state = &mut self.nodes[id.index()];
-        state.waits.insert(step, OpenWait { since, attempt: state.attempt });
+        state.waits.insert(step, OpenWait { since, attempt: state.attempt, until });
     }
 
     /// Ends the wait of a task; a parked task is to be called again.
     fn end_wait(&mut self, id: NodeId, step: &str, result: StepState) {
         let seq = self.last;
         let state = &mut self.nodes[id.index()];
-        state.waits.remove(&Some(step.to_owned()));
+        let wait = state.waits.remove(&Some(step.to_owned()));
         state.steps.insert(step.to_owned(), result);
         if mem::take(&mut state.parked) {
             state.changed = seq;
             self.tasks.insert(id);
+        }
+        if let Some(wait) = wait {
+            self.forget_limit(id, step, wait);
         }
     }
 
@@ -199,30 +294,24 @@ impl RunState {
     /// Ends the waits of a node. Waits for time, answers and other runs outlive an attempt unless it ends `for_good`,
     /// waits for a signal do not: a signal must not be eaten by an attempt that is over.
     pub(super) fn forget_waits(&mut self, id: NodeId, for_good: bool) {
-        for (key, wait) in mem::take(&mut self.nodes[id.index()].waits) {
+        for (key, wait) in self.nodes[id.index()].waits.clone() {
             let Some(step) = key else {
+                self.nodes[id.index()].waits.remove(&None);
                 if let NodeKind::Gate(signal) = self.plan.node(id).spec.kind.clone() {
                     self.forget_waiter(&signal, wait.since);
                 }
                 continue;
             };
             let known = self.nodes[id.index()].steps.get(&step).cloned();
-            match known {
-                Some(StepState::Awaiting(signal)) => self.forget_waiter(&signal, wait.since),
-                Some(StepState::Sleeping(due)) if for_good => {
-                    self.timers.remove(&(due, Timer::Sleep(id, step.clone())));
-                }
-                Some(StepState::Asking(_)) if for_good => drop(self.questions.remove(&wait.since)),
-                Some(StepState::Child(child)) if for_good => {
-                    self.children.remove(&child.run);
-                    self.abandoned.insert(child.run.clone(), self.last);
-                }
-                _ => {
-                    self.nodes[id.index()].waits.insert(Some(step), wait);
-                    continue;
-                }
+            if let Some(known) = known.filter(|known| for_good || matches!(known, StepState::Awaiting(_))) {
+                self.withdraw(id, &step, &known);
+                self.nodes[id.index()].steps.remove(&step);
             }
-            self.nodes[id.index()].steps.remove(&step);
+        }
+        let state = &mut self.nodes[id.index()];
+        state.steps.retain(|_, step| *step != StepState::LetGo);
+        if for_good {
+            state.received.clear();
         }
     }
 }

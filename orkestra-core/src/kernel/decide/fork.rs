@@ -66,6 +66,12 @@ fn without_others(events: Vec<Event>, shared: usize) -> Vec<Event> {
         match event {
             Event::ChildRequested { node, step, .. } => left_out.extend(asked.insert((node, step), index)),
             Event::ChildEnded { node, step, .. } => drop(asked.remove(&(node, step))),
+            // A run that was let go is the other one's to cancel.
+            Event::WaitLetGo { node, step } | Event::WaitTimedOut { node, step } => {
+                if asked.contains_key(&(node, step)) {
+                    left_out.insert(index);
+                }
+            }
             Event::ParentTold | Event::Recovered | Event::TaskParked { .. } | Event::ChildCancelled { .. } => {
                 left_out.insert(index);
             }

@@ -14,23 +14,29 @@ use super::{Decision, Rejection};
 impl Decision<'_> {
     pub(super) fn signal(&mut self, signal: Name, payload: Payload) -> Result<(), Rejection> {
         let state = self.state();
-        let waiter = state.waiters.get(&signal).and_then(|queue| queue.values().next()).cloned();
+        let waiter = state.waiters.get(&signal);
         // What is waited for is read at once: a flood of one signal must not lock out the others.
         if waiter.is_none() && state.signals_buffered >= SIGNALS_BUFFERED_MAX {
             return Err(Rejection::TooManySignals);
         }
-        self.emit(Event::SignalReceived { signal: signal.clone(), payload: payload.clone() });
-        let Some((id, step)) = waiter else {
-            return Ok(());
-        };
-        let node = self.state().name(id).clone();
+        self.emit(Event::SignalReceived { signal: signal.clone(), payload });
+        self.hand_over(&signal);
+        Ok(())
+    }
+
+    /// Hands the oldest unread signal of a name to whoever has waited for it the longest, if anybody does.
+    pub(super) fn hand_over(&mut self, signal: &Name) {
+        let state = self.state();
+        let waiter = state.waiters.get(signal).and_then(|queue| queue.values().next()).cloned();
+        let oldest = state.signals.get(signal).and_then(|signals| signals.values().next()).cloned();
+        let (Some((id, step)), Some(payload)) = (waiter, oldest) else { return };
+        let node = state.name(id).clone();
         let is_gate = step.is_none();
-        self.emit(Event::SignalConsumed { node, step, signal });
+        self.emit(Event::SignalConsumed { node, step, signal: signal.clone() });
         if is_gate {
             let next = self.complete(id, payload);
             self.enter_all(next);
         }
-        Ok(())
     }
 
     pub(super) fn answer(&mut self, question: Seq, answer: Payload) -> Result<(), Rejection> {

@@ -41,14 +41,15 @@ impl Decision<'_> {
             TaskRequest::Charge { step, charges } => self.charge(node, step, charges)?,
             TaskRequest::Emit { kind, payload } => self.emit(Event::Emitted { node, kind, payload }),
             TaskRequest::Sleep { step, due } => self.sleep(id, node, step, due),
-            TaskRequest::AwaitSignal { step, signal } => self.await_signal(id, node, step, signal),
-            TaskRequest::Ask { step, question } => self.ask(id, node, step, question),
-            TaskRequest::Child { step, child, workflow, input } => {
+            TaskRequest::AwaitSignal { step, signal, until } => self.await_signal(id, node, step, signal, until),
+            TaskRequest::Ask { step, question, until } => self.ask(id, node, step, question, until),
+            TaskRequest::Child { step, child, workflow, input, until } => {
                 if self.step(id, &step).is_none() {
                     self.child_is_new(&child)?;
-                    self.emit(Event::ChildRequested { node, step, child, workflow, input });
+                    self.emit(Event::ChildRequested { node, step, child, workflow, input, until });
                 }
             }
+            TaskRequest::LetGo { step, begun } => self.let_go(id, node, step, begun),
             TaskRequest::Grow { step, growth } => self.grow(node, step, growth)?,
         }
         Ok(())
@@ -81,9 +82,9 @@ impl Decision<'_> {
         Ok(())
     }
 
-    fn ask(&mut self, id: NodeId, node: Name, step: String, question: Payload) {
+    fn ask(&mut self, id: NodeId, node: Name, step: String, question: Payload, until: Option<Timestamp>) {
         if self.step(id, &step).is_none() {
-            self.emit(Event::QuestionAsked { node, step, question });
+            self.emit(Event::QuestionAsked { node, step, question, until });
         }
     }
 
@@ -100,14 +101,36 @@ impl Decision<'_> {
         }
     }
 
-    fn await_signal(&mut self, id: NodeId, node: Name, step: String, signal: Name) {
+    fn await_signal(&mut self, id: NodeId, node: Name, step: String, signal: Name, until: Option<Timestamp>) {
         if self.step(id, &step).is_some() {
             return;
         }
-        let waiting = self.state().signals.get(&signal).is_some_and(|queue| !queue.is_empty());
-        self.emit(Event::SignalAwaited { node: node.clone(), step: step.clone(), signal: signal.clone() });
+        let waiting = self.state().signals.contains_key(&signal);
+        self.emit(Event::SignalAwaited { node: node.clone(), step: step.clone(), signal: signal.clone(), until });
         if waiting {
             self.emit(Event::SignalConsumed { node, step: Some(step), signal });
+        }
+    }
+
+    /// The future of a wait was dropped: the wait is withdrawn, and a signal that it has received goes to whoever waits next.
+    /// A step that must not be done twice is as if its process had died, once its work has begun.
+    fn let_go(&mut self, id: NodeId, node: Name, step: String, begun: bool) {
+        let signal = self.state().node(id).received.get(&step).map(|(signal, _)| signal.clone());
+        match self.step(id, &step) {
+            _ if self.state().node(id).parked => {}
+            Some(StepState::Started) if begun => {
+                let message = format!("step `{step}` was dropped while it was under way; what it did cannot be told");
+                let failure = Failure::permanent("interrupted", message);
+                self.emit(Event::StepFailed { node, step, failure, charges: Charges::new() });
+            }
+            Some(StepState::Started) => self.emit(Event::StepNotBegun { node, step }),
+            None | Some(StepState::Failed(_) | StepState::LetGo) => {}
+            Some(_) => {
+                self.emit(Event::WaitLetGo { node, step });
+                if let Some(signal) = signal {
+                    self.hand_over(&signal);
+                }
+            }
         }
     }
 

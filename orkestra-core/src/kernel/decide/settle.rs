@@ -80,7 +80,7 @@ impl Decision<'_> {
         let NodeKind::Gate(signal) = &spec.kind else {
             return None;
         };
-        let payload = self.state().signals.get(signal)?.front()?.clone();
+        let payload = self.state().signals.get(signal)?.values().next()?.clone();
         let (node, signal) = (spec.name.clone(), signal.clone());
         self.emit(Event::SignalConsumed { node, step: None, signal });
         Some(payload)

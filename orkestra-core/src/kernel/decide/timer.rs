@@ -4,6 +4,7 @@ use crate::model::limits::TIMERS_PER_DECISION_MAX;
 use crate::model::{Failure, NodeId};
 
 use super::super::event::Event;
+use super::super::node::StepState;
 use super::super::reason::StopReason;
 use super::super::state::Timer;
 use super::super::status::{NodeStatus, RunStatus};
@@ -41,8 +42,10 @@ impl Decision<'_> {
             }
             Timer::Total(id) => self.node_timed_out(id),
             Timer::Sleep(id, step) => {
-                let node = self.state().name(id).clone();
-                self.emit(Event::TimerFired { node, step });
+                let state = self.state();
+                let sleeps = matches!(state.node(id).steps.get(&step), Some(StepState::Sleeping(_)));
+                let node = state.name(id).clone();
+                self.emit(if sleeps { Event::TimerFired { node, step } } else { Event::WaitTimedOut { node, step } });
             }
             Timer::Grace => self.give_up_running(),
             Timer::Deadline => {

@@ -66,7 +66,7 @@ fn wait(state: &RunState, id: NodeId, node: &NodeState, key: Option<&str>) -> Op
         StepState::Awaiting(signal) => Some(format!("waits for signal `{signal}`")),
         StepState::Asking(question) => Some(cut(&format!("asks {}", question.as_json()))),
         StepState::Child(child) => Some(format!("waits for run `{}`", child.run)),
-        StepState::Started | StepState::Done(_) | StepState::Failed(_) => None,
+        StepState::Started | StepState::Done(_) | StepState::Failed(_) | StepState::LetGo => None,
     }
 }
 

@@ -235,6 +235,7 @@ impl Open {
                     StepTimeline { started_at: Some(at), settled_at: None, ..settled(step, StepKind::Work, at) };
                 attempt.steps.push(begun);
             }
+            Event::StepNotBegun { step, .. } => self.not_begun(attempt, step),
             Event::StepCompleted { step, charges, .. } => self.settle(attempt, step, at, None, charges),
             Event::StepFailed { step, failure, .. } => self.settle(attempt, step, at, Some(failure), &BTreeMap::new()),
             Event::Grown { step, .. } => attempt.steps.push(settled(step, StepKind::Growth, at)),
@@ -252,13 +253,23 @@ impl Open {
             Event::SignalAwaited { step, signal, .. } => (step, WaitKind::Signal(signal.clone())),
             Event::QuestionAsked { step, question, .. } => (step, WaitKind::Answer(question.clone())),
             Event::ChildRequested { step, child, .. } => (step, WaitKind::Child(child.clone())),
-            Event::TimerFired { step, .. } | Event::QuestionAnswered { step, .. } | Event::ChildEnded { step, .. } => {
+            Event::TimerFired { step, .. }
+            | Event::QuestionAnswered { step, .. }
+            | Event::ChildEnded { step, .. }
+            | Event::WaitLetGo { step, .. }
+            | Event::WaitTimedOut { step, .. } => {
                 return self.over(node, Some(step), at);
             }
             Event::SignalConsumed { step, .. } => return self.over(node, step.as_ref(), at),
             _ => return,
         };
         self.wait(node, Some(step), at, kind);
+    }
+
+    fn not_begun(&mut self, attempt: &mut AttemptTimeline, key: &str) {
+        let Some(place) = self.steps.remove(key).filter(|place| *place < attempt.steps.len()) else { return };
+        attempt.steps.remove(place);
+        self.steps.values_mut().filter(|later| **later > place).for_each(|later| *later -= 1);
     }
 
     fn settle(

@@ -44,7 +44,17 @@ pub(super) enum Reply {
     /// Whoever gave an input from outside.
     Input(oneshot::Sender<Result<(), Error>>),
     /// A task that is about to begin a step.
-    Start(oneshot::Sender<StepReply>),
+    Start(Start),
+    /// A task that is told why it does not get what it asked for.
+    Refused(oneshot::Sender<StepReply>),
+}
+
+/// A step that is about to begin, once that is durable.
+pub(super) struct Start {
+    pub(super) node: Name,
+    pub(super) attempt: u32,
+    pub(super) step: String,
+    pub(super) reply: oneshot::Sender<StepReply>,
 }
 
 impl Reply {
@@ -52,7 +62,9 @@ impl Reply {
     pub(super) fn send(self, answer: Result<(), Error>) {
         match self {
             Self::Input(reply) => drop(reply.send(answer)),
-            Self::Start(reply) => drop(reply.send(answer.map(|()| Ok(Payload::null())))),
+            Self::Start(Start { reply, .. }) | Self::Refused(reply) => {
+                drop(reply.send(answer.map(|()| Ok(Payload::null()))));
+            }
         }
     }
 }
@@ -133,27 +145,32 @@ impl Driver {
         self.state.as_ref().is_some_and(|state| state.pause().is_some())
     }
 
-    /// Answers, unless it would let a task of a run go on that makes a pause.
+    /// Answers, unless it would let a step begin in a run that is paused.
     fn reply(&mut self, reply: Reply, answer: Answer) {
-        match (&reply, &answer) {
-            (Reply::Start(_), Ok(())) if self.is_paused() => self.withheld.push(reply),
-            _ => reply.send(answer),
+        match (reply, &answer) {
+            (Reply::Start(start), Ok(())) if self.is_paused() => self.taken_back.push(start),
+            (reply, _) => reply.send(answer),
         }
     }
 
     /// A pause is over: answers what was held back.
     fn answer_withheld(&mut self) {
-        self.withheld.drain(..).for_each(|reply| reply.send(Ok(())));
+        self.paused.send_replace(false);
         let steps: Vec<_> = self.waiters.keys().cloned().collect();
         steps.iter().for_each(|step| self.answer(step));
     }
 
-    pub(super) fn acknowledged(&mut self, result: Result<(), AppendError>) -> Result<(), Turn> {
+    pub(super) async fn acknowledged(&mut self, result: Result<(), AppendError>) -> Result<(), Turn> {
         let Some(pending) = self.pending.pop_front() else { return Ok(()) };
         let (error, fenced) = match result {
             Ok(()) => {
                 let leaves = pending.begins && self.shared.is_crowded();
+                let resumes = pending.resumes;
                 self.settle(pending, leaves);
+                self.take_back().await?;
+                if resumes {
+                    self.begin_held().await?;
+                }
                 return if leaves { Err(Turn::Rest) } else { Ok(()) };
             }
             Err(AppendError::Failed(error)) => (error.into(), false),

@@ -7,8 +7,9 @@ use crate::model::{Incarnation, Name, RunId, Seq};
 
 use super::super::error::{Error, ErrorKind};
 use super::super::message::{Message, StepReply};
+use super::super::outbox::{Note, Told};
 use super::super::telemetry::placed;
-use super::commit::Reply;
+use super::commit::{Reply, Start};
 use super::{Driver, Turn};
 
 impl Driver {
@@ -37,9 +38,11 @@ impl Driver {
     }
 
     pub(super) async fn reports(&mut self) -> Result<(), Turn> {
-        for report in self.outbox.take() {
-            let request = TaskRequest::Emit { kind: report.kind, payload: report.payload };
-            let (node, attempt) = (report.node, report.attempt);
+        for Note { node, attempt, what } in self.outbox.take() {
+            let request = match what {
+                Told::Report { kind, payload } => TaskRequest::Emit { kind, payload },
+                Told::LetGo { step, begun } => TaskRequest::LetGo { step, begun },
+            };
             self.input(InputKind::Task { node, attempt, request }, None).await?;
         }
         Ok(())
@@ -66,7 +69,8 @@ impl Driver {
         }
     }
 
-    /// Decides on what a task asks for; it is answered when the step it names is settled and that is durable.
+    /// Decides on what a task asks for; it is answered when the step it names is settled and that is durable. While the run
+    /// is paused nothing begins: what would waits.
     async fn request(
         &mut self,
         node: Name,
@@ -74,6 +78,14 @@ impl Driver {
         request: TaskRequest,
         reply: oneshot::Sender<StepReply>,
     ) -> Result<(), Turn> {
+        // Nobody waits any more for what was let go before it was asked for. A step that was done is written down anyway.
+        if reply.is_closed() && !matches!(request, TaskRequest::EndStep { .. } | TaskRequest::Charge { .. }) {
+            return Ok(());
+        }
+        if self.is_paused() && request.begins_something() && !self.is_known(&node, &request) {
+            self.held.push(Held { node, attempt, request, reply });
+            return Ok(());
+        }
         if let TaskRequest::Grow { growth, .. } = &request
             && let Some(task) = self.shared.missing_growth_task(self.state.as_ref(), growth)
         {
@@ -83,14 +95,16 @@ impl Driver {
         }
         let starts_step = matches!(request, TaskRequest::StartStep { .. });
         let key = request.step().map(|step| (node.clone(), step.to_owned()));
+        let given = node.clone();
         match self.decide(InputKind::Task { node, attempt, request }) {
             Err(Rejection::Broken(illegal)) => Err(Turn::Reload(Rejection::Broken(illegal).into())),
             Err(rejection) => {
-                self.answer_after_pending(Reply::Start(reply), Err(rejection.into()));
+                self.answer_after_pending(Reply::Refused(reply), Err(rejection.into()));
                 Ok(())
             }
             Ok(events) if starts_step => {
-                let reply = Reply::Start(reply);
+                let step = key.map(|(_, step)| step).unwrap_or_default();
+                let reply = Reply::Start(Start { node: given, attempt, step, reply });
                 if events.is_empty() {
                     self.answer_after_pending(reply, Ok(()));
                     return Ok(());
@@ -112,6 +126,31 @@ impl Driver {
         }
     }
 
+    /// Whether what is asked for is there already.
+    fn is_known(&self, node: &Name, request: &TaskRequest) -> bool {
+        let steps = self.state.as_ref().and_then(|state| Some(&state.node(state.plan().id(node)?).steps));
+        steps.zip(request.step()).is_some_and(|(steps, step)| steps.contains_key(step))
+    }
+
+    /// A pause is over: decides on what has waited for that.
+    pub(super) async fn begin_held(&mut self) -> Result<(), Turn> {
+        while !self.is_paused() && !self.held.is_empty() {
+            let Held { node, attempt, request, reply } = self.held.remove(0);
+            self.request(node, attempt, request, reply).await?;
+        }
+        Ok(())
+    }
+
+    /// The run was paused before the work of these steps began: they have not begun.
+    pub(super) async fn take_back(&mut self) -> Result<(), Turn> {
+        for Start { node, attempt, step, reply } in std::mem::take(&mut self.taken_back) {
+            let request = TaskRequest::LetGo { step: step.clone(), begun: false };
+            self.input(InputKind::Task { node: node.clone(), attempt, request }, None).await?;
+            self.held.push(Held { node, attempt, request: TaskRequest::StartStep { step }, reply });
+        }
+        Ok(())
+    }
+
     fn last(&self) -> Seq {
         self.state.as_ref().map_or(Seq::ZERO, RunState::last)
     }
@@ -130,8 +169,21 @@ impl Driver {
     pub(super) fn decide(&mut self, kind: InputKind) -> Result<Vec<Event>, Rejection> {
         let (last, kind) = (self.last(), self.incarnated(kind));
         let input = Input { at: self.shared.clock.now(), chance: chance(&self.run, last), kind };
-        decide(&self.run, &mut self.state, input)
+        let decided = decide(&self.run, &mut self.state, input);
+        // Closed at once, opened when that is durable.
+        if self.is_paused() {
+            self.paused.send_replace(true);
+        }
+        decided
     }
+}
+
+/// Something that waits for the end of a pause.
+pub(super) struct Held {
+    node: Name,
+    attempt: u32,
+    request: TaskRequest,
+    reply: oneshot::Sender<StepReply>,
 }
 
 /// Chance without a source of it: different for every run and every point of it, the same whenever it is asked for.

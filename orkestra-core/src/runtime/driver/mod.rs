@@ -29,8 +29,9 @@ use crate::model::limits::COMMITS_IN_FLIGHT_MAX;
 use crate::model::{Name, NodeId, RunId, Seq, Timestamp};
 use crate::store::{Claimed, Lease, LetterId, RunRecord, StoreErrorKind};
 
-use self::commit::{Pending, Reply, next_ack};
+use self::commit::{Pending, Start, next_ack};
 use self::errands::Errands;
+use self::input::Held;
 use super::error::{Error, ErrorKind};
 use super::invocation::Invocation;
 use super::live::Seat;
@@ -70,8 +71,12 @@ pub(super) struct Driver {
     errands: Errands,
     /// When children were last looked at that others may drive.
     looked_at: Timestamp,
-    /// Answers to tasks that are held back until a pause is over.
-    withheld: Vec<Reply>,
+    /// Whether the run is paused, for tasks that are about to begin something.
+    paused: watch::Sender<bool>,
+    /// What tasks asked for that waits until a pause is over.
+    held: Vec<Held>,
+    /// Steps that were about to begin when the run was paused.
+    taken_back: Vec<Start>,
     /// Messages from outside that came while the state was thrown away.
     kept: Vec<Message>,
     /// The last letter of the inbox that was decided on.
@@ -123,7 +128,9 @@ impl Driver {
             beating: BTreeSet::new(),
             errands: Errands::new(),
             looked_at,
-            withheld: Vec::new(),
+            paused: watch::Sender::new(false),
+            held: Vec::new(),
+            taken_back: Vec::new(),
             kept: Vec::new(),
             read_up_to: LetterId::ZERO,
             snapshot_at: Seq::ZERO,
@@ -254,6 +261,7 @@ impl Driver {
         self.snapshot_at = self.shared.next_snapshot(state.last());
         self.trace.knows(&self.shared, state, lease.epoch);
         self.record = Some(RunRecord::of(state));
+        self.paused.send_replace(state.pause().is_some());
         self.publish();
         if state.status().is_final() {
             self.perform_all();
@@ -296,7 +304,7 @@ impl Driver {
             let room = self.pending.len() < COMMITS_IN_FLIGHT_MAX;
             let went = tokio::select! {
                 biased;
-                result = next_ack(&mut self.pending), if !self.pending.is_empty() => self.acknowledged(result),
+                result = next_ack(&mut self.pending), if !self.pending.is_empty() => self.acknowledged(result).await,
                 () = shared.down() => Err(Turn::ShutDown),
                 message = self.mailbox.recv(), if room => self.message(message).await,
                 () = self.outbox.filled(), if room => self.reports().await,
@@ -340,7 +348,8 @@ impl Driver {
         let unknown = Error::new(ErrorKind::Unknown, format!("the outcome cannot be told: {error}"));
         self.pending.drain(..).for_each(|pending| pending.refuse(&unknown));
         self.waiters.clear();
-        self.withheld.clear();
+        self.held.clear();
+        self.taken_back.clear();
         self.errands.clear();
         self.outbox.take();
         self.read_up_to = LetterId::ZERO;

@@ -27,6 +27,10 @@ impl Driver {
         let still: Vec<NodeId> = self.invoked.iter().filter(|(_, call)| waits(call)).map(|(id, _)| *id).collect();
         let still: Vec<NodeId> = still.into_iter().filter(|id| paused || !holds(*id)).collect();
         if still.is_empty() {
+            let lost = self.invoked.iter().find(|(_, call)| !paused && call.activity.is_lost()).map(|(id, _)| *id);
+            if let Some(id) = lost {
+                return self.end_lost(id).await;
+            }
             if self.is_idle() {
                 return Err(Turn::Rest);
             }
@@ -43,6 +47,7 @@ impl Driver {
         let attempts: Vec<u32> = calls.iter().map(|call: &Invocation| call.attempt).collect();
         Invocation::end_all(calls).await;
         // What they said last comes before that they are gone.
+        self.reports().await?;
         while let Ok(message) = self.mailbox.try_recv() {
             self.message(Some(message)).await?;
         }
@@ -55,6 +60,19 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Ends a call that waits for nothing but what an earlier call of the same attempt has let go.
+    async fn end_lost(&mut self, id: NodeId) -> Result<(), Turn> {
+        let Some(call) = self.invoked.remove(&id) else { return Ok(()) };
+        let attempt = call.attempt;
+        Invocation::end_all(vec![call]).await;
+        let Some(state) = &self.state else { return Ok(()) };
+        let node = state.name(id).clone();
+        let message =
+            "the task waits for what an earlier call of it has let go: its code must do the same in each call";
+        let result = Err(Failure::permanent("not_repeatable", message));
+        self.input(InputKind::AttemptEnded { node, attempt, result }, None).await
     }
 
     /// The run only waits, for other runs perhaps, and keeps its place in memory: it leaves its room to them.

@@ -8,6 +8,7 @@ use crate::model::{Failure, NodeId, NodeKind};
 
 use super::super::activity::Activity;
 use super::super::blobs;
+use super::super::call::watched;
 use super::super::context::{Context, Inner};
 use super::super::error::Error;
 use super::super::invocation::Invocation;
@@ -83,10 +84,14 @@ impl Driver {
             run: self.run.clone(),
             node: spec.name.clone(),
             attempt,
+            incarnation: state.options().incarnation.clone(),
             run_input: state.input().clone(),
             last_failure: state.node(id).last_failure.clone(),
             steps: state.node(id).steps.clone(),
             keys: Mutex::new(HashMap::new()),
+            let_go: Mutex::default(),
+            interrupted: Mutex::default(),
+            paused: self.paused.subscribe(),
             driver: self.sender.clone(),
             outbox: self.outbox.clone(),
             cancelled,
@@ -105,7 +110,8 @@ impl Driver {
             let (store, run) = (Arc::clone(&inner.store), inner.run.clone());
             let unread = |error: Error| Failure::retryable("store", error.to_string());
             let input = blobs::fetch(&*store, input?).await.map_err(unread)?;
-            let output = code.call(Context::new(inner), input).await?;
+            let cx = Context::new(inner);
+            let output = watched(Arc::clone(cx.inner()), code.call(cx, input)).await?;
             blobs::keep(&*store, &run, output).await.map_err(unread)
         };
         let invocation =

@@ -81,11 +81,11 @@ pub(super) fn charge(step: &str, cost: u64) -> TaskRequest {
 }
 
 pub(super) fn ask(step: &str, question: &str) -> TaskRequest {
-    TaskRequest::Ask { step: step.into(), question: json(question) }
+    TaskRequest::Ask { step: step.into(), question: json(question), until: None }
 }
 
 pub(super) fn child(step: &str, run: &str) -> TaskRequest {
-    TaskRequest::Child { step: step.into(), child: run_id(run), workflow: name("other"), input: json("1") }
+    TaskRequest::Child { step: step.into(), child: run_id(run), workflow: name("other"), input: json("1"), until: None }
 }
 
 pub(super) fn answer(question: u64, answer: &str) -> InputKind {

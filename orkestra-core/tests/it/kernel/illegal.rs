@@ -60,7 +60,7 @@ fn step_events(node: &str) -> Vec<Event> {
         Event::StepFailed { node: node.clone(), step: step.clone(), failure: failure(), charges: BTreeMap::new() },
         Event::TimerSet { node: node.clone(), step: step.clone(), due: at(5) },
         Event::TimerFired { node: node.clone(), step: step.clone() },
-        Event::SignalAwaited { node: node.clone(), step: step.clone(), signal: name("mine") },
+        Event::SignalAwaited { node: node.clone(), step: step.clone(), signal: name("mine"), until: None },
         Event::SignalConsumed { node: node.clone(), step: Some(step.clone()), signal: name("mine") },
         Event::Grown { node, step, growth },
     ]

@@ -32,12 +32,12 @@ fn skipped(text: &str) -> Event {
 }
 
 fn asked() -> Event {
-    Event::QuestionAsked { node: node("a"), step: "k".into(), question: json("1") }
+    Event::QuestionAsked { node: node("a"), step: "k".into(), question: json("1"), until: None }
 }
 
 fn child() -> Event {
     let (child, workflow) = (run_id("c"), name("other"));
-    Event::ChildRequested { node: node("a"), step: "k".into(), child, workflow, input: json("1") }
+    Event::ChildRequested { node: node("a"), step: "k".into(), child, workflow, input: json("1"), until: None }
 }
 
 fn paused() -> Event {

@@ -275,7 +275,7 @@ pub(super) fn sleep(step: &str, due: u64) -> TaskRequest {
 }
 
 pub(super) fn await_signal(step: &str, signal: &str) -> TaskRequest {
-    TaskRequest::AwaitSignal { step: step.into(), signal: name(signal) }
+    TaskRequest::AwaitSignal { step: step.into(), signal: name(signal), until: None }
 }
 
 pub(super) fn grow(step: &str, growth: Growth) -> TaskRequest {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use orkestra_core::kernel::{Event, Next, Outcome, PauseReason, SkipReason, StopReason};
-use orkestra_core::model::{Amount, Growth, Name};
+use orkestra_core::model::{Amount, Growth, Name, Timestamp};
 
 /// One line for one event, with all that a table may want to know of it.
 pub(super) fn show(event: &Event) -> String {
@@ -48,14 +48,21 @@ fn show_step(event: &Event) -> Option<String> {
         Event::Charged { node, step, charges } => format!("{node}/{step} charged{}", show_charges(charges)),
         Event::TimerSet { node, step, due } => format!("{node}/{step} sleeps until {}", due.as_millis()),
         Event::TimerFired { node, step } => format!("{node}/{step} woke"),
-        Event::SignalAwaited { node, step, signal } => format!("{node}/{step} awaits {signal}"),
+        Event::StepNotBegun { node, step } => format!("{node}/{step} did not begin"),
+        Event::WaitLetGo { node, step } => format!("{node}/{step} was let go"),
+        Event::WaitTimedOut { node, step } => format!("{node}/{step} was not in time"),
+        Event::SignalAwaited { node, step, signal, until } => {
+            format!("{node}/{step} awaits {signal}{}", show_until(*until))
+        }
         Event::SignalReceived { signal, payload } => format!("signal {signal} {payload:?}"),
         Event::SignalConsumed { node, step: Some(step), signal } => format!("{node}/{step} took {signal}"),
         Event::SignalConsumed { node, step: None, signal } => format!("{node} took {signal}"),
-        Event::QuestionAsked { node, step, question } => format!("{node}/{step} asks {question:?}"),
+        Event::QuestionAsked { node, step, question, until } => {
+            format!("{node}/{step} asks {question:?}{}", show_until(*until))
+        }
         Event::QuestionAnswered { node, step, answer } => format!("{node}/{step} was answered {answer:?}"),
-        Event::ChildRequested { node, step, child, workflow, input } => {
-            format!("{node}/{step} wants {child} of {workflow} with {input:?}")
+        Event::ChildRequested { node, step, child, workflow, input, until } => {
+            format!("{node}/{step} wants {child} of {workflow} with {input:?}{}", show_until(*until))
         }
         Event::ChildEnded { node, step, outcome, charges } => {
             format!("{node}/{step} ended: {}{}", show_outcome(outcome), show_charges(charges))
@@ -102,6 +109,10 @@ fn show_run(event: &Event) -> Option<String> {
         Event::ParentTold => "parent told".into(),
         _ => return None,
     })
+}
+
+fn show_until(until: Option<Timestamp>) -> String {
+    until.map(|until| format!(" until {}", until.as_millis())).unwrap_or_default()
 }
 
 fn show_charges(charges: &BTreeMap<Name, Amount>) -> String {

@@ -1,0 +1,186 @@
+//! The same for each of many: steps or child runs, so many at a time. And a race of two, whose winner is remembered.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::kernel::{StepState, TaskRequest};
+use crate::model::Payload;
+
+use super::context::Context;
+use super::keys::Use;
+use super::step::Step;
+use super::task::{TaskError, TaskResult};
+
+/// Who won a [`Context::race`], and what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Winner<A, B> {
+    /// The first of the two.
+    First(A),
+    /// The second of them.
+    Second(B),
+}
+
+impl Context {
+    /// Waits for whichever of the two is ready first, the first of them when both are. Durable: who has won is remembered.
+    /// When the task is called again the winner alone is waited for, and nothing of the other is done.
+    ///
+    /// ```
+    /// # use orkestra_core::prelude::*;
+    /// # use orkestra_core::Winner;
+    /// async fn decides(cx: Context, (): ()) -> TaskResult<String> {
+    ///     Ok(match cx.race("answer", cx.signal::<String>("answer"), cx.sleep(days(1))).await? {
+    ///         Winner::First(answer) => answer?,
+    ///         Winner::Second(slept) => {
+    ///             slept?;
+    ///             "nobody answered".into()
+    ///         }
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// When the engine cannot write down who has won, and those of any key.
+    pub fn race<'a, A, B>(
+        &'a self,
+        key: &str,
+        first: A,
+        second: B,
+    ) -> impl Future<Output = TaskResult<Winner<A::Output, B::Output>>> + Send + use<'a, A, B>
+    where
+        A: Future<Output: Send> + Send + 'a,
+        B: Future<Output: Send> + Send + 'a,
+    {
+        let given = self.unique(Use::Race(key));
+        async move {
+            let step = given?.step;
+            match self.known(&step).and_then(StepState::result) {
+                Some(Ok(first_won)) if first_won.to()? => {
+                    drop(second);
+                    return Ok(Winner::First(first.await));
+                }
+                Some(Ok(_)) => {
+                    drop(first);
+                    return Ok(Winner::Second(second.await));
+                }
+                Some(Err(failure)) => return Err(failure.clone().into()),
+                None => {}
+            }
+            let winner = faster(first, second).await;
+            let result = Ok(Payload::of(&matches!(winner, Winner::First(_)))?);
+            self.request(TaskRequest::EndStep { step, result, charges: Default::default() }).await?;
+            Ok(winner)
+        }
+    }
+
+    /// Does `work` for each of `items`, at most `at_once` of them at a time, each as a memoised step named `key[n]`.
+    /// Results are in the order of the items. The first error ends it; items that are done stay done.
+    ///
+    /// # Errors
+    /// Those of the work, of the first item that fails.
+    pub async fn map<I, T, E, F, Fut>(&self, key: &str, at_once: usize, items: I, work: F) -> TaskResult<Vec<T>>
+    where
+        I: IntoIterator,
+        I::IntoIter: Send,
+        I::Item: Clone + Send + Sync,
+        F: Fn(I::Item) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T, E>> + Send,
+        T: Serialize + DeserializeOwned + Send,
+        E: Into<TaskError>,
+    {
+        let work = &work;
+        // All keys at once: they are given out in the order of the items.
+        let items: Vec<_> = items
+            .into_iter()
+            .enumerate()
+            .map(|(place, item)| {
+                let given = self.unique(Use::Item(key, place));
+                async move { Step::new(self, given, || work(item.clone())).await }
+            })
+            .collect();
+        in_turn(at_once, items).await
+    }
+
+    /// Runs the registered workflow `workflow` for each of `items`, at most `at_once` of them at a time, each as a child
+    /// run with the key `key[n]`: they can be driven by other engines on the same store. Outputs are in the order of the
+    /// items. The first error ends it.
+    ///
+    /// # Errors
+    /// As [`child`](Self::child).
+    pub async fn map_runs<I, T>(&self, key: &str, at_once: usize, workflow: &str, items: I) -> TaskResult<Vec<T>>
+    where
+        I: IntoIterator,
+        I::Item: Serialize + Send,
+        T: DeserializeOwned + Send,
+    {
+        let items: Vec<_> = items
+            .into_iter()
+            .enumerate()
+            .map(|(place, item)| self.child_of(Use::ChildItem(key, place), key, workflow, Payload::large(&item)))
+            .collect();
+        in_turn(at_once, items).await
+    }
+}
+
+/// What the faster of the two gives; the other one is dropped.
+async fn faster<A: Future, B: Future>(first: A, second: B) -> Winner<A::Output, B::Output> {
+    let (mut first, mut second) = (Box::pin(first), Box::pin(second));
+    poll_fn(|cx| match (first.as_mut().poll(cx), second.as_mut()) {
+        (Poll::Ready(first), _) => Poll::Ready(Winner::First(first)),
+        (Poll::Pending, second) => second.poll(cx).map(Winner::Second),
+    })
+    .await
+}
+
+/// Does them in their order, at most `at_once` at a time, until one of them fails: the first of those that do.
+///
+/// NOTE: the streams of other crates keep the waker of the task, which would look like work beside its waits.
+async fn in_turn<T, F: Future<Output = TaskResult<T>>>(at_once: usize, items: Vec<F>) -> TaskResult<Vec<T>> {
+    type Running<F> = (usize, Pin<Box<F>>);
+    let mut done: Vec<Option<T>> = items.iter().map(|_| None).collect();
+    let mut waiting: VecDeque<(usize, F)> = items.into_iter().enumerate().collect();
+    let mut running: Vec<Running<F>> = Vec::new();
+    let mut failed: Option<(usize, TaskError)> = None;
+    poll_fn(|cx| {
+        loop {
+            while failed.is_none() && running.len() < at_once.max(1) {
+                let Some((place, item)) = waiting.pop_front() else { break };
+                running.push((place, Box::pin(item)));
+            }
+            let mut ended = false;
+            running.retain_mut(|(place, item)| match item.as_mut().poll(cx) {
+                Poll::Pending => true,
+                Poll::Ready(result) => {
+                    ended = true;
+                    match result {
+                        Ok(result) => done[*place] = Some(result),
+                        Err(error) if failed.as_ref().is_none_or(|(first, _)| *place < *first) => {
+                            failed = Some((*place, error));
+                        }
+                        Err(_) => {}
+                    }
+                    false
+                }
+            });
+            if let Some((first, _)) = &failed {
+                // Only those before it may still fail earlier.
+                running.retain(|(place, _)| place < first);
+            }
+            if running.is_empty() && (failed.is_some() || waiting.is_empty()) {
+                return Poll::Ready(());
+            }
+            if !ended {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+    match failed {
+        Some((_, error)) => Err(error),
+        None => Ok(done.into_iter().flatten().collect()),
+    }
+}
