@@ -91,6 +91,10 @@ fn looks_like_another(text: &str) -> bool {
 }
 
 fn escaped(text: &str) -> String {
+    if text.is_empty() {
+        // A scope and nothing after it would be the scope itself.
+        return "\\-".to_owned();
+    }
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         if matches!(letter, '\\' | '#' | '[' | '>') {

@@ -2,7 +2,7 @@
 //! who signal, answer, pause, retry and cancel; a clock that jumps. All from numbers, so that a failing case shrinks to
 //! a short one.
 
-use orkestra_core::kernel::{InputKind, RunState, Work, agenda};
+use orkestra_core::kernel::{InputKind, RunState, TaskRequest, Work, agenda};
 use orkestra_core::model::limits::INTERRUPTIONS_MAX;
 use orkestra_core::model::{Growth, Join, NodeId, NodeSpec, RunOptions};
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ use super::asks::{
 };
 use super::scene::{
     Node, RECOVER, Scene, TICK, asks, await_signal, cancel, create_with, done, emit, end_step, fail_step, fails,
-    fails_for_good, gate, grow, name, signal, sleep, start_step, task,
+    fails_for_good, gate, grow, let_go, name, signal, sleep, start_step, task, until,
 };
 use super::world::limited;
 
@@ -63,15 +63,21 @@ impl Move {
             11 => asks(&attempt, charge(&step, u64::from(amount) / 16)),
             12 => asks(&attempt, fail_step(&step)),
             13 | 14 => asks(&attempt, sleep(&step, scene.now + u64::from(amount))),
-            15 | 16 => asks(&attempt, await_signal(&step, &format!("s{}", amount % 3))),
-            17 | 18 => asks(&attempt, ask(&step, "1")),
-            19 | 20 => asks(&attempt, child(&step, &format!("c{}", amount % 4))),
+            15 | 16 => asks(&attempt, self.within(scene, await_signal(&step, &format!("s{}", amount % 3)))),
+            17 => asks(&attempt, self.within(scene, ask(&step, "1"))),
+            18 => asks(&attempt, let_go(&self.open_step(scene.state(), &attempt), who.is_multiple_of(2))),
+            19 | 20 => asks(&attempt, self.within(scene, child(&step, &format!("c{}", amount % 4)))),
             21 | 22 => asks(&attempt, grow(&step, self.growth(scene.state()))),
             23 => asks(&attempt, emit("x", "1")),
             24 if who < 32 => asks(&attempt, end_step(&"x".repeat(600), "1")),
             24..=26 => parked(&self.waiting(scene.state())),
             _ => granted(&self.queued(scene.state())),
         }
+    }
+
+    /// Every other wait has a limit.
+    fn within(self, scene: &Scene, request: TaskRequest) -> TaskRequest {
+        if self.who % 4 > 1 { until(request, scene.now + u64::from(self.amount) / 4) } else { request }
     }
 
     fn by_others(self, scene: &mut Scene) -> InputKind {
@@ -125,6 +131,15 @@ impl Move {
         };
         let stale = u32::from(self.who % 16 == 3);
         format!("{}#{}", state.name(id), state.node(id).attempt.saturating_sub(stale))
+    }
+
+    /// Mostly a step that is not over.
+    fn open_step(self, state: &RunState, attempt: &str) -> String {
+        let node = attempt.split('#').next().and_then(|node| state.plan().id(node));
+        let steps = node.into_iter().flat_map(|id| &state.node(id).steps);
+        let mut open: Vec<_> = steps.filter(|(_, step)| step.result().is_none()).map(|(key, _)| key.clone()).collect();
+        open.sort_unstable();
+        open.get(usize::from(self.key) % open.len().max(1)).cloned().unwrap_or_else(|| format!("k{}", self.key))
     }
 
     /// Mostly a task that waits.

@@ -30,8 +30,14 @@ fn settled(journal: &[Written]) -> BTreeMap<(String, String), usize> {
     let mut settled = BTreeMap::new();
     for written in journal {
         let commit = replayer.add(written).expect("our own journal is legal");
-        for (node, step) in commit.events.iter().filter_map(|event| event.settled_step()) {
-            *settled.entry((node.to_string(), step.to_owned())).or_default() += 1;
+        for event in &commit.events {
+            if let Some((node, step)) = event.settled_step() {
+                *settled.entry((node.to_string(), step.to_owned())).or_default() += 1;
+            }
+            // What was let go is forgotten: another attempt may wait anew.
+            if let Event::WaitLetGo { node, step } = event {
+                settled.remove(&(node.to_string(), step.clone()));
+            }
         }
     }
     settled

@@ -278,6 +278,21 @@ pub(super) fn await_signal(step: &str, signal: &str) -> TaskRequest {
     TaskRequest::AwaitSignal { step: step.into(), signal: name(signal), until: None }
 }
 
+pub(super) fn let_go(step: &str, begun: bool) -> TaskRequest {
+    TaskRequest::LetGo { step: step.into(), begun }
+}
+
+/// The same wait with a limit.
+pub(super) fn until(mut request: TaskRequest, millis: u64) -> TaskRequest {
+    match &mut request {
+        TaskRequest::AwaitSignal { until, .. } | TaskRequest::Ask { until, .. } | TaskRequest::Child { until, .. } => {
+            *until = Some(Timestamp::from_millis(millis));
+        }
+        other => panic!("{other:?} has no limit"),
+    }
+    request
+}
+
 pub(super) fn grow(step: &str, growth: Growth) -> TaskRequest {
     TaskRequest::Grow { step: step.into(), growth }
 }

@@ -3,7 +3,9 @@
 use orkestra_core::kernel::StepState;
 use orkestra_core::model::limits::SIGNALS_BUFFERED_MAX;
 
-use super::scene::{Node, Scene, TICK, asks, await_signal, done, fails, gate, json, signal, task};
+use super::scene::{
+    Node, Scene, TICK, asks, await_signal, done, fails, gate, json, let_go, signal, sleep, start_step, task, until,
+};
 
 #[test]
 fn a_waiting_gate_opens_and_what_follows_starts() {
@@ -106,4 +108,64 @@ fn a_signal_that_comes_while_a_gate_waits_for_its_retry_is_not_lost() {
     scene.at(100).then(TICK, ["g#1 failed (timed_out), again at 150"]);
     scene.at(120).then(signal("go", "1"), ["signal go 1"]);
     scene.at(150).then(TICK, ["g#2 started until 250", "g took go", "g completed 1", "run completed 1"]);
+}
+
+#[test]
+fn a_wait_that_is_let_go_gets_nothing_and_the_next_one_does() {
+    let mut scene = Scene::of([task("a")]);
+    scene.then(asks("a#1", await_signal("k", "go")), ["a/k awaits go"]);
+    scene.then(asks("a#1", let_go("k", false)), ["a/k was let go"]);
+    scene.then(asks("a#1", let_go("k", false)), []);
+    scene.then(signal("go", "1"), ["signal go 1"]);
+    scene.then(asks("a#1", await_signal("k2", "go")), ["a/k2 awaits go", "a/k2 took go"]);
+    assert_eq!(scene.node("a").steps["k"], StepState::LetGo);
+}
+
+#[test]
+fn a_signal_that_nobody_took_goes_to_the_next_in_its_old_place() {
+    let mut scene = Scene::of([task("a"), task("b"), gate("g", "go").after(&["b"])]);
+    scene.then(asks("a#1", await_signal("k", "go")), ["a/k awaits go"]);
+    scene.then(asks("a#1", await_signal("l", "go")), ["a/l awaits go"]);
+    scene.then(signal("go", "1"), ["signal go 1", "a/k took go"]);
+    scene.then(signal("go", "2"), ["signal go 2", "a/l took go"]);
+    scene.then(signal("go", "3"), ["signal go 3"]);
+    scene.then(asks("a#1", let_go("l", false)), ["a/l was let go"]);
+    scene.then(asks("a#1", let_go("k", false)), ["a/k was let go"]);
+    scene.then(asks("b#1", await_signal("k", "go")), ["b/k awaits go", "b/k took go"]);
+    assert_eq!(scene.node("b").steps["k"], StepState::Done(json("1")));
+    scene.then(done("b#1", "0"), ["b completed 0", "g#1 started", "g took go", "g completed 2"]);
+}
+
+#[test]
+fn what_is_given_back_goes_to_whoever_waits() {
+    let mut scene = Scene::of([task("a"), gate("g", "go")]);
+    scene.then(signal("go", "1"), ["signal go 1", "g took go", "g completed 1"]);
+    scene.then(asks("a#1", await_signal("k", "go")), ["a/k awaits go"]);
+    scene.then(asks("a#1", await_signal("l", "go")), ["a/l awaits go"]);
+    scene.then(signal("go", "2"), ["signal go 2", "a/k took go"]);
+    scene.then(asks("a#1", let_go("k", false)), ["a/k was let go", "a/l took go"]);
+    assert_eq!(scene.node("a").steps["l"], StepState::Done(json("2")));
+}
+
+#[test]
+fn a_wait_ends_at_its_limit_and_a_later_attempt_waits_anew_for_what_was_let_go() {
+    let mut scene = Scene::of([task("a").tries(2)]);
+    scene.then(asks("a#1", until(await_signal("k", "go"), 5)), ["a/k awaits go until 5"]);
+    scene.then(asks("a#1", sleep("s", 9)), ["a/s sleeps until 9"]);
+    scene.then(asks("a#1", let_go("s", false)), ["a/s was let go"]);
+    scene.at(5).then(TICK, ["a/k was not in time"]);
+    scene.then(signal("go", "1"), ["signal go 1"]);
+    scene.then(fails("a#1"), ["a#1 failed (error), again at 5", "a#2 started"]);
+    assert!(matches!(&scene.node("a").steps["k"], StepState::Failed(failure) if failure.kind == "timed_out"));
+    scene.then(asks("a#2", sleep("s", 9)), ["a/s sleeps until 9"]);
+}
+
+#[test]
+fn a_step_that_was_not_to_be_done_twice_is_taken_back_or_interrupted() {
+    let mut scene = Scene::of([task("a")]);
+    scene.then(asks("a#1", start_step("k")), ["a/k started"]);
+    scene.then(asks("a#1", let_go("k", false)), ["a/k did not begin"]);
+    scene.then(asks("a#1", start_step("k")), ["a/k started"]);
+    scene.then(asks("a#1", let_go("k", true)), ["a/k failed (interrupted)"]);
+    scene.then(asks("a#1", start_step("k")), []);
 }
