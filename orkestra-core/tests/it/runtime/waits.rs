@@ -292,8 +292,9 @@ async fn a_task_that_does_not_do_the_same_again_fails_instead_of_waiting_for_eve
         }
         cx.signal("go").await
     }
-    let (_engine, run) = run_of(changes, ms(5)).await;
-    let Outcome::Failed { failure, .. } = run.outcome().await.expect("an end") else { panic!("it fails") };
+    let (_engine, run) = run_of(changes, ms(50)).await;
+    let ended = tokio::time::timeout(secs(60), run.outcome()).await.expect("it does not wait for ever");
+    let Outcome::Failed { failure, .. } = ended.expect("an end") else { panic!("it fails") };
     assert_eq!(failure.kind, "not_repeatable");
 }
 
