@@ -316,3 +316,64 @@ async fn what_is_left_of_a_call_that_was_dropped_says_nothing() {
     tokio::time::sleep(secs(10)).await;
     assert_eq!(LATE.load(SeqCst) / 100, 0, "its step is not remembered by anybody");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_let_go_cannot_be_answered_and_a_child_is_cancelled() {
+    async fn asks(cx: Context, (): ()) -> TaskResult<()> {
+        tokio::select! {
+            biased;
+            answer = cx.ask::<()>("well?") => answer,
+            output = cx.child::<()>("one", "gate", ()) => output,
+            slept = cx.sleep(ms(100)) => slept,
+        }?;
+        cx.sleep(days(1)).await
+    }
+    let gate = Workflow::new("gate").gate::<u8>("open").build().expect("a workflow");
+    let workflow = Workflow::new("w").node("n", asks).build().expect("a workflow");
+    let builder = engine(MemoryStore::new()).park_after(ms(5)).workflow(workflow).workflow(gate);
+    let engine = builder.start().await.expect("an engine");
+    let run = engine.run("w").id("r").start().await.expect("a run");
+    tokio::time::sleep(ms(50)).await;
+    let question = run.view().await.expect("a view").questions[0].id;
+    tokio::time::sleep(secs(5)).await;
+    assert_eq!(run.answer(question, &()).await.expect_err("it is not open").kind(), ErrorKind::Conflict);
+    let query = RunQuery { parent: Some(run.id().clone()), ..RunQuery::default() };
+    assert_eq!(engine.list(&query).await.expect("a store").items[0].status, RunStatus::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_is_dropped_is_not_remembered_and_the_next_use_of_its_key_is_another() {
+    static DONE: AtomicU32 = AtomicU32::new(0);
+    async fn slow(cx: Context, (): ()) -> TaskResult<u32> {
+        let work = |time: u64| async move {
+            tokio::time::sleep(ms(time)).await;
+            TaskResult::Ok(DONE.fetch_add(1, SeqCst))
+        };
+        let first = tokio::time::timeout(ms(50), cx.step("call", || work(100))).await;
+        assert!(first.is_err(), "it takes too long, each time");
+        let second = cx.step("call", || work(10)).await?;
+        cx.sleep(secs(5)).await?;
+        Ok(second)
+    }
+    let (_engine, run) = run_of(slow, ms(5)).await;
+    assert_eq!(run.output::<u32>().await.expect("an output"), 0);
+    assert_eq!(DONE.load(SeqCst), 1, "the second use is remembered, the first never ends");
+    assert!(
+        journal(&run).await.iter().any(|event| matches!(event, Event::StepCompleted { step, .. } if step == "call#2"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_in_a_join_go_on_side_by_side() {
+    async fn both(cx: Context, (): ()) -> TaskResult<u8> {
+        let (first, second, slept) = tokio::join!(cx.signal::<u8>("go"), cx.signal::<u8>("go"), cx.sleep(secs(60)));
+        slept?;
+        Ok(10 * first? + second?)
+    }
+    let (_engine, run) = run_of(both, ms(5)).await;
+    for signal in [1, 2] {
+        run.signal("go", &signal).await.expect("it waits");
+        tokio::time::sleep(secs(1)).await;
+    }
+    assert_eq!(run.output::<u8>().await.expect("an output"), 12, "in the order in which they stand");
+}
