@@ -5,15 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
 use crate::kernel::RunStatus;
 use crate::model::{RunId, Timestamp};
 use crate::store::{ListCursor, RunQuery, RunRecord};
 
 use super::engine::Engine;
 use super::error::{Error, ErrorKind};
-use super::live::Seat;
+use super::live::{Seat, Seated};
 use super::message::Message;
 use super::run::Run;
 use super::shared::Shared;
@@ -145,9 +143,16 @@ async fn delete(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
             },
             // Nobody drives it from here on until the seat is given back.
             Err(seat) => {
-                let deleted = delete_seated(shared, run).await;
-                give_back(shared, run, seat).await;
-                return deleted;
+                // Whoever asked may stop waiting: the seat is given back all the same.
+                let (shared, run) = (Arc::clone(shared), run.clone());
+                let jobs = shared.jobs.clone();
+                let deleting = jobs.spawn(async move {
+                    let seated = Seated::new(&shared, &run, &seat);
+                    let deleted = delete_seated(&shared, &run).await;
+                    give_back(&shared, &run, seat, seated).await;
+                    deleted
+                });
+                return deleting.await.unwrap_or_else(|_| Err(Error::shut_down()));
             }
         }
     }
@@ -176,13 +181,11 @@ async fn delete_seated(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
 }
 
 /// Gives the seat back. Who wrote to the run meanwhile is answered by its next driver.
-async fn give_back(shared: &Arc<Shared>, run: &RunId, seat: Seat) {
-    let Seat { sender, mailbox, progress } = seat;
-    drop::<mpsc::Sender<Message>>(sender);
-    let mut mailbox = mailbox;
-    shared.live.leave(run);
-    shared.live.ended();
+async fn give_back(shared: &Arc<Shared>, run: &RunId, seat: Seat, seated: Seated) {
+    let Seat { mut mailbox, progress, .. } = seat;
+    drop(seated);
     progress.send_modify(|_| ());
+    shared.neighbours.tell_of(run);
     mailbox.close();
     while let Some(message) = mailbox.recv().await {
         if matches!(message, Message::Input { .. }) {

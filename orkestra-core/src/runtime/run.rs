@@ -53,6 +53,11 @@ impl Run {
         record.ok_or_else(|| self.not_found())
     }
 
+    /// The same from a store that may fail in passing.
+    pub(super) async fn record(&self) -> Result<RunRecord, Error> {
+        self.shared.record_of(&self.id).await?.ok_or_else(|| self.not_found())
+    }
+
     /// The run node by node, as far as it is durable.
     ///
     /// # Errors
@@ -124,7 +129,7 @@ impl Run {
         let mut follower = Follower::new(&self.shared, &self.id);
         loop {
             follower.mark();
-            if let Some(outcome) = self.status().await?.outcome {
+            if let Some(outcome) = self.record().await?.outcome {
                 return Ok(outcome);
             }
             if let Some(error) = self.shared.blocked_by(&self.id) {
@@ -249,11 +254,11 @@ impl Run {
         let events = blobs::adopt_events(&*self.shared.store, (&self.id, &fork), self.history().await?).await?;
         let kind = InputKind::Fork { from: self.id.clone(), events, node, input, incarnation: None };
         let run = Self::new(Arc::clone(&self.shared), fork);
-        match self.shared.tell(run.id(), kind).await {
-            Ok(()) => Ok(run),
-            Err(error) if error.kind() == ErrorKind::Conflict && run.is_fork_of(&self.id).await? => Ok(run),
-            Err(error) => Err(error),
+        if self.shared.begin(run.id(), kind).await? || run.is_fork_of(&self.id).await? {
+            return Ok(run);
         }
+        let message = format!("run `{}` exists already, and is no fork of run `{}`", run.id, self.id);
+        Err(Error::new(ErrorKind::Conflict, message))
     }
 
     async fn is_fork_of(&self, other: &RunId) -> Result<bool, Error> {

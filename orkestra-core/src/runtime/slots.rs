@@ -113,6 +113,11 @@ impl Slots {
         self.changed.notify_one();
     }
 
+    /// Whether they are. There is nothing to know without limits.
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().open
+    }
+
     /// The run has said what it holds, or will not.
     pub(super) fn arrived(&self, run: &RunId) {
         if !self.limits.is_empty() && self.lock().awaited.remove(run) {
@@ -178,7 +183,7 @@ pub(super) async fn hand_out(shared: Arc<Shared>) {
         let (granted, next) = shared.slots.lock().grants(now);
         for claim in granted {
             shared.telemetry.slot_wait.record(shared.slots.waited(now, &claim));
-            tokio::spawn(grant(Arc::clone(&shared), claim));
+            shared.jobs.spawn(grant(Arc::clone(&shared), claim));
         }
         let wait = next.map_or(NOTHING_DUE, |next| next.since(now).clamp(Duration::from_millis(1), NOTHING_DUE));
         tokio::select! {

@@ -129,6 +129,7 @@ impl Driver {
 
     pub(super) fn decide(&mut self, kind: InputKind) -> Result<Vec<Event>, Rejection> {
         let (last, kind) = (self.last(), self.incarnated(kind));
+        self.deciding = Some(kind.clone());
         let input = Input { at: self.shared.clock.now(), chance: chance(&self.run, last), kind };
         decide(&self.run, &mut self.state, input)
     }

@@ -108,6 +108,8 @@ impl Driver {
             let output = code.call(Context::new(inner), input).await?;
             blobs::keep(&*store, &run, output).await.map_err(unread)
         };
+        // It holds the store: whoever shuts the engine down waits for it.
+        let work = self.shared.jobs.counted(work);
         let invocation =
             Invocation::spawn(spec.name.clone(), attempt, activity, cancel, self.sender.clone(), seen, work);
         if spec.heartbeat_timeout_ms.is_some() {
