@@ -19,6 +19,11 @@ use super::panics;
 use super::timeout::Timeout;
 use super::watch;
 
+/// The delay before a lease is given back again that could not be; growing. One that stays holds the run up for as long as it lasts.
+const RELEASE_AGAIN: Duration = Duration::from_millis(10);
+/// After the longest of them it is left to run out.
+const RELEASE_AGAIN_MAX: Duration = Duration::from_millis(160);
+
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// The way to whoever claims. It ends when it is told to, or the last one is gone.
@@ -46,7 +51,15 @@ impl Claims {
 
     /// Gives it back.
     pub(super) async fn release(&self, lease: Lease) -> Result<(), StoreError> {
-        self.ask(|answer| Wanted::Release(lease, answer)).await
+        let mut delay = RELEASE_AGAIN;
+        loop {
+            let released = self.ask(|answer| Wanted::Release(lease.clone(), answer)).await;
+            if released.is_ok() || delay > RELEASE_AGAIN_MAX {
+                return released;
+            }
+            tokio::time::sleep(delay).await;
+            delay *= 4;
+        }
     }
 
     async fn ask<T>(&self, wanted: impl FnOnce(Answer<T>) -> Wanted) -> Result<T, StoreError> {

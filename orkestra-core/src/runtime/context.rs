@@ -20,6 +20,7 @@ use super::clock::Clock;
 use super::drain::{Drain, UnderWay};
 use super::message::{Message, StepReply};
 use super::outbox::{Outbox, Report};
+use super::patience::insist;
 use super::step::Step;
 use super::task::{TaskError, TaskResult};
 use super::telemetry::Attempt;
@@ -220,12 +221,12 @@ impl Context {
 
     /// The payload itself, for one that came from the journal.
     pub(super) async fn fetch(&self, payload: Payload) -> TaskResult<Payload> {
-        Ok(blobs::fetch(&*self.0.store, payload).await?)
+        Ok(insist(|| blobs::fetch(&*self.0.store, payload.clone())).await?)
     }
 
     /// What goes into the journal for a payload.
     pub(super) async fn keep(&self, payload: Payload) -> TaskResult<Payload> {
-        Ok(blobs::keep(&*self.0.store, &self.0.run, payload).await?)
+        Ok(insist(|| blobs::keep(&*self.0.store, &self.0.run, payload.clone())).await?)
     }
 
     /// Asks the driver, and waits until the answer is durable.

@@ -3,6 +3,7 @@
 //! A caller sees a delay, not an error, unless it lasts for longer than [`STORE_PATIENCE`].
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 use crate::kernel::InputKind;
 use crate::model::RunId;
 use crate::model::limits::STORE_PATIENCE;
-use crate::store::{RunRecord, StoreError, StoreErrorKind};
+use crate::store::{RunRecord, StoreErrorKind};
 
 use super::error::{Error, ErrorKind};
 use super::shared::Shared;
@@ -20,6 +21,9 @@ use super::shared::Shared;
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// The longest of them.
 const AGAIN_AFTER_MAX: Duration = Duration::from_millis(500);
+
+/// How long a call that reads the store is waited for after the engine was shut down.
+const LAST_TRY: Duration = Duration::from_millis(500);
 
 /// Growing delays up to a limit.
 struct Patience {
@@ -33,36 +37,57 @@ impl Patience {
     }
 
     /// Waits before the next try. Gives `error` back when there is to be none.
-    async fn again(&mut self, shared: &Shared, error: Error) -> Result<(), Error> {
+    async fn rest(&mut self, error: Error) -> Result<(), Error> {
         if Instant::now() >= self.until {
             return Err(error);
         }
         let delay = self.delay;
         self.delay = (delay * 2).min(AGAIN_AFTER_MAX);
-        tokio::select! {
-            biased;
-            () = shared.down() => Err(Error::shut_down()),
-            () = tokio::time::sleep(delay) => Ok(()),
+        tokio::time::sleep(delay).await;
+        Ok(())
+    }
+}
+
+/// What the store answers. One that fails in passing is asked again for a while. For whoever is dropped when the engine shuts
+/// down.
+pub(super) async fn insist<T, E, F>(ask: impl Fn() -> F + Send) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, E>> + Send,
+    E: Into<Error>,
+{
+    let mut patience = Patience::new(STORE_PATIENCE);
+    loop {
+        let error: Error = match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error.into(),
+        };
+        if !matches!(error.store_kind(), Some(StoreErrorKind::Io | StoreErrorKind::Busy)) {
+            return Err(error);
         }
+        patience.rest(error).await?;
     }
 }
 
 impl Shared {
-    /// What the store answers. One that fails in passing is asked again for a while.
-    pub(super) async fn patiently<T, F>(&self, ask: impl Fn() -> F + Send) -> Result<T, Error>
+    /// The same for everybody else.
+    pub(super) async fn patiently<T, E, F>(&self, ask: impl Fn() -> F + Send) -> Result<T, Error>
     where
-        F: Future<Output = Result<T, StoreError>> + Send,
+        T: Send,
+        F: Future<Output = Result<T, E>> + Send,
+        E: Into<Error> + Send,
     {
-        let mut patience = Patience::new(STORE_PATIENCE);
-        loop {
-            let error = match ask().await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            if !matches!(error.kind(), StoreErrorKind::Io | StoreErrorKind::Busy) {
-                return Err(error.into());
+        let mut insisting = pin!(insist(ask));
+        tokio::select! {
+            biased;
+            answer = &mut insisting => answer,
+            () = self.down() => {
+                // What can be read still is: a run that has ended tells how, whether it is driven or not.
+                tokio::select! {
+                    biased;
+                    answer = &mut insisting => answer,
+                    () = tokio::time::sleep(LAST_TRY) => Err(Error::shut_down()),
+                }
             }
-            patience.again(self, error.into()).await?;
         }
     }
 
@@ -88,7 +113,11 @@ impl Shared {
             if error.kind() != ErrorKind::Unknown {
                 return Err(error);
             }
-            patience.again(self, error).await?;
+            tokio::select! {
+                biased;
+                () = self.down() => return Err(Error::shut_down()),
+                rested = patience.rest(error) => rested?,
+            }
         }
     }
 }

@@ -90,7 +90,9 @@ impl RunRequest {
         let workflow = plan.workflow().clone();
         let deadline = self.within.map(|within| self.shared.clock.now().saturating_add(within));
         let options = Box::new(RunOptions { deadline, ..self.options });
-        let input = blobs::adopt(&*self.shared.store, run.id(), self.input?).await?;
+        let input = self.input?;
+        let adopt = || blobs::adopt(&*self.shared.store, run.id(), input.clone());
+        let input = self.shared.patiently(adopt).await?;
         let kind = InputKind::Create { plan, input, labels: self.labels, options };
         if self.shared.begin(run.id(), kind).await? {
             return Ok(run);

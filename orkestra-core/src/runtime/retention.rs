@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinError;
+
 use crate::kernel::RunStatus;
 use crate::model::{RunId, Timestamp};
 use crate::store::{ListCursor, RunQuery, RunRecord};
@@ -144,15 +146,16 @@ async fn delete(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
             // Nobody drives it from here on until the seat is given back.
             Err(seat) => {
                 // Whoever asked may stop waiting: the seat is given back all the same.
-                let (shared, run) = (Arc::clone(shared), run.clone());
-                let jobs = shared.jobs.clone();
-                let deleting = jobs.spawn(async move {
-                    let seated = Seated::new(&shared, &run, &seat);
-                    let deleted = delete_seated(&shared, &run).await;
-                    give_back(&shared, &run, seat, seated).await;
+                let seated = Seated::new(shared, run, &seat);
+                let (own, id) = (Arc::clone(shared), run.clone());
+                let deleting = shared.jobs.spawn(async move {
+                    let deleted = delete_seated(&own, &id).await;
+                    give_back(&own, &id, seat, seated).await;
                     deleted
                 });
-                return deleting.await.unwrap_or_else(|_| Err(Error::shut_down()));
+                let panicked = || Error::new(ErrorKind::Internal, format!("deleting run `{run}` panicked"));
+                let lost = |lost: JoinError| Err(if lost.is_panic() { panicked() } else { Error::shut_down() });
+                return deleting.await.unwrap_or_else(lost);
             }
         }
     }

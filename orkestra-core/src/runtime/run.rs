@@ -138,7 +138,7 @@ impl Run {
             // While our own driver is at work there is nothing to be read: it has not ended.
             loop {
                 follower.news(&self.shared, &self.id).await?;
-                if !self.shared.live.is_under_way(&self.id) {
+                if !self.shared.live.is_under_way(&self.id) || self.shared.blocked_by(&self.id).is_some() {
                     break;
                 }
             }
@@ -152,7 +152,10 @@ impl Run {
     /// [`Run::outcome`].
     pub async fn output<T: DeserializeOwned>(&self) -> Result<T, Error> {
         match self.outcome().await? {
-            Outcome::Completed(output) => Ok(blobs::fetch(&*self.shared.store, output).await?.to()?),
+            Outcome::Completed(output) => {
+                let fetch = || blobs::fetch(&*self.shared.store, output.clone());
+                Ok(self.shared.patiently(fetch).await?.to()?)
+            }
             Outcome::Failed { node, failure } => Err(Error::run_failed(&node, &failure)),
             Outcome::Cancelled(reason) => {
                 Err(Error::new(ErrorKind::RunEnded, format!("run `{}` was cancelled: {reason}", self.id)))
@@ -273,7 +276,7 @@ impl Run {
         if blobs::stands_beside(&payload) {
             self.status().await?;
         }
-        blobs::keep(&*self.shared.store, &self.id, payload).await
+        self.shared.patiently(|| blobs::keep(&*self.shared.store, &self.id, payload.clone())).await
     }
 
     /// All events so far.

@@ -10,7 +10,9 @@ use tokio::sync::Notify;
 use crate::kernel::InputKind;
 use crate::model::{Name, RunId, SlotKey, Timestamp};
 
+use super::error::{Error, ErrorKind};
 use super::limiter::{Claim, Limit, Limiter};
+use super::panics;
 use super::shared::Shared;
 
 /// How long nothing is granted by the clock alone.
@@ -199,7 +201,8 @@ pub(super) async fn hand_out(shared: Arc<Shared>) {
 async fn grant(shared: Arc<Shared>, claim: Claim) {
     let Claim { run, node, attempt, .. } = claim;
     let granted = InputKind::SlotGranted { node: node.clone(), attempt };
-    if let Err(error) = shared.tell(&run, granted).await {
+    let told = panics::guard(shared.tell(&run, granted)).await;
+    if let Err(error) = told.unwrap_or_else(|panic| Err(Error::new(ErrorKind::Internal, panic))) {
         tracing::debug!(%run, %node, %error, "slots were granted that nobody takes");
         shared.slots.release(&run, &node);
     }

@@ -57,6 +57,10 @@ pub(super) enum Reply {
 }
 
 impl Reply {
+    const fn is_outside(&self) -> bool {
+        matches!(self, Self::Input(_))
+    }
+
     /// Whoever asked may have stopped waiting: that is no concern of ours.
     pub(super) fn send(self, answer: Result<(), Error>) {
         match self {
@@ -76,6 +80,18 @@ impl Pending {
                 reply.send(Err(error.clone()));
             }
         }
+    }
+
+    /// Tells those outside that it will not be, and asks no more for what they wanted.
+    pub(super) fn refuse_asker(&mut self, error: &Error) {
+        let error = self.failed.as_ref().unwrap_or(error).clone();
+        let (outside, tasks) = std::mem::take(&mut self.replies).into_iter().partition(|(reply, _)| reply.is_outside());
+        self.replies = tasks;
+        let outside: Vec<(Reply, Answer)> = outside;
+        if self.answers_asker && !outside.is_empty() && !matches!(self.asked, Some(InputKind::Task { .. })) {
+            (self.asked, self.answers_asker) = (None, false);
+        }
+        outside.into_iter().for_each(|(reply, _)| reply.send(Err(error.clone())));
     }
 
     /// The position of its last event.

@@ -150,9 +150,10 @@ impl Driver {
     /// Drives the run until there is nothing to do for now. The seat is given back however that ends.
     pub(super) async fn drive(self, seated: Seated) {
         let (shared, span, run) = (Arc::clone(&self.shared), self.trace.span(), self.run.clone());
-        if let Err(panic) = panics::guard(self.drive_on()).instrument(span).await {
+        let driven = panics::guard(self.drive_on()).instrument(span).await;
+        if let Err(panic) = &driven {
             // Not even leaving went well.
-            shared.block(&run, panicked(&panic), None);
+            shared.block(&run, panicked(panic), None);
             shared.telemetry.blocked.increment(1);
             shared.leases.remove(&run);
             shared.slots.release_all(&run);
@@ -160,7 +161,9 @@ impl Driver {
         }
         // IMPORTANT: after the span is gone. Whoever shuts the engine down then closes what its spans are exported to.
         drop(seated);
-        shared.live.stir(&run);
+        if driven.is_err() {
+            shared.live.stir(&run);
+        }
         if shared.room.has_waiting() {
             shared.parked.notify_one();
         }
@@ -198,7 +201,13 @@ impl Driver {
             let delay = if lasting { None } else { trouble.again(&error, failed) };
             let Some(delay) = delay else {
                 self.give_up(&error, lasting);
-                break Some(error);
+                if lasting || self.invoked.is_empty() {
+                    break Some(error);
+                }
+                if self.outlast(&error).await.is_break() {
+                    break Some(Error::shut_down());
+                }
+                continue;
             };
             tracing::warn!(run = %self.run, %error, "the run goes on from its journal");
             self.shared.telemetry.reloads.increment(1);

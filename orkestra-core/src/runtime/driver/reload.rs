@@ -78,6 +78,39 @@ impl Driver {
         }
     }
 
+    /// Keeps the tasks of a run that cannot be driven for now; returns when it is to be tried again: after a while, or when
+    /// somebody sends it something.
+    pub(super) async fn outlast(&mut self, error: &Error) -> ControlFlow<()> {
+        self.put_off();
+        self.unsure.iter_mut().for_each(|pending| pending.refuse_asker(error));
+        for message in std::mem::take(&mut self.kept) {
+            match message {
+                Message::Input { reply, .. } => drop(reply.send(Err(error.clone()))),
+                message => self.kept.push(message),
+            }
+        }
+        let again = Instant::now() + self.shared.lease;
+        loop {
+            let message = tokio::select! {
+                biased;
+                () = self.shared.down() => return ControlFlow::Break(()),
+                () = self.tenure.ended() => {
+                    self.tenure.end();
+                    break;
+                }
+                message = self.mailbox.recv() => message,
+                () = tokio::time::sleep_until(again) => break,
+            };
+            let asked = matches!(message, Some(Message::Input { .. }));
+            self.kept.extend(message);
+            if asked {
+                break;
+            }
+        }
+        self.shared.unblock_run(&self.run);
+        ControlFlow::Continue(())
+    }
+
     /// Throws the state away, but not the tasks under way and those who wait for an answer.
     pub(super) fn put_off(&mut self) {
         self.unsure.append(&mut self.pending);
@@ -101,6 +134,7 @@ impl Driver {
         self.waiters.clear();
         self.withheld.clear();
         self.outbox.take();
+        self.kept.retain(|message| matches!(message, Message::Input { .. }));
         while let Ok(message) = self.mailbox.try_recv() {
             if matches!(message, Message::Input { .. }) {
                 self.kept.push(message);
@@ -156,8 +190,15 @@ impl Driver {
 
     async fn again(&mut self, pending: Pending) -> Result<(), Turn> {
         let (asked, own, others) = pending.into_asked();
-        // Recovery, and letters, which are read again.
-        let Some(kind) = asked else { return Ok(()) };
+        // None for recovery, and for letters, which are read again.
+        if let Some(kind) = asked {
+            self.decide_again_on(kind, own).await?;
+        }
+        others.into_iter().for_each(|(reply, answer)| self.answer_after_pending(reply, answer));
+        Ok(())
+    }
+
+    async fn decide_again_on(&mut self, kind: InputKind, own: Option<Reply>) -> Result<(), Turn> {
         let key = key_of(&kind);
         match self.decide(kind) {
             Ok(events) if events.is_empty() => {
@@ -178,7 +219,6 @@ impl Driver {
                 }
             }
         }
-        others.into_iter().for_each(|(reply, answer)| self.answer_after_pending(reply, answer));
         Ok(())
     }
 

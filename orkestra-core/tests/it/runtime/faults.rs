@@ -104,7 +104,7 @@ async fn a_write_that_fails_in_passing_is_a_delay_for_all_who_wait() {
 async fn a_store_that_is_away_is_waited_for_a_minute() {
     let store = faulty();
     let effects = Effects::default();
-    let engine = engine(store.clone()).workflow(two_nodes(&effects, false)).start().await.expect("an engine");
+    let engine = engine(store.clone()).workflow(two_nodes(&effects, true)).start().await.expect("an engine");
     let run = engine.run("w").id("r").input(&1_u64).expect("an input").start().await.expect("a run");
     let away = store.with_random_faults(1, 1, &[Fault::Failed(StoreErrorKind::Io)]);
     let began = tokio::time::Instant::now();
@@ -116,10 +116,27 @@ async fn a_store_that_is_away_is_waited_for_a_minute() {
     let waited = began.elapsed();
     assert!((secs(60)..secs(75)).contains(&waited), "{waited:?}");
     assert_eq!(engine.blocked().len(), 1);
+    let error = run.signal("hello", &1).await.expect_err("it is tried at once, and fails still");
+    assert_eq!(error.kind(), ErrorKind::Store);
     away.heal();
     tokio::time::sleep(secs(60)).await;
     assert_eq!(engine.blocked().len(), 0);
     assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))));
+    assert_eq!([effects.count("long"), effects.count("s0.")], [1, 1], "however long it takes, no task is lost");
+    assert!(!journal(&run).await.contains(&Event::Recovered), "no process was lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_whose_store_is_away_shuts_down() {
+    for minutes in [0, 1, 3] {
+        let store = faulty();
+        let effects = Effects::default();
+        let engine = engine(store.clone()).workflow(two_nodes(&effects, false)).start().await.expect("an engine");
+        engine.run("w").id("r").input(&1_u64).expect("an input").start().await.expect("a run");
+        let _away = store.with_random_faults(1, 1, &[Fault::Failed(StoreErrorKind::Io)]);
+        tokio::time::sleep(secs(10 + 60 * minutes)).await;
+        tokio::time::timeout(secs(20), engine.shutdown()).await.expect("it ends");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -300,4 +317,51 @@ async fn events_end_only_when_the_run_is_over() {
         let events = journal(&run).await;
         assert!(matches!(events.last(), Some(Event::RunCompleted { .. })), "{steps} steps: {:?}", events.last());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_payloads_that_fail_in_passing_are_kept_and_read_again() {
+    let effects = Effects::default();
+    let counted = effects.clone();
+    let large = move |cx: Context, text: String| {
+        let effects = counted.clone();
+        async move {
+            let (effects, text) = (&effects, &text);
+            effects.did("call");
+            cx.step("large", || async move {
+                effects.did("step");
+                TaskResult::Ok(text.clone())
+            })
+            .await
+        }
+    };
+    let store = faulty();
+    let workflow = Workflow::new("w").node("n", large).build().expect("a workflow");
+    let engine = engine(store.clone()).workflow(workflow).start().await.expect("an engine");
+    for method in ["put_blob", "blob"] {
+        store.fail_calls(method, 3, IO);
+    }
+    let text = "x".repeat(400_000);
+    let run = engine.run("w").id("r").input(&text).expect("an input").start().await.expect("a delay");
+    run.outcome().await.expect("an outcome");
+    store.fail_calls("blob", 3, IO);
+    assert_eq!(run.output::<String>().await.expect("an output").len(), 400_000);
+    assert_eq!([effects.count("call"), effects.count("step")], [1, 1], "no attempt was lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_could_not_be_given_back_is_given_back_again() {
+    let store = FaultyStore::new(Arc::new(MemoryStore::new()));
+    let workflow = Workflow::new("w").gate::<u64>("go").build().expect("a workflow");
+    let start = || engine(store.clone()).workflow(workflow.clone()).start();
+    let first = start().await.expect("an engine");
+    first.run("w").id("r").start().await.expect("a run");
+    store.fail_calls("release", 2, IO);
+    first.shutdown().await;
+    let second = start().await.expect("an engine");
+    let run = second.get(&RunId::new("r").expect("an id")).await.expect("a store").expect("the run");
+    let began = tokio::time::Instant::now();
+    run.signal("go", &7_u64).await.expect("a signal");
+    assert_eq!(run.output::<u64>().await.expect("an output"), 7);
+    assert!(began.elapsed() < secs(1), "nobody waits for a lease to run out");
 }
