@@ -339,8 +339,10 @@ impl Shared {
     pub(super) fn wake(&self, at: Option<Timestamp>) {
         if at.is_some() {
             self.parked.notify_one();
-            // Whichever engine of the process is there then.
-            self.neighbours.for_others(|other| other.parked.notify_one());
+            // Whichever engine of the process is there then. On a store that others write to it looks by itself.
+            if !self.store.is_shared() {
+                self.neighbours.for_others(|other| other.parked.notify_one());
+            }
         }
     }
 }

@@ -286,6 +286,10 @@ impl Driver {
             self.state = loaded.map_err(Turn::Reload)?;
         }
         let Some(state) = &self.state else {
+            if known > Seq::ZERO {
+                // It was deleted meanwhile.
+                self.abandon(&Error::elsewhere()).await;
+            }
             self.recovered = Some(Seq::ZERO);
             self.decide_again().await?;
             return self.answer_kept().await;

@@ -127,16 +127,17 @@ impl Driver {
         self.abandon(error).await;
     }
 
-    async fn abandon(&mut self, error: &Error) {
+    /// Ends the tasks under way, and what they asked for.
+    pub(super) async fn abandon(&mut self, error: &Error) {
         Invocation::end_all(std::mem::take(&mut self.invoked).into_values().collect()).await;
         let unknown = Error::new(ErrorKind::Unknown, format!("the outcome cannot be told: {error}"));
         self.unsure.drain(..).for_each(|pending| pending.refuse(&unknown));
         self.waiters.clear();
         self.withheld.clear();
         self.outbox.take();
-        self.kept.retain(|message| matches!(message, Message::Input { .. }));
+        self.kept.retain(comes_from_outside);
         while let Ok(message) = self.mailbox.try_recv() {
-            if matches!(message, Message::Input { .. }) {
+            if comes_from_outside(&message) {
                 self.kept.push(message);
             }
         }
@@ -145,7 +146,7 @@ impl Driver {
     /// Whether the run goes on in this process as if nothing had happened: this driver has had it before, under the epoch
     /// `before`, knew its journal up to `known`, and nobody else wrote since. Else what this process did of it is thrown away.
     pub(super) async fn goes_on(&mut self, before: Option<Epoch>, known: Seq) -> Result<bool, Turn> {
-        let recovered = self.recovered.is_some_and(|at| at <= self.durable);
+        let Some(recovered) = self.recovered.map(|at| at <= self.durable) else { return Ok(false) };
         let ours = match before.filter(|_| recovered) {
             Some(_) if self.durable == known => true,
             Some(epoch) if self.durable > known => self.wrote_all_after(known, epoch).await?,
@@ -235,6 +236,11 @@ impl Driver {
             self.answer(step);
         }
     }
+}
+
+/// Whether a message is of use without the tasks that were under way.
+const fn comes_from_outside(message: &Message) -> bool {
+    matches!(message, Message::Input { .. } | Message::Mail)
 }
 
 /// The step that the input is about, if those who wait for it are known by it.
