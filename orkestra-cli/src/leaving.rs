@@ -30,6 +30,10 @@ impl Store for Leaving {
         self.store.is_shared()
     }
 
+    fn identity(&self) -> usize {
+        self.store.identity()
+    }
+
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
         self.store.append(batch).await
     }

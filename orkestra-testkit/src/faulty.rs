@@ -32,6 +32,16 @@ pub enum Fault {
     CrashAfter,
 }
 
+/// How one call of any other method fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mishap {
+    /// Nothing is done, and the error is of this kind.
+    Failed(StoreErrorKind),
+    /// The store panics: a bug of it.
+    Panic,
+}
+
 /// A store that fails when it is told to. Clones fail together.
 ///
 /// ```
@@ -54,6 +64,10 @@ struct Faults {
     scripted: BTreeMap<u64, Fault>,
     random: Option<(Chance, usize, Vec<Fault>)>,
     crashed: bool,
+    /// By method: how many calls fail still, and how.
+    calls: BTreeMap<&'static str, (u64, Mishap)>,
+    /// A text in a commit that fails the next write that holds it.
+    body: Option<String>,
 }
 
 impl FaultyStore {
@@ -84,11 +98,47 @@ impl FaultyStore {
         plan.scripted.insert(next, fault);
     }
 
+    /// Fails the next `times` calls of `method`: `read`, `due`, `append` and so on.
+    pub fn fail_calls(&self, method: &'static str, times: u64, mishap: Mishap) {
+        self.lock().calls.insert(method, (times, mishap));
+    }
+
+    /// Fails the next write of a commit with `text` in it, of kind [`StoreErrorKind::Io`].
+    pub fn fail_body(&self, text: &str) {
+        self.lock().body = Some(text.to_owned());
+    }
+
+    /// Whether a write that [`fail_body`](Self::fail_body) waits for has not come yet.
+    #[must_use]
+    pub fn waits_for_body(&self) -> bool {
+        self.lock().body.is_some()
+    }
+
+    fn hits_body(&self, batch: &[Append]) -> bool {
+        let mut plan = self.lock();
+        let Some(text) = &plan.body else { return false };
+        let hit = batch.iter().any(|append| String::from_utf8_lossy(&append.commit.body).contains(text));
+        if hit {
+            plan.body = None;
+        }
+        hit
+    }
+
+    fn mishap(&self, method: &'static str) -> Option<Mishap> {
+        let mut plan = self.lock();
+        let (left, mishap) = plan.calls.get_mut(method)?;
+        let mishap = *mishap;
+        *left = left.checked_sub(1)?;
+        Some(mishap)
+    }
+
     /// Fails no more. A crash stays one.
     pub fn heal(&self) {
         let mut plan = self.lock();
         plan.scripted.clear();
         plan.random = None;
+        plan.calls.clear();
+        plan.body = None;
     }
 
     /// How many calls of `append` there were.
@@ -119,8 +169,15 @@ impl FaultyStore {
         chance.one_in(*one_in).then(|| *chance.pick(faults))
     }
 
-    fn alive(&self) -> Result<&dyn Store, StoreError> {
-        if self.crashed() { Err(dead()) } else { Ok(&*self.inner) }
+    fn alive(&self, method: &'static str) -> Result<&dyn Store, StoreError> {
+        if self.crashed() {
+            return Err(dead());
+        }
+        match self.mishap(method) {
+            None => Ok(&*self.inner),
+            Some(Mishap::Failed(kind)) => Err(StoreError::new(kind, "says the faulty store")),
+            Some(Mishap::Panic) => panic!("the faulty store panics"),
+        }
     }
 
     async fn conflicts(&self, batch: &[Append]) -> Vec<Result<(), AppendError>> {
@@ -158,12 +215,19 @@ impl Store for FaultyStore {
         self.inner.is_shared()
     }
 
+    fn identity(&self) -> usize {
+        self.inner.identity()
+    }
+
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
         let count = batch.len();
         let all = |error: AppendError| vec![Err(error); count];
         let unknown = || all(AppendError::Unknown("says the faulty store".into()));
-        if let Err(dead) = self.alive() {
+        if let Err(dead) = self.alive("append") {
             return all(dead.into());
+        }
+        if self.hits_body(&batch) {
+            return all(StoreError::new(StoreErrorKind::Io, "says the faulty store").into());
         }
         match self.next_fault() {
             None => self.inner.append(batch).await,
@@ -187,19 +251,19 @@ impl Store for FaultyStore {
     }
 
     async fn read(&self, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, StoreError> {
-        self.alive()?.read(run, from, limit).await
+        self.alive("read")?.read(run, from, limit).await
     }
 
     async fn record(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
-        self.alive()?.record(run).await
+        self.alive("record")?.record(run).await
     }
 
     async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, StoreError> {
-        self.alive()?.list(query).await
+        self.alive("list")?.list(query).await
     }
 
     async fn due(&self, query: &DueQuery) -> Result<Due, StoreError> {
-        self.alive()?.due(query).await
+        self.alive("due")?.due(query).await
     }
 
     async fn claim(
@@ -209,31 +273,31 @@ impl Store for FaultyStore {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<Option<Claimed>>, StoreError> {
-        self.alive()?.claim(runs, worker, now, until).await
+        self.alive("claim")?.claim(runs, worker, now, until).await
     }
 
     async fn renew(&self, leases: &[Lease], now: Timestamp, until: Timestamp) -> Result<Vec<Renewed>, StoreError> {
-        self.alive()?.renew(leases, now, until).await
+        self.alive("renew")?.renew(leases, now, until).await
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
-        self.alive()?.release(leases).await
+        self.alive("release")?.release(leases).await
     }
 
     async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError> {
-        self.alive()?.release_all(worker).await
+        self.alive("release_all")?.release_all(worker).await
     }
 
     async fn send(&self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {
-        self.alive()?.send(run, body).await
+        self.alive("send")?.send(run, body).await
     }
 
     async fn letters(&self, run: &RunId, after: LetterId, limit: usize) -> Result<Vec<Letter>, StoreError> {
-        self.alive()?.letters(run, after, limit).await
+        self.alive("letters")?.letters(run, after, limit).await
     }
 
     async fn discard(&self, run: &RunId, letters: &[LetterId]) -> Result<(), StoreError> {
-        self.alive()?.discard(run, letters).await
+        self.alive("discard")?.discard(run, letters).await
     }
 
     fn listen(&self) -> Box<dyn Listener> {
@@ -241,38 +305,38 @@ impl Store for FaultyStore {
     }
 
     async fn put_snapshot(&self, run: &RunId, snapshot: &Snapshot) -> Result<(), StoreError> {
-        self.alive()?.put_snapshot(run, snapshot).await
+        self.alive("put_snapshot")?.put_snapshot(run, snapshot).await
     }
 
     async fn snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, StoreError> {
-        self.alive()?.snapshot(run).await
+        self.alive("snapshot")?.snapshot(run).await
     }
 
     async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
-        self.alive()?.delete(run).await
+        self.alive("delete")?.delete(run).await
     }
 
     async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.alive()?.put_blob(run, key, bytes).await
+        self.alive("put_blob")?.put_blob(run, key, bytes).await
     }
 
     async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.alive()?.blob(run, key).await
+        self.alive("blob")?.blob(run, key).await
     }
 
     async fn blob_keys(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
-        self.alive()?.blob_keys(run).await
+        self.alive("blob_keys")?.blob_keys(run).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
-        self.alive()?.get(key).await
+        self.alive("get")?.get(key).await
     }
 
     async fn put(&self, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
-        self.alive()?.put(key, expected, bytes).await
+        self.alive("put")?.put(key, expected, bytes).await
     }
 
     async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
-        self.alive()?.keys(prefix, limit).await
+        self.alive("keys")?.keys(prefix, limit).await
     }
 }

@@ -28,7 +28,7 @@ mod text;
 mod virtual_time;
 
 pub use chance::Chance;
-pub use faulty::{Fault, FaultyStore};
+pub use faulty::{Fault, FaultyStore, Mishap};
 pub use harness::{Counter, Harness};
 pub use text::journal_text;
 pub use virtual_time::{VirtualClock, run};

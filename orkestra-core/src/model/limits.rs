@@ -79,6 +79,10 @@ pub const COMMITS_IN_FLIGHT_MAX: usize = 1024;
 /// Commits waiting for the committer. Runs wait when it is full.
 pub const COMMITTER_QUEUE_MAX: usize = 8192;
 
+/// How long a store may go on failing before those who wait are told: restarts of databases and full disks that somebody
+/// clears are over by then, mostly.
+pub const STORE_PATIENCE: Duration = Duration::from_secs(60);
+
 /// The most commits of one durable write: bounds the memory of a batch and the time that its first commit waits.
 pub const BATCH_COMMITS_MAX: usize = 4096;
 

@@ -16,7 +16,7 @@ use super::retention::Retention;
 use super::shared::{Parts, Shared};
 use super::task::{ErasedTask, IntoTask};
 use super::workflow::Workflow;
-use super::{leases, mail, panics, retention, schedule, slots, upgrade, waker};
+use super::{closing, leases, mail, panics, retention, schedule, slots, upgrade, waker};
 
 /// How long a run that only waits stays in memory.
 const PARK_AFTER: Duration = Duration::from_secs(1);
@@ -221,19 +221,22 @@ impl EngineBuilder {
             tasks: self.tasks,
             workflow_tasks: self.workflow_tasks,
         }));
+        shared.neighbours.enter(&shared);
         if !shared.room.is_closed() {
-            let next = waker::wake_first(&shared).await;
-            tokio::spawn(waker::watch(Arc::clone(&shared), next));
-            tokio::spawn(mail::hear(Arc::clone(&shared)));
+            let looked = waker::wake_first(&shared).await;
+            shared.keep_doing("waker", move |shared| waker::watch(shared, looked));
+            shared.keep_doing("mail", mail::hear);
         }
-        tokio::spawn(leases::renew(Arc::clone(&shared)));
+        shared.keep_doing("leases", leases::renew);
         if shared.store.is_shared() {
-            tokio::spawn(leases::end(Arc::clone(&shared)));
+            shared.keep_doing("leases", leases::end);
         }
-        tokio::spawn(slots::hand_out(Arc::clone(&shared)));
-        tokio::spawn(retention::sweep(Arc::clone(&shared), self.retention));
-        tokio::spawn(schedule::tick(Arc::clone(&shared)));
-        tokio::spawn(upgrade::log(Arc::clone(&shared)));
+        shared.keep_doing("slots", slots::hand_out);
+        shared.keep_doing("retention", move |shared| retention::sweep(shared, self.retention));
+        shared.keep_doing("schedules", schedule::tick);
+        shared.keep_doing("upgrade", upgrade::log);
+        // Not one of those that it waits for.
+        tokio::spawn(closing::close(Arc::clone(&shared)));
         Ok(Engine::new(shared))
     }
 }

@@ -2,6 +2,7 @@
 //! A store on the network is asked once for a thousand runs that start, not a thousand times.
 
 use std::collections::HashSet;
+use std::future::Future;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +14,19 @@ use crate::model::{RunId, WorkerId};
 use crate::store::{Claimed, Lease, Store, StoreError, StoreErrorKind};
 
 use super::clock::Clock;
+use super::jobs::Jobs;
+use super::panics;
 use super::timeout::Timeout;
+use super::watch;
+
+/// The delay before a lease is given back again that could not be; growing. One that stays holds the run up for as long as it lasts.
+const RELEASE_AGAIN: Duration = Duration::from_millis(10);
+/// After the longest of them it is left to run out.
+const RELEASE_AGAIN_MAX: Duration = Duration::from_millis(160);
 
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// The way to whoever claims. It ends when the last one is gone.
+/// The way to whoever claims. It ends when it is told to, or the last one is gone.
 #[derive(Clone, Debug)]
 pub(super) struct Claims(mpsc::Sender<Wanted>);
 
@@ -28,9 +37,10 @@ enum Wanted {
 }
 
 impl Claims {
-    pub(super) fn start(claimer: Claimer) -> Self {
+    /// Begins, as one of `jobs`; ends when `stopped` is true and all that was asked for is answered.
+    pub(super) fn start(jobs: &Jobs, claimer: Claimer, stopped: watch::Receiver<bool>) -> Self {
         let (sender, receiver) = mpsc::channel(COMMITTER_QUEUE_MAX);
-        tokio::spawn(claimer.claim_all(receiver));
+        jobs.spawn(claimer.claim_all(receiver, stopped));
         Self(sender)
     }
 
@@ -41,7 +51,15 @@ impl Claims {
 
     /// Gives it back.
     pub(super) async fn release(&self, lease: Lease) -> Result<(), StoreError> {
-        self.ask(|answer| Wanted::Release(lease, answer)).await
+        let mut delay = RELEASE_AGAIN;
+        loop {
+            let released = self.ask(|answer| Wanted::Release(lease.clone(), answer)).await;
+            if released.is_ok() || delay > RELEASE_AGAIN_MAX {
+                return released;
+            }
+            tokio::time::sleep(delay).await;
+            delay *= 4;
+        }
     }
 
     async fn ask<T>(&self, wanted: impl FnOnce(Answer<T>) -> Wanted) -> Result<T, StoreError> {
@@ -98,12 +116,16 @@ impl Batch {
 }
 
 impl Claimer {
-    async fn claim_all(self, mut queue: mpsc::Receiver<Wanted>) {
+    async fn claim_all(self, mut queue: mpsc::Receiver<Wanted>, mut stopped: watch::Receiver<bool>) {
         let mut left_over = None;
         loop {
             let first = match left_over.take() {
                 Some(wanted) => Some(wanted),
-                None => queue.recv().await,
+                None => tokio::select! {
+                    biased;
+                    wanted = queue.recv() => wanted,
+                    _ = stopped.wait_for(|stopped| *stopped) => None,
+                },
             };
             let Some(first) = first else { return };
             let mut batch = Batch::default();
@@ -122,7 +144,7 @@ impl Claimer {
     /// Whoever does not wait for an answer any more needs none: a lease that nobody uses runs out.
     async fn ask(&self, mut batch: Batch) {
         if !batch.leases.is_empty() {
-            let released = self.timeout.call(self.store.release(&batch.leases)).await;
+            let released = self.guarded(self.store.release(&batch.leases)).await;
             batch.releases.drain(..).for_each(|answer| drop(answer.send(released.clone())));
         }
         if batch.runs.is_empty() {
@@ -130,11 +152,16 @@ impl Claimer {
         }
         let now = self.clock.now();
         let claim = self.store.claim(&batch.runs, &self.worker, now, now.saturating_add(self.lasts));
-        let claimed = self.timeout.call(claim).await;
+        let claimed = self.guarded(claim).await;
         let answers = mem::take(&mut batch.claims).into_iter();
         match claimed {
             Ok(claimed) => answers.zip(claimed).for_each(|(answer, claimed)| drop(answer.send(Ok(claimed)))),
             Err(error) => answers.for_each(|answer| drop(answer.send(Err(error.clone())))),
         }
+    }
+    /// A call that panics has failed, like one that is not answered in time.
+    async fn guarded<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let panicked = |panic| StoreError::new(StoreErrorKind::Io, format!("the store panicked: {panic}"));
+        panics::guard(self.timeout.call(call)).await.unwrap_or_else(|panic| Err(panicked(panic)))
     }
 }

@@ -23,6 +23,7 @@ use super::drain::{Drain, UnderWay};
 use super::keys::{Naming, Use, digest};
 use super::message::{Message, StepReply};
 use super::outbox::{Note, Outbox, Told};
+use super::patience::insist;
 use super::root::Quiet;
 use super::step::{Step, is_in_step};
 use super::task::{TaskError, TaskResult};
@@ -352,12 +353,12 @@ impl Context {
 
     /// The payload itself, for one that came from the journal.
     pub(super) async fn fetch(&self, payload: Payload) -> TaskResult<Payload> {
-        Ok(blobs::fetch(&*self.inner.store, payload).await?)
+        Ok(insist(|| blobs::fetch(&*self.inner.store, payload.clone())).await?)
     }
 
     /// What goes into the journal for a payload.
     pub(super) async fn keep(&self, payload: Payload) -> TaskResult<Payload> {
-        Ok(blobs::keep(&*self.inner.store, &self.inner.run, payload).await?)
+        Ok(insist(|| blobs::keep(&*self.inner.store, &self.inner.run, payload.clone())).await?)
     }
 
     /// Asks the driver, and waits until the answer is durable.

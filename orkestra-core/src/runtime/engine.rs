@@ -122,7 +122,7 @@ impl Engine {
     /// once; [`Run::events`] then reads what is new.
     #[must_use]
     pub fn feed(&self) -> Feed {
-        Feed(self.shared.live.feed.subscribe())
+        Feed(self.shared.live.feed_from_now())
     }
 
     /// Runs that should go on and cannot in this process, with the reason: a task that is not registered, a journal
@@ -159,9 +159,11 @@ impl Engine {
     }
 
     /// Stops driving and returns when every run has been left in good order: commits under way are answered, futures of
-    /// tasks are dropped. The runs go on at the next start.
+    /// tasks are dropped. The runs go on at the next start. Nothing but handles holds the store then: once they are dropped,
+    /// it can be opened again at once. Waits end with an error of kind [`ErrorKind::ShutDown`], feeds with `None`.
     pub async fn shutdown(&self) {
         self.shared.shutdown.send_replace(true);
-        self.shared.live.idle().await;
+        // The sender is a field of ours: it cannot be gone.
+        drop(self.shared.closed.subscribe().wait_for(|closed| *closed).await);
     }
 }

@@ -74,7 +74,6 @@ impl Events {
         loop {
             if let Some(event) = self.buffer.pop_front() {
                 self.seen = event.seq;
-                self.ended = event.event.ends_run();
                 return Ok(Some(event));
             }
             if self.ended {
@@ -86,12 +85,13 @@ impl Events {
                 self.follower.found();
                 continue;
             }
-            let record = self.shared.store.record(&self.run).await?;
+            let record = self.shared.record_of(&self.run).await?;
             let Some(record) = record else {
                 return Err(Error::new(ErrorKind::NotFound, format!("there is no run `{}`", self.run)));
             };
             if record.status.is_final() {
-                // Ended between the two reads, or the cursor stood at or after the end.
+                // IMPORTANT: the record alone tells that the run is over. An event that ends a run may be followed by one that
+                // opens it again. What came between the two reads is read now.
                 self.fill().await?;
                 self.ended = self.buffer.is_empty();
                 continue;
@@ -104,7 +104,8 @@ impl Events {
     }
 
     async fn fill(&mut self) -> Result<(), Error> {
-        let written = self.shared.store.read(&self.run, self.seen.plus(1), READ_COMMITS_MAX).await?;
+        let (run, from) = (&self.run, self.seen.plus(1));
+        let written = self.shared.patiently(|| self.shared.store.read(run, from, READ_COMMITS_MAX)).await?;
         for commit in written {
             let decoded = decode(&self.run, commit.first, commit.last, &commit.body).map_err(|source| {
                 crate::journal::ReplayError::Codec { run: self.run.clone(), first: commit.first, source }

@@ -12,7 +12,8 @@ const PROBE: &str = "health";
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Health {
-    /// Why the store cannot be read, if it cannot. A store that refuses writes alone shows in `blocked`.
+    /// Why the store cannot be read, if it cannot. A store that refuses writes alone shows in `commits_failing`, then in
+    /// `blocked`.
     pub store: Option<Error>,
     /// Whether the engine was shut down.
     pub shut_down: bool,
@@ -22,6 +23,8 @@ pub struct Health {
     pub blocked: usize,
     /// Commits that wait to be written. Of thousands, the store does not keep up.
     pub commits_waiting: usize,
+    /// Those of them whose run waits because a write failed: they are written again for a minute.
+    pub commits_failing: usize,
     /// Attempts that wait for slots of this engine's limits.
     pub slots_waiting: usize,
     /// Schedules that wait for their time.
@@ -33,10 +36,11 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether nothing is wrong: the store answers, and nothing is blocked or held up.
+    /// Whether nothing is wrong: the store answers and takes what is written, and nothing is blocked or held up.
     #[must_use]
     pub const fn is_good(&self) -> bool {
-        self.store.is_none() && !self.shut_down && self.blocked == 0 && self.schedules_held_up == 0
+        let held_up = self.blocked + self.commits_failing + self.schedules_held_up;
+        self.store.is_none() && !self.shut_down && held_up == 0
     }
 }
 
@@ -65,6 +69,7 @@ impl Engine {
             live: shared.live.count(),
             blocked: self.blocked().len(),
             commits_waiting: shared.committer.waiting(),
+            commits_failing: shared.committer.failing(),
             slots_waiting: shared.slots.waiting(),
             schedules,
             schedules_held_up,

@@ -1,7 +1,7 @@
 //! The runs that are in memory, how far each has come, and who is interested.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{broadcast, mpsc};
 
@@ -9,6 +9,7 @@ use crate::model::limits::MAILBOX_INPUTS_MAX;
 use crate::model::{RunId, Seq};
 
 use super::message::Message;
+use super::shared::Shared;
 use super::telemetry::Gauge;
 use super::watch;
 
@@ -30,12 +31,33 @@ pub(super) struct Seat {
     pub(super) progress: watch::Sender<Seq>,
 }
 
+/// Gives a seat back when it is dropped, however its driver went.
+pub(super) struct Seated {
+    shared: Arc<Shared>,
+    run: RunId,
+    driver: mpsc::Sender<Message>,
+}
+
+impl Seated {
+    pub(super) fn new(shared: &Arc<Shared>, run: &RunId, seat: &Seat) -> Self {
+        Self { shared: Arc::clone(shared), run: run.clone(), driver: seat.sender.clone() }
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        self.shared.live.leave(&self.run, &self.driver);
+        self.shared.live.ended();
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Live {
     entries: Mutex<Entries>,
     driven: watch::Sender<usize>,
     gauge: Gauge,
-    pub(super) feed: broadcast::Sender<(RunId, Seq)>,
+    /// None when the engine has shut down.
+    feed: Mutex<Option<broadcast::Sender<(RunId, Seq)>>>,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +73,40 @@ impl Live {
             entries: Mutex::default(),
             driven: watch::Sender::new(0),
             gauge,
-            feed: broadcast::Sender::new(FEED_BEATS_MAX),
+            feed: Mutex::new(Some(broadcast::Sender::new(FEED_BEATS_MAX))),
+        }
+    }
+
+    /// Tells all who read the feed.
+    pub(super) fn beat(&self, run: &RunId, seq: Seq) {
+        if let Some(feed) = &*self.feed() {
+            // Nobody may be listening.
+            drop(feed.send((run.clone(), seq)));
+        }
+    }
+
+    /// Reads the feed from now on; one that has ended is empty.
+    pub(super) fn feed_from_now(&self) -> broadcast::Receiver<(RunId, Seq)> {
+        match &*self.feed() {
+            Some(feed) => feed.subscribe(),
+            None => broadcast::channel(1).1,
+        }
+    }
+
+    /// Nothing comes after what was told.
+    pub(super) fn end_feed(&self) {
+        self.feed().take();
+    }
+
+    fn feed(&self) -> MutexGuard<'_, Option<broadcast::Sender<(RunId, Seq)>>> {
+        self.feed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets those who wait for news of the run look.
+    pub(super) fn stir(&self, run: &RunId) {
+        let progress = self.lock().by_run.get(run).map(|entry| entry.progress.clone());
+        if let Some(progress) = progress {
+            progress.send_modify(|_| ());
         }
     }
 
@@ -111,11 +166,12 @@ impl Live {
         self.lock().by_run.get(run).is_some_and(|entry| entry.driver.is_some() && !entry.over)
     }
 
-    /// The driver gives its seat back, and says [`Self::ended`] when it is gone. Whoever wants the run from now on starts
-    /// another.
-    pub(super) fn leave(&self, run: &RunId) {
+    /// The driver with this mailbox gives its seat back, if it has it still, and says [`Self::ended`] when it is gone. Whoever
+    /// wants the run from now on starts another.
+    pub(super) fn leave(&self, run: &RunId, driver: &mpsc::Sender<Message>) {
         let mut entries = self.lock();
-        if let Some(entry) = entries.by_run.get_mut(run) {
+        let seated = |entry: &&mut Entry| entry.driver.as_ref().is_some_and(|seated| seated.same_channel(driver));
+        if let Some(entry) = entries.by_run.get_mut(run).filter(seated) {
             entry.driver = None;
             if entry.progress.receiver_count() == 0 {
                 entries.by_run.remove(run);

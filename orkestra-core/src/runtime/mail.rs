@@ -35,7 +35,7 @@ impl Shared {
         let Some(body) = encode_letter(kind.clone()).map_err(|error| internal(error.to_string()))? else {
             return Err(Error::elsewhere());
         };
-        let mut state = load(&*self.store, run).await?;
+        let mut state = self.patiently(|| load(&*self.store, run)).await?;
         // The kernel is pure: what the driver will decide is known here, if nothing comes between.
         let input = Input { at: self.clock.now(), chance: 0.0, kind };
         if decide(run, &mut state, input)?.is_empty() {

@@ -1,4 +1,5 @@
-//! Panics of tasks become failures with message and backtrace. The engine never goes down with one.
+//! Panics of tasks become failures with message and backtrace. The engine never goes down with one, nor with one of its own
+//! or its store's.
 
 use std::any::Any;
 use std::backtrace::Backtrace;
@@ -42,10 +43,23 @@ pub(super) async fn catch<T>(work: impl Future<Output = Result<T, Failure>>) -> 
     .await
 }
 
-fn failure(panic: &(dyn Any + Send)) -> Failure {
+/// Runs work of the engine itself; a panic on the way ends it with its message.
+pub(super) async fn guard<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let mut work = pin!(work);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(message(&*panic))),
+    })
+    .await
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let message = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into());
-    let failure = Failure::retryable("panic", message);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}
+
+fn failure(panic: &(dyn Any + Send)) -> Failure {
+    let failure = Failure::retryable("panic", message(panic));
     match BACKTRACE.take() {
         Some(backtrace) => failure.with_backtrace(backtrace),
         None => failure,

@@ -90,24 +90,18 @@ impl RunRequest {
         let workflow = plan.workflow().clone();
         let deadline = self.within.map(|within| self.shared.clock.now().saturating_add(within));
         let options = Box::new(RunOptions { deadline, ..self.options });
-        let input = blobs::adopt(&*self.shared.store, run.id(), self.input?).await?;
+        let input = self.input?;
+        let adopt = || blobs::adopt(&*self.shared.store, run.id(), input.clone());
+        let input = self.shared.patiently(adopt).await?;
         let kind = InputKind::Create { plan, input, labels: self.labels, options };
-        match self.shared.tell(run.id(), kind).await {
-            // It is there, here or with another engine; unless that one is just about to create it.
-            Err(error) if error.kind() == ErrorKind::Conflict || error.is_elsewhere() => {
-                let record = match run.status().await {
-                    Ok(record) => record,
-                    Err(missing) if missing.kind() == ErrorKind::NotFound => return Err(error),
-                    Err(unread) => return Err(unread),
-                };
-                if record.workflow == workflow {
-                    return Ok(run);
-                }
-                let message = format!("run `{}` exists already, of workflow `{}`", record.id, record.workflow);
-                Err(Error::new(ErrorKind::Conflict, message))
-            }
-            Err(error) => Err(error),
-            Ok(()) => Ok(run),
+        if self.shared.begin(run.id(), kind).await? {
+            return Ok(run);
         }
+        let record = run.record().await?;
+        if record.workflow == workflow {
+            return Ok(run);
+        }
+        let message = format!("run `{}` exists already, of workflow `{}`", record.id, record.workflow);
+        Err(Error::new(ErrorKind::Conflict, message))
     }
 }

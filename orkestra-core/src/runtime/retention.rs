@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::task::JoinError;
 
 use crate::kernel::RunStatus;
 use crate::model::{RunId, Timestamp};
@@ -13,7 +13,7 @@ use crate::store::{ListCursor, RunQuery, RunRecord};
 
 use super::engine::Engine;
 use super::error::{Error, ErrorKind};
-use super::live::Seat;
+use super::live::{Seat, Seated};
 use super::message::Message;
 use super::run::Run;
 use super::shared::Shared;
@@ -145,9 +145,17 @@ async fn delete(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
             },
             // Nobody drives it from here on until the seat is given back.
             Err(seat) => {
-                let deleted = delete_seated(shared, run).await;
-                give_back(shared, run, seat).await;
-                return deleted;
+                // Whoever asked may stop waiting: the seat is given back all the same.
+                let seated = Seated::new(shared, run, &seat);
+                let (own, id) = (Arc::clone(shared), run.clone());
+                let deleting = shared.jobs.spawn(async move {
+                    let deleted = delete_seated(&own, &id).await;
+                    give_back(&own, &id, seat, seated).await;
+                    deleted
+                });
+                let panicked = || Error::new(ErrorKind::Internal, format!("deleting run `{run}` panicked"));
+                let lost = |lost: JoinError| Err(if lost.is_panic() { panicked() } else { Error::shut_down() });
+                return deleting.await.unwrap_or_else(lost);
             }
         }
     }
@@ -176,13 +184,11 @@ async fn delete_seated(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
 }
 
 /// Gives the seat back. Who wrote to the run meanwhile is answered by its next driver.
-async fn give_back(shared: &Arc<Shared>, run: &RunId, seat: Seat) {
-    let Seat { sender, mailbox, progress } = seat;
-    drop::<mpsc::Sender<Message>>(sender);
-    let mut mailbox = mailbox;
-    shared.live.leave(run);
-    shared.live.ended();
+async fn give_back(shared: &Arc<Shared>, run: &RunId, seat: Seat, seated: Seated) {
+    let Seat { mut mailbox, progress, .. } = seat;
+    drop(seated);
     progress.send_modify(|_| ());
+    shared.neighbours.tell_of(run);
     mailbox.close();
     while let Some(message) = mailbox.recv().await {
         if matches!(message, Message::Input { .. }) {

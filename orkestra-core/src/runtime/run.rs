@@ -53,6 +53,11 @@ impl Run {
         record.ok_or_else(|| self.not_found())
     }
 
+    /// The same from a store that may fail in passing.
+    pub(super) async fn record(&self) -> Result<RunRecord, Error> {
+        self.shared.record_of(&self.id).await?.ok_or_else(|| self.not_found())
+    }
+
     /// The run node by node, as far as it is durable.
     ///
     /// # Errors
@@ -124,7 +129,7 @@ impl Run {
         let mut follower = Follower::new(&self.shared, &self.id);
         loop {
             follower.mark();
-            if let Some(outcome) = self.status().await?.outcome {
+            if let Some(outcome) = self.record().await?.outcome {
                 return Ok(outcome);
             }
             if let Some(error) = self.shared.blocked_by(&self.id) {
@@ -133,7 +138,7 @@ impl Run {
             // While our own driver is at work there is nothing to be read: it has not ended.
             loop {
                 follower.news(&self.shared, &self.id).await?;
-                if !self.shared.live.is_under_way(&self.id) {
+                if !self.shared.live.is_under_way(&self.id) || self.shared.blocked_by(&self.id).is_some() {
                     break;
                 }
             }
@@ -147,7 +152,10 @@ impl Run {
     /// [`Run::outcome`].
     pub async fn output<T: DeserializeOwned>(&self) -> Result<T, Error> {
         match self.outcome().await? {
-            Outcome::Completed(output) => Ok(blobs::fetch(&*self.shared.store, output).await?.to()?),
+            Outcome::Completed(output) => {
+                let fetch = || blobs::fetch(&*self.shared.store, output.clone());
+                Ok(self.shared.patiently(fetch).await?.to()?)
+            }
             Outcome::Failed { node, failure } => Err(Error::run_failed(&node, &failure)),
             Outcome::Cancelled(reason) => {
                 Err(Error::new(ErrorKind::RunEnded, format!("run `{}` was cancelled: {reason}", self.id)))
@@ -249,11 +257,11 @@ impl Run {
         let events = blobs::adopt_events(&*self.shared.store, (&self.id, &fork), self.history().await?).await?;
         let kind = InputKind::Fork { from: self.id.clone(), events, node, input, incarnation: None };
         let run = Self::new(Arc::clone(&self.shared), fork);
-        match self.shared.tell(run.id(), kind).await {
-            Ok(()) => Ok(run),
-            Err(error) if error.kind() == ErrorKind::Conflict && run.is_fork_of(&self.id).await? => Ok(run),
-            Err(error) => Err(error),
+        if self.shared.begin(run.id(), kind).await? || run.is_fork_of(&self.id).await? {
+            return Ok(run);
         }
+        let message = format!("run `{}` exists already, and is no fork of run `{}`", run.id, self.id);
+        Err(Error::new(ErrorKind::Conflict, message))
     }
 
     async fn is_fork_of(&self, other: &RunId) -> Result<bool, Error> {
@@ -268,7 +276,7 @@ impl Run {
         if blobs::stands_beside(&payload) {
             self.status().await?;
         }
-        blobs::keep(&*self.shared.store, &self.id, payload).await
+        self.shared.patiently(|| blobs::keep(&*self.shared.store, &self.id, payload.clone())).await
     }
 
     /// All events so far.

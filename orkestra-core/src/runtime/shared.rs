@@ -17,10 +17,12 @@ use super::committer::Committer;
 use super::drain::Drain;
 use super::driver::Driver;
 use super::error::{Error, ErrorKind};
+use super::jobs::Jobs;
 use super::leases::Leases;
 use super::limiter::Limit;
-use super::live::Live;
+use super::live::{Live, Seated};
 use super::message::Message;
+use super::neighbours::Neighbours;
 use super::request::RunRequest;
 use super::room::Room;
 use super::schedule::Ticking;
@@ -49,7 +51,16 @@ pub(super) struct Shared {
     pub(super) slots: Slots,
     pub(super) telemetry: Telemetry,
     pub(super) schedules: Ticking,
+    /// All that runs beside the callers, but for `keepers`.
+    pub(super) jobs: Jobs,
+    /// Those who keep the journals: they end when all others have.
+    pub(super) keepers: Jobs,
+    pub(super) neighbours: Neighbours,
     pub(super) shutdown: watch::Sender<bool>,
+    /// Tells the keepers to end.
+    pub(super) stopped: watch::Sender<bool>,
+    /// Whether nothing of the engine holds the store any more.
+    pub(super) closed: watch::Sender<bool>,
     /// Told when a run was parked that has a wake-up time.
     pub(super) parked: Notify,
     plans: HashMap<Name, Arc<Plan>>,
@@ -109,9 +120,16 @@ impl Shared {
         let (claims_of, name) = (Arc::clone(&store), worker.clone());
         let claimer = Claimer { store: claims_of, clock: asked, worker: name, lasts: lease_lasts, timeout };
         let write = Timeout::of_append(&*store, lease);
+        let (keepers, stopped) = (Jobs::here(), watch::Sender::new(false));
+        let (written, commits) = (Arc::clone(&store), telemetry.commits.clone());
         Self {
-            claims: Claims::start(claimer),
-            committer: Committer::start(Arc::clone(&store), write, telemetry.commits.clone()),
+            claims: Claims::start(&keepers, claimer, stopped.subscribe()),
+            committer: Committer::start(&keepers, written, write, commits, stopped.subscribe()),
+            neighbours: Neighbours::on(&*store),
+            jobs: Jobs::here(),
+            keepers,
+            stopped,
+            closed: watch::Sender::new(false),
             store,
             clock,
             live: Live::new(telemetry.live.clone()),
@@ -234,8 +252,16 @@ impl Shared {
     async fn tell_driver(self: &Arc<Self>, run: &RunId, kind: InputKind) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
         self.deliver(run, Message::Input { kind, reply }).await?;
+        answer.await.unwrap_or_else(|_| Err(self.unanswered(run)))
+    }
+
+    /// Why a driver ended before it answered.
+    fn unanswered(&self, run: &RunId) -> Error {
+        if self.shutdown.get() {
+            return Error::shut_down();
+        }
         let gone = || Error::new(ErrorKind::Unknown, "the run's driver ended before it answered");
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        self.blocked_by(run).unwrap_or_else(gone)
     }
 
     async fn deliver(self: &Arc<Self>, run: &RunId, mut message: Message) -> Result<(), Error> {
@@ -255,7 +281,7 @@ impl Shared {
     /// Passes a message on that reached a driver which was about to leave.
     pub(super) fn forward(self: &Arc<Self>, run: &RunId, message: Message) {
         let (shared, run) = (Arc::clone(self), run.clone());
-        tokio::spawn(async move {
+        self.jobs.spawn(async move {
             // Whoever sent it learns from the dropped reply that the engine shuts down.
             drop(shared.deliver(&run, message).await);
         });
@@ -268,7 +294,8 @@ impl Shared {
             Err(seat) => {
                 shared.blocked().remove(run);
                 let sender = seat.sender.clone();
-                tokio::spawn(Driver::new(Arc::clone(shared), run.clone(), seat).drive());
+                let seated = Seated::new(shared, run, &seat);
+                shared.jobs.spawn(Driver::new(Arc::clone(shared), run.clone(), seat).drive(seated));
                 sender
             }
         }
@@ -277,6 +304,11 @@ impl Shared {
     /// The run is not driven any more; it is tried again at `retry_at`, or when somebody sends it something.
     pub(super) fn block(&self, run: &RunId, error: Error, retry_at: Option<Timestamp>) {
         self.blocked().insert(run.clone(), Blocked { error, retry_at });
+    }
+
+    /// The run is tried again.
+    pub(super) fn unblock_run(&self, run: &RunId) {
+        self.blocked().remove(run);
     }
 
     /// The runs that should go on and cannot here, with the reason.
@@ -307,6 +339,10 @@ impl Shared {
     pub(super) fn wake(&self, at: Option<Timestamp>) {
         if at.is_some() {
             self.parked.notify_one();
+            // Whichever engine of the process is there then. On a store that others write to it looks by itself.
+            if !self.store.is_shared() {
+                self.neighbours.for_others(|other| other.parked.notify_one());
+            }
         }
     }
 }

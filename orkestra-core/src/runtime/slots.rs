@@ -10,7 +10,9 @@ use tokio::sync::Notify;
 use crate::kernel::InputKind;
 use crate::model::{Name, RunId, SlotKey, Timestamp};
 
+use super::error::{Error, ErrorKind};
 use super::limiter::{Claim, Limit, Limiter};
+use super::panics;
 use super::shared::Shared;
 
 /// How long nothing is granted by the clock alone.
@@ -113,6 +115,11 @@ impl Slots {
         self.changed.notify_one();
     }
 
+    /// Whether they are. There is nothing to know without limits.
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().open
+    }
+
     /// The run has said what it holds, or will not.
     pub(super) fn arrived(&self, run: &RunId) {
         if !self.limits.is_empty() && self.lock().awaited.remove(run) {
@@ -178,7 +185,7 @@ pub(super) async fn hand_out(shared: Arc<Shared>) {
         let (granted, next) = shared.slots.lock().grants(now);
         for claim in granted {
             shared.telemetry.slot_wait.record(shared.slots.waited(now, &claim));
-            tokio::spawn(grant(Arc::clone(&shared), claim));
+            shared.jobs.spawn(grant(Arc::clone(&shared), claim));
         }
         let wait = next.map_or(NOTHING_DUE, |next| next.since(now).clamp(Duration::from_millis(1), NOTHING_DUE));
         tokio::select! {
@@ -194,7 +201,8 @@ pub(super) async fn hand_out(shared: Arc<Shared>) {
 async fn grant(shared: Arc<Shared>, claim: Claim) {
     let Claim { run, node, attempt, .. } = claim;
     let granted = InputKind::SlotGranted { node: node.clone(), attempt };
-    if let Err(error) = shared.tell(&run, granted).await {
+    let told = panics::guard(shared.tell(&run, granted)).await;
+    if let Err(error) = told.unwrap_or_else(|panic| Err(Error::new(ErrorKind::Internal, panic))) {
         tracing::debug!(%run, %node, %error, "slots were granted that nobody takes");
         shared.slots.release(&run, &node);
     }

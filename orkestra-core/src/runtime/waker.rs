@@ -10,6 +10,7 @@ use crate::model::limits::{READ_COMMITS_MAX, RUN_ID_BYTES_MAX};
 use crate::model::{RunId, Timestamp};
 use crate::store::{Due, DueCursor, DueQuery, StoreError};
 
+use super::panics;
 use super::shared::Shared;
 
 /// How often the store is asked although nothing is known to be due: another engine's runs may have become free.
@@ -17,6 +18,9 @@ const SAFETY_NET: Duration = Duration::from_secs(30);
 
 /// How often a store that other processes write to is asked for runs that they let go.
 const SHARED_LOOK: Duration = Duration::from_millis(250);
+
+/// When a store is asked again that did not say what is due.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How many runs of the process before are driven at once before the next ones are looked for: they are all read from
 /// the store, and each costs memory.
@@ -35,23 +39,46 @@ enum Which {
     Timed,
 }
 
-/// Drives the runs that a process before left, all of them, before any slot is granted; answers how long nothing will be
-/// due.
+/// How often the store is asked that did not say what a process before left.
+const FIRST_AGAIN: Duration = Duration::from_millis(250);
+
+/// Drives the runs that a process before left, all of them; answers how long nothing will be due.
+///
+/// IMPORTANT: slots are granted only when one whole look has gone well. A run that nobody has asked may hold some.
 pub(super) async fn wake_first(shared: &Arc<Shared>) -> Duration {
-    let next = wake(shared, Which::First).await;
-    shared.slots.open();
-    next
+    match panics::guard(look(shared, Which::First)).await {
+        Ok(Ok(next)) => {
+            shared.slots.open();
+            return next;
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the store does not say what was left: nothing is granted before it does");
+        }
+        Err(panic) => tracing::error!(panic, "the first look at the store panicked"),
+    }
+    FIRST_AGAIN
 }
 
 /// Drives the runs that are due now, as far as there is room; answers how long nothing will be.
 async fn wake(shared: &Arc<Shared>, which: Which) -> Duration {
+    match look(shared, which).await {
+        Ok(next) => next,
+        Err(error) => {
+            tracing::warn!(%error, "the store does not say which runs are due");
+            LOOK_AGAIN.min(safety_net(shared))
+        }
+    }
+}
+
+/// The same; an error when the store did not tell all.
+async fn look(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError> {
     let safety_net = safety_net(shared);
     // Slots that are held by a run that nobody has asked would be granted again.
     let all_at_once = which == Which::First && !shared.slots.none();
     shared.unblock(shared.clock.now());
     let mut after = if which == Which::Timed { Some(behind_the_queue()) } else { None };
     if shared.drain.is_draining() {
-        return safety_net;
+        return Ok(safety_net);
     }
     loop {
         let now = shared.clock.now();
@@ -59,15 +86,12 @@ async fn wake(shared: &Arc<Shared>, which: Which) -> Duration {
         let left = if all_at_once { READ_COMMITS_MAX } else { shared.room.left(shared.busy()) };
         let limit = READ_COMMITS_MAX.min(left.max(1));
         let query = DueQuery { after, until, ..DueQuery::at(now, limit) };
-        let Due { runs, next } = match shared.timeout.call(shared.store.due(&query)).await {
-            Ok(due) => due,
-            Err(error) => return not_told(&error, safety_net),
-        };
+        let Due { runs, next } = shared.timeout.call(shared.store.due(&query)).await?;
         let full = runs.len() >= limit;
         for DueCursor { id, wake_at } in &runs {
             if !all_at_once && shared.room.is_full(shared.busy()) {
                 shared.room.some_wait();
-                return safety_net;
+                return Ok(safety_net);
             }
             if which == Which::First && *wake_at < QUEUED_AT {
                 shared.slots.expect(id);
@@ -79,7 +103,7 @@ async fn wake(shared: &Arc<Shared>, which: Which) -> Duration {
         }
         if !full {
             let next = next.map_or(safety_net, |next| next.since(now));
-            return next.clamp(Duration::from_millis(1), safety_net);
+            return Ok(next.clamp(Duration::from_millis(1), safety_net));
         }
         after = runs.into_iter().next_back();
         tokio::time::sleep(BREATH).await;
@@ -89,11 +113,6 @@ async fn wake(shared: &Arc<Shared>, which: Which) -> Duration {
 /// The longest time without a look at everything.
 fn safety_net(shared: &Shared) -> Duration {
     SAFETY_NET.min(shared.lease)
-}
-
-fn not_told(error: &StoreError, safety_net: Duration) -> Duration {
-    tracing::warn!(%error, "the store does not say which runs are due");
-    safety_net
 }
 
 /// The place behind all runs that owe work or wait for slots.
@@ -120,6 +139,10 @@ pub(super) async fn watch(shared: Arc<Shared>, mut next: Duration) {
             () = shared.parked.notified() => true,
             () = tokio::time::sleep(next.min(uneven(look, shared.clock.now()))) => false,
         };
+        if !shared.slots.is_open() {
+            next = wake_first(&shared).await;
+            continue;
+        }
         let now = shared.clock.now();
         if now.since(looked) >= safety_net(&shared) {
             looked = now;

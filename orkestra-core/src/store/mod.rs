@@ -73,6 +73,12 @@ pub trait Store: Send + Sync + 'static {
         false
     }
 
+    /// What tells this store from all others of the process: handles of one store, clones of it and stores around it, have the
+    /// same. Engines of one process on one store tell each other what they do.
+    fn identity(&self) -> usize {
+        std::ptr::from_ref(self).cast::<()>().addr()
+    }
+
     /// Writes a batch of commits, of any runs, with one durable write. The answers are in the order of the batch.
     ///
     /// 1. All events of a commit become durable, or none.

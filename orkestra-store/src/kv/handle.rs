@@ -100,6 +100,10 @@ impl Handle {
         format!("{backend} at {}", self.shared.health.place())
     }
 
+    pub(crate) fn identity(&self) -> usize {
+        Arc::as_ptr(&self.shared).addr()
+    }
+
     pub(crate) async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
         let count = batch.len();
         let refused = match self.writing(move |shared| shared.append(&batch)).await {

@@ -10,6 +10,10 @@ macro_rules! store {
                 self.0.describe($backend)
             }
 
+            fn identity(&self) -> usize {
+                self.0.identity()
+            }
+
             async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
                 self.0.append(batch).await
             }

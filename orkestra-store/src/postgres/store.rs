@@ -116,6 +116,10 @@ impl Store for PostgresStore {
         true
     }
 
+    fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
         append::append(&self.0.pool, &self.0.place, &batch).await
     }

@@ -6,9 +6,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::journal::{Commit, encode};
-use crate::kernel::{Event, RunState, StepState, owes_others};
+use crate::kernel::{Event, InputKind, RunState, StepState, owes_others};
 use crate::model::{Name, NodeId, Payload, Seq};
 use crate::store::{Append, AppendError, LetterId, RunRecord};
 
@@ -22,6 +23,14 @@ use super::{Driver, Turn};
 /// A decision on its way to the store, and what is to be done once it is there.
 pub(super) struct Pending {
     ack: Ack,
+    /// When it was handed over.
+    since: Instant,
+    /// What it was decided on, to decide again should it not become durable.
+    asked: Option<InputKind>,
+    /// Whether the first of the replies is for whoever asked that.
+    answers_asker: bool,
+    /// Why it did not become durable.
+    failed: Option<Error>,
     last: Seq,
     nodes: Vec<NodeId>,
     every_node: bool,
@@ -37,7 +46,7 @@ pub(super) struct Pending {
 }
 
 /// What somebody is told once a decision is durable: that it was made, or that theirs was refused because of it.
-type Answer = Result<(), Error>;
+pub(super) type Answer = Result<(), Error>;
 
 /// Somebody who waits until a decision is durable, and for nothing else.
 pub(super) enum Reply {
@@ -58,6 +67,10 @@ pub(super) struct Start {
 }
 
 impl Reply {
+    const fn is_outside(&self) -> bool {
+        matches!(self, Self::Input(_))
+    }
+
     /// Whoever asked may have stopped waiting: that is no concern of ours.
     pub(super) fn send(self, answer: Result<(), Error>) {
         match self {
@@ -70,8 +83,44 @@ impl Reply {
 }
 
 impl Pending {
+    /// Tells those outside. A task is told nothing: its attempt goes on wherever the run is driven next, and it must not
+    /// go on here as if its step had failed.
     pub(super) fn refuse(self, error: &Error) {
-        self.replies.into_iter().for_each(|(reply, _)| reply.send(Err(error.clone())));
+        let error = self.failed.as_ref().unwrap_or(error);
+        for (reply, _) in self.replies {
+            if let reply @ Reply::Input(_) = reply {
+                reply.send(Err(error.clone()));
+            }
+        }
+    }
+
+    /// Tells those outside that it will not be, and asks no more for what they wanted.
+    pub(super) fn refuse_asker(&mut self, error: &Error) {
+        let error = self.failed.as_ref().unwrap_or(error).clone();
+        let (outside, tasks) = std::mem::take(&mut self.replies).into_iter().partition(|(reply, _)| reply.is_outside());
+        self.replies = tasks;
+        let outside: Vec<(Reply, Answer)> = outside;
+        if self.answers_asker && !outside.is_empty() && !matches!(self.asked, Some(InputKind::Task { .. })) {
+            (self.asked, self.answers_asker) = (None, false);
+        }
+        outside.into_iter().for_each(|(reply, _)| reply.send(Err(error.clone())));
+    }
+
+    /// The position of its last event.
+    pub(super) const fn last(&self) -> Seq {
+        self.last
+    }
+
+    /// Whether somebody who waits for the step is answered with this decision.
+    pub(super) fn settles(&self, step: &(Name, String)) -> bool {
+        self.steps.contains(step)
+    }
+
+    /// What it was decided on, who is to be told of that, and who waits until it is durable.
+    pub(super) fn into_asked(self) -> (Option<InputKind>, Option<Reply>, Vec<(Reply, Answer)>) {
+        let mut replies = self.replies;
+        let own = (self.answers_asker && !replies.is_empty()).then(|| replies.remove(0).0);
+        (self.asked, own, replies)
     }
 
     /// Lets letters be discarded once this decision is durable.
@@ -116,9 +165,15 @@ impl Driver {
         if record.is_some() {
             self.record.clone_from(&record);
         }
+        let repeats = |kind: &InputKind| taken.is_empty() && !matches!(kind, InputKind::Recover);
+        let (asked, since) = (self.deciding.take().filter(repeats), Instant::now());
         let ack = self.shared.committer.submit(Append { commit: written, record, taken }).await;
         self.pending.push_back(Pending {
             ack,
+            since,
+            asked,
+            answers_asker: reply.is_some(),
+            failed: None,
             last,
             nodes,
             every_node,
@@ -161,8 +216,8 @@ impl Driver {
     }
 
     pub(super) async fn acknowledged(&mut self, result: Result<(), AppendError>) -> Result<(), Turn> {
-        let Some(pending) = self.pending.pop_front() else { return Ok(()) };
-        let (error, fenced) = match result {
+        let Some(mut pending) = self.pending.pop_front() else { return Ok(()) };
+        let error = match result {
             Ok(()) => {
                 let leaves = pending.begins && self.shared.is_crowded();
                 let resumes = pending.resumes;
@@ -173,14 +228,26 @@ impl Driver {
                 }
                 return if leaves { Err(Turn::Rest) } else { Ok(()) };
             }
-            Err(AppendError::Failed(error)) => (error.into(), false),
-            Err(error) => {
-                let fenced = matches!(error, AppendError::Fenced { .. });
-                (Error::new(ErrorKind::Unknown, error.to_string()), fenced)
+            Err(AppendError::Fenced { .. }) => {
+                // Neither it nor what comes after it is there, or will be: whoever asked may ask the run's new driver.
+                self.pending.push_front(pending);
+                self.pending.drain(..).for_each(|pending| pending.refuse(&Error::elsewhere()));
+                return Err(Turn::Fenced);
             }
+            Err(AppendError::Failed(error)) => Error::from(error),
+            Err(error) => Error::new(ErrorKind::Unknown, error.to_string()),
         };
-        pending.refuse(&error);
-        Err(if fenced { Turn::Fenced } else { Turn::Reload(error) })
+        self.failing_since = Some(pending.since);
+        pending.failed = Some(error.clone());
+        self.unsure.push_back(pending);
+        Err(Turn::Reload(error))
+    }
+
+    /// What was given up turns out to be durable.
+    pub(super) fn was_written(&mut self, pending: Pending) {
+        self.trace.settled(&pending.tally, pending.last, self.state.as_ref());
+        self.discard(pending.idle_letters);
+        pending.replies.into_iter().for_each(|(reply, answer)| self.reply(reply, answer));
     }
 
     /// Without what the state owes when the run is left to whoever has room for it.
@@ -221,7 +288,7 @@ impl Driver {
         let Some(state) = &self.state else { return };
         self.snapshot_at = self.shared.next_snapshot(self.durable);
         if !state.status().is_final() {
-            tokio::spawn(keep_snapshot(Arc::clone(&self.shared.store), state.clone()));
+            self.shared.jobs.spawn(keep_snapshot(Arc::clone(&self.shared.store), state.clone()));
         }
     }
 
@@ -231,8 +298,8 @@ impl Driver {
             self.shared.live.over(&self.run);
         }
         self.progress.send_replace(durable);
-        // Nobody may be listening.
-        drop(self.shared.live.feed.send((self.run.clone(), durable)));
+        self.shared.live.beat(&self.run, durable);
+        self.shared.neighbours.tell_of(&self.run);
     }
 
     /// Answers all who wait for a step, if it is settled; a wait that goes on from before keeps them waiting.

@@ -31,15 +31,16 @@ impl Driver {
         let Some(state) = &self.state else { return };
         let owed: BTreeMap<_, _> = work_for_others(state).collect();
         self.errands.retain(|work, _| owed.contains_key(work));
+        let jobs = &self.shared.jobs;
         for (work, since) in owed {
             if since <= self.durable && !self.errands.contains_key(&work) {
                 let errand = Errand { shared: Arc::clone(&self.shared), run: self.run.clone() };
                 let handle = match &work {
                     Work::StartChild { child } => {
-                        child_of(state, child).map(|(node, child)| tokio::spawn(errand.start(node, child)))
+                        child_of(state, child).map(|(node, child)| jobs.spawn(errand.start(node, child)))
                     }
-                    Work::CancelChild { child } => Some(tokio::spawn(errand.cancel(child.clone()))),
-                    Work::TellParent => told(state).map(|told| tokio::spawn(errand.tell(told))),
+                    Work::CancelChild { child } => Some(jobs.spawn(errand.cancel(child.clone()))),
+                    Work::TellParent => told(state).map(|told| jobs.spawn(errand.tell(told))),
                     _ => None,
                 };
                 self.errands.extend(handle.map(|handle| (work, handle)));

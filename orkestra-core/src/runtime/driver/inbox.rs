@@ -4,21 +4,36 @@
 //! crash in between something may follow from it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::journal::{CodecError, decode_letter};
 use crate::kernel::Rejection;
 use crate::model::limits::READ_COMMITS_MAX;
-use crate::store::{Letter, LetterId};
+use crate::store::{Letter, LetterId, StoreError};
 
 use super::super::error::{Error, ErrorKind};
+use super::reload::is_lasting;
 use super::{Driver, Turn};
+
+/// The delay before letters are read again that could not be read; doubled each time.
+const MAIL_AGAIN: Duration = Duration::from_millis(50);
+/// The longest of them.
+const MAIL_AGAIN_MAX: Duration = Duration::from_secs(1);
 
 impl Driver {
     /// Decides on the letters that wait and were not read yet.
     pub(super) async fn read_mail(&mut self) -> Result<(), Turn> {
         loop {
             let letters = self.shared.store.letters(&self.run, self.read_up_to, READ_COMMITS_MAX).await;
-            let letters = letters.map_err(|error| Turn::Reload(error.into()))?;
+            let letters = match letters {
+                Ok(letters) => letters,
+                Err(error) if is_lasting(error.kind()) => return Err(Turn::Reload(error.into())),
+                Err(error) => {
+                    self.read_mail_later(&error);
+                    return Ok(());
+                }
+            };
+            self.mail_delay = Duration::ZERO;
             let full = letters.len() >= READ_COMMITS_MAX;
             let mut idle = Vec::new();
             for letter in letters {
@@ -30,6 +45,20 @@ impl Driver {
                 return Ok(());
             }
         }
+    }
+
+    /// Letters that cannot be read stay where they are: no reason to end anything.
+    fn read_mail_later(&mut self, error: &StoreError) {
+        tracing::warn!(run = %self.run, %error, "letters could not be read, they will be");
+        self.mail_delay = (self.mail_delay * 2).clamp(MAIL_AGAIN, MAIL_AGAIN_MAX);
+        let (shared, run, delay) = (Arc::clone(&self.shared), self.run.clone(), self.mail_delay);
+        self.shared.jobs.spawn(async move {
+            tokio::select! {
+                biased;
+                () = shared.down() => {}
+                () = tokio::time::sleep(delay) => shared.mail_for(&run),
+            }
+        });
     }
 
     /// Answers the letter's id if nothing follows from it.
@@ -72,7 +101,7 @@ impl Driver {
             return;
         }
         let (store, run) = (Arc::clone(&self.shared.store), self.run.clone());
-        tokio::spawn(async move {
+        self.shared.jobs.spawn(async move {
             if let Err(error) = store.discard(&run, &letters).await {
                 tracing::warn!(%run, %error, "letters were not discarded, they will be read again");
             }

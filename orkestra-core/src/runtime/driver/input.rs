@@ -168,6 +168,7 @@ impl Driver {
 
     pub(super) fn decide(&mut self, kind: InputKind) -> Result<Vec<Event>, Rejection> {
         let (last, kind) = (self.last(), self.incarnated(kind));
+        self.deciding = Some(kind.clone());
         let input = Input { at: self.shared.clock.now(), chance: chance(&self.run, last), kind };
         let decided = decide(&self.run, &mut self.state, input);
         // Closed at once, opened when that is durable.

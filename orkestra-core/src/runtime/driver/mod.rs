@@ -7,8 +7,8 @@
 //!        └──────────────── publish ► answer ► perform what the state owes
 //! ```
 //!
-//! It must never show, answer or perform anything that is not durable. Whenever the store's answer is anything but
-//! `Ok`, the state in memory is thrown away and the journal is read again.
+//! It must never show, answer or perform anything that is not durable. Whenever the committer's answer is anything but
+//! `Ok`, the state in memory is thrown away and the journal is read again; tasks under way go on meanwhile (`reload.rs`).
 
 mod commit;
 mod errands;
@@ -16,37 +16,37 @@ mod inbox;
 mod input;
 mod park;
 mod perform;
+mod reload;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::kernel::{InputKind, RunState, agenda, wake_at};
 use crate::model::limits::COMMITS_IN_FLIGHT_MAX;
 use crate::model::{Name, NodeId, RunId, Seq, Timestamp};
-use crate::store::{Claimed, Lease, LetterId, RunRecord, StoreErrorKind};
+use crate::store::{Claimed, Lease, LetterId, RunRecord};
 
 use self::commit::{Pending, Start, next_ack};
 use self::errands::Errands;
 use self::input::Held;
+use self::reload::{Trouble, is_lasting, panicked};
 use super::error::{Error, ErrorKind};
 use super::invocation::Invocation;
-use super::live::Seat;
+use super::live::{Seat, Seated};
 use super::load::{load, load_long};
 use super::message::{Message, StepReply};
 use super::outbox::Outbox;
+use super::panics;
 use super::shared::Shared;
 use super::telemetry::Trace;
 use super::tenure::Tenure;
 use super::watch;
 
-/// How often in a row a driver starts again from the journal before it gives its run up.
-const RELOADS_MAX: u32 = 6;
-/// The delay before the first of them; doubled each time.
-const RELOAD_DELAY: Duration = Duration::from_millis(50);
 /// The longest a timer sleeps before the clock is read again: clocks jump, and machines sleep.
 const CLOCK_CHECK: Duration = Duration::from_secs(60);
 
@@ -64,6 +64,16 @@ pub(super) struct Driver {
     durable: Seq,
     record: Option<RunRecord>,
     pending: VecDeque<Pending>,
+    /// What is being decided on.
+    deciding: Option<InputKind>,
+    /// Decisions that failed to become durable, or may have: they are decided again.
+    unsure: VecDeque<Pending>,
+    /// Since when the oldest of them waited.
+    failing_since: Option<Instant>,
+    /// Where the journal ended when this driver had taken the run over, if it has.
+    recovered: Option<Seq>,
+    /// How long it waits before it reads letters again that could not be read.
+    mail_delay: Duration,
     waiters: BTreeMap<(Name, String), Vec<oneshot::Sender<StepReply>>>,
     invoked: BTreeMap<NodeId, Invocation>,
     /// Those of them whose silence is limited.
@@ -123,6 +133,11 @@ impl Driver {
             durable: Seq::ZERO,
             record: None,
             pending: VecDeque::new(),
+            deciding: None,
+            unsure: VecDeque::new(),
+            failing_since: None,
+            recovered: None,
+            mail_delay: Duration::ZERO,
             waiters: BTreeMap::new(),
             invoked: BTreeMap::new(),
             beating: BTreeSet::new(),
@@ -139,29 +154,42 @@ impl Driver {
         }
     }
 
-    /// Drives the run until there is nothing to do for now.
-    pub(super) async fn drive(self) {
-        let (shared, span) = (Arc::clone(&self.shared), self.trace.span());
-        self.drive_on().instrument(span).await;
+    /// Drives the run until there is nothing to do for now. The seat is given back however that ends.
+    pub(super) async fn drive(self, seated: Seated) {
+        let (shared, span, run) = (Arc::clone(&self.shared), self.trace.span(), self.run.clone());
+        let driven = panics::guard(self.drive_on()).instrument(span).await;
+        if let Err(panic) = &driven {
+            // Not even leaving went well.
+            shared.block(&run, panicked(panic), None);
+            shared.telemetry.blocked.increment(1);
+            shared.leases.remove(&run);
+            shared.slots.release_all(&run);
+            shared.slots.arrived(&run);
+        }
         // IMPORTANT: after the span is gone. Whoever shuts the engine down then closes what its spans are exported to.
-        shared.live.ended();
+        drop(seated);
+        if driven.is_err() {
+            shared.live.stir(&run);
+        }
         if shared.room.has_waiting() {
             shared.parked.notify_one();
         }
     }
 
     async fn drive_on(mut self) {
-        let mut reloads = 0;
+        let mut trouble = Trouble::default();
         let refusal = loop {
-            let before = self.durable;
+            let (before, began) = (self.durable, Instant::now());
             let tenure = Arc::clone(&self.tenure);
             // What is interrupted here is thrown away next: state, tasks, and whatever was being decided.
             let turn = tokio::select! {
                 biased;
                 () = tenure.ended() => Turn::Fenced,
-                turn = self.drive_once() => turn,
+                turn = panics::guard(self.drive_once()) => {
+                    turn.unwrap_or_else(|panic| Turn::Blocked(panicked(&panic)))
+                }
             };
-            let (error, hopeless) = match turn {
+            let (error, lasting) = match turn {
                 Turn::Rest => break None,
                 Turn::Fenced => {
                     self.shared.telemetry.leases_lost.increment(self.lease.is_some().into());
@@ -171,23 +199,29 @@ impl Driver {
                 Turn::ShutDown => break Some(Error::shut_down()),
                 Turn::Blocked(error) => (error, true),
                 Turn::Reload(error) => {
-                    let hopeless = error.store_kind().is_some_and(is_lasting);
-                    (error, hopeless)
+                    let lasting = error.store_kind().is_some_and(is_lasting);
+                    (error, lasting)
                 }
             };
-            reloads = if self.durable > before { 1 } else { reloads + 1 };
-            if hopeless || reloads > RELOADS_MAX {
-                tracing::error!(run = %self.run, %error, "the run is not driven any more");
-                let retry_at = (!hopeless).then(|| self.shared.lease_until());
-                self.shared.block(&self.run, error.clone(), retry_at);
-                self.shared.telemetry.blocked.increment(1);
-                self.progress.send_modify(|_| ());
-                break Some(error);
-            }
+            let failed = self.failing_since.take().unwrap_or_else(Instant::now);
+            trouble.got_on(self.durable > before, began, failed);
+            let delay = if lasting { None } else { trouble.again(&error, failed) };
+            let Some(delay) = delay else {
+                self.give_up(&error, lasting);
+                if lasting || self.invoked.is_empty() {
+                    break Some(error);
+                }
+                if self.outlast(&error).await.is_break() {
+                    break Some(Error::shut_down());
+                }
+                continue;
+            };
             tracing::warn!(run = %self.run, %error, "the run goes on from its journal");
             self.shared.telemetry.reloads.increment(1);
-            self.forget(&error).await;
-            tokio::time::sleep(RELOAD_DELAY * 2_u32.pow(reloads - 1)).await;
+            self.put_off();
+            if self.rest_before_reload(delay).await.is_break() {
+                break Some(Error::shut_down());
+            }
         };
         self.leave(refusal).await;
     }
@@ -221,9 +255,10 @@ impl Driver {
         {
             tracing::warn!(run = %self.run, %error, "a lease was not released, it will run out");
         }
-        self.shared.live.leave(&self.run);
+        self.shared.live.leave(&self.run, &self.sender);
         // Who waits for news of the run has to look for them from now on.
         self.progress.send_modify(|_| ());
+        self.shared.neighbours.tell_of(&self.run);
         self.shared.wake(wake);
         self.mailbox.close();
         while let Some(message) = self.mailbox.recv().await {
@@ -245,6 +280,7 @@ impl Driver {
         let claimed = claimed.map_err(|error| Turn::Reload(error.into()))?;
         let Claimed { lease, last, mail } = claimed.ok_or(Turn::Fenced)?;
         self.shared.leases.add(lease.clone(), self.shared.clock.now(), Arc::clone(&self.tenure));
+        let (held, known) = (self.lease.as_ref().map(|lease| lease.epoch), self.durable);
         let lease = self.lease.insert(lease);
         if last > Seq::ZERO && self.shared.room.is_closed() {
             return Err(Turn::NotHere);
@@ -256,14 +292,25 @@ impl Driver {
             let loaded = if long { load_long(store, run).await } else { load(store, run).await };
             self.state = loaded.map_err(Turn::Reload)?;
         }
-        let Some(state) = &self.state else { return self.answer_kept().await };
+        let Some(state) = &self.state else {
+            if known > Seq::ZERO {
+                // It was deleted meanwhile.
+                self.abandon(&Error::elsewhere()).await;
+            }
+            self.recovered = Some(Seq::ZERO);
+            self.decide_again().await?;
+            return self.answer_kept().await;
+        };
         self.durable = state.last();
         self.snapshot_at = self.shared.next_snapshot(state.last());
         self.trace.knows(&self.shared, state, lease.epoch);
         self.record = Some(RunRecord::of(state));
         self.paused.send_replace(state.pause().is_some());
         self.publish();
+        let goes_on = self.goes_on(held, known).await?;
+        let Some(state) = &self.state else { return Ok(()) };
         if state.status().is_final() {
+            self.decide_again().await?;
             self.perform_all();
             self.answer_kept().await?;
             return if mail { self.read_mail().await } else { Ok(()) };
@@ -279,7 +326,12 @@ impl Driver {
             return Err(Turn::Blocked(Error::new(ErrorKind::NotFound, message)));
         }
         self.hold_slots();
-        self.input(InputKind::Recover, None).await?;
+        if !goes_on {
+            self.input(InputKind::Recover, None).await?;
+            self.recovered = self.state.as_ref().map(RunState::last);
+        }
+        // IMPORTANT: before anything is called. An attempt whose end is decided again is over.
+        self.decide_again().await?;
         self.perform_all();
         self.answer_kept().await?;
         if mail { self.read_mail().await } else { Ok(()) }
@@ -340,30 +392,4 @@ impl Driver {
         let due = self.heartbeats().map(|(_, due)| due).chain(timer).min()?;
         Some(due.since(self.shared.clock.now()).min(CLOCK_CHECK))
     }
-
-    /// Throws away all that is not durable: state, tasks under way, what they still had to say. Messages from outside
-    /// that were not looked at yet are kept.
-    async fn forget(&mut self, error: &Error) {
-        Invocation::end_all(std::mem::take(&mut self.invoked).into_values().collect()).await;
-        let unknown = Error::new(ErrorKind::Unknown, format!("the outcome cannot be told: {error}"));
-        self.pending.drain(..).for_each(|pending| pending.refuse(&unknown));
-        self.waiters.clear();
-        self.held.clear();
-        self.taken_back.clear();
-        self.errands.clear();
-        self.outbox.take();
-        self.read_up_to = LetterId::ZERO;
-        self.state = None;
-        self.record = None;
-        while let Ok(message) = self.mailbox.try_recv() {
-            if matches!(message, Message::Input { .. }) {
-                self.kept.push(message);
-            }
-        }
-    }
-}
-
-/// Whether the store will go on failing until somebody does something about it.
-const fn is_lasting(kind: StoreErrorKind) -> bool {
-    matches!(kind, StoreErrorKind::Poisoned | StoreErrorKind::Damaged | StoreErrorKind::Version)
 }

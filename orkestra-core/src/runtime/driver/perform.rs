@@ -12,6 +12,7 @@ use super::super::call::watched;
 use super::super::context::{Context, Inner};
 use super::super::error::Error;
 use super::super::invocation::Invocation;
+use super::super::patience::insist;
 use super::super::watch;
 use super::Driver;
 
@@ -109,11 +110,14 @@ impl Driver {
             let code = code.ok_or(unknown)?;
             let (store, run) = (Arc::clone(&inner.store), inner.run.clone());
             let unread = |error: Error| Failure::retryable("store", error.to_string());
-            let input = blobs::fetch(&*store, input?).await.map_err(unread)?;
+            let input = input?;
+            let input = insist(|| blobs::fetch(&*store, input.clone())).await.map_err(unread)?;
             let cx = Context::new(inner);
             let output = watched(Arc::clone(cx.inner()), code.call(cx, input)).await?;
-            blobs::keep(&*store, &run, output).await.map_err(unread)
+            insist(|| blobs::keep(&*store, &run, output.clone())).await.map_err(unread)
         };
+        // It holds the store: whoever shuts the engine down waits for it.
+        let work = self.shared.jobs.counted(work);
         let invocation =
             Invocation::spawn(spec.name.clone(), attempt, activity, cancel, self.sender.clone(), seen, work);
         if spec.heartbeat_timeout_ms.is_some() {

@@ -209,6 +209,7 @@ impl Schedules {
         let changed = change(&*self.shared.store, name, how).await;
         // After an error too: what the store did cannot always be told.
         self.shared.schedules.look();
+        self.shared.neighbours.for_others(|other| other.schedules.look());
         changed
     }
 }

@@ -44,7 +44,7 @@ pub(in super::super) struct Known {
 
 impl Ticking {
     /// A schedule was changed.
-    pub(super) fn look(&self) {
+    pub(in super::super) fn look(&self) {
         self.changed.notify_one();
     }
 

@@ -169,7 +169,13 @@ impl Commits {
     /// The store answered a commit, so long after it was handed over.
     pub(in crate::runtime) fn answered(&self, result: &Result<(), AppendError>, took: Duration) {
         self.latency.record(took);
-        let Err(error) = result else { return };
+        if let Err(error) = result {
+            self.refused(error);
+        }
+    }
+
+    /// The store did not take a commit, which may be written again.
+    pub(in crate::runtime) fn refused(&self, error: &AppendError) {
         let reason = match error {
             AppendError::Conflict { .. } => 0,
             AppendError::Fenced { .. } => 1,

@@ -171,6 +171,10 @@ impl Store for MemoryStore {
         self.shared
     }
 
+    fn identity(&self) -> usize {
+        Arc::as_ptr(&self.inner).addr()
+    }
+
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
         let mut inner = self.lock();
         batch.into_iter().map(|append| inner.append(append)).collect()

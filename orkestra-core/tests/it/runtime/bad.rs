@@ -201,31 +201,6 @@ async fn a_task_that_blocks_its_thread_is_left_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_fails_in_the_middle_of_a_commit_says_so_and_the_run_goes_on() {
-    let unknown = "it cannot be told whether the commit was written: says the faulty store";
-    let io = Fault::Failed(StoreErrorKind::Io);
-    for (fault, kind, message) in [
-        (Fault::UnknownWritten, ErrorKind::Unknown, unknown),
-        (Fault::UnknownLost, ErrorKind::Unknown, unknown),
-        (Fault::Conflict, ErrorKind::Unknown, "the journal ends at 2, the commit does not follow it"),
-        (io, ErrorKind::Store, "says the faulty store"),
-    ] {
-        let store = FaultyStore::new(Arc::new(MemoryStore::new()));
-        let workflow = Workflow::new("w").gate::<u64>("go").build().expect("a workflow");
-        let engine = engine(store.clone()).workflow(workflow).start().await.expect("an engine");
-        let run = engine.run("w").start().await.expect("a run");
-        store.fail_next(fault);
-        let error = run.signal("go", &7_u64).await.expect_err("the write failed");
-        assert_eq!((error.kind(), error.to_string().as_str()), (kind, message), "{fault:?}");
-        if fault != Fault::UnknownWritten {
-            assert_eq!(status(&run).await, RunStatus::Running, "{fault:?}");
-            run.signal("go", &7_u64).await.expect("the store is well again");
-        }
-        assert_eq!(run.output::<u64>().await.expect("an output"), 7, "{fault:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_store_that_is_lost_blocks_its_runs_and_the_next_process_goes_on() {
     for fault in [
         Fault::CrashBefore,

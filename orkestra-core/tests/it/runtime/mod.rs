@@ -2,6 +2,8 @@
 
 mod bad;
 mod basics;
+mod ends;
+mod faults;
 mod handles;
 mod keys;
 mod limits;

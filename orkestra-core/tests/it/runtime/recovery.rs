@@ -7,7 +7,7 @@ use orkestra_core::prelude::*;
 use orkestra_core::store::{Snapshot, StoreErrorKind};
 use orkestra_testkit::{Fault, FaultyStore};
 
-use super::world::{Effects, engine};
+use super::world::{Effects, engine, journal};
 
 /// A run with everything in it: two branches, steps, a retry, a wait, a gate, growth, reports.
 fn workflow(effects: &Effects) -> Workflow {
@@ -182,24 +182,27 @@ async fn a_run_whose_task_is_gone_is_blocked_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unknown_outcomes_are_settled_by_reading() {
-    for fault in [Fault::UnknownWritten, Fault::UnknownLost, Fault::Conflict, Fault::Failed(StoreErrorKind::Io)] {
-        for nth in 1..20 {
+async fn a_write_that_goes_wrong_anywhere_repeats_nothing_and_interrupts_nothing() {
+    let passing = [Fault::UnknownWritten, Fault::UnknownLost, Fault::Conflict, Fault::Failed(StoreErrorKind::Io)];
+    // The last is not written again: the driver reads its journal, and decides again.
+    for fault in passing.into_iter().chain([Fault::Failed(StoreErrorKind::Invalid)]) {
+        for nth in 1..40 {
             let effects = Effects::default();
             let store = FaultyStore::new(Arc::new(MemoryStore::new())).with_fault(nth, fault);
             let engine = start(store, &effects).await;
-            // What has an unknown outcome is asked for again: a start has its id for that.
-            let run = loop {
-                match engine.run("all").id("r").start().await {
-                    Ok(run) => break run,
-                    Err(error) => assert!(matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Store), "{error}"),
-                }
-            };
-            while let Err(error) = run.signal("go", &1).await {
-                assert!(matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Store), "{error}");
-            }
+            let run = go_on(&engine).await.expect("a delay");
             assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))), "{fault:?} at {nth}");
-            assert!(effects.count("a/once") <= 1, "{fault:?} at {nth}");
+            for node in ["a", "b"] {
+                for step in ["0", "1", "2", "once"] {
+                    assert_eq!(effects.count(&format!("{node}/{step}")), 1, "{fault:?} at {nth}: {node}/{step}");
+                }
+            }
+            let events = journal(&run).await;
+            assert!(!events.contains(&Event::Recovered), "{fault:?} at {nth}: no process was lost");
+            let signals = |event: &&Event| matches!(event, Event::SignalReceived { .. });
+            assert_eq!(events.iter().filter(signals).count(), 1, "{fault:?} at {nth}");
+            let reports = |event: &&Event| matches!(event, Event::Emitted { .. });
+            assert_eq!(events.iter().filter(reports).count(), 18, "{fault:?} at {nth}: two nodes, called three times");
             engine.shutdown().await;
         }
     }

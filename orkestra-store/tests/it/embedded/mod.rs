@@ -7,5 +7,6 @@ mod failing;
 mod full;
 mod gate;
 mod kill;
+mod release;
 #[cfg(target_os = "linux")]
 mod syncs;

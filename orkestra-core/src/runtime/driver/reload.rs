@@ -1,0 +1,264 @@
+//! Reading the journal again in the same process: the tasks under way go on, and what was decided and may not be durable is
+//! decided again.
+//!
+//! ```text
+//! a commit failed ──► put off: state thrown away, tasks and those who wait kept ──► claim, read
+//!                        nobody else wrote ──► what is there is answered, the rest is decided again
+//!                        somebody did      ──► tasks end, and the run is recovered as after a crash
+//! ```
+//!
+//! IMPORTANT: the claim comes before the read. It fences what is still on its way to the store: what the journal does not hold
+//! then will never be in it, so deciding on it again is no second time.
+
+use std::ops::ControlFlow;
+
+use tokio::time::Instant;
+
+use crate::kernel::{InputKind, Rejection};
+use crate::model::limits::{READ_COMMITS_MAX, STORE_PATIENCE};
+use crate::model::{Epoch, Name, Seq};
+use crate::store::StoreErrorKind;
+
+use super::super::error::{Error, ErrorKind};
+use super::super::invocation::Invocation;
+use super::super::message::Message;
+use super::commit::{Pending, Reply};
+use super::{Driver, Duration, LetterId, Turn};
+
+/// How often in a row a driver starts again from the journal because of an error that is not the store's.
+const RELOADS_MAX: u32 = 6;
+/// The delay before the first try; doubled each time.
+const RELOAD_DELAY: Duration = Duration::from_millis(50);
+/// The longest of them.
+const RELOAD_DELAY_MAX: Duration = Duration::from_secs(1);
+
+/// What a driver has had to put up with since it last got on.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    since: Option<Instant>,
+    reloads: u32,
+}
+
+impl Trouble {
+    /// Forgets what is over: the driver got on, or all went well for long enough.
+    pub(super) fn got_on(&mut self, got_on: bool, began: Instant, failed: Instant) {
+        if got_on || failed.saturating_duration_since(began) >= STORE_PATIENCE {
+            *self = Self::default();
+        }
+    }
+
+    /// Once more; the delay before the next try, or none when there is to be none.
+    pub(super) fn again(&mut self, error: &Error, failed: Instant) -> Option<Duration> {
+        self.reloads += 1;
+        let since = *self.since.get_or_insert(failed);
+        let passes = matches!(error.kind(), ErrorKind::Store | ErrorKind::Unknown);
+        let hopeless = if passes { since.elapsed() >= STORE_PATIENCE } else { self.reloads > RELOADS_MAX };
+        let doubled = RELOAD_DELAY.saturating_mul(1 << (self.reloads - 1).min(10));
+        (!hopeless).then(|| doubled.min(RELOAD_DELAY_MAX))
+    }
+}
+
+impl Driver {
+    /// Lets go of a run that cannot be driven here for now.
+    pub(super) fn give_up(&self, error: &Error, lasting: bool) {
+        tracing::error!(run = %self.run, %error, "the run is not driven any more");
+        let retry_at = (!lasting).then(|| self.shared.lease_until());
+        self.shared.block(&self.run, error.clone(), retry_at);
+        self.shared.telemetry.blocked.increment(1);
+        self.progress.send_modify(|_| ());
+    }
+
+    /// Waits before the next try.
+    pub(super) async fn rest_before_reload(&self, delay: Duration) -> ControlFlow<()> {
+        tokio::select! {
+            biased;
+            () = self.shared.down() => ControlFlow::Break(()),
+            () = self.tenure.ended() => { self.tenure.end(); ControlFlow::Continue(()) }
+            () = tokio::time::sleep(delay) => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Keeps the tasks of a run that cannot be driven for now; returns when it is to be tried again: after a while, or when
+    /// somebody sends it something.
+    pub(super) async fn outlast(&mut self, error: &Error) -> ControlFlow<()> {
+        self.put_off();
+        self.unsure.iter_mut().for_each(|pending| pending.refuse_asker(error));
+        for message in std::mem::take(&mut self.kept) {
+            match message {
+                Message::Input { reply, .. } => drop(reply.send(Err(error.clone()))),
+                message => self.kept.push(message),
+            }
+        }
+        let again = Instant::now() + self.shared.lease;
+        loop {
+            let message = tokio::select! {
+                biased;
+                () = self.shared.down() => return ControlFlow::Break(()),
+                () = self.tenure.ended() => {
+                    self.tenure.end();
+                    break;
+                }
+                message = self.mailbox.recv() => message,
+                () = tokio::time::sleep_until(again) => break,
+            };
+            let asked = matches!(message, Some(Message::Input { .. }));
+            self.kept.extend(message);
+            if asked {
+                break;
+            }
+        }
+        self.shared.unblock_run(&self.run);
+        ControlFlow::Continue(())
+    }
+
+    /// Throws the state away, but not the tasks under way and those who wait for an answer.
+    pub(super) fn put_off(&mut self) {
+        self.unsure.append(&mut self.pending);
+        self.errands.clear();
+        self.read_up_to = LetterId::ZERO;
+        self.state = None;
+        self.record = None;
+    }
+
+    /// Throws all away that is not durable: state, tasks under way, what they still had to say. Messages from outside that
+    /// were not looked at yet are kept.
+    pub(super) async fn forget(&mut self, error: &Error) {
+        self.put_off();
+        self.abandon(error).await;
+    }
+
+    /// Ends the tasks under way, and what they asked for.
+    pub(super) async fn abandon(&mut self, error: &Error) {
+        Invocation::end_all(std::mem::take(&mut self.invoked).into_values().collect()).await;
+        let unknown = Error::new(ErrorKind::Unknown, format!("the outcome cannot be told: {error}"));
+        self.unsure.drain(..).for_each(|pending| pending.refuse(&unknown));
+        self.waiters.clear();
+        self.held.clear();
+        self.taken_back.clear();
+        self.outbox.take();
+        self.kept.retain(comes_from_outside);
+        while let Ok(message) = self.mailbox.try_recv() {
+            if comes_from_outside(&message) {
+                self.kept.push(message);
+            }
+        }
+    }
+
+    /// Whether the run goes on in this process as if nothing had happened: this driver has had it before, under the epoch
+    /// `before`, knew its journal up to `known`, and nobody else wrote since. Else what this process did of it is thrown away.
+    pub(super) async fn goes_on(&mut self, before: Option<Epoch>, known: Seq) -> Result<bool, Turn> {
+        let Some(recovered) = self.recovered.map(|at| at <= self.durable) else { return Ok(false) };
+        let ours = match before.filter(|_| recovered) {
+            Some(_) if self.durable == known => true,
+            Some(epoch) if self.durable > known => self.wrote_all_after(known, epoch).await?,
+            _ => false,
+        };
+        if !ours {
+            self.abandon(&Error::elsewhere()).await;
+        }
+        Ok(ours)
+    }
+
+    async fn wrote_all_after(&self, known: Seq, epoch: Epoch) -> Result<bool, Turn> {
+        let mut from = known.plus(1);
+        loop {
+            let commits = self.shared.store.read(&self.run, from, READ_COMMITS_MAX).await;
+            let commits = commits.map_err(|error| Turn::Reload(error.into()))?;
+            if commits.iter().any(|commit| commit.epoch != epoch) {
+                return Ok(false);
+            }
+            match commits.last() {
+                Some(last) if commits.len() >= READ_COMMITS_MAX => from = last.last.plus(1),
+                _ => return Ok(true),
+            }
+        }
+    }
+
+    /// Answers what turned out to be durable, and decides again on the rest, in the order in which it came.
+    pub(super) async fn decide_again(&mut self) -> Result<(), Turn> {
+        while let Some(pending) = self.unsure.pop_front() {
+            if pending.last() <= self.durable {
+                self.was_written(pending);
+            } else {
+                self.again(pending).await?;
+            }
+        }
+        self.take_back().await?;
+        if !self.is_paused() {
+            let steps: Vec<_> = self.waiters.keys().cloned().collect();
+            steps.iter().for_each(|step| self.answer_if_durable(step));
+        }
+        self.begin_held().await
+    }
+
+    async fn again(&mut self, pending: Pending) -> Result<(), Turn> {
+        let (asked, own, others) = pending.into_asked();
+        // None for recovery, and for letters, which are read again.
+        if let Some(kind) = asked {
+            self.decide_again_on(kind, own).await?;
+        }
+        others.into_iter().for_each(|(reply, answer)| self.answer_after_pending(reply, answer));
+        Ok(())
+    }
+
+    async fn decide_again_on(&mut self, kind: InputKind, own: Option<Reply>) -> Result<(), Turn> {
+        let key = key_of(&kind);
+        match self.decide(kind) {
+            Ok(events) if events.is_empty() => {
+                if let Some(reply) = own {
+                    self.answer_after_pending(reply, Ok(()));
+                }
+                self.settle_after_pending(key);
+            }
+            Ok(events) => self.commit(events, own, Vec::new()).await?,
+            Err(Rejection::Broken(illegal)) => return Err(Turn::Reload(Rejection::Broken(illegal).into())),
+            Err(rejection) => {
+                let error = Error::from(rejection);
+                for waiter in key.and_then(|key| self.waiters.remove(&key)).into_iter().flatten() {
+                    self.answer_after_pending(Reply::Refused(waiter), Err(error.clone()));
+                }
+                if let Some(reply) = own {
+                    self.answer_after_pending(reply, Err(error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn settle_after_pending(&mut self, key: Option<(Name, String)>) {
+        if let (Some(key), Some(pending)) = (key, self.pending.back_mut()) {
+            pending.settle_too(key);
+        }
+    }
+
+    /// A step that is settled by what is not durable yet is answered with that.
+    fn answer_if_durable(&mut self, step: &(Name, String)) {
+        let open = self.pending.iter().any(|pending| pending.settles(step));
+        if !open {
+            self.answer(step);
+        }
+    }
+}
+
+/// Whether a message is of use without the tasks that were under way.
+const fn comes_from_outside(message: &Message) -> bool {
+    matches!(message, Message::Input { .. } | Message::Mail)
+}
+
+/// The step that the input is about, if those who wait for it are known by it.
+fn key_of(kind: &InputKind) -> Option<(Name, String)> {
+    match kind {
+        InputKind::Task { node, request, .. } => request.step().map(|step| (node.clone(), step.to_owned())),
+        _ => None,
+    }
+}
+
+/// What a panic in a driver is told as.
+pub(super) fn panicked(panic: &str) -> Error {
+    Error::new(ErrorKind::Internal, format!("the run's driver panicked: {panic}"))
+}
+
+/// Whether the store will go on failing until somebody does something about it.
+pub(super) const fn is_lasting(kind: StoreErrorKind) -> bool {
+    matches!(kind, StoreErrorKind::Poisoned | StoreErrorKind::Damaged | StoreErrorKind::Version)
+}

@@ -1,0 +1,123 @@
+//! Waiting for a store that fails, and for another engine that is just about to do what was asked for.
+//!
+//! A caller sees a delay, not an error, unless it lasts for longer than [`STORE_PATIENCE`].
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::kernel::InputKind;
+use crate::model::RunId;
+use crate::model::limits::STORE_PATIENCE;
+use crate::store::{RunRecord, StoreErrorKind};
+
+use super::error::{Error, ErrorKind};
+use super::shared::Shared;
+
+/// The delay before the next try; doubled each time.
+const AGAIN_AFTER: Duration = Duration::from_millis(10);
+/// The longest of them.
+const AGAIN_AFTER_MAX: Duration = Duration::from_millis(500);
+
+/// How long a call that reads the store is waited for after the engine was shut down.
+const LAST_TRY: Duration = Duration::from_millis(500);
+
+/// Growing delays up to a limit.
+struct Patience {
+    delay: Duration,
+    until: Instant,
+}
+
+impl Patience {
+    fn new(most: Duration) -> Self {
+        Self { delay: AGAIN_AFTER, until: Instant::now() + most }
+    }
+
+    /// Waits before the next try. Gives `error` back when there is to be none.
+    async fn rest(&mut self, error: Error) -> Result<(), Error> {
+        if Instant::now() >= self.until {
+            return Err(error);
+        }
+        let delay = self.delay;
+        self.delay = (delay * 2).min(AGAIN_AFTER_MAX);
+        tokio::time::sleep(delay).await;
+        Ok(())
+    }
+}
+
+/// What the store answers. One that fails in passing is asked again for a while. For whoever is dropped when the engine shuts
+/// down.
+pub(super) async fn insist<T, E, F>(ask: impl Fn() -> F + Send) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, E>> + Send,
+    E: Into<Error>,
+{
+    let mut patience = Patience::new(STORE_PATIENCE);
+    loop {
+        let error: Error = match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error.into(),
+        };
+        if !matches!(error.store_kind(), Some(StoreErrorKind::Io | StoreErrorKind::Busy)) {
+            return Err(error);
+        }
+        patience.rest(error).await?;
+    }
+}
+
+impl Shared {
+    /// The same for everybody else.
+    pub(super) async fn patiently<T, E, F>(&self, ask: impl Fn() -> F + Send) -> Result<T, Error>
+    where
+        T: Send,
+        F: Future<Output = Result<T, E>> + Send,
+        E: Into<Error> + Send,
+    {
+        let mut insisting = pin!(insist(ask));
+        tokio::select! {
+            biased;
+            answer = &mut insisting => answer,
+            () = self.down() => {
+                // What can be read still is: a run that has ended tells how, whether it is driven or not.
+                tokio::select! {
+                    biased;
+                    answer = &mut insisting => answer,
+                    () = tokio::time::sleep(LAST_TRY) => Err(Error::shut_down()),
+                }
+            }
+        }
+    }
+
+    /// The record of `run`, from a store that may fail in passing.
+    pub(super) async fn record_of(&self, run: &RunId) -> Result<Option<RunRecord>, Error> {
+        self.patiently(|| self.store.record(run)).await
+    }
+
+    /// Lets the run begin, unless it is there. Another engine may be just about to begin it: whichever is first, the run is
+    /// there when this returns, and false when it was not begun here.
+    pub(super) async fn begin(self: &Arc<Self>, run: &RunId, kind: InputKind) -> Result<bool, Error> {
+        // The other engine may have died with the right to begin it, which lasts as long as a lease.
+        let mut patience = Patience::new(self.lease * 2);
+        loop {
+            let error = match self.tell(run, kind.clone()).await {
+                Ok(()) => return Ok(true),
+                Err(error) => error,
+            };
+            let there = matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Unknown);
+            if there && self.record_of(run).await?.is_some() {
+                return Ok(false);
+            }
+            if error.kind() != ErrorKind::Unknown {
+                return Err(error);
+            }
+            tokio::select! {
+                biased;
+                () = self.down() => return Err(Error::shut_down()),
+                rested = patience.rest(error) => rested?,
+            }
+        }
+    }
+}
