@@ -5,6 +5,7 @@ mod basics;
 mod handles;
 mod limits;
 mod many;
+mod old;
 mod outage;
 mod recovery;
 mod retention;
