@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
 use crate::kernel::{StepState, TaskRequest};
-use crate::model::{Amount, Failure, InvalidName, Name, Payload, RunId};
+use crate::model::{Amount, Failure, Incarnation, InvalidName, Name, Payload, RunId};
 use crate::store::Store;
 
 use super::activity::Activity;
@@ -35,6 +35,7 @@ pub struct Context(Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) run: RunId,
+    pub(super) incarnation: Option<Incarnation>,
     pub(super) node: Name,
     pub(super) attempt: u32,
     pub(super) run_input: Payload,
@@ -82,6 +83,11 @@ impl Context {
     #[must_use]
     pub fn run_id(&self) -> &RunId {
         &self.0.run
+    }
+
+    /// Which run of its id it is; none for one that a version before began.
+    pub(super) fn incarnation(&self) -> Option<&Incarnation> {
+        self.0.incarnation.as_ref()
     }
 
     /// The node's name.

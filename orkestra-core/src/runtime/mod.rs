@@ -13,6 +13,7 @@
 mod activity;
 mod blobs;
 mod builder;
+mod child;
 mod claims;
 mod clock;
 mod committer;

@@ -10,9 +10,10 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::kernel::{StepState, TaskRequest};
-use crate::model::{Growth, Name, Payload, RunId, Timestamp};
+use crate::kernel::TaskRequest;
+use crate::model::{Growth, Name, Payload, Timestamp};
 
+use super::child::child_id;
 use super::context::Context;
 use super::task::{TaskError, TaskResult};
 
@@ -59,13 +60,15 @@ impl Context {
     }
 
     /// Starts a run of the registered workflow `workflow` and waits for its output; once, however often the task is
-    /// called. The other run's id is made from this run, node and `key`, so it can be found; it is cancelled when this
-    /// node ends before it. Its spending counts for this run too. The wait outlives an attempt: the next one that asks
-    /// with the same key gets the same run.
+    /// called. The other run's id begins with this run, node and `key`, and is this request's alone; it is found in
+    /// [`RunView`](crate::projection::RunView) and by [`RunQuery::parent`](crate::store::RunQuery::parent). It is cancelled
+    /// when this node ends before it, also when it has not begun yet. Its spending counts for this run too. The wait
+    /// outlives an attempt: the next one that asks with the same key gets the same run.
     ///
     /// # Errors
     /// Of kind `child_failed`, `child_cancelled`, `child_terminated` or `child_timed_out`, permanent, when the other run
-    /// ended like that; of kind `child_not_started` when it could not be started; when its output is no `T`.
+    /// ended like that; of kind `child_not_started` when it could not be started, or when a run with its id is there that
+    /// this request did not ask for; when its output is no `T`.
     pub async fn child<T: DeserializeOwned>(&self, key: &str, workflow: &str, input: impl Serialize) -> TaskResult<T> {
         let (workflow, input) = (Name::new(workflow)?, self.keep(Payload::large(&input)?).await?);
         let step = self.unique(format!("child:{key}"));
@@ -127,31 +130,4 @@ impl Context {
         let items: Vec<_> = items.into_iter().enumerate().map(one).collect();
         stream::iter(items).buffered(at_once.max(1)).try_collect().await
     }
-}
-
-/// The id of a child run: the same whenever it is asked for, and nobody else's. One that was given before is kept.
-fn child_id(cx: &Context, step: &str) -> TaskResult<RunId> {
-    if let Some(StepState::Child(child)) = cx.known(step) {
-        return Ok(child.run.clone());
-    }
-    let key = step.trim_start_matches("child:");
-    // A node that somebody resets asks anew, for another run.
-    let again = if cx.attempt() == 1 { String::new() } else { format!(".{}", cx.attempt()) };
-    let readable = format!("{}/{}/{key}{again}", cx.run_id(), cx.node()).replace(']', "").replace(['#', '['], ".");
-    match RunId::new(readable) {
-        Ok(id) => Ok(id),
-        // Too long, or with other characters: still the same id for the same key.
-        Err(_) => Ok(RunId::new(format!("child-{}", digest(&[cx.run_id(), cx.node(), step, &again])))?),
-    }
-}
-
-fn digest(parts: &[&str]) -> String {
-    use sha2::{Digest, Sha256};
-
-    let mut digest = Sha256::new();
-    for part in parts {
-        digest.update((part.len() as u64).to_le_bytes());
-        digest.update(part);
-    }
-    digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -214,8 +214,7 @@ impl RunState {
                 }
                 Some(StepState::Asking(_)) if for_good => drop(self.questions.remove(&wait.since)),
                 Some(StepState::Child(child)) if for_good => {
-                    self.children.remove(&child.run);
-                    self.abandoned.insert(child.run.clone(), self.last);
+                    self.abandon(id, &step, wait, &child);
                 }
                 _ => {
                     self.nodes[id.index()].waits.insert(Some(step), wait);

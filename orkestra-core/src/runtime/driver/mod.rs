@@ -263,12 +263,12 @@ impl Driver {
         if let Some(task) = self.shared.missing_task(state.plan()) {
             let workflow = state.plan().workflow();
             let message = format!("workflow `{workflow}` needs the task `{task}`, which this engine does not know");
-            return Err(Turn::Blocked(Error::new(ErrorKind::NotFound, message)));
+            return Err(Turn::Blocked(Error::not_drivable(message)));
         }
         if let Some(limit) = self.shared.missing_limit(state.plan()) {
             let message =
                 format!("workflow `{}` needs the limit `{limit}`, which is not defined", state.plan().workflow());
-            return Err(Turn::Blocked(Error::new(ErrorKind::NotFound, message)));
+            return Err(Turn::Blocked(Error::not_drivable(message)));
         }
         self.hold_slots();
         self.input(InputKind::Recover, None).await?;
@@ -341,7 +341,7 @@ impl Driver {
         self.pending.drain(..).for_each(|pending| pending.refuse(&unknown));
         self.waiters.clear();
         self.withheld.clear();
-        self.errands.clear();
+        std::mem::take(&mut self.errands).into_values().for_each(|errand| errand.abort());
         self.outbox.take();
         self.read_up_to = LetterId::ZERO;
         self.state = None;

@@ -30,7 +30,8 @@ impl Driver {
             if self.is_idle() {
                 return Err(Turn::Rest);
             }
-            if self.invoked.values().all(waits) && self.errands_done() {
+            let is_over = state.status().is_final();
+            if self.invoked.values().all(waits) && (self.errands_done() || is_over) {
                 self.rest();
             }
             return Ok(());

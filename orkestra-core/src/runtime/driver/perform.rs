@@ -81,6 +81,7 @@ impl Driver {
         let activity = Arc::new(Activity::begin(self.shared.clock.now()));
         let inner = Inner {
             run: self.run.clone(),
+            incarnation: state.options().incarnation.clone(),
             node: spec.name.clone(),
             attempt,
             run_input: state.input().clone(),

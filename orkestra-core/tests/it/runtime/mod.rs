@@ -2,6 +2,7 @@
 
 mod bad;
 mod basics;
+mod family;
 mod handles;
 mod limits;
 mod many;
