@@ -16,7 +16,7 @@ use super::retention::Retention;
 use super::shared::{Parts, Shared};
 use super::task::{ErasedTask, IntoTask};
 use super::workflow::Workflow;
-use super::{leases, mail, panics, retention, schedule, slots, upgrade, waker};
+use super::{deadlock, leases, mail, panics, retention, schedule, slots, upgrade, waker};
 
 /// How long a run that only waits stays in memory.
 const PARK_AFTER: Duration = Duration::from_secs(1);
@@ -231,6 +231,9 @@ impl EngineBuilder {
             tokio::spawn(leases::end(Arc::clone(&shared)));
         }
         tokio::spawn(slots::hand_out(Arc::clone(&shared)));
+        if !shared.slots.none() {
+            tokio::spawn(deadlock::watch(Arc::clone(&shared)));
+        }
         tokio::spawn(retention::sweep(Arc::clone(&shared), self.retention));
         tokio::spawn(schedule::tick(Arc::clone(&shared)));
         tokio::spawn(upgrade::log(Arc::clone(&shared)));

@@ -24,6 +24,9 @@ pub struct Health {
     pub commits_waiting: usize,
     /// Attempts that wait for slots of this engine's limits.
     pub slots_waiting: usize,
+    /// Runs that wait for each other through a limit: one holds the last slot and waits for a child that needs one. See
+    /// [`Engine::stuck`].
+    pub deadlocked: usize,
     /// Schedules that wait for their time.
     pub schedules: usize,
     /// Schedules whose time has passed and whose runs cannot be started here, or which cannot be read.
@@ -33,10 +36,11 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether nothing is wrong: the store answers, and nothing is blocked or held up.
+    /// Whether nothing is wrong: the store answers, nothing is blocked or held up, and no runs wait for each other.
     #[must_use]
     pub const fn is_good(&self) -> bool {
-        self.store.is_none() && !self.shut_down && self.blocked == 0 && self.schedules_held_up == 0
+        let moves = self.blocked == 0 && self.deadlocked == 0 && self.schedules_held_up == 0;
+        self.store.is_none() && !self.shut_down && moves
     }
 }
 
@@ -66,6 +70,7 @@ impl Engine {
             blocked: self.blocked().len(),
             commits_waiting: shared.committer.waiting(),
             slots_waiting: shared.slots.waiting(),
+            deadlocked: shared.slots.deadlocked(),
             schedules,
             schedules_held_up,
             next_schedule,

@@ -18,6 +18,7 @@ mod claims;
 mod clock;
 mod committer;
 mod context;
+mod deadlock;
 mod drain;
 mod driver;
 mod engine;

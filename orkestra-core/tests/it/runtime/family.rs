@@ -11,6 +11,7 @@ use orkestra_core::prelude::*;
 use orkestra_core::store::LetterId;
 use orkestra_testkit::VirtualClock;
 
+use super::moody::{Moods, MoodyStore};
 use super::world::{Effects, children, engine, journal, only_child};
 
 const fn ms(millis: u64) -> Duration {
@@ -260,4 +261,159 @@ async fn a_child_whose_parent_is_gone_for_good_ends_without_it() {
     assert_eq!(effects.count("work"), 0);
     let all: BTreeSet<_> = children(&engine, "cancel").await.into_iter().chain(children(&engine, "terminate").await).collect();
     assert_eq!(all.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_is_cancelled_before_it_is_there_never_runs() {
+    let effects = Effects::default();
+    let counted = effects.clone();
+    let charge = move |_cx: Context, (): ()| {
+        let counted = counted.clone();
+        async move {
+            tokio::time::sleep(ms(300)).await;
+            counted.did("charge");
+            TaskResult::Ok(true)
+        }
+    };
+    async fn listens(cx: Context, (): ()) -> TaskResult<bool> {
+        tokio::select! {
+            done = cx.child("c", "charges", ()) => done,
+            () = cx.cancelled() => Err(TaskError::permanent("cancelled")),
+        }
+    }
+    async fn fails(_cx: Context, (): ()) -> TaskResult<()> {
+        tokio::time::sleep(ms(50)).await;
+        Err(TaskError::permanent("no luck"))
+    }
+    let plain = Workflow::new("plain").node("n", listens);
+    let late = Workflow::new("late").node("n", async |cx: Context, (): ()| cx.child::<bool>("c", "charges", ()).await);
+    let store = MoodyStore::default();
+    let engine = engine(store.clone())
+        .workflow(Workflow::new("charges").node("charge", charge).build().expect("a workflow"))
+        .workflow(Workflow::new("listens").node("n", listens).build().expect("a workflow"))
+        .workflow(plain.node("fails", fails).build().expect("a workflow"))
+        .workflow(late.timeout(ms(50)).build().expect("a workflow"));
+    let engine = engine.start().await.expect("an engine");
+    for (workflow, ended) in [("listens", "cancel"), ("listens", "terminate"), ("plain", "fails"), ("late", "time")] {
+        store.is(Moods { record_takes: ms(200), ..Moods::default() });
+        let run = engine.run(workflow).id(ended).start().await.expect("a run");
+        tokio::time::sleep(ms(50)).await;
+        match ended {
+            "cancel" => run.cancel("not any more").await.expect("it is asked"),
+            "terminate" => run.terminate("now").await.expect("it is ended"),
+            _ => {}
+        }
+        run.outcome().await.expect("an end");
+        tokio::time::sleep(secs(2)).await;
+        store.is(Moods::default());
+        let child = only_child(&engine, ended).await.expect("something stands in its place");
+        let record = child.status().await.expect("a record");
+        assert_eq!((record.status, record.wake_at), (RunStatus::Cancelled, None), "{ended}");
+        assert_eq!(record.workflow, Name::new("charges").expect("a name"));
+        assert_eq!(run.status().await.expect("a record").wake_at, None, "{ended}");
+        child.delete().await.expect("it can go");
+    }
+    assert_eq!(effects.count("charge"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_that_fail_do_not_part_a_parent_from_its_child() {
+    for failing_reads in 1..8 {
+        let store = MoodyStore::default();
+        let builder = || engine(store.clone()).workflow(waiting()).workflow(parent_of("wait"));
+        let first = builder().start().await.expect("an engine");
+        let run = first.run("parent").id("r").start().await.expect("a run");
+        tokio::time::sleep(ms(50)).await;
+        let child = only_child(&first, "r").await.expect("the child").id().clone();
+        first.shutdown().await;
+
+        store.is(Moods { failing_reads, ..Moods::default() });
+        let second = builder().start().await.expect("an engine");
+        let child = second.get(&child).await.expect("a store").expect("the child");
+        tokio::time::sleep(ms(2500)).await;
+        within(secs(60), async { while child.signal("go", &true).await.is_err() {} }).await;
+        let run = second.get(run.id()).await.expect("a store").expect("the parent");
+        assert!(within(secs(120), run.output::<bool>()).await.expect("an output"), "{failing_reads}");
+        second.shutdown().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_that_wait_for_each_other_through_a_limit_are_told() {
+    async fn parent(cx: Context, (): ()) -> TaskResult<bool> {
+        // All of them have their slots before the first asks.
+        cx.sleep(secs(1)).await?;
+        cx.child("c", "between", ()).await
+    }
+    async fn between(cx: Context, (): ()) -> TaskResult<bool> {
+        cx.child("c", "kid", ()).await
+    }
+    async fn kid(_cx: Context, (): ()) -> TaskResult<bool> {
+        Ok(true)
+    }
+    let limited = |name: &str, at_once| {
+        let engine = engine(MemoryStore::new()).limit(Limit::concurrency(name, at_once));
+        let parents = Workflow::new("parent").node("p", parent).limit("cpu").build().expect("a workflow");
+        let between = Workflow::new("between").node("b", between).build().expect("a workflow");
+        engine.workflow(parents).workflow(between)
+    };
+    let kids = || Workflow::new("kid").node("k", kid).limit("cpu").build().expect("a workflow");
+    for at_once in [1, 2] {
+        let engine = limited("cpu", at_once).workflow(kids()).start().await.expect("an engine");
+        let mut runs = Vec::new();
+        for id in 0..at_once {
+            runs.push(engine.run("parent").id(&format!("r{id}")).start().await.expect("a run"));
+        }
+        tokio::time::sleep(secs(120)).await;
+        let stuck = engine.stuck().await.expect("a store");
+        let said: Vec<_> = stuck.iter().map(|(run, why)| format!("{run}: {why}")).collect();
+        // Every parent, every run between, and every one that waits for slots.
+        assert_eq!(stuck.len(), 3 * at_once as usize, "{said:#?}");
+        assert!(said.iter().any(|text| text.contains("waits for limit `cpu`, all of whose slots are held")), "{said:#?}");
+        let health = engine.health().await;
+        assert_eq!((health.deadlocked, health.is_good()), (stuck.len(), false));
+        // One of them lets go, and the others go on.
+        runs.pop().expect("a run").cancel("the knot is cut").await.expect("it is asked");
+        for run in runs {
+            assert!(within(secs(120), run.output::<bool>()).await.expect("an output"));
+        }
+        tokio::time::sleep(secs(120)).await;
+        assert_eq!(engine.stuck().await.expect("a store"), []);
+        assert!(engine.health().await.is_good());
+        engine.shutdown().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_slot_left_or_a_time_limit_nobody_is_said_to_be_stuck() {
+    async fn parent(cx: Context, (): ()) -> TaskResult<bool> {
+        cx.child("c", "kid", ()).await
+    }
+    async fn busy(_cx: Context, (): ()) -> TaskResult<bool> {
+        tokio::time::sleep(secs(600)).await;
+        Ok(true)
+    }
+    async fn kid(_cx: Context, (): ()) -> TaskResult<bool> {
+        Ok(true)
+    }
+    let kids = || Workflow::new("kid").node("k", kid).limit("cpu").build().expect("a workflow");
+    let busies = Workflow::new("busy").node("b", busy).limit("cpu").build().expect("a workflow");
+    let parents = Workflow::new("parent").node("p", parent).limit("cpu").build().expect("a workflow");
+    let bounded = Workflow::new("bounded").node("p", parent).limit("cpu").timeout(secs(300)).build().expect("a workflow");
+    let engine = engine(MemoryStore::new()).limit(Limit::concurrency("cpu", 2)).workflow(kids()).workflow(busies);
+    let engine = engine.workflow(parents).workflow(bounded).start().await.expect("an engine");
+    // All slots are taken, but one of them by somebody who works.
+    let work = engine.run("busy").id("busy").start().await.expect("a run");
+    let run = engine.run("parent").id("waits").start().await.expect("a run");
+    tokio::time::sleep(secs(120)).await;
+    assert_eq!(engine.stuck().await.expect("a store"), []);
+    assert!(engine.health().await.is_good());
+    assert!(run.output::<bool>().await.expect("an output"));
+    assert!(work.output::<bool>().await.expect("an output"));
+    // All are held by those who wait, but one of them not for ever.
+    let first = engine.run("parent").id("one").start().await.expect("a run");
+    engine.run("bounded").id("two").start().await.expect("a run");
+    tokio::time::sleep(secs(120)).await;
+    assert_eq!(engine.stuck().await.expect("a store"), []);
+    assert!(first.output::<bool>().await.expect("an output"));
 }

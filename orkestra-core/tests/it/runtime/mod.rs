@@ -6,6 +6,7 @@ mod family;
 mod handles;
 mod limits;
 mod many;
+mod moody;
 mod old;
 mod outage;
 mod recovery;
