@@ -1,6 +1,8 @@
 //! Whose a child run is: what a run that asked for another one says of itself, and what it remembers of those that it does
 //! not wait for any more.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Name, NodeId, Parent, RunId, Seq};
@@ -42,8 +44,9 @@ impl RunState {
     }
 
     /// Runs that nobody waits for any more and that are still to be cancelled.
-    pub fn abandoned(&self) -> impl Iterator<Item = (&RunId, &Abandoned)> {
-        self.abandoned.iter()
+    #[must_use]
+    pub const fn abandoned(&self) -> &BTreeMap<RunId, Abandoned> {
+        &self.abandoned
     }
 
     /// Whether the run that waits for this one is still to be told how it ended.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Amount, Failure, Growth, Incarnation, Name, Parent, Payload, Plan, RunId, RunOptions, Seq, Timestamp};
+use crate::model::{
+    Amount, Failure, Growth, Incarnation, Name, Parent, Payload, Plan, RunId, RunOptions, Seq, Timestamp,
+};
 
 use super::event::Event;
 use super::status::Outcome;

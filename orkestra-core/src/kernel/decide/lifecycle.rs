@@ -40,10 +40,7 @@ pub(super) fn create_cancelled(
     let created = Event::RunCreated { plan, input, labels, options };
     apply(run, slot, now, &created).map_err(Rejection::Broken)?;
     let mut decision = Decision { events: vec![created], ..Decision::new(slot, now, 0.0) };
-    decision.emit(Event::StopRequested {
-        reason: StopReason::Cancelled { reason: reason.clone() },
-        grace_until: now,
-    });
+    decision.emit(Event::StopRequested { reason: StopReason::Cancelled { reason: reason.clone() }, grace_until: now });
     decision.emit(Event::RunCancelled { reason });
     decision.parent_told();
     decision.finish()

@@ -90,8 +90,7 @@ fn child_of(state: &RunState, child: &RunId) -> Option<(Parent, ChildState)> {
 
 /// Who asked for a child that nobody waits for any more, and its workflow.
 fn abandoned(state: &RunState, child: &RunId) -> Option<(Parent, Name)> {
-    let (_, left) = state.abandoned().find(|(run, _)| *run == child)?;
-    Some((state.parent_of(child)?, left.workflow.clone()))
+    Some((state.parent_of(child)?, state.abandoned().get(child)?.workflow.clone()))
 }
 
 /// What became of a child that was asked for.
@@ -237,7 +236,8 @@ fn another(run: &RunId, parent: Option<&Parent>) -> String {
 
 /// Whether the same may go well another time.
 fn is_passing(error: &Error) -> bool {
-    let kind = matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Store | ErrorKind::ShutDown | ErrorKind::Internal);
+    let kind =
+        matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Store | ErrorKind::ShutDown | ErrorKind::Internal);
     kind || error.is_not_drivable()
 }
 

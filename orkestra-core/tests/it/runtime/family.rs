@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use orkestra_core::model::Parent;
+use orkestra_core::model::{Amount, Parent};
 use orkestra_core::prelude::*;
 use orkestra_core::store::LetterId;
 use orkestra_testkit::VirtualClock;
@@ -128,7 +128,13 @@ async fn a_child_says_whose_it_is() {
     let Event::RunCreated { options, .. } = &said[0] else { panic!("no creation: {said:?}") };
     let parent = options.parent.clone().expect("it has a parent");
     let (request, step) = (Some(Seq(asked as u64 + 1)), Some(step.clone()));
-    let whole = Parent { run: run.id().clone(), node: Name::new("p").expect("a name"), incarnation: Some(incarnation), step, request };
+    let whole = Parent {
+        run: run.id().clone(),
+        node: Name::new("p").expect("a name"),
+        incarnation: Some(incarnation),
+        step,
+        request,
+    };
     assert_eq!(parent, whole);
 }
 
@@ -259,7 +265,8 @@ async fn a_child_whose_parent_is_gone_for_good_ends_without_it() {
         assert_eq!(run.status().await.expect("a record").wake_at, None, "{id}");
     }
     assert_eq!(effects.count("work"), 0);
-    let all: BTreeSet<_> = children(&engine, "cancel").await.into_iter().chain(children(&engine, "terminate").await).collect();
+    let all: BTreeSet<_> =
+        children(&engine, "cancel").await.into_iter().chain(children(&engine, "terminate").await).collect();
     assert_eq!(all.len(), 2);
 }
 
@@ -369,7 +376,10 @@ async fn runs_that_wait_for_each_other_through_a_limit_are_told() {
         let said: Vec<_> = stuck.iter().map(|(run, why)| format!("{run}: {why}")).collect();
         // Every parent, every run between, and every one that waits for slots.
         assert_eq!(stuck.len(), 3 * at_once as usize, "{said:#?}");
-        assert!(said.iter().any(|text| text.contains("waits for limit `cpu`, all of whose slots are held")), "{said:#?}");
+        assert!(
+            said.iter().any(|text| text.contains("waits for limit `cpu`, all of whose slots are held")),
+            "{said:#?}"
+        );
         let health = engine.health().await;
         assert_eq!((health.deadlocked, health.is_good()), (stuck.len(), false));
         // One of them lets go, and the others go on.
@@ -399,7 +409,8 @@ async fn with_a_slot_left_or_a_time_limit_nobody_is_said_to_be_stuck() {
     let kids = || Workflow::new("kid").node("k", kid).limit("cpu").build().expect("a workflow");
     let busies = Workflow::new("busy").node("b", busy).limit("cpu").build().expect("a workflow");
     let parents = Workflow::new("parent").node("p", parent).limit("cpu").build().expect("a workflow");
-    let bounded = Workflow::new("bounded").node("p", parent).limit("cpu").timeout(secs(300)).build().expect("a workflow");
+    let bounded =
+        Workflow::new("bounded").node("p", parent).limit("cpu").timeout(secs(300)).build().expect("a workflow");
     let engine = engine(MemoryStore::new()).limit(Limit::concurrency("cpu", 2)).workflow(kids()).workflow(busies);
     let engine = engine.workflow(parents).workflow(bounded).start().await.expect("an engine");
     // All slots are taken, but one of them by somebody who works.
@@ -416,4 +427,106 @@ async fn with_a_slot_left_or_a_time_limit_nobody_is_said_to_be_stuck() {
     tokio::time::sleep(secs(120)).await;
     assert_eq!(engine.stuck().await.expect("a store"), []);
     assert!(first.output::<bool>().await.expect("an output"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_has_told_and_was_deleted_is_not_begun_again_by_a_late_look() {
+    let effects = Effects::default();
+    let counted = effects.clone();
+    let work = move |_cx: Context, (): ()| {
+        counted.did("work");
+        async { TaskResult::Ok(true) }
+    };
+    let kid = Workflow::new("kid").gate::<bool>("go").node("w", work).after("go").build().expect("a workflow");
+    async fn twice(cx: Context, (): ()) -> TaskResult<bool> {
+        cx.child::<bool>("c", "kid", ()).await?;
+        cx.signal("go").await
+    }
+    let parents = Workflow::new("parent").node("p", twice).build().expect("a workflow");
+    let store = MoodyStore::default();
+    let builder = || engine(store.clone()).workflow(kid.clone()).workflow(parents.clone());
+    let first = builder().start().await.expect("an engine");
+    let run = first.run("parent").id("r").start().await.expect("a run");
+    tokio::time::sleep(ms(50)).await;
+    let id = only_child(&first, "r").await.expect("the child").id().clone();
+    first.shutdown().await;
+
+    // The run that waits looks whether its child is there; meanwhile it ends, tells, and is deleted.
+    store.is(Moods { record_takes: secs(3), ..Moods::default() });
+    let second = builder().start().await.expect("an engine");
+    tokio::time::sleep(ms(10)).await;
+    store.is(Moods::default());
+    let child = second.get(&id).await.expect("a store").expect("the child");
+    child.signal("go", &true).await.expect("it is heard");
+    child.outcome().await.expect("it ends");
+    tokio::time::sleep(ms(500)).await;
+    child.delete().await.expect("it has told");
+    tokio::time::sleep(secs(30)).await;
+    assert_eq!(children(&second, "r").await.len(), 0);
+    let run = second.get(run.id()).await.expect("a store").expect("the parent");
+    run.signal("go", &true).await.expect("it is heard");
+    assert!(run.output::<bool>().await.expect("an output"));
+    assert_eq!(effects.count("work"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parent_hears_of_its_child_in_a_pause_and_at_its_budget() {
+    let engine = engine(MemoryStore::new()).workflow(waiting()).workflow(parent_of("wait"));
+    let engine = engine.start().await.expect("an engine");
+    for id in ["pause", "budget"] {
+        let run =
+            engine.run("parent").id(id).budget("usd", Amount::whole(1)).expect("a meter").start().await.expect("a run");
+        tokio::time::sleep(secs(3)).await;
+        let child = only_child(&engine, id).await.expect("the child");
+        match id {
+            "pause" => run.pause("lunch").await.expect("it is asked"),
+            _ => run.set_budget("usd", Some(Amount::whole(0))).await.expect("it is set"),
+        }
+        child.signal("go", &true).await.expect("it is heard");
+        child.outcome().await.expect("it ends");
+        tokio::time::sleep(secs(30)).await;
+        assert_eq!(run.status().await.expect("a record").status, RunStatus::Paused);
+        assert_eq!(child.status().await.expect("a record").wake_at, None, "it has told");
+        child.delete().await.expect("it can go");
+        run.set_budget("usd", None).await.expect("it is set");
+        run.resume().await.expect("it goes on");
+        assert!(within(secs(30), run.output::<bool>()).await.expect("an output"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fork_asks_for_children_of_its_own() {
+    let engine = engine(MemoryStore::new()).workflow(waiting()).workflow(parent_of("wait"));
+    let engine = engine.start().await.expect("an engine");
+    let run = engine.run("parent").id("r").start().await.expect("a run");
+    tokio::time::sleep(secs(3)).await;
+    let fork = run.fork::<()>("f", "p", None).await.expect("a fork");
+    tokio::time::sleep(secs(3)).await;
+    run.cancel("enough").await.expect("it is asked");
+    run.outcome().await.expect("it ends");
+    let child = only_child(&engine, "f").await.expect("the child");
+    child.signal("go", &true).await.expect("it goes on");
+    assert!(within(secs(30), fork.output::<bool>()).await.expect("an output"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_is_reopened_after_it_told_changes_nothing_for_its_parent() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let task = move |_cx: Context, (): ()| {
+        let first = calls.fetch_add(1, Ordering::SeqCst) == 0;
+        async move { if first { Err(TaskError::permanent("no luck")) } else { Ok(true) } }
+    };
+    let kid = Workflow::new("kid").node("k", task).build().expect("a workflow");
+    let engine = engine(MemoryStore::new()).workflow(kid).workflow(parent_of("kid")).start().await.expect("an engine");
+    let run = engine.run("parent").id("r").start().await.expect("a run");
+    assert!(matches!(run.outcome().await.expect("an end"), Outcome::Failed { .. }));
+    let child = only_child(&engine, "r").await.expect("the child");
+    child.retry("k").await.expect("it is tried again");
+    assert!(child.output::<bool>().await.expect("an output"));
+    tokio::time::sleep(secs(30)).await;
+    assert_eq!(child.status().await.expect("a record").wake_at, None, "it owes nothing");
+    // The parent asks anew, and gets a child of its own.
+    run.retry("p").await.expect("it is tried again");
+    assert!(within(secs(30), run.output::<bool>()).await.expect("an output"));
+    assert_eq!(children(&engine, "r").await.len(), 2);
 }

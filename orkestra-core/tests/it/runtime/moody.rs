@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use orkestra_core::journal::Written;
 use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
 use orkestra_core::store::{
-    Append, AppendError, Claimed, Due, DueQuery, Lease, Letter, LetterId, Listener, MemoryStore, Page, Renewed, RunQuery,
-    RunRecord, Snapshot, Store, StoreError, StoreErrorKind, Versioned,
+    Append, AppendError, Claimed, Due, DueQuery, Lease, Letter, LetterId, Listener, MemoryStore, Page, Renewed,
+    RunQuery, RunRecord, Snapshot, Store, StoreError, StoreErrorKind, Versioned,
 };
 
 /// What is wrong with it.
