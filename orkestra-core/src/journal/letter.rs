@@ -51,7 +51,8 @@ impl Sent {
             InputKind::Answer { question, answer } => Self::Answer { question, answer },
             InputKind::ChildEnded { child, outcome, spent } => Self::ChildEnded { child, outcome, spent },
             InputKind::ChildCancelled { child } => Self::ChildCancelled { child },
-            InputKind::Cancel { reason } => Self::Cancel { reason },
+            // Whoever sends it has seen whose run it is.
+            InputKind::Cancel { reason } | InputKind::CancelChild { reason, .. } => Self::Cancel { reason },
             InputKind::Terminate { reason } => Self::Terminate { reason },
             InputKind::Pause { reason } => Self::Pause { reason },
             InputKind::Resume => Self::Resume,

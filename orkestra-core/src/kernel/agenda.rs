@@ -91,7 +91,8 @@ pub fn work_for_others(state: &RunState) -> impl Iterator<Item = (Work, Seq)> + 
         .children
         .iter()
         .filter_map(move |(child, place)| Some((Work::StartChild { child: child.clone() }, since(place)?)));
-    let cancelled = state.abandoned.iter().map(|(child, since)| (Work::CancelChild { child: child.clone() }, *since));
+    let abandoned = state.abandoned.iter();
+    let cancelled = abandoned.map(|(child, left)| (Work::CancelChild { child: child.clone() }, left.since));
     started.chain(cancelled).chain(state.owes_parent.map(|since| (Work::TellParent, since)))
 }
 

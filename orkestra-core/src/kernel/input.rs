@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Amount, Failure, Growth, Incarnation, Name, Payload, Plan, RunId, RunOptions, Seq, Timestamp};
+use crate::model::{
+    Amount, Failure, Growth, Incarnation, Name, Parent, Payload, Plan, RunId, RunOptions, Seq, Timestamp,
+};
 
 use super::event::Event;
 use super::status::Outcome;
@@ -113,6 +115,18 @@ pub enum InputKind {
     },
     /// The run that waits for this one knows how it ended.
     ParentTold,
+    /// The run that asked for this one does not wait for it any more. One that is not there yet is created and cancelled
+    /// at once, so that whoever is about to start it finds it ended.
+    CancelChild {
+        /// Who asked for it: a run of somebody else is left alone.
+        parent: Parent,
+        /// The workflow that it runs, or was to run.
+        workflow: Name,
+        /// Why.
+        reason: String,
+        /// Which run of its id it is, if it is not there yet.
+        incarnation: Option<Incarnation>,
+    },
     /// Somebody asks the run to stop.
     Cancel {
         /// Why.
@@ -142,6 +156,14 @@ pub enum InputKind {
         /// What may be spent; without end when there is none.
         limit: Option<Amount>,
     },
+}
+
+impl InputKind {
+    /// Whether one run owes it to another one, which may be driven elsewhere.
+    #[must_use]
+    pub const fn is_owed(&self) -> bool {
+        matches!(self, Self::ChildEnded { .. } | Self::CancelChild { .. })
+    }
 }
 
 /// What a running attempt asks for through its context. `step` is the key under which the answer is remembered.

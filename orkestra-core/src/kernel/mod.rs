@@ -12,6 +12,7 @@ mod agenda;
 mod apply;
 mod decide;
 mod event;
+mod family;
 mod input;
 mod invariant;
 mod kinds;
@@ -24,6 +25,7 @@ pub use agenda::{QUEUED_AT, Wait, Work, agenda, is_busy, owes_others, waits, wak
 pub use apply::{IllegalEvent, apply};
 pub use decide::{Rejection, decide};
 pub use event::Event;
+pub use family::Abandoned;
 pub use input::{Input, InputKind, TaskRequest};
 pub use invariant::broken_invariant;
 pub use node::{ChildState, NodeState, OpenWait, StepState};

@@ -13,6 +13,7 @@ use crate::model::{
     Timestamp,
 };
 
+use super::family::Abandoned;
 use super::node::{NodeState, Verdict};
 use super::reason::{PauseReason, StopReason};
 use super::status::{NodeStatus, Outcome, RunStatus};
@@ -92,9 +93,8 @@ pub struct RunState {
     pub(super) questions: BTreeMap<Seq, (NodeId, String)>,
     /// Other runs that are waited for.
     pub(super) children: BTreeMap<RunId, (NodeId, String)>,
-    /// Other runs that nobody waits for any more and that are still to be cancelled, by the event since which. Outlives
-    /// the run's end.
-    pub(super) abandoned: BTreeMap<RunId, Seq>,
+    /// Other runs that nobody waits for any more and that are still to be cancelled. Outlives the run's end.
+    pub(super) abandoned: BTreeMap<RunId, Abandoned>,
     /// The run that waits for this one is still to be told how it ended, since this event.
     pub(super) owes_parent: Option<Seq>,
     /// What was spent, by meter.

@@ -56,6 +56,16 @@ impl Parent {
     pub const fn new(run: RunId, node: Name) -> Self {
         Self { run, node, incarnation: None, step: None, request: None }
     }
+
+    /// Whether the run that says of itself that it is `theirs` is the one that this request asked for. A version before
+    /// wrote down no more than run and node.
+    #[must_use]
+    pub fn asked_for(&self, theirs: Option<&Self>) -> bool {
+        let Some(theirs) = theirs else { return false };
+        let by_an_old_version = self.incarnation.is_none() && theirs.request.is_none();
+        let same_node = self.run == theirs.run && self.node == theirs.node;
+        self == theirs || by_an_old_version && same_node && theirs.incarnation.is_none()
+    }
 }
 
 /// Where a run was forked from another one.

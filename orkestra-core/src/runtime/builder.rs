@@ -16,7 +16,7 @@ use super::retention::Retention;
 use super::shared::{Parts, Shared};
 use super::task::{ErasedTask, IntoTask};
 use super::workflow::Workflow;
-use super::{closing, leases, mail, panics, retention, schedule, slots, upgrade, waker};
+use super::{closing, deadlock, leases, mail, panics, retention, schedule, slots, upgrade, waker};
 
 /// How long a run that only waits stays in memory.
 const PARK_AFTER: Duration = Duration::from_secs(1);
@@ -232,6 +232,9 @@ impl EngineBuilder {
             shared.keep_doing("leases", leases::end);
         }
         shared.keep_doing("slots", slots::hand_out);
+        if !shared.slots.none() {
+            shared.keep_doing("deadlocks", deadlock::watch);
+        }
         shared.keep_doing("retention", move |shared| retention::sweep(shared, self.retention));
         shared.keep_doing("schedules", schedule::tick);
         shared.keep_doing("upgrade", upgrade::log);

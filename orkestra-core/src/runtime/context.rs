@@ -44,9 +44,9 @@ pub struct Context {
 
 pub(super) struct Inner {
     pub(super) run: RunId,
+    pub(super) incarnation: Option<Incarnation>,
     pub(super) node: Name,
     pub(super) attempt: u32,
-    pub(super) incarnation: Option<Incarnation>,
     pub(super) run_input: Payload,
     pub(super) last_failure: Option<Failure>,
     /// The node's steps as they stood when this invocation began.
@@ -128,6 +128,11 @@ impl Context {
     #[must_use]
     pub fn run_id(&self) -> &RunId {
         &self.inner.run
+    }
+
+    /// Which run of its id it is; none for one that a version before began.
+    pub(super) fn incarnation(&self) -> Option<&Incarnation> {
+        self.inner.incarnation.as_ref()
     }
 
     /// The node's name.

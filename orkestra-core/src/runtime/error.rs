@@ -36,11 +36,12 @@ pub struct Error {
     failure: Option<Box<Failure>>,
     store: Option<StoreErrorKind>,
     elsewhere: bool,
+    not_drivable: bool,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), failure: None, store: None, elsewhere: false }
+        Self { kind, message: message.into(), failure: None, store: None, elsewhere: false, not_drivable: false }
     }
 
     pub(crate) fn shut_down() -> Self {
@@ -54,6 +55,16 @@ impl Error {
 
     pub(crate) const fn is_elsewhere(&self) -> bool {
         self.elsewhere
+    }
+
+    /// Nothing was decided on what was asked for: this engine lacks what it takes to drive the run, and another one may
+    /// have it.
+    pub(crate) fn not_drivable(message: String) -> Self {
+        Self { not_drivable: true, ..Self::new(ErrorKind::NotFound, message) }
+    }
+
+    pub(crate) const fn is_not_drivable(&self) -> bool {
+        self.not_drivable
     }
 
     pub(crate) fn damaged(message: String) -> Self {

@@ -27,6 +27,9 @@ pub struct Health {
     pub commits_failing: usize,
     /// Attempts that wait for slots of this engine's limits.
     pub slots_waiting: usize,
+    /// Runs that wait for each other through a limit: one holds the last slot and waits for a child that needs one. See
+    /// [`Engine::stuck`].
+    pub deadlocked: usize,
     /// Schedules that wait for their time.
     pub schedules: usize,
     /// Schedules whose time has passed and whose runs cannot be started here, or which cannot be read.
@@ -36,10 +39,10 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether nothing is wrong: the store answers and takes what is written, and nothing is blocked or held up.
+    /// Whether nothing is wrong: the store answers, nothing is blocked or held up, and no runs wait for each other.
     #[must_use]
     pub const fn is_good(&self) -> bool {
-        let held_up = self.blocked + self.commits_failing + self.schedules_held_up;
+        let held_up = self.blocked + self.deadlocked + self.commits_failing + self.schedules_held_up;
         self.store.is_none() && !self.shut_down && held_up == 0
     }
 }
@@ -71,6 +74,7 @@ impl Engine {
             commits_waiting: shared.committer.waiting(),
             commits_failing: shared.committer.failing(),
             slots_waiting: shared.slots.waiting(),
+            deadlocked: shared.slots.deadlocked(),
             schedules,
             schedules_held_up,
             next_schedule,

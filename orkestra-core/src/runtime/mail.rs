@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::journal::encode_letter;
 use crate::kernel::{Input, InputKind, decide};
 use crate::model::RunId;
+use crate::model::limits::READ_COMMITS_MAX;
 use crate::store::LetterId;
 
 use super::error::{Error, ErrorKind};
@@ -29,39 +30,60 @@ const TAKEN_LOOK_MAX: Duration = Duration::from_millis(500);
 
 impl Shared {
     /// Puts what the run is to be told into its inbox. Returns when it was taken, or is durable and nobody has taken it for
-    /// as long as a lease lasts: then whoever drives the run next will.
-    pub(super) async fn post(&self, run: &RunId, kind: InputKind) -> Result<(), Error> {
+    /// as long as a lease lasts: then whoever drives the run next will. Answers whether it was taken, or is of no use.
+    pub(super) async fn post(&self, run: &RunId, kind: InputKind) -> Result<bool, Error> {
         let internal = |message: String| Error::new(ErrorKind::Internal, message);
         let Some(body) = encode_letter(kind.clone()).map_err(|error| internal(error.to_string()))? else {
             return Err(Error::elsewhere());
         };
         let mut state = self.patiently(|| load(&*self.store, run)).await?;
+        // What is owed is told again until it was taken, and is sent once.
+        let sent = if kind.is_owed() { self.sent_before(run, &body).await? } else { None };
         // The kernel is pure: what the driver will decide is known here, if nothing comes between.
         let input = Input { at: self.clock.now(), chance: 0.0, kind };
         if decide(run, &mut state, input)?.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
-        let letter = self.store.send(run, &body).await?;
+        let letter = match sent {
+            Some(letter) => letter,
+            None => self.store.send(run, &body).await?,
+        };
         self.taken(run, letter).await
     }
 
-    async fn taken(&self, run: &RunId, letter: LetterId) -> Result<(), Error> {
+    /// The letter that says just this and waits already.
+    async fn sent_before(&self, run: &RunId, body: &[u8]) -> Result<Option<LetterId>, Error> {
+        let mut after = LetterId::ZERO;
+        loop {
+            let letters = self.store.letters(run, after, READ_COMMITS_MAX).await?;
+            if let Some(found) = letters.iter().find(|letter| *letter.body == *body) {
+                return Ok(Some(found.id));
+            }
+            match letters.last() {
+                Some(last) if letters.len() >= READ_COMMITS_MAX => after = last.id,
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    async fn taken(&self, run: &RunId, letter: LetterId) -> Result<bool, Error> {
         let (mut waited, mut delay) = (Duration::ZERO, TAKEN_LOOK);
         while waited < self.lease {
             tokio::select! {
                 biased;
-                () = self.down() => return Ok(()),
+                () = self.down() => return Ok(false),
                 () = tokio::time::sleep(delay) => {}
             }
             let waiting = self.store.letters(run, LetterId(letter.0.saturating_sub(1)), 1).await;
-            // It is durable, whether that can be seen at the moment or not.
-            if waiting.is_ok_and(|letters| letters.first().is_none_or(|first| first.id != letter)) {
-                return Ok(());
+            match waiting {
+                Ok(letters) if letters.first().is_none_or(|first| first.id != letter) => return Ok(true),
+                // It is durable, whether that can be seen at the moment or not.
+                Ok(_) | Err(_) => {}
             }
             waited += delay;
             delay = (delay * 2).min(TAKEN_LOOK_MAX);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Tells the run's driver that letters wait, if it is ours. One whose mailbox is full hears of them when its lease is

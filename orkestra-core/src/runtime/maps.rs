@@ -120,7 +120,7 @@ impl Context {
         let items: Vec<_> = items
             .into_iter()
             .enumerate()
-            .map(|(place, item)| self.child_of(Use::ChildItem(key, place), key, workflow, Payload::large(&item)))
+            .map(|(place, item)| self.child_of(Use::ChildItem(key, place), workflow, Payload::large(&item)))
             .collect();
         in_turn(at_once, items).await
     }

@@ -76,6 +76,11 @@ impl RunRequest {
     /// another workflow, or the store fails. After an error of kind [`ErrorKind::Unknown`] start it again with the same
     /// id.
     pub async fn start(self) -> Result<Run, Error> {
+        self.begin().await.map(|(run, _)| run)
+    }
+
+    /// The same; answers too whether it was begun now, and not there already.
+    pub(super) async fn begin(self) -> Result<(Run, bool), Error> {
         let plan = self.plan?;
         if let Some(task) = self.shared.missing_task(&plan) {
             let message = format!("workflow `{}` needs the task `{task}`, which is not registered", plan.workflow());
@@ -95,11 +100,11 @@ impl RunRequest {
         let input = self.shared.patiently(adopt).await?;
         let kind = InputKind::Create { plan, input, labels: self.labels, options };
         if self.shared.begin(run.id(), kind).await? {
-            return Ok(run);
+            return Ok((run, true));
         }
         let record = run.record().await?;
         if record.workflow == workflow {
-            return Ok(run);
+            return Ok((run, false));
         }
         let message = format!("run `{}` exists already, of workflow `{}`", record.id, record.workflow);
         Err(Error::new(ErrorKind::Conflict, message))

@@ -239,13 +239,23 @@ impl Shared {
     /// Lets the run's driver decide on something; answers when what follows is durable.
     /// A run that another engine drives finds it in its inbox.
     pub(super) async fn tell(self: &Arc<Self>, run: &RunId, kind: InputKind) -> Result<(), Error> {
-        let begins = matches!(kind, InputKind::Create { .. } | InputKind::Fork { .. });
+        self.tell_surely(run, kind).await.map(drop)
+    }
+
+    /// The same; answers whether it was decided on, and does not wait in the run's inbox still.
+    pub(super) async fn tell_surely(self: &Arc<Self>, run: &RunId, kind: InputKind) -> Result<bool, Error> {
+        let begins = matches!(kind, InputKind::Create { .. } | InputKind::Fork { .. } | InputKind::CancelChild { .. });
         if self.room.is_closed() && !begins {
             return self.post(run, kind).await;
         }
         match self.tell_driver(run, kind.clone()).await {
             Err(error) if error.is_elsewhere() => self.post(run, kind).await,
-            told => told,
+            // Another engine may drive it, now or later. On a store of our own alone there is none, but one that comes
+            // after us: the end of a child waits for it, and whoever calls a verb is better told why nothing happens.
+            Err(error) if error.is_not_drivable() && (self.store.is_shared() || kind.is_owed()) => {
+                self.post(run, kind).await
+            }
+            told => told.map(|()| true),
         }
     }
 

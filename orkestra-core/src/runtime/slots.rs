@@ -1,6 +1,6 @@
 //! Slots of this engine: what its runs ask for, hold and give back. The rules are the limiter's; here it meets time.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,7 +21,15 @@ const NOTHING_DUE: Duration = Duration::from_secs(3600);
 pub(super) struct Slots {
     table: Mutex<Table>,
     changed: Notify,
+    /// Told when runs may wait for each other that did not before.
+    knotted: Notify,
     limits: Vec<Name>,
+}
+
+/// Who holds slots and only waits, and who waits for slots that are all taken, with those who have them.
+pub(super) struct Knot {
+    pub(super) resting: BTreeSet<(RunId, Name)>,
+    pub(super) waiting: BTreeMap<(RunId, Name), Vec<(SlotKey, Vec<(RunId, Name)>)>>,
 }
 
 struct Table {
@@ -30,6 +38,10 @@ struct Table {
     claims: HashMap<RunId, BTreeMap<Name, (u32, Timestamp)>>,
     /// Runs of the process before that may hold slots and have not said so yet. Nothing is granted before they have.
     awaited: HashSet<RunId>,
+    /// Nodes that hold slots and only wait.
+    resting: BTreeSet<(RunId, Name)>,
+    /// How many runs waited for each other when it was looked last.
+    deadlocked: usize,
     /// Whether all such runs are known.
     open: bool,
 }
@@ -43,9 +55,69 @@ impl fmt::Debug for Slots {
 impl Slots {
     pub(super) fn new(limits: Vec<Limit>) -> Self {
         let names = limits.iter().filter_map(|limit| limit.name().ok()).collect();
-        let table =
-            Table { limiter: Limiter::new(limits), claims: HashMap::new(), awaited: HashSet::new(), open: false };
-        Self { table: Mutex::new(table), changed: Notify::new(), limits: names }
+        let table = Table {
+            limiter: Limiter::new(limits),
+            claims: HashMap::new(),
+            awaited: HashSet::new(),
+            resting: BTreeSet::new(),
+            deadlocked: 0,
+            open: false,
+        };
+        Self { table: Mutex::new(table), changed: Notify::new(), knotted: Notify::new(), limits: names }
+    }
+
+    /// A node that holds slots only waits, for as long as nothing else is said.
+    pub(super) fn rests(&self, run: &RunId, node: &Name) {
+        let mut table = self.lock();
+        if table.resting.insert((run.clone(), node.clone())) && table.limiter.waiting() > 0 {
+            drop(table);
+            self.knotted.notify_one();
+        }
+    }
+
+    /// Something happens in the run.
+    pub(super) fn stirs(&self, run: &RunId) {
+        let mut table = self.lock();
+        let before = table.resting.len();
+        table.resting.retain(|(resting, _)| resting != run);
+        if table.resting.len() < before {
+            table.deadlocked = 0;
+            if !table.resting.is_empty() && table.limiter.waiting() > 0 {
+                drop(table);
+                self.knotted.notify_one();
+            }
+        }
+    }
+
+    /// Returns when it is worth looking whether runs wait for each other.
+    pub(super) async fn knotted(&self) {
+        self.knotted.notified().await;
+    }
+
+    pub(super) fn look_again(&self) {
+        self.knotted.notify_one();
+    }
+
+    /// Who could wait for whom; `None` when slots alone show that nobody waits for himself.
+    pub(super) fn knot(&self) -> Option<Knot> {
+        let table = self.lock();
+        if table.resting.is_empty() || table.limiter.waiting() == 0 {
+            return None;
+        }
+        let waiting = table.limiter.lacking();
+        let resting = table.resting.clone();
+        let rest = |holders: &Vec<_>| holders.iter().all(|holder| resting.contains(holder));
+        let knotted = waiting.values().flatten().any(|(_, holders)| rest(holders));
+        knotted.then_some(Knot { resting, waiting })
+    }
+
+    /// So many runs wait for each other.
+    pub(super) fn are_deadlocked(&self, runs: usize) {
+        self.lock().deadlocked = runs;
+    }
+
+    pub(super) fn deadlocked(&self) -> usize {
+        self.lock().deadlocked
     }
 
     /// Whether the engine knows this limit.
@@ -68,8 +140,12 @@ impl Slots {
         let mut table = self.lock();
         if table.note(at, &claim) {
             table.limiter.request(at, claim);
+            let knotted = !table.resting.is_empty();
             drop(table);
             self.changed.notify_one();
+            if knotted {
+                self.knotted.notify_one();
+            }
         }
     }
 
@@ -85,8 +161,12 @@ impl Slots {
     pub(super) fn release(&self, run: &RunId, node: &Name) {
         let mut table = self.lock();
         if table.forget(run, node) {
+            let knotted = !table.resting.is_empty();
             drop(table);
             self.changed.notify_one();
+            if knotted {
+                self.knotted.notify_one();
+            }
         }
     }
 
@@ -166,6 +246,9 @@ impl Table {
         }
         if nodes.is_empty() {
             self.claims.remove(run);
+        }
+        if self.resting.remove(&(run.clone(), node.clone())) {
+            self.deadlocked = 0;
         }
         self.limiter.cancel(run, node);
         self.limiter.release(run, node);

@@ -10,6 +10,7 @@ use crate::model::limits::READ_COMMITS_MAX;
 use crate::model::{Name, NodeKind, NodeSpec, Plan, RunId};
 use crate::store::{RunQuery, RunRecord};
 
+use super::deadlock;
 use super::engine::Engine;
 use super::error::Error;
 use super::load::load;
@@ -126,8 +127,9 @@ impl Engine {
         report(self.shared()).await
     }
 
-    /// Live runs that nothing will ever move: they owe nothing and wait for nothing, or contradict themselves. There are
-    /// none, by proof; a run found here is a bug of ours. It reads the journals of all live runs.
+    /// Live runs that nothing will ever move. Those that wait for each other through a limit of this engine: a node holds the
+    /// last slot and waits for a child that needs one. And those that owe nothing and wait for nothing, or contradict
+    /// themselves: there are none, by proof, and one found here is a bug of ours. It reads the journals of all live runs.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -147,6 +149,7 @@ impl Engine {
                 stuck.extend(why.map(|why| (record.id, why)));
             }
         }
+        stuck.extend(deadlock::find(shared).await?);
         Ok(stuck)
     }
 }

@@ -17,10 +17,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::kernel::{StepState, TaskRequest};
-use crate::model::{Growth, Name, Payload, PayloadError, RunId, Timestamp};
+use crate::model::{Growth, Name, Payload, PayloadError, Timestamp};
 
+use super::child::child_id;
 use super::context::{Context, Given, LetGo};
-use super::keys::{Use, digest};
+use super::keys::Use;
 use super::root::Quiet;
 use super::task::{TaskError, TaskResult};
 
@@ -56,7 +57,7 @@ enum What {
     Time(Due),
     Signal(Name),
     Answer(Payload),
-    Run { key: String, workflow: Name, input: Payload },
+    Run { workflow: Name, input: Payload },
 }
 
 enum Due {
@@ -178,8 +179,8 @@ async fn ask(cx: &Context, step: &str, what: What, limit: Option<Duration>) -> T
             let question = cx.keep(question).await?;
             TaskRequest::Ask { step, question, until: limit.map(after) }
         }
-        What::Run { key, workflow, input } => {
-            let (child, input) = (child_id(cx, &step, &key)?, cx.keep(input).await?);
+        What::Run { workflow, input } => {
+            let (child, input) = (child_id(cx, &step)?, cx.keep(input).await?);
             TaskRequest::Child { step, child, workflow, input, until: limit.map(after) }
         }
     })
@@ -226,26 +227,26 @@ impl Context {
     }
 
     /// Starts a run of the registered workflow `workflow` and waits for its output; once, however often the task is
-    /// called. The other run's id is made from this run, node and `key`; the runs of a parent are found by
-    /// [`RunQuery::parent`](crate::store::RunQuery::parent). It is cancelled when this
-    /// node ends before it, or this wait is let go. Its spending counts for this run too. The wait outlives an attempt: the
-    /// next one that asks with the same key gets the same run.
+    /// called. The other run's id begins with this run, node and `key`, and is this request's alone; it is found in
+    /// [`RunView`](crate::projection::RunView) and by [`RunQuery::parent`](crate::store::RunQuery::parent). It is cancelled
+    /// when this node ends before it or this wait is let go, also when it has not begun yet. Its spending counts for this run
+    /// too. The wait outlives an attempt: the next one that asks with the same key gets the same run.
     ///
     /// # Errors
     /// Of kind `child_failed`, `child_cancelled`, `child_terminated` or `child_timed_out`, permanent, when the other run
-    /// ended like that; of kind `child_not_started` when it could not be started; when its output is no `T`.
+    /// ended like that; of kind `child_not_started` when it could not be started, or when a run with its id is there that
+    /// this request did not ask for; when its output is no `T`.
     pub fn child<T: DeserializeOwned>(&self, key: &str, workflow: &str, input: impl Serialize) -> Wait<'_, T> {
-        self.child_of(Use::Child(key), key, workflow, Payload::large(&input))
+        self.child_of(Use::Child(key), workflow, Payload::large(&input))
     }
 
     pub(super) fn child_of<T>(
         &self,
         what: Use<'_>,
-        key: &str,
         workflow: &str,
         input: Result<Payload, PayloadError>,
     ) -> Wait<'_, T> {
-        let asked = || Ok(What::Run { key: key.to_owned(), workflow: Name::new(workflow)?, input: input? });
+        let asked = || Ok(What::Run { workflow: Name::new(workflow)?, input: input? });
         Wait::new(self, self.unique(what), asked())
     }
 
@@ -261,21 +262,5 @@ impl Context {
             let step = given?.step;
             self.settle(step.clone(), || TaskRequest::Grow { step, growth }).await.map(drop)
         }
-    }
-}
-
-/// The id of a child run: the same whenever it is asked for, and nobody else's. One that was given before is kept.
-fn child_id(cx: &Context, step: &str, key: &str) -> TaskResult<RunId> {
-    if let Some(StepState::Child(child)) = cx.known(step) {
-        return Ok(child.run.clone());
-    }
-    let key = step.strip_prefix("child:").unwrap_or(key);
-    // A node that somebody resets asks anew, for another run.
-    let again = if cx.attempt() == 1 { String::new() } else { format!(".{}", cx.attempt()) };
-    let readable = format!("{}/{}/{key}{again}", cx.run_id(), cx.node()).replace(']', "").replace(['#', '['], ".");
-    match RunId::new(readable) {
-        Ok(id) => Ok(id),
-        // Too long, or with other characters: still the same id for the same key.
-        Err(_) => Ok(RunId::new(format!("child-{}", digest(&[cx.run_id(), cx.node(), step, &again])))?),
     }
 }

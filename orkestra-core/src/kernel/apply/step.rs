@@ -237,10 +237,7 @@ impl RunState {
             StepState::Sleeping(due) => drop(self.timers.remove(&(*due, Timer::Sleep(id, step.to_owned())))),
             StepState::Awaiting(signal) => self.forget_waiter(signal, wait.since),
             StepState::Asking(_) => drop(self.questions.remove(&wait.since)),
-            StepState::Child(child) => {
-                self.children.remove(&child.run);
-                self.abandoned.insert(child.run.clone(), self.last);
-            }
+            StepState::Child(child) => self.abandon(id, step, wait, child),
             _ => {}
         }
     }

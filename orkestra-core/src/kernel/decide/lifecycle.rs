@@ -1,7 +1,10 @@
 //! How a run begins, goes on in another process, and is stopped.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::model::limits::{CANCEL_GRACE, INTERRUPTIONS_MAX};
-use crate::model::{Failure, NodeId, RunId, Timestamp};
+use crate::model::{Failure, Name, NodeId, NodeSpec, Payload, Plan, RunId, RunOptions, Timestamp, WorkflowSpec};
 
 use super::super::apply::apply;
 use super::super::event::Event;
@@ -20,6 +23,26 @@ pub(super) fn create(
     let mut decision = Decision { events: vec![created], ..Decision::new(slot, now, 0.0) };
     decision.enter_whatever_can();
     decision.check_budget();
+    decision.finish()
+}
+
+/// A run that is cancelled before anything of it ran: it keeps its id from whoever is about to start it, and tells nobody.
+pub(super) fn create_cancelled(
+    run: &RunId,
+    slot: &mut Option<RunState>,
+    now: Timestamp,
+    (workflow, options, reason): (Name, RunOptions, String),
+) -> Result<Vec<Event>, Rejection> {
+    let gate = Name::new("cancelled").expect("letters are a name");
+    let nodes = vec![NodeSpec::gate(gate.clone(), gate)];
+    let plan = Arc::new(Plan::new(&WorkflowSpec { name: workflow, version: None, nodes })?);
+    let (input, labels, options) = (Payload::null(), BTreeMap::new(), Box::new(options));
+    let created = Event::RunCreated { plan, input, labels, options };
+    apply(run, slot, now, &created).map_err(Rejection::Broken)?;
+    let mut decision = Decision { events: vec![created], ..Decision::new(slot, now, 0.0) };
+    decision.emit(Event::StopRequested { reason: StopReason::Cancelled { reason: reason.clone() }, grace_until: now });
+    decision.emit(Event::RunCancelled { reason });
+    decision.parent_told();
     decision.finish()
 }
 

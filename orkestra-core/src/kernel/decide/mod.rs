@@ -19,7 +19,7 @@ mod settle;
 mod timer;
 
 use crate::model::limits::{METERS_MAX, SIGNALS_BUFFERED_MAX};
-use crate::model::{Amount, Name, NodeId, PayloadError, PlanError, RunId, Seq, Timestamp};
+use crate::model::{Amount, Name, NodeId, PayloadError, PlanError, RunId, RunOptions, Seq, Timestamp};
 
 use super::apply::{IllegalEvent, apply};
 use super::event::Event;
@@ -134,6 +134,10 @@ pub fn decide(run: &RunId, state: &mut Option<RunState>, input: Input) -> Result
             let other = fork::Other { run: from, events, node, input: given, incarnation };
             fork::fork(run, slot, input.at, other)
         }
+        (slot @ None, InputKind::CancelChild { parent, workflow, reason, incarnation }) => {
+            let options = RunOptions { incarnation, parent: Some(parent), ..RunOptions::default() };
+            lifecycle::create_cancelled(run, slot, input.at, (workflow, options, reason))
+        }
         (None, _) => Err(Rejection::NoRun),
         (Some(_), InputKind::Create { .. } | InputKind::Fork { .. }) => Err(Rejection::Exists),
         (Some(state), kind) if state.status.is_final() && !may_follow_the_end(&kind) => Err(Rejection::Ended),
@@ -184,6 +188,7 @@ impl<'a> Decision<'a> {
             InputKind::ChildEnded { child, outcome, spent } => self.child_ended(child, outcome, spent)?,
             InputKind::ChildCancelled { child } => self.child_cancelled(child),
             InputKind::ParentTold => self.parent_told(),
+            InputKind::CancelChild { parent, reason, .. } => self.cancel_child(&parent, reason),
             InputKind::Cancel { reason } => self.cancel(reason)?,
             InputKind::Terminate { reason } => self.emit(Event::RunTerminated { reason }),
             InputKind::Pause { reason } => self.pause(reason)?,

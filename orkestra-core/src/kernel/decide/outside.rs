@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use crate::model::limits::SIGNALS_BUFFERED_MAX;
-use crate::model::{Amount, Name, Payload, RunId, Seq};
+use crate::model::{Amount, Name, Parent, Payload, RunId, Seq};
 
 use super::super::event::Event;
+use super::super::reason::StopReason;
 use super::super::status::Outcome;
 use super::{Decision, Rejection};
 
@@ -66,6 +67,14 @@ impl Decision<'_> {
     pub(super) fn child_cancelled(&mut self, child: RunId) {
         if self.state().abandoned.contains_key(&child) {
             self.emit(Event::ChildCancelled { child });
+        }
+    }
+
+    /// Whoever asked for this run does not wait for it any more.
+    pub(super) fn cancel_child(&mut self, parent: &Parent, reason: String) {
+        let state = self.state();
+        if parent.asked_for(state.options.parent.as_ref()) && !state.status.is_ending() {
+            self.stop(StopReason::Cancelled { reason });
         }
     }
 

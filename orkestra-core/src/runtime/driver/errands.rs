@@ -15,7 +15,6 @@ use crate::model::{Amount, Failure, Name, Parent, RunId};
 use super::super::blobs;
 use super::super::error::{Error, ErrorKind};
 use super::super::load::load;
-use super::super::run::Run;
 use super::super::shared::Shared;
 use super::Driver;
 
@@ -30,16 +29,24 @@ impl Driver {
     pub(super) fn run_errands(&mut self) {
         let Some(state) = &self.state else { return };
         let owed: BTreeMap<_, _> = work_for_others(state).collect();
-        self.errands.retain(|work, _| owed.contains_key(work));
+        self.errands.retain(|work, errand| {
+            let is_owed = owed.contains_key(work);
+            if !is_owed {
+                // One that is late must not begin what nobody waits for.
+                errand.abort();
+            }
+            is_owed
+        });
         let jobs = &self.shared.jobs;
         for (work, since) in owed {
             if since <= self.durable && !self.errands.contains_key(&work) {
                 let errand = Errand { shared: Arc::clone(&self.shared), run: self.run.clone() };
                 let handle = match &work {
                     Work::StartChild { child } => {
-                        child_of(state, child).map(|(node, child)| jobs.spawn(errand.start(node, child)))
+                        child_of(state, child).map(|(parent, child)| jobs.spawn(errand.start(parent, child)))
                     }
-                    Work::CancelChild { child } => Some(jobs.spawn(errand.cancel(child.clone()))),
+                    Work::CancelChild { child } => abandoned(state, child)
+                        .map(|(parent, workflow)| jobs.spawn(errand.cancel(child.clone(), parent, workflow))),
                     Work::TellParent => told(state).map(|told| jobs.spawn(errand.tell(told))),
                     _ => None,
                 };
@@ -60,18 +67,41 @@ impl Driver {
         self.run_errands();
     }
 
+    /// The child has ended, and may be deleted from now on: an errand that is late must not begin it anew.
+    pub(super) fn stop_starting(&mut self, child: &RunId) {
+        if let Some(errand) = self.errands.remove(&Work::StartChild { child: child.clone() }) {
+            errand.abort();
+        }
+    }
+
     /// Whether no errand is under way.
     pub(super) fn errands_done(&self) -> bool {
         self.errands.values().all(JoinHandle::is_finished)
     }
 }
 
-fn child_of(state: &RunState, child: &RunId) -> Option<(Name, ChildState)> {
+/// A child that is waited for, and who asked for it.
+fn child_of(state: &RunState, child: &RunId) -> Option<(Parent, ChildState)> {
     let (node, step) = state.children().get(child)?;
     match state.node(*node).steps.get(step) {
-        Some(StepState::Child(child)) => Some((state.name(*node).clone(), (**child).clone())),
+        Some(StepState::Child(known)) => Some((state.parent_of(child)?, (**known).clone())),
         _ => None,
     }
+}
+
+/// Who asked for a child that nobody waits for any more, and its workflow.
+fn abandoned(state: &RunState, child: &RunId) -> Option<(Parent, Name)> {
+    Some((state.parent_of(child)?, state.abandoned().get(child)?.workflow.clone()))
+}
+
+/// What became of a child that was asked for.
+enum Found {
+    /// It is there and tells by itself how it ended.
+    Child,
+    /// It has ended, and owes nobody the news any more: it has told before the run that waits was cut short or reopened.
+    Ended(Outcome, BTreeMap<Name, Amount>),
+    /// Another run is there in its place.
+    Another(Failure),
 }
 
 /// The parent, and which run ended how, having spent what.
@@ -89,49 +119,49 @@ struct Errand {
 }
 
 impl Errand {
-    /// Starts the child unless it is there. It will tell by itself how it ended, unless somebody else started it.
-    async fn start(self, node: Name, child: ChildState) {
-        let parent = Parent::new(self.run.clone(), node.clone());
+    /// Starts the child unless it is there.
+    async fn start(self, parent: Parent, child: ChildState) {
         let mut patience = Patience::new(&self.shared);
-        let started = loop {
-            match self.child(&child, &parent).await {
-                Ok(run) => break Ok(run),
-                Err(error) if !is_passing(&error) => break Err(error),
+        let found = loop {
+            match self.find(&child, &parent).await {
+                Ok(found) => break found,
+                Err(error) if !is_passing(&error) => break Found::Another(not_started(error.to_string())),
                 Err(error) if !patience.again(&error).await => return,
                 Err(_) => {}
             }
         };
-        match started {
-            Ok(run) => self.watch(&run, &parent).await,
-            Err(error) => {
-                let failure = Failure::permanent("child_not_started", error.to_string());
-                self.ended(child.run, Outcome::Failed { node, failure }, BTreeMap::new()).await;
+        match found {
+            Found::Child => {}
+            Found::Ended(outcome, spent) => {
+                let Some(outcome) = self.adopted(&self.run, outcome).await else { return };
+                self.ended(child.run, outcome, spent).await;
+            }
+            Found::Another(failure) => {
+                let outcome = Outcome::Failed { node: parent.node, failure };
+                self.ended(child.run, outcome, BTreeMap::new()).await;
             }
         }
     }
 
-    /// The child: the run that is there, or a new one. One that is there may be driven by another engine: it is left to it.
-    async fn child(&self, child: &ChildState, parent: &Parent) -> Result<Run, Error> {
-        match self.shared.store.record(&child.run).await? {
-            Some(record) if record.workflow == child.workflow => {
-                Ok(Run::new(Arc::clone(&self.shared), child.run.clone()))
+    /// The child: a new run, or the one that is there, if this very request has asked for it. One that is there may be
+    /// driven by another engine: it is left to it.
+    async fn find(&self, child: &ChildState, parent: &Parent) -> Result<Found, Error> {
+        if self.shared.store.record(&child.run).await?.is_none() {
+            let (_, is_new) = self.shared.child_request(child, parent.clone()).begin().await?;
+            if is_new {
+                return Ok(Found::Child);
             }
-            _ => self.shared.child_request(child, parent.clone()).start().await,
         }
-    }
-
-    /// Waits for a child that was there already and tells nobody of ours: it was started by somebody else, or has told
-    /// before this run was forked.
-    async fn watch(&self, child: &Run, parent: &Parent) {
-        let Ok(Some(state)) = load(&*self.shared.store, child.id()).await else { return };
-        if state.options().parent.as_ref() == Some(parent) && !state.status().is_final() {
-            return;
-        }
-        let Ok(outcome) = child.outcome().await else { return };
-        let spent = load(&*self.shared.store, child.id()).await.ok().flatten();
-        let spent = spent.map(|state| state.spent().clone()).unwrap_or_default();
-        let Some(outcome) = self.adopted(&self.run, outcome).await else { return };
-        self.ended(child.id().clone(), outcome, spent).await;
+        let state = load(&*self.shared.store, &child.run).await?;
+        let Some(state) = state else {
+            return Err(Error::new(ErrorKind::Unknown, format!("run `{}` is gone again", child.run)));
+        };
+        let theirs = state.options().parent.as_ref();
+        Ok(match state.outcome() {
+            _ if !parent.asked_for(theirs) => Found::Another(not_started(another(&child.run, theirs))),
+            Some(outcome) if !state.owes_parent() => Found::Ended(outcome.clone(), state.spent().clone()),
+            _ => Found::Child,
+        })
     }
 
     /// Tells the run that its child has ended.
@@ -139,9 +169,11 @@ impl Errand {
         self.tell_until_accepted(&self.run, InputKind::ChildEnded { child, outcome, spent }).await;
     }
 
-    async fn cancel(self, child: RunId) {
+    /// Cancels the child, or keeps its id from whoever is about to start it.
+    async fn cancel(self, child: RunId, parent: Parent, workflow: Name) {
         let reason = format!("run `{}` does not wait for it any more", self.run);
-        if self.tell_until_accepted(&child, InputKind::Cancel { reason }).await {
+        let kind = InputKind::CancelChild { parent, workflow, reason, incarnation: None };
+        if self.tell_until_accepted(&child, kind).await {
             self.tell_until_accepted(&self.run, InputKind::ChildCancelled { child }).await;
         }
     }
@@ -166,18 +198,23 @@ impl Errand {
         }
     }
 
-    /// Tells until it goes well or there is nobody to tell; false when the engine shuts down or cannot drive the other run,
-    /// which another engine may: then it is owed still.
+    /// Tells until it goes well or there is nobody to tell; false when the engine shuts down: then it is owed still.
     async fn tell_until_accepted(&self, run: &RunId, kind: InputKind) -> bool {
         let mut patience = Patience::new(&self.shared);
         loop {
-            match self.shared.tell(run, kind.clone()).await {
+            match self.shared.tell_surely(run, kind.clone()).await {
                 Err(error) if is_passing(&error) => {
                     if !patience.again(&error).await {
                         return false;
                     }
                 }
-                Err(_) if self.shared.blocked_by(run).is_some() => return false,
+                // It waits in the other run's inbox, which nobody reads at the moment. Were it taken for told, this run
+                // could be deleted, and whoever drives the other one next would begin it anew.
+                Ok(false) => {
+                    if !patience.again(&Error::elsewhere()).await {
+                        return false;
+                    }
+                }
                 // A run that is not there, has ended, or does not wait for this has nothing to be told.
                 _ => return true,
             }
@@ -185,9 +222,24 @@ impl Errand {
     }
 }
 
+fn not_started(message: String) -> Failure {
+    Failure::permanent("child_not_started", message)
+}
+
+/// Says whose run it is that stands where a child was to be.
+fn another(run: &RunId, parent: Option<&Parent>) -> String {
+    let whose = match parent {
+        None => "nobody's child".to_owned(),
+        Some(parent) => format!("a child of node `{}` of run `{}`, asked for at another time", parent.node, parent.run),
+    };
+    format!("run `{run}` is there already and is {whose}: it is not taken over")
+}
+
 /// Whether the same may go well another time.
 fn is_passing(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Store | ErrorKind::ShutDown | ErrorKind::Internal)
+    let kind =
+        matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Store | ErrorKind::ShutDown | ErrorKind::Internal);
+    kind || error.is_not_drivable()
 }
 
 /// Growing delays between tries.

@@ -11,7 +11,7 @@ use crate::kernel::Rejection;
 use crate::model::limits::READ_COMMITS_MAX;
 use crate::store::{Letter, LetterId, StoreError};
 
-use super::super::error::{Error, ErrorKind};
+use super::super::error::Error;
 use super::reload::is_lasting;
 use super::{Driver, Turn};
 
@@ -67,7 +67,7 @@ impl Driver {
             Ok(kind) => kind,
             Err(error @ CodecError::Newer { .. }) => {
                 // Another engine, of that version, may drive the run.
-                return Err(Turn::Blocked(Error::new(ErrorKind::NotFound, error.to_string())));
+                return Err(Turn::Blocked(Error::not_drivable(error.to_string())));
             }
             Err(error) => {
                 tracing::error!(run = %self.run, letter = %letter.id, %error, "a letter cannot be read");

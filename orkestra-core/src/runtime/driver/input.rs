@@ -160,7 +160,7 @@ impl Driver {
         let given = self.lease.as_ref().map(|lease| Incarnation::begun(self.shared.clock.now(), lease.epoch));
         match &mut kind {
             InputKind::Create { options, .. } => options.incarnation = given,
-            InputKind::Fork { incarnation, .. } => *incarnation = given,
+            InputKind::Fork { incarnation, .. } | InputKind::CancelChild { incarnation, .. } => *incarnation = given,
             _ => {}
         }
         kind
@@ -169,6 +169,9 @@ impl Driver {
     pub(super) fn decide(&mut self, kind: InputKind) -> Result<Vec<Event>, Rejection> {
         let (last, kind) = (self.last(), self.incarnated(kind));
         self.deciding = Some(kind.clone());
+        if let InputKind::ChildEnded { child, .. } = &kind {
+            self.stop_starting(child);
+        }
         let input = Input { at: self.shared.clock.now(), chance: chance(&self.run, last), kind };
         let decided = decide(&self.run, &mut self.state, input);
         // Closed at once, opened when that is durable.

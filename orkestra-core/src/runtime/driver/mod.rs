@@ -35,7 +35,7 @@ use self::commit::{Pending, Start, next_ack};
 use self::errands::Errands;
 use self::input::Held;
 use self::reload::{Trouble, is_lasting, panicked};
-use super::error::{Error, ErrorKind};
+use super::error::Error;
 use super::invocation::Invocation;
 use super::live::{Seat, Seated};
 use super::load::{load, load_long};
@@ -318,12 +318,12 @@ impl Driver {
         if let Some(task) = self.shared.missing_task(state.plan()) {
             let workflow = state.plan().workflow();
             let message = format!("workflow `{workflow}` needs the task `{task}`, which this engine does not know");
-            return Err(Turn::Blocked(Error::new(ErrorKind::NotFound, message)));
+            return Err(Turn::Blocked(Error::not_drivable(message)));
         }
         if let Some(limit) = self.shared.missing_limit(state.plan()) {
             let message =
                 format!("workflow `{}` needs the limit `{limit}`, which is not defined", state.plan().workflow());
-            return Err(Turn::Blocked(Error::new(ErrorKind::NotFound, message)));
+            return Err(Turn::Blocked(Error::not_drivable(message)));
         }
         self.hold_slots();
         if !goes_on {

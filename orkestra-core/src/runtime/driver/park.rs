@@ -34,7 +34,8 @@ impl Driver {
             if self.is_idle() {
                 return Err(Turn::Rest);
             }
-            if self.invoked.values().all(waits) && self.errands_done() {
+            let is_over = state.status().is_final();
+            if self.invoked.values().all(waits) && (self.errands_done() || is_over) {
                 self.rest();
             }
             return Ok(());
@@ -79,9 +80,18 @@ impl Driver {
     fn rest(&mut self) {
         if !std::mem::replace(&mut self.rests, true) {
             self.shared.room.rests();
+            self.rest_with_slots();
             if self.shared.room.has_waiting() {
                 self.shared.parked.notify_one();
             }
+        }
+    }
+
+    /// Tasks with slots are not dropped, and may wait for runs that need their slots.
+    fn rest_with_slots(&self) {
+        let Some(state) = &self.state else { return };
+        for id in self.invoked.keys().filter(|id| !state.plan().node(**id).spec.limits.is_empty()) {
+            self.shared.slots.rests(&self.run, state.name(*id));
         }
     }
 
@@ -89,6 +99,7 @@ impl Driver {
     pub(super) fn stir(&mut self) {
         if std::mem::take(&mut self.rests) {
             self.shared.room.stirs();
+            self.shared.slots.stirs(&self.run);
         }
     }
 

@@ -83,9 +83,9 @@ impl Driver {
         let activity = Arc::new(Activity::begin(self.shared.clock.now()));
         let inner = Inner {
             run: self.run.clone(),
+            incarnation: state.options().incarnation.clone(),
             node: spec.name.clone(),
             attempt,
-            incarnation: state.options().incarnation.clone(),
             run_input: state.input().clone(),
             last_failure: state.node(id).last_failure.clone(),
             steps: state.node(id).steps.clone(),

@@ -114,7 +114,7 @@ impl Driver {
     /// Throws the state away, but not the tasks under way and those who wait for an answer.
     pub(super) fn put_off(&mut self) {
         self.unsure.append(&mut self.pending);
-        self.errands.clear();
+        std::mem::take(&mut self.errands).into_values().for_each(|errand| errand.abort());
         self.read_up_to = LetterId::ZERO;
         self.state = None;
         self.record = None;

@@ -48,7 +48,7 @@ impl Instance {
         self.has_place() && self.bucket.as_mut().is_none_or(|bucket| bucket.has_token(at))
     }
 
-    fn has_place(&self) -> bool {
+    pub(super) fn has_place(&self) -> bool {
         self.concurrency.is_none_or(|count| self.held < count)
     }
 

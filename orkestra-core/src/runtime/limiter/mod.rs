@@ -128,6 +128,28 @@ impl Limiter {
         }
     }
 
+    /// Who waits for slots of which there are none left, and for each of these who holds them. Rates do not count: time
+    /// gives them back.
+    pub(super) fn lacking(&self) -> BTreeMap<Who, Vec<(SlotKey, Vec<Who>)>> {
+        let mut holders: BTreeMap<&SlotKey, Vec<Who>> = BTreeMap::new();
+        let ordered: BTreeMap<_, _> = self.places.iter().collect();
+        for (who, (_, place)) in &ordered {
+            if let Place::Holds(line) = place {
+                line.iter().for_each(|slot| holders.entry(slot).or_default().push((*who).clone()));
+            }
+        }
+        let full = |slot: &&SlotKey| self.instances.get(*slot).is_some_and(|instance| !instance.has_place());
+        let mut lacking = BTreeMap::new();
+        for (who, (_, place)) in ordered {
+            if let Place::Waits(line, _) = place {
+                let full = line.iter().filter(full);
+                let full = full.map(|slot| (slot.clone(), holders.get(slot).cloned().unwrap_or_default()));
+                lacking.insert(who.clone(), full.collect());
+            }
+        }
+        lacking
+    }
+
     /// Hands out what there is: who has its slots from now on, and when to ask again should nothing else happen.
     pub(super) fn grants(&mut self, at: Timestamp) -> (Vec<Claim>, Option<Timestamp>) {
         self.look_at_the_clock(at);

@@ -221,3 +221,56 @@ fn a_parked_task_that_wakes_in_a_pause_is_called_after_it() {
     assert_eq!(scene.state().status(), RunStatus::Running);
     scene.then(asks("a#1", end_step("l", "1")), ["a/l = 1"]);
 }
+
+fn asked() -> Parent {
+    Parent { step: Some("k".into()), request: Some(Seq(3)), ..Parent::new(run_id("p"), name("n")) }
+}
+
+fn let_go(parent: Parent) -> InputKind {
+    InputKind::CancelChild { parent, workflow: name("other"), reason: "not needed".into(), incarnation: None }
+}
+
+#[test]
+fn a_child_that_is_let_go_before_it_is_there_is_created_cancelled_and_tells_nobody() {
+    let mut scene = Scene::nothing();
+    let cancelled = ["created", "stop because not needed, grace until 0", "run cancelled: not needed", "parent told"];
+    scene.then(let_go(asked()), cancelled);
+    assert_eq!(scene.state().status(), RunStatus::Cancelled);
+    assert_eq!(scene.state().plan().workflow(), &name("other"));
+    assert_eq!((wake_at(scene.state()), agenda(scene.state()).next()), (None, None));
+    scene.rejects(let_go(asked()), "the run has ended");
+}
+
+#[test]
+fn a_child_that_is_let_go_is_cancelled_by_whoever_asked_for_it_alone() {
+    let options = RunOptions { parent: Some(asked()), ..RunOptions::default() };
+    let mut scene = Scene::with([task("a")], options);
+    let others = [
+        Parent { run: run_id("q"), ..asked() },
+        Parent { node: name("m"), ..asked() },
+        Parent { step: Some("l".into()), ..asked() },
+        Parent { request: Some(Seq(4)), ..asked() },
+        Parent { request: None, step: None, ..asked() },
+    ];
+    for other in others {
+        scene.then(let_go(other), []);
+    }
+    scene.then(let_go(asked()), ["stop because not needed, grace until 10000"]).then(let_go(asked()), []);
+    // What a version before wrote down is run and node.
+    let options = RunOptions { parent: Some(Parent::new(run_id("p"), name("n"))), ..RunOptions::default() };
+    Scene::with([task("a")], options).then(let_go(asked()), ["stop because not needed, grace until 10000"]);
+}
+
+#[test]
+fn a_run_knows_who_asked_for_its_children_when_nobody_waits_for_them_any_more() {
+    let mut scene = with_child();
+    let asked = scene.state().parent_of(&run_id("c")).expect("it is waited for");
+    assert_eq!((asked.step.as_deref(), asked.request), (Some("k"), Some(Seq(4))));
+    scene.feed(terminate()).expect("it ends");
+    assert_eq!(scene.state().parent_of(&run_id("c")), Some(asked));
+    let left: Vec<_> =
+        scene.state().abandoned().iter().map(|(run, left)| (run.clone(), left.workflow.clone())).collect();
+    assert_eq!(left, [(run_id("c"), name("other"))]);
+    scene.feed(child_cancelled("c")).expect("it is known");
+    assert_eq!(scene.state().parent_of(&run_id("c")), None);
+}

@@ -3,11 +3,14 @@
 mod bad;
 mod basics;
 mod ends;
+mod family;
 mod faults;
 mod handles;
 mod keys;
 mod limits;
 mod many;
+mod moody;
+mod old;
 mod outage;
 mod pauses;
 mod recovery;

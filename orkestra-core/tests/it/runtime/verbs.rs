@@ -6,7 +6,7 @@ use std::time::Duration;
 use orkestra_core::model::Amount;
 use orkestra_core::prelude::*;
 
-use super::world::{Effects, engine, journal};
+use super::world::{Effects, engine, journal, only_child};
 
 async fn settled<T>(mut check: impl AsyncFnMut() -> Option<T>) -> T {
     for _ in 0..2000 {
@@ -39,7 +39,8 @@ async fn a_child_run_gives_its_output_and_is_found_by_its_id() {
     let engine = engine(MemoryStore::new()).workflow(child).workflow(workflow).start().await.expect("an engine");
     let run = engine.run("parent").id("r").input(&4_u64).expect("json").start().await.expect("a run");
     assert_eq!(run.output::<u64>().await.expect("an output"), 10);
-    let child = engine.get(&RunId::new("r/p/one").expect("an id")).await.expect("a store").expect("the child");
+    let child = only_child(&engine, "r").await.expect("the child");
+    assert!(child.id().starts_with("r/p/one."), "{} begins with its key", child.id());
     let record = child.status().await.expect("a record");
     assert_eq!(record.parent.as_deref(), Some("r"));
     assert_eq!(named(&journal(&child).await, "ParentTold"), 1);
@@ -75,8 +76,7 @@ async fn cancelling_a_run_cancels_its_children() {
     let workflow = Workflow::new("parent").node("p", parent).build().expect("a workflow");
     let engine = engine(MemoryStore::new()).workflow(child).workflow(workflow).start().await.expect("an engine");
     let run = engine.run("parent").id("r").start().await.expect("a run");
-    let id = RunId::new("r/p/one").expect("an id");
-    let child = settled(async || engine.get(&id).await.expect("a store")).await;
+    let child = settled(async || only_child(&engine, "r").await).await;
     run.cancel("enough").await.expect("it is asked");
     assert_eq!(run.outcome().await.expect("an end"), Outcome::Cancelled("enough".into()));
     assert!(matches!(child.outcome().await.expect("an end"), Outcome::Cancelled(_)));

@@ -54,3 +54,18 @@ pub(crate) async fn journal(run: &Run) -> Vec<Event> {
     }
     all
 }
+
+/// The one child of a run; none when there is none yet.
+pub(crate) async fn only_child(engine: &Engine, parent: &str) -> Option<Run> {
+    let mut children = children(engine, parent).await;
+    assert!(children.len() <= 1, "{children:?}");
+    engine.get(&children.pop()?).await.expect("a store")
+}
+
+/// All children of a run, by id.
+pub(crate) async fn children(engine: &Engine, parent: &str) -> Vec<RunId> {
+    let query = RunQuery { parent: Some(RunId::new(parent).expect("an id")), ..RunQuery::default() };
+    let mut found: Vec<_> = engine.list(&query).await.expect("a list").items.into_iter().map(|run| run.id).collect();
+    found.sort_unstable();
+    found
+}

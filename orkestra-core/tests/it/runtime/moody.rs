@@ -1,0 +1,150 @@
+//! A store in memory whose reads are slow or fail when a test says so.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use orkestra_core::journal::Written;
+use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
+use orkestra_core::store::{
+    Append, AppendError, Claimed, Due, DueQuery, Lease, Letter, LetterId, Listener, MemoryStore, Page, Renewed,
+    RunQuery, RunRecord, Snapshot, Store, StoreError, StoreErrorKind, Versioned,
+};
+
+/// What is wrong with it.
+#[derive(Clone, Default)]
+pub(crate) struct Moods {
+    /// How long records of child runs take to be read. What is answered is what was there at first.
+    pub(crate) record_takes: Duration,
+    /// How many reads of the journals of child runs fail.
+    pub(crate) failing_reads: u32,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct MoodyStore {
+    inner: MemoryStore,
+    moods: Arc<Mutex<Moods>>,
+}
+
+impl MoodyStore {
+    pub(crate) fn is(&self, moods: Moods) {
+        *self.moods.lock().expect("no test panics here") = moods;
+    }
+
+    fn fails(&self, run: &RunId) -> bool {
+        let mut moods = self.moods.lock().expect("no test panics here");
+        let fails = run.contains('/') && moods.failing_reads > 0;
+        moods.failing_reads -= u32::from(fails);
+        fails
+    }
+}
+
+#[async_trait]
+impl Store for MoodyStore {
+    fn describe(&self) -> String {
+        "moody memory".into()
+    }
+
+    async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
+        self.inner.append(batch).await
+    }
+
+    async fn read(&self, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, StoreError> {
+        if self.fails(run) {
+            return Err(StoreError::new(StoreErrorKind::Io, "it cannot be read for now"));
+        }
+        self.inner.read(run, from, limit).await
+    }
+
+    async fn record(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
+        let record = self.inner.record(run).await;
+        let takes = self.moods.lock().expect("no test panics here").record_takes;
+        if run.contains('/') && !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
+        record
+    }
+
+    async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, StoreError> {
+        self.inner.list(query).await
+    }
+
+    async fn due(&self, query: &DueQuery) -> Result<Due, StoreError> {
+        self.inner.due(query).await
+    }
+
+    async fn claim(
+        &self,
+        runs: &[RunId],
+        worker: &WorkerId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Option<Claimed>>, StoreError> {
+        self.inner.claim(runs, worker, now, until).await
+    }
+
+    async fn renew(&self, leases: &[Lease], now: Timestamp, until: Timestamp) -> Result<Vec<Renewed>, StoreError> {
+        self.inner.renew(leases, now, until).await
+    }
+
+    async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        self.inner.release(leases).await
+    }
+
+    async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        self.inner.release_all(worker).await
+    }
+
+    async fn send(&self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {
+        self.inner.send(run, body).await
+    }
+
+    async fn letters(&self, run: &RunId, after: LetterId, limit: usize) -> Result<Vec<Letter>, StoreError> {
+        self.inner.letters(run, after, limit).await
+    }
+
+    async fn discard(&self, run: &RunId, letters: &[LetterId]) -> Result<(), StoreError> {
+        self.inner.discard(run, letters).await
+    }
+
+    fn listen(&self) -> Box<dyn Listener> {
+        self.inner.listen()
+    }
+
+    async fn put_snapshot(&self, run: &RunId, snapshot: &Snapshot) -> Result<(), StoreError> {
+        self.inner.put_snapshot(run, snapshot).await
+    }
+
+    async fn snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, StoreError> {
+        self.inner.snapshot(run).await
+    }
+
+    async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
+        self.inner.delete(run).await
+    }
+
+    async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.inner.put_blob(run, key, bytes).await
+    }
+
+    async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.blob(run, key).await
+    }
+
+    async fn blob_keys(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
+        self.inner.blob_keys(run).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
+        self.inner.get(key).await
+    }
+
+    async fn put(&self, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
+        self.inner.put(key, expected, bytes).await
+    }
+
+    async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        self.inner.keys(prefix, limit).await
+    }
+}
