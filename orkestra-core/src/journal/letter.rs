@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::{InputKind, Outcome};
-use crate::model::{Amount, Name, Payload, RunId, Seq};
+use crate::model::{Amount, Name, Payload, RunId, Seq, journaled};
 
 use super::codec::CodecError;
 
@@ -16,8 +16,16 @@ pub const LETTER_VERSION: u32 = 1;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Sent {
-    Signal { signal: Name, payload: Payload },
-    Answer { question: Seq, answer: Payload },
+    Signal {
+        signal: Name,
+        #[serde(with = "journaled")]
+        payload: Payload,
+    },
+    Answer {
+        question: Seq,
+        #[serde(with = "journaled")]
+        answer: Payload,
+    },
     ChildEnded { child: RunId, outcome: Outcome, spent: BTreeMap<Name, Amount> },
     ChildCancelled { child: RunId },
     Cancel { reason: String },
@@ -65,6 +73,7 @@ impl Sent {
             | InputKind::Task { .. }
             | InputKind::TaskParked { .. }
             | InputKind::SlotGranted { .. }
+            | InputKind::ValueRead { .. }
             | InputKind::ParentTold => return None,
         })
     }

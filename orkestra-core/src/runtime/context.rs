@@ -220,7 +220,7 @@ impl Context {
 
     /// The payload itself, for one that came from the journal.
     pub(super) async fn fetch(&self, payload: Payload) -> TaskResult<Payload> {
-        Ok(blobs::fetch(&*self.0.store, payload).await?)
+        Ok(blobs::fetch(&*self.0.store, &self.0.run, payload).await?)
     }
 
     /// What goes into the journal for a payload.

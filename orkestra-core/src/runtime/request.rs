@@ -90,7 +90,11 @@ impl RunRequest {
         let workflow = plan.workflow().clone();
         let deadline = self.within.map(|within| self.shared.clock.now().saturating_add(within));
         let options = Box::new(RunOptions { deadline, ..self.options });
-        let input = blobs::adopt(&*self.shared.store, run.id(), self.input?).await?;
+        let store = &*self.shared.store;
+        let input = match &options.parent {
+            Some(parent) => blobs::adopt(store, (&parent.run, run.id()), self.input?).await?,
+            None => blobs::keep(store, run.id(), self.input?.verbatim()).await?,
+        };
         let kind = InputKind::Create { plan, input, labels: self.labels, options };
         match self.shared.tell(run.id(), kind).await {
             // It is there, here or with another engine; unless that one is just about to create it.

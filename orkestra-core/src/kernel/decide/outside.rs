@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use crate::model::limits::SIGNALS_BUFFERED_MAX;
-use crate::model::{Amount, Name, Payload, RunId, Seq};
+use crate::model::{Amount, Answers, Name, Payload, RunId, Seq};
 
 use super::super::event::Event;
+use super::super::looks::{self, KeptValue};
 use super::super::status::Outcome;
 use super::{Decision, Rejection};
 
@@ -19,6 +20,7 @@ impl Decision<'_> {
         if waiter.is_none() && state.signals_buffered >= SIGNALS_BUFFERED_MAX {
             return Err(Rejection::TooManySignals);
         }
+        let payload = payload.looked_at(&looks::at_signal(&state.plan, &signal));
         self.emit(Event::SignalReceived { signal: signal.clone(), payload: payload.clone() });
         let Some((id, step)) = waiter else {
             return Ok(());
@@ -60,6 +62,13 @@ impl Decision<'_> {
     pub(super) fn child_cancelled(&mut self, child: RunId) {
         if self.state().abandoned.contains_key(&child) {
             self.emit(Event::ChildCancelled { child });
+        }
+    }
+
+    /// What was read of a value that is kept beside the journal; of one that is not there any more nothing is remembered.
+    pub(super) fn value_read(&mut self, value: KeptValue, answers: Answers) {
+        if self.state().kept_value(&value).is_some() && !answers.is_empty() {
+            self.emit(Event::ValueRead { value, answers });
         }
     }
 

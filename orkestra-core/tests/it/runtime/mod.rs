@@ -3,6 +3,7 @@
 mod bad;
 mod basics;
 mod handles;
+mod large;
 mod limits;
 mod many;
 mod outage;
@@ -12,5 +13,6 @@ mod schedules;
 mod slots;
 mod telemetry;
 mod upgrade;
+mod values;
 mod verbs;
 mod world;
