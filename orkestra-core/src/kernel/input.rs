@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Amount, Answers, Failure, Growth, Incarnation, Name, Payload, Plan, RunId, RunOptions, Seq, Timestamp};
+use crate::model::{
+    Amount, Answers, Failure, Growth, Incarnation, Name, Payload, Plan, RunId, RunOptions, Seq, Timestamp,
+};
 
 use super::event::Event;
 use super::looks::KeptValue;

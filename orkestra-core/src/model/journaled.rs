@@ -10,11 +10,11 @@ use serde_json::value::RawValue;
 
 use super::id::Name;
 use super::payload::Payload;
-use super::reference::{BLOB, Mark, PREFIX, KeptAt, Reference};
+use super::reference::{BLOB, KeptAt, Mark, PREFIX, Reference};
 
 /// Writes a payload that may be a reference.
 pub(crate) fn serialize<S: Serializer>(payload: &Payload, serializer: S) -> Result<S::Ok, S::Error> {
-    if payload.is_kept_beside() || !payload.as_json().starts_with(PREFIX) {
+    if payload.is_kept_beside() || !is_marked(payload) {
         return payload.serialize(serializer);
     }
     #[derive(Serialize)]
@@ -23,6 +23,11 @@ pub(crate) fn serialize<S: Serializer>(payload: &Payload, serializer: S) -> Resu
         json: &'a Payload,
     }
     Wrapped { json: payload }.serialize(serializer)
+}
+
+/// Whether it stands in a journal as one of the engine's own texts.
+pub(crate) fn is_marked(payload: &Payload) -> bool {
+    payload.as_json().starts_with(PREFIX)
 }
 
 /// Reads a payload that may be a reference.

@@ -50,11 +50,7 @@ pub(super) async fn fetch_input(store: &dyn Store, run: &RunId, input: NodeInput
 }
 
 /// A payload of the journal of the first run, kept for the second.
-pub(super) async fn adopt(
-    store: &dyn Store,
-    (from, to): (&RunId, &RunId),
-    payload: Payload,
-) -> Result<Payload, Error> {
+pub(super) async fn adopt(store: &dyn Store, (from, to): (&RunId, &RunId), payload: Payload) -> Result<Payload, Error> {
     keep(store, to, fetch(store, from, payload).await?).await
 }
 
@@ -98,7 +94,8 @@ pub(super) fn stands_beside(payload: &Payload) -> bool {
 
 async fn read(store: &dyn Store, run: &RunId, blob: &Blob) -> Result<Payload, Error> {
     if let Some(other) = blob.run.as_ref().filter(|other| *other != run) {
-        let message = format!("the journal of run `{run}` names a large payload of run `{other}`, which is not its own");
+        let message =
+            format!("the journal of run `{run}` names a large payload of run `{other}`, which is not its own");
         return Err(Error::damaged(message));
     }
     let bytes = store.blob(run, &blob.key).await?.ok_or_else(|| missing(&blob.key))?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::limits::PAYLOAD_INLINE_BYTES_MAX;
-use crate::model::{Failure, Name, NodeId, NodeKind, OnFailure, Payload, KeptAt};
+use crate::model::{Failure, KeptAt, Name, NodeId, NodeKind, OnFailure, Payload};
 
 use super::super::event::Event;
 use super::super::looks;
@@ -106,7 +106,8 @@ impl Decision<'_> {
 
     /// Completes a node; returns the nodes that can move on because of it.
     pub(super) fn complete(&mut self, id: NodeId, output: Payload) -> Vec<NodeId> {
-        let (node, output) = (self.state().name(id).clone(), output.looked_at(&looks::at_output(&self.state().plan, id)));
+        let (node, output) =
+            (self.state().name(id).clone(), output.looked_at(&looks::at_output(&self.state().plan, id)));
         self.emit(Event::NodeCompleted { node, output });
         self.movable_after(id)
     }

@@ -144,7 +144,10 @@ async fn no_run_reads_the_payload_of_another() {
     let shown = view.nodes[0].output.as_ref().expect("an output");
     assert!(shown.is_kept_beside() && shown.to::<Value>().is_err());
     let ours = engine.run("echo").id("tenant-c").input(shown).expect("JSON").start().await.expect("a run");
-    assert_eq!(ours.output::<Value>().await.expect("an output"), serde_json::from_str::<Value>(shown.as_json()).expect("JSON"));
+    assert_eq!(
+        ours.output::<Value>().await.expect("an output"),
+        serde_json::from_str::<Value>(shown.as_json()).expect("JSON")
+    );
     assert!(ours.value::<Value>(shown).await.is_err());
     assert_eq!(theirs.value::<String>(shown).await.expect("it is theirs").len(), 26 * 12_000);
 }
