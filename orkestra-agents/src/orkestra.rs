@@ -183,7 +183,9 @@ impl Orkestra {
     /// [`ErrorKind::Engine`] when the store cannot be read.
     pub async fn run_view(&self, id: &RunId) -> Result<Option<Value>, Error> {
         let Some(run) = self.engine.get(id).await.map_err(|error| engine_error(&error))? else { return Ok(None) };
-        let run_view = run.view().await.map_err(|error| engine_error(&error))?;
+        let mut run_view = run.view().await.map_err(|error| engine_error(&error))?;
+        // A long objective is kept beside the journal.
+        run_view.input = run.value(&run_view.input).await.map_err(|error| engine_error(&error))?;
         let record = run.status().await.map_err(|error| engine_error(&error))?;
         let path = self.workspace_path(&record);
         let files = tokio::task::spawn_blocking(move || files_in(&path)).await.unwrap_or_default();

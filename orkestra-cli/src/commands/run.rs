@@ -69,7 +69,7 @@ fn say_unfinished(place: &Place) {
 /// Who works and where: on stderr, and before the first event is shown.
 async fn say_banners(run: &Run, ground: &Ground) -> Result<(), Failure> {
     let view = run.view().await?;
-    let job: Job = view.input.to().map_err(|error| Failure::failed(error.to_string()))?;
+    let job: Job = run.value(&view.input).await?;
     if job.model.is_demo() {
         // The whole story is the first notice among the events.
         eprintln!("model: demo, a script that plays a small project: no AI");

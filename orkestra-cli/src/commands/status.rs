@@ -14,7 +14,9 @@ pub(super) async fn perform(arguments: &RunIdArguments) -> Result<Exit, Failure>
     let place = place_of(&arguments.run).await?;
     let reader = Reader::start(&place).await?;
     let run = reader.find(&arguments.run).await?;
-    let (view, record) = (run.view().await?, run.status().await?);
+    let (mut view, record) = (run.view().await?, run.status().await?);
+    // A long objective is kept beside the journal.
+    view.input = run.value(&view.input).await?;
     let body = run_body(&view, &reader.files(&record));
     let path = reader.workspace_path(&record);
     reader.engine.shutdown().await;

@@ -7,25 +7,51 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::{InputKind, Outcome};
-use crate::model::{Amount, Name, Payload, RunId, Seq};
+use crate::model::{Amount, Name, Payload, RunId, Seq, journaled};
 
 use super::codec::CodecError;
 
-/// The version that [`encode_letter`] writes.
-pub const LETTER_VERSION: u32 = 1;
+/// The version that [`encode_letter`] writes at the most: version 2 has references that belong to the run itself, and wraps
+/// texts that look like one. What version 1 can say is written as version 1: an older engine may drive the run.
+pub const LETTER_VERSION: u32 = 2;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Sent {
-    Signal { signal: Name, payload: Payload },
-    Answer { question: Seq, answer: Payload },
-    ChildEnded { child: RunId, outcome: Outcome, spent: BTreeMap<Name, Amount> },
-    ChildCancelled { child: RunId },
-    Cancel { reason: String },
-    Terminate { reason: String },
-    Pause { reason: String },
+    Signal {
+        signal: Name,
+        #[serde(with = "journaled")]
+        payload: Payload,
+    },
+    Answer {
+        question: Seq,
+        #[serde(with = "journaled")]
+        answer: Payload,
+    },
+    ChildEnded {
+        child: RunId,
+        outcome: Outcome,
+        spent: BTreeMap<Name, Amount>,
+    },
+    ChildCancelled {
+        child: RunId,
+    },
+    Cancel {
+        reason: String,
+    },
+    Terminate {
+        reason: String,
+    },
+    Pause {
+        reason: String,
+    },
     Resume,
-    Retry { node: Name },
-    SetBudget { meter: Name, limit: Option<Amount> },
+    Retry {
+        node: Name,
+    },
+    SetBudget {
+        meter: Name,
+        limit: Option<Amount>,
+    },
 }
 
 #[derive(Serialize)]
@@ -66,8 +92,19 @@ impl Sent {
             | InputKind::Task { .. }
             | InputKind::TaskParked { .. }
             | InputKind::SlotGranted { .. }
+            | InputKind::ValueRead { .. }
             | InputKind::ParentTold => return None,
         })
+    }
+
+    /// Whether an engine that knows version 1 only would take its payload for another.
+    fn needs_version_2(&self) -> bool {
+        match self {
+            Self::Signal { payload, .. }
+            | Self::Answer { answer: payload, .. }
+            | Self::ChildEnded { outcome: Outcome::Completed(payload), .. } => journaled::is_marked(payload),
+            _ => false,
+        }
     }
 
     fn into_kind(self) -> InputKind {
@@ -92,7 +129,8 @@ impl Sent {
 /// None that a caller can cause.
 pub fn encode_letter(kind: InputKind) -> Result<Option<Vec<u8>>, CodecError> {
     let Some(sent) = Sent::of(kind) else { return Ok(None) };
-    Ok(Some(serde_json::to_vec(&Outgoing { v: LETTER_VERSION, sent: &sent })?))
+    let v = if sent.needs_version_2() { LETTER_VERSION } else { 1 };
+    Ok(Some(serde_json::to_vec(&Outgoing { v, sent: &sent })?))
 }
 
 /// Decodes it.
@@ -137,10 +175,31 @@ mod tests {
 
     #[test]
     fn what_is_no_letter_is_told_apart() {
-        assert!(matches!(decode_letter(br#"{"v":2,"sent":"Dance"}"#), Err(CodecError::Newer { found: 2 })));
+        assert!(matches!(decode_letter(br#"{"v":3,"sent":"Dance"}"#), Err(CodecError::Newer { found: 3 })));
         for damaged in ["", "{}", r#"{"v":1}"#, r#"{"v":1,"sent":"Dance"}"#, "\u{0}"] {
             assert!(matches!(decode_letter(damaged.as_bytes()), Err(CodecError::Damaged(_))), "{damaged}");
         }
         assert!(matches!(encode_letter(InputKind::Tick), Ok(None)));
+    }
+
+    /// Marks of version 1 tell their run; a mark that does not, and a text that looks like one, are not for engines before.
+    #[test]
+    fn references_and_what_looks_like_them_are_of_version_2() {
+        let mark =
+            r#"{"v":1,"sent":{"Signal":{"signal":"go","payload":{"$orkestra.blob":{"run":"r","key":"k","bytes":1}}}}}"#;
+        let kind = decode_letter(mark.as_bytes()).expect("a letter");
+        let InputKind::Signal { payload, .. } = &kind else { panic!("a signal") };
+        assert!(payload.is_kept_beside());
+        let again = encode_letter(kind).expect("it serialises").expect("it may be sent");
+        assert_eq!(String::from_utf8_lossy(&again), mark.replacen(r#""v":1"#, r#""v":2"#, 1));
+        let payload: Payload = serde_json::from_str(r#"{"$orkestra.outputs":{}}"#).expect("JSON");
+        let signal = Name::new("go").expect("a name");
+        let sent = encode_letter(InputKind::Signal { signal, payload: payload.clone() });
+        let sent = sent.expect("it serialises").expect("it may be sent");
+        assert!(sent.starts_with(br#"{"v":2,"#));
+        let InputKind::Signal { payload: read, .. } = decode_letter(&sent).expect("a letter") else {
+            panic!("a signal");
+        };
+        assert_eq!(read, payload);
     }
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Amount, Failure, Growth, Name, Payload, Plan, RunId, RunOptions, Timestamp};
+use crate::model::{Amount, Answers, Failure, Growth, Name, Payload, Plan, RunId, RunOptions, Timestamp, journaled};
 
+use super::looks::KeptValue;
 use super::reason::{Next, PauseReason, SkipReason, StopReason};
 use super::status::Outcome;
 
@@ -21,6 +22,7 @@ pub enum Event {
         /// The graph it begins with.
         plan: Arc<Plan>,
         /// What the run was given.
+        #[serde(with = "journaled")]
         input: Payload,
         /// What the run can be found by.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -58,6 +60,7 @@ pub enum Event {
         /// The node.
         node: Name,
         /// The input.
+        #[serde(with = "journaled")]
         input: Payload,
     },
     /// A node began an attempt; a gate began to wait.
@@ -86,6 +89,7 @@ pub enum Event {
         /// The node.
         node: Name,
         /// Its output.
+        #[serde(with = "journaled")]
         output: Payload,
     },
     /// A node ended because the run is stopping.
@@ -107,6 +111,7 @@ pub enum Event {
         /// The step's key.
         step: String,
         /// Its result.
+        #[serde(with = "journaled")]
         result: Payload,
         /// What it cost, by meter.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -173,6 +178,7 @@ pub enum Event {
         /// The signal's name.
         signal: Name,
         /// What it says.
+        #[serde(with = "journaled")]
         payload: Payload,
     },
     /// The oldest unread signal of a name was handed to whoever waited for it.
@@ -192,6 +198,7 @@ pub enum Event {
         /// The key of the wait, a step's.
         step: String,
         /// The question.
+        #[serde(with = "journaled")]
         question: Payload,
         /// How long it may be answered.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -204,6 +211,7 @@ pub enum Event {
         /// The key of the wait.
         step: String,
         /// The answer.
+        #[serde(with = "journaled")]
         answer: Payload,
     },
     /// A task wants another run, and waits for its end.
@@ -217,6 +225,7 @@ pub enum Event {
         /// The workflow that it runs.
         workflow: Name,
         /// What it works on.
+        #[serde(with = "journaled")]
         input: Payload,
         /// How long it is waited for.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -318,6 +327,7 @@ pub enum Event {
     /// All nodes are done. Nothing follows.
     RunCompleted {
         /// The output of the node that nothing comes after; of several, an object by node name.
+        #[serde(with = "journaled")]
         output: Payload,
     },
     /// The run failed. Nothing follows.
@@ -344,6 +354,13 @@ pub enum Event {
     },
     /// The run that waits for this one knows how it ended.
     ParentTold,
+    /// A value that is kept beside the journal was read, because the plan looks at something in it.
+    ValueRead {
+        /// The value.
+        value: KeptValue,
+        /// What was to be known of it.
+        answers: Answers,
+    },
 }
 
 impl Event {
@@ -394,7 +411,8 @@ impl Event {
             | Self::RunCancelled { .. }
             | Self::RunTerminated { .. }
             | Self::RunTimedOut { .. }
-            | Self::ParentTold => None,
+            | Self::ParentTold
+            | Self::ValueRead { .. } => None,
         }
     }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{
-    Amount, Failure, Growth, Incarnation, Name, Parent, Payload, Plan, RunId, RunOptions, Seq, Timestamp,
+    Amount, Answers, Failure, Growth, Incarnation, Name, Parent, Payload, Plan, RunId, RunOptions, Seq, Timestamp,
 };
 
 use super::event::Event;
+use super::looks::KeptValue;
 use super::status::Outcome;
 
 /// One thing that happened outside the run, with the time and the chance that its decision may use.
@@ -107,6 +108,13 @@ pub enum InputKind {
         outcome: Outcome,
         /// What it spent.
         spent: BTreeMap<Name, Amount>,
+    },
+    /// A value that is kept beside the journal was read, because the plan looks at something in it.
+    ValueRead {
+        /// The value.
+        value: KeptValue,
+        /// What was to be known of it.
+        answers: Answers,
     },
     /// A run that nobody waits for any more has been cancelled, or needed no cancelling.
     ChildCancelled {

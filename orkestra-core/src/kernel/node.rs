@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Failure, Name, NodeId, Payload, RunId, Seq, Timestamp};
+use crate::model::{Failure, Name, NodeId, Payload, RunId, Seq, Timestamp, journaled};
 
 use super::reason::SkipReason;
 use super::status::NodeStatus;
@@ -21,11 +21,11 @@ pub enum StepState {
     /// It waits for this signal.
     Awaiting(Name),
     /// It waits for an answer to this question.
-    Asking(Payload),
+    Asking(#[serde(with = "journaled")] Payload),
     /// It waits for this run, of this workflow and with this input.
     Child(Box<ChildState>),
     /// It is done.
-    Done(Payload),
+    Done(#[serde(with = "journaled")] Payload),
     /// It failed for good.
     Failed(Failure),
     /// It was a wait, and its task has let it go: when the task is called again it is never ready. A later attempt waits
@@ -41,6 +41,7 @@ pub struct ChildState {
     /// The workflow that it runs.
     pub workflow: Name,
     /// What it works on.
+    #[serde(with = "journaled")]
     pub input: Payload,
 }
 
@@ -114,7 +115,7 @@ pub struct NodeState {
     /// started with, in declared order.
     pub chosen: Vec<NodeId>,
     /// The input that somebody gave it.
-    #[serde(with = "maybe")]
+    #[serde(with = "journaled::maybe")]
     pub input: Option<Payload>,
     /// When its first attempt began.
     pub started_at: Option<Timestamp>,
@@ -131,7 +132,7 @@ pub struct NodeState {
     /// Why it was skipped, if it was.
     pub skipped: Option<SkipReason>,
     /// What it gave.
-    #[serde(with = "maybe")]
+    #[serde(with = "journaled::maybe")]
     pub output: Option<Payload>,
     /// Its steps, over all attempts.
     pub steps: HashMap<String, StepState>,
@@ -196,20 +197,5 @@ mod pairs {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Waits, D::Error> {
         Vec::<(Option<String>, OpenWait)>::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
-    }
-}
-
-/// A payload or none, as a list: `null` is a payload.
-mod maybe {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use super::Payload;
-
-    pub(super) fn serialize<S: Serializer>(payload: &Option<Payload>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(payload)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Payload>, D::Error> {
-        Vec::deserialize(deserializer).map(|list: Vec<Payload>| list.into_iter().next())
     }
 }

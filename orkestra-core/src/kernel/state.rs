@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Amount, Join, Name, NodeId, NodeKind, Payload, PayloadError, Plan, RunId, RunOptions, Seq, SlotBy, SlotKey,
-    Timestamp,
+    Timestamp, journaled,
 };
 
 use super::family::Abandoned;
+use super::looks::NodeInput;
 use super::node::{NodeState, Verdict};
 use super::reason::{PauseReason, StopReason};
 use super::status::{NodeStatus, Outcome, RunStatus};
@@ -70,6 +71,7 @@ pub struct RunState {
     pub(super) id: RunId,
     #[serde(with = "frozen_plan")]
     pub(super) plan: Arc<Plan>,
+    #[serde(with = "journaled")]
     pub(super) input: Payload,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) options: Box<RunOptions>,
@@ -85,6 +87,7 @@ pub struct RunState {
     pub(super) open: usize,
     pub(super) timers: BTreeSet<(Timestamp, Timer)>,
     /// Signals that nobody has read, by the events that brought them; no name without one.
+    #[serde(with = "journaled::queues")]
     pub(super) signals: BTreeMap<Name, BTreeMap<Seq, Payload>>,
     pub(super) signals_buffered: usize,
     /// Who waits for a signal, by the event with which they began to: a gate, or a step of a task. No name without one.
@@ -281,25 +284,45 @@ impl RunState {
     /// join rule says.
     ///
     /// # Errors
-    /// When the list is larger than a payload may be.
+    /// When a part of it is kept beside the journal: see [`node_inputs`](Self::node_inputs).
     pub fn node_input(&self, id: NodeId) -> Result<Payload, PayloadError> {
+        match self.node_inputs(id) {
+            NodeInput::One(payload) if payload.is_kept_beside() => Err(PayloadError::Beside(payload)),
+            NodeInput::One(payload) => Ok(payload),
+            NodeInput::List(parts) => Payload::list(&parts),
+        }
+    }
+
+    /// The same in parts, each of which may be kept beside the journal: whoever wants the value reads them and joins them.
+    #[must_use]
+    pub fn node_inputs(&self, id: NodeId) -> NodeInput {
         let (node, state) = (self.plan.node(id), self.node(id));
-        if let Some(own) = state.input.as_ref().or(node.spec.input.as_ref()) {
-            return Ok(own.clone());
+        if let Some(replaced) = &state.input {
+            return NodeInput::One(replaced.clone());
+        }
+        if let Some(own) = &node.spec.input {
+            return NodeInput::One(own.clone().verbatim());
         }
         let output = |id: &NodeId| self.node(*id).output.clone().unwrap_or_else(Payload::null);
         if let Some(undone) = self.undone_by(id) {
-            return Ok(output(&undone));
+            return NodeInput::One(output(&undone));
         }
-        let list = |ids: &[NodeId]| Payload::list(&ids.iter().map(output).collect::<Vec<_>>());
+        let list = |ids: &[NodeId]| NodeInput::List(ids.iter().map(output).collect());
         match (node.spec.join, node.after.as_slice()) {
-            (_, []) => Ok(self.input.clone()),
-            (Join::Any, _) => Ok(state.chosen.first().map_or_else(Payload::null, output)),
+            (_, []) => NodeInput::One(self.input.clone()),
+            (Join::Any, _) => NodeInput::One(state.chosen.first().map_or_else(Payload::null, output)),
             (Join::AtLeast(_), _) => list(&state.chosen),
             (Join::Settled, before) => list(before),
-            (_, [only]) => Ok(output(only)),
+            (_, [only]) => NodeInput::One(output(only)),
             (_, several) => list(several),
         }
+    }
+
+    /// What the nodes gave that nothing comes after: the run's output, in parts.
+    #[must_use]
+    pub fn last_outputs(&self) -> Vec<(Name, Payload)> {
+        let output = |id: NodeId| self.node(id).output.clone().unwrap_or_else(Payload::null);
+        self.plan.sinks().map(|id| (self.name(id).clone(), output(id))).collect()
     }
 
     /// What a condition looks at: the output of a node, or the run's input.
@@ -313,11 +336,10 @@ impl RunState {
     /// The slots that an attempt of the node at `id` needs.
     #[must_use]
     pub fn slots(&self, id: NodeId) -> Vec<SlotKey> {
-        let input = || self.node_input(id).ok();
         let key = |by: &SlotBy| match by {
             SlotBy::Label(label) => self.labels.get(label).cloned(),
             SlotBy::Key(text) => Some(text.clone()),
-            SlotBy::Input(pointer) => input().and_then(|input| text_at(&input, pointer)),
+            SlotBy::Input(pointer) => self.node_inputs(id).slot_key(pointer),
         };
         let slot =
             |spec: &crate::model::SlotSpec| SlotKey { limit: spec.limit.clone(), key: spec.by.as_ref().and_then(key) };
@@ -340,10 +362,4 @@ mod frozen_plan {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Plan>, D::Error> {
         FrozenPlan::deserialize(deserializer)?.thaw().map(Arc::new).map_err(de::Error::custom)
     }
-}
-
-fn text_at(input: &Payload, pointer: &str) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_str(input.as_json()).ok()?;
-    let found = value.pointer(pointer)?;
-    Some(found.as_str().map_or_else(|| found.to_string(), str::to_owned))
 }

@@ -1,6 +1,6 @@
 //! Where runs and nodes stand.
 
-use crate::model::{Failure, Name, Payload, Timestamp};
+use crate::model::{Failure, Name, Payload, Timestamp, journaled};
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -63,7 +63,7 @@ impl RunStatus {
 #[non_exhaustive]
 pub enum Outcome {
     /// With this output.
-    Completed(Payload),
+    Completed(#[serde(with = "journaled")] Payload),
     /// With this failure of this node.
     Failed {
         /// The node.

@@ -153,10 +153,11 @@ impl Condition {
     #[must_use]
     pub fn holds<'a>(&self, value: &impl Fn(Option<&Name>) -> Option<&'a Payload>) -> bool {
         match self {
-            Self::Test { node, pointer, is } => {
-                let whole = value(node.as_ref()).and_then(|payload| serde_json::from_str(payload.as_json()).ok());
-                is.holds(whole.as_ref().and_then(|whole: &Value| whole.pointer(pointer)))
-            }
+            // Of a value that is kept beside the journal and was not looked at nothing holds: ask `is_told` first.
+            Self::Test { node, pointer, is } => match value(node.as_ref()) {
+                Some(payload) => payload.test(pointer, is).unwrap_or(false),
+                None => is.holds(None),
+            },
             Self::All(several) => several.iter().all(|one| one.holds(value)),
             Self::Any(several) => several.iter().any(|one| one.holds(value)),
             Self::Not(one) => !one.holds(value),
@@ -164,7 +165,27 @@ impl Condition {
     }
 }
 
+impl Condition {
+    /// Whether the payloads tell whether it holds: one that is kept beside the journal may not.
+    #[must_use]
+    pub(crate) fn is_told<'a>(&self, value: &impl Fn(Option<&Name>) -> Option<&'a Payload>) -> bool {
+        match self {
+            Self::Test { node, pointer, is } => {
+                value(node.as_ref()).is_none_or(|payload| payload.test(pointer, is).is_some())
+            }
+            Self::All(several) | Self::Any(several) => several.iter().all(|one| one.is_told(value)),
+            Self::Not(one) => one.is_told(value),
+        }
+    }
+}
+
 impl Test {
+    /// Whether it holds at this place of the value.
+    pub(super) fn holds_at(&self, text: &str, pointer: &str) -> bool {
+        let whole: Option<Value> = serde_json::from_str(text).ok();
+        self.holds(whole.as_ref().and_then(|whole| whole.pointer(pointer)))
+    }
+
     fn holds(&self, found: Option<&Value>) -> bool {
         let order = |than: f64| found.and_then(Value::as_f64).and_then(|number| number.partial_cmp(&than));
         match self {

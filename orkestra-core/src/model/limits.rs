@@ -14,7 +14,7 @@ pub const BLOB_KEY_BYTES_MAX: usize = 400;
 /// The longest key of a step, in bytes: keys stay in memory for as long as their run does.
 pub const STEP_KEY_BYTES_MAX: usize = 512;
 
-/// The largest payload that stands in an event, in bytes. Lists of inputs may grow to this, and reports.
+/// The largest payload that stands in an event as a user gave it, in bytes: a report, a value of a workflow's definition.
 pub const PAYLOAD_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The largest payload that the runtime writes into the journal itself, in bytes; longer ones are kept beside it. Journals
@@ -24,6 +24,9 @@ pub const PAYLOAD_INLINE_BYTES_MAX: usize = 256 * 1024;
 /// The largest payload of a user, in bytes. A store is not a file store: what is larger belongs in a file or an object
 /// store, with its address as the payload.
 pub const PAYLOAD_LARGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The longest key of a slot, in bytes; a longer one is counted by its digest. Keys stand in the memory of every engine.
+pub const SLOT_KEY_BYTES_MAX: usize = 1024;
 
 /// The most nodes of one plan, growth included. Wider work spreads over child runs.
 pub const NODES_MAX: usize = 10_000;

@@ -258,7 +258,7 @@ impl NodeSpec {
     /// The same with an input of its own.
     #[must_use]
     pub fn with_input(self, input: Payload) -> Self {
-        Self { input: Some(input), ..self }
+        Self { input: Some(input.verbatim()), ..self }
     }
 }
 

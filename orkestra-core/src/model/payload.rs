@@ -1,5 +1,10 @@
-//! Values of users on their way through the journal: JSON text, kept as it was written.
+//! Values of users on their way through the journal: JSON text, kept as it was written, or a reference to one that is kept
+//! beside the journal.
+//!
+//! IMPORTANT: what comes from a user is text and nothing else, whatever it looks like. Only the engine makes references, and
+//! only the fields of the journal that use [`journaled`](super::journaled) read them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,12 +12,22 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::id::Name;
 use super::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_LARGE_BYTES_MAX};
+use super::looks::Looks;
+use super::reference::{Answers, KeptAt, Reference};
 
 /// A value as JSON text. Cheap to clone; at most [`PAYLOAD_BYTES_MAX`] bytes when made by [`Payload::of`].
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Payload(Arc<RawValue>);
+///
+/// In events and views a large one is not the value but tells where it is kept, see [`Payload::is_kept_beside`].
+#[derive(Clone)]
+pub struct Payload(Form);
+
+#[derive(Clone)]
+enum Form {
+    Inline(Arc<RawValue>),
+    Reference(Arc<Reference>),
+}
 
 /// Why a value is no payload, or a payload not the wanted value.
 #[derive(Debug, thiserror::Error)]
@@ -38,13 +53,16 @@ pub enum PayloadError {
         /// What is allowed here.
         max: usize,
     },
+    /// The value is kept beside the journal: this payload only tells where.
+    #[error("the value is kept beside the journal ({0}); a task, `Run::output` and `Run::value` get the value itself")]
+    Beside(Payload),
 }
 
 impl Payload {
     /// The JSON text `null`.
     #[must_use]
     pub fn null() -> Self {
-        Self(Arc::from(RawValue::NULL.to_owned()))
+        Self::text(RawValue::NULL.to_owned())
     }
 
     /// Writes `value` as JSON.
@@ -54,14 +72,24 @@ impl Payload {
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
         let text = serde_json::value::to_raw_value(value).map_err(PayloadError::Encode)?;
         Self::fits(text.get().len())?;
-        Ok(Self(Arc::from(text)))
+        Ok(Self::text(text))
     }
 
     /// The same with the limit for what is kept beside the journal.
     pub(crate) fn large<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
         let text = serde_json::value::to_raw_value(value).map_err(PayloadError::Encode)?;
         Self::fits_in(text.get().len(), PAYLOAD_LARGE_BYTES_MAX)?;
-        Ok(Self(Arc::from(text)))
+        Ok(Self::text(text))
+    }
+
+    /// Checks that what a user hands over at once is no larger than one large payload may be.
+    pub(crate) const fn fits_large(bytes: usize) -> Result<(), PayloadError> {
+        Self::fits_in(bytes, PAYLOAD_LARGE_BYTES_MAX)
+    }
+
+    /// Text as it was written.
+    pub(super) fn text(text: Box<RawValue>) -> Self {
+        Self(Form::Inline(Arc::from(text)))
     }
 
     const fn fits_in(bytes: usize, max: usize) -> Result<(), PayloadError> {
@@ -76,33 +104,129 @@ impl Payload {
         Self::fits_in(bytes, PAYLOAD_BYTES_MAX)
     }
 
-    /// A list of payloads as one payload.
+    /// A list of payloads as one payload. Each of them was small enough: the list is, too.
     ///
     /// # Errors
-    /// [`PayloadError::TooLarge`] when they exceed the limit together.
+    /// [`PayloadError::Beside`] when one of them is kept beside the journal.
     pub fn list(items: &[Self]) -> Result<Self, PayloadError> {
-        Self::of(items)
+        items.iter().try_for_each(Self::is_the_value)?;
+        serde_json::value::to_raw_value(items).map(Self::text).map_err(PayloadError::Encode)
+    }
+
+    /// An object of payloads by name, as one payload of any size.
+    pub(crate) fn object(parts: &[(Name, Self)]) -> Result<Self, PayloadError> {
+        parts.iter().try_for_each(|(_, part)| part.is_the_value())?;
+        let fields: BTreeMap<_, _> = parts.iter().map(|(name, part)| (name, part)).collect();
+        serde_json::value::to_raw_value(&fields).map(Self::text).map_err(PayloadError::Encode)
+    }
+
+    fn is_the_value(&self) -> Result<(), PayloadError> {
+        if self.is_kept_beside() { Err(PayloadError::Beside(self.clone())) } else { Ok(()) }
     }
 
     /// Reads the value back.
     ///
     /// # Errors
-    /// [`PayloadError::Decode`] when the text is of another type.
+    /// [`PayloadError::Decode`] when the text is of another type, [`PayloadError::Beside`] when the value is kept beside the
+    /// journal.
     pub fn to<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
+        self.is_the_value()?;
         let wanted = std::any::type_name::<T>();
         serde_json::from_str(self.as_json()).map_err(|source| PayloadError::Decode { wanted, source })
     }
 
-    /// The JSON text.
+    /// The JSON text; of a value that is kept beside the journal what stands there for it, for people to look at.
     #[must_use]
     pub fn as_json(&self) -> &str {
-        self.0.get()
+        self.raw().get()
+    }
+
+    fn raw(&self) -> &RawValue {
+        match &self.0 {
+            Form::Inline(text) => text,
+            Form::Reference(reference) => reference.mark(),
+        }
     }
 
     /// Whether the text is `null`.
     #[must_use]
     pub fn is_null(&self) -> bool {
-        self.as_json() == "null"
+        !self.is_kept_beside() && self.as_json() == "null"
+    }
+
+    /// Whether this is not the value itself: the value is large and kept beside the journal. Tasks, `Run::output` and
+    /// `Run::value` have the value.
+    #[must_use]
+    pub const fn is_kept_beside(&self) -> bool {
+        matches!(self.0, Form::Reference(_))
+    }
+}
+
+/// What the engine does with references.
+impl Payload {
+    /// A reference to a value of this run.
+    pub(crate) fn beside(place: KeptAt) -> Self {
+        Self::refer(Reference::new(place, Answers::default()))
+    }
+
+    pub(super) fn refer(reference: Reference) -> Self {
+        Self(Form::Reference(Arc::new(reference)))
+    }
+
+    pub(crate) fn reference(&self) -> Option<&Reference> {
+        match &self.0 {
+            Form::Inline(_) => None,
+            Form::Reference(reference) => Some(reference),
+        }
+    }
+
+    fn map(self, change: impl FnOnce(Reference) -> Reference) -> Self {
+        match self.0 {
+            Form::Inline(_) => self,
+            Form::Reference(reference) => Self::refer(change(Arc::unwrap_or_clone(reference))),
+        }
+    }
+
+    /// A reference with its value, for as long as it is in memory and not decided on.
+    pub(crate) fn with_value(self, value: Self) -> Self {
+        self.map(|reference| reference.with_value(Some(value)))
+    }
+
+    /// A reference without its value: as it goes into a state.
+    pub(crate) fn without_value(self) -> Self {
+        if self.reference().is_some_and(|reference| reference.value().is_some()) {
+            return self.map(|reference| reference.with_value(None));
+        }
+        self
+    }
+
+    /// A reference that knows what is looked at in its value, where the value is there to be looked at.
+    pub(crate) fn looked_at(self, looks: &Looks) -> Self {
+        let Some(value) = self.reference().and_then(Reference::value) else { return self };
+        let answers = looks.answers(value.as_json());
+        self.with_answers(&answers).without_value()
+    }
+
+    /// A reference that knows this, too, of its value.
+    pub(crate) fn with_answers(self, answers: &Answers) -> Self {
+        if answers.is_empty() { self } else { self.map(|reference| reference.with_answers(answers)) }
+    }
+
+    /// The text of a value, and of a reference what stands for it: what a user gives is no reference.
+    pub(crate) fn verbatim(self) -> Self {
+        if self.is_kept_beside() { Self::text(self.raw().to_owned()) } else { self }
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.raw().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(Self::text)
     }
 }
 
@@ -114,13 +238,19 @@ pub(super) fn if_present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> R
 
 impl PartialEq for Payload {
     fn eq(&self, other: &Self) -> bool {
-        self.as_json() == other.as_json()
+        self.is_kept_beside() == other.is_kept_beside() && self.as_json() == other.as_json()
     }
 }
 
 impl Eq for Payload {}
 
 impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_json())
+    }
+}
+
+impl fmt::Display for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_json())
     }

@@ -1,34 +1,18 @@
 //! Large payloads on their way to the store and back: what is too long for a journal is kept beside it.
 //!
-//! In the journal stands where it is: `{"$orkestra.blob":{"run":…,"key":…,"bytes":…}}`. A blob is durable before the
-//! commit that names it; one whose commit never came is removed with its run.
+//! In the journal stands a reference, which belongs to the run in whose journal it stands: whoever reads it says which run
+//! that is, and what goes to another run is copied. A blob is durable before the commit that names it; one whose commit never
+//! came is removed with its run.
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::kernel::{Event, Outcome};
+use crate::kernel::{Event, NodeInput, Outcome, looks_of};
 use crate::model::limits::PAYLOAD_INLINE_BYTES_MAX;
-use crate::model::{Payload, RunId};
+use crate::model::{Blob, KeptAt, Payload, Plan, RunId};
 use crate::store::Store;
 
 use super::error::{Error, ErrorKind};
-
-/// What a payload begins with that stands for a blob.
-const MARK: &str = r#"{"$orkestra.blob":"#;
-
-#[derive(Serialize, Deserialize)]
-struct Marker {
-    #[serde(rename = "$orkestra.blob")]
-    blob: Place,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Place {
-    run: RunId,
-    /// The digest of the text: the same text is kept once.
-    key: String,
-    bytes: usize,
-}
+use super::load::load;
 
 /// Keeps a long payload of `run` beside the journal; what comes back goes into the journal.
 pub(super) async fn keep(store: &dyn Store, run: &RunId, payload: Payload) -> Result<Payload, Error> {
@@ -38,81 +22,98 @@ pub(super) async fn keep(store: &dyn Store, run: &RunId, payload: Payload) -> Re
     let text = payload.as_json();
     let key: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
     store.put_blob(run, &key, text.as_bytes()).await?;
-    let blob = Place { run: run.clone(), key, bytes: text.len() };
-    Ok(Payload::of(&Marker { blob })?)
+    let blob = Blob { run: None, key, bytes: text.len() };
+    Ok(Payload::beside(KeptAt::Blob(blob)).with_value(payload))
 }
 
-/// The payload itself, for one that came from the journal: read from beside it if that is where it is.
-pub(super) async fn fetch(store: &dyn Store, payload: Payload) -> Result<Payload, Error> {
-    let text = payload.as_json();
-    if is_mark(text) {
-        return read(store, text).await;
+/// The payload itself, for one that came from the journal of `run`: read from beside it if that is where it is.
+pub(super) async fn fetch(store: &dyn Store, run: &RunId, payload: Payload) -> Result<Payload, Error> {
+    let Some(reference) = payload.reference() else { return Ok(payload) };
+    match (reference.value(), reference.place()) {
+        (Some(value), _) => Ok(value.clone()),
+        (None, KeptAt::Blob(blob)) => read(store, run, blob).await,
+        (None, KeptAt::Outputs) => outputs(store, run).await,
     }
-    if !(text.starts_with('[') && text.contains(MARK)) {
-        return Ok(payload);
-    }
-    // The outputs of several nodes, each of which may be a long one.
-    let mut items: Vec<Payload> = payload.to()?;
-    for item in &mut items {
-        if is_mark(item.as_json()) {
-            *item = read(store, item.as_json()).await?;
+}
+
+/// The input of a node of `run`, joined. Its parts were small enough: it is, too.
+pub(super) async fn fetch_input(store: &dyn Store, run: &RunId, input: NodeInput) -> Result<Payload, Error> {
+    match input {
+        NodeInput::One(payload) => fetch(store, run, payload).await,
+        NodeInput::List(mut parts) => {
+            for part in &mut parts {
+                *part = fetch(store, run, part.clone()).await?;
+            }
+            Ok(Payload::list(&parts)?)
         }
     }
-    Ok(Payload::large(&items)?)
 }
 
-/// The same payload, kept for `run` instead of the run that it came from.
-pub(super) async fn adopt(store: &dyn Store, run: &RunId, payload: Payload) -> Result<Payload, Error> {
-    if !payload.as_json().contains(MARK) {
-        return keep(store, run, payload).await;
-    }
-    keep(store, run, fetch(store, payload).await?).await
+/// A payload of the journal of the first run, kept for the second.
+pub(super) async fn adopt(store: &dyn Store, (from, to): (&RunId, &RunId), payload: Payload) -> Result<Payload, Error> {
+    keep(store, to, fetch(store, from, payload).await?).await
 }
 
-/// The same outcome, its output kept for `run`.
-pub(super) async fn adopt_outcome(store: &dyn Store, run: &RunId, outcome: Outcome) -> Result<Outcome, Error> {
+/// The outcome of the first run, its output kept for the second.
+pub(super) async fn adopt_outcome(
+    store: &dyn Store,
+    between: (&RunId, &RunId),
+    outcome: Outcome,
+) -> Result<Outcome, Error> {
     match outcome {
-        Outcome::Completed(output) => Ok(Outcome::Completed(adopt(store, run, output).await?)),
+        Outcome::Completed(output) => Ok(Outcome::Completed(adopt(store, between, output).await?)),
         other => Ok(other),
     }
 }
 
-/// The same events for a fork: the blobs that they name are copied.
+/// The events of the first run for the second, which forks it: the blobs that they refer to are copied. What the plan
+/// looks at in them is read on the way.
 pub(super) async fn adopt_events(
     store: &dyn Store,
-    (from, to): (&RunId, &RunId),
-    events: Vec<Event>,
+    between: (&RunId, &RunId),
+    mut events: Vec<Event>,
+    plan: &Plan,
 ) -> Result<Vec<Event>, Error> {
-    let damaged = |error: serde_json::Error| Error::new(ErrorKind::Internal, error.to_string());
-    let text = serde_json::to_string(&events).map_err(damaged)?;
-    let theirs = format!(r#"{MARK}{{"run":"{from}","key":""#);
-    if !text.contains(&theirs) {
-        return Ok(events);
+    for event in &mut events {
+        let looks = looks_of(plan, event);
+        let Some(payload) = event.kept_mut() else { continue };
+        // The fork has outputs of its own.
+        if payload.reference().is_none_or(|reference| *reference.place() == KeptAt::Outputs) {
+            continue;
+        }
+        let kept = adopt(store, between, payload.clone()).await?;
+        *payload = kept.looked_at(&looks).without_value();
     }
-    for rest in text.split(&theirs).skip(1) {
-        let key = rest.split('"').next().unwrap_or_default();
-        let bytes = store.blob(from, key).await?.ok_or_else(|| missing(key))?;
-        store.put_blob(to, key, &bytes).await?;
-    }
-    let ours = text.replace(&theirs, &format!(r#"{MARK}{{"run":"{to}","key":""#));
-    serde_json::from_str(&ours).map_err(damaged)
+    Ok(events)
 }
 
-/// Whether a payload is kept beside the journal: a long one, and a value of a user that looks like one of our marks, so
-/// that nobody is fooled.
+/// Whether a payload is kept beside the journal.
 pub(super) fn stands_beside(payload: &Payload) -> bool {
-    payload.as_json().len() > PAYLOAD_INLINE_BYTES_MAX || is_mark(payload.as_json())
+    !payload.is_kept_beside() && payload.as_json().len() > PAYLOAD_INLINE_BYTES_MAX
 }
 
-fn is_mark(text: &str) -> bool {
-    text.starts_with(MARK)
-}
-
-async fn read(store: &dyn Store, mark: &str) -> Result<Payload, Error> {
-    let Ok(Marker { blob }) = serde_json::from_str::<Marker>(mark) else { return Err(missing(mark)) };
-    let bytes = store.blob(&blob.run, &blob.key).await?.ok_or_else(|| missing(&blob.key))?;
+async fn read(store: &dyn Store, run: &RunId, blob: &Blob) -> Result<Payload, Error> {
+    if let Some(other) = blob.run.as_ref().filter(|other| *other != run) {
+        let message =
+            format!("the journal of run `{run}` names a large payload of run `{other}`, which is not its own");
+        return Err(Error::damaged(message));
+    }
+    let bytes = store.blob(run, &blob.key).await?.ok_or_else(|| missing(&blob.key))?;
     let found = serde_json::from_slice(&bytes);
     found.map_err(|error| Error::damaged(format!("the large payload {} is damaged: {error}", blob.key)))
+}
+
+/// What the last nodes of the run gave, as one object.
+async fn outputs(store: &dyn Store, run: &RunId) -> Result<Payload, Error> {
+    let state = load(store, run).await?;
+    let missing = || Error::new(ErrorKind::NotFound, format!("there is no run `{run}` to read the output of"));
+    let mut outputs = state.ok_or_else(missing)?.last_outputs();
+    for (_, output) in &mut outputs {
+        if let Some(KeptAt::Blob(blob)) = output.reference().map(|reference| reference.place().clone()) {
+            *output = read(store, run, &blob).await?;
+        }
+    }
+    Ok(Payload::object(&outputs)?)
 }
 
 fn missing(key: &str) -> Error {

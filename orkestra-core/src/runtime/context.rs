@@ -358,7 +358,7 @@ impl Context {
 
     /// The payload itself, for one that came from the journal.
     pub(super) async fn fetch(&self, payload: Payload) -> TaskResult<Payload> {
-        Ok(insist(|| blobs::fetch(&*self.inner.store, payload.clone())).await?)
+        Ok(insist(|| blobs::fetch(&*self.inner.store, &self.inner.run, payload.clone())).await?)
     }
 
     /// What goes into the journal for a payload.

@@ -95,9 +95,15 @@ impl RunRequest {
         let workflow = plan.workflow().clone();
         let deadline = self.within.map(|within| self.shared.clock.now().saturating_add(within));
         let options = Box::new(RunOptions { deadline, ..self.options });
-        let input = self.input?;
-        let adopt = || blobs::adopt(&*self.shared.store, run.id(), input.clone());
-        let input = self.shared.patiently(adopt).await?;
+        let (given, store) = (self.input?, &*self.shared.store);
+        let (parent, own) = (options.parent.as_ref().map(|parent| &parent.run), run.id());
+        let keep = || async {
+            match parent {
+                Some(parent) => blobs::adopt(store, (parent, own), given.clone()).await,
+                None => blobs::keep(store, own, given.clone().verbatim()).await,
+            }
+        };
+        let input = self.shared.patiently(keep).await?;
         let kind = InputKind::Create { plan, input, labels: self.labels, options };
         if self.shared.begin(run.id(), kind).await? {
             return Ok((run, true));

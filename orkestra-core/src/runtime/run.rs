@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::journal::Commit;
 use crate::kernel::{Event, InputKind, Outcome};
-use crate::model::{Amount, Name, Payload, RunId, Seq};
+use crate::model::{Amount, Name, Payload, Plan, RunId, Seq};
 use crate::projection::{Graph, GraphFold, RunView, Timeline, TimelineFold};
 use crate::store::RunRecord;
 
@@ -153,7 +153,7 @@ impl Run {
     pub async fn output<T: DeserializeOwned>(&self) -> Result<T, Error> {
         match self.outcome().await? {
             Outcome::Completed(output) => {
-                let fetch = || blobs::fetch(&*self.shared.store, output.clone());
+                let fetch = || blobs::fetch(&*self.shared.store, &self.id, output.clone());
                 Ok(self.shared.patiently(fetch).await?.to()?)
             }
             Outcome::Failed { node, failure } => Err(Error::run_failed(&node, &failure)),
@@ -167,6 +167,15 @@ impl Run {
                 Err(Error::new(ErrorKind::RunEnded, format!("run `{}` passed its deadline, {deadline}", self.id)))
             }
         }
+    }
+
+    /// The value of a payload of this run's events or views. A large one is kept beside the journal and read from there:
+    /// [`Payload::to`] cannot do that.
+    ///
+    /// # Errors
+    /// When the value is no `T`, is not of this run, or the store cannot be read.
+    pub async fn value<T: DeserializeOwned>(&self, payload: &Payload) -> Result<T, Error> {
+        Ok(blobs::fetch(&*self.shared.store, &self.id, payload.clone()).await?.to()?)
     }
 
     /// Sends the run a signal. It is durable when this returns, and read by whoever waits for it now or later.
@@ -254,7 +263,8 @@ impl Run {
             Some(input) => Some(blobs::keep(&*self.shared.store, &fork, Payload::large(input)?).await?),
             None => None,
         };
-        let events = blobs::adopt_events(&*self.shared.store, (&self.id, &fork), self.history().await?).await?;
+        let (events, plan) = self.history().await?;
+        let events = blobs::adopt_events(&*self.shared.store, (&self.id, &fork), events, &plan).await?;
         let kind = InputKind::Fork { from: self.id.clone(), events, node, input, incarnation: None };
         let run = Self::new(Arc::clone(&self.shared), fork);
         if self.shared.begin(run.id(), kind).await? || run.is_fork_of(&self.id).await? {
@@ -279,11 +289,12 @@ impl Run {
         self.shared.patiently(|| blobs::keep(&*self.shared.store, &self.id, payload.clone())).await
     }
 
-    /// All events so far.
-    async fn history(&self) -> Result<Vec<Event>, Error> {
+    /// All events so far, and the plan that they end with.
+    async fn history(&self) -> Result<(Vec<Event>, Arc<Plan>), Error> {
         let mut events = Vec::new();
-        load_seeing(&*self.shared.store, &self.id, |commit| events.extend_from_slice(&commit.events)).await?;
-        if events.is_empty() { Err(self.not_found()) } else { Ok(events) }
+        let see = |commit: &Commit| events.extend_from_slice(&commit.events);
+        let state = load_seeing(&*self.shared.store, &self.id, see).await?;
+        state.map(|state| (events, Arc::clone(state.plan()))).ok_or_else(|| self.not_found())
     }
 
     /// The run's events after `cursor`, those to come included.

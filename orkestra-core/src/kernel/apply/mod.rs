@@ -193,6 +193,7 @@ impl RunState {
             Event::RunTerminated { reason } => self.end(RunStatus::Terminated, Outcome::Terminated(reason.clone())),
             Event::RunTimedOut { deadline } => self.end(RunStatus::TimedOut, Outcome::TimedOut(*deadline)),
             Event::ParentTold => self.parent_told(),
+            Event::ValueRead { value, answers } => self.value_read(value, answers),
             other => Err(format!("{other:?} is no event of a run")),
         }
     }

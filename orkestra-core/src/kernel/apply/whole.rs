@@ -223,7 +223,7 @@ impl RunState {
         let quiet = self.running.is_empty() && (self.undo_from.is_none() || self.open == 0);
         match self.stopping.as_ref().map(|stopping| &stopping.reason) {
             _ if status == RunStatus::Terminated => true,
-            // Outputs that are too large together fail a run whose nodes are all done.
+            // Versions before failed a run whose nodes are all done, when their outputs were too large together.
             None => {
                 self.open == 0 && self.pause.is_none() && matches!(status, RunStatus::Completed | RunStatus::Failed)
             }

@@ -11,6 +11,7 @@ use crate::model::{Fork, Incarnation, Name, Payload, RunId, RunOptions, Seq, Tim
 
 use super::super::apply::apply;
 use super::super::event::Event;
+use super::super::looks;
 use super::super::state::RunState;
 use super::super::status::NodeStatus;
 use super::{Decision, Rejection};
@@ -98,6 +99,8 @@ impl Decision<'_> {
         }
         let pending = self.state().plan.id(&node).is_some_and(|id| self.state().node(id).status == NodeStatus::Pending);
         if let Some(input) = input.filter(|_| pending) {
+            let looks = self.state().plan.id(&node).map(|id| looks::at_own(&self.state().plan, id));
+            let input = looks.map_or_else(|| input.clone(), |looks| input.clone().looked_at(&looks));
             self.emit(Event::InputReplaced { node, input });
         }
         self.enter_whatever_can();

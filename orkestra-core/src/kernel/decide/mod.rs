@@ -24,6 +24,7 @@ use crate::model::{Amount, Name, NodeId, PayloadError, PlanError, RunId, RunOpti
 use super::apply::{IllegalEvent, apply};
 use super::event::Event;
 use super::input::{Input, InputKind};
+use super::looks;
 use super::state::RunState;
 
 /// Why an input changes nothing.
@@ -128,6 +129,7 @@ pub fn decide(run: &RunId, state: &mut Option<RunState>, input: Input) -> Result
             if options.budget.len() > METERS_MAX {
                 return Err(Rejection::TooManyMeters);
             }
+            let given = given.looked_at(&looks::at_input(&plan));
             lifecycle::create(run, slot, input.at, Event::RunCreated { plan, input: given, labels, options })
         }
         (slot @ None, InputKind::Fork { from, events, node, input: given, incarnation }) => {
@@ -186,6 +188,7 @@ impl<'a> Decision<'a> {
             InputKind::Signal { signal, payload } => self.signal(signal, payload)?,
             InputKind::Answer { question, answer } => self.answer(question, answer)?,
             InputKind::ChildEnded { child, outcome, spent } => self.child_ended(child, outcome, spent)?,
+            InputKind::ValueRead { value, answers } => self.value_read(value, answers),
             InputKind::ChildCancelled { child } => self.child_cancelled(child),
             InputKind::ParentTold => self.parent_told(),
             InputKind::CancelChild { parent, reason, .. } => self.cancel_child(&parent, reason),
@@ -208,7 +211,8 @@ impl<'a> Decision<'a> {
     }
 
     /// Writes `event` down and lets the rest of the decision see it.
-    fn emit(&mut self, event: Event) {
+    fn emit(&mut self, mut event: Event) {
+        event.forget_value();
         let run = self.state().id.clone();
         // A decision that breaks the rules of `apply` is a bug of ours: no input from outside can cause it. A release
         // build refuses the decision and whoever drives the run starts again from its journal.

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use crate::model::limits::SIGNALS_BUFFERED_MAX;
-use crate::model::{Amount, Name, Parent, Payload, RunId, Seq};
+use crate::model::{Amount, Answers, Name, Parent, Payload, RunId, Seq};
 
 use super::super::event::Event;
+use super::super::looks::{self, KeptValue};
 use super::super::reason::StopReason;
 use super::super::status::Outcome;
 use super::{Decision, Rejection};
@@ -20,6 +21,7 @@ impl Decision<'_> {
         if waiter.is_none() && state.signals_buffered >= SIGNALS_BUFFERED_MAX {
             return Err(Rejection::TooManySignals);
         }
+        let payload = payload.looked_at(&looks::at_signal(&state.plan, &signal));
         self.emit(Event::SignalReceived { signal: signal.clone(), payload });
         self.hand_over(&signal);
         Ok(())
@@ -75,6 +77,13 @@ impl Decision<'_> {
         let state = self.state();
         if parent.asked_for(state.options.parent.as_ref()) && !state.status.is_ending() {
             self.stop(StopReason::Cancelled { reason });
+        }
+    }
+
+    /// What was read of a value that is kept beside the journal; of one that is not there any more nothing is remembered.
+    pub(super) fn value_read(&mut self, value: KeptValue, answers: Answers) {
+        if self.state().kept_value(&value).is_some() && !answers.is_empty() {
+            self.emit(Event::ValueRead { value, answers });
         }
     }
 

@@ -143,7 +143,7 @@ impl Decision<'_> {
         state.plan.check_growth(&growth, Room::WORK, started)?;
         let inputs = growth.nodes.iter().filter_map(|node| node.input.as_ref());
         let bytes = inputs.map(|input| input.as_json().len()).sum();
-        Payload::fits(bytes)?;
+        Payload::fits_large(bytes)?;
         let first = state.nodes.len();
         let edges: Vec<_> = growth.edges.iter().map(|(_, after)| after.clone()).collect();
         self.emit(Event::Grown { node, step, growth });

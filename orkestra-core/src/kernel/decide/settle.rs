@@ -1,11 +1,12 @@
 //! What follows from the end of a node, whatever ended it: the next nodes, or the end of the run.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::{Failure, Name, NodeId, NodeKind, OnFailure, Payload};
+use crate::model::limits::PAYLOAD_INLINE_BYTES_MAX;
+use crate::model::{Failure, KeptAt, Name, NodeId, NodeKind, OnFailure, Payload};
 
 use super::super::event::Event;
+use super::super::looks;
 use super::super::node::Verdict;
 use super::super::reason::{PauseReason, SkipReason, StopReason};
 use super::super::status::{NodeStatus, RunStatus};
@@ -29,7 +30,8 @@ impl Decision<'_> {
     fn enter(&mut self, id: NodeId) -> Vec<NodeId> {
         let state = self.state();
         let status = state.node(id).status;
-        if state.pause.is_some() || !matches!(status, NodeStatus::Pending | NodeStatus::Backoff) {
+        let ending = state.stopping.is_some() && !state.is_undo(id);
+        if ending || state.pause.is_some() || !matches!(status, NodeStatus::Pending | NodeStatus::Backoff) {
             return Vec::new();
         }
         let verdict = if status == NodeStatus::Backoff { Verdict::Ready } else { state.verdict(id) };
@@ -39,8 +41,14 @@ impl Decision<'_> {
             Verdict::Ready => {}
         }
         let spec = &state.plan.node(id).spec;
-        if status == NodeStatus::Pending && !spec.when.as_ref().is_none_or(|when| when.holds(&|of| state.value(of))) {
-            return self.skip(id, SkipReason::Condition);
+        if let Some(when) = spec.when.as_ref().filter(|_| status == NodeStatus::Pending) {
+            let value = |of: Option<&Name>| state.value(of);
+            if !when.is_told(&value) {
+                return self.fail_untold(id);
+            }
+            if !when.holds(&value) {
+                return self.skip(id, SkipReason::Condition);
+            }
         }
         if !spec.limits.is_empty() {
             let node = spec.name.clone();
@@ -68,6 +76,16 @@ impl Decision<'_> {
         self.emit(Event::AttemptStarted { node, attempt, deadline });
     }
 
+    /// The condition looks at a value that is kept beside the journal and could not be read.
+    fn fail_untold(&mut self, id: NodeId) -> Vec<NodeId> {
+        let node = self.state().name(id).clone();
+        let message = format!("the condition of `{node}` looks at a large value that could not be read");
+        let failure = Failure::permanent("bad_input", message);
+        self.emit(Event::NodeFailed { node, failure: failure.clone() });
+        self.node_failed(id, failure);
+        Vec::new()
+    }
+
     fn skip(&mut self, id: NodeId, reason: SkipReason) -> Vec<NodeId> {
         let node = self.state().name(id).clone();
         self.emit(Event::NodeSkipped { node, reason });
@@ -88,7 +106,8 @@ impl Decision<'_> {
 
     /// Completes a node; returns the nodes that can move on because of it.
     pub(super) fn complete(&mut self, id: NodeId, output: Payload) -> Vec<NodeId> {
-        let node = self.state().name(id).clone();
+        let (node, output) =
+            (self.state().name(id).clone(), output.looked_at(&looks::at_output(&self.state().plan, id)));
         self.emit(Event::NodeCompleted { node, output });
         self.movable_after(id)
     }
@@ -174,22 +193,14 @@ impl Decision<'_> {
         Some((state.name(id).clone(), state.node(id).last_failure.clone()?))
     }
 
+    /// Several outputs are one object where they are short together; else it says where they are: in the nodes.
     fn completed(&self) -> Event {
-        let state = self.state();
-        let output = |id: NodeId| state.node(id).output.clone().unwrap_or_else(Payload::null);
-        let sinks: Vec<_> = state.plan.sinks().collect();
-        let output = match sinks.as_slice() {
-            [only] => Ok(output(*only)),
-            several => {
-                Payload::of(&several.iter().map(|id| (state.name(*id), output(*id))).collect::<BTreeMap<_, _>>())
-            }
-        };
-        match output {
-            Ok(output) => Event::RunCompleted { output },
-            Err(error) => {
-                let node = state.name(sinks[0]).clone();
-                Event::RunFailed { node, failure: Failure::permanent("bad_output", error.to_string()) }
-            }
+        let outputs = self.state().last_outputs();
+        if let [(_, only)] = outputs.as_slice() {
+            return Event::RunCompleted { output: only.clone() };
         }
+        let bytes: usize = outputs.iter().map(|(name, output)| name.len() + output.as_json().len()).sum();
+        let object = (bytes <= PAYLOAD_INLINE_BYTES_MAX).then(|| Payload::object(&outputs).ok()).flatten();
+        Event::RunCompleted { output: object.unwrap_or_else(|| Payload::beside(KeptAt::Outputs)) }
     }
 }

@@ -133,7 +133,7 @@ impl Errand {
         match found {
             Found::Child => {}
             Found::Ended(outcome, spent) => {
-                let Some(outcome) = self.adopted(&self.run, outcome).await else { return };
+                let Some(outcome) = self.adopted((&child.run, &self.run), outcome).await else { return };
                 self.ended(child.run, outcome, spent).await;
             }
             Found::Another(failure) => {
@@ -179,18 +179,18 @@ impl Errand {
     }
 
     async fn tell(self, (parent, child, outcome, spent): Told) {
-        let Some(outcome) = self.adopted(&parent, outcome).await else { return };
+        let Some(outcome) = self.adopted((&self.run, &parent), outcome).await else { return };
         let kind = InputKind::ChildEnded { child, outcome, spent };
         if self.tell_until_accepted(&parent, kind).await {
             self.tell_until_accepted(&self.run, InputKind::ParentTold).await;
         }
     }
 
-    /// The outcome with its output kept for the run that is told of it, which may outlive the other.
-    async fn adopted(&self, run: &RunId, outcome: Outcome) -> Option<Outcome> {
+    /// The outcome of the first run with its output kept for the second, which is told of it and may outlive the other.
+    async fn adopted(&self, between: (&RunId, &RunId), outcome: Outcome) -> Option<Outcome> {
         let mut patience = Patience::new(&self.shared);
         loop {
-            match blobs::adopt_outcome(&*self.shared.store, run, outcome.clone()).await {
+            match blobs::adopt_outcome(&*self.shared.store, between, outcome.clone()).await {
                 Ok(outcome) => return Some(outcome),
                 Err(error) if !patience.again(&error).await => return None,
                 Err(_) => {}

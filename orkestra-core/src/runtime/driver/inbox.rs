@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::journal::{CodecError, decode_letter};
-use crate::kernel::Rejection;
+use crate::kernel::{InputKind, Rejection, at_signal};
 use crate::model::limits::READ_COMMITS_MAX;
-use crate::store::{Letter, LetterId, StoreError};
+use crate::model::{Name, Payload};
+use crate::store::{Letter, LetterId, StoreError, StoreErrorKind};
 
+use super::super::blobs;
 use super::super::error::Error;
+use super::super::patience::insist;
 use super::reload::is_lasting;
 use super::{Driver, Turn};
 
@@ -64,6 +67,10 @@ impl Driver {
     /// Answers the letter's id if nothing follows from it.
     async fn read_letter(&mut self, letter: Letter) -> Result<Option<LetterId>, Turn> {
         let kind = match decode_letter(&letter.body) {
+            Ok(InputKind::Signal { signal, payload }) => {
+                let payload = self.to_be_looked_at(&signal, payload).await?;
+                InputKind::Signal { signal, payload }
+            }
             Ok(kind) => kind,
             Err(error @ CodecError::Newer { .. }) => {
                 // Another engine, of that version, may drive the run.
@@ -85,6 +92,20 @@ impl Driver {
                 tracing::info!(run = %self.run, letter = %letter.id, %rejection, "a letter changed nothing");
                 Ok(Some(letter.id))
             }
+        }
+    }
+
+    /// A signal's payload with its value, if that is kept beside the journal and the plan looks at something in it: whoever
+    /// sent it did not know what the plan is now.
+    async fn to_be_looked_at(&self, signal: &Name, payload: Payload) -> Result<Payload, Turn> {
+        let known = self.state.as_ref().is_none_or(|state| at_signal(state.plan(), signal).answered_by(&payload));
+        if known {
+            return Ok(payload);
+        }
+        match insist(|| blobs::fetch(&*self.shared.store, &self.run, payload.clone())).await {
+            Ok(value) => Ok(payload.with_value(value)),
+            Err(error) if error.store_kind() == Some(StoreErrorKind::Damaged) => Ok(payload),
+            Err(error) => Err(Turn::Reload(error)),
         }
     }
 

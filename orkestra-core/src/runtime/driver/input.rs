@@ -1,13 +1,17 @@
 //! From a message to a decision.
 
 use tokio::sync::oneshot;
+use tracing::Span;
 
-use crate::kernel::{Event, Input, InputKind, Rejection, RunState, TaskRequest, decide};
-use crate::model::{Incarnation, Name, RunId, Seq};
+use crate::kernel::{Event, Input, InputKind, Rejection, RunState, TaskRequest, decide, unread};
+use crate::model::{Growth, Incarnation, Name, RunId, Seq};
+use crate::store::StoreErrorKind;
 
+use super::super::blobs;
 use super::super::error::{Error, ErrorKind};
 use super::super::message::{Message, StepReply};
 use super::super::outbox::{Note, Told};
+use super::super::patience::insist;
 use super::super::telemetry::placed;
 use super::commit::{Reply, Start};
 use super::{Driver, Turn};
@@ -93,6 +97,13 @@ impl Driver {
             drop(reply.send(Err(Error::new(ErrorKind::Invalid, message))));
             return Ok(());
         }
+        if let TaskRequest::Grow { growth, .. } = &request
+            && let Err(turn) = self.read_unread(Some(growth)).await
+        {
+            // Its task waits for the answer still.
+            self.kept.push(Message::Request { node, attempt, request, reply, span: Span::none() });
+            return Err(turn);
+        }
         let starts_step = matches!(request, TaskRequest::StartStep { .. });
         let key = request.step().map(|step| (node.clone(), step.to_owned()));
         let given = node.clone();
@@ -149,6 +160,30 @@ impl Driver {
             self.held.push(Held { node, attempt, request: TaskRequest::StartStep { step }, reply });
         }
         Ok(())
+    }
+
+    /// Reads the large values that the plan looks at and of which it does not know enough: of journals of before, and what a
+    /// growth looks at. One that cannot be read fails the node that looks at it.
+    pub(super) async fn read_unread(&mut self, growth: Option<&Growth>) -> Result<(), Turn> {
+        let all = self.state.as_ref().map(|state| unread(state, growth)).unwrap_or_default();
+        for one in all {
+            match insist(|| blobs::fetch(&*self.shared.store, &self.run, one.payload().clone())).await {
+                Ok(value) => self.decide_and_commit(one.read(&value)).await?,
+                Err(error) if error.store_kind().is_some_and(|kind| kind != StoreErrorKind::Damaged) => {
+                    return Err(Turn::Reload(error));
+                }
+                Err(error) => tracing::warn!(run = %self.run, %error, "a value that the plan looks at cannot be read"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn decide_and_commit(&mut self, kind: InputKind) -> Result<(), Turn> {
+        match self.decide(kind) {
+            Ok(events) if events.is_empty() => Ok(()),
+            Ok(events) => self.commit(events, None, Vec::new()).await,
+            Err(rejection) => Err(Turn::Reload(rejection.into())),
+        }
     }
 
     fn last(&self) -> Seq {

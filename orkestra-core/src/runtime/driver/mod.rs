@@ -22,13 +22,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OnceCell, mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::kernel::{InputKind, RunState, agenda, wake_at};
 use crate::model::limits::COMMITS_IN_FLIGHT_MAX;
-use crate::model::{Name, NodeId, RunId, Seq, Timestamp};
+use crate::model::{Name, NodeId, Payload, RunId, Seq, Timestamp};
 use crate::store::{Claimed, Lease, LetterId, RunRecord};
 
 use self::commit::{Pending, Start, next_ack};
@@ -95,6 +95,8 @@ pub(super) struct Driver {
     snapshot_at: Seq,
     /// Whether the run only waits and cannot be parked.
     rests: bool,
+    /// What the run was given, read once: all of its tasks may ask for it.
+    run_input: Arc<OnceCell<Payload>>,
     trace: Trace,
 }
 
@@ -150,6 +152,7 @@ impl Driver {
             read_up_to: LetterId::ZERO,
             snapshot_at: Seq::ZERO,
             rests: false,
+            run_input: Arc::default(),
             trace,
         }
     }
@@ -325,6 +328,7 @@ impl Driver {
                 format!("workflow `{}` needs the limit `{limit}`, which is not defined", state.plan().workflow());
             return Err(Turn::Blocked(Error::not_drivable(message)));
         }
+        self.read_unread(None).await?;
         self.hold_slots();
         if !goes_on {
             self.input(InputKind::Recover, None).await?;

@@ -103,15 +103,17 @@ impl Driver {
             store: Arc::clone(&self.shared.store),
             seen: seen.clone(),
         };
-        let input = state.node_input(id).map_err(|error| Failure::permanent("bad_input", error.to_string()));
+        let (input, run_input) = (state.node_inputs(id), Arc::clone(&self.run_input));
         let code = self.shared.task(state.plan().workflow(), task);
         let unknown = Failure::permanent("bad_input", format!("the task `{task}` is not known"));
         let work = async move {
-            let code = code.ok_or(unknown)?;
+            let (code, mut inner) = (code.ok_or(unknown)?, inner);
             let (store, run) = (Arc::clone(&inner.store), inner.run.clone());
             let unread = |error: Error| Failure::retryable("store", error.to_string());
-            let input = input?;
-            let input = insist(|| blobs::fetch(&*store, input.clone())).await.map_err(unread)?;
+            let given = inner.run_input.clone();
+            let given = run_input.get_or_try_init(|| insist(|| blobs::fetch(&*store, &run, given.clone()))).await;
+            inner.run_input = given.map_err(unread)?.clone();
+            let input = insist(|| blobs::fetch_input(&*store, &run, input.clone())).await.map_err(unread)?;
             let cx = Context::new(inner);
             let output = watched(Arc::clone(cx.inner()), code.call(cx, input)).await?;
             insist(|| blobs::keep(&*store, &run, output.clone())).await.map_err(unread)

@@ -118,15 +118,17 @@ fn a_node_that_waits_for_its_retry_ends_with_the_run() {
 }
 
 #[test]
-fn outputs_that_are_too_large_together_fail_the_run() {
-    let half = format!("\"{}\"", "x".repeat(1_100_000));
+fn outputs_that_are_too_large_together_are_told_by_where_they_are() {
+    let half = format!("\"{}\"", "x".repeat(200_000));
     let mut scene = Scene::of([task("a"), task("b")]);
     scene.feed(done("a#1", &half)).expect("it ends");
     scene.feed(done("b#1", &half)).expect("it ends");
-    let Some(Outcome::Failed { node, failure }) = scene.state().outcome() else {
+    let Some(Outcome::Completed(output)) = scene.state().outcome() else {
         panic!("{:?}", scene.state().outcome());
     };
-    assert_eq!((node.as_str(), failure.kind.as_str()), ("a", "bad_output"));
+    assert_eq!((output.is_kept_beside(), output.as_json()), (true, r#"{"$orkestra.outputs":{}}"#));
+    let outputs = [(name("a"), json(&half)), (name("b"), json(&half))];
+    assert_eq!(scene.state().last_outputs(), outputs);
 }
 
 /// Found by reading: `"detail":null` was read back as no detail, the state after a crash was another one.

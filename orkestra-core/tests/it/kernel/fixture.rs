@@ -20,6 +20,7 @@ const CANCELLED: &str = include_str!("fixtures/v1-cancelled.json");
 const COMPLETED_2: &str = include_str!("fixtures/v2-completed.json");
 const TIMED_OUT_2: &str = include_str!("fixtures/v2-timed-out.json");
 const TERMINATED_2: &str = include_str!("fixtures/v2-terminated.json");
+const LARGE_3: &str = include_str!("fixtures/v3-large.json");
 
 /// How a journal is kept: the bodies are the very bytes that a store held.
 #[derive(Deserialize)]
@@ -115,8 +116,18 @@ fn what_a_run_of_format_2_was_given_is_known() {
 }
 
 #[test]
+fn references_and_texts_that_look_like_them_in_format_3() {
+    let (state, _) = replayed(LARGE_3);
+    assert_eq!(state.outcome(), Some(&Outcome::Completed(json(r#"{"$orkestra.outputs":{}}"#))), "a user's text");
+    let mark = r#"{"$orkestra.blob":{"key":"k","bytes":300000,"known":{"slots":{"/tenant":"t1"}}}}"#;
+    assert_eq!((state.input().as_json(), state.input().is_kept_beside()), (mark, true), "what was read is known");
+    let output = state.node(state.plan().id("a").expect("a node")).output.as_ref();
+    assert!(output.is_some_and(|output| output.is_kept_beside()));
+}
+
+#[test]
 fn every_kind_of_event_is_in_the_fixtures() {
-    let journals = [COMPLETED, FAILED, CANCELLED, COMPLETED_2, TIMED_OUT_2, TERMINATED_2];
+    let journals = [COMPLETED, FAILED, CANCELLED, COMPLETED_2, TIMED_OUT_2, TERMINATED_2, LARGE_3];
     let known: BTreeSet<_> =
         journals.into_iter().flat_map(|journal| replayed(journal).1).map(|event| kind(&event)).collect();
     assert_eq!(known, Event::kinds().iter().map(|kind| (*kind).to_owned()).collect());

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use orkestra_core::kernel::{Event, Next, Outcome, PauseReason, RunState, SkipReason, StopReason, apply};
-use orkestra_core::model::{Amount, Growth, Join, Name, NodeSpec, OnFailure, Parent, RunOptions};
+use orkestra_core::kernel::{Event, KeptValue, Next, Outcome, PauseReason, RunState, SkipReason, StopReason, apply};
+use orkestra_core::model::{Amount, Answers, Growth, Join, Name, NodeSpec, OnFailure, Parent, RunOptions};
 
 use super::asks::{Options, run_id, tokens};
 use super::fixture::kind;
@@ -152,6 +152,7 @@ fn events() -> Vec<Event> {
         ended(),
         Event::RunTerminated { reason: "enough".into() },
         Event::ParentTold,
+        Event::ValueRead { value: KeptValue::Input, answers: Answers::default() },
     ]
 }
 
@@ -208,6 +209,7 @@ fn what_else_can_happen_in_which_state() {
         ".............s.u...|run timed out at 5",
         "RQKCZPpBbFfASsUu...|run terminated: enough",
         "................Dd.|parent told",
+        "...................|Input read",
     ];
     assert_eq!(table, expected, "\n{}", table.join("\n"));
 }

@@ -25,4 +25,5 @@ mod step;
 mod stop;
 mod timer;
 mod undo;
+mod values;
 mod world;

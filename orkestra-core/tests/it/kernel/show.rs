@@ -107,6 +107,7 @@ fn show_run(event: &Event) -> Option<String> {
         Event::RunTerminated { reason } => format!("run terminated: {reason}"),
         Event::RunTimedOut { deadline } => format!("run timed out at {}", deadline.as_millis()),
         Event::ParentTold => "parent told".into(),
+        Event::ValueRead { value, .. } => format!("{value:?} read"),
         _ => return None,
     })
 }

@@ -1,0 +1,107 @@
+//! What is looked at in a value without reading it as a whole: the tests of conditions, the keys of slots.
+//!
+//! Of a value that is kept beside the journal the answers stand in its reference: the kernel reads no blobs.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::condition::{Condition, Test};
+use super::id::Name;
+use super::limits::SLOT_KEY_BYTES_MAX;
+use super::payload::Payload;
+use super::reference::{Answers, KeptAt, Reference};
+
+/// Questions about one value.
+#[derive(Clone, Debug, Default)]
+pub struct Looks {
+    tests: Vec<(String, Test)>,
+    slots: Vec<String>,
+}
+
+impl Looks {
+    pub(crate) fn test(&mut self, pointer: &str, is: &Test) {
+        self.tests.push((pointer.to_owned(), is.clone()));
+    }
+
+    pub(crate) fn slot(&mut self, pointer: &str) {
+        self.slots.push(pointer.to_owned());
+    }
+
+    /// Adds what the condition asks about this node's output, or about the run's input.
+    pub(crate) fn condition(&mut self, condition: &Condition, about: Option<&Name>) {
+        match condition {
+            Condition::Test { node, pointer, is } if node.as_ref() == about => self.test(pointer, is),
+            Condition::Test { .. } => {}
+            Condition::All(several) | Condition::Any(several) => {
+                several.iter().for_each(|one| self.condition(one, about));
+            }
+            Condition::Not(one) => self.condition(one, about),
+        }
+    }
+
+    /// Whether the payload can tell all of it.
+    pub(crate) fn answered_by(&self, payload: &Payload) -> bool {
+        let Some(answers) = payload.reference().map(Reference::answers) else { return true };
+        self.tests.iter().all(|(pointer, is)| answers.holds(&digest(pointer, is)).is_some())
+            && self.slots.iter().all(|pointer| answers.slot_at(pointer).is_some())
+    }
+
+    /// The answers, from the value's text.
+    pub(crate) fn answers(&self, text: &str) -> Answers {
+        let mut answers = Answers::default();
+        if self.tests.is_empty() && self.slots.is_empty() {
+            return answers;
+        }
+        for (pointer, is) in &self.tests {
+            answers.test(digest(pointer, is), is.holds_at(text, pointer));
+        }
+        let whole: Option<Value> = serde_json::from_str(text).ok();
+        for pointer in &self.slots {
+            answers.slot(pointer.clone(), whole.as_ref().and_then(|whole| key_at(whole, pointer)));
+        }
+        answers
+    }
+}
+
+impl Payload {
+    /// Whether the test holds at this place of the value; `None` when the value is kept beside the journal and nobody has
+    /// looked.
+    pub(crate) fn test(&self, pointer: &str, is: &Test) -> Option<bool> {
+        match self.reference() {
+            None => Some(is.holds_at(self.as_json(), pointer)),
+            Some(reference) => reference.answers().holds(&digest(pointer, is)),
+        }
+    }
+
+    /// The key of a slot that is at this place of the value.
+    pub(crate) fn slot_key(&self, pointer: &str) -> Option<String> {
+        match self.reference() {
+            None => key_at(&serde_json::from_str(self.as_json()).ok()?, pointer),
+            Some(reference) => match (reference.answers().slot_at(pointer), reference.place()) {
+                (Some(key), _) => key.clone(),
+                // Nobody has looked: at least each value is counted apart.
+                (None, KeptAt::Blob(blob)) => Some(blob.key.clone()),
+                (None, KeptAt::Outputs) => None,
+            },
+        }
+    }
+}
+
+fn key_at(whole: &Value, pointer: &str) -> Option<String> {
+    let found = whole.pointer(pointer)?;
+    let key = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+    Some(if key.len() > SLOT_KEY_BYTES_MAX { format!("sha256:{}", hex(&Sha256::digest(key))) } else { key })
+}
+
+/// Names a test in few bytes: a plan may hold thousands, with long values.
+fn digest(pointer: &str, is: &Test) -> String {
+    let mut digest = Sha256::new();
+    digest.update((pointer.len() as u64).to_le_bytes());
+    digest.update(pointer);
+    digest.update(serde_json::to_vec(is).unwrap_or_default());
+    hex(&digest.finalize()[..16])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
