@@ -166,6 +166,7 @@ impl Driver {
             self.record.clone_from(&record);
         }
         let repeats = |kind: &InputKind| taken.is_empty() && !matches!(kind, InputKind::Recover);
+        self.wrote_as = Some(lease.epoch);
         let (asked, since) = (self.deciding.take().filter(repeats), Instant::now());
         let ack = self.shared.committer.submit(Append { commit: written, record, taken }).await;
         self.pending.push_back(Pending {

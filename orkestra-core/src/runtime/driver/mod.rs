@@ -28,7 +28,7 @@ use tracing::Instrument;
 
 use crate::kernel::{InputKind, RunState, agenda, wake_at};
 use crate::model::limits::COMMITS_IN_FLIGHT_MAX;
-use crate::model::{Name, NodeId, Payload, RunId, Seq, Timestamp};
+use crate::model::{Epoch, Name, NodeId, Payload, RunId, Seq, Timestamp};
 use crate::store::{Claimed, Lease, LetterId, RunRecord};
 
 use self::commit::{Pending, Start, next_ack};
@@ -72,6 +72,8 @@ pub(super) struct Driver {
     failing_since: Option<Instant>,
     /// Where the journal ended when this driver had taken the run over, if it has.
     recovered: Option<Seq>,
+    /// The epoch of its last commit.
+    wrote_as: Option<Epoch>,
     /// How long it waits before it reads letters again that could not be read.
     mail_delay: Duration,
     waiters: BTreeMap<(Name, String), Vec<oneshot::Sender<StepReply>>>,
@@ -139,6 +141,7 @@ impl Driver {
             unsure: VecDeque::new(),
             failing_since: None,
             recovered: None,
+            wrote_as: None,
             mail_delay: Duration::ZERO,
             waiters: BTreeMap::new(),
             invoked: BTreeMap::new(),
@@ -283,7 +286,7 @@ impl Driver {
         let claimed = claimed.map_err(|error| Turn::Reload(error.into()))?;
         let Claimed { lease, last, mail } = claimed.ok_or(Turn::Fenced)?;
         self.shared.leases.add(lease.clone(), self.shared.clock.now(), Arc::clone(&self.tenure));
-        let (held, known) = (self.lease.as_ref().map(|lease| lease.epoch), self.durable);
+        let known = self.durable;
         let lease = self.lease.insert(lease);
         if last > Seq::ZERO && self.shared.room.is_closed() {
             return Err(Turn::NotHere);
@@ -310,7 +313,7 @@ impl Driver {
         self.record = Some(RunRecord::of(state));
         self.paused.send_replace(state.pause().is_some());
         self.publish();
-        let goes_on = self.goes_on(held, known).await?;
+        let goes_on = self.goes_on(known).await?;
         let Some(state) = &self.state else { return Ok(()) };
         if state.status().is_final() {
             self.decide_again().await?;

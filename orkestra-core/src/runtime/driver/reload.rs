@@ -144,12 +144,13 @@ impl Driver {
         }
     }
 
-    /// Whether the run goes on in this process as if nothing had happened: this driver has had it before, under the epoch
-    /// `before`, knew its journal up to `known`, and nobody else wrote since. Else what this process did of it is thrown away.
-    pub(super) async fn goes_on(&mut self, before: Option<Epoch>, known: Seq) -> Result<bool, Turn> {
+    /// Whether the run goes on in this process as if nothing had happened: this driver has had it before, knew its journal up to
+    /// `known`, and nobody else wrote since. Else what this process did of it is thrown away.
+    pub(super) async fn goes_on(&mut self, known: Seq) -> Result<bool, Turn> {
         let Some(recovered) = self.recovered.map(|at| at <= self.durable) else { return Ok(false) };
-        let ours = match before.filter(|_| recovered) {
-            Some(_) if self.durable == known => true,
+        let ours = match self.wrote_as.filter(|_| recovered) {
+            _ if recovered && self.durable == known => true,
+            // Under one epoch: when there was another, all that was written under the one before was read.
             Some(epoch) if self.durable > known => self.wrote_all_after(known, epoch).await?,
             _ => false,
         };

@@ -46,7 +46,7 @@ fn everywhere(payload: &Payload) -> Vec<Event> {
     let failure = Failure { detail: Some(at()), ..Failure::permanent("k", "m") };
     let child = RunId::new("c").expect("a run id");
     vec![
-        Event::InputReplaced { node: node.clone(), input: at(), until: None },
+        Event::InputReplaced { node: node.clone(), input: at() },
         Event::NodeCompleted { node: node.clone(), output: at() },
         Event::StepCompleted { node: node.clone(), step: step.clone(), result: at(), charges: charges() },
         Event::StepFailed { node: node.clone(), step: step.clone(), failure, charges: charges() },

@@ -179,16 +179,31 @@ async fn other_runs_go_on_while_one_is_written_again() {
 /// A task that is under way while the journal is read again: what it asked for meanwhile is decided again.
 #[tokio::test(start_paused = true)]
 async fn a_task_goes_on_while_its_driver_reads_the_journal_again() {
-    let (memory, effects) = (MemoryStore::new(), Effects::default());
-    let store = FaultyStore::new(Arc::new(memory.clone()));
+    let (store, effects) = (faulty(), Effects::default());
     let engine = engine(store.clone()).workflow(two_nodes(&effects, true)).start().await.expect("an engine");
     let run = engine.run("w").id("r").input(&3_u64).expect("an input").start().await.expect("a run");
     tokio::time::sleep(Duration::from_millis(500)).await;
-    // What was acknowledged is gone from the disk, but for the beginning: a conflict that no repeat can heal.
+    // The caller asked for what cannot be, says the store: that is not written again.
     store.fail_next(Fault::Failed(StoreErrorKind::Invalid));
     assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))));
     assert_eq!([effects.count("long"), effects.count("s0."), effects.count("s2.")], [1, 1, 1]);
     assert!(!journal(&run).await.contains(&Event::Recovered), "no process was lost");
+}
+
+/// The outcome is settled by reading, and reading fails too, after the run was claimed anew.
+#[tokio::test(start_paused = true)]
+async fn a_task_goes_on_while_claims_and_reads_fail_too() {
+    for (method, times) in [("claim", 3), ("read", 1), ("read", 2), ("read", 3), ("read", 9)] {
+        let (store, effects) = (faulty(), Effects::default());
+        let engine = engine(store.clone()).workflow(two_nodes(&effects, true)).start().await.expect("an engine");
+        let run = engine.run("w").id("r").input(&3_u64).expect("an input").start().await.expect("a run");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        store.fail_calls(method, times, IO);
+        store.fail_next(Fault::Failed(StoreErrorKind::Invalid));
+        assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))), "{method}");
+        assert_eq!([effects.count("long"), effects.count("s0."), effects.count("s2.")], [1, 1, 1], "{method}");
+        assert!(!journal(&run).await.contains(&Event::Recovered), "{method}: no process was lost");
+    }
 }
 
 #[tokio::test(start_paused = true)]
