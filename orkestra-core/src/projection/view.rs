@@ -29,6 +29,9 @@ pub struct RunView {
     pub spent: BTreeMap<Name, Amount>,
     /// Why it makes a pause, if it does.
     pub pause: Option<PauseReason>,
+    /// The nodes whose failures are to be decided on before the run goes on, in the order in which they failed: each is
+    /// retried, or given up by [`Run::resume`](crate::Run::resume) when it is the reason of the pause.
+    pub undecided: Vec<Name>,
     /// Questions that nobody has answered.
     pub questions: Vec<QuestionView>,
     /// Other runs that it waits for.
@@ -110,6 +113,7 @@ impl RunView {
             options: state.options().clone(),
             spent: state.spent().clone(),
             pause: state.pause().map(|pause| pause.reason.clone()),
+            undecided: state.undecided().iter().map(|id| state.name(*id).clone()).collect(),
             questions: questions(state),
             children: state.children().keys().cloned().collect(),
             outcome: state.outcome().cloned(),

@@ -85,6 +85,7 @@ fn create(run: &RunId, created: &Event, at: Timestamp) -> Option<RunState> {
         undoable: Vec::new(),
         undone: Vec::new(),
         undo_from: None,
+        undecided: Vec::new(),
         pause: None,
         stopping: None,
         outcome: None,
@@ -104,6 +105,7 @@ impl RunState {
     }
 
     fn write(&mut self, event: &Event) -> Written {
+        self.forget_given_up(event);
         match event {
             Event::RunCreated { .. } => Err("the run was created before".into()),
             Event::SlotAwaited { node } => self.slot_awaited(node),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::model::{Amount, Growth, Name, NodeId, Payload, Room, Timestamp};
 
+use super::super::event::Event;
 use super::super::node::{NodeState, StepState};
 use super::super::reason::{PauseReason, StopReason};
 use super::super::state::{Pause, RunState, Stopping, Timer};
@@ -92,10 +93,24 @@ impl RunState {
         Ok(())
     }
 
+    /// Failures that somebody has to decide on pause the run at once. Versions that did not know that gave up all of them
+    /// when the run went on: where their journals go on in another way, there is nothing to decide any more.
+    pub(super) fn forget_given_up(&mut self, event: &Event) {
+        let pauses = matches!(event, Event::RunPaused { reason: PauseReason::NodeFailed { .. } });
+        let decides = pauses || matches!(event, Event::NodeReset { .. });
+        if self.status == RunStatus::Running && !self.undecided.is_empty() && !decides {
+            self.undecided.clear();
+        }
+    }
+
     pub(super) fn run_resumed(&mut self) -> Written {
-        let Some(Pause { since, resting, .. }) = self.pause.take() else {
+        let Some(Pause { reason, since, resting }) = self.pause.take() else {
             return Err("the run makes no pause".into());
         };
+        if let PauseReason::NodeFailed { node } = &reason {
+            let given_up = self.plan.id(node);
+            self.undecided.retain(|undecided| Some(*undecided) != given_up);
+        }
         self.status = RunStatus::Running;
         let rested = self.updated_at.since(since);
         for (at, timer) in resting {

@@ -131,6 +131,7 @@ impl Decision<'_> {
                 self.enter_all(next);
             }
             OnFailure::Pause => {
+                // In another pause it waits to be decided on: the state knows it.
                 if state.pause.is_none() {
                     self.emit(Event::RunPaused { reason: PauseReason::NodeFailed { node } });
                 }

@@ -99,15 +99,6 @@ fn a_failure_that_fails_the_run_does_so_in_a_pause_too() {
 }
 
 #[test]
-fn a_second_failure_that_pauses_is_part_of_the_same_pause() {
-    let node = |node: &str| task(node).or(OnFailure::Pause);
-    let mut scene = Scene::of([node("a"), node("b"), task("c").after(&["a", "b"])]);
-    scene.then(fails("a#1"), ["a#1 failed (error), given up", "paused because a failed"]);
-    scene.then(fails("b#1"), ["b#1 failed (error), given up"]);
-    scene.then(RESUME, ["resumed", "c skipped", "run completed null"]);
-}
-
-#[test]
 fn a_paused_run_can_be_cancelled_and_ended_by_force() {
     let paused = || {
         let mut scene = Scene::of([task("a").within(100), task("b").after(&["a"])]);

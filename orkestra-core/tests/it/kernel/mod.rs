@@ -8,6 +8,7 @@ mod child;
 mod codec;
 mod control;
 mod create;
+mod decided;
 mod fixture;
 mod fork;
 mod growth;

@@ -142,6 +142,14 @@ impl Scene {
         assert!(self.replayer.state() == self.state.as_ref(), "replay differs");
     }
 
+    /// Goes on as a version before did, which decided in another way.
+    pub(super) fn adopt_old(&mut self, events: Vec<Event>) {
+        self.write(Timestamp::from_millis(self.now), events);
+        self.state = self.replayer.state().cloned();
+        assert_eq!(broken_invariant(self.state()), None);
+        self.resume();
+    }
+
     /// When this comes in, exactly these events follow.
     #[track_caller]
     pub(super) fn then<const N: usize>(&mut self, kind: InputKind, expected: [&str; N]) -> &mut Self {
