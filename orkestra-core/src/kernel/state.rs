@@ -105,6 +105,8 @@ pub struct RunState {
     pub(super) undone: Vec<NodeId>,
     /// The first node of the plan that undoes others; none before something is undone.
     pub(super) undo_from: Option<NodeId>,
+    /// Nodes that are not done and that are not this run's own to undo: steps of theirs were copied from another run.
+    pub(super) shared: BTreeSet<NodeId>,
     /// Nodes whose failure is to be looked at and that nobody has decided on, in the order of their failures. They mean
     /// something while the run is paused, and when it is reopened.
     pub(super) undecided: Vec<NodeId>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::kernel::{NodeStatus, Outcome, PauseReason, RunState, RunStatus, SkipReason, StepState};
+use crate::kernel::{NodeStatus, Outcome, PauseReason, RunState, RunStatus, SkipReason, StepState, Undo};
 use crate::model::{Amount, Failure, Name, Payload, RunId, RunOptions, Seq, Timestamp};
 
 /// A run as a reader sees it.
@@ -38,6 +38,8 @@ pub struct RunView {
     pub children: Vec<RunId>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// What of it was undone and what was not, if it did not complete and there was something to undo.
+    pub undo: Option<Undo>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When its last event happened.
@@ -117,6 +119,7 @@ impl RunView {
             questions: questions(state),
             children: state.children().keys().cloned().collect(),
             outcome: state.outcome().cloned(),
+            undo: state.undo(),
             created_at: state.created_at(),
             updated_at: state.updated_at(),
             last: state.last(),

@@ -153,9 +153,7 @@ impl RunState {
         }
         self.nodes[id.index()].output = Some(output.clone());
         self.close(id, NodeStatus::Completed);
-        if self.plan.node(id).spec.compensate.is_some() {
-            self.undoable.push(id);
-        }
+        self.note_undoable(id);
         Ok(())
     }
 
@@ -178,6 +176,12 @@ impl RunState {
             return Err(format!("node `{node}` cannot be reset"));
         }
         self.undecided.retain(|undecided| *undecided != id);
+        self.begin_anew(id);
+        Ok(())
+    }
+
+    /// A node that has ended, and all that was skipped because of it, is pending again.
+    pub(super) fn begin_anew(&mut self, id: NodeId) {
         let plan = Arc::clone(&self.plan);
         let mut reset = vec![id];
         while let Some(id) = reset.pop() {
@@ -205,7 +209,6 @@ impl RunState {
                 }
             }
         }
-        Ok(())
     }
 
     pub(super) fn input_replaced(&mut self, node: &Name, input: &Payload) -> Written {

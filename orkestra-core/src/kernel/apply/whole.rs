@@ -1,4 +1,4 @@
-//! What concerns the whole run: pauses, budgets, growth, undoing, and its end.
+//! What concerns the whole run: pauses, budgets, growth, and its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -25,7 +25,7 @@ impl RunState {
         self.add_to_plan(growth, Room::WORK)
     }
 
-    fn add_to_plan(&mut self, growth: &Growth, room: Room) -> Written {
+    pub(super) fn add_to_plan(&mut self, growth: &Growth, room: Room) -> Written {
         let started = |id: NodeId| self.node(id).status != NodeStatus::Pending;
         self.plan.check_growth(growth, room, started).map_err(|error| error.to_string())?;
         let in_degree = |name: &Name| self.plan.id(name).map_or(0, |id| self.plan.node(id).after.len());
@@ -167,26 +167,8 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn compensation_started(&mut self, growth: &Growth) -> Written {
-        if self.status != RunStatus::Stopping || !self.running.is_empty() || self.undo_from.is_some() {
-            return Err("nothing can be undone now".into());
-        }
-        self.cancel_open();
-        if let Some(stopping) = &self.stopping {
-            self.timers.remove(&(stopping.grace_until, Timer::Grace));
-        }
-        self.status = RunStatus::Compensating;
-        let first = u32::try_from(self.nodes.len()).map_err(|_| "too many nodes")?;
-        self.undo_from = Some(NodeId(first));
-        self.undone = mem::take(&mut self.undoable).into_iter().rev().collect();
-        if growth.nodes.len() != self.undone.len() {
-            return Err(format!("{} nodes are to be undone", self.undone.len()));
-        }
-        self.add_to_plan(growth, Room::UNDOING)
-    }
-
     /// Nodes that have not ended will not run any more.
-    fn cancel_open(&mut self) {
+    pub(super) fn cancel_open(&mut self) {
         let (seq, now) = (self.last, self.updated_at);
         let ids: Vec<_> = self.plan.ids().filter(|id| !self.node(*id).status.is_final()).collect();
         let any = !ids.is_empty();
@@ -245,6 +227,7 @@ impl RunState {
             Some(StopReason::Cancelled { .. }) => quiet && status == RunStatus::Cancelled,
             Some(StopReason::NodeFailed { .. }) => quiet && status == RunStatus::Failed,
             Some(StopReason::DeadlinePassed { .. }) => quiet && status == RunStatus::TimedOut,
+            Some(StopReason::Terminated { .. }) => false,
         }
     }
 

@@ -52,7 +52,7 @@ impl Decision<'_> {
         let id = state.plan.id(node).ok_or_else(|| Rejection::NoNode(node.clone()))?;
         self.not_ending()?;
         if state.undo_from.is_some() {
-            return Err(Rejection::Undone);
+            return self.retry_undo(id);
         }
         if state.node(id).status != NodeStatus::Failed {
             return Err(Rejection::NotFailed(node.clone()));

@@ -161,6 +161,7 @@ impl Decision<'_> {
             Some(StopReason::Cancelled { reason }) => Event::RunCancelled { reason },
             Some(StopReason::NodeFailed { node, failure }) => Event::RunFailed { node, failure },
             Some(StopReason::DeadlinePassed { deadline }) => Event::RunTimedOut { deadline },
+            Some(StopReason::Terminated { reason }) => Event::RunTerminated { reason },
         };
         self.emit(end);
     }

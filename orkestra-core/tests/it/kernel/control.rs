@@ -2,7 +2,7 @@
 
 use orkestra_core::kernel::{NodeStatus, RunStatus, Wait, agenda, waits, wake_at};
 use orkestra_core::model::limits::METERS_MAX;
-use orkestra_core::model::{Amount, OnFailure, RunOptions, Timestamp};
+use orkestra_core::model::{Amount, RunOptions, Timestamp};
 
 use super::asks::{
     Options, RESUME, ask, budget, charge, child, child_ends, deadline, may_spend, outcome, paid_step, parked, pause,

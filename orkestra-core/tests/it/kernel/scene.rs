@@ -49,6 +49,16 @@ impl Scene {
 
     /// The run that begins as this one went, up to `node`.
     pub(super) fn fork(&self, node: &str, input: Option<&str>) -> (Self, Result<Vec<Event>, Rejection>) {
+        self.fork_as(node, input, false)
+    }
+
+    /// The same; `undone` says that what both share may have been undone.
+    pub(super) fn fork_as(
+        &self,
+        node: &str,
+        input: Option<&str>,
+        undone: bool,
+    ) -> (Self, Result<Vec<Event>, Rejection>) {
         let mut fork = Self { now: self.now, ..Self::nothing() };
         let events = self.events();
         let kind = InputKind::Fork {
@@ -57,6 +67,7 @@ impl Scene {
             node: name(node),
             input: input.map(json),
             incarnation: None,
+            undone,
         };
         let result = fork.feed(kind);
         (fork, result)
