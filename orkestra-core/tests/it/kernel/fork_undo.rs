@@ -88,8 +88,12 @@ fn half_done(did: impl FnOnce(&mut Scene)) -> Scene {
 #[test]
 fn a_node_of_which_steps_were_copied_is_the_other_runs_to_undo() {
     let of_the_other: [fn(&mut Scene); 3] = [
-        |scene| drop(scene.then(asks("pay#1", end_step("charge", "1")), ["pay/charge = 1"])),
-        |scene| drop(scene.then(asks("pay#1", start_step("charge")), ["pay/charge started"])),
+        |scene| {
+            scene.then(asks("pay#1", end_step("charge", "1")), ["pay/charge = 1"]);
+        },
+        |scene| {
+            scene.then(asks("pay#1", start_step("charge")), ["pay/charge started"]);
+        },
         |scene| {
             scene.then(asks("pay#1", child("c", "c")), ["pay/c wants c of other with 1"]);
             scene.then(child_done("c", "1"), ["pay/c ended: completed 1"]);

@@ -11,6 +11,7 @@ mod retention;
 mod schedules;
 mod slots;
 mod telemetry;
+mod undo;
 mod upgrade;
 mod verbs;
 mod world;
