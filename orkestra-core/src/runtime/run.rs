@@ -16,6 +16,7 @@ use super::error::{Error, ErrorKind};
 use super::events::{Cursor, Events};
 use super::follow::Follower;
 use super::load::{load, load_seeing};
+use super::schedule;
 use super::shared::Shared;
 
 /// A run. Cheap to clone; dropping it changes nothing for the run.
@@ -224,7 +225,9 @@ impl Run {
     /// # Errors
     /// When the node has not failed, the run is stopping, or what it did was undone.
     pub async fn retry(&self, node: &str) -> Result<(), Error> {
-        self.shared.tell(&self.id, InputKind::Retry { node: Name::new(node)? }).await
+        let node = Name::new(node)?;
+        schedule::remember(&self.shared, &self.id).await?;
+        self.shared.tell(&self.id, InputKind::Retry { node }).await
     }
 
     /// Answers a question of [`Context::ask`](super::Context::ask). The first answer counts; it is durable when this
