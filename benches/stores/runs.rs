@@ -31,6 +31,7 @@ impl Run {
             updated_at: created_at,
             wake_at: None,
             outcome: None,
+            undo: None,
         };
         Ok(Self { record, last: Seq::ZERO })
     }

@@ -86,7 +86,7 @@ pub use runtime::{
 pub mod prelude {
     use std::time::Duration;
 
-    pub use crate::kernel::{Event, NodeStatus, Outcome, PauseReason, RunStatus};
+    pub use crate::kernel::{Event, NodeStatus, Outcome, PauseReason, RunStatus, Undo};
     pub use crate::model::{
         Amount, Condition, Failure, Growth, Join, Name, NodeSpec, OnFailure, Payload, Retry, RunId, Seq, SlotBy, Test,
         Timestamp, WorkflowSpec,

@@ -312,6 +312,17 @@ pub enum Event {
     RunResumed,
     /// The run had ended, and goes on because a node of it is to be tried again.
     RunReopened,
+    /// What comes before was copied from the run that this one is a fork of, and is that one's to undo.
+    Forked {
+        /// Nodes that were not done there, of which steps were copied: they are that one's too.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        shared: Vec<Name>,
+    },
+    /// The run had ended, and undoes once more what it could not undo.
+    UndoRetried {
+        /// The node that undoes another one.
+        node: Name,
+    },
     /// What was done is undone: the plan grows by nodes that do so, in reverse order of completion.
     CompensationStarted {
         /// The nodes.
@@ -395,6 +406,7 @@ impl Event {
             | Self::TaskParked { node }
             | Self::Grown { node, .. }
             | Self::Emitted { node, .. }
+            | Self::UndoRetried { node }
             | Self::RunFailed { node, .. } => Some(node),
             Self::RunCreated { .. }
             | Self::SignalReceived { .. }
@@ -405,6 +417,7 @@ impl Event {
             | Self::RunPaused { .. }
             | Self::RunResumed
             | Self::RunReopened
+            | Self::Forked { .. }
             | Self::CompensationStarted { .. }
             | Self::StopRequested { .. }
             | Self::RunCompleted { .. }
@@ -433,7 +446,7 @@ impl Event {
         }
     }
 
-    /// Whether the run has ended with it. Only [`Event::RunReopened`] and what a run owes to others can follow.
+    /// Whether the run has ended with it. Only [`Event::RunReopened`], [`Event::UndoRetried`] and what a run owes to others can follow.
     #[must_use]
     pub const fn ends_run(&self) -> bool {
         matches!(

@@ -49,6 +49,8 @@ pub enum InputKind {
         input: Option<Payload>,
         /// Which run of its id the new one is.
         incarnation: Option<Incarnation>,
+        /// Whether what both share may have been undone in the other run.
+        undone: bool,
     },
     /// A process takes over a run that another one drove.
     Recover,

@@ -56,6 +56,9 @@ fn whole(state: &RunState) -> Broken {
     if status == RunStatus::Compensating && state.open == 0 {
         return Some("a run is undoing that has nothing left to undo".into());
     }
+    if let Some(id) = state.undecided().iter().find(|id| state.node(**id).status != NodeStatus::Failed) {
+        return Some(format!("`{}` has not failed and is to be decided on", state.name(*id)));
+    }
     if status == RunStatus::Running && state.reached_budget().is_some() {
         return Some("a run goes on over its budget".into());
     }

@@ -22,6 +22,7 @@ mod payloads;
 mod reason;
 mod state;
 mod status;
+mod undo;
 
 pub use agenda::{QUEUED_AT, Wait, Work, agenda, is_busy, owes_others, waits, wake_at, work_for_others, work_of};
 pub use apply::{IllegalEvent, apply};
@@ -36,3 +37,4 @@ pub use node::{ChildState, NodeState, OpenWait, StepState};
 pub use reason::{Next, PauseReason, SkipReason, StopReason};
 pub use state::{Pause, RunState, Stopping, Timer};
 pub use status::{NodeStatus, Outcome, RunStatus};
+pub use undo::Undo;

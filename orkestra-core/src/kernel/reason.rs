@@ -66,4 +66,10 @@ pub enum StopReason {
         /// The deadline.
         deadline: Timestamp,
     },
+    /// Somebody ended the run by force, and it undoes once more what it could not undo. In no event: a run that is ended by
+    /// force has no time to stop.
+    Terminated {
+        /// In their words.
+        reason: String,
+    },
 }

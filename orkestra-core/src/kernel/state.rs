@@ -108,6 +108,11 @@ pub struct RunState {
     pub(super) undone: Vec<NodeId>,
     /// The first node of the plan that undoes others; none before something is undone.
     pub(super) undo_from: Option<NodeId>,
+    /// Nodes that are not done and that are not this run's own to undo: steps of theirs were copied from another run.
+    pub(super) shared: BTreeSet<NodeId>,
+    /// Nodes whose failure is to be looked at and that nobody has decided on, in the order of their failures. They mean
+    /// something while the run is paused, and when it is reopened.
+    pub(super) undecided: Vec<NodeId>,
     pub(super) pause: Option<Pause>,
     pub(super) stopping: Option<Stopping>,
     pub(super) outcome: Option<Outcome>,
@@ -169,6 +174,13 @@ impl RunState {
     #[must_use]
     pub const fn pause(&self) -> Option<&Pause> {
         self.pause.as_ref()
+    }
+
+    /// The nodes whose failure paused the run, or would have, and that nobody has decided on: one is decided when it is
+    /// tried again, or given up by [`InputKind::Resume`](super::InputKind::Resume).
+    #[must_use]
+    pub fn undecided(&self) -> &[NodeId] {
+        if self.pause.is_some() { &self.undecided } else { &[] }
     }
 
     /// What was spent, by meter.

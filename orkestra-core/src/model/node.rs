@@ -38,6 +38,10 @@ pub struct NodeSpec {
     pub on_failure: OnFailure,
     /// The task that undoes the node once it is done and the run fails or is cancelled. It is given the node's output.
     pub compensate: Option<Name>,
+    /// How often undoing it is tried; without it, up to five times with growing delays.
+    pub compensate_retry: Option<Retry>,
+    /// How long one attempt to undo it may take, in milliseconds.
+    pub compensate_timeout_ms: Option<u64>,
     /// Its place among the nodes that could start: higher goes first.
     pub priority: i32,
     /// The limits that its attempts are under. An attempt starts when it has a slot of each.
@@ -90,6 +94,10 @@ struct NodeForm {
     on_failure: OnFailure,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     compensate: Option<Name>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    compensate_retry: Option<Retry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    compensate_timeout_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "is_default")]
     priority: i32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -125,6 +133,8 @@ impl TryFrom<NodeForm> for NodeSpec {
             heartbeat_timeout_ms: form.heartbeat_timeout_ms,
             on_failure: form.on_failure,
             compensate: form.compensate,
+            compensate_retry: form.compensate_retry,
+            compensate_timeout_ms: form.compensate_timeout_ms,
             priority: form.priority,
             limits: form.limits,
             input: form.input,
@@ -154,6 +164,8 @@ impl From<NodeSpec> for NodeForm {
             heartbeat_timeout_ms: node.heartbeat_timeout_ms,
             on_failure: node.on_failure,
             compensate: node.compensate,
+            compensate_retry: node.compensate_retry,
+            compensate_timeout_ms: node.compensate_timeout_ms,
             priority: node.priority,
             limits: node.limits,
             input: node.input,
@@ -190,6 +202,8 @@ impl NodeSpec {
             heartbeat_timeout_ms: None,
             on_failure: OnFailure::Fail,
             compensate: None,
+            compensate_retry: None,
+            compensate_timeout_ms: None,
             priority: 0,
             limits: Vec::new(),
             input: None,

@@ -353,7 +353,8 @@ fn check_node(node: &NodeSpec) -> Result<(), PlanError> {
     if node.limits.len() > NODE_LIMITS_MAX {
         return Err(PlanError::TooManyLimits(name()));
     }
-    if [node.timeout_ms, node.total_timeout_ms, node.heartbeat_timeout_ms].contains(&Some(0)) {
+    let of_attempts = [node.timeout_ms, node.total_timeout_ms, node.heartbeat_timeout_ms];
+    if of_attempts.contains(&Some(0)) || node.compensate_timeout_ms == Some(0) {
         return Err(PlanError::ZeroTimeout(name()));
     }
     Ok(())

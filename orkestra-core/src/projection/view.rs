@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::kernel::{NodeStatus, Outcome, PauseReason, RunState, RunStatus, SkipReason, StepState};
+use crate::kernel::{NodeStatus, Outcome, PauseReason, RunState, RunStatus, SkipReason, StepState, Undo};
 use crate::model::{Amount, Failure, Name, Payload, RunId, RunOptions, Seq, Timestamp};
 
 /// A run as a reader sees it.
@@ -29,12 +29,17 @@ pub struct RunView {
     pub spent: BTreeMap<Name, Amount>,
     /// Why it makes a pause, if it does.
     pub pause: Option<PauseReason>,
+    /// The nodes whose failures are to be decided on before the run goes on, in the order in which they failed: each is
+    /// retried, or given up by [`Run::resume`](crate::Run::resume) when it is the reason of the pause.
+    pub undecided: Vec<Name>,
     /// Questions that nobody has answered.
     pub questions: Vec<QuestionView>,
     /// Other runs that it waits for.
     pub children: Vec<RunId>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// What of it was undone and what was not, if it did not complete and there was something to undo.
+    pub undo: Option<Undo>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When its last event happened.
@@ -110,9 +115,11 @@ impl RunView {
             options: state.options().clone(),
             spent: state.spent().clone(),
             pause: state.pause().map(|pause| pause.reason.clone()),
+            undecided: state.undecided().iter().map(|id| state.name(*id).clone()).collect(),
             questions: questions(state),
             children: state.children().keys().cloned().collect(),
             outcome: state.outcome().cloned(),
+            undo: state.undo(),
             created_at: state.created_at(),
             updated_at: state.updated_at(),
             last: state.last(),

@@ -76,6 +76,11 @@ impl Error {
         Self { failure: Some(Box::new(failure.clone())), ..failed }
     }
 
+    /// The same, and more of it.
+    pub(crate) fn adding(self, more: &str) -> Self {
+        Self { message: self.message + more, ..self }
+    }
+
     /// What to do about it.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {

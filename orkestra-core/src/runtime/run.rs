@@ -16,6 +16,7 @@ use super::error::{Error, ErrorKind};
 use super::events::{Cursor, Events};
 use super::follow::Follower;
 use super::load::{load, load_seeing};
+use super::schedule;
 use super::shared::Shared;
 
 /// A run. Cheap to clone; dropping it changes nothing for the run.
@@ -156,16 +157,23 @@ impl Run {
                 let fetch = || blobs::fetch(&*self.shared.store, &self.id, output.clone());
                 Ok(self.shared.patiently(fetch).await?.to()?)
             }
-            Outcome::Failed { node, failure } => Err(Error::run_failed(&node, &failure)),
-            Outcome::Cancelled(reason) => {
-                Err(Error::new(ErrorKind::RunEnded, format!("run `{}` was cancelled: {reason}", self.id)))
-            }
-            Outcome::Terminated(reason) => {
-                Err(Error::new(ErrorKind::RunEnded, format!("run `{}` was terminated: {reason}", self.id)))
-            }
-            Outcome::TimedOut(deadline) => {
-                Err(Error::new(ErrorKind::RunEnded, format!("run `{}` passed its deadline, {deadline}", self.id)))
-            }
+            ended => Err(self.without_output(ended).await),
+        }
+    }
+
+    /// Why there is no output, and what was undone.
+    async fn without_output(&self, ended: Outcome) -> Error {
+        let of_run = |what: String| Error::new(ErrorKind::RunEnded, format!("run `{}` {what}", self.id));
+        let error = match ended {
+            Outcome::Completed(_) => of_run("completed".into()),
+            Outcome::Failed { node, failure } => Error::run_failed(&node, &failure),
+            Outcome::Cancelled(reason) => of_run(format!("was cancelled: {reason}")),
+            Outcome::Terminated(reason) => of_run(format!("was terminated: {reason}")),
+            Outcome::TimedOut(deadline) => of_run(format!("passed its deadline, {deadline}")),
+        };
+        match self.status().await.ok().and_then(|record| record.undo) {
+            Some(undo) => error.adding(&format!("; {undo}")),
+            None => error,
         }
     }
 
@@ -216,6 +224,8 @@ impl Run {
     }
 
     /// Lets the run go on after a pause. A node whose failure paused it is given up: retry it instead to go on with it.
+    /// Each failure is decided on by itself: while others wait for that ([`RunView::undecided`]), the run stays paused, for
+    /// the next of them.
     ///
     /// # Errors
     /// When the run makes no pause, has used up a budget that was not raised, or is not there.
@@ -226,10 +236,15 @@ impl Run {
     /// Lets a failed node begin anew, and what was skipped or cancelled because of it, also when the run has ended. Steps
     /// that are done stay done; attempts are counted on, and the node's retry policy counts from here.
     ///
+    /// A run that has ended and could not undo a node can be told to try that again: retry the node that undoes it, named
+    /// `undo:<node>`. Nothing else of the run goes on, and it ends as it had; [`RunRecord::undo`] tells what is undone then.
+    ///
     /// # Errors
     /// When the node has not failed, the run is stopping, or what it did was undone.
     pub async fn retry(&self, node: &str) -> Result<(), Error> {
-        self.shared.tell(&self.id, InputKind::Retry { node: Name::new(node)? }).await
+        let node = Name::new(node)?;
+        schedule::remember(&self.shared, &self.id).await?;
+        self.shared.tell(&self.id, InputKind::Retry { node }).await
     }
 
     /// Answers a question of [`Context::ask`](super::Context::ask). The first answer counts; it is durable when this
@@ -255,9 +270,38 @@ impl Run {
     /// the node gets `input` if there is one. What both share is not done again: outputs and finished steps are copied.
     /// Signals that came later are not, and neither are deadline and parent. Starting twice with one id gives one run.
     ///
+    /// Each run undoes what it did itself: nodes that were done in this run, or had finished steps here, are never
+    /// compensated by the fork.
+    ///
     /// # Errors
-    /// When the node did not begin in this run, a run with this id exists and is none of this fork, or the store fails.
+    /// When the node did not begin in this run, what both would share was undone here or is about to be (of kind
+    /// [`ErrorKind::Conflict`]: see [`fork_undone`](Self::fork_undone)), a run with this id exists and is none of this fork,
+    /// or the store fails.
     pub async fn fork<T: Serialize + ?Sized>(&self, id: &str, node: &str, input: Option<&T>) -> Result<Self, Error> {
+        self.fork_from(id, node, input, false).await
+    }
+
+    /// The same as [`fork`](Self::fork), also when what both share was undone in this run: the fork goes on as if it were
+    /// still done, with the outputs that it had. For those who know that it does not matter, or have done it again.
+    ///
+    /// # Errors
+    /// As [`fork`](Self::fork), save that.
+    pub async fn fork_undone<T: Serialize + ?Sized>(
+        &self,
+        id: &str,
+        node: &str,
+        input: Option<&T>,
+    ) -> Result<Self, Error> {
+        self.fork_from(id, node, input, true).await
+    }
+
+    async fn fork_from<T: Serialize + ?Sized>(
+        &self,
+        id: &str,
+        node: &str,
+        input: Option<&T>,
+        undone: bool,
+    ) -> Result<Self, Error> {
         let (fork, node) = (RunId::new(id)?, Name::new(node)?);
         let input = match input {
             Some(input) => Some(blobs::keep(&*self.shared.store, &fork, Payload::large(input)?).await?),
@@ -265,7 +309,7 @@ impl Run {
         };
         let (events, plan) = self.history().await?;
         let events = blobs::adopt_events(&*self.shared.store, (&self.id, &fork), events, &plan).await?;
-        let kind = InputKind::Fork { from: self.id.clone(), events, node, input, incarnation: None };
+        let kind = InputKind::Fork { from: self.id.clone(), events, node, input, incarnation: None, undone };
         let run = Self::new(Arc::clone(&self.shared), fork);
         if self.shared.begin(run.id(), kind).await? || run.is_fork_of(&self.id).await? {
             return Ok(run);

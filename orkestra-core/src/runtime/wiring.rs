@@ -163,6 +163,21 @@ impl WorkflowBuilder {
         self
     }
 
+    /// How often undoing the last node is tried, and after what delays: up to five times unless said otherwise.
+    #[must_use]
+    pub fn compensate_retry(mut self, retry: Retry) -> Self {
+        self.last("compensate_retry", |spec| spec.compensate_retry = Some(retry));
+        self
+    }
+
+    /// Limits how long an attempt to undo the last node may take. Without it an undo that hangs holds the run, past its
+    /// deadline too, until somebody terminates it.
+    #[must_use]
+    pub fn compensate_timeout(mut self, timeout: Duration) -> Self {
+        self.last("compensate_timeout", |spec| spec.compensate_timeout_ms = Some(millis(timeout)));
+        self
+    }
+
     /// Gives the last node a place among those that could start: higher goes first, 0 unless said otherwise.
     #[must_use]
     pub fn node_priority(mut self, priority: i32) -> Self {

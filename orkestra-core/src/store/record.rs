@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{Outcome, RunState, RunStatus, wake_at};
+use crate::kernel::{Outcome, RunState, RunStatus, Undo, wake_at};
 use crate::model::{Name, RunId, Timestamp};
 
 /// A run at a glance. Written together with the commit that changes it.
@@ -35,6 +35,9 @@ pub struct RunRecord {
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// What of it was undone and what was not, when it has ended, did not complete, and there was something to undo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Undo>,
 }
 
 impl RunRecord {
@@ -52,6 +55,7 @@ impl RunRecord {
             updated_at: state.updated_at(),
             wake_at: wake_at(state),
             outcome: state.outcome().cloned(),
+            undo: state.undo().filter(|_| state.status().is_final()),
         }
     }
 

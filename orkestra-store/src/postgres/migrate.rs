@@ -44,10 +44,10 @@ pub(super) async fn migrate(connection: &mut PgConnection, schema: &str, server:
 
 /// How many migrations are done.
 async fn version(connection: &mut PgConnection, schema: &str) -> Result<usize, Trouble> {
-    let there = "SELECT count(*) FROM information_schema.tables WHERE table_schema = $1 AND table_name = 'migrations'";
+    // Not the information schema: it hides what the role has no right to, which is not to be made anew.
+    let there = "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = 'migrations'";
     let read = async {
-        let row = sqlx::query(there).bind(schema).fetch_one(&mut *connection).await?;
-        if row.try_get::<i64, _>(0)? == 0 {
+        if !is_there(&mut *connection, there, schema).await? {
             return Ok(0);
         }
         let row = connection.fetch_one("SELECT coalesce(max(number), 0) FROM migrations").await?;
@@ -57,6 +57,11 @@ async fn version(connection: &mut PgConnection, schema: &str) -> Result<usize, T
     usize::try_from(done).map_err(|_| Trouble::Damaged(format!("the schema `{schema}` is of version {done}")))
 }
 
+async fn is_there(connection: &mut PgConnection, sql: &'static str, schema: &str) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query(sql).bind(schema).fetch_one(connection).await?;
+    Ok(row.try_get::<i64, _>(0)? > 0)
+}
+
 async fn step(
     connection: &mut PgConnection,
     schema: &str,
@@ -64,9 +69,15 @@ async fn step(
     parts: [&'static str; 2],
 ) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    // The name was checked: it holds nothing but letters, digits and `_`.
-    transaction.execute(AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {schema}"))).await?;
-    transaction.execute("CREATE TABLE IF NOT EXISTS migrations (number bigint PRIMARY KEY)").await?;
+    let there = "SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = $1";
+    // Even where it is there, `IF NOT EXISTS` wants the right to create one.
+    if !is_there(&mut transaction, there, schema).await? {
+        // The name was checked: it holds nothing but letters, digits and `_`.
+        transaction.execute(AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {schema}"))).await?;
+    }
+    if number == 1 {
+        transaction.execute("CREATE TABLE IF NOT EXISTS migrations (number bigint PRIMARY KEY)").await?;
+    }
     // Whoever comes second waits here for the first, and is told that it came second.
     let claim = format!("INSERT INTO migrations (number) VALUES ({number})");
     transaction.execute(AssertSqlSafe(claim)).await?;

@@ -118,6 +118,10 @@ impl PostgresOptions {
 
     /// The same in another schema, which is made if it is not there: applications that share a database have one each. The
     /// default is `orkestra`. 1 to 48 lower-case letters, digits or `_`, not beginning with a digit.
+    ///
+    /// Only to make the schema the role needs `CREATE` on the database; where it is there, `USAGE` and `CREATE` on the schema.
+    /// Where this version of the library, or another role, has made all tables, `USAGE` on the schema and its sequences and
+    /// `SELECT`, `INSERT`, `UPDATE` and `DELETE` on its tables are enough.
     #[must_use]
     pub fn with_schema(self, schema: impl Into<String>) -> Self {
         Self { schema: schema.into(), ..self }

@@ -128,7 +128,7 @@ impl Run {
         let mut other = Self { now: self.now, ..Self::nothing("fork") };
         let (from, node) = (self.id.clone(), self.state().name(*id).clone());
         let input = bytes.maybe(2, payload);
-        let kind = InputKind::Fork { from, events: self.events.clone(), node, input, incarnation: None };
+        let kind = InputKind::Fork { from, events: self.events.clone(), node, input, incarnation: None, undone: false };
         if other.feed(kind).is_ok() {
             other.drive();
         }

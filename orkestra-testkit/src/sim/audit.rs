@@ -237,7 +237,8 @@ impl Audit {
 
     /// Somebody was told how a run ended. It may have been opened again since.
     pub(super) fn ended(&mut self, run: &RunId, outcome: &Outcome) {
-        let reopened = self.runs.get(run).is_some_and(|audited| audited.events.contains(&Event::RunReopened));
+        let again = |event: &Event| matches!(event, Event::RunReopened | Event::UndoRetried { .. });
+        let reopened = self.runs.get(run).is_some_and(|audited| audited.events.iter().any(again));
         let same = reopened || self.state(run).is_some_and(|state| state.outcome() == Some(outcome));
         self.expect(same, || format!("somebody was told that `{run}` ended in {outcome:?}, and that is not durable"));
     }

@@ -139,7 +139,9 @@ impl Client {
                     | (Verb::Terminate, Event::RunTerminated { .. })
                     | (Verb::Pause, Event::RunPaused { .. })
                     | (Verb::Resume, Event::RunResumed) => true,
-                    (Verb::Retry(node), Event::NodeReset { node: reset }) => node == reset,
+                    (Verb::Retry(node), Event::NodeReset { node: reset } | Event::UndoRetried { node: reset }) => {
+                        node == reset
+                    }
                     (Verb::Budget(limit), Event::BudgetSet { limit: set, .. }) => limit == set,
                     _ => false,
                 },

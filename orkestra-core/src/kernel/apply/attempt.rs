@@ -102,7 +102,7 @@ impl RunState {
         }
         self.nodes[id.index()].last_failure = Some(failure.clone());
         match next {
-            Next::GiveUp => self.close(id, NodeStatus::Failed),
+            Next::GiveUp => self.close_failed(id),
             Next::RetryAt(at) => {
                 self.leave_running(id);
                 self.forget_waits(id, false);
@@ -121,8 +121,16 @@ impl RunState {
             return Err(format!("node `{node}` cannot fail without an attempt under way"));
         }
         self.nodes[id.index()].last_failure = Some(failure.clone());
-        self.close(id, NodeStatus::Failed);
+        self.close_failed(id);
         Ok(())
+    }
+
+    /// A node failed for good. Where that is to be looked at, somebody has to decide.
+    fn close_failed(&mut self, id: NodeId) {
+        self.close(id, NodeStatus::Failed);
+        if self.plan.node(id).spec.on_failure == OnFailure::Pause && !self.is_undo(id) {
+            self.undecided.push(id);
+        }
     }
 
     pub(super) fn node_skipped(&mut self, node: &Name, reason: &SkipReason) -> Written {
@@ -145,9 +153,7 @@ impl RunState {
         }
         self.nodes[id.index()].output = Some(output.clone());
         self.close(id, NodeStatus::Completed);
-        if self.plan.node(id).spec.compensate.is_some() {
-            self.undoable.push(id);
-        }
+        self.note_undoable(id);
         Ok(())
     }
 
@@ -169,6 +175,13 @@ impl RunState {
         if self.node(id).status != NodeStatus::Failed || self.stopping.is_some() {
             return Err(format!("node `{node}` cannot be reset"));
         }
+        self.undecided.retain(|undecided| *undecided != id);
+        self.begin_anew(id);
+        Ok(())
+    }
+
+    /// A node that has ended, and all that was skipped because of it, is pending again.
+    pub(super) fn begin_anew(&mut self, id: NodeId) {
         let plan = Arc::clone(&self.plan);
         let mut reset = vec![id];
         while let Some(id) = reset.pop() {
@@ -196,7 +209,6 @@ impl RunState {
                 }
             }
         }
-        Ok(())
     }
 
     pub(super) fn input_replaced(&mut self, node: &Name, input: &Payload) -> Written {

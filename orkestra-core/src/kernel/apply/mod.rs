@@ -2,10 +2,12 @@
 //!
 //! `apply` chooses nothing. History that does not fit is an error that names the place; it leaves the state unusable.
 //!
-//! `attempt` has nodes and attempts, `step` has steps and waits, `whole` has what concerns the whole run.
+//! `attempt` has nodes and attempts, `step` has steps and waits, `whole` has what concerns the whole run, `undo`
+//! what is undone.
 
 mod attempt;
 mod step;
+mod undo;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,7 +56,7 @@ pub fn apply(run: &RunId, state: &mut Option<RunState>, at: Timestamp, event: &E
 
 const fn may_follow_the_end(event: &Event) -> bool {
     let owed = matches!(event, Event::ParentTold | Event::ChildCancelled { .. });
-    owed || matches!(event, Event::RunReopened | Event::BudgetSet { .. })
+    owed || matches!(event, Event::RunReopened | Event::UndoRetried { .. } | Event::BudgetSet { .. })
 }
 
 fn create(run: &RunId, created: &Event, at: Timestamp) -> Option<RunState> {
@@ -85,6 +87,8 @@ fn create(run: &RunId, created: &Event, at: Timestamp) -> Option<RunState> {
         undoable: Vec::new(),
         undone: Vec::new(),
         undo_from: None,
+        shared: BTreeSet::new(),
+        undecided: Vec::new(),
         pause: None,
         stopping: None,
         outcome: None,
@@ -104,6 +108,7 @@ impl RunState {
     }
 
     fn write(&mut self, event: &Event) -> Written {
+        self.forget_given_up(event);
         match event {
             Event::RunCreated { .. } => Err("the run was created before".into()),
             Event::SlotAwaited { node } => self.slot_awaited(node),
@@ -181,6 +186,8 @@ impl RunState {
             Event::RunPaused { reason } => self.run_paused(reason),
             Event::RunResumed => self.run_resumed(),
             Event::RunReopened => self.run_reopened(),
+            Event::Forked { shared } => self.forked(shared),
+            Event::UndoRetried { node } => self.undo_retried(node),
             Event::CompensationStarted { growth } => self.compensation_started(growth),
             Event::StopRequested { reason, grace_until } => self.stop_requested(reason, *grace_until),
             Event::RunCompleted { output } => self.end(RunStatus::Completed, Outcome::Completed(output.clone())),

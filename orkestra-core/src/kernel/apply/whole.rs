@@ -1,4 +1,4 @@
-//! What concerns the whole run: pauses, budgets, growth, undoing, and its end.
+//! What concerns the whole run: pauses, budgets, growth, and its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::model::{Amount, Growth, Name, NodeId, Payload, Room, Timestamp};
 
+use super::super::event::Event;
 use super::super::node::{NodeState, StepState};
 use super::super::reason::{PauseReason, StopReason};
 use super::super::state::{Pause, RunState, Stopping, Timer};
@@ -24,7 +25,7 @@ impl RunState {
         self.add_to_plan(growth, Room::WORK)
     }
 
-    fn add_to_plan(&mut self, growth: &Growth, room: Room) -> Written {
+    pub(super) fn add_to_plan(&mut self, growth: &Growth, room: Room) -> Written {
         let started = |id: NodeId| self.node(id).status != NodeStatus::Pending;
         self.plan.check_growth(growth, room, started).map_err(|error| error.to_string())?;
         let in_degree = |name: &Name| self.plan.id(name).map_or(0, |id| self.plan.node(id).after.len());
@@ -92,10 +93,24 @@ impl RunState {
         Ok(())
     }
 
+    /// Failures that somebody has to decide on pause the run at once. Versions that did not know that gave up all of them
+    /// when the run went on: where their journals go on in another way, there is nothing to decide any more.
+    pub(super) fn forget_given_up(&mut self, event: &Event) {
+        let pauses = matches!(event, Event::RunPaused { reason: PauseReason::NodeFailed { .. } });
+        let decides = pauses || matches!(event, Event::NodeReset { .. });
+        if self.status == RunStatus::Running && !self.undecided.is_empty() && !decides {
+            self.undecided.clear();
+        }
+    }
+
     pub(super) fn run_resumed(&mut self) -> Written {
-        let Some(Pause { since, resting, .. }) = self.pause.take() else {
+        let Some(Pause { reason, since, resting }) = self.pause.take() else {
             return Err("the run makes no pause".into());
         };
+        if let PauseReason::NodeFailed { node } = &reason {
+            let given_up = self.plan.id(node);
+            self.undecided.retain(|undecided| Some(*undecided) != given_up);
+        }
         self.status = RunStatus::Running;
         let rested = self.updated_at.since(since);
         for (at, timer) in resting {
@@ -152,26 +167,8 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn compensation_started(&mut self, growth: &Growth) -> Written {
-        if self.status != RunStatus::Stopping || !self.running.is_empty() || self.undo_from.is_some() {
-            return Err("nothing can be undone now".into());
-        }
-        self.cancel_open();
-        if let Some(stopping) = &self.stopping {
-            self.timers.remove(&(stopping.grace_until, Timer::Grace));
-        }
-        self.status = RunStatus::Compensating;
-        let first = u32::try_from(self.nodes.len()).map_err(|_| "too many nodes")?;
-        self.undo_from = Some(NodeId(first));
-        self.undone = mem::take(&mut self.undoable).into_iter().rev().collect();
-        if growth.nodes.len() != self.undone.len() {
-            return Err(format!("{} nodes are to be undone", self.undone.len()));
-        }
-        self.add_to_plan(growth, Room::UNDOING)
-    }
-
     /// Nodes that have not ended will not run any more.
-    fn cancel_open(&mut self) {
+    pub(super) fn cancel_open(&mut self) {
         let (seq, now) = (self.last, self.updated_at);
         let ids: Vec<_> = self.plan.ids().filter(|id| !self.node(*id).status.is_final()).collect();
         let any = !ids.is_empty();
@@ -230,6 +227,7 @@ impl RunState {
             Some(StopReason::Cancelled { .. }) => quiet && status == RunStatus::Cancelled,
             Some(StopReason::NodeFailed { .. }) => quiet && status == RunStatus::Failed,
             Some(StopReason::DeadlinePassed { .. }) => quiet && status == RunStatus::TimedOut,
+            Some(StopReason::Terminated { .. }) => false,
         }
     }
 

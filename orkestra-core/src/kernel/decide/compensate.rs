@@ -9,10 +9,10 @@ use crate::model::limits::NAME_BYTES_MAX;
 use crate::model::{Growth, Join, Name, NodeId, NodeSpec, Retry};
 
 use super::super::event::Event;
-use super::super::status::RunStatus;
-use super::Decision;
+use super::super::status::{NodeStatus, RunStatus};
+use super::{Decision, Rejection};
 
-/// How often undoing is tried before it is given up, with growing delays between.
+/// How often undoing is tried before it is given up, with growing delays between, unless the node says otherwise.
 const UNDO_ATTEMPTS_MAX: u32 = 5;
 
 /// Room for `undo:`, two numbers of ten digits, and what separates them.
@@ -38,11 +38,28 @@ impl Decision<'_> {
         true
     }
 
+    /// Undoes once more what an ended run could not undo. Nothing else of it goes on.
+    pub(super) fn retry_undo(&mut self, id: NodeId) -> Result<(), Rejection> {
+        let state = self.state();
+        if !state.is_undo(id) {
+            return Err(Rejection::Undone);
+        }
+        let node = state.name(id).clone();
+        if !matches!(state.node(id).status, NodeStatus::Failed | NodeStatus::Cancelled) {
+            return Err(Rejection::NotFailed(node));
+        }
+        self.emit(Event::UndoRetried { node });
+        self.enter_all(vec![id]);
+        Ok(())
+    }
+
     /// Its input is the output of the node at `id`: the state gives it, so that the event does not repeat all outputs.
     fn undo_node(&self, id: NodeId, before: Option<Name>, taken: &BTreeSet<Name>) -> NodeSpec {
-        let task = self.state().plan.node(id).spec.compensate.clone().expect("only what can be undone is to be undone");
-        let node = NodeSpec::task(self.undo_name(id, taken), task).with_join(Join::Settled);
-        let node = node.with_retry(Retry::exponential(UNDO_ATTEMPTS_MAX));
+        let spec = &self.state().plan.node(id).spec;
+        let task = spec.compensate.clone().expect("only what can be undone is to be undone");
+        let retry = spec.compensate_retry.clone().unwrap_or_else(|| Retry::exponential(UNDO_ATTEMPTS_MAX));
+        let node = NodeSpec::task(self.undo_name(id, taken), task).with_join(Join::Settled).with_retry(retry);
+        let node = NodeSpec { timeout_ms: spec.compensate_timeout_ms, ..node };
         before.into_iter().fold(node, NodeSpec::with_after)
     }
 

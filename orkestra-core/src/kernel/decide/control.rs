@@ -22,7 +22,8 @@ impl Decision<'_> {
         Ok(())
     }
 
-    /// Goes on. Nodes whose failure was to be looked at are given up: those that need them are skipped.
+    /// Decides on what the pause is for, and goes on when nothing else is to be decided. A node whose failure is the reason is
+    /// given up: those that need it are skipped.
     pub(super) fn resume(&mut self) -> Result<(), Rejection> {
         self.not_ending()?;
         if self.state().pause.is_none() {
@@ -37,6 +38,10 @@ impl Decision<'_> {
 
     fn go_on(&mut self) {
         self.emit(Event::RunResumed);
+        if self.pause_for_undecided() {
+            return;
+        }
+        self.check_budget();
         self.enter_whatever_can();
         // Delays may have passed while the run made its pause.
         self.tick();
@@ -47,14 +52,14 @@ impl Decision<'_> {
         let id = state.plan.id(node).ok_or_else(|| Rejection::NoNode(node.clone()))?;
         self.not_ending()?;
         if state.undo_from.is_some() {
-            return Err(Rejection::Undone);
+            return self.retry_undo(id);
         }
         if state.node(id).status != NodeStatus::Failed {
             return Err(Rejection::NotFailed(node.clone()));
         }
-        let over_budget = state.reached_budget().is_some();
         let held =
             matches!(&state.pause, Some(pause) if pause.reason == PauseReason::NodeFailed { node: node.clone() });
+        let ended = state.status.is_final();
         if state.status.is_final() {
             if let Some((meter, _, limit)) = state.reached_budget() {
                 return Err(Rejection::BudgetReached { meter: meter.clone(), limit });
@@ -62,12 +67,22 @@ impl Decision<'_> {
             self.emit(Event::RunReopened);
         }
         self.emit(Event::NodeReset { node: node.clone() });
-        if held && !over_budget {
+        if held {
             self.go_on();
-        } else {
+        } else if !ended || !self.pause_for_undecided() {
+            // A run that ended in its pause has not been decided on because it goes on.
             self.enter_whatever_can();
         }
         Ok(())
+    }
+
+    /// Pauses the run for the first failure that is to be looked at and that nobody has decided on; false when there is none.
+    /// Nothing may begin before.
+    fn pause_for_undecided(&mut self) -> bool {
+        let state = self.state();
+        let Some(node) = state.undecided.first().map(|id| state.name(*id).clone()) else { return false };
+        self.emit(Event::RunPaused { reason: PauseReason::NodeFailed { node } });
+        true
     }
 
     pub(super) fn set_budget(&mut self, meter: Name, limit: Option<Amount>) -> Result<(), Rejection> {

@@ -1,13 +1,15 @@
 //! A run that begins as another one went.
 //!
 //! What both share is copied, event by event, up to where the node began; from there on the new run decides for itself.
+//! What the other run did is its own to undo: the fork undoes only what it does itself, and is refused where it would go on
+//! with what was undone.
 //! What was arranged with others is not shared: the runs that the other one waits for are its own, and its attempts
 //! under way begin again, with all of their time.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use crate::model::{Fork, Incarnation, Name, Payload, RunId, RunOptions, Seq, Timestamp};
+use crate::model::{Fork, Incarnation, Name, NodeId, Payload, RunId, RunOptions, Seq, Timestamp};
 
 use super::super::apply::apply;
 use super::super::event::Event;
@@ -23,6 +25,8 @@ pub(super) struct Other {
     pub(super) node: Name,
     pub(super) input: Option<Payload>,
     pub(super) incarnation: Option<Incarnation>,
+    /// Whether what both share may have been undone.
+    pub(super) undone: bool,
 }
 
 pub(super) fn fork(
@@ -31,12 +35,14 @@ pub(super) fn fork(
     now: Timestamp,
     other: Other,
 ) -> Result<Vec<Event>, Rejection> {
-    let Other { run: from, events, node, input, incarnation } = other;
+    let Other { run: from, events, node, input, incarnation, undone } = other;
     let begins = |event: &Event| match event {
         Event::AttemptStarted { node: begun, .. } | Event::SlotAwaited { node: begun } => *begun == node,
         _ => false,
     };
     let shared = events.iter().position(begins).ok_or_else(|| Rejection::NotBegun(node.clone()))?;
+    let others_to_undo = !undone && is_undone(&events);
+    let later: BTreeSet<Name> = completed(&events[shared..]).cloned().collect();
     let origin = Fork { run: from, node: node.clone(), seq: Seq(shared as u64) };
     let mut copied = without_others(events, shared);
     if let Some(Event::RunCreated { options, .. }) = copied.first_mut() {
@@ -50,13 +56,59 @@ pub(super) fn fork(
         begin_anew(copy.as_ref(), now, event);
         apply(run, &mut copy, now, event).map_err(Rejection::Fork)?;
     }
-    if copy.as_ref().is_none_or(|copy| copy.status.is_ending() || copy.status.is_final()) {
+    let Some(copied_state) = copy.as_ref().filter(|copy| !copy.status.is_ending() && !copy.status.is_final()) else {
         return Err(Rejection::NotBegun(node));
+    };
+    let halves = done_in_part(copied_state, &copied);
+    if others_to_undo {
+        let done = copied_state.undoable.iter().map(|id| copied_state.name(*id));
+        // What both began and the other one ended was undone with all of its steps.
+        let mut gone = done.chain(halves.iter().filter(|half| later.contains(*half)));
+        if let Some(gone) = gone.next() {
+            return Err(Rejection::ForkUndone(gone.clone()));
+        }
     }
+    let is_shared = !copied_state.undoable.is_empty() || !halves.is_empty();
     *slot = copy;
     let mut decision = Decision { events: copied, ..Decision::new(slot, now, 0.0) };
+    if is_shared {
+        decision.emit(Event::Forked { shared: halves });
+    }
     decision.differ(node, input);
     decision.finish()
+}
+
+/// Whether what the run did was undone, is being undone, or is about to be.
+fn is_undone(events: &[Event]) -> bool {
+    let begun = events.iter().any(|event| matches!(event, Event::CompensationStarted { .. }));
+    let turns = |event: &&Event| event.ends_run() || matches!(event, Event::RunReopened | Event::StopRequested { .. });
+    begun || matches!(events.iter().rfind(turns), Some(Event::StopRequested { .. }))
+}
+
+fn completed(events: &[Event]) -> impl Iterator<Item = &Name> {
+    events.iter().filter_map(|event| match event {
+        Event::NodeCompleted { node, .. } => Some(node),
+        _ => None,
+    })
+}
+
+/// The nodes that can be undone and are not done, with steps that the other run did. What they do for the rest cannot be
+/// told from that: they stay the other run's to undo.
+fn done_in_part(copy: &RunState, copied: &[Event]) -> Vec<Name> {
+    let did = |event: &Event| match event {
+        Event::StepStarted { node, .. }
+        | Event::StepCompleted { node, .. }
+        | Event::StepFailed { node, .. }
+        | Event::Charged { node, .. }
+        | Event::ChildEnded { node, .. } => copy.plan.id(node),
+        _ => None,
+    };
+    let ids: BTreeSet<_> = copied.iter().filter_map(did).collect();
+    let half = |id: &NodeId| {
+        let undone = copy.plan.node(*id).spec.compensate.is_some();
+        undone && copy.node(*id).status != NodeStatus::Completed && !copy.shared.contains(id)
+    };
+    ids.into_iter().filter(half).map(|id| copy.name(id).clone()).collect()
 }
 
 /// The first `shared` events without what was between the run and others: what happened to its process and its parent,

@@ -69,6 +69,12 @@ pub enum Rejection {
     /// The node did not begin in the run that is to be forked.
     #[error("node `{0}` did not begin there: the run cannot be forked from it")]
     NotBegun(Name),
+    /// What the fork would share with the other run was undone there, or is about to be.
+    #[error(
+        "what node `{0}` did was undone in that run, or is about to be: fork from before that node, or say that the fork goes \
+         on without it (`Run::fork_undone`)"
+    )]
+    ForkUndone(Name),
     /// The history of the run that is to be forked is no history.
     #[error("the run cannot be forked: {0}")]
     Fork(IllegalEvent),
@@ -132,8 +138,8 @@ pub fn decide(run: &RunId, state: &mut Option<RunState>, input: Input) -> Result
             let given = given.looked_at(&looks::at_input(&plan));
             lifecycle::create(run, slot, input.at, Event::RunCreated { plan, input: given, labels, options })
         }
-        (slot @ None, InputKind::Fork { from, events, node, input: given, incarnation }) => {
-            let other = fork::Other { run: from, events, node, input: given, incarnation };
+        (slot @ None, InputKind::Fork { from, events, node, input: given, incarnation, undone }) => {
+            let other = fork::Other { run: from, events, node, input: given, incarnation, undone };
             fork::fork(run, slot, input.at, other)
         }
         (slot @ None, InputKind::CancelChild { parent, workflow, reason, incarnation }) => {

@@ -150,6 +150,7 @@ impl Decision<'_> {
                 self.enter_all(next);
             }
             OnFailure::Pause => {
+                // In another pause it waits to be decided on: the state knows it.
                 if state.pause.is_none() {
                     self.emit(Event::RunPaused { reason: PauseReason::NodeFailed { node } });
                 }
@@ -179,6 +180,7 @@ impl Decision<'_> {
             Some(StopReason::Cancelled { reason }) => Event::RunCancelled { reason },
             Some(StopReason::NodeFailed { node, failure }) => Event::RunFailed { node, failure },
             Some(StopReason::DeadlinePassed { deadline }) => Event::RunTimedOut { deadline },
+            Some(StopReason::Terminated { reason }) => Event::RunTerminated { reason },
         };
         self.emit(end);
     }

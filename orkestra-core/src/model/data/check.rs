@@ -63,7 +63,7 @@ impl Finder<'_> {
             PlanError::Join { node, .. } => self.at_field(node, &["join"]),
             PlanError::TooManyLimits(node) => self.at_field(node, &["limits"]),
             PlanError::ZeroTimeout(node) => {
-                self.at_zero(node, &["timeout_ms", "total_timeout_ms", "heartbeat_timeout_ms"])
+                self.at_zero(node, &["timeout_ms", "total_timeout_ms", "heartbeat_timeout_ms", "compensate_timeout_ms"])
             }
             _ => (None, self.tree.get("nodes").map_or(self.tree.at, |nodes| nodes.at), Vec::new()),
         };

@@ -69,6 +69,8 @@ fn node() -> Value {
                 "default": "fail",
             },
             "compensate": described(name(), "The task that undoes it when the run fails or is cancelled later."),
+            "compensate_retry": described(reference("retry"), "How often undoing it is tried. Without it: five times."),
+            "compensate_timeout_ms": millis("How long one attempt to undo it may take, in milliseconds."),
             "priority": {
                 "description": "Its place among the nodes that could start: higher goes first.",
                 "type": "integer",

@@ -117,5 +117,6 @@ fn why(reason: &StopReason) -> String {
         StopReason::Cancelled { reason } => cut(&format!("is being cancelled: {reason}")),
         StopReason::NodeFailed { node, failure } => cut(&format!("node `{node}` failed: {failure}")),
         StopReason::DeadlinePassed { deadline } => format!("its deadline was {deadline}"),
+        StopReason::Terminated { reason } => cut(&format!("terminated: {reason}")),
     }
 }

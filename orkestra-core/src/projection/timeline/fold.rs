@@ -135,6 +135,7 @@ fn mark(event: &Event) -> Option<MarkKind> {
         Event::StopRequested { .. } => MarkKind::Stopping,
         Event::CompensationStarted { .. } => MarkKind::Compensating,
         Event::RunReopened => MarkKind::Reopened,
+        Event::UndoRetried { .. } => MarkKind::Compensating,
         Event::RunCompleted { .. } => MarkKind::Ended(RunStatus::Completed),
         Event::RunFailed { .. } => MarkKind::Ended(RunStatus::Failed),
         Event::RunCancelled { .. } => MarkKind::Ended(RunStatus::Cancelled),

@@ -153,6 +153,7 @@ impl Driver {
         let (nodes, steps) = (touched(state, &events), settled(&events));
         let whole_run = |event: &Event| {
             let pause = matches!(event, Event::RunPaused { .. } | Event::RunResumed | Event::RunReopened);
+            let pause = pause || matches!(event, Event::UndoRetried { .. });
             pause || matches!(event, Event::Recovered | Event::StopRequested { .. } | Event::CompensationStarted { .. })
         };
         let wants_child = events.iter().any(|event| matches!(event, Event::ChildRequested { .. }));

@@ -15,13 +15,14 @@ use super::super::request::RunRequest;
 use super::super::run::Run;
 use super::super::shared::Shared;
 use super::spec::{Overlap, Schedule};
-use super::stored::{Fire, FireOutcome, Stored, load, save};
+use super::stored::{Fire, FireOutcome, Stored, change, load, save};
 use super::times::fires;
 
 /// The label that tells which schedule started a run.
 const LABEL: &str = "schedule";
 
-/// The most runs remembered as under way; more than one are only there when they were started by hand.
+/// The most runs remembered that may be under way; more than one are only there when they were started by hand, retried, or
+/// have ended. Each is looked up at each fire time of a schedule whose runs must not overlap.
 const OPEN_MAX: usize = 16;
 
 /// Deals with the fire times of a schedule up to now; answers the next one.
@@ -29,11 +30,16 @@ pub(super) async fn advance(shared: &Arc<Shared>, name: &Name) -> Result<Option<
     loop {
         let (version, stored) = load(&*shared.store, name).await?;
         let Some(mut stored) = stored.filter(|stored| !stored.paused) else { return Ok(None) };
-        let (now, Some(first)) = (shared.clock.now(), stored.next) else { return Ok(None) };
-        if first > now {
-            return Ok(Some(first));
-        }
-        let times = stored.schedule.times()?;
+        let (now, times) = (shared.clock.now(), stored.schedule.times()?);
+        let first = stored.next_at(&times, now);
+        let Some(first) = first.filter(|first| *first <= now) else {
+            if first == stored.next
+                || save(&*shared.store, name, version, Some(&Stored { next: first, ..stored })).await?
+            {
+                return Ok(first);
+            }
+            continue;
+        };
         let due = fires(&stored.schedule, &times, first, now);
         let mut last = Fire { at: due.latest, outcome: FireOutcome::Missed };
         for at in due.at {
@@ -69,16 +75,24 @@ async fn fire(shared: &Arc<Shared>, stored: &mut Stored, at: Timestamp) -> Resul
     }
 }
 
-/// Whether another run than `id` is under way.
+/// Whether another run than `id` is under way. One that has ended may be again: it is forgotten when there is no room.
 async fn is_under_way(shared: &Arc<Shared>, stored: &mut Stored, id: &RunId) -> Result<bool, Error> {
-    let mut open = Vec::new();
+    let (mut open, mut under_way) = (Vec::new(), 0);
     for run in stored.open.drain(..) {
-        if run != *id && shared.store.record(&run).await?.is_some_and(|record| !record.status.is_final()) {
-            open.push(run);
+        let record = shared.store.record(&run).await?;
+        if let Some(record) = record {
+            let live = !record.status.is_final();
+            under_way += usize::from(live && run != *id);
+            open.push((run, live));
         }
     }
-    stored.open = open;
-    Ok(!stored.open.is_empty())
+    while open.len() >= OPEN_MAX
+        && let Some(ended) = open.iter().position(|(_, live)| !live)
+    {
+        open.remove(ended);
+    }
+    stored.open = open.into_iter().map(|(run, _)| run).collect();
+    Ok(under_way > 0)
 }
 
 /// Starts a run of the schedule.
@@ -100,12 +114,33 @@ pub(super) async fn start(shared: &Arc<Shared>, schedule: &Schedule, id: RunId) 
 }
 
 impl Stored {
-    /// Remembers a run that was started, if anybody will ask.
+    /// Remembers a run that is under way, as the latest.
     pub(super) fn opened(&mut self, run: &RunId) {
-        if self.schedule.overlap == Overlap::Skip && !self.open.contains(run) && self.open.len() < OPEN_MAX {
-            self.open.push(run.clone());
+        self.open.retain(|open| open != run);
+        self.open.push(run.clone());
+        if self.schedule.overlap == Overlap::Allow && self.open.len() > OPEN_MAX {
+            // Nobody asks whether they have ended.
+            self.open.remove(0);
         }
     }
+}
+
+/// Remembers a run that is about to be retried, if a schedule started it: it may have been forgotten since it ended.
+pub(in super::super) async fn remember(shared: &Shared, run: &RunId) -> Result<(), Error> {
+    let Some(record) = shared.store.record(run).await? else { return Ok(()) };
+    let own = |name: &&String| run.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(':'));
+    let Some(name) = record.labels.get(LABEL).filter(own) else { return Ok(()) };
+    let stored = load(&*shared.store, name).await?.1;
+    if stored.is_none_or(|stored| stored.open.contains(run)) {
+        return Ok(());
+    }
+    let note = |before: Option<Stored>| {
+        Ok(before.map(|mut before| {
+            before.opened(run);
+            before
+        }))
+    };
+    change(&*shared.store, name, note).await
 }
 
 /// `<schedule>:20260131T080000Z`: whoever starts the run of a fire time gives it the same id.

@@ -10,7 +10,7 @@ use super::super::error::{Error, ErrorKind};
 use super::super::run::Run;
 use super::super::shared::Shared;
 use super::fire::start;
-use super::spec::{Overlap, Schedule};
+use super::spec::Schedule;
 use super::stored::{Fire, SCHEDULES_MAX, Stored, change, load, names};
 
 /// The schedules of a store. Made by [`Engine::schedules`]. Cheap to clone.
@@ -91,7 +91,8 @@ impl Schedules {
     pub async fn put(&self, schedule: Schedule) -> Result<(), Error> {
         schedule.check()?;
         let (name, times) = (schedule.name.clone(), schedule.times()?);
-        let next = schedule.after(&times, self.shared.clock.now());
+        let now = self.shared.clock.now();
+        let next = schedule.after(&times, now);
         let over = schedule.until.is_some();
         if next.is_none() && !over {
             return Err(Error::new(ErrorKind::Invalid, format!("schedule `{name}` never fires: there is no such day")));
@@ -102,9 +103,13 @@ impl Schedules {
             return Err(Error::new(ErrorKind::Invalid, message));
         }
         let put = |before: Option<Stored>| {
-            let new = Stored { schedule: schedule.clone(), paused: false, next, last: None, open: Vec::new() };
+            let (since, open) = (Some(now), Vec::new());
+            let new = Stored { schedule: schedule.clone(), paused: false, next, since, last: None, open };
             Ok(Some(match before {
-                Some(before) if before.fires_as(&schedule) => Stored { schedule: schedule.clone(), ..before },
+                Some(before) if before.fires_as(&schedule) => {
+                    let next = before.next_at(&times, now);
+                    Stored { schedule: schedule.clone(), next, ..before }
+                }
                 Some(before) => Stored { paused: before.paused, last: before.last, open: before.open, ..new },
                 None => new,
             }))
@@ -151,7 +156,7 @@ impl Schedules {
                 return Ok(Some(before));
             }
             let next = before.schedule.after(&before.schedule.times()?, now);
-            Ok(Some(Stored { paused: false, next, ..before }))
+            Ok(Some(Stored { paused: false, next, since: Some(now), ..before }))
         };
         self.change(name, resume).await
     }
@@ -174,10 +179,11 @@ impl Schedules {
     /// When the store cannot be read.
     pub async fn get(&self, name: &str) -> Result<Option<ScheduleStatus>, Error> {
         let (_, stored) = load(&*self.shared.store, name).await?;
-        Ok(stored.map(|Stored { schedule, paused, next, last, .. }| {
-            let problem = self.shared.schedules.problem(&schedule.name);
-            ScheduleStatus { schedule, paused, next: next.filter(|_| !paused), last, problem }
-        }))
+        let Some(stored) = stored else { return Ok(None) };
+        let next = stored.next_at(&stored.schedule.times()?, self.shared.clock.now());
+        let Stored { schedule, paused, last, .. } = stored;
+        let problem = self.shared.schedules.problem(&schedule.name);
+        Ok(Some(ScheduleStatus { schedule, paused, next: next.filter(|_| !paused), last, problem }))
     }
 
     /// Starts a run of the schedule now, whether it rests or one is under way. Its id is `<schedule>:by-hand:<ULID>`; the
@@ -190,15 +196,13 @@ impl Schedules {
         let (_, stored) = load(&*self.shared.store, name).await?;
         let schedule = there(name, stored)?.schedule;
         let run = start(&self.shared, &schedule, RunId::new(format!("{name}:by-hand:{}", fresh_id()))?).await?;
-        if schedule.overlap == Overlap::Skip {
-            let note = |before: Option<Stored>| {
-                Ok(before.map(|mut before| {
-                    before.opened(run.id());
-                    before
-                }))
-            };
-            change(&*self.shared.store, name, note).await?;
-        }
+        let note = |before: Option<Stored>| {
+            Ok(before.map(|mut before| {
+                before.opened(run.id());
+                before
+            }))
+        };
+        change(&*self.shared.store, name, note).await?;
         Ok(run)
     }
 

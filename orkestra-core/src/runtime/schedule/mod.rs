@@ -22,6 +22,7 @@ mod times;
 #[cfg(feature = "schedules")]
 mod zone;
 
+pub(super) use fire::remember;
 pub use handle::{ScheduleStatus, Schedules};
 pub use spec::{CatchUp, Overlap, Schedule, When};
 pub use stored::{Fire, FireOutcome};

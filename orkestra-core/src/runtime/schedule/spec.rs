@@ -103,7 +103,7 @@ pub enum Overlap {
     /// The next run starts all the same.
     #[default]
     Allow,
-    /// It passes without a run.
+    /// It passes without a run. A run that is paused is under way, and so is one that had ended and was retried.
     Skip,
 }
 

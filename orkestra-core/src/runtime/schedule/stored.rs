@@ -9,6 +9,7 @@ use crate::store::Store;
 
 use super::super::error::{Error, ErrorKind};
 use super::spec::Schedule;
+use super::times::{ON_TIME, Times};
 
 /// What the keys begin with.
 const PREFIX: &str = "schedule/";
@@ -28,11 +29,31 @@ pub(super) struct Stored {
     pub(super) paused: bool,
     /// The first fire time that was not dealt with.
     pub(super) next: Option<Timestamp>,
+    /// When it was put or resumed, by the clock of whoever did: fire times up to then do not count.
+    #[serde(default)]
+    pub(super) since: Option<Timestamp>,
     #[serde(default)]
     pub(super) last: Option<Fire>,
-    /// Runs that may be under way, kept where runs must not overlap.
+    /// Runs that may be under way, or may be again: the latest of those that have ended are among them, because an ended run
+    /// can be retried.
     #[serde(default)]
     pub(super) open: Vec<RunId>,
+}
+
+impl Stored {
+    /// The first fire time that was not dealt with, for an engine whose clock shows `now`. What was written down by a clock
+    /// that was ahead does not count: it is never later than the first fire time after now.
+    pub(super) fn next_at(&self, times: &Times, now: Timestamp) -> Option<Timestamp> {
+        // What an engine has dealt with whose clock is a little ahead is not looked at again.
+        let dealt_with = self.last.as_ref().map(|last| last.at).into_iter().chain(self.since);
+        let ahead = dealt_with.filter(|at| *at > now && at.since(now) <= ON_TIME).max();
+        let by_rule = self.schedule.after(times, ahead.unwrap_or(now));
+        match self.next {
+            Some(next) if next <= now => Some(next),
+            Some(next) => by_rule.map(|by_rule| by_rule.min(next)),
+            None => by_rule,
+        }
+    }
 }
 
 /// A fire time that has passed.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::model::Timestamp;
 
 use super::spec::{CatchUp, Schedule, When};
+use super::stored::{Fire, FireOutcome, Stored};
 use super::times::{Fires, fires};
 
 fn seconds(count: u64) -> Timestamp {
@@ -73,6 +74,41 @@ fn years_of_missed_seconds_cost_no_more_than_an_hour_of_them() {
     let now = 2_000_000_000;
     let found = fires(&schedule, &schedule.times().expect("fire times"), seconds(1), seconds(now));
     assert_eq!(found.at, [seconds(now - 1), seconds(now)]);
+}
+
+/// What is stored of a schedule, with this next fire time and this one as the last that was dealt with.
+fn stored(schedule: Schedule, next: Option<u64>, last: Option<u64>) -> Stored {
+    let last = last.map(|at| Fire { at: seconds(at), outcome: FireOutcome::Missed });
+    Stored { schedule, paused: false, next: next.map(seconds), since: None, last, open: Vec::new() }
+}
+
+#[test]
+fn a_next_fire_time_is_never_later_than_the_rule_says() {
+    let ranged = || every(60, 0).with_range(Some(seconds(1200)), Some(seconds(1800)));
+    let year = 31_536_000;
+    for (schedule, next, last, now, expected) in [
+        (every(60, 0), Some(1020), None, 1000, Some(1020)),
+        // The clock was a year ahead when it was put, or when it fired.
+        (every(60, 0), Some(year + 1020), None, 1000, Some(1020)),
+        (every(60, 0), Some(year + 1020), Some(year + 960), 1000, Some(1020)),
+        // What has passed is dealt with.
+        (every(60, 0), Some(960), None, 1000, Some(960)),
+        // Another engine is a little ahead, and has dealt with what is still to come here.
+        (every(60, 0), Some(1080), Some(1020), 1015, Some(1080)),
+        (every(5, 0), Some(1025), Some(1020), 1012, Some(1025)),
+        (every(5, 0), Some(9025), Some(1020), 1012, Some(1025)),
+        (ranged(), Some(1200), None, 1000, Some(1200)),
+        (ranged(), Some(1740), None, 1000, Some(1200)),
+        // The clock was behind the range, and it was over.
+        (ranged(), None, Some(1740), 1000, Some(1200)),
+        (ranged(), None, Some(1740), 1500, Some(1560)),
+        (ranged(), None, Some(1740), 1900, None),
+        (ranged(), None, Some(1740), 1730, None),
+    ] {
+        let stored = stored(schedule, next, last);
+        let times = stored.schedule.times().expect("fire times");
+        assert_eq!(stored.next_at(&times, seconds(now)), expected.map(seconds), "{stored:?} at {now}");
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::model::{Name, Timestamp};
 use super::super::error::Error;
 use super::super::shared::Shared;
 use super::fire::advance;
-use super::stored::{load, names};
+use super::stored::{Stored, load, names};
 
 /// How often the store is asked although nothing is known to be due: another engine may have changed a schedule.
 const SAFETY_NET: Duration = Duration::from_secs(30);
@@ -40,6 +40,8 @@ pub(in super::super) struct Known {
     next: BTreeMap<Name, Timestamp>,
     /// Why fire times wait that have passed.
     problems: BTreeMap<Name, Error>,
+    /// When they were all read last.
+    read_at: Option<Timestamp>,
 }
 
 impl Ticking {
@@ -56,6 +58,18 @@ impl Ticking {
     pub(in super::super) fn glance(&self) -> (usize, Option<Timestamp>, usize) {
         let known = self.known();
         (known.next.len(), known.next.values().min().copied(), known.problems.len())
+    }
+
+    /// When a schedule is to be dealt with next. To find its next fire time costs something, hence only for one that is new or
+    /// when the clock was put back.
+    fn next_of(&self, name: &Name, stored: Option<Stored>, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+        let Some(stored) = stored.filter(|stored| !stored.paused) else { return Ok(None) };
+        if self.known().is_known(name, stored.next, now) {
+            return Ok(stored.next);
+        }
+        let next = stored.next_at(&stored.schedule.times()?, now);
+        // What a clock that was ahead wrote down is put right at once.
+        Ok(if next == stored.next { next } else { Some(now) })
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -84,6 +98,11 @@ impl Known {
     fn keep(&mut self, names: &[Name]) {
         self.next.retain(|name, _| names.binary_search(name).is_ok());
         self.problems.retain(|name, _| names.binary_search(name).is_ok());
+    }
+
+    /// Whether this next fire time was seen before, and time has gone forward since: then it is not too far away.
+    fn is_known(&self, name: &Name, next: Option<Timestamp>, now: Timestamp) -> bool {
+        self.read_at.is_some_and(|read_at| read_at <= now) && self.next.get(name).copied() == next
     }
 
     fn learn(&mut self, name: Name, next: Option<Timestamp>) {
@@ -122,6 +141,7 @@ pub(in super::super) async fn tick(shared: Arc<Shared>) {
 
 /// Learns the next fire times of all schedules.
 async fn read_all(shared: &Arc<Shared>) {
+    let now = shared.clock.now();
     let all = match names(&*shared.store).await {
         Ok(all) => all,
         Err(error) => {
@@ -132,13 +152,14 @@ async fn read_all(shared: &Arc<Shared>) {
     shared.schedules.known().keep(&all);
     for name in all {
         match load(&*shared.store, &name).await {
-            Ok((_, stored)) => {
-                let next = stored.filter(|stored| !stored.paused).and_then(|stored| stored.next);
-                shared.schedules.known().learn(name, next);
-            }
+            Ok((_, stored)) => match shared.schedules.next_of(&name, stored, now) {
+                Ok(next) => shared.schedules.known().learn(name, next),
+                Err(error) => shared.schedules.note(name, Err(error), again(shared)),
+            },
             Err(error) => shared.schedules.note(name, Err(error), again(shared)),
         }
     }
+    shared.schedules.known().read_at = Some(now);
 }
 
 /// Deals with all that is due; answers how long nothing will be.

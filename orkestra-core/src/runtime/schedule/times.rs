@@ -10,7 +10,7 @@ use super::cron::CronTimes;
 use super::spec::{CatchUp, Schedule, When};
 
 /// How late a fire time may be and still count as kept: engines look at the store every 30 seconds.
-const ON_TIME: Duration = Duration::from_secs(60);
+pub(super) const ON_TIME: Duration = Duration::from_secs(60);
 
 /// How far back missed fire times are looked for at first; four times as far whenever there are not enough.
 const LOOK_BACK: Duration = Duration::from_secs(3600);

@@ -92,14 +92,22 @@ fn node(place: usize) -> impl Strategy<Value = NodeSpec> {
         let texts = || option::of(texts());
         (
             (kinds, joins, option::of(conditions(after.clone())), prop_oneof![Just(Retry::none()), retries()]),
-            (time(), time(), time(), failures, option::of(names()), any::<i32>(), limits()),
+            (
+                time(),
+                time(),
+                time(),
+                failures,
+                (option::of(names()), option::of(retries()), time()),
+                any::<i32>(),
+                limits(),
+            ),
             (option::of(payloads()), texts(), texts(), texts()),
         )
             .prop_map(move |(what, how, rest)| {
                 let (kind, join, when, retry) = what;
-                let (timeout_ms, total_timeout_ms, heartbeat_timeout_ms, on_failure, compensate, priority, limits) =
-                    how;
+                let (timeout_ms, total_timeout_ms, heartbeat_timeout_ms, on_failure, undo, priority, limits) = how;
                 let (input, version, takes, gives) = rest;
+                let (compensate, compensate_retry, compensate_timeout_ms) = undo;
                 let own = name(&format!("n{place}"));
                 NodeSpec {
                     kind,
@@ -112,6 +120,8 @@ fn node(place: usize) -> impl Strategy<Value = NodeSpec> {
                     heartbeat_timeout_ms,
                     on_failure,
                     compensate,
+                    compensate_retry,
+                    compensate_timeout_ms,
                     priority,
                     limits,
                     input,

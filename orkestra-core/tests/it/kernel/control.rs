@@ -2,7 +2,7 @@
 
 use orkestra_core::kernel::{NodeStatus, RunStatus, Wait, agenda, waits, wake_at};
 use orkestra_core::model::limits::METERS_MAX;
-use orkestra_core::model::{Amount, OnFailure, RunOptions, Timestamp};
+use orkestra_core::model::{Amount, RunOptions, Timestamp};
 
 use super::asks::{
     Options, RESUME, ask, budget, charge, child, child_ends, deadline, may_spend, outcome, paid_step, parked, pause,
@@ -96,15 +96,6 @@ fn a_failure_that_fails_the_run_does_so_in_a_pause_too() {
     scene.then(fails("a#1"), ["a#1 failed (error), given up", "stop because a failed, grace until 10000"]);
     scene.rejects(RESUME, "the run is stopping").rejects(pause(), "the run is stopping");
     scene.then(RECOVER, ["recovered", "b cancelled", "run failed at a (error)"]);
-}
-
-#[test]
-fn a_second_failure_that_pauses_is_part_of_the_same_pause() {
-    let node = |node: &str| task(node).or(OnFailure::Pause);
-    let mut scene = Scene::of([node("a"), node("b"), task("c").after(&["a", "b"])]);
-    scene.then(fails("a#1"), ["a#1 failed (error), given up", "paused because a failed"]);
-    scene.then(fails("b#1"), ["b#1 failed (error), given up"]);
-    scene.then(RESUME, ["resumed", "c skipped", "run completed null"]);
 }
 
 #[test]

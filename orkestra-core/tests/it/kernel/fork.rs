@@ -86,7 +86,7 @@ fn a_run_that_exists_is_no_fork() {
     let mut scene = chain();
     let events = scene.events();
     scene.rejects(
-        InputKind::Fork { from: run_id("x"), events, node: name("a"), input: None, incarnation: None },
+        InputKind::Fork { from: run_id("x"), events, node: name("a"), input: None, incarnation: None, undone: false },
         "the run exists already",
     );
 }
@@ -96,8 +96,10 @@ fn what_is_no_history_cannot_be_forked() {
     let mut events = chain().events();
     events.remove(1);
     let words = "the run cannot be forked: event 2 of run `r` is illegal: step `k` of `a` without an attempt under way";
-    Scene::nothing()
-        .rejects(InputKind::Fork { from: run_id("x"), events, node: name("b"), input: None, incarnation: None }, words);
+    Scene::nothing().rejects(
+        InputKind::Fork { from: run_id("x"), events, node: name("b"), input: None, incarnation: None, undone: false },
+        words,
+    );
 }
 
 #[test]

@@ -144,6 +144,8 @@ fn events() -> Vec<Event> {
         paused(),
         Event::RunResumed,
         Event::RunReopened,
+        Event::Forked { shared: vec![] },
+        Event::UndoRetried { node: node("undo:a") },
         undoing(),
         stop(),
         Event::RunCompleted { output: json("1") },
@@ -201,6 +203,8 @@ fn what_else_can_happen_in_which_state() {
         "RQKCZ..B.F.A.......|paused: lunch",
         ".....Pp.b.f........|resumed",
         "................D.T|reopened",
+        "...................|forked",
+        "...................|undo:a is tried again",
         ".............s.....|undoing [undo:a] []",
         "RQKCZPpBbFfA.......|stop at the deadline 5, grace until 9",
         "...........A.......|run completed 1",
@@ -212,6 +216,17 @@ fn what_else_can_happen_in_which_state() {
         "...................|Input read",
     ];
     assert_eq!(table, expected, "\n{}", table.join("\n"));
+}
+
+#[test]
+fn an_undo_is_tried_again_when_the_run_has_ended_and_it_failed() {
+    let undone = vec![completed("a"), stop(), undoing(), started("undo:a", 1)];
+    let not_undone = [undone, vec![failed("undo:a", 1, Next::GiveUp), ended()]].concat();
+    for (node, may) in [("undo:a", true), ("a", false), ("nobody", false)] {
+        let event = Event::UndoRetried { node: name(node) };
+        let result = apply(&run(), &mut state_after(&not_undone), at(2), &event);
+        assert_eq!(result.is_ok(), may, "{node}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //!
 //! `PROPTEST_CASES=10000 cargo test -p orkestra-core property` is the long form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use orkestra_core::journal::{Replayer, Written};
 use orkestra_core::kernel::{Event, NodeStatus, RunState, RunStatus, Work, agenda, waits, wake_at};
@@ -85,6 +85,21 @@ fn check_end(scene: &Scene) {
     if !was_reset(scene) {
         check_order(state);
     }
+}
+
+/// A fork undoes nothing that was done before its own first event.
+fn check_own_undo(fork: &Scene, copied: usize) {
+    let own: BTreeSet<_> = fork.events()[copied..]
+        .iter()
+        .filter_map(|event| match event {
+            Event::NodeCompleted { node, .. } => Some(node.clone()),
+            _ => None,
+        })
+        .collect();
+    let undo = fork.state().undo().unwrap_or_default();
+    let tried = undo.undone.iter().chain(undo.failed.iter().map(|(node, _)| node));
+    let shared: Vec<_> = tried.filter(|node| !own.contains(*node)).collect();
+    assert!(shared.is_empty(), "{shared:?} were done by the other run");
 }
 
 /// No node began before those that it waits for.
@@ -170,9 +185,11 @@ proptest! {
             _ => None,
         };
         for node in whole.events().iter().filter_map(begun) {
-            let (mut fork, result) = whole.fork(&node, edited.then_some("7"));
+            let (mut fork, result) = whole.fork_as(&node, edited.then_some("7"), true);
             prop_assert!(result.is_ok(), "{} cannot be forked from: {:?}", node, result);
+            let copied = result.map_or(0, |events| events.len());
             drive(&mut fork);
+            check_own_undo(&fork, copied);
             check_end(&fork);
             check_steps(&fork);
             // What was edited and ran was given the other input.
@@ -217,8 +234,8 @@ fn random_runs_go_through_all_that_can_happen() {
             *seen.entry(kind(&event)).or_insert(0_usize) += 1;
         }
     }
-    // An input is replaced in a fork alone, and no value here is large.
-    let never = ["InputReplaced", "ValueRead"];
+    // In forks alone; and no value here is large.
+    let never = ["InputReplaced", "Forked", "ValueRead"];
     let expected: Vec<_> = Event::kinds().iter().filter(|kind| !never.contains(kind)).collect();
     let missing: Vec<_> = expected.into_iter().filter(|kind| !seen.contains_key(**kind)).collect();
     assert!(missing.is_empty(), "{missing:?} never happened: {seen:?}");

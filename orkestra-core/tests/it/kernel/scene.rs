@@ -49,6 +49,16 @@ impl Scene {
 
     /// The run that begins as this one went, up to `node`.
     pub(super) fn fork(&self, node: &str, input: Option<&str>) -> (Self, Result<Vec<Event>, Rejection>) {
+        self.fork_as(node, input, false)
+    }
+
+    /// The same; `undone` says that what both share may have been undone.
+    pub(super) fn fork_as(
+        &self,
+        node: &str,
+        input: Option<&str>,
+        undone: bool,
+    ) -> (Self, Result<Vec<Event>, Rejection>) {
         let mut fork = Self { now: self.now, ..Self::nothing() };
         let events = self.events();
         let kind = InputKind::Fork {
@@ -57,6 +67,7 @@ impl Scene {
             node: name(node),
             input: input.map(json),
             incarnation: None,
+            undone,
         };
         let result = fork.feed(kind);
         (fork, result)
@@ -140,6 +151,14 @@ impl Scene {
     pub(super) fn adopt(&mut self, events: Vec<Event>) {
         self.write(Timestamp::from_millis(self.now), events);
         assert!(self.replayer.state() == self.state.as_ref(), "replay differs");
+    }
+
+    /// Goes on as a version before did, which decided in another way.
+    pub(super) fn adopt_old(&mut self, events: Vec<Event>) {
+        self.write(Timestamp::from_millis(self.now), events);
+        self.state = self.replayer.state().cloned();
+        assert_eq!(broken_invariant(self.state()), None);
+        self.resume();
     }
 
     /// When this comes in, exactly these events follow.

@@ -91,6 +91,11 @@ fn show_run(event: &Event) -> Option<String> {
         },
         Event::RunResumed => "resumed".into(),
         Event::RunReopened => "reopened".into(),
+        Event::Forked { shared } if shared.is_empty() => "forked".into(),
+        Event::Forked { shared } => {
+            format!("forked, shares {}", shared.iter().map(Name::as_str).collect::<Vec<_>>().join(" "))
+        }
+        Event::UndoRetried { node } => format!("{node} is tried again"),
         Event::CompensationStarted { growth } => format!("undoing {}", show_growth(growth)),
         Event::StopRequested { reason, grace_until } => {
             let why = match reason {

@@ -20,6 +20,7 @@ mod retention;
 mod schedules;
 mod slots;
 mod telemetry;
+mod undo;
 mod upgrade;
 mod values;
 mod verbs;

@@ -1,10 +1,11 @@
 //! Runs that start by the clock: each fire time once, whoever crashes and however many engines there are.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use orkestra_core::prelude::*;
-use orkestra_core::{CatchUp, EngineBuilder, FireOutcome, Overlap, Schedule};
+use orkestra_core::{CatchUp, Clock, EngineBuilder, FireOutcome, Overlap, Schedule};
 use orkestra_testkit::{Fault, FaultyStore};
 
 use super::world::{Effects, TokioClock, engine};
@@ -235,6 +236,137 @@ async fn a_workflow_that_is_not_registered_is_told_and_waited_for() {
     assert_eq!(started(&with).await, ["002000Z"]);
     let status = without.schedules().get("s").await.expect("a store").expect("the schedule");
     assert!(status.problem.is_none(), "{status:?}");
+}
+
+/// A clock that can be put forward, and back again.
+#[derive(Clone)]
+struct Jumping(Arc<TokioClock>, Arc<AtomicU64>);
+
+impl Jumping {
+    fn new() -> Self {
+        Self(Arc::new(TokioClock::new()), Arc::default())
+    }
+
+    /// Lets the clock be so many seconds ahead.
+    fn ahead(&self, seconds: u64) {
+        self.1.store(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Jumping {
+    fn now(&self) -> Timestamp {
+        self.0.now().saturating_add(secs(self.1.load(Ordering::SeqCst)))
+    }
+}
+
+const YEAR: u64 = 31_536_000;
+
+async fn next_of(engine: &Engine) -> u64 {
+    let status = engine.schedules().get("s").await.expect("a store").expect("the schedule");
+    status.next.expect("a time").as_millis() / 1000
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_a_year_ahead_for_a_moment_does_not_silence_a_schedule() {
+    let effects = Effects::default();
+    let clock = Jumping::new();
+    let engine = start(engine(MemoryStore::new()).clock(clock.clone()), &effects).await;
+    engine.schedules().put(every(60)).await.expect("it is put");
+    pass(30).await;
+    clock.ahead(YEAR);
+    pass(45).await;
+    clock.ahead(0);
+    // It is 00:17:55: within half a minute the engine has seen it.
+    assert_eq!(next_of(&engine).await, 1080);
+    pass(310).await;
+    let runs = started(&engine).await;
+    for expected in ["001700Z", "001900Z", "002000Z", "002100Z", "002200Z", "002300Z"] {
+        assert!(runs.iter().any(|run| run == expected), "{expected} is not in {runs:?}");
+    }
+    assert_eq!(next_of(&engine).await, 1440);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_that_was_put_by_a_clock_that_was_ahead_fires_after_a_restart_and_when_it_is_put_again() {
+    for put_again in [false, true] {
+        let (store, effects) = (MemoryStore::new(), Effects::default());
+        let first = start(engine_at(YEAR, store.clone()), &effects).await;
+        first.schedules().put(every(60)).await.expect("it is put");
+        pass(61).await;
+        first.shutdown().await;
+
+        let second = start(engine(store), &effects).await;
+        if put_again {
+            second.schedules().put(every(60)).await.expect("it is put");
+        }
+        assert_eq!(next_of(&second).await, 1020);
+        pass(150).await;
+        let runs = started(&second).await;
+        for expected in ["001700Z", "001800Z", "001900Z"] {
+            assert!(runs.iter().any(|run| run == expected), "{expected} is not in {runs:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_clock_that_was_ahead_has_started_is_not_started_twice() {
+    let effects = Effects::default();
+    let clock = Jumping::new();
+    let engine = start(engine(MemoryStore::new()).clock(clock.clone()), &effects).await;
+    let schedule = every(60).with_range(None, Some(Timestamp::from_millis(1_300_000)));
+    engine.schedules().put(schedule.with_catch_up(CatchUp::All { limit: 100 })).await.expect("it is put");
+    pass(25).await;
+    // All of its fire times have passed, and none is left.
+    clock.ahead(3600);
+    pass(60).await;
+    let all = started(&engine).await;
+    assert_eq!(all, ["001700Z", "001800Z", "001900Z", "002000Z", "002100Z"]);
+    clock.ahead(0);
+    pass(600).await;
+    assert_eq!((started(&engine).await, effects.count("done")), (all, 5));
+}
+
+/// A workflow whose first attempt fails, and whose second waits for a signal.
+fn fails_first() -> Workflow {
+    let task = async |cx: Context, _what: String| {
+        if cx.attempt() == 1 { Err(TaskError::permanent("no luck")) } else { cx.signal::<()>("go").await }
+    };
+    Workflow::new("work").node("work", task).build().expect("a workflow")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_reopened_or_is_paused_is_not_overlapped() {
+    let engine = engine(MemoryStore::new()).workflow(fails_first()).start().await.expect("an engine");
+    engine.schedules().put(every(60).with_overlap(Overlap::Skip)).await.expect("it is put");
+    // Long after others have ended too.
+    pass(60 * 40).await;
+    let count = started(&engine).await.len();
+    assert_eq!(count, 40);
+    let first = engine.get(&RunId::new("s:19700101T001700Z").expect("an id")).await.expect("a store").expect("a run");
+    first.retry("work").await.expect("it goes on");
+    pass(180).await;
+    assert_eq!(started(&engine).await.len(), count);
+    assert_eq!(last(&engine).await, FireOutcome::Overlapped);
+    first.pause("lunch").await.expect("it is paused");
+    pass(180).await;
+    assert_eq!(started(&engine).await.len(), count);
+    first.resume().await.expect("it goes on");
+    first.signal("go", &()).await.expect("it is sent");
+    first.outcome().await.expect("an end");
+    pass(61).await;
+    assert_eq!(started(&engine).await.len(), count + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_began_before_overlaps_were_forbidden_counts_too() {
+    let effects = Effects::default();
+    let workflow = work(&effects, secs(400));
+    let engine = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
+    engine.schedules().put(every(60)).await.expect("it is put");
+    pass(30).await;
+    engine.schedules().put(every(60).with_overlap(Overlap::Skip)).await.expect("it is put");
+    pass(180).await;
+    assert_eq!(started(&engine).await, ["001700Z"]);
 }
 
 #[cfg(feature = "schedules")]

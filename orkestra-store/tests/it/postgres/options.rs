@@ -110,3 +110,55 @@ async fn postgres_refuses_a_server_that_does_not_sync_and_survives_one_that_take
     assert_eq!(refused, Err(StoreErrorKind::Invalid));
     database.open_as(database.options().with_durability(PostgresDurability::Engine)).await;
 }
+
+/// A server with the role `app`, which may create nothing in the database but what it is granted.
+async fn with_a_role() -> Option<(Database, PgConnection, String)> {
+    let server = own()?;
+    let database = Database::alone(server);
+    let mut admin = PgConnection::connect(&database.url).await.expect("the server answers");
+    admin.execute("CREATE ROLE app LOGIN").await.expect("a role");
+    let (scheme, rest) = database.url.split_once("://").expect("a URL");
+    let (_, place) = rest.split_once('@').expect("a role");
+    let url = format!("{scheme}://app@{place}");
+    Some((database, admin, url))
+}
+
+#[tokio::test]
+async fn postgres_needs_no_right_to_create_a_schema_that_is_there() {
+    let Some((database, mut admin, url)) = with_a_role().await else { return };
+    let refused = database.options().connect(&url).await.expect_err("it may not create the schema");
+    assert!(refused.to_string().contains("permission denied"), "{refused}");
+    let schema = &database.schema;
+    for sql in [format!("CREATE SCHEMA {schema}"), format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO app")] {
+        admin.execute(AssertSqlSafe(sql)).await.expect("it is granted");
+    }
+    for name in ["first", "again"] {
+        let store = database.options().connect(&url).await.expect("the schema is there");
+        assert_eq!(store.append(vec![SampleRun::new(name).create()]).await, [Ok(())]);
+    }
+}
+
+#[tokio::test]
+async fn postgres_needs_no_right_to_create_anything_when_everything_is_there() {
+    let Some((database, mut admin, url)) = with_a_role().await else { return };
+    drop(database.open().await);
+    let schema = &database.schema;
+    for sql in [
+        format!("GRANT USAGE ON SCHEMA {schema} TO app"),
+        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO app"),
+        format!("GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO app"),
+    ] {
+        admin.execute(AssertSqlSafe(sql)).await.expect("it is granted");
+    }
+    let store = database.options().connect(&url).await.expect("everything is there");
+    let mut run = SampleRun::new("r");
+    assert_eq!(store.append(vec![run.create()]).await, [Ok(())]);
+    assert_eq!(store.append(vec![run.report(1)]).await, [Ok(())]);
+    assert!(store.send(run.id(), b"x").await.is_ok());
+    assert!(store.record(run.id()).await.expect("it can be read").is_some());
+    // One who was not granted to read it is told so.
+    let sql = format!("REVOKE ALL ON {schema}.migrations FROM app");
+    admin.execute(AssertSqlSafe(sql)).await.expect("it is revoked");
+    let refused = database.options().connect(&url).await.expect_err("it may not read the version");
+    assert!(refused.to_string().contains("permission denied"), "{refused}");
+}

@@ -1,0 +1,208 @@
+//! A run stays paused until each failure that paused it, or would have, was decided on: retried, or given up.
+
+use orkestra_core::kernel::{InputKind, NodeStatus, RunStatus, agenda};
+use orkestra_core::model::{Join, NodeSpec, OnFailure};
+
+use super::asks::{Options, RESUME, budget, deadline, may_spend, paid_step, pause, retry, terminate};
+use super::scene::{Node, RECOVER, Scene, TICK, asks, cancel, done, fails, gate, signal, task};
+
+fn looked_at(node: &str) -> NodeSpec {
+    task(node).or(OnFailure::Pause)
+}
+
+/// `a` and `b` have failed, each with a node after it; `z` is under way.
+fn both_failed() -> Scene {
+    let nodes = [looked_at("a"), looked_at("b"), task("x").after(&["a"]), task("y").after(&["b"]), task("z")];
+    let mut scene = Scene::of(nodes);
+    scene.then(fails("a#1"), ["a#1 failed (error), given up", "paused because a failed"]);
+    scene.then(fails("b#1"), ["b#1 failed (error), given up"]);
+    scene
+}
+
+fn undecided(scene: &Scene) -> Vec<&str> {
+    let state = scene.state();
+    state.undecided().iter().map(|id| state.name(*id).as_str()).collect()
+}
+
+#[test]
+fn two_failures_need_two_decisions() {
+    let mut scene = both_failed();
+    assert_eq!(undecided(&scene), ["a", "b"]);
+    scene.then(RESUME, ["resumed", "paused because b failed"]);
+    assert_eq!(undecided(&scene), ["b"]);
+    assert_eq!(agenda(scene.state()).count(), 0, "nothing begins between");
+    // In another process too.
+    let mut scene = Scene::replay(&scene.journal, 9);
+    scene.then(RESUME, ["resumed", "x skipped", "y skipped"]);
+    scene.then(done("z#1", "1"), ["z completed 1", r#"run completed {"x":null,"y":null,"z":1}"#]);
+}
+
+#[test]
+fn a_retry_of_the_first_leaves_the_second_to_be_decided() {
+    let mut scene = both_failed();
+    scene.then(retry("a"), ["a reset", "resumed", "paused because b failed"]);
+    assert_eq!((scene.node("a").status, scene.node("y").status), (NodeStatus::Pending, NodeStatus::Pending));
+    scene.then(retry("b"), ["b reset", "resumed", "a#2 started", "b#2 started"]);
+    scene.then(done("a#2", "1"), ["a completed 1", "x#1 started"]);
+}
+
+#[test]
+fn a_retry_of_the_second_leaves_the_pause() {
+    let mut scene = both_failed();
+    scene.then(retry("b"), ["b reset"]);
+    assert_eq!((undecided(&scene), scene.state().status()), (vec!["a"], RunStatus::Paused));
+    scene.then(RESUME, ["resumed", "b#2 started", "x skipped"]);
+    // Its next failure is to be decided on again.
+    scene.then(fails("b#2"), ["b#2 failed (error), given up", "paused because b failed"]);
+    scene.then(RESUME, ["resumed", "y skipped"]);
+}
+
+#[test]
+fn a_failure_in_a_pause_that_somebody_asked_for_shows_after_it() {
+    let mut scene = Scene::of([looked_at("a"), task("x").after(&["a"])]);
+    scene.then(pause(), ["paused: lunch"]).then(fails("a#1"), ["a#1 failed (error), given up"]);
+    scene.then(RESUME, ["resumed", "paused because a failed"]);
+    scene.then(retry("a"), ["a reset", "resumed", "a#2 started"]);
+
+    let mut scene = Scene::of([looked_at("a"), task("x").after(&["a"])]);
+    scene.then(pause(), ["paused: lunch"]).then(fails("a#1"), ["a#1 failed (error), given up"]);
+    // Tried again before the pause is over, it is decided.
+    scene.then(retry("a"), ["a reset"]).then(RESUME, ["resumed", "a#2 started"]);
+}
+
+#[test]
+fn a_failure_in_the_pause_of_a_budget_shows_when_it_was_raised() {
+    let mut scene = Scene::with([looked_at("a"), task("b"), task("x").after(&["a"])], budget(5));
+    scene.then(
+        asks("b#1", paid_step("k", "1", 5)),
+        ["b/k = 1 for 5 tokens", "5 of 5 tokens spent", "paused over tokens"],
+    );
+    scene.then(fails("a#1"), ["a#1 failed (error), given up"]);
+    scene.rejects(RESUME, "the budget of 5 `tokens` is used up; raise it first");
+    scene.then(may_spend(Some(9)), ["may spend 9 tokens"]).then(RESUME, ["resumed", "paused because a failed"]);
+    scene.then(RESUME, ["resumed", "x skipped"]);
+}
+
+#[test]
+fn a_budget_that_is_reached_in_the_pause_of_a_failure_pauses_when_that_is_decided() {
+    let mut scene = Scene::with([looked_at("a"), task("b"), task("x").after(&["a"])], budget(5));
+    scene.then(fails("a#1"), ["a#1 failed (error), given up", "paused because a failed"]);
+    // What was under way is charged.
+    scene.then(asks("b#1", paid_step("k", "1", 5)), ["b/k = 1 for 5 tokens"]);
+    scene.then(retry("a"), ["a reset", "resumed", "5 of 5 tokens spent", "paused over tokens"]);
+    scene.rejects(RESUME, "the budget of 5 `tokens` is used up; raise it first");
+    scene.then(may_spend(None), ["may spend any tokens"]).then(RESUME, ["resumed", "a#2 started"]);
+}
+
+#[test]
+fn a_failure_by_time_and_one_without_an_attempt_are_decided_on_too() {
+    let late = NodeSpec { total_timeout_ms: Some(50), ..looked_at("a").limited("few") };
+    let mut scene = Scene::of([late, looked_at("b").within(100), gate("g", "go"), task("x").after(&["a", "b", "g"])]);
+    scene.then(super::asks::granted("a#1"), ["a#1 started"]);
+    scene.at(50).then(TICK, ["a#1 failed (timed_out), given up", "paused because a failed"]);
+    // The time of `b` rests meanwhile.
+    scene.at(5000).then(TICK, []).then(fails("b#1"), ["b#1 failed (error), given up"]);
+    scene.then(signal("go", "1"), ["signal go 1", "g took go", "g completed 1"]);
+    scene.then(RESUME, ["resumed", "paused because b failed"]);
+    scene.then(RESUME, ["resumed", "x skipped", "run completed null"]);
+}
+
+#[test]
+fn nobody_after_an_undecided_node_moves_however_it_joins() {
+    let nodes = [
+        looked_at("a"),
+        looked_at("b"),
+        task("any").after(&["a", "b"]).joins(Join::Any),
+        task("settled").after(&["a", "b"]).joins(Join::Settled),
+        task("half").after(&["b"]).joins(Join::Settled),
+    ];
+    let mut scene = Scene::of(nodes);
+    scene.then(fails("b#1"), ["b#1 failed (error), given up", "paused because b failed"]);
+    scene.then(fails("a#1"), ["a#1 failed (error), given up"]);
+    scene.then(RESUME, ["resumed", "paused because a failed"]);
+    for node in ["any", "settled", "half"] {
+        assert_eq!(scene.node(node).status, NodeStatus::Pending, "{node}");
+    }
+    scene.then(RESUME, ["resumed", "any skipped", "settled#1 started", "half#1 started"]);
+}
+
+#[test]
+fn processes_that_are_lost_too_often_fail_several_nodes_at_once() {
+    use orkestra_core::model::limits::INTERRUPTIONS_MAX;
+    let mut scene = Scene::of([looked_at("a"), looked_at("b")]);
+    for _ in 0..INTERRUPTIONS_MAX {
+        scene.then(RECOVER, ["recovered"]);
+    }
+    scene.then(
+        RECOVER,
+        ["recovered", "a#1 failed (crashed), given up", "paused because a failed", "b#1 failed (crashed), given up"],
+    );
+    scene
+        .then(RESUME, ["resumed", "paused because b failed"])
+        .then(RESUME, ["resumed", "run completed {\"a\":null,\"b\":null}"]);
+}
+
+#[test]
+fn a_run_that_stops_has_nothing_to_decide() {
+    let stops: [(InputKind, u64); 2] = [(cancel("why"), 0), (TICK, 100)];
+    for (stop, at) in stops {
+        let mut scene = Scene::with([looked_at("a"), looked_at("b"), task("x").after(&["a"])], deadline(100));
+        scene.then(fails("a#1"), ["a#1 failed (error), given up", "paused because a failed"]);
+        scene.then(fails("b#1"), ["b#1 failed (error), given up"]);
+        scene.at(at).feed(stop).expect("it stops");
+        assert!(scene.state().status().is_final() && undecided(&scene).is_empty());
+    }
+    let mut scene = both_failed();
+    scene.then(terminate(), ["run terminated: enough"]);
+    assert!(undecided(&scene).is_empty());
+}
+
+#[test]
+fn a_run_that_ended_in_its_pause_is_reopened_into_it() {
+    let mut scene = both_failed();
+    scene.then(terminate(), ["run terminated: enough"]);
+    scene.then(retry("a"), ["reopened", "a reset", "paused because b failed"]);
+    scene.then(retry("b"), ["b reset", "resumed", "a#2 started", "b#2 started", "z#2 started"]);
+}
+
+#[test]
+fn what_was_given_up_is_not_asked_about_again_when_the_run_is_reopened() {
+    let mut scene = both_failed();
+    scene.then(RESUME, ["resumed", "paused because b failed"]).then(RESUME, ["resumed", "x skipped", "y skipped"]);
+    scene.then(done("z#1", "1"), ["z completed 1", r#"run completed {"x":null,"y":null,"z":1}"#]);
+    scene.then(retry("a"), ["reopened", "a reset", "a#2 started"]);
+}
+
+#[test]
+fn cancelling_ends_a_delay_that_rests_in_a_pause() {
+    let mut scene = Scene::of([task("a").backs_off(3, 5000), task("b").after(&["a"])]);
+    scene.then(fails("a#1"), ["a#1 failed (error), again at 5000"]).then(pause(), ["paused: lunch"]);
+    scene.then(cancel("why"), ["stop because why, grace until 10000", "run cancelled: why"]);
+    let mut scene = Scene::of([task("a").backs_off(3, 5000)]);
+    scene.then(fails("a#1"), ["a#1 failed (error), again at 5000"]);
+    scene.then(cancel("why"), ["stop because why, grace until 10000", "run cancelled: why"]);
+}
+
+/// A version before gave up all failures at once when the run went on; what it wrote keeps its meaning.
+#[test]
+fn journals_in_which_all_failures_were_given_up_at_once_go_on_as_they_did() {
+    use super::scene::name;
+    use orkestra_core::kernel::{Event, SkipReason};
+
+    let mut scene = both_failed();
+    let skipped = |node: &str| Event::NodeSkipped { node: name(node), reason: SkipReason::Upstream };
+    scene.adopt_old(vec![Event::RunResumed, skipped("x"), skipped("y")]);
+    assert_eq!(scene.state().status(), RunStatus::Running);
+    scene.then(pause(), ["paused: lunch"]);
+    assert_eq!(undecided(&scene), [""; 0]);
+    scene.then(RESUME, ["resumed"]);
+
+    // Nothing came after them.
+    let mut scene = Scene::of([looked_at("a"), looked_at("b"), task("z")]);
+    scene.feed(fails("a#1")).expect("it fails");
+    scene.feed(fails("b#1")).expect("it fails");
+    scene.adopt_old(vec![Event::RunResumed]);
+    assert_eq!(scene.state().status(), RunStatus::Running);
+    scene.then(pause(), ["paused: lunch"]).then(RESUME, ["resumed"]);
+    scene.then(retry("b"), ["b reset", "b#2 started"]);
+}
