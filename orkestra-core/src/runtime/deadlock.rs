@@ -15,15 +15,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kernel::{NodeStatus, RunState, StepState};
-use crate::model::{Name, NodeId, RunId, SlotKey};
+use crate::model::{NodeId, RunId, SlotKey};
 
 use super::error::Error;
 use super::load::load;
 use super::shared::Shared;
-use super::slots::Knot;
-
-/// A node of a run.
-type Who = (RunId, Name);
+use super::slots::{Knot, Who};
 
 /// The shortest time between two looks.
 const LOOK: Duration = Duration::from_secs(1);

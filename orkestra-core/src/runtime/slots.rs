@@ -26,10 +26,13 @@ pub(super) struct Slots {
     limits: Vec<Name>,
 }
 
+/// A node of a run.
+pub(super) type Who = (RunId, Name);
+
 /// Who holds slots and only waits, and who waits for slots that are all taken, with those who have them.
 pub(super) struct Knot {
-    pub(super) resting: BTreeSet<(RunId, Name)>,
-    pub(super) waiting: BTreeMap<(RunId, Name), Vec<(SlotKey, Vec<(RunId, Name)>)>>,
+    pub(super) resting: BTreeSet<Who>,
+    pub(super) waiting: BTreeMap<Who, Vec<(SlotKey, Vec<Who>)>>,
 }
 
 struct Table {
