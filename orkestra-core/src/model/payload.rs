@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_LARGE_BYTES_MAX};
+use super::json_text;
+use super::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_DEPTH_MAX, PAYLOAD_LARGE_BYTES_MAX};
 
 /// A value as JSON text. Cheap to clone; at most [`PAYLOAD_BYTES_MAX`] bytes when made by [`Payload::of`].
 #[derive(Clone, Serialize, Deserialize)]
@@ -38,6 +39,12 @@ pub enum PayloadError {
         /// What is allowed here.
         max: usize,
     },
+    /// The JSON text nests too deep to be read back.
+    #[error("the payload nests {depth} levels deep, more than the {PAYLOAD_DEPTH_MAX} that can be read back")]
+    TooDeep {
+        /// How deep it nests.
+        depth: usize,
+    },
 }
 
 impl Payload {
@@ -50,17 +57,41 @@ impl Payload {
     /// Writes `value` as JSON.
     ///
     /// # Errors
-    /// [`PayloadError::Encode`] when it does not serialise, [`PayloadError::TooLarge`] over the limit.
+    /// [`PayloadError::Encode`] when it does not serialise, [`PayloadError::TooLarge`] and [`PayloadError::TooDeep`] over the
+    /// limits.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
         let text = serde_json::value::to_raw_value(value).map_err(PayloadError::Encode)?;
         Self::fits(text.get().len())?;
+        Self::reads_back(text.get())?;
         Ok(Self(Arc::from(text)))
+    }
+
+    /// The same of payloads that fit each for themselves, in a list or an object.
+    ///
+    /// # Errors
+    /// [`PayloadError::TooLarge`] when they exceed the limit together.
+    pub(crate) fn together<T: Serialize + ?Sized>(payloads: &T) -> Result<Self, PayloadError> {
+        let text = serde_json::value::to_raw_value(payloads).map_err(PayloadError::Encode)?;
+        Self::fits(text.get().len())?;
+        Ok(Self(Arc::from(text)))
+    }
+
+    fn reads_back(text: &str) -> Result<(), PayloadError> {
+        let depth = json_text::depth(text);
+        if depth > PAYLOAD_DEPTH_MAX { Err(PayloadError::TooDeep { depth }) } else { Ok(()) }
+    }
+
+    /// Why it cannot stand in a plan, where so many bytes are allowed: it did not come from [`Payload::of`].
+    pub(super) fn mistake(&self, bytes_max: usize) -> Option<String> {
+        let fits = Self::fits_in(self.as_json().len(), bytes_max).and_then(|()| Self::reads_back(self.as_json()));
+        fits.err().map(|error| error.to_string())
     }
 
     /// The same with the limit for what is kept beside the journal.
     pub(crate) fn large<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
         let text = serde_json::value::to_raw_value(value).map_err(PayloadError::Encode)?;
         Self::fits_in(text.get().len(), PAYLOAD_LARGE_BYTES_MAX)?;
+        Self::reads_back(text.get())?;
         Ok(Self(Arc::from(text)))
     }
 
@@ -81,7 +112,7 @@ impl Payload {
     /// # Errors
     /// [`PayloadError::TooLarge`] when they exceed the limit together.
     pub fn list(items: &[Self]) -> Result<Self, PayloadError> {
-        Self::of(items)
+        Self::together(items)
     }
 
     /// Reads the value back.
@@ -123,5 +154,33 @@ impl Eq for Payload {}
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_json())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nested(depth: usize) -> Payload {
+        let text = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        serde_json::from_str(&text).expect("the text is kept as it is")
+    }
+
+    #[test]
+    fn what_nests_too_deep_to_be_read_is_refused_where_it_arises() {
+        let deepest = nested(PAYLOAD_DEPTH_MAX);
+        let kept = Payload::of(&deepest).expect("it fits");
+        Payload::large(&deepest).expect("it fits");
+        for together in
+            [Payload::list(&[kept.clone()]), Payload::together(&std::collections::BTreeMap::from([("a", kept)]))]
+        {
+            let together = together.expect("allowed parts are allowed together");
+            together.to::<serde_json::Value>().expect("they are read back together");
+        }
+        let deeper = nested(PAYLOAD_DEPTH_MAX + 1);
+        for refused in [Payload::of(&deeper), Payload::large(&deeper)] {
+            let error = refused.expect_err("nobody could read it").to_string();
+            assert_eq!(error, "the payload nests 121 levels deep, more than the 120 that can be read back");
+        }
     }
 }

@@ -83,6 +83,16 @@ pub enum PlanError {
     /// A time limit of zero could never be kept.
     #[error("node `{0}` has a time limit of zero")]
     ZeroTimeout(Name),
+    /// A field of a node holds what could not be read back from a journal, or what no run could follow.
+    #[error("node `{node}`, `{field}`: {what}")]
+    Field {
+        /// The node.
+        node: Name,
+        /// The field, as it is written in data.
+        field: &'static str,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A growth adds an edge into a node that has started.
     #[error("node `{0}` has started already: nothing can be put before it")]
     Started(Name),
@@ -116,6 +126,13 @@ impl Plan {
     /// # Errors
     /// [`PlanError`], the first problem found; a cycle is named in full.
     pub fn new(spec: &WorkflowSpec) -> Result<Self, PlanError> {
+        // IMPORTANT: first. All else goes as deep as conditions nest.
+        spec.nodes.iter().try_for_each(NodeSpec::check)?;
+        Self::read(spec)
+    }
+
+    /// A plan from a journal: whatever was accepted once, and could be read back, is a plan.
+    fn read(spec: &WorkflowSpec) -> Result<Self, PlanError> {
         let plan = Self::built(spec, spec.nodes.len(), Room::WORK)?;
         plan.nodes.iter().try_for_each(|node| check_node(&node.spec))?;
         plan.acyclic()
@@ -374,7 +391,7 @@ impl Serialize for Plan {
 impl<'de> Deserialize<'de> for Plan {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spec = WorkflowSpec::deserialize(deserializer)?;
-        Self::new(&spec).map_err(serde::de::Error::custom)
+        Self::read(&spec).map_err(serde::de::Error::custom)
     }
 }
 

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::journal::encode_letter;
+use crate::journal::{decode_letter, encode_letter};
 use crate::kernel::{Input, InputKind, decide};
 use crate::model::RunId;
 use crate::store::LetterId;
@@ -35,6 +35,10 @@ impl Shared {
         let Some(body) = encode_letter(kind.clone()).map_err(|error| internal(error.to_string()))? else {
             return Err(Error::elsewhere());
         };
+        let same = decode_letter(&body).and_then(encode_letter).is_ok_and(|again| again.as_ref() == Some(&body));
+        if !same {
+            return Err(Error::new(ErrorKind::Invalid, "this cannot be written down: it could not be read back"));
+        }
         let mut state = load(&*self.store, run).await?;
         // The kernel is pure: what the driver will decide is known here, if nothing comes between.
         let input = Input { at: self.clock.now(), chance: 0.0, kind };

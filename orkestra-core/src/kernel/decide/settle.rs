@@ -181,7 +181,7 @@ impl Decision<'_> {
         let output = match sinks.as_slice() {
             [only] => Ok(output(*only)),
             several => {
-                Payload::of(&several.iter().map(|id| (state.name(*id), output(*id))).collect::<BTreeMap<_, _>>())
+                Payload::together(&several.iter().map(|id| (state.name(*id), output(*id))).collect::<BTreeMap<_, _>>())
             }
         };
         match output {

@@ -3,12 +3,12 @@
 use tokio::sync::oneshot;
 
 use crate::kernel::{Event, Input, InputKind, Rejection, RunState, TaskRequest, decide};
-use crate::model::{Incarnation, Name, RunId, Seq};
+use crate::model::{Growth, Incarnation, Name, RunId, Seq};
 
 use super::super::error::{Error, ErrorKind};
 use super::super::message::{Message, StepReply};
 use super::super::telemetry::placed;
-use super::commit::Reply;
+use super::commit::{Reply, check_growth};
 use super::{Driver, Turn};
 
 impl Driver {
@@ -74,11 +74,10 @@ impl Driver {
         request: TaskRequest,
         reply: oneshot::Sender<StepReply>,
     ) -> Result<(), Turn> {
-        if let TaskRequest::Grow { growth, .. } = &request
-            && let Some(task) = self.shared.missing_growth_task(self.state.as_ref(), growth)
+        if let TaskRequest::Grow { step, growth } = &request
+            && let Err(mistake) = self.check_growth(&node, step, growth)
         {
-            let message = format!("the growth names the task `{task}`, which this engine does not know");
-            drop(reply.send(Err(Error::new(ErrorKind::Invalid, message))));
+            drop(reply.send(Err(mistake)));
             return Ok(());
         }
         let starts_step = matches!(request, TaskRequest::StartStep { .. });
@@ -110,6 +109,17 @@ impl Driver {
                 if events.is_empty() { Ok(()) } else { self.commit(events, None, Vec::new()).await }
             }
         }
+    }
+
+    fn check_growth(&self, node: &Name, step: &str, growth: &Growth) -> Result<(), Error> {
+        // What nests too deep is not even written to be looked at.
+        growth.check()?;
+        check_growth(&self.run, node, step, growth)?;
+        let missing = self.shared.missing_growth_task(self.state.as_ref(), growth);
+        missing.map_or(Ok(()), |task| {
+            let message = format!("the growth names the task `{task}`, which this engine does not know");
+            Err(Error::new(ErrorKind::Invalid, message))
+        })
     }
 
     fn last(&self) -> Seq {

@@ -8,6 +8,7 @@ mod child;
 mod codec;
 mod control;
 mod create;
+mod doors;
 mod fixture;
 mod fork;
 mod growth;
