@@ -17,6 +17,7 @@ mod claims;
 mod clock;
 mod committer;
 mod context;
+mod damaged;
 mod drain;
 mod driver;
 mod engine;

@@ -172,11 +172,14 @@ async fn delete_seated(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
     if let Err(error) = shared.claims.release(lease).await {
         tracing::warn!(%run, %error, "a lease was not released, it will run out");
     }
+    if deleted.is_ok() {
+        shared.forget_block(run);
+    }
     deleted
 }
 
 /// Gives the seat back. Who wrote to the run meanwhile is answered by its next driver.
-async fn give_back(shared: &Arc<Shared>, run: &RunId, seat: Seat) {
+pub(super) async fn give_back(shared: &Arc<Shared>, run: &RunId, seat: Seat) {
     let Seat { sender, mailbox, progress } = seat;
     drop::<mpsc::Sender<Message>>(sender);
     let mut mailbox = mailbox;

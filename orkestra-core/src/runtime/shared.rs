@@ -279,6 +279,11 @@ impl Shared {
         self.blocked().insert(run.clone(), Blocked { error, retry_at });
     }
 
+    /// The run has ended, or is not there any more: it is not to go on.
+    pub(super) fn forget_block(&self, run: &RunId) {
+        self.blocked().remove(run);
+    }
+
     /// The runs that should go on and cannot here, with the reason.
     pub(super) fn blocked_runs(&self) -> Vec<(RunId, Error)> {
         self.blocked().iter().map(|(run, blocked)| (run.clone(), blocked.error.clone())).collect()

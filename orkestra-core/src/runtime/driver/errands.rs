@@ -13,6 +13,7 @@ use crate::kernel::{ChildState, InputKind, Outcome, RunState, StepState, Work, w
 use crate::model::{Amount, Failure, Name, Parent, RunId};
 
 use super::super::blobs;
+use super::super::damaged::given_up;
 use super::super::error::{Error, ErrorKind};
 use super::super::load::load;
 use super::super::run::Run;
@@ -122,7 +123,13 @@ impl Errand {
     /// Waits for a child that was there already and tells nobody of ours: it was started by somebody else, or has told
     /// before this run was forked.
     async fn watch(&self, child: &Run, parent: &Parent) {
-        let Ok(Some(state)) = load(&*self.shared.store, child.id()).await else { return };
+        let state = match load(&*self.shared.store, child.id()).await {
+            Err(error) if error.is_damaged() => {
+                return given_up(self.shared.clone(), child.id().clone(), error).await;
+            }
+            Ok(Some(state)) => state,
+            _ => return,
+        };
         if state.options().parent.as_ref() == Some(parent) && !state.status().is_final() {
             return;
         }

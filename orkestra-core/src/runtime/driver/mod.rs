@@ -31,6 +31,7 @@ use crate::store::{Claimed, Lease, LetterId, RunRecord, StoreErrorKind};
 
 use self::commit::{Pending, Reply, next_ack};
 use self::errands::Errands;
+use super::damaged::given_up as given_up_run;
 use super::error::{Error, ErrorKind};
 use super::invocation::Invocation;
 use super::live::Seat;
@@ -182,7 +183,12 @@ impl Driver {
             self.forget(&error).await;
             tokio::time::sleep(RELOAD_DELAY * 2_u32.pow(reloads - 1)).await;
         };
+        let given_up = refusal.clone().filter(Error::is_damaged);
+        let (shared, run) = (Arc::clone(&self.shared), self.run.clone());
         self.leave(refusal).await;
+        if let Some(error) = given_up {
+            tokio::spawn(given_up_run(shared, run, error));
+        }
     }
 
     /// From the journal to whatever ends it.

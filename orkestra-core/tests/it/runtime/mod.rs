@@ -2,6 +2,7 @@
 
 mod bad;
 mod basics;
+mod doors;
 mod handles;
 mod limits;
 mod many;
