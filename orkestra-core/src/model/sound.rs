@@ -6,7 +6,7 @@
 use super::json_text::pointer_mistake;
 use super::limits::PAYLOAD_BYTES_MAX;
 use super::node::NodeSpec;
-use super::plan::PlanError;
+use super::plan_error::PlanError;
 use super::slot::{SlotBy, SlotSpec};
 use super::workflow::Growth;
 

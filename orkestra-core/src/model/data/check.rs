@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use crate::model::id::Name;
 use crate::model::node::NodeSpec;
-use crate::model::plan::{Plan, PlanError};
+use crate::model::plan::Plan;
+use crate::model::plan_error::PlanError;
 use crate::model::workflow::WorkflowSpec;
 
 use super::error::{Mistake, SpecErrorKind, Step};
