@@ -30,7 +30,7 @@ pub struct RunRequest {
 
 impl RunRequest {
     /// Gives the run its id; without one it gets a new ULID. Starting twice with one id gives one run: the first.
-    pub fn id(self, id: &str) -> Self {
+    pub fn id(self, id: impl AsRef<str>) -> Self {
         Self { id: Some(RunId::new(id).map_err(Error::from)), ..self }
     }
 

@@ -28,12 +28,16 @@ async fn in_time<T>(wait: impl Future<Output = T>) -> T {
 
 /// Writes bytes that are no commit behind the run's journal, whoever drives it.
 async fn damage(store: &dyn Store, run: &RunId) {
+    write(store, run, b"\0no commit").await;
+}
+
+async fn write(store: &dyn Store, run: &RunId, body: &[u8]) {
     let worker = WorkerId::new("vandal").expect("an id");
     let late = Timestamp::from_millis(1_000_000_000_000);
     let claimed = claim_one(store, run, &worker, late, late.saturating_add(secs(1))).await.expect("a store");
     let claimed = claimed.expect("every lease has run out by then");
     let (first, epoch) = (claimed.last.plus(1), claimed.lease.epoch);
-    let commit = Written { run: run.clone(), first, last: first, epoch, body: (*b"\0no commit").into() };
+    let commit = Written { run: run.clone(), first, last: first, epoch, body: body.into() };
     let answers = store.append(vec![Append { commit, record: None, taken: Vec::new() }]).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     store.release(&[claimed.lease]).await.expect("it is given back");
@@ -143,6 +147,23 @@ async fn waiting_in_another_engine_for_a_damaged_run_ends_too() {
     assert!(here.get(run.id()).await.expect("a store").is_none());
 }
 
+/// Whoever wrote it can read it, and drives it, or will.
+#[tokio::test(start_paused = true)]
+async fn a_run_of_a_newer_version_is_not_damaged() {
+    let store = MemoryStore::new();
+    let [child, parent] = family();
+    let engine = engine(store.clone()).workflow(child).workflow(parent).start().await.expect("an engine");
+    let (parent, child) = parent_and_child(&engine).await;
+    write(&store, child.id(), br#"{"v":99}"#).await;
+    tokio::time::timeout(mins(60), child.outcome()).await.expect_err("another engine may tell how it ends");
+    let error = child.terminate("it is ours").await.expect_err("it is not");
+    assert_eq!(error.store_kind(), Some(StoreErrorKind::Version), "{error}");
+    tokio::time::sleep(mins(1)).await;
+    for run in [child, parent] {
+        assert_eq!(run.status().await.expect("a record").status, RunStatus::Running);
+    }
+}
+
 /// A run that is gone but for its record: a file that was lost.
 #[tokio::test(start_paused = true)]
 async fn a_run_of_which_only_the_record_is_left_has_a_way_out() {
@@ -229,7 +250,7 @@ async fn a_parent_that_was_not_told_is_told_by_the_next_process() {
     assert_eq!(damaged.delete().await.expect_err("it owes the news").kind(), ErrorKind::Conflict);
     second.shutdown().await;
     let third = engine(store).workflow(child).workflow(parent).start().await.expect("an engine");
-    let parent = third.get(&RunId::new("p").expect("an id")).await.expect("a store").expect("it is there");
+    let parent = third.get("p").await.expect("a store").expect("it is there");
     let error = in_time(parent.output::<u64>()).await.expect_err("its child has none");
     assert!(error.failure().expect("a failure").message.contains("nobody can read it"), "{error}");
     tokio::time::sleep(secs(1)).await;
