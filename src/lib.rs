@@ -25,7 +25,7 @@
 //! |---|---|---|
 //! | `sled` | [`store::SledStore`]: one directory, no service | yes |
 //! | `fjall` | `store::FjallStore`: the same for much writing | no |
-//! | `postgres` | `store::PostgresStore`: many processes on one database | no |
+//! | `postgres` | `store::PostgresStore`: many processes on one database; give each engine a name with [`EngineBuilder::worker`] | no |
 //! | `yaml` | workflows from YAML | no |
 //! | `schedules` | schedules by cron expression, in time zones; those with a period need nothing | no |
 //! | `agents` | `agents`, `tools`: models, tools, sandbox, the planner, backend, frontend, qa pipeline | no |

@@ -195,7 +195,7 @@ pub(crate) fn victim(runtime: &Runtime, url: &str, schema: &str, runs: u32) -> A
             return Ok(());
         }
         for number in 0..runs {
-            engine.run("half").id(&format!("r{number}")).start().await?;
+            engine.run("half").id(format!("r{number}")).start().await?;
         }
         waiting.reaches(runs).await;
         engine.store().put("killed", 0, b"yes").await?;

@@ -94,8 +94,8 @@ pub mod prelude {
     pub use crate::projection::{NodeView, RunView};
     pub use crate::store::{MemoryStore, Page, RunQuery, RunRecord, Store};
     pub use crate::{
-        BuildError, Context, Cursor, Engine, Error, ErrorKind, Events, Feed, Limit, Pulse, Run, RunEvent, Task,
-        TaskError, TaskResult, Workflow,
+        BuildError, Context, Cursor, Engine, EngineBuilder, Error, ErrorKind, Events, Feed, Limit, Pulse, Run,
+        RunEvent, Task, TaskError, TaskResult, Workflow,
     };
 
     /// A duration of whole seconds.

@@ -42,6 +42,9 @@ pub enum CodecError {
         /// How many belong there.
         expected: u64,
     },
+    /// They can be read, and say something else than what was written.
+    #[error("what is read back is not what was written")]
+    Changed,
 }
 
 #[derive(Serialize)]
@@ -90,6 +93,15 @@ pub fn decode(run: &RunId, first: Seq, last: Seq, body: &[u8]) -> Result<Commit,
         return Err(CodecError::Count { found, expected });
     }
     Ok(Commit { run: run.clone(), first, epoch, at, events })
+}
+
+/// Whether a commit that is about to be written can be read, and says the same then.
+///
+/// # Errors
+/// [`CodecError`]: it must not be written.
+pub fn check_written(commit: &Commit, written: &Written) -> Result<(), CodecError> {
+    let read = decode(&commit.run, written.first, written.last, &written.body)?;
+    if read == *commit { Ok(()) } else { Err(CodecError::Changed) }
 }
 
 /// The form of a commit whose events may be anything.

@@ -6,7 +6,7 @@ mod letter;
 mod replay;
 mod snapshot;
 
-pub use codec::{CodecError, FORMAT_VERSION, decode, encode};
+pub use codec::{CodecError, FORMAT_VERSION, check_written, decode, encode};
 pub use commit::{Commit, Written};
 pub use letter::{LETTER_VERSION, decode_letter, encode_letter};
 pub use replay::{ReplayError, Replayer};

@@ -2,11 +2,12 @@
 
 use std::cmp::Ordering;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::id::Name;
-use super::limits::CONDITION_DEPTH_MAX;
+use super::json_text;
+use super::limits::{CONDITION_DEPTH_MAX, CONDITION_VALUE_BYTES_MAX};
+use super::number::Decimal;
 use super::payload::Payload;
 
 /// A question about the run's input or the outputs of nodes right before. A node whose condition does not hold is
@@ -43,6 +44,7 @@ pub enum Condition {
 }
 
 /// What must hold at a place of a payload. Nothing but [`Test::Absent`] and [`Test::NotEquals`] holds where nothing is.
+/// Numbers are compared exactly, whatever their size, also within lists and objects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -51,10 +53,10 @@ pub enum Test {
     Equals(Payload),
     /// The value is another one, or there is none.
     NotEquals(Payload),
-    /// The value is a number and at least this.
-    AtLeast(f64),
-    /// The value is a number and at most this.
-    AtMost(f64),
+    /// The value is a number and at least this, which counts as the decimal number that it is written as: 0.1 is a tenth.
+    AtLeast(#[serde(deserialize_with = "bound")] f64),
+    /// The value is a number and at most this, as above.
+    AtMost(#[serde(deserialize_with = "bound")] f64),
     /// There is a value, `null` included.
     Present,
     /// There is no value.
@@ -87,9 +89,7 @@ impl TryFrom<Form> for Condition {
         let condition = match form {
             Form { node, pointer, is: Some(is), all: None, any: None, not: None } => {
                 let pointer = pointer.unwrap_or_default();
-                if !pointer.is_empty() && !pointer.starts_with('/') {
-                    return Err(format!("`{pointer}` is no JSON pointer: it begins with `/` or is empty"));
-                }
+                json_text::pointer_start_mistake(&pointer).map_or(Ok(()), Err)?;
                 Self::Test { node, pointer, is }
             }
             Form { node: None, pointer: None, is: None, all: Some(all), any: None, not: None } => Self::All(all),
@@ -97,10 +97,7 @@ impl TryFrom<Form> for Condition {
             Form { node: None, pointer: None, is: None, all: None, any: None, not: Some(not) } => Self::Not(not),
             _ => return Err("a condition has `is` (with `node` and `pointer`), or `all`, or `any`, or `not`".into()),
         };
-        if condition.depth() > CONDITION_DEPTH_MAX {
-            return Err(format!("a condition nests at most {CONDITION_DEPTH_MAX} deep"));
-        }
-        Ok(condition)
+        condition.depth_mistake().map_or(Ok(condition), Err)
     }
 }
 
@@ -131,11 +128,31 @@ impl Condition {
         Self::Test { node: None, pointer: pointer.to_owned(), is }
     }
 
-    fn depth(&self) -> usize {
+    /// What a condition that was made in Rust can hold, and no journal: it is refused before it is written.
+    pub(super) fn mistake(&self) -> Option<String> {
+        // First: the others go as deep as it does.
+        self.depth_mistake().or_else(|| self.test_mistake())
+    }
+
+    fn depth_mistake(&self) -> Option<String> {
+        let deep = self.is_deeper_than(CONDITION_DEPTH_MAX);
+        deep.then(|| format!("a condition nests at most {CONDITION_DEPTH_MAX} deep"))
+    }
+
+    fn is_deeper_than(&self, most: usize) -> bool {
+        let Some(inside) = most.checked_sub(1) else { return true };
         match self {
-            Self::Test { .. } => 1,
-            Self::All(several) | Self::Any(several) => 1 + several.iter().map(Self::depth).max().unwrap_or(0),
-            Self::Not(one) => 1 + one.depth(),
+            Self::Test { .. } => false,
+            Self::All(several) | Self::Any(several) => several.iter().any(|one| one.is_deeper_than(inside)),
+            Self::Not(one) => one.is_deeper_than(inside),
+        }
+    }
+
+    fn test_mistake(&self) -> Option<String> {
+        match self {
+            Self::Test { pointer, is, .. } => json_text::pointer_mistake(pointer).or_else(|| is.mistake()),
+            Self::All(several) | Self::Any(several) => several.iter().find_map(Self::test_mistake),
+            Self::Not(one) => one.test_mistake(),
         }
     }
 
@@ -182,40 +199,44 @@ impl Condition {
 impl Test {
     /// Whether it holds at this place of the value.
     pub(super) fn holds_at(&self, text: &str, pointer: &str) -> bool {
-        let whole: Option<Value> = serde_json::from_str(text).ok();
-        self.holds(whole.as_ref().and_then(|whole| whole.pointer(pointer)))
+        self.holds(json_text::at(text, pointer))
     }
 
-    fn holds(&self, found: Option<&Value>) -> bool {
-        let order = |than: f64| found.and_then(Value::as_f64).and_then(|number| number.partial_cmp(&than));
+    /// `found` is the JSON text of the value.
+    fn holds(&self, found: Option<&str>) -> bool {
+        let order = |than: f64| Some(Decimal::parse(found?)?.cmp(&Decimal::of(than)?));
         match self {
-            Self::Equals(wanted) => found.is_some_and(|found| equal(found, wanted)),
-            Self::NotEquals(wanted) => !found.is_some_and(|found| equal(found, wanted)),
+            Self::Equals(wanted) => found.is_some_and(|found| json_text::equal(found, wanted.as_json())),
+            Self::NotEquals(wanted) => !found.is_some_and(|found| json_text::equal(found, wanted.as_json())),
             Self::AtLeast(least) => order(*least).is_some_and(Ordering::is_ge),
             Self::AtMost(most) => order(*most).is_some_and(Ordering::is_le),
             Self::Present => found.is_some(),
             Self::Absent => found.is_none(),
-            Self::Truthy => found.is_some_and(is_truthy),
+            Self::Truthy => found.is_some_and(json_text::is_truthy),
+        }
+    }
+
+    fn mistake(&self) -> Option<String> {
+        match self {
+            Self::Equals(wanted) | Self::NotEquals(wanted) => wanted.mistake(CONDITION_VALUE_BYTES_MAX),
+            Self::AtLeast(bound) | Self::AtMost(bound) if !bound.is_finite() => {
+                Some(format!("{bound} is no number that can be written down"))
+            }
+            _ => None,
         }
     }
 }
 
-fn equal(found: &Value, wanted: &Payload) -> bool {
-    let Ok(wanted) = serde_json::from_str::<Value>(wanted.as_json()) else { return false };
-    match (found.as_f64(), wanted.as_f64()) {
-        (Some(found), Some(wanted)) => found.partial_cmp(&wanted) == Some(Ordering::Equal),
-        _ => *found == wanted,
-    }
-}
-
-fn is_truthy(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(value) => *value,
-        Value::Number(number) => number.as_f64().is_some_and(|number| number.abs() > 0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
+/// A bound, if a float is exactly what is written: another one would be compared with another number.
+fn bound<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let written = Payload::deserialize(deserializer)?;
+    let text = written.as_json();
+    let wanted = Decimal::parse(text).ok_or_else(|| de::Error::custom(format!("this is no number: {text}")))?;
+    let float: f64 = text.parse().map_err(de::Error::custom)?;
+    match Decimal::of(float) {
+        Some(kept) if kept == wanted => Ok(float),
+        Some(_) => Err(de::Error::custom(format!("{text} has more digits than a bound keeps: about 16"))),
+        None => Err(de::Error::custom("this number is out of range")),
     }
 }
 
@@ -245,6 +266,17 @@ mod tests {
             (r#"{"pointer": "/a", "is": "truthy"}"#, r#"{"a": []}"#, false),
             (r#"{"all": [{"is": "truthy"}, {"not": {"is": {"equals": 2}}}]}"#, "3", true),
             (r#"{"any": [{"is": "absent"}, {"node": "n", "is": "present"}]}"#, "3", false),
+            (r#"{"is": {"equals": 9007199254740993}}"#, "9007199254740992", false),
+            (r#"{"is": {"equals": [9007199254740993]}}"#, "[9007199254740992]", false),
+            (r#"{"is": {"not_equals": {"a": 18446744073709551617}}}"#, r#"{"a": 18446744073709551616}"#, true),
+            (r#"{"is": {"at_least": 9007199254740992}}"#, "9007199254740991.9", false),
+            (r#"{"is": {"at_most": 9007199254740992}}"#, "9007199254740993", false),
+            (r#"{"is": {"at_least": 0.1}}"#, "0.1", true),
+            (r#"{"is": {"at_least": 0.1}}"#, "0.0999999999999999999", false),
+            (r#"{"is": {"at_most": 1e308}}"#, "1e999999999", false),
+            (r#"{"is": "truthy"}"#, "1e-999999999", true),
+            (r#"{"is": "truthy"}"#, "-0e5", false),
+            (r#"{"is": "truthy"}"#, "[ ]", false),
         ] {
             assert_eq!(holds(condition, input), expected, "{condition} of {input}");
         }
@@ -256,6 +288,9 @@ mod tests {
             (r#"{"all": [], "any": []}"#, "a condition has `is`"),
             (r#"{"pointer": "a", "is": "present"}"#, "is no JSON pointer"),
             (r#"{"is": "maybe"}"#, "unknown variant `maybe`"),
+            (r#"{"is": {"at_least": 9007199254740993}}"#, "more digits than a bound keeps"),
+            (r#"{"is": {"at_least": 1e999}}"#, "out of range"),
+            (r#"{"is": {"at_most": "7"}}"#, "this is no number"),
         ] {
             let error = serde_json::from_str::<Condition>(text).expect_err(text).to_string();
             assert!(error.contains(words), "{error}");

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Plan, PlanError};
+use super::plan::Plan;
+use super::plan_error::PlanError;
 use super::workflow::WorkflowSpec;
 
 /// A plan, grown or not, and how much of it was declared.

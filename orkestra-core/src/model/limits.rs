@@ -28,6 +28,10 @@ pub const PAYLOAD_LARGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The longest key of a slot, in bytes; a longer one is counted by its digest. Keys stand in the memory of every engine.
 pub const SLOT_KEY_BYTES_MAX: usize = 1024;
 
+/// How deep a payload nests. serde_json reads 127 levels: what a run puts around a payload, a list of several or an object of
+/// outputs, must be readable too.
+pub const PAYLOAD_DEPTH_MAX: usize = 120;
+
 /// The most nodes of one plan, growth included. Wider work spreads over child runs.
 pub const NODES_MAX: usize = 10_000;
 
@@ -47,6 +51,9 @@ pub const DATA_EXPANDED_MAX: usize = 4 * DATA_BYTES_MAX;
 
 /// How deep a condition nests.
 pub const CONDITION_DEPTH_MAX: usize = 16;
+
+/// The largest value that a condition compares with, in bytes: it stands in the plan of every run, and is read each time.
+pub const CONDITION_VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// The most meters that one charge names, and that one run has a budget for.
 pub const METERS_MAX: usize = 64;

@@ -2,11 +2,11 @@
 //!
 //! Of a value that is kept beside the journal the answers stand in its reference: the kernel reads no blobs.
 
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::condition::{Condition, Test};
 use super::id::Name;
+use super::json_text;
 use super::limits::SLOT_KEY_BYTES_MAX;
 use super::payload::Payload;
 use super::reference::{Answers, KeptAt, Reference};
@@ -55,9 +55,8 @@ impl Looks {
         for (pointer, is) in &self.tests {
             answers.test(digest(pointer, is), is.holds_at(text, pointer));
         }
-        let whole: Option<Value> = serde_json::from_str(text).ok();
         for pointer in &self.slots {
-            answers.slot(pointer.clone(), whole.as_ref().and_then(|whole| key_at(whole, pointer)));
+            answers.slot(pointer.clone(), key_at(text, pointer));
         }
         answers
     }
@@ -76,7 +75,7 @@ impl Payload {
     /// The key of a slot that is at this place of the value.
     pub(crate) fn slot_key(&self, pointer: &str) -> Option<String> {
         match self.reference() {
-            None => key_at(&serde_json::from_str(self.as_json()).ok()?, pointer),
+            None => key_at(self.as_json(), pointer),
             Some(reference) => match (reference.answers().slot_at(pointer), reference.place()) {
                 (Some(key), _) => key.clone(),
                 // Nobody has looked: at least each value is counted apart.
@@ -87,9 +86,16 @@ impl Payload {
     }
 }
 
-fn key_at(whole: &Value, pointer: &str) -> Option<String> {
-    let found = whole.pointer(pointer)?;
-    let key = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+/// A text is a key by what it says, everything else by its JSON, digit by digit as it was written.
+fn key_at(whole: &str, pointer: &str) -> Option<String> {
+    let found = json_text::at(whole, pointer)?;
+    let plain =
+        || serde_json::from_str::<serde_json::Value>(found).map_or_else(|_| found.to_owned(), |it| it.to_string());
+    let key = match found.as_bytes().first() {
+        Some(b'"') => serde_json::from_str(found).ok()?,
+        Some(b'{' | b'[') => plain(),
+        _ => found.to_owned(),
+    };
     Some(if key.len() > SLOT_KEY_BYTES_MAX { format!("sha256:{}", hex(&Sha256::digest(key))) } else { key })
 }
 

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::id::Name;
-use super::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_LARGE_BYTES_MAX};
+use super::json_text;
+use super::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_DEPTH_MAX, PAYLOAD_LARGE_BYTES_MAX};
 use super::looks::Looks;
 use super::reference::{Answers, KeptAt, Reference};
 
@@ -56,6 +57,12 @@ pub enum PayloadError {
     /// The value is kept beside the journal: this payload only tells where.
     #[error("the value is kept beside the journal ({0}); a task, `Run::output` and `Run::value` get the value itself")]
     Beside(Payload),
+    /// The JSON text nests too deep to be read back.
+    #[error("the payload nests {depth} levels deep, more than the {PAYLOAD_DEPTH_MAX} that can be read back")]
+    TooDeep {
+        /// How deep it nests.
+        depth: usize,
+    },
 }
 
 impl Payload {
@@ -68,17 +75,31 @@ impl Payload {
     /// Writes `value` as JSON.
     ///
     /// # Errors
-    /// [`PayloadError::Encode`] when it does not serialise, [`PayloadError::TooLarge`] over the limit.
+    /// [`PayloadError::Encode`] when it does not serialise, [`PayloadError::TooLarge`] and [`PayloadError::TooDeep`] over the
+    /// limits.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
         let text = serde_json::value::to_raw_value(value).map_err(PayloadError::Encode)?;
         Self::fits(text.get().len())?;
+        Self::reads_back(text.get())?;
         Ok(Self::text(text))
+    }
+
+    fn reads_back(text: &str) -> Result<(), PayloadError> {
+        let depth = json_text::depth(text);
+        if depth > PAYLOAD_DEPTH_MAX { Err(PayloadError::TooDeep { depth }) } else { Ok(()) }
+    }
+
+    /// Why it cannot stand in a plan, where so many bytes are allowed: it did not come from [`Payload::of`].
+    pub(super) fn mistake(&self, bytes_max: usize) -> Option<String> {
+        let fits = Self::fits_in(self.as_json().len(), bytes_max).and_then(|()| Self::reads_back(self.as_json()));
+        fits.err().map(|error| error.to_string())
     }
 
     /// The same with the limit for what is kept beside the journal.
     pub(crate) fn large<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
         let text = serde_json::value::to_raw_value(value).map_err(PayloadError::Encode)?;
         Self::fits_in(text.get().len(), PAYLOAD_LARGE_BYTES_MAX)?;
+        Self::reads_back(text.get())?;
         Ok(Self::text(text))
     }
 
@@ -253,5 +274,32 @@ impl fmt::Debug for Payload {
 impl fmt::Display for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_json())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nested(depth: usize) -> Payload {
+        let text = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        serde_json::from_str(&text).expect("the text is kept as it is")
+    }
+
+    #[test]
+    fn what_nests_too_deep_to_be_read_is_refused_where_it_arises() {
+        let deepest = nested(PAYLOAD_DEPTH_MAX);
+        let kept = Payload::of(&deepest).expect("it fits");
+        Payload::large(&deepest).expect("it fits");
+        let name = Name::new("a").expect("a name");
+        for together in [Payload::list(std::slice::from_ref(&kept)), Payload::object(&[(name, kept)])] {
+            let together = together.expect("allowed parts are allowed together");
+            together.to::<serde_json::Value>().expect("they are read back together");
+        }
+        let deeper = nested(PAYLOAD_DEPTH_MAX + 1);
+        for refused in [Payload::of(&deeper), Payload::large(&deeper)] {
+            let error = refused.expect_err("nobody could read it").to_string();
+            assert_eq!(error, "the payload nests 121 levels deep, more than the 120 that can be read back");
+        }
     }
 }

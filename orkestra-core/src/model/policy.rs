@@ -70,6 +70,16 @@ impl Retry {
         Self { jitter: jitter.clamp(0.0, 1.0), ..self }
     }
 
+    /// The field that is out of range, and what belongs there.
+    pub(super) fn mistake(&self) -> Option<(&'static str, &'static str)> {
+        let wrong = [
+            ("retry.attempts_max", self.attempts_max == 0, "there is at least 1 attempt"),
+            ("retry.factor", !(self.factor.is_finite() && self.factor >= 1.0), "it is at least 1"),
+            ("retry.jitter", !(0.0..=1.0).contains(&self.jitter), "it is from 0 to 1"),
+        ];
+        wrong.into_iter().find(|(_, wrong, _)| *wrong).map(|(field, _, what)| (field, what))
+    }
+
     /// The delay after attempt number `attempt` failed, `None` when it was the last. `chance` is from 0 to 1.
     #[must_use]
     pub fn delay(&self, attempt: u32, chance: f64) -> Option<Duration> {

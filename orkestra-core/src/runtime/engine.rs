@@ -79,10 +79,19 @@ impl Engine {
     /// The run with this id; `None` when there is none.
     ///
     /// # Errors
-    /// When the store cannot be read.
-    pub async fn get(&self, id: &RunId) -> Result<Option<Run>, Error> {
-        let found = self.shared.store.record(id).await?;
-        Ok(found.map(|_| Run::new(Arc::clone(&self.shared), id.clone())))
+    /// When the id is none, or the store cannot be read.
+    pub async fn get(&self, id: impl AsRef<str>) -> Result<Option<Run>, Error> {
+        let run = self.handle(id)?;
+        let found = self.shared.store.record(run.id()).await?;
+        Ok(found.map(|_| run))
+    }
+
+    /// A handle to the run with this id, whether there is one or not: nothing is read. What is asked of it tells.
+    ///
+    /// # Errors
+    /// When the id is none.
+    pub fn handle(&self, id: impl AsRef<str>) -> Result<Run, Error> {
+        Ok(Run::new(Arc::clone(&self.shared), RunId::new(id)?))
     }
 
     /// Runs, newest first, filtered and paged.

@@ -1,6 +1,6 @@
 //! The error of the engine's handles, sorted by what the caller should do.
 
-use crate::journal::ReplayError;
+use crate::journal::{CodecError, ReplayError};
 use crate::kernel::Rejection;
 use crate::model::{Failure, InvalidName, PayloadError, PlanError};
 use crate::store::{StoreError, StoreErrorKind};
@@ -67,6 +67,11 @@ impl Error {
         self.not_drivable
     }
 
+    /// Whether what the store holds cannot be read, by any version.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.store == Some(StoreErrorKind::Damaged)
+    }
+
     pub(crate) fn damaged(message: String) -> Self {
         Self { store: Some(StoreErrorKind::Damaged), ..Self::new(ErrorKind::Store, message) }
     }
@@ -108,7 +113,10 @@ impl From<StoreError> for Error {
 
 impl From<ReplayError> for Error {
     fn from(error: ReplayError) -> Self {
-        Self { store: Some(StoreErrorKind::Damaged), ..Self::new(ErrorKind::Store, error.to_string()) }
+        use CodecError::{Newer, UnknownEvent};
+        let newer = matches!(&error, ReplayError::Codec { source: Newer { .. } | UnknownEvent(_), .. });
+        let kind = if newer { StoreErrorKind::Version } else { StoreErrorKind::Damaged };
+        Self { store: Some(kind), ..Self::new(ErrorKind::Store, error.to_string()) }
     }
 }
 

@@ -5,8 +5,11 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::model::{RunId, Seq};
 
+use super::damaged;
 use super::error::Error;
 use super::shared::Shared;
 use super::watch;
@@ -16,16 +19,25 @@ const LOOK: Duration = Duration::from_millis(10);
 /// The longest of them: so late may news of a run be that has been quiet.
 const LOOK_MAX: Duration = Duration::from_millis(500);
 
+/// The delay before it is looked at whether a run that we do not drive can be read at all; doubled each time. Whoever drives it,
+/// or would, cannot tell us.
+const CHECK: Duration = Duration::from_secs(1);
+/// The longest of them: a check reads the run's journal.
+const CHECK_MAX: Duration = Duration::from_secs(600);
+
 /// Waits for one run.
 #[derive(Debug)]
 pub(super) struct Follower {
     progress: watch::Receiver<Seq>,
     delay: Duration,
+    check_at: Instant,
+    check_delay: Duration,
 }
 
 impl Follower {
     pub(super) fn new(shared: &Shared, run: &RunId) -> Self {
-        Self { progress: shared.live.progress(run), delay: LOOK }
+        let progress = shared.live.progress(run);
+        Self { progress, delay: LOOK, check_at: Instant::now() + CHECK, check_delay: CHECK }
     }
 
     /// What comes from now on is news.
@@ -39,8 +51,12 @@ impl Follower {
     }
 
     /// Returns when there may be something new since the last mark.
+    ///
+    /// # Errors
+    /// When the engine shuts down, or nobody can read the run.
     pub(super) async fn news(&mut self, shared: &Shared, run: &RunId) -> Result<(), Error> {
         let looks = shared.store.is_shared() && !shared.live.is_driven(run);
+        let checks = !shared.live.is_under_way(run);
         tokio::select! {
             biased;
             changed = self.progress.changed() => changed.map_err(|_| Error::shut_down()),
@@ -48,6 +64,11 @@ impl Follower {
             () = tokio::time::sleep(self.delay), if looks => {
                 self.delay = (self.delay * 2).min(LOOK_MAX);
                 Ok(())
+            }
+            () = tokio::time::sleep_until(self.check_at), if checks => {
+                self.check_delay = (self.check_delay * 2).min(CHECK_MAX);
+                self.check_at = Instant::now() + self.check_delay;
+                damaged::check(shared, run).await
             }
         }
     }

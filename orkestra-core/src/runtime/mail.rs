@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::journal::encode_letter;
+use crate::journal::{decode_letter, encode_letter};
 use crate::kernel::{Input, InputKind, decide};
 use crate::model::RunId;
 use crate::model::limits::READ_COMMITS_MAX;
@@ -36,6 +36,10 @@ impl Shared {
         let Some(body) = encode_letter(kind.clone()).map_err(|error| internal(error.to_string()))? else {
             return Err(Error::elsewhere());
         };
+        let same = decode_letter(&body).and_then(encode_letter).is_ok_and(|again| again.as_ref() == Some(&body));
+        if !same {
+            return Err(Error::new(ErrorKind::Invalid, "this cannot be written down: it could not be read back"));
+        }
         let mut state = self.patiently(|| load(&*self.store, run)).await?;
         // What is owed is told again until it was taken, and is sent once.
         let sent = if kind.is_owed() { self.sent_before(run, &body).await? } else { None };

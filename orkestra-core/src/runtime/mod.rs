@@ -20,6 +20,7 @@ mod clock;
 mod closing;
 mod committer;
 mod context;
+mod damaged;
 mod deadlock;
 mod drain;
 mod driver;

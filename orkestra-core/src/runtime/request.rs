@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::kernel::InputKind;
-use crate::model::{Amount, Name, Payload, PayloadError, Plan, RunId, RunOptions};
+use crate::model::{Amount, Name, Payload, PayloadError, Plan, RunId, RunOptions, label_mistake};
 
 use super::blobs;
 use super::clock::fresh_id;
@@ -30,7 +30,7 @@ pub struct RunRequest {
 
 impl RunRequest {
     /// Gives the run its id; without one it gets a new ULID. Starting twice with one id gives one run: the first.
-    pub fn id(self, id: &str) -> Self {
+    pub fn id(self, id: impl AsRef<str>) -> Self {
         Self { id: Some(RunId::new(id).map_err(Error::from)), ..self }
     }
 
@@ -72,7 +72,7 @@ impl RunRequest {
     /// Starts the run. It is durable when this returns.
     ///
     /// # Errors
-    /// When the workflow is not registered or names unknown tasks, the id is no id, a run with this id exists and is of
+    /// When the workflow is not registered or names unknown tasks, the id is no id, a label has no name, a run with this id exists and is of
     /// another workflow, or the store fails. After an error of kind [`ErrorKind::Unknown`] start it again with the same
     /// id.
     pub async fn start(self) -> Result<Run, Error> {
@@ -89,6 +89,9 @@ impl RunRequest {
         if let Some(limit) = self.shared.missing_limit(&plan) {
             let message = format!("workflow `{}` needs the limit `{limit}`, which is not defined", plan.workflow());
             return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        if let Some(mistake) = self.labels.keys().find_map(|key| label_mistake(key)) {
+            return Err(Error::new(ErrorKind::Invalid, mistake));
         }
         let id = self.id.unwrap_or_else(|| RunId::new(fresh_id()).map_err(Error::from))?;
         let run = Run::new(Arc::clone(&self.shared), id);

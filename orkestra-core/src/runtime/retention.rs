@@ -180,11 +180,14 @@ async fn delete_seated(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
     if let Err(error) = shared.claims.release(lease).await {
         tracing::warn!(%run, %error, "a lease was not released, it will run out");
     }
+    if deleted.is_ok() {
+        shared.unblock_run(run);
+    }
     deleted
 }
 
 /// Gives the seat back. Who wrote to the run meanwhile is answered by its next driver.
-async fn give_back(shared: &Arc<Shared>, run: &RunId, seat: Seat, seated: Seated) {
+pub(super) async fn give_back(shared: &Arc<Shared>, run: &RunId, seat: Seat, seated: Seated) {
     let Seat { mut mailbox, progress, .. } = seat;
     drop(seated);
     progress.send_modify(|_| ());

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::journal::Commit;
+use crate::journal::{Commit, Written};
 use crate::kernel::{Event, InputKind, Outcome};
+use crate::model::limits::READ_COMMITS_MAX;
 use crate::model::{Amount, Name, Payload, Plan, RunId, Seq};
 use crate::projection::{Graph, GraphFold, RunView, Timeline, TimelineFold};
 use crate::store::RunRecord;
 
 use super::blobs;
+use super::damaged;
 use super::error::{Error, ErrorKind};
 use super::events::{Cursor, Events};
 use super::follow::Follower;
@@ -125,7 +127,7 @@ impl Run {
     /// Waits until the run ends and returns how.
     ///
     /// # Errors
-    /// When the store cannot be read, or this engine cannot go on with the run.
+    /// When the store cannot be read, this engine cannot go on with the run, or nobody can: its journal is damaged.
     pub async fn outcome(&self) -> Result<Outcome, Error> {
         let mut follower = Follower::new(&self.shared, &self.id);
         loop {
@@ -210,8 +212,15 @@ impl Run {
     ///
     /// # Errors
     /// When the run has ended or is not there.
+    ///
+    /// A run whose journal is damaged is ended too: its record then says so, and the run that waits for it is told.
     pub async fn terminate(&self, reason: &str) -> Result<(), Error> {
-        self.shared.tell(&self.id, InputKind::Terminate { reason: reason.to_owned() }).await
+        match self.shared.tell(&self.id, InputKind::Terminate { reason: reason.to_owned() }).await {
+            Err(error) if error.is_damaged() || error.kind() == ErrorKind::NotFound => {
+                damaged::terminate(&self.shared, &self.id, reason).await
+            }
+            told => told,
+        }
     }
 
     /// Lets the run make a pause: no attempt starts any more, and tasks under way stop at their next step. Time limits of
@@ -345,6 +354,16 @@ impl Run {
     #[must_use]
     pub fn events(&self, cursor: Cursor) -> Events {
         Events::new(Arc::clone(&self.shared), self.id.clone(), cursor)
+    }
+
+    /// The run's commits after `cursor` as the store keeps them, whether they can be read or not, at most
+    /// [`READ_COMMITS_MAX`] of them: to keep a run whose journal is damaged before it is deleted. The next ones are after
+    /// the last one's `last`; there are none behind the end.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn commits(&self, cursor: Cursor) -> Result<Vec<Written>, Error> {
+        Ok(self.shared.store.read(&self.id, Seq(cursor.0).plus(1), READ_COMMITS_MAX).await?)
     }
 
     fn not_found(&self) -> Error {

@@ -316,7 +316,7 @@ impl Shared {
         self.blocked().insert(run.clone(), Blocked { error, retry_at });
     }
 
-    /// The run is tried again.
+    /// The run is tried again, or has ended, or is not there any more.
     pub(super) fn unblock_run(&self, run: &RunId) {
         self.blocked().remove(run);
     }

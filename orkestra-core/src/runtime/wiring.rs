@@ -40,11 +40,11 @@ impl WorkflowBuilder {
 
     /// Adds a node that runs `task`: an async function or a [`Task`](super::Task).
     #[must_use]
-    pub fn node<Marker>(mut self, name: &str, task: impl IntoTask<Marker>) -> Self {
+    pub fn node<Marker>(mut self, name: impl AsRef<str>, task: impl IntoTask<Marker>) -> Self {
         let task = task.into_task();
         let output = task.output();
         let takes = task.input().short_name();
-        self.add(name, |name| NodeSpec::task(name.clone(), name), Some(task), output);
+        self.add(name.as_ref(), |name| NodeSpec::task(name.clone(), name), Some(task), output);
         if let Some(draft) = self.nodes.last_mut() {
             draft.spec.takes = takes;
         }
@@ -53,8 +53,8 @@ impl WorkflowBuilder {
 
     /// Adds a node that waits for the signal of its name; the signal's payload is its output.
     #[must_use]
-    pub fn gate<T: DeserializeOwned + 'static>(mut self, name: &str) -> Self {
-        self.add(name, |name| NodeSpec::gate(name.clone(), name), None, TypeTag::of::<T>());
+    pub fn gate<T: DeserializeOwned + 'static>(mut self, name: impl AsRef<str>) -> Self {
+        self.add(name.as_ref(), |name| NodeSpec::gate(name.clone(), name), None, TypeTag::of::<T>());
         self
     }
 
@@ -81,7 +81,7 @@ impl WorkflowBuilder {
 
     /// Lets the last node begin when `node` has completed.
     #[must_use]
-    pub fn after(mut self, node: &str) -> Self {
+    pub fn after(mut self, node: impl AsRef<str>) -> Self {
         match Name::new(node) {
             Ok(name) => self.last("after", |spec| spec.after.push(name)),
             Err(error) => self.note(error.into()),
@@ -91,7 +91,7 @@ impl WorkflowBuilder {
 
     /// Lets the last node begin when all of `nodes` have completed; their outputs come as a tuple or list in this order.
     #[must_use]
-    pub fn after_all<'a>(self, nodes: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn after_all<Node: AsRef<str>>(self, nodes: impl IntoIterator<Item = Node>) -> Self {
         nodes.into_iter().fold(self, Self::after)
     }
 
@@ -187,14 +187,14 @@ impl WorkflowBuilder {
 
     /// Puts the attempts of the last node under a limit of the engine, shared by all runs.
     #[must_use]
-    pub fn limit(self, limit: &str) -> Self {
-        self.under(limit, None)
+    pub fn limit(self, limit: impl AsRef<str>) -> Self {
+        self.under(limit.as_ref(), None)
     }
 
     /// Puts the attempts of the last node under a limit of the engine that counts each key for itself.
     #[must_use]
-    pub fn limit_by(self, limit: &str, by: SlotBy) -> Self {
-        self.under(limit, Some(by))
+    pub fn limit_by(self, limit: impl AsRef<str>, by: SlotBy) -> Self {
+        self.under(limit.as_ref(), Some(by))
     }
 
     fn under(mut self, limit: &str, by: Option<SlotBy>) -> Self {

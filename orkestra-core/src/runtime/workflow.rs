@@ -73,8 +73,8 @@ impl Workflow {
     /// # Ok::<(), BuildError>(())
     /// ```
     #[expect(clippy::new_ret_no_self, reason = "the builder is how a workflow begins")]
-    pub fn new(name: &str) -> WorkflowBuilder {
-        WorkflowBuilder::new(name)
+    pub fn new(name: impl AsRef<str>) -> WorkflowBuilder {
+        WorkflowBuilder::new(name.as_ref())
     }
 
     /// The workflow's name.

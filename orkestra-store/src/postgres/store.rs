@@ -24,11 +24,15 @@ use super::{append, due, inbox, lease, list, migrate, read, remove, session, sma
 
 /// Keeps everything in a Postgres database, which any number of processes may share.
 ///
-/// Clones share its connections. A crash of this process leaves nothing half-done; leases run out by themselves.
+/// Clones share its connections. A crash of this process leaves nothing half-done; leases run out by themselves. An engine that has a
+/// name, one for each process that is alive at a time, need not wait for that when it starts again.
 ///
 /// ```no_run
-/// # async fn open() -> Result<(), orkestra_core::store::StoreError> {
+/// # async fn open(hostname: &str) -> Result<(), Box<dyn std::error::Error>> {
+/// use orkestra_core::Engine;
+///
 /// let store = orkestra_store::PostgresStore::connect("postgres:///app?host=/run/postgresql").await?;
+/// let engine = Engine::builder().store(store).worker(hostname).start().await?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orkestra_core::journal::Replayer;
+use orkestra_core::journal::{Replayer, Written};
 use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
 use orkestra_core::store::{Lease, LetterId, RunRecord, Store, StoreError, StoreErrorKind};
 use orkestra_core::{Clock, SystemClock};
@@ -24,6 +24,7 @@ const LEASE: Duration = Duration::from_secs(60);
 pub struct ExportOptions {
     skip_busy: bool,
     salvage: bool,
+    as_they_are: bool,
     worker: WorkerId,
     clock: Arc<dyn Clock>,
 }
@@ -32,7 +33,7 @@ impl ExportOptions {
     /// Exports as `worker`, whose name nobody else uses on that store: the runs are held in its name while they are read.
     #[must_use]
     pub fn new(worker: WorkerId) -> Self {
-        Self { skip_busy: false, salvage: false, worker, clock: Arc::new(SystemClock) }
+        Self { skip_busy: false, salvage: false, as_they_are: false, worker, clock: Arc::new(SystemClock) }
     }
 
     /// The same, leaving out the runs that somebody drives. Without it one of them ends the export.
@@ -46,6 +47,13 @@ impl ExportOptions {
     #[must_use]
     pub fn with_salvage(self, salvage: bool) -> Self {
         Self { salvage, ..self }
+    }
+
+    /// The same, with what there is of runs whose journal cannot be replayed, byte for byte: to be kept, and looked at by somebody,
+    /// before such a run is terminated and deleted. Whatever else cannot be read is left out. An import refuses the whole.
+    #[must_use]
+    pub fn with_damaged(self, damaged: bool) -> Self {
+        Self { as_they_are: damaged, salvage: self.salvage || damaged, ..self }
     }
 
     /// The same by another clock.
@@ -134,16 +142,19 @@ impl<W: Write + Send> Export<'_, W> {
         let runs: Vec<RunId> = held.leases.iter().map(|lease| lease.run.clone()).collect();
         for run in runs {
             self.keep(held).await?;
+            let mut kept = true;
             if self.options.salvage {
-                let look = look(self.store, &run).await?;
-                let can_be_saved = look.can_be_saved();
-                self.done.damage.extend(look.damage);
-                if !can_be_saved {
-                    continue;
+                let mut look = look(self.store, &run).await?;
+                kept = look.can_be_saved();
+                if !kept && self.options.as_they_are && self.store.record(&run).await.is_ok_and(|found| found.is_some())
+                {
+                    kept = true;
+                    look.damage.iter_mut().for_each(|damage| damage.saved = true);
                 }
+                self.done.damage.extend(look.damage);
             }
             // One that is gone was deleted before it could be claimed.
-            if let Some(record) = self.store.record(&run).await? {
+            if kept && let Some(record) = self.store.record(&run).await? {
                 self.run(&record, held).await?;
             }
         }
@@ -184,23 +195,36 @@ impl<W: Write + Send> Export<'_, W> {
         let mut replayer = Replayer::new(run.clone());
         let mut from = Seq(1);
         loop {
-            let commits = self.store.read(run, from, COMMITS_AT_ONCE).await?;
+            let commits = self.commits(run, from).await?;
             let Some(last) = commits.last() else { break };
             from = last.last.plus(1);
             for commit in &commits {
                 let replayed = replayer.add(commit);
-                replayed.map_err(|source| TransferError::Journal { run: run.clone(), source: Box::new(source) })?;
+                if !self.options.as_they_are {
+                    replayed.map_err(|source| TransferError::Journal { run: run.clone(), source: Box::new(source) })?;
+                }
                 let (first, last, epoch) = (commit.first, commit.last, commit.epoch);
                 self.lines.add(&commit.body, |body| Line::Commit { first, last, epoch, body })?;
             }
             self.keep(held).await?;
             tokio::task::yield_now().await;
         }
-        if replayer.state().is_none() {
+        if replayer.state().is_none() && !self.options.as_they_are {
             let what = format!("run `{run}` has a record and no journal");
             return Err(StoreError::new(StoreErrorKind::Damaged, what).into());
         }
         Ok(())
+    }
+
+    /// The next commits; as they are up to the first that the store itself cannot read.
+    async fn commits(&self, run: &RunId, from: Seq) -> Result<Vec<Written>, StoreError> {
+        let read = self.store.read(run, from, COMMITS_AT_ONCE).await;
+        match read {
+            Err(error) if self.options.as_they_are && error.kind() == StoreErrorKind::Damaged => {
+                Ok(self.readable(self.store.read(run, from, 1).await)?.unwrap_or_default())
+            }
+            read => read,
+        }
     }
 
     async fn letters(&mut self, run: &RunId, held: &mut Held) -> Result<(), TransferError> {

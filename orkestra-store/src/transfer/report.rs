@@ -52,7 +52,8 @@ pub struct Damage {
     pub what: String,
     /// How many commits of the run's journal can be read and replayed.
     pub commits: u64,
-    /// Whether the journal is whole all the same: an export that salvages has the run, without what is named here.
+    /// Whether an export that salvages has the run all the same: without what is named here, or, when it was asked for what is
+    /// damaged, as it is.
     pub saved: bool,
 }
 

@@ -27,7 +27,7 @@ type BoxedTask = std::pin::Pin<Box<dyn Future<Output = TaskResult<String>> + Sen
 
 fn harness(counter: &Counter) -> Harness {
     let task = worker(counter);
-    let build = move |engine: orkestra_core::EngineBuilder| {
+    let build = move |engine: EngineBuilder| {
         let workflow = Workflow::new("w")
             .node("a", task.clone())
             .retry(Retry::exponential(3))
@@ -88,7 +88,7 @@ fn careless(counter: &Counter) -> Harness {
             Ok(counter.times("a", "mail"))
         }
     };
-    let build = move |engine: orkestra_core::EngineBuilder| {
+    let build = move |engine: EngineBuilder| {
         engine.workflow(Workflow::new("w").node("a", task.clone()).build().expect("a workflow"))
     };
     Harness::new(build, |engine: Engine| async move { engine.run("w").id("r").start().await }).with_counter(counter)

@@ -140,6 +140,7 @@ impl Decision<'_> {
             return Err(Rejection::Stopping);
         }
         let started = |id: NodeId| state.node(id).status != NodeStatus::Pending;
+        growth.check()?;
         state.plan.check_growth(&growth, Room::WORK, started)?;
         let inputs = growth.nodes.iter().filter_map(|node| node.input.as_ref());
         let bytes = inputs.map(|input| input.as_json().len()).sum();

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use crate::model::id::Name;
 use crate::model::node::NodeSpec;
-use crate::model::plan::{Plan, PlanError};
+use crate::model::plan::Plan;
+use crate::model::plan_error::PlanError;
 use crate::model::workflow::WorkflowSpec;
 
 use super::error::{Mistake, SpecErrorKind, Step};
@@ -21,16 +22,11 @@ pub(super) fn check(spec: &WorkflowSpec, tree: &Located<'_>) -> Result<(), Mista
 
 /// A policy out of range would be followed as the nearest one in it: whoever writes data should hear of that.
 fn check_retry(node: &NodeSpec, tree: &Located<'_>, index: usize) -> Result<(), Mistake> {
-    let retry = &node.retry;
-    let wrong = [
-        ("attempts_max", retry.attempts_max == 0, "there is at least 1 attempt"),
-        ("factor", retry.factor < 1.0, "it is at least 1"),
-        ("jitter", !(0.0..=1.0).contains(&retry.jitter), "it is from 0 to 1"),
-    ];
-    let Some((field, _, what)) = wrong.iter().find(|(_, wrong, _)| *wrong) else { return Ok(()) };
+    let Some((path, what)) = node.retry.mistake() else { return Ok(()) };
+    let field = path.trim_start_matches("retry.");
     let written = tree.get("nodes").and_then(|nodes| nodes.items().get(index)?.get("retry"));
     let at = written.map_or(tree.at, |retry| retry.get(field).map_or(retry.at, |value| value.at));
-    let mistake = Mistake::new(SpecErrorKind::Form, *what, at).within(Step::Key((*field).to_owned()));
+    let mistake = Mistake::new(SpecErrorKind::Form, what, at).within(Step::Key(field.to_owned()));
     Err(mistake.within(Step::Key("retry".to_owned())).in_node(index))
 }
 
@@ -60,6 +56,9 @@ impl Finder<'_> {
                 (self.index(&names[0]), cycle[0].1, cycle)
             }
             PlanError::Condition { node, .. } => self.at_field(node, &["when"]),
+            PlanError::Field { node, field, .. } => {
+                self.at_field(node, &[field.split_once('.').map_or(*field, |(field, _)| field)])
+            }
             PlanError::Join { node, .. } => self.at_field(node, &["join"]),
             PlanError::TooManyLimits(node) => self.at_field(node, &["limits"]),
             PlanError::ZeroTimeout(node) => {

@@ -6,7 +6,7 @@ use serde::de;
 
 use crate::model::id::Name;
 use crate::model::limits::DATA_BYTES_MAX;
-use crate::model::plan::PlanError;
+use crate::model::plan_error::PlanError;
 use crate::model::printable::printable;
 
 use super::located::Located;

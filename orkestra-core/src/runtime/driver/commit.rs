@@ -8,9 +8,9 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::journal::{Commit, encode};
+use crate::journal::{CodecError, Commit, check_written, encode};
 use crate::kernel::{Event, InputKind, RunState, StepState, owes_others};
-use crate::model::{Name, NodeId, Payload, Seq};
+use crate::model::{Epoch, Growth, Name, NodeId, Payload, RunId, Seq, Timestamp};
 use crate::store::{Append, AppendError, LetterId, RunRecord};
 
 use super::super::committer::Ack;
@@ -148,21 +148,27 @@ impl Driver {
         };
         let last = state.last();
         let first = Seq(last.0 + 1 - events.len() as u64);
+        let commit = Commit { run: self.run.clone(), first, epoch: lease.epoch, at: state.updated_at(), events };
+        let written = encode(&commit).map_err(|error| internal(error.to_string()))?;
+        let begins = first == Seq(1);
+        if begins && let Err(error) = check_written(&commit, &written) {
+            self.state = None;
+            reply.into_iter().for_each(|reply| reply.send(Err(unreadable(&error))));
+            return Ok(());
+        }
+        let events = &commit.events;
         self.trace.knows(&self.shared, state, lease.epoch);
-        let tally = Tally::of(&events);
-        let (nodes, steps) = (touched(state, &events), settled(&events));
+        let tally = Tally::of(events);
+        let (nodes, steps) = (touched(state, events), settled(events));
         let whole_run = |event: &Event| {
             let pause = matches!(event, Event::RunPaused { .. } | Event::RunResumed | Event::RunReopened);
             let pause = pause || matches!(event, Event::UndoRetried { .. });
             pause || matches!(event, Event::Recovered | Event::StopRequested { .. } | Event::CompensationStarted { .. })
         };
         let wants_child = events.iter().any(|event| matches!(event, Event::ChildRequested { .. }));
-        let begins = first == Seq(1);
         let resumes = events.contains(&Event::RunResumed);
         let every_node = events.iter().any(|event| event.ends_run() || whole_run(event));
         let record = self.record.as_ref().is_none_or(|record| !record.tells(state)).then(|| RunRecord::of(state));
-        let commit = Commit { run: self.run.clone(), first, epoch: lease.epoch, at: state.updated_at(), events };
-        let written = encode(&commit).map_err(|error| internal(error.to_string()))?;
         if record.is_some() {
             self.record.clone_from(&record);
         }
@@ -314,6 +320,19 @@ impl Driver {
             drop(waiter.send(Ok(result.clone())));
         }
     }
+}
+
+/// What was to be written could not be read back.
+fn unreadable(error: &CodecError) -> Error {
+    Error::new(ErrorKind::Invalid, format!("this cannot be written down: {error}"))
+}
+
+/// Whether a growth can be read back, looked at before anything is decided: what was decided cannot be taken back.
+pub(super) fn check_growth(run: &RunId, node: &Name, step: &str, growth: &Growth) -> Result<(), Error> {
+    let grown = Event::Grown { node: node.clone(), step: step.to_owned(), growth: growth.clone() };
+    let (first, epoch, at) = (Seq(1), Epoch::default(), Timestamp::ZERO);
+    let commit = Commit { run: run.clone(), first, epoch, at, events: vec![grown] };
+    encode(&commit).and_then(|written| check_written(&commit, &written)).map_err(|error| unreadable(&error))
 }
 
 /// The nodes that the events are about, each once.

@@ -13,6 +13,7 @@ use crate::kernel::{ChildState, InputKind, Outcome, RunState, StepState, Work, w
 use crate::model::{Amount, Failure, Name, Parent, RunId};
 
 use super::super::blobs;
+use super::super::damaged::given_up;
 use super::super::error::{Error, ErrorKind};
 use super::super::load::load;
 use super::super::shared::Shared;
@@ -102,6 +103,8 @@ enum Found {
     Ended(Outcome, BTreeMap<Name, Amount>),
     /// Another run is there in its place.
     Another(Failure),
+    /// It is there, and nobody can read it.
+    Unreadable(Error),
 }
 
 /// The parent, and which run ended how, having spent what.
@@ -132,6 +135,7 @@ impl Errand {
         };
         match found {
             Found::Child => {}
+            Found::Unreadable(error) => given_up(Arc::clone(&self.shared), child.run, error).await,
             Found::Ended(outcome, spent) => {
                 let Some(outcome) = self.adopted((&child.run, &self.run), outcome).await else { return };
                 self.ended(child.run, outcome, spent).await;
@@ -152,7 +156,11 @@ impl Errand {
                 return Ok(Found::Child);
             }
         }
-        let state = load(&*self.shared.store, &child.run).await?;
+        let state = match load(&*self.shared.store, &child.run).await {
+            // Its parent is told that nobody can read it.
+            Err(error) if error.is_damaged() => return Ok(Found::Unreadable(error)),
+            state => state?,
+        };
         let Some(state) = state else {
             return Err(Error::new(ErrorKind::Unknown, format!("run `{}` is gone again", child.run)));
         };

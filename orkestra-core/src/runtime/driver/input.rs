@@ -13,7 +13,7 @@ use super::super::message::{Message, StepReply};
 use super::super::outbox::{Note, Told};
 use super::super::patience::insist;
 use super::super::telemetry::placed;
-use super::commit::{Reply, Start};
+use super::commit::{Reply, Start, check_growth};
 use super::{Driver, Turn};
 
 impl Driver {
@@ -90,11 +90,10 @@ impl Driver {
             self.held.push(Held { node, attempt, request, reply });
             return Ok(());
         }
-        if let TaskRequest::Grow { growth, .. } = &request
-            && let Some(task) = self.shared.missing_growth_task(self.state.as_ref(), growth)
+        if let TaskRequest::Grow { step, growth } = &request
+            && let Err(mistake) = self.check_growth(&node, step, growth)
         {
-            let message = format!("the growth names the task `{task}`, which this engine does not know");
-            drop(reply.send(Err(Error::new(ErrorKind::Invalid, message))));
+            drop(reply.send(Err(mistake)));
             return Ok(());
         }
         if let TaskRequest::Grow { growth, .. } = &request
@@ -184,6 +183,17 @@ impl Driver {
             Ok(events) => self.commit(events, None, Vec::new()).await,
             Err(rejection) => Err(Turn::Reload(rejection.into())),
         }
+    }
+
+    fn check_growth(&self, node: &Name, step: &str, growth: &Growth) -> Result<(), Error> {
+        // What nests too deep is not even written to be looked at.
+        growth.check()?;
+        check_growth(&self.run, node, step, growth)?;
+        let missing = self.shared.missing_growth_task(self.state.as_ref(), growth);
+        missing.map_or(Ok(()), |task| {
+            let message = format!("the growth names the task `{task}`, which this engine does not know");
+            Err(Error::new(ErrorKind::Invalid, message))
+        })
     }
 
     fn last(&self) -> Seq {

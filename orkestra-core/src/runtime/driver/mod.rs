@@ -35,6 +35,7 @@ use self::commit::{Pending, Start, next_ack};
 use self::errands::Errands;
 use self::input::Held;
 use self::reload::{Trouble, is_lasting, panicked};
+use super::damaged::given_up as given_up_run;
 use super::error::Error;
 use super::invocation::Invocation;
 use super::live::{Seat, Seated};
@@ -229,7 +230,13 @@ impl Driver {
                 break Some(Error::shut_down());
             }
         };
+        let given_up = refusal.clone().filter(Error::is_damaged);
+        let (shared, run) = (Arc::clone(&self.shared), self.run.clone());
         self.leave(refusal).await;
+        if let Some(error) = given_up {
+            let given_up = given_up_run(Arc::clone(&shared), run, error);
+            shared.jobs.spawn(given_up);
+        }
     }
 
     /// From the journal to whatever ends it.

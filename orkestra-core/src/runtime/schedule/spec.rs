@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Name, Payload, Timestamp};
+use crate::model::{Name, Payload, Timestamp, label_mistake};
 
 use super::super::error::{Error, ErrorKind};
 use super::times::Times;
@@ -202,6 +202,11 @@ impl Schedule {
         {
             return Err(self.mistake(&format!("`until`: {until} is not after `from`, {from}")));
         }
+        if let Some(mistake) = self.labels.keys().find_map(|key| label_mistake(key)) {
+            return Err(self.mistake(&format!("`labels`: {mistake}")));
+        }
+        // A payload that was not made by `with_input` is as large and as deep as it likes.
+        Payload::of(&self.input).map_err(|error| self.mistake(&format!("`input`: {error}")))?;
         Ok(())
     }
 

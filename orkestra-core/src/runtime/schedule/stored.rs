@@ -22,7 +22,7 @@ pub(super) const SCHEDULES_MAX: usize = 10_000;
 const TRIES_MAX: usize = 64;
 
 /// A schedule and where it stands.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Stored {
     pub(super) schedule: Schedule,
     #[serde(default)]
@@ -97,6 +97,13 @@ pub(super) async fn load(store: &dyn Store, name: &str) -> Result<(u64, Option<S
 pub(super) async fn save(store: &dyn Store, name: &str, version: u64, stored: Option<&Stored>) -> Result<bool, Error> {
     let encode = |error: serde_json::Error| Error::new(ErrorKind::Internal, error.to_string());
     let bytes = stored.map(serde_json::to_vec).transpose().map_err(encode)?.unwrap_or_default();
+    if let Some(stored) = stored {
+        let read = serde_json::from_slice::<Stored>(&bytes);
+        let mistake = |why: &str| Error::new(ErrorKind::Invalid, format!("schedule `{name}` cannot be kept: {why}"));
+        if read.map_err(|error| mistake(&error.to_string()))? != *stored {
+            return Err(mistake("what is read back is not what was written"));
+        }
+    }
     Ok(store.put(&key(name), version, &bytes).await?.is_some())
 }
 

@@ -19,6 +19,14 @@ fn texts() -> impl Strategy<Value = String> {
     any::<String>()
 }
 
+fn labels() -> impl Strategy<Value = String> {
+    texts().prop_filter("a label has a name", |text| !text.is_empty())
+}
+
+fn pointers() -> impl Strategy<Value = String> {
+    prop_oneof![Just(String::new()), texts().prop_map(|text| format!("/{}", text.replace('~', "~0")))]
+}
+
 fn payloads() -> impl Strategy<Value = Payload> {
     let json = prop_oneof![
         Just("null".to_owned()),
@@ -46,8 +54,7 @@ fn tests() -> impl Strategy<Value = Test> {
 fn conditions(before: Vec<Name>) -> impl Strategy<Value = Condition> {
     let nodes =
         if before.is_empty() { Just(None).boxed() } else { option::of(proptest::sample::select(before)).boxed() };
-    let pointers = prop_oneof![Just(String::new()), texts().prop_map(|text| format!("/{text}"))];
-    let one = (nodes, pointers, tests()).prop_map(|(node, pointer, is)| Condition::Test { node, pointer, is });
+    let one = (nodes, pointers(), tests()).prop_map(|(node, pointer, is)| Condition::Test { node, pointer, is });
     one.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..3).prop_map(Condition::All),
@@ -70,8 +77,11 @@ fn retries() -> impl Strategy<Value = Retry> {
 }
 
 fn limits() -> impl Strategy<Value = Vec<SlotSpec>> {
-    let by =
-        prop_oneof![texts().prop_map(SlotBy::Label), texts().prop_map(SlotBy::Input), texts().prop_map(SlotBy::Key)];
+    let by = prop_oneof![
+        labels().prop_map(SlotBy::Label),
+        pointers().prop_map(SlotBy::Input),
+        texts().prop_map(SlotBy::Key)
+    ];
     vec((names(), option::of(by)).prop_map(|(limit, by)| SlotSpec { limit, by }), 0..3)
 }
 

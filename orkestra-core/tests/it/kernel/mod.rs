@@ -9,6 +9,7 @@ mod codec;
 mod control;
 mod create;
 mod decided;
+mod doors;
 mod fixture;
 mod fork;
 mod fork_undo;

@@ -91,7 +91,7 @@ async fn runs_are_found_and_paged() {
     let engine = engine(MemoryStore::new()).workflow(gate("a")).workflow(gate("b")).start().await.expect("an engine");
     for number in 0..6_u64 {
         let (workflow, parity) = (if number < 4 { "a" } else { "b" }, if number % 2 == 0 { "even" } else { "odd" });
-        let run = engine.run(workflow).id(&format!("r{number}")).label("parity", parity).start().await.expect("a run");
+        let run = engine.run(workflow).id(format!("r{number}")).label("parity", parity).start().await.expect("a run");
         if number == 0 {
             run.signal("go", &1_u64).await.expect("it is sent");
             run.outcome().await.expect("an end");
@@ -191,4 +191,34 @@ async fn an_application_keeps_its_own_values_in_the_store() {
     store.put("app/theme", version, b"light").await.expect("a store").expect("it is the version that was read");
     assert_eq!(store.get("app/theme").await.expect("a store").expect("a value").bytes, b"light");
     assert_eq!(store.keys("app/", 10).await.expect("a store"), ["app/theme"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_needs_no_look_at_the_store() {
+    let engine = engine(MemoryStore::new()).workflow(gate("w")).start().await.expect("an engine");
+    let run = engine.handle("r").expect("an id");
+    assert_eq!(run.status().await.expect_err("it is not there").kind(), ErrorKind::NotFound);
+    assert!(engine.get("r").await.expect("a store").is_none());
+    engine.run("w").id(String::from("r")).start().await.expect("a run");
+    run.signal("go", &7_u64).await.expect("it is sent");
+    assert_eq!(run.output::<u64>().await.expect("an output"), 7);
+    assert!(engine.get(run.id()).await.expect("a store").is_some());
+    for wrong in [engine.handle("no id").map(drop), engine.get("").await.map(drop)] {
+        assert_eq!(wrong.expect_err("it is no id").kind(), ErrorKind::Invalid);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_come_as_whatever_is_a_text() {
+    let list = async |_cx: Context, numbers: Vec<u64>| Ok(numbers.iter().sum::<u64>());
+    let names: Vec<_> = (0..3).map(|number| format!("n{number}")).collect();
+    let builder = names.iter().fold(Workflow::new(format!("w{}", 1)), |builder, name| builder.node(name, double));
+    let builder = builder.node(format!("sum{}", 1), list).after_all(&names).gate::<u64>(String::from("go"));
+    let sum = Name::new("sum1").expect("a name");
+    let workflow = builder.node("last", list).after(&sum).after(format!("g{}", "o")).build().expect("a workflow");
+    let engine: EngineBuilder = engine(MemoryStore::new());
+    let engine = engine.workflow(workflow).start().await.expect("an engine");
+    let run = engine.run("w1").id(format!("r{}", 1)).input(&1_u64).expect("json").start().await.expect("a run");
+    run.signal("go", &1_u64).await.expect("it is sent");
+    assert_eq!(run.output::<u64>().await.expect("an output"), 7);
 }

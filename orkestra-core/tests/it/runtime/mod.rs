@@ -2,6 +2,7 @@
 
 mod bad;
 mod basics;
+mod doors;
 mod ends;
 mod family;
 mod faults;

@@ -140,7 +140,7 @@ async fn more_than_one_round_is_deleted_round_by_round() {
         ended(&engine, &format!("old-{number}"), "done").await;
     }
     for number in 0..2_100 {
-        engine.run("wait").id(&format!("live-{number}")).start().await.expect("a run");
+        engine.run("wait").id(format!("live-{number}")).start().await.expect("a run");
     }
     pass(700).await;
     let left = ids(&engine).await;

@@ -67,7 +67,7 @@ async fn a_period_starts_a_run_at_each_fire_time() {
     pass(150).await;
     assert_eq!(started(&engine).await, ["001700Z", "001800Z", "001900Z"], "it is 00:16:40 at first");
     assert_eq!(effects.count("done"), 3);
-    let run = engine.get(&RunId::new("s:19700101T001800Z").expect("an id")).await.expect("a store").expect("the run");
+    let run = engine.get("s:19700101T001800Z").await.expect("a store").expect("the run");
     let record = run.status().await.expect("a record");
     assert_eq!(record.labels["team"], "blue");
     assert_eq!(record.created_at.as_millis(), 1_080_000, "on time");

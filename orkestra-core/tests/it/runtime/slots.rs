@@ -43,7 +43,7 @@ async fn so_many_run_at_once_and_the_others_wait_parked() {
     let first = start(store.clone()).await.expect("an engine");
     let mut runs = Vec::new();
     for number in 0..6 {
-        runs.push(first.run("w").id(&format!("r{number}")).start().await.expect("a run"));
+        runs.push(first.run("w").id(format!("r{number}")).start().await.expect("a run"));
     }
     tokio::time::sleep(Duration::from_secs(90)).await;
     let queued = runs[5].status().await.expect("a record");

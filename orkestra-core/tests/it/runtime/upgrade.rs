@@ -27,7 +27,7 @@ async fn report(workflow: Option<Workflow>) -> (UpgradeReport, Engine) {
     before.run("w").id("r").start().await.expect("a run");
     before.shutdown().await;
     let now = engine(store).limit(Limit::concurrency("cpu", 1));
-    let now = workflow.into_iter().fold(now, orkestra_core::EngineBuilder::workflow);
+    let now = workflow.into_iter().fold(now, EngineBuilder::workflow);
     let now = now.start().await.expect("an engine");
     (now.upgrade_report().await.expect("a report"), now)
 }
@@ -70,7 +70,7 @@ async fn a_changed_workflow_needs_attention() {
         ]
     );
     assert!(report.blocked.is_empty());
-    let run = engine.get(&RunId::new("r").expect("an id")).await.expect("a store").expect("the run");
+    let run = engine.get("r").await.expect("a store").expect("the run");
     run.signal("go", &7_u64).await.expect("it is sent");
     assert_eq!(run.output::<String>().await.expect("an output"), "7", "it goes on with its own graph");
 }

@@ -31,7 +31,7 @@ async fn postgres_lets_engines_share_runs() {
     let mut runs = Vec::new();
     for number in 0..20_u64 {
         let engine = if number.is_multiple_of(2) { &one } else { &two };
-        let request = engine.run("w").id(&format!("r{number}")).input(&number).expect("an input");
+        let request = engine.run("w").id(format!("r{number}")).input(&number).expect("an input");
         runs.push(request.start().await.expect("a run"));
     }
     for (number, run) in (0..20_u64).zip(&runs) {

@@ -21,6 +21,17 @@ async fn half_damaged() -> MemoryStore {
 }
 
 #[tokio::test]
+async fn what_is_damaged_is_kept_as_it_is_when_it_is_asked_for() {
+    let store = half_damaged().await;
+    let (lines, done) = exported(&store, &options().with_damaged(true)).await.expect("it is exported");
+    let [damage] = &done.damage[..] else { panic!("one is damaged: {done:?}") };
+    assert_eq!((done.counts.runs, done.counts.commits, damage.saved), (2, 4, true));
+    let garbage = "/2dhcmJhZ2U="; // base64 of what stands there
+    assert!(text(&lines).contains(garbage) && !text(&lines).contains("skipped\":\"broken"), "{}", text(&lines));
+    imported(&MemoryStore::new(), &lines).await.expect_err("it could not be replayed there either");
+}
+
+#[tokio::test]
 async fn what_can_be_read_is_told_and_saved() {
     let store = half_damaged().await;
     let found = survey(&store).await.expect("it reads");

@@ -1,0 +1,182 @@
+//! JSON as text: places in it, and whether two texts say the same. Values are read level by level and numbers stay text, so that
+//! no digit is lost.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::number::Decimal;
+
+/// How deep two texts are compared. serde_json reads no value that nests deeper, and neither does a task.
+const COMPARED_DEPTH_MAX: usize = 128;
+
+/// How deep `text` nests: 0 for what is neither a list nor an object.
+pub(super) fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut quoted, mut escaped) = (0_usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' if !quoted => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// Why `pointer` is no JSON pointer (RFC 6901).
+pub(super) fn pointer_mistake(pointer: &str) -> Option<String> {
+    if let Some(mistake) = pointer_start_mistake(pointer) {
+        return Some(mistake);
+    }
+    let bare = |part: &str| !part.starts_with(['0', '1']);
+    let mistaken = pointer.split('~').skip(1).any(bare);
+    mistaken.then(|| format!("`{pointer}` is no JSON pointer: `~` is written `~0` and `/` in a name `~1`"))
+}
+
+/// The part of it that every version of a journal has kept.
+pub(super) fn pointer_start_mistake(pointer: &str) -> Option<String> {
+    let good = pointer.is_empty() || pointer.starts_with('/');
+    (!good).then(|| format!("`{pointer}` is no JSON pointer: it begins with `/` or is empty"))
+}
+
+/// The text at `pointer`, if there is something.
+pub(super) fn at<'a>(text: &'a str, pointer: &str) -> Option<&'a str> {
+    if pointer.is_empty() {
+        return Some(text);
+    }
+    let steps = pointer.strip_prefix('/')?.split('/');
+    steps.map(|step| step.replace("~1", "/").replace("~0", "~")).try_fold(text, |text, step| member(text, &step))
+}
+
+fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    match text.as_bytes().first()? {
+        b'{' => fields(text)?.remove(name),
+        b'[' => {
+            let written = name == "0" || !name.starts_with(['0', '+']);
+            let index: usize = name.parse().ok().filter(|_| written)?;
+            items(text)?.get(index).copied()
+        }
+        _ => None,
+    }
+}
+
+fn fields(text: &str) -> Option<BTreeMap<String, &str>> {
+    let fields: BTreeMap<String, &RawValue> = read(text)?;
+    Some(fields.into_iter().map(|(name, value)| (name, value.get())).collect())
+}
+
+fn items(text: &str) -> Option<Vec<&str>> {
+    let items: Vec<&RawValue> = read(text)?;
+    Some(items.into_iter().map(RawValue::get).collect())
+}
+
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
+    serde_json::from_str(text).ok()
+}
+
+/// Whether both say the same: numbers by their value, texts by their characters, objects whatever the order of their fields.
+pub(super) fn equal(one: &str, other: &str) -> bool {
+    same(one, other, COMPARED_DEPTH_MAX)
+}
+
+fn same(one: &str, other: &str, depth: usize) -> bool {
+    if one == other {
+        return true;
+    }
+    let Some(deeper) = depth.checked_sub(1) else { return false };
+    match (one.as_bytes().first(), other.as_bytes().first()) {
+        (Some(b'{'), Some(b'{')) => {
+            let (Some(one), Some(other)) = (fields(one), fields(other)) else { return false };
+            let pair = |((name, value), (also, its)): ((&String, &&str), (&String, &&str))| {
+                name == also && same(value, its, deeper)
+            };
+            one.len() == other.len() && one.iter().zip(&other).all(pair)
+        }
+        (Some(b'['), Some(b'[')) => {
+            let (Some(one), Some(other)) = (items(one), items(other)) else { return false };
+            one.len() == other.len() && one.iter().zip(&other).all(|(one, other)| same(one, other, deeper))
+        }
+        (Some(b'"'), Some(b'"')) => {
+            read::<String>(one).is_some_and(|one| read(other).is_some_and(|other: String| one == other))
+        }
+        _ => Decimal::parse(one).is_some_and(|one| Decimal::parse(other).is_some_and(|other| one == other)),
+    }
+}
+
+/// Whether it is none of `null`, `false`, `0`, `""`, `[]` and `{}`.
+pub(super) fn is_truthy(text: &str) -> bool {
+    match text.as_bytes() {
+        b"null" | b"false" | b"\"\"" => false,
+        [b'[' | b'{', inside @ .., _] => !inside.trim_ascii().is_empty(),
+        _ => Decimal::parse(text).is_none_or(|number| !number.is_zero()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_say_the_same_are_equal() {
+        for (one, other, expected) in [
+            ("[9007199254740993]", "[9007199254740992]", false),
+            (r#"{"a": {"b": 18446744073709551617}}"#, r#"{"a": {"b": 18446744073709551616}}"#, false),
+            (r#"{"a":1,"b":[2.0]}"#, r#"{ "b" : [ 2e0 ], "a" : 1.00 }"#, true),
+            (r#"{"a":1}"#, r#"{"a":1,"b":null}"#, false),
+            (r#"{"a":1}"#, r#"{"b":1}"#, false),
+            (r#"{"a":1,"a":2}"#, r#"{"a":2}"#, true),
+            (r#""é\n""#, r#""\u00e9\u000a""#, true),
+            (r#""1""#, "1", false),
+            ("[1]", r#"{"0":1}"#, false),
+            ("[1,2]", "[1]", false),
+            ("null", "false", false),
+            ("true", "true", true),
+            (r#""\ud800""#, r#""\ud801""#, false),
+        ] {
+            assert_eq!(equal(one, other), expected, "{one} and {other}");
+            assert_eq!(equal(other, one), expected, "{other} and {one}");
+        }
+        let nested = |digit: &str| format!("{}{digit}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(!equal(&nested("1"), &nested("1.0")), "what nobody reads is not compared, and no stack runs over");
+    }
+
+    #[test]
+    fn pointers_lead_to_places() {
+        let text = r#"{"a": [10, {"b/c": "x", "m~n": 18446744073709551617}], "": 5, "0": 1}"#;
+        for (pointer, found) in [
+            ("", Some(text)),
+            ("/a/0", Some("10")),
+            ("/a/1/b~1c", Some(r#""x""#)),
+            ("/a/1/m~0n", Some("18446744073709551617")),
+            ("/", Some("5")),
+            ("/0", Some("1")),
+            ("/a/00", None),
+            ("/a/+1", None),
+            ("/a/2", None),
+            ("/a/0/b", None),
+            ("/x", None),
+            ("a", None),
+        ] {
+            assert_eq!(at(text, pointer), found, "{pointer}");
+        }
+        for (pointer, good) in [("", true), ("/", true), ("/a~0b~1", true), ("a", false), ("/~2", false), ("/~", false)]
+        {
+            assert_eq!(pointer_mistake(pointer).is_none(), good, "{pointer}");
+        }
+    }
+
+    #[test]
+    fn depth_counts_what_is_not_in_a_text() {
+        for (text, expected) in [("1", 0), (r#""[[""#, 0), (r#""\"[""#, 0), (r#"[{"a":"]"},[[]]]"#, 3), ("[[],[]]", 2)]
+        {
+            assert_eq!(depth(text), expected, "{text}");
+        }
+    }
+}
