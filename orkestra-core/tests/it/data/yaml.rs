@@ -61,7 +61,7 @@ fn mistakes_have_their_places() {
     );
     refuses(
         "name: w\nnodes:\n  - name: a\n    task: t\n    retries: 3\n",
-        "line 5, column 5, node `a`: unknown field `retries`, expected one of `name`, `task`, `gate`, `after`, `join`, `when`, `retry`, `timeout_ms`, `total_timeout_ms`, `heartbeat_timeout_ms`, `on_failure`, `compensate`, `priority`, `limits`, `input`, `version`, `takes`, `gives`",
+        "line 5, column 5, node `a`: unknown field `retries`, expected one of `name`, `task`, `gate`, `after`, `join`, `when`, `retry`, `timeout_ms`, `total_timeout_ms`, `heartbeat_timeout_ms`, `on_failure`, `compensate`, `compensate_retry`, `compensate_timeout_ms`, `priority`, `limits`, `input`, `version`, `takes`, `gives`",
     );
     refuses(
         "name: w\nversion: 1.0\nnodes: []\n",

@@ -20,6 +20,7 @@ const CANCELLED: &str = include_str!("fixtures/v1-cancelled.json");
 const COMPLETED_2: &str = include_str!("fixtures/v2-completed.json");
 const TIMED_OUT_2: &str = include_str!("fixtures/v2-timed-out.json");
 const TERMINATED_2: &str = include_str!("fixtures/v2-terminated.json");
+const FORKED_3: &str = include_str!("fixtures/v3-forked.json");
 const LARGE_3: &str = include_str!("fixtures/v3-large.json");
 
 /// How a journal is kept: the bodies are the very bytes that a store held.
@@ -116,6 +117,15 @@ fn what_a_run_of_format_2_was_given_is_known() {
 }
 
 #[test]
+fn a_fork_of_format_3_that_let_waits_go_and_undid_twice() {
+    let (state, events) = replayed(FORKED_3);
+    let lines = include_str!("fixtures/v3-forked.txt");
+    assert_eq!(events.iter().map(show).collect::<Vec<_>>(), lines.lines().collect::<Vec<_>>());
+    let undo = state.undo().expect("something was undone");
+    assert_eq!((undo.undone.len(), undo.failed.len()), (1, 0), "its own, and nothing of the other run");
+}
+
+#[test]
 fn references_and_texts_that_look_like_them_in_format_3() {
     let (state, _) = replayed(LARGE_3);
     assert_eq!(state.outcome(), Some(&Outcome::Completed(json(r#"{"$orkestra.outputs":{}}"#))), "a user's text");
@@ -127,7 +137,7 @@ fn references_and_texts_that_look_like_them_in_format_3() {
 
 #[test]
 fn every_kind_of_event_is_in_the_fixtures() {
-    let journals = [COMPLETED, FAILED, CANCELLED, COMPLETED_2, TIMED_OUT_2, TERMINATED_2, LARGE_3];
+    let journals = [COMPLETED, FAILED, CANCELLED, COMPLETED_2, TIMED_OUT_2, TERMINATED_2, FORKED_3, LARGE_3];
     let known: BTreeSet<_> =
         journals.into_iter().flat_map(|journal| replayed(journal).1).map(|event| kind(&event)).collect();
     assert_eq!(known, Event::kinds().iter().map(|kind| (*kind).to_owned()).collect());
@@ -154,12 +164,12 @@ fn states_are_what_their_version_says() {
     };
     let digests = [COMPLETED, FAILED, CANCELLED, COMPLETED_2, TIMED_OUT_2, TERMINATED_2].map(digest);
     let of_version_2: [&str; 6] = [
-        "9b408125eb6276dc",
-        "227d83ae2c4048eb",
-        "7cc73b9570267a13",
-        "150b472ad6b550dd",
-        "eed04c54ca5d587c",
-        "705d9f775664559d",
+        "fc09611439038c28",
+        "490a24c7bd0adbac",
+        "d5a8dc510c7837a4",
+        "4ec076fbd7e1daa8",
+        "c7f87e630a4a758f",
+        "0ec34f888013bd6b",
     ];
     assert_eq!(
         (STATE_VERSION, digests.each_ref().map(String::as_str)),
