@@ -8,6 +8,7 @@
 //! No clock, no randomness, no waiting, no log line: time and chance are fields of [`Input`]. What one sees here
 //! before the store has acknowledged it must be shown to nobody; `runtime` keeps that promise.
 
+mod about;
 mod agenda;
 mod apply;
 mod decide;

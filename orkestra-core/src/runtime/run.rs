@@ -124,11 +124,23 @@ impl Run {
         fold.finish().ok_or_else(|| self.not_found())
     }
 
-    /// Waits until the run ends and returns how.
+    /// Waits until the run ends and returns how. An output is the value itself, however large; [`status`](Self::status) reads
+    /// none.
     ///
     /// # Errors
     /// When the store cannot be read, this engine cannot go on with the run, or nobody can: its journal is damaged.
     pub async fn outcome(&self) -> Result<Outcome, Error> {
+        match self.ended().await? {
+            Outcome::Completed(output) => {
+                let fetch = || blobs::fetch(&*self.shared.store, &self.id, output.clone());
+                Ok(Outcome::Completed(self.shared.patiently(fetch).await?))
+            }
+            ended => Ok(ended),
+        }
+    }
+
+    /// The same; a large output is a reference still.
+    async fn ended(&self) -> Result<Outcome, Error> {
         let mut follower = Follower::new(&self.shared, &self.id);
         loop {
             follower.mark();
@@ -155,10 +167,7 @@ impl Run {
     /// [`Run::outcome`].
     pub async fn output<T: DeserializeOwned>(&self) -> Result<T, Error> {
         match self.outcome().await? {
-            Outcome::Completed(output) => {
-                let fetch = || blobs::fetch(&*self.shared.store, &self.id, output.clone());
-                Ok(self.shared.patiently(fetch).await?.to()?)
-            }
+            Outcome::Completed(output) => Ok(output.to()?),
             ended => Err(self.without_output(ended).await),
         }
     }

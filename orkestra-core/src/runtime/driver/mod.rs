@@ -14,6 +14,7 @@ mod commit;
 mod errands;
 mod inbox;
 mod input;
+mod leave;
 mod park;
 mod perform;
 mod reload;
@@ -26,7 +27,7 @@ use tokio::sync::{OnceCell, mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use crate::kernel::{InputKind, RunState, agenda, wake_at};
+use crate::kernel::{InputKind, RunState, agenda};
 use crate::model::limits::COMMITS_IN_FLIGHT_MAX;
 use crate::model::{Epoch, Name, NodeId, Payload, RunId, Seq, Timestamp};
 use crate::store::{Claimed, Lease, LetterId, RunRecord};
@@ -246,45 +247,6 @@ impl Driver {
         }
         self.shared.slots.arrived(&self.run);
         self.turn().await
-    }
-
-    /// Gives lease and seat back. What arrived in the meantime goes to the next driver, or is refused with the reason
-    /// why there will be none.
-    async fn leave(mut self, refusal: Option<Error>) {
-        self.stir();
-        self.trace.left(self.state.as_ref(), refusal.is_none());
-        let wake = self.state.as_ref().and_then(wake_at);
-        // A run that was parked keeps its place in the queue for slots; one that others drive, or nobody, does not.
-        if refusal.is_some() || self.state.as_ref().is_none_or(|state| state.status().is_final()) {
-            self.shared.slots.release_all(&self.run);
-        }
-        if let Some(error) = &refusal {
-            self.forget(error).await;
-        }
-        self.shared.leases.remove(&self.run);
-        self.shared.slots.arrived(&self.run);
-        if let Some(lease) = self.lease.take()
-            && let Err(error) = self.shared.claims.release(lease).await
-        {
-            tracing::warn!(run = %self.run, %error, "a lease was not released, it will run out");
-        }
-        self.shared.live.leave(&self.run, &self.sender);
-        // Who waits for news of the run has to look for them from now on.
-        self.progress.send_modify(|_| ());
-        self.shared.neighbours.tell_of(&self.run);
-        self.shared.wake(wake);
-        self.mailbox.close();
-        while let Some(message) = self.mailbox.recv().await {
-            self.kept.push(message);
-        }
-        for message in self.kept.drain(..) {
-            match (message, &refusal) {
-                (Message::Input { reply, .. }, Some(error)) => drop(reply.send(Err(error.clone()))),
-                (message @ Message::Input { .. }, None) => self.shared.forward(&self.run, message),
-                // A task of a run that is left has been dropped, or is about to be.
-                (Message::Request { .. } | Message::Ended { .. } | Message::Mail, _) => {}
-            }
-        }
     }
 
     /// Takes the run over: lease, journal, and what the process before left undone.

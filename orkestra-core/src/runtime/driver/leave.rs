@@ -1,0 +1,48 @@
+//! A driver leaves its run: ended, parked, taken by somebody else, or given up.
+
+use crate::kernel::wake_at;
+
+use super::super::error::Error;
+use super::super::message::Message;
+use super::Driver;
+
+impl Driver {
+    /// Gives lease and seat back. What arrived in the meantime goes to the next driver, or is refused with the reason
+    /// why there will be none.
+    pub(super) async fn leave(mut self, refusal: Option<Error>) {
+        self.stir();
+        self.trace.left(self.state.as_ref(), refusal.is_none());
+        let wake = self.state.as_ref().and_then(wake_at);
+        // A run that was parked keeps its place in the queue for slots; one that others drive, or nobody, does not.
+        if refusal.is_some() || self.state.as_ref().is_none_or(|state| state.status().is_final()) {
+            self.shared.slots.release_all(&self.run);
+        }
+        if let Some(error) = &refusal {
+            self.forget(error).await;
+        }
+        self.shared.leases.remove(&self.run);
+        self.shared.slots.arrived(&self.run);
+        if let Some(lease) = self.lease.take()
+            && let Err(error) = self.shared.claims.release(lease).await
+        {
+            tracing::warn!(run = %self.run, %error, "a lease was not released, it will run out");
+        }
+        self.shared.live.leave(&self.run, &self.sender);
+        // Who waits for news of the run has to look for them from now on.
+        self.progress.send_modify(|_| ());
+        self.shared.neighbours.tell_of(&self.run);
+        self.shared.wake(wake);
+        self.mailbox.close();
+        while let Some(message) = self.mailbox.recv().await {
+            self.kept.push(message);
+        }
+        for message in self.kept.drain(..) {
+            match (message, &refusal) {
+                (Message::Input { reply, .. }, Some(error)) => drop(reply.send(Err(error.clone()))),
+                (message @ Message::Input { .. }, None) => self.shared.forward(&self.run, message),
+                // A task of a run that is left has been dropped, or is about to be.
+                (Message::Request { .. } | Message::Ended { .. } | Message::Mail, _) => {}
+            }
+        }
+    }
+}
