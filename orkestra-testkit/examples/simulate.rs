@@ -1,12 +1,12 @@
 //! Simulates many worlds: `cargo run --release -p orkestra-testkit --example simulate -- --seeds 100000 --from 0`.
 //!
 //! `--bug ack-before-sync | no-fence-check | forgotten-timer` puts a bug into the store and stops at the first world that
-//! shows it; `--twice` makes each world twice and sees that both are the same; `--log` prints one world step by step.
+//! shows it; `--without panics` (or another ability of worlds) leaves that out; `--twice` makes each world twice and sees that both are the same; `--log` prints one world step by step.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use orkestra_testkit::sim::{Bug, Settings, Verdict, simulate, simulate_many};
+use orkestra_testkit::sim::{Ability, Bug, Settings, Verdict, simulate, simulate_many};
 
 /// How many broken worlds are printed.
 const SHOWN_MAX: usize = 20;
@@ -19,10 +19,11 @@ struct Arguments {
     twice: bool,
     log: bool,
     bug: Option<Bug>,
+    without: Vec<Ability>,
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let mut found = Arguments { seeds: 1_000, from: 0, twice: false, log: false, bug: None };
+    let mut found = Arguments { seeds: 1_000, from: 0, twice: false, log: false, bug: None, without: Vec::new() };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value"));
@@ -32,6 +33,10 @@ fn arguments() -> Result<Arguments, String> {
             "--from" => found.from = number(value()?)?,
             "--twice" => found.twice = true,
             "--log" => found.log = true,
+            "--without" => {
+                let name = value()?;
+                found.without.push(Ability::named(&name).ok_or(format!("there is no ability {name}"))?);
+            }
             "--bug" => found.bug = Some(bug(&value()?)?),
             _ => return Err(format!("unknown argument {word}; see the head of this file")),
         }
@@ -53,14 +58,14 @@ fn show(verdict: &Verdict) {
 }
 
 fn main() -> ExitCode {
-    let Arguments { seeds, from, twice, log, bug } = match arguments() {
+    let Arguments { seeds, from, twice, log, bug, without } = match arguments() {
         Ok(arguments) => arguments,
         Err(why) => {
             eprintln!("{why}");
             return ExitCode::from(2);
         }
     };
-    let settings = Settings { bug, log };
+    let settings = Settings { bug, log, without };
     if log {
         let verdict = simulate(from, &settings);
         verdict.log.iter().flatten().for_each(|line| println!("{line}"));

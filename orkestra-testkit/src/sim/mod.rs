@@ -23,6 +23,7 @@
 //! assert_eq!(simulate(7, &Settings::default()).trace, verdict.trace);
 //! ```
 
+mod ability;
 mod audit;
 mod call;
 mod client;
@@ -31,6 +32,7 @@ mod many;
 mod program;
 mod store;
 mod trace;
+mod value;
 mod weather;
 mod wire;
 mod workflows;
@@ -42,6 +44,7 @@ use std::sync::Arc;
 use self::director::Director;
 use self::world::World;
 
+pub use self::ability::Ability;
 pub use self::many::{Summary, simulate_many};
 
 /// A bug that can be put into the simulated store, to see that the simulator finds it.
@@ -63,6 +66,8 @@ pub struct Settings {
     pub bug: Option<Bug>,
     /// Whether to keep the text of what happens: [`Verdict::log`].
     pub log: bool,
+    /// What no world does, to see a world without it.
+    pub without: Vec<Ability>,
 }
 
 /// What became of a world.
