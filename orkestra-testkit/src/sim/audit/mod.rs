@@ -8,7 +8,7 @@ mod life;
 mod tasks;
 mod told;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use orkestra_core::journal::Written;
 use orkestra_core::kernel::{Event, InputKind, RunState};
@@ -30,6 +30,8 @@ pub(super) struct Audit {
     begun: u64,
     /// Letters that were discarded: whoever drove the run found that nothing follows from them.
     discarded: BTreeMap<RunId, Vec<InputKind>>,
+    /// Runs that were cancelled before they were there.
+    fenced: BTreeSet<RunId>,
     violation: Option<String>,
 }
 
@@ -129,8 +131,24 @@ impl Audit {
         });
         let losses = self.losses(run);
         let life = self.runs.entry(run.clone()).or_insert_with(|| Life::new(run.clone()));
+        let from = life.events.len();
         if let Err(wrong) = life.add(written, record, losses) {
             self.broken(format!("`{run}` after {}: {wrong}", written.last));
+        }
+        self.fence(run, from);
+    }
+
+    /// A run that is not there when its parent takes it for cancelled must not begin any more.
+    fn fence(&mut self, run: &RunId, from: usize) {
+        let events = self.runs.get(run).map(|life| &life.events[from.min(life.events.len())..]).unwrap_or_default();
+        for event in events {
+            match event {
+                Event::ChildCancelled { child } if !self.runs.contains_key(child) => {
+                    self.fenced.insert(child.clone());
+                }
+                Event::ChildRequested { child, .. } => drop(self.fenced.remove(child)),
+                _ => {}
+            }
         }
     }
 

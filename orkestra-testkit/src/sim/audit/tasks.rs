@@ -82,22 +82,9 @@ impl Audit {
         number
     }
 
-    /// Whether a run goes on although the one that asked for it was told that it is cancelled.
+    /// Whether a run goes on although the one that asked for it was told that it is cancelled, before it was there.
     fn is_orphan(&self, run: &RunId) -> bool {
-        let Some(state) = self.state(run).filter(|state| state.stopping().is_none()) else { return false };
-        let Some(parent) = state.options().parent.as_ref().and_then(|parent| self.runs.get(&parent.run)) else {
-            return false;
-        };
-        let (mut asked, mut cancelled) = (0, 0);
-        for event in &parent.events {
-            match event {
-                Event::ChildRequested { child, .. } if child == run => asked += 1,
-                Event::ChildCancelled { child } if child == run => cancelled += 1,
-                _ => {}
-            }
-        }
-        let reopened = self.runs.get(run).is_some_and(|life| life.events.contains(&Event::RunReopened));
-        asked > 0 && cancelled >= asked && !reopened
+        self.fenced.contains(run) && self.state(run).is_some_and(|state| state.stopping().is_none())
     }
 
     /// How often an effect has begun.

@@ -58,8 +58,10 @@ impl Call {
         // An earlier attempt may have asked for it. A fork has the children of the run that it was made of.
         let same = |echo: &Value| ["for", "v"].iter().all(|part| echo.get(part) == given.get(part));
         let forked = self.world.audit().is_fork(self.run());
-        if !forked && (echoes.is_empty() || !echoes.iter().all(same)) {
-            let echo = echoes.first().and_then(|echo| echo.get("for")).cloned().unwrap_or_default();
+        // Nodes that a child has grown were not given what it was given.
+        let other = echoes.iter().find(|echo| !echo.is_null() && !same(echo));
+        if let Some(echo) = other.filter(|_| !forked) {
+            let echo = echo.get("for").cloned().unwrap_or_default();
             self.broken(place, &format!("its child did the work of {echo}"));
         }
         self.answered(place, &output.get("attempt"));
