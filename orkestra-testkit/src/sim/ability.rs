@@ -27,10 +27,14 @@ pub enum Ability {
     Schedules,
     /// Runs that ended some time ago are deleted by themselves.
     Retention,
+    /// Workflows and growth hold what cannot be read back: they are refused.
+    Doors,
+    /// Nodes fail, and most of them pause their run then.
+    Policies,
 }
 
 /// All of them, and in how many worlds each is found: one in so many.
-const ALL: [(Ability, usize); 10] = [
+const ALL: [(Ability, usize); 12] = [
     (Ability::Keys, 3),
     (Ability::Values, 4),
     (Ability::Waits, 2),
@@ -41,6 +45,8 @@ const ALL: [(Ability, usize); 10] = [
     (Ability::Panics, 12),
     (Ability::Schedules, 8),
     (Ability::Retention, 12),
+    (Ability::Doors, 15),
+    (Ability::Policies, 8),
 ];
 
 impl Ability {

@@ -43,8 +43,11 @@ impl Client {
     async fn told<T>(&self, what: &str, run: &RunId, answer: Result<T, Error>) -> Result<T, ErrorKind> {
         self.process.must_live().await;
         let answer = answer.map_err(|error| {
-            // A node to fork from is drawn without knowing whether it ever began.
-            let invalid = error.kind() == ErrorKind::Invalid && !what.starts_with("Fork");
+            // A node to fork from is drawn without knowing whether it ever began, one to retry may be of a run that is
+            // gone, and some workflows are to be refused.
+            let drawn = what.starts_with("Fork") || what.starts_with("Retry");
+            let refused = what == "starting" && self.world.abilities.has(Ability::Doors);
+            let invalid = error.kind() == ErrorKind::Invalid && !drawn && !refused;
             if invalid || error.kind() == ErrorKind::Internal {
                 self.world.broken(format!("{what} `{run}`: {error}"));
             }

@@ -140,6 +140,10 @@ pub(super) fn program(seed: u64, abilities: &Abilities, workflow: &str, node: &N
     let mut chance = Chance::new(seed ^ hash.get());
     let count = *chance.pick(&[0, 1, 1, 2, 2, 3, 4]);
     let mut acts: Vec<_> = (0..count).map(|index| act(&mut chance, abilities, workflow, node, index)).collect();
+    if abilities.has(Ability::Policies) && chance.one_in(2) {
+        let failing = *chance.pick(&[Failing::Permanent, Failing::Retryable]);
+        acts.push(Act { key: "fail".into(), op: Op::Fail(1 + u32::from(chance.one_in(2)), failing) });
+    }
     if node.timeout_ms.is_some() && chance.one_in(6) {
         acts.push(Act { key: "hang".into(), op: Op::Hang });
     }

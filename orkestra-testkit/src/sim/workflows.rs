@@ -56,10 +56,26 @@ fn node(chance: &mut Chance, abilities: &Abilities, names: &[Name]) -> NodeSpec 
         let close = Payload::of(&(BIG - 1)).expect("a number is JSON");
         node.when = Some(Condition::input("/v", Test::Equals(close)));
     }
+    if abilities.has(Ability::Doors) && chance.one_in(4) {
+        node.when = Some(hostile(chance));
+    }
+    if abilities.has(Ability::Policies) && chance.one_in(2) {
+        node.on_failure = OnFailure::Pause;
+    }
     if chance.one_in(8) {
         node = node.with_input(Payload::of(&index).expect("a number is JSON"));
     }
     node
+}
+
+/// Conditions that Rust can say, and that the data of a journal cannot.
+pub(super) fn hostile(chance: &mut Chance) -> Condition {
+    match chance.below(4) {
+        0 => Condition::input("start", Test::Present),
+        1 => Condition::input("/start", Test::AtMost(f64::INFINITY)),
+        2 => Condition::input("/start", Test::AtLeast(f64::NAN)),
+        _ => (0..40).fold(Condition::input("/start", Test::Present), |inner, _| Condition::Not(Box::new(inner))),
+    }
 }
 
 /// All that makes one node another than the next. Each is rare: what most nodes have hides what only few do.

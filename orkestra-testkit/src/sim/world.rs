@@ -28,6 +28,9 @@ const BEGINNING_MS: u64 = 1_000_000_000;
 /// How long a disturbance may have consequences: more than a lease lasts.
 const PEACE: Duration = Duration::from_secs(90);
 
+/// How often the time may be asked for while none passes.
+const ASKED_MAX: u64 = 300_000;
+
 /// How processes share the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -47,6 +50,9 @@ pub(super) struct World {
     pub(super) disk: MemoryStore,
     pub(super) wire: Mutex<Wire>,
     origin: Instant,
+    /// How often the time was asked for since it passed last.
+    asked: AtomicU64,
+    asked_at_ms: AtomicU64,
     chance: Mutex<Chance>,
     weather: Mutex<Weather>,
     trace: Mutex<Trace>,
@@ -91,11 +97,24 @@ impl World {
             disk: MemoryStore::new(),
             wire: Mutex::default(),
             origin: Instant::now(),
+            asked: AtomicU64::new(0),
+            asked_at_ms: AtomicU64::new(0),
             weather: Mutex::new(Weather::random(&mut chance)),
             chance: Mutex::new(chance),
             trace: Mutex::new(Trace::new(settings.log)),
             audit: Mutex::default(),
             forgotten: Mutex::default(),
+        }
+    }
+
+    /// Ends what asks for the time without end while none passes: nothing else would ever happen.
+    fn expect_progress(&self) {
+        let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if self.asked_at_ms.swap(now, Ordering::Relaxed) != now {
+            self.asked.store(0, Ordering::Relaxed);
+        } else if self.asked.fetch_add(1, Ordering::Relaxed) == ASKED_MAX {
+            self.broken("something goes on without end, and no time passes".to_owned());
+            std::panic::resume_unwind(Box::new("something goes on without end"));
         }
     }
 
@@ -121,6 +140,7 @@ impl World {
 
     /// Panics once in a world whose store does.
     pub(super) fn may_panic(&self) {
+        self.expect_progress();
         let now = !self.panicked.load(Ordering::Relaxed) && self.draw(|chance| chance.one_in(60));
         if now && !self.panicked.swap(true, Ordering::Relaxed) {
             self.note(format_args!("the store panics"));
@@ -219,6 +239,7 @@ impl Process {
 
 impl Clock for ProcessClock {
     fn now(&self) -> Timestamp {
+        self.0.expect_progress();
         let millis = self.0.now().as_millis().saturating_add_signed(self.1.skew_ms.load(Ordering::Relaxed));
         Timestamp::from_millis(millis)
     }

@@ -12,10 +12,13 @@ use orkestra_core::model::{Growth, Name, NodeSpec, Payload, Retry, RunId};
 use orkestra_core::{Context, TaskError, TaskResult};
 use serde_json::{Value, json};
 
+use crate::chance::Chance;
+
 use super::ability::Ability;
 use super::audit::At;
 use super::program::{Act, Failing, METER, Op, TASK, name, program};
 use super::value::odd;
+use super::workflows::hostile;
 use super::world::{Process, World, lock};
 
 /// One call of a task, in one process.
@@ -198,7 +201,10 @@ impl Call {
         let mut before = self.node.clone();
         for number in 0..count {
             let new = name(&format!("{}.{index}{}", self.node, "_g".repeat(number + 1)));
-            let spec = NodeSpec::task(new.clone(), name(TASK)).with_retry(Retry::immediate(2));
+            let mut spec = NodeSpec::task(new.clone(), name(TASK)).with_retry(Retry::immediate(2));
+            if self.world.abilities.has(Ability::Doors) {
+                spec.when = Some(hostile(&mut Chance::new(self.world.seed ^ index as u64)));
+            }
             growth = growth.with_node(if index.is_multiple_of(2) { spec } else { spec.with_after(before) });
             before = new;
         }
