@@ -25,7 +25,8 @@ struct Arguments {
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let mut found = Arguments { seeds: 1_000, from: 0, twice: false, log: false, bug: None, without: Vec::new(), shown: SHOWN_MAX };
+    let mut found =
+        Arguments { seeds: 1_000, from: 0, twice: false, log: false, bug: None, without: Vec::new(), shown: SHOWN_MAX };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value"));

@@ -269,7 +269,8 @@ impl Client {
         if let Some(status) = self.engine.schedules().get(name).await? {
             let When::Every { period, .. } = status.schedule.when else { return Ok(()) };
             if status.next.is_none_or(|next| next > now.saturating_add(period)) {
-                self.world.broken(format!("schedule `{name}` is every {period:?}, and fires next at {:?}", status.next));
+                self.world
+                    .broken(format!("schedule `{name}` is every {period:?}, and fires next at {:?}", status.next));
             }
         }
         self.engine.schedules().remove(name).await.map(drop)

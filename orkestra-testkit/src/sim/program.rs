@@ -22,9 +22,8 @@ pub(super) const CHILD_WORKFLOWS: [&str; 2] = ["child", "pair"];
 const GROWTHS_MAX: usize = 2;
 
 /// Keys that a careless engine takes for one another, or for its own.
-const KEYS: [&str; 14] = [
-    "a", "a", "a", "a#2", "a.0", "a.2", "a[0]", "a[1]", "child:a", "sleep", "signal:s0", "x/y", "y", "charge",
-];
+const KEYS: [&str; 14] =
+    ["a", "a", "a", "a#2", "a.0", "a.2", "a[0]", "a[1]", "child:a", "sleep", "signal:s0", "x/y", "y", "charge"];
 
 /// One thing that a program does, and the key that it does it under.
 #[derive(Clone, Debug)]

@@ -36,10 +36,10 @@ fn node(chance: &mut Chance, abilities: &Abilities, names: &[Name]) -> NodeSpec 
     let own = names[index].clone();
     let mut node =
         if chance.one_in(8) { NodeSpec::gate(own, signal_name(chance)) } else { NodeSpec::task(own, name(TASK)) };
-    for before in 0..index {
+    for before in &names[..index] {
         // About two edges into a node, however many there are before it.
         if chance.below(index) < 2 {
-            node = node.with_after(names[before].clone());
+            node = node.with_after(before.clone());
         }
     }
     if chance.one_in(2) {

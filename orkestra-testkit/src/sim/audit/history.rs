@@ -13,7 +13,10 @@ use super::life::{Life, stands_for_another};
 impl Life {
     /// The first thing that is wrong with it.
     pub(super) fn wrong_history(&self) -> Option<String> {
-        self.wrong_attempts().or_else(|| self.lost_signals()).or_else(|| self.undone_twice()).or_else(|| self.wrong_skips())
+        self.wrong_attempts()
+            .or_else(|| self.lost_signals())
+            .or_else(|| self.undone_twice())
+            .or_else(|| self.wrong_skips())
     }
 
     /// Attempts of a node are counted from 1, and none is left out or used twice.
@@ -46,7 +49,8 @@ impl Life {
                     let oldest = if queue.is_empty() { None } else { queue.remove(0) };
                     consumed.extend(oldest.filter(|_| step.is_some()).map(|number| (node, number)));
                 }
-                other => put_back(other, &mut queues, &mut consumed),
+                // An event by which a wait gives a signal back is to be added here: then it was not consumed.
+                _ => {}
             }
         }
         for id in state.plan().ids().filter(|id| state.node(*id).status == NodeStatus::Completed) {
@@ -82,9 +86,10 @@ impl Life {
             })
             .flatten()
             .collect();
-        let theirs = copied.iter().filter_map(done).find(|node| {
-            !own_done.contains(node) && undone.contains(&format!("undo:{node}"))
-        });
+        let theirs = copied
+            .iter()
+            .filter_map(done)
+            .find(|node| !own_done.contains(node) && undone.contains(&format!("undo:{node}")));
         theirs.map(|node| format!("the fork undoes `{node}`, which the run that it was made of did"))
     }
 
@@ -93,19 +98,15 @@ impl Life {
         let state = self.state()?;
         let input: Value = state.input().to().ok()?;
         state.plan().ids().find_map(|id| {
-            let Some(Condition::Test { node: None, pointer, is: Test::Equals(wanted) }) = &state.plan().node(id).spec.when
+            let Some(Condition::Test { node: None, pointer, is: Test::Equals(wanted) }) =
+                &state.plan().node(id).spec.when
             else {
                 return None;
             };
-            let equal = input.pointer(pointer).is_some_and(|found| found.to_string() == wanted.as_json());
+            let found = input.pointer(pointer).map(Value::to_string);
+            let equal = found.as_deref() == Some(wanted.as_json());
             let wrong = state.node(id).attempt > 0 && !equal && !stands_for_another(state.input().as_json());
             wrong.then(|| format!("`{}` ran, and its condition does not hold", state.name(id)))
         })
     }
-}
-
-/// Signals that their waits did not want after all.
-fn put_back(event: &Event, queues: &mut BTreeMap<&Name, Vec<Option<u64>>>, consumed: &mut Vec<(&Name, u64)>) {
-    // NOTE: no event of the engine does so yet. One that will is to be added here.
-    let _ = (event, queues, consumed);
 }

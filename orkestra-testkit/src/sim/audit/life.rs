@@ -137,8 +137,10 @@ impl Life {
                     let policy = state.plan().node(id).spec.on_failure;
                     policy == orkestra_core::model::OnFailure::Pause && !state.is_undo(id)
                 });
-                let for_good = matches!(&self.events[index],
-                    Event::NodeFailed { .. } | Event::AttemptFailed { next: orkestra_core::kernel::Next::GiveUp, .. });
+                let for_good = matches!(
+                    &self.events[index],
+                    Event::NodeFailed { .. } | Event::AttemptFailed { next: orkestra_core::kernel::Next::GiveUp, .. }
+                );
                 if pauses && for_good && state.stopping().is_none() {
                     self.undecided.push(node.clone());
                 }

@@ -97,21 +97,23 @@ impl Audit {
         let Some(life) = self.life_of(at) else { return };
         let known = life.state().and_then(|state| {
             let mut steps = state.node(state.plan().id(at.node)?).steps.values();
-            steps.find(|step| step.result().is_some_and(|it| it.is_ok_and(|it| it.to::<Value>().ok().as_ref() == Some(result))))
+            steps.find(|step| {
+                step.result().is_some_and(|it| it.is_ok_and(|it| it.to::<Value>().ok().as_ref() == Some(result)))
+            })
         });
         let there = known.is_some();
         self.expect(there, || format!("{at:?} was answered, and that is not durable"));
     }
 
     /// A task was told something, or that it failed for good. It is told the same each time.
-    pub(in crate::sim) fn answered(&mut self, at: &At<'_>, answer: Option<String>) {
+    pub(in crate::sim) fn answered(&mut self, at: &At<'_>, answer: Option<&str>) {
         let Some(life) = self.life_of(at) else { return };
         let known = &mut life.place(at.node, at.place).answered;
         let before = known.clone();
         if answer.is_some() {
-            known.clone_from(&answer);
+            *known = answer.map(str::to_owned);
         }
-        let same = before.is_none() || before == answer;
+        let same = before.is_none() || before.as_deref() == answer;
         self.expect(same, || format!("{at:?} was answered {before:?} once, and {answer:?} later"));
     }
 
@@ -168,9 +170,7 @@ impl Audit {
             Event::QuestionAsked { node, question, .. } => Some((node.clone(), question.to::<Value>().ok()?)),
             _ => None,
         });
-        let own = asked.as_ref().is_some_and(|(node, asked)| {
-            node == at.node && asked.get(1) == Some(&json!(at.place))
-        });
+        let own = asked.as_ref().is_some_and(|(node, asked)| node == at.node && asked.get(1) == Some(&json!(at.place)));
         self.expect(own, || format!("{at:?} was given the answer to question {question}: {asked:?}"));
     }
 }

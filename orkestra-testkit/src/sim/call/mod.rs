@@ -74,7 +74,8 @@ impl Call {
                 let plan = state.plan();
                 Some((plan.workflow().clone(), plan.node(plan.id(node)?).spec.clone()))
             });
-            let of = |(workflow, spec): (Name, NodeSpec)| program(self.world.seed, &self.world.abilities, &workflow, &spec);
+            let of =
+                |(workflow, spec): (Name, NodeSpec)| program(self.world.seed, &self.world.abilities, &workflow, &spec);
             spec.map(of).unwrap_or_default()
         };
         let echo = self.check_input(&input);
@@ -118,7 +119,7 @@ impl Call {
     /// Something was answered, which makes what was before it binding.
     fn answered(&self, place: &str, value: &impl std::fmt::Debug) {
         self.answers.fetch_add(1, Ordering::Relaxed);
-        self.world.audit().answered(&self.at(place), Some(format!("{value:?}")));
+        self.world.audit().answered(&self.at(place), Some(&format!("{value:?}")));
     }
 
     /// Somebody was told an error. What was answered once cannot fail later, and no key is taken for another.

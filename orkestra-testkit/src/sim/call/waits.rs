@@ -127,11 +127,8 @@ impl Call {
     pub(super) async fn joined(&self, place: &str, key: &str, how: (&Work, u64, &Name)) -> TaskResult<()> {
         let (work, millis, signal) = how;
         let (of_step, of_timer) = (format!("{place}.step"), format!("{place}.timer"));
-        let (done, slept, received) = tokio::join!(
-            self.step(&of_step, key, work),
-            self.sleep(&of_timer, millis),
-            self.signal(place, signal)
-        );
+        let (done, slept, received) =
+            tokio::join!(self.step(&of_step, key, work), self.sleep(&of_timer, millis), self.signal(place, signal));
         done.and(slept).and(received.map(drop))
     }
 
@@ -142,7 +139,8 @@ impl Call {
         self.process.must_live().await;
         let answer = answer.inspect_err(|error| self.failed(place, error))?;
         let (number, what) = (number_of(&answer).unwrap_or_default(), answer.get("what").cloned().unwrap_or_default());
-        let sent = message(self.world.seed, self.has_odd_values(), number, self.run(), what.as_str().unwrap_or_default());
+        let sent =
+            message(self.world.seed, self.has_odd_values(), number, self.run(), what.as_str().unwrap_or_default());
         if !self.world.audit().is_fork(self.run()) {
             if answer != sent {
                 self.broken(place, &format!("it was given answer {number}, and that is not what was answered"));

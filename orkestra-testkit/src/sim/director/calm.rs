@@ -100,7 +100,11 @@ impl Director {
         let mut said = String::new();
         for client in self.seats.iter().flatten() {
             let stuck = timeout(SHUTDOWN_MAX, client.engine.stuck()).await;
-            said.push_str(&format!("; {}: stuck {stuck:?}, blocked {:?}", client.process.name, client.engine.blocked()));
+            said.push_str(&format!(
+                "; {}: stuck {stuck:?}, blocked {:?}",
+                client.process.name,
+                client.engine.blocked()
+            ));
         }
         said
     }
