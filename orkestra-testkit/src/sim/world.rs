@@ -114,7 +114,9 @@ impl World {
             self.asked.store(0, Ordering::Relaxed);
         } else if self.asked.fetch_add(1, Ordering::Relaxed) == ASKED_MAX {
             self.broken("something goes on without end, and no time passes".to_owned());
-            std::panic::resume_unwind(Box::new("something goes on without end"));
+            if tokio::task::try_id().is_some() {
+                std::panic::resume_unwind(Box::new("something goes on without end"));
+            }
         }
     }
 
@@ -141,7 +143,9 @@ impl World {
     /// Panics once in a world whose store does.
     pub(super) fn may_panic(&self) {
         self.expect_progress();
-        let now = !self.panicked.load(Ordering::Relaxed) && self.draw(|chance| chance.one_in(60));
+        // The director's own calls are made in no task, and its panic would be the simulation's.
+        let inside = !self.panicked.load(Ordering::Relaxed) && tokio::task::try_id().is_some();
+        let now = inside && self.draw(|chance| chance.one_in(60));
         if now && !self.panicked.swap(true, Ordering::Relaxed) {
             self.note(format_args!("the store panics"));
             // Not `panic!`: the process's hook would print it.

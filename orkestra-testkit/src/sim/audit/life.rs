@@ -154,12 +154,12 @@ impl Life {
                 let node = node.clone();
                 self.undecided.retain(|failed| *failed != node);
             }
-            Event::StopRequested { .. } => {
-                self.undecided.clear();
-                self.asked_about = None;
-            }
             Event::RunCompleted { .. } if !self.undecided.is_empty() => {
                 return Err(format!("it completed, and nobody had decided on the failure of {:?}", self.undecided));
+            }
+            event if event.ends_run() || matches!(event, Event::StopRequested { .. }) => {
+                self.undecided.clear();
+                self.asked_about = None;
             }
             _ => {}
         }
