@@ -117,7 +117,7 @@ const FOUND: [(&str, u64); 17] = [
     ("F: a child that was cancelled and begins", 9493),
     ("F: a parent that waits for ever", 6531),
     ("G: a driver that panics", 8998),
-    ("H: a schedule that is silent for a year", 10_484),
+    ("H: a schedule that is silent for a year", 20_048),
     ("I: a fork that undoes what it did not do", 12_491),
 ];
 
