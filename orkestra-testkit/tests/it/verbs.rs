@@ -39,7 +39,7 @@ fn a_task_that_is_reminded_while_it_waits_for_a_signal_receives_it() {
     let ask = move |cx: Context, (): ()| -> BoxedTask<String> {
         let counter = counting.clone();
         Box::pin(async move {
-            for round in 0..3 {
+            for round in 0..5 {
                 tokio::select! {
                     biased;
                     answer = cx.signal::<String>("answer") => return answer,
@@ -55,6 +55,8 @@ fn a_task_that_is_reminded_while_it_waits_for_a_signal_receives_it() {
     };
     let drive = |engine: Engine| async move {
         let run = engine.run("ask").id("r").start().await?;
+        // In the second round: the first one's wait is let go, and must not take it.
+        tokio::time::sleep(mins(15)).await;
         run.signal("answer", "yes").await?;
         Ok(run)
     };
