@@ -43,7 +43,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orkestra_core::kernel::{Event, Outcome};
+use orkestra_core::kernel::{Event, Outcome, RunStatus};
 use orkestra_core::model::RunId;
 use orkestra_core::store::{MemoryStore, Store};
 use orkestra_core::{Cursor, Engine, EngineBuilder, Error, ErrorKind, Run};
@@ -238,13 +238,20 @@ fn ended(rest: Rest) -> Result<Outcome, String> {
     }
 }
 
+async fn is_paused(run: &Run) -> bool {
+    run.status().await.is_ok_and(|record| record.status == RunStatus::Paused)
+}
+
 /// Waits until the run ends or pauses.
 async fn rest(run: &Run) -> Result<Rest, String> {
     let mut events = run.events(Cursor::START);
     let reading = async {
         loop {
             match events.next().await {
-                Ok(Some(event)) if matches!(event.event, Event::RunPaused { .. }) => return Ok(Rest::Paused),
+                // The drive may have resumed it already.
+                Ok(Some(event)) if matches!(event.event, Event::RunPaused { .. }) && is_paused(run).await => {
+                    return Ok(Rest::Paused);
+                }
                 Ok(Some(event)) if event.event.ends_run() => {
                     return run.outcome().await.map(Rest::Ended).map_err(|error| error.to_string());
                 }

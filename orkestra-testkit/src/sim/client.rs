@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orkestra_core::kernel::{Event, InputKind, RunState, RunStatus};
-use orkestra_core::model::{Amount, Name, Payload, RunId, Seq, WorkflowSpec};
-use orkestra_core::{Cursor, Engine, Error, ErrorKind, Run, RunRequest};
+use orkestra_core::model::{Amount, Name, Payload, RunId, Seq, Timestamp, WorkflowSpec};
+use orkestra_core::{Cursor, Engine, Error, ErrorKind, Run, RunRequest, Schedule, When};
 
+use serde_json::{Value, json};
+
+use super::ability::Ability;
 use super::program::METER;
+use super::value::{message, number_of, odd};
 use super::world::{Process, World};
 
 /// What can be done to a run from outside.
@@ -23,6 +27,7 @@ pub(super) enum Verb {
     Budget(Option<Amount>),
     /// Under this id, from this node.
     Fork(RunId, Name),
+    Delete,
 }
 
 /// Somebody who talks to one engine from inside its process.
@@ -38,8 +43,11 @@ impl Client {
     async fn told<T>(&self, what: &str, run: &RunId, answer: Result<T, Error>) -> Result<T, ErrorKind> {
         self.process.must_live().await;
         let answer = answer.map_err(|error| {
-            // A node to fork from is drawn without knowing whether it ever began.
-            let invalid = error.kind() == ErrorKind::Invalid && !what.starts_with("Fork");
+            // A node to fork from is drawn without knowing whether it ever began, one to retry may be of a run that is
+            // gone, and some workflows are to be refused.
+            let drawn = what.starts_with("Fork") || what.starts_with("Retry");
+            let refused = what == "starting" && self.world.abilities.has(Ability::Doors);
+            let invalid = error.kind() == ErrorKind::Invalid && !drawn && !refused;
             if invalid || error.kind() == ErrorKind::Internal {
                 self.world.broken(format!("{what} `{run}`: {error}"));
             }
@@ -51,9 +59,9 @@ impl Client {
     }
 
     /// Starts a run; whether it is there now.
-    pub(super) async fn start(self, spec: Arc<WorkflowSpec>, id: RunId, input: u64) -> bool {
+    pub(super) async fn start(self, spec: Arc<WorkflowSpec>, id: RunId, number: u64) -> bool {
         let request = self.engine.run_spec(&spec).id(&id).label("world", &self.world.seed.to_string());
-        let answer = match self.with_options(request, input) {
+        let answer = match self.with_options(request, number) {
             Ok(request) => request.start().await,
             Err(error) => Err(error),
         };
@@ -76,9 +84,14 @@ impl Client {
         }
     }
 
-    fn with_options(&self, request: RunRequest, input: u64) -> Result<RunRequest, Error> {
+    fn has_odd_values(&self) -> bool {
+        self.world.abilities.has(Ability::Values)
+    }
+
+    fn with_options(&self, request: RunRequest, number: u64) -> Result<RunRequest, Error> {
         let draw = |end| self.world.draw(|chance| chance.below(end));
-        let mut request = request.input(&input)?;
+        let v = odd(self.world.seed, self.has_odd_values(), number);
+        let mut request = request.input(&json!({ "start": number, "v": v }))?;
         if draw(8) == 0 {
             request = request.deadline(Duration::from_secs([2, 20, 90][draw(3)]));
         }
@@ -100,9 +113,12 @@ impl Client {
     /// Does one thing to a run. What is acknowledged is durable then.
     pub(super) async fn tell(self, id: RunId, verb: Verb, number: u64) {
         let Some(run) = self.find(&id).await else { return };
+        let life = self.world.audit().life(&id);
+        let message = |what: &str| message(self.world.seed, self.has_odd_values(), number, &id, what);
         let answer = match &verb {
-            Verb::Signal(signal) => run.signal(signal, &number).await,
-            Verb::Answer(question) => run.answer(*question, &number).await,
+            Verb::Signal(signal) => run.signal(signal, &message(signal)).await,
+            Verb::Answer(question) => run.answer(*question, &message(&question.0.to_string())).await,
+            Verb::Delete => run.delete().await,
             Verb::Cancel => run.cancel("the world says so").await,
             Verb::Terminate => run.terminate("the world says so").await,
             Verb::Pause => run.pause("the world says so").await,
@@ -114,16 +130,24 @@ impl Client {
         match self.told(&format!("{verb:?} {number} for"), &id, answer).await {
             Ok(()) => {
                 let sent = self.world.letters(&id).await;
-                self.promised(&id, &verb, number, &sent);
+                // What was told to a run that was deleted since is gone with it.
+                if self.world.audit().life(&id) == life {
+                    self.promised(&id, &verb, number, &sent);
+                }
             }
             Err(kind) => self.expect_over(&id, kind, &verb),
         }
     }
 
     fn promised(&self, id: &RunId, verb: &Verb, number: u64, sent: &[InputKind]) {
-        let same = |payload: &Payload| payload.to::<u64>().is_ok_and(|payload| payload == number);
+        // One that is kept beside the journal does not say here which one it is.
+        let same = |payload: &Payload| {
+            let found = payload.to::<Value>().ok();
+            payload.as_json().starts_with("{\"$orkestra.") || found.as_ref().and_then(number_of) == Some(number)
+        };
         let mut audit = self.world.audit();
         match verb {
+            Verb::Delete => {}
             Verb::Fork(fork, _) => {
                 audit.promised(fork, verb, |event| matches!(event, Event::RunCreated { .. }));
             }
@@ -169,6 +193,9 @@ impl Client {
             return;
         }
         let status = self.world.audit().state(id).map(RunState::status);
+        if status.is_none() {
+            return;
+        }
         let ending = matches!(verb, Verb::Cancel) && status.is_some_and(RunStatus::is_ending);
         if !ending && !status.is_some_and(RunStatus::is_final) {
             self.world.broken(format!("`{id}` refuses {verb:?}, which it is in the state for: {status:?}"));
@@ -178,13 +205,18 @@ impl Client {
     /// Reads along from some point on, until the run ends or the engine does.
     pub(super) async fn read_along(self, id: RunId, after: Seq) {
         let Some(run) = self.find(&id).await else { return };
+        let life = self.world.audit().life(&id);
+        let there = self.world.audit().last(&id);
         let mut events = run.events(Cursor(after.0));
         let mut expected = after.plus(1);
         loop {
             let next = events.next().await;
             self.process.must_live().await;
             match next {
+                Ok(Some(_)) if self.world.audit().life(&id) > life => return,
                 Ok(Some(event)) => self.world.audit().delivered(&event, expected),
+                // It was deleted, and another one may have its id.
+                Err(_) if self.world.audit().life(&id) > life => return,
                 // Read on where one was, as one does after a failure.
                 Err(error) if error.kind() == ErrorKind::Store => {
                     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -192,7 +224,9 @@ impl Client {
                     continue;
                 }
                 Ok(None) => {
-                    if !self.world.audit().ends_before(&id, expected) {
+                    // What was there when it began to read is read, whatever comes after an end.
+                    let whole = expected > there && self.world.audit().ends_before(&id, expected);
+                    if !whole && self.world.audit().life(&id) == life {
                         self.world.broken(format!("a reader of `{id}` was told of its end, and it is under way"));
                     }
                     return;
@@ -210,5 +244,37 @@ impl Client {
         if let Ok(outcome) = self.told("the end of", &id, outcome).await {
             self.world.audit().ended(&id, &outcome);
         }
+    }
+
+    /// Reads a run's output: it is what its nodes gave.
+    pub(super) async fn read_output(self, id: RunId) {
+        let Some(run) = self.find(&id).await else { return };
+        let wanted = self.world.audit().output(&id);
+        let output = run.output::<Value>().await;
+        let Some(wanted) = wanted else { return };
+        match output {
+            Ok(output) if output == wanted => {}
+            Ok(output) => self.world.broken(format!("the output of `{id}` is {output} and not {wanted}")),
+            Err(error) if error.kind() == ErrorKind::Store => {}
+            Err(error) => self.world.broken(format!("the output of `{id}` cannot be read: {error}")),
+        }
+    }
+
+    pub(super) async fn put_schedule(self, schedule: Schedule) {
+        let put = self.engine.schedules().put(schedule).await;
+        self.process.must_live().await;
+        self.world.note(format_args!("{} puts a schedule: {:?}", self.process.name, put.err().map(|it| it.kind())));
+    }
+
+    /// A schedule's next time is no further away than its rule says. Then there is no schedule any more.
+    pub(super) async fn end_schedule(&self, name: &str, now: Timestamp) -> Result<(), Error> {
+        if let Some(status) = self.engine.schedules().get(name).await? {
+            let When::Every { period, .. } = status.schedule.when else { return Ok(()) };
+            if status.next.is_none_or(|next| next > now.saturating_add(period)) {
+                self.world
+                    .broken(format!("schedule `{name}` is every {period:?}, and fires next at {:?}", status.next));
+            }
+        }
+        self.engine.schedules().remove(name).await.map(drop)
     }
 }

@@ -10,6 +10,13 @@
 //! - after every commit the kernel's invariants hold and the record tells the state;
 //! - the result of a step is what one of its effects gave; no effect begins when its result is durable; an effect that is
 //!   to begin at most once does;
+//! - what tasks are answered is what they asked for: each step, child, signal and answer says what it is, children send back
+//!   what they were given, and the output of a run is what its nodes gave; each answer is the same each time;
+//! - a signal that was consumed is received, by one wait; what a race came to stays;
+//! - a step is said to be interrupted only when its process was lost or its attempt ended, and plain work beside a wait is not
+//!   dropped while its process lives;
+//! - a run stays paused until each failure was decided; a fork undoes only what it did itself; a child that was cancelled
+//!   before it was there does not begin;
 //! - in calm weather every run ends, no run is given up, every engine shuts down;
 //! - what the disk holds in the end is what was durable all along.
 //!
@@ -23,6 +30,7 @@
 //! assert_eq!(simulate(7, &Settings::default()).trace, verdict.trace);
 //! ```
 
+mod ability;
 mod audit;
 mod call;
 mod client;
@@ -31,6 +39,7 @@ mod many;
 mod program;
 mod store;
 mod trace;
+mod value;
 mod weather;
 mod wire;
 mod workflows;
@@ -42,6 +51,7 @@ use std::sync::Arc;
 use self::director::Director;
 use self::world::World;
 
+pub use self::ability::Ability;
 pub use self::many::{Summary, simulate_many};
 
 /// A bug that can be put into the simulated store, to see that the simulator finds it.
@@ -63,6 +73,8 @@ pub struct Settings {
     pub bug: Option<Bug>,
     /// Whether to keep the text of what happens: [`Verdict::log`].
     pub log: bool,
+    /// What no world does, to see a world without it.
+    pub without: Vec<Ability>,
 }
 
 /// What became of a world.

@@ -5,7 +5,9 @@ use orkestra_core::model::{Amount, Name, NodeSpec};
 
 use crate::chance::Chance;
 
+use super::ability::{Abilities, Ability};
 use super::trace::Fnv;
+use super::value::Odd;
 
 /// The task that every node runs.
 pub(super) const TASK: &str = "program";
@@ -19,7 +21,18 @@ pub(super) const CHILD_WORKFLOWS: [&str; 2] = ["child", "pair"];
 /// How often growth may come from growth.
 const GROWTHS_MAX: usize = 2;
 
-/// One thing that a program does.
+/// Keys that a careless engine takes for one another, or for its own.
+const KEYS: [&str; 14] =
+    ["a", "a", "a", "a#2", "a.0", "a.2", "a[0]", "a[1]", "child:a", "sleep", "signal:s0", "x/y", "y", "charge"];
+
+/// One thing that a program does, and the key that it does it under.
+#[derive(Clone, Debug)]
+pub(super) struct Act {
+    pub(super) key: String,
+    pub(super) op: Op,
+}
+
+/// What is done.
 #[derive(Clone, Debug)]
 pub(super) enum Op {
     /// A memoised step.
@@ -37,14 +50,36 @@ pub(super) enum Op {
     Hang,
     /// Asks somebody outside.
     Ask,
-    /// Starts runs of this workflow and waits for them; whether their failure is its own.
+    /// Starts runs of this workflow, each under the same key, and waits for them; whether their failure is its own.
     Children(&'static str, usize, bool),
+    /// The same with a map.
+    MapRuns(&'static str, usize, bool),
     /// Steps for so many items, two at a time.
     Map(usize, Work),
     /// Spends something beside its steps.
     Charge(Amount),
     /// Works this long and gives a sign of life now and then.
     Beat(u64),
+    /// A step whose result is of a type that JSON does not hold, or hardly.
+    Typed(Typed),
+    /// A step that gives an odd value.
+    Odd(Odd),
+    /// Waits for a signal, and is reminded so many times, this often, to look after something else.
+    Race(Name, u64, usize, bool),
+    /// Waits for a signal, but not for longer than this.
+    Limited(Name, u64),
+    /// Begins to wait for a signal and does not wait for it.
+    Dropped(Name),
+    /// Gives a step this long, so many times.
+    Hurried(Work, u64, usize),
+    /// Works for this long, and does not wait for longer than the other for it.
+    Beside(u64, u64),
+    /// A step, a timer and a signal at once.
+    Joined(Work, u64, Name),
+    /// Steps in tasks of their own.
+    Spawned(Work, Work),
+    /// A step within a step, and one after it of the inner one's key.
+    Nested,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +87,15 @@ pub(super) enum Failing {
     Retryable,
     Permanent,
     Panic,
+}
+
+/// A result that does not come back from JSON as it was, or not at all.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Typed {
+    SomeUnit,
+    Nan,
+    Infinity,
+    Deep(usize),
 }
 
 /// What a step does: its effect takes this long and fails the first times.
@@ -88,23 +132,74 @@ pub(super) fn signal_name(chance: &mut Chance) -> Name {
 }
 
 /// The program of a node.
-pub(super) fn program(seed: u64, workflow: &str, node: &NodeSpec) -> Vec<Op> {
+pub(super) fn program(seed: u64, abilities: &Abilities, workflow: &str, node: &NodeSpec) -> Vec<Act> {
     let mut hash = Fnv::new();
     hash.add(workflow.as_bytes());
     hash.add(node.name.as_bytes());
     let mut chance = Chance::new(seed ^ hash.get());
-    let grown = node.name.matches('.').count();
     let count = *chance.pick(&[0, 1, 1, 2, 2, 3, 4]);
-    // Children have none of their own: a world must end.
-    let is_child = CHILD_WORKFLOWS.contains(&workflow);
-    let mut ops: Vec<_> = (0..count).map(|_| op(&mut chance, node, grown, is_child)).collect();
-    if node.timeout_ms.is_some() && chance.one_in(6) {
-        ops.push(Op::Hang);
+    let mut acts: Vec<_> = (0..count).map(|index| act(&mut chance, abilities, workflow, node, index)).collect();
+    if abilities.has(Ability::Policies) && chance.one_in(2) {
+        let failing = *chance.pick(&[Failing::Permanent, Failing::Retryable]);
+        acts.push(Act { key: "fail".into(), op: Op::Fail(1 + u32::from(chance.one_in(2)), failing) });
     }
-    ops
+    if node.timeout_ms.is_some() && chance.one_in(6) {
+        acts.push(Act { key: "hang".into(), op: Op::Hang });
+    }
+    acts
 }
 
-fn op(chance: &mut Chance, node: &NodeSpec, grown: usize, is_child: bool) -> Op {
+fn act(chance: &mut Chance, abilities: &Abilities, workflow: &str, node: &NodeSpec, index: usize) -> Act {
+    // Children have none of their own: a world must end.
+    let is_child = CHILD_WORKFLOWS.contains(&workflow);
+    let op = match () {
+        () if abilities.has(Ability::Waits) && chance.one_in(2) => wait(chance),
+        () if abilities.has(Ability::Values) && chance.one_in(3) => value(chance),
+        () if abilities.has(Ability::Keys) && !is_child && chance.one_in(3) => children(chance),
+        () => op(chance, node, is_child),
+    };
+    let alike = abilities.has(Ability::Keys) && op.takes_any_key();
+    let key = if alike { (*chance.pick(&KEYS)).to_owned() } else { format!("step {index}") };
+    Act { key, op }
+}
+
+impl Op {
+    /// Whether it uses its key equally often in each attempt: a key that others use too must not come out of step.
+    const fn takes_any_key(&self) -> bool {
+        !matches!(self, Self::Hurried(..) | Self::Nested | Self::Spawned(..) | Self::Typed(_))
+    }
+}
+
+fn children(chance: &mut Chance) -> Op {
+    let workflow = CHILD_WORKFLOWS[chance.below(CHILD_WORKFLOWS.len())];
+    let (count, strict) = (1 + chance.below(3), chance.one_in(2));
+    if chance.one_in(2) { Op::Children(workflow, count, strict) } else { Op::MapRuns(workflow, count, strict) }
+}
+
+fn value(chance: &mut Chance) -> Op {
+    if chance.one_in(2) {
+        return Op::Odd(Odd::random(chance));
+    }
+    Op::Typed(*chance.pick(&[Typed::SomeUnit, Typed::Nan, Typed::Infinity, Typed::Deep(90), Typed::Deep(200)]))
+}
+
+/// Waits that are not simply waited for.
+fn wait(chance: &mut Chance) -> Op {
+    let millis = *chance.pick(&[1, 30, 400, 1_200, 6_000]);
+    match chance.below(12) {
+        0..=2 => Op::Race(signal_name(chance), millis, 1 + chance.below(3), chance.one_in(2)),
+        3 => Op::Limited(signal_name(chance), millis),
+        4 => Op::Dropped(signal_name(chance)),
+        5 | 6 => Op::Hurried(Work { tries: 1, ..Work::random(chance) }, millis, 1 + chance.below(3)),
+        7 | 8 => Op::Beside(millis, 2 * millis + 50),
+        9 => Op::Joined(Work::random(chance), millis, signal_name(chance)),
+        10 => Op::Spawned(Work::random(chance), Work::random(chance)),
+        _ => Op::Nested,
+    }
+}
+
+fn op(chance: &mut Chance, node: &NodeSpec, is_child: bool) -> Op {
+    let grown = node.name.matches('.').count();
     match chance.below(27) {
         0..=8 => Op::Step(Work::random(chance)),
         9 => Op::Twins(Work::random(chance), Work::random(chance)),
@@ -126,10 +221,7 @@ fn op(chance: &mut Chance, node: &NodeSpec, grown: usize, is_child: bool) -> Op 
             Op::Fail(1 + u32::from(chance.one_in(4)), failing)
         }
         20 | 21 => Op::Ask,
-        22 | 23 if !is_child => {
-            let workflow = CHILD_WORKFLOWS[chance.below(CHILD_WORKFLOWS.len())];
-            Op::Children(workflow, 1 + chance.below(3) / 2, chance.one_in(2))
-        }
+        22 | 23 if !is_child => children(chance),
         24 => Op::Map(1 + chance.below(4), Work { fails: 0, ..Work::random(chance) }),
         25 => Op::Charge(Amount::whole(1 + chance.below(4) as u64)),
         26 => Op::Beat(*chance.pick(&[100, 900, 2_500])),

@@ -42,6 +42,7 @@ impl SimStore {
         self.world.delay().await;
         self.process.must_live().await;
         if self.process.is_cut_off() {
+            self.process.trouble(self.world.now());
             let patience = self.world.draw(|chance| 1 + chance.below(PATIENCE_MS_MAX) as u64);
             tokio::time::sleep(Duration::from_millis(patience)).await;
             self.process.must_live().await;
@@ -52,6 +53,7 @@ impl SimStore {
 
     /// A call that does `act` when it arrives, if it does. An error leaves open whether it did.
     async fn call<T>(&self, act: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.world.may_panic();
         self.travel().await?;
         let weather = self.world.weather();
         if self.world.draw(|chance| weather.fails(chance)) {
@@ -135,6 +137,7 @@ impl Store for SimStore {
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
         let weather = self.world.weather();
         let fault = self.world.draw(|chance| weather.write_fault(chance));
+        self.world.may_panic();
         let (process, commits) = (&self.process.name, batch.len());
         self.world.note(format_args!("{process} writes {commits} commits, {fault:?}"));
         self.append_with(batch, fault).await
@@ -183,11 +186,22 @@ impl Store for SimStore {
 
     async fn renew(&self, leases: &[Lease], now: Timestamp, until: Timestamp) -> Result<Vec<Renewed>, StoreError> {
         let (time, end) = (self.lease_time(now), self.lease_end(now, until));
-        self.call(self.world.disk.renew(leases, time, end)).await
+        let renewed = self.call(self.world.disk.renew(leases, time, end)).await;
+        if renewed.as_ref().map_or(true, |renewed| renewed.iter().any(|renewed| !renewed.held)) {
+            self.process.trouble(self.world.now());
+        }
+        renewed
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
-        self.call(self.world.disk.release(leases)).await
+        let release = async {
+            let peace = self.process.is_at_peace(self.world.now());
+            for lease in leases {
+                self.world.audit().released(&lease.run, lease.epoch, peace);
+            }
+            self.world.disk.release(leases).await
+        };
+        self.call(release).await
     }
 
     async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError> {
@@ -228,7 +242,13 @@ impl Store for SimStore {
     }
 
     async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
-        self.call(self.world.disk.delete(run)).await
+        let delete = async {
+            self.world.disk.delete(run).await?;
+            self.world.note(format_args!("{run} is gone"));
+            self.world.audit().deleted(run);
+            Ok(())
+        };
+        self.call(delete).await
     }
 
     async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {

@@ -47,6 +47,10 @@ impl Weather {
     pub(super) const CALM: Self =
         Self { slow_one_in: 0, slow_ms_max: 0, fail_one_in: 0, lose_one_in: 0, write_fault_one_in: 0 };
 
+    /// Single calls fail, and no more than that.
+    pub(super) const HICCUPS: Self =
+        Self { slow_one_in: 0, slow_ms_max: 0, fail_one_in: 40, lose_one_in: 0, write_fault_one_in: 30 };
+
     /// Fine in some worlds, foul in others: what is rare everywhere hides what only shows when all else is well.
     pub(super) fn random(chance: &mut Chance) -> Self {
         let mut rate = |rates: &[usize]| *chance.pick(rates);

@@ -4,32 +4,42 @@ use std::time::Duration;
 
 use orkestra_core::Limit;
 use orkestra_core::model::{
-    Condition, Join, NodeKind, NodeSpec, OnFailure, Payload, Retry, SlotSpec, Test, WorkflowSpec,
+    Condition, Join, Name, NodeKind, NodeSpec, OnFailure, Payload, Retry, SlotSpec, Test, WorkflowSpec,
 };
 
 use crate::chance::Chance;
 
+use super::ability::{Abilities, Ability};
 use super::program::{TASK, name, signal_name};
+use super::value::BIG;
 
 /// The most nodes that a workflow begins with.
 const NODES_MAX: usize = 12;
 
 /// A graph of 1 to 12 nodes, small ones more often.
-pub(super) fn random(chance: &mut Chance, number: usize) -> WorkflowSpec {
+pub(super) fn random(chance: &mut Chance, abilities: &Abilities, number: usize) -> WorkflowSpec {
     let most = 1 + chance.below(NODES_MAX);
     let count = 1 + chance.below(most);
-    let nodes = (0..count).map(|index| node(chance, index)).collect();
+    let names: Vec<_> = (0..count).map(|index| node_name(abilities, index)).collect();
+    let nodes = (0..count).map(|index| node(chance, abilities, &names[..=index])).collect();
     WorkflowSpec { name: name(&format!("w{number}")), version: None, nodes }
 }
 
-fn node(chance: &mut Chance, index: usize) -> NodeSpec {
-    let own = name(&format!("n{index}"));
+/// Names of nodes that are easily taken for another node and a key.
+fn node_name(abilities: &Abilities, index: usize) -> Name {
+    let alike = if abilities.has(Ability::Keys) { ["eu", "eu/x", "eu/x/y"].get(index) } else { None };
+    alike.map_or_else(|| name(&format!("n{index}")), |alike| name(alike))
+}
+
+fn node(chance: &mut Chance, abilities: &Abilities, names: &[Name]) -> NodeSpec {
+    let index = names.len() - 1;
+    let own = names[index].clone();
     let mut node =
         if chance.one_in(8) { NodeSpec::gate(own, signal_name(chance)) } else { NodeSpec::task(own, name(TASK)) };
-    for before in 0..index {
+    for before in &names[..index] {
         // About two edges into a node, however many there are before it.
         if chance.below(index) < 2 {
-            node = node.with_after(name(&format!("n{before}")));
+            node = node.with_after(before.clone());
         }
     }
     if chance.one_in(2) {
@@ -41,10 +51,31 @@ fn node(chance: &mut Chance, index: usize) -> NodeSpec {
         node.timeout_ms = Some(*chance.pick(&[50, 2_000, 20_000]));
     }
     options(chance, &mut node);
+    if abilities.has(Ability::Values) && chance.one_in(4) {
+        // The number before the one that a 64-bit float cannot hold.
+        let close = Payload::of(&(BIG - 1)).expect("a number is JSON");
+        node.when = Some(Condition::input("/v", Test::Equals(close)));
+    }
+    if abilities.has(Ability::Doors) && chance.one_in(4) {
+        node.when = Some(hostile(chance));
+    }
+    if abilities.has(Ability::Policies) && chance.one_in(2) {
+        node.on_failure = OnFailure::Pause;
+    }
     if chance.one_in(8) {
         node = node.with_input(Payload::of(&index).expect("a number is JSON"));
     }
     node
+}
+
+/// Conditions that Rust can say, and that the data of a journal cannot.
+pub(super) fn hostile(chance: &mut Chance) -> Condition {
+    match chance.below(4) {
+        0 => Condition::input("start", Test::Present),
+        1 => Condition::input("/start", Test::AtMost(f64::INFINITY)),
+        2 => Condition::input("/start", Test::AtLeast(f64::NAN)),
+        _ => (0..40).fold(Condition::input("/start", Test::Present), |inner, _| Condition::Not(Box::new(inner))),
+    }
 }
 
 /// All that makes one node another than the next. Each is rare: what most nodes have hides what only few do.
@@ -65,7 +96,7 @@ fn options(chance: &mut Chance, node: &mut NodeSpec) {
         let test = chance.pick(&[Test::AtLeast(1.0), Test::AtMost(1.0), Test::Present, Test::Absent]).clone();
         node.when = Some(match node.after.first() {
             Some(before) if chance.one_in(2) => Condition::output(before.clone(), "/attempt", test),
-            _ => Condition::input("", test),
+            _ => Condition::input("/start", test),
         });
     }
     if matches!(node.kind, NodeKind::Gate(_)) {
@@ -84,7 +115,11 @@ fn options(chance: &mut Chance, node: &mut NodeSpec) {
 /// The limits that every engine has.
 pub(super) const LIMITS: [&str; 2] = ["one", "slowly"];
 
+/// The limit of children.
+pub(super) const CHILD_LIMIT: &str = "narrow";
+
 /// The same, for an engine.
-pub(super) fn limits() -> [Limit; 2] {
-    [Limit::concurrency(LIMITS[0], 1), Limit::rate(LIMITS[1], 2, Duration::from_secs(5))]
+pub(super) fn limits() -> [Limit; 3] {
+    let rate = Limit::rate(LIMITS[1], 2, Duration::from_secs(5));
+    [Limit::concurrency(LIMITS[0], 1), rate, Limit::concurrency(CHILD_LIMIT, 2)]
 }

@@ -2,7 +2,7 @@
 //!
 //! Nothing here reads a real clock or draws chance of its own: all of it follows from the seed.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::chance::Chance;
 
+use super::ability::{Abilities, Ability};
 use super::audit::Audit;
 use super::trace::Trace;
 use super::weather::Weather;
@@ -23,6 +24,12 @@ use super::{Bug, Settings};
 
 /// When every world begins, in milliseconds: far enough from zero for clocks that go wrong.
 const BEGINNING_MS: u64 = 1_000_000_000;
+
+/// How long a disturbance may have consequences: more than a lease lasts.
+const PEACE: Duration = Duration::from_secs(90);
+
+/// How often the time may be asked for while none passes.
+const ASKED_MAX: u64 = 300_000;
 
 /// How processes share the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +50,19 @@ pub(super) struct World {
     pub(super) disk: MemoryStore,
     pub(super) wire: Mutex<Wire>,
     origin: Instant,
+    /// How often the time was asked for since it passed last.
+    asked: AtomicU64,
+    asked_at_ms: AtomicU64,
     chance: Mutex<Chance>,
     weather: Mutex<Weather>,
     trace: Mutex<Trace>,
     audit: Mutex<Audit>,
+    /// What it can do beside the plain verbs.
+    pub(super) abilities: Abilities,
+    /// Whether the store has panicked, or will not.
+    panicked: AtomicBool,
+    /// Whether a clock was a year ahead.
+    pub(super) jumped: AtomicBool,
     /// The run that a store with [`Bug::ForgottenTimer`] has forgotten, and the wake-up time.
     pub(super) forgotten: Mutex<Option<(RunId, Timestamp)>>,
 }
@@ -58,6 +74,8 @@ pub(super) struct Process {
     dead: AtomicBool,
     cut_off: AtomicBool,
     skew_ms: AtomicI64,
+    /// When its hold on its runs was in danger for the last time, in milliseconds.
+    troubled_ms: AtomicU64,
 }
 
 /// The clock of a process: the world's, and off by as much as it happens to be.
@@ -67,7 +85,11 @@ impl World {
     pub(super) fn new(seed: u64, settings: &Settings) -> Self {
         let mut chance = Chance::new(seed);
         let kind = if chance.one_in(3) { Kind::Embedded } else { Kind::Shared };
+        let abilities = Abilities::random(&mut chance, &settings.without);
         Self {
+            panicked: AtomicBool::new(!abilities.has(Ability::Panics)),
+            jumped: AtomicBool::new(false),
+            abilities,
             seed,
             bug: settings.bug,
             kind,
@@ -75,11 +97,26 @@ impl World {
             disk: MemoryStore::new(),
             wire: Mutex::default(),
             origin: Instant::now(),
+            asked: AtomicU64::new(0),
+            asked_at_ms: AtomicU64::new(0),
             weather: Mutex::new(Weather::random(&mut chance)),
             chance: Mutex::new(chance),
             trace: Mutex::new(Trace::new(settings.log)),
             audit: Mutex::default(),
             forgotten: Mutex::default(),
+        }
+    }
+
+    /// Ends what asks for the time without end while none passes: nothing else would ever happen.
+    fn expect_progress(&self) {
+        let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if self.asked_at_ms.swap(now, Ordering::Relaxed) != now {
+            self.asked.store(0, Ordering::Relaxed);
+        } else if self.asked.fetch_add(1, Ordering::Relaxed) == ASKED_MAX {
+            self.broken("something goes on without end, and no time passes".to_owned());
+            if tokio::task::try_id().is_some() {
+                std::panic::resume_unwind(Box::new("something goes on without end"));
+            }
         }
     }
 
@@ -99,7 +136,21 @@ impl World {
 
     /// From now on nothing goes wrong.
     pub(super) fn calm(&self) {
-        *lock(&self.weather) = Weather::CALM;
+        let hiccups = self.abilities.has(Ability::Hiccups);
+        *lock(&self.weather) = if hiccups { Weather::HICCUPS } else { Weather::CALM };
+    }
+
+    /// Panics once in a world whose store does.
+    pub(super) fn may_panic(&self) {
+        self.expect_progress();
+        // The director's own calls are made in no task, and its panic would be the simulation's.
+        let inside = !self.panicked.load(Ordering::Relaxed) && tokio::task::try_id().is_some();
+        let now = inside && self.draw(|chance| chance.one_in(60));
+        if now && !self.panicked.swap(true, Ordering::Relaxed) {
+            self.note(format_args!("the store panics"));
+            // Not `panic!`: the process's hook would print it.
+            std::panic::resume_unwind(Box::new("the simulated store panics"));
+        }
     }
 
     /// What waits in the inbox of a run.
@@ -145,7 +196,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Process {
     pub(super) fn new(name: String) -> Self {
-        Self { name, dead: AtomicBool::new(false), cut_off: AtomicBool::new(false), skew_ms: AtomicI64::new(0) }
+        let (dead, cut_off) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { name, dead, cut_off, skew_ms: AtomicI64::new(0), troubled_ms: AtomicU64::new(0) }
     }
 
     pub(super) fn die(&self) {
@@ -165,6 +217,17 @@ impl Process {
         self.cut_off.load(Ordering::Relaxed)
     }
 
+    /// It may lose its runs, and let go of them because of it.
+    pub(super) fn trouble(&self, now: Timestamp) {
+        self.troubled_ms.fetch_max(now.as_millis(), Ordering::Relaxed);
+    }
+
+    /// Whether nothing has endangered its hold on its runs for a while.
+    pub(super) fn is_at_peace(&self, now: Timestamp) -> bool {
+        let troubled = Timestamp::from_millis(self.troubled_ms.load(Ordering::Relaxed));
+        troubled == Timestamp::ZERO || now.since(troubled) > PEACE
+    }
+
     /// Sets how much its clock is ahead of the true time.
     pub(super) fn set_skew(&self, millis: i64) {
         self.skew_ms.store(millis, Ordering::Relaxed);
@@ -180,6 +243,7 @@ impl Process {
 
 impl Clock for ProcessClock {
     fn now(&self) -> Timestamp {
+        self.0.expect_progress();
         let millis = self.0.now().as_millis().saturating_add_signed(self.1.skew_ms.load(Ordering::Relaxed));
         Timestamp::from_millis(millis)
     }

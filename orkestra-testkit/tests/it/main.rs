@@ -6,3 +6,4 @@ mod harness;
 mod memory;
 mod sim;
 mod text;
+mod verbs;

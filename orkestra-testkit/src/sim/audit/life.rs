@@ -1,0 +1,203 @@
+//! One run from its first commit on, until it is deleted: what is durable of it, and what was seen of its tasks.
+
+use std::collections::BTreeMap;
+
+use orkestra_core::journal::{Replayer, Written};
+use orkestra_core::kernel::{Event, PauseReason, RunState, broken_invariant};
+use orkestra_core::model::{Epoch, Name, NodeKind, RunId, Seq};
+use orkestra_core::store::RunRecord;
+use serde_json::Value;
+
+use crate::sim::value::number_of;
+
+/// One run.
+pub(super) struct Life {
+    pub(super) replayer: Replayer,
+    pub(super) events: Vec<Event>,
+    /// How many of them were copied from another run.
+    pub(super) copied: usize,
+    epoch: Epoch,
+    pub(super) record: Option<RunRecord>,
+    pub(super) places: BTreeMap<(Name, String), Place>,
+    /// What calls of a node's attempt have returned.
+    pub(super) returned: BTreeMap<(Name, u32), Vec<String>>,
+    /// Which place took which signal, for good.
+    pub(super) takers: BTreeMap<u64, (Name, String)>,
+    /// Steps that were written down as begun: by whom, in terms of losses, and in which attempt.
+    pub(super) started: Vec<(Name, u64, u32)>,
+    /// Nodes whose failure somebody has to decide, and the one that the pause is about.
+    undecided: Vec<Name>,
+    asked_about: Option<Name>,
+}
+
+/// One thing that a program does, seen from outside.
+#[derive(Default)]
+pub(super) struct Place {
+    /// The effects that began.
+    pub(super) effects: Vec<u64>,
+    /// Whether the result of one is durable.
+    pub(super) done: bool,
+    /// How often the run had been lost when the last one began, and its attempt.
+    pub(super) begun: Option<(u64, u32)>,
+    /// What its task was answered.
+    pub(super) answered: Option<String>,
+    /// What a race came to, in which attempt.
+    pub(super) chosen: Option<(u32, Option<u64>)>,
+    /// How often plain work began in which attempt.
+    pub(super) works: (u32, u64),
+}
+
+impl Life {
+    pub(super) fn new(run: RunId) -> Self {
+        Self {
+            replayer: Replayer::new(run),
+            events: Vec::new(),
+            copied: 0,
+            epoch: Epoch(0),
+            record: None,
+            places: BTreeMap::new(),
+            returned: BTreeMap::new(),
+            takers: BTreeMap::new(),
+            started: Vec::new(),
+            undecided: Vec::new(),
+            asked_about: None,
+        }
+    }
+
+    pub(super) fn state(&self) -> Option<&RunState> {
+        self.replayer.state()
+    }
+
+    pub(super) fn is_fork(&self) -> bool {
+        self.state().is_some_and(|state| state.options().forked_from.is_some())
+    }
+
+    pub(super) fn place(&mut self, node: &Name, place: &str) -> &mut Place {
+        self.places.entry((node.clone(), place.to_owned())).or_default()
+    }
+
+    /// Another commit is durable. `losses` is how often the run was lost before.
+    pub(super) fn add(&mut self, written: &Written, record: Option<&RunRecord>, losses: u64) -> Result<(), String> {
+        let before = std::mem::replace(&mut self.epoch, written.epoch);
+        if before > written.epoch {
+            return Err("its epochs go back".to_owned());
+        }
+        let commit = self.replayer.add(written).map_err(|error| error.to_string())?;
+        self.record = record.cloned().or(self.record.take());
+        let Some(state) = self.replayer.state() else { return Err("a commit that makes no run".to_owned()) };
+        if let Some(wrong) = broken_invariant(state).or_else(|| wrong_record(self.record.as_ref(), state)) {
+            return Err(wrong);
+        }
+        let from = self.events.len();
+        self.events.extend(commit.events);
+        // A fork begins with what the other run did.
+        self.copied = if written.first == Seq(1) && self.is_fork() { self.events.len() } else { self.copied };
+        (from..self.events.len()).try_for_each(|index| self.see(index, losses))
+    }
+
+    fn see(&mut self, index: usize, losses: u64) -> Result<(), String> {
+        let copied = index < self.copied;
+        match &self.events[index] {
+            Event::StepCompleted { result, step, .. } => {
+                let Some((node, place, number)) = result.to().ok().and_then(|it| stamp(&it)) else { return Ok(()) };
+                let step = step.clone();
+                let known = self.place(&node, &place);
+                known.done = true;
+                if !copied && !known.effects.contains(&number) {
+                    return Err(format!("step `{step}` of `{node}` has the result {number}, which no effect gave"));
+                }
+            }
+            Event::StepStarted { node, .. } => {
+                let attempt = self.attempt(node);
+                self.started.push((node.clone(), losses, attempt));
+            }
+            Event::AttemptStarted { node, .. } if !copied && self.asked_about.is_some() => {
+                return Err(format!("`{node}` begins, and the run is paused for a failure"));
+            }
+            Event::NodeCompleted { node, output } if !copied => {
+                return self.check_output(node, output.as_json());
+            }
+            Event::AttemptFailed { node, failure, .. } => {
+                let few = failure.kind == "crashed" && losses < 16;
+                if !copied && (few || failure.kind == "bad_input") {
+                    return Err(format!("`{node}` failed, and nothing had happened: {failure}"));
+                }
+            }
+            _ => {}
+        }
+        self.see_failures(index)
+    }
+
+    /// A run stays paused until each failure that paused it was decided.
+    fn see_failures(&mut self, index: usize) -> Result<(), String> {
+        match &self.events[index] {
+            Event::AttemptFailed { node, .. } | Event::NodeFailed { node, .. } => {
+                let Some(state) = self.state() else { return Ok(()) };
+                let pauses = state.plan().id(node).is_some_and(|id| {
+                    let policy = state.plan().node(id).spec.on_failure;
+                    policy == orkestra_core::model::OnFailure::Pause && !state.is_undo(id)
+                });
+                let for_good = matches!(
+                    &self.events[index],
+                    Event::NodeFailed { .. } | Event::AttemptFailed { next: orkestra_core::kernel::Next::GiveUp, .. }
+                );
+                if pauses && for_good && state.stopping().is_none() {
+                    self.undecided.push(node.clone());
+                }
+            }
+            Event::RunPaused { reason: PauseReason::NodeFailed { node } } => self.asked_about = Some(node.clone()),
+            Event::RunResumed => {
+                let decided = self.asked_about.take();
+                self.undecided.retain(|node| Some(node) != decided.as_ref());
+            }
+            Event::NodeReset { node } => {
+                let node = node.clone();
+                self.undecided.retain(|failed| *failed != node);
+            }
+            Event::RunCompleted { .. } if !self.undecided.is_empty() => {
+                return Err(format!("it completed, and nobody had decided on the failure of {:?}", self.undecided));
+            }
+            event if event.ends_run() || matches!(event, Event::StopRequested { .. }) => {
+                self.undecided.clear();
+                self.asked_about = None;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn attempt(&self, node: &Name) -> u32 {
+        self.state().and_then(|state| Some(state.node(state.plan().id(node)?).attempt)).unwrap_or_default()
+    }
+
+    /// A node's output is what a call of its task returned.
+    fn check_output(&self, node: &Name, output: &str) -> Result<(), String> {
+        let Some(state) = self.state() else { return Ok(()) };
+        let Some(id) = state.plan().id(node) else { return Ok(()) };
+        let is_task = matches!(state.plan().node(id).spec.kind, NodeKind::Task(_));
+        let returned = self.returned.get(&(node.clone(), state.node(id).attempt));
+        let same = returned.is_some_and(|texts| texts.iter().any(|text| text == output));
+        if is_task && !same && !stands_for_another(output) {
+            return Err(format!("`{node}` completed with {output}, which no call of it returned"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a text of a journal says only where the value is.
+pub(super) fn stands_for_another(text: &str) -> bool {
+    text.contains("$orkestra.")
+}
+
+/// Whose a step's result is, and its number.
+fn stamp(result: &Value) -> Option<(Name, String, u64)> {
+    let at = result.get("at")?.as_array()?;
+    let (node, place) = (at.first()?.as_str()?, at.get(1)?.as_str()?);
+    Some((Name::new(node).ok()?, place.to_owned(), number_of(result)?))
+}
+
+pub(super) fn wrong_record(record: Option<&RunRecord>, state: &RunState) -> Option<String> {
+    let Some(record) = record else { return Some("there is no record".to_owned()) };
+    let same = record.tells(state) && record.outcome.as_ref() == state.outcome();
+    (!same).then(|| format!("its record does not tell it: {record:?}"))
+}

@@ -1,0 +1,176 @@
+//! What tasks do and are told.
+
+use orkestra_core::kernel::NodeStatus;
+use orkestra_core::model::{Name, Payload, RunId, Seq};
+use serde_json::{Value, json};
+
+use orkestra_core::kernel::Event;
+
+use super::Audit;
+use super::life::{Life, stands_for_another};
+
+/// One place in a program, in one call of one task.
+#[derive(Clone, Debug)]
+pub(in crate::sim) struct At<'a> {
+    pub(in crate::sim) process: &'a str,
+    pub(in crate::sim) run: &'a RunId,
+    pub(in crate::sim) life: usize,
+    pub(in crate::sim) node: &'a Name,
+    pub(in crate::sim) attempt: u32,
+    pub(in crate::sim) place: &'a str,
+}
+
+/// What a step is about to do.
+#[derive(Clone, Debug)]
+pub(in crate::sim) struct Effect<'a> {
+    pub(in crate::sim) at: At<'a>,
+    pub(in crate::sim) at_most_once: bool,
+}
+
+impl Audit {
+    /// The run that a task belongs to. That of a call that goes on although its run was deleted is of no interest.
+    fn life_of(&mut self, at: &At<'_>) -> Option<&mut Life> {
+        let now = self.life(at.run) == at.life;
+        self.runs.get_mut(at.run).filter(|_| now)
+    }
+
+    /// A task is called. `input` is what it was given.
+    pub(in crate::sim) fn called(&mut self, at: &At<'_>, input: &Payload) {
+        let At { run, node, attempt, .. } = *at;
+        let drives = self.drives(run, at.process);
+        let Some(state) = self.state(run) else {
+            let deleted = self.life(run) > 0 && !drives;
+            return self.expect(deleted, || format!("`{run}`/`{node}` is called and the run is not durable"));
+        };
+        let Some(id) = state.plan().id(node) else {
+            let deleted = self.life(run) > 0 && !drives;
+            return self.expect(deleted, || format!("`{run}`/`{node}` is called and the node is not durable"));
+        };
+        let (now, given) = (state.node(id), state.node_input(id));
+        let old = self.life(run) > 0 && !drives;
+        let early = attempt > now.attempt && !old;
+        let again = drives && now.status == NodeStatus::Completed;
+        let same = given.is_ok_and(|given| given.as_json() == input.as_json() || stands_for_another(given.as_json()));
+        self.expect(!early, || format!("attempt {attempt} of `{run}`/`{node}` is called before it is durable"));
+        self.expect(!again, || format!("`{run}`/`{node}` is called and is completed already"));
+        self.expect(same || old, || format!("`{run}`/`{node}` is called with another input than it has"));
+    }
+
+    /// A task returned.
+    pub(in crate::sim) fn returned(&mut self, at: &At<'_>, output: &Payload) {
+        let Some(life) = self.life_of(at) else { return };
+        let all = life.returned.entry((at.node.clone(), at.attempt)).or_default();
+        all.push(output.as_json().to_owned());
+    }
+
+    /// An effect begins: the number that names it.
+    pub(in crate::sim) fn begin(&mut self, effect: &Effect<'_>) -> u64 {
+        self.begun += 1;
+        let (number, at) = (self.begun, &effect.at);
+        let (drives, losses, orphan) = (self.drives(at.run, at.process), self.losses(at.run), self.is_orphan(at.run));
+        let Some(life) = self.life_of(at) else { return number };
+        let node_state = life.state().and_then(|state| Some(state.node(state.plan().id(at.node)?)));
+        let durable = node_state.is_some_and(|state| state.attempt >= at.attempt);
+        let place = life.place(at.node, at.place);
+        place.effects.push(number);
+        place.begun = Some((losses, at.attempt));
+        let (done, twice) = (drives && place.done, effect.at_most_once && place.effects.len() > 1);
+        self.expect(durable, || format!("{effect:?} before its attempt is durable"));
+        self.expect(!done, || format!("{effect:?} although its result is durable"));
+        self.expect(!twice, || format!("{effect:?} for the second time"));
+        self.expect(!orphan, || format!("{effect:?} in a run that was cancelled before it began"));
+        number
+    }
+
+    /// Whether a run goes on although the one that asked for it was told that it is cancelled, before it was there.
+    fn is_orphan(&self, run: &RunId) -> bool {
+        self.fenced.contains(run) && self.state(run).is_some_and(|state| state.stopping().is_none())
+    }
+
+    /// How often an effect has begun.
+    pub(in crate::sim) fn times(&mut self, at: &At<'_>) -> usize {
+        self.life_of(at).map_or(usize::MAX, |life| life.place(at.node, at.place).effects.len())
+    }
+
+    /// A task was told the result of a step: it is durable.
+    pub(in crate::sim) fn remembered(&mut self, at: &At<'_>, result: &Value) {
+        let Some(life) = self.life_of(at) else { return };
+        let known = life.state().and_then(|state| {
+            let mut steps = state.node(state.plan().id(at.node)?).steps.values();
+            steps.find(|step| {
+                step.result().is_some_and(|it| it.is_ok_and(|it| it.to::<Value>().ok().as_ref() == Some(result)))
+            })
+        });
+        let there = known.is_some();
+        self.expect(there, || format!("{at:?} was answered, and that is not durable"));
+    }
+
+    /// A task was told something, or that it failed for good. It is told the same each time.
+    pub(in crate::sim) fn answered(&mut self, at: &At<'_>, answer: Option<&str>) {
+        let Some(life) = self.life_of(at) else { return };
+        let known = &mut life.place(at.node, at.place).answered;
+        let before = known.clone();
+        if answer.is_some() {
+            *known = answer.map(str::to_owned);
+        }
+        let same = before.is_none() || before.as_deref() == answer;
+        self.expect(same, || format!("{at:?} was answered {before:?} once, and {answer:?} later"));
+    }
+
+    /// A race has come to something, and what came after it is durable.
+    pub(in crate::sim) fn chose(&mut self, at: &At<'_>, choice: Option<u64>) {
+        let Some(life) = self.life_of(at) else { return };
+        let chosen = &mut life.place(at.node, at.place).chosen;
+        let before = chosen.replace((at.attempt, choice));
+        let same = before.is_none_or(|(attempt, before)| attempt != at.attempt || before == choice);
+        let mine = (at.node.clone(), at.place.to_owned());
+        let taker = choice.map(|number| life.takers.entry(number).or_insert_with(|| mine.clone()).clone());
+        let alone = taker.as_ref().is_none_or(|taker| *taker == mine);
+        self.expect(same, || format!("{at:?} came to {before:?} once, and to {choice:?} later"));
+        self.expect(alone, || format!("{at:?} received signal {choice:?}, which {taker:?} had received"));
+    }
+
+    /// A step was told that it was interrupted. Then it was: its process was lost, or its attempt ended, while it was
+    /// under way.
+    pub(in crate::sim) fn interrupted(&mut self, at: &At<'_>) {
+        let losses = self.losses(at.run);
+        let Some(life) = self.life_of(at) else { return };
+        let begun = life.place(at.node, at.place).begun;
+        let was = |(before, attempt): (u64, u32)| before < losses || attempt < at.attempt;
+        let started = life.started.iter().any(|(node, before, attempt)| node == at.node && was((*before, *attempt)));
+        let copied = life.copied > 0 && begun.is_none();
+        let holds = copied || begun.map_or(started, was);
+        self.expect(holds, || format!("{at:?} is said to be interrupted, and nothing has happened to its process"));
+    }
+
+    /// A task let go of a step that it had begun: the next one of that key may be refused.
+    pub(in crate::sim) fn let_go(&mut self, at: &At<'_>) {
+        if let Some(life) = self.life_of(at) {
+            // As if it had been begun by an attempt that is over.
+            let place = life.place(at.node, at.place);
+            place.begun = place.begun.map(|(losses, _)| (losses, 0));
+        }
+    }
+
+    /// A task begins plain work beside a wait. It is not dropped while its process lives.
+    pub(in crate::sim) fn works(&mut self, at: &At<'_>) {
+        let losses = self.losses(at.run);
+        let Some(life) = self.life_of(at) else { return };
+        let works = &mut life.place(at.node, at.place).works;
+        let again = works.0 == at.attempt && works.1 == losses;
+        *works = (at.attempt, losses);
+        self.expect(!again, || format!("{at:?} works again, and nothing has happened to its process"));
+    }
+
+    /// A task was answered a question: it is its own.
+    pub(in crate::sim) fn is_answer(&mut self, at: &At<'_>, question: &str) {
+        let Some(life) = self.life_of(at) else { return };
+        let index = question.parse().ok().and_then(|seq: u64| usize::try_from(Seq(seq).0).ok()?.checked_sub(1));
+        let asked = index.and_then(|index| life.events.get(index)).and_then(|event| match event {
+            Event::QuestionAsked { node, question, .. } => Some((node.clone(), question.to::<Value>().ok()?)),
+            _ => None,
+        });
+        let own = asked.as_ref().is_some_and(|(node, asked)| node == at.node && asked.get(1) == Some(&json!(at.place)));
+        self.expect(own, || format!("{at:?} was given the answer to question {question}: {asked:?}"));
+    }
+}

@@ -1,0 +1,70 @@
+//! Children: each says what it was given, and by whom. That of another request is not ours.
+
+use orkestra_core::{TaskError, TaskResult};
+use serde_json::{Value, json};
+
+use crate::sim::value::odd;
+
+use super::Call;
+
+impl Call {
+    /// What the child of this place works on: it says whose it is.
+    fn child_input(&self, place: &str) -> Value {
+        let number = place.bytes().fold(self.life as u64, |sum, byte| sum.wrapping_mul(31) + u64::from(byte));
+        let v = odd(self.world.seed, self.has_odd_values(), number);
+        json!({ "for": [self.run(), self.life, self.node, place], "attempt": self.cx.attempt(), "v": v })
+    }
+
+    /// One after the other, all under one key.
+    pub(super) async fn children(&self, place: &str, key: &str, how: (&str, usize, bool)) -> TaskResult<()> {
+        let (workflow, count, strict) = how;
+        let mut all = Ok(());
+        for number in 0..count {
+            let place = format!("{place}.{number}");
+            let given = self.child_input(&place);
+            let done = self.cx.child::<Value>(key, workflow, &given).await;
+            self.process.must_live().await;
+            all = all.and(self.child_ended(&place, &given, done));
+        }
+        if strict { all } else { Ok(()) }
+    }
+
+    pub(super) async fn map_runs(&self, place: &str, key: &str, how: (&str, usize, bool)) -> TaskResult<()> {
+        let (workflow, count, strict) = how;
+        let given: Vec<_> = (0..count).map(|item| self.child_input(&format!("{place}[{item}]"))).collect();
+        let done = self.cx.map_runs::<_, Value>(key, 2, workflow, &given).await;
+        self.process.must_live().await;
+        let all = match done {
+            Ok(outputs) => {
+                let ended = outputs.into_iter().enumerate().map(|(item, output)| {
+                    let place = format!("{place}[{item}]");
+                    self.child_ended(&place, &given[item], Ok(output))
+                });
+                ended.fold(Ok(()), Result::and)
+            }
+            Err(error) => self.child_ended(place, &Value::Null, Err(error)),
+        };
+        if strict { all } else { Ok(()) }
+    }
+
+    /// A child's output holds what its nodes were given.
+    fn child_ended(&self, place: &str, given: &Value, done: TaskResult<Value>) -> TaskResult<()> {
+        let output = done.inspect_err(|error: &TaskError| self.failed(place, error))?;
+        let echoes: Vec<_> = match output.get("echo") {
+            Some(echo) => vec![echo.clone()],
+            // Of several last nodes, by name.
+            None => output.as_object().into_iter().flatten().filter_map(|(_, of)| of.get("echo").cloned()).collect(),
+        };
+        // An earlier attempt may have asked for it. A fork has the children of the run that it was made of.
+        let same = |echo: &Value| ["for", "v"].iter().all(|part| echo.get(part) == given.get(part));
+        let forked = self.world.audit().is_fork(self.run());
+        // Nodes that a child has grown were not given what it was given.
+        let other = echoes.iter().find(|echo| !echo.is_null() && !same(echo));
+        if let Some(echo) = other.filter(|_| !forked) {
+            let echo = echo.get("for").cloned().unwrap_or_default();
+            self.broken(place, &format!("its child did the work of {echo}"));
+        }
+        self.answered(place, &output.get("attempt"));
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+//! Calm weather: whatever was begun must come to its end, and what is left is looked at once more.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use orkestra_core::kernel::{Wait, waits};
+use orkestra_core::model::{RunId, Seq};
+use orkestra_core::store::Store;
+use tokio::time::{sleep, timeout};
+
+use crate::sim::ability::Ability;
+use crate::sim::client::Verb;
+
+use super::acts::SCHEDULE;
+use super::{Director, SHUTDOWN_MAX};
+
+/// How long everything may take to end when nothing goes wrong any more.
+const CALM_MAX: Duration = Duration::from_secs(3_600);
+/// How long nothing must happen before everything has ended.
+const SETTLE: Duration = Duration::from_secs(60);
+/// How much later it is for everybody in the end, when a clock was a year ahead: what was to happen then happens.
+const LATER_MS: i64 = 400 * 86_400_000;
+/// How often people do something to a run in calm weather.
+const BUSY_MAX: usize = 12;
+/// How often something is tried that a store may refuse now and then.
+const TRIES_MAX: usize = 20;
+
+impl Director {
+    /// Nothing goes wrong any more. At least one process is there.
+    pub(super) async fn calm_down(&mut self) {
+        self.world.note(format_args!("calm"));
+        self.world.calm();
+        for seat in 0..self.seats.len() {
+            match &self.seats[seat] {
+                Some(client) => {
+                    client.process.cut_off(false);
+                    client.process.set_skew(0);
+                }
+                None if seat == 0 || self.draw(2) == 0 => self.boot(seat).await,
+                None => {}
+            }
+        }
+        if self.world.abilities.has(Ability::Schedules) {
+            self.end_schedule().await;
+        }
+        if self.world.jumped.load(Ordering::Relaxed) {
+            for client in self.seats.iter().flatten() {
+                client.process.trouble(self.world.now());
+                client.process.set_skew(LATER_MS);
+            }
+        }
+    }
+
+    /// Lets it fire once more, and removes it.
+    async fn end_schedule(&self) {
+        sleep(4 * SETTLE).await;
+        let Some(client) = self.seats.iter().flatten().next() else { return };
+        for _ in 0..TRIES_MAX {
+            if client.end_schedule(SCHEDULE, self.world.now()).await.is_ok() {
+                return;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+        self.world.broken("a schedule cannot be removed".to_owned());
+    }
+
+    /// People do something to some run.
+    async fn be_busy(&mut self, busy: &mut usize) {
+        if !self.world.abilities.has(Ability::Busy) || *busy == 0 || self.draw(2) == 0 {
+            return;
+        }
+        *busy -= 1;
+        let runs: Vec<_> = self.world.audit().states().map(|state| state.id().clone()).collect();
+        let live: Vec<_> = self.seats.iter().flatten().cloned().collect();
+        if runs.is_empty() || live.is_empty() {
+            return;
+        }
+        let run = self.world.draw(|chance| chance.pick(&runs).clone());
+        let client = self.world.draw(|chance| chance.pick(&live).clone());
+        let (verb, number) = (self.some_verb(&run), self.next_number());
+        tokio::spawn(client.tell(run, verb, number));
+    }
+
+    /// A run whose driver panicked is blocked in that process until it starts again.
+    async fn replace_the_panicked(&mut self) {
+        if !self.world.abilities.has(Ability::Panics) {
+            return;
+        }
+        for seat in 0..self.seats.len() {
+            let blocked = self.seats[seat].as_ref().is_some_and(|client| !client.engine.blocked().is_empty());
+            if blocked {
+                self.shut_down(seat).await;
+                self.boot(seat).await;
+            }
+        }
+    }
+
+    /// What engines say of runs that do not go on.
+    async fn excuses(&self) -> String {
+        let mut said = String::new();
+        for client in self.seats.iter().flatten() {
+            let stuck = timeout(SHUTDOWN_MAX, client.engine.stuck()).await;
+            said.push_str(&format!(
+                "; {}: stuck {stuck:?}, blocked {:?}",
+                client.process.name,
+                client.engine.blocked()
+            ));
+        }
+        said
+    }
+
+    /// Gives every run what it waits for from outside, until all have ended.
+    pub(super) async fn finish(&mut self) {
+        let begun = self.world.now();
+        let (mut quiet, mut busy) = (false, BUSY_MAX);
+        loop {
+            self.be_busy(&mut busy).await;
+            self.replace_the_panicked().await;
+            if self.world.audit().violation().is_some() {
+                return;
+            }
+            let open: Vec<_> = {
+                let audit = self.world.audit();
+                let live = audit.states().filter(|state| !state.status().is_final());
+                live.map(|state| (state.id().clone(), waits(state))).collect()
+            };
+            let unread = if open.is_empty() { self.unread().await } else { None };
+            if let Some(run) = unread {
+                if self.world.now().since(begun) > CALM_MAX {
+                    return self.world.broken(format!("nobody takes the letters of `{run}`"));
+                }
+                self.pass_time(&[2_000]).await;
+                continue;
+            }
+            if open.is_empty() {
+                // Whoever was about to start a run has done so after a while, and then it must end as well.
+                if quiet {
+                    return;
+                }
+                quiet = true;
+                sleep(SETTLE).await;
+                continue;
+            }
+            quiet = false;
+            if self.world.now().since(begun) > CALM_MAX {
+                let (run, waits) = &open[0];
+                let said = self.excuses().await;
+                return self.world.broken(format!("`{run}` does not come to an end, it waits for {waits:?}{said}"));
+            }
+            for (run, waits) in open {
+                for wait in waits {
+                    self.provide(&run, wait).await;
+                }
+            }
+            self.pass_time(&[10, 300, 2_000, 10_000]).await;
+        }
+    }
+
+    /// A run with letters.
+    async fn unread(&self) -> Option<RunId> {
+        let runs: Vec<_> = self.world.audit().states().map(|state| state.id().clone()).collect();
+        for run in runs {
+            if !self.world.letters(&run).await.is_empty() {
+                return Some(run);
+            }
+        }
+        None
+    }
+
+    /// Gives a run what only somebody outside can give.
+    async fn provide(&mut self, run: &RunId, wait: Wait) {
+        let verbs = match wait {
+            Wait::Signal(signal) => vec![Verb::Signal(signal)],
+            Wait::Answer(question) => vec![Verb::Answer(question)],
+            Wait::Resume => vec![Verb::Budget(None), Verb::Resume],
+            _ => Vec::new(),
+        };
+        for verb in verbs {
+            let number = self.next_number();
+            let live: Vec<_> = self.seats.iter().flatten().cloned().collect();
+            let client = self.world.draw(|chance| chance.pick(&live).clone());
+            if timeout(SHUTDOWN_MAX, client.tell(run.clone(), verb, number)).await.is_err() {
+                self.world.broken(format!("nobody says what became of something for `{run}`"));
+            }
+        }
+    }
+
+    /// Whoever asks for a run's output is given what its nodes gave.
+    async fn read_outputs(&self) {
+        let Some(client) = self.seats.iter().flatten().next() else { return };
+        let runs: Vec<_> = self.world.audit().states().map(|state| state.id().clone()).collect();
+        for run in runs {
+            if timeout(SHUTDOWN_MAX, client.clone().read_output(run.clone())).await.is_err() {
+                self.world.broken(format!("nobody says what the output of `{run}` is"));
+            }
+        }
+    }
+
+    /// Everybody goes home, and what is left is looked at once more.
+    pub(super) async fn close(&mut self) {
+        self.read_outputs().await;
+        for seat in 0..self.seats.len() {
+            if let Some(client) = &self.seats[seat] {
+                let ended = |run: &RunId| self.world.audit().state(run).is_none_or(|state| state.status().is_final());
+                for (run, error) in client.engine.blocked() {
+                    if !ended(&run) {
+                        self.world.broken(format!("{} does not drive `{run}`: {error}", client.process.name));
+                    }
+                }
+            }
+            self.shut_down(seat).await;
+        }
+        let runs: Vec<_> = self.world.audit().states().map(|state| state.id().clone()).collect();
+        for run in runs {
+            let journal = self.world.disk.read(&run, Seq(1), usize::MAX).await.unwrap_or_default();
+            let record = self.world.disk.record(&run).await.unwrap_or_default();
+            for commit in &journal {
+                self.world.note(format_args!("{} {}", commit.first, String::from_utf8_lossy(&commit.body)));
+            }
+            self.world.audit().compare(&run, &journal, record.as_ref());
+        }
+        self.world.audit().check_histories();
+    }
+}
