@@ -147,7 +147,9 @@ impl Call {
         self.process.must_live().await;
         match result {
             Ok(value) => {
-                let (wanted, found) = (format!("{:?}", make()), format!("{value:?}"));
+                // What JSON makes of it, the first time as from memory: `Some(())` is `None`.
+                let written = serde_json::to_value(make()).ok().and_then(|value| serde_json::from_value::<T>(value).ok());
+                let (wanted, found) = (format!("{:?}", written.unwrap_or_else(make)), format!("{value:?}"));
                 if wanted != found {
                     let short = |text: &str| text.chars().take(60).collect::<String>();
                     self.broken(place, &format!("{} came back as {}", short(&wanted), short(&found)));
