@@ -96,21 +96,22 @@ impl Shared {
         self.patiently(|| self.store.record(run)).await
     }
 
-    /// Lets the run begin, unless it is there. Another engine may be just about to begin it: whichever is first, the run is
-    /// there when this returns, and false when it was not begun here.
-    pub(super) async fn begin(self: &Arc<Self>, run: &RunId, kind: InputKind) -> Result<bool, Error> {
+    /// Lets the run begin, unless it is there: then its record as it was found. Another engine may be just about to begin
+    /// it, or to delete it: whichever is first, the run was there.
+    pub(super) async fn begin(self: &Arc<Self>, run: &RunId, kind: InputKind) -> Result<Option<RunRecord>, Error> {
         // The other engine may have died with the right to begin it, which lasts as long as a lease.
         let mut patience = Patience::new(self.lease * 2);
         loop {
             let error = match self.tell(run, kind.clone()).await {
-                Ok(()) => return Ok(true),
+                Ok(()) => return Ok(None),
                 Err(error) => error,
             };
             let there = matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Unknown);
-            if there && self.record_of(run).await?.is_some() {
-                return Ok(false);
+            if there && let Some(record) = self.record_of(run).await? {
+                return Ok(Some(record));
             }
-            if error.kind() != ErrorKind::Unknown {
+            let was_deleted = error.kind() == ErrorKind::Conflict && matches!(kind, InputKind::Create { .. });
+            if error.kind() != ErrorKind::Unknown && !was_deleted {
                 return Err(error);
             }
             tokio::select! {

@@ -108,10 +108,7 @@ impl RunRequest {
         };
         let input = self.shared.patiently(keep).await?;
         let kind = InputKind::Create { plan, input, labels: self.labels, options };
-        if self.shared.begin(run.id(), kind).await? {
-            return Ok((run, true));
-        }
-        let record = run.record().await?;
+        let Some(record) = self.shared.begin(run.id(), kind).await? else { return Ok((run, true)) };
         if record.workflow == workflow {
             return Ok((run, false));
         }

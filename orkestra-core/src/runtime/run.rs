@@ -329,7 +329,7 @@ impl Run {
         let events = blobs::adopt_events(&*self.shared.store, (&self.id, &fork), events, &plan).await?;
         let kind = InputKind::Fork { from: self.id.clone(), events, node, input, incarnation: None, undone };
         let run = Self::new(Arc::clone(&self.shared), fork);
-        if self.shared.begin(run.id(), kind).await? || run.is_fork_of(&self.id).await? {
+        if self.shared.begin(run.id(), kind).await?.is_none() || run.is_fork_of(&self.id).await? {
             return Ok(run);
         }
         let message = format!("run `{}` exists already, and is no fork of run `{}`", run.id, self.id);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::ability::Ability;
 use super::program::METER;
 use super::value::{message, number_of, odd};
-use super::world::{Process, World};
+use super::world::{PANIC, Process, World};
 
 /// What can be done to a run from outside.
 #[derive(Clone, Debug)]
@@ -48,7 +48,8 @@ impl Client {
             let drawn = what.starts_with("Fork") || what.starts_with("Retry");
             let refused = what == "starting" && self.world.abilities.has(Ability::Doors);
             let invalid = error.kind() == ErrorKind::Invalid && !drawn && !refused;
-            if invalid || error.kind() == ErrorKind::Internal {
+            let internal = error.kind() == ErrorKind::Internal && !error.to_string().contains(PANIC);
+            if invalid || internal {
                 self.world.broken(format!("{what} `{run}`: {error}"));
             }
             error.kind()

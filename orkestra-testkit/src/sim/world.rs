@@ -31,6 +31,9 @@ const PEACE: Duration = Duration::from_secs(90);
 /// How often the time may be asked for while none passes.
 const ASKED_MAX: u64 = 300_000;
 
+/// What a store says that panics.
+pub(super) const PANIC: &str = "the simulated store panics";
+
 /// How processes share the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -149,7 +152,7 @@ impl World {
         if now && !self.panicked.swap(true, Ordering::Relaxed) {
             self.note(format_args!("the store panics"));
             // Not `panic!`: the process's hook would print it.
-            std::panic::resume_unwind(Box::new("the simulated store panics"));
+            std::panic::resume_unwind(Box::new(PANIC));
         }
     }
 

@@ -35,24 +35,31 @@ impl Life {
     /// What a completed task consumed is what it received, in the order in which it was sent.
     fn lost_signals(&self) -> Option<String> {
         let state = self.state()?;
-        let mut queues: BTreeMap<&Name, Vec<Option<u64>>> = BTreeMap::new();
-        let (mut consumed, mut order) = (Vec::new(), BTreeMap::new());
-        for event in &self.events {
+        let mut queues: BTreeMap<&Name, BTreeMap<usize, Option<u64>>> = BTreeMap::new();
+        let mut received: BTreeMap<(&Name, &str), (&Name, usize, Option<u64>)> = BTreeMap::new();
+        for (index, event) in self.events.iter().enumerate() {
             match event {
                 Event::SignalReceived { signal, payload } => {
                     let number = payload.to::<Value>().ok().as_ref().and_then(number_of);
-                    queues.entry(signal).or_default().push(number);
-                    order.extend(number.map(|number| (number, order.len())));
+                    queues.entry(signal).or_default().insert(index, number);
                 }
                 Event::SignalConsumed { node, step, signal } => {
-                    let queue = queues.entry(signal).or_default();
-                    let oldest = if queue.is_empty() { None } else { queue.remove(0) };
-                    consumed.extend(oldest.filter(|_| step.is_some()).map(|number| (node, number)));
+                    let oldest = queues.entry(signal).or_default().pop_first();
+                    let taken = step.as_ref().zip(oldest);
+                    received
+                        .extend(taken.map(|(step, (came, number))| ((node, step.as_str()), (signal, came, number))));
                 }
-                // An event by which a wait gives a signal back is to be added here: then it was not consumed.
+                // It is received by the next, before all that came later.
+                Event::WaitLetGo { node, step } => {
+                    if let Some((signal, came, number)) = received.remove(&(node, step.as_str())) {
+                        queues.entry(signal).or_default().insert(came, number);
+                    }
+                }
                 _ => {}
             }
         }
+        let received = received.into_iter();
+        let consumed: Vec<_> = received.filter_map(|((node, _), (_, _, number))| Some((node, number?))).collect();
         for id in state.plan().ids().filter(|id| state.node(*id).status == NodeStatus::Completed) {
             let node = state.name(id);
             let output = state.node(id).output.as_ref().filter(|output| !stands_for_another(output.as_json()));

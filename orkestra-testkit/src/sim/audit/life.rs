@@ -37,14 +37,14 @@ pub(super) struct Place {
     pub(super) effects: Vec<u64>,
     /// Whether the result of one is durable.
     pub(super) done: bool,
-    /// How often the run had been lost when the last one began, and its attempt.
-    pub(super) begun: Option<(u64, u32)>,
+    /// How often the run had been lost when the last one began, in which attempt, and by which process.
+    pub(super) begun: Option<(u64, u32, String)>,
     /// What its task was answered.
     pub(super) answered: Option<String>,
     /// What a race came to, in which attempt.
     pub(super) chosen: Option<(u32, Option<u64>)>,
-    /// How often plain work began in which attempt.
-    pub(super) works: (u32, u64),
+    /// Plain work that began and has not ended: in which attempt, and how often the run had been lost.
+    pub(super) works: Option<(u32, u64)>,
 }
 
 impl Life {

@@ -148,7 +148,8 @@ impl Call {
         match result {
             Ok(value) => {
                 // What JSON makes of it, the first time as from memory: `Some(())` is `None`.
-                let written = serde_json::to_value(make()).ok().and_then(|value| serde_json::from_value::<T>(value).ok());
+                let written =
+                    serde_json::to_value(make()).ok().and_then(|value| serde_json::from_value::<T>(value).ok());
                 let (wanted, found) = (format!("{:?}", written.unwrap_or_else(make)), format!("{value:?}"));
                 if wanted != found {
                     let short = |text: &str| text.chars().take(60).collect::<String>();

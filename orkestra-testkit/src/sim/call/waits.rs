@@ -120,6 +120,7 @@ impl Call {
             slept = self.cx.sleep(Duration::from_millis(most)) => slept?,
         }
         self.process.must_live().await;
+        self.world.audit().worked(&self.at(place));
         Ok(())
     }
 
