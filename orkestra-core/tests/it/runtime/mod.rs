@@ -18,6 +18,7 @@ mod pauses;
 mod recovery;
 mod results;
 mod retention;
+mod schedule_races;
 mod schedules;
 mod slots;
 mod telemetry;
