@@ -268,16 +268,30 @@ impl Context {
         }
     }
 
-    /// Returns when something may begin: not while the run is paused.
-    pub(super) async fn may_begin(&self) {
+    /// Returns when something may begin: not while the run is paused. What a pause holds back does not begin when the
+    /// attempt is asked to end.
+    pub(super) async fn may_begin(&self) -> TaskResult<()> {
         let mut paused = self.inner.paused.clone();
-        if paused.get() {
-            let _asking = self.activity().asking();
-            let wait = Box::pin(paused.wait_for(|paused| !*paused));
-            if Quiet::new(self.activity().root(), wait).await.is_err() {
-                self.orphaned::<()>().await;
-            }
+        if !paused.get() {
+            return Ok(());
         }
+        let _asking = self.activity().asking();
+        let mut cancelled = self.inner.cancelled.clone();
+        let wait = Box::pin(async move {
+            tokio::select! {
+                biased;
+                cancelled = cancelled.wait_for(|cancelled| *cancelled) => cancelled.map(|()| true),
+                resumed = paused.wait_for(|paused| !*paused) => resumed.map(|()| false),
+            }
+        });
+        let Ok(cancelled) = Quiet::new(self.activity().root(), wait).await else { return self.orphaned().await };
+        self.heartbeat();
+        if cancelled {
+            return Err(
+                TaskError::permanent("the run was paused, and is to end: nothing begins").with_kind("cancelled")
+            );
+        }
+        Ok(())
     }
 
     /// The key under which something is remembered: the `n`th use of one key in an invocation gets `#n`.
@@ -388,7 +402,10 @@ impl Context {
         if self.inner.driver.send(message).await.is_err() {
             return self.orphaned().await;
         }
-        match Quiet::new(activity.root(), answer).await {
+        let answer = Quiet::new(activity.root(), answer).await;
+        // Its silence was not its own.
+        activity.beat(self.inner.clock.now());
+        match answer {
             Ok(Ok(result)) => result.map_err(TaskError::from),
             Ok(Err(error)) => Err(TaskError::permanent(error.to_string())),
             Err(_) => self.orphaned().await,

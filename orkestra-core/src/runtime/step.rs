@@ -188,7 +188,7 @@ where
     /// Does the work and writes down how it ended.
     async fn execute(mut self, step: String, span: &Span) -> TaskResult<T> {
         let cx = self.cx;
-        cx.may_begin().await;
+        cx.may_begin().await?;
         // Until what it did is durable: an engine that is drained waits for that, and no task is parked meanwhile.
         let _under_way = cx.begin_step().await;
         let mut once = Once { cx, step: self.at_most_once.then(|| step.clone()), begun: false };
@@ -248,10 +248,9 @@ where
                 () = self.cx.cancelled() => true,
                 () = tokio::time::sleep(delay) => false,
             };
-            if cancelled {
+            if cancelled || self.cx.may_begin().await.is_err() {
                 return Err(error);
             }
-            self.cx.may_begin().await;
             self.cx.seen().tries_again(error.failure(), tries);
             tries += 1;
         }
