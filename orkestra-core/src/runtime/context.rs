@@ -268,32 +268,6 @@ impl Context {
         }
     }
 
-    /// Returns when something may begin: not while the run is paused. What a pause holds back does not begin when the
-    /// attempt is asked to end.
-    pub(super) async fn may_begin(&self) -> TaskResult<()> {
-        let mut paused = self.inner.paused.clone();
-        if !paused.get() {
-            return Ok(());
-        }
-        let _asking = self.activity().asking();
-        let mut cancelled = self.inner.cancelled.clone();
-        let wait = Box::pin(async move {
-            tokio::select! {
-                biased;
-                cancelled = cancelled.wait_for(|cancelled| *cancelled) => cancelled.map(|()| true),
-                resumed = paused.wait_for(|paused| !*paused) => resumed.map(|()| false),
-            }
-        });
-        let Ok(cancelled) = Quiet::new(self.activity().root(), wait).await else { return self.orphaned().await };
-        self.heartbeat();
-        if cancelled {
-            return Err(
-                TaskError::permanent("the run was paused, and is to end: nothing begins").with_kind("cancelled")
-            );
-        }
-        Ok(())
-    }
-
     /// The key under which something is remembered: the `n`th use of one key in an invocation gets `#n`.
     pub(super) fn unique(&self, what: Use<'_>) -> TaskResult<Given> {
         let naming = if self.inner.incarnation.is_some() { Naming::Exact } else { Naming::Glued };
@@ -414,7 +388,7 @@ impl Context {
 
     /// Nobody drives this attempt any more. What it says would be lost, so it says nothing: its future is dropped with
     /// the driver, and the attempt goes on wherever the run is driven next.
-    async fn orphaned<T>(&self) -> T {
+    pub(super) async fn orphaned<T>(&self) -> T {
         std::future::pending().await
     }
 }
