@@ -23,7 +23,8 @@ pub struct Undo {
     /// The nodes that were undone, in the order in which they were.
     pub undone: Vec<Name>,
     /// The nodes that were not, and why: undoing them failed, or the run was terminated before. The nodes that tried are in
-    /// the run's view, named `undo:<node>`; each can be retried.
+    /// the run's view, named `undo:<node>`; each can be retried. There are none when the run was terminated before it undid
+    /// anything.
     pub failed: Vec<(Name, Failure)>,
 }
 

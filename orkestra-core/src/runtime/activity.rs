@@ -83,9 +83,14 @@ impl Activity {
         self.waits() && self.asks.load(Ordering::SeqCst) == self.waits.load(Ordering::SeqCst) && !self.does_something()
     }
 
+    /// Whether the task has asked the driver for something and was not answered yet.
+    pub(super) fn asks(&self) -> bool {
+        self.asks.load(Ordering::SeqCst) > 0
+    }
+
     /// Whether the task cannot go on before the driver answers it.
     pub(super) fn is_held(&self) -> bool {
-        self.asks.load(Ordering::SeqCst) > 0 && !self.does_something()
+        self.asks() && !self.does_something()
     }
 
     /// Whether the task waits for nothing but what an earlier call of it has let go: nobody will ever wake it.

@@ -268,18 +268,6 @@ impl Context {
         }
     }
 
-    /// Returns when something may begin: not while the run is paused.
-    pub(super) async fn may_begin(&self) {
-        let mut paused = self.inner.paused.clone();
-        if paused.get() {
-            let _asking = self.activity().asking();
-            let wait = Box::pin(paused.wait_for(|paused| !*paused));
-            if Quiet::new(self.activity().root(), wait).await.is_err() {
-                self.orphaned::<()>().await;
-            }
-        }
-    }
-
     /// The key under which something is remembered: the `n`th use of one key in an invocation gets `#n`.
     pub(super) fn unique(&self, what: Use<'_>) -> TaskResult<Given> {
         let naming = if self.inner.incarnation.is_some() { Naming::Exact } else { Naming::Glued };
@@ -388,7 +376,10 @@ impl Context {
         if self.inner.driver.send(message).await.is_err() {
             return self.orphaned().await;
         }
-        match Quiet::new(activity.root(), answer).await {
+        let answer = Quiet::new(activity.root(), answer).await;
+        // Its silence was not its own.
+        activity.beat(self.inner.clock.now());
+        match answer {
             Ok(Ok(result)) => result.map_err(TaskError::from),
             Ok(Err(error)) => Err(TaskError::permanent(error.to_string())),
             Err(_) => self.orphaned().await,
@@ -397,7 +388,7 @@ impl Context {
 
     /// Nobody drives this attempt any more. What it says would be lost, so it says nothing: its future is dropped with
     /// the driver, and the attempt goes on wherever the run is driven next.
-    async fn orphaned<T>(&self) -> T {
+    pub(super) async fn orphaned<T>(&self) -> T {
         std::future::pending().await
     }
 }

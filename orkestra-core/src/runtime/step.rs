@@ -21,6 +21,7 @@ use crate::model::limits::METERS_MAX;
 use crate::model::{Amount, Failure, Name, Payload, Retry};
 
 use super::context::{Context, Given, Inner, LetGo, meters};
+use super::root::Quiet;
 use super::task::{TaskError, TaskResult};
 use super::telemetry::step_failed;
 
@@ -98,6 +99,34 @@ impl Drop for Once<'_> {
         if let Some(step) = self.step.take() {
             self.cx.let_go(LetGo { step, begun: self.begun, at_once: true });
         }
+    }
+}
+
+impl Context {
+    /// Returns when something may begin: not while the run is paused. What a pause holds back does not begin when the
+    /// attempt is asked to end.
+    async fn may_begin(&self) -> TaskResult<()> {
+        let mut paused = self.inner().paused.clone();
+        if !paused.get() {
+            return Ok(());
+        }
+        let _asking = self.activity().asking();
+        let mut cancelled = self.inner().cancelled.clone();
+        let wait = Box::pin(async move {
+            tokio::select! {
+                biased;
+                cancelled = cancelled.wait_for(|cancelled| *cancelled) => cancelled.map(|()| true),
+                resumed = paused.wait_for(|paused| !*paused) => resumed.map(|()| false),
+            }
+        });
+        let Ok(cancelled) = Quiet::new(self.activity().root(), wait).await else { return self.orphaned().await };
+        self.heartbeat();
+        if cancelled {
+            return Err(
+                TaskError::permanent("the run was paused, and is to end: nothing begins").with_kind("cancelled")
+            );
+        }
+        Ok(())
     }
 }
 
@@ -188,7 +217,7 @@ where
     /// Does the work and writes down how it ended.
     async fn execute(mut self, step: String, span: &Span) -> TaskResult<T> {
         let cx = self.cx;
-        cx.may_begin().await;
+        cx.may_begin().await?;
         // Until what it did is durable: an engine that is drained waits for that, and no task is parked meanwhile.
         let _under_way = cx.begin_step().await;
         let mut once = Once { cx, step: self.at_most_once.then(|| step.clone()), begun: false };
@@ -248,10 +277,9 @@ where
                 () = self.cx.cancelled() => true,
                 () = tokio::time::sleep(delay) => false,
             };
-            if cancelled {
+            if cancelled || self.cx.may_begin().await.is_err() {
                 return Err(error);
             }
-            self.cx.may_begin().await;
             self.cx.seen().tries_again(error.failure(), tries);
             tries += 1;
         }

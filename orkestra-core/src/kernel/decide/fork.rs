@@ -3,8 +3,8 @@
 //! What both share is copied, event by event, up to where the node began; from there on the new run decides for itself.
 //! What the other run did is its own to undo: the fork undoes only what it does itself, and is refused where it would go on
 //! with what was undone.
-//! What was arranged with others is not shared: the runs that the other one waits for are its own, and its attempts
-//! under way begin again, with all of their time.
+//! What was arranged with others is not shared: the runs that the other one waits for are its own, and its attempts,
+//! steps and waits under way begin again, with all of their time.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -112,26 +112,34 @@ fn done_in_part(copy: &RunState, copied: &[Event]) -> Vec<Name> {
 }
 
 /// The first `shared` events without what was between the run and others: what happened to its process and its parent,
-/// and the runs that it asked for and whose ends it does not know. The tasks ask again, in the name of the new run.
+/// the runs that it asked for and whose ends it does not know, the steps that it was at, and what it waited for so long at
+/// the most. The tasks ask again, in the name of the new run.
 fn without_others(events: Vec<Event>, shared: usize) -> Vec<Event> {
     let (mut asked, mut left_out) = (HashMap::new(), BTreeSet::new());
     for (index, event) in events.iter().take(shared).enumerate() {
         match event {
-            Event::ChildRequested { node, step, .. } => left_out.extend(asked.insert((node, step), index)),
-            Event::ChildEnded { node, step, .. } => drop(asked.remove(&(node, step))),
-            // A run that was let go is the other one's to cancel.
+            Event::ChildRequested { node, step, .. }
+            | Event::StepStarted { node, step }
+            | Event::SignalAwaited { node, step, until: Some(_), .. }
+            | Event::QuestionAsked { node, step, until: Some(_), .. } => {
+                let is_child = matches!(event, Event::ChildRequested { .. });
+                left_out.extend(asked.insert((node, step.as_str()), (index, is_child)).map(|(before, _)| before));
+            }
             Event::WaitLetGo { node, step } | Event::WaitTimedOut { node, step } => {
-                if asked.contains_key(&(node, step)) {
-                    left_out.insert(index);
+                match asked.get(&(node, step.as_str())) {
+                    // A run that was let go is the other one's to cancel.
+                    Some((_, true)) => drop(left_out.insert(index)),
+                    _ => drop(asked.remove(&(node, step.as_str()))),
                 }
             }
+            Event::StepNotBegun { node, step } => drop(asked.remove(&(node, step.as_str()))),
             Event::ParentTold | Event::Recovered | Event::TaskParked { .. } | Event::ChildCancelled { .. } => {
                 left_out.insert(index);
             }
-            _ => {}
+            _ => drop(event.settled_step().and_then(|step| asked.remove(&step))),
         }
     }
-    left_out.extend(asked.into_values());
+    left_out.extend(asked.into_values().map(|(index, _)| index));
     let copied = events.into_iter().take(shared).enumerate();
     copied.filter(|(index, _)| !left_out.contains(index)).map(|(_, event)| event).collect()
 }

@@ -34,7 +34,8 @@ pub(super) struct Pending {
     last: Seq,
     nodes: Vec<NodeId>,
     every_node: bool,
-    resumes: bool,
+    /// Whether a pause is over with it, if there was one: the run goes on, or is to end.
+    ends_pause: bool,
     /// Whether a run was asked for that is to be started now.
     wants_child: bool,
     begins: bool,
@@ -166,7 +167,9 @@ impl Driver {
             pause || matches!(event, Event::Recovered | Event::StopRequested { .. } | Event::CompensationStarted { .. })
         };
         let wants_child = events.iter().any(|event| matches!(event, Event::ChildRequested { .. }));
-        let resumes = events.contains(&Event::RunResumed);
+        let ends_pause =
+            |event: &Event| event.ends_run() || matches!(event, Event::RunResumed | Event::StopRequested { .. });
+        let ends_pause = events.iter().any(ends_pause);
         let every_node = events.iter().any(|event| event.ends_run() || whole_run(event));
         let record = self.record.as_ref().is_none_or(|record| !record.tells(state)).then(|| RunRecord::of(state));
         if record.is_some() {
@@ -185,7 +188,7 @@ impl Driver {
             last,
             nodes,
             every_node,
-            resumes,
+            ends_pause,
             wants_child,
             begins,
             steps,
@@ -217,10 +220,10 @@ impl Driver {
     }
 
     /// A pause is over: answers what was held back.
-    fn answer_withheld(&mut self) {
+    pub(super) fn answer_withheld(&mut self) {
         self.paused.send_replace(false);
         let steps: Vec<_> = self.waiters.keys().cloned().collect();
-        steps.iter().for_each(|step| self.answer(step));
+        steps.iter().for_each(|step| self.answer_if_durable(step));
     }
 
     pub(super) async fn acknowledged(&mut self, result: Result<(), AppendError>) -> Result<(), Turn> {
@@ -228,10 +231,10 @@ impl Driver {
         let error = match result {
             Ok(()) => {
                 let leaves = pending.begins && self.shared.is_crowded();
-                let resumes = pending.resumes;
+                let ends_pause = pending.ends_pause;
                 self.settle(pending, leaves);
                 self.take_back().await?;
-                if resumes {
+                if ends_pause {
                     self.begin_held().await?;
                 }
                 return if leaves { Err(Turn::Rest) } else { Ok(()) };
@@ -260,7 +263,7 @@ impl Driver {
 
     /// Without what the state owes when the run is left to whoever has room for it.
     fn settle(&mut self, pending: Pending, leaves: bool) {
-        let Pending { last, nodes, every_node, resumes, wants_child, steps, replies, idle_letters, tally, .. } =
+        let Pending { last, nodes, every_node, ends_pause, wants_child, steps, replies, idle_letters, tally, .. } =
             pending;
         self.durable = last;
         self.trace.settled(&tally, last, self.state.as_ref());
@@ -270,9 +273,6 @@ impl Driver {
         replies.into_iter().for_each(|(reply, answer)| self.reply(reply, answer));
         if !self.is_paused() {
             steps.iter().for_each(|step| self.answer(step));
-            if resumes {
-                self.answer_withheld();
-            }
         }
         if leaves {
             self.shared.look_for_owing();
@@ -284,6 +284,10 @@ impl Driver {
             if wants_child || self.state.as_ref().is_some_and(owes_others) {
                 self.run_errands();
             }
+        }
+        // IMPORTANT: after tasks were asked to stop. What a pause held back does not begin in a run that is to end.
+        if ends_pause && !self.is_paused() {
+            self.answer_withheld();
         }
     }
 

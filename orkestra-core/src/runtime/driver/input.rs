@@ -142,10 +142,14 @@ impl Driver {
         steps.zip(request.step()).is_some_and(|(steps, step)| steps.contains_key(step))
     }
 
-    /// A pause is over: decides on what has waited for that.
+    /// A pause is over: decides on what has waited for that. In a run that is to end none of it begins any more.
     pub(super) async fn begin_held(&mut self) -> Result<(), Turn> {
         while !self.is_paused() && !self.held.is_empty() {
             let Held { node, attempt, request, reply } = self.held.remove(0);
+            if self.state.as_ref().is_some_and(|state| state.status().is_ending()) {
+                self.answer_after_pending(Reply::Refused(reply), Err(Rejection::Stopping.into()));
+                continue;
+            }
             self.request(node, attempt, request, reply).await?;
         }
         Ok(())
@@ -212,7 +216,7 @@ impl Driver {
     }
 
     pub(super) fn decide(&mut self, kind: InputKind) -> Result<Vec<Event>, Rejection> {
-        let (last, kind) = (self.last(), self.incarnated(kind));
+        let (last, kind, was_paused) = (self.last(), self.incarnated(kind), self.is_paused());
         self.deciding = Some(kind.clone());
         if let InputKind::ChildEnded { child, .. } = &kind {
             self.stop_starting(child);
@@ -222,8 +226,16 @@ impl Driver {
         // Closed at once, opened when that is durable.
         if self.is_paused() {
             self.paused.send_replace(true);
+        } else if was_paused {
+            self.forgive_silence();
         }
         decided
+    }
+
+    /// A pause is over: nobody was to give a sign of life in it.
+    pub(super) fn forgive_silence(&self) {
+        let now = self.shared.clock.now();
+        self.invoked.values().for_each(|call| call.activity.beat(now));
     }
 }
 

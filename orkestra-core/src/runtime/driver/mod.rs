@@ -280,7 +280,11 @@ impl Driver {
         self.snapshot_at = self.shared.next_snapshot(state.last());
         self.trace.knows(&self.shared, state, lease.epoch);
         self.record = Some(RunRecord::of(state));
-        self.paused.send_replace(state.pause().is_some());
+        let ends = state.status().is_ending();
+        if !ends {
+            self.paused.send_replace(state.pause().is_some());
+        }
+        self.forgive_silence();
         self.publish();
         let goes_on = self.goes_on(known).await?;
         let Some(state) = &self.state else { return Ok(()) };
@@ -309,6 +313,9 @@ impl Driver {
         // IMPORTANT: before anything is called. An attempt whose end is decided again is over.
         self.decide_again().await?;
         self.perform_all();
+        if ends {
+            self.answer_withheld();
+        }
         self.answer_kept().await?;
         if mail { self.read_mail().await } else { Ok(()) }
     }

@@ -166,8 +166,9 @@ impl Driver {
         self.beating.iter().filter_map(move |id| {
             let call = self.invoked.get(id)?;
             let millis = state?.plan().node(*id).spec.heartbeat_timeout_ms?;
+            // One that was not answered yet is silent because of us.
             let waits =
-                call.activity.waits() || !matches!(crate::kernel::work_of(state?, *id), Some(Work::Invoke { .. }));
+                call.activity.asks() || !matches!(crate::kernel::work_of(state?, *id), Some(Work::Invoke { .. }));
             let due = call.activity.last_beat().saturating_add(std::time::Duration::from_millis(millis));
             (!waits).then_some((*id, due))
         })

@@ -233,7 +233,7 @@ impl Driver {
     }
 
     /// A step that is settled by what is not durable yet is answered with that.
-    fn answer_if_durable(&mut self, step: &(Name, String)) {
+    pub(super) fn answer_if_durable(&mut self, step: &(Name, String)) {
         let open = self.pending.iter().any(|pending| pending.settles(step));
         if !open {
             self.answer(step);

@@ -56,11 +56,12 @@ pub(super) async fn advance(shared: &Arc<Shared>, name: &Name) -> Result<Option<
 /// Starts the run of a fire time. An error means that it may be started yet, by this engine or by another.
 async fn fire(shared: &Arc<Shared>, stored: &mut Stored, at: Timestamp) -> Result<FireOutcome, Error> {
     let id = id_at(&stored.schedule.name, at)?;
-    if stored.schedule.overlap == Overlap::Skip && is_under_way(shared, stored, &id).await? {
+    // First: what was started is no overlap, though what was to be written down of it was lost to another change of the
+    // schedule. And another engine's run answers nobody but that engine.
+    let there = shared.store.record(&id).await?.is_some();
+    if !there && stored.schedule.overlap == Overlap::Skip && is_under_way(shared, stored, &id).await? {
         return Ok(FireOutcome::Overlapped);
     }
-    // Another engine's run answers nobody but that engine: it is looked for first.
-    let there = shared.store.record(&id).await?.is_some();
     let started = if there { Ok(()) } else { start(shared, &stored.schedule, id.clone()).await.map(drop) };
     match started {
         Ok(()) => {

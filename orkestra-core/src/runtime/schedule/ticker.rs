@@ -40,8 +40,8 @@ pub(in super::super) struct Known {
     next: BTreeMap<Name, Timestamp>,
     /// Why fire times wait that have passed.
     problems: BTreeMap<Name, Error>,
-    /// When they were all read last.
-    read_at: Option<Timestamp>,
+    /// By which time each next fire time was last found to be no later than its rule says, if it was since it was learnt.
+    checked: BTreeMap<Name, Timestamp>,
 }
 
 impl Ticking {
@@ -80,8 +80,10 @@ impl Ticking {
     fn note(&self, name: Name, result: Result<Option<Timestamp>, Error>, again: Timestamp) {
         let mut known = self.known();
         match result {
+            // What it was found by may have been a clock that was ahead for that moment.
             Ok(next) => {
                 known.problems.remove(&name);
+                known.checked.remove(&name);
                 known.learn(name, next);
             }
             Err(error) => {
@@ -98,11 +100,18 @@ impl Known {
     fn keep(&mut self, names: &[Name]) {
         self.next.retain(|name, _| names.binary_search(name).is_ok());
         self.problems.retain(|name, _| names.binary_search(name).is_ok());
+        self.checked.retain(|name, _| names.binary_search(name).is_ok());
     }
 
-    /// Whether this next fire time was seen before, and time has gone forward since: then it is not too far away.
+    /// Whether this next fire time was checked before, and time has gone forward since: then it is not too far away.
     fn is_known(&self, name: &Name, next: Option<Timestamp>, now: Timestamp) -> bool {
-        self.read_at.is_some_and(|read_at| read_at <= now) && self.next.get(name).copied() == next
+        self.checked.get(name).is_some_and(|checked| *checked <= now) && self.next.get(name).copied() == next
+    }
+
+    /// Learns a next fire time that was checked by the time `now`.
+    fn learn_checked(&mut self, name: Name, next: Option<Timestamp>, now: Timestamp) {
+        self.checked.insert(name.clone(), now);
+        self.learn(name, next);
     }
 
     fn learn(&mut self, name: Name, next: Option<Timestamp>) {
@@ -153,13 +162,12 @@ async fn read_all(shared: &Arc<Shared>) {
     for name in all {
         match load(&*shared.store, &name).await {
             Ok((_, stored)) => match shared.schedules.next_of(&name, stored, now) {
-                Ok(next) => shared.schedules.known().learn(name, next),
+                Ok(next) => shared.schedules.known().learn_checked(name, next, now),
                 Err(error) => shared.schedules.note(name, Err(error), again(shared)),
             },
             Err(error) => shared.schedules.note(name, Err(error), again(shared)),
         }
     }
-    shared.schedules.known().read_at = Some(now);
 }
 
 /// Deals with all that is due; answers how long nothing will be.

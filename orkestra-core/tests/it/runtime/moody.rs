@@ -19,17 +19,25 @@ pub(crate) struct Moods {
     pub(crate) record_takes: Duration,
     /// How many reads of the journals of child runs fail.
     pub(crate) failing_reads: u32,
+    /// How long small values take to be read, and to be written.
+    pub(crate) values_take: (Duration, Duration),
+    /// How long commits take to be written.
+    pub(crate) appends_take: Duration,
 }
 
 #[derive(Clone, Default)]
 pub(crate) struct MoodyStore {
-    inner: MemoryStore,
+    pub(crate) inner: MemoryStore,
     moods: Arc<Mutex<Moods>>,
 }
 
 impl MoodyStore {
     pub(crate) fn is(&self, moods: Moods) {
         *self.moods.lock().expect("no test panics here") = moods;
+    }
+
+    fn values_take(&self) -> (Duration, Duration) {
+        self.moods.lock().expect("no test panics here").values_take
     }
 
     fn fails(&self, run: &RunId) -> bool {
@@ -47,6 +55,8 @@ impl Store for MoodyStore {
     }
 
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
+        let takes = self.moods.lock().expect("no test panics here").appends_take;
+        tokio::time::sleep(takes).await;
         self.inner.append(batch).await
     }
 
@@ -137,10 +147,12 @@ impl Store for MoodyStore {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
+        tokio::time::sleep(self.values_take().0).await;
         self.inner.get(key).await
     }
 
     async fn put(&self, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
+        tokio::time::sleep(self.values_take().1).await;
         self.inner.put(key, expected, bytes).await
     }
 

@@ -250,3 +250,57 @@ async fn a_failure_while_somebody_has_paused_the_run_is_decided_after_that() {
     assert!(matches!(run.outcome().await.expect("an end"), Outcome::Completed(_)));
     assert_eq!((effects.count("after-a"), effects.count("after-b")), (0, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_fork_has_all_the_time_for_what_it_waits_for() {
+    async fn asks(cx: Context, (): ()) -> TaskResult<String> {
+        cx.ask::<String>("well?").timeout(secs(60)).await
+    }
+    let w = Workflow::new("w")
+        .node("asks", asks)
+        .node("first", async |cx: Context, (): ()| cx.sleep(secs(1)).await)
+        .node("other", async |_: Context, (): ()| Ok(1))
+        .after("first")
+        .build()
+        .expect("a workflow");
+    let engine = engine(MemoryStore::new()).workflow(w).start().await.expect("an engine");
+    let run = engine.run("w").id("r").start().await.expect("it goes");
+    tokio::time::sleep(secs(2)).await;
+    let q = run.view().await.expect("a view").questions[0].id;
+    run.answer(q, "yes").await.expect("it is open");
+    run.outcome().await.expect("an end");
+    tokio::time::sleep(secs(3600)).await;
+    let fork = run.fork::<()>("f", "other", None).await.expect("a fork");
+    tokio::time::sleep(secs(10)).await;
+    assert_eq!(fork.view().await.expect("a view").questions.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_the_other_run_was_at_is_not_interrupted_in_the_fork() {
+    let effects = Effects::default();
+    let e = effects.clone();
+    let pays = move |cx: Context, (): ()| {
+        let e = e.clone();
+        async move {
+            let pay = || async {
+                tokio::time::sleep(secs(2)).await;
+                e.did(cx.run_id());
+                TaskResult::Ok(())
+            };
+            cx.step("pay", pay).at_most_once().await
+        }
+    };
+    let w = Workflow::new("w")
+        .node("pays", pays)
+        .node("first", async |cx: Context, (): ()| cx.sleep(secs(1)).await)
+        .node("other", async |_: Context, (): ()| Ok(1))
+        .after("first")
+        .build()
+        .expect("a workflow");
+    let engine = engine(MemoryStore::new()).workflow(w).start().await.expect("an engine");
+    let run = engine.run("w").id("r").start().await.expect("it goes");
+    run.outcome().await.expect("an end");
+    let fork = run.fork::<()>("f", "other", None).await.expect("a fork");
+    assert!(matches!(fork.outcome().await.expect("an end"), Outcome::Completed(_)));
+    assert_eq!((effects.count("r"), effects.count("f")), (1, 1));
+}
