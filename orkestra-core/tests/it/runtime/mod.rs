@@ -15,6 +15,7 @@ mod moody;
 mod old;
 mod outage;
 mod pauses;
+mod races;
 mod recovery;
 mod results;
 mod retention;

@@ -1,0 +1,55 @@
+//! Races and waits whose parts have keys of their own, whatever is polled when.
+
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::time::Duration;
+
+use orkestra_core::Winner;
+use orkestra_core::prelude::*;
+
+use super::world::{engine, journal};
+
+fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+async fn run_of<M>(task: impl orkestra_core::IntoTask<M>, park_after: Duration) -> (Engine, Run) {
+    let workflow = Workflow::new("w").node("n", task).retry(Retry::immediate(2)).build().expect("a workflow");
+    let gate = Workflow::new("gate").gate::<u8>("open").build().expect("a workflow");
+    let builder = engine(MemoryStore::new()).park_after(park_after).workflow(workflow).workflow(gate);
+    let engine = builder.start().await.expect("an engine");
+    let run = engine.run("w").id("r").start().await.expect("a run");
+    (engine, run)
+}
+
+async fn one(value: u32) -> TaskResult<u32> {
+    Ok(value)
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_ends_as_its_task_is_to_be_parked_is_not_dropped() {
+    static BEGUN: AtomicU32 = AtomicU32::new(0);
+    async fn calls(cx: Context, time: u64) -> TaskResult<u64> {
+        BEGUN.fetch_add(1, SeqCst);
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+        tokio::spawn(async move {
+            tokio::time::sleep(ms(time)).await;
+            sender.send(time).await.ok();
+        });
+        tokio::select! {
+            biased;
+            got = receiver.recv() => Ok(got.unwrap_or_default()),
+            slept = cx.sleep(secs(2)) => { slept?; Ok(0) }
+        }
+    }
+    for park_after in [1, 2, 3, 5, 7, 10] {
+        for time in 1..40 {
+            BEGUN.store(0, SeqCst);
+            let workflow = Workflow::new("w").node("n", calls).build().expect("a workflow");
+            let builder = engine(MemoryStore::new()).park_after(ms(park_after)).workflow(workflow);
+            let engine = builder.start().await.expect("an engine");
+            let run = engine.run("w").input(&time).expect("json").start().await.expect("a run");
+            assert_eq!(run.output::<u64>().await.expect("an output"), time, "{park_after}");
+            assert_eq!(BEGUN.load(SeqCst), 1, "park {park_after}, time {time}: {:?}", journal(&run).await);
+        }
+    }
+}
