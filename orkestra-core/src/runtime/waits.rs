@@ -52,6 +52,13 @@ struct Fresh {
     limit: Option<Duration>,
 }
 
+impl Fresh {
+    /// Whether others may be waiting for what it gets.
+    const fn is_signal(&self) -> bool {
+        matches!(self.what, Ok(What::Signal(_)))
+    }
+}
+
 /// What is waited for.
 enum What {
     Time(Due),
@@ -112,7 +119,7 @@ impl<T> Drop for Wait<'_, T> {
         if let State::Fresh(fresh) = &self.state
             && let Ok(given) = &fresh.key
         {
-            drop(Open::of(self.cx, &given.step));
+            drop(Open::of(self.cx, &given.step, fresh.is_signal()));
         }
     }
 }
@@ -126,10 +133,9 @@ struct Open<'a> {
 }
 
 impl<'a> Open<'a> {
-    fn of(cx: &'a Context, step: &str) -> Self {
+    fn of(cx: &'a Context, step: &str, is_signal: bool) -> Self {
         let known = cx.known(step);
         let is_open = known.is_some_and(|known| known.is_wait() || matches!(known, StepState::Done(_)));
-        let is_signal = matches!(known, Some(StepState::Awaiting(_) | StepState::Done(_)));
         Self { cx, step: step.to_owned(), is_open, is_signal }
     }
 }
@@ -144,10 +150,12 @@ impl Drop for Open<'_> {
 }
 
 /// Asks, waits, and gives what came.
-async fn wait(cx: &Context, Fresh { key, what, limit }: Fresh) -> TaskResult<Payload> {
+async fn wait(cx: &Context, fresh: Fresh) -> TaskResult<Payload> {
+    let is_signal = fresh.is_signal();
+    let Fresh { key, what, limit } = fresh;
     let step = key?.step;
     // IMPORTANT: before everything that waits. It is dropped last, when nobody listens to an answer any more.
-    let mut open = Open::of(cx, &step);
+    let mut open = Open::of(cx, &step, is_signal);
     let result = match cx.known(&step) {
         Some(StepState::LetGo) => {
             let _nothing = cx.activity().waiting_for_nothing();
@@ -158,7 +166,6 @@ async fn wait(cx: &Context, Fresh { key, what, limit }: Fresh) -> TaskResult<Pay
             Err(error) => Err(error),
             Ok(request) => {
                 open.is_open = true;
-                open.is_signal = matches!(request, TaskRequest::AwaitSignal { .. });
                 cx.settle(step, || request).await
             }
         },

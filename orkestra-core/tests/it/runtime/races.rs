@@ -26,6 +26,31 @@ async fn one(value: u32) -> TaskResult<u32> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_that_fails_keeps_the_output_of_a_child_that_it_dropped() {
+    async fn tries(cx: Context, (): ()) -> TaskResult<u8> {
+        if cx.attempt() == 1 {
+            // The first call waits for both; when it is called again both are there.
+            let fails = async {
+                cx.sleep(secs(1)).await?;
+                Err::<(), _>(TaskError::new("no luck"))
+            };
+            return Ok(tokio::try_join!(fails, cx.child::<u8>("one", "gate", ()))?.1);
+        }
+        cx.child("one", "gate", ()).await
+    }
+    let (engine, run) = run_of(tries, ms(5)).await;
+    tokio::time::sleep(ms(100)).await;
+    let child = super::world::only_child(&engine, "r").await.expect("a child");
+    run.pause("so that both are over at once").await.expect("it runs");
+    child.signal("open", &7).await.expect("it waits");
+    tokio::time::sleep(secs(3)).await;
+    run.resume().await.expect("it is paused");
+    tokio::time::sleep(secs(3)).await;
+    assert_eq!(super::world::children(&engine, "r").await.len(), 1, "the child is not begun again");
+    assert_eq!(run.output::<u8>().await.expect("an output"), 7);
+}
+
+#[tokio::test(start_paused = true)]
 async fn work_that_ends_as_its_task_is_to_be_parked_is_not_dropped() {
     static BEGUN: AtomicU32 = AtomicU32::new(0);
     async fn calls(cx: Context, time: u64) -> TaskResult<u64> {
