@@ -25,6 +25,7 @@ use super::message::{Message, StepReply};
 use super::outbox::{Note, Outbox, Told};
 use super::patience::insist;
 use super::root::Quiet;
+use super::sides::scope_here;
 use super::step::{Step, is_in_step};
 use super::task::{TaskError, TaskResult};
 use super::telemetry::Attempt;
@@ -170,8 +171,8 @@ impl Context {
     pub fn idempotency_key(&self, step: &str) -> String {
         let Inner { run, node, incarnation, .. } = &*self.inner;
         let Some(incarnation) = incarnation else { return format!("{run}/{node}/{step}") };
-        let readable = &run[..run.len().min(64)];
-        format!("{readable}.{}", digest(&[run, incarnation, node, &self.scope, step]))
+        let (readable, scope) = (&run[..run.len().min(64)], scope_here(&self.inner, &self.scope));
+        format!("{readable}.{}", digest(&[run, incarnation, node, &scope, step]))
     }
 
     /// Hands to a part of the task that has keys of its own: two parts may use the same ones. Spawned tasks need it, since
@@ -283,7 +284,8 @@ impl Context {
     /// The key under which something is remembered: the `n`th use of one key in an invocation gets `#n`.
     pub(super) fn unique(&self, what: Use<'_>) -> TaskResult<Given> {
         let naming = if self.inner.incarnation.is_some() { Naming::Exact } else { Naming::Glued };
-        let key = |nth| naming.key(&self.scope, what, nth);
+        let scope = scope_here(&self.inner, &self.scope);
+        let key = |nth| naming.key(&scope, what, nth);
         let first = key(1);
         if is_in_step(&self.inner) {
             let message = format!("`{first}` stands within a step, which is remembered as a whole: ask for it outside");

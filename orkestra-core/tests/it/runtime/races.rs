@@ -26,6 +26,65 @@ async fn one(value: u32) -> TaskResult<u32> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_loses_a_race_shifts_no_keys_of_what_comes_after_it() {
+    async fn races(cx: Context, (): ()) -> TaskResult<Vec<u32>> {
+        let slow = async {
+            let first = cx.step("a", || one(1)).await?;
+            tokio::time::sleep(secs(9)).await;
+            cx.step("b", || one(first)).await
+        };
+        let mut all = match cx.race("r", slow, cx.sleep(ms(100))).await? {
+            Winner::First(all) => vec![all?],
+            Winner::Second(slept) => slept.map(|()| vec![0])?,
+        };
+        all.push(cx.step("a", || one(2)).await?);
+        cx.sleep(secs(5)).await?;
+        Ok(all)
+    }
+    let (_engine, run) = run_of(races, ms(5)).await;
+    assert_eq!(run.output::<Vec<u32>>().await.expect("an output"), [0, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sides_of_a_race_use_one_key_and_keep_their_own_results() {
+    async fn races(cx: Context, (): ()) -> TaskResult<u32> {
+        let (hands, slow) = (&cx, ms(50));
+        let side = |value, time| async move {
+            let got = hands.step("a", || one(value)).await?;
+            hands.sleep(time).await?;
+            TaskResult::Ok(got)
+        };
+        let won = match hands.race("r", side(1, slow * 9), side(2, slow)).await? {
+            Winner::First(got) | Winner::Second(got) => got?,
+        };
+        hands.sleep(secs(5)).await?;
+        Ok(won)
+    }
+    let (_engine, run) = run_of(races, ms(5)).await;
+    assert_eq!(run.output::<u32>().await.expect("an output"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_map_has_its_keys_when_it_is_made() {
+    async fn maps(cx: Context, (): ()) -> TaskResult<Vec<u32>> {
+        let mut all = Vec::new();
+        tokio::select! {
+            biased;
+            slept = cx.sleep(ms(50)) => slept?,
+            done = cx.map("m", 1, [1, 2], |n| async move {
+                tokio::time::sleep(ms(30)).await;
+                one(n).await
+            }) => all = done?,
+        }
+        all.extend(cx.map("m", 1, [10, 20], one).await?);
+        cx.sleep(secs(5)).await?;
+        Ok(all)
+    }
+    let (_engine, run) = run_of(maps, ms(5)).await;
+    assert_eq!(run.output::<Vec<u32>>().await.expect("an output"), [10, 20]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_attempt_that_fails_keeps_the_output_of_a_child_that_it_dropped() {
     async fn tries(cx: Context, (): ()) -> TaskResult<u8> {
         if cx.attempt() == 1 {
