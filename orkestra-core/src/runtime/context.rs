@@ -20,7 +20,7 @@ use super::activity::Activity;
 use super::blobs;
 use super::clock::Clock;
 use super::drain::{Drain, UnderWay};
-use super::keys::{Naming, Use, digest};
+use super::keys::{Naming, Use, base, digest};
 use super::message::{Message, StepReply};
 use super::outbox::{Note, Outbox, Told};
 use super::patience::insist;
@@ -55,7 +55,7 @@ pub(super) struct Inner {
     pub(super) keys: Mutex<HashMap<String, Uses>>,
     /// What was let go since the driver was told last.
     pub(super) let_go: Mutex<Vec<LetGo>>,
-    /// Steps that must not be done twice and were let go after their work had begun.
+    /// The keys of steps that must not be done twice and were let go after their work had begun, or lost with their process.
     pub(super) interrupted: Mutex<BTreeSet<String>>,
     /// Whether the run is paused.
     pub(super) paused: watch::Receiver<bool>,
@@ -92,8 +92,6 @@ pub(super) struct LetGo {
 pub(super) struct Given {
     /// As it is written down.
     pub(super) step: String,
-    /// As the uses of this key before are.
-    pub(super) before: Vec<String>,
 }
 
 impl fmt::Debug for Context {
@@ -306,14 +304,13 @@ impl Context {
         if step.len() > STEP_KEY_BYTES_MAX {
             return Err(TaskError::permanent(format!("the key of a step has at most {STEP_KEY_BYTES_MAX} bytes")));
         }
-        Ok(Given { step, before: (1..uses.count).map(key).collect() })
+        Ok(Given { step })
     }
 
-    /// Whether a step that must not be done twice was begun and let go, or lost, under this key.
+    /// Whether a step that must not be done twice was begun and let go, or lost, as another use of this key, on whichever side
+    /// of a race.
     pub(super) fn was_interrupted(&self, step: &str) -> bool {
-        let interrupted = matches!(self.known(step), Some(StepState::Started))
-            || matches!(self.known(step), Some(StepState::Failed(failure)) if failure.kind == "interrupted");
-        interrupted || lock(&self.inner.interrupted).contains(step)
+        lock(&self.inner.interrupted).contains(&base(step))
     }
 
     /// Lets a wait or a step go whose future was dropped. What its driver drops is not let go.
@@ -322,7 +319,7 @@ impl Context {
             return;
         }
         if what.begun {
-            lock(&self.inner.interrupted).insert(what.step.clone());
+            lock(&self.inner.interrupted).insert(base(&what.step));
         }
         lock(&self.inner.let_go).push(what);
         if !self.activity().is_home() {

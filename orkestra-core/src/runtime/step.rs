@@ -159,7 +159,7 @@ where
     }
 
     async fn run(self) -> TaskResult<T> {
-        let (cx, Given { step, before }) = (self.cx, self.key.clone()?);
+        let (cx, Given { step }) = (self.cx, self.key.clone()?);
         match cx.known(&step) {
             Some(StepState::Done(result)) => {
                 cx.seen().remembered(&step);
@@ -173,7 +173,7 @@ where
             Some(StepState::Started) if self.at_most_once => return interrupted(cx, step).await,
             _ => {}
         }
-        if self.at_most_once && before.iter().any(|step| cx.was_interrupted(step)) {
+        if self.at_most_once && cx.was_interrupted(&step) {
             let message =
                 format!("an earlier use of the key of step `{step}` was interrupted; what it did cannot be told");
             return Err(Failure::permanent("interrupted", message).into());

@@ -83,9 +83,10 @@ impl<'a, T> Wait<'a, T> {
         Self { cx, state: State::Fresh(Box::new(Fresh { key, what, limit: None })) }
     }
 
-    /// Ends the wait after so long with a failure of kind `timed_out`. Durable: the end does not move, over crashes and
-    /// attempts, and what became of the wait is remembered. A question is withdrawn then, another run is cancelled, and a
-    /// signal that comes later goes to the next wait.
+    /// Ends the wait after so long with a failure of kind `timed_out`. Durable: the end does not move over crashes, and
+    /// what became of the wait is remembered. A question is withdrawn then, another run is cancelled, and a signal that comes
+    /// later goes to the next wait. Waits for answers and other runs keep their end over attempts; a wait for a signal ends
+    /// with its attempt, and the next one has the whole time.
     pub fn timeout(mut self, limit: Duration) -> Self {
         if let State::Fresh(fresh) = &mut self.state {
             fresh.limit = Some(limit);

@@ -137,3 +137,47 @@ async fn work_that_ends_as_its_task_is_to_be_parked_is_not_dropped() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_must_not_be_done_twice_begins_once_in_a_loop_of_races() {
+    static PAID: AtomicU32 = AtomicU32::new(0);
+    async fn pays(cx: Context, (): ()) -> TaskResult<Vec<String>> {
+        let mut said = Vec::new();
+        for round in 0..3 {
+            let work = || async {
+                PAID.fetch_add(1, SeqCst);
+                tokio::time::sleep(secs(1)).await;
+                TaskResult::Ok(())
+            };
+            let pay = async { cx.step("pay", work).at_most_once().await };
+            said.push(match cx.race("r", pay, cx.sleep(ms(100))).await? {
+                Winner::First(paid) => paid.map_or_else(|error| error.failure().kind.clone(), |()| "paid".into()),
+                Winner::Second(slept) => slept.map(|()| "dropped".into())?,
+            });
+            cx.sleep(secs(1 + round)).await?;
+        }
+        Ok(said)
+    }
+    let (_engine, run) = run_of(pays, ms(5)).await;
+    assert_eq!(run.output::<Vec<String>>().await.expect("an output"), ["dropped", "interrupted", "interrupted"]);
+    assert_eq!(PAID.load(SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_of_a_join_that_go_on_by_themselves_have_scopes() {
+    async fn joins(cx: Context, (): ()) -> TaskResult<(u32, u32)> {
+        let part = |key: &'static str, value, time| {
+            let side = cx.scope(key);
+            async move {
+                let side = side?;
+                side.sleep(ms(time)).await?;
+                side.step("a", || one(value)).await
+            }
+        };
+        let (left, right) = tokio::join!(part("left", 1, 200), part("right", 2, 100));
+        cx.sleep(secs(5)).await?;
+        Ok((left?, right?))
+    }
+    let (_engine, run) = run_of(joins, ms(5)).await;
+    assert_eq!(run.output::<(u32, u32)>().await.expect("an output"), (1, 2));
+}
