@@ -105,6 +105,12 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
+/// Whether the key is that of a race.
+pub(super) fn is_race(key: &str) -> bool {
+    let last = key.rsplit_once('>').filter(|(scope, _)| !scope.ends_with('\\'));
+    last.map_or(key, |(_, last)| last).starts_with("race:")
+}
+
 /// What a key is without the sides of races that it stands on and the number of its use: all uses of one key have it.
 pub(super) fn base(key: &str) -> String {
     let (mut base, mut segment) = (String::new(), String::new());

@@ -13,7 +13,7 @@ use crate::model::Payload;
 
 use super::context::Context;
 use super::keys::Use;
-use super::sides::Side;
+use super::sides::Unwritten;
 use super::step::Step;
 use super::task::{TaskError, TaskResult};
 
@@ -60,7 +60,13 @@ impl Context {
         let given = self.unique(Use::Race(key));
         async move {
             let step = given?.step;
-            let (first, second) = (Side::new(self, &step, 0, first), Side::new(self, &step, 1, second));
+            // IMPORTANT: dropped after both sides, when the race is dropped.
+            let mut unwritten = Unwritten::new(self, &step);
+            let (first, second) = (unwritten.side(0, first), unwritten.side(1, second));
+            if self.known(&step) == Some(&StepState::LetGo) {
+                drop((first, second));
+                return self.never().await;
+            }
             match self.known(&step).and_then(StepState::result) {
                 Some(Ok(first_won)) if first_won.to()? => {
                     drop(second);
@@ -74,8 +80,10 @@ impl Context {
                 None => {}
             }
             let winner = faster(first, second).await;
+            unwritten.open();
             let result = Ok(Payload::of(&matches!(winner, Winner::First(_)))?);
             self.request(TaskRequest::EndStep { step, result, charges: Default::default() }).await?;
+            unwritten.close();
             Ok(winner)
         }
     }

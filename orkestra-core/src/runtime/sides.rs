@@ -3,16 +3,29 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as Polling, Poll};
 
-use super::context::{Context, Inner};
+use super::context::{Context, Inner, LetGo};
 
 thread_local! {
-    /// The call whose race is being polled, by its address, and what the keys of that side begin with.
-    static POLLED: RefCell<Option<(usize, Arc<str>)>> = const { RefCell::new(None) };
+    /// The race that is being polled.
+    static POLLED: RefCell<Option<Polled>> = const { RefCell::new(None) };
 }
+
+struct Polled {
+    /// The call whose race it is, by its address.
+    of: usize,
+    /// What the keys of that side begin with.
+    keys: Arc<str>,
+    taken: Arc<Taken>,
+}
+
+/// The waits for signals that stood on a side of a race and were ready.
+#[derive(Debug, Default)]
+struct Taken(Mutex<Vec<String>>);
 
 fn address(call: &Arc<Inner>) -> usize {
     Arc::as_ptr(call).addr()
@@ -21,43 +34,94 @@ fn address(call: &Arc<Inner>) -> usize {
 /// What the keys of a scope begin with, here and now. A scope that was made on this side is as it was made.
 pub(super) fn scope_here(call: &Arc<Inner>, scope: &Arc<str>) -> Arc<str> {
     POLLED.with_borrow(|polled| match polled {
-        Some((of, side)) if *of == address(call) && !scope.starts_with(&**side) => {
+        Some(Polled { of, keys, .. }) if *of == address(call) && !scope.starts_with(&**keys) => {
             if scope.is_empty() {
-                Arc::clone(side)
+                Arc::clone(keys)
             } else {
-                format!("{side}>{scope}").into()
+                format!("{keys}>{scope}").into()
             }
         }
         _ => Arc::clone(scope),
     })
 }
 
+/// A wait for a signal is ready. What was asked for on this side is its own business.
+pub(super) fn took(call: &Arc<Inner>, step: String) {
+    POLLED.with_borrow(|polled| {
+        if let Some(Polled { of, keys, taken }) = polled
+            && *of == address(call)
+            && !step.starts_with(&**keys)
+        {
+            taken.0.lock().unwrap_or_else(PoisonError::into_inner).push(step);
+        }
+    });
+}
+
 /// One side of a race.
 pub(super) struct Side<'a, F> {
     call: &'a Arc<Inner>,
     keys: Arc<str>,
+    taken: Arc<Taken>,
     work: Pin<Box<F>>,
-}
-
-impl<'a, F> Side<'a, F> {
-    /// The side at `place` of the race `step`.
-    pub(super) fn new(cx: &'a Context, step: &str, place: u8, work: F) -> Self {
-        Self { call: cx.inner(), keys: format!("{step}[{place}]>").into(), work: Box::pin(work) }
-    }
 }
 
 impl<F: Future> Future for Side<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Polling<'_>) -> Poll<F::Output> {
-        struct Restore(Option<(usize, Arc<str>)>);
+        struct Restore(Option<Polled>);
         impl Drop for Restore {
             fn drop(&mut self) {
                 POLLED.set(self.0.take());
             }
         }
-        let here = (address(self.call), Arc::clone(&self.keys));
+        let Self { call, keys, taken, .. } = &*self;
+        let here = Polled { of: address(call), keys: Arc::clone(keys), taken: Arc::clone(taken) };
         let _restore = Restore(POLLED.replace(Some(here)));
         self.work.as_mut().poll(cx)
+    }
+}
+
+/// A race until its winner is written down. When it is dropped before, nobody has won: what the winner had received goes to
+/// whoever waits next, and the race is never ready.
+pub(super) struct Unwritten<'a> {
+    cx: &'a Context,
+    step: String,
+    taken: Arc<Taken>,
+    is_open: bool,
+}
+
+impl<'a> Unwritten<'a> {
+    pub(super) fn new(cx: &'a Context, step: &str) -> Self {
+        Self { cx, step: step.to_owned(), taken: Arc::default(), is_open: false }
+    }
+
+    /// The side of the race at `place`.
+    pub(super) fn side<F>(&self, place: u8, work: F) -> Side<'a, F> {
+        let keys = format!("{}[{place}]>", self.step).into();
+        Side { call: self.cx.inner(), keys, taken: Arc::clone(&self.taken), work: Box::pin(work) }
+    }
+
+    /// Somebody has won.
+    pub(super) const fn open(&mut self) {
+        self.is_open = true;
+    }
+
+    /// Who it was is written down.
+    pub(super) const fn close(&mut self) {
+        self.is_open = false;
+    }
+}
+
+impl Drop for Unwritten<'_> {
+    fn drop(&mut self) {
+        if !self.is_open {
+            return;
+        }
+        let mut steps = mem::take(&mut *self.taken.0.lock().unwrap_or_else(PoisonError::into_inner));
+        steps.push(mem::take(&mut self.step));
+        for step in steps {
+            self.cx.let_go(LetGo { step, begun: false, at_once: true });
+        }
     }
 }

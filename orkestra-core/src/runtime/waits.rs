@@ -23,6 +23,7 @@ use super::child::child_id;
 use super::context::{Context, Given, LetGo};
 use super::keys::Use;
 use super::root::Quiet;
+use super::sides::took;
 use super::task::{TaskError, TaskResult};
 
 /// A wait for a `T` from outside: for a signal, an answer, or the output of another run. Made by [`Context::signal`],
@@ -35,6 +36,8 @@ use super::task::{TaskError, TaskResult};
 pub struct Wait<'a, T> {
     cx: &'a Context,
     state: State<'a, T>,
+    /// Its key, if it waits for a signal and was polled.
+    signal: Option<String>,
 }
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = TaskResult<T>> + Send + 'a>>;
@@ -80,7 +83,7 @@ impl<T> fmt::Debug for Wait<'_, T> {
 
 impl<'a, T> Wait<'a, T> {
     fn new(cx: &'a Context, key: TaskResult<Given>, what: TaskResult<What>) -> Self {
-        Self { cx, state: State::Fresh(Box::new(Fresh { key, what, limit: None })) }
+        Self { cx, state: State::Fresh(Box::new(Fresh { key, what, limit: None })), signal: None }
     }
 
     /// Ends the wait after so long with a failure of kind `timed_out`. Durable: the end does not move over crashes, and
@@ -103,12 +106,17 @@ impl<T: DeserializeOwned> Future for Wait<'_, T> {
             && let State::Fresh(fresh) = std::mem::replace(&mut self.state, State::Over)
         {
             let hands = self.cx;
+            let key = fresh.key.as_ref().ok().filter(|_| fresh.is_signal());
+            self.signal = key.map(|given| given.step.clone());
             self.state = State::Polled(Box::pin(async move { Ok(wait(hands, *fresh).await?.to()?) }));
         }
         let State::Polled(polled) = &mut self.state else { return Poll::Pending };
         let ready = polled.as_mut().poll(cx);
         if ready.is_ready() {
             self.state = State::Over;
+            if let Some(step) = self.signal.take() {
+                took(self.cx.inner(), step);
+            }
         }
         ready
     }
@@ -158,10 +166,7 @@ async fn wait(cx: &Context, fresh: Fresh) -> TaskResult<Payload> {
     // IMPORTANT: before everything that waits. It is dropped last, when nobody listens to an answer any more.
     let mut open = Open::of(cx, &step, is_signal);
     let result = match cx.known(&step) {
-        Some(StepState::LetGo) => {
-            let _nothing = cx.activity().waiting_for_nothing();
-            Quiet::new(cx.activity().root(), pending()).await
-        }
+        Some(StepState::LetGo) => cx.never().await,
         Some(known) if known.result().is_some() => cx.settle(step, || unreachable!("it is settled")).await,
         _ => match ask(cx, &step, what?, limit).await {
             Err(error) => Err(error),
@@ -195,6 +200,12 @@ async fn ask(cx: &Context, step: &str, what: What, limit: Option<Duration>) -> T
 }
 
 impl Context {
+    /// Waits for what an earlier call of the task has let go.
+    pub(super) async fn never<T>(&self) -> T {
+        let _nothing = self.activity().waiting_for_nothing();
+        Quiet::new(self.activity().root(), pending()).await
+    }
+
     /// Waits for a while. Durable: the wait goes on over crashes, its end does not move.
     ///
     /// # Errors

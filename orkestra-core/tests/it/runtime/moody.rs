@@ -1,4 +1,4 @@
-//! A store in memory whose reads are slow or fail when a test says so.
+//! A store in memory whose reads and writes are slow, or fail, when a test says so.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -17,6 +17,8 @@ use orkestra_core::store::{
 pub(crate) struct Moods {
     /// How long records of child runs take to be read. What is answered is what was there at first.
     pub(crate) record_takes: Duration,
+    /// How long a write takes.
+    pub(crate) append_takes: Duration,
     /// How many reads of the journals of child runs fail.
     pub(crate) failing_reads: u32,
 }
@@ -47,6 +49,8 @@ impl Store for MoodyStore {
     }
 
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
+        let takes = self.moods.lock().expect("no test panics here").append_takes;
+        tokio::time::sleep(takes).await;
         self.inner.append(batch).await
     }
 

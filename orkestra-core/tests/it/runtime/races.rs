@@ -6,6 +6,7 @@ use std::time::Duration;
 use orkestra_core::Winner;
 use orkestra_core::prelude::*;
 
+use super::moody::{Moods, MoodyStore};
 use super::world::{engine, journal};
 
 fn ms(count: u64) -> Duration {
@@ -180,4 +181,37 @@ async fn parts_of_a_join_that_go_on_by_themselves_have_scopes() {
     }
     let (_engine, run) = run_of(joins, ms(5)).await;
     assert_eq!(run.output::<(u32, u32)>().await.expect("an output"), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_race_that_is_dropped_before_its_winner_is_written_down_gives_the_signal_back() {
+    async fn drops(cx: Context, (): ()) -> TaskResult<String> {
+        let got = tokio::select! {
+            biased;
+            slept = cx.sleep(ms(200)) => {
+                slept?;
+                format!("late: {}", cx.signal::<String>("go").timeout(secs(9)).await?)
+            }
+            won = cx.race("r", cx.signal::<String>("go"), cx.sleep(days(1))) => match won? {
+                Winner::First(got) => format!("in time: {}", got?),
+                Winner::Second(slept) => slept.map(|()| String::new())?,
+            },
+        };
+        cx.sleep(secs(5)).await?;
+        Ok(got)
+    }
+    let mut said = std::collections::BTreeMap::<String, u32>::new();
+    for sent in (0..400).step_by(10) {
+        let workflow = Workflow::new("w").node("n", drops).build().expect("a workflow");
+        let store = MoodyStore::default();
+        store.is(Moods { append_takes: ms(40), ..Moods::default() });
+        let builder = engine(store).park_after(ms(50)).workflow(workflow);
+        let engine = builder.start().await.expect("an engine");
+        let run = engine.run("w").id("r").start().await.expect("a run");
+        tokio::time::sleep(ms(sent)).await;
+        run.signal("go", "yes").await.expect("it waits");
+        let output = run.output::<String>().await.unwrap_or_else(|error| panic!("sent after {sent} ms: {error}"));
+        *said.entry(output).or_default() += 1;
+    }
+    assert_eq!(said.keys().collect::<Vec<_>>(), ["in time: yes", "late: yes"]);
 }
