@@ -215,3 +215,35 @@ async fn a_race_that_is_dropped_before_its_winner_is_written_down_gives_the_sign
     }
     assert_eq!(said.keys().collect::<Vec<_>>(), ["in time: yes", "late: yes"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_is_dropped_while_its_end_is_written_down_is_not_done_twice() {
+    static PAID: AtomicU32 = AtomicU32::new(0);
+    async fn pays(cx: Context, limit: u64) -> TaskResult<String> {
+        let work = || async {
+            PAID.fetch_add(1, SeqCst);
+            tokio::time::sleep(ms(10)).await;
+            TaskResult::Ok("paid".to_owned())
+        };
+        let pay = cx.step("pay", work).at_most_once();
+        if cx.attempt() == 1 {
+            let paid = tokio::time::timeout(ms(limit), pay).await;
+            cx.sleep(secs(1)).await?;
+            return Err(TaskError::new(format!("no luck: {paid:?}")));
+        }
+        Ok(pay.await.unwrap_or_else(|error| error.failure().kind.clone()))
+    }
+    let mut said = std::collections::BTreeSet::new();
+    for limit in (5..200).step_by(5) {
+        PAID.store(0, SeqCst);
+        let workflow = Workflow::new("w").node("n", pays).retry(Retry::immediate(2)).build().expect("a workflow");
+        let store = MoodyStore::default();
+        store.is(Moods { append_takes: ms(40), ..Moods::default() });
+        let engine = engine(store).park_after(ms(50)).workflow(workflow).start().await.expect("an engine");
+        let run = engine.run("w").id("r").input(&limit).expect("json").start().await.expect("a run");
+        let output = run.output::<String>().await.unwrap_or_else(|error| error.to_string());
+        assert_eq!(PAID.load(SeqCst), 1, "{limit} ms: {output}");
+        said.insert(output);
+    }
+    assert_eq!(said.into_iter().collect::<Vec<_>>(), ["interrupted", "paid"]);
+}
