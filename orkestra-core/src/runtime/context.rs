@@ -20,13 +20,13 @@ use super::activity::Activity;
 use super::blobs;
 use super::clock::Clock;
 use super::drain::{Drain, UnderWay};
-use super::keys::{Naming, Use, base, digest};
+use super::keys::{Naming, Use, base, digest, later_use};
 use super::message::{Message, StepReply};
 use super::outbox::{Note, Outbox, Told};
 use super::patience::insist;
 use super::root::Quiet;
 use super::sides::scope_here;
-use super::step::{Step, is_in_step};
+use super::step::{Step, step_here};
 use super::task::{TaskError, TaskResult};
 use super::telemetry::Attempt;
 use super::tenure::Tenure;
@@ -164,13 +164,18 @@ impl Context {
     /// services that take one to recognise a repeated request. It holds over attempts and crashes. A run that was
     /// deleted and begun again under its id has other keys.
     ///
+    /// Within the work of a step that is a second or later use of its key it is that use's own: ask for it there.
+    ///
     /// It has at most 97 ASCII characters: the run's id, cut to 64, a dot, and 32 hexadecimal digits.
     #[must_use]
     pub fn idempotency_key(&self, step: &str) -> String {
         let Inner { run, node, incarnation, .. } = &*self.inner;
         let Some(incarnation) = incarnation else { return format!("{run}/{node}/{step}") };
         let (readable, scope) = (&run[..run.len().min(64)], scope_here(&self.inner, &self.scope));
-        format!("{readable}.{}", digest(&[run, incarnation, node, &scope, step]))
+        let mut parts = vec![&**run, incarnation, node, &scope, step];
+        let here = step_here(&self.inner).unwrap_or_default();
+        parts.extend(later_use(&here, &scope, step));
+        format!("{readable}.{}", digest(&parts))
     }
 
     /// Hands to a part of the task that has keys of its own: two parts may use the same ones. Spawned tasks need it, since
@@ -285,7 +290,7 @@ impl Context {
         let scope = scope_here(&self.inner, &self.scope);
         let key = |nth| naming.key(&scope, what, nth);
         let first = key(1);
-        if is_in_step(&self.inner) {
+        if step_here(&self.inner).is_some() {
             let message = format!("`{first}` stands within a step, which is remembered as a whole: ask for it outside");
             return Err(TaskError::permanent(message).with_kind("nested"));
         }

@@ -105,6 +105,14 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
+/// The number of the use, `#2` for instance, when `key` is a second or later use of the step `text`, or of the item of a map
+/// that is written so.
+pub(super) fn later_use<'a>(key: &'a str, scope: &str, text: &str) -> Option<&'a str> {
+    let first = Naming::Exact.key(scope, Use::Step(text), 1);
+    let number = key.strip_prefix(&*first).or_else(|| key.strip_prefix(scope)?.strip_prefix(text))?;
+    number.strip_prefix('#').is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_digit())).then_some(number)
+}
+
 /// Whether the key is that of a race.
 pub(super) fn is_race(key: &str) -> bool {
     let last = key.rsplit_once('>').filter(|(scope, _)| !scope.ends_with('\\'));
