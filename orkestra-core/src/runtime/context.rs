@@ -20,12 +20,13 @@ use super::activity::Activity;
 use super::blobs;
 use super::clock::Clock;
 use super::drain::{Drain, UnderWay};
-use super::keys::{Naming, Use, digest};
+use super::keys::{Naming, Use, base, digest, later_use};
 use super::message::{Message, StepReply};
 use super::outbox::{Note, Outbox, Told};
 use super::patience::insist;
 use super::root::Quiet;
-use super::step::{Step, is_in_step};
+use super::sides::scope_here;
+use super::step::{Step, step_here};
 use super::task::{TaskError, TaskResult};
 use super::telemetry::Attempt;
 use super::tenure::Tenure;
@@ -54,7 +55,7 @@ pub(super) struct Inner {
     pub(super) keys: Mutex<HashMap<String, Uses>>,
     /// What was let go since the driver was told last.
     pub(super) let_go: Mutex<Vec<LetGo>>,
-    /// Steps that must not be done twice and were let go after their work had begun.
+    /// The keys of steps that must not be done twice and were let go after their work had begun, or lost with their process.
     pub(super) interrupted: Mutex<BTreeSet<String>>,
     /// Whether the run is paused.
     pub(super) paused: watch::Receiver<bool>,
@@ -91,8 +92,6 @@ pub(super) struct LetGo {
 pub(super) struct Given {
     /// As it is written down.
     pub(super) step: String,
-    /// As the uses of this key before are.
-    pub(super) before: Vec<String>,
 }
 
 impl fmt::Debug for Context {
@@ -165,13 +164,18 @@ impl Context {
     /// services that take one to recognise a repeated request. It holds over attempts and crashes. A run that was
     /// deleted and begun again under its id has other keys.
     ///
+    /// Within the work of a step that is a second or later use of its key it is that use's own: ask for it there.
+    ///
     /// It has at most 97 ASCII characters: the run's id, cut to 64, a dot, and 32 hexadecimal digits.
     #[must_use]
     pub fn idempotency_key(&self, step: &str) -> String {
         let Inner { run, node, incarnation, .. } = &*self.inner;
         let Some(incarnation) = incarnation else { return format!("{run}/{node}/{step}") };
-        let readable = &run[..run.len().min(64)];
-        format!("{readable}.{}", digest(&[run, incarnation, node, &self.scope, step]))
+        let (readable, scope) = (&run[..run.len().min(64)], scope_here(&self.inner, &self.scope));
+        let mut parts = vec![&**run, incarnation, node, &scope, step];
+        let here = step_here(&self.inner).unwrap_or_default();
+        parts.extend(later_use(&here, &scope, step));
+        format!("{readable}.{}", digest(&parts))
     }
 
     /// Hands to a part of the task that has keys of its own: two parts may use the same ones. Spawned tasks need it, since
@@ -271,9 +275,10 @@ impl Context {
     /// The key under which something is remembered: the `n`th use of one key in an invocation gets `#n`.
     pub(super) fn unique(&self, what: Use<'_>) -> TaskResult<Given> {
         let naming = if self.inner.incarnation.is_some() { Naming::Exact } else { Naming::Glued };
-        let key = |nth| naming.key(&self.scope, what, nth);
+        let scope = scope_here(&self.inner, &self.scope);
+        let key = |nth| naming.key(&scope, what, nth);
         let first = key(1);
-        if is_in_step(&self.inner) {
+        if step_here(&self.inner).is_some() {
             let message = format!("`{first}` stands within a step, which is remembered as a whole: ask for it outside");
             return Err(TaskError::permanent(message).with_kind("nested"));
         }
@@ -292,14 +297,13 @@ impl Context {
         if step.len() > STEP_KEY_BYTES_MAX {
             return Err(TaskError::permanent(format!("the key of a step has at most {STEP_KEY_BYTES_MAX} bytes")));
         }
-        Ok(Given { step, before: (1..uses.count).map(key).collect() })
+        Ok(Given { step })
     }
 
-    /// Whether a step that must not be done twice was begun and let go, or lost, under this key.
+    /// Whether a step that must not be done twice was begun and let go, or lost, as another use of this key, on whichever side
+    /// of a race.
     pub(super) fn was_interrupted(&self, step: &str) -> bool {
-        let interrupted = matches!(self.known(step), Some(StepState::Started))
-            || matches!(self.known(step), Some(StepState::Failed(failure)) if failure.kind == "interrupted");
-        interrupted || lock(&self.inner.interrupted).contains(step)
+        lock(&self.inner.interrupted).contains(&base(step))
     }
 
     /// Lets a wait or a step go whose future was dropped. What its driver drops is not let go.
@@ -308,7 +312,7 @@ impl Context {
             return;
         }
         if what.begun {
-            lock(&self.inner.interrupted).insert(what.step.clone());
+            lock(&self.inner.interrupted).insert(base(&what.step));
         }
         lock(&self.inner.let_go).push(what);
         if !self.activity().is_home() {

@@ -105,6 +105,52 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
+/// The number of the use, `#2` for instance, when `key` is a second or later use of the step `text`, or of the item of a map
+/// that is written so.
+pub(super) fn later_use<'a>(key: &'a str, scope: &str, text: &str) -> Option<&'a str> {
+    let first = Naming::Exact.key(scope, Use::Step(text), 1);
+    let number = key.strip_prefix(&*first).or_else(|| key.strip_prefix(scope)?.strip_prefix(text))?;
+    number.strip_prefix('#').is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_digit())).then_some(number)
+}
+
+/// Whether the key is that of a race.
+pub(super) fn is_race(key: &str) -> bool {
+    let last = key.rsplit_once('>').filter(|(scope, _)| !scope.ends_with('\\'));
+    last.map_or(key, |(_, last)| last).starts_with("race:")
+}
+
+/// What a key is without the sides of races that it stands on and the number of its use: all uses of one key have it.
+pub(super) fn base(key: &str) -> String {
+    let (mut base, mut segment) = (String::new(), String::new());
+    let (mut is_place, mut number) = (false, None);
+    let mut letters = key.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '>' => {
+                let is_side = is_place && segment.starts_with("race:");
+                if is_side {
+                    base.clear();
+                } else if !segment.is_empty() {
+                    base.push_str(&segment);
+                    base.push('>');
+                }
+                segment.clear();
+                (is_place, number) = (false, None);
+                continue;
+            }
+            '[' => is_place = true,
+            '#' => number = Some(segment.len()),
+            _ => {}
+        }
+        segment.push(letter);
+        if letter == '\\' {
+            segment.extend(letters.next());
+        }
+    }
+    segment.truncate(number.unwrap_or(segment.len()));
+    base + &segment
+}
+
 /// 32 hexadecimal digits that no other list of parts has.
 pub(super) fn digest(parts: &[&str]) -> String {
     let mut digest = Sha256::new();
@@ -136,6 +182,22 @@ mod tests {
             }
         }
         assert_eq!(Naming::Exact.key("left>", Use::Sleep, 1), "left>sleep");
+    }
+
+    #[test]
+    fn all_uses_of_a_key_have_one_base() {
+        for (key, written) in [
+            ("pay", "pay"),
+            ("pay#2", "pay"),
+            ("race:r[0]>pay#12", "pay"),
+            ("s>race:r#3[1]>>s>pay", "s>pay"),
+            ("race:o[0]>race:i[1]>t#2>pay", "t#2>pay"),
+            (r"a\#2#3", r"a\#2"),
+            (r"race:r\[0]>pay", r"race:r\[0]>pay"),
+            ("m[3]#2", "m[3]"),
+        ] {
+            assert_eq!(base(key), written, "{key}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::model::Payload;
 
 use super::context::Context;
 use super::keys::Use;
+use super::sides::Unwritten;
 use super::step::Step;
 use super::task::{TaskError, TaskResult};
 
@@ -27,7 +28,8 @@ pub enum Winner<A, B> {
 
 impl Context {
     /// Waits for whichever of the two is ready first, the first of them when both are. Durable: who has won is remembered.
-    /// When the task is called again the winner alone is waited for, and nothing of the other is done.
+    /// When the task is called again the winner alone is waited for, and nothing of the other is done. Steps and waits that
+    /// are made while a side is polled have keys of that side's own, as in a [`scope`](Self::scope).
     ///
     /// ```
     /// # use orkestra_core::prelude::*;
@@ -58,6 +60,13 @@ impl Context {
         let given = self.unique(Use::Race(key));
         async move {
             let step = given?.step;
+            // IMPORTANT: dropped after both sides, when the race is dropped.
+            let mut unwritten = Unwritten::new(self, &step);
+            let (first, second) = (unwritten.side(0, first), unwritten.side(1, second));
+            if self.known(&step) == Some(&StepState::LetGo) {
+                drop((first, second));
+                return self.never().await;
+            }
             match self.known(&step).and_then(StepState::result) {
                 Some(Ok(first_won)) if first_won.to()? => {
                     drop(second);
@@ -71,8 +80,10 @@ impl Context {
                 None => {}
             }
             let winner = faster(first, second).await;
+            unwritten.open();
             let result = Ok(Payload::of(&matches!(winner, Winner::First(_)))?);
             self.request(TaskRequest::EndStep { step, result, charges: Default::default() }).await?;
+            unwritten.close();
             Ok(winner)
         }
     }
@@ -82,27 +93,31 @@ impl Context {
     ///
     /// # Errors
     /// Those of the work, of the first item that fails.
-    pub async fn map<I, T, E, F, Fut>(&self, key: &str, at_once: usize, items: I, work: F) -> TaskResult<Vec<T>>
+    pub fn map<'a, I, T, E, F, Fut>(
+        &'a self,
+        key: &str,
+        at_once: usize,
+        items: I,
+        work: F,
+    ) -> impl Future<Output = TaskResult<Vec<T>>> + Send + use<'a, I, T, E, F, Fut>
     where
         I: IntoIterator,
-        I::IntoIter: Send,
         I::Item: Clone + Send + Sync,
         F: Fn(I::Item) -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, E>> + Send,
         T: Serialize + DeserializeOwned + Send,
         E: Into<TaskError>,
     {
-        let work = &work;
-        // All keys at once: they are given out in the order of the items.
-        let items: Vec<_> = items
-            .into_iter()
-            .enumerate()
-            .map(|(place, item)| {
-                let given = self.unique(Use::Item(key, place));
+        // All keys at once: they are given out in the order of the items, when the map is made.
+        let given = |(place, item)| (self.unique(Use::Item(key, place)), item);
+        let items: Vec<(_, I::Item)> = items.into_iter().enumerate().map(given).collect();
+        async move {
+            let step = |(given, item): (_, I::Item)| {
+                let work = &work;
                 async move { Step::new(self, given, || work(item.clone())).await }
-            })
-            .collect();
-        in_turn(at_once, items).await
+            };
+            in_turn(at_once, items.into_iter().map(step).collect()).await
+        }
     }
 
     /// Runs the registered workflow `workflow` for each of `items`, at most `at_once` of them at a time, each as a child
@@ -111,7 +126,13 @@ impl Context {
     ///
     /// # Errors
     /// As [`child`](Self::child).
-    pub async fn map_runs<I, T>(&self, key: &str, at_once: usize, workflow: &str, items: I) -> TaskResult<Vec<T>>
+    pub fn map_runs<'a, I, T>(
+        &'a self,
+        key: &str,
+        at_once: usize,
+        workflow: &str,
+        items: I,
+    ) -> impl Future<Output = TaskResult<Vec<T>>> + Send + use<'a, I, T>
     where
         I: IntoIterator,
         I::Item: Serialize + Send,
@@ -122,16 +143,15 @@ impl Context {
             .enumerate()
             .map(|(place, item)| self.child_of(Use::ChildItem(key, place), workflow, Payload::large(&item)))
             .collect();
-        in_turn(at_once, items).await
+        in_turn(at_once, items)
     }
 }
 
 /// What the faster of the two gives; the other one is dropped.
-async fn faster<A: Future, B: Future>(first: A, second: B) -> Winner<A::Output, B::Output> {
-    let (mut first, mut second) = (Box::pin(first), Box::pin(second));
-    poll_fn(|cx| match (first.as_mut().poll(cx), second.as_mut()) {
-        (Poll::Ready(first), _) => Poll::Ready(Winner::First(first)),
-        (Poll::Pending, second) => second.poll(cx).map(Winner::Second),
+async fn faster<A: Future + Unpin, B: Future + Unpin>(mut first: A, mut second: B) -> Winner<A::Output, B::Output> {
+    poll_fn(|cx| match Pin::new(&mut first).poll(cx) {
+        Poll::Ready(first) => Poll::Ready(Winner::First(first)),
+        Poll::Pending => Pin::new(&mut second).poll(cx).map(Winner::Second),
     })
     .await
 }

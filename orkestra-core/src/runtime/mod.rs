@@ -50,6 +50,7 @@ mod root;
 mod run;
 mod schedule;
 mod shared;
+mod sides;
 mod slots;
 mod step;
 mod task;

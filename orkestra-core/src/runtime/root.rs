@@ -5,63 +5,99 @@
 //! of them: they are woken past it. What is left over belongs to something that the engine knows nothing of: a timer, a socket, a channel,
 //! another task. A task that has such work under way is not dropped from memory.
 //!
+//! Who wakes the task may let go of its waker by that: from then until it is polled the task is about to do something.
+//!
 //! It errs on one side only. A waker that somebody has forgotten keeps a task in memory; none that is there is
 //! overlooked.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 /// The wakers of one call of a task.
 #[derive(Debug, Default)]
-pub(super) struct Root(Arc<Past>);
+pub(super) struct Root(Arc<Counts>);
+
+/// What those wake who are not ours.
+#[derive(Debug, Default)]
+struct Counts(Arc<Past>);
 
 /// Wakes the tokio task that the call runs in.
 #[derive(Debug, Default)]
-struct Past(Mutex<Option<Waker>>);
+struct Past {
+    waker: Mutex<Option<Waker>>,
+    /// Whether somebody has woken the task since it was last polled. Who has may keep no waker any more.
+    woken: AtomicBool,
+    polls: AtomicU64,
+}
 
 impl Past {
     fn waker(&self) -> Option<Waker> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, waker: &Waker) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn polled_with(&self, waker: &Waker) {
+        let mut known = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
         if known.as_ref().is_none_or(|known| !known.will_wake(waker)) {
             *known = Some(waker.clone());
         }
-    }
-}
-
-impl Wake for Past {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
+        drop(known);
+        self.polls.fetch_add(1, SeqCst);
+        self.woken.store(false, SeqCst);
     }
 
-    fn wake_by_ref(self: &Arc<Self>) {
+    fn wake_task(&self) {
+        self.woken.store(true, SeqCst);
         if let Some(waker) = self.waker() {
             waker.wake();
         }
     }
 }
 
+impl Wake for Past {
+    fn wake(self: Arc<Self>) {
+        self.wake_task();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_task();
+    }
+}
+
+impl Wake for Counts {
+    fn wake(self: Arc<Self>) {
+        self.0.wake_task();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.wake_task();
+    }
+}
+
 impl Root {
-    /// Whether something that is not ours keeps a waker of the task, or the task is being polled right now.
+    /// Whether something that is not ours keeps a waker of the task, or the task is being polled right now, or is about to be.
     pub(super) fn is_kept(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
+        let polls = self.0.0.polls.load(SeqCst);
+        let kept = Arc::strong_count(&self.0) > 1;
+        // IMPORTANT: in this order. Whoever lets go of its waker has woken the task before, and a poll that makes that
+        // forgotten is counted.
+        fence(SeqCst);
+        kept || self.0.0.woken.load(SeqCst) || self.0.0.polls.load(SeqCst) != polls
     }
 
     /// Polls the task's future with the waker that counts.
     pub(super) fn poll<T>(&self, cx: &Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-        self.0.set(cx.waker());
+        // IMPORTANT: the waker first. Whoever looks meanwhile sees it, or that the task was woken.
         let waker = Waker::from(Arc::clone(&self.0));
+        self.0.0.polled_with(cx.waker());
         poll(&mut Context::from_waker(&waker))
     }
 
     /// The waker to wait with: past the one that counts, where that is the one that came.
     fn past(&self, came: &Waker) -> Option<Waker> {
-        if std::ptr::eq(came.data(), Arc::as_ptr(&self.0).cast()) { self.0.waker() } else { None }
+        std::ptr::eq(came.data(), Arc::as_ptr(&self.0).cast()).then(|| Waker::from(Arc::clone(&self.0.0)))
     }
 }
 

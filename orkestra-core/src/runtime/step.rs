@@ -3,7 +3,7 @@
 //! What the caller sees is what was written down: the result is read back from its JSON before it is given out, the first time
 //! as later. What cannot be read back fails at once.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -47,34 +47,35 @@ impl<F> fmt::Debug for Step<'_, F> {
 }
 
 thread_local! {
-    /// The call whose step is being worked at, by its address; none is 0.
-    static WORKING: Cell<usize> = const { Cell::new(0) };
+    /// The step that is being worked at: the address of its call, and its key.
+    static WORKING: RefCell<Option<(usize, Arc<str>)>> = const { RefCell::new(None) };
 }
 
 fn address(call: &Arc<Inner>) -> usize {
     Arc::as_ptr(call).addr()
 }
 
-/// Whether a step of this call is being worked at, here and now.
-pub(super) fn is_in_step(call: &Arc<Inner>) -> bool {
-    WORKING.get() == address(call)
+/// The step of this call that is being worked at, here and now.
+pub(super) fn step_here(call: &Arc<Inner>) -> Option<Arc<str>> {
+    WORKING.with_borrow(|working| working.as_ref().filter(|(of, _)| *of == address(call)).map(|(_, step)| step.clone()))
 }
 
 /// Does something as a part of a step.
-fn within<T>(call: &Arc<Inner>, work: impl FnOnce() -> T) -> T {
-    struct Restore(usize);
+fn within<T>(call: &Arc<Inner>, step: &Arc<str>, work: impl FnOnce() -> T) -> T {
+    struct Restore(Option<(usize, Arc<str>)>);
     impl Drop for Restore {
         fn drop(&mut self) {
-            WORKING.set(self.0);
+            WORKING.set(self.0.take());
         }
     }
-    let _restore = Restore(WORKING.replace(address(call)));
+    let _restore = Restore(WORKING.replace(Some((address(call), Arc::clone(step)))));
     work()
 }
 
 /// The work of a step, polled as a part of it.
 struct Within<'a, Fut> {
     call: &'a Arc<Inner>,
+    step: Arc<str>,
     work: Pin<Box<Fut>>,
 }
 
@@ -82,8 +83,8 @@ impl<Fut: Future> Future for Within<'_, Fut> {
     type Output = Fut::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Polling<'_>) -> Poll<Fut::Output> {
-        let call = self.call;
-        within(call, || self.work.as_mut().poll(cx))
+        let (call, step) = (self.call, Arc::clone(&self.step));
+        within(call, &step, || self.work.as_mut().poll(cx))
     }
 }
 
@@ -188,7 +189,7 @@ where
     }
 
     async fn run(self) -> TaskResult<T> {
-        let (cx, Given { step, before }) = (self.cx, self.key.clone()?);
+        let (cx, Given { step }) = (self.cx, self.key.clone()?);
         match cx.known(&step) {
             Some(StepState::Done(result)) => {
                 cx.seen().remembered(&step);
@@ -202,7 +203,7 @@ where
             Some(StepState::Started) if self.at_most_once => return interrupted(cx, step).await,
             _ => {}
         }
-        if self.at_most_once && before.iter().any(|step| cx.was_interrupted(step)) {
+        if self.at_most_once && cx.was_interrupted(&step) {
             let message =
                 format!("an earlier use of the key of step `{step}` was interrupted; what it did cannot be told");
             return Err(Failure::permanent("interrupted", message).into());
@@ -287,8 +288,9 @@ where
 
     async fn work_once(&mut self, step: &str) -> TaskResult<T> {
         self.cx.held().await;
-        let call = self.cx.inner();
-        let work = Within { call, work: Box::pin(within(call, || (self.work)())) };
+        let (call, here) = (self.cx.inner(), Arc::from(step));
+        let work = Box::pin(within(call, &here, || (self.work)()));
+        let work = Within { call, step: here, work };
         let Some(limit) = self.timeout else { return work.await.map_err(Into::into) };
         match tokio::time::timeout(limit, work).await {
             Ok(result) => result.map_err(Into::into),

@@ -23,6 +23,7 @@ use super::child::child_id;
 use super::context::{Context, Given, LetGo};
 use super::keys::Use;
 use super::root::Quiet;
+use super::sides::took;
 use super::task::{TaskError, TaskResult};
 
 /// A wait for a `T` from outside: for a signal, an answer, or the output of another run. Made by [`Context::signal`],
@@ -35,6 +36,8 @@ use super::task::{TaskError, TaskResult};
 pub struct Wait<'a, T> {
     cx: &'a Context,
     state: State<'a, T>,
+    /// Its key, if it waits for a signal and was polled.
+    signal: Option<String>,
 }
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = TaskResult<T>> + Send + 'a>>;
@@ -50,6 +53,13 @@ struct Fresh {
     key: TaskResult<Given>,
     what: TaskResult<What>,
     limit: Option<Duration>,
+}
+
+impl Fresh {
+    /// Whether others may be waiting for what it gets.
+    const fn is_signal(&self) -> bool {
+        matches!(self.what, Ok(What::Signal(_)))
+    }
 }
 
 /// What is waited for.
@@ -73,12 +83,13 @@ impl<T> fmt::Debug for Wait<'_, T> {
 
 impl<'a, T> Wait<'a, T> {
     fn new(cx: &'a Context, key: TaskResult<Given>, what: TaskResult<What>) -> Self {
-        Self { cx, state: State::Fresh(Box::new(Fresh { key, what, limit: None })) }
+        Self { cx, state: State::Fresh(Box::new(Fresh { key, what, limit: None })), signal: None }
     }
 
-    /// Ends the wait after so long with a failure of kind `timed_out`. Durable: the end does not move, over crashes and
-    /// attempts, and what became of the wait is remembered. A question is withdrawn then, another run is cancelled, and a
-    /// signal that comes later goes to the next wait.
+    /// Ends the wait after so long with a failure of kind `timed_out`. Durable: the end does not move over crashes, and
+    /// what became of the wait is remembered. A question is withdrawn then, another run is cancelled, and a signal that comes
+    /// later goes to the next wait. Waits for answers and other runs keep their end over attempts; a wait for a signal ends
+    /// with its attempt, and the next one has the whole time.
     pub fn timeout(mut self, limit: Duration) -> Self {
         if let State::Fresh(fresh) = &mut self.state {
             fresh.limit = Some(limit);
@@ -95,12 +106,17 @@ impl<T: DeserializeOwned> Future for Wait<'_, T> {
             && let State::Fresh(fresh) = std::mem::replace(&mut self.state, State::Over)
         {
             let hands = self.cx;
+            let key = fresh.key.as_ref().ok().filter(|_| fresh.is_signal());
+            self.signal = key.map(|given| given.step.clone());
             self.state = State::Polled(Box::pin(async move { Ok(wait(hands, *fresh).await?.to()?) }));
         }
         let State::Polled(polled) = &mut self.state else { return Poll::Pending };
         let ready = polled.as_mut().poll(cx);
         if ready.is_ready() {
             self.state = State::Over;
+            if let Some(step) = self.signal.take() {
+                took(self.cx.inner(), step);
+            }
         }
         ready
     }
@@ -112,7 +128,7 @@ impl<T> Drop for Wait<'_, T> {
         if let State::Fresh(fresh) = &self.state
             && let Ok(given) = &fresh.key
         {
-            drop(Open::of(self.cx, &given.step));
+            drop(Open::of(self.cx, &given.step, fresh.is_signal()));
         }
     }
 }
@@ -126,10 +142,9 @@ struct Open<'a> {
 }
 
 impl<'a> Open<'a> {
-    fn of(cx: &'a Context, step: &str) -> Self {
+    fn of(cx: &'a Context, step: &str, is_signal: bool) -> Self {
         let known = cx.known(step);
         let is_open = known.is_some_and(|known| known.is_wait() || matches!(known, StepState::Done(_)));
-        let is_signal = matches!(known, Some(StepState::Awaiting(_) | StepState::Done(_)));
         Self { cx, step: step.to_owned(), is_open, is_signal }
     }
 }
@@ -144,21 +159,19 @@ impl Drop for Open<'_> {
 }
 
 /// Asks, waits, and gives what came.
-async fn wait(cx: &Context, Fresh { key, what, limit }: Fresh) -> TaskResult<Payload> {
+async fn wait(cx: &Context, fresh: Fresh) -> TaskResult<Payload> {
+    let is_signal = fresh.is_signal();
+    let Fresh { key, what, limit } = fresh;
     let step = key?.step;
     // IMPORTANT: before everything that waits. It is dropped last, when nobody listens to an answer any more.
-    let mut open = Open::of(cx, &step);
+    let mut open = Open::of(cx, &step, is_signal);
     let result = match cx.known(&step) {
-        Some(StepState::LetGo) => {
-            let _nothing = cx.activity().waiting_for_nothing();
-            Quiet::new(cx.activity().root(), pending()).await
-        }
+        Some(StepState::LetGo) => cx.never().await,
         Some(known) if known.result().is_some() => cx.settle(step, || unreachable!("it is settled")).await,
         _ => match ask(cx, &step, what?, limit).await {
             Err(error) => Err(error),
             Ok(request) => {
                 open.is_open = true;
-                open.is_signal = matches!(request, TaskRequest::AwaitSignal { .. });
                 cx.settle(step, || request).await
             }
         },
@@ -187,6 +200,12 @@ async fn ask(cx: &Context, step: &str, what: What, limit: Option<Duration>) -> T
 }
 
 impl Context {
+    /// Waits for what an earlier call of the task has let go.
+    pub(super) async fn never<T>(&self) -> T {
+        let _nothing = self.activity().waiting_for_nothing();
+        Quiet::new(self.activity().root(), pending()).await
+    }
+
     /// Waits for a while. Durable: the wait goes on over crashes, its end does not move.
     ///
     /// # Errors

@@ -125,6 +125,8 @@ impl Decision<'_> {
             }
             Some(StepState::Started) => self.emit(Event::StepNotBegun { node, step }),
             None | Some(StepState::Failed(_) | StepState::LetGo) => {}
+            // A step that must not be done twice and was done, before anybody knew that nobody waits for it.
+            Some(_) if begun => {}
             Some(_) => {
                 self.emit(Event::WaitLetGo { node, step });
                 if let Some(signal) = signal {

@@ -9,6 +9,7 @@ use crate::store::StoreErrorKind;
 
 use super::super::blobs;
 use super::super::error::{Error, ErrorKind};
+use super::super::keys::is_race;
 use super::super::message::{Message, StepReply};
 use super::super::outbox::{Note, Told};
 use super::super::patience::insist;
@@ -83,7 +84,10 @@ impl Driver {
         reply: oneshot::Sender<StepReply>,
     ) -> Result<(), Turn> {
         // Nobody waits any more for what was let go before it was asked for. A step that was done is written down anyway.
-        if reply.is_closed() && !matches!(request, TaskRequest::EndStep { .. } | TaskRequest::Charge { .. }) {
+        let done = |step: &str| !is_race(step);
+        if reply.is_closed()
+            && !matches!(&request, TaskRequest::EndStep { step, .. } | TaskRequest::Charge { step, .. } if done(step))
+        {
             return Ok(());
         }
         if self.is_paused() && request.begins_something() && !self.is_known(&node, &request) {

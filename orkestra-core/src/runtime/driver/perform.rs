@@ -1,9 +1,9 @@
 //! What a durable state owes, done: tasks called, asked to stop, or ended.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
-use crate::kernel::{NodeStatus, RunState, Work, work_of};
+use crate::kernel::{NodeStatus, RunState, StepState, Work, work_of};
 use crate::model::{Failure, NodeId, NodeKind};
 
 use super::super::activity::Activity;
@@ -12,6 +12,7 @@ use super::super::call::watched;
 use super::super::context::{Context, Inner};
 use super::super::error::Error;
 use super::super::invocation::Invocation;
+use super::super::keys::base;
 use super::super::patience::insist;
 use super::super::watch;
 use super::Driver;
@@ -91,7 +92,7 @@ impl Driver {
             steps: state.node(id).steps.clone(),
             keys: Mutex::new(HashMap::new()),
             let_go: Mutex::default(),
-            interrupted: Mutex::default(),
+            interrupted: Mutex::new(interrupted(&state.node(id).steps)),
             paused: self.paused.subscribe(),
             driver: self.sender.clone(),
             outbox: self.outbox.clone(),
@@ -127,4 +128,14 @@ impl Driver {
         }
         self.invoked.insert(id, invocation);
     }
+}
+
+/// The keys of those steps of which nobody can tell what they did.
+fn interrupted(steps: &HashMap<String, StepState>) -> BTreeSet<String> {
+    let interrupted = steps.iter().filter(|(_, known)| match known {
+        StepState::Started => true,
+        StepState::Failed(failure) => failure.kind == "interrupted",
+        _ => false,
+    });
+    interrupted.map(|(step, _)| base(step)).collect()
 }

@@ -136,3 +136,24 @@ async fn a_key_that_is_too_long_is_refused_before_the_work_is_done() {
     assert!(said.contains("at most 512 bytes"), "{said}");
     assert_eq!(DONE.load(std::sync::atomic::Ordering::SeqCst), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn two_uses_of_a_key_have_idempotency_keys_of_their_own_within_their_work() {
+    async fn keys(cx: Context, (): ()) -> TaskResult<Vec<String>> {
+        let hands = &cx;
+        let pay = |step: &'static str| async move { TaskResult::Ok(hands.idempotency_key(step)) };
+        let mut all = vec![cx.step("pay#2", || pay("pay#2")).await?];
+        for _ in 0..3 {
+            all.push(cx.step("pay", || pay("pay")).await?);
+            all.extend(cx.map("m", 2, ["m[0]", "m[1]"], pay).await?);
+        }
+        assert_eq!(all[1], cx.idempotency_key("pay"), "the first use is what the key says");
+        Ok(all)
+    }
+    let workflow = Workflow::new("w").node("n", keys).build().expect("a workflow");
+    let engine = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
+    let mut all: Vec<String> = engine.run("w").start().await.expect("a run").output().await.expect("an output");
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 10);
+}

@@ -16,6 +16,7 @@ mod old;
 mod outage;
 mod pause_ends;
 mod pauses;
+mod races;
 mod recovery;
 mod results;
 mod retention;

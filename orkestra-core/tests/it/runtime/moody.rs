@@ -1,4 +1,4 @@
-//! A store in memory whose reads are slow or fail when a test says so.
+//! A store in memory whose reads and writes are slow, or fail, when a test says so.
 
 use std::sync::Arc;
 use std::sync::Mutex;
