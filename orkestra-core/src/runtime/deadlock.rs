@@ -85,7 +85,8 @@ impl Search {
         match state.node(id).status {
             _ if moves => None,
             NodeStatus::Queued => self.waits_for_slots(who),
-            NodeStatus::Running => self.waits_for_children(who, state, id),
+            // One whose driver was lost may have to wait for its slots again.
+            NodeStatus::Running => self.waits_for_slots(who).or_else(|| self.waits_for_children(who, state, id)),
             _ => None,
         }
     }

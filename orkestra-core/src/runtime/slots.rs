@@ -142,21 +142,33 @@ impl Slots {
     pub(super) fn request(&self, at: Timestamp, claim: Claim) {
         let mut table = self.lock();
         if table.note(at, &claim) {
-            table.limiter.request(at, claim);
-            let knotted = !table.resting.is_empty();
-            drop(table);
-            self.changed.notify_one();
-            if knotted {
-                self.knotted.notify_one();
-            }
+            self.ask(table, at, claim);
         }
     }
 
-    /// Registers slots that an attempt under way has had from a process before.
-    pub(super) fn hold(&self, at: Timestamp, claim: &Claim) {
+    /// Registers slots that an attempt under way has had; false when they have gone to others meanwhile. Then it asks for them,
+    /// and is told of the grant like one that has not begun.
+    pub(super) fn hold(&self, at: Timestamp, claim: &Claim) -> bool {
         let mut table = self.lock();
-        if table.note(at, claim) {
+        if !table.note(at, claim) {
+            return table.limiter.holds(&claim.run, &claim.node);
+        }
+        // Nothing was given to others before all that a process before left has said what it holds.
+        if table.is_expected(&claim.run) || table.limiter.has_place(claim) {
             table.limiter.hold(at, claim);
+            return true;
+        }
+        self.ask(table, at, claim.clone());
+        false
+    }
+
+    fn ask(&self, mut table: MutexGuard<'_, Table>, at: Timestamp, claim: Claim) {
+        table.limiter.request(at, claim);
+        let knotted = !table.resting.is_empty();
+        drop(table);
+        self.changed.notify_one();
+        if knotted {
+            self.knotted.notify_one();
         }
     }
 
@@ -230,6 +242,11 @@ impl Slots {
 impl Table {
     fn grants(&mut self, at: Timestamp) -> (Vec<Claim>, Option<Timestamp>) {
         if self.open && self.awaited.is_empty() { self.limiter.grants(at) } else { (Vec::new(), None) }
+    }
+
+    /// Whether the run is one of a process before that may hold slots and has not said so yet.
+    fn is_expected(&self, run: &RunId) -> bool {
+        !self.open || self.awaited.contains(run)
     }
 
     /// False when the attempt is known.
