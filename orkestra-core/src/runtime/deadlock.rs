@@ -154,8 +154,8 @@ pub(super) async fn watch(shared: Arc<Shared>) {
             tracing::warn!(%error, "it cannot be told whether runs wait for each other");
             Vec::new()
         });
-        // A run between the two may be at work still, and says nothing here when it begins to wait.
-        let looks_again = dead.is_empty() && shared.slots.knot().is_some();
+        // Who is at work still says nothing here when he begins to wait.
+        let looks_again = dead.is_empty() && shared.slots.may_be_knotted();
         look = if looks_again { shared.lease.max(first) } else { first };
         if looks_again {
             shared.slots.look_again();

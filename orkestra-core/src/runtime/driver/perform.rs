@@ -122,6 +122,9 @@ impl Driver {
         let work = self.shared.jobs.counted(work);
         let invocation =
             Invocation::spawn(spec.name.clone(), attempt, activity, cancel, self.sender.clone(), seen, work);
+        if !spec.limits.is_empty() {
+            self.shared.slots.attend(&self.run, &spec.name, &invocation.activity);
+        }
         if spec.heartbeat_timeout_ms.is_some() {
             self.beating.insert(id);
         }
