@@ -187,7 +187,7 @@ impl Driver {
         let mut trouble = Trouble::default();
         let refusal = loop {
             let (before, began) = (self.durable, Instant::now());
-            let tenure = Arc::clone(&self.tenure);
+            let (tenure, shared) = (Arc::clone(&self.tenure), Arc::clone(&self.shared));
             // What is interrupted here is thrown away next: state, tasks, and whatever was being decided.
             let turn = tokio::select! {
                 biased;
@@ -195,6 +195,8 @@ impl Driver {
                 turn = panics::guard(self.drive_once()) => {
                     turn.unwrap_or_else(|panic| Turn::Blocked(panicked(&panic)))
                 }
+                // The store hangs.
+                () = shared.down_for_long() => Turn::ShutDown,
             };
             let (error, lasting) = match turn {
                 Turn::Rest => break None,

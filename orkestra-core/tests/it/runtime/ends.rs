@@ -7,6 +7,7 @@ use std::time::Duration;
 use orkestra_core::prelude::*;
 use orkestra_testkit::FaultyStore;
 
+use super::moody::{Moods, MoodyStore};
 use super::world::engine;
 
 fn gate() -> Workflow {
@@ -268,4 +269,19 @@ async fn a_delete_that_nobody_waits_for_gives_its_seat_back() {
     tokio::time::sleep(secs(1)).await;
     soon(engine.run("w").id("r").start()).await.expect("its id is free, or it is there");
     soon(engine.shutdown()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_whose_store_hangs_shuts_down() {
+    let store = MoodyStore::default();
+    let engine = engine(store.clone()).workflow(gate()).start().await.expect("an engine");
+    let run = engine.run("w").id("r").start().await.expect("a run");
+    tokio::time::sleep(secs(60)).await;
+    assert_eq!(engine.health().await.live, 0, "it is parked");
+    store.is(Moods { read_takes: secs(100_000), ..Moods::default() });
+    let sending = tokio::spawn(async move { run.signal("go", &7_u64).await });
+    tokio::time::sleep(secs(1)).await;
+    soon(engine.shutdown()).await;
+    let error = sending.await.expect("no panic").expect_err("nobody decided on it");
+    assert_eq!(error.kind(), ErrorKind::ShutDown);
 }
