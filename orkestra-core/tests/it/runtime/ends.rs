@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use orkestra_core::prelude::*;
@@ -284,4 +285,27 @@ async fn an_engine_whose_store_hangs_shuts_down() {
     soon(engine.shutdown()).await;
     let error = sending.await.expect("no panic").expect_err("nobody decided on it");
     assert_eq!(error.kind(), ErrorKind::ShutDown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_nobody_waits_for_leaves_no_engine_behind() {
+    let (store, holders) = counted();
+    let start = || {
+        let builder = Engine::builder().shared_store(Arc::clone(&store)).worker("me").runs_max(2);
+        builder.workflow(gate()).workflow(at_work()).start()
+    };
+    let first = start().await.expect("an engine");
+    for number in 0..3 {
+        first.run("busy").id(format!("r{number}")).start().await.expect("a run");
+    }
+    first.shutdown().await;
+    drop(first);
+    {
+        // It drives two of the runs, and takes a breath.
+        let mut starting = std::pin::pin!(start());
+        let ready = std::future::poll_fn(|cx| Poll::Ready(starting.as_mut().poll(cx).is_ready())).await;
+        assert!(!ready);
+    }
+    tokio::time::sleep(secs(60)).await;
+    assert_eq!(holders(), 1, "nothing but this test");
 }
