@@ -195,7 +195,6 @@ impl Driver {
                 turn = panics::guard(self.drive_once()) => {
                     turn.unwrap_or_else(|panic| Turn::Blocked(panicked(&panic)))
                 }
-                // The store hangs.
                 () = shared.down_for_long() => Turn::ShutDown,
             };
             let (error, lasting) = match turn {

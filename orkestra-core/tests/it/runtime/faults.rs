@@ -156,6 +156,8 @@ async fn reads_that_fail_in_passing_are_made_again_by_those_who_wait() {
     run.signal("go", &7_u64).await.expect("a delay");
     store.fail_calls("record", 3, IO);
     assert_eq!(waiting.await.expect("it does not panic").expect("an output"), 7);
+    store.fail_calls("record", 1, Mishap::Panic);
+    assert_eq!(run.output::<u64>().await.expect("a panic of the store is a failed read"), 7);
 }
 
 #[tokio::test(start_paused = true)]
