@@ -14,7 +14,7 @@ use super::super::outbox::{Note, Told};
 use super::super::patience::insist;
 use super::super::telemetry::placed;
 use super::commit::{Reply, Start, check_growth};
-use super::{Driver, Turn};
+use super::{CLOCK_CHECK, Driver, Duration, Turn};
 
 impl Driver {
     pub(super) async fn message(&mut self, message: Option<Message>) -> Result<(), Turn> {
@@ -57,6 +57,22 @@ impl Driver {
             known.status == NodeStatus::Running && known.attempt == *attempt
         };
         state.plan().id(node).filter(under_way)
+    }
+
+    pub(super) async fn tick(&mut self) -> Result<(), Turn> {
+        self.stir();
+        self.end_silent().await?;
+        let due = self.state.as_ref().and_then(RunState::next_timer);
+        if due.is_some_and(|due| due <= self.shared.clock.now()) {
+            self.input(InputKind::Tick, None).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn until_timer(&self) -> Option<Duration> {
+        let timer = self.state.as_ref()?.next_timer();
+        let due = self.heartbeats().map(|(_, due)| due).chain(timer).min()?;
+        Some(due.since(self.shared.clock.now()).min(CLOCK_CHECK))
     }
 
     pub(super) async fn reports(&mut self) -> Result<(), Turn> {

@@ -391,20 +391,4 @@ impl Driver {
         let over = self.state.as_ref().is_none_or(|state| state.status().is_final() && agenda(state).next().is_none());
         over && self.pending.is_empty() && self.mailbox.is_empty()
     }
-
-    async fn tick(&mut self) -> Result<(), Turn> {
-        self.stir();
-        self.end_silent().await?;
-        let due = self.state.as_ref().and_then(RunState::next_timer);
-        if due.is_some_and(|due| due <= self.shared.clock.now()) {
-            self.input(InputKind::Tick, None).await?;
-        }
-        Ok(())
-    }
-
-    fn until_timer(&self) -> Option<Duration> {
-        let timer = self.state.as_ref()?.next_timer();
-        let due = self.heartbeats().map(|(_, due)| due).chain(timer).min()?;
-        Some(due.since(self.shared.clock.now()).min(CLOCK_CHECK))
-    }
 }
