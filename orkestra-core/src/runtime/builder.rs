@@ -222,6 +222,10 @@ impl EngineBuilder {
             workflow_tasks: self.workflow_tasks,
         }));
         shared.neighbours.enter(&shared);
+        // IMPORTANT: before anything is driven. Should the caller not wait for the start to end, the engine ends with its handle.
+        let engine = Engine::new(Arc::clone(&shared));
+        // Not one of those that it waits for.
+        tokio::spawn(closing::close(Arc::clone(&shared)));
         if !shared.room.is_closed() {
             let looked = waker::wake_first(&shared).await;
             shared.keep_doing("waker", move |shared| waker::watch(shared, looked));
@@ -238,8 +242,6 @@ impl EngineBuilder {
         shared.keep_doing("retention", move |shared| retention::sweep(shared, self.retention));
         shared.keep_doing("schedules", schedule::tick);
         shared.keep_doing("upgrade", upgrade::log);
-        // Not one of those that it waits for.
-        tokio::spawn(closing::close(Arc::clone(&shared)));
-        Ok(Engine::new(shared))
+        Ok(engine)
     }
 }

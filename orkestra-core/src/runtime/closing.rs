@@ -14,6 +14,11 @@ use super::shared::Shared;
 /// How long the tasks of an engine may take to end: one that waits for a store that hangs, or blocks its thread, is left behind.
 const END_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a driver waits for the store once the engine shuts down.
+const STORE_WAIT: Duration = Duration::from_secs(5);
+/// How long all drivers may take to leave: longer than each may wait for the store, and then for its tasks.
+const LEAVE_WAIT: Duration = Duration::from_secs(20);
+
 /// Ends whatever waits for the engine, however its runtime lets go of it.
 struct Ending(Arc<Shared>);
 
@@ -30,7 +35,9 @@ pub(super) async fn close(shared: Arc<Shared>) {
     let closed = Closed(shared.closed.clone());
     let ending = Ending(Arc::clone(&shared));
     shared.down().await;
-    shared.live.idle().await;
+    if tokio::time::timeout(LEAVE_WAIT, shared.live.idle()).await.is_err() {
+        tracing::warn!("a run cannot be left, because the store does not answer, and was left behind");
+    }
     let ended = async {
         shared.jobs.idle().await;
         shared.stopped.send_replace(true);
@@ -43,6 +50,14 @@ pub(super) async fn close(shared: Arc<Shared>) {
     drop(ending);
     drop(shared);
     drop(closed);
+}
+
+impl Shared {
+    /// Returns when the engine has been shutting down for longer than a store that answers needs.
+    pub(super) async fn down_for_long(&self) {
+        self.down().await;
+        tokio::time::sleep(STORE_WAIT).await;
+    }
 }
 
 /// Says so when nothing is left of the engine, or its runtime is gone.

@@ -85,7 +85,8 @@ impl Search {
         match state.node(id).status {
             _ if moves => None,
             NodeStatus::Queued => self.waits_for_slots(who),
-            NodeStatus::Running => self.waits_for_children(who, state, id),
+            // One whose driver was lost may have to wait for its slots again.
+            NodeStatus::Running => self.waits_for_slots(who).or_else(|| self.waits_for_children(who, state, id)),
             _ => None,
         }
     }
@@ -153,8 +154,8 @@ pub(super) async fn watch(shared: Arc<Shared>) {
             tracing::warn!(%error, "it cannot be told whether runs wait for each other");
             Vec::new()
         });
-        // A run between the two may be at work still, and says nothing here when it begins to wait.
-        let looks_again = dead.is_empty() && shared.slots.knot().is_some();
+        // Who is at work still says nothing here when he begins to wait.
+        let looks_again = dead.is_empty() && shared.slots.may_be_knotted();
         look = if looks_again { shared.lease.max(first) } else { first };
         if looks_again {
             shared.slots.look_again();

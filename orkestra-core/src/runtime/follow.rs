@@ -11,6 +11,7 @@ use crate::model::{RunId, Seq};
 
 use super::damaged;
 use super::error::Error;
+use super::panics;
 use super::shared::Shared;
 use super::watch;
 
@@ -68,7 +69,8 @@ impl Follower {
             () = tokio::time::sleep_until(self.check_at), if checks => {
                 self.check_delay = (self.check_delay * 2).min(CHECK_MAX);
                 self.check_at = Instant::now() + self.check_delay;
-                damaged::check(shared, run).await
+                // A store that panics has failed, which is no reason to stop waiting.
+                panics::guard(damaged::check(shared, run)).await.unwrap_or(Ok(()))
             }
         }
     }

@@ -12,9 +12,10 @@ use tokio::time::Instant;
 use crate::kernel::InputKind;
 use crate::model::RunId;
 use crate::model::limits::STORE_PATIENCE;
-use crate::store::{RunRecord, StoreErrorKind};
+use crate::store::{RunRecord, StoreError, StoreErrorKind};
 
 use super::error::{Error, ErrorKind};
+use super::panics;
 use super::shared::Shared;
 
 /// The delay before the next try; doubled each time.
@@ -57,9 +58,10 @@ where
 {
     let mut patience = Patience::new(STORE_PATIENCE);
     loop {
-        let error: Error = match ask().await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error.into(),
+        let error: Error = match panics::guard(ask()).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => error.into(),
+            Err(panic) => StoreError::new(StoreErrorKind::Io, format!("the store panicked: {panic}")).into(),
         };
         if !matches!(error.store_kind(), Some(StoreErrorKind::Io | StoreErrorKind::Busy)) {
             return Err(error);

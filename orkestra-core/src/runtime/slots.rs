@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use crate::kernel::InputKind;
 use crate::model::{Name, RunId, SlotKey, Timestamp};
 
+use super::activity::Activity;
 use super::error::{Error, ErrorKind};
 use super::limiter::{Claim, Limit, Limiter};
 use super::panics;
@@ -43,6 +44,8 @@ struct Table {
     awaited: HashSet<RunId>,
     /// Nodes that hold slots and only wait.
     resting: BTreeSet<(RunId, Name)>,
+    /// The calls of tasks of nodes with slots: one may only wait while there is work in the rest of its run.
+    calls: BTreeMap<Who, Weak<Activity>>,
     /// How many runs waited for each other when it was looked last.
     deadlocked: usize,
     /// Whether all such runs are known.
@@ -63,10 +66,22 @@ impl Slots {
             claims: HashMap::new(),
             awaited: HashSet::new(),
             resting: BTreeSet::new(),
+            calls: BTreeMap::new(),
             deadlocked: 0,
             open: false,
         };
         Self { table: Mutex::new(table), changed: Notify::new(), knotted: Notify::new(), limits: names }
+    }
+
+    /// A node that holds slots is called: whether it only waits is seen in what the call does.
+    pub(super) fn attend(&self, run: &RunId, node: &Name, call: &Arc<Activity>) {
+        let mut table = self.lock();
+        table.calls.insert((run.clone(), node.clone()), Arc::downgrade(call));
+        let knotted = table.may_be_knotted();
+        drop(table);
+        if knotted {
+            self.knotted.notify_one();
+        }
     }
 
     /// A node that holds slots only waits, for as long as nothing else is said.
@@ -85,7 +100,7 @@ impl Slots {
         table.resting.retain(|(resting, _)| resting != run);
         if table.resting.len() < before {
             table.deadlocked = 0;
-            if !table.resting.is_empty() && table.limiter.waiting() > 0 {
+            if table.may_be_knotted() {
                 drop(table);
                 self.knotted.notify_one();
             }
@@ -104,14 +119,21 @@ impl Slots {
     /// Who could wait for whom; `None` when slots alone show that nobody waits for himself.
     pub(super) fn knot(&self) -> Option<Knot> {
         let table = self.lock();
-        if table.resting.is_empty() || table.limiter.waiting() == 0 {
+        let only_waits = |call: &Weak<Activity>| call.upgrade().is_some_and(|call| call.only_waits());
+        let calls = table.calls.iter().filter(|(_, call)| only_waits(call));
+        let resting: BTreeSet<_> = table.resting.iter().chain(calls.map(|(who, _)| who)).cloned().collect();
+        if resting.is_empty() || table.limiter.waiting() == 0 {
             return None;
         }
         let waiting = table.limiter.lacking();
-        let resting = table.resting.clone();
         let rest = |holders: &Vec<_>| holders.iter().all(|holder| resting.contains(holder));
         let knotted = waiting.values().flatten().any(|(_, holders)| rest(holders));
         knotted.then_some(Knot { resting, waiting })
+    }
+
+    /// Whether somebody who has slots may come to wait for somebody who waits for them.
+    pub(super) fn may_be_knotted(&self) -> bool {
+        self.lock().may_be_knotted()
     }
 
     /// So many runs wait for each other.
@@ -142,21 +164,33 @@ impl Slots {
     pub(super) fn request(&self, at: Timestamp, claim: Claim) {
         let mut table = self.lock();
         if table.note(at, &claim) {
-            table.limiter.request(at, claim);
-            let knotted = !table.resting.is_empty();
-            drop(table);
-            self.changed.notify_one();
-            if knotted {
-                self.knotted.notify_one();
-            }
+            self.ask(table, at, claim);
         }
     }
 
-    /// Registers slots that an attempt under way has had from a process before.
-    pub(super) fn hold(&self, at: Timestamp, claim: &Claim) {
+    /// Registers slots that an attempt under way has had; false when they have gone to others meanwhile. Then it asks for them,
+    /// and is told of the grant like one that has not begun.
+    pub(super) fn hold(&self, at: Timestamp, claim: &Claim) -> bool {
         let mut table = self.lock();
-        if table.note(at, claim) {
+        if !table.note(at, claim) {
+            return table.limiter.holds(&claim.run, &claim.node);
+        }
+        // Nothing was given to others before all that a process before left has said what it holds.
+        if table.is_expected(&claim.run) || table.limiter.has_place(claim) {
             table.limiter.hold(at, claim);
+            return true;
+        }
+        self.ask(table, at, claim.clone());
+        false
+    }
+
+    fn ask(&self, mut table: MutexGuard<'_, Table>, at: Timestamp, claim: Claim) {
+        table.limiter.request(at, claim);
+        let knotted = table.may_be_knotted();
+        drop(table);
+        self.changed.notify_one();
+        if knotted {
+            self.knotted.notify_one();
         }
     }
 
@@ -164,7 +198,7 @@ impl Slots {
     pub(super) fn release(&self, run: &RunId, node: &Name) {
         let mut table = self.lock();
         if table.forget(run, node) {
-            let knotted = !table.resting.is_empty();
+            let knotted = table.may_be_knotted();
             drop(table);
             self.changed.notify_one();
             if knotted {
@@ -232,6 +266,15 @@ impl Table {
         if self.open && self.awaited.is_empty() { self.limiter.grants(at) } else { (Vec::new(), None) }
     }
 
+    /// Whether the run is one of a process before that may hold slots and has not said so yet.
+    fn is_expected(&self, run: &RunId) -> bool {
+        !self.open || self.awaited.contains(run)
+    }
+
+    fn may_be_knotted(&self) -> bool {
+        (!self.resting.is_empty() || !self.calls.is_empty()) && self.limiter.waiting() > 0
+    }
+
     /// False when the attempt is known.
     fn note(&mut self, at: Timestamp, claim: &Claim) -> bool {
         let nodes = self.claims.entry(claim.run.clone()).or_default();
@@ -250,7 +293,8 @@ impl Table {
         if nodes.is_empty() {
             self.claims.remove(run);
         }
-        if self.resting.remove(&(run.clone(), node.clone())) {
+        let who = (run.clone(), node.clone());
+        if self.resting.remove(&who) | self.calls.remove(&who).is_some() {
             self.deadlocked = 0;
         }
         self.limiter.cancel(run, node);

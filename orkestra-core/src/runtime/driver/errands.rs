@@ -16,6 +16,7 @@ use super::super::blobs;
 use super::super::damaged::given_up;
 use super::super::error::{Error, ErrorKind};
 use super::super::load::load;
+use super::super::panics;
 use super::super::shared::Shared;
 use super::Driver;
 
@@ -126,7 +127,7 @@ impl Errand {
     async fn start(self, parent: Parent, child: ChildState) {
         let mut patience = Patience::new(&self.shared);
         let found = loop {
-            match self.find(&child, &parent).await {
+            match guarded(self.find(&child, &parent)).await {
                 Ok(found) => break found,
                 Err(error) if !is_passing(&error) => break Found::Another(not_started(error.to_string())),
                 Err(error) if !patience.again(&error).await => return,
@@ -198,7 +199,8 @@ impl Errand {
     async fn adopted(&self, between: (&RunId, &RunId), outcome: Outcome) -> Option<Outcome> {
         let mut patience = Patience::new(&self.shared);
         loop {
-            match blobs::adopt_outcome(&*self.shared.store, between, outcome.clone()).await {
+            let kept = blobs::adopt_outcome(&*self.shared.store, between, outcome.clone());
+            match guarded(kept).await {
                 Ok(outcome) => return Some(outcome),
                 Err(error) if !patience.again(&error).await => return None,
                 Err(_) => {}
@@ -210,7 +212,7 @@ impl Errand {
     async fn tell_until_accepted(&self, run: &RunId, kind: InputKind) -> bool {
         let mut patience = Patience::new(&self.shared);
         loop {
-            match self.shared.tell_surely(run, kind.clone()).await {
+            match guarded(self.shared.tell_surely(run, kind.clone())).await {
                 Err(error) if is_passing(&error) => {
                     if !patience.again(&error).await {
                         return false;
@@ -228,6 +230,12 @@ impl Errand {
             }
         }
     }
+}
+
+/// A panic on the way counts as an error that may pass: what is owed stays owed.
+async fn guarded<T, E: Into<Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, Error> {
+    let panicked = |panic| Err(Error::new(ErrorKind::Internal, format!("an errand panicked: {panic}")));
+    panics::guard(work).await.map_or_else(panicked, |done| done.map_err(Into::into))
 }
 
 fn not_started(message: String) -> Failure {

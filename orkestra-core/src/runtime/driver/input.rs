@@ -3,8 +3,8 @@
 use tokio::sync::oneshot;
 use tracing::Span;
 
-use crate::kernel::{Event, Input, InputKind, Rejection, RunState, TaskRequest, decide, unread};
-use crate::model::{Growth, Incarnation, Name, RunId, Seq};
+use crate::kernel::{Event, Input, InputKind, NodeStatus, Rejection, RunState, TaskRequest, decide, unread};
+use crate::model::{Growth, Incarnation, Name, NodeId, RunId, Seq};
 use crate::store::StoreErrorKind;
 
 use super::super::blobs;
@@ -15,7 +15,7 @@ use super::super::outbox::{Note, Told};
 use super::super::patience::insist;
 use super::super::telemetry::placed;
 use super::commit::{Reply, Start, check_growth};
-use super::{Driver, Turn};
+use super::{CLOCK_CHECK, Driver, Duration, Turn};
 
 impl Driver {
     pub(super) async fn message(&mut self, message: Option<Message>) -> Result<(), Turn> {
@@ -25,7 +25,14 @@ impl Driver {
         match message {
             None => Err(Turn::ShutDown),
             Some(Message::Mail) => self.read_mail().await,
-            Some(Message::Input { kind, reply }) => self.input(kind, Some(Reply::Input(reply))).await,
+            Some(Message::Input { kind, reply }) => match self.goes_on_with_slots(&kind) {
+                Some(id) => {
+                    self.perform(id);
+                    drop(reply.send(Ok(())));
+                    Ok(())
+                }
+                None => self.input(kind, Some(Reply::Input(reply))).await,
+            },
             Some(Message::Ended { node, attempt, result }) => {
                 let id = self.state.as_ref().and_then(|state| state.plan().id(&node));
                 if let Some(id) = id.filter(|id| self.invoked.get(id).is_some_and(|known| known.attempt == attempt)) {
@@ -40,6 +47,33 @@ impl Driver {
                 went
             }
         }
+    }
+
+    /// Whether the slots are for an attempt that is under way: it had lost them, with its driver, and waits for them.
+    fn goes_on_with_slots(&self, granted: &InputKind) -> Option<NodeId> {
+        let InputKind::SlotGranted { node, attempt } = granted else { return None };
+        let state = self.state.as_ref()?;
+        let under_way = |id: &NodeId| {
+            let known = state.node(*id);
+            known.status == NodeStatus::Running && known.attempt == *attempt
+        };
+        state.plan().id(node).filter(under_way)
+    }
+
+    pub(super) async fn tick(&mut self) -> Result<(), Turn> {
+        self.stir();
+        self.end_silent().await?;
+        let due = self.state.as_ref().and_then(RunState::next_timer);
+        if due.is_some_and(|due| due <= self.shared.clock.now()) {
+            self.input(InputKind::Tick, None).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn until_timer(&self) -> Option<Duration> {
+        let timer = self.state.as_ref()?.next_timer();
+        let due = self.heartbeats().map(|(_, due)| due).chain(timer).min()?;
+        Some(due.since(self.shared.clock.now()).min(CLOCK_CHECK))
     }
 
     pub(super) async fn reports(&mut self) -> Result<(), Turn> {

@@ -188,7 +188,7 @@ impl Driver {
         let mut trouble = Trouble::default();
         let refusal = loop {
             let (before, began) = (self.durable, Instant::now());
-            let tenure = Arc::clone(&self.tenure);
+            let (tenure, shared) = (Arc::clone(&self.tenure), Arc::clone(&self.shared));
             // What is interrupted here is thrown away next: state, tasks, and whatever was being decided.
             let turn = tokio::select! {
                 biased;
@@ -196,6 +196,7 @@ impl Driver {
                 turn = panics::guard(self.drive_once()) => {
                     turn.unwrap_or_else(|panic| Turn::Blocked(panicked(&panic)))
                 }
+                () = shared.down_for_long() => Turn::ShutDown,
             };
             let (error, lasting) = match turn {
                 Turn::Rest => break None,
@@ -358,21 +359,5 @@ impl Driver {
     fn nothing_left(&self) -> bool {
         let over = self.state.as_ref().is_none_or(|state| state.status().is_final() && agenda(state).next().is_none());
         over && self.pending.is_empty() && self.mailbox.is_empty()
-    }
-
-    async fn tick(&mut self) -> Result<(), Turn> {
-        self.stir();
-        self.end_silent().await?;
-        let due = self.state.as_ref().and_then(RunState::next_timer);
-        if due.is_some_and(|due| due <= self.shared.clock.now()) {
-            self.input(InputKind::Tick, None).await?;
-        }
-        Ok(())
-    }
-
-    fn until_timer(&self) -> Option<Duration> {
-        let timer = self.state.as_ref()?.next_timer();
-        let due = self.heartbeats().map(|(_, due)| due).chain(timer).min()?;
-        Some(due.since(self.shared.clock.now()).min(CLOCK_CHECK))
     }
 }

@@ -118,14 +118,17 @@ impl Driver {
     /// Registers the slots of attempts that were under way when the run was taken over: they are held already.
     pub(super) fn hold_slots(&self) {
         let Some(state) = &self.state else { return };
-        state.running().for_each(|id| self.sync_slots(state, id, true));
+        for id in state.running() {
+            // One that lost them waits: it is called when it is told of the grant.
+            let _has_them = self.sync_slots(state, id, true);
+        }
     }
 
-    /// Brings the slots of a node in line with where it stands.
-    pub(super) fn sync_slots(&self, state: &RunState, id: NodeId, durable: bool) {
+    /// Brings the slots of a node in line with where it stands; false when an attempt that is under way has to wait for them.
+    pub(super) fn sync_slots(&self, state: &RunState, id: NodeId, durable: bool) -> bool {
         let spec = &state.plan().node(id).spec;
         if spec.limits.is_empty() || !durable {
-            return;
+            return true;
         }
         let (node, slots) = (state.node(id), &self.shared.slots);
         let priority = state.options().priority.saturating_add(spec.priority);
@@ -136,9 +139,10 @@ impl Driver {
                     slots.request(self.shared.clock.now(), of(node.attempt + 1));
                 }
             }
-            NodeStatus::Running => slots.hold(self.shared.clock.now(), &of(node.attempt)),
+            NodeStatus::Running => return slots.hold(self.shared.clock.now(), &of(node.attempt)),
             _ => slots.release(&self.run, &spec.name),
         }
+        true
     }
 
     /// Ends the calls that have been silent for longer than their nodes allow.

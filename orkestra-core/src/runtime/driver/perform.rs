@@ -36,7 +36,7 @@ impl Driver {
         let Some(state) = &self.state else { return };
         let durable = state.node(id).changed <= self.durable;
         let under_way = self.invoked.get(&id).map(|invocation| invocation.attempt);
-        self.sync_slots(state, id, durable);
+        let has_slots = self.sync_slots(state, id, durable);
         self.trace.node(state, id, durable);
         match work_of(state, id) {
             // Tasks of a run that makes a pause stop by themselves, at their next step.
@@ -44,7 +44,7 @@ impl Driver {
             Some(Work::Invoke { attempt, .. }) if under_way == Some(attempt) => {}
             Some(Work::Invoke { attempt, .. }) => {
                 self.invoked.remove(&id);
-                if durable {
+                if durable && has_slots {
                     self.invoke(id, attempt);
                 }
             }
@@ -123,6 +123,9 @@ impl Driver {
         let work = self.shared.jobs.counted(work);
         let invocation =
             Invocation::spawn(spec.name.clone(), attempt, activity, cancel, self.sender.clone(), seen, work);
+        if !spec.limits.is_empty() {
+            self.shared.slots.attend(&self.run, &spec.name, &invocation.activity);
+        }
         if spec.heartbeat_timeout_ms.is_some() {
             self.beating.insert(id);
         }

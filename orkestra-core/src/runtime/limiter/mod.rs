@@ -112,6 +112,17 @@ impl Limiter {
         self.places.insert(who, (claim.attempt, Place::Holds(line)));
     }
 
+    /// Whether the node has its slots.
+    pub(super) fn holds(&self, run: &RunId, node: &Name) -> bool {
+        matches!(self.places.get(&(run.clone(), node.clone())), Some((_, Place::Holds(_))))
+    }
+
+    /// Whether nobody else has the slots of the claim. Rates do not count: they limit what begins.
+    pub(super) fn has_place(&self, claim: &Claim) -> bool {
+        let mut known = claim.slots.iter().filter_map(|slot| self.instances.get(slot));
+        known.all(Instance::has_place)
+    }
+
     /// Asks no more. What is held already stays so.
     pub(super) fn cancel(&mut self, run: &RunId, node: &Name) {
         let who = (run.clone(), node.clone());

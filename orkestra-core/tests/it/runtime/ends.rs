@@ -2,11 +2,13 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use orkestra_core::prelude::*;
 use orkestra_testkit::FaultyStore;
 
+use super::moody::{Moods, MoodyStore};
 use super::world::engine;
 
 fn gate() -> Workflow {
@@ -268,4 +270,42 @@ async fn a_delete_that_nobody_waits_for_gives_its_seat_back() {
     tokio::time::sleep(secs(1)).await;
     soon(engine.run("w").id("r").start()).await.expect("its id is free, or it is there");
     soon(engine.shutdown()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_whose_store_hangs_shuts_down() {
+    let store = MoodyStore::default();
+    let engine = engine(store.clone()).workflow(gate()).start().await.expect("an engine");
+    let run = engine.run("w").id("r").start().await.expect("a run");
+    tokio::time::sleep(secs(60)).await;
+    assert_eq!(engine.health().await.live, 0, "it is parked");
+    store.is(Moods { read_takes: secs(100_000), ..Moods::default() });
+    let sending = tokio::spawn(async move { run.signal("go", &7_u64).await });
+    tokio::time::sleep(secs(1)).await;
+    soon(engine.shutdown()).await;
+    let error = sending.await.expect("no panic").expect_err("nobody decided on it");
+    assert_eq!(error.kind(), ErrorKind::ShutDown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_nobody_waits_for_leaves_no_engine_behind() {
+    let (store, holders) = counted();
+    let start = || {
+        let builder = Engine::builder().shared_store(Arc::clone(&store)).worker("me").runs_max(2);
+        builder.workflow(gate()).workflow(at_work()).start()
+    };
+    let first = start().await.expect("an engine");
+    for number in 0..3 {
+        first.run("busy").id(format!("r{number}")).start().await.expect("a run");
+    }
+    first.shutdown().await;
+    drop(first);
+    {
+        // It drives two of the runs, and takes a breath.
+        let mut starting = std::pin::pin!(start());
+        let ready = std::future::poll_fn(|cx| Poll::Ready(starting.as_mut().poll(cx).is_ready())).await;
+        assert!(!ready);
+    }
+    tokio::time::sleep(secs(60)).await;
+    assert_eq!(holders(), 1, "nothing but this test");
 }

@@ -156,6 +156,8 @@ async fn reads_that_fail_in_passing_are_made_again_by_those_who_wait() {
     run.signal("go", &7_u64).await.expect("a delay");
     store.fail_calls("record", 3, IO);
     assert_eq!(waiting.await.expect("it does not panic").expect("an output"), 7);
+    store.fail_calls("record", 1, Mishap::Panic);
+    assert_eq!(run.output::<u64>().await.expect("a panic of the store is a failed read"), 7);
 }
 
 #[tokio::test(start_paused = true)]
@@ -257,7 +259,8 @@ async fn a_panic_in_a_driver_blocks_its_run_with_the_message() {
         let run = run.clone();
         async move { run.outcome().await }
     });
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    // Who waits reads the journal too, now and then, to see whether it can be read.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     store.fail_calls("read", 1, Mishap::Panic);
     let message = "the run's driver panicked: the faulty store panics";
     let error = run.signal("go", &7_u64).await.expect_err("nobody decided on it");

@@ -17,6 +17,8 @@ use orkestra_core::store::{
 pub(crate) struct Moods {
     /// How long records of child runs take to be read. What is answered is what was there at first.
     pub(crate) record_takes: Duration,
+    /// How long any journal takes to be read.
+    pub(crate) read_takes: Duration,
     /// How many reads of the journals of child runs fail.
     pub(crate) failing_reads: u32,
     /// How long small values take to be read, and to be written.
@@ -63,6 +65,10 @@ impl Store for MoodyStore {
     async fn read(&self, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, StoreError> {
         if self.fails(run) {
             return Err(StoreError::new(StoreErrorKind::Io, "it cannot be read for now"));
+        }
+        let takes = self.moods.lock().expect("no test panics here").read_takes;
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
         }
         self.inner.read(run, from, limit).await
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use orkestra_core::Limit;
 use orkestra_core::prelude::*;
+use orkestra_core::store::StoreErrorKind;
+use orkestra_testkit::{Fault, FaultyStore, Mishap};
 
 use super::world::{engine, journal};
 
@@ -117,4 +119,79 @@ async fn a_limit_that_is_not_defined_is_refused() {
     assert_eq!(error.to_string(), "workflow `w` needs the limit `gpu`, which is not defined");
     let twice = engine(MemoryStore::new()).limit(Limit::concurrency("a", 1)).limit(Limit::concurrency("a", 2));
     assert_eq!(twice.start().await.expect_err("twice").to_string(), "two limits are named `a`");
+}
+
+/// A task of two long steps that sees how many of them are under way at once, also when one is dropped.
+fn two_steps(now: &Arc<AtomicUsize>, most: &Arc<AtomicUsize>) -> Workflow {
+    struct Here(Arc<AtomicUsize>);
+    impl Drop for Here {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    let (now, most) = (Arc::clone(now), Arc::clone(most));
+    let work = move |cx: Context, (): ()| {
+        let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+        async move {
+            for key in ["a", "b"] {
+                cx.step(key, || async {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    let _here = Here(Arc::clone(&now));
+                    tokio::time::sleep(Duration::from_secs(100)).await;
+                    TaskResult::Ok(())
+                })
+                .await?;
+            }
+            TaskResult::Ok(())
+        }
+    };
+    Workflow::new("w").node("n", work).limit("db").build().expect("a workflow")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_attempt_that_another_process_resumes_waits_for_its_slot() {
+    let (now, most) = (Arc::default(), Arc::default());
+    let (store, workflow) = (MemoryStore::new(), two_steps(&now, &most));
+    let start = || {
+        let limit = Limit::concurrency("db", 1);
+        engine(store.clone()).worker("me").limit(limit).workflow(workflow.clone()).start()
+    };
+    let first = start().await.expect("an engine");
+    let run = first.run("w").id("r1").start().await.expect("a run");
+    tokio::time::sleep(secs(1)).await;
+    run.pause("wait").await.expect("it pauses");
+    tokio::time::sleep(secs(200)).await;
+    first.shutdown().await;
+    let second = start().await.expect("an engine");
+    let late = second.run("w").id("r2").start().await.expect("a run");
+    let early = second.handle("r1").expect("a handle");
+    tokio::time::sleep(secs(10)).await;
+    early.resume().await.expect("it goes on");
+    for run in [early, late] {
+        assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))));
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_whose_driver_panicked_waits_for_its_slot() {
+    let (now, most) = (Arc::default(), Arc::default());
+    let store = FaultyStore::new(Arc::new(MemoryStore::new()));
+    let (limit, workflow) = (Limit::concurrency("db", 1), two_steps(&now, &most));
+    let engine = engine(store.clone()).limit(limit).workflow(workflow).start().await.expect("an engine");
+    let run = engine.run("w").id("r1").start().await.expect("a run");
+    tokio::time::sleep(secs(1)).await;
+    let late = engine.run("w").id("r2").start().await.expect("a run");
+    tokio::time::sleep(secs(1)).await;
+    store.fail_calls("read", 1, Mishap::Panic);
+    store.fail_next(Fault::Failed(StoreErrorKind::Invalid));
+    run.signal("x", &1).await.expect_err("nobody decided on it");
+    tokio::time::sleep(secs(10)).await;
+    assert_eq!(engine.blocked().len(), 1, "its driver panicked");
+    assert_eq!(now.load(Ordering::SeqCst), 1, "the slot went to the other run");
+    run.signal("x", &1).await.expect("it is driven again");
+    for run in [run, late] {
+        assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))));
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 1);
 }

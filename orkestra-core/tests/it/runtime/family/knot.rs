@@ -89,3 +89,33 @@ async fn with_a_slot_left_or_a_time_limit_nobody_is_said_to_be_stuck() {
     assert_eq!(engine.stuck().await.expect("a store"), []);
     assert!(first.output::<bool>().await.expect("an output"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_knot_is_told_although_its_run_works_at_something_else() {
+    async fn parent(cx: Context, (): ()) -> TaskResult<bool> {
+        cx.child("c", "kid", ()).await
+    }
+    async fn beside(cx: Context, (): ()) -> TaskResult<bool> {
+        for number in 0..600 {
+            cx.emit("n", &number);
+            tokio::time::sleep(secs(1) / 2).await;
+        }
+        Ok(true)
+    }
+    async fn kid(_cx: Context, (): ()) -> TaskResult<bool> {
+        Ok(true)
+    }
+    let parents = Workflow::new("parent").node("p", parent).limit("cpu").node("b", beside).build().expect("a workflow");
+    let kids = Workflow::new("kid").node("k", kid).limit("cpu").build().expect("a workflow");
+    let engine = engine(MemoryStore::new()).limit(Limit::concurrency("cpu", 1)).workflow(parents).workflow(kids);
+    let engine = engine.start().await.expect("an engine");
+    let run = engine.run("parent").id("r").start().await.expect("a run");
+    tokio::time::sleep(secs(120)).await;
+    assert_eq!(engine.stuck().await.expect("a store").len(), 2);
+    assert_eq!(engine.health().await.deadlocked, 2);
+    run.cancel("the knot is cut").await.expect("it is asked");
+    run.outcome().await.expect("an end");
+    tokio::time::sleep(secs(120)).await;
+    assert_eq!(engine.stuck().await.expect("a store"), []);
+    assert!(engine.health().await.is_good());
+}

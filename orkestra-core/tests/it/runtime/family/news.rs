@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use orkestra_core::model::Amount;
+use orkestra_core::Clock;
+use orkestra_core::model::{Amount, WorkerId};
 use orkestra_core::prelude::*;
 use orkestra_core::store::LetterId;
-use orkestra_testkit::VirtualClock;
+use orkestra_testkit::{FaultyStore, Mishap, VirtualClock};
 
 use super::super::moody::{Moods, MoodyStore};
 use super::super::world::{Effects, children, engine, only_child};
@@ -255,4 +256,32 @@ async fn a_child_that_is_reopened_after_it_told_changes_nothing_for_its_parent()
     run.retry("p").await.expect("it is tried again");
     assert!(within(secs(30), run.output::<bool>()).await.expect("an output"));
     assert_eq!(children(&engine, "r").await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_errand_that_panics_is_run_again() {
+    async fn lets_go(cx: Context, (): ()) -> TaskResult<()> {
+        drop(tokio::time::timeout(secs(20), cx.child::<bool>("c", "wait", ())).await);
+        // Busy: the run is not looked at again because nothing happens in it.
+        for number in 0..2000 {
+            cx.emit("n", &number);
+            tokio::time::sleep(ms(50)).await;
+        }
+        Ok(())
+    }
+    let (disk, clock) = (MemoryStore::new().between_engines(), VirtualClock::new());
+    let store = FaultyStore::new(Arc::new(disk.clone()));
+    let workflow = Workflow::new("parent").node("p", lets_go).build().expect("a workflow");
+    let builder = Engine::builder().store(store.clone()).clock(clock.clone()).lease(secs(2)).park_after(ms(100));
+    let engine = builder.workflow(workflow).workflow(waiting()).start().await.expect("an engine");
+    engine.run("parent").id("r").start().await.expect("a run");
+    tokio::time::sleep(secs(5)).await;
+    let child = only_child(&engine, "r").await.expect("the child");
+    // Somebody else has it when it is to be cancelled.
+    let (other, now) = (WorkerId::new("other").expect("a name"), clock.now());
+    let claimed = disk.claim(&[child.id().clone()], &other, now, now.saturating_add(secs(20))).await.expect("a store");
+    assert!(claimed[0].is_some());
+    store.fail_calls("send", 1, Mishap::Panic);
+    tokio::time::sleep(secs(60)).await;
+    assert_eq!(child.status().await.expect("a record").status, RunStatus::Cancelled);
 }
