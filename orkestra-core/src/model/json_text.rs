@@ -110,6 +110,43 @@ fn same(one: &str, other: &str, depth: usize) -> bool {
     }
 }
 
+/// The same without spaces, with fields in order and texts written in one way; numbers stay as they are written. What nests too
+/// deep to be read stays as it is.
+pub(super) fn canonical(text: &str) -> String {
+    let mut plain = String::new();
+    let is_read = depth(text) <= COMPARED_DEPTH_MAX && add_canonical(text, &mut plain).is_some();
+    if is_read { plain } else { text.to_owned() }
+}
+
+fn add_canonical(text: &str, plain: &mut String) -> Option<()> {
+    match text.as_bytes().first()? {
+        b'{' => {
+            plain.push('{');
+            for (place, (name, value)) in fields(text)?.into_iter().enumerate() {
+                plain.push_str(if place == 0 { "" } else { "," });
+                plain.push_str(&serde_json::to_string(&name).ok()?);
+                plain.push(':');
+                add_canonical(value, plain)?;
+            }
+            plain.push('}');
+        }
+        b'[' => {
+            plain.push('[');
+            for (place, item) in items(text)?.into_iter().enumerate() {
+                plain.push_str(if place == 0 { "" } else { "," });
+                add_canonical(item, plain)?;
+            }
+            plain.push(']');
+        }
+        b'"' => match read::<String>(text) {
+            Some(said) => plain.push_str(&serde_json::to_string(&said).ok()?),
+            None => plain.push_str(text),
+        },
+        _ => plain.push_str(text),
+    }
+    Some(())
+}
+
 /// Whether it is none of `null`, `false`, `0`, `""`, `[]` and `{}`.
 pub(super) fn is_truthy(text: &str) -> bool {
     match text.as_bytes() {
@@ -145,6 +182,21 @@ mod tests {
         }
         let nested = |digit: &str| format!("{}{digit}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(!equal(&nested("1"), &nested("1.0")), "what nobody reads is not compared, and no stack runs over");
+    }
+
+    #[test]
+    fn one_text_stands_for_all_that_say_the_same_and_no_digit_is_lost() {
+        for (text, expected) in [
+            (r#"{ "b" : [ 1.0, "\u00e9" ], "a":{} }"#, r#"{"a":{},"b":[1.0,"é"]}"#),
+            (r#"{"id":18446744073709551617}"#, r#"{"id":18446744073709551617}"#),
+            ("[0.1000000000000000055, [ ] ]", "[0.1000000000000000055,[]]"),
+            (r#"["\ud800"]"#, r#"["\ud800"]"#),
+            ("null", "null"),
+        ] {
+            assert_eq!(canonical(text), expected, "{text}");
+        }
+        let deep = format!("{}{}", "[ ".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(canonical(&deep), deep, "what nobody reads stays, and no stack runs over");
     }
 
     #[test]

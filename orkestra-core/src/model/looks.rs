@@ -89,12 +89,9 @@ impl Payload {
 /// A text is a key by what it says, everything else by its JSON, digit by digit as it was written.
 fn key_at(whole: &str, pointer: &str) -> Option<String> {
     let found = json_text::at(whole, pointer)?;
-    let plain =
-        || serde_json::from_str::<serde_json::Value>(found).map_or_else(|_| found.to_owned(), |it| it.to_string());
     let key = match found.as_bytes().first() {
-        Some(b'"') => serde_json::from_str(found).ok()?,
-        Some(b'{' | b'[') => plain(),
-        _ => found.to_owned(),
+        Some(b'"') => serde_json::from_str(found).unwrap_or_else(|_| found.to_owned()),
+        _ => json_text::canonical(found),
     };
     Some(if key.len() > SLOT_KEY_BYTES_MAX { format!("sha256:{}", hex(&Sha256::digest(key))) } else { key })
 }
