@@ -19,6 +19,10 @@ pub(crate) struct Moods {
     pub(crate) record_takes: Duration,
     /// How many reads of the journals of child runs fail.
     pub(crate) failing_reads: u32,
+    /// Blobs of this run are lost.
+    pub(crate) loses_blobs_of: Option<String>,
+    /// How long it takes until a blob that is written is told to be.
+    pub(crate) blob_takes: Duration,
 }
 
 #[derive(Clone, Default)]
@@ -125,11 +129,17 @@ impl Store for MoodyStore {
     }
 
     async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.inner.put_blob(run, key, bytes).await
+        let written = self.inner.put_blob(run, key, bytes).await;
+        let takes = self.moods.lock().expect("no test panics here").blob_takes;
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
+        written
     }
 
     async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.blob(run, key).await
+        let lost = self.moods.lock().expect("no test panics here").loses_blobs_of.as_deref() == Some(run.as_str());
+        if lost { Ok(None) } else { self.inner.blob(run, key).await }
     }
 
     async fn blob_keys(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
