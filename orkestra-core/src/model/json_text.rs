@@ -58,12 +58,51 @@ pub(super) fn at<'a>(text: &'a str, pointer: &str) -> Option<&'a str> {
 fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     match text.as_bytes().first()? {
         b'{' => fields(text)?.remove(name),
-        b'[' => {
-            let written = name == "0" || !name.starts_with(['0', '+']);
-            let index: usize = name.parse().ok().filter(|_| written)?;
-            items(text)?.get(index).copied()
-        }
+        b'[' => items(text)?.get(index(name)?).copied(),
         _ => None,
+    }
+}
+
+fn index(name: &str) -> Option<usize> {
+    let written = name == "0" || !name.starts_with(['0', '+']);
+    name.parse().ok().filter(|_| written)
+}
+
+/// What [`at`] says for each pointer, with each part of the text read once: they may be thousands, and the text long.
+pub(super) fn at_each<'a>(text: &'a str, pointers: &[&str]) -> Vec<Option<&'a str>> {
+    let mut found = vec![None; pointers.len()];
+    spread(text, pointers.iter().copied().enumerate().collect(), &mut found);
+    found
+}
+
+fn spread<'a>(text: &'a str, wanted: Vec<(usize, &str)>, found: &mut [Option<&'a str>]) {
+    let mut inside: BTreeMap<String, Vec<(usize, &str)>> = BTreeMap::new();
+    for (place, pointer) in wanted {
+        if pointer.is_empty() {
+            found[place] = Some(text);
+        } else if let Some(rest) = pointer.strip_prefix('/') {
+            let (step, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            inside.entry(step.replace("~1", "/").replace("~0", "~")).or_default().push((place, rest));
+        }
+    }
+    if inside.is_empty() {
+        return;
+    }
+    let members: Vec<Option<&str>> = match text.as_bytes().first() {
+        Some(b'{') => {
+            let Some(fields) = fields(text) else { return };
+            inside.keys().map(|name| fields.get(name).copied()).collect()
+        }
+        Some(b'[') => {
+            let Some(items) = items(text) else { return };
+            inside.keys().map(|name| items.get(index(name)?).copied()).collect()
+        }
+        _ => return,
+    };
+    for (member, wanted) in members.into_iter().zip(inside.into_values()) {
+        if let Some(member) = member {
+            spread(member, wanted, found);
+        }
     }
 }
 
@@ -217,6 +256,7 @@ mod tests {
             ("a", None),
         ] {
             assert_eq!(at(text, pointer), found, "{pointer}");
+            assert_eq!(at_each(text, &["/a/0", pointer, "/0"]), [Some("10"), found, Some("1")], "{pointer}");
         }
         for (pointer, good) in [("", true), ("/", true), ("/a~0b~1", true), ("a", false), ("/~2", false), ("/~", false)]
         {
