@@ -199,3 +199,23 @@ async fn a_schedule_that_cannot_be_read_can_be_removed_and_hides_no_other() {
     schedules.put(hourly("x")).await.expect("its name is free");
     assert_eq!(names(schedules.list().await.expect("a list")), ["x", "y"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_can_read_of_a_journal_is_there_and_the_run_has_a_way_out() {
+    let store = MoodyStore::default();
+    let engine = engine(store.clone()).workflow(waiting()).start().await.expect("an engine");
+    let run = engine.run("child").id("r").start().await.expect("a run");
+    tokio::time::sleep(secs(10)).await;
+    let all = run.commits(Cursor::START).await.expect("the store can be read");
+    assert!(all.len() > 1, "{all:?}");
+    let last = all.last().expect("a commit");
+    store.is(Moods { unreadable: Some(("r".into(), last.last)), ..Moods::default() });
+    let readable = run.commits(Cursor::START).await.expect("there is something");
+    assert_eq!(readable.len(), all.len() - 1);
+    let end = Cursor(readable.last().expect("a commit").last.0);
+    assert_eq!(run.commits(end).await.expect_err("this is what is damaged").kind(), ErrorKind::Store);
+    in_time(run.outcome()).await.expect_err("nobody can tell");
+    run.terminate("nobody can read it").await.expect("it is ended");
+    assert!(matches!(in_time(run.outcome()).await, Ok(Outcome::Terminated(_))));
+    run.delete().await.expect("it is deleted");
+}

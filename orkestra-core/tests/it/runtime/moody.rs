@@ -21,6 +21,8 @@ pub(crate) struct Moods {
     pub(crate) failing_reads: u32,
     /// Blobs of this run are lost.
     pub(crate) loses_blobs_of: Option<String>,
+    /// Nobody can read the commit that holds this event of this run.
+    pub(crate) unreadable: Option<(String, Seq)>,
     /// How long it takes until a blob that is written is told to be.
     pub(crate) blob_takes: Duration,
 }
@@ -58,7 +60,14 @@ impl Store for MoodyStore {
         if self.fails(run) {
             return Err(StoreError::new(StoreErrorKind::Io, "it cannot be read for now"));
         }
-        self.inner.read(run, from, limit).await
+        let read = self.inner.read(run, from, limit).await?;
+        let unreadable = self.moods.lock().expect("no test panics here").unreadable.clone();
+        let bad =
+            |(of, at): (String, Seq)| of == run.as_str() && read.iter().any(|one| one.first <= at && at <= one.last);
+        if unreadable.is_some_and(bad) {
+            return Err(StoreError::new(StoreErrorKind::Damaged, "a checksum is wrong"));
+        }
+        Ok(read)
     }
 
     async fn record(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
