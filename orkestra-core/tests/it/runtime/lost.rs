@@ -219,3 +219,21 @@ async fn what_the_store_can_read_of_a_journal_is_there_and_the_run_has_a_way_out
     assert!(matches!(in_time(run.outcome()).await, Ok(Outcome::Terminated(_))));
     run.delete().await.expect("it is deleted");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_is_retried_though_the_schedule_that_started_it_cannot_be_read() {
+    let store = MemoryStore::new();
+    let fails = async |cx: Context, (): ()| {
+        if cx.attempt() > 1 { Ok(cx.attempt()) } else { Err(TaskError::permanent("not yet")) }
+    };
+    let workflow = Workflow::new("w").node("n", fails).build().expect("a workflow");
+    let engine = engine(store.clone()).workflow(workflow).start().await.expect("an engine");
+    let schedule = orkestra_core::Schedule::every("x", "w", mins(60)).expect("a schedule");
+    engine.schedules().put(schedule).await.expect("it is put");
+    let run = engine.schedules().trigger("x").await.expect("a run");
+    in_time(run.output::<u32>()).await.expect_err("it fails at first");
+    let version = store.get("schedule/x").await.expect("a store").expect("it is there").version;
+    store.put("schedule/x", version, b"no schedule").await.expect("a store").expect("it is put");
+    run.retry("n").await.expect("it is tried again");
+    assert_eq!(in_time(run.output::<u32>()).await.expect("an output"), 2);
+}
