@@ -59,13 +59,14 @@ pub(super) async fn terminate(shared: &Arc<Shared>, run: &RunId, reason: &str) -
     if shared.store.record(run).await?.is_none() {
         return Err(Error::new(ErrorKind::NotFound, format!("there is no run `{run}`")));
     }
-    let has_children = !children(shared, run, None).await?.items.is_empty();
+    // Where that cannot be told it is looked for again.
+    let has_none = children(shared, run, None).await.is_ok_and(|page| page.items.is_empty());
     let ended = alone(shared, run, |record| {
         if record.status.is_final() {
             shared.unblock_run(run);
             return Err(Error::new(ErrorKind::Conflict, "the run has ended"));
         }
-        Ok((Event::RunTerminated { reason: reason.to_owned() }, terminated(record, reason, has_children)))
+        Ok((Event::RunTerminated { reason: reason.to_owned() }, terminated(record, reason, !has_none)))
     });
     match ended.await {
         Err(error) if error.is_elsewhere() => {
@@ -99,6 +100,12 @@ pub(super) async fn given_up(shared: Arc<Shared>, run: RunId, error: Error) {
             Ok(()) => return,
             Err(error) => tracing::debug!(%run, %error, "a run that cannot be read was not terminated"),
         }
+    }
+    // Whoever met the damage may be ending the run just now: then that is the news.
+    tokio::select! {
+        biased;
+        () = shared.down() => return,
+        () = tokio::time::sleep(AGAIN_AFTER) => {}
     }
     tell_family(shared, run, error).await;
 }
@@ -196,7 +203,14 @@ async fn children(shared: &Shared, run: &RunId, cursor: Option<ListCursor>) -> R
 async fn cancel_children(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
     let mut cursor = None;
     loop {
-        let page = children(shared, run, cursor).await?;
+        let page = match children(shared, run, cursor).await {
+            // Records are damaged, of this run's children or others: they are no reason to keep it.
+            Err(error) if error.is_damaged() => {
+                tracing::error!(%run, %error, "the children of a run that cannot be read are not cancelled");
+                return Ok(());
+            }
+            page => page?,
+        };
         for child in page.items.iter().filter(|child| !child.status.is_final()) {
             let reason = format!("run `{run}` does not wait for it any more");
             match shared.tell_surely(&child.id, InputKind::Cancel { reason }).await {
