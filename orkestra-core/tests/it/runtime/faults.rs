@@ -257,7 +257,8 @@ async fn a_panic_in_a_driver_blocks_its_run_with_the_message() {
         let run = run.clone();
         async move { run.outcome().await }
     });
-    tokio::time::sleep(secs(1)).await;
+    // Not when whoever waits looks whether the run can be read at all.
+    tokio::time::sleep(secs(1) / 2).await;
     store.fail_calls("read", 1, Mishap::Panic);
     let message = "the run's driver panicked: the faulty store panics";
     let error = run.signal("go", &7_u64).await.expect_err("nobody decided on it");
