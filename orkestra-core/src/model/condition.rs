@@ -203,7 +203,7 @@ impl Test {
     }
 
     /// `found` is the JSON text of the value.
-    fn holds(&self, found: Option<&str>) -> bool {
+    pub(super) fn holds(&self, found: Option<&str>) -> bool {
         let order = |than: f64| Some(Decimal::parse(found?)?.cmp(&Decimal::of(than)?));
         match self {
             Self::Equals(wanted) => found.is_some_and(|found| json_text::equal(found, wanted.as_json())),

@@ -58,12 +58,51 @@ pub(super) fn at<'a>(text: &'a str, pointer: &str) -> Option<&'a str> {
 fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     match text.as_bytes().first()? {
         b'{' => fields(text)?.remove(name),
-        b'[' => {
-            let written = name == "0" || !name.starts_with(['0', '+']);
-            let index: usize = name.parse().ok().filter(|_| written)?;
-            items(text)?.get(index).copied()
-        }
+        b'[' => items(text)?.get(index(name)?).copied(),
         _ => None,
+    }
+}
+
+fn index(name: &str) -> Option<usize> {
+    let written = name == "0" || !name.starts_with(['0', '+']);
+    name.parse().ok().filter(|_| written)
+}
+
+/// What [`at`] says for each pointer, with each part of the text read once: they may be thousands, and the text long.
+pub(super) fn at_each<'a>(text: &'a str, pointers: &[&str]) -> Vec<Option<&'a str>> {
+    let mut found = vec![None; pointers.len()];
+    spread(text, pointers.iter().copied().enumerate().collect(), &mut found);
+    found
+}
+
+fn spread<'a>(text: &'a str, wanted: Vec<(usize, &str)>, found: &mut [Option<&'a str>]) {
+    let mut inside: BTreeMap<String, Vec<(usize, &str)>> = BTreeMap::new();
+    for (place, pointer) in wanted {
+        if pointer.is_empty() {
+            found[place] = Some(text);
+        } else if let Some(rest) = pointer.strip_prefix('/') {
+            let (step, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            inside.entry(step.replace("~1", "/").replace("~0", "~")).or_default().push((place, rest));
+        }
+    }
+    if inside.is_empty() {
+        return;
+    }
+    let members: Vec<Option<&str>> = match text.as_bytes().first() {
+        Some(b'{') => {
+            let Some(fields) = fields(text) else { return };
+            inside.keys().map(|name| fields.get(name).copied()).collect()
+        }
+        Some(b'[') => {
+            let Some(items) = items(text) else { return };
+            inside.keys().map(|name| items.get(index(name)?).copied()).collect()
+        }
+        _ => return,
+    };
+    for (member, wanted) in members.into_iter().zip(inside.into_values()) {
+        if let Some(member) = member {
+            spread(member, wanted, found);
+        }
     }
 }
 
@@ -110,6 +149,43 @@ fn same(one: &str, other: &str, depth: usize) -> bool {
     }
 }
 
+/// The same without spaces, with fields in order and texts written in one way; numbers stay as they are written. What nests too
+/// deep to be read stays as it is.
+pub(super) fn canonical(text: &str) -> String {
+    let mut plain = String::new();
+    let is_read = depth(text) <= COMPARED_DEPTH_MAX && add_canonical(text, &mut plain).is_some();
+    if is_read { plain } else { text.to_owned() }
+}
+
+fn add_canonical(text: &str, plain: &mut String) -> Option<()> {
+    match text.as_bytes().first()? {
+        b'{' => {
+            plain.push('{');
+            for (place, (name, value)) in fields(text)?.into_iter().enumerate() {
+                plain.push_str(if place == 0 { "" } else { "," });
+                plain.push_str(&serde_json::to_string(&name).ok()?);
+                plain.push(':');
+                add_canonical(value, plain)?;
+            }
+            plain.push('}');
+        }
+        b'[' => {
+            plain.push('[');
+            for (place, item) in items(text)?.into_iter().enumerate() {
+                plain.push_str(if place == 0 { "" } else { "," });
+                add_canonical(item, plain)?;
+            }
+            plain.push(']');
+        }
+        b'"' => match read::<String>(text) {
+            Some(said) => plain.push_str(&serde_json::to_string(&said).ok()?),
+            None => plain.push_str(text),
+        },
+        _ => plain.push_str(text),
+    }
+    Some(())
+}
+
 /// Whether it is none of `null`, `false`, `0`, `""`, `[]` and `{}`.
 pub(super) fn is_truthy(text: &str) -> bool {
     match text.as_bytes() {
@@ -148,6 +224,21 @@ mod tests {
     }
 
     #[test]
+    fn one_text_stands_for_all_that_say_the_same_and_no_digit_is_lost() {
+        for (text, expected) in [
+            (r#"{ "b" : [ 1.0, "\u00e9" ], "a":{} }"#, r#"{"a":{},"b":[1.0,"é"]}"#),
+            (r#"{"id":18446744073709551617}"#, r#"{"id":18446744073709551617}"#),
+            ("[0.1000000000000000055, [ ] ]", "[0.1000000000000000055,[]]"),
+            (r#"["\ud800"]"#, r#"["\ud800"]"#),
+            ("null", "null"),
+        ] {
+            assert_eq!(canonical(text), expected, "{text}");
+        }
+        let deep = format!("{}{}", "[ ".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(canonical(&deep), deep, "what nobody reads stays, and no stack runs over");
+    }
+
+    #[test]
     fn pointers_lead_to_places() {
         let text = r#"{"a": [10, {"b/c": "x", "m~n": 18446744073709551617}], "": 5, "0": 1}"#;
         for (pointer, found) in [
@@ -165,6 +256,7 @@ mod tests {
             ("a", None),
         ] {
             assert_eq!(at(text, pointer), found, "{pointer}");
+            assert_eq!(at_each(text, &["/a/0", pointer, "/0"]), [Some("10"), found, Some("1")], "{pointer}");
         }
         for (pointer, good) in [("", true), ("/", true), ("/a~0b~1", true), ("a", false), ("/~2", false), ("/~", false)]
         {

@@ -52,11 +52,14 @@ impl Looks {
         if self.tests.is_empty() && self.slots.is_empty() {
             return answers;
         }
-        for (pointer, is) in &self.tests {
-            answers.test(digest(pointer, is), is.holds_at(text, pointer));
+        let pointers: Vec<&str> =
+            self.tests.iter().map(|(pointer, _)| pointer).chain(&self.slots).map(|it| &**it).collect();
+        let mut found = json_text::at_each(text, &pointers).into_iter();
+        for ((pointer, is), found) in self.tests.iter().zip(found.by_ref()) {
+            answers.test(digest(pointer, is), is.holds(found));
         }
-        for pointer in &self.slots {
-            answers.slot(pointer.clone(), key_at(text, pointer));
+        for (pointer, found) in self.slots.iter().zip(found) {
+            answers.slot(pointer.clone(), found.map(key_of));
         }
         answers
     }
@@ -75,7 +78,7 @@ impl Payload {
     /// The key of a slot that is at this place of the value.
     pub(crate) fn slot_key(&self, pointer: &str) -> Option<String> {
         match self.reference() {
-            None => key_at(self.as_json(), pointer),
+            None => json_text::at(self.as_json(), pointer).map(key_of),
             Some(reference) => match (reference.answers().slot_at(pointer), reference.place()) {
                 (Some(key), _) => key.clone(),
                 // Nobody has looked: at least each value is counted apart.
@@ -87,16 +90,12 @@ impl Payload {
 }
 
 /// A text is a key by what it says, everything else by its JSON, digit by digit as it was written.
-fn key_at(whole: &str, pointer: &str) -> Option<String> {
-    let found = json_text::at(whole, pointer)?;
-    let plain =
-        || serde_json::from_str::<serde_json::Value>(found).map_or_else(|_| found.to_owned(), |it| it.to_string());
+fn key_of(found: &str) -> String {
     let key = match found.as_bytes().first() {
-        Some(b'"') => serde_json::from_str(found).ok()?,
-        Some(b'{' | b'[') => plain(),
-        _ => found.to_owned(),
+        Some(b'"') => serde_json::from_str(found).unwrap_or_else(|_| found.to_owned()),
+        _ => json_text::canonical(found),
     };
-    Some(if key.len() > SLOT_KEY_BYTES_MAX { format!("sha256:{}", hex(&Sha256::digest(key))) } else { key })
+    if key.len() > SLOT_KEY_BYTES_MAX { format!("sha256:{}", hex(&Sha256::digest(key))) } else { key }
 }
 
 /// Names a test in few bytes: a plan may hold thousands, with long values.

@@ -6,7 +6,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::kernel::{Event, NodeInput, Outcome, looks_of};
+use crate::kernel::{Event, InputKind, NodeInput, Outcome, looks_of};
 use crate::model::limits::PAYLOAD_INLINE_BYTES_MAX;
 use crate::model::{Blob, KeptAt, Payload, Plan, RunId};
 use crate::store::Store;
@@ -24,6 +24,46 @@ pub(super) async fn keep(store: &dyn Store, run: &RunId, payload: Payload) -> Re
     store.put_blob(run, &key, text.as_bytes()).await?;
     let blob = Blob { run: None, key, bytes: text.len() };
     Ok(Payload::beside(KeptAt::Blob(blob)).with_value(payload))
+}
+
+/// Makes sure that what `kind` brings into the journal of `run` is kept there: a run of this id that was there when it was kept
+/// may have been deleted since, and its blobs with it. Asked under the run's lease, where nobody deletes anything.
+pub(super) async fn keep_again(store: &dyn Store, run: &RunId, kind: &InputKind) -> Result<(), Error> {
+    let given = match kind {
+        InputKind::Create { input, .. } => Some(input),
+        InputKind::Signal { payload, .. } => Some(payload),
+        InputKind::Answer { answer, .. } => Some(answer),
+        InputKind::Fork { input, events, .. } => {
+            for event in events {
+                let mut event = event.clone();
+                if let Some(payload) = event.kept_mut() {
+                    is_kept(store, run, payload).await?;
+                }
+            }
+            input.as_ref()
+        }
+        _ => None,
+    };
+    match given {
+        Some(payload) => is_kept(store, run, payload).await,
+        None => Ok(()),
+    }
+}
+
+async fn is_kept(store: &dyn Store, run: &RunId, payload: &Payload) -> Result<(), Error> {
+    let Some(reference) = payload.reference() else { return Ok(()) };
+    let KeptAt::Blob(blob) = reference.place() else { return Ok(()) };
+    if store.blob(run, &blob.key).await?.is_some() {
+        return Ok(());
+    }
+    match reference.value() {
+        Some(value) => Ok(store.put_blob(run, &blob.key, value.as_json().as_bytes()).await?),
+        None => {
+            let message =
+                format!("a run `{run}` was deleted meanwhile, and with it what was kept for this one: try again");
+            Err(Error::new(ErrorKind::Conflict, message))
+        }
+    }
 }
 
 /// The payload itself, for one that came from the journal of `run`: read from beside it if that is where it is.

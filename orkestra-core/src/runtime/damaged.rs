@@ -4,6 +4,7 @@
 //! terminate ──► no driver of ours, and the lease ──► still unreadable ──► RunTerminated after the last position,
 //!                                                                        with a record made from the one that is there
 //! a driver gives up ──► the parent is told: of the end, or that nobody can read the run
+//! such a run has ended ──► its children are cancelled, as those of any run that was terminated
 //! ```
 //!
 //! What is there is never rewritten, and nothing is written that the run's record does not say. A run that can be read, by this
@@ -15,9 +16,9 @@ use std::time::Duration;
 
 use crate::journal::{Commit, decode_letter, encode, encode_letter};
 use crate::kernel::{Event, InputKind, Outcome, RunStatus};
-use crate::model::limits::LETTERS_MAX;
-use crate::model::{Failure, RunId, Timestamp};
-use crate::store::{Append, Claimed, LetterId, RunRecord};
+use crate::model::limits::{LETTERS_MAX, READ_COMMITS_MAX};
+use crate::model::{Failure, Name, RunId, Timestamp};
+use crate::store::{Append, Claimed, LetterId, ListCursor, Page, RunQuery, RunRecord};
 
 use super::blobs;
 use super::error::{Error, ErrorKind};
@@ -58,12 +59,14 @@ pub(super) async fn terminate(shared: &Arc<Shared>, run: &RunId, reason: &str) -
     if shared.store.record(run).await?.is_none() {
         return Err(Error::new(ErrorKind::NotFound, format!("there is no run `{run}`")));
     }
+    // Where that cannot be told it is looked for again.
+    let has_none = children(shared, run, None).await.is_ok_and(|page| page.items.is_empty());
     let ended = alone(shared, run, |record| {
         if record.status.is_final() {
             shared.unblock_run(run);
             return Err(Error::new(ErrorKind::Conflict, "the run has ended"));
         }
-        Ok((Event::RunTerminated { reason: reason.to_owned() }, terminated(record, reason)))
+        Ok((Event::RunTerminated { reason: reason.to_owned() }, terminated(record, reason, !has_none)))
     });
     match ended.await {
         Err(error) if error.is_elsewhere() => {
@@ -76,14 +79,15 @@ pub(super) async fn terminate(shared: &Arc<Shared>, run: &RunId, reason: &str) -
         Err(error) => Err(error),
         Ok(()) => {
             tracing::warn!(%run, reason, "a run that cannot be read was terminated");
-            shared.jobs.spawn(tell_parent(Arc::clone(shared), run.clone(), lost(run)));
+            shared.jobs.spawn(tell_family(Arc::clone(shared), run.clone(), lost(run)));
             Ok(())
         }
     }
 }
 
-fn terminated(record: RunRecord, reason: &str) -> RunRecord {
-    let wake_at = record.parent.as_ref().map(|_| Timestamp::ZERO);
+/// It is woken until it owes nobody anything any more.
+fn terminated(record: RunRecord, reason: &str, has_children: bool) -> RunRecord {
+    let wake_at = (has_children || record.parent.is_some()).then_some(Timestamp::ZERO);
     let outcome = Some(Outcome::Terminated(reason.to_owned()));
     RunRecord { status: RunStatus::Terminated, outcome, wake_at, ..record }
 }
@@ -97,7 +101,13 @@ pub(super) async fn given_up(shared: Arc<Shared>, run: RunId, error: Error) {
             Err(error) => tracing::debug!(%run, %error, "a run that cannot be read was not terminated"),
         }
     }
-    tell_parent(shared, run, error).await;
+    // Whoever met the damage may be ending the run just now: then that is the news.
+    tokio::select! {
+        biased;
+        () = shared.down() => return,
+        () = tokio::time::sleep(AGAIN_AFTER) => {}
+    }
+    tell_family(shared, run, error).await;
 }
 
 async fn asked_to_end(shared: &Shared, run: &RunId) -> Option<String> {
@@ -108,14 +118,15 @@ async fn asked_to_end(shared: &Shared, run: &RunId) -> Option<String> {
     })
 }
 
-/// Tells the run that waits for this one how it ended, as its record says, or else that nobody can read it.
-async fn tell_parent(shared: Arc<Shared>, run: RunId, error: Error) {
+/// Tells the run that waits for this one how it ended, as its record says, or else that nobody can read it; and the runs that
+/// this one waited for, when it has ended.
+async fn tell_family(shared: Arc<Shared>, run: RunId, error: Error) {
     let mut delay = AGAIN_AFTER;
     while let Err(problem) = told(&shared, &run, &error).await {
         if shared.shutdown.get() {
             return;
         }
-        tracing::debug!(%run, error = %problem, "the parent of a run that cannot be read was not told, it will be tried again");
+        tracing::debug!(%run, error = %problem, "the family of a run that cannot be read was not told, it will be tried again");
         tokio::select! {
             biased;
             () = shared.down() => return,
@@ -124,39 +135,97 @@ async fn tell_parent(shared: Arc<Shared>, run: RunId, error: Error) {
     }
 }
 
+/// What is told of a child of this workflow whose end, or whose output, nobody can read.
+pub(super) fn unreadable(workflow: &Name, error: &Error) -> Outcome {
+    Outcome::Failed { node: workflow.clone(), failure: Failure::permanent("child_damaged", error.to_string()) }
+}
+
 async fn told(shared: &Arc<Shared>, run: &RunId, error: &Error) -> Result<(), Error> {
     let Some(record) = shared.store.record(run).await? else { return Ok(()) };
     let over = record.status.is_final();
     if over {
         // There is nothing that should go on.
         shared.unblock_run(run);
+        if record.wake_at.is_none() {
+            return Ok(());
+        }
+        cancel_children(shared, run).await?;
     }
-    let Some(parent) = record.parent.as_ref().filter(|_| !over || record.wake_at.is_some()) else { return Ok(()) };
-    let unreadable = || Outcome::Failed {
-        node: record.workflow.clone(),
-        failure: Failure::permanent("child_damaged", error.to_string()),
-    };
-    let outcome = record.outcome.clone().unwrap_or_else(unreadable);
-    let outcome = blobs::adopt_outcome(&*shared.store, (run, parent), outcome).await?;
-    // What it spent stands in its journal.
-    let ended = InputKind::ChildEnded { child: run.clone(), outcome, spent: BTreeMap::new() };
-    match shared.tell_surely(parent, ended).await {
-        Err(error) if is_passing(&error) || error.is_not_drivable() => return Err(error),
-        Ok(false) => return Err(Error::new(ErrorKind::Unknown, "nobody has taken the news yet")),
-        // A parent that is not there, has ended, or waits for something else has nothing to be told.
-        _ => {}
-    }
+    tell_parent(shared, &record, error).await?;
     if !over {
         return Ok(());
     }
     alone(shared, run, |record| {
         if record.wake_at.is_none() {
-            return Err(Error::new(ErrorKind::Conflict, "the parent was told already"));
+            return Err(Error::new(ErrorKind::Conflict, "its family was told already"));
         }
         Ok((Event::ParentTold, RunRecord { wake_at: None, ..record }))
     })
     .await
     .or_else(|error| if error.kind() == ErrorKind::Conflict { Ok(()) } else { Err(error) })
+}
+
+async fn tell_parent(shared: &Arc<Shared>, record: &RunRecord, error: &Error) -> Result<(), Error> {
+    let (run, Some(parent)) = (&record.id, &record.parent) else { return Ok(()) };
+    let outcome = record.outcome.clone().unwrap_or_else(|| unreadable(&record.workflow, error));
+    let outcome = match blobs::adopt_outcome(&*shared.store, (run, parent), outcome).await {
+        // Its output stands in a journal that nobody can read, or is lost.
+        Err(error) if error.is_damaged() => unreadable(&record.workflow, &error),
+        adopted => adopted?,
+    };
+    // What it spent stands in its journal.
+    let ended = InputKind::ChildEnded { child: run.clone(), outcome, spent: BTreeMap::new() };
+    match shared.tell_surely(parent, ended).await {
+        Err(error) if error.is_damaged() && is_over(shared, parent).await? => Ok(()),
+        Err(error) if is_passing(&error) || error.is_not_drivable() => Err(error),
+        Ok(false) => Err(nobody_took_it()),
+        // A parent that is not there, has ended, or waits for something else has nothing to be told.
+        _ => Ok(()),
+    }
+}
+
+/// Whether the run has ended, for whoever has news for it and cannot tell it: its journal cannot be read.
+pub(super) async fn is_over(shared: &Shared, run: &RunId) -> Result<bool, Error> {
+    Ok(shared.store.record(run).await?.is_none_or(|record| record.status.is_final()))
+}
+
+fn nobody_took_it() -> Error {
+    Error::new(ErrorKind::Unknown, "nobody has taken the news yet")
+}
+
+async fn children(shared: &Shared, run: &RunId, cursor: Option<ListCursor>) -> Result<Page<RunRecord>, Error> {
+    let query = RunQuery { parent: Some(run.clone()), cursor, limit: READ_COMMITS_MAX, ..RunQuery::default() };
+    Ok(shared.store.list(&query).await?)
+}
+
+/// Nobody waits any more for the children of a run that has ended. What stands in its journal of them nobody can read: they are
+/// found by their records.
+async fn cancel_children(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
+    let mut cursor = None;
+    loop {
+        let page = match children(shared, run, cursor).await {
+            // Records are damaged, of this run's children or others: they are no reason to keep it.
+            Err(error) if error.is_damaged() => {
+                tracing::error!(%run, %error, "the children of a run that cannot be read are not cancelled");
+                return Ok(());
+            }
+            page => page?,
+        };
+        for child in page.items.iter().filter(|child| !child.status.is_final()) {
+            let reason = format!("run `{run}` does not wait for it any more");
+            match shared.tell_surely(&child.id, InputKind::Cancel { reason }).await {
+                // It needs somebody who terminates it.
+                Err(error) if error.is_damaged() => tracing::warn!(child = %child.id, %error, "it is not cancelled"),
+                Err(error) if is_passing(&error) || error.is_not_drivable() => return Err(error),
+                Ok(false) => return Err(nobody_took_it()),
+                _ => {}
+            }
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 const fn is_passing(error: &Error) -> bool {

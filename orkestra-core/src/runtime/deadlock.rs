@@ -34,7 +34,12 @@ pub(super) async fn find(shared: &Shared) -> Result<Vec<(RunId, String)>, Error>
         if runs.contains_key(&run) {
             continue;
         }
-        if let Some(state) = load(&*shared.store, &run).await?.filter(|state| !state.status().is_final()) {
+        let state = match load(&*shared.store, &run).await {
+            // Nobody can tell what it does: that is told of by itself.
+            Err(error) if error.is_damaged() => None,
+            state => state?,
+        };
+        if let Some(state) = state.filter(|state| !state.status().is_final()) {
             open.extend(state.children().keys().cloned());
             runs.insert(run, state);
         }

@@ -18,6 +18,7 @@ use crate::model::RunId;
 use crate::model::limits::READ_COMMITS_MAX;
 use crate::store::LetterId;
 
+use super::blobs;
 use super::error::{Error, ErrorKind};
 use super::load::load;
 use super::message::Message;
@@ -43,6 +44,7 @@ impl Shared {
         let mut state = self.patiently(|| load(&*self.store, run)).await?;
         // What is owed is told again until it was taken, and is sent once.
         let sent = if kind.is_owed() { self.sent_before(run, &body).await? } else { None };
+        self.patiently(|| blobs::keep_again(&*self.store, run, &kind)).await?;
         // The kernel is pure: what the driver will decide is known here, if nothing comes between.
         let input = Input { at: self.clock.now(), chance: 0.0, kind };
         if decide(run, &mut state, input)?.is_empty() {

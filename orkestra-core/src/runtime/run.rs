@@ -10,7 +10,7 @@ use crate::kernel::{Event, InputKind, Outcome};
 use crate::model::limits::READ_COMMITS_MAX;
 use crate::model::{Amount, Name, Payload, Plan, RunId, Seq};
 use crate::projection::{Graph, GraphFold, RunView, Timeline, TimelineFold};
-use crate::store::RunRecord;
+use crate::store::{RunRecord, StoreErrorKind};
 
 use super::blobs;
 use super::damaged;
@@ -367,12 +367,29 @@ impl Run {
 
     /// The run's commits after `cursor` as the store keeps them, whether they can be read or not, at most
     /// [`READ_COMMITS_MAX`] of them: to keep a run whose journal is damaged before it is deleted. The next ones are after
-    /// the last one's `last`; there are none behind the end.
+    /// the last one's `last`; there are none behind the end. Of what the store itself cannot read the commits before it are
+    /// there still.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store cannot be read, or not the very next commit.
     pub async fn commits(&self, cursor: Cursor) -> Result<Vec<Written>, Error> {
-        Ok(self.shared.store.read(&self.id, Seq(cursor.0).plus(1), READ_COMMITS_MAX).await?)
+        let (store, mut from) = (&self.shared.store, Seq(cursor.0).plus(1));
+        let mut commits = Vec::new();
+        let all = store.read(&self.id, from, READ_COMMITS_MAX).await;
+        if !all.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Damaged) {
+            return Ok(all?);
+        }
+        while commits.len() < READ_COMMITS_MAX {
+            match store.read(&self.id, from, 1).await.map(|mut one| one.pop()) {
+                Ok(Some(commit)) => {
+                    from = commit.last.plus(1);
+                    commits.push(commit);
+                }
+                Err(error) if commits.is_empty() => return Err(error.into()),
+                _ => break,
+            }
+        }
+        Ok(commits)
     }
 
     fn not_found(&self) -> Error {

@@ -13,7 +13,7 @@ use crate::kernel::{ChildState, InputKind, Outcome, RunState, StepState, Work, w
 use crate::model::{Amount, Failure, Name, Parent, RunId};
 
 use super::super::blobs;
-use super::super::damaged::given_up;
+use super::super::damaged::{given_up, is_over, unreadable};
 use super::super::error::{Error, ErrorKind};
 use super::super::load::load;
 use super::super::panics;
@@ -108,13 +108,14 @@ enum Found {
     Unreadable(Error),
 }
 
-/// The parent, and which run ended how, having spent what.
-type Told = (RunId, RunId, Outcome, BTreeMap<Name, Amount>);
+/// The parent, and which run of which workflow ended how, having spent what.
+type Told = (RunId, RunId, Name, Outcome, BTreeMap<Name, Amount>);
 
 /// The parent, and what it is to be told.
 fn told(state: &RunState) -> Option<Told> {
     let parent = state.options().parent.as_ref()?.run.clone();
-    Some((parent, state.id().clone(), state.outcome()?.clone(), state.spent().clone()))
+    let workflow = state.plan().workflow().clone();
+    Some((parent, state.id().clone(), workflow, state.outcome()?.clone(), state.spent().clone()))
 }
 
 struct Errand {
@@ -129,7 +130,10 @@ impl Errand {
         let found = loop {
             match guarded(self.find(&child, &parent)).await {
                 Ok(found) => break found,
-                Err(error) if !is_passing(&error) => break Found::Another(not_started(error.to_string())),
+                // What it is to work on is lost, or what was there of it.
+                Err(error) if error.is_damaged() || !is_passing(&error) => {
+                    break Found::Another(not_started(error.to_string()));
+                }
                 Err(error) if !patience.again(&error).await => return,
                 Err(_) => {}
             }
@@ -138,7 +142,8 @@ impl Errand {
             Found::Child => {}
             Found::Unreadable(error) => given_up(Arc::clone(&self.shared), child.run, error).await,
             Found::Ended(outcome, spent) => {
-                let Some(outcome) = self.adopted((&child.run, &self.run), outcome).await else { return };
+                let between = (&child.run, &self.run);
+                let Some(outcome) = self.adopted(between, &child.workflow, outcome).await else { return };
                 self.ended(child.run, outcome, spent).await;
             }
             Found::Another(failure) => {
@@ -187,21 +192,23 @@ impl Errand {
         }
     }
 
-    async fn tell(self, (parent, child, outcome, spent): Told) {
-        let Some(outcome) = self.adopted((&self.run, &parent), outcome).await else { return };
+    async fn tell(self, (parent, child, workflow, outcome, spent): Told) {
+        let Some(outcome) = self.adopted((&self.run, &parent), &workflow, outcome).await else { return };
         let kind = InputKind::ChildEnded { child, outcome, spent };
         if self.tell_until_accepted(&parent, kind).await {
             self.tell_until_accepted(&self.run, InputKind::ParentTold).await;
         }
     }
 
-    /// The outcome of the first run with its output kept for the second, which is told of it and may outlive the other.
-    async fn adopted(&self, between: (&RunId, &RunId), outcome: Outcome) -> Option<Outcome> {
+    /// The outcome of the first run with its output kept for the second, which is told of it and may outlive the other. An
+    /// output that nobody can read is none: whoever waits for it hears why.
+    async fn adopted(&self, between: (&RunId, &RunId), workflow: &Name, outcome: Outcome) -> Option<Outcome> {
         let mut patience = Patience::new(&self.shared);
         loop {
             let kept = blobs::adopt_outcome(&*self.shared.store, between, outcome.clone());
             match guarded(kept).await {
                 Ok(outcome) => return Some(outcome),
+                Err(error) if error.is_damaged() || !is_passing(&error) => return Some(unreadable(workflow, &error)),
                 Err(error) if !patience.again(&error).await => return None,
                 Err(_) => {}
             }
@@ -213,6 +220,7 @@ impl Errand {
         let mut patience = Patience::new(&self.shared);
         loop {
             match guarded(self.shared.tell_surely(run, kind.clone())).await {
+                Err(error) if error.is_damaged() && is_over(&self.shared, run).await.unwrap_or(false) => return true,
                 Err(error) if is_passing(&error) => {
                     if !patience.again(&error).await {
                         return false;

@@ -25,14 +25,20 @@ impl Driver {
         match message {
             None => Err(Turn::ShutDown),
             Some(Message::Mail) => self.read_mail().await,
-            Some(Message::Input { kind, reply }) => match self.goes_on_with_slots(&kind) {
-                Some(id) => {
+            Some(Message::Input { kind, reply }) => {
+                if let Some(id) = self.goes_on_with_slots(&kind) {
                     self.perform(id);
                     drop(reply.send(Ok(())));
-                    Ok(())
+                    return Ok(());
                 }
-                None => self.input(kind, Some(Reply::Input(reply))).await,
-            },
+                match insist(|| blobs::keep_again(&*self.shared.store, &self.run, &kind)).await {
+                    Ok(()) => self.input(kind, Some(Reply::Input(reply))).await,
+                    Err(error) => {
+                        drop(reply.send(Err(error)));
+                        Ok(())
+                    }
+                }
+            }
             Some(Message::Ended { node, attempt, result }) => {
                 let id = self.state.as_ref().and_then(|state| state.plan().id(&node));
                 if let Some(id) = id.filter(|id| self.invoked.get(id).is_some_and(|known| known.attempt == attempt)) {

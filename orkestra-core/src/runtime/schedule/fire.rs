@@ -131,7 +131,11 @@ pub(in super::super) async fn remember(shared: &Shared, run: &RunId) -> Result<(
     let Some(record) = shared.store.record(run).await? else { return Ok(()) };
     let own = |name: &&String| run.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(':'));
     let Some(name) = record.labels.get(LABEL).filter(own) else { return Ok(()) };
-    let stored = load(&*shared.store, name).await?.1;
+    let stored = match load(&*shared.store, name).await {
+        // It starts no runs that this one could overlap.
+        Err(error) if error.is_damaged() => return Ok(()),
+        stored => stored?.1,
+    };
     if stored.is_none_or(|stored| stored.open.contains(run)) {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use super::super::run::Run;
 use super::super::shared::Shared;
 use super::fire::start;
 use super::spec::Schedule;
-use super::stored::{Fire, SCHEDULES_MAX, Stored, change, load, names};
+use super::stored::{Fire, SCHEDULES_MAX, Stored, change, load, names, remove};
 
 /// The schedules of a store. Made by [`Engine::schedules`]. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -118,21 +118,14 @@ impl Schedules {
     }
 
     /// Removes a schedule; runs that it started go on. False when there is none. Its name stays in the store, with
-    /// nothing behind it. Durable when this returns.
+    /// nothing behind it. One that cannot be read is removed too. Durable when this returns.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn remove(&self, name: &str) -> Result<bool, Error> {
-        if load(&*self.shared.store, name).await?.1.is_none() {
-            return Ok(false);
-        }
-        let mut there = false;
-        let remove = |before: Option<Stored>| {
-            there = before.is_some();
-            Ok(None)
-        };
-        self.change(name, remove).await?;
-        Ok(there)
+        let removed = remove(&*self.shared.store, name).await;
+        self.look();
+        removed
     }
 
     /// Lets a schedule rest. Durable when this returns.
@@ -161,14 +154,20 @@ impl Schedules {
         self.change(name, resume).await
     }
 
-    /// All schedules in order of their names.
+    /// All schedules in order of their names, without those that cannot be read: `Health::schedules_held_up` counts them,
+    /// [`get`](Self::get) and the log say why.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn list(&self) -> Result<Vec<ScheduleStatus>, Error> {
         let mut listed = Vec::new();
         for name in names(&*self.shared.store).await? {
-            listed.extend(self.get(&name).await?);
+            match self.get(&name).await {
+                Err(error) if error.is_damaged() => {
+                    tracing::warn!(schedule = %name, %error, "a schedule is not listed");
+                }
+                found => listed.extend(found?),
+            }
         }
         Ok(listed)
     }
@@ -211,10 +210,14 @@ impl Schedules {
         F: FnMut(Option<Stored>) -> Result<Option<Stored>, Error>,
     {
         let changed = change(&*self.shared.store, name, how).await;
-        // After an error too: what the store did cannot always be told.
+        self.look();
+        changed
+    }
+
+    /// After an error too: what the store did cannot always be told.
+    fn look(&self) {
         self.shared.schedules.look();
         self.shared.neighbours.for_others(|other| other.schedules.look());
-        changed
     }
 }
 

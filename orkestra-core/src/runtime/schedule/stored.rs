@@ -82,6 +82,12 @@ pub enum FireOutcome {
 
 /// The schedule and its version in the store; version 0 when there never was one.
 pub(super) async fn load(store: &dyn Store, name: &str) -> Result<(u64, Option<Stored>), Error> {
+    let (version, found) = find(store, name).await?;
+    Ok((version, found.transpose()?))
+}
+
+/// The same; what cannot be read is there all the same.
+async fn find(store: &dyn Store, name: &str) -> Result<(u64, Option<Result<Stored, Error>>), Error> {
     let Some(found) = store.get(&key(name)).await? else { return Ok((0, None)) };
     if found.bytes.is_empty() {
         return Ok((found.version, None));
@@ -90,7 +96,22 @@ pub(super) async fn load(store: &dyn Store, name: &str) -> Result<(u64, Option<S
         let hint = if cfg!(feature = "schedules") { "" } else { "; cron expressions need the feature `schedules`" };
         Error::damaged(format!("schedule `{name}` cannot be read: {error}{hint}"))
     };
-    Ok((found.version, Some(serde_json::from_slice(&found.bytes).map_err(unreadable)?)))
+    Ok((found.version, Some(serde_json::from_slice(&found.bytes).map_err(unreadable))))
+}
+
+/// Removes a schedule, whether it can be read or not; false when there is none.
+pub(super) async fn remove(store: &dyn Store, name: &str) -> Result<bool, Error> {
+    for _ in 0..TRIES_MAX {
+        let (version, found) = find(store, name).await?;
+        if found.is_none() || save(store, name, version, None).await? {
+            return Ok(found.is_some());
+        }
+    }
+    Err(changed_by_others(name))
+}
+
+fn changed_by_others(name: &str) -> Error {
+    Error::new(ErrorKind::Conflict, format!("schedule `{name}` is being changed by others: try again"))
 }
 
 /// Writes the schedule if it still has this version; false when somebody else was first.
@@ -118,7 +139,7 @@ where
             return Ok(());
         }
     }
-    Err(Error::new(ErrorKind::Conflict, format!("schedule `{name}` is being changed by others: try again")))
+    Err(changed_by_others(name))
 }
 
 /// The names of all schedules, removed ones included.

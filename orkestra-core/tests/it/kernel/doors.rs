@@ -170,7 +170,7 @@ fn floats() -> impl Strategy<Value = f64> {
 
 fn payloads() -> impl Strategy<Value = Payload> {
     prop_oneof![
-        (0..PAYLOAD_DEPTH_MAX + 20).prop_map(nested),
+        (1..PAYLOAD_DEPTH_MAX + 20).prop_map(nested),
         proptest::sample::select(vec![
             "null",
             "1e999",

@@ -86,6 +86,7 @@ fn growth_that_does_not_fit_changes_nothing() {
 
 #[test]
 fn inputs_of_new_nodes_have_a_limit_together() {
+    // Each of them may be so large.
     let part = json(&format!("\"{}\"", "x".repeat(1_999_998)));
     let nodes = (0..34).map(|number| task(&format!("n{number}")).with_input(part.clone())).collect();
     let mut scene = Scene::of([task("a")]);

@@ -10,6 +10,7 @@ mod handles;
 mod keys;
 mod large;
 mod limits;
+mod lost;
 mod many;
 mod moody;
 mod old;

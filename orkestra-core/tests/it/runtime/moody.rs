@@ -25,6 +25,12 @@ pub(crate) struct Moods {
     pub(crate) values_take: (Duration, Duration),
     /// How long commits take to be written.
     pub(crate) appends_take: Duration,
+    /// Blobs of this run are lost.
+    pub(crate) loses_blobs_of: Option<String>,
+    /// Nobody can read the commit that holds this event of this run.
+    pub(crate) unreadable: Option<(String, Seq)>,
+    /// How long it takes until a blob that is written is told to be.
+    pub(crate) blob_takes: Duration,
 }
 
 #[derive(Clone, Default)]
@@ -70,7 +76,14 @@ impl Store for MoodyStore {
         if !takes.is_zero() {
             tokio::time::sleep(takes).await;
         }
-        self.inner.read(run, from, limit).await
+        let read = self.inner.read(run, from, limit).await?;
+        let unreadable = self.moods.lock().expect("no test panics here").unreadable.clone();
+        let bad =
+            |(of, at): (String, Seq)| of == run.as_str() && read.iter().any(|one| one.first <= at && at <= one.last);
+        if unreadable.is_some_and(bad) {
+            return Err(StoreError::new(StoreErrorKind::Damaged, "a checksum is wrong"));
+        }
+        Ok(read)
     }
 
     async fn record(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
@@ -141,11 +154,17 @@ impl Store for MoodyStore {
     }
 
     async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.inner.put_blob(run, key, bytes).await
+        let written = self.inner.put_blob(run, key, bytes).await;
+        let takes = self.moods.lock().expect("no test panics here").blob_takes;
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
+        written
     }
 
     async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.blob(run, key).await
+        let lost = self.moods.lock().expect("no test panics here").loses_blobs_of.as_deref() == Some(run.as_str());
+        if lost { Ok(None) } else { self.inner.blob(run, key).await }
     }
 
     async fn blob_keys(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
