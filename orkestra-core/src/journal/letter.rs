@@ -87,6 +87,7 @@ impl Sent {
             InputKind::Create { .. }
             | InputKind::Fork { .. }
             | InputKind::Recover
+            | InputKind::Release
             | InputKind::Tick
             | InputKind::AttemptEnded { .. }
             | InputKind::Task { .. }

@@ -42,6 +42,7 @@ impl Event {
             | Self::SignalReceived { .. }
             | Self::ChildCancelled { .. }
             | Self::Recovered
+            | Self::Released
             | Self::BudgetReached { .. }
             | Self::BudgetSet { .. }
             | Self::RunPaused { .. }

@@ -287,6 +287,8 @@ pub enum Event {
     },
     /// Another process went on with the run: what was under way was interrupted.
     Recovered,
+    /// The engine that drove the run shut down and left it to the next: no process was lost.
+    Released,
     /// What was spent on a meter reached the run's budget.
     BudgetReached {
         /// The meter.

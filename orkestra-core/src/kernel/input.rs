@@ -54,6 +54,8 @@ pub enum InputKind {
     },
     /// A process takes over a run that another one drove.
     Recover,
+    /// A process that shuts down leaves the run to the next.
+    Release,
     /// Time has passed: whatever is due happens now.
     Tick,
     /// An attempt's task ended.

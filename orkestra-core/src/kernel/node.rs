@@ -179,6 +179,11 @@ impl NodeState {
             changed,
         }
     }
+
+    /// Whether the attempt under way waits: it does nothing that could take its process down.
+    pub(super) fn only_waits(&self) -> bool {
+        self.waits.values().any(|wait| wait.attempt == self.attempt)
+    }
 }
 
 /// A map whose keys are no texts, as a list.

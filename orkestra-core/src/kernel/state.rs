@@ -115,6 +115,9 @@ pub struct RunState {
     pub(super) undecided: Vec<NodeId>,
     pub(super) pause: Option<Pause>,
     pub(super) stopping: Option<Stopping>,
+    /// Whether the engine that drove it last shut down and left it to the next.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) released: bool,
     pub(super) outcome: Option<Outcome>,
     pub(super) last: Seq,
     pub(super) created_at: Timestamp,

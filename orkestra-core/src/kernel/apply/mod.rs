@@ -91,6 +91,7 @@ fn create(run: &RunId, created: &Event, at: Timestamp) -> Option<RunState> {
         undecided: Vec::new(),
         pause: None,
         stopping: None,
+        released: false,
         outcome: None,
         last: first,
         created_at: at,
@@ -176,6 +177,10 @@ impl RunState {
         match event {
             Event::Recovered => {
                 self.recovered();
+                Ok(())
+            }
+            Event::Released => {
+                self.released = true;
                 Ok(())
             }
             Event::BudgetReached { .. } => Ok(()),

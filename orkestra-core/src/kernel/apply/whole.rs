@@ -50,12 +50,10 @@ impl RunState {
     }
 
     pub(super) fn recovered(&mut self) {
-        let seq = self.last;
+        let (seq, in_order) = (self.last, mem::take(&mut self.released));
         for id in &self.tasks {
             let node = &mut self.nodes[id.index()];
-            // An attempt that waits does nothing that could take its process down.
-            let waits = node.waits.values().any(|wait| wait.attempt == node.attempt);
-            node.interruptions += u32::from(!waits);
+            node.interruptions += u32::from(!in_order && !node.only_waits());
             node.changed = seq;
         }
     }

@@ -133,7 +133,11 @@ fn without_others(events: Vec<Event>, shared: usize) -> Vec<Event> {
                 }
             }
             Event::StepNotBegun { node, step } => drop(asked.remove(&(node, step.as_str()))),
-            Event::ParentTold | Event::Recovered | Event::TaskParked { .. } | Event::ChildCancelled { .. } => {
+            Event::ParentTold
+            | Event::Recovered
+            | Event::Released
+            | Event::TaskParked { .. }
+            | Event::ChildCancelled { .. } => {
                 left_out.insert(index);
             }
             _ => drop(event.settled_step().and_then(|step| asked.remove(&step))),

@@ -70,6 +70,14 @@ impl Decision<'_> {
         }
     }
 
+    /// What the attempts under way lose is no process: that is written down where it would be counted.
+    pub(super) fn release(&mut self) {
+        let state = self.state();
+        if state.pause.is_none() && state.tasks.iter().any(|id| !state.node(*id).only_waits()) {
+            self.emit(Event::Released);
+        }
+    }
+
     pub(super) fn cancel(&mut self, reason: String) -> Result<(), Rejection> {
         if self.state().status.is_ending() {
             return Err(Rejection::Stopping);

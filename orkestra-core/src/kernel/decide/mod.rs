@@ -186,6 +186,7 @@ impl<'a> Decision<'a> {
         match kind {
             InputKind::Create { .. } | InputKind::Fork { .. } => return Err(Rejection::Exists),
             InputKind::Recover => self.recover(),
+            InputKind::Release => self.release(),
             InputKind::Tick => self.tick(),
             InputKind::AttemptEnded { node, attempt, result } => self.attempt_ended(&node, attempt, result)?,
             InputKind::Task { node, attempt, request } => self.request(&node, attempt, request)?,

@@ -262,7 +262,7 @@ impl Driver {
     }
 
     /// Without what the state owes when the run is left to whoever has room for it.
-    fn settle(&mut self, pending: Pending, leaves: bool) {
+    pub(super) fn settle(&mut self, pending: Pending, leaves: bool) {
         let Pending { last, nodes, every_node, ends_pause, wants_child, steps, replies, idle_letters, tally, .. } =
             pending;
         self.durable = last;

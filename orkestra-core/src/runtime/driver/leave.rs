@@ -1,12 +1,32 @@
 //! A driver leaves its run: ended, parked, taken by somebody else, or given up.
 
-use crate::kernel::wake_at;
+use std::mem::take;
+
+use crate::kernel::{InputKind, wake_at};
 
 use super::super::error::Error;
+use super::super::invocation::Invocation;
 use super::super::message::Message;
-use super::Driver;
+use super::commit::next_ack;
+use super::{Driver, Turn};
 
 impl Driver {
+    /// The engine shuts down: ends the tasks, and waits for what is on its way to the store, and last for a word that no
+    /// process was lost. What does not get there is told as unknown, and counts as a crash would.
+    pub(super) async fn release(&mut self) -> Result<(), Turn> {
+        Invocation::end_all(take(&mut self.invoked).into_values().collect()).await;
+        self.reports().await?;
+        self.input(InputKind::Release, None).await?;
+        while !self.pending.is_empty() {
+            if next_ack(&mut self.pending).await.is_err() {
+                break;
+            }
+            let written = self.pending.pop_front();
+            written.into_iter().for_each(|pending| self.settle(pending, true));
+        }
+        Err(Turn::ShutDown)
+    }
+
     /// Gives lease and seat back. What arrived in the meantime goes to the next driver, or is refused with the reason
     /// why there will be none.
     pub(super) async fn leave(mut self, refusal: Option<Error>) {

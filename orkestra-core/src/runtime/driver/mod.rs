@@ -341,7 +341,7 @@ impl Driver {
             let went = tokio::select! {
                 biased;
                 result = next_ack(&mut self.pending), if !self.pending.is_empty() => self.acknowledged(result).await,
-                () = shared.down() => Err(Turn::ShutDown),
+                () = shared.down() => self.release().await,
                 message = self.mailbox.recv(), if room => self.message(message).await,
                 () = self.outbox.filled(), if room => self.reports().await,
                 () = tokio::time::sleep(timer.unwrap_or(CLOCK_CHECK)), if timer.is_some() && room => {

@@ -12,8 +12,8 @@ use super::asks::{
     paid_step, parked, pause, retry, terminate,
 };
 use super::scene::{
-    Node, RECOVER, Scene, TICK, asks, await_signal, cancel, create_with, done, emit, end_step, fail_step, fails,
-    fails_for_good, gate, grow, let_go, name, signal, sleep, start_step, task, until,
+    Node, RECOVER, RELEASE, Scene, TICK, asks, await_signal, cancel, create_with, done, emit, end_step, fail_step,
+    fails, fails_for_good, gate, grow, let_go, name, signal, sleep, start_step, task, until,
 };
 use super::world::limited;
 
@@ -100,6 +100,10 @@ impl Move {
                 for _ in 0..INTERRUPTIONS_MAX {
                     drop(scene.feed(RECOVER));
                 }
+                RECOVER
+            }
+            49 if who < 128 => {
+                drop(scene.feed(RELEASE));
                 RECOVER
             }
             48 | 49 => RECOVER,

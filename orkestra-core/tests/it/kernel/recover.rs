@@ -4,7 +4,7 @@ use orkestra_core::kernel::{InputKind, RunStatus};
 use orkestra_core::model::limits::INTERRUPTIONS_MAX;
 
 use super::scene::{
-    Node, RECOVER, Scene, TICK, asks, await_signal, cancel, done, end_step, fails, gate, signal, sleep, task,
+    Node, RECOVER, RELEASE, Scene, TICK, asks, await_signal, cancel, done, end_step, fails, gate, signal, sleep, task,
 };
 
 /// Loses the process as often as an attempt may.
@@ -45,6 +45,25 @@ fn a_task_that_takes_the_process_down_fails_in_the_end() {
             "run failed at a (crashed)",
         ],
     );
+}
+
+#[test]
+fn an_engine_that_shuts_down_is_no_lost_process() {
+    let mut scene = Scene::of([task("a")]);
+    for _ in 0..3 * INTERRUPTIONS_MAX {
+        scene.then(RELEASE, ["released"]).then(RECOVER, ["recovered"]);
+    }
+    assert_eq!(scene.node("a").interruptions, 0);
+    scene.then(RECOVER, ["recovered"]);
+    assert_eq!(scene.node("a").interruptions, 1, "that one was");
+}
+
+#[test]
+fn it_is_not_written_down_where_nothing_is_counted() {
+    Scene::of([gate("g", "go")]).then(RELEASE, []);
+    let mut scene = Scene::of([task("a")]);
+    scene.feed(asks("a#1", sleep("k", 1_000_000))).expect("it waits");
+    scene.then(RELEASE, []);
 }
 
 /// Found by reading: two tasks at their limit at once made the decision stop the run twice, which contradicts itself;

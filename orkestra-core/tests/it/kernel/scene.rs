@@ -330,3 +330,4 @@ pub(super) fn cancel(reason: &str) -> InputKind {
 
 pub(super) const TICK: InputKind = InputKind::Tick;
 pub(super) const RECOVER: InputKind = InputKind::Recover;
+pub(super) const RELEASE: InputKind = InputKind::Release;

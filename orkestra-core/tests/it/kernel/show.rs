@@ -80,6 +80,7 @@ fn show_run(event: &Event) -> Option<String> {
             None => "created".into(),
         },
         Event::Recovered => "recovered".into(),
+        Event::Released => "released".into(),
         Event::BudgetReached { meter, spent, limit } => format!("{spent} of {limit} {meter} spent"),
         Event::BudgetSet { meter, limit: Some(limit) } => format!("may spend {limit} {meter}"),
         Event::BudgetSet { meter, limit: None } => format!("may spend any {meter}"),

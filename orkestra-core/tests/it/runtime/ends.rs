@@ -309,3 +309,23 @@ async fn a_start_that_nobody_waits_for_leaves_no_engine_behind() {
     tokio::time::sleep(secs(60)).await;
     assert_eq!(holders(), 1, "nothing but this test");
 }
+
+/// Found from outside: a task without steps failed as `crashed` when its engine had been restarted in order often enough.
+#[tokio::test(start_paused = true)]
+async fn engines_that_shut_down_lose_no_process() {
+    let store = MemoryStore::new();
+    let works = async |_: Context, (): ()| {
+        tokio::time::sleep(secs(100)).await;
+        Ok(7)
+    };
+    let workflow = Workflow::new("w").node("works", works).build().expect("a workflow");
+    for _ in 0..40 {
+        let engine = engine(store.clone()).workflow(workflow.clone()).start().await.expect("an engine");
+        engine.run("w").id("r").start().await.expect("a run");
+        tokio::time::sleep(secs(1)).await;
+        engine.shutdown().await;
+    }
+    let engine = engine(store).workflow(workflow).start().await.expect("an engine");
+    let run = engine.get("r").await.expect("a store").expect("it is there");
+    assert_eq!(run.output::<u64>().await.expect("an output"), 7);
+}
