@@ -31,6 +31,7 @@ impl Driver {
     /// why there will be none.
     pub(super) async fn leave(mut self, refusal: Option<Error>) {
         self.stir();
+        self.leave_room(false);
         self.trace.left(self.state.as_ref(), refusal.is_none());
         let wake = self.state.as_ref().and_then(wake_at);
         // A run that was parked keeps its place in the queue for slots; one that others drive, or nobody, does not.

@@ -99,6 +99,8 @@ pub(super) struct Driver {
     snapshot_at: Seq,
     /// Whether the run only waits and cannot be parked.
     rests: bool,
+    /// Whether it does not count as one of the runs in memory.
+    leaves_room: bool,
     /// What the run was given, read once: all of its tasks may ask for it.
     run_input: Arc<OnceCell<Payload>>,
     trace: Trace,
@@ -157,6 +159,7 @@ impl Driver {
             read_up_to: LetterId::ZERO,
             snapshot_at: Seq::ZERO,
             rests: false,
+            leaves_room: false,
             run_input: Arc::default(),
             trace,
         }
@@ -335,6 +338,7 @@ impl Driver {
             if self.nothing_left() {
                 return Turn::Rest;
             }
+            self.leave_room(self.rests || self.waits_for_children());
             let timer = self.until_timer();
             let quiet = self.may_park();
             let room = self.pending.len() < COMMITS_IN_FLIGHT_MAX;

@@ -37,6 +37,9 @@ impl Driver {
             let is_over = state.status().is_final();
             if self.invoked.values().all(waits) && (self.errands_done() || is_over) {
                 self.rest();
+                self.rest_with_slots();
+            } else if self.waits_beside_work() {
+                self.rest();
             }
             return Ok(());
         }
@@ -78,13 +81,32 @@ impl Driver {
 
     /// The run only waits, for other runs perhaps, and keeps its place in memory: it leaves its room to them.
     fn rest(&mut self) {
-        if !std::mem::replace(&mut self.rests, true) {
-            self.shared.room.rests();
-            self.rest_with_slots();
-            if self.shared.room.has_waiting() {
-                self.shared.parked.notify_one();
-            }
+        self.rests = true;
+        self.leave_room(true);
+    }
+
+    /// Leaves its room to others, or takes it again.
+    pub(super) fn leave_room(&mut self, leaves: bool) {
+        if std::mem::replace(&mut self.leaves_room, leaves) == leaves {
+            return;
         }
+        if !leaves {
+            return self.shared.room.stirs();
+        }
+        self.shared.room.rests();
+        if self.shared.room.has_waiting() {
+            self.shared.parked.notify_one();
+        }
+    }
+
+    /// Whether each task waits for something, and may do more beside it.
+    fn waits_beside_work(&self) -> bool {
+        !self.invoked.is_empty() && self.invoked.values().all(|call| call.activity.waits())
+    }
+
+    /// Whether the run waits for runs that may need its room. What its tasks do meanwhile ends with them perhaps.
+    pub(super) fn waits_for_children(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| !state.children().is_empty()) && self.waits_beside_work()
     }
 
     /// Tasks with slots are not dropped, and may wait for runs that need their slots.
@@ -98,7 +120,6 @@ impl Driver {
     /// Something happens in the run.
     pub(super) fn stir(&mut self) {
         if std::mem::take(&mut self.rests) {
-            self.shared.room.stirs();
             self.shared.slots.stirs(&self.run);
         }
     }

@@ -304,3 +304,41 @@ async fn a_run_that_holds_a_slot_leaves_its_room_to_the_child_that_it_waits_for(
     let run = engine.run("w").start().await.expect("a run");
     run.output::<()>().await.expect("it completes");
 }
+
+/// Seed 54569 of the simulator: a task that cannot be dropped from memory, since it does something beside its wait, kept the
+/// room that its child needed. Nothing told of it.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_works_beside_its_wait_leaves_its_room_to_the_child_that_it_waits_for() {
+    let child = async |cx: Context, (): ()| cx.sleep(secs(5)).await;
+    let spawns = async |cx: Context, (): ()| {
+        let side = cx.scope("side")?;
+        let other = tokio::spawn(async move { side.sleep(secs(1)).await });
+        cx.child::<()>("c", "child", ()).await?;
+        other.await?
+    };
+    let beats = async |cx: Context, (): ()| {
+        let beats = async {
+            loop {
+                tokio::time::sleep(secs(1) / 100).await;
+                cx.emit("beat", ());
+            }
+        };
+        tokio::select! {
+            ended = cx.child::<()>("c", "child", ()) => ended,
+            () = beats => Ok(()),
+        }
+    };
+    for spawns_it in [true, false] {
+        let parent = Workflow::new("w");
+        let parent = if spawns_it { parent.node("n", spawns) } else { parent.node("n", beats) };
+        let many = Many::of(parent.build().expect("a workflow"));
+        let child = Workflow::new("child").node("n", child).build().expect("a workflow");
+        let engine = many.builder().workflow(child).runs_max(2).start().await.expect("an engine");
+        let runs = [engine.run("w").start().await.expect("a run"), engine.run("w").start().await.expect("a run")];
+        for run in runs {
+            let output = tokio::time::timeout(secs(300), run.output::<()>()).await;
+            output.expect("it is not stranded").expect("it completes");
+        }
+        engine.shutdown().await;
+    }
+}
