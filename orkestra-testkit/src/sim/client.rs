@@ -114,7 +114,10 @@ impl Client {
     /// Does one thing to a run. What is acknowledged is durable then.
     pub(super) async fn tell(self, id: RunId, verb: Verb, number: u64) {
         let Some(run) = self.find(&id).await else { return };
-        let life = self.world.audit().life(&id);
+        let (life, before) = {
+            let audit = self.world.audit();
+            (audit.life(&id), audit.state(&id).map(RunState::status))
+        };
         let message = |what: &str| message(self.world.seed, self.has_odd_values(), number, &id, what);
         let answer = match &verb {
             Verb::Signal(signal) => run.signal(signal, &message(signal)).await,
@@ -136,7 +139,7 @@ impl Client {
                     self.promised(&id, &verb, number, &sent);
                 }
             }
-            Err(kind) => self.expect_over(&id, kind, &verb),
+            Err(kind) => self.expect_over(&id, kind, &verb, before),
         }
     }
 
@@ -188,17 +191,15 @@ impl Client {
         }
     }
 
-    /// Only a run that is over, or about to be, is in no state for a signal or a cancel.
-    fn expect_over(&self, id: &RunId, kind: ErrorKind, verb: &Verb) {
+    /// Only a run that is over, or about to be, is in no state for a signal or a cancel. `before` is how it was when it was told:
+    /// it may have been reopened since.
+    fn expect_over(&self, id: &RunId, kind: ErrorKind, verb: &Verb, before: Option<RunStatus>) {
         if kind != ErrorKind::Conflict || !matches!(verb, Verb::Signal(_) | Verb::Cancel | Verb::Terminate) {
             return;
         }
-        let status = self.world.audit().state(id).map(RunState::status);
-        if status.is_none() {
-            return;
-        }
-        let ending = matches!(verb, Verb::Cancel) && status.is_some_and(RunStatus::is_ending);
-        if !ending && !status.is_some_and(RunStatus::is_final) {
+        let Some(status) = self.world.audit().state(id).map(RunState::status) else { return };
+        let ends = |status: RunStatus| status.is_final() || matches!(verb, Verb::Cancel) && status.is_ending();
+        if !before.is_some_and(ends) && !ends(status) {
             self.world.broken(format!("`{id}` refuses {verb:?}, which it is in the state for: {status:?}"));
         }
     }

@@ -34,9 +34,11 @@ impl Driver {
         self.leave_room(false);
         self.trace.left(self.state.as_ref(), refusal.is_none());
         let wake = self.state.as_ref().and_then(wake_at);
-        // A run that was parked keeps its place in the queue for slots; one that others drive, or nobody, does not.
-        if refusal.is_some() || self.state.as_ref().is_none_or(|state| state.status().is_final()) {
-            self.shared.slots.release_all(&self.run);
+        // A run that was parked keeps its place in the queue for slots; one that others drive, or nobody, does not. None keeps
+        // slots: who paused it here may not be who lets it go on, and nobody knows when.
+        match self.state.as_ref().filter(|state| refusal.is_none() && !state.status().is_final()) {
+            Some(state) => state.running().for_each(|id| self.shared.slots.release(&self.run, state.name(id))),
+            None => self.shared.slots.release_all(&self.run),
         }
         if let Some(error) = &refusal {
             self.forget(error).await;

@@ -173,6 +173,32 @@ async fn a_paused_attempt_that_another_process_resumes_waits_for_its_slot() {
     assert_eq!(most.load(Ordering::SeqCst), 1);
 }
 
+/// Seed 25605 of the simulator: the slot of a paused run was kept by an engine that had dropped the run from memory, also when
+/// another engine had driven it to its end since.
+#[tokio::test(start_paused = true)]
+async fn a_paused_run_that_is_dropped_from_memory_gives_its_slots_back() {
+    let (now, most) = (Arc::default(), Arc::default());
+    let (store, workflow) = (MemoryStore::new().between_engines(), two_steps(&now, &most));
+    let start = |worker: &str| {
+        let limit = Limit::concurrency("db", 1);
+        engine(store.clone()).worker(worker).limit(limit).workflow(workflow.clone()).start()
+    };
+    let first = start("first").await.expect("an engine");
+    let paused = first.run("w").id("r1").start().await.expect("a run");
+    tokio::time::sleep(secs(1)).await;
+    paused.pause("wait").await.expect("it pauses");
+    tokio::time::sleep(secs(200)).await;
+    let late = first.run("w").id("r2").start().await.expect("a run");
+    let outcome = tokio::time::timeout(secs(300), late.outcome()).await.expect("it has the slot");
+    assert!(matches!(outcome, Ok(Outcome::Completed(_))));
+    let second = start("second").await.expect("an engine");
+    first.shutdown().await;
+    let paused = second.handle("r1").expect("a handle");
+    paused.resume().await.expect("it goes on");
+    assert!(matches!(paused.outcome().await, Ok(Outcome::Completed(_))));
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_attempt_whose_driver_panicked_waits_for_its_slot() {
     let (now, most) = (Arc::default(), Arc::default());
