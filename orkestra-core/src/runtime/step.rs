@@ -35,6 +35,7 @@ pub struct Step<'a, F> {
     timeout: Option<Duration>,
     at_most_once: bool,
     charges: Option<Charges<'a>>,
+    once: Once<'a>,
 }
 
 /// What a step costs, by its result in JSON.
@@ -92,6 +93,7 @@ impl<Fut: Future> Future for Within<'_, Fut> {
 struct Once<'a> {
     cx: &'a Context,
     step: Option<String>,
+    /// Whether its work was called.
     begun: bool,
 }
 
@@ -133,7 +135,8 @@ impl Context {
 
 impl<'a, F> Step<'a, F> {
     pub(super) fn new(cx: &'a Context, key: TaskResult<Given>, work: F) -> Self {
-        Self { cx, key, work, retry: Retry::none(), timeout: None, at_most_once: false, charges: None }
+        let once = Once { cx, step: None, begun: false };
+        Self { cx, key, work, retry: Retry::none(), timeout: None, at_most_once: false, charges: None, once }
     }
 
     /// Tries the work again within this attempt when it fails with a retryable error. The delays are not durable: a
@@ -150,7 +153,8 @@ impl<'a, F> Step<'a, F> {
     /// Lets the work begin once at most, over all attempts and crashes. That it begins is durable before it does, which
     /// costs one more write. Whatever it returns is remembered, failures too; when the process died on the way, or the
     /// step's future was dropped after the work had begun, the step fails with kind `interrupted`, now and later, and so
-    /// do later uses of its key: nobody can tell what the work did.
+    /// do later uses of its key: nobody can tell what the work did. With [`retry`](Self::retry) it is tried again within that
+    /// one beginning.
     pub fn at_most_once(self) -> Self {
         Self { at_most_once: true, ..self }
     }
@@ -221,31 +225,32 @@ where
         cx.may_begin().await?;
         // Until what it did is durable: an engine that is drained waits for that, and no task is parked meanwhile.
         let _under_way = cx.begin_step().await;
-        let mut once = Once { cx, step: self.at_most_once.then(|| step.clone()), begun: false };
         if self.at_most_once {
+            self.once.step = Some(step.clone());
             cx.request(TaskRequest::StartStep { step: step.clone() }).await?;
-            once.begun = true;
         }
-        let _working = cx.activity().working();
-        let ended = match cx.seen().work(self.work_with_retries(&step)).await {
+        let working = cx.activity().working();
+        let (seen, result, charges) = match cx.seen().work(self.work_with_retries(&step)).await {
             Ok(value) => match self.written(&value) {
-                Ok((seen, result, charges)) => {
-                    let result = cx.keep(result).await?;
-                    end(cx, span, step, Ok(result), charges).await.map(|_| seen)
-                }
-                Err(failure) => {
-                    end(cx, span, step, Err(failure), BTreeMap::new()).await.and_then(|result| Ok(result.to()?))
-                }
+                Ok((seen, result, charges)) => (Some(seen), Ok(cx.keep(result).await?), charges),
+                Err(failure) => (None, Err(failure), BTreeMap::new()),
             },
             Err(error) if self.at_most_once || !error.failure().retryable => {
-                end(cx, span, step, Err(error.into_failure()), BTreeMap::new())
-                    .await
-                    .and_then(|result| Ok(result.to()?))
+                (None, Err(error.into_failure()), BTreeMap::new())
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                self.once.step = None;
+                return Err(error);
+            }
         };
-        once.step = None;
-        ended
+        // What is left is the driver's to do: in a run that is paused meanwhile the task may be dropped from memory.
+        drop(working);
+        let remembered = end(cx, span, step, result, charges).await;
+        self.once.step = None;
+        match seen {
+            Some(seen) => remembered.map(|_| seen),
+            None => Ok(remembered?.to()?),
+        }
     }
 
     /// The result as it will be remembered, how that is written, and what it cost.
@@ -288,6 +293,7 @@ where
 
     async fn work_once(&mut self, step: &str) -> TaskResult<T> {
         self.cx.held().await;
+        self.once.begun = true;
         let (call, here) = (self.cx.inner(), Arc::from(step));
         let work = Box::pin(within(call, &here, || (self.work)()));
         let work = Within { call, step: here, work };

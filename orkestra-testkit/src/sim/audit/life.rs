@@ -43,8 +43,8 @@ pub(super) struct Place {
     pub(super) answered: Option<String>,
     /// What a race came to, in which attempt.
     pub(super) chosen: Option<(u32, Option<u64>)>,
-    /// Plain work that began and has not ended: in which attempt, and how often the run had been lost.
-    pub(super) works: Option<(u32, u64)>,
+    /// Plain work that began and has not ended: in which attempt, by which process, and how often the run had been lost.
+    pub(super) works: Option<(u32, u64, String)>,
 }
 
 impl Life {

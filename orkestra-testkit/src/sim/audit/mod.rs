@@ -126,9 +126,7 @@ impl Audit {
             return;
         }
         let claimed = self.claims.get(run).map_or(Epoch(0), |claim| claim.epoch);
-        // A start that is on its way while a run of the id is deleted begins it anew.
-        let begins_anew = written.first == Seq(1) && self.life(run) > 0;
-        self.expect(written.epoch >= claimed || begins_anew, || {
+        self.expect(written.epoch >= claimed, || {
             format!("epoch {} wrote `{run}` at {} after epoch {claimed} had claimed it", written.epoch, written.first)
         });
         let losses = self.losses(run);

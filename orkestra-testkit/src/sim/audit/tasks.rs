@@ -161,8 +161,10 @@ impl Audit {
     pub(in crate::sim) fn works(&mut self, at: &At<'_>) {
         let losses = self.losses(at.run);
         let Some(life) = self.life_of(at) else { return };
-        let begun = (at.attempt, losses);
-        let dropped = life.place(at.node, at.place).works.replace(begun) == Some(begun);
+        let begun = Some((at.attempt, losses, at.process.to_owned()));
+        let works = &mut life.place(at.node, at.place).works;
+        let dropped = *works == begun;
+        *works = begun;
         self.expect(!dropped, || format!("{at:?} works again, and nothing has happened to its process"));
     }
 
