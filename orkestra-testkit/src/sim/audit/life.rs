@@ -1,6 +1,6 @@
 //! One run from its first commit on, until it is deleted: what is durable of it, and what was seen of its tasks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use orkestra_core::journal::{Replayer, Written};
 use orkestra_core::kernel::{Event, PauseReason, RunState, broken_invariant};
@@ -25,6 +25,8 @@ pub(super) struct Life {
     pub(super) takers: BTreeMap<u64, (Name, String)>,
     /// Steps that were written down as begun: by whom, in terms of losses, and in which attempt.
     pub(super) started: Vec<(Name, u64, u32)>,
+    /// Steps in a loop of which one was let go after it had begun: their node, and their place without the round.
+    pub(super) let_go: BTreeSet<(Name, String)>,
     /// Nodes whose failure somebody has to decide, and the one that the pause is about.
     undecided: Vec<Name>,
     asked_about: Option<Name>,
@@ -59,6 +61,7 @@ impl Life {
             returned: BTreeMap::new(),
             takers: BTreeMap::new(),
             started: Vec::new(),
+            let_go: BTreeSet::new(),
             undecided: Vec::new(),
             asked_about: None,
         }

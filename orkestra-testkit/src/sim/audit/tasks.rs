@@ -144,7 +144,9 @@ impl Audit {
         let copied = life.copied > 0 && begun.is_none();
         // A process that has lost the run and does not know it yet may have begun the work.
         let ended = begun.map_or(started, |(before, attempt, by)| was(before, attempt) || by != at.process);
-        let holds = copied || ended;
+        // Of the steps of a loop, which have one key, one begins; when the task is called again, another may be the first.
+        let let_go = life.let_go.contains(&(at.node.clone(), of_loop(at.place)));
+        let holds = copied || ended || let_go;
         self.expect(holds, || format!("{at:?} is said to be interrupted, and nothing has happened to its process"));
     }
 
@@ -153,7 +155,11 @@ impl Audit {
         if let Some(life) = self.life_of(at) {
             // As if it had been begun by an attempt that is over.
             let place = life.place(at.node, at.place);
+            let begun = place.begun.is_some();
             place.begun = place.begun.take().map(|(losses, _, by)| (losses, 0, by));
+            if begun {
+                life.let_go.insert((at.node.clone(), of_loop(at.place)));
+            }
         }
     }
 
@@ -186,4 +192,9 @@ impl Audit {
         let own = asked.as_ref().is_some_and(|(node, asked)| node == at.node && asked.get(1) == Some(&json!(at.place)));
         self.expect(own, || format!("{at:?} was given the answer to question {question}: {asked:?}"));
     }
+}
+
+/// The place of a loop, of one in its rounds.
+fn of_loop(place: &str) -> String {
+    place.rsplit_once('.').map_or(place, |(of_loop, _)| of_loop).to_owned()
 }
