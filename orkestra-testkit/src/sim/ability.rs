@@ -31,10 +31,12 @@ pub enum Ability {
     Doors,
     /// Nodes fail, and most of them pause their run then.
     Policies,
+    /// Tasks race durably, and waits have time limits of their own.
+    Races,
 }
 
-/// All of them, and in how many worlds each is found: one in so many.
-const ALL: [(Ability, usize); 12] = [
+/// Those that are drawn, and in how many worlds each is found: one in so many.
+const DRAWN: [(Ability, usize); 12] = [
     (Ability::Keys, 3),
     (Ability::Values, 4),
     (Ability::Waits, 2),
@@ -59,7 +61,8 @@ impl Ability {
     /// The one of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        ALL.into_iter().map(|(ability, _)| ability).find(|ability| ability.name() == name)
+        let all = DRAWN.into_iter().map(|(ability, _)| ability).chain([Ability::Races]);
+        all.into_iter().find(|ability| ability.name() == name)
     }
 }
 
@@ -69,8 +72,10 @@ pub(super) struct Abilities(Vec<Ability>);
 
 impl Abilities {
     /// Some of them, and none of those that the settings leave out. What is drawn is the same either way.
-    pub(super) fn random(chance: &mut Chance, without: &[Ability]) -> Self {
-        let mut drawn: Vec<_> = ALL.into_iter().filter_map(|(it, of)| chance.one_in(of).then_some(it)).collect();
+    pub(super) fn random(seed: u64, chance: &mut Chance, without: &[Ability]) -> Self {
+        let mut drawn: Vec<_> = DRAWN.into_iter().filter_map(|(it, of)| chance.one_in(of).then_some(it)).collect();
+        // Not drawn: what came later leaves the other worlds as they are.
+        drawn.extend(seed.is_multiple_of(3).then_some(Ability::Races));
         drawn.retain(|ability| !without.contains(ability));
         Self(drawn)
     }

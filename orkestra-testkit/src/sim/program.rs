@@ -80,6 +80,12 @@ pub(super) enum Op {
     Spawned(Work, Work),
     /// A step within a step, and one after it of the inner one's key.
     Nested,
+    /// Whichever comes first, a signal or a timer, for good.
+    Contest(Name, u64),
+    /// Waits for a signal that is to come within this time, for good.
+    Timed(Name, u64),
+    /// The same steps and waits on both sides of a race.
+    Sides(Work, u64),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -153,6 +159,7 @@ fn act(chance: &mut Chance, abilities: &Abilities, workflow: &str, node: &NodeSp
     // Children have none of their own: a world must end.
     let is_child = CHILD_WORKFLOWS.contains(&workflow);
     let op = match () {
+        () if abilities.has(Ability::Races) && chance.one_in(3) => race(chance),
         () if abilities.has(Ability::Waits) && chance.one_in(2) => wait(chance),
         () if abilities.has(Ability::Values) && chance.one_in(3) => value(chance),
         () if abilities.has(Ability::Keys) && !is_child && chance.one_in(3) => children(chance),
@@ -195,6 +202,16 @@ fn wait(chance: &mut Chance) -> Op {
         9 => Op::Joined(Work::random(chance), millis, signal_name(chance)),
         10 => Op::Spawned(Work::random(chance), Work::random(chance)),
         _ => Op::Nested,
+    }
+}
+
+/// Waits of which what became is remembered.
+fn race(chance: &mut Chance) -> Op {
+    let millis = *chance.pick(&[1, 30, 400, 1_200, 6_000]);
+    match chance.below(4) {
+        0 | 1 => Op::Contest(signal_name(chance), millis),
+        2 => Op::Timed(signal_name(chance), millis),
+        _ => Op::Sides(Work { fails: 0, cost: None, ..Work::random(chance) }, millis),
     }
 }
 

@@ -88,7 +88,7 @@ impl World {
     pub(super) fn new(seed: u64, settings: &Settings) -> Self {
         let mut chance = Chance::new(seed);
         let kind = if chance.one_in(3) { Kind::Embedded } else { Kind::Shared };
-        let abilities = Abilities::random(&mut chance, &settings.without);
+        let abilities = Abilities::random(seed, &mut chance, &settings.without);
         Self {
             panicked: AtomicBool::new(!abilities.has(Ability::Panics)),
             jumped: AtomicBool::new(false),

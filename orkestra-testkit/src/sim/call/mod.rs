@@ -1,6 +1,7 @@
 //! One call of a task in one process: its node's program, done. What it is given must be what it asked for.
 
 mod family;
+mod races;
 mod steps;
 mod waits;
 
@@ -159,6 +160,9 @@ impl Call {
             Op::Dropped(signal) => self.dropped(place, &signal).await,
             Op::Beside(millis, most) => self.beside(place, millis, most).await,
             Op::Joined(work, millis, signal) => self.joined(place, key, (&work, millis, &signal)).await,
+            Op::Contest(signal, millis) => self.contest(place, key, (&signal, millis)).await,
+            Op::Timed(signal, millis) => self.timed(place, &signal, millis).await,
+            Op::Sides(work, millis) => self.sides(place, key, (&work, millis)).await,
             Op::Ask => self.ask(place).await,
             Op::Children(workflow, count, strict) => self.children(place, key, (workflow, count, strict)).await,
             Op::MapRuns(workflow, count, strict) => self.map_runs(place, key, (workflow, count, strict)).await,

@@ -24,7 +24,7 @@ impl Call {
     }
 
     /// The same; `dropped` says whether this call has begun it before and let it go.
-    async fn step_or_drop(&self, place: &str, key: &str, work: &Work, dropped: bool) -> TaskResult<()> {
+    pub(super) async fn step_or_drop(&self, place: &str, key: &str, work: &Work, dropped: bool) -> TaskResult<()> {
         let step: Step<'_, _> = self.cx.step(key, || self.effect(place, work));
         let mut step = step.retry(Retry::immediate(work.tries));
         if let Some(millis) = work.timeout_ms {

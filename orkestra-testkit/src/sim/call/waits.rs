@@ -41,7 +41,7 @@ impl Call {
     }
 
     /// A signal came, and says that it is what was waited for.
-    fn received(&self, place: &str, signal: &Name, value: &Value) -> Option<u64> {
+    pub(super) fn received(&self, place: &str, signal: &Name, value: &Value) -> Option<u64> {
         let Some(number) = number_of(value) else {
             self.broken(place, "what it received is no signal");
             return None;

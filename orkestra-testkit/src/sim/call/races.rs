@@ -1,0 +1,74 @@
+//! Races and time limits that are remembered: what became of one is the same whenever the task is called again.
+
+use std::time::Duration;
+
+use orkestra_core::model::Name;
+use orkestra_core::{TaskResult, Winner};
+use serde_json::Value;
+
+use crate::sim::program::Work;
+
+use super::Call;
+
+impl Call {
+    /// A signal or a timer, whichever is first.
+    pub(super) async fn contest(&self, place: &str, key: &str, how: (&Name, u64)) -> TaskResult<()> {
+        let (signal, millis) = how;
+        let sleep = self.cx.sleep(Duration::from_millis(millis));
+        let won = self.cx.race(key, self.cx.signal::<Value>(signal), sleep).await;
+        self.process.must_live().await;
+        match won.inspect_err(|error| self.failed(place, error))? {
+            Winner::First(received) => {
+                let received = received.inspect_err(|error| self.failed(place, error))?;
+                let number = self.received(place, signal, &received);
+                self.world.audit().chose(&self.at(place), number);
+                self.answered(place, &number);
+            }
+            Winner::Second(slept) => {
+                slept?;
+                self.world.audit().chose(&self.at(place), None);
+                self.answered(place, &"nobody");
+            }
+        }
+        Ok(())
+    }
+
+    /// A signal that comes in time, or not.
+    pub(super) async fn timed(&self, place: &str, signal: &Name, millis: u64) -> TaskResult<()> {
+        let received = self.cx.signal::<Value>(signal).timeout(Duration::from_millis(millis)).await;
+        self.process.must_live().await;
+        match received {
+            Ok(received) => {
+                let number = self.received(place, signal, &received);
+                self.world.audit().chose(&self.at(place), number);
+                self.answered(place, &number);
+            }
+            Err(error) if error.failure().kind == "timed_out" => {
+                self.world.audit().chose(&self.at(place), None);
+                self.answered(place, &"nobody");
+            }
+            Err(error) => {
+                self.failed(place, &error);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps of one key on both sides of a race, and after it: none has the result of another.
+    pub(super) async fn sides(&self, place: &str, key: &str, how: (&Work, u64)) -> TaskResult<()> {
+        let (work, millis) = how;
+        let (left, right, after) = (format!("{place}.left"), format!("{place}.right"), format!("{place}.after"));
+        let first = async {
+            self.cx.sleep(Duration::from_millis(millis)).await?;
+            self.step(&left, key, work).await
+        };
+        let won = self.cx.race(key, first, self.step(&right, key, work)).await;
+        self.process.must_live().await;
+        match won.inspect_err(|error| self.failed(place, error))? {
+            Winner::First(done) | Winner::Second(done) => done?,
+        }
+        // What lost may have begun: then this one does not.
+        self.step_or_drop(&after, key, work, true).await
+    }
+}
