@@ -5,7 +5,7 @@ use std::num::NonZero;
 use orkestra_testkit::sim::{Bug, Settings, simulate, simulate_many};
 
 /// Worlds of the short form. The long form is the example `simulate` in release mode.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 500;
 /// Worlds in which a bug of the store must show: no more are made than it takes.
 const SEEDS_OF_A_BUG: u64 = 1_000;
 /// Worlds of the long form: `ORKESTRA_LONG=1`.
