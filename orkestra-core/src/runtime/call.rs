@@ -8,7 +8,8 @@ use std::task::Poll;
 
 use crate::model::{Failure, Payload};
 
-use super::context::{Inner, LetGo};
+use super::context::Inner;
+use super::given::LetGo;
 use super::panics;
 
 /// Runs the code to its end. A panic is its failure.

@@ -8,12 +8,11 @@
 //! Two requests never share one, whatever their names look like glued together. The same request has the same id over
 //! crashes, and after its attempt has ended: what is known of the step comes first.
 
-use sha2::{Digest, Sha256};
-
 use crate::kernel::StepState;
 use crate::model::{Incarnation, RunId};
 
 use super::context::Context;
+use super::keys::digest;
 use super::task::TaskResult;
 
 /// The bytes of the digest beside a readable prefix: nobody finds two requests that share eighty bits by accident.
@@ -58,13 +57,4 @@ fn glued(cx: &Context, step: &str, key: &str) -> TaskResult<RunId> {
 /// Without the brackets of the keys of maps, which an id cannot have.
 fn readable(text: &str) -> String {
     text.replace(']', "").replace(['#', '['], ".")
-}
-
-fn digest(parts: &[&str], bytes: usize) -> String {
-    let mut digest = Sha256::new();
-    for part in parts {
-        digest.update((part.len() as u64).to_le_bytes());
-        digest.update(part);
-    }
-    digest.finalize().iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
 }

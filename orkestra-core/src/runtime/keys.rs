@@ -151,14 +151,14 @@ pub(super) fn base(key: &str) -> String {
     base + &segment
 }
 
-/// 32 hexadecimal digits that no other list of parts has.
-pub(super) fn digest(parts: &[&str]) -> String {
+/// So many bytes in hexadecimal digits that no other list of parts has.
+pub(super) fn digest(parts: &[&str], bytes: usize) -> String {
     let mut digest = Sha256::new();
     for part in parts {
         digest.update((part.len() as u64).to_le_bytes());
         digest.update(part);
     }
-    digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    digest.finalize().iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ mod engine;
 mod error;
 mod events;
 mod follow;
+mod given;
 mod health;
 mod invocation;
 mod jobs;

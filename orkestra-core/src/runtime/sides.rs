@@ -8,7 +8,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as Polling, Poll};
 
-use super::context::{Context, Inner, LetGo};
+use super::context::{Context, Inner};
+use super::given::LetGo;
 
 thread_local! {
     /// The race that is being polled.

@@ -20,7 +20,8 @@ use crate::kernel::{StepState, TaskRequest};
 use crate::model::limits::METERS_MAX;
 use crate::model::{Amount, Failure, Name, Payload, Retry};
 
-use super::context::{Context, Given, Inner, LetGo, meters};
+use super::context::{Context, Inner, meters};
+use super::given::{Given, LetGo};
 use super::root::Quiet;
 use super::task::{TaskError, TaskResult};
 use super::telemetry::step_failed;

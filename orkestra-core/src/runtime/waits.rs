@@ -20,7 +20,8 @@ use crate::kernel::{StepState, TaskRequest};
 use crate::model::{Growth, Name, Payload, PayloadError, Timestamp};
 
 use super::child::child_id;
-use super::context::{Context, Given, LetGo};
+use super::context::Context;
+use super::given::{Given, LetGo};
 use super::keys::Use;
 use super::root::Quiet;
 use super::sides::took;
