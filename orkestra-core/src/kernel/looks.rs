@@ -101,8 +101,8 @@ impl Unread {
 pub fn unread(state: &RunState, growth: Option<&Growth>) -> Vec<Unread> {
     let looks_somewhere = |spec: &NodeSpec| spec.when.is_some() || slot_pointers(spec).next().is_some();
     let Some(growth) = growth else {
-        let nodes = state.plan.ids().filter(|id| looks_somewhere(&state.plan.node(*id).spec)).collect();
-        return unread_before(state, &state.plan, nodes);
+        let nodes: Vec<_> = state.plan.ids().filter(|id| looks_somewhere(&state.plan.node(*id).spec)).collect();
+        return unread_before(state, &state.plan, &nodes);
     };
     let old = growth.edges.iter().filter_map(|(_, after)| state.plan.id(after));
     let old = old.filter(|id| slot_pointers(&state.plan.node(*id).spec).next().is_some());
@@ -116,11 +116,11 @@ pub fn unread(state: &RunState, growth: Option<&Growth>) -> Vec<Unread> {
         return Vec::new();
     }
     nodes.extend(plan.ids_from(state.nodes.len()).filter(|id| looks_somewhere(&plan.node(*id).spec)));
-    unread_before(state, &plan, nodes)
+    unread_before(state, &plan, &nodes)
 }
 
 /// Those that these nodes of the plan look at.
-fn unread_before(state: &RunState, plan: &Plan, nodes: Vec<NodeId>) -> Vec<Unread> {
+fn unread_before(state: &RunState, plan: &Plan, nodes: &[NodeId]) -> Vec<Unread> {
     let mut before = BTreeSet::new();
     for id in nodes.iter().filter(|id| state.nodes.get(id.index()).is_none_or(|node| !node.status.is_final())) {
         before.extend(plan.node(*id).after.iter().copied());

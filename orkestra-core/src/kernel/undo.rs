@@ -41,7 +41,7 @@ impl fmt::Display for Undo {
 fn list(mut nodes: Vec<String>) -> Option<String> {
     let more = nodes.len().saturating_sub(NAMED_MAX);
     nodes.truncate(NAMED_MAX);
-    let more = (more > 0).then(|| format!(" and {more} more")).unwrap_or_default();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (!nodes.is_empty()).then(|| nodes.join(", ") + &more)
 }
 

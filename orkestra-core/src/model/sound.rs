@@ -3,6 +3,7 @@
 //!
 //! It must never be asked of what a journal holds: what was accepted once is read for ever.
 
+use super::condition::Condition;
 use super::json_text::pointer_mistake;
 use super::limits::PAYLOAD_BYTES_MAX;
 use super::node::NodeSpec;
@@ -14,7 +15,7 @@ impl NodeSpec {
     /// # Errors
     /// [`PlanError::Field`], the first mistake.
     pub(super) fn check(&self) -> Result<(), PlanError> {
-        let (field, what) = if let Some(what) = self.when.as_ref().and_then(|when| when.mistake()) {
+        let (field, what) = if let Some(what) = self.when.as_ref().and_then(Condition::mistake) {
             ("when", what)
         } else if let Some((field, what)) = self.retry.mistake() {
             (field, what.to_owned())

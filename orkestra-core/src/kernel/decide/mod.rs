@@ -192,7 +192,7 @@ impl<'a> Decision<'a> {
             InputKind::Task { node, attempt, request } => self.request(&node, attempt, request)?,
             InputKind::TaskParked { node, attempt } => self.task_parked(&node, attempt)?,
             InputKind::SlotGranted { node, attempt } => self.slot_granted(&node, attempt)?,
-            InputKind::Signal { signal, payload } => self.signal(signal, payload)?,
+            InputKind::Signal { signal, payload } => self.signal(&signal, payload)?,
             InputKind::Answer { question, answer } => self.answer(question, answer)?,
             InputKind::ChildEnded { child, outcome, spent } => self.child_ended(child, outcome, spent)?,
             InputKind::ValueRead { value, answers } => self.value_read(value, answers),

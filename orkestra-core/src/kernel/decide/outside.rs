@@ -14,16 +14,16 @@ use super::super::status::Outcome;
 use super::{Decision, Rejection};
 
 impl Decision<'_> {
-    pub(super) fn signal(&mut self, signal: Name, payload: Payload) -> Result<(), Rejection> {
+    pub(super) fn signal(&mut self, signal: &Name, payload: Payload) -> Result<(), Rejection> {
         let state = self.state();
-        let waiter = state.waiters.get(&signal);
+        let waiter = state.waiters.get(signal);
         // What is waited for is read at once: a flood of one signal must not lock out the others.
         if waiter.is_none() && state.signals_buffered >= SIGNALS_BUFFERED_MAX {
             return Err(Rejection::TooManySignals);
         }
-        let payload = payload.looked_at(&looks::at_signal(&state.plan, &signal));
+        let payload = payload.looked_at(&looks::at_signal(&state.plan, signal));
         self.emit(Event::SignalReceived { signal: signal.clone(), payload });
-        self.hand_over(&signal);
+        self.hand_over(signal);
         Ok(())
     }
 

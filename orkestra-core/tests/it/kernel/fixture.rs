@@ -132,7 +132,7 @@ fn references_and_texts_that_look_like_them_in_format_3() {
     let mark = r#"{"$orkestra.blob":{"key":"k","bytes":300000,"known":{"slots":{"/tenant":"t1"}}}}"#;
     assert_eq!((state.input().as_json(), state.input().is_kept_beside()), (mark, true), "what was read is known");
     let output = state.node(state.plan().id("a").expect("a node")).output.as_ref();
-    assert!(output.is_some_and(|output| output.is_kept_beside()));
+    assert!(output.is_some_and(orkestra_core::model::Payload::is_kept_beside));
 }
 
 #[test]

@@ -115,7 +115,8 @@ fn steps_of_an_undo_stay_done_and_those_that_failed_are_tried_too() {
 
 #[test]
 fn each_way_to_end_is_the_same_after_an_undo_was_tried_again() {
-    let ends: [(&str, fn(&mut Scene)); 3] = [
+    type End = fn(&mut Scene);
+    let ends: [(&str, End); 3] = [
         ("run cancelled: why", |scene| drop(scene.feed(cancel("why")).expect("it stops"))),
         ("run timed out at 100", |scene| drop(scene.at(100).feed(TICK).expect("its time is over"))),
         ("run terminated: enough", |scene| {

@@ -173,7 +173,7 @@ async fn conditions_look_into_large_values() {
         fork.outcome().await.expect("an end");
         let all = statuses(&fork).await;
         assert_ne!(all["of-input"], all["of-output"], "the input was replaced: the run's is the same");
-        let parent = engine.run("parent").id(&format!("p{risk}")).input(&large(risk)).expect("JSON");
+        let parent = engine.run("parent").id(format!("p{risk}")).input(&large(risk)).expect("JSON");
         let parent = parent.start().await.expect("a run");
         let child = loop {
             if let Some(child) = parent.view().await.expect("a view").children.pop() {
@@ -205,7 +205,7 @@ async fn signals_of_other_engines_are_looked_at_too() {
     let start = || Engine::builder().shared_store(Arc::clone(&store)).workflow(workflow.clone()).start();
     let (one, two) = (start().await.expect("an engine"), start().await.expect("an engine"));
     for (risk, status) in [(6, NodeStatus::Skipped), (7, NodeStatus::Completed)] {
-        let run = one.run("w").id(&format!("r{risk}")).start().await.expect("a run");
+        let run = one.run("w").id(format!("r{risk}")).start().await.expect("a run");
         let theirs = two.get(run.id()).await.expect("a store").expect("the run");
         theirs.signal("gate", &large(risk)).await.expect("it is there");
         run.outcome().await.expect("an end");

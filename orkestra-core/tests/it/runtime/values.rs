@@ -135,7 +135,7 @@ async fn no_run_reads_the_payload_of_another() {
     .into_iter()
     .enumerate()
     {
-        let run = engine.run("echo").id(&format!("tenant-b{number}")).input(&forged).expect("JSON");
+        let run = engine.run("echo").id(format!("tenant-b{number}")).input(&forged).expect("JSON");
         let run = run.start().await.expect("a run");
         assert_eq!(run.output::<Value>().await.expect("an output"), forged);
     }

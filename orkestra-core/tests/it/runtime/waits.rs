@@ -184,9 +184,9 @@ async fn what_only_waits_is_parked_however_it_is_put_together() {
 async fn a_wait_with_a_limit_ends_by_itself_and_later_ones_get_what_comes() {
     async fn limited(cx: Context, (): ()) -> TaskResult<Vec<String>> {
         let kind = |error: TaskError| error.failure().kind.clone();
-        let signal = cx.signal::<String>("go").timeout(secs(3)).await.map_or_else(kind, |text| text);
-        let answer = cx.ask::<String>("well?").timeout(secs(3)).await.map_or_else(kind, |text| text);
-        let child = cx.child::<String>("one", "gate", ()).timeout(secs(3)).await.map_or_else(kind, |text| text);
+        let signal = cx.signal::<String>("go").timeout(secs(3)).await.unwrap_or_else(kind);
+        let answer = cx.ask::<String>("well?").timeout(secs(3)).await.unwrap_or_else(kind);
+        let child = cx.child::<String>("one", "gate", ()).timeout(secs(3)).await.unwrap_or_else(kind);
         let later = cx.signal::<String>("go").timeout(secs(30)).await?;
         Ok(vec![signal, answer, child, later])
     }

@@ -30,7 +30,7 @@ async fn runs_that_wait_for_each_other_through_a_limit_are_told() {
         let engine = limited("cpu", at_once).workflow(kids()).start().await.expect("an engine");
         let mut runs = Vec::new();
         for id in 0..at_once {
-            runs.push(engine.run("parent").id(&format!("r{id}")).start().await.expect("a run"));
+            runs.push(engine.run("parent").id(format!("r{id}")).start().await.expect("a run"));
         }
         tokio::time::sleep(secs(120)).await;
         let stuck = engine.stuck().await.expect("a store");
@@ -97,7 +97,7 @@ async fn a_knot_is_told_although_its_run_works_at_something_else() {
     }
     async fn beside(cx: Context, (): ()) -> TaskResult<bool> {
         for number in 0..600 {
-            cx.emit("n", &number);
+            cx.emit("n", number);
             tokio::time::sleep(secs(1) / 2).await;
         }
         Ok(true)

@@ -264,7 +264,7 @@ async fn an_errand_that_panics_is_run_again() {
         drop(tokio::time::timeout(secs(20), cx.child::<bool>("c", "wait", ())).await);
         // Busy: the run is not looked at again because nothing happens in it.
         for number in 0..2000 {
-            cx.emit("n", &number);
+            cx.emit("n", number);
             tokio::time::sleep(ms(50)).await;
         }
         Ok(())
@@ -272,7 +272,7 @@ async fn an_errand_that_panics_is_run_again() {
     let (disk, clock) = (MemoryStore::new().between_engines(), VirtualClock::new());
     let store = FaultyStore::new(Arc::new(disk.clone()));
     let workflow = Workflow::new("parent").node("p", lets_go).build().expect("a workflow");
-    let builder = Engine::builder().store(store.clone()).clock(clock.clone()).lease(secs(2)).park_after(ms(100));
+    let builder = Engine::builder().store(store.clone()).clock(clock).lease(secs(2)).park_after(ms(100));
     let engine = builder.workflow(workflow).workflow(waiting()).start().await.expect("an engine");
     engine.run("parent").id("r").start().await.expect("a run");
     tokio::time::sleep(secs(5)).await;
