@@ -162,6 +162,22 @@ async fn the_limit_of_a_wait_for_an_answer_is_kept_over_attempts_that_of_one_for
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_not_over_in_time_is_not_waited_for_by_later_attempts() {
+    async fn tries(cx: Context, (): ()) -> TaskResult<(u32, String)> {
+        let error = cx.signal::<()>("go").timeout(secs(10)).await.expect_err("nobody sends it");
+        if cx.attempt() == 1 {
+            Err(TaskError::new("no luck"))
+        } else {
+            Ok((cx.attempt(), error.failure().kind.clone()))
+        }
+    }
+    let began = tokio::time::Instant::now();
+    let (_engine, run) = run_of(tries).await;
+    assert_eq!(run.output::<(u32, String)>().await.expect("an output"), (2, "timed_out".into()));
+    assert_eq!(began.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_spawned_task_that_a_park_leaves_behind_says_nothing() {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     static LATE: AtomicU32 = AtomicU32::new(0);
