@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use orkestra_core::prelude::*;
 
+use super::moody::{Moods, MoodyStore};
 use super::world::{engine, journal};
 
 fn ms(count: u64) -> Duration {
@@ -57,14 +58,14 @@ async fn keys_are_given_out_in_the_order_in_which_waits_and_steps_are_made() {
 #[tokio::test(start_paused = true)]
 async fn after_a_crash_the_same_branch_wins_and_a_later_attempt_waits_anew() {
     async fn tries(cx: Context, (): ()) -> TaskResult<String> {
+        if cx.attempt() > 1 {
+            return cx.signal("go").await;
+        }
         let said = tokio::select! {
             biased;
             go = cx.signal::<String>("go") => go?,
             slept = cx.sleep(ms(100)) => slept.map(|()| "nobody".into())?,
         };
-        if cx.attempt() > 1 {
-            return Ok(said);
-        }
         let on: String = cx.signal("on").await?;
         Err(TaskError::new(format!("{said} {on}")))
     }
@@ -125,9 +126,12 @@ async fn a_signal_that_a_failed_attempt_had_received_and_not_taken_goes_to_the_n
         if cx.attempt() == 1 {
             return Ok(tokio::try_join!(fails, cx.signal::<String>("go"))?.1);
         }
+        // It was over in the first attempt, and is over.
+        cx.sleep(secs(1)).await?;
         let later: String = cx.signal("go").await?;
         Ok(format!("{later} in attempt {}", cx.attempt()))
     }
+    let began = tokio::time::Instant::now();
     let (_engine, run) = run_of(tries).await;
     tokio::time::sleep(ms(100)).await;
     run.pause("so that both are over at once").await.expect("it runs");
@@ -135,6 +139,7 @@ async fn a_signal_that_a_failed_attempt_had_received_and_not_taken_goes_to_the_n
     tokio::time::sleep(secs(3)).await;
     run.resume().await.expect("it is paused");
     assert_eq!(run.output::<String>().await.expect("an output"), "it came in attempt 2");
+    assert_eq!(began.elapsed().as_secs(), 3);
 }
 
 /// A question has one end over all attempts; a wait for a signal is each attempt's own.
@@ -199,25 +204,27 @@ async fn a_spawned_task_that_a_park_leaves_behind_says_nothing() {
     assert_eq!(count(&journal(&run).await, "StepCompleted"), 0);
 }
 
-/// A pause holds its work back, and it is dropped meanwhile.
+/// It is dropped while it is written down that it begins.
 #[tokio::test(start_paused = true)]
 async fn a_step_that_must_not_be_done_twice_may_begin_when_it_was_dropped_before_its_work_began() {
     static PAID: AtomicU32 = AtomicU32::new(0);
     async fn pays(cx: Context, (): ()) -> TaskResult<u32> {
         let pay = || cx.step("pay", || async { TaskResult::Ok(PAID.fetch_add(1, SeqCst)) }).at_most_once();
-        tokio::time::sleep(secs(1)).await;
-        if let Ok(paid) = tokio::time::timeout(secs(1), async { pay().await }).await {
-            return paid.map(|_| 100);
-        }
-        pay().await
+        let first = tokio::time::timeout(ms(20), pay().into_future()).await;
+        assert!(first.is_err(), "a write takes longer");
+        let second = pay().await?;
+        cx.sleep(secs(1)).await?;
+        Ok(second)
     }
-    let (_engine, run) = run_of(pays).await;
-    tokio::time::sleep(ms(500)).await;
-    run.pause("lunch").await.expect("it runs");
-    tokio::time::sleep(secs(5)).await;
-    assert_eq!(PAID.load(SeqCst), 0);
-    run.resume().await.expect("it is paused");
+    let workflow = Workflow::new("w").node("n", pays).build().expect("a workflow");
+    let store = MoodyStore::default();
+    store.is(Moods { appends_take: ms(40), ..Moods::default() });
+    let engine = engine(store).park_after(ms(50)).workflow(workflow).start().await.expect("an engine");
+    let run = engine.run("w").id("r").start().await.expect("a run");
     assert_eq!(run.output::<u32>().await.expect("an output"), 0);
+    assert_eq!(PAID.load(SeqCst), 1);
+    let events = journal(&run).await;
+    assert_eq!(count(&events, "StepNotBegun"), 2, "in both calls of the task: {events:?}");
 }
 
 #[tokio::test(start_paused = true)]
