@@ -6,7 +6,7 @@ use std::time::Duration;
 use orkestra_core::prelude::*;
 
 use super::moody::{Moods, MoodyStore};
-use super::world::{engine, journal};
+use super::world::{children, engine, journal, only_child};
 
 fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -180,6 +180,49 @@ async fn what_was_not_over_in_time_is_not_waited_for_by_later_attempts() {
     let (_engine, run) = run_of(tries).await;
     assert_eq!(run.output::<(u32, String)>().await.expect("an output"), (2, "timed_out".into()));
     assert_eq!(began.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_begins_anew_what_had_failed_for_good_save_what_must_not_be_done_twice() {
+    static CALLS: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
+    async fn fails_once(of: usize) -> TaskResult<()> {
+        if CALLS[of].fetch_add(1, SeqCst) == 0 { Err(TaskError::permanent("locked")) } else { Ok(()) }
+    }
+    async fn tries(cx: Context, (): ()) -> TaskResult<bool> {
+        let waited = cx.signal::<()>("go").timeout(secs(1)).await;
+        let plain = cx.step("plain", || fails_once(0)).await;
+        let once = cx.step("once", || fails_once(1)).at_most_once().await;
+        waited.and(plain).map(|()| once.is_ok())
+    }
+    let (_engine, run) = run_of(tries).await;
+    assert!(matches!(run.outcome().await, Ok(Outcome::Failed { .. })));
+    run.retry("n").await.expect("it failed");
+    run.signal("go", &()).await.expect("it goes on");
+    assert!(!run.output::<bool>().await.expect("an output"));
+    assert_eq!([CALLS[0].load(SeqCst), CALLS[1].load(SeqCst)], [2, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_retry_a_child_that_was_cancelled_with_its_node_is_begun_anew() {
+    async fn asks(cx: Context, (): ()) -> TaskResult<u8> {
+        let fails = async {
+            tokio::time::sleep(secs(1)).await;
+            if cx.attempt() == 1 { Err(TaskError::permanent("no luck")) } else { Ok(()) }
+        };
+        Ok(tokio::try_join!(cx.child("one", "gate", ()), fails)?.0)
+    }
+    let gate = Workflow::new("gate").gate::<u8>("open").build().expect("a workflow");
+    let workflow = Workflow::new("w").node("n", asks).build().expect("a workflow");
+    let engine = engine(MemoryStore::new()).workflow(gate).workflow(workflow).start().await.expect("an engine");
+    let run = engine.run("w").id("r").start().await.expect("a run");
+    assert!(matches!(run.outcome().await, Ok(Outcome::Failed { .. })));
+    let first = only_child(&engine, "r").await.expect("a child");
+    assert!(matches!(first.outcome().await, Ok(Outcome::Cancelled(_))));
+    run.retry("n").await.expect("it failed");
+    tokio::time::sleep(secs(5)).await;
+    let second = children(&engine, "r").await.into_iter().find(|child| child != first.id()).expect("another child");
+    engine.handle(second).expect("an id").signal("open", &7).await.expect("it waits");
+    assert_eq!(run.output::<u8>().await.expect("an output"), 7);
 }
 
 #[tokio::test(start_paused = true)]
