@@ -128,7 +128,8 @@ async fn a_signal_that_a_failed_attempt_had_received_and_not_taken_goes_to_the_n
         }
         // It was over in the first attempt, and is over.
         cx.sleep(secs(1)).await?;
-        let later: String = cx.signal("go").await?;
+        // Another wait, which has nothing of the first one.
+        let later: String = cx.scope("later")?.signal("go").timeout(secs(60)).await?;
         Ok(format!("{later} in attempt {}", cx.attempt()))
     }
     let began = tokio::time::Instant::now();
