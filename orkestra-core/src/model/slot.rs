@@ -24,7 +24,7 @@ pub struct SlotSpec {
 pub enum SlotBy {
     /// The run's label of this name; a run without it shares the slots of all that have none.
     Label(String),
-    /// The text of the node's input at this JSON pointer, its JSON when it is no text.
+    /// The text of the node's input at this JSON pointer, its JSON when it is no text: `/tenant`, or empty for the whole.
     Input(String),
     /// This text.
     Key(String),

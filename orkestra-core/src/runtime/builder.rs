@@ -119,7 +119,8 @@ impl EngineBuilder {
     /// With 0 it drives none: what it starts, and what it sends to runs, is for other engines on the same store. Its tasks are
     /// never called; it must know their names, for a workflow is checked where it is started.
     ///
-    /// A run that only waits does not count: it is parked, or, when it holds slots, stays in memory beside the others.
+    /// A run that only waits does not count: it is parked, or, when it holds slots, stays in memory beside the others. Nor
+    /// does one that waits for child runs, whatever its tasks do beside that.
     pub fn runs_max(self, runs: usize) -> Self {
         Self { runs_max: runs, ..self }
     }

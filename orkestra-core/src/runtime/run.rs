@@ -232,11 +232,11 @@ impl Run {
         }
     }
 
-    /// Lets the run make a pause: no attempt starts any more, and tasks under way stop at their next step. Time limits of
-    /// nodes rest, the run's deadline does not. Durable when this returns; a paused run costs no memory.
+    /// Pauses the run: nothing begins any more, no attempt, step, question or child run; tasks under way stop at their next
+    /// step. Time limits of nodes rest, the run's deadline does not. Durable when this returns; a paused run costs no memory.
     ///
     /// # Errors
-    /// When the run has ended, is stopping or pausing already, or is not there.
+    /// When the run has ended, is stopping or paused already, or is not there.
     pub async fn pause(&self, reason: &str) -> Result<(), Error> {
         self.shared.tell(&self.id, InputKind::Pause { reason: reason.to_owned() }).await
     }
@@ -246,7 +246,7 @@ impl Run {
     /// the next of them.
     ///
     /// # Errors
-    /// When the run makes no pause, has used up a budget that was not raised, or is not there.
+    /// When the run is not paused, has used up a budget that was not raised, or is not there.
     pub async fn resume(&self) -> Result<(), Error> {
         self.shared.tell(&self.id, InputKind::Resume).await
     }
@@ -258,7 +258,7 @@ impl Run {
     /// `undo:<node>`. Nothing else of the run goes on, and it ends as it had; [`RunRecord::undo`] tells what is undone then.
     ///
     /// # Errors
-    /// When the node has not failed, the run is stopping, or what it did was undone.
+    /// When the node has not failed, the run is stopping, what it did was undone, or it has ended and used up a budget.
     pub async fn retry(&self, node: &str) -> Result<(), Error> {
         let node = Name::new(node)?;
         schedule::remember(&self.shared, &self.id).await?;

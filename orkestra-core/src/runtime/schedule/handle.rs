@@ -118,7 +118,8 @@ impl Schedules {
     }
 
     /// Removes a schedule; runs that it started go on. False when there is none. Its name stays in the store, with
-    /// nothing behind it. One that cannot be read is removed too. Durable when this returns.
+    /// nothing behind it. One that cannot be read is removed too. Durable when this returns. One that is put again under its
+    /// name does not know which runs of it are under way: they are no overlap.
     ///
     /// # Errors
     /// When the store fails.

@@ -237,3 +237,23 @@ async fn a_run_is_retried_though_the_schedule_that_started_it_cannot_be_read() {
     run.retry("n").await.expect("it is tried again");
     assert_eq!(in_time(run.output::<u32>()).await.expect("an output"), 2);
 }
+
+/// A network may deliver a write long after its sender has given it up.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_comes_after_its_run_was_deleted_begins_it_anew_and_no_other_write_does() {
+    let store = MemoryStore::new();
+    let engine = engine(store.clone()).workflow(waiting()).start().await.expect("an engine");
+    let run = engine.run("child").id("r").start().await.expect("a run");
+    tokio::time::sleep(secs(10)).await;
+    let (record, commits) = (run.status().await.expect("a record"), run.commits(Cursor::START).await.expect("a store"));
+    run.terminate("anew").await.expect("it is ended");
+    run.delete().await.expect("it has ended");
+    let late = async |commit: &Written| {
+        let append = Append { commit: commit.clone(), record: Some(record.clone()), taken: Vec::new() };
+        store.append(vec![append]).await.pop().expect("one answer").is_ok()
+    };
+    assert!(!late(&commits[1]).await, "it follows nothing");
+    assert!(late(&commits[0]).await);
+    run.signal("go", &7_u64).await.expect("it is there again");
+    assert_eq!(in_time(run.output::<u64>()).await.expect("an output"), 7);
+}

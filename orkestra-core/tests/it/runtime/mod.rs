@@ -3,6 +3,7 @@
 mod bad;
 mod basics;
 mod doors;
+mod dropped;
 mod ends;
 mod family;
 mod faults;

@@ -53,6 +53,7 @@ async fn after_a_retry_each_item_has_a_child_of_its_own() {
     run.retry("all").await.expect("it is tried again");
     let receipts: Vec<String> = within(secs(60), run.output()).await.expect("an output");
     assert_eq!(receipts, ["receipt of 1", "receipt of 2", "receipt of 3"]);
+    assert_eq!(children(&engine, "order").await.len(), 4, "those that are done are not begun again");
 }
 
 #[tokio::test(start_paused = true)]
