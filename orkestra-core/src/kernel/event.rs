@@ -337,30 +337,30 @@ pub enum Event {
         /// When attempts that have not ended by themselves are given up.
         grace_until: Timestamp,
     },
-    /// All nodes are done. Nothing follows.
+    /// All nodes are done. Nothing follows, unless the run is reopened, but that whoever waits for it was told.
     RunCompleted {
         /// The output of the node that nothing comes after; of several, an object by node name.
         #[serde(with = "journaled")]
         output: Payload,
     },
-    /// The run failed. Nothing follows.
+    /// The run failed. What may follow is as for [`RunCompleted`](Self::RunCompleted).
     RunFailed {
         /// The node that failed.
         node: Name,
         /// What went wrong there.
         failure: Failure,
     },
-    /// The run was cancelled. Nothing follows.
+    /// The run was cancelled. What may follow is as for [`RunCompleted`](Self::RunCompleted).
     RunCancelled {
         /// Why, in the words of whoever asked.
         reason: String,
     },
-    /// The run was ended by force. Nothing follows.
+    /// The run was ended by force. What may follow is as for [`RunCompleted`](Self::RunCompleted).
     RunTerminated {
         /// Why, in the words of whoever did.
         reason: String,
     },
-    /// The run's deadline passed. Nothing follows.
+    /// The run's deadline passed. What may follow is as for [`RunCompleted`](Self::RunCompleted).
     RunTimedOut {
         /// The deadline.
         deadline: Timestamp,

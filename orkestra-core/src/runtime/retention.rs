@@ -124,7 +124,7 @@ fn refusal(record: &RunRecord) -> Option<Error> {
     let why = if !status.is_final() {
         format!("run `{id}` has not ended, it is {status:?}: terminate it first")
     } else if record.wake_at.is_some() {
-        format!("run `{id}` has ended and still has to say so to the run that waits for it")
+        format!("run `{id}` has ended and still has to say so to another run")
     } else {
         return None;
     };

@@ -328,7 +328,7 @@ async fn end(
 }
 
 async fn interrupted<T: DeserializeOwned>(cx: &Context, key: String) -> TaskResult<T> {
-    let message = format!("the process died while step `{key}` was under way; what it did cannot be told");
+    let message = format!("the attempt was cut short while step `{key}` was under way; what it did cannot be told");
     let failure = Failure::permanent("interrupted", message);
     let remembered = end(cx, &Span::none(), key, Err(failure), BTreeMap::new()).await?;
     Ok(remembered.to()?)

@@ -318,8 +318,10 @@ fn result_of(run: &RunId, outcome: &Outcome) -> StepState {
     let failed = |kind: &str, message: String| StepState::Failed(Failure::permanent(kind, message));
     match outcome {
         Outcome::Completed(output) => StepState::Done(output.clone()),
-        // Nothing of it ever ran: there is no more to say than why.
-        Outcome::Failed { failure, .. } if failure.kind == "child_not_started" => StepState::Failed(failure.clone()),
+        // No node of it has failed: there is no more to say than why.
+        Outcome::Failed { failure, .. } if matches!(&*failure.kind, "child_not_started" | "child_damaged") => {
+            StepState::Failed(failure.clone())
+        }
         Outcome::Failed { node, failure } => {
             let message = format!("node `{node}` of run `{run}` failed: {failure}");
             StepState::Failed(Failure { detail: failure.detail.clone(), ..Failure::permanent("child_failed", message) })

@@ -103,7 +103,7 @@ impl RunState {
 
     pub(super) fn run_resumed(&mut self) -> Written {
         let Some(Pause { reason, since, resting }) = self.pause.take() else {
-            return Err("the run makes no pause".into());
+            return Err("the run is not paused".into());
         };
         if let PauseReason::NodeFailed { node } = &reason {
             let given_up = self.plan.id(node);

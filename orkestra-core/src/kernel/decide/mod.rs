@@ -46,8 +46,8 @@ pub enum Rejection {
     /// The run makes a pause.
     #[error("the run makes a pause")]
     Paused,
-    /// The run makes no pause.
-    #[error("the run makes no pause")]
+    /// The run is not paused.
+    #[error("the run is not paused")]
     NotPaused,
     /// The run's budget is used up.
     #[error("the budget of {limit} `{meter}` is used up; raise it first")]

@@ -23,7 +23,7 @@ fn nothing_starts_in_a_pause_and_all_of_it_starts_after() {
     scene.then(signal("go", "2"), ["signal go 2", "g took go", "g completed 2"]);
     scene.then(RECOVER, []);
     let mut scene = Scene::replay(&scene.journal, 9);
-    scene.then(RESUME, ["resumed", "b#1 started", "c#1 started"]).rejects(RESUME, "the run makes no pause");
+    scene.then(RESUME, ["resumed", "b#1 started", "c#1 started"]).rejects(RESUME, "the run is not paused");
 }
 
 #[test]

@@ -58,8 +58,8 @@ async fn a_parent_hears_that_the_output_of_its_child_is_lost() {
     store.is(Moods { loses_blobs_of: Some(child.id().to_string()), ..Moods::default() });
     child.signal("go", &1_u64).await.expect("it is sent");
     let error = in_time(parent.output::<String>()).await.expect_err("nobody has it");
-    let message = &error.failure().expect("a failure").message;
-    assert!(message.contains("child_damaged: the large payload"), "{message}");
+    let failure = error.failure().expect("a failure");
+    assert!(failure.kind == "child_damaged" && failure.message.contains("the large payload"), "{failure}");
     tokio::time::sleep(secs(1)).await;
     child.delete().await.expect("it owes nobody anything");
 }

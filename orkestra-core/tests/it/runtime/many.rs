@@ -100,7 +100,7 @@ async fn what_is_refused_is_refused_at_once_and_leaves_no_letter() {
     let (one, two) = (many.engine().await, many.engine().await);
     let driven = one.run("w").start().await.expect("a run");
     let run = of(&two, &driven).await;
-    assert_eq!(run.resume().await.expect_err("it makes no pause").kind(), ErrorKind::Conflict);
+    assert_eq!(run.resume().await.expect_err("it is not paused").kind(), ErrorKind::Conflict);
     assert_eq!(run.retry("n").await.expect_err("it has not failed").kind(), ErrorKind::Conflict);
     assert_eq!(run.answer(Seq(9), &1).await.expect_err("nothing was asked").kind(), ErrorKind::Conflict);
     assert!(!many.has_letters(&run).await);
