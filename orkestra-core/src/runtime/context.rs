@@ -20,12 +20,12 @@ use super::activity::Activity;
 use super::blobs;
 use super::clock::Clock;
 use super::drain::{Drain, UnderWay};
-use super::keys::{Naming, Use, base, digest, later_use};
+use super::keys::{Naming, Use, base, digest, first_use, later_use};
 use super::message::{Message, StepReply};
 use super::outbox::{Note, Outbox, Told};
 use super::patience::insist;
 use super::root::Quiet;
-use super::sides::scope_here;
+use super::sides::{did, scope_here};
 use super::step::{Step, step_here};
 use super::task::{TaskError, TaskResult};
 use super::telemetry::Attempt;
@@ -252,7 +252,9 @@ impl Context {
         let (charges, given) = (meters(charges), self.unique(Use::Charge));
         async move {
             let (charges, step) = (charges?, given?.step);
-            self.settle(step.clone(), || TaskRequest::Charge { step, charges }).await.map(drop)
+            self.settle(step.clone(), || TaskRequest::Charge { step, charges }).await?;
+            did(&self.inner);
+            Ok(())
         }
     }
 
@@ -319,6 +321,17 @@ impl Context {
             // Nobody polls the task because of it.
             self.inner.tell_let_go(|_| true);
         }
+    }
+
+    /// Says of a step that must not be done twice that it was about to begin when its driver ended the call, and has not.
+    pub(super) fn has_not_begun(&self, step: String) {
+        self.inner.note(Told::LetGo { step, begun: false });
+    }
+
+    /// Whether this call of the task has come to where the key is used.
+    pub(super) fn was_asked_for(&self, step: &str) -> bool {
+        let (first, nth) = first_use(step);
+        lock(&self.inner.keys).get(first).is_some_and(|uses| nth <= uses.count)
     }
 
     /// What is remembered of a step.

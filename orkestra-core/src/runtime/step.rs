@@ -22,6 +22,7 @@ use crate::model::{Amount, Failure, Name, Payload, Retry};
 
 use super::context::{Context, Given, Inner, LetGo, meters};
 use super::root::Quiet;
+use super::sides::did;
 use super::task::{TaskError, TaskResult};
 use super::telemetry::step_failed;
 
@@ -193,6 +194,13 @@ where
     }
 
     async fn run(self) -> TaskResult<T> {
+        let cx = self.cx;
+        let result = self.run_here().await;
+        did(cx.inner());
+        result
+    }
+
+    async fn run_here(self) -> TaskResult<T> {
         let (cx, Given { step }) = (self.cx, self.key.clone()?);
         match cx.known(&step) {
             Some(StepState::Done(result)) => {
