@@ -100,9 +100,11 @@ struct Once<'a> {
 
 impl Drop for Once<'_> {
     fn drop(&mut self) {
-        if let Some(step) = self.step.take() {
-            self.cx.let_go(LetGo { step, begun: self.begun, at_once: true });
+        let Some(step) = self.step.take() else { return };
+        if !self.begun && self.cx.activity().is_over() {
+            return self.cx.has_not_begun(step);
         }
+        self.cx.let_go(LetGo { step, begun: self.begun, at_once: true });
     }
 }
 

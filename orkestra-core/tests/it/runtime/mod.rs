@@ -23,6 +23,7 @@ mod results;
 mod retention;
 mod schedule_races;
 mod schedules;
+mod shutdowns;
 mod silence;
 mod slots;
 mod telemetry;
