@@ -211,10 +211,12 @@ impl Driver {
         self.state.as_ref().is_some_and(|state| state.pause().is_some())
     }
 
-    /// Answers, unless it would let a step begin in a run that is paused.
+    /// Answers, unless it would let a step begin in a run that is paused, or of an attempt that is over.
     fn reply(&mut self, reply: Reply, answer: Answer) {
         match (reply, &answer) {
-            (Reply::Start(start), Ok(())) if self.is_paused() => self.taken_back.push(start),
+            (Reply::Start(start), Ok(())) if self.is_paused() || !self.is_under_way(&start.node, start.attempt) => {
+                self.taken_back.push(start);
+            }
             (reply, _) => reply.send(answer),
         }
     }

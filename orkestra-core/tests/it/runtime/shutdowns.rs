@@ -102,3 +102,31 @@ async fn what_a_task_said_before_it_was_ended_is_written_down() {
     assert_eq!(run.output::<String>().await.expect("an output"), "paid");
     assert_eq!(CALLS.load(SeqCst), 1);
 }
+
+/// An attempt runs out of time in the moment in which a step of it is about to begin.
+#[tokio::test(start_paused = true)]
+async fn a_step_that_had_not_begun_when_its_attempt_ended_begins_in_the_next() {
+    async fn pays(cx: Context, (): ()) -> TaskResult<String> {
+        if cx.attempt() == 1 {
+            tokio::time::sleep(ms(20)).await;
+        }
+        let pay = || async {
+            BEGUN.fetch_add(1, SeqCst);
+            TaskResult::Ok("paid".to_owned())
+        };
+        Ok(cx.step("pay", pay).at_most_once().await.unwrap_or_else(|error| error.failure().kind.clone()))
+    }
+    for timeout in 1..200 {
+        BEGUN.store(0, SeqCst);
+        let workflow = Workflow::new("w").node("pays", pays).retry(Retry::immediate(3)).timeout(ms(timeout));
+        let workflow = workflow.build().expect("a workflow");
+        let engine = engine(slow()).workflow(workflow).start().await.expect("an engine");
+        let run = engine.run("w").id("r").start().await.expect("a run");
+        let output = run.output::<String>().await;
+        let begun = BEGUN.load(SeqCst);
+        assert!(begun <= 1);
+        if output.as_ref().is_ok_and(|output| output == "interrupted") {
+            assert_eq!(begun, 1, "after {timeout} ms: {:?}", journal(&run).await);
+        }
+    }
+}
