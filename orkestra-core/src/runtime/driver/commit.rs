@@ -232,7 +232,8 @@ impl Driver {
         let Some(mut pending) = self.pending.pop_front() else { return Ok(()) };
         let error = match result {
             Ok(()) => {
-                let leaves = pending.begins && self.shared.is_crowded();
+                // Who has asked for something meanwhile is answered by this driver: it stays.
+                let leaves = pending.begins && self.pending.is_empty() && self.shared.is_crowded();
                 let ends_pause = pending.ends_pause;
                 self.settle(pending, leaves);
                 self.take_back().await?;

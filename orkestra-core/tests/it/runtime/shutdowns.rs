@@ -130,3 +130,26 @@ async fn a_step_that_had_not_begun_when_its_attempt_ended_begins_in_the_next() {
         }
     }
 }
+
+/// An engine that has no room leaves a run that it begins to others: what was asked of it meanwhile is answered.
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_of_a_run_while_it_begins_on_a_full_engine_is_answered() {
+    let busy = async |_: Context, (): ()| {
+        tokio::time::sleep(secs(100)).await;
+        Ok::<_, TaskError>(())
+    };
+    let busy = Workflow::new("busy").node("n", busy).build().expect("a workflow");
+    let gate = Workflow::new("gate").gate::<u64>("go").build().expect("a workflow");
+    for after in (1..120).step_by(3) {
+        let builder = engine(slow()).runs_max(1).workflow(busy.clone()).workflow(gate.clone());
+        let engine = builder.start().await.expect("an engine");
+        engine.run("busy").start().await.expect("a run");
+        let starting = tokio::spawn(engine.run("gate").id("r").start());
+        tokio::time::sleep(ms(after)).await;
+        let run = engine.handle("r").expect("a handle");
+        let told = run.signal("go", &7_u64).await;
+        starting.await.expect("no panic").expect("a run");
+        told.unwrap_or_else(|error| panic!("after {after} ms: {error}"));
+        assert_eq!(run.output::<u64>().await.expect("an output"), 7, "after {after} ms");
+    }
+}
