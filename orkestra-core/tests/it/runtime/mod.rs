@@ -1,5 +1,6 @@
 //! The engine as its users meet it, on the in-memory store and in virtual time.
 
+mod any_moment;
 mod bad;
 mod basics;
 mod doors;
