@@ -24,7 +24,7 @@ use super::message::{Message, StepReply};
 use super::outbox::{Note, Outbox, Told};
 use super::patience::insist;
 use super::root::Quiet;
-use super::sides::scope_here;
+use super::sides::{did, scope_here};
 use super::step::{Step, step_here};
 use super::task::{TaskError, TaskResult};
 use super::telemetry::Attempt;
@@ -230,7 +230,9 @@ impl Context {
         let (charges, given) = (meters(charges), self.unique(Use::Charge));
         async move {
             let (charges, step) = (charges?, given?.step);
-            self.settle(step.clone(), || TaskRequest::Charge { step, charges }).await.map(drop)
+            self.settle(step.clone(), || TaskRequest::Charge { step, charges }).await?;
+            did(&self.inner);
+            Ok(())
         }
     }
 

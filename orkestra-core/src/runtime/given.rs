@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::model::limits::STEP_KEY_BYTES_MAX;
 
 use super::context::{Context, Inner};
-use super::keys::{Naming, Use, base};
+use super::keys::{Naming, Use, base, first_use};
 use super::outbox::Told;
 use super::sides::scope_here;
 use super::step::step_here;
@@ -84,6 +84,17 @@ impl Context {
             // Nobody polls the task because of it.
             self.inner().tell_let_go(|_| true);
         }
+    }
+
+    /// Says of a step that must not be done twice that it was about to begin when its driver ended the call, and has not.
+    pub(super) fn has_not_begun(&self, step: String) {
+        self.inner().note(Told::LetGo { step, begun: false });
+    }
+
+    /// Whether this call of the task has come to where the key is used.
+    pub(super) fn was_asked_for(&self, step: &str) -> bool {
+        let (first, nth) = first_use(step);
+        lock(&self.inner().keys).get(first).is_some_and(|uses| nth <= uses.count)
     }
 }
 

@@ -119,6 +119,18 @@ pub(super) fn is_race(key: &str) -> bool {
     last.map_or(key, |(_, last)| last).starts_with("race:")
 }
 
+/// Whether the key is that of a wait for a signal.
+pub(super) fn is_signal(key: &str) -> bool {
+    let last = key.rsplit_once('>').filter(|(scope, _)| !scope.ends_with('\\'));
+    last.map_or(key, |(_, last)| last).starts_with("signal:")
+}
+
+/// The first use of a key, and the number of the use that it stands for.
+pub(super) fn first_use(key: &str) -> (&str, u32) {
+    let numbered = key.rsplit_once('#').filter(|(first, _)| !first.ends_with('\\'));
+    numbered.and_then(|(first, nth)| Some((first, nth.parse().ok()?))).unwrap_or((key, 1))
+}
+
 /// What a key is without the sides of races that it stands on and the number of its use: all uses of one key have it.
 pub(super) fn base(key: &str) -> String {
     let (mut base, mut segment) = (String::new(), String::new());

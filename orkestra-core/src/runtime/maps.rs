@@ -57,11 +57,10 @@ impl Context {
         A: Future<Output: Send> + Send + 'a,
         B: Future<Output: Send> + Send + 'a,
     {
-        let given = self.unique(Use::Race(key));
+        let given = self.unique(Use::Race(key)).map(|given| (Unwritten::new(self, &given.step), given.step));
         async move {
-            let step = given?.step;
             // IMPORTANT: dropped after both sides, when the race is dropped.
-            let mut unwritten = Unwritten::new(self, &step);
+            let (mut unwritten, step) = given?;
             let (first, second) = (unwritten.side(0, first), unwritten.side(1, second));
             if self.known(&step) == Some(&StepState::LetGo) {
                 drop((first, second));
@@ -70,18 +69,26 @@ impl Context {
             match self.known(&step).and_then(StepState::result) {
                 Some(Ok(first_won)) if first_won.to()? => {
                     drop(second);
-                    return Ok(Winner::First(first.await));
+                    unwritten.lost(1);
+                    let won = first.await;
+                    unwritten.close();
+                    return Ok(Winner::First(won));
                 }
                 Some(Ok(_)) => {
                     drop(first);
-                    return Ok(Winner::Second(second.await));
+                    unwritten.lost(0);
+                    let won = second.await;
+                    unwritten.close();
+                    return Ok(Winner::Second(won));
                 }
                 Some(Err(failure)) => return Err(failure.clone().into()),
                 None => {}
             }
             let winner = faster(first, second).await;
             unwritten.open();
-            let result = Ok(Payload::of(&matches!(winner, Winner::First(_)))?);
+            let first_won = matches!(winner, Winner::First(_));
+            unwritten.lost(u8::from(first_won));
+            let result = Ok(Payload::of(&first_won)?);
             self.request(TaskRequest::EndStep { step, result, charges: Default::default() }).await?;
             unwritten.close();
             Ok(winner)

@@ -5,11 +5,14 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Polling, Poll};
+
+use crate::kernel::StepState;
 
 use super::context::{Context, Inner};
 use super::given::LetGo;
+use super::keys::is_signal;
 
 thread_local! {
     /// The race that is being polled.
@@ -24,9 +27,15 @@ struct Polled {
     taken: Arc<Taken>,
 }
 
-/// The waits for signals that stood on a side of a race and were ready.
+/// The waits for signals that were ready on a side of a race, and of what came with them nothing was done yet.
 #[derive(Debug, Default)]
 struct Taken(Mutex<Vec<String>>);
+
+impl Taken {
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 fn address(call: &Arc<Inner>) -> usize {
     Arc::as_ptr(call).addr()
@@ -46,14 +55,25 @@ pub(super) fn scope_here(call: &Arc<Inner>, scope: &Arc<str>) -> Arc<str> {
     })
 }
 
-/// A wait for a signal is ready. What was asked for on this side is its own business.
+/// A wait for a signal is ready.
 pub(super) fn took(call: &Arc<Inner>, step: String) {
+    POLLED.with_borrow(|polled| {
+        if let Some(Polled { of, taken, .. }) = polled
+            && *of == address(call)
+        {
+            taken.lock().push(step);
+        }
+    });
+}
+
+/// Something was done on this side, with the signals that it has received perhaps: those that it has asked for itself are used
+/// up. Given to another they would lead to the same once more.
+pub(super) fn did(call: &Arc<Inner>) {
     POLLED.with_borrow(|polled| {
         if let Some(Polled { of, keys, taken }) = polled
             && *of == address(call)
-            && !step.starts_with(&**keys)
         {
-            taken.0.lock().unwrap_or_else(PoisonError::into_inner).push(step);
+            taken.lock().retain(|step| !step.starts_with(&**keys));
         }
     });
 }
@@ -90,17 +110,41 @@ pub(super) struct Unwritten<'a> {
     step: String,
     taken: Arc<Taken>,
     is_open: bool,
+    /// Whether it is known, or written down, who has won.
+    is_decided: bool,
 }
 
 impl<'a> Unwritten<'a> {
     pub(super) fn new(cx: &'a Context, step: &str) -> Self {
-        Self { cx, step: step.to_owned(), taken: Arc::default(), is_open: false }
+        let is_decided = matches!(cx.known(step), Some(StepState::Done(_) | StepState::Failed(_)));
+        Self { cx, step: step.to_owned(), taken: Arc::default(), is_open: false, is_decided }
+    }
+
+    fn keys(&self, place: u8) -> String {
+        format!("{}[{place}]>", self.step)
     }
 
     /// The side of the race at `place`.
     pub(super) fn side<F>(&self, place: u8, work: F) -> Side<'a, F> {
-        let keys = format!("{}[{place}]>", self.step).into();
-        Side { call: self.cx.inner(), keys, taken: Arc::clone(&self.taken), work: Box::pin(work) }
+        Side {
+            call: self.cx.inner(),
+            keys: self.keys(place).into(),
+            taken: Arc::clone(&self.taken),
+            work: Box::pin(work),
+        }
+    }
+
+    /// The side at `place` has lost. What an earlier call of the task has asked for on it, and this one did not come to, is let
+    /// go: nobody else knows of it.
+    pub(super) fn lost(&self, place: u8) {
+        let (cx, keys) = (self.cx, self.keys(place));
+        for (step, known) in cx.inner().steps.iter().filter(|(step, _)| step.starts_with(&keys)) {
+            let at_once = is_signal(step);
+            let is_open = known.is_wait() || at_once && matches!(known, StepState::Done(_));
+            if is_open && !cx.was_asked_for(step) {
+                cx.let_go(LetGo { step: step.clone(), begun: false, at_once });
+            }
+        }
     }
 
     /// Somebody has won.
@@ -108,18 +152,22 @@ impl<'a> Unwritten<'a> {
         self.is_open = true;
     }
 
-    /// Who it was is written down.
-    pub(super) const fn close(&mut self) {
-        self.is_open = false;
+    /// Who it was is written down. A race that it stands on a side of has received what this one has.
+    pub(super) fn close(&mut self) {
+        (self.is_open, self.is_decided) = (false, true);
+        mem::take(&mut *self.taken.lock()).into_iter().for_each(|step| took(self.cx.inner(), step));
     }
 }
 
 impl Drop for Unwritten<'_> {
     fn drop(&mut self) {
+        if !self.is_decided {
+            [0, 1].into_iter().for_each(|place| self.lost(place));
+        }
         if !self.is_open {
             return;
         }
-        let mut steps = mem::take(&mut *self.taken.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut steps = mem::take(&mut *self.taken.lock());
         steps.push(mem::take(&mut self.step));
         for step in steps {
             self.cx.let_go(LetGo { step, begun: false, at_once: true });

@@ -23,6 +23,7 @@ use crate::model::{Amount, Failure, Name, Payload, Retry};
 use super::context::{Context, Inner, meters};
 use super::given::{Given, LetGo};
 use super::root::Quiet;
+use super::sides::did;
 use super::task::{TaskError, TaskResult};
 use super::telemetry::step_failed;
 
@@ -100,9 +101,11 @@ struct Once<'a> {
 
 impl Drop for Once<'_> {
     fn drop(&mut self) {
-        if let Some(step) = self.step.take() {
-            self.cx.let_go(LetGo { step, begun: self.begun, at_once: true });
+        let Some(step) = self.step.take() else { return };
+        if !self.begun && self.cx.activity().is_over() {
+            return self.cx.has_not_begun(step);
         }
+        self.cx.let_go(LetGo { step, begun: self.begun, at_once: true });
     }
 }
 
@@ -194,6 +197,13 @@ where
     }
 
     async fn run(self) -> TaskResult<T> {
+        let cx = self.cx;
+        let result = self.run_here().await;
+        did(cx.inner());
+        result
+    }
+
+    async fn run_here(self) -> TaskResult<T> {
         let (cx, Given { step }) = (self.cx, self.key.clone()?);
         match cx.known(&step) {
             Some(StepState::Done(result)) => {

@@ -24,7 +24,7 @@ use super::context::Context;
 use super::given::{Given, LetGo};
 use super::keys::Use;
 use super::root::Quiet;
-use super::sides::took;
+use super::sides::{did, took};
 use super::task::{TaskError, TaskResult};
 
 /// A wait for a `T` from outside: for a signal, an answer, or the output of another run. Made by [`Context::signal`],
@@ -39,6 +39,8 @@ pub struct Wait<'a, T> {
     state: State<'a, T>,
     /// Its key, if it waits for a signal and was polled.
     signal: Option<String>,
+    /// Whether others do something for it.
+    does: bool,
 }
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = TaskResult<T>> + Send + 'a>>;
@@ -84,7 +86,7 @@ impl<T> fmt::Debug for Wait<'_, T> {
 
 impl<'a, T> Wait<'a, T> {
     fn new(cx: &'a Context, key: TaskResult<Given>, what: TaskResult<What>) -> Self {
-        Self { cx, state: State::Fresh(Box::new(Fresh { key, what, limit: None })), signal: None }
+        Self { cx, state: State::Fresh(Box::new(Fresh { key, what, limit: None })), signal: None, does: false }
     }
 
     /// Ends the wait after so long with a failure of kind `timed_out`. Durable: the end does not move over crashes, and
@@ -109,12 +111,16 @@ impl<T: DeserializeOwned> Future for Wait<'_, T> {
             let hands = self.cx;
             let key = fresh.key.as_ref().ok().filter(|_| fresh.is_signal());
             self.signal = key.map(|given| given.step.clone());
+            self.does = matches!(fresh.what, Ok(What::Answer(_) | What::Run { .. }));
             self.state = State::Polled(Box::pin(async move { Ok(wait(hands, *fresh).await?.to()?) }));
         }
         let State::Polled(polled) = &mut self.state else { return Poll::Pending };
         let ready = polled.as_mut().poll(cx);
         if ready.is_ready() {
             self.state = State::Over;
+            if self.does {
+                did(self.cx.inner());
+            }
             if let Some(step) = self.signal.take() {
                 took(self.cx.inner(), step);
             }
@@ -280,7 +286,9 @@ impl Context {
         let given = self.unique(Use::Grow(key));
         async move {
             let step = given?.step;
-            self.settle(step.clone(), || TaskRequest::Grow { step, growth }).await.map(drop)
+            self.settle(step.clone(), || TaskRequest::Grow { step, growth }).await?;
+            did(self.inner());
+            Ok(())
         }
     }
 }

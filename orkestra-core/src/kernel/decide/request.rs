@@ -15,7 +15,10 @@ type Charges = BTreeMap<Name, Amount>;
 
 impl Decision<'_> {
     pub(super) fn request(&mut self, node: &Name, attempt: u32, request: TaskRequest) -> Result<(), Rejection> {
-        let id = self.running(node, attempt)?;
+        let id = match (self.running(node, attempt), &request) {
+            (Err(_), TaskRequest::LetGo { step, begun: false }) => return self.not_begun(node, attempt, step),
+            (id, _) => id?,
+        };
         if let Some(step) = request.step() {
             if step.len() > STEP_KEY_BYTES_MAX {
                 return Err(Rejection::StepKeyTooLong);
@@ -134,6 +137,17 @@ impl Decision<'_> {
                 }
             }
         }
+    }
+
+    /// A step that was about to begin when its attempt ended, and whose work was not called: the next attempt may begin it.
+    fn not_begun(&mut self, node: &Name, attempt: u32, step: &str) -> Result<(), Rejection> {
+        let state = self.state();
+        let known = state.plan.id(node).map(|id| state.node(id)).filter(|known| attempt <= known.attempt);
+        if !known.is_some_and(|known| matches!(known.steps.get(step), Some(StepState::Started))) {
+            return Err(Rejection::Stale { node: node.clone(), attempt });
+        }
+        self.emit(Event::StepNotBegun { node: node.clone(), step: step.to_owned() });
+        Ok(())
     }
 
     fn grow(&mut self, node: Name, step: String, growth: Growth) -> Result<(), Rejection> {

@@ -211,10 +211,12 @@ impl Driver {
         self.state.as_ref().is_some_and(|state| state.pause().is_some())
     }
 
-    /// Answers, unless it would let a step begin in a run that is paused.
+    /// Answers, unless it would let a step begin in a run that is paused, or of an attempt that is over.
     fn reply(&mut self, reply: Reply, answer: Answer) {
         match (reply, &answer) {
-            (Reply::Start(start), Ok(())) if self.is_paused() => self.taken_back.push(start),
+            (Reply::Start(start), Ok(())) if self.is_paused() || !self.is_under_way(&start.node, start.attempt) => {
+                self.taken_back.push(start);
+            }
             (reply, _) => reply.send(answer),
         }
     }
@@ -230,7 +232,8 @@ impl Driver {
         let Some(mut pending) = self.pending.pop_front() else { return Ok(()) };
         let error = match result {
             Ok(()) => {
-                let leaves = pending.begins && self.shared.is_crowded();
+                // Who has asked for something meanwhile is answered by this driver: it stays.
+                let leaves = pending.begins && self.pending.is_empty() && self.shared.is_crowded();
                 let ends_pause = pending.ends_pause;
                 self.settle(pending, leaves);
                 self.take_back().await?;

@@ -55,6 +55,15 @@ impl Driver {
         }
     }
 
+    /// Whether this attempt is the one that is under way.
+    pub(super) fn is_under_way(&self, node: &Name, attempt: u32) -> bool {
+        let under_way = |state: &RunState| {
+            let known = state.node(state.plan().id(node)?);
+            Some(known.status == NodeStatus::Running && known.attempt == attempt)
+        };
+        self.state.as_ref().and_then(under_way).unwrap_or(false)
+    }
+
     /// Whether the slots are for an attempt that is under way: it had lost them, with its driver, and waits for them.
     fn goes_on_with_slots(&self, granted: &InputKind) -> Option<NodeId> {
         let InputKind::SlotGranted { node, attempt } = granted else { return None };
@@ -84,6 +93,10 @@ impl Driver {
 
     pub(super) async fn reports(&mut self) -> Result<(), Turn> {
         for Note { node, attempt, what } in self.outbox.take() {
+            // IMPORTANT: what an attempt that is over lets go may be under way in the next one.
+            if !self.is_under_way(&node, attempt) {
+                continue;
+            }
             let request = match what {
                 Told::Report { kind, payload } => TaskRequest::Emit { kind, payload },
                 Told::LetGo { step, begun } => TaskRequest::LetGo { step, begun },
@@ -199,11 +212,14 @@ impl Driver {
         Ok(())
     }
 
-    /// The run was paused before the work of these steps began: they have not begun.
+    /// The run was paused before the work of these steps began, or their attempt ended: they have not begun.
     pub(super) async fn take_back(&mut self) -> Result<(), Turn> {
         for Start { node, attempt, step, reply } in std::mem::take(&mut self.taken_back) {
             let request = TaskRequest::LetGo { step: step.clone(), begun: false };
             self.input(InputKind::Task { node: node.clone(), attempt, request }, None).await?;
+            if !self.is_under_way(&node, attempt) {
+                continue;
+            }
             self.held.push(Held { node, attempt, request: TaskRequest::StartStep { step }, reply });
         }
         Ok(())

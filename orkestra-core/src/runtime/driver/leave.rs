@@ -2,7 +2,7 @@
 
 use std::mem::take;
 
-use crate::kernel::{InputKind, wake_at};
+use crate::kernel::{InputKind, TaskRequest, wake_at};
 
 use super::super::error::Error;
 use super::super::invocation::Invocation;
@@ -15,6 +15,15 @@ impl Driver {
     /// process was lost. What does not get there is told as unknown, and counts as a crash would.
     pub(super) async fn release(&mut self) -> Result<(), Turn> {
         Invocation::end_all(take(&mut self.invoked).into_values().collect()).await;
+        // What they did is written down. What they were about to do is not done.
+        while let Ok(message) = self.mailbox.try_recv() {
+            match message {
+                Message::Request { request: TaskRequest::EndStep { .. } | TaskRequest::Charge { .. }, .. } => {
+                    self.message(Some(message)).await?;
+                }
+                message => self.kept.push(message),
+            }
+        }
         self.reports().await?;
         self.input(InputKind::Release, None).await?;
         while !self.pending.is_empty() {
@@ -23,6 +32,7 @@ impl Driver {
             }
             let written = self.pending.pop_front();
             written.into_iter().for_each(|pending| self.settle(pending, true));
+            self.take_back().await?;
         }
         Err(Turn::ShutDown)
     }

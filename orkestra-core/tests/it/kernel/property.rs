@@ -61,7 +61,7 @@ fn check_steps(scene: &Scene) {
 }
 
 fn was_reset(scene: &Scene) -> bool {
-    scene.events().iter().any(|event| matches!(event, Event::NodeReset { .. }))
+    scene.events().iter().any(|event| matches!(event, Event::NodeReset { .. } | Event::UndoRetried { .. }))
 }
 
 /// How the nodes of an ended run stand.

@@ -1,5 +1,6 @@
 //! The engine as its users meet it, on the in-memory store and in virtual time.
 
+mod any_moment;
 mod bad;
 mod basics;
 mod doors;
@@ -24,6 +25,7 @@ mod results;
 mod retention;
 mod schedule_races;
 mod schedules;
+mod shutdowns;
 mod silence;
 mod slots;
 mod telemetry;

@@ -247,3 +247,66 @@ async fn a_step_that_is_dropped_while_its_end_is_written_down_is_not_done_twice(
     }
     assert_eq!(said.into_iter().collect::<Vec<_>>(), ["interrupted", "paid"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_side_that_received_a_signal_and_nobody_heard_of_it_gives_the_signal_back() {
+    async fn drops(cx: Context, (): ()) -> TaskResult<String> {
+        let side = async { cx.signal::<String>("go").await };
+        let got = tokio::select! {
+            biased;
+            slept = cx.sleep(ms(200)) => {
+                slept?;
+                format!("late: {}", cx.signal::<String>("go").timeout(secs(9)).await?)
+            }
+            won = cx.race("r", side, cx.sleep(days(1))) => match won? {
+                Winner::First(got) => format!("in time: {}", got?),
+                Winner::Second(slept) => slept.map(|()| String::new())?,
+            },
+        };
+        cx.sleep(secs(5)).await?;
+        Ok(got)
+    }
+    for sent in (0..400).step_by(10) {
+        let workflow = Workflow::new("w").node("n", drops).build().expect("a workflow");
+        let store = MoodyStore::default();
+        store.is(Moods { appends_take: ms(40), ..Moods::default() });
+        let engine = engine(store).park_after(ms(50)).workflow(workflow).start().await.expect("an engine");
+        let run = engine.run("w").id("r").start().await.expect("a run");
+        tokio::time::sleep(ms(sent)).await;
+        run.signal("go", "yes").await.expect("it waits");
+        let output = run.output::<String>().await;
+        assert!(output.is_ok(), "sent after {sent} ms: {output:?}: {:?}", &journal(&run).await[1..]);
+    }
+}
+
+/// When the task is called again the first side has won before the other one is polled: what that one waits for was asked for
+/// by the call before.
+#[tokio::test(start_paused = true)]
+async fn a_side_that_has_lost_while_the_task_was_parked_eats_no_signal() {
+    async fn races(cx: Context, dropped: bool) -> TaskResult<String> {
+        let side = async { cx.signal::<String>("go").await };
+        if dropped {
+            tokio::select! {
+                biased;
+                slept = cx.sleep(secs(10)) => slept?,
+                _ = cx.race("r", side, cx.ask::<String>("sure?")) => {}
+            }
+        } else {
+            let asks = async { cx.race("asks", side, cx.ask::<String>("sure?")).await };
+            match cx.race("r", cx.sleep(secs(10)), asks).await? {
+                Winner::First(slept) => slept?,
+                Winner::Second(_) => return Ok("early".into()),
+            }
+        }
+        cx.signal("go").timeout(secs(100)).await
+    }
+    for dropped in [false, true] {
+        let workflow = Workflow::new("w").node("n", races).build().expect("a workflow");
+        let engine = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
+        let run = engine.run("w").id("r").input(&dropped).expect("json").start().await.expect("a run");
+        tokio::time::sleep(secs(20)).await;
+        assert_eq!(run.view().await.expect("a view").questions.len(), 0, "it is withdrawn");
+        run.signal("go", "yes").await.expect("it waits");
+        assert_eq!(run.output::<String>().await.expect("an output"), "yes", "dropped: {dropped}");
+    }
+}
