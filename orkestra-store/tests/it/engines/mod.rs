@@ -1,0 +1,4 @@
+//! Engines on every store: two in one process, one after the other.
+
+mod again;
+mod ground;
