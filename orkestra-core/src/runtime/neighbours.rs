@@ -67,6 +67,11 @@ impl Neighbours {
         self.all.count.store(engines.len(), Ordering::Relaxed);
     }
 
+    /// Whether there are others.
+    pub(super) fn any(&self) -> bool {
+        self.all.count.load(Ordering::Relaxed) > 1
+    }
+
     /// The run has news.
     pub(super) fn tell_of(&self, run: &RunId) {
         self.for_others(|other| other.live.stir(run));
@@ -74,7 +79,7 @@ impl Neighbours {
 
     /// Does something with every other engine on the store.
     pub(super) fn for_others(&self, act: impl Fn(&Shared)) {
-        if self.all.count.load(Ordering::Relaxed) < 2 {
+        if !self.any() {
             return;
         }
         let others: Vec<_> = {

@@ -252,7 +252,7 @@ impl Shared {
             Err(error) if error.is_elsewhere() => self.post(run, kind).await,
             // Another engine may drive it, now or later. On a store of our own alone there is none, but one that comes
             // after us: the end of a child waits for it, and whoever calls a verb is better told why nothing happens.
-            Err(error) if error.is_not_drivable() && (self.store.is_shared() || kind.is_owed()) => {
+            Err(error) if error.is_not_drivable() && (self.others_may_drive() || kind.is_owed()) => {
                 self.post(run, kind).await
             }
             told => told.map(|()| true),
@@ -329,6 +329,16 @@ impl Shared {
     /// Why this engine does not drive the run although it should.
     pub(super) fn blocked_by(&self, run: &RunId) -> Option<Error> {
         self.blocked().get(run).map(|blocked| blocked.error.clone())
+    }
+
+    /// Whether a run that cannot be driven here may be driven by another engine: of another process, or of this one.
+    pub(super) fn others_may_drive(&self) -> bool {
+        self.store.is_shared() || self.neighbours.any()
+    }
+
+    /// Why those who wait for the run wait in vain, as far as this engine can tell.
+    pub(super) fn given_up_on(&self, run: &RunId) -> Option<Error> {
+        self.blocked_by(run).filter(|error| !(error.is_not_drivable() && self.others_may_drive()))
     }
 
     /// Whether the run is blocked and not to be tried again yet.
