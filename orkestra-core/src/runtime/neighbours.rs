@@ -61,7 +61,7 @@ impl Neighbours {
 
     /// Hears no more, and leaves what it drove to the others.
     pub(super) fn leave(&self) {
-        self.for_others(Shared::look_for_owing);
+        self.for_others(Shared::look_for_all);
         let mut engines = lock(&self.all.engines);
         engines.retain(|(number, _)| *number != self.own);
         self.all.count.store(engines.len(), Ordering::Relaxed);

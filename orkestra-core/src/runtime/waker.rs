@@ -19,6 +19,10 @@ const SAFETY_NET: Duration = Duration::from_secs(30);
 /// How often a store that other processes write to is asked for runs that they let go.
 const SHARED_LOOK: Duration = Duration::from_millis(250);
 
+/// How often such a store is asked for all runs when some were found that another engine let go: others may wait for slots that it
+/// does not grant any more. All of them are read then, hence not each time.
+const SHARED_LOOK_AT_ALL: Duration = Duration::from_secs(2);
+
 /// When a store is asked again that did not say what is due.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -99,6 +103,9 @@ async fn look(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError
             let queued = *wake_at == QUEUED_AT && shared.slots.has(id);
             if !queued && !shared.is_blocked_at(id, now) && !shared.live.is_driven(id) {
                 Shared::ensure_driven(shared, id);
+                if which == Which::Owing && !shared.slots.none() {
+                    shared.room.some_left();
+                }
             }
         }
         if !full {
@@ -131,20 +138,24 @@ fn uneven(look: Duration, now: Timestamp) -> Duration {
 /// Wakes runs until the engine shuts down.
 pub(super) async fn watch(shared: Arc<Shared>, mut next: Duration) {
     let look = if shared.store.is_shared() { SHARED_LOOK.min(safety_net(&shared)) } else { safety_net(&shared) };
+    let at_all = if shared.store.is_shared() { SHARED_LOOK_AT_ALL } else { Duration::ZERO };
     let mut looked = shared.clock.now();
     loop {
+        let now = shared.clock.now();
+        let net = safety_net(&shared).saturating_sub(now.since(looked)).max(Duration::from_millis(1));
         let noticed = tokio::select! {
             biased;
             () = shared.down() => return,
             () = shared.parked.notified() => true,
-            () = tokio::time::sleep(next.min(uneven(look, shared.clock.now()))) => false,
+            () = tokio::time::sleep(next.min(uneven(look, now)).min(net)) => false,
         };
         if !shared.slots.is_open() {
             next = wake_first(&shared).await;
             continue;
         }
         let now = shared.clock.now();
-        if now.since(looked) >= safety_net(&shared) {
+        let since = now.since(looked);
+        if since >= safety_net(&shared) || since >= at_all && shared.room.take_left() {
             looked = now;
             next = wake(&shared, Which::All).await;
             continue;

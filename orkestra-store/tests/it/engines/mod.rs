@@ -3,3 +3,4 @@
 mod again;
 mod ground;
 mod pairs;
+mod queue;
