@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use crate::kernel::{ChildState, InputKind, RunState};
 use crate::model::{Growth, Name, NodeKind, NodeSpec, Parent, Plan, RunId, RunOptions, Seq, Timestamp, WorkerId};
@@ -72,8 +73,8 @@ pub(super) struct Shared {
 /// Why this engine does not drive a run that should go on.
 struct Blocked {
     error: Error,
-    /// When it is tried again; never by itself when there is none.
-    retry_at: Option<Timestamp>,
+    /// When it is tried again, by a clock that nobody sets; never by itself when there is none.
+    retry_at: Option<Instant>,
 }
 
 impl fmt::Debug for Shared {
@@ -312,7 +313,7 @@ impl Shared {
     }
 
     /// The run is not driven any more; it is tried again at `retry_at`, or when somebody sends it something.
-    pub(super) fn block(&self, run: &RunId, error: Error, retry_at: Option<Timestamp>) {
+    pub(super) fn block(&self, run: &RunId, error: Error, retry_at: Option<Instant>) {
         self.blocked().insert(run.clone(), Blocked { error, retry_at });
     }
 
@@ -342,12 +343,14 @@ impl Shared {
     }
 
     /// Whether the run is blocked and not to be tried again yet.
-    pub(super) fn is_blocked_at(&self, run: &RunId, now: Timestamp) -> bool {
+    pub(super) fn is_blocked_still(&self, run: &RunId) -> bool {
+        let now = Instant::now();
         self.blocked().get(run).is_some_and(|blocked| blocked.retry_at.is_none_or(|at| at > now))
     }
 
     /// Forgets what is to be tried again by now. Another engine may have gone on with it.
-    pub(super) fn unblock(&self, now: Timestamp) {
+    pub(super) fn unblock(&self) {
+        let now = Instant::now();
         self.blocked().retain(|_, blocked| blocked.retry_at.is_none_or(|at| at > now));
     }
 
