@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,6 +19,7 @@ use super::blobs;
 use super::clock::Clock;
 use super::drain::{Drain, UnderWay};
 use super::given::{LetGo, Uses};
+use super::jobs::Jobs;
 use super::keys::{Use, digest, later_use};
 use super::message::{Message, StepReply};
 use super::outbox::{Note, Outbox, Told};
@@ -68,7 +69,9 @@ pub(super) struct Inner {
     pub(super) activity: Arc<Activity>,
     pub(super) tenure: Arc<Tenure>,
     pub(super) drain: Arc<Drain>,
-    pub(super) store: Arc<dyn Store>,
+    /// A context may outlive its call, in a spawned task that nobody ends, and must not hold the store then.
+    pub(super) store: Weak<dyn Store>,
+    pub(super) jobs: Jobs,
     pub(super) seen: Attempt,
 }
 
@@ -281,12 +284,30 @@ impl Context {
 
     /// The payload itself, for one that came from the journal.
     pub(super) async fn fetch(&self, payload: Payload) -> TaskResult<Payload> {
-        Ok(insist(|| blobs::fetch(&*self.inner.store, &self.inner.run, payload.clone())).await?)
+        let (run, jobs) = (&self.inner.run, &self.inner.jobs);
+        let fetch = || async {
+            let (store, payload) = (self.store().await, payload.clone());
+            jobs.counted(async move { blobs::fetch(&*store, run, payload).await }).await
+        };
+        Ok(insist(fetch).await?)
     }
 
     /// What goes into the journal for a payload.
     pub(super) async fn keep(&self, payload: Payload) -> TaskResult<Payload> {
-        Ok(insist(|| blobs::keep(&*self.inner.store, &self.inner.run, payload.clone())).await?)
+        let (run, jobs) = (&self.inner.run, &self.inner.jobs);
+        let keep = || async {
+            let (store, payload) = (self.store().await, payload.clone());
+            jobs.counted(async move { blobs::keep(&*store, run, payload).await }).await
+        };
+        Ok(insist(keep).await?)
+    }
+
+    /// The store, for the moment. What is left of a call that is over says nothing any more.
+    async fn store(&self) -> Arc<dyn Store> {
+        match self.inner.store.upgrade().filter(|_| !self.inner.activity.is_over()) {
+            Some(store) => store,
+            None => std::future::pending().await,
+        }
     }
 
     /// Asks the driver, and waits until the answer is durable.

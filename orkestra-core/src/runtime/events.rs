@@ -96,7 +96,7 @@ impl Events {
                 self.ended = self.buffer.is_empty();
                 continue;
             }
-            if let Some(error) = self.shared.blocked_by(&self.run) {
+            if let Some(error) = self.shared.given_up_on(&self.run) {
                 return Err(error);
             }
             self.follower.news(&self.shared, &self.run).await?;

@@ -106,6 +106,12 @@ impl Shared {
         self.room.some_wait();
         self.parked.notify_one();
     }
+
+    /// Lets the waker look for all runs that another engine has left.
+    pub(super) fn look_for_all(&self) {
+        self.room.some_left();
+        self.look_for_owing();
+    }
 }
 
 /// Hears of letters until the engine shuts down.

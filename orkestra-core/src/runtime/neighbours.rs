@@ -61,10 +61,15 @@ impl Neighbours {
 
     /// Hears no more, and leaves what it drove to the others.
     pub(super) fn leave(&self) {
-        self.for_others(Shared::look_for_owing);
+        self.for_others(Shared::look_for_all);
         let mut engines = lock(&self.all.engines);
         engines.retain(|(number, _)| *number != self.own);
         self.all.count.store(engines.len(), Ordering::Relaxed);
+    }
+
+    /// Whether there are others.
+    pub(super) fn any(&self) -> bool {
+        self.all.count.load(Ordering::Relaxed) > 1
     }
 
     /// The run has news.
@@ -74,7 +79,7 @@ impl Neighbours {
 
     /// Does something with every other engine on the store.
     pub(super) fn for_others(&self, act: impl Fn(&Shared)) {
-        if self.all.count.load(Ordering::Relaxed) < 2 {
+        if !self.any() {
             return;
         }
         let others: Vec<_> = {

@@ -8,13 +8,20 @@ pub(super) struct Room {
     runs_max: usize,
     /// Whether runs that owe work may be waiting for a driver.
     waiting: AtomicBool,
+    /// Whether another engine has left runs, some of which may wait for slots.
+    left_behind: AtomicBool,
     /// Runs in memory that only wait and cannot be parked, since they hold slots: what they wait for may need their room.
     resting: AtomicUsize,
 }
 
 impl Room {
     pub(super) const fn new(runs_max: usize) -> Self {
-        Self { runs_max, waiting: AtomicBool::new(false), resting: AtomicUsize::new(0) }
+        Self {
+            runs_max,
+            waiting: AtomicBool::new(false),
+            left_behind: AtomicBool::new(false),
+            resting: AtomicUsize::new(0),
+        }
     }
 
     /// Whether no run is driven here at all: runs are begun and told, for other engines to drive.
@@ -65,5 +72,15 @@ impl Room {
     /// Whether somebody will have to look for them.
     pub(super) fn has_waiting(&self) -> bool {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Another engine has left runs: those too may be among them that wait for slots.
+    pub(super) fn some_left(&self) {
+        self.left_behind.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether to look for all of them; asked once.
+    pub(super) fn take_left(&self) -> bool {
+        self.left_behind.swap(false, Ordering::Relaxed)
     }
 }

@@ -147,13 +147,13 @@ impl Run {
             if let Some(outcome) = self.record().await?.outcome {
                 return Ok(outcome);
             }
-            if let Some(error) = self.shared.blocked_by(&self.id) {
+            if let Some(error) = self.shared.given_up_on(&self.id) {
                 return Err(error);
             }
             // While our own driver is at work there is nothing to be read: it has not ended.
             loop {
                 follower.news(&self.shared, &self.id).await?;
-                if !self.shared.live.is_under_way(&self.id) || self.shared.blocked_by(&self.id).is_some() {
+                if !self.shared.live.is_under_way(&self.id) || self.shared.given_up_on(&self.id).is_some() {
                     break;
                 }
             }

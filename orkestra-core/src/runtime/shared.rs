@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use crate::kernel::{ChildState, InputKind, RunState};
 use crate::model::{Growth, Name, NodeKind, NodeSpec, Parent, Plan, RunId, RunOptions, Seq, Timestamp, WorkerId};
@@ -72,8 +73,8 @@ pub(super) struct Shared {
 /// Why this engine does not drive a run that should go on.
 struct Blocked {
     error: Error,
-    /// When it is tried again; never by itself when there is none.
-    retry_at: Option<Timestamp>,
+    /// When it is tried again, by a clock that nobody sets; never by itself when there is none.
+    retry_at: Option<Instant>,
 }
 
 impl fmt::Debug for Shared {
@@ -252,7 +253,7 @@ impl Shared {
             Err(error) if error.is_elsewhere() => self.post(run, kind).await,
             // Another engine may drive it, now or later. On a store of our own alone there is none, but one that comes
             // after us: the end of a child waits for it, and whoever calls a verb is better told why nothing happens.
-            Err(error) if error.is_not_drivable() && (self.store.is_shared() || kind.is_owed()) => {
+            Err(error) if error.is_not_drivable() && (self.others_may_drive() || kind.is_owed()) => {
                 self.post(run, kind).await
             }
             told => told.map(|()| true),
@@ -312,7 +313,7 @@ impl Shared {
     }
 
     /// The run is not driven any more; it is tried again at `retry_at`, or when somebody sends it something.
-    pub(super) fn block(&self, run: &RunId, error: Error, retry_at: Option<Timestamp>) {
+    pub(super) fn block(&self, run: &RunId, error: Error, retry_at: Option<Instant>) {
         self.blocked().insert(run.clone(), Blocked { error, retry_at });
     }
 
@@ -331,13 +332,25 @@ impl Shared {
         self.blocked().get(run).map(|blocked| blocked.error.clone())
     }
 
+    /// Whether a run that cannot be driven here may be driven by another engine: of another process, or of this one.
+    pub(super) fn others_may_drive(&self) -> bool {
+        self.store.is_shared() || self.neighbours.any()
+    }
+
+    /// Why those who wait for the run wait in vain, as far as this engine can tell.
+    pub(super) fn given_up_on(&self, run: &RunId) -> Option<Error> {
+        self.blocked_by(run).filter(|error| !(error.is_not_drivable() && self.others_may_drive()))
+    }
+
     /// Whether the run is blocked and not to be tried again yet.
-    pub(super) fn is_blocked_at(&self, run: &RunId, now: Timestamp) -> bool {
+    pub(super) fn is_blocked_still(&self, run: &RunId) -> bool {
+        let now = Instant::now();
         self.blocked().get(run).is_some_and(|blocked| blocked.retry_at.is_none_or(|at| at > now))
     }
 
     /// Forgets what is to be tried again by now. Another engine may have gone on with it.
-    pub(super) fn unblock(&self, now: Timestamp) {
+    pub(super) fn unblock(&self) {
+        let now = Instant::now();
         self.blocked().retain(|_, blocked| blocked.retry_at.is_none_or(|at| at > now));
     }
 

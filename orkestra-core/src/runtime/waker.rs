@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::kernel::QUEUED_AT;
 use crate::model::limits::{READ_COMMITS_MAX, RUN_ID_BYTES_MAX};
 use crate::model::{RunId, Timestamp};
@@ -18,6 +20,10 @@ const SAFETY_NET: Duration = Duration::from_secs(30);
 
 /// How often a store that other processes write to is asked for runs that they let go.
 const SHARED_LOOK: Duration = Duration::from_millis(250);
+
+/// How often such a store is asked for all runs when some were found that another engine let go: others may wait for slots that it
+/// does not grant any more. All of them are read then, hence not each time.
+const SHARED_LOOK_AT_ALL: Duration = Duration::from_secs(2);
 
 /// When a store is asked again that did not say what is due.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -75,7 +81,7 @@ async fn look(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError
     let safety_net = safety_net(shared);
     // Slots that are held by a run that nobody has asked would be granted again.
     let all_at_once = which == Which::First && !shared.slots.none();
-    shared.unblock(shared.clock.now());
+    shared.unblock();
     let mut after = if which == Which::Timed { Some(behind_the_queue()) } else { None };
     if shared.drain.is_draining() {
         return Ok(safety_net);
@@ -97,8 +103,11 @@ async fn look(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError
                 shared.slots.expect(id);
             }
             let queued = *wake_at == QUEUED_AT && shared.slots.has(id);
-            if !queued && !shared.is_blocked_at(id, now) && !shared.live.is_driven(id) {
+            if !queued && !shared.is_blocked_still(id) && !shared.live.is_driven(id) {
                 Shared::ensure_driven(shared, id);
+                if which == Which::Owing && !shared.slots.none() {
+                    shared.room.some_left();
+                }
             }
         }
         if !full {
@@ -131,21 +140,24 @@ fn uneven(look: Duration, now: Timestamp) -> Duration {
 /// Wakes runs until the engine shuts down.
 pub(super) async fn watch(shared: Arc<Shared>, mut next: Duration) {
     let look = if shared.store.is_shared() { SHARED_LOOK.min(safety_net(&shared)) } else { safety_net(&shared) };
-    let mut looked = shared.clock.now();
+    let at_all = if shared.store.is_shared() { SHARED_LOOK_AT_ALL } else { Duration::ZERO };
+    // By a clock that nobody sets: one that was ahead for a while would put this off.
+    let mut looked = Instant::now();
     loop {
+        let net = safety_net(&shared).saturating_sub(looked.elapsed()).max(Duration::from_millis(1));
         let noticed = tokio::select! {
             biased;
             () = shared.down() => return,
             () = shared.parked.notified() => true,
-            () = tokio::time::sleep(next.min(uneven(look, shared.clock.now()))) => false,
+            () = tokio::time::sleep(next.min(uneven(look, shared.clock.now())).min(net)) => false,
         };
         if !shared.slots.is_open() {
             next = wake_first(&shared).await;
             continue;
         }
-        let now = shared.clock.now();
-        if now.since(looked) >= safety_net(&shared) {
-            looked = now;
+        let since = looked.elapsed();
+        if since >= safety_net(&shared) || since >= at_all && shared.room.take_left() {
+            looked = Instant::now();
             next = wake(&shared, Which::All).await;
             continue;
         }

@@ -3,6 +3,7 @@
 
 mod conformance;
 mod embedded;
+mod engines;
 #[cfg(feature = "fjall")]
 mod fjall;
 #[cfg(all(feature = "postgres", unix))]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::kernel::{ChildState, InputKind, Outcome, RunState, StepState, Work, work_for_others};
 use crate::model::{Amount, Failure, Name, Parent, RunId};
@@ -60,11 +61,10 @@ impl Driver {
     /// Looks at the children again that this run waits for. A child tells by itself that it has ended; but one that is driven
     /// by another engine cannot reach a run that does not leave this one.
     pub(super) fn look_at_children(&mut self) {
-        let now = self.shared.clock.now();
-        if now.since(self.looked_at) < self.shared.lease {
+        if self.looked_at.elapsed() < self.shared.lease {
             return;
         }
-        self.looked_at = now;
+        self.looked_at = Instant::now();
         self.errands.retain(|work, errand| !(matches!(work, Work::StartChild { .. }) && errand.is_finished()));
         self.run_errands();
     }

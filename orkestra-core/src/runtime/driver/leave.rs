@@ -7,6 +7,7 @@ use crate::kernel::{InputKind, TaskRequest, wake_at};
 use super::super::error::Error;
 use super::super::invocation::Invocation;
 use super::super::message::Message;
+use super::super::shared::Shared;
 use super::commit::next_ack;
 use super::{Driver, Turn};
 
@@ -65,6 +66,10 @@ impl Driver {
         self.progress.send_modify(|_| ());
         self.shared.neighbours.tell_of(&self.run);
         self.shared.wake(wake);
+        if refusal.as_ref().is_some_and(Error::is_not_drivable) {
+            // One that can drive it may have met our lease.
+            self.shared.neighbours.for_others(Shared::look_for_owing);
+        }
         self.mailbox.close();
         while let Some(message) = self.mailbox.recv().await {
             self.kept.push(message);

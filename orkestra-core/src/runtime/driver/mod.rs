@@ -29,7 +29,7 @@ use tracing::Instrument;
 
 use crate::kernel::{InputKind, RunState, agenda};
 use crate::model::limits::COMMITS_IN_FLIGHT_MAX;
-use crate::model::{Epoch, Name, NodeId, Payload, RunId, Seq, Timestamp};
+use crate::model::{Epoch, Name, NodeId, Payload, RunId, Seq};
 use crate::store::{Claimed, Lease, LetterId, RunRecord};
 
 use self::commit::{Pending, Start, next_ack};
@@ -84,7 +84,7 @@ pub(super) struct Driver {
     beating: BTreeSet<NodeId>,
     errands: Errands,
     /// When children were last looked at that others may drive.
-    looked_at: Timestamp,
+    looked_at: Instant,
     /// Whether the run is paused, for tasks that are about to begin something.
     paused: watch::Sender<bool>,
     /// What tasks asked for that waits until a pause is over.
@@ -126,7 +126,7 @@ impl Driver {
     pub(super) fn new(shared: Arc<Shared>, run: RunId, seat: Seat) -> Self {
         let Seat { sender, mailbox, progress } = seat;
         let trace = Trace::new(&shared, &run);
-        let looked_at = shared.clock.now();
+        let looked_at = Instant::now();
         let tenure = Arc::new(Tenure::new(shared.store.is_shared()));
         Self {
             shared,

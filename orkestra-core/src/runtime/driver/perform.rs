@@ -101,15 +101,17 @@ impl Driver {
             activity: Arc::clone(&activity),
             tenure: Arc::clone(&self.tenure),
             drain: Arc::clone(&self.shared.drain),
-            store: Arc::clone(&self.shared.store),
+            store: Arc::downgrade(&self.shared.store),
+            jobs: self.shared.jobs.clone(),
             seen: seen.clone(),
         };
         let (input, run_input) = (state.node_inputs(id), Arc::clone(&self.run_input));
+        let store = Arc::clone(&self.shared.store);
         let code = self.shared.task(state.plan().workflow(), task);
         let unknown = Failure::permanent("bad_input", format!("the task `{task}` is not known"));
         let work = async move {
             let (code, mut inner) = (code.ok_or(unknown)?, inner);
-            let (store, run) = (Arc::clone(&inner.store), inner.run.clone());
+            let run = inner.run.clone();
             let unread = |error: Error| Failure::retryable("store", error.to_string());
             let given = inner.run_input.clone();
             let given = run_input.get_or_try_init(|| insist(|| blobs::fetch(&*store, &run, given.clone()))).await;

@@ -62,7 +62,9 @@ impl Driver {
     /// Lets go of a run that cannot be driven here for now.
     pub(super) fn give_up(&self, error: &Error, lasting: bool) {
         tracing::error!(run = %self.run, %error, "the run is not driven any more");
-        let retry_at = (!lasting).then(|| self.shared.lease_until());
+        // What another engine may have gone on with is looked at again: here it is not known when that has ended.
+        let passes = !lasting || error.is_not_drivable() && self.shared.others_may_drive();
+        let retry_at = passes.then(|| Instant::now() + self.shared.lease);
         self.shared.block(&self.run, error.clone(), retry_at);
         self.shared.telemetry.blocked.increment(1);
         self.progress.send_modify(|_| ());

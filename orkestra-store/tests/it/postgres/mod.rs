@@ -12,4 +12,5 @@ mod support;
 mod transfer;
 mod workers;
 
+pub(crate) use support::Database;
 pub(crate) use workers::work;

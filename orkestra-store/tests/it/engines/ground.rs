@@ -1,0 +1,71 @@
+//! Where engines of a test work: each of the stores that were built.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orkestra_core::prelude::*;
+use tempfile::TempDir;
+
+#[cfg(all(feature = "postgres", unix))]
+use crate::postgres::Database;
+use crate::support::backend::{BACKENDS, Backend};
+
+/// A place that a store can be opened at, again and again.
+pub(super) enum Ground {
+    Directory(Backend, TempDir),
+    #[cfg(all(feature = "postgres", unix))]
+    Database(Box<Database>),
+}
+
+impl Ground {
+    /// One of each kind, empty.
+    pub(super) fn all() -> Vec<Self> {
+        let directory = |backend: &Backend| Self::Directory(*backend, tempfile::tempdir().expect("a directory"));
+        let all: Vec<_> = BACKENDS.iter().map(directory).collect();
+        #[cfg(all(feature = "postgres", unix))]
+        let all = all.into_iter().chain(Database::new().map(|database| Self::Database(Box::new(database)))).collect();
+        all
+    }
+
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Directory(backend, _) => backend.name(),
+            #[cfg(all(feature = "postgres", unix))]
+            Self::Database(_) => "postgres".to_owned(),
+        }
+    }
+
+    /// As users open it.
+    pub(super) async fn open(&self) -> Result<Arc<dyn Store>, orkestra_core::store::StoreError> {
+        Ok(match self {
+            Self::Directory(backend, directory) => backend.open(directory.path())?.shared(),
+            #[cfg(all(feature = "postgres", unix))]
+            Self::Database(database) => {
+                let options = database.options().with_lease_clock(orkestra_store::LeaseClock::Database);
+                Arc::new(options.connect(&database.url).await?)
+            }
+        })
+    }
+
+    /// Two stores for two engines of one process: the same one where a directory can be opened once.
+    pub(super) async fn open_twice(&self) -> [Arc<dyn Store>; 2] {
+        let first = self.open().await.expect("a store");
+        match self {
+            Self::Directory(..) => [Arc::clone(&first), first],
+            #[cfg(all(feature = "postgres", unix))]
+            Self::Database(_) => [first, self.open().await.expect("a store")],
+        }
+    }
+}
+
+/// Returns when it has happened; a test that waits for longer fails.
+pub(super) async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), happens).await.unwrap_or_else(|_| panic!("not soon: {what}"))
+}
+
+/// Returns when the engine drives no run.
+pub(super) async fn quiet(engine: &Engine) {
+    while engine.health().await.live > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,46 @@
+//! Two engines of one process on one store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orkestra_core::prelude::*;
+
+use super::ground::{Ground, quiet, soon};
+
+fn builder(store: Arc<dyn Store>) -> EngineBuilder {
+    Engine::builder().shared_store(store).park_after(Duration::from_millis(1))
+}
+
+async fn two_signals(cx: Context, (): ()) -> TaskResult<u64> {
+    let first: u64 = cx.signal("first").await?;
+    let second: u64 = cx.signal("second").await?;
+    Ok(first + second)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_does_not_know_the_tasks_tells_the_run_and_waits_for_it() {
+    for ground in Ground::all() {
+        let [one, other] = ground.open_twice().await;
+        let workflow = Workflow::new("twice").node("n", two_signals).build().expect("a workflow");
+        let lease = Duration::from_secs(1);
+        let stranger = builder(other).lease(lease).start().await.expect("an engine");
+        let engine = builder(one).lease(lease).workflow(workflow).start().await.expect("an engine");
+        let run = engine.run("twice").id("r").start().await.expect("a run");
+        soon("it only waits", quiet(&engine)).await;
+        let theirs = stranger.handle("r").expect("an id");
+        let told = soon("it is told", theirs.signal("first", &1_u64)).await;
+        told.unwrap_or_else(|error| panic!("{}: {error}", ground.name()));
+        let waiting = tokio::spawn(async move { theirs.output::<u64>().await });
+        let blocked = async {
+            while !stranger.blocked().is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        soon("what another engine drives is not held up for ever", blocked).await;
+        run.signal("second", &2_u64).await.expect("a signal");
+        let output = soon("it ends", waiting).await.expect("no panic");
+        assert_eq!(output.unwrap_or_else(|error| panic!("{}: {error}", ground.name())), 3);
+        engine.shutdown().await;
+        stranger.shutdown().await;
+    }
+}

@@ -1,0 +1,45 @@
+//! Runs that wait for slots of an engine that is shut down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orkestra_core::prelude::*;
+
+use super::ground::{Ground, soon};
+
+async fn hold(cx: Context, number: u64) -> TaskResult<u64> {
+    let work = async || {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        TaskResult::Ok(number)
+    };
+    cx.step("work", work).await
+}
+
+async fn start(store: Arc<dyn Store>) -> Engine {
+    let workflow = Workflow::new("w").node("n", hold).limit("one").build().expect("a workflow");
+    let builder = Engine::builder().shared_store(store).limit(Limit::concurrency("one", 1));
+    builder.workflow(workflow).start().await.expect("an engine")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_engine_goes_on_at_once_with_runs_that_waited_for_slots() {
+    for ground in Ground::all() {
+        let [one, other] = ground.open_twice().await;
+        let (leaving, staying) = (start(one).await, start(other).await);
+        for number in 0..5_u64 {
+            let request = leaving.run("w").id(format!("r{number}")).input(&number).expect("an input");
+            request.start().await.expect("a run");
+        }
+        soon("it shuts down", leaving.shutdown()).await;
+        // Far less than the time after which an engine looks for runs in any case.
+        soon("all of them end", async {
+            for number in 0..5_u64 {
+                let run = staying.handle(format!("r{number}")).expect("an id");
+                let output = run.output::<u64>().await;
+                assert_eq!(output.unwrap_or_else(|error| panic!("{}: {error}", ground.name())), number);
+            }
+        })
+        .await;
+        soon("it shuts down", staying.shutdown()).await;
+    }
+}
