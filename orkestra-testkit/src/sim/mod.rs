@@ -15,8 +15,8 @@
 //! - a signal that was consumed is received, by one wait; what a race came to stays;
 //! - a step is said to be interrupted only when its process was lost or its attempt ended, and plain work beside a wait is not
 //!   dropped while its process lives;
-//! - a run stays paused until each failure was decided; a fork undoes only what it did itself; a child that was cancelled
-//!   before it was there does not begin;
+//! - nothing begins in a paused run, and it stays paused until each failure was decided; a fork undoes only what it did
+//!   itself; a child that was cancelled before it was there does not begin;
 //! - in calm weather every run ends, no run is given up, every engine shuts down;
 //! - what the disk holds in the end is what was durable all along.
 //!

@@ -8,6 +8,7 @@ use orkestra_core::model::{Epoch, Name, NodeKind, RunId, Seq};
 use orkestra_core::store::RunRecord;
 use serde_json::Value;
 
+use crate::sim::trace::first_word;
 use crate::sim::value::number_of;
 
 /// One run.
@@ -30,6 +31,8 @@ pub(super) struct Life {
     /// Nodes whose failure somebody has to decide, and the one that the pause is about.
     undecided: Vec<Name>,
     asked_about: Option<Name>,
+    /// Whether it is paused, as far as its events go.
+    paused: bool,
 }
 
 /// One thing that a program does, seen from outside.
@@ -64,6 +67,7 @@ impl Life {
             let_go: BTreeSet::new(),
             undecided: Vec::new(),
             asked_about: None,
+            paused: false,
         }
     }
 
@@ -110,6 +114,9 @@ impl Life {
                     return Err(format!("step `{step}` of `{node}` has the result {number}, which no effect gave"));
                 }
             }
+            event if begins_something(event) && !copied && self.paused => {
+                return Err(format!("{} in a run that is paused", first_word(event)));
+            }
             Event::StepStarted { node, .. } => {
                 let attempt = self.attempt(node);
                 self.started.push((node.clone(), losses, attempt));
@@ -126,6 +133,9 @@ impl Life {
                     return Err(format!("`{node}` failed, and nothing had happened: {failure}"));
                 }
             }
+            Event::RunPaused { .. } => self.paused = true,
+            Event::RunResumed => self.paused = false,
+            event if event.ends_run() || matches!(event, Event::StopRequested { .. }) => self.paused = false,
             _ => {}
         }
         self.see_failures(index)
@@ -185,6 +195,15 @@ impl Life {
         }
         Ok(())
     }
+}
+
+/// Whether something begins by it that a pause withholds.
+const fn begins_something(event: &Event) -> bool {
+    use Event::{AttemptStarted, ChildRequested, Grown, QuestionAsked, StepStarted};
+    matches!(
+        event,
+        AttemptStarted { .. } | ChildRequested { .. } | Grown { .. } | QuestionAsked { .. } | StepStarted { .. }
+    )
 }
 
 /// Whether a text of a journal says only where the value is.
