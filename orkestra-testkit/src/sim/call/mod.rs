@@ -117,9 +117,14 @@ impl Call {
         }
     }
 
+    /// Something is durable, which makes what was before it binding.
+    fn binding(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Something was answered, which makes what was before it binding.
     fn answered(&self, place: &str, value: &impl std::fmt::Debug) {
-        self.answers.fetch_add(1, Ordering::Relaxed);
+        self.binding();
         self.world.audit().answered(&self.at(place), Some(&format!("{value:?}")));
     }
 

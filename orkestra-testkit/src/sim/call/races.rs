@@ -33,7 +33,7 @@ impl Call {
         Ok(())
     }
 
-    /// A signal that comes in time, or not.
+    /// A signal that comes in time, or not. The next attempt waits anew, and what became of this one says nothing of that.
     pub(super) async fn timed(&self, place: &str, signal: &Name, millis: u64) -> TaskResult<()> {
         let received = self.cx.signal::<Value>(signal).timeout(Duration::from_millis(millis)).await;
         self.process.must_live().await;
@@ -41,11 +41,11 @@ impl Call {
             Ok(received) => {
                 let number = self.received(place, signal, &received);
                 self.world.audit().chose(&self.at(place), number);
-                self.answered(place, &number);
+                self.binding();
             }
             Err(error) if error.failure().kind == "timed_out" => {
                 self.world.audit().chose(&self.at(place), None);
-                self.answered(place, &"nobody");
+                self.binding();
             }
             Err(error) => {
                 self.failed(place, &error);

@@ -43,6 +43,11 @@ impl Director {
         if self.world.abilities.has(Ability::Schedules) {
             self.end_schedule().await;
         }
+        self.be_late();
+    }
+
+    /// It is later for everybody, if a clock was a year ahead.
+    fn be_late(&self) {
         if self.world.jumped.load(Ordering::Relaxed) {
             for client in self.seats.iter().flatten() {
                 client.process.trouble(self.world.now());
@@ -91,6 +96,7 @@ impl Director {
             if blocked {
                 self.shut_down(seat).await;
                 self.boot(seat).await;
+                self.be_late();
             }
         }
     }
