@@ -97,6 +97,9 @@ async fn look(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError
         for DueCursor { id, wake_at } in &runs {
             if !all_at_once && shared.room.is_full(shared.busy()) {
                 shared.room.some_wait();
+                if which == Which::All {
+                    shared.room.some_left();
+                }
                 return Ok(safety_net);
             }
             if which == Which::First && *wake_at < QUEUED_AT {
@@ -155,13 +158,12 @@ pub(super) async fn watch(shared: Arc<Shared>, mut next: Duration) {
             next = wake_first(&shared).await;
             continue;
         }
-        let since = looked.elapsed();
-        if since >= safety_net(&shared) || since >= at_all && shared.room.take_left() {
+        let (since, room) = (looked.elapsed(), !shared.room.is_full(shared.busy()));
+        if since >= safety_net(&shared) || room && since >= at_all && shared.room.take_left() {
             looked = Instant::now();
             next = wake(&shared, Which::All).await;
             continue;
         }
-        let room = !shared.room.is_full(shared.busy());
         // Without a notice the sleep has ended: on a store that others write to it is short for this.
         if room && (shared.room.take_waiting() || !noticed && shared.store.is_shared()) {
             wake(&shared, Which::Owing).await;

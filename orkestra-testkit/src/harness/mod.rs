@@ -185,13 +185,10 @@ impl Harness {
         let mut moments = Vec::new();
         let ended = loop {
             let engine = self.engine(store.clone(), clock, Some(Trick::Hold(Arc::clone(&held)))).await;
-            let run = match self.begin(&engine, Some(&id)).await {
-                Ok(run) => run,
-                Err(why) => break Err(why),
-            };
+            // The drive may wait for what an attempt does that is held.
             let resting = tokio::select! {
                 biased;
-                rested = rest(&run) => Some(rested),
+                rested = async { rest(&self.begin(&engine, Some(&id)).await?).await } => Some(rested),
                 () = held.news.notified() => None,
             };
             engine.shutdown().await;

@@ -278,6 +278,7 @@ impl Driver {
             steps.iter().for_each(|step| self.answer(step));
         }
         if leaves {
+            self.queue_up();
             self.shared.look_for_owing();
         } else if every_node {
             self.perform_all();

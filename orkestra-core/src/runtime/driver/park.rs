@@ -1,6 +1,6 @@
 //! Dropping from memory what only waits: a task first, then the whole run.
 
-use crate::kernel::{InputKind, NodeStatus, Work, is_busy, work_for_others};
+use crate::kernel::{InputKind, NodeStatus, QUEUED_AT, Work, is_busy, wake_at, work_for_others};
 use crate::model::{Failure, NodeId};
 
 use super::super::invocation::Invocation;
@@ -141,6 +141,16 @@ impl Driver {
         let Some(state) = &self.state else { return };
         for id in state.running() {
             // One that lost them waits: it is called when it is told of the grant.
+            let _has_them = self.sync_slots(state, id, true);
+        }
+    }
+
+    /// The run leaves before it has begun. If slots are all that it waits for it asks for them, and is woken by their grant:
+    /// nobody looks for such runs.
+    pub(super) fn queue_up(&self) {
+        let Some(state) = self.state.as_ref().filter(|state| wake_at(state) == Some(QUEUED_AT)) else { return };
+        for id in state.queued() {
+            // It has not begun: there is nothing to call.
             let _has_them = self.sync_slots(state, id, true);
         }
     }

@@ -6,6 +6,8 @@ use orkestra_core::model::Amount;
 use orkestra_core::prelude::*;
 use orkestra_core::{EngineBuilder, Winner};
 
+use tokio::time::Instant;
+
 use super::moody::{Moods, MoodyStore};
 use super::world::{Effects, engine, journal};
 
@@ -269,80 +271,85 @@ async fn an_end_at_any_moment_is_the_end() {
     }
 }
 
+async fn leaf(cx: Context, (): ()) -> TaskResult<u64> {
+    tokio::time::sleep(ms(10)).await;
+    cx.sleep(ms(30)).await?;
+    Ok(1)
+}
+
+/// Is never seen to wait alone.
+async fn middle(cx: Context, (): ()) -> TaskResult<u64> {
+    let beats = async {
+        loop {
+            tokio::time::sleep(ms(200)).await;
+        }
+    };
+    let all = tokio::select! {
+        all = cx.map_runs::<_, u64>("leaf", 2, "leaf", [(), ()]) => all?,
+        () = beats => vec![],
+    };
+    Ok(all.into_iter().sum())
+}
+
+async fn top(cx: Context, (): ()) -> TaskResult<u64> {
+    Ok(cx.map_runs::<_, u64>("middle", 3, "middle", [(), (), ()]).await?.into_iter().sum())
+}
+
+async fn with_room(store: MoodyStore, rooms: usize) -> Engine {
+    let builder = engine(store).park_after(ms(25)).runs_max(rooms).worker("me").limit(Limit::concurrency("two", 2));
+    let leaf = Workflow::new("leaf").node("n", leaf).limit("two").build().expect("a workflow");
+    let middle = Workflow::new("middle").node("n", middle).build().expect("a workflow");
+    let top = Workflow::new("top").node("n", top).build().expect("a workflow");
+    builder.workflow(leaf).workflow(middle).workflow(top).start().await.expect("an engine")
+}
+
 /// A parent, its children and theirs, on an engine with little room, stopped and gone on with at any moment.
 #[tokio::test(start_paused = true)]
 async fn little_room_is_enough_at_any_moment() {
-    async fn leaf(cx: Context, (): ()) -> TaskResult<u64> {
-        tokio::time::sleep(ms(10)).await;
-        cx.sleep(ms(30)).await?;
-        Ok(1)
-    }
-    async fn middle(cx: Context, (): ()) -> TaskResult<u64> {
-        let beats = async {
-            loop {
-                tokio::time::sleep(ms(200)).await;
-            }
-        };
-        let all = tokio::select! {
-            all = cx.map_runs::<_, u64>("leaf", 2, "leaf", [(), ()]) => all?,
-            () = beats => vec![],
-        };
-        Ok(all.into_iter().sum())
-    }
-    async fn top(cx: Context, (): ()) -> TaskResult<u64> {
-        Ok(cx.map_runs::<_, u64>("middle", 3, "middle", [(), (), ()]).await?.into_iter().sum())
-    }
-    for after in [131] {
-        for (rooms, what) in [(1, 0), (1, 1), (1, 2), (2, 3)] {
-            let store = slow();
-            let start = || {
-                let builder = engine(store.clone()).park_after(ms(25)).runs_max(rooms).worker("me");
-                let builder = builder.limit(Limit::concurrency("two", 2));
-                let leaf = Workflow::new("leaf").node("n", leaf).limit("two").build().expect("a workflow");
-                let middle = Workflow::new("middle").node("n", middle).build().expect("a workflow");
-                let top = Workflow::new("top").node("n", top).build().expect("a workflow");
-                builder.workflow(leaf).workflow(middle).workflow(top).start()
-            };
-            let when = format!("{rooms} rooms, {what} after {after} ms");
-            let one = start().await.expect("an engine");
-            let run = one.run("top").id("r").start().await.expect("a run");
-            tokio::time::sleep(ms(after)).await;
-            let paused = what == 1 && run.pause("lunch").await.is_ok();
-            let kids = super::world::children(&one, "r").await;
-            if what == 2
-                && let Some(kid) = kids.first()
-            {
-                let kid = one.handle(kid).expect("a handle");
-                if kid.pause("lunch").await.is_ok() {
-                    tokio::time::sleep(secs(3)).await;
-                    kid.resume().await.expect("it is paused");
-                }
-            }
-            let (engine, run) = if what == 3 {
-                one.shutdown().await;
-                let two = start().await.expect("an engine");
-                let run = two.handle("r").expect("a handle");
-                (two, run)
-            } else {
-                (one, run)
-            };
-            if paused {
+    for (after, rooms, what) in (1..420)
+        .step_by(26)
+        .flat_map(|after| [(1, 0), (1, 1), (1, 2), (2, 3)].map(|(rooms, what)| (after, rooms, what)))
+    {
+        let store = slow();
+        let when = format!("{rooms} rooms, {what} after {after} ms");
+        let one = with_room(store.clone(), rooms).await;
+        let run = one.run("top").id("r").start().await.expect("a run");
+        tokio::time::sleep(ms(after)).await;
+        let paused = what == 1 && run.pause("lunch").await.is_ok();
+        let kids = super::world::children(&one, "r").await;
+        if what == 2
+            && let Some(kid) = kids.first()
+        {
+            let kid = one.handle(kid).expect("a handle");
+            if kid.pause("lunch").await.is_ok() {
                 tokio::time::sleep(secs(3)).await;
-                run.resume().await.expect("it is paused");
+                kid.resume().await.expect("it is paused");
             }
-            let Outcome::Completed(output) = ended(&run, &when).await else { panic!("{when}") };
-            assert_eq!(output.to::<u64>().expect("a number"), 6, "{when}");
-            tokio::time::sleep(secs(60)).await;
-            assert_eq!(engine.health().await.live, 0, "{when}");
-            // The room is all there still.
-            let runs = async {
-                for number in 0..1 {
-                    let run = engine.run("top").id(format!("late{number}")).start().await.expect("a run");
-                    ended(&run, &when).await;
-                }
-            };
-            runs.await;
-            engine.shutdown().await;
         }
+        let (engine, run) = if what == 3 {
+            one.shutdown().await;
+            let two = with_room(store.clone(), rooms).await;
+            let run = two.handle("r").expect("a handle");
+            (two, run)
+        } else {
+            (one, run)
+        };
+        if paused {
+            tokio::time::sleep(secs(3)).await;
+            run.resume().await.expect("it is paused");
+        }
+        let begin = Instant::now();
+        let Outcome::Completed(output) = ended(&run, &when).await else { panic!("{when}") };
+        // Nobody waits for a look that is made now and then.
+        assert!(begin.elapsed() < secs(10), "{when}: {:?}", begin.elapsed());
+        assert_eq!(output.to::<u64>().expect("a number"), 6, "{when}");
+        tokio::time::sleep(secs(60)).await;
+        assert_eq!(engine.health().await.live, 0, "{when}");
+        // The room is all there still.
+        let late = engine.run("top").id("late").start().await.expect("a run");
+        let begin = Instant::now();
+        ended(&late, &when).await;
+        assert!(begin.elapsed() < secs(10), "{when}: {:?}", begin.elapsed());
+        engine.shutdown().await;
     }
 }
