@@ -24,7 +24,8 @@ impl Counter {
         Self::default()
     }
 
-    /// The effect of `step` is done once more.
+    /// The effect of `step` is done once more. A step in a scope and a later use of a key have names of their own: `left>pay`,
+    /// `pay#2`.
     pub fn count(&self, cx: &Context, step: &str) {
         let deed = (cx.run_id().clone(), cx.node().to_owned(), step.to_owned());
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(deed).or_default() += 1;
@@ -66,6 +67,13 @@ impl Moment {
 /// Why what is in memory can be read.
 const WHOLE: &str = "a store in memory holds what was written";
 
+/// What its task calls a step: without what the journal tells it by from others that look like it.
+fn as_called(key: &str) -> String {
+    let mut letters = key.strip_prefix("step:").unwrap_or(key).chars();
+    std::iter::from_fn(|| letters.next().and_then(|letter| if letter == '\\' { letters.next() } else { Some(letter) }))
+        .collect()
+}
+
 /// The steps that are durable.
 async fn remembered(store: &MemoryStore) -> BTreeSet<Deed> {
     let query = RunQuery { limit: usize::MAX - 1, ..RunQuery::default() };
@@ -76,6 +84,7 @@ async fn remembered(store: &MemoryStore) -> BTreeSet<Deed> {
             let commit = decode(&run, commit.first, commit.last, &commit.body).expect(WHOLE);
             for event in commit.events {
                 if let Event::StepCompleted { node, step, .. } | Event::StepFailed { node, step, .. } = event {
+                    steps.insert((run.clone(), node.to_string(), as_called(&step)));
                     steps.insert((run.clone(), node.to_string(), step));
                 }
             }
