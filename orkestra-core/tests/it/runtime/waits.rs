@@ -1,11 +1,13 @@
 //! Waits that are let go, that have a limit, that race, and that are parked: only when a task truly only waits.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 use orkestra_core::Winner;
 use orkestra_core::prelude::*;
 
+use super::moody::{Moods, MoodyStore};
 use super::world::{engine, journal};
 
 fn ms(count: u64) -> Duration {
@@ -379,4 +381,35 @@ async fn waits_in_a_join_go_on_side_by_side() {
         tokio::time::sleep(secs(1)).await;
     }
     assert_eq!(run.output::<u8>().await.expect("an output"), 12, "in the order in which they stand");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_whose_large_result_is_being_written_beside_a_wait_is_done_once() {
+    for once in [false, true] {
+        let done = Arc::new(AtomicU32::new(0));
+        let counting = Arc::clone(&done);
+        let both = move |cx: Context, (): ()| {
+            let done = Arc::clone(&counting);
+            async move {
+                let buys = || async {
+                    done.fetch_add(1, SeqCst);
+                    TaskResult::Ok("x".repeat(300_000))
+                };
+                let step = cx.step("buy", buys);
+                let step = if once { step.at_most_once() } else { step };
+                let (went, bought) = tokio::join!(cx.signal::<bool>("go"), step);
+                went?;
+                Ok(bought?.len())
+            }
+        };
+        let store = MoodyStore::default();
+        store.is(Moods { blob_takes: secs(3), ..Moods::default() });
+        let workflow = Workflow::new("w").node("both", both).build().expect("a workflow");
+        let engine = engine(store).park_after(ms(5)).workflow(workflow).start().await.expect("an engine");
+        let run = engine.run("w").start().await.expect("a run");
+        tokio::time::sleep(secs(4)).await;
+        run.signal("go", &true).await.expect("it waits");
+        assert_eq!(run.output::<usize>().await.expect("an output"), 300_000);
+        assert_eq!(done.load(SeqCst), 1, "at most once: {once}");
+    }
 }
