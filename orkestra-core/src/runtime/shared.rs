@@ -12,26 +12,26 @@ use crate::kernel::{ChildState, InputKind, RunState};
 use crate::model::{Growth, Name, NodeKind, NodeSpec, Parent, Plan, RunId, RunOptions, Seq, Timestamp, WorkerId};
 use crate::store::Store;
 
-use super::claims::{Claimer, Claims};
-use super::clock::Clock;
-use super::committer::Committer;
-use super::drain::Drain;
-use super::driver::Driver;
-use super::error::{Error, ErrorKind};
-use super::jobs::Jobs;
-use super::leases::Leases;
-use super::limiter::Limit;
-use super::live::{Live, Seated};
-use super::message::Message;
-use super::neighbours::Neighbours;
-use super::request::RunRequest;
-use super::room::Room;
-use super::schedule::Ticking;
-use super::slots::Slots;
-use super::task::ErasedTask;
-use super::telemetry::Telemetry;
-use super::timeout::Timeout;
-use super::watch;
+use crate::runtime::clock::Clock;
+use crate::runtime::driver::Driver;
+use crate::runtime::error::{Error, ErrorKind};
+use crate::runtime::limiter::Limit;
+use crate::runtime::limiter::slots::Slots;
+use crate::runtime::ownership::claims::{Claimer, Claims};
+use crate::runtime::ownership::leases::Leases;
+use crate::runtime::ownership::live::{Live, Seated};
+use crate::runtime::ownership::neighbours::Neighbours;
+use crate::runtime::ownership::room::Room;
+use crate::runtime::run::request::RunRequest;
+use crate::runtime::schedule::Ticking;
+use crate::runtime::storage::committer::Committer;
+use crate::runtime::support::drain::Drain;
+use crate::runtime::support::jobs::Jobs;
+use crate::runtime::support::timeout::Timeout;
+use crate::runtime::support::watch;
+use crate::runtime::task::code::ErasedTask;
+use crate::runtime::task::message::Message;
+use crate::runtime::telemetry::Telemetry;
 
 /// What all parts of an engine share.
 pub(super) struct Shared {
@@ -57,11 +57,11 @@ pub(super) struct Shared {
     /// Those who keep the journals: they end when all others have.
     pub(super) keepers: Jobs,
     pub(super) neighbours: Neighbours,
-    pub(super) shutdown: watch::Sender<bool>,
+    pub(in crate::runtime) shutdown: watch::Sender<bool>,
     /// Tells the keepers to end.
-    pub(super) stopped: watch::Sender<bool>,
+    pub(in crate::runtime) stopped: watch::Sender<bool>,
     /// Whether nothing of the engine holds the store any more.
-    pub(super) closed: watch::Sender<bool>,
+    pub(in crate::runtime) closed: watch::Sender<bool>,
     /// Told when a run was parked that has a wake-up time.
     pub(super) parked: Notify,
     plans: HashMap<Name, Arc<Plan>>,

@@ -13,12 +13,12 @@ use crate::kernel::{Event, InputKind, RunState, StepState, owes_others};
 use crate::model::{Epoch, Growth, Name, NodeId, Payload, RunId, Seq, Timestamp};
 use crate::store::{Append, AppendError, LetterId, RunRecord};
 
-use super::super::committer::Ack;
-use super::super::error::{Error, ErrorKind};
-use super::super::load::keep_snapshot;
-use super::super::message::StepReply;
-use super::super::telemetry::Tally;
 use super::{Driver, Turn};
+use crate::runtime::error::{Error, ErrorKind};
+use crate::runtime::storage::committer::Ack;
+use crate::runtime::storage::load::keep_snapshot;
+use crate::runtime::task::message::StepReply;
+use crate::runtime::telemetry::Tally;
 
 /// A decision on its way to the store, and what is to be done once it is there.
 pub(super) struct Pending {

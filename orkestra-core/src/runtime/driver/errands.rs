@@ -13,13 +13,13 @@ use tokio::time::Instant;
 use crate::kernel::{ChildState, InputKind, Outcome, RunState, StepState, Work, work_for_others};
 use crate::model::{Amount, Failure, Name, Parent, RunId};
 
-use super::super::blobs;
-use super::super::damaged::{given_up, is_over, unreadable};
-use super::super::error::{Error, ErrorKind};
-use super::super::load::load;
-use super::super::panics;
-use super::super::shared::Shared;
 use super::Driver;
+use crate::runtime::error::{Error, ErrorKind};
+use crate::runtime::ownership::damaged::{given_up, is_over, unreadable};
+use crate::runtime::shared::Shared;
+use crate::runtime::storage::blobs;
+use crate::runtime::storage::load::load;
+use crate::runtime::support::panics;
 
 /// The delay before an errand that could not be run is tried again; doubled each time.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);

@@ -12,11 +12,11 @@ use crate::model::limits::READ_COMMITS_MAX;
 use crate::model::{Name, Payload};
 use crate::store::{Letter, LetterId, StoreError, StoreErrorKind};
 
-use super::super::blobs;
-use super::super::error::Error;
-use super::super::patience::insist;
 use super::reload::is_lasting;
 use super::{Driver, Turn};
+use crate::runtime::error::Error;
+use crate::runtime::storage::blobs;
+use crate::runtime::support::patience::insist;
 
 /// The delay before letters are read again that could not be read; doubled each time.
 const MAIL_AGAIN: Duration = Duration::from_millis(50);

@@ -7,15 +7,15 @@ use crate::kernel::{Event, Input, InputKind, NodeStatus, Rejection, RunState, Ta
 use crate::model::{Growth, Incarnation, Name, NodeId, RunId, Seq};
 use crate::store::StoreErrorKind;
 
-use super::super::blobs;
-use super::super::error::{Error, ErrorKind};
-use super::super::keys::is_race;
-use super::super::message::{Message, StepReply};
-use super::super::outbox::{Note, Told};
-use super::super::patience::insist;
-use super::super::telemetry::placed;
 use super::commit::{Reply, Start, check_growth};
 use super::{CLOCK_CHECK, Driver, Duration, Turn};
+use crate::runtime::error::{Error, ErrorKind};
+use crate::runtime::storage::blobs;
+use crate::runtime::support::patience::insist;
+use crate::runtime::task::keys::is_race;
+use crate::runtime::task::message::{Message, StepReply};
+use crate::runtime::task::outbox::{Note, Told};
+use crate::runtime::telemetry::placed;
 
 impl Driver {
     pub(super) async fn message(&mut self, message: Option<Message>) -> Result<(), Turn> {

@@ -4,12 +4,12 @@ use std::mem::take;
 
 use crate::kernel::{InputKind, TaskRequest, wake_at};
 
-use super::super::error::Error;
-use super::super::invocation::Invocation;
-use super::super::message::Message;
-use super::super::shared::Shared;
 use super::commit::next_ack;
 use super::{Driver, Turn};
+use crate::runtime::error::Error;
+use crate::runtime::shared::Shared;
+use crate::runtime::task::invocation::Invocation;
+use crate::runtime::task::message::Message;
 
 impl Driver {
     /// The engine shuts down: ends the tasks, and waits for what is on its way to the store, and last for a word that no

@@ -3,9 +3,9 @@
 use crate::kernel::{InputKind, NodeStatus, QUEUED_AT, Work, is_busy, wake_at, work_for_others};
 use crate::model::{Failure, NodeId};
 
-use super::super::invocation::Invocation;
-use super::super::slots::claim;
 use super::{Driver, RunState, Turn};
+use crate::runtime::limiter::slots::claim;
+use crate::runtime::task::invocation::Invocation;
 
 impl Driver {
     /// Whether it is worth looking, after a while without news, at whether the run only waits.

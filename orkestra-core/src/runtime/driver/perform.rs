@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex};
 use crate::kernel::{NodeStatus, RunState, StepState, Work, work_of};
 use crate::model::{Failure, NodeId, NodeKind};
 
-use super::super::activity::Activity;
-use super::super::blobs;
-use super::super::call::watched;
-use super::super::context::{Context, Inner};
-use super::super::error::Error;
-use super::super::invocation::Invocation;
-use super::super::keys::base;
-use super::super::patience::insist;
-use super::super::watch;
 use super::Driver;
+use crate::runtime::error::Error;
+use crate::runtime::storage::blobs;
+use crate::runtime::support::patience::insist;
+use crate::runtime::support::watch;
+use crate::runtime::task::activity::Activity;
+use crate::runtime::task::call::watched;
+use crate::runtime::task::context::{Context, Inner};
+use crate::runtime::task::invocation::Invocation;
+use crate::runtime::task::keys::base;
 
 impl Driver {
     /// Brings every node's call in line with what the run owes, and what it owes other runs.

@@ -19,11 +19,11 @@ use crate::model::limits::{READ_COMMITS_MAX, STORE_PATIENCE};
 use crate::model::{Epoch, Name, Seq};
 use crate::store::StoreErrorKind;
 
-use super::super::error::{Error, ErrorKind};
-use super::super::invocation::Invocation;
-use super::super::message::Message;
 use super::commit::{Pending, Reply};
 use super::{Driver, Duration, LetterId, Turn};
+use crate::runtime::error::{Error, ErrorKind};
+use crate::runtime::task::invocation::Invocation;
+use crate::runtime::task::message::Message;
 
 /// How often in a row a driver starts again from the journal because of an error that is not the store's.
 const RELOADS_MAX: u32 = 6;

@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use crate::model::{Name, RunId, RunOptions, Timestamp};
 
-use super::super::error::{Error, ErrorKind};
-use super::super::request::RunRequest;
-use super::super::run::Run;
-use super::super::shared::Shared;
 use super::spec::{Overlap, Schedule};
 use super::stored::{Fire, FireOutcome, Stored, change, load, save};
 use super::times::fires;
+use crate::runtime::error::{Error, ErrorKind};
+use crate::runtime::run::handle::Run;
+use crate::runtime::run::request::RunRequest;
+use crate::runtime::shared::Shared;
 
 /// The label that tells which schedule started a run.
 const LABEL: &str = "schedule";

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::model::{RunId, Timestamp};
 
-use super::super::clock::fresh_id;
-use super::super::engine::Engine;
-use super::super::error::{Error, ErrorKind};
-use super::super::run::Run;
-use super::super::shared::Shared;
 use super::fire::start;
 use super::spec::Schedule;
 use super::stored::{Fire, SCHEDULES_MAX, Stored, change, load, names, remove};
+use crate::runtime::clock::fresh_id;
+use crate::runtime::engine::handle::Engine;
+use crate::runtime::error::{Error, ErrorKind};
+use crate::runtime::run::handle::Run;
+use crate::runtime::shared::Shared;
 
 /// The schedules of a store. Made by [`Engine::schedules`]. Cheap to clone.
 #[derive(Clone, Debug)]

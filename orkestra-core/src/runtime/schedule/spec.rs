@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Name, Payload, Timestamp, label_mistake};
 
-use super::super::error::{Error, ErrorKind};
 use super::times::Times;
+use crate::runtime::error::{Error, ErrorKind};
 
 /// The most runs that one schedule makes up for after a time without an engine.
 const CATCH_UP_MAX: usize = 1_000;

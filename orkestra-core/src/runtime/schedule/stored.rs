@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Name, RunId, Timestamp};
 use crate::store::Store;
 
-use super::super::error::{Error, ErrorKind};
 use super::spec::Schedule;
 use super::times::{ON_TIME, Times};
+use crate::runtime::error::{Error, ErrorKind};
 
 /// What the keys begin with.
 const PREFIX: &str = "schedule/";

@@ -12,10 +12,10 @@ use tokio::sync::Notify;
 
 use crate::model::{Name, Timestamp};
 
-use super::super::error::Error;
-use super::super::shared::Shared;
 use super::fire::advance;
 use super::stored::{Stored, load, names};
+use crate::runtime::error::Error;
+use crate::runtime::shared::Shared;
 
 /// How often the store is asked although nothing is known to be due: another engine may have changed a schedule.
 const SAFETY_NET: Duration = Duration::from_secs(30);

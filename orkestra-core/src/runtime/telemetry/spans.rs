@@ -14,10 +14,10 @@ use tracing::{Instrument, Span, debug, info_span, span};
 use crate::kernel::{NodeStatus, RunState, RunStatus};
 use crate::model::{Epoch, Failure, Name, NodeId, Payload, RunId, Seq};
 
-use super::super::context::Context;
-use super::super::shared::Shared;
 use super::TARGET;
 use super::meters::{Meters, Tally};
+use crate::runtime::shared::Shared;
+use crate::runtime::task::context::Context;
 
 /// What a driver tells of its run.
 pub(in crate::runtime) struct Trace {

@@ -1,0 +1,103 @@
+//! The engines of one process on one store: what one of them does, the others hear of at once.
+//!
+//! A store that one process alone can open is never looked at for what others wrote. Two engines in that process are others
+//! to each other, so they tell: that a run has news, that runs wait for a driver, that a schedule was changed. It must never
+//! be needed for a decision: whoever hears reads the store.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::model::RunId;
+use crate::store::Store;
+
+use crate::runtime::shared::Shared;
+
+/// The neighbourhoods of this process, by the store's identity. One is removed with its last engine.
+static ALL: Mutex<BTreeMap<usize, Arc<Neighbourhood>>> = Mutex::new(BTreeMap::new());
+
+/// Numbers the engines of this process.
+static ENGINES: AtomicU64 = AtomicU64::new(0);
+
+/// The engines on one store.
+#[derive(Default)]
+struct Neighbourhood {
+    engines: Mutex<Vec<(u64, Weak<Shared>)>>,
+    count: AtomicUsize,
+}
+
+/// An engine's place among them.
+pub(in crate::runtime) struct Neighbours {
+    store: usize,
+    own: u64,
+    all: Arc<Neighbourhood>,
+}
+
+impl fmt::Debug for Neighbours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Neighbours({})", self.all.count.load(Ordering::Relaxed))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that holds it can panic half-way through a change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Neighbours {
+    /// A place of which the others do not know yet.
+    pub(in crate::runtime) fn on(store: &dyn Store) -> Self {
+        let (store, own) = (store.identity(), ENGINES.fetch_add(1, Ordering::Relaxed));
+        Self { store, own, all: Arc::clone(lock(&ALL).entry(store).or_default()) }
+    }
+
+    /// From now on the engine hears of the others.
+    pub(in crate::runtime) fn enter(&self, shared: &Arc<Shared>) {
+        let mut engines = lock(&self.all.engines);
+        engines.push((self.own, Arc::downgrade(shared)));
+        self.all.count.store(engines.len(), Ordering::Relaxed);
+    }
+
+    /// Hears no more, and leaves what it drove to the others.
+    pub(in crate::runtime) fn leave(&self) {
+        self.for_others(Shared::look_for_all);
+        let mut engines = lock(&self.all.engines);
+        engines.retain(|(number, _)| *number != self.own);
+        self.all.count.store(engines.len(), Ordering::Relaxed);
+    }
+
+    /// Whether there are others.
+    pub(in crate::runtime) fn any(&self) -> bool {
+        self.all.count.load(Ordering::Relaxed) > 1
+    }
+
+    /// The run has news.
+    pub(in crate::runtime) fn tell_of(&self, run: &RunId) {
+        self.for_others(|other| other.live.stir(run));
+    }
+
+    /// Does something with every other engine on the store.
+    pub(in crate::runtime) fn for_others(&self, act: impl Fn(&Shared)) {
+        if !self.any() {
+            return;
+        }
+        let others: Vec<_> = {
+            let engines = lock(&self.all.engines);
+            let others = engines.iter().filter(|(number, _)| *number != self.own);
+            others.filter_map(|(_, shared)| shared.upgrade()).collect()
+        };
+        others.iter().for_each(|other| act(other));
+    }
+}
+
+impl Drop for Neighbours {
+    fn drop(&mut self) {
+        self.leave();
+        let mut all = lock(&ALL);
+        // Ours, and that of the map.
+        if Arc::strong_count(&self.all) <= 2 {
+            all.remove(&self.store);
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! A run as its caller sees it: how it is started, its handle, its events.
+
+pub(super) mod events;
+pub(super) mod follow;
+pub(super) mod handle;
+pub(super) mod request;

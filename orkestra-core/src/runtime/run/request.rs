@@ -1,0 +1,118 @@
+//! A run about to be started: what it works on, and how it is to be run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::kernel::InputKind;
+use crate::model::{Amount, Name, Payload, PayloadError, Plan, RunId, RunOptions, label_mistake};
+
+use super::handle::Run;
+use crate::runtime::clock::fresh_id;
+use crate::runtime::error::{Error, ErrorKind};
+use crate::runtime::shared::Shared;
+use crate::runtime::storage::blobs;
+
+/// A run about to be started. Made by [`Engine::run`](super::Engine::run).
+#[derive(Debug)]
+#[must_use = "a run begins when it is started"]
+pub struct RunRequest {
+    pub(in crate::runtime) shared: Arc<Shared>,
+    pub(in crate::runtime) plan: Result<Arc<Plan>, Error>,
+    pub(in crate::runtime) id: Option<Result<RunId, Error>>,
+    pub(in crate::runtime) input: Result<Payload, PayloadError>,
+    pub(in crate::runtime) labels: BTreeMap<String, String>,
+    pub(in crate::runtime) options: RunOptions,
+    pub(in crate::runtime) within: Option<Duration>,
+}
+
+impl RunRequest {
+    /// Gives the run its id; without one it gets a new ULID. Starting twice with one id gives one run: the first.
+    pub fn id(self, id: impl AsRef<str>) -> Self {
+        Self { id: Some(RunId::new(id).map_err(Error::from)), ..self }
+    }
+
+    /// What the run works on: the input of the nodes that come first.
+    ///
+    /// # Errors
+    /// When the value does not serialise to JSON or is too large.
+    pub fn input<T: Serialize + ?Sized>(self, input: &T) -> Result<Self, Error> {
+        Ok(Self { input: Ok(Payload::large(input)?), ..self })
+    }
+
+    /// Adds a label, to find the run by.
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.labels.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Lets the run time out: so long after its start it is stopped, and what it did is undone.
+    pub fn deadline(self, within: Duration) -> Self {
+        Self { within: Some(within), ..self }
+    }
+
+    /// Gives the run a place among those that wait for the same slots: higher goes first, 0 unless said otherwise.
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.options.priority = priority;
+        self
+    }
+
+    /// Limits what the run may spend on `meter`. When its tasks have charged so much the run pauses; raise the budget
+    /// with [`Run::set_budget`] and resume it, or cancel it.
+    ///
+    /// # Errors
+    /// When the meter's name is none.
+    pub fn budget(mut self, meter: &str, limit: Amount) -> Result<Self, Error> {
+        self.options.budget.insert(Name::new(meter)?, limit);
+        Ok(self)
+    }
+
+    /// Starts the run. It is durable when this returns.
+    ///
+    /// # Errors
+    /// When the workflow is not registered or names unknown tasks, the id is no id, a label has no name, a run with this id exists and is of
+    /// another workflow, or the store fails. After an error of kind [`ErrorKind::Unknown`] start it again with the same
+    /// id.
+    pub async fn start(self) -> Result<Run, Error> {
+        self.begin().await.map(|(run, _)| run)
+    }
+
+    /// The same; answers too whether it was begun now, and not there already.
+    pub(in crate::runtime) async fn begin(self) -> Result<(Run, bool), Error> {
+        let plan = self.plan?;
+        if let Some(task) = self.shared.missing_task(&plan) {
+            let message = format!("workflow `{}` needs the task `{task}`, which is not registered", plan.workflow());
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        if let Some(limit) = self.shared.missing_limit(&plan) {
+            let message = format!("workflow `{}` needs the limit `{limit}`, which is not defined", plan.workflow());
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        if let Some(mistake) = self.labels.keys().find_map(|key| label_mistake(key)) {
+            return Err(Error::new(ErrorKind::Invalid, mistake));
+        }
+        let id = self.id.unwrap_or_else(|| RunId::new(fresh_id()).map_err(Error::from))?;
+        let run = Run::new(Arc::clone(&self.shared), id);
+        let workflow = plan.workflow().clone();
+        let deadline = self.within.map(|within| self.shared.clock.now().saturating_add(within));
+        let options = Box::new(RunOptions { deadline, ..self.options });
+        let (given, store) = (self.input?, &*self.shared.store);
+        let (parent, own) = (options.parent.as_ref().map(|parent| &parent.run), run.id());
+        let keep = || async {
+            match parent {
+                Some(parent) => blobs::adopt(store, (parent, own), given.clone()).await,
+                None => blobs::keep(store, own, given.clone().verbatim()).await,
+            }
+        };
+        let input = self.shared.patiently(keep).await?;
+        let kind = InputKind::Create { plan, input, labels: self.labels, options };
+        let Some(record) = self.shared.begin(run.id(), kind).await? else { return Ok((run, true)) };
+        if record.workflow == workflow {
+            return Ok((run, false));
+        }
+        let message = format!("run `{}` exists already, of workflow `{}`", record.id, record.workflow);
+        Err(Error::new(ErrorKind::Conflict, message))
+    }
+}

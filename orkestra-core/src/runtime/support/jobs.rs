@@ -1,0 +1,85 @@
+//! The tokio tasks of an engine: spawned on the runtime that it was started on, and counted, so that whoever shuts it down
+//! knows when the last of them has let go of the store.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use super::panics;
+use super::watch;
+use crate::runtime::shared::Shared;
+
+/// The delay before a task is begun anew that panicked.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
+
+/// Jobs that are counted together.
+#[derive(Clone, Debug)]
+pub(in crate::runtime) struct Jobs {
+    runtime: Handle,
+    count: watch::Sender<usize>,
+}
+
+struct Counted(watch::Sender<usize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Jobs {
+    /// None yet, on the current runtime.
+    pub(in crate::runtime) fn here() -> Self {
+        Self { runtime: Handle::current(), count: watch::Sender::new(0) }
+    }
+
+    /// Spawns a task on the engine's runtime, wherever the caller runs. When that runtime is gone the task is dropped at once.
+    pub(in crate::runtime) fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.runtime.spawn(self.counted(work))
+    }
+
+    /// The same work, which counts until it has ended and is dropped.
+    pub(in crate::runtime) fn counted<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        self.count.send_modify(|count| *count += 1);
+        let counted = Counted(self.count.clone());
+        async move {
+            // IMPORTANT: the work and all that it holds is gone before it is counted out.
+            let output = work.await;
+            drop(counted);
+            output
+        }
+    }
+
+    /// Returns when all have ended.
+    pub(in crate::runtime) async fn idle(&self) {
+        // The sender is a field of ours: it cannot be gone.
+        drop(self.count.subscribe().wait_for(|count| *count == 0).await);
+    }
+}
+
+impl Shared {
+    /// Does `work` beside the runs until it returns. One that panics is begun anew: it must not leave the engine without it.
+    pub(in crate::runtime) fn keep_doing<F, W>(self: &Arc<Self>, what: &'static str, work: F)
+    where
+        F: Fn(Arc<Self>) -> W + Send + 'static,
+        W: Future<Output = ()> + Send,
+    {
+        let shared = Arc::clone(self);
+        self.jobs.spawn(async move {
+            while let Err(panic) = panics::guard(work(Arc::clone(&shared))).await {
+                tracing::error!(what, panic, "a task of the engine panicked, it is begun anew");
+                tokio::select! {
+                    biased;
+                    () = shared.down() => return,
+                    () = tokio::time::sleep(AFTER_PANIC) => {}
+                }
+            }
+        });
+    }
+}

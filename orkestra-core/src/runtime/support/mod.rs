@@ -1,0 +1,9 @@
+//! What the parts of the shell have in common: background jobs, panics, time limits, patience with the store.
+
+pub(super) mod drain;
+pub(super) mod jobs;
+pub(super) mod panics;
+pub(super) mod patience;
+pub(super) mod tenure;
+pub(super) mod timeout;
+pub(super) mod watch;

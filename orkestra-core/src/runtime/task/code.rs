@@ -1,0 +1,258 @@
+//! The user's code behind a node: an async function, or a value that implements [`Task`].
+
+use std::any::TypeId;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::model::{Failure, Payload, PayloadError};
+
+use super::context::Context;
+
+/// What a task gives back.
+pub type TaskResult<T> = Result<T, TaskError>;
+
+/// Why an attempt or a step failed. Any error becomes one through `?`, retryable and of kind `error`.
+#[derive(Clone)]
+pub struct TaskError(Failure);
+
+impl TaskError {
+    /// A failure that another attempt may avoid, of kind `error`.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(Failure::retryable("error", message))
+    }
+
+    /// A failure that no further attempt will avoid, of kind `error`.
+    #[must_use]
+    pub fn permanent(message: impl Into<String>) -> Self {
+        Self(Failure::permanent("error", message))
+    }
+
+    /// The same of another kind.
+    #[must_use]
+    pub fn with_kind(mut self, kind: impl Into<String>) -> Self {
+        self.0.kind = kind.into();
+        self
+    }
+
+    /// The same with more for the next attempt, which reads it in [`Context::last_failure`]. A detail that is no JSON
+    /// or too large is left out and the message says so.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Serialize) -> Self {
+        match Payload::of(&detail) {
+            Ok(detail) => self.0.detail = Some(detail),
+            Err(error) => self.0.message = format!("{} (without its detail: {error})", self.0.message),
+        }
+        self
+    }
+
+    /// What will be written down.
+    #[must_use]
+    pub const fn failure(&self) -> &Failure {
+        &self.0
+    }
+
+    /// What will be written down.
+    #[must_use]
+    pub fn into_failure(self) -> Failure {
+        self.0
+    }
+}
+
+impl fmt::Debug for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl From<Failure> for TaskError {
+    fn from(failure: Failure) -> Self {
+        Self(failure)
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for TaskError {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            if !message.contains(&cause_text) {
+                message = format!("{message}: {cause_text}");
+            }
+            source = cause.source();
+        }
+        Self::new(message)
+    }
+}
+
+/// The code behind a node, as a value. For most tasks an `async fn(Context, Input) -> TaskResult<Output>` is enough.
+///
+/// **Code between steps may run again**: after a crash or a failed attempt the task is called anew, and only what it
+/// did inside [`Context::step`] is remembered.
+#[async_trait]
+pub trait Task: Send + Sync + 'static {
+    /// What the task works on.
+    type Input: DeserializeOwned + Send + 'static;
+    /// What the task gives.
+    type Output: Serialize + Send + 'static;
+
+    /// Runs one attempt.
+    async fn run(&self, cx: Context, input: Self::Input) -> TaskResult<Self::Output>;
+}
+
+/// A type's identity and name, to check what is wired together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TypeTag {
+    id: TypeId,
+    name: &'static str,
+}
+
+impl TypeTag {
+    /// The tag of `T`.
+    #[must_use]
+    pub fn of<T: 'static>() -> Self {
+        Self { id: TypeId::of::<T>(), name: std::any::type_name::<T>() }
+    }
+
+    /// The type's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The type's name without the paths of its parts; none for what takes anything: a type that moved to another
+    /// module is the same type.
+    pub(in crate::runtime) fn short_name(&self) -> Option<String> {
+        if self.takes_anything() {
+            return None;
+        }
+        let mut short = String::new();
+        let mut word = String::new();
+        for letter in self.name.chars() {
+            match letter {
+                ':' => word.clear(),
+                letter if letter.is_alphanumeric() || letter == '_' => word.push(letter),
+                other => {
+                    short.push_str(&std::mem::take(&mut word));
+                    short.push(other);
+                }
+            }
+        }
+        short.push_str(&word);
+        Some(short)
+    }
+
+    /// Whether any payload is a value of the type, or its value does not matter.
+    #[must_use]
+    pub fn takes_anything(&self) -> bool {
+        [TypeId::of::<serde_json::Value>(), TypeId::of::<Payload>(), TypeId::of::<()>()].contains(&self.id)
+    }
+}
+
+/// A task without its types: what the engine calls.
+#[async_trait]
+pub trait ErasedTask: Send + Sync + 'static {
+    /// Runs one attempt.
+    async fn call(&self, cx: Context, input: Payload) -> Result<Payload, Failure>;
+    /// The type of its input.
+    fn input(&self) -> TypeTag;
+    /// The type of its output.
+    fn output(&self) -> TypeTag;
+}
+
+/// Whatever can stand behind a node: async functions and tasks. `Marker` only tells them apart for the compiler.
+pub trait IntoTask<Marker> {
+    /// The task without its types.
+    fn into_task(self) -> Arc<dyn ErasedTask>;
+}
+
+struct Typed<T>(T);
+
+/// Marks tasks.
+#[derive(Debug)]
+pub struct ByTrait;
+
+impl<T: Task> IntoTask<ByTrait> for T {
+    fn into_task(self) -> Arc<dyn ErasedTask> {
+        Arc::new(Typed(self))
+    }
+}
+
+#[async_trait]
+impl<T: Task> ErasedTask for Typed<T> {
+    async fn call(&self, cx: Context, input: Payload) -> Result<Payload, Failure> {
+        let input = read_input::<T::Input>(&input)?;
+        write_output(self.0.run(cx, input).await)
+    }
+
+    fn input(&self) -> TypeTag {
+        TypeTag::of::<T::Input>()
+    }
+
+    fn output(&self) -> TypeTag {
+        TypeTag::of::<T::Output>()
+    }
+}
+
+struct Function<F, I, O> {
+    function: F,
+    types: PhantomData<fn(I) -> O>,
+}
+
+impl<F, Fut, I, O> IntoTask<fn(I) -> O> for F
+where
+    F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = TaskResult<O>> + Send + 'static,
+    I: DeserializeOwned + Send + 'static,
+    O: Serialize + Send + 'static,
+{
+    fn into_task(self) -> Arc<dyn ErasedTask> {
+        Arc::new(Function { function: self, types: PhantomData })
+    }
+}
+
+#[async_trait]
+impl<F, Fut, I, O> ErasedTask for Function<F, I, O>
+where
+    F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = TaskResult<O>> + Send + 'static,
+    I: DeserializeOwned + Send + 'static,
+    O: Serialize + Send + 'static,
+{
+    async fn call(&self, cx: Context, input: Payload) -> Result<Payload, Failure> {
+        let input = read_input::<I>(&input)?;
+        write_output((self.function)(cx, input).await)
+    }
+
+    fn input(&self) -> TypeTag {
+        TypeTag::of::<I>()
+    }
+
+    fn output(&self) -> TypeTag {
+        TypeTag::of::<O>()
+    }
+}
+
+/// A task whose input is `()` takes no notice of what comes before it.
+fn read_input<I: DeserializeOwned + 'static>(input: &Payload) -> Result<I, Failure> {
+    let bad = |error: PayloadError| Failure::permanent("bad_input", error.to_string());
+    if TypeId::of::<I>() == TypeId::of::<()>() { Payload::null().to().map_err(bad) } else { input.to().map_err(bad) }
+}
+
+fn write_output<O: Serialize>(result: TaskResult<O>) -> Result<Payload, Failure> {
+    let output = result.map_err(TaskError::into_failure)?;
+    Payload::large(&output).map_err(|error| Failure::permanent("bad_output", error.to_string()))
+}

@@ -1,0 +1,213 @@
+//! The same for each of many: steps or child runs, so many at a time. And a race of two, whose winner is remembered.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::kernel::{StepState, TaskRequest};
+use crate::model::Payload;
+
+use super::code::{TaskError, TaskResult};
+use super::context::Context;
+use super::keys::Use;
+use super::sides::Unwritten;
+use super::step::Step;
+
+/// Who won a [`Context::race`], and what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Winner<A, B> {
+    /// The first of the two.
+    First(A),
+    /// The second of them.
+    Second(B),
+}
+
+impl Context {
+    /// Waits for whichever of the two is ready first, the first of them when both are. Durable: who has won is remembered.
+    /// When the task is called again the winner alone is waited for, and nothing of the other is done. Steps and waits that
+    /// are made while a side is polled have keys of that side's own, as in a [`scope`](Self::scope).
+    ///
+    /// ```
+    /// # use orkestra_core::prelude::*;
+    /// # use orkestra_core::Winner;
+    /// async fn decides(cx: Context, (): ()) -> TaskResult<String> {
+    ///     Ok(match cx.race("answer", cx.signal::<String>("answer"), cx.sleep(days(1))).await? {
+    ///         Winner::First(answer) => answer?,
+    ///         Winner::Second(slept) => {
+    ///             slept?;
+    ///             "nobody answered".into()
+    ///         }
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// When the engine cannot write down who has won, and those of any key.
+    pub fn race<'a, A, B>(
+        &'a self,
+        key: &str,
+        first: A,
+        second: B,
+    ) -> impl Future<Output = TaskResult<Winner<A::Output, B::Output>>> + Send + use<'a, A, B>
+    where
+        A: Future<Output: Send> + Send + 'a,
+        B: Future<Output: Send> + Send + 'a,
+    {
+        let given = self.unique(Use::Race(key)).map(|given| (Unwritten::new(self, &given.step), given.step));
+        async move {
+            // IMPORTANT: dropped after both sides, when the race is dropped.
+            let (mut unwritten, step) = given?;
+            let (first, second) = (unwritten.side(0, first), unwritten.side(1, second));
+            if self.known(&step) == Some(&StepState::LetGo) {
+                drop((first, second));
+                return self.never().await;
+            }
+            match self.known(&step).and_then(StepState::result) {
+                Some(Ok(first_won)) if first_won.to()? => {
+                    drop(second);
+                    unwritten.lost(1);
+                    let won = first.await;
+                    unwritten.close();
+                    return Ok(Winner::First(won));
+                }
+                Some(Ok(_)) => {
+                    drop(first);
+                    unwritten.lost(0);
+                    let won = second.await;
+                    unwritten.close();
+                    return Ok(Winner::Second(won));
+                }
+                Some(Err(failure)) => return Err(failure.clone().into()),
+                None => {}
+            }
+            let winner = faster(first, second).await;
+            unwritten.open();
+            let first_won = matches!(winner, Winner::First(_));
+            unwritten.lost(u8::from(first_won));
+            let result = Ok(Payload::of(&first_won)?);
+            self.request(TaskRequest::EndStep { step, result, charges: Default::default() }).await?;
+            unwritten.close();
+            Ok(winner)
+        }
+    }
+
+    /// Does `work` for each of `items`, at most `at_once` of them at a time, each as a memoised step named `key[n]`.
+    /// Results are in the order of the items. The first error ends it; items that are done stay done.
+    ///
+    /// # Errors
+    /// Those of the work, of the first item that fails.
+    pub fn map<'a, I, T, E, F, Fut>(
+        &'a self,
+        key: &str,
+        at_once: usize,
+        items: I,
+        work: F,
+    ) -> impl Future<Output = TaskResult<Vec<T>>> + Send + use<'a, I, T, E, F, Fut>
+    where
+        I: IntoIterator,
+        I::Item: Clone + Send + Sync,
+        F: Fn(I::Item) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T, E>> + Send,
+        T: Serialize + DeserializeOwned + Send,
+        E: Into<TaskError>,
+    {
+        // All keys at once: they are given out in the order of the items, when the map is made.
+        let given = |(place, item)| (self.unique(Use::Item(key, place)), item);
+        let items: Vec<(_, I::Item)> = items.into_iter().enumerate().map(given).collect();
+        async move {
+            let step = |(given, item): (_, I::Item)| {
+                let work = &work;
+                async move { Step::new(self, given, || work(item.clone())).await }
+            };
+            in_turn(at_once, items.into_iter().map(step).collect()).await
+        }
+    }
+
+    /// Runs the registered workflow `workflow` for each of `items`, at most `at_once` of them at a time, each as a child
+    /// run with the key `key[n]`: they can be driven by other engines on the same store. Outputs are in the order of the
+    /// items. The first error ends it.
+    ///
+    /// # Errors
+    /// As [`child`](Self::child).
+    pub fn map_runs<'a, I, T>(
+        &'a self,
+        key: &str,
+        at_once: usize,
+        workflow: &str,
+        items: I,
+    ) -> impl Future<Output = TaskResult<Vec<T>>> + Send + use<'a, I, T>
+    where
+        I: IntoIterator,
+        I::Item: Serialize + Send,
+        T: DeserializeOwned + Send,
+    {
+        let items: Vec<_> = items
+            .into_iter()
+            .enumerate()
+            .map(|(place, item)| self.child_of(Use::ChildItem(key, place), workflow, Payload::large(&item)))
+            .collect();
+        in_turn(at_once, items)
+    }
+}
+
+/// What the faster of the two gives; the other one is dropped.
+async fn faster<A: Future + Unpin, B: Future + Unpin>(mut first: A, mut second: B) -> Winner<A::Output, B::Output> {
+    poll_fn(|cx| match Pin::new(&mut first).poll(cx) {
+        Poll::Ready(first) => Poll::Ready(Winner::First(first)),
+        Poll::Pending => Pin::new(&mut second).poll(cx).map(Winner::Second),
+    })
+    .await
+}
+
+/// Does them in their order, at most `at_once` at a time, until one of them fails: the first of those that do.
+///
+/// NOTE: the streams of other crates keep the waker of the task, which would look like work beside its waits.
+async fn in_turn<T, F: Future<Output = TaskResult<T>>>(at_once: usize, items: Vec<F>) -> TaskResult<Vec<T>> {
+    type Running<F> = (usize, Pin<Box<F>>);
+    let mut done: Vec<Option<T>> = items.iter().map(|_| None).collect();
+    let mut waiting: VecDeque<(usize, F)> = items.into_iter().enumerate().collect();
+    let mut running: Vec<Running<F>> = Vec::new();
+    let mut failed: Option<(usize, TaskError)> = None;
+    poll_fn(|cx| {
+        loop {
+            while failed.is_none() && running.len() < at_once.max(1) {
+                let Some((place, item)) = waiting.pop_front() else { break };
+                running.push((place, Box::pin(item)));
+            }
+            let mut ended = false;
+            running.retain_mut(|(place, item)| match item.as_mut().poll(cx) {
+                Poll::Pending => true,
+                Poll::Ready(result) => {
+                    ended = true;
+                    match result {
+                        Ok(result) => done[*place] = Some(result),
+                        Err(error) if failed.as_ref().is_none_or(|(first, _)| *place < *first) => {
+                            failed = Some((*place, error));
+                        }
+                        Err(_) => {}
+                    }
+                    false
+                }
+            });
+            if let Some((first, _)) = &failed {
+                // Only those before it may still fail earlier.
+                running.retain(|(place, _)| place < first);
+            }
+            if running.is_empty() && (failed.is_some() || waiting.is_empty()) {
+                return Poll::Ready(());
+            }
+            if !ended {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+    match failed {
+        Some((_, error)) => Err(error),
+        None => Ok(done.into_iter().flatten().collect()),
+    }
+}
