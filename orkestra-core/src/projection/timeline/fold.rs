@@ -238,7 +238,7 @@ impl Open {
             }
             Event::StepNotBegun { step, .. } => self.not_begun(attempt, step),
             Event::StepCompleted { step, charges, .. } => self.settle(attempt, step, at, None, charges),
-            Event::StepFailed { step, failure, .. } => self.settle(attempt, step, at, Some(failure), &BTreeMap::new()),
+            Event::StepFailed { step, failure, charges, .. } => self.settle(attempt, step, at, Some(failure), charges),
             Event::Grown { step, .. } => attempt.steps.push(settled(step, StepKind::Growth, at)),
             Event::Charged { step, charges, .. } => {
                 attempt.steps.push(StepTimeline { charges: charges.clone(), ..settled(step, StepKind::Charge, at) });
@@ -323,9 +323,10 @@ fn settled(key: &str, kind: StepKind, at: Timestamp) -> StepTimeline {
 
 const fn charges(event: &Event) -> Option<&BTreeMap<Name, Amount>> {
     match event {
-        Event::StepCompleted { charges, .. } | Event::Charged { charges, .. } | Event::ChildEnded { charges, .. } => {
-            Some(charges)
-        }
+        Event::StepCompleted { charges, .. }
+        | Event::StepFailed { charges, .. }
+        | Event::Charged { charges, .. }
+        | Event::ChildEnded { charges, .. } => Some(charges),
         _ => None,
     }
 }
