@@ -17,7 +17,8 @@ use crate::model::{Epoch, Failure, Name, NodeId, Payload, RunId, Seq};
 use super::super::context::Context;
 use super::super::shared::Shared;
 use super::TARGET;
-use super::meters::{Meters, Tally};
+use super::facts::Tally;
+use super::meters::Meters;
 
 /// What a driver tells of its run.
 pub(in crate::runtime) struct Trace {
