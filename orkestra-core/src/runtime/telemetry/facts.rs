@@ -1,6 +1,6 @@
 //! What of a journal is counted, and how often it happened in one decision.
 
-use crate::kernel::{Event, Next, PauseReason};
+use crate::kernel::{Awaited, Change, Event, Next, NodeChange, PauseReason, RunChange, RunStatus, WaitChange};
 
 use super::names::{self, Metric};
 
@@ -104,33 +104,78 @@ impl Tally {
     }
 
     fn add(&mut self, event: &Event) {
-        let facts: &[Fact] = match event {
-            Event::RunCreated { .. } => &[Fact::RunStarted],
-            Event::RunCompleted { .. } => &[Fact::RunCompleted],
-            Event::RunFailed { .. } => &[Fact::RunFailed],
-            Event::RunCancelled { .. } => &[Fact::RunCancelled],
-            Event::RunTerminated { .. } => &[Fact::RunTerminated],
-            Event::RunTimedOut { .. } => &[Fact::RunTimedOut],
-            Event::RunPaused { reason: PauseReason::Asked { .. } } => &[Fact::PauseAsked],
-            Event::RunPaused { reason: PauseReason::Budget { .. } } => &[Fact::PauseOfBudget],
-            Event::RunPaused { reason: PauseReason::NodeFailed { .. } } => &[Fact::PauseOfNode],
-            Event::NodeCompleted { .. } => &[Fact::NodeCompleted, Fact::AttemptCompleted],
-            Event::NodeFailed { .. } => &[Fact::NodeFailed],
-            Event::NodeSkipped { .. } => &[Fact::NodeSkipped],
-            Event::NodeCancelled { .. } => &[Fact::NodeCancelled],
-            Event::AttemptStarted { .. } => &[Fact::AttemptStarted],
-            Event::AttemptFailed { next: Next::GiveUp, .. } => &[Fact::AttemptFailed, Fact::NodeFailed],
-            Event::AttemptFailed { next: Next::RetryAt(_), .. } => &[Fact::AttemptFailed, Fact::Retry],
-            Event::TaskParked { .. } => &[Fact::TaskParked],
-            Event::SignalReceived { .. } => &[Fact::SignalReceived],
-            Event::QuestionAsked { .. } => &[Fact::QuestionAsked],
-            Event::ChildRequested { .. } => &[Fact::ChildRequested],
-            _ => &[],
-        };
-        for fact in facts {
+        for fact in facts(event.consequence().change) {
             let times = &mut self.0[*fact as usize];
             *times = times.saturating_add(1);
         }
+    }
+}
+
+/// What is counted of a change.
+const fn facts(change: Change<'_>) -> &'static [Fact] {
+    match change {
+        Change::Run(change) => facts_of_run(change),
+        Change::Node(change) => facts_of_node(change),
+        Change::Wait(WaitChange::Began(Awaited::Answer(_), _)) => &[Fact::QuestionAsked],
+        Change::Wait(WaitChange::Began(Awaited::Child(_), _)) => &[Fact::ChildRequested],
+        Change::Wait(
+            WaitChange::Began(Awaited::Time(_) | Awaited::Signal(_), _)
+            | WaitChange::Ended(_)
+            | WaitChange::TimedOut
+            | WaitChange::LetGo,
+        ) => &[],
+        // Steps are counted where they are done: `Trace::work`.
+        Change::Step(_) => &[],
+    }
+}
+
+const fn facts_of_run(change: RunChange<'_>) -> &'static [Fact] {
+    match change {
+        RunChange::Created(_) => &[Fact::RunStarted],
+        RunChange::Ended(status) => facts_of_end(status),
+        RunChange::Paused(PauseReason::Asked { .. }) => &[Fact::PauseAsked],
+        RunChange::Paused(PauseReason::Budget { .. }) => &[Fact::PauseOfBudget],
+        RunChange::Paused(PauseReason::NodeFailed { .. }) => &[Fact::PauseOfNode],
+        RunChange::SignalReceived(_) => &[Fact::SignalReceived],
+        RunChange::Recovered
+        | RunChange::Released
+        | RunChange::Resumed
+        | RunChange::Stopping
+        | RunChange::Compensating
+        | RunChange::Reopened
+        | RunChange::UndoRetried
+        | RunChange::Forked
+        | RunChange::BudgetReached
+        | RunChange::BudgetSet
+        | RunChange::ChildCancelled
+        | RunChange::ParentTold
+        | RunChange::ValueRead => &[],
+    }
+}
+
+const fn facts_of_end(status: RunStatus) -> &'static [Fact] {
+    match status {
+        RunStatus::Completed => &[Fact::RunCompleted],
+        RunStatus::Failed => &[Fact::RunFailed],
+        RunStatus::Cancelled => &[Fact::RunCancelled],
+        RunStatus::Terminated => &[Fact::RunTerminated],
+        RunStatus::TimedOut => &[Fact::RunTimedOut],
+        // No run ends like this.
+        RunStatus::Running | RunStatus::Paused | RunStatus::Stopping | RunStatus::Compensating => &[],
+    }
+}
+
+const fn facts_of_node(change: NodeChange<'_>) -> &'static [Fact] {
+    match change {
+        NodeChange::Completed => &[Fact::NodeCompleted, Fact::AttemptCompleted],
+        NodeChange::Failed(_) => &[Fact::NodeFailed],
+        NodeChange::Skipped(_) => &[Fact::NodeSkipped],
+        NodeChange::Cancelled => &[Fact::NodeCancelled],
+        NodeChange::AttemptStarted(_) => &[Fact::AttemptStarted],
+        NodeChange::AttemptFailed(_, Next::GiveUp) => &[Fact::AttemptFailed, Fact::NodeFailed],
+        NodeChange::AttemptFailed(_, Next::RetryAt(_)) => &[Fact::AttemptFailed, Fact::Retry],
+        NodeChange::Parked => &[Fact::TaskParked],
+        NodeChange::Queued | NodeChange::Reset | NodeChange::InputReplaced | NodeChange::Reported { .. } => &[],
     }
 }
 
