@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Answers, Growth, Join, Looks, Name, NodeId, NodeKind, NodeSpec, Payload, Plan, Room, Seq, SlotBy};
 
+use super::change::{Change, NodeChange, RunChange};
 use super::event::Event;
 use super::input::InputKind;
 use super::state::RunState;
@@ -228,13 +229,43 @@ pub(crate) fn at_own(plan: &Plan, id: NodeId) -> Looks {
 
 /// What the plan looks at in the payload of an event.
 pub(crate) fn looks_of(plan: &Plan, event: &Event) -> Looks {
-    let of_node = |node: &Name, looks: fn(&Plan, NodeId) -> Looks| plan.id(node).map(|id| looks(plan, id));
-    match event {
-        Event::RunCreated { .. } => at_input(plan),
-        Event::NodeCompleted { node, .. } => of_node(node, at_output).unwrap_or_default(),
-        Event::InputReplaced { node, .. } => of_node(node, at_own).unwrap_or_default(),
-        Event::SignalReceived { signal, .. } => at_signal(plan, signal),
-        _ => Looks::default(),
+    let row = event.consequence();
+    let of_node = |looks: fn(&Plan, NodeId) -> Looks| row.node.and_then(|node| plan.id(node)).map(|id| looks(plan, id));
+    match row.change {
+        Change::Run(change) => match change {
+            RunChange::Created(_) => at_input(plan),
+            RunChange::SignalReceived(signal) => at_signal(plan, signal),
+            RunChange::Recovered
+            | RunChange::Released
+            | RunChange::Paused(_)
+            | RunChange::Resumed
+            | RunChange::Stopping
+            | RunChange::Compensating
+            | RunChange::Ended(_)
+            | RunChange::Reopened
+            | RunChange::UndoRetried
+            | RunChange::Forked
+            | RunChange::BudgetReached
+            | RunChange::BudgetSet
+            | RunChange::ChildCancelled
+            | RunChange::ParentTold
+            | RunChange::ValueRead => Looks::default(),
+        },
+        Change::Node(change) => match change {
+            NodeChange::Completed => of_node(at_output).unwrap_or_default(),
+            NodeChange::InputReplaced => of_node(at_own).unwrap_or_default(),
+            NodeChange::Queued
+            | NodeChange::AttemptStarted(_)
+            | NodeChange::AttemptFailed(..)
+            | NodeChange::Failed(_)
+            | NodeChange::Skipped(_)
+            | NodeChange::Cancelled
+            | NodeChange::Reset
+            | NodeChange::Parked
+            | NodeChange::Reported { .. } => Looks::default(),
+        },
+        // Results of steps and waits are the task's own: the plan looks at none of them.
+        Change::Step(_) | Change::Wait(_) => Looks::default(),
     }
 }
 

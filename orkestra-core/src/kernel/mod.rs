@@ -11,6 +11,8 @@
 mod about;
 mod agenda;
 mod apply;
+mod change;
+mod consequence;
 mod decide;
 mod event;
 mod family;
@@ -27,6 +29,8 @@ mod undo;
 
 pub use agenda::{QUEUED_AT, Wait, Work, agenda, is_busy, owes_others, waits, wake_at, work_for_others, work_of};
 pub use apply::{IllegalEvent, apply};
+pub(crate) use change::{Awaited, Change, NodeChange, RunChange, StepChange, WaitChange};
+pub(crate) use consequence::{Consequence, Consequences, Perform};
 pub use decide::{Rejection, decide};
 pub use event::Event;
 pub use family::Abandoned;

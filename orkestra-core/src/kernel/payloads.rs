@@ -17,9 +17,46 @@ impl Event {
             | Self::QuestionAsked { question: payload, .. }
             | Self::QuestionAnswered { answer: payload, .. }
             | Self::ChildRequested { input: payload, .. }
-            | Self::ChildEnded { outcome: Outcome::Completed(payload), .. }
             | Self::RunCompleted { output: payload } => Some(payload),
-            _ => None,
+            Self::ChildEnded { outcome, .. } => outcome.output_mut(),
+            Self::SlotAwaited { .. }
+            | Self::NodeSkipped { .. }
+            | Self::NodeFailed { .. }
+            | Self::NodeReset { .. }
+            | Self::AttemptStarted { .. }
+            | Self::AttemptFailed { .. }
+            | Self::NodeCancelled { .. }
+            | Self::StepStarted { .. }
+            | Self::Charged { .. }
+            | Self::StepFailed { .. }
+            | Self::StepNotBegun { .. }
+            | Self::TimerSet { .. }
+            | Self::TimerFired { .. }
+            | Self::SignalAwaited { .. }
+            | Self::SignalConsumed { .. }
+            | Self::WaitLetGo { .. }
+            | Self::WaitTimedOut { .. }
+            | Self::ChildCancelled { .. }
+            | Self::TaskParked { .. }
+            | Self::Grown { .. }
+            | Self::Emitted { .. }
+            | Self::Recovered
+            | Self::Released
+            | Self::BudgetReached { .. }
+            | Self::BudgetSet { .. }
+            | Self::RunPaused { .. }
+            | Self::RunResumed
+            | Self::RunReopened
+            | Self::Forked { .. }
+            | Self::UndoRetried { .. }
+            | Self::CompensationStarted { .. }
+            | Self::StopRequested { .. }
+            | Self::RunFailed { .. }
+            | Self::RunCancelled { .. }
+            | Self::RunTerminated { .. }
+            | Self::RunTimedOut { .. }
+            | Self::ParentTold
+            | Self::ValueRead { .. } => None,
         }
     }
 
@@ -30,6 +67,15 @@ impl Event {
         {
             let reference = std::mem::replace(payload, Payload::null());
             *payload = reference.without_value();
+        }
+    }
+}
+
+impl Outcome {
+    const fn output_mut(&mut self) -> Option<&mut Payload> {
+        match self {
+            Self::Completed(output) => Some(output),
+            Self::Failed { .. } | Self::Cancelled(_) | Self::Terminated(_) | Self::TimedOut(_) => None,
         }
     }
 }

@@ -114,6 +114,14 @@ impl RunState {
         Ok(())
     }
 
+    /// A task reported something: the state keeps nothing of it.
+    pub(super) fn emitted(&self, node: &Name) -> Written {
+        match self.find(node)? {
+            id if self.is_running_task(id) => Ok(()),
+            _ => Err(format!("`{node}` reports without an attempt under way")),
+        }
+    }
+
     pub(super) fn node_failed(&mut self, node: &Name, failure: &Failure) -> Written {
         let id = self.find(node)?;
         let waits = matches!(self.node(id).status, NodeStatus::Pending | NodeStatus::Queued | NodeStatus::Backoff);

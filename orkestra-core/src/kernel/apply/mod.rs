@@ -12,10 +12,10 @@ mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Name, NodeId, RunId, Seq, Timestamp};
+use crate::model::{Name, NodeId, Payload, RunId, Seq, Timestamp};
 
 use super::event::Event;
-use super::node::{ChildState, NodeState, StepState};
+use super::node::{ChildState, NodeState};
 use super::state::{RunState, Timer};
 use super::status::{Outcome, RunStatus};
 
@@ -37,26 +37,17 @@ pub struct IllegalEvent {
 /// [`IllegalEvent`] when it cannot have happened; the state is not to be used any more.
 pub fn apply(run: &RunId, state: &mut Option<RunState>, at: Timestamp, event: &Event) -> Result<(), IllegalEvent> {
     let illegal = |seq, why: String| IllegalEvent { run: run.clone(), seq, why };
-    match (state, event) {
-        (slot @ None, created @ Event::RunCreated { .. }) => {
-            *slot = create(run, created, at);
-            Ok(())
-        }
-        (None, _) => Err(illegal(Seq(1), "the first event must be RunCreated".into())),
-        (Some(state), event) => {
-            let seq = state.last.plus(1);
-            if state.status.is_final() && !may_follow_the_end(event) {
-                return Err(illegal(seq, "the run has ended".into()));
-            }
-            state.advance(at);
-            state.write(event).map_err(|why| illegal(seq, why))
-        }
+    let Some(known) = state else {
+        let created = create(run, event, at);
+        *state = Some(created.ok_or_else(|| illegal(Seq(1), "the first event must be RunCreated".into()))?);
+        return Ok(());
+    };
+    let seq = known.last.plus(1);
+    if known.status.is_final() && !event.consequence().follows_end {
+        return Err(illegal(seq, "the run has ended".into()));
     }
-}
-
-const fn may_follow_the_end(event: &Event) -> bool {
-    let owed = matches!(event, Event::ParentTold | Event::ChildCancelled { .. });
-    owed || matches!(event, Event::RunReopened | Event::UndoRetried { .. } | Event::BudgetSet { .. })
+    known.advance(at);
+    known.write(event).map_err(|why| illegal(seq, why))
 }
 
 fn create(run: &RunId, created: &Event, at: Timestamp) -> Option<RunState> {
@@ -123,40 +114,20 @@ impl RunState {
             }
             Event::NodeCompleted { node, output } => self.node_completed(node, output),
             Event::NodeCancelled { node } => self.node_cancelled(node),
-            Event::Emitted { node, .. } => match self.find(node)? {
-                id if self.is_running_task(id) => Ok(()),
-                _ => Err(format!("`{node}` reports without an attempt under way")),
-            },
-            _ => self.write_step(event).unwrap_or_else(|| self.write_run(event)),
-        }
-    }
+            Event::Emitted { node, .. } => self.emitted(node),
+            Event::TaskParked { node } => self.task_parked(node),
 
-    /// Writes what concerns a step; `None` when the event does not.
-    fn write_step(&mut self, event: &Event) -> Option<Written> {
-        Some(match event {
             Event::StepStarted { node, step } => self.step_started(node, step),
-            Event::StepCompleted { node, step, result, charges } => {
-                self.spend(charges);
-                self.set_step(node, step, StepState::Done(result.clone())).map(drop)
-            }
-            Event::Charged { node, step, charges } => {
-                self.spend(charges);
-                self.set_step(node, step, StepState::Done(crate::model::Payload::null())).map(drop)
-            }
-            Event::StepFailed { node, step, failure, charges } => {
-                self.spend(charges);
-                self.set_step(node, step, StepState::Failed(failure.clone())).map(drop)
-            }
+            Event::StepCompleted { node, step, result, charges } => self.step_completed(node, step, result, charges),
+            Event::StepFailed { node, step, failure, charges } => self.step_failed(node, step, failure, charges),
+            Event::Charged { node, step, charges } => self.step_completed(node, step, &Payload::null(), charges),
+            Event::StepNotBegun { node, step } => self.step_not_begun(node, step),
             Event::TimerSet { node, step, due } => self.timer_set(node, step, *due),
             Event::TimerFired { node, step } => self.timer_fired(node, step),
-            Event::StepNotBegun { node, step } => self.step_not_begun(node, step),
             Event::WaitLetGo { node, step } => self.wait_let_go(node, step),
             Event::WaitTimedOut { node, step } => self.wait_timed_out(node, step),
             Event::SignalAwaited { node, step, signal, until } => self.signal_awaited(node, step, signal, *until),
-            Event::SignalReceived { signal, payload } => {
-                self.signal_received(signal, payload);
-                Ok(())
-            }
+            Event::SignalReceived { signal, payload } => self.signal_received(signal, payload),
             Event::SignalConsumed { node, step, signal } => self.signal_consumed(node, step.as_deref(), signal),
             Event::QuestionAsked { node, step, question, until } => self.question_asked(node, step, question, *until),
             Event::QuestionAnswered { node, step, answer } => self.question_answered(node, step, answer),
@@ -166,28 +137,12 @@ impl RunState {
             }
             Event::ChildEnded { node, step, outcome, charges } => self.child_ended(node, step, outcome, charges),
             Event::ChildCancelled { child } => self.child_cancelled(child),
-            Event::TaskParked { node } => self.task_parked(node),
             Event::Grown { node, step, growth } => self.grown(node, step, growth),
-            _ => return None,
-        })
-    }
 
-    /// Writes what concerns the whole run.
-    fn write_run(&mut self, event: &Event) -> Written {
-        match event {
-            Event::Recovered => {
-                self.recovered();
-                Ok(())
-            }
-            Event::Released => {
-                self.released = true;
-                Ok(())
-            }
+            Event::Recovered => self.recovered(),
+            Event::Released => self.released(),
             Event::BudgetReached { .. } => Ok(()),
-            Event::BudgetSet { meter, limit } => {
-                self.budget_set(meter, *limit);
-                Ok(())
-            }
+            Event::BudgetSet { meter, limit } => self.budget_set(meter, *limit),
             Event::RunPaused { reason } => self.run_paused(reason),
             Event::RunResumed => self.run_resumed(),
             Event::RunReopened => self.run_reopened(),
@@ -196,17 +151,12 @@ impl RunState {
             Event::CompensationStarted { growth } => self.compensation_started(growth),
             Event::StopRequested { reason, grace_until } => self.stop_requested(reason, *grace_until),
             Event::RunCompleted { output } => self.end(RunStatus::Completed, Outcome::Completed(output.clone())),
-            Event::RunFailed { node, failure } => {
-                self.find(node)?;
-                let outcome = Outcome::Failed { node: node.clone(), failure: failure.clone() };
-                self.end(RunStatus::Failed, outcome)
-            }
+            Event::RunFailed { node, failure } => self.run_failed(node, failure),
             Event::RunCancelled { reason } => self.end(RunStatus::Cancelled, Outcome::Cancelled(reason.clone())),
             Event::RunTerminated { reason } => self.end(RunStatus::Terminated, Outcome::Terminated(reason.clone())),
             Event::RunTimedOut { deadline } => self.end(RunStatus::TimedOut, Outcome::TimedOut(*deadline)),
             Event::ParentTold => self.parent_told(),
             Event::ValueRead { value, answers } => self.value_read(value, answers),
-            other => Err(format!("{other:?} is no event of a run")),
         }
     }
 

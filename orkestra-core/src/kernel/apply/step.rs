@@ -37,7 +37,29 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn spend(&mut self, charges: &BTreeMap<Name, Amount>) {
+    pub(super) fn step_completed(
+        &mut self,
+        node: &Name,
+        step: &str,
+        result: &Payload,
+        charges: &BTreeMap<Name, Amount>,
+    ) -> Written {
+        self.spend(charges);
+        self.set_step(node, step, StepState::Done(result.clone())).map(drop)
+    }
+
+    pub(super) fn step_failed(
+        &mut self,
+        node: &Name,
+        step: &str,
+        failure: &Failure,
+        charges: &BTreeMap<Name, Amount>,
+    ) -> Written {
+        self.spend(charges);
+        self.set_step(node, step, StepState::Failed(failure.clone())).map(drop)
+    }
+
+    fn spend(&mut self, charges: &BTreeMap<Name, Amount>) {
         for (meter, amount) in charges {
             let spent = self.spent.entry(meter.clone()).or_default();
             *spent = *spent + *amount;
@@ -73,8 +95,9 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn signal_received(&mut self, signal: &Name, payload: &Payload) {
+    pub(super) fn signal_received(&mut self, signal: &Name, payload: &Payload) -> Written {
         self.keep_signal(signal.clone(), self.last, payload.clone());
+        Ok(())
     }
 
     fn keep_signal(&mut self, signal: Name, since: Seq, payload: Payload) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 
-use crate::model::{Amount, Growth, Name, NodeId, Payload, Room, Timestamp};
+use crate::model::{Amount, Failure, Growth, Name, NodeId, Payload, Room, Timestamp};
 
 use super::super::event::Event;
 use super::super::node::{NodeState, StepState};
@@ -49,13 +49,19 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn recovered(&mut self) {
+    pub(super) fn recovered(&mut self) -> Written {
         let (seq, in_order) = (self.last, mem::take(&mut self.released));
         for id in &self.tasks {
             let node = &mut self.nodes[id.index()];
             node.interruptions += u32::from(!in_order && !node.only_waits());
             node.changed = seq;
         }
+        Ok(())
+    }
+
+    pub(super) fn released(&mut self) -> Written {
+        self.released = true;
+        Ok(())
     }
 
     pub(super) fn set_timer(&mut self, at: Timestamp, timer: Timer) {
@@ -94,9 +100,8 @@ impl RunState {
     /// Failures that somebody has to decide on pause the run at once. Versions that did not know that gave up all of them
     /// when the run went on: where their journals go on in another way, there is nothing to decide any more.
     pub(super) fn forget_given_up(&mut self, event: &Event) {
-        let pauses = matches!(event, Event::RunPaused { reason: PauseReason::NodeFailed { .. } });
-        let decides = pauses || matches!(event, Event::NodeReset { .. });
-        if self.status == RunStatus::Running && !self.undecided.is_empty() && !decides {
+        let any = self.status == RunStatus::Running && !self.undecided.is_empty();
+        if any && !event.consequence().keeps_undecided {
             self.undecided.clear();
         }
     }
@@ -132,12 +137,13 @@ impl RunState {
         }
     }
 
-    pub(super) fn budget_set(&mut self, meter: &Name, limit: Option<Amount>) {
+    pub(super) fn budget_set(&mut self, meter: &Name, limit: Option<Amount>) -> Written {
         let budget = &mut self.options.budget;
         match limit {
             Some(limit) => drop(budget.insert(meter.clone(), limit)),
             None => drop(budget.remove(meter)),
         }
+        Ok(())
     }
 
     /// The first meter whose budget is used up.
@@ -243,6 +249,11 @@ impl RunState {
         self.stopping = None;
         self.owes_parent = self.options.parent.as_ref().map(|_| self.last);
         Ok(())
+    }
+
+    pub(super) fn run_failed(&mut self, node: &Name, failure: &Failure) -> Written {
+        self.find(node)?;
+        self.end(RunStatus::Failed, Outcome::Failed { node: node.clone(), failure: failure.clone() })
     }
 
     /// An ended run goes on: what was cancelled when it ended is pending again.

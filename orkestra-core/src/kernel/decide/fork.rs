@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::model::{Fork, Incarnation, Name, NodeId, Payload, RunId, RunOptions, Seq, Timestamp};
 
 use super::super::apply::apply;
+use super::super::change::{Awaited, Came, Change, NodeChange, RunChange, StepChange, WaitChange};
 use super::super::event::Event;
 use super::super::looks;
 use super::super::state::RunState;
@@ -36,9 +37,9 @@ pub(super) fn fork(
     other: Other,
 ) -> Result<Vec<Event>, Rejection> {
     let Other { run: from, events, node, input, incarnation, undone } = other;
-    let begins = |event: &Event| match event {
-        Event::AttemptStarted { node: begun, .. } | Event::SlotAwaited { node: begun } => *begun == node,
-        _ => false,
+    let begins = |event: &Event| {
+        let row = event.consequence();
+        row.node == Some(&node) && begins_work(row.change)
     };
     let shared = events.iter().position(begins).ok_or_else(|| Rejection::NotBegun(node.clone()))?;
     let others_to_undo = !undone && is_undone(&events);
@@ -78,37 +79,154 @@ pub(super) fn fork(
     decision.finish()
 }
 
-/// Whether what the run did was undone, is being undone, or is about to be.
-fn is_undone(events: &[Event]) -> bool {
-    let begun = events.iter().any(|event| matches!(event, Event::CompensationStarted { .. }));
-    let turns = |event: &&Event| event.ends_run() || matches!(event, Event::RunReopened | Event::StopRequested { .. });
-    begun || matches!(events.iter().rfind(turns), Some(Event::StopRequested { .. }))
+/// Whether a node's work begins with it.
+const fn begins_work(change: Change<'_>) -> bool {
+    match change {
+        Change::Node(NodeChange::Queued | NodeChange::AttemptStarted(_)) => true,
+        Change::Node(
+            NodeChange::AttemptFailed(..)
+            | NodeChange::Completed
+            | NodeChange::Failed(_)
+            | NodeChange::Skipped(_)
+            | NodeChange::Cancelled
+            | NodeChange::Reset
+            | NodeChange::InputReplaced
+            | NodeChange::Parked
+            | NodeChange::Reported { .. },
+        )
+        | Change::Run(_)
+        | Change::Step(_)
+        | Change::Wait(_) => false,
+    }
 }
 
+/// Whether what the run did was undone, is being undone, or is about to be.
+fn is_undone(events: &[Event]) -> bool {
+    let (mut undone, mut stopping) = (false, false);
+    for event in events {
+        match event.consequence().change {
+            Change::Run(RunChange::Compensating) => undone = true,
+            Change::Run(RunChange::Stopping) => stopping = true,
+            Change::Run(RunChange::Reopened | RunChange::Ended(_)) => stopping = false,
+            Change::Run(
+                RunChange::Created(_)
+                | RunChange::Recovered
+                | RunChange::Released
+                | RunChange::Paused(_)
+                | RunChange::Resumed
+                | RunChange::UndoRetried
+                | RunChange::Forked
+                | RunChange::BudgetReached
+                | RunChange::BudgetSet
+                | RunChange::SignalReceived(_)
+                | RunChange::ChildCancelled
+                | RunChange::ParentTold
+                | RunChange::ValueRead,
+            )
+            | Change::Node(_)
+            | Change::Step(_)
+            | Change::Wait(_) => {}
+        }
+    }
+    undone || stopping
+}
+
+/// The nodes that are done.
 fn completed(events: &[Event]) -> impl Iterator<Item = &Name> {
-    events.iter().filter_map(|event| match event {
-        Event::NodeCompleted { node, .. } => Some(node),
-        _ => None,
-    })
+    let rows = events.iter().map(Event::consequence);
+    rows.filter(|row| matches!(row.change, Change::Node(NodeChange::Completed))).filter_map(|row| row.node)
 }
 
 /// The nodes that can be undone and are not done, with steps that the other run did. What they do for the rest cannot be
 /// told from that: they stay the other run's to undo.
 fn done_in_part(copy: &RunState, copied: &[Event]) -> Vec<Name> {
-    let did = |event: &Event| match event {
-        Event::StepStarted { node, .. }
-        | Event::StepCompleted { node, .. }
-        | Event::StepFailed { node, .. }
-        | Event::Charged { node, .. }
-        | Event::ChildEnded { node, .. } => copy.plan.id(node),
-        _ => None,
-    };
-    let ids: BTreeSet<_> = copied.iter().filter_map(did).collect();
+    let rows = copied.iter().map(Event::consequence).filter(|row| did_something(row.change));
+    let ids: BTreeSet<_> = rows.filter_map(|row| copy.plan.id(row.node?)).collect();
     let half = |id: &NodeId| {
         let undone = copy.plan.node(*id).spec.compensate.is_some();
         undone && copy.node(*id).status != NodeStatus::Completed && !copy.shared.contains(id)
     };
     ids.into_iter().filter(half).map(|id| copy.name(id).clone()).collect()
+}
+
+/// Whether a node has done something with it that may have to be undone.
+const fn did_something(change: Change<'_>) -> bool {
+    match change {
+        Change::Step(StepChange::Started | StepChange::Completed | StepChange::Failed(_) | StepChange::Charged)
+        | Change::Wait(WaitChange::Ended(Came::Child)) => true,
+        Change::Step(StepChange::NotBegun | StepChange::Grown)
+        | Change::Wait(
+            WaitChange::Began(..)
+            | WaitChange::Ended(Came::Time | Came::Signal | Came::Answer)
+            | WaitChange::TimedOut
+            | WaitChange::LetGo,
+        )
+        | Change::Run(_)
+        | Change::Node(_) => false,
+    }
+}
+
+/// What a fork makes of an event that both runs share.
+enum Copied {
+    /// It is in the journal of both.
+    AsItIs,
+    /// It is between the other run and others.
+    LeftOut,
+    /// It asks for something: left out unless what comes of that is shared too.
+    Asks { child: bool },
+    /// What was asked for has come, or did not begin.
+    Settles,
+    /// What was asked for is not waited for any more.
+    GivesUp,
+}
+
+const fn copied(change: Change<'_>) -> Copied {
+    match change {
+        Change::Run(RunChange::Recovered | RunChange::Released | RunChange::ParentTold | RunChange::ChildCancelled)
+        | Change::Node(NodeChange::Parked) => Copied::LeftOut,
+        Change::Step(StepChange::Started) => Copied::Asks { child: false },
+        Change::Wait(WaitChange::Began(Awaited::Child(_), _)) => Copied::Asks { child: true },
+        Change::Wait(WaitChange::Began(Awaited::Signal(_) | Awaited::Answer(_), Some(_))) => {
+            Copied::Asks { child: false }
+        }
+        Change::Step(
+            StepChange::NotBegun
+            | StepChange::Completed
+            | StepChange::Failed(_)
+            | StepChange::Charged
+            | StepChange::Grown,
+        )
+        | Change::Wait(WaitChange::Ended(_)) => Copied::Settles,
+        Change::Wait(WaitChange::LetGo | WaitChange::TimedOut) => Copied::GivesUp,
+        Change::Wait(WaitChange::Began(Awaited::Time(_) | Awaited::Signal(_) | Awaited::Answer(_), _))
+        | Change::Run(
+            RunChange::Created(_)
+            | RunChange::Paused(_)
+            | RunChange::Resumed
+            | RunChange::Stopping
+            | RunChange::Compensating
+            | RunChange::Ended(_)
+            | RunChange::Reopened
+            | RunChange::UndoRetried
+            | RunChange::Forked
+            | RunChange::BudgetReached
+            | RunChange::BudgetSet
+            | RunChange::SignalReceived(_)
+            | RunChange::ValueRead,
+        )
+        | Change::Node(
+            NodeChange::Queued
+            | NodeChange::AttemptStarted(_)
+            | NodeChange::AttemptFailed(..)
+            | NodeChange::Completed
+            | NodeChange::Failed(_)
+            | NodeChange::Skipped(_)
+            | NodeChange::Cancelled
+            | NodeChange::Reset
+            | NodeChange::InputReplaced
+            | NodeChange::Reported { .. },
+        ) => Copied::AsItIs,
+    }
 }
 
 /// The first `shared` events without what was between the run and others: what happened to its process and its parent,
@@ -117,30 +235,19 @@ fn done_in_part(copy: &RunState, copied: &[Event]) -> Vec<Name> {
 fn without_others(events: Vec<Event>, shared: usize) -> Vec<Event> {
     let (mut asked, mut left_out) = (HashMap::new(), BTreeSet::new());
     for (index, event) in events.iter().take(shared).enumerate() {
-        match event {
-            Event::ChildRequested { node, step, .. }
-            | Event::StepStarted { node, step }
-            | Event::SignalAwaited { node, step, until: Some(_), .. }
-            | Event::QuestionAsked { node, step, until: Some(_), .. } => {
-                let is_child = matches!(event, Event::ChildRequested { .. });
-                left_out.extend(asked.insert((node, step.as_str()), (index, is_child)).map(|(before, _)| before));
+        let row = event.consequence();
+        match (copied(row.change), row.key()) {
+            (Copied::LeftOut, _) => drop(left_out.insert(index)),
+            (Copied::Asks { child }, Some(key)) => {
+                left_out.extend(asked.insert(key, (index, child)).map(|(before, _)| before));
             }
-            Event::WaitLetGo { node, step } | Event::WaitTimedOut { node, step } => {
-                match asked.get(&(node, step.as_str())) {
-                    // A run that was let go is the other one's to cancel.
-                    Some((_, true)) => drop(left_out.insert(index)),
-                    _ => drop(asked.remove(&(node, step.as_str()))),
-                }
-            }
-            Event::StepNotBegun { node, step } => drop(asked.remove(&(node, step.as_str()))),
-            Event::ParentTold
-            | Event::Recovered
-            | Event::Released
-            | Event::TaskParked { .. }
-            | Event::ChildCancelled { .. } => {
-                left_out.insert(index);
-            }
-            _ => drop(event.settled_step().and_then(|step| asked.remove(&step))),
+            (Copied::GivesUp, Some(key)) => match asked.get(&key) {
+                // A run that was let go is the other one's to cancel.
+                Some((_, true)) => drop(left_out.insert(index)),
+                _ => drop(asked.remove(&key)),
+            },
+            (Copied::Settles, Some(key)) => drop(asked.remove(&key)),
+            (Copied::AsItIs, _) | (Copied::Asks { .. } | Copied::GivesUp | Copied::Settles, None) => {}
         }
     }
     left_out.extend(asked.into_values().map(|(index, _)| index));

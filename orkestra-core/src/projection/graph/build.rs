@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::kernel::{Event, NodeStatus, RunState, StepState};
+use crate::kernel::{Change, Event, NodeChange, NodeStatus, RunState, StepState};
 use crate::model::{Growth, Name, NodeId, Plan, PlanError, WorkflowSpec};
 
 use super::label::{of_run, of_spec, of_state, report};
@@ -41,12 +41,13 @@ pub struct GraphFold {
 impl GraphFold {
     /// Takes in the next event.
     pub fn add(&mut self, event: &Event) {
-        match event {
-            Event::Grown { node, growth, .. } => self.grow(node, growth),
-            Event::Emitted { node, kind, payload } => {
-                self.reports.insert(node.clone(), report(kind, payload));
-            }
-            _ => {}
+        let row = event.consequence();
+        // What undoes a node is no task's growth.
+        if let (Some(node), Some(growth)) = (row.node, row.growth) {
+            self.grow(node, growth);
+        }
+        if let (Some(node), Change::Node(NodeChange::Reported { kind, payload })) = (row.node, row.change) {
+            self.reports.insert(node.clone(), report(kind, payload));
         }
     }
 

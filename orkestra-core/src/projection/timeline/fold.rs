@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::journal::Commit;
-use crate::kernel::{Event, Next, RunStatus};
+use crate::kernel::{
+    Awaited, Change, Consequence, Event, Next, NodeChange, RunChange, RunStatus, StepChange, WaitChange,
+};
 use crate::model::{Amount, Failure, Name, NodeKind, Plan, RunId, Seq, Timestamp};
 
 use super::{
@@ -52,12 +54,18 @@ impl TimelineFold {
     }
 
     fn event(&mut self, seq: Seq, at: Timestamp, event: &Event) {
-        if let Event::RunCreated { plan, .. } = event {
-            self.begin(plan, at);
-        }
+        let row = event.consequence();
+        let mark = match row.change {
+            Change::Run(RunChange::Created(plan)) => {
+                self.begin(plan, at);
+                None
+            }
+            Change::Run(change) => mark(change),
+            Change::Node(_) | Change::Step(_) | Change::Wait(_) => None,
+        };
         let Some(timeline) = &mut self.timeline else { return };
         timeline.updated_at = at;
-        if let Some(kind) = mark(event) {
+        if let Some(kind) = mark {
             timeline.status = status_after(&kind, timeline.status);
             timeline.ended_at = matches!(kind, MarkKind::Ended(_)).then_some(at);
             if kind == MarkKind::Recovered {
@@ -65,15 +73,11 @@ impl TimelineFold {
             }
             timeline.marks.push(Mark { at, seq, kind });
         }
-        match event {
-            Event::Grown { growth, .. } | Event::CompensationStarted { growth } => {
-                self.gates.extend(growth.nodes.iter().filter_map(|node| gate(&node.name, &node.kind)));
-            }
-            _ => {}
-        }
+        let grown = row.growth.into_iter().flat_map(|growth| &growth.nodes);
+        self.gates.extend(grown.filter_map(|node| gate(&node.name, &node.kind)));
         // NOTE: the failure of the run names the node that caused it, whose own end was told before.
-        if let Some(node) = event.node().filter(|_| !event.ends_run()) {
-            self.node_event(node, at, event);
+        if let Some(node) = row.node.filter(|_| !row.ends_run) {
+            self.node_event(node, at, &row);
         }
     }
 
@@ -92,7 +96,7 @@ impl TimelineFold {
         });
     }
 
-    fn node_event(&mut self, name: &Name, at: Timestamp, event: &Event) {
+    fn node_event(&mut self, name: &Name, at: Timestamp, row: &Consequence<'_>) {
         let Some(timeline) = &mut self.timeline else { return };
         let place = *self.places.entry(name.clone()).or_insert_with(|| {
             timeline.nodes.push(NodeTimeline {
@@ -103,20 +107,28 @@ impl TimelineFold {
             });
             timeline.nodes.len() - 1
         });
-        if let Some(charges) = charges(event) {
+        if let Some(charges) = row.charges {
             add(&mut timeline.spent, charges);
         }
         self.open.resize_with(timeline.nodes.len(), Open::default);
         let (node, open) = (&mut timeline.nodes[place], &mut self.open[place]);
-        if let Event::AttemptStarted { attempt, .. } = event {
-            begin_attempt(node, *attempt, at);
-            open.steps.clear();
-            if let Some(signal) = self.gates.get(name) {
-                open.wait(node, None, at, WaitKind::Signal(signal.clone()));
-            }
+        if let (Some(attempt), Some(charges)) = (node.attempts.last_mut(), row.charges) {
+            add(&mut attempt.charges, charges);
         }
-        lifecycle(node, at, event);
-        open.within(node, at, event);
+        match row.change {
+            // That a node is undone once more is told of the run.
+            Change::Run(_) => {}
+            Change::Node(NodeChange::AttemptStarted(attempt)) => {
+                begin_attempt(node, attempt, at);
+                open.steps.clear();
+                if let Some(signal) = self.gates.get(name) {
+                    open.wait(node, None, at, WaitKind::Signal(signal.clone()));
+                }
+            }
+            Change::Node(change) => lifecycle(node, at, change),
+            Change::Step(change) => open.step(node, row, at, change),
+            Change::Wait(change) => open.waiting(node, row.step, at, change),
+        }
     }
 }
 
@@ -127,21 +139,24 @@ fn gate(name: &Name, kind: &NodeKind) -> Option<(Name, Name)> {
     }
 }
 
-fn mark(event: &Event) -> Option<MarkKind> {
-    Some(match event {
-        Event::Recovered => MarkKind::Recovered,
-        Event::RunPaused { reason } => MarkKind::Paused(reason.clone()),
-        Event::RunResumed => MarkKind::Resumed,
-        Event::StopRequested { .. } => MarkKind::Stopping,
-        Event::CompensationStarted { .. } => MarkKind::Compensating,
-        Event::RunReopened => MarkKind::Reopened,
-        Event::UndoRetried { .. } => MarkKind::Compensating,
-        Event::RunCompleted { .. } => MarkKind::Ended(RunStatus::Completed),
-        Event::RunFailed { .. } => MarkKind::Ended(RunStatus::Failed),
-        Event::RunCancelled { .. } => MarkKind::Ended(RunStatus::Cancelled),
-        Event::RunTerminated { .. } => MarkKind::Ended(RunStatus::Terminated),
-        Event::RunTimedOut { .. } => MarkKind::Ended(RunStatus::TimedOut),
-        _ => return None,
+fn mark(change: RunChange<'_>) -> Option<MarkKind> {
+    Some(match change {
+        RunChange::Recovered => MarkKind::Recovered,
+        RunChange::Paused(reason) => MarkKind::Paused(reason.clone()),
+        RunChange::Resumed => MarkKind::Resumed,
+        RunChange::Stopping => MarkKind::Stopping,
+        RunChange::Compensating | RunChange::UndoRetried => MarkKind::Compensating,
+        RunChange::Reopened => MarkKind::Reopened,
+        RunChange::Ended(status) => MarkKind::Ended(status),
+        RunChange::Created(_)
+        | RunChange::Released
+        | RunChange::Forked
+        | RunChange::BudgetReached
+        | RunChange::BudgetSet
+        | RunChange::SignalReceived(_)
+        | RunChange::ChildCancelled
+        | RunChange::ParentTold
+        | RunChange::ValueRead => return None,
     })
 }
 
@@ -178,25 +193,25 @@ fn begin_attempt(node: &mut NodeTimeline, attempt: u32, at: Timestamp) {
     });
 }
 
-/// What the event means for where the node stands.
-fn lifecycle(node: &mut NodeTimeline, at: Timestamp, event: &Event) {
-    match event {
-        Event::SlotAwaited { .. } => node.queued.push(Span { from: at, until: None }),
-        Event::NodeReset { .. } => node.ended = None,
-        Event::NodeSkipped { reason, .. } => node.ended = Some(NodeEnd::Skipped { at, reason: reason.clone() }),
-        Event::NodeFailed { failure, .. } => {
+/// What the change means for where the node stands.
+fn lifecycle(node: &mut NodeTimeline, at: Timestamp, change: NodeChange<'_>) {
+    match change {
+        NodeChange::Queued => node.queued.push(Span { from: at, until: None }),
+        NodeChange::Reset => node.ended = None,
+        NodeChange::Skipped(reason) => node.ended = Some(NodeEnd::Skipped { at, reason: reason.clone() }),
+        NodeChange::Failed(failure) => {
             node.ended = Some(NodeEnd::Failed { at, failure: failure.clone() });
             close(node.queued.last_mut(), at);
         }
-        Event::NodeCompleted { .. } => end_attempt(node, at, AttemptOutcome::Completed),
-        Event::AttemptFailed { failure, next, .. } => {
+        NodeChange::Completed => end_attempt(node, at, AttemptOutcome::Completed),
+        NodeChange::AttemptFailed(failure, next) => {
             let next_at = match next {
-                Next::RetryAt(at) => Some(*at),
+                Next::RetryAt(at) => Some(at),
                 Next::GiveUp => None,
             };
             end_attempt(node, at, AttemptOutcome::Failed { failure: failure.clone(), next_at });
         }
-        Event::NodeCancelled { .. } => {
+        NodeChange::Cancelled => {
             close(node.queued.last_mut(), at);
             if node.attempts.last().is_some_and(|attempt| attempt.outcome.is_none()) {
                 end_attempt(node, at, AttemptOutcome::Cancelled);
@@ -204,7 +219,12 @@ fn lifecycle(node: &mut NodeTimeline, at: Timestamp, event: &Event) {
                 node.ended = Some(NodeEnd::Cancelled { at });
             }
         }
-        _ => {}
+        NodeChange::Reported { .. } => {
+            if let Some(attempt) = node.attempts.last_mut() {
+                attempt.reports += 1;
+            }
+        }
+        NodeChange::AttemptStarted(_) | NodeChange::InputReplaced | NodeChange::Parked => {}
     }
 }
 
@@ -223,48 +243,37 @@ fn close(span: Option<&mut Span>, at: Timestamp) {
 }
 
 impl Open {
-    /// What the event means inside of the attempt under way.
-    fn within(&mut self, node: &mut NodeTimeline, at: Timestamp, event: &Event) {
-        let Some(attempt) = node.attempts.last_mut() else { return };
-        if let Some(charges) = charges(event) {
-            add(&mut attempt.charges, charges);
-        }
-        match event {
-            Event::StepStarted { step, .. } => {
-                self.steps.insert(step.clone(), attempt.steps.len());
+    /// What happened to a step of the attempt under way.
+    fn step(&mut self, node: &mut NodeTimeline, row: &Consequence<'_>, at: Timestamp, change: StepChange<'_>) {
+        let (Some(attempt), Some(step)) = (node.attempts.last_mut(), row.step) else { return };
+        match change {
+            StepChange::Started => {
+                self.steps.insert(step.to_owned(), attempt.steps.len());
                 let begun =
                     StepTimeline { started_at: Some(at), settled_at: None, ..settled(step, StepKind::Work, at) };
                 attempt.steps.push(begun);
             }
-            Event::StepNotBegun { step, .. } => self.not_begun(attempt, step),
-            Event::StepCompleted { step, charges, .. } => self.settle(attempt, step, at, None, charges),
-            Event::StepFailed { step, failure, .. } => self.settle(attempt, step, at, Some(failure), &BTreeMap::new()),
-            Event::Grown { step, .. } => attempt.steps.push(settled(step, StepKind::Growth, at)),
-            Event::Charged { step, charges, .. } => {
-                attempt.steps.push(StepTimeline { charges: charges.clone(), ..settled(step, StepKind::Charge, at) });
+            StepChange::NotBegun => self.not_begun(attempt, step),
+            StepChange::Completed => self.settle(attempt, step, at, None, row.charges),
+            StepChange::Failed(failure) => self.settle(attempt, step, at, Some(failure), row.charges),
+            StepChange::Grown => attempt.steps.push(settled(step, StepKind::Growth, at)),
+            StepChange::Charged => {
+                let charges = row.charges.cloned().unwrap_or_default();
+                attempt.steps.push(StepTimeline { charges, ..settled(step, StepKind::Charge, at) });
             }
-            Event::Emitted { .. } => attempt.reports += 1,
-            _ => self.waiting(node, at, event),
         }
     }
 
-    fn waiting(&mut self, node: &mut NodeTimeline, at: Timestamp, event: &Event) {
-        let (step, kind) = match event {
-            Event::TimerSet { step, due, .. } => (step, WaitKind::Timer(*due)),
-            Event::SignalAwaited { step, signal, .. } => (step, WaitKind::Signal(signal.clone())),
-            Event::QuestionAsked { step, question, .. } => (step, WaitKind::Answer(question.clone())),
-            Event::ChildRequested { step, child, .. } => (step, WaitKind::Child(child.clone())),
-            Event::TimerFired { step, .. }
-            | Event::QuestionAnswered { step, .. }
-            | Event::ChildEnded { step, .. }
-            | Event::WaitLetGo { step, .. }
-            | Event::WaitTimedOut { step, .. } => {
-                return self.over(node, Some(step), at);
-            }
-            Event::SignalConsumed { step, .. } => return self.over(node, step.as_ref(), at),
-            _ => return,
+    /// What happened to a wait of the node.
+    fn waiting(&mut self, node: &mut NodeTimeline, key: Option<&str>, at: Timestamp, change: WaitChange<'_>) {
+        let kind = match change {
+            WaitChange::Began(Awaited::Time(due), _) => WaitKind::Timer(due),
+            WaitChange::Began(Awaited::Signal(signal), _) => WaitKind::Signal(signal.clone()),
+            WaitChange::Began(Awaited::Answer(question), _) => WaitKind::Answer(question.clone()),
+            WaitChange::Began(Awaited::Child(child), _) => WaitKind::Child(child.clone()),
+            WaitChange::Ended(_) | WaitChange::TimedOut | WaitChange::LetGo => return self.over(node, key, at),
         };
-        self.wait(node, Some(step), at, kind);
+        self.wait(node, key, at, kind);
     }
 
     fn not_begun(&mut self, attempt: &mut AttemptTimeline, key: &str) {
@@ -279,7 +288,7 @@ impl Open {
         key: &str,
         at: Timestamp,
         failure: Option<&Failure>,
-        charges: &BTreeMap<Name, Amount>,
+        charges: Option<&BTreeMap<Name, Amount>>,
     ) {
         let place = self.steps.remove(key).unwrap_or(attempt.steps.len());
         if place >= attempt.steps.len() {
@@ -288,18 +297,18 @@ impl Open {
         let step = &mut attempt.steps[place];
         step.settled_at = Some(at);
         step.failure = failure.cloned();
-        step.charges.clone_from(charges);
+        step.charges = charges.cloned().unwrap_or_default();
     }
 
-    fn wait(&mut self, node: &mut NodeTimeline, key: Option<&String>, at: Timestamp, kind: WaitKind) {
+    fn wait(&mut self, node: &mut NodeTimeline, key: Option<&str>, at: Timestamp, kind: WaitKind) {
         let last = node.attempts.len().saturating_sub(1);
         let Some(attempt) = node.attempts.last_mut() else { return };
-        self.waits.insert(key.cloned(), (last, attempt.waits.len()));
-        attempt.waits.push(WaitTimeline { key: key.cloned(), kind, span: Span { from: at, until: None } });
+        self.waits.insert(key.map(str::to_owned), (last, attempt.waits.len()));
+        attempt.waits.push(WaitTimeline { key: key.map(str::to_owned), kind, span: Span { from: at, until: None } });
     }
 
-    fn over(&mut self, node: &mut NodeTimeline, key: Option<&String>, at: Timestamp) {
-        let Some((attempt, wait)) = self.waits.remove(&key.cloned()) else { return };
+    fn over(&mut self, node: &mut NodeTimeline, key: Option<&str>, at: Timestamp) {
+        let Some((attempt, wait)) = self.waits.remove(&key.map(str::to_owned)) else { return };
         let last = node.attempts.len().saturating_sub(1);
         let Some(begun) = node.attempts.get_mut(attempt).and_then(|attempt| attempt.waits.get_mut(wait)) else {
             return;
@@ -311,7 +320,7 @@ impl Open {
         let later = &mut node.attempts[last];
         if later.outcome.is_none() {
             let span = Span { from: later.span.from, until: Some(at) };
-            later.waits.push(WaitTimeline { key: key.cloned(), kind, span });
+            later.waits.push(WaitTimeline { key: key.map(str::to_owned), kind, span });
         }
     }
 }
@@ -319,15 +328,6 @@ impl Open {
 fn settled(key: &str, kind: StepKind, at: Timestamp) -> StepTimeline {
     let key = key.to_owned();
     StepTimeline { key, kind, started_at: None, settled_at: Some(at), failure: None, charges: BTreeMap::new() }
-}
-
-const fn charges(event: &Event) -> Option<&BTreeMap<Name, Amount>> {
-    match event {
-        Event::StepCompleted { charges, .. } | Event::Charged { charges, .. } | Event::ChildEnded { charges, .. } => {
-            Some(charges)
-        }
-        _ => None,
-    }
 }
 
 fn add(total: &mut BTreeMap<Name, Amount>, charges: &BTreeMap<Name, Amount>) {

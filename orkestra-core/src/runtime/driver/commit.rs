@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::journal::{CodecError, Commit, check_written, encode};
-use crate::kernel::{Event, InputKind, RunState, StepState, owes_others};
-use crate::model::{Epoch, Growth, Name, NodeId, Payload, RunId, Seq, Timestamp};
+use crate::kernel::{Consequences, Event, InputKind, Perform, StepState, owes_others};
+use crate::model::{Epoch, Growth, Name, Payload, RunId, Seq, Timestamp};
 use crate::store::{Append, AppendError, LetterId, RunRecord};
 
 use super::{Driver, Turn};
@@ -32,14 +32,7 @@ pub(super) struct Pending {
     /// Why it did not become durable.
     failed: Option<Error>,
     last: Seq,
-    nodes: Vec<NodeId>,
-    every_node: bool,
-    /// Whether a pause is over with it, if there was one: the run goes on, or is to end.
-    ends_pause: bool,
-    /// Whether a run was asked for that is to be started now.
-    wants_child: bool,
-    begins: bool,
-    steps: Vec<(Name, String)>,
+    follows: Consequences,
     replies: Vec<(Reply, Answer)>,
     /// Letters that nothing followed from, because of this decision or those before.
     idle_letters: Vec<LetterId>,
@@ -114,7 +107,7 @@ impl Pending {
 
     /// Whether somebody who waits for the step is answered with this decision.
     pub(super) fn settles(&self, step: &(Name, String)) -> bool {
-        self.steps.contains(step)
+        self.follows.answers.contains(step)
     }
 
     /// What it was decided on, who is to be told of that, and who waits until it is durable.
@@ -131,7 +124,7 @@ impl Pending {
 
     /// Lets the step be answered together with this decision.
     pub(super) fn settle_too(&mut self, step: (Name, String)) {
-        self.steps.push(step);
+        self.follows.answers.push(step);
     }
 }
 
@@ -160,17 +153,7 @@ impl Driver {
         let events = &commit.events;
         self.trace.knows(&self.shared, state, lease.epoch);
         let tally = Tally::of(events);
-        let (nodes, steps) = (touched(state, events), settled(events));
-        let whole_run = |event: &Event| {
-            let pause = matches!(event, Event::RunPaused { .. } | Event::RunResumed | Event::RunReopened);
-            let pause = pause || matches!(event, Event::UndoRetried { .. });
-            pause || matches!(event, Event::Recovered | Event::StopRequested { .. } | Event::CompensationStarted { .. })
-        };
-        let wants_child = events.iter().any(|event| matches!(event, Event::ChildRequested { .. }));
-        let ends_pause =
-            |event: &Event| event.ends_run() || matches!(event, Event::RunResumed | Event::StopRequested { .. });
-        let ends_pause = events.iter().any(ends_pause);
-        let every_node = events.iter().any(|event| event.ends_run() || whole_run(event));
+        let follows = Consequences::of(state.plan(), events);
         let record = self.record.as_ref().is_none_or(|record| !record.tells(state)).then(|| RunRecord::of(state));
         if record.is_some() {
             self.record.clone_from(&record);
@@ -186,12 +169,7 @@ impl Driver {
             answers_asker: reply.is_some(),
             failed: None,
             last,
-            nodes,
-            every_node,
-            ends_pause,
-            wants_child,
-            begins,
-            steps,
+            follows,
             replies: reply.map(|reply| (reply, Ok(()))).into_iter().collect(),
             idle_letters: Vec::new(),
             tally,
@@ -233,8 +211,8 @@ impl Driver {
         let error = match result {
             Ok(()) => {
                 // Who has asked for something meanwhile is answered by this driver: it stays.
-                let leaves = pending.begins && self.pending.is_empty() && self.shared.is_crowded();
-                let ends_pause = pending.ends_pause;
+                let leaves = pending.follows.begins_run && self.pending.is_empty() && self.shared.is_crowded();
+                let ends_pause = pending.follows.ends_pause;
                 self.settle(pending, leaves);
                 self.take_back().await?;
                 if ends_pause {
@@ -266,8 +244,8 @@ impl Driver {
 
     /// Without what the state owes when the run is left to whoever has room for it.
     pub(super) fn settle(&mut self, pending: Pending, leaves: bool) {
-        let Pending { last, nodes, every_node, ends_pause, wants_child, steps, replies, idle_letters, tally, .. } =
-            pending;
+        let Pending { last, follows, replies, idle_letters, tally, .. } = pending;
+        let Consequences { perform, answers, ends_pause, wants_child, begins_run: _ } = follows;
         self.durable = last;
         self.trace.settled(&tally, last, self.state.as_ref());
         self.publish();
@@ -275,23 +253,31 @@ impl Driver {
         self.discard(idle_letters);
         replies.into_iter().for_each(|(reply, answer)| self.reply(reply, answer));
         if !self.is_paused() {
-            steps.iter().for_each(|step| self.answer(step));
+            answers.iter().for_each(|step| self.answer(step));
         }
         if leaves {
             self.queue_up();
             self.shared.look_for_owing();
-        } else if every_node {
-            self.perform_all();
         } else {
-            nodes.into_iter().for_each(|node| self.perform(node));
-            // Looking at what is owed costs as much as there are other runs: only when there may be something new.
-            if wants_child || self.state.as_ref().is_some_and(owes_others) {
-                self.run_errands();
-            }
+            self.perform_what(perform, wants_child);
         }
         // IMPORTANT: after tasks were asked to stop. What a pause held back does not begin in a run that is to end.
         if ends_pause && !self.is_paused() {
             self.answer_withheld();
+        }
+    }
+
+    /// Performs what may be owed anew.
+    fn perform_what(&mut self, perform: Perform, wants_child: bool) {
+        match perform {
+            Perform::EveryNode => self.perform_all(),
+            Perform::Nodes(nodes) => {
+                nodes.into_iter().for_each(|node| self.perform(node));
+                // Looking at what is owed costs as much as there are other runs: only when there may be something new.
+                if wants_child || self.state.as_ref().is_some_and(owes_others) {
+                    self.run_errands();
+                }
+            }
         }
     }
 
@@ -341,20 +327,6 @@ pub(super) fn check_growth(run: &RunId, node: &Name, step: &str, growth: &Growth
     let (first, epoch, at) = (Seq(1), Epoch::default(), Timestamp::ZERO);
     let commit = Commit { run: run.clone(), first, epoch, at, events: vec![grown] };
     encode(&commit).and_then(|written| check_written(&commit, &written)).map_err(|error| unreadable(&error))
-}
-
-/// The nodes that the events are about, each once.
-fn touched(state: &RunState, events: &[Event]) -> Vec<NodeId> {
-    let named = events.iter().filter_map(Event::node);
-    let mut nodes: Vec<_> = named.filter_map(|name| state.plan().id(name)).collect();
-    nodes.sort_unstable();
-    nodes.dedup();
-    nodes
-}
-
-fn settled(events: &[Event]) -> Vec<(Name, String)> {
-    let steps = events.iter().filter_map(Event::settled_step);
-    steps.map(|(node, step)| (node.clone(), step.to_owned())).collect()
 }
 
 /// The store's answer to the oldest decision under way.

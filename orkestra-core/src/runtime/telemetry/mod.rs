@@ -8,6 +8,7 @@
 //! It must never decide anything, and cost next to nothing when nobody listens: a span that is not enabled formats
 //! nothing, and a handle of no recorder is empty.
 
+mod facts;
 mod meters;
 mod names;
 mod spans;
@@ -16,7 +17,8 @@ pub use names::{METRICS, Metric, MetricKind};
 
 pub(super) use metrics::Gauge;
 
-pub(super) use meters::{Commits, Tally, Telemetry};
+pub(super) use facts::Tally;
+pub(super) use meters::{Commits, Telemetry};
 pub(super) use spans::{Attempt, Trace, failed as step_failed, placed};
 
 /// The target of all spans, for filters.

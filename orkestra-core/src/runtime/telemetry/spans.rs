@@ -15,7 +15,8 @@ use crate::kernel::{NodeStatus, RunState, RunStatus};
 use crate::model::{Epoch, Failure, Name, NodeId, Payload, RunId, Seq};
 
 use super::TARGET;
-use super::meters::{Meters, Tally};
+use super::facts::Tally;
+use super::meters::Meters;
 use crate::runtime::shared::Shared;
 use crate::runtime::task::context::Context;
 

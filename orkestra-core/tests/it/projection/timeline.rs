@@ -125,3 +125,18 @@ fn many_steps_cost_what_each_costs() {
     assert_eq!((attempt.steps.len(), attempt.waits.len()), (20_000, 5000));
     assert!(attempt.waits.iter().all(|wait| wait.span == span(2, 9)));
 }
+
+#[test]
+fn what_a_failed_step_cost_is_counted() {
+    let mut story = Story::of(json!([{"name": "fetch", "task": "t"}]));
+    let failure = json!({"kind": "error", "message": "no luck", "retryable": false});
+    story.at(0, &[starts("fetch", 1)]).at(
+        100,
+        &[json!({"StepFailed": {"node": "fetch", "step": "pay", "failure": failure, "charges": {"usd": 500_000}}})],
+    );
+    let timeline = story.timeline();
+    let attempt = &timeline.nodes[0].attempts[0];
+    for charges in [&timeline.spent, &attempt.charges, &attempt.steps[0].charges] {
+        assert_eq!(charges.values().map(ToString::to_string).collect::<Vec<_>>(), ["0.5"]);
+    }
+}

@@ -1,0 +1,189 @@
+//! What of a journal is counted, and how often it happened in one decision.
+
+use crate::kernel::{Awaited, Change, Event, Next, NodeChange, PauseReason, RunChange, RunStatus, WaitChange};
+
+use super::names::{self, Metric};
+
+/// Something in the journal that is counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fact {
+    RunStarted,
+    RunCompleted,
+    RunFailed,
+    RunCancelled,
+    RunTerminated,
+    RunTimedOut,
+    PauseAsked,
+    PauseOfBudget,
+    PauseOfNode,
+    NodeCompleted,
+    NodeFailed,
+    NodeSkipped,
+    NodeCancelled,
+    AttemptStarted,
+    AttemptCompleted,
+    AttemptFailed,
+    Retry,
+    TaskParked,
+    SignalReceived,
+    QuestionAsked,
+    ChildRequested,
+}
+
+/// How runs end, and the label of it.
+pub(super) const RUN_ENDS: [(Fact, &str); 5] = [
+    (Fact::RunCompleted, "completed"),
+    (Fact::RunFailed, "failed"),
+    (Fact::RunCancelled, "cancelled"),
+    (Fact::RunTerminated, "terminated"),
+    (Fact::RunTimedOut, "timed_out"),
+];
+
+impl Fact {
+    pub(super) const ALL: [Self; 21] = [
+        Self::RunStarted,
+        Self::RunCompleted,
+        Self::RunFailed,
+        Self::RunCancelled,
+        Self::RunTerminated,
+        Self::RunTimedOut,
+        Self::PauseAsked,
+        Self::PauseOfBudget,
+        Self::PauseOfNode,
+        Self::NodeCompleted,
+        Self::NodeFailed,
+        Self::NodeSkipped,
+        Self::NodeCancelled,
+        Self::AttemptStarted,
+        Self::AttemptCompleted,
+        Self::AttemptFailed,
+        Self::Retry,
+        Self::TaskParked,
+        Self::SignalReceived,
+        Self::QuestionAsked,
+        Self::ChildRequested,
+    ];
+
+    /// Where it is counted: the metric, and the value of its second label.
+    pub(super) const fn metric(self) -> (Metric, Option<&'static str>) {
+        match self {
+            Self::RunStarted => (names::RUNS_STARTED, None),
+            Self::RunCompleted => (names::RUNS_ENDED, Some("completed")),
+            Self::RunFailed => (names::RUNS_ENDED, Some("failed")),
+            Self::RunCancelled => (names::RUNS_ENDED, Some("cancelled")),
+            Self::RunTerminated => (names::RUNS_ENDED, Some("terminated")),
+            Self::RunTimedOut => (names::RUNS_ENDED, Some("timed_out")),
+            Self::PauseAsked => (names::RUNS_PAUSED, Some("asked")),
+            Self::PauseOfBudget => (names::RUNS_PAUSED, Some("budget")),
+            Self::PauseOfNode => (names::RUNS_PAUSED, Some("node_failed")),
+            Self::NodeCompleted => (names::NODES_ENDED, Some("completed")),
+            Self::NodeFailed => (names::NODES_ENDED, Some("failed")),
+            Self::NodeSkipped => (names::NODES_ENDED, Some("skipped")),
+            Self::NodeCancelled => (names::NODES_ENDED, Some("cancelled")),
+            Self::AttemptStarted => (names::ATTEMPTS_STARTED, None),
+            Self::AttemptCompleted => (names::ATTEMPTS_ENDED, Some("completed")),
+            Self::AttemptFailed => (names::ATTEMPTS_ENDED, Some("failed")),
+            Self::Retry => (names::RETRIES, None),
+            Self::TaskParked => (names::TASKS_PARKED, None),
+            Self::SignalReceived => (names::SIGNALS_RECEIVED, None),
+            Self::QuestionAsked => (names::QUESTIONS_ASKED, None),
+            Self::ChildRequested => (names::CHILDREN_REQUESTED, None),
+        }
+    }
+}
+
+/// How often each thing that is counted happened in one decision; counted for good once that is durable.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::runtime) struct Tally(pub(super) [u16; Fact::ALL.len()]);
+
+impl Tally {
+    pub(in crate::runtime) fn of(events: &[Event]) -> Self {
+        let mut tally = Self::default();
+        events.iter().for_each(|event| tally.add(event));
+        tally
+    }
+
+    fn add(&mut self, event: &Event) {
+        for fact in facts(event.consequence().change) {
+            let times = &mut self.0[*fact as usize];
+            *times = times.saturating_add(1);
+        }
+    }
+}
+
+/// What is counted of a change.
+const fn facts(change: Change<'_>) -> &'static [Fact] {
+    match change {
+        Change::Run(change) => facts_of_run(change),
+        Change::Node(change) => facts_of_node(change),
+        Change::Wait(WaitChange::Began(Awaited::Answer(_), _)) => &[Fact::QuestionAsked],
+        Change::Wait(WaitChange::Began(Awaited::Child(_), _)) => &[Fact::ChildRequested],
+        Change::Wait(
+            WaitChange::Began(Awaited::Time(_) | Awaited::Signal(_), _)
+            | WaitChange::Ended(_)
+            | WaitChange::TimedOut
+            | WaitChange::LetGo,
+        ) => &[],
+        // Steps are counted where they are done: `Trace::work`.
+        Change::Step(_) => &[],
+    }
+}
+
+const fn facts_of_run(change: RunChange<'_>) -> &'static [Fact] {
+    match change {
+        RunChange::Created(_) => &[Fact::RunStarted],
+        RunChange::Ended(status) => facts_of_end(status),
+        RunChange::Paused(PauseReason::Asked { .. }) => &[Fact::PauseAsked],
+        RunChange::Paused(PauseReason::Budget { .. }) => &[Fact::PauseOfBudget],
+        RunChange::Paused(PauseReason::NodeFailed { .. }) => &[Fact::PauseOfNode],
+        RunChange::SignalReceived(_) => &[Fact::SignalReceived],
+        RunChange::Recovered
+        | RunChange::Released
+        | RunChange::Resumed
+        | RunChange::Stopping
+        | RunChange::Compensating
+        | RunChange::Reopened
+        | RunChange::UndoRetried
+        | RunChange::Forked
+        | RunChange::BudgetReached
+        | RunChange::BudgetSet
+        | RunChange::ChildCancelled
+        | RunChange::ParentTold
+        | RunChange::ValueRead => &[],
+    }
+}
+
+const fn facts_of_end(status: RunStatus) -> &'static [Fact] {
+    match status {
+        RunStatus::Completed => &[Fact::RunCompleted],
+        RunStatus::Failed => &[Fact::RunFailed],
+        RunStatus::Cancelled => &[Fact::RunCancelled],
+        RunStatus::Terminated => &[Fact::RunTerminated],
+        RunStatus::TimedOut => &[Fact::RunTimedOut],
+        // No run ends like this.
+        RunStatus::Running | RunStatus::Paused | RunStatus::Stopping | RunStatus::Compensating => &[],
+    }
+}
+
+const fn facts_of_node(change: NodeChange<'_>) -> &'static [Fact] {
+    match change {
+        NodeChange::Completed => &[Fact::NodeCompleted, Fact::AttemptCompleted],
+        NodeChange::Failed(_) => &[Fact::NodeFailed],
+        NodeChange::Skipped(_) => &[Fact::NodeSkipped],
+        NodeChange::Cancelled => &[Fact::NodeCancelled],
+        NodeChange::AttemptStarted(_) => &[Fact::AttemptStarted],
+        NodeChange::AttemptFailed(_, Next::GiveUp) => &[Fact::AttemptFailed, Fact::NodeFailed],
+        NodeChange::AttemptFailed(_, Next::RetryAt(_)) => &[Fact::AttemptFailed, Fact::Retry],
+        NodeChange::Parked => &[Fact::TaskParked],
+        NodeChange::Queued | NodeChange::Reset | NodeChange::InputReplaced | NodeChange::Reported { .. } => &[],
+    }
+}
+
+#[test]
+fn every_fact_has_its_place() {
+    for (place, fact) in Fact::ALL.iter().enumerate() {
+        assert_eq!(*fact as usize, place, "{fact:?}");
+        let (metric, value) = fact.metric();
+        assert_eq!(metric.labels.len(), 1 + usize::from(value.is_some()), "{fact:?}");
+    }
+}
