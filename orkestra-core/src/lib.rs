@@ -92,7 +92,7 @@ pub mod prelude {
         Timestamp, WorkflowSpec,
     };
     pub use crate::projection::{NodeView, RunView};
-    pub use crate::store::{MemoryStore, Page, RunQuery, RunRecord, Store};
+    pub use crate::store::{MemoryStore, Page, Pager, RunQuery, RunRecord, Store};
     pub use crate::{
         BuildError, Context, Cursor, Engine, EngineBuilder, Error, ErrorKind, Events, Feed, Limit, Pulse, Run,
         RunEvent, Task, TaskError, TaskResult, Workflow,
