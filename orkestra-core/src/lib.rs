@@ -88,8 +88,8 @@ pub mod prelude {
 
     pub use crate::kernel::{Event, NodeStatus, Outcome, PauseReason, RunStatus, Undo};
     pub use crate::model::{
-        Amount, Condition, Failure, Growth, Join, Name, NodeSpec, OnFailure, Payload, Retry, RunId, Seq, SlotBy, Test,
-        Timestamp, WorkflowSpec,
+        Amount, Condition, Failure, FailureKind, Growth, Join, Name, NodeSpec, OnFailure, Payload, Retry, RunId, Seq,
+        SlotBy, Test, Timestamp, WorkflowSpec,
     };
     pub use crate::projection::{NodeView, RunView};
     pub use crate::store::{MemoryStore, Page, Pager, RunQuery, RunRecord, Store};

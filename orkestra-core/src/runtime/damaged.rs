@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::journal::{Commit, decode_letter, encode, encode_letter};
 use crate::kernel::{Event, InputKind, Outcome, RunStatus};
 use crate::model::limits::{LETTERS_MAX, READ_RECORDS_MAX};
-use crate::model::{Failure, Name, RunId, Timestamp};
+use crate::model::{Failure, FailureKind, Name, RunId, Timestamp};
 use crate::store::{Append, Claimed, LetterId, Pager, RunQuery, RunRecord};
 
 use super::blobs;
@@ -137,7 +137,10 @@ async fn tell_family(shared: Arc<Shared>, run: RunId, error: Error) {
 
 /// What is told of a child of this workflow whose end, or whose output, nobody can read.
 pub(super) fn unreadable(workflow: &Name, error: &Error) -> Outcome {
-    Outcome::Failed { node: workflow.clone(), failure: Failure::permanent("child_damaged", error.to_string()) }
+    Outcome::Failed {
+        node: workflow.clone(),
+        failure: Failure::permanent(FailureKind::ChildDamaged, error.to_string()),
+    }
 }
 
 async fn told(shared: &Arc<Shared>, run: &RunId, error: &Error) -> Result<(), Error> {
