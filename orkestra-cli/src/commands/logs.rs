@@ -20,7 +20,15 @@ pub(super) async fn perform(arguments: LogsArguments) -> Result<Exit, Failure> {
     let mut screen: Box<dyn Screen> = if show.json { Box::new(Json) } else { Box::new(Lines::new(1)) };
     if follow && !view.status.is_final() {
         reader.engine.shutdown().await;
-        return resume::go_on(&place, vec![(Cursor::START, view)], &mut *screen, show.json, &hidden).await;
+        return resume::go_on(
+            &place,
+            vec![(Cursor::START, view)],
+            &mut *screen,
+            show.json,
+            &hidden,
+            resume::Paused::Stay,
+        )
+        .await;
     }
     let printed = print_all(&run, &view, &mut *screen).await;
     reader.engine.shutdown().await;

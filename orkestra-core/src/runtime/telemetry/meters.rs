@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Label, Unit};
 
-use crate::kernel::{Event, Next, PauseReason};
+use crate::kernel::{Event, Next, NodeStatus, PauseReason, RunStatus};
 use crate::model::Name;
 use crate::model::limits::WORKFLOWS_MEASURED_MAX;
 use crate::store::AppendError;
@@ -214,11 +214,11 @@ enum Fact {
 
 /// How runs end, and the label of it.
 const RUN_ENDS: [(Fact, &str); 5] = [
-    (Fact::RunCompleted, "completed"),
-    (Fact::RunFailed, "failed"),
-    (Fact::RunCancelled, "cancelled"),
-    (Fact::RunTerminated, "terminated"),
-    (Fact::RunTimedOut, "timed_out"),
+    (Fact::RunCompleted, RunStatus::Completed.name()),
+    (Fact::RunFailed, RunStatus::Failed.name()),
+    (Fact::RunCancelled, RunStatus::Cancelled.name()),
+    (Fact::RunTerminated, RunStatus::Terminated.name()),
+    (Fact::RunTimedOut, RunStatus::TimedOut.name()),
 ];
 
 impl Fact {
@@ -250,18 +250,18 @@ impl Fact {
     const fn metric(self) -> (Metric, Option<&'static str>) {
         match self {
             Self::RunStarted => (names::RUNS_STARTED, None),
-            Self::RunCompleted => (names::RUNS_ENDED, Some("completed")),
-            Self::RunFailed => (names::RUNS_ENDED, Some("failed")),
-            Self::RunCancelled => (names::RUNS_ENDED, Some("cancelled")),
-            Self::RunTerminated => (names::RUNS_ENDED, Some("terminated")),
-            Self::RunTimedOut => (names::RUNS_ENDED, Some("timed_out")),
+            Self::RunCompleted => (names::RUNS_ENDED, Some(RunStatus::Completed.name())),
+            Self::RunFailed => (names::RUNS_ENDED, Some(RunStatus::Failed.name())),
+            Self::RunCancelled => (names::RUNS_ENDED, Some(RunStatus::Cancelled.name())),
+            Self::RunTerminated => (names::RUNS_ENDED, Some(RunStatus::Terminated.name())),
+            Self::RunTimedOut => (names::RUNS_ENDED, Some(RunStatus::TimedOut.name())),
             Self::PauseAsked => (names::RUNS_PAUSED, Some("asked")),
             Self::PauseOfBudget => (names::RUNS_PAUSED, Some("budget")),
             Self::PauseOfNode => (names::RUNS_PAUSED, Some("node_failed")),
-            Self::NodeCompleted => (names::NODES_ENDED, Some("completed")),
-            Self::NodeFailed => (names::NODES_ENDED, Some("failed")),
-            Self::NodeSkipped => (names::NODES_ENDED, Some("skipped")),
-            Self::NodeCancelled => (names::NODES_ENDED, Some("cancelled")),
+            Self::NodeCompleted => (names::NODES_ENDED, Some(NodeStatus::Completed.name())),
+            Self::NodeFailed => (names::NODES_ENDED, Some(NodeStatus::Failed.name())),
+            Self::NodeSkipped => (names::NODES_ENDED, Some(NodeStatus::Skipped.name())),
+            Self::NodeCancelled => (names::NODES_ENDED, Some(NodeStatus::Cancelled.name())),
             Self::AttemptStarted => (names::ATTEMPTS_STARTED, None),
             Self::AttemptCompleted => (names::ATTEMPTS_ENDED, Some("completed")),
             Self::AttemptFailed => (names::ATTEMPTS_ENDED, Some("failed")),
