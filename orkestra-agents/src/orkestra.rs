@@ -11,14 +11,14 @@ use orkestra_core::prelude::{
     Engine, Name, NodeSpec, Retry, Run, RunId, RunQuery, RunRecord, RunStatus, Store, WorkflowSpec,
 };
 use orkestra_tools::{DockerSandbox, Workspace};
-use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::{
     Error, ErrorKind, Rooms, SandboxChoice,
     job::{self, Job},
     model::ModelChoice,
-    pipeline, view,
+    pipeline,
+    view::RunBody,
 };
 
 /// The name of the pipeline's workflow.
@@ -181,7 +181,7 @@ impl Orkestra {
     ///
     /// # Errors
     /// [`ErrorKind::Engine`] when the store cannot be read.
-    pub async fn run_view(&self, id: &RunId) -> Result<Option<Value>, Error> {
+    pub async fn run_view(&self, id: &RunId) -> Result<Option<RunBody>, Error> {
         let Some(run) = self.engine.get(id).await.map_err(|error| engine_error(&error))? else { return Ok(None) };
         let mut run_view = run.view().await.map_err(|error| engine_error(&error))?;
         // A long objective is kept beside the journal.
@@ -189,7 +189,7 @@ impl Orkestra {
         let record = run.status().await.map_err(|error| engine_error(&error))?;
         let path = self.workspace_path(&record);
         let files = tokio::task::spawn_blocking(move || files_in(&path)).await.unwrap_or_default();
-        Ok(Some(view::run_body(&run_view, &files)))
+        Ok(Some(RunBody::of(&run_view, files)))
     }
 
     /// Leaves everything in good order: runs go on at the next start, sandboxes are closed.

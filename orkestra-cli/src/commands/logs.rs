@@ -50,7 +50,7 @@ async fn print_all(run: &Run, view: &RunView, screen: &mut dyn Screen) -> Result
     while last < view.last.0 {
         let Some(event) = events.next().await? else { break };
         last = event.seq.0;
-        let Some(event) = product_event(run.id(), &event) else { continue };
+        let Some(event) = product_event(&event) else { continue };
         match screen.event(&event) {
             // A reader that has gone has seen enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,

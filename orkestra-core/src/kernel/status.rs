@@ -203,8 +203,7 @@ mod tests {
     /// The names that serde knows: it lists them when it is given another one.
     fn known_to_serde<T: serde::de::DeserializeOwned + fmt::Debug>() -> String {
         let error = serde_json::from_str::<T>("\"?\"").expect_err("it is not a name");
-        let names = error.to_string().split('`').skip(3).step_by(2).collect::<Vec<_>>().join(" ");
-        names
+        error.to_string().split('`').skip(3).step_by(2).collect::<Vec<_>>().join(" ")
     }
 
     #[test]

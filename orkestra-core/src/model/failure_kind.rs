@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(names.len(), FailureKind::ALL.len());
         for kind in FailureKind::ALL {
             assert_eq!(Failure::retryable(kind, "").known_kind(), Some(kind));
-            assert!(String::from(kind) == kind);
+            assert_eq!(String::from(kind), kind.name());
         }
     }
 
