@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Orkestra (facade) --create--> a run of the pipeline, an ordinary workflow of orkestra-core
-//!   pipeline   which agents, in which order                feed, view   what CLI and server show of a run
+//!   pipeline   which agents, in which order                event, feed, view   what CLI and server show of a run
 //!   agent/     the loop: model, tools, validator           rooms        workspace, sandbox, artifacts of a run
 //!   model/     genai, the demo model, text protocol        validate/    tests and syntax checks, debug_info
 //! ```
@@ -12,6 +12,7 @@
 mod agent;
 mod call_log;
 mod error;
+pub mod event;
 pub mod feed;
 mod job;
 pub mod model;

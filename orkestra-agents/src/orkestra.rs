@@ -2,7 +2,7 @@
 //! workspaces and closes their sandboxes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -11,14 +11,14 @@ use orkestra_core::prelude::{
     Engine, Name, NodeSpec, Retry, Run, RunId, RunQuery, RunRecord, RunStatus, Store, WorkflowSpec,
 };
 use orkestra_tools::{DockerSandbox, Workspace};
-use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::{
     Error, ErrorKind, Rooms, SandboxChoice,
     job::{self, Job},
     model::ModelChoice,
-    pipeline, view,
+    pipeline,
+    view::RunBody,
 };
 
 /// The name of the pipeline's workflow.
@@ -110,7 +110,7 @@ impl OrkestraBuilder {
         }
         let engine = engine.start().await.map_err(|error| engine_error(&error))?;
         let orkestra = Orkestra { engine, rooms, sandbox: self.sandbox, watchers: Mutex::default() };
-        orkestra.look_after_runs().await?;
+        reap(orkestra.look_after_runs().await?);
         Ok(orkestra)
     }
 }
@@ -181,7 +181,7 @@ impl Orkestra {
     ///
     /// # Errors
     /// [`ErrorKind::Engine`] when the store cannot be read.
-    pub async fn run_view(&self, id: &RunId) -> Result<Option<Value>, Error> {
+    pub async fn run_view(&self, id: &RunId) -> Result<Option<RunBody>, Error> {
         let Some(run) = self.engine.get(id).await.map_err(|error| engine_error(&error))? else { return Ok(None) };
         let mut run_view = run.view().await.map_err(|error| engine_error(&error))?;
         // A long objective is kept beside the journal.
@@ -189,7 +189,7 @@ impl Orkestra {
         let record = run.status().await.map_err(|error| engine_error(&error))?;
         let path = self.workspace_path(&record);
         let files = tokio::task::spawn_blocking(move || files_in(&path)).await.unwrap_or_default();
-        Ok(Some(view::run_body(&run_view, &files)))
+        Ok(Some(RunBody::of(&run_view, files)))
     }
 
     /// Leaves everything in good order: runs go on at the next start, sandboxes are closed.
@@ -201,43 +201,16 @@ impl Orkestra {
         self.rooms.close_all().await;
     }
 
-    /// Watches the runs that a process before left, and removes what it left of containers.
-    async fn look_after_runs(&self) -> Result<(), Error> {
-        for status in [RunStatus::Running, RunStatus::Stopping] {
-            let mut query = RunQuery { status: Some(status), ..RunQuery::default() };
-            loop {
-                let page = self.engine.list(&query).await.map_err(|error| engine_error(&error))?;
-                for record in page.items {
-                    if let Some(run) = self.engine.get(&record.id).await.map_err(|error| engine_error(&error))? {
-                        self.close_when_done(run);
-                    }
-                }
-                match page.next {
-                    Some(next) => query.cursor = Some(next),
-                    None => break,
-                }
-            }
+    /// Watches the runs that a process before left; answers which they are.
+    async fn look_after_runs(&self) -> Result<BTreeSet<RunId>, Error> {
+        let query = RunQuery { statuses: RunStatus::LIVE.into(), ..RunQuery::default() };
+        let mut records = self.engine.runs(query);
+        let mut live = BTreeSet::new();
+        while let Some(record) = records.next().await.map_err(|error| engine_error(&error.into()))? {
+            self.close_when_done(self.engine.handle(&record.id).map_err(|error| engine_error(&error))?);
+            live.insert(record.id);
         }
-        self.reap().await;
-        Ok(())
-    }
-
-    /// Removes containers of dead processes whose runs are not ours to go on with.
-    async fn reap(&self) {
-        let mut live = std::collections::BTreeSet::new();
-        for status in [RunStatus::Running, RunStatus::Stopping] {
-            let query = RunQuery { status: Some(status), limit: 1_000, ..RunQuery::default() };
-            live.extend(self.engine.list(&query).await.into_iter().flat_map(|page| page.items).map(|run| run.id));
-        }
-        // NOTE: beside the start: nobody should wait for a Docker that does not answer.
-        tokio::spawn(async move {
-            let keep = |id: &str| live.iter().any(|run| run.as_str() == id);
-            match DockerSandbox::reap(keep).await {
-                Ok(reaped) if reaped.is_empty() => {}
-                Ok(reaped) => tracing::info!(?reaped, "removed containers that dead processes left"),
-                Err(error) => tracing::debug!(%error, "no leftovers of containers were looked for"),
-            }
-        });
+        Ok(live)
     }
 
     fn watchers(&self) -> MutexGuard<'_, JoinSet<()>> {
@@ -257,6 +230,19 @@ impl Orkestra {
             rooms.close(run.id().as_str()).await;
         });
     }
+}
+
+/// Removes containers of dead processes, but for those of `live` runs: these go on in them.
+fn reap(live: BTreeSet<RunId>) {
+    // NOTE: beside the start: nobody should wait for a Docker that does not answer.
+    tokio::spawn(async move {
+        let keep = |id: &str| live.iter().any(|run| run.as_str() == id);
+        match DockerSandbox::reap(keep).await {
+            Ok(reaped) if reaped.is_empty() => {}
+            Ok(reaped) => tracing::info!(?reaped, "removed containers that dead processes left"),
+            Err(error) => tracing::debug!(%error, "no leftovers of containers were looked for"),
+        }
+    });
 }
 
 /// The pipeline for these agents, as data: nodes that name the registered agents.
@@ -298,3 +284,6 @@ fn files_in(path: &Path) -> Vec<String> {
 fn engine_error(error: &orkestra_core::Error) -> Error {
     Error::new(ErrorKind::Engine, error.to_string()).with_source(error.clone())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,65 +1,210 @@
-//! A run as `GET /runs/{id}` answers it. Pure, but for the list of files, which it is given.
+//! A run as `GET /runs/{id}` and lists of runs answer it: the documented bodies. Pure, but for the list of files, which is given.
 
-use orkestra_core::prelude::{NodeStatus, NodeView, RunStatus, RunView};
-use serde_json::{Value, json};
+use std::fmt;
+use std::str::FromStr;
 
-/// The documented body for a run whose workspace holds `files`.
-#[must_use]
-pub fn run_body(view: &RunView, files: &[String]) -> Value {
-    let input: Value = view.input.to().unwrap_or_default();
-    json!({
-        "run_id": view.id,
-        "status": status(view),
-        "task_objective": input["objective"],
-        "project_id": input["project_id"],
-        "model": input["model"]["name"],
-        "sandbox": input["sandbox"],
-        "created_at": view.created_at.to_string(),
-        "updated_at": view.updated_at.to_string(),
-        "progress_percentage": progress(view),
-        "nodes": view.nodes.iter().map(node_body).collect::<Vec<_>>(),
-        "files": files,
-    })
+use orkestra_core::kernel::UnknownStatus;
+use orkestra_core::prelude::{NodeStatus, NodeView, RunRecord, RunStatus, RunView};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{MODEL_LABEL, OBJECTIVE_LABEL, PROJECT_LABEL};
+
+/// A run with its nodes and files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RunBody {
+    /// Its id.
+    pub run_id: String,
+    /// Where it stands.
+    pub status: ShownStatus,
+    /// What it is to build; missing for a run that is not of the pipeline.
+    pub task_objective: Option<String>,
+    /// Its project.
+    pub project_id: Option<String>,
+    /// The name of its model.
+    pub model: Option<String>,
+    /// Where its commands run.
+    pub sandbox: Option<String>,
+    /// When it was created, RFC 3339 in UTC.
+    pub created_at: String,
+    /// When it last changed.
+    pub updated_at: String,
+    /// How much of it is done, 0 to 100.
+    pub progress_percentage: usize,
+    /// Its nodes, each after those that it waits for.
+    pub nodes: Vec<NodeBody>,
+    /// The files in its workspace.
+    pub files: Vec<String>,
 }
 
-fn node_body(node: &NodeView) -> Value {
-    let output: Option<Value> = node.output.as_ref().and_then(|output| output.to().ok());
-    let output = output.map(|output| json!({"files_written": output["files_written"], "summary": output["summary"]}));
-    // NOTE: a node that is done keeps the failure of an attempt before; that is no error of the node.
-    let error = node.failure.as_ref().filter(|_| node.status != NodeStatus::Completed);
-    json!({
-        "id": node.name,
-        "agent_name": node.name,
-        "status": node.status,
-        "attempt": node.attempt,
-        "after": node.after,
-        "output": output,
-        "error_message": error.map(|failure| &failure.message),
-        "started_at": node.started_at.map(|at| at.to_string()),
-        "completed_at": node.ended_at.map(|at| at.to_string()),
-    })
+/// A node of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NodeBody {
+    /// Its name.
+    pub id: String,
+    /// The agent, which has the node's name.
+    pub agent_name: String,
+    /// Where it stands.
+    pub status: NodeStatus,
+    /// Its last attempt, counted from 1; 0 before the first.
+    pub attempt: u32,
+    /// The nodes before it.
+    pub after: Vec<String>,
+    /// What it gave back, when it is done.
+    pub output: Option<OutputBody>,
+    /// Why it failed.
+    pub error_message: Option<String>,
+    /// When its first attempt began.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub completed_at: Option<String>,
 }
 
-/// A run in which nothing has begun yet is pending; else its own status.
-#[must_use]
-pub fn status(view: &RunView) -> &'static str {
-    let has_begun = view.nodes.iter().any(|node| node.status != NodeStatus::Pending);
-    match view.status {
-        RunStatus::Running if !has_begun => "pending",
-        other => status_name(other),
+/// What an agent gave back; both are missing for a node that is no agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OutputBody {
+    /// The files that it wrote.
+    #[serde(default)]
+    pub files_written: Option<Vec<String>>,
+    /// What it says about its work.
+    #[serde(default)]
+    pub summary: Option<String>,
+}
+
+/// A run in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RunSummary {
+    /// Its id.
+    pub run_id: String,
+    /// Where it stands.
+    pub status: ShownStatus,
+    /// The beginning of what it is to build.
+    pub task_objective: Option<String>,
+    /// Its project.
+    pub project_id: Option<String>,
+    /// The name of its model.
+    pub model: Option<String>,
+    /// When it was created, RFC 3339 in UTC.
+    pub created_at: String,
+    /// When its status last changed.
+    pub updated_at: String,
+}
+
+/// A run's status as users see it: one in which nothing has begun yet is pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum ShownStatus {
+    /// Nothing has begun yet. The engine calls such a run running.
+    Pending,
+    /// The engine's own status.
+    Is(RunStatus),
+}
+
+impl ShownStatus {
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => NodeStatus::Pending.name(),
+            Self::Is(status) => status.name(),
+        }
+    }
+
+    /// The status of a run in view.
+    #[must_use]
+    pub fn of(view: &RunView) -> Self {
+        let has_begun = view.nodes.iter().any(|node| node.status != NodeStatus::Pending);
+        if view.status == RunStatus::Running && !has_begun { Self::Pending } else { Self::Is(view.status) }
     }
 }
 
-/// The word for a status, as in lists of runs.
-#[must_use]
-pub fn status_name(status: RunStatus) -> &'static str {
-    match status {
-        RunStatus::Running => "running",
-        RunStatus::Stopping => "stopping",
-        RunStatus::Completed => "completed",
-        RunStatus::Failed => "failed",
-        RunStatus::Cancelled => "cancelled",
-        _ => "unknown",
+impl fmt::Display for ShownStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for ShownStatus {
+    type Err = UnknownStatus;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == Self::Pending.name() { Ok(Self::Pending) } else { text.parse().map(Self::Is) }
+    }
+}
+
+impl From<ShownStatus> for String {
+    fn from(status: ShownStatus) -> Self {
+        status.name().to_owned()
+    }
+}
+
+impl TryFrom<String> for ShownStatus {
+    type Error = UnknownStatus;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl RunBody {
+    /// The run in `view`, whose workspace holds `files`.
+    #[must_use]
+    pub fn of(view: &RunView, files: Vec<String>) -> Self {
+        let input: Value = view.input.to().unwrap_or_default();
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        Self {
+            run_id: view.id.to_string(),
+            status: ShownStatus::of(view),
+            task_objective: text(&input["objective"]),
+            project_id: text(&input["project_id"]),
+            model: text(&input["model"]["name"]),
+            sandbox: text(&input["sandbox"]),
+            created_at: view.created_at.to_string(),
+            updated_at: view.updated_at.to_string(),
+            progress_percentage: progress(view),
+            nodes: view.nodes.iter().map(NodeBody::of).collect(),
+            files,
+        }
+    }
+}
+
+impl NodeBody {
+    fn of(node: &NodeView) -> Self {
+        let output: Option<Value> = node.output.as_ref().and_then(|output| output.to().ok());
+        // NOTE: a node that is done keeps the failure of an attempt before; that is no error of the node.
+        let error = node.failure.as_ref().filter(|_| node.status != NodeStatus::Completed);
+        Self {
+            id: node.name.to_string(),
+            agent_name: node.name.to_string(),
+            status: node.status,
+            attempt: node.attempt,
+            after: node.after.iter().map(ToString::to_string).collect(),
+            output: output.map(|output| serde_json::from_value(output).unwrap_or_default()),
+            error_message: error.map(|failure| failure.message.clone()),
+            started_at: node.started_at.map(|at| at.to_string()),
+            completed_at: node.ended_at.map(|at| at.to_string()),
+        }
+    }
+}
+
+impl RunSummary {
+    /// The run of `record`.
+    #[must_use]
+    pub fn of(record: &RunRecord) -> Self {
+        let label = |name: &str| record.labels.get(name).cloned();
+        Self {
+            run_id: record.id.to_string(),
+            status: ShownStatus::Is(record.status),
+            task_objective: label(OBJECTIVE_LABEL),
+            project_id: label(PROJECT_LABEL),
+            model: label(MODEL_LABEL),
+            created_at: record.created_at.to_string(),
+            updated_at: record.updated_at.to_string(),
+        }
     }
 }
 
@@ -72,4 +217,19 @@ fn progress(view: &RunView) -> usize {
     };
     let sum: usize = view.nodes.iter().map(points).sum();
     (sum * 50).checked_div(view.nodes.len()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_is_shown_by_its_own_name_and_read_back() {
+        for status in RunStatus::ALL.map(ShownStatus::Is).into_iter().chain([ShownStatus::Pending]) {
+            assert_eq!(status.name().parse(), Ok(status));
+            let json = serde_json::to_value(status).expect("a name");
+            assert_eq!(json, status.name());
+            assert_eq!(serde_json::from_value::<ShownStatus>(json).expect("it reads back"), status);
+        }
+    }
 }

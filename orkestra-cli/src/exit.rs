@@ -1,5 +1,6 @@
 //! How the process ends: the documented exit codes, and the error that carries one.
 
+use orkestra_agents::validate::ErrorType;
 use orkestra_core::kernel::Outcome;
 
 /// How the process ends.
@@ -37,7 +38,7 @@ impl Exit {
         match outcome {
             Outcome::Completed(_) => Self::Done,
             Outcome::Cancelled(_) => Self::Cancelled,
-            Outcome::Failed { failure, .. } if failure.kind == "budget_exceeded" => Self::Budget,
+            Outcome::Failed { failure, .. } if failure.kind == ErrorType::BudgetExceeded.name() => Self::Budget,
             _ => Self::Failed,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use orkestra_core::kernel::RunStatus;
 use orkestra_core::model::RunId;
-use orkestra_core::store::{RunQuery, RunRecord, Store, StoreError, StoreErrorKind};
+use orkestra_core::store::{Pager, RunQuery, RunRecord, Store, StoreError, StoreErrorKind};
 use orkestra_store::SledStore;
 
 use crate::exit::Failure;
@@ -41,7 +41,7 @@ impl Place {
             );
         }
         let store: Arc<dyn Store> = Arc::new(store);
-        let unfinished = unfinished(&*store).await.map_err(|error| refused(&data, &error))?;
+        let unfinished = unfinished(&store).await.map_err(|error| refused(&data, &error))?;
         Ok(Self { data, store, unfinished })
     }
 
@@ -62,20 +62,9 @@ impl Place {
     }
 }
 
-async fn unfinished(store: &dyn Store) -> Result<Vec<RunRecord>, StoreError> {
-    let mut found = Vec::new();
-    for status in [RunStatus::Running, RunStatus::Stopping] {
-        let mut query = RunQuery { status: Some(status), ..RunQuery::default() };
-        loop {
-            let page = store.list(&query).await?;
-            found.extend(page.items);
-            match page.next {
-                Some(next) => query.cursor = Some(next),
-                None => break,
-            }
-        }
-    }
-    Ok(found)
+async fn unfinished(store: &Arc<dyn Store>) -> Result<Vec<RunRecord>, StoreError> {
+    let query = RunQuery { statuses: RunStatus::LIVE.into(), ..RunQuery::default() };
+    Pager::new(Arc::clone(store), query).collect().await
 }
 
 /// What the store says, and what its user can do.
@@ -93,4 +82,34 @@ fn refused(data: &Path, error: &StoreError) -> Failure {
         _ => String::new(),
     };
     Failure::failed(format!("{error}{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use orkestra_core::model::Timestamp;
+    use orkestra_core::store::{DueQuery, MemoryStore};
+    use orkestra_testkit::sample::SampleRun;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_run_that_has_not_ended_is_unfinished_and_nobody_elses_to_drive() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        for status in RunStatus::ALL {
+            let mut append = SampleRun::new(status.name()).create();
+            append.record.as_mut().expect("a first commit brings a record").status = status;
+            store.append(vec![append]).await.remove(0).expect("it is written");
+        }
+        let unfinished = unfinished(&store).await.expect("it can be read");
+        let found: BTreeSet<_> = unfinished.iter().map(|record| record.status).collect();
+        assert_eq!(found, RunStatus::LIVE.into());
+        let place = Place { data: PathBuf::new(), store, unfinished };
+        let due = DueQuery::at(Timestamp::from_millis(u64::MAX), usize::MAX);
+        let left = place.leaving_all_but(&[RunId::new("paused").expect("an id")]);
+        let left: BTreeSet<_> =
+            left.due(&due).await.expect("it can be read").runs.into_iter().map(|due| due.id).collect();
+        for status in RunStatus::LIVE {
+            assert_eq!(left.contains(status.name()), status == RunStatus::Paused, "{status}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use orkestra_agents::{PROJECT_LABEL, Rooms, model::ModelChoice, pipeline};
-use orkestra_core::model::RunId;
+use orkestra_core::model::{FailureKind, RunId};
 use orkestra_core::prelude::{Context, Engine, Run, RunRecord, TaskError, TaskResult};
 use orkestra_tools::Workspace;
 
@@ -58,5 +58,5 @@ impl Reader {
 /// Stands for every agent while a run is cancelled: an attempt under way is given up without a call being made.
 async fn wait_for_the_end(cx: Context, _input: serde_json::Value) -> TaskResult<serde_json::Value> {
     cx.cancelled().await;
-    Err(TaskError::permanent("the run was cancelled").with_kind("cancelled"))
+    Err(TaskError::permanent("the run was cancelled").with_kind(FailureKind::Cancelled))
 }

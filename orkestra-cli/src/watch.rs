@@ -7,10 +7,10 @@
 
 use std::io;
 
+use orkestra_agents::event::FeedEvent;
 use orkestra_agents::feed::product_event;
 use orkestra_core::kernel::Outcome;
 use orkestra_core::prelude::{Cursor, Run};
-use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::screen::Screen;
@@ -34,7 +34,7 @@ pub(crate) enum Ending {
 }
 
 enum News {
-    Event(Value),
+    Event(FeedEvent),
     Ended(Run, Result<Outcome, orkestra_core::Error>),
 }
 
@@ -72,7 +72,7 @@ async fn read(watched: Watched, sender: mpsc::Sender<News>) {
     let outcome = loop {
         match events.next().await {
             Ok(Some(event)) => {
-                let Some(event) = product_event(run.id(), &event) else { continue };
+                let Some(event) = product_event(&event) else { continue };
                 if sender.send(News::Event(event)).await.is_err() {
                     return;
                 }

@@ -88,11 +88,11 @@ pub mod prelude {
 
     pub use crate::kernel::{Event, NodeStatus, Outcome, PauseReason, RunStatus, Undo};
     pub use crate::model::{
-        Amount, Condition, Failure, Growth, Join, Name, NodeSpec, OnFailure, Payload, Retry, RunId, Seq, SlotBy, Test,
-        Timestamp, WorkflowSpec,
+        Amount, Condition, Failure, FailureKind, Growth, Join, Name, NodeSpec, OnFailure, Payload, Retry, RunId, Seq,
+        SlotBy, Test, Timestamp, WorkflowSpec,
     };
     pub use crate::projection::{NodeView, RunView};
-    pub use crate::store::{MemoryStore, Page, RunQuery, RunRecord, Store};
+    pub use crate::store::{MemoryStore, Page, Pager, RunQuery, RunRecord, Store};
     pub use crate::{
         BuildError, Context, Cursor, Engine, EngineBuilder, Error, ErrorKind, Events, Feed, Limit, Pulse, Run,
         RunEvent, Task, TaskError, TaskResult, Workflow,

@@ -193,13 +193,20 @@ impl<'a> Pair<'a> {
         if self.chance.one_in(2) {
             labels.insert("shard".to_owned(), ["x", "y"][self.chance.below(2)].to_owned());
         }
-        let status = *self.chance.pick(&[None, None, Some(RunStatus::Running), Some(RunStatus::Completed)]);
+        const STATUSES: [&[RunStatus]; 6] = [
+            &[],
+            &[],
+            &[RunStatus::Running],
+            &[RunStatus::Completed],
+            &RunStatus::LIVE,
+            &[RunStatus::Running, RunStatus::Completed],
+        ];
+        let statuses = self.chance.pick(&STATUSES).iter().copied().collect();
         let cursor = self.cursor.take();
         let time = |chance: &mut Chance| chance.one_in(4).then(|| Timestamp::from_millis(chance.next_u64() % 8_000));
         let (created_from, created_until) = (time(&mut self.chance), time(&mut self.chance));
         let limit = self.chance.below(5);
-        let query =
-            RunQuery { status, workflow: None, labels, parent: None, created_from, created_until, cursor, limit };
+        let query = RunQuery { statuses, labels, created_from, created_until, cursor, limit, ..RunQuery::default() };
         let [left, right] = [self.stores[0].list(&query).await, self.stores[1].list(&query).await];
         same(("list", &query), &left, &right)?;
         self.cursor = left.ok().and_then(|page| page.next);

@@ -8,8 +8,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use orkestra::prelude::{RunId, RunQuery, RunRecord, RunStatus, Timestamp};
 use orkestra::store::ListCursor;
-use orkestra_agents::view::status_name;
-use orkestra_agents::{MODEL_LABEL, OBJECTIVE_LABEL, RunRequest};
+use orkestra_agents::RunRequest;
+use orkestra_agents::view::{RunBody, RunSummary, ShownStatus};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -66,7 +66,7 @@ pub(crate) async fn create(
     if id.is_some() && run.status().await?.labels.get(REQUEST_LABEL) != Some(&request) {
         return Err(ApiError::invalid("this Idempotency-Key was used for another run"));
     }
-    Ok((StatusCode::CREATED, Json(json!({"run_id": run.id(), "status": "pending"}))))
+    Ok((StatusCode::CREATED, Json(json!({"run_id": run.id(), "status": ShownStatus::Pending}))))
 }
 
 impl NewRun {
@@ -111,7 +111,7 @@ pub(crate) async fn list(
         return Err(ApiError::invalid(format!("limit: 1 to {PAGE_MAX}")));
     }
     let query = RunQuery {
-        status: asked.status.as_deref().map(status).transpose()?,
+        statuses: asked.status.as_deref().map(status).transpose()?.into_iter().collect(),
         cursor: asked.cursor.as_deref().map(cursor).transpose()?,
         labels,
         limit,
@@ -122,24 +122,16 @@ pub(crate) async fn list(
     Ok(Json(json!({"runs": page.items.iter().map(summary).collect::<Vec<_>>(), "next_cursor": next})))
 }
 
-fn summary(record: &RunRecord) -> Value {
-    json!({
-        "run_id": record.id,
-        "status": status_name(record.status),
-        "task_objective": record.labels.get(OBJECTIVE_LABEL),
-        "project_id": record.labels.get(PROJECT_LABEL),
-        "model": record.labels.get(MODEL_LABEL),
-        "created_at": record.created_at.to_string(),
-        "updated_at": record.updated_at.to_string(),
-    })
+/// NOTE: users know a project by the name that they gave it, not by the one within the organisation.
+fn summary(record: &RunRecord) -> RunSummary {
+    let mut summary = RunSummary::of(record);
+    summary.project_id = record.labels.get(PROJECT_LABEL).cloned();
+    summary
 }
 
 /// NOTE: `pending` is how a run looks in the moment before its first node; in lists it is running.
 fn status(text: &str) -> Result<RunStatus, ApiError> {
-    use RunStatus::{Cancelled, Completed, Failed, Running, Stopping};
-    let all = [Running, Stopping, Completed, Failed, Cancelled];
-    let unknown = || ApiError::invalid(format!("status: one of {}", all.map(status_name).join(", ")));
-    all.into_iter().find(|status| status_name(*status) == text).ok_or_else(unknown)
+    text.parse().map_err(|error| ApiError::invalid(format!("status: {error}")))
 }
 
 fn cursor(text: &str) -> Result<ListCursor, ApiError> {
@@ -151,10 +143,10 @@ fn cursor(text: &str) -> Result<ListCursor, ApiError> {
 }
 
 /// Where a run stands, its nodes and its files.
-pub(crate) async fn show(State(app): State<Arc<App>>, owned: OwnedRun) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn show(State(app): State<Arc<App>>, owned: OwnedRun) -> Result<Json<RunBody>, ApiError> {
     let body = app.orkestra.run_view(owned.run.id()).await?;
     let mut body = body.ok_or_else(|| ApiError::not_found("there is no such run"))?;
-    body["project_id"] = json!(owned.record.labels.get(PROJECT_LABEL));
+    body.project_id = owned.record.labels.get(PROJECT_LABEL).cloned();
     Ok(Json(body))
 }
 
@@ -162,5 +154,5 @@ pub(crate) async fn show(State(app): State<Arc<App>>, owned: OwnedRun) -> Result
 pub(crate) async fn cancel(owned: OwnedRun) -> Result<Json<Value>, ApiError> {
     owned.run.cancel("cancelled over the API").await?;
     let record = owned.run.status().await?;
-    Ok(Json(json!({"run_id": record.id, "status": status_name(record.status)})))
+    Ok(Json(json!({"run_id": record.id, "status": ShownStatus::Is(record.status)})))
 }

@@ -45,7 +45,6 @@ pub(crate) async fn events(
 }
 
 fn shown(event: &RunEvent) -> Option<Event> {
-    let body = feed::product_event(&event.run, event)?;
-    let name = body["event"].as_str().unwrap_or("message");
-    Some(Event::default().id(event.seq.to_string()).event(name).data(body.to_string()))
+    let event = feed::product_event(event)?;
+    Some(Event::default().id(event.seq.to_string()).event(event.event.name()).data(event.to_json().to_string()))
 }

@@ -91,16 +91,11 @@ impl Watch {
         let newest = self.page(RunQuery::default()).await?;
         let ended = newest.items.into_iter().filter(|record| record.status.is_final());
         self.places.extend(ended.map(|record| (record.id, Place { cursor: Cursor::START, settled: true })));
-        for status in [RunStatus::Running, RunStatus::Stopping] {
-            let mut query = RunQuery { status: Some(status), ..RunQuery::default() };
-            loop {
-                let page = self.page(query.clone()).await?;
-                for record in &page.items {
-                    self.follow(&record.id).await?;
-                }
-                let Some(next) = page.next else { break };
-                query.cursor = Some(next);
-            }
+        let labels = self.labels();
+        let live = RunQuery { statuses: RunStatus::LIVE.into(), labels, ..RunQuery::default() };
+        let mut live = self.app.orkestra.engine().runs(live);
+        while let Some(record) = live.next().await? {
+            self.follow(&record.id).await?;
         }
         Ok(())
     }
@@ -137,9 +132,14 @@ impl Watch {
         }
     }
 
+    /// What this organisation's runs are found by.
+    fn labels(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([(ORGANISATION_LABEL.to_owned(), self.organisation.as_str().to_owned())])
+    }
+
     /// NOTE: it borrows itself alone, because the readers are no `Sync` that a shared borrow could cross threads with.
     async fn page(&mut self, query: RunQuery) -> Result<Page<RunRecord>, ApiError> {
-        let labels = BTreeMap::from([(ORGANISATION_LABEL.to_owned(), self.organisation.as_str().to_owned())]);
+        let labels = self.labels();
         Ok(self.app.orkestra.engine().list(&RunQuery { labels, ..query }).await?)
     }
 
@@ -176,13 +176,30 @@ mod tests {
         run.start().await.expect("it starts")
     }
 
-    #[tokio::test]
-    async fn a_watcher_that_was_long_away_misses_no_event_of_its_own_runs_and_sees_no_other() {
+    async fn start() -> (tempfile::TempDir, Arc<App>, OrganisationId) {
         let directory = tempfile::tempdir().expect("a directory");
         let orkestra = Orkestra::builder(directory.path()).model(ModelChoice::demo()).sandbox(SandboxChoice::Local);
-        let app =
-            App::new(orkestra.start(Arc::new(MemoryStore::new())).await.expect("it starts")).await.expect("an app");
-        let ours = OrganisationId::fresh().expect("chance");
+        let orkestra = orkestra.start(Arc::new(MemoryStore::new())).await.expect("it starts");
+        let app = App::new(orkestra).await.expect("an app");
+        (directory, app, OrganisationId::fresh().expect("chance"))
+    }
+
+    #[tokio::test]
+    async fn a_paused_run_is_watched_before_anything_happens_to_it() {
+        let (_directory, app, ours) = start().await;
+        let run = waiting_run(&app, ours.as_str()).await;
+        run.pause("lunch").await.expect("it runs");
+        let last = run.view().await.expect("it is there").last;
+        let mut live = of_organisation(Arc::clone(&app), ours).await.expect("a watch");
+        for seq in 1..=last.0 {
+            let event = live.next().await.expect("the watch goes on").expect("it can be read");
+            assert_eq!((&event.run, event.seq.0), (run.id(), seq));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_watcher_that_was_long_away_misses_no_event_of_its_own_runs_and_sees_no_other() {
+        let (_directory, app, ours) = start().await;
         let before = waiting_run(&app, ours.as_str()).await;
         let foreign = waiting_run(&app, "somebody else").await;
         let mut live = of_organisation(Arc::clone(&app), ours.clone()).await.expect("a watch");

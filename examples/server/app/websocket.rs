@@ -135,8 +135,8 @@ async fn pump(socket: &mut WebSocket, app: &App, mut live: Live, is_one_run: boo
                 Message::Ping(axum::body::Bytes::new())
             }
             event = live.next() => match event {
-                Some(Ok(event)) => match feed::product_event(&event.run, &event) {
-                    Some(body) => Message::Text(body.to_string().into()),
+                Some(Ok(event)) => match feed::product_event(&event) {
+                    Some(event) => Message::Text(event.to_json().to_string().into()),
                     None => continue,
                 },
                 Some(Err(_)) if app.stopping.is_cancelled() => continue,

@@ -7,12 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use orkestra_core::prelude::Context;
 use orkestra_tools::{Happening, Observer, OutputSink};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
     agent::{chunks::Chunks, condense::cut},
+    event::{ProductEvent, Tokens},
     model::{Reply, Sink, StreamEvent},
+    validate::DebugInfo,
 };
 
 /// Characters of an argument or a result in an event; the whole is in the step.
@@ -37,7 +39,7 @@ impl TokenSink {
 
     fn emit_chunk(&self, chunk: Option<String>) {
         if let Some(chunk) = chunk {
-            self.cx.emit("token_chunk", json!({"chunk": chunk}));
+            ProductEvent::TokenChunk { agent: agent(&self.cx), chunk }.emit(&self.cx);
         }
     }
 }
@@ -52,12 +54,12 @@ impl Sink for TokenSink {
             StreamEvent::Waiting { delay, reason } => {
                 self.finish();
                 let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-                let kind = reason.kind();
-                self.cx.emit("rate_limited", json!({"delay_ms": delay_ms, "kind": kind, "reason": reason.to_string()}));
+                let (kind, reason) = (reason.kind().to_owned(), reason.to_string());
+                ProductEvent::RateLimited { agent: agent(&self.cx), delay_ms, kind, reason }.emit(&self.cx);
             }
             StreamEvent::Restarted { model } => {
                 self.finish();
-                self.cx.emit("model_restarted", json!({"model": model}));
+                ProductEvent::ModelRestarted { agent: agent(&self.cx), model }.emit(&self.cx);
             }
         }
     }
@@ -84,7 +86,7 @@ impl Observer for ToolWatch {
     fn observe(&self, happening: Happening) {
         match happening {
             Happening::FileWritten { path, bytes } => {
-                self.cx.emit("file_written", json!({"path": path, "bytes": bytes}));
+                file_written(&self.cx, path.clone(), bytes);
                 lock(&self.written).push(path);
             }
             Happening::CommandOutput { line, stderr } => self.line(&line, stderr),
@@ -95,16 +97,30 @@ impl Observer for ToolWatch {
 
 impl OutputSink for ToolWatch {
     fn line(&self, line: &str, stderr: bool) {
-        self.cx.emit("command_output", json!({"line": line, "stderr": stderr}));
+        let line = line.to_owned();
+        ProductEvent::CommandOutput { agent: agent(&self.cx), line, stderr }.emit(&self.cx);
     }
 }
 
+pub(super) fn file_written(cx: &Context, path: String, bytes: u64) {
+    ProductEvent::FileWritten { agent: agent(cx), path, bytes }.emit(cx);
+}
+
 pub(super) fn tool_call(cx: &Context, tool: &str, arguments: &Value) {
-    cx.emit("tool_call", json!({"tool": tool, "arguments": shown(arguments)}));
+    ProductEvent::ToolCall { agent: agent(cx), tool: tool.to_owned(), arguments: shown(arguments) }.emit(cx);
 }
 
 pub(super) fn tool_result(cx: &Context, tool: &str, text: &str, is_error: bool) {
-    cx.emit("tool_result", json!({"tool": tool, "ok": !is_error, "text": cut(text, SHOWN_CHARACTERS)}));
+    let (tool, text) = (tool.to_owned(), cut(text, SHOWN_CHARACTERS));
+    ProductEvent::ToolResult { agent: agent(cx), tool, ok: !is_error, text }.emit(cx);
+}
+
+pub(super) fn notice(cx: &Context, message: &str) {
+    ProductEvent::Notice { agent: agent(cx), message: message.to_owned() }.emit(cx);
+}
+
+pub(super) fn validation_failed(cx: &Context, debug_info: &DebugInfo) {
+    ProductEvent::ValidationFailed { agent: agent(cx), debug_info: debug_info.clone() }.emit(cx);
 }
 
 /// Tokens of one call. The price is unknown here, and unknown is not 0.
@@ -112,8 +128,12 @@ pub(super) fn usage(cx: &Context, reply: &Reply) {
     if reply.usage.input.is_none() && reply.usage.output.is_none() {
         return;
     }
-    let tokens = json!({"input": reply.usage.input, "output": reply.usage.output});
-    cx.emit("usage", json!({"model": reply.model, "tokens": tokens, "cost_usd": Value::Null}));
+    let tokens = Tokens { input: reply.usage.input, output: reply.usage.output };
+    ProductEvent::Usage { agent: agent(cx), model: reply.model.clone(), tokens, cost_usd: None }.emit(cx);
+}
+
+fn agent(cx: &Context) -> String {
+    cx.node().to_owned()
 }
 
 /// Arguments with their long texts cut: a file's content is in the file.

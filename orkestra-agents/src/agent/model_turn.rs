@@ -60,7 +60,7 @@ impl ModelTurn<'_> {
             }
         }
         Err(TaskError::new("the conversation stays too long for the model, however much of it is left out")
-            .with_kind("model_context_too_long"))
+            .with_kind(ModelError::CONTEXT_TOO_LONG))
     }
 
     async fn step(&self, key: &str, request: Request) -> TaskResult<Answer> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use orkestra_core::prelude::{Context, Task, TaskError, TaskResult};
+use orkestra_core::prelude::{Context, FailureKind, Task, TaskError, TaskResult};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use crate::{
         Agent, AgentOutput, CALLS_PER_TURN_MAX,
         condense::cut,
         detector::Advice,
-        events::ToolWatch,
+        events::{self, ToolWatch},
         model_turn::{ModelTurn, task_error},
         talk::Talk,
         tool_turn::{ToolRecord, ToolTurn},
@@ -22,7 +22,7 @@ use crate::{
     pipeline::{CONTRACT_FILE, PLAN_FILE},
     prompt::{self, Brief},
     rooms::Room,
-    validate::{Verdict, Work, named_files},
+    validate::{ErrorType, Verdict, Work, named_files},
 };
 
 /// Characters of a summary: it goes into the prompts of the agents after this one.
@@ -79,7 +79,7 @@ impl Task for Agent {
         tokio::select! {
             output = attempt.run() => output,
             // NOTE: dropping the attempt drops the model's stream and kills the command that runs.
-            () = cx.cancelled() => Err(TaskError::permanent("the attempt was asked to end").with_kind("cancelled")),
+            () = cx.cancelled() => Err(TaskError::permanent("the attempt was asked to end").with_kind(FailureKind::Cancelled)),
         }
     }
 }
@@ -98,7 +98,7 @@ impl Attempt<'_> {
                 written.extend(self.write_answer(&written, &summary).await?);
                 self.judge(written, summary).await
             }
-            Finish::Stopped(reason) => Err(TaskError::new(reason).with_kind("tool_error")),
+            Finish::Stopped(reason) => Err(TaskError::new(reason).with_kind(ErrorType::ToolError.name())),
         }
     }
 
@@ -150,12 +150,12 @@ impl Attempt<'_> {
     /// What people must know about a run before they believe in it; told once, by the agent that comes first.
     fn tell_what_is_special(&self) {
         if self.agent.model.is_none() && self.job.model.is_demo() {
-            self.cx.emit("notice", serde_json::json!({"message": DEMO_BANNER}));
+            events::notice(self.cx, DEMO_BANNER);
         }
         if self.job.sandbox == SandboxKind::Local {
             let message =
                 "Commands run in the local sandbox, which confines less than a container: the network is open.";
-            self.cx.emit("notice", serde_json::json!({"message": message}));
+            events::notice(self.cx, message);
         }
     }
 
@@ -243,10 +243,11 @@ impl Attempt<'_> {
             return Ok(None);
         };
         let write = || async {
-            let (workspace, path, answer) = (self.room.workspace().clone(), path.clone(), format!("{answer}\n"));
-            let content = answer.into_bytes();
-            let bytes = tokio::task::spawn_blocking(move || workspace.write(&path, &content)).await??;
-            self.cx.emit("file_written", serde_json::json!({"path": self.agent.answer_file, "bytes": bytes}));
+            let (workspace, path, content) =
+                (self.room.workspace().clone(), path.clone(), format!("{answer}\n").into_bytes());
+            let written = path.clone();
+            let bytes = tokio::task::spawn_blocking(move || workspace.write(&written, &content)).await??;
+            events::file_written(self.cx, path, bytes);
             Ok::<_, TaskError>(())
         };
         self.cx.step(self.key("answer-file"), write).await?;
@@ -263,7 +264,7 @@ impl Attempt<'_> {
             Verdict::Failed(info) => {
                 let message = format!("{} refused the work: {:?}", info.failed_command, info.error_type);
                 return Err(TaskError::new(message)
-                    .with_kind("validation_failure")
+                    .with_kind(ErrorType::ValidationFailure.name())
                     .with_detail(serde_json::to_value(&info)?));
             }
         };
@@ -284,7 +285,7 @@ impl Attempt<'_> {
         let work = Work { scope: &scope, written, wanted: &wanted, attempt: self.cx.attempt(), sink: &*watch };
         let verdict = validator.validate(work).await?;
         if let Verdict::Failed(info) = &verdict {
-            self.cx.emit("validation_failed", serde_json::json!({"debug_info": info}));
+            events::validation_failed(self.cx, info);
         }
         Ok(verdict)
     }

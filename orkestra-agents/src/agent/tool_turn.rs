@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use orkestra_core::prelude::{Context, TaskError, TaskResult};
+use orkestra_core::prelude::{Context, FailureKind, TaskError, TaskResult};
 use orkestra_tools::{Effect, SandboxError, ToolError, ToolScope, ToolSet};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,7 @@ use crate::{
     model::{Arguments, ToolCall},
     prompt,
     rooms::Room,
+    validate::ErrorType,
 };
 
 /// The stored result of a tool call: what the model reads, and what was written.
@@ -61,7 +62,7 @@ impl ToolTurn<'_> {
         let result = if mutates { step.at_most_once().await } else { step.await };
         let record = match result {
             Ok(record) => record,
-            Err(error) if error.failure().kind == "interrupted" => self.interrupted(key, call).await?,
+            Err(error) if error.failure().kind == FailureKind::Interrupted => self.interrupted(key, call).await?,
             Err(error) => return Err(error),
         };
         if is_done_now.load(Ordering::Relaxed) {
@@ -117,7 +118,7 @@ fn record_of(
             let is_retryable = error.is_retryable();
             let message = format!("the tool {tool} cannot be used: {error}");
             let failure = if is_retryable { TaskError::new(message) } else { TaskError::permanent(message) };
-            Err(failure.with_kind("tool_error"))
+            Err(failure.with_kind(ErrorType::ToolError.name()))
         }
     }
 }

@@ -38,6 +38,9 @@ pub enum ModelError {
 }
 
 impl ModelError {
+    /// The kind of a conversation that does not fit into the model's window.
+    pub(crate) const CONTEXT_TOO_LONG: &str = "model_context_too_long";
+
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
@@ -63,7 +66,7 @@ impl ModelError {
             Self::TimedOut(_) => "model_timed_out",
             Self::Credit(_) => "model_credit",
             Self::Authentication(_) => "model_authentication",
-            Self::ContextTooLong(_) => "model_context_too_long",
+            Self::ContextTooLong(_) => Self::CONTEXT_TOO_LONG,
             Self::BadRequest(_) => "model_bad_request",
             Self::Malformed(_) => "model_malformed",
         }

@@ -23,6 +23,22 @@ pub enum ErrorType {
     BudgetExceeded,
 }
 
+impl ErrorType {
+    /// Its name: on the wire, and as the kind of an attempt's failure.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ValidationFailure => "validation_failure",
+            Self::SyntaxError => "syntax_error",
+            Self::CommandTimeout => "command_timeout",
+            Self::DependencyError => "dependency_error",
+            Self::NoTests => "no_tests",
+            Self::ToolError => "tool_error",
+            Self::BudgetExceeded => "budget_exceeded",
+        }
+    }
+}
+
 /// What the next attempt must know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DebugInfo {

@@ -5,7 +5,7 @@ use std::{process::Command, sync::Arc};
 use orkestra_agents::{ErrorKind, Orkestra, RunRequest, SandboxChoice, model::ModelChoice};
 use orkestra_core::prelude::{MemoryStore, Outcome, RunId};
 use orkestra_tools::DockerSandbox;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::product::{builder, demo, events, named, start};
 
@@ -74,7 +74,7 @@ async fn one_objective_becomes_a_tested_project() {
     let report = std::fs::read_to_string(path.join("qa_report.md")).expect("a report");
     assert!(report.contains("all tests pass"), "{report}");
 
-    let view = orkestra.run_view(run.id()).await.expect("it can be read").expect("it is there");
+    let view = json!(orkestra.run_view(run.id()).await.expect("it can be read").expect("it is there"));
     assert_eq!((&view["status"], &view["progress_percentage"]), (&"completed".into(), &100.into()));
     assert_eq!(view["nodes"][1]["agent_name"], "backend");
     assert_eq!(view["nodes"][1]["attempt"], 2);
@@ -99,7 +99,7 @@ async fn the_same_in_a_container_without_a_network() {
     let events = events(&run).await;
     check_events(&events);
     assert_eq!(named(&events, "notice").len(), 1, "only the demo model has something to say");
-    let view = orkestra.run_view(run.id()).await.expect("it can be read").expect("it is there");
+    let view = json!(orkestra.run_view(run.id()).await.expect("it can be read").expect("it is there"));
     assert_eq!(view["sandbox"], "docker");
     orkestra.shutdown().await;
 }
@@ -112,7 +112,7 @@ async fn select(tasks: &[&str]) -> (Vec<String>, Vec<String>) {
     let run = orkestra.create(RunRequest { tasks, ..blog() }).await.expect("it is created");
     let outcome = run.outcome().await.expect("it ends");
     assert!(matches!(outcome, Outcome::Completed(_)), "{outcome:?}");
-    let view = orkestra.run_view(run.id()).await.expect("it can be read").expect("it is there");
+    let view = json!(orkestra.run_view(run.id()).await.expect("it can be read").expect("it is there"));
     let texts = |values: &Value, name: &str| -> Vec<String> {
         let values = values.as_array().into_iter().flatten();
         values
@@ -201,7 +201,7 @@ async fn a_run_survives_many_deaths_of_its_process() {
         if calls == wanted {
             deaths += 1;
         } else {
-            let view = orkestra.run_view(run.id()).await.expect("it can be read").expect("it is there");
+            let view = json!(orkestra.run_view(run.id()).await.expect("it can be read").expect("it is there"));
             assert_eq!(view["status"], "completed", "{view:#}");
         }
         orkestra.shutdown().await;

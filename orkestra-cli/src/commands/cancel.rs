@@ -1,7 +1,5 @@
 //! `aios cancel`: ends an unfinished run before it is done.
 
-use orkestra_agents::view::status_name;
-
 use super::{place_of, print};
 use crate::args::CancelArguments;
 use crate::exit::{Exit, Failure};
@@ -13,7 +11,7 @@ pub(super) async fn perform(arguments: &CancelArguments) -> Result<Exit, Failure
     let run = reader.find(&arguments.run).await?;
     let before = run.status().await?.status;
     if before.is_final() {
-        return Err(Failure::usage(format!("run {} has ended already: {}", run.id(), status_name(before))));
+        return Err(Failure::usage(format!("run {} has ended already: {}", run.id(), before.name())));
     }
     let cancelled = run.cancel(&arguments.reason).await;
     // Asked for twice is asked for: a process before may have died between the asking and the end.
@@ -30,5 +28,5 @@ pub(super) async fn perform(arguments: &CancelArguments) -> Result<Exit, Failure
     run.outcome().await?;
     let status = run.status().await?.status;
     reader.engine.shutdown().await;
-    print(&format!("run {}: {}\n", run.id(), status_name(status)))
+    print(&format!("run {}: {}\n", run.id(), status.name()))
 }

@@ -43,11 +43,12 @@ fn draw(nodes: &[NodeView]) -> String {
 const fn standing(status: NodeStatus) -> (char, &'static str) {
     match status {
         NodeStatus::Pending => ('·', "waits"),
+        NodeStatus::Queued => ('·', "waits for its slots"),
         NodeStatus::Running => ('>', "under way"),
         NodeStatus::Backoff => ('>', "tries again"),
-        NodeStatus::Completed => ('✔', "completed"),
-        NodeStatus::Failed => ('✘', "failed"),
-        NodeStatus::Cancelled => ('✘', "cancelled"),
-        _ => ('?', "unknown"),
+        NodeStatus::Completed => ('✔', status.name()),
+        NodeStatus::Failed | NodeStatus::Cancelled => ('✘', status.name()),
+        NodeStatus::Skipped => ('–', status.name()),
+        _ => ('?', status.name()),
     }
 }

@@ -20,7 +20,15 @@ pub(super) async fn perform(arguments: LogsArguments) -> Result<Exit, Failure> {
     let mut screen: Box<dyn Screen> = if show.json { Box::new(Json) } else { Box::new(Lines::new(1)) };
     if follow && !view.status.is_final() {
         reader.engine.shutdown().await;
-        return resume::go_on(&place, vec![(Cursor::START, view)], &mut *screen, show.json, &hidden).await;
+        return resume::go_on(
+            &place,
+            vec![(Cursor::START, view)],
+            &mut *screen,
+            show.json,
+            &hidden,
+            resume::Paused::Stay,
+        )
+        .await;
     }
     let printed = print_all(&run, &view, &mut *screen).await;
     reader.engine.shutdown().await;
@@ -42,7 +50,7 @@ async fn print_all(run: &Run, view: &RunView, screen: &mut dyn Screen) -> Result
     while last < view.last.0 {
         let Some(event) = events.next().await? else { break };
         last = event.seq.0;
-        let Some(event) = product_event(run.id(), &event) else { continue };
+        let Some(event) = product_event(&event) else { continue };
         match screen.event(&event) {
             // A reader that has gone has seen enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,

@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use orkestra_agents::view::status_name;
-use orkestra_agents::{MODEL_LABEL, OBJECTIVE_LABEL, PROJECT_LABEL};
+use orkestra_agents::view::RunSummary;
 use orkestra_core::store::{RunQuery, RunRecord};
 use serde_json::json;
 
@@ -21,7 +20,8 @@ pub(super) async fn perform(arguments: &ListArguments) -> Result<Exit, Failure> 
     let page = place.store.list(&query).await.map_err(|error| Failure::failed(error.to_string()))?;
     let mut text = String::new();
     for record in &page.items {
-        let line = if arguments.json { as_json(record) } else { as_line(record) };
+        let summary = RunSummary::of(record);
+        let line = if arguments.json { json!(summary).to_string() } else { as_line(record, &summary) };
         let _ = writeln!(text, "{line}");
     }
     let printed = print(&text)?;
@@ -33,27 +33,16 @@ pub(super) async fn perform(arguments: &ListArguments) -> Result<Exit, Failure> 
     Ok(printed)
 }
 
-fn as_json(record: &RunRecord) -> String {
-    let label = |name: &str| record.labels.get(name);
-    json!({
-        "run_id": record.id, "status": status_name(record.status), "task_objective": label(OBJECTIVE_LABEL),
-        "project_id": label(PROJECT_LABEL), "model": label(MODEL_LABEL),
-        "created_at": record.created_at.to_string(), "updated_at": record.updated_at.to_string(),
-    })
-    .to_string()
-}
-
-fn as_line(record: &RunRecord) -> String {
+fn as_line(record: &RunRecord, summary: &RunSummary) -> String {
     // NOTE: whoever reads this has the store alone: what is not ended is not under way either.
-    let status = if record.status.is_final() { status_name(record.status) } else { "unfinished" };
-    let created = record.created_at.to_string();
-    let label = |name: &str| record.labels.get(name).map(String::as_str);
-    let project = label(PROJECT_LABEL).map(|project| format!("[{project}] ")).unwrap_or_default();
-    let objective: String =
-        label(OBJECTIVE_LABEL).unwrap_or_default().chars().filter(|one| !one.is_control()).take(80).collect();
+    let status = if record.status.is_final() { record.status.name() } else { "unfinished" };
+    let created = &summary.created_at;
+    let project = summary.project_id.as_ref().map(|project| format!("[{project}] ")).unwrap_or_default();
+    let objective = summary.task_objective.as_deref().unwrap_or_default();
+    let objective: String = objective.chars().filter(|one| !one.is_control()).take(80).collect();
     format!(
         "{}  {status:<10}  {}  {project}{objective}",
         record.id,
-        created.get(..19).unwrap_or(&created).replace('T', " ")
+        created.get(..19).unwrap_or(created).replace('T', " ")
     )
 }

@@ -1,10 +1,9 @@
 //! `aios resume`: goes on with what an earlier process left.
 
 use orkestra_agents::model::ModelChoice;
-use orkestra_agents::view::status_name;
 use orkestra_agents::{Job, SandboxChoice, SandboxKind};
 use orkestra_core::model::RunId;
-use orkestra_core::prelude::{Cursor, NodeStatus, RunView};
+use orkestra_core::prelude::{Cursor, NodeStatus, RunStatus, RunView};
 
 use super::session::{Session, summary_to};
 use super::{place_of, print};
@@ -34,7 +33,16 @@ pub(super) async fn perform(arguments: ResumeArguments) -> Result<Exit, Failure>
     views.iter().for_each(say_standing);
     let views = views.into_iter().map(|view| (Cursor(view.last.0), view)).collect::<Vec<_>>();
     let mut screen = screen::open(show.json, views.len());
-    go_on(&place, views, &mut *screen, show.json, &hidden).await
+    go_on(&place, views, &mut *screen, show.json, &hidden, Paused::Resume).await
+}
+
+/// What becomes of a paused run that is gone on with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Paused {
+    /// It is resumed.
+    Resume,
+    /// It stays paused: somebody only looks.
+    Stay,
 }
 
 /// Goes on with these runs and no others, and shows each from its cursor on.
@@ -44,6 +52,7 @@ pub(super) async fn go_on(
     screen: &mut dyn Screen,
     json: bool,
     hidden: &Hidden,
+    paused: Paused,
 ) -> Result<Exit, Failure> {
     for (_, view) in &views {
         let job: Result<Job, _> = view.input.to();
@@ -58,6 +67,13 @@ pub(super) async fn go_on(
     let mut runs = Vec::new();
     for (from, view) in views {
         if let Some(run) = session.orkestra.engine().get(&view.id).await? {
+            if view.status == RunStatus::Paused
+                && paused == Paused::Resume
+                && let Err(error) = run.resume().await
+            {
+                session.orkestra.shutdown().await;
+                return Err(error.into());
+            }
             runs.push((Watched { run, from }, view));
         }
     }
@@ -71,7 +87,7 @@ async fn wanted(place: &Place, names: &[String]) -> Result<Vec<RunView>, Failure
     for name in names {
         let view = reader.find(name).await?.view().await?;
         if view.status.is_final() {
-            eprintln!("note: run {} has ended already: {}", view.id, status_name(view.status));
+            eprintln!("note: run {} has ended already: {}", view.id, view.status.name());
         } else if views.iter().all(|known: &RunView| known.id != view.id) {
             views.push(view);
         }

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use orkestra_agents::view::run_body;
-use serde_json::Value;
+use orkestra_agents::view::RunBody;
+use serde_json::json;
 
 use super::{place_of, print};
 use crate::args::RunIdArguments;
@@ -17,47 +17,45 @@ pub(super) async fn perform(arguments: &RunIdArguments) -> Result<Exit, Failure>
     let (mut view, record) = (run.view().await?, run.status().await?);
     // A long objective is kept beside the journal.
     view.input = run.value(&view.input).await?;
-    let body = run_body(&view, &reader.files(&record));
+    let body = RunBody::of(&view, reader.files(&record));
     let path = reader.workspace_path(&record);
     reader.engine.shutdown().await;
     if arguments.json {
-        return print(&format!("{body}\n"));
+        return print(&format!("{}\n", json!(body)));
     }
     let mut text = describe(&body);
-    if body["files"].as_array().is_some_and(|files| !files.is_empty()) {
+    if !body.files.is_empty() {
         let _ = writeln!(text, "files      in {}:", path.display());
-        for file in body["files"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        for file in &body.files {
             let _ = writeln!(text, "  {file}");
         }
     }
-    if !view.status.is_final() {
+    if view.status.is_live() {
         let _ = writeln!(text, "unfinished, and nobody works on it: `aios resume {}` goes on", view.id);
     }
     print(&text)
 }
 
-fn describe(body: &Value) -> String {
-    let text =
-        |value: &Value| value.as_str().unwrap_or("-").chars().filter(|one| !one.is_control()).collect::<String>();
+fn describe(body: &RunBody) -> String {
+    let text = |value: &str| value.chars().filter(|one| !one.is_control()).collect::<String>();
     let mut lines = String::new();
     for (name, value) in [
-        ("run", &body["run_id"]),
-        ("status", &body["status"]),
-        ("objective", &body["task_objective"]),
-        ("project", &body["project_id"]),
-        ("model", &body["model"]),
-        ("sandbox", &body["sandbox"]),
-        ("created", &body["created_at"]),
-        ("updated", &body["updated_at"]),
+        ("run", Some(body.run_id.as_str())),
+        ("status", Some(body.status.name())),
+        ("objective", body.task_objective.as_deref()),
+        ("project", body.project_id.as_deref()),
+        ("model", body.model.as_deref()),
+        ("sandbox", body.sandbox.as_deref()),
+        ("created", Some(body.created_at.as_str())),
+        ("updated", Some(body.updated_at.as_str())),
     ] {
-        let _ = writeln!(lines, "{name:<10} {}", text(value));
+        let _ = writeln!(lines, "{name:<10} {}", text(value.unwrap_or("-")));
     }
-    let _ = writeln!(lines, "progress   {} %", body["progress_percentage"]);
-    for node in body["nodes"].as_array().into_iter().flatten() {
-        let error =
-            node["error_message"].as_str().map(|_| format!(": {}", text(&node["error_message"]))).unwrap_or_default();
-        let (name, status) = (text(&node["agent_name"]), text(&node["status"]).to_lowercase());
-        let _ = writeln!(lines, "node       {name:<10} {status}, attempt {}{error}", node["attempt"]);
+    let _ = writeln!(lines, "progress   {} %", body.progress_percentage);
+    for node in &body.nodes {
+        let error = node.error_message.as_ref().map(|error| format!(": {}", text(error))).unwrap_or_default();
+        let (name, status) = (text(&node.agent_name), node.status.name());
+        let _ = writeln!(lines, "node       {name:<10} {status}, attempt {}{error}", node.attempt);
     }
     lines
 }

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
+use orkestra_agents::event::FeedEvent;
 use orkestra_core::prelude::RunView;
-use serde_json::Value;
 
 use super::Screen;
 
@@ -15,9 +15,9 @@ impl Screen for Json {
         Ok(())
     }
 
-    fn event(&mut self, event: &Value) -> io::Result<()> {
+    fn event(&mut self, event: &FeedEvent) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        writeln!(out, "{event}")?;
+        writeln!(out, "{}", event.to_json())?;
         out.flush()
     }
 

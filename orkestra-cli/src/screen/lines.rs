@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
+use orkestra_agents::event::FeedEvent;
 use orkestra_core::prelude::RunView;
-use serde_json::Value;
 
 use super::Screen;
-use super::words::{Telling, field, tell};
+use super::words::{Telling, tell};
 
 /// The width of the column of agents.
 const AGENT_WIDTH: usize = 10;
@@ -31,7 +31,7 @@ impl Screen for Lines {
         Ok(())
     }
 
-    fn event(&mut self, event: &Value) -> io::Result<()> {
+    fn event(&mut self, event: &FeedEvent) -> io::Result<()> {
         let mut out = io::stdout().lock();
         for line in render(event, self.is_many) {
             writeln!(out, "{line}")?;
@@ -42,11 +42,11 @@ impl Screen for Lines {
     fn end(&mut self) {}
 }
 
-fn render(event: &Value, is_many: bool) -> Vec<String> {
+fn render(event: &FeedEvent, is_many: bool) -> Vec<String> {
     let Telling { who, what, details } = tell(event);
     // NOTE: the time of day out of an RFC 3339 text, `2026-01-31T08:00:00.000Z`.
-    let time = field(event, "ts").get(11..23).unwrap_or("            ");
-    let id = field(event, "run_id");
+    let time = event.ts.get(11..23).unwrap_or("            ");
+    let id = event.run_id.as_str();
     let tail = id.char_indices().rev().nth(ID_CHARACTERS - 1).map_or(id, |(at, _)| &id[at..]);
     let run = if is_many { format!("{tail} ") } else { String::new() };
     let mut lines = vec![format!("{time} {run}{who:<AGENT_WIDTH$} {what}")];
@@ -57,14 +57,15 @@ fn render(event: &Value, is_many: bool) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use orkestra_agents::event::ProductEvent;
 
     use super::*;
 
     #[test]
     fn a_line_has_time_agent_and_what_happened() {
-        let event = json!({"event": "node_started", "agent": "backend", "attempt": 2, "ts": "2026-01-31T08:00:00.125Z",
-            "run_id": "01ABCDEFGHJK"});
+        let event = ProductEvent::NodeStarted { agent: "backend".into(), attempt: 2 };
+        let (run_id, ts) = ("01ABCDEFGHJK".into(), "2026-01-31T08:00:00.125Z".into());
+        let event = FeedEvent { run_id, seq: 1, ts, event };
         assert_eq!(render(&event, false), ["08:00:00.125 backend    started, attempt 2"]);
         assert_eq!(render(&event, true), ["08:00:00.125 EFGHJK backend    started, attempt 2"]);
     }

@@ -9,8 +9,8 @@ mod words;
 
 use std::io::{self, IsTerminal};
 
+use orkestra_agents::event::FeedEvent;
 use orkestra_core::prelude::RunView;
-use serde_json::Value;
 
 pub(crate) use self::json::Json;
 pub(crate) use self::lines::Lines;
@@ -25,7 +25,7 @@ pub(crate) trait Screen {
     ///
     /// # Errors
     /// When nobody can see it any more.
-    fn event(&mut self, event: &Value) -> io::Result<()>;
+    fn event(&mut self, event: &FeedEvent) -> io::Result<()>;
 
     /// Leaves the screen in good order; nothing is shown after it.
     fn end(&mut self);

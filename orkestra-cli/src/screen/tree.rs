@@ -6,13 +6,14 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use orkestra_agents::event::{FeedEvent, ProductEvent};
 use orkestra_core::prelude::{NodeStatus, NodeView, RunView};
 use serde_json::Value;
 
 use super::Screen;
 use super::paint::{Colour, Paint};
 use super::text::{clean, cut, one_line, tail};
-use super::words::{Telling, arguments, field, tell};
+use super::words::{Telling, arguments, tell};
 
 const TICK: Duration = Duration::from_millis(100);
 /// Characters of what an agent is just saying; the terminal cuts them at its own width.
@@ -96,53 +97,50 @@ impl Tree {
         leaf.bar.finish_with_message(message.to_owned());
     }
 
-    /// The events whose agent's line changes, and what is worth a line above.
-    fn of_agent(&mut self, run: &str, agent: &str, event: &Value) -> io::Result<()> {
+    /// The events of an agent: its own line changes, and what is worth a line stands above.
+    fn of_agent(&mut self, run: &str, agent: &str, event: &FeedEvent) -> io::Result<()> {
         let Telling { what, details, .. } = tell(event);
-        let dim = |text: &str| self.paint.text(Colour::Dim, text);
-        match field(event, "event") {
-            "node_started" => {
-                self.begins(run, agent, event["attempt"].as_u64().unwrap_or_default(), Duration::ZERO);
+        let paint = |colour, text: &str| self.paint.text(colour, text);
+        match &event.event {
+            ProductEvent::NodeStarted { attempt, .. } => {
+                self.begins(run, agent, u64::from(*attempt), Duration::ZERO);
                 Ok(())
             }
-            "file_written" => {
-                self.keep(agent, &self.paint.text(Colour::Green, &format!("+ {}", &what["wrote ".len()..])))
+            ProductEvent::FileWritten { path, bytes, .. } => {
+                self.keep(agent, &paint(Colour::Green, &format!("+ {} ({bytes} bytes)", one_line(path))))
             }
-            "command_output" => self.keep(agent, &dim(&what)),
-            "tool_call" => {
-                let call = match field(event, "tool") {
-                    "run_command" => format!("$ {}", one_line(field(&event["arguments"], "command"))),
-                    // Its file is told when it is written.
-                    "write_file" => return Ok(()),
-                    tool => format!("→ {} {}", one_line(tool), arguments(&event["arguments"])),
-                };
-                self.keep(agent, &call)
+            ProductEvent::CommandOutput { .. } => self.keep(agent, &paint(Colour::Dim, &what)),
+            ProductEvent::ToolCall { tool, arguments, .. } => match call(tool, arguments) {
+                Some(call) => self.keep(agent, &call),
+                None => Ok(()),
+            },
+            ProductEvent::ToolResult { ok: true, .. } | ProductEvent::Usage { .. } => Ok(()),
+            ProductEvent::ValidationFailed { .. } => {
+                self.keep(agent, &paint(Colour::Red, &what))?;
+                details.iter().try_for_each(|detail| self.keep(agent, &paint(Colour::Red, &format!("  {detail}"))))
             }
-            "tool_result" if event["ok"] == true => Ok(()),
-            "validation_failed" => {
-                self.keep(agent, &self.paint.text(Colour::Red, &what))?;
-                details
-                    .iter()
-                    .try_for_each(|detail| self.keep(agent, &self.paint.text(Colour::Red, &format!("  {detail}"))))
-            }
-            "node_completed" => {
+            ProductEvent::NodeCompleted { summary, .. } => {
                 let attempt = self.leaf(run, agent, 0).attempt;
                 let tries = if attempt > 1 { format!("({attempt} attempts) ") } else { String::new() };
-                self.finishes(
-                    run,
-                    agent,
-                    "✔",
-                    &format!("{tries}{}", cut(&one_line(field(event, "summary")), SAYING_CHARACTERS)),
-                );
+                let summary = cut(&one_line(summary.as_deref().unwrap_or_default()), SAYING_CHARACTERS);
+                self.finishes(run, agent, "✔", &format!("{tries}{summary}"));
                 Ok(())
             }
-            "node_failed" | "node_cancelled" => {
+            ProductEvent::NodeFailed { .. } | ProductEvent::NodeCancelled { .. } => {
                 self.finishes(run, agent, "✘", &what);
                 Ok(())
             }
-            "usage" => Ok(()),
-            _ => self.keep(agent, &self.paint.text(Colour::Yellow, &what)),
+            _ => self.keep(agent, &paint(Colour::Yellow, &what)),
         }
+    }
+}
+
+/// A tool's call on one line; `None` for one whose effect is told when it is there.
+fn call(tool: &str, arguments: &Value) -> Option<String> {
+    match tool {
+        "run_command" => Some(format!("$ {}", one_line(arguments["command"].as_str().unwrap_or_default()))),
+        "write_file" => None,
+        tool => Some(format!("→ {} {}", one_line(tool), self::arguments(arguments))),
     }
 }
 
@@ -181,11 +179,10 @@ impl Screen for Tree {
         Ok(())
     }
 
-    fn event(&mut self, event: &Value) -> io::Result<()> {
-        let run = field(event, "run_id");
-        let agent = event["agent"].as_str().filter(|_| !field(event, "event").starts_with("run_"));
-        match (agent, field(event, "event")) {
-            (Some(agent), "token_chunk") => self.says(run, agent, field(event, "chunk")),
+    fn event(&mut self, event: &FeedEvent) -> io::Result<()> {
+        let run = event.run_id.as_str();
+        match (event.event.agent(), &event.event) {
+            (Some(agent), ProductEvent::TokenChunk { chunk, .. }) => self.says(run, agent, chunk),
             (Some(agent), _) => {
                 self.keep_said(run, agent)?;
                 self.of_agent(run, agent, event)

@@ -1,5 +1,7 @@
 //! The documented events in words. Pure.
 
+use orkestra_agents::event::{CustomEvent, FeedEvent, ProductEvent, Tokens};
+use orkestra_agents::validate::DebugInfo;
 use serde_json::{Map, Value};
 
 use super::text::{clean, cut, one_line};
@@ -22,70 +24,114 @@ pub(super) struct Telling {
     pub(super) details: Vec<String>,
 }
 
-/// The text field `name`; empty when there is none.
-pub(super) fn field<'a>(event: &'a Value, name: &str) -> &'a str {
-    event[name].as_str().unwrap_or_default()
-}
-
 /// Puts an event into words.
-pub(super) fn tell(event: &Value) -> Telling {
-    let who = event["agent"].as_str().filter(|_| !is_of_run(event)).unwrap_or("run").to_owned();
-    let details =
-        if field(event, "event") == "validation_failed" { debug_info(&event["debug_info"]) } else { Vec::new() };
-    Telling { who, what: what(event), details }
+pub(super) fn tell(event: &FeedEvent) -> Telling {
+    let details = match &event.event {
+        ProductEvent::ValidationFailed { debug_info, .. } => self::debug_info(debug_info),
+        _ => Vec::new(),
+    };
+    Telling { who: event.event.agent().unwrap_or("run").to_owned(), what: what(event), details }
 }
 
-fn is_of_run(event: &Value) -> bool {
-    field(event, "event").starts_with("run_")
-}
-
-fn what(event: &Value) -> String {
-    let text = |name: &str| one_line(field(event, name));
-    let sentence = |name: &str| cut(&text(name), SENTENCE_CHARACTERS);
-    match field(event, "event") {
-        "run_started" => {
-            let nodes = count(event["node_count"].as_u64().unwrap_or_default(), "node");
-            format!("{} started, {nodes}: {}", field(event, "run_id"), sentence("objective"))
+/// IMPORTANT: no `_` here. Whoever adds an event decides how it is told.
+fn what(event: &FeedEvent) -> String {
+    use ProductEvent as Told;
+    match &event.event {
+        Told::RunStarted { node_count, objective } => started(&event.run_id, *node_count, objective.as_deref()),
+        Told::RunCompleted { files } => format!("completed, {}", count(files.len(), "file")),
+        Told::RunFailed { agent, error, .. } => format!("FAILED at {}: {}", one_line(agent), sentence(error)),
+        Told::RunCancelled { reason } => format!("cancelled: {}", sentence(reason)),
+        Told::RunTerminated { reason } => format!("TERMINATED: {}", sentence(reason)),
+        Told::RunTimedOut { deadline } => format!("TIMED OUT: its deadline was {deadline}"),
+        Told::RunPaused { reason } => format!("paused: {}", sentence(reason)),
+        Told::RunResumed {} => "resumed".to_owned(),
+        Told::RunReopened {} => "reopened".to_owned(),
+        Told::RunStopping { reason } => format!("stopping: {}", sentence(reason)),
+        Told::CompensationStarted { nodes } => format!("compensating: {}", sentence(&nodes.join(", "))),
+        Told::CompensationRetried { .. } => "compensates again".to_owned(),
+        Told::BudgetReached { meter, spent, limit } => {
+            format!("BUDGET REACHED: {spent} of {limit} {} spent", one_line(meter))
         }
-        "node_started" => format!("started, attempt {}", event["attempt"]),
-        "token_chunk" => format!("> {}", text("chunk")),
-        "file_written" => format!("wrote {} ({} bytes)", text("path"), event["bytes"]),
-        "command_output" if event["stderr"] == true => format!("! {}", text("line")),
-        "command_output" => format!("| {}", text("line")),
-        "tool_call" => format!("calls {} {}", text("tool"), arguments(&event["arguments"])),
-        "tool_result" => {
-            let verb = if event["ok"] == true { "answered" } else { "refused" };
-            format!("{} {verb}: {}", text("tool"), cut(&text("text"), SHOWN_CHARACTERS))
+        Told::BudgetChanged { meter, limit } => budget(&one_line(meter), *limit),
+        Told::HumanInputRequired { question, request_id, .. } => asks(question.as_ref(), request_id),
+        Told::HumanInputReceived { answer, .. } => received(answer.as_ref()),
+        Told::WaitTimedOut { key, .. } => format!("waited too long: {}", sentence(key)),
+        Told::WaitWithdrawn { key, .. } => format!("no longer waits: {}", sentence(key)),
+        Told::NodeStarted { attempt, .. } => format!("started, attempt {attempt}"),
+        Told::NodeCompleted { summary, .. } => {
+            format!("completed: {}", sentence(summary.as_deref().unwrap_or_default()))
         }
-        "validation_failed" => {
-            let info = &event["debug_info"];
-            format!("VALIDATION FAILED on attempt {}: {}", info["attempt"], one_line(field(info, "error_type")))
+        Told::NodeFailed { attempt: Some(attempt), error, .. } => {
+            format!("FAILED after attempt {attempt}: {}", sentence(error))
         }
-        "retry_scheduled" => {
-            format!("attempt {} failed and is followed by another: {}", event["attempt"], sentence("error"))
+        Told::NodeFailed { attempt: None, error, .. } => format!("FAILED: {}", sentence(error)),
+        Told::NodeCancelled { .. } => "cancelled".to_owned(),
+        Told::NodeSkipped { .. } => "skipped".to_owned(),
+        Told::NodeReset { .. } => "is tried again".to_owned(),
+        Told::GraphGrown { nodes, .. } => format!("added to the graph: {}", sentence(&nodes.join(", "))),
+        Told::RetryScheduled { attempt, error, .. } => {
+            format!("attempt {attempt} failed and is followed by another: {}", sentence(error))
         }
-        "rate_limited" => format!("waits {} ms for the model: {}", event["delay_ms"], sentence("reason")),
-        "usage" => {
-            let tokens = &event["tokens"];
-            format!("used {} tokens in, {} out ({})", tokens["input"], tokens["output"], text("model"))
+        Told::TokenChunk { chunk, .. } => format!("> {}", one_line(chunk)),
+        Told::RateLimited { delay_ms, reason, .. } => {
+            format!("waits {delay_ms} ms for the model: {}", sentence(reason))
         }
-        "notice" => format!("NOTE: {}", text("message")),
-        "node_completed" => format!("completed: {}", sentence("summary")),
-        "node_failed" => format!("FAILED after attempt {}: {}", event["attempt"], sentence("error")),
-        "node_cancelled" => "cancelled".to_owned(),
-        "human_input_required" => format!("waits for an answer: {}", sentence("request_id")),
-        "run_completed" => {
-            let files = event["files"].as_array().map_or(0, |files| files.len() as u64);
-            format!("completed, {}", count(files, "file"))
+        Told::ModelRestarted { model, .. } => format!("begins the answer again with {}", one_line(model)),
+        Told::FileWritten { path, bytes, .. } => format!("wrote {} ({bytes} bytes)", one_line(path)),
+        Told::CommandOutput { line, stderr, .. } => format!("{} {}", if *stderr { "!" } else { "|" }, one_line(line)),
+        Told::ToolCall { tool, arguments, .. } => format!("calls {} {}", one_line(tool), self::arguments(arguments)),
+        Told::ToolResult { tool, ok, text, .. } => {
+            let verb = if *ok { "answered" } else { "refused" };
+            format!("{} {verb}: {}", one_line(tool), cut(&one_line(text), SHOWN_CHARACTERS))
         }
-        "run_failed" => format!("FAILED at {}: {}", text("agent"), sentence("error")),
-        "run_cancelled" => format!("cancelled: {}", sentence("reason")),
-        other => format!("{} {}", one_line(other), rest(event)),
+        Told::Usage { tokens, model, .. } => usage(*tokens, model),
+        Told::Notice { message, .. } => format!("NOTE: {}", one_line(message)),
+        Told::ValidationFailed { debug_info, .. } => {
+            format!("VALIDATION FAILED on attempt {}: {}", debug_info.attempt, debug_info.error_type.name())
+        }
+        Told::Custom(event) => format!("{} {}", one_line(&event.name), rest(event)),
     }
 }
 
+fn started(run: &str, nodes: usize, objective: Option<&str>) -> String {
+    format!("{run} started, {}: {}", count(nodes, "node"), sentence(objective.unwrap_or_default()))
+}
+
+fn budget(meter: &str, limit: Option<f64>) -> String {
+    match limit {
+        Some(limit) => format!("the budget is {limit} {meter} now"),
+        None => format!("there is no budget for {meter} any more"),
+    }
+}
+
+fn asks(question: Option<&Value>, request_id: &str) -> String {
+    match question {
+        Some(question) => format!("asks (question {}): {}", one_line(request_id), sentence(&plain(question))),
+        None => format!("waits for an answer: {}", sentence(request_id)),
+    }
+}
+
+fn received(answer: Option<&Value>) -> String {
+    answer.map_or_else(|| "has its answer".to_owned(), |answer| format!("was answered: {}", sentence(&plain(answer))))
+}
+
+fn usage(tokens: Tokens, model: &str) -> String {
+    let shown = |tokens: Option<u64>| tokens.map_or_else(|| "null".to_owned(), |tokens| tokens.to_string());
+    format!("used {} tokens in, {} out ({})", shown(tokens.input), shown(tokens.output), one_line(model))
+}
+
+/// A text as it is, another value as JSON.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// At most one line of some length.
+fn sentence(text: &str) -> String {
+    cut(&one_line(text), SENTENCE_CHARACTERS)
+}
+
 /// `1 file`, `2 files`.
-fn count(number: u64, noun: &str) -> String {
+fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
@@ -100,11 +146,10 @@ pub(super) fn arguments(arguments: &Value) -> String {
 }
 
 /// What a failed validation found, on lines of its own.
-pub(super) fn debug_info(info: &Value) -> Vec<String> {
-    let mut lines = vec![format!("failed command: {}", one_line(field(info, "failed_command")))];
-    let failed = info["failed_tests"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    lines.extend(failed.map(|test| format!("failed test: {}", one_line(test))));
-    let output = clean(field(info, "full_output"));
+pub(super) fn debug_info(info: &DebugInfo) -> Vec<String> {
+    let mut lines = vec![format!("failed command: {}", one_line(&info.failed_command))];
+    lines.extend(info.failed_tests.iter().map(|test| format!("failed test: {}", one_line(test))));
+    let output = clean(&info.full_output);
     let output: Vec<&str> = output.trim_end().lines().collect();
     let hidden = output.len().saturating_sub(OUTPUT_LINES_MAX);
     lines.push(if hidden > 0 { format!("output ({hidden} lines before):") } else { "output:".to_owned() });
@@ -113,16 +158,10 @@ pub(super) fn debug_info(info: &Value) -> Vec<String> {
 }
 
 /// The fields of an event that has no words of its own.
-fn rest(event: &Value) -> String {
-    let own = ["event", "type", "run_id", "seq", "ts", "agent"];
-    let fields: Map<String, Value> = event
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(name, _)| !own.contains(&name.as_str()))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    cut(&one_line(&Value::Object(fields).to_string()), SENTENCE_CHARACTERS)
+fn rest(event: &CustomEvent) -> String {
+    let fields = event.fields.iter().filter(|(name, _)| *name != "agent");
+    let fields: Map<String, Value> = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+    sentence(&Value::Object(fields).to_string())
 }
 
 #[cfg(test)]
@@ -131,27 +170,41 @@ mod tests {
 
     use super::*;
 
-    fn check(event: &Value, who: &str, what: &str) {
-        let telling = tell(event);
+    /// The event that users get as this JSON, beside its place and time.
+    fn event(mut json: Value) -> FeedEvent {
+        for (name, value) in [("run_id", json!("r1")), ("seq", json!(3)), ("ts", json!("2026-01-31T08:00:00.125Z"))] {
+            json[name] = value;
+        }
+        serde_json::from_value(json).expect("an event")
+    }
+
+    fn check(json: Value, who: &str, what: &str) {
+        let telling = tell(&event(json));
         assert_eq!((telling.who.as_str(), telling.what.as_str()), (who, what));
     }
 
     #[test]
     fn events_in_words() {
         check(
-            &json!({"event": "run_started", "run_id": "r1", "node_count": 4, "objective": "Build\nit"}),
+            json!({"event": "run_started", "node_count": 4, "objective": "Build\nit"}),
             "run",
             "r1 started, 4 nodes: Build\\nit",
         );
-        check(&json!({"event": "token_chunk", "agent": "qa", "chunk": "one\ntwo"}), "qa", "> one\\ntwo");
-        check(&json!({"event": "command_output", "agent": "qa", "line": "ok", "stderr": true}), "qa", "! ok");
+        check(json!({"event": "token_chunk", "agent": "qa", "chunk": "one\ntwo"}), "qa", "> one\\ntwo");
+        check(json!({"event": "command_output", "agent": "qa", "line": "ok", "stderr": true}), "qa", "! ok");
         check(
-            &json!({"event": "tool_call", "agent": "qa", "tool": "run_command", "arguments": {"command": "ls", "n": 1}}),
+            json!({"event": "tool_call", "agent": "qa", "tool": "run_command", "arguments": {"command": "ls", "n": 1}}),
             "qa",
             "calls run_command command=ls n=1",
         );
-        check(&json!({"event": "run_failed", "agent": "qa", "error": "no"}), "run", "FAILED at qa: no");
-        check(&json!({"event": "new_one", "agent": "qa", "x": 1, "seq": 3}), "qa", "new_one {\"x\":1}");
+        check(json!({"event": "run_failed", "agent": "qa", "error": "no", "kind": "x"}), "run", "FAILED at qa: no");
+        check(json!({"event": "run_paused", "reason": "lunch"}), "run", "paused: lunch");
+        check(
+            json!({"event": "human_input_required", "agent": "qa", "request_id": "7", "question": "Which?", "key": "k"}),
+            "qa",
+            "asks (question 7): Which?",
+        );
+        check(json!({"event": "new_one", "agent": "qa", "x": 1}), "qa", "new_one {\"x\":1}");
     }
 
     #[test]
@@ -159,7 +212,7 @@ mod tests {
         let long: String = (0..100).map(|line| format!("line {line}\n")).collect();
         let info = json!({"error_type": "validation_failure", "failed_command": "pytest tests/", "full_output": long,
             "failed_tests": ["tests.test_a.test_b"], "attempt": 1});
-        let telling = tell(&json!({"event": "validation_failed", "agent": "backend", "debug_info": info}));
+        let telling = tell(&event(json!({"event": "validation_failed", "agent": "backend", "debug_info": info})));
         assert_eq!(telling.what, "VALIDATION FAILED on attempt 1: validation_failure");
         assert_eq!(
             telling.details[..3],

@@ -14,8 +14,10 @@ use super::reason::{Next, PauseReason, SkipReason, StopReason};
 use super::status::Outcome;
 
 /// One durable fact of a run.
+///
+/// The enum is exhaustive on purpose: whoever tells others of a run decides on every event, and one that was forgotten does not
+/// compile. New events are added; an event that is not to be told of needs a `_` of its reader.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub enum Event {
     /// The run exists. Always the first event, and only there.
     RunCreated {

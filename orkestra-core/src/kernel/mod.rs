@@ -41,5 +41,5 @@ pub(crate) use looks::{at_signal, looks_of};
 pub use node::{ChildState, NodeState, OpenWait, StepState};
 pub use reason::{Next, PauseReason, SkipReason, StopReason};
 pub use state::{Pause, RunState, Stopping, Timer};
-pub use status::{NodeStatus, Outcome, RunStatus};
+pub use status::{NodeStatus, Outcome, RunStatus, UnknownStatus};
 pub use undo::Undo;

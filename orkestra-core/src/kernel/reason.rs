@@ -1,5 +1,7 @@
 //! Why things happen to a run, and what follows from a failed attempt: parts of events.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Failure, Name, Timestamp};
@@ -33,6 +35,16 @@ pub enum PauseReason {
         /// The node.
         node: Name,
     },
+}
+
+impl fmt::Display for PauseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked { reason } => f.write_str(reason),
+            Self::Budget { meter } => write!(f, "the budget of `{meter}` is spent"),
+            Self::NodeFailed { node } => write!(f, "node `{node}` failed"),
+        }
+    }
 }
 
 /// What follows a failed attempt.
@@ -72,4 +84,14 @@ pub enum StopReason {
         /// In their words.
         reason: String,
     },
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled { reason } | Self::Terminated { reason } => f.write_str(reason),
+            Self::NodeFailed { node, failure } => write!(f, "node `{node}` failed: {failure}"),
+            Self::DeadlinePassed { deadline } => write!(f, "the deadline passed: {deadline}"),
+        }
+    }
 }

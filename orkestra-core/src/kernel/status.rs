@@ -1,9 +1,12 @@
 //! Where runs and nodes stand.
 
+use std::fmt;
+use std::str::FromStr;
+
 use crate::model::{Failure, Name, Payload, Timestamp, journaled};
 
 /// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RunStatus {
@@ -28,7 +31,26 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
-    /// Its name, as the journal, records and spans write it.
+    /// Every status there is.
+    pub const ALL: [Self; 9] = [
+        Self::Running,
+        Self::Paused,
+        Self::Stopping,
+        Self::Compensating,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Terminated,
+        Self::TimedOut,
+    ];
+
+    /// The statuses of runs that have not ended: somebody drives them, or will.
+    pub const LIVE: [Self; 4] = [Self::Running, Self::Paused, Self::Stopping, Self::Compensating];
+
+    /// The statuses of runs that have ended.
+    pub const FINAL: [Self; 5] = [Self::Completed, Self::Failed, Self::Cancelled, Self::Terminated, Self::TimedOut];
+
+    /// Its name, as the journal, records and spans write it. [`FromStr`] reads it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -47,7 +69,16 @@ impl RunStatus {
     /// Whether nothing will happen to the run any more.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Terminated | Self::TimedOut)
+        match self {
+            Self::Running | Self::Paused | Self::Stopping | Self::Compensating => false,
+            Self::Completed | Self::Failed | Self::Cancelled | Self::Terminated | Self::TimedOut => true,
+        }
+    }
+
+    /// Whether the run has not ended. A paused run is live, and so is one that is being undone.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
+        !self.is_final()
     }
 
     /// Whether the run is about to end.
@@ -56,6 +87,34 @@ impl RunStatus {
         matches!(self, Self::Stopping | Self::Compensating)
     }
 }
+
+impl fmt::Display for RunStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Reads the name of a status.
+///
+/// ```
+/// use orkestra_core::kernel::RunStatus;
+///
+/// assert_eq!("paused".parse(), Ok(RunStatus::Paused));
+/// let error = "asleep".parse::<RunStatus>().unwrap_err();
+/// assert!(error.to_string().starts_with("unknown run status `asleep`: expected one of running, paused, "));
+/// ```
+impl FromStr for RunStatus {
+    type Err = UnknownStatus;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|status| status.name() == text).ok_or_else(|| UnknownStatus(text.to_owned()))
+    }
+}
+
+/// A text that is not the name of a [`RunStatus`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown run status `{0}`: expected one of {names}", names = RunStatus::ALL.map(RunStatus::name).join(", "))]
+pub struct UnknownStatus(String);
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -103,6 +162,18 @@ pub enum NodeStatus {
 }
 
 impl NodeStatus {
+    /// Every status there is.
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Queued,
+        Self::Running,
+        Self::Backoff,
+        Self::Completed,
+        Self::Failed,
+        Self::Skipped,
+        Self::Cancelled,
+    ];
+
     /// Its name, as read models and spans write it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -129,34 +200,38 @@ impl NodeStatus {
 mod tests {
     use super::*;
 
+    /// The names that serde knows: it lists them when it is given another one.
+    fn known_to_serde<T: serde::de::DeserializeOwned + fmt::Debug>() -> String {
+        let error = serde_json::from_str::<T>("\"?\"").expect_err("it is not a name");
+        error.to_string().split('`').skip(3).step_by(2).collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
-    fn names_are_what_serde_writes() {
-        let runs = [
-            RunStatus::Running,
-            RunStatus::Paused,
-            RunStatus::Stopping,
-            RunStatus::Compensating,
-            RunStatus::Completed,
-            RunStatus::Failed,
-            RunStatus::Cancelled,
-            RunStatus::Terminated,
-            RunStatus::TimedOut,
-        ];
-        for status in runs {
+    fn every_status_is_listed_and_its_name_is_what_serde_writes() {
+        assert_eq!(known_to_serde::<RunStatus>(), RunStatus::ALL.map(RunStatus::name).join(" "));
+        assert_eq!(known_to_serde::<NodeStatus>(), NodeStatus::ALL.map(NodeStatus::name).join(" "));
+        for status in RunStatus::ALL {
             assert_eq!(serde_json::to_value(status).expect("it serialises"), status.name());
         }
-        let nodes = [
-            NodeStatus::Pending,
-            NodeStatus::Queued,
-            NodeStatus::Running,
-            NodeStatus::Backoff,
-            NodeStatus::Completed,
-            NodeStatus::Failed,
-            NodeStatus::Skipped,
-            NodeStatus::Cancelled,
-        ];
-        for status in nodes {
+        for status in NodeStatus::ALL {
             assert_eq!(serde_json::to_value(status).expect("it serialises"), status.name());
+        }
+    }
+
+    #[test]
+    fn a_status_is_either_live_or_final() {
+        assert_eq!([&RunStatus::LIVE[..], &RunStatus::FINAL[..]].concat(), RunStatus::ALL);
+        assert!(RunStatus::LIVE.into_iter().all(|status| status.is_live() && !status.is_final()));
+        assert!(RunStatus::FINAL.into_iter().all(|status| status.is_final() && !status.is_live()));
+    }
+
+    #[test]
+    fn a_status_is_parsed_from_its_name_and_from_nothing_else() {
+        for status in RunStatus::ALL {
+            assert_eq!(status.to_string().parse(), Ok(status));
+        }
+        for text in ["", "Running", "running ", "pending", "timedout"] {
+            assert_eq!(text.parse::<RunStatus>(), Err(UnknownStatus(text.to_owned())));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Failure, Name, NodeId};
+use crate::model::{Failure, FailureKind, Name, NodeId};
 
 use super::state::RunState;
 use super::status::{NodeStatus, Outcome};
@@ -69,7 +69,7 @@ impl RunState {
 }
 
 fn never() -> Failure {
-    Failure::permanent("terminated", "the run was terminated before it was undone")
+    Failure::permanent(FailureKind::Terminated, "the run was terminated before it was undone")
 }
 
 fn short(failure: &Failure) -> Failure {

@@ -7,11 +7,11 @@ use super::payload::{Payload, if_present};
 
 /// The durable record of a failed attempt, step or run.
 ///
-/// Kinds are the caller's words (`validation_failure`); the engine itself uses `error`, `panic`, `timed_out`,
-/// `interrupted`, `crashed`, `cancelled`, `bad_input` and `bad_output`.
+/// Kinds are the caller's words (`validation_failure`); those that the engine itself uses are in
+/// [`FailureKind`](super::FailureKind).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What sort of failure it is, for programs.
+    /// What sort of failure it is, for programs: see [`known_kind`](Self::known_kind).
     pub kind: String,
     /// What happened, for people.
     pub message: String,

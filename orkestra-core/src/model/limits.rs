@@ -102,6 +102,9 @@ pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Commits that a reader takes from the store at a time.
 pub const READ_COMMITS_MAX: usize = 512;
 
+/// Records of runs that a pager takes from the store at a time: a database answers that many within milliseconds.
+pub const READ_RECORDS_MAX: usize = 512;
+
 /// The workflows that have a metric label of their own; those after them share one. A recorder keeps every label it saw.
 pub const WORKFLOWS_MEASURED_MAX: usize = 256;
 

@@ -8,6 +8,7 @@ mod error;
 mod inbox;
 mod lease;
 mod memory;
+mod pager;
 mod record;
 mod snapshot;
 
@@ -22,6 +23,7 @@ pub use error::{AppendError, StoreError, StoreErrorKind};
 pub use inbox::{Letter, LetterId, Listener};
 pub use lease::{Claimed, Lease, Renewed};
 pub use memory::MemoryStore;
+pub use pager::Pager;
 pub use record::{ListCursor, Page, RunQuery, RunRecord};
 pub use snapshot::Snapshot;
 

@@ -1,6 +1,6 @@
 //! What can be told of a run without its journal, and how runs are found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -67,9 +67,19 @@ impl RunRecord {
 }
 
 /// Which runs to list. The default is the newest hundred of all.
+///
+/// ```
+/// use orkestra_core::prelude::*;
+///
+/// let live = RunQuery { statuses: RunStatus::LIVE.into(), ..RunQuery::default() };
+/// assert!(live.asks_for(RunStatus::Paused) && !live.asks_for(RunStatus::Completed));
+/// ```
 #[derive(Clone, Debug)]
 pub struct RunQuery {
-    /// Only runs of this status.
+    /// Only runs of one of these statuses; an empty set means any status.
+    pub statuses: BTreeSet<RunStatus>,
+    /// Only runs of this status, or of one of `statuses`.
+    #[deprecated(note = "use `statuses`, which takes several")]
     pub status: Option<RunStatus>,
     /// Only runs of this workflow.
     pub workflow: Option<Name>,
@@ -88,8 +98,10 @@ pub struct RunQuery {
 }
 
 impl Default for RunQuery {
+    #[expect(deprecated, reason = "the old field is read for one release more")]
     fn default() -> Self {
         Self {
+            statuses: BTreeSet::new(),
             status: None,
             workflow: None,
             labels: BTreeMap::new(),
@@ -103,12 +115,27 @@ impl Default for RunQuery {
 }
 
 impl RunQuery {
+    /// All statuses that are asked for; an empty set means any status. Stores read it rather than the field.
+    #[must_use]
+    #[expect(deprecated, reason = "the old field is read for one release more")]
+    pub fn wanted_statuses(&self) -> BTreeSet<RunStatus> {
+        self.statuses.iter().copied().chain(self.status).collect()
+    }
+
+    /// Whether runs of this status are asked for.
+    #[must_use]
+    #[expect(deprecated, reason = "the old field is read for one release more")]
+    pub fn asks_for(&self, status: RunStatus) -> bool {
+        let is_any = self.statuses.is_empty() && self.status.is_none();
+        is_any || self.statuses.contains(&status) || self.status == Some(status)
+    }
+
     /// Whether `record` is asked for, its place aside.
     #[must_use]
     pub fn matches(&self, record: &RunRecord) -> bool {
         let labelled = self.labels.iter().all(|(key, value)| record.labels.get(key) == Some(value));
         labelled
-            && self.status.is_none_or(|status| record.status == status)
+            && self.asks_for(record.status)
             && self.workflow.as_ref().is_none_or(|workflow| record.workflow == *workflow)
             && self.parent.as_ref().is_none_or(|parent| record.parent.as_ref() == Some(parent))
             && self.created_from.is_none_or(|from| record.created_at >= from)

@@ -35,12 +35,17 @@ pub(crate) fn change(changes: &mut Changes, old: Option<Waiting<'_>>, new: Optio
     }
 }
 
-/// The term that leaves the fewest runs to look at, as far as one can guess: a label, else the status, else the workflow.
-pub(crate) fn best_term(query: &RunQuery) -> u64 {
-    let label = query.labels.iter().next().map(|(key, value)| label(key, value));
-    let status = || query.status.map(status);
-    let workflow = || query.workflow.as_ref().map(|name| workflow(name));
-    label.or_else(status).or_else(workflow).unwrap_or_else(all)
+/// The terms that leave the fewest runs to look at, as far as one can guess: a label, else the statuses, else the workflow.
+/// No run has entries of two of them.
+pub(crate) fn best_terms(query: &RunQuery) -> Vec<u64> {
+    if let Some((key, value)) = query.labels.iter().next() {
+        return vec![label(key, value)];
+    }
+    let statuses = query.wanted_statuses();
+    if !statuses.is_empty() {
+        return statuses.into_iter().map(status).collect();
+    }
+    vec![query.workflow.as_ref().map_or_else(all, |name| workflow(name))]
 }
 
 fn all() -> u64 {

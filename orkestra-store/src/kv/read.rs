@@ -8,7 +8,7 @@ use orkestra_core::model::{Epoch, RunId, Seq};
 use orkestra_core::store::{Due, DueCursor, DueQuery, ListCursor, RunQuery, RunRecord};
 
 use super::error::Trouble;
-use super::map::View;
+use super::map::{Entries, View};
 use super::{index, keys, value};
 
 const NUMBER: usize = size_of::<u64>();
@@ -121,21 +121,17 @@ pub(crate) fn list(
     cursor: Option<&ListCursor>,
     limit: usize,
 ) -> Result<Slice, Trouble> {
-    let term = index::best_term(query);
-    let all = keys::terms(term);
-    let begin = query.created_from.map_or_else(|| all.clone(), |from| keys::term(term, from, ""));
-    // No time begins with eight bytes of 0xff and goes on: this is behind all of the term's entries.
-    let mut end = [&all[..], &[0xff; NUMBER + 1]].concat();
-    end = query.created_until.map_or(end.clone(), |until| end.min(keys::term(term, until, "")));
-    end = cursor.map_or(end.clone(), |cursor| end.min(keys::term(term, cursor.created_at, &cursor.id)));
+    let terms = index::best_terms(query).into_iter().map(|term| places(view, term, query, cursor));
+    let mut terms = terms.collect::<Result<Vec<_>, _>>()?;
     let mut records = Vec::new();
     let mut next = None;
-    for (seen, entry) in view.backward(&begin, Bound::Excluded(&end)).enumerate() {
+    let mut seen = 0;
+    while let Some(newest) = newest(&terms) {
         if seen >= SLICE_ENTRIES_MAX || records.len() >= limit {
             return Ok(Slice { records, next });
         }
-        let (key, _) = entry?;
-        let place = keys::parse_term(&key)?;
+        seen += 1;
+        let Some(place) = terms[newest].step()? else { continue };
         let record = record(view, &place.id)?;
         let record = record.ok_or_else(|| Trouble::Damaged(format!("the record of run `{}` is missing", place.id)))?;
         if query.matches(&record) {
@@ -144,6 +140,44 @@ pub(crate) fn list(
         next = Some(place);
     }
     Ok(Slice { records, next: None })
+}
+
+/// The places that a term has in a list, newest first, one ahead.
+struct Places<'a> {
+    entries: Entries<'a>,
+    ahead: Option<ListCursor>,
+}
+
+impl Places<'_> {
+    /// The place ahead; the one behind it is ahead then.
+    fn step(&mut self) -> Result<Option<ListCursor>, Trouble> {
+        let next = self.entries.next().transpose()?.map(|(key, _)| keys::parse_term(&key)).transpose()?;
+        Ok(std::mem::replace(&mut self.ahead, next))
+    }
+}
+
+/// Which of `terms` has the newest place ahead.
+fn newest(terms: &[Places<'_>]) -> Option<usize> {
+    let ahead = terms.iter().enumerate().filter_map(|(number, term)| Some((term.ahead.as_ref()?, number)));
+    ahead.max().map(|(_, number)| number)
+}
+
+/// The places of `term` that are older than `cursor` and in the query's range of times.
+fn places<'a>(
+    view: &'a dyn View,
+    term: u64,
+    query: &RunQuery,
+    cursor: Option<&ListCursor>,
+) -> Result<Places<'a>, Trouble> {
+    let all = keys::terms(term);
+    let begin = query.created_from.map_or_else(|| all.clone(), |from| keys::term(term, from, ""));
+    // No time begins with eight bytes of 0xff and goes on: this is behind all of the term's entries.
+    let mut end = [&all[..], &[0xff; NUMBER + 1]].concat();
+    end = query.created_until.map_or(end.clone(), |until| end.min(keys::term(term, until, "")));
+    end = cursor.map_or(end.clone(), |cursor| end.min(keys::term(term, cursor.created_at, &cursor.id)));
+    let mut places = Places { entries: view.backward(&begin, Bound::Excluded(&end)), ahead: None };
+    places.step()?;
+    Ok(places)
 }
 
 /// Runs that are due and not held by anyone.

@@ -14,11 +14,12 @@ use super::labels::{DIGEST_BYTES, digest};
 use super::pool::{Pool, Statement};
 use super::row::{column, limit, record, signed};
 
-/// The runs of one page by the index of what distinguishes most: a label, the parent, the workflow, the status.
+/// The runs of one page by the index of what distinguishes most: a label, the parent, the workflow, the statuses.
 pub(super) async fn list(pool: &Pool, query: &RunQuery) -> Result<Page<RunRecord>, Trouble> {
     let labels: Vec<_> = query.labels.iter().map(|(key, value)| digest(key, value)).collect();
-    let sql = text(query, labels.len());
-    let rows = pool.read(|| bind(&sql, query, &labels)).await?;
+    let statuses: Vec<_> = query.wanted_statuses().into_iter().map(RunStatus::name).collect();
+    let sql = text(query, !statuses.is_empty(), labels.len());
+    let rows = pool.read(|| bind(&sql, query, &statuses, &labels)).await?;
     let mut items = Vec::with_capacity(rows.len());
     for row in &rows {
         items.push(record(column(row, 0)?)?);
@@ -30,27 +31,37 @@ pub(super) async fn list(pool: &Pool, query: &RunQuery) -> Result<Page<RunRecord
     Ok(Page { items, next })
 }
 
+/// The newest runs of each status that is asked for, then the newest of those: as many entries of the index are read for each
+/// as there may be answers.
+const BY_STATUS: &str = "(
+        SELECT r.id, r.created_at FROM unnest($6::text[]) AS s (status) CROSS JOIN LATERAL (
+            SELECT id, created_at FROM runs
+            WHERE status = s.status AND created_at >= $2 AND created_at <= $3 AND (created_at, id) < ($4, $5)
+            ORDER BY created_at DESC, id DESC LIMIT $1
+        ) AS r ORDER BY r.created_at DESC, r.id DESC LIMIT $1
+    )";
+
 /// The words of a query. What is asked for is in its parameters, never in here.
 ///
-/// Parameters: how many, from, until, the cursor's time and run, status, workflow, parent, labels.
-fn text(query: &RunQuery, labels: usize) -> String {
-    let (table, id) = match (labels, query.parent.is_some() || query.workflow.is_some(), query.status) {
+/// Parameters: how many, from, until, the cursor's time and run, statuses, workflow, parent, labels.
+fn text(query: &RunQuery, statuses: bool, labels: usize) -> String {
+    let (table, id) = match (labels, query.parent.is_some() || query.workflow.is_some(), statuses) {
         (1.., _, _) => ("labels", "run"),
-        (0, false, Some(_)) => ("runs", "id"),
+        (0, false, true) => (BY_STATUS, "id"),
         _ => ("records", "id"),
     };
     let mut sql = format!(
         "SELECT o.record FROM {table} AS p JOIN records AS o ON o.id = p.{id}
         WHERE p.created_at >= $2 AND p.created_at <= $3 AND (p.created_at, p.{id}) < ($4, $5)"
     );
-    if table != "records" {
+    if table == "labels" {
         // An index entry of labels that were changed since leads to a record of another time or none.
         sql.push_str(" AND o.created_at = p.created_at");
     }
-    match (table, query.status) {
-        ("runs", _) => sql.push_str(" AND p.status = $6"),
-        (_, Some(_)) => sql.push_str(" AND (SELECT status FROM runs WHERE id = o.id) = $6"),
-        _ => sql.push_str(" AND $6::text IS NULL"),
+    match (table, statuses) {
+        (BY_STATUS, _) => {}
+        (_, true) => sql.push_str(" AND (SELECT status FROM runs WHERE id = o.id) = ANY ($6)"),
+        (_, false) => sql.push_str(" AND $6::text[] IS NULL"),
     }
     sql.push_str(if query.workflow.is_some() { " AND o.workflow = $7" } else { " AND $7::text IS NULL" });
     sql.push_str(if query.parent.is_some() { " AND o.parent = $8" } else { " AND $8::text IS NULL" });
@@ -69,7 +80,7 @@ fn text(query: &RunQuery, labels: usize) -> String {
     sql
 }
 
-fn bind<'q>(sql: &str, query: &RunQuery, labels: &[Vec<u8>]) -> Statement<'q> {
+fn bind<'q>(sql: &str, query: &RunQuery, statuses: &[&str], labels: &[Vec<u8>]) -> Statement<'q> {
     let time = |time: Option<Timestamp>| time.map(|time| signed(time.as_millis()));
     // Nothing is after the last run there can be: its time, and an id that no run has.
     let cursor = query.cursor.as_ref().map(|cursor| (signed(cursor.created_at.as_millis()), cursor.id.as_str()));
@@ -81,7 +92,7 @@ fn bind<'q>(sql: &str, query: &RunQuery, labels: &[Vec<u8>]) -> Statement<'q> {
         .bind(time(query.created_until).map_or(i64::MAX, |until| until - 1))
         .bind(at)
         .bind(id)
-        .bind(query.status.map(RunStatus::name))
+        .bind((!statuses.is_empty()).then(|| statuses.iter().map(|name| (*name).to_owned()).collect::<Vec<String>>()))
         .bind(query.workflow.as_ref().map(Name::as_str))
         .bind(query.parent.as_ref().map(RunId::as_str));
     labels.iter().fold(statement, Statement::bind)

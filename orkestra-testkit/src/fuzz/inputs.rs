@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use orkestra_core::kernel::{InputKind, Outcome, RunState, StepState, TaskRequest, Wait, Work, agenda, waits};
-use orkestra_core::model::{Amount, Failure, Growth, Name, NodeId, NodeKind, RunId, Seq, Timestamp};
+use orkestra_core::model::{Amount, Failure, FailureKind, Growth, Name, NodeId, NodeKind, RunId, Seq, Timestamp};
 
 use super::bytes::{Bytes, name};
 use super::plan::{METERS, node, payload, signal};
@@ -177,7 +177,9 @@ fn perform(state: &RunState, work: Work) -> Option<InputKind> {
                 None => ended(node, attempt, Ok(orkestra_core::model::Payload::null())),
             }
         }
-        Work::AskToStop { node, attempt } => ended(node, attempt, Err(Failure::permanent("cancelled", "asked"))),
+        Work::AskToStop { node, attempt } => {
+            ended(node, attempt, Err(Failure::permanent(FailureKind::Cancelled, "asked")))
+        }
         Work::AcquireSlots { node, attempt } => {
             Some(InputKind::SlotGranted { node: state.name(node).clone(), attempt })
         }

@@ -230,7 +230,7 @@ pub async fn append_8_record_and_indexes_change_with_their_commit<F: StoreFixtur
     let created: Option<RunRecord> = store.record(run.id()).await?;
     same("when it is due", &created.and_then(|record| record.wake_at), &Some(Timestamp::from_millis(50)))?;
     same("runs that are due", &due_ids(&*store).await?, &vec![run.id().clone()])?;
-    let running = RunQuery { status: Some(run.record().status), ..RunQuery::default() };
+    let running = RunQuery { statuses: [run.record().status].into(), ..RunQuery::default() };
     same("running runs", &store.list(&running).await?.items.len(), &1)?;
     write(&*store, vec![run.report(1)]).await?;
     same("runs that are due still", &due_ids(&*store).await?, &vec![run.id().clone()])?;
@@ -241,7 +241,7 @@ pub async fn append_8_record_and_indexes_change_with_their_commit<F: StoreFixtur
     same("the record", &store.record(run.id()).await?, &Some(run.record()))?;
     same("runs that are due at last", &due_ids(&*store).await?, &Vec::new())?;
     same("running runs at last", &store.list(&running).await?.items, &Vec::new())?;
-    let ended = RunQuery { status: Some(run.record().status), ..RunQuery::default() };
+    let ended = RunQuery { statuses: [run.record().status].into(), ..RunQuery::default() };
     same("ended runs", &store.list(&ended).await?.items, &vec![run.record()])
 }
 

@@ -1,8 +1,10 @@
 //! What `list` must do.
 
+use std::sync::Arc;
+
 use orkestra_core::kernel::RunStatus;
 use orkestra_core::model::{Name, Timestamp};
-use orkestra_core::store::{ListCursor, RunQuery, Store};
+use orkestra_core::store::{ListCursor, Pager, RunQuery, Store};
 
 use crate::sample::SampleRun;
 
@@ -72,8 +74,8 @@ pub async fn list_is_filtered<F: StoreFixture>(fixture: &F) -> Verdict {
     let workflow = |name: &str| Some(Name::new(name).expect("a name"));
     let cases: [(RunQuery, usize); 9] = [
         (all.clone(), 24),
-        (RunQuery { status: Some(RunStatus::Running), ..all.clone() }, 12),
-        (RunQuery { status: Some(RunStatus::Failed), ..all.clone() }, 0),
+        (RunQuery { statuses: [RunStatus::Running].into(), ..all.clone() }, 12),
+        (RunQuery { statuses: [RunStatus::Failed].into(), ..all.clone() }, 0),
         (RunQuery { workflow: workflow("even"), ..all.clone() }, 12),
         (RunQuery { workflow: workflow("none"), ..all.clone() }, 0),
         (RunQuery { labels: third("1"), ..all.clone() }, 8),
@@ -81,7 +83,7 @@ pub async fn list_is_filtered<F: StoreFixture>(fixture: &F) -> Verdict {
         (RunQuery { labels: [("\u{0}".into(), "odd \"text\"".into())].into(), ..all.clone() }, 24),
         (
             RunQuery {
-                status: Some(RunStatus::Completed),
+                statuses: [RunStatus::Completed].into(),
                 workflow: workflow("odd"),
                 labels: third("0"),
                 ..all.clone()
@@ -93,6 +95,79 @@ pub async fn list_is_filtered<F: StoreFixture>(fixture: &F) -> Verdict {
         let found = pages(&*store, &query).await?;
         same(&format!("runs of {query:?}"), &found.len(), &wanted)?;
         ensure(found.is_sorted_by(|newer, older| newer > older), || format!("not newest first: {found:?}"))?;
+    }
+    Ok(())
+}
+
+/// Lists of runs with one of several statuses are newest first and paged across all of them, together with other filters too.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn list_of_several_statuses<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let mut written = Vec::new();
+    for number in 0..36_usize {
+        // Two runs at each time, and neither times nor ids are in the order of statuses.
+        let id = format!("r{:02}", number * 7 % 36);
+        let mut run = SampleRun::new(&id).at(1_000 + number as u64 / 2);
+        run = run.with_label("half", if number < 18 { "old" } else { "new" });
+        run = run.with_workflow(if number.is_multiple_of(2) { "even" } else { "odd" });
+        let mut append = run.create();
+        let record = append.record.as_mut().ok_or_else(|| Breach("a first commit without a record".into()))?;
+        record.status = RunStatus::ALL[number * 5 % RunStatus::ALL.len()];
+        written.push(record.clone());
+        write(&*store, vec![append]).await?;
+    }
+    written.sort_by_key(|record| (record.created_at, record.id.clone()));
+    let all = RunQuery { limit: 4, ..RunQuery::default() };
+    let even = || Some(Name::new("even").expect("a name"));
+    let old = || [("half".to_owned(), "old".to_owned())].into();
+    let (from, until) = (Some(Timestamp::from_millis(1_003)), Some(Timestamp::from_millis(1_011)));
+    for statuses in [&[][..], &RunStatus::LIVE, &RunStatus::FINAL, &RunStatus::ALL, &[RunStatus::Paused]] {
+        let some = RunQuery { statuses: statuses.iter().copied().collect(), ..all.clone() };
+        for query in [
+            some.clone(),
+            RunQuery { limit: 100, ..some.clone() },
+            RunQuery { created_from: from, created_until: until, ..some.clone() },
+            RunQuery { workflow: even(), ..some.clone() },
+            RunQuery { labels: old(), ..some.clone() },
+            RunQuery { labels: old(), workflow: even(), created_from: from, ..some.clone() },
+        ] {
+            let wanted = written.iter().rev().filter(|record| query.matches(record));
+            let wanted: Vec<_> = wanted.map(|record| record.id.to_string()).collect();
+            same(&format!("runs of {query:?}"), &pages(&*store, &query).await?, &wanted)?;
+        }
+    }
+    Ok(())
+}
+
+/// A pager finds every run that matches, once, past the size of a page and of what a store looks at in one go.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn pager_walks_all_runs<F: StoreFixture>(fixture: &F) -> Verdict {
+    const RUNS: usize = 1_200;
+    let place = fixture.place().await;
+    let store: Arc<dyn Store> = fixture.open(&place).await;
+    let ids: Vec<_> = (0..RUNS).map(|number| format!("r{number:04}")).collect();
+    let live = |number: usize| !number.is_multiple_of(3);
+    for some in (0..RUNS).collect::<Vec<_>>().chunks(100) {
+        let creations = some.iter().map(|number| {
+            let mut append = SampleRun::new(&ids[*number]).at(1_000 + *number as u64).create();
+            if let Some(record) = append.record.as_mut().filter(|_| !live(*number)) {
+                record.status = RunStatus::Cancelled;
+            }
+            append
+        });
+        write(&*store, creations.collect()).await?;
+    }
+    for limit in [0, 7, 100, usize::MAX] {
+        let query = RunQuery { statuses: RunStatus::LIVE.into(), limit, ..RunQuery::default() };
+        let found = Pager::new(Arc::clone(&store), query).collect().await?;
+        let found: Vec<_> = found.iter().map(|record| record.id.to_string()).collect();
+        let wanted: Vec<_> = (0..RUNS).rev().filter(|number| live(*number)).map(|number| ids[number].clone()).collect();
+        ensure(found == wanted, || format!("{} of {} live runs in pages of {limit}", found.len(), wanted.len()))?;
     }
     Ok(())
 }

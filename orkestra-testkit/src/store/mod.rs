@@ -109,6 +109,8 @@ tests![
     read_keeps_runs_with_similar_ids_apart,
     list_is_newest_first_and_paged,
     list_is_filtered,
+    list_of_several_statuses,
+    pager_walks_all_runs,
     list_of_a_range_of_creation_times,
     list_pages_stay_good_when_runs_come_and_go,
     due_is_earliest_first_and_names_the_next,

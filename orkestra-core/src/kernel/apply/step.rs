@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use crate::model::{Amount, Failure, Name, NodeId, NodeKind, Payload, RunId, Seq, Timestamp};
+use crate::model::{Amount, Failure, FailureKind, Name, NodeId, NodeKind, Payload, RunId, Seq, Timestamp};
 
 use super::super::node::{ChildState, OpenWait, StepState};
 use super::super::state::{RunState, Timer};
@@ -248,7 +248,7 @@ impl RunState {
         };
         self.withdraw(id, step, &known);
         let message = format!("{known} was not over in time");
-        self.end_wait(id, step, StepState::Failed(Failure::permanent("timed_out", message)));
+        self.end_wait(id, step, StepState::Failed(Failure::permanent(FailureKind::TimedOut, message)));
         Ok(())
     }
 
@@ -338,21 +338,28 @@ impl RunState {
 
 /// What a task learns of the end of a run that it waited for.
 fn result_of(run: &RunId, outcome: &Outcome) -> StepState {
-    let failed = |kind: &str, message: String| StepState::Failed(Failure::permanent(kind, message));
+    let failed = |kind: FailureKind, message: String| StepState::Failed(Failure::permanent(kind, message));
     match outcome {
         Outcome::Completed(output) => StepState::Done(output.clone()),
         // No node of it has failed: there is no more to say than why.
-        Outcome::Failed { failure, .. } if matches!(&*failure.kind, "child_not_started" | "child_damaged") => {
+        Outcome::Failed { failure, .. } if failure.known_kind().is_some_and(FailureKind::tells_of_no_node) => {
             StepState::Failed(failure.clone())
         }
         Outcome::Failed { node, failure } => {
             let message = format!("node `{node}` of run `{run}` failed: {failure}");
-            StepState::Failed(Failure { detail: failure.detail.clone(), ..Failure::permanent("child_failed", message) })
+            StepState::Failed(Failure {
+                detail: failure.detail.clone(),
+                ..Failure::permanent(FailureKind::ChildFailed, message)
+            })
         }
-        Outcome::Cancelled(reason) => failed("child_cancelled", format!("run `{run}` was cancelled: {reason}")),
-        Outcome::Terminated(reason) => failed("child_terminated", format!("run `{run}` was terminated: {reason}")),
+        Outcome::Cancelled(reason) => {
+            failed(FailureKind::ChildCancelled, format!("run `{run}` was cancelled: {reason}"))
+        }
+        Outcome::Terminated(reason) => {
+            failed(FailureKind::ChildTerminated, format!("run `{run}` was terminated: {reason}"))
+        }
         Outcome::TimedOut(deadline) => {
-            failed("child_timed_out", format!("run `{run}` passed its deadline, {deadline}"))
+            failed(FailureKind::ChildTimedOut, format!("run `{run}` passed its deadline, {deadline}"))
         }
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::limits::{CANCEL_GRACE, INTERRUPTIONS_MAX};
-use crate::model::{Failure, Name, NodeId, NodeSpec, Payload, Plan, RunId, RunOptions, Timestamp, WorkflowSpec};
+use crate::model::{
+    Failure, FailureKind, Name, NodeId, NodeSpec, Payload, Plan, RunId, RunOptions, Timestamp, WorkflowSpec,
+};
 
 use super::super::apply::apply;
 use super::super::event::Event;
@@ -61,7 +63,7 @@ impl Decision<'_> {
             if lost && state.status != RunStatus::Stopping && !state.status.is_final() {
                 let times = INTERRUPTIONS_MAX + 1;
                 let message = format!("the process was lost {times} times without a step being finished");
-                self.fail_attempt(id, Failure::retryable("crashed", message));
+                self.fail_attempt(id, Failure::retryable(FailureKind::Crashed, message));
             }
         }
         if self.state().status == RunStatus::Stopping {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::limits::{METERS_MAX, STEP_KEY_BYTES_MAX};
-use crate::model::{Amount, Failure, Growth, Name, NodeId, Payload, Room, RunId, Timestamp};
+use crate::model::{Amount, Failure, FailureKind, Growth, Name, NodeId, Payload, Room, RunId, Timestamp};
 
 use super::super::event::Event;
 use super::super::input::TaskRequest;
@@ -123,7 +123,7 @@ impl Decision<'_> {
             _ if self.state().node(id).parked => {}
             Some(StepState::Started) if begun => {
                 let message = format!("step `{step}` was dropped while it was under way; what it did cannot be told");
-                let failure = Failure::permanent("interrupted", message);
+                let failure = Failure::permanent(FailureKind::Interrupted, message);
                 self.emit(Event::StepFailed { node, step, failure, charges: Charges::new() });
             }
             Some(StepState::Started) => self.emit(Event::StepNotBegun { node, step }),

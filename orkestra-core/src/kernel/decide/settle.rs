@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::limits::PAYLOAD_INLINE_BYTES_MAX;
-use crate::model::{Failure, KeptAt, Name, NodeId, NodeKind, OnFailure, Payload};
+use crate::model::{Failure, FailureKind, KeptAt, Name, NodeId, NodeKind, OnFailure, Payload};
 
 use super::super::event::Event;
 use super::super::looks;
@@ -80,7 +80,7 @@ impl Decision<'_> {
     fn fail_untold(&mut self, id: NodeId) -> Vec<NodeId> {
         let node = self.state().name(id).clone();
         let message = format!("the condition of `{node}` looks at a large value that could not be read");
-        let failure = Failure::permanent("bad_input", message);
+        let failure = Failure::permanent(FailureKind::BadInput, message);
         self.emit(Event::NodeFailed { node, failure: failure.clone() });
         self.node_failed(id, failure);
         Vec::new()

@@ -1,7 +1,7 @@
 //! What happens because time has passed.
 
 use crate::model::limits::TIMERS_PER_DECISION_MAX;
-use crate::model::{Failure, NodeId};
+use crate::model::{Failure, FailureKind, NodeId};
 
 use super::super::event::Event;
 use super::super::node::StepState;
@@ -37,7 +37,8 @@ impl Decision<'_> {
             Timer::Attempt(id) => {
                 let spec = &self.state().plan.node(id).spec;
                 let millis = spec.timeout_ms.unwrap_or_default();
-                let failure = Failure::retryable("timed_out", format!("`{}` took longer than {millis} ms", spec.name));
+                let failure =
+                    Failure::retryable(FailureKind::TimedOut, format!("`{}` took longer than {millis} ms", spec.name));
                 self.fail_attempt(id, failure);
             }
             Timer::Total(id) => self.node_timed_out(id),
@@ -61,7 +62,7 @@ impl Decision<'_> {
         let spec = &state.plan.node(id).spec;
         let millis = spec.total_timeout_ms.unwrap_or_default();
         let message = format!("`{}` took longer than {millis} ms in all its attempts", spec.name);
-        let failure = Failure::permanent("timed_out", message);
+        let failure = Failure::permanent(FailureKind::TimedOut, message);
         if state.node(id).status == NodeStatus::Running {
             self.fail_attempt(id, failure);
         } else {

@@ -22,14 +22,14 @@ const fn look(sign: char, word: &'static str, colours: [&'static str; 3]) -> Loo
 /// Every look, planned nodes first.
 pub(super) const LOOKS: [Look; 9] = [
     look('○', "planned", ["#f8fafc", "#64748b", "#1e293b"]),
-    look('○', "pending", ["#f4f4f5", "#a1a1aa", "#3f3f46"]),
-    look('◔', "queued", ["#fef9c3", "#ca8a04", "#713f12"]),
-    look('▶', "running", ["#dbeafe", "#2563eb", "#1e3a8a"]),
-    look('↻', "backoff", ["#ffedd5", "#ea580c", "#7c2d12"]),
-    look('✓', "completed", ["#dcfce7", "#16a34a", "#14532d"]),
-    look('✗', "failed", ["#fee2e2", "#dc2626", "#7f1d1d"]),
-    look('–', "skipped", ["#fafafa", "#d4d4d8", "#71717a"]),
-    look('■', "cancelled", ["#f5f5f4", "#78716c", "#44403c"]),
+    look('○', NodeStatus::Pending.name(), ["#f4f4f5", "#a1a1aa", "#3f3f46"]),
+    look('◔', NodeStatus::Queued.name(), ["#fef9c3", "#ca8a04", "#713f12"]),
+    look('▶', NodeStatus::Running.name(), ["#dbeafe", "#2563eb", "#1e3a8a"]),
+    look('↻', NodeStatus::Backoff.name(), ["#ffedd5", "#ea580c", "#7c2d12"]),
+    look('✓', NodeStatus::Completed.name(), ["#dcfce7", "#16a34a", "#14532d"]),
+    look('✗', NodeStatus::Failed.name(), ["#fee2e2", "#dc2626", "#7f1d1d"]),
+    look('–', NodeStatus::Skipped.name(), ["#fafafa", "#d4d4d8", "#71717a"]),
+    look('■', NodeStatus::Cancelled.name(), ["#f5f5f4", "#78716c", "#44403c"]),
 ];
 
 pub(super) const fn of(status: Option<NodeStatus>) -> &'static Look {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::kernel::{PauseReason, SkipReason};
+use crate::kernel::SkipReason;
 use crate::model::{Amount, Name, Timestamp, printable};
 use crate::projection::word::word;
 
@@ -148,9 +148,7 @@ fn spent(charges: &BTreeMap<Name, Amount>) -> String {
 fn told(kind: &MarkKind) -> String {
     match kind {
         MarkKind::Recovered => "another process went on with it".to_owned(),
-        MarkKind::Paused(PauseReason::Asked { reason }) => printable(&format!("paused: {reason}"), REMARK_CHARS_MAX),
-        MarkKind::Paused(PauseReason::Budget { meter }) => format!("paused: the budget of `{meter}` is spent"),
-        MarkKind::Paused(PauseReason::NodeFailed { node }) => format!("paused: node `{node}` failed"),
+        MarkKind::Paused(reason) => printable(&format!("paused: {reason}"), REMARK_CHARS_MAX),
         MarkKind::Resumed => "resumed".to_owned(),
         MarkKind::Stopping => "stopping".to_owned(),
         MarkKind::Compensating => "undoing what was done".to_owned(),

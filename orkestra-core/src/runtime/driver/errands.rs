@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::kernel::{ChildState, InputKind, Outcome, RunState, StepState, Work, work_for_others};
-use crate::model::{Amount, Failure, Name, Parent, RunId};
+use crate::model::{Amount, Failure, FailureKind, Name, Parent, RunId};
 
 use super::Driver;
 use crate::runtime::error::{Error, ErrorKind};
@@ -247,7 +247,7 @@ async fn guarded<T, E: Into<Error>>(work: impl Future<Output = Result<T, E>>) ->
 }
 
 fn not_started(message: String) -> Failure {
-    Failure::permanent("child_not_started", message)
+    Failure::permanent(FailureKind::ChildNotStarted, message)
 }
 
 /// Says whose run it is that stands where a child was to be.

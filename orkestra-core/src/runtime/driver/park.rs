@@ -1,7 +1,7 @@
 //! Dropping from memory what only waits: a task first, then the whole run.
 
 use crate::kernel::{InputKind, NodeStatus, QUEUED_AT, Work, is_busy, wake_at, work_for_others};
-use crate::model::{Failure, NodeId};
+use crate::model::{Failure, FailureKind, NodeId};
 
 use super::{Driver, RunState, Turn};
 use crate::runtime::limiter::slots::claim;
@@ -75,7 +75,7 @@ impl Driver {
         let node = state.name(id).clone();
         let message =
             "the task waits for what an earlier call of it has let go: its code must do the same in each call";
-        let result = Err(Failure::permanent("not_repeatable", message));
+        let result = Err(Failure::permanent(FailureKind::NotRepeatable, message));
         self.input(InputKind::AttemptEnded { node, attempt, result }, None).await
     }
 
@@ -187,8 +187,10 @@ impl Driver {
             let Some(state) = &self.state else { return Ok(()) };
             let spec = &state.plan().node(id).spec;
             let millis = spec.heartbeat_timeout_ms.unwrap_or_default();
-            let failure =
-                Failure::retryable("heartbeat_timed_out", format!("`{}` was silent for {millis} ms", spec.name));
+            let failure = Failure::retryable(
+                FailureKind::HeartbeatTimedOut,
+                format!("`{}` was silent for {millis} ms", spec.name),
+            );
             let node = spec.name.clone();
             self.input(InputKind::AttemptEnded { node, attempt, result: Err(failure) }, None).await?;
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use crate::kernel::{NodeStatus, RunState, StepState, Work, work_of};
-use crate::model::{Failure, NodeId, NodeKind};
+use crate::model::{Failure, FailureKind, NodeId, NodeKind};
 
 use super::Driver;
 use crate::runtime::error::Error;
@@ -67,7 +67,7 @@ impl Driver {
     /// The run was cancelled before this process called the task: there is nobody to wait for.
     fn invoke_cancelled(&mut self, id: NodeId, attempt: u32) {
         let Some(state) = &self.state else { return };
-        let ended = async { Err(Failure::permanent("cancelled", "the run was cancelled")) };
+        let ended = async { Err(Failure::permanent(FailureKind::Cancelled, "the run was cancelled")) };
         let (node, sender) = (state.name(id).clone(), self.sender.clone());
         let activity = Arc::new(Activity::begin(self.shared.clock.now()));
         let cancel = watch::Sender::new(false);
@@ -108,11 +108,11 @@ impl Driver {
         let (input, run_input) = (state.node_inputs(id), Arc::clone(&self.run_input));
         let store = Arc::clone(&self.shared.store);
         let code = self.shared.task(state.plan().workflow(), task);
-        let unknown = Failure::permanent("bad_input", format!("the task `{task}` is not known"));
+        let unknown = Failure::permanent(FailureKind::BadInput, format!("the task `{task}` is not known"));
         let work = async move {
             let (code, mut inner) = (code.ok_or(unknown)?, inner);
             let run = inner.run.clone();
-            let unread = |error: Error| Failure::retryable("store", error.to_string());
+            let unread = |error: Error| Failure::retryable(FailureKind::Store, error.to_string());
             let given = inner.run_input.clone();
             let given = run_input.get_or_try_init(|| insist(|| blobs::fetch(&*store, &run, given.clone()))).await;
             inner.run_input = given.map_err(unread)?.clone();
@@ -139,7 +139,7 @@ impl Driver {
 fn interrupted(steps: &HashMap<String, StepState>) -> BTreeSet<String> {
     let interrupted = steps.iter().filter(|(_, known)| match known {
         StepState::Started => true,
-        StepState::Failed(failure) => failure.kind == "interrupted",
+        StepState::Failed(failure) => failure.kind == FailureKind::Interrupted,
         _ => false,
     });
     interrupted.map(|(step, _)| base(step)).collect()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{Payload, Plan, RunId, RunOptions, WorkflowSpec};
-use crate::store::{Page, RunQuery, RunRecord, Store};
+use crate::store::{Page, Pager, RunQuery, RunRecord, Store};
 
 use super::builder::EngineBuilder;
 use crate::runtime::error::{Error, ErrorKind};
@@ -107,17 +107,11 @@ impl Engine {
     ///     engine.run("ask").id(day).label("team", "blue").start().await?;
     /// }
     /// let labels = [("team".to_owned(), "blue".to_owned())].into();
-    /// let mut query = RunQuery { status: Some(RunStatus::Running), labels, limit: 2, ..RunQuery::default() };
-    /// let mut found = Vec::new();
-    /// loop {
-    ///     let page = engine.list(&query).await?;
-    ///     found.extend(page.items.into_iter().map(|run| run.id));
-    ///     if page.next.is_none() {
-    ///         break;
-    ///     }
-    ///     query.cursor = page.next;
-    /// }
-    /// assert_eq!(found.len(), 3);
+    /// let query = RunQuery { statuses: RunStatus::LIVE.into(), labels, limit: 2, ..RunQuery::default() };
+    /// let page = engine.list(&query).await?;
+    /// assert_eq!(page.items.len(), 2);
+    /// let rest = engine.list(&RunQuery { cursor: page.next, ..query }).await?;
+    /// assert_eq!((rest.items.len(), rest.next), (1, None));
     /// # Ok(()) }
     /// ```
     ///
@@ -125,6 +119,28 @@ impl Engine {
     /// When the store cannot be read.
     pub async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, Error> {
         Ok(self.shared.store.list(query).await?)
+    }
+
+    /// All runs that match `query`, newest first, however many there are. They are read page by page, as they are asked for;
+    /// the query's limit is the size of a page.
+    ///
+    /// ```
+    /// use orkestra_core::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let workflow = Workflow::new("ask").gate::<bool>("approve").build()?;
+    /// # let engine = Engine::builder().workflow(workflow).start().await?;
+    /// # engine.run("ask").start().await?;
+    /// let mut live = engine.runs(RunQuery { statuses: RunStatus::LIVE.into(), ..RunQuery::default() });
+    /// while let Some(record) = live.next().await? {
+    ///     println!("{} is {}", record.id, record.status);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn runs(&self, query: RunQuery) -> Pager {
+        Pager::new(self.store(), query)
     }
 
     /// The pulse of all runs that this engine drives: which of them have new events. For those who show many runs at

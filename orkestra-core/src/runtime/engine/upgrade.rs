@@ -6,18 +6,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::kernel::{NodeState, RunState, RunStatus, broken_invariant};
-use crate::model::limits::READ_COMMITS_MAX;
+use crate::model::limits::READ_RECORDS_MAX;
 use crate::model::{Name, NodeKind, NodeSpec, Plan, RunId};
-use crate::store::{RunQuery, RunRecord};
+use crate::store::{Pager, RunQuery, RunRecord};
 
 use super::deadlock;
 use super::handle::Engine;
 use crate::runtime::error::Error;
 use crate::runtime::shared::Shared;
 use crate::runtime::storage::load::load;
-
-/// The statuses of runs that have not ended.
-static LIVE: [RunStatus; 4] = [RunStatus::Running, RunStatus::Paused, RunStatus::Stopping, RunStatus::Compensating];
 
 /// How the live runs of a store get on with this engine. See [`Engine::upgrade_report`].
 #[derive(Clone, Debug, Default)]
@@ -136,18 +133,16 @@ impl Engine {
     pub async fn stuck(&self) -> Result<Vec<(RunId, String)>, Error> {
         let shared = self.shared();
         let mut stuck = Vec::new();
-        let mut live = Live::new(shared);
-        while let Some(records) = live.next().await? {
-            for record in records {
-                let why = match load(&*shared.store, &record.id).await {
-                    Ok(Some(state)) => broken_invariant(&state),
-                    // Else it was deleted since it was listed.
-                    Ok(None) if shared.store.record(&record.id).await?.is_none() => None,
-                    Ok(None) => Some("it has a record and no journal".into()),
-                    Err(error) => Some(error.to_string()),
-                };
-                stuck.extend(why.map(|why| (record.id, why)));
-            }
+        let mut live = live(shared);
+        while let Some(record) = live.next().await? {
+            let why = match load(&*shared.store, &record.id).await {
+                Ok(Some(state)) => broken_invariant(&state),
+                // Else it was deleted since it was listed.
+                Ok(None) if shared.store.record(&record.id).await?.is_none() => None,
+                Ok(None) => Some("it has a record and no journal".into()),
+                Err(error) => Some(error.to_string()),
+            };
+            stuck.extend(why.map(|why| (record.id, why)));
         }
         stuck.extend(deadlock::find(shared).await?);
         Ok(stuck)
@@ -180,15 +175,13 @@ fn show(findings: &[Finding]) -> String {
 
 async fn report(shared: &Shared) -> Result<UpgradeReport, Error> {
     let mut report = UpgradeReport::default();
-    let mut live = Live::new(shared);
-    while let Some(records) = live.next().await? {
-        for record in records {
-            let findings = findings(shared, &record).await?;
-            match () {
-                () if findings.is_empty() => report.compatible += 1,
-                () if findings.iter().any(Finding::blocks) => report.blocked.push((record.id, findings)),
-                () => report.needs_attention.push((record.id, findings)),
-            }
+    let mut live = live(shared);
+    while let Some(record) = live.next().await? {
+        let findings = findings(shared, &record).await?;
+        match () {
+            () if findings.is_empty() => report.compatible += 1,
+            () if findings.iter().any(Finding::blocks) => report.blocked.push((record.id, findings)),
+            () => report.needs_attention.push((record.id, findings)),
         }
         // Beside the work of the runs, not before it.
         tokio::task::yield_now().await;
@@ -196,29 +189,10 @@ async fn report(shared: &Shared) -> Result<UpgradeReport, Error> {
     Ok(report)
 }
 
-/// The records of all live runs, page by page.
-struct Live<'a> {
-    shared: &'a Shared,
-    statuses: std::slice::Iter<'static, RunStatus>,
-    query: Option<RunQuery>,
-}
-
-impl<'a> Live<'a> {
-    fn new(shared: &'a Shared) -> Self {
-        Self { shared, statuses: LIVE.iter(), query: None }
-    }
-
-    /// The next page; none after the last one.
-    async fn next(&mut self) -> Result<Option<Vec<RunRecord>>, Error> {
-        let query = self.query.take().or_else(|| {
-            let status = Some(*self.statuses.next()?);
-            Some(RunQuery { status, limit: READ_COMMITS_MAX, ..RunQuery::default() })
-        });
-        let Some(query) = query else { return Ok(None) };
-        let page = self.shared.store.list(&query).await?;
-        self.query = page.next.map(|next| RunQuery { cursor: Some(next), ..query });
-        Ok(Some(page.items))
-    }
+/// All live runs.
+fn live(shared: &Shared) -> Pager {
+    let query = RunQuery { statuses: RunStatus::LIVE.into(), limit: READ_RECORDS_MAX, ..RunQuery::default() };
+    Pager::new(Arc::clone(&shared.store), query)
 }
 
 async fn findings(shared: &Shared, record: &RunRecord) -> Result<Vec<Finding>, Error> {

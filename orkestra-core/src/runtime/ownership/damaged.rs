@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use crate::journal::{Commit, decode_letter, encode, encode_letter};
 use crate::kernel::{Event, InputKind, Outcome, RunStatus};
-use crate::model::limits::{LETTERS_MAX, READ_COMMITS_MAX};
-use crate::model::{Failure, Name, RunId, Timestamp};
-use crate::store::{Append, Claimed, LetterId, ListCursor, Page, RunQuery, RunRecord};
+use crate::model::limits::{LETTERS_MAX, READ_RECORDS_MAX};
+use crate::model::{Failure, FailureKind, Name, RunId, Timestamp};
+use crate::store::{Append, Claimed, LetterId, Pager, RunQuery, RunRecord};
 
 use super::live::Seated;
 use crate::runtime::engine::retention::give_back;
@@ -60,7 +60,7 @@ pub(in crate::runtime) async fn terminate(shared: &Arc<Shared>, run: &RunId, rea
         return Err(Error::new(ErrorKind::NotFound, format!("there is no run `{run}`")));
     }
     // Where that cannot be told it is looked for again.
-    let has_none = children(shared, run, None).await.is_ok_and(|page| page.items.is_empty());
+    let has_none = children(shared, run).next().await.is_ok_and(|child| child.is_none());
     let ended = alone(shared, run, |record| {
         if record.status.is_final() {
             shared.unblock_run(run);
@@ -137,7 +137,10 @@ async fn tell_family(shared: Arc<Shared>, run: RunId, error: Error) {
 
 /// What is told of a child of this workflow whose end, or whose output, nobody can read.
 pub(in crate::runtime) fn unreadable(workflow: &Name, error: &Error) -> Outcome {
-    Outcome::Failed { node: workflow.clone(), failure: Failure::permanent("child_damaged", error.to_string()) }
+    Outcome::Failed {
+        node: workflow.clone(),
+        failure: Failure::permanent(FailureKind::ChildDamaged, error.to_string()),
+    }
 }
 
 async fn told(shared: &Arc<Shared>, run: &RunId, error: &Error) -> Result<(), Error> {
@@ -193,37 +196,35 @@ fn nobody_took_it() -> Error {
     Error::new(ErrorKind::Unknown, "nobody has taken the news yet")
 }
 
-async fn children(shared: &Shared, run: &RunId, cursor: Option<ListCursor>) -> Result<Page<RunRecord>, Error> {
-    let query = RunQuery { parent: Some(run.clone()), cursor, limit: READ_COMMITS_MAX, ..RunQuery::default() };
-    Ok(shared.store.list(&query).await?)
+fn children(shared: &Shared, run: &RunId) -> Pager {
+    let query = RunQuery { parent: Some(run.clone()), limit: READ_RECORDS_MAX, ..RunQuery::default() };
+    Pager::new(Arc::clone(&shared.store), query)
 }
 
 /// Nobody waits any more for the children of a run that has ended. What stands in its journal of them nobody can read: they are
 /// found by their records.
 async fn cancel_children(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
-    let mut cursor = None;
+    let mut children = children(shared, run);
     loop {
-        let page = match children(shared, run, cursor).await {
+        let child = match children.next().await.map_err(Error::from) {
             // Records are damaged, of this run's children or others: they are no reason to keep it.
             Err(error) if error.is_damaged() => {
                 tracing::error!(%run, %error, "the children of a run that cannot be read are not cancelled");
                 return Ok(());
             }
-            page => page?,
+            child => child?,
         };
-        for child in page.items.iter().filter(|child| !child.status.is_final()) {
-            let reason = format!("run `{run}` does not wait for it any more");
-            match shared.tell_surely(&child.id, InputKind::Cancel { reason }).await {
-                // It needs somebody who terminates it.
-                Err(error) if error.is_damaged() => tracing::warn!(child = %child.id, %error, "it is not cancelled"),
-                Err(error) if is_passing(&error) || error.is_not_drivable() => return Err(error),
-                Ok(false) => return Err(nobody_took_it()),
-                _ => {}
-            }
+        let Some(child) = child else { return Ok(()) };
+        if child.status.is_final() {
+            continue;
         }
-        cursor = page.next;
-        if cursor.is_none() {
-            return Ok(());
+        let reason = format!("run `{run}` does not wait for it any more");
+        match shared.tell_surely(&child.id, InputKind::Cancel { reason }).await {
+            // It needs somebody who terminates it.
+            Err(error) if error.is_damaged() => tracing::warn!(child = %child.id, %error, "it is not cancelled"),
+            Err(error) if is_passing(&error) || error.is_not_drivable() => return Err(error),
+            Ok(false) => return Err(nobody_took_it()),
+            _ => {}
         }
     }
 }

@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::sync::Once;
 use std::task::Poll;
 
-use crate::model::Failure;
+use crate::model::{Failure, FailureKind};
 
 thread_local! {
     static IN_TASK: Cell<bool> = const { Cell::new(false) };
@@ -59,7 +59,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 }
 
 fn failure(panic: &(dyn Any + Send)) -> Failure {
-    let failure = Failure::retryable("panic", message(panic));
+    let failure = Failure::retryable(FailureKind::Panic, message(panic));
     match BACKTRACE.take() {
         Some(backtrace) => failure.with_backtrace(backtrace),
         None => failure,

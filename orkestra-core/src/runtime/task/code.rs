@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::model::{Failure, Payload, PayloadError};
+use crate::model::{Failure, FailureKind, Payload, PayloadError};
 
 use super::context::Context;
 
@@ -25,13 +25,13 @@ impl TaskError {
     /// A failure that another attempt may avoid, of kind `error`.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self(Failure::retryable("error", message))
+        Self(Failure::retryable(FailureKind::Error, message))
     }
 
     /// A failure that no further attempt will avoid, of kind `error`.
     #[must_use]
     pub fn permanent(message: impl Into<String>) -> Self {
-        Self(Failure::permanent("error", message))
+        Self(Failure::permanent(FailureKind::Error, message))
     }
 
     /// The same of another kind.
@@ -248,11 +248,11 @@ where
 
 /// A task whose input is `()` takes no notice of what comes before it.
 fn read_input<I: DeserializeOwned + 'static>(input: &Payload) -> Result<I, Failure> {
-    let bad = |error: PayloadError| Failure::permanent("bad_input", error.to_string());
+    let bad = |error: PayloadError| Failure::permanent(FailureKind::BadInput, error.to_string());
     if TypeId::of::<I>() == TypeId::of::<()>() { Payload::null().to().map_err(bad) } else { input.to().map_err(bad) }
 }
 
 fn write_output<O: Serialize>(result: TaskResult<O>) -> Result<Payload, Failure> {
     let output = result.map_err(TaskError::into_failure)?;
-    Payload::large(&output).map_err(|error| Failure::permanent("bad_output", error.to_string()))
+    Payload::large(&output).map_err(|error| Failure::permanent(FailureKind::BadOutput, error.to_string()))
 }

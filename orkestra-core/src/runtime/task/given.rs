@@ -3,6 +3,7 @@
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::model::FailureKind;
 use crate::model::limits::STEP_KEY_BYTES_MAX;
 
 use super::code::{TaskError, TaskResult};
@@ -45,7 +46,7 @@ impl Context {
         let first = key(1);
         if step_here(self.inner()).is_some() {
             let message = format!("`{first}` stands within a step, which is remembered as a whole: ask for it outside");
-            return Err(TaskError::permanent(message).with_kind("nested"));
+            return Err(TaskError::permanent(message).with_kind(FailureKind::Nested));
         }
         self.activity().used();
         let (mut keys, task) = (lock(&self.inner().keys), tokio::task::try_id());
@@ -55,7 +56,7 @@ impl Context {
                 "`{first}` is used from two tokio tasks, and which comes first is left to chance: give each a key of its \
                  own, or a scope"
             );
-            return Err(TaskError::permanent(message).with_kind("concurrent_key"));
+            return Err(TaskError::permanent(message).with_kind(FailureKind::ConcurrentKey));
         }
         uses.count += 1;
         let step = key(uses.count);

@@ -18,7 +18,7 @@ use tracing::{Instrument, Span};
 
 use crate::kernel::{StepState, TaskRequest};
 use crate::model::limits::METERS_MAX;
-use crate::model::{Amount, Failure, Name, Payload, Retry};
+use crate::model::{Amount, Failure, FailureKind, Name, Payload, Retry};
 
 use super::code::{TaskError, TaskResult};
 use super::context::{Context, Inner, meters};
@@ -129,9 +129,8 @@ impl Context {
         let Ok(cancelled) = Quiet::new(self.activity().root(), wait).await else { return self.orphaned().await };
         self.heartbeat();
         if cancelled {
-            return Err(
-                TaskError::permanent("the run was paused, and is to end: nothing begins").with_kind("cancelled")
-            );
+            return Err(TaskError::permanent("the run was paused, and is to end: nothing begins")
+                .with_kind(FailureKind::Cancelled));
         }
         Ok(())
     }
@@ -221,7 +220,7 @@ where
         if self.at_most_once && cx.was_interrupted(&step) {
             let message =
                 format!("an earlier use of the key of step `{step}` was interrupted; what it did cannot be told");
-            return Err(Failure::permanent("interrupted", message).into());
+            return Err(Failure::permanent(FailureKind::Interrupted, message).into());
         }
         let span = cx.seen().step(cx, &step);
         self.execute(step, &span)
@@ -266,7 +265,7 @@ where
 
     /// The result as it will be remembered, how that is written, and what it cost.
     fn written(&self, value: &T) -> Result<(T, Payload, BTreeMap<Name, Amount>), Failure> {
-        let bad = |error: &dyn fmt::Display| Failure::permanent("bad_output", error.to_string());
+        let bad = |error: &dyn fmt::Display| Failure::permanent(FailureKind::BadOutput, error.to_string());
         let result = Payload::large(value).map_err(|error| bad(&error))?;
         let seen = result.to().map_err(|error| bad(&format!("the result cannot be read back: {error}")))?;
         let charges =
@@ -313,7 +312,7 @@ where
             Ok(result) => result.map_err(Into::into),
             Err(_) => {
                 let message = format!("step `{step}` took longer than {} ms", limit.as_millis());
-                Err(TaskError::new(message).with_kind("timed_out"))
+                Err(TaskError::new(message).with_kind(FailureKind::TimedOut))
             }
         }
     }
@@ -322,7 +321,7 @@ where
 fn remembered<T: DeserializeOwned>(step: &str, result: &Payload) -> TaskResult<T> {
     result.to().map_err(|error| {
         let message = format!("step `{step}` is remembered with another type of result: {error}");
-        TaskError::permanent(message).with_kind("bad_output")
+        TaskError::permanent(message).with_kind(FailureKind::BadOutput)
     })
 }
 
@@ -339,7 +338,7 @@ async fn end(
 
 async fn interrupted<T: DeserializeOwned>(cx: &Context, key: String) -> TaskResult<T> {
     let message = format!("the attempt was cut short while step `{key}` was under way; what it did cannot be told");
-    let failure = Failure::permanent("interrupted", message);
+    let failure = Failure::permanent(FailureKind::Interrupted, message);
     let remembered = end(cx, &Span::none(), key, Err(failure), BTreeMap::new()).await?;
     Ok(remembered.to()?)
 }

@@ -1,6 +1,8 @@
 //! What of a journal is counted, and how often it happened in one decision.
 
-use crate::kernel::{Awaited, Change, Event, Next, NodeChange, PauseReason, RunChange, RunStatus, WaitChange};
+use crate::kernel::{
+    Awaited, Change, Event, Next, NodeChange, NodeStatus, PauseReason, RunChange, RunStatus, WaitChange,
+};
 
 use super::names::{self, Metric};
 
@@ -32,11 +34,11 @@ pub(super) enum Fact {
 
 /// How runs end, and the label of it.
 pub(super) const RUN_ENDS: [(Fact, &str); 5] = [
-    (Fact::RunCompleted, "completed"),
-    (Fact::RunFailed, "failed"),
-    (Fact::RunCancelled, "cancelled"),
-    (Fact::RunTerminated, "terminated"),
-    (Fact::RunTimedOut, "timed_out"),
+    (Fact::RunCompleted, RunStatus::Completed.name()),
+    (Fact::RunFailed, RunStatus::Failed.name()),
+    (Fact::RunCancelled, RunStatus::Cancelled.name()),
+    (Fact::RunTerminated, RunStatus::Terminated.name()),
+    (Fact::RunTimedOut, RunStatus::TimedOut.name()),
 ];
 
 impl Fact {
@@ -68,18 +70,18 @@ impl Fact {
     pub(super) const fn metric(self) -> (Metric, Option<&'static str>) {
         match self {
             Self::RunStarted => (names::RUNS_STARTED, None),
-            Self::RunCompleted => (names::RUNS_ENDED, Some("completed")),
-            Self::RunFailed => (names::RUNS_ENDED, Some("failed")),
-            Self::RunCancelled => (names::RUNS_ENDED, Some("cancelled")),
-            Self::RunTerminated => (names::RUNS_ENDED, Some("terminated")),
-            Self::RunTimedOut => (names::RUNS_ENDED, Some("timed_out")),
+            Self::RunCompleted => (names::RUNS_ENDED, Some(RunStatus::Completed.name())),
+            Self::RunFailed => (names::RUNS_ENDED, Some(RunStatus::Failed.name())),
+            Self::RunCancelled => (names::RUNS_ENDED, Some(RunStatus::Cancelled.name())),
+            Self::RunTerminated => (names::RUNS_ENDED, Some(RunStatus::Terminated.name())),
+            Self::RunTimedOut => (names::RUNS_ENDED, Some(RunStatus::TimedOut.name())),
             Self::PauseAsked => (names::RUNS_PAUSED, Some("asked")),
             Self::PauseOfBudget => (names::RUNS_PAUSED, Some("budget")),
             Self::PauseOfNode => (names::RUNS_PAUSED, Some("node_failed")),
-            Self::NodeCompleted => (names::NODES_ENDED, Some("completed")),
-            Self::NodeFailed => (names::NODES_ENDED, Some("failed")),
-            Self::NodeSkipped => (names::NODES_ENDED, Some("skipped")),
-            Self::NodeCancelled => (names::NODES_ENDED, Some("cancelled")),
+            Self::NodeCompleted => (names::NODES_ENDED, Some(NodeStatus::Completed.name())),
+            Self::NodeFailed => (names::NODES_ENDED, Some(NodeStatus::Failed.name())),
+            Self::NodeSkipped => (names::NODES_ENDED, Some(NodeStatus::Skipped.name())),
+            Self::NodeCancelled => (names::NODES_ENDED, Some(NodeStatus::Cancelled.name())),
             Self::AttemptStarted => (names::ATTEMPTS_STARTED, None),
             Self::AttemptCompleted => (names::ATTEMPTS_ENDED, Some("completed")),
             Self::AttemptFailed => (names::ATTEMPTS_ENDED, Some("failed")),

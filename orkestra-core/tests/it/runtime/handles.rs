@@ -104,7 +104,7 @@ async fn runs_are_found_and_paged() {
     };
     let even = || RunQuery { labels: [("parity".into(), "even".into())].into(), ..RunQuery::default() };
     assert_eq!(found(even()).await.0, ["r4", "r2", "r0"], "newest first");
-    assert_eq!(found(RunQuery { status: Some(RunStatus::Running), ..even() }).await.0, ["r4", "r2"]);
+    assert_eq!(found(RunQuery { statuses: [RunStatus::Running].into(), ..even() }).await.0, ["r4", "r2"]);
     assert_eq!(found(RunQuery { workflow: Some(Name::new("b").expect("a name")), ..even() }).await.0, ["r4"]);
     let from = Some(Timestamp::from_millis(1_000_000 + 1_500));
     let until = Some(Timestamp::from_millis(1_000_000 + 3_500));
@@ -113,6 +113,14 @@ async fn runs_are_found_and_paged() {
     let (first, next) = found(RunQuery { limit: 2, ..even() }).await;
     let (second, end) = found(RunQuery { limit: 2, cursor: next, ..even() }).await;
     assert_eq!((first.len(), second, end), (2, vec!["r0".to_owned()], None));
+    engine.get("r2").await.expect("a store").expect("a run").pause("a break").await.expect("it is paused");
+    let live = RunQuery { statuses: RunStatus::LIVE.into(), limit: 1, ..even() };
+    let live = engine.runs(live).collect().await.expect("a store");
+    let live: Vec<_> = live.into_iter().map(|record| (record.id.to_string(), record.status)).collect();
+    assert_eq!(live, [("r4".to_owned(), RunStatus::Running), ("r2".to_owned(), RunStatus::Paused)]);
+    #[expect(deprecated, reason = "programs that name one status go on for one release")]
+    let old = RunQuery { status: Some(RunStatus::Paused), ..even() };
+    assert_eq!(found(old).await.0, ["r2"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use orkestra_core::journal::{Replayer, Written};
 use orkestra_core::kernel::{Event, PauseReason, RunState, broken_invariant};
-use orkestra_core::model::{Epoch, Name, NodeKind, RunId, Seq};
+use orkestra_core::model::{Epoch, FailureKind, Name, NodeKind, RunId, Seq};
 use orkestra_core::store::RunRecord;
 use serde_json::Value;
 
@@ -128,8 +128,8 @@ impl Life {
                 return self.check_output(node, output.as_json());
             }
             Event::AttemptFailed { node, failure, .. } => {
-                let few = failure.kind == "crashed" && losses < 16;
-                if !copied && (few || failure.kind == "bad_input") {
+                let few = failure.kind == FailureKind::Crashed && losses < 16;
+                if !copied && (few || failure.kind == FailureKind::BadInput) {
                     return Err(format!("`{node}` failed, and nothing had happened: {failure}"));
                 }
             }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use orkestra_core::model::{Growth, Name, NodeSpec, Payload, Retry, RunId};
+use orkestra_core::model::{FailureKind, Growth, Name, NodeSpec, Payload, Retry, RunId};
 use orkestra_core::{Context, TaskError, TaskResult};
 use serde_json::{Value, json};
 
@@ -136,7 +136,7 @@ impl Call {
         }
         let mistaken = ["a key names one thing", "by another step", "with another type"];
         // Nobody else uses the ids of children.
-        let taken = failure.kind == "child_not_started";
+        let taken = failure.kind == FailureKind::ChildNotStarted;
         if taken || mistaken.iter().any(|words| failure.message.contains(words)) {
             self.broken(place, &format!("its key is taken for another: {failure}"));
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use orkestra_core::model::Name;
+use orkestra_core::model::{FailureKind, Name};
 use orkestra_core::{TaskResult, Winner};
 use serde_json::Value;
 
@@ -43,7 +43,7 @@ impl Call {
                 self.world.audit().chose(&self.at(place), number);
                 self.binding();
             }
-            Err(error) if error.failure().kind == "timed_out" => {
+            Err(error) if error.failure().kind == FailureKind::TimedOut => {
                 self.world.audit().chose(&self.at(place), None);
                 self.binding();
             }

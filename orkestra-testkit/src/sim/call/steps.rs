@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orkestra_core::model::Retry;
+use orkestra_core::model::{FailureKind, Retry};
 use orkestra_core::{Step, TaskError, TaskResult};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -45,7 +45,7 @@ impl Call {
             }
             Err(error) => {
                 self.failed(place, &error);
-                let interrupted = error.failure().kind == "interrupted";
+                let interrupted = error.failure().kind == FailureKind::Interrupted;
                 if interrupted && !dropped {
                     self.world.audit().interrupted(&self.at(place));
                 }

@@ -1,0 +1,135 @@
+//! What a process that starts does about the runs that another one left.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use orkestra_core::prelude::{Cursor, Event, MemoryStore, Outcome};
+use orkestra_tools::{Command, DiscardOutput, DockerOptions, Sandbox, SandboxError};
+
+use crate::model::{Model, ModelError, ModelSpec, Reply, Request, Sink};
+use crate::{Job, SandboxKind};
+
+use super::*;
+
+/// Never answers.
+struct Silent;
+
+#[async_trait]
+impl Model for Silent {
+    fn name(&self) -> &str {
+        "silent"
+    }
+
+    fn context_tokens(&self) -> u64 {
+        8_000
+    }
+
+    async fn stream(&self, _: &Request, _: &dyn Sink) -> Result<Reply, ModelError> {
+        std::future::pending().await
+    }
+}
+
+async fn start(data: &Path, store: &Arc<MemoryStore>) -> Orkestra {
+    let builder = Orkestra::builder(data).model(ModelChoice::custom(Arc::new(Silent))).sandbox(SandboxChoice::Local);
+    builder.start(Arc::clone(store) as Arc<dyn Store>).await.expect("it starts")
+}
+
+async fn create(orkestra: &Orkestra, id: &str) -> Run {
+    let request = RunRequest { id: Some(id.to_owned()), objective: "Build it".to_owned(), ..RunRequest::default() };
+    orkestra.create(request).await.expect("it is created")
+}
+
+/// A run whose only completed node is being compensated, by an agent whose model never answers.
+async fn compensating(orkestra: &Orkestra, id: &str) -> Run {
+    let name = |text: &str| Name::new(text).expect("a name");
+    let mut done = NodeSpec::gate(name("done"), name("go"));
+    done.compensate = Some(name("backend"));
+    let open = NodeSpec::gate(name("open"), name("never")).with_after(name("done"));
+    let workflow = WorkflowSpec { name: name("undoable"), version: None, nodes: vec![done, open] };
+    let job = Job {
+        objective: "Build it".to_owned(),
+        project_id: None,
+        model: ModelSpec::named("silent"),
+        sandbox: SandboxKind::Local,
+        tasks: Vec::new(),
+    };
+    let run = orkestra.engine.run_spec(&workflow).id(id).input(&job).expect("JSON");
+    let run = run.start().await.expect("it starts");
+    run.signal("go", &()).await.expect("it is taken");
+    let mut events = run.events(Cursor::START);
+    wait_for(&mut events, |event| matches!(event, Event::NodeCompleted { .. })).await;
+    run.cancel("enough").await.expect("it runs");
+    wait_for(&mut events, |event| matches!(event, Event::CompensationStarted { .. })).await;
+    run
+}
+
+async fn wait_for(events: &mut orkestra_core::Events, wanted: impl Fn(&Event) -> bool) {
+    while let Some(event) = events.next().await.expect("the store can be read") {
+        if wanted(&event.event) {
+            return;
+        }
+    }
+    panic!("the run has ended");
+}
+
+/// A store with one run of each kind that a process may leave: two that are live, whatever it looks like, and one that has ended.
+async fn left(data: &Path) -> Arc<MemoryStore> {
+    let store = Arc::new(MemoryStore::new());
+    let first = start(data, &store).await;
+    create(&first, "paused").await.pause("lunch").await.expect("it runs");
+    let compensating = compensating(&first, "compensating").await;
+    let ended = create(&first, "ended").await;
+    ended.terminate("now").await.expect("it runs");
+    assert_eq!(ended.outcome().await.expect("it ends"), Outcome::Terminated("now".to_owned()));
+    assert_eq!(compensating.status().await.expect("it is there").status, RunStatus::Compensating);
+    first.shutdown().await;
+    store
+}
+
+#[tokio::test]
+async fn a_paused_and_a_compensating_run_keep_their_watchers() {
+    let data = tempfile::tempdir().expect("a directory");
+    let store = left(data.path()).await;
+    let second = start(data.path(), &store).await;
+    let live: BTreeSet<String> =
+        second.look_after_runs().await.expect("a store").iter().map(ToString::to_string).collect();
+    assert_eq!(live, ["compensating", "paused"].map(str::to_owned).into());
+    // Those of the start, and those of the second look.
+    assert_eq!(second.watchers().len(), 4);
+    for id in ["paused", "compensating"] {
+        let run = second.engine.handle(id).expect("an id");
+        run.terminate("over").await.expect("it is live");
+        run.outcome().await.expect("it ends");
+    }
+    // It returns when every watcher has.
+    second.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_and_a_compensating_run_keep_their_containers() {
+    if let Err(error) = DockerSandbox::available().await {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs Docker: {error}");
+        eprintln!("SKIPPED, LOUDLY: {error}");
+        return;
+    }
+    let data = tempfile::tempdir().expect("a directory");
+    let store = left(data.path()).await;
+    let container =
+        async |run: &str| DockerSandbox::start(DockerOptions::default(), run, data.path()).await.expect("a container");
+    let (ended, paused, compensating) =
+        (container("ended").await, container("paused").await, container("compensating").await);
+    let second = start(data.path(), &store).await;
+    while works(&ended).await {
+        tokio::task::yield_now().await;
+    }
+    assert!(works(&paused).await && works(&compensating).await);
+    for sandbox in [paused, compensating] {
+        sandbox.close().await.expect("it is removed");
+    }
+    second.shutdown().await;
+}
+
+async fn works(sandbox: &DockerSandbox) -> bool {
+    let done: Result<_, SandboxError> = sandbox.execute(Command::new("true"), &DiscardOutput).await;
+    done.is_ok()
+}
