@@ -49,6 +49,12 @@ pub use orkestra_tools as tools;
 #[derive(Debug)]
 pub struct Verbs;
 
+/// The examples of the page of stores.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/store.md")]
+#[derive(Debug)]
+pub struct Stores;
+
 /// All that a first workflow needs.
 pub mod prelude {
     pub use orkestra_core::prelude::*;

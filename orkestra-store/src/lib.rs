@@ -4,7 +4,7 @@
 //! - `fjall`: `FjallStore`, the same for much writing.
 //! - `postgres`: `PostgresStore`, one database, any number of processes.
 //!
-//! A backend's own types never show here. [`transfer`] moves runs from one store to another, whatever they are.
+//! The embedded ones are one type, [`EmbeddedStore`], with a backend each. A backend's own types never show here. [`transfer`] moves runs from one store to another, whatever they are.
 
 #[cfg(feature = "fjall")]
 mod fjall;
@@ -17,10 +17,10 @@ mod sled;
 pub mod transfer;
 
 #[cfg(feature = "fjall")]
-pub use crate::fjall::{FjallOptions, FjallStore};
+pub use crate::fjall::{Fjall, FjallOptions, FjallStore};
 #[cfg(any(feature = "sled", feature = "fjall"))]
-pub use crate::kv::{CheckReport, Durability, OpenReport};
+pub use crate::kv::{CheckReport, Durability, EmbeddedBackend, EmbeddedOptions, EmbeddedStore, OpenReport};
 #[cfg(feature = "postgres")]
 pub use crate::postgres::{LeaseClock, PostgresDurability, PostgresOptions, PostgresStore, PostgresTls};
 #[cfg(feature = "sled")]
-pub use crate::sled::{SledOptions, SledStore};
+pub use crate::sled::{Sled, SledOptions, SledStore};

@@ -3,14 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_trait::async_trait;
-
-use orkestra_core::journal::Written;
-use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
-use orkestra_core::store::{
-    Append, AppendError, Claimed, Due, DueQuery, Lease, Letter, LetterId, Listener, Page, Renewed, RunQuery, RunRecord,
-    Snapshot, Store, StoreError, StoreErrorKind, Versioned,
-};
+use orkestra_core::model::{RunId, Seq};
+use orkestra_core::store::{Append, AppendError, Store, StoreError, StoreErrorKind, StoreMethod, StoreWrapper};
 
 use crate::chance::Chance;
 
@@ -124,9 +118,9 @@ impl FaultyStore {
         hit
     }
 
-    fn mishap(&self, method: &'static str) -> Option<Mishap> {
+    fn mishap(&self, method: StoreMethod) -> Option<Mishap> {
         let mut plan = self.lock();
-        let (left, mishap) = plan.calls.get_mut(method)?;
+        let (left, mishap) = plan.calls.get_mut(method.name())?;
         let mishap = *mishap;
         *left = left.checked_sub(1)?;
         Some(mishap)
@@ -169,12 +163,12 @@ impl FaultyStore {
         chance.one_in(*one_in).then(|| *chance.pick(faults))
     }
 
-    fn alive(&self, method: &'static str) -> Result<&dyn Store, StoreError> {
+    fn alive(&self, method: StoreMethod) -> Result<(), StoreError> {
         if self.crashed() {
             return Err(dead());
         }
         match self.mishap(method) {
-            None => Ok(&*self.inner),
+            None => Ok(()),
             Some(Mishap::Failed(kind)) => Err(StoreError::new(kind, "says the faulty store")),
             Some(Mishap::Panic) => panic!("the faulty store panics"),
         }
@@ -205,25 +199,29 @@ async fn last(store: &dyn Store, run: &RunId) -> Result<Seq, StoreError> {
     }
 }
 
-#[async_trait]
-impl Store for FaultyStore {
+impl StoreWrapper for FaultyStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
+    async fn around<T: Send>(
+        &self,
+        method: StoreMethod,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        self.alive(method)?;
+        call.await
+    }
+
     fn describe(&self) -> String {
         format!("faulty {}", self.inner.describe())
-    }
-
-    fn is_shared(&self) -> bool {
-        self.inner.is_shared()
-    }
-
-    fn identity(&self) -> usize {
-        self.inner.identity()
     }
 
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
         let count = batch.len();
         let all = |error: AppendError| vec![Err(error); count];
         let unknown = || all(AppendError::Unknown("says the faulty store".into()));
-        if let Err(dead) = self.alive("append") {
+        if let Err(dead) = self.alive(StoreMethod::Append) {
             return all(dead.into());
         }
         if self.hits_body(&batch) {
@@ -248,95 +246,5 @@ impl Store for FaultyStore {
                 all(dead().into())
             }
         }
-    }
-
-    async fn read(&self, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, StoreError> {
-        self.alive("read")?.read(run, from, limit).await
-    }
-
-    async fn record(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
-        self.alive("record")?.record(run).await
-    }
-
-    async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, StoreError> {
-        self.alive("list")?.list(query).await
-    }
-
-    async fn due(&self, query: &DueQuery) -> Result<Due, StoreError> {
-        self.alive("due")?.due(query).await
-    }
-
-    async fn claim(
-        &self,
-        runs: &[RunId],
-        worker: &WorkerId,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<Option<Claimed>>, StoreError> {
-        self.alive("claim")?.claim(runs, worker, now, until).await
-    }
-
-    async fn renew(&self, leases: &[Lease], now: Timestamp, until: Timestamp) -> Result<Vec<Renewed>, StoreError> {
-        self.alive("renew")?.renew(leases, now, until).await
-    }
-
-    async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
-        self.alive("release")?.release(leases).await
-    }
-
-    async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError> {
-        self.alive("release_all")?.release_all(worker).await
-    }
-
-    async fn send(&self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {
-        self.alive("send")?.send(run, body).await
-    }
-
-    async fn letters(&self, run: &RunId, after: LetterId, limit: usize) -> Result<Vec<Letter>, StoreError> {
-        self.alive("letters")?.letters(run, after, limit).await
-    }
-
-    async fn discard(&self, run: &RunId, letters: &[LetterId]) -> Result<(), StoreError> {
-        self.alive("discard")?.discard(run, letters).await
-    }
-
-    fn listen(&self) -> Box<dyn Listener> {
-        self.inner.listen()
-    }
-
-    async fn put_snapshot(&self, run: &RunId, snapshot: &Snapshot) -> Result<(), StoreError> {
-        self.alive("put_snapshot")?.put_snapshot(run, snapshot).await
-    }
-
-    async fn snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, StoreError> {
-        self.alive("snapshot")?.snapshot(run).await
-    }
-
-    async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
-        self.alive("delete")?.delete(run).await
-    }
-
-    async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.alive("put_blob")?.put_blob(run, key, bytes).await
-    }
-
-    async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.alive("blob")?.blob(run, key).await
-    }
-
-    async fn blob_keys(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
-        self.alive("blob_keys")?.blob_keys(run).await
-    }
-
-    async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
-        self.alive("get")?.get(key).await
-    }
-
-    async fn put(&self, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
-        self.alive("put")?.put(key, expected, bytes).await
-    }
-
-    async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
-        self.alive("keys")?.keys(prefix, limit).await
     }
 }

@@ -11,6 +11,7 @@ mod memory;
 mod pager;
 mod record;
 mod snapshot;
+mod wrapper;
 
 use async_trait::async_trait;
 
@@ -26,6 +27,7 @@ pub use memory::MemoryStore;
 pub use pager::Pager;
 pub use record::{ListCursor, Page, RunQuery, RunRecord};
 pub use snapshot::Snapshot;
+pub use wrapper::{StoreMethod, StoreWrapper};
 
 /// One commit on its way into the store, with what must change together with it.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +66,8 @@ pub async fn claim_one(
 /// A place that keeps journals, run records, blobs and small values.
 ///
 /// Calls may come from many tasks at once. Dropping the last handle closes the store; what was acknowledged stays.
+///
+/// A store around another one is a [`StoreWrapper`], which writes only what it changes.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// What this store is, for messages: `sled at ./.orkestra`.

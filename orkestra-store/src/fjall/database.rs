@@ -43,7 +43,7 @@ impl Database {
             if existed && !database.keyspace_exists(KEYSPACE) {
                 return Err(Trouble::Damaged("fjall does not know what was in it any more".into()));
             }
-            let memtable_bytes = options.memtable_bytes;
+            let memtable_bytes = options.backend.memtable_bytes;
             let keyspace =
                 database.keyspace(KEYSPACE, || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes))?;
             Ok(Self { keyspace, database })

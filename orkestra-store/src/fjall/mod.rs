@@ -19,7 +19,5 @@ mod log;
 mod open;
 mod options;
 mod promised;
-mod store;
 
-pub use options::FjallOptions;
-pub use store::FjallStore;
+pub use options::{Fjall, FjallOptions, FjallStore};

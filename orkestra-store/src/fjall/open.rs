@@ -68,7 +68,7 @@ pub(super) fn open(options: &FjallOptions, path: &Path) -> Result<Opened, StoreE
         report.runs_checked = Some(checked.runs);
     }
     let (map, durability) = (Arc::new(database.clone()), options.durability);
-    let background = Background::new(path.to_path_buf(), options.memtable_bytes);
+    let background = Background::new(path.to_path_buf(), options.backend.memtable_bytes);
     // fjall syncs its newest journal before it reads it.
     let previous = mended.previous(last);
     let promised = Promised { synced: previous, acknowledged: last, previous };

@@ -15,13 +15,13 @@
 //! until it is opened anew.
 
 mod append;
+pub(crate) mod backend;
 pub(crate) mod boot;
 pub(crate) mod changes;
 pub(crate) mod check;
 pub(crate) mod directory;
 pub(crate) mod error;
 pub(crate) mod format;
-pub(crate) mod handle;
 mod heads;
 pub(crate) mod health;
 mod inbox;
@@ -31,6 +31,7 @@ mod lately;
 mod lease;
 pub(crate) mod map;
 pub(crate) mod mark;
+pub(crate) mod options;
 pub(crate) mod owner;
 #[cfg(test)]
 mod poison;
@@ -44,5 +45,8 @@ pub(crate) mod store;
 pub(crate) mod threads;
 mod value;
 
+pub use backend::EmbeddedBackend;
 pub use check::CheckReport;
+pub use options::EmbeddedOptions;
 pub use report::{Durability, OpenReport};
+pub use store::EmbeddedStore;

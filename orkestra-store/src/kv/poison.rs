@@ -1,25 +1,15 @@
 //! Tests: after a failed write nothing is told any more, by any backend, until it is opened anew.
 
-use std::path::Path;
-
 use orkestra_core::model::Seq;
-use orkestra_core::store::{AppendError, StoreError, StoreErrorKind};
+use orkestra_core::store::{AppendError, Store, StoreError, StoreErrorKind};
 use orkestra_testkit::sample::SampleRun;
 
+use super::backend::EmbeddedBackend;
 use super::changes::Changes;
 use super::error::Trouble;
-use super::handle::Handle;
 use super::map::{Lasting, Log};
-use super::shared::Opened;
-
-type Open = fn(&Path) -> Result<Opened, StoreError>;
-
-const BACKENDS: &[(&str, Open)] = &[
-    #[cfg(feature = "sled")]
-    ("sled", |path| crate::SledOptions::default().opened(path)),
-    #[cfg(feature = "fjall")]
-    ("fjall", |path| crate::FjallOptions::default().opened(path)),
-];
+use super::options::EmbeddedOptions;
+use super::store::EmbeddedStore;
 
 /// Whose writes fail from the `good`-th on, after they have come as far as the disk.
 struct Breaking {
@@ -35,34 +25,43 @@ impl Log for Breaking {
     }
 }
 
+#[cfg(feature = "sled")]
 #[tokio::test]
-async fn after_a_failed_sync_nothing_is_told_until_it_is_opened_anew() {
-    for (backend, open) in BACKENDS {
-        println!("{backend}");
-        let directory = tempfile::tempdir().expect("a directory for a test");
-        let mut opened = open(directory.path()).expect("the store opens");
-        opened.log = Box::new(Breaking { log: opened.log, good: 1 });
-        let store = Handle::new(opened).expect("threads start");
-        let mut run = SampleRun::new("r");
-        let created = run.create();
-        assert_eq!(store.append(vec![created.clone()]).await, [Ok(())]);
-        let answers = store.append(vec![run.report(1), created.clone(), run.complete()]).await;
-        assert!(
-            matches!(answers[..], [Err(AppendError::Unknown(_)), Ok(()), Err(AppendError::Unknown(_))]),
-            "what was durable before is, the rest cannot be told: {answers:?}"
-        );
+async fn after_a_failed_sync_sled_tells_nothing_until_it_is_opened_anew() {
+    tells_nothing_after_a_failed_sync::<crate::Sled>().await;
+}
 
-        let poisoned = |error: StoreError| assert_eq!(error.kind(), StoreErrorKind::Poisoned, "{error}");
-        let answers = store.append(vec![created]).await;
-        assert!(matches!(&answers[..], [Err(AppendError::Failed(error))] if error.kind() == StoreErrorKind::Poisoned));
-        poisoned(store.put("k", 0, b"x").await.expect_err("it writes nothing any more"));
-        poisoned(store.delete(run.id()).await.expect_err("it deletes nothing any more"));
-        poisoned(store.read(run.id(), Seq(1), 9).await.expect_err("what it would read may not be durable"));
+#[cfg(feature = "fjall")]
+#[tokio::test]
+async fn after_a_failed_sync_fjall_tells_nothing_until_it_is_opened_anew() {
+    tells_nothing_after_a_failed_sync::<crate::Fjall>().await;
+}
 
-        drop(store);
-        let store = Handle::new(open(directory.path()).expect("the store opens anew")).expect("threads start");
-        let journal = store.read(run.id(), Seq(1), 9).await.expect("it reads");
-        assert!(!journal.is_empty());
-        assert_eq!(store.append(vec![SampleRun::new("other").create()]).await, [Ok(())]);
-    }
+async fn tells_nothing_after_a_failed_sync<B: EmbeddedBackend>() {
+    let directory = tempfile::tempdir().expect("a directory for a test");
+    let options = EmbeddedOptions::<B>::default();
+    let mut opened = B::open(&options, directory.path()).expect("the store opens");
+    opened.log = Box::new(Breaking { log: opened.log, good: 1 });
+    let store = EmbeddedStore::<B>::new(opened).expect("threads start");
+    let mut run = SampleRun::new("r");
+    let created = run.create();
+    assert_eq!(store.append(vec![created.clone()]).await, [Ok(())]);
+    let answers = store.append(vec![run.report(1), created.clone(), run.complete()]).await;
+    assert!(
+        matches!(answers[..], [Err(AppendError::Unknown(_)), Ok(()), Err(AppendError::Unknown(_))]),
+        "what was durable before is, the rest cannot be told: {answers:?}"
+    );
+
+    let poisoned = |error: StoreError| assert_eq!(error.kind(), StoreErrorKind::Poisoned, "{error}");
+    let answers = store.append(vec![created]).await;
+    assert!(matches!(&answers[..], [Err(AppendError::Failed(error))] if error.kind() == StoreErrorKind::Poisoned));
+    poisoned(store.put("k", 0, b"x").await.expect_err("it writes nothing any more"));
+    poisoned(store.delete(run.id()).await.expect_err("it deletes nothing any more"));
+    poisoned(store.read(run.id(), Seq(1), 9).await.expect_err("what it would read may not be durable"));
+
+    drop(store);
+    let store = options.open(directory.path()).expect("the store opens anew");
+    let journal = store.read(run.id(), Seq(1), 9).await.expect("it reads");
+    assert!(!journal.is_empty());
+    assert_eq!(store.append(vec![SampleRun::new("other").create()]).await, [Ok(())]);
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use orkestra_core::model::{RunId, Timestamp, WorkerId};
-use orkestra_core::store::{Append, AppendError, Bell, Claimed, Lease, LetterId, Snapshot, StoreError};
+use orkestra_core::store::{Append, AppendError, Bell, Claimed, Lease, LetterId, StoreError};
 use tokio::sync::oneshot;
 
 use super::append::{GroupCommit, Plan, Planned};
@@ -15,11 +15,11 @@ use super::inbox::{self, LetterIds};
 use super::lease::Leases;
 use super::map::{Lasting, Log, Map, View};
 use super::owner::Owner;
+use super::read;
 use super::report::OpenReport;
-use super::{read, remove, small, snapshot};
 
 /// A store that a backend has opened.
-pub(crate) struct Opened {
+pub struct Opened {
     /// Who writes.
     pub(crate) log: Box<dyn Log>,
     /// What is read.
@@ -75,48 +75,12 @@ impl Shared {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
+    /// The right to write. An error when nothing can be told any more.
+    pub(crate) fn writing(&self) -> Result<Writing<'_>, StoreError> {
         // A panic while it was held has poisoned the store as well.
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.health.check()?;
-        Ok(writer)
-    }
-
-    /// Writes `changes` durably; the error says why nobody can tell whether they are.
-    fn write(&self, writer: &mut Writer, changes: Changes) -> Result<(), StoreError> {
-        self.write_as(writer, changes, Lasting::AsOpened)
-    }
-
-    fn write_as(&self, writer: &mut Writer, changes: Changes, lasting: Lasting) -> Result<(), StoreError> {
-        let written = without_panic(|| writer.log.write(changes, lasting));
-        written.map_err(|trouble| self.health.poison("a write", trouble))
-    }
-
-    pub(crate) fn append(&self, appends: &[Append]) -> Result<Vec<Result<(), AppendError>>, StoreError> {
-        let mut writer = self.writer()?;
-        let planned = without_panic(|| {
-            let (view, mut leases) = (self.map.view(), self.leases());
-            let planned = Plan::new(&*view, &mut writer.heads, &leases).make(appends);
-            leases.set_writing(appends.iter().map(|append| append.commit.run.clone()));
-            Ok(planned)
-        });
-        let GroupCommit { changes, answers } = match planned {
-            Ok(planned) => planned,
-            Err(trouble) => {
-                // The heads may tell of commits that are not there.
-                let error = self.health.poison("planning", trouble);
-                return Ok(appends.iter().map(|_| Err(error.clone().into())).collect());
-            }
-        };
-        let written = if changes.is_empty() { Ok(()) } else { self.write(&mut writer, changes) };
-        self.leases().set_writing(std::iter::empty());
-        let answer = |planned| match planned {
-            Planned::InBatch => written.clone().map_err(|error| AppendError::Unknown(error.to_string())),
-            Planned::There => Ok(()),
-            Planned::Refused(error) => Err(error),
-            Planned::Failed(trouble) => Err(self.health.told(trouble).into()),
-        };
-        Ok(answers.into_iter().map(answer).collect())
+        Ok(Writing { shared: self, writer })
     }
 
     /// Claims `runs`. What is told of each is what is there after all that a holder before it wrote.
@@ -160,7 +124,7 @@ impl Shared {
         if sendings.is_empty() {
             return;
         }
-        let sent = self.send_these(&sendings);
+        let sent = self.writing().and_then(|mut writing| writing.send(&sendings));
         for (number, Sending { run, answer, .. }) in sendings.into_iter().enumerate() {
             let told = match &sent {
                 Ok(sent) => sent[number].clone(),
@@ -173,72 +137,84 @@ impl Shared {
             drop(answer.send(told));
         }
     }
+}
 
-    fn send_these(&self, sendings: &[Sending]) -> Result<Vec<Result<LetterId, StoreError>>, StoreError> {
-        let mut writer = self.writer()?;
-        let Writer { heads, ids, .. } = &mut *writer;
+/// The right to write, for as long as it is kept.
+pub(crate) struct Writing<'a> {
+    shared: &'a Shared,
+    writer: MutexGuard<'a, Writer>,
+}
+
+impl Writing<'_> {
+    /// What `plan` makes of what is there.
+    pub(crate) fn plan<T>(
+        &mut self,
+        plan: impl FnOnce(&dyn View, &mut Heads) -> Result<T, Trouble>,
+    ) -> Result<T, StoreError> {
+        let (shared, heads) = (self.shared, &mut self.writer.heads);
+        without_panic(|| plan(&*shared.map.view(), heads)).map_err(|trouble| shared.health.told(trouble))
+    }
+
+    /// Writes `changes`, if there are any, to last as `lasting` says. The error says why nobody can tell whether they are there.
+    pub(crate) fn write(&mut self, changes: Changes, lasting: Lasting) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let written = without_panic(|| self.writer.log.write(changes, lasting));
+        written.map_err(|trouble| self.shared.health.poison("a write", trouble))
+    }
+
+    /// Writes `appends` with one durable write. An answer for each.
+    pub(crate) fn append(&mut self, appends: &[Append]) -> Result<Vec<Result<(), AppendError>>, StoreError> {
+        let shared = self.shared;
         let planned = without_panic(|| {
-            let view = &*self.map.view();
+            let (view, mut leases) = (shared.map.view(), shared.leases());
+            let planned = Plan::new(&*view, &mut self.writer.heads, &leases).make(appends);
+            leases.set_writing(appends.iter().map(|append| append.commit.run.clone()));
+            Ok(planned)
+        });
+        let GroupCommit { changes, answers } = match planned {
+            Ok(planned) => planned,
+            Err(trouble) => {
+                // The heads may tell of commits that are not there.
+                let error = shared.health.poison("planning", trouble);
+                return Ok(appends.iter().map(|_| Err(error.clone().into())).collect());
+            }
+        };
+        let written = self.write(changes, Lasting::AsOpened);
+        shared.leases().set_writing(std::iter::empty());
+        let answer = |planned| match planned {
+            Planned::InBatch => written.clone().map_err(|error| AppendError::Unknown(error.to_string())),
+            Planned::There => Ok(()),
+            Planned::Refused(error) => Err(error),
+            Planned::Failed(trouble) => Err(shared.health.told(trouble).into()),
+        };
+        Ok(answers.into_iter().map(answer).collect())
+    }
+
+    /// Writes letters with one durable write. An answer for each.
+    fn send(&mut self, sendings: &[Sending]) -> Result<Vec<Result<LetterId, StoreError>>, StoreError> {
+        let shared = self.shared;
+        let Writer { heads, ids, .. } = &mut *self.writer;
+        let planned = without_panic(|| {
+            let view = &*shared.map.view();
             let mut changes = Changes::default();
             let mut send = |sending: &Sending| {
                 let sent = inbox::send(view, heads, ids, &mut changes, (&sending.run, &sending.body));
-                sent.map_err(|trouble| self.health.told(trouble))
+                sent.map_err(|trouble| shared.health.told(trouble))
             };
             let answers: Vec<_> = sendings.iter().map(&mut send).collect();
             Ok((changes, answers))
         });
         // The heads may tell of letters that are not there.
-        let (changes, answers) = planned.map_err(|trouble| self.health.poison("planning", trouble))?;
-        if !changes.is_empty() {
-            self.write(&mut writer, changes)?;
-        }
+        let (changes, answers) = planned.map_err(|trouble| shared.health.poison("planning", trouble))?;
+        self.write(changes, Lasting::AsOpened)?;
         Ok(answers)
     }
 
-    pub(crate) fn discard(&self, run: &RunId, letters: &[LetterId]) -> Result<(), StoreError> {
-        let mut writer = self.writer()?;
-        let changes = self.plan(|view| inbox::discard(view, &mut writer.heads, run, letters))?;
-        if changes.is_empty() { Ok(()) } else { self.write(&mut writer, changes) }
-    }
-
-    pub(crate) fn put_snapshot(&self, run: &RunId, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let mut writer = self.writer()?;
-        let head = self.plan(|view| writer.heads.of(view, run))?;
-        if !head.has_journal() {
-            // It would be that of another run of the same id one day.
-            return Ok(());
-        }
-        let changes = self.plan(|view| snapshot::put(view, run, snapshot))?;
-        self.write_as(&mut writer, changes, Lasting::Cache)
-    }
-
-    /// What `plan` makes of what is there.
-    fn plan<T>(&self, plan: impl FnOnce(&dyn View) -> Result<T, Trouble>) -> Result<T, StoreError> {
-        without_panic(|| plan(&*self.map.view())).map_err(|trouble| self.health.told(trouble))
-    }
-
-    pub(crate) fn delete(&self, run: &RunId) -> Result<(), StoreError> {
-        let mut writer = self.writer()?;
-        if let Some(changes) = self.plan(|view| remove::run(view, run))? {
-            self.write(&mut writer, changes)?;
-        }
-        writer.heads.forget(run);
-        self.leases().forget(run);
-        Ok(())
-    }
-
-    pub(crate) fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let mut writer = self.writer()?;
-        let changes = self.plan(|view| small::put_blob(view, run, key, bytes))?;
-        self.write(&mut writer, changes)
-    }
-
-    pub(crate) fn put(&self, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
-        let mut writer = self.writer()?;
-        let Some((changes, version)) = self.plan(|view| small::put(view, key, expected, bytes))? else {
-            return Ok(None);
-        };
-        self.write(&mut writer, changes)?;
-        Ok(Some(version))
+    /// Forgets where `run` stands and who has it: it was deleted.
+    pub(crate) fn forget(&mut self, run: &RunId) {
+        self.writer.heads.forget(run);
+        self.shared.leases().forget(run);
     }
 }

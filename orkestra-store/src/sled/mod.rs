@@ -29,10 +29,8 @@ mod prepare;
 mod recover;
 mod repair;
 mod segments;
-mod store;
 mod sync;
 mod view;
 mod wal;
 
-pub use options::SledOptions;
-pub use store::SledStore;
+pub use options::{Sled, SledOptions, SledStore};

@@ -124,7 +124,7 @@ impl Found {
     /// The files to go on with in the `boot`-th opening, after what was recovered. What does not count is made unreadable.
     pub(super) fn go_on(self, recovered: &Recovered, boot: u32, options: &SledOptions) -> io::Result<Wal> {
         let &Recovered { current, last, keep_current, keep_other, .. } = recovered;
-        let (durability, full) = (options.durability, options.write_ahead_bytes);
+        let (durability, full) = (options.durability, options.backend.write_ahead_bytes);
         let mut wal =
             Wal { files: self.files, current, last, boot, durability, unsynced: false, full, buffer: Vec::new() };
         for (number, keep) in [(current, keep_current), (1 - current, keep_other)] {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orkestra_core::journal::{Written, decode_letter};
-use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
+use orkestra_core::journal::decode_letter;
+use orkestra_core::model::{RunId, Timestamp, WorkerId};
 use orkestra_core::store::{
-    Append, AppendError, Claimed, Due, DueQuery, Lease, Letter, LetterId, Listener, Page, Renewed, RunQuery, RunRecord,
-    Snapshot, Store, StoreError, StoreErrorKind, Versioned,
+    Append, AppendError, Claimed, Due, DueQuery, Lease, LetterId, Listener, Renewed, Store, StoreError, StoreErrorKind,
+    StoreMethod, StoreWrapper,
 };
 
 use super::Bug;
@@ -49,22 +49,6 @@ impl SimStore {
             return Err(refused("does not answer"));
         }
         Ok(())
-    }
-
-    /// A call that does `act` when it arrives, if it does. An error leaves open whether it did.
-    async fn call<T>(&self, act: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        self.world.may_panic();
-        self.travel().await?;
-        let weather = self.world.weather();
-        if self.world.draw(|chance| weather.fails(chance)) {
-            return Err(refused("fails"));
-        }
-        let answer = act.await;
-        self.travel().await?;
-        if self.world.draw(|chance| weather.loses_the_answer(chance)) {
-            return Err(refused("was not heard"));
-        }
-        answer
     }
 
     /// What a claim of `run` was answered, written down.
@@ -124,8 +108,36 @@ impl SimStore {
     }
 }
 
-#[async_trait]
-impl Store for SimStore {
+impl StoreWrapper for SimStore {
+    fn inner(&self) -> &dyn Store {
+        &self.world.disk
+    }
+
+    /// A call that does `call` when it arrives, if it does. An error leaves open whether it did.
+    async fn around<T: Send>(
+        &self,
+        _method: StoreMethod,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        self.world.may_panic();
+        self.travel().await?;
+        let weather = self.world.weather();
+        if self.world.draw(|chance| weather.fails(chance)) {
+            return Err(refused("fails"));
+        }
+        let answer = call.await;
+        self.travel().await?;
+        if self.world.draw(|chance| weather.loses_the_answer(chance)) {
+            return Err(refused("was not heard"));
+        }
+        answer
+    }
+
+    fn identity(&self) -> usize {
+        // Its own: a simulated process does not see into another one.
+        std::ptr::from_ref(self).addr()
+    }
+
     fn describe(&self) -> String {
         format!("the simulated store of {}", self.process.name)
     }
@@ -143,21 +155,9 @@ impl Store for SimStore {
         self.append_with(batch, fault).await
     }
 
-    async fn read(&self, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, StoreError> {
-        self.call(self.world.disk.read(run, from, limit)).await
-    }
-
-    async fn record(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
-        self.call(self.world.disk.record(run)).await
-    }
-
-    async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, StoreError> {
-        self.call(self.world.disk.list(query)).await
-    }
-
     async fn due(&self, query: &DueQuery) -> Result<Due, StoreError> {
         let query = DueQuery { now: self.lease_time(query.now), ..query.clone() };
-        let mut due = self.call(self.world.disk.due(&query)).await?;
+        let mut due = self.around(StoreMethod::Due, self.world.disk.due(&query)).await?;
         if self.world.bug == Some(Bug::ForgottenTimer) {
             let mut forgotten = lock(&self.world.forgotten);
             let timer = due.runs.iter().find(|place| place.wake_at > Timestamp::from_millis(1));
@@ -181,12 +181,12 @@ impl Store for SimStore {
             let claimed = self.world.disk.claim(runs, worker, time, end).await?;
             Ok(runs.iter().zip(claimed).map(|(run, claimed)| self.seen_claiming(run, claimed, until)).collect())
         };
-        self.call(claim).await
+        self.around(StoreMethod::Claim, claim).await
     }
 
     async fn renew(&self, leases: &[Lease], now: Timestamp, until: Timestamp) -> Result<Vec<Renewed>, StoreError> {
         let (time, end) = (self.lease_time(now), self.lease_end(now, until));
-        let renewed = self.call(self.world.disk.renew(leases, time, end)).await;
+        let renewed = self.around(StoreMethod::Renew, self.world.disk.renew(leases, time, end)).await;
         if renewed.as_ref().map_or(true, |renewed| renewed.iter().any(|renewed| !renewed.held)) {
             self.process.trouble(self.world.now());
         }
@@ -201,19 +201,7 @@ impl Store for SimStore {
             }
             self.world.disk.release(leases).await
         };
-        self.call(release).await
-    }
-
-    async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError> {
-        self.call(self.world.disk.release_all(worker)).await
-    }
-
-    async fn send(&self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {
-        self.call(self.world.disk.send(run, body)).await
-    }
-
-    async fn letters(&self, run: &RunId, after: LetterId, limit: usize) -> Result<Vec<Letter>, StoreError> {
-        self.call(self.world.disk.letters(run, after, limit)).await
+        self.around(StoreMethod::Release, release).await
     }
 
     async fn discard(&self, run: &RunId, letters: &[LetterId]) -> Result<(), StoreError> {
@@ -225,20 +213,12 @@ impl Store for SimStore {
             }
             self.world.disk.discard(run, letters).await
         };
-        self.call(discard).await
+        self.around(StoreMethod::Discard, discard).await
     }
 
     fn listen(&self) -> Box<dyn Listener> {
         let (world, process) = (Arc::clone(&self.world), Arc::clone(&self.process));
         Box::new(SimListener { hears: world.disk.listen(), world, process })
-    }
-
-    async fn put_snapshot(&self, run: &RunId, snapshot: &Snapshot) -> Result<(), StoreError> {
-        self.call(self.world.disk.put_snapshot(run, snapshot)).await
-    }
-
-    async fn snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, StoreError> {
-        self.call(self.world.disk.snapshot(run)).await
     }
 
     async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
@@ -248,31 +228,7 @@ impl Store for SimStore {
             self.world.audit().deleted(run);
             Ok(())
         };
-        self.call(delete).await
-    }
-
-    async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.call(self.world.disk.put_blob(run, key, bytes)).await
-    }
-
-    async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.call(self.world.disk.blob(run, key)).await
-    }
-
-    async fn blob_keys(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
-        self.call(self.world.disk.blob_keys(run)).await
-    }
-
-    async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
-        self.call(self.world.disk.get(key)).await
-    }
-
-    async fn put(&self, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
-        self.call(self.world.disk.put(key, expected, bytes)).await
-    }
-
-    async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
-        self.call(self.world.disk.keys(prefix, limit)).await
+        self.around(StoreMethod::Delete, delete).await
     }
 }
 

@@ -103,3 +103,20 @@ pub async fn blob_3_goes_with_its_run<F: StoreFixture>(fixture: &F) -> Verdict {
     }
     same("the small values", &store.keys("", 9).await?, &Vec::new())
 }
+
+/// The keys of a run are its own, in order, each once, whatever its blobs' sizes; a run without blobs has none.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn blob_keys_are_those_of_the_run_in_order<F: StoreFixture>(fixture: &F) -> Verdict {
+    let place = fixture.place().await;
+    let store = fixture.open(&place).await;
+    let (one, other) = (run("r"), run("r1"));
+    for key in ["b", "a/b", "ü", "a", "Z", "a"] {
+        store.put_blob(&one, key, &bytes(200_000, 0)).await?;
+    }
+    store.put_blob(&other, "c", b"small").await?;
+    same("the keys", &store.blob_keys(&one).await?, &["Z", "a", "a/b", "b", "ü"].map(str::to_owned).to_vec())?;
+    same("the other's keys", &store.blob_keys(&other).await?, &vec!["c".to_owned()])?;
+    same("nobody's keys", &store.blob_keys(&run("R")).await?, &Vec::new())
+}

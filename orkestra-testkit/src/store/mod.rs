@@ -141,6 +141,7 @@ tests![
     blob_1_is_durable,
     blob_2_is_replaced,
     blob_3_goes_with_its_run,
+    blob_keys_are_those_of_the_run_in_order,
     delete_removes_all_of_a_run,
     delete_makes_room_for_a_new_run,
     delete_of_nothing_is_fine,

@@ -7,3 +7,4 @@ mod memory;
 mod sim;
 mod text;
 mod verbs;
+mod wrapper;

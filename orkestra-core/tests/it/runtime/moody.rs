@@ -4,12 +4,10 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use orkestra_core::journal::Written;
-use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
+use orkestra_core::model::{RunId, Seq};
 use orkestra_core::store::{
-    Append, AppendError, Claimed, Due, DueQuery, Lease, Letter, LetterId, Listener, MemoryStore, Page, Renewed,
-    RunQuery, RunRecord, Snapshot, Store, StoreError, StoreErrorKind, Versioned,
+    Append, AppendError, MemoryStore, RunRecord, Store, StoreError, StoreErrorKind, StoreWrapper, Versioned,
 };
 
 /// What is wrong with it.
@@ -56,8 +54,16 @@ impl MoodyStore {
     }
 }
 
-#[async_trait]
-impl Store for MoodyStore {
+impl StoreWrapper for MoodyStore {
+    fn inner(&self) -> &dyn Store {
+        &self.inner
+    }
+
+    fn identity(&self) -> usize {
+        // Its own: engines on it are as far from each other as two processes are.
+        std::ptr::from_ref(self).addr()
+    }
+
     fn describe(&self) -> String {
         "moody memory".into()
     }
@@ -95,64 +101,6 @@ impl Store for MoodyStore {
         record
     }
 
-    async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, StoreError> {
-        self.inner.list(query).await
-    }
-
-    async fn due(&self, query: &DueQuery) -> Result<Due, StoreError> {
-        self.inner.due(query).await
-    }
-
-    async fn claim(
-        &self,
-        runs: &[RunId],
-        worker: &WorkerId,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<Option<Claimed>>, StoreError> {
-        self.inner.claim(runs, worker, now, until).await
-    }
-
-    async fn renew(&self, leases: &[Lease], now: Timestamp, until: Timestamp) -> Result<Vec<Renewed>, StoreError> {
-        self.inner.renew(leases, now, until).await
-    }
-
-    async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
-        self.inner.release(leases).await
-    }
-
-    async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError> {
-        self.inner.release_all(worker).await
-    }
-
-    async fn send(&self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {
-        self.inner.send(run, body).await
-    }
-
-    async fn letters(&self, run: &RunId, after: LetterId, limit: usize) -> Result<Vec<Letter>, StoreError> {
-        self.inner.letters(run, after, limit).await
-    }
-
-    async fn discard(&self, run: &RunId, letters: &[LetterId]) -> Result<(), StoreError> {
-        self.inner.discard(run, letters).await
-    }
-
-    fn listen(&self) -> Box<dyn Listener> {
-        self.inner.listen()
-    }
-
-    async fn put_snapshot(&self, run: &RunId, snapshot: &Snapshot) -> Result<(), StoreError> {
-        self.inner.put_snapshot(run, snapshot).await
-    }
-
-    async fn snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, StoreError> {
-        self.inner.snapshot(run).await
-    }
-
-    async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
-        self.inner.delete(run).await
-    }
-
     async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let written = self.inner.put_blob(run, key, bytes).await;
         let takes = self.moods.lock().expect("no test panics here").blob_takes;
@@ -167,10 +115,6 @@ impl Store for MoodyStore {
         if lost { Ok(None) } else { self.inner.blob(run, key).await }
     }
 
-    async fn blob_keys(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
-        self.inner.blob_keys(run).await
-    }
-
     async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
         tokio::time::sleep(self.values_take().0).await;
         self.inner.get(key).await
@@ -179,9 +123,5 @@ impl Store for MoodyStore {
     async fn put(&self, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
         tokio::time::sleep(self.values_take().1).await;
         self.inner.put(key, expected, bytes).await
-    }
-
-    async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
-        self.inner.keys(prefix, limit).await
     }
 }
