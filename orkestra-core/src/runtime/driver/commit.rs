@@ -151,7 +151,7 @@ impl Driver {
             return Ok(());
         }
         let events = &commit.events;
-        self.trace.knows(&self.shared, state, lease.epoch);
+        self.trace.knows(&self.shared.telemetry, state, lease.epoch);
         let tally = Tally::of(events);
         let follows = Consequences::of(state.plan(), events);
         let record = self.record.as_ref().is_none_or(|record| !record.tells(state)).then(|| RunRecord::of(state));

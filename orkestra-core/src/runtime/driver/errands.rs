@@ -157,7 +157,7 @@ impl Errand {
     /// driven by another engine: it is left to it.
     async fn find(&self, child: &ChildState, parent: &Parent) -> Result<Found, Error> {
         if self.shared.store.record(&child.run).await?.is_none() {
-            let (_, is_new) = self.shared.child_request(child, parent.clone()).begin().await?;
+            let is_new = self.shared.begin_new(self.shared.child_run(child, parent.clone())?).await?;
             if is_new {
                 return Ok(Found::Child);
             }

@@ -125,7 +125,7 @@ enum Turn {
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, run: RunId, seat: Seat) -> Self {
         let Seat { sender, mailbox, progress } = seat;
-        let trace = Trace::new(&shared, &run);
+        let trace = Trace::new(&shared.telemetry, &run);
         let looked_at = Instant::now();
         let tenure = Arc::new(Tenure::new(shared.store.is_shared()));
         Self {
@@ -282,7 +282,7 @@ impl Driver {
         };
         self.durable = state.last();
         self.snapshot_at = self.shared.next_snapshot(state.last());
-        self.trace.knows(&self.shared, state, lease.epoch);
+        self.trace.knows(&self.shared.telemetry, state, lease.epoch);
         self.record = Some(RunRecord::of(state));
         let ends = state.status().is_ending();
         if !ends {

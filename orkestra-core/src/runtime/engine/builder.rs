@@ -10,11 +10,10 @@ use crate::store::{MemoryStore, Store};
 
 use super::handle::Engine;
 use super::retention::Retention;
-use super::{closing, deadlock, retention, upgrade};
+use super::{closing, deadlock, grants, retention, upgrade};
 use crate::runtime::clock::{Clock, SystemClock, fresh_id};
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::limiter::Limit;
-use crate::runtime::limiter::slots;
 use crate::runtime::ownership::{leases, mail, waker};
 use crate::runtime::schedule;
 use crate::runtime::shared::{Parts, Shared};
@@ -240,7 +239,7 @@ impl EngineBuilder {
         if shared.store.is_shared() {
             shared.keep_doing("leases", leases::end);
         }
-        shared.keep_doing("slots", slots::hand_out);
+        shared.keep_doing("slots", grants::hand_out);
         if !shared.slots.none() {
             shared.keep_doing("deadlocks", deadlock::watch);
         }

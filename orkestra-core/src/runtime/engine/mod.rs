@@ -3,6 +3,7 @@
 pub(super) mod builder;
 pub(super) mod closing;
 pub(super) mod deadlock;
+pub(super) mod grants;
 pub(super) mod handle;
 pub(super) mod health;
 pub(super) mod retention;

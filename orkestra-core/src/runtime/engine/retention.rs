@@ -13,10 +13,9 @@ use crate::store::{ListCursor, RunQuery, RunRecord};
 
 use super::handle::Engine;
 use crate::runtime::error::{Error, ErrorKind};
-use crate::runtime::ownership::live::{Seat, Seated};
+use crate::runtime::ownership::live::{Seated, give_back};
 use crate::runtime::run::handle::Run;
 use crate::runtime::shared::Shared;
-use crate::runtime::task::message::Message;
 
 /// Records that are read at once.
 const PAGE_RECORDS: usize = 256;
@@ -184,20 +183,6 @@ async fn delete_seated(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
         shared.unblock_run(run);
     }
     deleted
-}
-
-/// Gives the seat back. Who wrote to the run meanwhile is answered by its next driver.
-pub(in crate::runtime) async fn give_back(shared: &Arc<Shared>, run: &RunId, seat: Seat, seated: Seated) {
-    let Seat { mut mailbox, progress, .. } = seat;
-    drop(seated);
-    progress.send_modify(|_| ());
-    shared.neighbours.tell_of(run);
-    mailbox.close();
-    while let Some(message) = mailbox.recv().await {
-        if matches!(message, Message::Input { .. }) {
-            shared.forward(run, message);
-        }
-    }
 }
 
 /// Deletes what is old enough, until the engine shuts down.

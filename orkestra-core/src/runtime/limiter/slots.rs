@@ -7,17 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::kernel::InputKind;
 use crate::model::{Name, RunId, SlotKey, Timestamp};
 
-use crate::runtime::error::{Error, ErrorKind};
-use crate::runtime::limiter::{Claim, Limit, Limiter};
-use crate::runtime::shared::Shared;
-use crate::runtime::support::panics;
+use super::{Claim, Limit, Limiter};
 use crate::runtime::task::activity::Activity;
-
-/// How long nothing is granted by the clock alone.
-const NOTHING_DUE: Duration = Duration::from_secs(3600);
 
 pub(in crate::runtime) struct Slots {
     table: Mutex<Table>,
@@ -244,8 +237,18 @@ impl Slots {
         }
     }
 
+    /// Who is given slots now, and when somebody may be next by the clock alone.
+    pub(in crate::runtime) fn grants(&self, at: Timestamp) -> (Vec<Claim>, Option<Timestamp>) {
+        self.lock().grants(at)
+    }
+
+    /// Returns when somebody may be given slots.
+    pub(in crate::runtime) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
     /// How long the claim has been there.
-    fn waited(&self, now: Timestamp, claim: &Claim) -> Duration {
+    pub(in crate::runtime) fn waited(&self, now: Timestamp, claim: &Claim) -> Duration {
         let table = self.lock();
         let since = table.claims.get(&claim.run).and_then(|nodes| nodes.get(&claim.node));
         since.map_or(Duration::ZERO, |(_, since)| now.since(*since))
@@ -306,34 +309,4 @@ impl Table {
 /// A claim of a node, for the limiter.
 pub(in crate::runtime) fn claim(run: &RunId, node: &Name, attempt: u32, slots: Vec<SlotKey>, priority: i32) -> Claim {
     Claim { run: run.clone(), node: node.clone(), attempt, slots, priority }
-}
-
-/// Hands slots out until the engine shuts down. A run that was parked meanwhile is woken by its grant.
-pub(in crate::runtime) async fn hand_out(shared: Arc<Shared>) {
-    loop {
-        let now = shared.clock.now();
-        let (granted, next) = shared.slots.lock().grants(now);
-        for claim in granted {
-            shared.telemetry.slot_wait.record(shared.slots.waited(now, &claim));
-            shared.jobs.spawn(grant(Arc::clone(&shared), claim));
-        }
-        let wait = next.map_or(NOTHING_DUE, |next| next.since(now).clamp(Duration::from_millis(1), NOTHING_DUE));
-        tokio::select! {
-            biased;
-            () = shared.down() => return,
-            () = shared.slots.changed.notified() => {}
-            () = tokio::time::sleep(wait) => {}
-        }
-    }
-}
-
-/// Lets the attempt begin. When the run has no use for the slots any more they are given back.
-async fn grant(shared: Arc<Shared>, claim: Claim) {
-    let Claim { run, node, attempt, .. } = claim;
-    let granted = InputKind::SlotGranted { node: node.clone(), attempt };
-    let told = panics::guard(shared.tell(&run, granted)).await;
-    if let Err(error) = told.unwrap_or_else(|panic| Err(Error::new(ErrorKind::Internal, panic))) {
-        tracing::debug!(%run, %node, %error, "slots were granted that nobody takes");
-        shared.slots.release(&run, &node);
-    }
 }

@@ -20,8 +20,7 @@ use crate::model::limits::{LETTERS_MAX, READ_RECORDS_MAX};
 use crate::model::{Failure, FailureKind, Name, RunId, Timestamp};
 use crate::store::{Append, Claimed, LetterId, Pager, RunQuery, RunRecord};
 
-use super::live::Seated;
-use crate::runtime::engine::retention::give_back;
+use super::live::{Seated, give_back};
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::shared::Shared;
 use crate::runtime::storage::blobs;

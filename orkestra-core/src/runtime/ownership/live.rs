@@ -51,6 +51,20 @@ impl Drop for Seated {
     }
 }
 
+/// Gives the seat back. Who wrote to the run meanwhile is answered by its next driver.
+pub(in crate::runtime) async fn give_back(shared: &Arc<Shared>, run: &RunId, seat: Seat, seated: Seated) {
+    let Seat { mut mailbox, progress, .. } = seat;
+    drop(seated);
+    progress.send_modify(|_| ());
+    shared.neighbours.tell_of(run);
+    mailbox.close();
+    while let Some(message) = mailbox.recv().await {
+        if matches!(message, Message::Input { .. }) {
+            shared.forward(run, message);
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(in crate::runtime) struct Live {
     entries: Mutex<Entries>,

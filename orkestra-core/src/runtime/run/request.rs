@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::kernel::InputKind;
-use crate::model::{Amount, Name, Payload, PayloadError, Plan, RunId, RunOptions, label_mistake};
+use crate::model::{Amount, Name, Payload, PayloadError, Plan, RunId, RunOptions};
 
 use super::handle::Run;
 use crate::runtime::clock::fresh_id;
-use crate::runtime::error::{Error, ErrorKind};
+use crate::runtime::error::Error;
 use crate::runtime::shared::Shared;
-use crate::runtime::storage::blobs;
+use crate::runtime::shared::begin::NewRun;
 
 /// A run about to be started. Made by [`Engine::run`](super::Engine::run).
 #[derive(Debug)]
@@ -82,37 +81,11 @@ impl RunRequest {
     /// The same; answers too whether it was begun now, and not there already.
     pub(in crate::runtime) async fn begin(self) -> Result<(Run, bool), Error> {
         let plan = self.plan?;
-        if let Some(task) = self.shared.missing_task(&plan) {
-            let message = format!("workflow `{}` needs the task `{task}`, which is not registered", plan.workflow());
-            return Err(Error::new(ErrorKind::NotFound, message));
-        }
-        if let Some(limit) = self.shared.missing_limit(&plan) {
-            let message = format!("workflow `{}` needs the limit `{limit}`, which is not defined", plan.workflow());
-            return Err(Error::new(ErrorKind::NotFound, message));
-        }
-        if let Some(mistake) = self.labels.keys().find_map(|key| label_mistake(key)) {
-            return Err(Error::new(ErrorKind::Invalid, mistake));
-        }
         let id = self.id.unwrap_or_else(|| RunId::new(fresh_id()).map_err(Error::from))?;
-        let run = Run::new(Arc::clone(&self.shared), id);
-        let workflow = plan.workflow().clone();
         let deadline = self.within.map(|within| self.shared.clock.now().saturating_add(within));
-        let options = Box::new(RunOptions { deadline, ..self.options });
-        let (given, store) = (self.input?, &*self.shared.store);
-        let (parent, own) = (options.parent.as_ref().map(|parent| &parent.run), run.id());
-        let keep = || async {
-            match parent {
-                Some(parent) => blobs::adopt(store, (parent, own), given.clone()).await,
-                None => blobs::keep(store, own, given.clone().verbatim()).await,
-            }
-        };
-        let input = self.shared.patiently(keep).await?;
-        let kind = InputKind::Create { plan, input, labels: self.labels, options };
-        let Some(record) = self.shared.begin(run.id(), kind).await? else { return Ok((run, true)) };
-        if record.workflow == workflow {
-            return Ok((run, false));
-        }
-        let message = format!("run `{}` exists already, of workflow `{}`", record.id, record.workflow);
-        Err(Error::new(ErrorKind::Conflict, message))
+        let options = RunOptions { deadline, ..self.options };
+        let new = NewRun { plan, id: id.clone(), input: self.input?, labels: self.labels, options };
+        let is_new = self.shared.begin_new(new).await?;
+        Ok((Run::new(self.shared, id), is_new))
     }
 }

@@ -26,4 +26,4 @@ pub(super) use fire::remember;
 pub use handle::{ScheduleStatus, Schedules};
 pub use spec::{CatchUp, Overlap, Schedule, When};
 pub use stored::{Fire, FireOutcome};
-pub(super) use ticker::{Ticking, tick};
+pub(super) use ticker::tick;

@@ -3,12 +3,10 @@
 //! It keeps the next fire times in memory, sleeps until the first of them, and reads the store anew when a schedule was
 //! changed through this engine, and now and then because of the others'.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use tokio::sync::Notify;
 
 use crate::model::{Name, Timestamp};
 
@@ -16,6 +14,7 @@ use super::fire::advance;
 use super::stored::{Stored, load, names};
 use crate::runtime::error::Error;
 use crate::runtime::shared::Shared;
+use crate::runtime::shared::ticking::Ticking;
 
 /// How often the store is asked although nothing is known to be due: another engine may have changed a schedule.
 const SAFETY_NET: Duration = Duration::from_secs(30);
@@ -26,103 +25,16 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// How many schedules are dealt with at once, when many fire at the same time.
 const AT_ONCE: usize = 16;
 
-/// What the rest of the engine can tell the ticker, and ask it.
-#[derive(Debug, Default)]
-pub(in super::super) struct Ticking {
-    changed: Notify,
-    known: Mutex<Known>,
-}
-
-/// What is known of the schedules without asking the store.
-#[derive(Clone, Debug, Default)]
-pub(in super::super) struct Known {
-    /// The next fire times, those of paused schedules left out.
-    next: BTreeMap<Name, Timestamp>,
-    /// Why fire times wait that have passed.
-    problems: BTreeMap<Name, Error>,
-    /// By which time each next fire time was last found to be no later than its rule says, if it was since it was learnt.
-    checked: BTreeMap<Name, Timestamp>,
-}
-
-impl Ticking {
-    /// A schedule was changed.
-    pub(in super::super) fn look(&self) {
-        self.changed.notify_one();
+/// When a schedule is to be dealt with next. To find its next fire time costs something, hence only for one that is new or
+/// when the clock was put back.
+fn next_of(ticking: &Ticking, name: &Name, stored: Option<Stored>, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+    let Some(stored) = stored.filter(|stored| !stored.paused) else { return Ok(None) };
+    if ticking.known().is_known(name, stored.next, now) {
+        return Ok(stored.next);
     }
-
-    pub(super) fn problem(&self, name: &Name) -> Option<Error> {
-        self.known().problems.get(name).cloned()
-    }
-
-    /// How many schedules wait for a time, the next of all, and how many are held up.
-    pub(in super::super) fn glance(&self) -> (usize, Option<Timestamp>, usize) {
-        let known = self.known();
-        (known.next.len(), known.next.values().min().copied(), known.problems.len())
-    }
-
-    /// When a schedule is to be dealt with next. To find its next fire time costs something, hence only for one that is new or
-    /// when the clock was put back.
-    fn next_of(&self, name: &Name, stored: Option<Stored>, now: Timestamp) -> Result<Option<Timestamp>, Error> {
-        let Some(stored) = stored.filter(|stored| !stored.paused) else { return Ok(None) };
-        if self.known().is_known(name, stored.next, now) {
-            return Ok(stored.next);
-        }
-        let next = stored.next_at(&stored.schedule.times()?, now);
-        // What a clock that was ahead wrote down is put right at once.
-        Ok(if next == stored.next { next } else { Some(now) })
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What came of dealing with a schedule.
-    fn note(&self, name: Name, result: Result<Option<Timestamp>, Error>, again: Timestamp) {
-        let mut known = self.known();
-        match result {
-            // What it was found by may have been a clock that was ahead for that moment.
-            Ok(next) => {
-                known.problems.remove(&name);
-                known.checked.remove(&name);
-                known.learn(name, next);
-            }
-            Err(error) => {
-                tracing::warn!(schedule = %name, %error, "the runs of a schedule wait");
-                known.problems.insert(name.clone(), error);
-                known.learn(name, Some(again));
-            }
-        }
-    }
-}
-
-impl Known {
-    /// Forgets all but these, which are in order.
-    fn keep(&mut self, names: &[Name]) {
-        self.next.retain(|name, _| names.binary_search(name).is_ok());
-        self.problems.retain(|name, _| names.binary_search(name).is_ok());
-        self.checked.retain(|name, _| names.binary_search(name).is_ok());
-    }
-
-    /// Whether this next fire time was checked before, and time has gone forward since: then it is not too far away.
-    fn is_known(&self, name: &Name, next: Option<Timestamp>, now: Timestamp) -> bool {
-        self.checked.get(name).is_some_and(|checked| *checked <= now) && self.next.get(name).copied() == next
-    }
-
-    /// Learns a next fire time that was checked by the time `now`.
-    fn learn_checked(&mut self, name: Name, next: Option<Timestamp>, now: Timestamp) {
-        self.checked.insert(name.clone(), now);
-        self.learn(name, next);
-    }
-
-    fn learn(&mut self, name: Name, next: Option<Timestamp>) {
-        match next {
-            Some(next) => drop(self.next.insert(name, next)),
-            None => {
-                self.problems.remove(&name);
-                self.next.remove(&name);
-            }
-        }
-    }
+    let next = stored.next_at(&stored.schedule.times()?, now);
+    // What a clock that was ahead wrote down is put right at once.
+    Ok(if next == stored.next { next } else { Some(now) })
 }
 
 /// Starts runs when their time has come, until the engine shuts down.
@@ -142,7 +54,7 @@ pub(in super::super) async fn tick(shared: Arc<Shared>) {
         looked = tokio::select! {
             biased;
             () = shared.down() => return,
-            () = shared.schedules.changed.notified() => None,
+            () = shared.schedules.changed() => None,
             () = tokio::time::sleep(wait.max(Duration::from_millis(1))) => Some(looked_at),
         };
     }
@@ -161,7 +73,7 @@ async fn read_all(shared: &Arc<Shared>) {
     shared.schedules.known().keep(&all);
     for name in all {
         match load(&*shared.store, &name).await {
-            Ok((_, stored)) => match shared.schedules.next_of(&name, stored, now) {
+            Ok((_, stored)) => match next_of(&shared.schedules, &name, stored, now) {
                 Ok(next) => shared.schedules.known().learn_checked(name, next, now),
                 Err(error) => shared.schedules.note(name, Err(error), again(shared)),
             },
@@ -173,7 +85,7 @@ async fn read_all(shared: &Arc<Shared>) {
 /// Deals with all that is due; answers how long nothing will be.
 async fn fire_due(shared: &Arc<Shared>) -> Duration {
     let now = shared.clock.now();
-    let next = shared.schedules.known().next.clone();
+    let next = shared.schedules.known().next();
     let due = next.into_iter().filter(|(_, at)| *at <= now).map(|(name, _)| name);
     let advance = |name: Name| async move { (advance(shared, &name).await, name) };
     let mut done = stream::iter(due).map(advance).buffer_unordered(AT_ONCE);

@@ -2,18 +2,11 @@
 //! knows when the last of them has let go of the store.
 
 use std::future::Future;
-use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::panics;
 use super::watch;
-use crate::runtime::shared::Shared;
-
-/// The delay before a task is begun anew that panicked.
-const AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// Jobs that are counted together.
 #[derive(Clone, Debug)]
@@ -60,26 +53,5 @@ impl Jobs {
     pub(in crate::runtime) async fn idle(&self) {
         // The sender is a field of ours: it cannot be gone.
         drop(self.count.subscribe().wait_for(|count| *count == 0).await);
-    }
-}
-
-impl Shared {
-    /// Does `work` beside the runs until it returns. One that panics is begun anew: it must not leave the engine without it.
-    pub(in crate::runtime) fn keep_doing<F, W>(self: &Arc<Self>, what: &'static str, work: F)
-    where
-        F: Fn(Arc<Self>) -> W + Send + 'static,
-        W: Future<Output = ()> + Send,
-    {
-        let shared = Arc::clone(self);
-        self.jobs.spawn(async move {
-            while let Err(panic) = panics::guard(work(Arc::clone(&shared))).await {
-                tracing::error!(what, panic, "a task of the engine panicked, it is begun anew");
-                tokio::select! {
-                    biased;
-                    () = shared.down() => return,
-                    () = tokio::time::sleep(AFTER_PANIC) => {}
-                }
-            }
-        });
     }
 }

@@ -222,7 +222,7 @@ where
                 format!("an earlier use of the key of step `{step}` was interrupted; what it did cannot be told");
             return Err(Failure::permanent(FailureKind::Interrupted, message).into());
         }
-        let span = cx.seen().step(cx, &step);
+        let span = cx.seen().step((cx.run_id(), cx.node(), cx.attempt()), &step);
         self.execute(step, &span)
             .instrument(span.clone())
             .await

@@ -14,11 +14,9 @@ use tracing::{Instrument, Span, debug, info_span, span};
 use crate::kernel::{NodeStatus, RunState, RunStatus};
 use crate::model::{Epoch, Failure, Name, NodeId, Payload, RunId, Seq};
 
-use super::TARGET;
 use super::facts::Tally;
 use super::meters::Meters;
-use crate::runtime::shared::Shared;
-use crate::runtime::task::context::Context;
+use super::{TARGET, Telemetry};
 
 /// What a driver tells of its run.
 pub(in crate::runtime) struct Trace {
@@ -33,7 +31,7 @@ pub(in crate::runtime) struct Trace {
 
 impl Trace {
     /// Begins the run's span. It is linked to the span of whoever made the engine drive the run.
-    pub(in crate::runtime) fn new(shared: &Shared, run: &RunId) -> Self {
+    pub(in crate::runtime) fn new(telemetry: &Telemetry, run: &RunId) -> Self {
         let span = info_span!(
             target: TARGET, parent: None, "run",
             otel.status_code = Empty, otel.status_description = Empty,
@@ -42,7 +40,7 @@ impl Trace {
         if !span.is_disabled() {
             span.follows_from(Span::current());
         }
-        let (meters, epoch) = (shared.telemetry.other(), Epoch(0));
+        let (meters, epoch) = (telemetry.other(), Epoch(0));
         Self { run: run.clone(), span, meters, workflow: None, epoch, nodes: BTreeMap::new() }
     }
 
@@ -52,10 +50,10 @@ impl Trace {
     }
 
     /// Tells what is known once there is a state: the workflow, and where the journal stands.
-    pub(in crate::runtime) fn knows(&mut self, shared: &Shared, state: &RunState, epoch: Epoch) {
+    pub(in crate::runtime) fn knows(&mut self, telemetry: &Telemetry, state: &RunState, epoch: Epoch) {
         if self.workflow.is_none() {
             let workflow = state.plan().workflow();
-            self.meters = shared.telemetry.of(workflow);
+            self.meters = telemetry.of(workflow);
             self.workflow = Some(workflow.clone());
             if !self.span.is_disabled() {
                 self.span.record("workflow", workflow.as_str()).record("seq", state.last().0);
@@ -181,12 +179,12 @@ impl Attempt {
     }
 
     /// The span of a step that is about to be done. Its `seq` comes with the decision that ends it.
-    pub(in crate::runtime) fn step(&self, cx: &Context, key: &str) -> Span {
+    pub(in crate::runtime) fn step(&self, (run, node, attempt): (&RunId, &str, u32), key: &str) -> Span {
         info_span!(
             target: TARGET, parent: self.innermost(), "step",
             otel.name = %format_args!("step {key}"),
             otel.status_code = Empty, otel.status_description = Empty, error.type = Empty,
-            run_id = %cx.run_id(), node = cx.node(), attempt = cx.attempt(), step = key,
+            run_id = %run, node, attempt, step = key,
             seq = Empty, epoch = self.epoch.0,
         )
     }

@@ -1,5 +1,10 @@
 //! What all parts of an engine share, and how its runs are reached.
 
+mod ask;
+pub(super) mod begin;
+mod keep;
+pub(super) mod ticking;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,10 +13,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use crate::kernel::{ChildState, InputKind, RunState};
-use crate::model::{Growth, Name, NodeKind, NodeSpec, Parent, Plan, RunId, RunOptions, Seq, Timestamp, WorkerId};
+use crate::kernel::{InputKind, RunState};
+use crate::model::{Growth, Name, NodeKind, NodeSpec, Plan, RunId, Seq, Timestamp, WorkerId};
 use crate::store::Store;
 
+use self::ticking::Ticking;
 use crate::runtime::clock::Clock;
 use crate::runtime::driver::Driver;
 use crate::runtime::error::{Error, ErrorKind};
@@ -22,8 +28,6 @@ use crate::runtime::ownership::leases::Leases;
 use crate::runtime::ownership::live::{Live, Seated};
 use crate::runtime::ownership::neighbours::Neighbours;
 use crate::runtime::ownership::room::Room;
-use crate::runtime::run::request::RunRequest;
-use crate::runtime::schedule::Ticking;
 use crate::runtime::storage::committer::Committer;
 use crate::runtime::support::drain::Drain;
 use crate::runtime::support::jobs::Jobs;
@@ -152,21 +156,6 @@ impl Shared {
             tasks,
             workflow_tasks,
             blocked: Mutex::default(),
-        }
-    }
-
-    /// A run that a node of another one waits for.
-    pub(super) fn child_request(self: &Arc<Self>, child: &ChildState, parent: Parent) -> RunRequest {
-        let plan = self.plans.get(&child.workflow).cloned();
-        let unknown = || Error::new(ErrorKind::NotFound, format!("no workflow `{}` is registered", child.workflow));
-        RunRequest {
-            shared: Arc::clone(self),
-            plan: plan.ok_or_else(unknown),
-            id: Some(Ok(child.run.clone())),
-            input: Ok(child.input.clone()),
-            labels: BTreeMap::new(),
-            options: RunOptions { parent: Some(parent), ..RunOptions::default() },
-            within: None,
         }
     }
 
