@@ -8,6 +8,7 @@ mod paths;
 mod rooms;
 mod source;
 mod verbs;
+mod wings;
 
 use std::path::{Path, PathBuf};
 
@@ -113,6 +114,11 @@ fn rooms_of_the_core_import_only_from_their_right() {
         assert!(names.iter().any(|name| name == known), "orkestra-core no longer depends on {known}");
     }
     assert_none("rooms", &rooms::imports(&tree(), &names));
+}
+
+#[test]
+fn the_wings_of_the_runtime_are_few_and_in_order() {
+    assert_none("wings", &wings::wings(&tree()));
 }
 
 #[test]

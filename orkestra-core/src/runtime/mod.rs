@@ -9,6 +9,8 @@
 //!
 //! A driver shows nothing of a decision to anybody before the committer has acknowledged its commit: only then are
 //! events published, waiting tasks answered and tasks invoked.
+//!
+//! `ARCHITECTURE.md` says what each wing is for and which others it may import.
 
 mod clock;
 mod driver;
