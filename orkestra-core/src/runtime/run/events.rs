@@ -120,7 +120,7 @@ impl Events {
     }
 }
 
-/// The pulse of all runs of an engine: which run has new events. See [`Engine::feed`](super::Engine::feed).
+/// The pulse of all runs of an engine: which run has new events. See [`Engine::feed`](crate::Engine::feed).
 #[derive(Debug)]
 pub struct Feed(pub(in crate::runtime) broadcast::Receiver<(RunId, Seq)>);
 

@@ -265,7 +265,7 @@ impl Run {
         self.shared.tell(&self.id, InputKind::Retry { node }).await
     }
 
-    /// Answers a question of [`Context::ask`](super::Context::ask). The first answer counts; it is durable when this
+    /// Answers a question of [`Context::ask`](crate::Context::ask). The first answer counts; it is durable when this
     /// returns. Open questions are in [`RunView::questions`].
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::runtime::error::Error;
 use crate::runtime::shared::Shared;
 use crate::runtime::shared::begin::NewRun;
 
-/// A run about to be started. Made by [`Engine::run`](super::Engine::run).
+/// A run about to be started. Made by [`Engine::run`](crate::Engine::run).
 #[derive(Debug)]
 #[must_use = "a run begins when it is started"]
 pub struct RunRequest {
@@ -72,7 +72,7 @@ impl RunRequest {
     ///
     /// # Errors
     /// When the workflow is not registered or names unknown tasks, the id is no id, a label has no name, a run with this id exists and is of
-    /// another workflow, or the store fails. After an error of kind [`ErrorKind::Unknown`] start it again with the same
+    /// another workflow, or the store fails. After an error of kind [`ErrorKind::Unknown`](crate::ErrorKind::Unknown) start it again with the same
     /// id.
     pub async fn start(self) -> Result<Run, Error> {
         self.begin().await.map(|(run, _)| run)

@@ -38,7 +38,7 @@ impl WorkflowBuilder {
         Self { version: Some(version.to_owned()), ..self }
     }
 
-    /// Adds a node that runs `task`: an async function or a [`Task`](super::Task).
+    /// Adds a node that runs `task`: an async function or a [`Task`](crate::Task).
     #[must_use]
     pub fn node<Marker>(mut self, name: impl AsRef<str>, task: impl IntoTask<Marker>) -> Self {
         let task = task.into_task();
@@ -117,7 +117,7 @@ impl WorkflowBuilder {
     }
 
     /// Limits how long an attempt of the last node may be silent: neither a step nor a wait nor a report nor a
-    /// [`heartbeat`](super::Context::heartbeat).
+    /// [`heartbeat`](crate::Context::heartbeat).
     #[must_use]
     pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
         self.last("heartbeat_timeout", |spec| spec.heartbeat_timeout_ms = Some(millis(timeout)));
