@@ -62,7 +62,7 @@ pub struct NodeBody {
     pub completed_at: Option<String>,
 }
 
-/// What an agent gave back; both are missing for a node that is no agent.
+/// What an agent gave back; both are missing when the node is not an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OutputBody {

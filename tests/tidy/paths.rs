@@ -88,7 +88,7 @@ fn read_tree(source: &Source, position: usize, reader: Reader, found: &mut Vec<P
 }
 
 /// Where the members of a `{...}` group begin.
-fn members(source: &Source, open: usize) -> Vec<usize> {
+pub(crate) fn members(source: &Source, open: usize) -> Vec<usize> {
     let (mut depth, mut starts) = (0_usize, vec![open + 1]);
     for (offset, c) in source.code[open..].iter().enumerate() {
         match c {

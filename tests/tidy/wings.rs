@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Breach;
-use super::paths::paths;
+use super::paths::{members, paths};
 use super::source::Source;
 
 const RUNTIME: &str = "orkestra-core/src/runtime/";
@@ -67,24 +67,9 @@ fn words_after(source: &Source, position: usize) -> Vec<String> {
     if !source.starts_with(position, "::") {
         return Vec::new();
     }
-    let rest: String = source.code[position + 2..].iter().take_while(|c| **c != ';').collect();
-    let Some(group) = rest.trim_start().strip_prefix('{') else { return first_word(&rest).into_iter().collect() };
-    let (mut depth, mut starts) = (0, vec![0]);
-    for (place, c) in group.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => break,
-            '}' => depth -= 1,
-            ',' if depth == 0 => starts.push(place + 1),
-            _ => {}
-        }
-    }
-    starts.into_iter().filter_map(|start| first_word(&group[start..])).collect()
-}
-
-fn first_word(text: &str) -> Option<String> {
-    let word: String = text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-    (!word.is_empty()).then_some(word)
+    let next = source.skip_blanks(position + 2);
+    let starts = if source.starts_with(next, "{") { members(source, next) } else { vec![next] };
+    starts.into_iter().map(|start| source.word_at(source.skip_blanks(start)).iter().collect()).collect()
 }
 
 fn longest_circle(imports: &Imports) -> Vec<&str> {

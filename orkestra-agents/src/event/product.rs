@@ -131,9 +131,9 @@ pub enum ProductEvent {
     NodeCompleted {
         /// The agent.
         agent: String,
-        /// The files that it wrote; missing for a node that is no agent.
+        /// The files that it wrote; missing when the node is not an agent.
         files_written: Option<Vec<String>>,
-        /// What it says about its work; missing for a node that is no agent.
+        /// What it says about its work; missing when the node is not an agent.
         summary: Option<String>,
     },
     /// An agent failed for good.
@@ -182,7 +182,7 @@ pub enum ProductEvent {
         /// The key of the wait, which later events name; missing for a gate.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
-        /// Until when it can be answered; missing when there is no limit.
+        /// The deadline for an answer; missing when it has none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<String>,
     },

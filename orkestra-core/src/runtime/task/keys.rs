@@ -115,20 +115,33 @@ pub(super) fn later_use<'a>(key: &'a str, scope: &str, text: &str) -> Option<&'a
 
 /// Whether the key is that of a race.
 pub(in crate::runtime) fn is_race(key: &str) -> bool {
-    let last = key.rsplit_once('>').filter(|(scope, _)| !scope.ends_with('\\'));
-    last.map_or(key, |(_, last)| last).starts_with("race:")
+    last_segment(key).starts_with("race:")
 }
 
 /// Whether the key is that of a wait for a signal.
 pub(super) fn is_signal(key: &str) -> bool {
-    let last = key.rsplit_once('>').filter(|(scope, _)| !scope.ends_with('\\'));
-    last.map_or(key, |(_, last)| last).starts_with("signal:")
+    last_segment(key).starts_with("signal:")
 }
 
 /// The first use of a key, and the number of the use that it stands for.
 pub(super) fn first_use(key: &str) -> (&str, u32) {
-    let numbered = key.rsplit_once('#').filter(|(first, _)| !first.ends_with('\\'));
+    let numbered = split_last(key, '#');
     numbered.and_then(|(first, nth)| Some((first, nth.parse().ok()?))).unwrap_or((key, 1))
+}
+
+/// What a key is for, without the scopes and sides that it stands in.
+fn last_segment(key: &str) -> &str {
+    split_last(key, '>').map_or(key, |(_, last)| last)
+}
+
+/// What stands before and after the last of these marks that is no character of the user's.
+fn split_last(key: &str, mark: char) -> Option<(&str, &str)> {
+    let is_ours = |place: &usize| {
+        let before = &key[..*place];
+        (before.len() - before.trim_end_matches('\\').len()).is_multiple_of(2)
+    };
+    let (place, found) = key.rmatch_indices(mark).find(|(place, _)| is_ours(place))?;
+    Some((&key[..place], &key[place + found.len()..]))
 }
 
 /// What a key is without the sides of races that it stands on and the number of its use: all uses of one key have it.
@@ -209,6 +222,24 @@ mod tests {
             ("m[3]#2", "m[3]"),
         ] {
             assert_eq!(base(key), written, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_known_by_its_last_part_whatever_the_user_wrote() {
+        for text in ["a", r"a\", r"a\\", "a>b", "a#2", r"a\>b", r"\#7", ">"] {
+            for scope in ["", "a", r"a\", "a>b", r">\", "race:a", "signal:a"] {
+                let scope = if scope.is_empty() { String::new() } else { Naming::Exact.key("", Use::Scope(scope), 1) };
+                for nth in [1, 2, 12] {
+                    let [race, signal, step] = [Use::Race(text), Use::Signal("go"), Use::Step(text)]
+                        .map(|what| Naming::Exact.key(&scope, what, nth));
+                    assert_eq!((is_race(&race), is_signal(&race)), (true, false), "{race}");
+                    assert_eq!((is_race(&signal), is_signal(&signal)), (false, true), "{signal}");
+                    assert_eq!((is_race(&step), is_signal(&step)), (false, false), "{step}");
+                    let first = Naming::Exact.key(&scope, Use::Step(text), 1);
+                    assert_eq!(first_use(&step), (&*first, nth), "{step}");
+                }
+            }
         }
     }
 
