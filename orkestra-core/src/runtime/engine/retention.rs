@@ -16,6 +16,7 @@ use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::ownership::live::{Seated, give_back};
 use crate::runtime::run::handle::Run;
 use crate::runtime::shared::Shared;
+use crate::runtime::support::patience::guarded;
 
 /// Records that are read at once.
 const PAGE_RECORDS: usize = 256;
@@ -161,7 +162,7 @@ async fn delete(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
 }
 
 async fn may_go(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
-    let record = shared.store.record(run).await?;
+    let record = guarded(shared.store.record(run)).await?;
     let record = record.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no run `{run}`")))?;
     refusal(&record).map_or(Ok(()), Err)
 }
@@ -173,7 +174,7 @@ async fn delete_seated(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
     let lease = lease.ok_or_else(held)?.lease;
     // IMPORTANT: looked at again under the lease. A failed node of it may have been retried in between.
     let deleted = match may_go(shared, run).await {
-        Ok(()) => shared.store.delete(run).await.map_err(Error::from),
+        Ok(()) => guarded(shared.store.delete(run)).await,
         Err(error) => Err(error),
     };
     if let Err(error) = shared.claims.release(lease).await {

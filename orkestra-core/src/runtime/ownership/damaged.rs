@@ -25,6 +25,7 @@ use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::shared::Shared;
 use crate::runtime::storage::blobs;
 use crate::runtime::storage::load::load;
+use crate::runtime::support::patience::guarded;
 
 /// The delay before the parent is told again; doubled each time.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -268,7 +269,7 @@ where
     M: Fn(RunRecord) -> Result<(Event, RunRecord), Error>,
 {
     let Some(claimed) = shared.claims.claim(run).await? else { return Err(Error::elsewhere()) };
-    let written = write(shared, run, &claimed, make).await;
+    let written = guarded(write(shared, run, &claimed, make)).await;
     if let Err(error) = shared.claims.release(claimed.lease).await {
         tracing::warn!(%run, %error, "a lease was not released, it will run out");
     }

@@ -41,6 +41,17 @@ impl Patience {
     }
 }
 
+/// What the store answers. A panic of it is an error like any other.
+pub(in crate::runtime) async fn guarded<T, E>(asked: impl Future<Output = Result<T, E>>) -> Result<T, Error>
+where
+    E: Into<Error>,
+{
+    match panics::guard(asked).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(panic) => Err(StoreError::new(StoreErrorKind::Io, format!("the store panicked: {panic}")).into()),
+    }
+}
+
 /// What the store answers. One that fails in passing is asked again for a while. For whoever is dropped when the engine shuts
 /// down.
 pub(in crate::runtime) async fn insist<T, E, F>(ask: impl Fn() -> F + Send) -> Result<T, Error>
@@ -50,10 +61,9 @@ where
 {
     let mut patience = Patience::new(STORE_PATIENCE);
     loop {
-        let error: Error = match panics::guard(ask()).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => error.into(),
-            Err(panic) => StoreError::new(StoreErrorKind::Io, format!("the store panicked: {panic}")).into(),
+        let error = match guarded(ask()).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
         };
         if !matches!(error.store_kind(), Some(StoreErrorKind::Io | StoreErrorKind::Busy)) {
             return Err(error);

@@ -383,3 +383,28 @@ async fn a_lease_that_could_not_be_given_back_is_given_back_again() {
     assert_eq!(run.output::<u64>().await.expect("an output"), 7);
     assert!(began.elapsed() < secs(1), "nobody waits for a lease to run out");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_a_run_is_deleted_is_told_and_leaves_the_run_to_the_next() {
+    let store = faulty();
+    let workflow = Workflow::new("w").node("n", |_: Context, (): ()| async { TaskResult::Ok(1_u64) }).build();
+    let engine = engine(store.clone()).workflow(workflow.expect("a workflow")).start().await.expect("an engine");
+    for (number, (method, nth)) in [("record", 0), ("record", 1), ("delete", 0)].into_iter().enumerate() {
+        let run = engine.run("w").id(format!("r{number}")).start().await.expect("a run");
+        run.outcome().await.expect("an outcome");
+        // The second look at the record is made with the run's lease, which is given back.
+        let error = if nth == 0 {
+            store.fail_calls(method, 1, Mishap::Panic);
+            run.delete().await.expect_err("the store panics")
+        } else {
+            let deleting = run.delete();
+            tokio::pin!(deleting);
+            assert!(futures_util::poll!(&mut deleting).is_pending());
+            store.fail_calls(method, 1, Mishap::Panic);
+            deleting.await.expect_err("the store panics")
+        };
+        assert!(error.to_string().contains("the faulty store panics"), "{method} {nth}: {error}");
+        run.delete().await.expect("nobody has the run any more");
+        assert!(engine.get(run.id()).await.expect("a store").is_none(), "{method} {nth}");
+    }
+}
