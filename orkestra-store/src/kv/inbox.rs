@@ -1,8 +1,8 @@
-//! Letters: what waits for a run, and what sending, taking and discarding change. While letters wait for a run its place among
-//! the wake-ups is another one: whoever changes the one changes the other.
+//! Letters that wait for runs: sending, reading, taking and discarding them. A run with letters is due at time zero in
+//! the wake-up index, so changes of its inbox also change that index.
 //!
-//! A letter's id is the number of the opening and a counter, as epochs are: none ever comes back, and the next one needs no
-//! look at those before.
+//! A letter's id is the boot number and a counter, like an epoch: ids are never reused, and finding the next one reads
+//! nothing.
 
 use std::collections::HashSet;
 use std::ops::Bound;
@@ -17,20 +17,20 @@ use super::heads::Heads;
 use super::map::View;
 use super::{index, keys, read, value};
 
-/// The ids of letters that are sent while a store is open.
+/// Hands out letter ids while the store is open.
 pub(crate) struct LetterIds {
     boot: u32,
     given: u32,
 }
 
 impl LetterIds {
-    /// None yet, since the store was opened for the `boot`-th time.
+    /// Starts counting for the boot number `boot`.
     pub(crate) fn new(boot: u32) -> Self {
         Self { boot, given: 0 }
     }
 
     fn next(&mut self) -> Result<LetterId, Trouble> {
-        let exhausted = || Trouble::Invalid("four thousand million letters were sent: open the store anew".into());
+        let exhausted = || Trouble::Invalid("cannot send a letter: all 2^32 letter ids of this opening are used; reopen the store".into());
         self.given = self.given.checked_add(1).ok_or_else(exhausted)?;
         Ok(LetterId(u64::from(self.boot) << 32 | u64::from(self.given)))
     }
@@ -41,7 +41,7 @@ pub(crate) fn has_mail(view: &dyn View, run: &RunId) -> Result<bool, Trouble> {
     Ok(view.prefix(&keys::letters(run)).next().transpose()?.is_some())
 }
 
-/// How many letters wait for `run`.
+/// Number of letters waiting for `run`.
 pub(crate) fn count(view: &dyn View, run: &RunId) -> Result<usize, Trouble> {
     view.prefix(&keys::letters(run)).try_fold(0, |count, entry| entry.map(|_| count + 1))
 }
@@ -57,7 +57,7 @@ pub(crate) fn letters(view: &dyn View, run: &RunId, after: LetterId, limit: usiz
     read.collect()
 }
 
-/// Adds to `changes` what puts a letter into the inbox of `run`.
+/// Adds to `changes` a letter in the inbox of `run`.
 pub(crate) fn send(
     view: &dyn View,
     heads: &mut Heads,
@@ -67,14 +67,16 @@ pub(crate) fn send(
 ) -> Result<LetterId, Trouble> {
     let head = heads.of(view, run)?;
     if !head.has_journal() {
-        return Err(Trouble::Invalid(format!("there is no run `{run}` to send anything to")));
+        return Err(Trouble::Invalid(format!("cannot send a letter to run `{run}`: the run was not found")));
     }
     if body.len() > LETTER_BYTES_MAX {
-        let why = format!("a letter has {} bytes, {LETTER_BYTES_MAX} are the most", body.len());
+        let why = format!("cannot send a letter to run `{run}`: it has {} bytes, more than the {LETTER_BYTES_MAX} allowed", body.len());
         return Err(Trouble::Invalid(why));
     }
     if head.letters >= LETTERS_MAX {
-        return Err(Trouble::Invalid(format!("{} letters wait for run `{run}`, no more are taken", head.letters)));
+            let waiting = head.letters;
+            let why = format!("cannot send a letter to run `{run}`: its inbox is full with {waiting} letters; try later");
+            return Err(Trouble::Invalid(why));
     }
     let moved = if head.has_mail() { None } else { read::record(view, run)? };
     let id = ids.next()?;
@@ -86,10 +88,10 @@ pub(crate) fn send(
     Ok(id)
 }
 
-/// Letters that are there, on their way out: their keys, and how many further parts each has.
+/// Letters to remove: their keys and continuation part counts.
 pub(crate) type Leaving = Vec<(Vec<u8>, u32)>;
 
-/// Those of `letters` that wait for `run`, but for those that are `gone` already.
+/// Those of `letters` that wait for `run`, without those already `gone`.
 pub(crate) fn leaving(
     view: &dyn View,
     run: &RunId,
@@ -108,7 +110,7 @@ pub(crate) fn leaving(
     Ok(leaving)
 }
 
-/// What removes letters that nothing follows from.
+/// The changes that discard letters without a commit.
 pub(crate) fn discard(
     view: &dyn View,
     heads: &mut Heads,

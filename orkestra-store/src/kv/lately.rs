@@ -1,14 +1,14 @@
-//! What is known of the runs that were touched lately, in bounded memory.
+//! A cache of values for recently used runs, in bounded memory.
 
 use std::collections::HashMap;
 
 use orkestra_core::model::RunId;
 
-/// How many runs a generation has, about 2 MiB: more than are driven at once. The older of the two is dropped whole when
-/// the younger is full.
+/// Runs in one generation, about 2 MiB: more than an engine drives at once. When the younger generation is full, the
+/// older one is dropped.
 const GENERATION_RUNS_MAX: usize = 16 * 1024;
 
-/// A value for each of the runs that were touched lately.
+/// A value for each recently used run.
 pub(crate) struct Lately<T> {
     young: HashMap<RunId, T>,
     old: HashMap<RunId, T>,
@@ -25,7 +25,7 @@ impl<T: Copy> Lately<T> {
         self.young.get(run).or_else(|| self.old.get(run)).copied()
     }
 
-    /// Answers what is forgotten for it.
+    /// Sets the value of `run`. Returns the values that were evicted for it.
     pub(crate) fn set(&mut self, run: &RunId, value: T) -> Option<impl Iterator<Item = T> + use<T>> {
         if let Some(there) = self.young.get_mut(run) {
             *there = value;

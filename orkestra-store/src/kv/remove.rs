@@ -1,4 +1,4 @@
-//! Removing all that is known of a run.
+//! Deletes everything stored for a run.
 
 use orkestra_core::model::RunId;
 
@@ -7,7 +7,7 @@ use super::error::Trouble;
 use super::map::View;
 use super::{inbox, index, keys, read, value};
 
-/// What removes `run`; `None` when nothing is known of it.
+/// The changes that delete `run`; `None` when nothing is stored for it.
 pub(crate) fn run(view: &dyn View, run: &RunId) -> Result<Option<Changes>, Trouble> {
     let mut changes = Changes::default();
     let mut known = false;

@@ -1,4 +1,4 @@
-//! What all clones of a store share, and how it is written to. Everything here blocks.
+//! The state shared by all clones of a store, and the write path. Every function here blocks.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,44 +18,46 @@ use super::owner::Owner;
 use super::read;
 use super::report::OpenReport;
 
-/// A store that a backend has opened.
+/// A store opened by a backend.
 pub struct Opened {
-    /// Who writes.
+    /// Where changes are written.
     pub(crate) log: Box<dyn Log>,
-    /// What is read.
+    /// Where they are read.
     pub(crate) map: Arc<dyn Map>,
-    /// Shared with what the backend does in the background.
+    /// Shared with the backend's background threads.
     pub(crate) health: Arc<Health>,
-    /// How often the store was opened. Durable by now, in every durability: epochs depend on it.
+    /// The boot number. Already durable, whatever the durability of the store: epochs depend on it.
     pub(crate) boot: u32,
-    /// For the user.
+    /// For the caller.
     pub(crate) report: OpenReport,
-    /// The right to the directory.
+    /// The lock on the directory.
     pub(crate) owner: Owner,
 }
 
-/// What whoever writes has to itself.
+/// The state that only the writer uses.
 struct Writer {
     log: Box<dyn Log>,
     heads: Heads,
     ids: LetterIds,
 }
 
-/// A letter on its way.
+/// A letter to be written.
 pub(crate) struct Sending {
     pub(crate) run: RunId,
     pub(crate) body: Vec<u8>,
     pub(crate) answer: oneshot::Sender<Result<LetterId, StoreError>>,
 }
 
-/// What all clones share. IMPORTANT: the order of the fields is the order in which they are dropped: what is written in the
-/// background ends before the database is closed, and that is before the directory is given up.
+/// The state shared by all clones.
+///
+/// IMPORTANT: fields are dropped in this order: background writes end before the database is closed, and the database
+/// is closed before the directory is unlocked.
 pub(crate) struct Shared {
     writer: Mutex<Writer>,
     pub(crate) map: Arc<dyn Map>,
     pub(crate) health: Arc<Health>,
     leases: Mutex<Leases>,
-    /// Letters that nobody has written yet: one write takes all of them.
+    /// Letters not yet written. One write takes all of them.
     outbox: Mutex<Vec<Sending>>,
     pub(crate) bell: Bell,
     pub(crate) report: OpenReport,
@@ -71,19 +73,19 @@ impl Shared {
     }
 
     pub(crate) fn leases(&self) -> MutexGuard<'_, Leases> {
-        // Nothing that holds it can panic half-way through a change.
+        // No panic can happen in the middle of a change of the leases.
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The right to write. An error when nothing can be told any more.
+    /// Locks the writer. Fails when the store is poisoned.
     pub(crate) fn writing(&self) -> Result<Writing<'_>, StoreError> {
-        // A panic while it was held has poisoned the store as well.
+        // A panic while the lock was held has also poisoned the store.
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.health.check()?;
         Ok(Writing { shared: self, writer })
     }
 
-    /// Claims `runs`. What is told of each is what is there after all that a holder before it wrote.
+    /// Claims `runs`. The answers include all commits of earlier owners.
     pub(crate) fn claim(
         &self,
         runs: &[RunId],
@@ -97,7 +99,7 @@ impl Shared {
             (claimed?, leases.are_written(runs.iter()))
         };
         if are_written {
-            // Commits that were planned before the claim count: where they end is known when they are written.
+            // Commits planned before the claim count, and their positions are only known once they are written.
             drop(self.writer.lock());
         }
         let view = self.map.view();
@@ -108,17 +110,17 @@ impl Shared {
         claimed.into_iter().map(|lease| lease.map(told).transpose()).collect()
     }
 
-    /// Puts a letter where the next call of [`send_all`](Self::send_all) finds it.
+    /// Queues a letter for the next call of [`send_all`](Self::send_all).
     pub(crate) fn post(&self, sending: Sending) {
         self.outbox().push(sending);
     }
 
     fn outbox(&self) -> MutexGuard<'_, Vec<Sending>> {
-        // Nothing that holds it can panic half-way through a change.
+        // No panic can happen in the middle of a change of the queue.
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the letters that wait to be written, all in one write.
+    /// Writes all queued letters in one write.
     pub(crate) fn send_all(&self) {
         let sendings = std::mem::take(&mut *self.outbox());
         if sendings.is_empty() {
@@ -133,20 +135,20 @@ impl Shared {
             if told.is_ok() {
                 self.bell.ring(&run);
             }
-            // Whoever sent it may not listen any more.
+            // The sender may have stopped waiting.
             drop(answer.send(told));
         }
     }
 }
 
-/// The right to write, for as long as it is kept.
+/// Exclusive access to the writer.
 pub(crate) struct Writing<'a> {
     shared: &'a Shared,
     writer: MutexGuard<'a, Writer>,
 }
 
 impl Writing<'_> {
-    /// What `plan` makes of what is there.
+    /// Runs `plan` on the current state.
     pub(crate) fn plan<T>(
         &mut self,
         plan: impl FnOnce(&dyn View, &mut Heads) -> Result<T, Trouble>,
@@ -155,7 +157,7 @@ impl Writing<'_> {
         without_panic(|| plan(&*shared.map.view(), heads)).map_err(|trouble| shared.health.told(trouble))
     }
 
-    /// Writes `changes`, if there are any, to last as `lasting` says. The error says why nobody can tell whether they are there.
+    /// Writes `changes`, if there are any. After an error it is unknown whether they are durable.
     pub(crate) fn write(&mut self, changes: Changes, lasting: Lasting) -> Result<(), StoreError> {
         if changes.is_empty() {
             return Ok(());
@@ -164,7 +166,7 @@ impl Writing<'_> {
         written.map_err(|trouble| self.shared.health.poison("a write", trouble))
     }
 
-    /// Writes `appends` with one durable write. An answer for each.
+    /// Writes `appends` in one durable write. Returns one answer each.
     pub(crate) fn append(&mut self, appends: &[Append]) -> Result<Vec<Result<(), AppendError>>, StoreError> {
         let shared = self.shared;
         let planned = without_panic(|| {
@@ -176,7 +178,7 @@ impl Writing<'_> {
         let GroupCommit { changes, answers } = match planned {
             Ok(planned) => planned,
             Err(trouble) => {
-                // The heads may tell of commits that are not there.
+                // The heads may include commits that do not exist.
                 let error = shared.health.poison("planning", trouble);
                 return Ok(appends.iter().map(|_| Err(error.clone().into())).collect());
             }
@@ -192,7 +194,7 @@ impl Writing<'_> {
         Ok(answers.into_iter().map(answer).collect())
     }
 
-    /// Writes letters with one durable write. An answer for each.
+    /// Writes letters in one durable write. Returns one answer each.
     fn send(&mut self, sendings: &[Sending]) -> Result<Vec<Result<LetterId, StoreError>>, StoreError> {
         let shared = self.shared;
         let Writer { heads, ids, .. } = &mut *self.writer;
@@ -206,13 +208,13 @@ impl Writing<'_> {
             let answers: Vec<_> = sendings.iter().map(&mut send).collect();
             Ok((changes, answers))
         });
-        // The heads may tell of letters that are not there.
+        // The heads may include letters that do not exist.
         let (changes, answers) = planned.map_err(|trouble| shared.health.poison("planning", trouble))?;
         self.write(changes, Lasting::AsOpened)?;
         Ok(answers)
     }
 
-    /// Forgets where `run` stands and who has it: it was deleted.
+    /// Forgets the head and lease of a deleted run.
     pub(crate) fn forget(&mut self, run: &RunId) {
         self.writer.heads.forget(run);
         self.shared.leases().forget(run);

@@ -1,4 +1,4 @@
-//! Small values with versions, and blobs of runs.
+//! Small versioned values, and blobs of runs.
 
 use orkestra_core::model::RunId;
 use orkestra_core::model::limits::BLOB_KEY_BYTES_MAX;
@@ -9,17 +9,17 @@ use super::error::Trouble;
 use super::map::View;
 use super::{keys, value};
 
-/// The longest key, in bytes: keys are copied into sled's inner pages, 256 of them into one.
+/// The longest key, in bytes. sled copies keys into its inner pages, 256 of them into one.
 const KEY_BYTES_MAX: usize = 400;
 
 pub(crate) fn get(view: &dyn View, name: &str) -> Result<Option<Versioned>, Trouble> {
     Ok(get_with_parts(view, name)?.map(|(value, _)| value))
 }
 
-/// The batch that writes the value, unless another version is there.
+/// The changes that write a value; `None` if its version is not `expected`.
 pub(crate) fn put(view: &dyn View, name: &str, expected: u64, bytes: &[u8]) -> Result<Option<(Changes, u64)>, Trouble> {
     if name.len() > KEY_BYTES_MAX {
-        let why = format!("a key has at most {KEY_BYTES_MAX} bytes, this one has {}", name.len());
+        let why = format!("cannot write a value: its key has {} bytes, more than the {KEY_BYTES_MAX} allowed", name.len());
         return Err(Trouble::Invalid(why));
     }
     let (current, parts) = get_with_parts(view, name)?.map_or((0, 0), |(value, parts)| (value.version, parts));
@@ -32,10 +32,10 @@ pub(crate) fn put(view: &dyn View, name: &str, expected: u64, bytes: &[u8]) -> R
     Ok(Some((changes, version)))
 }
 
-/// The batch that writes the blob, over the one that is there.
+/// The changes that write a blob, replacing an earlier one.
 pub(crate) fn put_blob(view: &dyn View, run: &RunId, name: &str, bytes: &[u8]) -> Result<Changes, Trouble> {
     if name.is_empty() || name.len() > BLOB_KEY_BYTES_MAX {
-        let why = format!("a blob's key has 1 to {BLOB_KEY_BYTES_MAX} bytes, this one has {}", name.len());
+        let why = format!("cannot write a blob of run `{run}`: its key has {} bytes, allowed are 1 to {BLOB_KEY_BYTES_MAX}", name.len());
         return Err(Trouble::Invalid(why));
     }
     let key = keys::blob(run, name);

@@ -1,4 +1,4 @@
-//! States of runs. They are caches: written without waiting for the disk, whole or not there.
+//! Snapshots of runs. They are caches: written atomically, without waiting for the disk.
 
 use orkestra_core::model::{RunId, Seq};
 use orkestra_core::store::Snapshot;
@@ -8,7 +8,7 @@ use super::error::Trouble;
 use super::map::View;
 use super::{keys, value};
 
-/// What keeps `snapshot` in the place of the one before.
+/// The changes that store `snapshot` in place of the previous one.
 pub(crate) fn put(view: &dyn View, run: &RunId, snapshot: &Snapshot) -> Result<Changes, Trouble> {
     let key = keys::snapshot(run);
     let parts = view.get(&key)?.map_or(Ok(0), |raw| value::parts(&key, &raw))?;
@@ -17,7 +17,7 @@ pub(crate) fn put(view: &dyn View, run: &RunId, snapshot: &Snapshot) -> Result<C
     Ok(changes)
 }
 
-/// The one that was kept last.
+/// The stored snapshot of `run`.
 pub(crate) fn get(view: &dyn View, run: &RunId) -> Result<Option<Snapshot>, Trouble> {
     let key = keys::snapshot(run);
     let Some((whole, _)) = value::get(view, &key)? else {
