@@ -1,4 +1,4 @@
-//! Writing: one batch of fjall for each group commit, then the mark.
+//! The write path: one batch of fjall per group commit, then the mark.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::background::Background;
 use super::database::Database;
 use super::promised::{self, Promised};
 
-/// Who writes.
+/// The writable side of the store.
 pub(super) struct FjallLog {
     pub(super) database: Database,
     pub(super) mark: Mark,
@@ -37,8 +37,8 @@ impl FjallLog {
     }
 }
 
-/// `SyncData` is enough: `fdatasync` writes what is needed to read the data back, the file's new length included. `Buffer` hands
-/// the batch to the system; without a mode it would stay in this process.
+/// `SyncData` suffices: `fdatasync` writes everything needed to read the data back, including the file's new length.
+/// `Buffer` hands the batch to the operating system; without a mode it would stay in this process.
 fn mode(durability: Durability) -> PersistMode {
     match durability {
         Durability::Fsync => PersistMode::SyncData,
@@ -59,17 +59,17 @@ impl Log for FjallLog {
         self.database.write(changes, mode(durability)).map_err(|error| self.trouble(error))?;
         (self.last, self.promised.previous) = (number, number);
         if durability == Durability::Fsync {
-            // Earlier ones are in the same journal, or in one that fjall has synced.
+            // Earlier group commits are in the same journal, or in one that fjall has synced.
             self.promised.synced = number;
         }
-        // What may be lost must not be missed when the store is opened again.
+        // A write that may be lost must not be required when the store is reopened.
         if lasting == Lasting::Cache {
             return Ok(());
         }
         self.promised.acknowledged = number;
         if let Err(error) = self.mark.set(number) {
-            // The mark before it still holds.
-            tracing::warn!(store = self.health.place(), %error, "the mark could not be written");
+            // The previous mark is still valid.
+            tracing::warn!(store = self.health.place(), %error, "cannot write the file `mark`; the previous mark stays valid");
         }
         Ok(())
     }

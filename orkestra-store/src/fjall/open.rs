@@ -1,10 +1,10 @@
-//! Opening a store: who owns the directory, what is in it, is it whole.
+//! Opening a store: lock the directory, mend its journals, check it.
 //!
 //! ```text
-//! directory -> owner's lock -> FORMAT -> mark -> journals -> fjall -> check, if asked for -> number of the opening
+//! directory -> lock -> FORMAT -> mark -> journals -> fjall -> check, if requested -> boot number
 //! ```
 //!
-//! Nothing in the directory is changed before its lock is held. No step panics, whatever the files hold.
+//! Nothing in the directory is changed before it is locked. No step panics, whatever the files contain.
 
 use std::fs;
 use std::io;
@@ -31,10 +31,10 @@ use super::log::FjallLog;
 use super::options::FjallOptions;
 use super::promised::Promised;
 
-/// Where fjall's own files are.
+/// The directory of fjall's own files.
 const DATABASE: &str = "data";
 
-/// What is in a directory.
+/// The format of a directory.
 const FORMAT: Format = Format { backend: "fjall", version: 1, database: DATABASE };
 
 pub(super) fn open(options: &FjallOptions, path: &Path) -> Result<Opened, StoreError> {
@@ -49,7 +49,7 @@ pub(super) fn open(options: &FjallOptions, path: &Path) -> Result<Opened, StoreE
     let existed = found.is_store();
     let directory = path.join(DATABASE);
     check_files(&directory, existed).map_err(told)?;
-    let no_mark = |error| refused(&format!("{} cannot be used", path.display()), &error);
+    let no_mark = |error| refused(&format!("cannot use the store in {}", path.display()), &error);
     let is_loss_accepted = Mark::is_missing(path);
     let (marked, mark) = Mark::open(path, options.durability).map_err(no_mark)?;
     let mut mended = if existed {
@@ -69,7 +69,7 @@ pub(super) fn open(options: &FjallOptions, path: &Path) -> Result<Opened, StoreE
     }
     let (map, durability) = (Arc::new(database.clone()), options.durability);
     let background = Background::new(path.to_path_buf(), options.backend.memtable_bytes);
-    // fjall syncs its newest journal before it reads it.
+    // fjall syncs its newest journal before reading it.
     let previous = mended.previous(last);
     let promised = Promised { synced: previous, acknowledged: last, previous };
     let mut log = FjallLog { database, mark, durability, last, promised, health: Arc::clone(&health), background };
@@ -83,8 +83,8 @@ pub(super) fn open(options: &FjallOptions, path: &Path) -> Result<Opened, StoreE
     Ok(Opened { log: Box::new(log), map, health, boot, report, owner })
 }
 
-/// What fjall would not look at closely: without its version it makes a new database where one was, and it does not go on
-/// with one whose making was interrupted.
+/// Checks what fjall does not: without the file `version` it creates a new database over an existing one, and it cannot
+/// open one whose creation was interrupted.
 fn check_files(directory: &Path, existed: bool) -> Result<(), Trouble> {
     let is_there = directory.join("version").exists();
     if existed && !is_there {
@@ -99,13 +99,13 @@ fn check_files(directory: &Path, existed: bool) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// The number of the last group commit, and that of this opening.
+/// The number of the last group commit, and the boot number of this opening.
 fn numbers(view: &dyn View, existed: bool) -> Result<(u64, u32), Trouble> {
     if existed && !view.contains_key(META_BOOT)? {
-        return Err(Trouble::Damaged("the log has lost its beginning, and what was in it".into()));
+        return Err(Trouble::Damaged("the beginning of its log is lost".into()));
     }
     let last = view.get(META_APPLIED)?.map_or(Ok(0), |bytes| {
-        bytes.try_into().map(u64::from_be_bytes).map_err(|_| Trouble::value(META_APPLIED, "it is no number"))
+        bytes.try_into().map(u64::from_be_bytes).map_err(|_| Trouble::value(META_APPLIED, "it is not an 8-byte number"))
     })?;
     Ok((last, boot::next(view)?))
 }

@@ -80,10 +80,16 @@ impl<'a> Plan<'a> {
         }
         match record {
             None if !head.has_journal() => {
-                return Err(Trouble::Invalid(format!("cannot append to run `{}`: its first commit must include the run's record", commit.run)));
+                return Err(Trouble::Invalid(format!(
+                    "cannot append to run `{}`: its first commit must include the run's record",
+                    commit.run
+                )));
             }
             Some(record) if record.id != commit.run => {
-                let message = format!("cannot append to run `{}`: the commit includes the record of run `{}`", commit.run, record.id);
+                let message = format!(
+                    "cannot append to run `{}`: the commit includes the record of run `{}`",
+                    commit.run, record.id
+                );
                 return Err(Trouble::Invalid(message));
             }
             _ => {}

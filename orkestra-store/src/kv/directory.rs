@@ -12,7 +12,10 @@ use super::error::refused;
 pub(crate) fn make(path: &Path) -> Result<(), StoreError> {
     let place = path.display();
     if path.exists() && !path.is_dir() {
-        return Err(StoreError::new(StoreErrorKind::Invalid, format!("cannot open a store in {place}: it is a file; use a directory")));
+        return Err(StoreError::new(
+            StoreErrorKind::Invalid,
+            format!("cannot open a store in {place}: it is a file; use a directory"),
+        ));
     }
     fs::create_dir_all(path).map_err(|error| refused(&format!("cannot create the directory {place}"), &error))
 }

@@ -39,8 +39,12 @@ impl Trouble {
     pub(crate) fn at(self, place: &str) -> StoreError {
         match self {
             Self::Io(error) => refused(&format!("cannot use the store in {place}"), &error),
-            Self::Version(why) => StoreError::new(StoreErrorKind::Version, format!("cannot open the store in {place}: {why}")),
-            Self::Damaged(why) => StoreError::new(StoreErrorKind::Damaged, format!("the store in {place} is damaged: {why}")),
+            Self::Version(why) => {
+                StoreError::new(StoreErrorKind::Version, format!("cannot open the store in {place}: {why}"))
+            }
+            Self::Damaged(why) => {
+                StoreError::new(StoreErrorKind::Damaged, format!("the store in {place} is damaged: {why}"))
+            }
             Self::Panic(why) => {
                 let message = format!("the store in {place} is damaged: the database panicked: {why}");
                 StoreError::new(StoreErrorKind::Damaged, message)
@@ -54,7 +58,9 @@ impl Trouble {
 pub(crate) fn refused(what: &str, error: &io::Error) -> StoreError {
     let hint = match error.kind() {
         io::ErrorKind::PermissionDenied => "; give this user read and write access",
-        io::ErrorKind::ReadOnlyFilesystem => "; the file system is mounted read-only, remount it or use another directory",
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; the file system is mounted read-only, remount it or use another directory"
+        }
         io::ErrorKind::StorageFull => "; free some disk space",
         _ => "",
     };

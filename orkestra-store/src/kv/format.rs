@@ -53,8 +53,10 @@ impl Format {
             Err(error) => return Err(refused(&format!("cannot read {place}/{FILE}"), &error)),
         };
         let damaged = || {
-            let message =
-                format!("the store in {place} is damaged: the file `{FILE}` should contain `{WORDS} {} {}`", self.backend, self.version);
+            let message = format!(
+                "the store in {place} is damaged: the file `{FILE}` should contain `{WORDS} {} {}`",
+                self.backend, self.version
+            );
             StoreError::new(StoreErrorKind::Damaged, message)
         };
         let words: Vec<&str> = text.split_ascii_whitespace().collect();
@@ -97,8 +99,9 @@ impl Format {
     /// The error for the version `found`, which is newer than this one.
     pub(crate) fn newer(&self, directory: &Path, found: u32) -> StoreError {
         let (place, known) = (directory.display(), self.version);
-        let message =
-            format!("cannot open the store in {place}: it has format {found}, this version reads up to {known}; use a newer version");
+        let message = format!(
+            "cannot open the store in {place}: it has format {found}, this version reads up to {known}; use a newer version"
+        );
         StoreError::new(StoreErrorKind::Version, message)
     }
 
@@ -110,7 +113,9 @@ impl Format {
 
     fn other(&self, directory: &Path, backend: &str) -> StoreError {
         let (place, own) = (directory.display(), self.backend);
-        let message = format!("cannot open {place} with {own}: it holds a store of {backend}; open it with {backend} or use another directory");
+        let message = format!(
+            "cannot open {place} with {own}: it holds a store of {backend}; open it with {backend} or use another directory"
+        );
         StoreError::new(StoreErrorKind::Invalid, message)
     }
 }

@@ -29,7 +29,10 @@ impl Health {
         let Some(why) = self.poison.get() else {
             return Ok(());
         };
-        let message = format!("cannot use the store in {}: an earlier write failed ({why}); reopen the store", self.path.display());
+        let message = format!(
+            "cannot use the store in {}: an earlier write failed ({why}); reopen the store",
+            self.path.display()
+        );
         Err(StoreError::new(StoreErrorKind::Poisoned, message))
     }
 

@@ -30,7 +30,11 @@ impl LetterIds {
     }
 
     fn next(&mut self) -> Result<LetterId, Trouble> {
-        let exhausted = || Trouble::Invalid("cannot send a letter: all 2^32 letter ids of this opening are used; reopen the store".into());
+        let exhausted = || {
+            Trouble::Invalid(
+                "cannot send a letter: all 2^32 letter ids of this opening are used; reopen the store".into(),
+            )
+        };
         self.given = self.given.checked_add(1).ok_or_else(exhausted)?;
         Ok(LetterId(u64::from(self.boot) << 32 | u64::from(self.given)))
     }
@@ -70,13 +74,16 @@ pub(crate) fn send(
         return Err(Trouble::Invalid(format!("cannot send a letter to run `{run}`: the run was not found")));
     }
     if body.len() > LETTER_BYTES_MAX {
-        let why = format!("cannot send a letter to run `{run}`: it has {} bytes, more than the {LETTER_BYTES_MAX} allowed", body.len());
+        let why = format!(
+            "cannot send a letter to run `{run}`: it has {} bytes, more than the {LETTER_BYTES_MAX} allowed",
+            body.len()
+        );
         return Err(Trouble::Invalid(why));
     }
     if head.letters >= LETTERS_MAX {
-            let waiting = head.letters;
-            let why = format!("cannot send a letter to run `{run}`: its inbox is full with {waiting} letters; try later");
-            return Err(Trouble::Invalid(why));
+        let waiting = head.letters;
+        let why = format!("cannot send a letter to run `{run}`: its inbox is full with {waiting} letters; try later");
+        return Err(Trouble::Invalid(why));
     }
     let moved = if head.has_mail() { None } else { read::record(view, run)? };
     let id = ids.next()?;

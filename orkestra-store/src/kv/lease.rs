@@ -46,7 +46,11 @@ impl Leases {
         if self.held.get(run).is_some_and(|lease| lease.worker != *worker && lease.holds_at(now)) {
             return Ok(None);
         }
-        let exhausted = || Trouble::Invalid("cannot claim run `{run}`: all 2^32 epochs of this opening are used; reopen the store".into());
+        let exhausted = || {
+            Trouble::Invalid(
+                "cannot claim run `{run}`: all 2^32 epochs of this opening are used; reopen the store".into(),
+            )
+        };
         self.granted = self.granted.checked_add(1).ok_or_else(exhausted)?;
         let epoch = Epoch(u64::from(self.boot) << 32 | u64::from(self.granted));
         let lease = Lease { run: run.clone(), worker: worker.clone(), epoch, until };

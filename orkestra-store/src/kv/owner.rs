@@ -35,7 +35,10 @@ impl Owner {
             options.read(true).write(true).create(true).truncate(false).open(directory.join(FILE)).map_err(no_file)?;
         lock(&file).map_err(|error| match error {
             TryLockError::WouldBlock => {
-                let message = format!("cannot open the store in {place}: it is open in {}; stop it or use another directory", name(&mut file));
+                let message = format!(
+                    "cannot open the store in {place}: it is open in {}; stop it or use another directory",
+                    name(&mut file)
+                );
                 StoreError::new(StoreErrorKind::Busy, message)
             }
             TryLockError::Error(error) => no_file(error),

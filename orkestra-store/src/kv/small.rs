@@ -19,7 +19,8 @@ pub(crate) fn get(view: &dyn View, name: &str) -> Result<Option<Versioned>, Trou
 /// The changes that write a value; `None` if its version is not `expected`.
 pub(crate) fn put(view: &dyn View, name: &str, expected: u64, bytes: &[u8]) -> Result<Option<(Changes, u64)>, Trouble> {
     if name.len() > KEY_BYTES_MAX {
-        let why = format!("cannot write a value: its key has {} bytes, more than the {KEY_BYTES_MAX} allowed", name.len());
+        let why =
+            format!("cannot write a value: its key has {} bytes, more than the {KEY_BYTES_MAX} allowed", name.len());
         return Err(Trouble::Invalid(why));
     }
     let (current, parts) = get_with_parts(view, name)?.map_or((0, 0), |(value, parts)| (value.version, parts));
@@ -35,7 +36,10 @@ pub(crate) fn put(view: &dyn View, name: &str, expected: u64, bytes: &[u8]) -> R
 /// The changes that write a blob, replacing an earlier one.
 pub(crate) fn put_blob(view: &dyn View, run: &RunId, name: &str, bytes: &[u8]) -> Result<Changes, Trouble> {
     if name.is_empty() || name.len() > BLOB_KEY_BYTES_MAX {
-        let why = format!("cannot write a blob of run `{run}`: its key has {} bytes, allowed are 1 to {BLOB_KEY_BYTES_MAX}", name.len());
+        let why = format!(
+            "cannot write a blob of run `{run}`: its key has {} bytes, allowed are 1 to {BLOB_KEY_BYTES_MAX}",
+            name.len()
+        );
         return Err(Trouble::Invalid(why));
     }
     let key = keys::blob(run, name);

@@ -80,7 +80,8 @@ impl<B: EmbeddedBackend> EmbeddedStore<B> {
                 writer: Threads::start("orkestra-write", 1)?,
             })
         };
-        let threads = start().map_err(|error| refused(&format!("cannot start the threads of the store in {place}"), &error))?;
+        let threads =
+            start().map_err(|error| refused(&format!("cannot start the threads of the store in {place}"), &error))?;
         Ok(Self { shared: Arc::new(Shared::new(opened)), threads: Arc::new(threads), backend: PhantomData })
     }
 

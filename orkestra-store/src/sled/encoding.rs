@@ -1,9 +1,9 @@
-//! How a group commit is written down in the write-ahead file.
+//! The encoding of a group commit in the write-ahead file.
 //!
 //! ```text
-//! 0 <length, 4 bytes> <key>                                removed
+//! 0 <length, 4 bytes> <key>                                remove
 //! 1 <length, 4 bytes> <key> <length, 4 bytes> <value>      put
-//! 2 <length, 4 bytes> <key> <length, 4 bytes> <value>      put where nothing was
+//! 2 <length, 4 bytes> <key> <length, 4 bytes> <value>      put at a key that has no value
 //! ```
 
 use crate::kv::changes::{Change, Changes};
@@ -13,7 +13,7 @@ const REMOVED: u8 = 0;
 const PUT: u8 = 1;
 const NEW: u8 = 2;
 
-/// Appends what is written down of them to `bytes`.
+/// Appends the encoded changes to `bytes`.
 pub(super) fn encode(changes: &Changes, bytes: &mut Vec<u8>) {
     for (key, change) in changes.iter() {
         let (tag, value) = match change {
@@ -29,9 +29,9 @@ pub(super) fn encode(changes: &Changes, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Reads all of `bytes` back.
+/// Decodes all of `bytes`.
 pub(super) fn decode(mut bytes: &[u8]) -> Result<Changes, Trouble> {
-    let damaged = || Trouble::Damaged("a record of the write-ahead file is not as it is written".into());
+    let damaged = || Trouble::Damaged("a record of the write-ahead file cannot be decoded".into());
     let mut changes = Vec::new();
     while let Some((tag, rest)) = bytes.split_first() {
         let (key, rest) = take(rest).ok_or_else(damaged)?;

@@ -1,4 +1,4 @@
-//! What sled says, in the words of the stores.
+//! Maps errors of sled.
 
 use crate::kv::error::Trouble;
 
@@ -9,7 +9,7 @@ impl From<::sled::Error> for Trouble {
             ::sled::Error::Unsupported(why) => Self::Version(why),
             ::sled::Error::Corruption { at, .. } => {
                 let offset = at.map(|at| format!(" at {at}")).unwrap_or_default();
-                Self::Damaged(format!("what sled reads{offset} fails its checksum"))
+                Self::Damaged(format!("sled found a wrong checksum{offset}"))
             }
             error => Self::Damaged(error.to_string()),
         }

@@ -1,12 +1,12 @@
-//! Opening a store: who owns the directory, what is in it, is it whole.
+//! Opening a store: lock the directory, recover its files, check them.
 //!
 //! ```text
-//! directory -> owner's lock -> FORMAT -> conf -> back to the fallback -> snapshots -> sled -> format inside
-//!           -> write-ahead files -> mark -> census, if something was undone; check, if repaired or taken over
-//!           -> fallback -> number of the opening
+//! directory -> lock -> FORMAT -> conf -> restore the fallback -> snapshots -> sled -> format inside sled
+//!           -> write-ahead files -> mark -> census, if a checkpoint was undone; check, if repaired or upgraded
+//!           -> fallback -> boot number
 //! ```
 //!
-//! Nothing in the directory is changed before its lock is held. No step panics, whatever the files hold.
+//! Nothing in the directory is changed before it is locked. No step panics, whatever the files contain.
 
 use std::io;
 use std::path::Path;
@@ -39,12 +39,12 @@ use super::repair;
 use super::sync::Syncer;
 use super::wal;
 
-/// The key of the version inside the database.
+/// The key of the format version inside the database.
 pub(super) const META_FORMAT: &[u8] = b"mformat";
 
-/// What is in a directory. Format 1 had no write-ahead files. Before 3 there were no letters: who does not know them would
-/// leave those of a deleted run to the next one of its name, and find runs at the wrong place in an index. Before 4 there was no
-/// fallback: a version that does not keep it up to date must not write to the store.
+/// The format of a directory. Format 1 had no write-ahead files. Format 2 had no letters: a version that does not know
+/// them would leave those of a deleted run to a later run with the same id, and find runs at the wrong place in an
+/// index. Format 3 had no fallback: a version that does not keep it up to date must not write to the store.
 pub(super) const FORMAT: Format = Format { backend: "sled", version: 4, database: "db" };
 
 pub(super) fn open(options: &SledOptions, path: &Path) -> Result<Opened, StoreError> {
@@ -68,16 +68,16 @@ pub(super) fn open(options: &SledOptions, path: &Path) -> Result<Opened, StoreEr
     if let Some(aside) = &standing.aside {
         tracing::warn!(
             store = %path.display(), runs = opened.report.runs_checked, snapshots = ?aside.snapshots,
-            "an abrupt stop left a torn snapshot: it was put aside, the store was opened from its log and checked"
+            "a crash left a damaged snapshot: it was moved aside, and the store was opened from its log and checked"
         );
         opened.report.set_aside.clone_from(&aside.snapshots);
-        // The copy was for the case that this goes wrong.
+        // The copy was needed only if opening failed.
         let _ = std::fs::remove_file(&aside.log);
     }
     Ok(opened)
 }
 
-/// A store whose database is open, on its way.
+/// A store being opened, once its database is open.
 struct Opening<'a> {
     options: &'a SledOptions,
     path: &'a Path,
@@ -93,7 +93,7 @@ impl Opening<'_> {
     }
 
     fn refused(&self, error: &io::Error) -> StoreError {
-        refused(&format!("{} cannot be used", self.place), error)
+        refused(&format!("cannot use the store in {}", self.place), error)
     }
 
     fn go_on(mut self, database: Database, owner: Owner, fallback: Fallback) -> Result<Opened, StoreError> {
@@ -130,51 +130,49 @@ impl Opening<'_> {
         Ok(Opened { log: Box::new(log), map: core, health, boot, report: self.report, owner })
     }
 
-    /// Checks the version inside the database.
+    /// Checks the format version inside the database.
     fn known_format(&self, database: &Database) -> Result<(), StoreError> {
         let stored = without_panic(|| Ok(database.get(META_FORMAT)?)).map_err(|trouble| self.told(trouble))?;
         let damaged = |why: &str| Err(self.told(Trouble::Damaged(why.into())));
         match stored.as_deref().map(|bytes| bytes.try_into().map(u32::from_be_bytes)) {
             Some(Ok(newer)) if newer > FORMAT.version => Err(FORMAT.newer(self.path, newer)),
             Some(Ok(1..)) => Ok(()),
-            Some(_) => damaged("its format is unreadable"),
-            None if self.found.is_store() => damaged("the log has lost its beginning, and what was in it"),
+            Some(_) => damaged("the format version in its database is unreadable"),
+            None if self.found.is_store() => damaged("the beginning of its log is lost"),
             None => Ok(()),
         }
     }
 
-    /// What sled holds. Where it was put back to its fallback, all of it is read and must be what that says.
+    /// The census of sled. If sled was restored to its fallback, all of sled is read and compared.
     fn census(&self, core: &Core, applied: u64) -> Result<Census, Trouble> {
         let Some(state) = &self.standing.state else {
-            // Nothing to compare it with: it is checked otherwise, and from now on there is.
+            // There is nothing to compare with. The store is checked in another way, and has a fallback from now on.
             return settled_census(core);
         };
         if state.applied != applied {
             let State { applied: wanted, .. } = state;
-            let why = format!("sled has group commits up to {applied}, the file `fallback` says up to {wanted}");
+            let why = format!("sled has group commits up to {applied}, the file `fallback` up to {wanted}");
             return Err(Trouble::Damaged(format!("{why}; {}", prepare::ACCEPT)));
         }
         if self.standing.is_undone {
             let (found, wanted) = (Census::of(&core.database)?, state.census);
             if found != wanted {
                 let (found, wanted) = (found.entries, wanted.entries);
-                let why = format!("after an abrupt stop sled has {found} entries where {wanted} belong, or others");
+                let why = format!("after a crash sled has other entries than before ({found}, expected {wanted})");
                 return Err(Trouble::Damaged(format!("{why}; {}", prepare::ACCEPT)));
             }
-            tracing::info!(store = %self.path.display(), entries = wanted.entries, "a checkpoint was cut: it is done again");
+            tracing::info!(store = %self.path.display(), entries = wanted.entries, "an interrupted checkpoint was undone and is repeated");
         }
         Ok(state.census)
     }
 
-    /// Checks that what was acknowledged last is there. Reports what is lost, where the durability allows for it.
+    /// Checks that acknowledged writes are there. Reports what is lost if the durability allows that.
     fn check_mark(&mut self, core: &Core, marked: Option<Marked>, last: u64) -> Result<(), StoreError> {
         if self.found == Found::Store(1)
             && let Some(missing) =
                 without_panic(|| first_mark::missing(self.path, &*core.view())).map_err(|trouble| self.told(trouble))?
         {
-            let why = format!(
-                "{missing} was acknowledged and is missing; to go on with what is there, remove the file `mark`"
-            );
+            let why = format!("{missing} was acknowledged and is missing; remove the file `mark` to accept the loss");
             return Err(self.told(Trouble::Damaged(why)));
         }
         if let Some(marked) = marked.filter(|_| prepare::has_write_ahead_files(self.found)) {
@@ -183,24 +181,24 @@ impl Opening<'_> {
         Ok(())
     }
 
-    /// Whether all of the store is to be read: as asked for, or because nothing says what it must hold.
+    /// Whether to check the whole store: on request, after a repair, or because its expected content is unknown.
     fn must_check(&self) -> bool {
         let is_unknown = self.found.is_store() && self.standing.state.is_none();
         self.options.check || self.standing.aside.is_some() || is_unknown
     }
 
-    /// Makes what sled has written as it was opened durable, and the fallback from now on.
+    /// Makes what sled wrote while opening durable, and writes the fallback.
     fn stand_on(&self, core: &Core, applied: u64, census: Census) -> Result<(), Trouble> {
         if self.found != Found::Store(FORMAT.version) {
             core.database.insert(META_FORMAT, &FORMAT.version.to_be_bytes())?;
         }
         core.syncer.sync(&core.database)?;
-        // The name of sled's new snapshot: without it opening takes longer.
+        // The name of sled's new snapshot: without it the next opening takes longer.
         directory::sync(self.path)?;
         Ok(core.fallback().set(&State { applied, census, tip: core.syncer.tip()? })?)
     }
 
-    /// The write-ahead files to go on with. From here on the store is of this format.
+    /// The write-ahead files to continue with. After this, the store has the current format.
     fn write_ahead(&self, files: wal::Found, recovered: &Recovered, boot: u32) -> Result<wal::Wal, StoreError> {
         let wal = files.go_on(recovered, boot, self.options).map_err(|error| self.refused(&error))?;
         if self.found != Found::Store(FORMAT.version) {
@@ -211,7 +209,7 @@ impl Opening<'_> {
     }
 }
 
-/// Counts what is in sled until reading it writes nothing any more.
+/// Computes the census of sled, repeating until reading writes nothing.
 fn settled_census(core: &Core) -> Result<Census, Trouble> {
     loop {
         core.database.flush()?;
@@ -222,15 +220,19 @@ fn settled_census(core: &Core) -> Result<Census, Trouble> {
     }
 }
 
-/// The number of the last group commit that is in sled.
+/// The number of the last group commit in sled.
 fn applied(database: &Database) -> Result<u64, Trouble> {
     let Some(bytes) = database.get(META_APPLIED)? else {
         return Ok(0);
     };
-    bytes.as_ref().try_into().map(u64::from_be_bytes).map_err(|_| Trouble::value(META_APPLIED, "it is no number"))
+    bytes
+        .as_ref()
+        .try_into()
+        .map(u64::from_be_bytes)
+        .map_err(|_| Trouble::value(META_APPLIED, "it is not an 8-byte number"))
 }
 
-/// Opens sled. It may still be held for a moment by a store of this process that is just being dropped.
+/// Opens sled. A store of this process that is being dropped may still hold its lock for a moment.
 fn open_database(path: &Path, cache_bytes: u64) -> Result<Database, Trouble> {
     let locked = |trouble: &Trouble| {
         let Trouble::Io(error) = trouble else {

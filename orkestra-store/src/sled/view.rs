@@ -1,4 +1,4 @@
-//! Reading: the layers of the overlay, and sled below them.
+//! Reads the layers of the overlay, with sled below them.
 
 use std::iter::Peekable;
 use std::ops::Bound;
@@ -10,7 +10,7 @@ use super::overlay::Overlay;
 use crate::kv::error::Trouble;
 use crate::kv::map;
 
-/// All that is durable, as it is while the view is held: writers wait for it.
+/// What is durable. Writers wait while the view is held.
 pub(super) struct View<'a> {
     pub(super) db: &'a Db,
     pub(super) overlay: RwLockReadGuard<'a, Overlay>,
@@ -53,9 +53,9 @@ impl View<'_> {
 
 type Source<'a> = Peekable<Box<dyn Iterator<Item = Result<(IVec, Option<IVec>), Trouble>> + 'a>>;
 
-/// Entries of all layers and of sled, merged: the newest of each key, removals left out.
+/// The entries of all layers and sled, merged: the newest per key, without removals.
 struct Entries<'a> {
-    /// The newest first.
+    /// Newest first.
     sources: Vec<Source<'a>>,
     backward: bool,
 }
