@@ -68,7 +68,7 @@ fn what_is_there_already_is_left_as_it_is() {
     place.good(&["resume"]);
     let refused = place.done(&["store", "import", "all.jsonl", "--merge"]);
     assert_eq!(refused.code, 1, "{refused:?}");
-    assert!(refused.err.contains("has gone on in the store"), "{refused:?}");
+    assert!(refused.err.contains("has continued in the store"), "{refused:?}");
 }
 
 #[test]
@@ -80,12 +80,12 @@ fn a_damaged_export_and_places_that_are_none_are_refused() {
     fs::write(place.path().join("newer.jsonl"), whole.replacen("\"version\":1", "\"version\":9", 1))
         .expect("it writes");
     for (arguments, code, why) in [
-        (&["store", "import", "cut.jsonl", "--store", "new"][..], 1, "the export was cut"),
-        (&["store", "import", "newer.jsonl", "--store", "new"], 1, "the export is of format 9"),
+        (&["store", "import", "cut.jsonl", "--store", "new"][..], 1, "the export is incomplete"),
+        (&["store", "import", "newer.jsonl", "--store", "new"], 1, "the export has format 9"),
         (&["store", "import", "none.jsonl", "--store", "new"], 2, "none.jsonl cannot be read"),
         (&["store", "check", "--store", "nowhere"], 2, "there is no store at nowhere"),
         (&["store", "export", "x", "--store", "nowhere"], 2, "there is no store at nowhere"),
-        (&["store", "export", "x", "--store", "fjall:.orkestra/store"], 2, "holds a store of the backend sled"),
+        (&["store", "export", "x", "--store", "fjall:.orkestra/store"], 2, "it holds a store of sled"),
         (&["store", "check", "--store", "."], 2, "there is no store at ."),
         (&["store", "export", "missing/x"], 1, "missing/x cannot be written"),
         (&["store"], 2, "Usage"),
@@ -130,7 +130,7 @@ fn a_check_tells_what_is_damaged_and_saves_the_rest() {
     let refused = place.done(&["store", "export", "all.jsonl", "--store", "store"]);
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(
-        refused.err.contains("the journal of run `broken` is damaged") && refused.err.contains("check --save"),
+        refused.err.contains("cannot export run `broken`: its journal is damaged") && refused.err.contains("check --save"),
         "{refused:?}"
     );
     assert!(!place.path().join("all.jsonl").exists() && !place.path().join("all.jsonl.unfinished").exists());

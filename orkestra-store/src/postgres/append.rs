@@ -1,12 +1,12 @@
-//! Group commit: one statement, which the database judges and writes as a whole, commit by commit.
+//! Group commit: one statement judges and writes a batch, commit by commit.
 //!
 //! ```text
-//! batch -> rounds of chains -> statement -> where each journal ended, what was taken -> an answer per commit
+//! batch -> rounds of chains -> statement -> where each journal ended, what was written -> one answer per commit
 //! ```
 //!
-//! What the statement decides, it decides on rows that it has locked; what was in another session's way is judged again.
-//! Nothing here may turn a doubt into an `Ok` or a `Conflict`: where the snapshot of the statement may have been older than
-//! the lock, the journal is looked at once more.
+//! The statement decides on rows that it has locked. A chain that another session interfered with is judged again. A doubt
+//! must never become an `Ok` or a `Conflict`: where the snapshot of the statement may be older than the lock, the journal is
+//! read again.
 
 use std::collections::HashSet;
 
@@ -25,8 +25,8 @@ const FULL: &str = include_str!("sql/append.sql");
 const BARE: &str = include_str!("sql/append_bare.sql");
 const LONE: &str = include_str!("sql/append_lone.sql");
 
-/// How often a chain is judged: again after a deadlock, or when another worker began the same run at the same moment.
-/// Whoever loses that often meets something else than chance.
+/// How often a chain is judged: again after a deadlock, or when another worker started the same run at the same time.
+/// More tries than this are not bad luck.
 const TRIES_MAX: usize = 8;
 
 type Answer = Result<(), AppendError>;
@@ -37,11 +37,17 @@ pub(super) async fn append(pool: &Pool, place: &str, batch: &[Append]) -> Vec<An
     for round in chains::rounds(batch) {
         settle(pool, round, &mut answers).await;
     }
-    let never = || Err(StoreError::new(StoreErrorKind::Io, format!("{place}: a commit was not judged")).into());
+    let never = || {
+        Err(StoreError::new(
+            StoreErrorKind::Io,
+            format!("cannot append to {place}: the database gave no answer for a commit"),
+        )
+        .into())
+    };
     answers.given.into_iter().map(|answer| answer.unwrap_or_else(never)).collect()
 }
 
-/// Gives each commit of these chains its answer.
+/// Answers all commits of these chains.
 async fn settle(pool: &Pool, mut chains: Vec<Chain<'_>>, answers: &mut Answers<'_>) {
     for _ in 0..TRIES_MAX {
         match judge(pool, answers.batch, &chains).await {
@@ -61,7 +67,7 @@ async fn settle(pool: &Pool, mut chains: Vec<Chain<'_>>, answers: &mut Answers<'
                 chains = raced;
             }
             Err(trouble) if trouble.is_passing() => {}
-            // Nothing of it was done. One of them is what the database cannot take: it fails no other.
+            // Nothing was written. One chain contains what the database rejects; it must not fail the others.
             Err(Trouble::Refused { .. }) if chains.len() > 1 => {
                 for chain in chains {
                     Box::pin(settle(pool, vec![chain], answers)).await;
@@ -76,29 +82,29 @@ async fn settle(pool: &Pool, mut chains: Vec<Chain<'_>>, answers: &mut Answers<'
             }
         }
     }
-    let trouble = Trouble::NotSent(format!("other sessions were in the way {TRIES_MAX} times"));
+    let trouble = Trouble::NotSent(format!("{TRIES_MAX} tries failed because of other sessions"));
     for chain in &chains {
         answers.failed(chain, &trouble);
     }
 }
 
-/// What the database says of a chain.
+/// The database's answer for a chain.
 #[derive(Debug)]
 struct Verdict {
-    /// Where the journal ended before.
+    /// The end of the journal before.
     head: Seq,
     /// The epoch of the newest claim.
     fence: Epoch,
-    /// Whether what follows `head` was written.
+    /// Whether the commits after `head` were written.
     taken: bool,
-    /// Whether another worker began the run at the same moment.
+    /// Whether another worker started the run at the same time.
     raced: bool,
-    /// The first positions of commits that were there already.
+    /// The first positions of commits that existed already.
     there: HashSet<i64>,
 }
 
 impl Verdict {
-    /// All of a chain was written.
+    /// The whole chain was written.
     fn written(base: Seq) -> Self {
         Self { head: base, fence: Epoch(0), taken: true, raced: false, there: HashSet::new() }
     }
@@ -114,7 +120,8 @@ impl Verdict {
     }
 }
 
-/// Writes the commit of a chain that is alone, if it is what most are. `false` says nothing but that nothing was written.
+/// Writes the only commit of a single chain with a cheaper statement, if it is an ordinary one. `false` means only that
+/// nothing was written.
 async fn written_alone(pool: &Pool, batch: &[Append], chains: &[Chain<'_>]) -> Result<bool, Trouble> {
     let [chain] = chains else { return Ok(false) };
     let [at] = chain.commits[..] else { return Ok(false) };
@@ -132,16 +139,16 @@ async fn judge(pool: &Pool, batch: &[Append], chains: &[Chain<'_>]) -> Result<Ve
         return Ok(vec![Verdict::written(chains[0].base)]);
     }
     let rows = pool.write(statement(batch, chains)?).await?;
-    // The commit is durable by now: an answer that cannot be read leaves its outcome unknown.
+    // The commit is durable by now: if the answer cannot be read, its outcome is unknown.
     let verdicts: Vec<_> = rows.iter().map(Verdict::of).collect::<Result<_, _>>()?;
     if verdicts.len() == chains.len() {
         return Ok(verdicts);
     }
-    Err(Trouble::Damaged(format!("{} answers for {} chains", verdicts.len(), chains.len())))
+    Err(Trouble::Damaged(format!("the database gave {} answers for {} chains", verdicts.len(), chains.len())))
 }
 
-/// Which commits before the journal's end are there now, when the statement did not see all of them: its snapshot may have
-/// been taken before another session wrote them, and the lock after.
+/// Which commits before the journal's end exist, if the statement did not see all of them: its snapshot may be older
+/// than another session's commit, and its lock newer.
 async fn there_now(
     pool: &Pool,
     batch: &[Append],
@@ -165,7 +172,7 @@ async fn there_now(
     Ok(there)
 }
 
-/// Answers under way.
+/// Answers being collected.
 struct Answers<'a> {
     place: &'a str,
     batch: &'a [Append],
@@ -189,7 +196,7 @@ impl Answers<'_> {
                 match there {
                     Ok(there) if there.contains(&signed(commit.first.0)) => Ok(()),
                     Err(_) if commit.first <= head => Err(AppendError::Unknown(format!(
-                        "{}: whether a commit is there already could not be seen",
+                        "{}: cannot read whether a repeated commit exists",
                         self.place
                     ))),
                     _ => Err(AppendError::Conflict { last: head }),
@@ -236,7 +243,7 @@ fn statement<'q>(batch: &[Append], chains: &[Chain<'_>]) -> Result<Statement<'q>
         .bind(taken().map(|(_, _, id)| signed(id.0)).collect::<Vec<_>>()))
 }
 
-/// The last record of each chain, if it brings one: those before it leave nothing behind.
+/// The last record of each chain, if it has one. Earlier records leave no trace.
 struct Records<'a> {
     records: Vec<Option<(Seq, &'a RunRecord)>>,
     texts: Vec<Option<String>>,
@@ -247,7 +254,7 @@ struct Records<'a> {
 impl<'a> Records<'a> {
     fn of(batch: &'a [Append], chains: &[Chain<'_>]) -> Result<Self, Trouble> {
         let brings = |at: &usize| Some((batch[*at].commit.first, batch[*at].record.as_ref()?));
-        // NOTE: the record of a commit that is refused may be another run's.
+        // NOTE: the record of a rejected commit may belong to another run.
         let last = |chain: &Chain<'_>| chain.commits.iter().rev().find_map(brings).filter(|_| chain.refused.is_none());
         let records: Vec<_> = chains.iter().map(last).collect();
         let (mut texts, mut digests, mut labels) = (Vec::new(), Vec::new(), Vec::new());

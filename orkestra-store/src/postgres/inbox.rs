@@ -1,5 +1,5 @@
-//! Letters: what any process sends to a run. The row of the run counts them, under its lock, so that a run with letters is
-//! found by the index of wake-up times and none is ever overlooked.
+//! Letters: what any process sends to a run. The run's row counts them under its lock, so that the index of wake-up
+//! times finds every run with letters.
 
 use orkestra_core::model::RunId;
 use orkestra_core::model::limits::{LETTER_BYTES_MAX, LETTERS_MAX};
@@ -9,7 +9,8 @@ use super::error::Trouble;
 use super::pool::Pool;
 use super::row::{column, limit, signed, unsigned};
 
-/// IMPORTANT: no commit may notify: sessions that do are committed one after the other. Letters are rare beside commits.
+/// IMPORTANT: no commit may notify, because sessions that notify commit one after the other. Letters are rarer than
+/// commits.
 macro_rules! send {
     ($notify:literal) => {
         concat!(
@@ -33,22 +34,27 @@ macro_rules! send {
 const SEND: &str = send!("$4::text");
 const SEND_AND_NOTIFY: &str = send!("CASE WHEN l.id IS NULL THEN '' ELSE pg_notify($4, $1)::text END");
 
-/// Keeps a letter, and tells whoever listens on `channel`.
+/// Stores a letter, and notifies the listeners on `channel`.
 pub(super) async fn send(pool: &Pool, run: &RunId, body: &[u8], channel: Option<&str>) -> Result<LetterId, Trouble> {
     if body.len() > LETTER_BYTES_MAX {
-        let message = format!("a letter has at most {LETTER_BYTES_MAX} bytes, this one has {}", body.len());
+        let message = format!(
+            "cannot send a letter to run `{run}`: it has {} bytes, more than the {LETTER_BYTES_MAX} allowed",
+            body.len()
+        );
         return Err(Trouble::Invalid(message));
     }
     let statement = sqlx::query(if channel.is_some() { SEND_AND_NOTIFY } else { SEND });
     let statement = statement.bind(run.as_str()).bind(body).bind(limit(LETTERS_MAX)).bind(channel);
     let rows = pool.write(statement).await?;
     let Some(row) = rows.first() else {
-        return Err(Trouble::Invalid(format!("there is no run `{run}` to send something to")));
+        return Err(Trouble::Invalid(format!("cannot send a letter to run `{run}`: the run was not found")));
     };
     match (column::<bool>(row, 0)?, column::<Option<i64>>(row, 1)?) {
         (_, Some(id)) => Ok(LetterId(unsigned(id)?)),
-        (true, None) => Err(Trouble::Invalid(format!("{LETTERS_MAX} letters wait for `{run}`: no more fit"))),
-        (false, None) => Err(Trouble::Invalid(format!("there is no run `{run}` to send something to"))),
+        (true, None) => Err(Trouble::Invalid(format!(
+            "cannot send a letter to run `{run}`: its inbox is full with {LETTERS_MAX} letters; try later"
+        ))),
+        (false, None) => Err(Trouble::Invalid(format!("cannot send a letter to run `{run}`: the run was not found"))),
     }
 }
 

@@ -1,6 +1,6 @@
-//! Who drives what. A claim waits for no other session: what another one has locked is not to be had now.
+//! Leases. A claim never waits for another session: rows locked by others are skipped.
 //!
-//! `until` is NULL when nobody holds the run. Its worker stays, so that giving back changes no index.
+//! `until` is NULL when no worker holds the run. The worker stays in the row, so that releasing changes no index.
 
 use std::collections::HashMap;
 
@@ -11,26 +11,26 @@ use super::error::Trouble;
 use super::pool::{Pool, Statement};
 use super::row::{column, signed, unsigned};
 
-/// From when to when, by whose clock it may be.
+/// The time span of a lease, by the clock that counts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Term {
-    /// None when it is the database that knows.
+    /// `None` when the database's clock counts.
     pub(super) now: Option<Timestamp>,
     pub(super) begin: Timestamp,
     pub(super) until: Timestamp,
 }
 
 impl Term {
-    /// What the statements take: now, the end, how long.
+    /// Binds now, the end and the duration.
     fn bind(self, statement: Statement<'_>) -> Statement<'_> {
-        // As long as a lease can be, added to any time of a database, is a time still.
+        // The longest duration that can be added to any time of the database without overflow.
         let lasts = signed(self.until.as_millis().saturating_sub(self.begin.as_millis())).min(i64::MAX / 2);
         let now = self.now.map(|now| signed(now.as_millis()));
         statement.bind(now).bind(now.map(|_| signed(self.until.as_millis()))).bind(lasts)
     }
 }
 
-/// IMPORTANT: a claim is synced whatever the session's durability is, or an epoch might be given out twice.
+/// IMPORTANT: a claim is synced whatever the session's durability: a lost one might reissue its epoch.
 const CLAIM: &str = "WITH moment AS MATERIALIZED (
     SELECT now, coalesce($2, now + $3) AS until FROM (
         SELECT coalesce($1, floor(extract(epoch FROM statement_timestamp()) * 1000)::int8) AS now) AS m
@@ -75,7 +75,7 @@ pub(super) async fn claim(
     Ok(runs.iter().map(answer).collect())
 }
 
-/// What is lost of it in a crash of the server ends a lease early, which its epoch makes good.
+/// Not synced: if the server crashes, a lost renewal ends the lease early, and the epoch protects the run.
 const RENEW: &str = "WITH held AS MATERIALIZED (
     SELECT r.id, r.epoch FROM runs r JOIN unnest($4::text[], $5::int8[]) AS l (id, epoch) ON r.id = l.id AND r.epoch = l.epoch
     WHERE r.id = ANY ($4) AND r.until IS NOT NULL
@@ -99,7 +99,7 @@ pub(super) async fn renew(pool: &Pool, leases: &[Lease], term: Term) -> Result<V
     Ok(leases.iter().map(answer).collect())
 }
 
-/// What is lost of it in a crash of the server is a lease that runs out by itself.
+/// Not synced: if the server crashes, a lost release leaves a lease that expires by itself.
 const RELEASE: &str = "WITH held AS MATERIALIZED (
     SELECT r.id FROM runs r JOIN unnest($1::text[], $2::int8[]) AS l (id, epoch) ON r.id = l.id AND r.epoch = l.epoch
     WHERE r.id = ANY ($1) AND r.until IS NOT NULL
@@ -121,7 +121,7 @@ pub(super) async fn release_all(pool: &Pool, worker: &WorkerId) -> Result<(), Tr
     pool.write(sqlx::query(RELEASE_ALL).bind(worker.as_str())).await.map(drop)
 }
 
-/// Runs and epochs, in the order of runs.
+/// Binds runs and epochs, ordered by run.
 fn bind<'q>(statement: Statement<'q>, leases: &[Lease]) -> Statement<'q> {
     let mut pairs: Vec<_> = leases.iter().map(|lease| (lease.run.as_str(), signed(lease.epoch.0))).collect();
     pairs.sort_unstable();

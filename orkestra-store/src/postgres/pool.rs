@@ -1,8 +1,8 @@
-//! A few connections, each used by one call at a time.
+//! A pool of a few connections, each used by one call at a time.
 //!
-//! sqlx has a pool of its own, which asks the server whether a connection is well each time that it is given back: a round
-//! trip more for each call. Here a connection that failed, or whose call was given up half-way, is closed; what has stood
-//! idle for a while is asked before it is used. A connection never comes back here with an answer still under way.
+//! sqlx's own pool pings a connection each time it is returned: one more round trip per call. This pool closes a
+//! connection that failed or whose call was cancelled, and pings one only if it was idle for a while. A connection is
+//! never returned with an answer pending.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,37 +18,36 @@ use super::error::Trouble;
 /// A statement with its parameters.
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
-/// A server that was restarted is noticed by asking; asking each time would be a round trip each time.
+/// After this idle time a connection is pinged, to notice a restart of the server without a round trip per call.
 const IDLE_MAX: Duration = Duration::from_secs(5);
-/// An idle line that does not answer within that is dead: a new one is faster than finding out.
+/// An idle connection that does not answer a ping within this time is dead. A new one is faster than waiting.
 const PING_MAX: Duration = Duration::from_secs(2);
-/// How much longer than the server's own limit an answer is waited for before its line counts as dead.
+/// How much longer than the server's own time limit to wait for an answer before the connection counts as dead.
 const GRACE: Duration = Duration::from_secs(5);
-/// Readers try as often: once for each connection that a restart of the server may have spoiled, within reason.
+/// The most tries of a read: a restart of the server may have closed several connections.
 const READS_MAX: usize = 3;
 
-/// The connections.
 #[derive(Debug)]
 pub(super) struct Pool {
     options: PgConnectOptions,
-    /// Said to each new session.
+    /// Runs once per session.
     setup: &'static str,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<(PgConnection, Instant)>>,
-    /// Nothing is given up in virtual time, which runs ahead of every answer.
+    /// `None` in virtual time, which runs ahead of every answer.
     timeouts: Option<Timeouts>,
 }
 
-/// How long to wait.
+/// Time limits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
-    /// For a connection.
+    /// For getting a connection.
     pub(super) acquire: Duration,
-    /// For the server to answer.
+    /// For the answer of the server.
     pub(super) statement: Duration,
 }
 
-/// A connection in use. Dropped without being given back, it is closed.
+/// A connection in use. It is closed if it is dropped without being returned.
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) connection: PgConnection,
@@ -66,7 +65,7 @@ impl Pool {
         Self { options, setup, permits, idle: Mutex::default(), timeouts }
     }
 
-    /// Runs a statement that changes nothing, and again on another connection when one was lost.
+    /// Runs a read-only statement, and again on another connection if one was lost.
     pub(super) async fn read<'q>(&self, statement: impl Fn() -> Statement<'q> + Send) -> Result<Vec<PgRow>, Trouble> {
         let mut tries = 1;
         loop {
@@ -86,21 +85,21 @@ impl Pool {
         self.give_back(taken, answer)
     }
 
-    /// A connection for several statements. Until it is given back, nobody else has it.
+    /// Takes a connection for several statements.
     pub(super) async fn take(&self) -> Result<Taken, Trouble> {
         let Some(Timeouts { acquire, .. }) = self.timeouts else {
             return self.find().await;
         };
-        let too_long = |_| Trouble::NotSent(format!("no connection within {acquire:?}"));
+        let too_long = |_| Trouble::NotSent(format!("no free connection within {acquire:?}"));
         tokio::time::timeout(acquire, self.find()).await.map_err(too_long)?
     }
 
-    /// Gives a connection back, unless it is of no use after this answer.
+    /// Returns a connection to the pool, or closes it if the answer says so.
     pub(super) fn give_back<T>(&self, taken: Taken, answer: Result<T, Trouble>) -> Result<T, Trouble> {
         let spoilt = answer.as_ref().is_err_and(Trouble::spoils_connection);
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if spoilt {
-            // What has ended this one has most likely ended the others too.
+            // What closed this connection has most likely closed the others.
             idle.clear();
         } else {
             idle.push((taken.connection, Instant::now()));
@@ -108,12 +107,12 @@ impl Pool {
         answer
     }
 
-    /// Waits for an answer, but not for ever.
+    /// Waits for an answer, with a time limit.
     pub(super) async fn within<T>(&self, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Trouble> {
         let answer = match self.timeouts {
             Some(Timeouts { statement, .. }) => match tokio::time::timeout(statement + GRACE, answer).await {
                 Ok(answer) => answer,
-                Err(_) => return Err(Trouble::Unknown("the database does not answer".into())),
+                Err(_) => return Err(Trouble::Unknown("the database did not answer in time".into())),
             },
             None => answer.await,
         };
@@ -127,7 +126,7 @@ impl Pool {
             if since.elapsed() < IDLE_MAX || self.timeouts.is_none() || is_well(&mut connection).await {
                 return Ok(Taken { connection, _permit: permit });
             }
-            // What has ended this one has most likely ended the others too.
+            // What closed this connection has most likely closed the others.
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
         let connection = self.connect().await?;

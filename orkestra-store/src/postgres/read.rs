@@ -1,4 +1,4 @@
-//! Journals and records, read. Nothing here changes anything.
+//! Reads journals and records.
 
 use orkestra_core::journal::Written;
 use orkestra_core::model::{Epoch, RunId, Seq};
@@ -8,7 +8,7 @@ use super::error::Trouble;
 use super::pool::Pool;
 use super::row::{column, limit, record, signed, unsigned};
 
-/// Begins with the commit that holds the position, if one does.
+/// Begins with the commit that contains the position, if there is one.
 const JOURNAL: &str = "SELECT first, last, epoch, body FROM journal
     WHERE run = $1 AND last >= $2 AND first >= coalesce(
         (SELECT first FROM journal WHERE run = $1 AND first <= $2 ORDER BY first DESC LIMIT 1), $2)

@@ -1,7 +1,7 @@
-//! A run, removed with all that is known of it.
+//! Deletes a run and everything stored for it.
 //!
-//! IMPORTANT: two statements in one transaction. The first locks the run, the second sees what was committed until then; one
-//! statement alone would leave behind what a commit wrote between its snapshot and its lock.
+//! IMPORTANT: two statements in one transaction. The first locks the run, the second sees everything committed before.
+//! A single statement would leave behind what a commit wrote between its snapshot and its lock.
 
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
@@ -30,7 +30,7 @@ pub(super) async fn delete(pool: &Pool, run: &RunId) -> Result<(), Trouble> {
         let mut taken = pool.take().await?;
         let answer = pool.within(transaction(&mut taken.connection, run)).await;
         match pool.give_back(taken, answer) {
-            // Deleting twice is deleting once.
+            // Deleting is idempotent.
             Err(trouble) if tries < 3 && (trouble.is_passing() || trouble.spoils_connection()) => tries += 1,
             answer => return answer,
         }

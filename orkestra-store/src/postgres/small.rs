@@ -1,6 +1,6 @@
-//! Small values, blobs and snapshots: rows by key. Nothing here knows what is in them.
+//! Small values, blobs and snapshots: rows by key, with opaque content.
 //!
-//! The memory of a project, whose key is `project:{id}:state`, has a table of its own, where other programs find it.
+//! A project's memory, with the key `project:{id}:state`, has a table of its own, where other programs find it.
 
 use orkestra_core::model::limits::BLOB_KEY_BYTES_MAX;
 use orkestra_core::model::{RunId, Seq};
@@ -54,7 +54,7 @@ pub(super) async fn put(pool: &Pool, key: &str, expected: u64, bytes: &[u8]) -> 
     rows.first().map(|row| unsigned(column(row, 0)?)).transpose()
 }
 
-/// Keys from one on, up to one that is not among them any more, if there is an end.
+/// All keys with a prefix, read from the first possible one.
 const KEYS: &str = "SELECT key FROM small_values WHERE key >= $1 AND starts_with(key, $1) ORDER BY key LIMIT $2";
 const KEYS_AND_PROJECTS: &str = "SELECT key FROM (
         (SELECT key FROM small_values WHERE key >= $1 AND starts_with(key, $1) ORDER BY key LIMIT $2)
@@ -65,10 +65,10 @@ const KEYS_AND_PROJECTS: &str = "SELECT key FROM (
 
 pub(super) async fn keys(pool: &Pool, prefix: &str, count: usize) -> Result<Vec<String>, Trouble> {
     let count = limit(count);
-    // What may begin so, but with a project's memory in it.
+    // Whether a project's memory can have such a key.
     let id = prefix.strip_prefix(BEFORE).or_else(|| BEFORE.starts_with(prefix).then_some(""));
     let rows = match id {
-        // The id that all of them have at least: what is asked for, without what may be the end of a key.
+        // The beginning of the project id, without what may be the end of a key.
         Some(id) => {
             let id = id.split(':').next().unwrap_or_default();
             pool.read(|| sqlx::query(KEYS_AND_PROJECTS).bind(prefix).bind(count).bind(id)).await?
@@ -80,7 +80,10 @@ pub(super) async fn keys(pool: &Pool, prefix: &str, count: usize) -> Result<Vec<
 
 pub(super) async fn put_blob(pool: &Pool, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), Trouble> {
     if key.is_empty() || key.len() > BLOB_KEY_BYTES_MAX {
-        let message = format!("a blob's key has 1 to {BLOB_KEY_BYTES_MAX} bytes, this one has {}", key.len());
+        let message = format!(
+            "cannot write a blob of run `{run}`: its key has {} bytes, allowed are 1 to {BLOB_KEY_BYTES_MAX}",
+            key.len()
+        );
         return Err(Trouble::Invalid(message));
     }
     let sql = "INSERT INTO blobs (run, key, bytes) VALUES ($1, $2, $3)
@@ -100,8 +103,8 @@ pub(super) async fn blob_keys(pool: &Pool, run: &RunId) -> Result<Vec<String>, T
     rows.iter().map(|row| column(row, 0)).collect()
 }
 
-/// Locks the run against being deleted meanwhile: what is kept afterwards would be another run's one day. It is a cache, and
-/// not worth a sync.
+/// Locks the run against deletion, because a later run with the same id would get the snapshot. It is a cache, so it is
+/// not synced.
 const PUT_SNAPSHOT: &str = "WITH head AS MATERIALIZED (
     SELECT id FROM runs WHERE id = $1 AND last > 0 FOR KEY SHARE
 )

@@ -1,4 +1,4 @@
-//! The store that engines see: each call of the trait handed to the file that knows how.
+//! The public Postgres store. Each method of the trait calls the module that implements it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use super::pool::{Pool, Timeouts};
 use super::session::Server;
 use super::{append, due, inbox, lease, list, migrate, read, remove, session, small};
 
-/// Keeps everything in a Postgres database, which any number of processes may share.
+/// A store in a Postgres database, shared by any number of processes.
 ///
-/// Clones share its connections. A crash of this process leaves nothing half-done; leases run out by themselves. An engine that has a
-/// name, one for each process that is alive at a time, need not wait for that when it starts again.
+/// Clones share the connections. A crash of this process leaves nothing half-written, and its leases expire by
+/// themselves. An engine with a name that is unique among live processes can reclaim its runs at once when it restarts.
 ///
 /// ```no_run
 /// # async fn open(hostname: &str) -> Result<(), Box<dyn std::error::Error>> {
@@ -43,7 +43,7 @@ struct Inner {
     place: String,
     clock: LeaseClock,
     connect: PgConnectOptions,
-    /// Where letters are told of to all processes; without one, `bell` tells those in this.
+    /// The channel that notifies all processes of letters. If it is `None`, `bell` notifies those in this process.
     channel: Option<String>,
     bell: Bell,
 }
@@ -55,15 +55,15 @@ impl fmt::Debug for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects to the database at `url` with the options' defaults.
+    /// Connects to the database at `url` with the default options.
     ///
     /// # Errors
-    /// As [`PostgresOptions::connect`].
+    /// Those of [`PostgresOptions::connect`].
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::options().connect(url).await
     }
 
-    /// How to connect otherwise.
+    /// Options for opening a store.
     #[must_use]
     pub fn options() -> PostgresOptions {
         PostgresOptions::default()
@@ -85,7 +85,7 @@ impl PostgresStore {
         answer.map_err(|trouble| trouble.at(&self.0.place))
     }
 
-    /// The caller's time, if it counts.
+    /// The caller's time, if its clock counts.
     fn caller(&self, now: Timestamp) -> Option<Timestamp> {
         (self.0.clock == LeaseClock::Caller).then_some(now)
     }
@@ -95,14 +95,14 @@ impl PostgresStore {
     }
 }
 
-/// Where a database is, without its password.
+/// Where the database is, without the password.
 fn place(connect: &PgConnectOptions, schema: &str) -> String {
     let host = connect.get_socket().map_or_else(|| connect.get_host().to_owned(), |path| path.display().to_string());
     let database = connect.get_database().unwrap_or(connect.get_username());
     format!("postgres at {host}:{}/{database}, schema {schema}", connect.get_port())
 }
 
-/// Looks at the server and makes the schema, with a connection that is not used again.
+/// Checks the server and creates the schema, with a connection that is not reused.
 async fn first(connect: &PgConnectOptions, options: &PostgresOptions) -> Result<Server, Trouble> {
     let mut connection = connect.connect().await.map_err(|error| Trouble::connecting(&error))?;
     let server = session::look(&mut connection, options.durability).await?;

@@ -1,4 +1,4 @@
-//! A store as lines: each run under a lease, so that it is one moment of the run that is written down.
+//! Exports a store as lines. Each run is read under a lease, so that its lines show one moment.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::runs::Runs;
 use super::survey::{COMMITS_AT_ONCE, LETTERS_AT_ONCE, damaged, look};
 use super::writer::Lines;
 
-/// How long runs are held at first and after each renewal. When the export is killed, others wait for so long.
+/// How long a lease lasts, at first and after each renewal. After a killed export, others wait that long.
 const LEASE: Duration = Duration::from_secs(60);
 
 /// How to export.
@@ -30,43 +30,45 @@ pub struct ExportOptions {
 }
 
 impl ExportOptions {
-    /// Exports as `worker`, whose name nobody else uses on that store: the runs are held in its name while they are read.
+    /// Exports as `worker`, which holds the leases while runs are read. No other user of the store may have this name.
     #[must_use]
     pub fn new(worker: WorkerId) -> Self {
         Self { skip_busy: false, salvage: false, as_they_are: false, worker, clock: Arc::new(SystemClock) }
     }
 
-    /// The same, leaving out the runs that somebody drives. Without it one of them ends the export.
+    /// Sets whether to skip runs that are being driven. The default is `false`: one of them fails the export.
     #[must_use]
     pub fn with_skip_busy(self, skip_busy: bool) -> Self {
         Self { skip_busy, ..self }
     }
 
-    /// The same, leaving out what is damaged: runs whose journal cannot be replayed, and whatever else cannot be read.
-    /// Without it damage ends the export.
+    /// Sets whether to skip what is damaged: runs whose journals cannot be replayed, and anything else that cannot be
+    /// read. The default is `false`: damage fails the export.
     #[must_use]
     pub fn with_salvage(self, salvage: bool) -> Self {
         Self { salvage, ..self }
     }
 
-    /// The same, with what there is of runs whose journal cannot be replayed, byte for byte: to be kept, and looked at by somebody,
-    /// before such a run is terminated and deleted. Whatever else cannot be read is left out. An import refuses the whole.
+    /// Sets whether to include runs whose journals cannot be replayed, byte for byte, so that somebody can inspect them
+    /// before they are terminated and deleted. Anything else that cannot be read is skipped. Such an export cannot be
+    /// imported. Setting it also sets [`with_salvage`](Self::with_salvage). The default is `false`.
     #[must_use]
     pub fn with_damaged(self, damaged: bool) -> Self {
         Self { as_they_are: damaged, salvage: self.salvage || damaged, ..self }
     }
 
-    /// The same by another clock.
+    /// Sets the clock. The default is the system's.
     #[must_use]
     pub fn with_clock(self, clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
     }
 }
 
-/// Writes all that `store` has to `out`, as `docs/store.md` describes it, but for snapshots, which are a cache.
+/// Writes everything in `store` to `out` in the format that `docs/store.md` describes, except snapshots, which are a
+/// cache.
 ///
-/// Every run is claimed while it is read: what is written of it is one moment. Different runs are read at different moments, the
-/// newest first; to move a store, stop the engines that work on it, and none is busy. Writing to `out` blocks.
+/// Each run is claimed while it is read, so that its lines show one moment. Different runs are read at different
+/// moments, newest first. To move a store, stop its engines first; then no run is busy. Writing to `out` blocks.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -83,8 +85,11 @@ impl ExportOptions {
 /// ```
 ///
 /// # Errors
-/// [`TransferError::Busy`] when somebody drives a run or takes one over, [`TransferError::Journal`] when a journal is damaged,
-/// and when the store or `out` fails. What was written until then has no last line, and is refused by an import.
+/// - [`TransferError::Busy`]: a run is being driven, or was taken over during the export.
+/// - [`TransferError::Journal`]: a journal is damaged.
+/// - The store or `out` failed.
+///
+/// An incomplete export has no last line, and importing it fails.
 pub async fn export(
     store: &dyn Store,
     out: &mut (impl Write + Send),
@@ -95,7 +100,7 @@ pub async fn export(
     while let Some(page) = runs.page(&mut export.done.damage).await? {
         let mut held = export.claim(&page).await?;
         let written = export.page(&mut held).await;
-        // Others may have them in either case.
+        // In either case, let others have the runs.
         let released = store.release(&held.leases).await;
         written?;
         released?;
@@ -117,7 +122,7 @@ struct Export<'a, W> {
     done: Exported,
 }
 
-/// The runs that are being read.
+/// The runs being read.
 struct Held {
     leases: Vec<Lease>,
     since: Timestamp,
@@ -153,7 +158,7 @@ impl<W: Write + Send> Export<'_, W> {
                 }
                 self.done.damage.extend(look.damage);
             }
-            // One that is gone was deleted before it could be claimed.
+            // A run without a record was deleted before it was claimed.
             if kept && let Some(record) = self.store.record(&run).await? {
                 self.run(&record, held).await?;
             }
@@ -161,7 +166,7 @@ impl<W: Write + Send> Export<'_, W> {
         Ok(())
     }
 
-    /// Makes sure that nobody else gets the runs.
+    /// Renews the leases in time.
     async fn keep(&self, held: &mut Held) -> Result<(), TransferError> {
         let now = self.options.clock.now();
         if now.since(held.since) < LEASE / 3 {
@@ -176,8 +181,9 @@ impl<W: Write + Send> Export<'_, W> {
 
     async fn run(&mut self, record: &RunRecord, held: &mut Held) -> Result<(), TransferError> {
         let (store, run) = (self.store, &record.id);
-        let bytes = serde_json::to_vec(record)
-            .map_err(|error| StoreError::new(StoreErrorKind::Invalid, format!("the record of `{run}`: {error}")))?;
+        let bytes = serde_json::to_vec(record).map_err(|error| {
+            StoreError::new(StoreErrorKind::Invalid, format!("cannot encode the record of run `{run}`: {error}"))
+        })?;
         self.lines.add(&bytes, |record| Line::Run { id: run.clone(), record })?;
         let keys = store.blob_keys(run).await;
         for key in self.readable(keys)?.unwrap_or_default() {
@@ -210,13 +216,13 @@ impl<W: Write + Send> Export<'_, W> {
             tokio::task::yield_now().await;
         }
         if replayer.state().is_none() && !self.options.as_they_are {
-            let what = format!("run `{run}` has a record and no journal");
+            let what = format!("run `{run}` has a record, but no journal");
             return Err(StoreError::new(StoreErrorKind::Damaged, what).into());
         }
         Ok(())
     }
 
-    /// The next commits; as they are up to the first that the store itself cannot read.
+    /// The next commits. With `as_they_are`, those up to the first that the store cannot read.
     async fn commits(&self, run: &RunId, from: Seq) -> Result<Vec<Written>, StoreError> {
         let read = self.store.read(run, from, COMMITS_AT_ONCE).await;
         match read {
@@ -246,7 +252,7 @@ impl<W: Write + Send> Export<'_, W> {
         let keys = self.told(keys)?.unwrap_or_default();
         for key in keys {
             let value = self.store.get(&key).await;
-            // One that is gone was read by nobody else either.
+            // Without a value, the key was deleted in the meantime.
             if let Some(value) = self.told(value)?.flatten() {
                 let version = value.version;
                 self.lines.add(&value.bytes, |content| Line::Value { key, version, content })?;
@@ -255,7 +261,7 @@ impl<W: Write + Send> Export<'_, W> {
         Ok(())
     }
 
-    /// `None` for what is damaged, when that is left out. The look at the run has told of it.
+    /// `None` for damaged data if it is to be skipped. The survey of the run has reported it.
     fn readable<T>(&self, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
         match read {
             Err(error) if self.options.salvage && error.kind() == StoreErrorKind::Damaged => Ok(None),
@@ -263,7 +269,7 @@ impl<W: Write + Send> Export<'_, W> {
         }
     }
 
-    /// The same for what nobody has told of yet.
+    /// Like [`readable`](Self::readable), and reports the damage.
     fn told<T>(&mut self, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
         match read {
             Err(error) if self.options.salvage => {

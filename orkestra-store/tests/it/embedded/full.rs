@@ -14,7 +14,7 @@ use crate::support::told::Told;
 
 /// What is said of a disk that is full.
 /// The second is what fjall's store says when what failed in the background needed more than is left.
-const FULL: &[&str] = &["No space left on device", "KiB are left on its disk"];
+const FULL: &[&str] = &["No space left on device", "its disk has "];
 
 /// A disk of its own, given back on dropping.
 struct Disk(TempDir);

@@ -178,5 +178,5 @@ async fn a_failed_checkpoint_ends_the_store_and_loses_nothing() {
 #[tokio::test]
 async fn a_failed_flush_ends_the_store_and_loses_nothing() {
     let inject = "inject=fsync:error=EIO:when=8+";
-    a_failure_in_the_background(Backend::Fjall, inject, "a write of fjall in the background has failed").await;
+    a_failure_in_the_background(Backend::Fjall, inject, "a background write of fjall failed").await;
 }

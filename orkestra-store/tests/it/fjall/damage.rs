@@ -36,7 +36,7 @@ async fn rewound(durability: Durability) -> (tempfile::TempDir, SampleRun) {
     (directory, run)
 }
 
-const LOST: &str = "group commit 4 was acknowledged, what is there ends with 2";
+const LOST: &str = "group commit 4 was acknowledged, but the log ends with 2";
 
 #[tokio::test]
 async fn a_lost_end_is_damage_until_somebody_accepts_it() {

@@ -57,7 +57,7 @@ async fn length(store: &SledStore, run: &SampleRun) -> usize {
     store.read(run.id(), Seq(1), usize::MAX).await.expect("it reads").len()
 }
 
-const LOST: &str = "group commit 4 was acknowledged, what is there ends with 2";
+const LOST: &str = "group commit 4 was acknowledged, but the log ends with 2";
 
 #[tokio::test]
 async fn a_lost_end_is_damage_until_somebody_accepts_it() {

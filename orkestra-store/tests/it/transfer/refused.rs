@@ -34,7 +34,7 @@ async fn a_cut_export_is_told_wherever_it_was_cut() {
     let lines = lines_of(&small_store().await).await;
     for length in 0..lines.len() {
         let why = refused(&lines[..length]).await;
-        assert!(why.starts_with("line ") && why.contains("the export was cut"), "cut at {length}: {why}");
+        assert!(why.starts_with("line ") && why.contains("the export is incomplete"), "cut at {length}: {why}");
     }
     // Whole lines left out are told by the sums, or because something is missing in a journal.
     let all: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
@@ -62,35 +62,35 @@ async fn garbage_and_other_versions_are_told() {
     for (lines, why) in [
         (
             lines.replace("\"version\":1}", "\"version\":2}"),
-            "the export is of format 2, this version reads up to 1; use a newer version",
+            "cannot import: the export has format 2, this version reads up to 1; use a newer version",
         ),
-        (lines.replace("\"version\":1}", "\"version\":0}"), "line 1: there is no format 0"),
-        (lines.replace("orkestra-export", "something"), "line 1: this is no export of a store"),
-        (lines.clone() + "\n", "line 15: something follows the end"),
-        (lines.replacen("{\"commit\"", "{\"commit\n\"", 1), "line 3: it cannot be read"),
-        (lines.replacen("{\"letter\"", "{\"postcard\"", 1), "line 5: it cannot be read: unknown variant `postcard`"),
+        (lines.replace("\"version\":1}", "\"version\":0}"), "line 1: invalid format version 0"),
+        (lines.replace("orkestra-export", "something"), "line 1: not an export of a store"),
+        (lines.clone() + "\n", "line 15: data after the last line"),
+        (lines.replacen("{\"commit\"", "{\"commit\n\"", 1), "line 3: invalid line"),
+        (lines.replacen("{\"letter\"", "{\"postcard\"", 1), "line 5: invalid line: unknown variant `postcard`"),
         (
             lines.replacen(
                 "{\"run\":",
                 "{\"value\":{\"key\":\"x\",\"version\":0,\"content\":{\"bytes\":0}}}\n{\"run\":",
                 1,
             ),
-            "line 2: versions are counted from 1",
+            "line 2: invalid version 0 of a value: versions begin at 1",
         ),
         (
             lines.replacen("{\"commit\"", "{\"part\":\"AA==\"}\n{\"commit\"", 1),
-            "line 3: such a line does not follow the one before it",
+            "line 3: this kind of line must not follow the previous one",
         ),
         (
             lines.replacen("{\"bytes\":6}", "{\"bytes\":600000000}", 1),
-            "line 7: 600000000 bytes are announced, at most 536870912 may be",
+            "line 7: 600000000 bytes announced, more than the 536870912 allowed",
         ),
-        (lines.replacen("{\"bytes\":6}", "{\"bytes\":7}", 1), "line 9: a part of what was announced is missing"),
-        (lines.replacen("{\"bytes\":6}", "{\"bytes\":5}", 1), "line 8: the part is longer or shorter than announced"),
-        (lines.replacen("YmxvYiD/", "YmxvYiD", 1), "line 8: it is no base64"),
+        (lines.replacen("{\"bytes\":6}", "{\"bytes\":7}", 1), "line 9: a part of the announced bytes is missing"),
+        (lines.replacen("{\"bytes\":6}", "{\"bytes\":5}", 1), "line 8: the part does not have the announced length"),
+        (lines.replacen("YmxvYiD/", "YmxvYiD", 1), "line 8: invalid base64"),
         (
             lines.replacen("\"status\":\"completed\"", "\"status\":\"failed\"", 1),
-            "line 11: the record of run `one` says Failed, its journal Completed",
+            "line 11: run `one` is Failed in its record, but Completed in its journal",
         ),
         (
             lines.replacen("\"id\":\"one\",\"record\"", "\"id\":\"three\",\"record\"", 1),
@@ -101,8 +101,8 @@ async fn garbage_and_other_versions_are_told() {
             "line 4: run `two`: a commit begins at 4 where 3 follows",
         ),
         (lines.replacen("\"events\"", "\"evnts\"", 1), "line 3: run `two`, commit at 1"),
-        ("x".repeat(3_000_000), "line 1: it has more than 2097152 bytes"),
-        (String::new(), "line 1: the end is missing: the export was cut"),
+        ("x".repeat(3_000_000), "line 1: the line has more than 2097152 bytes"),
+        (String::new(), "line 1: the export is incomplete: its end is missing"),
     ] {
         let told = refused(lines.as_bytes()).await;
         assert!(told.starts_with(why), "{told}, wanted: {why}\n{}", &lines[..lines.len().min(4_000)]);
@@ -161,12 +161,12 @@ async fn a_store_that_is_not_empty_is_left_alone_unless_told() {
 async fn what_is_there_and_differs_is_named_and_nothing_is_written() {
     let lines = lines_of(&small_store().await).await;
     for (what, why) in [
-        ("gone on", "run `two` has gone on in the store: it has a commit at 4"),
-        ("other commit", "run `two` has another commit at 1"),
-        ("other blob", "run `one` has another blob at \"k\" in the store"),
-        ("other letter", "run `two` has other letters in the store"),
-        ("other record", "run `one` has another record in the store"),
-        ("other value", "the store has another value at \"a\""),
+        ("gone on", "cannot import run `two`: it has continued in the store, to a commit at 4"),
+        ("other commit", "cannot import run `two`: it has another commit at 1 in the store"),
+        ("other blob", "cannot import run `one`: it has another blob \"k\" in the store"),
+        ("other letter", "cannot import run `two`: it has other letters in the store"),
+        ("other record", "cannot import run `one`: it has another record in the store"),
+        ("other value", "cannot import the value \"a\": the store has another one"),
     ] {
         let store = MemoryStore::new();
         if what != "other commit" && what != "other record" {
