@@ -72,7 +72,7 @@ fn a_file_is_no_directory() {
         let (kind, message) = refused(backend, &path);
         assert_eq!(
             (kind, message),
-            (StoreErrorKind::Invalid, format!("{} is a file; a store needs a directory", path.display()))
+            (StoreErrorKind::Invalid, format!("cannot open a store in {}: it is a file; use a directory", path.display()))
         );
         let (kind, message) = refused(backend, &path.join("below"));
         assert_eq!(kind, StoreErrorKind::Io, "{message}");
