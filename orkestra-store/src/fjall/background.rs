@@ -22,13 +22,13 @@ impl Background {
     /// The error of a failed background write, with its cause if a write of the same size fails here too.
     pub(super) fn cause(&self) -> io::Error {
         match self.write() {
-            Ok(()) => io::Error::other(format!("{FAILED}{}", self.left())),
+            Ok(()) => io::Error::other(format!("{FAILED}{}", self.free_space())),
             Err(error) => io::Error::new(error.kind(), format!("{FAILED}: {error}")),
         }
     }
 
     /// The free space on the disk: the failed write may have needed more than a flush, and may have freed it again.
-    fn left(&self) -> String {
+    fn free_space(&self) -> String {
         #[cfg(unix)]
         if let Ok(disk) = rustix::fs::statvfs(&self.directory) {
             return format!("; its disk has {} KiB left", disk.f_bavail.saturating_mul(disk.f_frsize) / 1024);

@@ -8,7 +8,7 @@ use ::fjall::{
 };
 
 use crate::kv::changes::{Change, Changes};
-use crate::kv::error::{Trouble, without_panic};
+use crate::kv::error::{BackendError, without_panic};
 use crate::kv::map::{self, Entries, Map};
 
 use super::options::FjallOptions;
@@ -33,7 +33,7 @@ pub(super) struct Database {
 
 impl Database {
     /// Opens the database in `directory`. If `existed`, it must not be empty.
-    pub(super) fn open(directory: &Path, options: &FjallOptions, existed: bool) -> Result<Self, Trouble> {
+    pub(super) fn open(directory: &Path, options: &FjallOptions, existed: bool) -> Result<Self, BackendError> {
         without_panic(|| {
             let builder = ::fjall::Database::builder(directory).cache_size(options.cache_bytes);
             let builder = builder.worker_threads(WORKERS).max_cached_files(Some(OPEN_FILES_MAX));
@@ -42,7 +42,7 @@ impl Database {
             let builder = builder.journal_compression(CompressionType::None);
             let database = builder.max_journaling_size(JOURNAL_BYTES_MAX).open()?;
             if existed && !database.keyspace_exists(KEYSPACE) {
-                return Err(Trouble::Damaged(format!("fjall no longer has the keyspace `{KEYSPACE}`")));
+                return Err(BackendError::Damaged(format!("fjall no longer has the keyspace `{KEYSPACE}`")));
             }
             let memtable_bytes = options.backend.memtable_bytes;
             let keyspace =
@@ -77,7 +77,7 @@ struct View<'a> {
 }
 
 impl map::View for View<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, BackendError> {
         Ok(self.snapshot.get(self.keyspace, key)?.map(|value| value.to_vec()))
     }
 

@@ -4,11 +4,11 @@ use std::io;
 
 use ::fjall::{Error, LsmError};
 
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 
 use super::background::FAILED;
 
-impl From<Error> for Trouble {
+impl From<Error> for BackendError {
     fn from(error: Error) -> Self {
         match error {
             Error::Io(error) | Error::Storage(LsmError::Io(error)) => Self::Io(error),

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use ::fjall::{Error, PersistMode};
 
 use crate::kv::changes::Changes;
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 use crate::kv::health::Health;
 use crate::kv::keys::META_APPLIED;
-use crate::kv::map::{Lasting, Log};
+use crate::kv::map::{Log, Persistence};
 use crate::kv::mark::Mark;
 use crate::kv::report::Durability;
 
 use super::background::Background;
 use super::database::Database;
-use super::promised::{self, Promised};
+use super::promised::{self, Promises};
 
 /// The writable side of the store.
 pub(super) struct FjallLog {
@@ -23,15 +23,15 @@ pub(super) struct FjallLog {
     pub(super) durability: Durability,
     /// The number of the last group commit.
     pub(super) last: u64,
-    pub(super) promised: Promised,
+    pub(super) promised: Promises,
     pub(super) health: Arc<Health>,
     pub(super) background: Background,
 }
 
 impl FjallLog {
-    fn trouble(&self, error: Error) -> Trouble {
+    fn error(&self, error: Error) -> BackendError {
         match error {
-            Error::Poisoned => Trouble::Io(self.background.cause()),
+            Error::Poisoned => BackendError::Io(self.background.cause()),
             error => error.into(),
         }
     }
@@ -47,23 +47,23 @@ fn mode(durability: Durability) -> PersistMode {
 }
 
 impl Log for FjallLog {
-    fn write(&mut self, mut changes: Changes, lasting: Lasting) -> Result<(), Trouble> {
-        let durability = match lasting {
-            Lasting::AsOpened => self.durability,
-            Lasting::Always => Durability::Fsync,
-            Lasting::Cache => Durability::Process,
+    fn write(&mut self, mut changes: Changes, persistence: Persistence) -> Result<(), BackendError> {
+        let durability = match persistence {
+            Persistence::AsOpened => self.durability,
+            Persistence::Synced => Durability::Fsync,
+            Persistence::Cache => Durability::Process,
         };
         let number = self.last + 1;
         changes.insert(META_APPLIED, number.to_be_bytes());
         changes.insert(promised::KEY, self.promised.encode());
-        self.database.write(changes, mode(durability)).map_err(|error| self.trouble(error))?;
+        self.database.write(changes, mode(durability)).map_err(|error| self.error(error))?;
         (self.last, self.promised.previous) = (number, number);
         if durability == Durability::Fsync {
             // Earlier group commits are in the same journal, or in one that fjall has synced.
             self.promised.synced = number;
         }
         // A write that may be lost must not be required when the store is reopened.
-        if lasting == Lasting::Cache {
+        if persistence == Persistence::Cache {
             return Ok(());
         }
         self.promised.acknowledged = number;

@@ -22,7 +22,7 @@ pub(super) const OVERLAP: usize = ITEM.len() + VALUE - 1;
 
 /// Numbers of group commits. Zero means none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Promised {
+pub(super) struct Promises {
     /// The last one synced in the journal. It must exist, whatever the durability.
     pub(super) synced: u64,
     /// The last one acknowledged. A power failure may lose it if it was not synced.
@@ -31,7 +31,7 @@ pub(super) struct Promised {
     pub(super) previous: u64,
 }
 
-impl Promised {
+impl Promises {
     pub(super) fn encode(self) -> [u8; VALUE] {
         let mut bytes = [0; VALUE];
         for (part, number) in bytes.chunks_exact_mut(NUMBER).zip([self.synced, self.acknowledged, self.previous]) {
@@ -82,12 +82,12 @@ mod tests {
     fn the_most_that_is_promised_is_found() {
         let item = |synced, acknowledged| {
             let mut bytes = ITEM.to_vec();
-            bytes.extend(Promised { synced, acknowledged, previous: 1 }.encode());
+            bytes.extend(Promises { synced, acknowledged, previous: 1 }.encode());
             bytes
         };
         let bytes = [b"noise".to_vec(), item(7, 8), vec![0; 99], item(3, 12), ITEM.to_vec()].concat();
-        assert_eq!(Promised::find(&bytes), Promised { synced: 7, acknowledged: 12, previous: 1 });
-        assert_eq!(Promised::find(&[]), Promised::default());
+        assert_eq!(Promises::find(&bytes), Promises { synced: 7, acknowledged: 12, previous: 1 });
+        assert_eq!(Promises::find(&[]), Promises::default());
     }
 
     #[test]

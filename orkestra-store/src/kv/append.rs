@@ -10,9 +10,9 @@ use orkestra_core::model::RunId;
 use orkestra_core::store::{Append, AppendError, RunRecord};
 
 use super::changes::Changes;
-use super::error::Trouble;
+use super::error::BackendError;
 use super::heads::{Head, Heads};
-use super::inbox::{self, Leaving};
+use super::inbox::{self, Removals};
 use super::lease::Leases;
 use super::map::View;
 use super::{index, keys, read, value};
@@ -23,11 +23,11 @@ pub(crate) enum Planned {
     /// Part of the batch: durable when the batch is.
     InBatch,
     /// Already durable.
-    There,
+    Duplicate,
     /// Rejected.
     Refused(AppendError),
     /// Could not be planned.
-    Failed(Trouble),
+    Failed(BackendError),
 }
 
 /// A planned group commit.
@@ -65,7 +65,7 @@ impl<'a> Plan<'a> {
         GroupCommit { changes: self.changes, answers: self.answers }
     }
 
-    fn add(&mut self, append: &'a Append, before: &[Append]) -> Result<Planned, Trouble> {
+    fn add(&mut self, append: &'a Append, before: &[Append]) -> Result<Planned, BackendError> {
         let Append { commit, record, taken } = append;
         let head = self.heads.of(self.view, &commit.run)?;
         if commit.first != head.last.plus(1) {
@@ -76,11 +76,14 @@ impl<'a> Plan<'a> {
             return Ok(Planned::Refused(AppendError::Fenced { held }));
         }
         if commit.last < commit.first {
-            return Err(Trouble::Invalid(format!("cannot append to run `{}`: the commit has no events", commit.run)));
+            return Err(BackendError::Invalid(format!(
+                "cannot append to run `{}`: the commit has no events",
+                commit.run
+            )));
         }
         match record {
             None if !head.has_journal() => {
-                return Err(Trouble::Invalid(format!(
+                return Err(BackendError::Invalid(format!(
                     "cannot append to run `{}`: its first commit must include the run's record",
                     commit.run
                 )));
@@ -90,14 +93,14 @@ impl<'a> Plan<'a> {
                     "cannot append to run `{}`: the commit includes the record of run `{}`",
                     commit.run, record.id
                 );
-                return Err(Trouble::Invalid(message));
+                return Err(BackendError::Invalid(message));
             }
             _ => {}
         }
-        let letters = inbox::leaving(self.view, &commit.run, taken, &self.taken)?;
+        let letters = inbox::removals(self.view, &commit.run, taken, &self.taken)?;
         let after = Head { last: commit.last, letters: head.letters.saturating_sub(letters.len()) };
         // IMPORTANT: no fallible step may follow the first change: a rejected commit must not remove letters.
-        self.change_record(append, head.has_mail(), after.has_mail())?;
+        self.change_record(append, head.has_letters(), after.has_letters())?;
         self.take(letters);
         let numbers = [commit.last.0.to_be_bytes(), commit.epoch.0.to_be_bytes()].concat();
         let bytes = [&numbers, &*commit.body].concat();
@@ -106,7 +109,7 @@ impl<'a> Plan<'a> {
         Ok(Planned::InBatch)
     }
 
-    fn take(&mut self, letters: Leaving) {
+    fn take(&mut self, letters: Removals) {
         for (key, parts) in letters {
             value::remove(&mut self.changes, &key, parts);
             self.taken.insert(key);
@@ -114,7 +117,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The answer if `commit` is a repetition of one in this batch or in the store; `None` otherwise.
-    fn repeated(&self, commit: &Written, before: &[Append]) -> Result<Option<Planned>, Trouble> {
+    fn repeated(&self, commit: &Written, before: &[Append]) -> Result<Option<Planned>, BackendError> {
         let same = |(other, answer): &(&Append, &Planned)| {
             matches!(answer, Planned::InBatch)
                 && other.commit.run == commit.run
@@ -125,12 +128,12 @@ impl<'a> Plan<'a> {
             return Ok(Some(Planned::InBatch));
         }
         let there = read::commit(self.view, &commit.run, commit.first)?;
-        Ok(there.is_some_and(|there| there.body == commit.body).then_some(Planned::There))
+        Ok(there.is_some_and(|there| there.body == commit.body).then_some(Planned::Duplicate))
     }
 
     /// Updates the record and its index entries. `before` and `after` say whether letters wait before and after the
     /// commit.
-    fn change_record(&mut self, append: &'a Append, before: bool, after: bool) -> Result<(), Trouble> {
+    fn change_record(&mut self, append: &'a Append, before: bool, after: bool) -> Result<(), BackendError> {
         let run = &append.commit.run;
         let known = self.records.get(run).copied();
         let Some(record) = &append.record else {

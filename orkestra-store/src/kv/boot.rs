@@ -2,7 +2,7 @@
 //! is ever reused.
 
 use super::changes::Changes;
-use super::error::Trouble;
+use super::error::BackendError;
 use super::keys::META_BOOT;
 use super::map::View;
 
@@ -10,11 +10,14 @@ const EXHAUSTED: &str =
     "cannot open the store: it was opened 2^32 times, the most allowed; export it and import it into a new store";
 
 /// The boot number of this opening: the stored one plus one.
-pub(crate) fn next(view: &dyn View) -> Result<u32, Trouble> {
+pub(crate) fn next(view: &dyn View) -> Result<u32, BackendError> {
     let before = view.get(META_BOOT)?.map_or(Ok(0), |bytes| {
-        bytes.try_into().map(u32::from_be_bytes).map_err(|_| Trouble::value(META_BOOT, "it is not a 4-byte number"))
+        bytes
+            .try_into()
+            .map(u32::from_be_bytes)
+            .map_err(|_| BackendError::value(META_BOOT, "it is not a 4-byte number"))
     })?;
-    before.checked_add(1).ok_or_else(|| Trouble::Invalid(EXHAUSTED.into()))
+    before.checked_add(1).ok_or_else(|| BackendError::Invalid(EXHAUSTED.into()))
 }
 
 /// Stores the boot number.

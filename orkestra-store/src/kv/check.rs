@@ -4,7 +4,7 @@ use orkestra_core::journal::Replayer;
 use orkestra_core::model::RunId;
 use orkestra_core::store::RunRecord;
 
-use super::error::Trouble;
+use super::error::BackendError;
 use super::map::View;
 use super::{inbox, index, keys, read, value};
 
@@ -19,13 +19,13 @@ pub struct CheckReport {
 }
 
 /// Replays every journal and compares records and index entries with the result.
-pub(crate) fn check(view: &dyn View) -> Result<CheckReport, Trouble> {
+pub(crate) fn check(view: &dyn View) -> Result<CheckReport, BackendError> {
     let report = journals(view)?;
     let (mut records, mut entries) = (0, 0);
     for found in view.prefix(keys::ALL_RECORDS) {
         let run = keys::parse_record(&found?.0)?;
         let record = read::record(view, &run)?.ok_or_else(|| missing("record", &run))?;
-        for entry in index::entries((&record, inbox::has_mail(view, &run)?)) {
+        for entry in index::entries((&record, inbox::has_letters(view, &run)?)) {
             if !view.contains_key(&entry)? {
                 return Err(missing("index entry", &run));
             }
@@ -34,7 +34,7 @@ pub(crate) fn check(view: &dyn View) -> Result<CheckReport, Trouble> {
         records += 1;
     }
     if records != report.runs {
-        return Err(Trouble::Damaged(format!("found {records} records for {} runs", report.runs)));
+        return Err(BackendError::Damaged(format!("found {records} records for {} runs", report.runs)));
     }
     let mut found = 0_u64;
     for prefix in [keys::ALL_TERMS, keys::ALL_WAKE_UPS] {
@@ -44,7 +44,7 @@ pub(crate) fn check(view: &dyn View) -> Result<CheckReport, Trouble> {
         }
     }
     if found != entries {
-        return Err(Trouble::Damaged(format!("the indexes have {found} entries, expected {entries}")));
+        return Err(BackendError::Damaged(format!("the indexes have {found} entries, expected {entries}")));
     }
     for letter in view.prefix(keys::ALL_LETTERS) {
         let (key, raw) = letter?;
@@ -57,7 +57,7 @@ pub(crate) fn check(view: &dyn View) -> Result<CheckReport, Trouble> {
     Ok(report)
 }
 
-fn journals(view: &dyn View) -> Result<CheckReport, Trouble> {
+fn journals(view: &dyn View) -> Result<CheckReport, BackendError> {
     let mut report = CheckReport::default();
     let mut current: Option<(RunId, Replayer)> = None;
     for entry in view.prefix(keys::ALL_COMMITS) {
@@ -72,7 +72,7 @@ fn journals(view: &dyn View) -> Result<CheckReport, Trouble> {
                 Replayer::new(run.clone())
             }
         };
-        replayer.add(&written).map_err(|error| Trouble::Damaged(error.to_string()))?;
+        replayer.add(&written).map_err(|error| BackendError::Damaged(error.to_string()))?;
         report.commits += 1;
         current = Some((run, replayer));
     }
@@ -81,19 +81,21 @@ fn journals(view: &dyn View) -> Result<CheckReport, Trouble> {
 }
 
 /// Compares the replayed state of a run with its record.
-fn finish(view: &dyn View, journal: Option<(RunId, Replayer)>) -> Result<(), Trouble> {
+fn finish(view: &dyn View, journal: Option<(RunId, Replayer)>) -> Result<(), BackendError> {
     let Some((run, replayer)) = journal else {
         return Ok(());
     };
     let state = replayer.finish().ok_or_else(|| missing("journal", &run))?;
     let record: RunRecord = read::record(view, &run)?.ok_or_else(|| missing("record", &run))?;
     if record.status != state.status() {
-        let (told, is) = (record.status, state.status());
-        return Err(Trouble::Damaged(format!("run `{run}` is {told:?} in its record, but {is:?} in its journal")));
+        let (recorded, replayed) = (record.status, state.status());
+        return Err(BackendError::Damaged(format!(
+            "run `{run}` is {recorded:?} in its record, but {replayed:?} in its journal"
+        )));
     }
     Ok(())
 }
 
-fn missing(what: &str, run: &RunId) -> Trouble {
-    Trouble::Damaged(format!("run `{run}` has no {what}"))
+fn missing(what: &str, run: &RunId) -> BackendError {
+    BackendError::Damaged(format!("run `{run}` has no {what}"))
 }

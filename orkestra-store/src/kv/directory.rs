@@ -6,10 +6,10 @@ use std::path::Path;
 
 use orkestra_core::store::{StoreError, StoreErrorKind};
 
-use super::error::refused;
+use super::error::io_error;
 
 /// Creates the directory `path` if it does not exist.
-pub(crate) fn make(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn create(path: &Path) -> Result<(), StoreError> {
     let place = path.display();
     if path.exists() && !path.is_dir() {
         return Err(StoreError::new(
@@ -17,7 +17,7 @@ pub(crate) fn make(path: &Path) -> Result<(), StoreError> {
             format!("cannot open a store in {place}: it is a file; use a directory"),
         ));
     }
-    fs::create_dir_all(path).map_err(|error| refused(&format!("cannot create the directory {place}"), &error))
+    fs::create_dir_all(path).map_err(|error| io_error(&format!("cannot create the directory {place}"), &error))
 }
 
 /// Makes the entries of `directory` durable: syncing a new file does not sync its name.

@@ -6,7 +6,7 @@ use orkestra_core::store::{StoreError, StoreErrorKind};
 
 /// Why an operation on the database failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Trouble {
+pub(crate) enum BackendError {
     /// The operating system reported an error.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -24,7 +24,7 @@ pub(crate) enum Trouble {
     Invalid(String),
 }
 
-impl Trouble {
+impl BackendError {
     /// A key that this library does not write.
     pub(crate) fn key(key: &[u8]) -> Self {
         Self::Damaged(format!("unknown key `{}`", key.escape_ascii()))
@@ -38,7 +38,7 @@ impl Trouble {
     /// The error for callers of the store at `place`.
     pub(crate) fn at(self, place: &str) -> StoreError {
         match self {
-            Self::Io(error) => refused(&format!("cannot use the store in {place}"), &error),
+            Self::Io(error) => io_error(&format!("cannot use the store in {place}"), &error),
             Self::Version(why) => {
                 StoreError::new(StoreErrorKind::Version, format!("cannot open the store in {place}: {why}"))
             }
@@ -55,7 +55,7 @@ impl Trouble {
 }
 
 /// An error of the file system, with advice for the common ones.
-pub(crate) fn refused(what: &str, error: &io::Error) -> StoreError {
+pub(crate) fn io_error(what: &str, error: &io::Error) -> StoreError {
     let hint = match error.kind() {
         io::ErrorKind::PermissionDenied => "; give this user read and write access",
         io::ErrorKind::ReadOnlyFilesystem => {
@@ -73,11 +73,11 @@ pub(crate) fn refused(what: &str, error: &io::Error) -> StoreError {
 }
 
 /// Runs `work` and turns a panic into an error. Databases panic on some damaged files.
-pub(crate) fn without_panic<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
+pub(crate) fn without_panic<T>(work: impl FnOnce() -> Result<T, BackendError>) -> Result<T, BackendError> {
     // Callers drop what `work` used, or never use it again: inconsistent state is never read.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        Err(Trouble::Panic(text.unwrap_or_else(|| "no message".into())))
+        Err(BackendError::Panic(text.unwrap_or_else(|| "no message".into())))
     })
 }

@@ -4,9 +4,9 @@
 
 use orkestra_core::model::{RunId, Seq};
 
-use super::error::Trouble;
-use super::lately::Lately;
+use super::error::BackendError;
 use super::map::View;
+use super::recent::RecentRuns;
 use super::{inbox, read};
 
 /// The end of a run's journal, and its inbox.
@@ -23,7 +23,7 @@ impl Head {
         self.last > Seq::ZERO
     }
 
-    pub(crate) fn has_mail(self) -> bool {
+    pub(crate) fn has_letters(self) -> bool {
         self.letters > 0
     }
 
@@ -33,11 +33,11 @@ impl Head {
 }
 
 #[derive(Default)]
-pub(crate) struct Heads(Lately<Head>);
+pub(crate) struct Heads(RecentRuns<Head>);
 
 impl Heads {
     /// The head of `run`, including planned changes.
-    pub(crate) fn of(&mut self, view: &dyn View, run: &RunId) -> Result<Head, Trouble> {
+    pub(crate) fn of(&mut self, view: &dyn View, run: &RunId) -> Result<Head, BackendError> {
         if let Some(head) = self.0.get(run) {
             return Ok(head);
         }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use orkestra_core::store::{StoreError, StoreErrorKind};
 
-use super::error::Trouble;
+use super::error::BackendError;
 
 /// Shared by readers, writers and background threads: the path of the store, and why it is poisoned if it is.
 pub(crate) struct Health {
@@ -37,13 +37,13 @@ impl Health {
     }
 
     /// The error for callers.
-    pub(crate) fn told(&self, trouble: Trouble) -> StoreError {
-        trouble.at(&self.place())
+    pub(crate) fn error(&self, error: BackendError) -> StoreError {
+        error.at(&self.place())
     }
 
     /// Poisons the store because `what` failed. Later calls report the first failure.
-    pub(crate) fn poison(&self, what: &str, trouble: Trouble) -> StoreError {
-        let why = self.told(trouble).to_string();
+    pub(crate) fn poison(&self, what: &str, error: BackendError) -> StoreError {
+        let why = self.error(error).to_string();
         tracing::error!(store = %self.path.display(), %why, "{what} failed; reopen the store");
         StoreError::new(StoreErrorKind::Poisoned, self.poison.get_or_init(|| why))
     }

@@ -12,7 +12,7 @@ use orkestra_core::model::limits::{LETTER_BYTES_MAX, LETTERS_MAX};
 use orkestra_core::store::{Letter, LetterId};
 
 use super::changes::Changes;
-use super::error::Trouble;
+use super::error::BackendError;
 use super::heads::Heads;
 use super::map::View;
 use super::{index, keys, read, value};
@@ -29,9 +29,9 @@ impl LetterIds {
         Self { boot, given: 0 }
     }
 
-    fn next(&mut self) -> Result<LetterId, Trouble> {
+    fn next(&mut self) -> Result<LetterId, BackendError> {
         let exhausted = || {
-            Trouble::Invalid(
+            BackendError::Invalid(
                 "cannot send a letter: all 2^32 letter ids of this opening are used; reopen the store".into(),
             )
         };
@@ -41,17 +41,22 @@ impl LetterIds {
 }
 
 /// Whether letters wait for `run`.
-pub(crate) fn has_mail(view: &dyn View, run: &RunId) -> Result<bool, Trouble> {
+pub(crate) fn has_letters(view: &dyn View, run: &RunId) -> Result<bool, BackendError> {
     Ok(view.prefix(&keys::letters(run)).next().transpose()?.is_some())
 }
 
 /// Number of letters waiting for `run`.
-pub(crate) fn count(view: &dyn View, run: &RunId) -> Result<usize, Trouble> {
+pub(crate) fn count(view: &dyn View, run: &RunId) -> Result<usize, BackendError> {
     view.prefix(&keys::letters(run)).try_fold(0, |count, entry| entry.map(|_| count + 1))
 }
 
 /// The letters of `run` after `after`, at most `limit`.
-pub(crate) fn letters(view: &dyn View, run: &RunId, after: LetterId, limit: usize) -> Result<Vec<Letter>, Trouble> {
+pub(crate) fn letters(
+    view: &dyn View,
+    run: &RunId,
+    after: LetterId,
+    limit: usize,
+) -> Result<Vec<Letter>, BackendError> {
     let begin = keys::letter(run, after);
     let found = view.range(Bound::Excluded(&begin), &keys::letters_end(run)).take(limit);
     let read = found.map(|entry| {
@@ -68,24 +73,24 @@ pub(crate) fn send(
     ids: &mut LetterIds,
     changes: &mut Changes,
     (run, body): (&RunId, &[u8]),
-) -> Result<LetterId, Trouble> {
+) -> Result<LetterId, BackendError> {
     let head = heads.of(view, run)?;
     if !head.has_journal() {
-        return Err(Trouble::Invalid(format!("cannot send a letter to run `{run}`: the run was not found")));
+        return Err(BackendError::Invalid(format!("cannot send a letter to run `{run}`: the run was not found")));
     }
     if body.len() > LETTER_BYTES_MAX {
         let why = format!(
             "cannot send a letter to run `{run}`: it has {} bytes, more than the {LETTER_BYTES_MAX} allowed",
             body.len()
         );
-        return Err(Trouble::Invalid(why));
+        return Err(BackendError::Invalid(why));
     }
     if head.letters >= LETTERS_MAX {
         let waiting = head.letters;
         let why = format!("cannot send a letter to run `{run}`: its inbox is full with {waiting} letters; try later");
-        return Err(Trouble::Invalid(why));
+        return Err(BackendError::Invalid(why));
     }
-    let moved = if head.has_mail() { None } else { read::record(view, run)? };
+    let moved = if head.has_letters() { None } else { read::record(view, run)? };
     let id = ids.next()?;
     if let Some(record) = moved {
         index::change(changes, Some((&record, false)), Some((&record, true)));
@@ -96,25 +101,25 @@ pub(crate) fn send(
 }
 
 /// Letters to remove: their keys and continuation part counts.
-pub(crate) type Leaving = Vec<(Vec<u8>, u32)>;
+pub(crate) type Removals = Vec<(Vec<u8>, u32)>;
 
 /// Those of `letters` that wait for `run`, without those already `gone`.
-pub(crate) fn leaving(
+pub(crate) fn removals(
     view: &dyn View,
     run: &RunId,
     letters: &[LetterId],
     gone: &HashSet<Vec<u8>>,
-) -> Result<Leaving, Trouble> {
-    let mut leaving = Leaving::new();
+) -> Result<Removals, BackendError> {
+    let mut removals = Removals::new();
     for id in letters {
         let key = keys::letter(run, *id);
-        let named = gone.contains(&key) || leaving.iter().any(|(other, _)| *other == key);
+        let named = gone.contains(&key) || removals.iter().any(|(other, _)| *other == key);
         if !named && let Some(raw) = view.get(&key)? {
             let parts = value::parts(&key, &raw)?;
-            leaving.push((key, parts));
+            removals.push((key, parts));
         }
     }
-    Ok(leaving)
+    Ok(removals)
 }
 
 /// The changes that discard letters without a commit.
@@ -123,16 +128,16 @@ pub(crate) fn discard(
     heads: &mut Heads,
     run: &RunId,
     letters: &[LetterId],
-) -> Result<Changes, Trouble> {
+) -> Result<Changes, BackendError> {
     let (mut changes, head) = (Changes::default(), heads.of(view, run)?);
-    let leaving = leaving(view, run, letters, &HashSet::new())?;
-    let after = head.with_letters(head.letters.saturating_sub(leaving.len()));
-    if head.has_mail() != after.has_mail()
+    let removals = removals(view, run, letters, &HashSet::new())?;
+    let after = head.with_letters(head.letters.saturating_sub(removals.len()));
+    if head.has_letters() != after.has_letters()
         && let Some(record) = read::record(view, run)?
     {
-        index::change(&mut changes, Some((&record, head.has_mail())), Some((&record, after.has_mail())));
+        index::change(&mut changes, Some((&record, head.has_letters())), Some((&record, after.has_letters())));
     }
-    for (key, parts) in leaving {
+    for (key, parts) in removals {
         value::remove(&mut changes, &key, parts);
     }
     heads.set(run, after);

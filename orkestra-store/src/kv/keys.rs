@@ -19,7 +19,7 @@
 use orkestra_core::model::{RunId, Seq, Timestamp};
 use orkestra_core::store::{LetterId, ListCursor};
 
-use super::error::Trouble;
+use super::error::BackendError;
 
 /// The boot number: how many times the store was opened.
 pub(crate) const META_BOOT: &[u8] = b"mboot";
@@ -107,59 +107,59 @@ pub(crate) fn part(whole: &[u8], number: u32) -> Vec<u8> {
 }
 
 /// The run and first position in a commit's key.
-pub(crate) fn parse_commit(key: &[u8]) -> Result<(RunId, Seq), Trouble> {
+pub(crate) fn parse_commit(key: &[u8]) -> Result<(RunId, Seq), BackendError> {
     parse_numbered(key).map(|(run, number)| (run, Seq(number)))
 }
 
 /// The run and id in a letter's key.
-pub(crate) fn parse_letter(key: &[u8]) -> Result<(RunId, LetterId), Trouble> {
+pub(crate) fn parse_letter(key: &[u8]) -> Result<(RunId, LetterId), BackendError> {
     parse_numbered(key).map(|(run, number)| (run, LetterId(number)))
 }
 
 /// The name in a blob's key. `all` is the prefix of the run's blobs.
-pub(crate) fn parse_blob(key: &[u8], all: &[u8]) -> Result<String, Trouble> {
-    let name = key.get(all.len()..).ok_or_else(|| Trouble::key(key))?;
-    String::from_utf8(name.to_vec()).map_err(|_| Trouble::key(key))
+pub(crate) fn parse_blob(key: &[u8], all: &[u8]) -> Result<String, BackendError> {
+    let name = key.get(all.len()..).ok_or_else(|| BackendError::key(key))?;
+    String::from_utf8(name.to_vec()).map_err(|_| BackendError::key(key))
 }
 
 /// `<run> 0 <number>`.
-fn parse_numbered(key: &[u8]) -> Result<(RunId, u64), Trouble> {
-    let (run, number) = key[1..].split_last_chunk::<NUMBER>().ok_or_else(|| Trouble::key(key))?;
-    let run = run.strip_suffix(&[0]).ok_or_else(|| Trouble::key(key))?;
+fn parse_numbered(key: &[u8]) -> Result<(RunId, u64), BackendError> {
+    let (run, number) = key[1..].split_last_chunk::<NUMBER>().ok_or_else(|| BackendError::key(key))?;
+    let run = run.strip_suffix(&[0]).ok_or_else(|| BackendError::key(key))?;
     Ok((parse_run(key, run)?, u64::from_be_bytes(*number)))
 }
 
 /// The list position in the key of an index entry.
-pub(crate) fn parse_term(key: &[u8]) -> Result<ListCursor, Trouble> {
-    let rest = key.get(1 + NUMBER..).ok_or_else(|| Trouble::key(key))?;
+pub(crate) fn parse_term(key: &[u8]) -> Result<ListCursor, BackendError> {
+    let rest = key.get(1 + NUMBER..).ok_or_else(|| BackendError::key(key))?;
     let (created_at, run) = parse_time(key, rest)?;
     Ok(ListCursor { created_at, id: parse_run(key, run)? })
 }
 
 /// The time and run in a wake-up's key.
-pub(crate) fn parse_wake_up(key: &[u8]) -> Result<(Timestamp, RunId), Trouble> {
+pub(crate) fn parse_wake_up(key: &[u8]) -> Result<(Timestamp, RunId), BackendError> {
     let (at, run) = parse_time(key, &key[1..])?;
     Ok((at, parse_run(key, run)?))
 }
 
 /// The run in a record's key.
-pub(crate) fn parse_record(key: &[u8]) -> Result<RunId, Trouble> {
+pub(crate) fn parse_record(key: &[u8]) -> Result<RunId, BackendError> {
     parse_run(key, &key[1..])
 }
 
 /// The name in a small value's key.
-pub(crate) fn parse_small(key: &[u8]) -> Result<String, Trouble> {
-    String::from_utf8(key[1..].to_vec()).map_err(|_| Trouble::key(key))
+pub(crate) fn parse_small(key: &[u8]) -> Result<String, BackendError> {
+    String::from_utf8(key[1..].to_vec()).map_err(|_| BackendError::key(key))
 }
 
-fn parse_time<'a>(key: &[u8], rest: &'a [u8]) -> Result<(Timestamp, &'a [u8]), Trouble> {
-    let (number, run) = rest.split_first_chunk::<NUMBER>().ok_or_else(|| Trouble::key(key))?;
+fn parse_time<'a>(key: &[u8], rest: &'a [u8]) -> Result<(Timestamp, &'a [u8]), BackendError> {
+    let (number, run) = rest.split_first_chunk::<NUMBER>().ok_or_else(|| BackendError::key(key))?;
     Ok((Timestamp::from_millis(u64::from_be_bytes(*number)), run))
 }
 
-fn parse_run(key: &[u8], run: &[u8]) -> Result<RunId, Trouble> {
-    let text = std::str::from_utf8(run).map_err(|_| Trouble::key(key))?;
-    RunId::new(text).map_err(|_| Trouble::key(key))
+fn parse_run(key: &[u8], run: &[u8]) -> Result<RunId, BackendError> {
+    let text = std::str::from_utf8(run).map_err(|_| BackendError::key(key))?;
+    RunId::new(text).map_err(|_| BackendError::key(key))
 }
 
 #[cfg(test)]

@@ -7,14 +7,14 @@ use std::collections::{HashMap, HashSet};
 use orkestra_core::model::{Epoch, RunId, Timestamp, WorkerId};
 use orkestra_core::store::Lease;
 
-use super::error::Trouble;
-use super::lately::Lately;
+use super::error::BackendError;
+use super::recent::RecentRuns;
 
 /// The leases of all runs.
 pub(crate) struct Leases {
     held: HashMap<RunId, Lease>,
     /// Epochs of the newest claims. They fence old owners after the leases have ended.
-    newest: Lately<Epoch>,
+    newest: RecentRuns<Epoch>,
     /// An upper bound of the epochs evicted from `newest`.
     forgotten: Epoch,
     /// Runs being written to, by commits that were not fenced when they were planned.
@@ -28,7 +28,7 @@ impl Leases {
     pub(crate) fn new(boot: u32) -> Self {
         Self {
             held: HashMap::new(),
-            newest: Lately::default(),
+            newest: RecentRuns::default(),
             forgotten: Epoch(0),
             writing: HashSet::new(),
             boot,
@@ -42,12 +42,12 @@ impl Leases {
         worker: &WorkerId,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Lease>, Trouble> {
+    ) -> Result<Option<Lease>, BackendError> {
         if self.held.get(run).is_some_and(|lease| lease.worker != *worker && lease.holds_at(now)) {
             return Ok(None);
         }
         let exhausted = || {
-            Trouble::Invalid(
+            BackendError::Invalid(
                 "cannot claim run `{run}`: all 2^32 epochs of this opening are used; reopen the store".into(),
             )
         };

@@ -9,10 +9,10 @@
 use std::ops::Bound;
 
 use super::changes::Changes;
-use super::error::Trouble;
+use super::error::BackendError;
 
 /// An entry: its key and its value.
-pub(crate) type Entry = Result<(Vec<u8>, Vec<u8>), Trouble>;
+pub(crate) type Entry = Result<(Vec<u8>, Vec<u8>), BackendError>;
 
 /// Entries in order.
 pub(crate) type Entries<'a> = Box<dyn Iterator<Item = Entry> + 'a>;
@@ -26,7 +26,7 @@ pub(crate) trait Map: Send + Sync {
 /// What was durable when the view was taken. A view may block writers: never keep one for long.
 pub(crate) trait View {
     /// The value at `key`.
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Trouble>;
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, BackendError>;
 
     /// Entries with keys in a range, in ascending order. The range must not be empty or reversed.
     fn forward<'a>(&'a self, begin: Bound<&[u8]>, end: Bound<&[u8]>) -> Entries<'a>;
@@ -36,7 +36,7 @@ pub(crate) trait View {
 }
 
 impl<'v> dyn View + 'v {
-    pub(crate) fn contains_key(&self, key: &[u8]) -> Result<bool, Trouble> {
+    pub(crate) fn contains_key(&self, key: &[u8]) -> Result<bool, BackendError> {
         Ok(self.get(key)?.is_some())
     }
 
@@ -61,11 +61,11 @@ impl<'v> dyn View + 'v {
 
 /// What a write must survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lasting {
+pub(crate) enum Persistence {
     /// What the store's durability says.
     AsOpened,
     /// A power failure, whatever the durability says.
-    Always,
+    Synced,
     /// It is a cache: a crash of the system may lose it, but only as a whole. The write does not wait for the disk.
     Cache,
 }
@@ -73,7 +73,7 @@ pub(crate) enum Lasting {
 /// The writable side of a backend.
 pub(crate) trait Log: Send {
     /// Makes all changes durable atomically, then visible.
-    fn write(&mut self, changes: Changes, lasting: Lasting) -> Result<(), Trouble>;
+    fn write(&mut self, changes: Changes, persistence: Persistence) -> Result<(), BackendError>;
 }
 
 /// The smallest key greater than all keys that begin with `prefix`; `None` when there is none.

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::error::Trouble;
+use super::error::BackendError;
 use super::report::Durability;
 
 const FILE: &str = "mark";
@@ -59,27 +59,27 @@ impl Marked {
     /// durability allows losing it.
     ///
     /// # Errors `Damaged` if the durability does not allow it.
-    pub(crate) fn missing(self, last: u64, place: &str) -> Result<Option<String>, Trouble> {
+    pub(crate) fn missing(self, last: u64, place: &str) -> Result<Option<String>, BackendError> {
         self.must_be_there(last)?;
         if self.number <= last {
             return Ok(None);
         }
-        let missing = self.told(last);
+        let missing = self.description(last);
         tracing::warn!(store = place, %missing, "the newest writes are lost: the system stopped before they reached the disk");
         Ok(Some(missing))
     }
 
     /// Fails if a group commit after `last` was acknowledged with a durability that promised to keep it.
-    pub(crate) fn must_be_there(self, last: u64) -> Result<(), Trouble> {
+    pub(crate) fn must_be_there(self, last: u64) -> Result<(), BackendError> {
         if self.number <= last || self.durability == Durability::Process {
             return Ok(());
         }
-        let missing = self.told(last);
+        let missing = self.description(last);
         let why = format!("the end of the log is lost: {missing}; remove the file `mark` to accept the loss");
-        Err(Trouble::Damaged(why))
+        Err(BackendError::Damaged(why))
     }
 
-    fn told(self, last: u64) -> String {
+    fn description(self, last: u64) -> String {
         format!("group commit {} was acknowledged, but the log ends with {last}", self.number)
     }
 }

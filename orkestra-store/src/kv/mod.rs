@@ -27,7 +27,6 @@ pub(crate) mod health;
 mod inbox;
 mod index;
 pub(crate) mod keys;
-mod lately;
 mod lease;
 pub(crate) mod map;
 pub(crate) mod mark;
@@ -36,6 +35,7 @@ pub(crate) mod owner;
 #[cfg(test)]
 mod poison;
 mod read;
+mod recent;
 mod remove;
 pub(crate) mod report;
 pub(crate) mod shared;

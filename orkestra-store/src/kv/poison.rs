@@ -6,8 +6,8 @@ use orkestra_testkit::sample::SampleRun;
 
 use super::backend::EmbeddedBackend;
 use super::changes::Changes;
-use super::error::Trouble;
-use super::map::{Lasting, Log};
+use super::error::BackendError;
+use super::map::{Log, Persistence};
 use super::options::EmbeddedOptions;
 use super::store::EmbeddedStore;
 
@@ -18,8 +18,8 @@ struct Breaking {
 }
 
 impl Log for Breaking {
-    fn write(&mut self, changes: Changes, lasting: Lasting) -> Result<(), Trouble> {
-        self.log.write(changes, lasting)?;
+    fn write(&mut self, changes: Changes, persistence: Persistence) -> Result<(), BackendError> {
+        self.log.write(changes, persistence)?;
         self.good = self.good.checked_sub(1).ok_or_else(|| std::io::Error::other("on purpose"))?;
         Ok(())
     }

@@ -7,14 +7,14 @@ use orkestra_core::journal::Written;
 use orkestra_core::model::{Epoch, RunId, Seq};
 use orkestra_core::store::{Due, DueCursor, DueQuery, ListCursor, RunQuery, RunRecord};
 
-use super::error::Trouble;
+use super::error::BackendError;
 use super::map::{Entries, View};
 use super::{index, keys, value};
 
 const NUMBER: usize = size_of::<u64>();
 
 /// The last position of `run`, zero when it has no journal.
-pub(crate) fn last(view: &dyn View, run: &RunId) -> Result<Seq, Trouble> {
+pub(crate) fn last(view: &dyn View, run: &RunId) -> Result<Seq, BackendError> {
     let Some(newest) = view.backward(&keys::journal(run), Bound::Excluded(&keys::journal_end(run))).next() else {
         return Ok(Seq::ZERO);
     };
@@ -23,13 +23,13 @@ pub(crate) fn last(view: &dyn View, run: &RunId) -> Result<Seq, Trouble> {
 }
 
 /// The commit of `run` that begins at `first`.
-pub(crate) fn commit(view: &dyn View, run: &RunId, first: Seq) -> Result<Option<Written>, Trouble> {
+pub(crate) fn commit(view: &dyn View, run: &RunId, first: Seq) -> Result<Option<Written>, BackendError> {
     let key = keys::commit(run, first);
     view.get(&key)?.map(|raw| written(view, &key, &raw)).transpose()
 }
 
 /// Commits of `run`, starting with the one that contains `from`.
-pub(crate) fn commits(view: &dyn View, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, Trouble> {
+pub(crate) fn commits(view: &dyn View, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, BackendError> {
     let mut start = keys::commit(run, from);
     if let Some(before) = view.backward(&keys::journal(run), Bound::Included(&start)).next() {
         let (key, raw) = before?;
@@ -45,7 +45,7 @@ pub(crate) fn commits(view: &dyn View, run: &RunId, from: Seq, limit: usize) -> 
             && commit.first != before.last.plus(1)
         {
             let why = format!("the journal of run `{run}` has a gap between {} and {}", before.last, commit.first);
-            return Err(Trouble::Damaged(why));
+            return Err(BackendError::Damaged(why));
         }
         commits.push(commit);
     }
@@ -53,48 +53,48 @@ pub(crate) fn commits(view: &dyn View, run: &RunId, from: Seq, limit: usize) -> 
 }
 
 /// Decodes a stored commit.
-pub(crate) fn written(view: &dyn View, key: &[u8], raw: &[u8]) -> Result<Written, Trouble> {
+pub(crate) fn written(view: &dyn View, key: &[u8], raw: &[u8]) -> Result<Written, BackendError> {
     let (run, first) = keys::parse_commit(key)?;
     let bytes = value::whole(view, key, raw)?;
     let (last, epoch, body) = numbers(key, &bytes)?;
     if last < first {
-        return Err(Trouble::value(key, format!("the commit begins at {first} and ends at {last}")));
+        return Err(BackendError::value(key, format!("the commit begins at {first} and ends at {last}")));
     }
     Ok(Written { run, first, last, epoch, body: Arc::from(body) })
 }
 
-fn last_of(key: &[u8], raw: &[u8]) -> Result<Seq, Trouble> {
+fn last_of(key: &[u8], raw: &[u8]) -> Result<Seq, BackendError> {
     Ok(numbers(key, value::beginning(key, raw)?)?.0)
 }
 
-fn numbers<'a>(key: &[u8], bytes: &'a [u8]) -> Result<(Seq, Epoch, &'a [u8]), Trouble> {
+fn numbers<'a>(key: &[u8], bytes: &'a [u8]) -> Result<(Seq, Epoch, &'a [u8]), BackendError> {
     let split = bytes.split_first_chunk::<NUMBER>().and_then(|(last, rest)| {
         let (epoch, body) = rest.split_first_chunk::<NUMBER>()?;
         Some((Seq(u64::from_be_bytes(*last)), Epoch(u64::from_be_bytes(*epoch)), body))
     });
-    split.ok_or_else(|| Trouble::value(key, "the commit is too short"))
+    split.ok_or_else(|| BackendError::value(key, "the commit is too short"))
 }
 
 /// The record of `run`.
-pub(crate) fn record(view: &dyn View, run: &RunId) -> Result<Option<RunRecord>, Trouble> {
+pub(crate) fn record(view: &dyn View, run: &RunId) -> Result<Option<RunRecord>, BackendError> {
     Ok(record_with_parts(view, run)?.map(|(record, _)| record))
 }
 
 /// The record of `run`, and the number of continuation parts of its value.
-pub(crate) fn record_with_parts(view: &dyn View, run: &RunId) -> Result<Option<(RunRecord, u32)>, Trouble> {
+pub(crate) fn record_with_parts(view: &dyn View, run: &RunId) -> Result<Option<(RunRecord, u32)>, BackendError> {
     let key = keys::record(run);
     let Some((bytes, parts)) = value::get(view, &key)? else {
         return Ok(None);
     };
     // Format 1 also stored the id.
     let whole = if bytes.first() == Some(&b',') { [id_in(run).as_bytes(), &bytes].concat() } else { bytes };
-    let record = serde_json::from_slice(&whole).map_err(|error| Trouble::value(&key, error))?;
+    let record = serde_json::from_slice(&whole).map_err(|error| BackendError::value(&key, error))?;
     Ok(Some((record, parts)))
 }
 
 /// The stored form of a record: its JSON without the beginning, which the key implies.
-pub(crate) fn record_bytes(record: &RunRecord) -> Result<Vec<u8>, Trouble> {
-    let bytes = serde_json::to_vec(record).map_err(|error| Trouble::Invalid(error.to_string()))?;
+pub(crate) fn record_bytes(record: &RunRecord) -> Result<Vec<u8>, BackendError> {
+    let bytes = serde_json::to_vec(record).map_err(|error| BackendError::Invalid(error.to_string()))?;
     Ok(bytes.strip_prefix(id_in(&record.id).as_bytes()).map(<[u8]>::to_vec).unwrap_or(bytes))
 }
 
@@ -119,7 +119,7 @@ pub(crate) fn list(
     query: &RunQuery,
     cursor: Option<&ListCursor>,
     limit: usize,
-) -> Result<Slice, Trouble> {
+) -> Result<Slice, BackendError> {
     let terms = index::best_terms(query).into_iter().map(|term| places(view, term, query, cursor));
     let mut terms = terms.collect::<Result<Vec<_>, _>>()?;
     let mut records = Vec::new();
@@ -132,7 +132,7 @@ pub(crate) fn list(
         seen += 1;
         let Some(place) = terms[newest].step()? else { continue };
         let record = record(view, &place.id)?;
-        let record = record.ok_or_else(|| Trouble::Damaged(format!("run `{}` has no record", place.id)))?;
+        let record = record.ok_or_else(|| BackendError::Damaged(format!("run `{}` has no record", place.id)))?;
         if query.matches(&record) {
             records.push(record);
         }
@@ -149,7 +149,7 @@ struct Places<'a> {
 
 impl Places<'_> {
     /// Returns the lookahead and reads the next entry.
-    fn step(&mut self) -> Result<Option<ListCursor>, Trouble> {
+    fn step(&mut self) -> Result<Option<ListCursor>, BackendError> {
         let next = self.entries.next().transpose()?.map(|(key, _)| keys::parse_term(&key)).transpose()?;
         Ok(std::mem::replace(&mut self.ahead, next))
     }
@@ -167,7 +167,7 @@ fn places<'a>(
     term: u64,
     query: &RunQuery,
     cursor: Option<&ListCursor>,
-) -> Result<Places<'a>, Trouble> {
+) -> Result<Places<'a>, BackendError> {
     let all = keys::terms(term);
     let begin = query.created_from.map_or_else(|| all.clone(), |from| keys::term(term, from, ""));
     // No time continues after eight bytes of 0xff: this is greater than all entries of the term.
@@ -180,7 +180,7 @@ fn places<'a>(
 }
 
 /// Runs that are due and not leased.
-pub(crate) fn due(view: &dyn View, query: &DueQuery, held: impl Fn(&RunId) -> bool) -> Result<Due, Trouble> {
+pub(crate) fn due(view: &dyn View, query: &DueQuery, held: impl Fn(&RunId) -> bool) -> Result<Due, BackendError> {
     let after = query.after.as_ref().map(|place| keys::wake_up(place.wake_at, &place.id));
     let begin = after.as_deref().map_or(Bound::Included(keys::ALL_WAKE_UPS), Bound::Excluded);
     let mut runs = Vec::new();

@@ -8,12 +8,12 @@ use tokio::sync::oneshot;
 
 use super::append::{GroupCommit, Plan, Planned};
 use super::changes::Changes;
-use super::error::{Trouble, without_panic};
+use super::error::{BackendError, without_panic};
 use super::heads::Heads;
 use super::health::Health;
 use super::inbox::{self, LetterIds};
 use super::lease::Leases;
-use super::map::{Lasting, Log, Map, View};
+use super::map::{Log, Map, Persistence, View};
 use super::owner::Owner;
 use super::read;
 use super::report::OpenReport;
@@ -92,7 +92,7 @@ impl Shared {
         worker: &WorkerId,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Vec<Option<Claimed>>, Trouble> {
+    ) -> Result<Vec<Option<Claimed>>, BackendError> {
         let (claimed, are_written) = {
             let mut leases = self.leases();
             let claimed: Result<Vec<_>, _> = runs.iter().map(|run| leases.claim(run, worker, now, until)).collect();
@@ -103,11 +103,11 @@ impl Shared {
             drop(self.writer.lock());
         }
         let view = self.map.view();
-        let told = |lease: Lease| {
-            let (last, mail) = (read::last(&*view, &lease.run)?, inbox::has_mail(&*view, &lease.run)?);
+        let answer = |lease: Lease| {
+            let (last, mail) = (read::last(&*view, &lease.run)?, inbox::has_letters(&*view, &lease.run)?);
             Ok(Claimed { lease, last, mail })
         };
-        claimed.into_iter().map(|lease| lease.map(told).transpose()).collect()
+        claimed.into_iter().map(|lease| lease.map(answer).transpose()).collect()
     }
 
     /// Queues a letter for the next call of [`send_all`](Self::send_all).
@@ -128,15 +128,15 @@ impl Shared {
         }
         let sent = self.writing().and_then(|mut writing| writing.send(&sendings));
         for (number, Sending { run, answer, .. }) in sendings.into_iter().enumerate() {
-            let told = match &sent {
+            let result = match &sent {
                 Ok(sent) => sent[number].clone(),
                 Err(error) => Err(error.clone()),
             };
-            if told.is_ok() {
+            if result.is_ok() {
                 self.bell.ring(&run);
             }
             // The sender may have stopped waiting.
-            drop(answer.send(told));
+            drop(answer.send(result));
         }
     }
 }
@@ -151,19 +151,19 @@ impl Writing<'_> {
     /// Runs `plan` on the current state.
     pub(crate) fn plan<T>(
         &mut self,
-        plan: impl FnOnce(&dyn View, &mut Heads) -> Result<T, Trouble>,
+        plan: impl FnOnce(&dyn View, &mut Heads) -> Result<T, BackendError>,
     ) -> Result<T, StoreError> {
         let (shared, heads) = (self.shared, &mut self.writer.heads);
-        without_panic(|| plan(&*shared.map.view(), heads)).map_err(|trouble| shared.health.told(trouble))
+        without_panic(|| plan(&*shared.map.view(), heads)).map_err(|error| shared.health.error(error))
     }
 
     /// Writes `changes`, if there are any. After an error it is unknown whether they are durable.
-    pub(crate) fn write(&mut self, changes: Changes, lasting: Lasting) -> Result<(), StoreError> {
+    pub(crate) fn write(&mut self, changes: Changes, persistence: Persistence) -> Result<(), StoreError> {
         if changes.is_empty() {
             return Ok(());
         }
-        let written = without_panic(|| self.writer.log.write(changes, lasting));
-        written.map_err(|trouble| self.shared.health.poison("a write", trouble))
+        let written = without_panic(|| self.writer.log.write(changes, persistence));
+        written.map_err(|error| self.shared.health.poison("a write", error))
     }
 
     /// Writes `appends` in one durable write. Returns one answer each.
@@ -177,19 +177,19 @@ impl Writing<'_> {
         });
         let GroupCommit { changes, answers } = match planned {
             Ok(planned) => planned,
-            Err(trouble) => {
+            Err(error) => {
                 // The heads may include commits that do not exist.
-                let error = shared.health.poison("planning", trouble);
+                let error = shared.health.poison("planning", error);
                 return Ok(appends.iter().map(|_| Err(error.clone().into())).collect());
             }
         };
-        let written = self.write(changes, Lasting::AsOpened);
+        let written = self.write(changes, Persistence::AsOpened);
         shared.leases().set_writing(std::iter::empty());
         let answer = |planned| match planned {
             Planned::InBatch => written.clone().map_err(|error| AppendError::Unknown(error.to_string())),
-            Planned::There => Ok(()),
+            Planned::Duplicate => Ok(()),
             Planned::Refused(error) => Err(error),
-            Planned::Failed(trouble) => Err(shared.health.told(trouble).into()),
+            Planned::Failed(error) => Err(shared.health.error(error).into()),
         };
         Ok(answers.into_iter().map(answer).collect())
     }
@@ -203,14 +203,14 @@ impl Writing<'_> {
             let mut changes = Changes::default();
             let mut send = |sending: &Sending| {
                 let sent = inbox::send(view, heads, ids, &mut changes, (&sending.run, &sending.body));
-                sent.map_err(|trouble| shared.health.told(trouble))
+                sent.map_err(|error| shared.health.error(error))
             };
             let answers: Vec<_> = sendings.iter().map(&mut send).collect();
             Ok((changes, answers))
         });
         // The heads may include letters that do not exist.
-        let (changes, answers) = planned.map_err(|trouble| shared.health.poison("planning", trouble))?;
-        self.write(changes, Lasting::AsOpened)?;
+        let (changes, answers) = planned.map_err(|error| shared.health.poison("planning", error))?;
+        self.write(changes, Persistence::AsOpened)?;
         Ok(answers)
     }
 

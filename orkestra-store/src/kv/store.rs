@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 
 use super::backend::EmbeddedBackend;
 use super::check::{self, CheckReport};
-use super::error::{Trouble, refused, without_panic};
-use super::map::{Lasting, View};
+use super::error::{BackendError, io_error, without_panic};
+use super::map::{Persistence, View};
 use super::options::EmbeddedOptions;
 use super::report::OpenReport;
 use super::shared::{Opened, Sending, Shared, Writing};
@@ -29,11 +29,11 @@ use super::{inbox, keys, read, remove, small, snapshot, value};
 #[derive(Clone)]
 pub struct EmbeddedStore<B> {
     shared: Arc<Shared>,
-    threads: Arc<Both>,
+    threads: Arc<WorkerThreads>,
     backend: PhantomData<fn() -> B>,
 }
 
-struct Both {
+struct WorkerThreads {
     readers: Threads,
     writer: Threads,
 }
@@ -74,14 +74,14 @@ impl<B: EmbeddedBackend> EmbeddedStore<B> {
 
     pub(crate) fn new(opened: Opened) -> Result<Self, StoreError> {
         let place = opened.health.place();
-        let start = || -> io::Result<Both> {
-            Ok(Both {
+        let start = || -> io::Result<WorkerThreads> {
+            Ok(WorkerThreads {
                 readers: Threads::start("orkestra-read", READERS)?,
                 writer: Threads::start("orkestra-write", 1)?,
             })
         };
         let threads =
-            start().map_err(|error| refused(&format!("cannot start the threads of the store in {place}"), &error))?;
+            start().map_err(|error| io_error(&format!("cannot start the threads of the store in {place}"), &error))?;
         Ok(Self { shared: Arc::new(Shared::new(opened)), threads: Arc::new(threads), backend: PhantomData })
     }
 
@@ -90,20 +90,20 @@ impl<B: EmbeddedBackend> EmbeddedStore<B> {
 
     async fn reading<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shared, &dyn View) -> Result<T, Trouble> + Send + 'static,
+        work: impl FnOnce(&Shared, &dyn View) -> Result<T, BackendError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.looking(move |shared| work(shared, &*shared.map.view())).await
+        self.on_reader(move |shared| work(shared, &*shared.map.view())).await
     }
 
     /// Like [`reading`](Self::reading), for work that takes its own view.
-    async fn looking<T: Send + 'static>(
+    async fn on_reader<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shared) -> Result<T, Trouble> + Send + 'static,
+        work: impl FnOnce(&Shared) -> Result<T, BackendError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = Arc::clone(&self.shared);
         let done = self.threads.readers.call(move || {
             shared.health.check()?;
-            without_panic(|| work(&shared)).map_err(|trouble| shared.health.told(trouble))
+            without_panic(|| work(&shared)).map_err(|error| shared.health.error(error))
         });
         done.await.unwrap_or_else(|_| Err(panicked()))
     }
@@ -112,11 +112,11 @@ impl<B: EmbeddedBackend> EmbeddedStore<B> {
         &self,
         work: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.by_writer(move |shared| work(&mut shared.writing()?)).await
+        self.on_writer(move |shared| work(&mut shared.writing()?)).await
     }
 
     /// Like [`writing`](Self::writing), for work that locks the writer itself.
-    async fn by_writer<T: Send + 'static>(
+    async fn on_writer<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -196,7 +196,7 @@ impl<B: EmbeddedBackend> Store for EmbeddedStore<B> {
         until: Timestamp,
     ) -> Result<Vec<Option<Claimed>>, StoreError> {
         let (runs, worker) = (runs.to_vec(), worker.clone());
-        self.looking(move |shared| shared.claim(&runs, &worker, now, until)).await
+        self.on_reader(move |shared| shared.claim(&runs, &worker, now, until)).await
     }
 
     async fn renew(&self, leases: &[Lease], _now: Timestamp, until: Timestamp) -> Result<Vec<Renewed>, StoreError> {
@@ -206,11 +206,11 @@ impl<B: EmbeddedBackend> Store for EmbeddedStore<B> {
             let mut held = self.shared.leases();
             leases.iter().map(|lease| held.renew(lease, until).then(|| lease.run.clone())).collect()
         };
-        let told = |view: &dyn View, run: Option<RunId>| {
-            let mail = run.as_ref().map_or(Ok(false), |run| inbox::has_mail(view, run))?;
+        let renewed = |view: &dyn View, run: Option<RunId>| {
+            let mail = run.as_ref().map_or(Ok(false), |run| inbox::has_letters(view, run))?;
             Ok(Renewed { held: run.is_some(), mail })
         };
-        self.reading(move |_, view| held.into_iter().map(|run| told(view, run)).collect()).await
+        self.reading(move |_, view| held.into_iter().map(|run| renewed(view, run)).collect()).await
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
@@ -232,7 +232,7 @@ impl<B: EmbeddedBackend> Store for EmbeddedStore<B> {
             shared.send_all();
             Ok(())
         };
-        self.by_writer(write).await?;
+        self.on_writer(write).await?;
         answered.await.unwrap_or_else(|_| Err(panicked()))
     }
 
@@ -245,7 +245,7 @@ impl<B: EmbeddedBackend> Store for EmbeddedStore<B> {
         let (run, letters) = (run.clone(), letters.to_vec());
         let discard = move |writing: &mut Writing<'_>| {
             let changes = writing.plan(|view, heads| inbox::discard(view, heads, &run, &letters))?;
-            writing.write(changes, Lasting::AsOpened)
+            writing.write(changes, Persistence::AsOpened)
         };
         self.writing(discard).await
     }
@@ -262,7 +262,7 @@ impl<B: EmbeddedBackend> Store for EmbeddedStore<B> {
                 return Ok(());
             }
             let changes = writing.plan(|view, _| snapshot::put(view, &run, &snapshot))?;
-            writing.write(changes, Lasting::Cache)
+            writing.write(changes, Persistence::Cache)
         };
         self.writing(put).await
     }
@@ -276,7 +276,7 @@ impl<B: EmbeddedBackend> Store for EmbeddedStore<B> {
         let run = run.clone();
         let delete = move |writing: &mut Writing<'_>| {
             if let Some(changes) = writing.plan(|view, _| remove::run(view, &run))? {
-                writing.write(changes, Lasting::AsOpened)?;
+                writing.write(changes, Persistence::AsOpened)?;
             }
             writing.forget(&run);
             Ok(())
@@ -288,7 +288,7 @@ impl<B: EmbeddedBackend> Store for EmbeddedStore<B> {
         let (run, key, bytes) = (run.clone(), key.to_owned(), bytes.to_vec());
         let put = move |writing: &mut Writing<'_>| {
             let changes = writing.plan(|view, _| small::put_blob(view, &run, &key, &bytes))?;
-            writing.write(changes, Lasting::AsOpened)
+            writing.write(changes, Persistence::AsOpened)
         };
         self.writing(put).await
     }
@@ -314,7 +314,7 @@ impl<B: EmbeddedBackend> Store for EmbeddedStore<B> {
             let Some((changes, version)) = writing.plan(|view, _| small::put(view, &key, expected, &bytes))? else {
                 return Ok(None);
             };
-            writing.write(changes, Lasting::AsOpened)?;
+            writing.write(changes, Persistence::AsOpened)?;
             Ok(Some(version))
         };
         self.writing(put).await

@@ -11,7 +11,7 @@
 //! ```
 
 use super::changes::Changes;
-use super::error::Trouble;
+use super::error::BackendError;
 use super::keys;
 use super::map::View;
 
@@ -62,37 +62,37 @@ pub(crate) fn remove(changes: &mut Changes, key: &[u8], parts: u32) {
 }
 
 /// The number of continuation parts of the value `raw` at `key`.
-pub(crate) fn parts(key: &[u8], raw: &[u8]) -> Result<u32, Trouble> {
+pub(crate) fn parts(key: &[u8], raw: &[u8]) -> Result<u32, BackendError> {
     let Some(length) = length(key, raw)? else {
         return Ok(0);
     };
     let count = length.saturating_sub(PART_BYTES_MAX as u64).div_ceil(PART_BYTES_MAX as u64);
-    u32::try_from(count).map_err(|_| Trouble::value(key, format!("its length of {length} bytes is impossible")))
+    u32::try_from(count).map_err(|_| BackendError::value(key, format!("its length of {length} bytes is impossible")))
 }
 
 /// The bytes of `raw` that are available without reading continuation parts.
-pub(crate) fn beginning<'a>(key: &[u8], raw: &'a [u8]) -> Result<&'a [u8], Trouble> {
+pub(crate) fn beginning<'a>(key: &[u8], raw: &'a [u8]) -> Result<&'a [u8], BackendError> {
     Ok(if length(key, raw)?.is_some() { &raw[HEAD..] } else { &raw[1..] })
 }
 
 /// The whole value that begins with `raw` at `key`.
-pub(crate) fn whole(view: &dyn View, key: &[u8], raw: &[u8]) -> Result<Vec<u8>, Trouble> {
+pub(crate) fn whole(view: &dyn View, key: &[u8], raw: &[u8]) -> Result<Vec<u8>, BackendError> {
     let mut bytes = beginning(key, raw)?.to_vec();
     for number in 0..parts(key, raw)? {
         let part = view.get(&keys::part(key, number))?;
-        let part = part.ok_or_else(|| Trouble::value(key, format!("part {number} is missing")))?;
+        let part = part.ok_or_else(|| BackendError::value(key, format!("part {number} is missing")))?;
         bytes.extend_from_slice(&part);
     }
     match length(key, raw)? {
         Some(length) if length != bytes.len() as u64 => {
-            Err(Trouble::value(key, format!("it has {} of {length} bytes", bytes.len())))
+            Err(BackendError::value(key, format!("it has {} of {length} bytes", bytes.len())))
         }
         _ => Ok(bytes),
     }
 }
 
 /// The whole value at `key`, and the number of its continuation parts.
-pub(crate) fn get(view: &dyn View, key: &[u8]) -> Result<Option<(Vec<u8>, u32)>, Trouble> {
+pub(crate) fn get(view: &dyn View, key: &[u8]) -> Result<Option<(Vec<u8>, u32)>, BackendError> {
     let Some(raw) = view.get(key)? else {
         return Ok(None);
     };
@@ -100,13 +100,13 @@ pub(crate) fn get(view: &dyn View, key: &[u8]) -> Result<Option<(Vec<u8>, u32)>,
 }
 
 /// The length of a value that has continuation parts; `None` for a complete value.
-fn length(key: &[u8], raw: &[u8]) -> Result<Option<u64>, Trouble> {
+fn length(key: &[u8], raw: &[u8]) -> Result<Option<u64>, BackendError> {
     match raw.split_first() {
         Some((&WHOLE, _)) => Ok(None),
         Some((&FIRST, rest)) => {
-            let number = rest.first_chunk().ok_or_else(|| Trouble::value(key, "it is too short"))?;
+            let number = rest.first_chunk().ok_or_else(|| BackendError::value(key, "it is too short"))?;
             Ok(Some(u64::from_be_bytes(*number)))
         }
-        _ => Err(Trouble::value(key, "its first byte is invalid")),
+        _ => Err(BackendError::value(key, "its first byte is invalid")),
     }
 }

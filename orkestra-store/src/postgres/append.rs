@@ -16,10 +16,10 @@ use orkestra_core::model::{Epoch, RunId, Seq};
 use orkestra_core::store::{Append, AppendError, RunRecord, StoreError, StoreErrorKind};
 
 use super::chains::{self, Chain};
-use super::error::Trouble;
+use super::error::DatabaseError;
 use super::labels;
 use super::pool::{Pool, Statement};
-use super::row::{column, signed, text_of, unsigned};
+use super::row::{column, record_text, signed, unsigned};
 
 const FULL: &str = include_str!("sql/append.sql");
 const BARE: &str = include_str!("sql/append_bare.sql");
@@ -35,7 +35,7 @@ type Answer = Result<(), AppendError>;
 pub(super) async fn append(pool: &Pool, place: &str, batch: &[Append]) -> Vec<Answer> {
     let mut answers = Answers { place, batch, given: batch.iter().map(|_| None).collect() };
     for round in chains::rounds(batch) {
-        settle(pool, round, &mut answers).await;
+        answer_chains(pool, round, &mut answers).await;
     }
     let never = || {
         Err(StoreError::new(
@@ -48,7 +48,7 @@ pub(super) async fn append(pool: &Pool, place: &str, batch: &[Append]) -> Vec<An
 }
 
 /// Answers all commits of these chains.
-async fn settle(pool: &Pool, mut chains: Vec<Chain<'_>>, answers: &mut Answers<'_>) {
+async fn answer_chains(pool: &Pool, mut chains: Vec<Chain<'_>>, answers: &mut Answers<'_>) {
     for _ in 0..TRIES_MAX {
         match judge(pool, answers.batch, &chains).await {
             Ok(verdicts) => {
@@ -57,7 +57,7 @@ async fn settle(pool: &Pool, mut chains: Vec<Chain<'_>>, answers: &mut Answers<'
                     if verdict.raced {
                         raced.push(chain);
                     } else {
-                        let there = there_now(pool, answers.batch, &chain, &verdict).await;
+                        let there = find_existing(pool, answers.batch, &chain, &verdict).await;
                         answers.judged(&chain, &verdict, &there);
                     }
                 }
@@ -66,25 +66,25 @@ async fn settle(pool: &Pool, mut chains: Vec<Chain<'_>>, answers: &mut Answers<'
                 }
                 chains = raced;
             }
-            Err(trouble) if trouble.is_passing() => {}
+            Err(error) if error.is_transient() => {}
             // Nothing was written. One chain contains what the database rejects; it must not fail the others.
-            Err(Trouble::Refused { .. }) if chains.len() > 1 => {
+            Err(DatabaseError::Refused { .. }) if chains.len() > 1 => {
                 for chain in chains {
-                    Box::pin(settle(pool, vec![chain], answers)).await;
+                    Box::pin(answer_chains(pool, vec![chain], answers)).await;
                 }
                 return;
             }
-            Err(trouble) => {
+            Err(error) => {
                 for chain in &chains {
-                    answers.failed(chain, &trouble);
+                    answers.failed(chain, &error);
                 }
                 return;
             }
         }
     }
-    let trouble = Trouble::NotSent(format!("{TRIES_MAX} tries failed because of other sessions"));
+    let error = DatabaseError::NotSent(format!("{TRIES_MAX} tries failed because of other sessions"));
     for chain in &chains {
-        answers.failed(chain, &trouble);
+        answers.failed(chain, &error);
     }
 }
 
@@ -109,7 +109,7 @@ impl Verdict {
         Self { head: base, fence: Epoch(0), taken: true, raced: false, there: HashSet::new() }
     }
 
-    fn of(row: &PgRow) -> Result<Self, Trouble> {
+    fn of(row: &PgRow) -> Result<Self, DatabaseError> {
         Ok(Self {
             head: Seq(unsigned(column(row, 0)?)?),
             fence: Epoch(unsigned(column(row, 1)?)?),
@@ -122,7 +122,7 @@ impl Verdict {
 
 /// Writes the only commit of a single chain with a cheaper statement, if it is an ordinary one. `false` means only that
 /// nothing was written.
-async fn written_alone(pool: &Pool, batch: &[Append], chains: &[Chain<'_>]) -> Result<bool, Trouble> {
+async fn write_alone(pool: &Pool, batch: &[Append], chains: &[Chain<'_>]) -> Result<bool, DatabaseError> {
     let [chain] = chains else { return Ok(false) };
     let [at] = chain.commits[..] else { return Ok(false) };
     let Append { commit, record, taken } = &batch[at];
@@ -134,8 +134,8 @@ async fn written_alone(pool: &Pool, batch: &[Append], chains: &[Chain<'_>]) -> R
     Ok(!rows.is_empty())
 }
 
-async fn judge(pool: &Pool, batch: &[Append], chains: &[Chain<'_>]) -> Result<Vec<Verdict>, Trouble> {
-    if written_alone(pool, batch, chains).await? {
+async fn judge(pool: &Pool, batch: &[Append], chains: &[Chain<'_>]) -> Result<Vec<Verdict>, DatabaseError> {
+    if write_alone(pool, batch, chains).await? {
         return Ok(vec![Verdict::written(chains[0].base)]);
     }
     let rows = pool.write(statement(batch, chains)?).await?;
@@ -144,17 +144,17 @@ async fn judge(pool: &Pool, batch: &[Append], chains: &[Chain<'_>]) -> Result<Ve
     if verdicts.len() == chains.len() {
         return Ok(verdicts);
     }
-    Err(Trouble::Damaged(format!("the database gave {} answers for {} chains", verdicts.len(), chains.len())))
+    Err(DatabaseError::Damaged(format!("the database gave {} answers for {} chains", verdicts.len(), chains.len())))
 }
 
 /// Which commits before the journal's end exist, if the statement did not see all of them: its snapshot may be older
 /// than another session's commit, and its lock newer.
-async fn there_now(
+async fn find_existing(
     pool: &Pool,
     batch: &[Append],
     chain: &Chain<'_>,
     verdict: &Verdict,
-) -> Result<HashSet<i64>, Trouble> {
+) -> Result<HashSet<i64>, DatabaseError> {
     let before = |at: &&usize| batch[**at].commit.first <= verdict.head;
     let missing = |at: &usize| !verdict.there.contains(&signed(batch[*at].commit.first.0));
     let missing: Vec<_> = chain.commits.iter().take_while(before).copied().filter(missing).collect();
@@ -180,7 +180,7 @@ struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    fn judged(&mut self, chain: &Chain<'_>, verdict: &Verdict, there: &Result<HashSet<i64>, Trouble>) {
+    fn judged(&mut self, chain: &Chain<'_>, verdict: &Verdict, there: &Result<HashSet<i64>, DatabaseError>) {
         let Verdict { head, fence, taken, .. } = *verdict;
         for at in &chain.commits {
             let commit = &self.batch[*at].commit;
@@ -206,15 +206,15 @@ impl Answers<'_> {
         }
     }
 
-    fn failed(&mut self, chain: &Chain<'_>, trouble: &Trouble) {
+    fn failed(&mut self, chain: &Chain<'_>, error: &DatabaseError) {
         for at in &chain.commits {
-            self.given[*at] = Some(Err(trouble.clone().of_commit(self.place)));
+            self.given[*at] = Some(Err(error.clone().of_commit(self.place)));
         }
     }
 }
 
 /// The statement for a round.
-fn statement<'q>(batch: &[Append], chains: &[Chain<'_>]) -> Result<Statement<'q>, Trouble> {
+fn statement<'q>(batch: &[Append], chains: &[Chain<'_>]) -> Result<Statement<'q>, DatabaseError> {
     let commits = || {
         let numbered = (1_i64..).zip(chains);
         numbered.flat_map(|(number, chain)| chain.commits.iter().map(move |at| (number, &batch[*at])))
@@ -252,7 +252,7 @@ struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    fn of(batch: &'a [Append], chains: &[Chain<'_>]) -> Result<Self, Trouble> {
+    fn of(batch: &'a [Append], chains: &[Chain<'_>]) -> Result<Self, DatabaseError> {
         let brings = |at: &usize| Some((batch[*at].commit.first, batch[*at].record.as_ref()?));
         // NOTE: the record of a rejected commit may belong to another run.
         let last = |chain: &Chain<'_>| chain.commits.iter().rev().find_map(brings).filter(|_| chain.refused.is_none());
@@ -260,7 +260,7 @@ impl<'a> Records<'a> {
         let (mut texts, mut digests, mut labels) = (Vec::new(), Vec::new(), Vec::new());
         for (number, record) in (1_i64..).zip(&records) {
             let of_record = record.map(|(_, record)| labels::digests(record));
-            texts.push(record.map(|(_, record)| text_of(record)).transpose()?);
+            texts.push(record.map(|(_, record)| record_text(record)).transpose()?);
             digests.push(of_record.as_ref().map(|digests| digests.concat()));
             labels.extend(of_record.into_iter().flatten().map(|label| (number, label)));
         }

@@ -36,7 +36,7 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn goes_on_with(&self, append: &Append) -> bool {
+    fn is_followed_by(&self, append: &Append) -> bool {
         let commit = &append.commit;
         let follows = commit.first == self.last.plus(1) && commit.epoch == self.epoch;
         follows && self.refused.is_none() && refusal(append).is_none()
@@ -51,7 +51,7 @@ pub(super) fn rounds(batch: &[Append]) -> Vec<Vec<Chain<'_>>> {
     for (at, append) in batch.iter().enumerate() {
         let place = newest.get(&append.commit.run).copied();
         if let Some((round, chain)) = place
-            && rounds[round][chain].goes_on_with(append)
+            && rounds[round][chain].is_followed_by(append)
         {
             let chain = &mut rounds[round][chain];
             chain.last = append.commit.last;

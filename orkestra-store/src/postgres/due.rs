@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 use orkestra_core::model::Timestamp;
 use orkestra_core::store::{Due, DueCursor, DueQuery};
 
-use super::error::Trouble;
+use super::error::DatabaseError;
 use super::pool::Pool;
 use super::row::{column, limit, run, signed, time};
 
@@ -26,7 +26,7 @@ const DUE: &str = "WITH moment AS (
 SELECT due_at, id, true FROM due UNION ALL SELECT due_at, id, false FROM later ORDER BY 1, 2";
 
 /// `now` is `None` when leases expire by the database's clock.
-pub(super) async fn due(pool: &Pool, query: &DueQuery, now: Option<Timestamp>) -> Result<Due, Trouble> {
+pub(super) async fn due(pool: &Pool, query: &DueQuery, now: Option<Timestamp>) -> Result<Due, DatabaseError> {
     let (at, id) =
         query.after.as_ref().map_or((-1, ""), |after| (signed(after.wake_at.as_millis()), after.id.as_str()));
     let (now, until) = (now.map(|now| signed(now.as_millis())), signed(query.until.as_millis()));
@@ -45,6 +45,6 @@ pub(super) async fn due(pool: &Pool, query: &DueQuery, now: Option<Timestamp>) -
     Ok(due)
 }
 
-fn cursor(row: &PgRow) -> Result<DueCursor, Trouble> {
+fn cursor(row: &PgRow) -> Result<DueCursor, DatabaseError> {
     Ok(DueCursor { wake_at: time(column(row, 0)?)?, id: run(column(row, 1)?)? })
 }

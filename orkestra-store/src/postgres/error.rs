@@ -4,7 +4,7 @@ use orkestra_core::store::{AppendError, StoreError, StoreErrorKind};
 
 /// Why an operation failed, classified by what is known about its outcome.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum Trouble {
+pub(super) enum DatabaseError {
     /// Nothing was sent.
     #[error("{0}")]
     NotSent(String),
@@ -37,7 +37,7 @@ const SERIALIZATION: &str = "40001";
 const READ_ONLY: &str = "25006";
 const UNIQUE: &str = "23505";
 
-impl Trouble {
+impl DatabaseError {
     /// The error of a statement that was sent.
     pub(super) fn sent(error: &sqlx::Error) -> Self {
         match error {
@@ -65,12 +65,12 @@ impl Trouble {
     }
 
     /// Whether a new try may succeed. The failed one had no effect.
-    pub(super) fn is_passing(&self) -> bool {
+    pub(super) fn is_transient(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code == DEADLOCK || code == SERIALIZATION)
     }
 
     /// Whether the connection must be closed.
-    pub(super) fn spoils_connection(&self) -> bool {
+    pub(super) fn breaks_connection(&self) -> bool {
         match self {
             Self::Unknown(_) | Self::NotSent(_) => true,
             Self::Refused { code, .. } => code == READ_ONLY,

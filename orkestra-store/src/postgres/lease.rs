@@ -7,20 +7,20 @@ use std::collections::HashMap;
 use orkestra_core::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
 use orkestra_core::store::{Claimed, Lease, Renewed};
 
-use super::error::Trouble;
+use super::error::DatabaseError;
 use super::pool::{Pool, Statement};
 use super::row::{column, signed, unsigned};
 
 /// The time span of a lease, by the clock that counts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Term {
+pub(super) struct LeaseSpan {
     /// `None` when the database's clock counts.
     pub(super) now: Option<Timestamp>,
     pub(super) begin: Timestamp,
     pub(super) until: Timestamp,
 }
 
-impl Term {
+impl LeaseSpan {
     /// Binds now, the end and the duration.
     fn bind(self, statement: Statement<'_>) -> Statement<'_> {
         // The longest duration that can be added to any time of the database without overflow.
@@ -57,11 +57,11 @@ pub(super) async fn claim(
     pool: &Pool,
     runs: &[RunId],
     worker: &WorkerId,
-    term: Term,
-) -> Result<Vec<Option<Claimed>>, Trouble> {
+    span: LeaseSpan,
+) -> Result<Vec<Option<Claimed>>, DatabaseError> {
     let mut ids: Vec<_> = runs.iter().map(RunId::as_str).collect();
     ids.sort_unstable();
-    let rows = pool.write(term.bind(sqlx::query(CLAIM)).bind(ids).bind(worker.as_str())).await?;
+    let rows = pool.write(span.bind(sqlx::query(CLAIM)).bind(ids).bind(worker.as_str())).await?;
     let mut claimed = HashMap::new();
     for row in &rows {
         let (epoch, last) = (Epoch(unsigned(column(row, 1)?)?), Seq(unsigned(column(row, 2)?)?));
@@ -69,7 +69,7 @@ pub(super) async fn claim(
     }
     let answer = |run: &RunId| {
         let (epoch, last, mail) = *claimed.get(run.as_str())?;
-        let lease = Lease { run: run.clone(), worker: worker.clone(), epoch, until: term.until };
+        let lease = Lease { run: run.clone(), worker: worker.clone(), epoch, until: span.until };
         Some(Claimed { lease, last, mail })
     };
     Ok(runs.iter().map(answer).collect())
@@ -86,8 +86,8 @@ UPDATE runs SET until = coalesce($2,
 FROM held WHERE runs.id = held.id
 RETURNING runs.id, runs.epoch, runs.mail > 0, set_config('synchronous_commit', 'off', true)";
 
-pub(super) async fn renew(pool: &Pool, leases: &[Lease], term: Term) -> Result<Vec<Renewed>, Trouble> {
-    let rows = pool.write(bind(term.bind(sqlx::query(RENEW)), leases)).await?;
+pub(super) async fn renew(pool: &Pool, leases: &[Lease], span: LeaseSpan) -> Result<Vec<Renewed>, DatabaseError> {
+    let rows = pool.write(bind(span.bind(sqlx::query(RENEW)), leases)).await?;
     let mut held = HashMap::new();
     for row in &rows {
         held.insert((column::<&str>(row, 0)?, Epoch(unsigned(column(row, 1)?)?)), column::<bool>(row, 2)?);
@@ -108,7 +108,7 @@ const RELEASE: &str = "WITH held AS MATERIALIZED (
 UPDATE runs SET until = NULL FROM held WHERE runs.id = held.id
 RETURNING set_config('synchronous_commit', 'off', true)";
 
-pub(super) async fn release(pool: &Pool, leases: &[Lease]) -> Result<(), Trouble> {
+pub(super) async fn release(pool: &Pool, leases: &[Lease]) -> Result<(), DatabaseError> {
     pool.write(bind(sqlx::query(RELEASE), leases)).await.map(drop)
 }
 
@@ -117,7 +117,7 @@ const RELEASE_ALL: &str = "WITH held AS MATERIALIZED (
 )
 UPDATE runs SET until = NULL WHERE id = ANY (ARRAY(SELECT id FROM held))";
 
-pub(super) async fn release_all(pool: &Pool, worker: &WorkerId) -> Result<(), Trouble> {
+pub(super) async fn release_all(pool: &Pool, worker: &WorkerId) -> Result<(), DatabaseError> {
     pool.write(sqlx::query(RELEASE_ALL).bind(worker.as_str())).await.map(drop)
 }
 

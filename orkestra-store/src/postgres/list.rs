@@ -8,13 +8,13 @@ use orkestra_core::kernel::RunStatus;
 use orkestra_core::model::{Name, RunId, Timestamp};
 use orkestra_core::store::{ListCursor, Page, RunQuery, RunRecord};
 
-use super::error::Trouble;
+use super::error::DatabaseError;
 use super::labels::{DIGEST_BYTES, digest};
 use super::pool::{Pool, Statement};
 use super::row::{column, limit, record, signed};
 
 /// One page of runs, read by the most selective index: label, parent, workflow or status.
-pub(super) async fn list(pool: &Pool, query: &RunQuery) -> Result<Page<RunRecord>, Trouble> {
+pub(super) async fn list(pool: &Pool, query: &RunQuery) -> Result<Page<RunRecord>, DatabaseError> {
     let labels: Vec<_> = query.labels.iter().map(|(key, value)| digest(key, value)).collect();
     let statuses: Vec<_> = query.wanted_statuses().into_iter().map(RunStatus::name).collect();
     let sql = text(query, !statuses.is_empty(), labels.len());

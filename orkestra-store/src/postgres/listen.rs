@@ -45,10 +45,10 @@ impl fmt::Debug for DatabaseListener {
 
 fn connecting(options: &PgConnectOptions, channel: &str) -> State {
     let (options, channel) = (options.clone(), channel.to_owned());
-    State::Connecting(connect_at_last(options, channel).boxed())
+    State::Connecting(connect_with_retries(options, channel).boxed())
 }
 
-async fn connect_at_last(options: PgConnectOptions, channel: String) -> PgListener {
+async fn connect_with_retries(options: PgConnectOptions, channel: String) -> PgListener {
     let mut pause = PAUSE;
     loop {
         match connect(options.clone(), &channel).await {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
-use super::error::Trouble;
+use super::error::DatabaseError;
 use super::session::Server;
 
 /// Applied once each, in this order. A released migration never changes. The second part is only for Postgres.
@@ -17,7 +17,7 @@ const TRIES_MAX: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// Upgrades the schema to the version this library expects.
-pub(super) async fn migrate(connection: &mut PgConnection, schema: &str, server: Server) -> Result<(), Trouble> {
+pub(super) async fn migrate(connection: &mut PgConnection, schema: &str, server: Server) -> Result<(), DatabaseError> {
     let mut tries = 0;
     loop {
         let done = version(connection, schema).await?;
@@ -25,25 +25,25 @@ pub(super) async fn migrate(connection: &mut PgConnection, schema: &str, server:
             if done == MIGRATIONS.len() {
                 return Ok(());
             }
-            return Err(Trouble::Version(format!(
+            return Err(DatabaseError::Version(format!(
                 "cannot open the schema `{schema}`: it has version {done}, this library supports up to {}; use a newer version of the library",
                 MIGRATIONS.len()
             )));
         };
         let parts = if server == Server::Postgres { [*all, postgres] } else { [*all, ""] };
-        match step(connection, schema, done + 1, parts).await.map_err(|error| Trouble::sent(&error)) {
+        match step(connection, schema, done + 1, parts).await.map_err(|error| DatabaseError::sent(&error)) {
             Ok(()) => tracing::info!(schema, version = done + 1, "upgraded the schema"),
-            Err(trouble) if is_collision(&trouble) && tries < TRIES_MAX => {
+            Err(error) if is_collision(&error) && tries < TRIES_MAX => {
                 tries += 1;
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(trouble) => return Err(trouble),
+            Err(error) => return Err(error),
         }
     }
 }
 
 /// Number of migrations applied.
-async fn version(connection: &mut PgConnection, schema: &str) -> Result<usize, Trouble> {
+async fn version(connection: &mut PgConnection, schema: &str) -> Result<usize, DatabaseError> {
     // Not the information schema: it hides tables that the role has no rights on, which must not be created again.
     let there = "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = 'migrations'";
     let read = async {
@@ -53,8 +53,8 @@ async fn version(connection: &mut PgConnection, schema: &str) -> Result<usize, T
         let row = connection.fetch_one("SELECT coalesce(max(number), 0) FROM migrations").await?;
         row.try_get::<i64, _>(0)
     };
-    let done = read.await.map_err(|error| Trouble::sent(&error))?;
-    usize::try_from(done).map_err(|_| Trouble::Damaged(format!("the schema `{schema}` has version {done}")))
+    let done = read.await.map_err(|error| DatabaseError::sent(&error))?;
+    usize::try_from(done).map_err(|_| DatabaseError::Damaged(format!("the schema `{schema}` has version {done}")))
 }
 
 async fn is_there(connection: &mut PgConnection, sql: &'static str, schema: &str) -> Result<bool, sqlx::Error> {
@@ -88,12 +88,12 @@ async fn step(
 }
 
 /// Whether another worker is upgrading: something exists already, or is being changed.
-fn is_collision(trouble: &Trouble) -> bool {
+fn is_collision(error: &DatabaseError) -> bool {
     let there = ["23505", "42P06", "42P07", "42710", "40001", "40P01"];
-    match trouble {
-        Trouble::Refused { code, .. } => there.contains(&code.as_str()),
+    match error {
+        DatabaseError::Refused { code, .. } => there.contains(&code.as_str()),
         // Postgres reports "tuple concurrently updated" without a code of its own.
-        Trouble::Unknown(message) => message.contains("concurrently"),
+        DatabaseError::Unknown(message) => message.contains("concurrently"),
         _ => false,
     }
 }

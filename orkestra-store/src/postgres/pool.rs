@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions, Connection, Executor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::error::Trouble;
+use super::error::DatabaseError;
 
 /// A statement with its parameters.
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
@@ -49,7 +49,7 @@ pub(super) struct Timeouts {
 
 /// A connection in use. It is closed if it is dropped without being returned.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct PooledConnection {
     pub(super) connection: PgConnection,
     _permit: OwnedSemaphorePermit,
 }
@@ -66,11 +66,14 @@ impl Pool {
     }
 
     /// Runs a read-only statement, and again on another connection if one was lost.
-    pub(super) async fn read<'q>(&self, statement: impl Fn() -> Statement<'q> + Send) -> Result<Vec<PgRow>, Trouble> {
+    pub(super) async fn read<'q>(
+        &self,
+        statement: impl Fn() -> Statement<'q> + Send,
+    ) -> Result<Vec<PgRow>, DatabaseError> {
         let mut tries = 1;
         loop {
             match self.write(statement()).await {
-                Err(trouble) if (trouble.spoils_connection() || trouble.is_passing()) && tries < READS_MAX => {
+                Err(error) if (error.breaks_connection() || error.is_transient()) && tries < READS_MAX => {
                     tries += 1;
                 }
                 answer => return answer,
@@ -79,26 +82,30 @@ impl Pool {
     }
 
     /// Runs a statement once.
-    pub(super) async fn write(&self, statement: Statement<'_>) -> Result<Vec<PgRow>, Trouble> {
+    pub(super) async fn write(&self, statement: Statement<'_>) -> Result<Vec<PgRow>, DatabaseError> {
         let mut taken = self.take().await?;
-        let answer = self.within(statement.fetch_all(&mut taken.connection)).await;
+        let answer = self.with_timeout(statement.fetch_all(&mut taken.connection)).await;
         self.give_back(taken, answer)
     }
 
     /// Takes a connection for several statements.
-    pub(super) async fn take(&self) -> Result<Taken, Trouble> {
+    pub(super) async fn take(&self) -> Result<PooledConnection, DatabaseError> {
         let Some(Timeouts { acquire, .. }) = self.timeouts else {
             return self.find().await;
         };
-        let too_long = |_| Trouble::NotSent(format!("no free connection within {acquire:?}"));
+        let too_long = |_| DatabaseError::NotSent(format!("no free connection within {acquire:?}"));
         tokio::time::timeout(acquire, self.find()).await.map_err(too_long)?
     }
 
     /// Returns a connection to the pool, or closes it if the answer says so.
-    pub(super) fn give_back<T>(&self, taken: Taken, answer: Result<T, Trouble>) -> Result<T, Trouble> {
-        let spoilt = answer.as_ref().is_err_and(Trouble::spoils_connection);
+    pub(super) fn give_back<T>(
+        &self,
+        taken: PooledConnection,
+        answer: Result<T, DatabaseError>,
+    ) -> Result<T, DatabaseError> {
+        let broken = answer.as_ref().is_err_and(DatabaseError::breaks_connection);
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if spoilt {
+        if broken {
             // What closed this connection has most likely closed the others.
             idle.clear();
         } else {
@@ -108,42 +115,45 @@ impl Pool {
     }
 
     /// Waits for an answer, with a time limit.
-    pub(super) async fn within<T>(&self, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Trouble> {
+    pub(super) async fn with_timeout<T>(
+        &self,
+        answer: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, DatabaseError> {
         let answer = match self.timeouts {
             Some(Timeouts { statement, .. }) => match tokio::time::timeout(statement + GRACE, answer).await {
                 Ok(answer) => answer,
-                Err(_) => return Err(Trouble::Unknown("the database did not answer in time".into())),
+                Err(_) => return Err(DatabaseError::Unknown("the database did not answer in time".into())),
             },
             None => answer.await,
         };
-        answer.map_err(|error| Trouble::sent(&error))
+        answer.map_err(|error| DatabaseError::sent(&error))
     }
 
-    async fn find(&self) -> Result<Taken, Trouble> {
+    async fn find(&self) -> Result<PooledConnection, DatabaseError> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.map_err(|_| Trouble::NotSent("the store is closed".into()))?;
+        let permit = permit.map_err(|_| DatabaseError::NotSent("the store is closed".into()))?;
         while let Some((mut connection, since)) = self.pop() {
-            if since.elapsed() < IDLE_MAX || self.timeouts.is_none() || is_well(&mut connection).await {
-                return Ok(Taken { connection, _permit: permit });
+            if since.elapsed() < IDLE_MAX || self.timeouts.is_none() || is_alive(&mut connection).await {
+                return Ok(PooledConnection { connection, _permit: permit });
             }
             // What closed this connection has most likely closed the others.
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
         let connection = self.connect().await?;
-        Ok(Taken { connection, _permit: permit })
+        Ok(PooledConnection { connection, _permit: permit })
     }
 
     fn pop(&self) -> Option<(PgConnection, Instant)> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    async fn connect(&self) -> Result<PgConnection, Trouble> {
-        let mut connection = self.options.connect().await.map_err(|error| Trouble::connecting(&error))?;
-        connection.execute(self.setup).await.map_err(|error| Trouble::connecting(&error))?;
+    async fn connect(&self) -> Result<PgConnection, DatabaseError> {
+        let mut connection = self.options.connect().await.map_err(|error| DatabaseError::connecting(&error))?;
+        connection.execute(self.setup).await.map_err(|error| DatabaseError::connecting(&error))?;
         Ok(connection)
     }
 }
 
-async fn is_well(connection: &mut PgConnection) -> bool {
+async fn is_alive(connection: &mut PgConnection) -> bool {
     tokio::time::timeout(PING_MAX, connection.ping()).await.is_ok_and(|answer| answer.is_ok())
 }

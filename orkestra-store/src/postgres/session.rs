@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions, Executor, Row};
 
-use super::error::Trouble;
+use super::error::DatabaseError;
 use super::options::{PostgresDurability, PostgresOptions, PostgresTls};
 
 /// Plans are made once per session, for arrays of any length and tables of any size, and always use indexes. Otherwise
@@ -46,10 +46,10 @@ impl Server {
 }
 
 /// The connection options, independent of the server.
-pub(super) fn connect_options(options: &PostgresOptions, url: &str) -> Result<PgConnectOptions, Trouble> {
+pub(super) fn connect_options(options: &PostgresOptions, url: &str) -> Result<PgConnectOptions, DatabaseError> {
     check_schema(&options.schema)?;
     // NOTE: sqlx never includes the URL in a message. Ours must not either, because of the password.
-    let why = |error: sqlx::Error| Trouble::Invalid(format!("cannot connect to Postgres: invalid URL: {error}"));
+    let why = |error: sqlx::Error| DatabaseError::Invalid(format!("cannot connect to Postgres: invalid URL: {error}"));
     let connect = PgConnectOptions::from_str(url).map_err(why)?;
     let synchronous_commit = match options.durability {
         PostgresDurability::Fsync => "on",
@@ -78,26 +78,29 @@ fn millis(timeout: Duration) -> String {
     timeout.as_millis().clamp(1, i32::MAX.unsigned_abs().into()).to_string()
 }
 
-fn check_schema(schema: &str) -> Result<(), Trouble> {
+fn check_schema(schema: &str) -> Result<(), DatabaseError> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let first = |c: char| fits(c) && !c.is_ascii_digit();
     if schema.len() <= 48 && schema.starts_with(first) && schema.chars().all(fits) && !schema.starts_with("pg_") {
         return Ok(());
     }
-    Err(Trouble::Invalid(format!(
+    Err(DatabaseError::Invalid(format!(
         "invalid schema name `{schema}`: use 1 to 48 lower-case letters, digits or `_`, not beginning with a digit or `pg_`"
     )))
 }
 
 /// Finds out which server answered, and checks its durability.
-pub(super) async fn look(connection: &mut PgConnection, durability: PostgresDurability) -> Result<Server, Trouble> {
+pub(super) async fn inspect(
+    connection: &mut PgConnection,
+    durability: PostgresDurability,
+) -> Result<Server, DatabaseError> {
     let version = word(connection, "SELECT version()").await?;
     if version.starts_with("CockroachDB") {
         return Ok(Server::Cockroach);
     }
     let fsync = word(connection, "SHOW fsync").await?;
     if durability == PostgresDurability::Fsync && fsync == "off" {
-        return Err(Trouble::Invalid(
+        return Err(DatabaseError::Invalid(
             "cannot use the database with PostgresDurability::Fsync: the server runs with fsync = off, so nothing is durable; \
              turn fsync on, or choose PostgresDurability::Engine"
                 .into(),
@@ -109,7 +112,7 @@ pub(super) async fn look(connection: &mut PgConnection, durability: PostgresDura
     Ok(Server::Postgres)
 }
 
-async fn word(connection: &mut PgConnection, sql: &'static str) -> Result<String, Trouble> {
-    let row = connection.fetch_one(sql).await.map_err(|error| Trouble::sent(&error))?;
-    row.try_get(0).map_err(|error| Trouble::sent(&error))
+async fn word(connection: &mut PgConnection, sql: &'static str) -> Result<String, DatabaseError> {
+    let row = connection.fetch_one(sql).await.map_err(|error| DatabaseError::sent(&error))?;
+    row.try_get(0).map_err(|error| DatabaseError::sent(&error))
 }

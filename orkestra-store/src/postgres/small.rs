@@ -6,19 +6,19 @@ use orkestra_core::model::limits::BLOB_KEY_BYTES_MAX;
 use orkestra_core::model::{RunId, Seq};
 use orkestra_core::store::{Snapshot, Versioned};
 
-use super::error::Trouble;
+use super::error::DatabaseError;
 use super::pool::Pool;
 use super::row::{column, limit, signed, unsigned};
 
-const BEFORE: &str = "project:";
-const BEHIND: &str = ":state";
+const PROJECT_PREFIX: &str = "project:";
+const PROJECT_SUFFIX: &str = ":state";
 
 /// The id of the project whose memory has this key.
 fn project(key: &str) -> Option<&str> {
-    key.strip_prefix(BEFORE)?.strip_suffix(BEHIND)
+    key.strip_prefix(PROJECT_PREFIX)?.strip_suffix(PROJECT_SUFFIX)
 }
 
-pub(super) async fn get(pool: &Pool, key: &str) -> Result<Option<Versioned>, Trouble> {
+pub(super) async fn get(pool: &Pool, key: &str) -> Result<Option<Versioned>, DatabaseError> {
     let (sql, key) = match project(key) {
         Some(id) => ("SELECT version, state FROM project_memory WHERE project_id = $1", id),
         None => ("SELECT version, bytes FROM small_values WHERE key = $1", key),
@@ -28,7 +28,7 @@ pub(super) async fn get(pool: &Pool, key: &str) -> Result<Option<Versioned>, Tro
     rows.first().map(value).transpose()
 }
 
-pub(super) async fn put(pool: &Pool, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, Trouble> {
+pub(super) async fn put(pool: &Pool, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, DatabaseError> {
     let sql = match (project(key).is_some(), expected) {
         (true, 0) => {
             "INSERT INTO project_memory (project_id, version, state) VALUES ($1, $2 + 1, $3)
@@ -63,10 +63,10 @@ const KEYS_AND_PROJECTS: &str = "SELECT key FROM (
         WHERE project_id >= $3 AND starts_with('project:' || project_id || ':state', $1)
     ) AS k (key) ORDER BY key COLLATE \"C\" LIMIT $2";
 
-pub(super) async fn keys(pool: &Pool, prefix: &str, count: usize) -> Result<Vec<String>, Trouble> {
+pub(super) async fn keys(pool: &Pool, prefix: &str, count: usize) -> Result<Vec<String>, DatabaseError> {
     let count = limit(count);
     // Whether a project's memory can have such a key.
-    let id = prefix.strip_prefix(BEFORE).or_else(|| BEFORE.starts_with(prefix).then_some(""));
+    let id = prefix.strip_prefix(PROJECT_PREFIX).or_else(|| PROJECT_PREFIX.starts_with(prefix).then_some(""));
     let rows = match id {
         // The beginning of the project id, without what may be the end of a key.
         Some(id) => {
@@ -78,26 +78,26 @@ pub(super) async fn keys(pool: &Pool, prefix: &str, count: usize) -> Result<Vec<
     rows.iter().map(|row| column(row, 0)).collect()
 }
 
-pub(super) async fn put_blob(pool: &Pool, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), Trouble> {
+pub(super) async fn put_blob(pool: &Pool, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), DatabaseError> {
     if key.is_empty() || key.len() > BLOB_KEY_BYTES_MAX {
         let message = format!(
             "cannot write a blob of run `{run}`: its key has {} bytes, allowed are 1 to {BLOB_KEY_BYTES_MAX}",
             key.len()
         );
-        return Err(Trouble::Invalid(message));
+        return Err(DatabaseError::Invalid(message));
     }
     let sql = "INSERT INTO blobs (run, key, bytes) VALUES ($1, $2, $3)
         ON CONFLICT (run, key) DO UPDATE SET bytes = excluded.bytes";
     pool.write(sqlx::query(sql).bind(run.as_str()).bind(key).bind(bytes)).await.map(drop)
 }
 
-pub(super) async fn blob(pool: &Pool, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, Trouble> {
+pub(super) async fn blob(pool: &Pool, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, DatabaseError> {
     let sql = "SELECT bytes FROM blobs WHERE run = $1 AND key = $2";
     let rows = pool.read(|| sqlx::query(sql).bind(run.as_str()).bind(key)).await?;
     rows.first().map(|row| column(row, 0)).transpose()
 }
 
-pub(super) async fn blob_keys(pool: &Pool, run: &RunId) -> Result<Vec<String>, Trouble> {
+pub(super) async fn blob_keys(pool: &Pool, run: &RunId) -> Result<Vec<String>, DatabaseError> {
     let sql = "SELECT key FROM blobs WHERE run = $1 ORDER BY key";
     let rows = pool.read(|| sqlx::query(sql).bind(run.as_str())).await?;
     rows.iter().map(|row| column(row, 0)).collect()
@@ -112,12 +112,12 @@ INSERT INTO snapshots (run, last, bytes) SELECT id, $2, $3 FROM head
 ON CONFLICT (run) DO UPDATE SET last = excluded.last, bytes = excluded.bytes
 RETURNING set_config('synchronous_commit', 'off', true)";
 
-pub(super) async fn put_snapshot(pool: &Pool, run: &RunId, snapshot: &Snapshot) -> Result<(), Trouble> {
+pub(super) async fn put_snapshot(pool: &Pool, run: &RunId, snapshot: &Snapshot) -> Result<(), DatabaseError> {
     let statement = sqlx::query(PUT_SNAPSHOT).bind(run.as_str()).bind(signed(snapshot.last.0)).bind(&*snapshot.bytes);
     pool.write(statement).await.map(drop)
 }
 
-pub(super) async fn snapshot(pool: &Pool, run: &RunId) -> Result<Option<Snapshot>, Trouble> {
+pub(super) async fn snapshot(pool: &Pool, run: &RunId) -> Result<Option<Snapshot>, DatabaseError> {
     let sql = "SELECT last, bytes FROM snapshots WHERE run = $1";
     let rows = pool.read(|| sqlx::query(sql).bind(run.as_str())).await?;
     let snapshot = |row| {

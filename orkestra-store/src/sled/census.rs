@@ -6,7 +6,7 @@
 use ::sled::Db;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 use crate::kv::keys::META_APPLIED;
 
 use super::open::META_FORMAT;
@@ -22,7 +22,7 @@ pub(super) struct Census {
 
 impl Census {
     /// Computes the census of `database`.
-    pub(super) fn of(database: &Db) -> Result<Self, Trouble> {
+    pub(super) fn of(database: &Db) -> Result<Self, BackendError> {
         let mut census = Self::default();
         for entry in database.iter() {
             let (key, value) = entry?;

@@ -21,7 +21,7 @@ use super::census::Census;
 use super::core::Core;
 use super::fallback::State;
 use super::overlay::Layer;
-use crate::kv::error::{Trouble, without_panic};
+use crate::kv::error::{BackendError, without_panic};
 use crate::kv::keys::META_APPLIED;
 use crate::kv::threads::Threads;
 
@@ -89,7 +89,7 @@ impl Drop for Checkpoints {
 }
 
 fn run(core: &Core, work: Work) {
-    if bring(core, &work).is_ok() {
+    if write_layer(core, &work).is_ok() {
         let frozen = core.overlay_mut().frozen.take();
         // After the lock is released: dropping a layer takes a while.
         drop((frozen, work));
@@ -98,7 +98,7 @@ fn run(core: &Core, work: Work) {
 
 /// Writes the layer into sled, part by part, from the last key to the first: neighbours then meet in the same page, and
 /// because of the way sled splits pages, runs created in sequence take less space. An error poisons the store.
-fn bring(core: &Core, work: &Work) -> Result<(), StoreError> {
+fn write_layer(core: &Core, work: &Work) -> Result<(), StoreError> {
     // IMPORTANT: whatever the durability: once sled has a part of the layer, the rest must be recoverable.
     work.file.sync_data().map_err(|error| core.health.poison("a checkpoint", error.into()))?;
     let mut changes = work.layer.iter().rev().peekable();
@@ -112,8 +112,8 @@ fn bring(core: &Core, work: &Work) -> Result<(), StoreError> {
         }
         // A part in sled is repeated from the write-ahead file after a crash, so only the end of the layer counts.
         let is_last = changes.peek().is_none();
-        pinned(core, || bring_part(core, &part, is_last.then_some(work.last)))?;
-        collect(part.len());
+        while_pinned(core, || write_part(core, &part, is_last.then_some(work.last)))?;
+        collect_garbage(part.len());
         if is_last {
             return Ok(());
         }
@@ -121,12 +121,12 @@ fn bring(core: &Core, work: &Work) -> Result<(), StoreError> {
 }
 
 /// Runs `work` while sled frees no segment.
-fn pinned(core: &Core, work: impl FnOnce() -> Result<(), Trouble>) -> Result<(), StoreError> {
+fn while_pinned(core: &Core, work: impl FnOnce() -> Result<(), BackendError>) -> Result<(), StoreError> {
     // IMPORTANT: while this thread is pinned sled frees no segment, because it frees them only once no thread can read
     // them (`IoBufs::write_to_log`). Otherwise it would overwrite segments that the fallback needs. Unpin only when the
     // new state is durable, or sled has nothing left to write.
     let pinned = ::sled::pin();
-    let done = without_panic(work).map_err(|trouble| core.health.poison("a checkpoint", trouble));
+    let done = without_panic(work).map_err(|error| core.health.poison("a checkpoint", error));
     if done.is_err() {
         // Write what sled still has to write now, not when it is closed, and give its writing threads time to end.
         let _ = without_panic(|| Ok(core.database.flush()?));
@@ -138,7 +138,7 @@ fn pinned(core: &Core, work: impl FnOnce() -> Result<(), Trouble>) -> Result<(),
 
 /// Frees what sled deferred while the thread was pinned, after `keys` changes: old page versions, and segments it may
 /// reuse. On its own it frees a little per operation, which is less than successive checkpoints defer.
-fn collect(keys: usize) {
+fn collect_garbage(keys: usize) {
     // Each flush frees up to 512 objects, and a change leaves a few. The first flushes only advance the epoch.
     for _ in 0..keys / 8 + 64 {
         ::sled::pin().flush();
@@ -146,19 +146,19 @@ fn collect(keys: usize) {
 }
 
 /// Writes these changes into sled. If `applied` is given, sled then has all group commits up to that number.
-fn bring_part(core: &Core, changes: &[KeyChange<'_>], applied: Option<u64>) -> Result<(), Trouble> {
+fn write_part(core: &Core, changes: &[KeyChange<'_>], applied: Option<u64>) -> Result<(), BackendError> {
     let mut fallback = core.fallback();
     let census = apply(core, changes, fallback.census())?;
     let applied = applied.unwrap_or(fallback.applied());
     core.database.insert(META_APPLIED, &applied.to_be_bytes())?;
-    settle(core, changes)?;
+    settle_pages(core, changes)?;
     core.syncer.sync(&core.database)?;
     // IMPORTANT: the fallback may only describe what is durable.
     Ok(fallback.set(&State { applied, census, tip: core.syncer.tip()? })?)
 }
 
 /// Writes changes to sled. Returns the census after them.
-fn apply(core: &Core, changes: &[KeyChange<'_>], mut census: Census) -> Result<Census, Trouble> {
+fn apply(core: &Core, changes: &[KeyChange<'_>], mut census: Census) -> Result<Census, BackendError> {
     for (key, value) in changes {
         let before = match value {
             Some(value) => core.database.insert(key, (*value).clone())?,
@@ -176,7 +176,7 @@ fn apply(core: &Core, changes: &[KeyChange<'_>], mut census: Census) -> Result<C
 
 /// Reads until reading writes nothing. sled splits and merges pages when they are accessed, also to read them, and
 /// nothing would sync those writes.
-fn settle(core: &Core, changes: &[KeyChange<'_>]) -> Result<(), Trouble> {
+fn settle_pages(core: &Core, changes: &[KeyChange<'_>]) -> Result<(), BackendError> {
     core.database.flush()?;
     for _ in 0..SETTLING_ROUNDS_MAX {
         for (key, _) in changes {

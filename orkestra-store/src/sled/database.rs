@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use ::sled::{Config, Db};
 
-use crate::kv::error::{Trouble, without_panic};
+use crate::kv::error::{BackendError, without_panic};
 
 /// How long a flush may take before another one wakes it. Doubles each time.
-const REMINDED_AFTER: Duration = Duration::from_secs(1);
+const FLUSH_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// sled's handle. `None` only while it is dropped.
 pub(super) struct Database(Option<Db>);
 
 impl Database {
     /// Opens the database at `path`. A panic of sled becomes an error.
-    pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<Self, Trouble> {
+    pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<Self, BackendError> {
         // IMPORTANT: no periodic flush. Its thread syncs whether or not that is needed, waits forever for itself if it
         // panics, and frees segments for reuse whose content is not durable elsewhere yet. Compacting half-dead
         // segments, which it also does, gains next to nothing: `docs/store.md` has the figures.
@@ -37,7 +37,9 @@ impl Database {
         let (flushing, flushed) = sync_channel(0);
         scope(|scope| {
             // If the thread cannot be started, flush anyway.
-            drop(Builder::new().name("orkestra-remind".into()).spawn_scoped(scope, move || remind(self, &flushed)));
+            drop(
+                Builder::new().name("orkestra-reflush".into()).spawn_scoped(scope, move || flush_until(self, &flushed)),
+            );
             let done = self.deref().flush();
             drop(flushing);
             done
@@ -46,12 +48,12 @@ impl Database {
 }
 
 /// Flushes again at growing intervals until `flushed` is disconnected.
-fn remind(database: &Db, flushed: &Receiver<()>) {
-    let mut wait = REMINDED_AFTER;
+fn flush_until(database: &Db, flushed: &Receiver<()>) {
+    let mut wait = FLUSH_RETRY_AFTER;
     while flushed.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
         let database = database.clone();
         // Not awaited: this flush may hang as well, until the next one.
-        drop(Builder::new().name("orkestra-remind".into()).spawn(move || drop(database.flush())));
+        drop(Builder::new().name("orkestra-reflush".into()).spawn(move || drop(database.flush())));
         wait *= 2;
     }
 }
@@ -73,8 +75,8 @@ impl Drop for Database {
             drop(self.0.take());
             Ok(())
         });
-        if let Err(trouble) = closed {
-            tracing::warn!(%trouble, "the store did not close cleanly; no acknowledged write is affected");
+        if let Err(error) = closed {
+            tracing::warn!(%error, "the store did not close cleanly; no acknowledged write is affected");
         }
     }
 }

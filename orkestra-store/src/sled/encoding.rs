@@ -7,7 +7,7 @@
 //! ```
 
 use crate::kv::changes::{Change, Changes};
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 
 const REMOVED: u8 = 0;
 const PUT: u8 = 1;
@@ -30,8 +30,8 @@ pub(super) fn encode(changes: &Changes, bytes: &mut Vec<u8>) {
 }
 
 /// Decodes all of `bytes`.
-pub(super) fn decode(mut bytes: &[u8]) -> Result<Changes, Trouble> {
-    let damaged = || Trouble::Damaged("a record of the write-ahead file cannot be decoded".into());
+pub(super) fn decode(mut bytes: &[u8]) -> Result<Changes, BackendError> {
+    let damaged = || BackendError::Damaged("a record of the write-ahead file cannot be decoded".into());
     let mut changes = Vec::new();
     while let Some((tag, rest)) = bytes.split_first() {
         let (key, rest) = take(rest).ok_or_else(damaged)?;

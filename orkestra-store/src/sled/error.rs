@@ -1,8 +1,8 @@
 //! Maps errors of sled.
 
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 
-impl From<::sled::Error> for Trouble {
+impl From<::sled::Error> for BackendError {
     fn from(error: ::sled::Error) -> Self {
         match error {
             ::sled::Error::Io(error) => Self::Io(error),

@@ -53,7 +53,7 @@ pub(super) struct Fallback {
 }
 
 /// Whether the file exists. Stores of older formats have none.
-pub(super) fn is_there(directory: &Path) -> io::Result<bool> {
+pub(super) fn exists(directory: &Path) -> io::Result<bool> {
     directory.join(FILE).try_exists()
 }
 
@@ -84,7 +84,7 @@ impl Fallback {
     }
 
     /// Continues with the file of `directory`, which contains `state` in its slot for `turn`.
-    pub(super) fn go_on(directory: &Path, state: &State, turn: u64) -> io::Result<Self> {
+    pub(super) fn resume(directory: &Path, state: &State, turn: u64) -> io::Result<Self> {
         let file = File::options().read(true).write(true).open(directory.join(FILE))?;
         // IMPORTANT: write it again before writing to the other slot. After a failed sync or a killed process, what was
         // read may be only in the system's cache.
@@ -191,7 +191,7 @@ mod tests {
             fallback.set(&state(applied)).expect("it writes");
             assert_eq!(read(directory.path()).expect("it reads"), Some((state(applied), applied)));
         }
-        let mut fallback = Fallback::go_on(directory.path(), &state(3), 3).expect("it goes on");
+        let mut fallback = Fallback::resume(directory.path(), &state(3), 3).expect("it goes on");
         assert_eq!(read(directory.path()).expect("it reads"), Some((state(3), 3)));
         fallback.set(&state(4)).expect("it writes");
         fallback.set(&state(5)).expect("it writes");

@@ -9,14 +9,14 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 use crate::kv::map::View;
 use crate::kv::small;
 
 const BYTES: usize = 512;
 
 /// A description of the marked write if it is missing; `None` if it is there or nothing is marked.
-pub(super) fn missing(directory: &Path, view: &dyn View) -> Result<Option<String>, Trouble> {
+pub(super) fn missing(directory: &Path, view: &dyn View) -> Result<Option<String>, BackendError> {
     let bytes = match fs::read(directory.join("mark")) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -8,12 +8,12 @@ use std::path::Path;
 use orkestra_core::store::{StoreError, StoreErrorKind};
 
 use crate::kv::directory;
-use crate::kv::error::refused;
+use crate::kv::error::io_error;
 use crate::kv::format::Found;
 
 use super::fallback::{self, Fallback, State};
 use super::open::FORMAT;
-use super::repair::{self, Aside};
+use super::repair::{self, MovedAside};
 use super::sync::Syncer;
 use super::wal;
 
@@ -23,51 +23,51 @@ pub(super) const ACCEPT: &str = "restore the directory from a backup, or remove 
 
 /// What is known about the files before sled opens them.
 #[derive(Default)]
-pub(super) struct Standing {
+pub(super) struct Prepared {
     /// The expected state of sled; `None` when it is unknown.
     pub(super) state: Option<State>,
     /// The file that describes it.
     pub(super) fallback: Option<Fallback>,
     /// Whether later writes of sled were undone.
-    pub(super) is_undone: bool,
+    pub(super) checkpoint_undone: bool,
     /// Damaged snapshots that were moved aside.
-    pub(super) aside: Option<Aside>,
+    pub(super) aside: Option<MovedAside>,
 }
 
 /// Prepares the files in the directory.
-pub(super) fn prepare(path: &Path, found: Found) -> Result<Standing, StoreError> {
-    let cannot = |error: io::Error| refused(&format!("cannot prepare the store in {}", path.display()), &error);
+pub(super) fn prepare(path: &Path, found: Found) -> Result<Prepared, StoreError> {
+    let cannot = |error: io::Error| io_error(&format!("cannot prepare the store in {}", path.display()), &error);
     match found {
         Found::Nothing => FORMAT.begin(path)?,
-        Found::Unfinished => start_over(path).map_err(cannot)?,
+        Found::Unfinished => remove_unfinished(path).map_err(cannot)?,
         Found::Store(_) => {}
     }
     check_files(path, found)?;
-    let mut standing = Standing::default();
-    let has_fallback = fallback::is_there(path).map_err(cannot)?;
+    let mut prepared = Prepared::default();
+    let has_fallback = fallback::exists(path).map_err(cannot)?;
     match found {
         Found::Store(version) if version == FORMAT.version && has_fallback => {
             let read = fallback::read(path).map_err(cannot)?;
             let (state, turn) =
                 read.ok_or_else(|| damaged(path, &format!("the file `fallback` is damaged; {ACCEPT}")))?;
-            standing.is_undone = go_back(path, &state)?;
-            standing.fallback = Some(Fallback::go_on(path, &state, turn).map_err(cannot)?);
-            standing.state = Some(state);
+            prepared.checkpoint_undone = restore(path, &state)?;
+            prepared.fallback = Some(Fallback::resume(path, &state, turn).map_err(cannot)?);
+            prepared.state = Some(state);
         }
         // An older format, or no fallback: the whole store is checked.
-        Found::Store(_) => Syncer::alone(path).and_then(|syncer| syncer.settle()).map_err(cannot)?,
+        Found::Store(_) => Syncer::locked(path).and_then(|syncer| syncer.sync_file()).map_err(cannot)?,
         Found::Nothing | Found::Unfinished => {}
     }
-    if found.is_store() && standing.state.is_none() && has_fallback {
+    if found.is_store() && prepared.state.is_none() && has_fallback {
         // Left by an interrupted upgrade.
         fallback::remove(path).map_err(cannot)?;
     }
-    standing.aside = put_snapshots_right(path)?;
-    Ok(standing)
+    prepared.aside = repair_snapshots(path)?;
+    Ok(prepared)
 }
 
 /// Removes what an interrupted creation left. Nothing in it was acknowledged.
-fn start_over(path: &Path) -> io::Result<()> {
+fn remove_unfinished(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -79,15 +79,15 @@ fn start_over(path: &Path) -> io::Result<()> {
 }
 
 /// Durably restores sled's files to `state`. Returns whether anything was undone.
-fn go_back(path: &Path, state: &State) -> Result<bool, StoreError> {
+fn restore(path: &Path, state: &State) -> Result<bool, StoreError> {
     let cannot = |error: io::Error| {
-        refused(&format!("cannot restore the store in {} to its last checkpoint", path.display()), &error)
+        io_error(&format!("cannot restore the store in {} to its last checkpoint", path.display()), &error)
     };
-    let syncer = Syncer::alone(path).map_err(cannot)?;
+    let syncer = Syncer::locked(path).map_err(cannot)?;
     if !syncer.has(&state.tip).map_err(cannot)? {
         return Err(damaged(path, &format!("the files `db` and `fallback` do not belong together; {ACCEPT}")));
     }
-    syncer.go_back(&state.tip).map_err(cannot)
+    syncer.restore(&state.tip).map_err(cannot)
 }
 
 fn damaged(path: &Path, what: &str) -> StoreError {
@@ -106,7 +106,7 @@ fn check_files(path: &Path, found: Found) -> Result<(), StoreError> {
     if existed && fs::metadata(path.join("db")).map_or(0, |file| file.len()) == 0 {
         return Err(damaged("the file `db` is missing or empty; restore the directory from a backup"));
     }
-    if has_write_ahead_files(found) && !wal::is_there(path) {
+    if has_write_ahead_files(found) && !wal::exist(path) {
         return Err(damaged("a write-ahead file, `wal.0` or `wal.1`, is missing; restore the directory from a backup"));
     }
     match fs::read(path.join("conf")) {
@@ -114,7 +114,7 @@ fn check_files(path: &Path, found: Found) -> Result<(), StoreError> {
         Ok(bytes) if bytes.len() <= 8 || is_configuration(&bytes) => Ok(()),
         Ok(_) => Err(damaged("the file `conf` has a wrong checksum; remove it, opening the store writes a new one")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(refused(&format!("cannot read {}/conf", path.display()), &error)),
+        Err(error) => Err(io_error(&format!("cannot read {}/conf", path.display()), &error)),
     }
 }
 
@@ -126,16 +126,16 @@ fn is_configuration(bytes: &[u8]) -> bool {
     crc32fast::hash(text) == u32::from_le_bytes(*checksum)
 }
 
-fn put_snapshots_right(path: &Path) -> Result<Option<Aside>, StoreError> {
-    let put_right = || -> io::Result<Option<Aside>> {
+fn repair_snapshots(path: &Path) -> Result<Option<MovedAside>, StoreError> {
+    let repair = || -> io::Result<Option<MovedAside>> {
         let snapshots = repair::snapshots(path)?;
         for unfinished in &snapshots.unfinished {
             tracing::info!(file = %unfinished.display(), "removed an unfinished snapshot left by a crash");
             fs::remove_file(unfinished)?;
         }
-        if snapshots.torn.is_empty() { Ok(None) } else { repair::set_aside(path, &snapshots.torn).map(Some) }
+        if snapshots.torn.is_empty() { Ok(None) } else { repair::move_aside(path, &snapshots.torn).map(Some) }
     };
-    put_right().map_err(|error| refused(&format!("cannot repair the snapshots in {}", path.display()), &error))
+    repair().map_err(|error| io_error(&format!("cannot repair the snapshots in {}", path.display()), &error))
 }
 
 /// Makes the files of a new store durable, including their names.

@@ -60,7 +60,7 @@ pub(super) fn recover(records: [Vec<Record>; 2], applied: u64) -> Recovered {
 
 impl Recovered {
     /// The layer that a checkpoint must write into sled, with the number of its last group commit.
-    pub(super) fn owed(&self) -> Option<(Arc<Layer>, u64)> {
+    pub(super) fn unfinished_checkpoint(&self) -> Option<(Arc<Layer>, u64)> {
         self.overlay.frozen.clone().map(|layer| (layer, self.frozen))
     }
 }

@@ -54,7 +54,7 @@ fn is_whole(bytes: &[u8]) -> bool {
 
 /// Snapshots that were moved aside, and a copy of the log from before it was opened without them.
 #[derive(Debug)]
-pub(super) struct Aside {
+pub(super) struct MovedAside {
     /// The snapshots at their new place.
     pub(super) snapshots: Vec<PathBuf>,
     /// A copy of the log, in case opening without the snapshot makes things worse.
@@ -62,7 +62,7 @@ pub(super) struct Aside {
 }
 
 /// Moves the damaged snapshots of `directory` aside, and copies the log.
-pub(super) fn set_aside(directory: &Path, torn: &[PathBuf]) -> io::Result<Aside> {
+pub(super) fn move_aside(directory: &Path, torn: &[PathBuf]) -> io::Result<MovedAside> {
     let aside = new_directory(&directory.join(ASIDE))?;
     let log = aside.join("db");
     fs::copy(directory.join("db"), &log)?;
@@ -73,11 +73,11 @@ pub(super) fn set_aside(directory: &Path, torn: &[PathBuf]) -> io::Result<Aside>
         fs::rename(path, &to)?;
         snapshots.push(to);
     }
-    Ok(Aside { snapshots, log })
+    Ok(MovedAside { snapshots, log })
 }
 
 /// Adds to the error of a failed opening where the copies are.
-pub(super) fn with_copy(error: StoreError, aside: Option<&Aside>) -> StoreError {
+pub(super) fn with_copies(error: StoreError, aside: Option<&MovedAside>) -> StoreError {
     let Some(aside) = aside else {
         return error;
     };

@@ -51,7 +51,7 @@ pub(super) fn has(file: &File, tip: &Tip) -> io::Result<bool> {
 }
 
 /// Undoes what sled has written to `file` since its tip was `tip`. Returns whether there was anything. Not durable yet.
-pub(super) fn go_back(file: &File, tip: &Tip) -> io::Result<bool> {
+pub(super) fn restore(file: &File, tip: &Tip) -> io::Result<bool> {
     let (found, mut wanted) = (read(file, tip.offset)?, tip.bytes.clone());
     // The file may have ended there. sled ignores zeros.
     wanted.resize(wanted.len().max(found.len()), 0);
@@ -156,17 +156,17 @@ mod tests {
     fn going_back_puts_the_tip_back_and_wipes_out_what_came_after_it() {
         let file = file(&[Some(4), None, Some(7), Some(5)]);
         let tip = tip(&file).expect("it reads").expect("there is one");
-        assert!(!go_back(&file, &tip).expect("it is the same"));
+        assert!(!restore(&file, &tip).expect("it is the same"));
         write(&file, 2 * SEGMENT_BYTES + 100, b"more").expect("it writes");
         write(&file, SEGMENT_BYTES, &head(8 * SEGMENT_BYTES)).expect("it writes");
         write(&file, 4 * SEGMENT_BYTES, &head(9 * SEGMENT_BYTES)).expect("it writes");
         assert_eq!(lsns(&file), [4, 8, 7, 5, 9]);
-        assert!(go_back(&file, &tip).expect("it goes back"));
+        assert!(restore(&file, &tip).expect("it goes back"));
         assert_eq!(lsns(&file), [4, 7, 5]);
         let back = super::tip(&file).expect("it reads").expect("there is one");
         assert_eq!((back.lsn, back.offset, &back.bytes[HEAD..]), (tip.lsn, tip.offset, &tip.bytes[HEAD..]));
         assert_eq!(back.bytes[..HEAD], stable_head(tip.lsn), "all before it is stable");
-        assert!(!go_back(&file, &tip).expect("it is the same"));
+        assert!(!restore(&file, &tip).expect("it is the same"));
     }
 
     #[test]
@@ -175,9 +175,9 @@ mod tests {
         let tip = tip(&file).expect("it reads").expect("there is one");
         assert_eq!(tip.bytes.len(), HEAD);
         write(&file, SEGMENT_BYTES + HEAD as u64, b"more").expect("it writes");
-        assert!(go_back(&file, &tip).expect("it goes back"));
+        assert!(restore(&file, &tip).expect("it goes back"));
         let left = read(&file, SEGMENT_BYTES).expect("it reads");
         assert_eq!((&left[..HEAD], &left[HEAD..]), (&stable_head(tip.lsn)[..], &[0; 4][..]));
-        assert!(!go_back(&file, &tip).expect("it is the same"));
+        assert!(!restore(&file, &tip).expect("it is the same"));
     }
 }

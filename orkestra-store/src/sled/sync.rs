@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::database::Database;
 use super::segments::{self, Tip};
 use crate::kv::directory;
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 use crate::kv::owner;
 
 pub(super) struct Syncer {
@@ -26,14 +26,14 @@ impl Syncer {
 
     /// The same for a database that is not open. Holds sled's own lock: a store of this process that was just dropped
     /// after a failed write may have threads of sled that still write to the file.
-    pub(super) fn alone(directory: &Path) -> io::Result<Self> {
+    pub(super) fn locked(directory: &Path) -> io::Result<Self> {
         let syncer = Self::new(directory)?;
         owner::lock(&syncer.file).map_err(|error| io::Error::other(format!("cannot lock the file `db`: {error}")))?;
         Ok(syncer)
     }
 
     /// Makes everything applied to sled durable.
-    pub(super) fn sync(&self, database: &Database) -> Result<(), Trouble> {
+    pub(super) fn sync(&self, database: &Database) -> Result<(), BackendError> {
         // IMPORTANT: `flush` alone is not durable. On Linux it ends in `sync_file_range`, which syncs neither the
         // file's size nor the disk's cache (sled 0.34.7, `src/pagecache/iobuf.rs`).
         database.flush()?;
@@ -53,9 +53,9 @@ impl Syncer {
     }
 
     /// The tip of sled's log. No thread may be writing to it.
-    pub(super) fn tip(&self) -> Result<Tip, Trouble> {
+    pub(super) fn tip(&self) -> Result<Tip, BackendError> {
         segments::tip(&self.file)?
-            .ok_or_else(|| Trouble::Damaged("the file `db` contains no segment of sled's log".into()))
+            .ok_or_else(|| BackendError::Damaged("the file `db` contains no segment of sled's log".into()))
     }
 
     /// Whether the file has the segment of `tip` at the same place.
@@ -65,15 +65,15 @@ impl Syncer {
 
     /// Durably restores the file to when its tip was `tip`. Returns whether anything was undone. The database must not
     /// be open.
-    pub(super) fn go_back(&self, tip: &Tip) -> io::Result<bool> {
-        let is_changed = segments::go_back(&self.file, tip)?;
+    pub(super) fn restore(&self, tip: &Tip) -> io::Result<bool> {
+        let is_changed = segments::restore(&self.file, tip)?;
         // Even if nothing was undone: after a killed process the content may be only in the system's cache.
         self.file.sync_all()?;
         Ok(is_changed)
     }
 
     /// Makes durable what a killed process left in the system's cache. The database must not be open.
-    pub(super) fn settle(&self) -> io::Result<()> {
+    pub(super) fn sync_file(&self) -> io::Result<()> {
         self.file.sync_all()
     }
 }

@@ -7,7 +7,7 @@ use std::sync::RwLockReadGuard;
 use ::sled::{Db, IVec};
 
 use super::overlay::Overlay;
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 use crate::kv::map;
 
 /// What is durable. Writers wait while the view is held.
@@ -17,7 +17,7 @@ pub(super) struct View<'a> {
 }
 
 impl map::View for View<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, BackendError> {
         match self.overlay.layers().find_map(|layer| layer.get(key)) {
             Some(value) => Ok(value.map(|value| value.to_vec())),
             None => Ok(self.db.get(key)?.map(|value| value.to_vec())),
@@ -43,7 +43,7 @@ impl View<'_> {
         }
         let below = self.db.range::<&[u8], _>((begin, end));
         let known = |entry: Result<(IVec, IVec), ::sled::Error>| entry.map(|(key, value)| (key, Some(value)));
-        let below = below.map(move |entry| known(entry).map_err(Trouble::from));
+        let below = below.map(move |entry| known(entry).map_err(BackendError::from));
         let below: Box<dyn Iterator<Item = _>> = if backward { Box::new(below.rev()) } else { Box::new(below) };
         sources.push(below.peekable());
         let entries = Entries { sources, backward };
@@ -51,7 +51,7 @@ impl View<'_> {
     }
 }
 
-type Source<'a> = Peekable<Box<dyn Iterator<Item = Result<(IVec, Option<IVec>), Trouble>> + 'a>>;
+type Source<'a> = Peekable<Box<dyn Iterator<Item = Result<(IVec, Option<IVec>), BackendError>> + 'a>>;
 
 /// The entries of all layers and sled, merged: the newest per key, without removals.
 struct Entries<'a> {
@@ -61,7 +61,7 @@ struct Entries<'a> {
 }
 
 impl Iterator for Entries<'_> {
-    type Item = Result<(IVec, IVec), Trouble>;
+    type Item = Result<(IVec, IVec), BackendError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -82,7 +82,7 @@ impl Iterator for Entries<'_> {
             let number = failed.or(first.map(|(number, _)| number))?;
             let (key, value) = match self.sources[number].next()? {
                 Ok(entry) => entry,
-                Err(trouble) => return Some(Err(trouble)),
+                Err(error) => return Some(Err(error)),
             };
             for older in &mut self.sources[number + 1..] {
                 older.next_if(|entry| entry.as_ref().is_ok_and(|(same, _)| *same == key));

@@ -21,7 +21,7 @@ use super::encoding;
 use super::options::SledOptions;
 use super::recover::Recovered;
 use crate::kv::changes::Changes;
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 use crate::kv::report::Durability;
 
 const FILES: [&str; 2] = ["wal.0", "wal.1"];
@@ -30,7 +30,7 @@ const CHECKSUM: usize = size_of::<u32>();
 
 /// A file this many times full makes writers wait for a checkpoint.
 const OVERFULL: u64 = 4;
-/// The length of a new file. It doubles when it is full, by at most `GROW_BYTES_MAX`.
+/// The length of a new file. It doubles when it is full_bytes, by at most `GROW_BYTES_MAX`.
 const NEW_BYTES: u64 = 256 * 1024;
 const GROW_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
@@ -53,7 +53,7 @@ pub(super) struct Wal {
     /// Whether the last record of the current file is unsynced.
     unsynced: bool,
     /// The size in bytes at which a file is full. Its changes are in memory as well.
-    full: u64,
+    full_bytes: u64,
     /// Kept for its capacity.
     buffer: Vec<u8>,
 }
@@ -77,7 +77,7 @@ pub(super) struct Found {
 }
 
 /// Whether both write-ahead files exist.
-pub(super) fn is_there(directory: &Path) -> bool {
+pub(super) fn exist(directory: &Path) -> bool {
     FILES.iter().all(|name| directory.join(name).exists())
 }
 
@@ -122,17 +122,17 @@ fn read_record(bytes: &[u8]) -> Option<(Record, &[u8])> {
 
 impl Found {
     /// The files to continue with in the opening `boot`, after recovery. Invalid records are erased.
-    pub(super) fn go_on(self, recovered: &Recovered, boot: u32, options: &SledOptions) -> io::Result<Wal> {
+    pub(super) fn into_wal(self, recovered: &Recovered, boot: u32, options: &SledOptions) -> io::Result<Wal> {
         let &Recovered { current, last, keep_current, keep_other, .. } = recovered;
-        let (durability, full) = (options.durability, options.backend.write_ahead_bytes);
+        let (durability, full_bytes) = (options.durability, options.backend.write_ahead_bytes);
         let mut wal =
-            Wal { files: self.files, current, last, boot, durability, unsynced: false, full, buffer: Vec::new() };
+            Wal { files: self.files, current, last, boot, durability, unsynced: false, full_bytes, buffer: Vec::new() };
         for (number, keep) in [(current, keep_current), (1 - current, keep_other)] {
             let file = &mut wal.files[number];
             if keep {
-                file.write_again()?;
+                file.rewrite()?;
             } else {
-                file.forget()?;
+                file.erase()?;
             }
             file.read = Vec::new();
             if file.length < NEW_BYTES {
@@ -147,7 +147,7 @@ impl Found {
 impl WalFile {
     /// Writes the records again. After a failed sync, what was read may be only in the system's cache, marked as
     /// written, so that no later sync would write it.
-    fn write_again(&mut self) -> io::Result<()> {
+    fn rewrite(&mut self) -> io::Result<()> {
         let end = usize::try_from(self.end).map_err(io::Error::other)?;
         let mut file = &*self.file;
         file.seek(SeekFrom::Start(0))?;
@@ -155,7 +155,7 @@ impl WalFile {
     }
 
     /// Makes all records invalid.
-    fn forget(&mut self) -> io::Result<()> {
+    fn erase(&mut self) -> io::Result<()> {
         self.end = 0;
         let mut file = &*self.file;
         file.seek(SeekFrom::Start(0))?;
@@ -211,14 +211,15 @@ impl Wal {
     }
 
     /// Writes a record, with the given durability. After an error, it is unknown whether the record is durable.
-    pub(super) fn append(&mut self, changes: &Changes, durability: Durability) -> Result<(), Trouble> {
+    pub(super) fn append(&mut self, changes: &Changes, durability: Durability) -> Result<(), BackendError> {
         let number = self.last + 1;
         let mut record = std::mem::take(&mut self.buffer);
         record.clear();
         record.extend_from_slice(&[0; HEAD]);
         encoding::encode(changes, &mut record);
         let length = u32::try_from(record.len() - HEAD);
-        let length = length.map_err(|_| Trouble::Invalid("cannot write a group commit of 4 GiB or more".into()))?;
+        let length =
+            length.map_err(|_| BackendError::Invalid("cannot write a group commit of 4 GiB or more".into()))?;
         record[CHECKSUM..8].copy_from_slice(&length.to_be_bytes());
         record[8..16].copy_from_slice(&number.to_be_bytes());
         record[16..HEAD].copy_from_slice(&self.boot.to_be_bytes());
@@ -240,16 +241,16 @@ impl Wal {
 
     /// Whether a checkpoint should start.
     pub(super) fn is_full(&self) -> bool {
-        self.files[self.current].end >= self.full
+        self.files[self.current].end >= self.full_bytes
     }
 
     /// Whether writers should wait for a checkpoint.
     pub(super) fn is_overfull(&self) -> bool {
-        self.files[self.current].end >= OVERFULL * self.full
+        self.files[self.current].end >= OVERFULL * self.full_bytes
     }
 
     /// Switches to the other file, whose records must all be in sled.
-    pub(super) fn turn(&mut self) -> io::Result<()> {
+    pub(super) fn switch(&mut self) -> io::Result<()> {
         // IMPORTANT: records in the other file are valid only if this one is complete.
         if self.unsynced && self.durability == Durability::Fsync {
             self.files[self.current].file.sync_data()?;
@@ -257,7 +258,7 @@ impl Wal {
         self.current = 1 - self.current;
         let file = &mut self.files[self.current];
         file.end = 0;
-        let most = (OVERFULL * self.full).max(NEW_BYTES);
+        let most = (OVERFULL * self.full_bytes).max(NEW_BYTES);
         if file.length > most {
             file.file.set_len(most)?;
             file.length = most;

@@ -24,7 +24,7 @@ const LEASE: Duration = Duration::from_secs(60);
 pub struct ExportOptions {
     skip_busy: bool,
     salvage: bool,
-    as_they_are: bool,
+    include_damaged: bool,
     worker: WorkerId,
     clock: Arc<dyn Clock>,
 }
@@ -33,7 +33,7 @@ impl ExportOptions {
     /// Exports as `worker`, which holds the leases while runs are read. No other user of the store may have this name.
     #[must_use]
     pub fn new(worker: WorkerId) -> Self {
-        Self { skip_busy: false, salvage: false, as_they_are: false, worker, clock: Arc::new(SystemClock) }
+        Self { skip_busy: false, salvage: false, include_damaged: false, worker, clock: Arc::new(SystemClock) }
     }
 
     /// Sets whether to skip runs that are being driven. The default is `false`: one of them fails the export.
@@ -54,7 +54,7 @@ impl ExportOptions {
     /// imported. Setting it also sets [`with_salvage`](Self::with_salvage). The default is `false`.
     #[must_use]
     pub fn with_damaged(self, damaged: bool) -> Self {
-        Self { as_they_are: damaged, salvage: self.salvage || damaged, ..self }
+        Self { include_damaged: damaged, salvage: self.salvage || damaged, ..self }
     }
 
     /// Sets the clock. The default is the system's.
@@ -123,13 +123,13 @@ struct Export<'a, W> {
 }
 
 /// The runs being read.
-struct Held {
+struct HeldRuns {
     leases: Vec<Lease>,
     since: Timestamp,
 }
 
 impl<W: Write + Send> Export<'_, W> {
-    async fn claim(&mut self, runs: &[RunId]) -> Result<Held, TransferError> {
+    async fn claim(&mut self, runs: &[RunId]) -> Result<HeldRuns, TransferError> {
         let now = self.options.clock.now();
         let claimed = self.store.claim(runs, &self.options.worker, now, now.saturating_add(LEASE)).await?;
         let busy: Vec<_> = runs.iter().zip(&claimed).filter(|(_, claimed)| claimed.is_none()).collect();
@@ -140,18 +140,20 @@ impl<W: Write + Send> Export<'_, W> {
             return Err(TransferError::Busy(busy));
         }
         self.done.busy.extend(busy);
-        Ok(Held { leases, since: now })
+        Ok(HeldRuns { leases, since: now })
     }
 
-    async fn page(&mut self, held: &mut Held) -> Result<(), TransferError> {
+    async fn page(&mut self, held: &mut HeldRuns) -> Result<(), TransferError> {
         let runs: Vec<RunId> = held.leases.iter().map(|lease| lease.run.clone()).collect();
         for run in runs {
-            self.keep(held).await?;
+            self.keep_leases(held).await?;
             let mut kept = true;
             if self.options.salvage {
                 let mut look = look(self.store, &run).await?;
                 kept = look.can_be_saved();
-                if !kept && self.options.as_they_are && self.store.record(&run).await.is_ok_and(|found| found.is_some())
+                if !kept
+                    && self.options.include_damaged
+                    && self.store.record(&run).await.is_ok_and(|found| found.is_some())
                 {
                     kept = true;
                     look.damage.iter_mut().for_each(|damage| damage.saved = true);
@@ -167,7 +169,7 @@ impl<W: Write + Send> Export<'_, W> {
     }
 
     /// Renews the leases in time.
-    async fn keep(&self, held: &mut Held) -> Result<(), TransferError> {
+    async fn keep_leases(&self, held: &mut HeldRuns) -> Result<(), TransferError> {
         let now = self.options.clock.now();
         if now.since(held.since) < LEASE / 3 {
             return Ok(());
@@ -179,7 +181,7 @@ impl<W: Write + Send> Export<'_, W> {
         if lost.is_empty() { Ok(()) } else { Err(TransferError::Busy(lost)) }
     }
 
-    async fn run(&mut self, record: &RunRecord, held: &mut Held) -> Result<(), TransferError> {
+    async fn run(&mut self, record: &RunRecord, held: &mut HeldRuns) -> Result<(), TransferError> {
         let (store, run) = (self.store, &record.id);
         let bytes = serde_json::to_vec(record).map_err(|error| {
             StoreError::new(StoreErrorKind::Invalid, format!("cannot encode the record of run `{run}`: {error}"))
@@ -187,7 +189,7 @@ impl<W: Write + Send> Export<'_, W> {
         self.lines.add(&bytes, |record| Line::Run { id: run.clone(), record })?;
         let keys = store.blob_keys(run).await;
         for key in self.readable(keys)?.unwrap_or_default() {
-            self.keep(held).await?;
+            self.keep_leases(held).await?;
             let blob = store.blob(run, &key).await;
             if let Some(bytes) = self.readable(blob)?.flatten() {
                 self.lines.add(&bytes, |content| Line::Blob { key, content })?;
@@ -197,7 +199,7 @@ impl<W: Write + Send> Export<'_, W> {
         self.letters(run, held).await
     }
 
-    async fn journal(&mut self, run: &RunId, held: &mut Held) -> Result<(), TransferError> {
+    async fn journal(&mut self, run: &RunId, held: &mut HeldRuns) -> Result<(), TransferError> {
         let mut replayer = Replayer::new(run.clone());
         let mut from = Seq(1);
         loop {
@@ -206,34 +208,34 @@ impl<W: Write + Send> Export<'_, W> {
             from = last.last.plus(1);
             for commit in &commits {
                 let replayed = replayer.add(commit);
-                if !self.options.as_they_are {
+                if !self.options.include_damaged {
                     replayed.map_err(|source| TransferError::Journal { run: run.clone(), source: Box::new(source) })?;
                 }
                 let (first, last, epoch) = (commit.first, commit.last, commit.epoch);
                 self.lines.add(&commit.body, |body| Line::Commit { first, last, epoch, body })?;
             }
-            self.keep(held).await?;
+            self.keep_leases(held).await?;
             tokio::task::yield_now().await;
         }
-        if replayer.state().is_none() && !self.options.as_they_are {
+        if replayer.state().is_none() && !self.options.include_damaged {
             let what = format!("run `{run}` has a record, but no journal");
             return Err(StoreError::new(StoreErrorKind::Damaged, what).into());
         }
         Ok(())
     }
 
-    /// The next commits. With `as_they_are`, those up to the first that the store cannot read.
+    /// The next commits. With `include_damaged`, those up to the first that the store cannot read.
     async fn commits(&self, run: &RunId, from: Seq) -> Result<Vec<Written>, StoreError> {
         let read = self.store.read(run, from, COMMITS_AT_ONCE).await;
         match read {
-            Err(error) if self.options.as_they_are && error.kind() == StoreErrorKind::Damaged => {
+            Err(error) if self.options.include_damaged && error.kind() == StoreErrorKind::Damaged => {
                 Ok(self.readable(self.store.read(run, from, 1).await)?.unwrap_or_default())
             }
             read => read,
         }
     }
 
-    async fn letters(&mut self, run: &RunId, held: &mut Held) -> Result<(), TransferError> {
+    async fn letters(&mut self, run: &RunId, held: &mut HeldRuns) -> Result<(), TransferError> {
         let mut after = LetterId::ZERO;
         loop {
             let letters = self.store.letters(run, after, LETTERS_AT_ONCE).await;
@@ -243,17 +245,17 @@ impl<W: Write + Send> Export<'_, W> {
             for letter in &letters {
                 self.lines.add(&letter.body, |body| Line::Letter { body })?;
             }
-            self.keep(held).await?;
+            self.keep_leases(held).await?;
         }
     }
 
     async fn values(&mut self) -> Result<(), TransferError> {
         let keys = self.store.keys("", usize::MAX).await;
-        let keys = self.told(keys)?.unwrap_or_default();
+        let keys = self.readable_or_report(keys)?.unwrap_or_default();
         for key in keys {
             let value = self.store.get(&key).await;
             // Without a value, the key was deleted in the meantime.
-            if let Some(value) = self.told(value)?.flatten() {
+            if let Some(value) = self.readable_or_report(value)?.flatten() {
                 let version = value.version;
                 self.lines.add(&value.bytes, |content| Line::Value { key, version, content })?;
             }
@@ -270,7 +272,7 @@ impl<W: Write + Send> Export<'_, W> {
     }
 
     /// Like [`readable`](Self::readable), and reports the damage.
-    fn told<T>(&mut self, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    fn readable_or_report<T>(&mut self, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
         match read {
             Err(error) if self.options.salvage => {
                 let damage: Damage = damaged(None, error, 0, false)?;

@@ -58,9 +58,9 @@ impl<R: Read> Reader<R> {
         reader.next_line()?;
         let head: Option<Head> = serde_json::from_slice(&reader.line).ok();
         match head.filter(|head| head.format == FORMAT) {
-            None => Err(reader.wrong("not an export of a store")),
+            None => Err(reader.line_error("not an export of a store")),
             Some(head) if head.version > FORMAT_VERSION => Err(TransferError::Newer { found: head.version }),
-            Some(Head { version: 0, .. }) => Err(reader.wrong("invalid format version 0")),
+            Some(Head { version: 0, .. }) => Err(reader.line_error("invalid format version 0")),
             Some(_) => Ok(reader),
         }
     }
@@ -70,7 +70,7 @@ impl<R: Read> Reader<R> {
         self.number
     }
 
-    pub(super) fn wrong(&self, what: impl Into<String>) -> TransferError {
+    pub(super) fn line_error(&self, what: impl Into<String>) -> TransferError {
         TransferError::Line { line: self.number, what: what.into() }
     }
 
@@ -81,7 +81,7 @@ impl<R: Read> Reader<R> {
         let text = std::mem::take(&mut self.line);
         let item = match serde_json::from_slice(&text) {
             Ok(line) => self.item(line, &text),
-            Err(error) => Err(self.wrong(format!("invalid line: {error}"))),
+            Err(error) => Err(self.line_error(format!("invalid line: {error}"))),
         };
         if self.line.is_empty() {
             self.line = text;
@@ -90,7 +90,7 @@ impl<R: Read> Reader<R> {
     }
 
     fn item(&mut self, line: Line<'_>, text: &[u8]) -> Result<Item, TransferError> {
-        self.goes_here(&line)?;
+        self.check_order(&line)?;
         if let Line::End(sums) = line {
             return self.end(sums);
         }
@@ -99,9 +99,9 @@ impl<R: Read> Reader<R> {
             Line::Run { id, record } => {
                 let bytes = self.bytes(record)?;
                 let record: RunRecord = serde_json::from_slice(&bytes)
-                    .map_err(|error| self.wrong(format!("cannot decode the record of run `{id}`: {error}")))?;
+                    .map_err(|error| self.line_error(format!("cannot decode the record of run `{id}`: {error}")))?;
                 if record.id != id {
-                    return Err(self.wrong(format!("run `{id}` has the record of `{}`", record.id)));
+                    return Err(self.line_error(format!("run `{id}` has the record of `{}`", record.id)));
                 }
                 self.counts.runs += 1;
                 self.run = Some(id);
@@ -114,14 +114,14 @@ impl<R: Read> Reader<R> {
             Line::Commit { first, last, epoch, body } => {
                 self.counts.commits += 1;
                 let body = Arc::from(self.bytes(body)?);
-                let run = self.run.clone().ok_or_else(|| self.wrong("a commit without a run"))?;
+                let run = self.run.clone().ok_or_else(|| self.line_error("a commit without a run"))?;
                 Ok(Item::Commit(Written { run, first, last, epoch, body }))
             }
             Line::Letter { body } => {
                 self.counts.letters += 1;
                 Ok(Item::Letter(self.bytes(body)?))
             }
-            Line::Value { version: 0, .. } => Err(self.wrong("invalid version 0 of a value: versions begin at 1")),
+            Line::Value { version: 0, .. } => Err(self.line_error("invalid version 0 of a value: versions begin at 1")),
             Line::Value { key, version, content } => {
                 self.counts.values += 1;
                 Ok(Item::Value(key, Versioned { version, bytes: self.bytes(content)? }))
@@ -130,12 +130,12 @@ impl<R: Read> Reader<R> {
                 self.counts.skipped += 1;
                 Ok(Item::Skipped)
             }
-            Line::Part(_) | Line::End(_) => Err(self.wrong("a part that no line announced")),
+            Line::Part(_) | Line::End(_) => Err(self.line_error("a part that no line announced")),
         }
     }
 
     /// Checks that the line may follow the previous one.
-    fn goes_here(&mut self, line: &Line<'_>) -> Result<(), TransferError> {
+    fn check_order(&mut self, line: &Line<'_>) -> Result<(), TransferError> {
         use Section::{Begin, Blobs, Commits, Letters, Values};
         let (after, section): (&[Section], _) = match line {
             Line::Run { .. } => (&[Begin, Commits, Letters], Blobs),
@@ -146,7 +146,7 @@ impl<R: Read> Reader<R> {
             Line::Part(_) => (&[], Begin),
         };
         if !after.contains(&self.section) {
-            return Err(self.wrong("this kind of line must not follow the previous one"));
+            return Err(self.line_error("this kind of line must not follow the previous one"));
         }
         self.section = section;
         Ok(())
@@ -156,7 +156,9 @@ impl<R: Read> Reader<R> {
         let length = match content {
             Content::Json(raw) => return Ok(raw.get().into()),
             Content::Bytes(length) if length > CONTENT_BYTES_MAX => {
-                return Err(self.wrong(format!("{length} bytes announced, more than the {CONTENT_BYTES_MAX} allowed")));
+                return Err(
+                    self.line_error(format!("{length} bytes announced, more than the {CONTENT_BYTES_MAX} allowed"))
+                );
             }
             Content::Bytes(length) => length,
         };
@@ -165,11 +167,11 @@ impl<R: Read> Reader<R> {
         while (bytes.len() as u64) < length {
             self.next_line()?;
             let Ok(Line::Part(text)) = serde_json::from_slice(&self.line) else {
-                return Err(self.wrong("a part of the announced bytes is missing"));
+                return Err(self.line_error("a part of the announced bytes is missing"));
             };
-            let part = STANDARD.decode(text).map_err(|error| self.wrong(format!("invalid base64: {error}")))?;
+            let part = STANDARD.decode(text).map_err(|error| self.line_error(format!("invalid base64: {error}")))?;
             if part.is_empty() || bytes.len() as u64 + part.len() as u64 > length {
-                return Err(self.wrong("the part does not have the announced length"));
+                return Err(self.line_error("the part does not have the announced length"));
             }
             bytes.extend_from_slice(&part);
             self.hash.update(&self.line);
@@ -178,19 +180,19 @@ impl<R: Read> Reader<R> {
     }
 
     /// Compares the totals with those in the last line.
-    fn end(&mut self, told: Sums) -> Result<Item, TransferError> {
+    fn end(&mut self, written: Sums) -> Result<Item, TransferError> {
         let Counts { runs, commits, letters, blobs, values, skipped } = self.counts;
         let sha256 = hex(&self.hash.finalize_reset());
         let read = Sums { runs, commits, letters, blobs, values, skipped, sha256 };
-        if read != told {
-            return Err(self.wrong("the totals do not match: an earlier line was changed, added or removed"));
+        if read != written {
+            return Err(self.line_error("the totals do not match: an earlier line was changed, added or removed"));
         }
         let mut after = [0];
         if self.input.read(&mut after).map_err(TransferError::Read)? > 0 {
             self.number += 1;
-            return Err(self.wrong("data after the last line"));
+            return Err(self.line_error("data after the last line"));
         }
-        Ok(Item::End(told.sha256))
+        Ok(Item::End(written.sha256))
     }
 
     /// Reads a line, including its end.
@@ -204,8 +206,10 @@ impl<R: Read> Reader<R> {
         }
         match self.line.last() {
             Some(b'\n') => Ok(()),
-            _ if length == LINE_BYTES_MAX => Err(self.wrong(format!("the line has more than {LINE_BYTES_MAX} bytes"))),
-            _ => Err(self.wrong("the export is incomplete: its end is missing")),
+            _ if length == LINE_BYTES_MAX => {
+                Err(self.line_error(format!("the line has more than {LINE_BYTES_MAX} bytes")))
+            }
+            _ => Err(self.line_error("the export is incomplete: its end is missing")),
         }
     }
 }

@@ -129,8 +129,8 @@ impl Verify<'_> {
         let (id, wrong) = (&run.record.id, |what| TransferError::Line { line, what });
         let state = run.replayer.finish().ok_or_else(|| wrong(format!("run `{id}` has no journal")))?;
         if state.status() != run.record.status {
-            let (told, is) = (run.record.status, state.status());
-            return Err(wrong(format!("run `{id}` is {told:?} in its record, but {is:?} in its journal")));
+            let (recorded, replayed) = (run.record.status, state.status());
+            return Err(wrong(format!("run `{id}` is {recorded:?} in its record, but {replayed:?} in its journal")));
         }
         let Some(theirs) = &mut run.theirs else { return Ok(()) };
         if let Some(beyond) = theirs.next(self.store).await? {

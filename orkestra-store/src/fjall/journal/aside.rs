@@ -14,15 +14,15 @@ use crate::kv::directory;
 const ASIDE: &str = "torn";
 
 /// A renamed journal. Dropping it renames it back.
-pub(super) struct Aside {
+pub(super) struct MovedAside {
     journal: PathBuf,
     aside: PathBuf,
     is_removed: bool,
 }
 
-impl Aside {
+impl MovedAside {
     /// Renames `journal` and creates an empty one in its place, so that fjall continues with its number.
-    pub(super) fn put(journal: &Path) -> io::Result<Self> {
+    pub(super) fn new(journal: &Path) -> io::Result<Self> {
         let aside = journal.with_extension(ASIDE);
         fs::rename(journal, &aside)?;
         let this = Self { journal: journal.to_path_buf(), aside, is_removed: false };
@@ -43,7 +43,7 @@ impl Aside {
     }
 
     /// Renames back what an earlier process left in `directory`.
-    pub(super) fn put_back(directory: &Path) -> io::Result<()> {
+    pub(super) fn restore_all(directory: &Path) -> io::Result<()> {
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == ASIDE) {
@@ -55,7 +55,7 @@ impl Aside {
     }
 }
 
-impl Drop for Aside {
+impl Drop for MovedAside {
     fn drop(&mut self) {
         if !self.is_removed
             && let Err(error) = fs::rename(&self.aside, &self.journal)

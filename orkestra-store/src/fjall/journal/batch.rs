@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::kv::keys::META_APPLIED;
 
-use super::super::promised::{self, Promised};
+use super::super::promised::{self, Promises};
 
 const START: u8 = 1;
 const ITEM: u8 = 2;
@@ -44,7 +44,7 @@ pub(super) struct Batch {
     /// The number of its group commit. Zero if it has none.
     pub(super) number: u64,
     /// What it says about earlier group commits. Older versions of this library do not write it.
-    pub(super) promised: Option<Promised>,
+    pub(super) promised: Option<Promises>,
 }
 
 impl Batch {
@@ -86,30 +86,30 @@ struct Reader<'a, R> {
 
 impl<R: BufRead> Reader<'_, R> {
     fn batch(mut self) -> io::Result<Batch> {
-        must(self.take()? == [START])?;
+        ensure(self.take()? == [START])?;
         let items = u32::from_le_bytes(self.take()?);
         let mut batch = Batch { seqno: u64::from_le_bytes(self.take()?), ..Batch::default() };
-        must(items > 0)?;
+        ensure(items > 0)?;
         // The checksum covers only the items.
         self.checksum.reset();
         for _ in 0..items {
             self.item(&mut batch)?;
         }
         let checksum = self.checksum.digest();
-        must(self.take()? == [END])?;
-        must(self.take()? == checksum.to_le_bytes())?;
-        must(self.take()? == TRAILER)?;
+        ensure(self.take()? == [END])?;
+        ensure(self.take()? == checksum.to_le_bytes())?;
+        ensure(self.take()? == TRAILER)?;
         Ok(Batch { bytes: self.bytes, ..batch })
     }
 
     fn item(&mut self, batch: &mut Batch) -> io::Result<()> {
         let [tag, value_type, compression] = self.take()?;
-        must(tag == ITEM && value_type <= VALUE_TYPE_MAX && compression <= COMPRESSION_MAX)?;
+        ensure(tag == ITEM && value_type <= VALUE_TYPE_MAX && compression <= COMPRESSION_MAX)?;
         let _keyspace: [u8; 8] = self.take()?;
         let key_bytes = u32::from(u16::from_le_bytes(self.take()?));
         let value_bytes = u32::from_le_bytes(self.take()?);
         let stored_bytes = u32::from_le_bytes(self.take()?);
-        must(compression != 0 || value_bytes == stored_bytes)?;
+        ensure(compression != 0 || value_bytes == stored_bytes)?;
         if key_bytes as usize > SHORT || stored_bytes as usize > SHORT {
             return self.skip(u64::from(key_bytes) + u64::from(stored_bytes));
         }
@@ -119,7 +119,7 @@ impl<R: BufRead> Reader<'_, R> {
         self.fill(value)?;
         match &*key {
             META_APPLIED => batch.number = (&*value).try_into().map_or(0, u64::from_be_bytes),
-            promised::KEY => batch.promised = Promised::decode(value),
+            promised::KEY => batch.promised = Promises::decode(value),
             _ => {}
         }
         Ok(())
@@ -155,7 +155,7 @@ impl<R: BufRead> Reader<'_, R> {
 }
 
 /// Fails unless the bytes have the expected form.
-fn must(is_so: bool) -> io::Result<()> {
+fn ensure(is_so: bool) -> io::Result<()> {
     if is_so { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
@@ -179,7 +179,7 @@ pub(super) mod tests {
             }
             batch.remove(&keyspace, "key of a length that no other has");
             batch.insert(&keyspace, META_APPLIED, number.to_be_bytes());
-            let promised = Promised { synced: 0, acknowledged: 0, previous: number - 1 };
+            let promised = Promises { synced: 0, acknowledged: 0, previous: number - 1 };
             batch.insert(&keyspace, promised::KEY, promised.encode());
             batch.commit().expect("it writes");
         }
@@ -207,7 +207,7 @@ pub(super) mod tests {
     #[test]
     fn a_batch_follows_the_one_that_it_names() {
         let batch = |number, seqno, previous: Option<u64>| {
-            let promised = previous.map(|previous| Promised { previous, ..Promised::default() });
+            let promised = previous.map(|previous| Promises { previous, ..Promises::default() });
             Batch { bytes: 100, seqno, number, promised }
         };
         let last = batch(7, 20, Some(6));

@@ -18,7 +18,7 @@
 //! before it in the journal.
 //!
 //! A torn end and damage look the same. Promises tell them apart: those in the file `mark`, and those in the later
-//! batches ([`Promised`]). An incomplete group commit that was synced is damage. Never truncate it: it may be the only
+//! batches ([`Promises`]). An incomplete group commit that was synced is damage. Never truncate it: it may be the only
 //! copy.
 
 mod aside;
@@ -29,13 +29,13 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 use crate::kv::mark::Marked;
 
-use self::aside::Aside;
+use self::aside::MovedAside;
 use self::batch::Batch;
 use self::scan::{Scan, Tail};
-use super::promised::Promised;
+use super::promised::Promises;
 
 /// The extension of journals.
 const EXTENSION: &str = "jnl";
@@ -54,13 +54,13 @@ pub(super) struct Expected {
 
 /// Journals that fjall can open.
 #[derive(Default)]
-pub(super) struct Mended {
+pub(super) struct MendedJournals {
     expected: Expected,
     /// The last complete group commit in the journals. `None` if there is none: the last one is in a table then.
     last: Option<u64>,
     torn: Option<Torn>,
     // IMPORTANT: dropping it renames the journal back, so fjall must be closed before.
-    aside: Option<Aside>,
+    aside: Option<MovedAside>,
 }
 
 /// The torn end of the newest journal.
@@ -71,31 +71,31 @@ struct Torn {
 }
 
 /// Checks the journals in `directory`, and truncates a torn end of the newest one.
-pub(super) fn mend(directory: &Path, expected: Expected) -> Result<Mended, Trouble> {
+pub(super) fn mend(directory: &Path, expected: Expected) -> Result<MendedJournals, BackendError> {
     if !fs::read(directory.join("version"))?.starts_with(&VERSION) {
-        return Ok(Mended { expected, ..Mended::default() });
+        return Ok(MendedJournals { expected, ..MendedJournals::default() });
     }
-    Aside::put_back(directory)?;
+    MovedAside::restore_all(directory)?;
     let (last, torn) = look(directory)?;
-    let mut mended = Mended { expected, last, torn, aside: None };
+    let mut mended = MendedJournals { expected, last, torn, aside: None };
     // IMPORTANT: before anything is truncated, here or by fjall: a damaged journal must stay as it is.
     last.map_or(Ok(()), |last| mended.check(last))?;
     match (&mended.torn, last) {
         (Some(torn), Some(_)) => torn.cut()?,
         // No batch of that journal is complete, and only fjall knows what is in the tables.
-        (Some(torn), None) => mended.aside = Some(Aside::put(&torn.path)?),
+        (Some(torn), None) => mended.aside = Some(MovedAside::new(&torn.path)?),
         (None, _) => {}
     }
     Ok(mended)
 }
 
-impl Mended {
+impl MendedJournals {
     /// Call this once fjall is open. `last` is the number of the last group commit in it. Returns what is lost, if the
     /// durability allows losing it.
-    pub(super) fn settle(&mut self, last: u64, place: &str) -> Result<Option<String>, Trouble> {
+    pub(super) fn settle(&mut self, last: u64, place: &str) -> Result<Option<String>, BackendError> {
         if let Some(there) = self.last.filter(|there| *there > last) {
             let why = format!("its journals end with group commit {there}, but fjall read only up to {last}");
-            return Err(Trouble::Damaged(why));
+            return Err(BackendError::Damaged(why));
         }
         self.check(last)?;
         if let Some(aside) = &mut self.aside {
@@ -118,13 +118,13 @@ impl Mended {
     }
 
     /// Checks that nothing synced is missing. `last` is the number of the last group commit.
-    fn check(&self, last: u64) -> Result<(), Trouble> {
+    fn check(&self, last: u64) -> Result<(), BackendError> {
         if let Some(marked) = self.expected.marked {
             marked.must_be_there(last)?;
         }
-        let Promised { synced, .. } = self.promised();
+        let Promises { synced, .. } = self.promised();
         match &self.torn {
-            Some(Torn { path, at, .. }) if synced > last => Err(Trouble::Damaged(format!(
+            Some(Torn { path, at, .. }) if synced > last => Err(BackendError::Damaged(format!(
                 "the journal {} is damaged at byte {at}: group commit {synced} was synced, but the log ends with {last}; remove \
                  the file `mark` to accept the loss",
                 path.display()
@@ -134,9 +134,9 @@ impl Mended {
     }
 
     /// The promises of the batches in the torn end.
-    fn promised(&self) -> Promised {
+    fn promised(&self) -> Promises {
         let torn = self.torn.as_ref().filter(|_| !self.expected.is_loss_accepted);
-        torn.map_or_else(Promised::default, |torn| torn.tail.promised)
+        torn.map_or_else(Promises::default, |torn| torn.tail.promised)
     }
 }
 
@@ -150,14 +150,14 @@ impl Torn {
 }
 
 /// The number of the last complete group commit in the journals, and the torn end of the newest one.
-fn look(directory: &Path) -> Result<(Option<u64>, Option<Torn>), Trouble> {
+fn look(directory: &Path) -> Result<(Option<u64>, Option<Torn>), BackendError> {
     let journals = list(directory)?;
     // The number of the previous journal, and the last batch up to its end.
     let mut before: Option<(u64, Batch)> = None;
     let mut torn = None;
     for (index, (id, path)) in journals.iter().enumerate() {
         let Scan { batches, end, tail } = Scan::of(path)?;
-        let damaged = |why: String| Trouble::Damaged(format!("the journal {} is damaged: {why}", path.display()));
+        let damaged = |why: String| BackendError::Damaged(format!("the journal {} is damaged: {why}", path.display()));
         // If a journal between them is missing, fjall has removed it, and everything before it is in tables.
         let last = before.filter(|(before, _)| before + 1 == *id).map(|(_, last)| last);
         if let Some((first, _)) = batches {

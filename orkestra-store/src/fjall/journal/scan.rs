@@ -7,9 +7,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 
-use super::super::promised::{self, Promised};
+use super::super::promised::{self, Promises};
 use super::batch::Batch;
 
 /// Bytes read at a time.
@@ -32,12 +32,12 @@ pub(super) struct Tail {
     /// Number of bytes, up to the last nonzero one.
     pub(super) bytes: u64,
     /// The highest promises of the batches in it, complete or not.
-    pub(super) promised: Promised,
+    pub(super) promised: Promises,
 }
 
 impl Scan {
     /// Reads the journal at `path`.
-    pub(super) fn of(path: &Path) -> Result<Self, Trouble> {
+    pub(super) fn of(path: &Path) -> Result<Self, BackendError> {
         let mut file = BufReader::with_capacity(PIECE, File::open(path)?);
         let mut scan = Self::default();
         while let Some(batch) = Batch::read(&mut file)? {
@@ -49,10 +49,10 @@ impl Scan {
     }
 
     /// Adds a complete batch. A crash cannot produce one that does not follow the previous one.
-    fn add(&mut self, batch: Batch, path: &Path) -> Result<(), Trouble> {
+    fn add(&mut self, batch: Batch, path: &Path) -> Result<(), BackendError> {
         batch.follows(self.batches.map(|(_, last)| last)).map_err(|why| {
             let (place, at) = (path.display(), self.end);
-            Trouble::Damaged(format!("the journal {place} is damaged at byte {at}: {why}"))
+            BackendError::Damaged(format!("the journal {place} is damaged at byte {at}: {why}"))
         })?;
         self.batches = Some((self.batches.map_or(batch, |(first, _)| first), batch));
         self.end += batch.bytes;
@@ -75,8 +75,8 @@ impl Tail {
             // Most of a journal is zeros, and comparing slices is the fastest check.
             let is_zero = piece[kept..filled] == zeros[..length];
             if !is_zero && let Some(last) = piece[kept..filled].iter().rposition(|byte| *byte != 0) {
-                let before = tail.map_or_else(Promised::default, |tail| tail.promised);
-                let promised = before.max(Promised::find(&piece[..filled]));
+                let before = tail.map_or_else(Promises::default, |tail| tail.promised);
+                let promised = before.max(Promises::find(&piece[..filled]));
                 tail = Some(Self { bytes: read + last as u64 + 1, promised });
             }
             read += length as u64;
@@ -93,7 +93,7 @@ mod tests {
     use super::super::batch::tests::write;
     use super::*;
 
-    fn scan(bytes: &[u8], zeros: u64) -> Result<Scan, Trouble> {
+    fn scan(bytes: &[u8], zeros: u64) -> Result<Scan, BackendError> {
         let file = tempfile::NamedTempFile::new().expect("a file for a test");
         fs::write(file.path(), bytes).expect("it writes");
         file.as_file().set_len(bytes.len() as u64 + zeros).expect("it grows");

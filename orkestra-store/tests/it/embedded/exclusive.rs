@@ -72,7 +72,10 @@ fn a_file_is_no_directory() {
         let (kind, message) = refused(backend, &path);
         assert_eq!(
             (kind, message),
-            (StoreErrorKind::Invalid, format!("cannot open a store in {}: it is a file; use a directory", path.display()))
+            (
+                StoreErrorKind::Invalid,
+                format!("cannot open a store in {}: it is a file; use a directory", path.display())
+            )
         );
         let (kind, message) = refused(backend, &path.join("below"));
         assert_eq!(kind, StoreErrorKind::Io, "{message}");
@@ -120,10 +123,10 @@ fn a_directory_that_may_not_be_written_is_refused() {
     let below = open_as_nobody(backend, &directory.path().join("new"));
     allow(0o755).expect("it can be opened to its owner");
     let (Some(message), Some(below)) = (message, below) else { return };
+    assert!(message.starts_with("Io: cannot lock ") && message.contains("read and write access"), "{message}");
     assert!(
-        message.starts_with("Io: cannot lock ") && message.contains("read and write access"),
-        "{message}"
+        below.starts_with("Io: cannot create the directory ") && below.contains("read and write access"),
+        "{below}"
     );
-    assert!(below.starts_with("Io: cannot create the directory ") && below.contains("read and write access"), "{below}");
     assert_eq!(std::fs::read_dir(directory.path()).expect("it is there").count(), 0, "nothing was left there");
 }

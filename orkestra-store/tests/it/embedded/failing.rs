@@ -6,8 +6,7 @@ use crate::support::ending::{Ending, must_go_on};
 use crate::support::told::Told;
 
 /// What is told of a call that fails, and of one in the background of fjall.
-const CAUSES: &[&str] =
-    &["Input/output error", "No space left on device", "a background write of fjall failed"];
+const CAUSES: &[&str] = &["Input/output error", "No space left on device", "a background write of fjall failed"];
 
 /// Makes the `when`-th of these calls of each thread fail while a store is filled, once; those on `files` alone, if there are any.
 async fn fails(backend: Backend, durability: &str, inject: &str, files: &[&str], when: u32) -> Ending {

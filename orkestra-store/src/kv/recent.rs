@@ -9,18 +9,18 @@ use orkestra_core::model::RunId;
 const GENERATION_RUNS_MAX: usize = 16 * 1024;
 
 /// A value for each recently used run.
-pub(crate) struct Lately<T> {
+pub(crate) struct RecentRuns<T> {
     young: HashMap<RunId, T>,
     old: HashMap<RunId, T>,
 }
 
-impl<T> Default for Lately<T> {
+impl<T> Default for RecentRuns<T> {
     fn default() -> Self {
         Self { young: HashMap::new(), old: HashMap::new() }
     }
 }
 
-impl<T: Copy> Lately<T> {
+impl<T: Copy> RecentRuns<T> {
     pub(crate) fn get(&self, run: &RunId) -> Option<T> {
         self.young.get(run).or_else(|| self.old.get(run)).copied()
     }
@@ -49,18 +49,18 @@ mod tests {
 
     #[test]
     fn it_is_bounded_and_keeps_the_latest() {
-        let mut lately = Lately::default();
+        let mut recent = RecentRuns::default();
         let run = |number: usize| RunId::new(format!("r{number}")).expect("a run id");
         let mut forgotten = 0;
         for number in 0..3 * GENERATION_RUNS_MAX {
-            forgotten += lately.set(&run(number), number).map_or(0, Iterator::count);
+            forgotten += recent.set(&run(number), number).map_or(0, Iterator::count);
         }
         assert_eq!(forgotten, GENERATION_RUNS_MAX);
-        assert!(lately.young.len() + lately.old.len() <= 2 * GENERATION_RUNS_MAX);
+        assert!(recent.young.len() + recent.old.len() <= 2 * GENERATION_RUNS_MAX);
         let newest = 3 * GENERATION_RUNS_MAX - 1;
-        assert_eq!(lately.get(&run(newest)), Some(newest));
-        assert_eq!(lately.get(&run(0)), None);
-        drop(lately.set(&run(newest - GENERATION_RUNS_MAX), 9));
-        assert_eq!(lately.get(&run(newest - GENERATION_RUNS_MAX)), Some(9), "the younger of two is told");
+        assert_eq!(recent.get(&run(newest)), Some(newest));
+        assert_eq!(recent.get(&run(0)), None);
+        drop(recent.set(&run(newest - GENERATION_RUNS_MAX), 9));
+        assert_eq!(recent.get(&run(newest - GENERATION_RUNS_MAX)), Some(9), "the newer value is returned");
     }
 }
