@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_most_that_is_promised_is_found() {
+    fn the_highest_promises_are_found() {
         let item = |synced, acknowledged| {
             let mut bytes = ITEM.to_vec();
             bytes.extend(Promises { synced, acknowledged, previous: 1 }.encode());
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_item_is_looked_for_by_its_lengths_and_its_key() {
+    fn the_searched_item_has_the_right_lengths_and_key() {
         assert_eq!(usize::from(u16::from_le_bytes([ITEM[0], ITEM[1]])), KEY.len());
         assert_eq!(ITEM[2..6], u32::try_from(VALUE).expect("it is small").to_le_bytes());
         assert_eq!(ITEM[6..10], ITEM[2..6]);

@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_sort_as_what_they_stand_for() {
+    fn keys_sort_like_the_values_they_encode() {
         let time = Timestamp::from_millis;
         assert!(commit("a", Seq(255)) < commit("a", Seq(256)));
         assert!(wake_up(time(9), "z") < wake_up(time(10), "a"));

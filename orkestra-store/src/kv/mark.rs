@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_is_read_back_or_not_at_all() {
+    fn a_damaged_mark_is_ignored() {
         for number in [0, 1, u64::MAX] {
             for durability in [Durability::Fsync, Durability::Process] {
                 let marked = Marked { number, durability };

@@ -27,17 +27,17 @@ impl Log for Breaking {
 
 #[cfg(feature = "sled")]
 #[tokio::test]
-async fn after_a_failed_sync_sled_tells_nothing_until_it_is_opened_anew() {
-    tells_nothing_after_a_failed_sync::<crate::Sled>().await;
+async fn sled_refuses_all_calls_after_a_failed_sync_until_it_is_reopened() {
+    refuses_all_calls_after_a_failed_sync::<crate::Sled>().await;
 }
 
 #[cfg(feature = "fjall")]
 #[tokio::test]
-async fn after_a_failed_sync_fjall_tells_nothing_until_it_is_opened_anew() {
-    tells_nothing_after_a_failed_sync::<crate::Fjall>().await;
+async fn fjall_refuses_all_calls_after_a_failed_sync_until_it_is_reopened() {
+    refuses_all_calls_after_a_failed_sync::<crate::Fjall>().await;
 }
 
-async fn tells_nothing_after_a_failed_sync<B: EmbeddedBackend>() {
+async fn refuses_all_calls_after_a_failed_sync<B: EmbeddedBackend>() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let options = EmbeddedOptions::<B>::default();
     let mut opened = B::open(&options, directory.path()).expect("the store opens");

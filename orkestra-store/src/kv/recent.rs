@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_bounded_and_keeps_the_latest() {
+    fn the_cache_is_bounded_and_keeps_recent_runs() {
         let mut recent = RecentRuns::default();
         let run = |number: usize| RunId::new(format!("r{number}")).expect("a run id");
         let mut forgotten = 0;

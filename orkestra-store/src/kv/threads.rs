@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn jobs_are_done_in_order_and_a_panic_ends_no_thread() {
+    async fn jobs_run_in_order_and_a_panic_does_not_end_the_thread() {
         let threads = Threads::start("test", 1).expect("a thread starts");
         let done = Arc::new(Mutex::new(Vec::new()));
         let note = |number: u32| {

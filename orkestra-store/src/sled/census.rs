@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_order_of_changes_does_not_matter_and_every_difference_shows() {
+    fn the_census_depends_on_the_entries_but_not_on_their_order() {
         let mut census = Census::default();
         census.add(b"a", b"1");
         census.add(b"b", b"2");
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_store_notes_about_the_database_does_not_count() {
+    fn metadata_is_not_counted() {
         let mut census = Census::default();
         census.add(META_APPLIED, b"1");
         census.add(META_FORMAT, b"2");

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changes_are_read_back_or_refused() {
+    fn changes_are_decoded_or_refused() {
         let mut changes = Changes::default();
         changes.insert(&b"k"[..], &b"value"[..]);
         changes.insert_new(&b"n"[..], &b""[..]);

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_state_counts_and_a_cut_write_leaves_the_one_before() {
+    fn the_newest_state_is_read_and_a_torn_write_leaves_the_previous_one() {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let path = directory.path().join(FILE);
         let mut fallback = Fallback::new(directory.path());

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_new_leaves_nothing_when_it_is_removed_in_the_same_opening() {
+    fn a_new_key_removed_in_the_same_opening_leaves_no_tombstone() {
         let value = |value: &str| Some(Some(value.to_owned()));
         assert_eq!(left(&["new in 1"]), value("new"));
         assert_eq!(left(&["new in 1", "remove in 1"]), None);

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_counts_follows_without_a_gap() {
+    fn only_records_without_a_gap_are_recovered() {
         type Numbers<'a> = &'a [(u64, u32)];
         // The two files, the last commit in sled; then: the last valid record, what is kept, the top value.
         let cases: [(Numbers<'_>, Numbers<'_>, u64, &str); 9] = [

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_snapshot_is_whole_when_its_length_and_checksum_fit() {
+    fn a_snapshot_is_intact_when_its_length_and_checksum_match() {
         let content = b"pages";
         let mut bytes = content.to_vec();
         bytes.extend_from_slice(&5_u64.to_le_bytes());

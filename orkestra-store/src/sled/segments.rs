@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tip_is_the_last_in_the_log_wherever_it_lies() {
+    fn the_tip_is_the_last_segment_of_the_log_wherever_it_is() {
         let tip = tip(&file(&[Some(4), None, Some(7), Some(5)])).expect("it reads").expect("there is one");
         assert_eq!((tip.lsn, tip.offset), (7 * SEGMENT_BYTES, 2 * SEGMENT_BYTES));
         assert!(super::tip(&file(&[])).expect("it reads").is_none());
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn going_back_puts_the_tip_back_and_wipes_out_what_came_after_it() {
+    fn restoring_rewrites_the_tip_and_erases_later_segments() {
         let file = file(&[Some(4), None, Some(7), Some(5)]);
         let tip = tip(&file).expect("it reads").expect("there is one");
         assert!(!restore(&file, &tip).expect("it is the same"));
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_behind_a_tip_that_ended_the_file_is_wiped_out() {
+    fn restoring_erases_what_was_written_behind_a_short_tip() {
         let file = file(&[Some(4), Some(5)]);
         let tip = tip(&file).expect("it reads").expect("there is one");
         assert_eq!(tip.bytes.len(), HEAD);

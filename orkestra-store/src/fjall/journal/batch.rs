@@ -190,7 +190,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_fjall_writes_is_read() {
+    fn batches_written_by_fjall_are_parsed() {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let journal = write(directory.path(), 5, 3_000);
         let (mut source, mut numbers, mut bytes, mut last) = (&journal[..], Vec::new(), 0, None);
@@ -229,7 +229,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_batch_that_differs_anywhere_is_not_whole() {
+    fn a_batch_changed_anywhere_is_incomplete() {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let journal = write(directory.path(), 1, 300);
         let whole = Batch::read(&mut &journal[..]).expect("memory can be read").expect("it is whole");

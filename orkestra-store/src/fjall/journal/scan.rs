@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_the_last_whole_batch_is_told() {
+    fn the_tail_after_the_last_complete_batch_is_reported() {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let journal = write(directory.path(), 3, 500);
         let second = Batch::read(&mut &journal[..]).expect("memory can be read").expect("it is whole").bytes;
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_batches_that_do_not_follow_each_other_are_damage() {
+    fn complete_batches_that_do_not_follow_each_other_are_damage() {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let journal = write(directory.path(), 3, 10);
         let length = |from: usize| {

@@ -15,7 +15,7 @@ fn refused(backend: Backend, path: &Path) -> (StoreErrorKind, String) {
 }
 
 #[test]
-fn a_second_process_is_told_who_has_the_store_open() {
+fn a_second_process_gets_an_error_that_names_the_first() {
     for &backend in BACKENDS {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let path = directory.path().to_str().expect("a plain path");
@@ -48,7 +48,7 @@ fn a_killed_owner_leaves_no_lock() {
 }
 
 #[test]
-fn a_store_is_open_once_in_a_process_too() {
+fn a_process_can_open_a_store_only_once() {
     for &backend in BACKENDS {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let store = backend.open(directory.path()).expect("the store opens");
@@ -64,7 +64,7 @@ fn a_store_is_open_once_in_a_process_too() {
 }
 
 #[test]
-fn a_file_is_no_directory() {
+fn a_file_instead_of_a_directory_is_refused() {
     for &backend in BACKENDS {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let path = directory.path().join("file");
@@ -84,7 +84,7 @@ fn a_file_is_no_directory() {
 }
 
 #[test]
-fn an_empty_directory_becomes_a_store_and_a_deep_one_is_made() {
+fn a_store_is_created_in_an_empty_or_missing_directory() {
     for &backend in BACKENDS {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let deep = directory.path().join("a/b/c");
@@ -112,7 +112,7 @@ fn open_as_nobody(backend: Backend, path: &Path) -> Option<String> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_directory_that_may_not_be_written_is_refused() {
+fn a_read_only_directory_is_refused() {
     use std::os::unix::fs::PermissionsExt;
 
     let directory = tempfile::tempdir().expect("a directory for a test");

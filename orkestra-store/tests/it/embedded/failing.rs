@@ -49,7 +49,7 @@ fn log_files(backend: Backend) -> &'static [&'static str] {
 }
 
 #[tokio::test]
-async fn a_sync_that_fails_once_ends_the_store_and_acknowledges_nothing() {
+async fn a_failed_sync_poisons_the_store_and_acknowledges_nothing() {
     if !have("strace") {
         return;
     }
@@ -59,7 +59,7 @@ async fn a_sync_that_fails_once_ends_the_store_and_acknowledges_nothing() {
 }
 
 #[tokio::test]
-async fn a_write_of_the_log_that_fails_once_ends_the_store() {
+async fn a_failed_write_of_the_log_poisons_the_store() {
     if !have("strace") {
         return;
     }
@@ -72,7 +72,7 @@ async fn a_write_of_the_log_that_fails_once_ends_the_store() {
 }
 
 #[tokio::test]
-async fn a_mark_that_cannot_be_written_ends_nothing() {
+async fn a_failed_write_of_the_mark_is_harmless() {
     if !have("strace") {
         return;
     }
@@ -85,7 +85,7 @@ async fn a_mark_that_cannot_be_written_ends_nothing() {
 }
 
 #[tokio::test]
-async fn what_fails_once_in_the_background_loses_nothing() {
+async fn a_call_that_fails_in_the_background_loses_nothing() {
     if !have("strace") {
         return;
     }

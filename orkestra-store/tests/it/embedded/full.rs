@@ -106,14 +106,14 @@ async fn fills_up(backend: Backend, durability: &str) {
 }
 
 #[tokio::test]
-async fn a_full_disk_ends_the_store_and_loses_nothing() {
+async fn a_full_disk_poisons_the_store_and_loses_nothing() {
     for backend in BACKENDS {
         fills_up(*backend, "fsync").await;
     }
 }
 
 #[tokio::test]
-async fn a_full_disk_ends_the_store_and_loses_nothing_for_the_process() {
+async fn a_full_disk_poisons_the_store_and_loses_nothing_for_the_process() {
     for backend in BACKENDS {
         fills_up(*backend, "process").await;
     }
@@ -123,7 +123,7 @@ async fn a_full_disk_ends_the_store_and_loses_nothing_for_the_process() {
 const LEFT: [u64; 10] = [0, 4, 8, 12, 32, 64, 128, 256, 520, 1_100];
 
 /// What opening a store says: it opens, or the disk is full. Never that it is damaged.
-fn opens_or_says_that_it_is_full(backend: Backend, path: &Path) {
+fn opens_or_reports_a_full_disk(backend: Backend, path: &Path) {
     let told = run(command(&[], "open", &[&backend.name(), text(path)])).pop().expect("it says something");
     let full = told.starts_with("Io: ") && FULL.iter().any(|full| told.contains(full));
     assert!(told == "opened" || full, "{backend:?}: {told}");
@@ -131,14 +131,14 @@ fn opens_or_says_that_it_is_full(backend: Backend, path: &Path) {
 }
 
 #[tokio::test]
-async fn a_disk_that_is_full_when_it_is_opened_is_named_and_nothing_is_lost() {
+async fn opening_a_store_on_a_full_disk_reports_it_and_loses_nothing() {
     for &backend in BACKENDS {
         let Some(disk) = Disk::new(4_000) else { return };
         let (told, ending) = fill(backend, &disk, "fsync", "50000");
         ending.must_name(FULL);
         for kib in LEFT {
             disk.fill_but(kib);
-            opens_or_says_that_it_is_full(backend, &disk.store());
+            opens_or_reports_a_full_disk(backend, &disk.store());
         }
         disk.make_room();
         must_go_on(backend, &disk.store(), &told, 0).await;
@@ -146,14 +146,14 @@ async fn a_disk_that_is_full_when_it_is_opened_is_named_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_closed_opens_on_a_full_disk_or_says_so() {
+async fn a_closed_store_opens_on_a_full_disk_or_reports_it() {
     for &backend in BACKENDS {
         let Some(disk) = Disk::new(8_000) else { return };
         let (told, ending) = write(backend, &disk, "fsync", "50000", "60");
         assert!(ending.refused.is_none() && ending.unopened.is_none(), "{ending:?}");
         for kib in LEFT {
             disk.fill_but(kib);
-            opens_or_says_that_it_is_full(backend, &disk.store());
+            opens_or_reports_a_full_disk(backend, &disk.store());
         }
         disk.make_room();
         must_go_on(backend, &disk.store(), &told, 0).await;
@@ -161,11 +161,11 @@ async fn a_store_that_is_closed_opens_on_a_full_disk_or_says_so() {
 }
 
 #[tokio::test]
-async fn a_new_store_on_a_full_disk_is_made_when_there_is_room() {
+async fn a_new_store_on_a_full_disk_is_created_once_there_is_space() {
     for &backend in BACKENDS {
         for kib in (0..2_000).step_by(100) {
             let Some(disk) = Disk::new(kib + 4) else { return };
-            opens_or_says_that_it_is_full(backend, &disk.store());
+            opens_or_reports_a_full_disk(backend, &disk.store());
             disk.make_room();
             must_go_on(backend, &disk.store(), &Told::default(), 0).await;
         }

@@ -10,13 +10,13 @@ use orkestra_testkit::sample::SampleRun;
 use crate::support::backend::{BACKENDS, Backend};
 
 #[tokio::test]
-async fn a_call_that_nobody_polls_any_more_holds_up_nobody() {
+async fn a_call_that_is_no_longer_polled_blocks_no_other_call() {
     for backend in BACKENDS {
-        holds_up_nobody(*backend).await;
+        blocks_no_other_call(*backend).await;
     }
 }
 
-async fn holds_up_nobody(backend: Backend) {
+async fn blocks_no_other_call(backend: Backend) {
     let directory = tempfile::tempdir().expect("a directory");
     let store = backend.open(directory.path()).expect("it opens");
     let run = RunId::new("r").expect("an id");

@@ -70,7 +70,7 @@ fn fsync_is_one_fdatasync_per_group_commit() {
 }
 
 #[test]
-fn process_asks_the_disk_for_nothing() {
+fn process_durability_syncs_nothing() {
     if !have("strace") {
         return;
     }
@@ -80,7 +80,7 @@ fn process_asks_the_disk_for_nothing() {
 }
 
 #[test]
-fn the_sync_is_the_last_call_before_the_answer_and_of_the_log() {
+fn each_group_commit_syncs_only_the_log() {
     if !have("strace") {
         return;
     }
@@ -138,7 +138,7 @@ fn fails(told: &[String], error: &str) {
 }
 
 #[test]
-fn a_failed_sync_is_told_as_unknown_and_ends_the_store() {
+fn a_failed_sync_is_answered_unknown_and_poisons_the_store() {
     if !have("strace") {
         return;
     }
@@ -169,14 +169,14 @@ async fn a_failure_in_the_background(backend: Backend, inject: &str, told_as: &s
 
 #[cfg(feature = "sled")]
 #[tokio::test]
-async fn a_failed_checkpoint_ends_the_store_and_loses_nothing() {
+async fn a_failed_checkpoint_poisons_the_store_and_loses_nothing() {
     a_failure_in_the_background(Backend::Sled, "inject=sync_file_range:error=EIO", "Input/output error").await;
 }
 
 /// The first of each thread are those of opening the store.
 #[cfg(feature = "fjall")]
 #[tokio::test]
-async fn a_failed_flush_ends_the_store_and_loses_nothing() {
+async fn a_failed_flush_poisons_the_store_and_loses_nothing() {
     let inject = "inject=fsync:error=EIO:when=8+";
     a_failure_in_the_background(Backend::Fjall, inject, "a background write of fjall failed").await;
 }

@@ -46,11 +46,11 @@ async fn rounds() {
 }
 
 #[tokio::test]
-async fn tasks_that_outlive_their_call_do_not_hold_the_store() {
+async fn tasks_that_outlive_their_call_do_not_keep_the_store_open() {
     rounds().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tasks_that_outlive_their_call_do_not_hold_the_store_on_many_threads() {
+async fn tasks_that_outlive_their_call_do_not_keep_the_store_open_on_many_threads() {
     rounds().await;
 }

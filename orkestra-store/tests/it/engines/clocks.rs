@@ -50,7 +50,7 @@ fn builder(store: Arc<dyn Store>, clock: &Ahead) -> EngineBuilder {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_whose_clock_was_ahead_looks_for_runs_as_before() {
+async fn an_engine_polls_for_runs_after_its_clock_was_ahead() {
     for ground in Ground::all() {
         let [one, other] = ground.open_twice().await;
         let clock = Ahead::default();
@@ -76,7 +76,7 @@ async fn an_engine_whose_clock_was_ahead_looks_for_runs_as_before() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_that_was_blocked_while_the_clock_was_ahead_is_tried_again() {
+async fn a_run_that_was_blocked_while_the_clock_was_ahead_is_retried() {
     for ground in Ground::all() {
         let [one, other] = ground.open_twice().await;
         let clock = Ahead::default();

@@ -18,7 +18,7 @@ async fn two_signals(cx: Context, (): ()) -> TaskResult<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_that_does_not_know_the_tasks_tells_the_run_and_waits_for_it() {
+async fn an_engine_without_the_workflow_can_signal_a_run_and_wait_for_it() {
     for ground in Ground::all() {
         let [one, other] = ground.open_twice().await;
         let workflow = Workflow::new("twice").node("n", two_signals).build().expect("a workflow");

@@ -22,7 +22,7 @@ async fn start(store: Arc<dyn Store>) -> Engine {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_engine_goes_on_at_once_with_runs_that_waited_for_slots() {
+async fn another_engine_takes_over_runs_waiting_for_slots_at_once() {
     for ground in Ground::all() {
         let [one, other] = ground.open_twice().await;
         let (leaving, staying) = (start(one).await, start(other).await);

@@ -39,7 +39,7 @@ async fn rewound(durability: Durability) -> (tempfile::TempDir, SampleRun) {
 const LOST: &str = "group commit 4 was acknowledged, but the log ends with 2";
 
 #[tokio::test]
-async fn a_lost_end_is_damage_until_somebody_accepts_it() {
+async fn a_lost_end_of_the_log_is_damage_until_the_loss_is_accepted() {
     let (directory, run) = rewound(Durability::Fsync).await;
     for _ in 0..2 {
         let (kind, message) = refused(directory.path());
@@ -52,7 +52,7 @@ async fn a_lost_end_is_damage_until_somebody_accepts_it() {
 }
 
 #[tokio::test]
-async fn a_lost_end_is_told_when_only_the_process_had_to_be_survived() {
+async fn a_lost_end_of_the_log_is_reported_under_process_durability() {
     let (directory, run) = rewound(Durability::Process).await;
     let store = open(directory.path()).expect("it goes on with what is there");
     assert_eq!(store.report().lost.as_deref(), Some(LOST));
@@ -61,7 +61,7 @@ async fn a_lost_end_is_told_when_only_the_process_had_to_be_survived() {
 
 /// A snapshot is written without a sync: a failure of the power takes it, and nobody misses it.
 #[tokio::test]
-async fn a_lost_snapshot_is_not_missed() {
+async fn a_lost_snapshot_is_no_damage() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let mut run = SampleRun::new("r");
     let store = open(directory.path()).expect("the store opens");
@@ -94,7 +94,7 @@ async fn a_lost_database_is_damage_not_an_empty_store() {
 }
 
 #[test]
-fn other_formats_and_other_databases_are_left_alone() {
+fn other_formats_and_databases_are_refused_and_left_unchanged() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let format = directory.path().join("FORMAT");
     for (text, kind) in [
@@ -114,7 +114,7 @@ fn other_formats_and_other_databases_are_left_alone() {
 }
 
 #[tokio::test]
-async fn an_interrupted_creation_is_begun_anew() {
+async fn an_interrupted_creation_is_repeated() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     fs::write(directory.path().join("FORMAT"), "orkestra-store fjall 1 unfinished\n").expect("it writes");
     fs::create_dir(directory.path().join("data")).expect("it can be made");
@@ -126,7 +126,7 @@ async fn an_interrupted_creation_is_begun_anew() {
 
 /// What is garbled where something was written is never read as if it were that.
 #[tokio::test]
-async fn a_garbled_journal_is_damage() {
+async fn a_corrupted_journal_is_damage() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let mut run = SampleRun::new("r");
     let store = open(directory.path()).expect("it opens");

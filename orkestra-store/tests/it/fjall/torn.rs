@@ -154,7 +154,7 @@ fn long(seeds: u64) -> u64 {
 
 /// The heart of it: it is there as a whole or gone as a whole, and what was acknowledged before it is there.
 #[tokio::test]
-async fn a_torn_group_commit_is_cut_off() {
+async fn a_torn_group_commit_is_truncated() {
     for (openings, bytes) in [(1, 20), (1, 700), (2, 1_500), (1, 9_000), (2, 9_000)] {
         let mut scene = Scene::new(Durability::Fsync, openings).await;
         scene.append(&[bytes]).await;
@@ -174,7 +174,7 @@ async fn a_torn_group_commit_is_cut_off() {
 
 /// A journal that was never opened again is a file of 64 MiB.
 #[tokio::test]
-async fn what_was_cut_is_told() {
+async fn the_report_says_what_was_truncated() {
     let mut scene = Scene::new(Durability::Fsync, 1).await;
     scene.append(&[5_000]).await;
     let torn = scene.torn(PAGE, |number| number != 1);
@@ -202,7 +202,7 @@ async fn a_torn_group_commit_that_was_acknowledged_is_damage() {
 
 /// The mark is never synced: it may be old. Then what came later tells that all before it was on the disk.
 #[tokio::test]
-async fn damage_in_the_middle_is_seen_without_the_mark() {
+async fn damage_in_the_middle_is_detected_without_the_mark() {
     let mut scene = Scene::new(Durability::Fsync, 1).await;
     scene.append(&[2_000, 3_000, 2_000, 1_000]).await;
     let end = scene.journals[2].len();
@@ -225,7 +225,7 @@ async fn damage_in_the_middle_is_seen_without_the_mark() {
 }
 
 #[tokio::test]
-async fn whoever_removes_the_mark_accepts_the_loss() {
+async fn removing_the_mark_accepts_the_loss() {
     let mut scene = Scene::new(Durability::Fsync, 1).await;
     scene.append(&[2_000, 3_000, 2_000]).await;
     let torn = scene.torn(PAGE, |number| number != 0);
@@ -239,7 +239,7 @@ async fn whoever_removes_the_mark_accepts_the_loss() {
 
 /// A snapshot is not synced: it may be torn before a whole batch that was being written when the power failed.
 #[tokio::test]
-async fn a_torn_snapshot_before_a_whole_group_commit_is_cut_off() {
+async fn a_torn_snapshot_before_a_complete_group_commit_is_truncated() {
     let mut scene = Scene::new(Durability::Fsync, 1).await;
     let store = scene.open().expect("it opens");
     scene.note();
@@ -260,7 +260,7 @@ async fn a_torn_snapshot_before_a_whole_group_commit_is_cut_off() {
 
 /// Nothing that was written under it since the store was opened needs to be on the disk, and holes may be anywhere.
 #[tokio::test]
-async fn under_process_what_is_there_is_a_moment_of_the_past() {
+async fn under_process_durability_the_store_reopens_in_a_past_state() {
     let mut scene = Scene::new(Durability::Process, 1).await;
     scene.append(&[300, 5_000, 20, 20, 9_000, 700, 1_000, 40]).await;
     for (what, torn) in scene.tears(long(20)) {
@@ -280,7 +280,7 @@ async fn under_process_what_is_there_is_a_moment_of_the_past() {
 
 /// A journal is synced before the next one is begun.
 #[tokio::test]
-async fn a_hole_between_two_journals_is_damage() {
+async fn a_gap_between_two_journals_is_damage() {
     let mut scene = Scene::new(Durability::Process, 1).await;
     scene.append(&[700, 700, 700, 700]).await;
     let at = |number: usize| scene.journals[number].len();
@@ -312,7 +312,7 @@ async fn a_hole_between_two_journals_is_damage() {
 
 /// Under `Process`, and of snapshots always, a table may be on the disk before the part of the journal that it was made of.
 #[tokio::test]
-async fn tables_may_go_further_than_the_journal() {
+async fn tables_may_contain_more_than_the_journal() {
     let mut scene = Scene::new(Durability::Process, 0).await;
     let options = || FjallStore::options().with_durability(Durability::Process);
     let store = options().with_memtable_bytes(1).open(scene.directory.path()).expect("it opens");

@@ -127,7 +127,7 @@ async fn hear(listener: &mut dyn Listener, store: &PostgresStore, run: &RunId) -
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_listeners_say_that_they_were_away() {
+async fn postgres_listeners_report_interruptions() {
     let Some(server) = own() else { return };
     let database = Database::alone(server);
     let (store, other) = (database.open().await, database.open().await);

@@ -17,7 +17,7 @@ async fn tamper(database: &Database, sql: &str) {
 const DAMAGED: StoreErrorKind = StoreErrorKind::Damaged;
 
 #[tokio::test]
-async fn postgres_names_damaged_rows() {
+async fn postgres_reports_damaged_rows() {
     let Some(database) = Database::new() else { return };
     let store = database.open().await;
     let (mut bad, mut good) = (SampleRun::new("bad"), SampleRun::new("good"));
@@ -57,7 +57,7 @@ async fn postgres_fails_no_other_commit_for_a_damaged_run() {
 }
 
 #[tokio::test]
-async fn postgres_takes_texts_that_it_cannot_hold_for_what_they_are() {
+async fn postgres_stores_any_label_and_refuses_keys_it_cannot_store() {
     let Some(database) = Database::new() else { return };
     let store = database.open().await;
     let long = "x".repeat(20_000);
@@ -85,7 +85,7 @@ async fn postgres_takes_texts_that_it_cannot_hold_for_what_they_are() {
 }
 
 #[tokio::test]
-async fn postgres_keeps_the_memory_of_projects_where_others_find_it() {
+async fn postgres_stores_project_memory_in_a_table_of_its_own() {
     let Some(database) = Database::new() else { return };
     let store = database.open().await;
     for (version, key) in ["project:a:state", "project:a-:state", "project:", "project:a:other", "q"].iter().enumerate()

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use super::support::{Database, own};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn postgres_is_made_by_one_of_many_that_open_it_at_once() {
+async fn postgres_schema_is_created_once_by_concurrent_openings() {
     for _ in 0..3 {
         let Some(database) = Database::new() else { return };
         let opening: Vec<_> = (0..8)
@@ -27,7 +27,7 @@ async fn postgres_is_made_by_one_of_many_that_open_it_at_once() {
 }
 
 #[tokio::test]
-async fn postgres_says_what_makes_no_sense() {
+async fn postgres_refuses_invalid_options() {
     let kind = async |options: orkestra_store::PostgresOptions, url: &str| {
         let error = options.connect(url).await.expect_err("it makes no sense");
         assert!(!error.to_string().contains("secret"), "{error}");
@@ -49,7 +49,7 @@ async fn postgres_says_what_makes_no_sense() {
 }
 
 #[tokio::test]
-async fn postgres_schemas_keep_applications_apart() {
+async fn postgres_schemas_separate_applications() {
     let (Some(one), Some(two)) = (Database::new(), Database::new()) else { return };
     let (mut run, other) = (SampleRun::new("r"), two.open().await);
     let store = one.open().await;
@@ -124,7 +124,7 @@ async fn with_a_role() -> Option<(Database, PgConnection, String)> {
 }
 
 #[tokio::test]
-async fn postgres_needs_no_right_to_create_a_schema_that_is_there() {
+async fn postgres_needs_no_right_to_create_an_existing_schema() {
     let Some((database, mut admin, url)) = with_a_role().await else { return };
     let refused = database.options().connect(&url).await.expect_err("it may not create the schema");
     assert!(refused.to_string().contains("permission denied"), "{refused}");
@@ -139,7 +139,7 @@ async fn postgres_needs_no_right_to_create_a_schema_that_is_there() {
 }
 
 #[tokio::test]
-async fn postgres_needs_no_right_to_create_anything_when_everything_is_there() {
+async fn postgres_needs_no_right_to_create_anything_when_everything_exists() {
     let Some((database, mut admin, url)) = with_a_role().await else { return };
     drop(database.open().await);
     let schema = &database.schema;

@@ -43,7 +43,7 @@ async fn drive(store: Arc<PostgresStore>, name: &str, runs: Vec<RunId>, times: u
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn postgres_lets_one_of_two_workers_write_each_place() {
+async fn postgres_lets_only_one_worker_write_each_position() {
     let Some(database) = Database::new() else { return };
     let runs: Vec<_> = (0..3).map(|number| RunId::new(format!("r{number}")).expect("an id")).collect();
     let mut racing = Vec::new();
@@ -71,7 +71,7 @@ async fn postgres_lets_one_of_two_workers_write_each_place() {
 
 /// Large batches over the same runs in opposite orders: no deadlock may fail one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn postgres_takes_batches_in_any_order_at_once() {
+async fn postgres_accepts_concurrent_batches_in_any_order() {
     let Some(database) = Database::new() else { return };
     let rounds = rounds(10, 200);
     let mut made: Vec<_> = (0..50).map(|number| SampleRun::new(&format!("r{number:02}"))).collect();

@@ -24,7 +24,7 @@ macro_rules! crossings {
 }
 
 #[tokio::test]
-async fn postgres_is_asked_once_for_each_call() {
+async fn postgres_calls_take_one_round_trip() {
     let Some(database) = over_tcp() else { return };
     let proxy = Proxy::open(&database.url).await;
     let store = open(&database, &proxy).await;
@@ -92,7 +92,7 @@ async fn postgres_is_asked_once_for_each_call() {
 }
 
 #[tokio::test]
-async fn postgres_commits_whose_answer_is_lost_are_unknown_and_there() {
+async fn postgres_commits_without_an_answer_are_unknown_and_durable() {
     let Some(database) = over_tcp() else { return };
     let proxy = Proxy::open(&database.url).await;
     let store = open(&database, &proxy).await;

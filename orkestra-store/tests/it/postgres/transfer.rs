@@ -11,7 +11,7 @@ use crate::transfer::engine::{Made, both_begun, goes_on, is_below, moved};
 use crate::transfer::{add_real_run, imported, lines_of, random_calls, text};
 
 #[tokio::test]
-async fn what_goes_through_postgres_comes_out_as_it_went_in() {
+async fn an_export_is_unchanged_after_passing_through_postgres() {
     for seed in 0..3 {
         let Some(database) = Database::new() else { return };
         let (first, store) = (random_calls(seed).await, database.open().await);
@@ -29,7 +29,7 @@ async fn what_goes_through_postgres_comes_out_as_it_went_in() {
 }
 
 #[tokio::test]
-async fn an_engine_goes_on_on_postgres_whose_epochs_are_lower() {
+async fn an_engine_continues_runs_moved_to_postgres_with_lower_epochs() {
     let Some(database) = Database::new() else { return };
     let made = Made::default();
     let from: Arc<dyn Store> = Arc::new(MemoryStore::new());

@@ -65,37 +65,37 @@ fn play(part: &str, words: &[&str], file_system: FileSystem) {
 
 #[cfg(feature = "sled")]
 #[test]
-fn power_cuts_take_nothing_acknowledged_from_sled_on_ext4() {
+fn power_cuts_lose_nothing_acknowledged_in_sled_on_ext4() {
     stands(Backend::Sled, FileSystem::Ext4);
 }
 
 #[cfg(feature = "sled")]
 #[test]
-fn power_cuts_take_nothing_acknowledged_from_sled_on_xfs() {
+fn power_cuts_lose_nothing_acknowledged_in_sled_on_xfs() {
     stands(Backend::Sled, FileSystem::Xfs);
 }
 
 #[cfg(feature = "fjall")]
 #[test]
-fn power_cuts_take_nothing_acknowledged_from_fjall_on_ext4() {
+fn power_cuts_lose_nothing_acknowledged_in_fjall_on_ext4() {
     stands(Backend::Fjall, FileSystem::Ext4);
 }
 
 #[cfg(feature = "fjall")]
 #[test]
-fn power_cuts_take_nothing_acknowledged_from_fjall_on_xfs() {
+fn power_cuts_lose_nothing_acknowledged_in_fjall_on_xfs() {
     stands(Backend::Fjall, FileSystem::Xfs);
 }
 
 #[cfg(feature = "postgres")]
 #[test]
-fn power_cuts_take_nothing_acknowledged_from_postgres() {
+fn power_cuts_lose_nothing_acknowledged_in_postgres() {
     power_of_postgres("fsync");
 }
 
 #[cfg(feature = "postgres")]
 #[test]
-fn power_cuts_take_the_newest_alone_from_postgres_for_the_engine() {
+fn power_cuts_lose_only_the_newest_writes_in_postgres_under_engine_durability() {
     power_of_postgres("engine");
 }
 

@@ -136,25 +136,25 @@ fn must_hold(backend: Backend, durability: &str, rows: &[Row]) {
 
 #[cfg(feature = "sled")]
 #[test]
-fn a_failure_of_the_power_loses_nothing_acknowledged_in_sled() {
+fn a_power_failure_loses_nothing_acknowledged_in_sled() {
     must_hold(Backend::Sled, "fsync", SLED);
 }
 
 #[cfg(feature = "fjall")]
 #[test]
-fn a_failure_of_the_power_loses_nothing_acknowledged_in_fjall() {
+fn a_power_failure_loses_nothing_acknowledged_in_fjall() {
     must_hold(Backend::Fjall, "fsync", FJALL);
 }
 
 #[cfg(feature = "sled")]
 #[test]
-fn a_failure_of_the_power_never_leaves_a_wrong_state_of_sled_under_process() {
+fn a_power_failure_never_leaves_a_wrong_state_of_sled_under_process_durability() {
     must_hold(Backend::Sled, "process", SLED);
 }
 
 #[cfg(feature = "fjall")]
 #[test]
-fn a_failure_of_the_power_never_leaves_a_wrong_state_of_fjall_under_process() {
+fn a_power_failure_never_leaves_a_wrong_state_of_fjall_under_process_durability() {
     must_hold(Backend::Fjall, "process", FJALL);
 }
 
@@ -174,7 +174,7 @@ fn a_trace_makes_the_directory_that_was_recorded() {
 
 /// Shows that these tests can fail: a store that acknowledges before it syncs is found, in every model.
 #[test]
-fn a_failure_of_the_power_finds_a_store_that_acknowledges_before_it_syncs() {
+fn the_simulation_finds_a_store_that_acknowledges_before_it_syncs() {
     if !have("strace") {
         return;
     }

@@ -45,7 +45,7 @@ async fn all_there(store: &SledStore, runs: &[SampleRun]) {
 }
 
 #[tokio::test]
-async fn a_torn_snapshot_is_put_aside_and_nothing_is_lost() {
+async fn a_torn_snapshot_is_moved_aside_and_nothing_is_lost() {
     let (directory, runs) = store().await;
     let garble: fn(&mut Vec<u8>) = |bytes| {
         let middle = bytes.len() / 2;
@@ -90,7 +90,7 @@ fn open_refused(path: &Path) -> StoreError {
 }
 
 #[tokio::test]
-async fn a_damaged_configuration_is_named_and_can_be_removed() {
+async fn a_damaged_configuration_is_reported_and_can_be_removed() {
     let (directory, runs) = store().await;
     let conf = directory.path().join("conf");
     let mut chance = Chance::new(3);
@@ -126,7 +126,7 @@ async fn a_lost_log_is_damage_not_an_empty_store() {
 }
 
 #[test]
-fn other_formats_and_other_databases_are_left_alone() {
+fn other_formats_and_databases_are_refused_and_left_unchanged() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let format = directory.path().join("FORMAT");
     for (text, kind) in [
@@ -148,7 +148,7 @@ fn other_formats_and_other_databases_are_left_alone() {
 }
 
 #[tokio::test]
-async fn an_interrupted_creation_is_gone_on_with() {
+async fn an_interrupted_creation_is_repeated() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     fs::write(directory.path().join("FORMAT"), "orkestra-store sled 1 unfinished\n").expect("it writes");
     fs::write(directory.path().join("conf"), b"").expect("it writes");
@@ -180,7 +180,7 @@ async fn garbled(directory: &Path, runs: &[SampleRun], seed: u64) -> &'static st
 }
 
 #[tokio::test]
-async fn a_garbled_log_is_damage_and_never_a_panic() {
+async fn a_corrupted_log_is_damage_and_never_panics() {
     let (directory, runs) = store().await;
     let whole: Vec<_> =
         fs::read_dir(directory.path()).expect("it is there").map(|entry| entry.expect("an entry").path()).collect();

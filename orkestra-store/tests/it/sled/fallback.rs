@@ -203,18 +203,18 @@ async fn cut_checkpoints(options: SledOptions, seed: u64) {
 }
 
 #[tokio::test]
-async fn a_cut_checkpoint_is_undone_and_done_again() {
+async fn an_interrupted_checkpoint_is_undone_and_repeated() {
     cut_checkpoints(options(Durability::Fsync, MANY), 1).await;
 }
 
 #[tokio::test]
-async fn a_cut_checkpoint_is_undone_and_done_again_for_the_process() {
+async fn an_interrupted_checkpoint_is_undone_and_repeated_for_the_process() {
     cut_checkpoints(options(Durability::Process, FEW), 2).await;
 }
 
 /// Whatever else is damaged while a checkpoint was cut: it is told, or nothing is missing.
 #[tokio::test]
-async fn what_is_damaged_besides_is_told() {
+async fn other_damage_during_an_interrupted_checkpoint_is_reported() {
     let mut scene = Scene::new(options(Durability::Fsync, FEW), 3);
     for _ in 0..4 {
         drop(scene.checkpoint().await);
@@ -243,7 +243,7 @@ async fn what_is_damaged_besides_is_told() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_the_fallbacks_is_left_alone_and_told() {
+async fn a_database_that_does_not_match_the_fallback_is_refused_and_left_unchanged() {
     let mut scene = Scene::new(options(Durability::Fsync, FEW), 4);
     let (first, _) = scene.checkpoint().await.expect("it has one part");
     for _ in 0..4 {
@@ -261,7 +261,7 @@ async fn a_database_that_is_not_the_fallbacks_is_left_alone_and_told() {
 }
 
 #[tokio::test]
-async fn a_torn_fallback_is_told_and_without_one_all_is_checked() {
+async fn a_damaged_fallback_is_refused_and_without_one_the_store_is_checked() {
     let mut scene = Scene::new(options(Durability::Fsync, FEW), 5);
     drop(scene.checkpoint().await);
     let mut files = copy(scene.directory.path());

@@ -43,7 +43,7 @@ async fn must_be_whole(store: &SledStore, format: u32) {
 }
 
 #[tokio::test]
-async fn stores_of_older_formats_are_taken_over() {
+async fn stores_of_older_formats_are_upgraded() {
     for format in 1..=3 {
         let directory = copied(format);
         for turn in 0..2 {
@@ -59,7 +59,7 @@ async fn stores_of_older_formats_are_taken_over() {
 }
 
 #[tokio::test]
-async fn a_take_over_that_was_cut_is_begun_again() {
+async fn an_interrupted_upgrade_is_repeated() {
     for format in 1..=3 {
         let directory = copied(format);
         // What the first one had written by then. The format is written last.
@@ -72,7 +72,7 @@ async fn a_take_over_that_was_cut_is_begun_again() {
 /// A database that a cut checkpoint of an older version had damaged is told, wherever the damage matters: there is no fallback
 /// to go back to.
 #[tokio::test]
-async fn a_damaged_store_of_an_older_format_is_not_taken_over() {
+async fn a_damaged_store_of_an_older_format_is_not_upgraded() {
     let mut refused = 0;
     for format in 1..=3 {
         for eighth in 1..8 {
@@ -99,7 +99,7 @@ async fn a_damaged_store_of_an_older_format_is_not_taken_over() {
 
 /// The power may end while a store is being made: nothing was acknowledged, and it is made anew.
 #[tokio::test]
-async fn an_unfinished_store_is_made_anew_whatever_is_left_of_it() {
+async fn an_unfinished_store_is_created_again_whatever_it_contains() {
     for (name, bytes) in
         [("conf", &b"segment_size: 5242"[..]), ("db", &[3; 700_000]), ("snap.0000", b"half"), ("wal.1", b"x")]
     {

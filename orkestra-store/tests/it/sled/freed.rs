@@ -54,14 +54,14 @@ async fn must_be_whole(directory: &Path, what: &str) {
 
 /// A power cut may take its name: sled does not sync the directory.
 #[tokio::test]
-async fn a_lost_snapshot_takes_nothing_with_it() {
+async fn a_lost_snapshot_loses_no_data() {
     let directory = fixture();
     fs::remove_file(snapshot(directory.path())).expect("it can be removed");
     must_be_whole(directory.path(), "without its snapshot").await;
 }
 
 #[tokio::test]
-async fn a_torn_snapshot_takes_nothing_with_it() {
+async fn a_torn_snapshot_loses_no_data() {
     let directory = fixture();
     fs::write(snapshot(directory.path()), b"torn").expect("it writes");
     must_be_whole(directory.path(), "with a torn snapshot").await;
@@ -69,7 +69,7 @@ async fn a_torn_snapshot_takes_nothing_with_it() {
 
 /// An opening that ends after sled was opened: here because more was acknowledged than there is.
 #[tokio::test]
-async fn an_opening_that_fails_destroys_nothing() {
+async fn a_failed_opening_destroys_nothing() {
     let directory = fixture();
     let mark = directory.path().join("mark");
     let good = fs::read(&mark).expect("it reads");
@@ -93,7 +93,7 @@ fn checksum(bytes: &[u8]) -> u32 {
 
 /// The longest keys there are make pages of an index that sled puts into files of their own.
 #[tokio::test]
-async fn pages_in_files_of_their_own_are_kept() {
+async fn large_pages_in_separate_files_are_kept() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let open = || SledStore::open(directory.path()).expect("it opens");
     let run = |number: usize| RunId::new(format!("r{number:02}{}", "x".repeat(197))).expect("an id");

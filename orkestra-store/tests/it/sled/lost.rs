@@ -60,7 +60,7 @@ async fn length(store: &SledStore, run: &SampleRun) -> usize {
 const LOST: &str = "group commit 4 was acknowledged, but the log ends with 2";
 
 #[tokio::test]
-async fn a_lost_end_is_damage_until_somebody_accepts_it() {
+async fn a_lost_end_of_the_log_is_damage_until_the_loss_is_accepted() {
     let (directory, run) = rewound(Durability::Fsync).await;
     for _ in 0..2 {
         let Err(error) = SledStore::open(directory.path()) else { panic!("an acknowledged commit is missing") };
@@ -73,7 +73,7 @@ async fn a_lost_end_is_damage_until_somebody_accepts_it() {
 }
 
 #[tokio::test]
-async fn a_lost_end_is_told_when_only_the_process_had_to_be_survived() {
+async fn a_lost_end_of_the_log_is_reported_under_process_durability() {
     let (directory, run) = rewound(Durability::Process).await;
     let store = SledStore::open(directory.path()).expect("it goes on with what is there");
     assert_eq!(store.report().lost.as_deref(), Some(LOST));
@@ -85,7 +85,7 @@ async fn a_lost_end_is_told_when_only_the_process_had_to_be_survived() {
 
 /// Sled has lost what a checkpoint brought into it: what the write-ahead files hold stands behind a gap.
 #[tokio::test]
-async fn what_stands_behind_an_accepted_loss_never_comes_back() {
+async fn records_after_an_accepted_loss_never_reappear() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let open = || options(Durability::Fsync).open(directory.path());
     let mut run = SampleRun::new("r");
@@ -114,7 +114,7 @@ async fn what_stands_behind_an_accepted_loss_never_comes_back() {
 }
 
 #[tokio::test]
-async fn a_deletion_leaves_nothing_to_be_missed() {
+async fn a_deleted_run_is_not_reported_as_lost() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let store = SledStore::open(directory.path()).expect("the store opens");
     let mut run = SampleRun::new("r");
@@ -126,7 +126,7 @@ async fn a_deletion_leaves_nothing_to_be_missed() {
 
 /// A snapshot is written without a sync: a failure of the power takes it, and nobody misses it.
 #[tokio::test]
-async fn a_lost_snapshot_is_not_missed() {
+async fn a_lost_snapshot_is_no_damage() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let mut run = SampleRun::new("r");
     let store = options(Durability::Fsync).open(directory.path()).expect("the store opens");
@@ -144,7 +144,7 @@ async fn a_lost_snapshot_is_not_missed() {
 
 /// A store of format 1: all of it is in sled.
 #[tokio::test]
-async fn a_store_without_write_ahead_files_is_taken_over() {
+async fn a_store_without_write_ahead_files_is_upgraded() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let mut run = SampleRun::new("r");
     let store = options(Durability::Fsync).open(directory.path()).expect("the store opens");
@@ -170,7 +170,7 @@ async fn a_store_without_write_ahead_files_is_taken_over() {
 
 /// A store of format 2: as this one, without letters.
 #[tokio::test]
-async fn a_store_without_letters_is_taken_over_and_its_write_ahead_files_count() {
+async fn a_store_without_letters_is_upgraded_and_its_write_ahead_files_are_read() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let mut run = SampleRun::new("r");
     let store = options(Durability::Fsync).open(directory.path()).expect("the store opens");
@@ -195,7 +195,7 @@ fn blobs(directory: &Path) -> usize {
 
 /// What sled puts under `blobs/` it never syncs. Pages full of the largest parts are the worst that can be.
 #[tokio::test]
-async fn nothing_is_ever_kept_beside_the_log() {
+async fn no_value_is_stored_outside_the_log() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let store = options(Durability::Process).open(directory.path()).expect("it opens");
     let long = "r".repeat(190);

@@ -1,6 +1,6 @@
 //! This test binary, run again as another process: to be killed, to be traced, to be another user.
 //!
-//! A test calls [`command`] with the name of a part; the process plays it in [`the_part_of_a_child_process`] and tells what
+//! A test calls [`command`] with the name of a part; the process plays it in [`child_process_entry_point`] and tells what
 //! happens line by line.
 
 use std::io::{self, BufRead, BufReader};
@@ -13,7 +13,7 @@ const PART: &str = "ORKESTRA_TEST_PART";
 
 /// Not a test of its own: what a child process does. Without a part to play there is nothing to do.
 #[tokio::test]
-async fn the_part_of_a_child_process() {
+async fn child_process_entry_point() {
     let Ok(words) = std::env::var(PART) else { return };
     let words: Vec<_> = words.split('\n').collect();
     let (part, words) = words.split_first().expect("a part has a name");
@@ -37,7 +37,7 @@ async fn the_part_of_a_child_process() {
 /// The command that plays `part` in another process. `before` comes first: `strace -f`, `setpriv …`.
 pub(crate) fn command(before: &[&str], part: &str, words: &[&str]) -> Command {
     let binary = std::env::current_exe().expect("a test knows its binary");
-    let test = ["support::child::the_part_of_a_child_process", "--exact", "--nocapture", "--test-threads=1"];
+    let test = ["support::child::child_process_entry_point", "--exact", "--nocapture", "--test-threads=1"];
     let mut command = match before.split_first() {
         Some((first, rest)) => {
             let mut command = Command::new(first);

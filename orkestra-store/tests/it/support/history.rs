@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_under_way_when_a_process_ended_may_be_there_or_not() {
+    fn a_write_in_progress_when_a_process_ended_may_exist_or_not() {
         for position in [1, 2] {
             let mut history = History::default();
             let lines = ["opened", "batch a:1:7", "ack a 1", "batch a:2:8 b:1:8", "opened", "batch b:1:9", "ack b 1"];
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_state_is_told_from_a_wrong_one() {
+    fn an_older_state_is_distinguished_from_a_wrong_one() {
         let mut history = History::default();
         let lines =
             ["opened", "batch a:1:7 b:1:7", "ack a 1", "ack b 1", "sent a 4", "batch a:2:7", "ack a 2", "counted 1"];

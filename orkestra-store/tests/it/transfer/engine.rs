@@ -96,7 +96,7 @@ pub(crate) async fn both_begun(store: &Arc<dyn Store>, made: &Made) {
 }
 
 #[tokio::test]
-async fn an_engine_goes_on_from_memory_to_memory() {
+async fn an_engine_continues_runs_moved_from_memory_to_memory() {
     let (from, made): (Arc<dyn Store>, _) = (Arc::new(MemoryStore::new()), Made::default());
     for _ in 0..100 {
         let claimed = claim_one(&*from, &id("nobody"), &worker("nobody"), Timestamp::ZERO, Timestamp::ZERO).await;
@@ -110,7 +110,7 @@ async fn an_engine_goes_on_from_memory_to_memory() {
 }
 
 #[tokio::test]
-async fn an_engine_goes_on_from_memory_to_disk() {
+async fn an_engine_continues_runs_moved_from_memory_to_disk() {
     for backend in BACKENDS {
         let (memory, made): (Arc<dyn Store>, _) = (Arc::new(MemoryStore::new()), Made::default());
         both_begun(&memory, &made).await;
@@ -122,7 +122,7 @@ async fn an_engine_goes_on_from_memory_to_disk() {
 }
 
 #[tokio::test]
-async fn an_engine_goes_on_from_disk_to_memory_whose_epochs_are_lower() {
+async fn an_engine_continues_runs_moved_from_disk_to_memory_with_lower_epochs() {
     for backend in BACKENDS {
         let directory = tempfile::tempdir().expect("a directory");
         let made = Made::default();
@@ -136,7 +136,7 @@ async fn an_engine_goes_on_from_disk_to_memory_whose_epochs_are_lower() {
 }
 
 #[tokio::test]
-async fn an_engine_goes_on_from_an_old_store_to_a_new_one_whose_epochs_are_lower() {
+async fn an_engine_continues_runs_moved_from_an_old_store_to_a_new_one_with_lower_epochs() {
     for (from, to) in BACKENDS.iter().flat_map(|from| BACKENDS.iter().map(move |to| (*from, *to))) {
         let directory = tempfile::tempdir().expect("a directory");
         for _ in 0..3 {

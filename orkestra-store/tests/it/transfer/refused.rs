@@ -30,7 +30,7 @@ async fn refused(lines: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn a_cut_export_is_told_wherever_it_was_cut() {
+async fn a_truncated_export_is_refused_wherever_it_ends() {
     let lines = lines_of(&small_store().await).await;
     for length in 0..lines.len() {
         let why = refused(&lines[..length]).await;
@@ -46,7 +46,7 @@ async fn a_cut_export_is_told_wherever_it_was_cut() {
 }
 
 #[tokio::test]
-async fn a_changed_byte_is_told_with_its_line() {
+async fn a_changed_byte_is_refused_with_its_line() {
     let lines = lines_of(&small_store().await).await;
     for at in 0..lines.len() {
         let mut changed = lines.clone();
@@ -57,7 +57,7 @@ async fn a_changed_byte_is_told_with_its_line() {
 }
 
 #[tokio::test]
-async fn garbage_and_other_versions_are_told() {
+async fn invalid_lines_and_other_versions_are_refused() {
     let lines = text(&lines_of(&small_store().await).await);
     for (lines, why) in [
         (
@@ -110,7 +110,7 @@ async fn garbage_and_other_versions_are_told() {
 }
 
 #[tokio::test]
-async fn what_changes_between_the_two_readings_is_told() {
+async fn a_change_between_the_two_readings_is_refused() {
     /// Gives another export from the second reading on.
     struct Two([Cursor<Vec<u8>>; 2], usize);
 
@@ -136,7 +136,7 @@ async fn what_changes_between_the_two_readings_is_told() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_not_empty_is_left_alone_unless_told() {
+async fn a_store_with_data_is_refused_without_merge() {
     let store = small_store().await;
     let lines = lines_of(&store).await;
     let refused = imported(&store, &lines).await;
@@ -158,7 +158,7 @@ async fn a_store_that_is_not_empty_is_left_alone_unless_told() {
 }
 
 #[tokio::test]
-async fn what_is_there_and_differs_is_named_and_nothing_is_written() {
+async fn differing_data_is_reported_and_nothing_is_written() {
     let lines = lines_of(&small_store().await).await;
     for (what, why) in [
         ("gone on", "cannot import run `two`: it has continued in the store, to a commit at 4"),
@@ -209,7 +209,7 @@ async fn what_is_there_and_differs_is_named_and_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn an_import_that_was_cut_goes_on() {
+async fn an_interrupted_import_can_be_completed() {
     let lines = lines_of(&small_store().await).await;
     // All that an import can have written before it was killed, in its order.
     for kept in 0..=9 {
@@ -250,7 +250,7 @@ async fn an_import_that_was_cut_goes_on() {
 }
 
 #[tokio::test]
-async fn runs_that_somebody_drives_are_told_or_left_out() {
+async fn busy_runs_are_refused_or_skipped() {
     let store = small_store().await;
     let two = id("two");
     let (now, later) = (Timestamp::from_millis(900), Timestamp::from_millis(2_000));
@@ -271,7 +271,7 @@ async fn runs_that_somebody_drives_are_told_or_left_out() {
 }
 
 #[tokio::test]
-async fn an_export_that_is_slow_keeps_its_runs_or_says_that_it_lost_them() {
+async fn a_slow_export_renews_its_leases_or_fails_when_it_loses_them() {
     /// A minute and a half pass with every look at it.
     struct Slow(std::sync::atomic::AtomicU64);
 

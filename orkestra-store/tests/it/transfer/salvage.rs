@@ -21,7 +21,7 @@ async fn half_damaged() -> MemoryStore {
 }
 
 #[tokio::test]
-async fn what_is_damaged_is_kept_as_it_is_when_it_is_asked_for() {
+async fn damaged_runs_are_exported_unchanged_on_request() {
     let store = half_damaged().await;
     let (lines, done) = exported(&store, &options().with_damaged(true)).await.expect("it is exported");
     let [damage] = &done.damage[..] else { panic!("one is damaged: {done:?}") };
@@ -32,7 +32,7 @@ async fn what_is_damaged_is_kept_as_it_is_when_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn what_can_be_read_is_told_and_saved() {
+async fn readable_runs_are_reported_and_salvaged() {
     let store = half_damaged().await;
     let found = survey(&store).await.expect("it reads");
     assert_eq!((found.whole.runs, found.whole.commits, found.whole.values), (1, 2, 1));

@@ -60,7 +60,7 @@ async fn must_be_whole(scene: &mut Scene, done: &[Done], workers: &[usize]) -> E
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_workers_killed_and_cut_off_leave_nothing_undone() {
+async fn postgres_workers_that_are_killed_or_disconnected_leave_no_run_unfinished() {
     let Some(mut scene) = Scene::set("cut", 3).await else { return };
     let Size { runs, at_once } = size();
     let began = tokio::time::Instant::now();
