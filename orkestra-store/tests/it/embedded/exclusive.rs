@@ -1,4 +1,4 @@
-//! One process at a time, and who may use a directory at all.
+//! One process at a time, and who may use a directory.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ fn a_second_process_gets_an_error_that_names_the_first() {
         assert_eq!(holder.next(), None);
         assert!(holder.child.wait().expect("it has ended").success());
         let store = backend.open(directory.path()).expect("it is free again");
-        assert!(!store.report().after_crash, "it was closed");
+        assert!(!store.report().after_crash, "the previous owner closed it");
     }
 }
 
@@ -57,7 +57,7 @@ fn a_process_can_open_a_store_only_once() {
         assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
         let clone = store.clone();
         drop(store);
-        assert_eq!(refused(backend, directory.path()).0, StoreErrorKind::Busy, "a clone holds it");
+        assert_eq!(refused(backend, directory.path()).0, StoreErrorKind::Busy, "a clone keeps it open");
         drop(clone);
         backend.open(directory.path()).expect("it is free again");
     }
@@ -95,13 +95,13 @@ fn a_store_is_created_in_an_empty_or_missing_directory() {
     }
 }
 
-/// Plays `open` as a user without rights: root is refused nothing.
+/// Runs the part `open` as a user without rights, because root can open everything.
 #[cfg(target_os = "linux")]
 fn open_as_nobody(backend: Backend, path: &Path) -> Option<String> {
     use crate::support::child::{have, run};
 
     const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    // The owner of a process is the owner of its entry.
+    // The owner of a process owns its entry in `/proc`.
     let root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").expect("this is Linux")) == 0;
     if root && !have("setpriv") {
         return None;

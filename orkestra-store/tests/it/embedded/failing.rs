@@ -1,19 +1,20 @@
-//! System calls that fail once, wherever they stand: strace makes them fail.
+//! System calls that fail once, injected by strace.
 
 use crate::support::backend::{BACKENDS, Backend, Options};
 use crate::support::child::{command, have, run};
 use crate::support::ending::{Ending, must_go_on};
 use crate::support::told::Told;
 
-/// What is told of a call that fails, and of one in the background of fjall.
+/// Messages for a failed call, and for one in the background of fjall.
 const CAUSES: &[&str] = &["Input/output error", "No space left on device", "a background write of fjall failed"];
 
-/// Makes the `when`-th of these calls of each thread fail while a store is filled, once; those on `files` alone, if there are any.
+/// Makes the `when`-th of these calls in each thread fail once while a store is filled, only on `files` if there are
+/// any.
 async fn fails(backend: Backend, durability: &str, inject: &str, files: &[&str], when: u32) -> Ending {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let path = directory.path().join("store");
     let store = path.to_str().expect("a plain path");
-    // Made before: making a store is not what fails.
+    // Created before, so that creating the store does not fail.
     drop(backend.open_with(&path, Options::default()).expect("the store opens"));
     let inject = format!("inject={inject}:when={when}");
     let files: Vec<_> = files.iter().map(|file| format!("{store}/{file}")).collect();
@@ -28,7 +29,7 @@ async fn fails(backend: Backend, durability: &str, inject: &str, files: &[&str],
     ending
 }
 
-/// Each of the first calls fails in turn. Gives how many of them ended the store or its opening.
+/// Makes each of the first calls fail in turn. Returns how often the store or its opening failed.
 async fn each_fails(backend: Backend, durability: &str, inject: &str, files: &[&str]) -> usize {
     let mut ended = 0;
     for when in [1, 2, 3, 4, 5, 8, 15] {

@@ -1,4 +1,4 @@
-//! A disk that is full, for real: a small file system in memory, made larger later.
+//! A full disk: a small file system in memory, which is enlarged later.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,15 +12,14 @@ use crate::support::child::{command, have, run};
 use crate::support::ending::{Ending, must_go_on};
 use crate::support::told::Told;
 
-/// What is said of a disk that is full.
-/// The second is what fjall's store says when what failed in the background needed more than is left.
+/// Messages for a full disk. The second is reported when a background write of fjall needed more than is left.
 const FULL: &[&str] = &["No space left on device", "its disk has "];
 
-/// A disk of its own, given back on dropping.
+/// A mounted disk, unmounted on drop.
 struct Disk(TempDir);
 
 impl Disk {
-    /// A disk of so many KiB; `None` where this user may not mount one, which is said, and fails in CI.
+    /// A disk of `kib` KiB; `None` where mounting is not allowed, which prints a note, and fails in CI.
     fn new(kib: u32) -> Option<Self> {
         if !have("mount") {
             return None;
@@ -28,9 +27,9 @@ impl Disk {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let mounted = mount(&["-t", "tmpfs", "-o", &format!("size={kib}k"), "none"], directory.path());
         if let Err(why) = mounted {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "no disk can be mounted, and this is CI: {why}");
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "cannot mount a disk in CI: {why}");
             eprintln!(
-                "\n=== SKIPPED: no small disk can be mounted here (that needs root), nothing is shown: {why} ===\n"
+                "\n=== SKIPPED: cannot mount a small disk, which needs root: {why}; this test shows nothing ===\n"
             );
             return None;
         }
@@ -41,7 +40,7 @@ impl Disk {
         self.0.path().join("store")
     }
 
-    /// Takes all that is left of it but for so many KiB.
+    /// Fills the disk except for `kib` KiB.
     fn fill_but(&self, kib: u64) {
         let mut file = File::create(self.filler()).expect("a file is made");
         while file.write(&[1; 4096]).is_ok_and(|written| written > 0) {}
@@ -54,7 +53,7 @@ impl Disk {
     }
 
     fn make_room(&self) {
-        // It may not be there.
+        // It may not exist.
         let _ = std::fs::remove_file(self.filler());
         mount(&["-o", "remount,size=1g"], self.0.path()).expect("it can be made larger");
     }
@@ -64,7 +63,7 @@ impl Drop for Disk {
     fn drop(&mut self) {
         let ended = Command::new("umount").arg(self.0.path()).status();
         let is_given_back = ended.is_ok_and(|status| status.success());
-        // A second panic would hide why a test failed.
+        // A second panic would hide why the test failed.
         assert!(is_given_back || std::thread::panicking(), "{} stays mounted", self.0.path().display());
     }
 }
@@ -78,12 +77,12 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a plain path")
 }
 
-/// Writes until the disk is full. Gives what must be there then.
+/// Writes until the disk is full. Returns what must be in the store then.
 fn fill(backend: Backend, disk: &Disk, durability: &str, gathered_bytes: &str) -> (Told, Ending) {
     write(backend, disk, durability, gathered_bytes, "100000")
 }
 
-/// Writes until the disk is full, at most so many rounds.
+/// Writes until the disk is full, for at most `rounds` rounds.
 fn write(backend: Backend, disk: &Disk, durability: &str, gathered_bytes: &str, rounds: &str) -> (Told, Ending) {
     let (name, store, mut told) = (backend.name(), disk.store(), Told::default());
     let lines = run(command(&[], "fill", &[&name, text(&store), durability, gathered_bytes, rounds]));
@@ -119,10 +118,10 @@ async fn a_full_disk_poisons_the_store_and_loses_nothing_for_the_process() {
     }
 }
 
-/// How much is left when a store is opened, in KiB: it fails at one thing after the other.
+/// Free space when a store is opened, in KiB: opening fails at a different step with each.
 const LEFT: [u64; 10] = [0, 4, 8, 12, 32, 64, 128, 256, 520, 1_100];
 
-/// What opening a store says: it opens, or the disk is full. Never that it is damaged.
+/// Opens a store, which must open or report a full disk, never damage.
 fn opens_or_reports_a_full_disk(backend: Backend, path: &Path) {
     let told = run(command(&[], "open", &[&backend.name(), text(path)])).pop().expect("it says something");
     let full = told.starts_with("Io: ") && FULL.iter().any(|full| told.contains(full));

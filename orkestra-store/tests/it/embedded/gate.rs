@@ -1,4 +1,4 @@
-//! Nobody who stops polling may hold up the others.
+//! A caller that stops polling must not block others.
 
 use std::future::Future as _;
 use std::pin::pin;
@@ -21,7 +21,7 @@ async fn blocks_no_other_call(backend: Backend) {
     let store = backend.open(directory.path()).expect("it opens");
     let run = RunId::new("r").expect("an id");
     let mut idle = Context::from_waker(Waker::noop());
-    // A write and a read are under way; then both are left alone while the caller asks for something else.
+    // A write and a read are started and no longer polled, while the caller makes other calls.
     let mut write = pin!(store.append(vec![SampleRun::new("r").create()]));
     assert!(write.as_mut().poll(&mut idle).is_pending());
     let mut read = pin!(store.read(&run, Seq(1), 1));

@@ -1,4 +1,4 @@
-//! A process that is killed at any moment loses nothing that it was told is written, and leaves nothing half-written.
+//! A process that is killed at any moment loses nothing acknowledged and leaves nothing half-written.
 //!
 //! Long: `ORKESTRA_LONG=1 cargo test -p orkestra-store --test it kill` (nextest ends a test after three minutes).
 
@@ -12,20 +12,20 @@ use crate::support::child::{Playing, command};
 use crate::support::history::History;
 use crate::support::told::Told;
 
-/// Wastes a random while, without a clock.
+/// Waits a random time without a clock.
 fn dawdle(chance: &mut Chance) {
     for turn in 0..chance.below(4_000_000) {
         std::hint::black_box(turn);
     }
 }
 
-/// Cuts the newest snapshot of sled somewhere, as a crash while it was written would. Others have none.
+/// Truncates the newest snapshot of sled as a crash during its write would. Other backends have none.
 fn tear_snapshot(directory: &Path, chance: &mut Chance) -> bool {
     let entries = std::fs::read_dir(directory).expect("the directory is there");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     let is_snapshot = |path: &std::path::PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // One that is unfinished counts for nothing: it is removed, not put aside.
+        // An unfinished one is removed, not moved aside.
         name.starts_with("snap.") && !name.ends_with(".generating")
     };
     let Some(newest) = paths.filter(is_snapshot).max() else {
@@ -37,7 +37,7 @@ fn tear_snapshot(directory: &Path, chance: &mut Chance) -> bool {
     true
 }
 
-/// One life of a child. Returns what it said.
+/// Runs one child until it is killed. Returns what it reported.
 fn storm(store: [&str; 3], seed: u64, chance: &mut Chance) -> Vec<String> {
     let mut child = Playing::start(command(&[], "storm", &[&store[..], &[&seed.to_string()]].concat()));
     let most = if chance.one_in(10) { 0 } else { chance.below(1_500) };
@@ -48,7 +48,7 @@ fn storm(store: [&str; 3], seed: u64, chance: &mut Chance) -> Vec<String> {
     }
     dawdle(chance);
     child.kill();
-    // What it said before it was killed counts as well.
+    // Reports from before the kill count as well.
     said.extend(std::iter::from_fn(|| child.next()));
     child.child.wait().expect("it has ended");
     said

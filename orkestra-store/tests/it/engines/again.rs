@@ -1,4 +1,4 @@
-//! One engine after the other on one store.
+//! One engine after another on the same store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use orkestra_core::prelude::*;
 
 use super::ground::{Ground, soon};
 
-/// Leaves tasks behind that keep the context: one that says nothing any more, one in a step, one that never used it.
+/// Leaves tasks behind that keep the context: one waiting for a signal, one in a step, one that never used it.
 async fn leaves_tasks_behind(cx: Context, (): ()) -> TaskResult<u64> {
     let (waits, works, keeps) = (cx.clone(), cx.clone(), cx.clone());
     drop(tokio::spawn(async move { waits.signal::<u64>("never").await }));

@@ -1,4 +1,4 @@
-//! Engines whose clock was ahead for a while, by far.
+//! Engines whose clock was far ahead for a while.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use super::ground::{Ground, quiet, soon};
 
 const LEASE: Duration = Duration::from_secs(1);
 
-/// Ahead by so many milliseconds.
+/// A clock that is ahead by a number of milliseconds.
 #[derive(Clone, Default)]
 struct Ahead(Arc<AtomicU64>);
 
@@ -57,7 +57,7 @@ async fn an_engine_polls_for_runs_after_its_clock_was_ahead() {
         clock.by_a_year();
         let workflow = || Workflow::new("w").node("n", limited).limit("one").build().expect("a workflow");
         let staying = builder(other, &clock).workflow(workflow()).start().await.expect("an engine");
-        // It has looked at everything in that time.
+        // It has polled for everything in that time.
         tokio::time::sleep(LEASE * 3).await;
         clock.put_right();
         let leaving = builder(one, &Ahead::default()).workflow(workflow()).start().await.expect("an engine");

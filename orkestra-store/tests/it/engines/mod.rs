@@ -1,4 +1,4 @@
-//! Engines on every store: two in one process, one after the other.
+//! Engines on every store: two at once, and one after another.
 
 mod again;
 mod clocks;

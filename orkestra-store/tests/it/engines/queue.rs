@@ -1,4 +1,4 @@
-//! Runs that wait for slots of an engine that is shut down.
+//! Runs that wait for slots of an engine that shuts down.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ async fn another_engine_takes_over_runs_waiting_for_slots_at_once() {
             request.start().await.expect("a run");
         }
         soon("it shuts down", leaving.shutdown()).await;
-        // Far less than the time after which an engine looks for runs in any case.
+        // Much faster than the regular poll for runs.
         soon("all of them end", async {
             for number in 0..5_u64 {
                 let run = staying.handle(format!("r{number}")).expect("an id");

@@ -1,4 +1,4 @@
-//! A door in front of a server, which counts what goes through it and can be slammed.
+//! A TCP proxy in front of a server, which counts round trips and can drop answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,14 +9,14 @@ use tokio::task::JoinSet;
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// How often the client has spoken since the server last did.
+    /// How often the client sent something after an answer of the server.
     flights: AtomicUsize,
     connections: AtomicUsize,
-    /// What the server answers is thrown away from now on, and the line is cut.
+    /// Whether answers of the server are dropped and the connection is closed.
     deaf: AtomicBool,
 }
 
-/// The door. Dropped, it closes.
+/// The proxy. It stops when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     counts: Arc<Counts>,
@@ -25,7 +25,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Opens a door to the server at `url`, which is of TCP.
+    /// Starts a proxy for the server at `url`, which must use TCP.
     pub(crate) async fn open(url: &str) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let port = listener.local_addr().expect("its address").port();
@@ -35,7 +35,7 @@ impl Proxy {
         Self { counts, port, _tasks: tasks }
     }
 
-    /// The URL of the same database through the door.
+    /// The URL of the same database through the proxy.
     pub(crate) fn url(&self, url: &str) -> String {
         url.replace(address(url), &format!("127.0.0.1:{}", self.port))
     }
@@ -48,7 +48,7 @@ impl Proxy {
         self.counts.connections.load(Ordering::SeqCst)
     }
 
-    /// From now on no answer comes through: whatever is asked reaches the server, and then the line is cut.
+    /// Sets whether answers are dropped: requests reach the server, then the connection is closed.
     pub(crate) fn be_deaf(&self, deaf: bool) {
         self.counts.deaf.store(deaf, Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! Runs that move into a database and out of it again, and go on there.
+//! Runs that are moved into a database and out again, and continue there.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ async fn an_engine_continues_runs_moved_to_postgres_with_lower_epochs() {
     goes_on(store, &made).await;
 }
 
-/// Makes the epochs of the store high.
+/// Raises the epochs of the store.
 async fn claim_often(store: &dyn Store) {
     use orkestra_core::model::{RunId, Timestamp, WorkerId};
     use orkestra_core::store::claim_one;

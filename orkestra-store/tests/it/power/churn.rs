@@ -1,5 +1,5 @@
-//! The part of a process that writes until the power fails: what it writes is soon written again, or deleted, so that the
-//! background of a backend has much to do and takes up again what it has freed.
+//! The part of a process that writes until the power fails. Most of what it writes is soon overwritten or deleted, so
+//! that the backend's background threads are busy and reuse freed space.
 
 use orkestra_core::model::{RunId, Seq};
 use orkestra_core::store::{LetterId, RunQuery, Store};
@@ -11,17 +11,18 @@ use crate::support::child::tell;
 use crate::support::load;
 use crate::support::told::stamped;
 
-/// How many runs there are at most. Their names come back.
+/// The most runs. Their ids are reused.
 const RUNS: usize = 24;
-/// A run that is longer is deleted before others are: what is opened again and again must not grow.
+/// A longer run is deleted before others: what is reopened repeatedly must not grow.
 const EVENTS_MAX: u64 = 30;
 const BLOB_KEYS: usize = 4;
 const VALUES: usize = 12;
-/// Stamps of one life are below those of the next.
+/// Stamps of one life are lower than those of the next.
 const STAMPS: u64 = 1_000_000;
 
-/// `churn <backend> <path> <gathered bytes> <seed> <life>`: writes under `Fsync` until it is killed. Tells what was acknowledged,
-/// and what it is about to create or to delete. `life` is higher than that of whoever has written to this store before.
+/// `churn <backend> <path> <gathered bytes> <seed> <life>`: writes under `Fsync` until it is killed. Reports what was
+/// acknowledged, and what it is about to create or delete. `life` must be higher than that of earlier writers to this
+/// store.
 pub(super) async fn churn(words: &[&str]) {
     let gathered_bytes = words[2].parse().expect("a number of bytes");
     let life: u64 = words[4].parse().expect("a number");
@@ -47,12 +48,12 @@ pub(super) async fn write(store: &dyn Store, seed: u64, life: u64) {
     }
 }
 
-/// All runs of the store, as far as they came; for each name one that is not there yet otherwise.
+/// All runs of the store in their current state, and new runs for the other ids.
 async fn resume(store: &dyn Store) -> Vec<SampleRun> {
     let query = RunQuery { limit: usize::MAX, ..RunQuery::default() };
     let mut runs: Vec<_> = (0..RUNS).map(|number| SampleRun::new(&format!("c{number}"))).collect();
     for record in store.list(&query).await.expect("it lists").items {
-        let run = runs.iter_mut().find(|run| run.id() == &record.id).expect("a run of ours");
+        let run = runs.iter_mut().find(|run| run.id() == &record.id).expect("a known run");
         *run = load(store, &record.id).await;
     }
     runs
@@ -71,7 +72,7 @@ impl Writer<'_> {
         self.stamp
     }
 
-    /// A run that is there.
+    /// A random existing run.
     fn some_run(&mut self) -> Option<usize> {
         let there: Vec<_> = (0..RUNS).filter(|run| self.runs[*run].last() > Seq::ZERO).collect();
         if there.is_empty() { None } else { Some(*self.chance.pick(&there)) }
@@ -126,7 +127,7 @@ impl Writer<'_> {
         tell(format!("value {key} {stamp}"));
     }
 
-    /// Several at once, which share a group commit. Never two of one key: nobody could tell which came last.
+    /// Writes several at once, which share a group commit. Never two with the same key, whose order would be unknown.
     async fn put_blobs(&mut self) {
         let mut blobs = Vec::new();
         for slot in 0..3 {
@@ -162,7 +163,7 @@ impl Writer<'_> {
         letters.iter().for_each(|(run, id)| tell(format!("gone {run} {id}")));
     }
 
-    /// Letters of a run that are about to go, each told.
+    /// Letters of a run that are about to be removed. Each is reported.
     async fn leaving(&self, run: &RunId) -> Vec<(RunId, LetterId)> {
         let letters = self.store.letters(run, LetterId::ZERO, 3).await.expect("it reads");
         letters.iter().for_each(|letter| tell(format!("taking {run} {}", letter.id)));

@@ -1,4 +1,4 @@
-//! The part of a process that lets the power fail again and again, and has judged what is left.
+//! The part of a process that repeatedly cuts the power and has the result judged.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,16 +13,16 @@ use super::judge::{Verdict, judged};
 use super::life::{Left, Life};
 use super::moment::Moment;
 
-/// How much is gathered before it is brought where it stays: more often so much that a checkpoint takes a while.
+/// Bytes collected before a checkpoint or flush. Mostly large, so that a checkpoint takes a while.
 const GATHERED_BYTES: [u64; 8] = [64 << 10, 256 << 10, 1 << 20, 1 << 20, 2 << 20, 2 << 20, 2 << 20, 4 << 20];
-/// Cuts of one life, and failures of the power that a store goes through, at most.
+/// The most cuts in one life, and the most lives of a store.
 const CUTS_OF_A_LIFE_MAX: usize = 6;
 const LIVES_MAX: usize = 3;
-/// Cuts until all is made anew: what was copied takes up memory until then.
+/// Cuts until the disks are recreated, which frees the memory used by copies.
 const CUTS_OF_A_GROUND: usize = 50;
 
-/// `cut <backend> <file system> <cuts> <seed> <true: count losses, false: end with the first>`: says `impossible` and why, where this
-/// machine has no such disks; `found` with all there is to say of it, for each loss; `sum`.
+/// `cut <backend> <file system> <cuts> <seed> <true: count losses, false: stop at the first>`: reports `impossible` and
+/// why, where this machine cannot create such disks; `found` with details for each loss; `sum`.
 pub(super) fn cut(words: &[&str]) {
     let cuts: usize = words[2].parse().expect("a number of cuts");
     let seed: u64 = words[3].parse().expect("a seed");
@@ -38,7 +38,7 @@ pub(super) fn cut(words: &[&str]) {
         done: 0,
         told: 0,
     };
-    // Whether it can be done at all; what fails later has another cause.
+    // Checks whether it is possible at all; later failures have other causes.
     if let Err(why) = Ground::new(course.file_system) {
         return tell(format!("impossible {}", why.replace('\n', " ")));
     }
@@ -58,7 +58,7 @@ struct Course {
     moments: BTreeMap<Moment, usize>,
     verdicts: BTreeMap<Verdict, usize>,
     done: usize,
-    /// Things that were told in all.
+    /// Number of reports in all.
     told: usize,
 }
 
@@ -77,7 +77,7 @@ impl Course {
         Ok(())
     }
 
-    /// A new store, and what becomes of it when the power fails again and again.
+    /// Creates a store and runs it through repeated power failures.
     fn store(&mut self, ground: &Ground) -> Result<(), String> {
         let mut left = Left { image: ground.empty("live-0")?, lines: Vec::new() };
         for number in 1..=1 + self.chance.below(LIVES_MAX) {
@@ -87,7 +87,7 @@ impl Course {
         Ok(())
     }
 
-    /// A life with its cuts. Gives what the last one left, to go on with; `None` when there is nothing to go on with.
+    /// Runs one life with its cuts. Returns what the last cut left; `None` when there is nothing to continue with.
     fn life(&mut self, left: Left, number: usize, ground: &Ground) -> Result<Option<Left>, String> {
         let gathered_bytes = *self.chance.pick(&GATHERED_BYTES);
         let mounted = ground.mount(&left.image)?;
@@ -100,7 +100,7 @@ impl Course {
                 break;
             }
             let moment = life.wait(&store, &mut self.chance, cut == 0)?;
-            // The one before goes first: it has the same name.
+            // Drop the previous one first: it has the same name.
             drop(last.take());
             let left = life.cut(ground, &format!("live-{number}"))?;
             let told = left.lines.len();
@@ -125,7 +125,7 @@ impl Course {
     }
 
     fn judge(&mut self, ground: &Ground, left: &Left) -> Result<(Verdict, String), String> {
-        // Another copy: to be opened changes it.
+        // Opening changes the image, so judge another copy.
         let image = ground.copy(&left.image, "judged")?;
         let mounted = ground.mount(&image)?;
         let told = ground.place("judged-told");
@@ -153,8 +153,8 @@ impl Course {
         let verdict = |verdict| self.verdicts.get(&verdict).copied().unwrap_or(0);
         let moment = |moment| self.moments.get(&moment).copied().unwrap_or(0);
         tell(format!(
-            "sum power: {} on {}: {} cuts, {} lost, {} refused, {} died; {} with a checkpoint or flush under way, {} in an opening; \
-             {} things told",
+            "sum power: {} on {}: {} cuts, {} lost, {} refused, {} died; {} during a checkpoint or flush, {} during an opening; \
+             {} reports",
             self.backend.name(),
             self.file_system.name(),
             self.done,

@@ -1,4 +1,4 @@
-//! The part of a process that opens what a power failure has left, and says what is wrong with it.
+//! The part of a process that opens what a power failure has left, and reports what is wrong with it.
 
 use std::path::Path;
 use std::process::Output;
@@ -11,28 +11,28 @@ use crate::support::told::Told;
 
 use super::disk::text;
 
-/// What a copy is found to be.
+/// The verdict on a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Verdict {
     Whole,
-    /// Something that was acknowledged is missing, or something that was deleted is there.
+    /// Something acknowledged is missing, or something deleted exists.
     Lost,
     /// It does not open.
     Refused,
-    /// The process that opened it panicked, or hung.
+    /// The process that opened it panicked or hung.
     Died,
 }
 
-/// `judge <backend> <path> <file of what was told> <whether to go on>`: opens the store, compares it with what was told, goes on
-/// with it if asked to, and says `whole`, or `refused` or `lost` and why.
+/// `judge <backend> <path> <file of reports> <whether to write>`: opens the store, compares it with the reports, writes
+/// to it if requested, and reports `whole`, or `refused` or `lost` with a reason.
 pub(super) async fn judge(words: &[&str]) {
     let (backend, path) = (Backend::named(words[0]), Path::new(words[1]));
-    let lines = std::fs::read_to_string(words[2]).expect("what was told is there");
+    let lines = std::fs::read_to_string(words[2]).expect("the reports exist");
     let mut told = Told::default();
     lines.lines().for_each(|line| told.hear(line));
     let turns = if words[3] == "true" { 2 } else { 1 };
     for turn in 0..turns {
-        // A store that was never opened to its end may be made anew.
+        // A store that was never completely opened may be created again.
         let store = match backend.open_with(path, Options { check: true, ..Options::default() }) {
             Ok(store) => store,
             Err(error) => return tell(format!("refused {:?}: {}", error.kind(), line(&error.to_string()))),
@@ -55,9 +55,9 @@ fn line(text: &str) -> String {
     text.replace('\n', " ")
 }
 
-/// Has a process judge the store at `path`.
+/// Lets another process judge the store at `path`.
 pub(super) fn judged(backend: Backend, path: &Path, told: &Path, go_on: bool) -> (Verdict, String) {
-    // One that hangs is found as well.
+    // The time limit detects one that hangs.
     let words = [&backend.name(), text(path), text(told), &go_on.to_string()];
     let output = command(&["timeout", "--signal=KILL", "60"], "judge", &words).output().expect("a process starts");
     let lines = String::from_utf8_lossy(&output.stdout);

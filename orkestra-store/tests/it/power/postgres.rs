@@ -1,6 +1,7 @@
-//! The same question to Postgres: a throw-away server whose data lies on an image, the power cut, another server on the copy.
+//! Power failures of Postgres: the data of a temporary server is on an image, and another server starts on the copy.
 //!
-//! Under `Fsync` everything acknowledged must be there. Under `Engine` the newest may be missing, nothing half-written may be there.
+//! Under `Fsync` everything acknowledged must be there. Under `Engine` the newest writes may be missing, but nothing
+//! may be half-written.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -19,25 +20,25 @@ use super::disk::{FileSystem, Ground, Image, Mounted};
 use super::life::{Left, Life};
 use super::moment;
 
-/// How old an acknowledgement is that `Engine` must keep: five times what it promises, for a machine with much to do.
+/// How old an acknowledgement must be for `Engine` to keep it: five times the promised time, for a loaded machine.
 const KEPT_AFTER: Duration = Duration::from_secs(3);
 
 async fn open(server: &str, durability: &str) -> PostgresStore {
     let durability = match durability {
         "fsync" => PostgresDurability::Fsync,
         "engine" => PostgresDurability::Engine,
-        other => panic!("`{other}` is no durability"),
+        other => panic!("unknown durability `{other}`"),
     };
     PostgresStore::options().with_durability(durability).connect(server).await.expect("the store opens")
 }
 
-/// `churn-postgres <url> <durability> <seed>`: writes until it is killed, and tells what was acknowledged.
+/// `churn-postgres <url> <durability> <seed>`: writes until it is killed, and reports what was acknowledged.
 pub(super) async fn churn(words: &[&str]) {
     let store = open(words[0], words[1]).await;
     churn::write(&store, words[2].parse().expect("a seed"), 1).await;
 }
 
-/// `cut-postgres <file system> <durability> <cuts> <seed>`: says what the part `cut` says.
+/// `cut-postgres <file system> <durability> <cuts> <seed>`: reports like the part `cut`.
 pub(super) async fn cut(words: &[&str]) {
     let (file_system, durability) = (FileSystem::named(words[0]), words[1]);
     let cuts: usize = words[2].parse().expect("a number of cuts");
@@ -51,7 +52,7 @@ pub(super) async fn cut(words: &[&str]) {
         Err(error) if error.kind() == ErrorKind::NotFound => return tell(format!("impossible {error}")),
         server => server.expect("the server starts"),
     };
-    // What makes a throw-away cluster does not sync it.
+    // A temporary cluster is not synced when it is created.
     ground.sync(&mounted).expect("it is synced");
     let mut chance = Chance::new(words[3].parse().expect("a seed"));
     let url = server.socket_url();
@@ -70,15 +71,12 @@ pub(super) async fn cut(words: &[&str]) {
             left.image.keep(&path).expect("it is kept");
             let why = why.replace('\n', " ");
             return tell(format!(
-                "found postgres, {durability}, cut {cut}, {told} told: {why}; the image: {}",
+                "found postgres, {durability}, cut {cut}, {told} reports: {why}; the image: {}",
                 path.display()
             ));
         }
     }
-    tell(format!(
-        "sum power: postgres on {}, {durability}: {cuts} cuts, 0 lost; {told} things told",
-        file_system.name()
-    ));
+    tell(format!("sum power: postgres on {}, {durability}: {cuts} cuts, 0 lost; {told} reports", file_system.name()));
 }
 
 fn cut_once(life: &mut Life, durability: &str, chance: &mut Chance, ground: &Ground) -> Result<Left, String> {
@@ -89,12 +87,12 @@ fn cut_once(life: &mut Life, durability: &str, chance: &mut Chance, ground: &Gro
         return life.cut(ground, "left");
     }
     let heard = life.heard();
-    // Time is what is promised here.
+    // The promise of `Engine` is about time.
     std::thread::park_timeout(KEPT_AFTER);
     life.cut_since(heard, ground, "left")
 }
 
-/// What is wrong with the copy, when another server has recovered it.
+/// What is wrong with the copy after another server has recovered it.
 async fn judge(ground: &Ground, left: &Left, durability: &str) -> Result<(), String> {
     let (_image, mounted) = judged(ground, left)?;
     let server = Server::start_at(&mounted.path().join("pg")).map_err(|error| error.to_string())?;

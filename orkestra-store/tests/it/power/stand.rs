@@ -5,10 +5,10 @@ use crate::support::child::{Playing, command, have};
 
 use super::disk::FileSystem;
 
-/// Everything that is mounted, and every process, goes when the test does.
+/// All mounts and processes end with the test.
 const ALONE: [&str; 6] = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child"];
 
-/// A number from the environment.
+/// A setting from the environment.
 fn given(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
@@ -32,10 +32,10 @@ fn counts() -> bool {
     std::env::var_os("ORKESTRA_POWER_COUNT").is_some()
 }
 
-/// Has a process cut the power. Fails with what it found.
+/// Runs a process that cuts the power. Fails with what it found.
 fn play(part: &str, words: &[&str], file_system: FileSystem) {
     let make = format!("mkfs.{}", file_system.name());
-    // The outer file system is an xfs in any case.
+    // The outer file system is always an xfs.
     if !["unshare", "mount", "mkfs.xfs", &make].into_iter().all(have) {
         return;
     }
@@ -46,19 +46,20 @@ fn play(part: &str, words: &[&str], file_system: FileSystem) {
             Some(("sum", line)) => sum = Some(line.to_owned()),
             Some(("found", line)) => found.push(line.to_owned()),
             Some(("impossible", why)) => impossible = Some(why.to_owned()),
-            _ => panic!("the cutter says `{line}`"),
+            _ => panic!("unknown report `{line}`"),
         }
     }
     let status = playing.child.wait().expect("it has ended");
-    if let Some(why) = impossible.or_else(|| (status.code() == Some(1)).then(|| "no namespace can be had".to_owned())) {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "the power cannot be cut here, and this is CI: {why}");
+    if let Some(why) = impossible.or_else(|| (status.code() == Some(1)).then(|| "cannot create a namespace".to_owned()))
+    {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "cannot simulate power failures in CI: {why}");
         eprintln!(
-            "\n=== SKIPPED: the power cannot be cut here (that needs root and loop devices), nothing is shown: {why} ===\n"
+            "\n=== SKIPPED: cannot simulate power failures, which needs root and loop devices: {why}; this test shows nothing ===\n"
         );
         return;
     }
     found.iter().for_each(|line| println!("{line}"));
-    println!("{}", sum.as_deref().unwrap_or("the cutter has ended early"));
+    println!("{}", sum.as_deref().unwrap_or("the process ended early"));
     assert!(counts() || found.is_empty(), "{}", found.join("\n"));
     assert!(status.success() && sum.is_some(), "{words:?}: {status}");
 }

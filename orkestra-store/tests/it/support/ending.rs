@@ -1,5 +1,5 @@
-//! How a store that fails must end: what was under way is unknown, nothing is done any more and every answer says why; opened
-//! again, all is there that was acknowledged, and it goes on.
+//! How a failing store must end: the write in progress is unknown, all later calls are refused with the cause.
+//! Reopened, it contains everything acknowledged and accepts writes.
 
 use std::path::Path;
 
@@ -8,20 +8,20 @@ use orkestra_testkit::sample::SampleRun;
 use super::backend::{Backend, Options};
 use super::told::Told;
 
-/// What the part `fill` said.
+/// The reports of the part `fill`.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
     /// Why the store did not open.
     pub(crate) unopened: Option<String>,
-    /// What was refused first.
+    /// The first refusal.
     pub(crate) refused: Option<String>,
     after: Vec<String>,
-    /// Things that were acknowledged.
+    /// Number of acknowledgements.
     pub(crate) acknowledged: usize,
 }
 
 impl Ending {
-    /// Hears what the child said, and passes on what it was told is written.
+    /// Reads the reports of a child, and passes acknowledgements on to `told`.
     pub(crate) fn hear(lines: &[String], told: &mut Told) -> Self {
         let mut ending = Self::default();
         for line in lines {
@@ -39,7 +39,7 @@ impl Ending {
         ending
     }
 
-    /// Panics unless all that followed the failure was refused, each time for one of `causes`.
+    /// Panics unless every call after the failure was refused for one of `causes`.
     pub(crate) fn must_name(&self, causes: &[&str]) {
         let named = |answer: &str| causes.iter().any(|cause| answer.contains(cause));
         if let Some(why) = &self.unopened {
@@ -56,7 +56,7 @@ impl Ending {
     }
 }
 
-/// Opens the store again and panics unless it holds what was told, is whole, and takes more.
+/// Reopens the store. Panics unless it contains what was acknowledged, is intact and accepts writes.
 pub(crate) async fn must_go_on(backend: Backend, path: &Path, told: &Told, round: usize) {
     for turn in 0..2 {
         let store = backend.open_with(path, Options { check: true, ..Options::default() });

@@ -1,4 +1,4 @@
-//! A child process that writes until it may not, and says all that it is answered.
+//! A child process that writes until it is refused, and reports every answer.
 
 use std::fmt::Display;
 
@@ -9,7 +9,7 @@ use orkestra_testkit::sample::SampleRun;
 use super::backend::{Backend, Options};
 use super::child::tell;
 
-/// What a blob is made of: its first byte tells which one it is.
+/// The size of a blob. Its first bytes contain its number.
 const BLOB_BYTES: usize = 9_000;
 
 /// The bytes of the blob `number`.
@@ -19,8 +19,8 @@ pub(crate) fn blob(number: usize) -> Vec<u8> {
     bytes
 }
 
-/// `fill <backend> <path> <durability> <gathered bytes> <most rounds>`: writes commits, letters and blobs, each told when it was
-/// acknowledged. What was refused first is told, and then what every method answers.
+/// `fill <backend> <path> <durability> <gathered bytes> <most rounds>`: writes commits, letters and blobs, and reports
+/// each acknowledgement. After the first refusal it reports what every method answers.
 pub(crate) async fn fill(words: &[&str]) {
     let gathered_bytes = words[3].parse().expect("a number of bytes");
     let rounds: usize = words[4].parse().expect("a number of rounds");
@@ -30,7 +30,7 @@ pub(crate) async fn fill(words: &[&str]) {
         Err(error) => return tell(format!("unopened {:?}: {error}", error.kind())),
     };
     tell("opened");
-    // Of another name in each life of the store.
+    // Run ids differ in each life of the store.
     let life = store.list(&RunQuery { limit: usize::MAX, ..RunQuery::default() }).await.expect("it lists").items.len();
     let mut runs: Vec<_> = (0..3).map(|number| SampleRun::new(&format!("f{life}-{number}"))).collect();
     for round in 0..rounds {
@@ -42,7 +42,7 @@ pub(crate) async fn fill(words: &[&str]) {
     tell("end");
 }
 
-/// One round. What is acknowledged is told.
+/// Writes one round, and reports acknowledgements.
 async fn write(store: &dyn Store, runs: &mut [SampleRun], round: usize) -> Result<(), String> {
     let size = [100, 900, 7_000][round % 3];
     let batch: Vec<_> = runs.iter_mut().map(|run| if round == 0 { run.create() } else { run.report(size) }).collect();
@@ -71,8 +71,8 @@ async fn write(store: &dyn Store, runs: &mut [SampleRun], round: usize) -> Resul
     Ok(())
 }
 
-/// Does it again while the answer is that it was not done, and may be done later: something in the background has failed,
-/// and has not told the store yet.
+/// Repeats `work` while the answer is `Io`, that is, not done but possible later: a background failure has not reached
+/// the store yet.
 async fn again<T>(work: impl AsyncFn() -> Result<T, String>) -> Result<T, String> {
     const TIMES: u32 = 10_000;
     for _ in 0..TIMES {
@@ -84,7 +84,7 @@ async fn again<T>(work: impl AsyncFn() -> Result<T, String>) -> Result<T, String
     work().await
 }
 
-/// Says what every method that touches the store answers now.
+/// Reports what every method that accesses the store answers now.
 async fn after(store: &dyn Store, runs: &mut [SampleRun]) {
     let run: RunId = runs[0].id().clone();
     let (worker, at) = (WorkerId::new("w").expect("a name"), Timestamp::from_millis(1));
@@ -110,7 +110,7 @@ async fn after(store: &dyn Store, runs: &mut [SampleRun]) {
 }
 
 fn later(what: &str, answer: Result<(), String>) {
-    tell(format!("after {}", answer.map_or_else(|error| error, |()| format!("{what} Ok: it was done"))));
+    tell(format!("after {}", answer.map_or_else(|error| error, |()| format!("{what} Ok: it succeeded"))));
 }
 
 fn append_error(error: &AppendError) -> String {

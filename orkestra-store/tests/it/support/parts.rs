@@ -1,4 +1,4 @@
-//! What child processes do.
+//! The parts that child processes play.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::backend::{Backend, Opened, Options};
 use super::child::tell;
 use super::history;
 
-/// `open <backend> <path>`: opens a store and tells how that went.
+/// `open <backend> <path>`: opens a store and reports the result.
 pub(crate) fn open(words: &[&str]) {
     match Backend::named(words[0]).open(words[1]) {
         Ok(_) => tell("opened"),
@@ -20,7 +20,7 @@ pub(crate) fn open(words: &[&str]) {
     }
 }
 
-/// `hold <backend> <path>`: opens a store and holds it until its input ends.
+/// `hold <backend> <path>`: opens a store and keeps it open until its input ends.
 pub(crate) fn hold(words: &[&str]) {
     let store = Backend::named(words[0]).open(words[1]).expect("the store opens");
     tell("opened");
@@ -29,13 +29,13 @@ pub(crate) fn hold(words: &[&str]) {
     drop(store);
 }
 
-/// Opens what `<backend> <path> <durability>` say.
+/// Opens the store that `<backend> <path> <durability>` describe.
 fn open_as(words: &[&str]) -> Opened {
     Backend::named(words[0]).open_with(words[1], Options::of(words[2])).expect("the store opens")
 }
 
-/// `write <backend> <path> <durability> <batches>`: that many batches of three commits, told as they are answered. Repeats, reads
-/// and snapshots are strewn in: they must cost no sync.
+/// `write <backend> <path> <durability> <batches>`: writes that many batches of three commits and reports each answer.
+/// Repeats, reads and snapshots in between must not cost a sync.
 pub(crate) async fn write(words: &[&str]) {
     let store = open_as(words);
     let batches: usize = words[3].parse().expect("a number of batches");
@@ -56,15 +56,15 @@ pub(crate) async fn write(words: &[&str]) {
     }
 }
 
-/// `storm <backend> <path> <durability> <seed>`: makes random writes until it is killed. Tells what it is about to write or delete, and
-/// what was acknowledged.
+/// `storm <backend> <path> <durability> <seed>`: makes random writes until it is killed. Reports what it is about to
+/// write or delete, and what was acknowledged.
 pub(crate) async fn storm(words: &[&str]) {
     let store = open_as(words);
     write_on(&*store, words[3], u64::MAX).await;
 }
 
-/// `rounds <backend> <path> <durability> <seed> <gathered bytes> <rounds> <close or leave>`: the same for a number of rounds. Then it
-/// closes the store, or leaves without doing so.
+/// `rounds <backend> <path> <durability> <seed> <gathered bytes> <rounds> <close or leave>`: the same for a number of
+/// rounds. Then it closes the store, or exits without closing it.
 pub(crate) async fn rounds(words: &[&str]) {
     let gathered_bytes = words[4].parse().expect("a number of bytes");
     let options = Options { gathered_bytes, ..Options::of(words[2]) };
@@ -97,7 +97,7 @@ async fn write_on(store: &dyn Store, seed: &str, rounds: u64) {
                 _ => run.report(size),
             });
         }
-        // One of them answers what waits for its run: the letters go with it.
+        // One append takes letters of its run, which are removed with it.
         let answering = batch.iter_mut().find(|append| append.commit.first > Seq(1));
         let mut taken = Vec::new();
         if let Some(append) = answering {
@@ -116,7 +116,7 @@ async fn write_on(store: &dyn Store, seed: &str, rounds: u64) {
         }
         taken.iter().for_each(|(run, id)| tell(format!("gone {run} {id}")));
         match chance.below(12) {
-            // More of them when there are many: a long storm must not drown in its own runs.
+            // Deletes more when there are many runs, so that a long storm does not slow down.
             choice if choice == 0 || (choice < 6 && runs.len() > 40) => {
                 let gone = runs.swap_remove(chance.below(runs.len()));
                 tell(format!("deleting {}", gone.id()));
@@ -147,14 +147,14 @@ async fn write_on(store: &dyn Store, seed: &str, rounds: u64) {
     }
 }
 
-/// Letters of a run that are about to go, each told.
+/// Letters of a run that are about to be removed. Each is reported.
 async fn leaving(store: &dyn Store, run: &RunId) -> Vec<(RunId, LetterId)> {
     let letters = store.letters(run, LetterId::ZERO, 3).await.expect("it reads");
     letters.iter().for_each(|letter| tell(format!("taking {run} {}", letter.id)));
     letters.into_iter().map(|letter| (run.clone(), letter.id)).collect()
 }
 
-/// All runs of the store, as far as they came.
+/// All runs of the store in their current state.
 async fn resume(store: &dyn Store) -> Vec<SampleRun> {
     let query = RunQuery { limit: usize::MAX, ..RunQuery::default() };
     let mut runs = Vec::new();
@@ -164,7 +164,7 @@ async fn resume(store: &dyn Store) -> Vec<SampleRun> {
     runs
 }
 
-/// A run as far as it came.
+/// A run in its current state.
 pub(crate) async fn load(store: &dyn Store, run: &RunId) -> SampleRun {
     let commits = store.read(run, Seq(1), usize::MAX).await.expect("it reads");
     SampleRun::resume(run, &commits).expect("a journal is a run's")

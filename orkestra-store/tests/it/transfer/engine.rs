@@ -1,4 +1,4 @@
-//! An engine goes on with runs that were moved, whatever epochs their journals have.
+//! An engine continues runs that were moved, whatever the epochs in their journals.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,7 +10,7 @@ use orkestra_core::store::{MemoryStore, claim_one};
 
 use super::*;
 
-/// How often the step of each task was made, in all processes.
+/// How often the step of each task ran, in all processes.
 #[derive(Clone, Default)]
 pub(crate) struct Made(Arc<[AtomicU32; 2]>);
 
@@ -24,7 +24,7 @@ impl Made {
     }
 }
 
-/// An engine with a workflow that makes a step, waits for a signal, and makes another.
+/// An engine with a workflow that runs a step, waits for a signal, and runs another step.
 async fn engine(store: Arc<dyn Store>, made: &Made) -> Engine {
     let (first, second) = (made.clone(), made.clone());
     let begin = move |cx: Context, (): ()| {
@@ -46,7 +46,7 @@ async fn engine(store: Arc<dyn Store>, made: &Made) -> Engine {
     Engine::builder().shared_store(store).workflow(workflow).start().await.expect("it starts")
 }
 
-/// Begins a run and leaves it at its gate.
+/// Starts a run and leaves it at its gate.
 async fn begun(store: Arc<dyn Store>, made: &Made, run: &str) {
     let engine = engine(store, made).await;
     let started = engine.run("moved").id(run).start().await.expect("it starts");
@@ -59,7 +59,7 @@ async fn begun(store: Arc<dyn Store>, made: &Made, run: &str) {
     engine.shutdown().await;
 }
 
-/// Moves everything; the runs get a letter on the way.
+/// Moves everything; one run gets a letter before.
 pub(crate) async fn moved(from: &dyn Store, to: &dyn Store) {
     let letter = InputKind::Signal { signal: Name::new("go").expect("a name"), payload: payload() };
     let letter = encode_letter(letter).expect("it serialises").expect("it may be sent");
@@ -80,13 +80,13 @@ pub(crate) async fn goes_on(store: Arc<dyn Store>, made: &Made) {
         async move { engine.get(&run).await.expect("it answers").expect("it is there") }
     };
     let (by_letter, by_hand) = (run(id("by-letter")).await, run(id("by-hand")).await);
-    let output: String = by_letter.output().await.expect("the letter was enough");
+    let output: String = by_letter.output().await.expect("the letter is enough");
     assert!(output.starts_with("you "), "{output}");
     by_hand.signal("go", "me").await.expect("it is sent");
     let output: String = by_hand.output().await.expect("it ends");
     assert!(output.starts_with("me "), "{output}");
     engine.shutdown().await;
-    assert_eq!(made.counts(), [2, 2], "no step was made again");
+    assert_eq!(made.counts(), [2, 2], "no step ran twice");
 }
 
 pub(crate) async fn both_begun(store: &Arc<dyn Store>, made: &Made) {
@@ -153,7 +153,7 @@ async fn an_engine_continues_runs_moved_from_an_old_store_to_a_new_one_with_lowe
     }
 }
 
-/// Whether a claim gets an epoch below the one in the run's journal.
+/// Whether a claim gets a lower epoch than the run's journal has.
 pub(crate) async fn is_below(store: &dyn Store) -> bool {
     let run = id("by-hand");
     let journal = store.read(&run, Seq(1), usize::MAX).await.expect("it reads");

@@ -1,4 +1,4 @@
-//! What is not exported, and what is not imported: said in words, and nothing is written.
+//! Exports and imports that are refused with an error, without writing anything.
 
 use orkestra_core::store::{MemoryStore, Store, claim_one};
 use orkestra_testkit::sample::SampleRun;
@@ -17,7 +17,7 @@ async fn small_store() -> MemoryStore {
     store
 }
 
-/// What an import says that takes nothing.
+/// The error of an import that must write nothing.
 async fn refused(lines: &[u8]) -> String {
     let store = MemoryStore::new();
     let refused = imported(&store, lines).await;
@@ -36,7 +36,7 @@ async fn a_truncated_export_is_refused_wherever_it_ends() {
         let why = refused(&lines[..length]).await;
         assert!(why.starts_with("line ") && why.contains("the export is incomplete"), "cut at {length}: {why}");
     }
-    // Whole lines left out are told by the sums, or because something is missing in a journal.
+    // Missing lines are detected by the totals, or by a gap in a journal.
     let all: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
     for left_out in 0..all.len() {
         let kept: Vec<u8> =
@@ -111,7 +111,7 @@ async fn invalid_lines_and_other_versions_are_refused() {
 
 #[tokio::test]
 async fn a_change_between_the_two_readings_is_refused() {
-    /// Gives another export from the second reading on.
+    /// Returns another export from the second reading on.
     struct Two([Cursor<Vec<u8>>; 2], usize);
 
     impl std::io::Read for Two {
@@ -211,7 +211,7 @@ async fn differing_data_is_reported_and_nothing_is_written() {
 #[tokio::test]
 async fn an_interrupted_import_can_be_completed() {
     let lines = lines_of(&small_store().await).await;
-    // All that an import can have written before it was killed, in its order.
+    // Every prefix of an import's writes before it was killed.
     for kept in 0..=9 {
         let store = MemoryStore::new();
         let mut two = SampleRun::new("two");
@@ -262,17 +262,17 @@ async fn busy_runs_are_refused_or_skipped() {
     assert!(text(&lines).contains("{\"skipped\":\"two\"}\n{\"end\":"));
     imported(&MemoryStore::new(), &lines).await.expect("it is imported");
 
-    // Neither takes anything away from whoever drives it, and what was read is free again.
+    // The export takes no lease from other workers, and releases its own.
     assert!(store.renew(&[lease], now, later).await.expect("renewed")[0].held);
     assert!(claim_one(&store, &id("one"), &worker("else"), now, later).await.expect("a claim").is_some());
-    // One whose driver is gone is read.
+    // A run whose driver has disappeared is exported.
     let after = options().with_clock(Still(2_000));
     assert_eq!(exported(&store, &after).await.expect("it is exported").1.counts.runs, 2);
 }
 
 #[tokio::test]
 async fn a_slow_export_renews_its_leases_or_fails_when_it_loses_them() {
-    /// A minute and a half pass with every look at it.
+    /// A clock that advances by a minute and a half with each reading.
     struct Slow(std::sync::atomic::AtomicU64);
 
     impl Clock for Slow {
@@ -281,7 +281,7 @@ async fn a_slow_export_renews_its_leases_or_fails_when_it_loses_them() {
         }
     }
 
-    /// Takes a run over as soon as something is written.
+    /// Takes over a run as soon as something is written.
     struct Robber(MemoryStore, bool);
 
     impl std::io::Write for Robber {

@@ -1,4 +1,4 @@
-//! From store to store and back: the lines are the same, byte for byte.
+//! Round trips through stores: the lines stay the same, byte for byte.
 
 use std::collections::BTreeMap;
 

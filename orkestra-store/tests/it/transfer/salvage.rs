@@ -1,4 +1,4 @@
-//! Damaged runs: told by a look, a reason to give an export up, left out by one that salvages.
+//! Damaged runs: found by a survey, they fail an export, or are left out of one that salvages.
 
 use orkestra_core::store::{MemoryStore, Store};
 use orkestra_store::transfer::survey;
@@ -6,7 +6,7 @@ use orkestra_testkit::sample::SampleRun;
 
 use super::*;
 
-/// A store with one whole run and one whose second commit is garbage: stores never look inside.
+/// A store with one intact run, and one whose second commit is garbage. Stores do not look inside commits.
 async fn half_damaged() -> MemoryStore {
     let store = MemoryStore::new();
     let (mut whole, mut broken) = (SampleRun::new("whole"), SampleRun::new("broken"));
@@ -26,9 +26,9 @@ async fn damaged_runs_are_exported_unchanged_on_request() {
     let (lines, done) = exported(&store, &options().with_damaged(true)).await.expect("it is exported");
     let [damage] = &done.damage[..] else { panic!("one is damaged: {done:?}") };
     assert_eq!((done.counts.runs, done.counts.commits, damage.saved), (2, 4, true));
-    let garbage = "/2dhcmJhZ2U="; // base64 of what stands there
+    let garbage = "/2dhcmJhZ2U="; // base64 of the garbage
     assert!(text(&lines).contains(garbage) && !text(&lines).contains("skipped\":\"broken"), "{}", text(&lines));
-    imported(&MemoryStore::new(), &lines).await.expect_err("it could not be replayed there either");
+    imported(&MemoryStore::new(), &lines).await.expect_err("an import replays every journal");
 }
 
 #[tokio::test]

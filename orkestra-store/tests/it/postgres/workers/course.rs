@@ -1,4 +1,4 @@
-//! What is done to the workers, and what must hold then.
+//! What happens to the workers, and what must hold afterwards.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::scene::Scene;
 use super::witness::Effects;
 use super::worker::{LEASE, micros};
 
-/// How much is done.
+/// The size of a test.
 struct Size {
     runs: usize,
     at_once: usize,
@@ -21,7 +21,7 @@ fn size() -> Size {
     if long { Size { runs: 5_000, at_once: 150 } } else { Size { runs: 300, at_once: 40 } }
 }
 
-/// The worst and the middle of some times.
+/// Prints the number, maximum and median of some times.
 fn say(what: &str, times: &[Duration]) {
     let (Some(most), middle) = (times.last(), times.get(times.len() / 2)) else {
         println!("{what}: none");
@@ -30,7 +30,7 @@ fn say(what: &str, times: &[Duration]) {
     println!("{what}: {} in all, at most {most:.2?}, median {:.2?}", times.len(), middle.copied().unwrap_or_default());
 }
 
-/// All that must hold in the end; tells what there is to tell.
+/// Checks everything that must hold in the end, and prints statistics.
 async fn must_be_whole(scene: &mut Scene, done: &[Done], workers: &[usize]) -> Effects {
     assert_eq!(scene.engine.blocked().len(), 0, "{:?}", scene.engine.blocked());
     let mut fenced = 0;
@@ -49,13 +49,13 @@ async fn must_be_whole(scene: &mut Scene, done: &[Done], workers: &[usize]) -> E
     let (runs, results) = scene.witness.replay_all(&scene.store).await;
     let effects = Effects::read(&scene.acts(), &results);
     let late = scene.witness.late_writes_must_be_fenced(&scene.store).await;
-    println!("{late} late writes tried and fenced, {fenced} met by workers themselves");
+    println!("{late} late writes tried and fenced, {fenced} by workers themselves");
     println!("{runs} runs replayed, {} effects, {} repeated before they were durable", effects.all, effects.repeated);
     let ends = scene.witness.ends().await;
     let mut delays: Vec<_> =
         done.iter().map(|(run, known)| Duration::from_micros(known.saturating_sub(ends[run]).unsigned_abs())).collect();
     delays.sort_unstable();
-    say("told of an output after its commit", &delays);
+    say("outputs known after their commit", &delays);
     effects
 }
 
@@ -83,7 +83,7 @@ async fn postgres_workers_that_are_killed_or_disconnected_leave_no_run_unfinishe
     }
     let back = scene.witness.first_claim_after(2, mended_at).await.expect("it has claimed");
 
-    // A machine that stands still: it goes on without knowing that it was away.
+    // A machine that is suspended: it continues without knowing.
     let stopped_at = micros();
     scene.signal(3, "-STOP");
     tokio::time::sleep(LEASE + LEASE / 2).await;
@@ -102,16 +102,16 @@ async fn postgres_workers_that_are_killed_or_disconnected_leave_no_run_unfinishe
     println!("the mended worker claimed again after {back:.2?}");
     for (what, worker, moment) in [("killed", 1, killed_at), ("cut off", 2, cut_at), ("stopped", 3, stopped_at)] {
         let times = scene.witness.taken_over(worker, moment).await;
-        say(&format!("runs of the worker that was {what} were taken over"), &times);
+        say(&format!("runs of the worker that was {what} taken over"), &times);
         assert!(!times.is_empty(), "the worker that was {what} held nothing");
         assert!(times.last().is_none_or(|most| *most < LEASE), "w{worker} was {what}: {times:?}");
     }
     let still = effects.last_sign(2, cut_at, mended_at).unwrap_or_default();
-    println!("the last sign of life of a task that was cut off came after {still:.2?}");
-    assert!(still < LEASE, "tasks go on beside those who have taken over");
+    println!("the last activity of a disconnected task came after {still:.2?}");
+    assert!(still < LEASE, "tasks continue after others have taken over");
 }
 
-/// Returns when no run is live and no letter waits: a parent may have ended before its child knows that it was told.
+/// Waits until no run is live and no letter waits. A parent may end before its child knows that it was signalled.
 async fn settle(scene: &Scene) {
     for _ in 0..500 {
         let due = scene.store.due(&DueQuery::at(Timestamp::from_millis(u64::MAX), 1)).await.expect("it answers");
@@ -135,7 +135,7 @@ async fn postgres_workers_that_are_shut_down_hand_over_at_once() {
     settle(&scene).await;
     must_be_whole(&mut scene, &done, &[2]).await;
     let times = scene.witness.taken_over(1, down_at).await;
-    say("runs of the worker that was shut down were taken over", &times);
+    say("runs of the worker that was shut down taken over", &times);
     assert!(!times.is_empty(), "the worker that was shut down held nothing");
     assert!(times.last().is_none_or(|most| *most < LEASE / 2), "{times:?}");
 }

@@ -1,4 +1,4 @@
-//! The server in its namespace, the worker processes in theirs, and an engine beside them that starts runs and drives none.
+//! The server and the worker processes in their namespaces, and an engine that starts runs and drives none.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,22 +15,22 @@ use super::witness::Witness;
 use super::worker::builder;
 use crate::support::child::{Playing, command};
 
-/// How a worker was when it was asked.
+/// The state of a worker.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// How many runs it drives.
+    /// Number of runs it drives.
     pub(crate) live: usize,
-    /// How many of its commits were fenced.
+    /// Number of its commits that were fenced.
     pub(crate) fenced: usize,
-    /// How many were answered otherwise, and not with `Ok`.
+    /// Number of its commits with any other error.
     pub(crate) refused: usize,
-    /// How many leases it lost.
+    /// Number of leases it lost.
     pub(crate) lost: usize,
     /// Runs that it cannot drive.
     pub(crate) blocked: String,
 }
 
-/// Everything. What is dropped first comes first.
+/// Fields are dropped in order.
 pub(crate) struct Scene {
     pub(crate) engine: Engine,
     pub(crate) store: PostgresStore,
@@ -42,7 +42,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// None where it cannot be set up: said loudly, and in CI a failure.
+    /// `None` where it cannot be set up: the test is skipped with a note, and fails in CI.
     pub(crate) async fn set(name: &str, workers: usize) -> Option<Self> {
         let network = block_in_place(|| Network::lay(name, workers))?;
         let server = usable(block_in_place(|| Server::start_in(&network.hub)))?;
@@ -68,17 +68,16 @@ impl Scene {
         self.workers.push(playing);
     }
 
-    /// What the workers' tasks did to the world.
+    /// The file of the effects of all workers' tasks.
     pub(crate) fn acts(&self) -> PathBuf {
         self.directory.path().join("acts")
     }
 
-    /// SIGKILL.
     pub(crate) fn kill(&mut self, worker: usize) {
         self.workers[worker - 1].kill();
     }
 
-    /// The worker's process does not run at all until it is told to go on.
+    /// Sends a signal, such as `-STOP`, to the worker's process.
     pub(crate) fn signal(&self, worker: usize, signal: &str) {
         let pid = self.workers[worker - 1].child.id().to_string();
         let status = std::process::Command::new("kill").args([signal, &pid]).status().expect("kill is there");
@@ -100,7 +99,7 @@ impl Scene {
         Report { live: number(0), fenced: number(1), refused: number(2), lost: number(3), blocked }
     }
 
-    /// Shuts a worker down, as a deploy does, and waits until its process has ended.
+    /// Shuts a worker down as a deployment does, and waits until its process has ended.
     pub(crate) fn shut_down(&mut self, worker: usize) {
         assert_eq!(self.ask(worker, "shut down"), "shut down");
         let playing = &mut self.workers[worker - 1];
@@ -111,7 +110,7 @@ impl Scene {
 impl Drop for Scene {
     fn drop(&mut self) {
         for worker in &mut self.workers {
-            // One that has ended needs no end.
+            // It may have ended.
             drop(worker.child.kill());
             drop(worker.child.wait());
         }
