@@ -5,7 +5,7 @@ use std::path::Path;
 use orkestra_core::store::StoreErrorKind;
 
 use crate::support::backend::{BACKENDS, Backend};
-use crate::support::child::{Playing, command};
+use crate::support::child::{ChildPart, command};
 
 fn refused(backend: Backend, path: &Path) -> (StoreErrorKind, String) {
     match backend.open(path) {
@@ -19,7 +19,7 @@ fn a_second_process_gets_an_error_that_names_the_first() {
     for &backend in BACKENDS {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let path = directory.path().to_str().expect("a plain path");
-        let mut holder = Playing::start(command(&[], "hold", &[&backend.name(), path]));
+        let mut holder = ChildPart::start(command(&[], "hold", &[&backend.name(), path]));
         assert_eq!(holder.next().as_deref(), Some("opened"));
         let (kind, message) = refused(backend, directory.path());
         assert_eq!(kind, StoreErrorKind::Busy);
@@ -37,8 +37,11 @@ fn a_second_process_gets_an_error_that_names_the_first() {
 fn a_killed_owner_leaves_no_lock() {
     for &backend in BACKENDS {
         let directory = tempfile::tempdir().expect("a directory for a test");
-        let mut holder =
-            Playing::start(command(&[], "hold", &[&backend.name(), directory.path().to_str().expect("a plain path")]));
+        let mut holder = ChildPart::start(command(
+            &[],
+            "hold",
+            &[&backend.name(), directory.path().to_str().expect("a plain path")],
+        ));
         assert_eq!(holder.next().as_deref(), Some("opened"));
         holder.kill();
         holder.child.wait().expect("it has ended");

@@ -1,9 +1,9 @@
 //! System calls that fail once, injected by strace.
 
+use crate::support::acknowledged::Acknowledged;
 use crate::support::backend::{BACKENDS, Backend, Options};
 use crate::support::child::{command, have, run};
-use crate::support::ending::{Ending, must_go_on};
-use crate::support::told::Told;
+use crate::support::ending::{Ending, must_reopen};
 
 /// Messages for a failed call, and for one in the background of fjall.
 const CAUSES: &[&str] = &["Input/output error", "No space left on device", "a background write of fjall failed"];
@@ -21,11 +21,11 @@ async fn fails(backend: Backend, durability: &str, inject: &str, files: &[&str],
     let log = directory.path().join("calls");
     let mut trace = vec!["strace", "-f", "-o", log.to_str().expect("a plain path"), "-e", &inject];
     files.iter().for_each(|file| trace.extend(["-P", file]));
-    let mut told = Told::default();
+    let mut told = Acknowledged::default();
     let words = [&backend.name(), store, durability, "50000", "60"];
     let ending = Ending::hear(&run(command(&trace, "fill", &words)), &mut told);
     ending.must_name(CAUSES);
-    must_go_on(backend, &path, &told, 0).await;
+    must_reopen(backend, &path, &told, 0).await;
     ending
 }
 

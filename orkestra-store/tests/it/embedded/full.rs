@@ -7,10 +7,10 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::support::acknowledged::Acknowledged;
 use crate::support::backend::{BACKENDS, Backend};
 use crate::support::child::{command, have, run};
-use crate::support::ending::{Ending, must_go_on};
-use crate::support::told::Told;
+use crate::support::ending::{Ending, must_reopen};
 
 /// Messages for a full disk. The second is reported when a background write of fjall needed more than is left.
 const FULL: &[&str] = &["No space left on device", "its disk has "];
@@ -78,13 +78,19 @@ fn text(path: &Path) -> &str {
 }
 
 /// Writes until the disk is full. Returns what must be in the store then.
-fn fill(backend: Backend, disk: &Disk, durability: &str, gathered_bytes: &str) -> (Told, Ending) {
+fn fill(backend: Backend, disk: &Disk, durability: &str, gathered_bytes: &str) -> (Acknowledged, Ending) {
     write(backend, disk, durability, gathered_bytes, "100000")
 }
 
 /// Writes until the disk is full, for at most `rounds` rounds.
-fn write(backend: Backend, disk: &Disk, durability: &str, gathered_bytes: &str, rounds: &str) -> (Told, Ending) {
-    let (name, store, mut told) = (backend.name(), disk.store(), Told::default());
+fn write(
+    backend: Backend,
+    disk: &Disk,
+    durability: &str,
+    gathered_bytes: &str,
+    rounds: &str,
+) -> (Acknowledged, Ending) {
+    let (name, store, mut told) = (backend.name(), disk.store(), Acknowledged::default());
     let lines = run(command(&[], "fill", &[&name, text(&store), durability, gathered_bytes, rounds]));
     let ending = Ending::hear(&lines, &mut told);
     (told, ending)
@@ -99,7 +105,7 @@ async fn fills_up(backend: Backend, durability: &str) {
             assert!(ending.unopened.is_some() || (ending.refused.is_some() && ending.acknowledged > 10), "{ending:?}");
             ending.must_name(FULL);
             disk.make_room();
-            must_go_on(backend, &disk.store(), &told, round).await;
+            must_reopen(backend, &disk.store(), &told, round).await;
         }
     }
 }
@@ -140,7 +146,7 @@ async fn opening_a_store_on_a_full_disk_reports_it_and_loses_nothing() {
             opens_or_reports_a_full_disk(backend, &disk.store());
         }
         disk.make_room();
-        must_go_on(backend, &disk.store(), &told, 0).await;
+        must_reopen(backend, &disk.store(), &told, 0).await;
     }
 }
 
@@ -155,7 +161,7 @@ async fn a_closed_store_opens_on_a_full_disk_or_reports_it() {
             opens_or_reports_a_full_disk(backend, &disk.store());
         }
         disk.make_room();
-        must_go_on(backend, &disk.store(), &told, 0).await;
+        must_reopen(backend, &disk.store(), &told, 0).await;
     }
 }
 
@@ -166,7 +172,7 @@ async fn a_new_store_on_a_full_disk_is_created_once_there_is_space() {
             let Some(disk) = Disk::new(kib + 4) else { return };
             opens_or_reports_a_full_disk(backend, &disk.store());
             disk.make_room();
-            must_go_on(backend, &disk.store(), &Told::default(), 0).await;
+            must_reopen(backend, &disk.store(), &Acknowledged::default(), 0).await;
         }
     }
 }

@@ -7,13 +7,13 @@ use std::path::Path;
 use orkestra_store::OpenReport;
 use orkestra_testkit::Chance;
 
+use crate::support::acknowledged::Acknowledged;
 use crate::support::backend::{Backend, Options};
-use crate::support::child::{Playing, command};
+use crate::support::child::{ChildPart, command};
 use crate::support::history::History;
-use crate::support::told::Told;
 
 /// Waits a random time without a clock.
-fn dawdle(chance: &mut Chance) {
+fn wait_randomly(chance: &mut Chance) {
     for turn in 0..chance.below(4_000_000) {
         std::hint::black_box(turn);
     }
@@ -39,14 +39,14 @@ fn tear_snapshot(directory: &Path, chance: &mut Chance) -> bool {
 
 /// Runs one child until it is killed. Returns what it reported.
 fn storm(store: [&str; 3], seed: u64, chance: &mut Chance) -> Vec<String> {
-    let mut child = Playing::start(command(&[], "storm", &[&store[..], &[&seed.to_string()]].concat()));
+    let mut child = ChildPart::start(command(&[], "storm", &[&store[..], &[&seed.to_string()]].concat()));
     let most = if chance.one_in(10) { 0 } else { chance.below(1_500) };
     let mut said = Vec::new();
     while said.len() < most {
         let Some(line) = child.next() else { break };
         said.push(line);
     }
-    dawdle(chance);
+    wait_randomly(chance);
     child.kill();
     // Reports from before the kill count as well.
     said.extend(std::iter::from_fn(|| child.next()));
@@ -59,7 +59,8 @@ async fn killed(backend: Backend, durability: &str) {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let path = directory.path().join("store");
     let text = path.to_str().expect("a plain path");
-    let (mut chance, mut told, mut history, mut heard) = (Chance::new(20), Told::default(), History::default(), 0);
+    let (mut chance, mut told, mut history, mut heard) =
+        (Chance::new(20), Acknowledged::default(), History::default(), 0);
     for round in 0..rounds {
         for line in storm([&backend.name(), text, durability], round as u64, &mut chance) {
             told.hear(&line);

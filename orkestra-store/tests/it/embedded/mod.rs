@@ -5,8 +5,8 @@ mod exclusive;
 mod failing;
 #[cfg(target_os = "linux")]
 mod full;
-mod gate;
 mod kill;
+mod polling;
 mod release;
 #[cfg(target_os = "linux")]
 mod syncs;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use orkestra_core::prelude::*;
 use orkestra_core::{Clock, SystemClock};
 
-use super::ground::{Ground, quiet, soon};
+use super::stores::{TestStore, in_time, until_idle};
 
 const LEASE: Duration = Duration::from_secs(1);
 
@@ -51,8 +51,8 @@ fn builder(store: Arc<dyn Store>, clock: &Ahead) -> EngineBuilder {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_polls_for_runs_after_its_clock_was_ahead() {
-    for ground in Ground::all() {
-        let [one, other] = ground.open_twice().await;
+    for place in TestStore::all() {
+        let [one, other] = place.open_twice().await;
         let clock = Ahead::default();
         clock.by_a_year();
         let workflow = || Workflow::new("w").node("n", limited).limit("one").build().expect("a workflow");
@@ -68,7 +68,7 @@ async fn an_engine_polls_for_runs_after_its_clock_was_ahead() {
         leaving.shutdown().await;
         for number in 0..4_u64 {
             let run = staying.handle(format!("r{number}")).expect("an id");
-            let output = soon(&format!("{}, {number}", ground.name()), run.output::<u64>()).await;
+            let output = in_time(&format!("{}, {number}", place.name()), run.output::<u64>()).await;
             assert_eq!(output.expect("an output"), number);
         }
         staying.shutdown().await;
@@ -77,14 +77,14 @@ async fn an_engine_polls_for_runs_after_its_clock_was_ahead() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_was_blocked_while_the_clock_was_ahead_is_retried() {
-    for ground in Ground::all() {
-        let [one, other] = ground.open_twice().await;
+    for place in TestStore::all() {
+        let [one, other] = place.open_twice().await;
         let clock = Ahead::default();
         let workflow = Workflow::new("w").node("n", waits).build().expect("a workflow");
         let engine = builder(one, &Ahead::default()).workflow(workflow).start().await.expect("an engine");
         let stranger = builder(other, &clock).start().await.expect("an engine");
         let run = engine.run("w").id("r").start().await.expect("a run");
-        soon("it only waits", quiet(&engine)).await;
+        in_time("it only waits", until_idle(&engine)).await;
         clock.by_a_year();
         stranger.handle("r").expect("an id").signal("first", &1_u64).await.expect("a signal");
         clock.put_right();
@@ -93,9 +93,9 @@ async fn a_run_that_was_blocked_while_the_clock_was_ahead_is_retried() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        soon(&format!("{}: it is not blocked any more", ground.name()), blocked).await;
+        in_time(&format!("{}: it is not blocked any more", place.name()), blocked).await;
         run.signal("second", &2_u64).await.expect("a signal");
-        assert_eq!(soon("it ends", run.output::<u64>()).await.expect("an output"), 3);
+        assert_eq!(in_time("it ends", run.output::<u64>()).await.expect("an output"), 3);
         engine.shutdown().await;
         stranger.shutdown().await;
     }

@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 #[derive(Debug, Default)]
 struct Counts {
     /// How often the client sent something after an answer of the server.
-    flights: AtomicUsize,
+    round_trips: AtomicUsize,
     connections: AtomicUsize,
     /// Whether answers of the server are dropped and the connection is closed.
-    deaf: AtomicBool,
+    drops_answers: AtomicBool,
 }
 
 /// The proxy. It stops when it is dropped.
@@ -40,8 +40,8 @@ impl Proxy {
         url.replace(address(url), &format!("127.0.0.1:{}", self.port))
     }
 
-    pub(crate) fn flights(&self) -> usize {
-        self.counts.flights.load(Ordering::SeqCst)
+    pub(crate) fn round_trips(&self) -> usize {
+        self.counts.round_trips.load(Ordering::SeqCst)
     }
 
     pub(crate) fn connections(&self) -> usize {
@@ -49,8 +49,8 @@ impl Proxy {
     }
 
     /// Sets whether answers are dropped: requests reach the server, then the connection is closed.
-    pub(crate) fn be_deaf(&self, deaf: bool) {
-        self.counts.deaf.store(deaf, Ordering::SeqCst);
+    pub(crate) fn drop_answers(&self, drops_answers: bool) {
+        self.counts.drops_answers.store(drops_answers, Ordering::SeqCst);
     }
 }
 
@@ -77,7 +77,7 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, counts: Arc<Counts>
             read = client.read(&mut asked) => {
                 let Ok(length @ 1..) = read else { return };
                 if !client_spoke_last {
-                    counts.flights.fetch_add(1, Ordering::SeqCst);
+                    counts.round_trips.fetch_add(1, Ordering::SeqCst);
                 }
                 client_spoke_last = true;
                 if server.write_all(&asked[..length]).await.is_err() { return }
@@ -85,7 +85,7 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, counts: Arc<Counts>
             read = server.read(&mut answered) => {
                 let Ok(length @ 1..) = read else { return };
                 client_spoke_last = false;
-                if counts.deaf.load(Ordering::SeqCst) { return }
+                if counts.drops_answers.load(Ordering::SeqCst) { return }
                 if client.write_all(&answered[..length]).await.is_err() { return }
             }
         }

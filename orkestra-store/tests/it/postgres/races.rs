@@ -12,17 +12,17 @@ use super::support::Database;
 
 const FAR: Timestamp = Timestamp::from_millis(u64::MAX);
 
-/// The positions that a worker was told it has written.
-type Told = Vec<(RunId, Seq)>;
+/// The positions for which a worker got an acknowledgement.
+type Acknowledged = Vec<(RunId, Seq)>;
 
 fn rounds(short: usize, long: usize) -> usize {
     if std::env::var_os("ORKESTRA_LONG").is_some() { long } else { short }
 }
 
 /// Repeatedly reads the journal and appends the next commit, claiming the run before each.
-async fn drive(store: Arc<PostgresStore>, name: &str, runs: Vec<RunId>, times: usize) -> Told {
+async fn drive(store: Arc<PostgresStore>, name: &str, runs: Vec<RunId>, times: usize) -> Acknowledged {
     let worker = WorkerId::new(name).expect("a worker's name");
-    let mut told = Vec::new();
+    let mut acknowledged = Vec::new();
     for time in 0..times {
         let id = &runs[time % runs.len()];
         // All workers use the same time, after the end of every lease, so that each claim succeeds.
@@ -34,12 +34,12 @@ async fn drive(store: Arc<PostgresStore>, name: &str, runs: Vec<RunId>, times: u
         let append = if journal.is_empty() { sample.create() } else { sample.report(time % 50) };
         let place = append.commit.first;
         match store.append(vec![append]).await.pop().expect("one answer") {
-            Ok(()) => told.push((id.clone(), place)),
+            Ok(()) => acknowledged.push((id.clone(), place)),
             Err(AppendError::Conflict { .. } | AppendError::Fenced { .. }) => {}
             Err(other) => panic!("{other:?}"),
         }
     }
-    told
+    acknowledged
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -51,9 +51,9 @@ async fn postgres_lets_only_one_worker_write_each_position() {
         let store = Arc::new(database.open().await);
         racing.push(tokio::spawn(drive(store, name, runs.clone(), rounds(60, 600))));
     }
-    let mut told = Vec::new();
+    let mut acknowledged = Vec::new();
     for task in racing {
-        told.extend(task.await.expect("no worker panics"));
+        acknowledged.extend(task.await.expect("no worker panics"));
     }
     let store = database.open().await;
     let mut written = Vec::new();
@@ -63,10 +63,10 @@ async fn postgres_lets_only_one_worker_write_each_position() {
         assert!(journal.is_sorted_by_key(|commit| commit.epoch), "no worker wrote after a newer one");
         written.extend(journal.into_iter().map(|commit| (commit.run, commit.first)));
     }
-    told.sort();
+    acknowledged.sort();
     written.sort();
-    assert!(!told.is_empty());
-    assert_eq!(told, written, "exactly what was acknowledged is there, once");
+    assert!(!acknowledged.is_empty());
+    assert_eq!(acknowledged, written, "exactly what was acknowledged is there, once");
 }
 
 /// Large batches over the same runs in opposite orders: no deadlock may fail one.

@@ -16,9 +16,9 @@ async fn open(database: &Database, proxy: &Proxy) -> PostgresStore {
 /// Counts the round trips of a call.
 macro_rules! crossings {
     ($proxy:expr, $call:expr) => {{
-        let before = $proxy.flights();
+        let before = $proxy.round_trips();
         let answer = $call.await;
-        (answer, $proxy.flights() - before)
+        (answer, $proxy.round_trips() - before)
     }};
 }
 
@@ -98,7 +98,7 @@ async fn postgres_commits_without_an_answer_are_unknown_and_durable() {
     let mut run = SampleRun::new("r");
     let (created, next) = (run.create(), run.report(1));
     assert_eq!(store.append(vec![created.clone()]).await, [Ok(())]);
-    proxy.be_deaf(true);
+    proxy.drop_answers(true);
     let answers = store.append(vec![next.clone()]).await;
     assert!(matches!(answers[..], [Err(AppendError::Unknown(_))]), "{answers:?}");
     // Now not even a connection can be made: nothing was sent.
@@ -107,7 +107,7 @@ async fn postgres_commits_without_an_answer_are_unknown_and_durable() {
     assert_eq!(kinds, [true], "{answers:?}");
     let read = store.read(run.id(), created.commit.first, 9).await;
     assert_eq!(read.map_err(|error| error.kind()), Err(StoreErrorKind::Io));
-    proxy.be_deaf(false);
+    proxy.drop_answers(false);
     assert_eq!(store.append(vec![next.clone()]).await, [Ok(())], "the commit is there already, or follows");
     let read = store.read(run.id(), created.commit.first, 9).await.expect("it is read");
     assert_eq!(read, [created.commit, next.commit]);

@@ -7,7 +7,7 @@ use orkestra_store::PostgresStore;
 use orkestra_store::transfer::survey;
 
 use super::support::Database;
-use crate::transfer::engine::{Made, both_begun, goes_on, is_below, moved};
+use crate::transfer::engine::{StepCounts, claims_below_journal, continues, move_runs, start_both};
 use crate::transfer::{add_real_run, imported, lines_of, random_calls, text};
 
 #[tokio::test]
@@ -31,15 +31,15 @@ async fn an_export_is_unchanged_after_passing_through_postgres() {
 #[tokio::test]
 async fn an_engine_continues_runs_moved_to_postgres_with_lower_epochs() {
     let Some(database) = Database::new() else { return };
-    let made = Made::default();
+    let made = StepCounts::default();
     let from: Arc<dyn Store> = Arc::new(MemoryStore::new());
     claim_often(&*from).await;
-    both_begun(&from, &made).await;
+    start_both(&from, &made).await;
     let options = PostgresStore::options().with_schema(&database.schema);
     let store: Arc<dyn Store> = Arc::new(database.open_as(options).await);
-    moved(&*from, &*store).await;
-    assert!(is_below(&*store).await, "the epochs of the journals are higher than those of claims");
-    goes_on(store, &made).await;
+    move_runs(&*from, &*store).await;
+    assert!(claims_below_journal(&*store).await, "the epochs of the journals are higher than those of claims");
+    continues(store, &made).await;
 }
 
 /// Raises the epochs of the store.

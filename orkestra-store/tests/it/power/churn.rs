@@ -6,10 +6,10 @@ use orkestra_core::store::{LetterId, RunQuery, Store};
 use orkestra_testkit::Chance;
 use orkestra_testkit::sample::SampleRun;
 
+use crate::support::acknowledged::stamped;
 use crate::support::backend::{Backend, Options};
-use crate::support::child::tell;
+use crate::support::child::report_line;
 use crate::support::load;
-use crate::support::told::stamped;
 
 /// The most runs. Their ids are reused.
 const RUNS: usize = 24;
@@ -33,7 +33,7 @@ pub(super) async fn churn(words: &[&str]) {
 
 /// Writes to a store until the process is killed.
 pub(super) async fn write(store: &dyn Store, seed: u64, life: u64) {
-    tell("opened");
+    report_line("opened");
     let (runs, chance) = (resume(store).await, Chance::new(seed));
     let mut writer = Writer { store, runs, chance, stamp: life * STAMPS };
     loop {
@@ -89,7 +89,7 @@ impl Writer<'_> {
                 _ if run.ended() => continue,
                 _ if run.last() == Seq::ZERO => {
                     *run = SampleRun::new(run.id().as_str()).at(born);
-                    tell(format!("creating {} {born}", run.id()));
+                    report_line(format!("creating {} {born}", run.id()));
                     run.create()
                 }
                 0 => run.complete_with(size),
@@ -104,18 +104,18 @@ impl Writer<'_> {
         let places: Vec<_> = batch.iter().map(|append| (append.commit.run.clone(), append.commit.last)).collect();
         for ((run, last), answer) in places.iter().zip(self.store.append(batch).await) {
             answer.expect("the commit follows");
-            tell(format!("ack {run} {last}"));
+            report_line(format!("ack {run} {last}"));
         }
-        taken.iter().for_each(|(run, id)| tell(format!("gone {run} {id}")));
+        taken.iter().for_each(|(run, id)| report_line(format!("gone {run} {id}")));
     }
 
     async fn delete(&mut self) {
         let grown = (0..RUNS).find(|run| self.runs[*run].last() > Seq(EVENTS_MAX) || self.runs[*run].ended());
         let Some(number) = grown.or_else(|| self.some_run()) else { return };
         let id = self.runs[number].id().clone();
-        tell(format!("deleting {id}"));
+        report_line(format!("deleting {id}"));
         self.store.delete(&id).await.expect("it deletes");
-        tell(format!("deleted {id}"));
+        report_line(format!("deleted {id}"));
         self.runs[number] = SampleRun::new(id.as_str());
     }
 
@@ -124,7 +124,7 @@ impl Writer<'_> {
         let version = self.store.get(&key).await.expect("it reads").map_or(0, |value| value.version);
         let put = self.store.put(&key, version, &stamped(stamp)).await.expect("it writes");
         put.expect("nobody else writes");
-        tell(format!("value {key} {stamp}"));
+        report_line(format!("value {key} {stamp}"));
     }
 
     /// Writes several at once, which share a group commit. Never two with the same key, whose order would be unknown.
@@ -143,7 +143,7 @@ impl Writer<'_> {
             self.store.put_blob(run, key, &stamped(*stamp)).await.expect("it is kept");
         };
         tokio::join!(put(0), put(1), put(2));
-        blobs.iter().for_each(|(run, key, stamp)| tell(format!("blob {run} {key} {stamp}")));
+        blobs.iter().for_each(|(run, key, stamp)| report_line(format!("blob {run} {key} {stamp}")));
     }
 
     async fn send(&mut self) {
@@ -151,7 +151,7 @@ impl Writer<'_> {
         let size = self.chance.below(7_000);
         let run = self.runs[number].id();
         let id = self.store.send(run, &vec![5; size]).await.expect("it is sent");
-        tell(format!("sent {run} {id}"));
+        report_line(format!("sent {run} {id}"));
     }
 
     async fn discard(&mut self) {
@@ -160,13 +160,13 @@ impl Writer<'_> {
         let letters = self.leaving(&run).await;
         let ids: Vec<_> = letters.iter().map(|(_, id)| *id).collect();
         self.store.discard(&run, &ids).await.expect("they are discarded");
-        letters.iter().for_each(|(run, id)| tell(format!("gone {run} {id}")));
+        letters.iter().for_each(|(run, id)| report_line(format!("gone {run} {id}")));
     }
 
     /// Letters of a run that are about to be removed. Each is reported.
     async fn leaving(&self, run: &RunId) -> Vec<(RunId, LetterId)> {
         let letters = self.store.letters(run, LetterId::ZERO, 3).await.expect("it reads");
-        letters.iter().for_each(|letter| tell(format!("taking {run} {}", letter.id)));
+        letters.iter().for_each(|letter| report_line(format!("taking {run} {}", letter.id)));
         letters.into_iter().map(|letter| (run.clone(), letter.id)).collect()
     }
 }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use orkestra_testkit::Chance;
 
 use crate::support::backend::Backend;
-use crate::support::child::{command, tell};
+use crate::support::child::{command, report_line};
 
-use super::disk::{FileSystem, Ground, text};
+use super::disk::{Disks, FileSystem, text};
 use super::judge::{Verdict, judged};
-use super::life::{Left, Life};
+use super::life::{Life, Remains};
 use super::moment::Moment;
 
 /// Bytes collected before a checkpoint or flush. Mostly large, so that a checkpoint takes a while.
@@ -19,7 +19,7 @@ const GATHERED_BYTES: [u64; 8] = [64 << 10, 256 << 10, 1 << 20, 1 << 20, 2 << 20
 const CUTS_OF_A_LIFE_MAX: usize = 6;
 const LIVES_MAX: usize = 3;
 /// Cuts until the disks are recreated, which frees the memory used by copies.
-const CUTS_OF_A_GROUND: usize = 50;
+const CUTS_PER_DISKS: usize = 50;
 
 /// `cut <backend> <file system> <cuts> <seed> <true: count losses, false: stop at the first>`: reports `impossible` and
 /// why, where this machine cannot create such disks; `found` with details for each loss; `sum`.
@@ -39,11 +39,11 @@ pub(super) fn cut(words: &[&str]) {
         told: 0,
     };
     // Checks whether it is possible at all; later failures have other causes.
-    if let Err(why) = Ground::new(course.file_system) {
-        return tell(format!("impossible {}", why.replace('\n', " ")));
+    if let Err(why) = Disks::new(course.file_system) {
+        return report_line(format!("impossible {}", why.replace('\n', " ")));
     }
     while !course.is_over() {
-        course.on_new_ground().expect("the disks work");
+        course.on_new_disks().expect("the disks work");
     }
     course.sum();
 }
@@ -68,32 +68,32 @@ impl Course {
         self.done >= self.cuts || (found && !self.goes_on)
     }
 
-    fn on_new_ground(&mut self) -> Result<(), String> {
-        let ground = Ground::new(self.file_system)?;
-        let until = self.done + CUTS_OF_A_GROUND;
+    fn on_new_disks(&mut self) -> Result<(), String> {
+        let disks = Disks::new(self.file_system)?;
+        let until = self.done + CUTS_PER_DISKS;
         while self.done < until && !self.is_over() {
-            self.store(&ground)?;
+            self.store(&disks)?;
         }
         Ok(())
     }
 
     /// Creates a store and runs it through repeated power failures.
-    fn store(&mut self, ground: &Ground) -> Result<(), String> {
-        let mut left = Left { image: ground.empty("live-0")?, lines: Vec::new() };
+    fn store(&mut self, disks: &Disks) -> Result<(), String> {
+        let mut left = Remains { image: disks.empty("live-0")?, lines: Vec::new() };
         for number in 1..=1 + self.chance.below(LIVES_MAX) {
-            let Some(last) = self.life(left, number, ground)? else { break };
+            let Some(last) = self.life(left, number, disks)? else { break };
             left = last;
         }
         Ok(())
     }
 
     /// Runs one life with its cuts. Returns what the last cut left; `None` when there is nothing to continue with.
-    fn life(&mut self, left: Left, number: usize, ground: &Ground) -> Result<Option<Left>, String> {
+    fn life(&mut self, left: Remains, number: usize, disks: &Disks) -> Result<Option<Remains>, String> {
         let gathered_bytes = *self.chance.pick(&GATHERED_BYTES);
-        let mounted = ground.mount(&left.image)?;
+        let mounted = disks.mount(&left.image)?;
         let (name, store, seed) = (self.backend.name(), mounted.path().join("store"), self.chance.next_u64());
         let words = [&name, text(&store), &gathered_bytes.to_string(), &seed.to_string(), &number.to_string()];
-        let mut life = Life::start(command(&[], "churn", &words), left, ground)?;
+        let mut life = Life::start(command(&[], "churn", &words), left, disks)?;
         let mut last = None;
         for cut in 0..=self.chance.below(CUTS_OF_A_LIFE_MAX) {
             if self.is_over() {
@@ -102,13 +102,13 @@ impl Course {
             let moment = life.wait(&store, &mut self.chance, cut == 0)?;
             // Drop the previous one first: it has the same name.
             drop(last.take());
-            let left = life.cut(ground, &format!("live-{number}"))?;
+            let left = life.cut(disks, &format!("live-{number}"))?;
             let told = left.lines.len();
             let of_it =
                 format!("life {number}, cut {cut} of it at {moment:?}, {gathered_bytes} bytes gathered, {told} told");
             let (verdict, why) = match life.death() {
                 Some(why) => (Verdict::Died, why),
-                None => self.judge(ground, &left)?,
+                None => self.judge(disks, &left)?,
             };
             self.done += 1;
             *self.moments.entry(moment).or_default() += 1;
@@ -124,16 +124,16 @@ impl Course {
         Ok(last)
     }
 
-    fn judge(&mut self, ground: &Ground, left: &Left) -> Result<(Verdict, String), String> {
+    fn judge(&mut self, disks: &Disks, left: &Remains) -> Result<(Verdict, String), String> {
         // Opening changes the image, so judge another copy.
-        let image = ground.copy(&left.image, "judged")?;
-        let mounted = ground.mount(&image)?;
-        let told = ground.place("judged-told");
+        let image = disks.copy(&left.image, "judged")?;
+        let mounted = disks.mount(&image)?;
+        let told = disks.place("judged-told");
         std::fs::write(&told, left.lines.join("\n")).map_err(|error| error.to_string())?;
         Ok(judged(self.backend, &mounted.path().join("store"), &told, self.chance.one_in(4)))
     }
 
-    fn found(&mut self, verdict: Verdict, what: &str, left: &Left) -> Result<(), String> {
+    fn found(&mut self, verdict: Verdict, what: &str, left: &Remains) -> Result<(), String> {
         let Self { backend, file_system, seed, done, .. } = self;
         let kept = format!("orkestra-power-{}-{}-{seed}-{done}", backend.name(), file_system.name());
         let path = std::env::temp_dir().join(kept);
@@ -145,14 +145,14 @@ impl Course {
         let kept = if self.goes_on { PathBuf::from("not kept") } else { image };
         let (name, of) = (self.backend.name(), self.file_system.name());
         let head = format!("{name} on {of}, seed {}, cut {}, {verdict:?}", self.seed, self.done);
-        tell(format!("found {head}: {what}; the image: {}", kept.display()).replace('\n', " "));
+        report_line(format!("found {head}: {what}; the image: {}", kept.display()).replace('\n', " "));
         Ok(())
     }
 
     fn sum(&self) {
         let verdict = |verdict| self.verdicts.get(&verdict).copied().unwrap_or(0);
         let moment = |moment| self.moments.get(&moment).copied().unwrap_or(0);
-        tell(format!(
+        report_line(format!(
             "sum power: {} on {}: {} cuts, {} lost, {} refused, {} died; {} during a checkpoint or flush, {} during an opening; \
              {} reports",
             self.backend.name(),

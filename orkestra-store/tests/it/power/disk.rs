@@ -43,7 +43,7 @@ impl FileSystem {
 }
 
 /// The directory of the images. Unmounted on drop.
-pub(super) struct Ground {
+pub(super) struct Disks {
     file_system: FileSystem,
     images: PathBuf,
     // Dropped in this order.
@@ -52,7 +52,7 @@ pub(super) struct Ground {
     _directory: TempDir,
 }
 
-impl Ground {
+impl Disks {
     pub(super) fn new(file_system: FileSystem) -> Result<Self, String> {
         let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
         let path = directory.path();
@@ -62,10 +62,10 @@ impl Ground {
         FileSystem::Xfs.make(&outer)?;
         std::fs::create_dir(&images).map_err(|error| error.to_string())?;
         let outer = Mounted::new(&["-o", FileSystem::Xfs.options(), text(&outer)], images.clone())?;
-        let ground = Self { file_system, images, _outer: outer, _memory: memory, _directory: directory };
-        sparse(&ground.template(), IMAGE_BYTES)?;
-        file_system.make(&ground.template())?;
-        Ok(ground)
+        let disks = Self { file_system, images, _outer: outer, _memory: memory, _directory: directory };
+        sparse(&disks.template(), IMAGE_BYTES)?;
+        file_system.make(&disks.template())?;
+        Ok(disks)
     }
 
     /// A path for a file outside of the images.

@@ -5,9 +5,9 @@ use std::process::Output;
 
 use orkestra_testkit::sample::SampleRun;
 
+use crate::support::acknowledged::Acknowledged;
 use crate::support::backend::{Backend, Options};
-use crate::support::child::{command, said, tell};
-use crate::support::told::Told;
+use crate::support::child::{command, parse_report, report_line};
 
 use super::disk::text;
 
@@ -28,17 +28,17 @@ pub(super) enum Verdict {
 pub(super) async fn judge(words: &[&str]) {
     let (backend, path) = (Backend::named(words[0]), Path::new(words[1]));
     let lines = std::fs::read_to_string(words[2]).expect("the reports exist");
-    let mut told = Told::default();
+    let mut told = Acknowledged::default();
     lines.lines().for_each(|line| told.hear(line));
     let turns = if words[3] == "true" { 2 } else { 1 };
     for turn in 0..turns {
         // A store that was never completely opened may be created again.
         let store = match backend.open_with(path, Options { check: true, ..Options::default() }) {
             Ok(store) => store,
-            Err(error) => return tell(format!("refused {:?}: {}", error.kind(), line(&error.to_string()))),
+            Err(error) => return report_line(format!("refused {:?}: {}", error.kind(), line(&error.to_string()))),
         };
         if let Err(why) = told.compare(&*store).await {
-            return tell(format!("lost {}", line(&why)));
+            return report_line(format!("lost {}", line(&why)));
         }
         if turn + 1 < turns {
             let mut run = SampleRun::new("judge");
@@ -48,7 +48,7 @@ pub(super) async fn judge(words: &[&str]) {
             told.hear(&format!("ack judge {}", run.last()));
         }
     }
-    tell("whole");
+    report_line("whole");
 }
 
 fn line(text: &str) -> String {
@@ -61,7 +61,7 @@ pub(super) fn judged(backend: Backend, path: &Path, told: &Path, go_on: bool) ->
     let words = [&backend.name(), text(path), text(told), &go_on.to_string()];
     let output = command(&["timeout", "--signal=KILL", "60"], "judge", &words).output().expect("a process starts");
     let lines = String::from_utf8_lossy(&output.stdout);
-    let verdict = lines.lines().filter_map(said).next_back().unwrap_or_default();
+    let verdict = lines.lines().filter_map(parse_report).next_back().unwrap_or_default();
     match verdict.split_once(' ') {
         None if verdict == "whole" && output.status.success() => (Verdict::Whole, String::new()),
         Some(("refused", why)) => (Verdict::Refused, why.to_owned()),

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use orkestra_testkit::Chance;
 
-use crate::support::child::said;
+use crate::support::child::parse_report;
 
-use super::disk::{Ground, Image};
+use super::disk::{Disks, Image};
 use super::moment::{self, Moment};
 
 /// How often to check whether the store is open, and the most checks.
@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(1);
 const LOOKS_MAX: usize = 30_000;
 
 /// What a power failure leaves.
-pub(super) struct Left {
+pub(super) struct Remains {
     pub(super) image: Image,
     /// What was reported on this image and its predecessors. The last reports only say what was about to happen.
     pub(super) lines: Vec<String>,
@@ -39,9 +39,9 @@ pub(super) struct Life {
 
 impl Life {
     /// Starts a writer on an image that must stay mounted while it lives.
-    pub(super) fn start(mut command: Command, left: Left, ground: &Ground) -> Result<Self, String> {
+    pub(super) fn start(mut command: Command, left: Remains, disks: &Disks) -> Result<Self, String> {
         // Into a file: the writer never waits for a reader, and everything reported so far can be read without waiting.
-        let [told, errors] = ["told", "errors"].map(|name| ground.place(name));
+        let [told, errors] = ["told", "errors"].map(|name| disks.place(name));
         let [to, errors_to] = [&told, &errors].map(|path| File::create(path).map_err(|error| error.to_string()));
         let child = command.stdin(Stdio::null()).stdout(to?).stderr(errors_to?).spawn().map_err(|e| e.to_string())?;
         let output = File::open(&told).map_err(|error| error.to_string())?;
@@ -84,20 +84,20 @@ impl Life {
     }
 
     /// What a power failure at this moment leaves. The writer is suspended until [`wait`](Self::wait).
-    pub(super) fn cut(&mut self, ground: &Ground, name: &str) -> Result<Left, String> {
+    pub(super) fn cut(&mut self, disks: &Disks, name: &str) -> Result<Remains, String> {
         self.hear();
-        self.cut_since(self.lines.len(), ground, name)
+        self.cut_since(self.lines.len(), disks, name)
     }
 
     /// The same, but only the first `heard` reports must be in the store.
-    pub(super) fn cut_since(&mut self, heard: usize, ground: &Ground, name: &str) -> Result<Left, String> {
+    pub(super) fn cut_since(&mut self, heard: usize, disks: &Disks, name: &str) -> Result<Remains, String> {
         let mut lines = self.lines[..heard].to_vec();
-        let image = ground.copy(&self.image, name)?;
+        let image = disks.copy(&self.image, name)?;
         self.signal("-STOP")?;
         // Reports made meanwhile may be too late for the copy; what they announced may be in it.
         self.hear();
         lines.extend(self.lines[heard..].iter().filter_map(|line| announced(line)));
-        Ok(Left { image, lines })
+        Ok(Remains { image, lines })
     }
 
     /// Number of reports so far, on this image and its predecessors.
@@ -128,7 +128,7 @@ impl Life {
         self.output.read_to_end(&mut self.unheard).expect("what it says can be read");
         let Some(end) = self.unheard.iter().rposition(|byte| *byte == b'\n') else { return };
         let whole: Vec<_> = self.unheard.drain(..=end).collect();
-        self.lines.extend(String::from_utf8_lossy(&whole).lines().filter_map(said));
+        self.lines.extend(String::from_utf8_lossy(&whole).lines().filter_map(parse_report));
     }
 }
 

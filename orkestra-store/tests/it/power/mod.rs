@@ -34,7 +34,7 @@ mod life;
 mod moment;
 #[cfg(feature = "postgres")]
 mod postgres;
-mod stand;
+mod tests;
 
 /// Plays one of the parts of child processes.
 pub(crate) async fn play(part: &str, words: &[&str]) {

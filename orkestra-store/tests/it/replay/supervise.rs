@@ -14,7 +14,7 @@ use super::model::{Disk, MODELS, Model};
 use super::outcome::Outcome;
 use super::recording::{Recording, Scenario};
 use super::states::{State, states};
-use crate::support::child::{command, tell};
+use crate::support::child::{command, report_line};
 
 /// How many processes judge at the same time.
 const JUDGES: usize = 2;
@@ -108,14 +108,14 @@ pub(crate) async fn play(words: &[&str]) {
         let mut disk = Disk::new(&recording.trace, model);
         for state in states(&recording, model, count) {
             if number >= next && number % JUDGES == share {
-                tell(format!("begin {number} {}", describe(&recording, model, &state)));
+                report_line(format!("begin {number} {}", describe(&recording, model, &state)));
                 disk.go_to(state.point);
-                tell(format!("end {}", judge_state(&recording, &disk, state, Path::new(words[1])).await));
+                report_line(format!("end {}", judge_state(&recording, &disk, state, Path::new(words[1])).await));
             }
             number += 1;
         }
     }
-    tell("all");
+    report_line("all");
 }
 
 fn describe(recording: &Recording, model: Model, state: &State) -> String {

@@ -52,12 +52,12 @@ pub(crate) fn command(before: &[&str], part: &str, words: &[&str]) -> Command {
 }
 
 /// A process that plays a part, and its output.
-pub(crate) struct Playing {
+pub(crate) struct ChildPart {
     pub(crate) child: Child,
     lines: io::Lines<BufReader<ChildStdout>>,
 }
 
-impl Playing {
+impl ChildPart {
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::inherit()).spawn().expect("the child process starts");
         let lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
@@ -66,7 +66,7 @@ impl Playing {
 
     /// The next report; `None` when the process has ended.
     pub(crate) fn next(&mut self) -> Option<String> {
-        self.lines.by_ref().map_while(Result::ok).find_map(|line| said(&line))
+        self.lines.by_ref().map_while(Result::ok).find_map(|line| parse_report(&line))
     }
 
     pub(crate) fn kill(&mut self) {
@@ -76,12 +76,12 @@ impl Playing {
 
 /// The report in a line of a child's output, if there is one. libtest may print before it. A line truncated by a kill
 /// has no end mark.
-pub(crate) fn said(line: &str) -> Option<String> {
+pub(crate) fn parse_report(line: &str) -> Option<String> {
     Some(line.split_once("> ")?.1.strip_suffix(" <")?.to_owned())
 }
 
 /// Reports to the parent.
-pub(crate) fn tell(what: impl std::fmt::Display) {
+pub(crate) fn report_line(what: impl std::fmt::Display) {
     println!("> {what} <");
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn run(mut command: Command) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "the child failed: {}\n{text}\n{errors}", output.status);
-    text.lines().filter_map(said).collect()
+    text.lines().filter_map(parse_report).collect()
 }
 
 /// Whether `program` is installed. Without it a test is skipped with a note, and fails in CI.

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use orkestra_testkit::sample::SampleRun;
 
+use super::acknowledged::Acknowledged;
 use super::backend::{Backend, Options};
-use super::told::Told;
 
 /// The reports of the part `fill`.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub(crate) struct Ending {
 
 impl Ending {
     /// Reads the reports of a child, and passes acknowledgements on to `told`.
-    pub(crate) fn hear(lines: &[String], told: &mut Told) -> Self {
+    pub(crate) fn hear(lines: &[String], told: &mut Acknowledged) -> Self {
         let mut ending = Self::default();
         for line in lines {
             match line.split_once(' ') {
@@ -57,7 +57,7 @@ impl Ending {
 }
 
 /// Reopens the store. Panics unless it contains what was acknowledged, is intact and accepts writes.
-pub(crate) async fn must_go_on(backend: Backend, path: &Path, told: &Told, round: usize) {
+pub(crate) async fn must_reopen(backend: Backend, path: &Path, told: &Acknowledged, round: usize) {
     for turn in 0..2 {
         let store = backend.open_with(path, Options { check: true, ..Options::default() });
         let store = store.unwrap_or_else(|error| panic!("{backend:?}, round {round}: {error}"));

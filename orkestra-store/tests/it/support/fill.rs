@@ -7,7 +7,7 @@ use orkestra_core::store::{AppendError, LetterId, RunQuery, Snapshot, Store, Sto
 use orkestra_testkit::sample::SampleRun;
 
 use super::backend::{Backend, Options};
-use super::child::tell;
+use super::child::report_line;
 
 /// The size of a blob. Its first bytes contain its number.
 const BLOB_BYTES: usize = 9_000;
@@ -27,19 +27,19 @@ pub(crate) async fn fill(words: &[&str]) {
     let store = match Backend::named(words[0]).open_with(words[1], Options { gathered_bytes, ..Options::of(words[2]) })
     {
         Ok(store) => store,
-        Err(error) => return tell(format!("unopened {:?}: {error}", error.kind())),
+        Err(error) => return report_line(format!("unopened {:?}: {error}", error.kind())),
     };
-    tell("opened");
+    report_line("opened");
     // Run ids differ in each life of the store.
     let life = store.list(&RunQuery { limit: usize::MAX, ..RunQuery::default() }).await.expect("it lists").items.len();
     let mut runs: Vec<_> = (0..3).map(|number| SampleRun::new(&format!("f{life}-{number}"))).collect();
     for round in 0..rounds {
         if let Err(error) = write(&*store, &mut runs, round).await {
-            tell(format!("refused {error}"));
+            report_line(format!("refused {error}"));
             return after(&*store, &mut runs).await;
         }
     }
-    tell("end");
+    report_line("end");
 }
 
 /// Writes one round, and reports acknowledgements.
@@ -50,7 +50,7 @@ async fn write(store: &dyn Store, runs: &mut [SampleRun], round: usize) -> Resul
         let mut refused = Ok(());
         for (append, answer) in batch.iter().zip(store.append(batch.clone()).await) {
             match answer {
-                Ok(()) => tell(format!("ack {} {}", append.commit.run, append.commit.last)),
+                Ok(()) => report_line(format!("ack {} {}", append.commit.run, append.commit.last)),
                 Err(error) => refused = Err(append_error(&error)),
             }
         }
@@ -60,13 +60,13 @@ async fn write(store: &dyn Store, runs: &mut [SampleRun], round: usize) -> Resul
     let run = runs[0].id();
     if round % 4 == 1 {
         let send = async || store.send(run, &[5; 300]).await.map_err(|error| store_error("send", &error));
-        tell(format!("sent {run} {}", again(send).await?));
+        report_line(format!("sent {run} {}", again(send).await?));
     }
     if round % 4 == 3 {
         let (key, bytes) = (format!("blob-{round}"), blob(round));
         again(async || store.put_blob(run, &key, &bytes).await.map_err(|error| store_error("put_blob", &error)))
             .await?;
-        tell(format!("kept {run} {round}"));
+        report_line(format!("kept {run} {round}"));
     }
     Ok(())
 }
@@ -110,7 +110,7 @@ async fn after(store: &dyn Store, runs: &mut [SampleRun]) {
 }
 
 fn later(what: &str, answer: Result<(), String>) {
-    tell(format!("after {}", answer.map_or_else(|error| error, |()| format!("{what} Ok: it succeeded"))));
+    report_line(format!("after {}", answer.map_or_else(|error| error, |()| format!("{what} Ok: it succeeded"))));
 }
 
 fn append_error(error: &AppendError) -> String {

@@ -9,21 +9,21 @@ use orkestra_testkit::Chance;
 use orkestra_testkit::sample::SampleRun;
 
 use super::backend::{Backend, Opened, Options};
-use super::child::tell;
+use super::child::report_line;
 use super::history;
 
 /// `open <backend> <path>`: opens a store and reports the result.
 pub(crate) fn open(words: &[&str]) {
     match Backend::named(words[0]).open(words[1]) {
-        Ok(_) => tell("opened"),
-        Err(error) => tell(format!("{:?}: {error}", error.kind())),
+        Ok(_) => report_line("opened"),
+        Err(error) => report_line(format!("{:?}: {error}", error.kind())),
     }
 }
 
 /// `hold <backend> <path>`: opens a store and keeps it open until its input ends.
 pub(crate) fn hold(words: &[&str]) {
     let store = Backend::named(words[0]).open(words[1]).expect("the store opens");
-    tell("opened");
+    report_line("opened");
     let ended = std::io::stdin().read_to_end(&mut Vec::new());
     assert!(ended.is_ok(), "{ended:?}");
     drop(store);
@@ -46,13 +46,15 @@ pub(crate) async fn write(words: &[&str]) {
         for answers in [store.append(appends.clone()).await, store.append(appends).await] {
             answers
                 .into_iter()
-                .for_each(|answer| tell(answer.map_or_else(|error| format!("{error:?}"), |()| "ok".into())));
+                .for_each(|answer| report_line(answer.map_or_else(|error| format!("{error:?}"), |()| "ok".into())));
         }
         let read = store.read(runs[0].id(), Seq(1), 1).await;
-        tell(read.map_or_else(|error| format!("{:?}", error.kind()), |commits| format!("{} read", commits.len())));
+        report_line(
+            read.map_or_else(|error| format!("{:?}", error.kind()), |commits| format!("{} read", commits.len())),
+        );
         let snapshot = Snapshot { last: runs[0].last(), bytes: Arc::from(*b"a state") };
         let kept = store.put_snapshot(runs[0].id(), &snapshot).await;
-        tell(kept.map_or_else(|error| format!("{:?}", error.kind()), |()| "kept".into()));
+        report_line(kept.map_or_else(|error| format!("{:?}", error.kind()), |()| "kept".into()));
     }
 }
 
@@ -78,7 +80,7 @@ pub(crate) async fn rounds(words: &[&str]) {
 /// Makes random writes.
 async fn write_on(store: &dyn Store, seed: &str, rounds: u64) {
     let mut chance = Chance::new(seed.parse().expect("a seed"));
-    tell("opened");
+    report_line("opened");
     let mut runs = resume(store).await;
     let mut version = store.get("counter").await.expect("it reads").map_or(0, |value| value.version);
     for born in 0..rounds {
@@ -106,33 +108,33 @@ async fn write_on(store: &dyn Store, seed: &str, rounds: u64) {
         }
         let written = batch.iter().map(|append| history::word(&append.commit)).collect::<Vec<_>>();
         if !written.is_empty() {
-            tell(format!("batch {}", written.join(" ")));
+            report_line(format!("batch {}", written.join(" ")));
         }
         let places: Vec<_> = batch.iter().map(|append| (append.commit.run.clone(), append.commit.last)).collect();
         let answers = store.append(batch).await;
         for ((run, last), answer) in places.iter().zip(answers) {
             answer.expect("the commit follows");
-            tell(format!("ack {run} {last}"));
+            report_line(format!("ack {run} {last}"));
         }
-        taken.iter().for_each(|(run, id)| tell(format!("gone {run} {id}")));
+        taken.iter().for_each(|(run, id)| report_line(format!("gone {run} {id}")));
         match chance.below(12) {
             // Deletes more when there are many runs, so that a long storm does not slow down.
             choice if choice == 0 || (choice < 6 && runs.len() > 40) => {
                 let gone = runs.swap_remove(chance.below(runs.len()));
-                tell(format!("deleting {}", gone.id()));
+                report_line(format!("deleting {}", gone.id()));
                 store.delete(gone.id()).await.expect("it deletes");
-                tell(format!("deleted {}", gone.id()));
+                report_line(format!("deleted {}", gone.id()));
             }
             6 => {
                 let bytes = vec![9; chance.below(10_000)];
                 version = store.put("counter", version, &bytes).await.expect("it writes").expect("nobody else writes");
-                tell(format!("counted {version}"));
+                report_line(format!("counted {version}"));
             }
             7 => {
                 let run = &runs[chance.below(runs.len())];
                 if run.last() > Seq::ZERO {
                     let id = store.send(run.id(), &vec![5; chance.below(7_000)]).await.expect("it is sent");
-                    tell(format!("sent {} {id}", run.id()));
+                    report_line(format!("sent {} {id}", run.id()));
                 }
             }
             8 => {
@@ -140,7 +142,7 @@ async fn write_on(store: &dyn Store, seed: &str, rounds: u64) {
                 let letters = leaving(store, run).await;
                 let ids: Vec<_> = letters.iter().map(|(_, id)| *id).collect();
                 store.discard(run, &ids).await.expect("they are discarded");
-                letters.iter().for_each(|(run, id)| tell(format!("gone {run} {id}")));
+                letters.iter().for_each(|(run, id)| report_line(format!("gone {run} {id}")));
             }
             _ => {}
         }
@@ -150,7 +152,7 @@ async fn write_on(store: &dyn Store, seed: &str, rounds: u64) {
 /// Letters of a run that are about to be removed. Each is reported.
 async fn leaving(store: &dyn Store, run: &RunId) -> Vec<(RunId, LetterId)> {
     let letters = store.letters(run, LetterId::ZERO, 3).await.expect("it reads");
-    letters.iter().for_each(|letter| tell(format!("taking {run} {}", letter.id)));
+    letters.iter().for_each(|letter| report_line(format!("taking {run} {}", letter.id)));
     letters.into_iter().map(|letter| (run.clone(), letter.id)).collect()
 }
 

@@ -22,9 +22,9 @@ use crate::support::backend::{BACKENDS, Backend, Opened, Options};
 
 /// A clock that stands still.
 #[derive(Clone, Copy)]
-struct Still(u64);
+struct FixedClock(u64);
 
-impl Clock for Still {
+impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0)
     }
@@ -39,7 +39,7 @@ fn id(run: &str) -> RunId {
 }
 
 pub(crate) fn options() -> ExportOptions {
-    ExportOptions::new(worker("export")).with_clock(Still(1_000))
+    ExportOptions::new(worker("export")).with_clock(FixedClock(1_000))
 }
 
 /// Everything in a store that is not in use.

@@ -266,7 +266,7 @@ async fn busy_runs_are_refused_or_skipped() {
     assert!(store.renew(&[lease], now, later).await.expect("renewed")[0].held);
     assert!(claim_one(&store, &id("one"), &worker("else"), now, later).await.expect("a claim").is_some());
     // A run whose driver has disappeared is exported.
-    let after = options().with_clock(Still(2_000));
+    let after = options().with_clock(FixedClock(2_000));
     assert_eq!(exported(&store, &after).await.expect("it is exported").1.counts.runs, 2);
 }
 
@@ -282,9 +282,9 @@ async fn a_slow_export_renews_its_leases_or_fails_when_it_loses_them() {
     }
 
     /// Takes over a run as soon as something is written.
-    struct Robber(MemoryStore, bool);
+    struct LeaseThief(MemoryStore, bool);
 
-    impl std::io::Write for Robber {
+    impl std::io::Write for LeaseThief {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             let robbed = bytes.starts_with(b"{\"run\"") && self.1;
             if robbed {
@@ -308,7 +308,7 @@ async fn a_slow_export_renews_its_leases_or_fails_when_it_loses_them() {
     let store = small_store().await;
     for robbed in [false, true] {
         let slow = ExportOptions::new(worker("export")).with_clock(Slow(1.into()));
-        let done = export(&store, &mut Robber(store.clone(), robbed), &slow).await;
+        let done = export(&store, &mut LeaseThief(store.clone(), robbed), &slow).await;
         match (robbed, done) {
             (false, Ok(done)) => assert_eq!(done.counts.runs, 2),
             (true, Err(TransferError::Busy(runs))) => assert_eq!(runs, [id("two")]),

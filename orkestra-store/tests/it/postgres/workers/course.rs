@@ -45,7 +45,7 @@ async fn must_be_whole(scene: &mut Scene, done: &[Done], workers: &[usize]) -> E
         assert_eq!((&*report.blocked, report.live), ("", 0), "w{worker}");
         fenced += report.fenced;
     }
-    scene.witness.must_have_seen_order().await;
+    scene.witness.must_be_consistent().await;
     let (runs, results) = scene.witness.replay_all(&scene.store).await;
     let effects = Effects::read(&scene.acts(), &results);
     let late = scene.witness.late_writes_must_be_fenced(&scene.store).await;
@@ -61,7 +61,7 @@ async fn must_be_whole(scene: &mut Scene, done: &[Done], workers: &[usize]) -> E
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_workers_that_are_killed_or_disconnected_leave_no_run_unfinished() {
-    let Some(mut scene) = Scene::set("cut", 3).await else { return };
+    let Some(mut scene) = Scene::set_up("cut", 3).await else { return };
     let Size { runs, at_once } = size();
     let began = tokio::time::Instant::now();
     let (load, all) = Load::begin(scene.engine.clone(), runs, at_once);
@@ -76,7 +76,7 @@ async fn postgres_workers_that_are_killed_or_disconnected_leave_no_run_unfinishe
     scene.network.cut(2);
     tokio::time::sleep(2 * LEASE).await;
     let mended_at = micros();
-    scene.network.mend(2);
+    scene.network.reconnect(2);
     while scene.witness.claims_since(2, mended_at).await < 10 {
         assert!(!all.is_finished(), "the mended worker drives nothing");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -124,7 +124,7 @@ async fn settle(scene: &Scene) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_workers_that_are_shut_down_hand_over_at_once() {
-    let Some(mut scene) = Scene::set("deploy", 2).await else { return };
+    let Some(mut scene) = Scene::set_up("deploy", 2).await else { return };
     let (load, all) = Load::begin(scene.engine.clone(), 80, 30);
     load.reached(30).await;
     let down_at = micros();

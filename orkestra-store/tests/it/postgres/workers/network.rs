@@ -21,11 +21,11 @@ pub(crate) struct Network {
 
 impl Network {
     /// `None` when namespaces cannot be created: the test is skipped with a note, and fails in CI.
-    pub(crate) fn lay(name: &str, workers: usize) -> Option<Self> {
+    pub(crate) fn create(name: &str, workers: usize) -> Option<Self> {
         if !have("ip") || !have("setpriv") {
             return None;
         }
-        sweep();
+        remove_leftovers();
         let of = |what: &str| format!("{PREFIX}{}-{name}-{what}", std::process::id());
         let workers = (1..=workers).map(|worker| of(&worker.to_string())).collect();
         let network = Self { hub: of("hub"), workers };
@@ -63,7 +63,7 @@ impl Network {
     }
 
     /// Reconnects the cable.
-    pub(crate) fn mend(&self, worker: usize) {
+    pub(crate) fn reconnect(&self, worker: usize) {
         ip(&["-n", &self.hub, "link", "set", &cable(worker), "up"]).expect("a cable can be mended");
     }
 }
@@ -100,7 +100,7 @@ fn ip(words: &[&str]) -> Result<(), String> {
 }
 
 /// Removes the namespaces of killed tests.
-fn sweep() {
+fn remove_leftovers() {
     let Ok(entries) = std::fs::read_dir("/run/netns") else { return };
     for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
         let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')).map(|(pid, _)| pid);

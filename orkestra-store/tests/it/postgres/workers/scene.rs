@@ -13,7 +13,7 @@ use super::super::support::{Database, usable};
 use super::network::{Network, server_for};
 use super::witness::Witness;
 use super::worker::builder;
-use crate::support::child::{Playing, command};
+use crate::support::child::{ChildPart, command};
 
 /// The state of a worker.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(crate) struct Scene {
     pub(crate) engine: Engine,
     pub(crate) store: PostgresStore,
     pub(crate) witness: Witness,
-    workers: Vec<Playing>,
+    workers: Vec<ChildPart>,
     database: Database,
     pub(crate) network: Network,
     directory: TempDir,
@@ -43,13 +43,13 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// `None` where it cannot be set up: the test is skipped with a note, and fails in CI.
-    pub(crate) async fn set(name: &str, workers: usize) -> Option<Self> {
-        let network = block_in_place(|| Network::lay(name, workers))?;
+    pub(crate) async fn set_up(name: &str, workers: usize) -> Option<Self> {
+        let network = block_in_place(|| Network::create(name, workers))?;
         let server = usable(block_in_place(|| Server::start_in(&network.hub)))?;
         let database = Database::beside(server);
         let store = PostgresStore::options().with_schema(&database.schema).connect(&database.url).await;
         let store = store.expect("the store opens");
-        let witness = Witness::call(&database).await;
+        let witness = Witness::install(&database).await;
         let directory = tempfile::tempdir().expect("a directory");
         let engine = builder(store.clone(), "parent").runs_max(0).start().await.expect("an engine");
         let mut scene = Self { engine, store, witness, workers: Vec::new(), database, network, directory };
@@ -63,7 +63,7 @@ impl Scene {
         let (url, file) = (self.database.server().url_at(&server_for(worker)), self.acts());
         let file = file.to_str().expect("a plain path");
         let words = [&*url, &*self.database.schema, &*format!("w{worker}"), file];
-        let mut playing = Playing::start(command(&self.network.inside(worker), "worker", &words));
+        let mut playing = ChildPart::start(command(&self.network.inside(worker), "worker", &words));
         assert_eq!(block_in_place(|| playing.next()).as_deref(), Some("ready"));
         self.workers.push(playing);
     }

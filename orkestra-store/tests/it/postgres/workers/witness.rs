@@ -16,7 +16,7 @@ use super::super::support::Database;
 use super::network::address;
 
 /// Records each change of a run's row, with its author and time. Renewals are excluded.
-const LOOK: &str = "
+const TRIGGERS: &str = "
     ALTER TABLE journal ADD COLUMN writer text DEFAULT coalesce(host(inet_client_addr()), 'parent'),
         ADD COLUMN seen_at int8 DEFAULT (extract(epoch FROM clock_timestamp()) * 1000000)::int8;
     CREATE TABLE seen (number bigserial PRIMARY KEY, run text, worker text, epoch int8, held bool, due_at int8, status text,
@@ -63,9 +63,9 @@ pub(crate) struct Effects {
 type Results = HashMap<(String, String, String), i64>;
 
 impl Witness {
-    pub(crate) async fn call(database: &Database) -> Self {
+    pub(crate) async fn install(database: &Database) -> Self {
         let mut connection = PgConnection::connect(&database.url).await.expect("the server answers");
-        let sql = format!("SET search_path = {}; {LOOK}", database.schema);
+        let sql = format!("SET search_path = {}; {TRIGGERS}", database.schema);
         connection.execute(AssertSqlSafe(sql)).await.expect("the triggers are created");
         Self(connection)
     }
@@ -128,7 +128,7 @@ impl Witness {
     }
 
     /// What must always hold: one writer per epoch, the one that claimed it, and nothing left over.
-    pub(crate) async fn must_have_seen_order(&mut self) {
+    pub(crate) async fn must_be_consistent(&mut self) {
         let falling = "SELECT count(*) FROM (SELECT epoch, lag(epoch) OVER (PARTITION BY run ORDER BY first) AS before
             FROM journal) AS j WHERE before > epoch";
         assert_eq!(self.count(falling).await, 0, "epochs that fall within a journal");

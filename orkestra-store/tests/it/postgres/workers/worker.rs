@@ -12,7 +12,7 @@ use orkestra_core::EngineBuilder;
 use orkestra_core::prelude::*;
 use orkestra_store::PostgresStore;
 
-use crate::support::child::tell;
+use crate::support::child::report_line;
 
 pub(crate) const LEASE: Duration = secs(4);
 /// The most runs a worker may drive: more than are ever in progress, because in the end one worker has them all.
@@ -124,7 +124,7 @@ pub(crate) async fn work(words: &[&str]) {
     // The options of an ordinary application.
     let store = PostgresStore::options().with_schema(*schema).connect(url).await.expect("the store opens");
     let engine = builder(store, name).runs_max(RUNS_MAX).start().await.expect("an engine");
-    tell("ready");
+    report_line("ready");
     let (sender, mut said) = tokio::sync::mpsc::channel(4);
     std::thread::spawn(move || {
         let lines = std::io::stdin().lock().lines();
@@ -135,7 +135,7 @@ pub(crate) async fn work(words: &[&str]) {
             "report" => report(&engine, &counted).await,
             "shut down" => {
                 engine.shutdown().await;
-                tell("shut down");
+                report_line("shut down");
                 return;
             }
             other => panic!("unknown command `{other}`"),
@@ -157,5 +157,5 @@ async fn report(engine: &Engine, counted: &Snapshotter) {
             _ => {}
         }
     }
-    tell(format!("{} {fenced} {unknown} {lost} {}", health.live, blocked.join("; ")));
+    report_line(format!("{} {fenced} {unknown} {lost} {}", health.live, blocked.join("; ")));
 }

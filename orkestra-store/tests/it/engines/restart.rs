@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use orkestra_core::prelude::*;
 
-use super::ground::{Ground, soon};
+use super::stores::{TestStore, in_time};
 
 /// Leaves tasks behind that keep the context: one waiting for a signal, one in a step, one that never used it.
 async fn leaves_tasks_behind(cx: Context, (): ()) -> TaskResult<u64> {
@@ -33,13 +33,13 @@ async fn start(store: Arc<dyn Store>) -> Engine {
 }
 
 async fn rounds() {
-    for ground in Ground::all() {
+    for place in TestStore::all() {
         for round in 0..5_u64 {
-            let store = ground.open().await.unwrap_or_else(|error| panic!("{}, {round}: {error}", ground.name()));
+            let store = place.open().await.unwrap_or_else(|error| panic!("{}, {round}: {error}", place.name()));
             let engine = start(store).await;
             let run = engine.run("w").start().await.expect("a run");
             tokio::time::sleep(Duration::from_millis(10 * round)).await;
-            soon("it shuts down", engine.shutdown()).await;
+            in_time("it shuts down", engine.shutdown()).await;
             drop((engine, run));
         }
     }

@@ -11,7 +11,7 @@ use super::fill;
 
 /// What a store must contain.
 #[derive(Default)]
-pub(crate) struct Told {
+pub(crate) struct Acknowledged {
     /// The last acknowledged position of each run.
     pub(crate) runs: BTreeMap<String, u64>,
     /// Whether letter ids of a recreated run start at 1 again, as in Postgres: then an id does not identify one life of
@@ -45,7 +45,7 @@ struct Leaving {
     blobs: BTreeMap<(String, String), u64>,
 }
 
-impl Told {
+impl Acknowledged {
     #[cfg(feature = "postgres")]
     pub(crate) fn where_letters_begin_anew() -> Self {
         Self { letters_begin_anew: true, ..Self::default() }

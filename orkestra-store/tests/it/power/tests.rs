@@ -1,7 +1,7 @@
 //! The tests: each backend on each file system.
 
 use crate::support::backend::Backend;
-use crate::support::child::{Playing, command, have};
+use crate::support::child::{ChildPart, command, have};
 
 use super::disk::FileSystem;
 
@@ -13,7 +13,7 @@ fn given(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn stands(backend: Backend, file_system: FileSystem) {
+fn cut_power(backend: Backend, file_system: FileSystem) {
     let cuts = cuts("25", "500");
     let words = [&*backend.name(), &file_system.name(), &cuts, &seed(), &counts().to_string()];
     play("cut", &words, file_system);
@@ -39,7 +39,7 @@ fn play(part: &str, words: &[&str], file_system: FileSystem) {
     if !["unshare", "mount", "mkfs.xfs", &make].into_iter().all(have) {
         return;
     }
-    let mut playing = Playing::start(command(&ALONE, part, words));
+    let mut playing = ChildPart::start(command(&ALONE, part, words));
     let (mut sum, mut found, mut impossible) = (None, Vec::new(), None);
     while let Some(line) = playing.next() {
         match line.split_once(' ') {
@@ -67,25 +67,25 @@ fn play(part: &str, words: &[&str], file_system: FileSystem) {
 #[cfg(feature = "sled")]
 #[test]
 fn power_cuts_lose_nothing_acknowledged_in_sled_on_ext4() {
-    stands(Backend::Sled, FileSystem::Ext4);
+    cut_power(Backend::Sled, FileSystem::Ext4);
 }
 
 #[cfg(feature = "sled")]
 #[test]
 fn power_cuts_lose_nothing_acknowledged_in_sled_on_xfs() {
-    stands(Backend::Sled, FileSystem::Xfs);
+    cut_power(Backend::Sled, FileSystem::Xfs);
 }
 
 #[cfg(feature = "fjall")]
 #[test]
 fn power_cuts_lose_nothing_acknowledged_in_fjall_on_ext4() {
-    stands(Backend::Fjall, FileSystem::Ext4);
+    cut_power(Backend::Fjall, FileSystem::Ext4);
 }
 
 #[cfg(feature = "fjall")]
 #[test]
 fn power_cuts_lose_nothing_acknowledged_in_fjall_on_xfs() {
-    stands(Backend::Fjall, FileSystem::Xfs);
+    cut_power(Backend::Fjall, FileSystem::Xfs);
 }
 
 #[cfg(feature = "postgres")]

@@ -11,13 +11,13 @@ use crate::postgres::Database;
 use crate::support::backend::{BACKENDS, Backend};
 
 /// A place where a store can be opened repeatedly.
-pub(super) enum Ground {
+pub(super) enum TestStore {
     Directory(Backend, TempDir),
     #[cfg(all(feature = "postgres", unix))]
     Database(Box<Database>),
 }
 
-impl Ground {
+impl TestStore {
     /// One of each kind, empty.
     pub(super) fn all() -> Vec<Self> {
         let directory = |backend: &Backend| Self::Directory(*backend, tempfile::tempdir().expect("a directory"));
@@ -59,12 +59,12 @@ impl Ground {
 }
 
 /// Waits for `happens`, or fails after 20 s.
-pub(super) async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), happens).await.unwrap_or_else(|_| panic!("not soon: {what}"))
+pub(super) async fn in_time<T>(what: &str, happens: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), happens).await.unwrap_or_else(|_| panic!("timed out: {what}"))
 }
 
 /// Waits until the engine drives no run.
-pub(super) async fn quiet(engine: &Engine) {
+pub(super) async fn until_idle(engine: &Engine) {
     while engine.health().await.live > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
