@@ -191,7 +191,7 @@ mod tests {
             fallback.set(&state(applied)).expect("it writes");
             assert_eq!(read(directory.path()).expect("it reads"), Some((state(applied), applied)));
         }
-        let mut fallback = Fallback::resume(directory.path(), &state(3), 3).expect("it goes on");
+        let mut fallback = Fallback::resume(directory.path(), &state(3), 3).expect("it resumes");
         assert_eq!(read(directory.path()).expect("it reads"), Some((state(3), 3)));
         fallback.set(&state(4)).expect("it writes");
         fallback.set(&state(5)).expect("it writes");

@@ -161,7 +161,7 @@ mod tests {
         write(&file, SEGMENT_BYTES, &head(8 * SEGMENT_BYTES)).expect("it writes");
         write(&file, 4 * SEGMENT_BYTES, &head(9 * SEGMENT_BYTES)).expect("it writes");
         assert_eq!(lsns(&file), [4, 8, 7, 5, 9]);
-        assert!(restore(&file, &tip).expect("it goes back"));
+        assert!(restore(&file, &tip).expect("it restores"));
         assert_eq!(lsns(&file), [4, 7, 5]);
         let back = super::tip(&file).expect("it reads").expect("there is one");
         assert_eq!((back.lsn, back.offset, &back.bytes[HEAD..]), (tip.lsn, tip.offset, &tip.bytes[HEAD..]));
@@ -175,7 +175,7 @@ mod tests {
         let tip = tip(&file).expect("it reads").expect("there is one");
         assert_eq!(tip.bytes.len(), HEAD);
         write(&file, SEGMENT_BYTES + HEAD as u64, b"more").expect("it writes");
-        assert!(restore(&file, &tip).expect("it goes back"));
+        assert!(restore(&file, &tip).expect("it restores"));
         let left = read(&file, SEGMENT_BYTES).expect("it reads");
         assert_eq!((&left[..HEAD], &left[HEAD..]), (&stable_head(tip.lsn)[..], &[0; 4][..]));
         assert!(!restore(&file, &tip).expect("it is the same"));

@@ -21,11 +21,11 @@ async fn fails(backend: Backend, durability: &str, inject: &str, files: &[&str],
     let log = directory.path().join("calls");
     let mut trace = vec!["strace", "-f", "-o", log.to_str().expect("a plain path"), "-e", &inject];
     files.iter().for_each(|file| trace.extend(["-P", file]));
-    let mut told = Acknowledged::default();
+    let mut acknowledged = Acknowledged::default();
     let words = [&backend.name(), store, durability, "50000", "60"];
-    let ending = Ending::hear(&run(command(&trace, "fill", &words)), &mut told);
+    let ending = Ending::hear(&run(command(&trace, "fill", &words)), &mut acknowledged);
     ending.must_name(CAUSES);
-    must_reopen(backend, &path, &told, 0).await;
+    must_reopen(backend, &path, &acknowledged, 0).await;
     ending
 }
 

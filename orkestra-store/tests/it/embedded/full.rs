@@ -90,22 +90,22 @@ fn write(
     gathered_bytes: &str,
     rounds: &str,
 ) -> (Acknowledged, Ending) {
-    let (name, store, mut told) = (backend.name(), disk.store(), Acknowledged::default());
+    let (name, store, mut acknowledged) = (backend.name(), disk.store(), Acknowledged::default());
     let lines = run(command(&[], "fill", &[&name, text(&store), durability, gathered_bytes, rounds]));
-    let ending = Ending::hear(&lines, &mut told);
-    (told, ending)
+    let ending = Ending::hear(&lines, &mut acknowledged);
+    (acknowledged, ending)
 }
 
 async fn fills_up(backend: Backend, durability: &str) {
     for (round, kib) in [1_800, 3_000, 3_333, 5_555, 9_000].into_iter().enumerate() {
         for gathered_bytes in ["50000", "4000000"] {
             let Some(disk) = Disk::new(kib) else { return };
-            let (told, ending) = fill(backend, &disk, durability, gathered_bytes);
+            let (acknowledged, ending) = fill(backend, &disk, durability, gathered_bytes);
             println!("{backend:?} {durability}, {kib} KiB: {} written, then {:?}", ending.acknowledged, ending.refused);
             assert!(ending.unopened.is_some() || (ending.refused.is_some() && ending.acknowledged > 10), "{ending:?}");
             ending.must_name(FULL);
             disk.make_room();
-            must_reopen(backend, &disk.store(), &told, round).await;
+            must_reopen(backend, &disk.store(), &acknowledged, round).await;
         }
     }
 }
@@ -129,24 +129,24 @@ const LEFT: [u64; 10] = [0, 4, 8, 12, 32, 64, 128, 256, 520, 1_100];
 
 /// Opens a store, which must open or report a full disk, never damage.
 fn opens_or_reports_a_full_disk(backend: Backend, path: &Path) {
-    let told = run(command(&[], "open", &[&backend.name(), text(path)])).pop().expect("it says something");
-    let full = told.starts_with("Io: ") && FULL.iter().any(|full| told.contains(full));
-    assert!(told == "opened" || full, "{backend:?}: {told}");
-    println!("{backend:?}: {told}");
+    let answer = run(command(&[], "open", &[&backend.name(), text(path)])).pop().expect("it says something");
+    let full = answer.starts_with("Io: ") && FULL.iter().any(|full| answer.contains(full));
+    assert!(answer == "opened" || full, "{backend:?}: {answer}");
+    println!("{backend:?}: {answer}");
 }
 
 #[tokio::test]
 async fn opening_a_store_on_a_full_disk_reports_it_and_loses_nothing() {
     for &backend in BACKENDS {
         let Some(disk) = Disk::new(4_000) else { return };
-        let (told, ending) = fill(backend, &disk, "fsync", "50000");
+        let (acknowledged, ending) = fill(backend, &disk, "fsync", "50000");
         ending.must_name(FULL);
         for kib in LEFT {
             disk.fill_but(kib);
             opens_or_reports_a_full_disk(backend, &disk.store());
         }
         disk.make_room();
-        must_reopen(backend, &disk.store(), &told, 0).await;
+        must_reopen(backend, &disk.store(), &acknowledged, 0).await;
     }
 }
 
@@ -154,14 +154,14 @@ async fn opening_a_store_on_a_full_disk_reports_it_and_loses_nothing() {
 async fn a_closed_store_opens_on_a_full_disk_or_reports_it() {
     for &backend in BACKENDS {
         let Some(disk) = Disk::new(8_000) else { return };
-        let (told, ending) = write(backend, &disk, "fsync", "50000", "60");
+        let (acknowledged, ending) = write(backend, &disk, "fsync", "50000", "60");
         assert!(ending.refused.is_none() && ending.unopened.is_none(), "{ending:?}");
         for kib in LEFT {
             disk.fill_but(kib);
             opens_or_reports_a_full_disk(backend, &disk.store());
         }
         disk.make_room();
-        must_reopen(backend, &disk.store(), &told, 0).await;
+        must_reopen(backend, &disk.store(), &acknowledged, 0).await;
     }
 }
 

@@ -59,11 +59,11 @@ async fn killed(backend: Backend, durability: &str) {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let path = directory.path().join("store");
     let text = path.to_str().expect("a plain path");
-    let (mut chance, mut told, mut history, mut heard) =
+    let (mut chance, mut acknowledged, mut history, mut heard) =
         (Chance::new(20), Acknowledged::default(), History::default(), 0);
     for round in 0..rounds {
         for line in storm([&backend.name(), text, durability], round as u64, &mut chance) {
-            told.hear(&line);
+            acknowledged.hear(&line);
             history.hear(&line);
             heard += 1;
         }
@@ -75,13 +75,13 @@ async fn killed(backend: Backend, durability: &str) {
         let store = store.unwrap_or_else(|error| panic!("round {round}: {error}"));
         let report: &OpenReport = store.report();
         assert_eq!(!report.set_aside.is_empty(), torn, "round {round}: {report:?}");
-        told.must_be_in(&*store, round).await;
+        acknowledged.must_be_in(&*store, round).await;
         let seen = history.see(&*store).await.unwrap_or_else(|error| panic!("round {round}: {error}"));
         assert_eq!(history.missing(&seen), Ok(Vec::new()), "round {round}");
     }
-    let runs = told.runs.len();
-    assert!(!told.gone.is_empty(), "no letter was taken");
-    assert!(heard > 10 * rounds && runs > 5, "only {heard} things were told of {runs} runs");
+    let runs = acknowledged.runs.len();
+    assert!(!acknowledged.gone.is_empty(), "no letter was taken");
+    assert!(heard > 10 * rounds && runs > 5, "only {heard} reports about {runs} runs");
     println!("{rounds} kills, {heard} acknowledgements, {runs} runs: all there");
 }
 

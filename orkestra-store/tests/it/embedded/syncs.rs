@@ -36,9 +36,9 @@ fn calls_at(
     let store = directory.path().join(store);
     let (log_text, store) = (log.to_str().expect("a plain path"), store.to_str().expect("a plain path"));
     let trace = ["strace", "-f", "-y", "-o", log_text, "-e", "trace=fsync,fdatasync,sync_file_range,msync,sync"];
-    let told =
+    let answers =
         run(command(&[&trace, inject].concat(), "write", &[&backend.name(), store, durability, &batches.to_string()]));
-    (read(&log), told)
+    (read(&log), answers)
 }
 
 /// Reads each call once: strace writes a call in two lines when another thread interrupts it.
@@ -53,8 +53,8 @@ fn count(calls: &[String], name: &str) -> usize {
 
 /// How many calls of each kind ten more batches need. Opening and closing cancel out.
 fn per_ten_batches(backend: Backend, durability: &str) -> [usize; 2] {
-    let ((few, _), (many, told)) = (calls(backend, durability, 5, &[]), calls(backend, durability, 15, &[]));
-    assert!(told.iter().all(|answer| ["ok", "1 read", "kept"].contains(&answer.as_str())), "{told:?}");
+    let ((few, _), (many, answers)) = (calls(backend, durability, 5, &[]), calls(backend, durability, 15, &[]));
+    assert!(answers.iter().all(|answer| ["ok", "1 read", "kept"].contains(&answer.as_str())), "{answers:?}");
     ["fdatasync", "fsync"].map(|name| count(&many, name) - count(&few, name))
 }
 
@@ -124,16 +124,16 @@ fn the_name_of_each_new_directory_is_synced() {
 
 /// Checks the answers when calls fail: some complete batches, one with an unknown outcome, then only refusals. strace
 /// counts calls per thread, so the failing batch is not known in advance.
-fn fails(told: &[String], error: &str) {
+fn fails(answers: &[String], error: &str) {
     let kind = |answer: &String| answer.split(['(', ' ']).next().unwrap_or_default().to_owned();
-    let kinds: Vec<Vec<_>> = told.chunks(8).map(|batch| batch.iter().map(kind).collect()).collect();
+    let kinds: Vec<Vec<_>> = answers.chunks(8).map(|batch| batch.iter().map(kind).collect()).collect();
     let whole = ["ok", "ok", "ok", "ok", "ok", "ok", "1", "kept"];
     let failing = ["Unknown", "Unknown", "Unknown", "Failed", "Failed", "Failed", "Poisoned", "Poisoned"];
     let after = ["Failed", "Failed", "Failed", "Failed", "Failed", "Failed", "Poisoned", "Poisoned"];
     let number = kinds.iter().position(|batch| *batch != whole).expect("one batch fails");
-    assert_eq!(kinds[number], failing, "{told:?}");
-    assert!(number > 0 && kinds[number + 1..].iter().all(|batch| *batch == after), "{told:?}");
-    assert!(told[8 * number].contains(error), "{}", told[8 * number]);
+    assert_eq!(kinds[number], failing, "{answers:?}");
+    assert!(number > 0 && kinds[number + 1..].iter().all(|batch| *batch == after), "{answers:?}");
+    assert!(answers[8 * number].contains(error), "{}", answers[8 * number]);
 }
 
 #[test]
@@ -142,13 +142,13 @@ fn a_failed_sync_is_answered_unknown_and_poisons_the_store() {
         return;
     }
     for backend in BACKENDS {
-        let (_, told) = calls(*backend, "fsync", 20, &["-e", "inject=fdatasync:error=EIO:when=4+"]);
-        fails(&told, "Input/output error");
+        let (_, answers) = calls(*backend, "fsync", 20, &["-e", "inject=fdatasync:error=EIO:when=4+"]);
+        fails(&answers, "Input/output error");
     }
 }
 
 /// A failure in the background affects nothing acknowledged, which is in the write-ahead file or the journal.
-async fn a_failure_in_the_background(backend: Backend, inject: &str, told_as: &str) {
+async fn a_failure_in_the_background(backend: Backend, inject: &str, expected: &str) {
     if !have("strace") {
         return;
     }
@@ -156,10 +156,10 @@ async fn a_failure_in_the_background(backend: Backend, inject: &str, told_as: &s
     let path = directory.path().join("store");
     // Created before, so that creating the store does not fail.
     drop(backend.open_with(&path, Options::default()).expect("the store opens"));
-    let (_, told) = calls_in(backend, &directory, "process", 600, &["-e", inject]);
-    let written = told.iter().filter(|answer| *answer == "ok").count();
-    assert!(told.iter().any(|answer| answer.contains(told_as)), "{:?}", told.last());
-    assert_eq!(told.last().map(String::as_str), Some("Poisoned"));
+    let (_, answers) = calls_in(backend, &directory, "process", 600, &["-e", inject]);
+    let written = answers.iter().filter(|answer| *answer == "ok").count();
+    assert!(answers.iter().any(|answer| answer.contains(expected)), "{:?}", answers.last());
+    assert_eq!(answers.last().map(String::as_str), Some("Poisoned"));
     let store = backend.open_with(&path, Options { check: true, ..Options::default() }).expect("it reopens");
     let commits = store.check().await.expect("it is whole").commits;
     // Each commit is answered twice: written, and repeated.

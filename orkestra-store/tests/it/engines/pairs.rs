@@ -28,8 +28,8 @@ async fn an_engine_without_the_workflow_can_signal_a_run_and_wait_for_it() {
         let run = engine.run("twice").id("r").start().await.expect("a run");
         in_time("it only waits", until_idle(&engine)).await;
         let theirs = stranger.handle("r").expect("an id");
-        let told = in_time("it is told", theirs.signal("first", &1_u64)).await;
-        told.unwrap_or_else(|error| panic!("{}: {error}", place.name()));
+        let signalled = in_time("it is signalled", theirs.signal("first", &1_u64)).await;
+        signalled.unwrap_or_else(|error| panic!("{}: {error}", place.name()));
         let waiting = tokio::spawn(async move { theirs.output::<u64>().await });
         let blocked = async {
             while !stranger.blocked().is_empty() {

@@ -34,19 +34,19 @@ async fn work(store: PostgresStore, number: usize, course: Arc<Course>) -> Vec<(
             batch.push(if run.last() == Seq::ZERO { run.create() } else { run.report(100) });
         }
         let answers = store.append(batch.clone()).await;
-        let mut told = true;
+        let mut all_known = true;
         for ((answer, append), last) in answers.into_iter().zip(&batch).zip(&mut acknowledged) {
             match answer {
                 Ok(()) => *last = append.commit.last,
                 Err(AppendError::Unknown(_)) => {
                     course.unknown.fetch_add(1, Ordering::SeqCst);
-                    told = false;
+                    all_known = false;
                 }
-                Err(AppendError::Failed(_)) => told = false,
+                Err(AppendError::Failed(_)) => all_known = false,
                 Err(other) => panic!("no other worker writes to this run: {other:?}"),
             }
         }
-        if told {
+        if all_known {
             course.written.fetch_add(1, Ordering::SeqCst);
             continue;
         }

@@ -123,7 +123,7 @@ impl Writer<'_> {
         let (key, stamp) = (format!("value-{}", self.chance.below(VALUES)), self.next_stamp());
         let version = self.store.get(&key).await.expect("it reads").map_or(0, |value| value.version);
         let put = self.store.put(&key, version, &stamped(stamp)).await.expect("it writes");
-        put.expect("nobody else writes");
+        put.expect("no other writer");
         report_line(format!("value {key} {stamp}"));
     }
 

@@ -36,7 +36,7 @@ pub(super) fn cut(words: &[&str]) {
         moments: BTreeMap::new(),
         verdicts: BTreeMap::new(),
         done: 0,
-        told: 0,
+        reports: 0,
     };
     // Checks whether it is possible at all; later failures have other causes.
     if let Err(why) = Disks::new(course.file_system) {
@@ -59,7 +59,7 @@ struct Course {
     verdicts: BTreeMap<Verdict, usize>,
     done: usize,
     /// Number of reports in all.
-    told: usize,
+    reports: usize,
 }
 
 impl Course {
@@ -103,9 +103,10 @@ impl Course {
             // Drop the previous one first: it has the same name.
             drop(last.take());
             let left = life.cut(disks, &format!("live-{number}"))?;
-            let told = left.lines.len();
-            let of_it =
-                format!("life {number}, cut {cut} of it at {moment:?}, {gathered_bytes} bytes gathered, {told} told");
+            let reports = left.lines.len();
+            let of_it = format!(
+                "life {number}, cut {cut} of it at {moment:?}, {gathered_bytes} bytes gathered, {reports} reports"
+            );
             let (verdict, why) = match life.death() {
                 Some(why) => (Verdict::Died, why),
                 None => self.judge(disks, &left)?,
@@ -114,13 +115,13 @@ impl Course {
             *self.moments.entry(moment).or_default() += 1;
             *self.verdicts.entry(verdict).or_default() += 1;
             if verdict != Verdict::Whole {
-                self.told += life.told();
+                self.reports += life.reports();
                 self.found(verdict, &format!("{of_it}: {why}"), &left)?;
                 return Ok(None);
             }
             last = Some(left);
         }
-        self.told += life.told();
+        self.reports += life.reports();
         Ok(last)
     }
 
@@ -128,19 +129,19 @@ impl Course {
         // Opening changes the image, so judge another copy.
         let image = disks.copy(&left.image, "judged")?;
         let mounted = disks.mount(&image)?;
-        let told = disks.place("judged-told");
-        std::fs::write(&told, left.lines.join("\n")).map_err(|error| error.to_string())?;
-        Ok(judged(self.backend, &mounted.path().join("store"), &told, self.chance.one_in(4)))
+        let reports = disks.place("judged-reports");
+        std::fs::write(&reports, left.lines.join("\n")).map_err(|error| error.to_string())?;
+        Ok(judged(self.backend, &mounted.path().join("store"), &reports, self.chance.one_in(4)))
     }
 
     fn found(&mut self, verdict: Verdict, what: &str, left: &Remains) -> Result<(), String> {
         let Self { backend, file_system, seed, done, .. } = self;
         let kept = format!("orkestra-power-{}-{}-{seed}-{done}", backend.name(), file_system.name());
         let path = std::env::temp_dir().join(kept);
-        let (image, told) = (path.with_extension("image"), path.with_extension("told"));
+        let (image, reports) = (path.with_extension("image"), path.with_extension("reports"));
         if !self.goes_on {
             left.image.keep(&image)?;
-            std::fs::write(&told, left.lines.join("\n")).map_err(|error| error.to_string())?;
+            std::fs::write(&reports, left.lines.join("\n")).map_err(|error| error.to_string())?;
         }
         let kept = if self.goes_on { PathBuf::from("not kept") } else { image };
         let (name, of) = (self.backend.name(), self.file_system.name());
@@ -163,7 +164,7 @@ impl Course {
             verdict(Verdict::Died),
             moment(Moment::Background),
             moment(Moment::Opening),
-            self.told,
+            self.reports,
         ));
     }
 }

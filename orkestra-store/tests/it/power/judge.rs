@@ -28,8 +28,8 @@ pub(super) enum Verdict {
 pub(super) async fn judge(words: &[&str]) {
     let (backend, path) = (Backend::named(words[0]), Path::new(words[1]));
     let lines = std::fs::read_to_string(words[2]).expect("the reports exist");
-    let mut told = Acknowledged::default();
-    lines.lines().for_each(|line| told.hear(line));
+    let mut acknowledged = Acknowledged::default();
+    lines.lines().for_each(|line| acknowledged.hear(line));
     let turns = if words[3] == "true" { 2 } else { 1 };
     for turn in 0..turns {
         // A store that was never completely opened may be created again.
@@ -37,7 +37,7 @@ pub(super) async fn judge(words: &[&str]) {
             Ok(store) => store,
             Err(error) => return report_line(format!("refused {:?}: {}", error.kind(), line(&error.to_string()))),
         };
-        if let Err(why) = told.compare(&*store).await {
+        if let Err(why) = acknowledged.compare(&*store).await {
             return report_line(format!("lost {}", line(&why)));
         }
         if turn + 1 < turns {
@@ -45,7 +45,7 @@ pub(super) async fn judge(words: &[&str]) {
             store.delete(run.id()).await.expect("it deletes");
             assert_eq!(store.append(vec![run.create()]).await, [Ok(())]);
             assert_eq!(store.append(vec![run.report(9_000)]).await, [Ok(())]);
-            told.hear(&format!("ack judge {}", run.last()));
+            acknowledged.hear(&format!("ack judge {}", run.last()));
         }
     }
     report_line("whole");
@@ -56,9 +56,9 @@ fn line(text: &str) -> String {
 }
 
 /// Lets another process judge the store at `path`.
-pub(super) fn judged(backend: Backend, path: &Path, told: &Path, go_on: bool) -> (Verdict, String) {
+pub(super) fn judged(backend: Backend, path: &Path, acknowledged: &Path, go_on: bool) -> (Verdict, String) {
     // The time limit detects one that hangs.
-    let words = [&backend.name(), text(path), text(told), &go_on.to_string()];
+    let words = [&backend.name(), text(path), text(acknowledged), &go_on.to_string()];
     let output = command(&["timeout", "--signal=KILL", "60"], "judge", &words).output().expect("a process starts");
     let lines = String::from_utf8_lossy(&output.stdout);
     let verdict = lines.lines().filter_map(parse_report).next_back().unwrap_or_default();

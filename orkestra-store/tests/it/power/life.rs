@@ -41,10 +41,10 @@ impl Life {
     /// Starts a writer on an image that must stay mounted while it lives.
     pub(super) fn start(mut command: Command, left: Remains, disks: &Disks) -> Result<Self, String> {
         // Into a file: the writer never waits for a reader, and everything reported so far can be read without waiting.
-        let [told, errors] = ["told", "errors"].map(|name| disks.place(name));
-        let [to, errors_to] = [&told, &errors].map(|path| File::create(path).map_err(|error| error.to_string()));
+        let [reports, errors] = ["reports", "errors"].map(|name| disks.place(name));
+        let [to, errors_to] = [&reports, &errors].map(|path| File::create(path).map_err(|error| error.to_string()));
         let child = command.stdin(Stdio::null()).stdout(to?).stderr(errors_to?).spawn().map_err(|e| e.to_string())?;
-        let output = File::open(&told).map_err(|error| error.to_string())?;
+        let output = File::open(&reports).map_err(|error| error.to_string())?;
         let old = left.lines.len();
         Ok(Self { child, output, errors, unheard: Vec::new(), lines: left.lines, old, image: left.image })
     }
@@ -108,7 +108,7 @@ impl Life {
     }
 
     /// Number of reports of this writer.
-    pub(super) fn told(&self) -> usize {
+    pub(super) fn reports(&self) -> usize {
         self.lines.len() - self.old
     }
 
@@ -121,7 +121,7 @@ impl Life {
     }
 
     fn is_open(&self) -> bool {
-        self.told() > 0
+        self.reports() > 0
     }
 
     fn hear(&mut self) {

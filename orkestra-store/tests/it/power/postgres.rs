@@ -58,10 +58,10 @@ pub(super) async fn cut(words: &[&str]) {
     let url = server.socket_url();
     let writer = command(&[], "churn-postgres", &[&url, durability, words[3]]);
     let mut life = Life::start(writer, left, &disks).expect("the writer starts");
-    let mut told = 0;
+    let mut reports = 0;
     for cut in 1..=cuts {
         let left = cut_once(&mut life, durability, &mut chance, &disks).expect("the disks work");
-        told = left.lines.len();
+        reports = left.lines.len();
         let wrong = match life.death() {
             Some(why) => Err(why),
             None => judge(&disks, &left, durability).await,
@@ -71,13 +71,13 @@ pub(super) async fn cut(words: &[&str]) {
             left.image.keep(&path).expect("it is kept");
             let why = why.replace('\n', " ");
             return report_line(format!(
-                "found postgres, {durability}, cut {cut}, {told} reports: {why}; the image: {}",
+                "found postgres, {durability}, cut {cut}, {reports} reports: {why}; the image: {}",
                 path.display()
             ));
         }
     }
     report_line(format!(
-        "sum power: postgres on {}, {durability}: {cuts} cuts, 0 lost; {told} reports",
+        "sum power: postgres on {}, {durability}: {cuts} cuts, 0 lost; {reports} reports",
         file_system.name()
     ));
 }
@@ -100,9 +100,9 @@ async fn judge(disks: &Disks, left: &Remains, durability: &str) -> Result<(), St
     let (_image, mounted) = judged(disks, left)?;
     let server = Server::start_at(&mounted.path().join("pg")).map_err(|error| error.to_string())?;
     let store = open(&server.socket_url(), durability).await;
-    let mut told = Acknowledged::where_letters_begin_anew();
-    left.lines.iter().for_each(|line| told.hear(line));
-    told.compare(&store as &dyn Store).await?;
+    let mut reports = Acknowledged::where_letters_begin_anew();
+    left.lines.iter().for_each(|line| reports.hear(line));
+    reports.compare(&store as &dyn Store).await?;
     let survey = survey(&store).await.map_err(|error| error.to_string())?;
     if survey.damage.is_empty() { Ok(()) } else { Err(format!("damaged: {:?}", survey.damage)) }
 }

@@ -193,7 +193,7 @@ impl Follower {
         bytes.truncate(usize::try_from(count).map_err(|error| error.to_string())?);
         let Some(open) = open else {
             if descriptor(&call, 0)? == 1 {
-                self.record(&call, What::Told(String::from_utf8_lossy(&bytes).into_owned()));
+                self.record(&call, What::Output(String::from_utf8_lossy(&bytes).into_owned()));
             }
             return Ok(());
         };
@@ -379,7 +379,7 @@ mod tests {
             "2 bytes to file 2 at 3",
             "1 bytes to file 2 at 3",
             "1 bytes to file 2 at 9",
-            "told: > said <",
+            "output: > said <",
             "1 bytes to file 2 at 10",
             "file 2 gets 2 bytes",
             "the sync of file 2 ends, which began with line 15",

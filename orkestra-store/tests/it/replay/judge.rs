@@ -82,8 +82,8 @@ pub(super) async fn judge(scenario: &Scenario, place: &Path, mut history: Histor
     let report = store.report().clone();
     let unreadable = |what: String| match &report.lost {
         // The report has announced the loss.
-        Some(told) if !strict => (Verdict::Refused, format!("{told}; {what}")),
-        told => wrong(format!("it opens and reports {told:?} as lost; {what}")),
+        Some(lost_writes) if !strict => (Verdict::Refused, format!("{lost_writes}; {what}")),
+        lost_writes => wrong(format!("it opens and reports {lost_writes:?} as lost; {what}")),
     };
     let seen = match history.see(&*store).await {
         Ok(seen) => seen,
@@ -94,11 +94,11 @@ pub(super) async fn judge(scenario: &Scenario, place: &Path, mut history: Histor
     let check = store.check().await;
     if strict && !missing.is_empty() {
         let (first, count) = (&missing[..missing.len().min(3)], missing.len());
-        return lost(&format!("{count} things, {first:?}; made anew: {}; check() says {check:?}", report.created));
+        return lost(&format!("{count} things, {first:?}; created again: {}; check() says {check:?}", report.created));
     }
     check.map_err(|error| unreadable(format!("check() says: {error}")))?;
-    if let Some(told) = report.lost.filter(|_| strict) {
-        return lost(&told);
+    if let Some(lost_writes) = report.lost.filter(|_| strict) {
+        return lost(&lost_writes);
     }
     history.accept(&seen);
     write_on(&store, &mut history, 1).await.map_err(wrong)?;

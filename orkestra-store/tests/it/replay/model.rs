@@ -147,7 +147,7 @@ impl<'a> Disk<'a> {
     fn step(&mut self, record: &'a Record) {
         let line = record.line;
         match &record.what {
-            What::Started | What::Told(_) => {}
+            What::Started | What::Output(_) => {}
             What::Write { file, offset, bytes } => {
                 self.files[file.0].change(line, Change::Bytes { from: *offset, bytes });
             }

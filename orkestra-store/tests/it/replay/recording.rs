@@ -130,13 +130,13 @@ impl Recording {
     /// The process's reports before the record `point`.
     pub(super) fn history(&self, point: usize) -> History {
         let said = self.trace.records[..point].iter().filter_map(|record| match &record.what {
-            What::Told(text) => Some(text.as_str()),
+            What::Output(text) => Some(text.as_str()),
             _ => None,
         });
         let said: String = said.collect();
         let mut history = History::default();
-        let told = |line: &str| Some(line.split_once("> ")?.1.strip_suffix(" <")?.to_owned());
-        said.lines().filter_map(told).for_each(|line| history.hear(&line));
+        let parse = |line: &str| Some(line.split_once("> ")?.1.strip_suffix(" <")?.to_owned());
+        said.lines().filter_map(parse).for_each(|line| history.hear(&line));
         history
     }
 }

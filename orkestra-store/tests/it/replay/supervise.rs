@@ -89,10 +89,10 @@ fn start(words: &[&str]) -> (Child, Receiver<String>) {
     let lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
     let (said, heard) = sync_channel(16);
     std::thread::spawn(move || {
-        let told = |line: String| Some(line.split_once("> ")?.1.strip_suffix(" <")?.to_owned());
-        let mut told = lines.map_while(Result::ok).filter_map(told);
+        let parse = |line: String| Some(line.split_once("> ")?.1.strip_suffix(" <")?.to_owned());
+        let mut reports = lines.map_while(Result::ok).filter_map(parse);
         // Ends when the receiver is dropped.
-        told.try_for_each(|line| said.send(line))
+        reports.try_for_each(|line| said.send(line))
     });
     (child, heard)
 }

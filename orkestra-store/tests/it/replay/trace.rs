@@ -55,7 +55,7 @@ pub(super) enum What {
         began: usize,
     },
     /// The process wrote to its standard output, which is how it acknowledges.
-    Told(String),
+    Output(String),
 }
 
 /// A name in a directory refers to this node from now on, or to nothing.
@@ -80,7 +80,7 @@ impl fmt::Display for Record {
             What::Ranged { file, from, to, .. } => {
                 write!(f, "sync_file_range of file {} from {from} to {to} ends", file.0)
             }
-            What::Told(text) => write!(f, "told: {}", text.trim_end()),
+            What::Output(text) => write!(f, "output: {}", text.trim_end()),
         }
     }
 }

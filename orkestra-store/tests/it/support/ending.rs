@@ -21,8 +21,8 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    /// Reads the reports of a child, and passes acknowledgements on to `told`.
-    pub(crate) fn hear(lines: &[String], told: &mut Acknowledged) -> Self {
+    /// Reads the reports of a child, and passes acknowledgements on to `acknowledged`.
+    pub(crate) fn hear(lines: &[String], acknowledged: &mut Acknowledged) -> Self {
         let mut ending = Self::default();
         for line in lines {
             match line.split_once(' ') {
@@ -31,7 +31,7 @@ impl Ending {
                 Some(("after", answer)) => ending.after.push(answer.to_owned()),
                 None if line == "end" => {}
                 _ => {
-                    told.hear(line);
+                    acknowledged.hear(line);
                     ending.acknowledged += usize::from(line != "opened");
                 }
             }
@@ -57,11 +57,11 @@ impl Ending {
 }
 
 /// Reopens the store. Panics unless it contains what was acknowledged, is intact and accepts writes.
-pub(crate) async fn must_reopen(backend: Backend, path: &Path, told: &Acknowledged, round: usize) {
+pub(crate) async fn must_reopen(backend: Backend, path: &Path, acknowledged: &Acknowledged, round: usize) {
     for turn in 0..2 {
         let store = backend.open_with(path, Options { check: true, ..Options::default() });
         let store = store.unwrap_or_else(|error| panic!("{backend:?}, round {round}: {error}"));
-        told.must_be_in(&*store, round).await;
+        acknowledged.must_be_in(&*store, round).await;
         let mut run = SampleRun::new(&format!("more-{round}-{turn}"));
         assert_eq!(store.append(vec![run.create()]).await, [Ok(())]);
         assert_eq!(store.append(vec![run.report(9_000)]).await, [Ok(())]);

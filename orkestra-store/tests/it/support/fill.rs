@@ -92,20 +92,21 @@ async fn after(store: &dyn Store, runs: &mut [SampleRun]) {
         for answer in store.append(vec![runs[1].report(1), SampleRun::new("new").create()]).await {
             later("append", answer.map_err(|error| append_error(&error)));
         }
-        let told = |what: &str, answer: Result<(), StoreError>| later(what, answer.map_err(|e| store_error(what, &e)));
-        told("send", store.send(&run, b"x").await.map(drop));
-        told("discard", store.discard(&run, &[LetterId(1)]).await);
-        told("put_blob", store.put_blob(&run, "after", b"x").await);
-        told("put", store.put("after", 0, b"x").await.map(drop));
+        let answered =
+            |what: &str, answer: Result<(), StoreError>| later(what, answer.map_err(|e| store_error(what, &e)));
+        answered("send", store.send(&run, b"x").await.map(drop));
+        answered("discard", store.discard(&run, &[LetterId(1)]).await);
+        answered("put_blob", store.put_blob(&run, "after", b"x").await);
+        answered("put", store.put("after", 0, b"x").await.map(drop));
         let snapshot = Snapshot { last: Seq(1), bytes: (*b"x").into() };
-        told("put_snapshot", store.put_snapshot(&run, &snapshot).await);
-        told("delete", store.delete(&run).await);
-        told("read", store.read(&run, Seq(1), 9).await.map(drop));
-        told("record", store.record(&run).await.map(drop));
-        told("list", store.list(&RunQuery::default()).await.map(drop));
-        told("letters", store.letters(&run, LetterId::ZERO, 9).await.map(drop));
-        told("blob", store.blob(&run, "blob-3").await.map(drop));
-        told("claim", store.claim(std::slice::from_ref(&run), &worker, at, at).await.map(drop));
+        answered("put_snapshot", store.put_snapshot(&run, &snapshot).await);
+        answered("delete", store.delete(&run).await);
+        answered("read", store.read(&run, Seq(1), 9).await.map(drop));
+        answered("record", store.record(&run).await.map(drop));
+        answered("list", store.list(&RunQuery::default()).await.map(drop));
+        answered("letters", store.letters(&run, LetterId::ZERO, 9).await.map(drop));
+        answered("blob", store.blob(&run, "blob-3").await.map(drop));
+        answered("claim", store.claim(std::slice::from_ref(&run), &worker, at, at).await.map(drop));
     }
 }
 

@@ -127,7 +127,7 @@ async fn write_on(store: &dyn Store, seed: &str, rounds: u64) {
             }
             6 => {
                 let bytes = vec![9; chance.below(10_000)];
-                version = store.put("counter", version, &bytes).await.expect("it writes").expect("nobody else writes");
+                version = store.put("counter", version, &bytes).await.expect("it writes").expect("no other writer");
                 report_line(format!("counted {version}"));
             }
             7 => {

@@ -104,8 +104,8 @@ async fn invalid_lines_and_other_versions_are_refused() {
         ("x".repeat(3_000_000), "line 1: the line has more than 2097152 bytes"),
         (String::new(), "line 1: the export is incomplete: its end is missing"),
     ] {
-        let told = refused(lines.as_bytes()).await;
-        assert!(told.starts_with(why), "{told}, wanted: {why}\n{}", &lines[..lines.len().min(4_000)]);
+        let message = refused(lines.as_bytes()).await;
+        assert!(message.starts_with(why), "{message}, wanted: {why}\n{}", &lines[..lines.len().min(4_000)]);
     }
 }
 
@@ -201,9 +201,9 @@ async fn differing_data_is_reported_and_nothing_is_written() {
         }
         let before = lines_of(&store).await;
         let refused = merged(&store, &lines).await;
-        let told = refused.as_ref().map_err(ToString::to_string).expect_err("it is refused");
+        let message = refused.as_ref().map_err(ToString::to_string).expect_err("it is refused");
         assert!(matches!(refused, Err(TransferError::Differs(_))), "{refused:?}");
-        assert_eq!(told, why);
+        assert_eq!(message, why);
         assert!(lines_of(&store).await == before, "{what}: something was written");
     }
 }

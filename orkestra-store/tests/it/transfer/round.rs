@@ -102,7 +102,7 @@ async fn versions_of_values_are_restored_up_to_a_limit() {
     let (store, other) = (MemoryStore::new(), MemoryStore::new());
     for (key, version) in [("three", 3), ("many", VALUE_VERSION_MAX + 3)] {
         for expected in 0..version {
-            store.put(key, expected, key.as_bytes()).await.expect("it is written").expect("nobody else writes");
+            store.put(key, expected, key.as_bytes()).await.expect("it is written").expect("no other writer");
         }
     }
     imported(&other, &lines_of(&store).await).await.expect("it is imported");

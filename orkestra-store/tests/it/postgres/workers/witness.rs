@@ -137,7 +137,7 @@ impl Witness {
         assert_eq!(self.count(shared).await, 0, "epochs under which two have written");
         let stolen = "SELECT count(*) FROM journal j WHERE NOT EXISTS (SELECT FROM seen s
             WHERE s.run = j.run AND s.epoch = j.epoch AND s.held AND s.writer = j.writer)";
-        assert_eq!(self.count(stolen).await, 0, "commits of somebody who had not claimed the run");
+        assert_eq!(self.count(stolen).await, 0, "commits of a worker that had not claimed the run");
         let late = "SELECT count(*) FROM journal j JOIN seen s ON s.run = j.run AND s.epoch > j.epoch AND s.seen_at < j.seen_at";
         assert_eq!(self.count(late).await, 0, "commits under an epoch that was not the newest");
         assert_eq!(self.count("SELECT count(*) FROM letters").await, 0, "letters are left");
