@@ -1,10 +1,11 @@
 //! The contract between the embedded store and its backends: a sorted map from byte keys to byte values, ordered by
 //! key. A backend knows nothing of what is stored.
 //!
-//! 1. A [`View`] MUST show only durable writes, each as a whole, and MUST NOT change while it is held. 2. A view taken
-//! after a write has returned MUST show that write. One taken earlier need not. 3. A write MUST be atomic: it is there
-//! as a whole or not at all, whatever ends the process or, as the durability says, the system. 4. After an error the
-//! write may or may not be there. The backend is not asked to write again.
+//! 1. A [`View`] MUST show only durable writes, each as a whole, and MUST NOT change while it is held.
+//! 2. A view taken after a write has returned MUST show that write. One taken earlier need not.
+//! 3. A write MUST be atomic: it is there as a whole or not at all, whatever ends the process or, as the durability says,
+//!    the system.
+//! 4. After an error the write may or may not be there. The backend is not asked to write again.
 
 use std::ops::Bound;
 
