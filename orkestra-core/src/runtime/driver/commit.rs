@@ -200,7 +200,7 @@ impl Driver {
     }
 
     /// A pause is over: answers what was held back.
-    pub(super) fn answer_withheld(&mut self) {
+    pub(super) fn answer_deferred(&mut self) {
         self.paused.send_replace(false);
         let steps: Vec<_> = self.waiters.keys().cloned().collect();
         steps.iter().for_each(|step| self.answer_if_durable(step));
@@ -216,7 +216,7 @@ impl Driver {
                 self.settle(pending, leaves);
                 self.take_back().await?;
                 if ends_pause {
-                    self.begin_held().await?;
+                    self.begin_deferred().await?;
                 }
                 return if leaves { Err(Turn::Rest) } else { Ok(()) };
             }
@@ -263,7 +263,7 @@ impl Driver {
         }
         // IMPORTANT: after tasks were asked to stop. What a pause held back does not begin in a run that is to end.
         if ends_pause && !self.is_paused() {
-            self.answer_withheld();
+            self.answer_deferred();
         }
     }
 

@@ -19,24 +19,24 @@ use crate::runtime::storage::blobs;
 use crate::runtime::support::patience::insist;
 
 /// The delay before letters are read again that could not be read; doubled each time.
-const MAIL_AGAIN: Duration = Duration::from_millis(50);
+const INBOX_AGAIN: Duration = Duration::from_millis(50);
 /// The longest of them.
-const MAIL_AGAIN_MAX: Duration = Duration::from_secs(1);
+const INBOX_AGAIN_MAX: Duration = Duration::from_secs(1);
 
 impl Driver {
     /// Decides on the letters that wait and were not read yet.
-    pub(super) async fn read_mail(&mut self) -> Result<(), Turn> {
+    pub(super) async fn read_inbox(&mut self) -> Result<(), Turn> {
         loop {
             let letters = self.shared.store.letters(&self.run, self.read_up_to, READ_COMMITS_MAX).await;
             let letters = match letters {
                 Ok(letters) => letters,
                 Err(error) if is_lasting(error.kind()) => return Err(Turn::Reload(error.into())),
                 Err(error) => {
-                    self.read_mail_later(&error);
+                    self.read_inbox_later(&error);
                     return Ok(());
                 }
             };
-            self.mail_delay = Duration::ZERO;
+            self.inbox_delay = Duration::ZERO;
             let full = letters.len() >= READ_COMMITS_MAX;
             let mut idle = Vec::new();
             for letter in letters {
@@ -51,15 +51,15 @@ impl Driver {
     }
 
     /// Letters that cannot be read stay where they are: no reason to end anything.
-    fn read_mail_later(&mut self, error: &StoreError) {
+    fn read_inbox_later(&mut self, error: &StoreError) {
         tracing::warn!(run = %self.run, %error, "letters could not be read, they will be");
-        self.mail_delay = (self.mail_delay * 2).clamp(MAIL_AGAIN, MAIL_AGAIN_MAX);
-        let (shared, run, delay) = (Arc::clone(&self.shared), self.run.clone(), self.mail_delay);
+        self.inbox_delay = (self.inbox_delay * 2).clamp(INBOX_AGAIN, INBOX_AGAIN_MAX);
+        let (shared, run, delay) = (Arc::clone(&self.shared), self.run.clone(), self.inbox_delay);
         self.shared.jobs.spawn(async move {
             tokio::select! {
                 biased;
                 () = shared.down() => {}
-                () = tokio::time::sleep(delay) => shared.mail_for(&run),
+                () = tokio::time::sleep(delay) => shared.look_into_inbox(&run),
             }
         });
     }

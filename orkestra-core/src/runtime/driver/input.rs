@@ -24,7 +24,7 @@ impl Driver {
         self.reports().await?;
         match message {
             None => Err(Turn::ShutDown),
-            Some(Message::Mail) => self.read_mail().await,
+            Some(Message::Inbox) => self.read_inbox().await,
             Some(Message::Input { kind, reply }) => {
                 if let Some(id) = self.goes_on_with_slots(&kind) {
                     self.perform(id);
@@ -144,7 +144,7 @@ impl Driver {
             return Ok(());
         }
         if self.is_paused() && request.begins_something() && !self.is_known(&node, &request) {
-            self.held.push(Held { node, attempt, request, reply });
+            self.deferred.push(Deferred { node, attempt, request, reply });
             return Ok(());
         }
         if let TaskRequest::Grow { step, growth } = &request
@@ -200,9 +200,9 @@ impl Driver {
     }
 
     /// A pause is over: decides on what has waited for that. In a run that is to end none of it begins any more.
-    pub(super) async fn begin_held(&mut self) -> Result<(), Turn> {
-        while !self.is_paused() && !self.held.is_empty() {
-            let Held { node, attempt, request, reply } = self.held.remove(0);
+    pub(super) async fn begin_deferred(&mut self) -> Result<(), Turn> {
+        while !self.is_paused() && !self.deferred.is_empty() {
+            let Deferred { node, attempt, request, reply } = self.deferred.remove(0);
             if self.state.as_ref().is_some_and(|state| state.status().is_ending()) {
                 self.answer_after_pending(Reply::Refused(reply), Err(Rejection::Stopping.into()));
                 continue;
@@ -220,7 +220,7 @@ impl Driver {
             if !self.is_under_way(&node, attempt) {
                 continue;
             }
-            self.held.push(Held { node, attempt, request: TaskRequest::StartStep { step }, reply });
+            self.deferred.push(Deferred { node, attempt, request: TaskRequest::StartStep { step }, reply });
         }
         Ok(())
     }
@@ -300,7 +300,7 @@ impl Driver {
 }
 
 /// Something that waits for the end of a pause.
-pub(super) struct Held {
+pub(super) struct Deferred {
     node: Name,
     attempt: u32,
     request: TaskRequest,

@@ -17,7 +17,7 @@ impl Driver {
     pub(super) async fn release(&mut self) -> Result<(), Turn> {
         Invocation::end_all(take(&mut self.invoked).into_values().collect()).await;
         // What they did is written down. What they were about to do is not done.
-        while let Ok(message) = self.mailbox.try_recv() {
+        while let Ok(message) = self.messages.try_recv() {
             match message {
                 Message::Request { request: TaskRequest::EndStep { .. } | TaskRequest::Charge { .. }, .. } => {
                     self.message(Some(message)).await?;
@@ -70,8 +70,8 @@ impl Driver {
             // One that can drive it may have met our lease.
             self.shared.neighbours.for_others(Shared::look_for_owing);
         }
-        self.mailbox.close();
-        while let Some(message) = self.mailbox.recv().await {
+        self.messages.close();
+        while let Some(message) = self.messages.recv().await {
             self.kept.push(message);
         }
         for message in self.kept.drain(..) {
@@ -79,7 +79,7 @@ impl Driver {
                 (Message::Input { reply, .. }, Some(error)) => drop(reply.send(Err(error.clone()))),
                 (message @ Message::Input { .. }, None) => self.shared.forward(&self.run, message),
                 // A task of a run that is left has been dropped, or is about to be.
-                (Message::Request { .. } | Message::Ended { .. } | Message::Mail, _) => {}
+                (Message::Request { .. } | Message::Ended { .. } | Message::Inbox, _) => {}
             }
         }
     }

@@ -34,15 +34,15 @@ use crate::store::{Claimed, Lease, LetterId, RunRecord};
 
 use self::commit::{Pending, Start, next_ack};
 use self::errands::Errands;
-use self::input::Held;
+use self::input::Deferred;
 use self::reload::{Trouble, is_lasting, panicked};
 use crate::runtime::error::Error;
 use crate::runtime::ownership::damaged::given_up as given_up_run;
-use crate::runtime::ownership::live::{Seat, Seated};
+use crate::runtime::ownership::live::{Channels, Registration};
 use crate::runtime::shared::Shared;
 use crate::runtime::storage::load::{load, load_long};
+use crate::runtime::support::ownership::Ownership;
 use crate::runtime::support::panics;
-use crate::runtime::support::tenure::Tenure;
 use crate::runtime::support::watch;
 use crate::runtime::task::invocation::Invocation;
 use crate::runtime::task::message::{Message, StepReply};
@@ -56,12 +56,12 @@ pub(super) struct Driver {
     shared: Arc<Shared>,
     run: RunId,
     sender: mpsc::Sender<Message>,
-    mailbox: mpsc::Receiver<Message>,
+    messages: mpsc::Receiver<Message>,
     outbox: Arc<Outbox>,
     progress: watch::Sender<Seq>,
     lease: Option<Lease>,
     /// How long the run is ours.
-    tenure: Arc<Tenure>,
+    ownership: Arc<Ownership>,
     state: Option<RunState>,
     durable: Seq,
     record: Option<RunRecord>,
@@ -77,7 +77,7 @@ pub(super) struct Driver {
     /// The epoch of its last commit.
     wrote_as: Option<Epoch>,
     /// How long it waits before it reads letters again that could not be read.
-    mail_delay: Duration,
+    inbox_delay: Duration,
     waiters: BTreeMap<(Name, String), Vec<oneshot::Sender<StepReply>>>,
     invoked: BTreeMap<NodeId, Invocation>,
     /// Those of them whose silence is limited.
@@ -88,7 +88,7 @@ pub(super) struct Driver {
     /// Whether the run is paused, for tasks that are about to begin something.
     paused: watch::Sender<bool>,
     /// What tasks asked for that waits until a pause is over.
-    held: Vec<Held>,
+    deferred: Vec<Deferred>,
     /// Steps that were about to begin when the run was paused.
     taken_back: Vec<Start>,
     /// Messages from outside that came while the state was thrown away.
@@ -123,20 +123,20 @@ enum Turn {
 }
 
 impl Driver {
-    pub(super) fn new(shared: Arc<Shared>, run: RunId, seat: Seat) -> Self {
-        let Seat { sender, mailbox, progress } = seat;
+    pub(super) fn new(shared: Arc<Shared>, run: RunId, channels: Channels) -> Self {
+        let Channels { sender, messages, progress } = channels;
         let trace = Trace::new(&shared.telemetry, &run);
         let looked_at = Instant::now();
-        let tenure = Arc::new(Tenure::new(shared.store.is_shared()));
+        let ownership = Arc::new(Ownership::new(shared.store.is_shared()));
         Self {
             shared,
             run,
             sender,
-            mailbox,
+            messages,
             outbox: Arc::default(),
             progress,
             lease: None,
-            tenure,
+            ownership,
             state: None,
             durable: Seq::ZERO,
             record: None,
@@ -146,14 +146,14 @@ impl Driver {
             failing_since: None,
             recovered: None,
             wrote_as: None,
-            mail_delay: Duration::ZERO,
+            inbox_delay: Duration::ZERO,
             waiters: BTreeMap::new(),
             invoked: BTreeMap::new(),
             beating: BTreeSet::new(),
             errands: Errands::new(),
             looked_at,
             paused: watch::Sender::new(false),
-            held: Vec::new(),
+            deferred: Vec::new(),
             taken_back: Vec::new(),
             kept: Vec::new(),
             read_up_to: LetterId::ZERO,
@@ -166,7 +166,7 @@ impl Driver {
     }
 
     /// Drives the run until there is nothing to do for now. The seat is given back however that ends.
-    pub(super) async fn drive(self, seated: Seated) {
+    pub(super) async fn drive(self, registration: Registration) {
         let (shared, span, run) = (Arc::clone(&self.shared), self.trace.span(), self.run.clone());
         let driven = panics::guard(self.drive_on()).instrument(span).await;
         if let Err(panic) = &driven {
@@ -178,11 +178,11 @@ impl Driver {
             shared.slots.arrived(&run);
         }
         // IMPORTANT: after the span is gone. Whoever shuts the engine down then closes what its spans are exported to.
-        drop(seated);
+        drop(registration);
         if driven.is_err() {
             shared.live.stir(&run);
         }
-        if shared.room.has_waiting() {
+        if shared.capacity.has_waiting() {
             shared.parked.notify_one();
         }
     }
@@ -191,11 +191,11 @@ impl Driver {
         let mut trouble = Trouble::default();
         let refusal = loop {
             let (before, began) = (self.durable, Instant::now());
-            let (tenure, shared) = (Arc::clone(&self.tenure), Arc::clone(&self.shared));
+            let (ownership, shared) = (Arc::clone(&self.ownership), Arc::clone(&self.shared));
             // What is interrupted here is thrown away next: state, tasks, and whatever was being decided.
             let turn = tokio::select! {
                 biased;
-                () = tenure.ended() => Turn::Fenced,
+                () = ownership.ended() => Turn::Fenced,
                 turn = panics::guard(self.drive_once()) => {
                     turn.unwrap_or_else(|panic| Turn::Blocked(panicked(&panic)))
                 }
@@ -257,11 +257,11 @@ impl Driver {
     async fn begin(&mut self) -> Result<(), Turn> {
         let claimed = self.shared.claims.claim(&self.run).await;
         let claimed = claimed.map_err(|error| Turn::Reload(error.into()))?;
-        let Claimed { lease, last, mail } = claimed.ok_or(Turn::Fenced)?;
-        self.shared.leases.add(lease.clone(), self.shared.clock.now(), Arc::clone(&self.tenure));
+        let Claimed { lease, last, mail: has_letters } = claimed.ok_or(Turn::Fenced)?;
+        self.shared.leases.add(lease.clone(), self.shared.clock.now(), Arc::clone(&self.ownership));
         let known = self.durable;
         let lease = self.lease.insert(lease);
-        if last > Seq::ZERO && self.shared.room.is_closed() {
+        if last > Seq::ZERO && self.shared.capacity.is_closed() {
             return Err(Turn::NotHere);
         }
         // What begins now has nothing to be read.
@@ -296,7 +296,7 @@ impl Driver {
             self.decide_again().await?;
             self.perform_all();
             self.answer_kept().await?;
-            return if mail { self.read_mail().await } else { Ok(()) };
+            return if has_letters { self.read_inbox().await } else { Ok(()) };
         }
         if let Some(task) = self.shared.missing_task(state.plan()) {
             let workflow = state.plan().workflow();
@@ -318,10 +318,10 @@ impl Driver {
         self.decide_again().await?;
         self.perform_all();
         if ends {
-            self.answer_withheld();
+            self.answer_deferred();
         }
         self.answer_kept().await?;
-        if mail { self.read_mail().await } else { Ok(()) }
+        if has_letters { self.read_inbox().await } else { Ok(()) }
     }
 
     /// Decides on what came while the state was thrown away.
@@ -341,14 +341,14 @@ impl Driver {
             self.leave_room(self.rests || self.waits_for_children());
             let timer = self.until_timer();
             let quiet = self.may_park();
-            let room = self.pending.len() < COMMITS_IN_FLIGHT_MAX;
+            let may_decide = self.pending.len() < COMMITS_IN_FLIGHT_MAX;
             let went = tokio::select! {
                 biased;
                 result = next_ack(&mut self.pending), if !self.pending.is_empty() => self.acknowledged(result).await,
                 () = shared.down() => self.release().await,
-                message = self.mailbox.recv(), if room => self.message(message).await,
-                () = self.outbox.filled(), if room => self.reports().await,
-                () = tokio::time::sleep(timer.unwrap_or(CLOCK_CHECK)), if timer.is_some() && room => {
+                message = self.messages.recv(), if may_decide => self.message(message).await,
+                () = self.outbox.filled(), if may_decide => self.reports().await,
+                () = tokio::time::sleep(timer.unwrap_or(CLOCK_CHECK)), if timer.is_some() && may_decide => {
                     self.tick().await
                 }
                 () = tokio::time::sleep(self.shared.park_after), if quiet => self.park().await,
@@ -362,6 +362,6 @@ impl Driver {
     /// Whether the run has ended or is not there, and everybody has been answered.
     fn nothing_left(&self) -> bool {
         let over = self.state.as_ref().is_none_or(|state| state.status().is_final() && agenda(state).next().is_none());
-        over && self.pending.is_empty() && self.mailbox.is_empty()
+        over && self.pending.is_empty() && self.messages.is_empty()
     }
 }

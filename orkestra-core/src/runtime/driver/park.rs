@@ -10,7 +10,7 @@ use crate::runtime::task::invocation::Invocation;
 impl Driver {
     /// Whether it is worth looking, after a while without news, at whether the run only waits.
     pub(super) fn may_park(&self) -> bool {
-        self.pending.is_empty() && self.mailbox.is_empty() && self.state.is_some()
+        self.pending.is_empty() && self.messages.is_empty() && self.state.is_some()
     }
 
     /// A while without news: tasks that only wait are dropped, then a run without any.
@@ -52,7 +52,7 @@ impl Driver {
         Invocation::end_all(calls).await;
         // What they said last comes before that they are gone.
         self.reports().await?;
-        while let Ok(message) = self.mailbox.try_recv() {
+        while let Ok(message) = self.messages.try_recv() {
             self.message(Some(message)).await?;
         }
         for (id, attempt) in ids.into_iter().zip(attempts) {
@@ -91,10 +91,10 @@ impl Driver {
             return;
         }
         if !leaves {
-            return self.shared.room.stirs();
+            return self.shared.capacity.stirs();
         }
-        self.shared.room.rests();
-        if self.shared.room.has_waiting() {
+        self.shared.capacity.rests();
+        if self.shared.capacity.has_waiting() {
             self.shared.parked.notify_one();
         }
     }

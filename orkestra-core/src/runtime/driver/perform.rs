@@ -99,7 +99,7 @@ impl Driver {
             cancelled,
             clock: self.shared.clock.clone(),
             activity: Arc::clone(&activity),
-            tenure: Arc::clone(&self.tenure),
+            ownership: Arc::clone(&self.ownership),
             drain: Arc::clone(&self.shared.drain),
             store: Arc::downgrade(&self.shared.store),
             jobs: self.shared.jobs.clone(),

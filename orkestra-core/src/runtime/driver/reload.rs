@@ -75,7 +75,7 @@ impl Driver {
         tokio::select! {
             biased;
             () = self.shared.down() => ControlFlow::Break(()),
-            () = self.tenure.ended() => { self.tenure.end(); ControlFlow::Continue(()) }
+            () = self.ownership.ended() => { self.ownership.end(); ControlFlow::Continue(()) }
             () = tokio::time::sleep(delay) => ControlFlow::Continue(()),
         }
     }
@@ -96,11 +96,11 @@ impl Driver {
             let message = tokio::select! {
                 biased;
                 () = self.shared.down() => return ControlFlow::Break(()),
-                () = self.tenure.ended() => {
-                    self.tenure.end();
+                () = self.ownership.ended() => {
+                    self.ownership.end();
                     break;
                 }
-                message = self.mailbox.recv() => message,
+                message = self.messages.recv() => message,
                 () = tokio::time::sleep_until(again) => break,
             };
             let asked = matches!(message, Some(Message::Input { .. }));
@@ -135,11 +135,11 @@ impl Driver {
         let unknown = Error::new(ErrorKind::Unknown, format!("the outcome cannot be told: {error}"));
         self.unsure.drain(..).for_each(|pending| pending.refuse(&unknown));
         self.waiters.clear();
-        self.held.clear();
+        self.deferred.clear();
         self.taken_back.clear();
         self.outbox.take();
         self.kept.retain(comes_from_outside);
-        while let Ok(message) = self.mailbox.try_recv() {
+        while let Ok(message) = self.messages.try_recv() {
             if comes_from_outside(&message) {
                 self.kept.push(message);
             }
@@ -191,7 +191,7 @@ impl Driver {
             let steps: Vec<_> = self.waiters.keys().cloned().collect();
             steps.iter().for_each(|step| self.answer_if_durable(step));
         }
-        self.begin_held().await
+        self.begin_deferred().await
     }
 
     async fn again(&mut self, pending: Pending) -> Result<(), Turn> {
@@ -245,7 +245,7 @@ impl Driver {
 
 /// Whether a message is of use without the tasks that were under way.
 const fn comes_from_outside(message: &Message) -> bool {
-    matches!(message, Message::Input { .. } | Message::Mail)
+    matches!(message, Message::Input { .. } | Message::Inbox)
 }
 
 /// The step that the input is about, if those who wait for it are known by it.

@@ -14,7 +14,7 @@ use super::{closing, deadlock, grants, retention, upgrade};
 use crate::runtime::clock::{Clock, SystemClock, fresh_id};
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::limiter::Limit;
-use crate::runtime::ownership::{leases, mail, waker};
+use crate::runtime::ownership::{inbox, leases, waker};
 use crate::runtime::schedule;
 use crate::runtime::shared::{Parts, Shared};
 use crate::runtime::support::panics;
@@ -230,10 +230,10 @@ impl EngineBuilder {
         let engine = Engine::new(Arc::clone(&shared));
         // Not one of those that it waits for.
         tokio::spawn(closing::close(Arc::clone(&shared)));
-        if !shared.room.is_closed() {
+        if !shared.capacity.is_closed() {
             let looked = waker::wake_first(&shared).await;
             shared.keep_doing("waker", move |shared| waker::watch(shared, looked));
-            shared.keep_doing("mail", mail::hear);
+            shared.keep_doing("inbox", inbox::hear);
         }
         shared.keep_doing("leases", leases::renew);
         if shared.store.is_shared() {

@@ -20,7 +20,7 @@ use crate::model::limits::{LETTERS_MAX, READ_RECORDS_MAX};
 use crate::model::{Failure, FailureKind, Name, RunId, Timestamp};
 use crate::store::{Append, Claimed, LetterId, Pager, RunQuery, RunRecord};
 
-use super::live::{Seated, give_back};
+use super::live::{Registration, give_back};
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::shared::Shared;
 use crate::runtime::storage::blobs;
@@ -253,18 +253,18 @@ where
                     return Err(Error::new(ErrorKind::Unknown, format!("run `{run}` is being driven: try again")));
                 }
             },
-            Err(seat) => {
+            Err(channels) => {
                 // Whoever asked may stop waiting: the seat is given back all the same.
-                let kept = Seated::new(shared, run, &seat);
-                let written = seated(shared, run, &make).await;
-                give_back(shared, run, seat, kept).await;
+                let kept = Registration::new(shared, run, &channels);
+                let written = registered(shared, run, &make).await;
+                give_back(shared, run, channels, kept).await;
                 return written;
             }
         }
     }
 }
 
-async fn seated<M>(shared: &Arc<Shared>, run: &RunId, make: &M) -> Result<(), Error>
+async fn registered<M>(shared: &Arc<Shared>, run: &RunId, make: &M) -> Result<(), Error>
 where
     M: Fn(RunRecord) -> Result<(Event, RunRecord), Error>,
 {

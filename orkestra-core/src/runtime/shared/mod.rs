@@ -23,11 +23,11 @@ use crate::runtime::driver::Driver;
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::limiter::Limit;
 use crate::runtime::limiter::slots::Slots;
+use crate::runtime::ownership::capacity::Capacity;
 use crate::runtime::ownership::claims::{Claimer, Claims};
 use crate::runtime::ownership::leases::Leases;
-use crate::runtime::ownership::live::{Live, Seated};
+use crate::runtime::ownership::live::{Live, Registration};
 use crate::runtime::ownership::neighbours::Neighbours;
-use crate::runtime::ownership::room::Room;
 use crate::runtime::storage::committer::Committer;
 use crate::runtime::support::drain::Drain;
 use crate::runtime::support::jobs::Jobs;
@@ -51,7 +51,7 @@ pub(super) struct Shared {
     pub(super) timeout: Timeout,
     snapshot_events: u64,
     pub(super) drain: Arc<Drain>,
-    pub(super) room: Room,
+    pub(super) capacity: Capacity,
     pub(super) leases: Leases,
     pub(super) slots: Slots,
     pub(super) telemetry: Telemetry,
@@ -145,7 +145,7 @@ impl Shared {
             timeout,
             snapshot_events,
             drain: Arc::default(),
-            room: Room::new(runs_max),
+            capacity: Capacity::new(runs_max),
             leases: Leases::default(),
             slots: Slots::new(limits),
             telemetry,
@@ -183,12 +183,12 @@ impl Shared {
 
     /// How many runs in memory take room.
     pub(super) fn busy(&self) -> usize {
-        self.room.busy(self.live.count())
+        self.capacity.busy(self.live.count())
     }
 
     /// Whether a run that is in memory had better be driven by another engine, or later.
     pub(super) fn is_crowded(&self) -> bool {
-        self.room.is_over(self.busy())
+        self.capacity.is_over(self.busy())
     }
 
     pub(super) fn lease_until(&self) -> Timestamp {
@@ -235,7 +235,7 @@ impl Shared {
     /// The same; answers whether it was decided on, and does not wait in the run's inbox still.
     pub(super) async fn tell_surely(self: &Arc<Self>, run: &RunId, kind: InputKind) -> Result<bool, Error> {
         let begins = matches!(kind, InputKind::Create { .. } | InputKind::Fork { .. } | InputKind::CancelChild { .. });
-        if self.room.is_closed() && !begins {
+        if self.capacity.is_closed() && !begins {
             return self.post(run, kind).await;
         }
         match self.tell_driver(run, kind.clone()).await {
@@ -291,11 +291,11 @@ impl Shared {
     pub(super) fn ensure_driven(shared: &Arc<Self>, run: &RunId) -> tokio::sync::mpsc::Sender<Message> {
         match shared.live.driver(run) {
             Ok(sender) => sender,
-            Err(seat) => {
+            Err(channels) => {
                 shared.blocked().remove(run);
-                let sender = seat.sender.clone();
-                let seated = Seated::new(shared, run, &seat);
-                shared.jobs.spawn(Driver::new(Arc::clone(shared), run.clone(), seat).drive(seated));
+                let sender = channels.sender.clone();
+                let registration = Registration::new(shared, run, &channels);
+                shared.jobs.spawn(Driver::new(Arc::clone(shared), run.clone(), channels).drive(registration));
                 sender
             }
         }
