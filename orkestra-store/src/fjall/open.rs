@@ -88,7 +88,9 @@ pub(super) fn open(options: &FjallOptions, path: &Path) -> Result<Opened, StoreE
 fn check_files(directory: &Path, existed: bool) -> Result<(), BackendError> {
     let is_there = directory.join("version").exists();
     if existed && !is_there {
-        return Err(BackendError::Damaged(format!("the file `{DATABASE}/version` is missing")));
+        return Err(BackendError::Damaged(format!(
+            "the file `{DATABASE}/version` is missing; restore the directory from a backup"
+        )));
     }
     if !existed {
         match fs::remove_dir_all(directory) {
@@ -102,7 +104,9 @@ fn check_files(directory: &Path, existed: bool) -> Result<(), BackendError> {
 /// The number of the last group commit, and the boot number of this opening.
 fn numbers(view: &dyn View, existed: bool) -> Result<(u64, u32), BackendError> {
     if existed && !view.contains_key(META_BOOT)? {
-        return Err(BackendError::Damaged("the beginning of its log is lost".into()));
+        return Err(BackendError::Damaged(
+            "the beginning of its log is lost; restore the directory from a backup".into(),
+        ));
     }
     let last = view.get(META_APPLIED)?.map_or(Ok(0), |bytes| {
         bytes

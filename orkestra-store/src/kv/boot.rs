@@ -6,8 +6,7 @@ use super::error::BackendError;
 use super::keys::META_BOOT;
 use super::map::View;
 
-const EXHAUSTED: &str =
-    "cannot open the store: it was opened 2^32 times, the most allowed; export it and import it into a new store";
+const EXHAUSTED: &str = "cannot open the store: it was opened 2^32 times, the most allowed";
 
 /// The boot number of this opening: the stored one plus one.
 pub(crate) fn next(view: &dyn View) -> Result<u32, BackendError> {

@@ -93,8 +93,8 @@ impl DatabaseError {
         };
         let message = match kind {
             StoreErrorKind::Invalid | StoreErrorKind::Version => self.to_string(),
-            StoreErrorKind::Damaged => format!("the store in {place} is damaged: {self}"),
-            _ => format!("{place}: {self}"),
+            StoreErrorKind::Damaged => format!("{place} is damaged: {self}"),
+            _ => format!("cannot use {place}: {self}"),
         };
         StoreError::new(kind, message)
     }

@@ -138,7 +138,9 @@ impl Opening<'_> {
             Some(Ok(newer)) if newer > FORMAT.version => Err(FORMAT.newer(self.path, newer)),
             Some(Ok(1..)) => Ok(()),
             Some(_) => damaged("the format version in its database is unreadable"),
-            None if self.found.is_store() => damaged("the beginning of its log is lost"),
+            None if self.found.is_store() => {
+                damaged("the beginning of its log is lost; restore the directory from a backup")
+            }
             None => Ok(()),
         }
     }
