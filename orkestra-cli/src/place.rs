@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_run_that_has_not_ended_is_unfinished_and_nobody_elses_to_drive() {
+    async fn runs_that_have_not_ended_are_unfinished_and_only_the_given_ones_are_due() {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         for status in RunStatus::ALL {
             let mut append = SampleRun::new(status.name()).create();

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tests_are_run_with_what_they_are_written_for() {
+    fn the_test_command_matches_the_test_framework() {
         let directory = tempfile::tempdir().expect("a directory");
         let write = |name: &str, text: &str| {
             let path = directory.path().join(name);

@@ -32,7 +32,7 @@ fn draw(nodes: &[NodeView]) -> String {
             (Some(since), Some(until)) => format!(", {}", seconds(until.since(since))),
             _ => String::new(),
         };
-        let (mark, status) = standing(node.status);
+        let (mark, status) = label(node.status);
         let name = format!("{}{}", "  ".repeat(depth), node.name);
         let attempt = if node.attempt > 0 { format!(", attempt {}", node.attempt) } else { String::new() };
         let _ = writeln!(text, "{mark} {name:<16} {status}{attempt}{took}{after}");
@@ -40,7 +40,7 @@ fn draw(nodes: &[NodeView]) -> String {
     text
 }
 
-const fn standing(status: NodeStatus) -> (char, &'static str) {
+const fn label(status: NodeStatus) -> (char, &'static str) {
     match status {
         NodeStatus::Pending => ('·', "waits"),
         NodeStatus::Queued => ('·', "waits for its slots"),

@@ -20,7 +20,7 @@ pub(super) async fn perform(arguments: LogsArguments) -> Result<Exit, Failure> {
     let mut screen: Box<dyn Screen> = if show.json { Box::new(Json) } else { Box::new(Lines::new(1)) };
     if follow && !view.status.is_final() {
         reader.engine.shutdown().await;
-        return resume::go_on(
+        return resume::resume(
             &place,
             vec![(Cursor::START, view)],
             &mut *screen,

@@ -21,19 +21,19 @@ pub(super) async fn perform(arguments: ResumeArguments) -> Result<Exit, Failure>
         Some(first) => place_of(first).await?,
         None => match Place::open_existing().await? {
             Some(place) => place,
-            None => return tell("nothing to resume: no run was ever started in this directory", show.json),
+            None => return print_note("nothing to resume: no run was ever started in this directory", show.json),
         },
     };
     let views = wanted(&place, &runs).await?;
     if views.is_empty() {
         let all = "nothing to resume: all runs of this directory have ended";
         let named = "nothing to resume: what was named has ended";
-        return tell(if runs.is_empty() { all } else { named }, show.json);
+        return print_note(if runs.is_empty() { all } else { named }, show.json);
     }
-    views.iter().for_each(say_standing);
+    views.iter().for_each(print_progress);
     let views = views.into_iter().map(|view| (Cursor(view.last.0), view)).collect::<Vec<_>>();
     let mut screen = screen::open(show.json, views.len());
-    go_on(&place, views, &mut *screen, show.json, &hidden, Paused::Resume).await
+    resume(&place, views, &mut *screen, show.json, &hidden, Paused::Resume).await
 }
 
 /// What becomes of a paused run that is gone on with.
@@ -46,7 +46,7 @@ pub(super) enum Paused {
 }
 
 /// Goes on with these runs and no others, and shows each from its cursor on.
-pub(super) async fn go_on(
+pub(super) async fn resume(
     place: &Place,
     views: Vec<(Cursor, RunView)>,
     screen: &mut dyn Screen,
@@ -101,12 +101,12 @@ async fn wanted(place: &Place, names: &[String]) -> Result<Vec<RunView>, Failure
     Ok(views)
 }
 
-fn say_standing(view: &RunView) {
+fn print_progress(view: &RunView) {
     let done = view.nodes.iter().filter(|node| node.status == NodeStatus::Completed).count();
     eprintln!("resuming run {}: {done} of {} nodes are done", view.id, view.nodes.len());
 }
 
-fn tell(text: &str, json: bool) -> Result<Exit, Failure> {
+fn print_note(text: &str, json: bool) -> Result<Exit, Failure> {
     if json {
         eprintln!("{text}");
         return Ok(Exit::Done);

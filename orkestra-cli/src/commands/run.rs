@@ -21,7 +21,7 @@ pub(super) async fn perform(arguments: RunArguments) -> Result<Exit, Failure> {
     };
     let ground = Ground::look(sandbox).await?;
     let place = Place::open().await?;
-    say_unfinished(&place);
+    print_unfinished(&place);
     let RunArguments { objective, project, tasks, model, base_url, show, hidden, .. } = arguments;
     let choice = model.as_ref().map_or_else(ModelChoice::automatic, ModelChoice::named);
     let choice = base_url.into_iter().fold(choice, ModelChoice::with_base_url);
@@ -35,7 +35,7 @@ pub(super) async fn perform(arguments: RunArguments) -> Result<Exit, Failure> {
             return Err(error.into());
         }
     };
-    say_banners(&run, &ground).await?;
+    print_banners(&run, &ground).await?;
     let view = run.view().await?;
     let mut screen = screen::open(show.json, 1);
     let watched = Watched { run, from: Cursor::START };
@@ -58,7 +58,7 @@ fn check(arguments: &RunArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn say_unfinished(place: &Place) {
+fn print_unfinished(place: &Place) {
     match place.unfinished.as_slice() {
         [] => {}
         [one] => eprintln!("note: run {} is unfinished and stays as it is; `aios resume` goes on with it", one.id),
@@ -67,7 +67,7 @@ fn say_unfinished(place: &Place) {
 }
 
 /// Who works and where: on stderr, and before the first event is shown.
-async fn say_banners(run: &Run, ground: &Ground) -> Result<(), Failure> {
+async fn print_banners(run: &Run, ground: &Ground) -> Result<(), Failure> {
     let view = run.view().await?;
     let job: Job = run.value(&view.input).await?;
     if job.model.is_demo() {

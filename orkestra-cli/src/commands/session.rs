@@ -61,7 +61,7 @@ impl Session {
         let ending = follow(followed, screen, &mut self.stop).await;
         screen.end();
         let exit = match ending {
-            Ok(Ending::All(ended)) => self.tell_all(place, ended, summary).await,
+            Ok(Ending::All(ended)) => self.summarize(place, ended, summary).await,
             Ok(Ending::Detached) => {
                 eprintln!("\ndetached: what is done stays done. Go on with: aios resume {}", names.join(" "));
                 Ok(Exit::Interrupted)
@@ -72,7 +72,7 @@ impl Session {
         exit
     }
 
-    async fn tell_all(
+    async fn summarize(
         &self,
         place: &Place,
         ended: Vec<(Run, Result<orkestra_core::kernel::Outcome, orkestra_core::Error>)>,

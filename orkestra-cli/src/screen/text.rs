@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_cannot_steer_the_terminal() {
+    fn untrusted_text_cannot_control_the_terminal() {
         for (given, shown) in [
             ("plain", "plain"),
             ("\u{1b}[31mred\u{1b}[0m", "red"),

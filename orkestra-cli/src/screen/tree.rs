@@ -59,7 +59,7 @@ impl Tree {
     }
 
     /// Prints what an agent has said so far, as it says something else now.
-    fn keep_said(&mut self, run: &str, agent: &str) -> io::Result<()> {
+    fn flush_saying(&mut self, run: &str, agent: &str) -> io::Result<()> {
         let said = std::mem::take(&mut self.leaf(run, agent, 0).saying);
         for line in clean(&said).lines().filter(|line| !line.trim().is_empty()) {
             self.keep(agent, line)?;
@@ -76,7 +76,7 @@ impl Tree {
         };
         leaf.bar.set_message(format!("attempt {}  {}", leaf.attempt, tail(&one_line(&now), SAYING_CHARACTERS)));
         leaf.saying = done;
-        let printed = self.keep_said(run, agent);
+        let printed = self.flush_saying(run, agent);
         self.leaf(run, agent, 0).saying = now;
         printed
     }
@@ -98,7 +98,7 @@ impl Tree {
     }
 
     /// The events of an agent: its own line changes, and what is worth a line stands above.
-    fn of_agent(&mut self, run: &str, agent: &str, event: &FeedEvent) -> io::Result<()> {
+    fn agent_event(&mut self, run: &str, agent: &str, event: &FeedEvent) -> io::Result<()> {
         let Telling { what, details, .. } = tell(event);
         let paint = |colour, text: &str| self.paint.text(colour, text);
         match &event.event {
@@ -184,8 +184,8 @@ impl Screen for Tree {
         match (event.event.agent(), &event.event) {
             (Some(agent), ProductEvent::TokenChunk { chunk, .. }) => self.says(run, agent, chunk),
             (Some(agent), _) => {
-                self.keep_said(run, agent)?;
-                self.of_agent(run, agent, event)
+                self.flush_saying(run, agent)?;
+                self.agent_event(run, agent, event)
             }
             (None, _) => self.keep("run", &tell(event).what),
         }

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn events_in_words() {
+    fn events_are_described_in_words() {
         check(
             json!({"event": "run_started", "node_count": 4, "objective": "Build\nit"}),
             "run",

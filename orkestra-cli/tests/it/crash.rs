@@ -46,7 +46,7 @@ fn a_run_that_is_killed_five_times_finishes_and_repeats_nothing() {
 }
 
 #[test]
-fn moments_around_the_first_event_are_safe() {
+fn a_run_that_is_killed_at_its_first_event_can_be_followed_to_its_end() {
     let place = Place::new();
     let mut live = place.live_run(&["--tasks", "planner"]);
     live.until("first event", |_| true);
@@ -59,7 +59,7 @@ fn moments_around_the_first_event_are_safe() {
 }
 
 #[test]
-fn ctrl_c_detaches_and_says_how_to_go_on() {
+fn ctrl_c_detaches_and_says_how_to_resume() {
     for signal in ["INT", "TERM"] {
         let place = Place::new();
         let mut live = place.live_run(&["--tasks", "backend"]);
@@ -76,11 +76,11 @@ fn ctrl_c_detaches_and_says_how_to_go_on() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_a_detach() {
+fn a_closed_pipe_detaches() {
     let place = Place::new();
     let mut live = place.live_run(&["--tasks", "planner"]);
     live.until("first event", |_| true);
-    let (code, said) = live.turn_away();
+    let (code, said) = live.close_stdout();
     assert_eq!(code, 130, "{said}");
     assert!(said.contains("aios resume"), "{said}");
     place.good(&["resume"]);

@@ -3,7 +3,7 @@
 use super::support::{LOCAL_DEMO, Place, json_lines, run_id};
 
 #[test]
-fn a_second_process_is_told_who_has_the_store_and_an_unfinished_run_can_be_looked_at_and_cancelled() {
+fn a_second_process_learns_who_has_the_store_and_an_unfinished_run_can_be_read_and_cancelled() {
     let place = Place::new();
     let mut live = place.live(
         place
@@ -54,7 +54,7 @@ fn a_second_process_is_told_who_has_the_store_and_an_unfinished_run_can_be_looke
 }
 
 #[test]
-fn readers_make_no_store() {
+fn reading_commands_create_no_store() {
     let place = Place::new();
     assert!(place.good(&["ls"]).err.contains("no run"));
     assert!(place.good(&["resume"]).out.contains("nothing to resume"));

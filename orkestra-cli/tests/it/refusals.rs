@@ -17,7 +17,7 @@ fn assert_refused(done: &Done, code: i32, parts: &[&str]) {
 }
 
 #[test]
-fn a_wrong_command_line_is_a_matter_of_words() {
+fn an_invalid_command_line_prints_an_error() {
     let place = Place::new();
     for (arguments, parts) in [
         (&["run", ""][..], &["the objective is empty"][..]),
@@ -38,7 +38,7 @@ fn a_wrong_command_line_is_a_matter_of_words() {
 }
 
 #[test]
-fn a_server_is_not_spoken_to_yet() {
+fn the_server_mode_is_refused() {
     let place = Place::new();
     let refused = done(place.aios(&["ls"]).env("AIOS_API_URL", "http://127.0.0.1:8001"));
     assert_refused(&refused, 2, &["AIOS_API_URL", "unset it"]);
@@ -97,7 +97,7 @@ fn contents(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_file_in_the_place_of_the_directory_stays() {
+fn a_file_named_like_the_data_directory_is_kept() {
     let place = Place::new();
     fs::write(place.path().join(".orkestra"), "mine").expect("it can be written");
     for arguments in [&["ls"][..], &["run", "x", "--sandbox", "local"]] {

@@ -30,7 +30,7 @@ fn object(done: &Done) -> Value {
 }
 
 #[test]
-fn runs_move_to_another_store_and_go_on_there() {
+fn exported_runs_can_be_resumed_in_another_store() {
     let (place, id) = with_runs();
     let summary = object(&place.good(&["store", "export", "all.jsonl", "--json"]));
     assert_eq!((&summary["runs"], &summary["skipped"]), (&2.into(), &0.into()), "{summary}");
@@ -57,7 +57,7 @@ fn runs_move_to_another_store_and_go_on_there() {
 }
 
 #[test]
-fn what_is_there_already_is_left_as_it_is() {
+fn an_import_does_not_change_existing_runs() {
     let (place, _) = with_runs();
     place.good(&["store", "export", "all.jsonl"]);
     let refused = place.done(&["store", "import", "all.jsonl"]);
@@ -72,7 +72,7 @@ fn what_is_there_already_is_left_as_it_is() {
 }
 
 #[test]
-fn a_damaged_export_and_places_that_are_none_are_refused() {
+fn damaged_exports_and_missing_stores_are_refused() {
     let (place, _) = with_runs();
     place.good(&["store", "export", "all.jsonl"]);
     let whole = fs::read_to_string(place.path().join("all.jsonl")).expect("it is there");
@@ -100,7 +100,7 @@ fn a_damaged_export_and_places_that_are_none_are_refused() {
 }
 
 #[test]
-fn a_check_tells_what_is_whole() {
+fn a_check_reports_what_is_intact() {
     let (place, _) = with_runs();
     let checked = place.good(&["store", "check"]);
     assert!(checked.out.contains("store      sled at .orkestra/store\nwhole      2 runs, "), "{checked:?}");
@@ -114,7 +114,7 @@ fn a_check_tells_what_is_whole() {
 }
 
 #[test]
-fn a_check_tells_what_is_damaged_and_saves_the_rest() {
+fn a_check_reports_damage_and_saves_the_rest() {
     let place = Place::new();
     damage(&place.path().join("store"));
     let checked = place.done(&["store", "check", "--store", "store"]);
@@ -152,7 +152,7 @@ fn a_check_tells_what_is_damaged_and_saves_the_rest() {
 }
 
 #[test]
-fn runs_move_into_a_database_and_out_of_it() {
+fn runs_can_be_moved_to_postgres_and_back() {
     let server = match Server::start() {
         Ok(server) => server,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -187,7 +187,7 @@ fn damage(path: &Path) {
 }
 
 #[test]
-fn a_store_that_is_in_use_is_not_touched() {
+fn store_commands_refuse_a_store_that_is_in_use() {
     let place = Place::new();
     let mut live = place.live(
         place

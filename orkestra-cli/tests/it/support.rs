@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The variables of the machine that could change what a test sees.
-const STRANGE_VARIABLES: [&str; 16] = [
+const REMOVED_VARIABLES: [&str; 16] = [
     "AIOS_API_URL",
     "AIOS_API_KEY",
     "DASHSCOPE_API_KEY",
@@ -58,7 +58,7 @@ impl Place {
     pub(crate) fn aios(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_aios"));
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
-        for variable in STRANGE_VARIABLES {
+        for variable in REMOVED_VARIABLES {
             command.env_remove(variable);
         }
         // Nobody answers at the discard port: no Ollama of this machine is found.
@@ -167,7 +167,7 @@ impl Live {
     }
 
     /// Stops reading, as `head` does; answers the exit code and stderr.
-    pub(crate) fn turn_away(self) -> (i32, String) {
+    pub(crate) fn close_stdout(self) -> (i32, String) {
         let Self { mut child, lines, err, .. } = self;
         drop(lines);
         let code = child.wait().expect("it ends").code().unwrap_or(-1);
