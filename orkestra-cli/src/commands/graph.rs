@@ -1,4 +1,4 @@
-//! `aios graph`: the nodes of a run, as they stand, indented by how many stand before them.
+//! `aios graph`: the nodes of a run with their status, indented by their depth in the graph.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -42,10 +42,10 @@ fn draw(nodes: &[NodeView]) -> String {
 
 const fn label(status: NodeStatus) -> (char, &'static str) {
     match status {
-        NodeStatus::Pending => ('·', "waits"),
-        NodeStatus::Queued => ('·', "waits for its slots"),
-        NodeStatus::Running => ('>', "under way"),
-        NodeStatus::Backoff => ('>', "tries again"),
+        NodeStatus::Pending => ('·', "waiting"),
+        NodeStatus::Queued => ('·', "waiting for slots"),
+        NodeStatus::Running => ('>', "running"),
+        NodeStatus::Backoff => ('>', "retrying"),
         NodeStatus::Completed => ('✔', status.name()),
         NodeStatus::Failed | NodeStatus::Cancelled => ('✘', status.name()),
         NodeStatus::Skipped => ('–', status.name()),

@@ -1,4 +1,4 @@
-//! Whatever ends the process, the run goes on, and nothing that finished is done again.
+//! However the process ends, the run can be resumed, and nothing that finished is repeated.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ fn a_run_that_is_killed_five_times_finishes_and_repeats_nothing() {
     let log = json_lines(&place.good(&["logs", &id, "--json"]).out);
     assert_in_order(&log);
     assert_eq!(log.last().expect("events")["event"], "run_completed");
-    assert!(log.iter().any(|event| event["event"] == "validation_failed"), "the mistake was made and found");
+    assert!(log.iter().any(|event| event["event"] == "validation_failed"), "the mistake was found");
     let position = |event: &Value| event["seq"].as_u64().expect("events have a position");
     let seen: BTreeSet<u64> = printed.iter().map(position).collect();
     assert_eq!(seen.len(), printed.len(), "no event is shown twice");

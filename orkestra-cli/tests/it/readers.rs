@@ -1,4 +1,4 @@
-//! Looking at runs changes nothing; one process at a time; cancelling.
+//! Reading runs changes nothing; only one process at a time has the store; cancelling.
 
 use super::support::{LOCAL_DEMO, Place, json_lines, run_id};
 
@@ -8,7 +8,7 @@ fn a_second_process_learns_who_has_the_store_and_an_unfinished_run_can_be_read_a
     let mut live = place.live(
         place
             .aios(&[&["run", "Build a wiki", "--json"], &LOCAL_DEMO[..]].concat())
-            // Long enough that the planner is not done while others look.
+            // Long enough that the planner is still running while the other commands read.
             .env("ORKESTRA_DEMO_DELAY_MS", "600000"),
     );
     live.until_event("node_started", "planner");
@@ -35,11 +35,11 @@ fn a_second_process_learns_who_has_the_store_and_an_unfinished_run_can_be_read_a
     let logs = place.good(&["logs", &id]);
     assert!(logs.out.contains("planner    started, attempt 1") && logs.err.contains("unfinished"), "{logs:?}");
 
-    // Another run leaves it alone.
+    // Another run does not touch it.
     let other = place.good(&[&["run", "Build a shop", "--tasks", "planner"], &LOCAL_DEMO[..]].concat());
-    assert!(other.err.contains(&format!("run {id} is unfinished and stays as it is")), "{other:?}");
+    assert!(other.err.contains(&format!("run {id} is unfinished and is not touched")), "{other:?}");
     let of_left = place.calls().iter().filter(|call| call["run"] == id.as_str()).count();
-    assert_eq!(of_left, calls, "nobody worked on it");
+    assert_eq!(of_left, calls, "no call was made for it");
 
     assert!(place.good(&["cancel", &id, "--reason", "enough"]).out.contains("cancelled"));
     let cancelled = place.done(&["logs", &id, "--follow"]);
@@ -56,7 +56,7 @@ fn a_second_process_learns_who_has_the_store_and_an_unfinished_run_can_be_read_a
 #[test]
 fn reading_commands_create_no_store() {
     let place = Place::new();
-    assert!(place.good(&["ls"]).err.contains("no run"));
+    assert!(place.good(&["ls"]).err.contains("there are no runs"));
     assert!(place.good(&["resume"]).out.contains("nothing to resume"));
     for command in ["logs", "status", "graph", "cancel", "resume"] {
         let unknown = place.done(&[command, "nope"]);
