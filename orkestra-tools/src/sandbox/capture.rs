@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_comes_in_pieces() {
+    fn an_endless_line_is_split() {
         let long = vec![b'x'; OUTPUT_LINE_BYTES_MAX * 2 + 5];
         let (lines, output) = capture(&[(&long, false)]);
         let sizes: Vec<usize> = lines.iter().map(|(line, _)| line.len()).collect();
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn streaming_stops_with_a_word_and_capture_goes_on() {
+    fn streaming_stops_with_a_note_and_capture_continues() {
         let bytes = b"line\n".repeat(3000);
         let (lines, output) = capture(&[(&bytes, false)]);
         assert_eq!(lines.len() as u64, STREAM_LINES_MAX + 1);

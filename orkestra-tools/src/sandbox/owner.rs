@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_living_stranger_is_kept_and_the_dead_are_not() {
+    fn only_leftovers_of_this_or_a_dead_process_may_be_removed() {
         let this = Owner::this();
         assert_eq!(Owner::parse(&this.text()).as_ref(), Some(&this));
         assert!(this.is_gone_or_this());

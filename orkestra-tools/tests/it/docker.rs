@@ -207,7 +207,7 @@ async fn a_crash_of_this_process_ends_the_command_and_the_next_start_replaces_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reap_removes_what_nobody_wants_and_leaves_strangers_alone() {
+async fn reap_removes_unwanted_containers_and_keeps_those_of_other_processes() {
     let Some(options) = docker_options().await else { return };
     let root = TempDir::new().expect("a temporary directory");
     let (dead, wanted, stranger) = (run_id("dead"), run_id("wanted"), run_id("stranger"));
@@ -236,7 +236,7 @@ async fn reap_removes_what_nobody_wants_and_leaves_strangers_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn egress_has_a_network_only_when_asked_for() {
+async fn the_network_is_open_only_with_egress() {
     let Some(options) = docker_options().await else { return };
     let root = TempDir::new().expect("a temporary directory");
     let options = options.with_network(Network::Egress);
@@ -268,7 +268,7 @@ async fn a_missing_daemon_or_image_says_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn removing_the_container_from_outside_is_reported_not_hung() {
+async fn a_container_removed_from_outside_is_an_error() {
     let Some(options) = docker_options().await else { return };
     let root = TempDir::new().expect("a temporary directory");
     let run_id = run_id("removed");

@@ -99,7 +99,7 @@ async fn two_sandboxes_do_not_share_scratch_space() {
 }
 
 #[tokio::test]
-async fn the_tools_of_a_project_work_inside() {
+async fn common_development_tools_work_in_the_sandbox() {
     let (_root, sandbox) = start(LocalOptions::default()).await;
     let serve = "python3 -c 'import http.server as h, threading as t, urllib.request as u; \
         s = h.HTTPServer((\"127.0.0.1\", 0), h.SimpleHTTPRequestHandler); \
@@ -134,7 +134,7 @@ async fn victim_of_a_crash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_of_this_process_leaves_nothing_running_beside_the_next() {
+async fn nothing_of_a_crashed_process_runs_beside_the_next_one() {
     let root = TempDir::new().expect("a temporary directory");
     let workspace = root.path().join("workspace");
     let seconds = format!("{:06}", std::process::id() % 1_000_000);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use orkestra_tools::{Command, CommandResult, DiscardOutput, Sandbox, SandboxError, limits};
 use tempfile::TempDir;
 
-use crate::support::{Remember, docker, docker_options, eventually, is_running, local, run_id};
+use crate::support::{Recorder, docker, docker_options, eventually, is_running, local, run_id};
 
 async fn run(sandbox: &Arc<dyn Sandbox>, line: &str) -> CommandResult {
     run_for(sandbox, line, Duration::from_secs(60)).await
@@ -27,8 +27,8 @@ fn unique_sleep(row: u32) -> String {
 async fn table(sandbox: Arc<dyn Sandbox>, workspace: &Path) {
     results_and_output(&sandbox).await;
     limits_of_output(&sandbox, workspace).await;
-    walls(&sandbox, workspace).await;
-    nothing_stays(&sandbox, 0).await;
+    confinement(&sandbox, workspace).await;
+    no_process_survives(&sandbox, 0).await;
     two_at_once(&sandbox).await;
     copies(&sandbox, workspace).await;
     sandbox.close().await.expect("closed");
@@ -43,7 +43,7 @@ async fn results_and_output(sandbox: &Arc<dyn Sandbox>) {
         let result = run(sandbox, line).await;
         assert_eq!((result.exit_code, result.timed_out), (code, false), "{line}: {}", result.output);
     }
-    let seen = Remember::default();
+    let seen = Recorder::default();
     let line = "echo one; echo two >&2; printf 'no newline'";
     let result = sandbox.execute(Command::new(line), &seen).await.expect("run");
     let mut lines = seen.lines();
@@ -71,7 +71,7 @@ async fn results_and_output(sandbox: &Arc<dyn Sandbox>) {
 async fn limits_of_output(sandbox: &Arc<dyn Sandbox>, workspace: &Path) {
     let artifact = workspace.with_extension("whole.log");
     let command = Command::new("echo first; yes 0123456789 | head -n 200000; echo last").with_whole(&artifact);
-    let seen = Remember::default();
+    let seen = Recorder::default();
     let result = sandbox.execute(command, &seen).await.expect("run");
     assert!(result.output.starts_with("first\n") && result.output.ends_with("\nlast\n"), "head and tail");
     assert!(
@@ -87,7 +87,7 @@ async fn limits_of_output(sandbox: &Arc<dyn Sandbox>, workspace: &Path) {
     assert!(endless.timed_out && endless.output.len() < 60_000);
 }
 
-async fn walls(sandbox: &Arc<dyn Sandbox>, workspace: &Path) {
+async fn confinement(sandbox: &Arc<dyn Sandbox>, workspace: &Path) {
     let outside = workspace.with_extension("outside");
     std::fs::create_dir_all(&outside).expect("created");
     std::fs::write(outside.join("secret"), "secret-of-the-host").expect("written");
@@ -158,7 +158,7 @@ fn soft_limit_of_files() -> u64 {
 
 /// After an end, a time-out and a cancel nothing runs: neither children, nor what was put in the background, nor what left the
 /// session.
-async fn nothing_stays(sandbox: &Arc<dyn Sandbox>, row: u32) {
+async fn no_process_survives(sandbox: &Arc<dyn Sandbox>, row: u32) {
     let row = row + if sandbox.kind() == "docker" { 10 } else { 0 };
     let [waits, child, grandchild, daemon, unmarked] = [0, 1, 2, 3, 4].map(|number| unique_sleep(row + number));
     let started = format!(

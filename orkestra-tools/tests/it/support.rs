@@ -14,12 +14,12 @@ pub(crate) fn run_id(name: &str) -> String {
 
 /// Remembers lines and happenings in order.
 #[derive(Debug, Default)]
-pub(crate) struct Remember {
+pub(crate) struct Recorder {
     lines: Mutex<Vec<(String, bool)>>,
     happenings: Mutex<Vec<Happening>>,
 }
 
-impl Remember {
+impl Recorder {
     pub(crate) fn lines(&self) -> Vec<(String, bool)> {
         self.lines.lock().expect("no test panics inside").clone()
     }
@@ -29,13 +29,13 @@ impl Remember {
     }
 }
 
-impl OutputSink for Remember {
+impl OutputSink for Recorder {
     fn line(&self, line: &str, stderr: bool) {
         self.lines.lock().expect("no test panics inside").push((line.to_owned(), stderr));
     }
 }
 
-impl Observer for Remember {
+impl Observer for Recorder {
     fn observe(&self, happening: Happening) {
         self.happenings.lock().expect("no test panics inside").push(happening);
     }

@@ -62,7 +62,7 @@ fn symlinks_inside_are_followed_for_reading() {
 }
 
 #[test]
-fn a_directory_swapped_for_a_symlink_all_the_time_never_leaks() {
+fn a_directory_swapped_for_a_symlink_never_leaks() {
     let Place { root, workspace } = place();
     let (inside, outside) = (workspace.path().to_owned(), root.path().join("outside"));
     fs::create_dir(inside.join("dir")).expect("created");
@@ -105,7 +105,7 @@ fn a_directory_swapped_for_a_symlink_all_the_time_never_leaks() {
 }
 
 #[test]
-fn what_is_not_a_regular_file_is_refused_without_waiting() {
+fn non_regular_files_are_refused_without_blocking() {
     let Place { workspace, root: _root } = place();
     let fifo = workspace.path().join("fifo");
     let made = std::process::Command::new("mkfifo").arg(&fifo).arg(workspace.path().join(".gitignore")).status();
@@ -133,7 +133,7 @@ fn sizes_are_capped() {
 }
 
 #[test]
-fn a_write_is_whole_keeps_the_mode_and_leaves_nothing_beside_it() {
+fn a_write_is_atomic_keeps_the_mode_and_leaves_no_temporary_file() {
     let Place { workspace, root: _root } = place();
     workspace.write("bin/run.sh", b"one").expect("written");
     let path = workspace.path().join("bin/run.sh");

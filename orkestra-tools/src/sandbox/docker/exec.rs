@@ -79,7 +79,7 @@ pub(super) async fn run(
     let directory = Path::new(WORKSPACE).join(cwd).to_string_lossy().into_owned();
     let mut leftovers = Leftovers { shared: Arc::clone(shared), session: None, mark: mark.clone(), armed: true };
     let mut exec = open(shared, &["sh", "-c", WRAPPER, "sh", &command.line, &mark], Some(directory)).await?;
-    let mut capture = SessionFirst { capture, line: Vec::new(), session: None };
+    let mut capture = SessionReader { capture, line: Vec::new(), session: None };
     let ended = tokio::time::timeout(command.time(), exec.pump(shared, &mut capture)).await;
     leftovers.session = capture.session.clone();
     let timed_out = ended.is_err();
@@ -119,7 +119,7 @@ pub(super) async fn run(
 pub(super) async fn probe(shared: &Arc<Shared>) -> Result<(), SandboxError> {
     let name = format!(".orkestra-write-probe-{}", std::process::id());
     shared.workspace.write(&name, b"")?;
-    let answer = machinery(shared, &["sh", "-c", PROBE, "sh", &name]).await;
+    let answer = internal_command(shared, &["sh", "-c", PROBE, "sh", &name]).await;
     shared.workspace.remove(&name);
     let what =
         match answer?.1 {
@@ -151,7 +151,7 @@ struct Exec {
 impl Exec {
     /// Passes output on until the wrapper has exited. What left the session may hold the output open, silent or not, so the
     /// end of the output is not waited for: the daemon is asked from time to time.
-    async fn pump(&mut self, shared: &Shared, capture: &mut SessionFirst<'_>) -> Result<(), Error> {
+    async fn pump(&mut self, shared: &Shared, capture: &mut SessionReader<'_>) -> Result<(), Error> {
         let mut looks = tokio::time::interval(POLL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         looks.tick().await;
@@ -172,7 +172,7 @@ impl Exec {
 }
 
 /// Reads the rest of the output until everybody has let go of it.
-async fn drain(output: &mut Output, capture: &mut SessionFirst<'_>) {
+async fn drain(output: &mut Output, capture: &mut SessionReader<'_>) {
     while let Some(Ok(piece)) = output.next().await {
         capture.push(&piece);
     }
@@ -194,13 +194,13 @@ async fn exit_code(shared: &Shared, id: &str) -> Result<i32, SandboxError> {
 
 /// Takes the session's id off the beginning of the output. The wrapper writes it before the command starts, so a command
 /// cannot put another one in its place.
-struct SessionFirst<'sink> {
+struct SessionReader<'sink> {
     capture: Capture<'sink>,
     line: Vec<u8>,
     session: Option<String>,
 }
 
-impl SessionFirst<'_> {
+impl SessionReader<'_> {
     fn push(&mut self, output: &LogOutput) {
         let is_error = matches!(output, LogOutput::StdErr { .. });
         let mut bytes: &[u8] = output.as_ref();
@@ -254,11 +254,11 @@ async fn sweep(shared: &Arc<Shared>, session: &str, mark: &str) -> Result<(), Sa
     if shared.closed.load(Ordering::Acquire) {
         return Ok(());
     }
-    match machinery(shared, &["sh", "-c", SWEEP, "sh", session, mark]).await {
+    match internal_command(shared, &["sh", "-c", SWEEP, "sh", session, mark]).await {
         Ok((output, 0)) if output.trim() == "clean" => Ok(()),
         answer => {
             tracing::warn!(?answer, container = %shared.container, "restarting a container to end a command in it");
-            let _one_at_a_time = shared.revival.lock().await;
+            let _one_at_a_time = shared.restarting.lock().await;
             let at_once = RestartContainerOptionsBuilder::new().t(0).build();
             within("restart container", shared.docker.restart_container(&shared.container, Some(at_once))).await
         }
@@ -266,10 +266,10 @@ async fn sweep(shared: &Arc<Shared>, session: &str, mark: &str) -> Result<(), Sa
 }
 
 /// A short command of our own: its output and exit code.
-async fn machinery(shared: &Arc<Shared>, line: &[&str]) -> Result<(String, i32), SandboxError> {
+async fn internal_command(shared: &Arc<Shared>, line: &[&str]) -> Result<(String, i32), SandboxError> {
     let work = async {
         let mut exec = open(shared, line, None).await?;
-        let mut capture = SessionFirst {
+        let mut capture = SessionReader {
             capture: Capture::new(&DiscardOutput, None)?,
             line: Vec::new(),
             session: Some(String::new()),
@@ -295,7 +295,7 @@ async fn open(shared: &Arc<Shared>, line: &[&str], directory: Option<String>) ->
     };
     let created = match shared.docker.create_exec(&shared.container, options()).await {
         Err(error) if status(&error) == Some(409) => {
-            let _one_at_a_time = shared.revival.lock().await;
+            let _one_at_a_time = shared.restarting.lock().await;
             let started = shared.docker.start_container(&shared.container, None::<StartContainerOptions>);
             within("start container", started).await?;
             within("create exec", shared.docker.create_exec(&shared.container, options())).await?
@@ -320,7 +320,7 @@ mod tests {
 
     /// What happens when our process dies right after it started a command: the wrapper's input is closed from the start.
     #[test]
-    fn a_command_whose_host_is_gone_already_is_killed() {
+    fn a_command_is_killed_when_its_host_process_is_already_gone() {
         for _ in 0..40 {
             let mut wrapper = Command::new("sh");
             wrapper.args(["-c", WRAPPER, "sh", "sleep 2 & sleep 2; exit 0", "mark"]);

@@ -117,7 +117,7 @@ struct Shared {
     commands: AtomicU64,
     closed: AtomicBool,
     /// Held while the container is started or restarted: two commands may find it stopped at once.
-    revival: Mutex<()>,
+    restarting: Mutex<()>,
 }
 
 impl std::fmt::Debug for DockerSandbox {
@@ -166,7 +166,7 @@ impl DockerSandbox {
             workspace,
             commands: AtomicU64::new(0),
             closed: AtomicBool::new(false),
-            revival: Mutex::new(()),
+            restarting: Mutex::new(()),
         };
         let sandbox = Self { shared: Arc::new(shared) };
         if let Err(error) = exec::probe(&sandbox.shared).await {

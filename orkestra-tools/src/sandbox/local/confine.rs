@@ -61,7 +61,7 @@ const SYSTEM: &[&str] = &[
 ];
 
 /// Facts about the machine and the process itself. Landlock keeps other processes' environment and memory closed.
-const FACTS: [&str; 3] = ["/proc", "/sys/fs/cgroup", "/sys/devices/system/cpu"];
+const SYSTEM_INFORMATION: [&str; 3] = ["/proc", "/sys/fs/cgroup", "/sys/devices/system/cpu"];
 
 const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
 
@@ -184,7 +184,7 @@ fn rules(writable: &[&Path], readable: &[PathBuf]) -> Result<RulesetCreated, Rul
         .add_rules(path_beneath_rules(SYSTEM, read))?
         .add_rules(path_beneath_rules(toolchains(), read))?
         .add_rules(path_beneath_rules(readable, read))?
-        .add_rules(path_beneath_rules(FACTS, facts))?
+        .add_rules(path_beneath_rules(SYSTEM_INFORMATION, facts))?
         .add_rules(path_beneath_rules(DEVICES, devices))?
         .add_rules(path_beneath_rules(writable, all))
 }

@@ -42,7 +42,7 @@ pub(super) async fn run(
     let mark = inner.mark.command(number);
     let child = spawn(Arc::clone(inner), command.line.clone(), inner.workspace.path().join(cwd), mark.clone()).await?;
     let mut running = Running::new(child, mark)?;
-    let go = running.let_go(&inner.options).await;
+    let go = running.release(&inner.options).await;
     let ended = match go {
         Ok(()) => tokio::time::timeout(command.time(), running.pump(&mut capture)).await,
         Err(error) => return Err(error),
@@ -96,7 +96,7 @@ struct Running {
     group: Group,
     child: Child,
     /// Open as long as this process lives; closing it makes the watchdog kill the group.
-    leash: Option<tokio::process::ChildStdin>,
+    lifeline: Option<tokio::process::ChildStdin>,
     stdout: Stream,
     stderr: Stream,
 }
@@ -105,13 +105,13 @@ impl Running {
     fn new(mut child: Child, mark: String) -> Result<Self, SandboxError> {
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| SandboxError::Failed("the command has no process id".to_owned()))?;
-        let leash = child.stdin.take();
+        let lifeline = child.stdin.take();
         let (stdout, stderr) = (Stream::new(child.stdout.take()), Stream::new(child.stderr.take()));
-        Ok(Self { group: Group { pid: Some(pid), mark }, child, leash, stdout, stderr })
+        Ok(Self { group: Group { pid: Some(pid), mark }, child, lifeline, stdout, stderr })
     }
 
     /// Sets the limits while the shell still waits, then lets it go on.
-    async fn let_go(&mut self, options: &LocalOptions) -> Result<(), SandboxError> {
+    async fn release(&mut self, options: &LocalOptions) -> Result<(), SandboxError> {
         let limits = [
             (Resource::Core, 0),
             (Resource::Fsize, SANDBOX_FILE_BYTES_MAX),
@@ -126,8 +126,12 @@ impl Running {
             let set = prlimit(self.group.pid, resource, limit);
             set.map_err(|error| SandboxError::Failed(format!("limit {resource:?}: {error}")))?;
         }
-        let leash = self.leash.as_mut().ok_or_else(|| SandboxError::Failed("no pipe to the command".to_owned()))?;
-        leash.write_all(b"go\n").await.map_err(|error| SandboxError::Failed(format!("the shell ended early: {error}")))
+        let lifeline =
+            self.lifeline.as_mut().ok_or_else(|| SandboxError::Failed("no pipe to the command".to_owned()))?;
+        lifeline
+            .write_all(b"go\n")
+            .await
+            .map_err(|error| SandboxError::Failed(format!("the shell ended early: {error}")))
     }
 
     /// Passes output on until the command itself has exited; what it left in the background does not count.
