@@ -63,7 +63,9 @@ fn page(arguments: &Arguments, bytes: &[u8]) -> Result<ToolOutput, ToolError> {
     };
     let total = content.lines().count() as u64;
     if *offset > total.max(1) {
-        return Err(ToolError::Refused(format!("`{path}` has only {total} lines; offset {offset} is past its end")));
+        return Err(ToolError::Refused(format!(
+            "offset {offset} is past the end of `{path}`, which has only {total} lines; give a smaller offset"
+        )));
     }
     let mut text = String::new();
     let mut last = offset - 1;
@@ -72,7 +74,7 @@ fn page(arguments: &Arguments, bytes: &[u8]) -> Result<ToolOutput, ToolError> {
     for line in content.split_inclusive('\n').skip(skip).take(usize::try_from(*limit).unwrap_or(usize::MAX)) {
         if text.len() + line.len() > READ_TEXT_BYTES_MAX {
             if text.is_empty() {
-                // One line alone is too long: its beginning is better than nothing.
+                // A single line is too long: return its beginning.
                 text.push_str(&line[..line.floor_char_boundary(READ_TEXT_BYTES_MAX)]);
                 (last, cut_line) = (last + 1, true);
             }

@@ -1,6 +1,6 @@
-//! `run_command`: a shell command in the sandbox. `data` is `{command, exit_code, timed_out, duration_ms, whole}`.
+//! `run_command`: runs a shell command in the sandbox. `data` is `{command, exit_code, timed_out, duration_ms, whole}`.
 //!
-//! A command that fails is a result, not an error: the model is meant to read it.
+//! A failing command is a result, not an error: the model should read its output.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ impl TypedTool for RunCommand {
     }
 }
 
-/// What the model reads: how it ended first, because long output is skimmed.
+/// The text for the model, with the exit code before the output, because long output is skimmed.
 pub(super) fn describe(line: &str, result: &CommandResult) -> String {
     let seconds = result.duration_ms as f64 / 1000.0;
     let ended = if result.timed_out {
@@ -84,7 +84,7 @@ pub(super) fn describe(line: &str, result: &CommandResult) -> String {
     format!("$ {line}\n{ended}\n{output}")
 }
 
-/// Output of a command to the observer of the scope.
+/// Forwards the output of a command to the observer of the scope.
 struct Forward<'scope>(&'scope dyn Observer);
 
 impl OutputSink for Forward<'_> {

@@ -1,4 +1,4 @@
-//! What only the local sandbox promises, and its honesty about what it does not.
+//! What only the local sandbox guarantees, and that it reports what it does not.
 
 use std::time::Duration;
 
@@ -123,7 +123,7 @@ async fn common_development_tools_work_in_the_sandbox() {
     }
 }
 
-/// The child side of the next test: runs a command in the workspace it is given until it is killed.
+/// The child side of the next test: runs a command in the given workspace until it is killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn victim_of_a_crash() {
     let Ok(workspace) = std::env::var("ORKESTRA_TEST_VICTIM") else { return };
@@ -144,7 +144,7 @@ async fn nothing_of_a_crashed_process_runs_beside_the_next_one() {
     host.env("ORKESTRA_TEST_VICTIM", &workspace).env("ORKESTRA_TEST_VICTIM_SECONDS", &seconds);
     let mut host = host.spawn().expect("spawned");
     eventually("the victim runs its command", || is_running(&daemon) && is_running(&command)).await;
-    // A second sandbox beside a living one leaves its processes alone.
+    // A second sandbox does not kill the processes of a live one.
     let beside = LocalSandbox::start(LocalOptions::default(), &workspace).await.expect("started");
     assert!(is_running(&daemon) && is_running(&command));
     host.kill().expect("killed");

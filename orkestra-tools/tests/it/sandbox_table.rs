@@ -1,4 +1,4 @@
-//! The behaviour both sandboxes promise, row by row, run on each.
+//! The behaviour that both sandboxes guarantee, tested on each.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ async fn run_for(sandbox: &Arc<dyn Sandbox>, line: &str, timeout: Duration) -> C
     sandbox.execute(command, &DiscardOutput).await.unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
-/// A number of seconds for `sleep` that no other process uses, so that it can be found in the list of processes.
+/// An argument for `sleep` that no other process uses, so that the process can be found by it.
 fn unique_sleep(row: u32) -> String {
     format!("{}{:06}", 70 + row, std::process::id() % 1_000_000)
 }
 
-/// Every row of the table on one sandbox.
+/// Runs every check on one sandbox.
 async fn table(sandbox: Arc<dyn Sandbox>, workspace: &Path) {
     results_and_output(&sandbox).await;
     limits_of_output(&sandbox, workspace).await;
@@ -91,7 +91,7 @@ async fn confinement(sandbox: &Arc<dyn Sandbox>, workspace: &Path) {
     let outside = workspace.with_extension("outside");
     std::fs::create_dir_all(&outside).expect("created");
     std::fs::write(outside.join("secret"), "secret-of-the-host").expect("written");
-    // IMPORTANT: nothing is tried on paths that this test did not make. Were the walls down, it would really happen.
+    // IMPORTANT: only use paths that this test created. If the confinement fails, these commands really run.
     for line in [
         "cat '{}/secret'",
         "echo x > '{}/planted'",
@@ -156,8 +156,7 @@ fn soft_limit_of_files() -> u64 {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX)
 }
 
-/// After an end, a time-out and a cancel nothing runs: neither children, nor what was put in the background, nor what left the
-/// session.
+/// After exit, timeout and cancellation nothing runs: no children, no background processes, nothing that left the session.
 async fn no_process_survives(sandbox: &Arc<dyn Sandbox>, row: u32) {
     let row = row + if sandbox.kind() == "docker" { 10 } else { 0 };
     let [waits, child, grandchild, daemon, unmarked] = [0, 1, 2, 3, 4].map(|number| unique_sleep(row + number));
@@ -170,7 +169,7 @@ async fn no_process_survives(sandbox: &Arc<dyn Sandbox>, row: u32) {
     assert_eq!((result.exit_code, result.output.as_str()), (4, "started\n"));
     eventually("a command that ends takes its background along", is_gone).await;
 
-    // What left the session holds the output open, silent or not: neither counts as the command.
+    // A process that left the session keeps the output open, silent or not: it does not count as the command.
     for daemon in ["setsid yes", "setsid sleep 600"] {
         let result = run(sandbox, &format!("{daemon} & exit 5")).await;
         assert_eq!((result.exit_code, result.timed_out), (5, false), "{daemon}");

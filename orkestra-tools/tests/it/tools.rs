@@ -1,4 +1,4 @@
-//! The tools as a model meets them: through `ToolSet::call` with JSON.
+//! The tools as a model uses them: through `ToolSet::call` with JSON.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Attacks on the workspace's walls.
+//! Attempts to escape from the workspace.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -80,7 +80,7 @@ fn a_directory_swapped_for_a_symlink_never_leaks() {
         }
     });
     let (mut read, mut refused) = (0, 0);
-    // Both states must have been met, or nothing was tested; which one is met when is up to the scheduler.
+    // Both states must occur, or nothing was tested; when each occurs is up to the scheduler.
     for number in 0..3_000_000_u32 {
         match workspace.read("dir/secret") {
             Ok(bytes) => {
@@ -126,7 +126,7 @@ fn sizes_are_capped() {
     let refused = workspace.write("big", &vec![0; over]).expect_err("too large");
     assert!(matches!(refused, WorkspaceError::TooLarge { .. }), "{refused}");
     assert!(!workspace.path().join("big").exists());
-    // Sparse: the size is what counts.
+    // A sparse file: only its size matters.
     let huge = fs::File::create(workspace.path().join("huge")).expect("created");
     huge.set_len(limits::READ_BYTES_MAX + 1).expect("sized");
     assert!(matches!(workspace.read("huge"), Err(WorkspaceError::TooLarge { .. })));
