@@ -46,7 +46,7 @@ impl Server {
     /// `NotFound` when this machine has no Postgres binaries, on the `PATH` or where Debian puts them; otherwise what its
     /// programs said.
     pub fn start() -> io::Result<Self> {
-        Self::begin(None, somewhere())
+        Self::begin(None, new_directory())
     }
 
     /// The same in this directory, which is removed in the end as well. A cluster that is there already is taken over: the copy of
@@ -65,7 +65,7 @@ impl Server {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_in(namespace: &str) -> io::Result<Self> {
-        Self::begin(Some(namespace.to_owned()), somewhere())
+        Self::begin(Some(namespace.to_owned()), new_directory())
     }
 
     fn begin(namespace: Option<String>, directory: PathBuf) -> io::Result<Self> {
@@ -85,7 +85,7 @@ impl Server {
             chown(&server.directory, Some(user), Some(group))?;
         }
         if is_new {
-            server.make()?;
+            server.init_cluster()?;
         } else {
             // That of the server it was copied from: to Postgres it looks as if that one had this directory open.
             fs::remove_file(server.data().join("postmaster.pid"))?;
@@ -102,7 +102,7 @@ impl Server {
     }
 
     /// Makes the cluster.
-    fn make(&self) -> io::Result<()> {
+    fn init_cluster(&self) -> io::Result<()> {
         let data = self.data();
         let words = ["-U", ROLE, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "-D"];
         self.call("initdb", words.iter().map(OsStr::new).chain([data.as_os_str()]))?;
@@ -224,7 +224,7 @@ impl Drop for Server {
 }
 
 /// A directory that is not there yet.
-fn somewhere() -> PathBuf {
+fn new_directory() -> PathBuf {
     // NOTE: the path of a Unix socket has at most 107 bytes.
     let name = format!("orkestra-pg-{:016x}", RandomState::new().hash_one(std::process::id()));
     std::env::temp_dir().join(name)

@@ -8,7 +8,7 @@ use orkestra_core::model::{Epoch, RunId, Seq, Timestamp};
 use orkestra_core::projection::{Graph, RunView};
 
 use super::bytes::Bytes;
-use super::inputs::{input, onward};
+use super::inputs::{input, next_input};
 use super::plan::{options, payload, plan};
 
 /// More inputs find nothing that fewer do not.
@@ -139,7 +139,7 @@ impl Run {
         self.chance = 0.5;
         for _ in 0..INPUTS_TO_THE_END_MAX {
             let mut now = self.now;
-            let next = onward(self.state(), &mut now);
+            let next = next_input(self.state(), &mut now);
             let ended = self.state().status().is_final();
             let Some(kind) = next else {
                 assert!(ended, "a live run owes nothing and waits for nothing: {:?}", self.state());

@@ -152,9 +152,9 @@ fn child_ended(bytes: &mut Bytes<'_>, state: &RunState) -> InputKind {
 }
 
 /// What brings a live run on: what it owes is done, then what it waits for comes. The clock is set to what is waited for.
-pub(super) fn onward(state: &RunState, now: &mut u64) -> Option<InputKind> {
+pub(super) fn next_input(state: &RunState, now: &mut u64) -> Option<InputKind> {
     let next = agenda(state).find_map(|work| perform(state, work));
-    next.or_else(|| waits(state).into_iter().next_back().map(|wait| bring(wait, state, now)))
+    next.or_else(|| waits(state).into_iter().next_back().map(|wait| deliver(wait, state, now)))
 }
 
 /// The input that says that the work is done; none for what changes nothing: a child that is started.
@@ -189,7 +189,7 @@ fn perform(state: &RunState, work: Work) -> Option<InputKind> {
     }
 }
 
-fn bring(wait: Wait, state: &RunState, now: &mut u64) -> InputKind {
+fn deliver(wait: Wait, state: &RunState, now: &mut u64) -> InputKind {
     let payload = orkestra_core::model::Payload::null();
     match wait {
         Wait::Signal(signal) => InputKind::Signal { signal, payload },

@@ -10,12 +10,12 @@ use orkestra_core::model::{RunId, Seq};
 use orkestra_core::store::{MemoryStore, RunQuery, Store};
 
 /// One thing that is done: run, node, step.
-pub(super) type Deed = (RunId, String, String);
+pub(super) type EffectKey = (RunId, String, String);
 
 /// Counts effects. A task calls [`count`](Self::count) where it would charge a card or send a mail, under the name of the
 /// step that it does so in. Clones count together.
 #[derive(Clone, Debug, Default)]
-pub struct Counter(Arc<Mutex<BTreeMap<Deed, usize>>>);
+pub struct Counter(Arc<Mutex<BTreeMap<EffectKey, usize>>>);
 
 impl Counter {
     /// Nothing counted yet.
@@ -27,8 +27,8 @@ impl Counter {
     /// The effect of `step` is done once more. A step in a scope and a later use of a key have names of their own: `left>pay`,
     /// `pay#2`.
     pub fn count(&self, cx: &Context, step: &str) {
-        let deed = (cx.run_id().clone(), cx.node().to_owned(), step.to_owned());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(deed).or_default() += 1;
+        let effect = (cx.run_id().clone(), cx.node().to_owned(), step.to_owned());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(effect).or_default() += 1;
     }
 
     /// How often the effect of a node's step was done, over all runs.
@@ -38,7 +38,7 @@ impl Counter {
         all.iter().filter(|((_, of, what), _)| of == node && what == step).map(|(_, times)| times).sum()
     }
 
-    pub(super) fn all(&self) -> BTreeMap<Deed, usize> {
+    pub(super) fn all(&self) -> BTreeMap<EffectKey, usize> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -50,8 +50,8 @@ impl Counter {
 /// What was done and what was remembered at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Moment {
-    pub(super) done: BTreeMap<Deed, usize>,
-    pub(super) remembered: BTreeSet<Deed>,
+    pub(super) done: BTreeMap<EffectKey, usize>,
+    pub(super) remembered: BTreeSet<EffectKey>,
 }
 
 impl Moment {
@@ -59,8 +59,8 @@ impl Moment {
         Self { done: counter.all(), remembered: remembered(store).await }
     }
 
-    pub(super) fn times(&self, deed: &Deed) -> usize {
-        self.done.get(deed).copied().unwrap_or(0)
+    pub(super) fn times(&self, effect: &EffectKey) -> usize {
+        self.done.get(effect).copied().unwrap_or(0)
     }
 }
 
@@ -68,14 +68,14 @@ impl Moment {
 const WHOLE: &str = "a store in memory holds what was written";
 
 /// What its task calls a step: without what the journal tells it by from others that look like it.
-fn as_called(key: &str) -> String {
+fn key_in_code(key: &str) -> String {
     let mut letters = key.strip_prefix("step:").unwrap_or(key).chars();
     std::iter::from_fn(|| letters.next().and_then(|letter| if letter == '\\' { letters.next() } else { Some(letter) }))
         .collect()
 }
 
 /// The steps that are durable.
-async fn remembered(store: &MemoryStore) -> BTreeSet<Deed> {
+async fn remembered(store: &MemoryStore) -> BTreeSet<EffectKey> {
     let query = RunQuery { limit: usize::MAX - 1, ..RunQuery::default() };
     let runs = store.list(&query).await.expect(WHOLE).items;
     let mut steps = BTreeSet::new();
@@ -84,7 +84,7 @@ async fn remembered(store: &MemoryStore) -> BTreeSet<Deed> {
             let commit = decode(&run, commit.first, commit.last, &commit.body).expect(WHOLE);
             for event in commit.events {
                 if let Event::StepCompleted { node, step, .. } | Event::StepFailed { node, step, .. } = event {
-                    steps.insert((run.clone(), node.to_string(), as_called(&step)));
+                    steps.insert((run.clone(), node.to_string(), key_in_code(&step)));
                     steps.insert((run.clone(), node.to_string(), step));
                 }
             }

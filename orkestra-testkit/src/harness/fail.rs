@@ -9,7 +9,7 @@ use orkestra_core::store::{MemoryStore, Store};
 
 use crate::virtual_time::VirtualClock;
 
-use super::around::Trick;
+use super::inject::Injection;
 use super::report::Report;
 use super::{Harness, Rest, rest};
 
@@ -24,7 +24,7 @@ impl Harness {
     /// # Panics
     /// When the run does not even end when nothing goes wrong.
     pub async fn fail_each_node(&self) -> Report {
-        let (id, outcome, ..) = self.plainly().await;
+        let (id, outcome, ..) = self.run_undisturbed().await;
         let mut report = Report::new(outcome);
         for node in self.nodes(&id).await {
             let failures = [Failure::retryable(KIND, "put in by a test"), Failure::permanent(KIND, "put in by a test")];
@@ -33,9 +33,9 @@ impl Harness {
                 let retried = failure.retryable && node.retry.attempts_max > 1;
                 let sort = if failure.retryable { "a retryable" } else { "a permanent" };
                 let when = format!("{sort} failure of `{}`", node.name);
-                let trick = Trick::Fail { node: node.name.to_string(), failure };
+                let injection = Injection::Fail { node: node.name.to_string(), failure };
                 report.trials += 1;
-                match self.rest_with(trick, &id).await {
+                match self.rest_with(injection, &id).await {
                     Ok(Rest::Ended(outcome)) if retried => report.compare(&when, Ok(outcome)),
                     rested => report.problems.extend(wrong(rested, &node, retried).map(|why| format!("{when}: {why}"))),
                 }
@@ -44,8 +44,8 @@ impl Harness {
         report
     }
 
-    async fn rest_with(&self, trick: Trick, id: &RunId) -> Result<Rest, String> {
-        let engine = self.engine(MemoryStore::new(), VirtualClock::new(), Some(trick)).await;
+    async fn rest_with(&self, injection: Injection, id: &RunId) -> Result<Rest, String> {
+        let engine = self.engine(MemoryStore::new(), VirtualClock::new(), Some(injection)).await;
         let run = self.begin(&engine, Some(id)).await?;
         let rested = rest(&run).await;
         engine.shutdown().await;

@@ -33,9 +33,9 @@
 //! });
 //! ```
 
-mod around;
 mod counter;
 mod fail;
+mod inject;
 mod report;
 
 use std::future::Future;
@@ -51,8 +51,8 @@ use orkestra_core::{Cursor, Engine, EngineBuilder, Error, ErrorKind, Run};
 use crate::faulty::{Fault, FaultyStore};
 use crate::virtual_time::VirtualClock;
 
-use self::around::{Held, Trick, Tricked};
 use self::counter::Moment;
+use self::inject::{Held, InjectedTask, Injection};
 
 pub use self::counter::Counter;
 pub use self::report::{Repeat, Report};
@@ -99,10 +99,10 @@ impl Harness {
         Self { counter: counter.clone(), ..self }
     }
 
-    async fn engine(&self, store: impl Store, clock: VirtualClock, trick: Option<Trick>) -> Engine {
+    async fn engine(&self, store: impl Store, clock: VirtualClock, injection: Option<Injection>) -> Engine {
         let mut builder = (self.build)(Engine::builder().store(store).clock(clock));
-        if let Some(trick) = trick.map(Arc::new) {
-            builder = builder.around(move |task| Arc::new(Tricked { task, trick: Arc::clone(&trick) }));
+        if let Some(injection) = injection.map(Arc::new) {
+            builder = builder.around(move |task| Arc::new(InjectedTask { task, injection: Arc::clone(&injection) }));
         }
         builder.start().await.expect("the engine under test starts")
     }
@@ -123,7 +123,7 @@ impl Harness {
     }
 
     /// When nothing goes wrong.
-    async fn plainly(&self) -> (RunId, Outcome, Moment, u64) {
+    async fn run_undisturbed(&self) -> (RunId, Outcome, Moment, u64) {
         self.counter.clear();
         let store = MemoryStore::new();
         let counting = FaultyStore::new(Arc::new(store.clone()));
@@ -143,7 +143,7 @@ impl Harness {
     /// # Panics
     /// When the run does not even end when nothing goes wrong.
     pub async fn crash_after_every_commit(&self) -> Report {
-        let (id, outcome, plain, writes) = self.plainly().await;
+        let (id, outcome, plain, writes) = self.run_undisturbed().await;
         let mut report = Report::new(outcome);
         for nth in 1..=writes {
             for (fault, side) in [(Fault::CrashBefore, "before"), (Fault::CrashAfter, "after")] {
@@ -162,7 +162,7 @@ impl Harness {
                     report.problems.push(format!("{when}: there was no such write"));
                 }
                 let crash = Moment::now(&self.counter, &store).await;
-                let ended = self.go_on(&store, clock, None, &id).await;
+                let ended = self.resume_until_end(&store, clock, None, &id).await;
                 report.trials += 1;
                 report.compare(&when, ended);
                 let end = Moment::now(&self.counter, &store).await;
@@ -178,13 +178,13 @@ impl Harness {
     /// # Panics
     /// When the run does not even end when nothing goes wrong.
     pub async fn repeat_each_attempt(&self) -> Report {
-        let (id, outcome, plain, _) = self.plainly().await;
+        let (id, outcome, plain, _) = self.run_undisturbed().await;
         let mut report = Report::new(outcome);
         self.counter.clear();
         let (store, clock, held) = (MemoryStore::new(), VirtualClock::new(), Arc::<Held>::default());
         let mut moments = Vec::new();
         let ended = loop {
-            let engine = self.engine(store.clone(), clock, Some(Trick::Hold(Arc::clone(&held)))).await;
+            let engine = self.engine(store.clone(), clock, Some(Injection::Hold(Arc::clone(&held)))).await;
             // The drive may wait for what an attempt does that is held.
             let resting = tokio::select! {
                 biased;
@@ -207,14 +207,14 @@ impl Harness {
     }
 
     /// Another process goes on until the run ends.
-    async fn go_on(
+    async fn resume_until_end(
         &self,
         store: &MemoryStore,
         clock: VirtualClock,
-        trick: Option<Trick>,
+        injection: Option<Injection>,
         id: &RunId,
     ) -> Result<Outcome, String> {
-        let engine = self.engine(store.clone(), clock, trick).await;
+        let engine = self.engine(store.clone(), clock, injection).await;
         let run = self.begin(&engine, Some(id)).await?;
         let rested = rest(&run).await;
         engine.shutdown().await;

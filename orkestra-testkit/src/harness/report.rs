@@ -47,14 +47,14 @@ impl Report {
 
     /// Compares the end of a trial with how it goes when nothing goes wrong. `moments` are those at which a process ended.
     pub(super) fn judge(&mut self, when: &str, plain: &Moment, moments: &[Moment], end: &Moment) {
-        for (deed, times) in &end.done {
-            let more = times.saturating_sub(plain.times(deed));
+        for (effect, times) in &end.done {
+            let more = times.saturating_sub(plain.times(effect));
             if more == 0 {
                 continue;
             }
-            let again = moments.iter().any(|at| at.remembered.contains(deed) && at.times(deed) < *times);
-            let excused = plain.remembered.contains(deed) && !again;
-            let (run, node, step) = deed.clone();
+            let again = moments.iter().any(|at| at.remembered.contains(effect) && at.times(effect) < *times);
+            let excused = plain.remembered.contains(effect) && !again;
+            let (run, node, step) = effect.clone();
             if again {
                 self.problems.push(format!("{when}: `{step}` of `{node}` was done again although it was remembered"));
             } else if !excused {

@@ -40,8 +40,8 @@ pub(super) struct Client {
 
 impl Client {
     /// What somebody was told, if the process was still there to tell it.
-    async fn told<T>(&self, what: &str, run: &RunId, answer: Result<T, Error>) -> Result<T, ErrorKind> {
-        self.process.must_live().await;
+    async fn check_answer<T>(&self, what: &str, run: &RunId, answer: Result<T, Error>) -> Result<T, ErrorKind> {
+        self.process.halt_if_dead().await;
         let answer = answer.map_err(|error| {
             // A node to fork from is drawn without knowing whether it ever began, one to retry may be of a run that is
             // gone, and some workflows are to be refused.
@@ -66,10 +66,10 @@ impl Client {
             Ok(request) => request.start().await,
             Err(error) => Err(error),
         };
-        match self.told("starting", &id, answer).await {
+        match self.check_answer("starting", &id, answer).await {
             Ok(_) => {
                 let wanted = &spec.name;
-                self.world.audit().promised(
+                self.world.audit().acknowledged(
                     &id,
                     &"the start",
                     |event| matches!(event, Event::RunCreated { plan, .. } if plan.workflow() == wanted),
@@ -107,16 +107,16 @@ impl Client {
 
     async fn find(&self, id: &RunId) -> Option<Run> {
         let found = self.engine.get(id).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         found.ok().flatten()
     }
 
     /// Does one thing to a run. What is acknowledged is durable then.
     pub(super) async fn tell(self, id: RunId, verb: Verb, number: u64) {
         let Some(run) = self.find(&id).await else { return };
-        let (life, before) = {
+        let (incarnation, before) = {
             let audit = self.world.audit();
-            (audit.life(&id), audit.state(&id).map(RunState::status))
+            (audit.incarnation(&id), audit.state(&id).map(RunState::status))
         };
         let message = |what: &str| message(self.world.seed, self.has_odd_values(), number, &id, what);
         let answer = match &verb {
@@ -131,19 +131,19 @@ impl Client {
             Verb::Budget(limit) => run.set_budget(METER, *limit).await,
             Verb::Fork(fork, node) => run.fork(fork, node, None::<&u64>).await.map(drop),
         };
-        match self.told(&format!("{verb:?} {number} for"), &id, answer).await {
+        match self.check_answer(&format!("{verb:?} {number} for"), &id, answer).await {
             Ok(()) => {
                 let sent = self.world.letters(&id).await;
                 // What was told to a run that was deleted since is gone with it.
-                if self.world.audit().life(&id) == life {
-                    self.promised(&id, &verb, number, &sent);
+                if self.world.audit().incarnation(&id) == incarnation {
+                    self.check_acknowledged(&id, &verb, number, &sent);
                 }
             }
             Err(kind) => self.expect_over(&id, kind, &verb, before),
         }
     }
 
-    fn promised(&self, id: &RunId, verb: &Verb, number: u64, sent: &[InputKind]) {
+    fn check_acknowledged(&self, id: &RunId, verb: &Verb, number: u64, sent: &[InputKind]) {
         // One that is kept beside the journal does not say here which one it is.
         let same = |payload: &Payload| {
             let found = payload.to::<Value>().ok();
@@ -153,9 +153,9 @@ impl Client {
         match verb {
             Verb::Delete => {}
             Verb::Fork(fork, _) => {
-                audit.promised(fork, verb, |event| matches!(event, Event::RunCreated { .. }));
+                audit.acknowledged(fork, verb, |event| matches!(event, Event::RunCreated { .. }));
             }
-            _ => audit.promised_by_letter(
+            _ => audit.acknowledged_or_sent(
                 id,
                 verb,
                 |event| match (verb, event) {
@@ -207,18 +207,18 @@ impl Client {
     /// Reads along from some point on, until the run ends or the engine does.
     pub(super) async fn read_along(self, id: RunId, after: Seq) {
         let Some(run) = self.find(&id).await else { return };
-        let life = self.world.audit().life(&id);
+        let incarnation = self.world.audit().incarnation(&id);
         let there = self.world.audit().last(&id);
         let mut events = run.events(Cursor(after.0));
         let mut expected = after.plus(1);
         loop {
             let next = events.next().await;
-            self.process.must_live().await;
+            self.process.halt_if_dead().await;
             match next {
-                Ok(Some(_)) if self.world.audit().life(&id) > life => return,
+                Ok(Some(_)) if self.world.audit().incarnation(&id) > incarnation => return,
                 Ok(Some(event)) => self.world.audit().delivered(&event, expected),
                 // It was deleted, and another one may have its id.
-                Err(_) if self.world.audit().life(&id) > life => return,
+                Err(_) if self.world.audit().incarnation(&id) > incarnation => return,
                 // Read on where one was, as one does after a failure.
                 Err(error) if error.kind() == ErrorKind::Store => {
                     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -228,7 +228,7 @@ impl Client {
                 Ok(None) => {
                     // What was there when it began to read is read, whatever comes after an end.
                     let whole = expected > there && self.world.audit().ends_before(&id, expected);
-                    if !whole && self.world.audit().life(&id) == life {
+                    if !whole && self.world.audit().incarnation(&id) == incarnation {
                         self.world.broken(format!("a reader of `{id}` was told of its end, and it is under way"));
                     }
                     return;
@@ -243,7 +243,7 @@ impl Client {
     pub(super) async fn wait(self, id: RunId) {
         let Some(run) = self.find(&id).await else { return };
         let outcome = run.outcome().await;
-        if let Ok(outcome) = self.told("the end of", &id, outcome).await {
+        if let Ok(outcome) = self.check_answer("the end of", &id, outcome).await {
             self.world.audit().ended(&id, &outcome);
         }
     }
@@ -258,14 +258,14 @@ impl Client {
             Ok(output) if output == wanted => {}
             Ok(output) => self.world.broken(format!("the output of `{id}` is {output} and not {wanted}")),
             Err(error) if error.kind() == ErrorKind::Store => {}
-            Err(error) if error.kind() == ErrorKind::NotFound && self.world.audit().life(&id) > 0 => {}
+            Err(error) if error.kind() == ErrorKind::NotFound && self.world.audit().incarnation(&id) > 0 => {}
             Err(error) => self.world.broken(format!("the output of `{id}` cannot be read: {error}")),
         }
     }
 
     pub(super) async fn put_schedule(self, schedule: Schedule) {
         let put = self.engine.schedules().put(schedule).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         self.world.note(format_args!("{} puts a schedule: {:?}", self.process.name, put.err().map(|it| it.kind())));
     }
 

@@ -14,7 +14,7 @@ use orkestra_core::store::{
 };
 
 use super::Bug;
-use super::weather::WriteFault;
+use super::rates::WriteFault;
 use super::world::{Kind, Process, World, lock};
 
 /// How long a process waits for a store that does not answer, at the most, in milliseconds.
@@ -40,12 +40,12 @@ impl SimStore {
     /// One way between process and store.
     async fn travel(&self) -> Result<(), StoreError> {
         self.world.delay().await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         if self.process.is_cut_off() {
-            self.process.trouble(self.world.now());
+            self.process.disturb(self.world.now());
             let patience = self.world.draw(|chance| 1 + chance.below(PATIENCE_MS_MAX) as u64);
             tokio::time::sleep(Duration::from_millis(patience)).await;
-            self.process.must_live().await;
+            self.process.halt_if_dead().await;
             return Err(refused("does not answer"));
         }
         Ok(())
@@ -77,8 +77,8 @@ impl SimStore {
         if self.travel().await.is_err() {
             return unknown("does not answer");
         }
-        let weather = self.world.weather();
-        let sync_ms = self.world.draw(|chance| weather.delay_ms(chance));
+        let rates = self.world.rates();
+        let sync_ms = self.world.draw(|chance| rates.delay_ms(chance));
         let answer = match fault {
             Some(WriteFault::Lost) => return unknown("lost it"),
             Some(WriteFault::Failed) => return vec![Err(refused("fails").into()); count],
@@ -121,13 +121,13 @@ impl StoreWrapper for SimStore {
     ) -> Result<T, StoreError> {
         self.world.may_panic();
         self.travel().await?;
-        let weather = self.world.weather();
-        if self.world.draw(|chance| weather.fails(chance)) {
+        let rates = self.world.rates();
+        if self.world.draw(|chance| rates.fails(chance)) {
             return Err(refused("fails"));
         }
         let answer = call.await;
         self.travel().await?;
-        if self.world.draw(|chance| weather.loses_the_answer(chance)) {
+        if self.world.draw(|chance| rates.loses_the_answer(chance)) {
             return Err(refused("was not heard"));
         }
         answer
@@ -147,8 +147,8 @@ impl StoreWrapper for SimStore {
     }
 
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
-        let weather = self.world.weather();
-        let fault = self.world.draw(|chance| weather.write_fault(chance));
+        let rates = self.world.rates();
+        let fault = self.world.draw(|chance| rates.write_fault(chance));
         self.world.may_panic();
         let (process, commits) = (&self.process.name, batch.len());
         self.world.note(format_args!("{process} writes {commits} commits, {fault:?}"));
@@ -188,16 +188,16 @@ impl StoreWrapper for SimStore {
         let (time, end) = (self.lease_time(now), self.lease_end(now, until));
         let renewed = self.around(StoreMethod::Renew, self.world.disk.renew(leases, time, end)).await;
         if renewed.as_ref().map_or(true, |renewed| renewed.iter().any(|renewed| !renewed.held)) {
-            self.process.trouble(self.world.now());
+            self.process.disturb(self.world.now());
         }
         renewed
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
         let release = async {
-            let peace = self.process.is_at_peace(self.world.now());
+            let undisturbed = self.process.is_undisturbed(self.world.now());
             for lease in leases {
-                self.world.audit().released(&lease.run, lease.epoch, peace);
+                self.world.audit().released(&lease.run, lease.epoch, undisturbed);
             }
             self.world.disk.release(leases).await
         };

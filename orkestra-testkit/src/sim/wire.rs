@@ -18,31 +18,31 @@ type Answers = Vec<Result<(), AppendError>>;
 /// All writes that are not durable yet, in the order in which they arrived.
 #[derive(Default)]
 pub(super) struct Wire {
-    letters: BTreeMap<u64, Letter>,
+    pending: BTreeMap<u64, PendingWrite>,
     sent: u64,
     /// When the last batch lands that was told of too early: they land in order.
     head: Option<Instant>,
 }
 
 /// One batch under way.
-struct Letter {
+struct PendingWrite {
     from: Arc<Process>,
     batch: Vec<Append>,
     /// How often a run of each id had been deleted when it was sent.
-    lives: Vec<usize>,
+    incarnations: Vec<usize>,
     reply: oneshot::Sender<Answers>,
     /// Whether the store has told already that it was written: only one with [`Bug::AckBeforeSync`] does.
-    told: bool,
+    acknowledged: bool,
 }
 
 impl Wire {
-    fn add(&mut self, letter: Letter, mut landing: Instant) -> (u64, Instant) {
-        if letter.told {
+    fn add(&mut self, pending_write: PendingWrite, mut landing: Instant) -> (u64, Instant) {
+        if pending_write.acknowledged {
             landing = self.head.map_or(landing, |head| landing.max(head + Duration::from_millis(1)));
             self.head = Some(landing);
         }
         self.sent += 1;
-        self.letters.insert(self.sent, letter);
+        self.pending.insert(self.sent, pending_write);
         (self.sent, landing)
     }
 }
@@ -56,18 +56,18 @@ impl World {
         millis: u64,
     ) -> oneshot::Receiver<Answers> {
         let (reply, mut answer) = oneshot::channel();
-        let told = self.bug == Some(Bug::AckBeforeSync);
-        let lives = batch.iter().map(|append| self.audit().life(&append.commit.run)).collect();
-        let mut letter = Letter { from: Arc::clone(from), batch, lives, reply, told };
-        if told {
-            let answers = self.write(letter.batch.clone()).await;
+        let acknowledged = self.bug == Some(Bug::AckBeforeSync);
+        let incarnations = batch.iter().map(|append| self.audit().incarnation(&append.commit.run)).collect();
+        let mut pending_write = PendingWrite { from: Arc::clone(from), batch, incarnations, reply, acknowledged };
+        if acknowledged {
+            let answers = self.write(pending_write.batch.clone()).await;
             let mut written = answers.iter();
-            letter.batch.retain(|_| written.next().is_some_and(Result::is_ok));
-            let (early, told) = oneshot::channel();
+            pending_write.batch.retain(|_| written.next().is_some_and(Result::is_ok));
+            let (early, acknowledged) = oneshot::channel();
             drop(early.send(answers));
-            answer = told;
+            answer = acknowledged;
         }
-        let (id, landing) = lock(&self.wire).add(letter, Instant::now() + Duration::from_millis(millis));
+        let (id, landing) = lock(&self.wire).add(pending_write, Instant::now() + Duration::from_millis(millis));
         let world = Arc::clone(self);
         tokio::spawn(async move {
             tokio::time::sleep_until(landing).await;
@@ -78,16 +78,17 @@ impl World {
 
     /// The first `commits` commits of a batch become durable.
     async fn land(&self, id: u64, commits: usize) {
-        let Some(letter) = lock(&self.wire).letters.remove(&id) else { return };
-        let Letter { mut batch, lives, reply, told, .. } = letter;
+        let Some(pending_write) = lock(&self.wire).pending.remove(&id) else { return };
+        let PendingWrite { mut batch, incarnations, reply, acknowledged, .. } = pending_write;
         batch.truncate(commits);
         // NOTE: a write that is delivered after its run was deleted could begin it anew: no store can tell, see docs/limits.md.
         // Here none is.
-        let was_deleted = |(append, life): (&Append, &usize)| self.audit().life(&append.commit.run) > *life;
-        let late: Vec<bool> = batch.iter().zip(&lives).map(was_deleted).collect();
+        let was_deleted =
+            |(append, incarnation): (&Append, &usize)| self.audit().incarnation(&append.commit.run) > *incarnation;
+        let late: Vec<bool> = batch.iter().zip(&incarnations).map(was_deleted).collect();
         let mut rest = late.iter();
         batch.retain(|_| !rest.next().is_some_and(|late| *late));
-        let mut answers = if told { vec![Ok(()); batch.len()] } else { self.write(batch.clone()).await };
+        let mut answers = if acknowledged { vec![Ok(()); batch.len()] } else { self.write(batch.clone()).await };
         for (append, answer) in batch.iter().zip(&answers) {
             let Append { commit, record, .. } = append;
             self.note(format_args!("disk {} {}..{} {:?}", commit.run, commit.first, commit.last, answer));
@@ -121,8 +122,11 @@ impl World {
         let outlives = of.is_some() && self.kind == Kind::Shared;
         let ids: Vec<u64> = {
             let wire = lock(&self.wire);
-            let theirs = wire.letters.iter().filter(|(_, letter)| of.is_none_or(|of| Arc::ptr_eq(of, &letter.from)));
-            theirs.filter(|(_, letter)| !(outlives && letter.told)).map(|(id, _)| *id).collect()
+            let theirs = wire
+                .pending
+                .iter()
+                .filter(|(_, pending_write)| of.is_none_or(|of| Arc::ptr_eq(of, &pending_write.from)));
+            theirs.filter(|(_, pending_write)| !(outlives && pending_write.acknowledged)).map(|(id, _)| *id).collect()
         };
         let landed = self.draw(|chance| chance.below(ids.len() + 1));
         for (index, id) in ids.into_iter().enumerate() {
@@ -138,11 +142,13 @@ impl World {
     async fn lose_after(&self, id: u64, commits: usize) {
         let lost = {
             let wire = lock(&self.wire);
-            let told = wire.letters.get(&id).filter(|letter| letter.told);
-            told.map(|letter| letter.batch.iter().skip(commits).map(|append| append.commit.clone()).collect::<Vec<_>>())
+            let acknowledged = wire.pending.get(&id).filter(|pending_write| pending_write.acknowledged);
+            acknowledged.map(|pending_write| {
+                pending_write.batch.iter().skip(commits).map(|append| append.commit.clone()).collect::<Vec<_>>()
+            })
         };
         if commits == 0 {
-            lock(&self.wire).letters.remove(&id);
+            lock(&self.wire).pending.remove(&id);
         } else {
             self.land(id, commits).await;
         }

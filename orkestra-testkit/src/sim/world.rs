@@ -17,8 +17,8 @@ use crate::chance::Chance;
 
 use super::ability::{Abilities, Ability};
 use super::audit::Audit;
+use super::rates::FaultRates;
 use super::trace::Trace;
-use super::weather::Weather;
 use super::wire::Wire;
 use super::{Bug, Settings};
 
@@ -26,7 +26,7 @@ use super::{Bug, Settings};
 const BEGINNING_MS: u64 = 1_000_000_000;
 
 /// How long a disturbance may have consequences: more than a lease lasts.
-const PEACE: Duration = Duration::from_secs(90);
+const DISTURBANCE_MAX: Duration = Duration::from_secs(90);
 
 /// How often the time may be asked for while none passes.
 const ASKED_MAX: u64 = 300_000;
@@ -57,7 +57,7 @@ pub(super) struct World {
     asked: AtomicU64,
     asked_at_ms: AtomicU64,
     chance: Mutex<Chance>,
-    weather: Mutex<Weather>,
+    rates: Mutex<FaultRates>,
     trace: Mutex<Trace>,
     audit: Mutex<Audit>,
     /// What it can do beside the plain verbs.
@@ -78,7 +78,7 @@ pub(super) struct Process {
     cut_off: AtomicBool,
     skew_ms: AtomicI64,
     /// When its hold on its runs was in danger for the last time, in milliseconds.
-    troubled_ms: AtomicU64,
+    disturbed_ms: AtomicU64,
 }
 
 /// The clock of a process: the world's, and off by as much as it happens to be.
@@ -102,7 +102,7 @@ impl World {
             origin: Instant::now(),
             asked: AtomicU64::new(0),
             asked_at_ms: AtomicU64::new(0),
-            weather: Mutex::new(Weather::random(&mut chance)),
+            rates: Mutex::new(FaultRates::random(&mut chance)),
             chance: Mutex::new(chance),
             trace: Mutex::new(Trace::new(settings.log)),
             audit: Mutex::default(),
@@ -133,14 +133,14 @@ impl World {
         draw(&mut lock(&self.chance))
     }
 
-    pub(super) fn weather(&self) -> Weather {
-        *lock(&self.weather)
+    pub(super) fn rates(&self) -> FaultRates {
+        *lock(&self.rates)
     }
 
     /// From now on nothing goes wrong.
-    pub(super) fn calm(&self) {
+    pub(super) fn stop_faults(&self) {
         let hiccups = self.abilities.has(Ability::Hiccups);
-        *lock(&self.weather) = if hiccups { Weather::HICCUPS } else { Weather::CALM };
+        *lock(&self.rates) = if hiccups { FaultRates::HICCUPS } else { FaultRates::NONE };
     }
 
     /// Panics once in a world whose store does.
@@ -184,8 +184,8 @@ impl World {
 
     /// Waits as long as the weather says.
     pub(super) async fn delay(&self) {
-        let weather = self.weather();
-        let millis = self.draw(|chance| weather.delay_ms(chance));
+        let rates = self.rates();
+        let millis = self.draw(|chance| rates.delay_ms(chance));
         if millis > 0 {
             tokio::time::sleep(Duration::from_millis(millis)).await;
         }
@@ -200,7 +200,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Process {
     pub(super) fn new(name: String) -> Self {
         let (dead, cut_off) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { name, dead, cut_off, skew_ms: AtomicI64::new(0), troubled_ms: AtomicU64::new(0) }
+        Self { name, dead, cut_off, skew_ms: AtomicI64::new(0), disturbed_ms: AtomicU64::new(0) }
     }
 
     pub(super) fn die(&self) {
@@ -221,14 +221,14 @@ impl Process {
     }
 
     /// It may lose its runs, and let go of them because of it.
-    pub(super) fn trouble(&self, now: Timestamp) {
-        self.troubled_ms.fetch_max(now.as_millis(), Ordering::Relaxed);
+    pub(super) fn disturb(&self, now: Timestamp) {
+        self.disturbed_ms.fetch_max(now.as_millis(), Ordering::Relaxed);
     }
 
     /// Whether nothing has endangered its hold on its runs for a while.
-    pub(super) fn is_at_peace(&self, now: Timestamp) -> bool {
-        let troubled = Timestamp::from_millis(self.troubled_ms.load(Ordering::Relaxed));
-        troubled == Timestamp::ZERO || now.since(troubled) > PEACE
+    pub(super) fn is_undisturbed(&self, now: Timestamp) -> bool {
+        let disturbed = Timestamp::from_millis(self.disturbed_ms.load(Ordering::Relaxed));
+        disturbed == Timestamp::ZERO || now.since(disturbed) > DISTURBANCE_MAX
     }
 
     /// Sets how much its clock is ahead of the true time.
@@ -237,7 +237,7 @@ impl Process {
     }
 
     /// Goes on with a process that is alive, never with a dead one.
-    pub(super) async fn must_live(&self) {
+    pub(super) async fn halt_if_dead(&self) {
         if self.is_dead() {
             std::future::pending::<()>().await;
         }

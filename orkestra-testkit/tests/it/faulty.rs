@@ -37,7 +37,7 @@ async fn each_fault_does_what_it_says() {
 }
 
 #[tokio::test]
-async fn after_a_crash_nothing_is_answered() {
+async fn after_a_crash_every_call_fails() {
     for (fault, commits_then) in [(Fault::CrashBefore, 2), (Fault::CrashAfter, 3)] {
         let (commits, answer, store) = third_fails(fault).await;
         assert_eq!(commits, commits_then);

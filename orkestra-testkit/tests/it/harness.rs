@@ -69,7 +69,7 @@ fn a_sound_workflow_repeats_no_step_of_an_interrupted_attempt() {
 }
 
 #[test]
-fn a_node_that_fails_does_what_its_policy_says() {
+fn a_failing_node_follows_its_policy() {
     let counter = Counter::new();
     let report = run(harness(&counter).fail_each_node());
     report.assert_sound();
@@ -95,7 +95,7 @@ fn careless(counter: &Counter) -> Harness {
 }
 
 #[test]
-fn what_is_done_beside_steps_is_caught() {
+fn effects_outside_steps_are_reported() {
     let counter = Counter::new();
     let report = run(careless(&counter).crash_after_every_commit());
     assert!(report.repeats.iter().any(|repeat| repeat.step == "mail" && !repeat.excused), "{report}");

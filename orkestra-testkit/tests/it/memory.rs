@@ -37,7 +37,7 @@ impl StoreFixture for Forgetful {
 }
 
 #[tokio::test]
-async fn the_suite_sees_a_store_that_forgets() {
+async fn the_suite_detects_a_store_that_forgets() {
     let breach = append_2_ok_means_durable(&Forgetful).await.expect_err("it forgets");
     assert!(breach.to_string().starts_with("the journal: [] instead of"), "{breach}");
     let report = suite(&Forgetful).await;
@@ -45,7 +45,7 @@ async fn the_suite_sees_a_store_that_forgets() {
 }
 
 #[tokio::test]
-async fn a_difference_is_seen_and_names_its_seed() {
+async fn a_difference_is_reported_with_its_seed() {
     let faulty = FaultyStore::new(Arc::new(MemoryStore::new())).with_fault(20, Fault::UnknownLost);
     let difference = differential::compare(7, 400, &MemoryStore::new(), &faulty).await.expect_err("it lost a batch");
     assert!(difference.starts_with("seed 7, call "), "{difference}");

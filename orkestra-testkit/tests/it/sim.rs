@@ -99,7 +99,7 @@ fn a_forgotten_timer_is_found() {
 
 /// Seeds that showed bugs. What a seed makes changes with the simulator; those that still make the same world are worth it.
 #[test]
-fn seeds_that_broke_once_hold() {
+fn seeds_that_once_failed_pass() {
     // Slots that were never given back; then a full engine whose runs waited for children that had no room.
     for seed in [19_455, 58_094, 79_940, 41_866, 75_996] {
         let verdict = simulate(seed, &Settings::default());

@@ -63,7 +63,7 @@ fn a_task_that_is_reminded_while_it_waits_for_a_signal_receives_it() {
 }
 
 #[test]
-fn a_time_limit_on_a_signal_that_comes_too_late_leaves_it_to_the_next_wait() {
+fn a_signal_that_misses_a_time_limit_goes_to_the_next_wait() {
     let counter = Counter::new();
     let counting = counter.clone();
     let task = move |cx: Context, (): ()| -> BoxedTask<Vec<String>> {
@@ -112,7 +112,7 @@ async fn many(engine: Engine) -> Result<Run, Error> {
 }
 
 #[test]
-fn children_of_look_alike_keys_are_each_their_own() {
+fn children_with_similar_keys_are_not_confused() {
     async fn ask(cx: &Context, key: &str, text: &str) -> TaskResult<()> {
         let echo: String = cx.child(key, "echo", text).await?;
         if echo == format!("echo of {text}") { Ok(()) } else { Err(TaskError::permanent(format!("{key}: {echo}"))) }
@@ -134,7 +134,7 @@ fn children_of_look_alike_keys_are_each_their_own() {
 }
 
 #[test]
-fn a_node_that_is_retried_after_its_child_failed_is_given_the_children_it_asks_for() {
+fn a_node_retried_after_a_child_failed_gets_the_children_it_asks_for() {
     /// Fails as often as it is told to.
     async fn ship(cx: Context, (item, bad): (u64, bool)) -> TaskResult<String> {
         cx.step("ship", || async { TaskResult::Ok(()) }).await?;
@@ -168,7 +168,7 @@ fn a_node_that_is_retried_after_its_child_failed_is_given_the_children_it_asks_f
 }
 
 #[test]
-fn a_step_that_begins_at_most_once_is_done_although_the_run_is_paused_before_it() {
+fn an_at_most_once_step_runs_after_a_pause() {
     let counter = Counter::new();
     let counting = counter.clone();
     let task = move |cx: Context, (): ()| -> BoxedTask<String> {

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::sim::value::number_of;
 
-use super::life::{Life, stands_for_another};
+use super::incarnation::{Incarnation, stands_for_another};
 
-impl Life {
+impl Incarnation {
     /// The first thing that is wrong with it.
     pub(super) fn wrong_history(&self) -> Option<String> {
         self.wrong_attempts()

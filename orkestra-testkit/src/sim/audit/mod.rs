@@ -3,10 +3,10 @@
 //!
 //! It knows the durable truth only. Whoever shows, answers or does something that is not durable is found out here.
 
+mod answers;
 mod history;
-mod life;
+mod incarnation;
 mod tasks;
-mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use orkestra_core::kernel::{Event, InputKind, RunState};
 use orkestra_core::model::{Epoch, RunId, Seq};
 use orkestra_core::store::RunRecord;
 
-use self::life::Life;
+use self::incarnation::Incarnation;
 
 pub(super) use self::tasks::{At, Effect};
 
@@ -23,9 +23,9 @@ pub(super) use self::tasks::{At, Effect};
 #[derive(Default)]
 pub(super) struct Audit {
     /// The runs that are there.
-    runs: BTreeMap<RunId, Life>,
+    runs: BTreeMap<RunId, Incarnation>,
     /// Those that were deleted, the first one of each id first.
-    gone: BTreeMap<RunId, Vec<Life>>,
+    gone: BTreeMap<RunId, Vec<Incarnation>>,
     claims: BTreeMap<RunId, Claim>,
     begun: u64,
     /// Letters that were discarded: whoever drove the run found that nothing follows from them.
@@ -68,7 +68,7 @@ impl Audit {
     }
 
     pub(super) fn states(&self) -> impl Iterator<Item = &RunState> {
-        self.runs.values().filter_map(Life::state)
+        self.runs.values().filter_map(Incarnation::state)
     }
 
     /// The last durable position of a run.
@@ -77,21 +77,21 @@ impl Audit {
     }
 
     /// How many runs had this id before.
-    pub(super) fn life(&self, run: &RunId) -> usize {
+    pub(super) fn incarnation(&self, run: &RunId) -> usize {
         self.gone.get(run).map_or(0, Vec::len)
     }
 
-    fn lives(&self, run: &RunId) -> impl Iterator<Item = &Life> {
+    fn incarnations(&self, run: &RunId) -> impl Iterator<Item = &Incarnation> {
         self.gone.get(run).into_iter().flatten().chain(self.runs.get(run))
     }
 
     /// All durable events of all runs.
     pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
-        self.runs.values().chain(self.gone.values().flatten()).flat_map(|life| &life.events)
+        self.runs.values().chain(self.gone.values().flatten()).flat_map(|incarnation| &incarnation.events)
     }
 
     pub(super) fn is_fork(&self, run: &RunId) -> bool {
-        self.runs.get(run).is_some_and(Life::is_fork)
+        self.runs.get(run).is_some_and(Incarnation::is_fork)
     }
 
     /// A process has been given the right to drive a run.
@@ -105,9 +105,9 @@ impl Audit {
     }
 
     /// A process has let go of a run; in `peace`, when nothing had disturbed it.
-    pub(super) fn released(&mut self, run: &RunId, epoch: Epoch, peace: bool) {
+    pub(super) fn released(&mut self, run: &RunId, epoch: Epoch, undisturbed: bool) {
         if let Some(claim) = self.claims.get_mut(run).filter(|claim| claim.epoch == epoch) {
-            claim.released = peace;
+            claim.released = undisturbed;
         }
     }
 
@@ -130,9 +130,9 @@ impl Audit {
             format!("epoch {} wrote `{run}` at {} after epoch {claimed} had claimed it", written.epoch, written.first)
         });
         let losses = self.losses(run);
-        let life = self.runs.entry(run.clone()).or_insert_with(|| Life::new(run.clone()));
-        let from = life.events.len();
-        if let Err(wrong) = life.add(written, record, losses) {
+        let incarnation = self.runs.entry(run.clone()).or_insert_with(|| Incarnation::new(run.clone()));
+        let from = incarnation.events.len();
+        if let Err(wrong) = incarnation.add(written, record, losses) {
             self.broken(format!("`{run}` after {}: {wrong}", written.last));
         }
         self.fence(run, from);
@@ -140,7 +140,11 @@ impl Audit {
 
     /// A run that is not there when its parent takes it for cancelled must not begin any more.
     fn fence(&mut self, run: &RunId, from: usize) {
-        let events = self.runs.get(run).map(|life| &life.events[from.min(life.events.len())..]).unwrap_or_default();
+        let events = self
+            .runs
+            .get(run)
+            .map(|incarnation| &incarnation.events[from.min(incarnation.events.len())..])
+            .unwrap_or_default();
         for event in events {
             match event {
                 Event::ChildCancelled { child } if !self.runs.contains_key(child) => {
@@ -154,19 +158,20 @@ impl Audit {
 
     /// A run is gone from the disk.
     pub(super) fn deleted(&mut self, run: &RunId) {
-        if let Some(life) = self.runs.remove(run) {
-            let ended = life.state().is_some_and(|state| state.status().is_final());
+        if let Some(incarnation) = self.runs.remove(run) {
+            let ended = incarnation.state().is_some_and(|state| state.status().is_final());
             self.expect(ended, || format!("`{run}` was deleted, and it had not ended"));
-            if let Some(wrong) = life.wrong_history() {
+            if let Some(wrong) = incarnation.wrong_history() {
                 self.broken(format!("`{run}`, which was deleted: {wrong}"));
             }
-            self.gone.entry(run.clone()).or_default().push(life);
+            self.gone.entry(run.clone()).or_default().push(incarnation);
         }
     }
 
     /// What can only be told of whole histories.
     pub(super) fn check_histories(&mut self) {
-        let wrong = self.runs.iter().find_map(|(run, life)| Some(format!("`{run}`: {}", life.wrong_history()?)));
+        let wrong =
+            self.runs.iter().find_map(|(run, incarnation)| Some(format!("`{run}`: {}", incarnation.wrong_history()?)));
         if let Some(wrong) = wrong {
             self.broken(wrong);
         }

@@ -10,9 +10,9 @@ use super::Call;
 impl Call {
     /// What the child of this place works on: it says whose it is.
     fn child_input(&self, place: &str) -> Value {
-        let number = place.bytes().fold(self.life as u64, |sum, byte| sum.wrapping_mul(31) + u64::from(byte));
+        let number = place.bytes().fold(self.incarnation as u64, |sum, byte| sum.wrapping_mul(31) + u64::from(byte));
         let v = odd(self.world.seed, self.has_odd_values(), number);
-        json!({ "for": [self.run(), self.life, self.node, place], "attempt": self.cx.attempt(), "v": v })
+        json!({ "for": [self.run(), self.incarnation, self.node, place], "attempt": self.cx.attempt(), "v": v })
     }
 
     /// One after the other, all under one key.
@@ -23,7 +23,7 @@ impl Call {
             let place = format!("{place}.{number}");
             let given = self.child_input(&place);
             let done = self.cx.child::<Value>(key, workflow, &given).await;
-            self.process.must_live().await;
+            self.process.halt_if_dead().await;
             all = all.and(self.child_ended(&place, &given, done));
         }
         if strict { all } else { Ok(()) }
@@ -33,7 +33,7 @@ impl Call {
         let (workflow, count, strict) = how;
         let given: Vec<_> = (0..count).map(|item| self.child_input(&format!("{place}[{item}]"))).collect();
         let done = self.cx.map_runs::<_, Value>(key, 2, workflow, &given).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         let all = match done {
             Ok(outputs) => {
                 let ended = outputs.into_iter().enumerate().map(|(item, output)| {

@@ -29,7 +29,7 @@ pub(super) struct Call {
     pub(super) cx: Context,
     node: Name,
     /// Which of the runs that had this id.
-    life: usize,
+    incarnation: usize,
     /// The numbers of the signals that it received, in order.
     took: Mutex<Vec<u64>>,
     /// What its races came to. Binding once something that came after them is durable.
@@ -41,9 +41,9 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn new(world: Arc<World>, process: Arc<Process>, cx: Context) -> Self {
         let node = name(cx.node());
-        let life = world.audit().life(cx.run_id());
+        let incarnation = world.audit().incarnation(cx.run_id());
         let (took, choices, answers) = (Mutex::default(), Mutex::default(), AtomicUsize::new(0));
-        Self { world, process, cx, node, life, took, choices, answers }
+        Self { world, process, cx, node, incarnation, took, choices, answers }
     }
 
     fn run(&self) -> &RunId {
@@ -52,7 +52,7 @@ impl Call {
 
     fn at<'a>(&'a self, place: &'a str) -> At<'a> {
         let (process, attempt) = (&self.process.name, self.cx.attempt());
-        At { process, run: self.cx.run_id(), life: self.life, node: &self.node, attempt, place }
+        At { process, run: self.cx.run_id(), incarnation: self.incarnation, node: &self.node, attempt, place }
     }
 
     fn has_odd_values(&self) -> bool {
@@ -65,7 +65,7 @@ impl Call {
 
     /// Does all that the node's program says.
     pub(super) async fn perform(self, input: Payload) -> TaskResult<Payload> {
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         let (process, node, attempt) = (&self.process.name, &self.node, self.cx.attempt());
         self.world.note(format_args!("{process} calls {}/{node} {attempt}", self.run()));
         let acts = {
@@ -84,9 +84,9 @@ impl Call {
         for (index, act) in acts.into_iter().enumerate() {
             let (chosen, answered) = (lock(&call.choices).len(), call.answers.load(Ordering::Relaxed));
             let done = call.perform_act(index, act).await;
-            call.process.must_live().await;
+            call.process.halt_if_dead().await;
             if call.answers.load(Ordering::Relaxed) > answered {
-                call.seal(chosen);
+                call.bind_choices(chosen);
             }
             done?;
         }
@@ -109,7 +109,7 @@ impl Call {
     }
 
     /// The first races came to what they came to: something after them is durable.
-    fn seal(&self, count: usize) {
+    fn bind_choices(&self, count: usize) {
         let choices: Vec<_> = lock(&self.choices).iter().take(count).cloned().collect();
         let mut audit = self.world.audit();
         for (place, choice) in choices {
@@ -118,13 +118,13 @@ impl Call {
     }
 
     /// Something is durable, which makes what was before it binding.
-    fn binding(&self) {
+    fn count_answer(&self) {
         self.answers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Something was answered, which makes what was before it binding.
     fn answered(&self, place: &str, value: &impl std::fmt::Debug) {
-        self.binding();
+        self.count_answer();
         self.world.audit().answered(&self.at(place), Some(&format!("{value:?}")));
     }
 

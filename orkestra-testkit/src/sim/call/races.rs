@@ -16,7 +16,7 @@ impl Call {
         let (signal, millis) = how;
         let sleep = self.cx.sleep(Duration::from_millis(millis));
         let won = self.cx.race(key, self.cx.signal::<Value>(signal), sleep).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         match won.inspect_err(|error| self.failed(place, error))? {
             Winner::First(received) => {
                 let received = received.inspect_err(|error| self.failed(place, error))?;
@@ -36,16 +36,16 @@ impl Call {
     /// A signal that comes in time, or not. The next attempt waits anew, and what became of this one says nothing of that.
     pub(super) async fn timed(&self, place: &str, signal: &Name, millis: u64) -> TaskResult<()> {
         let received = self.cx.signal::<Value>(signal).timeout(Duration::from_millis(millis)).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         match received {
             Ok(received) => {
                 let number = self.received(place, signal, &received);
                 self.world.audit().chose(&self.at(place), number);
-                self.binding();
+                self.count_answer();
             }
             Err(error) if error.failure().kind == FailureKind::TimedOut => {
                 self.world.audit().chose(&self.at(place), None);
-                self.binding();
+                self.count_answer();
             }
             Err(error) => {
                 self.failed(place, &error);
@@ -64,7 +64,7 @@ impl Call {
             self.step(&left, key, work).await
         };
         let won = self.cx.race(key, first, self.step(&right, key, work)).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         match won.inspect_err(|error| self.failed(place, error))? {
             Winner::First(done) | Winner::Second(done) => done?,
         }

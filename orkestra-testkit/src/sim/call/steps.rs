@@ -37,7 +37,7 @@ impl Call {
             step = step.charge(move |_: &Value| [(METER, cost)]);
         }
         let result = step.await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         match result {
             Ok(value) => {
                 self.check_stamp(place, &value);
@@ -66,7 +66,7 @@ impl Call {
 
     /// Does something in the outside world, which can be told from every other time it is done.
     async fn effect(&self, place: &str, work: &Work) -> TaskResult<Value> {
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         let effect = Effect { at: self.at(place), at_most_once: work.at_most_once && work.tries == 1 };
         let number = self.world.audit().begin(&effect);
         let (process, run) = (&self.process.name, self.run());
@@ -74,7 +74,7 @@ impl Call {
         if work.millis > 0 {
             tokio::time::sleep(Duration::from_millis(work.millis)).await;
         }
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         if self.world.audit().times(&self.at(place)) <= work.fails {
             return Err(TaskError::new("the effect fails"));
         }
@@ -85,7 +85,7 @@ impl Call {
         let work = &Work { at_most_once: false, ..work.clone() };
         let one = move |item: usize| async move { self.effect(&format!("{place}[{item}]"), work).await };
         let values = self.cx.map(key, 2, 0..count, one).await.inspect_err(|error| self.failed(place, error))?;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         for (item, value) in values.iter().enumerate() {
             self.check_stamp(&format!("{place}[{item}]"), value);
         }
@@ -103,7 +103,7 @@ impl Call {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) if error.failure().retryable => {}
                 Ok(Err(error)) => return Err(error),
-                Err(_) => self.world.audit().let_go(&self.at(&place)),
+                Err(_) => self.world.audit().dropped(&self.at(&place)),
             }
         }
         Ok(())
@@ -132,7 +132,7 @@ impl Call {
             self.cx.step(&inner, inside).await.map(drop)
         };
         drop(self.cx.step(&outer, within).await);
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         let work = Work { millis: 0, fails: 0, tries: 1, timeout_ms: None, at_most_once: false, cost: None };
         self.step(&format!("{place}.after"), &inner, &work).await
     }
@@ -144,7 +144,7 @@ impl Call {
     {
         let make = &make;
         let result = self.cx.step(key, move || async move { TaskResult::Ok(make()) }).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         match result {
             Ok(value) => {
                 // What JSON makes of it, the first time as from memory: `Some(())` is `None`.

@@ -15,7 +15,7 @@ use super::Call;
 impl Call {
     pub(super) async fn sleep(&self, place: &str, millis: u64) -> TaskResult<()> {
         let slept = self.cx.sleep(Duration::from_millis(millis)).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         match &slept {
             Ok(()) => self.answered(place, &"slept"),
             Err(error) => self.failed(place, error),
@@ -26,7 +26,7 @@ impl Call {
     /// Waits for a signal; its number.
     pub(super) async fn signal(&self, place: &str, signal: &Name) -> TaskResult<Option<u64>> {
         let received = self.cx.signal::<Value>(signal).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         match received {
             Ok(value) => {
                 let number = self.received(place, signal, &value);
@@ -80,7 +80,7 @@ impl Call {
                     received = wait => Some(received),
                 }
             };
-            self.process.must_live().await;
+            self.process.halt_if_dead().await;
             let number = match received {
                 Some(received) => self.received(&place, signal, &received?),
                 None => None,
@@ -97,7 +97,7 @@ impl Call {
     pub(super) async fn limited(&self, place: &str, signal: &Name, millis: u64) -> TaskResult<()> {
         let wait = self.cx.signal::<Value>(signal);
         let received = tokio::time::timeout(Duration::from_millis(millis), wait).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         let number = match received {
             Ok(received) => self.received(place, signal, &received?),
             Err(_) => None,
@@ -119,7 +119,7 @@ impl Call {
             () = tokio::time::sleep(Duration::from_millis(millis)) => {}
             slept = self.cx.sleep(Duration::from_millis(most)) => slept?,
         }
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         self.world.audit().worked(&self.at(place));
         Ok(())
     }
@@ -137,7 +137,7 @@ impl Call {
     pub(super) async fn ask(&self, place: &str) -> TaskResult<()> {
         let question = json!([self.node, place, self.cx.attempt()]);
         let answer = self.cx.ask::<Value>(&question).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         let answer = answer.inspect_err(|error| self.failed(place, error))?;
         let (number, what) = (number_of(&answer).unwrap_or_default(), answer.get("what").cloned().unwrap_or_default());
         let sent =

@@ -29,28 +29,28 @@ impl Director {
     /// Nothing goes wrong any more. At least one process is there.
     pub(super) async fn calm_down(&mut self) {
         self.world.note(format_args!("calm"));
-        self.world.calm();
-        for seat in 0..self.seats.len() {
-            match &self.seats[seat] {
+        self.world.stop_faults();
+        for host in 0..self.hosts.len() {
+            match &self.hosts[host] {
                 Some(client) => {
                     client.process.cut_off(false);
                     client.process.set_skew(0);
                 }
-                None if seat == 0 || self.draw(2) == 0 => self.boot(seat).await,
+                None if host == 0 || self.draw(2) == 0 => self.boot(host).await,
                 None => {}
             }
         }
         if self.world.abilities.has(Ability::Schedules) {
             self.end_schedule().await;
         }
-        self.be_late();
+        self.advance_clocks();
     }
 
     /// It is later for everybody, if a clock was a year ahead.
-    fn be_late(&self) {
+    fn advance_clocks(&self) {
         if self.world.jumped.load(Ordering::Relaxed) {
-            for client in self.seats.iter().flatten() {
-                client.process.trouble(self.world.now());
+            for client in self.hosts.iter().flatten() {
+                client.process.disturb(self.world.now());
                 client.process.set_skew(LATER_MS);
             }
         }
@@ -59,7 +59,7 @@ impl Director {
     /// Lets it fire once more, and removes it.
     async fn end_schedule(&self) {
         sleep(4 * SETTLE).await;
-        let Some(client) = self.seats.iter().flatten().next() else { return };
+        let Some(client) = self.hosts.iter().flatten().next() else { return };
         for _ in 0..TRIES_MAX {
             if client.end_schedule(SCHEDULE, self.world.now()).await.is_ok() {
                 return;
@@ -70,13 +70,13 @@ impl Director {
     }
 
     /// People do something to some run.
-    async fn be_busy(&mut self, busy: &mut usize) {
+    async fn disturb_a_run(&mut self, busy: &mut usize) {
         if !self.world.abilities.has(Ability::Busy) || *busy == 0 || self.draw(2) == 0 {
             return;
         }
         *busy -= 1;
         let runs: Vec<_> = self.world.audit().states().map(|state| state.id().clone()).collect();
-        let live: Vec<_> = self.seats.iter().flatten().cloned().collect();
+        let live: Vec<_> = self.hosts.iter().flatten().cloned().collect();
         if runs.is_empty() || live.is_empty() {
             return;
         }
@@ -87,24 +87,24 @@ impl Director {
     }
 
     /// A run whose driver panicked is blocked in that process until it starts again.
-    async fn replace_the_panicked(&mut self) {
+    async fn restart_blocked(&mut self) {
         if !self.world.abilities.has(Ability::Panics) {
             return;
         }
-        for seat in 0..self.seats.len() {
-            let blocked = self.seats[seat].as_ref().is_some_and(|client| !client.engine.blocked().is_empty());
+        for host in 0..self.hosts.len() {
+            let blocked = self.hosts[host].as_ref().is_some_and(|client| !client.engine.blocked().is_empty());
             if blocked {
-                self.shut_down(seat).await;
-                self.boot(seat).await;
-                self.be_late();
+                self.shut_down(host).await;
+                self.boot(host).await;
+                self.advance_clocks();
             }
         }
     }
 
     /// What engines say of runs that do not go on.
-    async fn excuses(&self) -> String {
+    async fn describe_blocked(&self) -> String {
         let mut said = String::new();
-        for client in self.seats.iter().flatten() {
+        for client in self.hosts.iter().flatten() {
             let stuck = timeout(SHUTDOWN_MAX, client.engine.stuck()).await;
             said.push_str(&format!(
                 "; {}: stuck {stuck:?}, blocked {:?}",
@@ -120,8 +120,8 @@ impl Director {
         let begun = self.world.now();
         let (mut quiet, mut busy) = (false, BUSY_MAX);
         loop {
-            self.be_busy(&mut busy).await;
-            self.replace_the_panicked().await;
+            self.disturb_a_run(&mut busy).await;
+            self.restart_blocked().await;
             if self.world.audit().violation().is_some() {
                 return;
             }
@@ -150,7 +150,7 @@ impl Director {
             quiet = false;
             if self.world.now().since(begun) > CALM_MAX {
                 let (run, waits) = &open[0];
-                let said = self.excuses().await;
+                let said = self.describe_blocked().await;
                 return self.world.broken(format!("`{run}` does not come to an end, it waits for {waits:?}{said}"));
             }
             for (run, waits) in open {
@@ -183,7 +183,7 @@ impl Director {
         };
         for verb in verbs {
             let number = self.next_number();
-            let live: Vec<_> = self.seats.iter().flatten().cloned().collect();
+            let live: Vec<_> = self.hosts.iter().flatten().cloned().collect();
             let client = self.world.draw(|chance| chance.pick(&live).clone());
             if timeout(SHUTDOWN_MAX, client.tell(run.clone(), verb, number)).await.is_err() {
                 self.world.broken(format!("nobody says what became of something for `{run}`"));
@@ -193,7 +193,7 @@ impl Director {
 
     /// Whoever asks for a run's output is given what its nodes gave.
     async fn read_outputs(&self) {
-        let Some(client) = self.seats.iter().flatten().next() else { return };
+        let Some(client) = self.hosts.iter().flatten().next() else { return };
         let runs: Vec<_> = self.world.audit().states().map(|state| state.id().clone()).collect();
         for run in runs {
             if timeout(SHUTDOWN_MAX, client.clone().read_output(run.clone())).await.is_err() {
@@ -205,8 +205,8 @@ impl Director {
     /// Everybody goes home, and what is left is looked at once more.
     pub(super) async fn close(&mut self) {
         self.read_outputs().await;
-        for seat in 0..self.seats.len() {
-            if let Some(client) = &self.seats[seat] {
+        for host in 0..self.hosts.len() {
+            if let Some(client) = &self.hosts[host] {
                 let ended = |run: &RunId| self.world.audit().state(run).is_none_or(|state| state.status().is_final());
                 for (run, error) in client.engine.blocked() {
                     if !ended(&run) {
@@ -214,7 +214,7 @@ impl Director {
                     }
                 }
             }
-            self.shut_down(seat).await;
+            self.shut_down(host).await;
         }
         let runs: Vec<_> = self.world.audit().states().map(|state| state.id().clone()).collect();
         for run in runs {

@@ -25,10 +25,10 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(120);
 /// Makes things happen.
 pub(super) struct Director {
     world: Arc<World>,
-    seats: Vec<Option<Client>>,
+    hosts: Vec<Option<Client>>,
     workflows: Vec<Arc<WorkflowSpec>>,
     /// Engines of dead processes. Dropping one would shut it down in good order, which a crash does not.
-    graveyard: Vec<Client>,
+    dead_clients: Vec<Client>,
     born: usize,
     numbers: u64,
     park_after: Duration,
@@ -40,7 +40,7 @@ fn run_id(number: usize) -> RunId {
 
 impl Director {
     pub(super) fn new(world: Arc<World>) -> Self {
-        let seats = match world.kind {
+        let hosts = match world.kind {
             Kind::Embedded => 1,
             Kind::Shared => 2 + usize::from(world.draw(|chance| chance.one_in(3))),
         };
@@ -49,9 +49,9 @@ impl Director {
         let workflows = (0..count).map(workflow).collect();
         let park_ms = world.draw(|chance| *chance.pick(&[1, 50, 1_000, 1_000, 20_000]));
         Self {
-            seats: (0..seats).map(|_| None).collect(),
+            hosts: (0..hosts).map(|_| None).collect(),
             workflows,
-            graveyard: Vec::new(),
+            dead_clients: Vec::new(),
             born: 0,
             numbers: 0,
             park_after: Duration::from_millis(park_ms),
@@ -61,8 +61,8 @@ impl Director {
 
     /// All of it.
     pub(super) async fn play(mut self) {
-        for seat in 0..self.seats.len() {
-            self.boot(seat).await;
+        for host in 0..self.hosts.len() {
+            self.boot(host).await;
         }
         for number in 0..self.workflows.len() {
             self.start(number, number);
@@ -93,7 +93,7 @@ impl Director {
     }
 
     /// A new process takes a seat.
-    async fn boot(&mut self, seat: usize) {
+    async fn boot(&mut self, host: usize) {
         self.born += 1;
         let (world, process) = (Arc::clone(&self.world), Arc::new(Process::new(format!("p{}", self.born))));
         world.note(format_args!("{} boots", process.name));
@@ -129,25 +129,25 @@ impl Director {
             .start()
             .await;
         match engine {
-            Ok(engine) => self.seats[seat] = Some(Client { world, process, engine }),
+            Ok(engine) => self.hosts[host] = Some(Client { world, process, engine }),
             Err(error) => world.broken(format!("an engine does not start: {error}")),
         }
     }
 
     /// A process dies between two instructions.
-    async fn kill(&mut self, seat: usize) {
-        let Some(client) = self.seats[seat].take() else { return };
+    async fn kill(&mut self, host: usize) {
+        let Some(client) = self.hosts[host].take() else { return };
         self.world.note(format_args!("{} dies", client.process.name));
         client.process.die();
         self.world.lose_writes(Some(&client.process)).await;
-        self.graveyard.push(client);
+        self.dead_clients.push(client);
     }
 
     /// A process is asked to end, and does.
-    async fn shut_down(&mut self, seat: usize) {
-        let Some(client) = self.seats[seat].take() else { return };
+    async fn shut_down(&mut self, host: usize) {
+        let Some(client) = self.hosts[host].take() else { return };
         self.world.note(format_args!("{} shuts down", client.process.name));
-        client.process.trouble(self.world.now());
+        client.process.disturb(self.world.now());
         if timeout(SHUTDOWN_MAX, client.engine.shutdown()).await.is_err() {
             self.world.broken(format!("{} does not shut down", client.process.name));
         }
@@ -157,8 +157,8 @@ impl Director {
     }
 
     fn some_client(&self) -> Option<Client> {
-        let seat = self.draw(self.seats.len());
-        self.seats[seat].clone()
+        let host = self.draw(self.hosts.len());
+        self.hosts[host].clone()
     }
 
     fn start(&mut self, workflow: usize, run: usize) {
@@ -173,9 +173,9 @@ impl Director {
         self.numbers
     }
 
-    async fn boot_if_empty(&mut self, seat: usize) {
-        if self.seats[seat].is_none() {
-            self.boot(seat).await;
+    async fn boot_if_empty(&mut self, host: usize) {
+        if self.hosts[host].is_none() {
+            self.boot(host).await;
         }
     }
 }

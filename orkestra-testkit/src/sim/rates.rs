@@ -4,7 +4,7 @@ use crate::chance::Chance;
 
 /// How often something goes wrong: once in so many times; never, when it is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Weather {
+pub(super) struct FaultRates {
     /// A call is slow.
     slow_one_in: usize,
     /// The longest that a slow call takes each way, in milliseconds.
@@ -43,8 +43,8 @@ const WRITE_FAULTS: [WriteFault; 6] = [
     WriteFault::Failed,
 ];
 
-impl Weather {
-    pub(super) const CALM: Self =
+impl FaultRates {
+    pub(super) const NONE: Self =
         Self { slow_one_in: 0, slow_ms_max: 0, fail_one_in: 0, lose_one_in: 0, write_fault_one_in: 0 };
 
     /// Single calls fail, and no more than that.

@@ -12,7 +12,7 @@ use crate::sim::trace::first_word;
 use crate::sim::value::number_of;
 
 /// One run.
-pub(super) struct Life {
+pub(super) struct Incarnation {
     pub(super) replayer: Replayer,
     pub(super) events: Vec<Event>,
     /// How many of them were copied from another run.
@@ -27,7 +27,7 @@ pub(super) struct Life {
     /// Steps that were written down as begun: by whom, in terms of losses, and in which attempt.
     pub(super) started: Vec<(Name, u64, u32)>,
     /// Steps in a loop of which one was let go after it had begun: their node, and their place without the round.
-    pub(super) let_go: BTreeSet<(Name, String)>,
+    pub(super) dropped: BTreeSet<(Name, String)>,
     /// Nodes whose failure somebody has to decide, and the one that the pause is about.
     undecided: Vec<Name>,
     asked_about: Option<Name>,
@@ -52,7 +52,7 @@ pub(super) struct Place {
     pub(super) works: Option<(u32, u64, String)>,
 }
 
-impl Life {
+impl Incarnation {
     pub(super) fn new(run: RunId) -> Self {
         Self {
             replayer: Replayer::new(run),
@@ -64,7 +64,7 @@ impl Life {
             returned: BTreeMap::new(),
             takers: BTreeMap::new(),
             started: Vec::new(),
-            let_go: BTreeSet::new(),
+            dropped: BTreeSet::new(),
             undecided: Vec::new(),
             asked_about: None,
             paused: false,
