@@ -1,4 +1,4 @@
-//! Bytes as a workflow.
+//! Reads bytes as a workflow.
 
 use orkestra_core::model::limits::DATA_BYTES_MAX;
 use orkestra_core::model::{Plan, SpecError, WorkflowSpec};
@@ -7,8 +7,8 @@ use orkestra_core::projection::Graph;
 /// Reads the bytes as JSON.
 ///
 /// # Panics
-/// When what was read cannot be run, does not come back the same, is read differently by serde alone, or an error does
-/// not point into the text.
+/// When a workflow that was read has no plan, does not survive a round trip, or is read differently by plain serde, or when an
+/// error does not point into the text.
 pub fn workflow_json(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match WorkflowSpec::from_json(text) {

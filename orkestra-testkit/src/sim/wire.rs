@@ -1,4 +1,4 @@
-//! Writes on their way to the disk: what a crash may still lose.
+//! Writes that are not durable yet and that a crash may lose.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,18 +20,18 @@ type Answers = Vec<Result<(), AppendError>>;
 pub(super) struct Wire {
     pending: BTreeMap<u64, PendingWrite>,
     sent: u64,
-    /// When the last batch lands that was told of too early: they land in order.
+    /// When the last batch becomes durable that was acknowledged too early; these batches keep their order.
     head: Option<Instant>,
 }
 
-/// One batch under way.
+/// One batch that is not durable yet.
 struct PendingWrite {
     from: Arc<Process>,
     batch: Vec<Append>,
-    /// How often a run of each id had been deleted when it was sent.
+    /// For each commit: which incarnation of its run existed when it was sent.
     incarnations: Vec<usize>,
     reply: oneshot::Sender<Answers>,
-    /// Whether the store has told already that it was written: only one with [`Bug::AckBeforeSync`] does.
+    /// Whether the store has already acknowledged it, which only a store with [`Bug::AckBeforeSync`] does.
     acknowledged: bool,
 }
 
@@ -48,7 +48,7 @@ impl Wire {
 }
 
 impl World {
-    /// Sends a batch on its way; it lands after so many milliseconds, whatever becomes of its sender. Answered then.
+    /// Sends a batch. It becomes durable, and is answered, after `millis` milliseconds, whatever happens to its sender.
     pub(super) async fn send(
         self: &Arc<Self>,
         from: &Arc<Process>,
@@ -76,13 +76,13 @@ impl World {
         answer
     }
 
-    /// The first `commits` commits of a batch become durable.
+    /// Makes the first `commits` commits of a batch durable.
     async fn land(&self, id: u64, commits: usize) {
         let Some(pending_write) = lock(&self.wire).pending.remove(&id) else { return };
         let PendingWrite { mut batch, incarnations, reply, acknowledged, .. } = pending_write;
         batch.truncate(commits);
-        // NOTE: a write that is delivered after its run was deleted could begin it anew: no store can tell, see docs/limits.md.
-        // Here none is.
+        // NOTE: a write that arrives after its run was deleted could create it again, which no store can detect, see
+        // docs/limits.md. The simulator drops such writes.
         let was_deleted =
             |(append, incarnation): (&Append, &usize)| self.audit().incarnation(&append.commit.run) > *incarnation;
         let late: Vec<bool> = batch.iter().zip(&incarnations).map(was_deleted).collect();
@@ -99,7 +99,7 @@ impl World {
         for (place, _) in late.iter().enumerate().filter(|(_, late)| **late) {
             answers.insert(place.min(answers.len()), Err(AppendError::Unknown("its run was deleted meanwhile".into())));
         }
-        // A sender that has died, or was told before, hears nothing.
+        // The receiver is gone if the sender has died or was answered before.
         drop(reply.send(answers));
     }
 
@@ -116,8 +116,8 @@ impl World {
         answers
     }
 
-    /// The power fails: a beginning of what is under way becomes durable, the rest is lost. With `of`, only that
-    /// process dies: what it sent to a store of its own may still land later.
+    /// Simulates a power failure: some of the first pending writes become durable, the rest is lost. With `of`, only that process
+    /// dies: its pending writes to a shared store may still become durable later.
     pub(super) async fn lose_writes(&self, of: Option<&Arc<Process>>) {
         let outlives = of.is_some() && self.kind == Kind::Shared;
         let ids: Vec<u64> = {
@@ -157,7 +157,7 @@ impl World {
         }
     }
 
-    /// Takes back what was never durable.
+    /// Removes what was acknowledged and never durable.
     async fn truncate(&self, run: &RunId, from: Seq) {
         let journal = self.disk.read(run, Seq(1), usize::MAX).await.unwrap_or_default();
         if journal.iter().all(|commit| commit.first < from) {

@@ -26,7 +26,7 @@ async fn is(store: &dyn Store, run: &RunId, key: &str, wanted: Option<&[u8]>) ->
     })
 }
 
-/// 1. What is written is there after reopening, of any size, also for a run that is not there yet.
+/// 1. A blob is durable, whatever its size, also for a run that does not exist yet.
 ///
 /// # Errors
 /// [`Breach`].
@@ -54,7 +54,7 @@ pub async fn blob_1_is_durable<F: StoreFixture>(fixture: &F) -> Verdict {
     Ok(())
 }
 
-/// 2. Writing the same key again replaces what was there, as a whole, whether it shrinks or grows.
+/// 2. Writing a key again replaces the whole blob, whether it shrinks or grows.
 ///
 /// # Errors
 /// [`Breach`].
@@ -72,7 +72,8 @@ pub async fn blob_2_is_replaced<F: StoreFixture>(fixture: &F) -> Verdict {
     Ok(())
 }
 
-/// 3. A blob stays while its run goes on, and is gone with it; those of others stay, however alike their names are.
+/// 3. A blob is kept until its run is deleted, and then deleted with it. Blobs of other runs are kept, however similar their ids
+///    are.
 ///
 /// # Errors
 /// [`Breach`].
@@ -91,7 +92,7 @@ pub async fn blob_3_goes_with_its_run<F: StoreFixture>(fixture: &F) -> Verdict {
     is(&*store, sample.id(), "a", Some(b"small")).await?;
     is(&*store, sample.id(), "b", Some(&bytes(200_000, 0))).await?;
     store.delete(sample.id()).await?;
-    // One that came before its run, which never came.
+    // A blob written for a run that was never created.
     store.delete(&others[3].0).await?;
     drop(store);
     let store = fixture.open(&place).await;
@@ -104,7 +105,7 @@ pub async fn blob_3_goes_with_its_run<F: StoreFixture>(fixture: &F) -> Verdict {
     same("the small values", &store.keys("", 9).await?, &Vec::new())
 }
 
-/// The keys of a run are its own, in order, each once, whatever its blobs' sizes; a run without blobs has none.
+/// The blob keys of a run are listed in order, each once, whatever the sizes; a run without blobs has none.
 ///
 /// # Errors
 /// [`Breach`].
@@ -118,5 +119,5 @@ pub async fn blob_keys_are_those_of_the_run_in_order<F: StoreFixture>(fixture: &
     store.put_blob(&other, "c", b"small").await?;
     same("the keys", &store.blob_keys(&one).await?, &["Z", "a", "a/b", "b", "ü"].map(str::to_owned).to_vec())?;
     same("the other's keys", &store.blob_keys(&other).await?, &vec!["c".to_owned()])?;
-    same("nobody's keys", &store.blob_keys(&run("R")).await?, &Vec::new())
+    same("the keys of a run without blobs", &store.blob_keys(&run("R")).await?, &Vec::new())
 }

@@ -1,8 +1,7 @@
-//! The conformance suite: what every store must do, one function per sentence of the contract of
-//! [`Store`].
+//! The conformance suite for stores: one function per sentence of the contract of [`Store`].
 //!
-//! Functions named `append_N_…` show sentence N of `append`, and so with the other methods. A function that says `Err` names what it saw and what it
-//! should have seen. [`suite`] runs them all.
+//! A function named `append_N_…` tests sentence N of `append`, and so on for the other methods. Its error says what it saw and
+//! what it expected. [`suite`] runs all of them.
 //!
 //! ```
 //! use orkestra_testkit::store::{MemoryFixture, suite};
@@ -43,21 +42,21 @@ pub use report::{Breach, Report};
 pub use small::*;
 pub use snapshot::*;
 
-/// How to make a store for a test. Each test begins with a place of its own.
+/// How to create a store for a test. Each test starts with its own place.
 #[async_trait]
 pub trait StoreFixture: Send + Sync {
-    /// Where a store lives: a directory, a database. Cleared away on dropping.
+    /// Where a store keeps its data, such as a directory or a database. Dropping it should delete the data.
     type Place: Send + Sync;
 
-    /// A place that no store has been in.
+    /// A new, empty place.
     async fn place(&self) -> Self::Place;
 
-    /// Opens the store in `place`: for the first time, or again after all handles of the last time were dropped. All
-    /// that was acknowledged must be there again. Panics when it cannot.
+    /// Opens the store in `place`, for the first time or again after all earlier handles were dropped. All acknowledged
+    /// writes must be there. Panics when the store cannot be opened.
     async fn open(&self, place: &Self::Place) -> Arc<dyn Store>;
 }
 
-/// The fixture of [`MemoryStore`], which "reopens" by forgetting its leases.
+/// The fixture of [`MemoryStore`]. Reopening it only drops its leases.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MemoryFixture;
 
@@ -75,7 +74,7 @@ impl StoreFixture for MemoryFixture {
     }
 }
 
-/// What a test of the suite says.
+/// The result of a test of the suite.
 pub type Verdict = Result<(), Breach>;
 
 macro_rules! tests {

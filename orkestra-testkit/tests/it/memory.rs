@@ -1,4 +1,4 @@
-//! The in-memory store keeps the contract, and the suite sees when one does not.
+//! The in-memory store keeps the contract, and the suite detects a store that does not.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ async fn two_memory_stores_answer_the_same() {
     }
 }
 
-/// Acknowledges what it forgets.
+/// Acknowledges writes and forgets them.
 struct Forgetful;
 
 #[async_trait]

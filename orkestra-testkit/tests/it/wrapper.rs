@@ -1,4 +1,4 @@
-//! A wrapper changes what it writes, and nothing else.
+//! A `StoreWrapper` changes the methods that it overrides, and nothing else.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use orkestra_core::store::{AppendError, MemoryStore, Store, StoreError, StoreErr
 use orkestra_testkit::sample::SampleRun;
 use orkestra_testkit::store::{StoreFixture, suite};
 
-/// Changes nothing, and writes down what it is called for.
+/// Changes nothing, and records which methods are called.
 #[derive(Clone)]
 struct Recording {
     inner: MemoryStore,
@@ -93,7 +93,7 @@ async fn a_wrapper_is_the_inner_store_to_engines_of_the_process() {
     assert!(wrapped.is_shared());
 }
 
-/// Refuses each call, before it is made or after.
+/// Fails each call, before or after the inner call.
 struct Refusing {
     inner: MemoryStore,
     after: bool,

@@ -1,7 +1,7 @@
-//! Who sees all: every commit as it becomes durable, every effect as it begins, every word that was given. What must
-//! never be is noted the moment it is.
+//! The audit of a world. It observes every commit that becomes durable, every effect that starts and every answer that is
+//! given, and records a violation at once.
 //!
-//! It knows the durable truth only. Whoever shows, answers or does something that is not durable is found out here.
+//! It knows only what is durable, so it detects whatever is shown, answered or performed before it is durable.
 
 mod answers;
 mod history;
@@ -19,35 +19,35 @@ use self::incarnation::Incarnation;
 
 pub(super) use self::tasks::{At, Effect};
 
-/// All that is durable, and all that was seen.
+/// What is durable, and what was seen.
 #[derive(Default)]
 pub(super) struct Audit {
-    /// The runs that are there.
+    /// The runs that exist.
     runs: BTreeMap<RunId, Incarnation>,
-    /// Those that were deleted, the first one of each id first.
+    /// The deleted runs, by id, oldest first.
     gone: BTreeMap<RunId, Vec<Incarnation>>,
     claims: BTreeMap<RunId, Claim>,
     begun: u64,
-    /// Letters that were discarded: whoever drove the run found that nothing follows from them.
+    /// Letters that a driver discarded because nothing follows from them.
     discarded: BTreeMap<RunId, Vec<InputKind>>,
-    /// Runs that were cancelled before they were there.
+    /// Child runs that were cancelled before they existed.
     fenced: BTreeSet<RunId>,
     violation: Option<String>,
 }
 
-/// Who drives a run, or did last.
+/// The last claim of a run.
 #[derive(Default)]
 struct Claim {
     epoch: Epoch,
     process: String,
-    /// Whether it has let go of the run by itself, with nothing under way.
+    /// Whether the process released the run by itself and undisturbed.
     released: bool,
-    /// How often the run was taken from a process that had not let go of it.
+    /// How often the run was claimed from a process that had not released it so.
     losses: u64,
 }
 
 impl Audit {
-    /// Something must not be. The first of it counts.
+    /// Records a violation. Only the first one is kept.
     pub(super) fn broken(&mut self, what: String) {
         self.violation.get_or_insert(what);
     }
@@ -76,7 +76,7 @@ impl Audit {
         self.state(run).map_or(Seq::ZERO, RunState::last)
     }
 
-    /// How many runs had this id before.
+    /// How many earlier runs had this id.
     pub(super) fn incarnation(&self, run: &RunId) -> usize {
         self.gone.get(run).map_or(0, Vec::len)
     }
@@ -85,7 +85,7 @@ impl Audit {
         self.gone.get(run).into_iter().flatten().chain(self.runs.get(run))
     }
 
-    /// All durable events of all runs.
+    /// All durable events of all runs, including deleted ones.
     pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
         self.runs.values().chain(self.gone.values().flatten()).flat_map(|incarnation| &incarnation.events)
     }
@@ -94,7 +94,7 @@ impl Audit {
         self.runs.get(run).is_some_and(Incarnation::is_fork)
     }
 
-    /// A process has been given the right to drive a run.
+    /// A process has claimed a run.
     pub(super) fn claimed(&mut self, run: &RunId, epoch: Epoch, process: &str) {
         let before = self.claims.remove(run).unwrap_or_default();
         let higher = before.epoch < epoch;
@@ -104,7 +104,7 @@ impl Audit {
         self.expect(higher, || format!("epoch {epoch} of `{run}` is not higher than the one before it"));
     }
 
-    /// A process has let go of a run; in `peace`, when nothing had disturbed it.
+    /// A process has released a run; `undisturbed` says whether no recent fault had affected it.
     pub(super) fn released(&mut self, run: &RunId, epoch: Epoch, undisturbed: bool) {
         if let Some(claim) = self.claims.get_mut(run).filter(|claim| claim.epoch == epoch) {
             claim.released = undisturbed;
@@ -119,7 +119,7 @@ impl Audit {
         self.claims.get(run).is_some_and(|claim| claim.process == process)
     }
 
-    /// A commit has become durable, or was so already.
+    /// A commit is durable, since now or already before.
     pub(super) fn durable(&mut self, written: &Written, record: Option<&RunRecord>) {
         let run = &written.run;
         if written.first <= self.last(run) {
@@ -138,7 +138,7 @@ impl Audit {
         self.fence(run, from);
     }
 
-    /// A run that is not there when its parent takes it for cancelled must not begin any more.
+    /// A child that does not exist when its parent records it as cancelled must not start later.
     fn fence(&mut self, run: &RunId, from: usize) {
         let events = self
             .runs
@@ -156,11 +156,11 @@ impl Audit {
         }
     }
 
-    /// A run is gone from the disk.
+    /// A run was deleted from the disk.
     pub(super) fn deleted(&mut self, run: &RunId) {
         if let Some(incarnation) = self.runs.remove(run) {
             let ended = incarnation.state().is_some_and(|state| state.status().is_final());
-            self.expect(ended, || format!("`{run}` was deleted, and it had not ended"));
+            self.expect(ended, || format!("`{run}` was deleted before it had ended"));
             if let Some(wrong) = incarnation.wrong_history() {
                 self.broken(format!("`{run}`, which was deleted: {wrong}"));
             }
@@ -168,7 +168,7 @@ impl Audit {
         }
     }
 
-    /// What can only be told of whole histories.
+    /// Makes the checks that need whole histories.
     pub(super) fn check_histories(&mut self) {
         let wrong =
             self.runs.iter().find_map(|(run, incarnation)| Some(format!("`{run}`: {}", incarnation.wrong_history()?)));

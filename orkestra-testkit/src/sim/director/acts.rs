@@ -1,4 +1,4 @@
-//! What happens in a storm.
+//! The random acts of the faulty phase.
 
 use orkestra_core::model::{Amount, Name, RunId, Seq};
 use orkestra_core::{CatchUp, Overlap, Schedule};
@@ -15,7 +15,7 @@ use crate::sim::world::{Kind, World};
 
 use super::{Director, run_id};
 
-/// The schedule that a world has.
+/// The name of the schedule of a world.
 pub(super) const SCHEDULE: &str = "tick";
 /// How far a clock jumps.
 const YEAR_MS: i64 = 365 * 86_400_000;
@@ -60,7 +60,7 @@ impl Director {
         let run = run_id(self.draw(self.workflows.len() + 1));
         match self.draw(24) {
             0..=3 => {
-                // Now and then with the id of a run of another workflow.
+                // Sometimes with the id of a run of another workflow.
                 let workflow = self.draw(self.workflows.len());
                 let other = self.draw(8) == 0;
                 self.start(workflow, if other { self.workflows.len() } else { workflow });
@@ -109,7 +109,7 @@ impl Director {
         if let Some(client) = &self.hosts[host] {
             let world = &self.world;
             let mut millis = world.draw(|chance| *chance.pick(&[-50_000, -1_000, 0, 0, 3, 1_000, 50_000]));
-            // Where leases are judged by whoever asks, nobody would have a run for a year.
+            // If leases are judged by each client's clock, no other process could claim a run for a year.
             let may_jump = world.store_has_clock || world.kind == Kind::Embedded;
             if world.abilities.has(Ability::Jumps) && may_jump && self.draw(2) == 0 {
                 world.jumped.store(true, Ordering::Relaxed);
@@ -121,7 +121,7 @@ impl Director {
         }
     }
 
-    /// Lets runs start by the clock.
+    /// Adds a schedule that starts runs.
     pub(super) fn put_schedule(&mut self) {
         let number = self.next_number();
         let Some(client) = self.some_client() else { return };

@@ -1,5 +1,4 @@
-//! The course of a world: a storm in which anything may happen, then calm weather in which everything must come to an
-//! end.
+//! Directs a world: first a faulty phase in which anything may happen, then a quiet phase in which every run must end.
 
 mod acts;
 mod calm;
@@ -22,12 +21,12 @@ use super::world::{Kind, Process, ProcessClock, World};
 /// How long an engine may take to shut down.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(120);
 
-/// Makes things happen.
+/// Starts and stops processes, and makes clients act.
 pub(super) struct Director {
     world: Arc<World>,
     hosts: Vec<Option<Client>>,
     workflows: Vec<Arc<WorkflowSpec>>,
-    /// Engines of dead processes. Dropping one would shut it down in good order, which a crash does not.
+    /// Engines of dead processes, kept because dropping one would shut it down gracefully, unlike a crash.
     dead_clients: Vec<Client>,
     born: usize,
     numbers: u64,
@@ -59,7 +58,7 @@ impl Director {
         }
     }
 
-    /// All of it.
+    /// Plays the whole world.
     pub(super) async fn play(mut self) {
         for host in 0..self.hosts.len() {
             self.boot(host).await;
@@ -92,7 +91,7 @@ impl Director {
         self.world.draw(|chance| chance.below(end))
     }
 
-    /// A new process takes a seat.
+    /// Starts a new process on a host.
     async fn boot(&mut self, host: usize) {
         self.born += 1;
         let (world, process) = (Arc::clone(&self.world), Arc::new(Process::new(format!("p{}", self.born))));
@@ -104,11 +103,11 @@ impl Director {
         let task = move |cx: Context, input| Call::new(Arc::clone(&inside), Arc::clone(&own), cx).perform(input);
         let [one, two] = CHILD_WORKFLOWS;
         let one = Workflow::new(one).node("n0", task.clone());
-        // Under a limit that no parent holds: else they might wait for each other.
+        // With a limit that no parent uses: otherwise parent and child might wait for each other.
         let one = if world.seed.is_multiple_of(3) { one.limit(workflows::CHILD_LIMIT) } else { one }.build();
         let two = Workflow::new(two).node("n0", task.clone()).node("n1", task.clone()).build();
         let [first, second, third] = workflows::limits();
-        // Some have little room: what they begin is for the others, or for later.
+        // Some engines have a small capacity: other engines must take the runs that they start, or they do so later.
         let runs_max = if self.draw(3) == 0 { 2 + self.draw(4) } else { usize::MAX };
         let snapshot_every = 1 + self.draw(12) as u64;
         let keep = |seconds| self.world.abilities.has(Ability::Retention).then(|| Duration::from_secs(seconds));
@@ -134,7 +133,7 @@ impl Director {
         }
     }
 
-    /// A process dies between two instructions.
+    /// Kills a process.
     async fn kill(&mut self, host: usize) {
         let Some(client) = self.hosts[host].take() else { return };
         self.world.note(format_args!("{} dies", client.process.name));
@@ -143,7 +142,7 @@ impl Director {
         self.dead_clients.push(client);
     }
 
-    /// A process is asked to end, and does.
+    /// Shuts a process down gracefully.
     async fn shut_down(&mut self, host: usize) {
         let Some(client) = self.hosts[host].take() else { return };
         self.world.note(format_args!("{} shuts down", client.process.name));
