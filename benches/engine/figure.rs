@@ -36,12 +36,12 @@ impl Figure {
     }
 
     /// The median reference, a time.
-    pub(crate) fn beside(&self) -> String {
-        show(Duration::from_secs_f64(self.raw()))
+    pub(crate) fn reference_time(&self) -> String {
+        show(Duration::from_secs_f64(self.reference()))
     }
 
     /// The median reference.
-    pub(crate) fn raw(&self) -> f64 {
+    pub(crate) fn reference(&self) -> f64 {
         self.median(|(_, reference)| *reference)
     }
 

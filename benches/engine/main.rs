@@ -25,7 +25,7 @@ use self::figure::{Figure, Target, show};
 /// The first argument of a process that parks runs and tells what they cost.
 const PARK: &str = "park";
 
-type Anything = Result<(), Box<dyn std::error::Error>>;
+type BenchResult = Result<(), Box<dyn std::error::Error>>;
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -51,7 +51,7 @@ fn directory() -> std::io::Result<tempfile::TempDir> {
     tempfile::Builder::new().prefix("bench-").tempdir_in(target)
 }
 
-fn main() -> Anything {
+fn main() -> BenchResult {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let quick = arguments.iter().any(|argument| argument == "--quick" || argument == "--test");
     let place = directory()?;
@@ -90,19 +90,19 @@ fn main() -> Anything {
     Ok(())
 }
 
-type Section = fn(&Runtime, &Path, Scale) -> Anything;
+type Section = fn(&Runtime, &Path, Scale) -> BenchResult;
 
-fn steps(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
+fn steps(runtime: &Runtime, place: &Path, scale: Scale) -> BenchResult {
     println!("sled, Fsync; medians of {} rounds, each with its own syncs", scale.rounds);
     measure(runtime, place, scale, Durability::Fsync)
 }
 
-fn process(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
+fn process(runtime: &Runtime, place: &Path, scale: Scale) -> BenchResult {
     println!("\nsled, Process; the same, which promises less");
     measure(runtime, place, scale, Durability::Process)
 }
 
-fn measure(runtime: &Runtime, place: &Path, scale: Scale, durability: Durability) -> Anything {
+fn measure(runtime: &Runtime, place: &Path, scale: Scale, durability: Durability) -> BenchResult {
     let engine = runtime.block_on(workload::start(&place.join(format!("{durability:?}")), durability))?;
     let mut chain = Figure::new("(a) a run of 10 nodes in a row, a node", Target::Most(2.0, "syncs"));
     let mut steps = Figure::new("(a) a node of 10 steps, a step", Target::Most(2.0, "syncs"));
@@ -125,12 +125,16 @@ fn measure(runtime: &Runtime, place: &Path, scale: Scale, durability: Durability
         rate.add(workload::COMMITS * f64::from(scale.in_flight_runs) / took.as_secs_f64(), raw);
     }
     runtime.block_on(engine.shutdown());
-    println!("  append + fdatasync of 300 bytes: {}; 64 writers in groups: {:.0}/s", chain.beside(), rate.raw());
+    println!(
+        "  append + fdatasync of 300 bytes: {}; 64 writers in groups: {:.0}/s",
+        chain.reference_time(),
+        rate.reference()
+    );
     [over, chain, steps, rate, wide].iter().for_each(|figure| println!("  {figure}"));
     Ok(())
 }
 
-fn recovered(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
+fn recovered(runtime: &Runtime, place: &Path, scale: Scale) -> BenchResult {
     println!("\n(d) {} half-done runs after a restart", scale.half_done);
     let sync = disk::append_and_sync(place, scale.syncs)?;
     let took = recovery::restart(runtime, &place.join("recovery"), scale.half_done)?;
@@ -141,7 +145,7 @@ fn recovered(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
     Ok(())
 }
 
-fn parked(_: &Runtime, _: &Path, scale: Scale) -> Anything {
+fn parked(_: &Runtime, _: &Path, scale: Scale) -> BenchResult {
     println!("\n(e) {} parked runs", scale.parked);
     let quick = if scale.parked == QUICK.parked { "--quick" } else { "--full" };
     // Each in a process of its own: memory that another has used before is no measure.
@@ -157,7 +161,7 @@ fn parked(_: &Runtime, _: &Path, scale: Scale) -> Anything {
     Ok(())
 }
 
-fn long(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
+fn long(runtime: &Runtime, place: &Path, scale: Scale) -> BenchResult {
     println!("\n(f) a step late in a long run, beside one of a fresh run in the same moment");
     let sync = disk::append_and_sync(place, scale.syncs)?;
     let times = long::compare(runtime, &place.join("long"), scale.events)?;

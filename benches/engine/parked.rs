@@ -16,20 +16,20 @@ use crate::workload::IN_FLIGHT;
 /// What `runs` parked runs cost.
 pub(crate) struct Cost {
     runs: u32,
-    before: Place,
-    half: Place,
-    all: Place,
+    before: Usage,
+    half: Usage,
+    all: Usage,
 }
 
 #[derive(Clone, Copy)]
-struct Place {
+struct Usage {
     /// Resident memory of this process, where it can be told.
     memory: Option<u64>,
     disk: u64,
 }
 
 /// Fewer runs than this show what there is once, not what each of them costs.
-const TELLING: u32 = 10_000;
+const RUNS_MIN: u32 = 10_000;
 
 const MEMORY_MAX: f64 = 1024.0;
 const DISK_MAX: f64 = 2048.0;
@@ -55,11 +55,11 @@ pub(crate) fn park(
         let engine = start(open()?).await?;
         // The first runs warm up what there is once.
         start_many(&engine, runs / 100 + 1).await?;
-        let before = look(place)?;
+        let before = measure_usage(place)?;
         start_many(&engine, runs / 2).await?;
-        let half = look(place)?;
+        let half = measure_usage(place)?;
         start_many(&engine, runs - runs / 2).await?;
-        let all = look(place)?;
+        let all = measure_usage(place)?;
         engine.shutdown().await;
         Ok::<_, Box<dyn Error>>(Cost { runs, before, half, all })
     })
@@ -67,19 +67,19 @@ pub(crate) fn park(
 
 /// Starts runs and waits until the last of them are parked.
 async fn start_many(engine: &Engine, runs: u32) -> Result<(), Box<dyn Error>> {
-    let mut under_way: JoinSet<Result<RunId, orkestra::Error>> = JoinSet::new();
+    let mut in_flight: JoinSet<Result<RunId, orkestra::Error>> = JoinSet::new();
     let mut last = Vec::new();
     for _ in 0..runs {
-        if under_way.len() >= IN_FLIGHT
-            && let Some(started) = under_way.join_next().await
+        if in_flight.len() >= IN_FLIGHT
+            && let Some(started) = in_flight.join_next().await
         {
             last.truncate(IN_FLIGHT);
             last.insert(0, started??);
         }
         let engine = engine.clone();
-        under_way.spawn(async move { Ok(engine.run("waiting").start().await?.id().clone()) });
+        in_flight.spawn(async move { Ok(engine.run("waiting").start().await?.id().clone()) });
     }
-    while let Some(started) = under_way.join_next().await {
+    while let Some(started) = in_flight.join_next().await {
         last.push(started??);
     }
     let (store, worker) = (engine.store(), WorkerId::new("bench")?);
@@ -103,7 +103,7 @@ async fn parked(store: &dyn Store, run: &RunId, worker: &WorkerId) -> Result<(),
     }
 }
 
-fn look(place: &Path) -> std::io::Result<Place> {
+fn measure_usage(place: &Path) -> std::io::Result<Usage> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let resident =
         status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
@@ -112,7 +112,7 @@ fn look(place: &Path) -> std::io::Result<Place> {
         let entry = entry?.metadata()?;
         disk += if entry.is_file() { entry.len() } else { 0 };
     }
-    Ok(Place { memory: resident.map(|kib: u64| kib * 1024), disk })
+    Ok(Usage { memory: resident.map(|kib: u64| kib * 1024), disk })
 }
 
 impl fmt::Display for Cost {
@@ -120,7 +120,7 @@ impl fmt::Display for Cost {
         let each = |more: u64, runs: u32| more as f64 / f64::from(runs);
         let Self { runs, before, half, all } = self;
         let verdict = |value: f64, most: f64| match value <= most {
-            _ if *runs < TELLING => "too few to tell, ",
+            _ if *runs < RUNS_MIN => "too few to tell, ",
             true => "meets",
             false => "MISSES",
         };

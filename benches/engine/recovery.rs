@@ -43,7 +43,7 @@ async fn nothing(_cx: Context, (): ()) -> TaskResult<()> {
 type Half = Pin<Box<dyn Future<Output = TaskResult<()>> + Send>>;
 
 /// A task with steps that stops half-way, or goes on, and how many of it have come there.
-pub(crate) fn half_done(goes_on: bool) -> (impl Fn(Context, ()) -> Half + Send + Sync, Count) {
+pub(crate) fn half_done(finish: bool) -> (impl Fn(Context, ()) -> Half + Send + Sync, Count) {
     let count = Count::default();
     let counted = count.clone();
     let task = move |cx: Context, (): ()| {
@@ -53,7 +53,7 @@ pub(crate) fn half_done(goes_on: bool) -> (impl Fn(Context, ()) -> Half + Send +
                 cx.step("step", || async { TaskResult::Ok(()) }).await?;
             }
             count.up();
-            if !goes_on {
+            if !finish {
                 std::future::pending::<()>().await;
             }
             cx.step("last", || async { TaskResult::Ok(()) }).await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use orkestra::store::{MemoryStore, Store};
 
-use crate::Anything;
+use crate::BenchResult;
 #[cfg(feature = "postgres")]
 use crate::server;
 
@@ -58,7 +58,7 @@ impl Kind {
         format!("{self:?}").to_lowercase()
     }
 
-    pub(crate) fn named(name: &str) -> Anything<Self> {
+    pub(crate) fn named(name: &str) -> BenchResult<Self> {
         Ok(all().into_iter().find(|kind| kind.name() == name).ok_or_else(|| format!("`{name}` is not measured"))?)
     }
 
@@ -71,7 +71,7 @@ impl Kind {
     }
 
     /// Opens it in the directory `place`, as users do who name no options. What is in a database is called as the directory is.
-    pub(crate) async fn open(self, place: &Path) -> Anything<Arc<dyn Store>> {
+    pub(crate) async fn open(self, place: &Path) -> BenchResult<Arc<dyn Store>> {
         Ok(match self {
             Self::Memory => Arc::new(MemoryStore::new()),
             #[cfg(feature = "sled")]
@@ -84,7 +84,7 @@ impl Kind {
     }
 
     /// How many bytes it takes up on disk; none where it has none.
-    pub(crate) fn on_disk(self, place: &Path) -> Anything<Option<u64>> {
+    pub(crate) fn on_disk(self, place: &Path) -> BenchResult<Option<u64>> {
         match self {
             Self::Memory => Ok(None),
             #[cfg(feature = "postgres")]
@@ -95,7 +95,7 @@ impl Kind {
     }
 
     /// Removes it, where it would stay behind.
-    pub(crate) fn remove(self, place: &Path) -> Anything {
+    pub(crate) fn remove(self, place: &Path) -> BenchResult {
         match self {
             #[cfg(feature = "postgres")]
             Self::Postgres => server::remove(place),

@@ -28,7 +28,7 @@ const FILL: &str = "fill";
 const LOOK: &str = "look";
 
 /// What can go wrong ends the benchmark.
-type Anything<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+type BenchResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -52,7 +52,7 @@ fn directory() -> std::io::Result<tempfile::TempDir> {
     tempfile::Builder::new().prefix("bench-").tempdir_in(target)
 }
 
-fn main() -> Anything {
+fn main() -> BenchResult {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let quick = arguments.iter().any(|argument| argument == "--quick" || argument == "--test");
     let scale = if quick { QUICK } else { FULL };
@@ -83,7 +83,7 @@ fn load() -> String {
     text.split(' ').take(3).collect::<Vec<_>>().join(" ")
 }
 
-fn rates(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
+fn rates(runtime: &Runtime, place: &Path, scale: Scale) -> BenchResult {
     println!("Fsync; {} rounds, each beside its own syncs", scale.rounds);
     let mut over = Figure::times("overwriting 300 bytes and fdatasync", "of appending");
     for _ in 0..scale.rounds {
@@ -103,7 +103,7 @@ fn rates(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
     Ok(())
 }
 
-fn sizes(place: &Path, scale: Scale, how: &str) -> Anything {
+fn sizes(place: &Path, scale: Scale, how: &str) -> BenchResult {
     println!("{} events in {} runs, each store in processes of its own", scale.runs * scale.events, scale.runs);
     for kind in kind::all() {
         println!("  {}:", kind.name());

@@ -12,10 +12,15 @@ use tokio::task::JoinSet;
 use crate::gather::{Gatherer, Into};
 use crate::ratio::{Figure, median};
 use crate::runs::Run;
-use crate::{Anything, Scale, disk, milliseconds};
+use crate::{BenchResult, Scale, disk, milliseconds};
 
 /// The figures of `store`: a lone append, then as many writers as `scale` names.
-pub(crate) fn measure(runtime: &Runtime, place: &Path, store: &Arc<dyn Store>, scale: Scale) -> Anything<Vec<Figure>> {
+pub(crate) fn measure(
+    runtime: &Runtime,
+    place: &Path,
+    store: &Arc<dyn Store>,
+    scale: Scale,
+) -> BenchResult<Vec<Figure>> {
     let mut lone = Figure::times("a lone append", "syncs");
     let mut groups = scale.appends.map(|(writers, _)| Figure::rates(&format!("{writers} writers"), "of the file's"));
     for round in 0..scale.rounds {
@@ -35,7 +40,7 @@ pub(crate) fn measure(runtime: &Runtime, place: &Path, store: &Arc<dyn Store>, s
 
 /// The median times of an append that is alone, and of a sync of the same moment, in milliseconds.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-async fn one_by_one(store: &Arc<dyn Store>, place: &Path, round: u32, count: u32) -> Anything<(f64, f64)> {
+async fn one_by_one(store: &Arc<dyn Store>, place: &Path, round: u32, count: u32) -> BenchResult<(f64, f64)> {
     let (into, mut run) = (Into::Store(Arc::clone(store)), Run::new(&format!("lone-{round}"), 1)?);
     into.write(vec![run.commit()]).await?;
     let (mut times, mut syncs) = (Vec::new(), Vec::new());
@@ -53,12 +58,12 @@ async fn one_by_one(store: &Arc<dyn Store>, place: &Path, round: u32, count: u32
 
 /// Commits a second of `writers` that each append to a run of their own, one after the other, and how many shared a sync.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-async fn together(into: Into, writers: u32, each: u32, round: u32) -> Anything<(f64, f64)> {
+async fn together(into: Into, writers: u32, each: u32, round: u32) -> BenchResult<(f64, f64)> {
     let named = |writer| Run::new(&format!("w{writers}-{round}-{writer}"), u64::from(writer));
-    let mut runs = (0..writers).map(named).collect::<Anything<Vec<_>>>()?;
+    let mut runs = (0..writers).map(named).collect::<BenchResult<Vec<_>>>()?;
     into.write(runs.iter_mut().map(Run::commit).collect()).await?;
     let (gatherer, gathered) = Gatherer::start(into);
-    let mut under_way: JoinSet<Anything> = JoinSet::new();
+    let mut under_way: JoinSet<BenchResult> = JoinSet::new();
     let begun = Instant::now();
     for mut run in runs {
         let gatherer = gatherer.clone();

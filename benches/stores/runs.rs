@@ -8,7 +8,7 @@ use orkestra::kernel::RunStatus;
 use orkestra::model::{Epoch, Name, RunId, Seq, Timestamp};
 use orkestra::store::{Append, RunRecord};
 
-use crate::{Anything, disk};
+use crate::{BenchResult, disk};
 
 /// A run, and how far it has come.
 pub(crate) struct Run {
@@ -18,7 +18,7 @@ pub(crate) struct Run {
 
 impl Run {
     /// A run that is not there yet.
-    pub(crate) fn new(id: &str, created_at: u64) -> Anything<Self> {
+    pub(crate) fn new(id: &str, created_at: u64) -> BenchResult<Self> {
         let created_at = Timestamp::from_millis(created_at);
         let record = RunRecord {
             id: RunId::new(id)?,

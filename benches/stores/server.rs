@@ -5,7 +5,7 @@ use std::process::Command;
 
 use orkestra::store::PostgresStore;
 
-use crate::Anything;
+use crate::BenchResult;
 
 /// Where it is, if there is one.
 pub(crate) fn url() -> Option<String> {
@@ -13,18 +13,18 @@ pub(crate) fn url() -> Option<String> {
 }
 
 /// Opens a store in a schema that is called as the directory is.
-pub(crate) async fn open(place: &Path) -> Anything<PostgresStore> {
+pub(crate) async fn open(place: &Path) -> BenchResult<PostgresStore> {
     let url = url().ok_or("there is no database")?;
     Ok(PostgresStore::options().with_schema(schema(place)).connect(&url).await?)
 }
 
 /// What its tables and their indexes take up.
-pub(crate) fn on_disk(place: &Path) -> Anything<u64> {
+pub(crate) fn on_disk(place: &Path) -> BenchResult<u64> {
     let tables = format!("pg_class where relkind = 'r' and relnamespace = '{}'::regnamespace", schema(place));
     Ok(ask(&format!("select sum(pg_total_relation_size(oid)) from {tables}"))?.trim().parse()?)
 }
 
-pub(crate) fn remove(place: &Path) -> Anything {
+pub(crate) fn remove(place: &Path) -> BenchResult {
     ask(&format!("drop schema if exists {} cascade", schema(place))).map(drop)
 }
 
@@ -35,7 +35,7 @@ fn schema(place: &Path) -> String {
     names.join("_").replace(|c: char| !c.is_ascii_alphanumeric(), "_")
 }
 
-fn ask(sql: &str) -> Anything<String> {
+fn ask(sql: &str) -> BenchResult<String> {
     let url = url().ok_or("there is no database")?;
     let output = Command::new("psql").args([&url, "-qtAc", sql]).output().map_err(|error| format!("psql: {error}"))?;
     if !output.status.success() {

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use crate::gather::Into;
 use crate::kind::Kind;
 use crate::runs::Run;
-use crate::{Anything, FILL, LOOK, Scale, disk, milliseconds};
+use crate::{BenchResult, FILL, LOOK, Scale, disk, milliseconds};
 
 /// Runs that are under way at once while a store is filled: as many commits share a sync.
 const AT_ONCE: u32 = 500;
@@ -21,7 +21,7 @@ const AT_ONCE: u32 = 500;
 const READ: u32 = 1_000;
 
 /// What the store `kind` costs, line by line.
-pub(crate) fn measure(place: &Path, kind: Kind, how: &str, scale: Scale) -> Anything<Vec<String>> {
+pub(crate) fn measure(place: &Path, kind: Kind, how: &str, scale: Scale) -> BenchResult<Vec<String>> {
     let store = place.join(format!("large-{}", kind.name()));
     let sync = disk::append_and_sync(place, scale.syncs)?;
     let mut lines = process(FILL, kind, &store, how)?;
@@ -36,7 +36,7 @@ pub(crate) fn measure(place: &Path, kind: Kind, how: &str, scale: Scale) -> Anyt
     Ok(lines)
 }
 
-fn process(part: &str, kind: Kind, store: &Path, how: &str) -> Anything<Vec<String>> {
+fn process(part: &str, kind: Kind, store: &Path, how: &str) -> BenchResult<Vec<String>> {
     let output = Command::new(std::env::current_exe()?).args([part, &kind.name()]).arg(store).arg(how).output()?;
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -47,7 +47,7 @@ fn process(part: &str, kind: Kind, store: &Path, how: &str) -> Anything<Vec<Stri
 
 /// Fills a store, and says how that went. What is only in memory is looked at here.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-pub(crate) fn fill(runtime: &Runtime, kind: Kind, place: &Path, scale: Scale) -> Anything {
+pub(crate) fn fill(runtime: &Runtime, kind: Kind, place: &Path, scale: Scale) -> BenchResult {
     let before = resident();
     runtime.block_on(async {
         let store = kind.open(place).await?;
@@ -55,7 +55,7 @@ pub(crate) fn fill(runtime: &Runtime, kind: Kind, place: &Path, scale: Scale) ->
         let mut first = 0;
         while first < scale.runs {
             let until = scale.runs.min(first + AT_ONCE);
-            let mut runs = (first..until).map(named).collect::<Anything<Vec<_>>>()?;
+            let mut runs = (first..until).map(named).collect::<BenchResult<Vec<_>>>()?;
             for _ in 1..scale.events {
                 into.write(runs.iter_mut().map(Run::commit).collect()).await?;
             }
@@ -71,13 +71,13 @@ pub(crate) fn fill(runtime: &Runtime, kind: Kind, place: &Path, scale: Scale) ->
     })
 }
 
-fn named(number: u32) -> Anything<Run> {
+fn named(number: u32) -> BenchResult<Run> {
     Run::new(&format!("run-{number:05}"), u64::from(number))
 }
 
 /// Opens a store that was filled, and says what that takes.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-pub(crate) fn look(runtime: &Runtime, kind: Kind, place: &Path, scale: Scale) -> Anything {
+pub(crate) fn look(runtime: &Runtime, kind: Kind, place: &Path, scale: Scale) -> BenchResult {
     let before = resident();
     runtime.block_on(async {
         let begun = Instant::now();
@@ -88,7 +88,7 @@ pub(crate) fn look(runtime: &Runtime, kind: Kind, place: &Path, scale: Scale) ->
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-async fn read_some(store: &dyn Store, before: Option<u64>, scale: Scale) -> Anything {
+async fn read_some(store: &dyn Store, before: Option<u64>, scale: Scale) -> BenchResult {
     let begun = Instant::now();
     let page = store.list(&RunQuery::default()).await?;
     println!("the newest {} runs in {}", page.items.len(), show(begun.elapsed()));
