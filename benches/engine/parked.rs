@@ -1,4 +1,4 @@
-//! What a run costs that only waits.
+//! Measures the memory and disk space of a run that only waits.
 
 use std::error::Error;
 use std::fmt;
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::workload::IN_FLIGHT;
 
-/// What `runs` parked runs cost.
+/// The cost of `runs` parked runs.
 pub(crate) struct Cost {
     runs: u32,
     before: Usage,
@@ -23,12 +23,12 @@ pub(crate) struct Cost {
 
 #[derive(Clone, Copy)]
 struct Usage {
-    /// Resident memory of this process, where it can be told.
+    /// Resident memory of this process, bytes, where it is known.
     memory: Option<u64>,
     disk: u64,
 }
 
-/// Fewer runs than this show what there is once, not what each of them costs.
+/// With fewer runs than this, fixed costs outweigh the cost of each run.
 const RUNS_MIN: u32 = 10_000;
 
 const MEMORY_MAX: f64 = 1024.0;
@@ -53,7 +53,7 @@ pub(crate) fn park(
     };
     runtime.block_on(async {
         let engine = start(open()?).await?;
-        // The first runs warm up what there is once.
+        // The first runs cause the fixed costs.
         start_many(&engine, runs / 100 + 1).await?;
         let before = measure_usage(place)?;
         start_many(&engine, runs / 2).await?;
@@ -65,7 +65,7 @@ pub(crate) fn park(
     })
 }
 
-/// Starts runs and waits until the last of them are parked.
+/// Starts runs and waits until the last ones are parked.
 async fn start_many(engine: &Engine, runs: u32) -> Result<(), Box<dyn Error>> {
     let mut in_flight: JoinSet<Result<RunId, orkestra::Error>> = JoinSet::new();
     let mut last = Vec::new();
@@ -93,7 +93,7 @@ async fn asleep(cx: Context, (): ()) -> TaskResult<()> {
     cx.sleep(Duration::from_secs(3 * 24 * 3600)).await
 }
 
-/// Returns when nobody drives the run: it can be claimed.
+/// Returns when no driver has the run, so that it can be claimed.
 async fn parked(store: &dyn Store, run: &RunId, worker: &WorkerId) -> Result<(), Box<dyn Error>> {
     loop {
         if let Some(claimed) = claim_one(store, run, worker, Timestamp::ZERO, Timestamp::ZERO).await? {
@@ -131,7 +131,7 @@ impl fmt::Display for Cost {
                 write!(f, "{whole:.0} bytes of memory each: {} at most {MEMORY_MAX}", verdict(whole, MEMORY_MAX))?;
                 write!(f, " ({late:.0} each for the second half), ")?;
             }
-            _ => write!(f, "memory cannot be told here, ")?,
+            _ => write!(f, "memory is unknown on this system, ")?,
         }
         let disk = each(all.disk.saturating_sub(before.disk), *runs);
         let late = each(all.disk.saturating_sub(half.disk), runs - runs / 2);

@@ -1,7 +1,7 @@
-//! The same on Postgres: one engine, several of them, and a process that was killed.
+//! The engine on Postgres: one engine, several engines, and a killed process.
 //!
-//! The server is the one that `ORKESTRA_TEST_POSTGRES` names, or a throw-away one of this process. Targets are the best of
-//! the Postgres peers that were measured on such a machine (2 cores, local Postgres 15, `fsync` on).
+//! The server is given by `ORKESTRA_TEST_POSTGRES`, otherwise a temporary one is started. Targets are the best results of other
+//! engines on Postgres, measured on such a machine (2 cores, local Postgres 15, `fsync` on).
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -20,10 +20,10 @@ use super::{BenchResult, Scale, disk, workload};
 
 /// The first argument of a process that is one of several workers.
 pub(crate) const WORKER: &str = "worker";
-/// The first argument of a process that is killed, and of the one that goes on.
+/// The first argument of the process that is killed, and of the one that continues its runs.
 pub(crate) const VICTIM: &str = "victim";
 
-/// A database of this bench.
+/// The database of this benchmark.
 struct Database {
     url: String,
     _server: Option<Server>,
@@ -43,13 +43,13 @@ fn options(schema: &str) -> PostgresOptions {
     PostgresStore::options().with_schema(schema)
 }
 
-/// A schema that no other round has used.
+/// A schema name that no other round uses.
 fn fresh(what: &str) -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     format!("bench_{what}_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
-/// All of it.
+/// Makes all measurements on Postgres.
 pub(crate) fn measure(runtime: &Runtime, place: &Path, scale: Scale) -> BenchResult {
     let database = Database::start()?;
     println!("\nPostgres, Fsync; medians of {} rounds, each with its own syncs", scale.rounds);
@@ -87,7 +87,7 @@ fn one_engine(runtime: &Runtime, place: &Path, scale: Scale, database: &Database
     Ok(())
 }
 
-/// A process of this program, told what to do by its arguments, and by a line on its standard input.
+/// A process of this program, controlled by its arguments and by a line on its standard input.
 struct Process(Child);
 
 impl Process {
@@ -96,21 +96,25 @@ impl Process {
         Ok(Self(command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?))
     }
 
-    /// Returns when it has said something.
+    /// Reads a line of its output.
     fn read_line(&mut self) -> Result<String, Box<dyn Error>> {
         let mut line = String::new();
-        BufReader::with_capacity(1, self.0.stdout.as_mut().ok_or("it has an output")?).read_line(&mut line)?;
-        if line.is_empty() { Err("a process ended before it was done".into()) } else { Ok(line.trim().to_owned()) }
+        BufReader::with_capacity(1, self.0.stdout.as_mut().ok_or("stdout is piped")?).read_line(&mut line)?;
+        if line.is_empty() {
+            Err("a process of the benchmark ended too early".into())
+        } else {
+            Ok(line.trim().to_owned())
+        }
     }
 
     fn go(&mut self) -> BenchResult {
-        Ok(self.0.stdin.as_mut().ok_or("it has an input")?.write_all(b"go\n")?)
+        Ok(self.0.stdin.as_mut().ok_or("stdin is piped")?.write_all(b"go\n")?)
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // One that has ended already is as good.
+        // An error means that it has already ended.
         drop(self.0.kill());
         drop(self.0.wait());
     }
@@ -141,7 +145,7 @@ fn wait_for_go() -> BenchResult {
     Ok(std::io::stdin().read_exact(&mut byte)?)
 }
 
-/// One of several workers: ready, go, done.
+/// One of several workers: prints `ready`, waits for `go`, prints `done`.
 pub(crate) fn worker(runtime: &Runtime, url: &str, schema: &str, runs: u32) -> BenchResult {
     runtime.block_on(async {
         let engine = workload::start_on(options(schema).connect(url).await?).await?;
@@ -175,7 +179,7 @@ async fn nothing(_cx: Context, (): ()) -> TaskResult<()> {
     Ok(())
 }
 
-/// The first process leaves `runs` runs half-done and says so; the second one goes on with them and says how long it took.
+/// The first process leaves `runs` runs half-done and prints a line; the second one finishes them and prints how long it took.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 pub(crate) fn victim(runtime: &Runtime, url: &str, schema: &str, runs: u32) -> BenchResult {
     runtime.block_on(async {

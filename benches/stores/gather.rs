@@ -1,5 +1,5 @@
-//! Gathers the commits of many writers as the engine's committer does: while one write is under way, those for the next.
-//! Writes into a store, or into a plain file: the same work without a store.
+//! Gathers the commits of many writers like the engine's committer: during one write, those for the next. Writes them to a store,
+//! or to a plain file for comparison.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -39,12 +39,12 @@ impl Into {
 
 type Waiting = (Append, oneshot::Sender<()>);
 
-/// The way to whoever gathers.
+/// The handle to a gatherer.
 #[derive(Clone)]
 pub(crate) struct Gatherer(mpsc::Sender<Waiting>);
 
 impl Gatherer {
-    /// Begins to gather. The answer, when all handles are gone: how many batches there were.
+    /// Starts a gatherer. Once all handles are dropped, it returns the number of batches.
     pub(crate) fn start(into: Into) -> (Self, JoinHandle<BenchResult<u32>>) {
         let (sender, receiver) = mpsc::channel(COMMITTER_QUEUE_MAX);
         (Self(sender), tokio::spawn(gather(into, receiver)))
@@ -53,7 +53,7 @@ impl Gatherer {
     /// Returns when the commit is durable.
     pub(crate) async fn write(&self, append: Append) -> BenchResult {
         let (ack, acknowledged) = oneshot::channel();
-        self.0.send((append, ack)).await.map_err(|_| "a write failed before")?;
+        self.0.send((append, ack)).await.map_err(|_| "an earlier write failed")?;
         Ok(acknowledged.await?)
     }
 }
@@ -72,7 +72,7 @@ async fn gather(into: Into, mut queue: mpsc::Receiver<Waiting>) -> BenchResult<u
         into.write(batch).await?;
         batches += 1;
         for ack in acks {
-            // A writer that is gone has failed, and says so itself.
+            // A writer that is gone has failed and reports that itself.
             let _ = ack.send(());
         }
     }
