@@ -7,10 +7,10 @@ use orkestra_core::store::{Append, AppendError, DueQuery, RunQuery, RunRecord, S
 use crate::sample::{SampleRun, with_wake_at};
 
 use super::report::{ensure, same};
-use super::{Breach, StoreFixture, Verdict};
+use super::{Breach, StoreFixture, TestResult};
 
 /// Appends commits that must all be accepted.
-pub(super) async fn write(store: &dyn Store, batch: Vec<Append>) -> Verdict {
+pub(super) async fn write(store: &dyn Store, batch: Vec<Append>) -> TestResult {
     let count = batch.len();
     let answers = store.append(batch).await;
     same("answers", &answers.len(), &count)?;
@@ -39,7 +39,7 @@ fn commits(appends: &[Append]) -> Vec<Written> {
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_1_all_events_of_a_commit_are_there_or_none<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_1_all_events_of_a_commit_are_there_or_none<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -56,7 +56,7 @@ pub async fn append_1_all_events_of_a_commit_are_there_or_none<F: StoreFixture>(
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_2_ok_means_durable<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_2_ok_means_durable<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let mut run = SampleRun::new("r").with_label("org", "o1");
     let mut all = Vec::new();
@@ -79,7 +79,7 @@ pub async fn append_2_ok_means_durable<F: StoreFixture>(fixture: &F) -> Verdict 
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_3_a_commit_that_does_not_follow_is_a_conflict<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_3_a_commit_that_does_not_follow_is_a_conflict<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -111,7 +111,7 @@ pub async fn append_3_a_commit_that_does_not_follow_is_a_conflict<F: StoreFixtur
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_3_commits_before_it_in_the_batch_count<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_3_commits_before_it_in_the_batch_count<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -128,7 +128,7 @@ pub async fn append_3_commits_before_it_in_the_batch_count<F: StoreFixture>(fixt
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_4_an_older_epoch_is_fenced<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_4_an_older_epoch_is_fenced<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let (mut run, now, until) = (SampleRun::new("r"), Timestamp::ZERO, Timestamp::from_millis(u64::MAX));
@@ -159,7 +159,7 @@ pub async fn append_4_an_older_epoch_is_fenced<F: StoreFixture>(fixture: &F) -> 
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_4_the_epochs_of_a_journal_fence_nobody<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_4_the_epochs_of_a_journal_do_not_fence<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let (mut run, now, until) = (SampleRun::new("r"), Timestamp::ZERO, Timestamp::from_millis(u64::MAX));
@@ -188,7 +188,7 @@ pub async fn append_4_the_epochs_of_a_journal_fence_nobody<F: StoreFixture>(fixt
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_5_a_repeated_commit_is_there_already<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_5_a_repeated_commit_is_there_already<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -207,7 +207,7 @@ pub async fn append_5_a_repeated_commit_is_there_already<F: StoreFixture>(fixtur
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_5_a_repeat_changes_no_record<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_5_a_repeat_changes_no_record<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -222,7 +222,7 @@ pub async fn append_5_a_repeat_changes_no_record<F: StoreFixture>(fixture: &F) -
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_8_record_and_indexes_change_with_their_commit<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_8_record_and_indexes_change_with_their_commit<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -249,7 +249,7 @@ pub async fn append_8_record_and_indexes_change_with_their_commit<F: StoreFixtur
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_8_nothing_changes_with_a_refused_commit<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_8_nothing_changes_with_a_refused_commit<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -281,7 +281,7 @@ pub async fn append_8_nothing_changes_with_a_refused_commit<F: StoreFixture>(fix
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_9_a_refused_commit_fails_no_other<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_9_a_refused_commit_fails_no_other<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let (mut good, mut bad) = (SampleRun::new("good"), SampleRun::new("bad"));
@@ -299,7 +299,7 @@ pub async fn append_9_a_refused_commit_fails_no_other<F: StoreFixture>(fixture: 
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_answers_in_the_order_of_a_large_batch<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_answers_in_the_order_of_a_large_batch<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut runs: Vec<_> = (0..200).map(|number| SampleRun::new(&format!("r{number}"))).collect();
@@ -327,7 +327,7 @@ pub async fn append_answers_in_the_order_of_a_large_batch<F: StoreFixture>(fixtu
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_takes_commits_of_any_size<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_takes_commits_of_any_size<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -352,7 +352,7 @@ pub async fn append_takes_commits_of_any_size<F: StoreFixture>(fixture: &F) -> V
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_an_empty_batch_has_no_answers<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_an_empty_batch_has_no_answers<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     same("answers", &store.append(Vec::new()).await.len(), &0)
 }

@@ -8,7 +8,7 @@ use crate::sample::SampleRun;
 
 use super::append::write;
 use super::report::{ensure, same};
-use super::{Breach, StoreFixture, Verdict};
+use super::{Breach, StoreFixture, TestResult};
 
 fn run(id: &str) -> RunId {
     RunId::new(id).expect("a run's id")
@@ -18,7 +18,7 @@ fn bytes(size: u32, seed: u8) -> Vec<u8> {
     (0..size).map(|at| at.to_le_bytes()[0] ^ at.to_le_bytes()[1] ^ seed).collect()
 }
 
-async fn is(store: &dyn Store, run: &RunId, key: &str, wanted: Option<&[u8]>) -> Verdict {
+async fn is(store: &dyn Store, run: &RunId, key: &str, wanted: Option<&[u8]>) -> TestResult {
     let found = store.blob(run, key).await?;
     ensure(found.as_deref() == wanted, || {
         let length = |bytes: Option<&[u8]>| bytes.map_or("nothing".into(), |bytes| format!("{} bytes", bytes.len()));
@@ -30,7 +30,7 @@ async fn is(store: &dyn Store, run: &RunId, key: &str, wanted: Option<&[u8]>) ->
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn blob_1_is_durable<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn blob_1_is_durable<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let (run, longest) = (run(&"r".repeat(200)), "ü".repeat(BLOB_KEY_BYTES_MAX / 2));
@@ -58,7 +58,7 @@ pub async fn blob_1_is_durable<F: StoreFixture>(fixture: &F) -> Verdict {
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn blob_2_is_replaced<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn blob_2_is_replaced<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let run = run("r");
     for (round, size) in [10, 300_000, 20_000, 20_001, 0, 5].into_iter().enumerate() {
@@ -77,7 +77,7 @@ pub async fn blob_2_is_replaced<F: StoreFixture>(fixture: &F) -> Verdict {
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn blob_3_goes_with_its_run<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn blob_3_goes_with_its_run<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut sample = SampleRun::new("r");
@@ -109,7 +109,7 @@ pub async fn blob_3_goes_with_its_run<F: StoreFixture>(fixture: &F) -> Verdict {
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn blob_keys_are_those_of_the_run_in_order<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn blob_keys_are_those_of_the_run_in_order<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let (one, other) = (run("r"), run("r1"));

@@ -7,7 +7,7 @@ use crate::sample::{SampleRun, with_wake_at};
 
 use super::append::{due_ids, write};
 use super::report::{ensure, same};
-use super::{Breach, StoreFixture, Verdict};
+use super::{Breach, StoreFixture, TestResult};
 
 const FAR: Timestamp = Timestamp::from_millis(u64::MAX);
 
@@ -20,7 +20,7 @@ fn worker() -> WorkerId {
 }
 
 /// Creates runs with these wake-up times.
-async fn write_runs(store: &dyn Store, times: &[(&str, Option<u64>)]) -> Verdict {
+async fn write_runs(store: &dyn Store, times: &[(&str, Option<u64>)]) -> TestResult {
     for (id, at) in times {
         write(store, vec![with_wake_at(SampleRun::new(id).create(), *at)]).await?;
     }
@@ -36,7 +36,7 @@ fn shown(due: &Due) -> Vec<String> {
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn due_is_earliest_first_and_names_the_next<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn due_is_earliest_first_and_names_the_next<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let times =
@@ -69,7 +69,7 @@ pub async fn due_is_earliest_first_and_names_the_next<F: StoreFixture>(fixture: 
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn due_1_leaves_out_held_runs<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn due_1_leaves_out_held_runs<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     write_runs(&*store, &[("a", Some(10)), ("b", Some(20)), ("c", Some(30))]).await?;
@@ -90,7 +90,7 @@ pub async fn due_1_leaves_out_held_runs<F: StoreFixture>(fixture: &F) -> Verdict
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn due_1_holds_runs_whose_lease_has_run_out<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn due_1_lists_runs_whose_lease_has_expired<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     write_runs(&*store, &[("a", Some(0)), ("b", Some(0))]).await?;
@@ -111,7 +111,7 @@ pub async fn due_1_holds_runs_whose_lease_has_run_out<F: StoreFixture>(fixture: 
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn due_2_is_paged_by_cursor<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn due_2_is_paged_by_cursor<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let names: Vec<_> = (0..10).map(|number| format!("r{number}")).collect();
@@ -147,7 +147,7 @@ pub async fn due_2_is_paged_by_cursor<F: StoreFixture>(fixture: &F) -> Verdict {
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn due_is_there_after_reopening<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn due_is_there_after_reopening<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     write_runs(&*store, &[("a", Some(10)), ("b", Some(20))]).await?;

@@ -10,7 +10,7 @@ use crate::sample::SampleRun;
 
 use super::append::write;
 use super::report::{ensure, same};
-use super::{Breach, StoreFixture, Verdict};
+use super::{Breach, StoreFixture, TestResult};
 
 async fn ids(store: &dyn Store, query: &RunQuery) -> Result<Vec<String>, Breach> {
     Ok(store.list(query).await?.items.iter().map(|record| record.id.to_string()).collect())
@@ -35,7 +35,7 @@ async fn pages(store: &dyn Store, query: &RunQuery) -> Result<Vec<String>, Breac
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn list_is_newest_first_and_paged<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn list_is_newest_first_and_paged<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     same("the list of an empty store", &store.list(&RunQuery::default()).await?.items, &Vec::new())?;
@@ -57,7 +57,7 @@ pub async fn list_is_newest_first_and_paged<F: StoreFixture>(fixture: &F) -> Ver
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn list_is_filtered<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn list_is_filtered<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     for number in 0..24_u64 {
@@ -103,7 +103,7 @@ pub async fn list_is_filtered<F: StoreFixture>(fixture: &F) -> Verdict {
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn list_of_several_statuses<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn list_of_several_statuses<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut written = Vec::new();
@@ -146,7 +146,7 @@ pub async fn list_of_several_statuses<F: StoreFixture>(fixture: &F) -> Verdict {
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn pager_walks_all_runs<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn pager_walks_all_runs<F: StoreFixture>(fixture: &F) -> TestResult {
     const RUNS: usize = 1_200;
     let place = fixture.place().await;
     let store: Arc<dyn Store> = fixture.open(&place).await;
@@ -176,7 +176,7 @@ pub async fn pager_walks_all_runs<F: StoreFixture>(fixture: &F) -> Verdict {
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn list_of_a_range_of_creation_times<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn list_of_a_range_of_creation_times<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let times = [("a", 10), ("b", 255), ("c", 256), ("d", 256), ("e", 70_000)];
@@ -215,7 +215,7 @@ pub async fn list_of_a_range_of_creation_times<F: StoreFixture>(fixture: &F) -> 
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn list_pages_stay_good_when_runs_come_and_go<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn list_cursors_stay_valid_when_runs_change<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut runs: Vec<_> = (1..=6).map(|number| SampleRun::new(&format!("r{number}")).at(number * 10)).collect();

@@ -8,7 +8,7 @@ use crate::sample::{SampleRun, with_wake_at};
 
 use super::append::write;
 use super::report::{ensure, same};
-use super::{Breach, StoreFixture, Verdict};
+use super::{Breach, StoreFixture, TestResult};
 
 const FAR: Timestamp = Timestamp::from_millis(u64::MAX);
 
@@ -35,7 +35,7 @@ async fn claim(store: &dyn Store, run: &RunId) -> Result<Claimed, Breach> {
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn send_1_is_durable_and_in_order<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn send_1_is_durable_and_in_order<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut runs = ["r", "r1"].map(SampleRun::new);
@@ -62,7 +62,7 @@ pub async fn send_1_is_durable_and_in_order<F: StoreFixture>(fixture: &F) -> Ver
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn send_2_is_refused<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn send_2_is_refused<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let mut run = SampleRun::new("r");
     let kind = |sent: Result<LetterId, orkestra_core::store::StoreError>| sent.map_err(|error| error.kind());
@@ -93,7 +93,7 @@ pub async fn send_2_is_refused<F: StoreFixture>(fixture: &F) -> Verdict {
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn send_3_makes_the_run_due<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn send_3_makes_the_run_due<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut runs = ["never", "later", "now", "ended"].map(SampleRun::new);
@@ -136,7 +136,7 @@ pub async fn send_3_makes_the_run_due<F: StoreFixture>(fixture: &F) -> Verdict {
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn send_3_records_written_meanwhile_count_later<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn send_3_records_written_meanwhile_count_later<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let mut run = SampleRun::new("r");
     write(&*store, vec![run.create()]).await?;
@@ -154,7 +154,7 @@ pub async fn send_3_records_written_meanwhile_count_later<F: StoreFixture>(fixtu
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_8_takes_letters_with_its_commit<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_8_takes_letters_with_its_commit<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -187,7 +187,7 @@ pub async fn append_8_takes_letters_with_its_commit<F: StoreFixture>(fixture: &F
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn send_1_letters_go_with_their_run<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn send_1_letters_go_with_their_run<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let mut run = SampleRun::new("r");
     write(&*store, vec![run.create()]).await?;
@@ -205,7 +205,7 @@ pub async fn send_1_letters_go_with_their_run<F: StoreFixture>(fixture: &F) -> V
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn send_4_is_heard<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn send_4_notifies_listeners<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let mut run = SampleRun::new("r");
     write(&*store, vec![run.create()]).await?;

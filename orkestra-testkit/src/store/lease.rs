@@ -7,7 +7,7 @@ use crate::sample::SampleRun;
 
 use super::append::write;
 use super::report::{ensure, same};
-use super::{Breach, StoreFixture, Verdict};
+use super::{Breach, StoreFixture, TestResult};
 
 const FAR: Timestamp = Timestamp::from_millis(u64::MAX);
 
@@ -49,7 +49,7 @@ async fn held(store: &dyn Store, leases: &[Lease], now: u64, until: Timestamp) -
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn claim_1_gives_ever_higher_epochs<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn claim_1_gives_ever_higher_epochs<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let (run, one) = (run("nobody"), worker("one"));
     let mut highest = Epoch(0);
@@ -68,7 +68,7 @@ pub async fn claim_1_gives_ever_higher_epochs<F: StoreFixture>(fixture: &F) -> V
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn claim_2_excludes_other_workers<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn claim_2_excludes_other_workers<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let (first, second) = (run("first"), run("second"));
     let lease = claim(&*store, &first, &worker("one")).await?;
@@ -83,7 +83,7 @@ pub async fn claim_2_excludes_other_workers<F: StoreFixture>(fixture: &F) -> Ver
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn claim_1_epochs_never_come_back<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn claim_1_epochs_never_come_back<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let mut sample = SampleRun::new("r");
     let id = sample.id().clone();
@@ -117,7 +117,7 @@ pub async fn claim_1_epochs_never_come_back<F: StoreFixture>(fixture: &F) -> Ver
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn claim_3_takes_over_what_has_run_out<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn claim_3_takes_over_what_has_run_out<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let run = run("r");
     let first = claim_until(&*store, &run, "one", 100, 200).await?;
@@ -135,7 +135,7 @@ pub async fn claim_3_takes_over_what_has_run_out<F: StoreFixture>(fixture: &F) -
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn claim_3_fences_whoever_held_it_before<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn claim_3_fences_the_previous_owner<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut sample = SampleRun::new("r");
@@ -159,7 +159,7 @@ pub async fn claim_3_fences_whoever_held_it_before<F: StoreFixture>(fixture: &F)
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn renew_1_is_refused_when_the_lease_is_lost<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn renew_1_is_refused_when_the_lease_is_lost<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let (time, ids) = (Timestamp::from_millis, ["kept", "given", "lost", "again"].map(run));
     let mut leases = Vec::new();
@@ -182,7 +182,7 @@ pub async fn renew_1_is_refused_when_the_lease_is_lost<F: StoreFixture>(fixture:
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn renew_2_holds_the_run<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn renew_2_holds_the_run<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let (time, mut sample) = (Timestamp::from_millis, SampleRun::new("r"));
     let lease = claim_until(&*store, sample.id(), "one", 100, 200).await?;
@@ -201,7 +201,7 @@ pub async fn renew_2_holds_the_run<F: StoreFixture>(fixture: &F) -> Verdict {
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn release_of_an_old_lease_changes_nothing<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn release_of_an_old_lease_changes_nothing<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let run = run("r");
     let old = claim(&*store, &run, &worker("one")).await?;
@@ -220,7 +220,7 @@ pub async fn release_of_an_old_lease_changes_nothing<F: StoreFixture>(fixture: &
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn claim_answers_many_at_once<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn claim_answers_many_at_once<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let mut sample = SampleRun::new("long");
     write(&*store, vec![sample.create(), sample.report(1)]).await?;
@@ -247,7 +247,7 @@ async fn claimed_by(store: &dyn Store, runs: &[RunId], name: &str) -> Result<Vec
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn claim_4_of_many_at_once_each_run_goes_to_one<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn claim_4_of_many_at_once_each_run_goes_to_one<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let runs: Vec<_> = (0..40).map(|number| run(&format!("r{number}"))).collect();
     let backward: Vec<_> = runs.iter().rev().cloned().collect();
@@ -271,7 +271,7 @@ pub async fn claim_4_of_many_at_once_each_run_goes_to_one<F: StoreFixture>(fixtu
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn release_all_frees_the_runs_of_one_worker<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn release_all_frees_the_runs_of_one_worker<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let runs = ["a", "b", "c"].map(run);
     same("the first claim", &claimed_by(&*store, &runs[..2], "one").await?, &vec![true, true])?;

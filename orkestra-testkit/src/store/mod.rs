@@ -20,6 +20,7 @@ mod inbox;
 mod lease;
 mod read;
 mod remove;
+mod renamed;
 mod report;
 mod small;
 mod snapshot;
@@ -38,7 +39,8 @@ pub use inbox::*;
 pub use lease::*;
 pub use read::*;
 pub use remove::*;
-pub use report::{Breach, Report};
+pub use renamed::*;
+pub use report::{Breach, SuiteReport};
 pub use small::*;
 pub use snapshot::*;
 
@@ -75,13 +77,13 @@ impl StoreFixture for MemoryFixture {
 }
 
 /// The result of a test of the suite.
-pub type Verdict = Result<(), Breach>;
+pub type TestResult = Result<(), Breach>;
 
 macro_rules! tests {
     ($($name:ident),* $(,)?) => {
         /// Runs every test of the suite on stores of `fixture`.
-        pub async fn suite<F: StoreFixture>(fixture: &F) -> Report {
-            let mut report = Report::default();
+        pub async fn suite<F: StoreFixture>(fixture: &F) -> SuiteReport {
+            let mut report = SuiteReport::default();
             $(report.add(stringify!($name), $name(fixture).await);)*
             report
         }
@@ -94,7 +96,7 @@ tests![
     append_3_a_commit_that_does_not_follow_is_a_conflict,
     append_3_commits_before_it_in_the_batch_count,
     append_4_an_older_epoch_is_fenced,
-    append_4_the_epochs_of_a_journal_fence_nobody,
+    append_4_the_epochs_of_a_journal_do_not_fence,
     append_5_a_repeated_commit_is_there_already,
     append_5_a_repeat_changes_no_record,
     append_8_record_and_indexes_change_with_their_commit,
@@ -111,17 +113,17 @@ tests![
     list_of_several_statuses,
     pager_walks_all_runs,
     list_of_a_range_of_creation_times,
-    list_pages_stay_good_when_runs_come_and_go,
+    list_cursors_stay_valid_when_runs_change,
     due_is_earliest_first_and_names_the_next,
     due_1_leaves_out_held_runs,
-    due_1_holds_runs_whose_lease_has_run_out,
+    due_1_lists_runs_whose_lease_has_expired,
     due_2_is_paged_by_cursor,
     due_is_there_after_reopening,
     claim_1_gives_ever_higher_epochs,
     claim_1_epochs_never_come_back,
     claim_2_excludes_other_workers,
     claim_3_takes_over_what_has_run_out,
-    claim_3_fences_whoever_held_it_before,
+    claim_3_fences_the_previous_owner,
     renew_1_is_refused_when_the_lease_is_lost,
     renew_2_holds_the_run,
     release_of_an_old_lease_changes_nothing,
@@ -133,7 +135,7 @@ tests![
     send_2_is_refused,
     send_3_makes_the_run_due,
     send_3_records_written_meanwhile_count_later,
-    send_4_is_heard,
+    send_4_notifies_listeners,
     append_8_takes_letters_with_its_commit,
     snapshot_is_replaced,
     snapshot_goes_with_its_run,

@@ -6,13 +6,13 @@ use crate::sample::SampleRun;
 
 use super::append::{journal, write};
 use super::report::same;
-use super::{StoreFixture, Verdict};
+use super::{StoreFixture, TestResult};
 
 /// A read starts with the commit that contains the position, and returns at most `limit` commits.
 ///
 /// # Errors
 /// [`Breach`](super::Breach).
-pub async fn read_begins_with_the_commit_that_holds_the_position<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn read_begins_with_the_commit_that_holds_the_position<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -41,7 +41,7 @@ pub async fn read_begins_with_the_commit_that_holds_the_position<F: StoreFixture
 ///
 /// # Errors
 /// [`Breach`](super::Breach).
-pub async fn read_of_nothing_is_empty<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn read_of_nothing_is_empty<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let run = SampleRun::new("nobody");
     same("the journal", &journal(&*store, run.id()).await?, &Vec::new())?;
@@ -52,7 +52,7 @@ pub async fn read_of_nothing_is_empty<F: StoreFixture>(fixture: &F) -> Verdict {
 ///
 /// # Errors
 /// [`Breach`](super::Breach).
-pub async fn read_keeps_runs_with_similar_ids_apart<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn read_keeps_runs_with_similar_ids_apart<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let long = "r".repeat(200);

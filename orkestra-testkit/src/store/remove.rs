@@ -7,7 +7,7 @@ use crate::sample::SampleRun;
 
 use super::append::{due_ids, journal, write};
 use super::report::{ensure, same};
-use super::{StoreFixture, Verdict};
+use super::{StoreFixture, TestResult};
 
 const FAR: Timestamp = Timestamp::from_millis(u64::MAX);
 
@@ -15,7 +15,7 @@ const FAR: Timestamp = Timestamp::from_millis(u64::MAX);
 ///
 /// # Errors
 /// [`Breach`](super::Breach).
-pub async fn delete_removes_all_of_a_run<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn delete_removes_all_of_a_run<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let (mut gone, mut other) = (SampleRun::new("r").with_label("org", "o1"), SampleRun::new("r-other"));
@@ -42,7 +42,7 @@ pub async fn delete_removes_all_of_a_run<F: StoreFixture>(fixture: &F) -> Verdic
 ///
 /// # Errors
 /// [`Breach`](super::Breach).
-pub async fn delete_makes_room_for_a_new_run<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn delete_makes_room_for_a_new_run<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut old = SampleRun::new("r").with_label("org", "o1");
@@ -60,7 +60,7 @@ pub async fn delete_makes_room_for_a_new_run<F: StoreFixture>(fixture: &F) -> Ve
 ///
 /// # Errors
 /// [`Breach`](super::Breach).
-pub async fn delete_of_nothing_is_fine<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn delete_of_nothing_is_fine<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let mut run = SampleRun::new("r");
     write(&*store, vec![run.create()]).await?;

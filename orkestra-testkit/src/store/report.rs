@@ -38,11 +38,11 @@ pub(super) fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), B
 
 /// The results of the tests of a suite, in order.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub struct SuiteReport {
     outcomes: Vec<(&'static str, Result<(), Breach>)>,
 }
 
-impl Report {
+impl SuiteReport {
     pub(super) fn add(&mut self, name: &'static str, outcome: Result<(), Breach>) {
         self.outcomes.push((name, outcome));
     }
@@ -67,7 +67,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for SuiteReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, outcome) in &self.outcomes {
             match outcome {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use orkestra_core::store::{Store, Versioned};
 
 use super::report::same;
-use super::{Breach, StoreFixture, Verdict};
+use super::{Breach, StoreFixture, TestResult};
 
 /// A value is written only if its version is the expected one, and is durable.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn small_values_are_compared_and_set<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn small_values_are_compared_and_set<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     same("a value that does not exist", &store.get("k").await?, &None)?;
@@ -33,7 +33,7 @@ pub async fn small_values_are_compared_and_set<F: StoreFixture>(fixture: &F) -> 
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn small_values_of_any_size_survive<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn small_values_of_any_size_survive<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let mut version = 0;
     for size in [0, 1, 5_112, 5_113, 300_000, 20_000, 5_120, 0, 100] {
@@ -56,7 +56,7 @@ pub async fn small_values_of_any_size_survive<F: StoreFixture>(fixture: &F) -> V
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn small_keys_are_found_by_prefix<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn small_keys_are_found_by_prefix<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     for key in ["b/2", "b/10", "a", "b/1", "c", "b", "ü"] {
         same("a write", &store.put(key, 0, b"x").await?, &Some(1))?;
@@ -80,7 +80,7 @@ pub async fn small_keys_are_found_by_prefix<F: StoreFixture>(fixture: &F) -> Ver
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn small_writes_of_many_at_once_are_all_counted<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn small_writes_of_many_at_once_are_all_counted<F: StoreFixture>(fixture: &F) -> TestResult {
     const WRITERS: u64 = 8;
     const WRITES: u64 = 10;
     let store = fixture.open(&fixture.place().await).await;
@@ -93,7 +93,7 @@ pub async fn small_writes_of_many_at_once_are_all_counted<F: StoreFixture>(fixtu
     same("the counter", &value.bytes, &(WRITERS * WRITES).to_be_bytes().to_vec())
 }
 
-async fn count_up(store: Arc<dyn Store>, times: u64) -> Verdict {
+async fn count_up(store: Arc<dyn Store>, times: u64) -> TestResult {
     for _ in 0..times {
         loop {
             let current = store.get("counter").await?;

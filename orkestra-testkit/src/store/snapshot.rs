@@ -7,7 +7,7 @@ use crate::sample::SampleRun;
 
 use super::append::write;
 use super::report::same;
-use super::{StoreFixture, Verdict};
+use super::{StoreFixture, TestResult};
 
 fn snapshot(last: u64, bytes: usize) -> Snapshot {
     Snapshot { last: Seq(last), bytes: vec![last.to_le_bytes()[0]; bytes].into() }
@@ -17,7 +17,7 @@ fn snapshot(last: u64, bytes: usize) -> Snapshot {
 ///
 /// # Errors
 /// [`Breach`](super::Breach).
-pub async fn snapshot_is_replaced<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn snapshot_is_replaced<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let mut runs = ["r", "r1"].map(SampleRun::new);
     for run in &mut runs {
@@ -37,7 +37,7 @@ pub async fn snapshot_is_replaced<F: StoreFixture>(fixture: &F) -> Verdict {
 ///
 /// # Errors
 /// [`Breach`](super::Breach).
-pub async fn snapshot_goes_with_its_run<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn snapshot_goes_with_its_run<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let mut run = SampleRun::new("r");
     write(&*store, vec![run.create()]).await?;
