@@ -192,7 +192,7 @@ mod tests {
         let last = run.view().await.expect("it is there").last;
         let mut live = of_organisation(Arc::clone(&app), ours).await.expect("a watch");
         for seq in 1..=last.0 {
-            let event = live.next().await.expect("the watch goes on").expect("it can be read");
+            let event = live.next().await.expect("the watch continues").expect("it can be read");
             assert_eq!((&event.run, event.seq.0), (run.id(), seq));
         }
     }
@@ -217,7 +217,7 @@ mod tests {
         let mut seen = HashMap::<RunId, Vec<u64>>::new();
         let mut ends = 0;
         while ends < 3 {
-            let event = live.next().await.expect("the watch goes on").expect("it can be read");
+            let event = live.next().await.expect("the watch continues").expect("it can be read");
             ends += usize::from(event.event.ends_run());
             seen.entry(event.run).or_default().push(event.seq.0);
         }

@@ -54,7 +54,7 @@ fn a_run_that_is_killed_at_its_first_event_can_be_followed_to_its_end() {
     let followed = place.good(&["logs", &id, "--follow", "--json"]);
     let events = json_lines(&followed.out);
     assert_eq!(events[0]["event"], "run_started", "logs begin at the beginning");
-    assert_eq!(events.last().expect("events")["event"], "run_completed", "and go on to the end");
+    assert_eq!(events.last().expect("events")["event"], "run_completed", "and continue to the end");
     assert_no_call_twice(&place.calls());
 }
 

@@ -52,10 +52,10 @@ pub(super) fn input(bytes: &mut Bytes<'_>, state: &RunState, now: &mut u64) -> I
 
 fn some_node(bytes: &mut Bytes<'_>, state: &RunState) -> Name {
     if bytes.one_in(32) {
-        return name("nobody");
+        return name("missing");
     }
     let names: Vec<_> = state.plan().ids().map(|id| state.name(id)).collect();
-    bytes.pick(&names).map_or_else(|| name("nobody"), |name| (*name).clone())
+    bytes.pick(&names).map_or_else(|| name("missing"), |name| (*name).clone())
 }
 
 /// Usually a running attempt, sometimes one that has ended or never started.

@@ -55,7 +55,7 @@ impl Client {
             error.kind()
         });
         let said = answer.as_ref().err();
-        self.world.note(format_args!("{} is told of {what} {run}: {said:?}", self.process.name));
+        self.world.note(format_args!("{} is answered about {what} {run}: {said:?}", self.process.name));
         answer
     }
 

@@ -116,9 +116,9 @@ impl World {
         if self.asked_at_ms.swap(now, Ordering::Relaxed) != now {
             self.asked.store(0, Ordering::Relaxed);
         } else if self.asked.fetch_add(1, Ordering::Relaxed) == ASKED_MAX {
-            self.broken("something goes on without end, and no time passes".to_owned());
+            self.broken("something loops forever while no time passes".to_owned());
             if tokio::task::try_id().is_some() {
-                std::panic::resume_unwind(Box::new("something goes on without end"));
+                std::panic::resume_unwind(Box::new("something loops forever"));
             }
         }
     }

@@ -26,7 +26,7 @@ pub(super) struct Capture<'sink> {
 struct Whole {
     path: PathBuf,
     file: BufWriter<File>,
-    room: u64,
+    remaining: u64,
     failed: bool,
 }
 
@@ -39,7 +39,9 @@ pub(super) struct Captured {
 impl<'sink> Capture<'sink> {
     pub(super) fn new(sink: &'sink dyn OutputSink, whole: Option<PathBuf>) -> Result<Self, SandboxError> {
         let open = |path: PathBuf| match File::create(&path) {
-            Ok(file) => Ok(Whole { path, file: BufWriter::new(file), room: OUTPUT_WHOLE_BYTES_MAX, failed: false }),
+            Ok(file) => {
+                Ok(Whole { path, file: BufWriter::new(file), remaining: OUTPUT_WHOLE_BYTES_MAX, failed: false })
+            }
             Err(error) => Err(SandboxError::Failed(format!("cannot create output file {}: {error}", path.display()))),
         };
         Ok(Self {
@@ -56,11 +58,11 @@ impl<'sink> Capture<'sink> {
     /// Adds bytes of one stream, and passes on each line that becomes complete.
     pub(super) fn push(&mut self, mut bytes: &[u8], stderr: bool) {
         while !bytes.is_empty() {
-            let room = OUTPUT_LINE_BYTES_MAX - self.partial[usize::from(stderr)].len();
-            let window = &bytes[..bytes.len().min(room)];
+            let remaining = OUTPUT_LINE_BYTES_MAX - self.partial[usize::from(stderr)].len();
+            let window = &bytes[..bytes.len().min(remaining)];
             let (taken, is_complete) = match window.iter().position(|byte| *byte == b'\n') {
                 Some(newline) => (newline + 1, true),
-                None => (window.len(), window.len() == room),
+                None => (window.len(), window.len() == remaining),
             };
             self.partial[usize::from(stderr)].extend_from_slice(&bytes[..taken]);
             if is_complete {
@@ -78,7 +80,7 @@ impl<'sink> Capture<'sink> {
             }
         }
         let whole = self.whole.take().map(|mut whole| {
-            if whole.room == 0 {
+            if whole.remaining == 0 {
                 let _ = whole.file.write_all(b"\n[the rest of the output is not kept]\n");
             }
             if whole.failed || whole.file.flush().is_err() {
@@ -131,10 +133,10 @@ impl<'sink> Capture<'sink> {
 
 impl Whole {
     fn write(&mut self, line: &[u8]) {
-        let taken = line.len().min(usize::try_from(self.room).unwrap_or(usize::MAX));
+        let taken = line.len().min(usize::try_from(self.remaining).unwrap_or(usize::MAX));
         // A full disk must not fail the command: its result matters more than this file.
         self.failed |= self.file.write_all(&line[..taken]).is_err();
-        self.room -= taken as u64;
+        self.remaining -= taken as u64;
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     #[serde(default = "first")]
     #[schemars(range(min = 1))]
     offset: u64,
-    /// Most lines to read.
+    /// Maximum number of lines to read.
     #[serde(default = "most")]
     #[schemars(range(min = 1))]
     limit: u64,
@@ -40,7 +40,7 @@ pub(crate) struct ReadFile;
 impl TypedTool for ReadFile {
     type Arguments = Arguments;
     const NAME: &'static str = "read_file";
-    const DESCRIPTION: &'static str = "Read the contents of a text file in the workspace. A long file is cut, and the answer says with which offset to go on.";
+    const DESCRIPTION: &'static str = "Read the contents of a text file in the workspace. A long file is cut, and the answer says at which offset to continue.";
     const EFFECT: Effect = Effect::ReadOnly;
 
     async fn call(&self, scope: &ToolScope, arguments: Arguments) -> Result<ToolOutput, ToolError> {
@@ -88,7 +88,7 @@ fn page(arguments: &Arguments, bytes: &[u8]) -> Result<ToolOutput, ToolError> {
     if bytes.is_empty() {
         shown.push_str("[the file is empty]");
     } else if truncated {
-        let next = if last < total { format!("; go on with offset={}", last + 1) } else { String::new() };
+        let next = if last < total { format!("; continue with offset={}", last + 1) } else { String::new() };
         let cut = if cut_line { ", the line cut because it is too long" } else { "" };
         let gap = if shown.ends_with('\n') { "" } else { "\n" };
         shown.push_str(&format!("{gap}[lines {offset} to {last} of {total}{cut}{next}]"));

@@ -49,7 +49,7 @@ impl TypedTool for RunCommand {
     type Arguments = Arguments;
     const NAME: &'static str = "run_command";
     const DESCRIPTION: &'static str = "Execute a shell command in the workspace (pytest, npm, ...) and read its exit code and output. \
-        It gets no input, and everything it leaves running in the background is ended when it returns.";
+        It gets no input, and everything it leaves running in the background is killed when it returns.";
     const EFFECT: Effect = Effect::Mutating;
 
     async fn call(&self, scope: &ToolScope, arguments: Arguments) -> Result<ToolOutput, ToolError> {
@@ -75,7 +75,7 @@ pub(super) fn describe(line: &str, result: &CommandResult) -> String {
     let seconds = result.duration_ms as f64 / 1000.0;
     let ended = if result.timed_out {
         format!(
-            "timed out after {seconds:.1} s and was killed (exit code 124); give a larger timeout_s, or a command that ends by itself"
+            "timed out after {seconds:.1} s and was killed (exit code 124); use a larger timeout_s, or a command that ends by itself"
         )
     } else {
         format!("exit code {} after {seconds:.1} s", result.exit_code)

@@ -51,7 +51,7 @@ async fn files_are_written_read_edited_and_listed() {
     assert_eq!(written, "Wrote 14 bytes to src/a.py.");
     assert_eq!(agent.text("read_file", json!({"path": "src/a.py"})).await, "one\ntwo\nthree\n");
     let middle = agent.call("read_file", json!({"path": "src/a.py", "offset": 2, "limit": 1})).await.expect("read");
-    assert_eq!(middle.text, "two\n[lines 2 to 2 of 3; go on with offset=3]");
+    assert_eq!(middle.text, "two\n[lines 2 to 2 of 3; continue with offset=3]");
     assert_eq!(middle.data["last_line"], 2);
     agent.text("edit_file", json!({"path": "src/a.py", "search": "two", "replace": "2"})).await;
     assert_eq!(agent.text("read_file", json!({"path": "src/a.py"})).await, "one\n2\nthree\n");
@@ -67,7 +67,7 @@ async fn long_files_are_paged_and_binary_files_refused() {
     agent.text("write_file", json!({"path": "long", "content": line.repeat(1000)})).await;
     let page = agent.call("read_file", json!({"path": "long"})).await.expect("read");
     assert!(page.text.len() < limits::READ_TEXT_BYTES_MAX + 100);
-    assert!(page.text.ends_with("[lines 1 to 655 of 1000; go on with offset=656]"), "{}", &page.text[65_000..]);
+    assert!(page.text.ends_with("[lines 1 to 655 of 1000; continue with offset=656]"), "{}", &page.text[65_000..]);
     let rest = agent.call("read_file", json!({"path": "long", "offset": 656})).await.expect("read");
     assert_eq!((&rest.data["last_line"], &rest.data["truncated"]), (&json!(1000), &json!(false)));
     assert!(agent.refusal("read_file", json!({"path": "long", "offset": 2000})).await.contains("only 1000 lines"));

@@ -52,24 +52,24 @@ pub(super) fn options() -> ExportOptions {
 /// `file` as it was.
 pub(super) async fn to_file(store: &dyn Store, file: &Path, options: &ExportOptions) -> Result<Exported, Failure> {
     let unwritable = |error: &io::Error| Failure::failed(format!("cannot write {}: {error}", file.display()));
-    let beside =
-        beside(file).ok_or_else(|| Failure::usage(format!("cannot export to {}: not a file name", file.display())))?;
-    let out = File::create(&beside).map_err(|error| unwritable(&error))?;
+    let temporary = temporary(file)
+        .ok_or_else(|| Failure::usage(format!("cannot export to {}: not a file name", file.display())))?;
+    let out = File::create(&temporary).map_err(|error| unwritable(&error))?;
     let mut out = BufWriter::new(out);
     let done = match transfer::export(store, &mut out, options).await {
         Ok(done) => done,
         Err(error) => {
-            drop(fs::remove_file(&beside));
+            drop(fs::remove_file(&temporary));
             return Err(failed(&error));
         }
     };
-    let placed = out.flush().and_then(|()| out.get_ref().sync_all()).and_then(|()| fs::rename(&beside, file));
+    let placed = out.flush().and_then(|()| out.get_ref().sync_all()).and_then(|()| fs::rename(&temporary, file));
     placed.map_err(|error| unwritable(&error))?;
     Ok(done)
 }
 
 /// The temporary file for `file`.
-fn beside(file: &Path) -> Option<PathBuf> {
+fn temporary(file: &Path) -> Option<PathBuf> {
     let mut name = file.file_name()?.to_owned();
     name.push(".unfinished");
     Some(file.with_file_name(name))

@@ -27,7 +27,7 @@ impl Call {
             Winner::Second(slept) => {
                 slept?;
                 self.world.audit().chose(&self.at(place), None);
-                self.answered(place, &"nobody");
+                self.answered(place, &"the timer");
             }
         }
         Ok(())
