@@ -1,6 +1,7 @@
-//! The words of the engine as types: ids, times, payloads, policies, the workflow definition and the plan made from it.
+//! The vocabulary of the engine as types: ids, times, payloads, policies, workflow definitions and the plans made from
+//! them.
 //!
-//! Plain data and pure functions. Nothing here may read a clock, wait, or know that stores and tasks exist.
+//! Plain data and pure functions. Nothing here reads a clock, waits, or knows stores or tasks.
 
 mod amount;
 mod condition;

@@ -20,7 +20,7 @@ fn texts() -> impl Strategy<Value = String> {
 }
 
 fn labels() -> impl Strategy<Value = String> {
-    texts().prop_filter("a label has a name", |text| !text.is_empty())
+    texts().prop_filter("a label needs a name", |text| !text.is_empty())
 }
 
 fn pointers() -> impl Strategy<Value = String> {

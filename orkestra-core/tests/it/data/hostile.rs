@@ -11,7 +11,10 @@ fn workflow(nodes: &str) -> String {
 fn a_text_over_the_limit_is_not_looked_at() {
     let error = WorkflowSpec::from_json(&" ".repeat(DATA_BYTES_MAX + 1)).expect_err("too long");
     assert_eq!((error.kind(), error.place()), (&SpecErrorKind::TooLarge, None));
-    assert_eq!(error.to_string(), "the text has 1048577 bytes, and at most 1048576 are read");
+    assert_eq!(
+        error.to_string(),
+        "cannot read the workflow: the text has 1048577 bytes, more than the 1048576 allowed"
+    );
 }
 
 #[test]
@@ -22,7 +25,7 @@ fn depth_is_limited_wherever_it_is() {
             let text = workflow(&format!("{{\"name\": \"a\", \"task\": \"t\", \"{place}\": {deep}}}"));
             let error = WorkflowSpec::from_json(&text).expect_err("too deep");
             assert_eq!(error.kind(), &SpecErrorKind::TooLarge, "{error}");
-            assert!(error.to_string().ends_with("this nests deeper than 64 levels"), "{error}");
+            assert!(error.to_string().ends_with("the value nests deeper than 64 levels"), "{error}");
         }
     }
 }
@@ -32,7 +35,7 @@ fn a_condition_nests_no_deeper_than_conditions_do() {
     let deep = format!("{}{{\"is\":\"present\"}}{}", "{\"not\":".repeat(16), "}".repeat(16));
     let text = workflow(&format!("{{\"name\": \"a\", \"task\": \"t\", \"when\": {deep}}}"));
     let error = WorkflowSpec::from_json(&text).expect_err("too deep").to_string();
-    assert!(error.ends_with("a condition nests at most 16 deep"), "{error}");
+    assert!(error.ends_with("the condition nests deeper than 16 levels"), "{error}");
 }
 
 #[test]

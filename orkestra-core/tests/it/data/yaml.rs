@@ -36,13 +36,13 @@ fn scalars_are_those_of_yaml_1_2() {
 #[test]
 fn what_json_has_not_is_refused() {
     for (yaml, words) in [
-        (".inf", "line 5, column 12: `.inf` is no number that JSON has; put it into quotes"),
-        ("!!int 1.5", "line 5, column 18: this is not what the tag `!!int` says"),
-        ("!secret x", "line 5, column 20: the tag `!secret` means nothing here"),
-        ("!secret {}", "line 5, column 20: the tag `!secret` means nothing here"),
-        ("{a: 1, a: 2}", "line 5, column 19: the key `a` stands here twice"),
-        ("{[a]: 1}", "line 5, column 13: a key is a text, no list and no mapping"),
-        ("*nobody", "line 5, column 12: this is no YAML: while parsing node, found unknown anchor"),
+        (".inf", "line 5, column 12: JSON has no number `.inf`; quote it to use it as a string"),
+        ("!!int 1.5", "line 5, column 18: the value does not match the tag `!!int`"),
+        ("!secret x", "line 5, column 20: unsupported tag `!secret`"),
+        ("!secret {}", "line 5, column 20: unsupported tag `!secret`"),
+        ("{a: 1, a: 2}", "line 5, column 19: duplicate key `a`"),
+        ("{[a]: 1}", "line 5, column 13: a key must be a string, not a list or a mapping"),
+        ("*nobody", "line 5, column 12: invalid YAML: while parsing node, found unknown anchor"),
     ] {
         assert_eq!(input(yaml), Err(words.to_owned()), "{yaml}");
     }
@@ -53,11 +53,14 @@ fn mistakes_have_their_places() {
     let refuses = |text: &str, words: &str| {
         assert_eq!(WorkflowSpec::from_yaml(text).expect_err(text).to_string(), words);
     };
-    refuses("", "line 1, column 1: there is no document");
-    refuses("name: w\nnodes: []\n---\nname: v\n", "line 3, column 1: there is a second document");
+    refuses("", "line 1, column 1: the text contains no document");
+    refuses(
+        "name: w\nnodes: []\n---\nname: v\n",
+        "line 3, column 1: the text contains a second document; only one is read",
+    );
     refuses(
         "name: w\nnodes:\n  - name: a\n   task: t\n",
-        "line 4, column 4: this is no YAML: while parsing a block collection, did not find expected '-' indicator",
+        "line 4, column 4: invalid YAML: while parsing a block collection, did not find expected '-' indicator",
     );
     refuses(
         "name: w\nnodes:\n  - name: a\n    task: t\n    retries: 3\n",
@@ -69,7 +72,7 @@ fn mistakes_have_their_places() {
     );
     refuses(
         "name: w\nnodes:\n  - {name: ä, task: t}\n",
-        "line 3, column 12, node number 1: `name`: `ä` is no name: 1 to 128 letters, digits, `_`, `-`, `.`, `:` or `/`, beginning with a letter, a digit or `_`",
+        "line 3, column 12, node number 1: `name`: invalid name `ä`: use 1 to 128 letters, digits, `_`, `-`, `.`, `:` or `/`, beginning with a letter, a digit or `_`",
     );
     refuses(
         "name: w\nnodes:\n  - {name: a, task: t, after: [b]}\n  - name: b\n    task: t\n    after:\n      - a\n",
@@ -112,7 +115,7 @@ fn aliases_are_no_bombs() {
         assert_eq!(error.kind(), &SpecErrorKind::TooLarge, "{error}");
     }
     let own = WorkflowSpec::from_yaml("name: w\nnodes: &n [*n]\n").expect_err("no end").to_string();
-    assert_eq!(own, "line 2, column 12: an alias stands for what it is a part of");
+    assert_eq!(own, "line 2, column 12: the alias refers to a value that contains it");
 }
 
 #[test]
@@ -122,7 +125,7 @@ fn depth_is_limited() {
         for text in [deep.clone(), format!("name: w\nnodes:\n  {deep}")] {
             let error = WorkflowSpec::from_yaml(&text).expect_err("too deep");
             assert_eq!(error.kind(), &SpecErrorKind::TooLarge, "{error}");
-            assert!(error.to_string().ends_with("this nests deeper than 64 levels"), "{error}");
+            assert!(error.to_string().ends_with("the value nests deeper than 64 levels"), "{error}");
         }
     }
 }

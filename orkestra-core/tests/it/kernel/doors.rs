@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use super::scene::{Scene, asks, create, grow, json, name, task};
 
 fn nested(depth: usize) -> Payload {
-    serde_json::from_str(&format!("{}{}", "[".repeat(depth), "]".repeat(depth))).expect("the text is kept as it is")
+    serde_json::from_str(&format!("{}{}", "[".repeat(depth), "]".repeat(depth))).expect("the text is kept unchanged")
 }
 
 fn long(bytes: usize) -> Payload {
@@ -51,27 +51,27 @@ fn retry(change: impl FnOnce(&mut Retry)) -> NodeSpec {
 
 /// What is refused, and what the refusal says.
 fn refused() -> Vec<(NodeSpec, &'static str)> {
-    let infinite = "is no number that can be written down";
+    let infinite = "cannot be written as JSON: use a finite number";
     vec![
-        (when(Condition::input("risk", Test::Present)), "`when`: `risk` is no JSON pointer: it begins with `/`"),
-        (when(Condition::input("/a~2", Test::Present)), "`when`: `/a~2` is no JSON pointer: `~` is written `~0`"),
-        (when(deep(CONDITION_DEPTH_MAX + 1)), "`when`: a condition nests at most 16 deep"),
-        (when(deep(200)), "`when`: a condition nests at most 16 deep"),
+        (when(Condition::input("risk", Test::Present)), "`when`: invalid JSON pointer `risk`: it must be empty"),
+        (when(Condition::input("/a~2", Test::Present)), "`when`: invalid JSON pointer `/a~2`: write `~` as `~0`"),
+        (when(deep(CONDITION_DEPTH_MAX + 1)), "`when`: the condition nests deeper than 16 levels"),
+        (when(deep(200)), "`when`: the condition nests deeper than 16 levels"),
         (compares(Test::AtMost(f64::INFINITY)), infinite),
         (compares(Test::AtLeast(f64::NEG_INFINITY)), infinite),
         (compares(Test::AtLeast(f64::NAN)), infinite),
         (when(Condition::All(vec![Condition::input("/a", Test::AtMost(f64::NAN))])), infinite),
-        (when(Condition::Not(Box::new(Condition::input("a", Test::Absent)))), "is no JSON pointer"),
+        (when(Condition::Not(Box::new(Condition::input("a", Test::Absent)))), "invalid JSON pointer"),
         (compares(Test::Equals(nested(PAYLOAD_DEPTH_MAX + 1))), "`when`: the payload nests 121 levels deep"),
         (compares(Test::NotEquals(long(CONDITION_VALUE_BYTES_MAX + 1))), "`when`: the payload has 65537 bytes"),
-        (retry(|retry| retry.jitter = f64::NAN), "`retry.jitter`: it is from 0 to 1"),
-        (retry(|retry| retry.jitter = 1.5), "`retry.jitter`: it is from 0 to 1"),
-        (retry(|retry| retry.factor = f64::INFINITY), "`retry.factor`: it is at least 1"),
-        (retry(|retry| retry.factor = f64::NAN), "`retry.factor`: it is at least 1"),
-        (retry(|retry| retry.factor = 0.5), "`retry.factor`: it is at least 1"),
-        (retry(|retry| retry.attempts_max = 0), "`retry.attempts_max`: there is at least 1 attempt"),
-        (under(SlotBy::Input("tenant".into())), "`limits`: `tenant` is no JSON pointer"),
-        (under(SlotBy::Label(String::new())), "`limits`: a label has a name"),
+        (retry(|retry| retry.jitter = f64::NAN), "`retry.jitter`: it must be from 0 to 1"),
+        (retry(|retry| retry.jitter = 1.5), "`retry.jitter`: it must be from 0 to 1"),
+        (retry(|retry| retry.factor = f64::INFINITY), "`retry.factor`: it must be at least 1"),
+        (retry(|retry| retry.factor = f64::NAN), "`retry.factor`: it must be at least 1"),
+        (retry(|retry| retry.factor = 0.5), "`retry.factor`: it must be at least 1"),
+        (retry(|retry| retry.attempts_max = 0), "`retry.attempts_max`: it must be at least 1"),
+        (under(SlotBy::Input("tenant".into())), "`limits`: invalid JSON pointer `tenant`"),
+        (under(SlotBy::Label(String::new())), "`limits`: the name of a label must not be empty"),
         (task("n").with_input(nested(PAYLOAD_DEPTH_MAX + 1)), "`input`: the payload nests 121 levels deep"),
         (task("n").with_input(long(PAYLOAD_BYTES_MAX + 1)), "`input`: the payload has 2097153 bytes"),
     ]

@@ -65,20 +65,23 @@ fn growth_that_does_not_fit_changes_nothing() {
     scene.then(done("b#1", "1"), ["b completed 1"]);
     let new = || Growth::new().with_node(task("n"));
     for (growth, words) in [
-        (new().with_edge(name("n"), name("a")), "node `a` has started already: nothing can be put before it"),
-        (new().with_edge(name("n"), name("b")), "node `b` has started already: nothing can be put before it"),
+        (new().with_edge(name("n"), name("a")), "cannot add an edge to node `a`: it has already started"),
+        (new().with_edge(name("n"), name("b")), "cannot add an edge to node `b`: it has already started"),
         (new().with_edge(name("z"), name("x")), "the workflow has a cycle: x -> z -> x"),
         (new().with_edge(name("n"), name("n")), "the workflow has a cycle: n -> n"),
         (new().with_node(task("n")), "two nodes are named `n`"),
         (new().with_node(task("z")), "two nodes are named `z`"),
-        (new().with_node(task("m").after(&["lost"])), "node `m` comes after `lost`, which is no node"),
-        (new().with_edge(name("n"), name("lost")), "node `lost` comes after `lost`, which is no node"),
+        (new().with_node(task("m").after(&["lost"])), "node `m` comes after `lost`, but there is no such node"),
+        (new().with_edge(name("n"), name("lost")), "node `lost` comes after `lost`, but there is no such node"),
     ] {
         scene.rejects(asks("a#1", grow("k", growth)), words);
     }
     let many: Vec<_> = (0..limits::NODES_MAX).map(|number| task(&format!("n{number}"))).collect();
     let growth = Growth { nodes: many, edges: Vec::new() };
-    scene.rejects(asks("a#1", grow("k", growth)), "a plan has at most 10000 nodes and 200000 edges");
+    scene.rejects(
+        asks("a#1", grow("k", growth)),
+        "the plan is too large: it may have at most 10000 nodes and 200000 edges",
+    );
     // What was refused left nothing behind: the same names and the opposite edge are free.
     let growth = new().with_edge(name("n"), name("x")).with_edge(name("n"), name("z"));
     scene.then(asks("a#1", grow("k", growth)), ["a/k grew [n] [n->x n->z]", "n#1 started"]);

@@ -296,9 +296,9 @@ async fn growth_that_does_not_fit_is_refused_and_the_run_goes_on() {
     assert_eq!(
         said[1..],
         [
-            "node `grows` has started already: nothing can be put before it",
+            "cannot add an edge to node `grows`: it has already started",
             "the growth names the task `nobody`, which this engine does not know",
-            "a plan has at most 10000 nodes and 200000 edges",
+            "the plan is too large: it may have at most 10000 nodes and 200000 edges",
         ]
     );
 }

@@ -283,9 +283,9 @@ async fn a_growth_that_could_not_be_read_back_is_refused_and_the_run_goes_on() {
     assert_eq!(
         output["grows"],
         serde_json::json!([
-            "node `x`, `retry.jitter`: it is from 0 to 1",
-            "node `x`, `when`: inf is no number that can be written down",
-            "node `x`, `when`: `risk` is no JSON pointer: it begins with `/` or is empty",
+            "node `x`, `retry.jitter`: it must be from 0 to 1",
+            "node `x`, `when`: inf cannot be written as JSON: use a finite number",
+            "node `x`, `when`: invalid JSON pointer `risk`: it must be empty or begin with `/`",
         ])
     );
     assert_eq!(run.view().await.expect("it is readable").nodes.len(), 2);
@@ -295,7 +295,7 @@ async fn a_growth_that_could_not_be_read_back_is_refused_and_the_run_goes_on() {
 async fn what_could_not_be_read_back_is_refused_at_every_door() {
     let wrong = || Condition::input("/risk", Test::AtMost(f64::INFINITY));
     let built = Workflow::new("w").node("n", nothing).when(wrong()).build();
-    let said = "node `n`, `when`: inf is no number that can be written down";
+    let said = "node `n`, `when`: inf cannot be written as JSON: use a finite number";
     assert_eq!(built.expect_err("it could not be read back").to_string(), said);
 
     let engine = engine(MemoryStore::new()).workflow(gate()).task("nothing", nothing).start().await.expect("an engine");
@@ -306,13 +306,16 @@ async fn what_could_not_be_read_back_is_refused_at_every_door() {
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Invalid, said));
 
     let error = engine.run("gate").label("", "x").start().await.expect_err("no name");
-    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Invalid, "a label has a name: it is empty"));
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::Invalid, "the name of a label must not be empty")
+    );
 
     let deep: Payload = serde_json::from_str(&format!("{}{}", "[".repeat(121), "]".repeat(121))).expect("JSON");
-    let error = engine.run("gate").input(&deep).expect_err("nobody could read it");
+    let error = engine.run("gate").input(&deep).expect_err("it could not be read back");
     assert!(error.to_string().starts_with("the payload nests 121 levels deep"), "{error}");
     let run = engine.run("gate").start().await.expect("a run");
-    assert_eq!(run.signal("go", &deep).await.expect_err("nobody could read it").kind(), ErrorKind::Invalid);
+    assert_eq!(run.signal("go", &deep).await.expect_err("it could not be read back").kind(), ErrorKind::Invalid);
 
     let schedule = Schedule::every("s", "gate", secs(60)).expect("a schedule");
     let labelled = Schedule { labels: BTreeMap::from([(String::new(), "x".into())]), ..schedule.clone() };

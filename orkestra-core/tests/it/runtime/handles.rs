@@ -25,7 +25,7 @@ async fn a_task_knows_who_and_where_it_is() {
         }
         assert_eq!(cx.last_failure().map(|failure| &failure.message), Some(&key), "the same for each attempt");
         let wrong = cx.run_input::<u64>().expect_err("it is a text").failure().message.clone();
-        assert!(wrong.starts_with("the payload is no `u64`"), "{wrong}");
+        assert!(wrong.starts_with("the payload is not a `u64`"), "{wrong}");
         Ok((cx.run_id().to_string(), cx.node().to_owned(), cx.run_input::<String>()?, key))
     };
     let workflow = Workflow::new("w").node("n", tells).retry(Retry::immediate(2)).build().expect("a workflow");

@@ -18,7 +18,7 @@ fn mistakes_are_found_when_the_workflow_is_built() {
     assert!(cycle.starts_with("the workflow has a cycle: ") && cycle.matches(" -> ").count() == 3, "{cycle}");
     assert_eq!(
         said(Workflow::new("w").node("a", nothing).after("ghost")),
-        "node `a` comes after `ghost`, which is no node"
+        "node `a` comes after `ghost`, but there is no such node"
     );
     assert_eq!(said(Workflow::new("w").node("a", nothing).node("a", nothing)), "two nodes are named `a`");
     assert_eq!(said(Workflow::new("w")), "workflow `w` has no nodes");
@@ -42,7 +42,7 @@ fn the_largest_graph_is_built_and_the_next_is_refused() {
     assert_eq!(chain(NODES_MAX).expect("fits").spec().nodes.len(), NODES_MAX);
     assert_eq!(
         chain(NODES_MAX + 1).expect_err("one too many").to_string(),
-        "a plan has at most 10000 nodes and 200000 edges"
+        "the plan is too large: it may have at most 10000 nodes and 200000 edges"
     );
 }
 
