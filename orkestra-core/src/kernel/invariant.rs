@@ -1,4 +1,4 @@
-//! What holds for every state after every decision. Looked up in no decision: it costs as much as the run is large.
+//! Invariants that hold for every state after every decision. For tests: a check costs as much as the run is large.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +11,14 @@ use super::status::{NodeStatus, RunStatus};
 
 type Broken = Option<String>;
 
-/// What is wrong with a state, if anything: the promises that hold after every decision.
+/// Checks the invariants. Returns what is wrong, or `None`.
 #[must_use]
 pub fn broken_invariant(state: &RunState) -> Option<String> {
     if state.status().is_final() {
         return ended(state).or_else(|| open(state));
     }
     if agenda(state).next().is_none() && waits(state).is_empty() {
-        return Some("a live run owes nothing and waits for nothing".into());
+        return Some("a live run owes no work and waits for nothing".into());
     }
     whole(state)
         .or_else(|| state.plan().ids().find_map(|id| node(state, id)))
@@ -48,19 +48,19 @@ fn ended(state: &RunState) -> Broken {
 fn whole(state: &RunState) -> Broken {
     let status = state.status();
     if status.is_ending() != state.stopping().is_some() || (status == RunStatus::Paused) != state.pause.is_some() {
-        return Some("a run is stopping or pausing for no reason".into());
+        return Some("a run is stopping or paused without a reason".into());
     }
     if status == RunStatus::Stopping && state.running.is_empty() {
-        return Some("a run is stopping that has nothing to wait for".into());
+        return Some("a run is stopping but has no running attempt".into());
     }
     if status == RunStatus::Compensating && state.open == 0 {
-        return Some("a run is undoing that has nothing left to undo".into());
+        return Some("a run is compensating but has nothing left to compensate".into());
     }
     if let Some(id) = state.undecided().iter().find(|id| state.node(**id).status != NodeStatus::Failed) {
-        return Some(format!("`{}` has not failed and is to be decided on", state.name(*id)));
+        return Some(format!("`{}` awaits a decision but has not failed", state.name(*id)));
     }
     if status == RunStatus::Running && state.reached_budget().is_some() {
-        return Some("a run goes on over its budget".into());
+        return Some("a run is running although a budget is used up".into());
     }
     None
 }
@@ -76,7 +76,7 @@ fn node(state: &RunState, id: NodeId) -> Broken {
     }
     let may_move = matches!(state.status(), RunStatus::Running | RunStatus::Compensating);
     if state.can_move(id) && may_move {
-        return Some(format!("`{name}` could start or be skipped and has not been"));
+        return Some(format!("`{name}` is ready but was neither started nor skipped"));
     }
     let running = node.status == NodeStatus::Running;
     let task = state.is_running_task(id);
@@ -84,26 +84,26 @@ fn node(state: &RunState, id: NodeId) -> Broken {
         || (task && !node.parked) != state.tasks.contains(&id)
         || (node.status == NodeStatus::Queued) != state.queued.contains(&id)
     {
-        return Some(format!("`{name}` is not listed as it stands"));
+        return Some(format!("`{name}` is missing from, or wrongly in, an index by status"));
     }
     if node.parked && (!task || node.waits.is_empty()) {
-        return Some(format!("`{name}` is parked and waits for nothing"));
+        return Some(format!("`{name}` is parked but waits for nothing"));
     }
     if node.status.is_final() && !node.waits.is_empty() {
-        return Some(format!("`{name}` has ended and still waits"));
+        return Some(format!("`{name}` has ended but still waits"));
     }
     let open = node.steps.iter().filter(|(_, step)| step.is_wait()).map(|(key, _)| Some(key));
     let open: BTreeSet<_> = open.chain((running && !task).then_some(None)).collect();
     let listed: BTreeSet<_> = node.waits.keys().map(Option::as_ref).collect();
-    (open != listed).then(|| format!("`{name}` does not list what it waits for"))
+    (open != listed).then(|| format!("`{name}` does not list its waits"))
 }
 
 fn open(state: &RunState) -> Broken {
     let open = state.plan().ids().filter(|id| !state.node(*id).status.is_final()).count();
-    (open != state.open).then(|| format!("{} nodes counted as open, {open} are", state.open))
+    (open != state.open).then(|| format!("{} nodes are counted as open, but {open} are", state.open))
 }
 
-/// Every deadline has its timer, and every timer its deadline; in a pause some of them rest.
+/// Every deadline has its timer and every timer its deadline. During a pause some are suspended.
 fn timers(state: &RunState) -> Broken {
     let mut owed: BTreeSet<(Timestamp, Timer)> = BTreeSet::new();
     for id in state.plan().ids() {
@@ -127,7 +127,7 @@ fn timers(state: &RunState) -> Broken {
     (owed != have).then(|| format!("the timers are {have:?} and should be {owed:?}"))
 }
 
-/// Every wait for a signal is in its queue, and nothing is unread that somebody waits for.
+/// Every wait for a signal is in its queue, and no unread signal is waited for.
 fn signals(state: &RunState) -> Broken {
     let mut owed: BTreeMap<Name, BTreeMap<Seq, (NodeId, Option<String>)>> = BTreeMap::new();
     for id in state.plan().ids() {
@@ -143,14 +143,14 @@ fn signals(state: &RunState) -> Broken {
         return Some(format!("the waits for signals are {:?} and should be {owed:?}", state.waiters));
     }
     if let Some(signal) = state.signals.keys().find(|signal| state.waiters.contains_key(*signal)) {
-        return Some(format!("signal `{signal}` is there and somebody waits for it"));
+        return Some(format!("signal `{signal}` is unread but waited for"));
     }
     let buffered: usize = state.signals.values().map(BTreeMap::len).sum();
     let empty = state.signals.values().any(BTreeMap::is_empty);
-    (empty || buffered != state.signals_buffered).then(|| "unread signals are not counted as they are".into())
+    (empty || buffered != state.signals_buffered).then(|| "the count of unread signals is wrong".into())
 }
 
-/// The steps of a kind that wait, with the events that began them.
+/// All waiting steps, with the events that started the waits.
 fn open_steps<'a>(state: &'a RunState) -> impl Iterator<Item = (NodeId, &'a String, Seq, &'a StepState)> + 'a {
     let of = |id: NodeId| {
         let node = state.node(id);

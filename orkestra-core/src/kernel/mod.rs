@@ -5,8 +5,8 @@
 //!                       apply() is the only writer of state, when deciding and when replaying alike
 //! ```
 //!
-//! No clock, no randomness, no waiting, no log line: time and chance are fields of [`Input`]. What one sees here
-//! before the store has acknowledged it must be shown to nobody; `runtime` keeps that promise.
+//! No clock, no randomness, no waiting, no logging: the time and a random number are fields of [`Input`]. Decisions
+//! must not become visible before the store has acknowledged them; `runtime` ensures that.
 
 mod about;
 mod agenda;

@@ -1,4 +1,4 @@
-//! What became of undoing: which of a run's completed nodes were undone when it ended before all of them were done.
+//! The result of compensation: which completed nodes of a run that ended early were compensated.
 
 use std::fmt;
 
@@ -9,22 +9,22 @@ use crate::model::{Failure, FailureKind, Name, NodeId};
 use super::state::RunState;
 use super::status::{NodeStatus, Outcome};
 
-/// The longest message of a failure that is kept here, in characters: the whole one is in the node that failed.
+/// The maximum length of a failure's message here, in characters. The node that failed keeps the whole message.
 const MESSAGE_CHARS_MAX: usize = 300;
 
-/// How many nodes a text names.
+/// How many nodes the text lists by name.
 const NAMED_MAX: usize = 8;
 
-/// What was undone of a run that did not complete, and what was not. A node that is in neither list is being undone, or
-/// waits for that.
+/// Which nodes of a run that did not complete were compensated, and which were not. A node in neither list is being
+/// compensated, or is about to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Undo {
-    /// The nodes that were undone, in the order in which they were.
+    /// The compensated nodes, in order of compensation.
     pub undone: Vec<Name>,
-    /// The nodes that were not, and why: undoing them failed, or the run was terminated before. The nodes that tried are in
-    /// the run's view, named `undo:<node>`; each can be retried. There are none when the run was terminated before it undid
-    /// anything.
+    /// The nodes that were not compensated, and why: their compensation failed, or the run was terminated before. The
+    /// compensating nodes are in the run's view, named `undo:<node>`; each can be retried. There are none when the run
+    /// was terminated before compensation started.
     pub failed: Vec<(Name, Failure)>,
 }
 
@@ -46,7 +46,8 @@ fn list(mut nodes: Vec<String>) -> Option<String> {
 }
 
 impl RunState {
-    /// What was undone so far and what was not; none when there was nothing to undo, or the run goes on or completed.
+    /// What has been compensated so far, and what failed. `None` when there was nothing to compensate, and for runs
+    /// that are not ending or have completed.
     #[must_use]
     pub fn undo(&self) -> Option<Undo> {
         let mut undo = Undo::default();
@@ -69,7 +70,7 @@ impl RunState {
 }
 
 fn never() -> Failure {
-    Failure::permanent(FailureKind::Terminated, "the run was terminated before it was undone")
+    Failure::permanent(FailureKind::Terminated, "the run was terminated before this node was compensated")
 }
 
 fn short(failure: &Failure) -> Failure {

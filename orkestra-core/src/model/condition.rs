@@ -98,7 +98,7 @@ impl TryFrom<Form> for Condition {
             Form { node: None, pointer: None, is: None, all: None, any: None, not: Some(not) } => Self::Not(not),
             _ => {
                 return Err(
-                    "a condition needs exactly one of `is` (with `node` and `pointer`), `all`, `any` and `not`".into()
+                    "a condition needs exactly one of `is` (with `node` and `pointer`), `all`, `any` and `not`".into(),
                 );
             }
         };

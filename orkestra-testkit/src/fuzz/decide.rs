@@ -142,7 +142,7 @@ impl Run {
             let next = onward(self.state(), &mut now);
             let ended = self.state().status().is_final();
             let Some(kind) = next else {
-                assert!(ended, "a live run owes nothing and waits for nothing: {:?}", self.state());
+                assert!(ended, "a live run owes no work and waits for nothing: {:?}", self.state());
                 return;
             };
             self.now = now;

@@ -1,4 +1,4 @@
-//! Attempts and nodes: how they begin, end and are forgotten.
+//! How attempts and nodes start, end and are reset.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::super::status::NodeStatus;
 use super::Written;
 
 impl RunState {
-    /// Whether an attempt of the node may begin.
+    /// Whether an attempt of the node may start.
     fn may_start(&self, id: NodeId) -> bool {
         let ending = self.stopping.is_some() && !self.is_undo(id);
         let stands = match self.node(id).status {
@@ -67,8 +67,8 @@ impl RunState {
         Ok(())
     }
 
-    /// Fixes with whose outputs the node starts, where its join rule leaves a choice: once, when it waits for no node
-    /// any more.
+    /// Fixes the nodes whose outputs the node gets, where its join rule leaves a choice. Done once, when the node
+    /// becomes ready.
     fn choose(&mut self, id: NodeId) {
         let node = self.plan.node(id);
         let wanted = match node.spec.join {
@@ -83,7 +83,7 @@ impl RunState {
         }
     }
 
-    /// Whether those who come after the node may take it for done.
+    /// Whether the nodes after this one may treat it as done.
     pub(in super::super) fn is_done(&self, id: NodeId) -> bool {
         match self.node(id).status {
             NodeStatus::Completed => true,
@@ -95,10 +95,10 @@ impl RunState {
     pub(super) fn attempt_failed(&mut self, node: &Name, attempt: u32, failure: &Failure, next: Next) -> Written {
         let id = self.find(node)?;
         if self.node(id).status != NodeStatus::Running || self.node(id).attempt != attempt {
-            return Err(format!("attempt {attempt} of `{node}` is not under way"));
+            return Err(format!("attempt {attempt} of `{node}` is not running"));
         }
         if self.stopping.is_some() && !self.is_undo(id) {
-            return Err("nothing fails in a run that is stopping".into());
+            return Err("an attempt cannot fail while the run is stopping".into());
         }
         self.nodes[id.index()].last_failure = Some(failure.clone());
         match next {
@@ -114,11 +114,11 @@ impl RunState {
         Ok(())
     }
 
-    /// A task reported something: the state keeps nothing of it.
+    /// A report of a task. The state keeps nothing of it.
     pub(super) fn emitted(&self, node: &Name) -> Written {
         match self.find(node)? {
             id if self.is_running_task(id) => Ok(()),
-            _ => Err(format!("`{node}` reports without an attempt under way")),
+            _ => Err(format!("`{node}` reports without a running attempt")),
         }
     }
 
@@ -126,14 +126,14 @@ impl RunState {
         let id = self.find(node)?;
         let waits = matches!(self.node(id).status, NodeStatus::Pending | NodeStatus::Queued | NodeStatus::Backoff);
         if !waits || (self.stopping.is_some() && !self.is_undo(id)) {
-            return Err(format!("node `{node}` cannot fail without an attempt under way"));
+            return Err(format!("node `{node}` cannot fail without a running attempt"));
         }
         self.nodes[id.index()].last_failure = Some(failure.clone());
         self.close_failed(id);
         Ok(())
     }
 
-    /// A node failed for good. Where that is to be looked at, somebody has to decide.
+    /// Marks a node as failed for good. With [`OnFailure::Pause`] someone has to decide on the failure.
     fn close_failed(&mut self, id: NodeId) {
         self.close(id, NodeStatus::Failed);
         if self.plan.node(id).spec.on_failure == OnFailure::Pause && !self.is_undo(id) {
@@ -145,7 +145,7 @@ impl RunState {
         let id = self.find(node)?;
         let wanted = if *reason == SkipReason::Condition { Verdict::Ready } else { Verdict::Skip };
         let stands = self.node(id).status == NodeStatus::Pending && self.verdict(id) == wanted;
-        // Nodes that undo others are skipped for nothing.
+        // Compensating nodes are skipped silently.
         if !stands || self.stopping.is_some() || self.pause.is_some() {
             return Err(format!("node `{node}` cannot be skipped"));
         }
@@ -157,7 +157,7 @@ impl RunState {
     pub(super) fn node_completed(&mut self, node: &Name, output: &Payload) -> Written {
         let id = self.find(node)?;
         if self.node(id).status != NodeStatus::Running {
-            return Err(format!("node `{node}` completed without an attempt under way"));
+            return Err(format!("node `{node}` completed without a running attempt"));
         }
         self.nodes[id.index()].output = Some(output.clone());
         self.close(id, NodeStatus::Completed);
@@ -168,7 +168,7 @@ impl RunState {
     pub(super) fn node_cancelled(&mut self, node: &Name) -> Written {
         let id = self.find(node)?;
         if self.node(id).status.is_final() {
-            return Err(format!("node `{node}` has ended"));
+            return Err(format!("node `{node}` has already ended"));
         }
         if self.stopping.is_none() {
             return Err(format!("node `{node}` cannot be cancelled: the run is not stopping"));
@@ -177,7 +177,7 @@ impl RunState {
         Ok(())
     }
 
-    /// A failed node begins anew, and so does all that was skipped because of it.
+    /// Resets a failed node, and all nodes that were skipped because of it.
     pub(super) fn node_reset(&mut self, node: &Name) -> Written {
         let id = self.find(node)?;
         if self.node(id).status != NodeStatus::Failed || self.stopping.is_some() {
@@ -188,7 +188,7 @@ impl RunState {
         Ok(())
     }
 
-    /// A node that has ended, and all that was skipped because of it, is pending again.
+    /// Makes a node that has ended, and all nodes that were skipped because of it, pending again.
     pub(super) fn begin_anew(&mut self, id: NodeId) {
         let plan = Arc::clone(&self.plan);
         let mut reset = vec![id];
@@ -198,7 +198,7 @@ impl RunState {
             let state = &mut self.nodes[id.index()];
             state.attempts_before = state.attempt;
             let once = &state.once;
-            // Whoever asks for another try wants what failed for good to be tried too, save what must not be.
+            // A reset also retries steps that failed for good, except those that must not run twice.
             state.steps.retain(|key, step| once.contains(key) || !matches!(step, StepState::Failed(_)));
             state.skipped = None;
             state.ended_at = None;
@@ -222,13 +222,13 @@ impl RunState {
     pub(super) fn input_replaced(&mut self, node: &Name, input: &Payload) -> Written {
         let id = self.find(node)?;
         if self.node(id).status != NodeStatus::Pending {
-            return Err(format!("node `{node}` has its input already"));
+            return Err(format!("node `{node}` has already taken its input"));
         }
         self.nodes[id.index()].input = Some(input.clone());
         Ok(())
     }
 
-    /// Makes the node final, forgets all that it waited for, and tells the nodes after it.
+    /// Makes the node final, drops all its waits, and updates the nodes after it.
     fn close(&mut self, id: NodeId, status: NodeStatus) {
         self.leave_running(id);
         self.take_retry_timer(id);

@@ -1,10 +1,10 @@
-//! A run that begins as another one went.
+//! Forks: a run that starts with the history of another one.
 //!
-//! What both share is copied, event by event, up to where the node began; from there on the new run decides for itself.
-//! What the other run did is its own to undo: the fork undoes only what it does itself, and is refused where it would go on
-//! with what was undone.
-//! What was arranged with others is not shared: the runs that the other one waits for are its own, and its attempts,
-//! steps and waits under way begin again, with all of their time.
+//! The shared history is copied, event by event, up to where the node started; from there on the new run decides for
+//! itself. Compensating what the other run did is left to that run: the fork compensates only its own work, and is
+//! refused where it would continue with compensated results.
+//! Relations to other runs are not shared: the children of the other run stay its own, and its running attempts, steps
+//! and waits start again with their full time.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -19,14 +19,14 @@ use super::super::state::RunState;
 use super::super::status::NodeStatus;
 use super::{Decision, Rejection};
 
-/// The run that is forked, and what is to be different.
+/// The run to fork, and what differs in the fork.
 pub(super) struct Other {
     pub(super) run: RunId,
     pub(super) events: Vec<Event>,
     pub(super) node: Name,
     pub(super) input: Option<Payload>,
     pub(super) incarnation: Option<Incarnation>,
-    /// Whether what both share may have been undone.
+    /// Whether shared work may have been compensated.
     pub(super) undone: bool,
 }
 
@@ -47,7 +47,8 @@ pub(super) fn fork(
     let origin = Fork { run: from, node: node.clone(), seq: Seq(shared as u64) };
     let mut copied = without_others(events, shared);
     if let Some(Event::RunCreated { options, .. }) = copied.first_mut() {
-        // What both share has the keys of the version that began the other one: so has the rest.
+        // The shared history has keys of the version that started the original run; the fork uses the same version of
+        // keys.
         let incarnation = options.incarnation.as_ref().and(incarnation);
         let kept = RunOptions { incarnation, deadline: None, parent: None, ..(**options).clone() };
         **options = RunOptions { forked_from: Some(origin), ..kept };
@@ -63,7 +64,7 @@ pub(super) fn fork(
     let halves = done_in_part(copied_state, &copied);
     if others_to_undo {
         let done = copied_state.undoable.iter().map(|id| copied_state.name(*id));
-        // What both began and the other one ended was undone with all of its steps.
+        // Nodes that both runs started and the original completed were compensated with all their steps.
         let mut gone = done.chain(halves.iter().filter(|half| later.contains(*half)));
         if let Some(gone) = gone.next() {
             return Err(Rejection::ForkUndone(gone.clone()));
@@ -79,7 +80,7 @@ pub(super) fn fork(
     decision.finish()
 }
 
-/// Whether a node's work begins with it.
+/// Whether the event starts the work of a node.
 const fn begins_work(change: Change<'_>) -> bool {
     match change {
         Change::Node(NodeChange::Queued | NodeChange::AttemptStarted(_)) => true,
@@ -100,7 +101,7 @@ const fn begins_work(change: Change<'_>) -> bool {
     }
 }
 
-/// Whether what the run did was undone, is being undone, or is about to be.
+/// Whether the run's work was compensated, is being compensated, or is about to be.
 fn is_undone(events: &[Event]) -> bool {
     let (mut undone, mut stopping) = (false, false);
     for event in events {
@@ -131,14 +132,14 @@ fn is_undone(events: &[Event]) -> bool {
     undone || stopping
 }
 
-/// The nodes that are done.
+/// The nodes that completed.
 fn completed(events: &[Event]) -> impl Iterator<Item = &Name> {
     let rows = events.iter().map(Event::consequence);
     rows.filter(|row| matches!(row.change, Change::Node(NodeChange::Completed))).filter_map(|row| row.node)
 }
 
-/// The nodes that can be undone and are not done, with steps that the other run did. What they do for the rest cannot be
-/// told from that: they stay the other run's to undo.
+/// Nodes with a compensation that are incomplete in the copy and have steps done by the original run. Their shared
+/// steps cannot be separated from the rest, so compensating them is left to the original run.
 fn done_in_part(copy: &RunState, copied: &[Event]) -> Vec<Name> {
     let rows = copied.iter().map(Event::consequence).filter(|row| did_something(row.change));
     let ids: BTreeSet<_> = rows.filter_map(|row| copy.plan.id(row.node?)).collect();
@@ -149,7 +150,7 @@ fn done_in_part(copy: &RunState, copied: &[Event]) -> Vec<Name> {
     ids.into_iter().filter(half).map(|id| copy.name(id).clone()).collect()
 }
 
-/// Whether a node has done something with it that may have to be undone.
+/// Whether the event did something that may need compensation.
 const fn did_something(change: Change<'_>) -> bool {
     match change {
         Change::Step(StepChange::Started | StepChange::Completed | StepChange::Failed(_) | StepChange::Charged)
@@ -166,17 +167,17 @@ const fn did_something(change: Change<'_>) -> bool {
     }
 }
 
-/// What a fork makes of an event that both runs share.
+/// What a fork does with an event of the shared history.
 enum Copied {
-    /// It is in the journal of both.
+    /// Copied: it is in both journals.
     AsItIs,
-    /// It is between the other run and others.
+    /// Left out: it concerns the original run and others.
     LeftOut,
-    /// It asks for something: left out unless what comes of that is shared too.
+    /// A request: left out unless its answer is shared too.
     Asks { child: bool },
-    /// What was asked for has come, or did not begin.
+    /// The answer to a request, or the request was not carried out.
     Settles,
-    /// What was asked for is not waited for any more.
+    /// A request is no longer waited for.
     GivesUp,
 }
 
@@ -229,9 +230,9 @@ const fn copied(change: Change<'_>) -> Copied {
     }
 }
 
-/// The first `shared` events without what was between the run and others: what happened to its process and its parent,
-/// the runs that it asked for and whose ends it does not know, the steps that it was at, and what it waited for so long at
-/// the most. The tasks ask again, in the name of the new run.
+/// The first `shared` events without those that concern only the original run: events about its process and its parent,
+/// requests for runs whose end it does not know, steps it was running, and waits with a time limit. The tasks of the
+/// new run request these again.
 fn without_others(events: Vec<Event>, shared: usize) -> Vec<Event> {
     let (mut asked, mut left_out) = (HashMap::new(), BTreeSet::new());
     for (index, event) in events.iter().take(shared).enumerate() {
@@ -242,7 +243,7 @@ fn without_others(events: Vec<Event>, shared: usize) -> Vec<Event> {
                 left_out.extend(asked.insert(key, (index, child)).map(|(before, _)| before));
             }
             (Copied::GivesUp, Some(key)) => match asked.get(&key) {
-                // A run that was let go is the other one's to cancel.
+                // A child that was dropped is cancelled by the original run.
                 Some((_, true)) => drop(left_out.insert(index)),
                 _ => drop(asked.remove(&key)),
             },
@@ -255,7 +256,7 @@ fn without_others(events: Vec<Event>, shared: usize) -> Vec<Event> {
     copied.filter(|(index, _)| !left_out.contains(index)).map(|(_, event)| event).collect()
 }
 
-/// An attempt that is under way in the copy begins there now.
+/// A running attempt of the copy starts now.
 fn begin_anew(copy: Option<&RunState>, now: Timestamp, event: &mut Event) {
     if let (Some(copy), Event::AttemptStarted { node, deadline: Some(deadline), .. }) = (copy, event) {
         let timeout = copy.plan.id(node).and_then(|id| copy.plan.node(id).spec.timeout_ms);

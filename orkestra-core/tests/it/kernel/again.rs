@@ -133,7 +133,7 @@ fn what_was_undone_cannot_go_on() {
     scene.feed(fails("a#1")).expect("it fails");
     scene.rejects(retry("a"), "the run is stopping");
     scene.then(done("undo:u#1", "1"), ["undo:u completed 1", "run failed at a (error)"]);
-    scene.rejects(retry("a"), "what the run did was undone: it cannot go on");
+    scene.rejects(retry("a"), "the run has been compensated; it cannot continue");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn what_the_run_owes_others_stays_owed_when_it_goes_on() {
     scene.then(asks("a#1", child("k", "c")), ["a/k wants c of other with 1"]);
     scene.feed(fails("a#1")).expect("it fails");
     scene.then(retry("a"), ["reopened", "a reset", "a#2 started"]);
-    scene.rejects(asks("a#2", child("k", "c")), "run `c` is waited for by another step");
+    scene.rejects(asks("a#2", child("k", "c")), "another step already waits for run `c`");
     scene.then(child_cancelled("c"), ["c let go"]);
     scene.then(asks("a#2", child("k", "c")), ["a/k wants c of other with 1"]);
     assert_eq!((agenda(scene.state()).count(), wake_at(scene.state())), (2, Some(Timestamp::ZERO)));

@@ -71,14 +71,14 @@ fn what_comes_from_an_attempt_that_is_over_is_refused() {
     let mut scene = Scene::of([task("a").tries(3), task("b").after(&["a"])]);
     scene.then(fails("a#1"), ["a#1 failed (error), again at 0", "a#2 started"]);
     for stale in [done("a#1", "1"), fails("a#1"), asks("a#1", emit("x", "1"))] {
-        scene.rejects(stale, "attempt 1 of `a` is over");
+        scene.rejects(stale, "attempt 1 of node `a` has ended");
     }
-    scene.rejects(done("a#3", "1"), "attempt 3 of `a` is over");
-    scene.rejects(done("b#1", "1"), "attempt 1 of `b` is over");
-    scene.rejects(done("b#0", "1"), "attempt 0 of `b` is over");
-    scene.rejects(done("nobody#1", "1"), "attempt 1 of `nobody` is over");
+    scene.rejects(done("a#3", "1"), "attempt 3 of node `a` has ended");
+    scene.rejects(done("b#1", "1"), "attempt 1 of node `b` has ended");
+    scene.rejects(done("b#0", "1"), "attempt 0 of node `b` has ended");
+    scene.rejects(done("nobody#1", "1"), "attempt 1 of node `nobody` has ended");
     scene.then(done("a#2", "1"), ["a completed 1", "b#1 started"]);
-    scene.rejects(done("a#2", "1"), "attempt 2 of `a` is over");
+    scene.rejects(done("a#2", "1"), "attempt 2 of node `a` has ended");
 }
 
 /// Found by reading: a gate could be completed without its signal.
@@ -86,7 +86,7 @@ fn what_comes_from_an_attempt_that_is_over_is_refused() {
 fn a_gate_has_no_task_that_could_end_it() {
     let mut scene = Scene::of([gate("g", "go")]);
     for strange in [done("g#1", "1"), fails("g#1"), asks("g#1", emit("x", "1"))] {
-        scene.rejects(strange, "attempt 1 of `g` is over");
+        scene.rejects(strange, "attempt 1 of node `g` has ended");
     }
 }
 

@@ -57,7 +57,7 @@ fn another_run_is_started_and_waited_for() {
     scene.then(child_done("c", "7"), ["a/k ended: completed 7"]);
     assert!(!agenda(scene.state()).any(|work| work == owed));
     assert_eq!(scene.node("a").steps["k"], StepState::Done(json("7")));
-    scene.rejects(child_done("c", "7"), "run `c` is not waited for");
+    scene.rejects(child_done("c", "7"), "this run does not wait for run `c`");
 }
 
 #[test]
@@ -94,12 +94,12 @@ fn the_wait_for_a_run_outlives_an_attempt() {
 fn one_run_is_waited_for_once() {
     let mut scene = with_child();
     for (attempt, run) in [("a#1", "c"), ("b#1", "c"), ("b#1", "r")] {
-        let words = format!("run `{run}` is waited for by another step");
+        let words = format!("another step already waits for run `{run}`");
         scene.rejects(asks(attempt, child("l", run)), &words);
     }
     scene.rejects(
         asks("a#1", child("k", "d")),
-        "the step `k` of `a` is a wait for run `c` already: a key names one thing",
+        "key `k` of node `a` is already in use for a wait for run `c`; use another key",
     );
 }
 
@@ -113,7 +113,7 @@ fn a_run_that_nobody_waits_for_any_more_is_cancelled() {
         assert_eq!(wake_at(scene.state()), Some(Timestamp::ZERO), "also of a run that has ended");
         scene.rejects(
             child_done("c", "7"),
-            if scene.state().status().is_final() { "the run has ended" } else { "run `c` is not waited for" },
+            if scene.state().status().is_final() { "the run has ended" } else { "this run does not wait for run `c`" },
         );
         scene.then(child_cancelled("c"), ["c let go"]).then(child_cancelled("c"), []);
         assert!(!agenda(scene.state()).any(|work| work == owed));
@@ -195,7 +195,7 @@ fn an_attempt_times_out_while_it_is_parked() {
     scene.then(asks("a#1", await_signal("k", "go")), ["a/k awaits go"]).then(parked("a#1"), ["a parked"]);
     assert_eq!(wake_at(scene.state()), Some(Timestamp::from_millis(100)));
     scene.at(100).then(TICK, ["a#1 failed (timed_out), again at 100", "a#2 started until 200"]);
-    scene.rejects(parked("a#1"), "attempt 1 of `a` is over");
+    scene.rejects(parked("a#1"), "attempt 1 of node `a` has ended");
     assert!(agenda(scene.state()).any(|work| matches!(work, Work::Invoke { attempt: 2, .. })));
 }
 

@@ -16,7 +16,7 @@ use super::scene::{
 #[test]
 fn nothing_starts_in_a_pause_and_all_of_it_starts_after() {
     let mut scene = Scene::of([task("a"), task("b").after(&["a"]), gate("g", "go"), task("c").after(&["g"])]);
-    scene.then(pause(), ["paused: lunch"]).rejects(pause(), "the run makes a pause");
+    scene.then(pause(), ["paused: lunch"]).rejects(pause(), "the run is paused");
     assert_eq!((agenda(scene.state()).count(), wake_at(scene.state())), (0, None));
     assert_eq!(waits(scene.state()).last(), Some(&Wait::Resume));
     scene.then(done("a#1", "1"), ["a completed 1"]);
@@ -175,7 +175,7 @@ fn what_another_run_spent_for_this_one_this_one_spent() {
 fn a_charge_is_no_step_that_is_under_way() {
     let mut scene = Scene::of([task("a")]);
     scene.then(asks("a#1", start_step("k")), ["a/k started"]);
-    scene.rejects(asks("a#1", charge("k", 1)), "the step `k` of `a` is a step already: a key names one thing");
+    scene.rejects(asks("a#1", charge("k", 1)), "key `k` of node `a` is already in use for a step; use another key");
     assert_eq!(tokens_spent(&scene), 0);
 }
 
@@ -191,7 +191,7 @@ fn a_run_that_stops_is_not_paused_by_its_budget() {
 fn meters_have_a_limit() {
     use orkestra_core::kernel::{InputKind, TaskRequest};
     let many = |count| (0..count).map(|number| (name(&format!("m{number}")), Amount::whole(1))).collect();
-    let words = "a charge and a budget name at most 64 meters";
+    let words = "a charge or a budget may name at most 64 meters";
     let too_many = RunOptions { budget: many(METERS_MAX + 1), ..RunOptions::default() };
     Scene::nothing().rejects(create_with([task("a")], too_many), words);
     let full = RunOptions { budget: many(METERS_MAX), ..RunOptions::default() };

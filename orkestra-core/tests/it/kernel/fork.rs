@@ -70,7 +70,7 @@ fn only_a_node_that_began_can_be_forked_from() {
     let scene = Scene::of([task("a"), task("b").after(&["a"])]);
     for node in ["b", "nobody"] {
         let (fork, result) = scene.fork(node, None);
-        let words = format!("node `{node}` did not begin there: the run cannot be forked from it");
+        let words = format!("cannot fork at node `{node}`: it has not started in that run");
         assert_eq!(result.expect_err("it did not begin").to_string(), words);
         assert!(fork.state.is_none());
     }
@@ -95,7 +95,7 @@ fn a_run_that_exists_is_no_fork() {
 fn what_is_no_history_cannot_be_forked() {
     let mut events = chain().events();
     events.remove(1);
-    let words = "the run cannot be forked: event 2 of run `r` is illegal: step `k` of `a` without an attempt under way";
+    let words = "cannot fork the run: event 2 of run `r` is illegal: step `k` of `a` has no running attempt";
     Scene::nothing().rejects(
         InputKind::Fork { from: run_id("x"), events, node: name("b"), input: None, incarnation: None, undone: false },
         words,

@@ -72,14 +72,14 @@ fn an_attempt_that_is_over_eats_no_signal() {
 #[test]
 fn signals_that_nobody_reads_have_a_limit() {
     let mut scene = flooded();
-    scene.rejects(signal("noise", "1"), "10000 signals wait to be read already");
+    scene.rejects(signal("noise", "1"), "the run has 10000 unread signals, the maximum");
 }
 
 /// Found by reading: a flood of one signal kept every other one out, so that a waiting gate could never open again.
 #[test]
 fn a_flood_of_one_signal_does_not_lock_out_those_that_are_waited_for() {
     let mut scene = flooded();
-    scene.rejects(signal("later", "1"), "10000 signals wait to be read already");
+    scene.rejects(signal("later", "1"), "the run has 10000 unread signals, the maximum");
     scene.then(signal("go", "1"), ["signal go 1", "g took go", "g completed 1"]);
     scene.then(asks("a#1", await_signal("k", "noise")), ["a/k awaits noise", "a/k took noise"]);
     scene.then(signal("later", "1"), ["signal later 1"]);

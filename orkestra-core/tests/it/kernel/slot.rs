@@ -24,11 +24,13 @@ fn a_node_under_a_limit_waits_for_its_slot() {
 #[test]
 fn a_grant_that_nobody_waits_for_is_stale() {
     let mut scene = Scene::of([task("a").limited("few").tries(2), task("b")]);
-    scene.rejects(granted("a#2"), "attempt 2 of `a` is over").rejects(granted("b#1"), "attempt 1 of `b` is over");
-    scene.rejects(granted("nobody#1"), "attempt 1 of `nobody` is over");
-    scene.then(granted("a#1"), ["a#1 started"]).rejects(granted("a#1"), "attempt 1 of `a` is over");
+    scene
+        .rejects(granted("a#2"), "attempt 2 of node `a` has ended")
+        .rejects(granted("b#1"), "attempt 1 of node `b` has ended");
+    scene.rejects(granted("nobody#1"), "attempt 1 of node `nobody` has ended");
+    scene.then(granted("a#1"), ["a#1 started"]).rejects(granted("a#1"), "attempt 1 of node `a` has ended");
     scene.then(fails("a#1"), ["a#1 failed (error), again at 0", "a queued"]);
-    scene.rejects(granted("a#1"), "attempt 1 of `a` is over").then(granted("a#2"), ["a#2 started"]);
+    scene.rejects(granted("a#1"), "attempt 1 of node `a` has ended").then(granted("a#2"), ["a#2 started"]);
 }
 
 #[test]
@@ -61,7 +63,7 @@ fn a_gate_under_a_limit_opens_when_it_has_its_slot() {
 #[test]
 fn nothing_is_granted_in_a_pause() {
     let mut scene = Scene::of([task("a").limited("few")]);
-    scene.then(pause(), ["paused: lunch"]).rejects(granted("a#1"), "the run makes a pause");
+    scene.then(pause(), ["paused: lunch"]).rejects(granted("a#1"), "the run is paused");
     assert_eq!(agenda(scene.state()).count(), 0);
     assert_eq!(wake_at(scene.state()), None);
     scene.then(RESUME, ["resumed"]).then(granted("a#1"), ["a#1 started"]);
@@ -120,7 +122,7 @@ fn the_time_of_all_attempts_is_counted_while_they_wait_for_slots() {
     scene.at(550).then(fails("a#1"), ["a#1 failed (error), again at 550", "a queued"]);
     assert_eq!(wake_at(scene.state()), Some(Timestamp::ZERO));
     scene.at(600).then(TICK, ["a failed (timed_out)", "stop because a failed, grace until 10600"]);
-    scene.rejects(granted("a#2"), "attempt 2 of `a` is over");
+    scene.rejects(granted("a#2"), "attempt 2 of node `a` has ended");
 }
 
 #[test]

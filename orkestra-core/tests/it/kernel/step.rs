@@ -53,10 +53,16 @@ fn keys_have_a_limit() {
     let (fits, too_long) = ("x".repeat(STEP_KEY_BYTES_MAX), "x".repeat(STEP_KEY_BYTES_MAX + 1));
     let mut scene = Scene::of([task("a")]);
     for request in [start_step(&too_long), end_step(&too_long, "1"), fail_step(&too_long), sleep(&too_long, 1)] {
-        scene.rejects(asks("a#1", request), "the key of a step has at most 512 bytes");
+        scene.rejects(asks("a#1", request), "the key of a step is too long: at most 512 bytes are allowed");
     }
-    scene.rejects(asks("a#1", await_signal(&too_long, "go")), "the key of a step has at most 512 bytes");
-    scene.rejects(asks("a#1", grow(&too_long, Growth::new())), "the key of a step has at most 512 bytes");
+    scene.rejects(
+        asks("a#1", await_signal(&too_long, "go")),
+        "the key of a step is too long: at most 512 bytes are allowed",
+    );
+    scene.rejects(
+        asks("a#1", grow(&too_long, Growth::new())),
+        "the key of a step is too long: at most 512 bytes are allowed",
+    );
     scene.feed(asks("a#1", end_step(&fits, "1"))).expect("the longest key");
 }
 
@@ -81,7 +87,7 @@ fn a_stopping_run_still_remembers_steps() {
 #[test]
 fn one_key_is_one_thing() {
     let growth = || grow("k", Growth::new().with_node(task("b")));
-    let taken = |what| format!("the step `k` of `a` is {what} already: a key names one thing");
+    let taken = |what| format!("key `k` of node `a` is already in use for {what}; use another key");
     for (first, what, others) in [
         (start_step("k"), "a step", vec![sleep("k", 5), await_signal("k", "go"), growth()]),
         (sleep("k", 7), "a timer", vec![start_step("k"), end_step("k", "1"), await_signal("k", "go"), growth()]),

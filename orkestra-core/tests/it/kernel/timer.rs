@@ -35,7 +35,7 @@ fn a_sleep_goes_on_over_attempts_and_ends_with_its_node() {
 fn an_attempt_that_takes_too_long_fails() {
     let mut scene = Scene::of([task("a").within(100).tries(2)]);
     scene.at(100).then(TICK, ["a#1 failed (timed_out), again at 100", "a#2 started until 200"]);
-    scene.rejects(done("a#1", "1"), "attempt 1 of `a` is over");
+    scene.rejects(done("a#1", "1"), "attempt 1 of node `a` has ended");
     scene.at(200).then(
         TICK,
         ["a#2 failed (timed_out), given up", "stop because a failed, grace until 10200", "run failed at a (timed_out)"],

@@ -118,7 +118,7 @@ fn force_ends_undoing() {
     let mut scene = undoing();
     scene.then(terminate(), ["run terminated: enough"]);
     assert_eq!((scene.node("undo:a").status, wake_at(scene.state())), (NodeStatus::Cancelled, None));
-    scene.rejects(retry("e"), "what the run did was undone: it cannot go on");
+    scene.rejects(retry("e"), "the run has been compensated; it cannot continue");
 }
 
 #[test]

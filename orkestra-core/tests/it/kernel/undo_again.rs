@@ -72,7 +72,7 @@ fn an_undo_that_failed_is_tried_again_and_the_run_ends_as_it_had() {
     let mut scene = in_part();
     assert_eq!(told(&scene), words(["a"], ["b error"]));
     for node in ["a", "b", "e"] {
-        scene.rejects(retry(node), "what the run did was undone: it cannot go on");
+        scene.rejects(retry(node), "the run has been compensated; it cannot continue");
     }
     scene.rejects(retry("undo:a"), "node `undo:a` has not failed: there is nothing to retry");
     scene.then(retry("undo:b"), ["undo:b is tried again", "undo:b#2 started"]);
@@ -157,7 +157,7 @@ fn force_before_anything_is_undone_tells_what_was_not() {
     let mut scene = Scene::of([task("a").undone(), task("b")]);
     scene.then(done("a#1", "1"), ["a completed 1"]).then(terminate(), ["run terminated: enough"]);
     assert_eq!(told(&scene), words([], ["a terminated"]));
-    let failure = Failure::permanent("terminated", "the run was terminated before it was undone");
+    let failure = Failure::permanent("terminated", "the run was terminated before this node was compensated");
     assert_eq!(scene.state().undo().expect("it tells").failed, [(name("a"), failure)]);
 }
 

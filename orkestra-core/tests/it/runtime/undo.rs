@@ -173,7 +173,8 @@ async fn force_while_a_run_undoes_tells_what_was_not_undone() {
     assert_eq!(run.status().await.expect("a record").status, RunStatus::Compensating);
     run.terminate("enough").await.expect("it ends");
     let error = run.output::<()>().await.expect_err("it has none").to_string();
-    let tells = "was terminated: enough; not undone: pay (terminated: the run was terminated before it was undone)";
+    let tells =
+        "was terminated: enough; not undone: pay (terminated: the run was terminated before this node was compensated)";
     assert!(error.ends_with(tells), "{error}");
 }
 

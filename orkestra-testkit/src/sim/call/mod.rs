@@ -134,7 +134,7 @@ impl Call {
         if !failure.retryable {
             self.world.audit().answered(&self.at(place), None);
         }
-        let mistaken = ["a key names one thing", "by another step", "with another type"];
+        let mistaken = ["is already in use for", "another step already waits", "with another type"];
         // Nobody else uses the ids of children.
         let taken = failure.kind == FailureKind::ChildNotStarted;
         if taken || mistaken.iter().any(|words| failure.message.contains(words)) {
