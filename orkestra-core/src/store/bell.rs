@@ -1,6 +1,6 @@
-//! Tells those who listen in the same process that a letter was sent.
+//! Notifies listeners in the same process that a letter was sent.
 //!
-//! It never waits for a listener: one that is too slow is told that it missed some.
+//! Never waits for a listener: a slow one learns that it missed some letters.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -13,10 +13,10 @@ use crate::model::RunId;
 
 use super::inbox::Listener;
 
-/// Runs that one listener has not heard of yet, at the most: more of them are looked for all at once.
+/// How many runs one listener may have pending. Beyond that it has to look at all runs.
 const UNHEARD_MAX: usize = 1024;
 
-/// Rings for those who listen. Clones ring for the same.
+/// Notifies listeners of letters. Clones share their listeners.
 #[derive(Clone, Debug, Default)]
 pub struct Bell(Arc<Mutex<Vec<Weak<Ear>>>>);
 
@@ -32,13 +32,13 @@ struct Unheard {
 
 impl Ear {
     fn lock(&self) -> MutexGuard<'_, Unheard> {
-        // Nothing that holds it can panic half-way through a change.
+        // Changes under this lock cannot panic half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Bell {
-    /// Tells all who listen of `run`.
+    /// Notifies all listeners of a letter for `run`.
     pub fn ring(&self, run: &RunId) {
         self.tell(|unheard| {
             if unheard.runs.len() < UNHEARD_MAX {
@@ -49,12 +49,12 @@ impl Bell {
         });
     }
 
-    /// Tells all who listen that some may have been missed.
+    /// Tells all listeners that they may have missed letters.
     pub fn ring_for_all(&self) {
         self.tell(|unheard| unheard.missed = true);
     }
 
-    /// Hears of all that is rung for from now on.
+    /// A listener for all letters from now on.
     #[must_use]
     pub fn listen(&self) -> Box<dyn Listener> {
         let ear = Arc::new(Ear::default());
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_who_listen_hear_and_the_slow_are_told_that_they_missed_some() {
+    async fn all_listeners_are_notified_and_slow_ones_learn_that_they_missed_some() {
         let bell = Bell::default();
         bell.ring(&run(0));
         let (mut one, mut two) = (bell.listen(), bell.clone().listen());
@@ -119,14 +119,14 @@ mod tests {
         bell.ring(&run(2));
         assert_eq!([one.next().await, one.next().await], [Some(run(1)), Some(run(2))]);
         (3..UNHEARD_MAX + 3).for_each(|number| bell.ring(&run(number)));
-        assert_eq!(two.next().await, None, "two before and a box full of others");
+        assert_eq!(two.next().await, None, "its queue overflowed");
         let waiting = tokio::spawn(async move { two.next().await });
         tokio::task::yield_now().await;
         bell.ring(&run(7));
         assert_eq!(waiting.await.expect("it does not panic"), Some(run(7)));
-        assert_eq!(one.next().await, None, "it too had a full box");
+        assert_eq!(one.next().await, None, "its queue overflowed too");
         drop(one);
         bell.ring_for_all();
-        assert_eq!(bell.lock().len(), 0, "nobody listens any more");
+        assert_eq!(bell.lock().len(), 0, "no listener is left");
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn draw(graph: &Graph) -> String {
     text
 }
 
-/// A text inside of quotes. Graphviz knows escapes of its own after `\` and entities of HTML after `&`.
+/// Escapes text for a quoted string. Graphviz interprets escapes after `\` and HTML entities after `&`.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {

@@ -33,8 +33,9 @@ pub(super) fn draw(graph: &Graph) -> String {
     text
 }
 
-/// A text inside of quotes: what is neither a letter nor a digit nor harmless becomes its number, so that nothing is
-/// left of quotes, HTML, Markdown, and of the directives (`%%{…}%%`) that Mermaid looks for everywhere.
+/// Escapes text for a quoted string: characters other than letters, digits and a few harmless ones become numeric
+/// entities. So no text contains quotes, HTML, Markdown, or the directives (`%%{…}%%`) that Mermaid looks for
+/// everywhere.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! The graph as a picture: layers from left to right, curves between them.
+//! Draws the graph as an SVG picture: layers from left to right, connected by curves.
 
 use std::fmt::Write;
 
@@ -8,17 +8,17 @@ use super::layers::{Layers, layers};
 use super::look::{of, remarks, standing};
 use super::{Graph, GraphKind, GraphNode};
 
-/// A node's box, and the distance from one to the next, in pixels.
+/// The size of a node's box, and the distance to the next, in pixels.
 const BOX: (f64, f64) = (176.0, 44.0);
 const STEP: (f64, f64) = (248.0, 60.0);
 const MARGIN: f64 = 24.0;
 const HEAD: f64 = 40.0;
 
-/// What fits into a box.
+/// How many characters fit into a box.
 const NAME_CHARS_MAX: usize = 22;
 const STANDING_CHARS_MAX: usize = 27;
 
-/// A place in the picture.
+/// A point in the picture.
 #[derive(Clone, Copy, Default)]
 struct Point {
     x: f64,
@@ -64,7 +64,7 @@ fn head(graph: &Graph) -> String {
     parts.join(" · ")
 }
 
-/// The middle of every item, and the size of the picture.
+/// The centre of every item, and the size of the picture.
 #[expect(clippy::cast_precision_loss, reason = "layers have far fewer than 2^52 items")]
 fn points(nodes: usize, layers: &Layers) -> (Vec<Point>, f64, f64) {
     let count = layers.layers.iter().flatten().max().map_or(nodes, |last| last + 1);
@@ -134,7 +134,7 @@ fn draw_node(node: &GraphNode, middle: Point, svg: &mut String) {
     svg.push_str("</g>\n");
 }
 
-/// What stands below the name: where the node stands, and what there is to say first.
+/// The line below the name: the node's status, and its first label.
 fn second(node: &GraphNode) -> String {
     let parts: Vec<_> = std::iter::once(standing(node)).chain(remarks(node).take(1)).collect();
     cut(&parts.join(" · "), STANDING_CHARS_MAX)
@@ -147,7 +147,7 @@ fn cut(text: &str, chars_max: usize) -> String {
     text.chars().take(chars_max - 1).chain(['…']).collect()
 }
 
-/// A text in XML 1.0: what it cannot hold at all is replaced.
+/// Escapes text for XML 1.0. Characters that XML cannot contain are replaced.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -21,7 +21,7 @@ fn decoded(body: &str) -> Result<usize, String> {
 
 #[test]
 fn a_newer_version_says_so_whatever_else_it_holds() {
-    let words = "the commit is of format 4, this version reads up to 3; use a newer version";
+    let words = "cannot read the commit: it has format 4, and this version reads up to 3; use a newer version";
     for body in [r#"{"v":4}"#, r#"{"v":4,"epoch":1,"at":1,"events":[{"Unheard":{}}]}"#] {
         assert_eq!(decoded(body), Err(words.into()));
     }
@@ -55,7 +55,7 @@ fn what_is_no_commit_is_damaged() {
 /// A newer version may add events without a new number: what it wrote is not damaged.
 #[test]
 fn an_event_that_nobody_knows_here_is_no_damage() {
-    let words = "the commit holds the event `Unheard`, which this version does not know; use a newer version";
+    let words = "cannot read the commit: this version does not know the event `Unheard`; use a newer version";
     for events in [r#""Unheard""#, r#"{"Unheard":{"node":"a"}}"#, r#"{"Unheard":null}"#] {
         let body = format!(r#"{{"v":2,"epoch":1,"at":1,"events":[{events}]}}"#);
         assert_eq!(decoded(&body), Err(words.into()), "{body}");
@@ -91,10 +91,10 @@ fn a_gap_in_the_journal_is_an_error() {
     scene.feed(InputKind::Recover).expect("it recovers");
     let mut replayer = Replayer::new(run());
     let words = replayer.add(&scene.journal[1]).expect_err("the first is missing").to_string();
-    assert_eq!(words, "run `r`: a commit begins at 3 where 1 follows");
+    assert_eq!(words, "the journal of run `r` has a gap: expected a commit at 1, found one at 3");
     replayer.add(&scene.journal[0]).expect("the first");
     let words = replayer.add(&scene.journal[0]).expect_err("twice").to_string();
-    assert_eq!(words, "run `r`: a commit begins at 1 where 3 follows");
+    assert_eq!(words, "the journal of run `r` has a gap: expected a commit at 3, found one at 1");
 }
 
 #[test]

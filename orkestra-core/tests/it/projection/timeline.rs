@@ -82,7 +82,7 @@ approve                           ░░░░░░░░░░░░░░░�
 sum                               ············█████         completed in 200 ms · 2 steps
 never                                                       skipped: its condition does not hold
 
-+600 ms  another process went on with it
++600 ms  taken over by another process
 +1.6 s  paused: lunch
 +1.6 s  resumed
 +2.0 s  completed

@@ -98,9 +98,9 @@ async fn garbage_and_other_versions_are_told() {
         ),
         (
             lines.replacen("\"first\":3,\"last\":3", "\"first\":4,\"last\":4", 1),
-            "line 4: run `two`: a commit begins at 4 where 3 follows",
+            "line 4: the journal of run `two` has a gap: expected a commit at 3, found one at 4",
         ),
-        (lines.replacen("\"events\"", "\"evnts\"", 1), "line 3: run `two`, commit at 1"),
+        (lines.replacen("\"events\"", "\"evnts\"", 1), "line 3: cannot read the commit at 1 of run `two`"),
         ("x".repeat(3_000_000), "line 1: it has more than 2097152 bytes"),
         (String::new(), "line 1: the end is missing: the export was cut"),
     ] {
