@@ -117,7 +117,7 @@ pub(crate) enum WaitChange<'a> {
     /// It started, for this, until this time at most.
     Began(Awaited<'a>, Option<Timestamp>),
     /// It ended with this.
-    Ended(Came),
+    Ended(EndedBy),
     /// It passed its time limit.
     TimedOut,
     /// Its task dropped it.
@@ -139,7 +139,7 @@ pub(crate) enum Awaited<'a> {
 
 /// What ended a wait.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Came {
+pub(crate) enum EndedBy {
     /// The point in time.
     Time,
     /// The signal.

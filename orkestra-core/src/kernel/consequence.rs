@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use crate::model::{Amount, Growth, Name, NodeId, Plan, Timestamp};
 
-use super::change::{Awaited, Came, Change, NodeChange, RunChange, StepChange, WaitChange};
+use super::change::{Awaited, Change, EndedBy, NodeChange, RunChange, StepChange, WaitChange};
 use super::event::Event;
 use super::reason::PauseReason;
 use super::status::RunStatus;
@@ -105,10 +105,10 @@ impl Event {
             Self::ChildRequested { node, step, child, until, .. } => {
                 waits(node, step, Awaited::Child(child), *until).wants_child()
             }
-            Self::TimerFired { node, step } => came(node, Some(step), Came::Time),
-            Self::SignalConsumed { node, step, .. } => came(node, step.as_ref(), Came::Signal),
-            Self::QuestionAnswered { node, step, .. } => came(node, Some(step), Came::Answer),
-            Self::ChildEnded { node, step, charges, .. } => came(node, Some(step), Came::Child).spends(charges),
+            Self::TimerFired { node, step } => came(node, Some(step), EndedBy::Time),
+            Self::SignalConsumed { node, step, .. } => came(node, step.as_ref(), EndedBy::Signal),
+            Self::QuestionAnswered { node, step, .. } => came(node, Some(step), EndedBy::Answer),
+            Self::ChildEnded { node, step, charges, .. } => came(node, Some(step), EndedBy::Child).spends(charges),
             Self::WaitTimedOut { node, step } => wait_of(node, Some(step), WaitChange::TimedOut).settles(),
             Self::WaitLetGo { node, step } => wait_of(node, Some(step), WaitChange::LetGo),
         }
@@ -179,7 +179,7 @@ const fn waits<'a>(
     wait_of(node, Some(step), WaitChange::Began(awaited, until))
 }
 
-const fn came<'a>(node: &'a Name, step: Option<&'a String>, what: Came) -> Consequence<'a> {
+const fn came<'a>(node: &'a Name, step: Option<&'a String>, what: EndedBy) -> Consequence<'a> {
     wait_of(node, step, WaitChange::Ended(what)).settles()
 }
 

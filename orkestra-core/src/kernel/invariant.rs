@@ -9,7 +9,7 @@ use super::node::StepState;
 use super::state::{RunState, Timer};
 use super::status::{NodeStatus, RunStatus};
 
-type Broken = Option<String>;
+type Violation = Option<String>;
 
 /// Checks the invariants. Returns what is wrong, or `None`.
 #[must_use]
@@ -29,7 +29,7 @@ pub fn broken_invariant(state: &RunState) -> Option<String> {
         .or_else(|| children(state))
 }
 
-fn ended(state: &RunState) -> Broken {
+fn ended(state: &RunState) -> Violation {
     let under_way = !state.timers.is_empty()
         || !state.running.is_empty()
         || !state.tasks.is_empty()
@@ -45,7 +45,7 @@ fn ended(state: &RunState) -> Broken {
     under_way.then(|| "an ended run still has timers, waits or running nodes".into())
 }
 
-fn whole(state: &RunState) -> Broken {
+fn whole(state: &RunState) -> Violation {
     let status = state.status();
     if status.is_ending() != state.stopping().is_some() || (status == RunStatus::Paused) != state.pause.is_some() {
         return Some("a run is stopping or paused without a reason".into());
@@ -65,7 +65,7 @@ fn whole(state: &RunState) -> Broken {
     None
 }
 
-fn node(state: &RunState, id: NodeId) -> Broken {
+fn node(state: &RunState, id: NodeId) -> Violation {
     let (node, name) = (state.node(id), state.name(id));
     let before = state.plan().node(id).after.iter();
     let (done, ended) = before.fold((0, 0), |(done, ended), before| {
@@ -98,13 +98,13 @@ fn node(state: &RunState, id: NodeId) -> Broken {
     (open != listed).then(|| format!("`{name}` does not list its waits"))
 }
 
-fn open(state: &RunState) -> Broken {
+fn open(state: &RunState) -> Violation {
     let open = state.plan().ids().filter(|id| !state.node(*id).status.is_final()).count();
     (open != state.open).then(|| format!("{} nodes are counted as open, but {open} are", state.open))
 }
 
 /// Every deadline has its timer and every timer its deadline. During a pause some are suspended.
-fn timers(state: &RunState) -> Broken {
+fn timers(state: &RunState) -> Violation {
     let mut owed: BTreeSet<(Timestamp, Timer)> = BTreeSet::new();
     for id in state.plan().ids() {
         let node = state.node(id);
@@ -128,7 +128,7 @@ fn timers(state: &RunState) -> Broken {
 }
 
 /// Every wait for a signal is in its queue, and no unread signal is waited for.
-fn signals(state: &RunState) -> Broken {
+fn signals(state: &RunState) -> Violation {
     let mut owed: BTreeMap<Name, BTreeMap<Seq, (NodeId, Option<String>)>> = BTreeMap::new();
     for id in state.plan().ids() {
         for (key, wait) in &state.node(id).waits {
@@ -160,7 +160,7 @@ fn open_steps<'a>(state: &'a RunState) -> impl Iterator<Item = (NodeId, &'a Stri
     state.plan().ids().flat_map(of)
 }
 
-fn questions(state: &RunState) -> Broken {
+fn questions(state: &RunState) -> Violation {
     let owed: BTreeMap<Seq, (NodeId, String)> = open_steps(state)
         .filter(|(_, _, _, step)| matches!(step, StepState::Asking(_)))
         .map(|(id, key, since, _)| (since, (id, key.clone())))
@@ -168,7 +168,7 @@ fn questions(state: &RunState) -> Broken {
     (owed != state.questions).then(|| format!("the questions are {:?} and should be {owed:?}", state.questions))
 }
 
-fn children(state: &RunState) -> Broken {
+fn children(state: &RunState) -> Violation {
     let owed: BTreeMap<RunId, (NodeId, String)> = open_steps(state)
         .filter_map(|(id, key, _, step)| match step {
             StepState::Child(child) => Some((child.run.clone(), (id, key.clone()))),

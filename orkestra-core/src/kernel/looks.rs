@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Answers, Growth, Join, Looks, Name, NodeId, NodeKind, NodeSpec, Payload, Plan, Room, Seq, SlotBy};
+use crate::model::{
+    Answers, Growth, Join, Looks, Name, NodeId, NodeKind, NodeSpec, Payload, Plan, PlanSize, Seq, SlotBy,
+};
 
 use super::change::{Change, NodeChange, RunChange};
 use super::event::Event;
@@ -113,7 +115,7 @@ pub fn unread(state: &RunState, growth: Option<&Growth>) -> Vec<Unread> {
     }
     let mut plan = Plan::clone(&state.plan);
     // A growth that does not fit is rejected by its decision.
-    if plan.check_growth(growth, Room::WORK, |_| false).is_err() || plan.grow(growth, Room::WORK).is_err() {
+    if plan.check_growth(growth, PlanSize::WORK, |_| false).is_err() || plan.grow(growth, PlanSize::WORK).is_err() {
         return Vec::new();
     }
     nodes.extend(plan.ids_from(state.nodes.len()).filter(|id| looks_somewhere(&plan.node(*id).spec)));
@@ -221,7 +223,7 @@ pub(crate) fn at_signal(plan: &Plan, signal: &Name) -> Looks {
 }
 
 /// What the node at `id` asks about its replaced input.
-pub(crate) fn at_own(plan: &Plan, id: NodeId) -> Looks {
+pub(crate) fn at_replaced_input(plan: &Plan, id: NodeId) -> Looks {
     let mut looks = Looks::default();
     slot_pointers(&plan.node(id).spec).for_each(|pointer| looks.slot(pointer));
     looks
@@ -253,7 +255,7 @@ pub(crate) fn looks_of(plan: &Plan, event: &Event) -> Looks {
         },
         Change::Node(change) => match change {
             NodeChange::Completed => of_node(at_output).unwrap_or_default(),
-            NodeChange::InputReplaced => of_node(at_own).unwrap_or_default(),
+            NodeChange::InputReplaced => of_node(at_replaced_input).unwrap_or_default(),
             NodeChange::Queued
             | NodeChange::AttemptStarted(_)
             | NodeChange::AttemptFailed(..)

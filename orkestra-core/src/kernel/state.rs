@@ -13,7 +13,7 @@ use crate::model::{
     Timestamp, journaled,
 };
 
-use super::family::Abandoned;
+use super::children::Abandoned;
 use super::looks::NodeInput;
 use super::node::{NodeState, Verdict};
 use super::reason::{PauseReason, StopReason};

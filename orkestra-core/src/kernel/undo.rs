@@ -53,15 +53,17 @@ impl RunState {
         let mut undo = Undo::default();
         let Some(first) = self.undo_from else {
             let left = self.undoable.iter().rev().filter(|_| matches!(self.outcome, Some(Outcome::Terminated(_))));
-            undo.failed = left.map(|id| (self.name(*id).clone(), never())).collect();
+            undo.failed = left.map(|id| (self.name(*id).clone(), not_compensated())).collect();
             return (!undo.failed.is_empty()).then_some(undo);
         };
         for (undone, by) in self.undone.iter().zip(first.0..) {
             let (name, by) = (self.name(*undone).clone(), self.node(NodeId(by)));
             match by.status {
                 NodeStatus::Completed => undo.undone.push(name),
-                NodeStatus::Failed => undo.failed.push((name, by.last_failure.as_ref().map_or_else(never, short))),
-                NodeStatus::Cancelled => undo.failed.push((name, never())),
+                NodeStatus::Failed => {
+                    undo.failed.push((name, by.last_failure.as_ref().map_or_else(not_compensated, shortened)))
+                }
+                NodeStatus::Cancelled => undo.failed.push((name, not_compensated())),
                 _ => {}
             }
         }
@@ -69,11 +71,11 @@ impl RunState {
     }
 }
 
-fn never() -> Failure {
+fn not_compensated() -> Failure {
     Failure::permanent(FailureKind::Terminated, "the run was terminated before this node was compensated")
 }
 
-fn short(failure: &Failure) -> Failure {
+fn shortened(failure: &Failure) -> Failure {
     let message: String = failure.message.chars().take(MESSAGE_CHARS_MAX).collect();
     Failure { message, detail: None, backtrace: None, ..failure.clone() }
 }

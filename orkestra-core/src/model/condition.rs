@@ -193,13 +193,13 @@ impl Condition {
     /// Whether the payloads suffice to decide the condition: a large value kept beside the journal may lack the
     /// answers.
     #[must_use]
-    pub(crate) fn is_told<'a>(&self, value: &impl Fn(Option<&Name>) -> Option<&'a Payload>) -> bool {
+    pub(crate) fn is_decidable<'a>(&self, value: &impl Fn(Option<&Name>) -> Option<&'a Payload>) -> bool {
         match self {
             Self::Test { node, pointer, is } => {
                 value(node.as_ref()).is_none_or(|payload| payload.test(pointer, is).is_some())
             }
-            Self::All(several) | Self::Any(several) => several.iter().all(|one| one.is_told(value)),
-            Self::Not(one) => one.is_told(value),
+            Self::All(several) | Self::Any(several) => several.iter().all(|one| one.is_decidable(value)),
+            Self::Not(one) => one.is_decidable(value),
         }
     }
 }

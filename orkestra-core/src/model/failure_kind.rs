@@ -134,7 +134,7 @@ impl FailureKind {
     }
 
     /// Whether the kind concerns a child run as a whole, and none of its nodes.
-    pub(crate) const fn tells_of_no_node(self) -> bool {
+    pub(crate) const fn concerns_no_node(self) -> bool {
         matches!(self, Self::ChildNotStarted | Self::ChildDamaged)
     }
 

@@ -75,28 +75,28 @@ fn acyclic<I: Iterator<Item = NodeId>>(
     next: impl Fn(NodeId) -> I,
 ) -> Result<(), Cycle> {
     // The path from a start to the current node, with the edges left to follow from each of its nodes.
-    let mut way: Vec<(NodeId, I)> = Vec::new();
-    let (mut on_way, mut done) = (HashSet::new(), HashSet::new());
+    let mut path: Vec<(NodeId, I)> = Vec::new();
+    let (mut on_path, mut done) = (HashSet::new(), HashSet::new());
     for start in starts {
         if !done.contains(&start) {
-            on_way.insert(start);
-            way.push((start, next(start)));
+            on_path.insert(start);
+            path.push((start, next(start)));
         }
-        while let Some((node, rest)) = way.last_mut() {
+        while let Some((node, rest)) = path.last_mut() {
             match rest.next() {
-                Some(after) if on_way.contains(&after) => {
-                    let cycle = way.iter().map(|(node, _)| *node).skip_while(|node| *node != after);
+                Some(after) if on_path.contains(&after) => {
+                    let cycle = path.iter().map(|(node, _)| *node).skip_while(|node| *node != after);
                     return Err(Cycle(cycle.collect()));
                 }
                 Some(after) if done.contains(&after) => {}
                 Some(after) => {
-                    on_way.insert(after);
-                    way.push((after, next(after)));
+                    on_path.insert(after);
+                    path.push((after, next(after)));
                 }
                 None => {
-                    on_way.remove(node);
+                    on_path.remove(node);
                     done.insert(*node);
-                    way.pop();
+                    path.pop();
                 }
             }
         }

@@ -132,18 +132,18 @@ impl Payload {
     /// # Errors
     /// [`PayloadError::Beside`] when one of them is kept beside the journal.
     pub fn list(items: &[Self]) -> Result<Self, PayloadError> {
-        items.iter().try_for_each(Self::is_the_value)?;
+        items.iter().try_for_each(Self::require_value)?;
         serde_json::value::to_raw_value(items).map(Self::text).map_err(PayloadError::Encode)
     }
 
     /// An object of payloads by name, as one payload. The total is not limited.
     pub(crate) fn object(parts: &[(Name, Self)]) -> Result<Self, PayloadError> {
-        parts.iter().try_for_each(|(_, part)| part.is_the_value())?;
+        parts.iter().try_for_each(|(_, part)| part.require_value())?;
         let fields: BTreeMap<_, _> = parts.iter().map(|(name, part)| (name, part)).collect();
         serde_json::value::to_raw_value(&fields).map(Self::text).map_err(PayloadError::Encode)
     }
 
-    fn is_the_value(&self) -> Result<(), PayloadError> {
+    fn require_value(&self) -> Result<(), PayloadError> {
         if self.is_kept_beside() { Err(PayloadError::Beside(self.clone())) } else { Ok(()) }
     }
 
@@ -153,7 +153,7 @@ impl Payload {
     /// [`PayloadError::Decode`] when the text does not fit the type; [`PayloadError::Beside`] when the value is kept
     /// beside the journal.
     pub fn to<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
-        self.is_the_value()?;
+        self.require_value()?;
         let wanted = std::any::type_name::<T>();
         serde_json::from_str(self.as_json()).map_err(|source| PayloadError::Decode { wanted, source })
     }

@@ -41,17 +41,17 @@ pub struct PlanNode {
 
 /// The maximum size of a plan.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
+pub(crate) struct PlanSize {
     nodes: usize,
     edges: usize,
 }
 
-impl Room {
+impl PlanSize {
     /// The size of what a run does.
     pub(crate) const WORK: Self = Self { nodes: NODES_MAX, edges: EDGES_MAX };
     /// The size including compensation: one node and one edge more for each node, so that even the largest run can be
     /// compensated.
-    pub(crate) const UNDOING: Self = Self { nodes: 2 * NODES_MAX, edges: EDGES_MAX + NODES_MAX };
+    pub(crate) const WITH_COMPENSATION: Self = Self { nodes: 2 * NODES_MAX, edges: EDGES_MAX + NODES_MAX };
 }
 
 impl Plan {
@@ -68,21 +68,21 @@ impl Plan {
     /// Makes a plan from a journal. Skips the checks that older versions lacked: what was once accepted must stay
     /// readable.
     fn read(spec: &WorkflowSpec) -> Result<Self, PlanError> {
-        let plan = Self::built(spec, spec.nodes.len(), Room::WORK)?;
+        let plan = Self::built(spec, spec.nodes.len(), PlanSize::WORK)?;
         plan.nodes.iter().try_for_each(|node| check_node(&node.spec))?;
         plan.acyclic()
     }
 
     /// A plan with growth, from all of its nodes; the first `declared` of them were declared.
     pub(super) fn regrown(spec: &WorkflowSpec, declared: usize) -> Result<Self, PlanError> {
-        Self::built(spec, declared.min(spec.nodes.len()), Room::UNDOING)?.acyclic()
+        Self::built(spec, declared.min(spec.nodes.len()), PlanSize::WITH_COMPENSATION)?.acyclic()
     }
 
     pub(super) const fn declared(&self) -> usize {
         self.declared
     }
 
-    fn built(spec: &WorkflowSpec, declared: usize, room: Room) -> Result<Self, PlanError> {
+    fn built(spec: &WorkflowSpec, declared: usize, size: PlanSize) -> Result<Self, PlanError> {
         if spec.nodes.is_empty() {
             return Err(PlanError::Empty(spec.name.clone()));
         }
@@ -95,7 +95,7 @@ impl Plan {
             declared,
             fingerprint: OnceLock::new(),
         };
-        plan.append(&spec.nodes, &[], room)?;
+        plan.append(&spec.nodes, &[], size)?;
         Ok(plan)
     }
 
@@ -115,13 +115,13 @@ impl Plan {
     pub(crate) fn check_growth(
         &self,
         growth: &Growth,
-        room: Room,
+        size: PlanSize,
         started: impl Fn(NodeId) -> bool,
     ) -> Result<(), PlanError> {
         if let Some((_, after)) = growth.edges.iter().find(|(_, after)| self.id(after).is_some_and(&started)) {
             return Err(PlanError::Started(after.clone()));
         }
-        if self.nodes.len() + growth.nodes.len() > room.nodes {
+        if self.nodes.len() + growth.nodes.len() > size.nodes {
             return Err(PlanError::TooLarge);
         }
         let mut new = HashMap::with_capacity(growth.nodes.len());
@@ -143,7 +143,7 @@ impl Plan {
                 edges.insert((from, to));
             }
         }
-        if self.graph.edges() + edges.len() > room.edges {
+        if self.graph.edges() + edges.len() > size.edges {
             return Err(PlanError::TooLarge);
         }
         let name = |id: NodeId| match id.index().checked_sub(self.nodes.len()) {
@@ -157,13 +157,13 @@ impl Plan {
     ///
     /// # Errors
     /// [`PlanError`] when the growth does not fit. The plan must not be used afterwards.
-    pub(crate) fn grow(&mut self, growth: &Growth, room: Room) -> Result<(), PlanError> {
+    pub(crate) fn grow(&mut self, growth: &Growth, size: PlanSize) -> Result<(), PlanError> {
         self.fingerprint = OnceLock::new();
-        self.append(&growth.nodes, &growth.edges, room)
+        self.append(&growth.nodes, &growth.edges, size)
     }
 
-    fn append(&mut self, nodes: &[NodeSpec], edges: &[(Name, Name)], room: Room) -> Result<(), PlanError> {
-        if self.nodes.len() + nodes.len() > room.nodes {
+    fn append(&mut self, nodes: &[NodeSpec], edges: &[(Name, Name)], size: PlanSize) -> Result<(), PlanError> {
+        if self.nodes.len() + nodes.len() > size.nodes {
             return Err(PlanError::TooLarge);
         }
         for spec in nodes {
@@ -175,17 +175,17 @@ impl Plan {
             self.nodes.push(PlanNode { spec, after: Vec::new() });
         }
         for (before, after) in all_edges(nodes, edges) {
-            self.connect(before, after, room)?;
+            self.connect(before, after, size)?;
         }
         Ok(())
     }
 
-    fn connect(&mut self, before: &Name, after: &Name, room: Room) -> Result<(), PlanError> {
+    fn connect(&mut self, before: &Name, after: &Name, size: PlanSize) -> Result<(), PlanError> {
         let unknown = |unknown: &Name| PlanError::UnknownNode { node: after.clone(), unknown: unknown.clone() };
         let from = self.id(before).ok_or_else(|| unknown(before))?;
         let to = self.id(after).ok_or_else(|| unknown(after))?;
         let new = self.graph.add_edge(from, to);
-        if self.graph.edges() > room.edges {
+        if self.graph.edges() > size.edges {
             return Err(PlanError::TooLarge);
         }
         if new {

@@ -9,7 +9,7 @@ use super::super::node::{StepState, Verdict};
 use super::super::reason::{Next, SkipReason};
 use super::super::state::{RunState, Timer};
 use super::super::status::NodeStatus;
-use super::Written;
+use super::Applied;
 
 impl RunState {
     /// Whether an attempt of the node may start.
@@ -23,7 +23,7 @@ impl RunState {
         stands && !ending && self.pause.is_none()
     }
 
-    pub(super) fn slot_awaited(&mut self, node: &Name) -> Written {
+    pub(super) fn slot_awaited(&mut self, node: &Name) -> Applied {
         let id = self.find(node)?;
         if !self.may_start(id) || self.node(id).status == NodeStatus::Queued {
             return Err(format!("`{node}` does not wait for slots"));
@@ -35,7 +35,7 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn attempt_started(&mut self, node: &Name, attempt: u32, deadline: Option<Timestamp>) -> Written {
+    pub(super) fn attempt_started(&mut self, node: &Name, attempt: u32, deadline: Option<Timestamp>) -> Applied {
         let id = self.find(node)?;
         if !self.may_start(id) || attempt != self.node(id).attempt + 1 {
             return Err(format!("attempt {attempt} of `{node}` cannot start"));
@@ -92,7 +92,7 @@ impl RunState {
         }
     }
 
-    pub(super) fn attempt_failed(&mut self, node: &Name, attempt: u32, failure: &Failure, next: Next) -> Written {
+    pub(super) fn attempt_failed(&mut self, node: &Name, attempt: u32, failure: &Failure, next: Next) -> Applied {
         let id = self.find(node)?;
         if self.node(id).status != NodeStatus::Running || self.node(id).attempt != attempt {
             return Err(format!("attempt {attempt} of `{node}` is not running"));
@@ -115,14 +115,14 @@ impl RunState {
     }
 
     /// A report of a task. The state keeps nothing of it.
-    pub(super) fn emitted(&self, node: &Name) -> Written {
+    pub(super) fn emitted(&self, node: &Name) -> Applied {
         match self.find(node)? {
             id if self.is_running_task(id) => Ok(()),
             _ => Err(format!("`{node}` reports without a running attempt")),
         }
     }
 
-    pub(super) fn node_failed(&mut self, node: &Name, failure: &Failure) -> Written {
+    pub(super) fn node_failed(&mut self, node: &Name, failure: &Failure) -> Applied {
         let id = self.find(node)?;
         let waits = matches!(self.node(id).status, NodeStatus::Pending | NodeStatus::Queued | NodeStatus::Backoff);
         if !waits || (self.stopping.is_some() && !self.is_undo(id)) {
@@ -141,7 +141,7 @@ impl RunState {
         }
     }
 
-    pub(super) fn node_skipped(&mut self, node: &Name, reason: &SkipReason) -> Written {
+    pub(super) fn node_skipped(&mut self, node: &Name, reason: &SkipReason) -> Applied {
         let id = self.find(node)?;
         let wanted = if *reason == SkipReason::Condition { Verdict::Ready } else { Verdict::Skip };
         let stands = self.node(id).status == NodeStatus::Pending && self.verdict(id) == wanted;
@@ -154,18 +154,18 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn node_completed(&mut self, node: &Name, output: &Payload) -> Written {
+    pub(super) fn node_completed(&mut self, node: &Name, output: &Payload) -> Applied {
         let id = self.find(node)?;
         if self.node(id).status != NodeStatus::Running {
             return Err(format!("node `{node}` completed without a running attempt"));
         }
         self.nodes[id.index()].output = Some(output.clone());
         self.close(id, NodeStatus::Completed);
-        self.note_undoable(id);
+        self.record_undoable(id);
         Ok(())
     }
 
-    pub(super) fn node_cancelled(&mut self, node: &Name) -> Written {
+    pub(super) fn node_cancelled(&mut self, node: &Name) -> Applied {
         let id = self.find(node)?;
         if self.node(id).status.is_final() {
             return Err(format!("node `{node}` has already ended"));
@@ -178,18 +178,18 @@ impl RunState {
     }
 
     /// Resets a failed node, and all nodes that were skipped because of it.
-    pub(super) fn node_reset(&mut self, node: &Name) -> Written {
+    pub(super) fn node_reset(&mut self, node: &Name) -> Applied {
         let id = self.find(node)?;
         if self.node(id).status != NodeStatus::Failed || self.stopping.is_some() {
             return Err(format!("node `{node}` cannot be reset"));
         }
         self.undecided.retain(|undecided| *undecided != id);
-        self.begin_anew(id);
+        self.reset_node(id);
         Ok(())
     }
 
     /// Makes a node that has ended, and all nodes that were skipped because of it, pending again.
-    pub(super) fn begin_anew(&mut self, id: NodeId) {
+    pub(super) fn reset_node(&mut self, id: NodeId) {
         let plan = Arc::clone(&self.plan);
         let mut reset = vec![id];
         while let Some(id) = reset.pop() {
@@ -219,7 +219,7 @@ impl RunState {
         }
     }
 
-    pub(super) fn input_replaced(&mut self, node: &Name, input: &Payload) -> Written {
+    pub(super) fn input_replaced(&mut self, node: &Name, input: &Payload) -> Applied {
         let id = self.find(node)?;
         if self.node(id).status != NodeStatus::Pending {
             return Err(format!("node `{node}` has already taken its input"));

@@ -91,7 +91,7 @@ fn create(run: &RunId, created: &Event, at: Timestamp) -> Option<RunState> {
     })
 }
 
-type Written = Result<(), String>;
+type Applied = Result<(), String>;
 
 impl RunState {
     /// Time never goes back within a run, even if the clock of its driver does.
@@ -100,8 +100,8 @@ impl RunState {
         self.updated_at = self.updated_at.max(at);
     }
 
-    fn write(&mut self, event: &Event) -> Written {
-        self.forget_given_up(event);
+    fn write(&mut self, event: &Event) -> Applied {
+        self.drop_stale_decisions(event);
         match event {
             Event::RunCreated { .. } => Err("the run has already been created".into()),
             Event::SlotAwaited { node } => self.slot_awaited(node),

@@ -11,7 +11,7 @@ use crate::model::{Amount, Failure, FailureKind, Name, NodeId, NodeKind, Payload
 use super::super::node::{ChildState, OpenWait, StepState};
 use super::super::state::{RunState, Timer};
 use super::super::status::Outcome;
-use super::Written;
+use super::Applied;
 
 impl RunState {
     pub(super) fn set_step(&mut self, node: &Name, step: &str, new: StepState) -> Result<NodeId, String> {
@@ -31,7 +31,7 @@ impl RunState {
         Ok(id)
     }
 
-    pub(super) fn step_started(&mut self, node: &Name, step: &str) -> Written {
+    pub(super) fn step_started(&mut self, node: &Name, step: &str) -> Applied {
         let id = self.set_step(node, step, StepState::Started)?;
         self.nodes[id.index()].once.insert(step.to_owned());
         Ok(())
@@ -43,7 +43,7 @@ impl RunState {
         step: &str,
         result: &Payload,
         charges: &BTreeMap<Name, Amount>,
-    ) -> Written {
+    ) -> Applied {
         self.spend(charges);
         self.set_step(node, step, StepState::Done(result.clone())).map(drop)
     }
@@ -54,7 +54,7 @@ impl RunState {
         step: &str,
         failure: &Failure,
         charges: &BTreeMap<Name, Amount>,
-    ) -> Written {
+    ) -> Applied {
         self.spend(charges);
         self.set_step(node, step, StepState::Failed(failure.clone())).map(drop)
     }
@@ -66,14 +66,14 @@ impl RunState {
         }
     }
 
-    pub(super) fn timer_set(&mut self, node: &Name, step: &str, due: Timestamp) -> Written {
+    pub(super) fn timer_set(&mut self, node: &Name, step: &str, due: Timestamp) -> Applied {
         let id = self.set_step(node, step, StepState::Sleeping(due))?;
         self.open_wait(id, Some(step.to_owned()), None);
         self.timers.insert((due, Timer::Sleep(id, step.to_owned())));
         Ok(())
     }
 
-    pub(super) fn timer_fired(&mut self, node: &Name, step: &str) -> Written {
+    pub(super) fn timer_fired(&mut self, node: &Name, step: &str) -> Applied {
         let id = self.find(node)?;
         let Some(StepState::Sleeping(due)) = self.node(id).steps.get(step) else {
             return Err(format!("`{node}` has set no timer `{step}`"));
@@ -89,13 +89,13 @@ impl RunState {
         step: &str,
         signal: &Name,
         until: Option<Timestamp>,
-    ) -> Written {
+    ) -> Applied {
         let id = self.set_step(node, step, StepState::Awaiting(signal.clone()))?;
         self.wait_for(id, Some(step.to_owned()), signal, until);
         Ok(())
     }
 
-    pub(super) fn signal_received(&mut self, signal: &Name, payload: &Payload) -> Written {
+    pub(super) fn signal_received(&mut self, signal: &Name, payload: &Payload) -> Applied {
         self.keep_signal(signal.clone(), self.last, payload.clone());
         Ok(())
     }
@@ -105,7 +105,7 @@ impl RunState {
         self.signals_buffered += 1;
     }
 
-    pub(super) fn signal_consumed(&mut self, node: &Name, step: Option<&str>, signal: &Name) -> Written {
+    pub(super) fn signal_consumed(&mut self, node: &Name, step: Option<&str>, signal: &Name) -> Applied {
         let id = self.find(node)?;
         let key = step.map(str::to_owned);
         let since = self.node(id).waits.get(&key).map(|wait| wait.since);
@@ -138,14 +138,14 @@ impl RunState {
         step: &str,
         question: &Payload,
         until: Option<Timestamp>,
-    ) -> Written {
+    ) -> Applied {
         let id = self.set_step(node, step, StepState::Asking(question.clone()))?;
         self.open_wait(id, Some(step.to_owned()), until);
         self.questions.insert(self.last, (id, step.to_owned()));
         Ok(())
     }
 
-    pub(super) fn question_answered(&mut self, node: &Name, step: &str, answer: &Payload) -> Written {
+    pub(super) fn question_answered(&mut self, node: &Name, step: &str, answer: &Payload) -> Applied {
         let id = self.find(node)?;
         let wait = self.node(id).waits.get(&Some(step.to_owned())).map(|wait| wait.since);
         if wait.and_then(|since| self.questions.remove(&since)).is_none() {
@@ -161,7 +161,7 @@ impl RunState {
         step: &str,
         child: ChildState,
         until: Option<Timestamp>,
-    ) -> Written {
+    ) -> Applied {
         let run = child.run.clone();
         if self.children.contains_key(&run) || self.abandoned.contains_key(&run) {
             return Err(format!("run `{run}` is already waited for"));
@@ -180,7 +180,7 @@ impl RunState {
         step: &str,
         outcome: &Outcome,
         charges: &BTreeMap<Name, Amount>,
-    ) -> Written {
+    ) -> Applied {
         let id = self.find(node)?;
         let Some(StepState::Child(child)) = self.node(id).steps.get(step) else {
             return Err(format!("`{node}` does not wait for a run as `{step}`"));
@@ -192,11 +192,11 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn child_cancelled(&mut self, child: &RunId) -> Written {
+    pub(super) fn child_cancelled(&mut self, child: &RunId) -> Applied {
         self.abandoned.remove(child).map(drop).ok_or_else(|| format!("run `{child}` is not an abandoned child"))
     }
 
-    pub(super) fn task_parked(&mut self, node: &Name) -> Written {
+    pub(super) fn task_parked(&mut self, node: &Name) -> Applied {
         let id = self.find(node)?;
         let state = &self.nodes[id.index()];
         if !self.tasks.contains(&id) || state.waits.is_empty() {
@@ -211,7 +211,7 @@ impl RunState {
     }
 
     /// A step was recorded as started, but did not start.
-    pub(super) fn step_not_begun(&mut self, node: &Name, step: &str) -> Written {
+    pub(super) fn step_not_begun(&mut self, node: &Name, step: &str) -> Applied {
         let id = self.find(node)?;
         let state = &mut self.nodes[id.index()];
         if !matches!(state.steps.get(step), Some(StepState::Started)) {
@@ -223,7 +223,7 @@ impl RunState {
     }
 
     /// Withdraws a wait. A signal that it received but the task did not take goes back to its place in the queue.
-    pub(super) fn wait_let_go(&mut self, node: &Name, step: &str) -> Written {
+    pub(super) fn wait_let_go(&mut self, node: &Name, step: &str) -> Applied {
         let id = self.find(node)?;
         let (is_running, state) = (self.is_running_task(id), &mut self.nodes[id.index()]);
         if !is_running || state.parked {
@@ -240,7 +240,7 @@ impl RunState {
     }
 
     /// A wait passed its time limit.
-    pub(super) fn wait_timed_out(&mut self, node: &Name, step: &str) -> Written {
+    pub(super) fn wait_timed_out(&mut self, node: &Name, step: &str) -> Applied {
         let id = self.find(node)?;
         let known = self.node(id).steps.get(step).filter(|known| known.is_wait()).cloned();
         let Some(known) = known.filter(|known| !matches!(known, StepState::Sleeping(_))) else {
@@ -342,7 +342,7 @@ fn result_of(run: &RunId, outcome: &Outcome) -> StepState {
     match outcome {
         Outcome::Completed(output) => StepState::Done(output.clone()),
         // No node of the child failed, so its failure is passed on as it is.
-        Outcome::Failed { failure, .. } if failure.known_kind().is_some_and(FailureKind::tells_of_no_node) => {
+        Outcome::Failed { failure, .. } if failure.known_kind().is_some_and(FailureKind::concerns_no_node) => {
             StepState::Failed(failure.clone())
         }
         Outcome::Failed { node, failure } => {

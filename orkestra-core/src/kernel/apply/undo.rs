@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::mem;
 
-use crate::model::{Growth, Name, NodeId, Room};
+use crate::model::{Growth, Name, NodeId, PlanSize};
 
 use super::super::reason::StopReason;
 use super::super::state::{RunState, Stopping, Timer};
 use super::super::status::{NodeStatus, Outcome, RunStatus};
-use super::Written;
+use super::Applied;
 
 impl RunState {
     /// Marks everything so far as done by the run whose events were copied; that run compensates it.
-    pub(super) fn forked(&mut self, shared: &[Name]) -> Written {
+    pub(super) fn forked(&mut self, shared: &[Name]) -> Applied {
         if self.options.forked_from.is_none() || self.stopping.is_some() {
             return Err("the run is not a fork".into());
         }
@@ -23,13 +23,13 @@ impl RunState {
     }
 
     /// Remembers a completed node that can be compensated and is the run's own.
-    pub(super) fn note_undoable(&mut self, id: NodeId) {
+    pub(super) fn record_undoable(&mut self, id: NodeId) {
         if self.plan.node(id).spec.compensate.is_some() && !self.shared.contains(&id) {
             self.undoable.push(id);
         }
     }
 
-    pub(super) fn compensation_started(&mut self, growth: &Growth) -> Written {
+    pub(super) fn compensation_started(&mut self, growth: &Growth) -> Applied {
         if self.status != RunStatus::Stopping || !self.running.is_empty() || self.undo_from.is_some() {
             return Err("compensation cannot start now".into());
         }
@@ -44,11 +44,11 @@ impl RunState {
         if growth.nodes.len() != self.undone.len() {
             return Err(format!("compensation must add {} nodes", self.undone.len()));
         }
-        self.add_to_plan(growth, Room::UNDOING)
+        self.add_to_plan(growth, PlanSize::WITH_COMPENSATION)
     }
 
     /// An ended run retries a failed compensation, and then ends as before.
-    pub(super) fn undo_retried(&mut self, node: &Name) -> Written {
+    pub(super) fn undo_retried(&mut self, node: &Name) -> Applied {
         let id = self.find(node)?;
         let failed = matches!(self.node(id).status, NodeStatus::Failed | NodeStatus::Cancelled);
         let Some(outcome) = self.outcome.clone().filter(|_| failed && self.is_undo(id)) else {
@@ -65,7 +65,7 @@ impl RunState {
         self.stopping = Some(Stopping { reason, grace_until: self.updated_at });
         self.outcome = None;
         self.owes_parent = None;
-        self.begin_anew(id);
+        self.reset_node(id);
         Ok(())
     }
 }

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 
-use crate::model::{Amount, Failure, Growth, Name, NodeId, Payload, Room, Timestamp};
+use crate::model::{Amount, Failure, Growth, Name, NodeId, Payload, PlanSize, Timestamp};
 
 use super::super::event::Event;
 use super::super::node::{NodeState, StepState};
 use super::super::reason::{PauseReason, StopReason};
 use super::super::state::{Pause, RunState, Stopping, Timer};
 use super::super::status::{NodeStatus, Outcome, RunStatus};
-use super::Written;
+use super::Applied;
 
 impl RunState {
-    pub(super) fn grown(&mut self, node: &Name, step: &str, growth: &Growth) -> Written {
+    pub(super) fn grown(&mut self, node: &Name, step: &str, growth: &Growth) -> Applied {
         if self.stopping.is_some() {
             return Err("a run that is stopping cannot grow".into());
         }
@@ -22,18 +22,18 @@ impl RunState {
             return Err(format!("key `{step}` of `{node}` is already in use"));
         }
         self.set_step(node, step, StepState::Done(Payload::null()))?;
-        self.add_to_plan(growth, Room::WORK)
+        self.add_to_plan(growth, PlanSize::WORK)
     }
 
-    pub(super) fn add_to_plan(&mut self, growth: &Growth, room: Room) -> Written {
+    pub(super) fn add_to_plan(&mut self, growth: &Growth, size: PlanSize) -> Applied {
         let started = |id: NodeId| self.node(id).status != NodeStatus::Pending;
-        self.plan.check_growth(growth, room, started).map_err(|error| error.to_string())?;
+        self.plan.check_growth(growth, size, started).map_err(|error| error.to_string())?;
         let in_degree = |name: &Name| self.plan.id(name).map_or(0, |id| self.plan.node(id).after.len());
         let edges = growth.edges.iter().map(|(_, after)| after);
         let touched = growth.nodes.iter().map(|node| &node.name).chain(edges);
         let touched: BTreeMap<_, _> = touched.map(|name| (name, in_degree(name))).collect();
         // Copy on write: readers of the old plan keep it.
-        Arc::make_mut(&mut self.plan).grow(growth, room).map_err(|error| error.to_string())?;
+        Arc::make_mut(&mut self.plan).grow(growth, size).map_err(|error| error.to_string())?;
         let plan = Arc::clone(&self.plan);
         let added = growth.nodes.len();
         self.nodes.extend((0..added).map(|_| NodeState::new(self.last)));
@@ -49,7 +49,7 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn recovered(&mut self) -> Written {
+    pub(super) fn recovered(&mut self) -> Applied {
         let (seq, in_order) = (self.last, mem::take(&mut self.released));
         for id in &self.tasks {
             let node = &mut self.nodes[id.index()];
@@ -59,7 +59,7 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn released(&mut self) -> Written {
+    pub(super) fn released(&mut self) -> Applied {
         self.released = true;
         Ok(())
     }
@@ -82,7 +82,7 @@ impl RunState {
         }
     }
 
-    pub(super) fn run_paused(&mut self, reason: &PauseReason) -> Written {
+    pub(super) fn run_paused(&mut self, reason: &PauseReason) -> Applied {
         if self.status != RunStatus::Running {
             return Err("only a running run can be paused".into());
         }
@@ -99,14 +99,14 @@ impl RunState {
 
     /// Failures that await a decision pause the run at once. Older versions did not know this and gave up all of them
     /// when the run went on: where a journal continues otherwise, the pending decisions are dropped.
-    pub(super) fn forget_given_up(&mut self, event: &Event) {
+    pub(super) fn drop_stale_decisions(&mut self, event: &Event) {
         let any = self.status == RunStatus::Running && !self.undecided.is_empty();
         if any && !event.consequence().keeps_undecided {
             self.undecided.clear();
         }
     }
 
-    pub(super) fn run_resumed(&mut self) -> Written {
+    pub(super) fn run_resumed(&mut self) -> Applied {
         let Some(Pause { reason, since, resting }) = self.pause.take() else {
             return Err("the run is not paused".into());
         };
@@ -137,7 +137,7 @@ impl RunState {
         }
     }
 
-    pub(super) fn budget_set(&mut self, meter: &Name, limit: Option<Amount>) -> Written {
+    pub(super) fn budget_set(&mut self, meter: &Name, limit: Option<Amount>) -> Applied {
         let budget = &mut self.options.budget;
         match limit {
             Some(limit) => drop(budget.insert(meter.clone(), limit)),
@@ -153,7 +153,7 @@ impl RunState {
         limits.map(|(meter, limit)| (meter, spent(meter), *limit)).find(|(_, spent, limit)| spent >= limit)
     }
 
-    pub(super) fn stop_requested(&mut self, reason: &StopReason, grace_until: Timestamp) -> Written {
+    pub(super) fn stop_requested(&mut self, reason: &StopReason, grace_until: Timestamp) -> Applied {
         if self.stopping.is_some() {
             return Err("the run is already stopping".into());
         }
@@ -236,7 +236,7 @@ impl RunState {
         }
     }
 
-    pub(super) fn end(&mut self, status: RunStatus, outcome: Outcome) -> Written {
+    pub(super) fn end(&mut self, status: RunStatus, outcome: Outcome) -> Applied {
         if !self.may_end(status) {
             return Err(format!("the run cannot end with this status: {} nodes are not done", self.open));
         }
@@ -252,13 +252,13 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn run_failed(&mut self, node: &Name, failure: &Failure) -> Written {
+    pub(super) fn run_failed(&mut self, node: &Name, failure: &Failure) -> Applied {
         self.find(node)?;
         self.end(RunStatus::Failed, Outcome::Failed { node: node.clone(), failure: failure.clone() })
     }
 
     /// Reopens an ended run: the nodes that its end cancelled become pending again.
-    pub(super) fn run_reopened(&mut self) -> Written {
+    pub(super) fn run_reopened(&mut self) -> Applied {
         if !self.status.is_final() || self.undo_from.is_some() {
             return Err("the run cannot be reopened".into());
         }
@@ -280,7 +280,7 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn parent_told(&mut self) -> Written {
+    pub(super) fn parent_told(&mut self) -> Applied {
         self.owes_parent.take().map(drop).ok_or_else(|| "there is no parent to inform".to_owned())
     }
 }

@@ -32,17 +32,17 @@ impl Decision<'_> {
         if let Some((meter, _, limit)) = self.state().reached_budget() {
             return Err(Rejection::BudgetReached { meter: meter.clone(), limit });
         }
-        self.go_on();
+        self.continue_run();
         Ok(())
     }
 
-    fn go_on(&mut self) {
+    fn continue_run(&mut self) {
         self.emit(Event::RunResumed);
         if self.pause_for_undecided() {
             return;
         }
         self.check_budget();
-        self.enter_whatever_can();
+        self.enter_ready();
         // Delays may have passed during the pause.
         self.tick();
     }
@@ -68,10 +68,10 @@ impl Decision<'_> {
         }
         self.emit(Event::NodeReset { node: node.clone() });
         if held {
-            self.go_on();
+            self.continue_run();
         } else if !ended || !self.pause_for_undecided() {
             // A run that ended while paused still awaits its decisions after it is reopened.
-            self.enter_whatever_can();
+            self.enter_ready();
         }
         Ok(())
     }

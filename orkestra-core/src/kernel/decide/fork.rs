@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::model::{Fork, Incarnation, Name, NodeId, Payload, RunId, RunOptions, Seq, Timestamp};
 
 use super::super::apply::apply;
-use super::super::change::{Awaited, Came, Change, NodeChange, RunChange, StepChange, WaitChange};
+use super::super::change::{Awaited, Change, EndedBy, NodeChange, RunChange, StepChange, WaitChange};
 use super::super::event::Event;
 use super::super::looks;
 use super::super::state::RunState;
@@ -20,7 +20,7 @@ use super::super::status::NodeStatus;
 use super::{Decision, Rejection};
 
 /// The run to fork, and what differs in the fork.
-pub(super) struct Other {
+pub(super) struct Original {
     pub(super) run: RunId,
     pub(super) events: Vec<Event>,
     pub(super) node: Name,
@@ -34,18 +34,18 @@ pub(super) fn fork(
     run: &RunId,
     slot: &mut Option<RunState>,
     now: Timestamp,
-    other: Other,
+    other: Original,
 ) -> Result<Vec<Event>, Rejection> {
-    let Other { run: from, events, node, input, incarnation, undone } = other;
+    let Original { run: from, events, node, input, incarnation, undone } = other;
     let begins = |event: &Event| {
         let row = event.consequence();
         row.node == Some(&node) && begins_work(row.change)
     };
     let shared = events.iter().position(begins).ok_or_else(|| Rejection::NotBegun(node.clone()))?;
-    let others_to_undo = !undone && is_undone(&events);
+    let compensated_there = !undone && is_undone(&events);
     let later: BTreeSet<Name> = completed(&events[shared..]).cloned().collect();
     let origin = Fork { run: from, node: node.clone(), seq: Seq(shared as u64) };
-    let mut copied = without_others(events, shared);
+    let mut copied = shared_history(events, shared);
     if let Some(Event::RunCreated { options, .. }) = copied.first_mut() {
         // The shared history has keys of the version that started the original run; the fork uses the same version of
         // keys.
@@ -55,28 +55,28 @@ pub(super) fn fork(
     }
     let mut copy = None;
     for event in &mut copied {
-        begin_anew(copy.as_ref(), now, event);
+        restart_deadline(copy.as_ref(), now, event);
         apply(run, &mut copy, now, event).map_err(Rejection::Fork)?;
     }
     let Some(copied_state) = copy.as_ref().filter(|copy| !copy.status.is_ending() && !copy.status.is_final()) else {
         return Err(Rejection::NotBegun(node));
     };
-    let halves = done_in_part(copied_state, &copied);
-    if others_to_undo {
+    let partly_done = find_partly_done(copied_state, &copied);
+    if compensated_there {
         let done = copied_state.undoable.iter().map(|id| copied_state.name(*id));
         // Nodes that both runs started and the original completed were compensated with all their steps.
-        let mut gone = done.chain(halves.iter().filter(|half| later.contains(*half)));
+        let mut gone = done.chain(partly_done.iter().filter(|half| later.contains(*half)));
         if let Some(gone) = gone.next() {
             return Err(Rejection::ForkUndone(gone.clone()));
         }
     }
-    let is_shared = !copied_state.undoable.is_empty() || !halves.is_empty();
+    let is_shared = !copied_state.undoable.is_empty() || !partly_done.is_empty();
     *slot = copy;
     let mut decision = Decision { events: copied, ..Decision::new(slot, now, 0.0) };
     if is_shared {
-        decision.emit(Event::Forked { shared: halves });
+        decision.emit(Event::Forked { shared: partly_done });
     }
-    decision.differ(node, input);
+    decision.diverge(node, input);
     decision.finish()
 }
 
@@ -140,7 +140,7 @@ fn completed(events: &[Event]) -> impl Iterator<Item = &Name> {
 
 /// Nodes with a compensation that are incomplete in the copy and have steps done by the original run. Their shared
 /// steps cannot be separated from the rest, so compensating them is left to the original run.
-fn done_in_part(copy: &RunState, copied: &[Event]) -> Vec<Name> {
+fn find_partly_done(copy: &RunState, copied: &[Event]) -> Vec<Name> {
     let rows = copied.iter().map(Event::consequence).filter(|row| did_something(row.change));
     let ids: BTreeSet<_> = rows.filter_map(|row| copy.plan.id(row.node?)).collect();
     let half = |id: &NodeId| {
@@ -154,11 +154,11 @@ fn done_in_part(copy: &RunState, copied: &[Event]) -> Vec<Name> {
 const fn did_something(change: Change<'_>) -> bool {
     match change {
         Change::Step(StepChange::Started | StepChange::Completed | StepChange::Failed(_) | StepChange::Charged)
-        | Change::Wait(WaitChange::Ended(Came::Child)) => true,
+        | Change::Wait(WaitChange::Ended(EndedBy::Child)) => true,
         Change::Step(StepChange::NotBegun | StepChange::Grown)
         | Change::Wait(
             WaitChange::Began(..)
-            | WaitChange::Ended(Came::Time | Came::Signal | Came::Answer)
+            | WaitChange::Ended(EndedBy::Time | EndedBy::Signal | EndedBy::Answer)
             | WaitChange::TimedOut
             | WaitChange::LetGo,
         )
@@ -233,7 +233,7 @@ const fn copied(change: Change<'_>) -> Copied {
 /// The first `shared` events without those that concern only the original run: events about its process and its parent,
 /// requests for runs whose end it does not know, steps it was running, and waits with a time limit. The tasks of the
 /// new run request these again.
-fn without_others(events: Vec<Event>, shared: usize) -> Vec<Event> {
+fn shared_history(events: Vec<Event>, shared: usize) -> Vec<Event> {
     let (mut asked, mut left_out) = (HashMap::new(), BTreeSet::new());
     for (index, event) in events.iter().take(shared).enumerate() {
         let row = event.consequence();
@@ -257,7 +257,7 @@ fn without_others(events: Vec<Event>, shared: usize) -> Vec<Event> {
 }
 
 /// A running attempt of the copy starts now.
-fn begin_anew(copy: Option<&RunState>, now: Timestamp, event: &mut Event) {
+fn restart_deadline(copy: Option<&RunState>, now: Timestamp, event: &mut Event) {
     if let (Some(copy), Event::AttemptStarted { node, deadline: Some(deadline), .. }) = (copy, event) {
         let timeout = copy.plan.id(node).and_then(|id| copy.plan.node(id).spec.timeout_ms);
         *deadline = now.saturating_add(Duration::from_millis(timeout.unwrap_or_default()));
@@ -265,17 +265,17 @@ fn begin_anew(copy: Option<&RunState>, now: Timestamp, event: &mut Event) {
 }
 
 impl Decision<'_> {
-    fn differ(&mut self, node: Name, input: Option<Payload>) {
+    fn diverge(&mut self, node: Name, input: Option<Payload>) {
         if self.state().pause.is_some() {
             self.emit(Event::RunResumed);
         }
         let pending = self.state().plan.id(&node).is_some_and(|id| self.state().node(id).status == NodeStatus::Pending);
         if let Some(input) = input.filter(|_| pending) {
-            let looks = self.state().plan.id(&node).map(|id| looks::at_own(&self.state().plan, id));
+            let looks = self.state().plan.id(&node).map(|id| looks::at_replaced_input(&self.state().plan, id));
             let input = looks.map_or_else(|| input.clone(), |looks| input.clone().looked_at(&looks));
             self.emit(Event::InputReplaced { node, input });
         }
-        self.enter_whatever_can();
+        self.enter_ready();
         self.check_budget();
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn create(
 ) -> Result<Vec<Event>, Rejection> {
     apply(run, slot, now, &created).map_err(Rejection::Broken)?;
     let mut decision = Decision { events: vec![created], ..Decision::new(slot, now, 0.0) };
-    decision.enter_whatever_can();
+    decision.enter_ready();
     decision.check_budget();
     decision.finish()
 }

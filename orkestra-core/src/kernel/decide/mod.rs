@@ -139,7 +139,7 @@ pub fn decide(run: &RunId, state: &mut Option<RunState>, input: Input) -> Result
             lifecycle::create(run, slot, input.at, Event::RunCreated { plan, input: given, labels, options })
         }
         (slot @ None, InputKind::Fork { from, events, node, input: given, incarnation, undone }) => {
-            let other = fork::Other { run: from, events, node, input: given, incarnation, undone };
+            let other = fork::Original { run: from, events, node, input: given, incarnation, undone };
             fork::fork(run, slot, input.at, other)
         }
         (slot @ None, InputKind::CancelChild { parent, workflow, reason, incarnation }) => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::limits::{METERS_MAX, STEP_KEY_BYTES_MAX};
-use crate::model::{Amount, Failure, FailureKind, Growth, Name, NodeId, Payload, Room, RunId, Timestamp};
+use crate::model::{Amount, Failure, FailureKind, Growth, Name, NodeId, Payload, PlanSize, RunId, Timestamp};
 
 use super::super::event::Event;
 use super::super::input::TaskRequest;
@@ -26,7 +26,7 @@ impl Decision<'_> {
             match self.step(id, step) {
                 // A settled step is answered from the state.
                 Some(known) if known.result().is_some() => return Ok(()),
-                Some(known) if !is_about(&request, known) => {
+                Some(known) if !continues(&request, known) => {
                     let (node, step, known) = (node.clone(), step.to_owned(), known.to_string());
                     return Err(Rejection::KeyTaken { node, step, known });
                 }
@@ -159,7 +159,7 @@ impl Decision<'_> {
         }
         let started = |id: NodeId| state.node(id).status != NodeStatus::Pending;
         growth.check()?;
-        state.plan.check_growth(&growth, Room::WORK, started)?;
+        state.plan.check_growth(&growth, PlanSize::WORK, started)?;
         let inputs = growth.nodes.iter().filter_map(|node| node.input.as_ref());
         let bytes = inputs.map(|input| input.as_json().len()).sum();
         Payload::fits_large(bytes)?;
@@ -190,7 +190,7 @@ fn check_charges(charges: &Charges) -> Result<(), Rejection> {
 }
 
 /// Whether the request continues what is stored under its key.
-fn is_about(request: &TaskRequest, known: &StepState) -> bool {
+fn continues(request: &TaskRequest, known: &StepState) -> bool {
     match (request, known) {
         (TaskRequest::StartStep { .. } | TaskRequest::EndStep { .. }, StepState::Started)
         | (TaskRequest::Sleep { .. }, StepState::Sleeping(_))

@@ -43,8 +43,8 @@ impl Decision<'_> {
         let spec = &state.plan.node(id).spec;
         if let Some(when) = spec.when.as_ref().filter(|_| status == NodeStatus::Pending) {
             let value = |of: Option<&Name>| state.value(of);
-            if !when.is_told(&value) {
-                return self.fail_untold(id);
+            if !when.is_decidable(&value) {
+                return self.fail_undecidable(id);
             }
             if !when.holds(&value) {
                 return self.skip(id, SkipReason::Condition);
@@ -77,7 +77,7 @@ impl Decision<'_> {
     }
 
     /// The condition tests a large value that could not be read.
-    fn fail_untold(&mut self, id: NodeId) -> Vec<NodeId> {
+    fn fail_undecidable(&mut self, id: NodeId) -> Vec<NodeId> {
         let node = self.state().name(id).clone();
         let message = format!("cannot decide the condition of `{node}`: it tests a large value that could not be read");
         let failure = Failure::permanent(FailureKind::BadInput, message);
@@ -130,7 +130,7 @@ impl Decision<'_> {
 
     /// Starts or skips all nodes that are ready. Walks over the whole plan: only for events that may make any node
     /// ready.
-    pub(super) fn enter_whatever_can(&mut self) {
+    pub(super) fn enter_ready(&mut self) {
         let state = self.state();
         let nodes = self.in_order(state.plan.ids().filter(|id| state.can_move(*id)).collect());
         self.enter_all(nodes);
@@ -173,7 +173,7 @@ impl Decision<'_> {
         if left || self.compensate() {
             return;
         }
-        if let Some((node, failure)) = self.unforgiven() {
+        if let Some((node, failure)) = self.leftover_failure() {
             return self.stop(StopReason::NodeFailed { node, failure });
         }
         let end = match self.state().stopping.as_ref().map(|stopping| stopping.reason.clone()) {
@@ -187,7 +187,7 @@ impl Decision<'_> {
     }
 
     /// When all nodes have ended: a failure that fails the run. It can be left over when another node was retried.
-    fn unforgiven(&self) -> Option<(Name, Failure)> {
+    fn leftover_failure(&self) -> Option<(Name, Failure)> {
         let state = self.state();
         let fails = |id: &NodeId| {
             state.node(*id).status == NodeStatus::Failed && state.plan.node(*id).spec.on_failure == OnFailure::Fail

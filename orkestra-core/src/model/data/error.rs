@@ -124,7 +124,7 @@ struct Found {
     what: String,
     at: Option<usize>,
     /// The path to the value, last step first.
-    way: Vec<Step>,
+    path: Vec<Step>,
     cycle: Vec<(Name, usize)>,
 }
 
@@ -136,7 +136,7 @@ pub(super) enum Step {
 
 impl Mistake {
     pub(super) fn new(kind: SpecErrorKind, what: impl Into<String>, at: usize) -> Self {
-        Self(Box::new(Found { kind, what: what.into(), at: Some(at), way: Vec::new(), cycle: Vec::new() }))
+        Self(Box::new(Found { kind, what: what.into(), at: Some(at), path: Vec::new(), cycle: Vec::new() }))
     }
 
     /// Sets the position unless it is known.
@@ -147,7 +147,7 @@ impl Mistake {
 
     /// Adds one step towards the root.
     pub(super) fn within(mut self, step: Step) -> Self {
-        self.0.way.push(step);
+        self.0.path.push(step);
         self
     }
 
@@ -163,18 +163,18 @@ impl Mistake {
 
     /// Turns the mistake into the public error. `tree` is the document, if it could be parsed.
     pub(super) fn in_text(self, text: &str, tree: Option<&Located<'_>>) -> SpecError {
-        let Found { kind, what, at, way, cycle } = *self.0;
-        let mut way: Vec<_> = way.into_iter().rev().collect();
+        let Found { kind, what, at, path, cycle } = *self.0;
+        let mut path: Vec<_> = path.into_iter().rev().collect();
         let mut node = None;
-        if let [Step::Key(nodes), Step::Item(index), ..] = way.as_slice()
+        if let [Step::Key(nodes), Step::Item(index), ..] = path.as_slice()
             && nodes == "nodes"
         {
             let name = tree.and_then(|tree| tree.get("nodes")?.items().get(*index)?.get("name")?.text());
             let known = name.filter(|name| Name::new(name).is_ok());
             node = Some(known.map_or_else(|| format!("number {}", index + 1), str::to_owned));
-            way.drain(..2);
+            path.drain(..2);
         }
-        let field = show(&way);
+        let field = show(&path);
         let what = if field.is_empty() { what } else { format!("`{field}`: {what}") };
         let place = |at: usize| Place::of(text, at);
         let cycle = cycle.into_iter().map(|(node, at)| (node, place(at))).collect();
@@ -182,9 +182,9 @@ impl Mistake {
     }
 }
 
-fn show(way: &[Step]) -> String {
+fn show(path: &[Step]) -> String {
     let mut shown = String::new();
-    for step in way {
+    for step in path {
         match step {
             Step::Key(key) if shown.is_empty() => shown.push_str(key),
             Step::Key(key) => shown.extend([".", key]),
@@ -197,7 +197,7 @@ fn show(way: &[Step]) -> String {
 impl de::Error for Mistake {
     fn custom<T: fmt::Display>(message: T) -> Self {
         let what = message.to_string();
-        Self(Box::new(Found { kind: SpecErrorKind::Form, what, at: None, way: Vec::new(), cycle: Vec::new() }))
+        Self(Box::new(Found { kind: SpecErrorKind::Form, what, at: None, path: Vec::new(), cycle: Vec::new() }))
     }
 }
 

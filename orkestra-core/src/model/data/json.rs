@@ -52,7 +52,7 @@ impl<'t> Reader<'t> {
 
     fn list(&mut self, depth: usize) -> Result<Shape<'t>, Mistake> {
         let mut items = Vec::new();
-        while self.goes_on(b']') {
+        while self.next_member(b']') {
             items.push(self.value(depth + 1)?);
         }
         Ok(Shape::List(items))
@@ -60,7 +60,7 @@ impl<'t> Reader<'t> {
 
     fn object(&mut self, depth: usize) -> Result<Shape<'t>, Mistake> {
         let mut entries = Vec::new();
-        while self.goes_on(b'}') {
+        while self.next_member(b'}') {
             let key = Key { at: self.at, text: self.quoted()? };
             self.skip_blanks();
             self.at += 1; // the colon
@@ -70,7 +70,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Moves to the next member of a list or an object. Returns false after the last one.
-    fn goes_on(&mut self, close: u8) -> bool {
+    fn next_member(&mut self, close: u8) -> bool {
         self.skip_blanks();
         if self.peek() != close {
             self.at += 1;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::look::{of, remarks, standing};
+use super::look::{of, remarks, status_line};
 use super::{Graph, GraphKind};
 
 pub(super) fn draw(graph: &Graph) -> String {
@@ -17,7 +17,7 @@ pub(super) fn draw(graph: &Graph) -> String {
     };
     for (place, node) in graph.nodes.iter().enumerate() {
         let look = of(node.status);
-        let mut label = format!("{}\\n{}", escape(&node.name), escape(&standing(node)));
+        let mut label = format!("{}\\n{}", escape(&node.name), escape(&status_line(node)));
         for remark in remarks(node) {
             let _ = write!(label, "\\n{}", escape(&remark));
         }

@@ -15,7 +15,7 @@ pub(super) struct Layers {
     /// The items of each layer, in order: numbers below the node count are nodes, the others way-points.
     pub(super) layers: Vec<Vec<usize>>,
     /// Each edge as the items that it passes through, from its first node to its last.
-    pub(super) ways: Vec<Vec<usize>>,
+    pub(super) paths: Vec<Vec<usize>>,
 }
 
 /// The layer of each node: 0 for nodes after no other. Nodes in a cycle, which no plan has, get 0.
@@ -56,29 +56,29 @@ pub(super) fn layers(count: usize, edges: &[(usize, usize)]) -> Layers {
     let span = |&(from, to): &(usize, usize)| depths[to].saturating_sub(depths[from] + 1);
     let led = edges.iter().map(span).fold(0_usize, usize::saturating_add) <= WAY_POINTS_MAX;
     let mut next = count;
-    let mut ways = Vec::with_capacity(edges.len());
+    let mut paths = Vec::with_capacity(edges.len());
     for &(from, to) in edges {
-        let mut way = vec![from];
+        let mut path = vec![from];
         if led {
             let between = layers.iter_mut().take(depths[to]).skip(depths[from] + 1);
             for layer in between {
                 layer.push(next);
-                way.push(next);
+                path.push(next);
                 next += 1;
             }
         }
-        way.push(to);
-        ways.push(way);
+        path.push(to);
+        paths.push(path);
     }
-    order(&mut layers, &ways, next);
-    Layers { layers, ways }
+    order(&mut layers, &paths, next);
+    Layers { layers, paths }
 }
 
 /// Orders the layers by the positions of their neighbours: by the nodes before on the way down, by the nodes after on
 /// the way up.
-fn order(layers: &mut [Vec<usize>], ways: &[Vec<usize>], count: usize) {
+fn order(layers: &mut [Vec<usize>], paths: &[Vec<usize>], count: usize) {
     let (mut before, mut after) = (vec![Vec::new(); count], vec![Vec::new(); count]);
-    for pair in ways.iter().flat_map(|way| way.windows(2)) {
+    for pair in paths.iter().flat_map(|path| path.windows(2)) {
         before[pair[1]].push(pair[0]);
         after[pair[0]].push(pair[1]);
     }
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn crossing_edges_are_untangled_and_long_edges_get_way_points() {
         let layers = layers(5, &[(0, 3), (1, 2), (2, 4), (0, 4)]);
-        assert_eq!(layers.ways, [vec![0, 3], vec![1, 2], vec![2, 4], vec![0, 5, 4]]);
+        assert_eq!(layers.paths, [vec![0, 3], vec![1, 2], vec![2, 4], vec![0, 5, 4]]);
         let place = |layer: usize, item| layers.layers[layer].iter().position(|other| *other == item);
         assert_eq!((place(0, 0) < place(0, 1)), (place(1, 3) < place(1, 2)), "{:?}", layers.layers);
     }
@@ -144,6 +144,6 @@ mod tests {
     fn a_graph_full_of_long_edges_has_no_way_points() {
         let chain = (1..300).map(|node| (node - 1, node));
         let edges: Vec<_> = chain.chain((2..300).map(|node| (0, node))).collect();
-        assert!(layers(300, &edges).ways.iter().all(|way| way.len() == 2));
+        assert!(layers(300, &edges).paths.iter().all(|path| path.len() == 2));
     }
 }

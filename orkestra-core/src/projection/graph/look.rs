@@ -47,7 +47,7 @@ pub(super) const fn of(status: Option<NodeStatus>) -> &'static Look {
 }
 
 /// The second line of a node: its status and attempt, or its task or signal before there is a run.
-pub(super) fn standing(node: &GraphNode) -> String {
+pub(super) fn status_line(node: &GraphNode) -> String {
     match (node.status, &node.kind) {
         (None, GraphKind::Task(task)) => format!("task `{task}`"),
         (None, GraphKind::Gate(signal)) => format!("gate `{signal}`"),

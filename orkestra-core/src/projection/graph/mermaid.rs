@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::look::{LOOKS, of, remarks, standing};
+use super::look::{LOOKS, of, remarks, status_line};
 use super::{Graph, GraphKind};
 
 pub(super) fn draw(graph: &Graph) -> String {
@@ -13,7 +13,7 @@ pub(super) fn draw(graph: &Graph) -> String {
         text.push('\n');
     };
     for (place, node) in graph.nodes.iter().enumerate() {
-        let mut label = format!("<b>{}</b><br/>{}", escape(&node.name), escape(&standing(node)));
+        let mut label = format!("<b>{}</b><br/>{}", escape(&node.name), escape(&status_line(node)));
         for remark in remarks(node) {
             let _ = write!(label, "<br/><i>{}</i>", escape(&remark));
         }

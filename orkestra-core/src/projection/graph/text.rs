@@ -10,7 +10,7 @@ use crate::kernel::NodeStatus;
 use crate::model::printable;
 use crate::projection::word::word;
 
-use super::look::{self, remarks, standing};
+use super::look::{self, remarks, status_line};
 use super::{Graph, GraphNode};
 
 /// A wider level shows only this many nodes.
@@ -82,7 +82,7 @@ impl Drawing<'_> {
             let own = &self.graph.nodes[*node];
             let width = self.column + if branch.is_empty() { 2 } else { 0 };
             let sign = look::of(own.status).sign;
-            let mut parts = vec![format!("{branch}{sign} {:width$}  {}", own.name.as_str(), standing(own))];
+            let mut parts = vec![format!("{branch}{sign} {:width$}  {}", own.name.as_str(), status_line(own))];
             parts.extend(self.comes_after(level, *node));
             parts.extend(remarks(own));
             text.push_str(&line(&parts.join(" · ")));

@@ -271,7 +271,7 @@ impl Open {
             WaitChange::Began(Awaited::Signal(signal), _) => WaitKind::Signal(signal.clone()),
             WaitChange::Began(Awaited::Answer(question), _) => WaitKind::Answer(question.clone()),
             WaitChange::Began(Awaited::Child(child), _) => WaitKind::Child(child.clone()),
-            WaitChange::Ended(_) | WaitChange::TimedOut | WaitChange::LetGo => return self.over(node, key, at),
+            WaitChange::Ended(_) | WaitChange::TimedOut | WaitChange::LetGo => return self.end_wait(node, key, at),
         };
         self.wait(node, key, at, kind);
     }
@@ -307,7 +307,7 @@ impl Open {
         attempt.waits.push(WaitTimeline { key: key.map(str::to_owned), kind, span: Span { from: at, until: None } });
     }
 
-    fn over(&mut self, node: &mut NodeTimeline, key: Option<&str>, at: Timestamp) {
+    fn end_wait(&mut self, node: &mut NodeTimeline, key: Option<&str>, at: Timestamp) {
         let Some((attempt, wait)) = self.waits.remove(&key.map(str::to_owned)) else { return };
         let last = node.attempts.len().saturating_sub(1);
         let Some(begun) = node.attempts.get_mut(attempt).and_then(|attempt| attempt.waits.get_mut(wait)) else {

@@ -36,7 +36,7 @@ pub(super) fn draw(timeline: &Timeline) -> String {
     if lines.len() > LINES_MAX {
         let _ = writeln!(text, "… {} more", lines.len() - LINES_MAX);
     }
-    let marks = timeline.marks.iter().map(|mark| (mark.at, told(&mark.kind)));
+    let marks = timeline.marks.iter().map(|mark| (mark.at, describe(&mark.kind)));
     for (place, (at, what)) in marks.take(LINES_MAX).enumerate() {
         text.push_str(if place == 0 { "\n" } else { "" });
         let _ = writeln!(text, "+{}  {what}", show(at.since(scale.from)));
@@ -145,7 +145,7 @@ fn spent(charges: &BTreeMap<Name, Amount>) -> String {
     charges.iter().map(|(meter, amount)| format!(" · {meter} {amount}")).collect()
 }
 
-fn told(kind: &MarkKind) -> String {
+fn describe(kind: &MarkKind) -> String {
     match kind {
         MarkKind::Recovered => "taken over by another process".to_owned(),
         MarkKind::Paused(reason) => printable(&format!("paused: {reason}"), REMARK_CHARS_MAX),

@@ -19,7 +19,7 @@ pub(super) struct Inbox {
 }
 
 impl Inner {
-    pub(super) fn has_mail(&self, run: &RunId) -> bool {
+    pub(super) fn has_letters(&self, run: &RunId) -> bool {
         self.inboxes.get(run).is_some_and(|inbox| !inbox.waiting.is_empty())
     }
 
@@ -38,7 +38,7 @@ impl Inner {
         if waiting >= LETTERS_MAX {
             return refused(format!("cannot send a letter to run `{run}`: its inbox is full with {waiting} letters"));
         }
-        let id = self.moving(run, |inner| {
+        let id = self.with_wake_up_moved(run, |inner| {
             let inbox = inner.inboxes.entry(run.clone()).or_default();
             inbox.sent += 1;
             inbox.waiting.insert(LetterId(inbox.sent), body.into());
@@ -57,7 +57,7 @@ impl Inner {
         if letters.is_empty() {
             return;
         }
-        self.moving(run, |inner| {
+        self.with_wake_up_moved(run, |inner| {
             if let Some(inbox) = inner.inboxes.get_mut(run) {
                 inbox.waiting.retain(|id, _| !letters.contains(id));
             }
@@ -65,7 +65,7 @@ impl Inner {
     }
 
     /// Makes a change that may affect the run's wake-up time, and updates the index.
-    fn moving<T>(&mut self, run: &RunId, change: impl FnOnce(&mut Self) -> T) -> T {
+    fn with_wake_up_moved<T>(&mut self, run: &RunId, change: impl FnOnce(&mut Self) -> T) -> T {
         if let Some(place) = self.wake_up(run) {
             self.wake_ups.remove(&place);
         }

@@ -134,7 +134,7 @@ impl Inner {
     /// The run's position in the order of wake-up times.
     fn wake_up(&self, run: &RunId) -> Option<DueCursor> {
         let record = self.records.get(run)?;
-        let wake_at = if self.has_mail(run) { Some(Timestamp::ZERO) } else { record.wake_at };
+        let wake_at = if self.has_letters(run) { Some(Timestamp::ZERO) } else { record.wake_at };
         wake_at.map(|wake_at| DueCursor { wake_at, id: run.clone() })
     }
 
@@ -146,13 +146,13 @@ impl Inner {
         let lease = Lease { run: run.clone(), worker: worker.clone(), epoch: Epoch(self.epochs), until };
         self.fences.insert(run.clone(), lease.epoch);
         self.leases.insert(run.clone(), lease.clone());
-        Some(Claimed { lease, last: self.last(run), mail: self.has_mail(run) })
+        Some(Claimed { lease, last: self.last(run), mail: self.has_letters(run) })
     }
 
     fn renew(&mut self, lease: &Lease, until: Timestamp) -> Renewed {
         let found = self.leases.get_mut(&lease.run).filter(|held| held.epoch == lease.epoch);
         let held = found.map(|held| held.until = until).is_some();
-        Renewed { held, mail: held && self.has_mail(&lease.run) }
+        Renewed { held, mail: held && self.has_letters(&lease.run) }
     }
 
     fn release(&mut self, lease: &Lease) {
