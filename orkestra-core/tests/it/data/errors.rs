@@ -1,4 +1,4 @@
-//! Every mistake names its line, its column and its node.
+//! Every error names its line, its column and its node.
 
 use orkestra_core::model::{PlanError, SpecErrorKind, WorkflowSpec};
 
@@ -8,7 +8,7 @@ fn refuses(text: &str, words: &str) {
     assert_eq!(error.to_string(), words, "{text}");
 }
 
-/// A workflow whose third line is this node.
+/// A workflow with this node on its third line.
 fn with_node(node: &str) -> String {
     format!("{{\"name\": \"w\", \"nodes\": [\n{{\"name\": \"a\", \"task\": \"t\"}},\n{node}\n]}}")
 }

@@ -1,4 +1,4 @@
-//! Random workflows that are plans, with every field of a node used.
+//! Random valid workflows that use every field of a node.
 
 use orkestra_core::model::{
     Condition, Join, Name, NodeKind, NodeSpec, OnFailure, Payload, Retry, SlotBy, SlotSpec, Test, WorkflowSpec,

@@ -1,4 +1,4 @@
-//! Texts that mean harm: an answer, a short one, and soon.
+//! Hostile texts: they get a short answer, and soon.
 
 use orkestra_core::model::limits::{DATA_BYTES_MAX, NODES_MAX};
 use orkestra_core::model::{PlanError, SpecErrorKind, WorkflowSpec};

@@ -1,4 +1,4 @@
-//! The page on workflows as data is true: its examples are read, its table is whole.
+//! Checks the page on workflows as data: its examples are valid, and its tables are complete.
 
 use orkestra_core::model::WorkflowSpec;
 use serde_json::Value;

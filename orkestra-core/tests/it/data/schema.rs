@@ -1,4 +1,4 @@
-//! The schema says what the types say.
+//! The schema agrees with the types.
 
 use std::collections::BTreeSet;
 
@@ -16,12 +16,12 @@ pub(super) fn validator() -> Validator {
     jsonschema::draft202012::new(&schema).expect("a schema")
 }
 
-/// What the schema has against `value`.
+/// The complaints of the schema about `value`.
 pub(super) fn complaints(validator: &Validator, value: &Value) -> Vec<String> {
     validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
 
-/// The fields that serde knows, by what it says of one that it does not know.
+/// The fields that serde knows, from its error about an unknown one.
 fn known_fields(text: &str) -> BTreeSet<String> {
     let error = WorkflowSpec::from_json(text).expect_err("an unknown field").to_string();
     let (_, list) = error.split_once("expected one of ").expect("the known fields");
@@ -105,12 +105,12 @@ proptest! {
         prop_assert_eq!(&WorkflowSpec::from_json(&text).expect("our own text"), &spec);
         let complaints = complaints(&validator(), &serde_json::from_str(&text).expect("JSON"));
         prop_assert!(complaints.is_empty(), "{complaints:?} in {text}");
-        // Between blanks it is the same workflow.
+        // The same workflow with other white space.
         let pretty = serde_json::to_string_pretty(&serde_json::value::to_raw_value(&spec).expect("JSON")).expect("JSON");
         prop_assert_eq!(&WorkflowSpec::from_json(&format!("\n {pretty}\n")).expect("our own text"), &spec);
         #[cfg(feature = "yaml")]
         {
-            // JSON is YAML. Its payloads lose their blanks, and nothing else.
+            // JSON is valid YAML. Only the white space of its payloads is lost.
             let read = WorkflowSpec::from_yaml(&text).expect("JSON is YAML");
             let values = |spec: &WorkflowSpec| serde_json::to_value(spec).expect("a workflow serialises");
             prop_assert_eq!(values(&read), values(&spec));

@@ -1,4 +1,4 @@
-//! The same from YAML: its types, its aliases, its traps.
+//! Workflows from YAML: its types, its aliases, its traps.
 
 use orkestra_core::model::{SpecErrorKind, WorkflowSpec};
 
@@ -96,18 +96,18 @@ nodes:
 
 #[test]
 fn aliases_are_no_bombs() {
-    // Each line stands for ten of the line before: a billion in all.
+    // Each line expands to ten of the line before: a billion in total.
     let mut laughs = "name: w\nnodes:\n- name: a\n  task: t\n  input:\n  - &l0 lol\n".to_owned();
     for level in 1..10 {
         let ten = vec![format!("*l{}", level - 1); 10].join(", ");
         laughs.push_str(&format!("  - &l{level} [{ten}]\n"));
     }
-    // Each line is one level deeper than the line before.
+    // Each line nests one level deeper than the line before.
     let mut deeper = "name: w\nnodes:\n- name: a\n  task: t\n  input:\n  - &l0 [x]\n".to_owned();
     for level in 1..5000 {
         deeper.push_str(&format!("  - &l{level} [*l{}]\n", level - 1));
     }
-    // Each anchor keeps what the anchors inside it keep.
+    // Each anchor contains the anchors inside it.
     let inside_out = format!("{}{}{}", "&a [".repeat(60), "x".repeat(100_000), "]".repeat(60));
     let inside_out = format!("name: w\nnodes:\n- name: a\n  task: t\n  input: {inside_out}\n");
     for bomb in [laughs, deeper, inside_out] {

@@ -1,4 +1,4 @@
-//! A failed node is tried again, in a run that goes on and in one that has ended.
+//! Retries of failed nodes, in live runs and in ended ones.
 
 use orkestra_core::kernel::{NodeStatus, RunStatus, agenda, wake_at};
 use orkestra_core::model::{Join, OnFailure, Parent, RunOptions, Timestamp};
@@ -26,12 +26,12 @@ fn a_failed_run_goes_on_when_its_node_is_tried_again() {
     let mut scene = failed_run();
     scene.rejects(retry("b"), "node `b` has not failed: there is nothing to retry");
     scene.rejects(retry("nobody"), "there is no node `nobody`");
-    // Attempts are counted on, and what was cancelled begins again.
+    // Attempt numbers continue, and cancelled nodes start over.
     scene.then(retry("a"), ["reopened", "a reset", "a#3 started", "c#2 started", "g#2 started"]);
     assert_eq!((scene.state().status(), scene.state().outcome()), (RunStatus::Running, None));
-    // What was done stays done.
+    // Completed nodes stay completed.
     scene.then(asks("a#3", end_step("k", "2")), []);
-    // The policy counts anew.
+    // The retry policy counts from zero.
     scene.then(fails("a#3"), ["a#3 failed (error), again at 0", "a#4 started"]);
     scene.then(done("a#4", "1"), ["a completed 1", "b#1 started"]);
     let mut scene = Scene::replay(&scene.journal, 9);
@@ -141,13 +141,13 @@ fn a_run_that_is_stopping_cannot_be_retried() {
     let mut scene = Scene::of([task("a").or(OnFailure::Skip), task("b")]);
     scene.then(fails("a#1"), ["a#1 failed (error), given up"]);
     scene.then(cancel("why"), ["stop because why, grace until 10000"]).rejects(retry("a"), "the run is stopping");
-    // Ended by force, it can.
+    // After termination it can be retried.
     scene.then(terminate(), ["run terminated: enough"]);
     scene.then(retry("a"), ["reopened", "a reset", "a#2 started", "b#2 started"]);
 }
 
-/// Found by a property: when another failed node was tried again, the failure that had ended the run was forgotten, and
-/// the run completed.
+/// Found by a property test: when another failed node was retried, the failure that had ended the run was forgotten,
+/// and the run completed.
 #[test]
 fn a_failure_that_fails_the_run_does_so_again_when_only_another_node_is_tried_again() {
     let mut scene = Scene::of([task("a"), task("b").or(OnFailure::Skip), task("c").after(&["a"])]);
@@ -165,7 +165,7 @@ fn a_failure_that_fails_the_run_does_so_again_when_only_another_node_is_tried_ag
     scene.then(done("a#2", "1"), ["a completed 1", "c#1 started"]);
 }
 
-/// Found by reading: the budget of a run that had ended could not be raised, and without that nothing could be retried.
+/// Found by reading: the budget of an ended run could not be raised, and without that nothing could be retried.
 #[test]
 fn a_run_that_ended_over_its_budget_goes_on_when_it_may_spend_more() {
     let mut scene = Scene::with([task("a")], budget(5));

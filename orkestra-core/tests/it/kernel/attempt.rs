@@ -1,4 +1,4 @@
-//! How attempts end and what follows.
+//! How attempts end, and what follows.
 
 use orkestra_core::kernel::{InputKind, NodeStatus, Outcome, RunStatus};
 use orkestra_core::model::{Failure, Retry};
@@ -131,7 +131,7 @@ fn outputs_that_are_too_large_together_are_told_by_where_they_are() {
     assert_eq!(scene.state().last_outputs(), outputs);
 }
 
-/// Found by reading: `"detail":null` was read back as no detail, the state after a crash was another one.
+/// Found by reading: `"detail":null` was read back as no detail, and the state after a crash was different.
 #[test]
 fn a_detail_of_null_survives_a_crash() {
     let failure = Failure { detail: Some(json("null")), ..Failure::retryable("error", "no luck") };

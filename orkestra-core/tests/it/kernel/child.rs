@@ -1,4 +1,4 @@
-//! Questions to people, other runs that are waited for, and tasks that are dropped from memory while they wait.
+//! Questions, child runs, and tasks that are parked while they wait.
 
 use orkestra_core::kernel::{InputKind, Outcome, RunStatus, StepState, Wait, Work, agenda, waits, wake_at};
 use orkestra_core::model::{Failure, Parent, RunOptions, Seq, Timestamp};
@@ -177,8 +177,8 @@ fn one_of_several_waits_is_enough_to_wake_a_task() {
     assert_eq!(wake_at(scene.state()), Some(Timestamp::ZERO));
 }
 
-/// Found by reading: a task that was tried again and went on with a long wait of the attempt before could not be
-/// dropped from memory, and was taken for one that crashes.
+/// Found by reading: a retried task that continued with a long wait of the attempt before could not be parked, and was
+/// counted as crashing.
 #[test]
 fn a_wait_of_the_attempt_before_is_a_wait_too() {
     let mut scene = Scene::of([task("a").tries(2)]);
@@ -256,7 +256,7 @@ fn a_child_that_is_let_go_is_cancelled_by_whoever_asked_for_it_alone() {
         scene.then(let_go(other), []);
     }
     scene.then(let_go(asked()), ["stop because not needed, grace until 10000"]).then(let_go(asked()), []);
-    // What a version before wrote down is run and node.
+    // Older versions recorded only run and node.
     let options = RunOptions { parent: Some(Parent::new(run_id("p"), name("n"))), ..RunOptions::default() };
     Scene::with([task("a")], options).then(let_go(asked()), ["stop because not needed, grace until 10000"]);
 }

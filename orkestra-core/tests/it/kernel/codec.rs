@@ -1,4 +1,4 @@
-//! Commits as bytes: what is damaged or newer is an error, never a panic.
+//! Commits as bytes: damaged and newer ones are errors, never panics.
 
 use orkestra_core::journal::{CodecError, Replayer, Written, decode, encode};
 use orkestra_core::kernel::{InputKind, RunState, broken_invariant};
@@ -52,7 +52,7 @@ fn what_is_no_commit_is_damaged() {
     assert_eq!(decoded(r#"{"v":1,"epoch":1,"at":1,"events":["Recovered"],"more":1}"#), Ok(1));
 }
 
-/// A newer version may add events without a new number: what it wrote is not damaged.
+/// A newer version may add events without a new version number: its commits are not damaged.
 #[test]
 fn an_event_that_nobody_knows_here_is_no_damage() {
     let words = "cannot read the commit: this version does not know the event `Unheard`; use a newer version";
@@ -113,7 +113,7 @@ proptest! {
         drop(decode(&run(), Seq(1), Seq(1), &bytes));
     }
 
-    /// Floats come back as they went: a plan must not differ after a crash.
+    /// Floats are read back exactly: a plan must not differ after a crash.
     #[test]
     fn a_retry_comes_back_as_it_went(factor in 1.0..9.0_f64, jitter in 0.0..1.0_f64) {
         let retry = Retry { factor, jitter, ..Retry::exponential(3) };
@@ -125,7 +125,7 @@ proptest! {
 proptest! {
     #![proptest_config(cases(48))]
 
-    /// Bytes that were ours and were changed: whatever still decodes is applied, and that does not panic either.
+    /// Our own bytes, changed: whatever still decodes is applied, and that does not panic either.
     #[test]
     fn damaged_journals_are_refused_or_read(
         nodes in nodes(), options in options(), moves in moves(30), damage in proptest::collection::vec((any::<u16>(), any::<u8>(), 0..4_u8), 1..4)
@@ -138,7 +138,7 @@ proptest! {
                 if replayer.add(&Written { body: body.into(), ..written.clone() }).is_err() {
                     break;
                 }
-                // It may be wrong, it must be readable.
+                // It may be wrong, but it must be readable.
                 drop(replayer.state().map(broken_invariant));
             }
         }
@@ -156,7 +156,7 @@ proptest! {
     }
 }
 
-/// Changes digits (so that much of it still decodes), flips bytes, cuts and doubles.
+/// Changes digits (so that much of it still decodes), flips bytes, cuts and duplicates.
 fn damage_body(body: &[u8], damage: &[(u16, u8, u8)]) -> Vec<u8> {
     let mut body = body.to_vec();
     for &(place, byte, how) in damage {

@@ -1,4 +1,4 @@
-//! What people do to a run from outside: pauses, budgets, the end by force; and the deadline that a run has.
+//! Control from outside: pauses, budgets, termination; and deadlines of runs.
 
 use orkestra_core::kernel::{NodeStatus, RunStatus, Wait, agenda, waits, wake_at};
 use orkestra_core::model::limits::METERS_MAX;
@@ -205,7 +205,7 @@ fn meters_have_a_limit() {
     scene.rejects(asks("a#1", request), words);
 }
 
-/// A run in each status that is not final; `u` can be undone and is done.
+/// A run in each status that is not final; `u` has completed and can be compensated.
 fn in_each_status() -> Vec<Scene> {
     let of = || {
         let mut scene = Scene::with([task("u").undone(), task("a"), gate("g", "go")], deadline(50_000));
@@ -236,7 +236,7 @@ fn the_deadline_ends_a_run_in_each_status_that_is_not_ending() {
         let events = scene.at(60_000).feed(TICK).expect("time passes");
         let shown: Vec<_> = events.iter().map(super::show::show).collect();
         match status {
-            // The grace is over, and what was done is undone.
+            // The grace is over, and completed nodes are compensated.
             RunStatus::Stopping => assert_eq!(shown[..2], ["a cancelled", "undoing [undo:u] []"]),
             RunStatus::Compensating => assert_eq!(shown, [""; 0]),
             _ => assert_eq!(shown[0], "stop at the deadline 50000, grace until 70000"),

@@ -1,4 +1,4 @@
-//! How a run begins.
+//! How runs start.
 
 use orkestra_core::kernel::{NodeStatus, RunStatus, Wait, Work, agenda, waits, wake_at};
 use orkestra_core::model::{NodeId, Timestamp};
@@ -70,8 +70,8 @@ fn a_node_gets_what_the_nodes_before_it_gave() {
     assert_eq!(input("own"), json("[7]"));
 }
 
-/// Found by reading: an input of `null` was written as `"input":null` and read back as no input at all, so that a node
-/// got another input after a crash than before it.
+/// Found by reading: an input of `null` was written as `"input":null` and read back as no input, so that a node got
+/// another input after a crash.
 #[test]
 fn an_input_of_null_is_still_null_after_a_crash() {
     let scene = Scene::of([task("a").with_input(json("null"))]);

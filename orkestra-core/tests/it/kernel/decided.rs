@@ -1,4 +1,4 @@
-//! A run stays paused until each failure that paused it, or would have, was decided on: retried, or given up.
+//! A run stays paused until each failure that paused it, or would have, is decided on: retried or given up.
 
 use orkestra_core::kernel::{InputKind, NodeStatus, RunStatus, agenda};
 use orkestra_core::model::{Join, NodeSpec, OnFailure};
@@ -10,7 +10,7 @@ fn looked_at(node: &str) -> NodeSpec {
     task(node).or(OnFailure::Pause)
 }
 
-/// `a` and `b` have failed, each with a node after it; `z` is under way.
+/// `a` and `b` have failed, each with a node after it; `z` is running.
 fn both_failed() -> Scene {
     let nodes = [looked_at("a"), looked_at("b"), task("x").after(&["a"]), task("y").after(&["b"]), task("z")];
     let mut scene = Scene::of(nodes);
@@ -52,7 +52,7 @@ fn a_retry_of_the_second_leaves_the_pause() {
     scene.then(retry("b"), ["b reset"]);
     assert_eq!((undecided(&scene), scene.state().status()), (vec!["a"], RunStatus::Paused));
     scene.then(RESUME, ["resumed", "b#2 started", "x skipped"]);
-    // Its next failure is to be decided on again.
+    // Its next failure needs a decision again.
     scene.then(fails("b#2"), ["b#2 failed (error), given up", "paused because b failed"]);
     scene.then(RESUME, ["resumed", "y skipped"]);
 }
@@ -66,7 +66,7 @@ fn a_failure_in_a_pause_that_somebody_asked_for_shows_after_it() {
 
     let mut scene = Scene::of([looked_at("a"), task("x").after(&["a"])]);
     scene.then(pause(), ["paused: lunch"]).then(fails("a#1"), ["a#1 failed (error), given up"]);
-    // Tried again before the pause is over, it is decided.
+    // A retry before the end of the pause decides it.
     scene.then(retry("a"), ["a reset"]).then(RESUME, ["resumed", "a#2 started"]);
 }
 
@@ -87,7 +87,7 @@ fn a_failure_in_the_pause_of_a_budget_shows_when_it_was_raised() {
 fn a_budget_that_is_reached_in_the_pause_of_a_failure_pauses_when_that_is_decided() {
     let mut scene = Scene::with([looked_at("a"), task("b"), task("x").after(&["a"])], budget(5));
     scene.then(fails("a#1"), ["a#1 failed (error), given up", "paused because a failed"]);
-    // What was under way is charged.
+    // Running work is still charged.
     scene.then(asks("b#1", paid_step("k", "1", 5)), ["b/k = 1 for 5 tokens"]);
     scene.then(retry("a"), ["a reset", "resumed", "5 of 5 tokens spent", "paused over tokens"]);
     scene.rejects(RESUME, "the budget of 5 `tokens` is used up; raise it first");
@@ -100,7 +100,7 @@ fn a_failure_by_time_and_one_without_an_attempt_are_decided_on_too() {
     let mut scene = Scene::of([late, looked_at("b").within(100), gate("g", "go"), task("x").after(&["a", "b", "g"])]);
     scene.then(super::asks::granted("a#1"), ["a#1 started"]);
     scene.at(50).then(TICK, ["a#1 failed (timed_out), given up", "paused because a failed"]);
-    // The time of `b` rests meanwhile.
+    // The timeout of `b` is suspended.
     scene.at(5000).then(TICK, []).then(fails("b#1"), ["b#1 failed (error), given up"]);
     scene.then(signal("go", "1"), ["signal go 1", "g took go", "g completed 1"]);
     scene.then(RESUME, ["resumed", "paused because b failed"]);
@@ -183,7 +183,7 @@ fn cancelling_ends_a_delay_that_rests_in_a_pause() {
     scene.then(cancel("why"), ["stop because why, grace until 10000", "run cancelled: why"]);
 }
 
-/// A version before gave up all failures at once when the run went on; what it wrote keeps its meaning.
+/// Older versions gave up all failures at once when the run went on; their journals keep this meaning.
 #[test]
 fn journals_in_which_all_failures_were_given_up_at_once_go_on_as_they_did() {
     use super::scene::name;
@@ -197,7 +197,7 @@ fn journals_in_which_all_failures_were_given_up_at_once_go_on_as_they_did() {
     assert_eq!(undecided(&scene), [""; 0]);
     scene.then(RESUME, ["resumed"]);
 
-    // Nothing came after them.
+    // No nodes came after them.
     let mut scene = Scene::of([looked_at("a"), looked_at("b"), task("z")]);
     scene.feed(fails("a#1")).expect("it fails");
     scene.feed(fails("b#1")).expect("it fails");

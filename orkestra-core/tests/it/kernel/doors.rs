@@ -1,4 +1,4 @@
-//! What is accepted can be read back: workflows and growth made in Rust, with all that Rust lets them hold.
+//! Everything accepted can be read back: workflows and growth made in Rust, with any values that Rust allows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ fn retry(change: impl FnOnce(&mut Retry)) -> NodeSpec {
     task("n").with_retry(retry)
 }
 
-/// What is refused, and what the refusal says.
+/// Refused nodes, and the words of the refusal.
 fn refused() -> Vec<(NodeSpec, &'static str)> {
     let infinite = "cannot be written as JSON: use a finite number";
     vec![
@@ -122,7 +122,7 @@ fn what_is_just_allowed_is_a_plan_and_reads_back() {
     }
 }
 
-/// What a version before accepted and could read is read for ever.
+/// What an older version accepted and could read stays readable.
 #[test]
 fn a_plan_of_an_old_journal_is_read_although_it_would_be_refused_now() {
     for node in [
@@ -156,7 +156,7 @@ fn reads_back(event: Event) -> Result<(), String> {
 #[test]
 fn a_commit_that_says_something_else_when_it_is_read_is_found() {
     let mut plan = workflow(vec![task("n")]);
-    // A number that no JSON has, past the door: as if a field had been forgotten there.
+    // A number that JSON does not have, past the checks: as if a check had been forgotten.
     plan.nodes[0].retry.jitter = f64::NAN;
     let growth = Growth { nodes: plan.nodes, edges: Vec::new() };
     let why = reads_back(Event::Grown { node: name("n"), step: "k".into(), growth }).expect_err("it cannot be read");

@@ -1,6 +1,6 @@
-//! Journals of every format, as they were written once: they are decoded and replayed for ever.
+//! Journals of every format, as they were once written. They must stay readable and replay to the same states.
 //!
-//! IMPORTANT: the files are never changed. A new format gets new files beside them.
+//! IMPORTANT: the files must never be changed. A new format gets new files next to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ const TERMINATED_2: &str = include_str!("fixtures/v2-terminated.json");
 const FORKED_3: &str = include_str!("fixtures/v3-forked.json");
 const LARGE_3: &str = include_str!("fixtures/v3-large.json");
 
-/// How a journal is kept: the bodies are the very bytes that a store held.
+/// How a journal is kept: the bodies are the exact bytes that a store held.
 #[derive(Deserialize)]
 struct Stored {
     first: Seq,
@@ -47,7 +47,7 @@ fn replayed(journal: &str) -> (RunState, Vec<Event>) {
     (replayer.finish().expect("a run"), events)
 }
 
-/// Each format only added to the one before: what both can say, they say in the same bytes.
+/// Each format only added to the one before: what both can express has the same bytes.
 fn as_old_as(old: &Written, new: &Written) -> Written {
     let [old, body] = [old, new].map(|written| std::str::from_utf8(&written.body).expect("JSON is text"));
     let number = old.split_inclusive(',').next().expect("a number comes first");
@@ -143,7 +143,7 @@ fn every_kind_of_event_is_in_the_fixtures() {
     assert_eq!(known, Event::kinds().iter().map(|kind| (*kind).to_owned()).collect());
 }
 
-/// The value with the fields of objects in order, whatever features of serde_json others have switched on.
+/// The value with sorted object fields, whatever features of serde_json are enabled elsewhere.
 fn sorted(value: &Value) -> String {
     match value {
         Value::Object(fields) => {
@@ -155,7 +155,8 @@ fn sorted(value: &Value) -> String {
     }
 }
 
-/// Snapshots of another form or meaning must not be read: a state that differs from that of before needs another number.
+/// Snapshots of another form or meaning must not be read: a state that differs from that of an earlier version needs a
+/// new version number.
 #[test]
 fn states_are_what_their_version_says() {
     let digest = |journal: &str| {
@@ -208,7 +209,7 @@ fn a_snapshot_that_is_not_as_it_was_written_is_left_alone() {
     assert_eq!(decode_snapshot(newer.as_bytes(), last), None);
 }
 
-/// The name of the event's kind.
+/// The name of the kind of event.
 pub(super) fn kind(event: &Event) -> String {
     let debug = format!("{event:?}");
     debug.split(' ').next().expect("a name").to_owned()

@@ -1,4 +1,4 @@
-//! A run that begins as another one went.
+//! Forks: runs that start with the history of another run.
 
 use orkestra_core::kernel::{InputKind, RunStatus, Wait, Work, agenda, waits};
 use orkestra_core::model::{Fork, Parent, RunOptions, Seq, Timestamp};
@@ -110,7 +110,7 @@ fn a_fork_can_be_forked() {
         Some("7"),
         ["created from r up to 4, before b", "a#1 started", "a/k = 1", "a completed 1", "b is given 7", "b#1 started"],
     );
-    // Both edits hold: the second is made over the first.
+    // Both edits hold: the second fork is based on the first.
     forks(
         &first,
         "b",
@@ -185,7 +185,7 @@ fn waits_for_time_people_and_signals_go_on_in_both() {
     fork.then(asks("c#1", await_signal("w", "later")), ["c/w awaits later", "c/w took later"]);
 }
 
-/// Found by reading: a fork waited for the runs that the other one had started, and would have cancelled them.
+/// Found by reading: a fork waited for the children of the original run, and would have cancelled them.
 #[test]
 fn runs_that_the_other_one_waits_for_are_its_own() {
     let mut scene = Scene::of([task("a"), task("b"), task("c").after(&["b"])]);
@@ -196,13 +196,13 @@ fn runs_that_the_other_one_waits_for_are_its_own() {
     scene.then(done("b#1", "2"), ["b completed 2", "c#1 started"]);
     let mut fork = scene.fork("c", None).0;
     assert!(!agenda(fork.state()).any(|work| matches!(work, Work::StartChild { .. } | Work::CancelChild { .. })));
-    // The task asks again, for a run of its own; what has ended is remembered.
+    // The task requests a child of its own; the ended child is remembered.
     fork.then(asks("a#1", child("j", "r2/d")), [])
         .then(asks("a#1", child("k", "r2/e")), ["a/k wants r2/e of other with 1"]);
     fork.then(child_ends("r2/e", outcome(0), 0), ["a/k ended: completed 0"]);
 }
 
-/// Found by reading: an attempt under way in a fork had the deadline that it had in the other run, long past.
+/// Found by reading: a running attempt in a fork had the deadline of the original run, long past.
 #[test]
 fn attempts_under_way_have_all_of_their_time_in_the_fork() {
     let mut scene = Scene::of([task("a").within(100), task("b"), task("c").after(&["b"])]);

@@ -1,4 +1,4 @@
-//! A fork undoes what it did itself and nothing else, and does not go on with what was undone.
+//! A fork compensates only its own work, and does not continue with compensated work.
 
 use orkestra_core::kernel::{Event, RunStatus};
 use orkestra_core::model::NodeSpec;
@@ -10,7 +10,7 @@ use super::scene::{
 };
 use super::show::show;
 
-/// `pay` is done and can be undone, `ship` is under way.
+/// `pay` has completed and can be compensated, `ship` is running.
 fn paid() -> Scene {
     let mut scene = Scene::of([task("pay").undone(), task("ship").after(&["pay"]), gate("g", "go")]);
     scene.then(done("pay#1", "1"), ["pay completed 1", "ship#1 started"]);
@@ -59,7 +59,7 @@ fn what_a_fork_does_itself_it_undoes() {
     source.then(done("pay#1", "1"), ["pay completed 1", "pack#1 started"]);
     let mut fork = source.fork("pack", None).0;
     fork.then(done("pack#1", "2"), ["pack completed 2", "ship#1 started"]);
-    // A fork of the fork does not undo what either of them did.
+    // A fork of the fork compensates the work of neither.
     let mut second = fork.fork("ship", None).0;
     fork.then(
         fails("ship#1"),
@@ -74,7 +74,7 @@ fn what_a_fork_does_itself_it_undoes() {
     assert_eq!((second.state().status(), second.state().undo()), (RunStatus::Failed, None));
 }
 
-/// `pay` is under way when the other run is forked from `other`.
+/// `pay` is running when the other run is forked from `other`.
 fn half_done(did: impl FnOnce(&mut Scene)) -> Scene {
     let mut scene = Scene::of([task("pay").undone(), task("first"), task("other").after(&["first"])]);
     did(&mut scene);
@@ -138,7 +138,7 @@ fn a_shared_node_that_is_tried_again_in_the_fork_stays_shared() {
 
 #[test]
 fn a_run_that_was_undone_is_not_forked() {
-    let words = "what node `pay` did was undone in that run, or is about to be: fork from before that node";
+    let words = "cannot fork: the work of node `pay` was compensated in that run, or is about to be; fork from before that node";
     let mut scene = paid();
     scene.feed(fails("ship#1")).expect("it fails");
     assert_eq!(scene.state().status(), RunStatus::Compensating);
@@ -147,7 +147,7 @@ fn a_run_that_was_undone_is_not_forked() {
     refused(&scene, "ship", words);
     assert!(scene.fork("pay", None).1.is_ok(), "from before it");
 
-    // It will be, when `ship` has ended.
+    // It will be compensated when `ship` has ended.
     let mut scene = paid();
     scene.then(cancel("why"), ["stop because why, grace until 10000", "g cancelled"]);
     refused(&scene, "ship", words);
@@ -172,7 +172,7 @@ fn half_of_what_was_undone_is_not_shared() {
     scene.then(done("first#1", "1"), ["first completed 1", "other#1 started"]);
     scene.then(done("pay#1", "1"), ["pay completed 1"]);
     scene.feed(fails("other#1")).expect("it fails");
-    refused(&scene, "other", "what node `pay` did was undone in that run");
+    refused(&scene, "other", "cannot fork: the work of node `pay` was compensated");
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn what_the_other_run_did_later_and_undid_does_not_matter() {
     scene.feed(fails("c#1")).expect("it fails");
     scene.then(done("undo:b#1", "0"), ["undo:b completed 0", "run failed at c (error)"]);
     assert!(scene.fork("b", None).1.is_ok());
-    refused(&scene, "c", "what node `b` did was undone");
+    refused(&scene, "c", "cannot fork: the work of node `b` was compensated");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_fork_of_a_fork_does_not_mind_what_the_first_run_undoes() {
     assert!(fork.fork("ship", None).1.is_ok(), "it knows nothing of it");
 }
 
-/// Older versions wrote nothing at the end of what was copied: such a fork undoes all of it, as it did.
+/// Older versions wrote no event at the end of the copied ones: such a fork compensates all of them, as before.
 #[test]
 fn forks_of_older_versions_keep_their_meaning() {
     let fork = paid().fork("ship", None).0;

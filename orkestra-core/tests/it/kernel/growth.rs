@@ -1,4 +1,4 @@
-//! Plans that grow while they run.
+//! Plans that grow during the run.
 
 use orkestra_core::kernel::{NodeStatus, StepState};
 use orkestra_core::model::{Growth, limits};
@@ -82,14 +82,14 @@ fn growth_that_does_not_fit_changes_nothing() {
         asks("a#1", grow("k", growth)),
         "the plan is too large: it may have at most 10000 nodes and 200000 edges",
     );
-    // What was refused left nothing behind: the same names and the opposite edge are free.
+    // A rejected growth leaves nothing behind: the same names and the opposite edge are free.
     let growth = new().with_edge(name("n"), name("x")).with_edge(name("n"), name("z"));
     scene.then(asks("a#1", grow("k", growth)), ["a/k grew [n] [n->x n->z]", "n#1 started"]);
 }
 
 #[test]
 fn inputs_of_new_nodes_have_a_limit_together() {
-    // Each of them may be so large.
+    // Each of them may be this large.
     let part = json(&format!("\"{}\"", "x".repeat(1_999_998)));
     let nodes = (0..34).map(|number| task(&format!("n{number}")).with_input(part.clone())).collect();
     let mut scene = Scene::of([task("a")]);

@@ -1,4 +1,4 @@
-//! How nodes wait for those before them, and which of them run at all: joins, conditions, failure policies, priorities.
+//! How nodes wait for the nodes before them, and which of them run: joins, conditions, failure policies, priorities.
 
 use orkestra_core::kernel::{NodeStatus, RunStatus, SkipReason};
 use orkestra_core::model::{Growth, Join, OnFailure};
@@ -95,7 +95,7 @@ fn nodes_after_nothing_start_whatever_their_join() {
     }
 }
 
-/// Found by reading: what an any-node is given was only fixed when it started, and the keys of its slots are made from
+/// Found by reading: the input of an any-node was only fixed when it started, but the keys of its slots are made from
 /// its input before.
 #[test]
 fn a_choice_is_fixed_when_a_node_begins_to_wait_for_its_slots() {
@@ -184,7 +184,7 @@ fn a_failure_that_pauses_waits_for_somebody() {
     let mut scene = Scene::of([task("a").or(OnFailure::Pause), task("b").after(&["a"]), task("c")]);
     scene.then(fails("a#1"), ["a#1 failed (error), given up", "paused because a failed"]);
     assert_eq!(scene.state().status(), RunStatus::Paused);
-    // Nobody wants it tried again: what needs it is skipped.
+    // No retry is requested: the nodes that depend on it are skipped.
     scene.then(RESUME, ["resumed", "b skipped"]);
     scene.then(done("c#1", "3"), ["c completed 3", r#"run completed {"b":null,"c":3}"#]);
 }

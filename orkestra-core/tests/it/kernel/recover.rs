@@ -1,4 +1,4 @@
-//! What another process does with a run.
+//! Recovery of a run in another process.
 
 use orkestra_core::kernel::{InputKind, RunStatus};
 use orkestra_core::model::limits::INTERRUPTIONS_MAX;
@@ -66,8 +66,8 @@ fn it_is_not_written_down_where_nothing_is_counted() {
     scene.then(RELEASE, []);
 }
 
-/// Found by reading: two tasks at their limit at once made the decision stop the run twice, which contradicts itself;
-/// every later recovery did the same, so that the run could never go on.
+/// Found by reading: two tasks at their limit at once made the decision stop the run twice, which is illegal. Every
+/// later recovery did the same, so that the run could never continue.
 #[test]
 fn two_tasks_at_their_limit_at_once_fail_the_run_once() {
     for retries in [1, 2] {
@@ -87,8 +87,8 @@ fn two_tasks_at_their_limit_at_once_fail_the_run_once() {
     }
 }
 
-/// Found by reading: a task in a long sleep, or waiting for a person, was taken for one that crashes when its process
-/// was restarted often enough meanwhile.
+/// Found by reading: a task in a long sleep, or waiting for an answer, was counted as crashing when its process
+/// restarted often enough.
 #[test]
 fn a_task_that_waits_is_not_taken_for_one_that_crashes() {
     for wait in [sleep("k", 1_000_000), await_signal("k", "go")] {

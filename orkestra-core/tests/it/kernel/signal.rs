@@ -1,4 +1,4 @@
-//! Signals and who gets them.
+//! Signals, and which waiter gets them.
 
 use orkestra_core::kernel::StepState;
 use orkestra_core::model::limits::SIGNALS_BUFFERED_MAX;
@@ -75,7 +75,7 @@ fn signals_that_nobody_reads_have_a_limit() {
     scene.rejects(signal("noise", "1"), "the run has 10000 unread signals, the maximum");
 }
 
-/// Found by reading: a flood of one signal kept every other one out, so that a waiting gate could never open again.
+/// Found by reading: a flood of one signal blocked all others, so that a waiting gate could never open.
 #[test]
 fn a_flood_of_one_signal_does_not_lock_out_those_that_are_waited_for() {
     let mut scene = flooded();
@@ -85,7 +85,8 @@ fn a_flood_of_one_signal_does_not_lock_out_those_that_are_waited_for() {
     scene.then(signal("later", "1"), ["signal later 1"]);
 }
 
-/// A run whose buffer is full; a gate waits for `go`. Fed without the checks of every input, which cost too much here.
+/// A run whose buffer is full; a gate waits for `go`. Built without the checks of every input, which would take too
+/// long here.
 fn flooded() -> Scene {
     use orkestra_core::kernel::Event;
     use orkestra_core::kernel::apply;
@@ -100,8 +101,8 @@ fn flooded() -> Scene {
     scene
 }
 
-/// Found by reading: a gate that timed out and waited for its retry did not see the signal that came meanwhile; it
-/// lay there unread while the gate waited for ever.
+/// Found by reading: a gate that timed out and waited for its retry did not see the signal that arrived meanwhile; the
+/// signal stayed unread while the gate waited for ever.
 #[test]
 fn a_signal_that_comes_while_a_gate_waits_for_its_retry_is_not_lost() {
     let mut scene = Scene::of([gate("g", "go").within(100).backs_off(2, 50)]);

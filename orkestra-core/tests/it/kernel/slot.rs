@@ -1,4 +1,4 @@
-//! Permission to run an attempt: waiting for it, getting it, losing it. And the time that all attempts have together.
+//! Slots: waiting for them, getting and losing them. And the total timeout of all attempts.
 
 use orkestra_core::kernel::{NodeStatus, QUEUED_AT, Wait, Work, agenda, waits, wake_at};
 use orkestra_core::model::{NodeId, SlotBy, Timestamp};
@@ -16,7 +16,7 @@ fn a_node_under_a_limit_waits_for_its_slot() {
     scene.then(done("b#1", "2"), ["b completed 2"]);
     assert_eq!(waits(scene.state()), [Wait::Slots(NodeId(0))]);
     assert_eq!(wake_at(scene.state()), Some(QUEUED_AT));
-    // The time of an attempt counts from its start.
+    // The timeout of an attempt counts from its start.
     scene.at(1000).then(TICK, []).then(granted("a#1"), ["a#1 started until 1050"]);
     scene.then(done("a#1", "1"), ["a completed 1", r#"run completed {"a":1,"b":2}"#]);
 }
@@ -108,7 +108,7 @@ fn all_attempts_together_have_their_time_in_backoff_too() {
     let mut scene = all_tries_in_100();
     scene.at(30).then(fails("a#1"), ["a#1 failed (error), again at 70"]);
     assert_eq!(scene.state().next_timer(), Some(Timestamp::from_millis(70)));
-    // Nobody looked in time: both are due.
+    // No tick came in time: both are due.
     scene
         .at(120)
         .then(TICK, ["a#2 started", "a#2 failed (timed_out), given up", "stop because a failed, grace until 10120"]);
@@ -117,7 +117,7 @@ fn all_attempts_together_have_their_time_in_backoff_too() {
 #[test]
 fn the_time_of_all_attempts_is_counted_while_they_wait_for_slots() {
     let mut scene = Scene::of([task("a").limited("few").tries(3).within_all(100), task("b")]);
-    // It counts from the first start: waiting for that has no end.
+    // It counts from the first start: waiting for that is not limited.
     scene.at(500).then(TICK, []).then(granted("a#1"), ["a#1 started"]);
     scene.at(550).then(fails("a#1"), ["a#1 failed (error), again at 550", "a queued"]);
     assert_eq!(wake_at(scene.state()), Some(Timestamp::ZERO));

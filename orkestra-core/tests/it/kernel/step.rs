@@ -1,4 +1,4 @@
-//! Steps: remembered once, asked for often.
+//! Steps: recorded once, requested often.
 
 use orkestra_core::kernel::StepState;
 use orkestra_core::model::Growth;
@@ -82,8 +82,8 @@ fn a_stopping_run_still_remembers_steps() {
 }
 
 /// Found by reading: a step under the key of a wait replaced the wait and left its timer behind; when the timer came
-/// due the run broke on every tick, for ever. And a wait under the key of a started step was never written down: the
-/// task waited for ever.
+/// due, the run failed on every tick. And a wait under the key of a started step was never recorded: the task waited
+/// for ever.
 #[test]
 fn one_key_is_one_thing() {
     let growth = || grow("k", Growth::new().with_node(task("b")));

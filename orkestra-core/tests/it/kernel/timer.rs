@@ -1,4 +1,4 @@
-//! What happens because time has passed.
+//! What follows from the passage of time.
 
 use orkestra_core::kernel::{StepState, Wait, waits, wake_at};
 use orkestra_core::model::Timestamp;

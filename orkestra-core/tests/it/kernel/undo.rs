@@ -1,4 +1,4 @@
-//! What was done is undone when a run ends before its nodes are done.
+//! Compensation of completed nodes, when a run ends early.
 
 use orkestra_core::kernel::{NodeStatus, RunStatus, wake_at};
 use orkestra_core::model::limits::{NAME_BYTES_MAX, NODES_MAX};
@@ -9,7 +9,7 @@ use super::scene::{
     Node, RECOVER, Scene, TICK, asks, cancel, done, end_step, fails, fails_for_good, gate, grow, signal, task,
 };
 
-/// Three nodes that can be undone and one that cannot; `b` was done last, `c` not at all.
+/// Three nodes that can be compensated and one that cannot; `b` completed last, `c` not at all.
 fn done_in_part() -> Scene {
     let nodes = [task("a").undone(), task("b").undone(), task("c").undone(), task("d"), task("e")];
     let mut scene = Scene::of(nodes);
@@ -57,7 +57,7 @@ fn a_cancelled_run_and_one_past_its_deadline_are_undone_too() {
     let mut scene = done_in_part();
     scene.then(cancel("why"), ["stop because why, grace until 10000"]);
     scene.at(10_000).then(TICK, ["c cancelled", "e cancelled", "undoing [undo:b undo:a] []", "undo:b#1 started"]);
-    // Undoing has no grace.
+    // Compensation has no grace.
     scene
         .at(99_000)
         .then(TICK, [])
@@ -130,7 +130,7 @@ fn signals_and_growth_while_a_run_undoes() {
     scene.then(asks("undo:b#1", super::scene::await_signal("k", "go")), ["undo:b/k awaits go", "undo:b/k took go"]);
 }
 
-/// What the nodes that undo `nodes`, all done, are named.
+/// The names of the nodes that compensate `nodes`, all of them completed.
 fn undo_names(nodes: Vec<NodeSpec>) -> Vec<String> {
     let names: Vec<_> = nodes.iter().map(|node| node.name.clone()).collect();
     let mut scene = Scene::nothing();
@@ -145,12 +145,12 @@ fn undo_names(nodes: Vec<NodeSpec>) -> Vec<String> {
     scene.state().plan().nodes()[first..].iter().map(|node| node.spec.name.to_string()).collect()
 }
 
-/// Found by reading: two nodes whose undoing was to have one name made the run contradict itself, and it could never end.
+/// Found by reading: two compensating nodes with the same name made the decision illegal, and the run could never end.
 #[test]
 fn names_that_are_taken_or_too_long_are_numbered() {
     let plain = |node: &str| task(node).undone();
     assert_eq!(undo_names(vec![plain("a"), task("undo:a")]), ["undo:0.1:a"]);
-    // The second would be named as the first is numbered.
+    // The second would get the numbered name of the first.
     assert_eq!(undo_names(vec![plain("a"), plain("0.1:a"), task("undo:a")]), ["undo:0.1:a", "undo:0.2:a"],);
     let long = "x".repeat(NAME_BYTES_MAX);
     let names = undo_names(vec![plain(&long), plain(&format!("{}y", &long[1..]))]);
@@ -158,13 +158,13 @@ fn names_that_are_taken_or_too_long_are_numbered() {
     assert!(names[0].starts_with("undo:1.1:xxx") && names[1].starts_with("undo:0.1:xxx"), "{names:?}");
 }
 
-/// Found by reading: a plan as large as may be had no room for undoing, and nothing was undone.
+/// Found by reading: a plan of maximum size left no space for compensation, and nothing was compensated.
 #[test]
 fn a_plan_as_large_as_may_be_is_undone_too() {
     use orkestra_core::kernel::{Input, decide};
     use orkestra_core::model::Timestamp;
 
-    // Without the checks of every input, which cost too much here.
+    // Without the checks of every input, which would take too long here.
     let mut scene = Scene::nothing();
     let nodes: Vec<_> = (0..NODES_MAX).map(|number| task(&format!("n{number}")).undone()).collect();
     let feed = |scene: &mut Scene, kind| {

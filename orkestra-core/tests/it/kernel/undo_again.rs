@@ -1,4 +1,4 @@
-//! Undoing has time limits and retries of its own, what could not be undone is told, and it can be tried again.
+//! Compensation has its own timeouts and retries; what failed is reported and can be retried.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::scene::{
     Node, RECOVER, Scene, TICK, asks, cancel, done, end_step, fail_step, fails, fails_for_good, gate, grow, name, task,
 };
 
-/// `a` and `b` are done, `e` has failed, and undoing `b` is under way.
+/// `a` and `b` have completed, `e` has failed, and the compensation of `b` is running.
 fn undoing(options: RunOptions) -> Scene {
     let mut scene = Scene::with([task("a").undone(), task("b").undone(), task("e")], options);
     scene.then(done("a#1", "1"), ["a completed 1"]).then(done("b#1", "2"), ["b completed 2"]);
@@ -18,7 +18,7 @@ fn undoing(options: RunOptions) -> Scene {
     scene
 }
 
-/// `b` could not be undone, `a` was.
+/// The compensation of `b` failed, that of `a` completed.
 fn in_part() -> Scene {
     let mut scene = undoing(RunOptions::default());
     scene.then(fails_for_good("undo:b#1"), ["undo:b#1 failed (error), given up", "undo:a#1 started"]);
@@ -26,7 +26,7 @@ fn in_part() -> Scene {
     scene
 }
 
-/// What was undone, and what was not and why.
+/// What was compensated, and what was not and why.
 fn told(scene: &Scene) -> (Vec<String>, Vec<String>) {
     let undo = scene.state().undo().expect("something was to be undone");
     let failed = undo.failed.iter().map(|(node, failure)| format!("{node} {}", failure.kind)).collect();
@@ -80,7 +80,7 @@ fn an_undo_that_failed_is_tried_again_and_the_run_ends_as_it_had() {
     assert_eq!(wake_at(scene.state()), Some(Timestamp::ZERO));
     scene.rejects(cancel("why"), "the run is stopping").rejects(pause(), "the run is stopping");
     scene.rejects(retry("undo:b"), "the run is stopping");
-    // Its policy counts anew.
+    // Its retry policy counts from zero.
     let mut scene = Scene::replay(&scene.journal, 9);
     scene.then(RECOVER, ["recovered"]).then(fails("undo:b#2"), ["undo:b#2 failed (error), again at 1009"]);
     scene.at(1009).then(TICK, ["undo:b#3 started"]);
@@ -144,7 +144,7 @@ fn what_force_kept_from_being_undone_is_told_and_can_be_undone() {
     scene.then(terminate(), ["run terminated: enough"]);
     assert_eq!(told(&scene), words([], ["b terminated", "a terminated"]));
     scene.then(retry("undo:b"), ["undo:b is tried again", "undo:b#2 started"]);
-    // Nothing else is.
+    // Nothing else is running.
     scene.then(done("undo:b#2", "0"), ["undo:b completed 0", "run terminated: enough"]);
     assert_eq!(told(&scene), words(["b"], ["a terminated"]));
     scene.then(retry("undo:a"), ["undo:a is tried again", "undo:a#1 started"]);

@@ -1,4 +1,4 @@
-//! Payloads in the journal: a user's text is never read as a reference, wherever it stands.
+//! Payloads in the journal: a user's text is never read as a reference, in whatever field it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +39,7 @@ fn texts() -> impl Strategy<Value = String> {
     })
 }
 
-/// An event for each place in which a payload stands.
+/// An event for each field that holds a payload.
 fn everywhere(payload: &Payload) -> Vec<Event> {
     let (node, step, at) = (name("n"), "s".to_owned(), || payload.clone());
     let charges = BTreeMap::new;
@@ -111,7 +111,8 @@ proptest! {
     }
 }
 
-/// Whoever adds a field that may be kept beside the journal adds it here, to the journal's own form and to what a fork copies.
+/// Extend this test when a field that may be kept beside the journal is added, for the journal's form and for the
+/// copies of a fork.
 #[test]
 fn a_reference_is_read_in_the_fields_that_may_hold_one_and_nowhere_else() {
     let mark = r#"{"$orkestra.blob":{"key":"k","bytes":7}}"#;
@@ -140,6 +141,6 @@ fn a_reference_is_read_in_the_fields_that_may_hold_one_and_nowhere_else() {
 
 #[test]
 fn a_name_is_no_mark() {
-    // A run's output is an object by node name: no node makes one that looks like a mark.
+    // A run's output is an object by node name: no node can produce one that looks like a reference.
     assert!(Name::new("$orkestra.blob").is_err());
 }

@@ -1,4 +1,4 @@
-//! Graphs of small runs, word by word.
+//! Graphs of small runs, compared in full.
 
 use orkestra_core::kernel::NodeStatus;
 use orkestra_core::model::WorkflowSpec;

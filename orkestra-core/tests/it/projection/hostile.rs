@@ -1,4 +1,4 @@
-//! What users write never becomes markup.
+//! Users' texts never become markup.
 
 use quick_xml::Reader;
 use quick_xml::events::Event as Xml;
@@ -20,7 +20,7 @@ const HOSTILE: &[&str] = &[
     "#quot; #35; ;",
 ];
 
-/// A run whose every text is this one.
+/// A run in which every text is this one.
 fn story(text: &str) -> Story {
     let mut story = Story::of(json!([
         {"name": "a", "task": "t", "retry": {"attempts_max": 2}},
@@ -72,7 +72,7 @@ fn a_dot_file_has_the_statements_that_it_should() {
         let nodes = || dot.lines().filter(|line| line.trim_start().starts_with('n') && line.contains("label="));
         assert!(nodes().count() >= 3, "{dot}");
         for line in nodes() {
-            // Outside of quotes there is nothing of a user's.
+            // Outside of quotes there is no user text.
             let mut outside = String::new();
             let (mut quoted, mut escaped) = (false, false);
             for c in line.chars() {

@@ -1,4 +1,4 @@
-//! Graphs too large to be read are drawn all the same, and what a terminal gets stays short.
+//! Graphs too large to read are still drawn, and the text for terminals stays short.
 
 use orkestra_core::model::limits::NODES_MAX;
 use orkestra_core::model::{Name, NodeSpec, WorkflowSpec};
@@ -11,7 +11,7 @@ fn name(text: &str) -> Name {
     Name::new(text).expect("a name")
 }
 
-/// A plan of this many nodes, each after those that `before` says.
+/// A plan of this many nodes, each after those that `before` returns.
 fn graph(count: usize, before: impl Fn(usize) -> Vec<usize>) -> Graph {
     let node = |number: usize| {
         let node = NodeSpec::task(name(&format!("n{number}")), name("t"));

@@ -1,4 +1,4 @@
-//! Graph and timeline as verbs of a run.
+//! Graph and timeline of a run, through its handle.
 
 use orkestra_core::model::{Growth, Name, NodeSpec};
 use orkestra_core::prelude::*;

@@ -11,7 +11,7 @@ fn span(from: u64, until: u64) -> Span {
     Span { from: Timestamp::from_millis(from), until: Some(Timestamp::from_millis(until)) }
 }
 
-/// A run with all that a timeline tells.
+/// A run with everything that a timeline shows.
 fn full() -> Story {
     let mut story = Story::of(json!([
         {"name": "fetch", "task": "t", "retry": {"attempts_max": 2}},

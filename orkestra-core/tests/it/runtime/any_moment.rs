@@ -1,4 +1,4 @@
-//! What people and machines do to a run, at any moment of a run that has everything in it.
+//! Everything that users and machines can do to a run, at any moment of a run that uses every feature.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-/// What may begin once over all attempts, parks and processes.
+/// Work that may start once over all attempts, parks and processes.
 const ONCE: [&str; 4] = ["two", "slow", "pay", "kid"];
-/// What may begin again when its process was lost.
+/// Work that may start again when its process was lost.
 const PLAIN: [&str; 5] = ["one", "beside", "m0", "m1", "m2"];
 
 async fn work(effects: &Effects, what: &str, takes: u64) -> TaskResult<String> {
@@ -128,7 +128,7 @@ async fn check(run: &Run, effects: &Effects, lost: bool, when: &str) {
     assert_eq!(said.len(), 10, "{when}: {said:?}");
     for what in ONCE {
         let (begun, done) = (effects.count(what), effects.count(&format!("{what} done")));
-        // A race may be over before its step has begun.
+        // A race may end before its step has started.
         let least = usize::from(what != "slow");
         assert!((least..=1).contains(&begun), "{when}: {what}: {said:?} {:?}", journal(run).await);
         let expected = if done == 1 { what } else { "interrupted" };
@@ -303,7 +303,7 @@ async fn with_room(store: MoodyStore, rooms: usize) -> Engine {
     builder.workflow(leaf).workflow(middle).workflow(top).start().await.expect("an engine")
 }
 
-/// A parent, its children and theirs, on an engine with little room, stopped and gone on with at any moment.
+/// A parent, its children and grandchildren, on an engine with a small capacity, stopped and restarted at any moment.
 #[tokio::test(start_paused = true)]
 async fn little_room_is_enough_at_any_moment() {
     for (after, rooms, what) in (1..420)
@@ -340,12 +340,12 @@ async fn little_room_is_enough_at_any_moment() {
         }
         let begin = Instant::now();
         let Outcome::Completed(output) = ended(&run, &when).await else { panic!("{when}") };
-        // Nobody waits for a look that is made now and then.
+        // No run waits for a periodic check.
         assert!(begin.elapsed() < secs(10), "{when}: {:?}", begin.elapsed());
         assert_eq!(output.to::<u64>().expect("a number"), 6, "{when}");
         tokio::time::sleep(secs(60)).await;
         assert_eq!(engine.health().await.live, 0, "{when}");
-        // The room is all there still.
+        // The full capacity is available again.
         let late = engine.run("top").id("late").start().await.expect("a run");
         let begin = Instant::now();
         ended(&late, &when).await;

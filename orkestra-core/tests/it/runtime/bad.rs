@@ -1,5 +1,5 @@
-//! What goes wrong outside the engine: clocks that jump, tasks that block or never return, stores that fail in the middle of a
-//! commit, payloads and graphs over their limits. Each has a clear answer, and the run goes on or ends.
+//! Faults outside the engine: clocks that jump, tasks that block or never return, stores that fail in the middle of a
+//! commit, payloads and graphs over their limits. Each has a defined result, and the run continues or ends.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -16,7 +16,7 @@ use super::world::{TokioClock, engine, journal};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Virtual time that a test moves back and forth.
+/// Virtual time that a test moves forward and back.
 #[derive(Clone)]
 struct Jumping {
     steady: Arc<TokioClock>,
@@ -57,7 +57,7 @@ async fn status(run: &Run) -> RunStatus {
     run.status().await.expect("a record").status
 }
 
-/// Sleeps for an hour, is tried again an hour after its first attempt, and waits for nobody.
+/// Sleeps for an hour, and has a node that is retried an hour after its first attempt.
 fn patient() -> Workflow {
     let rest = async |cx: Context, (): ()| cx.sleep(HOUR).await;
     let flaky = async |cx: Context, (): ()| if cx.attempt() == 1 { Err(TaskError::new("not yet")) } else { Ok(()) };
@@ -151,7 +151,7 @@ async fn a_task_that_never_returns_is_ended_by_whoever_asks() {
     assert!(asked.elapsed() >= secs(59) && asked.elapsed() < secs(61), "{:?}", asked.elapsed());
 }
 
-/// Something that threads wait for, and nothing but threads: what a task must not do.
+/// Something that blocks threads, which a task must not do.
 #[derive(Clone, Default)]
 struct Latch(Arc<(Mutex<bool>, Condvar)>);
 
@@ -177,7 +177,7 @@ async fn a_task_that_blocks_its_thread_is_left_behind() {
             if cx.attempt() == 1 {
                 counted.fetch_add(1, Ordering::SeqCst);
                 held.wait();
-                // Nobody hears it any more.
+                // Its result is ignored.
                 return Ok(0);
             }
             TaskResult::Ok(cx.attempt())
@@ -235,7 +235,7 @@ async fn a_store_that_is_lost_blocks_its_runs_and_the_next_process_goes_on() {
 async fn a_payload_over_the_limit_is_refused_at_every_door() {
     let said =
         "the payload has 67108866 bytes, more than the 67108864 allowed; store it elsewhere and pass its address";
-    // As text that is JSON already: to escape so much of it again and again takes long.
+    // As text that is already JSON: escaping that much text repeatedly takes long.
     let text = RawValue::from_string(format!("\"{}\"", "x".repeat(PAYLOAD_LARGE_BYTES_MAX))).expect("JSON");
     let large = Arc::new(text);
     let held = Arc::clone(&large);

@@ -1,4 +1,4 @@
-//! What is accepted can be read back, and a run that cannot be read has a way out.
+//! Accepted input can be read back, and an unreadable run can be ended and deleted.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -21,12 +21,12 @@ fn gate() -> Workflow {
     Workflow::new("gate").gate::<u64>("go").build().expect("a workflow")
 }
 
-/// What ends in time, though nobody tells it anything.
+/// For waits that must end by themselves.
 async fn in_time<T>(wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(mins(5), wait).await.expect("no wait hangs")
 }
 
-/// Writes bytes that are no commit behind the run's journal, whoever drives it.
+/// Appends bytes that are not a commit to the run's journal, whatever engine drives the run.
 async fn damage(store: &dyn Store, run: &RunId) {
     write(store, run, b"\0no commit").await;
 }
@@ -47,7 +47,7 @@ fn is_damaged(error: &Error) -> bool {
     error.store_kind() == Some(StoreErrorKind::Damaged)
 }
 
-/// Every wait and every look says what is wrong; then the run is ended by force, and deleted.
+/// Every wait and every read reports the damage; then the run is terminated and deleted.
 async fn leads_out(engine: &Engine, run: &Run) {
     assert!(is_damaged(&in_time(run.outcome()).await.expect_err("nobody can tell")));
     assert!(is_damaged(&in_time(run.output::<u64>()).await.expect_err("nobody can tell")));
@@ -147,7 +147,7 @@ async fn waiting_in_another_engine_for_a_damaged_run_ends_too() {
     assert!(here.get(run.id()).await.expect("a store").is_none());
 }
 
-/// Whoever wrote it can read it, and drives it, or will.
+/// The engine that wrote it can read it, and drives it, or will.
 #[tokio::test(start_paused = true)]
 async fn a_run_of_a_newer_version_is_not_damaged() {
     let store = MemoryStore::new();
@@ -164,7 +164,7 @@ async fn a_run_of_a_newer_version_is_not_damaged() {
     }
 }
 
-/// A run that is gone but for its record: a file that was lost.
+/// A run of which only the record is left, as if a file was lost.
 #[tokio::test(start_paused = true)]
 async fn a_run_of_which_only_the_record_is_left_has_a_way_out() {
     let store = MemoryStore::new();
@@ -210,7 +210,7 @@ async fn the_parent_of_a_damaged_run_hears_that_it_was_terminated() {
     child.terminate("nobody can read it").await.expect("it is ended");
     let error = in_time(parent.output::<u64>()).await.expect_err("its child has none");
     let failure = error.failure().expect("a failure");
-    // Whichever of the two comes first.
+    // Either of the two may come first.
     assert!(failure.message.contains("nobody can read it") || failure.kind == "child_damaged", "{failure}");
     tokio::time::sleep(secs(1)).await;
     child.delete().await.expect("it owes nobody anything");
@@ -231,7 +231,7 @@ async fn the_parent_of_a_damaged_run_hears_that_nobody_can_read_it() {
     child.delete().await.expect("it owes nobody anything");
 }
 
-/// The process that ended it dies before the parent was told.
+/// The process that terminated the child dies before the parent is informed.
 #[tokio::test(start_paused = true)]
 async fn a_parent_whose_engine_is_not_there_is_told_by_the_next_process() {
     let store = MemoryStore::new();
@@ -242,7 +242,7 @@ async fn a_parent_whose_engine_is_not_there_is_told_by_the_next_process() {
     let id = damaged.id().clone();
     first.shutdown().await;
     damage(&store, &id).await;
-    // It knows nothing of the parent's workflow, and so cannot tell it.
+    // It does not know the parent's workflow, and so cannot inform it.
     let second = engine(store.clone()).workflow(child.clone()).start().await.expect("an engine");
     let damaged = second.get(&id).await.expect("a store").expect("it is there");
     damaged.terminate("nobody can read it").await.expect("it is ended");

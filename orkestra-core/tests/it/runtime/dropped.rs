@@ -1,4 +1,4 @@
-//! What is dropped and what is kept: over calls of one attempt, over attempts, over the end of a process.
+//! What is dropped and what is kept over calls of one attempt, over attempts, and over the end of a process.
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
@@ -33,7 +33,7 @@ async fn keys_are_given_out_in_the_order_in_which_waits_and_steps_are_made() {
         let (first, second) = (cx.step("a", || one(1)), cx.step("a", || one(2)));
         let second = second.await?;
         let mut all = vec![first.await?, second];
-        // Both are called `sleep`, and whichever is polled first is left to chance, anew in each call of the task.
+        // Both are called `sleep`, and which one is polled first is random, anew in each call of the task.
         all.push(tokio::select! {
             slept = cx.sleep(ms(100)) => slept.map(|()| 3)?,
             slept = cx.sleep(days(1)) => slept.map(|()| 4)?,
@@ -54,7 +54,7 @@ async fn keys_are_given_out_in_the_order_in_which_waits_and_steps_are_made() {
     }
 }
 
-/// The first attempt lets a wait for `go` go, and is called again by another process when `go` is there.
+/// The first attempt drops a wait for `go`, and is called again by another process when `go` has arrived.
 #[tokio::test(start_paused = true)]
 async fn after_a_crash_the_same_branch_wins_and_a_later_attempt_waits_anew() {
     async fn tries(cx: Context, (): ()) -> TaskResult<String> {
@@ -75,7 +75,7 @@ async fn after_a_crash_the_same_branch_wins_and_a_later_attempt_waits_anew() {
     let first = start().await.expect("an engine");
     let run = first.run("w").id("r").start().await.expect("a run");
     tokio::time::sleep(ms(300)).await;
-    // The first one is fenced: it is as good as dead.
+    // The first engine is fenced, which is as good as dead.
     let second = start().await.expect("an engine");
     let run = second.handle(run.id()).expect("an id");
     run.signal("go", "yes").await.expect("it waits");
@@ -115,7 +115,7 @@ async fn an_attempt_that_fails_keeps_its_timer_and_its_question() {
     assert_eq!([count(&events, "TimerSet"), count(&events, "QuestionAsked"), count(&events, "WaitLetGo")], [1, 1, 0]);
 }
 
-/// What the first attempt fails for and what it waits for are there at once, when a pause is over.
+/// The failure of the first attempt and its signal arrive at the same time, after a pause.
 #[tokio::test(start_paused = true)]
 async fn a_signal_that_a_failed_attempt_had_received_and_not_taken_goes_to_the_next() {
     async fn tries(cx: Context, (): ()) -> TaskResult<String> {
@@ -126,9 +126,9 @@ async fn a_signal_that_a_failed_attempt_had_received_and_not_taken_goes_to_the_n
         if cx.attempt() == 1 {
             return Ok(tokio::try_join!(fails, cx.signal::<String>("go"))?.1);
         }
-        // It was over in the first attempt, and is over.
+        // It ended in the first attempt, and stays ended.
         cx.sleep(secs(1)).await?;
-        // Another wait, which has nothing of the first one.
+        // Another wait, independent of the first one.
         let later: String = cx.scope("later")?.signal("go").timeout(secs(60)).await?;
         Ok(format!("{later} in attempt {}", cx.attempt()))
     }
@@ -143,7 +143,7 @@ async fn a_signal_that_a_failed_attempt_had_received_and_not_taken_goes_to_the_n
     assert_eq!(began.elapsed().as_secs(), 3);
 }
 
-/// A question has one end over all attempts; a wait for a signal is each attempt's own.
+/// A question ends once for all attempts; each attempt has its own wait for a signal.
 #[tokio::test(start_paused = true)]
 async fn the_limit_of_a_wait_for_an_answer_is_kept_over_attempts_that_of_one_for_a_signal_is_not() {
     async fn tries(cx: Context, which: String) -> TaskResult<u32> {
@@ -248,7 +248,7 @@ async fn a_spawned_task_that_a_park_leaves_behind_says_nothing() {
     assert_eq!(count(&journal(&run).await, "StepCompleted"), 0);
 }
 
-/// It is dropped while it is written down that it begins.
+/// It is dropped while its start is being written.
 #[tokio::test(start_paused = true)]
 async fn a_step_that_must_not_be_done_twice_may_begin_when_it_was_dropped_before_its_work_began() {
     static PAID: AtomicU32 = AtomicU32::new(0);
@@ -297,7 +297,7 @@ async fn an_engine_that_shuts_down_interrupts_a_step_that_must_not_be_done_twice
     }
 }
 
-/// What `docs/verbs.md` says under "Steps or nodes".
+/// The numbers in `docs/verbs.md` under "Steps or nodes".
 #[tokio::test(start_paused = true)]
 async fn steps_nodes_and_waits_cost_so_many_writes() {
     async fn works(cx: Context, what: String) -> TaskResult<()> {

@@ -1,4 +1,4 @@
-//! Begin and end of an engine, and of the runtime that it was started on: everything is released, every wait ends.
+//! Start and end of an engine and of its runtime: everything is released, and every wait ends.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(secs(30), what).await.expect("it ends")
 }
 
-/// A store that nobody else holds: how many do can be asked.
+/// A store whose number of holders can be asked for.
 fn counted() -> (Arc<dyn Store>, impl Fn() -> usize) {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let weak = Arc::downgrade(&store);
@@ -164,7 +164,7 @@ fn a_wait_on_another_runtime_ends_with_the_runtime_of_the_engine() {
     assert_eq!(ended.expect_err("nobody drives it").kind(), ErrorKind::ShutDown);
 }
 
-/// Two engines in one process on one store that no other process opens.
+/// Two engines in one process, on one store that no other process opens.
 async fn two(shared: bool) -> (Engine, Engine) {
     async fn parent(cx: Context, (): ()) -> TaskResult<u64> {
         cx.child("one", "w", ()).await
@@ -178,7 +178,7 @@ async fn two(shared: bool) -> (Engine, Engine) {
     let start = |store: Arc<dyn Store>| {
         let parent = Workflow::new("parent").node("p", parent).build().expect("a workflow");
         let rest = Workflow::new("rest").node("r", rest).build().expect("a workflow");
-        // Around the store, as a user's own would be, with the identity of what it is around.
+        // Wrapped like a user's own store, with the identity of the inner store.
         let store = FaultyStore::new(store);
         engine(store).workflow(gate()).workflow(parent).workflow(rest).start()
     };
@@ -301,7 +301,7 @@ async fn a_start_that_nobody_waits_for_leaves_no_engine_behind() {
     first.shutdown().await;
     drop(first);
     {
-        // It drives two of the runs, and takes a breath.
+        // It drives two of the runs, and then starts the next batch.
         let mut starting = std::pin::pin!(start());
         let ready = std::future::poll_fn(|cx| Poll::Ready(starting.as_mut().poll(cx).is_ready())).await;
         assert!(!ready);
@@ -310,7 +310,8 @@ async fn a_start_that_nobody_waits_for_leaves_no_engine_behind() {
     assert_eq!(holders(), 1, "nothing but this test");
 }
 
-/// Found from outside: a task without steps failed as `crashed` when its engine had been restarted in order often enough.
+/// Found from outside: a task without steps failed as `crashed` when its engine had been restarted often enough,
+/// although in order.
 #[tokio::test(start_paused = true)]
 async fn engines_that_shut_down_lose_no_process() {
     let store = MemoryStore::new();

@@ -1,4 +1,5 @@
-//! One fault stays one fault: a failed write or read ends no healthy task, a panic blocks one run, and a caller sees a delay.
+//! A fault stays local: a failed write or read ends no healthy task, a panic blocks one run, and callers only see a
+//! delay.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +17,7 @@ fn faulty() -> FaultyStore {
     FaultyStore::new(Arc::new(MemoryStore::new()))
 }
 
-/// Two nodes beside each other: one with a long step, one with short ones, which the tests let fail.
+/// Two nodes side by side: one with a long step, one with short steps whose writes the tests let fail.
 fn two_nodes(effects: &Effects, once: bool) -> Workflow {
     let counted = effects.clone();
     let long = move |cx: Context, _: u64| {
@@ -178,21 +179,21 @@ async fn other_runs_go_on_while_one_is_written_again() {
     }
 }
 
-/// A task that is under way while the journal is read again: what it asked for meanwhile is decided again.
+/// A task that runs while the journal is reloaded: its requests in the meantime are decided again.
 #[tokio::test(start_paused = true)]
 async fn a_task_goes_on_while_its_driver_reads_the_journal_again() {
     let (store, effects) = (faulty(), Effects::default());
     let engine = engine(store.clone()).workflow(two_nodes(&effects, true)).start().await.expect("an engine");
     let run = engine.run("w").id("r").input(&3_u64).expect("an input").start().await.expect("a run");
     tokio::time::sleep(Duration::from_millis(500)).await;
-    // The caller asked for what cannot be, says the store: that is not written again.
+    // The store reports an invalid request, which is not retried.
     store.fail_next(Fault::Failed(StoreErrorKind::Invalid));
     assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))));
     assert_eq!([effects.count("long"), effects.count("s0."), effects.count("s2.")], [1, 1, 1]);
     assert!(!journal(&run).await.contains(&Event::Recovered), "no process was lost");
 }
 
-/// The outcome is settled by reading, and reading fails too, after the run was claimed anew.
+/// The journal is reloaded to find the outcome, and reading fails too, after the run was claimed again.
 #[tokio::test(start_paused = true)]
 async fn a_task_goes_on_while_claims_and_reads_fail_too() {
     for (method, times) in [("claim", 3), ("read", 1), ("read", 2), ("read", 3), ("read", 9)] {
@@ -259,7 +260,7 @@ async fn a_panic_in_a_driver_blocks_its_run_with_the_message() {
         let run = run.clone();
         async move { run.outcome().await }
     });
-    // Who waits reads the journal too, now and then, to see whether it can be read.
+    // Waiting callers also read the journal from time to time, to check that it is readable.
     tokio::time::sleep(Duration::from_millis(500)).await;
     store.fail_calls("read", 1, Mishap::Panic);
     let message = "the run's driver panicked: the faulty store panics";
@@ -314,7 +315,7 @@ async fn letters_that_cannot_be_read_end_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn events_end_only_when_the_run_is_over() {
-    // So many steps that the end of the first failure is the last event of a page, and near it.
+    // So many steps that the end of the first failure is the last event of a page, or close to it.
     for steps in 508..514_u64 {
         let fails = Arc::new(AtomicUsize::new(0));
         let work = move |cx: Context, steps: u64| {
@@ -392,7 +393,7 @@ async fn a_panic_while_a_run_is_deleted_is_told_and_leaves_the_run_to_the_next()
     for (number, (method, nth)) in [("record", 0), ("record", 1), ("delete", 0)].into_iter().enumerate() {
         let run = engine.run("w").id(format!("r{number}")).start().await.expect("a run");
         run.outcome().await.expect("an outcome");
-        // The second look at the record is made with the run's lease, which is given back.
+        // The second read of the record is made under the run's lease, which is then released.
         let error = if nth == 0 {
             store.fail_calls(method, 1, Mishap::Panic);
             run.delete().await.expect_err("the store panics")

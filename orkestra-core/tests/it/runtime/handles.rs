@@ -1,4 +1,4 @@
-//! Small verbs of contexts, runs and engines that no story needs.
+//! Small functions of contexts, runs and engines that no other test needs.
 
 use std::sync::Arc;
 use std::time::Duration;

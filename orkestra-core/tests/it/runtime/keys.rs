@@ -1,4 +1,4 @@
-//! What a task's steps and waits are called: no two of them are alike, and what cannot be told apart is refused.
+//! The keys of a task's steps and waits: all are distinct, and ambiguous ones are refused.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use orkestra_core::prelude::*;
 
 use super::world::{engine, journal};
 
-/// The output of a run of one task, which is parked at once whenever it only waits.
+/// The output of a run of one task that is parked as soon as it only waits.
 async fn output<T, F, Fut>(task: F) -> T
 where
     T: serde::Serialize + serde::de::DeserializeOwned + Send + 'static,

@@ -1,4 +1,4 @@
-//! Large values: what fits alone fits together, and the plan looks into what is kept beside the journal.
+//! Large values: what fits alone fits together, and the plan can test values kept beside the journal.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::world::engine;
 
-/// More than stands in a journal.
+/// More than fits into a journal.
 const LARGE: usize = 300_000;
 
 async fn echo(_cx: Context, value: Value) -> TaskResult<Value> {
@@ -28,7 +28,7 @@ async fn length(_cx: Context, all: Vec<String>) -> TaskResult<usize> {
 
 const PARTS: [&str; 9] = ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8"];
 
-/// Nine nodes whose outputs stand in the journal each, and one that does not.
+/// Nine nodes whose outputs each fit into the journal, and one whose output does not.
 fn nine(name: &str) -> WorkflowBuilder {
     let large = async |_: Context, (): ()| Ok("y".repeat(2 * LARGE));
     PARTS.iter().fold(Workflow::new(name).node("large", large), |workflow, name| workflow.node(name, part))
@@ -122,7 +122,7 @@ fn risky(node: &str) -> Condition {
     Condition::output(Name::new(node).expect("a name"), "/risk", Test::AtLeast(7.0))
 }
 
-/// Each node looks at a large value of another sort.
+/// Each node tests a large value of another kind.
 fn looking() -> Workflow {
     let id = async |_: Context, value: Value| Ok(value);
     let done = async |_: Context, _: Value| Ok(1);
@@ -274,7 +274,7 @@ async fn slots_are_counted_by_keys_in_large_values() {
     let engine = builder.start().await.expect("an engine");
     let mut runs = Vec::new();
     for number in 0..6 {
-        // Other texts, the same tenants.
+        // Different texts, the same tenants.
         let mut value = large(number % 2);
         value["number"] = json!(number);
         runs.push(engine.run("w").input(&value).expect("JSON").start().await.expect("a run"));

@@ -1,4 +1,4 @@
-//! Bad input and hard limits: a clear answer, and nothing lost.
+//! Invalid input and hard limits: a clear error, and nothing lost.
 
 use orkestra_core::model::limits::{NODES_MAX, PAYLOAD_LARGE_BYTES_MAX};
 use orkestra_core::prelude::*;

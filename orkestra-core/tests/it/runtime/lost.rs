@@ -1,4 +1,4 @@
-//! Values that are lost, and runs that are: whoever waits for them hears of it.
+//! Lost values and lost runs: whoever waits for them gets an error.
 
 use std::future::Future;
 
@@ -15,7 +15,7 @@ async fn in_time<T>(wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(mins(30), wait).await.expect("no wait hangs")
 }
 
-/// Writes bytes that are no commit behind the journal of a run that nobody drives.
+/// Appends bytes that are not a commit to the journal of a run without a driver.
 async fn damage(store: &dyn Store, run: &RunId) {
     let worker = WorkerId::new("vandal").expect("an id");
     let late = Timestamp::from_millis(1_000_000_000_000);
@@ -101,7 +101,7 @@ async fn the_children_of_a_damaged_run_are_cancelled_when_it_is_terminated() {
     parent_run.delete().await.expect("it owes nobody anything");
 }
 
-/// The process that ended the parent dies at once.
+/// The process that terminated the parent dies at once.
 #[tokio::test(start_paused = true)]
 async fn the_children_of_a_damaged_run_are_cancelled_by_the_next_process() {
     let store = MemoryStore::new();
@@ -112,7 +112,7 @@ async fn the_children_of_a_damaged_run_are_cancelled_by_the_next_process() {
     let child = only_child(&first, "p").await.expect("a child").id().clone();
     first.shutdown().await;
     damage(&store, parent_run.id()).await;
-    // It knows nothing of the child's workflow, and so cannot tell it.
+    // It does not know the child's workflow, and so cannot inform it.
     let second = engine(store.clone()).workflow(parent.clone()).start().await.expect("an engine");
     let parent_run = second.handle("p").expect("an id");
     parent_run.terminate("nobody can read it").await.expect("it is ended");
@@ -144,7 +144,7 @@ async fn a_damaged_run_does_not_hide_the_others_that_are_stuck() {
     assert!(stuck.iter().any(|(run, why)| run == child.id() && why.contains("damaged")), "{stuck:?}");
 }
 
-/// What is kept for a run goes with the run of that id that was there before.
+/// Data of a run is deleted with the earlier run of that id.
 #[tokio::test(start_paused = true)]
 async fn a_large_input_outlives_the_run_that_had_the_id_before() {
     let store = MoodyStore::default();
@@ -238,7 +238,7 @@ async fn a_run_is_retried_though_the_schedule_that_started_it_cannot_be_read() {
     assert_eq!(in_time(run.output::<u32>()).await.expect("an output"), 2);
 }
 
-/// A network may deliver a write long after its sender has given it up.
+/// A network may deliver a write long after its sender has given up.
 #[tokio::test(start_paused = true)]
 async fn a_start_that_comes_after_its_run_was_deleted_begins_it_anew_and_no_other_write_does() {
     let store = MemoryStore::new();

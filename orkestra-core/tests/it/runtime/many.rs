@@ -1,4 +1,4 @@
-//! Several engines on one store: letters, children, followers, names, room.
+//! Several engines on one store: letters, children, followers, names, capacity.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ struct Many {
     workflow: Workflow,
 }
 
-/// The same clock for all.
+/// The same clock for all engines.
 struct Shown(Arc<TokioClock>);
 
 impl Clock for Shown {
@@ -45,7 +45,7 @@ impl Many {
     }
 }
 
-/// Stays in memory until it is told to go: it is driven by whoever began it.
+/// Stays in memory until it gets a signal: the engine that started it drives it.
 async fn busy(cx: Context, (): ()) -> TaskResult<u64> {
     let told = cx.signal::<u64>("go");
     tokio::pin!(told);
@@ -147,11 +147,11 @@ async fn an_engine_of_the_same_name_goes_on_at_once_and_fences_the_other() {
     let many = Many::of(asking());
     let old = many.builder().worker("a").start().await.expect("an engine");
     let run = old.run("w").start().await.expect("a run");
-    // The old one is still there: it is as good as dead once the new one has claimed what it had.
+    // The old engine still runs; it is as good as dead once the new one has claimed its runs.
     let began = tokio::time::Instant::now();
     let new = many.builder().worker("a").start().await.expect("an engine");
     let taken = of(&new, &run).await;
-    // Who waits with the old one hears of it all the same.
+    // Callers that wait with the old engine still get the outcome.
     let waiting = tokio::spawn(async move { tokio::time::timeout(secs(90), run.outcome()).await });
     tokio::task::yield_now().await;
     taken.cancel("by the new one").await.expect("it is told");
@@ -233,10 +233,10 @@ async fn an_engine_without_room_starts_and_tells_and_drives_none() {
     let builder = Engine::builder().shared_store(Arc::clone(&many.store)).clock(Shown(Arc::clone(&many.clock)));
     let closed = builder.lease(secs(30)).runs_max(0).workflow(unused).start().await.expect("an engine");
     let run = closed.run("w").id("r").start().await.expect("a run");
-    // Its driver is about to leave: who waits from now on must look for news.
+    // Its driver is about to leave: waiting callers must check for news from then on.
     let waits = run.clone();
     let waiting = tokio::spawn(async move { tokio::time::timeout(secs(90), waits.outcome()).await });
-    // Nobody drives it: what is sent to it waits, and starting it again finds it.
+    // No engine drives it: letters stay in its inbox, and starting it again finds it.
     closed.run("w").id("r").start().await.expect("the same run");
     let telling = run.clone();
     let told = tokio::spawn(async move { telling.signal("go", &7_u64).await });
@@ -305,8 +305,8 @@ async fn a_run_that_holds_a_slot_leaves_its_room_to_the_child_that_it_waits_for(
     run.output::<()>().await.expect("it completes");
 }
 
-/// Seed 54569 of the simulator: a task that cannot be dropped from memory, since it does something beside its wait, kept the
-/// room that its child needed. Nothing told of it.
+/// Seed 54569 of the simulator: a task that could not be dropped from memory, because it did something besides its
+/// wait, kept the capacity that its child needed. Nothing reported it.
 #[tokio::test(start_paused = true)]
 async fn a_run_that_works_beside_its_wait_leaves_its_room_to_the_child_that_it_waits_for() {
     let child = async |cx: Context, (): ()| cx.sleep(secs(5)).await;

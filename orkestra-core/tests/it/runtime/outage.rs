@@ -1,5 +1,5 @@
-//! What was found by the simulator: two who start one run at once, a store that is away for longer than a driver's
-//! patience, slots that nobody gave back.
+//! Found by the simulator: two concurrent starts of one run, a store that is unavailable for longer than a driver's
+//! patience, slots that were never released.
 
 use std::sync::Arc;
 use std::time::Duration;

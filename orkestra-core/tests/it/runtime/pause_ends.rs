@@ -1,4 +1,4 @@
-//! A pause that ends otherwise than by being resumed, and what tasks are told when it is over.
+//! Pauses that end in other ways than by resuming, and what tasks learn afterwards.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -148,7 +148,7 @@ async fn what_a_task_is_told_after_a_pause_is_durable() {
     run.pause("lunch").await.expect("it pauses");
     pass(2_900).await;
     store.is(Moods { appends_take: secs(2), ..Moods::default() });
-    // From 3.0 to 5.0; the step ends at 3.5 and is durable at 7.0.
+    // From 3.0 to 5.0 s; the step ends at 3.5 and is durable at 7.0.
     run.resume().await.expect("it goes");
     run.outcome().await.expect("an end");
     assert!(AFTER.load(SeqCst) >= 7_000);

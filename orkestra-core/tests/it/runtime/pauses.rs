@@ -1,4 +1,5 @@
-//! Nothing begins while a run is paused, and nothing counts as begun that did not. A cancelled task tries nothing again.
+//! Nothing starts while a run is paused, and nothing counts as started that did not start. A cancelled task retries
+//! nothing.
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
@@ -49,7 +50,7 @@ async fn a_pause_before_a_step_that_may_begin_once_is_no_crash() {
     }
 }
 
-/// The pause comes at any moment around the one in which the step is about to begin.
+/// The pause comes at any moment around the start of the step.
 #[tokio::test(start_paused = true)]
 async fn a_pause_at_any_moment_lets_the_step_begin_once() {
     static PAID: AtomicU32 = AtomicU32::new(0);

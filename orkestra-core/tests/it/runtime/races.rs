@@ -1,4 +1,4 @@
-//! Races and waits whose parts have keys of their own, whatever is polled when.
+//! Races and waits whose parts have their own keys, whatever is polled first.
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
@@ -89,7 +89,7 @@ async fn a_map_has_its_keys_when_it_is_made() {
 async fn an_attempt_that_fails_keeps_the_output_of_a_child_that_it_dropped() {
     async fn tries(cx: Context, (): ()) -> TaskResult<u8> {
         if cx.attempt() == 1 {
-            // The first call waits for both; when it is called again both are there.
+            // The first call waits for both; when the task is called again, both have arrived.
             let fails = async {
                 cx.sleep(secs(1)).await?;
                 Err::<(), _>(TaskError::new("no luck"))
@@ -279,8 +279,8 @@ async fn a_side_that_received_a_signal_and_nobody_heard_of_it_gives_the_signal_b
     }
 }
 
-/// When the task is called again the first side has won before the other one is polled: what that one waits for was asked for
-/// by the call before.
+/// When the task is called again, the first side has won before the other is polled; the wait of the other was
+/// requested by the earlier call.
 #[tokio::test(start_paused = true)]
 async fn a_side_that_has_lost_while_the_task_was_parked_eats_no_signal() {
     async fn races(cx: Context, dropped: bool) -> TaskResult<String> {

@@ -1,5 +1,4 @@
-//! The process may die after any commit, whether it hears of the commit or not: the run goes on, and nothing that was
-//! acknowledged is done again.
+//! The process may die after any commit, acknowledged or not: the run continues, and acknowledged work is not repeated.
 
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use orkestra_testkit::{Fault, FaultyStore};
 
 use super::world::{Effects, engine, journal};
 
-/// A run with everything in it: two branches, steps, a retry, a wait, a gate, growth, reports.
+/// A run with every feature: two branches, steps, a retry, a wait, a gate, growth, reports.
 fn workflow(effects: &Effects) -> Workflow {
     let effects = effects.clone();
     let work = move |cx: Context, (): ()| {
@@ -91,7 +90,7 @@ async fn crash_and_go_on(nth: u64, fault: Fault) {
     let crashing = FaultyStore::new(Arc::new(store.clone())).with_fault(nth, fault);
     let engine = start(crashing, &effects).await;
     if let Ok(run) = go_on(&engine).await {
-        // Ends with the process, or with the run when it was the last write that nobody heard of.
+        // Ends with the process, or with the run when only the acknowledgement of its last write was lost.
         drop(run.outcome().await);
     }
     engine.shutdown().await;
@@ -101,7 +100,7 @@ async fn crash_and_go_on(nth: u64, fault: Fault) {
     let engine = start(store.clone(), &effects).await;
     let run = engine.run("all").id("r").start().await.expect("the same run, or a new one");
     if !run.status().await.expect("a record").status.is_final() {
-        // The signal may be there already: a second one stays unread.
+        // The signal may have arrived already: then the second one stays unread.
         run.signal("go", &1).await.expect("taken");
     }
     assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))), "{fault:?} at {nth}");
@@ -116,7 +115,7 @@ async fn crash_and_go_on(nth: u64, fault: Fault) {
     engine.shutdown().await;
 }
 
-/// The steps that are durable now.
+/// The steps that are durable by now.
 async fn remembered(store: &MemoryStore) -> Vec<String> {
     let id = RunId::new("r").expect("an id");
     let commits = store.read(&id, Seq(1), usize::MAX).await.expect("memory");
@@ -184,7 +183,7 @@ async fn a_run_whose_task_is_gone_is_blocked_and_says_so() {
 #[tokio::test(start_paused = true)]
 async fn a_write_that_goes_wrong_anywhere_repeats_nothing_and_interrupts_nothing() {
     let passing = [Fault::UnknownWritten, Fault::UnknownLost, Fault::Conflict, Fault::Failed(StoreErrorKind::Io)];
-    // The last is not written again: the driver reads its journal, and decides again.
+    // The last fault is not retried: the driver reloads its journal and decides again.
     for fault in passing.into_iter().chain([Fault::Failed(StoreErrorKind::Invalid)]) {
         for nth in 1..40 {
             let effects = Effects::default();

@@ -1,4 +1,4 @@
-//! What a step gives is what it will give from memory, or it fails at once.
+//! A step returns what it will later return from the journal, or it fails at once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::world::engine;
 
-/// What a step that gives `value` gives the first time, and from memory, as text.
+/// What a step with the result `value` returns the first time, and from the journal, as text.
 async fn twice<T>(value: fn() -> T) -> [String; 2]
 where
     T: Serialize + for<'a> Deserialize<'a> + std::fmt::Debug + Send + Sync + 'static,

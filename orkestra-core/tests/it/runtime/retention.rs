@@ -1,4 +1,4 @@
-//! Runs that are over are deleted, by hand and by age; no other run ever is. And how an engine is, at a glance.
+//! Ended runs are deleted, by request and by age, and no others. And the health of an engine.
 
 use std::time::Duration;
 
@@ -99,7 +99,7 @@ async fn a_retry_and_a_delete_at_the_same_time_agree() {
             let (retried, deleted) = tokio::join!(run.retry("work"), run.delete());
             (deleted, retried)
         };
-        // Both may work, when the run has failed again before it is deleted; not that neither is told so.
+        // Both may succeed, if the run has failed again before it is deleted; but not neither.
         match (deleted, retried) {
             (Ok(()), Ok(())) => {}
             (Ok(()), Err(error)) => assert_eq!(error.kind(), ErrorKind::NotFound),
@@ -135,7 +135,7 @@ async fn more_than_one_round_is_deleted_round_by_round() {
     let keep = Retention { completed: Some(secs(600)), ..Retention::default() };
     let builder = engine(MemoryStore::new()).workflow(workflow()).workflow(waiting());
     let engine = builder.retention(keep).start().await.expect("an engine");
-    // The live ones are read in each round, and the ended ones behind them still have their turn.
+    // Each round reads the live runs too, and the ended ones behind them still get their turn.
     for number in 0..300 {
         ended(&engine, &format!("old-{number}"), "done").await;
     }
@@ -163,7 +163,7 @@ async fn a_child_that_has_not_told_its_parent_stays() {
     let id = only_child(&both, "r").await.expect("the child").id().clone();
     both.shutdown().await;
 
-    // An engine that knows the child's workflow alone: it leaves the parent a letter that nobody takes here.
+    // An engine that knows only the child's workflow: it sends the parent a letter that stays in the inbox here.
     let alone = builder().start().await.expect("an engine");
     let child = alone.get(&id).await.expect("a store").expect("the child");
     child.signal("go", &true).await.expect("it is taken");

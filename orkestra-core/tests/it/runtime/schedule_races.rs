@@ -1,4 +1,4 @@
-//! Schedules that are changed, and clocks that jump, just while a run is started.
+//! Schedules that change, and clocks that jump, exactly while a run is started.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -48,7 +48,7 @@ async fn a_run_that_was_started_counts_although_its_schedule_was_changed_meanwhi
     let behind = TokioClock::at(Timestamp::from_millis(900_000));
     let other = engine(store.inner.clone()).clock(behind).workflow(waits()).start().await.expect("an engine");
     pass(15_000).await;
-    // 00:16:55. The run of 00:17:00 is started at once, what is written down of it meets the change of the other engine.
+    // 00:16:55. The run of 00:17:00 is started at once; recording it conflicts with the change of the other engine.
     store.is(Moods { values_take: (ms(0), ms(2000)), ..Moods::default() });
     pass(6_000).await;
     let by_hand = other.schedules().trigger("s").await.expect("by hand");

@@ -1,4 +1,4 @@
-//! Runs that start by the clock: each fire time once, whoever crashes and however many engines there are.
+//! Scheduled runs: each fire time once, despite crashes and with any number of engines.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use orkestra_testkit::{Fault, FaultyStore};
 
 use super::world::{Effects, TokioClock, engine};
 
-/// A workflow that takes so long, and counts its runs by their input.
+/// A workflow that takes this long, and counts its runs by their input.
 fn work(effects: &Effects, takes: Duration) -> Workflow {
     let effects = effects.clone();
     let task = move |cx: Context, what: String| {
@@ -32,7 +32,7 @@ fn every(seconds: u64) -> Schedule {
     schedule.with_input("done").expect("json").with_label("team", "blue")
 }
 
-/// An engine whose clock shows so many seconds since the epoch.
+/// An engine whose clock shows this many seconds since the epoch.
 fn engine_at(seconds: u64, store: impl Store) -> EngineBuilder {
     engine(store).clock(TokioClock::at(Timestamp::from_millis(1000 * seconds)))
 }
@@ -45,7 +45,7 @@ async fn pass(seconds: u64) {
     tokio::time::sleep(secs(seconds)).await;
 }
 
-/// The ids of the runs that the schedule started, earliest first, without what they begin with.
+/// The ids of the runs that the schedule started, earliest first, without their common prefix.
 async fn started(engine: &Engine) -> Vec<String> {
     let labels = [("schedule".to_owned(), "s".to_owned())].into();
     let page = engine.list(&RunQuery { labels, ..RunQuery::default() }).await.expect("a list");
@@ -82,7 +82,7 @@ async fn a_period_starts_a_run_at_each_fire_time() {
 async fn two_engines_start_each_run_once() {
     let (store, effects) = (MemoryStore::new(), Effects::default());
     let one = start(engine(store.clone()), &effects).await;
-    // Slow by seven seconds: it meets fire times that the other has dealt with.
+    // Seven seconds slow: it finds fire times that the other engine has handled.
     let other = start(engine_at(993, store), &effects).await;
     one.schedules().put(every(10)).await.expect("it is put");
     // Put again by every engine that starts, as programs do.
@@ -126,7 +126,7 @@ async fn a_crash_at_any_write_loses_no_fire_time_and_doubles_none() {
             pass(5).await;
             let expected = ["001700Z", "001800Z", "001900Z", "002000Z", "002100Z"];
             assert_eq!(started(&second).await, expected, "{fault:?} at {nth}");
-            // A step whose process died before it was durable runs again: that is the rule of steps, not of schedules.
+            // A step whose process died before it was durable runs again: that is a rule of steps, not of schedules.
             assert!(matches!(effects.count("done"), 5 | 6), "{fault:?} at {nth}: {}", effects.count("done"));
         }
     }
@@ -164,7 +164,7 @@ async fn what_is_long_past_is_skipped() {
     let status = second.schedules().get("s").await.expect("a store").expect("the schedule");
     assert_eq!(status.next.expect("a time").as_millis(), 5 * 3_600_000);
 
-    // Whoever asks for it gets the last one, however long ago.
+    // A policy that asks for it gets the last one, however long ago it was.
     second.schedules().put(every(3600).with_catch_up(CatchUp::One)).await.expect("it is put");
     second.shutdown().await;
     let third = start(engine_at(9 * 3600 - 10, store), &effects).await;
@@ -184,7 +184,7 @@ async fn runs_that_must_not_overlap_do_not() {
     pass(60).await;
     assert_eq!(started(&engine).await, ["001700Z", "001900Z"], "the first took until 00:18:30");
     pass(90).await;
-    // One started by hand counts as well.
+    // A run started by hand counts as well.
     let by_hand = engine.schedules().trigger("s").await.expect("a run");
     assert!(by_hand.id().starts_with("s:by-hand:"), "{}", by_hand.id());
     let scheduled = effects.count("done");
@@ -200,7 +200,7 @@ async fn a_schedule_rests_goes_on_and_is_removed() {
     let schedules = engine.schedules();
     schedules.put(every(60)).await.expect("it is put");
     schedules.pause("s").await.expect("it rests");
-    // Put again at the next start of the program: the pause goes on.
+    // Put again at the next start of the program: the pause stays.
     schedules.put(every(60).with_catch_up(CatchUp::All { limit: 9 })).await.expect("it is put");
     pass(300).await;
     let status = schedules.get("s").await.expect("a store").expect("the schedule");
@@ -238,7 +238,7 @@ async fn a_workflow_that_is_not_registered_is_told_and_waited_for() {
     assert!(status.problem.is_none(), "{status:?}");
 }
 
-/// A clock that can be put forward, and back again.
+/// A clock that can be moved forward and back.
 #[derive(Clone)]
 struct Jumping(Arc<TokioClock>, Arc<AtomicU64>);
 
@@ -247,7 +247,7 @@ impl Jumping {
         Self(Arc::new(TokioClock::new()), Arc::default())
     }
 
-    /// Lets the clock be so many seconds ahead.
+    /// Moves the clock this many seconds ahead.
     fn ahead(&self, seconds: u64) {
         self.1.store(seconds, Ordering::SeqCst);
     }
@@ -276,7 +276,7 @@ async fn a_clock_that_was_a_year_ahead_for_a_moment_does_not_silence_a_schedule(
     clock.ahead(YEAR);
     pass(45).await;
     clock.ahead(0);
-    // It is 00:17:55: within half a minute the engine has seen it.
+    // It is 00:17:55: the engine sees it within half a minute.
     assert_eq!(next_of(&engine).await, 1080);
     pass(310).await;
     let runs = started(&engine).await;
@@ -316,7 +316,7 @@ async fn what_a_clock_that_was_ahead_has_started_is_not_started_twice() {
     let schedule = every(60).with_range(None, Some(Timestamp::from_millis(1_300_000)));
     engine.schedules().put(schedule.with_catch_up(CatchUp::All { limit: 100 })).await.expect("it is put");
     pass(25).await;
-    // All of its fire times have passed, and none is left.
+    // All its fire times have passed, and none is left.
     clock.ahead(3600);
     pass(60).await;
     let all = started(&engine).await;
@@ -326,7 +326,7 @@ async fn what_a_clock_that_was_ahead_has_started_is_not_started_twice() {
     assert_eq!((started(&engine).await, effects.count("done")), (all, 5));
 }
 
-/// A workflow whose first attempt fails, and whose second waits for a signal.
+/// A workflow whose first attempt fails and whose second waits for a signal.
 fn fails_first() -> Workflow {
     let task = async |cx: Context, _what: String| {
         if cx.attempt() == 1 { Err(TaskError::permanent("no luck")) } else { cx.signal::<()>("go").await }
@@ -338,7 +338,7 @@ fn fails_first() -> Workflow {
 async fn a_run_that_was_reopened_or_is_paused_is_not_overlapped() {
     let engine = engine(MemoryStore::new()).workflow(fails_first()).start().await.expect("an engine");
     engine.schedules().put(every(60).with_overlap(Overlap::Skip)).await.expect("it is put");
-    // Long after others have ended too.
+    // Long after the other runs have ended too.
     pass(60 * 40).await;
     let count = started(&engine).await.len();
     assert_eq!(count, 40);
@@ -373,7 +373,7 @@ async fn a_run_that_began_before_overlaps_were_forbidden_counts_too() {
 #[tokio::test(start_paused = true)]
 async fn a_cron_expression_keeps_its_hour_when_the_clocks_are_changed() {
     let effects = Effects::default();
-    // 28 March 2026, 12:00 UTC: Berlin's clocks are put forward in the night, at 01:00 UTC.
+    // 28 March 2026, 12:00 UTC: clocks in Berlin move forward that night, at 01:00 UTC.
     let engine = start(engine_at(1_774_699_200, MemoryStore::new()), &effects).await;
     for (name, expression) in [("s", "30 2 * * *"), ("day", "0 8 * * *")] {
         let schedule = Schedule::cron(name, "work", expression, "Europe/Berlin").expect("a schedule");

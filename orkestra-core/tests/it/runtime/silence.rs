@@ -1,4 +1,4 @@
-//! Heartbeats: a task is silent by its own doing only, not while the engine lets it wait.
+//! Heartbeats: a task is only silent by its own doing, not while the engine makes it wait.
 
 use std::time::Duration;
 

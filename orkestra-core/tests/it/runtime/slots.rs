@@ -1,4 +1,5 @@
-//! Limits: attempts wait for their slots without a task, also when their run is parked or their process is another one.
+//! Limits: attempts wait for their slots without a task in memory, also when their run is parked or moves to another
+//! process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,7 @@ use orkestra_testkit::{Fault, FaultyStore, Mishap};
 
 use super::world::{engine, journal};
 
-/// A task that works for a minute and sees how many do so at once.
+/// A task that works for a minute and records how many do so at once.
 fn minute(now: &Arc<AtomicUsize>, most: &Arc<AtomicUsize>) -> impl IntoMinute {
     let (now, most) = (Arc::clone(now), Arc::clone(most));
     move |_cx: Context, (): ()| {
@@ -52,7 +53,7 @@ async fn so_many_run_at_once_and_the_others_wait_parked() {
     assert_eq!(queued.wake_at, Some(Timestamp::from_millis(1)), "it waits for its slot");
     assert_eq!(most.load(Ordering::SeqCst), 2);
     first.shutdown().await;
-    // Those of the first process ended in the middle of their minute.
+    // The runs of the first process ended in the middle of their minute.
     now.store(0, Ordering::SeqCst);
 
     let second = start(store).await.expect("an engine");
@@ -121,7 +122,7 @@ async fn a_limit_that_is_not_defined_is_refused() {
     assert_eq!(twice.start().await.expect_err("twice").to_string(), "two limits are named `a`");
 }
 
-/// A task of two long steps that sees how many of them are under way at once, also when one is dropped.
+/// A task of two long steps that records how many of them run at once, also when one is dropped.
 fn two_steps(now: &Arc<AtomicUsize>, most: &Arc<AtomicUsize>) -> Workflow {
     struct Here(Arc<AtomicUsize>);
     impl Drop for Here {
@@ -173,8 +174,8 @@ async fn a_paused_attempt_that_another_process_resumes_waits_for_its_slot() {
     assert_eq!(most.load(Ordering::SeqCst), 1);
 }
 
-/// Seed 25605 of the simulator: the slot of a paused run was kept by an engine that had dropped the run from memory, also when
-/// another engine had driven it to its end since.
+/// Seed 25605 of the simulator: the slot of a paused run was kept by an engine that had dropped the run from memory,
+/// even after another engine had driven it to its end.
 #[tokio::test(start_paused = true)]
 async fn a_paused_run_that_is_dropped_from_memory_gives_its_slots_back() {
     let (now, most) = (Arc::default(), Arc::default());

@@ -1,4 +1,4 @@
-//! Undoing and forks, and failures that somebody has to decide on: from outside.
+//! Compensation, forks, and failures that need a decision, from outside.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn a_fork_that_fails_undoes_nothing_that_the_other_run_did() {
         assert_eq!(fork.status().await.expect("a record").undo, None);
     }
     assert_eq!(effects.count("refund payment of order"), 0);
-    // A fork from before the payment pays itself, and is refunded.
+    // A fork from before the payment makes its own payment, and is refunded.
     let fork = order.fork::<()>("again", "pay", None).await.expect("a fork");
     assert!(matches!(fork.outcome().await.expect("an end"), Outcome::Failed { .. }));
     assert_eq!(effects.count("refund payment of again"), 1);
@@ -59,7 +59,7 @@ async fn what_was_undone_is_forked_only_by_who_says_so() {
     assert_eq!(effects.count("refund payment of lost"), 1);
     let error = lost.fork::<()>("f", "ship", None).await.expect_err("it was refunded");
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert!(error.to_string().contains("what node `pay` did was undone"), "{error}");
+    assert!(error.to_string().contains("cannot fork: the work of node `pay` was compensated"), "{error}");
     assert!(engine.get(&RunId::new("f").expect("an id")).await.expect("a store").is_none());
     let fork = lost.fork_undone::<()>("f", "ship", None).await.expect("a fork");
     fork.outcome().await.expect("an end");
@@ -67,7 +67,7 @@ async fn what_was_undone_is_forked_only_by_who_says_so() {
     assert_eq!(effects.count("refund payment of lost"), 1, "once, by the run that paid");
 }
 
-/// A workflow whose `pay` cannot be undone until `fixed` was counted.
+/// A workflow whose `pay` cannot be compensated until `fixed` was counted.
 fn stubborn(effects: &Effects) -> Workflow {
     let counted = effects.clone();
     let refund = move |cx: Context, _payment: String| {
@@ -178,7 +178,7 @@ async fn force_while_a_run_undoes_tells_what_was_not_undone() {
     assert!(error.ends_with(tells), "{error}");
 }
 
-/// Fails once in each node, after so long.
+/// Fails once in each node, after this long.
 async fn fails_once(cx: Context, (): ()) -> TaskResult<String> {
     tokio::time::sleep(Duration::from_millis(if cx.node() == "b" { 100 } else { 10 })).await;
     if cx.attempt() == 1 { Err(TaskError::permanent("the service is down")) } else { Ok(cx.node().to_owned()) }

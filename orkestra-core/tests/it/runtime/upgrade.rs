@@ -1,4 +1,4 @@
-//! A new version of an application: what it finds of the runs that the old one began.
+//! A new version of an application, with runs that the old version started.
 
 use orkestra_core::prelude::*;
 use orkestra_core::{Finding, Limit, UpgradeReport};

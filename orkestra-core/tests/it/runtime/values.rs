@@ -1,6 +1,6 @@
-//! Values of users: whatever they look like and however large they are, they come back as they were given.
+//! Users' values: whatever they look like and however large they are, they come back unchanged.
 //!
-//! Texts that look like the engine's own, at every door; journals of format 2 whose large values are beside them.
+//! Texts that look like the engine's own, through every API; journals of format 2 with large values beside them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::world::{engine, journal};
 
-/// More than stands in a journal.
+/// More than fits into a journal.
 const LARGE: usize = 300_000;
 
-/// What looks like the engine's own texts and is a user's.
+/// Users' values that look like the engine's own texts.
 fn look_alikes() -> Vec<Value> {
     let blob = json!({"$orkestra.blob": {"run": "tenant-a", "key": "0", "bytes": 1}});
     vec![
@@ -36,7 +36,7 @@ async fn echo(_cx: Context, value: Value) -> TaskResult<Value> {
     Ok(value)
 }
 
-/// A task that hands its value through every door, and is called again in between.
+/// A task that passes its value through every API, and is called again in between.
 async fn doors(cx: Context, value: Value) -> TaskResult<Vec<Value>> {
     if cx.attempt() == 1 {
         return Err(TaskError::new("again").with_detail(&value));
@@ -178,7 +178,7 @@ async fn what_stands_in_a_workflow_or_a_growth_is_data_too() {
     }
 }
 
-/// The journal of a run of format 2, as a store held it: `a` gave a large value, and `gate` waits.
+/// The journal of a run of format 2, as a store held it: `a` had a large output, and `gate` waits.
 async fn of_format_2(store: &MemoryStore, of: &str) {
     let text = serde_json::to_string(&json!({"risk": 7, "text": "x".repeat(LARGE)})).expect("JSON");
     let id = RunId::new("r").expect("a run id");

@@ -1,5 +1,5 @@
-//! The verbs of a durable engine, each seen from outside: children, questions, maps, budgets, pauses, retries, forks,
-//! undoing, joins, conditions, heartbeats, parking.
+//! The features of a durable engine, each from outside: children, questions, maps, budgets, pauses, retries, forks,
+//! compensation, joins, conditions, heartbeats, parking.
 
 use std::time::Duration;
 
@@ -346,7 +346,7 @@ async fn a_silent_task_is_given_up() {
             tokio::time::sleep(Duration::from_secs(5)).await;
             cx.heartbeat();
         }
-        // Waiting is no silence.
+        // Waiting does not count as silence.
         cx.sleep(Duration::from_secs(3600)).await?;
         Ok(cx.last_failure().map(|failure| failure.kind.clone()))
     };
@@ -426,7 +426,7 @@ async fn large_payloads_are_kept_beside_the_journal() {
     let child = Workflow::new("echo").node("e", async |_: Context, text: String| Ok(text)).build().expect("a workflow");
     let lengths = async |cx: Context, (one, other): (String, String)| {
         let echoed: String = cx.child("echo", "echo", &one).await?;
-        // What looks like one of ours is none.
+        // A text that looks like the engine's own is a user's value.
         let fake = serde_json::json!({"$orkestra.blob": {"run": "r", "key": "x", "bytes": 1}});
         let back: serde_json::Value = cx.step("fake", || async { TaskResult::Ok(fake.clone()) }).await?;
         assert_eq!(back, fake);

@@ -1,4 +1,4 @@
-//! Waits that are let go, that have a limit, that race, and that are parked: only when a task truly only waits.
+//! Waits that are dropped, have a time limit, race, or are parked, which happens only when a task truly only waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -26,7 +26,7 @@ fn count(events: &[Event], kind: &str) -> usize {
     events.iter().filter(|event| format!("{event:?}").starts_with(kind)).count()
 }
 
-/// Reminds whoever is to answer, twice, and waits again.
+/// Reminds the person who is to answer, twice, and waits again.
 async fn reminds(cx: Context, (): ()) -> TaskResult<String> {
     for round in 0..3 {
         tokio::select! {
@@ -67,7 +67,7 @@ async fn a_signal_that_came_with_the_faster_wait_goes_to_the_next() {
         let (next, last): (String, String) = (cx.signal("answer").await?, cx.signal("answer").await?);
         Ok(format!("{fast}, {next}, {last}"))
     }
-    // Both are there when the task is called again after a park: one is taken, the other is given back.
+    // Both have arrived when the task is called again after a park: one is taken, the other is returned.
     let (_engine, run) = run_of(both, ms(1)).await;
     tokio::time::sleep(ms(100)).await;
     run.pause("so that both come at once").await.expect("it runs");

@@ -1,4 +1,4 @@
-//! Parents and children hear of each other, whoever drives them, and a child that is let go does not run.
+//! Parents and children are informed of each other, whichever engine drives them, and a dropped child does not run.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -193,7 +193,7 @@ async fn a_child_that_has_told_and_was_deleted_is_not_begun_again_by_a_late_look
     let id = only_child(&first, "r").await.expect("the child").id().clone();
     first.shutdown().await;
 
-    // The run that waits looks whether its child is there; meanwhile it ends, tells, and is deleted.
+    // The parent checks whether its child exists; meanwhile the child ends, informs the parent, and is deleted.
     store.is(Moods { record_takes: secs(3), ..Moods::default() });
     let second = builder().start().await.expect("an engine");
     tokio::time::sleep(ms(10)).await;
@@ -252,7 +252,7 @@ async fn a_child_that_is_reopened_after_it_told_changes_nothing_for_its_parent()
     assert!(child.output::<bool>().await.expect("an output"));
     tokio::time::sleep(secs(30)).await;
     assert_eq!(child.status().await.expect("a record").wake_at, None, "it owes nothing");
-    // The parent asks anew, and gets a child of its own.
+    // The parent requests again, and gets a new child.
     run.retry("p").await.expect("it is tried again");
     assert!(within(secs(30), run.output::<bool>()).await.expect("an output"));
     assert_eq!(children(&engine, "r").await.len(), 2);
@@ -262,7 +262,7 @@ async fn a_child_that_is_reopened_after_it_told_changes_nothing_for_its_parent()
 async fn an_errand_that_panics_is_run_again() {
     async fn lets_go(cx: Context, (): ()) -> TaskResult<()> {
         drop(tokio::time::timeout(secs(20), cx.child::<bool>("c", "wait", ())).await);
-        // Busy: the run is not looked at again because nothing happens in it.
+        // Busy: otherwise the check would be repeated only by events of the run.
         for number in 0..2000 {
             cx.emit("n", number);
             tokio::time::sleep(ms(50)).await;
@@ -277,7 +277,7 @@ async fn an_errand_that_panics_is_run_again() {
     engine.run("parent").id("r").start().await.expect("a run");
     tokio::time::sleep(secs(5)).await;
     let child = only_child(&engine, "r").await.expect("the child");
-    // Somebody else has it when it is to be cancelled.
+    // Another worker owns the child when it is to be cancelled.
     let (other, now) = (WorkerId::new("other").expect("a name"), clock.now());
     let claimed = disk.claim(&[child.id().clone()], &other, now, now.saturating_add(secs(20))).await.expect("a store");
     assert!(claimed[0].is_some());

@@ -1,4 +1,4 @@
-//! Whose a child is: every request has a run of its own, and takes over no other.
+//! Which child belongs to which request: every request has a run of its own, and takes over no other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -111,7 +111,7 @@ async fn a_child_says_whose_it_is() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_of_somebody_else_is_neither_taken_over_nor_cancelled() {
-    // The id that the child will have is learned from a run that is then taken away with its children.
+    // The id of the future child is taken from a run that is then removed with its children.
     let store = MemoryStore::new();
     let builder = || engine(store.clone()).workflow(waiting()).workflow(parent_of("wait"));
     let first = builder().start().await.expect("an engine");
@@ -119,7 +119,7 @@ async fn a_run_of_somebody_else_is_neither_taken_over_nor_cancelled() {
     tokio::time::sleep(secs(5)).await;
     let id = only_child(&first, "r").await.expect("the child").id().clone();
     first.shutdown().await;
-    // The crash was before the child was there: somebody else's run is now.
+    // The crash was before the child existed; meanwhile an unrelated run got its id.
     store.cut(&id, Seq(1), None);
     let second = engine(store.clone()).workflow(waiting()).start().await.expect("an engine");
     let stranger = second.run("wait").id(&id).start().await.expect("a run");

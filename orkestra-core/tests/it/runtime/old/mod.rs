@@ -1,8 +1,8 @@
-//! Runs that a version before left under way: parked, live, paused, undoing, cut between two commits of a family. They
-//! go on from their journals, find their children, and repeat no step.
+//! Live runs left by an older version: parked, running, paused, compensating, cut between two commits of a family. They
+//! continue from their journals, find their children, and repeat no step.
 //!
-//! IMPORTANT: `under-way.jsonl` is never changed: it is what format 2 wrote, run by run, without the large payloads,
-//! which are made here. The runs `told`, `cancelled` and `unborn` and their children were cut as by a crash.
+//! IMPORTANT: `under-way.jsonl` must never be changed: it is what format 2 wrote, run by run, without the large
+//! payloads, which are made here. The runs `told`, `cancelled` and `unborn` and their children were cut as by a crash.
 
 mod workflows;
 
@@ -21,10 +21,10 @@ use super::world::{Effects, TokioClock};
 
 const UNDER_WAY: &str = include_str!("under-way.jsonl");
 
-/// A day after it was written: what was slept for is over.
+/// A day after it was written: all sleeps have ended.
 const NOW: Timestamp = Timestamp::from_millis(1_790_086_400_000);
 
-/// One run as a store held it.
+/// A run as a store held it.
 #[derive(Deserialize)]
 struct Kept {
     record: RunRecord,
@@ -42,7 +42,7 @@ struct Stored {
     body: Box<RawValue>,
 }
 
-/// Puts a run into the store; answers the steps that it has done.
+/// Puts a run into the store and returns its completed steps.
 async fn put(store: &MemoryStore, kept: Kept) -> Vec<String> {
     let Kept { record, blobs, letters, commits } = kept;
     let run = record.id.clone();
@@ -71,7 +71,7 @@ async fn put(store: &MemoryStore, kept: Kept) -> Vec<String> {
     done
 }
 
-/// Says to every run what it waits for, as it comes to wait for it.
+/// Sends every run what it waits for, when it waits for it.
 async fn serve(engine: &Engine) {
     let get = async |name: &str| {
         let id = RunId::new(name).expect("an id");
