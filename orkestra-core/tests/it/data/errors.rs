@@ -19,7 +19,7 @@ fn refuses_node(node: &str, words: &str) {
 }
 
 #[test]
-fn syntax_is_told_with_its_place() {
+fn syntax_errors_have_a_place() {
     refuses("", "line 1, column 1: invalid JSON: EOF while parsing a value");
     refuses("{\"name\": \"w\",\n  \"nodes\": [}", "line 2, column 13: invalid JSON: expected value");
     refuses("{\"name\": \"ä\", nodes}", "line 1, column 15: invalid JSON: key must be a string");
@@ -32,7 +32,7 @@ fn syntax_is_told_with_its_place() {
 }
 
 #[test]
-fn the_whole_must_be_a_workflow() {
+fn the_document_must_be_a_workflow() {
     refuses("[]", "line 1, column 1: invalid type: sequence, expected struct WorkflowSpec");
     refuses("{\n}", "line 1, column 1: missing field `name`");
     refuses("{\"name\": \"w\",\n\"nodes\": {}}", "line 2, column 10: `nodes`: invalid type: map, expected a sequence");
@@ -44,7 +44,7 @@ fn the_whole_must_be_a_workflow() {
 }
 
 #[test]
-fn fields_of_nodes_are_told_by_name() {
+fn errors_name_the_field_of_the_node() {
     refuses_node("7", "line 3, column 1, node number 2: invalid type: a number, expected struct NodeForm");
     refuses_node(
         r#"{"name": "b c", "task": "t"}"#,
@@ -82,7 +82,7 @@ fn fields_of_nodes_are_told_by_name() {
 }
 
 #[test]
-fn words_are_told_with_those_that_are_known() {
+fn errors_list_the_known_words() {
     refuses_node(
         r#"{"name": "b", "task": "t", "join": "sometimes"}"#,
         "line 3, column 36, node `b`: `join`: unknown variant `sometimes`, expected one of `all`, `any`, `at_least`, \
@@ -131,7 +131,7 @@ fn policies_out_of_range_are_refused() {
 }
 
 #[test]
-fn mistakes_of_the_graph_have_places_too() {
+fn graph_errors_have_a_place() {
     refuses_node(
         r#"{"name": "b", "task": "t", "after": ["a", "c"]}"#,
         "line 3, column 43: node `b` comes after `c`, but there is no such node",

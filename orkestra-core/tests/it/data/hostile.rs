@@ -8,7 +8,7 @@ fn workflow(nodes: &str) -> String {
 }
 
 #[test]
-fn a_text_over_the_limit_is_not_looked_at() {
+fn a_text_over_the_limit_is_not_parsed() {
     let error = WorkflowSpec::from_json(&" ".repeat(DATA_BYTES_MAX + 1)).expect_err("too long");
     assert_eq!((error.kind(), error.place()), (&SpecErrorKind::TooLarge, None));
     assert_eq!(
@@ -18,7 +18,7 @@ fn a_text_over_the_limit_is_not_looked_at() {
 }
 
 #[test]
-fn depth_is_limited_wherever_it_is() {
+fn depth_is_limited_everywhere() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("{\"not\":", "}")] {
         for place in ["input", "when", "join"] {
             let deep = format!("{}1{}", open.repeat(50_000), close.repeat(50_000));
@@ -31,7 +31,7 @@ fn depth_is_limited_wherever_it_is() {
 }
 
 #[test]
-fn a_condition_nests_no_deeper_than_conditions_do() {
+fn a_condition_has_its_own_depth_limit() {
     let deep = format!("{}{{\"is\":\"present\"}}{}", "{\"not\":".repeat(16), "}".repeat(16));
     let text = workflow(&format!("{{\"name\": \"a\", \"task\": \"t\", \"when\": {deep}}}"));
     let error = WorkflowSpec::from_json(&text).expect_err("too deep").to_string();
@@ -53,13 +53,13 @@ fn ten_thousand_nodes_are_read_and_one_more_is_refused() {
 fn a_line_of_a_million_values_is_read_in_one_go() {
     let values = vec!["1"; 500_000].join(",");
     let text = workflow(&format!("{{\"name\": \"a\", \"task\": \"t\", \"input\": [{values}]}}"));
-    let spec = WorkflowSpec::from_json(&text).expect("a long line is no harm");
+    let spec = WorkflowSpec::from_json(&text).expect("a long line is read");
     let input = spec.nodes[0].input.as_ref().expect("an input");
     assert_eq!(input.as_json().len(), values.len() + 2);
 }
 
 #[test]
-fn what_is_shown_is_short_and_printable() {
+fn errors_are_short_and_printable() {
     let long = "x".repeat(100_000);
     for field in ["\\u001b[2J\\u0007", "\\u202eevil", &long] {
         let error = WorkflowSpec::from_json(&workflow(&format!("{{\"{field}\": 1}}"))).expect_err("an unknown field");
@@ -70,7 +70,7 @@ fn what_is_shown_is_short_and_printable() {
 }
 
 #[test]
-fn payloads_stay_as_they_were_written() {
+fn payloads_stay_unchanged() {
     for input in ["null", "[1,  2]", "1.10", "123456789012345678901234567890", "{\"b\":1, \"a\":\"\\u00e4\"}", "-0"] {
         let text = workflow(&format!("{{\"name\": \"a\", \"task\": \"t\", \"input\": {input}}}"));
         let spec = WorkflowSpec::from_json(&text).expect("a payload is any JSON");

@@ -12,7 +12,7 @@ use super::generate::workflows;
 
 pub(super) fn validator() -> Validator {
     let schema = WorkflowSpec::json_schema();
-    assert!(jsonschema::draft202012::meta::is_valid(&schema), "the schema is no schema");
+    assert!(jsonschema::draft202012::meta::is_valid(&schema), "the schema is invalid");
     jsonschema::draft202012::new(&schema).expect("a schema")
 }
 
@@ -33,7 +33,7 @@ fn properties(schema: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_field_is_in_the_schema_and_no_other() {
+fn the_schema_has_exactly_the_known_fields() {
     let schema = WorkflowSpec::json_schema();
     let definition = |name: &str| properties(&schema["$defs"][name]);
     assert_eq!(known_fields(r#"{"x": 1}"#), properties(&schema));
@@ -46,7 +46,7 @@ fn every_field_is_in_the_schema_and_no_other() {
 }
 
 #[test]
-fn every_word_is_in_the_schema_and_no_other() {
+fn the_schema_has_exactly_the_known_words() {
     let schema = WorkflowSpec::json_schema();
     let words = |schema: &Value| {
         let mut words = BTreeSet::new();
@@ -71,7 +71,7 @@ fn every_word_is_in_the_schema_and_no_other() {
 }
 
 #[test]
-fn the_schema_refuses_what_is_refused() {
+fn the_schema_refuses_invalid_workflows() {
     let validator = validator();
     let node = |node: Value| json!({"name": "w", "nodes": [node]});
     for wrong in [

@@ -34,7 +34,7 @@ fn scalars_are_those_of_yaml_1_2() {
 }
 
 #[test]
-fn what_json_has_not_is_refused() {
+fn yaml_without_a_json_equivalent_is_refused() {
     for (yaml, words) in [
         (".inf", "line 5, column 12: JSON has no number `.inf`; quote it to use it as a string"),
         ("!!int 1.5", "line 5, column 18: the value does not match the tag `!!int`"),
@@ -49,7 +49,7 @@ fn what_json_has_not_is_refused() {
 }
 
 #[test]
-fn mistakes_have_their_places() {
+fn yaml_errors_have_a_place() {
     let refuses = |text: &str, words: &str| {
         assert_eq!(WorkflowSpec::from_yaml(text).expect_err(text).to_string(), words);
     };
@@ -81,7 +81,7 @@ fn mistakes_have_their_places() {
 }
 
 #[test]
-fn aliases_stand_for_what_they_name() {
+fn aliases_are_expanded() {
     let text = "
 name: w
 nodes:
@@ -95,7 +95,7 @@ nodes:
 }
 
 #[test]
-fn aliases_are_no_bombs() {
+fn aliases_cannot_expand_without_bound() {
     // Each line expands to ten of the line before: a billion in total.
     let mut laughs = "name: w\nnodes:\n- name: a\n  task: t\n  input:\n  - &l0 lol\n".to_owned();
     for level in 1..10 {

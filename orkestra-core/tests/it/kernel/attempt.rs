@@ -67,7 +67,7 @@ fn a_permanent_failure_is_not_tried_again() {
 }
 
 #[test]
-fn what_comes_from_an_attempt_that_is_over_is_refused() {
+fn inputs_of_an_ended_attempt_are_rejected() {
     let mut scene = Scene::of([task("a").tries(3), task("b").after(&["a"])]);
     scene.then(fails("a#1"), ["a#1 failed (error), again at 0", "a#2 started"]);
     for stale in [done("a#1", "1"), fails("a#1"), asks("a#1", emit("x", "1"))] {
@@ -83,7 +83,7 @@ fn what_comes_from_an_attempt_that_is_over_is_refused() {
 
 /// Found by reading: a gate could be completed without its signal.
 #[test]
-fn a_gate_has_no_task_that_could_end_it() {
+fn a_gate_accepts_no_task_inputs() {
     let mut scene = Scene::of([gate("g", "go")]);
     for strange in [done("g#1", "1"), fails("g#1"), asks("g#1", emit("x", "1"))] {
         scene.rejects(strange, "attempt 1 of node `g` has ended");
@@ -91,7 +91,7 @@ fn a_gate_has_no_task_that_could_end_it() {
 }
 
 #[test]
-fn a_failure_stops_the_run_and_lets_the_siblings_end() {
+fn a_failure_stops_the_run_and_waits_for_running_siblings() {
     let mut scene = Scene::of([task("a"), task("b"), task("c"), task("d").after(&["b"]), gate("g", "go")]);
     scene.at(5).then(
         fails("a#1"),
@@ -118,7 +118,7 @@ fn a_node_that_waits_for_its_retry_ends_with_the_run() {
 }
 
 #[test]
-fn outputs_that_are_too_large_together_are_told_by_where_they_are() {
+fn outputs_too_large_together_become_a_reference() {
     let half = format!("\"{}\"", "x".repeat(200_000));
     let mut scene = Scene::of([task("a"), task("b")]);
     scene.feed(done("a#1", &half)).expect("it ends");
@@ -142,6 +142,6 @@ fn a_detail_of_null_survives_a_crash() {
 }
 
 #[test]
-fn a_new_process_goes_on_with_the_attempt() {
+fn a_new_process_continues_the_attempt() {
     Scene::of([task("a")]).then(RECOVER, ["recovered"]).then(done("a#1", "1"), ["a completed 1", "run completed 1"]);
 }

@@ -82,7 +82,7 @@ fn workflow(nodes: Vec<NodeSpec>) -> WorkflowSpec {
 }
 
 #[test]
-fn what_could_not_be_read_back_is_no_plan() {
+fn a_plan_that_could_not_be_read_back_is_refused() {
     for (node, words) in refused() {
         let error = Plan::new(&workflow(vec![node])).expect_err(words);
         assert!(matches!(error, PlanError::Field { .. }), "{error:?}");
@@ -92,7 +92,7 @@ fn what_could_not_be_read_back_is_no_plan() {
 }
 
 #[test]
-fn what_could_not_be_read_back_is_no_growth_and_the_run_goes_on() {
+fn growth_that_could_not_be_read_back_is_refused_and_the_run_continues() {
     for (node, words) in refused() {
         let mut scene = Scene::of([task("a")]);
         let request = TaskRequest::Grow { step: "k".into(), growth: Growth::new().with_node(node) };
@@ -104,7 +104,7 @@ fn what_could_not_be_read_back_is_no_growth_and_the_run_goes_on() {
 }
 
 #[test]
-fn what_is_just_allowed_is_a_plan_and_reads_back() {
+fn a_plan_at_every_limit_is_accepted_and_reads_back() {
     for node in [
         when(deep(CONDITION_DEPTH_MAX)),
         when(Condition::input("/~0~1", Test::AtMost(f64::MAX))),
@@ -124,7 +124,7 @@ fn what_is_just_allowed_is_a_plan_and_reads_back() {
 
 /// What an older version accepted and could read stays readable.
 #[test]
-fn a_plan_of_an_old_journal_is_read_although_it_would_be_refused_now() {
+fn an_old_plan_is_read_although_it_would_be_refused_now() {
     for node in [
         r#"{"name":"n","task":"t","retry":{"attempts_max":0,"factor":0.5,"jitter":7.0}}"#,
         r#"{"name":"n","task":"t","limits":[{"limit":"l","by":{"input":"tenant"}},{"limit":"l","by":{"label":""}}]}"#,
@@ -154,7 +154,7 @@ fn reads_back(event: Event) -> Result<(), String> {
 }
 
 #[test]
-fn a_commit_that_says_something_else_when_it_is_read_is_found() {
+fn a_commit_that_reads_back_differently_is_refused() {
     let mut plan = workflow(vec![task("n")]);
     // A number that JSON does not have, past the checks: as if a check had been forgotten.
     plan.nodes[0].retry.jitter = f64::NAN;
@@ -235,7 +235,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_accepted_reads_back_unchanged(node in nodes(), labels in proptest::collection::btree_map(any::<String>(), any::<String>(), 0..3)) {
+    fn accepted_nodes_read_back_unchanged(node in nodes(), labels in proptest::collection::btree_map(any::<String>(), any::<String>(), 0..3)) {
         if let Ok(plan) = Plan::new(&workflow(vec![node.clone()])) {
             let (plan, input) = (Arc::new(plan), json("1"));
             let kind = InputKind::Create { plan, input, labels, options: Box::default() };

@@ -99,7 +99,7 @@ fn runs_of_format_2() {
 }
 
 #[test]
-fn what_a_run_of_format_2_was_given_is_known() {
+fn the_inputs_of_a_run_of_format_2_are_read() {
     let (state, _) = replayed(COMPLETED_2);
     let build = &state.plan().nodes()[0].spec;
     assert_eq!((build.priority, build.version.as_deref(), build.total_timeout_ms), (3, Some("v3"), Some(60_000)));
@@ -117,7 +117,7 @@ fn what_a_run_of_format_2_was_given_is_known() {
 }
 
 #[test]
-fn a_fork_of_format_3_that_let_waits_go_and_undid_twice() {
+fn a_fork_of_format_3_with_dropped_waits_and_retried_compensation() {
     let (state, events) = replayed(FORKED_3);
     let lines = include_str!("fixtures/v3-forked.txt");
     assert_eq!(events.iter().map(show).collect::<Vec<_>>(), lines.lines().collect::<Vec<_>>());
@@ -126,7 +126,7 @@ fn a_fork_of_format_3_that_let_waits_go_and_undid_twice() {
 }
 
 #[test]
-fn references_and_texts_that_look_like_them_in_format_3() {
+fn references_and_texts_like_them_in_format_3() {
     let (state, _) = replayed(LARGE_3);
     assert_eq!(state.outcome(), Some(&Outcome::Completed(json(r#"{"$orkestra.outputs":{}}"#))), "a user's text");
     let mark = r#"{"$orkestra.blob":{"key":"k","bytes":300000,"known":{"slots":{"/tenant":"t1"}}}}"#;
@@ -158,7 +158,7 @@ fn sorted(value: &Value) -> String {
 /// Snapshots of another form or meaning must not be read: a state that differs from that of an earlier version needs a
 /// new version number.
 #[test]
-fn states_are_what_their_version_says() {
+fn states_match_their_version() {
     let digest = |journal: &str| {
         let state = serde_json::to_value(replayed(journal).0).expect("a state serialises");
         Sha256::digest(sorted(&state)).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
@@ -180,7 +180,7 @@ fn states_are_what_their_version_says() {
 }
 
 #[test]
-fn a_snapshot_that_is_not_as_it_was_written_is_left_alone() {
+fn a_changed_snapshot_is_ignored() {
     let run = RunId::new("fixture").expect("a run id");
     let stored: Vec<Stored> = serde_json::from_str(COMPLETED_2).expect("a fixture");
     let written = |Stored { first, last, epoch, body }: Stored| Written {

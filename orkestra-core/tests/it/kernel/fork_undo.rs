@@ -35,7 +35,7 @@ fn refused(scene: &Scene, node: &str, words: &str) {
 }
 
 #[test]
-fn a_fork_that_fails_undoes_nothing_that_was_copied() {
+fn a_failed_fork_compensates_no_copied_node() {
     let source = paid();
     let created = "created from r up to 4, before ship";
     let copied = ["pay#1 started", "g#1 started", "pay completed 1"];
@@ -53,7 +53,7 @@ fn a_fork_that_fails_undoes_nothing_that_was_copied() {
 }
 
 #[test]
-fn what_a_fork_does_itself_it_undoes() {
+fn a_fork_compensates_its_own_work() {
     let nodes = [task("pay").undone(), task("pack").undone().after(&["pay"]), task("ship").after(&["pack"])];
     let mut source = Scene::of(nodes);
     source.then(done("pay#1", "1"), ["pay completed 1", "pack#1 started"]);
@@ -86,7 +86,7 @@ fn half_done(did: impl FnOnce(&mut Scene)) -> Scene {
 }
 
 #[test]
-fn a_node_of_which_steps_were_copied_is_the_other_runs_to_undo() {
+fn a_node_with_copied_steps_is_compensated_by_the_original_run() {
     let of_the_other: [fn(&mut Scene); 2] = [
         |scene| {
             scene.then(asks("pay#1", end_step("charge", "1")), ["pay/charge = 1"]);
@@ -104,7 +104,7 @@ fn a_node_of_which_steps_were_copied_is_the_other_runs_to_undo() {
 }
 
 #[test]
-fn a_node_that_only_waited_or_was_at_its_first_step_is_the_forks_own() {
+fn a_node_without_finished_steps_is_compensated_by_the_fork() {
     let own: [fn(&mut Scene); 3] = [
         |_| {},
         |scene| {
@@ -123,7 +123,7 @@ fn a_node_that_only_waited_or_was_at_its_first_step_is_the_forks_own() {
 }
 
 #[test]
-fn a_shared_node_that_is_tried_again_in_the_fork_stays_shared() {
+fn a_shared_node_retried_in_the_fork_stays_shared() {
     use orkestra_core::model::OnFailure;
     let pay = NodeSpec { on_failure: OnFailure::Skip, ..task("pay").undone() };
     let mut scene = Scene::of([pay, task("first"), task("other").after(&["first"])]);
@@ -137,7 +137,7 @@ fn a_shared_node_that_is_tried_again_in_the_fork_stays_shared() {
 }
 
 #[test]
-fn a_run_that_was_undone_is_not_forked() {
+fn a_compensated_run_cannot_be_forked() {
     let words = "cannot fork: the work of node `pay` was compensated in that run, or is about to be; fork from before that node";
     let mut scene = paid();
     scene.feed(fails("ship#1")).expect("it fails");
@@ -158,7 +158,7 @@ fn a_run_that_was_undone_is_not_forked() {
 }
 
 #[test]
-fn a_run_that_was_ended_by_force_undid_nothing_and_is_forked() {
+fn a_terminated_run_can_be_forked() {
     let mut scene = paid();
     scene.then(cancel("why"), ["stop because why, grace until 10000", "g cancelled"]);
     scene.then(terminate(), ["run terminated: enough"]);
@@ -166,7 +166,7 @@ fn a_run_that_was_ended_by_force_undid_nothing_and_is_forked() {
 }
 
 #[test]
-fn half_of_what_was_undone_is_not_shared() {
+fn a_partly_done_node_that_was_compensated_cannot_be_shared() {
     let mut scene = Scene::of([task("pay").undone(), task("first"), task("other").after(&["first"])]);
     scene.then(asks("pay#1", end_step("charge", "1")), ["pay/charge = 1"]);
     scene.then(done("first#1", "1"), ["first completed 1", "other#1 started"]);
@@ -176,7 +176,7 @@ fn half_of_what_was_undone_is_not_shared() {
 }
 
 #[test]
-fn what_the_other_run_did_later_and_undid_does_not_matter() {
+fn later_compensation_in_the_original_run_does_not_matter() {
     let mut scene = Scene::of([task("a"), task("b").after(&["a"]).undone(), task("c").after(&["b"])]);
     scene.then(done("a#1", "1"), ["a completed 1", "b#1 started"]);
     scene.then(done("b#1", "2"), ["b completed 2", "c#1 started"]);
@@ -187,7 +187,7 @@ fn what_the_other_run_did_later_and_undid_does_not_matter() {
 }
 
 #[test]
-fn a_fork_of_a_fork_does_not_mind_what_the_first_run_undoes() {
+fn a_fork_of_a_fork_ignores_compensation_in_the_first_run() {
     let mut scene = paid();
     let fork = scene.fork("ship", None).0;
     scene.feed(fails("ship#1")).expect("it fails");

@@ -6,7 +6,7 @@ use orkestra_core::model::{Growth, limits};
 use super::scene::{Node, Scene, asks, cancel, done, end_step, gate, grow, json, name, signal, task};
 
 #[test]
-fn new_nodes_that_wait_for_nothing_start_at_once() {
+fn new_first_nodes_start_at_once() {
     let mut scene = Scene::of([task("a"), task("z").after(&["a"])]);
     let growth = Growth::new()
         .with_node(task("b"))
@@ -22,7 +22,7 @@ fn new_nodes_that_wait_for_nothing_start_at_once() {
 }
 
 #[test]
-fn a_new_node_after_nodes_that_are_done_starts_at_once() {
+fn a_new_node_after_completed_nodes_starts_at_once() {
     let mut scene = Scene::of([task("a"), task("b")]);
     scene.then(done("b#1", "2"), ["b completed 2"]);
     let growth = Growth::new().with_node(task("c").after(&["b"]));
@@ -30,7 +30,7 @@ fn a_new_node_after_nodes_that_are_done_starts_at_once() {
 }
 
 #[test]
-fn an_edge_from_what_is_done_holds_nothing_up() {
+fn an_edge_from_a_completed_node_does_not_delay() {
     let mut scene = Scene::of([task("a"), task("b"), task("z").after(&["a"])]);
     scene.then(done("b#1", "2"), ["b completed 2"]);
     let growth = Growth::new().with_edge(name("b"), name("z"));
@@ -41,7 +41,7 @@ fn an_edge_from_what_is_done_holds_nothing_up() {
 }
 
 #[test]
-fn a_new_gate_takes_the_signal_that_is_there() {
+fn a_new_gate_takes_an_early_signal() {
     let mut scene = Scene::of([task("a")]);
     scene.then(signal("go", "1"), ["signal go 1"]);
     let growth = Growth::new().with_node(gate("g", "go")).with_node(task("b").after(&["g"]));
@@ -52,7 +52,7 @@ fn a_new_gate_takes_the_signal_that_is_there() {
 }
 
 #[test]
-fn growth_is_remembered_by_its_key() {
+fn growth_is_applied_once_per_key() {
     let mut scene = Scene::of([task("a")]);
     let growth = || grow("k", Growth::new().with_node(task("b")));
     scene.then(asks("a#1", growth()), ["a/k grew [b] []", "b#1 started"]).then(asks("a#1", growth()), []);
@@ -98,7 +98,7 @@ fn inputs_of_new_nodes_have_a_limit_together() {
 }
 
 #[test]
-fn an_edge_that_is_there_already_counts_once() {
+fn an_existing_edge_counts_once() {
     let mut scene = Scene::of([task("a"), task("z").after(&["a", "a"])]);
     let growth = Growth::new().with_edge(name("a"), name("z")).with_edge(name("a"), name("z"));
     scene.then(asks("a#1", grow("k", growth)), ["a/k grew [] [a->z a->z]"]);

@@ -152,7 +152,7 @@ pub(super) fn table(states: &[(char, Option<RunState>)], events: &[Event]) -> Ve
 }
 
 #[test]
-fn what_can_happen_in_which_state() {
+fn which_events_are_legal_in_which_state() {
     let states: Vec<_> = states().into_iter().map(|(column, events)| (column, state_after(&events))).collect();
     let table = table(&states, &all_events());
     let expected = [
@@ -192,7 +192,7 @@ fn what_can_happen_in_which_state() {
 }
 
 #[test]
-fn nothing_but_its_creation_can_happen_to_a_run_that_is_not_there() {
+fn only_creation_is_legal_for_a_missing_run() {
     for event in all_events() {
         let mut state = None;
         let result = apply(&run(), &mut state, at(2), &event);
@@ -201,7 +201,7 @@ fn nothing_but_its_creation_can_happen_to_a_run_that_is_not_there() {
 }
 
 #[test]
-fn nothing_happens_to_a_node_that_is_not_there() {
+fn events_of_unknown_nodes_are_illegal() {
     let nobody = || name("nobody");
     let mut events = vec![
         started("nobody", 1),

@@ -160,7 +160,7 @@ fn events() -> Vec<Event> {
 }
 
 #[test]
-fn what_else_can_happen_in_which_state() {
+fn which_further_events_are_legal_in_which_state() {
     let table = table(&states(), &events());
     let expected = [
         "RQKCZPpBbFfASsUuDdT|",
@@ -221,7 +221,7 @@ fn what_else_can_happen_in_which_state() {
 }
 
 #[test]
-fn an_undo_is_tried_again_when_the_run_has_ended_and_it_failed() {
+fn a_failed_compensation_is_retried_after_the_run_ended() {
     let undone = vec![completed("a"), stop(), undoing(), started("undo:a", 1)];
     let not_undone = [undone, vec![failed("undo:a", 1, Next::GiveUp), ended()]].concat();
     for (node, may) in [("undo:a", true), ("a", false), ("nobody", false)] {

@@ -124,7 +124,7 @@ proptest! {
     #![proptest_config(cases(192))]
 
     #[test]
-    fn whatever_happens_a_run_keeps_its_promises_and_can_be_driven_to_its_end(
+    fn any_run_keeps_its_invariants_and_can_be_driven_to_its_end(
         nodes in nodes(), options in options(), moves in moves(80)
     ) {
         let mut scene = play(nodes, options, &moves);
@@ -138,7 +138,7 @@ proptest! {
     #![proptest_config(cases(24))]
 
     #[test]
-    fn a_run_cut_after_any_commit_goes_on_to_its_end(nodes in nodes(), options in options(), moves in moves(50)) {
+    fn a_run_cut_after_any_commit_continues_to_its_end(nodes in nodes(), options in options(), moves in moves(50)) {
         let mut whole = play(nodes, options, &moves);
         drive(&mut whole);
         for kept in 1..=whole.journal.len() {
@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn a_process_that_dies_after_every_commit_gets_there_all_the_same(
+    fn a_run_ends_even_if_the_process_dies_after_every_commit(
         nodes in nodes(), options in options(), moves in moves(40)
     ) {
         let mut scene = play(nodes, options, &moves);
@@ -175,7 +175,7 @@ proptest! {
     }
 
     #[test]
-    fn a_run_can_be_forked_from_every_node_that_began(
+    fn a_run_can_be_forked_from_every_started_node(
         nodes in nodes(), options in options(), moves in moves(50), edited in any::<bool>()
     ) {
         let whole = play(nodes, options, &moves);
@@ -201,7 +201,7 @@ proptest! {
     #![proptest_config(cases(48))]
 
     #[test]
-    fn what_is_owed_is_what_is_under_way(nodes in nodes(), options in options(), moves in moves(80)) {
+    fn the_agenda_matches_the_running_nodes(nodes in nodes(), options in options(), moves in moves(80)) {
         let scene = play(nodes, options, &moves);
         let state = scene.state();
         let works = state.pause().is_none();
@@ -220,7 +220,7 @@ proptest! {
 
 /// A random world in which an event never happens proves nothing about that event.
 #[test]
-fn random_runs_go_through_all_that_can_happen() {
+fn random_runs_cover_every_event() {
     let mut runner = TestRunner::deterministic();
     let strategy = (nodes(), options(), moves(80));
     let mut seen = BTreeMap::new();

@@ -40,7 +40,7 @@ fn keys_belong_to_their_node() {
 }
 
 #[test]
-fn a_step_that_began_in_an_attempt_that_failed_is_known_to_the_next() {
+fn a_step_started_in_a_failed_attempt_is_known_to_the_next() {
     let mut scene = Scene::of([task("a").tries(2)]);
     scene.then(asks("a#1", start_step("k")), ["a/k started"]);
     scene.then(fails("a#1"), ["a#1 failed (error), again at 0", "a#2 started"]);
@@ -85,7 +85,7 @@ fn a_stopping_run_still_remembers_steps() {
 /// due, the run failed on every tick. And a wait under the key of a started step was never recorded: the task waited
 /// for ever.
 #[test]
-fn one_key_is_one_thing() {
+fn a_key_is_used_for_one_thing() {
     let growth = || grow("k", Growth::new().with_node(task("b")));
     let taken = |what| format!("key `k` of node `a` is already in use for {what}; use another key");
     for (first, what, others) in [

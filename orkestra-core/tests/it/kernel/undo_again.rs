@@ -38,7 +38,7 @@ fn words<const N: usize, const M: usize>(undone: [&str; N], failed: [&str; M]) -
 }
 
 #[test]
-fn undoing_has_retries_of_its_own() {
+fn compensation_has_its_own_retries() {
     let once = NodeSpec { compensate_retry: Some(Retry::none()), ..task("a").undone() };
     let soon = NodeSpec { compensate_retry: Some(Retry::immediate(2)), ..task("b").undone() };
     let mut scene = Scene::of([once, soon, task("e")]);
@@ -51,7 +51,7 @@ fn undoing_has_retries_of_its_own() {
 }
 
 #[test]
-fn undoing_that_hangs_ends_in_time_where_a_limit_was_set() {
+fn hanging_compensation_ends_at_its_timeout() {
     let limited = NodeSpec {
         compensate_timeout_ms: Some(50),
         compensate_retry: Some(Retry::immediate(2).with_initial(Duration::from_millis(10))),
@@ -68,7 +68,7 @@ fn undoing_that_hangs_ends_in_time_where_a_limit_was_set() {
 }
 
 #[test]
-fn an_undo_that_failed_is_tried_again_and_the_run_ends_as_it_had() {
+fn a_failed_compensation_is_retried_and_the_run_ends_as_before() {
     let mut scene = in_part();
     assert_eq!(told(&scene), words(["a"], ["b error"]));
     for node in ["a", "b", "e"] {
@@ -90,7 +90,7 @@ fn an_undo_that_failed_is_tried_again_and_the_run_ends_as_it_had() {
 }
 
 #[test]
-fn an_undo_that_fails_once_more_can_be_tried_once_more() {
+fn a_compensation_that_fails_again_can_be_retried_again() {
     let mut scene = in_part();
     for attempt in 2..5 {
         let (started, failed) = (format!("undo:b#{attempt} started"), format!("undo:b#{attempt}"));
@@ -102,7 +102,7 @@ fn an_undo_that_fails_once_more_can_be_tried_once_more() {
 }
 
 #[test]
-fn steps_of_an_undo_stay_done_and_those_that_failed_are_tried_too() {
+fn a_retried_compensation_keeps_its_completed_steps() {
     let mut scene = undoing(RunOptions::default());
     scene.then(asks("undo:b#1", end_step("k", "1")), ["undo:b/k = 1"]);
     scene.then(asks("undo:b#1", fail_step("l")), ["undo:b/l failed (refused)"]);
@@ -114,7 +114,7 @@ fn steps_of_an_undo_stay_done_and_those_that_failed_are_tried_too() {
 }
 
 #[test]
-fn each_way_to_end_is_the_same_after_an_undo_was_tried_again() {
+fn a_retried_compensation_keeps_the_way_the_run_ended() {
     type End = fn(&mut Scene);
     let ends: [(&str, End); 3] = [
         ("run cancelled: why", |scene| drop(scene.feed(cancel("why")).expect("it stops"))),
@@ -139,7 +139,7 @@ fn each_way_to_end_is_the_same_after_an_undo_was_tried_again() {
 }
 
 #[test]
-fn what_force_kept_from_being_undone_is_told_and_can_be_undone() {
+fn nodes_left_by_a_termination_are_reported_and_can_be_compensated() {
     let mut scene = undoing(RunOptions::default());
     scene.then(terminate(), ["run terminated: enough"]);
     assert_eq!(told(&scene), words([], ["b terminated", "a terminated"]));
@@ -153,7 +153,7 @@ fn what_force_kept_from_being_undone_is_told_and_can_be_undone() {
 }
 
 #[test]
-fn force_before_anything_is_undone_tells_what_was_not() {
+fn terminating_before_compensation_reports_the_nodes() {
     let mut scene = Scene::of([task("a").undone(), task("b")]);
     scene.then(done("a#1", "1"), ["a completed 1"]).then(terminate(), ["run terminated: enough"]);
     assert_eq!(told(&scene), words([], ["a terminated"]));
@@ -162,7 +162,7 @@ fn force_before_anything_is_undone_tells_what_was_not() {
 }
 
 #[test]
-fn a_run_that_completes_or_did_nothing_tells_nothing() {
+fn a_run_without_compensation_reports_none() {
     let mut scene = Scene::of([task("a").undone()]);
     scene.then(done("a#1", "1"), ["a completed 1", "run completed 1"]);
     assert_eq!(scene.state().undo(), None);
@@ -172,7 +172,7 @@ fn a_run_that_completes_or_did_nothing_tells_nothing() {
 }
 
 #[test]
-fn whoever_waits_is_told_of_the_end_once_more() {
+fn the_parent_is_informed_of_the_end_again() {
     let parent = Some(Parent::new(run_id("p"), name("n")));
     let mut scene = undoing(RunOptions { parent, ..RunOptions::default() });
     scene.feed(fails_for_good("undo:b#1")).expect("it fails");
@@ -184,7 +184,7 @@ fn whoever_waits_is_told_of_the_end_once_more() {
 }
 
 #[test]
-fn what_was_skipped_failed_or_tried_again_is_undone_as_it_ended() {
+fn only_completed_nodes_are_compensated() {
     let nodes = [
         task("failed").undone().or(OnFailure::Continue),
         task("again").undone().or(OnFailure::Skip),
@@ -203,7 +203,7 @@ fn what_was_skipped_failed_or_tried_again_is_undone_as_it_ended() {
 }
 
 #[test]
-fn nodes_that_were_added_are_undone_with_limits_of_their_own() {
+fn added_nodes_are_compensated_with_their_own_timeouts() {
     let added = NodeSpec { compensate_timeout_ms: Some(50), ..task("n").undone() };
     let mut scene = Scene::of([task("a"), gate("g", "go")]);
     scene.then(asks("a#1", grow("k", Growth::new().with_node(added))), ["a/k grew [n] []", "n#1 started"]);
@@ -214,7 +214,7 @@ fn nodes_that_were_added_are_undone_with_limits_of_their_own() {
 }
 
 #[test]
-fn a_damaged_retry_of_an_undo_changes_nothing() {
+fn an_invalid_retry_of_a_compensation_changes_nothing() {
     let mut scene = in_part();
     scene.rejects(retry("nobody"), "there is no node `nobody`");
     assert_eq!(scene.node("undo:b").status, NodeStatus::Failed);

@@ -17,7 +17,7 @@ fn spine() -> Story {
 }
 
 #[test]
-fn the_spine_reads_well_on_a_terminal() {
+fn a_small_graph_is_readable_on_a_terminal() {
     let mut story = spine();
     story
         .at(1, &[starts("planner", 1)])
@@ -61,7 +61,7 @@ w · run r · running
 }
 
 #[test]
-fn growth_undoing_children_and_reports_are_marked() {
+fn growth_compensation_children_and_reports_are_marked() {
     let mut story = Story::of(json!([
         {"name": "a", "task": "t", "compensate": "undo"},
         {"name": "b", "task": "t", "after": ["a"]},
@@ -112,7 +112,7 @@ w · run r · compensating · node `c` failed: error: broken
 }
 
 #[test]
-fn every_status_has_its_words() {
+fn every_status_has_a_label() {
     let mut story = Story::of(json!([
         {"name": "queued", "task": "t", "limits": [{"limit": "http", "by": {"key": "eu"}}, {"limit": "gpu"}]},
         {"name": "backoff", "task": "t", "retry": {"attempts_max": 2}},
@@ -177,7 +177,7 @@ fn a_plan_can_be_drawn_before_there_is_a_run() {
 }
 
 #[test]
-fn pictures_are_the_same_every_time() {
+fn drawings_are_deterministic() {
     let graph = spine().graph();
     assert_eq!(graph.to_svg(), spine().graph().to_svg());
     let svg = graph.to_svg();

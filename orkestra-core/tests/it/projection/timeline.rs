@@ -43,7 +43,7 @@ fn full() -> Story {
 }
 
 #[test]
-fn attempts_have_their_steps_waits_and_costs() {
+fn attempts_list_their_steps_waits_and_costs() {
     let timeline = full().timeline();
     assert_eq!((timeline.status, timeline.ended_at), (RunStatus::Completed, Some(Timestamp::from_millis(2000))));
     let names: Vec<_> = timeline.nodes.iter().map(|node| node.name.as_str()).collect();
@@ -71,7 +71,7 @@ fn attempts_have_their_steps_waits_and_costs() {
 }
 
 #[test]
-fn a_timeline_reads_well_on_a_terminal() {
+fn a_timeline_is_readable_on_a_terminal() {
     let expected = "\
 w · run r · completed · from 1970-01-01T00:00:00.000Z · usd 2
 
@@ -92,7 +92,7 @@ never                                                       skipped: its conditi
 }
 
 #[test]
-fn a_run_under_way_is_open() {
+fn a_live_run_has_an_open_timeline() {
     let mut story = Story::of(json!([{"name": "a", "task": "t"}, {"name": "b", "task": "t", "after": ["a"]}]));
     story.at(10, &[starts("a", 1)]).at(50, &[step("a", "one")]);
     let timeline: Timeline = story.timeline();
@@ -111,7 +111,7 @@ fn a_run_under_way_is_open() {
 }
 
 #[test]
-fn many_steps_cost_what_each_costs() {
+fn the_cost_of_many_steps_is_linear() {
     let mut story = Story::of(json!([{"name": "a", "task": "t"}]));
     story.at(0, &[starts("a", 1)]);
     let steps: Vec<_> = (0..20_000).map(|n| step("a", &format!("k{n}"))).collect();
@@ -127,7 +127,7 @@ fn many_steps_cost_what_each_costs() {
 }
 
 #[test]
-fn what_a_failed_step_cost_is_counted() {
+fn the_cost_of_a_failed_step_is_counted() {
     let mut story = Story::of(json!([{"name": "fetch", "task": "t"}]));
     let failure = json!({"kind": "error", "message": "no luck", "retryable": false});
     story.at(0, &[starts("fetch", 1)]).at(

@@ -233,7 +233,7 @@ async fn a_budget_at_any_moment_loses_and_repeats_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_at_any_moment_is_the_end() {
+async fn cancelling_or_terminating_at_any_moment_is_final() {
     for after in (0..LAST).step_by(13) {
         for (terminates, pauses) in [(false, false), (false, true), (true, false), (true, true)] {
             let (effects, when) = (Effects::default(), format!("after {after} ms, {terminates} {pauses}"));
@@ -295,8 +295,8 @@ async fn top(cx: Context, (): ()) -> TaskResult<u64> {
     Ok(cx.map_runs::<_, u64>("middle", 3, "middle", [(), (), ()]).await?.into_iter().sum())
 }
 
-async fn with_room(store: MoodyStore, rooms: usize) -> Engine {
-    let builder = engine(store).park_after(ms(25)).runs_max(rooms).worker("me").limit(Limit::concurrency("two", 2));
+async fn with_capacity(store: MoodyStore, capacity: usize) -> Engine {
+    let builder = engine(store).park_after(ms(25)).runs_max(capacity).worker("me").limit(Limit::concurrency("two", 2));
     let leaf = Workflow::new("leaf").node("n", leaf).limit("two").build().expect("a workflow");
     let middle = Workflow::new("middle").node("n", middle).build().expect("a workflow");
     let top = Workflow::new("top").node("n", top).build().expect("a workflow");
@@ -305,14 +305,14 @@ async fn with_room(store: MoodyStore, rooms: usize) -> Engine {
 
 /// A parent, its children and grandchildren, on an engine with a small capacity, stopped and restarted at any moment.
 #[tokio::test(start_paused = true)]
-async fn little_room_is_enough_at_any_moment() {
-    for (after, rooms, what) in (1..420)
+async fn a_small_capacity_is_enough_at_any_moment() {
+    for (after, capacity, what) in (1..420)
         .step_by(26)
-        .flat_map(|after| [(1, 0), (1, 1), (1, 2), (2, 3)].map(|(rooms, what)| (after, rooms, what)))
+        .flat_map(|after| [(1, 0), (1, 1), (1, 2), (2, 3)].map(|(capacity, what)| (after, capacity, what)))
     {
         let store = slow();
-        let when = format!("{rooms} rooms, {what} after {after} ms");
-        let one = with_room(store.clone(), rooms).await;
+        let when = format!("{capacity} capacity, {what} after {after} ms");
+        let one = with_capacity(store.clone(), capacity).await;
         let run = one.run("top").id("r").start().await.expect("a run");
         tokio::time::sleep(ms(after)).await;
         let paused = what == 1 && run.pause("lunch").await.is_ok();
@@ -328,7 +328,7 @@ async fn little_room_is_enough_at_any_moment() {
         }
         let (engine, run) = if what == 3 {
             one.shutdown().await;
-            let two = with_room(store.clone(), rooms).await;
+            let two = with_capacity(store.clone(), capacity).await;
             let run = two.handle("r").expect("a handle");
             (two, run)
         } else {

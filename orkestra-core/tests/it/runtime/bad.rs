@@ -87,7 +87,7 @@ async fn a_clock_that_jumps_back_fires_nothing_early() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_jumps_forward_ends_what_is_due() {
+async fn a_clock_that_jumps_forward_fires_what_is_due() {
     let clock = Jumping::new();
     let gate = Workflow::new("gate").gate::<()>("never").build().expect("a workflow");
     let engine = clock.engine().workflow(patient()).workflow(gate).start().await.expect("an engine");
@@ -102,7 +102,7 @@ async fn a_clock_that_jumps_forward_ends_what_is_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_begins_after_a_jump_is_as_long_as_it_was_asked_for() {
+async fn a_wait_after_a_clock_jump_has_its_full_length() {
     for hours in [-5, 5] {
         let clock = Jumping::new();
         let naps = async |cx: Context, (): ()| {
@@ -125,7 +125,7 @@ async fn a_wait_that_begins_after_a_jump_is_as_long_as_it_was_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_never_returns_is_ended_by_whoever_asks() {
+async fn a_task_that_never_returns_can_be_ended() {
     let workflow = Workflow::new("w").node("n", never).build().expect("a workflow");
     let limited = Workflow::new("limited").node("n", never).timeout(secs(30)).retry(Retry::immediate(2));
     let engine = engine(MemoryStore::new()).workflow(workflow).workflow(limited.build().expect("a workflow"));
@@ -168,7 +168,7 @@ impl Latch {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_task_that_blocks_its_thread_is_left_behind() {
+async fn a_task_that_blocks_its_thread_is_abandoned() {
     let (latch, blocked) = (Latch::default(), Arc::new(AtomicUsize::new(0)));
     let (held, counted) = (latch.clone(), Arc::clone(&blocked));
     let blocks = move |cx: Context, (): ()| {
@@ -201,7 +201,7 @@ async fn a_task_that_blocks_its_thread_is_left_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_lost_blocks_its_runs_and_the_next_process_goes_on() {
+async fn a_lost_store_blocks_its_runs_and_the_next_process_continues() {
     for fault in [
         Fault::CrashBefore,
         Fault::CrashAfter,
@@ -232,7 +232,7 @@ async fn a_store_that_is_lost_blocks_its_runs_and_the_next_process_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_payload_over_the_limit_is_refused_at_every_door() {
+async fn a_payload_over_the_limit_is_refused_everywhere() {
     let said =
         "the payload has 67108866 bytes, more than the 67108864 allowed; store it elsewhere and pass its address";
     // As text that is already JSON: escaping that much text repeatedly takes long.
@@ -269,7 +269,7 @@ async fn a_payload_over_the_limit_is_refused_at_every_door() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn growth_that_does_not_fit_is_refused_and_the_run_goes_on() {
+async fn growth_that_does_not_fit_is_refused_and_the_run_continues() {
     let grows = async |cx: Context, (): ()| {
         let node = |name: &str| Ok::<_, TaskError>(NodeSpec::task(Name::new(name)?, Name::new("nothing")?));
         let cycle = Growth::new().with_node(node("x")?.with_after(Name::new("y")?));
@@ -304,7 +304,7 @@ async fn growth_that_does_not_fit_is_refused_and_the_run_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_signal_to_a_run_that_is_not_there_is_refused() {
+async fn a_signal_to_a_missing_run_is_refused() {
     let workflow = Workflow::new("w").node("n", nothing).build().expect("a workflow");
     let store = MemoryStore::new();
     let engine = engine(store.clone()).workflow(workflow).start().await.expect("an engine");

@@ -48,7 +48,7 @@ fn is_damaged(error: &Error) -> bool {
 }
 
 /// Every wait and every read reports the damage; then the run is terminated and deleted.
-async fn leads_out(engine: &Engine, run: &Run) {
+async fn can_be_terminated_and_deleted(engine: &Engine, run: &Run) {
     assert!(is_damaged(&in_time(run.outcome()).await.expect_err("nobody can tell")));
     assert!(is_damaged(&in_time(run.output::<u64>()).await.expect_err("nobody can tell")));
     assert!(is_damaged(&run.view().await.expect_err("it cannot be read")));
@@ -80,29 +80,29 @@ async fn leads_out(engine: &Engine, run: &Run) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_run_that_is_parked_has_a_way_out() {
+async fn a_damaged_parked_run_can_be_terminated_and_deleted() {
     let store = MemoryStore::new();
     let engine = engine(store.clone()).workflow(gate()).start().await.expect("an engine");
     let run = engine.run("gate").id("r").start().await.expect("a run");
     tokio::time::sleep(secs(10)).await;
     damage(&store, run.id()).await;
-    leads_out(&engine, &run).await;
+    can_be_terminated_and_deleted(&engine, &run).await;
     let again = engine.run("gate").id("r").start().await.expect("its id is free");
     again.signal("go", &7_u64).await.expect("it is sent");
     assert_eq!(again.output::<u64>().await.expect("an output"), 7);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_run_that_is_driven_has_a_way_out() {
+async fn a_damaged_driven_run_can_be_terminated_and_deleted() {
     let store = MemoryStore::new();
     let engine = engine(store.clone()).park_after(days(1)).workflow(gate()).start().await.expect("an engine");
     let run = engine.run("gate").id("r").start().await.expect("a run");
     damage(&store, run.id()).await;
-    leads_out(&engine, &run).await;
+    can_be_terminated_and_deleted(&engine, &run).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_run_that_is_found_at_start_has_a_way_out() {
+async fn a_damaged_run_found_at_start_can_be_terminated_and_deleted() {
     let store = MemoryStore::new();
     let sleeps = async |cx: Context, (): ()| cx.sleep(mins(1)).await;
     let workflow = Workflow::new("w").node("n", sleeps).build().expect("a workflow");
@@ -115,11 +115,11 @@ async fn a_damaged_run_that_is_found_at_start_has_a_way_out() {
     tokio::time::sleep(secs(1)).await;
     assert_eq!(second.blocked().len(), 1, "it was due, and looked at");
     let run = second.get(&id).await.expect("a store").expect("it is there");
-    leads_out(&second, &run).await;
+    can_be_terminated_and_deleted(&second, &run).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_in_another_engine_for_a_damaged_run_ends_too() {
+async fn waiting_for_a_damaged_run_ends_in_other_engines_too() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let start = || engine(MemoryStore::new()).shared_store(Arc::clone(&store)).workflow(gate()).start();
     let (here, there) = (start().await.expect("an engine"), start().await.expect("an engine"));
@@ -143,7 +143,7 @@ async fn waiting_in_another_engine_for_a_damaged_run_ends_too() {
     let error = tokio::time::timeout(mins(20), reads).await.expect("no wait hangs").expect("no panic");
     assert!(is_damaged(&error));
     let elsewhere = there.get(run.id()).await.expect("a store").expect("it is there");
-    leads_out(&there, &elsewhere).await;
+    can_be_terminated_and_deleted(&there, &elsewhere).await;
     assert!(here.get(run.id()).await.expect("a store").is_none());
 }
 
@@ -166,7 +166,7 @@ async fn a_run_of_a_newer_version_is_not_damaged() {
 
 /// A run of which only the record is left, as if a file was lost.
 #[tokio::test(start_paused = true)]
-async fn a_run_of_which_only_the_record_is_left_has_a_way_out() {
+async fn a_run_with_only_a_record_left_can_be_terminated() {
     let store = MemoryStore::new();
     let engine = engine(store.clone()).workflow(gate()).start().await.expect("an engine");
     let run = engine.run("gate").id("r").start().await.expect("a run");
@@ -201,7 +201,7 @@ async fn parent_and_child(engine: &Engine) -> (Run, Run) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_parent_of_a_damaged_run_hears_that_it_was_terminated() {
+async fn the_parent_learns_that_a_damaged_child_was_terminated() {
     let store = MemoryStore::new();
     let [child, parent] = family();
     let engine = engine(store.clone()).workflow(child).workflow(parent).start().await.expect("an engine");
@@ -217,7 +217,7 @@ async fn the_parent_of_a_damaged_run_hears_that_it_was_terminated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_parent_of_a_damaged_run_hears_that_nobody_can_read_it() {
+async fn the_parent_learns_that_its_child_is_damaged() {
     let store = MemoryStore::new();
     let [child, parent] = family();
     let engine = engine(store.clone()).workflow(child).workflow(parent).start().await.expect("an engine");
@@ -233,7 +233,7 @@ async fn the_parent_of_a_damaged_run_hears_that_nobody_can_read_it() {
 
 /// The process that terminated the child dies before the parent is informed.
 #[tokio::test(start_paused = true)]
-async fn a_parent_whose_engine_is_not_there_is_told_by_the_next_process() {
+async fn a_parent_without_an_engine_is_informed_by_the_next_process() {
     let store = MemoryStore::new();
     let [child, parent] = family();
     let first =
@@ -259,7 +259,7 @@ async fn a_parent_whose_engine_is_not_there_is_told_by_the_next_process() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_growth_that_could_not_be_read_back_is_refused_and_the_run_goes_on() {
+async fn unreadable_growth_is_refused_and_the_run_continues() {
     let grows = async |cx: Context, (): ()| {
         let node = |name: &str| Ok::<_, TaskError>(NodeSpec::task(Name::new(name)?, Name::new("nothing")?));
         let mut jitter = node("x")?;
@@ -292,7 +292,7 @@ async fn a_growth_that_could_not_be_read_back_is_refused_and_the_run_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_could_not_be_read_back_is_refused_at_every_door() {
+async fn input_that_could_not_be_read_back_is_refused_everywhere() {
     let wrong = || Condition::input("/risk", Test::AtMost(f64::INFINITY));
     let built = Workflow::new("w").node("n", nothing).when(wrong()).build();
     let said = "node `n`, `when`: inf cannot be written as JSON: use a finite number";
@@ -327,7 +327,7 @@ async fn what_could_not_be_read_back_is_refused_at_every_door() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn outputs_as_deep_as_may_be_are_read_together() {
+async fn outputs_at_the_depth_limit_can_be_joined() {
     let deep = async |_cx: Context, (): ()| {
         let text = format!("{}{}", "[".repeat(120), "]".repeat(120));
         Ok(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"))
@@ -355,7 +355,7 @@ async fn outputs_as_deep_as_may_be_are_read_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_number_beyond_floats_is_not_its_neighbour() {
+async fn numbers_beyond_floats_are_compared_exactly() {
     let id = async |_cx: Context, n: u64| Ok(n);
     let is = Test::Equals(Payload::of(&9_007_199_254_740_993_u64).expect("a number"));
     let condition = Condition::output(Name::new("id").expect("a name"), "", is);

@@ -28,7 +28,7 @@ async fn one(value: u32) -> TaskResult<u32> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_are_given_out_in_the_order_in_which_waits_and_steps_are_made() {
+async fn keys_follow_the_order_in_which_steps_and_waits_are_made() {
     async fn swaps(cx: Context, (): ()) -> TaskResult<Vec<u32>> {
         let (first, second) = (cx.step("a", || one(1)), cx.step("a", || one(2)));
         let second = second.await?;
@@ -56,7 +56,7 @@ async fn keys_are_given_out_in_the_order_in_which_waits_and_steps_are_made() {
 
 /// The first attempt drops a wait for `go`, and is called again by another process when `go` has arrived.
 #[tokio::test(start_paused = true)]
-async fn after_a_crash_the_same_branch_wins_and_a_later_attempt_waits_anew() {
+async fn the_same_branch_wins_after_a_crash_and_a_later_attempt_waits_anew() {
     async fn tries(cx: Context, (): ()) -> TaskResult<String> {
         if cx.attempt() > 1 {
             return cx.signal("go").await;
@@ -117,7 +117,7 @@ async fn an_attempt_that_fails_keeps_its_timer_and_its_question() {
 
 /// The failure of the first attempt and its signal arrive at the same time, after a pause.
 #[tokio::test(start_paused = true)]
-async fn a_signal_that_a_failed_attempt_had_received_and_not_taken_goes_to_the_next() {
+async fn a_signal_not_taken_by_a_failed_attempt_goes_to_the_next() {
     async fn tries(cx: Context, (): ()) -> TaskResult<String> {
         let fails = async {
             cx.sleep(secs(1)).await?;
@@ -145,7 +145,7 @@ async fn a_signal_that_a_failed_attempt_had_received_and_not_taken_goes_to_the_n
 
 /// A question ends once for all attempts; each attempt has its own wait for a signal.
 #[tokio::test(start_paused = true)]
-async fn the_limit_of_a_wait_for_an_answer_is_kept_over_attempts_that_of_one_for_a_signal_is_not() {
+async fn a_question_keeps_its_time_limit_over_attempts_and_a_signal_does_not() {
     async fn tries(cx: Context, which: String) -> TaskResult<u32> {
         let fails = async {
             tokio::time::sleep(secs(if cx.attempt() == 1 { 6 } else { 60 })).await;
@@ -168,7 +168,7 @@ async fn the_limit_of_a_wait_for_an_answer_is_kept_over_attempts_that_of_one_for
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_over_in_time_is_not_waited_for_by_later_attempts() {
+async fn a_wait_that_timed_out_stays_timed_out_in_later_attempts() {
     async fn tries(cx: Context, (): ()) -> TaskResult<(u32, String)> {
         let error = cx.signal::<()>("go").timeout(secs(10)).await.expect_err("nobody sends it");
         if cx.attempt() == 1 {
@@ -184,7 +184,7 @@ async fn what_was_not_over_in_time_is_not_waited_for_by_later_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_begins_anew_what_had_failed_for_good_save_what_must_not_be_done_twice() {
+async fn retrying_a_node_repeats_failed_steps_except_at_most_once_ones() {
     static CALLS: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
     async fn fails_once(of: usize) -> TaskResult<()> {
         if CALLS[of].fetch_add(1, SeqCst) == 0 { Err(TaskError::permanent("locked")) } else { Ok(()) }
@@ -204,7 +204,7 @@ async fn a_retry_begins_anew_what_had_failed_for_good_save_what_must_not_be_done
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_retry_a_child_that_was_cancelled_with_its_node_is_begun_anew() {
+async fn a_retried_node_starts_a_new_child_for_a_cancelled_one() {
     async fn asks(cx: Context, (): ()) -> TaskResult<u8> {
         let fails = async {
             tokio::time::sleep(secs(1)).await;
@@ -227,7 +227,7 @@ async fn after_a_retry_a_child_that_was_cancelled_with_its_node_is_begun_anew() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_spawned_task_that_a_park_leaves_behind_says_nothing() {
+async fn a_spawned_task_left_behind_by_a_park_has_no_effect() {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     static LATE: AtomicU32 = AtomicU32::new(0);
     async fn leaves(cx: Context, (): ()) -> TaskResult<()> {
@@ -250,7 +250,7 @@ async fn a_spawned_task_that_a_park_leaves_behind_says_nothing() {
 
 /// It is dropped while its start is being written.
 #[tokio::test(start_paused = true)]
-async fn a_step_that_must_not_be_done_twice_may_begin_when_it_was_dropped_before_its_work_began() {
+async fn an_at_most_once_step_dropped_before_its_work_can_start_again() {
     static PAID: AtomicU32 = AtomicU32::new(0);
     async fn pays(cx: Context, (): ()) -> TaskResult<u32> {
         let pay = || cx.step("pay", || async { TaskResult::Ok(PAID.fetch_add(1, SeqCst)) }).at_most_once();
@@ -272,7 +272,7 @@ async fn a_step_that_must_not_be_done_twice_may_begin_when_it_was_dropped_before
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_shuts_down_interrupts_a_step_that_must_not_be_done_twice_and_no_other() {
+async fn a_shutdown_interrupts_only_at_most_once_steps() {
     async fn works(cx: Context, once: bool) -> TaskResult<String> {
         let work = || async {
             tokio::time::sleep(secs(5)).await;
@@ -299,7 +299,7 @@ async fn an_engine_that_shuts_down_interrupts_a_step_that_must_not_be_done_twice
 
 /// The numbers in `docs/verbs.md` under "Steps or nodes".
 #[tokio::test(start_paused = true)]
-async fn steps_nodes_and_waits_cost_so_many_writes() {
+async fn the_number_of_writes_of_steps_nodes_and_waits() {
     async fn works(cx: Context, what: String) -> TaskResult<()> {
         match what.as_str() {
             "step" => cx.step("s", || one(1)).await.map(drop),

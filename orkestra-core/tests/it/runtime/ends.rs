@@ -62,7 +62,7 @@ async fn nothing_holds_the_store_after_shutdown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_is_merely_dropped_lets_go_of_the_store_by_itself() {
+async fn a_dropped_engine_releases_the_store_by_itself() {
     let (store, holders) = counted();
     let engine = Engine::builder().shared_store(store).workflow(at_work()).workflow(gate()).start().await;
     let engine = engine.expect("an engine");
@@ -190,7 +190,7 @@ async fn handle(engine: &Engine, id: &str) -> Run {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_engines_of_one_process_wake_each_others_waiters() {
+async fn engines_of_one_process_wake_each_others_waiters() {
     let (a, b) = two(false).await;
     let run = a.run("w").id("r").start().await.expect("a run");
     tokio::time::sleep(secs(2)).await;
@@ -204,7 +204,7 @@ async fn two_engines_of_one_process_wake_each_others_waiters() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parent_hears_of_a_child_that_another_engine_of_the_process_drives() {
+async fn a_parent_is_informed_of_a_child_driven_by_another_engine_of_the_process() {
     let (a, b) = two(false).await;
     let parent = a.run("parent").id("p").start().await.expect("a run");
     tokio::time::sleep(secs(2)).await;
@@ -215,7 +215,7 @@ async fn a_parent_hears_of_a_child_that_another_engine_of_the_process_drives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_goes_on_at_once_with_what_another_of_its_process_left() {
+async fn an_engine_takes_over_at_once_from_another_of_its_process() {
     let (a, b) = two(false).await;
     a.run("rest").id("r").start().await.expect("a run");
     let waiting = tokio::spawn({
@@ -230,7 +230,7 @@ async fn an_engine_goes_on_at_once_with_what_another_of_its_process_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_of_one_id_from_two_engines_at_once_gives_both_the_run() {
+async fn two_engines_that_start_one_id_at_once_get_the_same_run() {
     for shared in [false, true] {
         let (a, b) = two(shared).await;
         for number in 0..50 {
@@ -245,7 +245,7 @@ async fn a_start_of_one_id_from_two_engines_at_once_gives_both_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fork_from_two_engines_at_once_gives_both_the_run() {
+async fn two_engines_that_fork_at_once_get_the_same_run() {
     let (a, b) = two(false).await;
     let source = a.run("w").id("source").start().await.expect("a run");
     let theirs = handle(&b, "source").await;
@@ -255,7 +255,7 @@ async fn a_fork_from_two_engines_at_once_gives_both_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_that_nobody_waits_for_gives_its_seat_back() {
+async fn a_dropped_delete_releases_its_lease() {
     let engine = engine(MemoryStore::new()).workflow(gate()).start().await.expect("an engine");
     let run = engine.run("w").id("r").start().await.expect("a run");
     run.terminate("enough").await.expect("it ends");
@@ -288,7 +288,7 @@ async fn an_engine_whose_store_hangs_shuts_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_that_nobody_waits_for_leaves_no_engine_behind() {
+async fn a_dropped_start_leaves_no_engine_behind() {
     let (store, holders) = counted();
     let start = || {
         let builder = Engine::builder().shared_store(Arc::clone(&store)).worker("me").runs_max(2);
@@ -313,7 +313,7 @@ async fn a_start_that_nobody_waits_for_leaves_no_engine_behind() {
 /// Found from outside: a task without steps failed as `crashed` when its engine had been restarted often enough,
 /// although in order.
 #[tokio::test(start_paused = true)]
-async fn engines_that_shut_down_lose_no_process() {
+async fn shutdowns_do_not_count_as_lost_processes() {
     let store = MemoryStore::new();
     let works = async |_: Context, (): ()| {
         tokio::time::sleep(secs(100)).await;

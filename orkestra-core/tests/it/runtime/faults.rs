@@ -74,12 +74,12 @@ async fn a_failed_write_of_another_node_does_not_interrupt_a_step() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_failed_writes_are_no_deaths_of_the_process() {
+async fn failed_writes_do_not_count_as_lost_processes() {
     all_steps_once(false, 20).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_that_fails_in_passing_is_a_delay_for_all_who_wait() {
+async fn a_transient_write_failure_only_delays_callers() {
     for fault in [
         Fault::UnknownWritten,
         Fault::UnknownLost,
@@ -102,7 +102,7 @@ async fn a_write_that_fails_in_passing_is_a_delay_for_all_who_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_away_is_waited_for_a_minute() {
+async fn an_unavailable_store_is_retried_for_a_minute() {
     let store = faulty();
     let effects = Effects::default();
     let engine = engine(store.clone()).workflow(two_nodes(&effects, true)).start().await.expect("an engine");
@@ -128,7 +128,7 @@ async fn a_store_that_is_away_is_waited_for_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_whose_store_is_away_shuts_down() {
+async fn an_engine_whose_store_is_unavailable_shuts_down() {
     for minutes in [0, 1, 3] {
         let store = faulty();
         let effects = Effects::default();
@@ -141,7 +141,7 @@ async fn an_engine_whose_store_is_away_shuts_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_that_fail_in_passing_are_made_again_by_those_who_wait() {
+async fn transient_read_failures_are_retried() {
     let store = faulty();
     let workflow = Workflow::new("w").gate::<u64>("go").build().expect("a workflow");
     let engine = engine(store.clone()).workflow(workflow).start().await.expect("an engine");
@@ -162,7 +162,7 @@ async fn reads_that_fail_in_passing_are_made_again_by_those_who_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_runs_go_on_while_one_is_written_again() {
+async fn other_runs_continue_while_one_write_is_retried() {
     let store = faulty();
     let engine =
         engine(store.clone()).workflow(two_nodes(&Effects::default(), false)).start().await.expect("an engine");
@@ -181,7 +181,7 @@ async fn other_runs_go_on_while_one_is_written_again() {
 
 /// A task that runs while the journal is reloaded: its requests in the meantime are decided again.
 #[tokio::test(start_paused = true)]
-async fn a_task_goes_on_while_its_driver_reads_the_journal_again() {
+async fn a_task_continues_while_its_driver_reloads_the_journal() {
     let (store, effects) = (faulty(), Effects::default());
     let engine = engine(store.clone()).workflow(two_nodes(&effects, true)).start().await.expect("an engine");
     let run = engine.run("w").id("r").input(&3_u64).expect("an input").start().await.expect("a run");
@@ -195,7 +195,7 @@ async fn a_task_goes_on_while_its_driver_reads_the_journal_again() {
 
 /// The journal is reloaded to find the outcome, and reading fails too, after the run was claimed again.
 #[tokio::test(start_paused = true)]
-async fn a_task_goes_on_while_claims_and_reads_fail_too() {
+async fn a_task_continues_while_claims_and_reads_fail_too() {
     for (method, times) in [("claim", 3), ("read", 1), ("read", 2), ("read", 3), ("read", 9)] {
         let (store, effects) = (faulty(), Effects::default());
         let engine = engine(store.clone()).workflow(two_nodes(&effects, true)).start().await.expect("an engine");
@@ -210,7 +210,7 @@ async fn a_task_goes_on_while_claims_and_reads_fail_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_run_than_a_limit_allows_when_the_first_look_fails() {
+async fn limits_hold_when_the_first_read_of_holders_fails() {
     static NOW: AtomicUsize = AtomicUsize::new(0);
     static MOST: AtomicUsize = AtomicUsize::new(0);
     async fn work(cx: Context, (): ()) -> TaskResult<()> {
@@ -272,7 +272,7 @@ async fn a_panic_in_a_driver_blocks_its_run_with_the_message() {
         engine.blocked().iter().map(|(run, why)| format!("{run}: {why}")).collect::<Vec<_>>(),
         [format!("r: {message}")]
     );
-    assert_eq!(engine.health().await.live, 0, "its seat is free");
+    assert_eq!(engine.health().await.live, 0, "its lease is released");
 
     other.signal("go", &8_u64).await.expect("other runs go on");
     assert_eq!(other.output::<u64>().await.expect("an output"), 8);
@@ -282,7 +282,7 @@ async fn a_panic_in_a_driver_blocks_its_run_with_the_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_panics_leaves_every_part_of_the_engine_at_work() {
+async fn a_panicking_store_stops_no_part_of_the_engine() {
     async fn rests(cx: Context, (): ()) -> TaskResult<()> {
         cx.sleep(secs(100)).await
     }
@@ -298,7 +298,7 @@ async fn a_store_that_panics_leaves_every_part_of_the_engine_at_work() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn letters_that_cannot_be_read_end_nothing() {
+async fn unreadable_letters_end_no_task() {
     let (disk, effects) = (MemoryStore::new().between_engines(), Effects::default());
     let store = FaultyStore::new(Arc::new(disk.clone()));
     let driving = engine(store.clone()).workflow(two_nodes(&effects, true)).start().await.expect("an engine");
@@ -314,7 +314,7 @@ async fn letters_that_cannot_be_read_end_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_end_only_when_the_run_is_over() {
+async fn events_end_only_when_the_run_has_ended() {
     // So many steps that the end of the first failure is the last event of a page, or close to it.
     for steps in 508..514_u64 {
         let fails = Arc::new(AtomicUsize::new(0));
@@ -339,7 +339,7 @@ async fn events_end_only_when_the_run_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn large_payloads_that_fail_in_passing_are_kept_and_read_again() {
+async fn transient_failures_of_large_payloads_are_retried() {
     let effects = Effects::default();
     let counted = effects.clone();
     let large = move |cx: Context, text: String| {
@@ -369,7 +369,7 @@ async fn large_payloads_that_fail_in_passing_are_kept_and_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_could_not_be_given_back_is_given_back_again() {
+async fn a_failed_release_of_a_lease_is_retried() {
     let store = FaultyStore::new(Arc::new(MemoryStore::new()));
     let workflow = Workflow::new("w").gate::<u64>("go").build().expect("a workflow");
     let start = || engine(store.clone()).workflow(workflow.clone()).start();
@@ -386,7 +386,7 @@ async fn a_lease_that_could_not_be_given_back_is_given_back_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_while_a_run_is_deleted_is_told_and_leaves_the_run_to_the_next() {
+async fn a_panic_during_a_delete_is_reported_and_releases_the_run() {
     let store = faulty();
     let workflow = Workflow::new("w").node("n", |_: Context, (): ()| async { TaskResult::Ok(1_u64) }).build();
     let engine = engine(store.clone()).workflow(workflow.expect("a workflow")).start().await.expect("an engine");

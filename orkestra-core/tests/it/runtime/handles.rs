@@ -17,7 +17,7 @@ fn gate(name: &str) -> Workflow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_knows_who_and_where_it_is() {
+async fn a_task_knows_its_run_node_and_attempt() {
     let tells = async |cx: Context, (): ()| {
         let key = cx.idempotency_key("buy");
         if cx.attempt() == 1 {
@@ -37,7 +37,7 @@ async fn a_task_knows_who_and_where_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_can_look_whether_it_is_to_end() {
+async fn a_task_can_check_for_cancellation() {
     let looks = async |cx: Context, (): ()| {
         let mut looked = 0_u64;
         while !cx.is_cancelled() {
@@ -57,7 +57,7 @@ async fn a_task_can_look_whether_it_is_to_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_time_that_has_passed_is_no_wait() {
+async fn a_sleep_until_a_past_time_does_not_wait() {
     let waits = async |cx: Context, (): ()| {
         let begun = tokio::time::Instant::now();
         cx.sleep_until(Timestamp::from_millis(1_000)).await?;
@@ -124,7 +124,7 @@ async fn runs_are_found_and_paged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_feed_tells_which_runs_have_news() {
+async fn the_feed_reports_changed_runs() {
     let engine = engine(MemoryStore::new()).workflow(gate("w")).start().await.expect("an engine");
     let mut feed = engine.feed();
     for id in ["one", "two"] {
@@ -143,7 +143,7 @@ async fn the_feed_tells_which_runs_have_news() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_workflow_that_is_data_runs() {
+async fn a_workflow_from_data_runs() {
     let engine = engine(MemoryStore::new()).task("double", double).start().await.expect("an engine");
     let text =
         r#"{"name": "d", "nodes": [{"name": "a", "task": "double"}, {"name": "b", "task": "double", "after": ["a"]}]}"#;
@@ -153,7 +153,7 @@ async fn a_workflow_that_is_data_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_run_is_dropped_after_the_time_that_was_said() {
+async fn an_idle_run_is_parked_after_the_configured_time() {
     for (park_after, called) in [(secs(5), 2), (secs(600), 1)] {
         let effects = Effects::default();
         let counted = effects.clone();
@@ -169,7 +169,7 @@ async fn an_idle_run_is_dropped_after_the_time_that_was_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_of_an_engine_that_is_silent_is_taken_over() {
+async fn a_run_of_a_silent_engine_is_taken_over() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let waits = async |cx: Context, (): ()| cx.signal::<u64>("go").await;
     let workflow = Workflow::new("w").node("n", waits).build().expect("a workflow");
@@ -202,7 +202,7 @@ async fn an_application_keeps_its_own_values_in_the_store() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handle_needs_no_look_at_the_store() {
+async fn a_handle_does_not_read_the_store() {
     let engine = engine(MemoryStore::new()).workflow(gate("w")).start().await.expect("an engine");
     let run = engine.handle("r").expect("an id");
     assert_eq!(run.status().await.expect_err("it is not there").kind(), ErrorKind::NotFound);
@@ -212,12 +212,12 @@ async fn a_handle_needs_no_look_at_the_store() {
     assert_eq!(run.output::<u64>().await.expect("an output"), 7);
     assert!(engine.get(run.id()).await.expect("a store").is_some());
     for wrong in [engine.handle("no id").map(drop), engine.get("").await.map(drop)] {
-        assert_eq!(wrong.expect_err("it is no id").kind(), ErrorKind::Invalid);
+        assert_eq!(wrong.expect_err("an invalid id").kind(), ErrorKind::Invalid);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_come_as_whatever_is_a_text() {
+async fn names_accept_any_string_type() {
     let list = async |_cx: Context, numbers: Vec<u64>| Ok(numbers.iter().sum::<u64>());
     let names: Vec<_> = (0..3).map(|number| format!("n{number}")).collect();
     let builder = names.iter().fold(Workflow::new(format!("w{}", 1)), |builder, name| builder.node(name, double));

@@ -75,7 +75,7 @@ async fn small_outputs_are_one_object_in_the_journal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_join_gets_all_however_large_they_are_together() {
+async fn a_join_gets_all_outputs_whatever_their_total_size() {
     let mut all = vec!["large"];
     all.extend(PARTS);
     let joined = nine("joined").node("length", length).after_all(all.clone()).build().expect("a workflow");
@@ -97,7 +97,7 @@ async fn a_join_gets_all_however_large_they_are_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_growth_may_bring_inputs_that_fit_alone() {
+async fn growth_may_bring_inputs_that_fit_alone() {
     let grows = async |cx: Context, (): ()| {
         let mut growth = Growth::new();
         for number in 0..12 {
@@ -158,7 +158,7 @@ fn looked(risk: u64, all: &BTreeMap<String, NodeStatus>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn conditions_look_into_large_values() {
+async fn conditions_can_test_large_values() {
     let asks = async |cx: Context, value: Value| cx.child::<Value>("c", "looking", value).await;
     let parent = Workflow::new("parent").node("asks", asks).build().expect("a workflow");
     let engine = engine(MemoryStore::new()).workflow(looking()).workflow(parent).start().await.expect("an engine");
@@ -190,7 +190,7 @@ async fn conditions_look_into_large_values() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn signals_of_other_engines_are_looked_at_too() {
+async fn conditions_can_test_large_signals_from_other_engines() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new().between_engines());
     let busy = async |cx: Context, (): ()| {
         for _ in 0..600 {
@@ -214,7 +214,7 @@ async fn signals_of_other_engines_are_looked_at_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_grows_looks_into_large_values_that_are_there() {
+async fn added_nodes_can_test_existing_large_values() {
     let id = async |_: Context, value: Value| Ok(value);
     let grows = async |cx: Context, (): ()| {
         let node = |name: &str| Ok::<_, TaskError>(NodeSpec::task(Name::new(name)?, Name::new("one")?));
@@ -247,7 +247,7 @@ async fn what_grows_looks_into_large_values_that_are_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slots_are_counted_by_keys_in_large_values() {
+async fn slot_keys_can_come_from_large_values() {
     let most: Arc<AtomicUsize> = Arc::default();
     let now: Arc<AtomicUsize> = Arc::default();
     let (counted, under_way) = (Arc::clone(&most), Arc::clone(&now));

@@ -23,7 +23,7 @@ fn mistakes_are_found_when_the_workflow_is_built() {
     assert_eq!(said(Workflow::new("w").node("a", nothing).node("a", nothing)), "two nodes are named `a`");
     assert_eq!(said(Workflow::new("w")), "workflow `w` has no nodes");
     assert_eq!(said(Workflow::new("w").after("a")), "`after` stands before the first node");
-    assert!(said(Workflow::new("w").node("a b", nothing)).starts_with("`a b` is no name"));
+    assert!(said(Workflow::new("w").node("a b", nothing)).starts_with("invalid name `a b`"));
     let pair = |_cx: Context, _pair: (u8, u8)| async { TaskResult::Ok(()) };
     let number = |_cx: Context, (): ()| async { TaskResult::Ok(1_u8) };
     let text = |_cx: Context, (): ()| async { TaskResult::Ok(String::new()) };
@@ -32,7 +32,7 @@ fn mistakes_are_found_when_the_workflow_is_built() {
 }
 
 #[test]
-fn the_largest_graph_is_built_and_the_next_is_refused() {
+fn the_largest_graph_is_built_and_a_larger_one_is_refused() {
     let names: Vec<_> = (0..=NODES_MAX).map(|index| format!("n{index}")).collect();
     let chain = |count: usize| {
         let first = Workflow::new("long").node(&names[0], nothing);
@@ -47,7 +47,7 @@ fn the_largest_graph_is_built_and_the_next_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_started_is_refused() {
+async fn invalid_starts_are_refused() {
     let workflow = Workflow::new("w").node("a", nothing).build().expect("a workflow");
     let other = Workflow::new("v").node("a", nothing).build().expect("a workflow");
     let spec = WorkflowSpec { name: Name::new("data").expect("a name"), ..workflow.spec() };

@@ -46,7 +46,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parent_hears_that_the_output_of_its_child_is_lost() {
+async fn a_parent_learns_that_the_output_of_its_child_is_lost() {
     let store = MoodyStore::default();
     let makes = async |cx: Context, (): ()| cx.signal::<u64>("go").await.map(|_| large());
     let child = Workflow::new("child").node("makes", makes).build().expect("a workflow");
@@ -65,7 +65,7 @@ async fn a_parent_hears_that_the_output_of_its_child_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parent_hears_that_the_input_of_its_child_is_lost() {
+async fn a_parent_learns_that_the_input_of_its_child_is_lost() {
     let store = MoodyStore::default();
     let takes = async |_cx: Context, text: String| Ok::<_, TaskError>(text.len());
     let child = Workflow::new("child").node("takes", takes).build().expect("a workflow");
@@ -127,7 +127,7 @@ async fn the_children_of_a_damaged_run_are_cancelled_by_the_next_process() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_run_does_not_hide_the_others_that_are_stuck() {
+async fn a_damaged_run_does_not_hide_other_stuck_runs() {
     let store = MemoryStore::new();
     let needs = async |_cx: Context, (): ()| Ok::<_, TaskError>(0_u64);
     let asks = async |cx: Context, (): ()| cx.child::<u64>("one", "child", ()).await;
@@ -146,7 +146,7 @@ async fn a_damaged_run_does_not_hide_the_others_that_are_stuck() {
 
 /// Data of a run is deleted with the earlier run of that id.
 #[tokio::test(start_paused = true)]
-async fn a_large_input_outlives_the_run_that_had_the_id_before() {
+async fn a_large_input_survives_the_deletion_of_an_earlier_run_of_the_id() {
     let store = MoodyStore::default();
     let takes = async |_cx: Context, text: String| Ok::<_, TaskError>(text.len());
     let workflow = Workflow::new("w").node("takes", takes).build().expect("a workflow");
@@ -163,7 +163,7 @@ async fn a_large_input_outlives_the_run_that_had_the_id_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_large_signal_that_reaches_the_next_run_of_the_id_is_there() {
+async fn a_large_signal_can_reach_the_next_run_of_the_id() {
     let store = MoodyStore::default();
     let workflow = Workflow::new("w").gate::<String>("go").build().expect("a workflow");
     let engine = engine(store.clone()).workflow(workflow).start().await.expect("an engine");
@@ -180,7 +180,7 @@ async fn a_large_signal_that_reaches_the_next_run_of_the_id_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_schedule_that_cannot_be_read_can_be_removed_and_hides_no_other() {
+async fn a_damaged_schedule_can_be_removed_and_hides_no_other() {
     let store = MemoryStore::new();
     store.put("schedule/x", 0, b"no schedule").await.expect("a store");
     let workflow = Workflow::new("w").gate::<u64>("go").build().expect("a workflow");
@@ -201,7 +201,7 @@ async fn a_schedule_that_cannot_be_read_can_be_removed_and_hides_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_store_can_read_of_a_journal_is_there_and_the_run_has_a_way_out() {
+async fn the_readable_part_of_a_journal_is_returned_and_the_run_can_be_terminated() {
     let store = MoodyStore::default();
     let engine = engine(store.clone()).workflow(waiting()).start().await.expect("an engine");
     let run = engine.run("child").id("r").start().await.expect("a run");
@@ -221,7 +221,7 @@ async fn what_the_store_can_read_of_a_journal_is_there_and_the_run_has_a_way_out
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_is_retried_though_the_schedule_that_started_it_cannot_be_read() {
+async fn a_run_can_be_retried_although_its_schedule_is_damaged() {
     let store = MemoryStore::new();
     let fails = async |cx: Context, (): ()| {
         if cx.attempt() > 1 { Ok(cx.attempt()) } else { Err(TaskError::permanent("not yet")) }
@@ -240,7 +240,7 @@ async fn a_run_is_retried_though_the_schedule_that_started_it_cannot_be_read() {
 
 /// A network may deliver a write long after its sender has given up.
 #[tokio::test(start_paused = true)]
-async fn a_start_that_comes_after_its_run_was_deleted_begins_it_anew_and_no_other_write_does() {
+async fn only_a_late_first_commit_can_recreate_a_deleted_run() {
     let store = MemoryStore::new();
     let engine = engine(store.clone()).workflow(waiting()).start().await.expect("an engine");
     let run = engine.run("child").id("r").start().await.expect("a run");

@@ -71,7 +71,7 @@ fn asking() -> Workflow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_is_told_by_any_engine_whoever_drives_it() {
+async fn any_engine_can_control_a_run_driven_by_another() {
     let many = Many::of(asking());
     let (one, two) = (many.engine().await, many.engine().await);
     let driven = one.run("w").start().await.expect("a run");
@@ -95,7 +95,7 @@ async fn a_run_is_told_by_any_engine_whoever_drives_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_refused_is_refused_at_once_and_leaves_no_letter() {
+async fn a_rejected_request_fails_at_once_and_leaves_no_letter() {
     let many = Many::of(asking());
     let (one, two) = (many.engine().await, many.engine().await);
     let driven = one.run("w").start().await.expect("a run");
@@ -110,7 +110,7 @@ async fn what_is_refused_is_refused_at_once_and_leaves_no_letter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_letter_that_nobody_takes_is_taken_by_the_next_driver() {
+async fn a_pending_letter_is_taken_by_the_next_driver() {
     let many = Many::of(asking());
     let one = many.engine().await;
     let driven = one.run("w").start().await.expect("a run");
@@ -143,7 +143,7 @@ async fn letters_to_a_run_that_has_ended_are_discarded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_of_the_same_name_goes_on_at_once_and_fences_the_other() {
+async fn an_engine_of_the_same_name_takes_over_at_once_and_fences_the_other() {
     let many = Many::of(asking());
     let old = many.builder().worker("a").start().await.expect("an engine");
     let run = old.run("w").start().await.expect("a run");
@@ -162,7 +162,7 @@ async fn an_engine_of_the_same_name_goes_on_at_once_and_fences_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn runs_spread_over_engines_that_have_room() {
+async fn runs_spread_over_engines_with_free_capacity() {
     let effects = Effects::default();
     let work = async |cx: Context, (): ()| {
         tokio::time::sleep(secs(5)).await;
@@ -197,7 +197,7 @@ async fn runs_spread_over_engines_that_have_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn children_spread_and_their_parent_hears_of_them_at_once() {
+async fn children_spread_and_their_parent_is_informed_at_once() {
     let child = async |_cx: Context, number: u64| {
         tokio::time::sleep(secs(1)).await;
         TaskResult::Ok(number * 2)
@@ -221,7 +221,7 @@ async fn children_spread_and_their_parent_hears_of_them_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_without_room_starts_and_tells_and_drives_none() {
+async fn an_engine_with_zero_capacity_starts_and_controls_but_drives_no_run() {
     let calls = Effects::default();
     let many = Many::of(asking());
     let called = calls.clone();
@@ -263,7 +263,7 @@ async fn an_engine_without_room_starts_and_tells_and_drives_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drained_engine_cuts_no_step_short() {
+async fn draining_waits_for_running_steps() {
     let effects = Effects::default();
     let counted = effects.clone();
     let work = move |cx: Context, (): ()| {
@@ -294,7 +294,7 @@ async fn a_drained_engine_cuts_no_step_short() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_holds_a_slot_leaves_its_room_to_the_child_that_it_waits_for() {
+async fn a_run_with_a_slot_leaves_its_capacity_to_the_child_it_waits_for() {
     let child = async |cx: Context, (): ()| cx.sleep(secs(5)).await;
     let child = Workflow::new("child").node("n", child).build().expect("a workflow");
     let parent = async |cx: Context, (): ()| cx.child::<()>("c", "child", ()).await;
@@ -308,7 +308,7 @@ async fn a_run_that_holds_a_slot_leaves_its_room_to_the_child_that_it_waits_for(
 /// Seed 54569 of the simulator: a task that could not be dropped from memory, because it did something besides its
 /// wait, kept the capacity that its child needed. Nothing reported it.
 #[tokio::test(start_paused = true)]
-async fn a_run_that_works_beside_its_wait_leaves_its_room_to_the_child_that_it_waits_for() {
+async fn a_busy_run_leaves_its_capacity_to_the_child_it_waits_for() {
     let child = async |cx: Context, (): ()| cx.sleep(secs(5)).await;
     let spawns = async |cx: Context, (): ()| {
         let side = cx.scope("side")?;

@@ -80,12 +80,12 @@ async fn a_crash_at_any_write_repeats_nothing() {
     assert!(writes > 10, "{writes}");
     for nth in 1..=writes {
         for fault in [Fault::CrashBefore, Fault::CrashAfter] {
-            crash_and_go_on(nth, fault).await;
+            crash_and_continue(nth, fault).await;
         }
     }
 }
 
-async fn crash_and_go_on(nth: u64, fault: Fault) {
+async fn crash_and_continue(nth: u64, fault: Fault) {
     let (store, effects) = (MemoryStore::new(), Effects::default());
     let crashing = FaultyStore::new(Arc::new(store.clone())).with_fault(nth, fault);
     let engine = start(crashing, &effects).await;
@@ -147,7 +147,7 @@ async fn a_parked_run_wakes_in_another_process() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancelling_waits_for_nobody_who_was_not_called() {
+async fn cancelling_does_not_wait_for_tasks_that_are_not_running() {
     let (store, effects) = (MemoryStore::new(), Effects::default());
     let first = start(store.clone(), &effects).await;
     let run = first.run("all").id("r").start().await.expect("a run");
@@ -162,7 +162,7 @@ async fn cancelling_waits_for_nobody_who_was_not_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_whose_task_is_gone_is_blocked_and_says_so() {
+async fn a_run_without_its_task_is_blocked_with_a_reason() {
     let (store, effects) = (MemoryStore::new(), Effects::default());
     let first = start(store.clone(), &effects).await;
     let run = first.run("all").id("r").start().await.expect("a run");
@@ -181,7 +181,7 @@ async fn a_run_whose_task_is_gone_is_blocked_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_that_goes_wrong_anywhere_repeats_nothing_and_interrupts_nothing() {
+async fn a_failed_write_anywhere_repeats_and_interrupts_nothing() {
     let passing = [Fault::UnknownWritten, Fault::UnknownLost, Fault::Conflict, Fault::Failed(StoreErrorKind::Io)];
     // The last fault is not retried: the driver reloads its journal and decides again.
     for fault in passing.into_iter().chain([Fault::Failed(StoreErrorKind::Invalid)]) {
@@ -208,7 +208,7 @@ async fn a_write_that_goes_wrong_anywhere_repeats_nothing_and_interrupts_nothing
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_run_goes_on_from_its_snapshot() {
+async fn a_long_run_continues_from_its_snapshot() {
     let effects = Effects::default();
     let counted = effects.clone();
     let counts = move |cx: Context, (): ()| {

@@ -40,7 +40,7 @@ async fn started(engine: &Engine) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_was_started_counts_although_its_schedule_was_changed_meanwhile() {
+async fn a_started_run_counts_although_its_schedule_changed_meanwhile() {
     let store = MoodyStore::default();
     let first = engine(store.clone()).workflow(waits()).start().await.expect("an engine");
     let schedule = Schedule::every("s", "work", secs(60)).expect("a schedule").with_input("done").expect("json");
@@ -62,7 +62,7 @@ async fn a_run_that_was_started_counts_although_its_schedule_was_changed_meanwhi
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_jumps_there_and_back_while_a_schedule_fires_does_not_silence_it() {
+async fn a_clock_that_jumps_and_returns_while_a_schedule_fires_does_not_stop_it() {
     let store = MoodyStore::default();
     let clock = Jumping(Arc::new(TokioClock::new()), Arc::default());
     let task = async |_: Context, _what: String| Ok(());

@@ -133,7 +133,7 @@ async fn a_crash_at_any_write_loses_no_fire_time_and_doubles_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_passed_without_an_engine_is_made_up_for_as_it_was_asked() {
+async fn missed_fire_times_follow_the_catch_up_policy() {
     for (catch_up, expected) in [
         (CatchUp::Skip, vec!["002600Z"]),
         (CatchUp::One, vec!["002600Z"]),
@@ -151,7 +151,7 @@ async fn what_passed_without_an_engine_is_made_up_for_as_it_was_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_long_past_is_skipped() {
+async fn fire_times_long_past_are_skipped() {
     let (store, effects) = (MemoryStore::new(), Effects::default());
     let first = start(engine(store.clone()), &effects).await;
     first.schedules().put(every(3600)).await.expect("it is put");
@@ -173,7 +173,7 @@ async fn what_is_long_past_is_skipped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn runs_that_must_not_overlap_do_not() {
+async fn runs_do_not_overlap_when_forbidden() {
     let effects = Effects::default();
     let workflow = work(&effects, secs(90));
     let engine = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
@@ -194,7 +194,7 @@ async fn runs_that_must_not_overlap_do_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_schedule_rests_goes_on_and_is_removed() {
+async fn a_schedule_is_paused_resumed_and_removed() {
     let effects = Effects::default();
     let engine = start(engine(MemoryStore::new()), &effects).await;
     let schedules = engine.schedules();
@@ -224,7 +224,7 @@ async fn a_schedule_rests_goes_on_and_is_removed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_workflow_that_is_not_registered_is_told_and_waited_for() {
+async fn an_unregistered_workflow_is_reported_and_waited_for() {
     let (store, effects) = (MemoryStore::new(), Effects::default());
     let without = engine(store.clone()).start().await.expect("an engine");
     without.schedules().put(every(600)).await.expect("it is put");
@@ -267,7 +267,7 @@ async fn next_of(engine: &Engine) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_was_a_year_ahead_for_a_moment_does_not_silence_a_schedule() {
+async fn a_clock_briefly_a_year_ahead_does_not_stop_a_schedule() {
     let effects = Effects::default();
     let clock = Jumping::new();
     let engine = start(engine(MemoryStore::new()).clock(clock.clone()), &effects).await;
@@ -287,7 +287,7 @@ async fn a_clock_that_was_a_year_ahead_for_a_moment_does_not_silence_a_schedule(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_schedule_that_was_put_by_a_clock_that_was_ahead_fires_after_a_restart_and_when_it_is_put_again() {
+async fn a_schedule_put_by_a_fast_clock_fires_after_a_restart_and_when_put_again() {
     for put_again in [false, true] {
         let (store, effects) = (MemoryStore::new(), Effects::default());
         let first = start(engine_at(YEAR, store.clone()), &effects).await;
@@ -309,7 +309,7 @@ async fn a_schedule_that_was_put_by_a_clock_that_was_ahead_fires_after_a_restart
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_clock_that_was_ahead_has_started_is_not_started_twice() {
+async fn runs_started_by_a_fast_clock_are_not_started_twice() {
     let effects = Effects::default();
     let clock = Jumping::new();
     let engine = start(engine(MemoryStore::new()).clock(clock.clone()), &effects).await;
@@ -335,7 +335,7 @@ fn fails_first() -> Workflow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_was_reopened_or_is_paused_is_not_overlapped() {
+async fn reopened_and_paused_runs_are_not_overlapped() {
     let engine = engine(MemoryStore::new()).workflow(fails_first()).start().await.expect("an engine");
     engine.schedules().put(every(60).with_overlap(Overlap::Skip)).await.expect("it is put");
     // Long after the other runs have ended too.
@@ -358,7 +358,7 @@ async fn a_run_that_was_reopened_or_is_paused_is_not_overlapped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_began_before_overlaps_were_forbidden_counts_too() {
+async fn a_run_started_before_overlaps_were_forbidden_counts() {
     let effects = Effects::default();
     let workflow = work(&effects, secs(400));
     let engine = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
@@ -371,7 +371,7 @@ async fn a_run_that_began_before_overlaps_were_forbidden_counts_too() {
 
 #[cfg(feature = "schedules")]
 #[tokio::test(start_paused = true)]
-async fn a_cron_expression_keeps_its_hour_when_the_clocks_are_changed() {
+async fn a_cron_expression_keeps_its_hour_when_the_clocks_change() {
     let effects = Effects::default();
     // 28 March 2026, 12:00 UTC: clocks in Berlin move forward that night, at 01:00 UTC.
     let engine = start(engine_at(1_774_699_200, MemoryStore::new()), &effects).await;

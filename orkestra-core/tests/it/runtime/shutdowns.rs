@@ -41,7 +41,7 @@ fn paying() -> Workflow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_that_may_begin_once_is_interrupted_only_while_it_is_at_work() {
+async fn an_at_most_once_step_is_interrupted_only_while_it_runs() {
     let mut said = BTreeMap::<String, u32>::new();
     for pauses in [None, Some(10), Some(45)] {
         for after in (0..260).step_by(3) {
@@ -76,7 +76,7 @@ async fn a_step_that_may_begin_once_is_interrupted_only_while_it_is_at_work() {
 
 /// The engine is shut down at the exact moment when the work has ended.
 #[tokio::test(start_paused = true)]
-async fn what_a_task_said_before_it_was_ended_is_written_down() {
+async fn requests_made_before_a_task_was_ended_are_recorded() {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     let ends = Arc::new(Notify::new());
     let waits = Arc::clone(&ends);
@@ -107,7 +107,7 @@ async fn what_a_task_said_before_it_was_ended_is_written_down() {
 
 /// An attempt times out at the moment when one of its steps is about to start.
 #[tokio::test(start_paused = true)]
-async fn a_step_that_had_not_begun_when_its_attempt_ended_begins_in_the_next() {
+async fn a_step_not_started_when_its_attempt_ended_starts_in_the_next() {
     async fn pays(cx: Context, (): ()) -> TaskResult<String> {
         if cx.attempt() == 1 {
             tokio::time::sleep(ms(20)).await;
@@ -135,7 +135,7 @@ async fn a_step_that_had_not_begun_when_its_attempt_ended_begins_in_the_next() {
 
 /// An engine without free capacity leaves a run that it starts to other engines: requests in the meantime are answered.
 #[tokio::test(start_paused = true)]
-async fn what_is_asked_of_a_run_while_it_begins_on_a_full_engine_is_answered() {
+async fn requests_to_a_run_starting_on_a_full_engine_are_answered() {
     let busy = async |_: Context, (): ()| {
         tokio::time::sleep(secs(100)).await;
         Ok::<_, TaskError>(())

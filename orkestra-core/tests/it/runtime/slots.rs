@@ -37,7 +37,7 @@ impl<F> IntoMinute for F where
 }
 
 #[tokio::test(start_paused = true)]
-async fn so_many_run_at_once_and_the_others_wait_parked() {
+async fn a_limit_holds_and_queued_runs_are_parked() {
     let (now, most) = (Arc::default(), Arc::default());
     let workflow = Workflow::new("w").node("n", minute(&now, &most)).limit("cpu").build().expect("a workflow");
     let store = MemoryStore::new();
@@ -66,7 +66,7 @@ async fn so_many_run_at_once_and_the_others_wait_parked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_has_slots_of_its_own_and_priority_goes_first() {
+async fn each_key_has_its_own_slots_and_priority_goes_first() {
     let (now, most) = (Arc::default(), Arc::default());
     let workflow = Workflow::new("w")
         .node("n", minute(&now, &most))
@@ -93,7 +93,7 @@ async fn a_key_has_slots_of_its_own_and_priority_goes_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_paused_run_takes_no_slot_and_asks_again() {
+async fn a_paused_run_takes_no_slot_and_requests_it_again() {
     let (now, most) = (Arc::default(), Arc::default());
     let workflow = Workflow::new("w").node("n", minute(&now, &most)).limit("cpu").build().expect("a workflow");
     let engine = engine(MemoryStore::new()).limit(Limit::concurrency("cpu", 1)).workflow(workflow);
@@ -112,7 +112,7 @@ async fn a_paused_run_takes_no_slot_and_asks_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_is_not_defined_is_refused() {
+async fn an_undefined_limit_is_refused() {
     let workflow = Workflow::new("w").node("n", async |_: Context, (): ()| Ok(())).limit("gpu");
     let workflow = workflow.build().expect("a workflow");
     let none = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
@@ -177,7 +177,7 @@ async fn a_paused_attempt_that_another_process_resumes_waits_for_its_slot() {
 /// Seed 25605 of the simulator: the slot of a paused run was kept by an engine that had dropped the run from memory,
 /// even after another engine had driven it to its end.
 #[tokio::test(start_paused = true)]
-async fn a_paused_run_that_is_dropped_from_memory_gives_its_slots_back() {
+async fn a_paused_run_dropped_from_memory_releases_its_slots() {
     let (now, most) = (Arc::default(), Arc::default());
     let (store, workflow) = (MemoryStore::new().between_engines(), two_steps(&now, &most));
     let start = |worker: &str| {

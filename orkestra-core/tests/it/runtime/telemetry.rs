@@ -128,7 +128,7 @@ async fn a_run_is_counted() {
 
     let recorded = |key: &str| match &figures[key] {
         DebugValue::Histogram(values) => values.iter().map(|value| value.into_inner()).collect::<Vec<_>>(),
-        other => panic!("{key} is no histogram: {other:?}"),
+        other => panic!("{key} is not a histogram: {other:?}"),
     };
     assert_eq!(recorded("orkestra_step_seconds workflow=watched outcome=completed").len(), 2);
     assert_eq!(recorded("orkestra_call_seconds workflow=watched outcome=failed").len(), 1);
@@ -221,7 +221,7 @@ impl Capture {
 }
 
 #[tokio::test(start_paused = true)]
-async fn spans_are_parents_and_children_with_the_journals_ids() {
+async fn spans_form_a_tree_with_the_ids_of_the_journal() {
     let capture = Capture::default();
     let listening = tracing::subscriber::set_default(tracing_subscriber::registry().with(capture.clone()));
     let journal = watched().await;
@@ -293,7 +293,7 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SlowClosing {
 }
 
 #[test]
-fn when_an_engine_has_shut_down_its_spans_are_closed() {
+fn spans_are_closed_when_the_engine_has_shut_down() {
     let closed = SlowClosing::default();
     let dispatch = tracing::Dispatch::new(tracing_subscriber::registry().with(closed.clone()));
     // The guard of a worker thread lives as long as the thread.

@@ -33,7 +33,7 @@ fn shop(effects: &Effects) -> Workflow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fork_that_fails_undoes_nothing_that_the_other_run_did() {
+async fn a_failed_fork_compensates_nothing_of_the_original_run() {
     let effects = Effects::default();
     let engine = engine(MemoryStore::new()).workflow(shop(&effects)).start().await.expect("an engine");
     let order = engine.run("shop").id("order").start().await.expect("a run");
@@ -51,7 +51,7 @@ async fn a_fork_that_fails_undoes_nothing_that_the_other_run_did() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_undone_is_forked_only_by_who_says_so() {
+async fn compensated_work_is_forked_only_on_request() {
     let effects = Effects::default();
     let engine = engine(MemoryStore::new()).workflow(shop(&effects)).start().await.expect("an engine");
     let lost = engine.run("shop").id("lost").start().await.expect("a run");
@@ -95,7 +95,7 @@ fn stubborn(effects: &Effects) -> Workflow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_undo_that_failed_is_told_and_can_be_retried() {
+async fn a_failed_compensation_is_reported_and_can_be_retried() {
     let effects = Effects::default();
     let store = MemoryStore::new();
     let engine = engine(store).workflow(stubborn(&effects)).start().await.expect("an engine");
@@ -120,7 +120,7 @@ async fn an_undo_that_failed_is_told_and_can_be_retried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_process_goes_on_with_an_undo_that_was_retried() {
+async fn another_process_continues_a_retried_compensation() {
     let effects = Effects::default();
     let store = MemoryStore::new();
     let first = engine(store.clone()).workflow(stubborn(&effects)).start().await.expect("an engine");
@@ -136,7 +136,7 @@ async fn another_process_goes_on_with_an_undo_that_was_retried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_undo_that_hangs_does_not_hold_the_run_where_a_limit_was_set() {
+async fn hanging_compensation_with_a_timeout_does_not_block_the_run() {
     let workflow = Workflow::new("w")
         .node("pay", async |_: Context, (): ()| Ok("payment".to_owned()))
         .compensate(async |_: Context, _payment: String| {
@@ -159,7 +159,7 @@ async fn an_undo_that_hangs_does_not_hold_the_run_where_a_limit_was_set() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn force_while_a_run_undoes_tells_what_was_not_undone() {
+async fn terminating_during_compensation_reports_what_is_left() {
     let workflow = Workflow::new("w")
         .node("pay", async |_: Context, (): ()| Ok("payment".to_owned()))
         .compensate(async |cx: Context, _payment: String| cx.signal::<()>("never").await)
@@ -235,7 +235,7 @@ async fn two_failures_that_pause_the_run_need_two_decisions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_while_somebody_has_paused_the_run_is_decided_after_that() {
+async fn a_failure_during_a_requested_pause_is_decided_after_it() {
     let effects = Effects::default();
     let engine = engine(MemoryStore::new()).workflow(two_that_pause(&effects)).start().await.expect("an engine");
     let run = engine.run("w").start().await.expect("a run");
@@ -253,7 +253,7 @@ async fn a_failure_while_somebody_has_paused_the_run_is_decided_after_that() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fork_has_all_the_time_for_what_it_waits_for() {
+async fn a_fork_gets_the_full_time_of_its_waits() {
     async fn asks(cx: Context, (): ()) -> TaskResult<String> {
         cx.ask::<String>("well?").timeout(secs(60)).await
     }
@@ -277,7 +277,7 @@ async fn a_fork_has_all_the_time_for_what_it_waits_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_that_the_other_run_was_at_is_not_interrupted_in_the_fork() {
+async fn a_step_running_in_the_original_is_not_interrupted_in_the_fork() {
     let effects = Effects::default();
     let e = effects.clone();
     let pays = move |cx: Context, (): ()| {

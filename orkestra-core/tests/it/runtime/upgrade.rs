@@ -76,7 +76,7 @@ async fn a_changed_workflow_needs_attention() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_without_its_task_is_blocked_and_goes_on_when_it_is_back() {
+async fn a_run_without_its_task_is_blocked_and_continues_when_it_is_back() {
     let new = Workflow::new("w").version("1").node("a", waits).build().expect("a workflow");
     let (first, engine) = report(Some(new)).await;
     assert_eq!(

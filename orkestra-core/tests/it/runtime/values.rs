@@ -71,7 +71,7 @@ async fn question(run: &Run) -> (Seq, Value) {
     }
 }
 
-async fn through_all_doors(store: MemoryStore, id: &str, value: &Value) {
+async fn through_every_api(store: MemoryStore, id: &str, value: &Value) {
     let builder = || engine(store.clone()).workflow(doors_workflow()).workflow(echo_workflow());
     let first = builder().start().await.expect("an engine");
     let run = first.run("doors").id(id).input(value).expect("JSON").start().await.expect("a run");
@@ -97,18 +97,18 @@ async fn through_all_doors(store: MemoryStore, id: &str, value: &Value) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_looks_like_the_engines_own_comes_back_from_every_door() {
+async fn texts_like_references_come_back_unchanged_from_every_api() {
     let store = MemoryStore::new();
     for (number, value) in look_alikes().iter().enumerate() {
-        through_all_doors(store.clone(), &format!("r{number}"), value).await;
+        through_every_api(store.clone(), &format!("r{number}"), value).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn large_values_come_back_from_every_door_and_go_with_their_run() {
+async fn large_values_come_back_from_every_api_and_are_deleted_with_their_run() {
     let store = MemoryStore::new();
     let value = json!({"$orkestra.blob": {"run": "r", "key": "0", "bytes": 1}, "text": "x".repeat(LARGE)});
-    through_all_doors(store.clone(), "r", &value).await;
+    through_every_api(store.clone(), "r", &value).await;
     let engine = engine(store.clone()).start().await.expect("an engine");
     for record in engine.list(&RunQuery::default()).await.expect("a list").items {
         assert!(!store.blob_keys(&record.id).await.expect("a store").is_empty(), "{}", record.id);
@@ -119,7 +119,7 @@ async fn large_values_come_back_from_every_door_and_go_with_their_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_run_reads_the_payload_of_another() {
+async fn a_run_cannot_read_the_payload_of_another() {
     let secret = async |_: Context, (): ()| Ok("the other tenant's secret ".repeat(12_000));
     let secret = Workflow::new("secret").node("n", secret).build().expect("a workflow");
     let store = MemoryStore::new();
@@ -153,7 +153,7 @@ async fn no_run_reads_the_payload_of_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_stands_in_a_workflow_or_a_growth_is_data_too() {
+async fn texts_in_workflows_and_growth_are_data_too() {
     for mark in look_alikes() {
         let data = json!({"name": "data", "nodes": [
             {"name": "own", "task": "echo", "input": mark},
@@ -223,7 +223,7 @@ async fn a_run_of_format_2_finishes_with_its_large_values() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mark_of_another_run_is_an_error_that_says_so() {
+async fn a_reference_to_another_run_is_an_error() {
     let store = MemoryStore::new();
     of_format_2(&store, "tenant-a").await;
     let engine = engine(store.clone()).task("echo", echo).start().await.expect("an engine");

@@ -104,7 +104,7 @@ async fn a_question_waits_for_its_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_map_does_each_item_once_and_so_many_at_a_time() {
+async fn a_map_runs_each_item_once_with_bounded_concurrency() {
     async fn all(cx: Context, effects: (u64, u64)) -> TaskResult<Vec<u64>> {
         let (from, to) = effects;
         cx.map("square", 3, from..to, |n| async move { TaskResult::Ok(n * n) }).await
@@ -201,7 +201,7 @@ async fn terminating_ends_a_run_that_does_not_listen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_node_can_be_retried_when_the_run_has_ended() {
+async fn a_failed_node_can_be_retried_after_the_run_ended() {
     let effects = Effects::default();
     let counted = effects.clone();
     let flaky = move |cx: Context, (): ()| {
@@ -233,7 +233,7 @@ async fn a_failed_node_can_be_retried_when_the_run_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fork_shares_what_came_before_and_differs_from_there() {
+async fn a_fork_shares_the_history_up_to_its_node() {
     let effects = Effects::default();
     let counted = effects.clone();
     let first = move |cx: Context, text: String| {
@@ -265,7 +265,7 @@ async fn a_fork_shares_what_came_before_and_differs_from_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_done_is_undone_in_reverse_order() {
+async fn completed_nodes_are_compensated_in_reverse_order() {
     let effects = Effects::default();
     let undo = |name: &'static str| {
         let effects = effects.clone();
@@ -301,7 +301,7 @@ async fn what_was_done_is_undone_in_reverse_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn joins_conditions_and_policies_choose_what_runs() {
+async fn joins_conditions_and_policies_choose_which_nodes_run() {
     let fail = async |_: Context, (): ()| Err::<u64, _>(TaskError::permanent("no luck"));
     let late = async |cx: Context, (): ()| {
         cx.sleep(Duration::from_secs(5)).await?;
@@ -337,7 +337,7 @@ async fn joins_conditions_and_policies_choose_what_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_task_is_given_up() {
+async fn a_silent_task_times_out() {
     let silent = async |cx: Context, (): ()| {
         if cx.attempt() == 1 {
             std::future::pending::<()>().await;
@@ -362,7 +362,7 @@ async fn a_silent_task_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_only_waits_is_dropped_and_called_again() {
+async fn a_waiting_task_is_parked_and_called_again() {
     let effects = Effects::default();
     let counted = effects.clone();
     let waits = move |cx: Context, (): ()| {
@@ -452,7 +452,7 @@ async fn large_payloads_are_kept_beside_the_journal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_kept_for_a_run_that_is_not_there() {
+async fn nothing_is_stored_for_a_missing_run() {
     let workflow = Workflow::new("w").node("n", async |_: Context, (): ()| Ok(())).build().expect("a workflow");
     let store = MemoryStore::new();
     let engine = engine(store.clone()).workflow(workflow).start().await.expect("an engine");

@@ -119,7 +119,7 @@ fn expected() -> BTreeMap<&'static str, Value> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn runs_of_the_format_before_go_on_and_finish() {
+async fn runs_of_the_previous_format_continue_and_finish() {
     let (store, effects) = (MemoryStore::new(), Effects::default());
     let (mut done, mut runs) = (Vec::new(), BTreeSet::new());
     for line in UNDER_WAY.lines() {

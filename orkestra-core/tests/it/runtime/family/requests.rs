@@ -10,7 +10,7 @@ use super::super::world::{children, engine, journal, only_child};
 use super::{doubling, ms, parent_of, waiting, within};
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_was_deleted_and_begun_again_has_children_of_its_own() {
+async fn a_run_started_again_after_deletion_has_its_own_children() {
     async fn parent(cx: Context, number: u64) -> TaskResult<u64> {
         cx.child("one", "double", number).await
     }
@@ -26,7 +26,7 @@ async fn a_run_that_was_deleted_and_begun_again_has_children_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_retry_each_item_has_a_child_of_its_own() {
+async fn each_item_has_its_own_child_after_a_retry() {
     let up = Arc::new(AtomicU32::new(0));
     let is_up = Arc::clone(&up);
     let ship = move |_cx: Context, item: u64| {
@@ -57,7 +57,7 @@ async fn after_a_retry_each_item_has_a_child_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_look_alike_are_different_children() {
+async fn similar_keys_give_different_children() {
     async fn many(cx: Context, (): ()) -> TaskResult<Vec<u64>> {
         let mut all = Vec::new();
         for (place, key) in ["a.0", "k", "k.2", "k[2]", "x", "child:x", "y/z"].into_iter().enumerate() {
@@ -82,7 +82,7 @@ async fn keys_that_look_alike_are_different_children() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_says_whose_it_is() {
+async fn a_child_records_its_parent() {
     let engine = engine(MemoryStore::new()).workflow(waiting()).workflow(parent_of("wait"));
     let engine = engine.start().await.expect("an engine");
     let run = engine.run("parent").id("r").start().await.expect("a run");
@@ -110,7 +110,7 @@ async fn a_child_says_whose_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_of_somebody_else_is_neither_taken_over_nor_cancelled() {
+async fn an_unrelated_run_is_neither_taken_over_nor_cancelled() {
     // The id of the future child is taken from a run that is then removed with its children.
     let store = MemoryStore::new();
     let builder = || engine(store.clone()).workflow(waiting()).workflow(parent_of("wait"));
@@ -137,7 +137,7 @@ async fn a_run_of_somebody_else_is_neither_taken_over_nor_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_for_a_run_that_is_somebody_elses_ends_with_an_error() {
+async fn waiting_for_an_unrelated_run_is_an_error() {
     let store = MemoryStore::new();
     let builder = || engine(store.clone()).workflow(waiting()).workflow(parent_of("wait"));
     let first = builder().start().await.expect("an engine");
@@ -160,7 +160,7 @@ async fn a_wait_for_a_run_that_is_somebody_elses_ends_with_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fork_asks_for_children_of_its_own() {
+async fn a_fork_starts_its_own_children() {
     let engine = engine(MemoryStore::new()).workflow(waiting()).workflow(parent_of("wait"));
     let engine = engine.start().await.expect("an engine");
     let run = engine.run("parent").id("r").start().await.expect("a run");

@@ -15,7 +15,7 @@ use super::super::world::{Effects, children, engine, only_child};
 use super::{ms, parent_of, waiting, within};
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_does_not_know_the_parent_leaves_it_the_news() {
+async fn an_engine_that_does_not_know_the_parent_leaves_a_letter() {
     let store = MemoryStore::new().between_engines();
     let clock = VirtualClock::new();
     let builder = |worker: &str| {
@@ -68,7 +68,7 @@ async fn verbs_reach_a_run_whose_tasks_another_engine_knows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_whose_parent_is_gone_for_good_ends_without_it() {
+async fn a_child_ends_without_its_ended_parent() {
     let effects = Effects::default();
     let counted = effects.clone();
     let work = move |_cx: Context, (): ()| {
@@ -97,7 +97,7 @@ async fn a_child_whose_parent_is_gone_for_good_ends_without_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_that_is_cancelled_before_it_is_there_never_runs() {
+async fn a_child_cancelled_before_it_exists_never_runs() {
     let effects = Effects::default();
     let counted = effects.clone();
     let charge = move |_cx: Context, (): ()| {
@@ -150,7 +150,7 @@ async fn a_child_that_is_cancelled_before_it_is_there_never_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_that_fail_do_not_part_a_parent_from_its_child() {
+async fn failed_reads_do_not_separate_a_parent_from_its_child() {
     for failing_reads in 1..8 {
         let store = MoodyStore::default();
         let builder = || engine(store.clone()).workflow(waiting()).workflow(parent_of("wait"));
@@ -172,7 +172,7 @@ async fn reads_that_fail_do_not_part_a_parent_from_its_child() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_that_has_told_and_was_deleted_is_not_begun_again_by_a_late_look() {
+async fn a_deleted_child_is_not_started_again_by_a_late_check() {
     let effects = Effects::default();
     let counted = effects.clone();
     let work = move |_cx: Context, (): ()| {
@@ -212,7 +212,7 @@ async fn a_child_that_has_told_and_was_deleted_is_not_begun_again_by_a_late_look
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parent_hears_of_its_child_in_a_pause_and_at_its_budget() {
+async fn a_paused_parent_is_informed_of_its_child() {
     let engine = engine(MemoryStore::new()).workflow(waiting()).workflow(parent_of("wait"));
     let engine = engine.start().await.expect("an engine");
     for id in ["pause", "budget"] {
@@ -237,7 +237,7 @@ async fn a_parent_hears_of_its_child_in_a_pause_and_at_its_budget() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_that_is_reopened_after_it_told_changes_nothing_for_its_parent() {
+async fn a_reopened_child_does_not_affect_its_parent() {
     let calls = Arc::new(AtomicU32::new(0));
     let task = move |_cx: Context, (): ()| {
         let first = calls.fetch_add(1, Ordering::SeqCst) == 0;
@@ -259,7 +259,7 @@ async fn a_child_that_is_reopened_after_it_told_changes_nothing_for_its_parent()
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_errand_that_panics_is_run_again() {
+async fn a_background_job_that_panics_is_run_again() {
     async fn lets_go(cx: Context, (): ()) -> TaskResult<()> {
         drop(tokio::time::timeout(secs(20), cx.child::<bool>("c", "wait", ())).await);
         // Busy: otherwise the check would be repeated only by events of the run.

@@ -7,7 +7,7 @@ use super::super::world::engine;
 use super::within;
 
 #[tokio::test(start_paused = true)]
-async fn runs_that_wait_for_each_other_through_a_limit_are_told() {
+async fn runs_that_deadlock_through_a_limit_are_reported() {
     async fn parent(cx: Context, (): ()) -> TaskResult<bool> {
         // All of them have their slots before the first requests its child.
         cx.sleep(secs(1)).await?;
@@ -56,7 +56,7 @@ async fn runs_that_wait_for_each_other_through_a_limit_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_a_slot_left_or_a_time_limit_nobody_is_said_to_be_stuck() {
+async fn no_deadlock_is_reported_with_a_free_slot_or_a_timeout() {
     async fn parent(cx: Context, (): ()) -> TaskResult<bool> {
         cx.child("c", "kid", ()).await
     }
@@ -91,7 +91,7 @@ async fn with_a_slot_left_or_a_time_limit_nobody_is_said_to_be_stuck() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_knot_is_told_although_its_run_works_at_something_else() {
+async fn a_deadlock_is_reported_although_its_run_does_other_work() {
     async fn parent(cx: Context, (): ()) -> TaskResult<bool> {
         cx.child("c", "kid", ()).await
     }
