@@ -70,7 +70,7 @@ impl fmt::Display for StepState {
             Self::Sleeping(_) => f.write_str("a timer"),
             Self::Awaiting(signal) => write!(f, "a wait for signal `{signal}`"),
             Self::Asking(_) => f.write_str("a question"),
-            Self::LetGo => f.write_str("a wait that was let go"),
+            Self::LetGo => f.write_str("a dropped wait"),
             Self::Child(child) => write!(f, "a wait for run `{}`", child.run),
         }
     }

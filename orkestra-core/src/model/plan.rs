@@ -47,10 +47,9 @@ pub(crate) struct PlanSize {
 }
 
 impl PlanSize {
-    /// The size of what a run does.
+    /// For the work of a run.
     pub(crate) const WORK: Self = Self { nodes: NODES_MAX, edges: EDGES_MAX };
-    /// The size including compensation: one node and one edge more for each node, so that even the largest run can be
-    /// compensated.
+    /// With compensation: one node and one edge more for each node, so that even the largest run can be compensated.
     pub(crate) const WITH_COMPENSATION: Self = Self { nodes: 2 * NODES_MAX, edges: EDGES_MAX + NODES_MAX };
 }
 

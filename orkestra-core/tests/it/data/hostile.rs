@@ -44,7 +44,7 @@ fn ten_thousand_nodes_are_read_and_one_more_is_refused() {
         let node = |number: usize| format!("{{\"name\":\"n{number}\",\"task\":\"t\"}}");
         workflow(&(0..count).map(node).collect::<Vec<_>>().join(",\n"))
     };
-    assert_eq!(WorkflowSpec::from_json(&nodes(NODES_MAX)).expect("that many fit").nodes.len(), NODES_MAX);
+    assert_eq!(WorkflowSpec::from_json(&nodes(NODES_MAX)).expect("this many fit").nodes.len(), NODES_MAX);
     let error = WorkflowSpec::from_json(&nodes(NODES_MAX + 1)).expect_err("too many");
     assert_eq!(error.kind(), &SpecErrorKind::Plan(PlanError::TooLarge));
 }

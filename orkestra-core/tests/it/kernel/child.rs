@@ -110,7 +110,7 @@ fn a_child_no_longer_waited_for_is_cancelled() {
         scene.feed(end).expect("a ends");
         let owed = Work::CancelChild { child: run_id("c") };
         assert!(agenda(scene.state()).any(|work| work == owed));
-        assert_eq!(wake_at(scene.state()), Some(Timestamp::ZERO), "also of a run that has ended");
+        assert_eq!(wake_at(scene.state()), Some(Timestamp::ZERO), "even for an ended run");
         scene.rejects(
             child_done("c", "7"),
             if scene.state().status().is_final() { "the run has ended" } else { "this run does not wait for run `c`" },

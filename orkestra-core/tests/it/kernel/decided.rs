@@ -30,7 +30,7 @@ fn two_failures_need_two_decisions() {
     assert_eq!(undecided(&scene), ["a", "b"]);
     scene.then(RESUME, ["resumed", "paused because b failed"]);
     assert_eq!(undecided(&scene), ["b"]);
-    assert_eq!(agenda(scene.state()).count(), 0, "nothing begins between");
+    assert_eq!(agenda(scene.state()).count(), 0, "nothing starts in between");
     // In another process too.
     let mut scene = Scene::replay(&scene.journal, 9);
     scene.then(RESUME, ["resumed", "x skipped", "y skipped"]);

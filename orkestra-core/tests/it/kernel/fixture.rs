@@ -41,7 +41,7 @@ fn replayed(journal: &str) -> (RunState, Vec<Event>) {
         let written = Written { run: run.clone(), first, last, epoch, body: body.get().as_bytes().into() };
         let commit = replayer.add(&written).expect("an old journal is readable");
         let again = encode(&commit).expect("events serialise");
-        assert_eq!(as_old_as(&written, &again), written, "nothing but the number differs");
+        assert_eq!(as_old_as(&written, &again), written, "only the number differs");
         events.extend(commit.events);
     }
     (replayer.finish().expect("a run"), events)
@@ -130,7 +130,7 @@ fn references_and_texts_like_them_in_format_3() {
     let (state, _) = replayed(LARGE_3);
     assert_eq!(state.outcome(), Some(&Outcome::Completed(json(r#"{"$orkestra.outputs":{}}"#))), "a user's text");
     let mark = r#"{"$orkestra.blob":{"key":"k","bytes":300000,"known":{"slots":{"/tenant":"t1"}}}}"#;
-    assert_eq!((state.input().as_json(), state.input().is_kept_beside()), (mark, true), "what was read is known");
+    assert_eq!((state.input().as_json(), state.input().is_kept_beside()), (mark, true), "the answers are known");
     let output = state.node(state.plan().id("a").expect("a node")).output.as_ref();
     assert!(output.is_some_and(orkestra_core::model::Payload::is_kept_beside));
 }
@@ -193,12 +193,12 @@ fn a_changed_snapshot_is_ignored() {
     let journal: Vec<_> = stored.into_iter().map(written).collect();
     let state = replayed(COMPLETED_2).0;
     let (before, last) = (&journal[journal.len() - 2], &journal[journal.len() - 1]);
-    assert!(encode_snapshot(&state, before).is_none(), "of another position");
+    assert!(encode_snapshot(&state, before).is_none(), "it belongs to another position");
     let bytes = encode_snapshot(&state, last).expect("a small state");
     assert_eq!(decode_snapshot(&bytes, last).as_ref(), Some(&state));
     assert_eq!(decode_snapshot(&bytes, before), None);
     let another = Written { body: b"{}"[..].into(), ..last.clone() };
-    assert_eq!(decode_snapshot(&bytes, &another), None, "a journal that was cut and went on differently");
+    assert_eq!(decode_snapshot(&bytes, &another), None, "a journal that was cut and then continued differently");
     for place in (0..bytes.len()).step_by(7) {
         let mut garbled = bytes.clone();
         garbled[place] ^= 1;

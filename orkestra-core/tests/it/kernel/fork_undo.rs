@@ -31,7 +31,7 @@ fn refused(scene: &Scene, node: &str, words: &str) {
     assert!(fork.state.is_none());
     let said = result.expect_err("it is refused").to_string();
     assert!(said.starts_with(words), "{said}");
-    assert!(scene.fork_as(node, None, true).1.is_ok(), "unless it is told otherwise");
+    assert!(scene.fork_as(node, None, true).1.is_ok(), "unless that is requested");
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn any_starts_after_the_first_completed_node() {
     let mut scene = Scene::of([task("a"), task("b"), task("c").after(&["a", "b"]).joins(Join::Any)]);
     scene.then(done("b#1", "2"), ["b completed 2", "c#1 started"]);
     scene.then(done("a#1", "1"), ["a completed 1"]);
-    assert_eq!(input(&scene, "c"), "2", "what it was started with");
+    assert_eq!(input(&scene, "c"), "2", "the input it started with");
     let scene = Scene::replay(&scene.journal, 9);
     assert_eq!(input(&scene, "c"), "2", "in another process too");
 }

@@ -213,7 +213,7 @@ proptest! {
         let started = agenda(state).filter(|work| matches!(work, Work::StartChild { .. })).count();
         prop_assert_eq!(started, state.children().len());
         let live = !state.status().is_final();
-        prop_assert!(!live || wake_at(state).is_some() || !waits(state).is_empty(), "it sleeps for ever");
+        prop_assert!(!live || wake_at(state).is_some() || !waits(state).is_empty(), "it would sleep for ever");
         prop_assert!(live || wake_at(state).is_some() == (agenda(state).count() > 0));
     }
 }

@@ -55,7 +55,7 @@ fn a_shutdown_does_not_count_as_a_lost_process() {
     }
     assert_eq!(scene.node("a").interruptions, 0);
     scene.then(RECOVER, ["recovered"]);
-    assert_eq!(scene.node("a").interruptions, 1, "that one was");
+    assert_eq!(scene.node("a").interruptions, 1, "that one counts");
 }
 
 #[test]

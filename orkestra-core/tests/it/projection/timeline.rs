@@ -55,8 +55,8 @@ fn attempts_list_their_steps_waits_and_costs() {
     assert_eq!(first.steps[0].started_at, Some(Timestamp::from_millis(100)));
     assert_eq!(first.steps[0].settled_at, Some(Timestamp::from_millis(300)));
     assert!(matches!(&first.outcome, Some(AttemptOutcome::Failed { next_at: Some(at), .. }) if at.as_millis() == 500));
-    assert_eq!(first.waits[0].span, span(300, 400), "nobody waits between attempts");
-    assert_eq!(second.waits[0].span, span(500, 900), "the wait went on");
+    assert_eq!(first.waits[0].span, span(300, 400), "no time between attempts is counted");
+    assert_eq!(second.waits[0].span, span(500, 900), "the wait continued");
     assert_eq!(second.waits[0].kind, WaitKind::Timer(Timestamp::from_millis(900)));
     assert_eq!((second.reports, second.interruptions), (1, 1));
     assert_eq!(second.charges.values().map(ToString::to_string).collect::<Vec<_>>(), ["0.5"]);

@@ -105,7 +105,7 @@ fn slow() -> MoodyStore {
 
 async fn begin(engine: &Engine) -> Run {
     let run = engine.run("all").id("r").start().await.expect("a run");
-    run.signal("go", "go").await.expect("it is there");
+    run.signal("go", "go").await.expect("it exists");
     run
 }
 
@@ -264,7 +264,7 @@ async fn cancelling_or_terminating_at_any_moment_is_final() {
             }
             assert_eq!(engine.health().await.live, 0, "{when}");
             for child in super::world::children(&engine, "r").await {
-                let child = engine.get(&child).await.expect("a store").expect("it is there");
+                let child = engine.get(&child).await.expect("a store").expect("it exists");
                 ended(&child, &when).await;
             }
         }

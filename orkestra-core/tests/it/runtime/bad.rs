@@ -136,7 +136,7 @@ async fn a_task_that_never_returns_can_be_ended() {
         (run, tokio::time::Instant::now())
     };
     let (run, asked) = start("w").await;
-    run.cancel("enough").await.expect("it is asked");
+    run.cancel("enough").await.expect("it is accepted");
     assert_eq!(run.outcome().await.expect("an end"), Outcome::Cancelled("enough".into()));
     assert!(asked.elapsed() >= CANCEL_GRACE && asked.elapsed() < 2 * CANCEL_GRACE, "{:?}", asked.elapsed());
 
@@ -157,12 +157,12 @@ struct Latch(Arc<(Mutex<bool>, Condvar)>);
 
 impl Latch {
     fn wait(&self) {
-        let open = self.0.0.lock().expect("nobody panics here");
-        drop(self.0.1.wait_while(open, |open| !*open).expect("nobody panics here"));
+        let open = self.0.0.lock().expect("no test panics here");
+        drop(self.0.1.wait_while(open, |open| !*open).expect("no test panics here"));
     }
 
     fn open(&self) {
-        *self.0.0.lock().expect("nobody panics here") = true;
+        *self.0.0.lock().expect("no test panics here") = true;
         self.0.1.notify_all();
     }
 }
@@ -189,7 +189,7 @@ async fn a_task_that_blocks_its_thread_is_abandoned() {
     let engine = Engine::builder().workflow(limited).workflow(without).start().await.expect("an engine");
 
     let run = engine.run("limited").start().await.expect("a run");
-    assert_eq!(run.output::<u32>().await.expect("the second attempt goes on"), 2);
+    assert_eq!(run.output::<u32>().await.expect("the second attempt continues"), 2);
     let run = engine.run("without").start().await.expect("a run");
     while blocked.load(Ordering::SeqCst) < 2 {
         tokio::task::yield_now().await;
@@ -216,7 +216,7 @@ async fn a_lost_store_blocks_its_runs_and_the_next_process_continues() {
         store.fail_next(fault);
         let error = run.signal("go", &7_u64).await.expect_err("the write failed");
         assert_eq!(error.kind(), ErrorKind::Store, "{fault:?}: {error}");
-        let error = run.outcome().await.expect_err("it cannot go on here");
+        let error = run.outcome().await.expect_err("it cannot continue here");
         assert_eq!(error.kind(), ErrorKind::Store, "{fault:?}: {error}");
         assert_eq!(first.blocked().len(), 1, "{fault:?}");
         first.shutdown().await;
@@ -309,7 +309,7 @@ async fn a_signal_to_a_missing_run_is_refused() {
     let store = MemoryStore::new();
     let engine = engine(store.clone()).workflow(workflow).start().await.expect("an engine");
     let id = RunId::new("r").expect("an id");
-    assert!(engine.get(&id).await.expect("a store").is_none(), "nobody gets a handle of a run that never was");
+    assert!(engine.get(&id).await.expect("a store").is_none(), "there is no handle of a missing run");
     let run = engine.run("w").id("r").start().await.expect("a run");
     run.output::<()>().await.expect("an end");
     tokio::time::sleep(secs(1)).await;

@@ -208,7 +208,7 @@ async fn a_task_adds_nodes_while_it_runs() {
         let again = cx.grow("twice", growth).await.expect_err("the names are taken");
         assert_eq!(again.failure().message, "two nodes are named `part-0`");
         let unknown = Growth::new().with_node(NodeSpec::task(name("x"), name("nobody")));
-        cx.grow("unknown", unknown).await.expect_err("nobody knows the task");
+        cx.grow("unknown", unknown).await.expect_err("the task is unknown");
         TaskResult::Ok(())
     };
     let workflow = Workflow::new("growing").node("plan", planner).build().expect("a workflow");

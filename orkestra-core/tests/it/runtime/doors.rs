@@ -35,12 +35,12 @@ async fn write(store: &dyn Store, run: &RunId, body: &[u8]) {
     let worker = WorkerId::new("vandal").expect("an id");
     let late = Timestamp::from_millis(1_000_000_000_000);
     let claimed = claim_one(store, run, &worker, late, late.saturating_add(secs(1))).await.expect("a store");
-    let claimed = claimed.expect("every lease has run out by then");
+    let claimed = claimed.expect("every lease has expired by then");
     let (first, epoch) = (claimed.last.plus(1), claimed.lease.epoch);
     let commit = Written { run: run.clone(), first, last: first, epoch, body: body.into() };
     let answers = store.append(vec![Append { commit, record: None, taken: Vec::new() }]).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    store.release(&[claimed.lease]).await.expect("it is given back");
+    store.release(&[claimed.lease]).await.expect("it is released");
 }
 
 fn is_damaged(error: &Error) -> bool {
@@ -49,8 +49,8 @@ fn is_damaged(error: &Error) -> bool {
 
 /// Every wait and every read reports the damage; then the run is terminated and deleted.
 async fn can_be_terminated_and_deleted(engine: &Engine, run: &Run) {
-    assert!(is_damaged(&in_time(run.outcome()).await.expect_err("nobody can tell")));
-    assert!(is_damaged(&in_time(run.output::<u64>()).await.expect_err("nobody can tell")));
+    assert!(is_damaged(&in_time(run.outcome()).await.expect_err("the outcome is unknown")));
+    assert!(is_damaged(&in_time(run.output::<u64>()).await.expect_err("the outcome is unknown")));
     assert!(is_damaged(&run.view().await.expect_err("it cannot be read")));
     let mut events = run.events(Cursor::START);
     let told = loop {
@@ -60,7 +60,7 @@ async fn can_be_terminated_and_deleted(engine: &Engine, run: &Run) {
         }
     };
     assert!(is_damaged(&told), "{told}");
-    assert!(is_damaged(&run.signal("go", &1_u64).await.expect_err("nobody could decide on it")));
+    assert!(is_damaged(&run.signal("go", &1_u64).await.expect_err("it cannot be decided")));
 
     let listed = engine.list(&RunQuery::default()).await.expect("a list").items;
     assert!(listed.iter().any(|record| record.id == *run.id() && record.status == RunStatus::Running));
@@ -69,8 +69,8 @@ async fn can_be_terminated_and_deleted(engine: &Engine, run: &Run) {
     assert!(run.commits(Cursor(commits.last().expect("the damage").last.0)).await.expect("a store").is_empty());
 
     assert_eq!(run.delete().await.expect_err("it has not ended").kind(), ErrorKind::Conflict);
-    run.terminate("nobody can read it").await.expect("it is ended");
-    assert_eq!(in_time(run.outcome()).await.expect("an end"), Outcome::Terminated("nobody can read it".into()));
+    run.terminate("it is unreadable").await.expect("it is ended");
+    assert_eq!(in_time(run.outcome()).await.expect("an end"), Outcome::Terminated("it is unreadable".into()));
     assert_eq!(in_time(run.output::<u64>()).await.expect_err("no output").kind(), ErrorKind::RunEnded);
     assert_eq!(run.status().await.expect("a record").status, RunStatus::Terminated);
     assert_eq!(run.terminate("again").await.expect_err("it has ended").kind(), ErrorKind::Conflict);
@@ -113,8 +113,8 @@ async fn a_damaged_run_found_at_start_can_be_terminated_and_deleted() {
     let clock = super::world::TokioClock::at(Timestamp::from_millis(2_000_000));
     let second = Engine::builder().store(store).clock(clock).workflow(workflow).start().await.expect("an engine");
     tokio::time::sleep(secs(1)).await;
-    assert_eq!(second.blocked().len(), 1, "it was due, and looked at");
-    let run = second.get(&id).await.expect("a store").expect("it is there");
+    assert_eq!(second.blocked().len(), 1, "it was due and was checked");
+    let run = second.get(&id).await.expect("a store").expect("it exists");
     can_be_terminated_and_deleted(&second, &run).await;
 }
 
@@ -124,7 +124,7 @@ async fn waiting_for_a_damaged_run_ends_in_other_engines_too() {
     let start = || engine(MemoryStore::new()).shared_store(Arc::clone(&store)).workflow(gate()).start();
     let (here, there) = (start().await.expect("an engine"), start().await.expect("an engine"));
     let run = here.run("gate").id("r").start().await.expect("a run");
-    let elsewhere = there.get(run.id()).await.expect("a store").expect("it is there");
+    let elsewhere = there.get(run.id()).await.expect("a store").expect("it exists");
     let waits = tokio::spawn(async move { elsewhere.outcome().await });
     let own = run.clone();
     let reads = tokio::spawn(async move {
@@ -139,10 +139,10 @@ async fn waiting_for_a_damaged_run_ends_in_other_engines_too() {
     tokio::time::sleep(mins(10)).await;
     damage(&*store, run.id()).await;
     let error = tokio::time::timeout(mins(20), waits).await.expect("no wait hangs").expect("no panic");
-    assert!(is_damaged(&error.expect_err("nobody can tell")));
+    assert!(is_damaged(&error.expect_err("the outcome is unknown")));
     let error = tokio::time::timeout(mins(20), reads).await.expect("no wait hangs").expect("no panic");
     assert!(is_damaged(&error));
-    let elsewhere = there.get(run.id()).await.expect("a store").expect("it is there");
+    let elsewhere = there.get(run.id()).await.expect("a store").expect("it exists");
     can_be_terminated_and_deleted(&there, &elsewhere).await;
     assert!(here.get(run.id()).await.expect("a store").is_none());
 }
@@ -175,13 +175,13 @@ async fn a_run_with_only_a_record_left_can_be_terminated() {
     store.delete(run.id()).await.expect("it is gone");
     let worker = WorkerId::new("vandal").expect("an id");
     let claimed = claim_one(&store, run.id(), &worker, Timestamp::ZERO, Timestamp::from_millis(1)).await;
-    let lease = claimed.expect("a store").expect("nobody has it").lease;
+    let lease = claimed.expect("a store").expect("it is lost").lease;
     let commit =
         Written { run: run.id().clone(), first: Seq(1), last: Seq(1), epoch: lease.epoch, body: (*b"{}").into() };
     let append = Append { commit, record: Some(record), taken: Vec::new() };
     assert!(store.append(vec![append]).await.iter().all(Result::is_ok));
-    store.release(&[lease]).await.expect("it is given back");
-    assert!(is_damaged(&in_time(run.outcome()).await.expect_err("nobody can tell")));
+    store.release(&[lease]).await.expect("it is released");
+    assert!(is_damaged(&in_time(run.outcome()).await.expect_err("the outcome is unknown")));
     run.terminate("lost").await.expect("it is ended");
     assert_eq!(in_time(run.outcome()).await.expect("an end"), Outcome::Terminated("lost".into()));
 }
@@ -207,13 +207,13 @@ async fn the_parent_learns_that_a_damaged_child_was_terminated() {
     let engine = engine(store.clone()).workflow(child).workflow(parent).start().await.expect("an engine");
     let (parent, child) = parent_and_child(&engine).await;
     damage(&store, child.id()).await;
-    child.terminate("nobody can read it").await.expect("it is ended");
+    child.terminate("it is unreadable").await.expect("it is ended");
     let error = in_time(parent.output::<u64>()).await.expect_err("its child has none");
     let failure = error.failure().expect("a failure");
     // Either of the two may come first.
-    assert!(failure.message.contains("nobody can read it") || failure.kind == "child_damaged", "{failure}");
+    assert!(failure.message.contains("it is unreadable") || failure.kind == "child_damaged", "{failure}");
     tokio::time::sleep(secs(1)).await;
-    child.delete().await.expect("it owes nobody anything");
+    child.delete().await.expect("it owes nothing");
 }
 
 #[tokio::test(start_paused = true)]
@@ -223,12 +223,12 @@ async fn the_parent_learns_that_its_child_is_damaged() {
     let engine = engine(store.clone()).workflow(child).workflow(parent).start().await.expect("an engine");
     let (parent, child) = parent_and_child(&engine).await;
     damage(&store, child.id()).await;
-    assert!(is_damaged(&child.signal("go", &1_u64).await.expect_err("nobody could decide on it")));
+    assert!(is_damaged(&child.signal("go", &1_u64).await.expect_err("it cannot be decided")));
     let error = in_time(parent.output::<u64>()).await.expect_err("its child has none");
     assert_eq!(error.failure().expect("a failure").kind, "child_damaged", "{error}");
     child.terminate("then it is over").await.expect("it is ended");
     tokio::time::sleep(secs(1)).await;
-    child.delete().await.expect("it owes nobody anything");
+    child.delete().await.expect("it owes nothing");
 }
 
 /// The process that terminated the child dies before the parent is informed.
@@ -244,18 +244,18 @@ async fn a_parent_without_an_engine_is_informed_by_the_next_process() {
     damage(&store, &id).await;
     // It does not know the parent's workflow, and so cannot inform it.
     let second = engine(store.clone()).workflow(child.clone()).start().await.expect("an engine");
-    let damaged = second.get(&id).await.expect("a store").expect("it is there");
-    damaged.terminate("nobody can read it").await.expect("it is ended");
+    let damaged = second.get(&id).await.expect("a store").expect("it exists");
+    damaged.terminate("it is unreadable").await.expect("it is ended");
     tokio::time::sleep(secs(1)).await;
     assert_eq!(damaged.delete().await.expect_err("it owes the news").kind(), ErrorKind::Conflict);
     second.shutdown().await;
     let third = engine(store).workflow(child).workflow(parent).start().await.expect("an engine");
-    let parent = third.get("p").await.expect("a store").expect("it is there");
+    let parent = third.get("p").await.expect("a store").expect("it exists");
     let error = in_time(parent.output::<u64>()).await.expect_err("its child has none");
     assert_eq!(error.failure().expect("a failure").kind, "child_terminated", "{error}");
     tokio::time::sleep(secs(1)).await;
-    let damaged = third.get(&id).await.expect("a store").expect("it is there");
-    damaged.delete().await.expect("it owes nobody anything");
+    let damaged = third.get(&id).await.expect("a store").expect("it exists");
+    damaged.delete().await.expect("it owes nothing");
 }
 
 #[tokio::test(start_paused = true)]

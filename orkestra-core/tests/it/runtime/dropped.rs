@@ -170,7 +170,7 @@ async fn a_question_keeps_its_time_limit_over_attempts_and_a_signal_does_not() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_timed_out_stays_timed_out_in_later_attempts() {
     async fn tries(cx: Context, (): ()) -> TaskResult<(u32, String)> {
-        let error = cx.signal::<()>("go").timeout(secs(10)).await.expect_err("nobody sends it");
+        let error = cx.signal::<()>("go").timeout(secs(10)).await.expect_err("it is never sent");
         if cx.attempt() == 1 {
             Err(TaskError::new("no luck"))
         } else {
@@ -198,7 +198,7 @@ async fn retrying_a_node_repeats_failed_steps_except_at_most_once_ones() {
     let (_engine, run) = run_of(tries).await;
     assert!(matches!(run.outcome().await, Ok(Outcome::Failed { .. })));
     run.retry("n").await.expect("it failed");
-    run.signal("go", &()).await.expect("it goes on");
+    run.signal("go", &()).await.expect("it continues");
     assert!(!run.output::<bool>().await.expect("an output"));
     assert_eq!([CALLS[0].load(SeqCst), CALLS[1].load(SeqCst)], [2, 1]);
 }

@@ -102,8 +102,8 @@ async fn waits_end_when_the_engine_is_shut_down_or_dropped() {
             engine.shutdown().await;
         }
         let ended = soon(waiting).await.expect("it does not panic");
-        assert_eq!(ended.expect_err("nobody drives it").kind(), ErrorKind::ShutDown);
-        assert_eq!(soon(run.signal("go", &1)).await.expect_err("nobody hears it").kind(), ErrorKind::ShutDown);
+        assert_eq!(ended.expect_err("no engine drives it").kind(), ErrorKind::ShutDown);
+        assert_eq!(soon(run.signal("go", &1)).await.expect_err("no engine receives it").kind(), ErrorKind::ShutDown);
     }
 }
 
@@ -122,12 +122,12 @@ fn calls_end_when_the_runtime_of_the_engine_is_gone() {
     drop(theirs);
     runtime().block_on(async {
         let shut_down = |error: Error| assert_eq!(error.kind(), ErrorKind::ShutDown, "{error}");
-        shut_down(soon(run.outcome()).await.expect_err("nobody drives it"));
-        shut_down(soon(run.signal("go", &1)).await.expect_err("nobody drives it"));
-        shut_down(soon(run.cancel("now")).await.expect_err("nobody drives it"));
-        shut_down(soon(run.delete()).await.expect_err("nobody drives it"));
-        shut_down(soon(run.fork::<u64>("f", "go", None)).await.expect_err("nobody drives it"));
-        shut_down(soon(engine.run("w").id("other").start()).await.expect_err("nobody drives it"));
+        shut_down(soon(run.outcome()).await.expect_err("no engine drives it"));
+        shut_down(soon(run.signal("go", &1)).await.expect_err("no engine drives it"));
+        shut_down(soon(run.cancel("now")).await.expect_err("no engine drives it"));
+        shut_down(soon(run.delete()).await.expect_err("no engine drives it"));
+        shut_down(soon(run.fork::<u64>("f", "go", None)).await.expect_err("no engine drives it"));
+        shut_down(soon(engine.run("w").id("other").start()).await.expect_err("no engine drives it"));
         while soon(feed.next()).await.is_some() {}
         let ended = async {
             loop {
@@ -161,7 +161,7 @@ fn a_wait_on_another_runtime_ends_with_the_runtime_of_the_engine() {
     });
     theirs.shutdown_timeout(secs(5));
     let ended = ours.block_on(async { soon(waiting).await.expect("it does not panic") });
-    assert_eq!(ended.expect_err("nobody drives it").kind(), ErrorKind::ShutDown);
+    assert_eq!(ended.expect_err("no engine drives it").kind(), ErrorKind::ShutDown);
 }
 
 /// Two engines in one process, on one store that no other process opens.
@@ -268,7 +268,7 @@ async fn a_dropped_delete_releases_its_lease() {
         assert!(polled.is_err() || polled.is_ok_and(|deleted| deleted.is_ok()));
     }
     tokio::time::sleep(secs(1)).await;
-    soon(engine.run("w").id("r").start()).await.expect("its id is free, or it is there");
+    soon(engine.run("w").id("r").start()).await.expect("the run exists, or its id is free");
     soon(engine.shutdown()).await;
 }
 
@@ -283,7 +283,7 @@ async fn an_engine_whose_store_hangs_shuts_down() {
     let sending = tokio::spawn(async move { run.signal("go", &7_u64).await });
     tokio::time::sleep(secs(1)).await;
     soon(engine.shutdown()).await;
-    let error = sending.await.expect("no panic").expect_err("nobody decided on it");
+    let error = sending.await.expect("no panic").expect_err("it was not decided");
     assert_eq!(error.kind(), ErrorKind::ShutDown);
 }
 
@@ -307,7 +307,7 @@ async fn a_dropped_start_leaves_no_engine_behind() {
         assert!(!ready);
     }
     tokio::time::sleep(secs(60)).await;
-    assert_eq!(holders(), 1, "nothing but this test");
+    assert_eq!(holders(), 1, "only this test");
 }
 
 /// Found from outside: a task without steps failed as `crashed` when its engine had been restarted often enough,
@@ -327,6 +327,6 @@ async fn shutdowns_do_not_count_as_lost_processes() {
         engine.shutdown().await;
     }
     let engine = engine(store).workflow(workflow).start().await.expect("an engine");
-    let run = engine.get("r").await.expect("a store").expect("it is there");
+    let run = engine.get("r").await.expect("a store").expect("it exists");
     assert_eq!(run.output::<u64>().await.expect("an output"), 7);
 }

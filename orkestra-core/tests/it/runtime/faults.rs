@@ -93,7 +93,7 @@ async fn a_transient_write_failure_only_delays_callers() {
         store.fail_next(fault);
         let run = engine.run("w").id("r").start().await.expect("a run");
         store.fail_next(fault);
-        run.signal("go", &7_u64).await.expect("a delay, not an error");
+        run.signal("go", &7_u64).await.expect("only a delay, not an error");
         store.fail_next(fault);
         assert_eq!(run.output::<u64>().await.expect("an output"), 7, "{fault:?}");
         let signals = |event: &Event| matches!(event, Event::SignalReceived { .. });
@@ -112,7 +112,7 @@ async fn an_unavailable_store_is_retried_for_a_minute() {
     tokio::time::sleep(secs(30)).await;
     let health = engine.health().await;
     assert!(!health.is_good() && health.commits_failing > 0 && health.blocked == 0, "{health:?}");
-    let error = run.outcome().await.expect_err("nobody waits for ever");
+    let error = run.outcome().await.expect_err("no caller waits for ever");
     assert_eq!(error.kind(), ErrorKind::Store);
     let waited = began.elapsed();
     assert!((secs(60)..secs(75)).contains(&waited), "{waited:?}");
@@ -123,7 +123,7 @@ async fn an_unavailable_store_is_retried_for_a_minute() {
     tokio::time::sleep(secs(60)).await;
     assert_eq!(engine.blocked().len(), 0);
     assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))));
-    assert_eq!([effects.count("long"), effects.count("s0.")], [1, 1], "however long it takes, no task is lost");
+    assert_eq!([effects.count("long"), effects.count("s0.")], [1, 1], "no task is lost, however long it takes");
     assert!(!journal(&run).await.contains(&Event::Recovered), "no process was lost");
 }
 
@@ -236,7 +236,7 @@ async fn limits_hold_when_the_first_read_of_holders_fails() {
         NOW.store(0, Ordering::SeqCst);
         MOST.store(0, Ordering::SeqCst);
         store.fail_calls("due", failures, mishap);
-        let second = start().await.expect("an engine, all the same");
+        let second = start().await.expect("an engine anyway");
         let late = second.run("w").id("r2").start().await.expect("a run");
         let early = second.get(&RunId::new("r1").expect("an id")).await.expect("a store").expect("the run");
         for run in [early, late] {
@@ -264,9 +264,9 @@ async fn a_panic_in_a_driver_blocks_its_run_with_the_message() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     store.fail_calls("read", 1, Mishap::Panic);
     let message = "the run's driver panicked: the faulty store panics";
-    let error = run.signal("go", &7_u64).await.expect_err("nobody decided on it");
+    let error = run.signal("go", &7_u64).await.expect_err("it was not decided");
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Internal, message));
-    let error = waiting.await.expect("it does not panic").expect_err("nobody drives it");
+    let error = waiting.await.expect("it does not panic").expect_err("no engine drives it");
     assert_eq!(error.to_string(), message);
     assert_eq!(
         engine.blocked().iter().map(|(run, why)| format!("{run}: {why}")).collect::<Vec<_>>(),
@@ -274,9 +274,9 @@ async fn a_panic_in_a_driver_blocks_its_run_with_the_message() {
     );
     assert_eq!(engine.health().await.live, 0, "its lease is released");
 
-    other.signal("go", &8_u64).await.expect("other runs go on");
+    other.signal("go", &8_u64).await.expect("other runs continue");
     assert_eq!(other.output::<u64>().await.expect("an output"), 8);
-    run.signal("go", &7_u64).await.expect("whoever asks tries again");
+    run.signal("go", &7_u64).await.expect("a new request is tried again");
     assert_eq!(run.output::<u64>().await.expect("an output"), 7);
     engine.shutdown().await;
 }
@@ -331,7 +331,7 @@ async fn events_end_only_when_the_run_has_ended() {
         let engine = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
         let run = engine.run("w").id("r").input(&steps).expect("an input").start().await.expect("a run");
         assert!(matches!(run.outcome().await, Ok(Outcome::Failed { .. })));
-        run.retry("n").await.expect("it goes on");
+        run.retry("n").await.expect("it continues");
         assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))));
         let events = journal(&run).await;
         assert!(matches!(events.last(), Some(Event::RunCompleted { .. })), "{steps} steps: {:?}", events.last());
@@ -382,7 +382,7 @@ async fn a_failed_release_of_a_lease_is_retried() {
     let began = tokio::time::Instant::now();
     run.signal("go", &7_u64).await.expect("a signal");
     assert_eq!(run.output::<u64>().await.expect("an output"), 7);
-    assert!(began.elapsed() < secs(1), "nobody waits for a lease to run out");
+    assert!(began.elapsed() < secs(1), "no engine waits for a lease to expire");
 }
 
 #[tokio::test(start_paused = true)]
@@ -405,7 +405,7 @@ async fn a_panic_during_a_delete_is_reported_and_releases_the_run() {
             deleting.await.expect_err("the store panics")
         };
         assert!(error.to_string().contains("the faulty store panics"), "{method} {nth}: {error}");
-        run.delete().await.expect("nobody has the run any more");
+        run.delete().await.expect("the run is free again");
         assert!(engine.get(run.id()).await.expect("a store").is_none(), "{method} {nth}");
     }
 }

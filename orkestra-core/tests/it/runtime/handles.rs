@@ -50,7 +50,7 @@ async fn a_task_can_check_for_cancellation() {
     let engine = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
     let run = engine.run("w").start().await.expect("a run");
     tokio::time::sleep(Duration::from_millis(2500)).await;
-    run.cancel("enough").await.expect("it is asked");
+    run.cancel("enough").await.expect("it is accepted");
     assert!(matches!(run.outcome().await.expect("an end"), Outcome::Cancelled(_)));
     let output = run.view().await.expect("a view").nodes[0].output.clone();
     assert_eq!(output.map(|output| output.as_json().to_owned()).as_deref(), Some("3"));
@@ -118,7 +118,7 @@ async fn runs_are_found_and_paged() {
     let live = engine.runs(live).collect().await.expect("a store");
     let live: Vec<_> = live.into_iter().map(|record| (record.id.to_string(), record.status)).collect();
     assert_eq!(live, [("r4".to_owned(), RunStatus::Running), ("r2".to_owned(), RunStatus::Paused)]);
-    #[expect(deprecated, reason = "programs that name one status go on for one release")]
+    #[expect(deprecated, reason = "the old field works for one release more")]
     let old = RunQuery { status: Some(RunStatus::Paused), ..even() };
     assert_eq!(found(old).await.0, ["r2"]);
 }
@@ -186,7 +186,7 @@ async fn a_run_of_a_silent_engine_is_taken_over() {
 
     let second = start().start().await.expect("an engine");
     let run = second.get(&id).await.expect("a store").expect("the run");
-    run.signal("go", &7_u64).await.expect("it is durable, whoever drives the run");
+    run.signal("go", &7_u64).await.expect("it is durable, whichever engine drives the run");
     assert_eq!(run.output::<u64>().await.expect("an output"), 7);
 }
 
@@ -194,8 +194,8 @@ async fn a_run_of_a_silent_engine_is_taken_over() {
 async fn an_application_keeps_its_own_values_in_the_store() {
     let engine = engine(MemoryStore::new()).start().await.expect("an engine");
     let store = engine.store();
-    let version = store.put("app/theme", 0, b"dark").await.expect("a store").expect("nobody was there before");
-    assert!(store.put("app/theme", 0, b"light").await.expect("a store").is_none(), "somebody was there before");
+    let version = store.put("app/theme", 0, b"dark").await.expect("a store").expect("the value is new");
+    assert!(store.put("app/theme", 0, b"light").await.expect("a store").is_none(), "the value exists already");
     store.put("app/theme", version, b"light").await.expect("a store").expect("it is the version that was read");
     assert_eq!(store.get("app/theme").await.expect("a store").expect("a value").bytes, b"light");
     assert_eq!(store.keys("app/", 10).await.expect("a store"), ["app/theme"]);

@@ -117,7 +117,7 @@ async fn idempotency_keys_are_unique_to_one_step_of_one_run() {
     let count = all.len();
     all.sort_unstable();
     all.dedup();
-    assert_eq!((count, all.len()), (12, 12), "a run that is begun again is another one");
+    assert_eq!((count, all.len()), (12, 12), "a run started again is a new one");
 }
 
 #[tokio::test(start_paused = true)]

@@ -165,11 +165,11 @@ async fn conditions_can_test_large_values() {
     for risk in [6, 7] {
         let id = format!("r{risk}");
         let run = engine.run("looking").id(&id).input(&large(risk)).expect("JSON").start().await.expect("a run");
-        run.signal("gate", &large(risk)).await.expect("it is there");
+        run.signal("gate", &large(risk)).await.expect("it exists");
         run.outcome().await.expect("an end");
         looked(risk, &statuses(&run).await);
         let fork = run.fork(&format!("f{risk}"), "id", Some(&large(13 - risk))).await.expect("a fork");
-        fork.signal("gate", &large(risk)).await.expect("it is there");
+        fork.signal("gate", &large(risk)).await.expect("it exists");
         fork.outcome().await.expect("an end");
         let all = statuses(&fork).await;
         assert_ne!(all["of-input"], all["of-output"], "the input was replaced: the run's is the same");
@@ -183,7 +183,7 @@ async fn conditions_can_test_large_values() {
         };
         tokio::time::sleep(Duration::from_secs(1)).await;
         let child = engine.get(&child).await.expect("a store").expect("the run");
-        child.signal("gate", &large(risk)).await.expect("it is there");
+        child.signal("gate", &large(risk)).await.expect("it exists");
         parent.outcome().await.expect("an end");
         looked(risk, &statuses(&child).await);
     }
@@ -207,7 +207,7 @@ async fn conditions_can_test_large_signals_from_other_engines() {
     for (risk, status) in [(6, NodeStatus::Skipped), (7, NodeStatus::Completed)] {
         let run = one.run("w").id(format!("r{risk}")).start().await.expect("a run");
         let theirs = two.get(run.id()).await.expect("a store").expect("the run");
-        theirs.signal("gate", &large(risk)).await.expect("it is there");
+        theirs.signal("gate", &large(risk)).await.expect("it exists");
         run.outcome().await.expect("an end");
         assert_eq!(statuses(&run).await["of-signal"], status);
     }
@@ -237,8 +237,8 @@ async fn added_nodes_can_test_existing_large_values() {
     for risk in [6, 7] {
         let id = format!("r{risk}");
         let run = engine.run("w").id(&id).input(&large(risk)).expect("JSON").start().await.expect("a run");
-        run.signal("gate", &large(risk)).await.expect("it is there");
-        run.signal("later", &large(risk)).await.expect("it is there");
+        run.signal("gate", &large(risk)).await.expect("it exists");
+        run.signal("later", &large(risk)).await.expect("it exists");
         run.outcome().await.expect("an end");
         let all = statuses(&run).await;
         looked(risk, &all);

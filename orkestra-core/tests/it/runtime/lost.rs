@@ -20,12 +20,12 @@ async fn damage(store: &dyn Store, run: &RunId) {
     let worker = WorkerId::new("vandal").expect("an id");
     let late = Timestamp::from_millis(1_000_000_000_000);
     let claimed = claim_one(store, run, &worker, late, late.saturating_add(secs(1))).await.expect("a store");
-    let claimed = claimed.expect("every lease has run out by then");
+    let claimed = claimed.expect("every lease has expired by then");
     let (first, epoch) = (claimed.last.plus(1), claimed.lease.epoch);
     let commit = Written { run: run.clone(), first, last: first, epoch, body: b"\0no commit"[..].into() };
     let answers = store.append(vec![Append { commit, record: None, taken: Vec::new() }]).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    store.release(&[claimed.lease]).await.expect("it is given back");
+    store.release(&[claimed.lease]).await.expect("it is released");
 }
 
 /// Long enough to be kept beside the journal.
@@ -57,11 +57,11 @@ async fn a_parent_learns_that_the_output_of_its_child_is_lost() {
     let child = only_child(&engine, "p").await.expect("a child");
     store.is(Moods { loses_blobs_of: Some(child.id().to_string()), ..Moods::default() });
     child.signal("go", &1_u64).await.expect("it is sent");
-    let error = in_time(parent.output::<String>()).await.expect_err("nobody has it");
+    let error = in_time(parent.output::<String>()).await.expect_err("it is lost");
     let failure = error.failure().expect("a failure");
     assert!(failure.kind == "child_damaged" && failure.message.contains("the large payload"), "{failure}");
     tokio::time::sleep(secs(1)).await;
-    child.delete().await.expect("it owes nobody anything");
+    child.delete().await.expect("it owes nothing");
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,12 +93,12 @@ async fn the_children_of_a_damaged_run_are_cancelled_when_it_is_terminated() {
     tokio::time::sleep(secs(10)).await;
     let child = only_child(&first, "p").await.expect("a child");
     damage(&store, parent_run.id()).await;
-    parent_run.terminate("nobody can read it").await.expect("it is ended");
+    parent_run.terminate("it is unreadable").await.expect("it is ended");
     let cancelled = Outcome::Cancelled("run `p` does not wait for it any more".into());
     assert_eq!(in_time(child.outcome()).await.expect("an end"), cancelled);
     tokio::time::sleep(mins(1)).await;
-    child.delete().await.expect("it owes nobody anything");
-    parent_run.delete().await.expect("it owes nobody anything");
+    child.delete().await.expect("it owes nothing");
+    parent_run.delete().await.expect("it owes nothing");
 }
 
 /// The process that terminated the parent dies at once.
@@ -115,7 +115,7 @@ async fn the_children_of_a_damaged_run_are_cancelled_by_the_next_process() {
     // It does not know the child's workflow, and so cannot inform it.
     let second = engine(store.clone()).workflow(parent.clone()).start().await.expect("an engine");
     let parent_run = second.handle("p").expect("an id");
-    parent_run.terminate("nobody can read it").await.expect("it is ended");
+    parent_run.terminate("it is unreadable").await.expect("it is ended");
     tokio::time::sleep(secs(1)).await;
     assert_eq!(parent_run.delete().await.expect_err("it owes the news").kind(), ErrorKind::Conflict);
     second.shutdown().await;
@@ -123,7 +123,7 @@ async fn the_children_of_a_damaged_run_are_cancelled_by_the_next_process() {
     let child = third.handle(&child).expect("an id");
     assert!(matches!(in_time(child.outcome()).await, Ok(Outcome::Cancelled(_))));
     tokio::time::sleep(secs(1)).await;
-    third.handle("p").expect("an id").delete().await.expect("it owes nobody anything");
+    third.handle("p").expect("an id").delete().await.expect("it owes nothing");
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,8 +214,8 @@ async fn the_readable_part_of_a_journal_is_returned_and_the_run_can_be_terminate
     assert_eq!(readable.len(), all.len() - 1);
     let end = Cursor(readable.last().expect("a commit").last.0);
     assert_eq!(run.commits(end).await.expect_err("this is what is damaged").kind(), ErrorKind::Store);
-    in_time(run.outcome()).await.expect_err("nobody can tell");
-    run.terminate("nobody can read it").await.expect("it is ended");
+    in_time(run.outcome()).await.expect_err("the outcome is unknown");
+    run.terminate("it is unreadable").await.expect("it is ended");
     assert!(matches!(in_time(run.outcome()).await, Ok(Outcome::Terminated(_))));
     run.delete().await.expect("it is deleted");
 }
@@ -232,9 +232,9 @@ async fn a_run_can_be_retried_although_its_schedule_is_damaged() {
     engine.schedules().put(schedule).await.expect("it is put");
     let run = engine.schedules().trigger("x").await.expect("a run");
     in_time(run.output::<u32>()).await.expect_err("it fails at first");
-    let version = store.get("schedule/x").await.expect("a store").expect("it is there").version;
+    let version = store.get("schedule/x").await.expect("a store").expect("it exists").version;
     store.put("schedule/x", version, b"no schedule").await.expect("a store").expect("it is put");
-    run.retry("n").await.expect("it is tried again");
+    run.retry("n").await.expect("it is retried");
     assert_eq!(in_time(run.output::<u32>()).await.expect("an output"), 2);
 }
 
@@ -254,6 +254,6 @@ async fn only_a_late_first_commit_can_recreate_a_deleted_run() {
     };
     assert!(!late(&commits[1]).await, "it follows nothing");
     assert!(late(&commits[0]).await);
-    run.signal("go", &7_u64).await.expect("it is there again");
+    run.signal("go", &7_u64).await.expect("it exists again");
     assert_eq!(in_time(run.output::<u64>()).await.expect("an output"), 7);
 }

@@ -77,18 +77,18 @@ async fn any_engine_can_control_a_run_driven_by_another() {
     let driven = one.run("w").start().await.expect("a run");
     let mut events = of(&two, &driven).await.events(Cursor::START);
     let question = loop {
-        let event = events.next().await.expect("readable").expect("it goes on");
+        let event = events.next().await.expect("readable").expect("it continues");
         if matches!(event.event, Event::QuestionAsked { .. }) {
             break event.seq;
         }
     };
     let run = of(&two, &driven).await;
-    run.answer(question, &"green").await.expect("it is told");
-    run.pause("a break").await.expect("it is told");
+    run.answer(question, &"green").await.expect("it is delivered");
+    run.pause("a break").await.expect("it is delivered");
     assert_eq!(run.status().await.expect("a record").status, RunStatus::Paused, "taken when it returns");
-    run.resume().await.expect("it is told");
-    run.set_budget("usd", Some(Amount::whole(3))).await.expect("it is told");
-    run.signal("go", &7_u64).await.expect("it is told");
+    run.resume().await.expect("it is delivered");
+    run.set_budget("usd", Some(Amount::whole(3))).await.expect("it is delivered");
+    run.signal("go", &7_u64).await.expect("it is delivered");
     assert_eq!(run.output::<String>().await.expect("an output"), "green 7");
     assert!(!many.has_letters(&run).await);
     assert_eq!(driven.output::<String>().await.expect("an output"), "green 7");
@@ -104,7 +104,7 @@ async fn a_rejected_request_fails_at_once_and_leaves_no_letter() {
     assert_eq!(run.retry("n").await.expect_err("it has not failed").kind(), ErrorKind::Conflict);
     assert_eq!(run.answer(Seq(9), &1).await.expect_err("nothing was asked").kind(), ErrorKind::Conflict);
     assert!(!many.has_letters(&run).await);
-    run.terminate("enough").await.expect("it is told");
+    run.terminate("enough").await.expect("it is delivered");
     assert_eq!(run.status().await.expect("a record").status, RunStatus::Terminated);
     assert_eq!(run.cancel("again").await.expect_err("it has ended").kind(), ErrorKind::Conflict);
 }
@@ -154,10 +154,10 @@ async fn an_engine_of_the_same_name_takes_over_at_once_and_fences_the_other() {
     // Callers that wait with the old engine still get the outcome.
     let waiting = tokio::spawn(async move { tokio::time::timeout(secs(90), run.outcome()).await });
     tokio::task::yield_now().await;
-    taken.cancel("by the new one").await.expect("it is told");
+    taken.cancel("by the new one").await.expect("it is delivered");
     assert_eq!(taken.outcome().await.expect("an end"), Outcome::Cancelled("by the new one".into()));
-    assert!(began.elapsed() < secs(20), "nobody waited for a lease: {:?}", began.elapsed());
-    let heard = waiting.await.expect("no panic").expect("it is told within the time");
+    assert!(began.elapsed() < secs(20), "no engine waited for a lease: {:?}", began.elapsed());
+    let heard = waiting.await.expect("no panic").expect("it is informed in time");
     assert_eq!(heard.expect("an end"), Outcome::Cancelled("by the new one".into()));
 }
 
@@ -243,20 +243,20 @@ async fn an_engine_with_zero_capacity_starts_and_controls_but_drives_no_run() {
     tokio::time::sleep(secs(5)).await;
     assert_eq!((closed.health().await.live, calls.count("called")), (0, 0));
     let open = many.engine().await;
-    told.await.expect("no panic").expect("it is told");
+    told.await.expect("no panic").expect("it is delivered");
     let mut events = run.events(Cursor::START);
     let question = loop {
-        let event = events.next().await.expect("readable").expect("it goes on");
+        let event = events.next().await.expect("readable").expect("it continues");
         if matches!(event.event, Event::QuestionAsked { .. }) {
             break event.seq;
         }
     };
-    run.answer(question, &"red").await.expect("it is told");
+    run.answer(question, &"red").await.expect("it is delivered");
     assert_eq!(run.output::<String>().await.expect("an output"), "red 7");
     assert_eq!(run.cancel("late").await.expect_err("it has ended").kind(), ErrorKind::Conflict);
     let missing = RunId::new("nobody").expect("an id");
     assert!(closed.get(&missing).await.expect("a store").is_none());
-    let heard = waiting.await.expect("no panic").expect("it is told within the time");
+    let heard = waiting.await.expect("no panic").expect("it is informed in time");
     assert!(matches!(heard.expect("an end"), Outcome::Completed(_)));
     assert_eq!(calls.count("called"), 0);
     open.shutdown().await;

@@ -122,7 +122,7 @@ async fn a_run_terminated_while_paused_continues_when_retried_at_once() {
     pass(1_000).await;
     let (ended, retried) = tokio::join!(run.terminate("enough"), run.retry("x"));
     ended.expect("it is ended");
-    retried.expect("it is tried again");
+    retried.expect("it is retried");
     pass(10_000).await;
     assert!(matches!(run.status().await.expect("a record").outcome, Some(Outcome::Completed(_))));
 }

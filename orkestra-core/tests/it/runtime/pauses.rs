@@ -42,7 +42,7 @@ async fn a_pause_before_an_at_most_once_step_does_not_interrupt_it() {
         tokio::time::sleep(ms(100)).await;
         run.pause("lunch").await.expect("it runs");
         tokio::time::sleep(secs(5)).await;
-        assert_eq!(PAID.load(SeqCst), 0, "nothing begins while a run is paused");
+        assert_eq!(PAID.load(SeqCst), 0, "nothing starts while a run is paused");
         assert_eq!(engine.health().await.live, 0, "a paused run costs no memory");
         run.resume().await.expect("it is paused");
         assert_eq!(run.outcome().await.expect("an end"), Outcome::Completed(Payload::null()));

@@ -106,7 +106,7 @@ async fn an_attempt_that_fails_keeps_the_output_of_a_child_that_it_dropped() {
     tokio::time::sleep(secs(3)).await;
     run.resume().await.expect("it is paused");
     tokio::time::sleep(secs(3)).await;
-    assert_eq!(super::world::children(&engine, "r").await.len(), 1, "the child is not begun again");
+    assert_eq!(super::world::children(&engine, "r").await.len(), 1, "the child is not started again");
     assert_eq!(run.output::<u8>().await.expect("an output"), 7);
 }
 

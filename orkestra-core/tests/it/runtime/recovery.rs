@@ -170,7 +170,7 @@ async fn a_run_without_its_task_is_blocked_with_a_reason() {
 
     let second = engine(store.clone()).start().await.expect("an engine that knows nothing");
     let run = second.get(run.id()).await.expect("readable").expect("there");
-    let error = run.outcome().await.expect_err("nobody can go on with it");
+    let error = run.outcome().await.expect_err("no engine can continue it");
     assert_eq!(error.to_string(), "workflow `all` needs the task `a`, which this engine does not know");
     assert_eq!(second.blocked().len(), 1);
     second.shutdown().await;
@@ -242,7 +242,7 @@ async fn a_long_run_continues_from_its_snapshot() {
     store.put_snapshot(run.id(), &damaged).await.expect("a store");
     let third = start().start().await.expect("an engine");
     let run = third.get(run.id()).await.expect("a store").expect("the run");
-    run.signal("go", &7_u64).await.expect("it goes on from its journal");
+    run.signal("go", &7_u64).await.expect("it continues from its journal");
     assert_eq!(run.output::<u64>().await.expect("an output"), 7);
     assert_eq!(effects.count("count"), 40);
 }

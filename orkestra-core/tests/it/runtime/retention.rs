@@ -84,7 +84,7 @@ async fn a_run_owned_by_another_engine_is_not_deleted() {
     let claimed = claim_one(&store, run.id(), &other, now, now.saturating_add(secs(60))).await.expect("a store");
     let refused = run.delete().await.expect_err("another engine has it");
     assert_eq!(refused.to_string(), "another engine has run `r`: try again");
-    store.release(&[claimed.expect("a lease").lease]).await.expect("it is given back");
+    store.release(&[claimed.expect("a lease").lease]).await.expect("it is released");
     run.delete().await.expect("it is deleted");
 }
 

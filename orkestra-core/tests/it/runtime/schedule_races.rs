@@ -57,7 +57,7 @@ async fn a_started_run_counts_although_its_schedule_changed_meanwhile() {
     let status = first.schedules().get("s").await.expect("a store").expect("the schedule");
     other.get(by_hand.id()).await.expect("a store").expect("the run").signal("go", &()).await.expect("sent");
     pass(130_000).await;
-    assert_eq!(started(&first).await.len(), 2, "the first is under way still");
+    assert_eq!(started(&first).await.len(), 2, "the first is still running");
     assert!(matches!(status.last.expect("a fire time").outcome, FireOutcome::Started(_)));
 }
 

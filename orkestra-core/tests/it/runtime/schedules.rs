@@ -205,15 +205,15 @@ async fn a_schedule_is_paused_resumed_and_removed() {
     pass(300).await;
     let status = schedules.get("s").await.expect("a store").expect("the schedule");
     assert!(status.paused && status.next.is_none());
-    schedules.resume("s").await.expect("it goes on");
+    schedules.resume("s").await.expect("it continues");
     pass(30).await;
-    assert_eq!(started(&engine).await, ["002200Z"], "what passed in the pause is not made up for");
+    assert_eq!(started(&engine).await, ["002200Z"], "fire times during the pause are skipped");
 
     assert!(schedules.remove("s").await.expect("it is removed"));
-    assert!(!schedules.remove("s").await.expect("there is none"));
+    assert!(!schedules.remove("s").await.expect("it does not exist"));
     assert!(schedules.list().await.expect("a list").is_empty());
     for missing in [schedules.pause("s").await, schedules.resume("s").await, schedules.trigger("s").await.map(drop)] {
-        assert_eq!(missing.expect_err("there is none").kind(), ErrorKind::NotFound);
+        assert_eq!(missing.expect_err("it does not exist").kind(), ErrorKind::NotFound);
     }
     pass(300).await;
     assert_eq!(started(&engine).await.len(), 1);
@@ -343,14 +343,14 @@ async fn reopened_and_paused_runs_are_not_overlapped() {
     let count = started(&engine).await.len();
     assert_eq!(count, 40);
     let first = engine.get(&RunId::new("s:19700101T001700Z").expect("an id")).await.expect("a store").expect("a run");
-    first.retry("work").await.expect("it goes on");
+    first.retry("work").await.expect("it continues");
     pass(180).await;
     assert_eq!(started(&engine).await.len(), count);
     assert_eq!(last(&engine).await, FireOutcome::Overlapped);
     first.pause("lunch").await.expect("it is paused");
     pass(180).await;
     assert_eq!(started(&engine).await.len(), count);
-    first.resume().await.expect("it goes on");
+    first.resume().await.expect("it continues");
     first.signal("go", &()).await.expect("it is sent");
     first.outcome().await.expect("an end");
     pass(61).await;

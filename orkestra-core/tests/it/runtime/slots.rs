@@ -105,7 +105,7 @@ async fn a_paused_run_takes_no_slot_and_requests_it_again() {
     waits.pause("not now").await.expect("it pauses");
     first.output::<()>().await.expect("an end");
     third.output::<()>().await.expect("an end");
-    waits.resume().await.expect("it goes on");
+    waits.resume().await.expect("it continues");
     waits.output::<()>().await.expect("an end");
     let began = journal(&waits).await.iter().filter(|event| matches!(event, Event::AttemptStarted { .. })).count();
     assert_eq!(began, 1);
@@ -167,7 +167,7 @@ async fn a_paused_attempt_that_another_process_resumes_waits_for_its_slot() {
     let late = second.run("w").id("r2").start().await.expect("a run");
     let early = second.handle("r1").expect("a handle");
     tokio::time::sleep(secs(10)).await;
-    early.resume().await.expect("it goes on");
+    early.resume().await.expect("it continues");
     for run in [early, late] {
         assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))));
     }
@@ -195,7 +195,7 @@ async fn a_paused_run_dropped_from_memory_releases_its_slots() {
     let second = start("second").await.expect("an engine");
     first.shutdown().await;
     let paused = second.handle("r1").expect("a handle");
-    paused.resume().await.expect("it goes on");
+    paused.resume().await.expect("it continues");
     assert!(matches!(paused.outcome().await, Ok(Outcome::Completed(_))));
     assert_eq!(most.load(Ordering::SeqCst), 1);
 }
@@ -212,7 +212,7 @@ async fn an_attempt_whose_driver_panicked_waits_for_its_slot() {
     tokio::time::sleep(secs(1)).await;
     store.fail_calls("read", 1, Mishap::Panic);
     store.fail_next(Fault::Failed(StoreErrorKind::Invalid));
-    run.signal("x", &1).await.expect_err("nobody decided on it");
+    run.signal("x", &1).await.expect_err("it was not decided");
     tokio::time::sleep(secs(10)).await;
     assert_eq!(engine.blocked().len(), 1, "its driver panicked");
     assert_eq!(now.load(Ordering::SeqCst), 1, "the slot went to the other run");

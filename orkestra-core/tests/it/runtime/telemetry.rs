@@ -35,7 +35,7 @@ fn names_follow_one_scheme() {
         let counts = metric.kind.to_string() == "counter";
         assert_eq!(name.ends_with("_total"), counts, "{name}");
         assert_eq!(name.ends_with("_seconds"), metric.unit == "seconds", "{name}");
-        assert!(metric.labels.iter().all(|label| !label.contains("id")), "{name}: ids are no labels");
+        assert!(metric.labels.iter().all(|label| !label.contains("id")), "{name}: ids must not be labels");
     }
 }
 

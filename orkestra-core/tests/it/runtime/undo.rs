@@ -111,7 +111,7 @@ async fn a_failed_compensation_is_reported_and_can_be_retried() {
     assert!(run.retry("ship").await.expect_err("it was undone").to_string().contains("undone"));
     assert!(run.retry("undo:seat").await.is_err(), "it is undone");
     effects.did("fixed");
-    run.retry("undo:pay").await.expect("it is tried again");
+    run.retry("undo:pay").await.expect("it is retried");
     assert_eq!(run.outcome().await.expect("an end"), ended);
     let undo = run.status().await.expect("a record").undo.expect("something was undone");
     assert_eq!((undo.undone.len(), undo.failed.len()), (2, 0));
@@ -130,7 +130,7 @@ async fn another_process_continues_a_retried_compensation() {
     effects.did("fixed");
     let second = engine(store).workflow(stubborn(&effects)).start().await.expect("an engine");
     let run = second.get(run.id()).await.expect("a store").expect("the run");
-    run.retry("undo:pay").await.expect("it is tried again");
+    run.retry("undo:pay").await.expect("it is retried");
     run.outcome().await.expect("an end");
     assert!(run.status().await.expect("a record").undo.expect("it tells").failed.is_empty());
 }
@@ -242,12 +242,12 @@ async fn a_failure_during_a_requested_pause_is_decided_after_it() {
     run.pause("lunch").await.expect("it is paused");
     tokio::time::sleep(Duration::from_millis(500)).await;
     for node in ["a", "b"] {
-        run.resume().await.expect("it goes on");
+        run.resume().await.expect("it continues");
         tokio::time::sleep(Duration::from_secs(5)).await;
         let reason = PauseReason::NodeFailed { node: Name::new(node).expect("a name") };
         assert_eq!(run.view().await.expect("a view").pause, Some(reason));
     }
-    run.retry("b").await.expect("it is tried again");
+    run.retry("b").await.expect("it is retried");
     assert!(matches!(run.outcome().await.expect("an end"), Outcome::Completed(_)));
     assert_eq!((effects.count("after-a"), effects.count("after-b")), (0, 1));
 }

@@ -77,8 +77,8 @@ async fn through_every_api(store: MemoryStore, id: &str, value: &Value) {
     let run = first.run("doors").id(id).input(value).expect("JSON").start().await.expect("a run");
     let (asked, question) = question(&run).await;
     assert_eq!(question, *value);
-    run.signal("told", value).await.expect("it is there");
-    run.signal("gate", value).await.expect("it is there");
+    run.signal("told", value).await.expect("it exists");
+    run.signal("gate", value).await.expect("it exists");
     run.answer(asked, value).await.expect("it is open");
     tokio::time::sleep(Duration::from_secs(60)).await;
     first.shutdown().await;
@@ -214,7 +214,7 @@ async fn a_run_of_format_2_finishes_with_its_large_values() {
     of_format_2(&store, "r").await;
     let engine = engine(store.clone()).task("echo", echo).start().await.expect("an engine");
     let run = engine.get(&RunId::new("r").expect("a run id")).await.expect("a store").expect("the run");
-    run.signal("gate", &1).await.expect("it is there");
+    run.signal("gate", &1).await.expect("it exists");
     let output = run.output::<Value>().await.expect("an output");
     assert_eq!((&output[0], &output[1]["risk"]), (&json!(1), &json!(7)), "its condition was looked at in the value");
     let fork = run.fork::<()>("f", "join", None).await.expect("a fork");
@@ -228,8 +228,8 @@ async fn a_reference_to_another_run_is_an_error() {
     of_format_2(&store, "tenant-a").await;
     let engine = engine(store.clone()).task("echo", echo).start().await.expect("an engine");
     let run = engine.get(&RunId::new("r").expect("a run id")).await.expect("a store").expect("the run");
-    run.signal("gate", &1).await.expect("it is there");
-    let Outcome::Failed { node, failure } = run.outcome().await.expect("an end") else { panic!("it cannot go on") };
+    run.signal("gate", &1).await.expect("it exists");
+    let Outcome::Failed { node, failure } = run.outcome().await.expect("an end") else { panic!("it cannot continue") };
     assert_eq!((node.as_str(), failure.kind.as_str()), ("join", "bad_input"), "{failure}");
     let error = run.value::<Value>(&run.view().await.expect("a view").input).await.expect_err("it is not its own");
     assert!(error.to_string().contains("names a large payload of run `tenant-a`"), "{error}");

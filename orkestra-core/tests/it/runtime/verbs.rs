@@ -77,7 +77,7 @@ async fn cancelling_a_run_cancels_its_children() {
     let engine = engine(MemoryStore::new()).workflow(child).workflow(workflow).start().await.expect("an engine");
     let run = engine.run("parent").id("r").start().await.expect("a run");
     let child = settled(async || only_child(&engine, "r").await).await;
-    run.cancel("enough").await.expect("it is asked");
+    run.cancel("enough").await.expect("it is accepted");
     assert_eq!(run.outcome().await.expect("an end"), Outcome::Cancelled("enough".into()));
     assert!(matches!(child.outcome().await.expect("an end"), Outcome::Cancelled(_)));
 }
@@ -145,7 +145,7 @@ async fn a_budget_pauses_the_run_until_it_is_raised() {
     let view = run.view().await.expect("a view");
     assert_eq!(view.spent[&Name::new("tokens").expect("a name")], Amount::whole(120));
     run.set_budget("tokens", Some(Amount::whole(1000))).await.expect("it is raised");
-    run.resume().await.expect("it goes on");
+    run.resume().await.expect("it continues");
     assert_eq!(run.output::<u64>().await.expect("an output"), 4);
     let spent = run.view().await.expect("a view").spent;
     assert_eq!(spent[&Name::new("tokens").expect("a name")], Amount::whole(165));
@@ -177,9 +177,9 @@ async fn a_paused_run_stops_at_its_next_step_and_repeats_none() {
     run.pause("lunch").await.expect("it pauses");
     tokio::time::sleep(Duration::from_secs(3600)).await;
     let done = (0..6).filter(|turn| effects.count(&format!("step {turn}")) == 1).count();
-    assert_eq!(done, 3, "the step under way was finished, no other begun");
+    assert_eq!(done, 3, "the running step finished, and no other started");
     assert!(run.pause("again").await.is_err());
-    run.resume().await.expect("it goes on");
+    run.resume().await.expect("it continues");
     run.output::<()>().await.expect("an end");
     assert!((0..6).all(|turn| effects.count(&format!("step {turn}")) == 1), "no step was done twice");
     assert!(run.resume().await.is_err());
@@ -226,7 +226,7 @@ async fn a_failed_node_can_be_retried_after_the_run_ended() {
     let run = engine.run("flaky").start().await.expect("a run");
     assert!(matches!(run.outcome().await.expect("an end"), Outcome::Failed { .. }));
     assert!(run.retry("g").await.is_err(), "it has not failed");
-    run.retry("f").await.expect("it begins anew");
+    run.retry("f").await.expect("it starts over");
     assert_eq!(run.output::<u64>().await.expect("an output"), 8);
     assert_eq!(effects.count("step"), 1);
     assert_eq!(run.view().await.expect("a view").nodes[0].attempt, 2);

@@ -173,7 +173,7 @@ async fn tasks_that_only_wait_are_parked_whatever_their_form() {
         for _ in 0..2 {
             let query = RunQuery { parent: Some(run.id().clone()), ..RunQuery::default() };
             for child in engine.list(&query).await.expect("a store").items {
-                let child = engine.get(&child.id).await.expect("a store").expect("it is there");
+                let child = engine.get(&child.id).await.expect("a store").expect("it exists");
                 drop(child.signal("go", &7).await);
             }
             tokio::time::sleep(secs(2)).await;
@@ -276,7 +276,7 @@ async fn an_attempt_that_fails_keeps_its_child() {
     let query = RunQuery { parent: Some(run.id().clone()), ..RunQuery::default() };
     let children = engine.list(&query).await.expect("a store").items;
     assert_eq!(children.len(), 1, "the second attempt waits for the same run");
-    let child = engine.get(&children[0].id).await.expect("a store").expect("it is there");
+    let child = engine.get(&children[0].id).await.expect("a store").expect("it exists");
     child.signal("open", &7).await.expect("it waits");
     assert_eq!(run.output::<String>().await.expect("an output"), "7");
 }

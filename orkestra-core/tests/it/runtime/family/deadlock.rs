@@ -44,7 +44,7 @@ async fn runs_that_deadlock_through_a_limit_are_reported() {
         let health = engine.health().await;
         assert_eq!((health.deadlocked, health.is_good()), (stuck.len(), false));
         // One of them ends, and the others continue.
-        runs.pop().expect("a run").cancel("the knot is cut").await.expect("it is asked");
+        runs.pop().expect("a run").cancel("the deadlock is broken").await.expect("it is accepted");
         for run in runs {
             assert!(within(secs(120), run.output::<bool>()).await.expect("an output"));
         }
@@ -113,7 +113,7 @@ async fn a_deadlock_is_reported_although_its_run_does_other_work() {
     tokio::time::sleep(secs(120)).await;
     assert_eq!(engine.stuck().await.expect("a store").len(), 2);
     assert_eq!(engine.health().await.deadlocked, 2);
-    run.cancel("the knot is cut").await.expect("it is asked");
+    run.cancel("the deadlock is broken").await.expect("it is accepted");
     run.outcome().await.expect("an end");
     tokio::time::sleep(secs(120)).await;
     assert_eq!(engine.stuck().await.expect("a store"), []);

@@ -27,7 +27,7 @@ async fn an_engine_that_does_not_know_the_parent_leaves_a_letter() {
     let run = knows.run("parent").id("r").start().await.expect("a run");
     tokio::time::sleep(ms(1500)).await;
     let child = only_child(&other, "r").await.expect("the child");
-    child.signal("go", &true).await.expect("it is heard");
+    child.signal("go", &true).await.expect("it is delivered");
     assert!(within(secs(30), run.output::<bool>()).await.expect("an output"));
     tokio::time::sleep(secs(5)).await;
     assert_eq!(child.status().await.expect("a record").wake_at, None, "it owes nothing");
@@ -53,9 +53,9 @@ async fn verbs_reach_a_run_whose_tasks_another_engine_knows() {
         tokio::time::sleep(ms(1500)).await;
         let there = other.get(run.id()).await.expect("a store").expect("the run");
         match verb {
-            "signal" => there.signal("go", "yes").await.expect("it is heard"),
-            "cancel" => there.cancel("enough").await.expect("it is heard"),
-            _ => there.terminate("now").await.expect("it is heard"),
+            "signal" => there.signal("go", "yes").await.expect("it is delivered"),
+            "cancel" => there.cancel("enough").await.expect("it is delivered"),
+            _ => there.terminate("now").await.expect("it is delivered"),
         }
         let outcome = within(secs(30), run.outcome()).await.expect("an end");
         let heard = match verb {
@@ -83,7 +83,7 @@ async fn a_child_ends_without_its_ended_parent() {
         tokio::time::sleep(secs(3)).await;
         let child = only_child(&engine, id).await.expect("the child");
         match id {
-            "cancel" => run.cancel("enough").await.expect("it is asked"),
+            "cancel" => run.cancel("enough").await.expect("it is accepted"),
             _ => run.terminate("now").await.expect("it is ended"),
         }
         assert!(matches!(child.outcome().await.expect("an end"), Outcome::Cancelled(_)));
@@ -132,7 +132,7 @@ async fn a_child_cancelled_before_it_exists_never_runs() {
         let run = engine.run(workflow).id(ended).start().await.expect("a run");
         tokio::time::sleep(ms(50)).await;
         match ended {
-            "cancel" => run.cancel("not any more").await.expect("it is asked"),
+            "cancel" => run.cancel("not any more").await.expect("it is accepted"),
             "terminate" => run.terminate("now").await.expect("it is ended"),
             _ => {}
         }
@@ -199,14 +199,14 @@ async fn a_deleted_child_is_not_started_again_by_a_late_check() {
     tokio::time::sleep(ms(10)).await;
     store.is(Moods::default());
     let child = second.get(&id).await.expect("a store").expect("the child");
-    child.signal("go", &true).await.expect("it is heard");
+    child.signal("go", &true).await.expect("it is delivered");
     child.outcome().await.expect("it ends");
     tokio::time::sleep(ms(500)).await;
     child.delete().await.expect("it has told");
     tokio::time::sleep(secs(30)).await;
     assert_eq!(children(&second, "r").await.len(), 0);
     let run = second.get(run.id()).await.expect("a store").expect("the parent");
-    run.signal("go", &true).await.expect("it is heard");
+    run.signal("go", &true).await.expect("it is delivered");
     assert!(run.output::<bool>().await.expect("an output"));
     assert_eq!(effects.count("work"), 1);
 }
@@ -221,17 +221,17 @@ async fn a_paused_parent_is_informed_of_its_child() {
         tokio::time::sleep(secs(3)).await;
         let child = only_child(&engine, id).await.expect("the child");
         match id {
-            "pause" => run.pause("lunch").await.expect("it is asked"),
+            "pause" => run.pause("lunch").await.expect("it is accepted"),
             _ => run.set_budget("usd", Some(Amount::whole(0))).await.expect("it is set"),
         }
-        child.signal("go", &true).await.expect("it is heard");
+        child.signal("go", &true).await.expect("it is delivered");
         child.outcome().await.expect("it ends");
         tokio::time::sleep(secs(30)).await;
         assert_eq!(run.status().await.expect("a record").status, RunStatus::Paused);
         assert_eq!(child.status().await.expect("a record").wake_at, None, "it has told");
         child.delete().await.expect("it can go");
         run.set_budget("usd", None).await.expect("it is set");
-        run.resume().await.expect("it goes on");
+        run.resume().await.expect("it continues");
         assert!(within(secs(30), run.output::<bool>()).await.expect("an output"));
     }
 }
@@ -248,12 +248,12 @@ async fn a_reopened_child_does_not_affect_its_parent() {
     let run = engine.run("parent").id("r").start().await.expect("a run");
     assert!(matches!(run.outcome().await.expect("an end"), Outcome::Failed { .. }));
     let child = only_child(&engine, "r").await.expect("the child");
-    child.retry("k").await.expect("it is tried again");
+    child.retry("k").await.expect("it is retried");
     assert!(child.output::<bool>().await.expect("an output"));
     tokio::time::sleep(secs(30)).await;
     assert_eq!(child.status().await.expect("a record").wake_at, None, "it owes nothing");
     // The parent requests again, and gets a new child.
-    run.retry("p").await.expect("it is tried again");
+    run.retry("p").await.expect("it is retried");
     assert!(within(secs(30), run.output::<bool>()).await.expect("an output"));
     assert_eq!(children(&engine, "r").await.len(), 2);
 }

@@ -20,7 +20,7 @@ async fn a_run_started_again_after_deletion_has_its_own_children() {
         let run = engine.run("parent").id("order-7").input(&given).expect("json").start().await.expect("a run");
         assert_eq!(run.output::<u64>().await.expect("an output"), wanted);
         tokio::time::sleep(secs(5)).await;
-        run.delete().await.expect("it goes");
+        run.delete().await.expect("it is removed");
     }
     assert_eq!(children(&engine, "order-7").await.len(), 3);
 }
@@ -50,10 +50,10 @@ async fn each_item_has_its_own_child_after_a_retry() {
     let run = engine.run("all").id("order").start().await.expect("a run");
     assert!(matches!(run.outcome().await.expect("an end"), Outcome::Failed { .. }));
     up.store(1, Ordering::SeqCst);
-    run.retry("all").await.expect("it is tried again");
+    run.retry("all").await.expect("it is retried");
     let receipts: Vec<String> = within(secs(60), run.output()).await.expect("an output");
     assert_eq!(receipts, ["receipt of 1", "receipt of 2", "receipt of 3"]);
-    assert_eq!(children(&engine, "order").await.len(), 4, "those that are done are not begun again");
+    assert_eq!(children(&engine, "order").await.len(), 4, "completed children are not started again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,7 +88,7 @@ async fn a_child_records_its_parent() {
     let run = engine.run("parent").id("r").start().await.expect("a run");
     tokio::time::sleep(ms(100)).await;
     let child = only_child(&engine, "r").await.expect("the child");
-    child.signal("go", &true).await.expect("it is heard");
+    child.signal("go", &true).await.expect("it is delivered");
     run.outcome().await.expect("it ends");
     let events = journal(&run).await;
     let Event::RunCreated { options, .. } = &events[0] else { panic!("no creation: {events:?}") };
@@ -128,7 +128,7 @@ async fn an_unrelated_run_is_neither_taken_over_nor_cancelled() {
 
     let third = builder().start().await.expect("an engine");
     let run = third.get(run.id()).await.expect("a store").expect("the parent");
-    run.cancel("enough").await.expect("it is asked");
+    run.cancel("enough").await.expect("it is accepted");
     run.outcome().await.expect("it ends");
     tokio::time::sleep(secs(60)).await;
     assert_eq!(run.status().await.expect("a record").wake_at, None, "the child needs no cancelling");
@@ -153,7 +153,7 @@ async fn waiting_for_an_unrelated_run_is_an_error() {
     let third = builder().start().await.expect("an engine");
     let run = third.get(run.id()).await.expect("a store").expect("the parent");
     let Outcome::Failed { failure, .. } = within(secs(60), run.outcome()).await.expect("an end") else {
-        panic!("it cannot go on")
+        panic!("it cannot continue")
     };
     assert_eq!(failure.kind, "child_not_started");
     assert!(failure.message.contains("is nobody's child: it is not taken over"), "{}", failure.message);
@@ -167,9 +167,9 @@ async fn a_fork_starts_its_own_children() {
     tokio::time::sleep(secs(3)).await;
     let fork = run.fork::<()>("f", "p", None).await.expect("a fork");
     tokio::time::sleep(secs(3)).await;
-    run.cancel("enough").await.expect("it is asked");
+    run.cancel("enough").await.expect("it is accepted");
     run.outcome().await.expect("it ends");
     let child = only_child(&engine, "f").await.expect("the child");
-    child.signal("go", &true).await.expect("it goes on");
+    child.signal("go", &true).await.expect("it continues");
     assert!(within(secs(30), fork.output::<bool>()).await.expect("an output"));
 }

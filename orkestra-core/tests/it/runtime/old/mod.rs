@@ -78,12 +78,12 @@ async fn serve(engine: &Engine) {
         engine.get(&id).await.expect("a store").expect("the run is there")
     };
     for name in ["once", "sinks", "order", "forked"] {
-        get(name).await.signal("go", &true).await.expect("it is heard");
+        get(name).await.signal("go", &true).await.expect("it is delivered");
     }
-    get("undone").await.signal("refunded", &()).await.expect("it is heard");
-    get("paused").await.resume().await.expect("it goes on");
+    get("undone").await.signal("refunded", &()).await.expect("it is delivered");
+    get("paused").await.resume().await.expect("it continues");
     let waits = get("waits").await;
-    waits.signal("go", "hello").await.expect("it is heard");
+    waits.signal("go", "hello").await.expect("it is delivered");
     let question = waits.view().await.expect("a view").questions[0].id;
     waits.answer(question, "that one").await.expect("it is answered");
     let mut told = BTreeSet::new();
@@ -93,7 +93,7 @@ async fn serve(engine: &Engine) {
         for leaf in leaves.items {
             let waits = leaf.status == RunStatus::Running && leaf.parent.as_deref() != Some("cancelled");
             if waits && told.insert(leaf.id.clone()) {
-                get(&leaf.id).await.signal("go", &true).await.expect("it is heard");
+                get(&leaf.id).await.signal("go", &true).await.expect("it is delivered");
             }
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -137,7 +137,7 @@ async fn runs_of_the_previous_format_continue_and_finish() {
     }
     runs.insert(RunId::new("unborn/p/one").expect("an id"));
     let all = engine.list(&RunQuery { limit: 1000, ..RunQuery::default() }).await.expect("a store").items;
-    assert_eq!(all.iter().map(|record| record.id.clone()).collect::<BTreeSet<_>>(), runs, "no child was begun twice");
+    assert_eq!(all.iter().map(|record| record.id.clone()).collect::<BTreeSet<_>>(), runs, "no child was started twice");
     for record in &all {
         assert!(record.status.is_final(), "{} is {:?}", record.id, record.status);
         assert_eq!(record.wake_at, None, "{} owes nothing", record.id);
