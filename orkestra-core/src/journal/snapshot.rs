@@ -15,7 +15,7 @@ use super::commit::Written;
 /// The version of the form and meaning of states. IMPORTANT: change it whenever a field of a state or the effect of an
 /// event in `apply` changes, so that older snapshots are ignored. A test compares the states of recorded journals with
 /// those of earlier versions.
-pub const STATE_VERSION: u32 = 2;
+pub const STATE_VERSION: u32 = 3;
 
 /// The maximum size of a snapshot, in bytes. A larger state is replayed from its journal each time. Snapshots are built
 /// and read in memory, next to everything else.

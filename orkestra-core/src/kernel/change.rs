@@ -107,6 +107,8 @@ pub(crate) enum StepChange<'a> {
     Failed(&'a Failure),
     /// It was a charge.
     Charged,
+    /// It published a value.
+    Published,
     /// It added nodes or edges to the plan.
     Grown,
 }

@@ -129,6 +129,18 @@ pub enum Event {
         /// What it cost, by meter.
         charges: BTreeMap<Name, Amount>,
     },
+    /// A task published a value under a key of the run, replacing the previous value.
+    Published {
+        /// The node.
+        node: Name,
+        /// The key of the call, in the namespace of steps: each call publishes once.
+        step: String,
+        /// The key under which the value is read.
+        key: Name,
+        /// The value.
+        #[serde(with = "journaled")]
+        value: Payload,
+    },
     /// A step failed for good. This is remembered as long as the run exists.
     StepFailed {
         /// The node.

@@ -33,6 +33,7 @@ pub(crate) use change::{Awaited, Change, NodeChange, RunChange, StepChange, Wait
 pub use children::Abandoned;
 pub(crate) use consequence::{Consequence, Consequences, Perform};
 pub use decide::{Rejection, decide};
+pub(crate) use decide::{begin, decide_next};
 pub use event::Event;
 pub use input::{Input, InputKind, TaskRequest};
 pub use invariant::broken_invariant;

@@ -103,6 +103,9 @@ pub struct RunState {
     pub(super) owes_parent: Option<Seq>,
     /// What was spent, by meter.
     pub(super) spent: BTreeMap<Name, Amount>,
+    /// The published values, by key.
+    #[serde(default, with = "journaled::values", skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) published: BTreeMap<Name, Payload>,
     /// Completed nodes that can be compensated, in order of completion.
     pub(super) undoable: Vec<NodeId>,
     /// The nodes that the compensating nodes undo, in the same order.
@@ -191,6 +194,12 @@ impl RunState {
     #[must_use]
     pub const fn spent(&self) -> &BTreeMap<Name, Amount> {
         &self.spent
+    }
+
+    /// The last published value of each key.
+    #[must_use]
+    pub const fn published(&self) -> &BTreeMap<Name, Payload> {
+        &self.published
     }
 
     /// Open questions, by id: the node that asked, and the key of its wait.

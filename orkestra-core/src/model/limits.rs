@@ -67,6 +67,9 @@ pub const NODE_LIMITS_MAX: usize = 16;
 /// The maximum number of unread signals that one run keeps: a run that reads none must not fill the store.
 pub const SIGNALS_BUFFERED_MAX: usize = 10_000;
 
+/// The maximum number of keys under which the tasks of one run publish values: all of them are in memory with the run.
+pub const PUBLISHED_KEYS_MAX: usize = 1000;
+
 /// The maximum number of letters in the inbox of one run: a run without a driver must not fill the store.
 pub const LETTERS_MAX: usize = 4096;
 

@@ -27,6 +27,9 @@ pub struct RunView {
     pub options: RunOptions,
     /// What was spent, by meter.
     pub spent: BTreeMap<Name, Amount>,
+    /// The values that its tasks have published, by key. A large value is a reference: read it with
+    /// [`Run::published`](crate::Run::published).
+    pub published: BTreeMap<Name, Payload>,
     /// Why it is paused, if it is.
     pub pause: Option<PauseReason>,
     /// The failed nodes that await a decision before the run continues, in order of failure. Each is retried, or given
@@ -114,6 +117,7 @@ impl RunView {
             nodes: state.plan().ids().map(node).collect(),
             options: state.options().clone(),
             spent: state.spent().clone(),
+            published: state.published().clone(),
             pause: state.pause().map(|pause| pause.reason.clone()),
             undecided: state.undecided().iter().map(|id| state.name(*id).clone()).collect(),
             questions: questions(state),

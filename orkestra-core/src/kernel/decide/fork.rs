@@ -30,12 +30,7 @@ pub(super) struct Original {
     pub(super) undone: bool,
 }
 
-pub(super) fn fork(
-    run: &RunId,
-    slot: &mut Option<RunState>,
-    now: Timestamp,
-    other: Original,
-) -> Result<Vec<Event>, Rejection> {
+pub(super) fn fork(run: &RunId, now: Timestamp, other: Original) -> Result<(RunState, Vec<Event>), Rejection> {
     let Original { run: from, events, node, input, incarnation, undone } = other;
     let begins = |event: &Event| {
         let row = event.consequence();
@@ -58,26 +53,26 @@ pub(super) fn fork(
         restart_deadline(copy.as_ref(), now, event);
         apply(run, &mut copy, now, event).map_err(Rejection::Fork)?;
     }
-    let Some(copied_state) = copy.as_ref().filter(|copy| !copy.status.is_ending() && !copy.status.is_final()) else {
+    let Some(mut copy) = copy.filter(|copy| !copy.status.is_ending() && !copy.status.is_final()) else {
         return Err(Rejection::NotBegun(node));
     };
-    let partly_done = find_partly_done(copied_state, &copied);
+    let partly_done = find_partly_done(&copy, &copied);
     if compensated_there {
-        let done = copied_state.undoable.iter().map(|id| copied_state.name(*id));
+        let done = copy.undoable.iter().map(|id| copy.name(*id));
         // Nodes that both runs started and the original completed were compensated with all their steps.
         let mut gone = done.chain(partly_done.iter().filter(|half| later.contains(*half)));
         if let Some(gone) = gone.next() {
             return Err(Rejection::ForkUndone(gone.clone()));
         }
     }
-    let is_shared = !copied_state.undoable.is_empty() || !partly_done.is_empty();
-    *slot = copy;
-    let mut decision = Decision { events: copied, ..Decision::new(slot, now, 0.0) };
+    let is_shared = !copy.undoable.is_empty() || !partly_done.is_empty();
+    let mut decision = Decision { events: copied, ..Decision::new(&mut copy, now, 0.0) };
     if is_shared {
         decision.emit(Event::Forked { shared: partly_done });
     }
     decision.diverge(node, input);
-    decision.finish()
+    let events = decision.finish()?;
+    Ok((copy, events))
 }
 
 /// Whether the event starts the work of a node.
@@ -155,7 +150,7 @@ const fn did_something(change: Change<'_>) -> bool {
     match change {
         Change::Step(StepChange::Started | StepChange::Completed | StepChange::Failed(_) | StepChange::Charged)
         | Change::Wait(WaitChange::Ended(EndedBy::Child)) => true,
-        Change::Step(StepChange::NotBegun | StepChange::Grown)
+        Change::Step(StepChange::NotBegun | StepChange::Published | StepChange::Grown)
         | Change::Wait(
             WaitChange::Began(..)
             | WaitChange::Ended(EndedBy::Time | EndedBy::Signal | EndedBy::Answer)
@@ -195,6 +190,7 @@ const fn copied(change: Change<'_>) -> Copied {
             | StepChange::Completed
             | StepChange::Failed(_)
             | StepChange::Charged
+            | StepChange::Published
             | StepChange::Grown,
         )
         | Change::Wait(WaitChange::Ended(_)) => Copied::Settles,

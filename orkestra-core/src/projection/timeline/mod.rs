@@ -156,6 +156,8 @@ pub enum StepKind {
     Growth,
     /// It made a charge.
     Charge,
+    /// It published a value.
+    Publish,
 }
 
 /// A wait of an attempt.
