@@ -18,7 +18,7 @@ pub enum RunStatus {
     Stopping,
     /// It is about to end, and completed nodes are being compensated.
     Compensating,
-    /// All nodes have ended, and no failure failed the run.
+    /// All nodes have ended, and none failed the run.
     Completed,
     /// A node failed.
     Failed,

@@ -145,7 +145,7 @@ impl RunState {
         let id = self.find(node)?;
         let wanted = if *reason == SkipReason::Condition { Verdict::Ready } else { Verdict::Skip };
         let stands = self.node(id).status == NodeStatus::Pending && self.verdict(id) == wanted;
-        // Compensating nodes are skipped silently.
+        // Compensating nodes are never skipped.
         if !stands || self.stopping.is_some() || self.pause.is_some() {
             return Err(format!("node `{node}` cannot be skipped"));
         }
