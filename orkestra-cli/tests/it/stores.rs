@@ -118,7 +118,7 @@ fn a_check_reports_damage_and_saves_the_rest() {
     assert_eq!(checked.code, 1, "{checked:?}");
     for part in [
         "whole      1 runs, 2 commits",
-        "damaged    run `broken`, commit at 3",
+        "damaged    cannot read the commit at 3 of run `broken`",
         "its first 1 commits can be read",
         "--save FILE",
     ] {

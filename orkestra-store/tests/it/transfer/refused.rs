@@ -98,9 +98,9 @@ async fn invalid_lines_and_other_versions_are_refused() {
         ),
         (
             lines.replacen("\"first\":3,\"last\":3", "\"first\":4,\"last\":4", 1),
-            "line 4: run `two`: a commit begins at 4 where 3 follows",
+            "line 4: the journal of run `two` has a gap: expected a commit at 3, found one at 4",
         ),
-        (lines.replacen("\"events\"", "\"evnts\"", 1), "line 3: run `two`, commit at 1"),
+        (lines.replacen("\"events\"", "\"evnts\"", 1), "line 3: cannot read the commit at 1 of run `two`"),
         ("x".repeat(3_000_000), "line 1: the line has more than 2097152 bytes"),
         (String::new(), "line 1: the export is incomplete: its end is missing"),
     ] {

@@ -134,8 +134,8 @@ impl Call {
         if !failure.retryable {
             self.world.audit().answered(&self.at(place), None);
         }
-        let mistaken = ["a key names one thing", "by another step", "with another type"];
-        // Nothing else uses the ids of children.
+        let mistaken = ["is already in use for", "another step already waits", "with another type"];
+        // Nobody else uses the ids of children.
         let taken = failure.kind == FailureKind::ChildNotStarted;
         if taken || mistaken.iter().any(|words| failure.message.contains(words)) {
             self.broken(place, &format!("its key is taken for another: {failure}"));
