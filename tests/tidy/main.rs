@@ -3,12 +3,13 @@
 
 mod arrows;
 mod homes;
+mod layers;
 mod lengths;
+mod modules;
 mod paths;
-mod rooms;
+
 mod source;
 mod verbs;
-mod wings;
 
 use std::path::{Path, PathBuf};
 
@@ -113,12 +114,12 @@ fn rooms_of_the_core_import_only_from_their_right() {
     for known in ["petgraph", "tokio", "tracing"] {
         assert!(names.iter().any(|name| name == known), "orkestra-core no longer depends on {known}");
     }
-    assert_none("rooms", &rooms::imports(&tree(), &names));
+    assert_none("rooms", &layers::imports(&tree(), &names));
 }
 
 #[test]
 fn the_wings_of_the_runtime_are_few_and_in_order() {
-    assert_none("wings", &wings::wings(&tree()));
+    assert_none("wings", &modules::wings(&tree()));
 }
 
 #[test]
