@@ -7,7 +7,6 @@ mod layers;
 mod lengths;
 mod modules;
 mod paths;
-
 mod source;
 mod verbs;
 
@@ -108,18 +107,18 @@ fn functions_are_short() {
 }
 
 #[test]
-fn rooms_of_the_core_import_only_from_their_right() {
+fn layers_of_the_core_import_only_from_the_layers_before_them() {
     let names = names_of_core_dependencies(&arrows::dependencies(&root()));
     // The rules look for these by name: renamed or gone, they would guard nothing.
     for known in ["petgraph", "tokio", "tracing"] {
         assert!(names.iter().any(|name| name == known), "orkestra-core no longer depends on {known}");
     }
-    assert_none("rooms", &layers::imports(&tree(), &names));
+    assert_none("layers", &layers::imports(&tree(), &names));
 }
 
 #[test]
-fn the_wings_of_the_runtime_are_few_and_in_order() {
-    assert_none("wings", &modules::wings(&tree()));
+fn modules_of_the_runtime_are_few_and_have_no_long_cycle() {
+    assert_none("modules", &modules::modules(&tree()));
 }
 
 #[test]
