@@ -27,8 +27,8 @@ use crate::runtime::clock::Clock;
 use crate::runtime::storage::blobs;
 use crate::runtime::support::drain::{Drain, UnderWay};
 use crate::runtime::support::jobs::Jobs;
+use crate::runtime::support::ownership::Ownership;
 use crate::runtime::support::patience::insist;
-use crate::runtime::support::tenure::Tenure;
 use crate::runtime::support::watch;
 use crate::runtime::telemetry::Attempt;
 
@@ -67,7 +67,7 @@ pub(in crate::runtime) struct Inner {
     pub(in crate::runtime) cancelled: watch::Receiver<bool>,
     pub(in crate::runtime) clock: Arc<dyn Clock>,
     pub(in crate::runtime) activity: Arc<Activity>,
-    pub(in crate::runtime) tenure: Arc<Tenure>,
+    pub(in crate::runtime) ownership: Arc<Ownership>,
     pub(in crate::runtime) drain: Arc<Drain>,
     /// A context may outlive its call, in a spawned task that nobody ends, and must not hold the store then.
     pub(in crate::runtime) store: Weak<dyn Store>,
@@ -101,7 +101,7 @@ impl Context {
 
     /// Returns while the run is this engine's to drive.
     pub(super) async fn held(&self) {
-        self.inner.tenure.held().await;
+        self.inner.ownership.held().await;
     }
 
     /// The run.
