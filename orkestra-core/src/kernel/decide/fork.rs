@@ -149,7 +149,7 @@ const fn did_something(change: Change<'_>) -> bool {
     match change {
         Change::Step(StepChange::Started | StepChange::Completed | StepChange::Failed(_) | StepChange::Charged)
         | Change::Wait(WaitChange::Ended(Came::Child)) => true,
-        Change::Step(StepChange::NotBegun | StepChange::Grown)
+        Change::Step(StepChange::NotBegun | StepChange::Published | StepChange::Grown)
         | Change::Wait(
             WaitChange::Began(..)
             | WaitChange::Ended(Came::Time | Came::Signal | Came::Answer)
@@ -189,6 +189,7 @@ const fn copied(change: Change<'_>) -> Copied {
             | StepChange::Completed
             | StepChange::Failed(_)
             | StepChange::Charged
+            | StepChange::Published
             | StepChange::Grown,
         )
         | Change::Wait(WaitChange::Ended(_)) => Copied::Settles,

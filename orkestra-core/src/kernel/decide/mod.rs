@@ -18,7 +18,7 @@ mod request;
 mod settle;
 mod timer;
 
-use crate::model::limits::{METERS_MAX, SIGNALS_BUFFERED_MAX};
+use crate::model::limits::{METERS_MAX, PUBLISHED_KEYS_MAX, SIGNALS_BUFFERED_MAX};
 use crate::model::{Amount, Name, NodeId, PayloadError, PlanError, RunId, RunOptions, Seq, Timestamp};
 
 use super::apply::{IllegalEvent, apply_next};
@@ -90,6 +90,9 @@ pub enum Rejection {
     /// More meters than a charge or a budget may have.
     #[error("a charge and a budget name at most {} meters", crate::model::limits::METERS_MAX)]
     TooManyMeters,
+    /// More keys than a run may publish.
+    #[error("a run publishes at most {PUBLISHED_KEYS_MAX} keys")]
+    TooManyPublished,
     /// The attempt that this comes from is over.
     #[error("attempt {attempt} of `{node}` is over")]
     Stale {

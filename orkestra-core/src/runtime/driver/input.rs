@@ -230,7 +230,7 @@ impl Session<'_> {
                     return Err(Turn::Reload(error));
                 }
                 Err(error) => {
-                    tracing::warn!(run = %self.driver.run, %error, "a value that the plan looks at cannot be read")
+                    tracing::warn!(run = %self.driver.run, %error, "a value that the plan looks at cannot be read");
                 }
             }
         }

@@ -245,7 +245,7 @@ impl Driver {
             return Ok((lease, state, Opening::Resumed { has_letters }));
         }
         let (state, begun) = self.first_decision(lease.epoch).await?;
-        Ok((lease, state, Opening::Begun(begun)))
+        Ok((lease, state, Opening::Begun(Box::new(begun))))
     }
 
     /// What is to be done after a turn, of a session that began then with so much of the journal known.

@@ -49,7 +49,7 @@ pub(super) enum Opening {
     /// The run's journal was read.
     Resumed { has_letters: bool },
     /// The run begins.
-    Begun(Begun),
+    Begun(Box<Begun>),
 }
 
 impl<'a> Session<'a> {
@@ -78,8 +78,8 @@ impl<'a> Session<'a> {
         self.turn().await
     }
 
-    async fn begin(&mut self, begun: Begun) -> Result<(), Turn> {
-        let Begun { commit, written, asked, reply, letter } = begun;
+    async fn begin(&mut self, begun: Box<Begun>) -> Result<(), Turn> {
+        let Begun { commit, written, asked, reply, letter } = *begun;
         self.deciding = Some(asked);
         self.read_up_to = letter.unwrap_or(LetterId::ZERO);
         self.submit(&commit, written, reply, letter.into_iter().collect()).await;
