@@ -7,6 +7,7 @@ mod layers;
 mod lengths;
 mod modules;
 mod paths;
+mod phrases;
 mod source;
 mod verbs;
 
