@@ -1,5 +1,5 @@
-//! One Rust file as the rules see it: its code with comments and literals blanked out, so that a rule never trips over a
-//! word in a sentence. A scanner, not a parser: it knows just enough of Rust to keep line numbers and braces true.
+//! One Rust file as the rules see it: its code with comments and literals blanked out, so that no rule mistakes a word in a
+//! sentence for code. A scanner, not a parser: it knows enough of Rust to keep line numbers and braces correct.
 
 use std::fs;
 use std::ops::Range;
