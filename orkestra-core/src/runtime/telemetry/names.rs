@@ -99,8 +99,12 @@ const BY_WORKFLOW: &[&str] = &["workflow"];
 const BY_STATUS: &[&str] = &["workflow", "status"];
 const BY_OUTCOME: &[&str] = &["workflow", "outcome"];
 
-pub(super) const RUNS_STARTED: Metric =
-    counter("orkestra_runs_started_total", "runs", BY_WORKFLOW, "runs that were created, including forks and child runs");
+pub(super) const RUNS_STARTED: Metric = counter(
+    "orkestra_runs_started_total",
+    "runs",
+    BY_WORKFLOW,
+    "runs that were created, including forks and child runs",
+);
 pub(super) const RUNS_ENDED: Metric = counter(
     "orkestra_runs_ended_total",
     "runs",
@@ -152,8 +156,12 @@ pub(super) const NODES_ENDED: Metric = counter(
     BY_STATUS,
     "nodes that ended, gates included, by `completed`, `failed`, `skipped`, `cancelled`",
 );
-pub(super) const ATTEMPTS_STARTED: Metric =
-    counter("orkestra_attempts_started_total", "attempts", BY_WORKFLOW, "attempts that started; the wait of a gate is one");
+pub(super) const ATTEMPTS_STARTED: Metric = counter(
+    "orkestra_attempts_started_total",
+    "attempts",
+    BY_WORKFLOW,
+    "attempts that started; the wait of a gate is one",
+);
 pub(super) const ATTEMPTS_ENDED: Metric = counter(
     "orkestra_attempts_ended_total",
     "attempts",
