@@ -23,6 +23,35 @@ impl Lease {
     }
 }
 
+/// Whether somebody holds a run, as far as a store can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LeaseState {
+    /// The store cannot tell.
+    Unknown,
+    /// Nobody does.
+    Free,
+    /// Somebody does, by this lease.
+    Held(Lease),
+}
+
+impl LeaseState {
+    /// The state of `lease` at `now`, for stores that keep the lease of each run.
+    #[must_use]
+    pub fn at(lease: Option<&Lease>, now: Timestamp) -> Self {
+        lease.filter(|lease| lease.holds_at(now)).map_or(Self::Free, |lease| Self::Held(lease.clone()))
+    }
+
+    /// The lease by which somebody holds the run.
+    #[must_use]
+    pub fn held(self) -> Option<Lease> {
+        match self {
+            Self::Held(lease) => Some(lease),
+            Self::Unknown | Self::Free => None,
+        }
+    }
+}
+
 /// What whoever claimed a run is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimed {

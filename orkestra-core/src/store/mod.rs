@@ -22,7 +22,7 @@ pub use bell::Bell;
 pub use due::{Due, DueCursor, DueQuery};
 pub use error::{AppendError, StoreError, StoreErrorKind};
 pub use inbox::{Letter, LetterId, Listener};
-pub use lease::{Claimed, Lease, Renewed};
+pub use lease::{Claimed, Lease, LeaseState, Renewed};
 pub use memory::MemoryStore;
 pub use pager::Pager;
 pub use record::{ListCursor, Page, RunQuery, RunRecord};
@@ -155,6 +155,22 @@ pub trait Store: Send + Sync + 'static {
 
     /// Gives back all that `worker` holds: what a process of the same name left when it died.
     async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError>;
+
+    /// Who holds `run` at `now`, for people and programs that look at it. Nothing is decided by it: only
+    /// [`claim`](Self::claim) says who may write.
+    ///
+    /// 1. While a lease is held, the answer MUST be that lease: its worker, its epoch, and until when it was claimed or
+    ///    renewed last.
+    /// 2. The answer MUST be [`LeaseState::Free`] when the lease was released, has run out at `now`, or the run was deleted.
+    ///
+    /// A store with a clock of its own uses that instead of `now`, and `until - now` is how long the lease still lasts. A
+    /// store that does not write this method answers [`LeaseState::Unknown`] for every run: who drives a run is then known
+    /// only to the engine that does.
+    async fn lease(&self, run: &RunId, now: Timestamp) -> Result<LeaseState, StoreError> {
+        // For stores that cannot tell.
+        let _ = (run, now);
+        Ok(LeaseState::Unknown)
+    }
 
     /// Puts a letter into the inbox of `run`, for whoever drives it or will.
     ///
