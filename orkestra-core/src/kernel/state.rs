@@ -291,7 +291,7 @@ impl RunState {
     }
 
     /// Whether the node waits for no node any more: it can start, or be skipped.
-    pub(super) fn can_move(&self, id: NodeId) -> bool {
+    pub(crate) fn can_move(&self, id: NodeId) -> bool {
         self.node(id).status == NodeStatus::Pending && self.verdict(id) != Verdict::Wait
     }
 
