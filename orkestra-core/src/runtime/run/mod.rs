@@ -4,3 +4,4 @@ pub(super) mod events;
 pub(super) mod follow;
 pub(super) mod handle;
 pub(super) mod request;
+mod view;
