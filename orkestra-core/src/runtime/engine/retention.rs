@@ -181,7 +181,7 @@ async fn delete_registered(shared: &Arc<Shared>, run: &RunId) -> Result<(), Erro
         tracing::warn!(%run, %error, "a lease was not released, it will run out");
     }
     if deleted.is_ok() {
-        shared.unblock_run(run);
+        shared.blocked.remove(run);
     }
     deleted
 }

@@ -63,7 +63,7 @@ pub(in crate::runtime) async fn terminate(shared: &Arc<Shared>, run: &RunId, rea
     let has_none = children(shared, run).next().await.is_ok_and(|child| child.is_none());
     let ended = alone(shared, run, |record| {
         if record.status.is_final() {
-            shared.unblock_run(run);
+            shared.blocked.remove(run);
             return Err(Error::new(ErrorKind::Conflict, "the run has ended"));
         }
         Ok((Event::RunTerminated { reason: reason.to_owned() }, terminated(record, reason, !has_none)))
@@ -148,7 +148,7 @@ async fn told(shared: &Arc<Shared>, run: &RunId, error: &Error) -> Result<(), Er
     let over = record.status.is_final();
     if over {
         // There is nothing that should go on.
-        shared.unblock_run(run);
+        shared.blocked.remove(run);
         if record.wake_at.is_none() {
             return Ok(());
         }
@@ -274,7 +274,7 @@ where
         tracing::warn!(%run, %error, "a lease was not released, it will run out");
     }
     if written.is_ok() {
-        shared.unblock_run(run);
+        shared.blocked.remove(run);
     }
     written
 }

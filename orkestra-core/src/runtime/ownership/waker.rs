@@ -81,7 +81,7 @@ async fn look(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError
     let safety_net = safety_net(shared);
     // Slots that are held by a run that nobody has asked would be granted again.
     let all_at_once = which == Which::First && !shared.slots.none();
-    shared.unblock();
+    shared.blocked.remove_due();
     let mut after = if which == Which::Timed { Some(behind_the_queue()) } else { None };
     if shared.drain.is_draining() {
         return Ok(safety_net);
@@ -106,7 +106,7 @@ async fn look(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError
                 shared.slots.expect(id);
             }
             let queued = *wake_at == QUEUED_AT && shared.slots.has(id);
-            if !queued && !shared.is_blocked_still(id) && !shared.live.is_driven(id) {
+            if !queued && !shared.blocked.is_blocked(id) && !shared.live.is_driven(id) {
                 Shared::ensure_driven(shared, id);
                 if which == Which::Owing && !shared.slots.none() {
                     shared.capacity.some_left();

@@ -3,5 +3,6 @@
 pub(super) mod events;
 pub(super) mod follow;
 pub(super) mod handle;
+mod published;
 pub(super) mod request;
 mod view;

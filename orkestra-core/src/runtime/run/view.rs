@@ -41,7 +41,7 @@ impl Run {
     fn waits_for(&self, state: &RunState, lease: &LeaseState, now: Timestamp) -> Option<RunWaitsFor> {
         let shared = self.shared();
         let held = matches!(lease, LeaseState::Held(_));
-        if let Some(error) = shared.blocked_by(self.id()).filter(|_| !held) {
+        if let Some(error) = shared.blocked.reason(self.id()).filter(|_| !held) {
             return Some(RunWaitsFor::Blocked { reason: error.to_string() });
         }
         if let Some(reason) = shared.slots.deadlock_of(self.id()).or_else(|| broken_invariant(state)) {

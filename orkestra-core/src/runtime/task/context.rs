@@ -239,6 +239,31 @@ impl Context {
         }
     }
 
+    /// Publishes a value under a key of the run, in place of the one before: for progress, results in part, addresses. Any
+    /// process reads it with [`Run::published`](crate::Run::published), while the run is live and after its end. Durable when
+    /// this returns.
+    ///
+    /// Each call publishes once: when the task is called again after a crash or a wait, what this attempt has published
+    /// already is not published again. The next attempt publishes anew. Of nodes that publish under one key the last one
+    /// wins.
+    ///
+    /// # Errors
+    /// When the key is no valid name, the value is no JSON or too large, or the run would have more than
+    /// [`PUBLISHED_KEYS_MAX`](crate::model::limits::PUBLISHED_KEYS_MAX) keys.
+    pub fn publish(&self, key: &str, value: impl Serialize) -> impl Future<Output = TaskResult<()>> + Send {
+        let given = self.unique(Use::Publish(key, self.inner.attempt));
+        let (key, value) = (Name::new(key), Payload::of(&value));
+        async move {
+            let (key, value, step) = (key?, value?, given?.step);
+            if self.known(&step).is_none() {
+                let value = self.keep(value).await?;
+                self.settle(step.clone(), || TaskRequest::Publish { step, key, value }).await?;
+            }
+            did(&self.inner);
+            Ok(())
+        }
+    }
+
     /// Whether the attempt is asked to end: the run was cancelled, or another node of it failed.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
