@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Logs(LogsArguments),
     /// Lists the runs of this directory, newest first.
     Ls(ListArguments),
-    /// Shows a run with its nodes and files.
+    /// Shows a run with its nodes and files, and why it waits.
     Status(RunIdArguments),
     /// Draws the graph of a run as text: its nodes as they stand, each with the nodes that it waits for.
     Graph(GraphArguments),
