@@ -134,7 +134,7 @@ mod tests {
             "request_id": "approve",
         });
         assert_eq!(body(signal), expected);
-        let question = Payload::new(&json!({"text": "go?"})).expect("a payload");
+        let question = Payload::of(&json!({"text": "go?"})).expect("a payload");
         let asked = body(WaitsFor::Question { key: "k".into(), id: Seq(7), question, until: None });
         assert_eq!((&asked["request_id"], &asked["question"]), (&json!("7"), &json!({"text": "go?"})));
         let nodes = body(WaitsFor::Nodes { nodes: vec![name("a"), name("b")], needed: 2 });
