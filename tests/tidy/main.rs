@@ -140,9 +140,11 @@ fn the_page_of_verbs_is_true() {
 }
 
 #[test]
-fn the_tests_of_the_page_of_limits_exist() {
-    let page = verbs::page(&root(), "docs/limits.md");
-    assert_none("docs/limits.md", &verbs::missing_tests("docs/limits.md", &page, &tree()));
+fn the_tests_that_pages_name_are_there() {
+    for name in ["docs/limits.md", "docs/stuck.md"] {
+        let page = verbs::page(&root(), name);
+        assert_none(name, &verbs::missing_tests(name, &page, &tree()));
+    }
 }
 
 #[test]
