@@ -40,9 +40,11 @@ async fn nothing(_cx: Context, (): ()) -> TaskResult<()> {
     Ok(())
 }
 
+#[cfg(feature = "postgres")]
 type Half = Pin<Box<dyn Future<Output = TaskResult<()>> + Send>>;
 
 /// A task with steps that waits forever half-way, unless `finish` is set, and a count of the tasks that got there.
+#[cfg(feature = "postgres")]
 pub(crate) fn half_done(finish: bool) -> (impl Fn(Context, ()) -> Half + Send + Sync, Count) {
     let count = Count::default();
     let counted = count.clone();

@@ -74,6 +74,7 @@ pub(crate) async fn steps(engine: &Engine, count: u32) -> Measured {
 }
 
 /// The time per step in a node with two hundred steps, where starting and ending the run hardly count.
+#[cfg(feature = "postgres")]
 pub(crate) async fn long_steps(engine: &Engine, count: u32) -> Measured {
     median(engine, "steps", &WIDTH, count, WIDTH).await
 }

@@ -389,14 +389,12 @@ impl<'a> Pair<'a> {
 
 /// The answers without epochs and error texts, which are each store's own.
 fn anonymous(answers: Vec<Result<(), AppendError>>) -> Vec<Result<(), String>> {
-    let answer = |answer: Result<(), AppendError>| {
-        answer.map_err(|error| match error {
-            AppendError::Conflict { last } => format!("conflict, the journal ends at {last}"),
-            AppendError::Fenced { .. } => "fenced".into(),
-            AppendError::Unknown(_) => "unknown".into(),
-            AppendError::Failed(error) => format!("failed: {:?}", error.kind()),
-            other => other.to_string(),
-        })
+    let anonymous = |error| match error {
+        AppendError::Conflict { last } => format!("conflict, the journal ends at {last}"),
+        AppendError::Fenced { .. } => "fenced".into(),
+        AppendError::Unknown(_) => "unknown".into(),
+        AppendError::Failed(error) => format!("failed: {:?}", error.kind()),
+        other => other.to_string(),
     };
-    answers.into_iter().map(answer).collect()
+    answers.into_iter().map(|answer| answer.map_err(anonymous)).collect()
 }

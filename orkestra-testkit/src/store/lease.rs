@@ -325,7 +325,7 @@ pub async fn lease_2_is_none_when_nobody_holds_the_run<F: StoreFixture>(fixture:
     let store = fixture.open(&fixture.place().await).await;
     let (time, mut sample) = (Timestamp::from_millis, SampleRun::new("r"));
     let none = None;
-    same("the lease of a run that is not there", &holder(&*store, &run("nobody"), 0).await?, &none)?;
+    same("the lease of a run that does not exist", &holder(&*store, &run("nobody"), 0).await?, &none)?;
     write(&*store, vec![sample.create()]).await?;
     same("the lease of a run that was never claimed", &holder(&*store, sample.id(), 0).await?, &none)?;
     let lease = claim_until(&*store, sample.id(), "one", 100, 200).await?;
