@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::path::Path;
+#[cfg(feature = "postgres")]
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
