@@ -1,4 +1,4 @@
-//! After the journal was read again: what was decided before and may not be durable is answered, or decided again.
+//! After the journal was read again: earlier decisions that may not be durable are answered, or made again.
 
 use crate::kernel::{InputKind, Rejection};
 use crate::model::Name;
@@ -9,7 +9,7 @@ use super::session::Session;
 use crate::runtime::error::Error;
 
 impl Session<'_> {
-    /// Answers what turned out to be durable, and decides again on the rest, in the order in which it came.
+    /// Answers what turned out to be durable, and makes the other decisions again, in their order.
     pub(super) async fn decide_again(&mut self) -> Result<(), Turn> {
         while let Some(pending) = self.driver.unsure.pop_front() {
             if pending.last() <= self.driver.durable {
@@ -28,7 +28,7 @@ impl Session<'_> {
 
     async fn again(&mut self, pending: Pending) -> Result<(), Turn> {
         let (asked, own, others) = pending.into_asked();
-        // None for recovery, and for letters, which are read again.
+        // `None` for recovery, and for letters, which are read again.
         if let Some(kind) = asked {
             self.decide_again_on(kind, own).await?;
         }
@@ -66,7 +66,7 @@ impl Session<'_> {
         }
     }
 
-    /// A step that is settled by what is not durable yet is answered with that.
+    /// Answers a step, unless a pending decision settles it: then it is answered when that is durable.
     pub(super) fn answer_if_durable(&mut self, step: &(Name, String)) {
         let open = self.pending.iter().any(|pending| pending.settles(step));
         if !open {
@@ -75,7 +75,7 @@ impl Session<'_> {
     }
 }
 
-/// The step that the input is about, if those who wait for it are known by it.
+/// The step that the input is about, if requests waiting for it are registered under it.
 fn key_of(kind: &InputKind) -> Option<(Name, String)> {
     match kind {
         InputKind::Task { node, request, .. } => request.step().map(|step| (node.clone(), step.to_owned())),

@@ -21,7 +21,7 @@ use crate::runtime::telemetry::placed;
 impl Session<'_> {
     pub(super) async fn message(&mut self, message: Option<Message>) -> Result<(), Turn> {
         self.driver.stir();
-        // What a task reported before it asked for something comes before it in the journal.
+        // A task's earlier notes come before its request in the journal.
         self.reports().await?;
         match message {
             None => Err(Turn::ShutDown),
@@ -58,13 +58,13 @@ impl Session<'_> {
         }
     }
 
-    /// Whether this attempt is the one that is under way.
+    /// Whether this attempt is running.
     pub(super) fn is_under_way(&self, node: &Name, attempt: u32) -> bool {
         let known = self.state.plan().id(node).map(|id| self.state.node(id));
         known.is_some_and(|known| known.status == NodeStatus::Running && known.attempt == attempt)
     }
 
-    /// Whether the slots are for an attempt that is under way: it had lost them, with its driver, and waits for them.
+    /// Whether the slots are for a running attempt that lost them with its driver and waits for them.
     fn goes_on_with_slots(&self, granted: &InputKind) -> Option<NodeId> {
         let InputKind::SlotGranted { node, attempt } = granted else { return None };
         self.state.plan().id(node).filter(|_| self.is_under_way(node, *attempt))
@@ -88,7 +88,7 @@ impl Session<'_> {
 
     pub(super) async fn reports(&mut self) -> Result<(), Turn> {
         for Note { node, attempt, what } in self.driver.outbox.take() {
-            // IMPORTANT: what an attempt that is over lets go may be under way in the next one.
+            // IMPORTANT: a wait that an ended attempt withdrew may be open in the next attempt.
             if !self.is_under_way(&node, attempt) {
                 continue;
             }
@@ -101,7 +101,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Decides on an input that is answered with a mere yes or no.
+    /// Decides on an input whose answer is only success or failure.
     pub(super) async fn input(&mut self, kind: InputKind, reply: Option<Reply>) -> Result<(), Turn> {
         match self.decide(kind) {
             Ok(events) if events.is_empty() => {
@@ -115,15 +115,17 @@ impl Session<'_> {
             Err(rejection) => {
                 match reply {
                     Some(reply) => self.answer_after_pending(reply, Err(rejection.into())),
-                    None => tracing::debug!(run = %self.driver.run, %rejection, "an input changed nothing"),
+                    None => {
+                        tracing::debug!(run = %self.driver.run, %rejection, "an input was rejected and changed nothing")
+                    }
                 }
                 Ok(())
             }
         }
     }
 
-    /// Decides on what a task asks for; it is answered when the step it names is settled and that is durable. While the run
-    /// is paused nothing begins: what would waits.
+    /// Decides on a task's request, which is answered when the step it names is settled and durable. While the run is
+    /// paused nothing starts: requests that would start something are deferred.
     async fn request(
         &mut self,
         node: Name,
@@ -131,7 +133,7 @@ impl Session<'_> {
         request: TaskRequest,
         reply: oneshot::Sender<StepReply>,
     ) -> Result<(), Turn> {
-        // Nobody waits any more for what was let go before it was asked for. A step that was done is written down anyway.
+        // A request that was withdrawn before it arrived needs no answer. A finished step is recorded all the same.
         let done = |step: &str| !is_race(step);
         if reply.is_closed()
             && !matches!(&request, TaskRequest::EndStep { step, .. } | TaskRequest::Charge { step, .. } if done(step))
@@ -151,7 +153,7 @@ impl Session<'_> {
         if let TaskRequest::Grow { growth, .. } = &request
             && let Err(turn) = self.read_unread(Some(growth)).await
         {
-            // Its task waits for the answer still.
+            // Its task still waits for the answer.
             self.driver.kept.push(Message::Request { node, attempt, request, reply, span: Span::none() });
             return Err(turn);
         }
@@ -188,13 +190,13 @@ impl Session<'_> {
         }
     }
 
-    /// Whether what is asked for is there already.
+    /// Whether the step of the request already exists.
     fn is_known(&self, node: &Name, request: &TaskRequest) -> bool {
         let steps = self.state.plan().id(node).map(|id| &self.state.node(id).steps);
         steps.zip(request.step()).is_some_and(|(steps, step)| steps.contains_key(step))
     }
 
-    /// A pause is over: decides on what has waited for that. In a run that is to end none of it begins any more.
+    /// A pause has ended: decides on the deferred requests. If the run is stopping, they are refused.
     pub(super) async fn begin_deferred(&mut self) -> Result<(), Turn> {
         while !self.is_paused() && !self.driver.deferred.is_empty() {
             let Deferred { node, attempt, request, reply } = self.driver.deferred.remove(0);
@@ -207,7 +209,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The run was paused before the work of these steps began, or their attempt ended: they have not begun.
+    /// The run was paused before the work of these steps began, or their attempt ended: they have not started.
     pub(super) async fn take_back(&mut self) -> Result<(), Turn> {
         for Start { node, attempt, step, reply } in std::mem::take(&mut self.driver.taken_back) {
             let request = TaskRequest::LetGo { step: step.clone(), begun: false };
@@ -220,8 +222,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Reads the large values that the plan looks at and of which it does not know enough: of journals of before, and what a
-    /// growth looks at. One that cannot be read fails the node that looks at it.
+    /// Reads the large values that the plan's conditions need and whose answers are not known: from journals of older
+    /// versions, and for a growth. If one cannot be read, the node that needs it fails.
     pub(super) async fn read_unread(&mut self, growth: Option<&Growth>) -> Result<(), Turn> {
         for one in unread(&self.state, growth) {
             match insist(|| blobs::fetch(&*self.driver.shared.store, &self.driver.run, one.payload().clone())).await {
@@ -230,7 +232,7 @@ impl Session<'_> {
                     return Err(Turn::Reload(error));
                 }
                 Err(error) => {
-                    tracing::warn!(run = %self.driver.run, %error, "a value that the plan looks at cannot be read");
+                    tracing::warn!(run = %self.driver.run, %error, "cannot read a value that a condition needs");
                 }
             }
         }
@@ -246,12 +248,12 @@ impl Session<'_> {
     }
 
     fn check_growth(&self, node: &Name, step: &str, growth: &Growth) -> Result<(), Error> {
-        // What nests too deep is not even written to be looked at.
+        // A growth that nests too deep is refused before it is encoded.
         growth.check()?;
         check_growth(&self.driver.run, node, step, growth)?;
         let missing = self.driver.shared.code.missing_growth_task(&self.state, growth);
         missing.map_or(Ok(()), |task| {
-            let message = format!("the growth names the task `{task}`, which this engine does not know");
+            let message = format!("the growth needs task `{task}`, which is not registered with this engine");
             Err(Error::new(ErrorKind::Invalid, message))
         })
     }
@@ -264,7 +266,7 @@ impl Session<'_> {
         }
         let input = Input { at: self.driver.shared.clock.now(), chance: chance(&self.driver.run, last), kind };
         let decided = decide_next(&mut self.state, input);
-        // Closed at once, opened when that is durable.
+        // Closed at once; opened when the decision is durable.
         if self.is_paused() {
             self.driver.paused.send_replace(true);
         } else if was_paused {
@@ -273,14 +275,14 @@ impl Session<'_> {
         decided
     }
 
-    /// A pause is over: nobody was to give a sign of life in it.
+    /// A pause has ended: its time does not count as silence.
     pub(super) fn forgive_silence(&self) {
         let now = self.driver.shared.clock.now();
         self.driver.invoked.values().for_each(|call| call.activity.beat(now));
     }
 }
 
-/// Something that waits for the end of a pause.
+/// A request that waits for the end of a pause.
 pub(super) struct Deferred {
     node: Name,
     attempt: u32,
@@ -288,7 +290,8 @@ pub(super) struct Deferred {
     reply: oneshot::Sender<StepReply>,
 }
 
-/// Chance without a source of it: different for every run and every point of it, the same whenever it is asked for.
+/// A pseudo-random number without a source of randomness: different for every run and position, the same whenever it is
+/// computed.
 fn chance(run: &RunId, last: Seq) -> f64 {
     // FNV-1a, 32 bits: http://www.isthe.com/chongo/tech/comp/fnv/
     let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);

@@ -1,4 +1,4 @@
-//! A driver leaves its run: ended, parked, taken by somebody else, or given up.
+//! A driver leaves its run: it has ended, is parked, was taken over, or was given up.
 
 use std::mem::take;
 
@@ -14,11 +14,11 @@ use crate::runtime::task::invocation::Invocation;
 use crate::runtime::task::message::Message;
 
 impl Session<'_> {
-    /// The engine shuts down: ends the tasks, and waits for what is on its way to the store, and last for a word that no
-    /// process was lost. What does not get there is told as unknown, and counts as a crash would.
+    /// The engine shuts down: ends the tasks, waits for pending commits, and finally records that no process was lost.
+    /// What does not become durable is answered as unknown, and counts like a crash.
     pub(super) async fn release(&mut self) -> Result<(), Turn> {
         Invocation::end_all(take(&mut self.driver.invoked).into_values().collect()).await;
-        // What they did is written down. What they were about to do is not done.
+        // Finished work is recorded; work that has not started is not started.
         while let Ok(message) = self.driver.messages.try_recv() {
             match message {
                 Message::Request { request: TaskRequest::EndStep { .. } | TaskRequest::Charge { .. }, .. } => {
@@ -42,8 +42,8 @@ impl Session<'_> {
 }
 
 impl Driver {
-    /// Gives the run back. What arrived in the meantime goes to the next driver, or is refused with the reason
-    /// why there will be none.
+    /// Releases the run. Messages that arrived in the meantime go to the next driver, or are refused with the reason
+    /// why there is none.
     pub(super) async fn leave(mut self, refusal: Option<Error>, wake: Option<Timestamp>) {
         self.stir();
         self.leave_capacity(false);
@@ -56,15 +56,15 @@ impl Driver {
         if let Some(lease) = self.lease.take()
             && let Err(error) = self.shared.claims.release(lease).await
         {
-            tracing::warn!(run = %self.run, %error, "a lease was not released, it will run out");
+            tracing::warn!(run = %self.run, %error, "cannot release a lease; it will expire");
         }
         self.shared.live.leave(&self.run, &self.sender);
-        // Who waits for news of the run has to look for them from now on.
+        // Whoever follows the run has to poll the store from now on.
         self.progress.send_modify(|_| ());
         self.shared.neighbours.tell_of(&self.run);
         self.shared.wake(wake);
         if refusal.as_ref().is_some_and(Error::is_not_drivable) {
-            // One that can drive it may have met our lease.
+            // An engine that can drive it may have been turned away by our lease.
             self.shared.neighbours.for_others(Shared::look_for_owing);
         }
         self.messages.close();
@@ -75,7 +75,7 @@ impl Driver {
             match (message, &refusal) {
                 (Message::Input { reply, .. }, Some(error)) => drop(reply.send(Err(error.clone()))),
                 (message @ Message::Input { .. }, None) => self.shared.forward(&self.run, message),
-                // A task of a run that is left has been dropped, or is about to be.
+                // The tasks of a run that is left have been dropped, or are about to be.
                 (Message::Request { .. } | Message::Ended { .. } | Message::Inbox, _) => {}
             }
         }

@@ -1,11 +1,11 @@
-//! One reading of a run's journal and what is done from there: state, lease and record are simply there.
+//! A session: one reading of a run's journal and everything done from there. State, lease and record always exist.
 //!
 //! ```text
 //! begin | resume ──► turn: acknowledgement | shutdown | message | report | timer | quiet ──► Turn
 //! ```
 //!
-//! Dropping a session forgets its state. Decisions that may not be durable are handed back to the driver, and so are the
-//! tasks, which the driver owns: the next session decides again on what the journal does not hold.
+//! Dropping a session discards its state. Decisions that may not be durable go back to the driver, which also owns the
+//! tasks: the next session makes them again if the journal does not contain them.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -24,23 +24,23 @@ use super::vacant::Begun;
 use super::{CLOCK_CHECK, Driver, Turn};
 use crate::runtime::error::Error;
 
-/// A run with its state, as its driver goes on with it.
+/// A run and its state, as read by its driver.
 pub(super) struct Session<'a> {
     pub(super) driver: &'a mut Driver,
     pub(super) lease: Lease,
     pub(super) state: RunState,
-    /// The record that the store has; none before the first commit.
+    /// The record as stored; `None` before the first commit.
     pub(super) record: Option<RunRecord>,
     /// Decisions on their way to the store.
     pub(super) pending: VecDeque<Pending>,
-    /// The input that is being decided on.
+    /// The input being decided on.
     pub(super) deciding: Option<InputKind>,
     pub(super) errands: Errands,
-    /// When children were last looked at that others may drive.
+    /// When child runs that other engines may drive were last checked.
     pub(super) looked_at: Instant,
-    /// The last letter of the inbox that was decided on.
+    /// The last inbox letter that was decided on.
     pub(super) read_up_to: LetterId,
-    /// From which position on a snapshot is worth its price.
+    /// The position from which on a new snapshot is worth its cost.
     pub(super) snapshot_at: Seq,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Session<'a> {
 pub(super) enum Opening {
     /// The run's journal was read.
     Resumed { has_letters: bool },
-    /// The run begins.
+    /// The run is new.
     Begun(Box<Begun>),
 }
 
@@ -68,7 +68,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Drives the run until the driver has to do something else.
+    /// Drives the run until the session ends.
     pub(super) async fn drive(&mut self, opening: Opening) -> Result<Infallible, Turn> {
         match opening {
             Opening::Resumed { has_letters } => self.resume(has_letters).await?,
@@ -88,7 +88,7 @@ impl<'a> Session<'a> {
         if letter.is_some() { self.read_inbox().await } else { Ok(()) }
     }
 
-    /// Finishes what the session or the process before left undone.
+    /// Finishes what the previous session or process left undone.
     async fn resume(&mut self, has_letters: bool) -> Result<(), Turn> {
         let last = self.state.last();
         let known = std::mem::replace(&mut self.driver.durable, last);
@@ -129,22 +129,23 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Whether this engine has all that the run's plan needs.
+    /// Whether this engine has everything that the run's plan needs.
     fn check_code(&self) -> Result<(), Turn> {
         let (shared, plan) = (&self.driver.shared, self.state.plan());
         let workflow = plan.workflow();
         if let Some(task) = shared.code.missing_task(plan) {
-            let message = format!("workflow `{workflow}` needs the task `{task}`, which this engine does not know");
+            let message =
+                format!("workflow `{workflow}` needs task `{task}`, which is not registered with this engine");
             return Err(Turn::Blocked(Error::not_drivable(message)));
         }
         if let Some(limit) = shared.missing_limit(plan) {
-            let message = format!("workflow `{workflow}` needs the limit `{limit}`, which is not defined");
+            let message = format!("workflow `{workflow}` needs limit `{limit}`, which is not defined in this engine");
             return Err(Turn::Blocked(Error::not_drivable(message)));
         }
         Ok(())
     }
 
-    /// Decides on what came while there was no session.
+    /// Decides on the messages that arrived while there was no session.
     async fn answer_kept(&mut self) -> Result<(), Turn> {
         for message in std::mem::take(&mut self.driver.kept) {
             self.message(Some(message)).await?;
@@ -177,15 +178,15 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Whether the run has ended, and everybody has been answered.
+    /// Whether the run has ended and everything was answered.
     fn nothing_left(&self) -> bool {
         let over = self.state.status().is_final() && agenda(&self.state).next().is_none();
         over && self.pending.is_empty() && self.driver.messages.is_empty()
     }
 
-    /// The driver leaves the run; answers when the run is to be woken. A run that was parked keeps its place in the queue for
-    /// slots; one that others drive, or nobody, does not. None keeps slots: who paused it here may not be who resumes it, and
-    /// nobody knows when.
+    /// Ends the session because the driver leaves the run; returns when to wake the run. A parked run keeps its place
+    /// in the queue for slots; one that is refused here does not. No slots are kept: the engine that resumes a paused
+    /// run may be another one, at an unknown time.
     pub(super) fn part(mut self, refused: bool) -> Option<Timestamp> {
         self.driver.trace.left(&self.state, !refused);
         let slots = &self.driver.shared.slots;
@@ -195,7 +196,7 @@ impl<'a> Session<'a> {
             self.state.running().for_each(|id| slots.release(&self.driver.run, self.state.name(id)));
         }
         if !refused {
-            // An errand that is about to end may do so.
+            // An errand that is about to finish may do so.
             self.errands.clear();
         }
         wake_at(&self.state)

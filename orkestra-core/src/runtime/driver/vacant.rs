@@ -1,4 +1,4 @@
-//! A run that is not in the store: it begins with what it is told, or everybody is told that it does not exist.
+//! A run that is not in the store: an input begins it, or is answered with "not found".
 
 use crate::journal::{Commit, Written, check_written, encode};
 use crate::kernel::{Input, InputKind, Rejection, RunState, begin};
@@ -13,21 +13,21 @@ use crate::runtime::storage::blobs;
 use crate::runtime::support::patience::insist;
 use crate::runtime::task::message::Message;
 
-/// What a run begins with.
+/// The beginning of a run.
 pub(super) struct Begun {
     pub(super) commit: Commit,
     pub(super) written: Written,
     pub(super) asked: InputKind,
     pub(super) reply: Option<Reply>,
-    /// The letter that asked for it.
+    /// The letter that began it.
     pub(super) letter: Option<LetterId>,
 }
 
 impl Driver {
-    /// Refuses what is asked of the run until something begins it. [`Turn::Rest`] when nothing does.
+    /// Refuses inputs until one begins the run. [`Turn::Rest`] if none does.
     pub(super) async fn first_decision(&mut self, epoch: Epoch) -> Result<(RunState, Begun), Turn> {
         if self.durable > Seq::ZERO {
-            // It was deleted meanwhile.
+            // The run was deleted in the meantime.
             self.abandon(&Error::elsewhere()).await;
             self.durable = Seq::ZERO;
         }
@@ -55,7 +55,7 @@ impl Driver {
                     }
                 }
                 Message::Inbox => self.begin_by_letter(epoch).await?,
-                // A task of a run that is gone has been dropped.
+                // The tasks of a deleted run have been dropped.
                 Message::Request { .. } | Message::Ended { .. } => None,
             };
             if let Some(begun) = begun {
@@ -86,7 +86,7 @@ impl Driver {
         Ok(begun)
     }
 
-    /// Begins the run with this input, or refuses it.
+    /// Begins the run with this input, or refuses the input.
     fn try_to_begin(
         &self,
         epoch: Epoch,
@@ -111,13 +111,13 @@ impl Driver {
         };
         match reply {
             Some(reply) => reply.send(Err(refused)),
-            None => tracing::debug!(run = %self.run, error = %refused, "an input changed nothing"),
+            None => tracing::debug!(run = %self.run, error = %refused, "an input was rejected and changed nothing"),
         }
         Ok(None)
     }
 }
 
-/// A run that is begun gets its incarnation, which needs the lease.
+/// Sets the incarnation of a new run, which depends on the lease.
 fn incarnated(mut kind: InputKind, at: Timestamp, epoch: Epoch) -> InputKind {
     let given = Some(Incarnation::begun(at, epoch));
     match &mut kind {

@@ -1,14 +1,15 @@
-//! Finds runs that wait for each other through a limit: a node holds the last slot and waits for a child that needs one.
+//! Finds deadlocks: runs that wait for each other through a limit, because a node holds the last slot and waits for a
+//! child that needs one.
 //!
-//! A node is dead when it can go on by nothing but the end of another dead one:
+//! A node is dead if it can continue only after another dead node has ended:
 //!
 //! ```text
 //! it waits for slots, and all slots of one of its limits are held by dead nodes
 //! it only waits, for children all of whose nodes are dead; neither it nor its run has a time limit
 //! ```
 //!
-//! All are taken for dead at first, and those that are not are taken out until none is left to take out. It must never
-//! change anything: whoever reads of it cancels one of them, or raises the limit.
+//! The search starts with all nodes dead and removes those that are not, until none is left to remove. It must never
+//! change anything: to end a deadlock, cancel one of the runs or raise the limit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,10 +23,10 @@ use crate::runtime::limiter::slots::{Knot, Who};
 use crate::runtime::shared::Shared;
 use crate::runtime::storage::load::load;
 
-/// The shortest time between two looks.
+/// The shortest time between two searches.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Runs that nothing but somebody from outside will move, each with the reason.
+/// Runs that nothing inside the engine will move, each with the reason.
 pub(super) async fn find(shared: &Shared) -> Result<Vec<(RunId, String)>, Error> {
     let Some(knot) = shared.slots.knot() else { return Ok(Vec::new()) };
     let mut runs = BTreeMap::new();
@@ -35,7 +36,7 @@ pub(super) async fn find(shared: &Shared) -> Result<Vec<(RunId, String)>, Error>
             continue;
         }
         let state = match load(&*shared.store, &run).await {
-            // Nobody can tell what it does: that is told of by itself.
+            // What a damaged run does is unknown; it is reported elsewhere.
             Err(error) if error.is_damaged() => None,
             state => state?,
         };
@@ -82,7 +83,7 @@ impl Search {
         found.into_iter().collect()
     }
 
-    /// Why the node cannot go on while those that count for dead are.
+    /// Why the node cannot continue as long as the dead ones cannot.
     fn reason(&self, who: &Who) -> Option<String> {
         let state = self.runs.get(&who.0)?;
         let id = state.plan().id(&who.1)?;
@@ -90,7 +91,7 @@ impl Search {
         match state.node(id).status {
             _ if moves => None,
             NodeStatus::Queued => self.waits_for_slots(who),
-            // One whose driver was lost may have to wait for its slots again.
+            // A node whose driver was lost may have to wait for its slots again.
             NodeStatus::Running => self.waits_for_slots(who).or_else(|| self.waits_for_children(who, state, id)),
             _ => None,
         }
@@ -102,8 +103,8 @@ impl Search {
         let (slot, holders) = dead?;
         let (run, node) = holders.first()?;
         Some(format!(
-            "node `{}` waits for limit `{}`, all of whose slots are held by nodes that wait for it in turn: \
-             node `{node}` of run `{run}`{}; cancel one of them, or raise the limit",
+            "node `{}` waits for limit `{}`, whose slots are all held by nodes that wait for it in turn: \
+             node `{node}` of run `{run}`{}; cancel one of the runs, or raise the limit",
             who.1,
             slot.limit,
             if holders.len() > 1 { " and others" } else { "" },
@@ -124,11 +125,11 @@ impl Search {
             }
         }
         let child = children.first()?;
-        let holds = if self.knot.resting.contains(who) { " while it holds slots that are needed there" } else { "" };
-        Some(format!("node `{}` waits for run `{child}`, which cannot go on{holds}", who.1))
+        let holds = if self.knot.resting.contains(who) { " while it holds slots that the other run needs" } else { "" };
+        Some(format!("node `{}` waits for run `{child}`, which cannot continue{holds}", who.1))
     }
 
-    /// Whether the run can never end: all that is under way in it is dead, and no time will come.
+    /// Whether the run can never end: all its unfinished nodes are dead, and it has no timer.
     fn is_dead(&self, run: &RunId) -> bool {
         let Some(state) = self.runs.get(run) else { return false };
         let mut under_way = state.running().chain(state.queued()).peekable();
@@ -138,10 +139,10 @@ impl Search {
     }
 }
 
-/// Looks for such runs when slots are held by nodes that only wait, until the engine shuts down. Each is told of once.
+/// Searches for deadlocks when idle nodes hold slots, until the engine shuts down. Each is logged once.
 pub(super) async fn watch(shared: Arc<Shared>) {
     let mut told = BTreeSet::new();
-    // On a store that others write to, one of them may have slots of its own for the run that waits.
+    // On a shared store, another engine may have slots of its own for the waiting run.
     let first = if shared.store.is_shared() { shared.lease.max(LOOK) * 2 } else { LOOK };
     let mut look = first;
     loop {
@@ -156,10 +157,10 @@ pub(super) async fn watch(shared: Arc<Shared>) {
             () = tokio::time::sleep(look) => {}
         }
         let dead = find(&shared).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "it cannot be told whether runs wait for each other");
+            tracing::warn!(%error, "cannot check for deadlocks");
             Vec::new()
         });
-        // Who is at work still says nothing here when he begins to wait.
+        // Nodes that are working now may begin to wait later without any notice.
         let looks_again = dead.is_empty() && shared.slots.may_be_knotted();
         look = if looks_again { shared.lease.max(first) } else { first };
         if looks_again {
@@ -167,7 +168,7 @@ pub(super) async fn watch(shared: Arc<Shared>) {
         }
         for (run, why) in &dead {
             if told.insert(run.clone()) {
-                tracing::warn!(%run, why, "a run waits for itself through a limit");
+                tracing::warn!(%run, why, "a run is deadlocked: it waits for a slot that its own progress would release");
             }
         }
         let dead: BTreeSet<RunId> = dead.into_iter().map(|(run, _)| run).collect();

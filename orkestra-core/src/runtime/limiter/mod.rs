@@ -1,4 +1,5 @@
-//! Who may run under the engine's limits: a table of claims, pure and synchronous, with time as an argument.
+//! The limiter: which attempts may run under the engine's limits. A pure, synchronous table of slot requests, with time
+//! as an argument.
 //!
 //! ```text
 //! request ──► waits in the line of its slots ──grants──► holds them ──release──► gone
@@ -6,9 +7,9 @@
 //! hold (after a restart) ──────────────────────────────────┘
 //! ```
 //!
-//! Claims of the same slots stand in one line, and only the first of a line is ever looked at: the cost of a grant grows
-//! with the lines that share a slot with it, not with the claims that wait. It must never give a claim some of its slots,
-//! nor hand out more than there are; only [`Limiter::hold`] may do that.
+//! Requests for the same slots wait in one line, and only the first of a line is checked: the cost of a grant grows
+//! with the lines that share a slot with it, not with the requests that wait. It must never grant a request only some
+//! of its slots, nor grant more slots than exist; only [`Limiter::hold`] may exceed a limit.
 
 mod bucket;
 mod instance;
@@ -26,10 +27,10 @@ use self::instance::{Instance, Line, Rank};
 
 pub use limit::Limit;
 
-/// How often a slot that a claim lacks is given to somebody behind it before its other slots are kept for it.
+/// How often a slot that a request lacks is granted to later requests before its other slots are reserved for it.
 const PASSED_MAX: u32 = 8;
 
-/// One attempt that asks for its slots, or holds them.
+/// The request of one attempt for its slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) run: RunId,
@@ -50,7 +51,7 @@ enum Place {
 #[derive(Debug)]
 struct Waiting {
     claim: Claim,
-    /// How often each of its slots was given to somebody behind it.
+    /// How often each of its slots was granted to a later request.
     passed: Vec<u32>,
 }
 
@@ -60,9 +61,9 @@ pub(super) struct Limiter {
     instances: HashMap<SlotKey, Instance>,
     lines: HashMap<Line, BTreeMap<Rank, Waiting>>,
     places: HashMap<Who, (u32, Place)>,
-    /// Slots where somebody may fit who did not before.
+    /// Slots whose waiting requests must be checked.
     news: BTreeSet<SlotKey>,
-    /// Slots that have room at a time.
+    /// When a slot becomes available by time alone.
     wake_ups: BTreeSet<(Timestamp, SlotKey)>,
     turn: u64,
     now: Timestamp,
@@ -84,13 +85,13 @@ impl Limiter {
         }
     }
 
-    /// How many claims wait.
+    /// How many requests wait.
     pub(super) fn waiting(&self) -> usize {
         self.lines.values().map(BTreeMap::len).sum()
     }
 
-    /// Asks for slots; [`Limiter::grants`] gives them. An attempt that is known already keeps what it has, another attempt
-    /// of the same node takes its place. Limits that nobody defined limit nothing.
+    /// Requests slots; [`Limiter::grants`] grants them. An attempt that is already known keeps what it has; another
+    /// attempt of the same node replaces it. Limits that are not defined are ignored.
     pub(super) fn request(&mut self, at: Timestamp, claim: Claim) {
         let Some((who, line)) = self.admit(at, &claim) else { return };
         self.turn += 1;
@@ -103,7 +104,7 @@ impl Limiter {
         self.new_first(&line, old_first);
     }
 
-    /// Registers an attempt as one that has its slots, without asking whether there is room.
+    /// Registers an attempt that holds its slots already, without checking the limit.
     pub(super) fn hold(&mut self, at: Timestamp, claim: &Claim) {
         self.cancel(&claim.run, &claim.node);
         let Some((who, line)) = self.admit(at, claim) else { return };
@@ -113,18 +114,18 @@ impl Limiter {
         self.places.insert(who, (claim.attempt, Place::Holds(line)));
     }
 
-    /// Whether the node has its slots.
+    /// Whether the node holds its slots.
     pub(super) fn holds(&self, run: &RunId, node: &Name) -> bool {
         matches!(self.places.get(&(run.clone(), node.clone())), Some((_, Place::Holds(_))))
     }
 
-    /// Whether nobody else has the slots of the claim. Rates do not count: they limit what begins.
+    /// Whether the slots of the request are free. Rates are ignored: they limit only how many attempts begin.
     pub(super) fn has_place(&self, claim: &Claim) -> bool {
         let mut known = claim.slots.iter().filter_map(|slot| self.instances.get(slot));
         known.all(Instance::has_place)
     }
 
-    /// Asks no more. What is held already stays so.
+    /// Withdraws a waiting request. Held slots are kept.
     pub(super) fn cancel(&mut self, run: &RunId, node: &Name) {
         let who = (run.clone(), node.clone());
         if let Some((_, Place::Waits(..))) = self.places.get(&who) {
@@ -132,7 +133,7 @@ impl Limiter {
         }
     }
 
-    /// Gives back what is held. What still waits goes on waiting.
+    /// Releases held slots. A waiting request stays.
     pub(super) fn release(&mut self, run: &RunId, node: &Name) {
         let who = (run.clone(), node.clone());
         if let Some((_, Place::Holds(_))) = self.places.get(&who) {
@@ -140,8 +141,8 @@ impl Limiter {
         }
     }
 
-    /// Who waits for slots of which there are none left, and for each of these who holds them. Rates do not count: time
-    /// gives them back.
+    /// The nodes that wait for slots of which none is free, and for each such slot its holders. Rates are ignored: they
+    /// recover with time.
     pub(super) fn lacking(&self) -> BTreeMap<Who, Vec<(SlotKey, Vec<Who>)>> {
         let mut holders: BTreeMap<&SlotKey, Vec<Who>> = BTreeMap::new();
         let ordered: BTreeMap<_, _> = self.places.iter().collect();
@@ -162,11 +163,11 @@ impl Limiter {
         lacking
     }
 
-    /// Hands out what there is: who has its slots from now on, and when to ask again should nothing else happen.
+    /// Grants slots; returns the granted requests, and when to call again if nothing else happens.
     pub(super) fn grants(&mut self, at: Timestamp) -> (Vec<Claim>, Option<Timestamp>) {
         self.look_at_the_clock(at);
         let mut granted = Vec::new();
-        // All lines with news are gone through at once, first come first served among them, as if they were one.
+        // The lines of all these slots are checked in one common order.
         let mut looks: BTreeSet<(Rank, SlotKey)> = BTreeSet::new();
         for slot in std::mem::take(&mut self.news) {
             self.look_behind(None, slot, &mut looks);
@@ -191,7 +192,7 @@ impl Limiter {
         (granted, self.wake_ups.first().map(|(at, _)| *at))
     }
 
-    /// Takes a claim in, unless its attempt is known. What the node had for another attempt is given back.
+    /// Admits a request unless its attempt is known. What the node had for another attempt is released.
     fn admit(&mut self, at: Timestamp, claim: &Claim) -> Option<(Who, Line)> {
         let who = who(claim);
         match self.places.get(&who) {
@@ -227,7 +228,7 @@ impl Limiter {
         }
     }
 
-    /// Takes a claim out of its line; the next one is the first from now on.
+    /// Removes a request from its line; the next one becomes the first.
     fn take_out(&mut self, line: &Line, rank: Rank) -> Option<Waiting> {
         let waiting = self.lines.get_mut(line)?;
         let old_first = waiting.first_key_value().map(|(first, _)| *first);
@@ -239,7 +240,7 @@ impl Limiter {
         taken
     }
 
-    /// The line may have another first claim now: it is the one that the slots know.
+    /// Updates the slots of a line whose first request may have changed.
     fn new_first(&mut self, line: &Line, old: Option<Rank>) {
         let new = self.lines.get(line).and_then(|waiting| waiting.first_key_value()).map(|(first, _)| *first);
         if new == old {
@@ -268,7 +269,7 @@ impl Limiter {
         }
     }
 
-    /// Puts the first claim behind `rank` that waits for `slot` among those to look at, if there is room for it.
+    /// Schedules the first request after `rank` that waits for `slot` for a check, if the slot is available.
     fn look_behind(&mut self, rank: Option<Rank>, slot: SlotKey, looks: &mut BTreeSet<(Rank, SlotKey)>) {
         let at = self.now;
         let Some(instance) = self.instances.get_mut(&slot) else { return };
@@ -291,7 +292,8 @@ impl Limiter {
         }
     }
 
-    /// Whether the first claim of a line fits. When it does not and was passed often enough, what it needs is kept.
+    /// Whether the first request of a line fits. If not, and if it was passed often enough, its slots are reserved for
+    /// it.
     fn try_first(&mut self, line: &Line, rank: Rank) -> bool {
         let at = self.now;
         let mut lacks = Vec::new();
@@ -330,7 +332,7 @@ impl Limiter {
                 self.pass(&line, passed, slot);
             }
         }
-        // Whoever has slots kept may lack another one now, which was not given away so often.
+        // A request with reserved slots may now lack another slot, for which it was not passed often enough.
         for (rank, line) in keepers {
             self.try_first(&line, rank);
         }
@@ -346,7 +348,8 @@ impl Limiter {
         }
     }
 
-    /// Drops what a new claim would find the same without. Its cost is spread over the slots that came since the last time.
+    /// Drops instances that a new request would create just the same. The cost is spread over the instances added since
+    /// the last time.
     fn prune(&mut self, at: Timestamp) {
         if self.instances.len() >= self.prune_at {
             let Self { instances, wake_ups, .. } = self;

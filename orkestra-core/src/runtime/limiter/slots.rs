@@ -1,4 +1,4 @@
-//! Slots of this engine: what its runs ask for, hold and give back. The rules are the limiter's; here it meets time.
+//! The slots of this engine: what its runs request, hold and release. The rules are the limiter's.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::runtime::task::activity::Activity;
 pub(in crate::runtime) struct Slots {
     table: Mutex<Table>,
     changed: Notify,
-    /// Told when runs may wait for each other that did not before.
+    /// Notified when a new deadlock is possible.
     knotted: Notify,
     limits: Vec<Name>,
 }
@@ -23,7 +23,7 @@ pub(in crate::runtime) struct Slots {
 /// A node of a run.
 pub(in crate::runtime) type Who = (RunId, Name);
 
-/// Who holds slots and only waits, and who waits for slots that are all taken, with those who have them.
+/// The idle nodes that hold slots, and the nodes that wait for slots that are all taken, with their holders.
 pub(in crate::runtime) struct Knot {
     pub(in crate::runtime) resting: BTreeSet<Who>,
     pub(in crate::runtime) waiting: BTreeMap<Who, Vec<(SlotKey, Vec<Who>)>>,
@@ -31,17 +31,18 @@ pub(in crate::runtime) struct Knot {
 
 struct Table {
     limiter: Limiter,
-    /// What each node of a run asks for or holds: the attempt, and since when.
+    /// What each node of a run requests or holds: the attempt, and since when.
     claims: HashMap<RunId, BTreeMap<Name, (u32, Timestamp)>>,
-    /// Runs of the process before that may hold slots and have not said so yet. Nothing is granted before they have.
+    /// Runs of the previous process that may hold slots and have not been loaded yet. Nothing is granted before they
+    /// are.
     awaited: HashSet<RunId>,
     /// Nodes that hold slots and only wait.
     resting: BTreeSet<(RunId, Name)>,
-    /// The calls of tasks of nodes with slots: one may only wait while there is work in the rest of its run.
+    /// The calls of nodes with slots: one may only wait while other tasks of its run are working.
     calls: BTreeMap<Who, Weak<Activity>>,
-    /// How many runs waited for each other when it was looked last.
+    /// How many runs were deadlocked at the last search.
     deadlocked: usize,
-    /// Whether all such runs are known.
+    /// Whether all runs that may hold slots are known.
     open: bool,
 }
 
@@ -66,7 +67,7 @@ impl Slots {
         Self { table: Mutex::new(table), changed: Notify::new(), knotted: Notify::new(), limits: names }
     }
 
-    /// A node that holds slots is called: whether it only waits is seen in what the call does.
+    /// The task of a node that holds slots is called: the call shows whether it only waits.
     pub(in crate::runtime) fn attend(&self, run: &RunId, node: &Name, call: &Arc<Activity>) {
         let mut table = self.lock();
         table.calls.insert((run.clone(), node.clone()), Arc::downgrade(call));
@@ -77,7 +78,7 @@ impl Slots {
         }
     }
 
-    /// A node that holds slots only waits, for as long as nothing else is said.
+    /// A node that holds slots only waits, until the run is active again.
     pub(in crate::runtime) fn rests(&self, run: &RunId, node: &Name) {
         let mut table = self.lock();
         if table.resting.insert((run.clone(), node.clone())) && table.limiter.waiting() > 0 {
@@ -86,7 +87,7 @@ impl Slots {
         }
     }
 
-    /// Something happens in the run.
+    /// Something happened in the run.
     pub(in crate::runtime) fn stirs(&self, run: &RunId) {
         let mut table = self.lock();
         let before = table.resting.len();
@@ -100,7 +101,7 @@ impl Slots {
         }
     }
 
-    /// Returns when it is worth looking whether runs wait for each other.
+    /// Returns when a search for deadlocks is worthwhile.
     pub(in crate::runtime) async fn knotted(&self) {
         self.knotted.notified().await;
     }
@@ -109,7 +110,7 @@ impl Slots {
         self.knotted.notify_one();
     }
 
-    /// Who could wait for whom; `None` when slots alone show that nobody waits for himself.
+    /// The input of a search for deadlocks; `None` if the slots alone show that there is none.
     pub(in crate::runtime) fn knot(&self) -> Option<Knot> {
         let table = self.lock();
         let only_waits = |call: &Weak<Activity>| call.upgrade().is_some_and(|call| call.only_waits());
@@ -124,12 +125,12 @@ impl Slots {
         knotted.then_some(Knot { resting, waiting })
     }
 
-    /// Whether somebody who has slots may come to wait for somebody who waits for them.
+    /// Whether a node that holds slots may come to wait for one that waits for them.
     pub(in crate::runtime) fn may_be_knotted(&self) -> bool {
         self.lock().may_be_knotted()
     }
 
-    /// So many runs wait for each other.
+    /// Sets the number of deadlocked runs.
     pub(in crate::runtime) fn are_deadlocked(&self, runs: usize) {
         self.lock().deadlocked = runs;
     }
@@ -138,7 +139,7 @@ impl Slots {
         self.lock().deadlocked
     }
 
-    /// Whether the engine knows this limit.
+    /// Whether this limit is defined.
     pub(in crate::runtime) fn knows(&self, limit: &Name) -> bool {
         self.limits.contains(limit)
     }
@@ -148,12 +149,12 @@ impl Slots {
         self.limits.is_empty()
     }
 
-    /// Whether a node of the run asks for slots, or holds some.
+    /// Whether a node of the run requests or holds slots.
     pub(in crate::runtime) fn has(&self, run: &RunId) -> bool {
         self.lock().claims.contains_key(run)
     }
 
-    /// Asks for slots, once.
+    /// Requests slots, once.
     pub(in crate::runtime) fn request(&self, at: Timestamp, claim: Claim) {
         let mut table = self.lock();
         if table.note(at, &claim) {
@@ -161,14 +162,14 @@ impl Slots {
         }
     }
 
-    /// Registers slots that an attempt under way has had; false when they have gone to others meanwhile. Then it asks for them,
-    /// and is told of the grant like one that has not begun.
+    /// Registers the slots of a running attempt; returns `false` if they were granted to others in the meantime. Then
+    /// they are requested, and the grant is announced as for an attempt that has not started.
     pub(in crate::runtime) fn hold(&self, at: Timestamp, claim: &Claim) -> bool {
         let mut table = self.lock();
         if !table.note(at, claim) {
             return table.limiter.holds(&claim.run, &claim.node);
         }
-        // Nothing was given to others before all that a process before left has said what it holds.
+        // Nothing is granted to others before all runs of the previous process have registered their slots.
         if table.is_expected(&claim.run) || table.limiter.has_place(claim) {
             table.limiter.hold(at, claim);
             return true;
@@ -187,7 +188,7 @@ impl Slots {
         }
     }
 
-    /// Gives back what the node holds, or asks for it no more.
+    /// Releases what the node holds, or withdraws its request.
     pub(in crate::runtime) fn release(&self, run: &RunId, node: &Name) {
         let mut table = self.lock();
         if table.forget(run, node) {
@@ -200,54 +201,54 @@ impl Slots {
         }
     }
 
-    /// The nodes of the run that ask for slots, or hold some.
+    /// The nodes of the run that request or hold slots.
     pub(in crate::runtime) fn nodes_of(&self, run: &RunId) -> Vec<Name> {
         self.lock().claims.get(run).into_iter().flat_map(|nodes| nodes.keys().cloned()).collect()
     }
 
-    /// Gives back all that the run holds.
+    /// Releases everything that the run holds.
     pub(in crate::runtime) fn release_all(&self, run: &RunId) {
         for node in self.nodes_of(run) {
             self.release(run, &node);
         }
     }
 
-    /// Lets nothing be granted before this run has said what it holds.
+    /// Lets nothing be granted before this run has registered its slots.
     pub(in crate::runtime) fn expect(&self, run: &RunId) {
         if !self.limits.is_empty() {
             self.lock().awaited.insert(run.clone());
         }
     }
 
-    /// All runs that may hold something are known.
+    /// All runs that may hold slots are known.
     pub(in crate::runtime) fn open(&self) {
         self.lock().open = true;
         self.changed.notify_one();
     }
 
-    /// Whether they are. There is nothing to know without limits.
+    /// Whether all runs that may hold slots are known.
     pub(in crate::runtime) fn is_open(&self) -> bool {
         self.lock().open
     }
 
-    /// The run has said what it holds, or will not.
+    /// The run has registered its slots, or will not.
     pub(in crate::runtime) fn arrived(&self, run: &RunId) {
         if !self.limits.is_empty() && self.lock().awaited.remove(run) {
             self.changed.notify_one();
         }
     }
 
-    /// Who is given slots now, and when somebody may be next by the clock alone.
+    /// Which requests are granted now, and when the next one may be by time alone.
     pub(in crate::runtime) fn grants(&self, at: Timestamp) -> (Vec<Claim>, Option<Timestamp>) {
         self.lock().grants(at)
     }
 
-    /// Returns when somebody may be given slots.
+    /// Returns when a request may be granted.
     pub(in crate::runtime) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// How long the claim has been there.
+    /// How long ago the slots were requested.
     pub(in crate::runtime) fn waited(&self, now: Timestamp, claim: &Claim) -> Duration {
         let table = self.lock();
         let since = table.claims.get(&claim.run).and_then(|nodes| nodes.get(&claim.node));
@@ -269,7 +270,7 @@ impl Table {
         if self.open && self.awaited.is_empty() { self.limiter.grants(at) } else { (Vec::new(), None) }
     }
 
-    /// Whether the run is one of a process before that may hold slots and has not said so yet.
+    /// Whether the run belongs to the previous process and may hold slots that it has not registered yet.
     fn is_expected(&self, run: &RunId) -> bool {
         !self.open || self.awaited.contains(run)
     }
@@ -278,7 +279,7 @@ impl Table {
         (!self.resting.is_empty() || !self.calls.is_empty()) && self.limiter.waiting() > 0
     }
 
-    /// False when the attempt is known.
+    /// Notes an attempt; returns `false` if it is known.
     fn note(&mut self, at: Timestamp, claim: &Claim) -> bool {
         let nodes = self.claims.entry(claim.run.clone()).or_default();
         if nodes.get(&claim.node).is_some_and(|(attempt, _)| *attempt == claim.attempt) {
@@ -306,7 +307,7 @@ impl Table {
     }
 }
 
-/// A claim of a node, for the limiter.
+/// The request of a node's attempt for its slots.
 pub(in crate::runtime) fn claim(run: &RunId, node: &Name, attempt: u32, slots: Vec<SlotKey>, priority: i32) -> Claim {
     Claim { run: run.clone(), node: node.clone(), attempt, slots, priority }
 }

@@ -1,4 +1,4 @@
-//! What the limiter hands out, as tables and for any order of requests.
+//! What the limiter grants, as tables and for random orders of requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,7 +15,7 @@ fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-/// `limit` or `limit[key]`, several of them with blanks between.
+/// `limit` or `limit[key]`, separated by blanks.
 fn slots(text: &str) -> Vec<SlotKey> {
     let slot = |text: &str| match text.strip_suffix(']').and_then(|text| text.split_once('[')) {
         Some((limit, key)) => SlotKey { limit: name(limit), key: Some(key.to_owned()) },
@@ -57,7 +57,7 @@ impl World {
         self
     }
 
-    /// Who is granted now, and in how many milliseconds to ask again.
+    /// What is granted now, and in how many milliseconds to ask again.
     fn granted(&mut self) -> (String, Option<u64>) {
         let (granted, next) = self.limiter.grants(at(self.now));
         let runs: Vec<_> = granted.iter().map(|claim| claim.run.as_str().to_owned()).collect();
@@ -146,7 +146,7 @@ fn one_busy_key_does_not_hold_up_the_others() {
     world.end("x0").check("x1");
 }
 
-/// `a` and `b` are held by turns, so that never both are free when `both` waits for them.
+/// `a` and `b` are held alternately, so that both are never free while `both` waits for them.
 fn passed_seven_times(world: &mut World) {
     world.ask("a0", "a").ask("b0", "b").check("a0 b0").ask("both", "a b").check("");
     for pass in 1..8 {
@@ -214,7 +214,7 @@ fn limits() -> Vec<Limit> {
     vec![Limit::concurrency("a", 1), Limit::concurrency("b", 2), Limit::concurrency("c", 3), rate]
 }
 
-/// What is known from outside: who holds what, who waits.
+/// What is visible from outside: who holds what, and who waits.
 #[derive(Default)]
 struct Model {
     held: BTreeMap<String, (BTreeSet<u8>, bool)>,
@@ -275,7 +275,7 @@ proptest! {
         let play = || {
             let (mut world, mut model) = (World::new(limits()), Model::default());
             moves.iter().for_each(|step| model.step(&mut world, step));
-            // Nobody comes any more, and all who hold something end: everybody must have their turn.
+            // No more requests arrive, and all holders end: every waiting request must be granted.
             let mut rounds = 0;
             while !model.waits.is_empty() {
                 let held: Vec<String> = std::mem::take(&mut model.held).into_keys().collect();

@@ -297,7 +297,7 @@ async fn growth_that_does_not_fit_is_refused_and_the_run_goes_on() {
         said[1..],
         [
             "node `grows` has started already: nothing can be put before it",
-            "the growth names the task `nobody`, which this engine does not know",
+            "the growth needs task `nobody`, which is not registered with this engine",
             "a plan has at most 10000 nodes and 200000 edges",
         ]
     );
@@ -317,7 +317,7 @@ async fn a_signal_to_a_run_that_is_not_there_is_refused() {
     let error = run.signal("go", &1).await.expect_err("it is not there");
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::NotFound, "there is no such run"));
     let error = run.events(Cursor::START).next().await.expect_err("it is not there");
-    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::NotFound, "there is no run `r`"));
+    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::NotFound, "run `r` not found"));
 }
 
 #[tokio::test(start_paused = true)]

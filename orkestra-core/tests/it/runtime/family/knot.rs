@@ -38,7 +38,7 @@ async fn runs_that_wait_for_each_other_through_a_limit_are_told() {
         // Every parent, every run between, and every one that waits for slots.
         assert_eq!(stuck.len(), 3 * at_once as usize, "{said:#?}");
         assert!(
-            said.iter().any(|text| text.contains("waits for limit `cpu`, all of whose slots are held")),
+            said.iter().any(|text| text.contains("waits for limit `cpu`, whose slots are all held")),
             "{said:#?}"
         );
         let health = engine.health().await;
