@@ -62,7 +62,7 @@ impl Context {
         uses.count += 1;
         let step = key(uses.count);
         if step.len() > STEP_KEY_BYTES_MAX {
-            return Err(TaskError::permanent(format!("the key of a step has at most {STEP_KEY_BYTES_MAX} bytes")));
+            return Err(TaskError::permanent(format!("the key of a step is too long: at most {STEP_KEY_BYTES_MAX} bytes are allowed")));
         }
         Ok(Given { step })
     }
