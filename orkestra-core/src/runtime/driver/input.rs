@@ -15,7 +15,7 @@ use crate::runtime::storage::blobs;
 use crate::runtime::support::patience::insist;
 use crate::runtime::task::keys::is_race;
 use crate::runtime::task::message::{Message, StepReply};
-use crate::runtime::task::outbox::{Note, Told};
+use crate::runtime::task::outbox::{Note, NoteKind};
 use crate::runtime::telemetry::placed;
 
 impl Session<'_> {
@@ -93,8 +93,8 @@ impl Session<'_> {
                 continue;
             }
             let request = match what {
-                Told::Report { kind, payload } => TaskRequest::Emit { kind, payload },
-                Told::LetGo { step, begun } => TaskRequest::LetGo { step, begun },
+                NoteKind::Emitted { kind, payload } => TaskRequest::Emit { kind, payload },
+                NoteKind::Withdrawn { step, begun } => TaskRequest::LetGo { step, begun },
             };
             self.input(InputKind::Task { node, attempt, request }, None).await?;
         }

@@ -287,7 +287,7 @@ async fn or_interrupted<T>(
 ) -> Result<T, Turn> {
     tokio::select! {
         biased;
-        () = ownership.ended() => Err(Turn::Fenced),
+        () = ownership.until_lost() => Err(Turn::Fenced),
         done = panics::guard(work) => done.unwrap_or_else(|panic| Err(Turn::Blocked(panicked(&panic)))),
         () = shared.down_for_long() => Err(Turn::ShutDown),
     }

@@ -21,7 +21,7 @@ impl Session<'_> {
         let paused = state.pause().is_some();
         let waits = |invocation: &Invocation| {
             let activity = &invocation.activity;
-            if paused { activity.is_held() } else { activity.only_waits() }
+            if paused { activity.waits_for_driver() } else { activity.only_waits() }
         };
         // Slots belong to attempts in memory: a task that holds some is not dropped.
         let holds = |id: NodeId| !state.plan().node(id).spec.limits.is_empty();
@@ -29,8 +29,12 @@ impl Session<'_> {
             self.driver.invoked.iter().filter(|(_, call)| waits(call)).map(|(id, _)| *id).collect();
         let still: Vec<NodeId> = still.into_iter().filter(|id| paused || !holds(*id)).collect();
         if still.is_empty() {
-            let lost =
-                self.driver.invoked.iter().find(|(_, call)| !paused && call.activity.is_lost()).map(|(id, _)| *id);
+            let lost = self
+                .driver
+                .invoked
+                .iter()
+                .find(|(_, call)| !paused && call.activity.waits_forever())
+                .map(|(id, _)| *id);
             if let Some(id) = lost {
                 return self.end_lost(id).await;
             }

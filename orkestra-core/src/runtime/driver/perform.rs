@@ -91,7 +91,7 @@ impl Session<'_> {
             last_failure: state.node(id).last_failure.clone(),
             steps: state.node(id).steps.clone(),
             keys: Mutex::new(HashMap::new()),
-            let_go: Mutex::default(),
+            withdrawals: Mutex::default(),
             interrupted: Mutex::new(interrupted(&state.node(id).steps)),
             paused: self.driver.paused.subscribe(),
             driver: self.driver.sender.clone(),

@@ -74,7 +74,7 @@ impl Driver {
         tokio::select! {
             biased;
             () = self.shared.down() => ControlFlow::Break(()),
-            () = self.ownership.ended() => { self.ownership.end(); ControlFlow::Continue(()) }
+            () = self.ownership.until_lost() => { self.ownership.lose(); ControlFlow::Continue(()) }
             () = tokio::time::sleep(delay) => ControlFlow::Continue(()),
         }
     }
@@ -94,8 +94,8 @@ impl Driver {
             let message = tokio::select! {
                 biased;
                 () = self.shared.down() => return ControlFlow::Break(()),
-                () = self.ownership.ended() => {
-                    self.ownership.end();
+                () = self.ownership.until_lost() => {
+                    self.ownership.lose();
                     break;
                 }
                 message = self.messages.recv() => message,

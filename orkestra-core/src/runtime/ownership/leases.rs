@@ -37,7 +37,7 @@ impl Leases {
     /// Keeps a lease that was just claimed. `ownership` is notified when it is lost.
     pub(in crate::runtime) fn add(&self, lease: Lease, now: Timestamp, ownership: Arc<Ownership>) {
         let ends = Instant::now() + lease.until.since(now);
-        ownership.lasts_until(ends);
+        ownership.extend(ends);
         self.lock().insert(lease.run.clone(), OwnedLease { lease, ends: Some(ends), ownership });
     }
 
@@ -50,7 +50,7 @@ impl Leases {
             owned.lease.until = until;
             if owned.ends.is_some() {
                 owned.ends = Some(ends);
-                owned.ownership.lasts_until(ends);
+                owned.ownership.extend(ends);
             }
         }
     }
@@ -91,7 +91,7 @@ impl Leases {
 impl OwnedLease {
     fn lose(&mut self) {
         self.ends = None;
-        self.ownership.end();
+        self.ownership.lose();
     }
 }
 

@@ -23,25 +23,25 @@ impl Ownership {
         Self { ends: Mutex::new(None), may_end, lost: Notify::const_new() }
     }
 
-    pub(in crate::runtime) fn lasts_until(&self, ends: Instant) {
+    pub(in crate::runtime) fn extend(&self, ends: Instant) {
         if self.may_end {
             *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = Some(ends);
         }
     }
 
     /// Notifies the driver that its lease is lost.
-    pub(in crate::runtime) fn end(&self) {
+    pub(in crate::runtime) fn lose(&self) {
         self.lost.notify_one();
     }
 
     /// Returns when the lease is lost.
-    pub(in crate::runtime) async fn ended(&self) {
+    pub(in crate::runtime) async fn until_lost(&self) {
         self.lost.notified().await;
     }
 
     /// Returns at once while the lease is valid. In a process that was suspended and resumes after the lease has
     /// expired, nothing starts: its tasks wait here until they are dropped, or until the lease was renewed.
-    pub(in crate::runtime) async fn held(&self) {
+    pub(in crate::runtime) async fn until_owned(&self) {
         while self.ends.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|ends| ends <= Instant::now()) {
             tokio::time::sleep(LOOK).await;
         }

@@ -17,15 +17,15 @@ pub(in crate::runtime) struct Activity {
     /// Those of them whose answer comes from outside the task.
     waits: AtomicUsize,
     /// Waits that an earlier call of the task withdrew: they never end.
-    let_go: AtomicUsize,
+    withdrawn: AtomicUsize,
     /// Steps being executed, until their result is durable.
     steps: AtomicUsize,
     /// Whether anything else could wake the task.
     root: Root,
     /// The tokio task that the call runs in.
-    home: OnceLock<Option<tokio::task::Id>>,
+    own_task: OnceLock<Option<tokio::task::Id>>,
     /// Whether the context was used from another tokio task, whose activity cannot be seen.
-    strays: AtomicBool,
+    used_elsewhere: AtomicBool,
     /// Whether the call has ended, by its driver or by itself. What is left of it has no effect any more.
     over: AtomicBool,
     /// When the task last showed that it is alive, in milliseconds since the Unix epoch.
@@ -74,8 +74,8 @@ impl Activity {
     }
 
     /// Counts a wait that an earlier call withdrew.
-    pub(super) fn waiting_for_nothing(&self) -> Counted<'_> {
-        Counted::new(&self.let_go)
+    pub(super) fn waiting_forever(&self) -> Counted<'_> {
+        Counted::new(&self.withdrawn)
     }
 
     /// Whether the task only waits for something outside. If in doubt, it does not.
@@ -89,18 +89,20 @@ impl Activity {
     }
 
     /// Whether the task cannot continue before the driver answers.
-    pub(in crate::runtime) fn is_held(&self) -> bool {
+    pub(in crate::runtime) fn waits_for_driver(&self) -> bool {
         self.asks() && !self.does_something()
     }
 
     /// Whether the task waits only for what an earlier call of it withdrew: it will never be woken.
-    pub(in crate::runtime) fn is_lost(&self) -> bool {
-        let lost = self.let_go.load(Ordering::SeqCst) > 0 && self.asks.load(Ordering::SeqCst) == 0;
+    pub(in crate::runtime) fn waits_forever(&self) -> bool {
+        let lost = self.withdrawn.load(Ordering::SeqCst) > 0 && self.asks.load(Ordering::SeqCst) == 0;
         lost && !self.does_something()
     }
 
     fn does_something(&self) -> bool {
-        self.steps.load(Ordering::SeqCst) > 0 || self.strays.load(Ordering::SeqCst) || self.root.is_kept()
+        self.steps.load(Ordering::SeqCst) > 0
+            || self.used_elsewhere.load(Ordering::SeqCst)
+            || self.root.has_other_wakers()
     }
 
     pub(in crate::runtime) fn waits(&self) -> bool {
@@ -112,19 +114,19 @@ impl Activity {
     }
 
     /// The call begins in the current tokio task.
-    pub(super) fn come_home(&self) {
-        self.home.get_or_init(tokio::task::try_id);
+    pub(super) fn bind_to_task(&self) {
+        self.own_task.get_or_init(tokio::task::try_id);
     }
 
     /// Whether the current tokio task is the one that the call runs in.
-    pub(super) fn is_home(&self) -> bool {
-        self.home.get().is_some_and(|home| *home == tokio::task::try_id())
+    pub(super) fn is_own_task(&self) -> bool {
+        self.own_task.get().is_some_and(|own_task| *own_task == tokio::task::try_id())
     }
 
     /// Notes which tokio task uses the context.
     pub(super) fn used(&self) {
-        if !self.is_home() {
-            self.strays.store(true, Ordering::SeqCst);
+        if !self.is_own_task() {
+            self.used_elsewhere.store(true, Ordering::SeqCst);
         }
     }
 

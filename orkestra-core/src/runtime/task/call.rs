@@ -9,7 +9,7 @@ use std::task::Poll;
 use crate::model::{Failure, Payload};
 
 use super::context::Inner;
-use super::given::LetGo;
+use super::given::Withdrawal;
 use crate::runtime::support::panics;
 
 /// Runs the code to its end. A panic becomes a failure.
@@ -24,7 +24,7 @@ pub(in crate::runtime) async fn watched(
     poll_fn(|cx| {
         let polled = inner.activity.root().poll(cx, |cx| code.as_mut().poll(cx));
         let fails = matches!(polled, Poll::Ready(Err(_)));
-        inner.tell_let_go(|what: &LetGo| what.at_once || !fails);
+        inner.send_withdrawals(|what: &Withdrawal| what.at_once || !fails);
         polled
     })
     .await

@@ -16,12 +16,12 @@ use crate::store::Store;
 
 use super::activity::Activity;
 use super::code::{TaskError, TaskResult};
-use super::given::{LetGo, Uses};
+use super::given::{Uses, Withdrawal};
 use super::keys::{Use, digest, later_use};
 use super::message::{Message, StepReply};
-use super::outbox::{Note, Outbox, Told};
-use super::root::Quiet;
-use super::sides::{did, scope_here};
+use super::outbox::{Note, NoteKind, Outbox};
+use super::root::EngineWait;
+use super::sides::{acted, scope_here};
 use super::step::{Step, step_here};
 use crate::runtime::clock::Clock;
 use crate::runtime::storage::blobs;
@@ -57,7 +57,7 @@ pub(in crate::runtime) struct Inner {
     pub(in crate::runtime) steps: HashMap<String, StepState>,
     pub(in crate::runtime) keys: Mutex<HashMap<String, Uses>>,
     /// Withdrawals that the driver has not been sent yet.
-    pub(in crate::runtime) let_go: Mutex<Vec<LetGo>>,
+    pub(in crate::runtime) withdrawals: Mutex<Vec<Withdrawal>>,
     /// Keys of at-most-once steps that were dropped after their work had begun, or lost with their process.
     pub(in crate::runtime) interrupted: Mutex<BTreeSet<String>>,
     /// Whether the run is paused.
@@ -101,8 +101,8 @@ impl Context {
     }
 
     /// Returns while this engine owns the run; otherwise never.
-    pub(super) async fn held(&self) {
-        self.inner.ownership.held().await;
+    pub(super) async fn until_owned(&self) {
+        self.inner.ownership.until_owned().await;
     }
 
     /// The run's id.
@@ -213,7 +213,7 @@ impl Context {
             Payload::null()
         });
         self.heartbeat();
-        self.inner.note(Told::Report { kind: kind.to_owned(), payload });
+        self.inner.note(NoteKind::Emitted { kind: kind.to_owned(), payload });
     }
 
     /// Reports that the task is alive, for a node with a heartbeat timeout. Steps, waits and emitted progress do so
@@ -237,7 +237,7 @@ impl Context {
         async move {
             let (charges, step) = (charges?, given?.step);
             self.settle(step.clone(), || TaskRequest::Charge { step, charges }).await?;
-            did(&self.inner);
+            acted(&self.inner);
             Ok(())
         }
     }
@@ -262,7 +262,7 @@ impl Context {
                 let value = self.keep(value).await?;
                 self.settle(step.clone(), || TaskRequest::Publish { step, key, value }).await?;
             }
-            did(&self.inner);
+            acted(&self.inner);
             Ok(())
         }
     }
@@ -278,7 +278,7 @@ impl Context {
     pub async fn cancelled(&self) {
         let mut cancelled = self.inner.cancelled.clone();
         let wait = Box::pin(cancelled.wait_for(|cancelled| *cancelled));
-        if Quiet::new(self.activity().root(), wait).await.is_err() {
+        if EngineWait::new(self.activity().root(), wait).await.is_err() {
             // The driver is gone, and this attempt's future is about to be dropped.
             std::future::pending::<()>().await;
         }
@@ -351,7 +351,7 @@ impl Context {
         if activity.is_over() {
             return self.orphaned().await;
         }
-        self.inner.tell_let_go(|_| true);
+        self.inner.send_withdrawals(|_| true);
         let _asking = activity.asking();
         let _waiting = request.is_wait().then(|| activity.waiting());
         activity.beat(self.inner.clock.now());
@@ -361,7 +361,7 @@ impl Context {
         if self.inner.driver.send(message).await.is_err() {
             return self.orphaned().await;
         }
-        let answer = Quiet::new(activity.root(), answer).await;
+        let answer = EngineWait::new(activity.root(), answer).await;
         // The time it waited does not count as silence.
         activity.beat(self.inner.clock.now());
         match answer {
@@ -379,7 +379,7 @@ impl Context {
 }
 
 impl Inner {
-    pub(super) fn note(&self, what: Told) {
+    pub(super) fn note(&self, what: NoteKind) {
         self.outbox.push(Note { node: self.node.clone(), attempt: self.attempt, what });
     }
 }

@@ -9,7 +9,7 @@ use crate::model::limits::STEP_KEY_BYTES_MAX;
 use super::code::{TaskError, TaskResult};
 use super::context::{Context, Inner};
 use super::keys::{Naming, Use, base, first_use};
-use super::outbox::Told;
+use super::outbox::NoteKind;
 use super::sides::scope_here;
 use super::step::step_here;
 
@@ -22,7 +22,7 @@ pub(in crate::runtime) struct Uses {
 
 /// A wait or step whose future was dropped before it was ready.
 #[derive(Debug)]
-pub(in crate::runtime) struct LetGo {
+pub(in crate::runtime) struct Withdrawal {
     pub(super) step: String,
     /// Whether the work of an at-most-once step had begun.
     pub(super) begun: bool,
@@ -62,7 +62,9 @@ impl Context {
         uses.count += 1;
         let step = key(uses.count);
         if step.len() > STEP_KEY_BYTES_MAX {
-            return Err(TaskError::permanent(format!("the key of a step is too long: at most {STEP_KEY_BYTES_MAX} bytes are allowed")));
+            return Err(TaskError::permanent(format!(
+                "the key of a step is too long: at most {STEP_KEY_BYTES_MAX} bytes are allowed"
+            )));
         }
         Ok(Given { step })
     }
@@ -74,23 +76,23 @@ impl Context {
     }
 
     /// Withdraws a wait or step whose future was dropped, unless the driver dropped it.
-    pub(super) fn let_go(&self, what: LetGo) {
+    pub(super) fn withdraw(&self, what: Withdrawal) {
         if self.activity().is_over() {
             return;
         }
         if what.begun {
             lock(&self.inner().interrupted).insert(base(&what.step));
         }
-        lock(&self.inner().let_go).push(what);
-        if !self.activity().is_home() {
+        lock(&self.inner().withdrawals).push(what);
+        if !self.activity().is_own_task() {
             // Otherwise it would only be sent with the next poll of the task, which this does not cause.
-            self.inner().tell_let_go(|_| true);
+            self.inner().send_withdrawals(|_| true);
         }
     }
 
     /// Reports that an at-most-once step was about to start when the driver ended the call, and has not started.
-    pub(super) fn has_not_begun(&self, step: String) {
-        self.inner().note(Told::LetGo { step, begun: false });
+    pub(super) fn withdraw_unstarted(&self, step: String) {
+        self.inner().note(NoteKind::Withdrawn { step, begun: false });
     }
 
     /// Whether this call of the task has reached this use of the key.
@@ -103,9 +105,9 @@ impl Context {
 impl Inner {
     /// Sends the withdrawals that `which` selects to the driver and forgets the rest. Sent before the task's next
     /// request.
-    pub(super) fn tell_let_go(&self, which: impl Fn(&LetGo) -> bool) {
-        for LetGo { step, begun, .. } in mem::take(&mut *lock(&self.let_go)).into_iter().filter(which) {
-            self.note(Told::LetGo { step, begun });
+    pub(super) fn send_withdrawals(&self, which: impl Fn(&Withdrawal) -> bool) {
+        for Withdrawal { step, begun, .. } in mem::take(&mut *lock(&self.withdrawals)).into_iter().filter(which) {
+            self.note(NoteKind::Withdrawn { step, begun });
         }
     }
 }

@@ -40,7 +40,7 @@ impl Invocation {
     ) -> Self {
         let own = Arc::clone(&activity);
         let handle = tokio::spawn(async move {
-            own.come_home();
+            own.bind_to_task();
             let result = seen.watch(panics::catch(work)).await;
             // A driver that is gone does not need the result: the attempt continues wherever the run is driven next.
             drop(driver.send(Message::Ended { node, attempt, result }).await);

@@ -14,7 +14,7 @@ use crate::model::Payload;
 use super::code::{TaskError, TaskResult};
 use super::context::Context;
 use super::keys::Use;
-use super::sides::Unwritten;
+use super::sides::UndecidedRace;
 use super::step::Step;
 
 /// The winner of a [`Context::race`] and its result.
@@ -57,11 +57,11 @@ impl Context {
         A: Future<Output: Send> + Send + 'a,
         B: Future<Output: Send> + Send + 'a,
     {
-        let given = self.unique(Use::Race(key)).map(|given| (Unwritten::new(self, &given.step), given.step));
+        let given = self.unique(Use::Race(key)).map(|given| (UndecidedRace::new(self, &given.step), given.step));
         async move {
             // IMPORTANT: dropped after both sides if the race is dropped.
-            let (mut unwritten, step) = given?;
-            let (first, second) = (unwritten.side(0, first), unwritten.side(1, second));
+            let (mut race, step) = given?;
+            let (first, second) = (race.side(0, first), race.side(1, second));
             if self.known(&step) == Some(&StepState::LetGo) {
                 drop((first, second));
                 return self.never().await;
@@ -69,28 +69,28 @@ impl Context {
             match self.known(&step).and_then(StepState::result) {
                 Some(Ok(first_won)) if first_won.to()? => {
                     drop(second);
-                    unwritten.lost(1);
+                    race.side_lost(1);
                     let won = first.await;
-                    unwritten.close();
+                    race.set_durable();
                     return Ok(Winner::First(won));
                 }
                 Some(Ok(_)) => {
                     drop(first);
-                    unwritten.lost(0);
+                    race.side_lost(0);
                     let won = second.await;
-                    unwritten.close();
+                    race.set_durable();
                     return Ok(Winner::Second(won));
                 }
                 Some(Err(failure)) => return Err(failure.clone().into()),
                 None => {}
             }
             let winner = faster(first, second).await;
-            unwritten.open();
+            race.set_won();
             let first_won = matches!(winner, Winner::First(_));
-            unwritten.lost(u8::from(first_won));
+            race.side_lost(u8::from(first_won));
             let result = Ok(Payload::of(&first_won)?);
             self.request(TaskRequest::EndStep { step, result, charges: Default::default() }).await?;
-            unwritten.close();
+            race.set_durable();
             Ok(winner)
         }
     }

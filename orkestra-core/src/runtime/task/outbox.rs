@@ -17,15 +17,15 @@ const REPORTS_MAX: usize = 8192;
 pub(in crate::runtime) struct Note {
     pub(in crate::runtime) node: Name,
     pub(in crate::runtime) attempt: u32,
-    pub(in crate::runtime) what: Told,
+    pub(in crate::runtime) what: NoteKind,
 }
 
 #[derive(Debug)]
-pub(in crate::runtime) enum Told {
+pub(in crate::runtime) enum NoteKind {
     /// Progress, or partial output.
-    Report { kind: String, payload: Payload },
+    Emitted { kind: String, payload: Payload },
     /// The future of a wait, or of a step that must not be done twice, was dropped before it was ready.
-    LetGo { step: String, begun: bool },
+    Withdrawn { step: String, begun: bool },
 }
 
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Outbox {
     pub(super) fn push(&self, note: Note) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         // Withdrawals are never dropped: there are no more of them than waits.
-        if let Told::Report { kind, .. } = &note.what
+        if let NoteKind::Emitted { kind, .. } = &note.what
             && notes.len() >= REPORTS_MAX
         {
             tracing::warn!(node = %note.node, kind, "an emitted event was dropped: the store does not keep up");

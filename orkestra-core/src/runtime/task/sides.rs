@@ -11,7 +11,7 @@ use std::task::{Context as Polling, Poll};
 use crate::kernel::StepState;
 
 use super::context::{Context, Inner};
-use super::given::LetGo;
+use super::given::Withdrawal;
 use super::keys::is_signal;
 
 thread_local! {
@@ -56,7 +56,7 @@ pub(super) fn scope_here(call: &Arc<Inner>, scope: &Arc<str>) -> Arc<str> {
 }
 
 /// Notes that a wait for a signal is ready.
-pub(super) fn took(call: &Arc<Inner>, step: String) {
+pub(super) fn signal_taken(call: &Arc<Inner>, step: String) {
     POLLED.with_borrow(|polled| {
         if let Some(Polled { of, taken, .. }) = polled
             && *of == address(call)
@@ -68,7 +68,7 @@ pub(super) fn took(call: &Arc<Inner>, step: String) {
 
 /// Notes that something was done on this side, perhaps because of the signals it received: those that it requested
 /// itself are used up. Given to another wait, they would cause the same again.
-pub(super) fn did(call: &Arc<Inner>) {
+pub(super) fn acted(call: &Arc<Inner>) {
     POLLED.with_borrow(|polled| {
         if let Some(Polled { of, keys, taken }) = polled
             && *of == address(call)
@@ -105,19 +105,19 @@ impl<F: Future> Future for Side<'_, F> {
 
 /// A race until its winner is durable. If it is dropped before, nobody has won: signals that the winner had received go
 /// to the next waits, and the race is never ready.
-pub(super) struct Unwritten<'a> {
+pub(super) struct UndecidedRace<'a> {
     cx: &'a Context,
     step: String,
     taken: Arc<Taken>,
-    is_open: bool,
+    has_won: bool,
     /// Whether the winner is known or durable.
     is_decided: bool,
 }
 
-impl<'a> Unwritten<'a> {
+impl<'a> UndecidedRace<'a> {
     pub(super) fn new(cx: &'a Context, step: &str) -> Self {
         let is_decided = matches!(cx.known(step), Some(StepState::Done(_) | StepState::Failed(_)));
-        Self { cx, step: step.to_owned(), taken: Arc::default(), is_open: false, is_decided }
+        Self { cx, step: step.to_owned(), taken: Arc::default(), has_won: false, is_decided }
     }
 
     fn keys(&self, place: u8) -> String {
@@ -136,41 +136,41 @@ impl<'a> Unwritten<'a> {
 
     /// The side at `place` has lost. Withdraws what an earlier call of the task requested on it and this call did not
     /// reach; nothing else would.
-    pub(super) fn lost(&self, place: u8) {
+    pub(super) fn side_lost(&self, place: u8) {
         let (cx, keys) = (self.cx, self.keys(place));
         for (step, known) in cx.inner().steps.iter().filter(|(step, _)| step.starts_with(&keys)) {
             let at_once = is_signal(step);
             let is_open = known.is_wait() || at_once && matches!(known, StepState::Done(_));
             if is_open && !cx.was_asked_for(step) {
-                cx.let_go(LetGo { step: step.clone(), begun: false, at_once });
+                cx.withdraw(Withdrawal { step: step.clone(), begun: false, at_once });
             }
         }
     }
 
     /// One side has won.
-    pub(super) const fn open(&mut self) {
-        self.is_open = true;
+    pub(super) const fn set_won(&mut self) {
+        self.has_won = true;
     }
 
     /// The winner is durable. If the race is itself on a side of another race, that side has received the signals.
-    pub(super) fn close(&mut self) {
-        (self.is_open, self.is_decided) = (false, true);
-        mem::take(&mut *self.taken.lock()).into_iter().for_each(|step| took(self.cx.inner(), step));
+    pub(super) fn set_durable(&mut self) {
+        (self.has_won, self.is_decided) = (false, true);
+        mem::take(&mut *self.taken.lock()).into_iter().for_each(|step| signal_taken(self.cx.inner(), step));
     }
 }
 
-impl Drop for Unwritten<'_> {
+impl Drop for UndecidedRace<'_> {
     fn drop(&mut self) {
         if !self.is_decided {
-            [0, 1].into_iter().for_each(|place| self.lost(place));
+            [0, 1].into_iter().for_each(|place| self.side_lost(place));
         }
-        if !self.is_open {
+        if !self.has_won {
             return;
         }
         let mut steps = mem::take(&mut *self.taken.lock());
         steps.push(mem::take(&mut self.step));
         for step in steps {
-            self.cx.let_go(LetGo { step, begun: false, at_once: true });
+            self.cx.withdraw(Withdrawal { step, begun: false, at_once: true });
         }
     }
 }

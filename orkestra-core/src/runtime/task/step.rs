@@ -22,9 +22,9 @@ use crate::model::{Amount, Failure, FailureKind, Name, Payload, Retry};
 
 use super::code::{TaskError, TaskResult};
 use super::context::{Context, Inner, meters};
-use super::given::{Given, LetGo};
-use super::root::Quiet;
-use super::sides::did;
+use super::given::{Given, Withdrawal};
+use super::root::EngineWait;
+use super::sides::acted;
 use crate::runtime::telemetry::step_failed;
 
 /// A step: executed, or read from memory, when it is awaited. Created by [`Context::step`].
@@ -37,7 +37,7 @@ pub struct Step<'a, F> {
     timeout: Option<Duration>,
     at_most_once: bool,
     charges: Option<Charges<'a>>,
-    once: Once<'a>,
+    once: AtMostOnce<'a>,
 }
 
 /// Computes what a step costs from its result as JSON.
@@ -92,20 +92,20 @@ impl<Fut: Future> Future for Within<'_, Fut> {
 }
 
 /// An at-most-once step, from the request to start it until its end is durable.
-struct Once<'a> {
+struct AtMostOnce<'a> {
     cx: &'a Context,
     step: Option<String>,
     /// Whether its work was called.
     begun: bool,
 }
 
-impl Drop for Once<'_> {
+impl Drop for AtMostOnce<'_> {
     fn drop(&mut self) {
         let Some(step) = self.step.take() else { return };
         if !self.begun && self.cx.activity().is_over() {
-            return self.cx.has_not_begun(step);
+            return self.cx.withdraw_unstarted(step);
         }
-        self.cx.let_go(LetGo { step, begun: self.begun, at_once: true });
+        self.cx.withdraw(Withdrawal { step, begun: self.begun, at_once: true });
     }
 }
 
@@ -126,7 +126,7 @@ impl Context {
                 resumed = paused.wait_for(|paused| !*paused) => resumed.map(|()| false),
             }
         });
-        let Ok(cancelled) = Quiet::new(self.activity().root(), wait).await else { return self.orphaned().await };
+        let Ok(cancelled) = EngineWait::new(self.activity().root(), wait).await else { return self.orphaned().await };
         self.heartbeat();
         if cancelled {
             return Err(TaskError::permanent("the run was paused and is stopping: no step is started")
@@ -138,7 +138,7 @@ impl Context {
 
 impl<'a, F> Step<'a, F> {
     pub(super) fn new(cx: &'a Context, key: TaskResult<Given>, work: F) -> Self {
-        let once = Once { cx, step: None, begun: false };
+        let once = AtMostOnce { cx, step: None, begun: false };
         Self { cx, key, work, retry: Retry::none(), timeout: None, at_most_once: false, charges: None, once }
     }
 
@@ -198,7 +198,7 @@ where
     async fn run(self) -> TaskResult<T> {
         let cx = self.cx;
         let result = self.run_here().await;
-        did(cx.inner());
+        acted(cx.inner());
         result
     }
 
@@ -302,7 +302,7 @@ where
     }
 
     async fn work_once(&mut self, step: &str) -> TaskResult<T> {
-        self.cx.held().await;
+        self.cx.until_owned().await;
         self.once.begun = true;
         let (call, here) = (self.cx.inner(), Arc::from(step));
         let work = Box::pin(within(call, &here, || (self.work)()));

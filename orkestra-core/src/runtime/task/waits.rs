@@ -22,10 +22,10 @@ use crate::model::{Growth, Name, Payload, PayloadError, Timestamp};
 use super::child::child_id;
 use super::code::{TaskError, TaskResult};
 use super::context::Context;
-use super::given::{Given, LetGo};
+use super::given::{Given, Withdrawal};
 use super::keys::Use;
-use super::root::Quiet;
-use super::sides::{did, took};
+use super::root::EngineWait;
+use super::sides::{acted, signal_taken};
 
 /// A wait for a `T` from outside: a signal, an answer, or the output of another run. Created by [`Context::signal`],
 /// [`Context::ask`] and [`Context::child`].
@@ -40,7 +40,7 @@ pub struct Wait<'a, T> {
     /// Its key, if it waits for a signal and has been polled.
     signal: Option<String>,
     /// Whether it makes somebody act: it asks a question or starts a run.
-    does: bool,
+    makes_act: bool,
 }
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = TaskResult<T>> + Send + 'a>>;
@@ -86,7 +86,7 @@ impl<T> fmt::Debug for Wait<'_, T> {
 
 impl<'a, T> Wait<'a, T> {
     fn new(cx: &'a Context, key: TaskResult<Given>, what: TaskResult<What>) -> Self {
-        Self { cx, state: State::Fresh(Box::new(Fresh { key, what, limit: None })), signal: None, does: false }
+        Self { cx, state: State::Fresh(Box::new(Fresh { key, what, limit: None })), signal: None, makes_act: false }
     }
 
     /// Ends the wait after `limit` with a failure of kind `timed_out`. Durable: the deadline survives crashes, and the
@@ -108,21 +108,21 @@ impl<T: DeserializeOwned> Future for Wait<'_, T> {
         if let State::Fresh(_) = self.state
             && let State::Fresh(fresh) = std::mem::replace(&mut self.state, State::Over)
         {
-            let hands = self.cx;
+            let context = self.cx;
             let key = fresh.key.as_ref().ok().filter(|_| fresh.is_signal());
             self.signal = key.map(|given| given.step.clone());
-            self.does = matches!(fresh.what, Ok(What::Answer(_) | What::Run { .. }));
-            self.state = State::Polled(Box::pin(async move { Ok(wait(hands, *fresh).await?.to()?) }));
+            self.makes_act = matches!(fresh.what, Ok(What::Answer(_) | What::Run { .. }));
+            self.state = State::Polled(Box::pin(async move { Ok(wait(context, *fresh).await?.to()?) }));
         }
         let State::Polled(polled) = &mut self.state else { return Poll::Pending };
         let ready = polled.as_mut().poll(cx);
         if ready.is_ready() {
             self.state = State::Over;
-            if self.does {
-                did(self.cx.inner());
+            if self.makes_act {
+                acted(self.cx.inner());
             }
             if let Some(step) = self.signal.take() {
-                took(self.cx.inner(), step);
+                signal_taken(self.cx.inner(), step);
             }
         }
         ready
@@ -135,20 +135,20 @@ impl<T> Drop for Wait<'_, T> {
         if let State::Fresh(fresh) = &self.state
             && let Ok(given) = &fresh.key
         {
-            drop(Open::of(self.cx, &given.step, fresh.is_signal()));
+            drop(OpenWait::of(self.cx, &given.step, fresh.is_signal()));
         }
     }
 }
 
 /// Withdraws an open wait when dropped.
-struct Open<'a> {
+struct OpenWait<'a> {
     cx: &'a Context,
     step: String,
     is_open: bool,
     is_signal: bool,
 }
 
-impl<'a> Open<'a> {
+impl<'a> OpenWait<'a> {
     fn of(cx: &'a Context, step: &str, is_signal: bool) -> Self {
         let known = cx.known(step);
         let is_open = known.is_some_and(|known| known.is_wait() || matches!(known, StepState::Done(_)));
@@ -156,11 +156,11 @@ impl<'a> Open<'a> {
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for OpenWait<'_> {
     fn drop(&mut self) {
         if self.is_open {
             let step = std::mem::take(&mut self.step);
-            self.cx.let_go(LetGo { step, begun: false, at_once: self.is_signal });
+            self.cx.withdraw(Withdrawal { step, begun: false, at_once: self.is_signal });
         }
     }
 }
@@ -171,7 +171,7 @@ async fn wait(cx: &Context, fresh: Fresh) -> TaskResult<Payload> {
     let Fresh { key, what, limit } = fresh;
     let step = key?.step;
     // IMPORTANT: before every await. It is dropped last, when nothing receives an answer any more.
-    let mut open = Open::of(cx, &step, is_signal);
+    let mut open = OpenWait::of(cx, &step, is_signal);
     let result = match cx.known(&step) {
         Some(StepState::LetGo) => cx.never().await,
         Some(known) if known.result().is_some() => cx.settle(step, || unreachable!("the step is settled")).await,
@@ -209,8 +209,8 @@ async fn ask(cx: &Context, step: &str, what: What, limit: Option<Duration>) -> T
 impl Context {
     /// Never returns: the wait was withdrawn by an earlier call of the task.
     pub(super) async fn never<T>(&self) -> T {
-        let _nothing = self.activity().waiting_for_nothing();
-        Quiet::new(self.activity().root(), pending()).await
+        let _nothing = self.activity().waiting_forever();
+        EngineWait::new(self.activity().root(), pending()).await
     }
 
     /// Waits for `duration`. Durable: the wait survives crashes, and its end does not move.
@@ -288,7 +288,7 @@ impl Context {
         async move {
             let step = given?.step;
             self.settle(step.clone(), || TaskRequest::Grow { step, growth }).await?;
-            did(self.inner());
+            acted(self.inner());
             Ok(())
         }
     }
