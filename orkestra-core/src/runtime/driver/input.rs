@@ -20,7 +20,7 @@ use crate::runtime::telemetry::placed;
 
 impl Session<'_> {
     pub(super) async fn message(&mut self, message: Option<Message>) -> Result<(), Turn> {
-        self.driver.stir();
+        self.driver.set_active();
         // A task's earlier notes come before its request in the journal.
         self.reports().await?;
         match message {
@@ -71,7 +71,7 @@ impl Session<'_> {
     }
 
     pub(super) async fn tick(&mut self) -> Result<(), Turn> {
-        self.driver.stir();
+        self.driver.set_active();
         self.end_silent().await?;
         let due = self.state.next_timer();
         if due.is_some_and(|due| due <= self.driver.shared.clock.now()) {

@@ -45,14 +45,14 @@ impl Driver {
     /// Releases the run. Messages that arrived in the meantime go to the next driver, or are refused with the reason
     /// why there is none.
     pub(super) async fn leave(mut self, refusal: Option<Error>, wake: Option<Timestamp>) {
-        self.stir();
+        self.set_active();
         self.leave_capacity(false);
         if let Some(error) = &refusal {
             self.abandon(error).await;
             self.shared.slots.release_all(&self.run);
         }
         self.shared.leases.remove(&self.run);
-        self.shared.slots.arrived(&self.run);
+        self.shared.slots.registered(&self.run);
         if let Some(lease) = self.lease.take()
             && let Err(error) = self.shared.claims.release(lease).await
         {

@@ -89,7 +89,7 @@ pub(super) struct Driver {
     /// Messages from outside that arrived while there was no session.
     kept: Vec<Message>,
     /// Whether the run is idle but cannot be parked.
-    rests: bool,
+    idle: bool,
     /// Whether the run does not count against the engine's capacity.
     leaves_capacity: bool,
     /// The run's input, read once because all of its tasks may ask for it.
@@ -150,7 +150,7 @@ impl Driver {
             deferred: Vec::new(),
             taken_back: Vec::new(),
             kept: Vec::new(),
-            rests: false,
+            idle: false,
             leaves_capacity: false,
             run_input: Arc::default(),
             trace,
@@ -167,13 +167,13 @@ impl Driver {
             shared.telemetry.blocked.increment(1);
             shared.leases.remove(&run);
             shared.slots.release_all(&run);
-            shared.slots.arrived(&run);
+            shared.slots.registered(&run);
         }
         // IMPORTANT: after the span is closed. When the engine has shut down, the application may close the span
         // exporter.
         drop(registration);
         if driven.is_err() {
-            shared.live.stir(&run);
+            shared.live.notify_followers(&run);
         }
         if shared.capacity.has_waiting() {
             shared.parked.notify_one();

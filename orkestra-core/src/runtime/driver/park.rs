@@ -5,7 +5,7 @@ use crate::model::{Failure, FailureKind, NodeId};
 
 use super::session::Session;
 use super::{Driver, Turn};
-use crate::runtime::limiter::slots::claim;
+use crate::runtime::limiter::slots::slot_request;
 use crate::runtime::task::invocation::Invocation;
 
 impl Session<'_> {
@@ -43,10 +43,10 @@ impl Session<'_> {
             }
             let is_over = state.status().is_final();
             if self.driver.invoked.values().all(waits) && (self.errands_done() || is_over) {
-                self.rest();
-                self.rest_with_slots();
+                self.set_idle();
+                self.report_idle_slots();
             } else if self.waits_beside_work() {
-                self.rest();
+                self.set_idle();
             }
             return Ok(());
         }
@@ -86,8 +86,8 @@ impl Session<'_> {
     }
 
     /// The run only waits, perhaps for other runs, and stays in memory: it frees its capacity for them.
-    fn rest(&mut self) {
-        self.driver.rests = true;
+    fn set_idle(&mut self) {
+        self.driver.idle = true;
         self.driver.leave_capacity(true);
     }
 
@@ -103,10 +103,10 @@ impl Session<'_> {
     }
 
     /// Tasks that hold slots are not dropped, and may wait for runs that need those slots.
-    fn rest_with_slots(&self) {
+    fn report_idle_slots(&self) {
         let state = &self.state;
         for id in self.driver.invoked.keys().filter(|id| !state.plan().node(**id).spec.limits.is_empty()) {
-            self.driver.shared.slots.rests(&self.driver.run, state.name(*id));
+            self.driver.shared.slots.set_idle(&self.driver.run, state.name(*id));
         }
     }
 
@@ -149,7 +149,7 @@ impl Session<'_> {
         }
         let (node, slots) = (state.node(id), &self.driver.shared.slots);
         let priority = state.options().priority.saturating_add(spec.priority);
-        let of = |attempt| claim(&self.driver.run, &spec.name, attempt, state.slots(id), priority);
+        let of = |attempt| slot_request(&self.driver.run, &spec.name, attempt, state.slots(id), priority);
         match node.status {
             NodeStatus::Queued if state.stopping().is_none() || state.is_undo(id) => {
                 if state.pause().is_none() {
@@ -199,9 +199,9 @@ impl Session<'_> {
 
 impl Driver {
     /// Something happened in the run.
-    pub(super) fn stir(&mut self) {
-        if std::mem::take(&mut self.rests) {
-            self.shared.slots.stirs(&self.run);
+    pub(super) fn set_active(&mut self) {
+        if std::mem::take(&mut self.idle) {
+            self.shared.slots.set_active(&self.run);
         }
     }
 
@@ -211,9 +211,9 @@ impl Driver {
             return;
         }
         if !leaves {
-            return self.shared.capacity.stirs();
+            return self.shared.capacity.remove_idle();
         }
-        self.shared.capacity.rests();
+        self.shared.capacity.add_idle();
         if self.shared.capacity.has_waiting() {
             self.shared.parked.notify_one();
         }

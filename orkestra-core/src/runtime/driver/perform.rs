@@ -127,7 +127,7 @@ impl Session<'_> {
         let invocation =
             Invocation::spawn(spec.name.clone(), attempt, activity, cancel, self.driver.sender.clone(), seen, work);
         if !spec.limits.is_empty() {
-            self.driver.shared.slots.attend(&self.driver.run, &spec.name, &invocation.activity);
+            self.driver.shared.slots.watch_call(&self.driver.run, &spec.name, &invocation.activity);
         }
         if spec.heartbeat_timeout_ms.is_some() {
             self.driver.beating.insert(id);

@@ -74,7 +74,7 @@ impl<'a> Session<'a> {
             Opening::Resumed { has_letters } => self.resume(has_letters).await?,
             Opening::Begun(begun) => self.begin(begun).await?,
         }
-        self.driver.shared.slots.arrived(&self.driver.run);
+        self.driver.shared.slots.registered(&self.driver.run);
         self.turn().await
     }
 
@@ -159,7 +159,7 @@ impl<'a> Session<'a> {
             if self.nothing_left() {
                 return Err(Turn::Rest);
             }
-            let leaves_capacity = self.driver.rests || self.waits_for_children();
+            let leaves_capacity = self.driver.idle || self.waits_for_children();
             self.driver.leave_capacity(leaves_capacity);
             let timer = self.until_timer();
             let quiet = self.may_park();

@@ -32,7 +32,7 @@ impl Driver {
             self.durable = Seq::ZERO;
         }
         self.recovered = Some(Seq::ZERO);
-        self.shared.slots.arrived(&self.run);
+        self.shared.slots.registered(&self.run);
         while let Some(pending) = self.unsure.pop_front() {
             let (asked, own, others) = pending.into_asked();
             others.into_iter().for_each(|(reply, answer)| reply.send(answer));

@@ -19,18 +19,18 @@ use crate::kernel::{NodeStatus, RunState, StepState};
 use crate::model::{NodeId, RunId, SlotKey};
 
 use crate::runtime::error::Error;
-use crate::runtime::limiter::slots::{Knot, Who};
+use crate::runtime::limiter::slots::{SlotWaits, Who};
 use crate::runtime::shared::Shared;
 use crate::runtime::storage::load::load;
 
 /// The shortest time between two searches.
-const LOOK: Duration = Duration::from_secs(1);
+const SEARCH_EVERY_MIN: Duration = Duration::from_secs(1);
 
 /// Runs that nothing inside the engine will move, each with the reason.
 pub(super) async fn find(shared: &Shared) -> Result<Vec<(RunId, String)>, Error> {
-    let Some(knot) = shared.slots.knot() else { return Ok(Vec::new()) };
+    let Some(slots) = shared.slots.slot_waits() else { return Ok(Vec::new()) };
     let mut runs = BTreeMap::new();
-    let mut open: Vec<RunId> = knot.resting.iter().map(|(run, _)| run.clone()).collect();
+    let mut open: Vec<RunId> = slots.idle.iter().map(|(run, _)| run.clone()).collect();
     while let Some(run) = open.pop() {
         if runs.contains_key(&run) {
             continue;
@@ -45,23 +45,23 @@ pub(super) async fn find(shared: &Shared) -> Result<Vec<(RunId, String)>, Error>
             runs.insert(run, state);
         }
     }
-    Ok(Search::new(knot, runs).dead())
+    Ok(Search::new(slots, runs).dead())
 }
 
 struct Search {
-    knot: Knot,
+    slots: SlotWaits,
     runs: BTreeMap<RunId, RunState>,
     dead: BTreeSet<Who>,
 }
 
 impl Search {
-    fn new(knot: Knot, runs: BTreeMap<RunId, RunState>) -> Self {
+    fn new(slots: SlotWaits, runs: BTreeMap<RunId, RunState>) -> Self {
         let nodes = |state: &RunState| -> Vec<Who> {
             let under_way = state.running().chain(state.queued());
             under_way.map(|id| (state.id().clone(), state.name(id).clone())).collect()
         };
         let dead = runs.values().flat_map(nodes).collect();
-        Self { knot, runs, dead }
+        Self { slots, runs, dead }
     }
 
     fn dead(mut self) -> Vec<(RunId, String)> {
@@ -98,7 +98,7 @@ impl Search {
     }
 
     fn waits_for_slots(&self, who: &Who) -> Option<String> {
-        let full: &Vec<(SlotKey, Vec<Who>)> = self.knot.waiting.get(who)?;
+        let full: &Vec<(SlotKey, Vec<Who>)> = self.slots.waiting.get(who)?;
         let dead = full.iter().find(|(_, holders)| holders.iter().all(|holder| self.dead.contains(holder)));
         let (slot, holders) = dead?;
         let (run, node) = holders.first()?;
@@ -114,7 +114,7 @@ impl Search {
     fn waits_for_children(&self, who: &Who, state: &RunState, id: NodeId) -> Option<String> {
         let node = state.node(id);
         let timed = node.deadline.is_some() || node.total_deadline.is_some();
-        if timed || node.waits.is_empty() || !(node.parked || self.knot.resting.contains(who)) {
+        if timed || node.waits.is_empty() || !(node.parked || self.slots.idle.contains(who)) {
             return None;
         }
         let mut children = Vec::new();
@@ -125,7 +125,7 @@ impl Search {
             }
         }
         let child = children.first()?;
-        let holds = if self.knot.resting.contains(who) { " while it holds slots that the other run needs" } else { "" };
+        let holds = if self.slots.idle.contains(who) { " while it holds slots that the other run needs" } else { "" };
         Some(format!("node `{}` waits for run `{child}`, which cannot continue{holds}", who.1))
     }
 
@@ -143,13 +143,13 @@ impl Search {
 pub(super) async fn watch(shared: Arc<Shared>) {
     let mut told = BTreeSet::new();
     // On a shared store, another engine may have slots of its own for the waiting run.
-    let first = if shared.store.is_shared() { shared.lease.max(LOOK) * 2 } else { LOOK };
+    let first = if shared.store.is_shared() { shared.lease.max(SEARCH_EVERY_MIN) * 2 } else { SEARCH_EVERY_MIN };
     let mut look = first;
     loop {
         tokio::select! {
             biased;
             () = shared.down() => return,
-            () = shared.slots.knotted() => {}
+            () = shared.slots.deadlock_possible() => {}
         }
         tokio::select! {
             biased;
@@ -161,10 +161,10 @@ pub(super) async fn watch(shared: Arc<Shared>) {
             Vec::new()
         });
         // Nodes that are working now may begin to wait later without any notice.
-        let looks_again = dead.is_empty() && shared.slots.may_be_knotted();
-        look = if looks_again { shared.lease.max(first) } else { first };
-        if looks_again {
-            shared.slots.look_again();
+        let searches_again = dead.is_empty() && shared.slots.may_deadlock();
+        look = if searches_again { shared.lease.max(first) } else { first };
+        if searches_again {
+            shared.slots.search_again();
         }
         for (run, why) in &dead {
             if told.insert(run.clone()) {
@@ -173,6 +173,6 @@ pub(super) async fn watch(shared: Arc<Shared>) {
         }
         let dead: BTreeSet<RunId> = dead.into_iter().map(|(run, _)| run).collect();
         told.retain(|run| dead.contains(run));
-        shared.slots.are_deadlocked(dead.len());
+        shared.slots.set_deadlocked(dead.len());
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::kernel::InputKind;
 
 use crate::runtime::error::{Error, ErrorKind};
-use crate::runtime::limiter::Claim;
+use crate::runtime::limiter::SlotRequest;
 use crate::runtime::shared::Shared;
 use crate::runtime::support::panics;
 
@@ -18,9 +18,9 @@ pub(in crate::runtime) async fn hand_out(shared: Arc<Shared>) {
     loop {
         let now = shared.clock.now();
         let (granted, next) = shared.slots.grants(now);
-        for claim in granted {
-            shared.telemetry.slot_wait.record(shared.slots.waited(now, &claim));
-            shared.jobs.spawn(grant(Arc::clone(&shared), claim));
+        for request in granted {
+            shared.telemetry.slot_wait.record(shared.slots.waited(now, &request));
+            shared.jobs.spawn(grant(Arc::clone(&shared), request));
         }
         let wait = next.map_or(NOTHING_DUE, |next| next.since(now).clamp(Duration::from_millis(1), NOTHING_DUE));
         tokio::select! {
@@ -33,8 +33,8 @@ pub(in crate::runtime) async fn hand_out(shared: Arc<Shared>) {
 }
 
 /// Starts the attempt. If the run no longer needs the slots, they are released.
-async fn grant(shared: Arc<Shared>, claim: Claim) {
-    let Claim { run, node, attempt, .. } = claim;
+async fn grant(shared: Arc<Shared>, request: SlotRequest) {
+    let SlotRequest { run, node, attempt, .. } = request;
     let granted = InputKind::SlotGranted { node: node.clone(), attempt };
     let told = panics::guard(shared.tell(&run, granted)).await;
     if let Err(error) = told.unwrap_or_else(|panic| Err(Error::new(ErrorKind::Internal, panic))) {

@@ -28,7 +28,7 @@ pub(super) struct Instance {
     /// The first request of each line that waits for a slot here.
     pub(super) heads: BTreeMap<Rank, Line>,
     /// Those of them for which a slot here is reserved.
-    pub(super) kept_for: BTreeSet<Rank>,
+    pub(super) reserved_for: BTreeSet<Rank>,
     /// When a waiting request must be checked again.
     pub(super) wake_at: Option<Timestamp>,
 }
@@ -40,27 +40,27 @@ impl Instance {
             bucket: limit.rate.map(|rate| Bucket::new(rate, at)),
             held: 0,
             heads: BTreeMap::new(),
-            kept_for: BTreeSet::new(),
+            reserved_for: BTreeSet::new(),
             wake_at: None,
         }
     }
 
-    pub(super) fn has_room(&mut self, at: Timestamp) -> bool {
-        self.has_place() && self.bucket.as_mut().is_none_or(|bucket| bucket.has_token(at))
+    pub(super) fn is_available(&mut self, at: Timestamp) -> bool {
+        self.has_free_slot() && self.bucket.as_mut().is_none_or(|bucket| bucket.has_token(at))
     }
 
-    pub(super) fn has_place(&self) -> bool {
+    pub(super) fn has_free_slot(&self) -> bool {
         self.concurrency.is_none_or(|count| self.held < count)
     }
 
     /// Whether this slot is reserved for a request before `rank`.
-    pub(super) fn is_kept_from(&self, rank: Rank) -> bool {
-        self.kept_for.first().is_some_and(|first| *first < rank)
+    pub(super) fn is_reserved_before(&self, rank: Rank) -> bool {
+        self.reserved_for.first().is_some_and(|first| *first < rank)
     }
 
     /// When a slot is available by time alone.
     pub(super) fn next(&self) -> Option<Timestamp> {
-        self.bucket.as_ref().filter(|_| self.has_place()).map(Bucket::next)
+        self.bucket.as_ref().filter(|_| self.has_free_slot()).map(Bucket::next)
     }
 
     pub(super) fn take(&mut self, at: Timestamp) {
@@ -75,7 +75,7 @@ impl Instance {
         self.held += 1;
     }
 
-    pub(super) fn give_back(&mut self) {
+    pub(super) fn release(&mut self) {
         debug_assert!(self.held > 0, "a slot was released that was not held");
         self.held = self.held.saturating_sub(1);
     }

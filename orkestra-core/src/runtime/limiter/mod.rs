@@ -32,7 +32,7 @@ const PASSED_MAX: u32 = 8;
 
 /// The request of one attempt for its slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
+pub(super) struct SlotRequest {
     pub(super) run: RunId,
     pub(super) node: Name,
     pub(super) attempt: u32,
@@ -50,7 +50,7 @@ enum Place {
 
 #[derive(Debug)]
 struct Waiting {
-    claim: Claim,
+    request: SlotRequest,
     /// How often each of its slots was granted to a later request.
     passed: Vec<u32>,
 }
@@ -62,7 +62,7 @@ pub(super) struct Limiter {
     lines: HashMap<Line, BTreeMap<Rank, Waiting>>,
     places: HashMap<Who, (u32, Place)>,
     /// Slots whose waiting requests must be checked.
-    news: BTreeSet<SlotKey>,
+    to_check: BTreeSet<SlotKey>,
     /// When a slot becomes available by time alone.
     wake_ups: BTreeSet<(Timestamp, SlotKey)>,
     turn: u64,
@@ -77,7 +77,7 @@ impl Limiter {
             instances: HashMap::new(),
             lines: HashMap::new(),
             places: HashMap::new(),
-            news: BTreeSet::new(),
+            to_check: BTreeSet::new(),
             wake_ups: BTreeSet::new(),
             turn: 0,
             now: Timestamp::ZERO,
@@ -92,26 +92,26 @@ impl Limiter {
 
     /// Requests slots; [`Limiter::grants`] grants them. An attempt that is already known keeps what it has; another
     /// attempt of the same node replaces it. Limits that are not defined are ignored.
-    pub(super) fn request(&mut self, at: Timestamp, claim: Claim) {
-        let Some((who, line)) = self.admit(at, &claim) else { return };
+    pub(super) fn request(&mut self, at: Timestamp, request: SlotRequest) {
+        let Some((who, line)) = self.admit(at, &request) else { return };
         self.turn += 1;
-        let rank = Rank { priority: Reverse(claim.priority), turn: self.turn };
-        self.places.insert(who, (claim.attempt, Place::Waits(Line::clone(&line), rank)));
+        let rank = Rank { priority: Reverse(request.priority), turn: self.turn };
+        self.places.insert(who, (request.attempt, Place::Waits(Line::clone(&line), rank)));
         let passed = vec![0; line.len()];
         let waiting = self.lines.entry(Line::clone(&line)).or_default();
         let old_first = waiting.first_key_value().map(|(first, _)| *first);
-        waiting.insert(rank, Waiting { claim, passed });
-        self.new_first(&line, old_first);
+        waiting.insert(rank, Waiting { request, passed });
+        self.update_first(&line, old_first);
     }
 
     /// Registers an attempt that holds its slots already, without checking the limit.
-    pub(super) fn hold(&mut self, at: Timestamp, claim: &Claim) {
-        self.cancel(&claim.run, &claim.node);
-        let Some((who, line)) = self.admit(at, claim) else { return };
+    pub(super) fn hold(&mut self, at: Timestamp, request: &SlotRequest) {
+        self.cancel(&request.run, &request.node);
+        let Some((who, line)) = self.admit(at, request) else { return };
         for slot in &*line {
             self.instance(slot).hold();
         }
-        self.places.insert(who, (claim.attempt, Place::Holds(line)));
+        self.places.insert(who, (request.attempt, Place::Holds(line)));
     }
 
     /// Whether the node holds its slots.
@@ -120,9 +120,9 @@ impl Limiter {
     }
 
     /// Whether the slots of the request are free. Rates are ignored: they limit only how many attempts begin.
-    pub(super) fn has_place(&self, claim: &Claim) -> bool {
-        let mut known = claim.slots.iter().filter_map(|slot| self.instances.get(slot));
-        known.all(Instance::has_place)
+    pub(super) fn has_free_slot(&self, request: &SlotRequest) -> bool {
+        let mut known = request.slots.iter().filter_map(|slot| self.instances.get(slot));
+        known.all(Instance::has_free_slot)
     }
 
     /// Withdraws a waiting request. Held slots are kept.
@@ -151,7 +151,7 @@ impl Limiter {
                 line.iter().for_each(|slot| holders.entry(slot).or_default().push((*who).clone()));
             }
         }
-        let full = |slot: &&SlotKey| self.instances.get(*slot).is_some_and(|instance| !instance.has_place());
+        let full = |slot: &&SlotKey| self.instances.get(*slot).is_some_and(|instance| !instance.has_free_slot());
         let mut lacking = BTreeMap::new();
         for (who, (_, place)) in ordered {
             if let Place::Waits(line, _) = place {
@@ -164,44 +164,44 @@ impl Limiter {
     }
 
     /// Grants slots; returns the granted requests, and when to call again if nothing else happens.
-    pub(super) fn grants(&mut self, at: Timestamp) -> (Vec<Claim>, Option<Timestamp>) {
-        self.look_at_the_clock(at);
+    pub(super) fn grants(&mut self, at: Timestamp) -> (Vec<SlotRequest>, Option<Timestamp>) {
+        self.advance_clock(at);
         let mut granted = Vec::new();
         // The lines of all these slots are checked in one common order.
-        let mut looks: BTreeSet<(Rank, SlotKey)> = BTreeSet::new();
-        for slot in std::mem::take(&mut self.news) {
-            self.look_behind(None, slot, &mut looks);
+        let mut checks: BTreeSet<(Rank, SlotKey)> = BTreeSet::new();
+        for slot in std::mem::take(&mut self.to_check) {
+            self.schedule_check(None, slot, &mut checks);
         }
-        while let Some((rank, slot)) = looks.pop_first() {
+        while let Some((rank, slot)) = checks.pop_first() {
             let line = self.instances.get(&slot).and_then(|instance| instance.heads.get(&rank)).cloned();
             if let Some(line) = line
-                && self.try_first(&line, rank)
+                && self.fits_or_reserve(&line, rank)
             {
                 granted.extend(self.grant(&line, rank));
             }
-            for slot in std::mem::take(&mut self.news) {
-                self.look_behind(None, slot, &mut looks);
+            for slot in std::mem::take(&mut self.to_check) {
+                self.schedule_check(None, slot, &mut checks);
             }
-            self.look_behind(Some(rank), slot, &mut looks);
+            self.schedule_check(Some(rank), slot, &mut checks);
         }
         let nothing = Line::from([]);
-        for Waiting { claim, .. } in self.lines.remove(&nothing).into_iter().flat_map(BTreeMap::into_values) {
-            self.places.insert(who(&claim), (claim.attempt, Place::Holds(Line::clone(&nothing))));
-            granted.push(claim);
+        for Waiting { request, .. } in self.lines.remove(&nothing).into_iter().flat_map(BTreeMap::into_values) {
+            self.places.insert(who(&request), (request.attempt, Place::Holds(Line::clone(&nothing))));
+            granted.push(request);
         }
         (granted, self.wake_ups.first().map(|(at, _)| *at))
     }
 
     /// Admits a request unless its attempt is known. What the node had for another attempt is released.
-    fn admit(&mut self, at: Timestamp, claim: &Claim) -> Option<(Who, Line)> {
-        let who = who(claim);
+    fn admit(&mut self, at: Timestamp, request: &SlotRequest) -> Option<(Who, Line)> {
+        let who = who(request);
         match self.places.get(&who) {
-            Some((attempt, _)) if *attempt == claim.attempt => return None,
+            Some((attempt, _)) if *attempt == request.attempt => return None,
             Some(_) => self.forget(&who),
             None => {}
         }
         self.prune(at);
-        let line = self.slots_of(claim);
+        let line = self.slots_of(request);
         for slot in &*line {
             if let Some(limit) = self.limits.get(&slot.limit).filter(|_| !self.instances.contains_key(slot)) {
                 self.instances.insert(slot.clone(), Instance::new(limit, at));
@@ -210,8 +210,8 @@ impl Limiter {
         Some((who, line))
     }
 
-    fn slots_of(&self, claim: &Claim) -> Line {
-        let known = claim.slots.iter().filter(|slot| self.limits.contains_key(&slot.limit));
+    fn slots_of(&self, request: &SlotRequest) -> Line {
+        let known = request.slots.iter().filter(|slot| self.limits.contains_key(&slot.limit));
         known.cloned().collect::<BTreeSet<_>>().into_iter().collect()
     }
 
@@ -219,29 +219,29 @@ impl Limiter {
         match self.places.remove(who) {
             Some((_, Place::Holds(line))) => {
                 for slot in &*line {
-                    self.instance(slot).give_back();
-                    self.news.insert(slot.clone());
+                    self.instance(slot).release();
+                    self.to_check.insert(slot.clone());
                 }
             }
-            Some((_, Place::Waits(line, rank))) => drop(self.take_out(&line, rank)),
+            Some((_, Place::Waits(line, rank))) => drop(self.remove_waiting(&line, rank)),
             None => {}
         }
     }
 
     /// Removes a request from its line; the next one becomes the first.
-    fn take_out(&mut self, line: &Line, rank: Rank) -> Option<Waiting> {
+    fn remove_waiting(&mut self, line: &Line, rank: Rank) -> Option<Waiting> {
         let waiting = self.lines.get_mut(line)?;
         let old_first = waiting.first_key_value().map(|(first, _)| *first);
         let taken = waiting.remove(&rank);
         if waiting.is_empty() {
             self.lines.remove(line);
         }
-        self.new_first(line, old_first);
+        self.update_first(line, old_first);
         taken
     }
 
     /// Updates the slots of a line whose first request may have changed.
-    fn new_first(&mut self, line: &Line, old: Option<Rank>) {
+    fn update_first(&mut self, line: &Line, old: Option<Rank>) {
         let new = self.lines.get(line).and_then(|waiting| waiting.first_key_value()).map(|(first, _)| *first);
         if new == old {
             return;
@@ -250,27 +250,27 @@ impl Limiter {
             let instance = self.instance(slot);
             if let Some(old) = old {
                 instance.heads.remove(&old);
-                instance.kept_for.remove(&old);
+                instance.reserved_for.remove(&old);
             }
             if let Some(new) = new {
                 instance.heads.insert(new, Line::clone(line));
             }
-            self.news.insert(slot.clone());
+            self.to_check.insert(slot.clone());
         }
     }
 
-    fn look_at_the_clock(&mut self, at: Timestamp) {
+    fn advance_clock(&mut self, at: Timestamp) {
         let jumped_back = at < self.now;
         self.now = at;
         while let Some((due, slot)) = self.wake_ups.first().filter(|(due, _)| jumped_back || *due <= at).cloned() {
             self.wake_ups.remove(&(due, slot.clone()));
             self.instance(&slot).wake_at = None;
-            self.news.insert(slot);
+            self.to_check.insert(slot);
         }
     }
 
     /// Schedules the first request after `rank` that waits for `slot` for a check, if the slot is available.
-    fn look_behind(&mut self, rank: Option<Rank>, slot: SlotKey, looks: &mut BTreeSet<(Rank, SlotKey)>) {
+    fn schedule_check(&mut self, rank: Option<Rank>, slot: SlotKey, checks: &mut BTreeSet<(Rank, SlotKey)>) {
         let at = self.now;
         let Some(instance) = self.instances.get_mut(&slot) else { return };
         let next = match rank {
@@ -278,9 +278,9 @@ impl Limiter {
             Some(rank) => instance.heads.range((std::ops::Bound::Excluded(rank), std::ops::Bound::Unbounded)).next(),
         };
         let Some(next) = next.map(|(next, _)| *next) else { return };
-        if instance.has_room(at) {
-            if !instance.is_kept_from(next) {
-                looks.insert((next, slot));
+        if instance.is_available(at) {
+            if !instance.is_reserved_before(next) {
+                checks.insert((next, slot));
             }
         } else if let Some(due) = instance.next()
             && instance.wake_at != Some(due)
@@ -294,12 +294,12 @@ impl Limiter {
 
     /// Whether the first request of a line fits. If not, and if it was passed often enough, its slots are reserved for
     /// it.
-    fn try_first(&mut self, line: &Line, rank: Rank) -> bool {
+    fn fits_or_reserve(&mut self, line: &Line, rank: Rank) -> bool {
         let at = self.now;
         let mut lacks = Vec::new();
         for (index, slot) in line.iter().enumerate() {
             let instance = self.instance(slot);
-            if !instance.has_room(at) || instance.is_kept_from(rank) {
+            if !instance.is_available(at) || instance.is_reserved_before(rank) {
                 lacks.push(index);
             }
         }
@@ -307,37 +307,38 @@ impl Limiter {
             return true;
         }
         let first = self.lines.get(line).and_then(|waiting| waiting.get(&rank));
-        let keep = first.is_some_and(|first| lacks.iter().all(|index| first.passed[*index] >= PASSED_MAX));
+        let reserve = first.is_some_and(|first| lacks.iter().all(|index| first.passed[*index] >= PASSED_MAX));
         for slot in &**line {
-            let kept_for = &mut self.instance(slot).kept_for;
-            let changed = if keep { kept_for.insert(rank) } else { kept_for.remove(&rank) };
-            if changed && !keep {
-                self.news.insert(slot.clone());
+            let reserved_for = &mut self.instance(slot).reserved_for;
+            let changed = if reserve { reserved_for.insert(rank) } else { reserved_for.remove(&rank) };
+            if changed && !reserve {
+                self.to_check.insert(slot.clone());
             }
         }
         false
     }
 
-    fn grant(&mut self, line: &Line, rank: Rank) -> Option<Claim> {
-        let Waiting { claim, .. } = self.take_out(line, rank)?;
+    fn grant(&mut self, line: &Line, rank: Rank) -> Option<SlotRequest> {
+        let Waiting { request, .. } = self.remove_waiting(line, rank)?;
         let at = self.now;
-        let mut keepers = BTreeMap::new();
+        let mut reservers = BTreeMap::new();
         for slot in &**line {
             let instance = self.instance(slot);
             instance.take(at);
             let before: Vec<_> = instance.heads.range(..rank).map(|(rank, line)| (*rank, Line::clone(line))).collect();
-            keepers
-                .extend(instance.kept_for.iter().filter_map(|rank| Some((*rank, instance.heads.get(rank)?.clone()))));
+            reservers.extend(
+                instance.reserved_for.iter().filter_map(|rank| Some((*rank, instance.heads.get(rank)?.clone()))),
+            );
             for (passed, line) in before {
                 self.pass(&line, passed, slot);
             }
         }
         // A request with reserved slots may now lack another slot, for which it was not passed often enough.
-        for (rank, line) in keepers {
-            self.try_first(&line, rank);
+        for (rank, line) in reservers {
+            self.fits_or_reserve(&line, rank);
         }
-        self.places.insert(who(&claim), (claim.attempt, Place::Holds(Line::clone(line))));
-        Some(claim)
+        self.places.insert(who(&request), (request.attempt, Place::Holds(Line::clone(line))));
+        Some(request)
     }
 
     fn pass(&mut self, line: &Line, rank: Rank, slot: &SlotKey) {
@@ -365,10 +366,10 @@ impl Limiter {
     }
 
     fn instance(&mut self, slot: &SlotKey) -> &mut Instance {
-        self.instances.get_mut(slot).expect("a slot of a claim that is known has its instance")
+        self.instances.get_mut(slot).expect("a slot of a request that is known has its instance")
     }
 }
 
-fn who(claim: &Claim) -> Who {
-    (claim.run.clone(), claim.node.clone())
+fn who(request: &SlotRequest) -> Who {
+    (request.run.clone(), request.node.clone())
 }

@@ -24,8 +24,8 @@ fn slots(text: &str) -> Vec<SlotKey> {
     text.split_whitespace().map(slot).collect()
 }
 
-fn claim(run: &str, wants: &str, priority: i32) -> Claim {
-    Claim { run: RunId::new(run).expect("an id"), node: name("n"), attempt: 1, slots: slots(wants), priority }
+fn slot_request(run: &str, wants: &str, priority: i32) -> SlotRequest {
+    SlotRequest { run: RunId::new(run).expect("an id"), node: name("n"), attempt: 1, slots: slots(wants), priority }
 }
 
 struct World {
@@ -43,7 +43,7 @@ impl World {
     }
 
     fn ask_with(&mut self, run: &str, wants: &str, priority: i32) -> &mut Self {
-        self.limiter.request(at(self.now), claim(run, wants, priority));
+        self.limiter.request(at(self.now), slot_request(run, wants, priority));
         self
     }
 
@@ -60,7 +60,7 @@ impl World {
     /// What is granted now, and in how many milliseconds to ask again.
     fn granted(&mut self) -> (String, Option<u64>) {
         let (granted, next) = self.limiter.grants(at(self.now));
-        let runs: Vec<_> = granted.iter().map(|claim| claim.run.as_str().to_owned()).collect();
+        let runs: Vec<_> = granted.iter().map(|request| request.run.as_str().to_owned()).collect();
         (runs.join(" "), next.map(|next| next.as_millis() - self.now))
     }
 
@@ -99,7 +99,7 @@ fn what_nobody_defined_limits_nothing() {
 fn a_known_attempt_keeps_its_place_and_a_new_one_takes_it() {
     let mut world = World::new(vec![Limit::concurrency("a", 1)]);
     world.ask("one", "a").check("one").ask("two", "a").ask("three", "a").ask("two", "a").check("");
-    let again = Claim { attempt: 2, ..claim("one", "a", 0) };
+    let again = SlotRequest { attempt: 2, ..slot_request("one", "a", 0) };
     world.limiter.request(at(world.now), again);
     world.check("two").end("two").check("three").end("three").check("one");
 }
@@ -107,9 +107,9 @@ fn a_known_attempt_keeps_its_place_and_a_new_one_takes_it() {
 #[test]
 fn what_ran_before_a_restart_holds_more_than_the_limit() {
     let mut world = World::new(vec![Limit::concurrency("a", 1).with_rate(1, Duration::from_secs(1))]);
-    world.limiter.hold(at(world.now), &claim("one", "a", 0));
-    world.limiter.hold(at(world.now), &claim("two", "a", 0));
-    world.limiter.hold(at(world.now), &claim("two", "a", 0));
+    world.limiter.hold(at(world.now), &slot_request("one", "a", 0));
+    world.limiter.hold(at(world.now), &slot_request("two", "a", 0));
+    world.limiter.hold(at(world.now), &slot_request("two", "a", 0));
     world.ask("three", "a").check("").end("one").check("").end("two").check("three");
 }
 
@@ -181,9 +181,9 @@ fn memory_goes_with_the_keys() {
         world.now += 10;
         world.ask(&run, &format!("a[{run}]")).check(&run).end(&run).check("");
     }
-    let Limiter { instances, lines, places, news, wake_ups, .. } = &world.limiter;
+    let Limiter { instances, lines, places, to_check, wake_ups, .. } = &world.limiter;
     assert!(instances.len() < 1000, "{}", instances.len());
-    assert_eq!((lines.len(), places.len(), news.len(), wake_ups.len()), (0, 0, 0, 0));
+    assert_eq!((lines.len(), places.len(), to_check.len(), wake_ups.len()), (0, 0, 0, 0));
 }
 
 #[derive(Clone, Debug)]
@@ -236,7 +236,7 @@ impl Model {
             }
             Move::Hold { run, wants } => {
                 let run = name(run);
-                world.limiter.hold(at(world.now), &claim(&run, &kinds(wants), 0));
+                world.limiter.hold(at(world.now), &slot_request(&run, &kinds(wants), 0));
                 self.waits.remove(&run);
                 self.held.entry(run).or_insert_with(|| (wants.iter().copied().collect(), true));
             }

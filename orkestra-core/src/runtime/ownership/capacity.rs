@@ -12,7 +12,7 @@ pub(in crate::runtime) struct Capacity {
     left_behind: AtomicBool,
     /// Idle runs in memory that cannot be parked because they hold slots: the runs they wait for may need their
     /// capacity.
-    resting: AtomicUsize,
+    idle: AtomicUsize,
 }
 
 impl Capacity {
@@ -21,7 +21,7 @@ impl Capacity {
             runs_max,
             waiting: AtomicBool::new(false),
             left_behind: AtomicBool::new(false),
-            resting: AtomicUsize::new(0),
+            idle: AtomicUsize::new(0),
         }
     }
 
@@ -46,18 +46,18 @@ impl Capacity {
     }
 
     /// A run in memory becomes idle.
-    pub(in crate::runtime) fn rests(&self) {
-        self.resting.fetch_add(1, Ordering::Relaxed);
+    pub(in crate::runtime) fn add_idle(&self) {
+        self.idle.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A run in memory is no longer idle.
-    pub(in crate::runtime) fn stirs(&self) {
-        self.resting.fetch_sub(1, Ordering::Relaxed);
+    pub(in crate::runtime) fn remove_idle(&self) {
+        self.idle.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// How many of the `live` runs in memory count against the capacity.
     pub(in crate::runtime) fn busy(&self, live: usize) -> usize {
-        live.saturating_sub(self.resting.load(Ordering::Relaxed))
+        live.saturating_sub(self.idle.load(Ordering::Relaxed))
     }
 
     /// Runs that owe work may be waiting, here or after another engine has left them.

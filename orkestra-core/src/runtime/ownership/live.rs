@@ -122,7 +122,7 @@ impl Live {
     }
 
     /// Wakes all who follow the run, so that they check for news.
-    pub(in crate::runtime) fn stir(&self, run: &RunId) {
+    pub(in crate::runtime) fn notify_followers(&self, run: &RunId) {
         let progress = self.lock().by_run.get(run).map(|entry| entry.progress.clone());
         if let Some(progress) = progress {
             progress.send_modify(|_| ());

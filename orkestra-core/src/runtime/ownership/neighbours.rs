@@ -74,7 +74,7 @@ impl Neighbours {
 
     /// Notifies the others that the run has news.
     pub(in crate::runtime) fn tell_of(&self, run: &RunId) {
-        self.for_others(|other| other.live.stir(run));
+        self.for_others(|other| other.live.notify_followers(run));
     }
 
     /// Calls `act` for every other engine on the store.

@@ -116,8 +116,8 @@ impl Trace {
     }
 
     /// The driver leaves the run.
-    pub(in crate::runtime) fn left(&mut self, state: &RunState, rests: bool) {
-        if rests && !state.status().is_final() {
+    pub(in crate::runtime) fn left(&mut self, state: &RunState, parked: bool) {
+        if parked && !state.status().is_final() {
             self.meters.parked.increment(1);
         }
         for (id, span) in std::mem::take(&mut self.nodes) {
