@@ -3,22 +3,22 @@
 use crate::kernel::{InputKind, Rejection};
 use crate::model::Name;
 
-use super::Turn;
+use super::Stop;
 use super::commit::{Pending, Reply};
 use super::session::Session;
 use crate::runtime::error::Error;
 
 impl Session<'_> {
     /// Answers what turned out to be durable, and makes the other decisions again, in their order.
-    pub(super) async fn decide_again(&mut self) -> Result<(), Turn> {
-        while let Some(pending) = self.driver.unsure.pop_front() {
+    pub(super) async fn decide_again(&mut self) -> Result<(), Stop> {
+        while let Some(pending) = self.driver.uncertain.pop_front() {
             if pending.last() <= self.driver.durable {
                 self.was_written(pending);
             } else {
                 self.again(pending).await?;
             }
         }
-        self.take_back().await?;
+        self.defer_unstarted().await?;
         if !self.is_paused() {
             let steps: Vec<_> = self.driver.waiters.keys().cloned().collect();
             steps.iter().for_each(|step| self.answer_if_durable(step));
@@ -26,7 +26,7 @@ impl Session<'_> {
         self.begin_deferred().await
     }
 
-    async fn again(&mut self, pending: Pending) -> Result<(), Turn> {
+    async fn again(&mut self, pending: Pending) -> Result<(), Stop> {
         let (asked, own, others) = pending.into_asked();
         // `None` for recovery, and for letters, which are read again.
         if let Some(kind) = asked {
@@ -36,7 +36,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn decide_again_on(&mut self, kind: InputKind, own: Option<Reply>) -> Result<(), Turn> {
+    async fn decide_again_on(&mut self, kind: InputKind, own: Option<Reply>) -> Result<(), Stop> {
         let key = key_of(&kind);
         match self.decide(kind) {
             Ok(events) if events.is_empty() => {
@@ -46,7 +46,7 @@ impl Session<'_> {
                 self.settle_after_pending(key);
             }
             Ok(events) => self.commit(events, own, Vec::new()).await?,
-            Err(Rejection::Broken(illegal)) => return Err(Turn::Reload(Rejection::Broken(illegal).into())),
+            Err(Rejection::Broken(illegal)) => return Err(Stop::Reload(Rejection::Broken(illegal).into())),
             Err(rejection) => {
                 let error = Error::from(rejection);
                 for waiter in key.and_then(|key| self.driver.waiters.remove(&key)).into_iter().flatten() {

@@ -13,7 +13,7 @@ use crate::kernel::{Consequences, Event, InputKind, Perform, RunState, StepState
 use crate::model::{Epoch, Growth, Name, Payload, RunId, Seq, Timestamp};
 use crate::store::{Append, AppendError, LetterId, RunRecord};
 
-use super::Turn;
+use super::Stop;
 use super::session::Session;
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::storage::committer::Ack;
@@ -136,9 +136,9 @@ impl Session<'_> {
         events: Vec<Event>,
         reply: Option<Reply>,
         taken: Vec<LetterId>,
-    ) -> Result<(), Turn> {
+    ) -> Result<(), Stop> {
         let commit = commit_of(&self.state, self.lease.epoch, events);
-        let written = encode(&commit).map_err(|error| Turn::Reload(internal(&error)))?;
+        let written = encode(&commit).map_err(|error| Stop::Reload(internal(&error)))?;
         self.submit(&commit, written, reply, taken).await;
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Session<'_> {
             self.record.clone_from(&record);
         }
         let repeats = |kind: &InputKind| taken.is_empty() && !matches!(kind, InputKind::Recover);
-        self.driver.wrote_as = Some(epoch);
+        self.driver.last_epoch = Some(epoch);
         let (asked, since) = (self.deciding.take().filter(repeats), Instant::now());
         let ack = self.driver.shared.committer.submit(Append { commit: written, record, taken }).await;
         self.pending.push_back(Pending {
@@ -194,7 +194,7 @@ impl Session<'_> {
     fn reply(&mut self, reply: Reply, answer: Answer) {
         match (reply, &answer) {
             (Reply::Start(start), Ok(())) if self.is_paused() || !self.is_under_way(&start.node, start.attempt) => {
-                self.driver.taken_back.push(start);
+                self.driver.unstarted.push(start);
             }
             (reply, _) => reply.send(answer),
         }
@@ -207,7 +207,7 @@ impl Session<'_> {
         steps.iter().for_each(|step| self.answer_if_durable(step));
     }
 
-    pub(super) async fn acknowledged(&mut self, result: Result<(), AppendError>) -> Result<(), Turn> {
+    pub(super) async fn acknowledged(&mut self, result: Result<(), AppendError>) -> Result<(), Stop> {
         let Some(mut pending) = self.pending.pop_front() else { return Ok(()) };
         let error = match result {
             Ok(()) => {
@@ -215,25 +215,25 @@ impl Session<'_> {
                 let leaves = pending.follows.begins_run && self.pending.is_empty() && self.driver.shared.is_crowded();
                 let ends_pause = pending.follows.ends_pause;
                 self.settle(pending, leaves);
-                self.take_back().await?;
+                self.defer_unstarted().await?;
                 if ends_pause {
                     self.begin_deferred().await?;
                 }
-                return if leaves { Err(Turn::Rest) } else { Ok(()) };
+                return if leaves { Err(Stop::Idle) } else { Ok(()) };
             }
             Err(AppendError::Fenced { .. }) => {
                 // Neither this commit nor later ones are stored or will be: senders may ask the run's new driver.
                 self.pending.push_front(pending);
                 self.pending.drain(..).for_each(|pending| pending.refuse(&Error::elsewhere()));
-                return Err(Turn::Fenced);
+                return Err(Stop::Fenced);
             }
             Err(AppendError::Failed(error)) => Error::from(error),
             Err(error) => Error::new(ErrorKind::Unknown, error.to_string()),
         };
         self.driver.failing_since = Some(pending.since);
         pending.failed = Some(error.clone());
-        self.driver.unsure.push_back(pending);
-        Err(Turn::Reload(error))
+        self.driver.uncertain.push_back(pending);
+        Err(Stop::Reload(error))
     }
 
     /// A decision that was given up turns out to be durable.
@@ -258,7 +258,7 @@ impl Session<'_> {
         }
         if leaves {
             self.queue_up();
-            self.driver.shared.look_for_owing();
+            self.driver.shared.search_owing();
         } else {
             self.perform_what(perform, wants_child);
         }
@@ -301,7 +301,7 @@ impl Session<'_> {
         }
         self.driver.progress.send_replace(durable);
         self.driver.shared.live.beat(&self.driver.run, durable);
-        self.driver.shared.neighbours.tell_of(&self.driver.run);
+        self.driver.shared.neighbours.notify_news(&self.driver.run);
     }
 
     /// Answers everything that waits for a step, if it is settled; a wait that is still open stays.

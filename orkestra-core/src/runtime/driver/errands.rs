@@ -51,7 +51,7 @@ impl Session<'_> {
                     }
                     Work::CancelChild { child } => abandoned(state, child)
                         .map(|(parent, workflow)| jobs.spawn(errand.cancel(child.clone(), parent, workflow))),
-                    Work::TellParent => told(state).map(|told| jobs.spawn(errand.tell(told))),
+                    Work::TellParent => parent_report(state).map(|report| jobs.spawn(errand.report(report))),
                     _ => None,
                 };
                 self.errands.extend(handle.map(|handle| (work, handle)));
@@ -110,10 +110,10 @@ enum Found {
 }
 
 /// The parent; the run, its workflow, its outcome and its spending.
-type Told = (RunId, RunId, Name, Outcome, BTreeMap<Name, Amount>);
+type ParentReport = (RunId, RunId, Name, Outcome, BTreeMap<Name, Amount>);
 
 /// The parent and what to report to it.
-fn told(state: &RunState) -> Option<Told> {
+fn parent_report(state: &RunState) -> Option<ParentReport> {
     let parent = state.options().parent.as_ref()?.run.clone();
     let workflow = state.plan().workflow().clone();
     Some((parent, state.id().clone(), workflow, state.outcome()?.clone(), state.spent().clone()))
@@ -184,23 +184,23 @@ impl Errand {
 
     /// Reports to the run that its child has ended.
     async fn ended(&self, child: RunId, outcome: Outcome, spent: BTreeMap<Name, Amount>) {
-        self.tell_until_accepted(&self.run, InputKind::ChildEnded { child, outcome, spent }).await;
+        self.deliver(&self.run, InputKind::ChildEnded { child, outcome, spent }).await;
     }
 
     /// Cancels the child, or reserves its id so that it cannot be started.
     async fn cancel(self, child: RunId, parent: Parent, workflow: Name) {
         let reason = format!("its parent run `{}` no longer waits for it", self.run);
         let kind = InputKind::CancelChild { parent, workflow, reason, incarnation: None };
-        if self.tell_until_accepted(&child, kind).await {
-            self.tell_until_accepted(&self.run, InputKind::ChildCancelled { child }).await;
+        if self.deliver(&child, kind).await {
+            self.deliver(&self.run, InputKind::ChildCancelled { child }).await;
         }
     }
 
-    async fn tell(self, (parent, child, workflow, outcome, spent): Told) {
+    async fn report(self, (parent, child, workflow, outcome, spent): ParentReport) {
         let Some(outcome) = self.adopted((&self.run, &parent), &workflow, outcome).await else { return };
         let kind = InputKind::ChildEnded { child, outcome, spent };
-        if self.tell_until_accepted(&parent, kind).await {
-            self.tell_until_accepted(&self.run, InputKind::ParentTold).await;
+        if self.deliver(&parent, kind).await {
+            self.deliver(&self.run, InputKind::ParentTold).await;
         }
     }
 
@@ -221,10 +221,10 @@ impl Errand {
 
     /// Repeats until it is accepted or there is no receiver; returns `false` if the engine shuts down: then it is still
     /// owed.
-    async fn tell_until_accepted(&self, run: &RunId, kind: InputKind) -> bool {
+    async fn deliver(&self, run: &RunId, kind: InputKind) -> bool {
         let mut patience = Patience::new(&self.shared);
         loop {
-            match guarded(self.shared.tell_surely(run, kind.clone())).await {
+            match guarded(self.shared.tell_checked(run, kind.clone())).await {
                 Err(error) if error.is_damaged() && is_over(&self.shared, run).await.unwrap_or(false) => return true,
                 Err(error) if is_passing(&error) => {
                     if !patience.again(&error).await {

@@ -14,7 +14,7 @@ use crate::store::{Letter, LetterId, StoreError, StoreErrorKind};
 
 use super::reload::is_lasting;
 use super::session::Session;
-use super::{Driver, Turn};
+use super::{Driver, Stop};
 use crate::runtime::error::Error;
 use crate::runtime::storage::blobs;
 use crate::runtime::support::patience::insist;
@@ -26,7 +26,7 @@ const INBOX_AGAIN_MAX: Duration = Duration::from_secs(1);
 
 impl Session<'_> {
     /// Decides on the letters that have not been read yet.
-    pub(super) async fn read_inbox(&mut self) -> Result<(), Turn> {
+    pub(super) async fn read_inbox(&mut self) -> Result<(), Stop> {
         loop {
             let letters = self.driver.letters(self.read_up_to).await?;
             let full = letters.len() >= READ_COMMITS_MAX;
@@ -43,7 +43,7 @@ impl Session<'_> {
     }
 
     /// Returns the letter's id if it causes no commit.
-    async fn read_letter(&mut self, letter: Letter) -> Result<Option<LetterId>, Turn> {
+    async fn read_letter(&mut self, letter: Letter) -> Result<Option<LetterId>, Stop> {
         let kind = match read_letter(&self.driver.run, &letter)? {
             Some(InputKind::Signal { signal, payload }) => {
                 let payload = self.to_be_looked_at(&signal, payload).await?;
@@ -58,7 +58,7 @@ impl Session<'_> {
                 self.commit(events, None, vec![letter.id]).await?;
                 Ok(None)
             }
-            Err(rejection @ Rejection::Broken(_)) => Err(Turn::Reload(rejection.into())),
+            Err(rejection @ Rejection::Broken(_)) => Err(Stop::Reload(rejection.into())),
             Err(rejection) => {
                 tracing::info!(run = %self.driver.run, letter = %letter.id, %rejection, "a letter was rejected and changed nothing");
                 Ok(Some(letter.id))
@@ -68,7 +68,7 @@ impl Session<'_> {
 
     /// Reads a signal's payload if it is kept beside the journal and the plan's conditions need its value: the sender
     /// did not know the current plan.
-    async fn to_be_looked_at(&self, signal: &Name, payload: Payload) -> Result<Payload, Turn> {
+    async fn to_be_looked_at(&self, signal: &Name, payload: Payload) -> Result<Payload, Stop> {
         let known = at_signal(self.state.plan(), signal).answered_by(&payload);
         if known {
             return Ok(payload);
@@ -76,7 +76,7 @@ impl Session<'_> {
         match insist(|| blobs::fetch(&*self.driver.shared.store, &self.driver.run, payload.clone())).await {
             Ok(value) => Ok(payload.with_value(value)),
             Err(error) if error.store_kind() == Some(StoreErrorKind::Damaged) => Ok(payload),
-            Err(error) => Err(Turn::Reload(error)),
+            Err(error) => Err(Stop::Reload(error)),
         }
     }
 
@@ -91,13 +91,13 @@ impl Session<'_> {
 impl Driver {
     /// The letters after `after`. If the store fails temporarily, they stay in the inbox and are read again later; that
     /// ends nothing.
-    pub(super) async fn letters(&mut self, after: LetterId) -> Result<Vec<Letter>, Turn> {
+    pub(super) async fn letters(&mut self, after: LetterId) -> Result<Vec<Letter>, Stop> {
         match self.shared.store.letters(&self.run, after, READ_COMMITS_MAX).await {
             Ok(letters) => {
                 self.inbox_delay = Duration::ZERO;
                 Ok(letters)
             }
-            Err(error) if is_lasting(error.kind()) => Err(Turn::Reload(error.into())),
+            Err(error) if is_lasting(error.kind()) => Err(Stop::Reload(error.into())),
             Err(error) => {
                 self.read_inbox_later(&error);
                 Ok(Vec::new())
@@ -113,7 +113,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = shared.down() => {}
-                () = tokio::time::sleep(delay) => shared.look_into_inbox(&run),
+                () = tokio::time::sleep(delay) => shared.notify_inbox(&run),
             }
         });
     }
@@ -134,10 +134,10 @@ impl Driver {
 
 /// The input in a letter; `None` if no version can read it. One from a newer version is left to an engine of that
 /// version.
-pub(super) fn read_letter(run: &RunId, letter: &Letter) -> Result<Option<InputKind>, Turn> {
+pub(super) fn read_letter(run: &RunId, letter: &Letter) -> Result<Option<InputKind>, Stop> {
     match decode_letter(&letter.body) {
         Ok(kind) => Ok(Some(kind)),
-        Err(error @ CodecError::Newer { .. }) => Err(Turn::Blocked(Error::not_drivable(error.to_string()))),
+        Err(error @ CodecError::Newer { .. }) => Err(Stop::Blocked(Error::not_drivable(error.to_string()))),
         Err(error) => {
             tracing::error!(%run, letter = %letter.id, %error, "invalid letter; it is discarded");
             Ok(None)

@@ -9,7 +9,7 @@ use crate::store::StoreErrorKind;
 
 use super::commit::{Reply, Start, check_growth};
 use super::session::Session;
-use super::{CLOCK_CHECK, Duration, Turn};
+use super::{CLOCK_CHECK, Duration, Stop};
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::storage::blobs;
 use crate::runtime::support::patience::insist;
@@ -19,15 +19,15 @@ use crate::runtime::task::outbox::{Note, NoteKind};
 use crate::runtime::telemetry::placed;
 
 impl Session<'_> {
-    pub(super) async fn message(&mut self, message: Option<Message>) -> Result<(), Turn> {
+    pub(super) async fn message(&mut self, message: Option<Message>) -> Result<(), Stop> {
         self.driver.set_active();
         // A task's earlier notes come before its request in the journal.
         self.reports().await?;
         match message {
-            None => Err(Turn::ShutDown),
+            None => Err(Stop::ShutDown),
             Some(Message::Inbox) => self.read_inbox().await,
             Some(Message::Input { kind, reply }) => {
-                if let Some(id) = self.goes_on_with_slots(&kind) {
+                if let Some(id) = self.resumes_with_slots(&kind) {
                     self.perform(id);
                     drop(reply.send(Ok(())));
                     return Ok(());
@@ -65,12 +65,12 @@ impl Session<'_> {
     }
 
     /// Whether the slots are for a running attempt that lost them with its driver and waits for them.
-    fn goes_on_with_slots(&self, granted: &InputKind) -> Option<NodeId> {
+    fn resumes_with_slots(&self, granted: &InputKind) -> Option<NodeId> {
         let InputKind::SlotGranted { node, attempt } = granted else { return None };
         self.state.plan().id(node).filter(|_| self.is_under_way(node, *attempt))
     }
 
-    pub(super) async fn tick(&mut self) -> Result<(), Turn> {
+    pub(super) async fn tick(&mut self) -> Result<(), Stop> {
         self.driver.set_active();
         self.end_silent().await?;
         let due = self.state.next_timer();
@@ -86,7 +86,7 @@ impl Session<'_> {
         Some(due.since(self.driver.shared.clock.now()).min(CLOCK_CHECK))
     }
 
-    pub(super) async fn reports(&mut self) -> Result<(), Turn> {
+    pub(super) async fn reports(&mut self) -> Result<(), Stop> {
         for Note { node, attempt, what } in self.driver.outbox.take() {
             // IMPORTANT: a wait that an ended attempt withdrew may be open in the next attempt.
             if !self.is_under_way(&node, attempt) {
@@ -102,7 +102,7 @@ impl Session<'_> {
     }
 
     /// Decides on an input whose answer is only success or failure.
-    pub(super) async fn input(&mut self, kind: InputKind, reply: Option<Reply>) -> Result<(), Turn> {
+    pub(super) async fn input(&mut self, kind: InputKind, reply: Option<Reply>) -> Result<(), Stop> {
         match self.decide(kind) {
             Ok(events) if events.is_empty() => {
                 if let Some(reply) = reply {
@@ -111,7 +111,7 @@ impl Session<'_> {
                 Ok(())
             }
             Ok(events) => self.commit(events, reply, Vec::new()).await,
-            Err(Rejection::Broken(illegal)) => Err(Turn::Reload(Rejection::Broken(illegal).into())),
+            Err(Rejection::Broken(illegal)) => Err(Stop::Reload(Rejection::Broken(illegal).into())),
             Err(rejection) => {
                 match reply {
                     Some(reply) => self.answer_after_pending(reply, Err(rejection.into())),
@@ -132,7 +132,7 @@ impl Session<'_> {
         attempt: u32,
         request: TaskRequest,
         reply: oneshot::Sender<StepReply>,
-    ) -> Result<(), Turn> {
+    ) -> Result<(), Stop> {
         // A request that was withdrawn before it arrived needs no answer. A finished step is recorded all the same.
         let done = |step: &str| !is_race(step);
         if reply.is_closed()
@@ -151,17 +151,17 @@ impl Session<'_> {
             return Ok(());
         }
         if let TaskRequest::Grow { growth, .. } = &request
-            && let Err(turn) = self.read_unread(Some(growth)).await
+            && let Err(stop) = self.read_unread(Some(growth)).await
         {
             // Its task still waits for the answer.
-            self.driver.kept.push(Message::Request { node, attempt, request, reply, span: Span::none() });
-            return Err(turn);
+            self.driver.held_back.push(Message::Request { node, attempt, request, reply, span: Span::none() });
+            return Err(stop);
         }
         let starts_step = matches!(request, TaskRequest::StartStep { .. });
         let key = request.step().map(|step| (node.clone(), step.to_owned()));
         let given = node.clone();
         match self.decide(InputKind::Task { node, attempt, request }) {
-            Err(Rejection::Broken(illegal)) => Err(Turn::Reload(Rejection::Broken(illegal).into())),
+            Err(Rejection::Broken(illegal)) => Err(Stop::Reload(Rejection::Broken(illegal).into())),
             Err(rejection) => {
                 self.answer_after_pending(Reply::Refused(reply), Err(rejection.into()));
                 Ok(())
@@ -197,7 +197,7 @@ impl Session<'_> {
     }
 
     /// A pause has ended: decides on the deferred requests. If the run is stopping, they are refused.
-    pub(super) async fn begin_deferred(&mut self) -> Result<(), Turn> {
+    pub(super) async fn begin_deferred(&mut self) -> Result<(), Stop> {
         while !self.is_paused() && !self.driver.deferred.is_empty() {
             let Deferred { node, attempt, request, reply } = self.driver.deferred.remove(0);
             if self.state.status().is_ending() {
@@ -210,8 +210,8 @@ impl Session<'_> {
     }
 
     /// The run was paused before the work of these steps began, or their attempt ended: they have not started.
-    pub(super) async fn take_back(&mut self) -> Result<(), Turn> {
-        for Start { node, attempt, step, reply } in std::mem::take(&mut self.driver.taken_back) {
+    pub(super) async fn defer_unstarted(&mut self) -> Result<(), Stop> {
+        for Start { node, attempt, step, reply } in std::mem::take(&mut self.driver.unstarted) {
             let request = TaskRequest::LetGo { step: step.clone(), begun: false };
             self.input(InputKind::Task { node: node.clone(), attempt, request }, None).await?;
             if !self.is_under_way(&node, attempt) {
@@ -224,12 +224,12 @@ impl Session<'_> {
 
     /// Reads the large values that the plan's conditions need and whose answers are not known: from journals of older
     /// versions, and for a growth. If one cannot be read, the node that needs it fails.
-    pub(super) async fn read_unread(&mut self, growth: Option<&Growth>) -> Result<(), Turn> {
+    pub(super) async fn read_unread(&mut self, growth: Option<&Growth>) -> Result<(), Stop> {
         for one in unread(&self.state, growth) {
             match insist(|| blobs::fetch(&*self.driver.shared.store, &self.driver.run, one.payload().clone())).await {
                 Ok(value) => self.decide_and_commit(one.read(&value)).await?,
                 Err(error) if error.store_kind().is_some_and(|kind| kind != StoreErrorKind::Damaged) => {
-                    return Err(Turn::Reload(error));
+                    return Err(Stop::Reload(error));
                 }
                 Err(error) => {
                     tracing::warn!(run = %self.driver.run, %error, "cannot read a value that a condition needs");
@@ -239,11 +239,11 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn decide_and_commit(&mut self, kind: InputKind) -> Result<(), Turn> {
+    async fn decide_and_commit(&mut self, kind: InputKind) -> Result<(), Stop> {
         match self.decide(kind) {
             Ok(events) if events.is_empty() => Ok(()),
             Ok(events) => self.commit(events, None, Vec::new()).await,
-            Err(rejection) => Err(Turn::Reload(rejection.into())),
+            Err(rejection) => Err(Stop::Reload(rejection.into())),
         }
     }
 
@@ -270,13 +270,13 @@ impl Session<'_> {
         if self.is_paused() {
             self.driver.paused.send_replace(true);
         } else if was_paused {
-            self.forgive_silence();
+            self.reset_heartbeats();
         }
         decided
     }
 
     /// A pause has ended: its time does not count as silence.
-    pub(super) fn forgive_silence(&self) {
+    pub(super) fn reset_heartbeats(&self) {
         let now = self.driver.shared.clock.now();
         self.driver.invoked.values().for_each(|call| call.activity.beat(now));
     }

@@ -7,7 +7,7 @@ use crate::model::Timestamp;
 
 use super::commit::next_ack;
 use super::session::Session;
-use super::{Driver, Turn};
+use super::{Driver, Stop};
 use crate::runtime::error::Error;
 use crate::runtime::shared::Shared;
 use crate::runtime::task::invocation::Invocation;
@@ -16,7 +16,7 @@ use crate::runtime::task::message::Message;
 impl Session<'_> {
     /// The engine shuts down: ends the tasks, waits for pending commits, and finally records that no process was lost.
     /// What does not become durable is answered as unknown, and counts like a crash.
-    pub(super) async fn release(&mut self) -> Result<(), Turn> {
+    pub(super) async fn release(&mut self) -> Result<(), Stop> {
         Invocation::end_all(take(&mut self.driver.invoked).into_values().collect()).await;
         // Finished work is recorded; work that has not started is not started.
         while let Ok(message) = self.driver.messages.try_recv() {
@@ -24,7 +24,7 @@ impl Session<'_> {
                 Message::Request { request: TaskRequest::EndStep { .. } | TaskRequest::Charge { .. }, .. } => {
                     self.message(Some(message)).await?;
                 }
-                message => self.driver.kept.push(message),
+                message => self.driver.held_back.push(message),
             }
         }
         self.reports().await?;
@@ -35,9 +35,9 @@ impl Session<'_> {
             }
             let written = self.pending.pop_front();
             written.into_iter().for_each(|pending| self.settle(pending, true));
-            self.take_back().await?;
+            self.defer_unstarted().await?;
         }
-        Err(Turn::ShutDown)
+        Err(Stop::ShutDown)
     }
 }
 
@@ -46,7 +46,7 @@ impl Driver {
     /// why there is none.
     pub(super) async fn leave(mut self, refusal: Option<Error>, wake: Option<Timestamp>) {
         self.set_active();
-        self.leave_capacity(false);
+        self.set_frees_capacity(false);
         if let Some(error) = &refusal {
             self.abandon(error).await;
             self.shared.slots.release_all(&self.run);
@@ -61,17 +61,17 @@ impl Driver {
         self.shared.live.leave(&self.run, &self.sender);
         // Whoever follows the run has to poll the store from now on.
         self.progress.send_modify(|_| ());
-        self.shared.neighbours.tell_of(&self.run);
+        self.shared.neighbours.notify_news(&self.run);
         self.shared.wake(wake);
         if refusal.as_ref().is_some_and(Error::is_not_drivable) {
             // An engine that can drive it may have been turned away by our lease.
-            self.shared.neighbours.for_others(Shared::look_for_owing);
+            self.shared.neighbours.for_others(Shared::search_owing);
         }
         self.messages.close();
         while let Some(message) = self.messages.recv().await {
-            self.kept.push(message);
+            self.held_back.push(message);
         }
-        for message in self.kept.drain(..) {
+        for message in self.held_back.drain(..) {
             match (message, &refusal) {
                 (Message::Input { reply, .. }, Some(error)) => drop(reply.send(Err(error.clone()))),
                 (message @ Message::Input { .. }, None) => self.shared.forward(&self.run, message),

@@ -67,13 +67,13 @@ pub(super) struct Driver {
     /// The position up to which the journal is known to be durable.
     durable: Seq,
     /// Decisions that failed to become durable, or may have failed: they are made again.
-    unsure: VecDeque<Pending>,
+    uncertain: VecDeque<Pending>,
     /// Since when the oldest of them has been waiting.
     failing_since: Option<Instant>,
     /// The end of the journal when this driver had recovered the run; `None` before.
     recovered: Option<Seq>,
     /// The epoch of its last commit.
-    wrote_as: Option<Epoch>,
+    last_epoch: Option<Epoch>,
     /// The delay before a failed read of the inbox is repeated.
     inbox_delay: Duration,
     waiters: BTreeMap<(Name, String), Vec<oneshot::Sender<StepReply>>>,
@@ -85,13 +85,13 @@ pub(super) struct Driver {
     /// Requests of tasks that are deferred until the pause ends.
     deferred: Vec<Deferred>,
     /// Steps that were about to start when the run was paused.
-    taken_back: Vec<Start>,
+    unstarted: Vec<Start>,
     /// Messages from outside that arrived while there was no session.
-    kept: Vec<Message>,
+    held_back: Vec<Message>,
     /// Whether the run is idle but cannot be parked.
     idle: bool,
     /// Whether the run does not count against the engine's capacity.
-    leaves_capacity: bool,
+    frees_capacity: bool,
     /// The run's input, read once because all of its tasks may ask for it.
     run_input: Arc<OnceCell<Payload>>,
     trace: Trace,
@@ -104,13 +104,13 @@ enum Next {
     /// Read the journal again after this delay.
     Reload(Duration),
     /// Keep the tasks of a run that cannot be driven for now.
-    Outlast(Error),
+    KeepTasks(Error),
 }
 
 /// Why a session ended.
-enum Turn {
+enum Stop {
     /// Nothing to do for now: the run has ended, is parked, or does not exist.
-    Rest,
+    Idle,
     /// The engine shuts down.
     ShutDown,
     /// The journal must be read again.
@@ -118,7 +118,7 @@ enum Turn {
     /// Another engine owns the run.
     Fenced,
     /// The run exists, but this engine has a capacity of 0.
-    NotHere,
+    NoCapacity,
     /// This engine cannot drive the run.
     Blocked(Error),
 }
@@ -138,20 +138,20 @@ impl Driver {
             lease: None,
             ownership,
             durable: Seq::ZERO,
-            unsure: VecDeque::new(),
+            uncertain: VecDeque::new(),
             failing_since: None,
             recovered: None,
-            wrote_as: None,
+            last_epoch: None,
             inbox_delay: Duration::ZERO,
             waiters: BTreeMap::new(),
             invoked: BTreeMap::new(),
             beating: BTreeSet::new(),
             paused: watch::Sender::new(false),
             deferred: Vec::new(),
-            taken_back: Vec::new(),
-            kept: Vec::new(),
+            unstarted: Vec::new(),
+            held_back: Vec::new(),
             idle: false,
-            leaves_capacity: false,
+            frees_capacity: false,
             run_input: Arc::default(),
             trace,
         }
@@ -185,8 +185,8 @@ impl Driver {
         let (refusal, wake) = loop {
             let again = match self.drive_once(&mut trouble).await {
                 Next::Leave(refusal, wake) => break (refusal, wake),
-                Next::Reload(delay) => self.rest_before_reload(delay).await,
-                Next::Outlast(error) => self.outlast(&error).await,
+                Next::Reload(delay) => self.wait_before_reload(delay).await,
+                Next::KeepTasks(error) => self.keep_tasks(&error).await,
             };
             if again.is_break() {
                 break (Some(Error::shut_down()), None);
@@ -207,16 +207,16 @@ impl Driver {
         let (ownership, shared) = (Arc::clone(&self.ownership), Arc::clone(&self.shared));
         let (lease, state, opening) = match or_interrupted(&ownership, &shared, self.open()).await {
             Ok(opened) => opened,
-            Err(turn) => {
+            Err(stop) => {
                 shared.slots.release_all(&self.run);
-                return self.after(turn, trouble, (before, began));
+                return self.after(stop, trouble, (before, began));
             }
         };
         let mut session = Session::new(self, lease, state);
-        let Err(turn) = or_interrupted(&ownership, &shared, session.drive(opening)).await;
-        match session.driver.after(turn, trouble, (before, began)) {
+        let Err(stop) = or_interrupted(&ownership, &shared, session.drive(opening)).await;
+        match session.driver.after(stop, trouble, (before, began)) {
             Next::Leave(refusal, _) => {
-                let wake = session.part(refusal.is_some());
+                let wake = session.finish(refusal.is_some());
                 Next::Leave(refusal, wake)
             }
             next => next,
@@ -224,23 +224,23 @@ impl Driver {
     }
 
     /// Claims the run and reads its journal, or waits for the input that begins it.
-    async fn open(&mut self) -> Result<(Lease, RunState, Opening), Turn> {
+    async fn open(&mut self) -> Result<(Lease, RunState, Opening), Stop> {
         let shared = Arc::clone(&self.shared);
         let claimed = shared.claims.claim(&self.run).await;
-        let claimed = claimed.map_err(|error| Turn::Reload(error.into()))?;
-        let Claimed { lease, last, mail: has_letters } = claimed.ok_or(Turn::Fenced)?;
+        let claimed = claimed.map_err(|error| Stop::Reload(error.into()))?;
+        let Claimed { lease, last, mail: has_letters } = claimed.ok_or(Stop::Fenced)?;
         shared.leases.add(lease.clone(), shared.clock.now(), Arc::clone(&self.ownership));
         self.lease = Some(lease.clone());
         let mut state = None;
         // A run that begins now has nothing to read.
         if last > Seq::ZERO {
             if shared.capacity.is_closed() {
-                return Err(Turn::NotHere);
+                return Err(Stop::NoCapacity);
             }
             let (store, run) = (&*shared.store, &self.run);
             let long = shared.may_have_snapshot(last);
             let loaded = if long { load_long(store, run).await } else { load(store, run).await };
-            state = loaded.map_err(Turn::Reload)?;
+            state = loaded.map_err(Stop::Reload)?;
         }
         if let Some(state) = state {
             return Ok((lease, state, Opening::Resumed { has_letters }));
@@ -250,23 +250,23 @@ impl Driver {
     }
 
     /// Decides what to do after a session that began at `began`, when the journal was known up to `before`.
-    fn after(&mut self, turn: Turn, trouble: &mut Trouble, (before, began): (Seq, Instant)) -> Next {
-        let (error, lasting) = match turn {
-            Turn::Rest => return Next::Leave(None, None),
-            Turn::Fenced => {
+    fn after(&mut self, stop: Stop, trouble: &mut Trouble, (before, began): (Seq, Instant)) -> Next {
+        let (error, lasting) = match stop {
+            Stop::Idle => return Next::Leave(None, None),
+            Stop::Fenced => {
                 self.shared.telemetry.leases_lost.increment(self.lease.is_some().into());
                 return Next::Leave(Some(Error::elsewhere()), None);
             }
-            Turn::NotHere => return Next::Leave(Some(Error::elsewhere()), None),
-            Turn::ShutDown => return Next::Leave(Some(Error::shut_down()), None),
-            Turn::Blocked(error) => (error, true),
-            Turn::Reload(error) => {
+            Stop::NoCapacity => return Next::Leave(Some(Error::elsewhere()), None),
+            Stop::ShutDown => return Next::Leave(Some(Error::shut_down()), None),
+            Stop::Blocked(error) => (error, true),
+            Stop::Reload(error) => {
                 let lasting = error.store_kind().is_some_and(is_lasting);
                 (error, lasting)
             }
         };
         let failed = self.failing_since.take().unwrap_or_else(Instant::now);
-        trouble.got_on(self.durable > before, began, failed);
+        trouble.made_progress(self.durable > before, began, failed);
         let delay = if lasting { None } else { trouble.again(&error, failed) };
         if let Some(delay) = delay {
             tracing::warn!(run = %self.run, %error, "a session ended with an error; the run continues from its journal");
@@ -274,7 +274,7 @@ impl Driver {
             return Next::Reload(delay);
         }
         self.give_up(&error, lasting);
-        if lasting || self.invoked.is_empty() { Next::Leave(Some(error), None) } else { Next::Outlast(error) }
+        if lasting || self.invoked.is_empty() { Next::Leave(Some(error), None) } else { Next::KeepTasks(error) }
     }
 }
 
@@ -283,12 +283,12 @@ impl Driver {
 async fn or_interrupted<T>(
     ownership: &Ownership,
     shared: &Shared,
-    work: impl Future<Output = Result<T, Turn>>,
-) -> Result<T, Turn> {
+    work: impl Future<Output = Result<T, Stop>>,
+) -> Result<T, Stop> {
     tokio::select! {
         biased;
-        () = ownership.until_lost() => Err(Turn::Fenced),
-        done = panics::guard(work) => done.unwrap_or_else(|panic| Err(Turn::Blocked(panicked(&panic)))),
-        () = shared.down_for_long() => Err(Turn::ShutDown),
+        () = ownership.until_lost() => Err(Stop::Fenced),
+        done = panics::guard(work) => done.unwrap_or_else(|panic| Err(Stop::Blocked(panicked(&panic)))),
+        () = shared.down_for_long() => Err(Stop::ShutDown),
     }
 }

@@ -4,7 +4,7 @@ use crate::kernel::{InputKind, NodeStatus, QUEUED_AT, Work, is_busy, wake_at, wo
 use crate::model::{Failure, FailureKind, NodeId};
 
 use super::session::Session;
-use super::{Driver, Turn};
+use super::{Driver, Stop};
 use crate::runtime::limiter::slots::slot_request;
 use crate::runtime::task::invocation::Invocation;
 
@@ -15,7 +15,7 @@ impl Session<'_> {
     }
 
     /// Called after a quiet period: drops tasks that only wait, then parks a run without tasks.
-    pub(super) async fn park(&mut self) -> Result<(), Turn> {
+    pub(super) async fn park(&mut self) -> Result<(), Stop> {
         self.look_at_children();
         let state = &self.state;
         let paused = state.pause().is_some();
@@ -36,10 +36,10 @@ impl Session<'_> {
                 .find(|(_, call)| !paused && call.activity.waits_forever())
                 .map(|(id, _)| *id);
             if let Some(id) = lost {
-                return self.end_lost(id).await;
+                return self.end_never_woken(id).await;
             }
             if self.is_idle() {
-                return Err(Turn::Rest);
+                return Err(Stop::Idle);
             }
             let is_over = state.status().is_final();
             if self.driver.invoked.values().all(waits) && (self.errands_done() || is_over) {
@@ -74,7 +74,7 @@ impl Session<'_> {
     }
 
     /// Ends a call that waits only for what an earlier call of the same attempt withdrew.
-    async fn end_lost(&mut self, id: NodeId) -> Result<(), Turn> {
+    async fn end_never_woken(&mut self, id: NodeId) -> Result<(), Stop> {
         let Some(call) = self.driver.invoked.remove(&id) else { return Ok(()) };
         let attempt = call.attempt;
         Invocation::end_all(vec![call]).await;
@@ -88,7 +88,7 @@ impl Session<'_> {
     /// The run only waits, perhaps for other runs, and stays in memory: it frees its capacity for them.
     fn set_idle(&mut self) {
         self.driver.idle = true;
-        self.driver.leave_capacity(true);
+        self.driver.set_frees_capacity(true);
     }
 
     /// Whether every task waits for something, whatever else it does.
@@ -163,7 +163,7 @@ impl Session<'_> {
     }
 
     /// Ends calls that have been silent for longer than their nodes' heartbeat timeout.
-    pub(super) async fn end_silent(&mut self) -> Result<(), Turn> {
+    pub(super) async fn end_silent(&mut self) -> Result<(), Stop> {
         let now = self.driver.shared.clock.now();
         let silent: Vec<_> = self.heartbeats().filter(|(_, due)| *due <= now).map(|(id, _)| id).collect();
         for id in silent {
@@ -206,8 +206,8 @@ impl Driver {
     }
 
     /// Frees the run's capacity for other runs, or takes it again.
-    pub(super) fn leave_capacity(&mut self, leaves: bool) {
-        if std::mem::replace(&mut self.leaves_capacity, leaves) == leaves {
+    pub(super) fn set_frees_capacity(&mut self, leaves: bool) {
+        if std::mem::replace(&mut self.frees_capacity, leaves) == leaves {
             return;
         }
         if !leaves {

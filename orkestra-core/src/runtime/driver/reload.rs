@@ -19,7 +19,7 @@ use crate::model::limits::{READ_COMMITS_MAX, STORE_PATIENCE};
 use crate::model::{Epoch, Seq};
 use crate::store::StoreErrorKind;
 
-use super::{Driver, Duration, Turn};
+use super::{Driver, Duration, Stop};
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::task::invocation::Invocation;
 use crate::runtime::task::message::Message;
@@ -40,8 +40,8 @@ pub(super) struct Trouble {
 
 impl Trouble {
     /// Resets the counters if the driver made progress or ran without failures for long enough.
-    pub(super) fn got_on(&mut self, got_on: bool, began: Instant, failed: Instant) {
-        if got_on || failed.saturating_duration_since(began) >= STORE_PATIENCE {
+    pub(super) fn made_progress(&mut self, made_progress: bool, began: Instant, failed: Instant) {
+        if made_progress || failed.saturating_duration_since(began) >= STORE_PATIENCE {
             *self = Self::default();
         }
     }
@@ -70,7 +70,7 @@ impl Driver {
     }
 
     /// Waits before the next try.
-    pub(super) async fn rest_before_reload(&self, delay: Duration) -> ControlFlow<()> {
+    pub(super) async fn wait_before_reload(&self, delay: Duration) -> ControlFlow<()> {
         tokio::select! {
             biased;
             () = self.shared.down() => ControlFlow::Break(()),
@@ -81,12 +81,12 @@ impl Driver {
 
     /// Keeps the tasks of a run that cannot be driven for now. Returns when to try again: after a while, or when an
     /// input arrives.
-    pub(super) async fn outlast(&mut self, error: &Error) -> ControlFlow<()> {
-        self.unsure.iter_mut().for_each(|pending| pending.refuse_asker(error));
-        for message in std::mem::take(&mut self.kept) {
+    pub(super) async fn keep_tasks(&mut self, error: &Error) -> ControlFlow<()> {
+        self.uncertain.iter_mut().for_each(|pending| pending.refuse_asker(error));
+        for message in std::mem::take(&mut self.held_back) {
             match message {
                 Message::Input { reply, .. } => drop(reply.send(Err(error.clone()))),
-                message => self.kept.push(message),
+                message => self.held_back.push(message),
             }
         }
         let again = Instant::now() + self.shared.lease;
@@ -102,7 +102,7 @@ impl Driver {
                 () = tokio::time::sleep_until(again) => break,
             };
             let asked = matches!(message, Some(Message::Input { .. }));
-            self.kept.extend(message);
+            self.held_back.extend(message);
             if asked {
                 break;
             }
@@ -115,15 +115,15 @@ impl Driver {
     pub(super) async fn abandon(&mut self, error: &Error) {
         Invocation::end_all(std::mem::take(&mut self.invoked).into_values().collect()).await;
         let unknown = Error::new(ErrorKind::Unknown, format!("the outcome is unknown: {error}; check the run's state"));
-        self.unsure.drain(..).for_each(|pending| pending.refuse(&unknown));
+        self.uncertain.drain(..).for_each(|pending| pending.refuse(&unknown));
         self.waiters.clear();
         self.deferred.clear();
-        self.taken_back.clear();
+        self.unstarted.clear();
         self.outbox.take();
-        self.kept.retain(comes_from_outside);
+        self.held_back.retain(comes_from_outside);
         while let Ok(message) = self.messages.try_recv() {
             if comes_from_outside(&message) {
-                self.kept.push(message);
+                self.held_back.push(message);
             }
         }
     }
@@ -131,9 +131,9 @@ impl Driver {
     /// Whether the run continues in this process as if nothing had happened: this driver has driven it before, knew its
     /// journal up to `known`, and no other engine has written since. Otherwise this process's own work on it is
     /// discarded.
-    pub(super) async fn goes_on(&mut self, known: Seq) -> Result<bool, Turn> {
+    pub(super) async fn continues(&mut self, known: Seq) -> Result<bool, Stop> {
         let Some(recovered) = self.recovered.map(|at| at <= self.durable) else { return Ok(false) };
-        let ours = match self.wrote_as.filter(|_| recovered) {
+        let ours = match self.last_epoch.filter(|_| recovered) {
             _ if recovered && self.durable == known => true,
             // All under one epoch: if there was another one, everything written under the previous one was read.
             Some(epoch) if self.durable > known => self.wrote_all_after(known, epoch).await?,
@@ -145,11 +145,11 @@ impl Driver {
         Ok(ours)
     }
 
-    async fn wrote_all_after(&self, known: Seq, epoch: Epoch) -> Result<bool, Turn> {
+    async fn wrote_all_after(&self, known: Seq, epoch: Epoch) -> Result<bool, Stop> {
         let mut from = known.plus(1);
         loop {
             let commits = self.shared.store.read(&self.run, from, READ_COMMITS_MAX).await;
-            let commits = commits.map_err(|error| Turn::Reload(error.into()))?;
+            let commits = commits.map_err(|error| Stop::Reload(error.into()))?;
             if commits.iter().any(|commit| commit.epoch != epoch) {
                 return Ok(false);
             }

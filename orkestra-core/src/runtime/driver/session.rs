@@ -1,7 +1,7 @@
 //! A session: one reading of a run's journal and everything done from there. State, lease and record always exist.
 //!
 //! ```text
-//! begin | resume ──► turn: acknowledgement | shutdown | message | report | timer | quiet ──► Turn
+//! begin | resume ──► turn: acknowledgement | shutdown | message | report | timer | quiet ──► Stop
 //! ```
 //!
 //! Dropping a session discards its state. Decisions that may not be durable go back to the driver, which also owns the
@@ -21,7 +21,7 @@ use crate::store::{Lease, LetterId, RunRecord};
 use super::commit::{Pending, next_ack};
 use super::errands::Errands;
 use super::vacant::Begun;
-use super::{CLOCK_CHECK, Driver, Turn};
+use super::{CLOCK_CHECK, Driver, Stop};
 use crate::runtime::error::Error;
 
 /// A run and its state, as read by its driver.
@@ -69,7 +69,7 @@ impl<'a> Session<'a> {
     }
 
     /// Drives the run until the session ends.
-    pub(super) async fn drive(&mut self, opening: Opening) -> Result<Infallible, Turn> {
+    pub(super) async fn drive(&mut self, opening: Opening) -> Result<Infallible, Stop> {
         match opening {
             Opening::Resumed { has_letters } => self.resume(has_letters).await?,
             Opening::Begun(begun) => self.begin(begun).await?,
@@ -78,36 +78,36 @@ impl<'a> Session<'a> {
         self.turn().await
     }
 
-    async fn begin(&mut self, begun: Box<Begun>) -> Result<(), Turn> {
+    async fn begin(&mut self, begun: Box<Begun>) -> Result<(), Stop> {
         let Begun { commit, written, asked, reply, letter } = *begun;
         self.deciding = Some(asked);
         self.read_up_to = letter.unwrap_or(LetterId::ZERO);
         self.submit(&commit, written, reply, letter.into_iter().collect()).await;
         self.decide_again().await?;
-        self.answer_kept().await?;
+        self.answer_held_back().await?;
         if letter.is_some() { self.read_inbox().await } else { Ok(()) }
     }
 
     /// Finishes what the previous session or process left undone.
-    async fn resume(&mut self, has_letters: bool) -> Result<(), Turn> {
+    async fn resume(&mut self, has_letters: bool) -> Result<(), Stop> {
         let last = self.state.last();
         let known = std::mem::replace(&mut self.driver.durable, last);
         self.snapshot_at = self.driver.shared.next_snapshot(last);
         self.driver.trace.knows(&self.driver.shared.telemetry, &self.state, self.lease.epoch);
         self.record = Some(RunRecord::of(&self.state));
         self.take_up(known).await?;
-        self.answer_kept().await?;
+        self.answer_held_back().await?;
         if has_letters { self.read_inbox().await } else { Ok(()) }
     }
 
-    async fn take_up(&mut self, known: Seq) -> Result<(), Turn> {
+    async fn take_up(&mut self, known: Seq) -> Result<(), Stop> {
         let ends = self.state.status().is_ending();
         if !ends {
             self.driver.paused.send_replace(self.state.pause().is_some());
         }
-        self.forgive_silence();
+        self.reset_heartbeats();
         self.publish();
-        let goes_on = self.driver.goes_on(known).await?;
+        let continues = self.driver.continues(known).await?;
         if self.state.status().is_final() {
             self.decide_again().await?;
             self.perform_all();
@@ -116,7 +116,7 @@ impl<'a> Session<'a> {
         self.check_code()?;
         self.read_unread(None).await?;
         self.hold_slots();
-        if !goes_on {
+        if !continues {
             self.input(InputKind::Recover, None).await?;
             self.driver.recovered = Some(self.state.last());
         }
@@ -130,37 +130,37 @@ impl<'a> Session<'a> {
     }
 
     /// Whether this engine has everything that the run's plan needs.
-    fn check_code(&self) -> Result<(), Turn> {
+    fn check_code(&self) -> Result<(), Stop> {
         let (shared, plan) = (&self.driver.shared, self.state.plan());
         let workflow = plan.workflow();
         if let Some(task) = shared.code.missing_task(plan) {
             let message =
                 format!("workflow `{workflow}` needs task `{task}`, which is not registered with this engine");
-            return Err(Turn::Blocked(Error::not_drivable(message)));
+            return Err(Stop::Blocked(Error::not_drivable(message)));
         }
         if let Some(limit) = shared.missing_limit(plan) {
             let message = format!("workflow `{workflow}` needs limit `{limit}`, which is not defined in this engine");
-            return Err(Turn::Blocked(Error::not_drivable(message)));
+            return Err(Stop::Blocked(Error::not_drivable(message)));
         }
         Ok(())
     }
 
     /// Decides on the messages that arrived while there was no session.
-    async fn answer_kept(&mut self) -> Result<(), Turn> {
-        for message in std::mem::take(&mut self.driver.kept) {
+    async fn answer_held_back(&mut self) -> Result<(), Stop> {
+        for message in std::mem::take(&mut self.driver.held_back) {
             self.message(Some(message)).await?;
         }
         Ok(())
     }
 
-    async fn turn(&mut self) -> Result<Infallible, Turn> {
+    async fn turn(&mut self) -> Result<Infallible, Stop> {
         let shared = Arc::clone(&self.driver.shared);
         loop {
             if self.nothing_left() {
-                return Err(Turn::Rest);
+                return Err(Stop::Idle);
             }
-            let leaves_capacity = self.driver.idle || self.waits_for_children();
-            self.driver.leave_capacity(leaves_capacity);
+            let frees_capacity = self.driver.idle || self.waits_for_children();
+            self.driver.set_frees_capacity(frees_capacity);
             let timer = self.until_timer();
             let quiet = self.may_park();
             let may_decide = self.pending.len() < COMMITS_IN_FLIGHT_MAX;
@@ -187,7 +187,7 @@ impl<'a> Session<'a> {
     /// Ends the session because the driver leaves the run; returns when to wake the run. A parked run keeps its place
     /// in the queue for slots; one that is refused here does not. No slots are kept: the engine that resumes a paused
     /// run may be another one, at an unknown time.
-    pub(super) fn part(mut self, refused: bool) -> Option<Timestamp> {
+    pub(super) fn finish(mut self, refused: bool) -> Option<Timestamp> {
         self.driver.trace.left(&self.state, !refused);
         let slots = &self.driver.shared.slots;
         if !refused && self.state.status().is_final() {
@@ -206,7 +206,7 @@ impl<'a> Session<'a> {
 impl Drop for Session<'_> {
     /// The journal is read again, or the driver leaves: nothing that is not durable may be shown or performed.
     fn drop(&mut self) {
-        self.driver.unsure.append(&mut self.pending);
+        self.driver.uncertain.append(&mut self.pending);
         std::mem::take(&mut self.errands).into_values().for_each(|errand| errand.abort());
     }
 }

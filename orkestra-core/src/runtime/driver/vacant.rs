@@ -7,7 +7,7 @@ use crate::store::LetterId;
 
 use super::commit::{Reply, commit_of, internal, unreadable};
 use super::inbox::read_letter;
-use super::{Driver, Turn};
+use super::{Driver, Stop};
 use crate::runtime::error::Error;
 use crate::runtime::storage::blobs;
 use crate::runtime::support::patience::insist;
@@ -24,8 +24,8 @@ pub(super) struct Begun {
 }
 
 impl Driver {
-    /// Refuses inputs until one begins the run. [`Turn::Rest`] if none does.
-    pub(super) async fn first_decision(&mut self, epoch: Epoch) -> Result<(RunState, Begun), Turn> {
+    /// Refuses inputs until one begins the run. [`Stop::Idle`] if none does.
+    pub(super) async fn first_decision(&mut self, epoch: Epoch) -> Result<(RunState, Begun), Stop> {
         if self.durable > Seq::ZERO {
             // The run was deleted in the meantime.
             self.abandon(&Error::elsewhere()).await;
@@ -33,7 +33,7 @@ impl Driver {
         }
         self.recovered = Some(Seq::ZERO);
         self.shared.slots.registered(&self.run);
-        while let Some(pending) = self.unsure.pop_front() {
+        while let Some(pending) = self.uncertain.pop_front() {
             let (asked, own, others) = pending.into_asked();
             others.into_iter().for_each(|(reply, answer)| reply.send(answer));
             if let Some(kind) = asked
@@ -43,7 +43,7 @@ impl Driver {
             }
         }
         while !self.shared.shutdown.get() {
-            let Some(message) = self.next_message() else { return Err(Turn::Rest) };
+            let Some(message) = self.next_message() else { return Err(Stop::Idle) };
             let begun = match message {
                 Message::Input { kind, reply } => {
                     match insist(|| blobs::keep_again(&*self.shared.store, &self.run, &kind)).await {
@@ -62,14 +62,14 @@ impl Driver {
                 return Ok(begun);
             }
         }
-        Err(Turn::ShutDown)
+        Err(Stop::ShutDown)
     }
 
     fn next_message(&mut self) -> Option<Message> {
-        if self.kept.is_empty() { self.messages.try_recv().ok() } else { Some(self.kept.remove(0)) }
+        if self.held_back.is_empty() { self.messages.try_recv().ok() } else { Some(self.held_back.remove(0)) }
     }
 
-    async fn begin_by_letter(&mut self, epoch: Epoch) -> Result<Option<(RunState, Begun)>, Turn> {
+    async fn begin_by_letter(&mut self, epoch: Epoch) -> Result<Option<(RunState, Begun)>, Stop> {
         let mut idle = Vec::new();
         let mut begun = None;
         for letter in self.letters(LetterId::ZERO).await? {
@@ -92,13 +92,13 @@ impl Driver {
         epoch: Epoch,
         kind: InputKind,
         reply: Option<Reply>,
-    ) -> Result<Option<(RunState, Begun)>, Turn> {
+    ) -> Result<Option<(RunState, Begun)>, Stop> {
         let at = self.shared.clock.now();
         let kind = incarnated(kind, at, epoch);
         let refused = match begin(&self.run, Input { at, chance: 0.0, kind: kind.clone() }) {
             Ok((state, events)) => {
                 let commit = commit_of(&state, epoch, events);
-                let written = encode(&commit).map_err(|error| Turn::Reload(internal(&error)))?;
+                let written = encode(&commit).map_err(|error| Stop::Reload(internal(&error)))?;
                 match check_written(&commit, &written) {
                     Ok(()) => {
                         return Ok(Some((state, Begun { commit, written, asked: kind, reply, letter: None })));
@@ -106,7 +106,7 @@ impl Driver {
                     Err(error) => unreadable(&error),
                 }
             }
-            Err(rejection @ Rejection::Broken(_)) => return Err(Turn::Reload(rejection.into())),
+            Err(rejection @ Rejection::Broken(_)) => return Err(Stop::Reload(rejection.into())),
             Err(rejection) => rejection.into(),
         };
         match reply {

@@ -230,20 +230,20 @@ impl EngineBuilder {
         tokio::spawn(closing::close(Arc::clone(&shared)));
         if !shared.capacity.is_closed() {
             let looked = waker::wake_first(&shared).await;
-            shared.keep_doing("waker", move |shared| waker::watch(shared, looked));
-            shared.keep_doing("inbox", inbox::hear);
+            shared.run_restarting("waker", move |shared| waker::watch(shared, looked));
+            shared.run_restarting("inbox", inbox::listen);
         }
-        shared.keep_doing("leases", leases::renew);
+        shared.run_restarting("leases", leases::renew);
         if shared.store.is_shared() {
-            shared.keep_doing("leases", leases::end);
+            shared.run_restarting("leases", leases::end);
         }
-        shared.keep_doing("slots", grants::hand_out);
+        shared.run_restarting("slots", grants::hand_out);
         if !shared.slots.none() {
-            shared.keep_doing("deadlocks", deadlock::watch);
+            shared.run_restarting("deadlocks", deadlock::watch);
         }
-        shared.keep_doing("retention", move |shared| retention::sweep(shared, self.retention));
-        shared.keep_doing("schedules", schedule::tick);
-        shared.keep_doing("upgrade", upgrade::log);
+        shared.run_restarting("retention", move |shared| retention::sweep(shared, self.retention));
+        shared.run_restarting("schedules", schedule::tick);
+        shared.run_restarting("upgrade", upgrade::log);
         Ok(engine)
     }
 }

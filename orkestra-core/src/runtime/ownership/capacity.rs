@@ -61,7 +61,7 @@ impl Capacity {
     }
 
     /// Runs that owe work may be waiting, here or after another engine has left them.
-    pub(super) fn some_wait(&self) {
+    pub(super) fn note_waiting(&self) {
         self.waiting.store(true, Ordering::Relaxed);
     }
 
@@ -76,12 +76,12 @@ impl Capacity {
     }
 
     /// Another engine has left runs, which may include runs that wait for slots.
-    pub(super) fn some_left(&self) {
+    pub(super) fn note_left_behind(&self) {
         self.left_behind.store(true, Ordering::Relaxed);
     }
 
     /// Whether to search for all of them; clears the flag.
-    pub(super) fn take_left(&self) -> bool {
+    pub(super) fn take_left_behind(&self) -> bool {
         self.left_behind.swap(false, Ordering::Relaxed)
     }
 }

@@ -61,7 +61,7 @@ pub(in crate::runtime) async fn terminate(shared: &Arc<Shared>, run: &RunId, rea
     }
     // If this is unknown, the children are searched for again.
     let has_none = children(shared, run).next().await.is_ok_and(|child| child.is_none());
-    let ended = alone(shared, run, |record| {
+    let ended = write_undriven(shared, run, |record| {
         if record.status.is_final() {
             shared.blocked.remove(run);
             return Err(Error::new(ErrorKind::Conflict, "the run has ended"));
@@ -79,7 +79,7 @@ pub(in crate::runtime) async fn terminate(shared: &Arc<Shared>, run: &RunId, rea
         Err(error) => Err(error),
         Ok(()) => {
             tracing::warn!(%run, reason, "a run that cannot be read was terminated");
-            shared.jobs.spawn(tell_family(Arc::clone(shared), run.clone(), lost(run)));
+            shared.jobs.spawn(notify_family(Arc::clone(shared), run.clone(), lost(run)));
             Ok(())
         }
     }
@@ -95,7 +95,7 @@ fn terminated(record: RunRecord, reason: &str, has_children: bool) -> RunRecord 
 /// A driver has given up the run because of this error: waiting runs are told, and a termination that was requested by
 /// letter is carried out.
 pub(in crate::runtime) async fn given_up(shared: Arc<Shared>, run: RunId, error: Error) {
-    if let Some(reason) = asked_to_end(&shared, &run).await {
+    if let Some(reason) = termination_requested(&shared, &run).await {
         match terminate(&shared, &run, &reason).await {
             Ok(()) => return,
             Err(error) => tracing::debug!(%run, %error, "cannot terminate a run that cannot be read"),
@@ -107,10 +107,10 @@ pub(in crate::runtime) async fn given_up(shared: Arc<Shared>, run: RunId, error:
         () = shared.down() => return,
         () = tokio::time::sleep(AGAIN_AFTER) => {}
     }
-    tell_family(shared, run, error).await;
+    notify_family(shared, run, error).await;
 }
 
-async fn asked_to_end(shared: &Shared, run: &RunId) -> Option<String> {
+async fn termination_requested(shared: &Shared, run: &RunId) -> Option<String> {
     let letters = shared.store.letters(run, LetterId::ZERO, LETTERS_MAX).await.ok()?;
     letters.iter().find_map(|letter| match decode_letter(&letter.body) {
         Ok(InputKind::Terminate { reason }) => Some(reason),
@@ -120,9 +120,9 @@ async fn asked_to_end(shared: &Shared, run: &RunId) -> Option<String> {
 
 /// Tells the parent the outcome in this run's record, or else that it cannot be read; if this run has ended, also
 /// cancels its children.
-async fn tell_family(shared: Arc<Shared>, run: RunId, error: Error) {
+async fn notify_family(shared: Arc<Shared>, run: RunId, error: Error) {
     let mut delay = AGAIN_AFTER;
-    while let Err(problem) = told(&shared, &run, &error).await {
+    while let Err(problem) = try_notify_family(&shared, &run, &error).await {
         if shared.shutdown.get() {
             return;
         }
@@ -143,7 +143,7 @@ pub(in crate::runtime) fn unreadable(workflow: &Name, error: &Error) -> Outcome 
     }
 }
 
-async fn told(shared: &Arc<Shared>, run: &RunId, error: &Error) -> Result<(), Error> {
+async fn try_notify_family(shared: &Arc<Shared>, run: &RunId, error: &Error) -> Result<(), Error> {
     let Some(record) = shared.store.record(run).await? else { return Ok(()) };
     let over = record.status.is_final();
     if over {
@@ -154,11 +154,11 @@ async fn told(shared: &Arc<Shared>, run: &RunId, error: &Error) -> Result<(), Er
         }
         cancel_children(shared, run).await?;
     }
-    tell_parent(shared, &record, error).await?;
+    notify_parent(shared, &record, error).await?;
     if !over {
         return Ok(());
     }
-    alone(shared, run, |record| {
+    write_undriven(shared, run, |record| {
         if record.wake_at.is_none() {
             return Err(Error::new(
                 ErrorKind::Conflict,
@@ -171,7 +171,7 @@ async fn told(shared: &Arc<Shared>, run: &RunId, error: &Error) -> Result<(), Er
     .or_else(|error| if error.kind() == ErrorKind::Conflict { Ok(()) } else { Err(error) })
 }
 
-async fn tell_parent(shared: &Arc<Shared>, record: &RunRecord, error: &Error) -> Result<(), Error> {
+async fn notify_parent(shared: &Arc<Shared>, record: &RunRecord, error: &Error) -> Result<(), Error> {
     let (run, Some(parent)) = (&record.id, &record.parent) else { return Ok(()) };
     let outcome = record.outcome.clone().unwrap_or_else(|| unreadable(&record.workflow, error));
     let outcome = match blobs::adopt_outcome(&*shared.store, (run, parent), outcome).await {
@@ -181,10 +181,10 @@ async fn tell_parent(shared: &Arc<Shared>, record: &RunRecord, error: &Error) ->
     };
     // Its spending is unknown: it is in the journal.
     let ended = InputKind::ChildEnded { child: run.clone(), outcome, spent: BTreeMap::new() };
-    match shared.tell_surely(parent, ended).await {
+    match shared.tell_checked(parent, ended).await {
         Err(error) if error.is_damaged() && is_over(shared, parent).await? => Ok(()),
         Err(error) if is_passing(&error) || error.is_not_drivable() => Err(error),
-        Ok(false) => Err(nobody_took_it()),
+        Ok(false) => Err(still_in_inbox()),
         // A parent that does not exist, has ended, or waits for something else needs no report.
         _ => Ok(()),
     }
@@ -195,7 +195,7 @@ pub(in crate::runtime) async fn is_over(shared: &Shared, run: &RunId) -> Result<
     Ok(shared.store.record(run).await?.is_none_or(|record| record.status.is_final()))
 }
 
-fn nobody_took_it() -> Error {
+fn still_in_inbox() -> Error {
     Error::new(ErrorKind::Unknown, "the letter is still waiting in the run's inbox")
 }
 
@@ -221,13 +221,13 @@ async fn cancel_children(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error>
             continue;
         }
         let reason = format!("its parent run `{run}` no longer waits for it");
-        match shared.tell_surely(&child.id, InputKind::Cancel { reason }).await {
+        match shared.tell_checked(&child.id, InputKind::Cancel { reason }).await {
             // It must be terminated by hand.
             Err(error) if error.is_damaged() => {
                 tracing::warn!(child = %child.id, %error, "cannot cancel a damaged child; terminate it")
             }
             Err(error) if is_passing(&error) || error.is_not_drivable() => return Err(error),
-            Ok(false) => return Err(nobody_took_it()),
+            Ok(false) => return Err(still_in_inbox()),
             _ => {}
         }
     }
@@ -239,7 +239,7 @@ const fn is_passing(error: &Error) -> bool {
 
 /// Writes one event after the journal of a run that cannot be read and has no driver, and the record that `make`
 /// derives from the existing one.
-async fn alone<M>(shared: &Arc<Shared>, run: &RunId, make: M) -> Result<(), Error>
+async fn write_undriven<M>(shared: &Arc<Shared>, run: &RunId, make: M) -> Result<(), Error>
 where
     M: Fn(RunRecord) -> Result<(Event, RunRecord), Error>,
 {

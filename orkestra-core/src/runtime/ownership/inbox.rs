@@ -95,28 +95,28 @@ impl Shared {
 
     /// Notifies the run's driver of new letters if it is in this engine. If its channel is full, it notices them when
     /// its lease is renewed.
-    pub(in crate::runtime) fn look_into_inbox(&self, run: &RunId) {
+    pub(in crate::runtime) fn notify_inbox(&self, run: &RunId) {
         match self.live.sender(run) {
             Some(driver) => drop(driver.try_send(Message::Inbox)),
-            None => self.look_for_owing(),
+            None => self.search_owing(),
         }
     }
 
     /// Makes the waker search for runs that owe work or have letters.
-    pub(in crate::runtime) fn look_for_owing(&self) {
-        self.capacity.some_wait();
+    pub(in crate::runtime) fn search_owing(&self) {
+        self.capacity.note_waiting();
         self.parked.notify_one();
     }
 
     /// Makes the waker search for all runs that another engine has left.
-    pub(super) fn look_for_all(&self) {
-        self.capacity.some_left();
-        self.look_for_owing();
+    pub(super) fn search_all(&self) {
+        self.capacity.note_left_behind();
+        self.search_owing();
     }
 }
 
 /// Listens for letters until the engine shuts down.
-pub(in crate::runtime) async fn hear(shared: Arc<Shared>) {
+pub(in crate::runtime) async fn listen(shared: Arc<Shared>) {
     let mut listener = shared.store.listen();
     loop {
         let heard = tokio::select! {
@@ -125,10 +125,10 @@ pub(in crate::runtime) async fn hear(shared: Arc<Shared>) {
             heard = listener.next() => heard,
         };
         match heard {
-            Some(run) => shared.look_into_inbox(&run),
+            Some(run) => shared.notify_inbox(&run),
             None => {
-                shared.live.driven().iter().for_each(|run| shared.look_into_inbox(run));
-                shared.look_for_owing();
+                shared.live.driven().iter().for_each(|run| shared.notify_inbox(run));
+                shared.search_owing();
             }
         }
     }

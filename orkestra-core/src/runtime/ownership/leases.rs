@@ -62,7 +62,7 @@ impl Leases {
     }
 
     /// Loses the leases that have expired by `now`; returns when the next one expires.
-    fn lose_ended(&self, now: Instant) -> Option<Instant> {
+    fn lose_expired(&self, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
         for owned in self.lock().values_mut() {
             match owned.ends {
@@ -132,7 +132,7 @@ async fn renew_some(shared: Arc<Shared>, leases: Vec<Lease>, patience: Duration)
                 shared.leases.renewed(lease, until, ends);
                 if renewed.mail {
                     // The notification of the letter may have been missed.
-                    shared.look_into_inbox(&lease.run);
+                    shared.notify_inbox(&lease.run);
                 }
             }
             return true;
@@ -153,7 +153,7 @@ pub(in crate::runtime) async fn end(shared: Arc<Shared>) {
     // A process that was suspended may still renew before another engine has noticed.
     let grace = (shared.lease / 24).max(Duration::from_millis(1));
     loop {
-        let next = shared.leases.lose_ended(Instant::now());
+        let next = shared.leases.lose_expired(Instant::now());
         // A lease that is claimed in the meantime does not expire before this.
         let next = next.unwrap_or_else(|| Instant::now() + shared.lease / 2);
         tokio::select! {

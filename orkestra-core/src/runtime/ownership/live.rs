@@ -61,7 +61,7 @@ pub(in crate::runtime) async fn give_back(
     let Channels { mut messages, progress, .. } = channels;
     drop(registration);
     progress.send_modify(|_| ());
-    shared.neighbours.tell_of(run);
+    shared.neighbours.notify_news(run);
     messages.close();
     while let Some(message) = messages.recv().await {
         if matches!(message, Message::Input { .. }) {

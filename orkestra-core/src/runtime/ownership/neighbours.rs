@@ -61,7 +61,7 @@ impl Neighbours {
 
     /// Leaves the group, and the runs that it drove to the others.
     pub(in crate::runtime) fn leave(&self) {
-        self.for_others(Shared::look_for_all);
+        self.for_others(Shared::search_all);
         let mut engines = lock(&self.all.engines);
         engines.retain(|(number, _)| *number != self.own);
         self.all.count.store(engines.len(), Ordering::Relaxed);
@@ -73,7 +73,7 @@ impl Neighbours {
     }
 
     /// Notifies the others that the run has news.
-    pub(in crate::runtime) fn tell_of(&self, run: &RunId) {
+    pub(in crate::runtime) fn notify_news(&self, run: &RunId) {
         self.for_others(|other| other.live.notify_followers(run));
     }
 

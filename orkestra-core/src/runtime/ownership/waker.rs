@@ -20,14 +20,14 @@ use crate::runtime::support::panics;
 const SAFETY_NET: Duration = Duration::from_secs(30);
 
 /// How often a shared store is asked for runs that other engines have left.
-const SHARED_LOOK: Duration = Duration::from_millis(250);
+const SHARED_SEARCH: Duration = Duration::from_millis(250);
 
 /// How often a shared store is asked for all runs after some were found that another engine had left: others may wait
 /// for slots that it no longer grants. All of them are read then, so not every time.
-const SHARED_LOOK_AT_ALL: Duration = Duration::from_secs(2);
+const SHARED_SEARCH_ALL: Duration = Duration::from_secs(2);
 
 /// The delay before asking a store again that failed to answer.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const SEARCH_AGAIN: Duration = Duration::from_secs(1);
 
 /// The pause between batches of runs of the previous process: all of them are read from the store, and each uses
 /// memory.
@@ -53,7 +53,7 @@ const FIRST_AGAIN: Duration = Duration::from_millis(250);
 ///
 /// IMPORTANT: slots are granted only after one complete search. A run that was not found may hold some.
 pub(in crate::runtime) async fn wake_first(shared: &Arc<Shared>) -> Duration {
-    match panics::guard(look(shared, Which::First)).await {
+    match panics::guard(search(shared, Which::First)).await {
         Ok(Ok(next)) => {
             shared.slots.open();
             return next;
@@ -68,22 +68,22 @@ pub(in crate::runtime) async fn wake_first(shared: &Arc<Shared>) -> Duration {
 
 /// Drives the runs that are due now, as far as there is capacity; returns how long nothing will be due.
 async fn wake(shared: &Arc<Shared>, which: Which) -> Duration {
-    match look(shared, which).await {
+    match search(shared, which).await {
         Ok(next) => next,
         Err(error) => {
             tracing::warn!(%error, "cannot list the runs that are due; trying again");
-            LOOK_AGAIN.min(safety_net(shared))
+            SEARCH_AGAIN.min(safety_net(shared))
         }
     }
 }
 
 /// Like [`wake`], but returns an error if the store did not list everything.
-async fn look(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError> {
+async fn search(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError> {
     let safety_net = safety_net(shared);
     // Slots of a run that was not loaded would be granted twice.
     let all_at_once = which == Which::First && !shared.slots.none();
     shared.blocked.remove_due();
-    let mut after = if which == Which::Timed { Some(behind_the_queue()) } else { None };
+    let mut after = if which == Which::Timed { Some(after_the_queue()) } else { None };
     if shared.drain.is_draining() {
         return Ok(safety_net);
     }
@@ -97,9 +97,9 @@ async fn look(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError
         let full = runs.len() >= limit;
         for DueCursor { id, wake_at } in &runs {
             if !all_at_once && shared.capacity.is_full(shared.busy()) {
-                shared.capacity.some_wait();
+                shared.capacity.note_waiting();
                 if which == Which::All {
-                    shared.capacity.some_left();
+                    shared.capacity.note_left_behind();
                 }
                 return Ok(safety_net);
             }
@@ -110,7 +110,7 @@ async fn look(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError
             if !queued && !shared.blocked.is_blocked(id) && !shared.live.is_driven(id) {
                 Shared::ensure_driven(shared, id);
                 if which == Which::Owing && !shared.slots.none() {
-                    shared.capacity.some_left();
+                    shared.capacity.note_left_behind();
                 }
             }
         }
@@ -129,13 +129,13 @@ fn safety_net(shared: &Shared) -> Duration {
 }
 
 /// The position after all runs that owe work or wait for slots.
-fn behind_the_queue() -> DueCursor {
+fn after_the_queue() -> DueCursor {
     let id = RunId::new("z".repeat(RUN_ID_BYTES_MAX)).expect("a run id of letters is valid");
     DueCursor { wake_at: QUEUED_AT, id }
 }
 
 /// Between half of `look` and all of it. If engines searched in step, the first one would always take everything.
-fn uneven(look: Duration, now: Timestamp) -> Duration {
+fn jittered(look: Duration, now: Timestamp) -> Duration {
     // The golden ratio spreads close values: Knuth, The Art of Computer Programming 3, 6.4.
     let spread = now.as_millis().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
     look / 2 + look / 2 * u32::try_from(spread).unwrap_or_default() / 64
@@ -143,8 +143,8 @@ fn uneven(look: Duration, now: Timestamp) -> Duration {
 
 /// Wakes runs until the engine shuts down.
 pub(in crate::runtime) async fn watch(shared: Arc<Shared>, mut next: Duration) {
-    let look = if shared.store.is_shared() { SHARED_LOOK.min(safety_net(&shared)) } else { safety_net(&shared) };
-    let at_all = if shared.store.is_shared() { SHARED_LOOK_AT_ALL } else { Duration::ZERO };
+    let look = if shared.store.is_shared() { SHARED_SEARCH.min(safety_net(&shared)) } else { safety_net(&shared) };
+    let at_all = if shared.store.is_shared() { SHARED_SEARCH_ALL } else { Duration::ZERO };
     // Monotonic: a wall clock that was ahead for a while would delay this.
     let mut looked = Instant::now();
     loop {
@@ -153,14 +153,14 @@ pub(in crate::runtime) async fn watch(shared: Arc<Shared>, mut next: Duration) {
             biased;
             () = shared.down() => return,
             () = shared.parked.notified() => true,
-            () = tokio::time::sleep(next.min(uneven(look, shared.clock.now())).min(net)) => false,
+            () = tokio::time::sleep(next.min(jittered(look, shared.clock.now())).min(net)) => false,
         };
         if !shared.slots.is_open() {
             next = wake_first(&shared).await;
             continue;
         }
         let (since, has_capacity) = (looked.elapsed(), !shared.capacity.is_full(shared.busy()));
-        if since >= safety_net(&shared) || has_capacity && since >= at_all && shared.capacity.take_left() {
+        if since >= safety_net(&shared) || has_capacity && since >= at_all && shared.capacity.take_left_behind() {
             looked = Instant::now();
             next = wake(&shared, Which::All).await;
             continue;

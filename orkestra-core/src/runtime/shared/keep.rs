@@ -12,7 +12,7 @@ const AFTER_PANIC: Duration = Duration::from_secs(1);
 impl Shared {
     /// Runs `work` in the background until it returns. If it panics, it is restarted: the engine must not be left
     /// without it.
-    pub(in crate::runtime) fn keep_doing<F, W>(self: &Arc<Self>, what: &'static str, work: F)
+    pub(in crate::runtime) fn run_restarting<F, W>(self: &Arc<Self>, what: &'static str, work: F)
     where
         F: Fn(Arc<Self>) -> W + Send + 'static,
         W: Future<Output = ()> + Send,

@@ -18,11 +18,15 @@ impl Shared {
     /// Sends an input to the run's driver; returns when the decision is durable. If another engine drives the run, the
     /// input goes into its inbox.
     pub(in crate::runtime) async fn tell(self: &Arc<Self>, run: &RunId, kind: InputKind) -> Result<(), Error> {
-        self.tell_surely(run, kind).await.map(drop)
+        self.tell_checked(run, kind).await.map(drop)
     }
 
     /// Like [`tell`](Self::tell); returns whether it was decided on, and is not still waiting in the run's inbox.
-    pub(in crate::runtime) async fn tell_surely(self: &Arc<Self>, run: &RunId, kind: InputKind) -> Result<bool, Error> {
+    pub(in crate::runtime) async fn tell_checked(
+        self: &Arc<Self>,
+        run: &RunId,
+        kind: InputKind,
+    ) -> Result<bool, Error> {
         let begins = matches!(kind, InputKind::Create { .. } | InputKind::Fork { .. } | InputKind::CancelChild { .. });
         if self.capacity.is_closed() && !begins {
             return self.post(run, kind).await;

@@ -118,7 +118,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn has_room(&self) -> bool {
+    fn has_space(&self) -> bool {
         self.commits.len() < BATCH_COMMITS_MAX && self.bytes < BATCH_BYTES_MAX
     }
 
@@ -164,7 +164,7 @@ impl Writer {
     fn gather(&mut self, first: Option<Waiting>, queue: &mut mpsc::Receiver<Waiting>) -> Batch {
         let (mut batch, now) = (Batch::default(), Instant::now());
         for backlog in self.backlogs.values_mut().filter(|backlog| backlog.due <= now) {
-            while batch.has_room()
+            while batch.has_space()
                 && let Some(waiting) = backlog.commits.pop_front()
             {
                 batch.push(waiting);
@@ -176,7 +176,7 @@ impl Writer {
                 Some(backlog) => backlog.commits.push_back(waiting),
                 None => batch.push(waiting),
             }
-            next = if batch.has_room() { queue.try_recv().ok() } else { None };
+            next = if batch.has_space() { queue.try_recv().ok() } else { None };
         }
         batch
     }
