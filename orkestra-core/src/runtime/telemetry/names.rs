@@ -115,14 +115,10 @@ pub(super) const RUNS_LIVE: Metric = Metric {
     kind: MetricKind::Gauge,
     unit: "runs",
     labels: &[],
-    meaning: "runs in the memory of the process, each driven by an engine of it",
+    meaning: "runs in memory, each driven by an engine of this process",
 };
-pub(super) const RUNS_PARKED: Metric = counter(
-    "orkestra_runs_parked_total",
-    "runs",
-    BY_WORKFLOW,
-    "times that a run which only waits was dropped from memory",
-);
+pub(super) const RUNS_PARKED: Metric =
+    counter("orkestra_runs_parked_total", "runs", BY_WORKFLOW, "times that an idle run was dropped from memory");
 pub(super) const RUNS_PAUSED: Metric = counter(
     "orkestra_runs_paused_total",
     "pauses",
@@ -133,13 +129,13 @@ pub(super) const RUNS_RELOADED: Metric = counter(
     "orkestra_runs_reloaded_total",
     "reloads",
     &[],
-    "times that a run went on from its journal because the store did not say `Ok`",
+    "times that a run was read from its journal again because a write was not acknowledged",
 );
 pub(super) const RUNS_BLOCKED: Metric = counter(
     "orkestra_runs_blocked_total",
     "runs",
     &[],
-    "times that an engine gave a run up that should go on: see `Engine::blocked`",
+    "times that an engine could not continue a run: see `Engine::blocked`",
 );
 pub(super) const LEASES_LOST: Metric = counter(
     "orkestra_leases_lost_total",
@@ -162,68 +158,60 @@ pub(super) const ATTEMPTS_ENDED: Metric = counter(
     "attempts that ended by themselves or timed out, by `completed`, `failed`",
 );
 pub(super) const RETRIES: Metric =
-    counter("orkestra_retries_total", "attempts", BY_WORKFLOW, "failed attempts that another one follows");
+    counter("orkestra_retries_total", "attempts", BY_WORKFLOW, "failed attempts that are retried");
 pub(super) const CALL_SECONDS: Metric = histogram(
     "orkestra_call_seconds",
     "seconds",
     BY_OUTCOME,
-    "one call of a task, by `completed`, `failed`; an attempt that was parked or lost its process has several, and what was dropped is not counted",
+    "one call of a task, by `completed`, `failed`; an attempt that was parked or lost its process has several; dropped calls are not counted",
 );
-pub(super) const TASKS_PARKED: Metric = counter(
-    "orkestra_tasks_parked_total",
-    "tasks",
-    BY_WORKFLOW,
-    "times that a task which only waits was dropped from memory",
-);
+pub(super) const TASKS_PARKED: Metric =
+    counter("orkestra_tasks_parked_total", "tasks", BY_WORKFLOW, "times that an idle task was dropped from memory");
 pub(super) const STEP_SECONDS: Metric = histogram(
     "orkestra_step_seconds",
     "seconds",
     BY_OUTCOME,
-    "the work of a step with its tries, without writing it down, by `completed`, `failed`",
+    "the work of a step, including retries but not the write of its result, by `completed`, `failed`",
 );
 pub(super) const STEPS_REMEMBERED: Metric = counter(
     "orkestra_steps_remembered_total",
     "steps",
     BY_WORKFLOW,
-    "steps that were not done again: the result was there",
+    "steps that were not executed again because their result was remembered",
 );
 pub(super) const STEP_RETRIES: Metric = counter(
     "orkestra_step_retries_total",
     "tries",
     BY_WORKFLOW,
-    "failed tries of a step that another one follows in the same attempt",
+    "failed tries of a step that are retried in the same attempt",
 );
 pub(super) const SIGNALS_RECEIVED: Metric =
-    counter("orkestra_signals_received_total", "signals", BY_WORKFLOW, "signals that runs were sent");
+    counter("orkestra_signals_received_total", "signals", BY_WORKFLOW, "signals sent to runs");
 pub(super) const QUESTIONS_ASKED: Metric =
-    counter("orkestra_questions_asked_total", "questions", BY_WORKFLOW, "questions that tasks asked somebody outside");
+    counter("orkestra_questions_asked_total", "questions", BY_WORKFLOW, "questions asked by tasks");
 pub(super) const CHILDREN_REQUESTED: Metric = counter(
     "orkestra_children_requested_total",
     "runs",
     BY_WORKFLOW,
-    "runs that tasks asked for and wait for; the label is the waiting run's",
+    "child runs requested by tasks; the label is the parent's workflow",
 );
 pub(super) const SLOT_WAIT_SECONDS: Metric = histogram(
     "orkestra_slot_wait_seconds",
     "seconds",
     &[],
-    "from the request for slots to their grant, by the engine's clock; after a restart the wait counts anew",
+    "from the request for slots to their grant, by the engine's clock; after a restart the wait counts from zero",
 );
-pub(super) const COMMIT_SECONDS: Metric = histogram(
-    "orkestra_commit_seconds",
-    "seconds",
-    &[],
-    "from handing a commit to the committer to the store's answer",
-);
+pub(super) const COMMIT_SECONDS: Metric =
+    histogram("orkestra_commit_seconds", "seconds", &[], "from submitting a commit to the store's answer");
 pub(super) const COMMIT_BATCH: Metric =
     histogram("orkestra_commit_batch_commits", "commits", &[], "commits of one durable write");
 pub(super) const COMMIT_BATCH_BYTES: Metric =
     histogram("orkestra_commit_batch_bytes", "bytes", &[], "bytes of the commits of one durable write");
 pub(super) const APPEND_SECONDS: Metric =
-    histogram("orkestra_append_seconds", "seconds", &[], "one durable write, as long as the store took");
+    histogram("orkestra_append_seconds", "seconds", &[], "the time of one durable write in the store");
 pub(super) const COMMITS_REFUSED: Metric = counter(
     "orkestra_commits_refused_total",
     "commits",
     &["reason"],
-    "commits that the store did not take, by `conflict`, `fenced`, `unknown`, `failed`",
+    "commits that the store did not accept, by `conflict`, `fenced`, `unknown`, `failed`",
 );
