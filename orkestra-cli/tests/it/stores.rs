@@ -127,7 +127,8 @@ fn a_check_reports_damage_and_saves_the_rest() {
     let refused = place.done(&["store", "export", "all.jsonl", "--store", "store"]);
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(
-        refused.err.contains("cannot export run `broken`: its journal is damaged") && refused.err.contains("check --save"),
+        refused.err.contains("cannot export run `broken`: its journal is damaged")
+            && refused.err.contains("check --save"),
         "{refused:?}"
     );
     assert!(!place.path().join("all.jsonl").exists() && !place.path().join("all.jsonl.unfinished").exists());

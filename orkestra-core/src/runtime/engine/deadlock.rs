@@ -171,8 +171,8 @@ pub(super) async fn watch(shared: Arc<Shared>) {
                 tracing::warn!(%run, why, "a run is deadlocked: it waits for a slot that its own progress would release");
             }
         }
-        let dead: BTreeSet<RunId> = dead.into_iter().map(|(run, _)| run).collect();
-        told.retain(|run| dead.contains(run));
-        shared.slots.set_deadlocked(dead.len());
+        let dead: BTreeMap<RunId, String> = dead.into_iter().collect();
+        told.retain(|run| dead.contains_key(run));
+        shared.slots.set_deadlocked(dead);
     }
 }

@@ -53,6 +53,11 @@ impl Instance {
         self.concurrency.is_none_or(|count| self.held < count)
     }
 
+    /// How many slots are in use, and how many may be.
+    pub(super) const fn use_of_slots(&self) -> (Option<u32>, Option<u32>) {
+        (Some(self.held), self.concurrency)
+    }
+
     /// Whether this slot is reserved for a request before `rank`.
     pub(super) fn is_reserved_before(&self, rank: Rank) -> bool {
         self.reserved_for.first().is_some_and(|first| *first < rank)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::model::{Name, RunId, SlotKey, Timestamp};
+use crate::projection::SlotWait;
 
 use super::{Limit, Limiter, SlotRequest};
 use crate::runtime::task::activity::Activity;
@@ -40,8 +41,8 @@ struct Table {
     idle: BTreeSet<(RunId, Name)>,
     /// The calls of nodes with slots: one may only wait while other tasks of its run are working.
     calls: BTreeMap<Who, Weak<Activity>>,
-    /// How many runs were deadlocked at the last search.
-    deadlocked: usize,
+    /// The runs that were deadlocked at the last search, each with the reason.
+    deadlocked: BTreeMap<RunId, String>,
     /// Whether all runs that may hold slots are known.
     open: bool,
 }
@@ -61,7 +62,7 @@ impl Slots {
             expected: HashSet::new(),
             idle: BTreeSet::new(),
             calls: BTreeMap::new(),
-            deadlocked: 0,
+            deadlocked: BTreeMap::new(),
             open: false,
         };
         Self { table: Mutex::new(table), changed: Notify::new(), deadlock_possible: Notify::new(), limits: names }
@@ -93,7 +94,7 @@ impl Slots {
         let before = table.idle.len();
         table.idle.retain(|(idle, _)| idle != run);
         if table.idle.len() < before {
-            table.deadlocked = 0;
+            table.deadlocked.clear();
             if table.may_deadlock() {
                 drop(table);
                 self.deadlock_possible.notify_one();
@@ -130,13 +131,26 @@ impl Slots {
         self.lock().may_deadlock()
     }
 
-    /// Sets the number of deadlocked runs.
-    pub(in crate::runtime) fn set_deadlocked(&self, runs: usize) {
+    /// Sets the deadlocked runs, each with the reason.
+    pub(in crate::runtime) fn set_deadlocked(&self, runs: BTreeMap<RunId, String>) {
         self.lock().deadlocked = runs;
     }
 
     pub(in crate::runtime) fn deadlocked(&self) -> usize {
-        self.lock().deadlocked
+        self.lock().deadlocked.len()
+    }
+
+    /// Why the run is deadlocked, if it was at the last search.
+    pub(in crate::runtime) fn deadlock_of(&self, run: &RunId) -> Option<String> {
+        self.lock().deadlocked.get(run).cloned()
+    }
+
+    /// The slots that nodes of the run wait for in this engine, with their places in the queue.
+    pub(in crate::runtime) fn queue_of(&self, run: &RunId, now: Timestamp) -> BTreeMap<Name, Vec<SlotWait>> {
+        let table = self.lock();
+        let nodes = table.requests.get(run).into_iter().flat_map(BTreeMap::keys);
+        let queue = |node: &Name| table.limiter.queue_of(&(run.clone(), node.clone()), now);
+        nodes.filter_map(|node| Some((node.clone(), queue(node)?))).collect()
     }
 
     /// Whether this limit is defined.
@@ -299,7 +313,7 @@ impl Table {
         }
         let who = (run.clone(), node.clone());
         if self.idle.remove(&who) | self.calls.remove(&who).is_some() {
-            self.deadlocked = 0;
+            self.deadlocked.clear();
         }
         self.limiter.cancel(run, node);
         self.limiter.release(run, node);

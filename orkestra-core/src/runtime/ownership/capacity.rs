@@ -35,6 +35,11 @@ impl Capacity {
         live >= self.runs_max
     }
 
+    /// The capacity, if `live` runs in memory use it up.
+    pub(in crate::runtime) fn used_up(&self, live: usize) -> Option<usize> {
+        (!self.is_closed() && self.is_full(live)).then_some(self.runs_max)
+    }
+
     /// How many more runs there is capacity for.
     pub(super) const fn left(&self, live: usize) -> usize {
         self.runs_max.saturating_sub(live)

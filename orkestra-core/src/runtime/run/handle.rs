@@ -9,7 +9,7 @@ use crate::journal::{Commit, Written};
 use crate::kernel::{Event, InputKind, Outcome};
 use crate::model::limits::READ_COMMITS_MAX;
 use crate::model::{Amount, Name, Payload, Plan, RunId, Seq};
-use crate::projection::{Graph, GraphFold, RunView, Timeline, TimelineFold};
+use crate::projection::{Graph, GraphFold, Timeline, TimelineFold};
 use crate::store::{RunRecord, StoreErrorKind};
 
 use super::events::{Cursor, Events};
@@ -59,15 +59,6 @@ impl Run {
     /// Like [`status`](Self::status); retries while the store fails temporarily.
     pub(super) async fn record(&self) -> Result<RunRecord, Error> {
         self.shared.record_of(&self.id).await?.ok_or_else(|| self.not_found())
-    }
-
-    /// Returns the run's nodes and their states, as far as they are durable.
-    ///
-    /// # Errors
-    /// If the store cannot be read, the journal is damaged, or the run does not exist.
-    pub async fn view(&self) -> Result<RunView, Error> {
-        let state = load(&*self.shared.store, &self.id).await?;
-        state.as_ref().map(RunView::of).ok_or_else(|| self.not_found())
     }
 
     /// Returns the run as a graph, as far as it is durable: for terminals, as Mermaid, dot or SVG.
@@ -246,7 +237,7 @@ impl Run {
 
     /// Resumes a paused run. A node whose failure paused the run is given up; to try it again, use
     /// [`retry`](Self::retry) instead. Each failure needs its own decision: while others are undecided
-    /// ([`RunView::undecided`]), the run stays paused for the next one.
+    /// ([`RunView::undecided`](crate::projection::RunView::undecided)), the run stays paused for the next one.
     ///
     /// # Errors
     /// If the run is not paused, has used up a budget that was not raised, or does not exist.
@@ -271,7 +262,7 @@ impl Run {
     }
 
     /// Answers a question of [`Context::ask`](crate::Context::ask). The first answer counts. It is durable when this
-    /// returns. Open questions are in [`RunView::questions`].
+    /// returns. Open questions are in [`RunView::questions`](crate::projection::RunView::questions).
     ///
     /// # Errors
     /// If the question is not open, or the run does not exist.

@@ -38,7 +38,11 @@ async fn readable_runs_are_reported_and_salvaged() {
     assert_eq!((found.whole.runs, found.whole.commits, found.whole.values), (1, 2, 1));
     let [damage] = &found.damage[..] else { panic!("one is damaged: {found:?}") };
     assert_eq!((damage.run.as_ref(), damage.commits, damage.saved), (Some(&id("broken")), 1, false));
-    assert!(damage.what.starts_with("cannot read the commit at 3 of run `broken`: the commit is damaged"), "{}", damage.what);
+    assert!(
+        damage.what.starts_with("cannot read the commit at 3 of run `broken`: the commit is damaged"),
+        "{}",
+        damage.what
+    );
 
     let refused = exported(&store, &options()).await;
     assert!(matches!(&refused, Err(TransferError::Journal { run, .. }) if *run == id("broken")), "{refused:?}");
