@@ -175,7 +175,7 @@ impl Engine {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let engine = Engine::builder().start().await?;
-    /// When the system asks the process to end:
+    /// // When the system asks the process to end:
     /// assert!(engine.drain(secs(20)).await);
     /// # Ok(()) }
     /// ```

@@ -98,7 +98,7 @@ impl Engine {
     /// let run = engine.run("ask").id("monday").start().await?;
     /// assert_eq!(engine.delete(run.id()).await.unwrap_err().kind(), ErrorKind::Conflict);
     ///
-    /// run.terminate("nobody wants to know any more").await?;
+    /// run.terminate("it is no longer needed").await?;
     /// engine.delete(run.id()).await?;
     /// assert!(engine.get(run.id()).await?.is_none());
     /// # Ok(()) }

@@ -26,7 +26,7 @@ impl Run {
     /// }
     /// let workflow = Workflow::new("pages").node("count", count).build()?;
     /// let engine = Engine::builder().store(MemoryStore::new()).workflow(workflow).start().await?;
-    /// let run = engine.run("pages").id("monday").input(10)?.start().await?;
+    /// let run = engine.run("pages").id("monday").input(&10)?.start().await?;
     /// run.outcome().await?;
     /// assert_eq!(run.published::<u32>("progress").await?, Some(10));
     /// assert_eq!(run.published::<u32>("address").await?, None);

@@ -58,7 +58,7 @@ impl Engine {
     ///     .with_input("rust")?
     ///     .with_catch_up(CatchUp::One)
     ///     .with_overlap(Overlap::Skip);
-    /// Call this at every start of a program: a schedule that exists continues where it was.
+    /// // Call this at every start of a program: a schedule that exists continues where it was.
     /// engine.schedules().put(schedule).await?;
     ///
     /// let run = engine.schedules().trigger("hourly").await?;
