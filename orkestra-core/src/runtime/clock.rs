@@ -1,12 +1,12 @@
-//! Where the runtime's time comes from: one place, so that tests can put their own there.
+//! The source of the runtime's time, in one place so that tests can replace it.
 
 use ulid::Ulid;
 
 use crate::model::Timestamp;
 
-/// Tells the time.
+/// A source of time.
 pub trait Clock: Send + Sync + 'static {
-    /// The time now. It may jump; within a run the engine never lets it go backwards.
+    /// The current time. It may jump; within a run the engine never lets time go backwards.
     fn now(&self) -> Timestamp;
 }
 
@@ -22,7 +22,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// An id that nobody had before: sortable by time, with 80 bits of chance.
+/// A new unique id: sortable by time, with 80 random bits.
 #[expect(clippy::disallowed_methods, reason = "the one place where the engine makes ids")]
 pub(super) fn fresh_id() -> String {
     Ulid::generate().to_string()

@@ -1,4 +1,4 @@
-//! The error of the engine's handles, sorted by what the caller should do.
+//! The error of the engine and its handles, sorted by what the caller should do.
 
 use crate::journal::{CodecError, ReplayError};
 use crate::kernel::Rejection;
@@ -9,25 +9,25 @@ use crate::store::{StoreError, StoreErrorKind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The caller asked for what cannot be: another call is needed, not another try.
+    /// The request is invalid. Repeating it does not help; change it.
     Invalid,
-    /// There is no such run or workflow.
+    /// The run or workflow was not found.
     NotFound,
-    /// The run is in no state for this, it has ended for instance.
+    /// The run's state does not allow this; for example, the run has ended.
     Conflict,
     /// The run itself failed or was cancelled.
     RunEnded,
-    /// The store did not do its part; see its own kind.
+    /// The store failed; see [`Error::store_kind`].
     Store,
-    /// The outcome cannot be told: ask for the run's state before doing it again.
+    /// The outcome is unknown: check the run's state before trying again.
     Unknown,
     /// The engine was shut down.
     ShutDown,
-    /// A bug of ours, or a store that gave back what was never written.
+    /// A bug in the engine, or a store that returned data that was never written.
     Internal,
 }
 
-/// Why the engine did not do what it was asked for.
+/// Why the engine could not do what was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
@@ -45,20 +45,25 @@ impl Error {
     }
 
     pub(crate) fn shut_down() -> Self {
-        Self::new(ErrorKind::ShutDown, "the engine was shut down; the run goes on when it starts again")
+        Self::new(
+            ErrorKind::ShutDown,
+            "the engine was shut down; the run continues when an engine starts on its store again",
+        )
     }
 
-    /// Nothing was decided on what was asked for: another engine drives the run.
+    /// Nothing was decided: another engine drives the run.
     pub(crate) fn elsewhere() -> Self {
-        Self { elsewhere: true, ..Self::new(ErrorKind::Unknown, "another worker drives the run") }
+        Self {
+            elsewhere: true,
+            ..Self::new(ErrorKind::Unknown, "another engine drives the run; check its state, then try again")
+        }
     }
 
     pub(crate) const fn is_elsewhere(&self) -> bool {
         self.elsewhere
     }
 
-    /// Nothing was decided on what was asked for: this engine lacks what it takes to drive the run, and another one may
-    /// have it.
+    /// Nothing was decided: this engine lacks what it needs to drive the run. Another engine may have it.
     pub(crate) fn not_drivable(message: String) -> Self {
         Self { not_drivable: true, ..Self::new(ErrorKind::NotFound, message) }
     }
@@ -67,7 +72,7 @@ impl Error {
         self.not_drivable
     }
 
-    /// Whether what the store holds cannot be read, by any version.
+    /// Whether the stored data cannot be read by any version.
     pub(crate) fn is_damaged(&self) -> bool {
         self.store == Some(StoreErrorKind::Damaged)
     }
@@ -81,7 +86,7 @@ impl Error {
         Self { failure: Some(Box::new(failure.clone())), ..failed }
     }
 
-    /// The same, and more of it.
+    /// The same error with `more` appended to its message.
     pub(crate) fn adding(self, more: &str) -> Self {
         Self { message: self.message + more, ..self }
     }
@@ -98,7 +103,7 @@ impl Error {
         self.failure.as_deref()
     }
 
-    /// The store's own kind, if the store was at fault.
+    /// The store's error kind, if the store caused the error.
     #[must_use]
     pub const fn store_kind(&self) -> Option<StoreErrorKind> {
         self.store

@@ -1,4 +1,4 @@
-//! The thin shell around the kernel: the only room that waits, reads a clock or logs.
+//! The shell around the kernel: the only layer that waits, reads a clock or logs.
 //!
 //! ```text
 //! Run, Context --Message--> Driver (one task per live run; the only writer of its state)
@@ -7,10 +7,10 @@
 //!                           Committer: gathers the commits of all runs, one durable write at a time
 //! ```
 //!
-//! A driver shows nothing of a decision to anybody before the committer has acknowledged its commit: only then are
-//! events published, waiting tasks answered and tasks invoked.
+//! A driver makes nothing of a decision visible before the committer has acknowledged its commit: only then are events
+//! published, waiting tasks answered and tasks called.
 //!
-//! `ARCHITECTURE.md` says what each wing is for and which others it may import.
+//! `ARCHITECTURE.md` lists the modules and what each may import.
 
 mod clock;
 mod driver;

@@ -1,24 +1,24 @@
-//! After the journal was read again: what was decided before and may not be durable is answered, or decided again.
+//! After the journal was read again: earlier decisions that may not be durable are answered, or made again.
 
 use crate::kernel::{InputKind, Rejection};
 use crate::model::Name;
 
-use super::Turn;
+use super::Stop;
 use super::commit::{Pending, Reply};
 use super::session::Session;
 use crate::runtime::error::Error;
 
 impl Session<'_> {
-    /// Answers what turned out to be durable, and decides again on the rest, in the order in which it came.
-    pub(super) async fn decide_again(&mut self) -> Result<(), Turn> {
-        while let Some(pending) = self.driver.unsure.pop_front() {
+    /// Answers what turned out to be durable, and makes the other decisions again, in their order.
+    pub(super) async fn decide_again(&mut self) -> Result<(), Stop> {
+        while let Some(pending) = self.driver.uncertain.pop_front() {
             if pending.last() <= self.driver.durable {
                 self.was_written(pending);
             } else {
                 self.again(pending).await?;
             }
         }
-        self.take_back().await?;
+        self.defer_unstarted().await?;
         if !self.is_paused() {
             let steps: Vec<_> = self.driver.waiters.keys().cloned().collect();
             steps.iter().for_each(|step| self.answer_if_durable(step));
@@ -26,9 +26,9 @@ impl Session<'_> {
         self.begin_deferred().await
     }
 
-    async fn again(&mut self, pending: Pending) -> Result<(), Turn> {
+    async fn again(&mut self, pending: Pending) -> Result<(), Stop> {
         let (asked, own, others) = pending.into_asked();
-        // None for recovery, and for letters, which are read again.
+        // `None` for recovery, and for letters, which are read again.
         if let Some(kind) = asked {
             self.decide_again_on(kind, own).await?;
         }
@@ -36,7 +36,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn decide_again_on(&mut self, kind: InputKind, own: Option<Reply>) -> Result<(), Turn> {
+    async fn decide_again_on(&mut self, kind: InputKind, own: Option<Reply>) -> Result<(), Stop> {
         let key = key_of(&kind);
         match self.decide(kind) {
             Ok(events) if events.is_empty() => {
@@ -46,7 +46,7 @@ impl Session<'_> {
                 self.settle_after_pending(key);
             }
             Ok(events) => self.commit(events, own, Vec::new()).await?,
-            Err(Rejection::Broken(illegal)) => return Err(Turn::Reload(Rejection::Broken(illegal).into())),
+            Err(Rejection::Broken(illegal)) => return Err(Stop::Reload(Rejection::Broken(illegal).into())),
             Err(rejection) => {
                 let error = Error::from(rejection);
                 for waiter in key.and_then(|key| self.driver.waiters.remove(&key)).into_iter().flatten() {
@@ -66,7 +66,7 @@ impl Session<'_> {
         }
     }
 
-    /// A step that is settled by what is not durable yet is answered with that.
+    /// Answers a step, unless a pending decision settles it: then it is answered when that is durable.
     pub(super) fn answer_if_durable(&mut self, step: &(Name, String)) {
         let open = self.pending.iter().any(|pending| pending.settles(step));
         if !open {
@@ -75,7 +75,7 @@ impl Session<'_> {
     }
 }
 
-/// The step that the input is about, if those who wait for it are known by it.
+/// The step that the input is about, if requests waiting for it are registered under it.
 fn key_of(kind: &InputKind) -> Option<(Name, String)> {
     match kind {
         InputKind::Task { node, request, .. } => request.step().map(|step| (node.clone(), step.to_owned())),

@@ -1,4 +1,4 @@
-//! From a decision to its acknowledgement, and what follows from that.
+//! From a decision to its acknowledgement, and what follows from it.
 //!
 //! IMPORTANT: publish, then answer, then perform, and none of them before the acknowledgement.
 
@@ -13,7 +13,7 @@ use crate::kernel::{Consequences, Event, InputKind, Perform, RunState, StepState
 use crate::model::{Epoch, Growth, Name, Payload, RunId, Seq, Timestamp};
 use crate::store::{Append, AppendError, LetterId, RunRecord};
 
-use super::Turn;
+use super::Stop;
 use super::session::Session;
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::storage::committer::Ack;
@@ -21,39 +21,39 @@ use crate::runtime::storage::load::keep_snapshot;
 use crate::runtime::task::message::StepReply;
 use crate::runtime::telemetry::Tally;
 
-/// A decision on its way to the store, and what is to be done once it is there.
+/// A decision on its way to the store, and what to do when it is durable.
 pub(super) struct Pending {
     ack: Ack,
-    /// When it was handed over.
+    /// When it was submitted.
     since: Instant,
-    /// What it was decided on, to decide again should it not become durable.
+    /// The input that was decided on, to decide again if the decision does not become durable.
     asked: Option<InputKind>,
-    /// Whether the first of the replies is for whoever asked that.
+    /// Whether the first reply belongs to the sender of that input.
     answers_asker: bool,
     /// Why it did not become durable.
     failed: Option<Error>,
     last: Seq,
     follows: Consequences,
     replies: Vec<(Reply, Answer)>,
-    /// Letters that nothing followed from, because of this decision or those before.
+    /// Letters that caused no commit because of this decision or earlier ones.
     idle_letters: Vec<LetterId>,
     tally: Tally,
 }
 
-/// What somebody is told once a decision is durable: that it was made, or that theirs was refused because of it.
+/// The answer when a decision is durable: it was made, or the request was refused because of it.
 pub(super) type Answer = Result<(), Error>;
 
-/// Somebody who waits until a decision is durable, and for nothing else.
+/// A sender that waits only until a decision is durable.
 pub(super) enum Reply {
-    /// Whoever gave an input from outside.
+    /// The sender of an input from outside.
     Input(oneshot::Sender<Result<(), Error>>),
-    /// A task that is about to begin a step.
+    /// A task that is about to start a step.
     Start(Start),
-    /// A task that is told why it does not get what it asked for.
+    /// A task whose request is refused.
     Refused(oneshot::Sender<StepReply>),
 }
 
-/// A step that is about to begin, once that is durable.
+/// A step that starts once that is durable.
 pub(super) struct Start {
     pub(super) node: Name,
     pub(super) attempt: u32,
@@ -66,7 +66,7 @@ impl Reply {
         matches!(self, Self::Input(_))
     }
 
-    /// Whoever asked may have stopped waiting: that is no concern of ours.
+    /// Sends the answer. The receiver may have stopped waiting, which is not an error.
     pub(super) fn send(self, answer: Result<(), Error>) {
         match self {
             Self::Input(reply) => drop(reply.send(answer)),
@@ -78,8 +78,8 @@ impl Reply {
 }
 
 impl Pending {
-    /// Tells those outside. A task is told nothing: its attempt goes on wherever the run is driven next, and it must not
-    /// go on here as if its step had failed.
+    /// Refuses senders outside. Tasks get no answer: the attempt continues wherever the run is driven next, and must
+    /// not continue here as if its step had failed.
     pub(super) fn refuse(self, error: &Error) {
         let error = self.failed.as_ref().unwrap_or(error);
         for (reply, _) in self.replies {
@@ -89,7 +89,7 @@ impl Pending {
         }
     }
 
-    /// Tells those outside that it will not be, and asks no more for what they wanted.
+    /// Refuses senders outside, and does not repeat their request.
     pub(super) fn refuse_asker(&mut self, error: &Error) {
         let error = self.failed.as_ref().unwrap_or(error).clone();
         let (outside, tasks) = std::mem::take(&mut self.replies).into_iter().partition(|(reply, _)| reply.is_outside());
@@ -106,44 +106,44 @@ impl Pending {
         self.last
     }
 
-    /// Whether somebody who waits for the step is answered with this decision.
+    /// Whether this decision answers those who wait for the step.
     pub(super) fn settles(&self, step: &(Name, String)) -> bool {
         self.follows.answers.contains(step)
     }
 
-    /// What it was decided on, who is to be told of that, and who waits until it is durable.
+    /// The input that was decided on, the reply to its sender, and the replies of those who wait for durability.
     pub(super) fn into_asked(self) -> (Option<InputKind>, Option<Reply>, Vec<(Reply, Answer)>) {
         let mut replies = self.replies;
         let own = (self.answers_asker && !replies.is_empty()).then(|| replies.remove(0).0);
         (self.asked, own, replies)
     }
 
-    /// Lets letters be discarded once this decision is durable.
+    /// Also discards these letters when this decision is durable.
     pub(super) fn discard_too(&mut self, letters: Vec<LetterId>) {
         self.idle_letters.extend(letters);
     }
 
-    /// Lets the step be answered together with this decision.
+    /// Also answers the step when this decision is durable.
     pub(super) fn settle_too(&mut self, step: (Name, String)) {
         self.follows.answers.push(step);
     }
 }
 
 impl Session<'_> {
-    /// Sends what was decided to the store, and with it the letters that it answers.
+    /// Sends a decision to the store, together with the letters that it answers.
     pub(super) async fn commit(
         &mut self,
         events: Vec<Event>,
         reply: Option<Reply>,
         taken: Vec<LetterId>,
-    ) -> Result<(), Turn> {
+    ) -> Result<(), Stop> {
         let commit = commit_of(&self.state, self.lease.epoch, events);
-        let written = encode(&commit).map_err(|error| Turn::Reload(internal(&error)))?;
+        let written = encode(&commit).map_err(|error| Stop::Reload(internal(&error)))?;
         self.submit(&commit, written, reply, taken).await;
         Ok(())
     }
 
-    /// Sends a commit to the store whose events are applied to the state already.
+    /// Sends a commit to the store whose events have been applied to the state.
     pub(super) async fn submit(
         &mut self,
         commit: &Commit,
@@ -161,7 +161,7 @@ impl Session<'_> {
             self.record.clone_from(&record);
         }
         let repeats = |kind: &InputKind| taken.is_empty() && !matches!(kind, InputKind::Recover);
-        self.driver.wrote_as = Some(epoch);
+        self.driver.last_epoch = Some(epoch);
         let (asked, since) = (self.deciding.take().filter(repeats), Instant::now());
         let ack = self.driver.shared.committer.submit(Append { commit: written, record, taken }).await;
         self.pending.push_back(Pending {
@@ -178,7 +178,7 @@ impl Session<'_> {
         });
     }
 
-    /// Answers when all that was decided so far is durable: a refusal, too, tells of what was decided before.
+    /// Answers when all earlier decisions are durable: a refusal, too, reveals them.
     pub(super) fn answer_after_pending(&mut self, reply: Reply, answer: Answer) {
         match self.pending.back_mut() {
             Some(pending) => pending.replies.push((reply, answer)),
@@ -190,60 +190,60 @@ impl Session<'_> {
         self.state.pause().is_some()
     }
 
-    /// Answers, unless it would let a step begin in a run that is paused, or of an attempt that is over.
+    /// Sends an answer, unless it would start a step in a paused run or in an attempt that is over.
     fn reply(&mut self, reply: Reply, answer: Answer) {
         match (reply, &answer) {
             (Reply::Start(start), Ok(())) if self.is_paused() || !self.is_under_way(&start.node, start.attempt) => {
-                self.driver.taken_back.push(start);
+                self.driver.unstarted.push(start);
             }
             (reply, _) => reply.send(answer),
         }
     }
 
-    /// A pause is over: answers what was held back.
+    /// A pause has ended: answers the deferred requests.
     pub(super) fn answer_deferred(&mut self) {
         self.driver.paused.send_replace(false);
         let steps: Vec<_> = self.driver.waiters.keys().cloned().collect();
         steps.iter().for_each(|step| self.answer_if_durable(step));
     }
 
-    pub(super) async fn acknowledged(&mut self, result: Result<(), AppendError>) -> Result<(), Turn> {
+    pub(super) async fn acknowledged(&mut self, result: Result<(), AppendError>) -> Result<(), Stop> {
         let Some(mut pending) = self.pending.pop_front() else { return Ok(()) };
         let error = match result {
             Ok(()) => {
-                // Who has asked for something meanwhile is answered by this driver: it stays.
+                // If a request is waiting, this driver stays to answer it.
                 let leaves = pending.follows.begins_run && self.pending.is_empty() && self.driver.shared.is_crowded();
                 let ends_pause = pending.follows.ends_pause;
                 self.settle(pending, leaves);
-                self.take_back().await?;
+                self.defer_unstarted().await?;
                 if ends_pause {
                     self.begin_deferred().await?;
                 }
-                return if leaves { Err(Turn::Rest) } else { Ok(()) };
+                return if leaves { Err(Stop::Idle) } else { Ok(()) };
             }
             Err(AppendError::Fenced { .. }) => {
-                // Neither it nor what comes after it is there, or will be: whoever asked may ask the run's new driver.
+                // Neither this commit nor later ones are stored or will be: senders may ask the run's new driver.
                 self.pending.push_front(pending);
                 self.pending.drain(..).for_each(|pending| pending.refuse(&Error::elsewhere()));
-                return Err(Turn::Fenced);
+                return Err(Stop::Fenced);
             }
             Err(AppendError::Failed(error)) => Error::from(error),
             Err(error) => Error::new(ErrorKind::Unknown, error.to_string()),
         };
         self.driver.failing_since = Some(pending.since);
         pending.failed = Some(error.clone());
-        self.driver.unsure.push_back(pending);
-        Err(Turn::Reload(error))
+        self.driver.uncertain.push_back(pending);
+        Err(Stop::Reload(error))
     }
 
-    /// What was given up turns out to be durable.
+    /// A decision that was given up turns out to be durable.
     pub(super) fn was_written(&mut self, pending: Pending) {
         self.driver.trace.settled(&pending.tally, pending.last, &self.state);
         self.driver.discard(pending.idle_letters);
         pending.replies.into_iter().for_each(|(reply, answer)| self.reply(reply, answer));
     }
 
-    /// Without what the state owes when the run is left to whoever has room for it.
+    /// `leaves`: the run is left to an engine with capacity, so what the state owes is not performed here.
     pub(super) fn settle(&mut self, pending: Pending, leaves: bool) {
         let Pending { last, follows, replies, idle_letters, tally, .. } = pending;
         let Consequences { perform, answers, ends_pause, wants_child, begins_run: _ } = follows;
@@ -258,23 +258,23 @@ impl Session<'_> {
         }
         if leaves {
             self.queue_up();
-            self.driver.shared.look_for_owing();
+            self.driver.shared.search_owing();
         } else {
             self.perform_what(perform, wants_child);
         }
-        // IMPORTANT: after tasks were asked to stop. What a pause held back does not begin in a run that is to end.
+        // IMPORTANT: after tasks were asked to stop. Deferred requests do not start in a run that is stopping.
         if ends_pause && !self.is_paused() {
             self.answer_deferred();
         }
     }
 
-    /// Performs what may be owed anew.
+    /// Performs work that may be newly owed.
     fn perform_what(&mut self, perform: Perform, wants_child: bool) {
         match perform {
             Perform::EveryNode => self.perform_all(),
             Perform::Nodes(nodes) => {
                 nodes.into_iter().for_each(|node| self.perform(node));
-                // Looking at what is owed costs as much as there are other runs: only when there may be something new.
+                // Computing the work owed costs as much as there are other runs: only when there may be some.
                 if wants_child || owes_others(&self.state) {
                     self.run_errands();
                 }
@@ -282,8 +282,8 @@ impl Session<'_> {
         }
     }
 
-    /// Keeps the state as a snapshot, now and then, when all of it is durable. Each one costs what the state is large:
-    /// they are ever farther apart.
+    /// Takes a snapshot from time to time, when the whole state is durable. It costs as much as the state is large, so
+    /// snapshots are ever farther apart.
     fn keep_snapshot(&mut self) {
         if self.driver.durable < self.snapshot_at || !self.pending.is_empty() {
             return;
@@ -301,10 +301,10 @@ impl Session<'_> {
         }
         self.driver.progress.send_replace(durable);
         self.driver.shared.live.beat(&self.driver.run, durable);
-        self.driver.shared.neighbours.tell_of(&self.driver.run);
+        self.driver.shared.neighbours.notify_news(&self.driver.run);
     }
 
-    /// Answers all who wait for a step, if it is settled; a wait that goes on from before keeps them waiting.
+    /// Answers everything that waits for a step, if it is settled; a wait that is still open stays.
     pub(super) fn answer(&mut self, step: &(Name, String)) {
         let known = self.state.plan().id(&step.0).and_then(|id| self.state.node(id).steps.get(&step.1));
         let Some(result) = known.and_then(StepState::result) else { return };
@@ -316,23 +316,23 @@ impl Session<'_> {
     }
 }
 
-/// The commit of the events that were applied to the state last.
+/// The commit of the events that were last applied to the state.
 pub(super) fn commit_of(state: &RunState, epoch: Epoch, events: Vec<Event>) -> Commit {
     let first = Seq(state.last().0 + 1 - events.len() as u64);
     Commit { run: state.id().clone(), first, epoch, at: state.updated_at(), events }
 }
 
-/// Nothing that the engine decides on can fail to be encoded.
+/// Nothing that the engine decides can fail to be encoded.
 pub(super) fn internal(error: &CodecError) -> Error {
     Error::new(ErrorKind::Internal, error.to_string())
 }
 
-/// What was to be written could not be read back.
+/// The error for a commit that could not be read back.
 pub(super) fn unreadable(error: &CodecError) -> Error {
-    Error::new(ErrorKind::Invalid, format!("this cannot be written down: {error}"))
+    Error::new(ErrorKind::Invalid, format!("cannot store this: it could not be read back: {error}"))
 }
 
-/// Whether a growth can be read back, looked at before anything is decided: what was decided cannot be taken back.
+/// Checks that a growth can be read back, before anything is decided: a decision cannot be undone.
 pub(super) fn check_growth(run: &RunId, node: &Name, step: &str, growth: &Growth) -> Result<(), Error> {
     let grown = Event::Grown { node: node.clone(), step: step.to_owned(), growth: growth.clone() };
     let (first, epoch, at) = (Seq(1), Epoch::default(), Timestamp::ZERO);
@@ -340,8 +340,8 @@ pub(super) fn check_growth(run: &RunId, node: &Name, step: &str, growth: &Growth
     encode(&commit).and_then(|written| check_written(&commit, &written)).map_err(|error| unreadable(&error))
 }
 
-/// The store's answer to the oldest decision under way.
+/// The store's answer to the oldest pending decision.
 pub(super) async fn next_ack(pending: &mut VecDeque<Pending>) -> Result<(), AppendError> {
     let Some(first) = pending.front_mut() else { return std::future::pending().await };
-    (&mut first.ack).await.unwrap_or_else(|_| Err(AppendError::Unknown("the committer is gone".into())))
+    (&mut first.ack).await.unwrap_or_else(|_| Err(AppendError::Unknown("the committer has ended".into())))
 }

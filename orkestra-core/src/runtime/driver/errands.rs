@@ -1,7 +1,8 @@
-//! What a run owes other runs, done beside its driver: children started and cancelled, the parent told of the end.
+//! Errands: what a run owes other runs, done in the background. Children are started and cancelled, the parent gets the
+//! outcome.
 //!
-//! An errand tells its own run when it is done, through the driver's mailbox like anybody else. One that is lost with
-//! its process is owed still: it is run again, and finds what the first one did.
+//! When an errand is done, it sends its own run a message, like any other sender. If it is lost with its process, it is
+//! still owed: it runs again and finds what the first one did.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,21 +22,21 @@ use crate::runtime::storage::blobs;
 use crate::runtime::storage::load::load;
 use crate::runtime::support::panics;
 
-/// The delay before an errand that could not be run is tried again; doubled each time.
+/// The first delay before a failed errand is repeated; doubled each time.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(30);
 
 pub(super) type Errands = BTreeMap<Work, JoinHandle<()>>;
 
 impl Session<'_> {
-    /// Runs what is owed to other runs, durable, and not under way.
+    /// Starts the errands that are owed, durable and not running yet.
     pub(super) fn run_errands(&mut self) {
         let state = &self.state;
         let owed: BTreeMap<_, _> = work_for_others(state).collect();
         self.errands.retain(|work, errand| {
             let is_owed = owed.contains_key(work);
             if !is_owed {
-                // One that is late must not begin what nobody waits for.
+                // A late errand must not start something that is no longer waited for.
                 errand.abort();
             }
             is_owed
@@ -50,7 +51,7 @@ impl Session<'_> {
                     }
                     Work::CancelChild { child } => abandoned(state, child)
                         .map(|(parent, workflow)| jobs.spawn(errand.cancel(child.clone(), parent, workflow))),
-                    Work::TellParent => told(state).map(|told| jobs.spawn(errand.tell(told))),
+                    Work::TellParent => parent_report(state).map(|report| jobs.spawn(errand.report(report))),
                     _ => None,
                 };
                 self.errands.extend(handle.map(|handle| (work, handle)));
@@ -58,8 +59,8 @@ impl Session<'_> {
         }
     }
 
-    /// Looks at the children again that this run waits for. A child tells by itself that it has ended; but one that is driven
-    /// by another engine cannot reach a run that does not leave this one.
+    /// Checks the children that this run waits for. A child reports its end itself, but one that another engine drives
+    /// cannot reach a run that never leaves this engine.
     pub(super) fn look_at_children(&mut self) {
         if self.looked_at.elapsed() < self.driver.shared.lease {
             return;
@@ -69,20 +70,20 @@ impl Session<'_> {
         self.run_errands();
     }
 
-    /// The child has ended, and may be deleted from now on: an errand that is late must not begin it anew.
+    /// The child has ended and may be deleted from now on: a late errand must not start it again.
     pub(super) fn stop_starting(&mut self, child: &RunId) {
         if let Some(errand) = self.errands.remove(&Work::StartChild { child: child.clone() }) {
             errand.abort();
         }
     }
 
-    /// Whether no errand is under way.
+    /// Whether no errand is running.
     pub(super) fn errands_done(&self) -> bool {
         self.errands.values().all(JoinHandle::is_finished)
     }
 }
 
-/// A child that is waited for, and who asked for it.
+/// A child that is waited for, and the request for it.
 fn child_of(state: &RunState, child: &RunId) -> Option<(Parent, ChildState)> {
     let (node, step) = state.children().get(child)?;
     match state.node(*node).steps.get(step) {
@@ -91,28 +92,28 @@ fn child_of(state: &RunState, child: &RunId) -> Option<(Parent, ChildState)> {
     }
 }
 
-/// Who asked for a child that nobody waits for any more, and its workflow.
+/// The request for a child that is no longer waited for, and its workflow.
 fn abandoned(state: &RunState, child: &RunId) -> Option<(Parent, Name)> {
     Some((state.parent_of(child)?, state.abandoned().get(child)?.workflow.clone()))
 }
 
-/// What became of a child that was asked for.
+/// The state of a requested child.
 enum Found {
-    /// It is there and tells by itself how it ended.
+    /// It exists and will report its outcome itself.
     Child,
-    /// It has ended, and owes nobody the news any more: it has told before the run that waits was cut short or reopened.
+    /// It has ended and already reported its outcome, before the waiting run was truncated or reopened.
     Ended(Outcome, BTreeMap<Name, Amount>),
-    /// Another run is there in its place.
+    /// Another run has its id.
     Another(Failure),
-    /// It is there, and nobody can read it.
+    /// It exists, but cannot be read.
     Unreadable(Error),
 }
 
-/// The parent, and which run of which workflow ended how, having spent what.
-type Told = (RunId, RunId, Name, Outcome, BTreeMap<Name, Amount>);
+/// The parent; the run, its workflow, its outcome and its spending.
+type ParentReport = (RunId, RunId, Name, Outcome, BTreeMap<Name, Amount>);
 
-/// The parent, and what it is to be told.
-fn told(state: &RunState) -> Option<Told> {
+/// The parent and what to report to it.
+fn parent_report(state: &RunState) -> Option<ParentReport> {
     let parent = state.options().parent.as_ref()?.run.clone();
     let workflow = state.plan().workflow().clone();
     Some((parent, state.id().clone(), workflow, state.outcome()?.clone(), state.spent().clone()))
@@ -124,13 +125,13 @@ struct Errand {
 }
 
 impl Errand {
-    /// Starts the child unless it is there.
+    /// Starts the child unless it exists.
     async fn start(self, parent: Parent, child: ChildState) {
         let mut patience = Patience::new(&self.shared);
         let found = loop {
             match guarded(self.find(&child, &parent)).await {
                 Ok(found) => break found,
-                // What it is to work on is lost, or what was there of it.
+                // Its input, or the run itself, is damaged.
                 Err(error) if error.is_damaged() || !is_passing(&error) => {
                     break Found::Another(not_started(error.to_string()));
                 }
@@ -153,8 +154,8 @@ impl Errand {
         }
     }
 
-    /// The child: a new run, or the one that is there, if this very request has asked for it. One that is there may be
-    /// driven by another engine: it is left to it.
+    /// Starts the child, or finds the existing run if this very request started it. An existing run may be driven by
+    /// another engine: it is left alone.
     async fn find(&self, child: &ChildState, parent: &Parent) -> Result<Found, Error> {
         if self.shared.store.record(&child.run).await?.is_none() {
             let is_new = self.shared.begin_new(self.shared.child_run(child, parent.clone())?).await?;
@@ -163,12 +164,15 @@ impl Errand {
             }
         }
         let state = match load(&*self.shared.store, &child.run).await {
-            // Its parent is told that nobody can read it.
+            // The parent is told that the run cannot be read.
             Err(error) if error.is_damaged() => return Ok(Found::Unreadable(error)),
             state => state?,
         };
         let Some(state) = state else {
-            return Err(Error::new(ErrorKind::Unknown, format!("run `{}` is gone again", child.run)));
+            return Err(Error::new(
+                ErrorKind::Unknown,
+                format!("run `{}` was deleted while it was being started; it is started again", child.run),
+            ));
         };
         let theirs = state.options().parent.as_ref();
         Ok(match state.outcome() {
@@ -178,30 +182,30 @@ impl Errand {
         })
     }
 
-    /// Tells the run that its child has ended.
+    /// Reports to the run that its child has ended.
     async fn ended(&self, child: RunId, outcome: Outcome, spent: BTreeMap<Name, Amount>) {
-        self.tell_until_accepted(&self.run, InputKind::ChildEnded { child, outcome, spent }).await;
+        self.deliver(&self.run, InputKind::ChildEnded { child, outcome, spent }).await;
     }
 
-    /// Cancels the child, or keeps its id from whoever is about to start it.
+    /// Cancels the child, or reserves its id so that it cannot be started.
     async fn cancel(self, child: RunId, parent: Parent, workflow: Name) {
-        let reason = format!("run `{}` does not wait for it any more", self.run);
+        let reason = format!("its parent run `{}` no longer waits for it", self.run);
         let kind = InputKind::CancelChild { parent, workflow, reason, incarnation: None };
-        if self.tell_until_accepted(&child, kind).await {
-            self.tell_until_accepted(&self.run, InputKind::ChildCancelled { child }).await;
+        if self.deliver(&child, kind).await {
+            self.deliver(&self.run, InputKind::ChildCancelled { child }).await;
         }
     }
 
-    async fn tell(self, (parent, child, workflow, outcome, spent): Told) {
+    async fn report(self, (parent, child, workflow, outcome, spent): ParentReport) {
         let Some(outcome) = self.adopted((&self.run, &parent), &workflow, outcome).await else { return };
         let kind = InputKind::ChildEnded { child, outcome, spent };
-        if self.tell_until_accepted(&parent, kind).await {
-            self.tell_until_accepted(&self.run, InputKind::ParentTold).await;
+        if self.deliver(&parent, kind).await {
+            self.deliver(&self.run, InputKind::ParentTold).await;
         }
     }
 
-    /// The outcome of the first run with its output kept for the second, which is told of it and may outlive the other. An
-    /// output that nobody can read is none: whoever waits for it hears why.
+    /// The first run's outcome with its output copied for the second, which may outlive the first. An output that
+    /// cannot be read becomes a failure with the reason.
     async fn adopted(&self, between: (&RunId, &RunId), workflow: &Name, outcome: Outcome) -> Option<Outcome> {
         let mut patience = Patience::new(&self.shared);
         loop {
@@ -215,32 +219,33 @@ impl Errand {
         }
     }
 
-    /// Tells until it goes well or there is nobody to tell; false when the engine shuts down: then it is owed still.
-    async fn tell_until_accepted(&self, run: &RunId, kind: InputKind) -> bool {
+    /// Repeats until it is accepted or there is no receiver; returns `false` if the engine shuts down: then it is still
+    /// owed.
+    async fn deliver(&self, run: &RunId, kind: InputKind) -> bool {
         let mut patience = Patience::new(&self.shared);
         loop {
-            match guarded(self.shared.tell_surely(run, kind.clone())).await {
+            match guarded(self.shared.tell_checked(run, kind.clone())).await {
                 Err(error) if error.is_damaged() && is_over(&self.shared, run).await.unwrap_or(false) => return true,
                 Err(error) if is_passing(&error) => {
                     if !patience.again(&error).await {
                         return false;
                     }
                 }
-                // It waits in the other run's inbox, which nobody reads at the moment. Were it taken for told, this run
-                // could be deleted, and whoever drives the other one next would begin it anew.
+                // It waits in the other run's inbox, which is not being read at the moment. If it counted as delivered,
+                // this run could be deleted, and the other run's next driver would start it again.
                 Ok(false) => {
                     if !patience.again(&Error::elsewhere()).await {
                         return false;
                     }
                 }
-                // A run that is not there, has ended, or does not wait for this has nothing to be told.
+                // A run that does not exist, has ended or does not wait for this needs no report.
                 _ => return true,
             }
         }
     }
 }
 
-/// A panic on the way counts as an error that may pass: what is owed stays owed.
+/// A panic counts as a temporary error: what is owed stays owed.
 async fn guarded<T, E: Into<Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, Error> {
     let panicked = |panic| Err(Error::new(ErrorKind::Internal, format!("an errand panicked: {panic}")));
     panics::guard(work).await.map_or_else(panicked, |done| done.map_err(Into::into))
@@ -250,16 +255,16 @@ fn not_started(message: String) -> Failure {
     Failure::permanent(FailureKind::ChildNotStarted, message)
 }
 
-/// Says whose run it is that stands where a child was to be.
+/// The message if another run has the child's id.
 fn another(run: &RunId, parent: Option<&Parent>) -> String {
     let whose = match parent {
-        None => "nobody's child".to_owned(),
-        Some(parent) => format!("a child of node `{}` of run `{}`, asked for at another time", parent.node, parent.run),
+        None => "not a child of any run".to_owned(),
+        Some(parent) => format!("a child of node `{}` of run `{}`, from another request", parent.node, parent.run),
     };
-    format!("run `{run}` is there already and is {whose}: it is not taken over")
+    format!("run `{run}` already exists and is {whose}; it is left alone")
 }
 
-/// Whether the same may go well another time.
+/// Whether a repetition may succeed.
 fn is_passing(error: &Error) -> bool {
     let kind =
         matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Store | ErrorKind::ShutDown | ErrorKind::Internal);
@@ -277,12 +282,12 @@ impl<'a> Patience<'a> {
         Self { shared, delay: AGAIN_AFTER }
     }
 
-    /// Waits before the next try; false when there is to be none.
+    /// Waits before the next try; returns `false` if there must be none.
     async fn again(&mut self, error: &Error) -> bool {
         if error.kind() == ErrorKind::ShutDown {
             return false;
         }
-        tracing::debug!(%error, "another run could not be told, it will be tried again");
+        tracing::debug!(%error, "cannot reach another run; trying again");
         let delay = self.delay;
         self.delay = (delay * 2).min(AGAIN_AFTER_MAX);
         tokio::select! {

@@ -1,7 +1,7 @@
-//! The run's letters: read, decided on, and gone with the commit that follows from them.
+//! The run's inbox: letters are read, decided on, and removed with the commit that they cause.
 //!
-//! IMPORTANT: a letter that nothing follows from is discarded only when all that was decided before it is durable: after a
-//! crash in between something may follow from it.
+//! IMPORTANT: a letter that causes no commit is removed only when all earlier decisions are durable: if they were lost
+//! in a crash, the letter might cause one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,19 +14,19 @@ use crate::store::{Letter, LetterId, StoreError, StoreErrorKind};
 
 use super::reload::is_lasting;
 use super::session::Session;
-use super::{Driver, Turn};
+use super::{Driver, Stop};
 use crate::runtime::error::Error;
 use crate::runtime::storage::blobs;
 use crate::runtime::support::patience::insist;
 
-/// The delay before letters are read again that could not be read; doubled each time.
+/// The first delay before a failed read of the inbox is repeated; doubled each time.
 const INBOX_AGAIN: Duration = Duration::from_millis(50);
-/// The longest of them.
+/// The longest such delay.
 const INBOX_AGAIN_MAX: Duration = Duration::from_secs(1);
 
 impl Session<'_> {
-    /// Decides on the letters that wait and were not read yet.
-    pub(super) async fn read_inbox(&mut self) -> Result<(), Turn> {
+    /// Decides on the letters that have not been read yet.
+    pub(super) async fn read_inbox(&mut self) -> Result<(), Stop> {
         loop {
             let letters = self.driver.letters(self.read_up_to).await?;
             let full = letters.len() >= READ_COMMITS_MAX;
@@ -42,8 +42,8 @@ impl Session<'_> {
         }
     }
 
-    /// Answers the letter's id if nothing follows from it.
-    async fn read_letter(&mut self, letter: Letter) -> Result<Option<LetterId>, Turn> {
+    /// Returns the letter's id if it causes no commit.
+    async fn read_letter(&mut self, letter: Letter) -> Result<Option<LetterId>, Stop> {
         let kind = match read_letter(&self.driver.run, &letter)? {
             Some(InputKind::Signal { signal, payload }) => {
                 let payload = self.to_be_looked_at(&signal, payload).await?;
@@ -58,17 +58,17 @@ impl Session<'_> {
                 self.commit(events, None, vec![letter.id]).await?;
                 Ok(None)
             }
-            Err(rejection @ Rejection::Broken(_)) => Err(Turn::Reload(rejection.into())),
+            Err(rejection @ Rejection::Broken(_)) => Err(Stop::Reload(rejection.into())),
             Err(rejection) => {
-                tracing::info!(run = %self.driver.run, letter = %letter.id, %rejection, "a letter changed nothing");
+                tracing::info!(run = %self.driver.run, letter = %letter.id, %rejection, "a letter was rejected and changed nothing");
                 Ok(Some(letter.id))
             }
         }
     }
 
-    /// A signal's payload with its value, if that is kept beside the journal and the plan looks at something in it: whoever
-    /// sent it did not know what the plan is now.
-    async fn to_be_looked_at(&self, signal: &Name, payload: Payload) -> Result<Payload, Turn> {
+    /// Reads a signal's payload if it is kept beside the journal and the plan's conditions need its value: the sender
+    /// did not know the current plan.
+    async fn to_be_looked_at(&self, signal: &Name, payload: Payload) -> Result<Payload, Stop> {
         let known = at_signal(self.state.plan(), signal).answered_by(&payload);
         if known {
             return Ok(payload);
@@ -76,7 +76,7 @@ impl Session<'_> {
         match insist(|| blobs::fetch(&*self.driver.shared.store, &self.driver.run, payload.clone())).await {
             Ok(value) => Ok(payload.with_value(value)),
             Err(error) if error.store_kind() == Some(StoreErrorKind::Damaged) => Ok(payload),
-            Err(error) => Err(Turn::Reload(error)),
+            Err(error) => Err(Stop::Reload(error)),
         }
     }
 
@@ -89,15 +89,15 @@ impl Session<'_> {
 }
 
 impl Driver {
-    /// The letters behind `after`. They stay where they are when the store fails in passing, and are read again later: no
-    /// reason to end anything.
-    pub(super) async fn letters(&mut self, after: LetterId) -> Result<Vec<Letter>, Turn> {
+    /// The letters after `after`. If the store fails temporarily, they stay in the inbox and are read again later; that
+    /// ends nothing.
+    pub(super) async fn letters(&mut self, after: LetterId) -> Result<Vec<Letter>, Stop> {
         match self.shared.store.letters(&self.run, after, READ_COMMITS_MAX).await {
             Ok(letters) => {
                 self.inbox_delay = Duration::ZERO;
                 Ok(letters)
             }
-            Err(error) if is_lasting(error.kind()) => Err(Turn::Reload(error.into())),
+            Err(error) if is_lasting(error.kind()) => Err(Stop::Reload(error.into())),
             Err(error) => {
                 self.read_inbox_later(&error);
                 Ok(Vec::new())
@@ -106,19 +106,19 @@ impl Driver {
     }
 
     fn read_inbox_later(&mut self, error: &StoreError) {
-        tracing::warn!(run = %self.run, %error, "letters could not be read, they will be");
+        tracing::warn!(run = %self.run, %error, "cannot read the inbox; trying again");
         self.inbox_delay = (self.inbox_delay * 2).clamp(INBOX_AGAIN, INBOX_AGAIN_MAX);
         let (shared, run, delay) = (Arc::clone(&self.shared), self.run.clone(), self.inbox_delay);
         self.shared.jobs.spawn(async move {
             tokio::select! {
                 biased;
                 () = shared.down() => {}
-                () = tokio::time::sleep(delay) => shared.look_into_inbox(&run),
+                () = tokio::time::sleep(delay) => shared.notify_inbox(&run),
             }
         });
     }
 
-    /// Removes letters, beside the driver. Those that stay because it did not go well are read again by the next driver.
+    /// Removes letters in the background. If that fails, the next driver reads them again.
     pub(super) fn discard(&self, letters: Vec<LetterId>) {
         if letters.is_empty() {
             return;
@@ -126,19 +126,20 @@ impl Driver {
         let (store, run) = (Arc::clone(&self.shared.store), self.run.clone());
         self.shared.jobs.spawn(async move {
             if let Err(error) = store.discard(&run, &letters).await {
-                tracing::warn!(%run, %error, "letters were not discarded, they will be read again");
+                tracing::warn!(%run, %error, "cannot remove letters from the inbox; they will be read again");
             }
         });
     }
 }
 
-/// What a letter says; none when nobody can read it. One of a newer version is left to an engine of that version.
-pub(super) fn read_letter(run: &RunId, letter: &Letter) -> Result<Option<InputKind>, Turn> {
+/// The input in a letter; `None` if no version can read it. One from a newer version is left to an engine of that
+/// version.
+pub(super) fn read_letter(run: &RunId, letter: &Letter) -> Result<Option<InputKind>, Stop> {
     match decode_letter(&letter.body) {
         Ok(kind) => Ok(Some(kind)),
-        Err(error @ CodecError::Newer { .. }) => Err(Turn::Blocked(Error::not_drivable(error.to_string()))),
+        Err(error @ CodecError::Newer { .. }) => Err(Stop::Blocked(Error::not_drivable(error.to_string()))),
         Err(error) => {
-            tracing::error!(%run, letter = %letter.id, %error, "invalid letter: it is discarded");
+            tracing::error!(%run, letter = %letter.id, %error, "invalid letter; it is discarded");
             Ok(None)
         }
     }

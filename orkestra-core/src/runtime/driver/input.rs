@@ -9,25 +9,25 @@ use crate::store::StoreErrorKind;
 
 use super::commit::{Reply, Start, check_growth};
 use super::session::Session;
-use super::{CLOCK_CHECK, Duration, Turn};
+use super::{CLOCK_CHECK, Duration, Stop};
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::storage::blobs;
 use crate::runtime::support::patience::insist;
 use crate::runtime::task::keys::is_race;
 use crate::runtime::task::message::{Message, StepReply};
-use crate::runtime::task::outbox::{Note, Told};
+use crate::runtime::task::outbox::{Note, NoteKind};
 use crate::runtime::telemetry::placed;
 
 impl Session<'_> {
-    pub(super) async fn message(&mut self, message: Option<Message>) -> Result<(), Turn> {
-        self.driver.stir();
-        // What a task reported before it asked for something comes before it in the journal.
+    pub(super) async fn message(&mut self, message: Option<Message>) -> Result<(), Stop> {
+        self.driver.set_active();
+        // A task's earlier notes come before its request in the journal.
         self.reports().await?;
         match message {
-            None => Err(Turn::ShutDown),
+            None => Err(Stop::ShutDown),
             Some(Message::Inbox) => self.read_inbox().await,
             Some(Message::Input { kind, reply }) => {
-                if let Some(id) = self.goes_on_with_slots(&kind) {
+                if let Some(id) = self.resumes_with_slots(&kind) {
                     self.perform(id);
                     drop(reply.send(Ok(())));
                     return Ok(());
@@ -58,20 +58,20 @@ impl Session<'_> {
         }
     }
 
-    /// Whether this attempt is the one that is under way.
+    /// Whether this attempt is running.
     pub(super) fn is_under_way(&self, node: &Name, attempt: u32) -> bool {
         let known = self.state.plan().id(node).map(|id| self.state.node(id));
         known.is_some_and(|known| known.status == NodeStatus::Running && known.attempt == attempt)
     }
 
-    /// Whether the slots are for an attempt that is under way: it had lost them, with its driver, and waits for them.
-    fn goes_on_with_slots(&self, granted: &InputKind) -> Option<NodeId> {
+    /// Whether the slots are for a running attempt that lost them with its driver and waits for them.
+    fn resumes_with_slots(&self, granted: &InputKind) -> Option<NodeId> {
         let InputKind::SlotGranted { node, attempt } = granted else { return None };
         self.state.plan().id(node).filter(|_| self.is_under_way(node, *attempt))
     }
 
-    pub(super) async fn tick(&mut self) -> Result<(), Turn> {
-        self.driver.stir();
+    pub(super) async fn tick(&mut self) -> Result<(), Stop> {
+        self.driver.set_active();
         self.end_silent().await?;
         let due = self.state.next_timer();
         if due.is_some_and(|due| due <= self.driver.shared.clock.now()) {
@@ -86,23 +86,23 @@ impl Session<'_> {
         Some(due.since(self.driver.shared.clock.now()).min(CLOCK_CHECK))
     }
 
-    pub(super) async fn reports(&mut self) -> Result<(), Turn> {
+    pub(super) async fn reports(&mut self) -> Result<(), Stop> {
         for Note { node, attempt, what } in self.driver.outbox.take() {
-            // IMPORTANT: what an attempt that is over lets go may be under way in the next one.
+            // IMPORTANT: a wait that an ended attempt withdrew may be open in the next attempt.
             if !self.is_under_way(&node, attempt) {
                 continue;
             }
             let request = match what {
-                Told::Report { kind, payload } => TaskRequest::Emit { kind, payload },
-                Told::LetGo { step, begun } => TaskRequest::LetGo { step, begun },
+                NoteKind::Emitted { kind, payload } => TaskRequest::Emit { kind, payload },
+                NoteKind::Withdrawn { step, begun } => TaskRequest::LetGo { step, begun },
             };
             self.input(InputKind::Task { node, attempt, request }, None).await?;
         }
         Ok(())
     }
 
-    /// Decides on an input that is answered with a mere yes or no.
-    pub(super) async fn input(&mut self, kind: InputKind, reply: Option<Reply>) -> Result<(), Turn> {
+    /// Decides on an input whose answer is only success or failure.
+    pub(super) async fn input(&mut self, kind: InputKind, reply: Option<Reply>) -> Result<(), Stop> {
         match self.decide(kind) {
             Ok(events) if events.is_empty() => {
                 if let Some(reply) = reply {
@@ -111,27 +111,29 @@ impl Session<'_> {
                 Ok(())
             }
             Ok(events) => self.commit(events, reply, Vec::new()).await,
-            Err(Rejection::Broken(illegal)) => Err(Turn::Reload(Rejection::Broken(illegal).into())),
+            Err(Rejection::Broken(illegal)) => Err(Stop::Reload(Rejection::Broken(illegal).into())),
             Err(rejection) => {
                 match reply {
                     Some(reply) => self.answer_after_pending(reply, Err(rejection.into())),
-                    None => tracing::debug!(run = %self.driver.run, %rejection, "an input changed nothing"),
+                    None => {
+                        tracing::debug!(run = %self.driver.run, %rejection, "an input was rejected and changed nothing")
+                    }
                 }
                 Ok(())
             }
         }
     }
 
-    /// Decides on what a task asks for; it is answered when the step it names is settled and that is durable. While the run
-    /// is paused nothing begins: what would waits.
+    /// Decides on a task's request, which is answered when the step it names is settled and durable. While the run is
+    /// paused nothing starts: requests that would start something are deferred.
     async fn request(
         &mut self,
         node: Name,
         attempt: u32,
         request: TaskRequest,
         reply: oneshot::Sender<StepReply>,
-    ) -> Result<(), Turn> {
-        // Nobody waits any more for what was let go before it was asked for. A step that was done is written down anyway.
+    ) -> Result<(), Stop> {
+        // A request that was withdrawn before it arrived needs no answer. A finished step is recorded all the same.
         let done = |step: &str| !is_race(step);
         if reply.is_closed()
             && !matches!(&request, TaskRequest::EndStep { step, .. } | TaskRequest::Charge { step, .. } if done(step))
@@ -149,17 +151,17 @@ impl Session<'_> {
             return Ok(());
         }
         if let TaskRequest::Grow { growth, .. } = &request
-            && let Err(turn) = self.read_unread(Some(growth)).await
+            && let Err(stop) = self.read_unread(Some(growth)).await
         {
-            // Its task waits for the answer still.
-            self.driver.kept.push(Message::Request { node, attempt, request, reply, span: Span::none() });
-            return Err(turn);
+            // Its task still waits for the answer.
+            self.driver.held_back.push(Message::Request { node, attempt, request, reply, span: Span::none() });
+            return Err(stop);
         }
         let starts_step = matches!(request, TaskRequest::StartStep { .. });
         let key = request.step().map(|step| (node.clone(), step.to_owned()));
         let given = node.clone();
         match self.decide(InputKind::Task { node, attempt, request }) {
-            Err(Rejection::Broken(illegal)) => Err(Turn::Reload(Rejection::Broken(illegal).into())),
+            Err(Rejection::Broken(illegal)) => Err(Stop::Reload(Rejection::Broken(illegal).into())),
             Err(rejection) => {
                 self.answer_after_pending(Reply::Refused(reply), Err(rejection.into()));
                 Ok(())
@@ -188,14 +190,14 @@ impl Session<'_> {
         }
     }
 
-    /// Whether what is asked for is there already.
+    /// Whether the step of the request already exists.
     fn is_known(&self, node: &Name, request: &TaskRequest) -> bool {
         let steps = self.state.plan().id(node).map(|id| &self.state.node(id).steps);
         steps.zip(request.step()).is_some_and(|(steps, step)| steps.contains_key(step))
     }
 
-    /// A pause is over: decides on what has waited for that. In a run that is to end none of it begins any more.
-    pub(super) async fn begin_deferred(&mut self) -> Result<(), Turn> {
+    /// A pause has ended: decides on the deferred requests. If the run is stopping, they are refused.
+    pub(super) async fn begin_deferred(&mut self) -> Result<(), Stop> {
         while !self.is_paused() && !self.driver.deferred.is_empty() {
             let Deferred { node, attempt, request, reply } = self.driver.deferred.remove(0);
             if self.state.status().is_ending() {
@@ -207,9 +209,9 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The run was paused before the work of these steps began, or their attempt ended: they have not begun.
-    pub(super) async fn take_back(&mut self) -> Result<(), Turn> {
-        for Start { node, attempt, step, reply } in std::mem::take(&mut self.driver.taken_back) {
+    /// The run was paused before the work of these steps began, or their attempt ended: they have not started.
+    pub(super) async fn defer_unstarted(&mut self) -> Result<(), Stop> {
+        for Start { node, attempt, step, reply } in std::mem::take(&mut self.driver.unstarted) {
             let request = TaskRequest::LetGo { step: step.clone(), begun: false };
             self.input(InputKind::Task { node: node.clone(), attempt, request }, None).await?;
             if !self.is_under_way(&node, attempt) {
@@ -220,38 +222,38 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Reads the large values that the plan looks at and of which it does not know enough: of journals of before, and what a
-    /// growth looks at. One that cannot be read fails the node that looks at it.
-    pub(super) async fn read_unread(&mut self, growth: Option<&Growth>) -> Result<(), Turn> {
+    /// Reads the large values that the plan's conditions need and whose answers are not known: from journals of older
+    /// versions, and for a growth. If one cannot be read, the node that needs it fails.
+    pub(super) async fn read_unread(&mut self, growth: Option<&Growth>) -> Result<(), Stop> {
         for one in unread(&self.state, growth) {
             match insist(|| blobs::fetch(&*self.driver.shared.store, &self.driver.run, one.payload().clone())).await {
                 Ok(value) => self.decide_and_commit(one.read(&value)).await?,
                 Err(error) if error.store_kind().is_some_and(|kind| kind != StoreErrorKind::Damaged) => {
-                    return Err(Turn::Reload(error));
+                    return Err(Stop::Reload(error));
                 }
                 Err(error) => {
-                    tracing::warn!(run = %self.driver.run, %error, "a value that the plan looks at cannot be read");
+                    tracing::warn!(run = %self.driver.run, %error, "cannot read a value that a condition needs");
                 }
             }
         }
         Ok(())
     }
 
-    async fn decide_and_commit(&mut self, kind: InputKind) -> Result<(), Turn> {
+    async fn decide_and_commit(&mut self, kind: InputKind) -> Result<(), Stop> {
         match self.decide(kind) {
             Ok(events) if events.is_empty() => Ok(()),
             Ok(events) => self.commit(events, None, Vec::new()).await,
-            Err(rejection) => Err(Turn::Reload(rejection.into())),
+            Err(rejection) => Err(Stop::Reload(rejection.into())),
         }
     }
 
     fn check_growth(&self, node: &Name, step: &str, growth: &Growth) -> Result<(), Error> {
-        // What nests too deep is not even written to be looked at.
+        // A growth that nests too deep is refused before it is encoded.
         growth.check()?;
         check_growth(&self.driver.run, node, step, growth)?;
         let missing = self.driver.shared.code.missing_growth_task(&self.state, growth);
         missing.map_or(Ok(()), |task| {
-            let message = format!("the growth names the task `{task}`, which this engine does not know");
+            let message = format!("the growth needs task `{task}`, which is not registered with this engine");
             Err(Error::new(ErrorKind::Invalid, message))
         })
     }
@@ -264,23 +266,23 @@ impl Session<'_> {
         }
         let input = Input { at: self.driver.shared.clock.now(), chance: chance(&self.driver.run, last), kind };
         let decided = decide_next(&mut self.state, input);
-        // Closed at once, opened when that is durable.
+        // Closed at once; opened when the decision is durable.
         if self.is_paused() {
             self.driver.paused.send_replace(true);
         } else if was_paused {
-            self.forgive_silence();
+            self.reset_heartbeats();
         }
         decided
     }
 
-    /// A pause is over: nobody was to give a sign of life in it.
-    pub(super) fn forgive_silence(&self) {
+    /// A pause has ended: its time does not count as silence.
+    pub(super) fn reset_heartbeats(&self) {
         let now = self.driver.shared.clock.now();
         self.driver.invoked.values().for_each(|call| call.activity.beat(now));
     }
 }
 
-/// Something that waits for the end of a pause.
+/// A request that waits for the end of a pause.
 pub(super) struct Deferred {
     node: Name,
     attempt: u32,
@@ -288,7 +290,8 @@ pub(super) struct Deferred {
     reply: oneshot::Sender<StepReply>,
 }
 
-/// Chance without a source of it: different for every run and every point of it, the same whenever it is asked for.
+/// A pseudo-random number without a source of randomness: different for every run and position, the same whenever it is
+/// computed.
 fn chance(run: &RunId, last: Seq) -> f64 {
     // FNV-1a, 32 bits: http://www.isthe.com/chongo/tech/comp/fnv/
     let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);

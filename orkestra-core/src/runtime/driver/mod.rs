@@ -1,14 +1,14 @@
-//! Drives one run: the only writer of its state.
+//! The driver of one run: the only writer of its state.
 //!
 //! ```text
 //! claim, replay, recover ──► wait for: acknowledgement | message | report | timer | shutdown
-//!        ▲                        │ decide + apply (nobody sees it yet) ──► committer
+//!        ▲                        │ decide + apply (not visible yet) ──► committer
 //!        │ append failed          ▼ acknowledged
 //!        └──────────────── publish ► answer ► perform what the state owes
 //! ```
 //!
-//! It must never show, answer or perform anything that is not durable. Whenever the committer's answer is anything but
-//! `Ok`, the state in memory is thrown away and the journal is read again; tasks under way go on meanwhile (`reload.rs`).
+//! It must never show, answer or perform anything that is not durable. If the committer answers anything but `Ok`, the
+//! state in memory is discarded and the journal is read again; running tasks continue in the meantime (`reload.rs`).
 
 mod again;
 mod commit;
@@ -51,7 +51,7 @@ use crate::runtime::task::message::{Message, StepReply};
 use crate::runtime::task::outbox::Outbox;
 use crate::runtime::telemetry::Trace;
 
-/// The longest a timer sleeps before the clock is read again: clocks jump, and machines sleep.
+/// The longest time before the clock is read again: clocks jump, and machines are suspended.
 const CLOCK_CHECK: Duration = Duration::from_secs(60);
 
 pub(super) struct Driver {
@@ -62,64 +62,64 @@ pub(super) struct Driver {
     outbox: Arc<Outbox>,
     progress: watch::Sender<Seq>,
     lease: Option<Lease>,
-    /// How long the run is ours.
+    /// Whether this engine still owns the run.
     ownership: Arc<Ownership>,
-    /// Up to where the journal is known to be durable.
+    /// The position up to which the journal is known to be durable.
     durable: Seq,
-    /// Decisions that failed to become durable, or may have: they are decided again.
-    unsure: VecDeque<Pending>,
-    /// Since when the oldest of them waited.
+    /// Decisions that failed to become durable, or may have failed: they are made again.
+    uncertain: VecDeque<Pending>,
+    /// Since when the oldest of them has been waiting.
     failing_since: Option<Instant>,
-    /// Where the journal ended when this driver had taken the run over, if it has.
+    /// The end of the journal when this driver had recovered the run; `None` before.
     recovered: Option<Seq>,
     /// The epoch of its last commit.
-    wrote_as: Option<Epoch>,
-    /// How long it waits before it reads letters again that could not be read.
+    last_epoch: Option<Epoch>,
+    /// The delay before a failed read of the inbox is repeated.
     inbox_delay: Duration,
     waiters: BTreeMap<(Name, String), Vec<oneshot::Sender<StepReply>>>,
     invoked: BTreeMap<NodeId, Invocation>,
-    /// Those of them whose silence is limited.
+    /// Those of them with a heartbeat timeout.
     beating: BTreeSet<NodeId>,
-    /// Whether the run is paused, for tasks that are about to begin something.
+    /// Whether the run is paused, for tasks that are about to start something.
     paused: watch::Sender<bool>,
-    /// What tasks asked for that waits until a pause is over.
+    /// Requests of tasks that are deferred until the pause ends.
     deferred: Vec<Deferred>,
-    /// Steps that were about to begin when the run was paused.
-    taken_back: Vec<Start>,
-    /// Messages from outside that came while the state was thrown away.
-    kept: Vec<Message>,
-    /// Whether the run only waits and cannot be parked.
-    rests: bool,
-    /// Whether it does not count as one of the runs in memory.
-    leaves_capacity: bool,
-    /// What the run was given, read once: all of its tasks may ask for it.
+    /// Steps that were about to start when the run was paused.
+    unstarted: Vec<Start>,
+    /// Messages from outside that arrived while there was no session.
+    held_back: Vec<Message>,
+    /// Whether the run is idle but cannot be parked.
+    idle: bool,
+    /// Whether the run does not count against the engine's capacity.
+    frees_capacity: bool,
+    /// The run's input, read once because all of its tasks may ask for it.
     run_input: Arc<OnceCell<Payload>>,
     trace: Trace,
 }
 
-/// What a driver does when a session is over.
+/// What a driver does after a session.
 enum Next {
-    /// Leaves the run: with the reason why there is no driver for now, and when to wake it.
+    /// Leave the run: with the reason why it has no driver for now, and the time to wake it.
     Leave(Option<Error>, Option<Timestamp>),
-    /// Reads the journal again after this delay.
+    /// Read the journal again after this delay.
     Reload(Duration),
-    /// Keeps the tasks of a run that cannot be driven for now.
-    Outlast(Error),
+    /// Keep the tasks of a run that cannot be driven for now.
+    KeepTasks(Error),
 }
 
-/// Why a session is over.
-enum Turn {
-    /// Nothing more to do for now: ended, parked, or not there.
-    Rest,
+/// Why a session ended.
+enum Stop {
+    /// Nothing to do for now: the run has ended, is parked, or does not exist.
+    Idle,
     /// The engine shuts down.
     ShutDown,
     /// The journal must be read again.
     Reload(Error),
-    /// Somebody else drives the run.
+    /// Another engine owns the run.
     Fenced,
-    /// The run is there, and this engine drives none.
-    NotHere,
-    /// The run cannot be driven here.
+    /// The run exists, but this engine has a capacity of 0.
+    NoCapacity,
+    /// This engine cannot drive the run.
     Blocked(Error),
 }
 
@@ -138,41 +138,42 @@ impl Driver {
             lease: None,
             ownership,
             durable: Seq::ZERO,
-            unsure: VecDeque::new(),
+            uncertain: VecDeque::new(),
             failing_since: None,
             recovered: None,
-            wrote_as: None,
+            last_epoch: None,
             inbox_delay: Duration::ZERO,
             waiters: BTreeMap::new(),
             invoked: BTreeMap::new(),
             beating: BTreeSet::new(),
             paused: watch::Sender::new(false),
             deferred: Vec::new(),
-            taken_back: Vec::new(),
-            kept: Vec::new(),
-            rests: false,
-            leaves_capacity: false,
+            unstarted: Vec::new(),
+            held_back: Vec::new(),
+            idle: false,
+            frees_capacity: false,
             run_input: Arc::default(),
             trace,
         }
     }
 
-    /// Drives the run until there is nothing to do for now. The seat is given back however that ends.
+    /// Drives the run until there is nothing to do for now. However that ends, the registration is dropped.
     pub(super) async fn drive(self, registration: Registration) {
         let (shared, span, run) = (Arc::clone(&self.shared), self.trace.span(), self.run.clone());
         let driven = panics::guard(self.drive_on()).instrument(span).await;
         if let Err(panic) = &driven {
-            // Not even leaving went well.
+            // A panic even while leaving: clean up here.
             shared.blocked.add(&run, panicked(panic), None);
             shared.telemetry.blocked.increment(1);
             shared.leases.remove(&run);
             shared.slots.release_all(&run);
-            shared.slots.arrived(&run);
+            shared.slots.registered(&run);
         }
-        // IMPORTANT: after the span is gone. Whoever shuts the engine down then closes what its spans are exported to.
+        // IMPORTANT: after the span is closed. When the engine has shut down, the application may close the span
+        // exporter.
         drop(registration);
         if driven.is_err() {
-            shared.live.stir(&run);
+            shared.live.notify_followers(&run);
         }
         if shared.capacity.has_waiting() {
             shared.parked.notify_one();
@@ -184,8 +185,8 @@ impl Driver {
         let (refusal, wake) = loop {
             let again = match self.drive_once(&mut trouble).await {
                 Next::Leave(refusal, wake) => break (refusal, wake),
-                Next::Reload(delay) => self.rest_before_reload(delay).await,
-                Next::Outlast(error) => self.outlast(&error).await,
+                Next::Reload(delay) => self.wait_before_reload(delay).await,
+                Next::KeepTasks(error) => self.keep_tasks(&error).await,
             };
             if again.is_break() {
                 break (Some(Error::shut_down()), None);
@@ -200,46 +201,46 @@ impl Driver {
         }
     }
 
-    /// From the journal to whatever ends the session, and what is to be done then.
+    /// One session: from reading the journal to its end. Returns what to do next.
     async fn drive_once(&mut self, trouble: &mut Trouble) -> Next {
         let (before, began) = (self.durable, Instant::now());
         let (ownership, shared) = (Arc::clone(&self.ownership), Arc::clone(&self.shared));
         let (lease, state, opening) = match or_interrupted(&ownership, &shared, self.open()).await {
             Ok(opened) => opened,
-            Err(turn) => {
+            Err(stop) => {
                 shared.slots.release_all(&self.run);
-                return self.after(turn, trouble, (before, began));
+                return self.after(stop, trouble, (before, began));
             }
         };
         let mut session = Session::new(self, lease, state);
-        let Err(turn) = or_interrupted(&ownership, &shared, session.drive(opening)).await;
-        match session.driver.after(turn, trouble, (before, began)) {
+        let Err(stop) = or_interrupted(&ownership, &shared, session.drive(opening)).await;
+        match session.driver.after(stop, trouble, (before, began)) {
             Next::Leave(refusal, _) => {
-                let wake = session.part(refusal.is_some());
+                let wake = session.finish(refusal.is_some());
                 Next::Leave(refusal, wake)
             }
             next => next,
         }
     }
 
-    /// Claims the run and reads its journal, or waits for what begins it.
-    async fn open(&mut self) -> Result<(Lease, RunState, Opening), Turn> {
+    /// Claims the run and reads its journal, or waits for the input that begins it.
+    async fn open(&mut self) -> Result<(Lease, RunState, Opening), Stop> {
         let shared = Arc::clone(&self.shared);
         let claimed = shared.claims.claim(&self.run).await;
-        let claimed = claimed.map_err(|error| Turn::Reload(error.into()))?;
-        let Claimed { lease, last, mail: has_letters } = claimed.ok_or(Turn::Fenced)?;
+        let claimed = claimed.map_err(|error| Stop::Reload(error.into()))?;
+        let Claimed { lease, last, mail: has_letters } = claimed.ok_or(Stop::Fenced)?;
         shared.leases.add(lease.clone(), shared.clock.now(), Arc::clone(&self.ownership));
         self.lease = Some(lease.clone());
         let mut state = None;
-        // What begins now has nothing to be read.
+        // A run that begins now has nothing to read.
         if last > Seq::ZERO {
             if shared.capacity.is_closed() {
-                return Err(Turn::NotHere);
+                return Err(Stop::NoCapacity);
             }
             let (store, run) = (&*shared.store, &self.run);
             let long = shared.may_have_snapshot(last);
             let loaded = if long { load_long(store, run).await } else { load(store, run).await };
-            state = loaded.map_err(Turn::Reload)?;
+            state = loaded.map_err(Stop::Reload)?;
         }
         if let Some(state) = state {
             return Ok((lease, state, Opening::Resumed { has_letters }));
@@ -248,46 +249,46 @@ impl Driver {
         Ok((lease, state, Opening::Begun(Box::new(begun))))
     }
 
-    /// What is to be done after a turn, of a session that began then with so much of the journal known.
-    fn after(&mut self, turn: Turn, trouble: &mut Trouble, (before, began): (Seq, Instant)) -> Next {
-        let (error, lasting) = match turn {
-            Turn::Rest => return Next::Leave(None, None),
-            Turn::Fenced => {
+    /// Decides what to do after a session that began at `began`, when the journal was known up to `before`.
+    fn after(&mut self, stop: Stop, trouble: &mut Trouble, (before, began): (Seq, Instant)) -> Next {
+        let (error, lasting) = match stop {
+            Stop::Idle => return Next::Leave(None, None),
+            Stop::Fenced => {
                 self.shared.telemetry.leases_lost.increment(self.lease.is_some().into());
                 return Next::Leave(Some(Error::elsewhere()), None);
             }
-            Turn::NotHere => return Next::Leave(Some(Error::elsewhere()), None),
-            Turn::ShutDown => return Next::Leave(Some(Error::shut_down()), None),
-            Turn::Blocked(error) => (error, true),
-            Turn::Reload(error) => {
+            Stop::NoCapacity => return Next::Leave(Some(Error::elsewhere()), None),
+            Stop::ShutDown => return Next::Leave(Some(Error::shut_down()), None),
+            Stop::Blocked(error) => (error, true),
+            Stop::Reload(error) => {
                 let lasting = error.store_kind().is_some_and(is_lasting);
                 (error, lasting)
             }
         };
         let failed = self.failing_since.take().unwrap_or_else(Instant::now);
-        trouble.got_on(self.durable > before, began, failed);
+        trouble.made_progress(self.durable > before, began, failed);
         let delay = if lasting { None } else { trouble.again(&error, failed) };
         if let Some(delay) = delay {
-            tracing::warn!(run = %self.run, %error, "the run goes on from its journal");
+            tracing::warn!(run = %self.run, %error, "a session ended with an error; the run continues from its journal");
             self.shared.telemetry.reloads.increment(1);
             return Next::Reload(delay);
         }
         self.give_up(&error, lasting);
-        if lasting || self.invoked.is_empty() { Next::Leave(Some(error), None) } else { Next::Outlast(error) }
+        if lasting || self.invoked.is_empty() { Next::Leave(Some(error), None) } else { Next::KeepTasks(error) }
     }
 }
 
-/// The work, unless the run is lost or the engine shuts down. What is interrupted is thrown away: state, tasks, and whatever was
-/// being decided.
+/// Runs the work unless the run is lost or the engine shuts down. Interrupted work is dropped: state, tasks, and the
+/// decision in progress.
 async fn or_interrupted<T>(
     ownership: &Ownership,
     shared: &Shared,
-    work: impl Future<Output = Result<T, Turn>>,
-) -> Result<T, Turn> {
+    work: impl Future<Output = Result<T, Stop>>,
+) -> Result<T, Stop> {
     tokio::select! {
         biased;
-        () = ownership.ended() => Err(Turn::Fenced),
-        done = panics::guard(work) => done.unwrap_or_else(|panic| Err(Turn::Blocked(panicked(&panic)))),
-        () = shared.down_for_long() => Err(Turn::ShutDown),
+        () = ownership.until_lost() => Err(Stop::Fenced),
+        done = panics::guard(work) => done.unwrap_or_else(|panic| Err(Stop::Blocked(panicked(&panic)))),
+        () = shared.down_for_long() => Err(Stop::ShutDown),
     }
 }

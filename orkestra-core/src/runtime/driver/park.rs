@@ -1,48 +1,52 @@
-//! Dropping from memory what only waits: a task first, then the whole run.
+//! Parks what only waits: first single tasks, then the whole run.
 
 use crate::kernel::{InputKind, NodeStatus, QUEUED_AT, Work, is_busy, wake_at, work_for_others};
 use crate::model::{Failure, FailureKind, NodeId};
 
 use super::session::Session;
-use super::{Driver, Turn};
-use crate::runtime::limiter::slots::claim;
+use super::{Driver, Stop};
+use crate::runtime::limiter::slots::slot_request;
 use crate::runtime::task::invocation::Invocation;
 
 impl Session<'_> {
-    /// Whether it is worth looking, after a while without news, at whether the run only waits.
+    /// Whether the run has been quiet, so that checking for idle tasks is worthwhile.
     pub(super) fn may_park(&self) -> bool {
         self.pending.is_empty() && self.driver.messages.is_empty()
     }
 
-    /// A while without news: tasks that only wait are dropped, then a run without any.
-    pub(super) async fn park(&mut self) -> Result<(), Turn> {
+    /// Called after a quiet period: drops tasks that only wait, then parks a run without tasks.
+    pub(super) async fn park(&mut self) -> Result<(), Stop> {
         self.look_at_children();
         let state = &self.state;
         let paused = state.pause().is_some();
         let waits = |invocation: &Invocation| {
             let activity = &invocation.activity;
-            if paused { activity.is_held() } else { activity.only_waits() }
+            if paused { activity.waits_for_driver() } else { activity.only_waits() }
         };
-        // Slots are held by those who are there: a task that has some is not dropped.
+        // Slots belong to attempts in memory: a task that holds some is not dropped.
         let holds = |id: NodeId| !state.plan().node(id).spec.limits.is_empty();
         let still: Vec<NodeId> =
             self.driver.invoked.iter().filter(|(_, call)| waits(call)).map(|(id, _)| *id).collect();
         let still: Vec<NodeId> = still.into_iter().filter(|id| paused || !holds(*id)).collect();
         if still.is_empty() {
-            let lost =
-                self.driver.invoked.iter().find(|(_, call)| !paused && call.activity.is_lost()).map(|(id, _)| *id);
+            let lost = self
+                .driver
+                .invoked
+                .iter()
+                .find(|(_, call)| !paused && call.activity.waits_forever())
+                .map(|(id, _)| *id);
             if let Some(id) = lost {
-                return self.end_lost(id).await;
+                return self.end_never_woken(id).await;
             }
             if self.is_idle() {
-                return Err(Turn::Rest);
+                return Err(Stop::Idle);
             }
             let is_over = state.status().is_final();
             if self.driver.invoked.values().all(waits) && (self.errands_done() || is_over) {
-                self.rest();
-                self.rest_with_slots();
+                self.set_idle();
+                self.report_idle_slots();
             } else if self.waits_beside_work() {
-                self.rest();
+                self.set_idle();
             }
             return Ok(());
         }
@@ -53,7 +57,7 @@ impl Session<'_> {
         let (ids, calls): (Vec<_>, Vec<_>) = dropped.into_iter().unzip();
         let attempts: Vec<u32> = calls.iter().map(|call: &Invocation| call.attempt).collect();
         Invocation::end_all(calls).await;
-        // What they said last comes before that they are gone.
+        // Their last messages are handled before they are recorded as parked.
         self.reports().await?;
         while let Ok(message) = self.driver.messages.try_recv() {
             self.message(Some(message)).await?;
@@ -62,46 +66,47 @@ impl Session<'_> {
             if !paused {
                 let node = self.state.name(id).clone();
                 self.input(InputKind::TaskParked { node, attempt }, None).await?;
-                // One whose wait was over meanwhile is called again.
+                // If its wait has ended in the meantime, it is called again.
                 self.perform(id);
             }
         }
         Ok(())
     }
 
-    /// Ends a call that waits for nothing but what an earlier call of the same attempt has let go.
-    async fn end_lost(&mut self, id: NodeId) -> Result<(), Turn> {
+    /// Ends a call that waits only for what an earlier call of the same attempt withdrew.
+    async fn end_never_woken(&mut self, id: NodeId) -> Result<(), Stop> {
         let Some(call) = self.driver.invoked.remove(&id) else { return Ok(()) };
         let attempt = call.attempt;
         Invocation::end_all(vec![call]).await;
         let node = self.state.name(id).clone();
         let message =
-            "the task waits for what an earlier call of it has let go: its code must do the same in each call";
+            "the task waits for something that an earlier call of it withdrew; its code must do the same in each call";
         let result = Err(Failure::permanent(FailureKind::NotRepeatable, message));
         self.input(InputKind::AttemptEnded { node, attempt, result }, None).await
     }
 
-    /// The run only waits, for other runs perhaps, and stays in memory: it leaves its capacity to them.
-    fn rest(&mut self) {
-        self.driver.rests = true;
-        self.driver.leave_capacity(true);
+    /// The run only waits, perhaps for other runs, and stays in memory: it frees its capacity for them.
+    fn set_idle(&mut self) {
+        self.driver.idle = true;
+        self.driver.set_frees_capacity(true);
     }
 
-    /// Whether each task waits for something, and may do more beside it.
+    /// Whether every task waits for something, whatever else it does.
     fn waits_beside_work(&self) -> bool {
         !self.driver.invoked.is_empty() && self.driver.invoked.values().all(|call| call.activity.waits())
     }
 
-    /// Whether the run waits for runs that may need its room. What its tasks do meanwhile ends with them perhaps.
+    /// Whether the run waits for child runs that may need its capacity. Its tasks' other work is expected to end with
+    /// them.
     pub(super) fn waits_for_children(&self) -> bool {
         !self.state.children().is_empty() && self.waits_beside_work()
     }
 
-    /// Tasks with slots are not dropped, and may wait for runs that need their slots.
-    fn rest_with_slots(&self) {
+    /// Tasks that hold slots are not dropped, and may wait for runs that need those slots.
+    fn report_idle_slots(&self) {
         let state = &self.state;
         for id in self.driver.invoked.keys().filter(|id| !state.plan().node(**id).spec.limits.is_empty()) {
-            self.driver.shared.slots.rests(&self.driver.run, state.name(*id));
+            self.driver.shared.slots.set_idle(&self.driver.run, state.name(*id));
         }
     }
 
@@ -110,32 +115,32 @@ impl Session<'_> {
         !is_busy(&self.state) && self.errands_done() && self.may_park_quietly() && self.driver.invoked.is_empty()
     }
 
-    /// A child that is to be started and is not yet must not be forgotten.
+    /// A child that still has to be started must not be forgotten.
     fn may_park_quietly(&self) -> bool {
         self.may_park() && work_for_others(&self.state).all(|(work, _)| self.errands.contains_key(&work))
     }
 
-    /// Registers the slots of attempts that were under way when the run was taken over: they are held already.
+    /// Registers the slots of attempts that were running when the run was loaded: they hold them already.
     pub(super) fn hold_slots(&self) {
         for id in self.state.running() {
-            // One that lost them waits: it is called when it is told of the grant.
+            // An attempt that lost its slots waits, and is called when it is granted new ones.
             let _has_them = self.sync_slots(id, true);
         }
     }
 
-    /// The run leaves before it has begun. If slots are all that it waits for it asks for them, and is woken by their grant:
-    /// nobody looks for such runs.
+    /// The run is left before it has started. If it only waits for slots, it requests them and is woken by the grant:
+    /// such runs are not searched for.
     pub(super) fn queue_up(&self) {
         if wake_at(&self.state) != Some(QUEUED_AT) {
             return;
         }
         for id in self.state.queued() {
-            // It has not begun: there is nothing to call.
+            // It has not started, so there is nothing to call.
             let _has_them = self.sync_slots(id, true);
         }
     }
 
-    /// Brings the slots of a node in line with where it stands; false when an attempt that is under way has to wait for them.
+    /// Updates the slots of a node to its status; returns `false` if a running attempt has to wait for them.
     pub(super) fn sync_slots(&self, id: NodeId, durable: bool) -> bool {
         let state = &self.state;
         let spec = &state.plan().node(id).spec;
@@ -144,7 +149,7 @@ impl Session<'_> {
         }
         let (node, slots) = (state.node(id), &self.driver.shared.slots);
         let priority = state.options().priority.saturating_add(spec.priority);
-        let of = |attempt| claim(&self.driver.run, &spec.name, attempt, state.slots(id), priority);
+        let of = |attempt| slot_request(&self.driver.run, &spec.name, attempt, state.slots(id), priority);
         match node.status {
             NodeStatus::Queued if state.stopping().is_none() || state.is_undo(id) => {
                 if state.pause().is_none() {
@@ -157,8 +162,8 @@ impl Session<'_> {
         true
     }
 
-    /// Ends the calls that have been silent for longer than their nodes allow.
-    pub(super) async fn end_silent(&mut self) -> Result<(), Turn> {
+    /// Ends calls that have been silent for longer than their nodes' heartbeat timeout.
+    pub(super) async fn end_silent(&mut self) -> Result<(), Stop> {
         let now = self.driver.shared.clock.now();
         let silent: Vec<_> = self.heartbeats().filter(|(_, due)| *due <= now).map(|(id, _)| id).collect();
         for id in silent {
@@ -177,13 +182,13 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Until when the calls with a heartbeat timeout have to give a sign of life.
+    /// When the calls with a heartbeat timeout must next show that they are alive.
     pub(super) fn heartbeats(&self) -> impl Iterator<Item = (NodeId, crate::model::Timestamp)> + '_ {
         let state = &self.state;
         self.driver.beating.iter().filter(|_| state.pause().is_none()).filter_map(move |id| {
             let call = self.driver.invoked.get(id)?;
             let millis = state.plan().node(*id).spec.heartbeat_timeout_ms?;
-            // One that was not answered yet is silent because of us.
+            // A call whose request is unanswered is silent because of the engine.
             let waits =
                 call.activity.asks() || !matches!(crate::kernel::work_of(state, *id), Some(Work::Invoke { .. }));
             let due = call.activity.last_beat().saturating_add(std::time::Duration::from_millis(millis));
@@ -193,22 +198,22 @@ impl Session<'_> {
 }
 
 impl Driver {
-    /// Something happens in the run.
-    pub(super) fn stir(&mut self) {
-        if std::mem::take(&mut self.rests) {
-            self.shared.slots.stirs(&self.run);
+    /// Something happened in the run.
+    pub(super) fn set_active(&mut self) {
+        if std::mem::take(&mut self.idle) {
+            self.shared.slots.set_active(&self.run);
         }
     }
 
-    /// Leaves its capacity to other runs, or takes it again.
-    pub(super) fn leave_capacity(&mut self, leaves: bool) {
-        if std::mem::replace(&mut self.leaves_capacity, leaves) == leaves {
+    /// Frees the run's capacity for other runs, or takes it again.
+    pub(super) fn set_frees_capacity(&mut self, leaves: bool) {
+        if std::mem::replace(&mut self.frees_capacity, leaves) == leaves {
             return;
         }
         if !leaves {
-            return self.shared.capacity.stirs();
+            return self.shared.capacity.remove_idle();
         }
-        self.shared.capacity.rests();
+        self.shared.capacity.add_idle();
         if self.shared.capacity.has_waiting() {
             self.shared.parked.notify_one();
         }

@@ -1,4 +1,4 @@
-//! What a durable state owes, done: tasks called, asked to stop, or ended.
+//! Performs what a durable state owes: tasks are called, asked to stop, or ended.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -18,12 +18,12 @@ use crate::runtime::task::invocation::Invocation;
 use crate::runtime::task::keys::base;
 
 impl Session<'_> {
-    /// Brings every node's call in line with what the run owes, and what it owes other runs.
+    /// Updates every node's call, and the errands, to what the run owes.
     pub(super) fn perform_all(&mut self) {
         self.run_errands();
         let running = self.state.running().chain(self.state.queued());
         let mut nodes: Vec<_> = running.chain(self.driver.invoked.keys().copied()).collect();
-        // A node that has ended, in this commit or while the state was thrown away, may have slots still.
+        // A node that ended in this commit, or while there was no session, may still have slots.
         let plan = self.state.plan();
         nodes.extend(self.driver.shared.slots.nodes_of(&self.driver.run).iter().filter_map(|node| plan.id(node)));
         nodes.sort_unstable();
@@ -31,7 +31,7 @@ impl Session<'_> {
         nodes.into_iter().for_each(|node| self.perform(node));
     }
 
-    /// Brings one node's call in line with what the run owes.
+    /// Updates one node's call to what the run owes.
     pub(super) fn perform(&mut self, id: NodeId) {
         let state = &self.state;
         let durable = state.node(id).changed <= self.driver.durable;
@@ -39,7 +39,7 @@ impl Session<'_> {
         let has_slots = self.sync_slots(id, durable);
         self.driver.trace.node(state, id, durable);
         match work_of(state, id) {
-            // Tasks of a run that makes a pause stop by themselves, at their next step.
+            // Tasks of a paused run stop by themselves at their next step.
             None if state.pause().is_some() && state.node(id).status == NodeStatus::Running => {}
             Some(Work::Invoke { attempt, .. }) if under_way == Some(attempt) => {}
             Some(Work::Invoke { attempt, .. }) => {
@@ -64,7 +64,7 @@ impl Session<'_> {
         }
     }
 
-    /// The run was cancelled before this process called the task: there is nobody to wait for.
+    /// The run was cancelled before this process called the task: there is no task to wait for.
     fn invoke_cancelled(&mut self, id: NodeId, attempt: u32) {
         let state = &self.state;
         let ended = async { Err(Failure::permanent(FailureKind::Cancelled, "the run was cancelled")) };
@@ -91,7 +91,7 @@ impl Session<'_> {
             last_failure: state.node(id).last_failure.clone(),
             steps: state.node(id).steps.clone(),
             keys: Mutex::new(HashMap::new()),
-            let_go: Mutex::default(),
+            withdrawals: Mutex::default(),
             interrupted: Mutex::new(interrupted(&state.node(id).steps)),
             paused: self.driver.paused.subscribe(),
             driver: self.driver.sender.clone(),
@@ -108,7 +108,8 @@ impl Session<'_> {
         let (input, run_input) = (state.node_inputs(id), Arc::clone(&self.driver.run_input));
         let store = Arc::clone(&self.driver.shared.store);
         let code = self.driver.shared.code.task(state.plan().workflow(), task);
-        let unknown = Failure::permanent(FailureKind::BadInput, format!("the task `{task}` is not known"));
+        let unknown =
+            Failure::permanent(FailureKind::BadInput, format!("task `{task}` is not registered with this engine"));
         let work = async move {
             let (code, mut inner) = (code.ok_or(unknown)?, inner);
             let run = inner.run.clone();
@@ -121,12 +122,12 @@ impl Session<'_> {
             let output = watched(Arc::clone(cx.inner()), code.call(cx, input)).await?;
             insist(|| blobs::keep(&*store, &run, output.clone())).await.map_err(unread)
         };
-        // It holds the store: whoever shuts the engine down waits for it.
+        // Counted because it holds the store: shutdown waits for it.
         let work = self.driver.shared.jobs.counted(work);
         let invocation =
             Invocation::spawn(spec.name.clone(), attempt, activity, cancel, self.driver.sender.clone(), seen, work);
         if !spec.limits.is_empty() {
-            self.driver.shared.slots.attend(&self.driver.run, &spec.name, &invocation.activity);
+            self.driver.shared.slots.watch_call(&self.driver.run, &spec.name, &invocation.activity);
         }
         if spec.heartbeat_timeout_ms.is_some() {
             self.driver.beating.insert(id);
@@ -135,7 +136,7 @@ impl Session<'_> {
     }
 }
 
-/// The keys of those steps of which nobody can tell what they did.
+/// The keys of interrupted steps, whose effect is unknown.
 fn interrupted(steps: &HashMap<String, StepState>) -> BTreeSet<String> {
     let interrupted = steps.iter().filter(|(_, known)| match known {
         StepState::Started => true,

@@ -1,13 +1,14 @@
-//! Reading the journal again in the same process: the tasks under way go on, and what was decided and may not be durable is
-//! decided again.
+//! Reads the journal again in the same process: running tasks continue, and decisions that may not be durable are made
+//! again.
 //!
 //! ```text
-//! a commit failed ──► put off: state thrown away, tasks and those who wait kept ──► claim, read
-//!                        nobody else wrote ──► what is there is answered, the rest is decided again
-//!                        somebody did      ──► tasks end, and the run is recovered as after a crash
+//! a commit failed ──► session dropped: state discarded, tasks and waiters kept ──► claim, read
+//!                        no other engine wrote ──► durable decisions are answered, the rest is decided again
+//!                        another engine wrote  ──► tasks end, and the run is recovered as after a crash
 //! ```
 //!
-//! IMPORTANT: the claim comes before the read. It fences what is still on its way to the store: what the journal does not hold
+//! IMPORTANT: the claim comes before the read. It fences what is still on its way to the store: what the journal does
+//! not contain then will never be in it, so deciding on it again is safe.
 //! then will never be in it, so deciding on it again is no second time.
 
 use std::ops::ControlFlow;
@@ -18,19 +19,19 @@ use crate::model::limits::{READ_COMMITS_MAX, STORE_PATIENCE};
 use crate::model::{Epoch, Seq};
 use crate::store::StoreErrorKind;
 
-use super::{Driver, Duration, Turn};
+use super::{Driver, Duration, Stop};
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::task::invocation::Invocation;
 use crate::runtime::task::message::Message;
 
-/// How often in a row a driver starts again from the journal because of an error that is not the store's.
+/// How many times in a row a driver reloads because of an error that is not the store's.
 const RELOADS_MAX: u32 = 6;
-/// The delay before the first try; doubled each time.
+/// The delay before the first reload; doubled each time.
 const RELOAD_DELAY: Duration = Duration::from_millis(50);
-/// The longest of them.
+/// The longest such delay.
 const RELOAD_DELAY_MAX: Duration = Duration::from_secs(1);
 
-/// What a driver has had to put up with since it last got on.
+/// The failures of a driver since it last made progress.
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
     since: Option<Instant>,
@@ -38,14 +39,14 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
-    /// Forgets what is over: the driver got on, or all went well for long enough.
-    pub(super) fn got_on(&mut self, got_on: bool, began: Instant, failed: Instant) {
-        if got_on || failed.saturating_duration_since(began) >= STORE_PATIENCE {
+    /// Resets the counters if the driver made progress or ran without failures for long enough.
+    pub(super) fn made_progress(&mut self, made_progress: bool, began: Instant, failed: Instant) {
+        if made_progress || failed.saturating_duration_since(began) >= STORE_PATIENCE {
             *self = Self::default();
         }
     }
 
-    /// Once more; the delay before the next try, or none when there is to be none.
+    /// Counts a failure; returns the delay before the next try, or `None` to give up.
     pub(super) fn again(&mut self, error: &Error, failed: Instant) -> Option<Duration> {
         self.reloads += 1;
         let since = *self.since.get_or_insert(failed);
@@ -57,10 +58,10 @@ impl Trouble {
 }
 
 impl Driver {
-    /// Lets go of a run that cannot be driven here for now.
+    /// Blocks a run that cannot be driven here for now.
     pub(super) fn give_up(&self, error: &Error, lasting: bool) {
-        tracing::error!(run = %self.run, %error, "the run is not driven any more");
-        // What another engine may have gone on with is looked at again: here it is not known when that has ended.
+        tracing::error!(run = %self.run, %error, "giving up: the run is not driven any more");
+        // If another engine may have taken the run over, it is tried again: when that engine stops is not known here.
         let passes = !lasting || error.is_not_drivable() && self.shared.others_may_drive();
         let retry_at = passes.then(|| Instant::now() + self.shared.lease);
         self.shared.blocked.add(&self.run, error.clone(), retry_at);
@@ -69,23 +70,23 @@ impl Driver {
     }
 
     /// Waits before the next try.
-    pub(super) async fn rest_before_reload(&self, delay: Duration) -> ControlFlow<()> {
+    pub(super) async fn wait_before_reload(&self, delay: Duration) -> ControlFlow<()> {
         tokio::select! {
             biased;
             () = self.shared.down() => ControlFlow::Break(()),
-            () = self.ownership.ended() => { self.ownership.end(); ControlFlow::Continue(()) }
+            () = self.ownership.until_lost() => { self.ownership.lose(); ControlFlow::Continue(()) }
             () = tokio::time::sleep(delay) => ControlFlow::Continue(()),
         }
     }
 
-    /// Keeps the tasks of a run that cannot be driven for now; returns when it is to be tried again: after a while, or when
-    /// somebody sends it something.
-    pub(super) async fn outlast(&mut self, error: &Error) -> ControlFlow<()> {
-        self.unsure.iter_mut().for_each(|pending| pending.refuse_asker(error));
-        for message in std::mem::take(&mut self.kept) {
+    /// Keeps the tasks of a run that cannot be driven for now. Returns when to try again: after a while, or when an
+    /// input arrives.
+    pub(super) async fn keep_tasks(&mut self, error: &Error) -> ControlFlow<()> {
+        self.uncertain.iter_mut().for_each(|pending| pending.refuse_asker(error));
+        for message in std::mem::take(&mut self.held_back) {
             match message {
                 Message::Input { reply, .. } => drop(reply.send(Err(error.clone()))),
-                message => self.kept.push(message),
+                message => self.held_back.push(message),
             }
         }
         let again = Instant::now() + self.shared.lease;
@@ -93,15 +94,15 @@ impl Driver {
             let message = tokio::select! {
                 biased;
                 () = self.shared.down() => return ControlFlow::Break(()),
-                () = self.ownership.ended() => {
-                    self.ownership.end();
+                () = self.ownership.until_lost() => {
+                    self.ownership.lose();
                     break;
                 }
                 message = self.messages.recv() => message,
                 () = tokio::time::sleep_until(again) => break,
             };
             let asked = matches!(message, Some(Message::Input { .. }));
-            self.kept.extend(message);
+            self.held_back.extend(message);
             if asked {
                 break;
             }
@@ -110,30 +111,31 @@ impl Driver {
         ControlFlow::Continue(())
     }
 
-    /// Ends the tasks under way, and what they asked for.
+    /// Ends the running tasks and drops their requests.
     pub(super) async fn abandon(&mut self, error: &Error) {
         Invocation::end_all(std::mem::take(&mut self.invoked).into_values().collect()).await;
-        let unknown = Error::new(ErrorKind::Unknown, format!("the outcome cannot be told: {error}"));
-        self.unsure.drain(..).for_each(|pending| pending.refuse(&unknown));
+        let unknown = Error::new(ErrorKind::Unknown, format!("the outcome is unknown: {error}; check the run's state"));
+        self.uncertain.drain(..).for_each(|pending| pending.refuse(&unknown));
         self.waiters.clear();
         self.deferred.clear();
-        self.taken_back.clear();
+        self.unstarted.clear();
         self.outbox.take();
-        self.kept.retain(comes_from_outside);
+        self.held_back.retain(comes_from_outside);
         while let Ok(message) = self.messages.try_recv() {
             if comes_from_outside(&message) {
-                self.kept.push(message);
+                self.held_back.push(message);
             }
         }
     }
 
-    /// Whether the run goes on in this process as if nothing had happened: this driver has had it before, knew its journal up to
-    /// `known`, and nobody else wrote since. Else what this process did of it is thrown away.
-    pub(super) async fn goes_on(&mut self, known: Seq) -> Result<bool, Turn> {
+    /// Whether the run continues in this process as if nothing had happened: this driver has driven it before, knew its
+    /// journal up to `known`, and no other engine has written since. Otherwise this process's own work on it is
+    /// discarded.
+    pub(super) async fn continues(&mut self, known: Seq) -> Result<bool, Stop> {
         let Some(recovered) = self.recovered.map(|at| at <= self.durable) else { return Ok(false) };
-        let ours = match self.wrote_as.filter(|_| recovered) {
+        let ours = match self.last_epoch.filter(|_| recovered) {
             _ if recovered && self.durable == known => true,
-            // Under one epoch: when there was another, all that was written under the one before was read.
+            // All under one epoch: if there was another one, everything written under the previous one was read.
             Some(epoch) if self.durable > known => self.wrote_all_after(known, epoch).await?,
             _ => false,
         };
@@ -143,11 +145,11 @@ impl Driver {
         Ok(ours)
     }
 
-    async fn wrote_all_after(&self, known: Seq, epoch: Epoch) -> Result<bool, Turn> {
+    async fn wrote_all_after(&self, known: Seq, epoch: Epoch) -> Result<bool, Stop> {
         let mut from = known.plus(1);
         loop {
             let commits = self.shared.store.read(&self.run, from, READ_COMMITS_MAX).await;
-            let commits = commits.map_err(|error| Turn::Reload(error.into()))?;
+            let commits = commits.map_err(|error| Stop::Reload(error.into()))?;
             if commits.iter().any(|commit| commit.epoch != epoch) {
                 return Ok(false);
             }
@@ -159,17 +161,17 @@ impl Driver {
     }
 }
 
-/// Whether a message is of use without the tasks that were under way.
+/// Whether a message is still useful without the tasks that were running.
 const fn comes_from_outside(message: &Message) -> bool {
     matches!(message, Message::Input { .. } | Message::Inbox)
 }
 
-/// What a panic in a driver is told as.
+/// The error for a panic in a driver.
 pub(super) fn panicked(panic: &str) -> Error {
     Error::new(ErrorKind::Internal, format!("the run's driver panicked: {panic}"))
 }
 
-/// Whether the store will go on failing until somebody does something about it.
+/// Whether the store keeps failing until it is repaired.
 pub(super) const fn is_lasting(kind: StoreErrorKind) -> bool {
     matches!(kind, StoreErrorKind::Poisoned | StoreErrorKind::Damaged | StoreErrorKind::Version)
 }

@@ -1,11 +1,11 @@
-//! One reading of a run's journal and what is done from there: state, lease and record are simply there.
+//! A session: one reading of a run's journal and everything done from there. State, lease and record always exist.
 //!
 //! ```text
-//! begin | resume ──► turn: acknowledgement | shutdown | message | report | timer | quiet ──► Turn
+//! begin | resume ──► turn: acknowledgement | shutdown | message | report | timer | quiet ──► Stop
 //! ```
 //!
-//! Dropping a session forgets its state. Decisions that may not be durable are handed back to the driver, and so are the
-//! tasks, which the driver owns: the next session decides again on what the journal does not hold.
+//! Dropping a session discards its state. Decisions that may not be durable go back to the driver, which also owns the
+//! tasks: the next session makes them again if the journal does not contain them.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -21,26 +21,26 @@ use crate::store::{Lease, LetterId, RunRecord};
 use super::commit::{Pending, next_ack};
 use super::errands::Errands;
 use super::vacant::Begun;
-use super::{CLOCK_CHECK, Driver, Turn};
+use super::{CLOCK_CHECK, Driver, Stop};
 use crate::runtime::error::Error;
 
-/// A run with its state, as its driver goes on with it.
+/// A run and its state, as read by its driver.
 pub(super) struct Session<'a> {
     pub(super) driver: &'a mut Driver,
     pub(super) lease: Lease,
     pub(super) state: RunState,
-    /// The record that the store has; none before the first commit.
+    /// The record as stored; `None` before the first commit.
     pub(super) record: Option<RunRecord>,
     /// Decisions on their way to the store.
     pub(super) pending: VecDeque<Pending>,
-    /// The input that is being decided on.
+    /// The input being decided on.
     pub(super) deciding: Option<InputKind>,
     pub(super) errands: Errands,
-    /// When children were last looked at that others may drive.
+    /// When child runs that other engines may drive were last checked.
     pub(super) looked_at: Instant,
-    /// The last letter of the inbox that was decided on.
+    /// The last inbox letter that was decided on.
     pub(super) read_up_to: LetterId,
-    /// From which position on a snapshot is worth its price.
+    /// The position from which on a new snapshot is worth its cost.
     pub(super) snapshot_at: Seq,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Session<'a> {
 pub(super) enum Opening {
     /// The run's journal was read.
     Resumed { has_letters: bool },
-    /// The run begins.
+    /// The run is new.
     Begun(Box<Begun>),
 }
 
@@ -68,46 +68,46 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Drives the run until the driver has to do something else.
-    pub(super) async fn drive(&mut self, opening: Opening) -> Result<Infallible, Turn> {
+    /// Drives the run until the session ends.
+    pub(super) async fn drive(&mut self, opening: Opening) -> Result<Infallible, Stop> {
         match opening {
             Opening::Resumed { has_letters } => self.resume(has_letters).await?,
             Opening::Begun(begun) => self.begin(begun).await?,
         }
-        self.driver.shared.slots.arrived(&self.driver.run);
+        self.driver.shared.slots.registered(&self.driver.run);
         self.turn().await
     }
 
-    async fn begin(&mut self, begun: Box<Begun>) -> Result<(), Turn> {
+    async fn begin(&mut self, begun: Box<Begun>) -> Result<(), Stop> {
         let Begun { commit, written, asked, reply, letter } = *begun;
         self.deciding = Some(asked);
         self.read_up_to = letter.unwrap_or(LetterId::ZERO);
         self.submit(&commit, written, reply, letter.into_iter().collect()).await;
         self.decide_again().await?;
-        self.answer_kept().await?;
+        self.answer_held_back().await?;
         if letter.is_some() { self.read_inbox().await } else { Ok(()) }
     }
 
-    /// Finishes what the session or the process before left undone.
-    async fn resume(&mut self, has_letters: bool) -> Result<(), Turn> {
+    /// Finishes what the previous session or process left undone.
+    async fn resume(&mut self, has_letters: bool) -> Result<(), Stop> {
         let last = self.state.last();
         let known = std::mem::replace(&mut self.driver.durable, last);
         self.snapshot_at = self.driver.shared.next_snapshot(last);
         self.driver.trace.knows(&self.driver.shared.telemetry, &self.state, self.lease.epoch);
         self.record = Some(RunRecord::of(&self.state));
         self.take_up(known).await?;
-        self.answer_kept().await?;
+        self.answer_held_back().await?;
         if has_letters { self.read_inbox().await } else { Ok(()) }
     }
 
-    async fn take_up(&mut self, known: Seq) -> Result<(), Turn> {
+    async fn take_up(&mut self, known: Seq) -> Result<(), Stop> {
         let ends = self.state.status().is_ending();
         if !ends {
             self.driver.paused.send_replace(self.state.pause().is_some());
         }
-        self.forgive_silence();
+        self.reset_heartbeats();
         self.publish();
-        let goes_on = self.driver.goes_on(known).await?;
+        let continues = self.driver.continues(known).await?;
         if self.state.status().is_final() {
             self.decide_again().await?;
             self.perform_all();
@@ -116,7 +116,7 @@ impl<'a> Session<'a> {
         self.check_code()?;
         self.read_unread(None).await?;
         self.hold_slots();
-        if !goes_on {
+        if !continues {
             self.input(InputKind::Recover, None).await?;
             self.driver.recovered = Some(self.state.last());
         }
@@ -129,37 +129,38 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Whether this engine has all that the run's plan needs.
-    fn check_code(&self) -> Result<(), Turn> {
+    /// Whether this engine has everything that the run's plan needs.
+    fn check_code(&self) -> Result<(), Stop> {
         let (shared, plan) = (&self.driver.shared, self.state.plan());
         let workflow = plan.workflow();
         if let Some(task) = shared.code.missing_task(plan) {
-            let message = format!("workflow `{workflow}` needs the task `{task}`, which this engine does not know");
-            return Err(Turn::Blocked(Error::not_drivable(message)));
+            let message =
+                format!("workflow `{workflow}` needs task `{task}`, which is not registered with this engine");
+            return Err(Stop::Blocked(Error::not_drivable(message)));
         }
         if let Some(limit) = shared.missing_limit(plan) {
-            let message = format!("workflow `{workflow}` needs the limit `{limit}`, which is not defined");
-            return Err(Turn::Blocked(Error::not_drivable(message)));
+            let message = format!("workflow `{workflow}` needs limit `{limit}`, which is not defined in this engine");
+            return Err(Stop::Blocked(Error::not_drivable(message)));
         }
         Ok(())
     }
 
-    /// Decides on what came while there was no session.
-    async fn answer_kept(&mut self) -> Result<(), Turn> {
-        for message in std::mem::take(&mut self.driver.kept) {
+    /// Decides on the messages that arrived while there was no session.
+    async fn answer_held_back(&mut self) -> Result<(), Stop> {
+        for message in std::mem::take(&mut self.driver.held_back) {
             self.message(Some(message)).await?;
         }
         Ok(())
     }
 
-    async fn turn(&mut self) -> Result<Infallible, Turn> {
+    async fn turn(&mut self) -> Result<Infallible, Stop> {
         let shared = Arc::clone(&self.driver.shared);
         loop {
             if self.nothing_left() {
-                return Err(Turn::Rest);
+                return Err(Stop::Idle);
             }
-            let leaves_capacity = self.driver.rests || self.waits_for_children();
-            self.driver.leave_capacity(leaves_capacity);
+            let frees_capacity = self.driver.idle || self.waits_for_children();
+            self.driver.set_frees_capacity(frees_capacity);
             let timer = self.until_timer();
             let quiet = self.may_park();
             let may_decide = self.pending.len() < COMMITS_IN_FLIGHT_MAX;
@@ -177,16 +178,16 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Whether the run has ended, and everybody has been answered.
+    /// Whether the run has ended and everything was answered.
     fn nothing_left(&self) -> bool {
         let over = self.state.status().is_final() && agenda(&self.state).next().is_none();
         over && self.pending.is_empty() && self.driver.messages.is_empty()
     }
 
-    /// The driver leaves the run; answers when the run is to be woken. A run that was parked keeps its place in the queue for
-    /// slots; one that others drive, or nobody, does not. None keeps slots: who paused it here may not be who resumes it, and
-    /// nobody knows when.
-    pub(super) fn part(mut self, refused: bool) -> Option<Timestamp> {
+    /// Ends the session because the driver leaves the run; returns when to wake the run. A parked run keeps its place
+    /// in the queue for slots; one that is refused here does not. No slots are kept: the engine that resumes a paused
+    /// run may be another one, at an unknown time.
+    pub(super) fn finish(mut self, refused: bool) -> Option<Timestamp> {
         self.driver.trace.left(&self.state, !refused);
         let slots = &self.driver.shared.slots;
         if !refused && self.state.status().is_final() {
@@ -195,7 +196,7 @@ impl<'a> Session<'a> {
             self.state.running().for_each(|id| slots.release(&self.driver.run, self.state.name(id)));
         }
         if !refused {
-            // An errand that is about to end may do so.
+            // An errand that is about to finish may do so.
             self.errands.clear();
         }
         wake_at(&self.state)
@@ -205,7 +206,7 @@ impl<'a> Session<'a> {
 impl Drop for Session<'_> {
     /// The journal is read again, or the driver leaves: nothing that is not durable may be shown or performed.
     fn drop(&mut self) {
-        self.driver.unsure.append(&mut self.pending);
+        self.driver.uncertain.append(&mut self.pending);
         std::mem::take(&mut self.errands).into_values().for_each(|errand| errand.abort());
     }
 }

@@ -1,4 +1,4 @@
-//! How an engine begins.
+//! The builder of an engine.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,17 +22,17 @@ use crate::runtime::support::panics;
 use crate::runtime::task::code::{ErasedTask, IntoTask};
 use crate::runtime::workflow::definition::Workflow;
 
-/// How long a run that only waits stays in memory.
+/// How long an idle run stays in memory.
 const PARK_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a lease lasts without being renewed.
+/// How long a lease lasts unless it is renewed.
 const LEASE: Duration = Duration::from_secs(30);
 
-/// Events after which a snapshot of a run is worth its price: as many commits as are read from a store at once are read
-/// in a few milliseconds.
+/// How many events after the last snapshot a new one is worth its cost. As many commits as one read of the store
+/// returns are read in a few milliseconds.
 const SNAPSHOT_EVENTS: u64 = 1024;
 
-/// An engine about to be started. Made by [`Engine::builder`].
+/// Configures and starts an engine. Created by [`Engine::builder`].
 #[must_use = "an engine does nothing until it is started"]
 pub struct EngineBuilder {
     store: Option<Arc<dyn Store>>,
@@ -49,7 +49,7 @@ pub struct EngineBuilder {
     mistake: Option<Error>,
 }
 
-/// Gives what is called in a task's place.
+/// Wraps a task: returns what is called instead of it.
 type Around = Box<dyn Fn(Arc<dyn ErasedTask>) -> Arc<dyn ErasedTask> + Send>;
 
 impl Default for EngineBuilder {
@@ -78,60 +78,62 @@ impl fmt::Debug for EngineBuilder {
 }
 
 impl EngineBuilder {
-    /// Where the journals live. Without one they live in memory and end with the process.
+    /// Sets the store that holds the journals. Without one, journals are kept in memory and are lost when the process
+    /// ends.
     pub fn store(self, store: impl Store) -> Self {
         self.shared_store(Arc::new(store))
     }
 
-    /// The same with a store that others hold too.
+    /// Like [`store`](Self::store), for a store that is used elsewhere too.
     pub fn shared_store(self, store: Arc<dyn Store>) -> Self {
         Self { store: Some(store), ..self }
     }
 
-    /// Where the time comes from; the system's clock unless a test says otherwise.
+    /// Sets the source of time. Default: the system clock.
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
     }
 
-    /// How long a run that only waits stays in memory; a second unless said otherwise.
+    /// How long a run that only waits stays in memory. Default: 1 second.
     pub fn park_after(self, idle: Duration) -> Self {
         Self { park_after: idle, ..self }
     }
 
-    /// How long a run stays with an engine that does not say anything any more before another one on the same store has
-    /// taken it; 30 seconds unless said otherwise, more than two are wise. Leases are renewed every third of it. On a store
-    /// that several processes share they run out after seven eighths of it: the rest is for noticing.
+    /// How long a run stays with an engine that has stopped responding before another engine on the same store takes it
+    /// over. Default: 30 seconds; use more than two. Leases are renewed every third of this time. On a store that
+    /// several processes share, they expire after seven eighths of it: the rest is for noticing.
     pub fn lease(self, lease: Duration) -> Self {
         Self { lease: lease.max(Duration::from_millis(3)), ..self }
     }
 
-    /// Names this engine among those on the same store. An engine that starts with the name of one that died goes on at once
-    /// with the runs that it left, without waiting for their leases to run out; should the other one live, it is fenced.
-    /// Without a name each start makes a new one.
+    /// Names this engine among those on the same store. An engine that starts with the name of one that died takes over
+    /// its runs at once, without waiting for their leases to expire. If the other engine is still alive, it is fenced.
+    /// Without a name, each start generates a new one.
     pub fn worker(self, name: &str) -> Self {
         Self { worker: Some(name.to_owned()), ..self }
     }
 
-    /// How many runs this engine drives at once: any number unless said otherwise. Those that are started or due on top
-    /// of it stay in the store, for this engine when it has room or for another one on the same store: so runs, and child
-    /// runs, spread over machines. Runs that somebody sends something to are driven in any case.
+    /// The engine's capacity: how many runs it drives at once. Default: unlimited. Runs beyond it that are started or
+    /// due stay in the store until this engine has capacity or another one on the same store takes them; this is how
+    /// runs and child runs spread over machines. A run that is sent something is driven in any case.
     ///
-    /// With 0 it drives none: what it starts, and what it sends to runs, is for other engines on the same store. Its tasks are
-    /// never called; it must know their names, for a workflow is checked where it is started.
+    /// With 0 it drives none: the runs that it starts, and the letters that it sends, are for other engines on the same
+    /// store. Its tasks are never called, but it must know their names, because a workflow is checked where it is
+    /// started.
     ///
-    /// A run that only waits does not count: it is parked, or, when it holds slots, stays in memory beside the others. Nor
-    /// does one that waits for child runs, whatever its tasks do beside that.
+    /// A run that only waits does not count: it is parked or, if it holds slots, stays in memory beside the others.
+    /// Neither does a run that waits for child runs, whatever else its tasks do.
     pub fn runs_max(self, runs: usize) -> Self {
         Self { runs_max: runs, ..self }
     }
 
-    /// After how many events of a run a snapshot of its state is kept, which saves reading what is before it when the run is
-    /// taken up again; 1,024 unless said otherwise. In a long journal they are farther apart: half its length.
+    /// How many events apart snapshots of a run's state are taken. Default: 1,024. A snapshot saves reading the journal
+    /// before it when the run is loaded again. In a long journal snapshots are farther apart: half its length.
     pub fn snapshot_every(self, events: u64) -> Self {
         Self { snapshot_events: events.max(1), ..self }
     }
 
-    /// Defines a limit that nodes can be under.
+    /// Defines a limit that nodes can refer to.
     pub fn limit(mut self, limit: Limit) -> Self {
         match limit.name() {
             Err(error) => self.note(error.into()),
@@ -143,7 +145,7 @@ impl EngineBuilder {
         self
     }
 
-    /// How long runs are kept after they have ended; for ever unless said otherwise.
+    /// How long runs are kept after they have ended. Default: forever.
     pub fn retention(self, retention: Retention) -> Self {
         Self { retention, ..self }
     }
@@ -158,7 +160,7 @@ impl EngineBuilder {
         self
     }
 
-    /// Registers a task for workflows that come as data, and for nodes that are added while a run is under way.
+    /// Registers a task for workflows that are loaded as data, and for nodes that are added to a running workflow.
     pub fn task<Marker>(mut self, name: &str, task: impl IntoTask<Marker>) -> Self {
         let registered = Name::new(name).map_err(Error::from).and_then(|name| {
             let twice = Error::new(ErrorKind::Invalid, format!("two tasks are named `{name}`"));
@@ -170,8 +172,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Puts something around every task: `around` gets each one and gives what is called in its place. For measuring, and
-    /// for tests that let tasks fail. A later one is put around those before it.
+    /// Wraps every task: `around` receives each one and returns what is called instead. For measurements, and for tests
+    /// that make tasks fail. A later wrapper is put around the earlier ones.
     pub fn around(mut self, around: impl Fn(Arc<dyn ErasedTask>) -> Arc<dyn ErasedTask> + Send + 'static) -> Self {
         self.around.push(Box::new(around));
         self
@@ -190,10 +192,10 @@ impl EngineBuilder {
         self.mistake.get_or_insert(mistake);
     }
 
-    /// Starts the engine on the current tokio runtime. Runs that a process before left unfinished go on at once.
+    /// Starts the engine on the current tokio runtime. Runs that an earlier process left unfinished continue at once.
     ///
     /// # Errors
-    /// When a name is none or is used twice; for an engine with a name, when the store cannot be written.
+    /// If a name is invalid or used twice; if the engine has a name and the store cannot be written.
     pub async fn start(mut self) -> Result<Engine, Error> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
@@ -221,26 +223,27 @@ impl EngineBuilder {
             code: self.code,
         }));
         shared.neighbours.enter(&shared);
-        // IMPORTANT: before anything is driven. Should the caller not wait for the start to end, the engine ends with its handle.
+        // IMPORTANT: before anything is driven. If the caller drops this future before it is ready, the engine ends
+        // with its handle.
         let engine = Engine::new(Arc::clone(&shared));
-        // Not one of those that it waits for.
+        // Not counted among the jobs that it waits for.
         tokio::spawn(closing::close(Arc::clone(&shared)));
         if !shared.capacity.is_closed() {
             let looked = waker::wake_first(&shared).await;
-            shared.keep_doing("waker", move |shared| waker::watch(shared, looked));
-            shared.keep_doing("inbox", inbox::hear);
+            shared.run_restarting("waker", move |shared| waker::watch(shared, looked));
+            shared.run_restarting("inbox", inbox::listen);
         }
-        shared.keep_doing("leases", leases::renew);
+        shared.run_restarting("leases", leases::renew);
         if shared.store.is_shared() {
-            shared.keep_doing("leases", leases::end);
+            shared.run_restarting("leases", leases::end);
         }
-        shared.keep_doing("slots", grants::hand_out);
+        shared.run_restarting("slots", grants::hand_out);
         if !shared.slots.none() {
-            shared.keep_doing("deadlocks", deadlock::watch);
+            shared.run_restarting("deadlocks", deadlock::watch);
         }
-        shared.keep_doing("retention", move |shared| retention::sweep(shared, self.retention));
-        shared.keep_doing("schedules", schedule::tick);
-        shared.keep_doing("upgrade", upgrade::log);
+        shared.run_restarting("retention", move |shared| retention::sweep(shared, self.retention));
+        shared.run_restarting("schedules", schedule::tick);
+        shared.run_restarting("upgrade", upgrade::log);
         Ok(engine)
     }
 }

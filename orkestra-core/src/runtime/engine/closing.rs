@@ -1,25 +1,26 @@
-//! The end of an engine: the order in which its parts stop, and what is left to say to those who wait.
+//! How an engine closes: the order in which its parts stop, and what waiting callers are told.
 //!
 //! ```text
-//! told to shut down ──► drivers leave ──► tasks end ──► committer and claims end ──► the feed ends, neighbours look ──► closed
+//! shutdown requested ──► drivers leave ──► tasks end ──► committer and claims end ──► feed ends, neighbours take over ──► closed
 //! ```
 //!
-//! IMPORTANT: nothing of the engine holds the store any more when it is closed, but for its handles.
+//! IMPORTANT: once the engine is closed, only its handles still hold the store.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::runtime::shared::Shared;
 
-/// How long the tasks of an engine may take to end: one that waits for a store that hangs, or blocks its thread, is left behind.
+/// How long the engine's tasks may take to end. One that waits for a store that hangs, or that blocks its thread, is
+/// left behind.
 const END_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a driver waits for the store once the engine shuts down.
 const STORE_WAIT: Duration = Duration::from_secs(5);
-/// How long all drivers may take to leave: longer than each may wait for the store, and then for its tasks.
+/// How long all drivers may take to leave: longer than each may wait for the store and then for its tasks.
 const LEAVE_WAIT: Duration = Duration::from_secs(20);
 
-/// Ends whatever waits for the engine, however its runtime lets go of it.
+/// Ends whatever waits for the engine, also when the tokio runtime drops it.
 struct Ending(Arc<Shared>);
 
 impl Drop for Ending {
@@ -30,13 +31,13 @@ impl Drop for Ending {
     }
 }
 
-/// Waits until the engine is to shut down, and closes it.
+/// Waits until shutdown is requested, then closes the engine.
 pub(super) async fn close(shared: Arc<Shared>) {
     let closed = Closed(shared.closed.clone());
     let ending = Ending(Arc::clone(&shared));
     shared.down().await;
     if tokio::time::timeout(LEAVE_WAIT, shared.live.idle()).await.is_err() {
-        tracing::warn!("a run cannot be left, because the store does not answer, and was left behind");
+        tracing::warn!("a driver did not end because the store does not answer; it was left behind");
     }
     let ended = async {
         shared.jobs.idle().await;
@@ -44,7 +45,7 @@ pub(super) async fn close(shared: Arc<Shared>) {
         shared.keepers.idle().await;
     };
     if tokio::time::timeout(END_WAIT, ended).await.is_err() {
-        tracing::warn!("a task of the engine does not end and was left behind");
+        tracing::warn!("a background task of the engine did not end; it was left behind");
         shared.stopped.send_replace(true);
     }
     drop(ending);
@@ -60,7 +61,7 @@ impl Shared {
     }
 }
 
-/// Says so when nothing is left of the engine, or its runtime is gone.
+/// Reports the engine as closed when nothing of it is left, or when its tokio runtime is gone.
 struct Closed(crate::runtime::support::watch::Sender<bool>);
 
 impl Drop for Closed {

@@ -1,14 +1,15 @@
-//! Finds runs that wait for each other through a limit: a node holds the last slot and waits for a child that needs one.
+//! Finds deadlocks: runs that wait for each other through a limit, because a node holds the last slot and waits for a
+//! child that needs one.
 //!
-//! A node is dead when it can go on by nothing but the end of another dead one:
+//! A node is dead if it can continue only after another dead node has ended:
 //!
 //! ```text
 //! it waits for slots, and all slots of one of its limits are held by dead nodes
 //! it only waits, for children all of whose nodes are dead; neither it nor its run has a time limit
 //! ```
 //!
-//! All are taken for dead at first, and those that are not are taken out until none is left to take out. It must never
-//! change anything: whoever reads of it cancels one of them, or raises the limit.
+//! The search starts with all nodes dead and removes those that are not, until none is left to remove. It must never
+//! change anything: to end a deadlock, cancel one of the runs or raise the limit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,24 +19,24 @@ use crate::kernel::{NodeStatus, RunState, StepState};
 use crate::model::{NodeId, RunId, SlotKey};
 
 use crate::runtime::error::Error;
-use crate::runtime::limiter::slots::{Knot, Who};
+use crate::runtime::limiter::slots::{SlotWaits, Who};
 use crate::runtime::shared::Shared;
 use crate::runtime::storage::load::load;
 
-/// The shortest time between two looks.
-const LOOK: Duration = Duration::from_secs(1);
+/// The shortest time between two searches.
+const SEARCH_EVERY_MIN: Duration = Duration::from_secs(1);
 
-/// Runs that nothing but somebody from outside will move, each with the reason.
+/// Runs that nothing inside the engine will move, each with the reason.
 pub(super) async fn find(shared: &Shared) -> Result<Vec<(RunId, String)>, Error> {
-    let Some(knot) = shared.slots.knot() else { return Ok(Vec::new()) };
+    let Some(slots) = shared.slots.slot_waits() else { return Ok(Vec::new()) };
     let mut runs = BTreeMap::new();
-    let mut open: Vec<RunId> = knot.resting.iter().map(|(run, _)| run.clone()).collect();
+    let mut open: Vec<RunId> = slots.idle.iter().map(|(run, _)| run.clone()).collect();
     while let Some(run) = open.pop() {
         if runs.contains_key(&run) {
             continue;
         }
         let state = match load(&*shared.store, &run).await {
-            // Nobody can tell what it does: that is told of by itself.
+            // What a damaged run does is unknown; it is reported elsewhere.
             Err(error) if error.is_damaged() => None,
             state => state?,
         };
@@ -44,23 +45,23 @@ pub(super) async fn find(shared: &Shared) -> Result<Vec<(RunId, String)>, Error>
             runs.insert(run, state);
         }
     }
-    Ok(Search::new(knot, runs).dead())
+    Ok(Search::new(slots, runs).dead())
 }
 
 struct Search {
-    knot: Knot,
+    slots: SlotWaits,
     runs: BTreeMap<RunId, RunState>,
     dead: BTreeSet<Who>,
 }
 
 impl Search {
-    fn new(knot: Knot, runs: BTreeMap<RunId, RunState>) -> Self {
+    fn new(slots: SlotWaits, runs: BTreeMap<RunId, RunState>) -> Self {
         let nodes = |state: &RunState| -> Vec<Who> {
             let under_way = state.running().chain(state.queued());
             under_way.map(|id| (state.id().clone(), state.name(id).clone())).collect()
         };
         let dead = runs.values().flat_map(nodes).collect();
-        Self { knot, runs, dead }
+        Self { slots, runs, dead }
     }
 
     fn dead(mut self) -> Vec<(RunId, String)> {
@@ -82,7 +83,7 @@ impl Search {
         found.into_iter().collect()
     }
 
-    /// Why the node cannot go on while those that count for dead are.
+    /// Why the node cannot continue as long as the dead ones cannot.
     fn reason(&self, who: &Who) -> Option<String> {
         let state = self.runs.get(&who.0)?;
         let id = state.plan().id(&who.1)?;
@@ -90,20 +91,20 @@ impl Search {
         match state.node(id).status {
             _ if moves => None,
             NodeStatus::Queued => self.waits_for_slots(who),
-            // One whose driver was lost may have to wait for its slots again.
+            // A node whose driver was lost may have to wait for its slots again.
             NodeStatus::Running => self.waits_for_slots(who).or_else(|| self.waits_for_children(who, state, id)),
             _ => None,
         }
     }
 
     fn waits_for_slots(&self, who: &Who) -> Option<String> {
-        let full: &Vec<(SlotKey, Vec<Who>)> = self.knot.waiting.get(who)?;
+        let full: &Vec<(SlotKey, Vec<Who>)> = self.slots.waiting.get(who)?;
         let dead = full.iter().find(|(_, holders)| holders.iter().all(|holder| self.dead.contains(holder)));
         let (slot, holders) = dead?;
         let (run, node) = holders.first()?;
         Some(format!(
-            "node `{}` waits for limit `{}`, all of whose slots are held by nodes that wait for it in turn: \
-             node `{node}` of run `{run}`{}; cancel one of them, or raise the limit",
+            "node `{}` waits for limit `{}`, whose slots are all held by nodes that wait for it in turn: \
+             node `{node}` of run `{run}`{}; cancel one of the runs, or raise the limit",
             who.1,
             slot.limit,
             if holders.len() > 1 { " and others" } else { "" },
@@ -113,7 +114,7 @@ impl Search {
     fn waits_for_children(&self, who: &Who, state: &RunState, id: NodeId) -> Option<String> {
         let node = state.node(id);
         let timed = node.deadline.is_some() || node.total_deadline.is_some();
-        if timed || node.waits.is_empty() || !(node.parked || self.knot.resting.contains(who)) {
+        if timed || node.waits.is_empty() || !(node.parked || self.slots.idle.contains(who)) {
             return None;
         }
         let mut children = Vec::new();
@@ -124,11 +125,11 @@ impl Search {
             }
         }
         let child = children.first()?;
-        let holds = if self.knot.resting.contains(who) { " while it holds slots that are needed there" } else { "" };
-        Some(format!("node `{}` waits for run `{child}`, which cannot go on{holds}", who.1))
+        let holds = if self.slots.idle.contains(who) { " while it holds slots that the other run needs" } else { "" };
+        Some(format!("node `{}` waits for run `{child}`, which cannot continue{holds}", who.1))
     }
 
-    /// Whether the run can never end: all that is under way in it is dead, and no time will come.
+    /// Whether the run can never end: all its unfinished nodes are dead, and it has no timer.
     fn is_dead(&self, run: &RunId) -> bool {
         let Some(state) = self.runs.get(run) else { return false };
         let mut under_way = state.running().chain(state.queued()).peekable();
@@ -138,17 +139,17 @@ impl Search {
     }
 }
 
-/// Looks for such runs when slots are held by nodes that only wait, until the engine shuts down. Each is told of once.
+/// Searches for deadlocks when idle nodes hold slots, until the engine shuts down. Each is logged once.
 pub(super) async fn watch(shared: Arc<Shared>) {
     let mut told = BTreeSet::new();
-    // On a store that others write to, one of them may have slots of its own for the run that waits.
-    let first = if shared.store.is_shared() { shared.lease.max(LOOK) * 2 } else { LOOK };
+    // On a shared store, another engine may have slots of its own for the waiting run.
+    let first = if shared.store.is_shared() { shared.lease.max(SEARCH_EVERY_MIN) * 2 } else { SEARCH_EVERY_MIN };
     let mut look = first;
     loop {
         tokio::select! {
             biased;
             () = shared.down() => return,
-            () = shared.slots.knotted() => {}
+            () = shared.slots.deadlock_possible() => {}
         }
         tokio::select! {
             biased;
@@ -156,22 +157,22 @@ pub(super) async fn watch(shared: Arc<Shared>) {
             () = tokio::time::sleep(look) => {}
         }
         let dead = find(&shared).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "it cannot be told whether runs wait for each other");
+            tracing::warn!(%error, "cannot check for deadlocks");
             Vec::new()
         });
-        // Who is at work still says nothing here when he begins to wait.
-        let looks_again = dead.is_empty() && shared.slots.may_be_knotted();
-        look = if looks_again { shared.lease.max(first) } else { first };
-        if looks_again {
-            shared.slots.look_again();
+        // Nodes that are working now may begin to wait later without any notice.
+        let searches_again = dead.is_empty() && shared.slots.may_deadlock();
+        look = if searches_again { shared.lease.max(first) } else { first };
+        if searches_again {
+            shared.slots.search_again();
         }
         for (run, why) in &dead {
             if told.insert(run.clone()) {
-                tracing::warn!(%run, why, "a run waits for itself through a limit");
+                tracing::warn!(%run, why, "a run is deadlocked: it waits for a slot that its own progress would release");
             }
         }
         let dead: BTreeMap<RunId, String> = dead.into_iter().collect();
         told.retain(|run| dead.contains_key(run));
-        shared.slots.are_deadlocked(dead);
+        shared.slots.set_deadlocked(dead);
     }
 }

@@ -1,4 +1,4 @@
-//! The engine: one value that an application holds, and through it all of its runs.
+//! The engine's handle: what an application holds to start and find runs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,8 +15,8 @@ use crate::runtime::run::handle::Run;
 use crate::runtime::run::request::RunRequest;
 use crate::runtime::shared::Shared;
 
-/// Runs workflows. Cheap to clone; when the last clone is dropped the engine stops driving, and the runs go on at the
-/// next start on the same store.
+/// Runs workflows. Cheap to clone. When the last clone is dropped, the engine stops driving runs; they continue when an
+/// engine starts on the same store again.
 #[derive(Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
@@ -42,7 +42,7 @@ impl Engine {
         &self.shared
     }
 
-    /// Begins an engine.
+    /// Returns a builder for an engine.
     pub fn builder() -> EngineBuilder {
         EngineBuilder::default()
     }
@@ -54,11 +54,11 @@ impl Engine {
     /// Prepares a run of the registered workflow named `workflow`.
     pub fn run(&self, workflow: &str) -> RunRequest {
         let plan = self.shared.code.plan(workflow);
-        let unknown = || Error::new(ErrorKind::NotFound, format!("no workflow `{workflow}` is registered"));
+        let unknown = || Error::new(ErrorKind::NotFound, format!("workflow `{workflow}` is not registered"));
         self.request(plan.ok_or_else(unknown))
     }
 
-    /// Prepares a run of a workflow that came as data. Its tasks must be registered with the engine.
+    /// Prepares a run of a workflow that was loaded as data. Its tasks must be registered with the engine.
     pub fn run_spec(&self, spec: &WorkflowSpec) -> RunRequest {
         self.request(Plan::new(spec).map(Arc::new).map_err(Error::from))
     }
@@ -76,25 +76,26 @@ impl Engine {
         }
     }
 
-    /// The run with this id; `None` when there is none.
+    /// Returns the run with this id, or `None` if it does not exist.
     ///
     /// # Errors
-    /// When the id is none, or the store cannot be read.
+    /// If the id is invalid, or the store cannot be read.
     pub async fn get(&self, id: impl AsRef<str>) -> Result<Option<Run>, Error> {
         let run = self.handle(id)?;
         let found = self.shared.store.record(run.id()).await?;
         Ok(found.map(|_| run))
     }
 
-    /// A handle to the run with this id, whether there is one or not: nothing is read. What is asked of it tells.
+    /// Returns a handle to the run with this id without reading the store. If the run does not exist, the handle's
+    /// methods say so.
     ///
     /// # Errors
-    /// When the id is none.
+    /// If the id is invalid.
     pub fn handle(&self, id: impl AsRef<str>) -> Result<Run, Error> {
         Ok(Run::new(Arc::clone(&self.shared), RunId::new(id)?))
     }
 
-    /// Runs, newest first, filtered and paged.
+    /// Lists runs, newest first, filtered and paged.
     ///
     /// ```
     /// use orkestra_core::prelude::*;
@@ -116,13 +117,13 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, Error> {
         Ok(self.shared.store.list(query).await?)
     }
 
-    /// All runs that match `query`, newest first, however many there are. They are read page by page, as they are asked for;
-    /// the query's limit is the size of a page.
+    /// Lists all runs that match `query`, newest first. Pages are read as they are needed; the query's limit is the
+    /// size of a page.
     ///
     /// ```
     /// use orkestra_core::prelude::*;
@@ -143,15 +144,15 @@ impl Engine {
         Pager::new(self.store(), query)
     }
 
-    /// The pulse of all runs that this engine drives: which of them have new events. For those who show many runs at
-    /// once; [`Run::events`] then reads what is new.
+    /// Announces which of the runs that this engine drives have new events. For programs that show many runs at once;
+    /// [`Run::events`] then reads the events.
     #[must_use]
     pub fn feed(&self) -> Feed {
         Feed(self.shared.live.feed_from_now())
     }
 
-    /// Runs that should go on and cannot in this process, with the reason: a task that is not registered, a journal
-    /// that is damaged, a store that fails. Sending such a run anything tries again.
+    /// Runs that should continue but cannot in this process, with the reason: a task that is not registered, a damaged
+    /// journal, a store that fails. Sending such a run anything tries again.
     #[must_use]
     pub fn blocked(&self) -> Vec<(RunId, Error)> {
         self.shared.blocked.all()
@@ -163,9 +164,10 @@ impl Engine {
         Arc::clone(&self.shared.store)
     }
 
-    /// Shuts down without cutting steps short: takes up no run and begins no step from now on, and gives those under way the
-    /// time `within` to end and become durable; then as [`shutdown`](Self::shutdown). Answers whether all of them did: what
-    /// did not is done again, by another engine at once or at the next start. Code between steps is not waited for.
+    /// Shuts down without interrupting steps. From now on no run is claimed and no step begins; running steps have the
+    /// time `within` to finish and become durable. Then shuts down like [`shutdown`](Self::shutdown). Returns whether
+    /// all steps finished in time: those that did not are repeated, by another engine at once or at the next start.
+    /// Code between steps is not waited for.
     ///
     /// ```
     /// use orkestra_core::prelude::*;
@@ -183,12 +185,13 @@ impl Engine {
         drained
     }
 
-    /// Stops driving and returns when every run has been left in good order: commits under way are answered, futures of
-    /// tasks are dropped. The runs go on at the next start. Nothing but handles holds the store then: once they are dropped,
-    /// it can be opened again at once. Waits end with an error of kind [`ErrorKind::ShutDown`], feeds with `None`.
+    /// Stops driving and returns when every run has been left in good order: pending commits are answered, futures of
+    /// tasks are dropped. The runs continue at the next start. After that only handles hold the store; once they are
+    /// dropped, it can be opened again at once. Pending waits end with an error of kind [`ErrorKind::ShutDown`], feeds
+    /// with `None`.
     pub async fn shutdown(&self) {
         self.shared.shutdown.send_replace(true);
-        // The sender is a field of ours: it cannot be gone.
+        // An error is impossible: the sender is a field of `shared`.
         drop(self.shared.closed.subscribe().wait_for(|closed| *closed).await);
     }
 }

@@ -1,45 +1,46 @@
-//! How an engine is, at a glance.
+//! The health of an engine.
 
 use crate::model::Timestamp;
 
 use super::handle::Engine;
 use crate::runtime::error::Error;
 
-/// The value that is read to see whether the store answers. There is none.
+/// The key that is read to see whether the store answers. It does not exist.
 const PROBE: &str = "health";
 
-/// How an engine is. See [`Engine::health`].
+/// The health of an engine. See [`Engine::health`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Health {
-    /// Why the store cannot be read, if it cannot. A store that refuses writes alone shows in `commits_failing`, then in
+    /// Why the store cannot be read, if it cannot. A store that only refuses writes shows in `commits_failing`, then in
     /// `blocked`.
     pub store: Option<Error>,
     /// Whether the engine was shut down.
     pub shut_down: bool,
-    /// Runs in memory, driven by this engine.
+    /// Number of runs in memory, driven by this engine.
     pub live: usize,
-    /// Runs that should go on and cannot here. See [`Engine::blocked`].
+    /// Number of runs that should continue but cannot in this engine. See [`Engine::blocked`].
     pub blocked: usize,
-    /// Commits that wait to be written. Of thousands, the store does not keep up.
+    /// Number of commits waiting to be written. Thousands mean that the store does not keep up.
     pub commits_waiting: usize,
-    /// Those of them whose run waits because a write failed: they are written again for a minute.
+    /// Number of those commits whose run waits because a write failed. The write is retried for a minute.
     pub commits_failing: usize,
-    /// Attempts that wait for slots of this engine's limits.
+    /// Number of attempts waiting for slots of this engine's limits.
     pub slots_waiting: usize,
-    /// Runs that wait for each other through a limit: one holds the last slot and waits for a child that needs one. See
-    /// [`Engine::stuck`].
+    /// Number of runs that wait for each other through a limit: one holds the last slot and waits for a child that
+    /// needs one. See [`Engine::stuck`].
     pub deadlocked: usize,
-    /// Schedules that wait for their time.
+    /// Number of schedules waiting for their next time.
     pub schedules: usize,
-    /// Schedules whose time has passed and whose runs cannot be started here, or which cannot be read.
+    /// Number of schedules that cannot be read, or whose time has passed but whose runs cannot be started here.
     pub schedules_held_up: usize,
-    /// The next time of all schedules.
+    /// The earliest next time of all schedules.
     pub next_schedule: Option<Timestamp>,
 }
 
 impl Health {
-    /// Whether nothing is wrong: the store answers, nothing is blocked or held up, and no runs wait for each other.
+    /// Whether the engine is healthy: the store answers, nothing is blocked or held up, no writes fail, and no runs
+    /// wait for each other.
     #[must_use]
     pub const fn is_good(&self) -> bool {
         let held_up = self.blocked + self.deadlocked + self.commits_failing + self.schedules_held_up;
@@ -48,7 +49,7 @@ impl Health {
 }
 
 impl Engine {
-    /// How the engine is. It costs one read of a value that is not there; the rest is counted in memory.
+    /// Reports the engine's health. It costs one read of a key that does not exist; the rest is counted in memory.
     ///
     /// ```
     /// use orkestra_core::prelude::*;

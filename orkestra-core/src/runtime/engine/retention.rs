@@ -1,6 +1,6 @@
-//! Deleting runs that have ended: one when somebody asks for it, and those that are old enough by themselves.
+//! Deletes runs that have ended: on request, and by age.
 //!
-//! It must never delete a run that is not over, nor one that still has to tell its parent how it ended.
+//! It must never delete a run that has not ended, nor one whose outcome has not yet been delivered to its parent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,19 +18,19 @@ use crate::runtime::run::handle::Run;
 use crate::runtime::shared::Shared;
 use crate::runtime::support::patience::guarded;
 
-/// Records that are read at once.
+/// How many records one read returns.
 const PAGE_RECORDS: usize = 256;
 
-/// Records that are read in one round at the most: a round ends, and the next one goes on where it stopped.
+/// How many records one round reads at most. The next round continues where it stopped.
 const ROUND_RECORDS_MAX: usize = 8 * PAGE_RECORDS;
 
-/// The longest time between rounds. A shorter time to keep runs makes rounds more frequent.
+/// The longest time between rounds. A shorter retention time makes rounds more frequent.
 const ROUND_EVERY_MAX: Duration = Duration::from_secs(600);
 
-/// The shortest time between rounds, also between two when there is more to do than one round does.
+/// The shortest time between rounds, also when there is more to do than one round does.
 const ROUND_EVERY_MIN: Duration = Duration::from_secs(1);
 
-/// How long runs are kept after they have ended. By default for ever.
+/// How long runs are kept after they have ended. Default: forever.
 ///
 /// ```
 /// use orkestra_core::prelude::*;
@@ -43,22 +43,22 @@ const ROUND_EVERY_MIN: Duration = Duration::from_secs(1);
 /// # Ok(()) }
 /// ```
 ///
-/// What it costs: every ten minutes, or ten times in the shortest of the times, the records of all runs are read that
-/// were created before the youngest that may be deleted, 256 at once and 2,048 in one round, a second apart; live runs
-/// that are old, and ended ones that are kept for longer, are read each time anew. Of several engines on one store one
-/// with a retention is enough; more of them do no harm.
+/// Its cost: every ten minutes, or every tenth of the shortest retention time if that is less, the records of all runs
+/// are read that were created before the youngest run that may be deleted: 256 per read, 2,048 per round, rounds a
+/// second apart. Old live runs, and ended runs that are kept for longer, are read again each time. If several engines
+/// share a store, one with a retention is enough; more do no harm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Runs that completed.
+    /// For runs that completed.
     pub completed: Option<Duration>,
-    /// Runs that failed.
+    /// For runs that failed.
     pub failed: Option<Duration>,
-    /// Runs that were cancelled or terminated, or timed out.
+    /// For runs that were cancelled or terminated, or timed out.
     pub others: Option<Duration>,
 }
 
 impl Retention {
-    /// How long a run of this status is kept; for ever when there is no time, or when it is not over.
+    /// How long a run of this status is kept; `None` means forever, or that the run has not ended.
     fn keeps(&self, status: RunStatus) -> Option<Duration> {
         match status {
             RunStatus::Completed => self.completed,
@@ -79,14 +79,14 @@ impl Retention {
 }
 
 impl Engine {
-    /// Deletes a run that has ended: journal, record, payloads, steps. Its id is free again, and a fork that was made of
-    /// it goes on. When this returns it is gone for good; after a crash it is there as a whole or gone as a whole:
-    /// delete it again.
+    /// Deletes a run that has ended: journal, record, payloads, steps. Its id can be used again; forks of it are not
+    /// affected. When this returns, the run is gone for good. After a crash it is either complete or gone: delete it
+    /// again.
     ///
     /// # Errors
-    /// Of kind [`ErrorKind::Conflict`] when the run has not ended (terminate it first), has not yet told the run that
-    /// waits for it how it ended, or another engine has it; [`ErrorKind::NotFound`] when it is not there; else when the
-    /// store fails.
+    /// [`ErrorKind::Conflict`] if the run has not ended (terminate it first), its outcome has not been delivered to its
+    /// parent run yet, or another engine owns it. [`ErrorKind::NotFound`] if the run does not exist. Also if the store
+    /// fails.
     ///
     /// ```
     /// use orkestra_core::prelude::*;
@@ -98,7 +98,7 @@ impl Engine {
     /// let run = engine.run("ask").id("monday").start().await?;
     /// assert_eq!(engine.delete(run.id()).await.unwrap_err().kind(), ErrorKind::Conflict);
     ///
-    /// run.terminate("nobody wants to know any more").await?;
+    /// run.terminate("it is no longer needed").await?;
     /// engine.delete(run.id()).await?;
     /// assert!(engine.get(run.id()).await?.is_none());
     /// # Ok(()) }
@@ -112,19 +112,19 @@ impl Run {
     /// Deletes the run, which must have ended. See [`Engine::delete`].
     ///
     /// # Errors
-    /// As those of [`Engine::delete`].
+    /// See [`Engine::delete`].
     pub async fn delete(&self) -> Result<(), Error> {
         delete(self.shared(), self.id()).await
     }
 }
 
-/// Why this run is not deleted.
+/// Why this run must not be deleted, if so.
 fn refusal(record: &RunRecord) -> Option<Error> {
     let (id, status) = (&record.id, record.status);
     let why = if !status.is_final() {
-        format!("run `{id}` has not ended, it is {status:?}: terminate it first")
+        format!("cannot delete run `{id}`: it is {status}; terminate it first")
     } else if record.wake_at.is_some() {
-        format!("run `{id}` has ended and still has to say so to another run")
+        format!("cannot delete run `{id}`: its outcome has not been delivered to its parent run yet; try again")
     } else {
         return None;
     };
@@ -138,14 +138,14 @@ async fn delete(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
         }
         may_go(shared, run).await?;
         match shared.live.driver(run) {
-            // A driver whose run has ended is about to leave.
+            // The driver of an ended run is about to leave.
             Ok(driver) => tokio::select! {
                 () = driver.closed() => {}
                 () = shared.down() => {}
             },
-            // Nobody drives it from here on until the seat is given back.
+            // From here on until the channels are given back no driver can start.
             Err(channels) => {
-                // Whoever asked may stop waiting: the seat is given back all the same.
+                // The caller may stop waiting; the channels are given back all the same.
                 let registration = Registration::new(shared, run, &channels);
                 let (own, id) = (Arc::clone(shared), run.clone());
                 let deleting = shared.jobs.spawn(async move {
@@ -153,7 +153,8 @@ async fn delete(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
                     give_back(&own, &id, channels, registration).await;
                     deleted
                 });
-                let panicked = || Error::new(ErrorKind::Internal, format!("deleting run `{run}` panicked"));
+                let panicked =
+                    || Error::new(ErrorKind::Internal, format!("cannot delete run `{run}`: the store panicked"));
                 let lost = |lost: JoinError| Err(if lost.is_panic() { panicked() } else { Error::shut_down() });
                 return deleting.await.unwrap_or_else(lost);
             }
@@ -163,22 +164,23 @@ async fn delete(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
 
 async fn may_go(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
     let record = guarded(shared.store.record(run)).await?;
-    let record = record.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no run `{run}`")))?;
+    let record = record.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("run `{run}` not found")))?;
     refusal(&record).map_or(Ok(()), Err)
 }
 
-/// Deletes a run that no driver of this engine has, if no other engine has it either.
+/// Deletes a run that no driver of this engine has, unless another engine owns it.
 async fn delete_registered(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
     let lease = shared.claims.claim(run).await?;
-    let held = || Error::new(ErrorKind::Conflict, format!("another engine has run `{run}`: try again"));
+    let held =
+        || Error::new(ErrorKind::Conflict, format!("cannot delete run `{run}`: another engine owns it; try again"));
     let lease = lease.ok_or_else(held)?.lease;
-    // IMPORTANT: looked at again under the lease. A failed node of it may have been retried in between.
+    // IMPORTANT: check again under the lease. A failed node may have been retried in between.
     let deleted = match may_go(shared, run).await {
         Ok(()) => guarded(shared.store.delete(run)).await,
         Err(error) => Err(error),
     };
     if let Err(error) = shared.claims.release(lease).await {
-        tracing::warn!(%run, %error, "a lease was not released, it will run out");
+        tracing::warn!(%run, %error, "cannot release a lease; it will expire");
     }
     if deleted.is_ok() {
         shared.blocked.remove(run);
@@ -186,7 +188,7 @@ async fn delete_registered(shared: &Arc<Shared>, run: &RunId) -> Result<(), Erro
     deleted
 }
 
-/// Deletes what is old enough, until the engine shuts down.
+/// Deletes runs that are old enough, until the engine shuts down.
 pub(super) async fn sweep(shared: Arc<Shared>, retention: Retention) {
     let Some(shortest) = retention.shortest() else { return };
     let pause = (shortest / 10).clamp(ROUND_EVERY_MIN, ROUND_EVERY_MAX);
@@ -195,7 +197,7 @@ pub(super) async fn sweep(shared: Arc<Shared>, retention: Retention) {
         place = match round(&shared, &retention, shortest, place).await {
             Ok(place) => place,
             Err(error) => {
-                tracing::warn!(%error, "old runs are not deleted for now");
+                tracing::warn!(%error, "cannot delete old runs; the next round tries again");
                 None
             }
         };
@@ -208,7 +210,7 @@ pub(super) async fn sweep(shared: Arc<Shared>, retention: Retention) {
     }
 }
 
-/// Looks at some records, from `place` on; answers where the next round goes on.
+/// Checks the records of one round, starting at `place`; returns where the next round continues.
 async fn round(
     shared: &Arc<Shared>,
     retention: &Retention,
@@ -217,7 +219,7 @@ async fn round(
 ) -> Result<Option<ListCursor>, Error> {
     let now = shared.clock.now();
     let keep = u64::try_from(shortest.as_millis()).unwrap_or(u64::MAX);
-    // A run that ended so long ago began before that.
+    // A run that ended before this time was created before it.
     let until = now.as_millis().saturating_sub(keep).saturating_add(1);
     let mut query =
         RunQuery { created_until: Some(Timestamp::from_millis(until)), limit: PAGE_RECORDS, ..RunQuery::default() };
@@ -227,7 +229,7 @@ async fn round(
         for record in page.items.iter().filter(|record| retention.is_over(record, now)) {
             match delete(shared, &record.id).await {
                 Ok(()) => tracing::debug!(run = %record.id, "an old run was deleted"),
-                // Somebody retried it, deleted it, or has it: the next round looks again.
+                // The run was retried, deleted or claimed in the meantime: the next round checks again.
                 Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NotFound) => {}
                 Err(error) => return Err(error),
             }

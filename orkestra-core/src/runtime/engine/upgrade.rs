@@ -1,6 +1,6 @@
-//! What a new version of an application means for the runs that an old one began, and which runs nobody will ever move.
+//! The upgrade report: what a new version of an application means for live runs; and runs that are stuck.
 //!
-//! A run keeps the graph that it began with: it is in its journal. What can come between is the code behind it.
+//! A run keeps the graph that it began with, in its journal. Only the code behind it can change.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,25 +16,25 @@ use crate::runtime::error::Error;
 use crate::runtime::shared::Shared;
 use crate::runtime::storage::load::load;
 
-/// How the live runs of a store get on with this engine. See [`Engine::upgrade_report`].
+/// How live runs fit this engine's code. See [`Engine::upgrade_report`].
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct UpgradeReport {
-    /// How many live runs go on as if nothing had changed.
+    /// Number of live runs that are not affected by any change.
     pub compatible: usize,
-    /// Runs that go on, and may meet what they do not expect.
+    /// Runs that continue, but with code that differs from what they began with.
     pub needs_attention: Vec<(RunId, Vec<Finding>)>,
-    /// Runs that this engine cannot drive. They wait, and go on with an engine that can.
+    /// Runs that this engine cannot drive. They wait for an engine that can.
     pub blocked: Vec<(RunId, Vec<Finding>)>,
 }
 
-/// What is different for a run.
+/// A difference between what a run began with and what is registered now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
     /// The journal cannot be read.
     Unreadable(String),
-    /// No workflow of this name is registered. The run goes on with the graph and the tasks that it has.
+    /// The workflow is not registered. The run keeps its graph and its tasks.
     WorkflowGone(Name),
     /// A node that has not ended needs a task that is not registered.
     TaskMissing {
@@ -50,20 +50,20 @@ pub enum Finding {
         /// The limit.
         limit: Name,
     },
-    /// The workflow has another version now.
+    /// The workflow's version has changed.
     WorkflowVersion {
         /// The version that the run began with.
         was: Option<String>,
         /// The version now.
         is: Option<String>,
     },
-    /// The workflow has no such node any more. The run's own has not ended.
+    /// The workflow no longer has this node. In the run, the node has not ended.
     NodeGone(Name),
-    /// The workflow has a new node. The run goes on without it.
+    /// The workflow has a new node. The run continues without it.
     NodeNew(Name),
-    /// A node that has not ended is defined in another way now. The run goes on with its own definition.
+    /// The definition of a node that has not ended has changed. The run keeps its own.
     NodeChanged(Name),
-    /// The code of a node that has not ended has another version now.
+    /// The code of a node that has not ended has another version.
     NodeVersion {
         /// The node.
         node: Name,
@@ -72,7 +72,7 @@ pub enum Finding {
         /// The version now.
         is: Option<String>,
     },
-    /// The task of a node that has not ended takes or gives another type now.
+    /// The input or output type of a node that has not ended has changed.
     TypeChanged {
         /// The node.
         node: Name,
@@ -85,24 +85,26 @@ pub enum Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "no version".into());
+        let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".into());
         match self {
             Self::Unreadable(why) => f.write_str(why),
-            Self::WorkflowGone(workflow) => write!(f, "no workflow `{workflow}` is registered any more"),
+            Self::WorkflowGone(workflow) => write!(f, "workflow `{workflow}` is no longer registered"),
             Self::TaskMissing { node, task } => {
-                write!(f, "node `{node}` needs the task `{task}`, which is not registered")
+                write!(f, "node `{node}` needs task `{task}`, which is not registered")
             }
             Self::LimitMissing { node, limit } => {
-                write!(f, "node `{node}` needs the limit `{limit}`, which is not defined")
+                write!(f, "node `{node}` needs limit `{limit}`, which is not defined")
             }
-            Self::WorkflowVersion { was, is } => write!(f, "the workflow was {} and is {}", version(was), version(is)),
-            Self::NodeGone(node) => write!(f, "the workflow has no node `{node}` any more"),
-            Self::NodeNew(node) => write!(f, "the workflow has a new node `{node}`, the run goes on without it"),
-            Self::NodeChanged(node) => write!(f, "node `{node}` is defined in another way now, the run keeps its own"),
+            Self::WorkflowVersion { was, is } => {
+                write!(f, "the workflow's version changed from {} to {}", version(was), version(is))
+            }
+            Self::NodeGone(node) => write!(f, "the workflow no longer has node `{node}`"),
+            Self::NodeNew(node) => write!(f, "the workflow has a new node `{node}`; the run continues without it"),
+            Self::NodeChanged(node) => write!(f, "the definition of node `{node}` has changed; the run keeps its own"),
             Self::NodeVersion { node, was, is } => {
-                write!(f, "the code of node `{node}` was {} and is {}", version(was), version(is))
+                write!(f, "the version of node `{node}` changed from {} to {}", version(was), version(is))
             }
-            Self::TypeChanged { node, was, is } => write!(f, "node `{node}` has the type `{is}` where `{was}` was"),
+            Self::TypeChanged { node, was, is } => write!(f, "a type of node `{node}` changed from `{was}` to `{is}`"),
         }
     }
 }
@@ -114,22 +116,23 @@ impl Finding {
 }
 
 impl Engine {
-    /// How the live runs of the store get on with the workflows, tasks and limits of this engine. At its start an engine
-    /// makes this report for the log. It looks at the records of all live runs, and reads the journals of those whose
-    /// graph is not that of the registered workflow.
+    /// Compares the live runs of the store with this engine's workflows, tasks and limits. Every engine logs this
+    /// report when it starts. It reads the records of all live runs, and the journals of those whose graph is not the
+    /// registered workflow's.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub async fn upgrade_report(&self) -> Result<UpgradeReport, Error> {
         report(self.shared()).await
     }
 
-    /// Live runs that nothing will ever move. Those that wait for each other through a limit of this engine: a node holds the
-    /// last slot and waits for a child that needs one. And those that owe nothing and wait for nothing, or contradict
-    /// themselves: there are none, by proof, and one found here is a bug of ours. It reads the journals of all live runs.
+    /// Lists live runs that will never make progress, with the reason. Those that wait for each other through a limit
+    /// of this engine: a node holds the last slot and waits for a child that needs one. And those that owe no work and
+    /// wait for nothing, or whose state is inconsistent: by proof there are none, so one listed here is a bug of the
+    /// engine. Reads the journals of all live runs.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub async fn stuck(&self) -> Result<Vec<(RunId, String)>, Error> {
         let shared = self.shared();
         let mut stuck = Vec::new();
@@ -137,7 +140,7 @@ impl Engine {
         while let Some(record) = live.next().await? {
             let why = match load(&*shared.store, &record.id).await {
                 Ok(Some(state)) => broken_invariant(&state),
-                // Else it was deleted since it was listed.
+                // Otherwise it was deleted after it was listed.
                 Ok(None) if shared.store.record(&record.id).await?.is_none() => None,
                 Ok(None) => Some("it has a record and no journal".into()),
                 Err(error) => Some(error.to_string()),
@@ -149,7 +152,7 @@ impl Engine {
     }
 }
 
-/// Makes the report for the log, beside the engine's start.
+/// Logs the report, concurrently with the engine's start.
 pub(super) async fn log(shared: Arc<Shared>) {
     let report = tokio::select! {
         biased;
@@ -157,13 +160,13 @@ pub(super) async fn log(shared: Arc<Shared>) {
         report = report(&shared) => report,
     };
     match report {
-        Err(error) => tracing::warn!(%error, "the live runs could not be compared with the registered workflows"),
+        Err(error) => tracing::warn!(%error, "cannot compare live runs with the registered workflows"),
         Ok(report) => {
             for (run, findings) in &report.needs_attention {
                 tracing::warn!(%run, findings = show(findings), "a live run needs attention");
             }
             for (run, findings) in &report.blocked {
-                tracing::error!(%run, findings = show(findings), "a live run cannot go on here");
+                tracing::error!(%run, findings = show(findings), "a live run cannot continue in this engine");
             }
         }
     }
@@ -183,7 +186,7 @@ async fn report(shared: &Shared) -> Result<UpgradeReport, Error> {
             () if findings.iter().any(Finding::blocks) => report.blocked.push((record.id, findings)),
             () => report.needs_attention.push((record.id, findings)),
         }
-        // Beside the work of the runs, not before it.
+        // Let the runs' own work go first.
         tokio::task::yield_now().await;
     }
     Ok(report)
@@ -205,7 +208,7 @@ async fn findings(shared: &Shared, record: &RunRecord) -> Result<Vec<Finding>, E
     match load(&*shared.store, &record.id).await {
         Ok(Some(state)) if state.status().is_final() => Ok(Vec::new()),
         Ok(Some(state)) => Ok(compare(shared, &state, registered.as_deref())),
-        // Deleted since it was listed.
+        // Deleted after it was listed.
         Ok(None) => Ok(Vec::new()),
         Err(error) if error.store_kind().is_some() => Ok(vec![Finding::Unreadable(error.to_string())]),
         Err(error) => Err(error),
@@ -222,7 +225,7 @@ fn compare(shared: &Shared, state: &RunState, now: Option<&Plan>) -> Vec<Finding
         if let Some(now) = now.and_then(|now| Some(&now.node(now.id(&spec.name)?).spec)) {
             findings.extend(changes(spec, now, node));
         }
-        // A node that the run grew was never the workflow's.
+        // A node added while the run was live was never part of the workflow.
         if now.is_some_and(|now| now.id(&spec.name).is_none()) && !began.is_grown(id) {
             findings.push(Finding::NodeGone(spec.name.clone()));
         }

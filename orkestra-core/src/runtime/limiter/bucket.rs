@@ -1,4 +1,4 @@
-//! A token bucket that counts in whole numbers, and survives clocks that jump.
+//! A token bucket that counts in whole numbers and tolerates clock jumps.
 
 use std::time::Duration;
 
@@ -6,8 +6,7 @@ use crate::model::Timestamp;
 
 use super::limit::Rate;
 
-/// A token is worth the period in milliseconds, and each millisecond brings as many as the tokens of a period: nothing is
-/// ever rounded.
+/// A token is worth the period in milliseconds, and each millisecond adds `count`: nothing is ever rounded.
 #[derive(Clone, Debug)]
 pub(super) struct Bucket {
     token: u64,
@@ -18,15 +17,16 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// A full one.
+    /// A full bucket.
     pub(super) fn new(rate: Rate, at: Timestamp) -> Self {
         let (token, per_millisecond) = (rate.period_ms, u64::from(rate.count));
         let full = token.saturating_mul(per_millisecond);
         Self { token, per_millisecond, full, level: full, last: at }
     }
 
-    /// Lets time pass. A clock that jumps back adds nothing, and time goes on from where it jumped to: a jump costs at most
-    /// one token's wait. One that jumps ahead adds what fits in, as if so much time had passed.
+    /// Adds what the time since the last call is worth. A clock that jumps back adds nothing, and time continues from
+    /// there: the jump costs at most the wait for one token. A clock that jumps ahead adds as much as fits, as if the
+    /// time had passed.
     fn fill(&mut self, at: Timestamp) {
         let passed = at.as_millis().saturating_sub(self.last.as_millis());
         self.level = self.level.saturating_add(passed.saturating_mul(self.per_millisecond)).min(self.full);
@@ -38,14 +38,14 @@ impl Bucket {
         self.level >= self.token
     }
 
-    /// Takes a token, which must be there.
+    /// Takes a token, which must exist.
     pub(super) fn take(&mut self, at: Timestamp) {
         self.fill(at);
-        debug_assert!(self.level >= self.token, "a token is taken that is not there");
+        debug_assert!(self.level >= self.token, "a token was taken from an empty bucket");
         self.level = self.level.saturating_sub(self.token);
     }
 
-    /// When the next token is there.
+    /// When the next token is available.
     pub(super) fn next(&self) -> Timestamp {
         let millis = self.token.saturating_sub(self.level).div_ceil(self.per_millisecond.max(1));
         self.last.saturating_add(Duration::from_millis(millis))

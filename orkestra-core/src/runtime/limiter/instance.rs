@@ -1,4 +1,4 @@
-//! One limit for one key: what it has left, and who waits for it.
+//! A limit for one key: its free slots, and the requests that wait for them.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,10 +9,11 @@ use crate::model::{SlotKey, Timestamp};
 use super::bucket::Bucket;
 use super::limit::Limit;
 
-/// The slots of a claim, each once, in order. Claims of the same slots fit at the same time: they wait in one line.
+/// The slots of a request, deduplicated and sorted. Requests for the same slots fit at the same time, so they wait in
+/// one line.
 pub(super) type Line = Arc<[SlotKey]>;
 
-/// The place of a claim among all that wait: higher priority first, then who came first.
+/// The order of all waiting requests: higher priority first, then the earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
     pub(super) priority: Reverse<i32>,
@@ -24,11 +25,11 @@ pub(super) struct Instance {
     concurrency: Option<u32>,
     bucket: Option<Bucket>,
     held: u32,
-    /// The first claim of each line that waits for a slot here.
+    /// The first request of each line that waits for a slot here.
     pub(super) heads: BTreeMap<Rank, Line>,
-    /// Those of them that a slot here is kept for.
-    pub(super) kept_for: BTreeSet<Rank>,
-    /// When somebody here wants to be looked at again.
+    /// Those of them for which a slot here is reserved.
+    pub(super) reserved_for: BTreeSet<Rank>,
+    /// When a waiting request must be checked again.
     pub(super) wake_at: Option<Timestamp>,
 }
 
@@ -39,32 +40,32 @@ impl Instance {
             bucket: limit.rate.map(|rate| Bucket::new(rate, at)),
             held: 0,
             heads: BTreeMap::new(),
-            kept_for: BTreeSet::new(),
+            reserved_for: BTreeSet::new(),
             wake_at: None,
         }
     }
 
-    pub(super) fn has_room(&mut self, at: Timestamp) -> bool {
-        self.has_place() && self.bucket.as_mut().is_none_or(|bucket| bucket.has_token(at))
+    pub(super) fn is_available(&mut self, at: Timestamp) -> bool {
+        self.has_free_slot() && self.bucket.as_mut().is_none_or(|bucket| bucket.has_token(at))
     }
 
-    pub(super) fn has_place(&self) -> bool {
+    pub(super) fn has_free_slot(&self) -> bool {
         self.concurrency.is_none_or(|count| self.held < count)
     }
 
     /// How many slots are in use, and how many may be.
-    pub(super) const fn use_of_places(&self) -> (Option<u32>, Option<u32>) {
+    pub(super) const fn use_of_slots(&self) -> (Option<u32>, Option<u32>) {
         (Some(self.held), self.concurrency)
     }
 
-    /// Whether somebody before `rank` has this slot kept.
-    pub(super) fn is_kept_from(&self, rank: Rank) -> bool {
-        self.kept_for.first().is_some_and(|first| *first < rank)
+    /// Whether this slot is reserved for a request before `rank`.
+    pub(super) fn is_reserved_before(&self, rank: Rank) -> bool {
+        self.reserved_for.first().is_some_and(|first| *first < rank)
     }
 
-    /// When there is room again by the clock alone.
+    /// When a slot is available by time alone.
     pub(super) fn next(&self) -> Option<Timestamp> {
-        self.bucket.as_ref().filter(|_| self.has_place()).map(Bucket::next)
+        self.bucket.as_ref().filter(|_| self.has_free_slot()).map(Bucket::next)
     }
 
     pub(super) fn take(&mut self, at: Timestamp) {
@@ -74,17 +75,17 @@ impl Instance {
         }
     }
 
-    /// Is held by somebody who was not asked whether there is room.
+    /// Takes a slot without checking whether one is free.
     pub(super) fn hold(&mut self) {
         self.held += 1;
     }
 
-    pub(super) fn give_back(&mut self) {
-        debug_assert!(self.held > 0, "a slot is given back that nobody holds");
+    pub(super) fn release(&mut self) {
+        debug_assert!(self.held > 0, "a slot was released that was not held");
         self.held = self.held.saturating_sub(1);
     }
 
-    /// Whether a new one would be the same.
+    /// Whether a new instance would be the same.
     pub(super) fn is_idle(&mut self, at: Timestamp) -> bool {
         self.held == 0 && self.heads.is_empty() && self.bucket.as_mut().is_none_or(|bucket| bucket.is_full(at))
     }

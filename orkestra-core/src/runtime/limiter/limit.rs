@@ -1,20 +1,20 @@
-//! A limit as users define it.
+//! The definition of a limit.
 
 use std::time::Duration;
 
 use crate::model::{InvalidName, Name};
 
-/// How many attempts may run at once, and how many may begin in a time, for each key that a node counts by.
+/// Limits how many attempts run at once, and how many begin within a period, for each key that a node counts by.
 ///
-/// Limits are of one engine in one process: two engines on one store hand out their slots each on its own. What ran when a
-/// process died holds its slots again in the next one, also when that is more than the limit; a rate begins anew with a
-/// full measure.
+/// A limit belongs to one engine in one process: two engines on one store grant their slots independently. Attempts
+/// that were running when a process died hold their slots again in the next one, even if that exceeds the limit; a rate
+/// starts again with its full quota.
 ///
 /// # Who goes first
-/// An attempt gets all of its slots at once or none, so that none ever waits with a slot in its hands. Higher priority
-/// goes first, then who came first; what lacks a slot is passed by those behind it that lack nothing. One that needs
-/// several slots is not passed for ever: once each slot that it lacks was given away eight times to somebody behind it, its
-/// other slots are kept for it. A low priority has no such right against a higher one.
+/// An attempt is granted all of its slots at once or none, so no attempt waits while it holds some. Higher priority
+/// goes first, then whoever requested first; a request that lacks a slot is passed by later ones that lack nothing. A
+/// request for several slots is not passed forever: once each slot that it lacks was given eight times to later
+/// requests, its other slots are reserved for it. This does not protect a lower priority from a higher one.
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,7 +39,7 @@ pub struct Limit {
     pub(super) rate: Option<Rate>,
 }
 
-/// So many in such a time; all of them may begin at once when none has for that long.
+/// `count` attempts per period. All of them may begin at once if none has begun for that long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rate {
     pub(super) count: u32,
@@ -47,26 +47,26 @@ pub(super) struct Rate {
 }
 
 impl Limit {
-    /// At most `at_once` attempts at once, at least 1.
+    /// At most `at_once` attempts at once; 0 counts as 1.
     #[must_use]
     pub fn concurrency(name: &str, at_once: u32) -> Self {
         Self { name: name.to_owned(), at_once: Some(at_once.max(1)), rate: None }
     }
 
-    /// At most `count` attempts begin in `period`, at least 1 in a millisecond or more.
+    /// At most `count` attempts begin within `period`. 0 counts as 1, a shorter period as 1 millisecond.
     #[must_use]
     pub fn rate(name: &str, count: u32, period: Duration) -> Self {
         Self { name: name.to_owned(), at_once: None, rate: None }.with_rate(count, period)
     }
 
-    /// The same with a limit on how many attempts begin in `period`.
+    /// Also limits how many attempts begin within `period`.
     #[must_use]
     pub fn with_rate(self, count: u32, period: Duration) -> Self {
         let period_ms = u64::try_from(period.as_millis()).unwrap_or(u64::MAX).clamp(1, u64::from(u32::MAX));
         Self { rate: Some(Rate { count: count.max(1), period_ms }), ..self }
     }
 
-    /// The limit's name.
+    /// The limit's name, if it is valid.
     pub(in super::super) fn name(&self) -> Result<Name, InvalidName> {
         Name::new(&self.name)
     }

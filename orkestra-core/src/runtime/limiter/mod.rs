@@ -1,4 +1,5 @@
-//! Who may run under the engine's limits: a table of claims, pure and synchronous, with time as an argument.
+//! The limiter: which attempts may run under the engine's limits. A pure, synchronous table of slot requests, with time
+//! as an argument.
 //!
 //! ```text
 //! request ──► waits in the line of its slots ──grants──► holds them ──release──► gone
@@ -6,9 +7,9 @@
 //! hold (after a restart) ──────────────────────────────────┘
 //! ```
 //!
-//! Claims of the same slots stand in one line, and only the first of a line is ever looked at: the cost of a grant grows
-//! with the lines that share a slot with it, not with the claims that wait. It must never give a claim some of its slots,
-//! nor hand out more than there are; only [`Limiter::hold`] may do that.
+//! Requests for the same slots wait in one line, and only the first of a line is checked: the cost of a grant grows
+//! with the lines that share a slot with it, not with the requests that wait. It must never grant a request only some
+//! of its slots, nor grant more slots than exist; only [`Limiter::hold`] may exceed a limit.
 
 mod bucket;
 mod instance;
@@ -27,12 +28,12 @@ use self::instance::{Instance, Line, Rank};
 
 pub use limit::Limit;
 
-/// How often a slot that a claim lacks is given to somebody behind it before its other slots are kept for it.
+/// How often a slot that a request lacks is granted to later requests before its other slots are reserved for it.
 const PASSED_MAX: u32 = 8;
 
-/// One attempt that asks for its slots, or holds them.
+/// The request of one attempt for its slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
+pub(super) struct SlotRequest {
     pub(super) run: RunId,
     pub(super) node: Name,
     pub(super) attempt: u32,
@@ -50,8 +51,8 @@ enum Place {
 
 #[derive(Debug)]
 struct Waiting {
-    claim: Claim,
-    /// How often each of its slots was given to somebody behind it.
+    request: SlotRequest,
+    /// How often each of its slots was granted to a later request.
     passed: Vec<u32>,
 }
 
@@ -61,9 +62,9 @@ pub(super) struct Limiter {
     instances: HashMap<SlotKey, Instance>,
     lines: HashMap<Line, BTreeMap<Rank, Waiting>>,
     places: HashMap<Who, (u32, Place)>,
-    /// Slots where somebody may fit who did not before.
-    news: BTreeSet<SlotKey>,
-    /// Slots that have room at a time.
+    /// Slots whose waiting requests must be checked.
+    to_check: BTreeSet<SlotKey>,
+    /// When a slot becomes available by time alone.
     wake_ups: BTreeSet<(Timestamp, SlotKey)>,
     turn: u64,
     now: Timestamp,
@@ -77,7 +78,7 @@ impl Limiter {
             instances: HashMap::new(),
             lines: HashMap::new(),
             places: HashMap::new(),
-            news: BTreeSet::new(),
+            to_check: BTreeSet::new(),
             wake_ups: BTreeSet::new(),
             turn: 0,
             now: Timestamp::ZERO,
@@ -85,47 +86,47 @@ impl Limiter {
         }
     }
 
-    /// How many claims wait.
+    /// How many requests wait.
     pub(super) fn waiting(&self) -> usize {
         self.lines.values().map(BTreeMap::len).sum()
     }
 
-    /// Asks for slots; [`Limiter::grants`] gives them. An attempt that is known already keeps what it has, another attempt
-    /// of the same node takes its place. Limits that nobody defined limit nothing.
-    pub(super) fn request(&mut self, at: Timestamp, claim: Claim) {
-        let Some((who, line)) = self.admit(at, &claim) else { return };
+    /// Requests slots; [`Limiter::grants`] grants them. An attempt that is already known keeps what it has; another
+    /// attempt of the same node replaces it. Limits that are not defined are ignored.
+    pub(super) fn request(&mut self, at: Timestamp, request: SlotRequest) {
+        let Some((who, line)) = self.admit(at, &request) else { return };
         self.turn += 1;
-        let rank = Rank { priority: Reverse(claim.priority), turn: self.turn };
-        self.places.insert(who, (claim.attempt, Place::Waits(Line::clone(&line), rank)));
+        let rank = Rank { priority: Reverse(request.priority), turn: self.turn };
+        self.places.insert(who, (request.attempt, Place::Waits(Line::clone(&line), rank)));
         let passed = vec![0; line.len()];
         let waiting = self.lines.entry(Line::clone(&line)).or_default();
         let old_first = waiting.first_key_value().map(|(first, _)| *first);
-        waiting.insert(rank, Waiting { claim, passed });
-        self.new_first(&line, old_first);
+        waiting.insert(rank, Waiting { request, passed });
+        self.update_first(&line, old_first);
     }
 
-    /// Registers an attempt as one that has its slots, without asking whether there is room.
-    pub(super) fn hold(&mut self, at: Timestamp, claim: &Claim) {
-        self.cancel(&claim.run, &claim.node);
-        let Some((who, line)) = self.admit(at, claim) else { return };
+    /// Registers an attempt that holds its slots already, without checking the limit.
+    pub(super) fn hold(&mut self, at: Timestamp, request: &SlotRequest) {
+        self.cancel(&request.run, &request.node);
+        let Some((who, line)) = self.admit(at, request) else { return };
         for slot in &*line {
             self.instance(slot).hold();
         }
-        self.places.insert(who, (claim.attempt, Place::Holds(line)));
+        self.places.insert(who, (request.attempt, Place::Holds(line)));
     }
 
-    /// Whether the node has its slots.
+    /// Whether the node holds its slots.
     pub(super) fn holds(&self, run: &RunId, node: &Name) -> bool {
         matches!(self.places.get(&(run.clone(), node.clone())), Some((_, Place::Holds(_))))
     }
 
-    /// Whether nobody else has the slots of the claim. Rates do not count: they limit what begins.
-    pub(super) fn has_place(&self, claim: &Claim) -> bool {
-        let mut known = claim.slots.iter().filter_map(|slot| self.instances.get(slot));
-        known.all(Instance::has_place)
+    /// Whether the slots of the request are free. Rates are ignored: they limit only how many attempts begin.
+    pub(super) fn has_free_slot(&self, request: &SlotRequest) -> bool {
+        let mut known = request.slots.iter().filter_map(|slot| self.instances.get(slot));
+        known.all(Instance::has_free_slot)
     }
 
-    /// Asks no more. What is held already stays so.
+    /// Withdraws a waiting request. Held slots are kept.
     pub(super) fn cancel(&mut self, run: &RunId, node: &Name) {
         let who = (run.clone(), node.clone());
         if let Some((_, Place::Waits(..))) = self.places.get(&who) {
@@ -133,7 +134,7 @@ impl Limiter {
         }
     }
 
-    /// Gives back what is held. What still waits goes on waiting.
+    /// Releases held slots. A waiting request stays.
     pub(super) fn release(&mut self, run: &RunId, node: &Name) {
         let who = (run.clone(), node.clone());
         if let Some((_, Place::Holds(_))) = self.places.get(&who) {
@@ -141,8 +142,8 @@ impl Limiter {
         }
     }
 
-    /// Who waits for slots of which there are none left, and for each of these who holds them. Rates do not count: time
-    /// gives them back.
+    /// The nodes that wait for slots of which none is free, and for each such slot its holders. Rates are ignored: they
+    /// recover with time.
     pub(super) fn lacking(&self) -> BTreeMap<Who, Vec<(SlotKey, Vec<Who>)>> {
         let mut holders: BTreeMap<&SlotKey, Vec<Who>> = BTreeMap::new();
         let ordered: BTreeMap<_, _> = self.places.iter().collect();
@@ -151,7 +152,7 @@ impl Limiter {
                 line.iter().for_each(|slot| holders.entry(slot).or_default().push((*who).clone()));
             }
         }
-        let full = |slot: &&SlotKey| self.instances.get(*slot).is_some_and(|instance| !instance.has_place());
+        let full = |slot: &&SlotKey| self.instances.get(*slot).is_some_and(|instance| !instance.has_free_slot());
         let mut lacking = BTreeMap::new();
         for (who, (_, place)) in ordered {
             if let Place::Waits(line, _) = place {
@@ -163,45 +164,45 @@ impl Limiter {
         lacking
     }
 
-    /// Hands out what there is: who has its slots from now on, and when to ask again should nothing else happen.
-    pub(super) fn grants(&mut self, at: Timestamp) -> (Vec<Claim>, Option<Timestamp>) {
-        self.look_at_the_clock(at);
+    /// Grants slots; returns the granted requests, and when to call again if nothing else happens.
+    pub(super) fn grants(&mut self, at: Timestamp) -> (Vec<SlotRequest>, Option<Timestamp>) {
+        self.advance_clock(at);
         let mut granted = Vec::new();
-        // All lines with news are gone through at once, first come first served among them, as if they were one.
-        let mut looks: BTreeSet<(Rank, SlotKey)> = BTreeSet::new();
-        for slot in std::mem::take(&mut self.news) {
-            self.look_behind(None, slot, &mut looks);
+        // The lines of all these slots are checked in one common order.
+        let mut checks: BTreeSet<(Rank, SlotKey)> = BTreeSet::new();
+        for slot in std::mem::take(&mut self.to_check) {
+            self.schedule_check(None, slot, &mut checks);
         }
-        while let Some((rank, slot)) = looks.pop_first() {
+        while let Some((rank, slot)) = checks.pop_first() {
             let line = self.instances.get(&slot).and_then(|instance| instance.heads.get(&rank)).cloned();
             if let Some(line) = line
-                && self.try_first(&line, rank)
+                && self.fits_or_reserve(&line, rank)
             {
                 granted.extend(self.grant(&line, rank));
             }
-            for slot in std::mem::take(&mut self.news) {
-                self.look_behind(None, slot, &mut looks);
+            for slot in std::mem::take(&mut self.to_check) {
+                self.schedule_check(None, slot, &mut checks);
             }
-            self.look_behind(Some(rank), slot, &mut looks);
+            self.schedule_check(Some(rank), slot, &mut checks);
         }
         let nothing = Line::from([]);
-        for Waiting { claim, .. } in self.lines.remove(&nothing).into_iter().flat_map(BTreeMap::into_values) {
-            self.places.insert(who(&claim), (claim.attempt, Place::Holds(Line::clone(&nothing))));
-            granted.push(claim);
+        for Waiting { request, .. } in self.lines.remove(&nothing).into_iter().flat_map(BTreeMap::into_values) {
+            self.places.insert(who(&request), (request.attempt, Place::Holds(Line::clone(&nothing))));
+            granted.push(request);
         }
         (granted, self.wake_ups.first().map(|(at, _)| *at))
     }
 
-    /// Takes a claim in, unless its attempt is known. What the node had for another attempt is given back.
-    fn admit(&mut self, at: Timestamp, claim: &Claim) -> Option<(Who, Line)> {
-        let who = who(claim);
+    /// Admits a request unless its attempt is known. What the node had for another attempt is released.
+    fn admit(&mut self, at: Timestamp, request: &SlotRequest) -> Option<(Who, Line)> {
+        let who = who(request);
         match self.places.get(&who) {
-            Some((attempt, _)) if *attempt == claim.attempt => return None,
+            Some((attempt, _)) if *attempt == request.attempt => return None,
             Some(_) => self.forget(&who),
             None => {}
         }
         self.prune(at);
-        let line = self.slots_of(claim);
+        let line = self.slots_of(request);
         for slot in &*line {
             if let Some(limit) = self.limits.get(&slot.limit).filter(|_| !self.instances.contains_key(slot)) {
                 self.instances.insert(slot.clone(), Instance::new(limit, at));
@@ -210,8 +211,8 @@ impl Limiter {
         Some((who, line))
     }
 
-    fn slots_of(&self, claim: &Claim) -> Line {
-        let known = claim.slots.iter().filter(|slot| self.limits.contains_key(&slot.limit));
+    fn slots_of(&self, request: &SlotRequest) -> Line {
+        let known = request.slots.iter().filter(|slot| self.limits.contains_key(&slot.limit));
         known.cloned().collect::<BTreeSet<_>>().into_iter().collect()
     }
 
@@ -219,29 +220,29 @@ impl Limiter {
         match self.places.remove(who) {
             Some((_, Place::Holds(line))) => {
                 for slot in &*line {
-                    self.instance(slot).give_back();
-                    self.news.insert(slot.clone());
+                    self.instance(slot).release();
+                    self.to_check.insert(slot.clone());
                 }
             }
-            Some((_, Place::Waits(line, rank))) => drop(self.take_out(&line, rank)),
+            Some((_, Place::Waits(line, rank))) => drop(self.remove_waiting(&line, rank)),
             None => {}
         }
     }
 
-    /// Takes a claim out of its line; the next one is the first from now on.
-    fn take_out(&mut self, line: &Line, rank: Rank) -> Option<Waiting> {
+    /// Removes a request from its line; the next one becomes the first.
+    fn remove_waiting(&mut self, line: &Line, rank: Rank) -> Option<Waiting> {
         let waiting = self.lines.get_mut(line)?;
         let old_first = waiting.first_key_value().map(|(first, _)| *first);
         let taken = waiting.remove(&rank);
         if waiting.is_empty() {
             self.lines.remove(line);
         }
-        self.new_first(line, old_first);
+        self.update_first(line, old_first);
         taken
     }
 
-    /// The line may have another first claim now: it is the one that the slots know.
-    fn new_first(&mut self, line: &Line, old: Option<Rank>) {
+    /// Updates the slots of a line whose first request may have changed.
+    fn update_first(&mut self, line: &Line, old: Option<Rank>) {
         let new = self.lines.get(line).and_then(|waiting| waiting.first_key_value()).map(|(first, _)| *first);
         if new == old {
             return;
@@ -250,27 +251,27 @@ impl Limiter {
             let instance = self.instance(slot);
             if let Some(old) = old {
                 instance.heads.remove(&old);
-                instance.kept_for.remove(&old);
+                instance.reserved_for.remove(&old);
             }
             if let Some(new) = new {
                 instance.heads.insert(new, Line::clone(line));
             }
-            self.news.insert(slot.clone());
+            self.to_check.insert(slot.clone());
         }
     }
 
-    fn look_at_the_clock(&mut self, at: Timestamp) {
+    fn advance_clock(&mut self, at: Timestamp) {
         let jumped_back = at < self.now;
         self.now = at;
         while let Some((due, slot)) = self.wake_ups.first().filter(|(due, _)| jumped_back || *due <= at).cloned() {
             self.wake_ups.remove(&(due, slot.clone()));
             self.instance(&slot).wake_at = None;
-            self.news.insert(slot);
+            self.to_check.insert(slot);
         }
     }
 
-    /// Puts the first claim behind `rank` that waits for `slot` among those to look at, if there is room for it.
-    fn look_behind(&mut self, rank: Option<Rank>, slot: SlotKey, looks: &mut BTreeSet<(Rank, SlotKey)>) {
+    /// Schedules the first request after `rank` that waits for `slot` for a check, if the slot is available.
+    fn schedule_check(&mut self, rank: Option<Rank>, slot: SlotKey, checks: &mut BTreeSet<(Rank, SlotKey)>) {
         let at = self.now;
         let Some(instance) = self.instances.get_mut(&slot) else { return };
         let next = match rank {
@@ -278,9 +279,9 @@ impl Limiter {
             Some(rank) => instance.heads.range((std::ops::Bound::Excluded(rank), std::ops::Bound::Unbounded)).next(),
         };
         let Some(next) = next.map(|(next, _)| *next) else { return };
-        if instance.has_room(at) {
-            if !instance.is_kept_from(next) {
-                looks.insert((next, slot));
+        if instance.is_available(at) {
+            if !instance.is_reserved_before(next) {
+                checks.insert((next, slot));
             }
         } else if let Some(due) = instance.next()
             && instance.wake_at != Some(due)
@@ -292,13 +293,14 @@ impl Limiter {
         }
     }
 
-    /// Whether the first claim of a line fits. When it does not and was passed often enough, what it needs is kept.
-    fn try_first(&mut self, line: &Line, rank: Rank) -> bool {
+    /// Whether the first request of a line fits. If not, and if it was passed often enough, its slots are reserved for
+    /// it.
+    fn fits_or_reserve(&mut self, line: &Line, rank: Rank) -> bool {
         let at = self.now;
         let mut lacks = Vec::new();
         for (index, slot) in line.iter().enumerate() {
             let instance = self.instance(slot);
-            if !instance.has_room(at) || instance.is_kept_from(rank) {
+            if !instance.is_available(at) || instance.is_reserved_before(rank) {
                 lacks.push(index);
             }
         }
@@ -306,37 +308,38 @@ impl Limiter {
             return true;
         }
         let first = self.lines.get(line).and_then(|waiting| waiting.get(&rank));
-        let keep = first.is_some_and(|first| lacks.iter().all(|index| first.passed[*index] >= PASSED_MAX));
+        let reserve = first.is_some_and(|first| lacks.iter().all(|index| first.passed[*index] >= PASSED_MAX));
         for slot in &**line {
-            let kept_for = &mut self.instance(slot).kept_for;
-            let changed = if keep { kept_for.insert(rank) } else { kept_for.remove(&rank) };
-            if changed && !keep {
-                self.news.insert(slot.clone());
+            let reserved_for = &mut self.instance(slot).reserved_for;
+            let changed = if reserve { reserved_for.insert(rank) } else { reserved_for.remove(&rank) };
+            if changed && !reserve {
+                self.to_check.insert(slot.clone());
             }
         }
         false
     }
 
-    fn grant(&mut self, line: &Line, rank: Rank) -> Option<Claim> {
-        let Waiting { claim, .. } = self.take_out(line, rank)?;
+    fn grant(&mut self, line: &Line, rank: Rank) -> Option<SlotRequest> {
+        let Waiting { request, .. } = self.remove_waiting(line, rank)?;
         let at = self.now;
-        let mut keepers = BTreeMap::new();
+        let mut reservers = BTreeMap::new();
         for slot in &**line {
             let instance = self.instance(slot);
             instance.take(at);
             let before: Vec<_> = instance.heads.range(..rank).map(|(rank, line)| (*rank, Line::clone(line))).collect();
-            keepers
-                .extend(instance.kept_for.iter().filter_map(|rank| Some((*rank, instance.heads.get(rank)?.clone()))));
+            reservers.extend(
+                instance.reserved_for.iter().filter_map(|rank| Some((*rank, instance.heads.get(rank)?.clone()))),
+            );
             for (passed, line) in before {
                 self.pass(&line, passed, slot);
             }
         }
-        // Whoever has slots kept may lack another one now, which was not given away so often.
-        for (rank, line) in keepers {
-            self.try_first(&line, rank);
+        // A request with reserved slots may now lack another slot, for which it was not passed often enough.
+        for (rank, line) in reservers {
+            self.fits_or_reserve(&line, rank);
         }
-        self.places.insert(who(&claim), (claim.attempt, Place::Holds(Line::clone(line))));
-        Some(claim)
+        self.places.insert(who(&request), (request.attempt, Place::Holds(Line::clone(line))));
+        Some(request)
     }
 
     fn pass(&mut self, line: &Line, rank: Rank, slot: &SlotKey) {
@@ -347,7 +350,8 @@ impl Limiter {
         }
     }
 
-    /// Drops what a new claim would find the same without. Its cost is spread over the slots that came since the last time.
+    /// Drops instances that a new request would create just the same. The cost is spread over the instances added since
+    /// the last time.
     fn prune(&mut self, at: Timestamp) {
         if self.instances.len() >= self.prune_at {
             let Self { instances, wake_ups, .. } = self;
@@ -363,10 +367,10 @@ impl Limiter {
     }
 
     fn instance(&mut self, slot: &SlotKey) -> &mut Instance {
-        self.instances.get_mut(slot).expect("a slot of a claim that is known has its instance")
+        self.instances.get_mut(slot).expect("a slot of a request that is known has its instance")
     }
 }
 
-fn who(claim: &Claim) -> Who {
-    (claim.run.clone(), claim.node.clone())
+fn who(request: &SlotRequest) -> Who {
+    (request.run.clone(), request.node.clone())
 }

@@ -1,4 +1,4 @@
-//! Slots of this engine: what its runs ask for, hold and give back. The rules are the limiter's; here it meets time.
+//! The slots of this engine: what its runs request, hold and release. The rules are the limiter's.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -10,39 +10,40 @@ use tokio::sync::Notify;
 use crate::model::{Name, RunId, SlotKey, Timestamp};
 use crate::projection::SlotWait;
 
-use super::{Claim, Limit, Limiter};
+use super::{Limit, Limiter, SlotRequest};
 use crate::runtime::task::activity::Activity;
 
 pub(in crate::runtime) struct Slots {
     table: Mutex<Table>,
     changed: Notify,
-    /// Told when runs may wait for each other that did not before.
-    knotted: Notify,
+    /// Notified when a new deadlock is possible.
+    deadlock_possible: Notify,
     limits: Vec<Name>,
 }
 
 /// A node of a run.
 pub(in crate::runtime) type Who = (RunId, Name);
 
-/// Who holds slots and only waits, and who waits for slots that are all taken, with those who have them.
-pub(in crate::runtime) struct Knot {
-    pub(in crate::runtime) resting: BTreeSet<Who>,
+/// The idle nodes that hold slots, and the nodes that wait for slots that are all taken, with their holders.
+pub(in crate::runtime) struct SlotWaits {
+    pub(in crate::runtime) idle: BTreeSet<Who>,
     pub(in crate::runtime) waiting: BTreeMap<Who, Vec<(SlotKey, Vec<Who>)>>,
 }
 
 struct Table {
     limiter: Limiter,
-    /// What each node of a run asks for or holds: the attempt, and since when.
-    claims: HashMap<RunId, BTreeMap<Name, (u32, Timestamp)>>,
-    /// Runs of the process before that may hold slots and have not said so yet. Nothing is granted before they have.
-    awaited: HashSet<RunId>,
+    /// What each node of a run requests or holds: the attempt, and since when.
+    requests: HashMap<RunId, BTreeMap<Name, (u32, Timestamp)>>,
+    /// Runs of the previous process that may hold slots and have not been loaded yet. Nothing is granted before they
+    /// are.
+    expected: HashSet<RunId>,
     /// Nodes that hold slots and only wait.
-    resting: BTreeSet<(RunId, Name)>,
-    /// The calls of tasks of nodes with slots: one may only wait while there is work in the rest of its run.
+    idle: BTreeSet<(RunId, Name)>,
+    /// The calls of nodes with slots: one may only wait while other tasks of its run are working.
     calls: BTreeMap<Who, Weak<Activity>>,
-    /// The runs that waited for each other at the last look, each with the reason.
+    /// The runs that were deadlocked at the last search, each with the reason.
     deadlocked: BTreeMap<RunId, String>,
-    /// Whether all such runs are known.
+    /// Whether all runs that may hold slots are known.
     open: bool,
 }
 
@@ -57,81 +58,81 @@ impl Slots {
         let names = limits.iter().filter_map(|limit| limit.name().ok()).collect();
         let table = Table {
             limiter: Limiter::new(limits),
-            claims: HashMap::new(),
-            awaited: HashSet::new(),
-            resting: BTreeSet::new(),
+            requests: HashMap::new(),
+            expected: HashSet::new(),
+            idle: BTreeSet::new(),
             calls: BTreeMap::new(),
             deadlocked: BTreeMap::new(),
             open: false,
         };
-        Self { table: Mutex::new(table), changed: Notify::new(), knotted: Notify::new(), limits: names }
+        Self { table: Mutex::new(table), changed: Notify::new(), deadlock_possible: Notify::new(), limits: names }
     }
 
-    /// A node that holds slots is called: whether it only waits is seen in what the call does.
-    pub(in crate::runtime) fn attend(&self, run: &RunId, node: &Name, call: &Arc<Activity>) {
+    /// The task of a node that holds slots is called: the call shows whether it only waits.
+    pub(in crate::runtime) fn watch_call(&self, run: &RunId, node: &Name, call: &Arc<Activity>) {
         let mut table = self.lock();
         table.calls.insert((run.clone(), node.clone()), Arc::downgrade(call));
-        let knotted = table.may_be_knotted();
+        let possible = table.may_deadlock();
         drop(table);
-        if knotted {
-            self.knotted.notify_one();
+        if possible {
+            self.deadlock_possible.notify_one();
         }
     }
 
-    /// A node that holds slots only waits, for as long as nothing else is said.
-    pub(in crate::runtime) fn rests(&self, run: &RunId, node: &Name) {
+    /// A node that holds slots only waits, until the run is active again.
+    pub(in crate::runtime) fn set_idle(&self, run: &RunId, node: &Name) {
         let mut table = self.lock();
-        if table.resting.insert((run.clone(), node.clone())) && table.limiter.waiting() > 0 {
+        if table.idle.insert((run.clone(), node.clone())) && table.limiter.waiting() > 0 {
             drop(table);
-            self.knotted.notify_one();
+            self.deadlock_possible.notify_one();
         }
     }
 
-    /// Something happens in the run.
-    pub(in crate::runtime) fn stirs(&self, run: &RunId) {
+    /// Something happened in the run.
+    pub(in crate::runtime) fn set_active(&self, run: &RunId) {
         let mut table = self.lock();
-        let before = table.resting.len();
-        table.resting.retain(|(resting, _)| resting != run);
-        if table.resting.len() < before {
+        let before = table.idle.len();
+        table.idle.retain(|(idle, _)| idle != run);
+        if table.idle.len() < before {
             table.deadlocked.clear();
-            if table.may_be_knotted() {
+            if table.may_deadlock() {
                 drop(table);
-                self.knotted.notify_one();
+                self.deadlock_possible.notify_one();
             }
         }
     }
 
-    /// Returns when it is worth looking whether runs wait for each other.
-    pub(in crate::runtime) async fn knotted(&self) {
-        self.knotted.notified().await;
+    /// Returns when a search for deadlocks is worthwhile.
+    pub(in crate::runtime) async fn deadlock_possible(&self) {
+        self.deadlock_possible.notified().await;
     }
 
-    pub(in crate::runtime) fn look_again(&self) {
-        self.knotted.notify_one();
+    pub(in crate::runtime) fn search_again(&self) {
+        self.deadlock_possible.notify_one();
     }
 
-    /// Who could wait for whom; `None` when slots alone show that nobody waits for himself.
-    pub(in crate::runtime) fn knot(&self) -> Option<Knot> {
+    /// The input of a search for deadlocks; `None` if the slots alone show that there is none.
+    pub(in crate::runtime) fn slot_waits(&self) -> Option<SlotWaits> {
         let table = self.lock();
         let only_waits = |call: &Weak<Activity>| call.upgrade().is_some_and(|call| call.only_waits());
         let calls = table.calls.iter().filter(|(_, call)| only_waits(call));
-        let resting: BTreeSet<_> = table.resting.iter().chain(calls.map(|(who, _)| who)).cloned().collect();
-        if resting.is_empty() || table.limiter.waiting() == 0 {
+        let idle: BTreeSet<_> = table.idle.iter().chain(calls.map(|(who, _)| who)).cloned().collect();
+        if idle.is_empty() || table.limiter.waiting() == 0 {
             return None;
         }
         let waiting = table.limiter.lacking();
-        let rest = |holders: &Vec<_>| holders.iter().all(|holder| resting.contains(holder));
-        let knotted = waiting.values().flatten().any(|(_, holders)| rest(holders));
-        knotted.then_some(Knot { resting, waiting })
+        let all_idle = |holders: &Vec<_>| holders.iter().all(|holder| idle.contains(holder));
+        let possible = waiting.values().flatten().any(|(_, holders)| all_idle(holders));
+        possible.then_some(SlotWaits { idle, waiting })
     }
 
-    /// Whether somebody who has slots may come to wait for somebody who waits for them.
-    pub(in crate::runtime) fn may_be_knotted(&self) -> bool {
-        self.lock().may_be_knotted()
+    /// Whether a node that holds slots may come to wait for one that waits for them.
+    pub(in crate::runtime) fn may_deadlock(&self) -> bool {
+        self.lock().may_deadlock()
     }
 
-    /// These runs wait for each other, for these reasons.
-    pub(in crate::runtime) fn are_deadlocked(&self, runs: BTreeMap<RunId, String>) {
+    /// Sets the deadlocked runs, each with the reason.
+    pub(in crate::runtime) fn set_deadlocked(&self, runs: BTreeMap<RunId, String>) {
         self.lock().deadlocked = runs;
     }
 
@@ -139,20 +140,20 @@ impl Slots {
         self.lock().deadlocked.len()
     }
 
-    /// Why the run waits for itself through a limit, if it did at the last look.
+    /// Why the run is deadlocked, if it was at the last search.
     pub(in crate::runtime) fn deadlock_of(&self, run: &RunId) -> Option<String> {
         self.lock().deadlocked.get(run).cloned()
     }
 
-    /// The slots that nodes of the run wait for here, with their places in the queue.
+    /// The slots that nodes of the run wait for in this engine, with their places in the queue.
     pub(in crate::runtime) fn queue_of(&self, run: &RunId, now: Timestamp) -> BTreeMap<Name, Vec<SlotWait>> {
         let table = self.lock();
-        let nodes = table.claims.get(run).into_iter().flat_map(BTreeMap::keys);
+        let nodes = table.requests.get(run).into_iter().flat_map(BTreeMap::keys);
         let queue = |node: &Name| table.limiter.queue_of(&(run.clone(), node.clone()), now);
         nodes.filter_map(|node| Some((node.clone(), queue(node)?))).collect()
     }
 
-    /// Whether the engine knows this limit.
+    /// Whether this limit is defined.
     pub(in crate::runtime) fn knows(&self, limit: &Name) -> bool {
         self.limits.contains(limit)
     }
@@ -162,109 +163,109 @@ impl Slots {
         self.limits.is_empty()
     }
 
-    /// Whether a node of the run asks for slots, or holds some.
+    /// Whether a node of the run requests or holds slots.
     pub(in crate::runtime) fn has(&self, run: &RunId) -> bool {
-        self.lock().claims.contains_key(run)
+        self.lock().requests.contains_key(run)
     }
 
-    /// Asks for slots, once.
-    pub(in crate::runtime) fn request(&self, at: Timestamp, claim: Claim) {
+    /// Requests slots, once.
+    pub(in crate::runtime) fn request(&self, at: Timestamp, request: SlotRequest) {
         let mut table = self.lock();
-        if table.note(at, &claim) {
-            self.ask(table, at, claim);
+        if table.note(at, &request) {
+            self.ask(table, at, request);
         }
     }
 
-    /// Registers slots that an attempt under way has had; false when they have gone to others meanwhile. Then it asks for them,
-    /// and is told of the grant like one that has not begun.
-    pub(in crate::runtime) fn hold(&self, at: Timestamp, claim: &Claim) -> bool {
+    /// Registers the slots of a running attempt; returns `false` if they were granted to others in the meantime. Then
+    /// they are requested, and the grant is announced as for an attempt that has not started.
+    pub(in crate::runtime) fn hold(&self, at: Timestamp, request: &SlotRequest) -> bool {
         let mut table = self.lock();
-        if !table.note(at, claim) {
-            return table.limiter.holds(&claim.run, &claim.node);
+        if !table.note(at, request) {
+            return table.limiter.holds(&request.run, &request.node);
         }
-        // Nothing was given to others before all that a process before left has said what it holds.
-        if table.is_expected(&claim.run) || table.limiter.has_place(claim) {
-            table.limiter.hold(at, claim);
+        // Nothing is granted to others before all runs of the previous process have registered their slots.
+        if table.is_expected(&request.run) || table.limiter.has_free_slot(request) {
+            table.limiter.hold(at, request);
             return true;
         }
-        self.ask(table, at, claim.clone());
+        self.ask(table, at, request.clone());
         false
     }
 
-    fn ask(&self, mut table: MutexGuard<'_, Table>, at: Timestamp, claim: Claim) {
-        table.limiter.request(at, claim);
-        let knotted = table.may_be_knotted();
+    fn ask(&self, mut table: MutexGuard<'_, Table>, at: Timestamp, request: SlotRequest) {
+        table.limiter.request(at, request);
+        let possible = table.may_deadlock();
         drop(table);
         self.changed.notify_one();
-        if knotted {
-            self.knotted.notify_one();
+        if possible {
+            self.deadlock_possible.notify_one();
         }
     }
 
-    /// Gives back what the node holds, or asks for it no more.
+    /// Releases what the node holds, or withdraws its request.
     pub(in crate::runtime) fn release(&self, run: &RunId, node: &Name) {
         let mut table = self.lock();
         if table.forget(run, node) {
-            let knotted = table.may_be_knotted();
+            let possible = table.may_deadlock();
             drop(table);
             self.changed.notify_one();
-            if knotted {
-                self.knotted.notify_one();
+            if possible {
+                self.deadlock_possible.notify_one();
             }
         }
     }
 
-    /// The nodes of the run that ask for slots, or hold some.
+    /// The nodes of the run that request or hold slots.
     pub(in crate::runtime) fn nodes_of(&self, run: &RunId) -> Vec<Name> {
-        self.lock().claims.get(run).into_iter().flat_map(|nodes| nodes.keys().cloned()).collect()
+        self.lock().requests.get(run).into_iter().flat_map(|nodes| nodes.keys().cloned()).collect()
     }
 
-    /// Gives back all that the run holds.
+    /// Releases everything that the run holds.
     pub(in crate::runtime) fn release_all(&self, run: &RunId) {
         for node in self.nodes_of(run) {
             self.release(run, &node);
         }
     }
 
-    /// Lets nothing be granted before this run has said what it holds.
+    /// Lets nothing be granted before this run has registered its slots.
     pub(in crate::runtime) fn expect(&self, run: &RunId) {
         if !self.limits.is_empty() {
-            self.lock().awaited.insert(run.clone());
+            self.lock().expected.insert(run.clone());
         }
     }
 
-    /// All runs that may hold something are known.
+    /// All runs that may hold slots are known.
     pub(in crate::runtime) fn open(&self) {
         self.lock().open = true;
         self.changed.notify_one();
     }
 
-    /// Whether they are. There is nothing to know without limits.
+    /// Whether all runs that may hold slots are known.
     pub(in crate::runtime) fn is_open(&self) -> bool {
         self.lock().open
     }
 
-    /// The run has said what it holds, or will not.
-    pub(in crate::runtime) fn arrived(&self, run: &RunId) {
-        if !self.limits.is_empty() && self.lock().awaited.remove(run) {
+    /// The run has registered its slots, or will not.
+    pub(in crate::runtime) fn registered(&self, run: &RunId) {
+        if !self.limits.is_empty() && self.lock().expected.remove(run) {
             self.changed.notify_one();
         }
     }
 
-    /// Who is given slots now, and when somebody may be next by the clock alone.
-    pub(in crate::runtime) fn grants(&self, at: Timestamp) -> (Vec<Claim>, Option<Timestamp>) {
+    /// Which requests are granted now, and when the next one may be by time alone.
+    pub(in crate::runtime) fn grants(&self, at: Timestamp) -> (Vec<SlotRequest>, Option<Timestamp>) {
         self.lock().grants(at)
     }
 
-    /// Returns when somebody may be given slots.
+    /// Returns when a request may be granted.
     pub(in crate::runtime) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// How long the claim has been there.
-    pub(in crate::runtime) fn waited(&self, now: Timestamp, claim: &Claim) -> Duration {
+    /// How long ago the slots were requested.
+    pub(in crate::runtime) fn waited(&self, now: Timestamp, request: &SlotRequest) -> Duration {
         let table = self.lock();
-        let since = table.claims.get(&claim.run).and_then(|nodes| nodes.get(&claim.node));
+        let since = table.requests.get(&request.run).and_then(|nodes| nodes.get(&request.node));
         since.map_or(Duration::ZERO, |(_, since)| now.since(*since))
     }
 
@@ -279,39 +280,39 @@ impl Slots {
 }
 
 impl Table {
-    fn grants(&mut self, at: Timestamp) -> (Vec<Claim>, Option<Timestamp>) {
-        if self.open && self.awaited.is_empty() { self.limiter.grants(at) } else { (Vec::new(), None) }
+    fn grants(&mut self, at: Timestamp) -> (Vec<SlotRequest>, Option<Timestamp>) {
+        if self.open && self.expected.is_empty() { self.limiter.grants(at) } else { (Vec::new(), None) }
     }
 
-    /// Whether the run is one of a process before that may hold slots and has not said so yet.
+    /// Whether the run belongs to the previous process and may hold slots that it has not registered yet.
     fn is_expected(&self, run: &RunId) -> bool {
-        !self.open || self.awaited.contains(run)
+        !self.open || self.expected.contains(run)
     }
 
-    fn may_be_knotted(&self) -> bool {
-        (!self.resting.is_empty() || !self.calls.is_empty()) && self.limiter.waiting() > 0
+    fn may_deadlock(&self) -> bool {
+        (!self.idle.is_empty() || !self.calls.is_empty()) && self.limiter.waiting() > 0
     }
 
-    /// False when the attempt is known.
-    fn note(&mut self, at: Timestamp, claim: &Claim) -> bool {
-        let nodes = self.claims.entry(claim.run.clone()).or_default();
-        if nodes.get(&claim.node).is_some_and(|(attempt, _)| *attempt == claim.attempt) {
+    /// Notes an attempt; returns `false` if it is known.
+    fn note(&mut self, at: Timestamp, request: &SlotRequest) -> bool {
+        let nodes = self.requests.entry(request.run.clone()).or_default();
+        if nodes.get(&request.node).is_some_and(|(attempt, _)| *attempt == request.attempt) {
             return false;
         }
-        nodes.insert(claim.node.clone(), (claim.attempt, at));
+        nodes.insert(request.node.clone(), (request.attempt, at));
         true
     }
 
     fn forget(&mut self, run: &RunId, node: &Name) -> bool {
-        let Some(nodes) = self.claims.get_mut(run) else { return false };
+        let Some(nodes) = self.requests.get_mut(run) else { return false };
         if nodes.remove(node).is_none() {
             return false;
         }
         if nodes.is_empty() {
-            self.claims.remove(run);
+            self.requests.remove(run);
         }
         let who = (run.clone(), node.clone());
-        if self.resting.remove(&who) | self.calls.remove(&who).is_some() {
+        if self.idle.remove(&who) | self.calls.remove(&who).is_some() {
             self.deadlocked.clear();
         }
         self.limiter.cancel(run, node);
@@ -320,7 +321,13 @@ impl Table {
     }
 }
 
-/// A claim of a node, for the limiter.
-pub(in crate::runtime) fn claim(run: &RunId, node: &Name, attempt: u32, slots: Vec<SlotKey>, priority: i32) -> Claim {
-    Claim { run: run.clone(), node: node.clone(), attempt, slots, priority }
+/// The request of a node's attempt for its slots.
+pub(in crate::runtime) fn slot_request(
+    run: &RunId,
+    node: &Name,
+    attempt: u32,
+    slots: Vec<SlotKey>,
+    priority: i32,
+) -> SlotRequest {
+    SlotRequest { run: run.clone(), node: node.clone(), attempt, slots, priority }
 }

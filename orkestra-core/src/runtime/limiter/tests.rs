@@ -1,4 +1,4 @@
-//! What the limiter hands out, as tables and for any order of requests.
+//! What the limiter grants, as tables and for random orders of requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,7 +15,7 @@ fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-/// `limit` or `limit[key]`, several of them with blanks between.
+/// `limit` or `limit[key]`, separated by blanks.
 fn slots(text: &str) -> Vec<SlotKey> {
     let slot = |text: &str| match text.strip_suffix(']').and_then(|text| text.split_once('[')) {
         Some((limit, key)) => SlotKey { limit: name(limit), key: Some(key.to_owned()) },
@@ -24,8 +24,8 @@ fn slots(text: &str) -> Vec<SlotKey> {
     text.split_whitespace().map(slot).collect()
 }
 
-fn claim(run: &str, wants: &str, priority: i32) -> Claim {
-    Claim { run: RunId::new(run).expect("an id"), node: name("n"), attempt: 1, slots: slots(wants), priority }
+fn slot_request(run: &str, wants: &str, priority: i32) -> SlotRequest {
+    SlotRequest { run: RunId::new(run).expect("an id"), node: name("n"), attempt: 1, slots: slots(wants), priority }
 }
 
 struct World {
@@ -43,7 +43,7 @@ impl World {
     }
 
     fn ask_with(&mut self, run: &str, wants: &str, priority: i32) -> &mut Self {
-        self.limiter.request(at(self.now), claim(run, wants, priority));
+        self.limiter.request(at(self.now), slot_request(run, wants, priority));
         self
     }
 
@@ -57,10 +57,10 @@ impl World {
         self
     }
 
-    /// Who is granted now, and in how many milliseconds to ask again.
+    /// What is granted now, and in how many milliseconds to ask again.
     fn granted(&mut self) -> (String, Option<u64>) {
         let (granted, next) = self.limiter.grants(at(self.now));
-        let runs: Vec<_> = granted.iter().map(|claim| claim.run.as_str().to_owned()).collect();
+        let runs: Vec<_> = granted.iter().map(|request| request.run.as_str().to_owned()).collect();
         (runs.join(" "), next.map(|next| next.as_millis() - self.now))
     }
 
@@ -99,7 +99,7 @@ fn what_nobody_defined_limits_nothing() {
 fn a_known_attempt_keeps_its_place_and_a_new_one_takes_it() {
     let mut world = World::new(vec![Limit::concurrency("a", 1)]);
     world.ask("one", "a").check("one").ask("two", "a").ask("three", "a").ask("two", "a").check("");
-    let again = Claim { attempt: 2, ..claim("one", "a", 0) };
+    let again = SlotRequest { attempt: 2, ..slot_request("one", "a", 0) };
     world.limiter.request(at(world.now), again);
     world.check("two").end("two").check("three").end("three").check("one");
 }
@@ -107,9 +107,9 @@ fn a_known_attempt_keeps_its_place_and_a_new_one_takes_it() {
 #[test]
 fn what_ran_before_a_restart_holds_more_than_the_limit() {
     let mut world = World::new(vec![Limit::concurrency("a", 1).with_rate(1, Duration::from_secs(1))]);
-    world.limiter.hold(at(world.now), &claim("one", "a", 0));
-    world.limiter.hold(at(world.now), &claim("two", "a", 0));
-    world.limiter.hold(at(world.now), &claim("two", "a", 0));
+    world.limiter.hold(at(world.now), &slot_request("one", "a", 0));
+    world.limiter.hold(at(world.now), &slot_request("two", "a", 0));
+    world.limiter.hold(at(world.now), &slot_request("two", "a", 0));
     world.ask("three", "a").check("").end("one").check("").end("two").check("three");
 }
 
@@ -146,7 +146,7 @@ fn one_busy_key_does_not_hold_up_the_others() {
     world.end("x0").check("x1");
 }
 
-/// `a` and `b` are held by turns, so that never both are free when `both` waits for them.
+/// `a` and `b` are held alternately, so that both are never free while `both` waits for them.
 fn passed_seven_times(world: &mut World) {
     world.ask("a0", "a").ask("b0", "b").check("a0 b0").ask("both", "a b").check("");
     for pass in 1..8 {
@@ -181,9 +181,9 @@ fn memory_goes_with_the_keys() {
         world.now += 10;
         world.ask(&run, &format!("a[{run}]")).check(&run).end(&run).check("");
     }
-    let Limiter { instances, lines, places, news, wake_ups, .. } = &world.limiter;
+    let Limiter { instances, lines, places, to_check, wake_ups, .. } = &world.limiter;
     assert!(instances.len() < 1000, "{}", instances.len());
-    assert_eq!((lines.len(), places.len(), news.len(), wake_ups.len()), (0, 0, 0, 0));
+    assert_eq!((lines.len(), places.len(), to_check.len(), wake_ups.len()), (0, 0, 0, 0));
 }
 
 #[derive(Clone, Debug)]
@@ -214,7 +214,7 @@ fn limits() -> Vec<Limit> {
     vec![Limit::concurrency("a", 1), Limit::concurrency("b", 2), Limit::concurrency("c", 3), rate]
 }
 
-/// What is known from outside: who holds what, who waits.
+/// What is visible from outside: who holds what, and who waits.
 #[derive(Default)]
 struct Model {
     held: BTreeMap<String, (BTreeSet<u8>, bool)>,
@@ -236,7 +236,7 @@ impl Model {
             }
             Move::Hold { run, wants } => {
                 let run = name(run);
-                world.limiter.hold(at(world.now), &claim(&run, &kinds(wants), 0));
+                world.limiter.hold(at(world.now), &slot_request(&run, &kinds(wants), 0));
                 self.waits.remove(&run);
                 self.held.entry(run).or_insert_with(|| (wants.iter().copied().collect(), true));
             }
@@ -275,7 +275,7 @@ proptest! {
         let play = || {
             let (mut world, mut model) = (World::new(limits()), Model::default());
             moves.iter().for_each(|step| model.step(&mut world, step));
-            // Nobody comes any more, and all who hold something end: everybody must have their turn.
+            // No more requests arrive, and all holders end: every waiting request must be granted.
             let mut rounds = 0;
             while !model.waits.is_empty() {
                 let held: Vec<String> = std::mem::take(&mut model.held).into_keys().collect();

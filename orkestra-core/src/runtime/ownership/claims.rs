@@ -1,5 +1,5 @@
-//! Claims and releases of many runs, gathered: while one call of the store is under way, those that come wait for the next.
-//! A store on the network is asked once for a thousand runs that start, not a thousand times.
+//! Claims and releases of many runs, in batches: while one call of the store is in progress, new ones wait for the
+//! next. A store on the network is called once for a thousand runs that start, not a thousand times.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -19,14 +19,15 @@ use crate::runtime::support::panics;
 use crate::runtime::support::timeout::Timeout;
 use crate::runtime::support::watch;
 
-/// The delay before a lease is given back again that could not be; growing. One that stays holds the run up for as long as it lasts.
+/// The first delay before a failed release is repeated; it grows. A lease that is not released blocks the run until it
+/// expires.
 const RELEASE_AGAIN: Duration = Duration::from_millis(10);
-/// After the longest of them it is left to run out.
+/// After a longer delay than this, the lease is left to expire.
 const RELEASE_AGAIN_MAX: Duration = Duration::from_millis(160);
 
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// The way to whoever claims. It ends when it is told to, or the last one is gone.
+/// The handle to the task that claims runs. The task ends when it is told to, or when the last handle is dropped.
 #[derive(Clone, Debug)]
 pub(in crate::runtime) struct Claims(mpsc::Sender<Wanted>);
 
@@ -37,19 +38,19 @@ enum Wanted {
 }
 
 impl Claims {
-    /// Begins, as one of `jobs`; ends when `stopped` is true and all that was asked for is answered.
+    /// Starts the task as one of `jobs`. It ends when `stopped` is true and all requests are answered.
     pub(in crate::runtime) fn start(jobs: &Jobs, claimer: Claimer, stopped: watch::Receiver<bool>) -> Self {
         let (sender, receiver) = mpsc::channel(COMMITTER_QUEUE_MAX);
         jobs.spawn(claimer.claim_all(receiver, stopped));
         Self(sender)
     }
 
-    /// Takes the right to drive `run`; `None` when another worker has it.
+    /// Claims the right to drive `run`; `None` if another engine owns it.
     pub(in crate::runtime) async fn claim(&self, run: &RunId) -> Result<Option<Claimed>, StoreError> {
         self.ask(|answer| Wanted::Claim(run.clone(), answer)).await
     }
 
-    /// Gives it back.
+    /// Releases a lease.
     pub(in crate::runtime) async fn release(&self, lease: Lease) -> Result<(), StoreError> {
         let mut delay = RELEASE_AGAIN;
         loop {
@@ -64,24 +65,24 @@ impl Claims {
 
     async fn ask<T>(&self, wanted: impl FnOnce(Answer<T>) -> Wanted) -> Result<T, StoreError> {
         let (sender, answer) = oneshot::channel();
-        // One that is gone drops the answer's other end.
+        // If the task has ended, the answer's sender is dropped.
         drop(self.0.send(wanted(sender)).await);
-        answer.await.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Io, "the engine is gone")))
+        answer.await.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Io, "the engine has shut down")))
     }
 }
 
-/// Who claims, and how it asks.
+/// The task that claims runs, and its parameters.
 pub(in crate::runtime) struct Claimer {
     pub(in crate::runtime) store: Arc<dyn Store>,
     pub(in crate::runtime) clock: Arc<dyn Clock>,
     pub(in crate::runtime) worker: WorkerId,
     /// How long a lease lasts.
     pub(in crate::runtime) lasts: Duration,
-    /// A call that hangs holds up all that come after it.
+    /// Limits a call, because one that hangs delays all later ones.
     pub(in crate::runtime) timeout: Timeout,
 }
 
-/// What is asked for in one call.
+/// The requests of one call.
 #[derive(Default)]
 struct Batch {
     runs: Vec<RunId>,
@@ -92,7 +93,7 @@ struct Batch {
 }
 
 impl Batch {
-    /// Adds what is wanted, unless its run is in the batch already.
+    /// Adds a request, unless the batch already has one for the same run.
     fn add(&mut self, wanted: Wanted) -> Result<(), Wanted> {
         let run = match &wanted {
             Wanted::Claim(run, _) => run,
@@ -141,7 +142,7 @@ impl Claimer {
         }
     }
 
-    /// Whoever does not wait for an answer any more needs none: a lease that nobody uses runs out.
+    /// Receivers may have stopped waiting: a lease that is not used expires.
     async fn ask(&self, mut batch: Batch) {
         if !batch.leases.is_empty() {
             let released = self.guarded(self.store.release(&batch.leases)).await;

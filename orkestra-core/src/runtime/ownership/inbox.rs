@@ -1,13 +1,13 @@
-//! Letters: how a run is told something that another engine drives, in this process or another.
+//! The inbox: how inputs reach a run that another engine drives, in this process or another.
 //!
 //! ```text
-//! tell ──► our own driver?   ── yes ──► its mailbox
-//!              │ another engine has the run
+//! tell ──► a driver in this engine? ── yes ──► its channel
+//!              │ another engine owns the run
 //!              ▼
-//!          decided on a copy of its state: refused at once, or put into the inbox ──► whoever drives it, now or later
+//!          decided on a copy of its state: refused at once, or sent to the inbox ──► the engine that drives it, now or later
 //! ```
 //!
-//! It must never send what our own driver may have decided on already: that would be told twice.
+//! It must never send what this engine's own driver may already have decided on: that would be a duplicate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,14 +24,15 @@ use crate::runtime::storage::blobs;
 use crate::runtime::storage::load::load;
 use crate::runtime::task::message::Message;
 
-/// The delay before the inbox is looked at whether a letter was taken; doubled each time.
+/// The first delay before checking whether a letter was taken; doubled each time.
 const TAKEN_LOOK: Duration = Duration::from_millis(5);
-/// The longest of them.
+/// The longest such delay.
 const TAKEN_LOOK_MAX: Duration = Duration::from_millis(500);
 
 impl Shared {
-    /// Puts what the run is to be told into its inbox. Returns when it was taken, or is durable and nobody has taken it for
-    /// as long as a lease lasts: then whoever drives the run next will. Answers whether it was taken, or is of no use.
+    /// Sends an input to the run's inbox. Returns when the letter was taken, or when it is durable and was not taken
+    /// for as long as a lease lasts: then the run's next driver reads it. Returns whether it was taken or is not
+    /// needed.
     pub(in crate::runtime) async fn post(&self, run: &RunId, kind: InputKind) -> Result<bool, Error> {
         let internal = |message: String| Error::new(ErrorKind::Internal, message);
         let Some(body) = encode_letter(kind.clone()).map_err(|error| internal(error.to_string()))? else {
@@ -39,13 +40,13 @@ impl Shared {
         };
         let same = decode_letter(&body).and_then(encode_letter).is_ok_and(|again| again.as_ref() == Some(&body));
         if !same {
-            return Err(Error::new(ErrorKind::Invalid, "this cannot be written down: it could not be read back"));
+            return Err(Error::new(ErrorKind::Invalid, "cannot store this: it could not be read back"));
         }
         let mut state = self.patiently(|| load(&*self.store, run)).await?;
-        // What is owed is told again until it was taken, and is sent once.
+        // What a run owes is sent repeatedly until it was taken, so an identical letter is reused.
         let sent = if kind.is_owed() { self.sent_before(run, &body).await? } else { None };
         self.patiently(|| blobs::keep_again(&*self.store, run, &kind)).await?;
-        // The kernel is pure: what the driver will decide is known here, if nothing comes between.
+        // The kernel is pure: what the driver will decide is known here, unless something happens in between.
         let input = Input { at: self.clock.now(), chance: 0.0, kind };
         if decide(run, &mut state, input)?.is_empty() {
             return Ok(true);
@@ -57,7 +58,7 @@ impl Shared {
         self.taken(run, letter).await
     }
 
-    /// The letter that says just this and waits already.
+    /// An identical letter that is already waiting.
     async fn sent_before(&self, run: &RunId, body: &[u8]) -> Result<Option<LetterId>, Error> {
         let mut after = LetterId::ZERO;
         loop {
@@ -83,7 +84,7 @@ impl Shared {
             let waiting = self.store.letters(run, LetterId(letter.0.saturating_sub(1)), 1).await;
             match waiting {
                 Ok(letters) if letters.first().is_none_or(|first| first.id != letter) => return Ok(true),
-                // It is durable, whether that can be seen at the moment or not.
+                // The letter is durable, even if that cannot be checked at the moment.
                 Ok(_) | Err(_) => {}
             }
             waited += delay;
@@ -92,30 +93,30 @@ impl Shared {
         Ok(false)
     }
 
-    /// Tells the run's driver that letters wait, if it is ours. One whose mailbox is full hears of them when its lease is
-    /// renewed.
-    pub(in crate::runtime) fn look_into_inbox(&self, run: &RunId) {
+    /// Notifies the run's driver of new letters if it is in this engine. If its channel is full, it notices them when
+    /// its lease is renewed.
+    pub(in crate::runtime) fn notify_inbox(&self, run: &RunId) {
         match self.live.sender(run) {
             Some(driver) => drop(driver.try_send(Message::Inbox)),
-            None => self.look_for_owing(),
+            None => self.search_owing(),
         }
     }
 
-    /// Lets the waker look for runs that owe work, or have letters.
-    pub(in crate::runtime) fn look_for_owing(&self) {
-        self.capacity.some_wait();
+    /// Makes the waker search for runs that owe work or have letters.
+    pub(in crate::runtime) fn search_owing(&self) {
+        self.capacity.note_waiting();
         self.parked.notify_one();
     }
 
-    /// Lets the waker look for all runs that another engine has left.
-    pub(super) fn look_for_all(&self) {
-        self.capacity.some_left();
-        self.look_for_owing();
+    /// Makes the waker search for all runs that another engine has left.
+    pub(super) fn search_all(&self) {
+        self.capacity.note_left_behind();
+        self.search_owing();
     }
 }
 
-/// Hears of letters until the engine shuts down.
-pub(in crate::runtime) async fn hear(shared: Arc<Shared>) {
+/// Listens for letters until the engine shuts down.
+pub(in crate::runtime) async fn listen(shared: Arc<Shared>) {
     let mut listener = shared.store.listen();
     loop {
         let heard = tokio::select! {
@@ -124,10 +125,10 @@ pub(in crate::runtime) async fn hear(shared: Arc<Shared>) {
             heard = listener.next() => heard,
         };
         match heard {
-            Some(run) => shared.look_into_inbox(&run),
+            Some(run) => shared.notify_inbox(&run),
             None => {
-                shared.live.driven().iter().for_each(|run| shared.look_into_inbox(run));
-                shared.look_for_owing();
+                shared.live.driven().iter().for_each(|run| shared.notify_inbox(run));
+                shared.search_owing();
             }
         }
     }

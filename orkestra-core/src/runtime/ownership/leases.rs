@@ -1,10 +1,10 @@
-//! The leases that this engine holds, renewed before they run out.
+//! The leases of this engine, renewed before they expire.
 //!
-//! A lease that was lost ends its driver, and so does one that could not be renewed until it ran out: somebody else may
-//! drive the run now. Should the driver write before it hears of that, the store fences it.
+//! If a lease is lost, or could not be renewed before it expired, its driver is ended: another engine may drive the run
+//! now. If the driver writes before it notices, the store fences it.
 //!
-//! IMPORTANT: a driver hears of it at once, whatever it waits for: not through its mailbox, which it may not come to read while the
-//! store is silent. Nothing here waits for a driver.
+//! IMPORTANT: a driver is notified at once, whatever it waits for: not through its channel, which it may not read while
+//! the store does not answer. Nothing here waits for a driver.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,9 +24,9 @@ use crate::runtime::support::timeout::SILENT;
 #[derive(Debug)]
 struct OwnedLease {
     lease: Lease,
-    /// When it runs out, by a clock that nobody sets. None when its driver was told that it is lost.
+    /// When it expires, on the monotonic clock; `None` once its driver was notified that it is lost.
     ends: Option<Instant>,
-    /// What the run's driver and tasks know of it.
+    /// What the run's driver and tasks see of it.
     ownership: Arc<Ownership>,
 }
 
@@ -34,10 +34,10 @@ struct OwnedLease {
 pub(in crate::runtime) struct Leases(Mutex<HashMap<RunId, OwnedLease>>);
 
 impl Leases {
-    /// Keeps what was just claimed. The ownership is told when it is lost.
+    /// Keeps a lease that was just claimed. `ownership` is notified when it is lost.
     pub(in crate::runtime) fn add(&self, lease: Lease, now: Timestamp, ownership: Arc<Ownership>) {
         let ends = Instant::now() + lease.until.since(now);
-        ownership.lasts_until(ends);
+        ownership.extend(ends);
         self.lock().insert(lease.run.clone(), OwnedLease { lease, ends: Some(ends), ownership });
     }
 
@@ -45,7 +45,7 @@ impl Leases {
         self.lock().remove(run);
     }
 
-    /// The lease of the run, while this engine holds it.
+    /// The run's lease, if this engine owns the run.
     pub(in crate::runtime) fn of(&self, run: &RunId) -> Option<Lease> {
         self.lock().get(run).filter(|held| held.ends.is_some()).map(|held| held.lease.clone())
     }
@@ -55,7 +55,7 @@ impl Leases {
             owned.lease.until = until;
             if owned.ends.is_some() {
                 owned.ends = Some(ends);
-                owned.ownership.lasts_until(ends);
+                owned.ownership.extend(ends);
             }
         }
     }
@@ -66,13 +66,13 @@ impl Leases {
         }
     }
 
-    /// Loses those that have run out by `now`; answers when the next one will.
-    fn lose_ended(&self, now: Instant) -> Option<Instant> {
+    /// Loses the leases that have expired by `now`; returns when the next one expires.
+    fn lose_expired(&self, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
         for owned in self.lock().values_mut() {
             match owned.ends {
                 Some(ends) if ends <= now => {
-                    tracing::warn!(run = %owned.lease.run, "a lease ran out, another engine may drive the run");
+                    tracing::warn!(run = %owned.lease.run, "a lease expired; another engine may drive the run");
                     owned.lose();
                 }
                 Some(ends) => next = Some(next.map_or(ends, |next| next.min(ends))),
@@ -96,11 +96,11 @@ impl Leases {
 impl OwnedLease {
     fn lose(&mut self) {
         self.ends = None;
-        self.ownership.end();
+        self.ownership.lose();
     }
 }
 
-/// Renews until the engine shuts down, three times in the life of a lease; more often while it does not go well.
+/// Renews leases until the engine shuts down, three times per lease duration; more often while it fails.
 pub(in crate::runtime) async fn renew(shared: Arc<Shared>) {
     let period = (shared.lease / 3).max(Duration::from_millis(1));
     let mut wait = period;
@@ -119,25 +119,25 @@ pub(in crate::runtime) async fn renew(shared: Arc<Shared>) {
     }
 }
 
-/// Whether the store answered.
+/// Renews some leases; returns whether the store answered.
 async fn renew_some(shared: Arc<Shared>, leases: Vec<Lease>, patience: Duration) -> bool {
     let (now, began) = (shared.clock.now(), Instant::now());
     let until = shared.lease_until();
     let ends = began + until.since(now);
-    // A store that is cut off may not even say so.
+    // A store that is cut off may not answer at all.
     let renewed = tokio::time::timeout(patience, shared.store.renew(&leases, now, until)).await;
     let why = match renewed {
         Ok(Ok(renewed)) => {
             for (lease, renewed) in leases.iter().zip(renewed) {
                 if !renewed.held {
-                    tracing::warn!(run = %lease.run, "the lease was lost, another engine drives the run");
+                    tracing::warn!(run = %lease.run, "a lease was lost; another engine drives the run");
                     shared.leases.lose(lease);
                     continue;
                 }
                 shared.leases.renewed(lease, until, ends);
                 if renewed.mail {
-                    // Whoever was to be told of it may not have heard.
-                    shared.look_into_inbox(&lease.run);
+                    // The notification of the letter may have been missed.
+                    shared.notify_inbox(&lease.run);
                 }
             }
             return true;
@@ -145,21 +145,21 @@ async fn renew_some(shared: Arc<Shared>, leases: Vec<Lease>, patience: Duration)
         Ok(Err(error)) => error.to_string(),
         Err(_) => SILENT.to_owned(),
     };
-    tracing::warn!(why, "leases could not be renewed");
-    // Others may drive these runs by now: whatever a task does here from now on is done beside them.
+    tracing::warn!(why, "cannot renew leases");
+    // Other engines may drive these runs by now: whatever a task does here would be concurrent with them.
     let now = shared.clock.now();
     leases.iter().filter(|lease| !lease.holds_at(now)).for_each(|lease| shared.leases.lose(lease));
     false
 }
 
-/// Ends drivers at the moment that their leases run out, whether the store has answered or not, until the engine shuts
-/// down. For a store that others write to: elsewhere nobody can take a run.
+/// Ends drivers at the moment their leases expire, whether the store has answered or not, until the engine shuts down.
+/// For a shared store only: elsewhere no other engine can take a run.
 pub(in crate::runtime) async fn end(shared: Arc<Shared>) {
-    // A process that did not run for a while may renew before anybody has noticed.
+    // A process that was suspended may still renew before another engine has noticed.
     let grace = (shared.lease / 24).max(Duration::from_millis(1));
     loop {
-        let next = shared.leases.lose_ended(Instant::now());
-        // What is claimed meanwhile does not run out before that.
+        let next = shared.leases.lose_expired(Instant::now());
+        // A lease that is claimed in the meantime does not expire before this.
         let next = next.unwrap_or_else(|| Instant::now() + shared.lease / 2);
         tokio::select! {
             biased;

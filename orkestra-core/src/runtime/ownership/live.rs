@@ -1,4 +1,4 @@
-//! The runs that are in memory, how far each has come, and who is interested.
+//! The runs in memory: their drivers, their durable positions, and who follows them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,25 +13,25 @@ use crate::runtime::support::watch;
 use crate::runtime::task::message::Message;
 use crate::runtime::telemetry::Gauge;
 
-/// Beats that a slow reader of the feed may be behind.
+/// How many items a slow reader of the feed may be behind.
 const FEED_BEATS_MAX: usize = 4096;
 
 #[derive(Debug)]
 struct Entry {
     driver: Option<mpsc::Sender<Message>>,
-    /// The run has ended, and its driver is about to leave.
+    /// Whether the run has ended and its driver is about to leave.
     over: bool,
     progress: watch::Sender<Seq>,
 }
 
-/// What a new driver needs.
+/// The channels of a new driver.
 pub(in crate::runtime) struct Channels {
     pub(in crate::runtime) sender: mpsc::Sender<Message>,
     pub(in crate::runtime) messages: mpsc::Receiver<Message>,
     pub(in crate::runtime) progress: watch::Sender<Seq>,
 }
 
-/// Gives a seat back when it is dropped, however its driver went.
+/// Unregisters a driver when it is dropped, however the driver ended.
 pub(in crate::runtime) struct Registration {
     shared: Arc<Shared>,
     run: RunId,
@@ -51,7 +51,7 @@ impl Drop for Registration {
     }
 }
 
-/// Gives the seat back. Who wrote to the run meanwhile is answered by its next driver.
+/// Unregisters the run without driving it. Inputs that arrived in the meantime go to its next driver.
 pub(in crate::runtime) async fn give_back(
     shared: &Arc<Shared>,
     run: &RunId,
@@ -61,7 +61,7 @@ pub(in crate::runtime) async fn give_back(
     let Channels { mut messages, progress, .. } = channels;
     drop(registration);
     progress.send_modify(|_| ());
-    shared.neighbours.tell_of(run);
+    shared.neighbours.notify_news(run);
     messages.close();
     while let Some(message) = messages.recv().await {
         if matches!(message, Message::Input { .. }) {
@@ -75,14 +75,14 @@ pub(in crate::runtime) struct Live {
     entries: Mutex<Entries>,
     driven: watch::Sender<usize>,
     gauge: Gauge,
-    /// None when the engine has shut down.
+    /// `None` when the engine has shut down.
     feed: Mutex<Option<broadcast::Sender<(RunId, Seq)>>>,
 }
 
 #[derive(Debug, Default)]
 struct Entries {
     by_run: HashMap<RunId, Entry>,
-    /// When there are this many entries, those that nobody needs any more are dropped.
+    /// At this number of entries, those that are not needed are dropped.
     prune_at: usize,
 }
 
@@ -96,15 +96,15 @@ impl Live {
         }
     }
 
-    /// Tells all who read the feed.
+    /// Sends an item to all readers of the feed.
     pub(in crate::runtime) fn beat(&self, run: &RunId, seq: Seq) {
         if let Some(feed) = &*self.feed() {
-            // Nobody may be listening.
+            // There may be no reader.
             drop(feed.send((run.clone(), seq)));
         }
     }
 
-    /// Reads the feed from now on; one that has ended is empty.
+    /// A reader of the feed from now on; of a closed one if the feed has ended.
     pub(in crate::runtime) fn feed_from_now(&self) -> broadcast::Receiver<(RunId, Seq)> {
         match &*self.feed() {
             Some(feed) => feed.subscribe(),
@@ -112,7 +112,7 @@ impl Live {
         }
     }
 
-    /// Nothing comes after what was told.
+    /// Closes the feed after the last item.
     pub(in crate::runtime) fn end_feed(&self) {
         self.feed().take();
     }
@@ -121,23 +121,23 @@ impl Live {
         self.feed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets those who wait for news of the run look.
-    pub(in crate::runtime) fn stir(&self, run: &RunId) {
+    /// Wakes all who follow the run, so that they check for news.
+    pub(in crate::runtime) fn notify_followers(&self, run: &RunId) {
         let progress = self.lock().by_run.get(run).map(|entry| entry.progress.clone());
         if let Some(progress) = progress {
             progress.send_modify(|_| ());
         }
     }
 
-    /// Follows the last durable position of a run, whether it is driven now or not. It also changes when the engine gives
-    /// the run up.
+    /// Follows the last durable position of a run, whether it is driven or not. Also changes when the engine gives the
+    /// run up.
     pub(in crate::runtime) fn progress(&self, run: &RunId) -> watch::Receiver<Seq> {
         let mut entries = self.lock();
         entries.prune();
         entries.entry(run).progress.subscribe()
     }
 
-    /// The way to the run's driver; a seat for a new one when there is none.
+    /// The channel to the run's driver; if there is none, the channels for a new one, which is registered.
     pub(in crate::runtime) fn driver(&self, run: &RunId) -> Result<mpsc::Sender<Message>, Channels> {
         let mut entries = self.lock();
         entries.prune();
@@ -155,7 +155,7 @@ impl Live {
         Err(Channels { sender, messages, progress })
     }
 
-    /// The way to the run's driver, if there is one.
+    /// The channel to the run's driver, if there is one.
     pub(super) fn sender(&self, run: &RunId) -> Option<mpsc::Sender<Message>> {
         self.lock().by_run.get(run).and_then(|entry| entry.driver.clone())
     }
@@ -173,20 +173,20 @@ impl Live {
         self.lock().by_run.get(run).is_some_and(|entry| entry.driver.is_some())
     }
 
-    /// The run has ended, durably. Said before those are told who wait for its progress.
+    /// The run has ended, durably. Called before those who follow its progress are notified.
     pub(in crate::runtime) fn over(&self, run: &RunId) {
         if let Some(entry) = self.lock().by_run.get_mut(run) {
             entry.over = true;
         }
     }
 
-    /// Whether a driver of this engine is at work on the run, which has not ended then.
+    /// Whether a driver of this engine is working on the run, which then has not ended.
     pub(in crate::runtime) fn is_under_way(&self, run: &RunId) -> bool {
         self.lock().by_run.get(run).is_some_and(|entry| entry.driver.is_some() && !entry.over)
     }
 
-    /// The driver with this mailbox gives its seat back, if it has it still, and says [`Self::ended`] when it is gone. Whoever
-    /// wants the run from now on starts another.
+    /// Unregisters the driver with this channel, if it is still registered; [`Self::ended`] follows when it is gone.
+    /// From now on another driver can start.
     pub(in crate::runtime) fn leave(&self, run: &RunId, driver: &mpsc::Sender<Message>) {
         let mut entries = self.lock();
         let has_it = |entry: &&mut Entry| entry.driver.as_ref().is_some_and(|sender| sender.same_channel(driver));
@@ -198,7 +198,7 @@ impl Live {
         }
     }
 
-    /// Whoever had a seat and gave it back is done.
+    /// A driver that was registered has ended.
     pub(super) fn ended(&self) {
         self.driven.send_modify(|count| *count -= 1);
         self.gauge.decrement(1.0);
@@ -211,7 +211,7 @@ impl Live {
 
     /// Returns when no run is driven.
     pub(in crate::runtime) async fn idle(&self) {
-        // The sender is a field of ours: it cannot be gone.
+        // An error is impossible: the sender is a field of `self`.
         drop(self.driven.subscribe().wait_for(|count| *count == 0).await);
     }
 
@@ -226,7 +226,8 @@ impl Entries {
         self.by_run.entry(run.clone()).or_insert_with(new)
     }
 
-    /// Drops entries without driver and reader. Its cost is spread over the entries that came since the last time.
+    /// Drops entries without a driver and without readers. The cost is spread over the entries added since the last
+    /// time.
     fn prune(&mut self) {
         if self.by_run.len() >= self.prune_at {
             self.by_run.retain(|_, entry| entry.driver.is_some() || entry.progress.receiver_count() > 0);

@@ -1,4 +1,4 @@
-//! Who drives which run: claims, leases, the runs in memory, and what wakes the others.
+//! Which engine drives which run: claims, leases, the runs in memory, inboxes, and what wakes parked runs.
 
 pub(super) mod capacity;
 pub(super) mod claims;

@@ -1,8 +1,8 @@
-//! The engines of one process on one store: what one of them does, the others hear of at once.
+//! The engines of one process on one store notify each other of what they do.
 //!
-//! A store that one process alone can open is never looked at for what others wrote. Two engines in that process are others
-//! to each other, so they tell: that a run has news, that runs wait for a driver, that a schedule was changed. It must never
-//! be needed for a decision: whoever hears reads the store.
+//! A store that only one process can open is never polled for what others wrote. Two engines in that process would not
+//! notice each other, so they notify: that a run has news, that runs wait for a driver, that a schedule was changed. A
+//! decision must never depend on a notification: the receiver reads the store.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::store::Store;
 
 use crate::runtime::shared::Shared;
 
-/// The neighbourhoods of this process, by the store's identity. One is removed with its last engine.
+/// The groups of engines of this process, by the store's identity. A group is removed with its last engine.
 static ALL: Mutex<BTreeMap<usize, Arc<Neighbourhood>>> = Mutex::new(BTreeMap::new());
 
 /// Numbers the engines of this process.
@@ -27,7 +27,7 @@ struct Neighbourhood {
     count: AtomicUsize,
 }
 
-/// An engine's place among them.
+/// An engine's membership in its group.
 pub(in crate::runtime) struct Neighbours {
     store: usize,
     own: u64,
@@ -41,43 +41,43 @@ impl fmt::Debug for Neighbours {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that holds it can panic half-way through a change.
+    // A panic while the lock is held cannot leave a change half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Neighbours {
-    /// A place of which the others do not know yet.
+    /// A membership that the others do not know about yet.
     pub(in crate::runtime) fn on(store: &dyn Store) -> Self {
         let (store, own) = (store.identity(), ENGINES.fetch_add(1, Ordering::Relaxed));
         Self { store, own, all: Arc::clone(lock(&ALL).entry(store).or_default()) }
     }
 
-    /// From now on the engine hears of the others.
+    /// Joins the group: from now on the engine is notified.
     pub(in crate::runtime) fn enter(&self, shared: &Arc<Shared>) {
         let mut engines = lock(&self.all.engines);
         engines.push((self.own, Arc::downgrade(shared)));
         self.all.count.store(engines.len(), Ordering::Relaxed);
     }
 
-    /// Hears no more, and leaves what it drove to the others.
+    /// Leaves the group, and the runs that it drove to the others.
     pub(in crate::runtime) fn leave(&self) {
-        self.for_others(Shared::look_for_all);
+        self.for_others(Shared::search_all);
         let mut engines = lock(&self.all.engines);
         engines.retain(|(number, _)| *number != self.own);
         self.all.count.store(engines.len(), Ordering::Relaxed);
     }
 
-    /// Whether there are others.
+    /// Whether there are other engines.
     pub(in crate::runtime) fn any(&self) -> bool {
         self.all.count.load(Ordering::Relaxed) > 1
     }
 
-    /// The run has news.
-    pub(in crate::runtime) fn tell_of(&self, run: &RunId) {
-        self.for_others(|other| other.live.stir(run));
+    /// Notifies the others that the run has news.
+    pub(in crate::runtime) fn notify_news(&self, run: &RunId) {
+        self.for_others(|other| other.live.notify_followers(run));
     }
 
-    /// Does something with every other engine on the store.
+    /// Calls `act` for every other engine on the store.
     pub(in crate::runtime) fn for_others(&self, act: impl Fn(&Shared)) {
         if !self.any() {
             return;
@@ -95,7 +95,7 @@ impl Drop for Neighbours {
     fn drop(&mut self) {
         self.leave();
         let mut all = lock(&ALL);
-        // Ours, and that of the map.
+        // This one and that of the map.
         if Arc::strong_count(&self.all) <= 2 {
             all.remove(&self.store);
         }

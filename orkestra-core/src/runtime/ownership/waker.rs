@@ -1,4 +1,5 @@
-//! Finds runs that need a driver: at start those of the process before, later those whose time has come.
+//! The background task that finds runs that need a driver: at start those of the previous process, later those that are
+//! due.
 //!
 //! It asks the store's index and sleeps until the earliest wake-up time. It never scans runs that are not due.
 
@@ -15,74 +16,74 @@ use crate::store::{Due, DueCursor, DueQuery, StoreError};
 use crate::runtime::shared::Shared;
 use crate::runtime::support::panics;
 
-/// How often the store is asked although nothing is known to be due: another engine's runs may have become free.
+/// How often the store is asked although nothing is known to be due: another engine's runs may have become available.
 const SAFETY_NET: Duration = Duration::from_secs(30);
 
-/// How often a store that other processes write to is asked for runs that they let go.
-const SHARED_LOOK: Duration = Duration::from_millis(250);
+/// How often a shared store is asked for runs that other engines have left.
+const SHARED_SEARCH: Duration = Duration::from_millis(250);
 
-/// How often such a store is asked for all runs when some were found that another engine let go: others may wait for slots that it
-/// does not grant any more. All of them are read then, hence not each time.
-const SHARED_LOOK_AT_ALL: Duration = Duration::from_secs(2);
+/// How often a shared store is asked for all runs after some were found that another engine had left: others may wait
+/// for slots that it no longer grants. All of them are read then, so not every time.
+const SHARED_SEARCH_ALL: Duration = Duration::from_secs(2);
 
-/// When a store is asked again that did not say what is due.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The delay before asking a store again that failed to answer.
+const SEARCH_AGAIN: Duration = Duration::from_secs(1);
 
-/// How many runs of the process before are driven at once before the next ones are looked for: they are all read from
-/// the store, and each costs memory.
+/// The pause between batches of runs of the previous process: all of them are read from the store, and each uses
+/// memory.
 const BREATH: Duration = Duration::from_millis(1);
 
-/// Which of the runs that are due are looked for.
+/// Which of the due runs to search for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Which {
-    /// Those that a process before left, before any slot is granted.
+    /// Those of the previous process, before any slot is granted.
     First,
-    /// All: those too that this process should know of, which owe work or wait for slots.
+    /// All, including those that owe work or wait for slots and that this process should already know.
     All,
     /// Those that owe work or have letters.
     Owing,
-    /// Those whose time has come.
+    /// Those whose wake-up time has come.
     Timed,
 }
 
-/// How often the store is asked that did not say what a process before left.
+/// The delay before asking again a store that failed to list the runs of the previous process.
 const FIRST_AGAIN: Duration = Duration::from_millis(250);
 
-/// Drives the runs that a process before left, all of them; answers how long nothing will be due.
+/// Drives all runs of the previous process; returns how long nothing will be due.
 ///
-/// IMPORTANT: slots are granted only when one whole look has gone well. A run that nobody has asked may hold some.
+/// IMPORTANT: slots are granted only after one complete search. A run that was not found may hold some.
 pub(in crate::runtime) async fn wake_first(shared: &Arc<Shared>) -> Duration {
-    match panics::guard(look(shared, Which::First)).await {
+    match panics::guard(search(shared, Which::First)).await {
         Ok(Ok(next)) => {
             shared.slots.open();
             return next;
         }
         Ok(Err(error)) => {
-            tracing::warn!(%error, "the store does not say what was left: nothing is granted before it does");
+            tracing::warn!(%error, "cannot list the runs of the previous process; no slots are granted until that works; trying again");
         }
-        Err(panic) => tracing::error!(panic, "the first look at the store panicked"),
+        Err(panic) => tracing::error!(panic, "listing the runs of the previous process panicked; trying again"),
     }
     FIRST_AGAIN
 }
 
-/// Drives the runs that are due now, as far as there is room; answers how long nothing will be.
+/// Drives the runs that are due now, as far as there is capacity; returns how long nothing will be due.
 async fn wake(shared: &Arc<Shared>, which: Which) -> Duration {
-    match look(shared, which).await {
+    match search(shared, which).await {
         Ok(next) => next,
         Err(error) => {
-            tracing::warn!(%error, "the store does not say which runs are due");
-            LOOK_AGAIN.min(safety_net(shared))
+            tracing::warn!(%error, "cannot list the runs that are due; trying again");
+            SEARCH_AGAIN.min(safety_net(shared))
         }
     }
 }
 
-/// The same; an error when the store did not tell all.
-async fn look(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError> {
+/// Like [`wake`], but returns an error if the store did not list everything.
+async fn search(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError> {
     let safety_net = safety_net(shared);
-    // Slots that are held by a run that nobody has asked would be granted again.
+    // Slots of a run that was not loaded would be granted twice.
     let all_at_once = which == Which::First && !shared.slots.none();
     shared.blocked.remove_due();
-    let mut after = if which == Which::Timed { Some(behind_the_queue()) } else { None };
+    let mut after = if which == Which::Timed { Some(after_the_queue()) } else { None };
     if shared.drain.is_draining() {
         return Ok(safety_net);
     }
@@ -96,9 +97,9 @@ async fn look(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError
         let full = runs.len() >= limit;
         for DueCursor { id, wake_at } in &runs {
             if !all_at_once && shared.capacity.is_full(shared.busy()) {
-                shared.capacity.some_wait();
+                shared.capacity.note_waiting();
                 if which == Which::All {
-                    shared.capacity.some_left();
+                    shared.capacity.note_left_behind();
                 }
                 return Ok(safety_net);
             }
@@ -109,7 +110,7 @@ async fn look(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError
             if !queued && !shared.blocked.is_blocked(id) && !shared.live.is_driven(id) {
                 Shared::ensure_driven(shared, id);
                 if which == Which::Owing && !shared.slots.none() {
-                    shared.capacity.some_left();
+                    shared.capacity.note_left_behind();
                 }
             }
         }
@@ -122,29 +123,29 @@ async fn look(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError
     }
 }
 
-/// The longest time without a look at everything.
+/// The longest time between complete searches.
 fn safety_net(shared: &Shared) -> Duration {
     SAFETY_NET.min(shared.lease)
 }
 
-/// The place behind all runs that owe work or wait for slots.
-fn behind_the_queue() -> DueCursor {
-    let id = RunId::new("z".repeat(RUN_ID_BYTES_MAX)).expect("letters are a run id");
+/// The position after all runs that owe work or wait for slots.
+fn after_the_queue() -> DueCursor {
+    let id = RunId::new("z".repeat(RUN_ID_BYTES_MAX)).expect("a run id of letters is valid");
     DueCursor { wake_at: QUEUED_AT, id }
 }
 
-/// A half of `look` to all of it. Engines that looked in step would leave everything to the one that is always first.
-fn uneven(look: Duration, now: Timestamp) -> Duration {
-    // The golden ratio spreads what is close together: Knuth, The Art of Computer Programming 3, 6.4.
+/// Between half of `look` and all of it. If engines searched in step, the first one would always take everything.
+fn jittered(look: Duration, now: Timestamp) -> Duration {
+    // The golden ratio spreads close values: Knuth, The Art of Computer Programming 3, 6.4.
     let spread = now.as_millis().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
     look / 2 + look / 2 * u32::try_from(spread).unwrap_or_default() / 64
 }
 
 /// Wakes runs until the engine shuts down.
 pub(in crate::runtime) async fn watch(shared: Arc<Shared>, mut next: Duration) {
-    let look = if shared.store.is_shared() { SHARED_LOOK.min(safety_net(&shared)) } else { safety_net(&shared) };
-    let at_all = if shared.store.is_shared() { SHARED_LOOK_AT_ALL } else { Duration::ZERO };
-    // By a clock that nobody sets: one that was ahead for a while would put this off.
+    let look = if shared.store.is_shared() { SHARED_SEARCH.min(safety_net(&shared)) } else { safety_net(&shared) };
+    let at_all = if shared.store.is_shared() { SHARED_SEARCH_ALL } else { Duration::ZERO };
+    // Monotonic: a wall clock that was ahead for a while would delay this.
     let mut looked = Instant::now();
     loop {
         let net = safety_net(&shared).saturating_sub(looked.elapsed()).max(Duration::from_millis(1));
@@ -152,19 +153,19 @@ pub(in crate::runtime) async fn watch(shared: Arc<Shared>, mut next: Duration) {
             biased;
             () = shared.down() => return,
             () = shared.parked.notified() => true,
-            () = tokio::time::sleep(next.min(uneven(look, shared.clock.now())).min(net)) => false,
+            () = tokio::time::sleep(next.min(jittered(look, shared.clock.now())).min(net)) => false,
         };
         if !shared.slots.is_open() {
             next = wake_first(&shared).await;
             continue;
         }
         let (since, has_capacity) = (looked.elapsed(), !shared.capacity.is_full(shared.busy()));
-        if since >= safety_net(&shared) || has_capacity && since >= at_all && shared.capacity.take_left() {
+        if since >= safety_net(&shared) || has_capacity && since >= at_all && shared.capacity.take_left_behind() {
             looked = Instant::now();
             next = wake(&shared, Which::All).await;
             continue;
         }
-        // Without a notice the sleep has ended: on a store that others write to it is short for this.
+        // Without a notification the sleep has ended; on a shared store it is short for this purpose.
         if has_capacity && (shared.capacity.take_waiting() || !noticed && shared.store.is_shared()) {
             wake(&shared, Which::Owing).await;
         }

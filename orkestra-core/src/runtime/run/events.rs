@@ -1,4 +1,4 @@
-//! Reading along: the events of one run from any point on, and the pulse of all runs of an engine.
+//! Subscriptions: the events of one run from any point on, and the feed of all runs of an engine.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::follow::Follower;
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::shared::Shared;
 
-/// A point in a run's journal: the position of the last event seen. Keep it, and read on from there after a restart.
+/// A position in a run's journal: that of the last event seen. Save it to continue from there after a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Cursor(pub u64);
@@ -25,13 +25,13 @@ impl Cursor {
     pub const START: Self = Self(0);
 }
 
-/// An event of a run with its place and time.
+/// An event of a run with its position and time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunEvent {
-    /// The run.
+    /// The run's id.
     pub run: RunId,
-    /// Its position: the cursor to go on from.
+    /// Its position; as a cursor, the place to continue from.
     pub seq: Seq,
     /// When it was decided.
     pub at: Timestamp,
@@ -40,14 +40,14 @@ pub struct RunEvent {
 }
 
 impl RunEvent {
-    /// The cursor to go on from after this event.
+    /// The cursor to continue after this event.
     #[must_use]
     pub const fn cursor(&self) -> Cursor {
         Cursor(self.seq.0)
     }
 }
 
-/// The events of one run, from the store: each of them durable, in order, none left out, however slow the reader is.
+/// The events of one run, read from the store: durable, in order and complete, however slow the reader is.
 #[derive(Debug)]
 pub struct Events {
     shared: Arc<Shared>,
@@ -64,12 +64,12 @@ impl Events {
         Self { shared, run, seen: Seq(after.0), buffer: VecDeque::new(), ended: false, follower }
     }
 
-    /// The next event, as soon as there is one; `None` after the last one of a run that has ended.
+    /// Returns the next event as soon as there is one; `None` after the last event of a run that has ended.
     ///
-    /// Dropping the returned future loses nothing.
-    ///
+    /// Cancel safe: dropping the returned future loses no event.
     /// # Errors
-    /// When the store cannot be read, the journal is damaged, there is no such run, or the engine gave the run up.
+    /// If the store cannot be read, the journal is damaged, the run does not exist, this engine cannot continue the
+    /// run, or the engine shuts down.
     pub async fn next(&mut self) -> Result<Option<RunEvent>, Error> {
         loop {
             if let Some(event) = self.buffer.pop_front() {
@@ -87,11 +87,11 @@ impl Events {
             }
             let record = self.shared.record_of(&self.run).await?;
             let Some(record) = record else {
-                return Err(Error::new(ErrorKind::NotFound, format!("there is no run `{}`", self.run)));
+                return Err(Error::new(ErrorKind::NotFound, format!("run `{}` not found", self.run)));
             };
             if record.status.is_final() {
-                // IMPORTANT: the record alone tells that the run is over. An event that ends a run may be followed by one that
-                // opens it again. What came between the two reads is read now.
+                // IMPORTANT: only the record tells whether the run is over. An event that ends a run may be followed by
+                // one that reopens it. Events written between the two reads are read now.
                 self.fill().await?;
                 self.ended = self.buffer.is_empty();
                 continue;
@@ -120,21 +120,21 @@ impl Events {
     }
 }
 
-/// The pulse of all runs of an engine: which run has new events. See [`Engine::feed`](crate::Engine::feed).
+/// Announces which runs of an engine have new events. See [`Engine::feed`](crate::Engine::feed).
 #[derive(Debug)]
 pub struct Feed(pub(in crate::runtime) broadcast::Receiver<(RunId, Seq)>);
 
-/// One beat of a [`Feed`].
+/// One item of a [`Feed`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pulse {
     /// This run has new events, up to this position.
     Run(RunId, Seq),
-    /// The reader was too slow and missed this many beats: any run may have new events.
+    /// The reader was too slow and missed this many items: any run may have new events.
     Missed(u64),
 }
 
 impl Feed {
-    /// The next beat; `None` when the engine has shut down.
+    /// The next item; `None` when the engine has shut down.
     pub async fn next(&mut self) -> Option<Pulse> {
         match self.0.recv().await {
             Ok((run, seq)) => Some(Pulse::Run(run, seq)),

@@ -1,7 +1,7 @@
-//! Waiting for news of a run, whoever drives it.
+//! Waits for news of a run, whichever engine drives it.
 //!
-//! Our own driver tells when something is durable. What another engine writes is looked for, ever less often while there is
-//! nothing new, and only on a store that other processes write to.
+//! This engine's driver reports when something is durable. For what another engine writes, the store is polled, less
+//! and less often while nothing is new, and only if other processes write to the store.
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ use crate::runtime::shared::Shared;
 use crate::runtime::support::panics;
 use crate::runtime::support::watch;
 
-/// The delay before the store is looked at for what another engine wrote; doubled each time.
+/// The first delay between two polls for what another engine wrote; doubled each time.
 const LOOK: Duration = Duration::from_millis(10);
-/// The longest of them: so late may news of a run be that has been quiet.
+/// The longest such delay: how late news of a quiet run may be.
 const LOOK_MAX: Duration = Duration::from_millis(500);
 
-/// The delay before it is looked at whether a run that we do not drive can be read at all; doubled each time. Whoever drives it,
-/// or would, cannot tell us.
+/// The first delay before checking that a run which this engine does not drive can be read at all; doubled each time.
+/// The engine that drives it, or should, cannot report that to this one.
 const CHECK: Duration = Duration::from_secs(1);
-/// The longest of them: a check reads the run's journal.
+/// The longest such delay: a check reads the run's journal.
 const CHECK_MAX: Duration = Duration::from_secs(600);
 
 /// Waits for one run.
@@ -41,20 +41,20 @@ impl Follower {
         Self { progress, delay: LOOK, check_at: Instant::now() + CHECK, check_delay: CHECK }
     }
 
-    /// What comes from now on is news.
+    /// Whatever comes from now on is news.
     pub(super) fn mark(&mut self) {
         self.progress.mark_unchanged();
     }
 
-    /// There was something new.
+    /// Something new was found: poll quickly again.
     pub(super) const fn found(&mut self) {
         self.delay = LOOK;
     }
 
-    /// Returns when there may be something new since the last mark.
+    /// Returns when there may be news since the last mark.
     ///
     /// # Errors
-    /// When the engine shuts down, or nobody can read the run.
+    /// If the engine shuts down, or no engine can read the run.
     pub(super) async fn news(&mut self, shared: &Shared, run: &RunId) -> Result<(), Error> {
         let looks = shared.store.is_shared() && !shared.live.is_driven(run);
         let checks = !shared.live.is_under_way(run);
@@ -69,7 +69,7 @@ impl Follower {
             () = tokio::time::sleep_until(self.check_at), if checks => {
                 self.check_delay = (self.check_delay * 2).min(CHECK_MAX);
                 self.check_at = Instant::now() + self.check_delay;
-                // A store that panics has failed, which is no reason to stop waiting.
+                // A panic in the store counts as a failed check, which is no reason to stop waiting.
                 panics::guard(damaged::check(shared, run)).await.unwrap_or(Ok(()))
             }
         }

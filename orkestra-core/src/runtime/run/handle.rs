@@ -1,4 +1,4 @@
-//! A handle to one run, whether it is in memory or not.
+//! The handle of one run, whether the run is in memory or not.
 
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ use crate::runtime::shared::Shared;
 use crate::runtime::storage::blobs;
 use crate::runtime::storage::load::{load, load_seeing};
 
-/// A run. Cheap to clone; dropping it changes nothing for the run.
+/// A handle to a run. Cheap to clone; dropping it does not affect the run.
 ///
-/// What is said to a run that another engine drives, in this process or another, reaches it through the store: what it would
-/// refuse is refused at once, anything else is durable when the verb returns and decided on by whoever drives the run. It is
-/// mostly taken by then; a run that ends in between has no more use for it.
+/// If another engine drives the run, in this process or another, what a method sends goes to the run's inbox in the
+/// store. What the run would refuse is refused at once; anything else is durable when the method returns, and the
+/// engine that drives the run decides on it, usually before then. A run that ends first drops the letter.
 #[derive(Clone, Debug)]
 pub struct Run {
     shared: Arc<Shared>,
@@ -47,21 +47,21 @@ impl Run {
         &self.id
     }
 
-    /// The run at a glance.
+    /// Returns the run's record: its status, labels, times and outcome.
     ///
     /// # Errors
-    /// When the store cannot be read, or the run was deleted.
+    /// If the store cannot be read, or the run does not exist.
     pub async fn status(&self) -> Result<RunRecord, Error> {
         let record = self.shared.store.record(&self.id).await?;
         record.ok_or_else(|| self.not_found())
     }
 
-    /// The same from a store that may fail in passing.
+    /// Like [`status`](Self::status); retries while the store fails temporarily.
     pub(super) async fn record(&self) -> Result<RunRecord, Error> {
         self.shared.record_of(&self.id).await?.ok_or_else(|| self.not_found())
     }
 
-    /// The run as a graph, as far as it is durable: for terminals, as Mermaid, dot or SVG.
+    /// Returns the run as a graph, as far as it is durable: for terminals, as Mermaid, dot or SVG.
     ///
     /// ```
     /// # use orkestra_core::prelude::*;
@@ -79,7 +79,7 @@ impl Run {
     /// ```
     ///
     /// # Errors
-    /// As [`Run::view`].
+    /// See [`Run::view`].
     pub async fn graph(&self) -> Result<Graph, Error> {
         let mut fold = GraphFold::default();
         let see = |commit: &Commit| commit.events.iter().for_each(|event| fold.add(event));
@@ -87,7 +87,7 @@ impl Run {
         state.map(|state| fold.graph(&state)).ok_or_else(|| self.not_found())
     }
 
-    /// What happened in the run and when, as far as it is durable: attempts, steps, waits, costs.
+    /// Returns what happened in the run and when, as far as it is durable: attempts, steps, waits, costs.
     ///
     /// ```
     /// # use orkestra_core::prelude::*;
@@ -108,18 +108,19 @@ impl Run {
     /// ```
     ///
     /// # Errors
-    /// As [`Run::view`].
+    /// See [`Run::view`].
     pub async fn timeline(&self) -> Result<Timeline, Error> {
         let mut fold = TimelineFold::new(self.id.clone());
         load_seeing(&*self.shared.store, &self.id, |commit| fold.add(commit)).await?;
         fold.finish().ok_or_else(|| self.not_found())
     }
 
-    /// Waits until the run ends and returns how. An output is the value itself, however large; [`status`](Self::status) reads
-    /// none.
+    /// Waits until the run ends and returns its outcome. An output is the value itself, however large;
+    /// [`status`](Self::status) does not read large values.
     ///
     /// # Errors
-    /// When the store cannot be read, this engine cannot go on with the run, or nobody can: its journal is damaged.
+    /// If the store cannot be read, the journal is damaged, the run does not exist, this engine cannot continue the
+    /// run, or the engine shuts down.
     pub async fn outcome(&self) -> Result<Outcome, Error> {
         match self.ended().await? {
             Outcome::Completed(output) => {
@@ -130,7 +131,7 @@ impl Run {
         }
     }
 
-    /// The same; a large output is a reference still.
+    /// Like [`outcome`](Self::outcome), but a large output stays a reference.
     async fn ended(&self) -> Result<Outcome, Error> {
         let mut follower = Follower::new(&self.shared, &self.id);
         loop {
@@ -141,7 +142,7 @@ impl Run {
             if let Some(error) = self.shared.given_up_on(&self.id) {
                 return Err(error);
             }
-            // While our own driver is at work there is nothing to be read: it has not ended.
+            // While this engine's own driver is working, the run has not ended and the store need not be read.
             loop {
                 follower.news(&self.shared, &self.id).await?;
                 if !self.shared.live.is_under_way(&self.id) || self.shared.given_up_on(&self.id).is_some() {
@@ -154,8 +155,8 @@ impl Run {
     /// Waits until the run ends and returns its output.
     ///
     /// # Errors
-    /// Of kind [`ErrorKind::RunEnded`] when the run failed (see [`Error::failure`]) or was cancelled; else as
-    /// [`Run::outcome`].
+    /// [`ErrorKind::RunEnded`] if the run failed (see [`Error::failure`]), was cancelled or terminated, or timed out.
+    /// If the output is not a `T`. Otherwise see [`Run::outcome`].
     pub async fn output<T: DeserializeOwned>(&self) -> Result<T, Error> {
         match self.outcome().await? {
             Outcome::Completed(output) => Ok(output.to()?),
@@ -163,7 +164,7 @@ impl Run {
         }
     }
 
-    /// Why there is no output, and what was undone.
+    /// Why there is no output, and which nodes were compensated.
     async fn without_output(&self, ended: Outcome) -> Error {
         let of_run = |what: String| Error::new(ErrorKind::RunEnded, format!("run `{}` {what}", self.id));
         let error = match ended {
@@ -171,7 +172,7 @@ impl Run {
             Outcome::Failed { node, failure } => Error::run_failed(&node, &failure),
             Outcome::Cancelled(reason) => of_run(format!("was cancelled: {reason}")),
             Outcome::Terminated(reason) => of_run(format!("was terminated: {reason}")),
-            Outcome::TimedOut(deadline) => of_run(format!("passed its deadline, {deadline}")),
+            Outcome::TimedOut(deadline) => of_run(format!("timed out: its deadline was {deadline}")),
         };
         match self.status().await.ok().and_then(|record| record.undo) {
             Some(undo) => error.adding(&format!("; {undo}")),
@@ -179,41 +180,42 @@ impl Run {
         }
     }
 
-    /// The value of a payload of this run's events or views. A large one is kept beside the journal and read from there:
-    /// [`Payload::to`] cannot do that.
+    /// Reads the value of a payload from this run's events or views. A large value is kept beside the journal;
+    /// [`Payload::to`] cannot read it.
     ///
     /// # Errors
-    /// When the value is no `T`, is not of this run, or the store cannot be read.
+    /// If the value is not a `T` or does not belong to this run, or the store cannot be read.
     pub async fn value<T: DeserializeOwned>(&self, payload: &Payload) -> Result<T, Error> {
         Ok(blobs::fetch(&*self.shared.store, &self.id, payload.clone()).await?.to()?)
     }
 
-    /// Sends the run a signal. It is durable when this returns, and read by whoever waits for it now or later.
+    /// Sends the run a signal. It is durable when this returns, and is consumed by the first gate or task that waits
+    /// for it, now or later.
     ///
     /// # Errors
-    /// When the run has ended or is not there, or too many signals wait to be read.
+    /// If the run has ended or does not exist, or too many signals are waiting to be consumed.
     pub async fn signal<T: Serialize + ?Sized>(&self, name: &str, payload: &T) -> Result<(), Error> {
         let signal = Name::new(name)?;
         let payload = self.keep(payload).await?;
         self.shared.tell(&self.id, InputKind::Signal { signal, payload }).await
     }
 
-    /// Asks the run to stop. No node starts any more; tasks under way are asked to end and given up after
-    /// [`CANCEL_GRACE`](crate::model::limits::CANCEL_GRACE). That it was asked is durable when this returns; wait for
-    /// the [`outcome`](Self::outcome) to see it done.
+    /// Requests cancellation of the run. No node starts from now on; running tasks are asked to stop and are abandoned
+    /// after [`CANCEL_GRACE`](crate::model::limits::CANCEL_GRACE). Then completed nodes are compensated. The request is
+    /// durable when this returns; wait for the [`outcome`](Self::outcome) to see the run end.
     ///
     /// # Errors
-    /// When the run has ended, is stopping already, or is not there.
+    /// If the run has ended, is already stopping, or does not exist.
     pub async fn cancel(&self, reason: &str) -> Result<(), Error> {
         self.shared.tell(&self.id, InputKind::Cancel { reason: reason.to_owned() }).await
     }
 
-    /// Ends the run now: tasks under way are dropped, nothing is undone. For a run that does not listen.
+    /// Ends the run now: running tasks are dropped, nothing is compensated. For a run that does not react to
+    /// [`cancel`](Self::cancel). A run whose journal is damaged is ended too: its record then says so, and its parent
+    /// run gets the outcome.
     ///
     /// # Errors
-    /// When the run has ended or is not there.
-    ///
-    /// A run whose journal is damaged is ended too: its record then says so, and the run that waits for it is told.
+    /// If the run has ended or does not exist.
     pub async fn terminate(&self, reason: &str) -> Result<(), Error> {
         match self.shared.tell(&self.id, InputKind::Terminate { reason: reason.to_owned() }).await {
             Err(error) if error.is_damaged() || error.kind() == ErrorKind::NotFound => {
@@ -223,79 +225,81 @@ impl Run {
         }
     }
 
-    /// Pauses the run: nothing begins any more, no attempt, step, question or child run; tasks under way stop at their next
-    /// step. Time limits of nodes rest, the run's deadline does not. Durable when this returns; a paused run costs no memory.
+    /// Pauses the run: no attempt, step, question or child run starts; running tasks stop at their next step. Time
+    /// limits of nodes are suspended, the run's deadline is not. Durable when this returns; a paused run uses no
+    /// memory.
     ///
     /// # Errors
-    /// When the run has ended, is stopping or paused already, or is not there.
+    /// If the run has ended, is stopping or already paused, or does not exist.
     pub async fn pause(&self, reason: &str) -> Result<(), Error> {
         self.shared.tell(&self.id, InputKind::Pause { reason: reason.to_owned() }).await
     }
 
-    /// Lets the run go on after a pause. A node whose failure paused it is given up: retry it instead to go on with it.
-    /// Each failure is decided on by itself: while others wait for that ([`RunView::undecided`](crate::projection::RunView::undecided)), the run stays paused, for
-    /// the next of them.
+    /// Resumes a paused run. A node whose failure paused the run is given up; to try it again, use
+    /// [`retry`](Self::retry) instead. Each failure needs its own decision: while others are undecided
+    /// ([`RunView::undecided`](crate::projection::RunView::undecided)), the run stays paused for the next one.
     ///
     /// # Errors
-    /// When the run is not paused, has used up a budget that was not raised, or is not there.
+    /// If the run is not paused, has used up a budget that was not raised, or does not exist.
     pub async fn resume(&self) -> Result<(), Error> {
         self.shared.tell(&self.id, InputKind::Resume).await
     }
 
-    /// Lets a failed node begin anew, and what was skipped or cancelled because of it, also when the run has ended. Steps
-    /// that are done stay done; attempts are counted on, and the node's retry policy counts from here.
+    /// Retries a failed node, and what was skipped or cancelled because of it, even after the run has ended. Finished
+    /// steps are not repeated; attempts are counted on, and the node's retry policy counts from here.
     ///
-    /// A run that has ended and could not undo a node can be told to try that again: retry the node that undoes it, named
-    /// `undo:<node>`. Nothing else of the run goes on, and it ends as it had; [`RunRecord::undo`] tells what is undone then.
+    /// If a run has ended and one of its nodes could not be compensated, retry the node that compensates it, named
+    /// `undo:<node>`. Nothing else of the run continues, and its outcome stays the same; [`RunRecord::undo`] then shows
+    /// which nodes are compensated.
     ///
     /// # Errors
-    /// When the node has not failed, the run is stopping, what it did was undone, or it has ended and used up a budget.
+    /// If the node has not failed, the run is stopping, the run was compensated, it has ended and used up a budget, or
+    /// it does not exist.
     pub async fn retry(&self, node: &str) -> Result<(), Error> {
         let node = Name::new(node)?;
         schedule::remember(&self.shared, &self.id).await?;
         self.shared.tell(&self.id, InputKind::Retry { node }).await
     }
 
-    /// Answers a question of [`Context::ask`](crate::Context::ask). The first answer counts; it is durable when this
-    /// returns. Open questions are in
-    /// [`RunView::questions`](crate::projection::RunView::questions).
+    /// Answers a question of [`Context::ask`](crate::Context::ask). The first answer counts. It is durable when this
+    /// returns. Open questions are in [`RunView::questions`](crate::projection::RunView::questions).
     ///
     /// # Errors
-    /// When the question is not open, or the run is not there.
+    /// If the question is not open, or the run does not exist.
     pub async fn answer<T: Serialize + ?Sized>(&self, question: Seq, answer: &T) -> Result<(), Error> {
         let answer = self.keep(answer).await?;
         self.shared.tell(&self.id, InputKind::Answer { question, answer }).await
     }
 
-    /// Changes what the run may spend on `meter`; without a limit it may spend any amount. A run that paused because of
-    /// its budget goes on with [`resume`](Self::resume).
+    /// Changes how much the run may spend on `meter`; `None` removes the limit. A run that was paused by its budget
+    /// continues after [`resume`](Self::resume).
     ///
     /// # Errors
-    /// When the meter's name is none, the run has ended, or is not there.
+    /// If the meter's name is invalid, or the run has ended or does not exist.
     pub async fn set_budget(&self, meter: &str, limit: Option<Amount>) -> Result<(), Error> {
         self.shared.tell(&self.id, InputKind::SetBudget { meter: Name::new(meter)?, limit }).await
     }
 
-    /// Starts another run, of the id `id`, that begins as this one went until `node` began, and differs from there on:
-    /// the node gets `input` if there is one. What both share is not done again: outputs and finished steps are copied.
-    /// Signals that came later are not, and neither are deadline and parent. Starting twice with one id gives one run.
+    /// Starts a new run with the id `id`: a copy of this run up to the start of `node`, which gets `input` if it is
+    /// `Some`. Nothing before that is repeated: outputs and finished steps are copied. Later signals, the deadline and
+    /// the parent are not. Forking twice with the same id gives the same run.
     ///
-    /// Each run undoes what it did itself: nodes that were done in this run, or had finished steps here, are never
-    /// compensated by the fork.
+    /// Each run compensates only what it did itself: the fork never compensates nodes that completed, or had finished
+    /// steps, in this run.
     ///
     /// # Errors
-    /// When the node did not begin in this run, what both would share was undone here or is about to be (of kind
-    /// [`ErrorKind::Conflict`]: see [`fork_undone`](Self::fork_undone)), a run with this id exists and is none of this fork,
-    /// or the store fails.
+    /// If the node has not started in this run, or a run with this id exists that is not this fork.
+    /// [`ErrorKind::Conflict`] if what both runs would share was compensated in this run or is about to be (see
+    /// [`fork_undone`](Self::fork_undone)). If this run does not exist, or the store fails.
     pub async fn fork<T: Serialize + ?Sized>(&self, id: &str, node: &str, input: Option<&T>) -> Result<Self, Error> {
         self.fork_from(id, node, input, false).await
     }
 
-    /// The same as [`fork`](Self::fork), also when what both share was undone in this run: the fork goes on as if it were
-    /// still done, with the outputs that it had. For those who know that it does not matter, or have done it again.
+    /// Like [`fork`](Self::fork), even if what both runs share was compensated in this run: the fork continues as if it
+    /// had not been, with the same outputs. For cases where that does not matter, or where it was done again.
     ///
     /// # Errors
-    /// As [`fork`](Self::fork), save that.
+    /// See [`fork`](Self::fork), except for the one about compensation.
     pub async fn fork_undone<T: Serialize + ?Sized>(
         &self,
         id: &str,
@@ -324,7 +328,7 @@ impl Run {
         if self.shared.begin(run.id(), kind).await?.is_none() || run.is_fork_of(&self.id).await? {
             return Ok(run);
         }
-        let message = format!("run `{}` exists already, and is no fork of run `{}`", run.id, self.id);
+        let message = format!("run `{}` already exists and is not a fork of run `{}`; use another id", run.id, self.id);
         Err(Error::new(ErrorKind::Conflict, message))
     }
 
@@ -334,7 +338,8 @@ impl Run {
         Ok(origin.is_some_and(|origin| origin.run == *other))
     }
 
-    /// What goes into the run's journal for a value. Nothing is kept for a run that is not there: nobody would remove it.
+    /// The payload that goes into the run's journal for a value. Nothing is stored for a run that does not exist: it
+    /// would never be removed.
     async fn keep<T: Serialize + ?Sized>(&self, value: &T) -> Result<Payload, Error> {
         let payload = Payload::large(value)?;
         if blobs::stands_beside(&payload) {
@@ -343,7 +348,7 @@ impl Run {
         self.shared.patiently(|| blobs::keep(&*self.shared.store, &self.id, payload.clone())).await
     }
 
-    /// All events so far, and the plan that they end with.
+    /// All events so far, and the resulting plan.
     async fn history(&self) -> Result<(Vec<Event>, Arc<Plan>), Error> {
         let mut events = Vec::new();
         let see = |commit: &Commit| events.extend_from_slice(&commit.events);
@@ -351,19 +356,19 @@ impl Run {
         state.map(|state| (events, Arc::clone(state.plan()))).ok_or_else(|| self.not_found())
     }
 
-    /// The run's events after `cursor`, those to come included.
+    /// Returns the run's events after `cursor`, including those to come.
     #[must_use]
     pub fn events(&self, cursor: Cursor) -> Events {
         Events::new(Arc::clone(&self.shared), self.id.clone(), cursor)
     }
 
-    /// The run's commits after `cursor` as the store keeps them, whether they can be read or not, at most
-    /// [`READ_COMMITS_MAX`] of them: to keep a run whose journal is damaged before it is deleted. The next ones are after
-    /// the last one's `last`; there are none behind the end. Of what the store itself cannot read the commits before it are
-    /// there still.
+    /// Returns the run's commits after `cursor` as the store holds them, readable or not, at most [`READ_COMMITS_MAX`]:
+    /// to save a run whose journal is damaged before deleting it. For the next ones, pass the `last` of the last one as
+    /// the cursor; an empty list means the end. If the store itself cannot read a commit, the commits before it are
+    /// returned.
     ///
     /// # Errors
-    /// When the store cannot be read, or not the very next commit.
+    /// If the store cannot be read, or cannot read the very next commit.
     pub async fn commits(&self, cursor: Cursor) -> Result<Vec<Written>, Error> {
         let (store, mut from) = (&self.shared.store, Seq(cursor.0).plus(1));
         let mut commits = Vec::new();
@@ -385,6 +390,6 @@ impl Run {
     }
 
     pub(super) fn not_found(&self) -> Error {
-        Error::new(ErrorKind::NotFound, format!("there is no run `{}`", self.id))
+        Error::new(ErrorKind::NotFound, format!("run `{}` not found", self.id))
     }
 }

@@ -1,4 +1,4 @@
-//! A run as its caller sees it: how it is started, its handle, its events.
+//! A run from the caller's side: the request that starts it, its handle, its events.
 
 pub(super) mod events;
 pub(super) mod follow;

@@ -1,4 +1,4 @@
-//! What the tasks of a run have published.
+//! The values that tasks of a run have published.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ use crate::runtime::error::Error;
 use crate::runtime::storage::load::load;
 
 impl Run {
-    /// The value that a task of the run has published last under this key, with [`Context::publish`](crate::Context::publish);
-    /// none when there is none. It is durable, and read from the store: while the run is live, after its end, from any
-    /// process.
+    /// Returns the value most recently published under `key` by a task of the run (see
+    /// [`Context::publish`](crate::Context::publish)), or `None`. It is durable and read from the store: while the run
+    /// is live or after its end, from any process.
     ///
     /// ```
     /// # use orkestra_core::prelude::*;
@@ -26,7 +26,7 @@ impl Run {
     /// }
     /// let workflow = Workflow::new("pages").node("count", count).build()?;
     /// let engine = Engine::builder().store(MemoryStore::new()).workflow(workflow).start().await?;
-    /// let run = engine.run("pages").id("monday").input(10)?.start().await?;
+    /// let run = engine.run("pages").id("monday").input(&10)?.start().await?;
     /// run.outcome().await?;
     /// assert_eq!(run.published::<u32>("progress").await?, Some(10));
     /// assert_eq!(run.published::<u32>("address").await?, None);
@@ -34,7 +34,7 @@ impl Run {
     /// ```
     ///
     /// # Errors
-    /// When the store cannot be read, the journal is damaged, the run was deleted, or the value is no `T`.
+    /// If the store cannot be read, the journal is damaged, the run does not exist, or the value is not a `T`.
     pub async fn published<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         let published = self.all_published().await?;
         match published.get(key) {
@@ -43,10 +43,11 @@ impl Run {
         }
     }
 
-    /// All that the run's tasks have published, by key. A large value is a reference: read it with [`Run::value`].
+    /// Returns everything that the run's tasks have published, by key. A large value is a reference: read it with
+    /// [`Run::value`].
     ///
     /// # Errors
-    /// As [`Run::view`].
+    /// See [`Run::view`].
     pub async fn all_published(&self) -> Result<BTreeMap<Name, Payload>, Error> {
         let shared = self.shared();
         let state = shared.patiently(|| load(&*shared.store, self.id())).await?;

@@ -1,4 +1,4 @@
-//! A run about to be started: what it works on, and how it is to be run.
+//! The request that starts a run: its input and its options.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::runtime::error::Error;
 use crate::runtime::shared::Shared;
 use crate::runtime::shared::begin::NewRun;
 
-/// A run about to be started. Made by [`Engine::run`](crate::Engine::run).
+/// Configures and starts a run. Created by [`Engine::run`](crate::Engine::run).
 #[derive(Debug)]
 #[must_use = "a run begins when it is started"]
 pub struct RunRequest {
@@ -28,41 +28,42 @@ pub struct RunRequest {
 }
 
 impl RunRequest {
-    /// Gives the run its id; without one it gets a new ULID. Starting twice with one id gives one run: the first.
+    /// Sets the run's id; the default is a new ULID. Starting twice with one id gives one run: the first.
     pub fn id(self, id: impl AsRef<str>) -> Self {
         Self { id: Some(RunId::new(id).map_err(Error::from)), ..self }
     }
 
-    /// What the run works on: the input of the nodes that come first.
+    /// Sets the run's input: what the first nodes receive.
     ///
     /// # Errors
-    /// When the value does not serialise to JSON or is too large.
+    /// If the value cannot be serialised to JSON, or is too large.
     pub fn input<T: Serialize + ?Sized>(self, input: &T) -> Result<Self, Error> {
         Ok(Self { input: Ok(Payload::large(input)?), ..self })
     }
 
-    /// Adds a label, to find the run by.
+    /// Adds a label by which the run can be found.
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.labels.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// Lets the run time out: so long after its start it is stopped, and what it did is undone.
+    /// Sets the run's deadline, counted from its start. Then the run times out: it is stopped, and completed nodes are
+    /// compensated.
     pub fn deadline(self, within: Duration) -> Self {
         Self { within: Some(within), ..self }
     }
 
-    /// Gives the run a place among those that wait for the same slots: higher goes first, 0 unless said otherwise.
+    /// Sets the run's priority among runs that wait for the same slots: higher goes first. Default: 0.
     pub fn priority(mut self, priority: i32) -> Self {
         self.options.priority = priority;
         self
     }
 
-    /// Limits what the run may spend on `meter`. When its tasks have charged so much the run pauses; raise the budget
-    /// with [`Run::set_budget`] and resume it, or cancel it.
+    /// Limits how much the run may spend on `meter`. When its tasks have charged that much, the run is paused; raise
+    /// the budget with [`Run::set_budget`] and resume it, or cancel it.
     ///
     /// # Errors
-    /// When the meter's name is none.
+    /// If the meter's name is invalid.
     pub fn budget(mut self, meter: &str, limit: Amount) -> Result<Self, Error> {
         self.options.budget.insert(Name::new(meter)?, limit);
         Ok(self)
@@ -71,14 +72,14 @@ impl RunRequest {
     /// Starts the run. It is durable when this returns.
     ///
     /// # Errors
-    /// When the workflow is not registered or names unknown tasks, the id is no id, a label has no name, a run with this id exists and is of
-    /// another workflow, or the store fails. After an error of kind [`ErrorKind::Unknown`](crate::ErrorKind::Unknown) start it again with the same
-    /// id.
+    /// If the workflow is not registered or refers to tasks or limits that are not, the id is invalid, a label is
+    /// invalid, a run with this id exists and has another workflow, or the store fails. After an error of kind
+    /// [`ErrorKind::Unknown`](crate::ErrorKind::Unknown), start it again with the same id.
     pub async fn start(self) -> Result<Run, Error> {
         self.begin().await.map(|(run, _)| run)
     }
 
-    /// The same; answers too whether it was begun now, and not there already.
+    /// Like [`start`](Self::start); also returns whether the run is new.
     pub(in crate::runtime) async fn begin(self) -> Result<(Run, bool), Error> {
         let plan = self.plan?;
         let id = self.id.unwrap_or_else(|| RunId::new(fresh_id()).map_err(Error::from))?;

@@ -1,6 +1,6 @@
-//! A run as a reader sees it: its state, and what only an engine or the store knows of why it waits.
+//! The view of a run: its state, and what only an engine or the store knows about why it waits.
 //!
-//! Nothing here is kept: it is worked out when somebody asks. It must never change anything.
+//! Nothing is stored: it is computed on request. It must never change anything.
 
 use crate::kernel::{NodeStatus, QUEUED_AT, RunState, broken_invariant, wake_at};
 use crate::model::{Name, Timestamp};
@@ -12,12 +12,12 @@ use crate::runtime::error::Error;
 use crate::runtime::storage::load::load;
 
 impl Run {
-    /// The run node by node, as far as it is durable, with what it waits for: see [`RunView::waits_for`] and
-    /// [`NodeView::waits_for`](crate::projection::NodeView::waits_for). Any engine on the store can be asked. Places in the queue of a
-    /// limit are known only to the engine that drives the run.
+    /// Returns the run's nodes and their states, as far as they are durable, and what each waits for: see
+    /// [`RunView::waits_for`] and [`NodeView::waits_for`](crate::projection::NodeView::waits_for). Any engine on the store
+    /// can answer; only the engine that drives the run knows its places in the queues of limits.
     ///
     /// # Errors
-    /// When the store cannot be read, the journal is damaged, or the run was deleted.
+    /// If the store cannot be read, the journal is damaged, or the run does not exist.
     pub async fn view(&self) -> Result<RunView, Error> {
         let state = load(&*self.shared().store, self.id()).await?.ok_or_else(|| self.not_found())?;
         let mut view = RunView::of(&state);
@@ -47,7 +47,7 @@ impl Run {
         if let Some(reason) = shared.slots.deadlock_of(self.id()).or_else(|| broken_invariant(state)) {
             return Some(RunWaitsFor::Stuck { reason });
         }
-        // One that waits for slots is parked with the engine whose limits it is under.
+        // A run that waits for slots is parked in the engine whose limits apply.
         let due = wake_at(state).filter(|due| *due <= now && *due != QUEUED_AT)?;
         if *lease != LeaseState::Free || shared.live.is_driven(self.id()) {
             return None;
@@ -58,7 +58,7 @@ impl Run {
     }
 }
 
-/// Adds places in queues. An attempt whose driver was lost may wait for its slots again while it counts as running.
+/// Adds places in queues. A running attempt whose driver was lost may be waiting for its slots again.
 fn fill_in(view: &mut RunView, node: &Name, queue: Vec<SlotWait>) {
     let Some(node) = view.nodes.iter_mut().find(|known| known.name == *node) else { return };
     if !matches!(node.status, NodeStatus::Queued | NodeStatus::Running) {

@@ -1,9 +1,9 @@
-//! Cron expressions: the one file that knows croner.
+//! Cron expressions: the only file that uses croner.
 //!
-//! croner walks the wall clock; which moments its readings are is decided here, in one of two ways. An expression for
-//! every hour goes by the hours that pass, so that what runs every ten minutes still does when clocks are put back. Every
-//! other expression goes by what the clocks show: a reading that never comes counts as soon as the clocks have jumped
-//! over it, one that comes twice counts the first time.
+//! croner walks through local times; this file decides which moments they are, in one of two ways. An expression that
+//! matches every hour follows elapsed time, so that what runs every ten minutes still does when clocks go back. Every
+//! other expression follows local time: a time that does not exist fires right after the gap, one that occurs twice
+//! fires the first time.
 
 use std::cmp::Ordering;
 
@@ -16,17 +16,16 @@ use crate::model::Timestamp;
 
 use super::zone::{Reading, Zone};
 
-/// The longest expression, in bytes: all hours and minutes written out.
+/// The longest expression, in bytes: enough to list all hours and minutes.
 const EXPRESSION_BYTES_MAX: usize = 512;
 
-/// How many changes of the clocks a search passes: over 100 years of two a year.
+/// How many clock changes a search passes: over 100 years with two a year.
 const CHANGES_MAX: usize = 256;
 
-/// How many readings that came before a search passes: all seconds of an hour that comes twice, and no zone repeats more
-/// than a day.
+/// How many repeated local times a search skips: all seconds of a repeated day, and no zone repeats more than that.
 const REPEATED_MAX: usize = 86_400;
 
-/// The fields in the order in which they are written: the name, and what stands in it.
+/// The fields in their order: name and allowed values.
 const FIELDS: [(&str, &str); 6] = [
     ("second", "0 to 59"),
     ("minute", "0 to 59"),
@@ -36,7 +35,7 @@ const FIELDS: [(&str, &str); 6] = [
     ("day of week", "0 to 7, or SUN to SAT"),
 ];
 
-/// The moments that an expression names in a zone.
+/// The moments that an expression matches in a zone.
 #[derive(Clone, Debug)]
 pub(super) struct CronTimes {
     cron: Cron,
@@ -45,16 +44,16 @@ pub(super) struct CronTimes {
 }
 
 impl CronTimes {
-    /// Reads an expression; the error says what is wrong with which field.
+    /// Parses an expression; the error says what is wrong with which field.
     pub(super) fn new(expression: &str, zone: &str) -> Result<Self, String> {
         let cron = parse(expression)?;
-        let unknown = || format!("`zone`: `{zone}` is no time zone; they are named like `Europe/Berlin`, or `UTC`");
+        let unknown = || format!("`zone`: `{zone}` is not a known time zone; use a name like `Europe/Berlin` or `UTC`");
         let zone = Zone::named(zone).ok_or_else(unknown)?;
         let every_hour = cron.pattern.hours.values().len() == 24;
         Ok(Self { cron, zone, every_hour })
     }
 
-    /// The first moment after `after`; `None` when there is none any more.
+    /// The first moment after `after`; `None` if there is none left.
     pub(super) fn after(&self, after: Timestamp) -> Option<Timestamp> {
         if self.every_hour { self.after_by_hours(after) } else { self.after_by_clocks(after) }
     }
@@ -63,7 +62,7 @@ impl CronTimes {
         let mut reading = self.zone.reading(after)?;
         for _ in 0..REPEATED_MAX {
             reading = self.next(reading, false)?;
-            // Clocks that were put back show again what counted the first time.
+            // After clocks went back, local times occur again that have already fired.
             if let Some(at) = self.zone.first(reading).filter(|at| *at > after) {
                 return Some(at);
             }
@@ -119,24 +118,29 @@ impl CronDateTime for Reading {
 
 fn parse(expression: &str) -> Result<Cron, String> {
     if expression.len() > EXPRESSION_BYTES_MAX {
-        return Err(format!("`expression`: it has {} bytes, of at most {EXPRESSION_BYTES_MAX}", expression.len()));
+        return Err(format!(
+            "`expression`: it has {} bytes; at most {EXPRESSION_BYTES_MAX} are allowed",
+            expression.len()
+        ));
     }
     let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
     parser.parse(expression).map_err(|error| explain(&parser, expression, &error))
 }
 
-/// croner says what is wrong and not where: each field is tried alone.
+/// croner says what is wrong, but not where: each field is parsed separately.
 fn explain(parser: &CronParser, expression: &str, error: &CronError) -> String {
     let given: Vec<&str> = expression.split_whitespace().collect();
     if !matches!(given.len(), 5 | 6) {
-        let asked = "minute, hour, day of month, month, day of week, with seconds before them if there are six";
-        return format!("`expression`: `{expression}` has {} fields, and 5 or 6 are needed: {asked}", given.len());
+        let fields = "minute, hour, day of month, month, day of week; with six, seconds come first";
+        return format!("`expression`: `{expression}` has {} fields; use 5 or 6: {fields}", given.len());
     }
     for (field, (name, range)) in given.iter().rev().zip(FIELDS.iter().rev()) {
         let alone = |(other, _): &(&str, &str)| if other == name { *field } else { "*" };
         let alone: Vec<&str> = FIELDS.iter().map(alone).collect();
         if parser.parse(&alone.join(" ")).is_err() {
-            return format!("`expression`, {name}: `{field}` is none; {range}, `*`, lists, ranges and `/` steps");
+            return format!(
+                "`expression`, {name}: `{field}` is invalid; use {range}, `*`, lists, ranges and `/` steps"
+            );
         }
     }
     format!("`expression`: {error}")

@@ -1,4 +1,4 @@
-//! A schedule whose time has come: its runs are started, then it is advanced.
+//! Handles a schedule that is due: starts its runs, then advances it.
 //!
 //! ```text
 //! read ──► start `<schedule>:<fire time>` for each fire time ──► compare-and-set the next fire time
@@ -18,14 +18,14 @@ use crate::runtime::run::handle::Run;
 use crate::runtime::run::request::RunRequest;
 use crate::runtime::shared::Shared;
 
-/// The label that tells which schedule started a run.
+/// The label of a run that names the schedule that started it.
 const LABEL: &str = "schedule";
 
-/// The most runs remembered that may be under way; more than one are only there when they were started by hand, retried, or
-/// have ended. Each is looked up at each fire time of a schedule whose runs must not overlap.
+/// How many runs that may be live are remembered. There is more than one only if runs were started by hand, were
+/// retried, or have ended. Each is looked up at each fire time of a schedule whose runs must not overlap.
 const OPEN_MAX: usize = 16;
 
-/// Deals with the fire times of a schedule up to now; answers the next one.
+/// Handles the fire times of a schedule up to now; returns the next one.
 pub(super) async fn advance(shared: &Arc<Shared>, name: &Name) -> Result<Option<Timestamp>, Error> {
     loop {
         let (version, stored) = load(&*shared.store, name).await?;
@@ -53,11 +53,11 @@ pub(super) async fn advance(shared: &Arc<Shared>, name: &Name) -> Result<Option<
     }
 }
 
-/// Starts the run of a fire time. An error means that it may be started yet, by this engine or by another.
+/// Starts the run of a fire time. After an error this engine or another may still start it.
 async fn fire(shared: &Arc<Shared>, stored: &mut Stored, at: Timestamp) -> Result<FireOutcome, Error> {
     let id = id_at(&stored.schedule.name, at)?;
-    // First: what was started is no overlap, though what was to be written down of it was lost to another change of the
-    // schedule. And another engine's run answers nobody but that engine.
+    // IMPORTANT: first. A run that was started must not count as its own overlap, even if recording it was lost to
+    // another change of the schedule. Also, a run that another engine started can only be found in the store.
     let there = shared.store.record(&id).await?.is_some();
     if !there && stored.schedule.overlap == Overlap::Skip && is_under_way(shared, stored, &id).await? {
         return Ok(FireOutcome::Overlapped);
@@ -69,14 +69,15 @@ async fn fire(shared: &Arc<Shared>, stored: &mut Stored, at: Timestamp) -> Resul
             Ok(FireOutcome::Started(id))
         }
         Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Conflict) => {
-            tracing::error!(schedule = %stored.schedule.name, %at, %error, "the run of a fire time is refused");
+            tracing::error!(schedule = %stored.schedule.name, %at, %error, "the run of a fire time was refused");
             Ok(FireOutcome::Refused(error.to_string()))
         }
         Err(error) => Err(error),
     }
 }
 
-/// Whether another run than `id` is under way. One that has ended may be again: it is forgotten when there is no room.
+/// Whether a run other than `id` is live. A run that has ended may become live again, so it is forgotten only to make
+/// space.
 async fn is_under_way(shared: &Arc<Shared>, stored: &mut Stored, id: &RunId) -> Result<bool, Error> {
     let (mut open, mut under_way) = (Vec::new(), 0);
     for run in stored.open.drain(..) {
@@ -99,7 +100,7 @@ async fn is_under_way(shared: &Arc<Shared>, stored: &mut Stored, id: &RunId) -> 
 /// Starts a run of the schedule.
 pub(super) async fn start(shared: &Arc<Shared>, schedule: &Schedule, id: RunId) -> Result<Run, Error> {
     let workflow = &schedule.workflow;
-    let unknown = || Error::new(ErrorKind::NotFound, format!("no workflow `{workflow}` is registered"));
+    let unknown = || Error::new(ErrorKind::NotFound, format!("workflow `{workflow}` is not registered"));
     let mut labels = schedule.labels.clone();
     labels.insert(LABEL.to_owned(), schedule.name.to_string());
     let request = RunRequest {
@@ -115,24 +116,24 @@ pub(super) async fn start(shared: &Arc<Shared>, schedule: &Schedule, id: RunId) 
 }
 
 impl Stored {
-    /// Remembers a run that is under way, as the latest.
+    /// Remembers a live run as the latest.
     pub(super) fn opened(&mut self, run: &RunId) {
         self.open.retain(|open| open != run);
         self.open.push(run.clone());
         if self.schedule.overlap == Overlap::Allow && self.open.len() > OPEN_MAX {
-            // Nobody asks whether they have ended.
+            // Overlaps are allowed, so whether they have ended does not matter.
             self.open.remove(0);
         }
     }
 }
 
-/// Remembers a run that is about to be retried, if a schedule started it: it may have been forgotten since it ended.
+/// Remembers a run that is about to be retried, if a schedule started it: it may have been forgotten after it ended.
 pub(in super::super) async fn remember(shared: &Shared, run: &RunId) -> Result<(), Error> {
     let Some(record) = shared.store.record(run).await? else { return Ok(()) };
     let own = |name: &&String| run.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(':'));
     let Some(name) = record.labels.get(LABEL).filter(own) else { return Ok(()) };
     let stored = match load(&*shared.store, name).await {
-        // It starts no runs that this one could overlap.
+        // A damaged schedule starts no runs that could overlap with this one.
         Err(error) if error.is_damaged() => return Ok(()),
         stored => stored?.1,
     };
@@ -148,7 +149,7 @@ pub(in super::super) async fn remember(shared: &Shared, run: &RunId) -> Result<(
     change(&*shared.store, name, note).await
 }
 
-/// `<schedule>:20260131T080000Z`: whoever starts the run of a fire time gives it the same id.
+/// `<schedule>:20260131T080000Z`: every engine gives the run of a fire time the same id.
 fn id_at(name: &Name, at: Timestamp) -> Result<RunId, Error> {
     let text = at.to_string();
     let seconds = text.split_once('.').map_or(text.as_str(), |(seconds, _)| seconds);

@@ -1,4 +1,4 @@
-//! What users do with schedules.
+//! The handle to create, change and list schedules.
 
 use std::sync::Arc;
 
@@ -13,34 +13,34 @@ use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::run::handle::Run;
 use crate::runtime::shared::Shared;
 
-/// The schedules of a store. Made by [`Engine::schedules`]. Cheap to clone.
+/// The schedules of a store. Created by [`Engine::schedules`]. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Schedules {
     shared: Arc<Shared>,
 }
 
-/// A schedule and where it stands.
+/// A schedule and its state.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ScheduleStatus {
     /// The schedule.
     pub schedule: Schedule,
-    /// Whether it rests.
+    /// Whether it is paused.
     pub paused: bool,
-    /// The next fire time; `None` when it rests or there is none any more. One that has passed is being dealt with, or
-    /// waits: see `problem`.
+    /// The next fire time; `None` if it is paused or there is none left. A time in the past is being handled or has a
+    /// `problem`.
     pub next: Option<Timestamp>,
-    /// The latest fire time that has passed, and what became of it.
+    /// The latest fire time that has passed, and its outcome.
     pub last: Option<Fire>,
-    /// Why a fire time that has passed still waits, as far as this engine knows: its workflow is not registered here, or
-    /// the store fails. It is tried again every few seconds.
+    /// Why a fire time that has passed has not been handled, as far as this engine knows: the workflow is not
+    /// registered here, or the store fails. It is retried every few seconds.
     pub problem: Option<Error>,
 }
 
 impl Engine {
-    /// The schedules: runs that start by the clock. They live in the store, and every engine on it starts the runs of
-    /// all of them; each fire time has one run, however many engines there are and wherever they crash, for as long as
-    /// that run is not deleted.
+    /// The schedules of the store: runs that start at given times. Every engine on the store starts the runs of all
+    /// schedules. Each fire time has exactly one run, however many engines there are and wherever they crash, as long
+    /// as that run is not deleted.
     ///
     /// ```
     /// use orkestra_core::prelude::*;
@@ -58,7 +58,7 @@ impl Engine {
     ///     .with_input("rust")?
     ///     .with_catch_up(CatchUp::One)
     ///     .with_overlap(Overlap::Skip);
-    /// // At every start of a program: what stands in the store already goes on where it was.
+    /// // Call this at every start of a program: a schedule that exists continues where it was.
     /// engine.schedules().put(schedule).await?;
     ///
     /// let run = engine.schedules().trigger("hourly").await?;
@@ -81,13 +81,13 @@ impl Engine {
 }
 
 impl Schedules {
-    /// Puts a schedule there, or replaces the one of its name. The first fire time is the first one after now. One whose
-    /// fire times stay the same goes on where it was: those that passed while no engine was there are caught up with, and
-    /// a pause goes on. Durable when this returns.
+    /// Creates a schedule, or replaces the one with the same name. The first fire time is the first one after now. If
+    /// the fire times stay the same, the schedule continues where it was: fire times that passed without an engine are
+    /// caught up on, and a paused schedule stays paused. Durable when this returns.
     ///
     /// # Errors
-    /// When the schedule has a mistake or never fires, there are too many of them, or the store fails. After an error of
-    /// the store it may be there or not: put it again.
+    /// If the schedule is invalid or never fires, there are too many schedules, or the store fails. After an error of
+    /// the store the schedule may have been written: put it again.
     pub async fn put(&self, schedule: Schedule) -> Result<(), Error> {
         schedule.check()?;
         let (name, times) = (schedule.name.clone(), schedule.times()?);
@@ -95,11 +95,16 @@ impl Schedules {
         let next = schedule.after(&times, now);
         let over = schedule.until.is_some();
         if next.is_none() && !over {
-            return Err(Error::new(ErrorKind::Invalid, format!("schedule `{name}` never fires: there is no such day")));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("cannot put schedule `{name}`: its expression never matches a date"),
+            ));
         }
         let known = names(&*self.shared.store).await?;
         if known.len() >= SCHEDULES_MAX && !known.contains(&name) {
-            let message = format!("there are {SCHEDULES_MAX} schedules, removed ones included: use one of their names");
+            let message = format!(
+                "cannot put schedule `{name}`: there are already {SCHEDULES_MAX}, including removed ones; reuse the name of one"
+            );
             return Err(Error::new(ErrorKind::Invalid, message));
         }
         let put = |before: Option<Stored>| {
@@ -117,31 +122,31 @@ impl Schedules {
         self.change(&name, put).await
     }
 
-    /// Removes a schedule; runs that it started go on. False when there is none. Its name stays in the store, with
-    /// nothing behind it. One that cannot be read is removed too. Durable when this returns. One that is put again under its
-    /// name does not know which runs of it are under way: they are no overlap.
+    /// Removes a schedule, even one that cannot be read, and returns whether it existed. Its runs continue. Its name
+    /// stays in the store with an empty value. Durable when this returns. If it is put again later, runs started before
+    /// the removal do not count as overlapping.
     ///
     /// # Errors
-    /// When the store fails.
+    /// If the store fails.
     pub async fn remove(&self, name: &str) -> Result<bool, Error> {
         let removed = remove(&*self.shared.store, name).await;
         self.look();
         removed
     }
 
-    /// Lets a schedule rest. Durable when this returns.
+    /// Pauses a schedule. Durable when this returns.
     ///
     /// # Errors
-    /// When there is no such schedule, or the store fails.
+    /// If the schedule does not exist, or the store fails.
     pub async fn pause(&self, name: &str) -> Result<(), Error> {
         self.change(name, |before| Ok(Some(Stored { paused: true, ..there(name, before)? }))).await
     }
 
-    /// Lets a schedule go on, with the next fire time after now: those that passed meanwhile are not made up for. Does
-    /// nothing to one that does not rest. Durable when this returns.
+    /// Resumes a paused schedule at the next fire time after now; those that passed in the meantime are not caught up
+    /// on. Does nothing if it is not paused. Durable when this returns.
     ///
     /// # Errors
-    /// When there is no such schedule, or the store fails.
+    /// If the schedule does not exist, or the store fails.
     pub async fn resume(&self, name: &str) -> Result<(), Error> {
         let now = self.shared.clock.now();
         let resume = |before: Option<Stored>| {
@@ -155,17 +160,17 @@ impl Schedules {
         self.change(name, resume).await
     }
 
-    /// All schedules in order of their names, without those that cannot be read: `Health::schedules_held_up` counts them,
+    /// Lists all schedules by name, except those that cannot be read: `Health::schedules_held_up` counts them,
     /// [`get`](Self::get) and the log say why.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub async fn list(&self) -> Result<Vec<ScheduleStatus>, Error> {
         let mut listed = Vec::new();
         for name in names(&*self.shared.store).await? {
             match self.get(&name).await {
                 Err(error) if error.is_damaged() => {
-                    tracing::warn!(schedule = %name, %error, "a schedule is not listed");
+                    tracing::warn!(schedule = %name, %error, "cannot read a schedule; it is not listed");
                 }
                 found => listed.extend(found?),
             }
@@ -173,10 +178,10 @@ impl Schedules {
         Ok(listed)
     }
 
-    /// The schedule of this name; `None` when there is none.
+    /// Returns the schedule with this name, or `None` if it does not exist.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// If the store or the schedule cannot be read.
     pub async fn get(&self, name: &str) -> Result<Option<ScheduleStatus>, Error> {
         let (_, stored) = load(&*self.shared.store, name).await?;
         let Some(stored) = stored else { return Ok(None) };
@@ -186,12 +191,12 @@ impl Schedules {
         Ok(Some(ScheduleStatus { schedule, paused, next: next.filter(|_| !paused), last, problem }))
     }
 
-    /// Starts a run of the schedule now, whether it rests or one is under way. Its id is `<schedule>:by-hand:<ULID>`; the
-    /// fire times stay as they are. The run is durable when this returns; after an error it may be there: look for the
-    /// label `schedule` before starting another.
+    /// Starts a run of the schedule now, even if the schedule is paused or one of its runs is live. Its id is
+    /// `<schedule>:by-hand:<ULID>`; the fire times do not change. The run is durable when this returns. After an error
+    /// it may exist: look for the label `schedule` before starting another.
     ///
     /// # Errors
-    /// When there is no such schedule, the workflow is not registered with this engine, or the store fails.
+    /// If the schedule does not exist, the workflow is not registered with this engine, or the store fails.
     pub async fn trigger(&self, name: &str) -> Result<Run, Error> {
         let (_, stored) = load(&*self.shared.store, name).await?;
         let schedule = there(name, stored)?.schedule;
@@ -215,7 +220,7 @@ impl Schedules {
         changed
     }
 
-    /// After an error too: what the store did cannot always be told.
+    /// Wakes the tickers, also after an error: the change may have been made.
     fn look(&self) {
         self.shared.schedules.look();
         self.shared.neighbours.for_others(|other| other.schedules.look());
@@ -223,7 +228,7 @@ impl Schedules {
 }
 
 impl Stored {
-    /// Whether the fire times of both are the same.
+    /// Whether both have the same fire times.
     fn fires_as(&self, other: &Schedule) -> bool {
         let Schedule { when, from, until, .. } = &self.schedule;
         *when == other.when && *from == other.from && *until == other.until
@@ -231,5 +236,5 @@ impl Stored {
 }
 
 fn there(name: &str, stored: Option<Stored>) -> Result<Stored, Error> {
-    stored.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no schedule `{name}`")))
+    stored.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("schedule `{name}` not found")))
 }

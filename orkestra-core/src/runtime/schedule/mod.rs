@@ -1,4 +1,4 @@
-//! Runs that start by the clock. Schedules live in the store as small values; no engine owns one.
+//! Schedules: runs that start at given times. They are kept in the store as small values; no engine owns one.
 //!
 //! ```text
 //! Schedules (put, pause, ...) ──► stored (compare-and-set) ◄── fire: start the runs, then advance
@@ -6,8 +6,8 @@
 //!                                        └── ticker: sleeps until the earliest fire time of all
 //! ```
 //!
-//! Nothing here may start a run under another id than its fire time's: that is what makes two engines, and one that
-//! crashed between starting and advancing, start it once.
+//! A run must never be started under another id than that of its fire time: because of that, two engines, or one that
+//! crashed between starting and advancing, start it only once.
 
 #[cfg(feature = "schedules")]
 mod cron;

@@ -1,4 +1,4 @@
-//! Schedules as users write them. Plain data: it also comes from a file.
+//! The definition of a schedule. Plain data, which can also be loaded from a file.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::model::{Name, Payload, Timestamp, label_mistake};
 use super::times::Times;
 use crate::runtime::error::{Error, ErrorKind};
 
-/// The most runs that one schedule makes up for after a time without an engine.
+/// How many missed fire times one schedule may catch up on.
 const CATCH_UP_MAX: usize = 1_000;
 
-/// When runs of a workflow are started.
+/// When to start runs of a workflow.
 ///
 /// As JSON: `{"name": "digest", "workflow": "digest", "when": {"every": {"period_ms": 60000}}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,24 +23,24 @@ pub struct Schedule {
     pub name: Name,
     /// The workflow that is run, which must be registered with the engine.
     pub workflow: Name,
-    /// What each run works on.
+    /// The input of each run.
     #[serde(default = "Payload::null", skip_serializing_if = "Payload::is_null")]
     pub input: Payload,
-    /// Labels of each run. The label `schedule` with the schedule's name comes by itself.
+    /// The labels of each run. The label `schedule` with the schedule's name is added.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// The fire times.
     pub when: When,
-    /// What becomes of fire times that passed while no engine was there.
+    /// What happens to fire times that passed without an engine.
     #[serde(default)]
     pub catch_up: CatchUp,
-    /// What becomes of a fire time while a run of the schedule is under way.
+    /// What happens at a fire time while a run of the schedule is live.
     #[serde(default)]
     pub overlap: Overlap,
-    /// No fire time before this one counts.
+    /// Fire times before this are ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
-    /// No fire time from this one on counts.
+    /// Fire times at or after this are ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
@@ -50,23 +50,23 @@ pub struct Schedule {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum When {
-    /// Every so often, counted from the Unix epoch: every six hours with an offset of one is 01:00, 07:00, 13:00, 19:00
-    /// UTC, whenever the schedule was put there.
+    /// At regular times counted from the Unix epoch, whenever the schedule was created: every six hours with an offset
+    /// of one hour is 01:00, 07:00, 13:00, 19:00 UTC.
     Every {
-        /// How often: whole seconds.
+        /// The time between two fire times: whole seconds, at least one.
         #[serde(rename = "period_ms", with = "millis")]
         period: Duration,
-        /// How much later than the Unix epoch and its multiples: whole seconds.
+        /// The offset from the Unix epoch: whole seconds.
         #[serde(rename = "offset_ms", default, with = "millis", skip_serializing_if = "Duration::is_zero")]
         offset: Duration,
     },
-    /// By a cron expression of five fields, minute, hour, day of month, month, day of week, or of six with seconds before
-    /// them; `@daily` and its like are understood, `L`, `W` and `#` too. When both days are given, either will do.
+    /// By a cron expression of five fields (minute, hour, day of month, month, day of week), or six with seconds first.
+    /// `@daily` and the like, `L`, `W` and `#` are supported. If both day fields are given, either may match.
     ///
-    /// When clocks are put forward or back: an expression for every hour (`*/10 * * * *`) goes by the hours that pass,
-    /// nothing is doubled or left out. Any other goes by what clocks show: a time that does not come (02:30 on the
-    /// night when 02:00 becomes 03:00) fires once, when the clocks have jumped over it; several such times fire once
-    /// together; one that comes twice fires the first time.
+    /// When clocks change: an expression that matches every hour (`*/10 * * * *`) follows elapsed time, so nothing is
+    /// doubled or skipped. Any other follows local time: a time that does not exist (02:30 on the night when 02:00
+    /// becomes 03:00) fires once, right after the gap; several such times fire once together; a time that occurs twice
+    /// fires the first time.
     #[cfg(feature = "schedules")]
     #[cfg_attr(docsrs, doc(cfg(feature = "schedules")))]
     Cron {
@@ -78,32 +78,32 @@ pub enum When {
     },
 }
 
-/// What becomes of fire times that passed while no engine was there, or none that knows the workflow.
+/// What happens to fire times that passed without an engine, or without one that knows the workflow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CatchUp {
-    /// Nothing, once the latest of them is more than a minute ago.
+    /// They are skipped if the latest of them is more than a minute ago.
     #[default]
     Skip,
     /// One run, for the latest of them.
     One,
-    /// A run for each, earliest first; when there are more, for the latest of them.
+    /// A run for each, earliest first; if there are more than `limit`, for the latest.
     All {
-        /// How many at the most, up to 1,000.
+        /// How many at most: 1 to 1,000.
         limit: usize,
     },
 }
 
-/// What becomes of a fire time while a run of the schedule is under way.
+/// What happens at a fire time while a run of the schedule is live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Overlap {
-    /// The next run starts all the same.
+    /// The next run starts anyway.
     #[default]
     Allow,
-    /// It passes without a run. A run that is paused is under way, and so is one that had ended and was retried.
+    /// The fire time passes without a run. A paused run is live, and so is a run that had ended and was retried.
     Skip,
 }
 
@@ -111,7 +111,7 @@ impl Schedule {
     /// A schedule that starts a run of `workflow` every `period`, counted from the Unix epoch.
     ///
     /// # Errors
-    /// When a name is none, or the period is not of whole seconds.
+    /// If a name is invalid, or the period is not a whole number of seconds, at least one.
     pub fn every(name: &str, workflow: &str, period: Duration) -> Result<Self, Error> {
         Self::new(name, workflow, When::Every { period, offset: Duration::ZERO })
     }
@@ -119,7 +119,7 @@ impl Schedule {
     /// A schedule that starts a run of `workflow` at the times of a cron expression in a time zone.
     ///
     /// # Errors
-    /// When a name is none, the zone is not known, or the expression has a mistake: the error names the field.
+    /// If a name is invalid, the zone is unknown, or the expression is invalid: the error names the field.
     ///
     /// ```
     /// use orkestra_core::Schedule;
@@ -128,7 +128,7 @@ impl Schedule {
     /// assert_eq!(weekdays.name.as_str(), "digest");
     ///
     /// let wrong = Schedule::cron("digest", "digest", "30 25 * * *", "Europe/Berlin").unwrap_err();
-    /// assert!(wrong.to_string().contains("hour: `25` is none; 0 to 23"), "{wrong}");
+    /// assert!(wrong.to_string().contains("hour: `25` is invalid; use 0 to 23"), "{wrong}");
     /// # Ok::<(), orkestra_core::Error>(())
     /// ```
     #[cfg(feature = "schedules")]
@@ -153,59 +153,59 @@ impl Schedule {
         Ok(schedule)
     }
 
-    /// What each run works on.
+    /// Sets the input of each run.
     ///
     /// # Errors
-    /// When the value does not serialise to JSON or is too large.
+    /// If the value cannot be serialised to JSON, or is too large.
     pub fn with_input<T: Serialize + ?Sized>(self, input: &T) -> Result<Self, Error> {
         Ok(Self { input: Payload::of(input)?, ..self })
     }
 
-    /// Adds a label, to find its runs by.
+    /// Adds a label by which its runs can be found.
     #[must_use]
     pub fn with_label(mut self, key: &str, value: &str) -> Self {
         self.labels.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// What becomes of fire times that passed while no engine was there.
+    /// Sets what happens to fire times that passed without an engine.
     #[must_use]
     pub fn with_catch_up(self, catch_up: CatchUp) -> Self {
         Self { catch_up, ..self }
     }
 
-    /// What becomes of a fire time while a run of the schedule is under way.
+    /// Sets what happens at a fire time while a run of the schedule is live.
     #[must_use]
     pub fn with_overlap(self, overlap: Overlap) -> Self {
         Self { overlap, ..self }
     }
 
-    /// Lets no fire time before `from` count, nor one from `until` on.
+    /// Ignores fire times before `from`, and at or after `until`.
     #[must_use]
     pub fn with_range(self, from: Option<Timestamp>, until: Option<Timestamp>) -> Self {
         Self { from, until, ..self }
     }
 
-    /// Checks what comes as data.
+    /// Validates a schedule that was loaded as data.
     ///
     /// # Errors
-    /// Names the field that has a mistake.
+    /// The first invalid field, by name.
     pub fn check(&self) -> Result<(), Error> {
         self.times().map(drop)?;
         if let CatchUp::All { limit } = self.catch_up
             && !(1..=CATCH_UP_MAX).contains(&limit)
         {
-            return Err(self.mistake(&format!("`catch_up`: {limit} is not from 1 to {CATCH_UP_MAX}")));
+            return Err(self.mistake(&format!("`catch_up`: the limit is {limit}; use 1 to {CATCH_UP_MAX}")));
         }
         if let (Some(from), Some(until)) = (self.from, self.until)
             && until <= from
         {
-            return Err(self.mistake(&format!("`until`: {until} is not after `from`, {from}")));
+            return Err(self.mistake(&format!("`until`: {until} is not after `from` ({from}); use a later time")));
         }
         if let Some(mistake) = self.labels.keys().find_map(|key| label_mistake(key)) {
             return Err(self.mistake(&format!("`labels`: {mistake}")));
         }
-        // A payload that was not made by `with_input` is as large and as deep as it likes.
+        // A payload that was not made by `with_input` may be of any size and depth.
         Payload::of(&self.input).map_err(|error| self.mistake(&format!("`input`: {error}")))?;
         Ok(())
     }
@@ -214,14 +214,14 @@ impl Schedule {
         Times::of(&self.when).map_err(|mistake| self.mistake(&mistake))
     }
 
-    /// The first fire time after `at` that counts.
+    /// The first fire time after `at`, within the range.
     pub(super) fn after(&self, times: &Times, at: Timestamp) -> Option<Timestamp> {
         let from = self.from.map_or(at, |from| at.max(Timestamp::from_millis(from.as_millis().saturating_sub(1))));
         times.after(from).filter(|next| self.until.is_none_or(|until| *next < until))
     }
 
     fn mistake(&self, mistake: &str) -> Error {
-        Error::new(ErrorKind::Invalid, format!("schedule `{}`, {mistake}", self.name))
+        Error::new(ErrorKind::Invalid, format!("invalid schedule `{}`: {mistake}", self.name))
     }
 }
 

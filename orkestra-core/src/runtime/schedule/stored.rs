@@ -1,6 +1,6 @@
 //! Schedules in the store: small values, changed by compare-and-set.
 //!
-//! A schedule that was removed leaves an empty value: the store has no way to delete one.
+//! A removed schedule leaves an empty value, because the store cannot delete values.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,40 +11,40 @@ use super::spec::Schedule;
 use super::times::{ON_TIME, Times};
 use crate::runtime::error::{Error, ErrorKind};
 
-/// What the keys begin with.
+/// The prefix of the keys.
 const PREFIX: &str = "schedule/";
 
-/// The most schedules of one store, removed ones included: each engine keeps the times of all in memory and reads all of
-/// them every half minute.
+/// How many schedules a store may have, including removed ones: each engine keeps their fire times in memory and reads
+/// all of them every half minute.
 pub(super) const SCHEDULES_MAX: usize = 10_000;
 
-/// How often a change is tried while others change the same schedule.
+/// How often a change is retried while others change the same schedule.
 const TRIES_MAX: usize = 64;
 
-/// A schedule and where it stands.
+/// A schedule and its state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Stored {
     pub(super) schedule: Schedule,
     #[serde(default)]
     pub(super) paused: bool,
-    /// The first fire time that was not dealt with.
+    /// The first fire time that has not been handled.
     pub(super) next: Option<Timestamp>,
-    /// When it was put or resumed, by the clock of whoever did: fire times up to then do not count.
+    /// When it was put or resumed, by the clock of the engine that did it: fire times up to then do not count.
     #[serde(default)]
     pub(super) since: Option<Timestamp>,
     #[serde(default)]
     pub(super) last: Option<Fire>,
-    /// Runs that may be under way, or may be again: the latest of those that have ended are among them, because an ended run
-    /// can be retried.
+    /// Runs that may be live, or may become live again: an ended run can be retried, so the latest ended ones are
+    /// included.
     #[serde(default)]
     pub(super) open: Vec<RunId>,
 }
 
 impl Stored {
-    /// The first fire time that was not dealt with, for an engine whose clock shows `now`. What was written down by a clock
-    /// that was ahead does not count: it is never later than the first fire time after now.
+    /// The first fire time that has not been handled, for an engine whose clock shows `now`. It is never later than the
+    /// first fire time after `now`, whatever a clock that was ahead has stored.
     pub(super) fn next_at(&self, times: &Times, now: Timestamp) -> Option<Timestamp> {
-        // What an engine has dealt with whose clock is a little ahead is not looked at again.
+        // Fire times handled by an engine whose clock is slightly ahead are not handled again.
         let dealt_with = self.last.as_ref().map(|last| last.at).into_iter().chain(self.since);
         let ahead = dealt_with.filter(|at| *at > now && at.since(now) <= ON_TIME).max();
         let by_rule = self.schedule.after(times, ahead.unwrap_or(now));
@@ -61,32 +61,32 @@ impl Stored {
 pub struct Fire {
     /// The fire time.
     pub at: Timestamp,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: FireOutcome,
 }
 
-/// What became of a fire time.
+/// The outcome of a fire time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FireOutcome {
-    /// This run was started.
+    /// A run was started.
     Started(RunId),
-    /// A run was still under way, and they must not overlap.
+    /// Skipped: an earlier run was still live, and runs must not overlap.
     Overlapped,
-    /// No engine was there in time, and it is not made up for.
+    /// Skipped: no engine handled it in time, and it is not caught up on.
     Missed,
     /// The run cannot be started, for this reason.
     Refused(String),
 }
 
-/// The schedule and its version in the store; version 0 when there never was one.
+/// The schedule and its version in the store; version 0 if it never existed.
 pub(super) async fn load(store: &dyn Store, name: &str) -> Result<(u64, Option<Stored>), Error> {
     let (version, found) = find(store, name).await?;
     Ok((version, found.transpose()?))
 }
 
-/// The same; what cannot be read is there all the same.
+/// Like [`load`], but a schedule that cannot be read still counts as found.
 async fn find(store: &dyn Store, name: &str) -> Result<(u64, Option<Result<Stored, Error>>), Error> {
     let Some(found) = store.get(&key(name)).await? else { return Ok((0, None)) };
     if found.bytes.is_empty() {
@@ -94,12 +94,12 @@ async fn find(store: &dyn Store, name: &str) -> Result<(u64, Option<Result<Store
     }
     let unreadable = |error| {
         let hint = if cfg!(feature = "schedules") { "" } else { "; cron expressions need the feature `schedules`" };
-        Error::damaged(format!("schedule `{name}` cannot be read: {error}{hint}"))
+        Error::damaged(format!("cannot read schedule `{name}`: {error}{hint}"))
     };
     Ok((found.version, Some(serde_json::from_slice(&found.bytes).map_err(unreadable))))
 }
 
-/// Removes a schedule, whether it can be read or not; false when there is none.
+/// Removes a schedule, readable or not; returns whether it existed.
 pub(super) async fn remove(store: &dyn Store, name: &str) -> Result<bool, Error> {
     for _ in 0..TRIES_MAX {
         let (version, found) = find(store, name).await?;
@@ -111,24 +111,27 @@ pub(super) async fn remove(store: &dyn Store, name: &str) -> Result<bool, Error>
 }
 
 fn changed_by_others(name: &str) -> Error {
-    Error::new(ErrorKind::Conflict, format!("schedule `{name}` is being changed by others: try again"))
+    Error::new(
+        ErrorKind::Conflict,
+        format!("cannot change schedule `{name}`: others are changing it at the same time; try again"),
+    )
 }
 
-/// Writes the schedule if it still has this version; false when somebody else was first.
+/// Writes the schedule if it still has this version; returns `false` if another change was first.
 pub(super) async fn save(store: &dyn Store, name: &str, version: u64, stored: Option<&Stored>) -> Result<bool, Error> {
     let encode = |error: serde_json::Error| Error::new(ErrorKind::Internal, error.to_string());
     let bytes = stored.map(serde_json::to_vec).transpose().map_err(encode)?.unwrap_or_default();
     if let Some(stored) = stored {
         let read = serde_json::from_slice::<Stored>(&bytes);
-        let mistake = |why: &str| Error::new(ErrorKind::Invalid, format!("schedule `{name}` cannot be kept: {why}"));
+        let mistake = |why: &str| Error::new(ErrorKind::Invalid, format!("cannot store schedule `{name}`: {why}"));
         if read.map_err(|error| mistake(&error.to_string()))? != *stored {
-            return Err(mistake("what is read back is not what was written"));
+            return Err(mistake("it is not the same when it is read back from JSON"));
         }
     }
     Ok(store.put(&key(name), version, &bytes).await?.is_some())
 }
 
-/// Changes a schedule, whatever others do at the same time. What `change` answers is durable.
+/// Changes a schedule, retrying while others change it too. The result of `change` is durable when this returns.
 pub(super) async fn change<F>(store: &dyn Store, name: &str, mut change: F) -> Result<(), Error>
 where
     F: FnMut(Option<Stored>) -> Result<Option<Stored>, Error>,
@@ -142,7 +145,7 @@ where
     Err(changed_by_others(name))
 }
 
-/// The names of all schedules, removed ones included.
+/// The names of all schedules, including removed ones.
 pub(super) async fn names(store: &dyn Store) -> Result<Vec<Name>, Error> {
     let keys = store.keys(PREFIX, SCHEDULES_MAX).await?;
     let named = |key: &String| key.strip_prefix(PREFIX).and_then(|name| Name::new(name).ok());

@@ -76,7 +76,7 @@ fn years_of_missed_seconds_cost_no_more_than_an_hour_of_them() {
     assert_eq!(found.at, [seconds(now - 1), seconds(now)]);
 }
 
-/// What is stored of a schedule, with this next fire time and this one as the last that was dealt with.
+/// A stored schedule with this next fire time, and this one as the last that was handled.
 fn stored(schedule: Schedule, next: Option<u64>, last: Option<u64>) -> Stored {
     let last = last.map(|at| Fire { at: seconds(at), outcome: FireOutcome::Missed });
     Stored { schedule, paused: false, next: next.map(seconds), since: None, last, open: Vec::new() }
@@ -91,15 +91,15 @@ fn a_next_fire_time_is_never_later_than_the_rule_says() {
         // The clock was a year ahead when it was put, or when it fired.
         (every(60, 0), Some(year + 1020), None, 1000, Some(1020)),
         (every(60, 0), Some(year + 1020), Some(year + 960), 1000, Some(1020)),
-        // What has passed is dealt with.
+        // A fire time that has passed is handled.
         (every(60, 0), Some(960), None, 1000, Some(960)),
-        // Another engine is a little ahead, and has dealt with what is still to come here.
+        // Another engine is slightly ahead, and has handled a fire time that is still to come here.
         (every(60, 0), Some(1080), Some(1020), 1015, Some(1080)),
         (every(5, 0), Some(1025), Some(1020), 1012, Some(1025)),
         (every(5, 0), Some(9025), Some(1020), 1012, Some(1025)),
         (ranged(), Some(1200), None, 1000, Some(1200)),
         (ranged(), Some(1740), None, 1000, Some(1200)),
-        // The clock was behind the range, and it was over.
+        // The clock was before the range, and the range had ended.
         (ranged(), None, Some(1740), 1000, Some(1200)),
         (ranged(), None, Some(1740), 1500, Some(1560)),
         (ranged(), None, Some(1740), 1900, None),
@@ -116,10 +116,13 @@ fn mistakes_name_their_field() {
     let wrong = |schedule: Schedule| schedule.check().expect_err("it has a mistake").to_string();
     let half = When::Every { period: Duration::from_millis(1500), offset: Duration::ZERO };
     for (schedule, says) in [
-        (every(0, 0), "schedule `s`, `period`: 0ns is none: whole seconds are needed, one at the least"),
-        (Schedule { when: half, ..every(1, 0) }, "schedule `s`, `period`: 1.5s is none"),
-        (every(1, 0).with_catch_up(CatchUp::All { limit: 0 }), "schedule `s`, `catch_up`: 0 is not from 1 to 1000"),
-        (every(1, 0).with_range(Some(seconds(2)), Some(seconds(2))), "schedule `s`, `until`: "),
+        (every(0, 0), "invalid schedule `s`: `period`: 0ns is invalid; use whole seconds, at least one"),
+        (Schedule { when: half, ..every(1, 0) }, "invalid schedule `s`: `period`: 1.5s is invalid"),
+        (
+            every(1, 0).with_catch_up(CatchUp::All { limit: 0 }),
+            "invalid schedule `s`: `catch_up`: the limit is 0; use 1 to 1000",
+        ),
+        (every(1, 0).with_range(Some(seconds(2)), Some(seconds(2))), "invalid schedule `s`: `until`: "),
     ] {
         let said = wrong(schedule);
         assert!(said.starts_with(says), "{said}");
@@ -146,7 +149,7 @@ mod cron {
         let mut parts = text.split(['-', 'T', ':', 'Z']).map(|part| part.parse::<u64>().unwrap_or(0));
         let mut next = || parts.next().expect("year to minute");
         let (year, month, day, hour, minute) = (next(), next(), next(), next(), next());
-        // Days are found by trying: what is shown is what was meant.
+        // Days are found by trying until the text is the expected one.
         let noon = |days: u64| seconds(86_400 * days + 3600 * hour + 60 * minute);
         let shown = format!("{year:04}-{month:02}-{day:02}");
         let days = (0..60_000).find(|days| noon(*days).to_string().starts_with(&shown));
@@ -208,28 +211,28 @@ mod cron {
         // Lord Howe puts its clocks back by half an hour.
         let half = ["2026-04-04T14:45Z", "2026-04-04T15:15Z", "2026-04-04T15:45Z"];
         assert_eq!(fires("15,45 * * * *", "Australia/Lord_Howe", "2026-04-04T14:15Z", 3), half);
-        // A day that a place left out altogether: Apia had no 30 December 2011.
+        // A day that a zone skipped: Apia had no 30 December 2011.
         assert_eq!(fires("0 9 30 12 *", "Pacific/Apia", "2011-12-01T00:00Z", 1), ["2011-12-30T10:00Z"]);
     }
 
     #[test]
     fn mistakes_name_the_field() {
         for (expression, zone, says) in [
-            ("60 8 * * *", "UTC", "minute: `60` is none; 0 to 59"),
-            ("0 24 * * *", "UTC", "hour: `24` is none; 0 to 23"),
-            ("0 8 32 * *", "UTC", "day of month: `32` is none; 1 to 31"),
-            ("0 8 * MOO *", "UTC", "month: `MOO` is none; 1 to 12"),
-            ("0 8 * * 8", "UTC", "day of week: `8` is none; 0 to 7"),
-            ("61 0 8 * * *", "UTC", "second: `61` is none; 0 to 59"),
-            ("0 8 * *", "UTC", "`expression`: `0 8 * *` has 4 fields, and 5 or 6 are needed"),
-            ("0 0 8 * * * 2027", "UTC", "has 7 fields, and 5 or 6 are needed"),
+            ("60 8 * * *", "UTC", "minute: `60` is invalid; use 0 to 59"),
+            ("0 24 * * *", "UTC", "hour: `24` is invalid; use 0 to 23"),
+            ("0 8 32 * *", "UTC", "day of month: `32` is invalid; use 1 to 31"),
+            ("0 8 * MOO *", "UTC", "month: `MOO` is invalid; use 1 to 12"),
+            ("0 8 * * 8", "UTC", "day of week: `8` is invalid; use 0 to 7"),
+            ("61 0 8 * * *", "UTC", "second: `61` is invalid; use 0 to 59"),
+            ("0 8 * *", "UTC", "`expression`: `0 8 * *` has 4 fields; use 5 or 6"),
+            ("0 0 8 * * * 2027", "UTC", "has 7 fields; use 5 or 6"),
             ("", "UTC", "has 0 fields"),
             ("@sometimes", "UTC", "has 1 fields"),
-            ("0 8 * * *", "Europe/Nowhere", "`zone`: `Europe/Nowhere` is no time zone"),
+            ("0 8 * * *", "Europe/Nowhere", "`zone`: `Europe/Nowhere` is not a known time zone"),
             (&"1,".repeat(300), "UTC", "`expression`: it has 600 bytes"),
         ] {
             let error = Schedule::cron("s", "w", expression, zone).expect_err("it has a mistake").to_string();
-            assert!(error.starts_with("schedule `s`, ") && error.contains(says), "{expression}: {error}");
+            assert!(error.starts_with("invalid schedule `s`: ") && error.contains(says), "{expression}: {error}");
         }
     }
 
@@ -261,7 +264,7 @@ mod cron {
             let times = CronTimes::new(&format!("{minute} {hours} * * *"), zone).expect("a cron expression");
             let first = times.after(seconds(start)).expect("it fires for ever");
             prop_assert!(first > seconds(start));
-            // What is between has no fire time: asking from there gives the same.
+            // Between two fire times, the search returns the same result.
             let end = first.as_millis() / 1000;
             for middle in [start + 1, start.midpoint(end), end - 1] {
                 if (start..end).contains(&middle) {

@@ -1,7 +1,7 @@
-//! Waits for the earliest fire time of all schedules.
+//! The background task that waits for the earliest fire time of all schedules.
 //!
-//! It keeps the next fire times in memory, sleeps until the first of them, and reads the store anew when a schedule was
-//! changed through this engine, and now and then because of the others'.
+//! It keeps the next fire times in memory and sleeps until the first of them. It reads the store again when a schedule
+//! was changed through this engine, and periodically because other engines may have changed one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,28 +16,28 @@ use crate::runtime::error::Error;
 use crate::runtime::shared::Shared;
 use crate::runtime::shared::ticking::Ticking;
 
-/// How often the store is asked although nothing is known to be due: another engine may have changed a schedule.
+/// How often the store is read although nothing is known to be due: another engine may have changed a schedule.
 const SAFETY_NET: Duration = Duration::from_secs(30);
 
-/// When a schedule is tried again whose run could not be started.
+/// The delay before retrying a schedule whose run could not be started.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
-/// How many schedules are dealt with at once, when many fire at the same time.
+/// How many schedules are handled concurrently when many fire at the same time.
 const AT_ONCE: usize = 16;
 
-/// When a schedule is to be dealt with next. To find its next fire time costs something, hence only for one that is new or
-/// when the clock was put back.
+/// When a schedule must be handled next. Computing a fire time is expensive, so it is done only for a new schedule or
+/// when the clock went back.
 fn next_of(ticking: &Ticking, name: &Name, stored: Option<Stored>, now: Timestamp) -> Result<Option<Timestamp>, Error> {
     let Some(stored) = stored.filter(|stored| !stored.paused) else { return Ok(None) };
     if ticking.known().is_known(name, stored.next, now) {
         return Ok(stored.next);
     }
     let next = stored.next_at(&stored.schedule.times()?, now);
-    // What a clock that was ahead wrote down is put right at once.
+    // A fire time stored by a clock that was ahead is corrected at once.
     Ok(if next == stored.next { next } else { Some(now) })
 }
 
-/// Starts runs when their time has come, until the engine shuts down.
+/// Starts runs at their fire times, until the engine shuts down.
 pub(in super::super) async fn tick(shared: Arc<Shared>) {
     let mut looked = None;
     loop {
@@ -60,13 +60,13 @@ pub(in super::super) async fn tick(shared: Arc<Shared>) {
     }
 }
 
-/// Learns the next fire times of all schedules.
+/// Reads the next fire times of all schedules.
 async fn read_all(shared: &Arc<Shared>) {
     let now = shared.clock.now();
     let all = match names(&*shared.store).await {
         Ok(all) => all,
         Err(error) => {
-            tracing::warn!(%error, "the schedules cannot be read");
+            tracing::warn!(%error, "cannot read the schedules; trying again");
             return;
         }
     };
@@ -82,7 +82,7 @@ async fn read_all(shared: &Arc<Shared>) {
     }
 }
 
-/// Deals with all that is due; answers how long nothing will be.
+/// Handles every schedule that is due; returns how long until the next one is.
 async fn fire_due(shared: &Arc<Shared>) -> Duration {
     let now = shared.clock.now();
     let next = shared.schedules.known().next();

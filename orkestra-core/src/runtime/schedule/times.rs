@@ -1,4 +1,4 @@
-//! Fire times: pure functions of a schedule and of what time it is.
+//! Fire times: pure functions of a schedule and the current time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use crate::model::Timestamp;
 use super::cron::CronTimes;
 use super::spec::{CatchUp, Schedule, When};
 
-/// How late a fire time may be and still count as kept: engines look at the store every 30 seconds.
+/// How late a fire time may be handled without counting as missed: engines read the store every 30 seconds.
 pub(super) const ON_TIME: Duration = Duration::from_secs(60);
 
-/// How far back missed fire times are looked for at first; four times as far whenever there are not enough.
+/// How far back missed fire times are searched for at first; four times as far each time too few are found.
 const LOOK_BACK: Duration = Duration::from_secs(3600);
 
-/// The moments that a schedule names.
+/// The times that a schedule names.
 #[derive(Clone, Debug)]
 pub(super) enum Times {
     Every {
@@ -30,11 +30,11 @@ impl Times {
     pub(super) fn of(when: &When) -> Result<Self, String> {
         match when {
             When::Every { period, offset } => {
-                let period = seconds(*period).filter(|period| *period > 0).ok_or_else(|| {
-                    format!("`period`: {period:?} is none: whole seconds are needed, one at the least")
-                })?;
-                let offset = seconds(*offset)
-                    .ok_or_else(|| format!("`offset`: {offset:?} is none: whole seconds are needed"))?;
+                let period = seconds(*period)
+                    .filter(|period| *period > 0)
+                    .ok_or_else(|| format!("`period`: {period:?} is invalid; use whole seconds, at least one"))?;
+                let offset =
+                    seconds(*offset).ok_or_else(|| format!("`offset`: {offset:?} is invalid; use whole seconds"))?;
                 Ok(Self::Every { period, offset })
             }
             #[cfg(feature = "schedules")]
@@ -42,7 +42,7 @@ impl Times {
         }
     }
 
-    /// The first moment after `after`, in whole seconds; `None` when there is none any more.
+    /// The first time after `after`, in whole seconds; `None` if there is none left.
     pub(super) fn after(&self, after: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Every { period, offset } => {
@@ -61,18 +61,18 @@ fn seconds(duration: Duration) -> Option<u64> {
     (duration.subsec_nanos() == 0).then_some(duration.as_secs())
 }
 
-/// What is to be done about the fire times up to now.
+/// What to do about the fire times up to now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fires {
-    /// Those that get a run, earliest first.
+    /// The fire times to start runs for, earliest first.
     pub(super) at: Vec<Timestamp>,
-    /// The latest of all that have passed.
+    /// The latest fire time that has passed.
     pub(super) latest: Timestamp,
-    /// The next one.
+    /// The next fire time.
     pub(super) next: Option<Timestamp>,
 }
 
-/// The fire times from `first` on, which is one, until `now`.
+/// The fire times from `first`, which is one, up to `now`.
 pub(super) fn fires(schedule: &Schedule, times: &Times, first: Timestamp, now: Timestamp) -> Fires {
     let wanted = match schedule.catch_up {
         CatchUp::Skip | CatchUp::One => 1,
@@ -85,7 +85,7 @@ pub(super) fn fires(schedule: &Schedule, times: &Times, first: Timestamp, now: T
     Fires { at, latest, next: schedule.after(times, now) }
 }
 
-/// The last `wanted` fire times from `first` until `now`.
+/// The last `wanted` fire times from `first` up to `now`.
 fn passed(
     schedule: &Schedule,
     times: &Times,

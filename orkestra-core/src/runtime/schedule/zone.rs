@@ -1,7 +1,7 @@
-//! Time zones: the one file that knows jiff.
+//! Time zones: the only file that uses jiff.
 //!
-//! A reading is what the wall clocks of a zone show, in seconds since they would have shown the Unix epoch. Some readings
-//! come never, when clocks are put forward, and some twice, when they are put back.
+//! A reading is the local time of a zone, as a date and a time of day. When clocks go forward, some readings never
+//! occur; when they go back, some occur twice.
 
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp as Instant};
 
 use crate::model::Timestamp;
 
-/// What clocks on the wall show: a date and a time of day, whole seconds.
+/// A local date and time of day, in whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Reading(DateTime);
 
@@ -43,22 +43,22 @@ fn part(part: i8) -> u32 {
     u32::from(part.unsigned_abs())
 }
 
-/// The clocks of a place.
+/// A time zone.
 #[derive(Clone, Debug)]
 pub(super) struct Zone(TimeZone);
 
 impl Zone {
-    /// The zone of an IANA name, `Europe/Berlin`; `None` when there is none.
+    /// The zone with this IANA name, such as `Europe/Berlin`; `None` if it does not exist.
     pub(super) fn named(name: &str) -> Option<Self> {
         TimeZone::get(name).ok().map(Self)
     }
 
-    /// What the clocks show at `at`, fractions of a second left out.
+    /// The local time at `at`, without fractions of a second.
     pub(super) fn reading(&self, at: Timestamp) -> Option<Reading> {
         Some(Reading(self.0.to_datetime(instant(at)?)))
     }
 
-    /// When the clocks show `reading`: the first time of two; when they never do, the moment when they jump over it.
+    /// The first time at which `reading` occurs; if it never does, the end of the gap it lies in.
     pub(super) fn first(&self, reading: Reading) -> Option<Timestamp> {
         let ambiguous = self.0.to_ambiguous_timestamp(reading.0);
         let AmbiguousOffset::Gap { after, .. } = ambiguous.offset() else {
@@ -68,12 +68,12 @@ impl Zone {
         timestamp(self.0.following(before_the_jump).next()?.timestamp())
     }
 
-    /// When the clocks show `reading`, should they go on as they do at `at`.
+    /// When `reading` occurs if the offset stays what it is at `at`.
     pub(super) fn steady(&self, at: Timestamp, reading: Reading) -> Option<Timestamp> {
         timestamp(self.0.to_offset(instant(at)?).to_timestamp(reading.0).ok()?)
     }
 
-    /// When the clocks are put forward or back next, after `at`.
+    /// When the offset changes next, after `at`.
     pub(super) fn next_change(&self, at: Timestamp) -> Option<Timestamp> {
         timestamp(self.0.following(instant(at)?).next()?.timestamp())
     }

@@ -1,4 +1,4 @@
-//! What the store is asked on behalf of the engine, and how long it may fail.
+//! Reads of the store on behalf of the engine, with retries.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use super::Shared;
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::support::patience::{Patience, insist};
 
-/// How long a call that reads the store is waited for after the engine was shut down.
+/// How long a read of the store may still take after the engine was shut down.
 const LAST_TRY: Duration = Duration::from_millis(500);
 
 impl Shared {
-    /// The same for everybody else.
+    /// Like `insist`, for callers that must not wait once the engine shuts down.
     pub(in crate::runtime) async fn patiently<T, E, F>(&self, ask: impl Fn() -> F + Send) -> Result<T, Error>
     where
         T: Send,
@@ -28,7 +28,8 @@ impl Shared {
             biased;
             answer = &mut insisting => answer,
             () = self.down() => {
-                // What can be read still is: a run that has ended tells how, whether it is driven or not.
+                // What can still be read is returned: a run that has ended reports its outcome, whether it is driven or
+                // not.
                 tokio::select! {
                     biased;
                     answer = &mut insisting => answer,
@@ -38,13 +39,13 @@ impl Shared {
         }
     }
 
-    /// The record of `run`, from a store that may fail in passing.
+    /// The record of `run`; retries while the store fails temporarily.
     pub(in crate::runtime) async fn record_of(&self, run: &RunId) -> Result<Option<RunRecord>, Error> {
         self.patiently(|| self.store.record(run)).await
     }
 
-    /// Lets the run begin, unless it is there: then its record as it was found. Another engine may be just about to begin
-    /// it, or to delete it: whichever is first, the run was there.
+    /// Begins the run unless it exists; otherwise returns its record. Another engine may be about to begin or delete
+    /// it: whichever comes first, the run existed.
     pub(in crate::runtime) async fn begin(
         self: &Arc<Self>,
         run: &RunId,

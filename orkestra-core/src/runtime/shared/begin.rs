@@ -1,4 +1,4 @@
-//! A run that is to be begun: checked against what this engine knows, then told to a driver.
+//! Begins a run: checks it against this engine's code, then sends it to a driver.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::Shared;
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::storage::blobs;
 
-/// A run that is to be begun.
+/// A run to be started.
 pub(in crate::runtime) struct NewRun {
     pub(in crate::runtime) plan: Arc<Plan>,
     pub(in crate::runtime) id: RunId,
@@ -20,9 +20,9 @@ pub(in crate::runtime) struct NewRun {
 }
 
 impl Shared {
-    /// The run that another one asked for.
+    /// The child run that another run requested.
     pub(in crate::runtime) fn child_run(&self, child: &ChildState, parent: Parent) -> Result<NewRun, Error> {
-        let unknown = || Error::new(ErrorKind::NotFound, format!("no workflow `{}` is registered", child.workflow));
+        let unknown = || Error::new(ErrorKind::NotFound, format!("workflow `{}` is not registered", child.workflow));
         Ok(NewRun {
             plan: self.code.plan(child.workflow.as_str()).ok_or_else(unknown)?,
             id: child.run.clone(),
@@ -32,15 +32,15 @@ impl Shared {
         })
     }
 
-    /// Begins the run; false when it is there already.
+    /// Begins the run; returns `false` if it already exists.
     pub(in crate::runtime) async fn begin_new(self: &Arc<Self>, new: NewRun) -> Result<bool, Error> {
         let NewRun { plan, id, input: given, labels, options } = new;
         if let Some(task) = self.code.missing_task(&plan) {
-            let message = format!("workflow `{}` needs the task `{task}`, which is not registered", plan.workflow());
+            let message = format!("workflow `{}` needs task `{task}`, which is not registered", plan.workflow());
             return Err(Error::new(ErrorKind::NotFound, message));
         }
         if let Some(limit) = self.missing_limit(&plan) {
-            let message = format!("workflow `{}` needs the limit `{limit}`, which is not defined", plan.workflow());
+            let message = format!("workflow `{}` needs limit `{limit}`, which is not defined", plan.workflow());
             return Err(Error::new(ErrorKind::NotFound, message));
         }
         if let Some(mistake) = labels.keys().find_map(|key| label_mistake(key)) {
@@ -60,7 +60,7 @@ impl Shared {
         if record.workflow == workflow {
             return Ok(false);
         }
-        let message = format!("run `{}` exists already, of workflow `{}`", record.id, record.workflow);
+        let message = format!("run `{}` already exists with workflow `{}`; use another id", record.id, record.workflow);
         Err(Error::new(ErrorKind::Conflict, message))
     }
 }

@@ -1,4 +1,4 @@
-//! The runs that should go on and that this engine does not drive, each with the reason.
+//! The runs that should continue but are not driven by this engine, each with the reason.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use crate::runtime::error::Error;
 /// Why a run is not driven.
 struct Blocked {
     error: Error,
-    /// When it is tried again, by a clock that nobody sets; only when somebody sends it something if there is none.
+    /// When it is tried again, on the monotonic clock; `None` means only when an input arrives.
     retry_at: Option<Instant>,
 }
 
@@ -21,7 +21,7 @@ struct Blocked {
 pub(in crate::runtime) struct BlockedRuns(Mutex<BTreeMap<RunId, Blocked>>);
 
 impl BlockedRuns {
-    /// The run is not driven any more; it is tried again at `retry_at`, or when somebody sends it something.
+    /// The run is no longer driven; it is tried again at `retry_at`, or when an input arrives.
     pub(in crate::runtime) fn add(&self, run: &RunId, error: Error, retry_at: Option<Instant>) {
         self.lock().insert(run.clone(), Blocked { error, retry_at });
     }
@@ -31,7 +31,7 @@ impl BlockedRuns {
         self.lock().remove(run);
     }
 
-    /// Removes the runs that are to be tried again by now. Another engine may have gone on with them.
+    /// Removes the runs that are due to be tried again. Another engine may have continued them.
     pub(in crate::runtime) fn remove_due(&self) {
         let now = Instant::now();
         self.lock().retain(|_, blocked| blocked.retry_at.is_none_or(|at| at > now));
@@ -42,12 +42,12 @@ impl BlockedRuns {
         self.lock().iter().map(|(run, blocked)| (run.clone(), blocked.error.clone())).collect()
     }
 
-    /// Why the run is not driven.
+    /// Why the run is not driven, if so.
     pub(in crate::runtime) fn reason(&self, run: &RunId) -> Option<Error> {
         self.lock().get(run).map(|blocked| blocked.error.clone())
     }
 
-    /// Whether the run is blocked and not to be tried again yet.
+    /// Whether the run is blocked and not due to be tried again.
     pub(in crate::runtime) fn is_blocked(&self, run: &RunId) -> bool {
         let now = Instant::now();
         self.lock().get(run).is_some_and(|blocked| blocked.retry_at.is_none_or(|at| at > now))

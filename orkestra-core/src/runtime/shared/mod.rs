@@ -54,9 +54,9 @@ pub(super) struct Shared {
     pub(super) slots: Slots,
     pub(super) telemetry: Telemetry,
     pub(super) schedules: Ticking,
-    /// All that runs beside the callers, but for `keepers`.
+    /// All background jobs except `keepers`.
     pub(super) jobs: Jobs,
-    /// Those who keep the journals: they end when all others have.
+    /// The jobs that write the journals: they end after all others.
     pub(super) keepers: Jobs,
     pub(super) neighbours: Neighbours,
     pub(in crate::runtime) shutdown: watch::Sender<bool>,
@@ -64,7 +64,7 @@ pub(super) struct Shared {
     pub(in crate::runtime) stopped: watch::Sender<bool>,
     /// Whether nothing of the engine holds the store any more.
     pub(in crate::runtime) closed: watch::Sender<bool>,
-    /// Told when a run was parked that has a wake-up time.
+    /// Notified when a run with a wake-up time was parked.
     pub(super) parked: Notify,
     pub(super) code: Registry,
     pub(super) blocked: BlockedRuns,
@@ -76,7 +76,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// What a builder brings.
+/// What the builder provides.
 pub(super) struct Parts {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
@@ -93,7 +93,8 @@ impl Shared {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { store, clock, worker, park_after, lease, runs_max, snapshot_events, limits, code } = parts;
         let telemetry = Telemetry::start();
-        // Another engine looks for what has run out now and then: so it has a run before the whole time is gone.
+        // Other engines look for expired leases only periodically; this way one has the run before the whole time has
+        // passed.
         let lease_lasts = if store.is_shared() { lease / 8 * 7 } else { lease };
         let asked = Arc::clone(&clock);
         let timeout = Timeout::of_lease(&*store, lease);
@@ -132,9 +133,9 @@ impl Shared {
         }
     }
 
-    /// Returns when the engine is to shut down.
+    /// Returns when the engine shuts down.
     pub(super) async fn down(&self) {
-        // The sender is a field of ours: it cannot be gone.
+        // An error is impossible: the sender is a field of `self`.
         drop(self.shutdown.subscribe().wait_for(|down| *down).await);
     }
 
@@ -143,18 +144,18 @@ impl Shared {
         last.0 >= self.snapshot_events
     }
 
-    /// From which position on the next snapshot is taken after one at `last`: so many events later, or when the journal is
-    /// half as long again.
+    /// The position of the next snapshot after one at `last`: `snapshot_events` later, or when the journal has grown by
+    /// half.
     pub(super) fn next_snapshot(&self, last: Seq) -> Seq {
         last.plus(self.snapshot_events.max(last.0 / 2))
     }
 
-    /// How many runs in memory take room.
+    /// How many runs in memory count against the capacity.
     pub(super) fn busy(&self) -> usize {
         self.capacity.busy(self.live.count())
     }
 
-    /// Whether a run that is in memory had better be driven by another engine, or later.
+    /// Whether the engine is over its capacity, so that a run in memory should be driven by another engine, or later.
     pub(super) fn is_crowded(&self) -> bool {
         self.capacity.is_over(self.busy())
     }
@@ -163,7 +164,7 @@ impl Shared {
         self.clock.now().saturating_add(self.lease_lasts)
     }
 
-    /// A limit that the plan's nodes are under and that this engine does not define.
+    /// A limit that the plan needs and this engine does not define.
     pub(super) fn missing_limit(&self, plan: &Plan) -> Option<Name> {
         let mut limits = plan.nodes().iter().flat_map(|node| &node.spec.limits);
         limits.find(|slot| !self.slots.knows(&slot.limit)).map(|slot| slot.limit.clone())
@@ -173,7 +174,7 @@ impl Shared {
     pub(super) fn wake(&self, at: Option<Timestamp>) {
         if at.is_some() {
             self.parked.notify_one();
-            // Whichever engine of the process is there then. On a store that others write to it looks by itself.
+            // Any engine of this process may have to wake it. On a shared store engines look by themselves.
             if !self.store.is_shared() {
                 self.neighbours.for_others(|other| other.parked.notify_one());
             }

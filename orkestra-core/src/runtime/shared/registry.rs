@@ -1,4 +1,5 @@
-//! The code that an engine knows: workflows, and the tasks behind their nodes. It never changes once the engine runs.
+//! The registered code of an engine: workflows, and the tasks behind their nodes. It never changes once the engine
+//! runs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,14 +13,14 @@ use crate::runtime::task::code::ErasedTask;
 #[derive(Default)]
 pub(in crate::runtime) struct Registry {
     pub(in crate::runtime) plans: HashMap<Name, Arc<Plan>>,
-    /// Tasks that any workflow may name.
+    /// Tasks that any workflow may refer to.
     pub(in crate::runtime) tasks: HashMap<Name, Arc<dyn ErasedTask>>,
     /// Tasks that belong to one workflow.
     pub(in crate::runtime) workflow_tasks: HashMap<Name, HashMap<Name, Arc<dyn ErasedTask>>>,
 }
 
 impl Registry {
-    /// The registered workflow of this name.
+    /// The registered workflow with this name.
     pub(in crate::runtime) fn plan(&self, workflow: &str) -> Option<Arc<Plan>> {
         self.plans.get(workflow).cloned()
     }
@@ -30,13 +31,13 @@ impl Registry {
         own.or_else(|| self.tasks.get(task)).cloned()
     }
 
-    /// A task that the plan names and that is not registered.
+    /// A task that the plan needs and that is not registered.
     pub(in crate::runtime) fn missing_task(&self, plan: &Plan) -> Option<Name> {
         let nodes = plan.nodes().iter().map(|node| &node.spec);
         self.missing(plan.workflow(), nodes)
     }
 
-    /// A task that a growth of the run names and that is not registered.
+    /// A task that a growth of the run needs and that is not registered.
     pub(in crate::runtime) fn missing_growth_task(&self, state: &RunState, growth: &Growth) -> Option<Name> {
         self.missing(state.plan().workflow(), growth.nodes.iter())
     }

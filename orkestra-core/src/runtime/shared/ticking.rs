@@ -1,4 +1,4 @@
-//! What this engine knows of the schedules without asking the store.
+//! What this engine knows about the schedules without reading the store.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use crate::model::{Name, Timestamp};
 
 use crate::runtime::error::Error;
 
-/// What the rest of the engine can tell the ticker, and ask it.
+/// The interface between the schedule ticker and the rest of the engine.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct Ticking {
     changed: Notify,
@@ -19,11 +19,11 @@ pub(in crate::runtime) struct Ticking {
 /// What is known of the schedules without asking the store.
 #[derive(Clone, Debug, Default)]
 pub(in crate::runtime) struct Known {
-    /// The next fire times, those of paused schedules left out.
+    /// The next fire times, except those of paused schedules.
     next: BTreeMap<Name, Timestamp>,
-    /// Why fire times wait that have passed.
+    /// Why fire times that have passed are not handled.
     problems: BTreeMap<Name, Error>,
-    /// By which time each next fire time was last found to be no later than its rule says, if it was since it was learnt.
+    /// The time at which each next fire time was last checked against its rule, if it was checked since it was learnt.
     checked: BTreeMap<Name, Timestamp>,
 }
 
@@ -42,7 +42,7 @@ impl Ticking {
         self.known().problems.get(name).cloned()
     }
 
-    /// How many schedules wait for a time, the next of all, and how many are held up.
+    /// How many schedules wait for a time, the earliest time, and how many are held up.
     pub(in crate::runtime) fn glance(&self) -> (usize, Option<Timestamp>, usize) {
         let known = self.known();
         (known.next.len(), known.next.values().min().copied(), known.problems.len())
@@ -52,18 +52,18 @@ impl Ticking {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What came of dealing with a schedule.
+    /// Records the result of handling a schedule.
     pub(in crate::runtime) fn note(&self, name: Name, result: Result<Option<Timestamp>, Error>, again: Timestamp) {
         let mut known = self.known();
         match result {
-            // What it was found by may have been a clock that was ahead for that moment.
+            // It may have been checked by a clock that was ahead at that moment.
             Ok(next) => {
                 known.problems.remove(&name);
                 known.checked.remove(&name);
                 known.learn(name, next);
             }
             Err(error) => {
-                tracing::warn!(schedule = %name, %error, "the runs of a schedule wait");
+                tracing::warn!(schedule = %name, %error, "cannot handle a schedule; trying again");
                 known.problems.insert(name.clone(), error);
                 known.learn(name, Some(again));
             }
@@ -72,24 +72,24 @@ impl Ticking {
 }
 
 impl Known {
-    /// The next fire times.
+    /// A copy of the next fire times.
     pub(in crate::runtime) fn next(&self) -> BTreeMap<Name, Timestamp> {
         self.next.clone()
     }
 
-    /// Forgets all but these, which are in order.
+    /// Forgets all schedules but `names`, which are sorted.
     pub(in crate::runtime) fn keep(&mut self, names: &[Name]) {
         self.next.retain(|name, _| names.binary_search(name).is_ok());
         self.problems.retain(|name, _| names.binary_search(name).is_ok());
         self.checked.retain(|name, _| names.binary_search(name).is_ok());
     }
 
-    /// Whether this next fire time was checked before, and time has gone forward since: then it is not too far away.
+    /// Whether this next fire time was checked before, and time has gone forward since: then it is not too late.
     pub(in crate::runtime) fn is_known(&self, name: &Name, next: Option<Timestamp>, now: Timestamp) -> bool {
         self.checked.get(name).is_some_and(|checked| *checked <= now) && self.next.get(name).copied() == next
     }
 
-    /// Learns a next fire time that was checked by the time `now`.
+    /// Learns a next fire time that was checked at `now`.
     pub(in crate::runtime) fn learn_checked(&mut self, name: Name, next: Option<Timestamp>, now: Timestamp) {
         self.checked.insert(name.clone(), now);
         self.learn(name, next);

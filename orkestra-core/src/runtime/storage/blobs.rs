@@ -1,8 +1,8 @@
-//! Large payloads on their way to the store and back: what is too long for a journal is kept beside it.
+//! Large payloads: what is too long for a journal is kept beside it.
 //!
-//! In the journal stands a reference, which belongs to the run in whose journal it stands: whoever reads it says which run
-//! that is, and what goes to another run is copied. A blob is durable before the commit that names it; one whose commit never
-//! came is removed with its run.
+//! The journal holds a reference, which belongs to that journal's run: readers say which run that is, and what goes to
+//! another run is copied. A blob is durable before the commit that refers to it; if that commit is never written, the
+//! blob is removed with its run.
 
 use sha2::{Digest, Sha256};
 
@@ -14,7 +14,7 @@ use crate::store::Store;
 use super::load::load;
 use crate::runtime::error::{Error, ErrorKind};
 
-/// Keeps a long payload of `run` beside the journal; what comes back goes into the journal.
+/// Stores a long payload of `run` beside the journal; returns what goes into the journal.
 pub(in crate::runtime) async fn keep(store: &dyn Store, run: &RunId, payload: Payload) -> Result<Payload, Error> {
     if !stands_beside(&payload) {
         return Ok(payload);
@@ -26,8 +26,8 @@ pub(in crate::runtime) async fn keep(store: &dyn Store, run: &RunId, payload: Pa
     Ok(Payload::beside(KeptAt::Blob(blob)).with_value(payload))
 }
 
-/// Makes sure that what `kind` brings into the journal of `run` is kept there: a run of this id that was there when it was kept
-/// may have been deleted since, and its blobs with it. Asked under the run's lease, where nobody deletes anything.
+/// Makes sure that the payloads of `kind` are stored for `run`: an earlier run with this id may have been deleted since
+/// they were stored, and its blobs with it. Called under the run's lease, when no run can be deleted.
 pub(in crate::runtime) async fn keep_again(store: &dyn Store, run: &RunId, kind: &InputKind) -> Result<(), Error> {
     let given = match kind {
         InputKind::Create { input, .. } => Some(input),
@@ -59,14 +59,15 @@ async fn is_kept(store: &dyn Store, run: &RunId, payload: &Payload) -> Result<()
     match reference.value() {
         Some(value) => Ok(store.put_blob(run, &blob.key, value.as_json().as_bytes()).await?),
         None => {
-            let message =
-                format!("a run `{run}` was deleted meanwhile, and with it what was kept for this one: try again");
+            let message = format!(
+                "run `{run}` was deleted in the meantime, and with it a large payload stored for the new run; try again"
+            );
             Err(Error::new(ErrorKind::Conflict, message))
         }
     }
 }
 
-/// The payload itself, for one that came from the journal of `run`: read from beside it if that is where it is.
+/// The value of a payload from the journal of `run`, read from beside the journal if it is there.
 pub(in crate::runtime) async fn fetch(store: &dyn Store, run: &RunId, payload: Payload) -> Result<Payload, Error> {
     let Some(reference) = payload.reference() else { return Ok(payload) };
     match (reference.value(), reference.place()) {
@@ -76,7 +77,7 @@ pub(in crate::runtime) async fn fetch(store: &dyn Store, run: &RunId, payload: P
     }
 }
 
-/// The input of a node of `run`, joined. Its parts were small enough: it is, too.
+/// The input of a node of `run`, joined. Its parts fit in memory, so it does too.
 pub(in crate::runtime) async fn fetch_input(
     store: &dyn Store,
     run: &RunId,
@@ -93,7 +94,7 @@ pub(in crate::runtime) async fn fetch_input(
     }
 }
 
-/// A payload of the journal of the first run, kept for the second.
+/// A payload of the first run's journal, stored for the second run.
 pub(in crate::runtime) async fn adopt(
     store: &dyn Store,
     (from, to): (&RunId, &RunId),
@@ -102,7 +103,7 @@ pub(in crate::runtime) async fn adopt(
     keep(store, to, fetch(store, from, payload).await?).await
 }
 
-/// The outcome of the first run, its output kept for the second.
+/// The first run's outcome, with its output stored for the second run.
 pub(in crate::runtime) async fn adopt_outcome(
     store: &dyn Store,
     between: (&RunId, &RunId),
@@ -114,8 +115,8 @@ pub(in crate::runtime) async fn adopt_outcome(
     }
 }
 
-/// The events of the first run for the second, which forks it: the blobs that they refer to are copied. What the plan
-/// looks at in them is read on the way.
+/// The first run's events for the second run, which forks it: the blobs they refer to are copied, and what conditions
+/// of the plan need from them is read.
 pub(in crate::runtime) async fn adopt_events(
     store: &dyn Store,
     between: (&RunId, &RunId),
@@ -125,7 +126,7 @@ pub(in crate::runtime) async fn adopt_events(
     for event in &mut events {
         let looks = looks_of(plan, event);
         let Some(payload) = event.kept_mut() else { continue };
-        // The fork has outputs of its own.
+        // The fork has its own outputs.
         if payload.reference().is_none_or(|reference| *reference.place() == KeptAt::Outputs) {
             continue;
         }
@@ -135,15 +136,14 @@ pub(in crate::runtime) async fn adopt_events(
     Ok(events)
 }
 
-/// Whether a payload is kept beside the journal.
+/// Whether a payload must be stored beside the journal.
 pub(in crate::runtime) fn stands_beside(payload: &Payload) -> bool {
     !payload.is_kept_beside() && payload.as_json().len() > PAYLOAD_INLINE_BYTES_MAX
 }
 
 async fn read(store: &dyn Store, run: &RunId, blob: &Blob) -> Result<Payload, Error> {
     if let Some(other) = blob.run.as_ref().filter(|other| *other != run) {
-        let message =
-            format!("the journal of run `{run}` names a large payload of run `{other}`, which is not its own");
+        let message = format!("the journal of run `{run}` refers to a large payload of another run, `{other}`");
         return Err(Error::damaged(message));
     }
     let bytes = store.blob(run, &blob.key).await?.ok_or_else(|| missing(&blob.key))?;
@@ -151,10 +151,11 @@ async fn read(store: &dyn Store, run: &RunId, blob: &Blob) -> Result<Payload, Er
     found.map_err(|error| Error::damaged(format!("the large payload {} is damaged: {error}", blob.key)))
 }
 
-/// What the last nodes of the run gave, as one object.
+/// The outputs of the run's last nodes as one object.
 async fn outputs(store: &dyn Store, run: &RunId) -> Result<Payload, Error> {
     let state = load(store, run).await?;
-    let missing = || Error::new(ErrorKind::NotFound, format!("there is no run `{run}` to read the output of"));
+    let missing =
+        || Error::new(ErrorKind::NotFound, format!("cannot read the output of run `{run}`: the run was not found"));
     let mut outputs = state.ok_or_else(missing)?.last_outputs();
     for (_, output) in &mut outputs {
         if let Some(KeptAt::Blob(blob)) = output.reference().map(|reference| reference.place().clone()) {
@@ -165,5 +166,5 @@ async fn outputs(store: &dyn Store, run: &RunId) -> Result<Payload, Error> {
 }
 
 fn missing(key: &str) -> Error {
-    Error::damaged(format!("the large payload {key} is not in the store"))
+    Error::damaged(format!("the large payload {key} is missing in the store"))
 }

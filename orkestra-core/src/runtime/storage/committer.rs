@@ -1,14 +1,14 @@
-//! Group commit: while one durable write is under way, the commits of all runs gather for the next.
+//! Group commit: while one durable write is in progress, the commits of all runs gather for the next.
 //!
 //! ```text
-//! queue ──► batch ──► store ──► Ok, or an answer that will not change ──► the run's driver
-//!   ▲         ▲         │ failed, or nobody can tell
-//!   │         └─ backlog of the run: the same commits again, in their order, after a growing delay
-//!   └─ what the run commits meanwhile waits behind them
+//! queue ──► batch ──► store ──► Ok, or a final error ──► the run's driver
+//!   ▲         ▲         │ failed, or outcome unknown
+//!   │         └─ backlog of the run: the same commits again, in order, after a growing delay
+//!   └─ later commits of the run wait behind them
 //! ```
 //!
-//! It must never write the commits of one run out of order, and never change one that is written again: the store answers
-//! a commit that is there already with `Ok`.
+//! It must never write the commits of one run out of order, and never change one that is written again: the store
+//! answers `Ok` for a commit that already exists.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -28,14 +28,15 @@ use crate::runtime::support::timeout::{SILENT, Timeout};
 use crate::runtime::support::watch;
 use crate::runtime::telemetry::Commits;
 
-/// The delay before a failed write is made again; doubled each time.
+/// The first delay before a failed write is repeated; doubled each time.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
-/// The longest of them: so late does a run notice that its store is back.
+/// The longest such delay: how late a run may notice that its store works again.
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(1);
 
 pub(in crate::runtime) type Ack = oneshot::Receiver<Result<(), AppendError>>;
 
-/// The way to the committer. Cheap to clone; the committer ends when it is told to, or the last one is gone.
+/// The handle of the committer. Cheap to clone. The committer ends when it is told to, or when the last handle is
+/// dropped.
 #[derive(Clone, Debug)]
 pub(in crate::runtime) struct Committer {
     queue: mpsc::Sender<Waiting>,
@@ -56,7 +57,7 @@ impl Waiting {
     }
 }
 
-/// The commits of a run whose oldest is being written again.
+/// The commits of a run whose oldest one is being written again.
 #[derive(Debug)]
 struct Backlog {
     commits: VecDeque<Waiting>,
@@ -67,7 +68,7 @@ struct Backlog {
 }
 
 impl Committer {
-    /// Begins, as one of `jobs`; ends when `stopped` is true and all that was handed over is written.
+    /// Starts the committer as one of `jobs`. It ends when `stopped` is true and everything submitted is written.
     pub(in crate::runtime) fn start(
         jobs: &Jobs,
         store: Arc<dyn Store>,
@@ -82,15 +83,15 @@ impl Committer {
         Self { queue, failing }
     }
 
-    /// Hands a commit over. Commits of one caller are written in the order in which they are handed over.
+    /// Submits a commit. Commits of one caller are written in the order in which they are submitted.
     pub(in crate::runtime) async fn submit(&self, append: Append) -> Ack {
         let (ack, acknowledged) = oneshot::channel();
-        // A committer that is gone drops the other end: the caller sees that as an unknown outcome.
+        // If the committer has ended, the sender is dropped: the caller sees an unknown outcome.
         drop(self.queue.send(Waiting { append, ack, since: Instant::now() }).await);
         acknowledged
     }
 
-    /// How many commits wait for those under way.
+    /// How many commits wait for the write in progress.
     pub(in crate::runtime) fn waiting(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity() + self.failing()
     }
@@ -109,7 +110,7 @@ struct Writer {
     failing: Arc<AtomicUsize>,
 }
 
-/// What one durable write is made of.
+/// The contents of one durable write.
 #[derive(Default)]
 struct Batch {
     commits: Vec<Waiting>,
@@ -117,7 +118,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn has_room(&self) -> bool {
+    fn has_space(&self) -> bool {
         self.commits.len() < BATCH_COMMITS_MAX && self.bytes < BATCH_BYTES_MAX
     }
 
@@ -139,7 +140,7 @@ impl Writer {
                     None => return,
                 },
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
-                // Drivers have left before it is told: nobody waits for what fails still.
+                // Drivers have left before `stopped` is set: what still fails is not waited for.
                 _ = stopped.wait_for(|stopped| *stopped) => return,
             };
             let batch = self.gather(first, &mut queue);
@@ -149,7 +150,7 @@ impl Writer {
         }
     }
 
-    /// Whoever does not wait for a commit any more has lost the run, or given it up: it is not written again.
+    /// Drops commits whose receiver is gone: its driver has lost the run or given it up.
     fn forget_abandoned(&mut self) {
         self.backlogs.retain(|_, backlog| {
             backlog.commits.retain(|waiting| !waiting.ack.is_closed());
@@ -159,11 +160,11 @@ impl Writer {
         self.failing.store(failing, Ordering::Relaxed);
     }
 
-    /// What fails is made again first, then what is new. New commits of a run that has a backlog go behind it.
+    /// Failed commits come first, then new ones. New commits of a run with a backlog go behind it.
     fn gather(&mut self, first: Option<Waiting>, queue: &mut mpsc::Receiver<Waiting>) -> Batch {
         let (mut batch, now) = (Batch::default(), Instant::now());
         for backlog in self.backlogs.values_mut().filter(|backlog| backlog.due <= now) {
-            while batch.has_room()
+            while batch.has_space()
                 && let Some(waiting) = backlog.commits.pop_front()
             {
                 batch.push(waiting);
@@ -175,7 +176,7 @@ impl Writer {
                 Some(backlog) => backlog.commits.push_back(waiting),
                 None => batch.push(waiting),
             }
-            next = if batch.has_room() { queue.try_recv().ok() } else { None };
+            next = if batch.has_space() { queue.try_recv().ok() } else { None };
         }
         batch
     }
@@ -192,12 +193,12 @@ impl Writer {
             Err(panic) => unknown(format!("the store panicked: {panic}")),
         };
         self.seen.wrote(commits, bytes, began.elapsed());
-        // A store answers every commit. Should it not, nobody can tell.
+        // A store must answer every commit. If one is not answered, its outcome is unknown.
         results.resize(commits, Err(AppendError::Unknown("the store did not answer for this commit".into())));
         self.sort(waiting, results);
     }
 
-    /// Answers what is settled; the rest is written again, and with it what comes after it in the same run.
+    /// Answers final results; other commits are written again, together with the later ones of the same run.
     fn sort(&mut self, waiting: Vec<Waiting>, results: Vec<Result<(), AppendError>>) {
         let mut again: BTreeMap<RunId, (AppendError, Vec<Waiting>)> = BTreeMap::new();
         let mut settled = Vec::new();
@@ -216,7 +217,7 @@ impl Writer {
             }
         }
         for run in settled {
-            // It goes well again: what is left of a backlog is written at once.
+            // The store works again: the rest of the backlog is written at once.
             match self.backlogs.get_mut(&run) {
                 Some(backlog) if backlog.commits.is_empty() && !again.contains_key(&run) => {
                     self.backlogs.remove(&run);
@@ -233,18 +234,18 @@ impl Writer {
         }
     }
 
-    /// Keeps commits for another try, or gives them up after a while.
+    /// Keeps commits for another try, or gives them up after [`STORE_PATIENCE`].
     fn put_back(&mut self, run: RunId, error: &AppendError, commits: Vec<Waiting>) {
         let now = Instant::now();
         let new = || Backlog { commits: VecDeque::new(), since: now, delay: AGAIN_AFTER, due: now };
         let mut backlog = self.backlogs.remove(&run).unwrap_or_else(new);
         commits.into_iter().rev().for_each(|waiting| backlog.commits.push_front(waiting));
         if backlog.since.elapsed() >= STORE_PATIENCE {
-            tracing::error!(%run, %error, "a write goes on failing, it is given up");
+            tracing::error!(%run, %error, "giving up a write that keeps failing");
             backlog.commits.drain(..).for_each(|waiting| self.answer(waiting, Err(error.clone())));
             return;
         }
-        tracing::warn!(%run, %error, commits = backlog.commits.len(), "a write failed, it is made again");
+        tracing::warn!(%run, %error, commits = backlog.commits.len(), "a write failed; trying again");
         backlog.due = now + backlog.delay;
         backlog.delay = (backlog.delay * 2).min(AGAIN_AFTER_MAX);
         self.backlogs.insert(run, backlog);
@@ -252,13 +253,13 @@ impl Writer {
 
     fn answer(&self, waiting: Waiting, result: Result<(), AppendError>) {
         self.seen.answered(&result, waiting.since.elapsed());
-        // A driver that is gone needs no answer: its run is loaded from the journal next time.
+        // A driver that is gone needs no answer: its run is read from the journal next time.
         drop(waiting.ack.send(result));
     }
 }
 
-/// Whether the same commit may be written another time. A conflict with a journal that ends where the commit begins
-/// contradicts itself.
+/// Whether the same commit may be written again. A conflict with a journal that ends right before the commit is a
+/// contradiction, so it may.
 fn is_passing(error: &AppendError, first: Seq) -> bool {
     match error {
         AppendError::Failed(error) => matches!(error.kind(), StoreErrorKind::Io | StoreErrorKind::Busy),

@@ -1,4 +1,4 @@
-//! Loading a run: its journal, from the last snapshot on when it is long.
+//! Loads a run from its journal; if that is long, from the last snapshot on.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::store::{Snapshot, Store};
 
 use crate::runtime::error::Error;
 
-/// Loads a run's state. A journal that is read at once needs no snapshot.
+/// Loads a run's state. A journal that one read returns whole needs no snapshot.
 pub(in crate::runtime) async fn load(store: &dyn Store, run: &RunId) -> Result<Option<RunState>, Error> {
     let commits = store.read(run, Seq(1), READ_COMMITS_MAX).await?;
     if commits.len() >= READ_COMMITS_MAX {
@@ -19,7 +19,7 @@ pub(in crate::runtime) async fn load(store: &dyn Store, run: &RunId) -> Result<O
     replay(store, Replayer::new(run.clone()), commits).await
 }
 
-/// Loads a run's state whose journal is known to be long.
+/// Loads the state of a run whose journal is known to be long.
 pub(in crate::runtime) async fn load_long(store: &dyn Store, run: &RunId) -> Result<Option<RunState>, Error> {
     let replayer = from_snapshot(store, run).await?.map_or_else(|| Replayer::new(run.clone()), Replayer::resume);
     let from = replayer.state().map_or(Seq::ZERO, RunState::last).plus(1);
@@ -44,7 +44,7 @@ async fn replay(
     }
 }
 
-/// Loads a run's state from all of its journal, and shows each commit of it to `see`.
+/// Loads a run's state from its whole journal and passes each commit to `see`.
 pub(in crate::runtime) async fn load_seeing(
     store: &dyn Store,
     run: &RunId,
@@ -68,12 +68,12 @@ async fn from_snapshot(store: &dyn Store, run: &RunId) -> Result<Option<RunState
     let last = store.read(run, snapshot.last, 1).await?.pop().filter(|commit| commit.last == snapshot.last);
     let state = last.and_then(|last| decode_snapshot(&snapshot.bytes, &last));
     if state.is_none() {
-        tracing::debug!(%run, last = snapshot.last.0, "a snapshot is not used: another version wrote it, or of another journal");
+        tracing::debug!(%run, last = snapshot.last.0, "ignoring a snapshot: it was written by another version or belongs to another journal");
     }
     Ok(state)
 }
 
-/// Keeps a state that is durable. A cache: what goes wrong here is not told to anybody.
+/// Stores a durable state as a snapshot. It is a cache, so an error is only logged.
 pub(in crate::runtime) async fn keep_snapshot(store: Arc<dyn Store>, state: RunState) {
     let run = state.id().clone();
     let kept = async {
@@ -84,6 +84,6 @@ pub(in crate::runtime) async fn keep_snapshot(store: Arc<dyn Store>, state: RunS
         }
     };
     if let Err(error) = kept.await {
-        tracing::debug!(%run, %error, "a snapshot was not kept");
+        tracing::debug!(%run, %error, "cannot store a snapshot");
     }
 }

@@ -1,4 +1,4 @@
-//! What is written to the store and read from it: commits, journals, large payloads.
+//! Writing to and reading from the store: commits, journals, large payloads.
 
 pub(super) mod blobs;
 pub(super) mod committer;

@@ -1,10 +1,10 @@
-//! Steps under way, and whether another one may begin: an engine that is drained lets the first end and begins no more.
+//! Counts running steps and stops new ones: a draining engine waits for the first and starts none of the second.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// The steps of one engine.
+/// The running steps of one engine.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct Drain {
     steps: Mutex<Steps>,
@@ -17,12 +17,12 @@ struct Steps {
     draining: bool,
 }
 
-/// A step under way, until it is dropped.
+/// A running step, until it is dropped.
 #[derive(Debug)]
 pub(in crate::runtime) struct UnderWay(Arc<Drain>);
 
 impl Drain {
-    /// Begins a step, unless the engine is drained.
+    /// Starts a step, unless the engine is draining.
     pub(in crate::runtime) fn begin(self: &Arc<Self>) -> Option<UnderWay> {
         let mut steps = self.lock();
         if steps.draining {
@@ -36,7 +36,7 @@ impl Drain {
         self.lock().draining
     }
 
-    /// Lets no step begin from now on; returns when none is under way.
+    /// Lets no step start from now on; returns when none is running.
     pub(in crate::runtime) async fn empty(&self) {
         self.lock().draining = true;
         loop {

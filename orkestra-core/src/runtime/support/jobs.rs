@@ -1,5 +1,5 @@
-//! The tokio tasks of an engine: spawned on the runtime that it was started on, and counted, so that whoever shuts it down
-//! knows when the last of them has let go of the store.
+//! The tokio tasks of an engine: spawned on the runtime that it was started on, and counted, so that a shutdown knows
+//! when the last of them has dropped the store.
 
 use std::future::Future;
 
@@ -24,12 +24,13 @@ impl Drop for Counted {
 }
 
 impl Jobs {
-    /// None yet, on the current runtime.
+    /// An empty set of jobs on the current runtime.
     pub(in crate::runtime) fn here() -> Self {
         Self { runtime: Handle::current(), count: watch::Sender::new(0) }
     }
 
-    /// Spawns a task on the engine's runtime, wherever the caller runs. When that runtime is gone the task is dropped at once.
+    /// Spawns a task on the engine's runtime, wherever the caller runs. If that runtime is gone, the task is dropped at
+    /// once.
     pub(in crate::runtime) fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -37,12 +38,12 @@ impl Jobs {
         self.runtime.spawn(self.counted(work))
     }
 
-    /// The same work, which counts until it has ended and is dropped.
+    /// The same work, counted until it has ended and is dropped.
     pub(in crate::runtime) fn counted<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
         self.count.send_modify(|count| *count += 1);
         let counted = Counted(self.count.clone());
         async move {
-            // IMPORTANT: the work and all that it holds is gone before it is counted out.
+            // IMPORTANT: the work and everything it holds is dropped before the count goes down.
             let output = work.await;
             drop(counted);
             output
@@ -51,7 +52,7 @@ impl Jobs {
 
     /// Returns when all have ended.
     pub(in crate::runtime) async fn idle(&self) {
-        // The sender is a field of ours: it cannot be gone.
+        // An error is impossible: the sender is a field of `self`.
         drop(self.count.subscribe().wait_for(|count| *count == 0).await);
     }
 }

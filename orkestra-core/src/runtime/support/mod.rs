@@ -1,4 +1,4 @@
-//! What the parts of the shell have in common: background jobs, panics, time limits, patience with the store.
+//! Shared helpers of the runtime: background jobs, panics, time limits, retries.
 
 pub(super) mod drain;
 pub(super) mod jobs;

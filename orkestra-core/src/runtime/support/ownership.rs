@@ -1,4 +1,4 @@
-//! Until when a run is ours, as its driver and its tasks see it.
+//! The ownership of a run, as its driver and its tasks see it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How often a task that has outlived the lease looks whether it was renewed after all.
+/// How often a task that has outlived the lease checks whether it was renewed after all.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// The time that a driver has. Never longer than the lease in the store.
+/// How long an engine owns a run. Never longer than the lease in the store.
 #[derive(Debug)]
 pub(in crate::runtime) struct Ownership {
-    /// When the lease runs out, by a clock that nobody sets; none when nobody else could take the run then.
+    /// When the lease expires, on the monotonic clock; `None` if no other engine could take the run.
     ends: Mutex<Option<Instant>>,
     may_end: bool,
     lost: Notify,
@@ -23,25 +23,25 @@ impl Ownership {
         Self { ends: Mutex::new(None), may_end, lost: Notify::const_new() }
     }
 
-    pub(in crate::runtime) fn lasts_until(&self, ends: Instant) {
+    pub(in crate::runtime) fn extend(&self, ends: Instant) {
         if self.may_end {
             *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = Some(ends);
         }
     }
 
-    /// Tells the driver that its lease is lost.
-    pub(in crate::runtime) fn end(&self) {
+    /// Notifies the driver that its lease is lost.
+    pub(in crate::runtime) fn lose(&self) {
         self.lost.notify_one();
     }
 
     /// Returns when the lease is lost.
-    pub(in crate::runtime) async fn ended(&self) {
+    pub(in crate::runtime) async fn until_lost(&self) {
         self.lost.notified().await;
     }
 
-    /// Returns at once while the lease holds. A process that stood still, and wakes after it has run out, begins nothing: its
-    /// tasks wait here until they are dropped, or the lease was renewed.
-    pub(in crate::runtime) async fn held(&self) {
+    /// Returns at once while the lease is valid. In a process that was suspended and resumes after the lease has
+    /// expired, nothing starts: its tasks wait here until they are dropped, or until the lease was renewed.
+    pub(in crate::runtime) async fn until_owned(&self) {
         while self.ends.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|ends| ends <= Instant::now()) {
             tokio::time::sleep(LOOK).await;
         }

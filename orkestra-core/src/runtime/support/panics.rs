@@ -1,5 +1,5 @@
-//! Panics of tasks become failures with message and backtrace. The engine never goes down with one, nor with one of its own
-//! or its store's.
+//! Panics of tasks become failures with message and backtrace. No panic takes the engine down: neither one of a task,
+//! nor its own, nor the store's.
 
 use std::any::Any;
 use std::backtrace::Backtrace;
@@ -17,7 +17,7 @@ thread_local! {
     static BACKTRACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Lets the process's panic hook keep a backtrace when a task panics. The hook that was there is still called.
+/// Installs a panic hook that keeps a backtrace when a task panics. The previous hook is still called.
 pub(in crate::runtime) fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -31,7 +31,7 @@ pub(in crate::runtime) fn install_hook() {
     });
 }
 
-/// Runs `work` to its end; a panic on the way is its failure.
+/// Runs `work` to its end; a panic becomes a failure.
 pub(in crate::runtime) async fn catch<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let mut work = pin!(work);
     poll_fn(|cx| {
@@ -43,7 +43,7 @@ pub(in crate::runtime) async fn catch<T>(work: impl Future<Output = Result<T, Fa
     .await
 }
 
-/// Runs work of the engine itself; a panic on the way ends it with its message.
+/// Runs work of the engine itself; a panic ends it and returns its message.
 pub(in crate::runtime) async fn guard<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let mut work = pin!(work);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {

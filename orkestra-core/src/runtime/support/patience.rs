@@ -1,6 +1,6 @@
-//! Waiting for a store that fails, and for another engine that is just about to do what was asked for.
+//! Retries while the store fails, or while another engine is about to do what was requested.
 //!
-//! A caller sees a delay, not an error, unless it lasts for longer than [`STORE_PATIENCE`].
+//! A caller sees a delay, not an error, unless it lasts longer than [`STORE_PATIENCE`].
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::store::{StoreError, StoreErrorKind};
 use super::panics;
 use crate::runtime::error::Error;
 
-/// The delay before the next try; doubled each time.
+/// The first delay before the next try; doubled each time.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
-/// The longest of them.
+/// The longest such delay.
 const AGAIN_AFTER_MAX: Duration = Duration::from_millis(500);
 
 /// Growing delays up to a limit.
@@ -29,7 +29,7 @@ impl Patience {
         Self { delay: AGAIN_AFTER, until: Instant::now() + most }
     }
 
-    /// Waits before the next try. Gives `error` back when there is to be none.
+    /// Waits before the next try; returns `error` if the time is up.
     pub(in crate::runtime) async fn rest(&mut self, error: Error) -> Result<(), Error> {
         if Instant::now() >= self.until {
             return Err(error);
@@ -41,7 +41,7 @@ impl Patience {
     }
 }
 
-/// What the store answers. A panic of it is an error like any other.
+/// The store's answer. A panic counts as an error.
 pub(in crate::runtime) async fn guarded<T, E>(asked: impl Future<Output = Result<T, E>>) -> Result<T, Error>
 where
     E: Into<Error>,
@@ -52,7 +52,7 @@ where
     }
 }
 
-/// What the store answers. One that fails in passing is asked again for a while. For whoever is dropped when the engine shuts
+/// The store's answer, retried for a while if it fails temporarily. For work that is dropped when the engine shuts
 /// down.
 pub(in crate::runtime) async fn insist<T, E, F>(ask: impl Fn() -> F + Send) -> Result<T, Error>
 where

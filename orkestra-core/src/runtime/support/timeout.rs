@@ -1,13 +1,14 @@
-//! How long an engine waits for a store that others may have taken its runs from meanwhile.
+//! How long an engine waits for a store on which other engines may take over its runs.
 //!
-//! A store that is cut off may not even say so. Whoever waits for it holds up everybody behind: what was not answered in time is
-//! given up, and its outcome counts as unknown. An embedded store is not on the other end of any line, and is waited for.
+//! A store that is cut off may not answer at all. A call that hangs delays everything behind it, so a call that is not
+//! answered in time is given up and its outcome counts as unknown. An embedded store has no connection that can fail,
+//! so it is waited for.
 
 use std::time::Duration;
 
 use crate::store::{Store, StoreError, StoreErrorKind};
 
-/// How long calls of the store may take; for ever when there is none.
+/// How long calls of the store may take; `None` means without limit.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::runtime) struct Timeout(Option<Duration>);
 
@@ -15,17 +16,17 @@ pub(in crate::runtime) struct Timeout(Option<Duration>);
 const SHORTEST: Duration = Duration::from_millis(250);
 
 impl Timeout {
-    /// For calls without which leases are no use. Three of them find room in the life of a lease.
+    /// For calls that leases depend on: three of them fit into the duration of a lease.
     pub(in crate::runtime) fn of_lease(store: &dyn Store, lease: Duration) -> Self {
         Self(store.is_shared().then(|| (lease / 3).max(SHORTEST)))
     }
 
-    /// For a write of all runs: after the whole of a lease another engine may have any of them.
+    /// For a write of all runs: after the duration of a lease another engine may own any of them.
     pub(in crate::runtime) fn of_append(store: &dyn Store, lease: Duration) -> Self {
         Self(store.is_shared().then(|| lease.max(SHORTEST)))
     }
 
-    /// The answer; `None` when it did not come in time.
+    /// The answer; `None` if it does not arrive in time.
     pub(in crate::runtime) async fn wait<T>(self, answer: impl Future<Output = T>) -> Option<T> {
         match self.0 {
             Some(most) => tokio::time::timeout(most, answer).await.ok(),
@@ -33,7 +34,7 @@ impl Timeout {
         }
     }
 
-    /// The same as an error of the store.
+    /// Like [`wait`](Self::wait), with an error of the store if there is no answer.
     pub(in crate::runtime) async fn call<T>(
         self,
         answer: impl Future<Output = Result<T, StoreError>>,
@@ -43,5 +44,5 @@ impl Timeout {
     }
 }
 
-/// What is said of a call that was given up.
+/// The error text for a call that was given up.
 pub(in crate::runtime) const SILENT: &str = "the store does not answer";

@@ -1,5 +1,5 @@
-//! A value that many watch: what `tokio::sync::watch` does, but for the order in which those who wait are woken. Tokio
-//! leaves that to chance; here it is the order in which they began to wait, so that a simulation repeats itself.
+//! A value that can be watched. Like `tokio::sync::watch`, but waiters are woken in the order in which they began to
+//! wait. Tokio's order is random; a simulation needs one that repeats.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,14 +10,14 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(in crate::runtime) struct Sender<T>(Arc<Shared<T>>);
 
-/// Sees it change.
+/// Observes the value.
 #[derive(Debug)]
 pub(in crate::runtime) struct Receiver<T> {
     shared: Arc<Shared<T>>,
     seen: u64,
 }
 
-/// Nobody will change the value any more.
+/// All senders are gone.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::runtime) struct Closed;
 
@@ -37,7 +37,7 @@ struct State<T> {
 
 impl<T> Shared<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        // Whoever panics in `send_modify` leaves a whole value behind.
+        // A panic in `send_modify` leaves a valid value behind.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -48,7 +48,7 @@ impl<T> Sender<T> {
         Self(Arc::new(Shared { state, changed: Notify::new(), receivers: AtomicUsize::new(0) }))
     }
 
-    /// Changes the value in place and tells all who wait, whether it is another one or not.
+    /// Changes the value in place and wakes all waiters, even if it stays the same.
     pub(in crate::runtime) fn send_modify(&self, modify: impl FnOnce(&mut T)) {
         let mut state = self.0.lock();
         modify(&mut state.value);
@@ -57,12 +57,12 @@ impl<T> Sender<T> {
         self.0.changed.notify_waiters();
     }
 
-    /// Sets the value and tells all who wait.
+    /// Sets the value and wakes all waiters.
     pub(in crate::runtime) fn send_replace(&self, value: T) {
         self.send_modify(|old| *old = value);
     }
 
-    /// Follows the value from how it is now.
+    /// A receiver that has seen the current value.
     pub(in crate::runtime) fn subscribe(&self) -> Receiver<T> {
         self.0.receivers.fetch_add(1, Ordering::Relaxed);
         let seen = self.0.lock().version;
@@ -75,7 +75,7 @@ impl<T> Sender<T> {
 }
 
 impl<T: Copy> Sender<T> {
-    /// The value as it is now.
+    /// The current value.
     pub(in crate::runtime) fn get(&self) -> T {
         self.0.lock().value
     }
@@ -107,15 +107,15 @@ impl<T> Drop for Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Takes the value as it is now for seen.
+    /// Marks the current value as seen.
     pub(in crate::runtime) fn mark_unchanged(&mut self) {
         self.seen = self.shared.lock().version;
     }
 
-    /// Returns when the value was changed since it was seen last. Dropping the returned future loses nothing.
+    /// Returns when the value has changed since it was last seen. Cancel safe.
     pub(in crate::runtime) async fn changed(&mut self) -> Result<(), Closed> {
         loop {
-            // Begins to wait before it looks: no change falls between the two.
+            // Registered before the check, so that no change is missed in between.
             let notified = self.shared.changed.notified();
             {
                 let state = self.shared.lock();
@@ -131,7 +131,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Returns when the value is one that is waited for.
+    /// Returns when the value satisfies `is_it`.
     pub(in crate::runtime) async fn wait_for(&mut self, is_it: impl Fn(&T) -> bool) -> Result<(), Closed> {
         loop {
             {
@@ -147,7 +147,7 @@ impl<T> Receiver<T> {
 }
 
 impl<T: Copy> Receiver<T> {
-    /// The value as it is now.
+    /// The current value.
     pub(in crate::runtime) fn get(&self) -> T {
         self.shared.lock().value
     }
@@ -166,7 +166,7 @@ impl<T> Drop for Receiver<T> {
     }
 }
 
-/// A value and one who watches it.
+/// Creates a value with a sender and a receiver.
 pub(in crate::runtime) fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
     let sender = Sender::new(value);
     let receiver = sender.subscribe();

@@ -1,6 +1,6 @@
-//! What a running call of a task is doing, as far as it can be seen from outside: waiting, working at a step, silent.
+//! What a running call of a task is doing, as seen from outside: waiting, executing a step, silent.
 //!
-//! Counters that the task's side moves and the driver's side reads; nothing is decided here.
+//! Counters that the task writes and the driver reads; nothing is decided here.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -12,27 +12,27 @@ use super::root::Root;
 /// The counters of one call.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct Activity {
-    /// Requests to the driver that have not been answered.
+    /// Unanswered requests to the driver.
     asks: AtomicUsize,
-    /// Those of them that are answered from outside the task.
+    /// Those of them whose answer comes from outside the task.
     waits: AtomicUsize,
-    /// Waits that an earlier call of the task has let go: nothing ends them.
-    let_go: AtomicUsize,
-    /// Steps that are under way: until their result is durable.
+    /// Waits that an earlier call of the task withdrew: they never end.
+    withdrawn: AtomicUsize,
+    /// Steps being executed, until their result is durable.
     steps: AtomicUsize,
-    /// Who else could wake the task.
+    /// Whether anything else could wake the task.
     root: Root,
     /// The tokio task that the call runs in.
-    home: OnceLock<Option<tokio::task::Id>>,
-    /// Whether the context was used from another tokio task: what that one does is not seen.
-    strays: AtomicBool,
-    /// Whether the call was ended, by its driver or by itself. What is left of it says nothing any more.
+    own_task: OnceLock<Option<tokio::task::Id>>,
+    /// Whether the context was used from another tokio task, whose activity cannot be seen.
+    used_elsewhere: AtomicBool,
+    /// Whether the call has ended, by its driver or by itself. What is left of it has no effect any more.
     over: AtomicBool,
-    /// When the task last gave a sign of life, in milliseconds since the Unix epoch.
+    /// When the task last showed that it is alive, in milliseconds since the Unix epoch.
     beat: AtomicU64,
 }
 
-/// Counts for as long as it lives.
+/// Increments a counter for as long as it lives.
 pub(super) struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
@@ -73,34 +73,36 @@ impl Activity {
         Timestamp::from_millis(self.beat.load(Ordering::SeqCst))
     }
 
-    /// Counts a wait that an earlier call has let go.
-    pub(super) fn waiting_for_nothing(&self) -> Counted<'_> {
-        Counted::new(&self.let_go)
+    /// Counts a wait that an earlier call withdrew.
+    pub(super) fn waiting_forever(&self) -> Counted<'_> {
+        Counted::new(&self.withdrawn)
     }
 
-    /// Whether the task does nothing but wait for something outside. When that cannot be known it does something.
+    /// Whether the task only waits for something outside. If in doubt, it does not.
     pub(in crate::runtime) fn only_waits(&self) -> bool {
         self.waits() && self.asks.load(Ordering::SeqCst) == self.waits.load(Ordering::SeqCst) && !self.does_something()
     }
 
-    /// Whether the task has asked the driver for something and was not answered yet.
+    /// Whether a request to the driver is unanswered.
     pub(in crate::runtime) fn asks(&self) -> bool {
         self.asks.load(Ordering::SeqCst) > 0
     }
 
-    /// Whether the task cannot go on before the driver answers it.
-    pub(in crate::runtime) fn is_held(&self) -> bool {
+    /// Whether the task cannot continue before the driver answers.
+    pub(in crate::runtime) fn waits_for_driver(&self) -> bool {
         self.asks() && !self.does_something()
     }
 
-    /// Whether the task waits for nothing but what an earlier call of it has let go: nobody will ever wake it.
-    pub(in crate::runtime) fn is_lost(&self) -> bool {
-        let lost = self.let_go.load(Ordering::SeqCst) > 0 && self.asks.load(Ordering::SeqCst) == 0;
+    /// Whether the task waits only for what an earlier call of it withdrew: it will never be woken.
+    pub(in crate::runtime) fn waits_forever(&self) -> bool {
+        let lost = self.withdrawn.load(Ordering::SeqCst) > 0 && self.asks.load(Ordering::SeqCst) == 0;
         lost && !self.does_something()
     }
 
     fn does_something(&self) -> bool {
-        self.steps.load(Ordering::SeqCst) > 0 || self.strays.load(Ordering::SeqCst) || self.root.is_kept()
+        self.steps.load(Ordering::SeqCst) > 0
+            || self.used_elsewhere.load(Ordering::SeqCst)
+            || self.root.has_other_wakers()
     }
 
     pub(in crate::runtime) fn waits(&self) -> bool {
@@ -112,19 +114,19 @@ impl Activity {
     }
 
     /// The call begins in the current tokio task.
-    pub(super) fn come_home(&self) {
-        self.home.get_or_init(tokio::task::try_id);
+    pub(super) fn bind_to_task(&self) {
+        self.own_task.get_or_init(tokio::task::try_id);
     }
 
     /// Whether the current tokio task is the one that the call runs in.
-    pub(super) fn is_home(&self) -> bool {
-        self.home.get().is_some_and(|home| *home == tokio::task::try_id())
+    pub(super) fn is_own_task(&self) -> bool {
+        self.own_task.get().is_some_and(|own_task| *own_task == tokio::task::try_id())
     }
 
-    /// Notes from where the context is used.
+    /// Notes which tokio task uses the context.
     pub(super) fn used(&self) {
-        if !self.is_home() {
-            self.strays.store(true, Ordering::SeqCst);
+        if !self.is_own_task() {
+            self.used_elsewhere.store(true, Ordering::SeqCst);
         }
     }
 

@@ -1,5 +1,5 @@
-//! One call of a task's code, as its driver sees it: polled with a waker that tells whether it only waits, and asked after each
-//! poll what it has let go.
+//! One call of a task's code: polled with a waker that detects whether it only waits; after each poll its withdrawals
+//! are sent.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -9,13 +9,13 @@ use std::task::Poll;
 use crate::model::{Failure, Payload};
 
 use super::context::Inner;
-use super::given::LetGo;
+use super::given::Withdrawal;
 use crate::runtime::support::panics;
 
-/// Runs the code to its end. A panic is its failure.
+/// Runs the code to its end. A panic becomes a failure.
 ///
-/// What it lets go on the way is withdrawn. An attempt that fails lets go only what others may be waiting for: its other waits
-/// go on, for the next attempt.
+/// Dropped waits are withdrawn. A failed attempt withdraws only waits for signals, which others may be waiting for; its
+/// other waits continue for the next attempt.
 pub(in crate::runtime) async fn watched(
     inner: Arc<Inner>,
     code: impl Future<Output = Result<Payload, Failure>>,
@@ -24,7 +24,7 @@ pub(in crate::runtime) async fn watched(
     poll_fn(|cx| {
         let polled = inner.activity.root().poll(cx, |cx| code.as_mut().poll(cx));
         let fails = matches!(polled, Poll::Ready(Err(_)));
-        inner.tell_let_go(|what: &LetGo| what.at_once || !fails);
+        inner.send_withdrawals(|what: &Withdrawal| what.at_once || !fails);
         polled
     })
     .await

@@ -1,12 +1,12 @@
-//! The id of a child run: injective over everything that tells two requests apart.
+//! The ids of child runs: injective, so that two requests never share one.
 //!
 //! ```text
 //! order-7/ship/item.3f2a…   run/node/key, for people, then a digest of run, incarnation, node, attempt and key
 //! child-91c0…               the digest alone, when the rest is too long or has other characters
 //! ```
 //!
-//! Two requests never share one, whatever their names look like glued together. The same request has the same id over
-//! crashes, and after its attempt has ended: what is known of the step comes first.
+//! Two requests never share an id, however their names concatenate. The same request has the same id across crashes and
+//! attempts: the remembered state of the step is used first.
 
 use crate::kernel::StepState;
 use crate::model::{Incarnation, RunId};
@@ -15,12 +15,12 @@ use super::code::TaskResult;
 use super::context::Context;
 use super::keys::digest;
 
-/// The bytes of the digest beside a readable prefix: nobody finds two requests that share eighty bits by accident.
+/// Length of the digest after a readable prefix, in bytes: two requests do not share eighty bits by accident.
 const DIGEST_BYTES: usize = 10;
-/// The bytes of a digest that stands alone.
+/// Length of a digest that stands alone, in bytes.
 const LONE_DIGEST_BYTES: usize = 16;
 
-/// The id of the child run that this step asks for. One that was given before is kept.
+/// The id of the child run that this step requests. An id from an earlier call is kept.
 pub(super) fn child_id(cx: &Context, step: &str) -> TaskResult<RunId> {
     if let Some(StepState::Child(child)) = cx.known(step) {
         return Ok(child.run.clone());
@@ -42,7 +42,7 @@ fn distinct(cx: &Context, incarnation: &Incarnation, step: &str, key: &str) -> T
     }
 }
 
-/// The id that versions before gave: a run that one of them began finds its children by it.
+/// The id that older versions assigned: a run begun by one of them finds its children by it.
 fn glued(cx: &Context, step: &str, key: &str) -> TaskResult<RunId> {
     let again = if cx.attempt() == 1 { String::new() } else { format!(".{}", cx.attempt()) };
     match RunId::new(readable(&format!("{}/{}/{key}{again}", cx.run_id(), cx.node()))) {
@@ -54,7 +54,7 @@ fn glued(cx: &Context, step: &str, key: &str) -> TaskResult<RunId> {
     }
 }
 
-/// Without the brackets of the keys of maps, which an id cannot have.
+/// Removes the brackets of map keys, which an id cannot contain.
 fn readable(text: &str) -> String {
     text.replace(']', "").replace(['#', '['], ".")
 }

@@ -14,51 +14,51 @@ use crate::model::{Failure, FailureKind, Payload, PayloadError};
 
 use super::context::Context;
 
-/// What a task gives back.
+/// The result of a task.
 pub type TaskResult<T> = Result<T, TaskError>;
 
-/// Why an attempt or a step failed. Any error becomes one through `?`, retryable and of kind `error`.
+/// Why an attempt or a step failed. Every error converts into one with `?`: retryable and of kind `error`.
 #[derive(Clone)]
 pub struct TaskError(Failure);
 
 impl TaskError {
-    /// A failure that another attempt may avoid, of kind `error`.
+    /// A retryable failure of kind `error`.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         Self(Failure::retryable(FailureKind::Error, message))
     }
 
-    /// A failure that no further attempt will avoid, of kind `error`.
+    /// A permanent failure of kind `error`: it is not retried.
     #[must_use]
     pub fn permanent(message: impl Into<String>) -> Self {
         Self(Failure::permanent(FailureKind::Error, message))
     }
 
-    /// The same of another kind.
+    /// Sets the kind.
     #[must_use]
     pub fn with_kind(mut self, kind: impl Into<String>) -> Self {
         self.0.kind = kind.into();
         self
     }
 
-    /// The same with more for the next attempt, which reads it in [`Context::last_failure`]. A detail that is no JSON
-    /// or too large is left out and the message says so.
+    /// Adds details for the next attempt, which reads them from [`Context::last_failure`]. Details that cannot be
+    /// serialised to JSON or are too large are dropped, and the message says so.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Serialize) -> Self {
         match Payload::of(&detail) {
             Ok(detail) => self.0.detail = Some(detail),
-            Err(error) => self.0.message = format!("{} (without its detail: {error})", self.0.message),
+            Err(error) => self.0.message = format!("{} (detail dropped: {error})", self.0.message),
         }
         self
     }
 
-    /// What will be written down.
+    /// The failure that will be recorded.
     #[must_use]
     pub const fn failure(&self) -> &Failure {
         &self.0
     }
 
-    /// What will be written down.
+    /// The failure that will be recorded.
     #[must_use]
     pub fn into_failure(self) -> Failure {
         self.0
@@ -98,22 +98,22 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for TaskError {
     }
 }
 
-/// The code behind a node, as a value. For most tasks an `async fn(Context, Input) -> TaskResult<Output>` is enough.
+/// The code behind a node, as a type. For most tasks an `async fn(Context, Input) -> TaskResult<Output>` is enough.
 ///
-/// **Code between steps may run again**: after a crash or a failed attempt the task is called anew, and only what it
+/// **Code between steps may run again**: after a crash or a failed attempt the task is called again, and only what it
 /// did inside [`Context::step`] is remembered.
 #[async_trait]
 pub trait Task: Send + Sync + 'static {
-    /// What the task works on.
+    /// What the task receives.
     type Input: DeserializeOwned + Send + 'static;
-    /// What the task gives.
+    /// What the task returns.
     type Output: Serialize + Send + 'static;
 
     /// Runs one attempt.
     async fn run(&self, cx: Context, input: Self::Input) -> TaskResult<Self::Output>;
 }
 
-/// A type's identity and name, to check what is wired together.
+/// A type's identity and name, to check that connected nodes fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TypeTag {
     id: TypeId,
@@ -133,8 +133,8 @@ impl TypeTag {
         self.name
     }
 
-    /// The type's name without the paths of its parts; none for what takes anything: a type that moved to another
-    /// module is the same type.
+    /// The type's name without module paths, so that a type that moved to another module counts as the same type;
+    /// `None` for a type that accepts anything.
     pub(in crate::runtime) fn short_name(&self) -> Option<String> {
         if self.takes_anything() {
             return None;
@@ -155,14 +155,14 @@ impl TypeTag {
         Some(short)
     }
 
-    /// Whether any payload is a value of the type, or its value does not matter.
+    /// Whether the type accepts any payload, or ignores its value.
     #[must_use]
     pub fn takes_anything(&self) -> bool {
         [TypeId::of::<serde_json::Value>(), TypeId::of::<Payload>(), TypeId::of::<()>()].contains(&self.id)
     }
 }
 
-/// A task without its types: what the engine calls.
+/// A task with its types erased: what the engine calls.
 #[async_trait]
 pub trait ErasedTask: Send + Sync + 'static {
     /// Runs one attempt.
@@ -173,15 +173,16 @@ pub trait ErasedTask: Send + Sync + 'static {
     fn output(&self) -> TypeTag;
 }
 
-/// Whatever can stand behind a node: async functions and tasks. `Marker` only tells them apart for the compiler.
+/// Everything that can be the code of a node: async functions and tasks. `Marker` only tells them apart for the
+/// compiler.
 pub trait IntoTask<Marker> {
-    /// The task without its types.
+    /// Erases the task's types.
     fn into_task(self) -> Arc<dyn ErasedTask>;
 }
 
 struct Typed<T>(T);
 
-/// Marks tasks.
+/// The marker of [`Task`]s.
 #[derive(Debug)]
 pub struct ByTrait;
 
@@ -246,7 +247,7 @@ where
     }
 }
 
-/// A task whose input is `()` takes no notice of what comes before it.
+/// A task whose input is `()` ignores the outputs of its predecessors.
 fn read_input<I: DeserializeOwned + 'static>(input: &Payload) -> Result<I, Failure> {
     let bad = |error: PayloadError| Failure::permanent(FailureKind::BadInput, error.to_string());
     if TypeId::of::<I>() == TypeId::of::<()>() { Payload::null().to().map_err(bad) } else { input.to().map_err(bad) }

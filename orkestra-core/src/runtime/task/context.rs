@@ -1,4 +1,4 @@
-//! What a task has in its hands: its run, its steps, its waits.
+//! The context of a task: its run, its steps, its waits.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -16,12 +16,12 @@ use crate::store::Store;
 
 use super::activity::Activity;
 use super::code::{TaskError, TaskResult};
-use super::given::{LetGo, Uses};
+use super::given::{Uses, Withdrawal};
 use super::keys::{Use, digest, later_use};
 use super::message::{Message, StepReply};
-use super::outbox::{Note, Outbox, Told};
-use super::root::Quiet;
-use super::sides::{did, scope_here};
+use super::outbox::{Note, NoteKind, Outbox};
+use super::root::EngineWait;
+use super::sides::{acted, scope_here};
 use super::step::{Step, step_here};
 use crate::runtime::clock::Clock;
 use crate::runtime::storage::blobs;
@@ -32,17 +32,17 @@ use crate::runtime::support::patience::insist;
 use crate::runtime::support::watch;
 use crate::runtime::telemetry::Attempt;
 
-/// The bytes of the digest in an idempotency key.
+/// Length of the digest in an idempotency key, in bytes.
 const KEY_DIGEST_BYTES: usize = 16;
 
-/// The hands of one attempt. Cheap to clone; of no use after the attempt.
+/// Gives a task access to its run during one attempt. Cheap to clone; useless after the attempt.
 ///
-/// **Code between steps may run again.** What a step returned is remembered under the node and the step's key, over
-/// crashes and attempts; everything else is done anew when the task is called again.
+/// **Code between steps may run again.** The result of a step is remembered under the node and the step's key, across
+/// crashes and attempts; everything else is repeated when the task is called again.
 #[derive(Clone)]
 pub struct Context {
     inner: Arc<Inner>,
-    /// What its keys begin with.
+    /// The prefix of its keys.
     pub(super) scope: Arc<str>,
 }
 
@@ -53,12 +53,12 @@ pub(in crate::runtime) struct Inner {
     pub(in crate::runtime) attempt: u32,
     pub(in crate::runtime) run_input: Payload,
     pub(in crate::runtime) last_failure: Option<Failure>,
-    /// The node's steps as they stood when this invocation began.
+    /// The node's steps as of the start of this call.
     pub(in crate::runtime) steps: HashMap<String, StepState>,
     pub(in crate::runtime) keys: Mutex<HashMap<String, Uses>>,
-    /// What was let go since the driver was told last.
-    pub(in crate::runtime) let_go: Mutex<Vec<LetGo>>,
-    /// The keys of steps that must not be done twice and were let go after their work had begun, or lost with their process.
+    /// Withdrawals that the driver has not been sent yet.
+    pub(in crate::runtime) withdrawals: Mutex<Vec<Withdrawal>>,
+    /// Keys of at-most-once steps that were dropped after their work had begun, or lost with their process.
     pub(in crate::runtime) interrupted: Mutex<BTreeSet<String>>,
     /// Whether the run is paused.
     pub(in crate::runtime) paused: watch::Receiver<bool>,
@@ -69,7 +69,8 @@ pub(in crate::runtime) struct Inner {
     pub(in crate::runtime) activity: Arc<Activity>,
     pub(in crate::runtime) ownership: Arc<Ownership>,
     pub(in crate::runtime) drain: Arc<Drain>,
-    /// A context may outlive its call, in a spawned task that nobody ends, and must not hold the store then.
+    /// Weak, because a context may outlive its call in a spawned task that never ends, and must not keep the store
+    /// open.
     pub(in crate::runtime) store: Weak<dyn Store>,
     pub(in crate::runtime) jobs: Jobs,
     pub(in crate::runtime) seen: Attempt,
@@ -91,7 +92,7 @@ impl Context {
         &self.inner
     }
 
-    /// Returns when a step may begin: never on an engine that is drained, whose tasks are dropped soon.
+    /// Returns when a step may begin: never on an engine that is draining, because its tasks are dropped soon.
     pub(super) async fn begin_step(&self) -> UnderWay {
         match self.inner.drain.begin() {
             Some(under_way) => under_way,
@@ -99,18 +100,18 @@ impl Context {
         }
     }
 
-    /// Returns while the run is this engine's to drive.
-    pub(super) async fn held(&self) {
-        self.inner.ownership.held().await;
+    /// Returns while this engine owns the run; otherwise never.
+    pub(super) async fn until_owned(&self) {
+        self.inner.ownership.until_owned().await;
     }
 
-    /// The run.
+    /// The run's id.
     #[must_use]
     pub fn run_id(&self) -> &RunId {
         &self.inner.run
     }
 
-    /// Which run of its id it is; none for one that a version before began.
+    /// Distinguishes runs that use the same id one after the other; `None` for a run that an older version began.
     pub(super) fn incarnation(&self) -> Option<&Incarnation> {
         self.inner.incarnation.as_ref()
     }
@@ -121,31 +122,32 @@ impl Context {
         &self.inner.node
     }
 
-    /// Which attempt of the node this is, counted from 1. An attempt that lost its process keeps its number.
+    /// The number of this attempt of the node, counted from 1. An attempt whose process died keeps its number.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.inner.attempt
     }
 
-    /// What the attempt before this one left.
+    /// The failure of the previous attempt, if there was one.
     #[must_use]
     pub fn last_failure(&self) -> Option<&Failure> {
         self.inner.last_failure.as_ref()
     }
 
-    /// What the run was given.
+    /// The run's input.
     ///
     /// # Errors
-    /// When it is of another type.
+    /// If it has another type.
     pub fn run_input<T: DeserializeOwned>(&self) -> TaskResult<T> {
         Ok(self.inner.run_input.to()?)
     }
 
-    /// A text that is the same whenever this step of this node of this run is done, and different for every other: for
-    /// services that take one to recognise a repeated request. It holds over attempts and crashes. A run that was
-    /// deleted and begun again under its id has other keys.
+    /// A key that is the same whenever this step of this node of this run is executed, across attempts and crashes, and
+    /// different for every other step: for services that use one to recognise repeated requests. A run that was deleted
+    /// and started again under the same id has other keys.
     ///
-    /// Within the work of a step that is a second or later use of its key it is that use's own: ask for it there.
+    /// If the step's key is used more than once, each use has its own idempotency key: call this method inside the
+    /// step's work.
     ///
     /// It has at most 97 ASCII characters: the run's id, cut to 64, a dot, and 32 hexadecimal digits.
     #[must_use]
@@ -159,8 +161,8 @@ impl Context {
         format!("{readable}.{}", digest(&parts, KEY_DIGEST_BYTES))
     }
 
-    /// Hands to a part of the task that has keys of its own: two parts may use the same ones. Spawned tasks need it, since
-    /// nobody can tell which of them comes first.
+    /// Returns a context with its own namespace of keys, so that two parts of a task may use the same keys. Spawned
+    /// tasks need one, because the order in which they use keys is not deterministic.
     ///
     /// ```
     /// # use orkestra_core::prelude::*;
@@ -174,22 +176,23 @@ impl Context {
     /// ```
     ///
     /// # Errors
-    /// Those of any key: it is too long, or used from another task, or within a step.
+    /// If the key is too long, used from several tokio tasks, or used within a step.
     pub fn scope(&self, key: &str) -> TaskResult<Self> {
         let given = self.unique(Use::Scope(key))?;
         Ok(Self { inner: Arc::clone(&self.inner), scope: given.step.into() })
     }
 
-    /// A memoised unit of work. `.await` the returned [`Step`] to do it, or to have its remembered result.
+    /// A memoised unit of work. Await the returned [`Step`] to execute it, or to get its remembered result.
     ///
-    /// A result is durable before the step returns. **At least once**: when the process dies after the work was done
-    /// and before its result was durable, the work is done again; give the outside world
-    /// [`idempotency_key`](Self::idempotency_key), or use [`Step::at_most_once`]. A step that fails is not remembered
-    /// and is done again by the next attempt, unless its failure is permanent.
+    /// A result is durable before the step returns. **At least once**: if the process dies after the work was done and
+    /// before its result is durable, the work is repeated. Pass [`idempotency_key`](Self::idempotency_key) to external
+    /// services, or use [`Step::at_most_once`]. A step that fails is not remembered and is repeated by the next
+    /// attempt, unless its failure is permanent.
     ///
-    /// A key that is used twice in one invocation gets `#2`, `#3` in the order of the calls, which all come from one tokio
-    /// task: a second use from another one is refused, for nobody can tell which comes first. Such tasks have keys of
-    /// their own, or a [`scope`](Self::scope). A step within a step is refused as well, and so is a wait.
+    /// If a key is used several times in one call of the task, the later uses get `#2`, `#3` in the order of the calls.
+    /// They must all come from the same tokio task: a use from another one is refused, because the order would not be
+    /// deterministic. Give such tasks their own keys or a [`scope`](Self::scope). A step or a wait within a step is
+    /// refused too.
     pub fn step<'a, F, Fut, T, E>(&'a self, key: impl Into<String>, work: F) -> Step<'a, F>
     where
         F: FnMut() -> Fut + Send + 'a,
@@ -200,32 +203,32 @@ impl Context {
         Step::new(self, self.unique(Use::Step(&key.into())), work)
     }
 
-    /// Reports progress or partial output: an [`Event::Emitted`](crate::kernel::Event::Emitted) of the run. Durable
-    /// together with the next commit, in order, but not waited for: a crash may lose the last few milliseconds of it.
+    /// Emits progress or partial output as an [`Event::Emitted`](crate::kernel::Event::Emitted) of the run. It becomes
+    /// durable with the next commit, in order, but is not waited for: a crash may lose the last few milliseconds.
     ///
-    /// A payload that is no JSON or too large is reported as `null`, with a warning in the log.
+    /// A payload that cannot be serialised to JSON or is too large is emitted as `null`, and a warning is logged.
     pub fn emit(&self, kind: &str, payload: impl Serialize) {
         let payload = Payload::of(&payload).unwrap_or_else(|error| {
-            tracing::warn!(node = %self.inner.node, kind, %error, "a report cannot be written down");
+            tracing::warn!(node = %self.inner.node, kind, %error, "cannot emit a payload; null is emitted instead");
             Payload::null()
         });
         self.heartbeat();
-        self.inner.note(Told::Report { kind: kind.to_owned(), payload });
+        self.inner.note(NoteKind::Emitted { kind: kind.to_owned(), payload });
     }
 
-    /// Says that the task is alive, for a node with a heartbeat timeout. Steps, waits and reports say so too. Costs
-    /// nothing and is not written down: progress worth keeping belongs in a step or a report.
+    /// Reports that the task is alive, for a node with a heartbeat timeout. Steps, waits and emitted progress do so
+    /// too. It costs nothing and is not durable: progress worth keeping belongs in a step or in [`emit`](Self::emit).
     pub fn heartbeat(&self) {
         self.inner.activity.beat(self.inner.clock.now());
     }
 
-    /// Charges amounts to the run's meters, `tokens` or `usd` for instance: once, however often the task is called. Sums
-    /// survive crashes, and parallel nodes share the run's budget. When it is used up the run pauses, and this returns
-    /// when somebody has raised it and resumed the run. What a step costs is better charged with
-    /// [`Step::charge`]: both are written down together.
+    /// Charges amounts to the run's meters, such as `tokens` or `usd`: once, however often the task is called. Sums
+    /// survive crashes, and parallel nodes share the run's budget. When the budget is used up, the run is paused and
+    /// this returns only after it was raised and the run was resumed. Prefer [`Step::charge`] for what a step costs:
+    /// both become durable together.
     ///
     /// # Errors
-    /// When a meter's name is none, there are too many, or the engine cannot write the charge down.
+    /// If a meter's name is invalid, there are too many meters, or the charge cannot be stored.
     pub fn charge<'m>(
         &self,
         charges: impl IntoIterator<Item = (&'m str, Amount)>,
@@ -234,22 +237,22 @@ impl Context {
         async move {
             let (charges, step) = (charges?, given?.step);
             self.settle(step.clone(), || TaskRequest::Charge { step, charges }).await?;
-            did(&self.inner);
+            acted(&self.inner);
             Ok(())
         }
     }
 
-    /// Publishes a value under a key of the run, in place of the one before: for progress, results in part, addresses. Any
-    /// process reads it with [`Run::published`](crate::Run::published), while the run is live and after its end. Durable when
-    /// this returns.
+    /// Publishes a value under a key of the run, replacing the previous one: for progress, partial results, addresses.
+    /// Any process can read it with [`Run::published`](crate::Run::published), while the run is live and after its end.
+    /// Durable when this returns.
     ///
-    /// Each call publishes once: when the task is called again after a crash or a wait, what this attempt has published
-    /// already is not published again. The next attempt publishes anew. Of nodes that publish under one key the last one
-    /// wins.
+    /// Each call publishes once per attempt: when the task is called again after a crash or a wait, what the attempt
+    /// has already published is not published again. The next attempt publishes again. If several nodes publish under
+    /// one key, the last one wins.
     ///
     /// # Errors
-    /// When the key is no valid name, the value is no JSON or too large, or the run would have more than
-    /// [`PUBLISHED_KEYS_MAX`](crate::model::limits::PUBLISHED_KEYS_MAX) keys.
+    /// If the key is not a valid name, the value cannot be serialised to JSON or is too large, or the run would have
+    /// more than [`PUBLISHED_KEYS_MAX`](crate::model::limits::PUBLISHED_KEYS_MAX) keys.
     pub fn publish(&self, key: &str, value: impl Serialize) -> impl Future<Output = TaskResult<()>> + Send {
         let given = self.unique(Use::Publish(key, self.inner.attempt));
         let (key, value) = (Name::new(key), Payload::of(&value));
@@ -259,28 +262,29 @@ impl Context {
                 let value = self.keep(value).await?;
                 self.settle(step.clone(), || TaskRequest::Publish { step, key, value }).await?;
             }
-            did(&self.inner);
+            acted(&self.inner);
             Ok(())
         }
     }
 
-    /// Whether the attempt is asked to end: the run was cancelled, or another node of it failed.
+    /// Whether the attempt is asked to stop: the run was cancelled, or another node of it failed.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.inner.cancelled.get()
     }
 
-    /// Returns when the attempt is asked to end. It has [`CANCEL_GRACE`](crate::model::limits::CANCEL_GRACE) from then.
+    /// Returns when the attempt is asked to stop. From then on it has
+    /// [`CANCEL_GRACE`](crate::model::limits::CANCEL_GRACE) to end.
     pub async fn cancelled(&self) {
         let mut cancelled = self.inner.cancelled.clone();
         let wait = Box::pin(cancelled.wait_for(|cancelled| *cancelled));
-        if Quiet::new(self.activity().root(), wait).await.is_err() {
-            // The driver is gone and with it this attempt: its future is dropped any moment.
+        if EngineWait::new(self.activity().root(), wait).await.is_err() {
+            // The driver is gone, and this attempt's future is about to be dropped.
             std::future::pending::<()>().await;
         }
     }
 
-    /// What is remembered of a step.
+    /// The remembered state of a step.
     pub(super) fn known(&self, step: &str) -> Option<&StepState> {
         self.inner.steps.get(step)
     }
@@ -297,7 +301,7 @@ impl Context {
         &*self.inner.clock
     }
 
-    /// The result of a step that the driver settles, remembered or asked for.
+    /// The result of a step that the driver settles: remembered, or requested.
     pub(super) async fn settle(&self, step: String, request: impl FnOnce() -> TaskRequest) -> TaskResult<Payload> {
         let result = match self.known(&step).and_then(StepState::result) {
             Some(Ok(result)) => result.clone(),
@@ -307,7 +311,7 @@ impl Context {
         self.fetch(result).await
     }
 
-    /// The payload itself, for one that came from the journal.
+    /// Reads the value of a payload from the journal.
     pub(super) async fn fetch(&self, payload: Payload) -> TaskResult<Payload> {
         let (run, jobs) = (&self.inner.run, &self.inner.jobs);
         let fetch = || async {
@@ -317,7 +321,7 @@ impl Context {
         Ok(insist(fetch).await?)
     }
 
-    /// What goes into the journal for a payload.
+    /// The payload that goes into the journal for a value.
     pub(super) async fn keep(&self, payload: Payload) -> TaskResult<Payload> {
         let (run, jobs) = (&self.inner.run, &self.inner.jobs);
         let keep = || async {
@@ -327,7 +331,7 @@ impl Context {
         Ok(insist(keep).await?)
     }
 
-    /// The store, for the moment. What is left of a call that is over says nothing any more.
+    /// The store, if the call is not over; otherwise never returns.
     async fn store(&self) -> Arc<dyn Store> {
         match self.inner.store.upgrade().filter(|_| !self.inner.activity.is_over()) {
             Some(store) => store,
@@ -335,19 +339,19 @@ impl Context {
         }
     }
 
-    /// Asks the driver, and waits until the answer is durable.
+    /// Sends a request to the driver and waits until the answer is durable.
     pub(super) async fn request(&self, request: TaskRequest) -> TaskResult<Payload> {
         self.request_within(Span::none(), request).await
     }
 
-    /// The same; the span is told where in the journal the decision is.
+    /// Like [`request`](Self::request); `span` receives the position of the decision in the journal.
     pub(super) async fn request_within(&self, span: Span, request: TaskRequest) -> TaskResult<Payload> {
         let activity = &self.inner.activity;
         activity.used();
         if activity.is_over() {
             return self.orphaned().await;
         }
-        self.inner.tell_let_go(|_| true);
+        self.inner.send_withdrawals(|_| true);
         let _asking = activity.asking();
         let _waiting = request.is_wait().then(|| activity.waiting());
         activity.beat(self.inner.clock.now());
@@ -357,8 +361,8 @@ impl Context {
         if self.inner.driver.send(message).await.is_err() {
             return self.orphaned().await;
         }
-        let answer = Quiet::new(activity.root(), answer).await;
-        // Its silence was not its own.
+        let answer = EngineWait::new(activity.root(), answer).await;
+        // The time it waited does not count as silence.
         activity.beat(self.inner.clock.now());
         match answer {
             Ok(Ok(result)) => result.map_err(TaskError::from),
@@ -367,20 +371,20 @@ impl Context {
         }
     }
 
-    /// Nobody drives this attempt any more. What it says would be lost, so it says nothing: its future is dropped with
-    /// the driver, and the attempt goes on wherever the run is driven next.
+    /// This attempt has no driver any more, so its results would be lost. Its future never continues; it is dropped
+    /// with the driver, and the attempt continues wherever the run is driven next.
     pub(super) async fn orphaned<T>(&self) -> T {
         std::future::pending().await
     }
 }
 
 impl Inner {
-    pub(super) fn note(&self, what: Told) {
+    pub(super) fn note(&self, what: NoteKind) {
         self.outbox.push(Note { node: self.node.clone(), attempt: self.attempt, what });
     }
 }
 
-/// Charges by name, those of one meter added up.
+/// Charges by meter; charges of the same meter are added up.
 pub(super) fn meters<'m>(
     charges: impl IntoIterator<Item = (&'m str, Amount)>,
 ) -> Result<BTreeMap<Name, Amount>, InvalidName> {

@@ -1,4 +1,4 @@
-//! One call of a task, running beside its driver.
+//! One call of a task, running in its own tokio task.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::runtime::support::watch;
 use crate::runtime::telemetry::Attempt;
 
 /// How long an ended driver waits for the futures of its tasks to be dropped. A task that blocks its thread is left
-/// behind: nothing can end it but its own return, and nobody hears what it says.
+/// behind: it ends only by returning, and its result is ignored.
 const DROP_WAIT: Duration = Duration::from_secs(5);
 
-/// A running call. Dropping it drops the task's future at its next point of waiting.
+/// A running call. Dropping it drops the task's future at its next await point.
 #[derive(Debug)]
 pub(in crate::runtime) struct Invocation {
     pub(in crate::runtime) attempt: u32,
@@ -40,23 +40,24 @@ impl Invocation {
     ) -> Self {
         let own = Arc::clone(&activity);
         let handle = tokio::spawn(async move {
-            own.come_home();
+            own.bind_to_task();
             let result = seen.watch(panics::catch(work)).await;
-            // A driver that is gone does not want to know: the attempt goes on wherever the run is driven next.
+            // A driver that is gone does not need the result: the attempt continues wherever the run is driven next.
             drop(driver.send(Message::Ended { node, attempt, result }).await);
         });
         Self { attempt, activity, cancel, handle }
     }
 
-    /// Tells the task that it should end.
+    /// Asks the task to stop.
     pub(in crate::runtime) fn ask_to_stop(&self) {
         self.cancel.send_replace(true);
     }
 
-    /// Ends the calls and waits until their futures are gone, so that nothing of them acts beside a later attempt.
+    /// Ends the calls and waits until their futures are dropped, so that none of them acts concurrently with a later
+    /// attempt.
     pub(in crate::runtime) async fn end_all(invocations: Vec<Self>) {
         for invocation in &invocations {
-            // First: what is dropped with the task is not let go by it.
+            // IMPORTANT: first, so that waits dropped with the task are not withdrawn.
             invocation.activity.end();
             invocation.handle.abort();
         }
@@ -66,7 +67,7 @@ impl Invocation {
             }
         };
         if tokio::time::timeout(DROP_WAIT, all).await.is_err() {
-            tracing::warn!("a task blocks its thread and was left behind");
+            tracing::warn!("a task blocks its thread; it was left behind");
         }
     }
 }

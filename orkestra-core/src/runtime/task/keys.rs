@@ -1,29 +1,29 @@
-//! The keys under which a task's steps and waits are remembered: what the user calls them, written so that no two of them
-//! are alike.
+//! The keys under which a task's steps and waits are remembered: the user's names, encoded so that different uses never
+//! share a key.
 //!
 //! ```text
 //! <scope>> … <kind and key> [place] #use        fetch   fetch#2   signal:go   child:item[3]   left>sleep
 //!                                               publish[attempt]:phase
 //! ```
 //!
-//! A character of the user's that means something here has a backslash before it, and a step whose key looks like one of
-//! the other kinds begins with `step:`. Ordinary keys are written as they are. Runs that a version before began keep
-//! its keys, which were glued together without that: see [`Naming`].
+//! A character of the user's text that has a meaning here is preceded by a backslash, and a step whose key looks like
+//! one of the other kinds is prefixed with `step:`. Ordinary keys are not changed. Runs begun by an older version keep
+//! its keys, which were concatenated without escaping: see [`Naming`].
 
 use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-/// How the keys of a run are written.
+/// The encoding of a run's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Naming {
-    /// As versions up to format 2 did: different things may have one key.
+    /// The encoding up to format 2: different uses may share a key.
     Glued,
-    /// Different things have different keys.
+    /// Different uses have different keys.
     Exact,
 }
 
-/// What a key is for.
+/// What a key is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use<'a> {
     Step(&'a str),
@@ -40,22 +40,22 @@ pub(super) enum Use<'a> {
     ChildItem(&'a str, usize),
     Grow(&'a str),
     Race(&'a str),
-    /// A part of a task with keys of its own.
+    /// A part of a task with its own namespace of keys.
     Scope(&'a str),
 }
 
-/// Kinds of keys that stand alone.
+/// Kinds of keys that have no text.
 const ALONE: [&str; 3] = ["charge", "sleep", "ask"];
-/// Kinds of keys that something follows.
+/// Kinds of keys that are followed by a text.
 const PREFIXES: [&str; 5] = ["step:", "signal:", "child:", "grow:", "race:"];
 
 impl Naming {
-    /// The key of the `nth` use, counted from 1, within a scope.
+    /// The key of the `nth` use within a scope, counted from 1.
     pub(super) fn key(self, scope: &str, what: Use<'_>, nth: u32) -> String {
         let mut key = scope.to_owned();
         self.write(&mut key, what);
         if nth > 1 {
-            write!(key, "#{nth}").expect("a text takes everything");
+            write!(key, "#{nth}").expect("writing to a string cannot fail");
         }
         if matches!(what, Use::Scope(_)) {
             key.push('>');
@@ -74,7 +74,7 @@ impl Naming {
             }
             Use::Step(text) | Use::Item(text, _) => user(text),
             Use::Charge => "charge".to_owned(),
-            // No key of a user's has anything but `#` or `>` behind a place.
+            // Only `#` or `>` follows the position in a key of the user's.
             Use::Publish(key, attempt) => format!("publish[{attempt}]:{}", escaped(key)),
             Use::Sleep => "sleep".to_owned(),
             Use::Ask => "ask".to_owned(),
@@ -86,7 +86,7 @@ impl Naming {
         };
         key.push_str(&written);
         if let Use::Item(_, place) | Use::ChildItem(_, place) = what {
-            write!(key, "[{place}]").expect("a text takes everything");
+            write!(key, "[{place}]").expect("writing to a string cannot fail");
         }
     }
 }
@@ -97,7 +97,7 @@ fn looks_like_another(text: &str) -> bool {
 
 fn escaped(text: &str) -> String {
     if text.is_empty() {
-        // A scope and nothing after it would be the scope itself.
+        // A scope followed by nothing would equal the scope itself.
         return "\\-".to_owned();
     }
     let mut escaped = String::with_capacity(text.len());
@@ -110,36 +110,35 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// The number of the use, `#2` for instance, when `key` is a second or later use of the step `text`, or of the item of a map
-/// that is written so.
+/// The suffix of the use, such as `#2`, if `key` is a second or later use of the step `text` or of an encoded map item.
 pub(super) fn later_use<'a>(key: &'a str, scope: &str, text: &str) -> Option<&'a str> {
     let first = Naming::Exact.key(scope, Use::Step(text), 1);
     let number = key.strip_prefix(&*first).or_else(|| key.strip_prefix(scope)?.strip_prefix(text))?;
     number.strip_prefix('#').is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_digit())).then_some(number)
 }
 
-/// Whether the key is that of a race.
+/// Whether the key belongs to a race.
 pub(in crate::runtime) fn is_race(key: &str) -> bool {
     last_segment(key).starts_with("race:")
 }
 
-/// Whether the key is that of a wait for a signal.
+/// Whether the key belongs to a wait for a signal.
 pub(super) fn is_signal(key: &str) -> bool {
     last_segment(key).starts_with("signal:")
 }
 
-/// The first use of a key, and the number of the use that it stands for.
+/// The key of the first use, and the number of this use.
 pub(super) fn first_use(key: &str) -> (&str, u32) {
     let numbered = split_last(key, '#');
     numbered.and_then(|(first, nth)| Some((first, nth.parse().ok()?))).unwrap_or((key, 1))
 }
 
-/// What a key is for, without the scopes and sides that it stands in.
+/// The last segment of a key, without its scopes and races.
 fn last_segment(key: &str) -> &str {
     split_last(key, '>').map_or(key, |(_, last)| last)
 }
 
-/// What stands before and after the last of these marks that is no character of the user's.
+/// Splits at the last of these marks that is not escaped.
 fn split_last(key: &str, mark: char) -> Option<(&str, &str)> {
     let is_ours = |place: &usize| {
         let before = &key[..*place];
@@ -149,7 +148,7 @@ fn split_last(key: &str, mark: char) -> Option<(&str, &str)> {
     Some((&key[..place], &key[place + found.len()..]))
 }
 
-/// What a key is without the sides of races that it stands on and the number of its use: all uses of one key have it.
+/// A key without the races that contain it and without the number of its use: the same for all uses of one key.
 pub(in crate::runtime) fn base(key: &str) -> String {
     let (mut base, mut segment) = (String::new(), String::new());
     let (mut is_place, mut number) = (false, None);
@@ -181,7 +180,7 @@ pub(in crate::runtime) fn base(key: &str) -> String {
     base + &segment
 }
 
-/// So many bytes in hexadecimal digits that no other list of parts has.
+/// The first `bytes` bytes, in hexadecimal, of a digest that is unique to this list of parts.
 pub(super) fn digest(parts: &[&str], bytes: usize) -> String {
     let mut digest = Sha256::new();
     for part in parts {

@@ -1,4 +1,4 @@
-//! The same for each of many: steps or child runs, so many at a time. And a race of two, whose winner is remembered.
+//! Maps over many items, as steps or child runs with bounded concurrency; and races between two futures.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -14,22 +14,22 @@ use crate::model::Payload;
 use super::code::{TaskError, TaskResult};
 use super::context::Context;
 use super::keys::Use;
-use super::sides::Unwritten;
+use super::sides::UndecidedRace;
 use super::step::Step;
 
-/// Who won a [`Context::race`], and what came of it.
+/// The winner of a [`Context::race`] and its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Winner<A, B> {
-    /// The first of the two.
+    /// The first future won.
     First(A),
-    /// The second of them.
+    /// The second future won.
     Second(B),
 }
 
 impl Context {
-    /// Waits for whichever of the two is ready first, the first of them when both are. Durable: who has won is remembered.
-    /// When the task is called again the winner alone is waited for, and nothing of the other is done. Steps and waits that
-    /// are made while a side is polled have keys of that side's own, as in a [`scope`](Self::scope).
+    /// Waits for whichever of two futures is ready first; if both are, the first one wins. Durable: the winner is
+    /// remembered. When the task is called again, only the winner is polled. Steps and waits created while a side is
+    /// polled have that side's own keys, as in a [`scope`](Self::scope).
     ///
     /// ```
     /// # use orkestra_core::prelude::*;
@@ -46,7 +46,7 @@ impl Context {
     /// ```
     ///
     /// # Errors
-    /// When the engine cannot write down who has won, and those of any key.
+    /// If the key is invalid (see [`scope`](Self::scope)), or the winner cannot be stored.
     pub fn race<'a, A, B>(
         &'a self,
         key: &str,
@@ -57,11 +57,11 @@ impl Context {
         A: Future<Output: Send> + Send + 'a,
         B: Future<Output: Send> + Send + 'a,
     {
-        let given = self.unique(Use::Race(key)).map(|given| (Unwritten::new(self, &given.step), given.step));
+        let given = self.unique(Use::Race(key)).map(|given| (UndecidedRace::new(self, &given.step), given.step));
         async move {
-            // IMPORTANT: dropped after both sides, when the race is dropped.
-            let (mut unwritten, step) = given?;
-            let (first, second) = (unwritten.side(0, first), unwritten.side(1, second));
+            // IMPORTANT: dropped after both sides if the race is dropped.
+            let (mut race, step) = given?;
+            let (first, second) = (race.side(0, first), race.side(1, second));
             if self.known(&step) == Some(&StepState::LetGo) {
                 drop((first, second));
                 return self.never().await;
@@ -69,37 +69,37 @@ impl Context {
             match self.known(&step).and_then(StepState::result) {
                 Some(Ok(first_won)) if first_won.to()? => {
                     drop(second);
-                    unwritten.lost(1);
+                    race.side_lost(1);
                     let won = first.await;
-                    unwritten.close();
+                    race.set_durable();
                     return Ok(Winner::First(won));
                 }
                 Some(Ok(_)) => {
                     drop(first);
-                    unwritten.lost(0);
+                    race.side_lost(0);
                     let won = second.await;
-                    unwritten.close();
+                    race.set_durable();
                     return Ok(Winner::Second(won));
                 }
                 Some(Err(failure)) => return Err(failure.clone().into()),
                 None => {}
             }
             let winner = faster(first, second).await;
-            unwritten.open();
+            race.set_won();
             let first_won = matches!(winner, Winner::First(_));
-            unwritten.lost(u8::from(first_won));
+            race.side_lost(u8::from(first_won));
             let result = Ok(Payload::of(&first_won)?);
             self.request(TaskRequest::EndStep { step, result, charges: Default::default() }).await?;
-            unwritten.close();
+            race.set_durable();
             Ok(winner)
         }
     }
 
-    /// Does `work` for each of `items`, at most `at_once` of them at a time, each as a memoised step named `key[n]`.
-    /// Results are in the order of the items. The first error ends it; items that are done stay done.
+    /// Calls `work` for each of `items`, at most `at_once` at a time, each as a memoised step named `key[n]`. Results
+    /// are in the order of the items. The first error ends the map; finished items are not repeated.
     ///
     /// # Errors
-    /// Those of the work, of the first item that fails.
+    /// The error of the first item that fails.
     pub fn map<'a, I, T, E, F, Fut>(
         &'a self,
         key: &str,
@@ -115,7 +115,7 @@ impl Context {
         T: Serialize + DeserializeOwned + Send,
         E: Into<TaskError>,
     {
-        // All keys at once: they are given out in the order of the items, when the map is made.
+        // All keys are assigned when the map is created, in the order of the items.
         let given = |(place, item)| (self.unique(Use::Item(key, place)), item);
         let items: Vec<(_, I::Item)> = items.into_iter().enumerate().map(given).collect();
         async move {
@@ -127,12 +127,12 @@ impl Context {
         }
     }
 
-    /// Runs the registered workflow `workflow` for each of `items`, at most `at_once` of them at a time, each as a child
-    /// run with the key `key[n]`: they can be driven by other engines on the same store. Outputs are in the order of the
-    /// items. The first error ends it.
+    /// Starts a run of the registered workflow `workflow` for each of `items`, at most `at_once` at a time, each as a
+    /// child run with the key `key[n]`. Other engines on the same store can drive them. Outputs are in the order of the
+    /// items. The first error ends the map.
     ///
     /// # Errors
-    /// As [`child`](Self::child).
+    /// See [`child`](Self::child).
     pub fn map_runs<'a, I, T>(
         &'a self,
         key: &str,
@@ -154,7 +154,7 @@ impl Context {
     }
 }
 
-/// What the faster of the two gives; the other one is dropped.
+/// The result of the faster future; the other one is dropped.
 async fn faster<A: Future + Unpin, B: Future + Unpin>(mut first: A, mut second: B) -> Winner<A::Output, B::Output> {
     poll_fn(|cx| match Pin::new(&mut first).poll(cx) {
         Poll::Ready(first) => Poll::Ready(Winner::First(first)),
@@ -163,9 +163,9 @@ async fn faster<A: Future + Unpin, B: Future + Unpin>(mut first: A, mut second: 
     .await
 }
 
-/// Does them in their order, at most `at_once` at a time, until one of them fails: the first of those that do.
+/// Runs them in order, at most `at_once` at a time, until one fails. If several fail, the first in order counts.
 ///
-/// NOTE: the streams of other crates keep the waker of the task, which would look like work beside its waits.
+/// NOTE: streams of other crates keep the task's waker, which would count as work besides its waits.
 async fn in_turn<T, F: Future<Output = TaskResult<T>>>(at_once: usize, items: Vec<F>) -> TaskResult<Vec<T>> {
     type Running<F> = (usize, Pin<Box<F>>);
     let mut done: Vec<Option<T>> = items.iter().map(|_| None).collect();
@@ -194,7 +194,7 @@ async fn in_turn<T, F: Future<Output = TaskResult<T>>>(at_once: usize, items: Ve
                 }
             });
             if let Some((first, _)) = &failed {
-                // Only those before it may still fail earlier.
+                // Only earlier items can still fail earlier.
                 running.retain(|(place, _)| place < first);
             }
             if running.is_empty() && (failed.is_some() || waiting.is_empty()) {

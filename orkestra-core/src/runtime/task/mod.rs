@@ -1,4 +1,4 @@
-//! What a task is given and what becomes of one call of it: context, steps, waits.
+//! What a task is given, and one call of it: context, steps, waits.
 
 pub(super) mod activity;
 pub(super) mod call;

@@ -1,5 +1,5 @@
-//! What tasks tell their driver without waiting for it: reports, and waits that they have let go. Reporting never waits, so
-//! the box has a limit.
+//! What tasks send to their driver without waiting for an answer: progress, and waits that they have withdrawn. Sending
+//! never blocks, so the outbox has a limit.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 
 use crate::model::{Name, Payload};
 
-/// Reports that wait for the driver at the most; what comes on top is dropped and counted. A driver takes all of them
-/// at once, so this is only reached when the store stands still.
+/// How many progress reports may wait for the driver; more are dropped with a warning. A driver takes all of them at
+/// once, so the limit is only reached while the store does not respond.
 const REPORTS_MAX: usize = 8192;
 
 /// Something that a task tells its driver.
@@ -17,15 +17,15 @@ const REPORTS_MAX: usize = 8192;
 pub(in crate::runtime) struct Note {
     pub(in crate::runtime) node: Name,
     pub(in crate::runtime) attempt: u32,
-    pub(in crate::runtime) what: Told,
+    pub(in crate::runtime) what: NoteKind,
 }
 
 #[derive(Debug)]
-pub(in crate::runtime) enum Told {
+pub(in crate::runtime) enum NoteKind {
     /// Progress, or partial output.
-    Report { kind: String, payload: Payload },
+    Emitted { kind: String, payload: Payload },
     /// The future of a wait, or of a step that must not be done twice, was dropped before it was ready.
-    LetGo { step: String, begun: bool },
+    Withdrawn { step: String, begun: bool },
 }
 
 #[derive(Debug, Default)]
@@ -37,11 +37,11 @@ pub(in crate::runtime) struct Outbox {
 impl Outbox {
     pub(super) fn push(&self, note: Note) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        // What was let go is never dropped: there is no more of it than there were waits.
-        if let Told::Report { kind, .. } = &note.what
+        // Withdrawals are never dropped: there are no more of them than waits.
+        if let NoteKind::Emitted { kind, .. } = &note.what
             && notes.len() >= REPORTS_MAX
         {
-            tracing::warn!(node = %note.node, kind, "a report was dropped: the store does not keep up");
+            tracing::warn!(node = %note.node, kind, "an emitted event was dropped: the store does not keep up");
             return;
         }
         notes.push_back(note);

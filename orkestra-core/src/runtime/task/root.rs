@@ -1,14 +1,13 @@
-//! Tells whether a task truly only waits: whether anything but this engine could wake it.
+//! Detects whether a task only waits for the engine, or whether anything else could wake it.
 //!
-//! A future that is not ready must keep the waker that it was polled with, or nobody would ever poll it again. So the
-//! task's future is polled with a waker of ours that counts its copies. The engine's own waits ([`Quiet`]) keep none
-//! of them: they are woken past it. What is left over belongs to something that the engine knows nothing of: a timer, a socket, a channel,
-//! another task. A task that has such work under way is not dropped from memory.
+//! A pending future must keep the waker that it was polled with, or it would never be polled again. So the task's
+//! future is polled with a waker that counts its clones. The engine's own waits ([`EngineWait`]) keep none of them: they use
+//! another waker. Whatever clones remain belong to something that the engine does not know: a timer, a socket, a
+//! channel, another task. A task with such work in progress is not dropped from memory.
 //!
-//! Who wakes the task may let go of its waker by that: from then until it is polled the task is about to do something.
+//! Waking the task may drop the last clone. From then until it is polled, the task counts as active.
 //!
-//! It errs on one side only. A waker that somebody has forgotten keeps a task in memory; none that is there is
-//! overlooked.
+//! Errors are on one side only: a leaked waker keeps a task in memory, but no existing waker is overlooked.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,22 +17,22 @@ use std::task::{Context, Poll, Wake, Waker};
 
 /// The wakers of one call of a task.
 #[derive(Debug, Default)]
-pub(super) struct Root(Arc<Counts>);
+pub(super) struct Root(Arc<CountedWaker>);
 
-/// What those wake who are not ours.
+/// The waker that everything but the engine's own waits gets.
 #[derive(Debug, Default)]
-struct Counts(Arc<Past>);
+struct CountedWaker(Arc<TaskWaker>);
 
-/// Wakes the tokio task that the call runs in.
+/// The waker of the engine's own waits: wakes the call's tokio task.
 #[derive(Debug, Default)]
-struct Past {
+struct TaskWaker {
     waker: Mutex<Option<Waker>>,
-    /// Whether somebody has woken the task since it was last polled. Who has may keep no waker any more.
+    /// Whether the task was woken since it was last polled. What woke it may keep no waker any more.
     woken: AtomicBool,
     polls: AtomicU64,
 }
 
-impl Past {
+impl TaskWaker {
     fn waker(&self) -> Option<Waker> {
         self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -56,7 +55,7 @@ impl Past {
     }
 }
 
-impl Wake for Past {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         self.wake_task();
     }
@@ -66,7 +65,7 @@ impl Wake for Past {
     }
 }
 
-impl Wake for Counts {
+impl Wake for CountedWaker {
     fn wake(self: Arc<Self>) {
         self.0.wake_task();
     }
@@ -77,49 +76,49 @@ impl Wake for Counts {
 }
 
 impl Root {
-    /// Whether something that is not ours keeps a waker of the task, or the task is being polled right now, or is about to be.
-    pub(super) fn is_kept(&self) -> bool {
+    /// Whether anything but the engine's waits keeps a waker of the task, or the task is being polled or about to be.
+    pub(super) fn has_other_wakers(&self) -> bool {
         let polls = self.0.0.polls.load(SeqCst);
         let kept = Arc::strong_count(&self.0) > 1;
-        // IMPORTANT: in this order. Whoever lets go of its waker has woken the task before, and a poll that makes that
-        // forgotten is counted.
+        // IMPORTANT: in this order. Before a waker is dropped it has woken the task; a poll that resets the flag is
+        // counted.
         fence(SeqCst);
         kept || self.0.0.woken.load(SeqCst) || self.0.0.polls.load(SeqCst) != polls
     }
 
-    /// Polls the task's future with the waker that counts.
+    /// Polls the task's future with the counting waker.
     pub(super) fn poll<T>(&self, cx: &Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-        // IMPORTANT: the waker first. Whoever looks meanwhile sees it, or that the task was woken.
+        // IMPORTANT: the waker first. A concurrent check then sees either it or that the task was woken.
         let waker = Waker::from(Arc::clone(&self.0));
         self.0.0.polled_with(cx.waker());
         poll(&mut Context::from_waker(&waker))
     }
 
-    /// The waker to wait with: past the one that counts, where that is the one that came.
-    fn past(&self, came: &Waker) -> Option<Waker> {
-        std::ptr::eq(came.data(), Arc::as_ptr(&self.0).cast()).then(|| Waker::from(Arc::clone(&self.0.0)))
+    /// The uncounted waker, if `waker` is the counting one.
+    fn uncounted(&self, waker: &Waker) -> Option<Waker> {
+        std::ptr::eq(waker.data(), Arc::as_ptr(&self.0).cast()).then(|| Waker::from(Arc::clone(&self.0.0)))
     }
 }
 
-/// A wait of the engine's own: it wakes the task without keeping a waker that counts.
-pub(super) struct Quiet<'a, F> {
+/// A wait of the engine's own: it wakes the task without keeping a counted waker.
+pub(super) struct EngineWait<'a, F> {
     root: &'a Root,
     wait: F,
 }
 
-impl<'a, F> Quiet<'a, F> {
+impl<'a, F> EngineWait<'a, F> {
     pub(super) const fn new(root: &'a Root, wait: F) -> Self {
         Self { root, wait }
     }
 }
 
-impl<F: Future + Unpin> Future for Quiet<'_, F> {
+impl<F: Future + Unpin> Future for EngineWait<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        match self.root.past(cx.waker()) {
-            Some(past) => Pin::new(&mut self.wait).poll(&mut Context::from_waker(&past)),
-            // A future between has a waker of its own: it must be the one that hears.
+        match self.root.uncounted(cx.waker()) {
+            Some(waker) => Pin::new(&mut self.wait).poll(&mut Context::from_waker(&waker)),
+            // A combinator in between has its own waker, which must be the one that is woken.
             None => Pin::new(&mut self.wait).poll(cx),
         }
     }
@@ -135,10 +134,11 @@ mod tests {
 
     use super::*;
 
-    /// Whether the root is kept while `work` is under way.
-    async fn is_kept(root: &Root, work: impl Future<Output = ()>) -> bool {
+    /// Whether the root is kept while `work` is pending.
+    async fn has_other_wakers(root: &Root, work: impl Future<Output = ()>) -> bool {
         let mut work = pin!(work);
-        poll_fn(|cx| Poll::Ready(root.poll(cx, |cx| work.as_mut().poll(cx)))).await.is_pending() && root.is_kept()
+        poll_fn(|cx| Poll::Ready(root.poll(cx, |cx| work.as_mut().poll(cx)))).await.is_pending()
+            && root.has_other_wakers()
     }
 
     #[tokio::test]
@@ -146,20 +146,20 @@ mod tests {
         let root = Root::default();
         let (_sender, answer) = oneshot::channel::<()>();
         let (_other, another) = oneshot::channel::<()>();
-        let ours = || Quiet::new(&root, pending::<()>());
-        assert!(!is_kept(&root, ours()).await);
-        assert!(!is_kept(&root, async { drop(Quiet::new(&root, answer).await) }).await);
-        assert!(is_kept(&root, async { drop(another.await) }).await);
-        assert!(is_kept(&root, async { tokio::time::sleep(Duration::from_secs(9)).await }).await);
+        let ours = || EngineWait::new(&root, pending::<()>());
+        assert!(!has_other_wakers(&root, ours()).await);
+        assert!(!has_other_wakers(&root, async { drop(EngineWait::new(&root, answer).await) }).await);
+        assert!(has_other_wakers(&root, async { drop(another.await) }).await);
+        assert!(has_other_wakers(&root, async { tokio::time::sleep(Duration::from_secs(9)).await }).await);
         let both = async {
             tokio::select! { () = ours() => {} () = tokio::time::sleep(Duration::from_secs(9)) => {} }
         };
-        assert!(is_kept(&root, both).await);
+        assert!(has_other_wakers(&root, both).await);
         let two = async {
             tokio::join!(ours(), ours());
         };
-        assert!(!is_kept(&root, two).await);
-        assert!(!root.is_kept(), "what was dropped keeps nothing");
+        assert!(!has_other_wakers(&root, two).await);
+        assert!(!root.has_other_wakers(), "what was dropped keeps nothing");
     }
 
     #[tokio::test]
@@ -168,11 +168,11 @@ mod tests {
         let (sender, answer) = oneshot::channel::<u8>();
         let inner = Arc::clone(&root);
         let task = tokio::spawn(async move {
-            let mut work = pin!(async { Quiet::new(&inner, answer).await });
+            let mut work = pin!(async { EngineWait::new(&inner, answer).await });
             poll_fn(|cx| inner.poll(cx, |cx| work.as_mut().poll(cx))).await
         });
         tokio::task::yield_now().await;
-        assert!(!root.is_kept());
+        assert!(!root.has_other_wakers());
         sender.send(7).expect("somebody waits");
         assert_eq!(task.await.expect("it does not panic"), Ok(7));
     }

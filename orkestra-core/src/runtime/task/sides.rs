@@ -1,5 +1,5 @@
-//! The sides of a race: each has keys of its own, so that what is asked for on one of them shifts no key of the other, nor of
-//! what comes after. When the task is called again the side that has lost is not polled and asks for nothing.
+//! The two sides of a race. Each has its own keys, so that requests on one side do not shift the keys of the other side
+//! or of what follows. When the task is called again, the losing side is not polled and requests nothing.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -11,23 +11,23 @@ use std::task::{Context as Polling, Poll};
 use crate::kernel::StepState;
 
 use super::context::{Context, Inner};
-use super::given::LetGo;
+use super::given::Withdrawal;
 use super::keys::is_signal;
 
 thread_local! {
-    /// The race that is being polled.
+    /// The race side that is being polled on this thread.
     static POLLED: RefCell<Option<Polled>> = const { RefCell::new(None) };
 }
 
 struct Polled {
-    /// The call whose race it is, by its address.
+    /// The address of the call that the race belongs to.
     of: usize,
-    /// What the keys of that side begin with.
+    /// The prefix of that side's keys.
     keys: Arc<str>,
     taken: Arc<Taken>,
 }
 
-/// The waits for signals that were ready on a side of a race, and of what came with them nothing was done yet.
+/// Signals received on a side of a race whose payload has not led to anything yet: the keys of their waits.
 #[derive(Debug, Default)]
 struct Taken(Mutex<Vec<String>>);
 
@@ -41,7 +41,7 @@ fn address(call: &Arc<Inner>) -> usize {
     Arc::as_ptr(call).addr()
 }
 
-/// What the keys of a scope begin with, here and now. A scope that was made on this side is as it was made.
+/// The prefix of a scope's keys at this point. A scope that was created on this side keeps its prefix.
 pub(super) fn scope_here(call: &Arc<Inner>, scope: &Arc<str>) -> Arc<str> {
     POLLED.with_borrow(|polled| match polled {
         Some(Polled { of, keys, .. }) if *of == address(call) && !scope.starts_with(&**keys) => {
@@ -55,8 +55,8 @@ pub(super) fn scope_here(call: &Arc<Inner>, scope: &Arc<str>) -> Arc<str> {
     })
 }
 
-/// A wait for a signal is ready.
-pub(super) fn took(call: &Arc<Inner>, step: String) {
+/// Notes that a wait for a signal is ready.
+pub(super) fn signal_taken(call: &Arc<Inner>, step: String) {
     POLLED.with_borrow(|polled| {
         if let Some(Polled { of, taken, .. }) = polled
             && *of == address(call)
@@ -66,9 +66,9 @@ pub(super) fn took(call: &Arc<Inner>, step: String) {
     });
 }
 
-/// Something was done on this side, with the signals that it has received perhaps: those that it has asked for itself are used
-/// up. Given to another they would lead to the same once more.
-pub(super) fn did(call: &Arc<Inner>) {
+/// Notes that something was done on this side, perhaps because of the signals it received: those that it requested
+/// itself are used up. Given to another wait, they would cause the same again.
+pub(super) fn acted(call: &Arc<Inner>) {
     POLLED.with_borrow(|polled| {
         if let Some(Polled { of, keys, taken }) = polled
             && *of == address(call)
@@ -103,21 +103,21 @@ impl<F: Future> Future for Side<'_, F> {
     }
 }
 
-/// A race until its winner is written down. When it is dropped before, nobody has won: what the winner had received goes to
-/// whoever waits next, and the race is never ready.
-pub(super) struct Unwritten<'a> {
+/// A race until its winner is durable. If it is dropped before, nobody has won: signals that the winner had received go
+/// to the next waits, and the race is never ready.
+pub(super) struct UndecidedRace<'a> {
     cx: &'a Context,
     step: String,
     taken: Arc<Taken>,
-    is_open: bool,
-    /// Whether it is known, or written down, who has won.
+    has_won: bool,
+    /// Whether the winner is known or durable.
     is_decided: bool,
 }
 
-impl<'a> Unwritten<'a> {
+impl<'a> UndecidedRace<'a> {
     pub(super) fn new(cx: &'a Context, step: &str) -> Self {
         let is_decided = matches!(cx.known(step), Some(StepState::Done(_) | StepState::Failed(_)));
-        Self { cx, step: step.to_owned(), taken: Arc::default(), is_open: false, is_decided }
+        Self { cx, step: step.to_owned(), taken: Arc::default(), has_won: false, is_decided }
     }
 
     fn keys(&self, place: u8) -> String {
@@ -134,43 +134,43 @@ impl<'a> Unwritten<'a> {
         }
     }
 
-    /// The side at `place` has lost. What an earlier call of the task has asked for on it, and this one did not come to, is let
-    /// go: nobody else knows of it.
-    pub(super) fn lost(&self, place: u8) {
+    /// The side at `place` has lost. Withdraws what an earlier call of the task requested on it and this call did not
+    /// reach; nothing else would.
+    pub(super) fn side_lost(&self, place: u8) {
         let (cx, keys) = (self.cx, self.keys(place));
         for (step, known) in cx.inner().steps.iter().filter(|(step, _)| step.starts_with(&keys)) {
             let at_once = is_signal(step);
             let is_open = known.is_wait() || at_once && matches!(known, StepState::Done(_));
             if is_open && !cx.was_asked_for(step) {
-                cx.let_go(LetGo { step: step.clone(), begun: false, at_once });
+                cx.withdraw(Withdrawal { step: step.clone(), begun: false, at_once });
             }
         }
     }
 
-    /// Somebody has won.
-    pub(super) const fn open(&mut self) {
-        self.is_open = true;
+    /// One side has won.
+    pub(super) const fn set_won(&mut self) {
+        self.has_won = true;
     }
 
-    /// Who it was is written down. A race that it stands on a side of has received what this one has.
-    pub(super) fn close(&mut self) {
-        (self.is_open, self.is_decided) = (false, true);
-        mem::take(&mut *self.taken.lock()).into_iter().for_each(|step| took(self.cx.inner(), step));
+    /// The winner is durable. If the race is itself on a side of another race, that side has received the signals.
+    pub(super) fn set_durable(&mut self) {
+        (self.has_won, self.is_decided) = (false, true);
+        mem::take(&mut *self.taken.lock()).into_iter().for_each(|step| signal_taken(self.cx.inner(), step));
     }
 }
 
-impl Drop for Unwritten<'_> {
+impl Drop for UndecidedRace<'_> {
     fn drop(&mut self) {
         if !self.is_decided {
-            [0, 1].into_iter().for_each(|place| self.lost(place));
+            [0, 1].into_iter().for_each(|place| self.side_lost(place));
         }
-        if !self.is_open {
+        if !self.has_won {
             return;
         }
         let mut steps = mem::take(&mut *self.taken.lock());
         steps.push(mem::take(&mut self.step));
         for step in steps {
-            self.cx.let_go(LetGo { step, begun: false, at_once: true });
+            self.cx.withdraw(Withdrawal { step, begun: false, at_once: true });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A memoised unit of work inside a task.
 //!
-//! What the caller sees is what was written down: the result is read back from its JSON before it is given out, the first time
-//! as later. What cannot be read back fails at once.
+//! What the caller gets is what was stored: a result is read back from its JSON before it is returned, the first time
+//! as later. One that cannot be read back fails at once.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,12 +22,12 @@ use crate::model::{Amount, Failure, FailureKind, Name, Payload, Retry};
 
 use super::code::{TaskError, TaskResult};
 use super::context::{Context, Inner, meters};
-use super::given::{Given, LetGo};
-use super::root::Quiet;
-use super::sides::did;
+use super::given::{Given, Withdrawal};
+use super::root::EngineWait;
+use super::sides::acted;
 use crate::runtime::telemetry::step_failed;
 
-/// A step that is done, or remembered, when it is awaited. Made by [`Context::step`].
+/// A step: executed, or read from memory, when it is awaited. Created by [`Context::step`].
 #[must_use = "a step does nothing until it is awaited"]
 pub struct Step<'a, F> {
     cx: &'a Context,
@@ -37,10 +37,10 @@ pub struct Step<'a, F> {
     timeout: Option<Duration>,
     at_most_once: bool,
     charges: Option<Charges<'a>>,
-    once: Once<'a>,
+    once: AtMostOnce<'a>,
 }
 
-/// What a step costs, by its result in JSON.
+/// Computes what a step costs from its result as JSON.
 type Charges<'a> = Box<dyn Fn(&Payload) -> TaskResult<BTreeMap<Name, Amount>> + Send + 'a>;
 
 impl<F> fmt::Debug for Step<'_, F> {
@@ -50,7 +50,7 @@ impl<F> fmt::Debug for Step<'_, F> {
 }
 
 thread_local! {
-    /// The step that is being worked at: the address of its call, and its key.
+    /// The step being executed: the address of its call, and its key.
     static WORKING: RefCell<Option<(usize, Arc<str>)>> = const { RefCell::new(None) };
 }
 
@@ -58,12 +58,12 @@ fn address(call: &Arc<Inner>) -> usize {
     Arc::as_ptr(call).addr()
 }
 
-/// The step of this call that is being worked at, here and now.
+/// The step of this call that is being executed on this thread right now.
 pub(super) fn step_here(call: &Arc<Inner>) -> Option<Arc<str>> {
     WORKING.with_borrow(|working| working.as_ref().filter(|(of, _)| *of == address(call)).map(|(_, step)| step.clone()))
 }
 
-/// Does something as a part of a step.
+/// Runs a function as part of a step.
 fn within<T>(call: &Arc<Inner>, step: &Arc<str>, work: impl FnOnce() -> T) -> T {
     struct Restore(Option<(usize, Arc<str>)>);
     impl Drop for Restore {
@@ -75,7 +75,7 @@ fn within<T>(call: &Arc<Inner>, step: &Arc<str>, work: impl FnOnce() -> T) -> T 
     work()
 }
 
-/// The work of a step, polled as a part of it.
+/// The work of a step, polled as part of it.
 struct Within<'a, Fut> {
     call: &'a Arc<Inner>,
     step: Arc<str>,
@@ -91,27 +91,27 @@ impl<Fut: Future> Future for Within<'_, Fut> {
     }
 }
 
-/// A step that must not be done twice, from when its beginning is asked for until its end is written down.
-struct Once<'a> {
+/// An at-most-once step, from the request to start it until its end is durable.
+struct AtMostOnce<'a> {
     cx: &'a Context,
     step: Option<String>,
     /// Whether its work was called.
     begun: bool,
 }
 
-impl Drop for Once<'_> {
+impl Drop for AtMostOnce<'_> {
     fn drop(&mut self) {
         let Some(step) = self.step.take() else { return };
         if !self.begun && self.cx.activity().is_over() {
-            return self.cx.has_not_begun(step);
+            return self.cx.withdraw_unstarted(step);
         }
-        self.cx.let_go(LetGo { step, begun: self.begun, at_once: true });
+        self.cx.withdraw(Withdrawal { step, begun: self.begun, at_once: true });
     }
 }
 
 impl Context {
-    /// Returns when something may begin: not while the run is paused. What a pause holds back does not begin when the
-    /// attempt is asked to end.
+    /// Returns when work may begin: not while the run is paused. If the attempt is asked to stop during a pause,
+    /// nothing begins.
     async fn may_begin(&self) -> TaskResult<()> {
         let mut paused = self.inner().paused.clone();
         if !paused.get() {
@@ -126,10 +126,10 @@ impl Context {
                 resumed = paused.wait_for(|paused| !*paused) => resumed.map(|()| false),
             }
         });
-        let Ok(cancelled) = Quiet::new(self.activity().root(), wait).await else { return self.orphaned().await };
+        let Ok(cancelled) = EngineWait::new(self.activity().root(), wait).await else { return self.orphaned().await };
         self.heartbeat();
         if cancelled {
-            return Err(TaskError::permanent("the run was paused, and is to end: nothing begins")
+            return Err(TaskError::permanent("the run was paused and is stopping: no step is started")
                 .with_kind(FailureKind::Cancelled));
         }
         Ok(())
@@ -138,26 +138,26 @@ impl Context {
 
 impl<'a, F> Step<'a, F> {
     pub(super) fn new(cx: &'a Context, key: TaskResult<Given>, work: F) -> Self {
-        let once = Once { cx, step: None, begun: false };
+        let once = AtMostOnce { cx, step: None, begun: false };
         Self { cx, key, work, retry: Retry::none(), timeout: None, at_most_once: false, charges: None, once }
     }
 
-    /// Tries the work again within this attempt when it fails with a retryable error. The delays are not durable: a
-    /// process that dies in one begins anew with the first try.
+    /// Retries the work within this attempt if it fails with a retryable error. The delays are not durable: after a
+    /// crash the step starts again with the first try.
     pub fn retry(self, retry: Retry) -> Self {
         Self { retry, ..self }
     }
 
-    /// Fails a try that takes longer, with kind `timed_out`.
+    /// Fails a try that takes longer than `limit`, with kind `timed_out`.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout: Some(timeout), ..self }
     }
 
-    /// Lets the work begin once at most, over all attempts and crashes. That it begins is durable before it does, which
-    /// costs one more write. Whatever it returns is remembered, failures too; when the process died on the way, or the
-    /// step's future was dropped after the work had begun, the step fails with kind `interrupted`, now and later, and so
-    /// do later uses of its key: nobody can tell what the work did. With [`retry`](Self::retry) it is tried again within that
-    /// one beginning.
+    /// Starts the work at most once, across all attempts and crashes. The start is made durable first, which costs one
+    /// more write. Every result is remembered, including failures. If the process dies during the work, or the step's
+    /// future is dropped after the work has begun, the effect is unknown: the step fails with kind `interrupted`, now
+    /// and later, and so do later uses of its key. With [`retry`](Self::retry) the work is retried within that single
+    /// start.
     pub fn at_most_once(self) -> Self {
         Self { at_most_once: true, ..self }
     }
@@ -185,8 +185,8 @@ where
     T: Serialize + DeserializeOwned + Send + 'a,
     E: Into<TaskError> + 'a,
 {
-    /// Charges what the work cost to the run's meters, by its result; written down together with it, so that neither is
-    /// lost or counted twice. See [`Context::charge`].
+    /// Charges the cost of the work, computed from its result, to the run's meters. Result and charge become durable
+    /// together, so that neither is lost or counted twice. See [`Context::charge`].
     pub fn charge<M>(self, cost: impl Fn(&T) -> M + Send + 'a) -> Self
     where
         M: IntoIterator<Item = (&'static str, Amount)>,
@@ -198,7 +198,7 @@ where
     async fn run(self) -> TaskResult<T> {
         let cx = self.cx;
         let result = self.run_here().await;
-        did(cx.inner());
+        acted(cx.inner());
         result
     }
 
@@ -218,8 +218,7 @@ where
             _ => {}
         }
         if self.at_most_once && cx.was_interrupted(&step) {
-            let message =
-                format!("an earlier use of the key of step `{step}` was interrupted; what it did cannot be told");
+            let message = format!("an earlier use of the key of step `{step}` was interrupted; its effect is unknown");
             return Err(Failure::permanent(FailureKind::Interrupted, message).into());
         }
         let span = cx.seen().step((cx.run_id(), cx.node(), cx.attempt()), &step);
@@ -229,11 +228,11 @@ where
             .inspect_err(|error| step_failed(&span, error.failure()))
     }
 
-    /// Does the work and writes down how it ended.
+    /// Executes the work and records how it ended.
     async fn execute(mut self, step: String, span: &Span) -> TaskResult<T> {
         let cx = self.cx;
         cx.may_begin().await?;
-        // Until what it did is durable: an engine that is drained waits for that, and no task is parked meanwhile.
+        // Held until the result is durable: draining waits for that, and the task is not parked meanwhile.
         let _under_way = cx.begin_step().await;
         if self.at_most_once {
             self.once.step = Some(step.clone());
@@ -253,7 +252,7 @@ where
                 return Err(error);
             }
         };
-        // What is left is the driver's to do: in a run that is paused meanwhile the task may be dropped from memory.
+        // The rest is up to the driver: if the run was paused in the meantime, the task may be dropped from memory.
         drop(working);
         let remembered = end(cx, span, step, result, charges).await;
         self.once.step = None;
@@ -263,16 +262,17 @@ where
         }
     }
 
-    /// The result as it will be remembered, how that is written, and what it cost.
+    /// The result as it will be remembered, its JSON, and what it cost.
     fn written(&self, value: &T) -> Result<(T, Payload, BTreeMap<Name, Amount>), Failure> {
         let bad = |error: &dyn fmt::Display| Failure::permanent(FailureKind::BadOutput, error.to_string());
         let result = Payload::large(value).map_err(|error| bad(&error))?;
-        let seen = result.to().map_err(|error| bad(&format!("the result cannot be read back: {error}")))?;
+        let seen =
+            result.to().map_err(|error| bad(&format!("the result cannot be read back from its JSON: {error}")))?;
         let charges =
             self.charges.as_ref().map(|charges| charges(&result)).transpose().map_err(TaskError::into_failure)?;
         let charges = charges.unwrap_or_default();
         if charges.len() > METERS_MAX {
-            return Err(bad(&format!("a charge names at most {METERS_MAX} meters")));
+            return Err(bad(&format!("a charge may name at most {METERS_MAX} meters")));
         }
         Ok((seen, result, charges))
     }
@@ -284,7 +284,7 @@ where
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            // Chance comes from the time's last millisecond digits: it need only differ between processes.
+            // The jitter comes from the milliseconds of the clock: it only needs to differ between processes.
             let chance = f64::from(u16::try_from(self.cx.clock().now().as_millis() % 1000).unwrap_or(0)) / 1000.0;
             let delay = self.retry.delay(tries, chance).filter(|_| error.failure().retryable);
             let Some(delay) = delay else { return Err(error) };
@@ -302,7 +302,7 @@ where
     }
 
     async fn work_once(&mut self, step: &str) -> TaskResult<T> {
-        self.cx.held().await;
+        self.cx.until_owned().await;
         self.once.begun = true;
         let (call, here) = (self.cx.inner(), Arc::from(step));
         let work = Box::pin(within(call, &here, || (self.work)()));
@@ -320,12 +320,12 @@ where
 
 fn remembered<T: DeserializeOwned>(step: &str, result: &Payload) -> TaskResult<T> {
     result.to().map_err(|error| {
-        let message = format!("step `{step}` is remembered with another type of result: {error}");
+        let message = format!("step `{step}` has a remembered result of another type: {error}");
         TaskError::permanent(message).with_kind(FailureKind::BadOutput)
     })
 }
 
-/// Writes the end of a step down. What comes back is what is remembered.
+/// Records the end of a step. Returns what is remembered.
 async fn end(
     cx: &Context,
     span: &Span,
@@ -337,7 +337,7 @@ async fn end(
 }
 
 async fn interrupted<T: DeserializeOwned>(cx: &Context, key: String) -> TaskResult<T> {
-    let message = format!("the attempt was cut short while step `{key}` was under way; what it did cannot be told");
+    let message = format!("the attempt was interrupted during step `{key}`; its effect is unknown");
     let failure = Failure::permanent(FailureKind::Interrupted, message);
     let remembered = end(cx, &Span::none(), key, Err(failure), BTreeMap::new()).await?;
     Ok(remembered.to()?)

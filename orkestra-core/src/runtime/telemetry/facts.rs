@@ -1,4 +1,4 @@
-//! What of a journal is counted, and how often it happened in one decision.
+//! Counts of journal events: what is counted, and how often it happened in one decision.
 
 use crate::kernel::{
     Awaited, Change, Event, Next, NodeChange, NodeStatus, PauseReason, RunChange, RunStatus, WaitChange,
@@ -32,7 +32,7 @@ pub(super) enum Fact {
     ChildRequested,
 }
 
-/// How runs end, and the label of it.
+/// How a run ended, with its label.
 pub(super) const RUN_ENDS: [(Fact, &str); 5] = [
     (Fact::RunCompleted, RunStatus::Completed.name()),
     (Fact::RunFailed, RunStatus::Failed.name()),
@@ -66,7 +66,7 @@ impl Fact {
         Self::ChildRequested,
     ];
 
-    /// Where it is counted: the metric, and the value of its second label.
+    /// The metric, and the value of its second label.
     pub(super) const fn metric(self) -> (Metric, Option<&'static str>) {
         match self {
             Self::RunStarted => (names::RUNS_STARTED, None),
@@ -94,7 +94,7 @@ impl Fact {
     }
 }
 
-/// How often each thing that is counted happened in one decision; counted for good once that is durable.
+/// The counts of one decision; added to the metrics once it is durable.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::runtime) struct Tally(pub(super) [u16; Fact::ALL.len()]);
 
@@ -113,7 +113,7 @@ impl Tally {
     }
 }
 
-/// What is counted of a change.
+/// What is counted for a change.
 const fn facts(change: Change<'_>) -> &'static [Fact] {
     match change {
         Change::Run(change) => facts_of_run(change),
@@ -126,7 +126,7 @@ const fn facts(change: Change<'_>) -> &'static [Fact] {
             | WaitChange::TimedOut
             | WaitChange::LetGo,
         ) => &[],
-        // Steps are counted where they are done: `Trace::work`.
+        // Steps are counted where they are executed: `Trace::work`.
         Change::Step(_) => &[],
     }
 }
@@ -162,7 +162,7 @@ const fn facts_of_end(status: RunStatus) -> &'static [Fact] {
         RunStatus::Cancelled => &[Fact::RunCancelled],
         RunStatus::Terminated => &[Fact::RunTerminated],
         RunStatus::TimedOut => &[Fact::RunTimedOut],
-        // No run ends like this.
+        // A run does not end with this status.
         RunStatus::Running | RunStatus::Paused | RunStatus::Stopping | RunStatus::Compensating => &[],
     }
 }

@@ -1,6 +1,6 @@
-//! Handles of the metrics, made when the engine starts and when it first drives a run of a workflow.
+//! Handles of the metrics, created when the engine starts and when it first drives a run of a workflow.
 //!
-//! IMPORTANT: a handle belongs to the recorder that was there when it was made. Whoever wants metrics installs the
+//! IMPORTANT: a handle belongs to the recorder that was installed when it was created. To get metrics, install the
 //! recorder before the engine starts.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use crate::store::AppendError;
 use super::facts::{Fact, RUN_ENDS, Tally};
 use super::names::{self, METRICS, Metric, MetricKind};
 
-/// The workflow label of those over the limit.
+/// The workflow label of workflows over the limit.
 const OTHER: &str = "other";
 
 /// The metrics of one engine.
@@ -53,12 +53,12 @@ impl Telemetry {
         }
     }
 
-    /// The meters of those that are of no workflow yet.
+    /// The meters of runs whose workflow is not known yet.
     pub(super) fn other(&self) -> Arc<Meters> {
         Arc::clone(&self.other)
     }
 
-    /// The meters of a workflow. Workflows come as data, too: the first so many have a label of their own.
+    /// The meters of a workflow. Workflows can be loaded as data, so only the first ones have their own label.
     pub(super) fn of(&self, workflow: &Name) -> Arc<Meters> {
         let mut known = self.workflows.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(meters) = known.get(workflow) {
@@ -101,7 +101,7 @@ impl Meters {
         }
     }
 
-    /// Counts what is durable now. `age` is how old the run is.
+    /// Counts a decision that is durable now. `age` is the age of the run.
     pub(super) fn count(&self, tally: &Tally, age: Duration) {
         for (counter, times) in self.facts.iter().zip(tally.0).filter(|(_, times)| *times > 0) {
             counter.increment(u64::from(times));
@@ -119,7 +119,7 @@ impl Meters {
     }
 }
 
-/// How long something took that goes well or fails.
+/// The durations of something that completes or fails.
 struct Ended {
     completed: Histogram,
     failed: Histogram,
@@ -158,7 +158,7 @@ impl Commits {
         }
     }
 
-    /// One durable write was answered.
+    /// The store answered a durable write.
     #[expect(clippy::cast_precision_loss, reason = "batches are limited to far less than 2^52 commits and bytes")]
     pub(in crate::runtime) fn wrote(&self, commits: usize, bytes: usize, took: Duration) {
         self.batch.record(commits as f64);
@@ -166,7 +166,7 @@ impl Commits {
         self.append.record(took);
     }
 
-    /// The store answered a commit, so long after it was handed over.
+    /// The store answered a commit, this long after it was submitted.
     pub(in crate::runtime) fn answered(&self, result: &Result<(), AppendError>, took: Duration) {
         self.latency.record(took);
         if let Err(error) = result {
@@ -174,7 +174,7 @@ impl Commits {
         }
     }
 
-    /// The store did not take a commit, which may be written again.
+    /// The store did not accept a commit, which may be written again.
     pub(in crate::runtime) fn refused(&self, error: &AppendError) {
         let reason = match error {
             AppendError::Conflict { .. } => 0,
@@ -186,7 +186,7 @@ impl Commits {
     }
 }
 
-/// Labels of a metric, by its values of them in order.
+/// The labels of a metric, given its values in order.
 fn labels(metric: Metric, values: &[&str]) -> Vec<Label> {
     debug_assert_eq!(metric.labels.len(), values.len(), "{} has a value for each of its labels", metric.name);
     metric.labels.iter().zip(values).map(|(label, value)| Label::new(*label, (*value).to_owned())).collect()

@@ -1,12 +1,12 @@
-//! What the engine tells those who watch it: spans for runs, nodes, attempts and steps, and metrics.
+//! Telemetry of the engine: spans for runs, nodes, attempts and steps, and metrics.
 //!
 //! ```text
 //! driver: run ─► node ─► attempt ─► step      spans, through `tracing`; a child never outlives what it is part of
 //!            committer, slots, driver         metrics, through `metrics`; handles are made once per workflow
 //! ```
 //!
-//! It must never decide anything, and cost next to nothing when nobody listens: a span that is not enabled formats
-//! nothing, and a handle of no recorder is empty.
+//! It must never decide anything, and cost next to nothing when nothing listens: a span that is not enabled formats
+//! nothing, and a handle without a recorder does nothing.
 
 mod facts;
 mod meters;

@@ -1,6 +1,7 @@
-//! The names of the metrics, each with what it counts: the one place. `docs/observability.md` shows the same table.
+//! The names of the metrics and what they count, in one place. `docs/observability.md` shows the same table.
 //!
-//! A label takes few values: workflows, statuses, reasons. Never an id: a recorder keeps every value that it ever saw.
+//! A label has few values: workflows, statuses, reasons. Never an id, because a recorder keeps every value it has ever
+//! seen.
 
 use std::fmt;
 
@@ -8,19 +9,19 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metric {
-    /// What recorders know it by.
+    /// Its name.
     pub name: &'static str,
-    /// How it behaves.
+    /// Its kind.
     pub kind: MetricKind,
-    /// What one of it is.
+    /// Its unit.
     pub unit: &'static str,
-    /// The labels that it always has, apart from those that the recorder adds.
+    /// Its labels, apart from those that the recorder adds.
     pub labels: &'static [&'static str],
     /// What it counts.
     pub meaning: &'static str,
 }
 
-/// How a metric behaves.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MetricKind {
@@ -28,7 +29,7 @@ pub enum MetricKind {
     Counter,
     /// Goes up and down.
     Gauge,
-    /// Many values, of which the recorder keeps how they are distributed.
+    /// A distribution of many values.
     Histogram,
 }
 

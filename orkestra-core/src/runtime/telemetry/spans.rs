@@ -1,6 +1,6 @@
-//! The spans of one run, as long as it is in memory: run, node, attempt, step, each with the journal's ids.
+//! The spans of one run while it is in memory: run, node, attempt, step, each with the journal's ids.
 //!
-//! A run that is parked, or goes on in another process, gets a span of its own each time; `run_id` joins them.
+//! A run that is parked, or continues in another process, gets a new span each time; `run_id` joins them.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -17,19 +17,19 @@ use super::facts::Tally;
 use super::meters::Meters;
 use super::{TARGET, Telemetry};
 
-/// What a driver tells of its run.
+/// The spans of a driver's run.
 pub(in crate::runtime) struct Trace {
     run: RunId,
     span: Span,
     meters: Arc<Meters>,
     workflow: Option<Name>,
     epoch: Epoch,
-    /// Spans of nodes that have begun and not ended.
+    /// Spans of nodes that have started and not ended.
     nodes: BTreeMap<NodeId, Span>,
 }
 
 impl Trace {
-    /// Begins the run's span. It is linked to the span of whoever made the engine drive the run.
+    /// Starts the run's span, linked to the span in which the engine was made to drive the run.
     pub(in crate::runtime) fn new(telemetry: &Telemetry, run: &RunId) -> Self {
         let span = info_span!(
             target: TARGET, parent: None, "run",
@@ -48,7 +48,7 @@ impl Trace {
         self.span.clone()
     }
 
-    /// Tells what is known once there is a state: the workflow, and where the journal stands.
+    /// Records what is known once there is a state: the workflow, and the position in the journal.
     pub(in crate::runtime) fn knows(&mut self, telemetry: &Telemetry, state: &RunState, epoch: Epoch) {
         if self.workflow.is_none() {
             let workflow = state.plan().workflow();
@@ -74,7 +74,7 @@ impl Trace {
         self.meters.count(tally, age);
     }
 
-    /// Begins and ends a node's span.
+    /// Starts and ends a node's span.
     pub(in crate::runtime) fn node(&mut self, state: &RunState, id: NodeId, durable: bool) {
         if self.span.is_disabled() || !durable {
             return;
@@ -101,7 +101,7 @@ impl Trace {
         }
     }
 
-    /// A call of a node's task is about to begin.
+    /// A node's task is about to be called.
     pub(in crate::runtime) fn attempt(&self, state: &RunState, id: NodeId, attempt: u32) -> Attempt {
         let parent = self.nodes.get(&id).unwrap_or(&self.span);
         let (name, node) = (state.name(id), state.node(id));
@@ -116,8 +116,8 @@ impl Trace {
     }
 
     /// The driver leaves the run.
-    pub(in crate::runtime) fn left(&mut self, state: &RunState, rests: bool) {
-        if rests && !state.status().is_final() {
+    pub(in crate::runtime) fn left(&mut self, state: &RunState, parked: bool) {
+        if parked && !state.status().is_final() {
             self.meters.parked.increment(1);
         }
         for (id, span) in std::mem::take(&mut self.nodes) {
@@ -142,13 +142,13 @@ fn end_node(span: &Span, state: &RunState, id: NodeId) {
     }
 }
 
-/// What the span is of failed.
+/// Marks a span as failed.
 pub(in crate::runtime) fn failed(span: &Span, failure: &Failure) {
     span.record("otel.status_code", "ERROR").record("otel.status_description", failure.message.as_str());
     span.record("error.type", failure.kind.as_str());
 }
 
-/// What one call of a task tells of itself.
+/// The telemetry of one call of a task.
 #[derive(Clone)]
 pub(in crate::runtime) struct Attempt {
     span: Span,
@@ -157,7 +157,7 @@ pub(in crate::runtime) struct Attempt {
 }
 
 impl Attempt {
-    /// Runs the call to its end. What is logged meanwhile carries the attempt's ids.
+    /// Runs the call to its end. Whatever is logged in it carries the attempt's ids.
     pub(in crate::runtime) async fn watch(
         self,
         call: impl Future<Output = Result<Payload, Failure>>,
@@ -171,12 +171,12 @@ impl Attempt {
         result
     }
 
-    /// The span that something in the call is part of: the one that the task is in, else the attempt's own.
+    /// The parent span for something in the call: the task's current span, else the attempt's own.
     fn innermost(&self) -> Option<span::Id> {
         Span::current().id().or_else(|| self.span.id())
     }
 
-    /// The span of a step that is about to be done. Its `seq` comes with the decision that ends it.
+    /// The span of a step that is about to be executed. Its `seq` is that of the decision that ends it.
     pub(in crate::runtime) fn step(&self, (run, node, attempt): (&RunId, &str, u32), key: &str) -> Span {
         info_span!(
             target: TARGET, parent: self.innermost(), "step",
@@ -187,10 +187,10 @@ impl Attempt {
         )
     }
 
-    /// A step was not done: its result is remembered.
+    /// A step was not executed: its result is remembered.
     pub(in crate::runtime) fn remembered(&self, key: &str) {
         self.meters.remembered.increment(1);
-        debug!(target: TARGET, parent: self.innermost(), step = key, remembered = true, "a step is remembered");
+        debug!(target: TARGET, parent: self.innermost(), step = key, remembered = true, "the result of a step is remembered");
     }
 
     /// Measures the work of a step.
@@ -201,10 +201,10 @@ impl Attempt {
         result
     }
 
-    /// A step's work failed, and is tried again in this attempt.
+    /// A step's work failed and is retried in this attempt.
     pub(in crate::runtime) fn tries_again(&self, failure: &Failure, tries: u32) {
         self.meters.step_retries.increment(1);
-        debug!(target: TARGET, tries, error = %failure, "a step is tried again");
+        debug!(target: TARGET, tries, error = %failure, "a step is retried");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Workflows as users write them: nodes with their code. [`WorkflowSpec`] is what remains of one in the journal.
+//! Workflows as users define them: nodes with their code. The journal keeps the [`WorkflowSpec`] of one.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -27,31 +27,31 @@ impl fmt::Debug for Workflow {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A name is no name.
+    /// A name is invalid.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// The graph is none.
+    /// The graph is invalid.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// `after`, `retry` or `timeout` before the first node.
-    #[error("`{0}` stands before the first node")]
+    /// A method that changes the last node, such as `after` or `retry`, was called before the first node.
+    #[error("`{0}` was called before the first node; add a node first")]
     NoNode(&'static str),
-    /// What a node gives is not what the next one takes.
+    /// A node's output type is not the input type of the next one.
     #[error("node `{node}` takes `{takes}`, but gets `{gets}` from {from}")]
     Types {
         /// The node.
         node: Name,
         /// The type of its input.
         takes: String,
-        /// The type that comes.
+        /// The type that it would receive.
         gets: String,
-        /// The nodes that it comes from.
+        /// The nodes that the input comes from.
         from: String,
     },
 }
 
 impl Workflow {
-    /// Begins a workflow.
+    /// Starts the definition of a workflow.
     ///
     /// ```
     /// use orkestra_core::prelude::*;

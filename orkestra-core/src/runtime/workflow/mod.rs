@@ -1,4 +1,4 @@
-//! Workflows as they are written in Rust.
+//! Workflows that are defined in Rust.
 
 pub(super) mod definition;
 pub(super) mod wiring;

@@ -1,4 +1,4 @@
-//! How a workflow is written in Rust: node after node, each with its code and its options, checked at the end.
+//! The builder of workflows in Rust: nodes with their code and options, checked by `build`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::model::{Condition, Join, Name, NodeKind, NodeSpec, OnFailure, Plan, R
 use super::definition::{BuildError, Workflow};
 use crate::runtime::task::code::{ErasedTask, IntoTask, TypeTag};
 
-/// A workflow being written. The first mistake is kept and reported by [`WorkflowBuilder::build`].
+/// Builds a workflow. The first mistake is kept and returned by [`WorkflowBuilder::build`].
 pub struct WorkflowBuilder {
     name: String,
     version: Option<String>,
@@ -32,7 +32,7 @@ impl WorkflowBuilder {
         Self { name: name.to_owned(), version: None, nodes: Vec::new(), undo: HashMap::new(), mistake: None }
     }
 
-    /// Gives the workflow a version: the upgrade report shows which runs began with which.
+    /// Sets the workflow's version. The upgrade report lists live runs that began with another one.
     #[must_use]
     pub fn version(self, version: &str) -> Self {
         Self { version: Some(version.to_owned()), ..self }
@@ -51,7 +51,7 @@ impl WorkflowBuilder {
         self
     }
 
-    /// Adds a node that waits for the signal of its name; the signal's payload is its output.
+    /// Adds a node that waits for the signal of the same name; the signal's payload is its output.
     #[must_use]
     pub fn gate<T: DeserializeOwned + 'static>(mut self, name: impl AsRef<str>) -> Self {
         self.add(name.as_ref(), |name| NodeSpec::gate(name.clone(), name), None, TypeTag::of::<T>());
@@ -79,7 +79,7 @@ impl WorkflowBuilder {
         }
     }
 
-    /// Lets the last node begin when `node` has completed.
+    /// Starts the last node only after `node` has completed.
     #[must_use]
     pub fn after(mut self, node: impl AsRef<str>) -> Self {
         match Name::new(node) {
@@ -89,34 +89,35 @@ impl WorkflowBuilder {
         self
     }
 
-    /// Lets the last node begin when all of `nodes` have completed; their outputs come as a tuple or list in this order.
+    /// Starts the last node only after all of `nodes` have completed; it receives their outputs as a tuple or list in
+    /// this order.
     #[must_use]
     pub fn after_all<Node: AsRef<str>>(self, nodes: impl IntoIterator<Item = Node>) -> Self {
         nodes.into_iter().fold(self, Self::after)
     }
 
-    /// Lets the last node be tried again.
+    /// Sets how the last node is retried.
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
         self.last("retry", |spec| spec.retry = retry);
         self
     }
 
-    /// Limits how long an attempt of the last node may take, from start to close; for a gate, how long it waits.
+    /// Limits the time of one attempt of the last node, from start to end; for a gate, how long it waits.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.last("timeout", |spec| spec.timeout_ms = Some(millis(timeout)));
         self
     }
 
-    /// Limits how long all attempts of the last node may take together, delays between them included.
+    /// Limits the total time of all attempts of the last node, including the delays between them.
     #[must_use]
     pub fn total_timeout(mut self, timeout: Duration) -> Self {
         self.last("total_timeout", |spec| spec.total_timeout_ms = Some(millis(timeout)));
         self
     }
 
-    /// Limits how long an attempt of the last node may be silent: neither a step nor a wait nor a report nor a
+    /// Limits how long an attempt of the last node may go without a step, a wait, progress or a
     /// [`heartbeat`](crate::Context::heartbeat).
     #[must_use]
     pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
@@ -124,29 +125,30 @@ impl WorkflowBuilder {
         self
     }
 
-    /// Lets the last node run only if `condition` holds; else it is skipped, and so are those that need it.
+    /// Runs the last node only if `condition` holds; otherwise it is skipped, and so are the nodes that need it.
     #[must_use]
     pub fn when(mut self, condition: Condition) -> Self {
         self.last("when", |spec| spec.when = Some(condition));
         self
     }
 
-    /// How the last node waits for those before it: for all of them unless said otherwise.
+    /// Sets which of its predecessors the last node waits for. Default: all.
     #[must_use]
     pub fn join(mut self, join: Join) -> Self {
         self.last("join", |spec| spec.join = join);
         self
     }
 
-    /// What it means when the last node has failed for good: the run fails unless said otherwise.
+    /// Sets what happens when the last node has failed for good. Default: the run fails.
     #[must_use]
     pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
         self.last("on_failure", |spec| spec.on_failure = on_failure);
         self
     }
 
-    /// Undoes the last node by `task` when it is done and the run fails, is cancelled or times out: in reverse order of
-    /// completion, one after the other. The task is given the node's output, and tried up to five times.
+    /// Sets the task that compensates the last node if the node has completed and the run fails, is cancelled or times
+    /// out. Nodes are compensated one after the other, in reverse order of completion. The task receives the node's
+    /// output and is tried up to five times.
     #[must_use]
     pub fn compensate<Marker>(mut self, task: impl IntoTask<Marker>) -> Self {
         let Some(draft) = self.nodes.last_mut() else {
@@ -163,35 +165,35 @@ impl WorkflowBuilder {
         self
     }
 
-    /// How often undoing the last node is tried, and after what delays: up to five times unless said otherwise.
+    /// Sets how compensation of the last node is retried. Default: up to five attempts.
     #[must_use]
     pub fn compensate_retry(mut self, retry: Retry) -> Self {
         self.last("compensate_retry", |spec| spec.compensate_retry = Some(retry));
         self
     }
 
-    /// Limits how long an attempt to undo the last node may take. Without it an undo that hangs holds the run, past its
-    /// deadline too, until somebody terminates it.
+    /// Limits the time of one attempt to compensate the last node. Without a limit, a task that hangs keeps the run
+    /// alive, even past its deadline, until the run is terminated.
     #[must_use]
     pub fn compensate_timeout(mut self, timeout: Duration) -> Self {
         self.last("compensate_timeout", |spec| spec.compensate_timeout_ms = Some(millis(timeout)));
         self
     }
 
-    /// Gives the last node a place among those that could start: higher goes first, 0 unless said otherwise.
+    /// Sets the last node's priority among nodes that could start: higher goes first. Default: 0.
     #[must_use]
     pub fn node_priority(mut self, priority: i32) -> Self {
         self.last("node_priority", |spec| spec.priority = priority);
         self
     }
 
-    /// Puts the attempts of the last node under a limit of the engine, shared by all runs.
+    /// Puts the last node's attempts under a limit of the engine, shared by all runs.
     #[must_use]
     pub fn limit(self, limit: impl AsRef<str>) -> Self {
         self.under(limit.as_ref(), None)
     }
 
-    /// Puts the attempts of the last node under a limit of the engine that counts each key for itself.
+    /// Puts the last node's attempts under a limit of the engine that counts each key separately.
     #[must_use]
     pub fn limit_by(self, limit: impl AsRef<str>, by: SlotBy) -> Self {
         self.under(limit.as_ref(), Some(by))
@@ -205,17 +207,17 @@ impl WorkflowBuilder {
         self
     }
 
-    /// Gives the code of the last node a version: the upgrade report shows live runs that began with another one.
+    /// Sets the version of the last node's code. The upgrade report lists live runs that began with another one.
     #[must_use]
     pub fn node_version(mut self, version: &str) -> Self {
         self.last("node_version", |spec| spec.version = Some(version.to_owned()));
         self
     }
 
-    /// Checks everything: names, edges, cycles, types.
+    /// Checks the workflow: names, edges, cycles and types.
     ///
     /// # Errors
-    /// [`BuildError`], the first mistake.
+    /// The first mistake, as a [`BuildError`].
     pub fn build(self) -> Result<Workflow, BuildError> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
@@ -238,7 +240,7 @@ impl WorkflowBuilder {
         let before: Vec<_> = draft.spec.after.iter().filter_map(|name| plan.id(name)).collect();
         let outputs: Vec<_> = before.iter().map(|id| self.nodes[id.index()].output).collect();
         if draft.spec.join != Join::All {
-            // What comes is one of the outputs, or a list with gaps: that is seen when it is read.
+            // The input is one of the outputs, or a list with gaps: checked when it is read.
             return Ok(());
         }
         if takes.takes_anything() || outputs.iter().any(TypeTag::takes_anything) {
@@ -249,8 +251,8 @@ impl WorkflowBuilder {
             [only] if *only == takes => return Ok(()),
             [only] => only.name().to_owned(),
             several => {
-                // The names of tuples and lists are made of their parts' names, which the compiler keeps unique
-                // enough: a clash could only let a mismatch pass to where the payload is read.
+                // The names of tuples and lists are derived from the names of their parts, which are not quite unique.
+                // A clash only lets a mismatch pass until the payload is read.
                 let names: Vec<_> = several.iter().map(TypeTag::name).collect();
                 let tuple = format!("({})", names.join(", "));
                 let list = format!("alloc::vec::Vec<{}>", names[0]);

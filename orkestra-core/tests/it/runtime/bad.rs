@@ -297,7 +297,7 @@ async fn growth_that_does_not_fit_is_refused_and_the_run_continues() {
         said[1..],
         [
             "cannot add an edge to node `grows`: it has already started",
-            "the growth names the task `nobody`, which this engine does not know",
+            "the growth needs task `nobody`, which is not registered with this engine",
             "the plan is too large: it may have at most 10000 nodes and 200000 edges",
         ]
     );
@@ -317,7 +317,7 @@ async fn a_signal_to_a_missing_run_is_refused() {
     let error = run.signal("go", &1).await.expect_err("it is not there");
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::NotFound, "there is no such run"));
     let error = run.events(Cursor::START).next().await.expect_err("it is not there");
-    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::NotFound, "there is no run `r`"));
+    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::NotFound, "run `r` not found"));
 }
 
 #[tokio::test(start_paused = true)]

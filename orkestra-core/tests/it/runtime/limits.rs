@@ -22,7 +22,7 @@ fn mistakes_are_found_when_the_workflow_is_built() {
     );
     assert_eq!(said(Workflow::new("w").node("a", nothing).node("a", nothing)), "two nodes are named `a`");
     assert_eq!(said(Workflow::new("w")), "workflow `w` has no nodes");
-    assert_eq!(said(Workflow::new("w").after("a")), "`after` stands before the first node");
+    assert_eq!(said(Workflow::new("w").after("a")), "`after` was called before the first node; add a node first");
     assert!(said(Workflow::new("w").node("a b", nothing)).starts_with("invalid name `a b`"));
     let pair = |_cx: Context, _pair: (u8, u8)| async { TaskResult::Ok(()) };
     let number = |_cx: Context, (): ()| async { TaskResult::Ok(1_u8) };
@@ -57,16 +57,16 @@ async fn invalid_starts_are_refused() {
         (error.kind(), error.to_string())
     };
     let unknown = said(engine.run("x").start().await);
-    assert_eq!(unknown, (ErrorKind::NotFound, "no workflow `x` is registered".into()));
+    assert_eq!(unknown, (ErrorKind::NotFound, "workflow `x` is not registered".into()));
     assert_eq!(said(engine.run("w").id("a b").start().await).0, ErrorKind::Invalid);
     let missing = said(engine.run_spec(&spec).start().await);
-    assert_eq!(missing, (ErrorKind::NotFound, "workflow `data` needs the task `a`, which is not registered".into()));
+    assert_eq!(missing, (ErrorKind::NotFound, "workflow `data` needs task `a`, which is not registered".into()));
     let large = engine.run("w").input(&"x".repeat(PAYLOAD_LARGE_BYTES_MAX)).expect_err("too large");
     assert_eq!(large.kind(), ErrorKind::Invalid);
 
     engine.run("w").id("one").start().await.expect("a run").outcome().await.expect("an outcome");
     let taken = said(engine.run("v").id("one").start().await);
-    assert_eq!(taken, (ErrorKind::Conflict, "run `one` exists already, of workflow `w`".into()));
+    assert_eq!(taken, (ErrorKind::Conflict, "run `one` already exists with workflow `w`; use another id".into()));
     let nobody = RunId::new("nobody").expect("an id");
     assert!(engine.get(&nobody).await.expect("readable").is_none());
 }
@@ -98,5 +98,5 @@ async fn a_step_remembers_its_type() {
     let engine = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
     let run = engine.run("w").start().await.expect("a run");
     let failed = run.output::<String>().await.expect_err("the types differ").to_string();
-    assert!(failed.contains("step `same` is remembered with another type of result"), "{failed}");
+    assert!(failed.contains("step `same` has a remembered result of another type"), "{failed}");
 }

@@ -94,7 +94,7 @@ async fn the_children_of_a_damaged_run_are_cancelled_when_it_is_terminated() {
     let child = only_child(&first, "p").await.expect("a child");
     damage(&store, parent_run.id()).await;
     parent_run.terminate("it is unreadable").await.expect("it is ended");
-    let cancelled = Outcome::Cancelled("run `p` does not wait for it any more".into());
+    let cancelled = Outcome::Cancelled("its parent run `p` no longer waits for it".into());
     assert_eq!(in_time(child.outcome()).await.expect("an end"), cancelled);
     tokio::time::sleep(mins(1)).await;
     child.delete().await.expect("it owes nothing");

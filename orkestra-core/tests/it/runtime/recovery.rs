@@ -171,7 +171,7 @@ async fn a_run_without_its_task_is_blocked_with_a_reason() {
     let second = engine(store.clone()).start().await.expect("an engine that knows nothing");
     let run = second.get(run.id()).await.expect("readable").expect("there");
     let error = run.outcome().await.expect_err("no engine can continue it");
-    assert_eq!(error.to_string(), "workflow `all` needs the task `a`, which this engine does not know");
+    assert_eq!(error.to_string(), "workflow `all` needs task `a`, which is not registered with this engine");
     assert_eq!(second.blocked().len(), 1);
     second.shutdown().await;
 

@@ -63,7 +63,7 @@ async fn a_live_run_is_not_deleted() {
     let run = engine.run("wait").id("r").start().await.expect("a run");
     let refused = engine.delete(run.id()).await.expect_err("it is live");
     assert_eq!(refused.kind(), ErrorKind::Conflict);
-    assert_eq!(refused.to_string(), "run `r` has not ended, it is Running: terminate it first");
+    assert_eq!(refused.to_string(), "cannot delete run `r`: it is running; terminate it first");
     pass(10).await;
     assert_eq!(kind(run.delete().await), ErrorKind::Conflict, "parked or not");
     run.pause("a break").await.expect("it pauses");
@@ -83,7 +83,7 @@ async fn a_run_owned_by_another_engine_is_not_deleted() {
     let other = WorkerId::new("other").expect("a name");
     let claimed = claim_one(&store, run.id(), &other, now, now.saturating_add(secs(60))).await.expect("a store");
     let refused = run.delete().await.expect_err("another engine has it");
-    assert_eq!(refused.to_string(), "another engine has run `r`: try again");
+    assert_eq!(refused.to_string(), "cannot delete run `r`: another engine owns it; try again");
     store.release(&[claimed.expect("a lease").lease]).await.expect("it is released");
     run.delete().await.expect("it is deleted");
 }
@@ -171,7 +171,7 @@ async fn a_child_is_kept_until_its_parent_is_informed() {
     assert!(child.status().await.expect("a record").status.is_final());
     let refused = tokio::time::timeout(secs(60), child.delete()).await.expect("an answer").expect_err("it stays");
     assert_eq!(refused.kind(), ErrorKind::Conflict);
-    assert!(refused.to_string().contains("still has to say so"), "{refused}");
+    assert!(refused.to_string().contains("has not been delivered to its parent run yet"), "{refused}");
     assert_eq!(ids(&alone).await, ["r", &id]);
     assert_eq!(store.letters(run.id(), LetterId::ZERO, 9).await.expect("a store").len(), 1, "sent once");
     alone.shutdown().await;

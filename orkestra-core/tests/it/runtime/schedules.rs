@@ -230,7 +230,7 @@ async fn an_unregistered_workflow_is_reported_and_waited_for() {
     without.schedules().put(every(600)).await.expect("it is put");
     pass(201).await;
     let status = without.schedules().get("s").await.expect("a store").expect("the schedule");
-    assert_eq!(status.problem.expect("a reason").to_string(), "no workflow `work` is registered");
+    assert_eq!(status.problem.expect("a reason").to_string(), "workflow `work` is not registered");
     let with = start(engine_at(1_201, store), &effects).await;
     pass(10).await;
     assert_eq!(started(&with).await, ["002000Z"]);

@@ -117,7 +117,7 @@ async fn an_undefined_limit_is_refused() {
     let workflow = workflow.build().expect("a workflow");
     let none = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
     let error = none.run("w").start().await.expect_err("there is no such limit");
-    assert_eq!(error.to_string(), "workflow `w` needs the limit `gpu`, which is not defined");
+    assert_eq!(error.to_string(), "workflow `w` needs limit `gpu`, which is not defined");
     let twice = engine(MemoryStore::new()).limit(Limit::concurrency("a", 1)).limit(Limit::concurrency("a", 2));
     assert_eq!(twice.start().await.expect_err("twice").to_string(), "two limits are named `a`");
 }

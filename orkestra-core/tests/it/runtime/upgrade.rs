@@ -62,11 +62,11 @@ async fn a_changed_workflow_needs_attention() {
     assert_eq!(
         said(&report.needs_attention),
         [
-            "node `b` has the type `f64` where `u64` was",
-            "the code of node `b` was no version and is 2026-11",
-            "node `b` is defined in another way now, the run keeps its own",
-            "the workflow was 1 and is 2",
-            "the workflow has a new node `c`, the run goes on without it",
+            "a type of node `b` changed from `u64` to `f64`",
+            "the version of node `b` changed from none to 2026-11",
+            "the definition of node `b` has changed; the run keeps its own",
+            "the workflow's version changed from 1 to 2",
+            "the workflow has a new node `c`; the run continues without it",
         ]
     );
     assert!(report.blocked.is_empty());
@@ -81,7 +81,7 @@ async fn a_run_without_its_task_is_blocked_and_continues_when_it_is_back() {
     let (first, engine) = report(Some(new)).await;
     assert_eq!(
         said(&first.blocked)[..2],
-        ["node `b` needs the task `b`, which is not registered", "the workflow has no node `b` any more",]
+        ["node `b` needs task `b`, which is not registered", "the workflow no longer has node `b`",]
     );
     let id = RunId::new("r").expect("an id");
     let run = engine.get(&id).await.expect("a store").expect("the run");
@@ -89,5 +89,5 @@ async fn a_run_without_its_task_is_blocked_and_continues_when_it_is_back() {
     assert_eq!(engine.blocked().len(), 1, "with a reason");
     assert!(engine.stuck().await.expect("a store").is_empty(), "but it is not stuck: the right engine moves it");
     let (gone, _engine) = report(None).await;
-    assert!(said(&gone.blocked).contains(&"no workflow `w` is registered any more".to_owned()));
+    assert!(said(&gone.blocked).contains(&"workflow `w` is no longer registered".to_owned()));
 }

@@ -232,5 +232,5 @@ async fn a_reference_to_another_run_is_an_error() {
     let Outcome::Failed { node, failure } = run.outcome().await.expect("an end") else { panic!("it cannot continue") };
     assert_eq!((node.as_str(), failure.kind.as_str()), ("join", "bad_input"), "{failure}");
     let error = run.value::<Value>(&run.view().await.expect("a view").input).await.expect_err("it is not its own");
-    assert!(error.to_string().contains("names a large payload of run `tenant-a`"), "{error}");
+    assert!(error.to_string().contains("refers to a large payload of another run, `tenant-a`"), "{error}");
 }

@@ -37,10 +37,7 @@ async fn runs_that_deadlock_through_a_limit_are_reported() {
         let said: Vec<_> = stuck.iter().map(|(run, why)| format!("{run}: {why}")).collect();
         // Every parent, every run between, and every run that waits for slots.
         assert_eq!(stuck.len(), 3 * at_once as usize, "{said:#?}");
-        assert!(
-            said.iter().any(|text| text.contains("waits for limit `cpu`, all of whose slots are held")),
-            "{said:#?}"
-        );
+        assert!(said.iter().any(|text| text.contains("waits for limit `cpu`, whose slots are all held")), "{said:#?}");
         let health = engine.health().await;
         assert_eq!((health.deadlocked, health.is_good()), (stuck.len(), false));
         // One of them ends, and the others continue.

@@ -156,7 +156,11 @@ async fn waiting_for_an_unrelated_run_is_an_error() {
         panic!("it cannot continue")
     };
     assert_eq!(failure.kind, "child_not_started");
-    assert!(failure.message.contains("is nobody's child: it is not taken over"), "{}", failure.message);
+    assert!(
+        failure.message.contains("already exists and is not a child of any run; it is left alone"),
+        "{}",
+        failure.message
+    );
 }
 
 #[tokio::test(start_paused = true)]
