@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use orkestra_tools::{
-    Command, CommandResult, Confinement, DockerOptions, DockerSandbox, LocalOptions, LocalSandbox, OutputSink, Sandbox,
+    Command, CommandResult, Confinement, DockerOptions, DockerSandbox, LocalOptions, LocalSandbox, Observer, Sandbox,
     SandboxError, Workspace,
 };
 use tokio::sync::Mutex;
@@ -111,9 +111,9 @@ impl Sandbox for LazySandbox {
         started.map_or_else(Confinement::default, |sandbox| sandbox.confinement())
     }
 
-    async fn execute(&self, command: Command, sink: &dyn OutputSink) -> Result<CommandResult, SandboxError> {
+    async fn execute(&self, command: Command, observer: &dyn Observer) -> Result<CommandResult, SandboxError> {
         let sandbox = self.get().await?;
-        let result = sandbox.execute(command, sink).await;
+        let result = sandbox.execute(command, observer).await;
         if let Err(SandboxError::Lost(_) | SandboxError::Failed(_)) = &result {
             self.forget(&sandbox).await;
         }

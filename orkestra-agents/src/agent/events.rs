@@ -6,7 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use orkestra_core::prelude::Context;
-use orkestra_tools::{Happening, Observer, OutputSink};
+use orkestra_tools::{Happening, Observer};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -89,16 +89,11 @@ impl Observer for ToolWatch {
                 file_written(&self.cx, path.clone(), bytes);
                 lock(&self.written).push(path);
             }
-            Happening::CommandOutput { line, stderr } => self.line(&line, stderr),
+            Happening::CommandOutput { line, stderr } => {
+                ProductEvent::CommandOutput { agent: agent(&self.cx), line, stderr }.emit(&self.cx);
+            }
             _ => {}
         }
-    }
-}
-
-impl OutputSink for ToolWatch {
-    fn line(&self, line: &str, stderr: bool) {
-        let line = line.to_owned();
-        ProductEvent::CommandOutput { agent: agent(&self.cx), line, stderr }.emit(&self.cx);
     }
 }
 

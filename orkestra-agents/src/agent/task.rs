@@ -279,10 +279,9 @@ impl Attempt<'_> {
 
     async fn validate(&self, written: &[String]) -> Result<Verdict, TaskError> {
         let Some(validator) = &self.agent.validator else { return Ok(Verdict::Passed { notes: Vec::new() }) };
-        let watch = Arc::new(ToolWatch::new(self.cx.clone()));
-        let scope = self.room.scope(self.cx.node(), Arc::clone(&watch));
+        let scope = self.room.scope(self.cx.node(), Arc::new(ToolWatch::new(self.cx.clone())));
         let wanted = if self.comes_last() { named_files(&self.job.objective) } else { Vec::new() };
-        let work = Work { scope: &scope, written, wanted: &wanted, attempt: self.cx.attempt(), sink: &*watch };
+        let work = Work { scope: &scope, written, wanted: &wanted, attempt: self.cx.attempt() };
         let verdict = validator.validate(work).await?;
         if let Verdict::Failed(info) = &verdict {
             events::validation_failed(self.cx, info);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use orkestra_core::prelude::{Cursor, Event, MemoryStore, Outcome};
-use orkestra_tools::{Command, DiscardOutput, DockerOptions, Sandbox, SandboxError};
+use orkestra_tools::{Command, DockerOptions, Sandbox, SandboxError, Unobserved};
 
 use crate::model::{Model, ModelError, ModelSpec, Reply, Request, Sink};
 use crate::{Job, SandboxKind};
@@ -130,6 +130,6 @@ async fn a_paused_and_a_compensating_run_keep_their_containers() {
 }
 
 async fn works(sandbox: &DockerSandbox) -> bool {
-    let done: Result<_, SandboxError> = sandbox.execute(Command::new("true"), &DiscardOutput).await;
+    let done: Result<_, SandboxError> = sandbox.execute(Command::new("true"), &Unobserved).await;
     done.is_ok()
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orkestra_tools::{Command, DiscardOutput, ToolScope};
+use orkestra_tools::{Command, ToolScope, Unobserved};
 use serde_json::Value;
 
 use super::{
@@ -138,7 +138,7 @@ async fn run_command(
     }
     let timeout = if otherwise == ErrorType::SyntaxError { SYNTAX_TIME_MAX } else { NPM_TIME_MAX };
     let command = in_folder(Command::new(line).with_timeout(timeout), folder);
-    let result = work.scope.sandbox().execute(command, work.sink).await?;
+    let result = work.scope.sandbox().execute(command, work.scope.observer().as_ref()).await?;
     let ending = Ending { exit_code: result.exit_code, timed_out: result.timed_out, output: &result.output };
     Ok(match command_error(&ending, otherwise) {
         None => Outcome::Held(format!("{shown}: fine")),
@@ -148,7 +148,7 @@ async fn run_command(
 
 async fn succeeds(work: Work<'_>, line: &str, folder: Option<&String>) -> Result<bool, ValidateError> {
     let command = in_folder(Command::new(line).with_timeout(SYNTAX_TIME_MAX), folder);
-    Ok(work.scope.sandbox().execute(command, &DiscardOutput).await?.exit_code == 0)
+    Ok(work.scope.sandbox().execute(command, &Unobserved).await?.exit_code == 0)
 }
 
 fn in_folder(command: Command, folder: Option<&String>) -> Command {

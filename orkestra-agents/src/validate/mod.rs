@@ -15,7 +15,7 @@ mod verdict;
 mod wanted;
 
 use async_trait::async_trait;
-use orkestra_tools::{OutputSink, SandboxError, ToolScope, WorkspaceError};
+use orkestra_tools::{SandboxError, ToolScope, WorkspaceError};
 
 pub use code::CodeValidator;
 pub use debug_info::{DebugInfo, ErrorType};
@@ -26,7 +26,7 @@ pub(crate) use wanted::named_files;
 /// The work that is judged.
 #[derive(Clone, Copy)]
 pub struct Work<'a> {
-    /// Where it lies and where commands run.
+    /// Its workspace, the sandbox for commands, and the observer of their output.
     pub scope: &'a ToolScope,
     /// The files that the agent wrote, in all its attempts of this run.
     pub written: &'a [String],
@@ -34,8 +34,6 @@ pub struct Work<'a> {
     pub wanted: &'a [String],
     /// The attempt that is judged.
     pub attempt: u32,
-    /// Hears what the validator's commands say.
-    pub sink: &'a dyn OutputSink,
 }
 
 /// Why a validator came to no verdict. The work may be good or bad: the attempt fails and is tried again.

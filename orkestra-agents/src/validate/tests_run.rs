@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use orkestra_tools::{Command, CommandResult, DiscardOutput, WorkspaceError};
+use orkestra_tools::{Command, CommandResult, Unobserved, WorkspaceError};
 use ulid::Ulid;
 
 use super::{ValidateError, Work, blocking, junit};
@@ -46,11 +46,12 @@ pub(super) async fn run(work: Work<'_>, tests: &[String]) -> Result<TestRun, Val
         (format!("python3 -m unittest -v {all}"), format!("python3 {folder}/runner.py {junit_path} . {files}"))
     };
     let line = format!("export PYTHONDONTWRITEBYTECODE=1; {line}");
-    let result = work.scope.sandbox().execute(Command::new(line).with_timeout(TESTS_TIME_MAX), work.sink).await;
+    let command_line = Command::new(line).with_timeout(TESTS_TIME_MAX);
+    let result = work.scope.sandbox().execute(command_line, work.scope.observer().as_ref()).await;
     let report = read_report(work, junit_path).await;
     // NOTE: with those that a crash left. A folder that stays is ugly, not wrong: its name is never used again.
     let remove = Command::new(format!("rm -rf -- {stem}*")).with_timeout(PROBE_TIME_MAX);
-    if let Err(error) = work.scope.sandbox().execute(remove, &DiscardOutput).await {
+    if let Err(error) = work.scope.sandbox().execute(remove, &Unobserved).await {
         tracing::warn!(%error, folder, "a validator's folder stays in the workspace");
     }
     Ok(TestRun { command, result: result?, report: report? })
@@ -71,7 +72,7 @@ fn fresh_folder(stem: &str) -> String {
 
 async fn has_pytest(work: Work<'_>) -> Result<bool, ValidateError> {
     let probe = Command::new("python3 -c 'import pytest'").with_timeout(PROBE_TIME_MAX);
-    Ok(work.scope.sandbox().execute(probe, &DiscardOutput).await?.exit_code == 0)
+    Ok(work.scope.sandbox().execute(probe, &Unobserved).await?.exit_code == 0)
 }
 
 async fn read_report(work: Work<'_>, path: String) -> Result<Option<junit::Report>, ValidateError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use orkestra_agents::validate::{CodeValidator, DebugInfo, ErrorType, Validator, Verdict, Work};
-use orkestra_tools::{DiscardOutput, LocalOptions, LocalSandbox, Sandbox, ToolScope, Unobserved};
+use orkestra_tools::{LocalOptions, LocalSandbox, Sandbox, ToolScope, Unobserved};
 
 async fn judge(files: &[(&str, &str)], validator: CodeValidator) -> (Verdict, Vec<String>) {
     judge_wanted(files, &[], validator).await
@@ -20,7 +20,7 @@ async fn judge_wanted(files: &[(&str, &str)], wanted: &[String], validator: Code
     let artifacts = directory.path().join("artifacts");
     let scope = ToolScope::new(workspace.clone(), Arc::new(sandbox), artifacts, Arc::new(Unobserved));
     let written: Vec<String> = files.iter().map(|(path, _)| (*path).to_owned()).collect();
-    let work = Work { scope: &scope, written: &written, wanted, attempt: 2, sink: &DiscardOutput };
+    let work = Work { scope: &scope, written: &written, wanted, attempt: 2 };
     let verdict = validator.validate(work).await.expect("it comes to a verdict");
     let left = workspace.list().expect("it can be listed").files.into_iter().map(|entry| entry.path);
     (verdict, left.collect())
