@@ -4,7 +4,7 @@
 //! ```text
 //! Orkestra (facade) --create--> a run of the pipeline, an ordinary workflow of orkestra-core
 //!   pipeline   which agents, in which order                event, feed, view   what CLI and server show of a run
-//!   agent/     the loop: model, tools, validator           rooms        workspace, sandbox, artifacts of a run
+//!   agent/     the loop: model, tools, validator           workplaces        workspace, sandbox, artifacts of a run
 //!   model/     genai, the demo model, text protocol        validate/    tests and syntax checks, debug_info
 //! ```
 //! Every model call and every tool call is a memoised step of its node: a crash repeats none that finished.
@@ -14,21 +14,16 @@ mod call_log;
 mod error;
 pub mod event;
 pub mod feed;
-mod job;
 pub mod model;
-mod only_paths;
-mod orkestra;
 pub mod pipeline;
-mod prompt;
-mod rooms;
-mod sandboxes;
 pub mod validate;
 pub mod view;
+mod workplace;
 
 pub use agent::{Agent, AgentOutput};
 pub use call_log::CALL_LOG_VARIABLE;
 pub use error::{Error, ErrorKind};
-pub use job::{Job, SandboxKind};
-pub use orkestra::{MODEL_LABEL, OBJECTIVE_LABEL, Orkestra, OrkestraBuilder, PIPELINE, PROJECT_LABEL, RunRequest};
-pub use rooms::Rooms;
-pub use sandboxes::SandboxChoice;
+pub use pipeline::{
+    Job, MODEL_LABEL, OBJECTIVE_LABEL, Orkestra, OrkestraBuilder, PIPELINE, PROJECT_LABEL, PipelineRequest, SandboxKind,
+};
+pub use workplace::{SandboxChoice, Workplaces};

@@ -15,6 +15,7 @@ mod detector;
 mod events;
 mod model_turn;
 mod output;
+pub(crate) mod prompt;
 mod talk;
 mod task;
 mod tool_turn;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 use orkestra_tools::ToolSet;
 
-use crate::{model::Model, rooms::Rooms, validate::Validator};
+use crate::{model::Model, validate::Validator, workplace::Workplaces};
 
 pub(crate) use condense::cut;
 pub use output::AgentOutput;
@@ -36,10 +37,10 @@ const CALLS_PER_TURN_MAX: usize = 16;
 /// An agent of a pipeline.
 ///
 /// ```no_run
-/// # fn rooms() -> std::sync::Arc<orkestra_agents::Rooms> { unimplemented!() }
+/// # fn workplaces() -> std::sync::Arc<orkestra_agents::Workplaces> { unimplemented!() }
 /// use orkestra_agents::{Agent, validate::CodeValidator};
 ///
-/// let writer = Agent::new("writer", "You write the user manual as manual.md.", rooms())
+/// let writer = Agent::new("writer", "You write the user manual as manual.md.", workplaces())
 ///     .with_validator(CodeValidator::own_work())
 ///     .with_turns_max(20);
 /// ```
@@ -52,12 +53,12 @@ pub struct Agent {
     validator: Option<Arc<dyn Validator>>,
     answer_file: Option<String>,
     turns_max: u32,
-    rooms: Arc<Rooms>,
+    workplaces: Arc<Workplaces>,
 }
 
 impl Agent {
     /// An agent with all tools, the run's model and no validator.
-    pub fn new(role: impl Into<String>, duty: impl Into<String>, rooms: Arc<Rooms>) -> Self {
+    pub fn new(role: impl Into<String>, duty: impl Into<String>, workplaces: Arc<Workplaces>) -> Self {
         Self {
             role: role.into(),
             duty: duty.into(),
@@ -66,7 +67,7 @@ impl Agent {
             validator: None,
             answer_file: None,
             turns_max: TURNS_MAX,
-            rooms,
+            workplaces,
         }
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    agent::prompt::{self, Brief},
     agent::{
         Agent, AgentOutput, CALLS_PER_TURN_MAX,
         condense::cut,
@@ -17,12 +18,11 @@ use crate::{
         talk::Talk,
         tool_turn::{ToolRecord, ToolTurn},
     },
-    job::{Job, SandboxKind},
     model::{DEMO_BANNER, Message, Model, Reply, StopReason, ToolDefinition},
     pipeline::{CONTRACT_FILE, PLAN_FILE},
-    prompt::{self, Brief},
-    rooms::Room,
+    pipeline::{Job, SandboxKind},
     validate::{ErrorType, Verdict, Work, named_files},
+    workplace::Workplace,
 };
 
 /// Characters of a summary: it goes into the prompts of the agents after this one.
@@ -61,7 +61,7 @@ struct Attempt<'a> {
     agent: &'a Agent,
     cx: &'a Context,
     job: &'a Job,
-    room: &'a Room,
+    workplace: &'a Workplace,
     /// What the agents before this one gave.
     before: &'a [AgentOutput],
 }
@@ -73,9 +73,10 @@ impl Task for Agent {
 
     async fn run(&self, cx: Context, input: Value) -> TaskResult<AgentOutput> {
         let job: Job = cx.run_input()?;
-        let room = self.rooms.room(cx.run_id(), &job).map_err(|error| TaskError::new(error.to_string()))?;
+        let workplace =
+            self.workplaces.workplace(cx.run_id(), &job).map_err(|error| TaskError::new(error.to_string()))?;
         let before = AgentOutput::all_in(&input);
-        let attempt = Attempt { agent: self, cx: &cx, job: &job, room: &room, before: &before };
+        let attempt = Attempt { agent: self, cx: &cx, job: &job, workplace: &workplace, before: &before };
         tokio::select! {
             output = attempt.run() => output,
             // NOTE: dropping the attempt drops the model's stream and kills the command that runs.
@@ -88,7 +89,7 @@ impl Attempt<'_> {
     async fn run(&self) -> TaskResult<AgentOutput> {
         let model = match &self.agent.model {
             Some(model) => Arc::clone(model),
-            None => self.agent.rooms.models().open(&self.job.model).map_err(|error| task_error(&error))?,
+            None => self.agent.workplaces.models().open(&self.job.model).map_err(|error| task_error(&error))?,
         };
         let mut talk = Talk::new(self.opening().await?);
         let finish = self.converse(&model, &mut talk).await;
@@ -137,7 +138,7 @@ impl Attempt<'_> {
         if self.cx.attempt() == 1 && self.before.is_empty() {
             self.tell_what_is_special();
         }
-        let workspace = self.room.workspace().clone();
+        let workspace = self.workplace.workspace().clone();
         let looked = tokio::task::spawn_blocking(move || {
             let read = |path: &str| workspace.read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
             let files = workspace.list()?.files.into_iter().map(|entry| entry.path).collect();
@@ -166,7 +167,7 @@ impl Attempt<'_> {
         let mut words_only = false;
         for turn in 1..=self.agent.turns_max {
             let key = self.key(&format!("turn-{turn}"));
-            let call_log = self.agent.rooms.call_log();
+            let call_log = self.agent.workplaces.call_log();
             let turn = ModelTurn { cx: self.cx, model, tools: &tools, call_log, key: &key, words_only };
             let reply = turn.ask(talk).await?;
             let wants_tools_back = words_only && reply.message.text.trim_start().starts_with(CONTINUE);
@@ -197,8 +198,8 @@ impl Attempt<'_> {
 
     /// Makes the calls of one answer, and says what to do about an agent that goes round in circles.
     async fn use_tools(&self, key: &str, reply: &Reply, talk: &mut Talk) -> TaskResult<Advice> {
-        let call_log = self.agent.rooms.call_log();
-        let turn = ToolTurn { cx: self.cx, tools: &self.agent.tools, room: self.room, call_log };
+        let call_log = self.agent.workplaces.call_log();
+        let turn = ToolTurn { cx: self.cx, tools: &self.agent.tools, workplace: self.workplace, call_log };
         let mut advice = Advice::GoOn;
         let mut is_idle = true;
         for (position, call) in reply.message.tool_calls.iter().enumerate() {
@@ -244,7 +245,7 @@ impl Attempt<'_> {
         };
         let write = || async {
             let (workspace, path, content) =
-                (self.room.workspace().clone(), path.clone(), format!("{answer}\n").into_bytes());
+                (self.workplace.workspace().clone(), path.clone(), format!("{answer}\n").into_bytes());
             let written = path.clone();
             let bytes = tokio::task::spawn_blocking(move || workspace.write(&written, &content)).await??;
             events::file_written(self.cx, path, bytes);
@@ -279,7 +280,7 @@ impl Attempt<'_> {
 
     async fn validate(&self, written: &[String]) -> Result<Verdict, TaskError> {
         let Some(validator) = &self.agent.validator else { return Ok(Verdict::Passed { notes: Vec::new() }) };
-        let scope = self.room.scope(self.cx.node(), Arc::new(ToolWatch::new(self.cx.clone())));
+        let scope = self.workplace.scope(self.cx.node(), Arc::new(ToolWatch::new(self.cx.clone())));
         let wanted = if self.comes_last() { named_files(&self.job.objective) } else { Vec::new() };
         let work = Work { scope: &scope, written, wanted: &wanted, attempt: self.cx.attempt() };
         let verdict = validator.validate(work).await?;

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     agent::events::{self, ToolWatch},
+    agent::prompt,
     call_log::{CallKey, CallLog},
     model::{Arguments, ToolCall},
-    prompt,
-    rooms::Room,
     validate::ErrorType,
+    workplace::Workplace,
 };
 
 /// The stored result of a tool call: what the model reads, and what was written.
@@ -37,7 +37,7 @@ impl ToolRecord {
 pub(super) struct ToolTurn<'a> {
     pub(super) cx: &'a Context,
     pub(super) tools: &'a ToolSet,
-    pub(super) room: &'a Room,
+    pub(super) workplace: &'a Workplace,
     pub(super) call_log: &'a CallLog,
 }
 
@@ -89,7 +89,7 @@ impl ToolTurn<'_> {
         let record = match &call.arguments {
             Arguments::Valid(arguments) => {
                 let watch = Arc::new(ToolWatch::new(self.cx.clone()));
-                let scope = self.room.scope(self.cx.node(), Arc::clone(&watch));
+                let scope = self.workplace.scope(self.cx.node(), Arc::clone(&watch));
                 let result = self.tools.call(&scope, &call.name, arguments.clone()).await;
                 let mut record = record_of(&call.name, &scope, result)?;
                 record.files = watch.written();

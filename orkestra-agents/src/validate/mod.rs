@@ -9,7 +9,6 @@ mod code;
 mod debug_info;
 mod junit;
 mod plan;
-mod planned;
 mod tests_run;
 mod verdict;
 mod wanted;
@@ -19,7 +18,6 @@ use orkestra_tools::{SandboxError, ToolScope, WorkspaceError};
 
 pub use code::CodeValidator;
 pub use debug_info::{DebugInfo, ErrorType};
-pub use planned::PlanValidator;
 pub use verdict::Verdict;
 pub(crate) use wanted::named_files;
 
@@ -70,7 +68,7 @@ async fn files(scope: &ToolScope) -> Result<Vec<String>, ValidateError> {
 }
 
 /// Runs what blocks on the disk where it may.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ValidateError> + Send + 'static,
 ) -> Result<T, ValidateError> {
     let done = tokio::task::spawn_blocking(work).await;

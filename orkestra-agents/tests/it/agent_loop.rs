@@ -114,7 +114,7 @@ async fn words_are_no_work() {
 async fn an_answer_can_be_the_work() {
     let model = ScriptedModel::answering("scripted", |_| Ok(say("First this, then that.")));
     let output =
-        run(model, &|agent| agent.with_answer_file("plan.md").with_validator(orkestra_agents::validate::PlanValidator));
+        run(model, &|agent| agent.with_answer_file("plan.md").with_validator(orkestra_agents::pipeline::PlanValidator));
     assert_eq!(output.await.expect("the answer is the plan").files_written, ["plan.md"]);
 }
 

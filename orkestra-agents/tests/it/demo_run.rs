@@ -2,7 +2,7 @@
 
 use std::{process::Command, sync::Arc};
 
-use orkestra_agents::{ErrorKind, Orkestra, RunRequest, SandboxChoice, model::ModelChoice};
+use orkestra_agents::{ErrorKind, Orkestra, PipelineRequest, SandboxChoice, model::ModelChoice};
 use orkestra_core::prelude::{MemoryStore, Outcome, RunId};
 use orkestra_tools::DockerSandbox;
 use serde_json::{Value, json};
@@ -21,8 +21,8 @@ const FILES: [&str; 9] = [
     "qa_report.md",
 ];
 
-fn blog() -> RunRequest {
-    RunRequest { objective: "Build a REST API for a blog".to_owned(), ..RunRequest::default() }
+fn blog() -> PipelineRequest {
+    PipelineRequest { objective: "Build a REST API for a blog".to_owned(), ..PipelineRequest::default() }
 }
 
 fn check_events(events: &[Value]) {
@@ -109,7 +109,7 @@ async fn select(tasks: &[&str]) -> (Vec<String>, Vec<String>) {
     let data = tempfile::tempdir().expect("a directory");
     let orkestra = start(data.path(), demo()).await;
     let tasks = tasks.iter().map(|&task| task.to_owned()).collect();
-    let run = orkestra.create(RunRequest { tasks, ..blog() }).await.expect("it is created");
+    let run = orkestra.create(PipelineRequest { tasks, ..blog() }).await.expect("it is created");
     let outcome = run.outcome().await.expect("it ends");
     assert!(matches!(outcome, Outcome::Completed(_)), "{outcome:?}");
     let view = json!(orkestra.run_view(run.id()).await.expect("it can be read").expect("it is there"));
@@ -141,7 +141,7 @@ async fn every_selection_of_agents_makes_a_run() {
 async fn bad_requests_are_refused_with_words() {
     let data = tempfile::tempdir().expect("a directory");
     let orkestra = start(data.path(), demo()).await;
-    let request = |change: &dyn Fn(&mut RunRequest)| {
+    let request = |change: &dyn Fn(&mut PipelineRequest)| {
         let mut request = blog();
         change(&mut request);
         request
@@ -170,7 +170,7 @@ async fn bad_requests_are_refused_with_words() {
 async fn a_project_goes_on_in_its_workspace() {
     let data = tempfile::tempdir().expect("a directory");
     let orkestra = start(data.path(), demo()).await;
-    let request = || RunRequest { project_id: Some("my-blog".to_owned()), ..blog() };
+    let request = || PipelineRequest { project_id: Some("my-blog".to_owned()), ..blog() };
     for expected_attempts in [5, 4] {
         let run = orkestra.create(request()).await.expect("it is created");
         let events = events(&run).await;
@@ -191,7 +191,7 @@ async fn a_run_survives_many_deaths_of_its_process() {
     for wanted in [3, 9, 17, 26, 40, usize::MAX] {
         let orkestra =
             builder(data.path(), demo()).call_log(&log).start(Arc::clone(&store) as _).await.expect("it starts");
-        let run = orkestra.create(RunRequest { id: Some("r1".to_owned()), ..blog() }).await.expect("it goes on");
+        let run = orkestra.create(PipelineRequest { id: Some("r1".to_owned()), ..blog() }).await.expect("it goes on");
         let mut events = run.events(orkestra_core::prelude::Cursor::START);
         let mut calls = 0;
         while calls < wanted {

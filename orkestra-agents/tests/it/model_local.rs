@@ -1,7 +1,7 @@
 //! A real model behind a real server, where `ORKESTRA_TEST_MODEL_URL` names one (as in `http://127.0.0.1:18084/v1`).
 
 use orkestra_agents::{
-    RunRequest,
+    PipelineRequest,
     model::{Message, ModelChoice, ModelSource, Request, ToolDefinition},
 };
 use serde_json::json;
@@ -54,10 +54,10 @@ async fn a_real_model_writes_a_program_that_runs() {
     let data = tempfile::tempdir().expect("a directory");
     let model = ModelChoice::automatic().with_base_url(address).with_max_tokens(600);
     let orkestra = start(data.path(), model).await;
-    let request = RunRequest {
+    let request = PipelineRequest {
         objective: "Write hello.py that prints Hello, World!".to_owned(),
         tasks: vec!["backend".to_owned()],
-        ..RunRequest::default()
+        ..PipelineRequest::default()
     };
     let run = orkestra.create(request).await.expect("it is created");
     let events = events(&run).await;

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::subject::Subject;
 use crate::{
+    agent::prompt,
     model::{Arguments, AssistantMessage, Message, ModelError, ToolCall},
-    prompt,
 };
 
 /// One conversation as the script reads it.
@@ -151,8 +151,8 @@ pub(super) fn run(command: &str) -> (String, Value) {
 mod tests {
     use super::*;
     use crate::{
+        agent::prompt::Brief,
         model::{DemoModel, Model, Request, ToolMessage},
-        prompt::Brief,
     };
 
     fn begin(role: &str, debug_info: Option<&Value>) -> Vec<Message> {

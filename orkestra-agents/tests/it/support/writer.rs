@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use orkestra_agents::{
-    Agent, AgentOutput, Job, Rooms, SandboxKind,
+    Agent, AgentOutput, Job, SandboxKind, Workplaces,
     model::{Message, Model, ModelChoice, ModelSpec, Request},
     validate::CodeValidator,
 };
@@ -26,9 +26,10 @@ impl Process {
         change: Change<'_>,
     ) -> Self {
         let call_log = data.join("calls.log");
-        let rooms = Rooms::new(data, ModelChoice::custom(model)).and_then(|rooms| rooms.with_call_log(&call_log));
-        let rooms = Arc::new(rooms.expect("the directory can be used"));
-        let agent = Agent::new("writer", "You write.", rooms).with_validator(CodeValidator::own_work());
+        let workplaces = Workplaces::new(data, ModelChoice::custom(model))
+            .and_then(|workplaces| workplaces.with_call_log(&call_log));
+        let workplaces = Arc::new(workplaces.expect("the directory can be used"));
+        let agent = Agent::new("writer", "You write.", workplaces).with_validator(CodeValidator::own_work());
         let workflow = Workflow::new("writing").node("writer", change(agent)).retry(Retry::immediate(3)).build();
         let builder = Engine::builder().shared_store(Arc::clone(store) as _);
         let engine = builder.workflow(workflow.expect("one node")).start().await.expect("it starts");

@@ -6,15 +6,22 @@
 //! ```
 //! A run may select agents: their order stays, the planner always runs, and qa waits for those before it that are there.
 
+mod job;
+mod only_paths;
+mod orkestra;
+mod plan_validator;
+
 use std::sync::Arc;
 
 use orkestra_tools::ToolSet;
 
-use crate::{
-    Agent, Error, Rooms,
-    only_paths::OnlyPaths,
-    validate::{CodeValidator, PlanValidator},
-};
+use only_paths::OnlyPaths;
+
+use crate::{Agent, Error, Workplaces, validate::CodeValidator};
+
+pub use job::{Job, SandboxKind};
+pub use orkestra::{MODEL_LABEL, OBJECTIVE_LABEL, Orkestra, OrkestraBuilder, PIPELINE, PROJECT_LABEL, PipelineRequest};
+pub use plan_validator::PlanValidator;
 
 /// The file in which the planner writes the plan.
 pub const PLAN_FILE: &str = "plan.md";
@@ -56,8 +63,8 @@ pub fn select(tasks: &[String]) -> Result<Vec<String>, Error> {
 }
 
 /// The agent of this name, as the pipeline has it.
-pub(crate) fn agent(name: &str, rooms: &Arc<Rooms>) -> Option<Agent> {
-    let rooms = Arc::clone(rooms);
+pub(crate) fn agent(name: &str, workplaces: &Arc<Workplaces>) -> Option<Agent> {
+    let workplaces = Arc::clone(workplaces);
     Some(match name {
         "planner" => {
             let tools = ToolSet::builtin();
@@ -65,12 +72,12 @@ pub(crate) fn agent(name: &str, rooms: &Arc<Rooms>) -> Option<Agent> {
             // NOTE: they are all builtin; were one missing, the planner would have all tools, which is safe.
             let tools = tools.select(&PLANNER_TOOLS).unwrap_or(tools);
             let tools = write.into_iter().fold(tools, ToolSet::with);
-            let planner = Agent::new(name, PLANNER, rooms).with_tools(tools).with_answer_file(PLAN_FILE);
+            let planner = Agent::new(name, PLANNER, workplaces).with_tools(tools).with_answer_file(PLAN_FILE);
             planner.with_validator(PlanValidator)
         }
-        "backend" => Agent::new(name, BACKEND, rooms).with_validator(CodeValidator::own_work()),
-        "frontend" => Agent::new(name, FRONTEND, rooms).with_validator(CodeValidator::own_work()),
-        "qa" => Agent::new(name, QA, rooms).with_validator(CodeValidator::everything()),
+        "backend" => Agent::new(name, BACKEND, workplaces).with_validator(CodeValidator::own_work()),
+        "frontend" => Agent::new(name, FRONTEND, workplaces).with_validator(CodeValidator::own_work()),
+        "qa" => Agent::new(name, QA, workplaces).with_validator(CodeValidator::everything()),
         _ => return None,
     })
 }

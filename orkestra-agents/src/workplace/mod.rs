@@ -5,6 +5,8 @@
 //! <data>/artifacts/{run}/{node}/              whole outputs of commands, outside of what agents can write
 //! ```
 
+mod sandbox;
+
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
@@ -17,29 +19,31 @@ use orkestra_tools::{Observer, Sandbox, ToolScope, Workspace};
 use crate::{
     Error, ErrorKind,
     call_log::CallLog,
-    job::Job,
     model::{ModelChoice, ModelSource},
-    sandboxes::LazySandbox,
+    pipeline::Job,
 };
 
+use sandbox::LazySandbox;
+pub use sandbox::SandboxChoice;
+
 /// The places and the means of all agents of one process.
-pub struct Rooms {
+pub struct Workplaces {
     data: PathBuf,
     models: ModelSource,
     call_log: CallLog,
-    open: Mutex<HashMap<String, Room>>,
+    open: Mutex<HashMap<String, Workplace>>,
 }
 
 /// The place of one run. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Room {
+pub(crate) struct Workplace {
     workspace: Workspace,
     sandbox: Arc<LazySandbox>,
     artifacts: PathBuf,
 }
 
-impl Rooms {
-    /// Rooms below the directory `data`.
+impl Workplaces {
+    /// Workplaces below the directory `data`.
     ///
     /// # Errors
     /// [`ErrorKind::Workspace`] when the directory cannot be made or written to.
@@ -80,11 +84,11 @@ impl Rooms {
         self.data.join("workspace").join(name)
     }
 
-    /// The room of a run, made when it is first asked for.
-    pub(crate) fn room(&self, run: &RunId, job: &Job) -> Result<Room, Error> {
+    /// The workplace of a run, made when it is first asked for.
+    pub(crate) fn workplace(&self, run: &RunId, job: &Job) -> Result<Workplace, Error> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(room) = open.get(run.as_str()) {
-            return Ok(room.clone());
+        if let Some(workplace) = open.get(run.as_str()) {
+            return Ok(workplace.clone());
         }
         let path = self.workspace_path(run.as_str(), job.project_id.as_deref());
         let workspace = Workspace::open(&path).map_err(|error| {
@@ -92,16 +96,17 @@ impl Rooms {
             Error::new(ErrorKind::Workspace, message).with_source(error)
         })?;
         let sandbox = Arc::new(LazySandbox::new(job.sandbox, run.as_str(), &path, workspace.clone()));
-        let room = Room { workspace, sandbox, artifacts: self.data.join("artifacts").join(file_name(run.as_str())) };
-        open.insert(run.as_str().to_owned(), room.clone());
-        Ok(room)
+        let workplace =
+            Workplace { workspace, sandbox, artifacts: self.data.join("artifacts").join(file_name(run.as_str())) };
+        open.insert(run.as_str().to_owned(), workplace.clone());
+        Ok(workplace)
     }
 
     /// Closes the sandbox of a run that has ended; its files stay.
     pub(crate) async fn close(&self, run: &str) {
-        let room = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
-        if let Some(room) = room
-            && let Err(error) = room.sandbox.close().await
+        let workplace = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
+        if let Some(workplace) = workplace
+            && let Err(error) = workplace.sandbox.close().await
         {
             tracing::warn!(run, %error, "a sandbox could not be closed; the next start removes it");
         }
@@ -119,7 +124,7 @@ impl Rooms {
     }
 }
 
-impl Room {
+impl Workplace {
     pub(crate) fn workspace(&self) -> &Workspace {
         &self.workspace
     }

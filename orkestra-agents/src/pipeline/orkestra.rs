@@ -14,10 +14,9 @@ use orkestra_tools::{DockerSandbox, Workspace};
 use tokio::task::JoinSet;
 
 use crate::{
-    Error, ErrorKind, Rooms, SandboxChoice,
-    job::{self, Job},
+    Error, ErrorKind, SandboxChoice, Workplaces,
     model::ModelChoice,
-    pipeline,
+    pipeline::{self, Job, job},
     view::RunBody,
 };
 
@@ -37,7 +36,7 @@ const ATTEMPT_TIME_MAX_MS: u64 = 30 * 60 * 1000;
 
 /// What a run is asked for.
 #[derive(Debug, Clone, Default)]
-pub struct RunRequest {
+pub struct PipelineRequest {
     /// Its id, which makes asking twice one run; without one it gets a new ULID. Letters, digits, `.`, `_`, `-`.
     pub id: Option<String>,
     /// What is to be built.
@@ -57,7 +56,7 @@ pub struct RunRequest {
 /// A crash loses nothing that was acknowledged: the next start on the same store and directory goes on with every run.
 pub struct Orkestra {
     engine: Engine,
-    rooms: Arc<Rooms>,
+    workplaces: Arc<Workplaces>,
     sandbox: SandboxChoice,
     /// One task for each run that is under way: it closes the run's sandbox when the run ends.
     watchers: Mutex<JoinSet<()>>,
@@ -97,19 +96,19 @@ impl OrkestraBuilder {
     /// # Errors
     /// [`ErrorKind::Workspace`] when the data directory cannot be used, [`ErrorKind::Engine`] when the store refuses.
     pub async fn start(self, store: Arc<dyn Store>) -> Result<Orkestra, Error> {
-        let mut rooms = Rooms::new(&self.data, self.model)?;
+        let mut workplaces = Workplaces::new(&self.data, self.model)?;
         if let Some(path) = &self.call_log {
-            rooms = rooms.with_call_log(path)?;
+            workplaces = workplaces.with_call_log(path)?;
         }
-        let rooms = Arc::new(rooms);
+        let workplaces = Arc::new(workplaces);
         let mut engine = Engine::builder().shared_store(store);
         for name in pipeline::AGENTS {
-            if let Some(agent) = pipeline::agent(name, &rooms) {
+            if let Some(agent) = pipeline::agent(name, &workplaces) {
                 engine = engine.task(name, agent);
             }
         }
         let engine = engine.start().await.map_err(|error| engine_error(&error))?;
-        let orkestra = Orkestra { engine, rooms, sandbox: self.sandbox, watchers: Mutex::default() };
+        let orkestra = Orkestra { engine, workplaces, sandbox: self.sandbox, watchers: Mutex::default() };
         reap(orkestra.look_after_runs().await?);
         Ok(orkestra)
     }
@@ -131,7 +130,7 @@ impl Orkestra {
     /// # Errors
     /// [`ErrorKind::Usage`] for an empty objective, an unknown agent, a bad id; [`ErrorKind::Model`] when the model's key is
     /// missing; [`ErrorKind::Sandbox`] when commands have nowhere to run; [`ErrorKind::Engine`] when the store refuses.
-    pub async fn create(&self, request: RunRequest) -> Result<Run, Error> {
+    pub async fn create(&self, request: PipelineRequest) -> Result<Run, Error> {
         let objective = job::objective(&request.objective)?;
         let tasks = pipeline::select(&request.tasks)?;
         let project_id = request.project_id.as_deref().map(job::project_id).transpose()?;
@@ -139,9 +138,9 @@ impl Orkestra {
         if let Some(run) = self.existing(id.as_deref()).await? {
             return Ok(run);
         }
-        let model = self.rooms.models().resolve(request.model.as_deref().filter(|name| !name.is_empty())).await;
+        let model = self.workplaces.models().resolve(request.model.as_deref().filter(|name| !name.is_empty())).await;
         // NOTE: a missing key is told to whoever asks for the run, not by a run that fails a moment later.
-        self.rooms.models().open(&model).map_err(|error| Error::new(ErrorKind::Model, error.to_string()))?;
+        self.workplaces.models().open(&model).map_err(|error| Error::new(ErrorKind::Model, error.to_string()))?;
         let sandbox = self.sandbox.resolve(&model).await?;
         let mut labels = request.labels;
         labels.insert(OBJECTIVE_LABEL.to_owned(), objective.chars().take(OBJECTIVE_LABEL_CHARACTERS).collect());
@@ -174,7 +173,7 @@ impl Orkestra {
     /// Where the files of a run are.
     #[must_use]
     pub fn workspace_path(&self, run: &RunRecord) -> PathBuf {
-        self.rooms.workspace_path(run.id.as_str(), run.labels.get(PROJECT_LABEL).map(String::as_str))
+        self.workplaces.workspace_path(run.id.as_str(), run.labels.get(PROJECT_LABEL).map(String::as_str))
     }
 
     /// The body of `GET /runs/{id}`; nothing when there is no such run.
@@ -198,7 +197,7 @@ impl Orkestra {
         // Those that are removing a container are waited for, and none holds the store any more afterwards.
         let watchers = std::mem::take(&mut *self.watchers());
         watchers.join_all().await;
-        self.rooms.close_all().await;
+        self.workplaces.close_all().await;
     }
 
     /// Watches the runs that a process before left; answers which they are.
@@ -219,7 +218,7 @@ impl Orkestra {
     }
 
     fn close_when_done(&self, run: Run) {
-        let rooms = Arc::clone(&self.rooms);
+        let workplaces = Arc::clone(&self.workplaces);
         let mut watchers = self.watchers();
         while watchers.try_join_next().is_some() {}
         watchers.spawn(async move {
@@ -227,7 +226,7 @@ impl Orkestra {
             if let Err(error) = run.outcome().await {
                 tracing::debug!(run = %run.id(), %error, "a run is no longer watched");
             }
-            rooms.close(run.id().as_str()).await;
+            workplaces.close(run.id().as_str()).await;
         });
     }
 }

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use orkestra_tools::WorkspaceError;
 use serde_json::Value;
 
-use super::{DebugInfo, ErrorType, ValidateError, Validator, Verdict, Work, blocking};
 use crate::pipeline::{CONTRACT_FILE, PLAN_FILE};
+use crate::validate::{DebugInfo, ErrorType, ValidateError, Validator, Verdict, Work, blocking};
 
 /// Wants a `plan.md` with content; a `contract.json` must be JSON.
 #[derive(Debug, Clone, Copy, Default)]

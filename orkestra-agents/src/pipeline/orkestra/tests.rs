@@ -35,7 +35,8 @@ async fn start(data: &Path, store: &Arc<MemoryStore>) -> Orkestra {
 }
 
 async fn create(orkestra: &Orkestra, id: &str) -> Run {
-    let request = RunRequest { id: Some(id.to_owned()), objective: "Build it".to_owned(), ..RunRequest::default() };
+    let request =
+        PipelineRequest { id: Some(id.to_owned()), objective: "Build it".to_owned(), ..PipelineRequest::default() };
     orkestra.create(request).await.expect("it is created")
 }
 

@@ -12,7 +12,7 @@ use orkestra_tools::{
 };
 use tokio::sync::Mutex;
 
-use crate::{Error, ErrorKind, job::SandboxKind, model::ModelSpec};
+use crate::{Error, ErrorKind, model::ModelSpec, pipeline::SandboxKind};
 
 /// Where the embedder wants commands to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
