@@ -16,14 +16,16 @@ pub mod event;
 pub mod feed;
 pub mod model;
 pub mod pipeline;
+mod sections;
 pub mod validate;
 pub mod view;
 mod workplace;
 
-pub use agent::{Agent, AgentOutput};
+pub use agent::{Agent, AgentOutput, Brief, TOKENS_METER, USD_METER};
 pub use call_log::CALL_LOG_VARIABLE;
 pub use error::{Error, ErrorKind};
 pub use pipeline::{
-    Job, MODEL_LABEL, OBJECTIVE_LABEL, Orkestra, OrkestraBuilder, PIPELINE, PROJECT_LABEL, PipelineRequest, SandboxKind,
+    Job, MODEL_LABEL, OBJECTIVE_LABEL, Orkestra, OrkestraBuilder, PIPELINE, PROJECT_LABEL, PipelineRequest,
+    SandboxChoice,
 };
-pub use workplace::{SandboxChoice, Workplaces};
+pub use workplace::{SandboxKind, Workplaces};

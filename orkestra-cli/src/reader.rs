@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use orkestra_agents::{PROJECT_LABEL, Workplaces, model::ModelChoice, pipeline};
+use orkestra_agents::{PROJECT_LABEL, Workplaces, pipeline};
 use orkestra_core::model::{FailureKind, RunId};
 use orkestra_core::prelude::{Context, Engine, Run, RunRecord, TaskError, TaskResult};
 use orkestra_tools::Workspace;
@@ -28,7 +28,7 @@ impl Reader {
         for agent in pipeline::AGENTS {
             engine = engine.task(agent, wait_for_the_end);
         }
-        let workplaces = Workplaces::new(&place.data, ModelChoice::demo())?;
+        let workplaces = Workplaces::new(&place.data)?;
         Ok(Self { engine: engine.start().await?, workplaces })
     }
 

@@ -61,6 +61,7 @@ pub(crate) async fn create(
         model: asked.model,
         tasks: asked.tasks.unwrap_or_default(),
         labels,
+        ..PipelineRequest::default()
     });
     let run = run.await?;
     if id.is_some() && run.status().await?.labels.get(REQUEST_LABEL) != Some(&request) {

@@ -5,7 +5,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use orkestra_core::prelude::Context;
+use orkestra_core::prelude::{Amount, Context};
 use orkestra_tools::{Happening, Observer};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -118,13 +118,14 @@ pub(super) fn validation_failed(cx: &Context, debug_info: &DebugInfo) {
     ProductEvent::ValidationFailed { agent: agent(cx), debug_info: debug_info.clone() }.emit(cx);
 }
 
-/// Tokens of one call. The price is unknown here, and unknown is not 0.
+/// The tokens and the cost of one call. A cost that is unknown is not 0.
 pub(super) fn usage(cx: &Context, reply: &Reply) {
     if reply.usage.input.is_none() && reply.usage.output.is_none() {
         return;
     }
+    let cost_usd = reply.usage.cost_usd.map(Amount::as_units);
     let tokens = Tokens { input: reply.usage.input, output: reply.usage.output };
-    ProductEvent::Usage { agent: agent(cx), model: reply.model.clone(), tokens, cost_usd: None }.emit(cx);
+    ProductEvent::Usage { agent: agent(cx), model: reply.model.clone(), tokens, cost_usd }.emit(cx);
 }
 
 fn agent(cx: &Context) -> String {

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use orkestra_core::prelude::{Context, TaskError, TaskResult};
+use orkestra_core::prelude::{Amount, Context, TaskError, TaskResult};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -20,6 +20,11 @@ use crate::{
 /// How often a conversation is condensed further when its provider says that it is still too long.
 const CONDENSINGS_MAX: u32 = 5;
 
+/// The meter that counts the tokens of model calls, read and written.
+pub const TOKENS_METER: &str = "tokens";
+/// The meter that counts dollars. Calls whose price is unknown are not counted.
+pub const USD_METER: &str = "usd";
+
 /// The stored result of a model call.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -27,6 +32,16 @@ enum Answer {
     Replied(Reply),
     // IMPORTANT: stored too. Whether a conversation was too long must not be found out anew on a replay.
     TooLong,
+}
+
+impl Answer {
+    /// What the call costs, by meter. What is unknown is left out: it is not 0.
+    fn charges(&self) -> Vec<(&'static str, Amount)> {
+        let Self::Replied(reply) = self else { return Vec::new() };
+        let usage = reply.usage;
+        let tokens = usage.tokens().map(|tokens| (TOKENS_METER, Amount::whole(tokens)));
+        tokens.into_iter().chain(usage.cost_usd.map(|cost| (USD_METER, cost))).collect()
+    }
 }
 
 /// What a model call needs.
@@ -78,7 +93,7 @@ impl ModelTurn<'_> {
                 Ok::<_, TaskError>(answer)
             }
         };
-        let answer = self.cx.step(key, work).await?;
+        let answer = self.cx.step(key, work).charge(Answer::charges).await?;
         if is_done_now.load(Ordering::Relaxed) {
             self.call_log.end(call_key);
         }
@@ -101,7 +116,7 @@ async fn call(cx: &Context, model: &dyn Model, request: &Request) -> Result<Answ
 }
 
 /// A failed call as the failure of an attempt. Patience was already had inside the model.
-pub(super) fn task_error(error: &ModelError) -> TaskError {
+pub(crate) fn task_error(error: &ModelError) -> TaskError {
     let failure =
         if error.is_retryable() { TaskError::new(error.to_string()) } else { TaskError::permanent(error.to_string()) };
     failure.with_kind(error.kind())

@@ -66,12 +66,12 @@ mod tests {
 
     #[test]
     fn outputs_are_found_in_every_shape_and_nothing_else() {
-        let one = json!({"agent": "backend", "files_written": ["a"], "summary": "done", "files": ["a", "plan.md"]});
-        let two = json!({"agent": "qa", "files_written": [], "summary": "tested", "files": ["b", "a"]});
+        let one = json!({"agent": "writer", "files_written": ["a"], "summary": "done", "files": ["a", "outline.md"]});
+        let two = json!({"agent": "tester", "files_written": [], "summary": "tested", "files": ["b", "a"]});
         assert_eq!(AgentOutput::all_in(&one).len(), 1);
-        let outputs = AgentOutput::all_in(&json!({"backend": one, "qa": two}));
+        let outputs = AgentOutput::all_in(&json!({"writer": one, "tester": two}));
         assert_eq!(outputs.len(), 2);
-        assert_eq!(AgentOutput::files_of(&outputs), ["a", "b", "plan.md"]);
+        assert_eq!(AgentOutput::files_of(&outputs), ["a", "b", "outline.md"]);
         assert_eq!(AgentOutput::all_in(&json!([one, two])).len(), 2);
         assert!(AgentOutput::all_in(&json!({"objective": "x", "tasks": ["a"]})).is_empty());
     }

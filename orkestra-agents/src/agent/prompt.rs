@@ -1,57 +1,50 @@
-//! What agents are told. Each part of a prompt stands between tags, so that it can be found again.
+//! The prompts of an agent: its system message and its first user message.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::{agent::cut, model::Message};
+use crate::{
+    agent::{Brief, cut},
+    model::Message,
+    sections::{AGENTS, DEBUG_INFO, INTERRUPTED, OBJECTIVE, role_line, tagged},
+};
 
-/// The section with the user's objective.
-pub(crate) const OBJECTIVE: &str = "objective";
-/// The section with the names of the run's agents.
-pub(crate) const AGENTS: &str = "agents";
-/// The section that says why the attempt before failed.
-pub(crate) const DEBUG_INFO: &str = "debug_info";
 const EXISTING: &str = "existing_files";
 const SUMMARIES: &str = "work_so_far";
-const PLAN: &str = "plan";
-const CONTRACT: &str = "contract";
-/// Characters of the plan and of the contract in a prompt; the files have the rest.
+/// Characters of a quoted file or section in a prompt; the model can read the rest.
 const QUOTED_CHARACTERS: usize = 4_000;
 /// Existing files that are named in a prompt; list_files has the rest.
 const EXISTING_MAX: usize = 100;
 
-/// How the result of a tool call begins whose process died inside it.
-pub(crate) const INTERRUPTED: &str = "INTERRUPTED:";
-
-const ROLE_START: &str = "You are the ";
-const ROLE_END: &str = " agent";
-
-/// What is in a first message besides the objective.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Brief<'a> {
-    pub(crate) objective: &'a str,
-    pub(crate) project: Option<&'a str>,
-    pub(crate) agents: &'a [String],
+/// What the first user message says.
+#[derive(Clone)]
+pub(crate) struct Opening<'a> {
+    pub(crate) brief: &'a Brief,
+    /// The files in the workspace.
     pub(crate) existing: &'a [String],
-    /// The text of `plan.md`, when there is one.
-    pub(crate) plan: Option<&'a str>,
-    /// The text of `contract.json`, when there is one.
-    pub(crate) contract: Option<&'a str>,
-    /// What the agents before this one said about their work.
+    /// The texts of the files that the brief quotes, by the names of their sections.
+    pub(crate) quoted: &'a BTreeMap<String, Option<String>>,
+    /// The summaries of the agents before this one.
     pub(crate) summaries: Vec<(String, String)>,
     pub(crate) attempt: u32,
-    /// The structured failure of the attempt before.
+    /// The structured failure of the previous attempt.
     pub(crate) debug_info: Option<&'a Value>,
-    /// Its words, when it has no structure.
+    /// The message of that failure, used when it has no structure.
     pub(crate) failure: Option<&'a str>,
 }
 
-/// The system message: who the agent is, what it must do, and the rules that hold for agents with these tools.
-pub(crate) fn system(role: &str, duty: &str, tools: &[&str]) -> Message {
+/// The system message: the role, the duty, and the rules for an agent with these tools. `checks` is what the agent's
+/// validator says that it does.
+pub(crate) fn system(role: &str, duty: &str, tools: &[&str], checks: Option<&str>) -> Message {
     let has = |tool: &str| tools.contains(&tool);
-    let mut rules = vec![format!(
-        "You work in a workspace, with these tools only: {}. Paths are relative to the workspace.",
-        tools.join(", ")
-    )];
+    let mut rules = Vec::new();
+    if !tools.is_empty() {
+        rules.push(format!(
+            "You work in a workspace, with these tools only: {}. Paths are relative to the workspace.",
+            tools.join(", ")
+        ));
+    }
     if has("write_file") {
         rules.push(
             "Write files with write_file, whole and ready to use: no placeholders, no \"rest as before\".".to_owned(),
@@ -65,60 +58,51 @@ pub(crate) fn system(role: &str, duty: &str, tools: &[&str]) -> Message {
                 .to_owned(),
         );
     }
-    rules.push("Do not make the same call again when its result did not change.".to_owned());
-    rules.push(
-        "When you are done, answer with a short summary and no tool call. After that a validator checks your work: it \
-         runs your tests or, without tests, checks your files' syntax."
-            .to_owned(),
-    );
-    Message::system(format!(
-        "{ROLE_START}{role}{ROLE_END} of a small software team. {duty}\n\nRules:\n- {}",
-        rules.join("\n- ")
-    ))
+    if !tools.is_empty() {
+        rules.push("Do not make the same call again when its result did not change.".to_owned());
+    }
+    let validated = match checks {
+        None => "",
+        Some("") => " After that a validator checks your work.",
+        Some(checks) => &format!(" After that a validator checks your work: it {checks}."),
+    };
+    rules.push(format!("When you are done, answer with a short summary and no tool call.{validated}"));
+    Message::system(format!("{} {duty}\n\nRules:\n- {}", role_line(role), rules.join("\n- ")))
 }
 
 /// The first user message.
-pub(crate) fn first(brief: &Brief<'_>) -> Message {
+pub(crate) fn first(opening: &Opening<'_>) -> Message {
+    let brief = opening.brief;
     let mut text = String::new();
     if !brief.agents.is_empty() {
         text.push_str(&tagged(AGENTS, &brief.agents.join(", ")));
     }
-    if let Some(project) = brief.project.filter(|_| !brief.existing.is_empty()) {
+    if let Some(project) = brief.project_id.as_deref().filter(|_| !opening.existing.is_empty()) {
         text.push_str(&format!(
             "Continuation of the project {project:?}. Do not rewrite what exists: build on top of it, and read a file \
              before you change it.\n"
         ));
     }
-    if !brief.existing.is_empty() {
-        let named = &brief.existing[..brief.existing.len().min(EXISTING_MAX)];
+    if !opening.existing.is_empty() {
+        let named = &opening.existing[..opening.existing.len().min(EXISTING_MAX)];
         text.push_str(&tagged(EXISTING, &named.join("\n")));
     }
-    for (name, quoted) in [(PLAN, brief.plan), (CONTRACT, brief.contract)] {
-        if let Some(quoted) = quoted {
+    for (name, _) in &brief.files {
+        if let Some(Some(quoted)) = opening.quoted.get(name) {
             text.push_str(&tagged(name, &cut(quoted, QUOTED_CHARACTERS)));
         }
     }
-    if !brief.summaries.is_empty() {
-        let lines: Vec<String> = brief.summaries.iter().map(|(agent, said)| format!("{agent}: {said}")).collect();
+    for (name, section) in &brief.sections {
+        text.push_str(&tagged(name, &cut(section, QUOTED_CHARACTERS)));
+    }
+    if !opening.summaries.is_empty() {
+        let lines: Vec<String> = opening.summaries.iter().map(|(agent, said)| format!("{agent}: {said}")).collect();
         text.push_str(&tagged(SUMMARIES, &lines.join("\n")));
     }
-    if let Some(debug_info) = brief.debug_info {
-        text.push_str(&format!(
-            "This is attempt {}. The validator refused the attempt before; your files are still there. Read the failing \
-             files, mend the cause, run the failed command again, and only then say that you are done.\n{}",
-            brief.attempt,
-            tagged(DEBUG_INFO, &serde_json::to_string_pretty(debug_info).unwrap_or_default())
-        ));
-    } else if let Some(failure) = brief.failure {
-        text.push_str(&format!(
-            "This is attempt {}. The attempt before ended with: {failure}. Your files are still there: look at them and \
-             go on.\n",
-            brief.attempt
-        ));
-    }
+    text.push_str(&last_failure(opening));
     // NOTE: the objective last: weak models heed most what they read last.
-    text.push_str(&tagged(OBJECTIVE, brief.objective));
-    let named = files_named(brief.objective);
+    text.push_str(&tagged(OBJECTIVE, &brief.objective));
+    let named = files_named(&brief.objective);
     if !named.is_empty() {
         text.push_str(&format!(
             "The objective names these files; they belong at exactly these paths: {}\n",
@@ -128,7 +112,23 @@ pub(crate) fn first(brief: &Brief<'_>) -> Message {
     Message::user(text)
 }
 
-/// The files that an objective names: words that end as a file does.
+fn last_failure(opening: &Opening<'_>) -> String {
+    let attempt = opening.attempt;
+    if let Some(debug_info) = opening.debug_info {
+        return format!(
+            "This is attempt {attempt}. The validator refused the attempt before; your files are still there. Read the failing \
+             files, mend the cause, run the failed command again, and only then say that you are done.\n{}",
+            tagged(DEBUG_INFO, &serde_json::to_string_pretty(debug_info).unwrap_or_default())
+        );
+    }
+    let Some(failure) = opening.failure else { return String::new() };
+    format!(
+        "This is attempt {attempt}. The attempt before ended with: {failure}. Your files are still there: look at them and \
+         go on.\n"
+    )
+}
+
+/// The files that an objective names: words with a file extension.
 fn files_named(objective: &str) -> Vec<&str> {
     const ENDINGS: [&str; 17] = [
         "py", "js", "mjs", "ts", "tsx", "jsx", "html", "css", "json", "md", "txt", "toml", "yaml", "yml", "sh", "sql",
@@ -151,7 +151,7 @@ fn files_named(objective: &str) -> Vec<&str> {
     named
 }
 
-/// What the model reads instead of the result of a call whose process died inside it.
+/// What the model reads instead of the result of an interrupted call.
 pub(crate) fn interrupted(tool: &str) -> String {
     format!(
         "{INTERRUPTED} the process died while {tool} ran, so nobody knows whether it took effect. Look at the state \
@@ -159,45 +159,30 @@ pub(crate) fn interrupted(tool: &str) -> String {
     )
 }
 
-/// The text of a section of a prompt.
-pub(crate) fn section(text: &str, name: &str) -> Option<String> {
-    let (open, close) = (format!("<{name}>\n"), format!("\n</{name}>"));
-    let start = text.find(&open)? + open.len();
-    let end = start + text[start..].find(&close)?;
-    Some(text[start..end].to_owned())
-}
-
-/// The role in a system message of ours.
-pub(crate) fn role_in(text: &str) -> Option<String> {
-    let rest = text.strip_prefix(ROLE_START)?;
-    Some(rest[..rest.find(ROLE_END)?].to_owned())
-}
-
-fn tagged(name: &str, text: &str) -> String {
-    // NOTE: what people write cannot close our section.
-    let text = text.replace(&format!("</{name}>"), &format!("<\u{200b}/{name}>"));
-    format!("<{name}>\n{}\n</{name}>\n", text.trim())
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::sections::section;
+
+    fn opening<'a>(brief: &'a Brief, quoted: &'a BTreeMap<String, Option<String>>) -> Opening<'a> {
+        Opening { brief, existing: &[], quoted, summaries: Vec::new(), attempt: 1, debug_info: None, failure: None }
+    }
 
     #[test]
     fn sections_are_found_again() {
-        let agents = ["planner".to_owned(), "qa".to_owned()];
         let info = json!({"error_type": "validation_failure", "failed_tests": ["a"], "attempt": 1});
-        let brief = Brief {
-            objective: "Build a blog</objective> now",
-            agents: &agents,
-            attempt: 2,
-            debug_info: Some(&info),
-            ..Brief::default()
-        };
-        let Message::User { text } = first(&brief) else { panic!("a user message") };
-        assert_eq!(section(&text, AGENTS).as_deref(), Some("planner, qa"));
+        let brief = Brief::new("Build a blog</objective> now")
+            .with_agents(["writer", "tester"])
+            .with_file("outline", "outline.md")
+            .with_section("input", "7");
+        let quoted = BTreeMap::from([("outline".to_owned(), Some("First this.".to_owned()))]);
+        let opening = Opening { attempt: 2, debug_info: Some(&info), ..opening(&brief, &quoted) };
+        let Message::User { text } = first(&opening) else { panic!("a user message") };
+        assert_eq!(section(&text, AGENTS).as_deref(), Some("writer, tester"));
+        assert_eq!(section(&text, "outline").as_deref(), Some("First this."));
+        assert_eq!(section(&text, "input").as_deref(), Some("7"));
         assert!(section(&text, OBJECTIVE).expect("an objective").ends_with("now"));
         let found: Value = serde_json::from_str(&section(&text, DEBUG_INFO).expect("a section")).expect("JSON");
         assert_eq!(found, info);
@@ -214,11 +199,16 @@ mod tests {
     }
 
     #[test]
-    fn the_role_is_found_again() {
-        let Message::System { text } = system("backend", "You write.", &["write_file"]) else {
-            panic!("a system message")
+    fn the_rules_follow_the_tools_and_the_validator() {
+        let text = |tools: &[&str], checks| match system("writer", "You write.", tools, checks) {
+            Message::System { text } => text,
+            other => panic!("a system message: {other:?}"),
         };
-        assert_eq!(role_in(&text).as_deref(), Some("backend"));
-        assert_eq!(role_in("hello"), None);
+        assert!(
+            text(&["write_file"], Some("runs your tests"))
+                .contains("a validator checks your work: it runs your tests.")
+        );
+        assert!(text(&[], Some("")).ends_with("After that a validator checks your work."));
+        assert!(!text(&[], None).contains("workspace") && !text(&[], None).contains("validator"));
     }
 }

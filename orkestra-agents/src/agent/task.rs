@@ -1,6 +1,6 @@
 //! The agent loop: from the brief to a judged output.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use orkestra_core::prelude::{Context, FailureKind, Task, TaskError, TaskResult};
@@ -8,20 +8,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    agent::prompt::{self, Brief},
     agent::{
-        Agent, AgentOutput, CALLS_PER_TURN_MAX,
+        Agent, AgentOutput, Brief, CALLS_PER_TURN_MAX,
         condense::cut,
         detector::Advice,
         events::{self, ToolWatch},
-        model_turn::{ModelTurn, task_error},
+        model_turn::ModelTurn,
+        prompt::{self, Opening},
         talk::Talk,
         tool_turn::{ToolRecord, ToolTurn},
     },
-    model::{DEMO_BANNER, Message, Model, Reply, StopReason, ToolDefinition},
-    pipeline::{CONTRACT_FILE, PLAN_FILE},
-    pipeline::{Job, SandboxKind},
-    validate::{ErrorType, Verdict, Work, named_files},
+    model::{Message, Model, Reply, StopReason, ToolDefinition},
+    validate::{ErrorType, Verdict, Work},
     workplace::Workplace,
 };
 
@@ -52,15 +50,16 @@ enum Finish {
 #[derive(Clone, Serialize, Deserialize)]
 struct Surroundings {
     files: Vec<String>,
-    plan: Option<String>,
-    contract: Option<String>,
+    /// The files that the brief quotes, by the names of their sections.
+    #[serde(flatten)]
+    quoted: BTreeMap<String, Option<String>>,
 }
 
 /// One attempt of one agent.
 struct Attempt<'a> {
     agent: &'a Agent,
     cx: &'a Context,
-    job: &'a Job,
+    brief: &'a Brief,
     workplace: &'a Workplace,
     /// What the agents before this one gave.
     before: &'a [AgentOutput],
@@ -72,11 +71,12 @@ impl Task for Agent {
     type Output = AgentOutput;
 
     async fn run(&self, cx: Context, input: Value) -> TaskResult<AgentOutput> {
-        let job: Job = cx.run_input()?;
-        let workplace =
-            self.workplaces.workplace(cx.run_id(), &job).map_err(|error| TaskError::new(error.to_string()))?;
+        let brief = (self.brief)(&cx, &input)?;
+        check(&brief)?;
+        let workplace = self.workplaces.open(cx.run_id(), brief.project_id.as_deref(), brief.sandbox);
+        let workplace = workplace.map_err(|error| TaskError::new(error.to_string()))?;
         let before = AgentOutput::all_in(&input);
-        let attempt = Attempt { agent: self, cx: &cx, job: &job, workplace: &workplace, before: &before };
+        let attempt = Attempt { agent: self, cx: &cx, brief: &brief, workplace: &workplace, before: &before };
         tokio::select! {
             output = attempt.run() => output,
             // NOTE: dropping the attempt drops the model's stream and kills the command that runs.
@@ -87,11 +87,8 @@ impl Task for Agent {
 
 impl Attempt<'_> {
     async fn run(&self) -> TaskResult<AgentOutput> {
-        let model = match &self.agent.model {
-            Some(model) => Arc::clone(model),
-            None => self.agent.workplaces.models().open(&self.job.model).map_err(|error| task_error(&error))?,
-        };
-        let mut talk = Talk::new(self.opening().await?);
+        let model = (self.agent.model)(self.cx)?;
+        let mut talk = Talk::new(self.opening(&*model).await?);
         let finish = self.converse(&model, &mut talk).await;
         let mut written = self.written(talk.written()).await?;
         match finish? {
@@ -103,61 +100,44 @@ impl Attempt<'_> {
         }
     }
 
-    /// Whether no other agent writes after or beside this one.
-    fn comes_last(&self) -> bool {
-        let writers = || self.job.tasks.iter().filter(|task| *task != "planner");
-        self.agent.role == "qa" || writers().eq([&self.agent.role])
-    }
-
     fn key(&self, rest: &str) -> String {
         format!("a{}/{rest}", self.cx.attempt())
     }
 
     /// The first messages.
-    async fn opening(&self) -> TaskResult<Vec<Message>> {
-        let surroundings: Surroundings = self.cx.step(self.key("brief"), || self.look_around()).await?;
+    async fn opening(&self, model: &dyn Model) -> TaskResult<Vec<Message>> {
+        let surroundings: Surroundings = self.cx.step(self.key("brief"), || self.look_around(model)).await?;
         let failure = self.cx.last_failure();
         let detail = failure.and_then(|failure| failure.detail.as_ref()?.to::<Value>().ok());
-        let brief = Brief {
-            objective: &self.job.objective,
-            project: self.job.project_id.as_deref(),
-            agents: &self.job.tasks,
+        let opening = Opening {
+            brief: self.brief,
             existing: &surroundings.files,
-            plan: surroundings.plan.as_deref(),
-            contract: surroundings.contract.as_deref(),
+            quoted: &surroundings.quoted,
             summaries: AgentOutput::summaries_of(self.before),
             attempt: self.cx.attempt(),
             debug_info: detail.as_ref().filter(|detail| detail.get("error_type").is_some()),
             failure: failure.map(|failure| failure.message.as_str()),
         };
         let tools: Vec<&str> = self.agent.tools.iter().map(|tool| tool.name()).collect();
-        Ok(vec![prompt::system(&self.agent.role, &self.agent.duty, &tools), prompt::first(&brief)])
+        let checks = self.agent.validator.as_ref().map(|validator| validator.checks());
+        let system = prompt::system(&self.agent.role, &self.agent.duty, &tools, checks);
+        Ok(vec![system, prompt::first(&opening)])
     }
 
-    async fn look_around(&self) -> Result<Surroundings, TaskError> {
+    async fn look_around(&self, model: &dyn Model) -> Result<Surroundings, TaskError> {
         if self.cx.attempt() == 1 && self.before.is_empty() {
-            self.tell_what_is_special();
+            let notices = model.notice().into_iter().chain(self.brief.notices.iter().map(String::as_str));
+            notices.for_each(|notice| events::notice(self.cx, notice));
         }
+        let quoted = self.brief.files.clone();
         let workspace = self.workplace.workspace().clone();
         let looked = tokio::task::spawn_blocking(move || {
             let read = |path: &str| workspace.read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
             let files = workspace.list()?.files.into_iter().map(|entry| entry.path).collect();
-            let (plan, contract) = (read(PLAN_FILE), read(CONTRACT_FILE));
-            Ok::<_, orkestra_tools::WorkspaceError>(Surroundings { files, plan, contract })
+            let quoted = quoted.into_iter().map(|(section, path)| (section, read(&path))).collect();
+            Ok::<_, orkestra_tools::WorkspaceError>(Surroundings { files, quoted })
         });
         Ok(looked.await??)
-    }
-
-    /// What people must know about a run before they believe in it; told once, by the agent that comes first.
-    fn tell_what_is_special(&self) {
-        if self.agent.model.is_none() && self.job.model.is_demo() {
-            events::notice(self.cx, DEMO_BANNER);
-        }
-        if self.job.sandbox == SandboxKind::Local {
-            let message =
-                "Commands run in the local sandbox, which confines less than a container: the network is open.";
-            events::notice(self.cx, message);
-        }
     }
 
     /// Model and tools in turn, until the agent is done or goes nowhere.
@@ -281,13 +261,22 @@ impl Attempt<'_> {
     async fn validate(&self, written: &[String]) -> Result<Verdict, TaskError> {
         let Some(validator) = &self.agent.validator else { return Ok(Verdict::Passed { notes: Vec::new() }) };
         let scope = self.workplace.scope(self.cx.node(), Arc::new(ToolWatch::new(self.cx.clone())));
-        let wanted = if self.comes_last() { named_files(&self.job.objective) } else { Vec::new() };
-        let work = Work { scope: &scope, written, wanted: &wanted, attempt: self.cx.attempt() };
+        let work = Work { scope: &scope, written, wanted: &self.brief.wanted, attempt: self.cx.attempt() };
         let verdict = validator.validate(work).await?;
         if let Verdict::Failed(info) = &verdict {
             events::validation_failed(self.cx, info);
         }
         Ok(verdict)
+    }
+}
+
+/// The name of a section is a key beside `files` in what the step remembers.
+fn check(brief: &Brief) -> TaskResult<()> {
+    match brief.files.iter().any(|(section, _)| section == "files") {
+        true => {
+            Err(TaskError::permanent("cannot quote a file as the section `files`: the name is taken; use another one"))
+        }
+        false => Ok(()),
     }
 }
 

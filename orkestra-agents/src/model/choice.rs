@@ -3,7 +3,7 @@
 //! The order without a choice: Qwen Plus when DashScope's key is set, the first provider with a key, a local Ollama
 //! that answers, and else the demo model, which says that it is none.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,7 +13,7 @@ use super::{
     genai::{Environment, GenaiModel, Limits, compatible_address, ollama_address},
     text_protocol::TextProtocol,
 };
-use crate::model::{Model, ModelError, Patience, Patient};
+use crate::model::{Model, ModelError, Patience, Patient, Price, Priced};
 
 /// The providers that are tried in this order when nothing was chosen: the variable of the key, and the model.
 const DEFAULTS: [(&str, &str); 9] = [
@@ -87,6 +87,7 @@ pub struct ModelChoice {
     temperature: Option<f64>,
     demo_delay: Duration,
     patience: Patience,
+    prices: BTreeMap<String, Price>,
     custom: Option<Arc<dyn Model>>,
 }
 
@@ -103,6 +104,7 @@ impl Default for ModelChoice {
             temperature: None,
             demo_delay: Duration::from_millis(150),
             patience: Patience::default(),
+            prices: BTreeMap::new(),
             custom: None,
         }
     }
@@ -189,6 +191,14 @@ impl ModelChoice {
         self
     }
 
+    /// The price of the model `name`, whether it is the first choice, a run's own or a fall-back. Calls of a model without
+    /// one spend no dollars of a run's budget.
+    #[must_use]
+    pub fn with_price(mut self, name: impl Into<String>, price: Price) -> Self {
+        self.prices.insert(name.into(), price);
+        self
+    }
+
     /// How often and how long a failing call is tried again.
     #[must_use]
     pub fn with_patience(mut self, patience: Patience) -> Self {
@@ -256,7 +266,7 @@ impl ModelSource {
     /// [`ModelError::Authentication`] when its key is missing, [`ModelError::BadRequest`] when its name means nothing.
     pub fn open(&self, spec: &ModelSpec) -> Result<Arc<dyn Model>, ModelError> {
         if let Some(model) = &self.choice.custom {
-            return Ok(Arc::clone(model));
+            return Ok(self.priced(Arc::clone(model), &spec.name));
         }
         if spec.is_demo() {
             return Ok(Arc::new(DemoModel::new(self.choice.demo_delay)));
@@ -281,7 +291,14 @@ impl ModelSource {
         let own = (spec.base_url.is_some() && spec.context_tokens.is_some()).then_some(TEMPERATURE_OWN);
         let limits = Limits { context_tokens: window, max_tokens, temperature: self.choice.temperature.or(own) };
         let model = GenaiModel::new(spec, self.choice.api_key.as_deref(), limits, &*self.environment)?;
-        Ok(Arc::new(TextProtocol::new(Arc::new(model), self.choice.protocol)))
+        Ok(self.priced(Arc::new(TextProtocol::new(Arc::new(model), self.choice.protocol)), &spec.name))
+    }
+
+    fn priced(&self, model: Arc<dyn Model>, name: &str) -> Arc<dyn Model> {
+        match self.choice.prices.get(name) {
+            Some(price) => Arc::new(Priced::new(model, *price)),
+            None => model,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use orkestra_core::model::Amount;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,6 +17,11 @@ pub trait Model: Send + Sync {
 
     /// How many tokens its window holds, as far as known.
     fn context_tokens(&self) -> u64;
+
+    /// What users must know before they rely on this model's work; reported once per run.
+    fn notice(&self) -> Option<&str> {
+        None
+    }
 
     /// One turn, its text handed to `sink` as it comes.
     ///
@@ -81,13 +87,27 @@ pub enum StopReason {
     Filtered,
 }
 
-/// Tokens of one call. What a provider does not say is unknown, never 0.
+/// The tokens and the cost of one call. What is not known is `None`, never 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens read.
     pub input: Option<u64>,
     /// Tokens written.
     pub output: Option<u64>,
+    /// The cost in dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<Amount>,
+}
+
+impl Usage {
+    /// The tokens read and written, as far as they are known; `None` when neither is.
+    #[must_use]
+    pub fn tokens(self) -> Option<u64> {
+        match (self.input, self.output) {
+            (None, None) => None,
+            (input, output) => Some(input.unwrap_or(0).saturating_add(output.unwrap_or(0))),
+        }
+    }
 }
 
 /// Something that happens while a model answers.

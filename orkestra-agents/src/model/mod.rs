@@ -15,6 +15,7 @@ mod genai;
 mod interface;
 mod message;
 mod patient;
+mod price;
 mod scripted;
 mod text_protocol;
 
@@ -24,4 +25,5 @@ pub use error::ModelError;
 pub use interface::{Model, Reply, Request, Silent, Sink, StopReason, StreamEvent, ToolDefinition, Usage};
 pub use message::{Arguments, AssistantMessage, Message, ToolCall, ToolMessage};
 pub use patient::{Patience, Patient};
+pub use price::{Price, Priced};
 pub use scripted::{ScriptedModel, call, say};

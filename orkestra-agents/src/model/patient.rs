@@ -90,6 +90,10 @@ impl Model for Patient {
         self.fallbacks.iter().map(|model| model.context_tokens()).fold(self.first.context_tokens(), u64::min)
     }
 
+    fn notice(&self) -> Option<&str> {
+        self.first.notice()
+    }
+
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
         let mut error = match self.try_one(&*self.first, request, sink).await {
             Ok(reply) => return Ok(reply),

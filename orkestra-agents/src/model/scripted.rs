@@ -75,7 +75,7 @@ impl Model for ScriptedModel {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
         let message = (self.answer)(request)?;
         sink.event(StreamEvent::Text(message.text.clone()));
-        let usage = Usage { input: Some(10), output: Some(5) };
+        let usage = Usage { input: Some(10), output: Some(5), ..Usage::default() };
         Ok(Reply { message, usage, stop: StopReason::Finished, model: self.name.clone() })
     }
 }

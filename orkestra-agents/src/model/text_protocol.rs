@@ -36,6 +36,10 @@ impl Model for TextProtocol {
         self.inner.context_tokens()
     }
 
+    fn notice(&self) -> Option<&str> {
+        self.inner.notice()
+    }
+
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
         let mut reply = if self.as_text.load(Ordering::Relaxed) {
             self.inner.stream(&in_text(request), sink).await?

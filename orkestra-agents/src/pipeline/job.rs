@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, model::ModelSpec};
+use crate::{Error, model::ModelSpec, workplace::SandboxKind};
 
 /// The longest objective, in bytes: it is in every prompt.
 const OBJECTIVE_BYTES_MAX: usize = 32 * 1024;
@@ -23,28 +23,6 @@ pub struct Job {
     pub sandbox: SandboxKind,
     /// The agents, in their order.
     pub tasks: Vec<String>,
-}
-
-/// Where commands run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum SandboxKind {
-    /// In a container.
-    Docker,
-    /// As confined child processes.
-    Local,
-}
-
-impl SandboxKind {
-    /// `docker` or `local`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Docker => "docker",
-            Self::Local => "local",
-        }
-    }
 }
 
 /// Checks an objective and takes the white space off its ends.
@@ -68,7 +46,8 @@ pub(crate) fn project_id(text: &str) -> Result<String, Error> {
     }
     let shown: String = text.chars().take(80).collect();
     Err(Error::usage(format!(
-        "{shown:?} is no project id: 1 to {PROJECT_ID_BYTES_MAX} of a-z, 0-9, '.', '_' and '-', beginning with a letter or a digit"
+        "invalid project id {shown:?}: it must be 1 to {PROJECT_ID_BYTES_MAX} of a-z, 0-9, '.', '_' or '-', and begin with a letter \
+         or a digit"
     )))
 }
 

@@ -1,156 +1,155 @@
-//! The facade: one value that the command line, the server and embedders hold. It makes runs of the pipeline, keeps their
+//! The facade: one value that the command line, the server and embedders hold. It creates runs of the pipeline, keeps their
 //! workspaces and closes their sandboxes.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use orkestra_core::prelude::{
-    Engine, Name, NodeSpec, Retry, Run, RunId, RunQuery, RunRecord, RunStatus, Store, WorkflowSpec,
-};
+use orkestra_core::prelude::{Engine, Run, RunId, RunQuery, RunRecord, RunStatus, Store};
 use orkestra_tools::{DockerSandbox, Workspace};
 use tokio::task::JoinSet;
 
+use super::{AGENTS, Job, PROJECT_LABEL, PipelineRequest, SandboxChoice, graph, job, request::run_id, roles};
 use crate::{
-    Error, ErrorKind, SandboxChoice, Workplaces,
-    model::ModelChoice,
-    pipeline::{self, Job, job},
+    Agent, Error, ErrorKind,
+    model::{ModelChoice, ModelSource},
     view::RunBody,
+    workplace::Workplaces,
 };
 
-/// The name of the pipeline's workflow.
-pub const PIPELINE: &str = "pipeline";
-/// The label that holds a run's project.
-pub const PROJECT_LABEL: &str = "project_id";
-/// The label that holds the beginning of a run's objective, for lists.
-pub const OBJECTIVE_LABEL: &str = "objective";
-/// The label that holds the name of a run's model.
-pub const MODEL_LABEL: &str = "model";
-
-const OBJECTIVE_LABEL_CHARACTERS: usize = 200;
-const RUN_ID_BYTES_MAX: usize = 100;
-/// How long one attempt of an agent may take.
-const ATTEMPT_TIME_MAX_MS: u64 = 30 * 60 * 1000;
-
-/// What a run is asked for.
-#[derive(Debug, Clone, Default)]
-pub struct PipelineRequest {
-    /// Its id, which makes asking twice one run; without one it gets a new ULID. Letters, digits, `.`, `_`, `-`.
-    pub id: Option<String>,
-    /// What is to be built.
-    pub objective: String,
-    /// The project to go on with: `[a-z0-9][a-z0-9._-]{0,63}`.
-    pub project_id: Option<String>,
-    /// Another model than the embedder's choice.
-    pub model: Option<String>,
-    /// The agents; none means all.
-    pub tasks: Vec<String>,
-    /// What the run can be found by, besides our own labels.
-    pub labels: BTreeMap<String, String>,
-}
-
-/// Orkestra, started: the engine with the agents registered.
+/// A started Orkestra: an engine with the agents of the pipeline registered.
 ///
-/// A crash loses nothing that was acknowledged: the next start on the same store and directory goes on with every run.
+/// A crash loses nothing that was acknowledged: the next start on the same store and directory continues every run.
 pub struct Orkestra {
     engine: Engine,
-    workplaces: Arc<Workplaces>,
+    models: ModelSource,
+    workplaces: Workplaces,
     sandbox: SandboxChoice,
-    /// One task for each run that is under way: it closes the run's sandbox when the run ends.
+    /// One task for each live run: it closes the run's sandbox when the run ends.
     watchers: Mutex<JoinSet<()>>,
 }
 
-/// Orkestra, about to be started. Made by [`Orkestra::builder`].
+/// Replaces an agent of the pipeline, by its name.
+type Change = (String, Box<dyn FnOnce(Agent) -> Agent + Send>);
+
+/// Configures an [`Orkestra`] before it is started. Created by [`Orkestra::builder`].
 #[must_use = "nothing runs until it is started"]
 pub struct OrkestraBuilder {
     data: PathBuf,
     model: ModelChoice,
     sandbox: SandboxChoice,
     call_log: Option<PathBuf>,
+    changes: Vec<Change>,
 }
 
 impl OrkestraBuilder {
-    /// The model; the best that this machine has unless said otherwise.
+    /// Sets the model. The default is the best one that this machine has.
     pub fn model(mut self, model: ModelChoice) -> Self {
         self.model = model;
         self
     }
 
-    /// Where commands run.
+    /// Sets where commands run.
     pub fn sandbox(mut self, sandbox: SandboxChoice) -> Self {
         self.sandbox = sandbox;
         self
     }
 
-    /// A diagnostic: writes a line into this file when a model or tool call begins, and one when its result is durable,
-    /// so that somebody outside can count them. See [`CALL_LOG_VARIABLE`](crate::CALL_LOG_VARIABLE).
+    /// Replaces the agent `name` of the pipeline by what `change` makes of it: another duty, other tools, a model or a
+    /// validator of its own. Its place in the graph stays.
+    pub fn agent(mut self, name: impl Into<String>, change: impl FnOnce(Agent) -> Agent + Send + 'static) -> Self {
+        self.changes.push((name.into(), Box::new(change)));
+        self
+    }
+
+    /// Writes a line into this file when a model or tool call begins and one when its result is durable, so that an outside
+    /// observer can count them. A diagnostic; see [`CALL_LOG_VARIABLE`](crate::CALL_LOG_VARIABLE).
     pub fn call_log(mut self, path: impl Into<PathBuf>) -> Self {
         self.call_log = Some(path.into());
         self
     }
 
-    /// Starts the engine on `store`; runs that a process before left unfinished go on at once.
+    /// Starts the engine on `store`. Runs that an earlier process left unfinished continue at once.
     ///
     /// # Errors
-    /// [`ErrorKind::Workspace`] when the data directory cannot be used, [`ErrorKind::Engine`] when the store refuses.
+    /// [`ErrorKind::Workspace`] when the data directory cannot be used, [`ErrorKind::Usage`] when an agent to replace does
+    /// not exist, [`ErrorKind::Engine`] when the engine cannot start on the store.
     pub async fn start(self, store: Arc<dyn Store>) -> Result<Orkestra, Error> {
-        let mut workplaces = Workplaces::new(&self.data, self.model)?;
+        let mut workplaces = Workplaces::new(&self.data)?;
         if let Some(path) = &self.call_log {
             workplaces = workplaces.with_call_log(path)?;
         }
-        let workplaces = Arc::new(workplaces);
+        let models = ModelSource::new(self.model);
         let mut engine = Engine::builder().shared_store(store);
-        for name in pipeline::AGENTS {
-            if let Some(agent) = pipeline::agent(name, &workplaces) {
-                engine = engine.task(name, agent);
-            }
+        for (name, agent) in agents(&models, &workplaces, self.changes)? {
+            engine = engine.task(name, agent);
         }
         let engine = engine.start().await.map_err(|error| engine_error(&error))?;
-        let orkestra = Orkestra { engine, workplaces, sandbox: self.sandbox, watchers: Mutex::default() };
-        reap(orkestra.look_after_runs().await?);
+        let orkestra = Orkestra { engine, models, workplaces, sandbox: self.sandbox, watchers: Mutex::default() };
+        reap(orkestra.watch_live_runs().await?);
         Ok(orkestra)
     }
 }
 
+/// The agents of the pipeline with their changes, in the order in which these were asked for.
+fn agents(
+    models: &ModelSource,
+    workplaces: &Workplaces,
+    changes: Vec<Change>,
+) -> Result<Vec<(&'static str, Agent)>, Error> {
+    let given = AGENTS.into_iter().filter_map(|name| Some((name, roles::agent(name, models, workplaces)?)));
+    let mut agents: Vec<(&'static str, Agent)> = given.collect();
+    for (name, change) in changes {
+        let Some(position) = agents.iter().position(|(known, _)| *known == name) else {
+            return Err(graph::unknown_agents(&format!("{name:?}")));
+        };
+        let (known, agent) = agents.remove(position);
+        agents.insert(position, (known, change(agent)));
+    }
+    Ok(agents)
+}
+
 impl Orkestra {
-    /// Begins an Orkestra whose workspaces are below `data`.
+    /// Configures an Orkestra whose workspaces are below `data`.
     pub fn builder(data: impl Into<PathBuf>) -> OrkestraBuilder {
         OrkestraBuilder {
             data: data.into(),
             model: ModelChoice::automatic(),
             sandbox: SandboxChoice::default(),
             call_log: None,
+            changes: Vec::new(),
         }
     }
 
-    /// Creates a run and starts it. It is durable when this returns; the same id again is the same run.
+    /// Creates a run and starts it. The run is durable when this returns; the same id again is the same run.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] for an empty objective, an unknown agent, a bad id; [`ErrorKind::Model`] when the model's key is
-    /// missing; [`ErrorKind::Sandbox`] when commands have nowhere to run; [`ErrorKind::Engine`] when the store refuses.
+    /// [`ErrorKind::Usage`] for an empty objective, an unknown agent, an invalid id or meter; [`ErrorKind::Model`] when the
+    /// model's key is missing; [`ErrorKind::Sandbox`] when commands have nowhere to run; [`ErrorKind::Engine`] when the
+    /// store fails.
     pub async fn create(&self, request: PipelineRequest) -> Result<Run, Error> {
         let objective = job::objective(&request.objective)?;
-        let tasks = pipeline::select(&request.tasks)?;
+        let tasks = graph::select(&request.tasks)?;
         let project_id = request.project_id.as_deref().map(job::project_id).transpose()?;
         let id = request.id.as_deref().map(run_id).transpose()?;
         if let Some(run) = self.existing(id.as_deref()).await? {
             return Ok(run);
         }
-        let model = self.workplaces.models().resolve(request.model.as_deref().filter(|name| !name.is_empty())).await;
-        // NOTE: a missing key is told to whoever asks for the run, not by a run that fails a moment later.
-        self.workplaces.models().open(&model).map_err(|error| Error::new(ErrorKind::Model, error.to_string()))?;
+        let model = self.models.resolve(request.model.as_deref().filter(|name| !name.is_empty())).await;
+        // NOTE: a missing key is an error here, not of a run that fails a moment later.
+        self.models.open(&model).map_err(|error| Error::new(ErrorKind::Model, error.to_string()))?;
         let sandbox = self.sandbox.resolve(&model).await?;
-        let mut labels = request.labels;
-        labels.insert(OBJECTIVE_LABEL.to_owned(), objective.chars().take(OBJECTIVE_LABEL_CHARACTERS).collect());
-        labels.insert(MODEL_LABEL.to_owned(), model.name.clone());
-        labels.extend(project_id.clone().map(|project| (PROJECT_LABEL.to_owned(), project)));
-        let workflow = workflow(&tasks)?;
+        let labels = request.labels(&objective, &model.name, project_id.as_deref());
+        let workflow = graph::workflow(&tasks)?;
         let job = Job { objective, project_id, model, sandbox, tasks };
         let mut run = self.engine.run_spec(&workflow).input(&job).map_err(|error| engine_error(&error))?;
         if let Some(id) = &id {
             run = run.id(id);
+        }
+        for (meter, limit) in &request.budgets {
+            run = run.budget(meter, *limit).map_err(|error| Error::usage(error.to_string()))?;
         }
         let run = labels.iter().fold(run, |run, (key, value)| run.label(key, value));
         let run = run.start().await.map_err(|error| engine_error(&error))?;
@@ -164,19 +163,19 @@ impl Orkestra {
         self.engine.get(&id).await.map_err(|error| engine_error(&error))
     }
 
-    /// The engine, for all that can be done with runs.
+    /// The engine, for everything that can be done with runs.
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Where the files of a run are.
+    /// The directory with the files of a run.
     #[must_use]
     pub fn workspace_path(&self, run: &RunRecord) -> PathBuf {
         self.workplaces.workspace_path(run.id.as_str(), run.labels.get(PROJECT_LABEL).map(String::as_str))
     }
 
-    /// The body of `GET /runs/{id}`; nothing when there is no such run.
+    /// The body of `GET /runs/{id}`; `None` when the run does not exist.
     ///
     /// # Errors
     /// [`ErrorKind::Engine`] when the store cannot be read.
@@ -191,17 +190,17 @@ impl Orkestra {
         Ok(Some(RunBody::of(&run_view, files)))
     }
 
-    /// Leaves everything in good order: runs go on at the next start, sandboxes are closed.
+    /// Shuts down: stops the engine and closes the sandboxes. Unfinished runs continue at the next start.
     pub async fn shutdown(&self) {
         self.engine.shutdown().await;
-        // Those that are removing a container are waited for, and none holds the store any more afterwards.
+        // Waits for those that are removing a container; afterwards none of them has the store open any more.
         let watchers = std::mem::take(&mut *self.watchers());
         watchers.join_all().await;
         self.workplaces.close_all().await;
     }
 
-    /// Watches the runs that a process before left; answers which they are.
-    async fn look_after_runs(&self) -> Result<BTreeSet<RunId>, Error> {
+    /// Watches the live runs that an earlier process left; returns their ids.
+    async fn watch_live_runs(&self) -> Result<BTreeSet<RunId>, Error> {
         let query = RunQuery { statuses: RunStatus::LIVE.into(), ..RunQuery::default() };
         let mut records = self.engine.runs(query);
         let mut live = BTreeSet::new();
@@ -213,16 +212,16 @@ impl Orkestra {
     }
 
     fn watchers(&self) -> MutexGuard<'_, JoinSet<()>> {
-        // Nothing that holds it can panic half-way through a change.
+        // No code that holds the lock can panic in the middle of a change.
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn close_when_done(&self, run: Run) {
-        let workplaces = Arc::clone(&self.workplaces);
+        let workplaces = self.workplaces.clone();
         let mut watchers = self.watchers();
         while watchers.try_join_next().is_some() {}
         watchers.spawn(async move {
-            // NOTE: an error means that this engine drives the run no more; then its sandbox is of no use here either.
+            // NOTE: an error means that this engine no longer drives the run; then it needs no sandbox here either.
             if let Err(error) = run.outcome().await {
                 tracing::debug!(run = %run.id(), %error, "a run is no longer watched");
             }
@@ -231,47 +230,21 @@ impl Orkestra {
     }
 }
 
-/// Removes containers of dead processes, but for those of `live` runs: these go on in them.
+/// Removes the containers of dead processes, except those of `live` runs, which continue in them.
 fn reap(live: BTreeSet<RunId>) {
-    // NOTE: beside the start: nobody should wait for a Docker that does not answer.
+    // NOTE: in the background: a start must not wait for a Docker that does not answer.
     tokio::spawn(async move {
         let keep = |id: &str| live.iter().any(|run| run.as_str() == id);
         match DockerSandbox::reap(keep).await {
             Ok(reaped) if reaped.is_empty() => {}
             Ok(reaped) => tracing::info!(?reaped, "removed containers that dead processes left"),
-            Err(error) => tracing::debug!(%error, "no leftovers of containers were looked for"),
+            Err(error) => tracing::debug!(%error, "did not look for containers that dead processes left"),
         }
     });
 }
 
-/// The pipeline for these agents, as data: nodes that name the registered agents.
-fn workflow(tasks: &[String]) -> Result<WorkflowSpec, Error> {
-    let name = |text: &str| Name::new(text).map_err(|error| Error::usage(error.to_string()));
-    let mut nodes = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        let retry = Retry::immediate(pipeline::ATTEMPTS_MAX);
-        let mut node = NodeSpec::task(name(task)?, name(task)?).with_retry(retry);
-        node.timeout_ms = Some(ATTEMPT_TIME_MAX_MS);
-        for before in pipeline::waits_for(task, tasks) {
-            node = node.with_after(name(&before)?);
-        }
-        nodes.push(node);
-    }
-    Ok(WorkflowSpec { name: name(PIPELINE)?, version: None, nodes })
-}
-
-fn run_id(text: &str) -> Result<String, Error> {
-    let first = |one: char| one.is_ascii_alphanumeric();
-    let rest = |one: char| first(one) || "._-".contains(one);
-    if text.len() <= RUN_ID_BYTES_MAX && text.starts_with(first) && text.chars().all(rest) {
-        return Ok(text.to_owned());
-    }
-    let shown: String = text.chars().take(80).collect();
-    Err(Error::usage(format!("{shown:?} is no run id: 1 to {RUN_ID_BYTES_MAX} letters, digits, '.', '_' and '-'")))
-}
-
 fn files_in(path: &Path) -> Vec<String> {
-    // NOTE: asking for a run's files must not make its workspace.
+    // NOTE: listing a run's files must not create its workspace.
     if !path.is_dir() {
         return Vec::new();
     }

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use orkestra_tools::WorkspaceError;
 use serde_json::Value;
 
-use crate::pipeline::{CONTRACT_FILE, PLAN_FILE};
-use crate::validate::{DebugInfo, ErrorType, ValidateError, Validator, Verdict, Work, blocking};
+use super::{CONTRACT_FILE, PLAN_FILE};
+use crate::validate::{ErrorType, ValidateError, Validator, Verdict, Work, blocking};
 
 /// Wants a `plan.md` with content; a `contract.json` must be JSON.
 #[derive(Debug, Clone, Copy, Default)]
@@ -13,11 +13,15 @@ pub struct PlanValidator;
 
 #[async_trait]
 impl Validator for PlanValidator {
+    fn checks(&self) -> &str {
+        "checks that plan.md says something, and that contract.json is valid JSON if you wrote it"
+    }
+
     async fn validate(&self, work: Work<'_>) -> Result<Verdict, ValidateError> {
         let plan = read(work, PLAN_FILE).await?.unwrap_or_default();
         if plan.trim().is_empty() {
             let output = format!("{PLAN_FILE} is missing or empty: write the plan with write_file");
-            return Ok(failed(work, ErrorType::ValidationFailure, PLAN_FILE, output));
+            return Ok(work.refused(ErrorType::ValidationFailure, format!("read {PLAN_FILE}"), output));
         }
         let Some(contract) = read(work, CONTRACT_FILE).await? else {
             return Ok(Verdict::Passed { notes: vec![format!("{PLAN_FILE} is there, without a contract")] });
@@ -26,16 +30,10 @@ impl Validator for PlanValidator {
             Ok(_) => Ok(Verdict::Passed { notes: vec![format!("{PLAN_FILE} and {CONTRACT_FILE} can be read")] }),
             Err(error) => {
                 let output = format!("{CONTRACT_FILE} is not valid JSON: {error}");
-                Ok(failed(work, ErrorType::SyntaxError, CONTRACT_FILE, output))
+                Ok(work.refused(ErrorType::SyntaxError, format!("read {CONTRACT_FILE}"), output))
             }
         }
     }
-}
-
-fn failed(work: Work<'_>, error_type: ErrorType, file: &str, full_output: String) -> Verdict {
-    let failed_command = format!("read {file}");
-    let failed_tests = Vec::new();
-    Verdict::Failed(DebugInfo { error_type, failed_command, full_output, failed_tests, attempt: work.attempt })
 }
 
 async fn read(work: Work<'_>, path: &'static str) -> Result<Option<String>, ValidateError> {

@@ -24,19 +24,27 @@ const NO_NPM_TEST: &str = "no test specified";
 pub struct CodeValidator {
     scope: Scope,
     needs_files: bool,
+    ignored: &'static [&'static str],
 }
 
 impl CodeValidator {
     /// Judges what the agent wrote itself: its siblings may be in the middle of their work.
     #[must_use]
     pub fn own_work() -> Self {
-        Self { scope: Scope::Own, needs_files: true }
+        Self { scope: Scope::Own, needs_files: true, ignored: &[] }
     }
 
     /// Judges all that is in the workspace.
     #[must_use]
     pub fn everything() -> Self {
-        Self { scope: Scope::Everything, needs_files: false }
+        Self { scope: Scope::Everything, needs_files: false, ignored: &[] }
+    }
+
+    /// The files of others that are no sign of the agent's own work.
+    #[must_use]
+    pub fn with_ignored(mut self, files: &'static [&'static str]) -> Self {
+        self.ignored = files;
+        self
     }
 }
 
@@ -51,16 +59,21 @@ enum Outcome {
 
 #[async_trait]
 impl Validator for CodeValidator {
+    fn checks(&self) -> &str {
+        "runs your tests or, without tests, checks your files' syntax"
+    }
+
     async fn validate(&self, work: Work<'_>) -> Result<Verdict, ValidateError> {
         let files = files(work.scope).await?;
-        if self.needs_files && work.written.is_empty() && files.iter().all(|file| is_planning(file)) {
+        if self.needs_files && work.written.is_empty() && files.iter().all(|file| self.ignored.contains(&file.as_str()))
+        {
             let output = "no file was written: write your work with write_file, an answer in words is not enough";
-            return Ok(Verdict::Failed(debug_info(work, ErrorType::ValidationFailure, "list_files", output)));
+            return Ok(work.refused(ErrorType::ValidationFailure, "list_files", output));
         }
         let missing = wanted::missing(work.wanted, &files);
         if !missing.is_empty() {
             let output = format!("the objective names files that are not there: {}", missing.join(", "));
-            return Ok(Verdict::Failed(debug_info(work, ErrorType::ValidationFailure, "list_files", &output)));
+            return Ok(work.refused(ErrorType::ValidationFailure, "list_files", output));
         }
         let npm_tests = npm_tests(work.scope, &files).await?;
         let planned = plan::Work { files: &files, written: work.written, npm_tests: &npm_tests, scope: self.scope };
@@ -77,10 +90,6 @@ impl Validator for CodeValidator {
         }
         Ok(Verdict::Passed { notes })
     }
-}
-
-fn is_planning(file: &str) -> bool {
-    matches!(file, "plan.md" | "contract.json")
 }
 
 async fn run(work: Work<'_>, check: &Check) -> Result<Outcome, ValidateError> {

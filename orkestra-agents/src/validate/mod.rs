@@ -34,6 +34,20 @@ pub struct Work<'a> {
     pub attempt: u32,
 }
 
+impl Work<'_> {
+    /// Refuses the work: the next attempt reads which command or check failed and what it wrote.
+    #[must_use]
+    pub fn refused(self, error_type: ErrorType, command: impl Into<String>, output: impl Into<String>) -> Verdict {
+        Verdict::Failed(DebugInfo {
+            error_type,
+            failed_command: command.into(),
+            full_output: output.into(),
+            failed_tests: Vec::new(),
+            attempt: self.attempt,
+        })
+    }
+}
+
 /// Why a validator came to no verdict. The work may be good or bad: the attempt fails and is tried again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -52,6 +66,11 @@ pub enum ValidateError {
 /// Judges an agent's work.
 #[async_trait]
 pub trait Validator: Send + Sync {
+    /// What it checks, for the prompt of the agent: the words after "a validator checks your work: it". Empty says nothing.
+    fn checks(&self) -> &str {
+        ""
+    }
+
     /// Judges. It may be asked again about the same work: after a crash the verdict was not kept.
     ///
     /// # Errors

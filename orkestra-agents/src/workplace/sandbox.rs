@@ -1,4 +1,4 @@
-//! The sandbox of a run: started when its first command runs, started anew when it was lost, closed when the run ends.
+//! The sandbox of a run: started by its first command, started anew when it was lost, closed when the run ends.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,45 +10,27 @@ use orkestra_tools::{
     Command, CommandResult, Confinement, DockerOptions, DockerSandbox, LocalOptions, LocalSandbox, Observer, Sandbox,
     SandboxError, Workspace,
 };
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use crate::{Error, ErrorKind, model::ModelSpec, pipeline::SandboxKind};
-
-/// Where the embedder wants commands to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Where commands run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum SandboxChoice {
-    /// In Docker; the demo model, and only that, makes do with the local sandbox where no Docker answers.
-    #[default]
-    Automatic,
-    /// In Docker.
+pub enum SandboxKind {
+    /// In a container.
     Docker,
-    /// As confined child processes of this one. Weaker than a container.
+    /// As confined child processes.
     Local,
 }
 
-impl SandboxChoice {
-    /// What this choice means on this machine now, for a run of `model`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Sandbox`] when there is no Docker and nothing else was chosen.
-    pub(crate) async fn resolve(self, model: &ModelSpec) -> Result<SandboxKind, Error> {
-        if self == Self::Local {
-            return Ok(SandboxKind::Local);
-        }
-        match DockerSandbox::available().await {
-            Ok(_) => Ok(SandboxKind::Docker),
-            Err(error) if self == Self::Automatic && model.is_demo() => {
-                tracing::warn!(%error, "no Docker answers: the demo model's commands run in the local sandbox");
-                Ok(SandboxKind::Local)
-            }
-            Err(error) => {
-                let message = format!(
-                    "{error}. Commands of a model run in Docker; the weaker local sandbox must be chosen explicitly \
-                     (--sandbox local)."
-                );
-                Err(Error::new(ErrorKind::Sandbox, message).with_source(error))
-            }
+impl SandboxKind {
+    /// `docker` or `local`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Local => "local",
         }
     }
 }

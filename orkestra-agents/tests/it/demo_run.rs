@@ -149,8 +149,8 @@ async fn bad_requests_are_refused_with_words() {
     for (bad, words) in [
         (request(&|request| request.objective = " \n".to_owned()), "objective is empty"),
         (request(&|request| request.tasks = vec!["devops".to_owned()]), "planner, backend, frontend, qa"),
-        (request(&|request| request.project_id = Some("../x".to_owned())), "no project id"),
-        (request(&|request| request.id = Some("a/../b".to_owned())), "no run id"),
+        (request(&|request| request.project_id = Some("../x".to_owned())), "invalid project id"),
+        (request(&|request| request.id = Some("a/../b".to_owned())), "invalid run id"),
     ] {
         let error = orkestra.create(bad).await.expect_err("it is refused");
         assert_eq!(error.kind(), ErrorKind::Usage, "{error}");

@@ -58,6 +58,10 @@ impl Model for DemoModel {
         1_000_000
     }
 
+    fn notice(&self) -> Option<&str> {
+        Some(DEMO_BANNER)
+    }
+
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
         let scene = Scene::read(&request.messages)?;
         let message = answer(&scene);

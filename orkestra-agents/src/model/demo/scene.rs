@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::subject::Subject;
 use crate::{
-    agent::prompt,
     model::{Arguments, AssistantMessage, Message, ModelError, ToolCall},
+    sections,
 };
 
 /// One conversation as the script reads it.
@@ -42,11 +42,12 @@ impl Scene {
             Message::User { text } => Some(text),
             _ => None,
         });
-        let role = system.and_then(|text| prompt::role_in(text)).ok_or_else(no_script)?;
+        let role = system.and_then(|text| sections::role_in(text)).ok_or_else(no_script)?;
         let user = user.ok_or_else(no_script)?;
-        let objective = prompt::section(user, prompt::OBJECTIVE).ok_or_else(no_script)?;
-        let agents = prompt::section(user, prompt::AGENTS).unwrap_or_default();
-        let debug_info = prompt::section(user, prompt::DEBUG_INFO).and_then(|text| serde_json::from_str(&text).ok());
+        let objective = sections::section(user, sections::OBJECTIVE).ok_or_else(no_script)?;
+        let agents = sections::section(user, sections::AGENTS).unwrap_or_default();
+        let debug_info =
+            sections::section(user, sections::DEBUG_INFO).and_then(|text| serde_json::from_str(&text).ok());
         let mut scene = Self {
             role,
             subject: Subject::of_objective(&objective),
@@ -75,7 +76,7 @@ impl Scene {
                     calls.clone_from(&said.tool_calls);
                 }
                 Message::Tool(result) => {
-                    if result.text.starts_with(prompt::INTERRUPTED) {
+                    if result.text.starts_with(sections::INTERRUPTED) {
                         self.interrupted.extend(calls.iter().find(|call| call.id == result.call_id).cloned());
                     } else {
                         self.results.push((result.name.clone(), result.text.clone()));
@@ -149,22 +150,30 @@ pub(super) fn run(command: &str) -> (String, Value) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::{
-        agent::prompt::Brief,
+        agent::{
+            Brief,
+            prompt::{self, Opening},
+        },
         model::{DemoModel, Model, Request, ToolMessage},
     };
 
     fn begin(role: &str, debug_info: Option<&Value>) -> Vec<Message> {
         let agents = ["planner", "backend", "frontend", "qa"].map(str::to_owned);
-        let brief = Brief {
-            objective: "Build a REST API for a blog",
-            agents: &agents,
+        let brief = Brief::new("Build a REST API for a blog").with_agents(agents);
+        let opening = Opening {
+            brief: &brief,
+            existing: &[],
+            quoted: &BTreeMap::new(),
+            summaries: Vec::new(),
             attempt: 1,
             debug_info,
-            ..Brief::default()
+            failure: None,
         };
-        vec![prompt::system(role, "You work.", &[]), prompt::first(&brief)]
+        vec![prompt::system(role, "You work.", &[], None), prompt::first(&opening)]
     }
 
     /// Plays a whole attempt; `answer` is what each tool says. Returns the calls.

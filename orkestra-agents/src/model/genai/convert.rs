@@ -91,6 +91,7 @@ fn usage(usage: Option<&GenaiUsage>) -> Usage {
     usage.map_or_else(Usage::default, |usage| Usage {
         input: tokens(usage.prompt_tokens),
         output: tokens(usage.completion_tokens),
+        ..Usage::default()
     })
 }
 

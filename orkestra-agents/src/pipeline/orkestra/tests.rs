@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use orkestra_core::prelude::{Cursor, Event, MemoryStore, Outcome};
+use orkestra_core::prelude::{Cursor, Event, MemoryStore, Name, NodeSpec, Outcome, WorkflowSpec};
 use orkestra_tools::{Command, DockerOptions, Sandbox, SandboxError, Unobserved};
 
 use crate::model::{Model, ModelError, ModelSpec, Reply, Request, Sink};
@@ -93,7 +93,7 @@ async fn a_paused_and_a_compensating_run_keep_their_watchers() {
     let store = left(data.path()).await;
     let second = start(data.path(), &store).await;
     let live: BTreeSet<String> =
-        second.look_after_runs().await.expect("a store").iter().map(ToString::to_string).collect();
+        second.watch_live_runs().await.expect("a store").iter().map(ToString::to_string).collect();
     assert_eq!(live, ["compensating", "paused"].map(str::to_owned).into());
     // Those of the start, and those of the second look.
     assert_eq!(second.watchers().len(), 4);

@@ -3,8 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use orkestra_agents::{
-    Agent, AgentOutput, Job, SandboxKind, Workplaces,
-    model::{Message, Model, ModelChoice, ModelSpec, Request},
+    Agent, AgentOutput, SandboxKind, Workplaces,
+    model::{Message, Model, Request},
     validate::CodeValidator,
 };
 use orkestra_core::prelude::{Engine, Error, MemoryStore, Retry, Run, Workflow};
@@ -26,10 +26,9 @@ impl Process {
         change: Change<'_>,
     ) -> Self {
         let call_log = data.join("calls.log");
-        let workplaces = Workplaces::new(data, ModelChoice::custom(model))
-            .and_then(|workplaces| workplaces.with_call_log(&call_log));
-        let workplaces = Arc::new(workplaces.expect("the directory can be used"));
-        let agent = Agent::new("writer", "You write.", workplaces).with_validator(CodeValidator::own_work());
+        let workplaces = Workplaces::new(data).and_then(|workplaces| workplaces.with_call_log(&call_log));
+        let workplaces = workplaces.expect("the directory can be used").with_sandbox(SandboxKind::Local);
+        let agent = Agent::new("writer", "You write.", model, &workplaces).with_validator(CodeValidator::own_work());
         let workflow = Workflow::new("writing").node("writer", change(agent)).retry(Retry::immediate(3)).build();
         let builder = Engine::builder().shared_store(Arc::clone(store) as _);
         let engine = builder.workflow(workflow.expect("one node")).start().await.expect("it starts");
@@ -37,14 +36,7 @@ impl Process {
     }
 
     pub(crate) async fn run(&self) -> Run {
-        let job = Job {
-            objective: "Write a small program".to_owned(),
-            project_id: None,
-            model: ModelSpec::named("scripted"),
-            sandbox: SandboxKind::Local,
-            tasks: vec!["writer".to_owned()],
-        };
-        let request = self.engine.run("writing").id("r1").input(&job).expect("a job is JSON");
+        let request = self.engine.run("writing").id("r1").input("Write a small program").expect("a text is JSON");
         request.start().await.expect("it starts")
     }
 
