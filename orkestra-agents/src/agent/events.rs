@@ -1,7 +1,7 @@
-//! What an agent tells the world while it works: events of its node, in the run's journal.
+//! The events that an agent emits while it works, into the run's journal.
 //!
-//! Everything here is emitted from inside a step that is really done, never on a replay: an event is not told twice
-//! unless its step is done twice.
+//! Everything here is emitted inside a step that is executed, never on a replay: an event is emitted twice only if its step is
+//! executed twice.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,10 +17,10 @@ use crate::{
     validate::DebugInfo,
 };
 
-/// Characters of an argument or a result in an event; the whole is in the step.
+/// Characters of an argument or a result in an event; the step result has all of it.
 const SHOWN_CHARACTERS: usize = 600;
 
-/// Emits a model's answer as it comes.
+/// Emits a model's answer while it streams.
 pub(super) struct TokenSink {
     cx: Context,
     chunks: Mutex<Chunks>,
@@ -31,7 +31,7 @@ impl TokenSink {
         Self { cx, chunks: Mutex::default() }
     }
 
-    /// Emits what is still held.
+    /// Emits the rest of the text.
     pub(super) fn finish(&self) {
         let rest = lock(&self.chunks).take();
         self.emit_chunk(rest);
@@ -65,7 +65,7 @@ impl Sink for TokenSink {
     }
 }
 
-/// Emits what a tool does, and keeps the names of the files that it writes.
+/// Emits what a tool does, and remembers the files that it writes.
 pub(super) struct ToolWatch {
     cx: Context,
     written: Mutex<Vec<String>>,
@@ -76,7 +76,7 @@ impl ToolWatch {
         Self { cx, written: Mutex::default() }
     }
 
-    /// The files written since this was made.
+    /// The files written so far.
     pub(super) fn written(&self) -> Vec<String> {
         lock(&self.written).clone()
     }
@@ -132,7 +132,7 @@ fn agent(cx: &Context) -> String {
     cx.node().to_owned()
 }
 
-/// Arguments with their long texts cut: a file's content is in the file.
+/// Arguments with long texts cut: the content of a file is in the file.
 fn shown(arguments: &Value) -> Value {
     match arguments {
         Value::String(text) => Value::String(cut(text, SHOWN_CHARACTERS)),

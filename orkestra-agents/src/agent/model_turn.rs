@@ -1,4 +1,4 @@
-//! One call of the model, as one memoised step: what it answered is stored whole, so that a replay is exact.
+//! One model call, as one memoised step. The whole answer is stored, so that a replay is exact.
 
 use std::sync::{
     Arc,
@@ -17,7 +17,7 @@ use crate::{
     model::{Model, ModelError, Reply, Request, ToolDefinition},
 };
 
-/// How often a conversation is condensed further when its provider says that it is still too long.
+/// How often a conversation is condensed further when the provider refuses it as too long.
 const CONDENSINGS_MAX: u32 = 5;
 
 /// The meter that counts the tokens of model calls, read and written.
@@ -30,7 +30,7 @@ pub const USD_METER: &str = "usd";
 #[serde(rename_all = "snake_case")]
 enum Answer {
     Replied(Reply),
-    // IMPORTANT: stored too. Whether a conversation was too long must not be found out anew on a replay.
+    // IMPORTANT: stored too: a replay must not ask again whether the conversation was too long.
     TooLong,
 }
 
@@ -50,14 +50,14 @@ pub(super) struct ModelTurn<'a> {
     pub(super) model: &'a Arc<dyn Model>,
     pub(super) tools: &'a [ToolDefinition],
     pub(super) call_log: &'a CallLog,
-    /// The beginning of the step's key, as in `a1/turn-3`.
+    /// The prefix of the step's key, such as `a1/turn-3`.
     pub(super) key: &'a str,
     /// Whether the model must answer in words this time.
     pub(super) words_only: bool,
 }
 
 impl ModelTurn<'_> {
-    /// Asks the model to go on with `talk`.
+    /// Asks the model to continue `talk`.
     pub(super) async fn ask(&self, talk: &Talk) -> TaskResult<Reply> {
         let tools_size: usize =
             self.tools.iter().map(|tool| tool.schema.to_string().len() + tool.description.len()).sum();
@@ -74,7 +74,7 @@ impl ModelTurn<'_> {
                 return Ok(reply);
             }
         }
-        Err(TaskError::new("the conversation stays too long for the model, however much of it is left out")
+        Err(TaskError::new(format!("the conversation is too long for the model even after {CONDENSINGS_MAX} condensings; use a model with a larger window"))
             .with_kind(ModelError::CONTEXT_TOO_LONG))
     }
 
@@ -115,7 +115,7 @@ async fn call(cx: &Context, model: &dyn Model, request: &Request) -> Result<Answ
     }
 }
 
-/// A failed call as the failure of an attempt. Patience was already had inside the model.
+/// A failed call as the failure of an attempt. Retries have already happened inside the model.
 pub(crate) fn task_error(error: &ModelError) -> TaskError {
     let failure =
         if error.is_retryable() { TaskError::new(error.to_string()) } else { TaskError::permanent(error.to_string()) };

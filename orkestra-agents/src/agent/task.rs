@@ -1,4 +1,4 @@
-//! The agent loop: from the brief to a judged output.
+//! The agent loop: from the brief to a validated output.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,30 +23,30 @@ use crate::{
     workplace::Workplace,
 };
 
-/// Characters of a summary: it goes into the prompts of the agents after this one.
+/// Characters of a summary, which goes into the prompts of the agents after this one.
 const SUMMARY_CHARACTERS: usize = 1_500;
 /// Empty answers in a row before the attempt fails.
 const EMPTY_ANSWERS_MAX: u32 = 3;
 
-/// The word with which a model that was nudged asks for its tools.
+/// The word with which a nudged model asks for its tools.
 const CONTINUE: &str = "CONTINUE";
-/// What a model is told that goes round in circles. It has no tools for the next answer: weak models repeat a call for ever
-/// when they are done, and strong ones ask for their tools.
+/// Sent to a model that repeats itself. It has no tools for the next answer: weak models that are done would repeat a call
+/// for ever, and strong ones ask for their tools.
 const NUDGE: &str = "For this one answer you have no tools. If your work is done, sum it up in a sentence or two. If it is \
     not, answer with the one word CONTINUE, and go on in another way.";
-/// What a model is told whose calls brought nothing new.
+/// Sent to a model whose calls brought nothing new.
 const IDLE: &str = "Nothing new has come of that: these calls were made before, with the same results. If something is \
     missing, do that now; else your work is done: answer in words, with a short summary, without calling a tool.";
 
 /// How a conversation ended.
 enum Finish {
-    /// The agent says that it is done.
+    /// The agent is done; this is its summary.
     Done(String),
-    /// It was stopped, for this reason.
+    /// The agent was stopped, for this reason.
     Stopped(String),
 }
 
-/// What an agent is told about the workspace; stored, so that a replay tells it the same.
+/// What the first prompt says about the workspace. Stored, so that a replay sends the same prompt.
 #[derive(Clone, Serialize, Deserialize)]
 struct Surroundings {
     files: Vec<String>,
@@ -61,7 +61,7 @@ struct Attempt<'a> {
     cx: &'a Context,
     brief: &'a Brief,
     workplace: &'a Workplace,
-    /// What the agents before this one gave.
+    /// The outputs of the agents before this one.
     before: &'a [AgentOutput],
 }
 
@@ -80,7 +80,7 @@ impl Task for Agent {
         tokio::select! {
             output = attempt.run() => output,
             // NOTE: dropping the attempt drops the model's stream and kills the command that runs.
-            () = cx.cancelled() => Err(TaskError::permanent("the attempt was asked to end").with_kind(FailureKind::Cancelled)),
+            () = cx.cancelled() => Err(TaskError::permanent("the attempt was cancelled").with_kind(FailureKind::Cancelled)),
         }
     }
 }
@@ -140,7 +140,7 @@ impl Attempt<'_> {
         Ok(looked.await??)
     }
 
-    /// Model and tools in turn, until the agent is done or goes nowhere.
+    /// Calls the model and its tools in turn, until the agent is done or is stopped.
     async fn converse(&self, model: &Arc<dyn Model>, talk: &mut Talk) -> TaskResult<Finish> {
         let tools = definitions(&self.agent.tools);
         let mut empty = 0;
@@ -166,17 +166,22 @@ impl Attempt<'_> {
             } else if reply.message.text.trim().is_empty() {
                 empty += 1;
                 if empty == EMPTY_ANSWERS_MAX {
-                    return Ok(Finish::Stopped(format!("the model answered nothing {empty} times")));
+                    return Ok(Finish::Stopped(format!(
+                        "the model gave an empty answer {empty} times; use another model"
+                    )));
                 }
                 talk.push(Message::user("Your answer was empty. Go on, or sum up what you did."));
             } else {
                 return Ok(Finish::Done(cut(reply.message.text.trim(), SUMMARY_CHARACTERS)));
             }
         }
-        Ok(Finish::Stopped(format!("the agent was not done after {} turns", self.agent.turns_max)))
+        Ok(Finish::Stopped(format!(
+            "the agent was not done after {} turns; allow more, or make its task smaller",
+            self.agent.turns_max
+        )))
     }
 
-    /// Makes the calls of one answer, and says what to do about an agent that goes round in circles.
+    /// Makes the calls of one answer. Returns what to do about an agent that repeats itself.
     async fn use_tools(&self, key: &str, reply: &Reply, talk: &mut Talk) -> TaskResult<Advice> {
         let call_log = self.agent.workplaces.call_log();
         let turn = ToolTurn { cx: self.cx, tools: &self.agent.tools, workplace: self.workplace, call_log };
@@ -194,7 +199,7 @@ impl Attempt<'_> {
                 advice = seen.advice;
             }
         }
-        // NOTE: after all results: providers refuse anything between a call and its result.
+        // NOTE: after all results, because providers refuse anything between a call and its result.
         match &advice {
             Advice::Nudge(circle) => talk.push(Message::user(format!("{circle} {NUDGE}"))),
             Advice::GoOn if is_idle => talk.push(Message::user(IDLE)),
@@ -203,7 +208,7 @@ impl Attempt<'_> {
         Ok(advice)
     }
 
-    /// The files of this attempt and of those before it, each attempt's remembered by a step of its own.
+    /// The files of this attempt and of earlier ones; a step of its own remembers the files of each attempt.
     async fn written(&self, now: &[String]) -> TaskResult<Vec<String>> {
         let mut all: Vec<String> = Vec::new();
         for attempt in 1..=self.cx.attempt() {
@@ -218,7 +223,7 @@ impl Attempt<'_> {
         Ok(all)
     }
 
-    /// Writes the agent's answer into its answer file, if it has one and did not write it itself.
+    /// Writes the agent's answer into its answer file, unless it has none or wrote it itself.
     async fn write_answer(&self, written: &[String], answer: &str) -> TaskResult<Option<String>> {
         let Some(path) = self.agent.answer_file.as_ref().filter(|path| !written.contains(path)) else {
             return Ok(None);
@@ -235,6 +240,7 @@ impl Attempt<'_> {
         Ok(Some(path.clone()))
     }
 
+    /// Lets the validator judge the work, and puts the output together.
     async fn judge(&self, written: Vec<String>, summary: String) -> TaskResult<AgentOutput> {
         let verdict = match &self.agent.validator {
             Some(_) => self.cx.step(self.key("validate"), || self.validate(&written)).await?,
@@ -243,7 +249,8 @@ impl Attempt<'_> {
         let checks = match verdict {
             Verdict::Passed { notes } => notes,
             Verdict::Failed(info) => {
-                let message = format!("{} refused the work: {:?}", info.failed_command, info.error_type);
+                let message =
+                    format!("the validator refused the work: {} failed ({:?})", info.failed_command, info.error_type);
                 return Err(TaskError::new(message)
                     .with_kind(ErrorType::ValidationFailure.name())
                     .with_detail(serde_json::to_value(&info)?));
@@ -270,7 +277,7 @@ impl Attempt<'_> {
     }
 }
 
-/// The name of a section is a key beside `files` in what the step remembers.
+/// The step result has the quoted files by their sections, beside `files`.
 fn check(brief: &Brief) -> TaskResult<()> {
     match brief.files.iter().any(|(section, _)| section == "files") {
         true => {
@@ -289,7 +296,7 @@ fn definitions(tools: &orkestra_tools::ToolSet) -> Vec<ToolDefinition> {
     tools.iter().map(definition).collect()
 }
 
-/// A tool's name as part of a step's key: a model can ask for anything as a name.
+/// A tool's name as part of a step's key. A model may ask for any name.
 fn step_name(name: &str) -> String {
     name.chars().filter(|one| one.is_ascii_alphanumeric() || *one == '_').take(64).collect()
 }

@@ -6,7 +6,7 @@
 //!                           |-- demo/    a script that plays a small project, no AI
 //!                           `-- scripted a list of replies, for tests
 //! ```
-//! Nothing here knows runs, nodes or steps: durability is the agent loop's business.
+//! Nothing here knows about runs, nodes or steps; the agent loop makes calls durable.
 
 mod choice;
 mod demo;

@@ -1,4 +1,4 @@
-//! What a run of the pipeline tells its agents: the job, the plan, and the model.
+//! The brief and the model of an agent of the pipeline, from the job of its run.
 
 use std::sync::Arc;
 

@@ -8,8 +8,8 @@
 //!
 //! ```text
 //! roles      which agents there are: duty, tools, validator       job         the input of a run
-//! graph      in which order they run                              briefing    what a run tells its agents
-//! orkestra   the facade that creates and watches runs             sandbox_choice
+//! graph      in which order they run                              briefing    the brief and the model of an agent
+//! orkestra   the facade that creates and watches runs             sandbox_choice  where commands run
 //! ```
 
 mod briefing;

@@ -1,4 +1,4 @@
-//! The validator of the planner: there is a plan, and the contract beside it can be read.
+//! The validator of the planner: the plan exists, and the contract is valid JSON.
 
 use async_trait::async_trait;
 use orkestra_tools::WorkspaceError;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{CONTRACT_FILE, PLAN_FILE};
 use crate::validate::{ErrorType, ValidateError, Validator, Verdict, Work, blocking};
 
-/// Wants a `plan.md` with content; a `contract.json` must be JSON.
+/// Accepts a `plan.md` with content; `contract.json` is optional and must be valid JSON.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PlanValidator;
 
@@ -24,10 +24,14 @@ impl Validator for PlanValidator {
             return Ok(work.refused(ErrorType::ValidationFailure, format!("read {PLAN_FILE}"), output));
         }
         let Some(contract) = read(work, CONTRACT_FILE).await? else {
-            return Ok(Verdict::Passed { notes: vec![format!("{PLAN_FILE} is there, without a contract")] });
+            return Ok(Verdict::Passed {
+                notes: vec![format!("{PLAN_FILE} has content; there is no {CONTRACT_FILE}")],
+            });
         };
         match serde_json::from_str::<Value>(&contract) {
-            Ok(_) => Ok(Verdict::Passed { notes: vec![format!("{PLAN_FILE} and {CONTRACT_FILE} can be read")] }),
+            Ok(_) => Ok(Verdict::Passed {
+                notes: vec![format!("{PLAN_FILE} has content and {CONTRACT_FILE} is valid JSON")],
+            }),
             Err(error) => {
                 let output = format!("{CONTRACT_FILE} is not valid JSON: {error}");
                 Ok(work.refused(ErrorType::SyntaxError, format!("read {CONTRACT_FILE}"), output))

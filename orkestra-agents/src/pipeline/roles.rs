@@ -1,4 +1,4 @@
-//! The agents of the pipeline: what each is told, with which tools it works, and who judges it.
+//! The agents of the pipeline: the duty, the tools and the validator of each.
 
 use orkestra_tools::ToolSet;
 

@@ -1,4 +1,4 @@
-//! The validator of agents that write code: tests when there are some, else a syntax check per language.
+//! The validator for code: runs tests if there are some, else checks the syntax per language.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use super::{
 
 const SYNTAX_TIME_MAX: Duration = Duration::from_secs(60);
 const NPM_TIME_MAX: Duration = Duration::from_secs(300);
-/// What npm writes into a new package, and what is no test.
+/// The test script that npm writes into a new package; it is not a test.
 const NO_NPM_TEST: &str = "no test specified";
 
-/// Runs the tests of an agent's work, or checks its syntax.
+/// Runs the tests of an agent's work, or checks its syntax when there are none.
 #[derive(Debug, Clone, Copy)]
 pub struct CodeValidator {
     scope: Scope,
@@ -28,19 +28,19 @@ pub struct CodeValidator {
 }
 
 impl CodeValidator {
-    /// Judges what the agent wrote itself: its siblings may be in the middle of their work.
+    /// Judges only what the agent wrote: agents that run beside it may be in the middle of their work.
     #[must_use]
     pub fn own_work() -> Self {
         Self { scope: Scope::Own, needs_files: true, ignored: &[] }
     }
 
-    /// Judges all that is in the workspace.
+    /// Judges everything in the workspace.
     #[must_use]
     pub fn everything() -> Self {
         Self { scope: Scope::Everything, needs_files: false, ignored: &[] }
     }
 
-    /// The files of others that are no sign of the agent's own work.
+    /// Files of other agents that do not count as work of this one.
     #[must_use]
     pub fn with_ignored(mut self, files: &'static [&'static str]) -> Self {
         self.ignored = files;
@@ -72,7 +72,7 @@ impl Validator for CodeValidator {
         }
         let missing = wanted::missing(work.wanted, &files);
         if !missing.is_empty() {
-            let output = format!("the objective names files that are not there: {}", missing.join(", "));
+            let output = format!("the objective names files that do not exist: {}", missing.join(", "));
             return Ok(work.refused(ErrorType::ValidationFailure, "list_files", output));
         }
         let npm_tests = npm_tests(work.scope, &files).await?;
@@ -96,7 +96,7 @@ async fn run(work: Work<'_>, check: &Check) -> Result<Outcome, ValidateError> {
     match check {
         Check::Tests(tests) => run_tests(work, tests).await,
         Check::PythonSyntax(files) => {
-            // NOTE: what is compiled goes to scratch space, not into the workspace.
+            // NOTE: the compiled files go to scratch space, not into the workspace.
             let names = files.iter().map(|file| quote(file)).collect::<Vec<_>>().join(" ");
             let line = format!("python3 -m py_compile {names}");
             let real = format!("PYTHONPYCACHEPREFIX=\"$(mktemp -d)\" {line}");
@@ -133,7 +133,7 @@ async fn run_tests(work: Work<'_>, tests: &[String]) -> Result<Outcome, Validate
     Ok(Outcome::Broken(info))
 }
 
-/// Runs `line`, shown as `shown`; a program that the sandbox does not have makes it a check that was not made.
+/// Runs `line`, shown as `shown`. The check is skipped when the sandbox does not have `program`.
 async fn run_command(
     work: Work<'_>,
     program: &str,
@@ -177,7 +177,7 @@ fn debug_info(work: Work<'_>, error_type: ErrorType, command: &str, output: &str
     }
 }
 
-/// The folders whose `package.json` has a test script of its own.
+/// The folders whose `package.json` has a test script.
 async fn npm_tests(scope: &ToolScope, files: &[String]) -> Result<Vec<String>, ValidateError> {
     let workspace = scope.workspace().clone();
     let packages: Vec<String> =

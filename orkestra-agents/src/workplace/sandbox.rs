@@ -35,7 +35,7 @@ impl SandboxKind {
     }
 }
 
-/// A sandbox that starts when it is needed.
+/// A sandbox that starts with its first command.
 pub(crate) struct LazySandbox {
     kind: SandboxKind,
     run_id: String,
@@ -50,7 +50,7 @@ impl LazySandbox {
     }
 
     async fn get(&self) -> Result<Arc<dyn Sandbox>, SandboxError> {
-        // NOTE: held while it starts, so that parallel agents start one sandbox and not two.
+        // NOTE: the lock is kept while the sandbox starts, so that parallel agents do not start two.
         let mut started = self.started.lock().await;
         if let Some(sandbox) = &*started {
             return Ok(Arc::clone(sandbox));
@@ -65,14 +65,14 @@ impl LazySandbox {
         Ok(sandbox)
     }
 
-    /// Forgets a sandbox that failed, so that the next command starts another; one that was replaced meanwhile stays.
+    /// Forgets a failed sandbox, so that the next command starts another one. Ignored when it was already replaced.
     async fn forget(&self, failed: &Arc<dyn Sandbox>) {
         let mut started = self.started.lock().await;
         if started.as_ref().is_some_and(|current| Arc::ptr_eq(current, failed)) {
             *started = None;
             drop(started);
             if let Err(error) = failed.close().await {
-                tracing::warn!(%error, "a lost sandbox could not be removed");
+                tracing::warn!(%error, "cannot remove a lost sandbox");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The demo model through the whole pipeline: real files, real commands, one real failing test, and a second attempt.
+//! The demo model in the whole pipeline: real files, real commands, one failing test, and a second attempt.
 
 use std::{process::Command, sync::Arc};
 
@@ -86,7 +86,7 @@ async fn one_objective_becomes_a_tested_project() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_in_a_container_without_a_network() {
+async fn one_objective_becomes_a_tested_project_in_a_container() {
     if let Err(error) = DockerSandbox::available().await {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs Docker: {error}");
         eprintln!("SKIPPED, LOUDLY: {error}");
@@ -104,7 +104,7 @@ async fn the_same_in_a_container_without_a_network() {
     orkestra.shutdown().await;
 }
 
-/// Runs a selection of agents; answers the nodes and the files.
+/// Runs a selection of agents. Returns the nodes and the files.
 async fn select(tasks: &[&str]) -> (Vec<String>, Vec<String>) {
     let data = tempfile::tempdir().expect("a directory");
     let orkestra = start(data.path(), demo()).await;
@@ -124,7 +124,7 @@ async fn select(tasks: &[&str]) -> (Vec<String>, Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_selection_of_agents_makes_a_run() {
+async fn every_selection_of_agents_completes() {
     let (nodes, files) = select(&["qa", "backend"]).await;
     assert_eq!(nodes, ["planner", "backend", "qa"]);
     assert!(files.iter().any(|file| file == "tests/test_end_to_end.py"), "{files:?}");
@@ -138,7 +138,7 @@ async fn every_selection_of_agents_makes_a_run() {
 }
 
 #[tokio::test]
-async fn bad_requests_are_refused_with_words() {
+async fn an_invalid_request_is_refused_with_its_reason() {
     let data = tempfile::tempdir().expect("a directory");
     let orkestra = start(data.path(), demo()).await;
     let request = |change: &dyn Fn(&mut PipelineRequest)| {
@@ -162,12 +162,12 @@ async fn bad_requests_are_refused_with_words() {
         assert_eq!(error.kind(), ErrorKind::Model, "{error}");
     }
     let runs = orkestra.engine().list(&orkestra_core::prelude::RunQuery::default()).await.expect("it can be read");
-    assert!(runs.items.is_empty(), "what is refused leaves nothing");
+    assert!(runs.items.is_empty(), "a refused request creates no run");
     orkestra.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_project_goes_on_in_its_workspace() {
+async fn a_project_continues_in_its_workspace() {
     let data = tempfile::tempdir().expect("a directory");
     let orkestra = start(data.path(), demo()).await;
     let request = || PipelineRequest { project_id: Some("my-blog".to_owned()), ..blog() };
@@ -183,7 +183,7 @@ async fn a_project_goes_on_in_its_workspace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_survives_many_deaths_of_its_process() {
+async fn a_run_completes_although_its_process_dies_many_times() {
     let data = tempfile::tempdir().expect("a directory");
     let store = Arc::new(MemoryStore::new());
     let log = data.path().join("calls.log");
@@ -210,7 +210,7 @@ async fn a_run_survives_many_deaths_of_its_process() {
     check_log(&std::fs::read_to_string(&log).expect("the log is there"));
 }
 
-/// No step ends twice, and none starts after its end.
+/// No step ends twice, and no step starts after its end.
 fn check_log(log: &str) {
     let mut ended = std::collections::BTreeSet::new();
     for line in log.lines() {
@@ -225,7 +225,7 @@ fn check_log(log: &str) {
 }
 
 #[tokio::test]
-async fn a_real_model_never_makes_do_with_the_local_sandbox() {
+async fn a_real_model_never_falls_back_to_the_local_sandbox() {
     if DockerSandbox::available().await.is_ok() {
         eprintln!("not to be seen here: Docker answers");
         return;

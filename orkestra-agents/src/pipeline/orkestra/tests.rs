@@ -1,4 +1,4 @@
-//! What a process that starts does about the runs that another one left.
+//! What a new process does with the runs that an earlier one left.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::{Job, SandboxKind};
 
 use super::*;
 
-/// Never answers.
+/// A model that never answers.
 struct Silent;
 
 #[async_trait]
@@ -73,7 +73,7 @@ async fn wait_for(events: &mut orkestra_core::Events, wanted: impl Fn(&Event) ->
     panic!("the run has ended");
 }
 
-/// A store with one run of each kind that a process may leave: two that are live, whatever it looks like, and one that has ended.
+/// A store with the runs of an earlier process: a paused and a compensating one, which are live, and one that has ended.
 async fn left(data: &Path) -> Arc<MemoryStore> {
     let store = Arc::new(MemoryStore::new());
     let first = start(data, &store).await;
@@ -95,14 +95,14 @@ async fn a_paused_and_a_compensating_run_keep_their_watchers() {
     let live: BTreeSet<String> =
         second.watch_live_runs().await.expect("a store").iter().map(ToString::to_string).collect();
     assert_eq!(live, ["compensating", "paused"].map(str::to_owned).into());
-    // Those of the start, and those of the second look.
+    // Two of the start, two of the second call.
     assert_eq!(second.watchers().len(), 4);
     for id in ["paused", "compensating"] {
         let run = second.engine.handle(id).expect("an id");
         run.terminate("over").await.expect("it is live");
         run.outcome().await.expect("it ends");
     }
-    // It returns when every watcher has.
+    // Returns when every watcher has ended.
     second.shutdown().await;
 }
 

@@ -1,4 +1,4 @@
-//! A pipeline of one agent, made as users make theirs: an `Agent` behind a node of an ordinary workflow.
+//! A workflow with one agent, written as users write theirs: an `Agent` behind a node.
 
 use std::{path::Path, sync::Arc};
 
@@ -9,13 +9,13 @@ use orkestra_agents::{
 };
 use orkestra_core::prelude::{Engine, Error, MemoryStore, Retry, Run, Workflow};
 
-/// One process of the pipeline: an engine on `store`, whose agent asks `model`.
+/// A process: an engine with the agent, and its call log.
 pub(crate) struct Process {
     pub(crate) engine: Engine,
     call_log: std::path::PathBuf,
 }
 
-/// What a test wants different.
+/// How a test changes the agent.
 pub(crate) type Change<'a> = &'a dyn Fn(Agent) -> Agent;
 
 impl Process {
@@ -40,7 +40,7 @@ impl Process {
         request.start().await.expect("it starts")
     }
 
-    /// Steps with the number of their `start` and `end` lines in the call log.
+    /// The steps in the call log, with the numbers of their `start` and `end` lines.
     pub(crate) fn calls(&self) -> Vec<(String, usize, usize)> {
         let text = std::fs::read_to_string(&self.call_log).expect("the log is there");
         let mut calls: Vec<(String, usize, usize)> = Vec::new();
@@ -61,7 +61,7 @@ impl Process {
     }
 }
 
-/// Runs a pipeline of one agent to its end.
+/// Runs a workflow with one agent to its end.
 pub(crate) async fn run(model: Arc<dyn Model>, change: Change<'_>) -> Result<AgentOutput, Error> {
     let data = tempfile::tempdir().expect("a directory");
     let process = Process::start(data.path(), &Arc::new(MemoryStore::new()), model, change).await;
@@ -82,7 +82,7 @@ pub(crate) fn brief(request: &Request) -> &str {
     text.expect("every conversation has a brief")
 }
 
-/// What the last tool call answered.
+/// The result of the last tool call.
 pub(crate) fn last_result(request: &Request) -> &str {
     let text = request.messages.iter().rev().find_map(|message| match message {
         Message::Tool(result) => Some(result.text.as_str()),
