@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use orkestra::prelude::*;
 use orkestra_agents::model::{ScriptedModel, call, say};
-use orkestra_agents::validate::{ErrorType, ValidateError, Validator, Verdict, Work};
+use orkestra_agents::validate::{ErrorType, Submission, ValidateError, Validator, Verdict};
 use orkestra_agents::{Agent, AgentOutput, Workplaces};
 use orkestra_tools::{Effect, ToolError, ToolOutput, ToolScope, ToolSet, TypedTool, typed};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ impl TypedTool for Rhyme {
 
 #[async_trait]
 impl Validator for TwoLines {
-    async fn validate(&self, work: Work<'_>) -> Result<Verdict, ValidateError> {
+    async fn validate(&self, work: Submission<'_>) -> Result<Verdict, ValidateError> {
         Ok(match String::from_utf8_lossy(&work.scope.workspace().read("poem.txt")?).lines().count() {
             2 => Verdict::Passed { notes: vec!["two lines".to_owned()] },
             lines => work.refused(ErrorType::ValidationFailure, "wc -l poem.txt", format!("{lines} lines, not 2")),

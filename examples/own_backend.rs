@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use orkestra::prelude::*;
 use orkestra_agents::model::{ModelChoice, ScriptedModel, call, say};
-use orkestra_agents::validate::{ErrorType, ValidateError, Validator, Verdict, Work};
+use orkestra_agents::validate::{ErrorType, Submission, ValidateError, Validator, Verdict};
 use orkestra_agents::{Orkestra, PipelineRequest, SandboxChoice};
 use serde_json::json;
 
@@ -18,7 +18,7 @@ impl Validator for HasMain {
         "looks for func main in main.go"
     }
 
-    async fn validate(&self, work: Work<'_>) -> Result<Verdict, ValidateError> {
+    async fn validate(&self, work: Submission<'_>) -> Result<Verdict, ValidateError> {
         let code = work.scope.workspace().read("main.go")?;
         if String::from_utf8_lossy(&code).contains("func main") {
             return Ok(Verdict::Passed { notes: vec!["main.go has a main function".to_owned()] });

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    ErrorKind,
     agent::{
         Agent, AgentOutput, Brief, CALLS_PER_TURN_MAX,
         condense::cut,
@@ -18,8 +19,8 @@ use crate::{
         talk::Talk,
         tool_turn::{ToolRecord, ToolTurn},
     },
-    model::{Message, Model, Reply, StopReason, ToolDefinition},
-    validate::{ErrorType, Verdict, Work},
+    model::{FinishReason, Message, Model, Reply, ToolDefinition},
+    validate::{ErrorType, Submission, Verdict},
     workplace::Workplace,
 };
 
@@ -74,7 +75,10 @@ impl Task for Agent {
         let brief = (self.brief)(&cx, &input)?;
         check(&brief)?;
         let workplace = self.workplaces.open(cx.run_id(), brief.project_id.as_deref(), brief.sandbox);
-        let workplace = workplace.map_err(|error| TaskError::new(error.to_string()))?;
+        let workplace = workplace.map_err(|error| match error.kind() {
+            ErrorKind::Usage => TaskError::permanent(error.to_string()),
+            _ => TaskError::new(error.to_string()),
+        })?;
         let before = AgentOutput::all_in(&input);
         let attempt = Attempt { agent: self, cx: &cx, brief: &brief, workplace: &workplace, before: &before };
         tokio::select! {
@@ -161,7 +165,7 @@ impl Attempt<'_> {
                 }
             } else if wants_tools_back {
                 talk.push(Message::user("Go on. You have your tools again; do something else with them than before."));
-            } else if reply.stop == StopReason::Length {
+            } else if reply.stop == FinishReason::Length {
                 talk.push(Message::user("Your answer was cut off at its limit. Go on, in smaller pieces."));
             } else if reply.message.text.trim().is_empty() {
                 empty += 1;
@@ -268,7 +272,7 @@ impl Attempt<'_> {
     async fn validate(&self, written: &[String]) -> Result<Verdict, TaskError> {
         let Some(validator) = &self.agent.validator else { return Ok(Verdict::Passed { notes: Vec::new() }) };
         let scope = self.workplace.scope(self.cx.node(), Arc::new(ToolWatch::new(self.cx.clone())));
-        let work = Work { scope: &scope, written, wanted: &self.brief.wanted, attempt: self.cx.attempt() };
+        let work = Submission { scope: &scope, written, wanted: &self.brief.wanted, attempt: self.cx.attempt() };
         let verdict = validator.validate(work).await?;
         if let Verdict::Failed(info) = &verdict {
             events::validation_failed(self.cx, info);

@@ -69,7 +69,7 @@ pub struct Reply {
     /// Its tokens and cost.
     pub usage: Usage,
     /// Why it stopped.
-    pub stop: StopReason,
+    pub stop: FinishReason,
     /// The model that answered, which after a fallback is not the first one.
     pub model: String,
 }
@@ -78,7 +78,7 @@ pub struct Reply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum StopReason {
+pub enum FinishReason {
     /// It has finished, or wants its tools called.
     Finished,
     /// The answer reached its limit of tokens.

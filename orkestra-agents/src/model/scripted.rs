@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::model::{
-    Arguments, AssistantMessage, Model, ModelError, Reply, Request, Sink, StopReason, StreamEvent, ToolCall, Usage,
+    Arguments, AssistantMessage, FinishReason, Model, ModelError, Reply, Request, Sink, StreamEvent, ToolCall, Usage,
 };
 
 type Answer = dyn Fn(&Request) -> Result<AssistantMessage, ModelError> + Send + Sync;
@@ -76,7 +76,7 @@ impl Model for ScriptedModel {
         let message = (self.answer)(request)?;
         sink.event(StreamEvent::Text(message.text.clone()));
         let usage = Usage { input: Some(10), output: Some(5), ..Usage::default() };
-        Ok(Reply { message, usage, stop: StopReason::Finished, model: self.name.clone() })
+        Ok(Reply { message, usage, stop: FinishReason::Finished, model: self.name.clone() })
     }
 }
 

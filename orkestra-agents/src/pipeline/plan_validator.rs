@@ -5,7 +5,7 @@ use orkestra_tools::WorkspaceError;
 use serde_json::Value;
 
 use super::{CONTRACT_FILE, PLAN_FILE};
-use crate::validate::{ErrorType, ValidateError, Validator, Verdict, Work, blocking};
+use crate::validate::{ErrorType, Submission, ValidateError, Validator, Verdict, blocking};
 
 /// Accepts a `plan.md` with content; `contract.json` is optional and must be valid JSON.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,7 +17,7 @@ impl Validator for PlanValidator {
         "checks that plan.md says something, and that contract.json is valid JSON if you wrote it"
     }
 
-    async fn validate(&self, work: Work<'_>) -> Result<Verdict, ValidateError> {
+    async fn validate(&self, work: Submission<'_>) -> Result<Verdict, ValidateError> {
         let plan = read(work, PLAN_FILE).await?.unwrap_or_default();
         if plan.trim().is_empty() {
             let output = format!("{PLAN_FILE} is missing or empty: write the plan with write_file");
@@ -40,7 +40,7 @@ impl Validator for PlanValidator {
     }
 }
 
-async fn read(work: Work<'_>, path: &'static str) -> Result<Option<String>, ValidateError> {
+async fn read(work: Submission<'_>, path: &'static str) -> Result<Option<String>, ValidateError> {
     let workspace = work.scope.workspace().clone();
     blocking(move || match workspace.read(path) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),

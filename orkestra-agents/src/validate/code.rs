@@ -7,7 +7,7 @@ use orkestra_tools::{Command, ToolScope, Unobserved};
 use serde_json::Value;
 
 use super::{
-    DebugInfo, ErrorType, ValidateError, Validator, Verdict, Work, blocking, files,
+    DebugInfo, ErrorType, Submission, ValidateError, Validator, Verdict, blocking, files,
     plan::{self, Check, Scope, folder_of},
     tests_run::{self, quote},
     verdict::{Ending, command_error, test_error},
@@ -63,7 +63,7 @@ impl Validator for CodeValidator {
         "runs your tests or, without tests, checks your files' syntax"
     }
 
-    async fn validate(&self, work: Work<'_>) -> Result<Verdict, ValidateError> {
+    async fn validate(&self, work: Submission<'_>) -> Result<Verdict, ValidateError> {
         let files = files(work.scope).await?;
         if self.needs_files && work.written.is_empty() && files.iter().all(|file| self.ignored.contains(&file.as_str()))
         {
@@ -92,7 +92,7 @@ impl Validator for CodeValidator {
     }
 }
 
-async fn run(work: Work<'_>, check: &Check) -> Result<Outcome, ValidateError> {
+async fn run(work: Submission<'_>, check: &Check) -> Result<Outcome, ValidateError> {
     match check {
         Check::Tests(tests) => run_tests(work, tests).await,
         Check::PythonSyntax(files) => {
@@ -121,7 +121,7 @@ async fn run(work: Work<'_>, check: &Check) -> Result<Outcome, ValidateError> {
     }
 }
 
-async fn run_tests(work: Work<'_>, tests: &[String]) -> Result<Outcome, ValidateError> {
+async fn run_tests(work: Submission<'_>, tests: &[String]) -> Result<Outcome, ValidateError> {
     let run = tests_run::run(work, tests).await?;
     let (exit_code, timed_out, output) = (run.result.exit_code, run.result.timed_out, run.result.output.as_str());
     let Some(error_type) = test_error(&Ending { exit_code, timed_out, output }, run.report.as_ref()) else {
@@ -135,7 +135,7 @@ async fn run_tests(work: Work<'_>, tests: &[String]) -> Result<Outcome, Validate
 
 /// Runs `line`, shown as `shown`. The check is skipped when the sandbox does not have `program`.
 async fn run_command(
-    work: Work<'_>,
+    work: Submission<'_>,
     program: &str,
     shown: &str,
     line: &str,
@@ -155,7 +155,7 @@ async fn run_command(
     })
 }
 
-async fn succeeds(work: Work<'_>, line: &str, folder: Option<&String>) -> Result<bool, ValidateError> {
+async fn succeeds(work: Submission<'_>, line: &str, folder: Option<&String>) -> Result<bool, ValidateError> {
     let command = in_folder(Command::new(line).with_timeout(SYNTAX_TIME_MAX), folder);
     Ok(work.scope.sandbox().execute(command, &Unobserved).await?.exit_code == 0)
 }
@@ -167,7 +167,7 @@ fn in_folder(command: Command, folder: Option<&String>) -> Command {
     }
 }
 
-fn debug_info(work: Work<'_>, error_type: ErrorType, command: &str, output: &str) -> DebugInfo {
+fn debug_info(work: Submission<'_>, error_type: ErrorType, command: &str, output: &str) -> DebugInfo {
     DebugInfo {
         error_type,
         failed_command: command.to_owned(),

@@ -23,7 +23,7 @@ pub(crate) use wanted::named_files;
 
 /// The work to judge.
 #[derive(Clone, Copy)]
-pub struct Work<'a> {
+pub struct Submission<'a> {
     /// Its workspace, the sandbox for commands, and the observer of their output.
     pub scope: &'a ToolScope,
     /// The files that the agent wrote, in all its attempts of this run.
@@ -34,7 +34,7 @@ pub struct Work<'a> {
     pub attempt: u32,
 }
 
-impl Work<'_> {
+impl Submission<'_> {
     /// Refuses the work: the next attempt reads which command failed and what it wrote.
     #[must_use]
     pub fn refused(self, error_type: ErrorType, command: impl Into<String>, output: impl Into<String>) -> Verdict {
@@ -76,7 +76,7 @@ pub trait Validator: Send + Sync {
     ///
     /// # Errors
     /// [`ValidateError`] when it has no verdict.
-    async fn validate(&self, work: Work<'_>) -> Result<Verdict, ValidateError>;
+    async fn validate(&self, work: Submission<'_>) -> Result<Verdict, ValidateError>;
 }
 
 /// Every file in the workspace, except those of validators.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use orkestra_tools::{Command, CommandResult, Unobserved, WorkspaceError};
 use ulid::Ulid;
 
-use super::{ValidateError, Work, blocking, junit};
+use super::{Submission, ValidateError, blocking, junit};
 
 /// The prefix of the folders that validators use in the workspace.
 pub(super) const FOLDER: &str = ".orkestra-";
@@ -27,7 +27,7 @@ pub(super) struct TestRun {
 }
 
 /// Runs `tests`, or all tests when the list is empty.
-pub(super) async fn run(work: Work<'_>, tests: &[String]) -> Result<TestRun, ValidateError> {
+pub(super) async fn run(work: Submission<'_>, tests: &[String]) -> Result<TestRun, ValidateError> {
     let stem = folder_stem(work);
     let folder = fresh_folder(&stem);
     let junit_path = format!("{folder}/junit.xml");
@@ -57,7 +57,7 @@ pub(super) async fn run(work: Work<'_>, tests: &[String]) -> Result<TestRun, Val
 }
 
 /// The prefix of this agent's folders; other agents may be validated at the same time.
-fn folder_stem(work: Work<'_>) -> String {
+fn folder_stem(work: Submission<'_>) -> String {
     let agent = work.scope.artifacts_path().file_name().unwrap_or_default().to_string_lossy();
     let plain = agent.chars().filter(|one| one.is_ascii_alphanumeric() || "._-".contains(*one));
     format!("{FOLDER}check-{}@", plain.collect::<String>())
@@ -69,12 +69,12 @@ fn fresh_folder(stem: &str) -> String {
     format!("{stem}{}", Ulid::generate().to_string().to_lowercase())
 }
 
-async fn has_pytest(work: Work<'_>) -> Result<bool, ValidateError> {
+async fn has_pytest(work: Submission<'_>) -> Result<bool, ValidateError> {
     let probe = Command::new("python3 -c 'import pytest'").with_timeout(PROBE_TIME_MAX);
     Ok(work.scope.sandbox().execute(probe, &Unobserved).await?.exit_code == 0)
 }
 
-async fn read_report(work: Work<'_>, path: String) -> Result<Option<junit::Report>, ValidateError> {
+async fn read_report(work: Submission<'_>, path: String) -> Result<Option<junit::Report>, ValidateError> {
     let workspace = work.scope.workspace().clone();
     let text = blocking(move || match workspace.read(&path) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),

@@ -3,8 +3,8 @@
 use std::{sync::Mutex, time::Duration};
 
 use orkestra_agents::model::{
-    Arguments, Message, Model, ModelChoice, ModelError, ModelSource, Patience, Request, Sink, StopReason, StreamEvent,
-    ToolDefinition,
+    Arguments, FinishReason, Message, Model, ModelChoice, ModelError, ModelSource, Patience, Request, Sink,
+    StreamEvent, ToolDefinition,
 };
 use serde_json::json;
 
@@ -72,7 +72,7 @@ async fn a_stream_of_llama_cpp_is_read() {
     assert_eq!(reply.message.tool_calls.len(), 1);
     assert_eq!(reply.message.tool_calls[0].arguments, Arguments::Valid(json!({"path": "a"})));
     assert_eq!((reply.usage.input, reply.usage.output), (Some(31), Some(7)));
-    assert_eq!(reply.stop, StopReason::Finished);
+    assert_eq!(reply.stop, FinishReason::Finished);
     let body = &server.bodies()[0];
     assert_eq!(body["model"], "some-model");
     assert_eq!(body["tools"][0]["function"]["name"], "write_file");
@@ -89,7 +89,7 @@ async fn a_truncated_call_is_malformed_and_sent_back_without_arguments() {
     let server = Server::start(vec![cut_off, stream(&[DONE])]).await;
     let model = model(&server, 1).await;
     let reply = model.complete(&request()).await.expect("it answers");
-    assert_eq!(reply.stop, StopReason::Length);
+    assert_eq!(reply.stop, FinishReason::Length);
     assert!(matches!(reply.message.tool_calls[0].arguments, Arguments::Malformed { .. }));
     let mut again = request();
     again.messages.push(Message::Assistant(reply.message));

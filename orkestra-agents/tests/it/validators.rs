@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use orkestra_agents::validate::{CodeValidator, DebugInfo, ErrorType, Validator, Verdict, Work};
+use orkestra_agents::validate::{CodeValidator, DebugInfo, ErrorType, Submission, Validator, Verdict};
 use orkestra_tools::{LocalOptions, LocalSandbox, Sandbox, ToolScope, Unobserved};
 
 async fn judge(files: &[(&str, &str)], validator: CodeValidator) -> (Verdict, Vec<String>) {
@@ -20,7 +20,7 @@ async fn judge_wanted(files: &[(&str, &str)], wanted: &[String], validator: Code
     let artifacts = directory.path().join("artifacts");
     let scope = ToolScope::new(workspace.clone(), Arc::new(sandbox), artifacts, Arc::new(Unobserved));
     let written: Vec<String> = files.iter().map(|(path, _)| (*path).to_owned()).collect();
-    let work = Work { scope: &scope, written: &written, wanted, attempt: 2 };
+    let work = Submission { scope: &scope, written: &written, wanted, attempt: 2 };
     let verdict = validator.validate(work).await.expect("it comes to a verdict");
     let left = workspace.list().expect("it can be listed").files.into_iter().map(|entry| entry.path);
     (verdict, left.collect())

@@ -19,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::scene::Scene;
-use crate::model::{AssistantMessage, Model, ModelError, Reply, Request, Sink, StopReason, StreamEvent, Usage};
+use crate::model::{AssistantMessage, FinishReason, Model, ModelError, Reply, Request, Sink, StreamEvent, Usage};
 
 /// The notice for users of a run with the demo model.
 pub const DEMO_BANNER: &str = "DEMO MODEL: no AI here. No model key was found, so a fixed script plays a small project \
@@ -74,7 +74,7 @@ impl Model for DemoModel {
             }
             sink.event(StreamEvent::Text(piece));
         }
-        Ok(Reply { message, usage: Usage::default(), stop: StopReason::Finished, model: DEMO_MODEL.to_owned() })
+        Ok(Reply { message, usage: Usage::default(), stop: FinishReason::Finished, model: DEMO_MODEL.to_owned() })
     }
 }
 

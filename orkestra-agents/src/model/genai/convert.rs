@@ -5,7 +5,7 @@ use genai::chat::{
     ToolCall as GenaiCall, ToolResponse, Usage as GenaiUsage,
 };
 
-use crate::model::{Arguments, AssistantMessage, Message, Reply, Request, StopReason, ToolCall, Usage};
+use crate::model::{Arguments, AssistantMessage, FinishReason, Message, Reply, Request, ToolCall, Usage};
 
 /// A request in genai's types.
 pub(super) fn request(request: &Request) -> ChatRequest {
@@ -95,10 +95,10 @@ fn usage(usage: Option<&GenaiUsage>) -> Usage {
     })
 }
 
-fn stop(reason: Option<&GenaiStop>) -> StopReason {
+fn stop(reason: Option<&GenaiStop>) -> FinishReason {
     match reason {
-        Some(GenaiStop::MaxTokens(_)) => StopReason::Length,
-        Some(GenaiStop::ContentFilter(_)) => StopReason::Filtered,
-        _ => StopReason::Finished,
+        Some(GenaiStop::MaxTokens(_)) => FinishReason::Length,
+        Some(GenaiStop::ContentFilter(_)) => FinishReason::Filtered,
+        _ => FinishReason::Finished,
     }
 }
