@@ -4,6 +4,7 @@ mod agent_loop;
 mod budget;
 mod crash;
 mod demo_run;
+mod embedding;
 mod model_http;
 mod model_local;
 mod support;
