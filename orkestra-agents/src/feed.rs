@@ -210,6 +210,7 @@ mod tests {
                 json!({"event": "graph_grown", "agent": "qa", "nodes": ["fix"]}),
             ),
             hidden(json!({"TaskParked": {"node": "qa"}})),
+            hidden(json!({"Published": {"node": "qa", "step": "k", "key": "eta", "value": 5}})),
             users(
                 json!({"UndoRetried": {"node": "undo:qa"}}),
                 json!({"event": "compensation_retried", "agent": "undo:qa"}),
@@ -283,7 +284,7 @@ mod tests {
             ),
             users(
                 json!({"RunPaused": {"reason": {"Budget": {"meter": "usd"}}}}),
-                json!({"event": "run_paused", "reason": "the budget of `usd` is spent"}),
+                json!({"event": "run_paused", "reason": "the budget of `usd` is used up"}),
             ),
             users(json!("RunResumed"), json!({"event": "run_resumed"})),
             users(json!("RunReopened"), json!({"event": "run_reopened"})),
