@@ -1,8 +1,9 @@
-//! A diagnostic for people who do not believe us: one line per model and tool call, in a file outside the store.
+//! A diagnostic that proves from outside how often calls are made: lines about each model and tool call, in a file outside
+//! the store.
 //!
-//! Each line is a JSON object `{run, node, step, call, phase}`. `start` is written when a call begins, `end` when its
-//! result is durable. So, whatever was killed and whenever: no step has two `end` lines, nothing starts after its
-//! `end`, and a tool that changes things has one `start`.
+//! Each line is a JSON object `{run, node, step, call, phase}`. The line with phase `start` is written when a call begins, the
+//! one with `end` when its result is durable. Whatever crashes: no step has two `end` lines, no step starts after its `end`,
+//! and the call of a mutating tool starts once.
 
 use std::{
     fs::{File, OpenOptions},
@@ -15,10 +16,10 @@ use serde_json::json;
 
 use crate::{Error, ErrorKind};
 
-/// The environment variable in which the command line finds the path of the call log.
+/// The environment variable with the path of the call log, read by the command line.
 pub const CALL_LOG_VARIABLE: &str = "ORKESTRA_CALL_LOG";
 
-/// Where calls are written down, if anywhere.
+/// The log file, if there is one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CallLog {
     file: Option<Arc<File>>,
@@ -37,7 +38,7 @@ pub(crate) struct CallKey<'a> {
 impl CallLog {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
-            let message = format!("the call log {} cannot be opened: {error}", path.display());
+            let message = format!("cannot open the call log {}: {error}; use another path", path.display());
             Error::new(ErrorKind::Workspace, message).with_source(error)
         })?;
         Ok(Self { file: Some(Arc::new(file)) })
@@ -55,9 +56,9 @@ impl CallLog {
         let Some(file) = &self.file else { return };
         let CallKey { run, node, step, call } = key;
         let line = format!("{}\n", json!({"run": run, "node": node, "step": step, "call": call, "phase": phase}));
-        // IMPORTANT: one write of an appending file, so that lines of many agents never mix.
+        // IMPORTANT: one write to a file opened for appending, so that lines of different agents never mix.
         if let Err(error) = (&**file).write_all(line.as_bytes()) {
-            tracing::warn!(%error, "the call log cannot be written");
+            tracing::warn!(%error, "cannot write to the call log");
         }
     }
 }

@@ -1,20 +1,20 @@
-//! The one error of this crate: what went wrong in words, and a kind that tells the caller what to do.
+//! The error of this crate: a message, and a kind that says what the caller can do.
 //!
-//! It never carries a key or a password: its text is shown to people and written to logs.
+//! It never contains a key or a password: its message is shown to users and written to logs.
 
 /// What the caller of this crate can do about an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The request itself is wrong (an empty objective, an unknown agent): correct it and ask again.
+    /// The request is invalid (an empty objective, an unknown agent): correct it and try again.
     Usage,
-    /// The model cannot be used as it is configured.
+    /// The model cannot be used with its configuration.
     Model,
-    /// The commands of agents have nowhere to run.
+    /// The agents have no sandbox for their commands.
     Sandbox,
     /// The data directory or a workspace in it cannot be used.
     Workspace,
-    /// The durable engine or its store refused.
+    /// The engine or its store failed.
     Engine,
 }
 
@@ -29,17 +29,17 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error with no cause below it.
+    /// An error without a cause.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
 
-    /// The same as [`Error::new`] with [`ErrorKind::Usage`], which is the most frequent one.
+    /// An error of kind [`ErrorKind::Usage`].
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Usage, message)
     }
 
-    /// Keeps the cause, for `source()` and for logs.
+    /// Adds the cause, which [`source`](std::error::Error::source) returns.
     #[must_use]
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));

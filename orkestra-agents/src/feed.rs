@@ -1,4 +1,4 @@
-//! The events that users of the product see, made of the events in a run's journal. Pure: the same event, the same JSON.
+//! Turns the events of a run's journal into the events that users see. Pure: the same event gives the same JSON.
 
 use orkestra_core::kernel::Next;
 use orkestra_core::prelude::{Amount, Event, Failure, Growth, Name, Payload, RunEvent, Seq};
@@ -8,16 +8,16 @@ use serde_json::Value;
 use crate::AgentOutput;
 use crate::event::{FeedEvent, ProductEvent};
 
-/// The documented event for `event`; `None` for those that are only the engine's own.
+/// The event that users see for `event`; `None` for internal events of the engine.
 #[must_use]
 pub fn product_event(event: &RunEvent) -> Option<FeedEvent> {
     let RunEvent { run, seq, at, event, .. } = event;
-    Some(FeedEvent { run_id: run.to_string(), seq: seq.0, ts: at.to_string(), event: told(event, *seq)? })
+    Some(FeedEvent { run_id: run.to_string(), seq: seq.0, ts: at.to_string(), event: shown(event, *seq)? })
 }
 
-/// IMPORTANT: no `_` here. Whoever adds an event to the engine decides what users are told of it.
-fn told(event: &Event, seq: Seq) -> Option<ProductEvent> {
-    use ProductEvent as Told;
+/// IMPORTANT: no `_` here. Whoever adds an event to the engine decides what users see of it.
+fn shown(event: &Event, seq: Seq) -> Option<ProductEvent> {
+    use ProductEvent as Shown;
     Some(match event {
         Event::SlotAwaited { .. }
         | Event::InputReplaced { .. }
@@ -39,15 +39,15 @@ fn told(event: &Event, seq: Seq) -> Option<ProductEvent> {
         | Event::Forked { .. }
         | Event::ParentTold
         | Event::ValueRead { .. } => return None,
-        Event::AttemptStarted { node, attempt, .. } => Told::NodeStarted { agent: text(node), attempt: *attempt },
+        Event::AttemptStarted { node, attempt, .. } => Shown::NodeStarted { agent: text(node), attempt: *attempt },
         Event::AttemptFailed { node, attempt, failure, next } => attempt_failed(text(node), *attempt, failure, *next),
         Event::NodeCompleted { node, output } => completed(text(node), read(output)),
         Event::NodeFailed { node, failure } => failed(text(node), None, failure),
-        Event::NodeCancelled { node } => Told::NodeCancelled { agent: text(node) },
-        Event::NodeSkipped { node, .. } => Told::NodeSkipped { agent: text(node) },
-        Event::NodeReset { node } => Told::NodeReset { agent: text(node) },
-        Event::Grown { node, growth, .. } => Told::GraphGrown { agent: text(node), nodes: names(growth) },
-        Event::Emitted { node, kind, payload } => Told::reported(node, kind, read(payload)),
+        Event::NodeCancelled { node } => Shown::NodeCancelled { agent: text(node) },
+        Event::NodeSkipped { node, .. } => Shown::NodeSkipped { agent: text(node) },
+        Event::NodeReset { node } => Shown::NodeReset { agent: text(node) },
+        Event::Grown { node, growth, .. } => Shown::GraphGrown { agent: text(node), nodes: names(growth) },
+        Event::Emitted { node, kind, payload } => Shown::reported(node, kind, read(payload)),
         Event::SignalAwaited { node, signal, .. } => signal_awaited(text(node), text(signal)),
         Event::SignalConsumed { node, step, signal } => signal_taken(text(node), step.clone(), text(signal)),
         Event::QuestionAsked { node, step, question, until } => {
@@ -55,26 +55,26 @@ fn told(event: &Event, seq: Seq) -> Option<ProductEvent> {
             asked(text(node), seq, (step.clone(), read(question), until))
         }
         Event::QuestionAnswered { node, step, answer } => answered(text(node), step.clone(), read(answer)),
-        Event::WaitLetGo { node, step } => Told::WaitWithdrawn { agent: text(node), key: step.clone() },
-        Event::WaitTimedOut { node, step } => Told::WaitTimedOut { agent: text(node), key: step.clone() },
+        Event::WaitLetGo { node, step } => Shown::WaitWithdrawn { agent: text(node), key: step.clone() },
+        Event::WaitTimedOut { node, step } => Shown::WaitTimedOut { agent: text(node), key: step.clone() },
         Event::BudgetReached { meter, spent, limit } => {
-            Told::BudgetReached { meter: text(meter), spent: spent.as_units(), limit: limit.as_units() }
+            Shown::BudgetReached { meter: text(meter), spent: spent.as_units(), limit: limit.as_units() }
         }
         Event::BudgetSet { meter, limit } => {
-            Told::BudgetChanged { meter: text(meter), limit: limit.map(Amount::as_units) }
+            Shown::BudgetChanged { meter: text(meter), limit: limit.map(Amount::as_units) }
         }
         Event::RunCreated { plan, input, .. } => started(plan.nodes().len(), &read(input)),
-        Event::RunPaused { reason } => Told::RunPaused { reason: reason.to_string() },
-        Event::RunResumed => Told::RunResumed {},
-        Event::RunReopened => Told::RunReopened {},
-        Event::StopRequested { reason, .. } => Told::RunStopping { reason: reason.to_string() },
-        Event::CompensationStarted { growth } => Told::CompensationStarted { nodes: names(growth) },
-        Event::UndoRetried { node } => Told::CompensationRetried { agent: text(node) },
+        Event::RunPaused { reason } => Shown::RunPaused { reason: reason.to_string() },
+        Event::RunResumed => Shown::RunResumed {},
+        Event::RunReopened => Shown::RunReopened {},
+        Event::StopRequested { reason, .. } => Shown::RunStopping { reason: reason.to_string() },
+        Event::CompensationStarted { growth } => Shown::CompensationStarted { nodes: names(growth) },
+        Event::UndoRetried { node } => Shown::CompensationRetried { agent: text(node) },
         Event::RunCompleted { output } => run_completed(&read(output)),
         Event::RunFailed { node, failure } => run_failed(text(node), failure),
-        Event::RunCancelled { reason } => Told::RunCancelled { reason: reason.clone() },
-        Event::RunTerminated { reason } => Told::RunTerminated { reason: reason.clone() },
-        Event::RunTimedOut { deadline } => Told::RunTimedOut { deadline: deadline.to_string() },
+        Event::RunCancelled { reason } => Shown::RunCancelled { reason: reason.clone() },
+        Event::RunTerminated { reason } => Shown::RunTerminated { reason: reason.clone() },
+        Event::RunTimedOut { deadline } => Shown::RunTimedOut { deadline: deadline.to_string() },
     })
 }
 
@@ -98,7 +98,7 @@ fn failed(agent: String, attempt: Option<u32>, failure: &Failure) -> ProductEven
     ProductEvent::NodeFailed { agent, attempt, error, kind }
 }
 
-/// NOTE: the node need not be an agent; what it gives back is any JSON then.
+/// NOTE: the node may be another task than an agent; its output is then any JSON.
 fn completed(agent: String, output: Value) -> ProductEvent {
     #[derive(Default, Deserialize)]
     struct Work {
@@ -117,7 +117,7 @@ fn signal_taken(agent: String, key: Option<String>, signal: String) -> ProductEv
     ProductEvent::HumanInputReceived { agent, request_id: Some(signal), key, answer: None }
 }
 
-/// A question is known by the position of its event.
+/// A question is identified by the position of its event.
 fn asked(agent: String, seq: Seq, (key, question, until): (String, Value, Option<String>)) -> ProductEvent {
     let request_id = seq.0.to_string();
     ProductEvent::HumanInputRequired { agent, request_id, question: Some(question), key: Some(key), until }
@@ -144,7 +144,7 @@ fn text(name: &Name) -> String {
     name.to_string()
 }
 
-/// What a payload says; null for one that is so long that it is kept beside the journal.
+/// The value of a payload; null for one that is so long that it is kept beside the journal.
 fn read(payload: &Payload) -> Value {
     payload.to().unwrap_or_default()
 }
@@ -157,22 +157,22 @@ mod tests {
 
     use super::*;
 
-    /// An event as it stands in a journal, and what users get of it beside place and time.
+    /// An event in a journal, and the event that users see, without position and time.
     struct Row(Value, Option<Value>);
 
-    fn nobody(event: Value) -> Row {
+    fn hidden(event: Value) -> Row {
         Row(event, None)
     }
 
-    fn users(event: Value, told: Value) -> Row {
-        Row(event, Some(told))
+    fn users(event: Value, shown: Value) -> Row {
+        Row(event, Some(shown))
     }
 
     fn of_nodes() -> Vec<Row> {
         let failure = json!({"kind": "timed_out", "message": "too long"});
         let growth = json!({"nodes": [{"name": "fix", "task": "fix"}]});
         vec![
-            nobody(json!({"SlotAwaited": {"node": "qa"}})),
+            hidden(json!({"SlotAwaited": {"node": "qa"}})),
             users(
                 json!({"NodeSkipped": {"node": "qa", "reason": "Condition"}}),
                 json!({"event": "node_skipped", "agent": "qa"}),
@@ -182,7 +182,7 @@ mod tests {
                 json!({"event": "node_failed", "agent": "qa", "error": "too long", "kind": "timed_out"}),
             ),
             users(json!({"NodeReset": {"node": "qa"}}), json!({"event": "node_reset", "agent": "qa"})),
-            nobody(json!({"InputReplaced": {"node": "qa", "input": 1}})),
+            hidden(json!({"InputReplaced": {"node": "qa", "input": 1}})),
             users(
                 json!({"AttemptStarted": {"node": "qa", "attempt": 2}}),
                 json!({"event": "node_started", "agent": "qa", "attempt": 2}),
@@ -209,7 +209,8 @@ mod tests {
                 json!({"Grown": {"node": "qa", "step": "k", "growth": growth}}),
                 json!({"event": "graph_grown", "agent": "qa", "nodes": ["fix"]}),
             ),
-            nobody(json!({"TaskParked": {"node": "qa"}})),
+            hidden(json!({"TaskParked": {"node": "qa"}})),
+            hidden(json!({"Published": {"node": "qa", "step": "k", "key": "eta", "value": 5}})),
             users(
                 json!({"UndoRetried": {"node": "undo:qa"}}),
                 json!({"event": "compensation_retried", "agent": "undo:qa"}),
@@ -222,18 +223,18 @@ mod tests {
         let step = |name: &str| json!({name: {"node": "qa", "step": "k"}});
         let question = json!({"node": "qa", "step": "k", "question": {"text": "Which?"}});
         vec![
-            nobody(step("StepStarted")),
-            nobody(json!({"StepCompleted": {"node": "qa", "step": "k", "result": 1}})),
-            nobody(json!({"Charged": {"node": "qa", "step": "k", "charges": {"usd": 1}}})),
-            nobody(json!({"StepFailed": {"node": "qa", "step": "k", "failure": failure}})),
-            nobody(step("StepNotBegun")),
-            nobody(json!({"TimerSet": {"node": "qa", "step": "k", "due": 5}})),
-            nobody(step("TimerFired")),
+            hidden(step("StepStarted")),
+            hidden(json!({"StepCompleted": {"node": "qa", "step": "k", "result": 1}})),
+            hidden(json!({"Charged": {"node": "qa", "step": "k", "charges": {"usd": 1}}})),
+            hidden(json!({"StepFailed": {"node": "qa", "step": "k", "failure": failure}})),
+            hidden(step("StepNotBegun")),
+            hidden(json!({"TimerSet": {"node": "qa", "step": "k", "due": 5}})),
+            hidden(step("TimerFired")),
             users(
                 json!({"SignalAwaited": {"node": "qa", "step": "k", "signal": "approve"}}),
                 json!({"event": "human_input_required", "agent": "qa", "request_id": "approve"}),
             ),
-            nobody(json!({"SignalReceived": {"signal": "approve", "payload": true}})),
+            hidden(json!({"SignalReceived": {"signal": "approve", "payload": true}})),
             users(
                 json!({"SignalConsumed": {"node": "qa", "step": "k", "signal": "approve"}}),
                 json!({"event": "human_input_received", "agent": "qa", "key": "k", "request_id": "approve"}),
@@ -247,12 +248,12 @@ mod tests {
                 json!({"QuestionAnswered": {"node": "qa", "step": "k", "answer": "sled"}}),
                 json!({"event": "human_input_received", "agent": "qa", "key": "k", "answer": "sled"}),
             ),
-            nobody(json!({"ChildRequested": {"node": "qa", "step": "k", "child": "c", "workflow": "w", "input": 1}})),
-            nobody(json!({"ChildEnded": {"node": "qa", "step": "k", "outcome": {"completed": 1}}})),
+            hidden(json!({"ChildRequested": {"node": "qa", "step": "k", "child": "c", "workflow": "w", "input": 1}})),
+            hidden(json!({"ChildEnded": {"node": "qa", "step": "k", "outcome": {"completed": 1}}})),
             users(step("WaitLetGo"), json!({"event": "wait_withdrawn", "agent": "qa", "key": "k"})),
             users(step("WaitTimedOut"), json!({"event": "wait_timed_out", "agent": "qa", "key": "k"})),
-            nobody(json!({"ChildCancelled": {"child": "c"}})),
-            nobody(json!({"ValueRead": {"value": "Input", "answers": {}}})),
+            hidden(json!({"ChildCancelled": {"child": "c"}})),
+            hidden(json!({"ValueRead": {"value": "Input", "answers": {}}})),
         ]
     }
 
@@ -267,8 +268,8 @@ mod tests {
                 json!({"RunCreated": created}),
                 json!({"event": "run_started", "node_count": 1, "objective": "Build it"}),
             ),
-            nobody(json!("Recovered")),
-            nobody(json!("Released")),
+            hidden(json!("Recovered")),
+            hidden(json!("Released")),
             users(
                 json!({"BudgetReached": {"meter": "usd", "spent": 2_500_000, "limit": 2_000_000}}),
                 json!({"event": "budget_reached", "meter": "usd", "spent": 2.5, "limit": 2.0}),
@@ -283,11 +284,11 @@ mod tests {
             ),
             users(
                 json!({"RunPaused": {"reason": {"Budget": {"meter": "usd"}}}}),
-                json!({"event": "run_paused", "reason": "the budget of `usd` is spent"}),
+                json!({"event": "run_paused", "reason": "the budget of `usd` is used up"}),
             ),
             users(json!("RunResumed"), json!({"event": "run_resumed"})),
             users(json!("RunReopened"), json!({"event": "run_reopened"})),
-            nobody(json!({"Forked": {}})),
+            hidden(json!({"Forked": {}})),
             users(
                 json!({"CompensationStarted": {"growth": {"nodes": [{"name": "undo:qa", "task": "undo"}]}}}),
                 json!({"event": "compensation_started", "nodes": ["undo:qa"]}),
@@ -310,14 +311,14 @@ mod tests {
                 json!({"RunTimedOut": {"deadline": 0}}),
                 json!({"event": "run_timed_out", "deadline": "1970-01-01T00:00:00.000Z"}),
             ),
-            nobody(json!("ParentTold")),
+            hidden(json!("ParentTold")),
         ]
     }
 
-    fn report(kind: &str, payload: Value, told: Value) -> Row {
+    fn report(kind: &str, payload: Value, shown: Value) -> Row {
         let mut event = json!({"Emitted": {"node": "qa", "kind": kind}});
         event["Emitted"]["payload"] = payload;
-        users(event, told)
+        users(event, shown)
     }
 
     fn reports() -> Vec<Row> {
@@ -341,7 +342,7 @@ mod tests {
                 json!({"debug_info": info}),
                 json!({"event": "validation_failed", "agent": "qa", "debug_info": info}),
             ),
-            // What tasks of others report passes as it is, also when it looks like ours.
+            // Events of other tasks pass unchanged, even when they look like ours.
             report("mine", json!({"x": 1, "seq": 9}), json!({"event": "mine", "agent": "qa", "x": 1})),
             report("mine", json!([1]), json!({"event": "mine", "agent": "qa", "value": [1]})),
             report("mine", Value::Null, json!({"event": "mine", "agent": "qa"})),
@@ -355,19 +356,19 @@ mod tests {
     }
 
     #[test]
-    fn every_event_of_the_engine_is_told_or_left_out_on_purpose() {
+    fn every_event_of_the_engine_is_shown_or_left_out_on_purpose() {
         let rows = [of_nodes(), of_steps_and_waits(), of_runs(), reports()].into_iter().flatten();
         let mut kinds = BTreeSet::new();
         for Row(written, wanted) in rows {
             let kind = written.as_str().or_else(|| written.as_object()?.keys().next().map(String::as_str));
             kinds.insert(kind.expect("an event has a name").to_owned());
             let event: Event = serde_json::from_value(written.clone()).expect("an event of a journal");
-            let told = told(&event, Seq(7));
-            let json = told.as_ref().map(|told| serde_json::to_value(told).expect("JSON"));
+            let shown = shown(&event, Seq(7));
+            let json = shown.as_ref().map(|shown| serde_json::to_value(shown).expect("JSON"));
             assert_eq!(json, wanted, "{written}");
-            let Some(told) = told else { continue };
-            assert_eq!(json.expect("it is told")["event"], told.name(), "{written}");
-            let sent = FeedEvent { run_id: "r".into(), seq: 7, ts: "then".into(), event: told };
+            let Some(shown) = shown else { continue };
+            assert_eq!(json.expect("it is shown")["event"], shown.name(), "{written}");
+            let sent = FeedEvent { run_id: "r".into(), seq: 7, ts: "then".into(), event: shown };
             let json = sent.to_json();
             assert_eq!(json["event"], json["type"]);
             assert_eq!(json["run_id"], "r");
@@ -378,9 +379,9 @@ mod tests {
     }
 
     #[test]
-    fn a_task_cannot_pretend_that_its_run_has_ended() {
+    fn a_task_cannot_fake_the_end_of_its_run() {
         let Row(written, _) = report("run_cancelled", json!({"reason": "no"}), Value::Null);
         let event: Event = serde_json::from_value(written).expect("an event of a journal");
-        assert!(matches!(told(&event, Seq(7)), Some(ProductEvent::Custom(_))));
+        assert!(matches!(shown(&event, Seq(7)), Some(ProductEvent::Custom(_))));
     }
 }

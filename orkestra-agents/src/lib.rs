@@ -1,11 +1,14 @@
-//! Agents on the durable engine: models, the agent loop, validators, and the pipeline planner -> backend and
-//! frontend -> qa.
+//! Agents on the durable engine: models, the agent loop, validators, and a pipeline of four agents (planner -> backend and
+//! frontend -> qa).
+//!
+//! To write an agent of your own, put an [`Agent`] behind a node of any workflow; to use the pipeline, start an [`Orkestra`].
 //!
 //! ```text
-//! Orkestra (facade) --create--> a run of the pipeline, an ordinary workflow of orkestra-core
-//!   pipeline   which agents, in which order                event, feed, view   what CLI and server show of a run
-//!   agent/     the loop: model, tools, validator           rooms        workspace, sandbox, artifacts of a run
-//!   model/     genai, the demo model, text protocol        validate/    tests and syntax checks, debug_info
+//! pipeline/    which agents, in which order, for which job      event, feed, view    what CLI and server show of a run
+//!    |
+//! agent/       the loop: brief, model, tools, validator         workplace/           workspace, sandbox and artifacts of a run
+//!    |
+//! model/       genai, the demo model, text protocol             validate/            tests and syntax checks, debug_info
 //! ```
 //! Every model call and every tool call is a memoised step of its node: a crash repeats none that finished.
 
@@ -14,21 +17,18 @@ mod call_log;
 mod error;
 pub mod event;
 pub mod feed;
-mod job;
 pub mod model;
-mod only_paths;
-mod orkestra;
 pub mod pipeline;
-mod prompt;
-mod rooms;
-mod sandboxes;
+mod sections;
 pub mod validate;
 pub mod view;
+mod workplace;
 
-pub use agent::{Agent, AgentOutput};
+pub use agent::{Agent, AgentOutput, Brief, TOKENS_METER, USD_METER};
 pub use call_log::CALL_LOG_VARIABLE;
 pub use error::{Error, ErrorKind};
-pub use job::{Job, SandboxKind};
-pub use orkestra::{MODEL_LABEL, OBJECTIVE_LABEL, Orkestra, OrkestraBuilder, PIPELINE, PROJECT_LABEL, RunRequest};
-pub use rooms::Rooms;
-pub use sandboxes::SandboxChoice;
+pub use pipeline::{
+    Job, MODEL_LABEL, OBJECTIVE_LABEL, Orkestra, OrkestraBuilder, PIPELINE, PROJECT_LABEL, PipelineRequest,
+    SandboxChoice,
+};
+pub use workplace::{SandboxKind, Workplaces};

@@ -1,4 +1,4 @@
-//! A run as `GET /runs/{id}` and lists of runs answer it: the documented bodies. Pure, but for the list of files, which is given.
+//! The JSON bodies of `GET /runs/{id}` and of lists of runs. Pure: the list of files is an argument.
 
 mod waits;
 
@@ -20,9 +20,9 @@ pub use waits::{LeaseBody, SlotBody, WaitBody};
 pub struct RunBody {
     /// Its id.
     pub run_id: String,
-    /// Where it stands.
+    /// Its status.
     pub status: ShownStatus,
-    /// What it is to build; missing for a run that is not of the pipeline.
+    /// The objective; missing for a run of another workflow than the pipeline.
     pub task_objective: Option<String>,
     /// Its project.
     pub project_id: Option<String>,
@@ -34,9 +34,9 @@ pub struct RunBody {
     pub created_at: String,
     /// When it last changed.
     pub updated_at: String,
-    /// How much of it is done, 0 to 100.
+    /// Its progress, 0 to 100.
     pub progress_percentage: usize,
-    /// Its nodes, each after those that it waits for.
+    /// Its nodes, each after the nodes that it waits for.
     pub nodes: Vec<NodeBody>,
     /// Who works on it; missing when nobody does.
     #[serde(default)]
@@ -56,13 +56,13 @@ pub struct NodeBody {
     pub id: String,
     /// The agent, which has the node's name.
     pub agent_name: String,
-    /// Where it stands.
+    /// Its status.
     pub status: NodeStatus,
     /// Its last attempt, counted from 1; 0 before the first.
     pub attempt: u32,
-    /// The nodes before it.
+    /// The nodes that it waits for.
     pub after: Vec<String>,
-    /// What it gave back, when it is done.
+    /// Its output, when it has completed.
     pub output: Option<OutputBody>,
     /// Why it failed.
     pub error_message: Option<String>,
@@ -75,14 +75,14 @@ pub struct NodeBody {
     pub waits_for: Vec<WaitBody>,
 }
 
-/// What an agent gave back; both are missing when the node is not an agent.
+/// The output of an agent; both fields are missing when the node is not an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OutputBody {
     /// The files that it wrote.
     #[serde(default)]
     pub files_written: Option<Vec<String>>,
-    /// What it says about its work.
+    /// Its summary of its work.
     #[serde(default)]
     pub summary: Option<String>,
 }
@@ -93,9 +93,9 @@ pub struct OutputBody {
 pub struct RunSummary {
     /// Its id.
     pub run_id: String,
-    /// Where it stands.
+    /// Its status.
     pub status: ShownStatus,
-    /// The beginning of what it is to build.
+    /// The beginning of the objective.
     pub task_objective: Option<String>,
     /// Its project.
     pub project_id: Option<String>,
@@ -107,11 +107,11 @@ pub struct RunSummary {
     pub updated_at: String,
 }
 
-/// A run's status as users see it: one in which nothing has begun yet is pending.
+/// The status of a run as users see it. A run is pending until its first node starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum ShownStatus {
-    /// Nothing has begun yet. The engine calls such a run running.
+    /// No node has started yet. The engine calls such a run running.
     Pending,
     /// The engine's own status.
     Is(RunStatus),
@@ -190,7 +190,7 @@ impl RunBody {
 impl NodeBody {
     fn of(node: &NodeView) -> Self {
         let output: Option<Value> = node.output.as_ref().and_then(|output| output.to().ok());
-        // NOTE: a node that is done keeps the failure of an attempt before; that is no error of the node.
+        // NOTE: a completed node keeps the failure of an earlier attempt, which is not an error of the node.
         let error = node.failure.as_ref().filter(|_| node.status != NodeStatus::Completed);
         Self {
             id: node.name.to_string(),
@@ -224,7 +224,7 @@ impl RunSummary {
     }
 }
 
-/// Nodes that are done count whole, nodes under way half.
+/// Completed nodes count whole, running nodes half.
 fn progress(view: &RunView) -> usize {
     let points = |node: &NodeView| match node.status {
         NodeStatus::Completed => 2,
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_status_is_shown_by_its_own_name_and_read_back() {
+    fn every_status_is_shown_by_its_name_and_parsed_from_it() {
         for status in RunStatus::ALL.map(ShownStatus::Is).into_iter().chain([ShownStatus::Pending]) {
             assert_eq!(status.name().parse(), Ok(status));
             let json = serde_json::to_value(status).expect("a name");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use orkestra_agents::{PROJECT_LABEL, Rooms, model::ModelChoice, pipeline};
+use orkestra_agents::{PROJECT_LABEL, Workplaces, pipeline};
 use orkestra_core::model::{FailureKind, RunId};
 use orkestra_core::prelude::{Context, Engine, Run, RunRecord, TaskError, TaskResult};
 use orkestra_tools::Workspace;
@@ -13,7 +13,7 @@ use crate::place::Place;
 /// An engine for reading and cancelling runs. It never calls a model and never runs a command.
 pub(crate) struct Reader {
     pub(crate) engine: Engine,
-    rooms: Rooms,
+    workplaces: Workplaces,
 }
 
 impl Reader {
@@ -28,8 +28,8 @@ impl Reader {
         for agent in pipeline::AGENTS {
             engine = engine.task(agent, wait_for_the_end);
         }
-        let rooms = Rooms::new(&place.data, ModelChoice::demo())?;
-        Ok(Self { engine: engine.start().await?, rooms })
+        let workplaces = Workplaces::new(&place.data)?;
+        Ok(Self { engine: engine.start().await?, workplaces })
     }
 
     /// Finds a run by the id that the user gave.
@@ -42,7 +42,7 @@ impl Reader {
 
     /// The directory with the files of a run.
     pub(crate) fn workspace_path(&self, run: &RunRecord) -> PathBuf {
-        self.rooms.workspace_path(run.id.as_str(), run.labels.get(PROJECT_LABEL).map(String::as_str))
+        self.workplaces.workspace_path(run.id.as_str(), run.labels.get(PROJECT_LABEL).map(String::as_str))
     }
 
     /// The files of a run, as its agents see them.

@@ -18,16 +18,17 @@ pub enum Happening {
         /// Its size, bytes.
         bytes: u64,
     },
-    /// A command printed a line.
+    /// A command printed a line. Reported at most [`crate::limits::STREAM_LINES_MAX`] times per command, and once more to say
+    /// that the rest is not streamed.
     CommandOutput {
-        /// One line without its newline, at most [`crate::limits::OUTPUT_LINE_BYTES_MAX`] bytes.
+        /// The line without its newline. A line longer than [`crate::limits::OUTPUT_LINE_BYTES_MAX`] bytes is split.
         line: String,
         /// Whether it was printed to stderr.
         stderr: bool,
     },
 }
 
-/// Observes what tools do. Called inline while a tool works, so it should return quickly.
+/// Observes what tools and commands do. Called inline while a tool or a command works, so it should return quickly.
 pub trait Observer: Send + Sync {
     /// Called for each thing that happened.
     fn observe(&self, happening: Happening);

@@ -1,6 +1,7 @@
 //! The tidy test: rules of this repository that neither the compiler nor clippy checks. Every breach is printed with its file and
 //! line. Each rule has tests of its own, on small snippets that break it, next to its code.
 
+mod agents;
 mod arrows;
 mod homes;
 mod layers;
@@ -120,6 +121,13 @@ fn layers_of_the_core_import_only_from_the_layers_before_them() {
 #[test]
 fn modules_of_the_runtime_are_few_and_have_no_long_cycle() {
     assert_none("modules", &modules::modules(&tree()));
+}
+
+#[test]
+fn an_agent_knows_nothing_of_the_pipeline() {
+    let sources = tree();
+    assert!(sources.iter().any(|source| source.path == "orkestra-agents/src/agent/mod.rs"), "agent/ has moved");
+    assert_none("agent/ and pipeline/", &agents::knows_the_pipeline(&sources));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use orkestra::prelude::{RunId, RunQuery, RunRecord, RunStatus, Timestamp};
 use orkestra::store::ListCursor;
-use orkestra_agents::RunRequest;
+use orkestra_agents::PipelineRequest;
 use orkestra_agents::view::{RunBody, RunSummary, ShownStatus};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -54,13 +54,14 @@ pub(crate) async fn create(
     if id.is_some() {
         labels.insert(REQUEST_LABEL.to_owned(), request.clone());
     }
-    let run = app.orkestra.create(RunRequest {
+    let run = app.orkestra.create(PipelineRequest {
         id: id.clone(),
         objective: asked.objective,
         project_id: project.map(|project| project.within(&organisation)),
         model: asked.model,
         tasks: asked.tasks.unwrap_or_default(),
         labels,
+        ..PipelineRequest::default()
     });
     let run = run.await?;
     if id.is_some() && run.status().await?.labels.get(REQUEST_LABEL) != Some(&request) {

@@ -158,10 +158,11 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
     use futures_util::future;
-    use orkestra::prelude::{MemoryStore, Name, NodeSpec, WorkflowSpec};
-    use orkestra_agents::model::ModelChoice;
-    use orkestra_agents::{Orkestra, SandboxChoice};
+    use orkestra::prelude::{Event, MemoryStore, Name, NodeSpec, WorkflowSpec};
+    use orkestra_agents::model::{Model, ModelChoice, ModelError, ModelSpec, Reply, Request, Sink};
+    use orkestra_agents::{Job, Orkestra, SandboxChoice, SandboxKind};
 
     use super::*;
 
@@ -176,12 +177,73 @@ mod tests {
         run.start().await.expect("it starts")
     }
 
+    /// A model that never answers.
+    struct Silent;
+
+    #[async_trait]
+    impl Model for Silent {
+        fn name(&self) -> &str {
+            "silent"
+        }
+
+        fn context_tokens(&self) -> u64 {
+            8_000
+        }
+
+        async fn stream(&self, _: &Request, _: &dyn Sink) -> Result<Reply, ModelError> {
+            future::pending().await
+        }
+    }
+
+    /// A run whose only completed node is being compensated, by an agent whose model never answers.
+    async fn compensating_run(app: &App, owner: &str) -> Run {
+        let name = |text| Name::new(text).expect("a name");
+        let mut done = NodeSpec::gate(name("done"), name("go"));
+        done.compensate = Some(name("backend"));
+        let open = NodeSpec::gate(name("open"), name("never")).with_after(name("done"));
+        let workflow = WorkflowSpec { name: name("undoable"), version: None, nodes: vec![done, open] };
+        let job = Job {
+            objective: "Build it".to_owned(),
+            project_id: None,
+            model: ModelSpec::named("silent"),
+            sandbox: SandboxKind::Local,
+            tasks: Vec::new(),
+        };
+        let run = app.orkestra.engine().run_spec(&workflow).label(ORGANISATION_LABEL, owner);
+        let run = run.input(&job).expect("a job is JSON").start().await.expect("it starts");
+        run.signal("go", &()).await.expect("it is taken");
+        let mut events = run.events(Cursor::START);
+        reach(&mut events, |event| matches!(event, Event::NodeCompleted { .. })).await;
+        run.cancel("enough").await.expect("it runs");
+        // The compensation has called its model, so nothing more happens.
+        reach(&mut events, |event| matches!(event, Event::StepCompleted { .. })).await;
+        run
+    }
+
+    async fn reach(events: &mut orkestra::Events, wanted: impl Fn(&Event) -> bool) {
+        while !wanted(&events.next().await.expect("the store can be read").expect("the run is live").event) {}
+    }
+
     async fn start() -> (tempfile::TempDir, Arc<App>, OrganisationId) {
+        start_with(ModelChoice::demo()).await
+    }
+
+    async fn start_with(model: ModelChoice) -> (tempfile::TempDir, Arc<App>, OrganisationId) {
         let directory = tempfile::tempdir().expect("a directory");
-        let orkestra = Orkestra::builder(directory.path()).model(ModelChoice::demo()).sandbox(SandboxChoice::Local);
+        let orkestra = Orkestra::builder(directory.path()).model(model).sandbox(SandboxChoice::Local);
         let orkestra = orkestra.start(Arc::new(MemoryStore::new())).await.expect("it starts");
         let app = App::new(orkestra).await.expect("an app");
         (directory, app, OrganisationId::fresh().expect("chance"))
+    }
+
+    /// Every event so far arrives, in order, although nothing happens to the run any more.
+    async fn watched_to_its_last_event(app: &Arc<App>, organisation: &OrganisationId, run: &Run) {
+        let last = run.view().await.expect("it is there").last;
+        let mut live = of_organisation(Arc::clone(app), organisation.clone()).await.expect("a watch");
+        for seq in 1..=last.0 {
+            let event = live.next().await.expect("the watch continues").expect("it can be read");
+            assert_eq!((&event.run, event.seq.0), (run.id(), seq));
+        }
     }
 
     #[tokio::test]
@@ -189,12 +251,19 @@ mod tests {
         let (_directory, app, ours) = start().await;
         let run = waiting_run(&app, ours.as_str()).await;
         run.pause("lunch").await.expect("it runs");
-        let last = run.view().await.expect("it is there").last;
-        let mut live = of_organisation(Arc::clone(&app), ours).await.expect("a watch");
-        for seq in 1..=last.0 {
-            let event = live.next().await.expect("the watch continues").expect("it can be read");
-            assert_eq!((&event.run, event.seq.0), (run.id(), seq));
-        }
+        watched_to_its_last_event(&app, &ours, &run).await;
+    }
+
+    #[tokio::test]
+    async fn a_compensating_run_is_watched_before_anything_happens_to_it() {
+        let (_directory, app, ours) = start_with(ModelChoice::custom(Arc::new(Silent))).await;
+        let run = compensating_run(&app, ours.as_str()).await;
+        assert_eq!(run.status().await.expect("it is there").status, RunStatus::Compensating);
+        watched_to_its_last_event(&app, &ours, &run).await;
+        assert_eq!(
+            app.owners.of(app.orkestra.engine(), run.id()).await.expect("a store").as_deref(),
+            Some(ours.as_str())
+        );
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Puts streamed text together into pieces worth an event: one per token would flood the journal.
+//! Joins streamed text into pieces that are worth an event: one event per token would flood the journal.
 
 use std::time::Duration;
 
@@ -7,26 +7,26 @@ use tokio::time::Instant;
 const CHARACTERS: usize = 64;
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Gathers text and says when a piece is ready.
+/// Collects text until a piece is ready.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
-    held: String,
+    text: String,
     since: Option<Instant>,
 }
 
 impl Chunks {
-    /// Takes `text` that came at `now`; answers the piece to emit, if one is ready.
+    /// Adds `text`, received at `now`. Returns the piece to emit, if one is ready.
     pub(super) fn push(&mut self, text: &str, now: Instant) -> Option<String> {
-        self.held.push_str(text);
+        self.text.push_str(text);
         let since = *self.since.get_or_insert(now);
-        if self.held.len() >= CHARACTERS || now.duration_since(since) >= INTERVAL { self.take() } else { None }
+        if self.text.len() >= CHARACTERS || now.duration_since(since) >= INTERVAL { self.take() } else { None }
     }
 
-    /// What is still held, at the end.
+    /// Returns the rest of the text, at the end.
     pub(super) fn take(&mut self) -> Option<String> {
         self.since = None;
-        let held = std::mem::take(&mut self.held);
-        (!held.is_empty()).then_some(held)
+        let text = std::mem::take(&mut self.text);
+        (!text.is_empty()).then_some(text)
     }
 }
 
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_are_ready_by_size_or_by_time_and_nothing_is_lost() {
+    fn a_piece_is_ready_by_size_or_by_time_and_no_text_is_lost() {
         let mut chunks = Chunks::default();
         let start = Instant::now();
         assert_eq!(chunks.push("Hello", start), None);

@@ -1,31 +1,32 @@
-//! Condenses a conversation before the model's window is full. Pure: after a crash the same history condenses alike.
+//! Condenses a conversation before the model's window is full. Pure: the same history condenses to the same messages after a
+//! crash.
 //!
-//! Kept are who the agent is, its goal (the first user message), the files it wrote, the last failures, and the newest
-//! turns. What is left out stays readable: every message is a step result in the run's journal.
+//! It keeps the agent's role, its goal (the first user message), the files it wrote, the last failures, and the newest turns.
+//! Nothing is lost: every message is a step result in the run's journal.
 
 use crate::model::Message;
 
-/// Characters per token, on the careful side for code.
+/// Characters per token; a careful estimate for code.
 const CHARACTERS_PER_TOKEN: usize = 3;
-/// The part of the window that a conversation may fill; the rest is for tools and the answer.
+/// The part of the window that a conversation may fill. The rest is for tools and the answer.
 const FILL_PERCENT: u64 = 60;
-/// The part that is kept of the newest turns when condensing, so that the next condensing is not one turn away.
+/// The part of the window for the newest turns after condensing, so that the next turn does not condense again.
 const KEEP_PERCENT: u64 = 30;
-/// Failures that the note keeps, and characters of each.
+/// Failures that the note lists, and the characters of each.
 const FAILURES_MAX: usize = 3;
 const FAILURE_CHARACTERS: usize = 600;
-/// The newest tool results are kept whole up to this size, older or larger ones are cut.
+/// Tool results longer than this are cut when a conversation is condensed.
 const RESULT_CHARACTERS: usize = 2_000;
 
-/// What the note of a condensed conversation says besides the messages themselves.
+/// What the note of a condensed conversation lists.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Memory<'a> {
     pub(super) written: &'a [String],
     pub(super) failures: &'a [String],
 }
 
-/// Answers the conversation to send: `history` itself while it fits into a window of `window_tokens`, else a condensed
-/// one. `times` is how often the provider has already said that it was too long: each time halves what is kept.
+/// Returns the conversation to send: `history` itself if it fits into a window of `window_tokens`, else a condensed one.
+/// `times` is how often the provider has refused it as too long: each time halves what is kept.
 pub(super) fn condense(history: &[Message], memory: &Memory<'_>, window_tokens: u64, times: u32) -> Vec<Message> {
     let characters = |percent: u64| {
         let tokens = window_tokens.saturating_mul(percent) / 100;
@@ -36,7 +37,7 @@ pub(super) fn condense(history: &[Message], memory: &Memory<'_>, window_tokens: 
         return history.to_vec();
     }
     let head = history.iter().take_while(|message| !matches!(message, Message::Assistant(_))).count();
-    // NOTE: the window may be smaller than we believe, so the halving begins with what there is.
+    // NOTE: the real window may be smaller than `window_tokens`, so the halving starts from the actual size.
     let turns: usize = history[head..].iter().map(Message::size).sum();
     let kept_from = newest_turns(history, head, characters(KEEP_PERCENT).min(turns) >> times.min(16));
     let mut condensed = history[..head].to_vec();
@@ -45,8 +46,8 @@ pub(super) fn condense(history: &[Message], memory: &Memory<'_>, window_tokens: 
     condensed
 }
 
-/// Where the newest turns begin that together stay below `characters`; at least the last turn is kept. It is always a
-/// model's message: a tool's result without the call that it answers is refused by every provider.
+/// The position where the newest turns begin that together stay below `characters`; at least the last turn is kept. It is
+/// always a model's message: every provider refuses a tool result without its call.
 fn newest_turns(history: &[Message], head: usize, characters: usize) -> usize {
     let mut kept_from = history.len();
     let mut size = 0;
@@ -85,7 +86,7 @@ fn shortened(message: &Message) -> Message {
     }
 }
 
-/// Head and tail of a long text: errors stand at the end, what was asked at the beginning.
+/// The head and the tail of a long text: the request stands at the beginning, errors at the end.
 pub(crate) fn cut(text: &str, characters: usize) -> String {
     if text.len() <= characters {
         return text.to_owned();
@@ -121,7 +122,7 @@ mod tests {
     const MEMORY: Memory<'_> = Memory { written: &[], failures: &[] };
 
     #[test]
-    fn what_fits_is_left_alone() {
+    fn a_conversation_that_fits_is_unchanged() {
         let history = history(5, 100);
         assert_eq!(condense(&history, &MEMORY, 8_000, 0), history);
     }
@@ -140,15 +141,15 @@ mod tests {
     }
 
     #[test]
-    fn each_time_that_it_was_still_too_long_less_is_kept() {
+    fn less_is_kept_each_time_the_conversation_was_too_long() {
         let history = history(40, 1_000);
         let sizes: Vec<usize> = (0..4).map(|times| condense(&history, &MEMORY, 8_000, times).len()).collect();
         assert!(sizes.windows(2).all(|pair| pair[1] < pair[0] || pair[1] == 5), "{sizes:?}");
-        assert!(condense(&history, &MEMORY, 8_000, 16).len() >= 5, "the last turn is always there");
+        assert!(condense(&history, &MEMORY, 8_000, 16).len() >= 5, "the last turn is always kept");
     }
 
     #[test]
-    fn cutting_respects_characters() {
+    fn cutting_never_splits_a_character() {
         assert_eq!(cut("short", 100), "short");
         let text = cut(&"ä".repeat(1_000), 101);
         assert!(text.contains("left out"), "{text}");

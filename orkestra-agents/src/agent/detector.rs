@@ -1,8 +1,7 @@
-//! Notices an agent that goes round in circles. Pure: it sees each call with its result and says what to do.
+//! Detects an agent that repeats itself. Pure: it sees each call with its result and says what to do.
 //!
-//! The same call with the same result four times, the same error three times, A-B-A-B six times over, or any longer
-//! circle in which twelve calls say no more than four different things: the first circle earns one nudge, the second
-//! ends the attempt with a clear failure.
+//! A circle is the same call with the same result four times, the same error three times, two calls that alternate six
+//! times, or twelve calls of which at most four differ. The first circle nudges the model, the second fails the attempt.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -12,9 +11,9 @@ use std::{
 const SAME_CALL_MAX: usize = 4;
 const SAME_ERROR_MAX: usize = 3;
 const ALTERNATIONS_MAX: usize = 6;
-/// Different calls in a longer circle: weak models look at everything there is, and then again.
+/// Different calls in a longer circle: weak models look at everything, and then at everything again.
 const DIFFERENT_MAX: usize = 4;
-/// Calls that are remembered: twelve show six alternations.
+/// Remembered calls: twelve show six alternations.
 const REMEMBERED: usize = 2 * ALTERNATIONS_MAX;
 
 /// One call as the detector sees it.
@@ -26,10 +25,10 @@ pub(super) struct Seen<'a> {
     pub(super) is_error: bool,
 }
 
-/// What a call brought, and what to do about it.
+/// What a call achieved, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Observation {
-    /// Whether none of the last calls was the same with the same result.
+    /// Whether the call differs from all remembered calls, in the call itself or in its result.
     pub(super) is_new: bool,
     pub(super) advice: Advice,
 }
@@ -39,7 +38,7 @@ pub(super) struct Observation {
 pub(super) enum Advice {
     /// Nothing.
     GoOn,
-    /// Tell the model this, once.
+    /// Tell the model this; at most once per attempt.
     Nudge(String),
     /// End the attempt, for this reason.
     Stop(String),
@@ -60,7 +59,7 @@ pub(super) struct Detector {
 }
 
 impl Detector {
-    /// Takes one call into account. Feeding the same calls again after a crash gives the same advice.
+    /// Observes one call. The same calls give the same advice after a crash.
     pub(super) fn observe(&mut self, seen: &Seen<'_>) -> Observation {
         let mark = Mark {
             call: hashed((seen.tool, seen.arguments)),
@@ -79,7 +78,7 @@ impl Detector {
         let Some(circle) = self.circle(tool) else { return Advice::GoOn };
         self.marks.clear();
         if self.is_nudged {
-            return Advice::Stop(format!("the agent goes round in circles: {circle}, again after it was told so"));
+            return Advice::Stop(format!("the agent goes round in circles: {circle}, again after a nudge"));
         }
         self.is_nudged = true;
         Advice::Nudge(format!("You go round in circles: {circle}."))
@@ -98,11 +97,11 @@ impl Detector {
         }
         let different: HashSet<Mark> = self.marks.iter().copied().collect();
         let goes_nowhere = self.marks.len() == REMEMBERED && different.len() <= DIFFERENT_MAX;
-        goes_nowhere.then(|| format!("the last {REMEMBERED} calls are {} calls again and again", different.len()))
+        goes_nowhere.then(|| format!("the last {REMEMBERED} calls repeat the same {} calls", different.len()))
     }
 }
 
-/// A result without decimal numbers: a command that takes 0.12 s and then 0.13 s has not said anything new.
+/// A result without decimal numbers: a command that takes 0.12 s and then 0.13 s has no news.
 fn without_times(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     for word in text.split_inclusive(|one: char| !(one.is_ascii_digit() || one == '.')) {
@@ -113,7 +112,7 @@ fn without_times(text: &str) -> String {
     kept
 }
 
-// NOTE: the standard hasher with its fixed keys: the marks live and die with one attempt in one process.
+// NOTE: the standard hasher with fixed keys suffices: marks are never stored or compared across processes.
 fn hashed(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
@@ -124,8 +123,8 @@ fn hashed(value: impl Hash) -> u64 {
 mod tests {
     use super::*;
 
-    /// Plays calls `(arguments, result)`; a result that begins with `!` is an error. Returns the number of the call that
-    /// was nudged, and of the one that was stopped.
+    /// Observes calls `(arguments, result)`; a result that begins with `!` is an error. Returns the numbers of the first call
+    /// that was nudged and of the first one that was stopped.
     fn check(calls: &[(&str, &str)]) -> (Option<usize>, Option<usize>) {
         let mut detector = Detector::default();
         let (mut nudged, mut stopped) = (None, None);
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_call_with_the_same_result_four_times() {
+    fn the_same_call_with_the_same_result_four_times_is_a_circle() {
         assert_eq!(check(&[("a", "1"); 3]), (None, None));
         assert_eq!(check(&[("a", "1"); 7]), (Some(4), None));
         assert_eq!(check(&[("a", "1"); 8]), (Some(4), Some(8)));
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn how_long_it_took_makes_no_difference_and_exit_codes_do() {
+    fn durations_are_ignored_and_exit_codes_are_not() {
         let (first, second) =
             ("exit code 1 after 0.1 s\n1 failed in 0.02s", "exit code 1 after 12.3 s\n1 failed in 1.20s");
         assert_eq!(check(&[("a", first), ("a", second), ("a", first), ("a", second)]), (Some(4), None));
@@ -158,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn the_same_error_three_times_whatever_the_arguments() {
+    fn the_same_error_three_times_is_a_circle_with_any_arguments() {
         assert_eq!(check(&[("a", "!no"), ("b", "!no"), ("c", "!no")]), (Some(3), None));
         assert_eq!(check(&[("a", "!no"), ("b", "fine"), ("c", "!no"), ("d", "!no")]), (None, None));
     }
 
     #[test]
-    fn two_calls_that_alternate_six_times() {
+    fn two_calls_that_alternate_six_times_are_a_circle() {
         let mut calls = [("a", "1"), ("b", "2")].repeat(6);
         assert_eq!(check(&calls), (Some(12), None));
         calls.pop();
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn longer_circles_and_work_that_goes_on() {
+    fn longer_circles_are_found_and_progress_is_not_a_circle() {
         assert_eq!(check(&[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")].repeat(6)), (Some(12), Some(24)));
         let work = [("test", "1"), ("edit", "2"), ("test", "3"), ("edit", "4"), ("test", "5"), ("edit", "6")];
         assert_eq!(check(&work.repeat(2)), (None, None));

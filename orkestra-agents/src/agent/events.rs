@@ -1,12 +1,12 @@
-//! What an agent tells the world while it works: events of its node, in the run's journal.
+//! The events that an agent emits while it works, into the run's journal.
 //!
-//! Everything here is emitted from inside a step that is really done, never on a replay: an event is not told twice
-//! unless its step is done twice.
+//! Everything here is emitted inside a step that is executed, never on a replay: an event is emitted twice only if its step is
+//! executed twice.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use orkestra_core::prelude::Context;
-use orkestra_tools::{Happening, Observer, OutputSink};
+use orkestra_core::prelude::{Amount, Context};
+use orkestra_tools::{Happening, Observer};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -17,10 +17,10 @@ use crate::{
     validate::DebugInfo,
 };
 
-/// Characters of an argument or a result in an event; the whole is in the step.
+/// Characters of an argument or a result in an event; the step result has all of it.
 const SHOWN_CHARACTERS: usize = 600;
 
-/// Emits a model's answer as it comes.
+/// Emits a model's answer while it streams.
 pub(super) struct TokenSink {
     cx: Context,
     chunks: Mutex<Chunks>,
@@ -31,7 +31,7 @@ impl TokenSink {
         Self { cx, chunks: Mutex::default() }
     }
 
-    /// Emits what is still held.
+    /// Emits the rest of the text.
     pub(super) fn finish(&self) {
         let rest = lock(&self.chunks).take();
         self.emit_chunk(rest);
@@ -65,7 +65,7 @@ impl Sink for TokenSink {
     }
 }
 
-/// Emits what a tool does, and keeps the names of the files that it writes.
+/// Emits what a tool does, and remembers the files that it writes.
 pub(super) struct ToolWatch {
     cx: Context,
     written: Mutex<Vec<String>>,
@@ -76,7 +76,7 @@ impl ToolWatch {
         Self { cx, written: Mutex::default() }
     }
 
-    /// The files written since this was made.
+    /// The files written so far.
     pub(super) fn written(&self) -> Vec<String> {
         lock(&self.written).clone()
     }
@@ -89,16 +89,11 @@ impl Observer for ToolWatch {
                 file_written(&self.cx, path.clone(), bytes);
                 lock(&self.written).push(path);
             }
-            Happening::CommandOutput { line, stderr } => self.line(&line, stderr),
+            Happening::CommandOutput { line, stderr } => {
+                ProductEvent::CommandOutput { agent: agent(&self.cx), line, stderr }.emit(&self.cx);
+            }
             _ => {}
         }
-    }
-}
-
-impl OutputSink for ToolWatch {
-    fn line(&self, line: &str, stderr: bool) {
-        let line = line.to_owned();
-        ProductEvent::CommandOutput { agent: agent(&self.cx), line, stderr }.emit(&self.cx);
     }
 }
 
@@ -123,20 +118,21 @@ pub(super) fn validation_failed(cx: &Context, debug_info: &DebugInfo) {
     ProductEvent::ValidationFailed { agent: agent(cx), debug_info: debug_info.clone() }.emit(cx);
 }
 
-/// Tokens of one call. The price is unknown here, and unknown is not 0.
+/// The tokens and the cost of one call. A cost that is unknown is not 0.
 pub(super) fn usage(cx: &Context, reply: &Reply) {
     if reply.usage.input.is_none() && reply.usage.output.is_none() {
         return;
     }
+    let cost_usd = reply.usage.cost_usd.map(Amount::as_units);
     let tokens = Tokens { input: reply.usage.input, output: reply.usage.output };
-    ProductEvent::Usage { agent: agent(cx), model: reply.model.clone(), tokens, cost_usd: None }.emit(cx);
+    ProductEvent::Usage { agent: agent(cx), model: reply.model.clone(), tokens, cost_usd }.emit(cx);
 }
 
 fn agent(cx: &Context) -> String {
     cx.node().to_owned()
 }
 
-/// Arguments with their long texts cut: a file's content is in the file.
+/// Arguments with long texts cut: the content of a file is in the file.
 fn shown(arguments: &Value) -> Value {
     match arguments {
         Value::String(text) => Value::String(cut(text, SHOWN_CHARACTERS)),

@@ -1,11 +1,11 @@
-//! One call of the model, as one memoised step: what it answered is stored whole, so that a replay is exact.
+//! One model call, as one memoised step. The whole answer is stored, so that a replay is exact.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-use orkestra_core::prelude::{Context, TaskError, TaskResult};
+use orkestra_core::prelude::{Amount, Context, TaskError, TaskResult};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -17,16 +17,31 @@ use crate::{
     model::{Model, ModelError, Reply, Request, ToolDefinition},
 };
 
-/// How often a conversation is condensed further when its provider says that it is still too long.
+/// How often a conversation is condensed further when the provider refuses it as too long.
 const CONDENSINGS_MAX: u32 = 5;
+
+/// The meter that counts the tokens of model calls, read and written.
+pub const TOKENS_METER: &str = "tokens";
+/// The meter that counts dollars. Calls whose price is unknown are not counted.
+pub const USD_METER: &str = "usd";
 
 /// The stored result of a model call.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
     Replied(Reply),
-    // IMPORTANT: stored too. Whether a conversation was too long must not be found out anew on a replay.
+    // IMPORTANT: stored too: a replay must not ask again whether the conversation was too long.
     TooLong,
+}
+
+impl Answer {
+    /// What the call costs, by meter. What is unknown is left out: it is not 0.
+    fn charges(&self) -> Vec<(&'static str, Amount)> {
+        let Self::Replied(reply) = self else { return Vec::new() };
+        let usage = reply.usage;
+        let tokens = usage.tokens().map(|tokens| (TOKENS_METER, Amount::whole(tokens)));
+        tokens.into_iter().chain(usage.cost_usd.map(|cost| (USD_METER, cost))).collect()
+    }
 }
 
 /// What a model call needs.
@@ -35,14 +50,14 @@ pub(super) struct ModelTurn<'a> {
     pub(super) model: &'a Arc<dyn Model>,
     pub(super) tools: &'a [ToolDefinition],
     pub(super) call_log: &'a CallLog,
-    /// The beginning of the step's key, as in `a1/turn-3`.
+    /// The prefix of the step's key, such as `a1/turn-3`.
     pub(super) key: &'a str,
     /// Whether the model must answer in words this time.
     pub(super) words_only: bool,
 }
 
 impl ModelTurn<'_> {
-    /// Asks the model to go on with `talk`.
+    /// Asks the model to continue `talk`.
     pub(super) async fn ask(&self, talk: &Talk) -> TaskResult<Reply> {
         let tools_size: usize =
             self.tools.iter().map(|tool| tool.schema.to_string().len() + tool.description.len()).sum();
@@ -59,7 +74,7 @@ impl ModelTurn<'_> {
                 return Ok(reply);
             }
         }
-        Err(TaskError::new("the conversation stays too long for the model, however much of it is left out")
+        Err(TaskError::new(format!("the conversation is too long for the model even after {CONDENSINGS_MAX} condensings; use a model with a larger window"))
             .with_kind(ModelError::CONTEXT_TOO_LONG))
     }
 
@@ -78,7 +93,7 @@ impl ModelTurn<'_> {
                 Ok::<_, TaskError>(answer)
             }
         };
-        let answer = self.cx.step(key, work).await?;
+        let answer = self.cx.step(key, work).charge(Answer::charges).await?;
         if is_done_now.load(Ordering::Relaxed) {
             self.call_log.end(call_key);
         }
@@ -100,8 +115,8 @@ async fn call(cx: &Context, model: &dyn Model, request: &Request) -> Result<Answ
     }
 }
 
-/// A failed call as the failure of an attempt. Patience was already had inside the model.
-pub(super) fn task_error(error: &ModelError) -> TaskError {
+/// A failed call as the failure of an attempt. Retries have already happened inside the model.
+pub(crate) fn task_error(error: &ModelError) -> TaskError {
     let failure =
         if error.is_retryable() { TaskError::new(error.to_string()) } else { TaskError::permanent(error.to_string()) };
     failure.with_kind(error.kind())

@@ -1,4 +1,4 @@
-//! What an agent hands to the nodes after it.
+//! What an agent passes to the nodes after it.
 
 use std::collections::BTreeSet;
 
@@ -10,23 +10,23 @@ use serde_json::Value;
 pub struct AgentOutput {
     /// The agent.
     pub agent: String,
-    /// The files that it wrote with its tools, in all attempts, in the order of their first writing.
+    /// The files that it wrote with its tools, in all attempts, in the order in which they were first written.
     pub files_written: Vec<String>,
-    /// What it said about its work.
+    /// Its own summary of its work.
     pub summary: String,
-    /// What the validator found.
+    /// The checks that the validator made.
     #[serde(default)]
     pub checks: Vec<String>,
     /// Every file that this agent and those before it wrote.
     pub files: Vec<String>,
-    /// What the agents before it and itself said, by agent.
+    /// The summaries of this agent and those before it, by agent.
     #[serde(default)]
     pub summaries: Vec<(String, String)>,
 }
 
 impl AgentOutput {
-    /// The outputs in a node's input or in a run's output: one, a list of them, or an object of them by node.
-    /// What is none (the input of a run, say) is passed over.
+    /// The outputs in a node's input or in a run's output: one, a list of them, or an object of them by node. Other values,
+    /// such as the input of a run, are ignored.
     #[must_use]
     pub fn all_in(value: &Value) -> Vec<Self> {
         if let Ok(output) = serde_json::from_value::<Self>(value.clone()) {
@@ -46,7 +46,7 @@ impl AgentOutput {
         files.into_iter().cloned().collect()
     }
 
-    /// What was said in several outputs, each agent once.
+    /// The summaries in several outputs, without repetitions.
     pub(crate) fn summaries_of(outputs: &[Self]) -> Vec<(String, String)> {
         let mut summaries: Vec<(String, String)> = Vec::new();
         for summary in outputs.iter().flat_map(|output| &output.summaries) {
@@ -65,13 +65,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outputs_are_found_in_every_shape_and_nothing_else() {
-        let one = json!({"agent": "backend", "files_written": ["a"], "summary": "done", "files": ["a", "plan.md"]});
-        let two = json!({"agent": "qa", "files_written": [], "summary": "tested", "files": ["b", "a"]});
+    fn outputs_are_found_in_every_shape_and_other_values_are_ignored() {
+        let one = json!({"agent": "writer", "files_written": ["a"], "summary": "done", "files": ["a", "outline.md"]});
+        let two = json!({"agent": "tester", "files_written": [], "summary": "tested", "files": ["b", "a"]});
         assert_eq!(AgentOutput::all_in(&one).len(), 1);
-        let outputs = AgentOutput::all_in(&json!({"backend": one, "qa": two}));
+        let outputs = AgentOutput::all_in(&json!({"writer": one, "tester": two}));
         assert_eq!(outputs.len(), 2);
-        assert_eq!(AgentOutput::files_of(&outputs), ["a", "b", "plan.md"]);
+        assert_eq!(AgentOutput::files_of(&outputs), ["a", "b", "outline.md"]);
         assert_eq!(AgentOutput::all_in(&json!([one, two])).len(), 2);
         assert!(AgentOutput::all_in(&json!({"objective": "x", "tasks": ["a"]})).is_empty());
     }

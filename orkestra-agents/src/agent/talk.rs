@@ -1,4 +1,4 @@
-//! The conversation of one attempt: the messages, what was written, what failed. Rebuilt exactly from step results.
+//! The conversation of one attempt: its messages, the files written, the failures. Rebuilt exactly from step results.
 
 use crate::{
     agent::{
@@ -8,7 +8,7 @@ use crate::{
     model::{Message, ToolCall, ToolMessage},
 };
 
-/// Failures that are remembered; the prompt shows the last few.
+/// Remembered failures; a condensed conversation lists the last few.
 const FAILURES_MAX: usize = 8;
 
 /// One attempt's conversation.
@@ -28,18 +28,18 @@ impl Talk {
         self.messages.push(message);
     }
 
-    /// What to send to a model whose window holds `window_tokens`.
+    /// The messages to send to a model whose window holds `window_tokens`; see [`condense`].
     pub(super) fn to_send(&self, window_tokens: u64, times: u32) -> Vec<Message> {
         let memory = Memory { written: &self.written, failures: &self.failures };
         condense(&self.messages, &memory, window_tokens, times)
     }
 
-    /// Files written in this attempt, in the order of their first writing.
+    /// The files written in this attempt, in the order in which they were first written.
     pub(super) fn written(&self) -> &[String] {
         &self.written
     }
 
-    /// Adds the result of a call, and says whether the agent goes round in circles.
+    /// Adds the result of a call, and says whether the agent repeats itself.
     pub(super) fn answer(&mut self, call: &ToolCall, text: &str, is_error: bool, files: &[String]) -> Observation {
         for file in files {
             if !self.written.contains(file) {

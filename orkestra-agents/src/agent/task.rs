@@ -1,6 +1,6 @@
-//! The agent loop: from the brief to a judged output.
+//! The agent loop: from the brief to a validated output.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use orkestra_core::prelude::{Context, FailureKind, Task, TaskError, TaskResult};
@@ -8,61 +8,61 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    ErrorKind,
     agent::{
-        Agent, AgentOutput, CALLS_PER_TURN_MAX,
+        Agent, AgentOutput, Brief, CALLS_PER_TURN_MAX,
         condense::cut,
         detector::Advice,
         events::{self, ToolWatch},
-        model_turn::{ModelTurn, task_error},
+        model_turn::ModelTurn,
+        prompt::{self, Opening},
         talk::Talk,
         tool_turn::{ToolRecord, ToolTurn},
     },
-    job::{Job, SandboxKind},
-    model::{DEMO_BANNER, Message, Model, Reply, StopReason, ToolDefinition},
-    pipeline::{CONTRACT_FILE, PLAN_FILE},
-    prompt::{self, Brief},
-    rooms::Room,
-    validate::{ErrorType, Verdict, Work, named_files},
+    model::{FinishReason, Message, Model, Reply, ToolDefinition},
+    validate::{ErrorType, Submission, Verdict},
+    workplace::Workplace,
 };
 
-/// Characters of a summary: it goes into the prompts of the agents after this one.
+/// Characters of a summary, which goes into the prompts of the agents after this one.
 const SUMMARY_CHARACTERS: usize = 1_500;
 /// Empty answers in a row before the attempt fails.
 const EMPTY_ANSWERS_MAX: u32 = 3;
 
-/// The word with which a model that was nudged asks for its tools.
+/// The word with which a nudged model asks for its tools.
 const CONTINUE: &str = "CONTINUE";
-/// What a model is told that goes round in circles. It has no tools for the next answer: weak models repeat a call for ever
-/// when they are done, and strong ones ask for their tools.
+/// Sent to a model that repeats itself. It has no tools for the next answer: weak models that are done would repeat a call
+/// for ever, and strong ones ask for their tools.
 const NUDGE: &str = "For this one answer you have no tools. If your work is done, sum it up in a sentence or two. If it is \
     not, answer with the one word CONTINUE, and go on in another way.";
-/// What a model is told whose calls brought nothing new.
+/// Sent to a model whose calls brought nothing new.
 const IDLE: &str = "Nothing new has come of that: these calls were made before, with the same results. If something is \
     missing, do that now; else your work is done: answer in words, with a short summary, without calling a tool.";
 
 /// How a conversation ended.
 enum Finish {
-    /// The agent says that it is done.
+    /// The agent is done; this is its summary.
     Done(String),
-    /// It was stopped, for this reason.
+    /// The agent was stopped, for this reason.
     Stopped(String),
 }
 
-/// What an agent is told about the workspace; stored, so that a replay tells it the same.
+/// What the first prompt says about the workspace. Stored, so that a replay sends the same prompt.
 #[derive(Clone, Serialize, Deserialize)]
 struct Surroundings {
     files: Vec<String>,
-    plan: Option<String>,
-    contract: Option<String>,
+    /// The files that the brief quotes, by the names of their sections.
+    #[serde(flatten)]
+    quoted: BTreeMap<String, Option<String>>,
 }
 
 /// One attempt of one agent.
 struct Attempt<'a> {
     agent: &'a Agent,
     cx: &'a Context,
-    job: &'a Job,
-    room: &'a Room,
-    /// What the agents before this one gave.
+    brief: &'a Brief,
+    workplace: &'a Workplace,
+    /// The outputs of the agents before this one.
     before: &'a [AgentOutput],
 }
 
@@ -72,25 +72,27 @@ impl Task for Agent {
     type Output = AgentOutput;
 
     async fn run(&self, cx: Context, input: Value) -> TaskResult<AgentOutput> {
-        let job: Job = cx.run_input()?;
-        let room = self.rooms.room(cx.run_id(), &job).map_err(|error| TaskError::new(error.to_string()))?;
+        let brief = (self.brief)(&cx, &input)?;
+        check(&brief)?;
+        let workplace = self.workplaces.open(cx.run_id(), brief.project_id.as_deref(), brief.sandbox);
+        let workplace = workplace.map_err(|error| match error.kind() {
+            ErrorKind::Usage => TaskError::permanent(error.to_string()),
+            _ => TaskError::new(error.to_string()),
+        })?;
         let before = AgentOutput::all_in(&input);
-        let attempt = Attempt { agent: self, cx: &cx, job: &job, room: &room, before: &before };
+        let attempt = Attempt { agent: self, cx: &cx, brief: &brief, workplace: &workplace, before: &before };
         tokio::select! {
             output = attempt.run() => output,
             // NOTE: dropping the attempt drops the model's stream and kills the command that runs.
-            () = cx.cancelled() => Err(TaskError::permanent("the attempt was asked to end").with_kind(FailureKind::Cancelled)),
+            () = cx.cancelled() => Err(TaskError::permanent("the attempt was cancelled").with_kind(FailureKind::Cancelled)),
         }
     }
 }
 
 impl Attempt<'_> {
     async fn run(&self) -> TaskResult<AgentOutput> {
-        let model = match &self.agent.model {
-            Some(model) => Arc::clone(model),
-            None => self.agent.rooms.models().open(&self.job.model).map_err(|error| task_error(&error))?,
-        };
-        let mut talk = Talk::new(self.opening().await?);
+        let model = (self.agent.model)(self.cx)?;
+        let mut talk = Talk::new(self.opening(&*model).await?);
         let finish = self.converse(&model, &mut talk).await;
         let mut written = self.written(talk.written()).await?;
         match finish? {
@@ -102,71 +104,54 @@ impl Attempt<'_> {
         }
     }
 
-    /// Whether no other agent writes after or beside this one.
-    fn comes_last(&self) -> bool {
-        let writers = || self.job.tasks.iter().filter(|task| *task != "planner");
-        self.agent.role == "qa" || writers().eq([&self.agent.role])
-    }
-
     fn key(&self, rest: &str) -> String {
         format!("a{}/{rest}", self.cx.attempt())
     }
 
     /// The first messages.
-    async fn opening(&self) -> TaskResult<Vec<Message>> {
-        let surroundings: Surroundings = self.cx.step(self.key("brief"), || self.look_around()).await?;
+    async fn opening(&self, model: &dyn Model) -> TaskResult<Vec<Message>> {
+        let surroundings: Surroundings = self.cx.step(self.key("brief"), || self.look_around(model)).await?;
         let failure = self.cx.last_failure();
         let detail = failure.and_then(|failure| failure.detail.as_ref()?.to::<Value>().ok());
-        let brief = Brief {
-            objective: &self.job.objective,
-            project: self.job.project_id.as_deref(),
-            agents: &self.job.tasks,
+        let opening = Opening {
+            brief: self.brief,
             existing: &surroundings.files,
-            plan: surroundings.plan.as_deref(),
-            contract: surroundings.contract.as_deref(),
+            quoted: &surroundings.quoted,
             summaries: AgentOutput::summaries_of(self.before),
             attempt: self.cx.attempt(),
             debug_info: detail.as_ref().filter(|detail| detail.get("error_type").is_some()),
             failure: failure.map(|failure| failure.message.as_str()),
         };
         let tools: Vec<&str> = self.agent.tools.iter().map(|tool| tool.name()).collect();
-        Ok(vec![prompt::system(&self.agent.role, &self.agent.duty, &tools), prompt::first(&brief)])
+        let checks = self.agent.validator.as_ref().map(|validator| validator.checks());
+        let system = prompt::system(&self.agent.role, &self.agent.duty, &tools, checks);
+        Ok(vec![system, prompt::first(&opening)])
     }
 
-    async fn look_around(&self) -> Result<Surroundings, TaskError> {
+    async fn look_around(&self, model: &dyn Model) -> Result<Surroundings, TaskError> {
         if self.cx.attempt() == 1 && self.before.is_empty() {
-            self.tell_what_is_special();
+            let notices = model.notice().into_iter().chain(self.brief.notices.iter().map(String::as_str));
+            notices.for_each(|notice| events::notice(self.cx, notice));
         }
-        let workspace = self.room.workspace().clone();
+        let quoted = self.brief.files.clone();
+        let workspace = self.workplace.workspace().clone();
         let looked = tokio::task::spawn_blocking(move || {
             let read = |path: &str| workspace.read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
             let files = workspace.list()?.files.into_iter().map(|entry| entry.path).collect();
-            let (plan, contract) = (read(PLAN_FILE), read(CONTRACT_FILE));
-            Ok::<_, orkestra_tools::WorkspaceError>(Surroundings { files, plan, contract })
+            let quoted = quoted.into_iter().map(|(section, path)| (section, read(&path))).collect();
+            Ok::<_, orkestra_tools::WorkspaceError>(Surroundings { files, quoted })
         });
         Ok(looked.await??)
     }
 
-    /// What people must know about a run before they believe in it; told once, by the agent that comes first.
-    fn tell_what_is_special(&self) {
-        if self.agent.model.is_none() && self.job.model.is_demo() {
-            events::notice(self.cx, DEMO_BANNER);
-        }
-        if self.job.sandbox == SandboxKind::Local {
-            let message =
-                "Commands run in the local sandbox, which confines less than a container: the network is open.";
-            events::notice(self.cx, message);
-        }
-    }
-
-    /// Model and tools in turn, until the agent is done or goes nowhere.
+    /// Calls the model and its tools in turn, until the agent is done or is stopped.
     async fn converse(&self, model: &Arc<dyn Model>, talk: &mut Talk) -> TaskResult<Finish> {
         let tools = definitions(&self.agent.tools);
         let mut empty = 0;
         let mut words_only = false;
         for turn in 1..=self.agent.turns_max {
             let key = self.key(&format!("turn-{turn}"));
-            let call_log = self.agent.rooms.call_log();
+            let call_log = self.agent.workplaces.call_log();
             let turn = ModelTurn { cx: self.cx, model, tools: &tools, call_log, key: &key, words_only };
             let reply = turn.ask(talk).await?;
             let wants_tools_back = words_only && reply.message.text.trim_start().starts_with(CONTINUE);
@@ -180,25 +165,30 @@ impl Attempt<'_> {
                 }
             } else if wants_tools_back {
                 talk.push(Message::user("Go on. You have your tools again; do something else with them than before."));
-            } else if reply.stop == StopReason::Length {
+            } else if reply.stop == FinishReason::Length {
                 talk.push(Message::user("Your answer was cut off at its limit. Go on, in smaller pieces."));
             } else if reply.message.text.trim().is_empty() {
                 empty += 1;
                 if empty == EMPTY_ANSWERS_MAX {
-                    return Ok(Finish::Stopped(format!("the model answered nothing {empty} times")));
+                    return Ok(Finish::Stopped(format!(
+                        "the model gave an empty answer {empty} times; use another model"
+                    )));
                 }
                 talk.push(Message::user("Your answer was empty. Go on, or sum up what you did."));
             } else {
                 return Ok(Finish::Done(cut(reply.message.text.trim(), SUMMARY_CHARACTERS)));
             }
         }
-        Ok(Finish::Stopped(format!("the agent was not done after {} turns", self.agent.turns_max)))
+        Ok(Finish::Stopped(format!(
+            "the agent was not done after {} turns; allow more, or make its task smaller",
+            self.agent.turns_max
+        )))
     }
 
-    /// Makes the calls of one answer, and says what to do about an agent that goes round in circles.
+    /// Makes the calls of one answer. Returns what to do about an agent that repeats itself.
     async fn use_tools(&self, key: &str, reply: &Reply, talk: &mut Talk) -> TaskResult<Advice> {
-        let call_log = self.agent.rooms.call_log();
-        let turn = ToolTurn { cx: self.cx, tools: &self.agent.tools, room: self.room, call_log };
+        let call_log = self.agent.workplaces.call_log();
+        let turn = ToolTurn { cx: self.cx, tools: &self.agent.tools, workplace: self.workplace, call_log };
         let mut advice = Advice::GoOn;
         let mut is_idle = true;
         for (position, call) in reply.message.tool_calls.iter().enumerate() {
@@ -213,7 +203,7 @@ impl Attempt<'_> {
                 advice = seen.advice;
             }
         }
-        // NOTE: after all results: providers refuse anything between a call and its result.
+        // NOTE: after all results, because providers refuse anything between a call and its result.
         match &advice {
             Advice::Nudge(circle) => talk.push(Message::user(format!("{circle} {NUDGE}"))),
             Advice::GoOn if is_idle => talk.push(Message::user(IDLE)),
@@ -222,7 +212,7 @@ impl Attempt<'_> {
         Ok(advice)
     }
 
-    /// The files of this attempt and of those before it, each attempt's remembered by a step of its own.
+    /// The files of this attempt and of earlier ones; a step of its own remembers the files of each attempt.
     async fn written(&self, now: &[String]) -> TaskResult<Vec<String>> {
         let mut all: Vec<String> = Vec::new();
         for attempt in 1..=self.cx.attempt() {
@@ -237,14 +227,14 @@ impl Attempt<'_> {
         Ok(all)
     }
 
-    /// Writes the agent's answer into its answer file, if it has one and did not write it itself.
+    /// Writes the agent's answer into its answer file, unless it has none or wrote it itself.
     async fn write_answer(&self, written: &[String], answer: &str) -> TaskResult<Option<String>> {
         let Some(path) = self.agent.answer_file.as_ref().filter(|path| !written.contains(path)) else {
             return Ok(None);
         };
         let write = || async {
             let (workspace, path, content) =
-                (self.room.workspace().clone(), path.clone(), format!("{answer}\n").into_bytes());
+                (self.workplace.workspace().clone(), path.clone(), format!("{answer}\n").into_bytes());
             let written = path.clone();
             let bytes = tokio::task::spawn_blocking(move || workspace.write(&written, &content)).await??;
             events::file_written(self.cx, path, bytes);
@@ -254,6 +244,7 @@ impl Attempt<'_> {
         Ok(Some(path.clone()))
     }
 
+    /// Lets the validator judge the work, and puts the output together.
     async fn judge(&self, written: Vec<String>, summary: String) -> TaskResult<AgentOutput> {
         let verdict = match &self.agent.validator {
             Some(_) => self.cx.step(self.key("validate"), || self.validate(&written)).await?,
@@ -262,7 +253,8 @@ impl Attempt<'_> {
         let checks = match verdict {
             Verdict::Passed { notes } => notes,
             Verdict::Failed(info) => {
-                let message = format!("{} refused the work: {:?}", info.failed_command, info.error_type);
+                let message =
+                    format!("the validator refused the work: {} failed ({:?})", info.failed_command, info.error_type);
                 return Err(TaskError::new(message)
                     .with_kind(ErrorType::ValidationFailure.name())
                     .with_detail(serde_json::to_value(&info)?));
@@ -279,15 +271,23 @@ impl Attempt<'_> {
 
     async fn validate(&self, written: &[String]) -> Result<Verdict, TaskError> {
         let Some(validator) = &self.agent.validator else { return Ok(Verdict::Passed { notes: Vec::new() }) };
-        let watch = Arc::new(ToolWatch::new(self.cx.clone()));
-        let scope = self.room.scope(self.cx.node(), Arc::clone(&watch));
-        let wanted = if self.comes_last() { named_files(&self.job.objective) } else { Vec::new() };
-        let work = Work { scope: &scope, written, wanted: &wanted, attempt: self.cx.attempt(), sink: &*watch };
+        let scope = self.workplace.scope(self.cx.node(), Arc::new(ToolWatch::new(self.cx.clone())));
+        let work = Submission { scope: &scope, written, wanted: &self.brief.wanted, attempt: self.cx.attempt() };
         let verdict = validator.validate(work).await?;
         if let Verdict::Failed(info) = &verdict {
             events::validation_failed(self.cx, info);
         }
         Ok(verdict)
+    }
+}
+
+/// The step result has the quoted files by their sections, beside `files`.
+fn check(brief: &Brief) -> TaskResult<()> {
+    match brief.files.iter().any(|(section, _)| section == "files") {
+        true => {
+            Err(TaskError::permanent("cannot quote a file as the section `files`: the name is taken; use another one"))
+        }
+        false => Ok(()),
     }
 }
 
@@ -300,7 +300,7 @@ fn definitions(tools: &orkestra_tools::ToolSet) -> Vec<ToolDefinition> {
     tools.iter().map(definition).collect()
 }
 
-/// A tool's name as part of a step's key: a model can ask for anything as a name.
+/// A tool's name as part of a step's key. A model may ask for any name.
 fn step_name(name: &str) -> String {
     name.chars().filter(|one| one.is_ascii_alphanumeric() || *one == '_').take(64).collect()
 }

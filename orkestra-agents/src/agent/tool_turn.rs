@@ -1,4 +1,4 @@
-//! One tool call, as one memoised step. What changes something is done at most once; what only reads is repeated.
+//! One tool call, as one memoised step. A mutating call begins at most once; a read-only call is repeated after a crash.
 
 use std::sync::{
     Arc,
@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     agent::events::{self, ToolWatch},
+    agent::prompt,
     call_log::{CallKey, CallLog},
     model::{Arguments, ToolCall},
-    prompt,
-    rooms::Room,
     validate::ErrorType,
+    workplace::Workplace,
 };
 
 /// The stored result of a tool call: what the model reads, and what was written.
@@ -37,12 +37,12 @@ impl ToolRecord {
 pub(super) struct ToolTurn<'a> {
     pub(super) cx: &'a Context,
     pub(super) tools: &'a ToolSet,
-    pub(super) room: &'a Room,
+    pub(super) workplace: &'a Workplace,
     pub(super) call_log: &'a CallLog,
 }
 
 impl ToolTurn<'_> {
-    /// Makes the call, or answers what it answered when it was made before.
+    /// Makes the call, or returns its remembered result.
     pub(super) async fn call(&self, key: &str, call: &ToolCall) -> TaskResult<ToolRecord> {
         let is_done_now = Arc::new(AtomicBool::new(false));
         let (run, node) = (self.cx.run_id().to_string(), self.cx.node().to_owned());
@@ -57,7 +57,7 @@ impl ToolTurn<'_> {
             }
         };
         let step = self.cx.step(key, work);
-        // NOTE: a tool that does not exist changes nothing: it only answers that it does not exist.
+        // NOTE: the call of an unknown tool changes nothing; its result is an error.
         let mutates = self.tools.get(&call.name).is_some_and(|tool| tool.effect() == Effect::Mutating);
         let result = if mutates { step.at_most_once().await } else { step.await };
         let record = match result {
@@ -71,7 +71,7 @@ impl ToolTurn<'_> {
         Ok(record)
     }
 
-    /// The record of a call whose process died inside it. A step of its own, so that it is told once.
+    /// The record of a call whose process died inside it. A step of its own, so that it is reported once.
     async fn interrupted(&self, key: &str, call: &ToolCall) -> TaskResult<ToolRecord> {
         let record = ToolRecord::error(prompt::interrupted(&call.name));
         let told = || {
@@ -89,7 +89,7 @@ impl ToolTurn<'_> {
         let record = match &call.arguments {
             Arguments::Valid(arguments) => {
                 let watch = Arc::new(ToolWatch::new(self.cx.clone()));
-                let scope = self.room.scope(self.cx.node(), Arc::clone(&watch));
+                let scope = self.workplace.scope(self.cx.node(), Arc::clone(&watch));
                 let result = self.tools.call(&scope, &call.name, arguments.clone()).await;
                 let mut record = record_of(&call.name, &scope, result)?;
                 record.files = watch.written();
@@ -111,12 +111,12 @@ fn record_of(
         Ok(output) => Ok(ToolRecord { text: output.text, is_error: false, files: Vec::new() }),
         Err(error) if error.is_for_model() => Ok(ToolRecord::error(error.to_string())),
         Err(ToolError::Sandbox(SandboxError::Lost(reason))) => {
-            tracing::warn!(tool, reason, sandbox = scope.sandbox().kind(), "the sandbox was lost within a call");
+            tracing::warn!(tool, reason, sandbox = scope.sandbox().kind(), "the sandbox was lost during a tool call");
             Ok(ToolRecord::error(prompt::interrupted(tool)))
         }
         Err(error) => {
             let is_retryable = error.is_retryable();
-            let message = format!("the tool {tool} cannot be used: {error}");
+            let message = format!("cannot call the tool {tool}: {error}");
             let failure = if is_retryable { TaskError::new(message) } else { TaskError::permanent(message) };
             Err(failure.with_kind(ErrorType::ToolError.name()))
         }
@@ -126,7 +126,7 @@ fn record_of(
 fn malformed(tool: &str, text: &str, problem: &str) -> String {
     let tail: String = text.chars().rev().take(80).collect::<Vec<_>>().into_iter().rev().collect();
     format!(
-        "{tool} was not called: its arguments are no JSON object ({problem}); they end with {tail:?}. If your answer was \
+        "{tool} was not called: its arguments are not a JSON object ({problem}); they end with {tail:?}. If your answer was \
          cut off, write less at a time: smaller files, or one part after the other."
     )
 }

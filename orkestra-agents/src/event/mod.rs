@@ -1,4 +1,4 @@
-//! What the product tells the world of a run: every event with its fields, as JSON on the wire and as an enum in programs.
+//! The events of a run as users see them, with all fields: JSON on the wire, an enum in programs.
 //!
 //! ```text
 //! agents --emit--> the run's journal --feed--> FeedEvent { run_id, seq, ts, event: ProductEvent } --> CLI, server, users

@@ -1,39 +1,39 @@
-//! The events themselves. Their names and fields are a public format: they are only ever added to.
+//! The events. Their names and fields are a public format: events and fields are only ever added.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::validate::DebugInfo;
 
-/// Something that happened to a run, as its users are told. On the wire `event` holds its name: `{"event": "node_started",
+/// Something that happened to a run, for its users. On the wire `event` holds the name: `{"event": "node_started",
 /// "agent": "backend", "attempt": 1}`.
 ///
-/// The enum is exhaustive on purpose: a screen that forgets an event does not compile.
+/// The enum is exhaustive on purpose: a program that does not handle an event does not compile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum ProductEvent {
-    /// The run exists.
+    /// The run was created.
     RunStarted {
-        /// How many nodes it begins with.
+        /// Its number of nodes at the start.
         node_count: usize,
-        /// What it is to build. Missing when it is so long that it is kept beside the journal.
+        /// The objective. Missing when it is so long that it is kept beside the journal.
         objective: Option<String>,
     },
-    /// An agent begins an attempt.
+    /// An attempt of an agent has started.
     NodeStarted {
         /// The agent.
         agent: String,
         /// The attempt, counted from 1.
         attempt: u32,
     },
-    /// A model's answer, piece by piece.
+    /// A piece of a model's answer.
     TokenChunk {
         /// The agent.
         agent: String,
         /// The piece.
         chunk: String,
     },
-    /// The model must be waited for.
+    /// The model call waits before it is tried again.
     RateLimited {
         /// The agent.
         agent: String,
@@ -41,10 +41,10 @@ pub enum ProductEvent {
         delay_ms: u64,
         /// The kind of the model's error.
         kind: String,
-        /// Why, in words.
+        /// The reason.
         reason: String,
     },
-    /// The answer so far counts no more: a model begins anew.
+    /// The answer so far is void: a model starts again.
     ModelRestarted {
         /// The agent.
         agent: String,
@@ -66,30 +66,30 @@ pub enum ProductEvent {
         agent: String,
         /// The line.
         line: String,
-        /// Whether it came from the error output.
+        /// Whether the command wrote it to stderr.
         stderr: bool,
     },
-    /// A tool is called.
+    /// A tool call has started.
     ToolCall {
         /// The agent.
         agent: String,
         /// The tool.
         tool: String,
-        /// Its arguments, long texts cut.
+        /// Its arguments; long texts are cut.
         arguments: Value,
     },
-    /// A tool has answered.
+    /// A tool call has ended.
     ToolResult {
         /// The agent.
         agent: String,
         /// The tool.
         tool: String,
-        /// Whether it did what it was asked for.
+        /// Whether the call succeeded.
         ok: bool,
-        /// Its answer, cut.
+        /// Its result; a long one is cut.
         text: String,
     },
-    /// The tokens of one model call.
+    /// The tokens and the cost of one model call.
     Usage {
         /// The agent.
         agent: String,
@@ -97,14 +97,14 @@ pub enum ProductEvent {
         model: String,
         /// The tokens.
         tokens: Tokens,
-        /// The price in dollars; `None` is unknown, which is not 0.
+        /// The cost in dollars; `None` is unknown, which is not 0.
         cost_usd: Option<f64>,
     },
-    /// Something that people should know.
+    /// Something that users should know.
     Notice {
         /// The agent.
         agent: String,
-        /// What.
+        /// The text.
         message: String,
     },
     /// The validator refused an agent's work.
@@ -114,7 +114,7 @@ pub enum ProductEvent {
         /// Why.
         debug_info: DebugInfo,
     },
-    /// An attempt failed, and another follows.
+    /// An attempt failed, and another one follows.
     RetryScheduled {
         /// The agent.
         agent: String,
@@ -127,7 +127,7 @@ pub enum ProductEvent {
         /// When the next attempt begins.
         at: String,
     },
-    /// An agent is done.
+    /// An agent has completed.
     NodeCompleted {
         /// The agent.
         agent: String,
@@ -148,17 +148,17 @@ pub enum ProductEvent {
         /// The kind of the failure.
         kind: String,
     },
-    /// An agent ended because the run is stopping.
+    /// An agent was cancelled because the run is stopping.
     NodeCancelled {
         /// The agent.
         agent: String,
     },
-    /// An agent will not run: its condition does not hold, or nodes before it failed.
+    /// An agent is skipped: its condition is false, or a node before it failed.
     NodeSkipped {
         /// The agent.
         agent: String,
     },
-    /// An agent that failed is tried again.
+    /// A failed agent is tried again.
     NodeReset {
         /// The agent.
         agent: String,
@@ -170,23 +170,23 @@ pub enum ProductEvent {
         /// The new nodes.
         nodes: Vec<String>,
     },
-    /// Somebody must answer.
+    /// An agent waits for an answer or a signal.
     HumanInputRequired {
         /// The agent that asks.
         agent: String,
-        /// What the answer is given to: the number of the question, or the name of the signal.
+        /// What to answer: the number of the question, or the name of the signal.
         request_id: String,
         /// The question; missing for a signal.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         question: Option<Value>,
-        /// The key of the wait, which later events name; missing for a gate.
+        /// The key of the wait, which later events refer to; missing for a gate.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
         /// The deadline for an answer; missing when it has none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<String>,
     },
-    /// The answer is there.
+    /// The answer or the signal has arrived.
     HumanInputReceived {
         /// The agent that asked.
         agent: String,
@@ -200,66 +200,66 @@ pub enum ProductEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         answer: Option<Value>,
     },
-    /// What an agent waited for did not come in time.
+    /// A wait of an agent has timed out.
     WaitTimedOut {
         /// The agent.
         agent: String,
         /// The key of the wait.
         key: String,
     },
-    /// An agent no longer waits: nobody needs to answer.
+    /// An agent no longer waits; an answer is not needed any more.
     WaitWithdrawn {
         /// The agent.
         agent: String,
         /// The key of the wait.
         key: String,
     },
-    /// What was spent on a meter reached the run's budget. The run is paused.
+    /// The run has spent its budget on a meter and is paused.
     BudgetReached {
         /// The meter.
         meter: String,
-        /// What was spent, in units of the meter.
+        /// The amount spent, in units of the meter.
         spent: f64,
-        /// What may be spent.
+        /// The budget.
         limit: f64,
     },
-    /// Somebody changed what the run may spend.
+    /// A budget of the run was changed.
     BudgetChanged {
         /// The meter.
         meter: String,
-        /// What may be spent from now on; `None` is any amount.
+        /// The new budget; `None` is no limit.
         limit: Option<f64>,
     },
     /// The run is paused.
     RunPaused {
-        /// Why, in words.
+        /// The reason.
         reason: String,
     },
-    /// The run goes on.
+    /// The run was resumed.
     RunResumed {},
-    /// The run had ended and goes on.
+    /// The run had ended and continues.
     RunReopened {},
-    /// The run is about to end: no agent starts any more.
+    /// The run is stopping: no agent starts any more.
     RunStopping {
-        /// Why, in words.
+        /// The reason.
         reason: String,
     },
-    /// Completed nodes are compensated.
+    /// Compensation of completed nodes has started.
     CompensationStarted {
-        /// The nodes that do it.
+        /// The nodes that compensate.
         nodes: Vec<String>,
     },
-    /// A compensation that failed is tried again.
+    /// A failed compensation is tried again.
     CompensationRetried {
-        /// The node that does it.
+        /// The node that compensates.
         agent: String,
     },
-    /// The run is done.
+    /// The run has completed.
     RunCompleted {
-        /// Every file of its agents.
+        /// All files that its agents wrote.
         files: Vec<String>,
     },
-    /// The run failed.
+    /// The run has failed.
     RunFailed {
         /// The agent that failed.
         agent: String,
@@ -270,25 +270,25 @@ pub enum ProductEvent {
     },
     /// The run was cancelled.
     RunCancelled {
-        /// Why, in the words of whoever asked.
+        /// The reason given by the caller.
         reason: String,
     },
-    /// The run was ended by force.
+    /// The run was terminated.
     RunTerminated {
-        /// Why, in the words of whoever did.
+        /// The reason given by the caller.
         reason: String,
     },
-    /// The run passed its deadline.
+    /// The run exceeded its deadline.
     RunTimedOut {
         /// The deadline.
         deadline: String,
     },
-    /// What a task of somebody else's reported, as it is; or an event of a newer version.
+    /// An event that another task emitted, unchanged, or an event of a newer version.
     #[serde(untagged)]
     Custom(CustomEvent),
 }
 
-/// An event that is none of ours.
+/// An event that is not one of ours.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CustomEvent {
     /// Its name.
@@ -299,7 +299,7 @@ pub struct CustomEvent {
     pub fields: Map<String, Value>,
 }
 
-/// Tokens of a model call; `None` is unknown.
+/// The tokens of a model call; `None` is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
     /// Tokens of the prompt.

@@ -1,4 +1,4 @@
-//! How events are written: by agents into the journal, and to users as JSON. Pure, but for [`ProductEvent::emit`].
+//! How events are written: into the journal by agents, and as JSON to users. Pure, except for [`ProductEvent::emit`].
 
 use orkestra_core::prelude::Context;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -6,17 +6,17 @@ use serde_json::{Map, Value, json};
 
 use super::{CustomEvent, ProductEvent};
 
-/// Fields that each event on the wire has beside its own. What a task reports cannot replace them.
+/// Fields of each event on the wire besides its own. An emitted event cannot replace them.
 const ENVELOPE: [&str; 5] = ["event", "type", "run_id", "seq", "ts"];
 
-/// An event of a run, with its place and time.
+/// An event of a run, with its position and time.
 ///
 /// On the wire it is one flat object: `event` and `type` (the same name), `run_id`, `seq`, `ts`, and the event's own fields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FeedEvent {
     /// The run.
     pub run_id: String,
-    /// Its position in the run: the cursor to go on from.
+    /// Its position in the run: the cursor to continue from.
     pub seq: u64,
     /// When it was decided, RFC 3339 in UTC.
     pub ts: String,
@@ -25,7 +25,7 @@ pub struct FeedEvent {
 }
 
 impl FeedEvent {
-    /// The event as users get it.
+    /// The event as users receive it.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let name = self.event.name();
@@ -64,8 +64,8 @@ impl<'de> Deserialize<'de> for FeedEvent {
 }
 
 impl ProductEvent {
-    /// The event with this name and these fields. Whatever is not written exactly as one of ours is a custom event, so that
-    /// nothing of it is lost.
+    /// The event with this name and these fields. It is a custom event unless it is written exactly like one of ours, so that
+    /// nothing is lost.
     pub(crate) fn of_parts(name: String, fields: Map<String, Value>) -> Self {
         let mut whole = fields.clone();
         whole.insert("event".to_owned(), json!(name));
@@ -76,7 +76,7 @@ impl ProductEvent {
         }
     }
 
-    /// What the task at `node` reported as `kind`. A task cannot report what only the engine knows: it would be a custom event.
+    /// The event that the task at `node` emitted as `kind`. A task cannot emit an event of the engine: it becomes a custom event.
     pub(crate) fn reported(node: &str, kind: &str, report: Value) -> Self {
         let mut fields = match report {
             Value::Object(fields) => fields,
@@ -91,15 +91,15 @@ impl ProductEvent {
         }
     }
 
-    /// Writes the event into the journal of the run whose task this is, as a report of its node.
+    /// Emits the event into the journal of the task's run.
     pub fn emit(&self, cx: &Context) {
         let mut fields = fields(self);
-        // The journal knows which node reports.
+        // The journal records the node that emits it.
         fields.remove("agent");
         cx.emit(self.name(), fields);
     }
 
-    /// Whether agents emit it; the others follow from what the engine writes down.
+    /// Whether agents emit it; the other events follow from events of the engine.
     const fn is_report(&self) -> bool {
         match self {
             Self::TokenChunk { .. }
@@ -142,7 +142,7 @@ impl ProductEvent {
         }
     }
 
-    /// The agent that the event is about; `None` for what is about the run as a whole.
+    /// The agent that the event is about; `None` for an event of the whole run.
     #[must_use]
     pub fn agent(&self) -> Option<&str> {
         match self {
@@ -240,7 +240,7 @@ fn fields(event: &ProductEvent) -> Map<String, Value> {
                 fields.remove("event");
                 fields
             }
-            // An event is an object, and all of its keys are texts.
+            // An event is always an object with text keys.
             _ => Map::new(),
         },
     }

@@ -1,9 +1,9 @@
-//! Which model a run uses: what the user said, or the best that this machine has.
+//! Which model a run uses: the one that the user chose, or the best that this machine has.
 //!
-//! The order without a choice: Qwen Plus when DashScope's key is set, the first provider with a key, a local Ollama
-//! that answers, and else the demo model, which says that it is none.
+//! The order without a choice: Qwen Plus if DashScope's key is set, the first provider with a key, a local Ollama that answers,
+//! and else the demo model, which says that it is not an AI.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,9 +13,9 @@ use super::{
     genai::{Environment, GenaiModel, Limits, compatible_address, ollama_address},
     text_protocol::TextProtocol,
 };
-use crate::model::{Model, ModelError, Patience, Patient};
+use crate::model::{Model, ModelError, Patience, Patient, Price, Priced};
 
-/// The providers that are tried in this order when nothing was chosen: the variable of the key, and the model.
+/// The default models in their order: the variable of the provider's key, and the model.
 const DEFAULTS: [(&str, &str); 9] = [
     ("DASHSCOPE_API_KEY", "qwen-plus"),
     ("OPENAI_API_KEY", "gpt-4o"),
@@ -28,53 +28,54 @@ const DEFAULTS: [(&str, &str); 9] = [
     ("OPENROUTER_API_KEY", "open_router::qwen/qwen3-coder"),
 ];
 
-/// How long a local server may take to say what models it has.
+/// How long a local server may take to list its models.
 const PROBE_MAX: Duration = Duration::from_secs(2);
-/// The window of a model that nobody told us about. Providers say when it is smaller, and then we condense.
+/// The assumed window of a model that does not state it. When it is smaller, the provider refuses a conversation that is too
+/// long, and the agent condenses it.
 const CONTEXT_TOKENS: u64 = 32_000;
-/// The longest answer that is asked for: enough for a large file, short enough to end a model that babbles.
+/// The longest answer: enough for a large file, short enough to stop a model that does not end.
 const MAX_TOKENS: u32 = 8_192;
-/// The temperature for servers of one's own: code wants the likely word.
+/// The temperature for servers of the user's own: code needs the likely word.
 const TEMPERATURE_OWN: f64 = 0.2;
 
-/// A model by name, as it is stored with a run so that a resumed run asks the same one. It holds no secret.
+/// A model by name, as stored with a run, so that a resumed run uses the same one. It contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelSpec {
     /// `gpt-4o`, `qwen-plus`, `groq::…`, `ollama::…`, `demo`.
     pub name: String,
-    /// An OpenAI-compatible address that serves it.
+    /// The OpenAI-compatible address that serves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
-    /// The window that its server says it has.
+    /// The size of its window in tokens, as its server states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_tokens: Option<u64>,
 }
 
 impl ModelSpec {
-    /// A model by its name alone.
+    /// A model with a name and nothing else.
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), base_url: None, context_tokens: None }
     }
 
-    /// Whether this is the demo model, a script without any AI.
+    /// Whether this is the demo model, a script without AI.
     #[must_use]
     pub fn is_demo(&self) -> bool {
         self.name == DEMO_MODEL
     }
 }
 
-/// How a model is told about tools and asks for them.
+/// How a model learns about tools and calls them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ToolProtocol {
-    /// The provider's own; a call that the model writes as text is understood too.
+    /// With the provider's own protocol. A call that the model writes as text is recognised too.
     #[default]
     Native,
-    /// As text, for models that know nothing else.
+    /// As text, for models without native tool calls.
     Text,
 }
 
-/// What the embedder chose, before it is known what this machine has.
+/// The embedder's choice of a model, before it is known what this machine has.
 #[derive(Clone)]
 pub struct ModelChoice {
     name: Option<String>,
@@ -87,6 +88,7 @@ pub struct ModelChoice {
     temperature: Option<f64>,
     demo_delay: Duration,
     patience: Patience,
+    prices: BTreeMap<String, Price>,
     custom: Option<Arc<dyn Model>>,
 }
 
@@ -103,13 +105,15 @@ impl Default for ModelChoice {
             temperature: None,
             demo_delay: Duration::from_millis(150),
             patience: Patience::default(),
+            prices: BTreeMap::new(),
             custom: None,
         }
     }
 }
 
 impl ModelChoice {
-    /// The best that this machine has; see the order at the head of this file.
+    /// The best model that this machine has: Qwen Plus if DashScope's key is set, the first provider with a key, a local
+    /// Ollama that answers, or the demo model.
     #[must_use]
     pub fn automatic() -> Self {
         Self::default()
@@ -126,70 +130,78 @@ impl ModelChoice {
         Self::named(DEMO_MODEL)
     }
 
-    /// A model of one's own; the name of a run's model is then only a label.
+    /// A model of your own; the name of a run's model is then only a label.
     #[must_use]
     pub fn custom(model: Arc<dyn Model>) -> Self {
         Self { name: Some(model.name().to_owned()), custom: Some(model), ..Self::default() }
     }
 
-    /// An OpenAI-compatible address, as in `http://127.0.0.1:8080/v1`. `OPENAI_BASE_URL` does the same.
+    /// Sets an OpenAI-compatible address, such as `http://127.0.0.1:8080/v1`. `OPENAI_BASE_URL` does the same.
     #[must_use]
     pub fn with_base_url(mut self, base_url: impl Into<String>) -> Self {
         self.base_url = Some(base_url.into());
         self
     }
 
-    /// The key to use instead of the one in the environment.
+    /// Sets the key to use instead of the one in the environment.
     #[must_use]
     pub fn with_api_key(mut self, api_key: impl Into<String>) -> Self {
         self.api_key = Some(api_key.into());
         self
     }
 
-    /// The models to try, in order, when the chosen one stays unavailable.
+    /// Sets the models to try, in order, when the chosen one stays unavailable.
     #[must_use]
     pub fn with_fallbacks(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.fallbacks = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// How the model asks for tools.
+    /// Sets how the model calls tools.
     #[must_use]
     pub fn with_tool_protocol(mut self, protocol: ToolProtocol) -> Self {
         self.protocol = protocol;
         self
     }
 
-    /// How many tokens the model's window holds.
+    /// Sets the size of the model's window, in tokens.
     #[must_use]
     pub fn with_context_tokens(mut self, tokens: u64) -> Self {
         self.context_tokens = Some(tokens);
         self
     }
 
-    /// The longest answer to ask for.
+    /// Sets the longest answer, in tokens.
     #[must_use]
     pub fn with_max_tokens(mut self, tokens: u32) -> Self {
         self.max_tokens = tokens;
         self
     }
 
-    /// How freely the model chooses its words, 0 to 2. Unless said otherwise it is the provider's own choice, and low for
-    /// a server of one's own, whose defaults are made for chatting.
+    /// Sets the temperature, 0 to 2. The default is the provider's own, and a low one for a server of the user's own, whose
+    /// defaults are made for chatting.
     #[must_use]
     pub fn with_temperature(mut self, temperature: f64) -> Self {
         self.temperature = Some(temperature);
         self
     }
 
-    /// How long the demo model takes per answer, so that people can watch it. Tests set none.
+    /// Sets how long the demo model takes per answer, so that users can watch it. Tests set zero.
     #[must_use]
     pub fn with_demo_delay(mut self, delay: Duration) -> Self {
         self.demo_delay = delay;
         self
     }
 
-    /// How often and how long a failing call is tried again.
+    /// Sets the price of the model `name`, whether it is the first choice, a run's own or a fallback. A model without a price
+    /// spends no dollars of a run's budget.
+    #[must_use]
+    pub fn with_price(mut self, name: impl Into<String>, price: Price) -> Self {
+        self.prices.insert(name.into(), price);
+        self
+    }
+
+    /// Sets how often and how long a failed call is tried again.
     #[must_use]
     pub fn with_patience(mut self, patience: Patience) -> Self {
         self.patience = patience;
@@ -197,7 +209,7 @@ impl ModelChoice {
     }
 }
 
-/// Opens models: the choice together with the environment that it was made in.
+/// Opens models: a choice, together with the environment that has keys and addresses.
 #[derive(Clone)]
 pub struct ModelSource {
     choice: ModelChoice,
@@ -214,7 +226,7 @@ impl ModelSource {
         Self::with_environment(choice, |name| std::env::var(name).ok())
     }
 
-    /// Reads them from `environment` instead.
+    /// Reads keys and addresses from `environment` instead.
     pub fn with_environment(
         choice: ModelChoice,
         environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
@@ -222,8 +234,8 @@ impl ModelSource {
         Self { choice, environment: Arc::new(environment) }
     }
 
-    /// The model of a run: `wanted` when the run names one, else the choice, else the best that there is. It may ask
-    /// a local server what it has, and waits at most two seconds for that.
+    /// The model of a run: `wanted` if the run names one, else the choice, else the best that this machine has. It may ask local
+    /// servers for their models, and waits at most two seconds for each answer.
     pub async fn resolve(&self, wanted: Option<&str>) -> ModelSpec {
         let environment: Environment<'_> = &*self.environment;
         let is_set = |name: &str| environment(name).is_some_and(|value| !value.trim().is_empty());
@@ -250,23 +262,23 @@ impl ModelSource {
         ModelSpec::named(DEMO_MODEL)
     }
 
-    /// Opens the model of `spec`, with waiting, retrying and fall-backs around it.
+    /// Opens the model of `spec`, with waiting, retries and fallbacks around it.
     ///
     /// # Errors
-    /// [`ModelError::Authentication`] when its key is missing, [`ModelError::BadRequest`] when its name means nothing.
+    /// [`ModelError::Authentication`] when its key is missing, [`ModelError::BadRequest`] when its name is unknown.
     pub fn open(&self, spec: &ModelSpec) -> Result<Arc<dyn Model>, ModelError> {
         if let Some(model) = &self.choice.custom {
-            return Ok(Arc::clone(model));
+            return Ok(self.priced(Arc::clone(model), &spec.name));
         }
         if spec.is_demo() {
             return Ok(Arc::new(DemoModel::new(self.choice.demo_delay)));
         }
         let first = self.open_one(spec)?;
-        // NOTE: a fall-back without a key is no fall-back; it is left out and said so, not an error.
+        // NOTE: a fallback without a key is left out with a warning; it is not an error.
         let fallbacks = self.choice.fallbacks.iter().filter_map(|name| match self.open_one(&ModelSpec::named(name)) {
             Ok(model) => Some(model),
             Err(error) => {
-                tracing::warn!(model = %name, %error, "a fall-back model cannot be used");
+                tracing::warn!(model = %name, %error, "cannot use a fallback model");
                 None
             }
         });
@@ -275,18 +287,25 @@ impl ModelSource {
 
     fn open_one(&self, spec: &ModelSpec) -> Result<Arc<dyn Model>, ModelError> {
         let window = self.choice.context_tokens.or(spec.context_tokens).unwrap_or(CONTEXT_TOKENS);
-        // NOTE: an answer and its question share the window.
+        // NOTE: the conversation and the answer share the window.
         let max_tokens = self.choice.max_tokens.min(u32::try_from(window / 2).unwrap_or(u32::MAX));
-        // NOTE: only servers of one's own list their window; some providers refuse to be told a temperature.
+        // NOTE: only servers of the user's own list their window; some providers refuse a temperature.
         let own = (spec.base_url.is_some() && spec.context_tokens.is_some()).then_some(TEMPERATURE_OWN);
         let limits = Limits { context_tokens: window, max_tokens, temperature: self.choice.temperature.or(own) };
         let model = GenaiModel::new(spec, self.choice.api_key.as_deref(), limits, &*self.environment)?;
-        Ok(Arc::new(TextProtocol::new(Arc::new(model), self.choice.protocol)))
+        Ok(self.priced(Arc::new(TextProtocol::new(Arc::new(model), self.choice.protocol)), &spec.name))
+    }
+
+    fn priced(&self, model: Arc<dyn Model>, name: &str) -> Arc<dyn Model> {
+        match self.choice.prices.get(name) {
+            Some(price) => Arc::new(Priced::new(model, *price)),
+            None => model,
+        }
     }
 }
 
-/// The model `name` at an OpenAI-compatible address, with the window that its server says it has: llama.cpp's and
-/// vLLM's names of it. A server that says nothing is no error.
+/// The model `name` at an OpenAI-compatible address, with the window that its server states, as llama.cpp and vLLM name it. A
+/// server that states none is not an error.
 async fn with_server(name: &str, base_url: Option<String>) -> ModelSpec {
     let mut spec = ModelSpec { name: name.to_owned(), base_url, context_tokens: None };
     if let Some(base_url) = &spec.base_url
@@ -300,7 +319,7 @@ async fn with_server(name: &str, base_url: Option<String>) -> ModelSpec {
     spec
 }
 
-/// The text at `pointer` of what a server lists, when it answers.
+/// The text at `pointer` in the list of a server; `None` when it does not answer.
 async fn listed(url: &str, pointer: &str) -> Option<String> {
     ask(url).await?.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
 }
@@ -318,7 +337,7 @@ mod tests {
     async fn check(choice: ModelChoice, wanted: Option<&str>, variables: &[(&'static str, &'static str)]) -> ModelSpec {
         let variables = variables.to_vec();
         let source = ModelSource::with_environment(choice, move |wanted| {
-            // NOTE: no test may find an Ollama that happens to run on its machine.
+            // NOTE: a test must not find an Ollama that happens to run on its machine.
             if wanted == "OLLAMA_HOST" {
                 return Some("127.0.0.1:9".to_owned());
             }
@@ -328,7 +347,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_documented_order_of_defaults() {
+    async fn the_defaults_follow_the_documented_order() {
         let all = [("OPENAI_API_KEY", "k"), ("DASHSCOPE_API_KEY", "k"), ("GROQ_API_KEY", "k")];
         assert_eq!(check(ModelChoice::automatic(), None, &all).await.name, "qwen-plus");
         let two = [("GROQ_API_KEY", "k"), ("ANTHROPIC_API_KEY", "k")];
@@ -338,7 +357,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_said_wins() {
+    async fn a_choice_wins_over_the_environment() {
         let key = [("DASHSCOPE_API_KEY", "k")];
         assert_eq!(check(ModelChoice::named("gpt-4o"), None, &key).await.name, "gpt-4o");
         assert_eq!(check(ModelChoice::named("gpt-4o"), Some("demo"), &key).await.name, "demo");

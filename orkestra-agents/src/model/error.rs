@@ -1,4 +1,4 @@
-//! What can go wrong with a model call, sorted by what the caller should do about it.
+//! The errors of model calls, sorted by what the caller should do.
 
 use std::time::Duration;
 
@@ -6,39 +6,39 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// Too many calls. Wait as long as the provider says, else back off.
+    /// Too many calls. Wait as long as the provider asks, or back off.
     #[error("the model's provider limits the rate of calls: {message}")]
     RateLimited {
-        /// How long the provider asks to wait, when it says.
+        /// How long the provider asks to wait, if it does.
         retry_after: Option<Duration>,
-        /// The provider's words.
+        /// The message of the provider.
         message: String,
     },
-    /// The provider or the way to it is down (5xx, a refused connection, a stream that broke off).
-    #[error("the model cannot be reached or broke off: {0}")]
+    /// The provider cannot be reached or failed (5xx, a refused connection, a broken stream).
+    #[error("the model is unavailable: {0}")]
     Unavailable(String),
     /// No answer in time. The call may still have been billed.
     #[error("the model did not answer in time: {0}")]
     TimedOut(String),
     /// The account has no credit. Waiting does not help.
-    #[error("the model's provider wants to be paid: {0}")]
+    #[error("the account at the model's provider has no credit: {0}")]
     Credit(String),
     /// No key, or a wrong one. Waiting does not help.
     #[error("the model's provider refuses the key: {0}")]
     Authentication(String),
-    /// The conversation is longer than the model's window: condense it and ask again.
+    /// The conversation is longer than the model's window: condense it and try again.
     #[error("the conversation is longer than the model's window: {0}")]
     ContextTooLong(String),
-    /// The provider says that the request is wrong (an unknown model, a refused parameter).
+    /// The provider refuses the request (an unknown model, a refused parameter).
     #[error("the model's provider refuses the request: {0}")]
     BadRequest(String),
-    /// The answer cannot be understood.
-    #[error("the model's answer cannot be understood: {0}")]
+    /// The answer cannot be parsed.
+    #[error("cannot parse the model's answer: {0}")]
     Malformed(String),
 }
 
 impl ModelError {
-    /// The kind of a conversation that does not fit into the model's window.
+    /// The kind of [`ModelError::ContextTooLong`].
     pub(crate) const CONTEXT_TOO_LONG: &str = "model_context_too_long";
 
     /// Whether the same call may succeed later.
@@ -50,8 +50,8 @@ impl ModelError {
         }
     }
 
-    /// Whether another model may succeed where this one did not. Credit and authentication stop at once: they are
-    /// for the user to mend, and a silent change of model would hide them.
+    /// Whether another model may succeed. Not for credit and authentication errors: the user must fix them, and a silent
+    /// change of model would hide them.
     #[must_use]
     pub fn allows_fallback(&self) -> bool {
         self.is_retryable() || matches!(self, Self::BadRequest(_))

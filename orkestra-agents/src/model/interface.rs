@@ -1,8 +1,9 @@
-//! The `Model` trait: what the agent loop needs of a language model, and nothing of any provider.
+//! The `Model` trait: what the agent loop needs of a language model, independent of any provider.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
+use orkestra_core::model::Amount;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,19 +12,24 @@ use crate::model::{AssistantMessage, Message, ModelError};
 /// A language model. One value serves many runs at once.
 #[async_trait]
 pub trait Model: Send + Sync {
-    /// The name that people know it by.
+    /// Its name, for users.
     fn name(&self) -> &str;
 
-    /// How many tokens its window holds, as far as known.
+    /// The size of its window in tokens, as far as it is known.
     fn context_tokens(&self) -> u64;
 
-    /// One turn, its text handed to `sink` as it comes.
+    /// What users must know before they rely on this model's work; reported once per run.
+    fn notice(&self) -> Option<&str> {
+        None
+    }
+
+    /// Makes one turn and passes its text to `sink` while it streams.
     ///
     /// # Errors
-    /// A [`ModelError`]; what `sink` has seen until then is void.
+    /// A [`ModelError`]; the text that `sink` has received is then void.
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError>;
 
-    /// One turn, answered when it is whole.
+    /// Makes one turn and returns it as a whole.
     ///
     /// # Errors
     /// As [`Model::stream`].
@@ -32,14 +38,14 @@ pub trait Model: Send + Sync {
     }
 }
 
-/// What is asked of a model.
+/// A request to a model.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Request {
     /// The conversation so far.
     pub messages: Vec<Message>,
     /// The tools that it may call.
     pub tools: Vec<ToolDefinition>,
-    /// Whether it must answer in words this time. The tools are named all the same: providers want to know those that
+    /// Whether it must answer without calling a tool. The tools are listed all the same, because providers need those that
     /// the conversation has called.
     pub words_only: bool,
 }
@@ -55,16 +61,16 @@ pub struct ToolDefinition {
     pub schema: Value,
 }
 
-/// One turn of a model, whole. Stored as the result of its step: a replay reads exactly this.
+/// One turn of a model. Stored as the result of its step, so that a replay reads exactly this.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
-    /// What it said.
+    /// The message.
     pub message: AssistantMessage,
-    /// What it cost.
+    /// Its tokens and cost.
     pub usage: Usage,
     /// Why it stopped.
-    pub stop: StopReason,
-    /// The model that answered: after a fall-back not the one that was asked first.
+    pub stop: FinishReason,
+    /// The model that answered, which after a fallback is not the first one.
     pub model: String,
 }
 
@@ -72,22 +78,36 @@ pub struct Reply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum StopReason {
-    /// It was finished, or wants its tools called.
+pub enum FinishReason {
+    /// It has finished, or wants its tools called.
     Finished,
-    /// It was cut off at its limit of tokens.
+    /// The answer reached its limit of tokens.
     Length,
     /// A filter of the provider stopped it.
     Filtered,
 }
 
-/// Tokens of one call. What a provider does not say is unknown, never 0.
+/// The tokens and the cost of one call. What is not known is `None`, never 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens read.
     pub input: Option<u64>,
     /// Tokens written.
     pub output: Option<u64>,
+    /// The cost in dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<Amount>,
+}
+
+impl Usage {
+    /// The tokens read and written, as far as they are known; `None` when neither is.
+    #[must_use]
+    pub fn tokens(self) -> Option<u64> {
+        match (self.input, self.output) {
+            (None, None) => None,
+            (input, output) => Some(input.unwrap_or(0).saturating_add(output.unwrap_or(0))),
+        }
+    }
 }
 
 /// Something that happens while a model answers.
@@ -98,25 +118,25 @@ pub enum StreamEvent {
     Text(String),
     /// The call waits before it is tried again.
     Waiting {
-        /// For how long.
+        /// How long it waits.
         delay: Duration,
         /// Why.
         reason: ModelError,
     },
-    /// What came so far is void: the call is made again, perhaps with another model.
+    /// The text so far is void: the call is made again, perhaps with another model.
     Restarted {
-        /// The model that is asked now.
+        /// The model that answers now.
         model: String,
     },
 }
 
-/// Hears what happens while a model answers. It must not block.
+/// Receives what happens while a model answers. It must not block.
 pub trait Sink: Send + Sync {
-    /// Hears one event.
+    /// Receives one event.
     fn event(&self, event: StreamEvent);
 }
 
-/// Hears nothing.
+/// A sink that drops everything.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

@@ -1,4 +1,4 @@
-//! The messages of a conversation, as they are stored in the journal: a replay must rebuild exactly what was sent.
+//! The messages of a conversation, as the journal stores them: a replay must rebuild exactly what was sent.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,17 +7,17 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "role", rename_all = "snake_case")]
 pub enum Message {
-    /// Who the model is and what it must keep to.
+    /// The role of the model and its rules.
     System {
         /// The text.
         text: String,
     },
-    /// What the user, or we in the user's name, say.
+    /// A message of the user, or of ours in the user's name.
     User {
         /// The text.
         text: String,
     },
-    /// What the model said.
+    /// A message of the model.
     Assistant(AssistantMessage),
     /// The result of one tool call.
     Tool(ToolMessage),
@@ -34,7 +34,7 @@ impl Message {
         Self::User { text: text.into() }
     }
 
-    /// About how many characters this message costs, for the estimate of the window.
+    /// The approximate size in characters, to estimate how much of the window it takes.
     #[must_use]
     pub fn size(&self) -> usize {
         match self {
@@ -49,42 +49,42 @@ impl Message {
     }
 }
 
-/// What a model said in one turn.
+/// The message of a model in one turn.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AssistantMessage {
-    /// The text, empty when it only called tools.
+    /// The text; empty when it only called tools.
     pub text: String,
-    /// Opaque data of the provider (reasoning, signatures) that it wants back, in order, before text and calls.
+    /// Opaque data of the provider (reasoning, signatures) that must be sent back, in order, before text and calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub continuation: Vec<Value>,
-    /// The tools it wants called, in order.
+    /// The tool calls that it asks for, in order.
     #[serde(default)]
     pub tool_calls: Vec<ToolCall>,
 }
 
-/// One call of a tool that a model asked for.
+/// A tool call that a model asks for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// The provider's name for this call; its result refers to it.
+    /// The provider's id of this call; its result refers to it.
     pub id: String,
     /// The tool.
     pub name: String,
     /// Its arguments.
     pub arguments: Arguments,
-    /// Opaque continuation data that some providers want back with the call.
+    /// Opaque data that some providers need back with the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signatures: Option<Vec<String>>,
 }
 
-/// The arguments of a tool call: an object, or what could not be read as one.
+/// The arguments of a tool call: an object, or text that is not one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arguments {
-    /// A JSON object. Whether it fits the tool's schema is checked when the tool is called.
+    /// A JSON object. The call checks it against the tool's schema.
     Valid(Value),
-    /// Not a JSON object, most often because the answer was cut off.
+    /// Not a JSON object, mostly because the answer was cut off.
     Malformed {
-        /// The text as it came.
+        /// The text as received.
         text: String,
         /// Why it is not an object.
         problem: String,
@@ -92,7 +92,7 @@ pub enum Arguments {
 }
 
 impl Arguments {
-    /// Reads arguments as providers send them: an object, or a string that holds one. Nothing at all means none.
+    /// Reads arguments as providers send them: an object, or a string that contains one. Null means no arguments.
     #[must_use]
     pub fn from_value(value: Value) -> Self {
         match value {
@@ -105,7 +105,7 @@ impl Arguments {
         }
     }
 
-    /// Reads the text of arguments.
+    /// Reads arguments from a text.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
         if text.trim().is_empty() {
@@ -120,8 +120,8 @@ impl Arguments {
         }
     }
 
-    /// What is sent back to the provider as this call's arguments. Broken text is never sent as if it were valid:
-    /// servers that parse it would refuse the whole conversation.
+    /// The arguments to send back to the provider with this call. Broken text is replaced by an empty object: servers that
+    /// parse it would refuse the whole conversation.
     #[must_use]
     pub fn to_value(&self) -> Value {
         match self {
@@ -138,10 +138,10 @@ impl Arguments {
     }
 }
 
-/// The result of one tool call, as the model reads it.
+/// The result of a tool call, for the model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolMessage {
-    /// The call that it answers.
+    /// The id of the call.
     pub call_id: String,
     /// The tool that was called.
     pub name: String,
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn broken_arguments_are_never_valid() {
+    fn broken_arguments_are_malformed() {
         let cut_off = Arguments::from_value(json!("{\"path\": \"hello.py\", \"content\": \"prin"));
         assert!(matches!(cut_off, Arguments::Malformed { .. }), "{cut_off:?}");
         assert_eq!(cut_off.to_value(), json!({}));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_in_any_wrapping_are_valid() {
+    fn objects_and_strings_with_objects_are_valid() {
         let expected = Arguments::Valid(json!({"path": "a"}));
         assert_eq!(Arguments::from_value(json!({"path": "a"})), expected);
         assert_eq!(Arguments::from_value(json!("{\"path\":\"a\"}")), expected);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_survives_its_journal() {
+    fn a_message_reads_back_from_the_journal() {
         let message = Message::Assistant(AssistantMessage {
             text: "hello".to_owned(),
             continuation: Vec::new(),

@@ -6,7 +6,7 @@
 //!                           |-- demo/    a script that plays a small project, no AI
 //!                           `-- scripted a list of replies, for tests
 //! ```
-//! Nothing here knows runs, nodes or steps: durability is the agent loop's business.
+//! Nothing here knows about runs, nodes or steps; the agent loop makes calls durable.
 
 mod choice;
 mod demo;
@@ -15,13 +15,15 @@ mod genai;
 mod interface;
 mod message;
 mod patient;
+mod price;
 mod scripted;
 mod text_protocol;
 
 pub use choice::{ModelChoice, ModelSource, ModelSpec, ToolProtocol};
 pub use demo::{DEMO_BANNER, DEMO_MODEL, DemoModel};
 pub use error::ModelError;
-pub use interface::{Model, Reply, Request, Silent, Sink, StopReason, StreamEvent, ToolDefinition, Usage};
+pub use interface::{FinishReason, Model, Reply, Request, Silent, Sink, StreamEvent, ToolDefinition, Usage};
 pub use message::{Arguments, AssistantMessage, Message, ToolCall, ToolMessage};
 pub use patient::{Patience, Patient};
+pub use price::{Price, Priced};
 pub use scripted::{ScriptedModel, call, say};

@@ -1,6 +1,6 @@
 //! Waiting, retrying and falling back: a model made of an ordered list of models.
 //!
-//! It never waits for what waiting cannot mend: credit and authentication errors come back at once.
+//! It never waits when waiting cannot help: credit and authentication errors are returned at once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,9 +15,9 @@ pub struct Patience {
     pub tries: u32,
     /// The first wait; it doubles from try to try.
     pub delay_initial: Duration,
-    /// The longest wait that we choose ourselves.
+    /// The longest wait without a request of the provider.
     pub delay_max: Duration,
-    /// The longest wait that a provider may ask for; a longer one goes to the next model, or fails.
+    /// The longest wait that a provider may ask for. When it asks for more, the next model is tried, or the call fails.
     pub retry_after_max: Duration,
 }
 
@@ -33,7 +33,7 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// How long to wait after try `made` failed with `error`; nothing when it makes no sense to wait.
+    /// How long to wait after try `made` failed with `error`; `None` when waiting cannot help.
     fn delay(&self, error: &ModelError, made: u32) -> Option<Duration> {
         if !error.is_retryable() || made >= self.tries {
             return None;
@@ -46,7 +46,7 @@ impl Patience {
     }
 }
 
-/// A model that waits as its provider asks, tries again, and then goes on to the next of its list.
+/// A model that waits as long as its provider asks, tries again, and then tries the next model of its list.
 pub struct Patient {
     first: Arc<dyn Model>,
     fallbacks: Vec<Arc<dyn Model>>,
@@ -54,7 +54,7 @@ pub struct Patient {
 }
 
 impl Patient {
-    /// Tries `first`, then `fallbacks` in their order.
+    /// Tries `first`, then `fallbacks` in order.
     #[must_use]
     pub fn new(first: Arc<dyn Model>, fallbacks: Vec<Arc<dyn Model>>, patience: Patience) -> Self {
         Self { first, fallbacks, patience }
@@ -71,7 +71,7 @@ impl Patient {
             let Some(delay) = self.patience.delay(&error, made) else {
                 return Err(error);
             };
-            tracing::warn!(model = model.name(), %error, ?delay, "a model call failed and is tried again");
+            tracing::warn!(model = model.name(), %error, ?delay, "a model call failed; trying again");
             sink.event(StreamEvent::Waiting { delay, reason: error });
             tokio::time::sleep(delay).await;
             sink.event(StreamEvent::Restarted { model: model.name().to_owned() });
@@ -86,8 +86,12 @@ impl Model for Patient {
     }
 
     fn context_tokens(&self) -> u64 {
-        // NOTE: a conversation must fit whichever model answers.
+        // NOTE: a conversation must fit into the window of every model that may answer.
         self.fallbacks.iter().map(|model| model.context_tokens()).fold(self.first.context_tokens(), u64::min)
+    }
+
+    fn notice(&self) -> Option<&str> {
+        self.first.notice()
     }
 
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
@@ -156,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_of_hours_is_not_waited_for() {
+    async fn a_wait_of_hours_fails_at_once() {
         let (answer, waited) = ask(vec![ScriptedModel::new("a", [Err(limited(7200))])]).await;
         assert_eq!(answer, Err(limited(7200)));
         assert_eq!(waited, Duration::ZERO);

@@ -1,7 +1,7 @@
-//! A model that reads its replies from a list: for tests of agents and pipelines, yours and ours.
+//! A model with scripted replies, for tests of agents and workflows, yours and ours.
 //!
-//! `new` plays a list; `answering` computes each reply from the conversation, which is what a test of crash and resume
-//! needs: as with a real model, the same conversation then gets the same kind of reply, however often it is asked.
+//! `new` plays a list. `answering` computes each reply from the conversation, which tests of crashes need: as with a real
+//! model, the same conversation then gets the same kind of reply, however often it is sent.
 
 use std::{
     collections::VecDeque,
@@ -12,12 +12,12 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::model::{
-    Arguments, AssistantMessage, Model, ModelError, Reply, Request, Sink, StopReason, StreamEvent, ToolCall, Usage,
+    Arguments, AssistantMessage, FinishReason, Model, ModelError, Reply, Request, Sink, StreamEvent, ToolCall, Usage,
 };
 
 type Answer = dyn Fn(&Request) -> Result<AssistantMessage, ModelError> + Send + Sync;
 
-/// A model that plays what it was told to.
+/// A model that plays a script. Each reply counts 10 tokens read and 5 written.
 pub struct ScriptedModel {
     name: String,
     context_tokens: u64,
@@ -26,7 +26,7 @@ pub struct ScriptedModel {
 }
 
 impl ScriptedModel {
-    /// Plays `replies` in their order, one per call.
+    /// Plays `replies` in order, one per call. Further calls fail.
     pub fn new(
         name: impl Into<String>,
         replies: impl IntoIterator<Item = Result<AssistantMessage, ModelError>>,
@@ -34,11 +34,11 @@ impl ScriptedModel {
         let replies: Mutex<VecDeque<_>> = Mutex::new(replies.into_iter().collect());
         Self::answering(name, move |_| {
             let next = replies.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            next.unwrap_or_else(|| Err(ModelError::BadRequest("the script has no more replies".to_owned())))
+            next.unwrap_or_else(|| Err(ModelError::BadRequest("the script has no more replies; add one".to_owned())))
         })
     }
 
-    /// Answers with a function of the request.
+    /// Computes each reply from the request.
     pub fn answering(
         name: impl Into<String>,
         answer: impl Fn(&Request) -> Result<AssistantMessage, ModelError> + Send + Sync + 'static,
@@ -46,7 +46,7 @@ impl ScriptedModel {
         Self::with_window(name, 32_000, answer)
     }
 
-    /// The same with a window of `context_tokens`.
+    /// The same as [`ScriptedModel::answering`] with a window of `context_tokens`.
     pub fn with_window(
         name: impl Into<String>,
         context_tokens: u64,
@@ -55,7 +55,7 @@ impl ScriptedModel {
         Arc::new(Self { name: name.into(), context_tokens, answer: Box::new(answer), asked: Mutex::default() })
     }
 
-    /// Every request that it was asked, in order.
+    /// All requests so far, in order.
     pub fn asked(&self) -> Vec<Request> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -75,12 +75,12 @@ impl Model for ScriptedModel {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
         let message = (self.answer)(request)?;
         sink.event(StreamEvent::Text(message.text.clone()));
-        let usage = Usage { input: Some(10), output: Some(5) };
-        Ok(Reply { message, usage, stop: StopReason::Finished, model: self.name.clone() })
+        let usage = Usage { input: Some(10), output: Some(5), ..Usage::default() };
+        Ok(Reply { message, usage, stop: FinishReason::Finished, model: self.name.clone() })
     }
 }
 
-/// A reply that is only text.
+/// A reply with text only.
 pub fn say(text: impl Into<String>) -> AssistantMessage {
     AssistantMessage { text: text.into(), ..AssistantMessage::default() }
 }

@@ -1,7 +1,7 @@
-//! Tools for models that have no native tool calls, and for those that write a call as text now and then.
+//! Tools for models without native tool calls, and for models that sometimes write a call as text.
 //!
-//! A call in text is a JSON object `{"name": …, "arguments": {…}}` in a fenced block, between `<tool_call>` tags, or as
-//! the whole answer. An object that does not name a tool we offered is text, never a call.
+//! A call in text is a JSON object `{"name": …, "arguments": {…}}` in a fenced block, between `<tool_call>` tags, or as the
+//! whole answer. An object that does not name an offered tool is text, never a call.
 
 use std::sync::{
     Arc,
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::choice::ToolProtocol;
 use crate::model::{Arguments, Message, Model, ModelError, Reply, Request, Sink, ToolCall, ToolDefinition};
 
-/// A model whose calls in text become tool calls.
+/// Wraps a model and turns calls in its text into tool calls.
 pub(in crate::model) struct TextProtocol {
     inner: Arc<dyn Model>,
     as_text: AtomicBool,
@@ -36,13 +36,20 @@ impl Model for TextProtocol {
         self.inner.context_tokens()
     }
 
+    fn notice(&self) -> Option<&str> {
+        self.inner.notice()
+    }
+
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
         let mut reply = if self.as_text.load(Ordering::Relaxed) {
             self.inner.stream(&in_text(request), sink).await?
         } else {
             match self.inner.stream(request, sink).await {
                 Err(ModelError::BadRequest(message)) if refuses_tools(request, &message) => {
-                    tracing::warn!(model = self.inner.name(), "no native tool calls: going on with tools as text");
+                    tracing::warn!(
+                        model = self.inner.name(),
+                        "the model has no native tool calls; using tools as text"
+                    );
                     self.as_text.store(true, Ordering::Relaxed);
                     self.inner.stream(&in_text(request), sink).await?
                 }
@@ -63,7 +70,7 @@ fn refuses_tools(request: &Request, message: &str) -> bool {
     !request.tools.is_empty() && message.contains("tool") && refusal
 }
 
-/// The same request for a model that reads and writes text only.
+/// The request for a model that reads and writes text only.
 fn in_text(request: &Request) -> Request {
     let mut messages: Vec<Message> = Vec::with_capacity(request.messages.len());
     for message in &request.messages {
@@ -77,7 +84,7 @@ fn in_text(request: &Request) -> Request {
                 let mut text = said.text.clone();
                 for call in &said.tool_calls {
                     let arguments = call.arguments.to_value();
-                    // NOTE: a call that was read from the text is still there.
+                    // NOTE: a call that was read from the text is still in the text.
                     if !text.contains(&call.name) {
                         let block = serde_json::json!({"name": call.name, "arguments": arguments});
                         text.push_str(&format!("\n```json\n{block}\n```"));
@@ -91,7 +98,7 @@ fn in_text(request: &Request) -> Request {
     Request { messages, tools: Vec::new(), words_only: request.words_only }
 }
 
-/// How tools are explained in text.
+/// The explanation of the tools for the model.
 fn manual(tools: &[ToolDefinition]) -> String {
     let mut text = String::from(
         "You have tools. To call one, answer with nothing but a fenced block such as\n```json\n{\"name\": \
@@ -104,7 +111,7 @@ fn manual(tools: &[ToolDefinition]) -> String {
     text
 }
 
-/// The calls that are written in `text`, in order.
+/// The calls in `text`, in order.
 fn calls_in(text: &str, tools: &[ToolDefinition], turn: usize) -> Vec<ToolCall> {
     let mut calls = Vec::new();
     let mut rest = text;
@@ -117,7 +124,7 @@ fn calls_in(text: &str, tools: &[ToolDefinition], turn: usize) -> Vec<ToolCall> 
             let id = format!("text_{turn}_{}", calls.len());
             calls.push(ToolCall { id, name, arguments, signatures: None });
         }
-        // NOTE: a fence inside a file's content ends a block too early; the parsed value knows better.
+        // NOTE: a fence inside a file's content ends a block too early; the end of the parsed value is right.
         rest = after.get(end..).unwrap_or_default();
     }
     calls
@@ -127,7 +134,7 @@ struct Block<'a> {
     text: &'a str,
 }
 
-/// The next place where a call may begin, and the text from there on.
+/// The next block that may be a call, and the text from there on.
 fn next_block(text: &str) -> Option<(Block<'_>, &str)> {
     let starts = ["```json", "```tool_call", "```tool", "<tool_call>", "```"];
     let found = starts.iter().filter_map(|start| text.find(start).map(|at| (at, start.len())));
@@ -140,13 +147,13 @@ fn next_block(text: &str) -> Option<(Block<'_>, &str)> {
     let end = ["```", "</tool_call>"].iter().filter_map(|mark| body.find(mark)).min().unwrap_or(body.len());
     let opens = body.trim_start().starts_with(['{', '[']);
     let block = if opens { body } else { &body[..0] };
-    // IMPORTANT: at least one byte is consumed each time, or this would never end.
+    // IMPORTANT: each call must consume at least one byte, or the loop never ends.
     let after = if opens { body } else { body.get(end.max(1)..).unwrap_or_default() };
     Some((Block { text: block }, after))
 }
 
-/// The first JSON value of `text` and where it ends. Raw line breaks inside strings, a frequent fault of small models,
-/// are read as what they mean.
+/// The first JSON value of `text` and its end. Raw line breaks inside strings, a frequent mistake of small models, are
+/// accepted.
 fn parse(text: &str) -> Result<(Value, usize), String> {
     let first = |text: &str| {
         let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
@@ -197,7 +204,7 @@ fn read_calls(value: &Value, tools: &[ToolDefinition]) -> Vec<(String, Arguments
     }
 }
 
-/// A block that names one of our tools but is not JSON: the model is told, instead of taking it for its last word.
+/// A block that names an offered tool but is not JSON becomes a malformed call, so that the model learns of its mistake.
 fn read_broken(text: &str, problem: &str, tools: &[ToolDefinition]) -> Option<(String, Arguments)> {
     let tool = tools.iter().find(|tool| text.contains(&format!("\"{}\"", tool.name)))?;
     let looks_like_call = text.contains("\"arguments\"") || text.contains("\"parameters\"");
@@ -231,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_found_where_models_put_them() {
+    fn calls_are_found_wherever_models_write_them() {
         let expected = vec![valid("run_command", json!({"command": "ls"}))];
         let call = r#"{"name": "run_command", "arguments": {"command": "ls"}}"#;
         assert_eq!(check(&format!("I look.\n```json\n{call}\n```\nand wait")), expected);
@@ -244,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_no_call() {
+    fn other_text_is_not_a_call() {
         assert_eq!(check("```json\n{\"name\": \"Ada\", \"arguments\": {}}\n```"), vec![]);
         assert_eq!(check("```python\nprint({})\n```"), vec![]);
         assert_eq!(check("All done: {\"a\": 1}"), vec![]);
@@ -252,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn raw_line_breaks_and_fences_in_a_file_are_read() {
+    fn raw_line_breaks_and_fences_inside_a_file_are_accepted() {
         let text =
             "```json\n{\"name\": \"write_file\", \"arguments\": {\"path\": \"a.py\", \"content\": \"one\ntwo\"}}\n```";
         assert_eq!(check(text), vec![valid("write_file", json!({"path": "a.py", "content": "one\ntwo"}))]);
@@ -262,13 +269,13 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_was_cut_off_is_malformed() {
+    fn a_truncated_call_is_malformed() {
         let found = check("```json\n{\"name\": \"write_file\", \"arguments\": {\"path\": \"a.py\", \"content\": \"pri");
         assert!(matches!(&found[..], [(name, Arguments::Malformed { .. })] if name == "write_file"), "{found:?}");
     }
 
     #[tokio::test]
-    async fn a_model_without_tools_is_asked_in_text() {
+    async fn a_model_without_tool_calls_gets_its_tools_as_text() {
         let inner = ScriptedModel::answering("small", |request| {
             if !request.tools.is_empty() {
                 return Err(ModelError::BadRequest("small does not support tools".to_owned()));

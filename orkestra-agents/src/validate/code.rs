@@ -1,13 +1,13 @@
-//! The validator of agents that write code: tests when there are some, else a syntax check per language.
+//! The validator for code: runs tests if there are some, else checks the syntax per language.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orkestra_tools::{Command, DiscardOutput, ToolScope};
+use orkestra_tools::{Command, ToolScope, Unobserved};
 use serde_json::Value;
 
 use super::{
-    DebugInfo, ErrorType, ValidateError, Validator, Verdict, Work, blocking, files,
+    DebugInfo, ErrorType, Submission, ValidateError, Validator, Verdict, blocking, files,
     plan::{self, Check, Scope, folder_of},
     tests_run::{self, quote},
     verdict::{Ending, command_error, test_error},
@@ -16,27 +16,35 @@ use super::{
 
 const SYNTAX_TIME_MAX: Duration = Duration::from_secs(60);
 const NPM_TIME_MAX: Duration = Duration::from_secs(300);
-/// What npm writes into a new package, and what is no test.
+/// The test script that npm writes into a new package; it is not a test.
 const NO_NPM_TEST: &str = "no test specified";
 
-/// Runs the tests of an agent's work, or checks its syntax.
+/// Runs the tests of an agent's work, or checks its syntax when there are none.
 #[derive(Debug, Clone, Copy)]
 pub struct CodeValidator {
     scope: Scope,
     needs_files: bool,
+    ignored: &'static [&'static str],
 }
 
 impl CodeValidator {
-    /// Judges what the agent wrote itself: its siblings may be in the middle of their work.
+    /// Judges only what the agent wrote: agents that run beside it may be in the middle of their work.
     #[must_use]
     pub fn own_work() -> Self {
-        Self { scope: Scope::Own, needs_files: true }
+        Self { scope: Scope::Own, needs_files: true, ignored: &[] }
     }
 
-    /// Judges all that is in the workspace.
+    /// Judges everything in the workspace.
     #[must_use]
     pub fn everything() -> Self {
-        Self { scope: Scope::Everything, needs_files: false }
+        Self { scope: Scope::Everything, needs_files: false, ignored: &[] }
+    }
+
+    /// Files of other agents that do not count as work of this one.
+    #[must_use]
+    pub fn with_ignored(mut self, files: &'static [&'static str]) -> Self {
+        self.ignored = files;
+        self
     }
 }
 
@@ -51,16 +59,21 @@ enum Outcome {
 
 #[async_trait]
 impl Validator for CodeValidator {
-    async fn validate(&self, work: Work<'_>) -> Result<Verdict, ValidateError> {
+    fn checks(&self) -> &str {
+        "runs your tests or, without tests, checks your files' syntax"
+    }
+
+    async fn validate(&self, work: Submission<'_>) -> Result<Verdict, ValidateError> {
         let files = files(work.scope).await?;
-        if self.needs_files && work.written.is_empty() && files.iter().all(|file| is_planning(file)) {
+        if self.needs_files && work.written.is_empty() && files.iter().all(|file| self.ignored.contains(&file.as_str()))
+        {
             let output = "no file was written: write your work with write_file, an answer in words is not enough";
-            return Ok(Verdict::Failed(debug_info(work, ErrorType::ValidationFailure, "list_files", output)));
+            return Ok(work.refused(ErrorType::ValidationFailure, "list_files", output));
         }
         let missing = wanted::missing(work.wanted, &files);
         if !missing.is_empty() {
-            let output = format!("the objective names files that are not there: {}", missing.join(", "));
-            return Ok(Verdict::Failed(debug_info(work, ErrorType::ValidationFailure, "list_files", &output)));
+            let output = format!("the objective names files that do not exist: {}", missing.join(", "));
+            return Ok(work.refused(ErrorType::ValidationFailure, "list_files", output));
         }
         let npm_tests = npm_tests(work.scope, &files).await?;
         let planned = plan::Work { files: &files, written: work.written, npm_tests: &npm_tests, scope: self.scope };
@@ -79,15 +92,11 @@ impl Validator for CodeValidator {
     }
 }
 
-fn is_planning(file: &str) -> bool {
-    matches!(file, "plan.md" | "contract.json")
-}
-
-async fn run(work: Work<'_>, check: &Check) -> Result<Outcome, ValidateError> {
+async fn run(work: Submission<'_>, check: &Check) -> Result<Outcome, ValidateError> {
     match check {
         Check::Tests(tests) => run_tests(work, tests).await,
         Check::PythonSyntax(files) => {
-            // NOTE: what is compiled goes to scratch space, not into the workspace.
+            // NOTE: the compiled files go to scratch space, not into the workspace.
             let names = files.iter().map(|file| quote(file)).collect::<Vec<_>>().join(" ");
             let line = format!("python3 -m py_compile {names}");
             let real = format!("PYTHONPYCACHEPREFIX=\"$(mktemp -d)\" {line}");
@@ -112,7 +121,7 @@ async fn run(work: Work<'_>, check: &Check) -> Result<Outcome, ValidateError> {
     }
 }
 
-async fn run_tests(work: Work<'_>, tests: &[String]) -> Result<Outcome, ValidateError> {
+async fn run_tests(work: Submission<'_>, tests: &[String]) -> Result<Outcome, ValidateError> {
     let run = tests_run::run(work, tests).await?;
     let (exit_code, timed_out, output) = (run.result.exit_code, run.result.timed_out, run.result.output.as_str());
     let Some(error_type) = test_error(&Ending { exit_code, timed_out, output }, run.report.as_ref()) else {
@@ -124,9 +133,9 @@ async fn run_tests(work: Work<'_>, tests: &[String]) -> Result<Outcome, Validate
     Ok(Outcome::Broken(info))
 }
 
-/// Runs `line`, shown as `shown`; a program that the sandbox does not have makes it a check that was not made.
+/// Runs `line`, shown as `shown`. The check is skipped when the sandbox does not have `program`.
 async fn run_command(
-    work: Work<'_>,
+    work: Submission<'_>,
     program: &str,
     shown: &str,
     line: &str,
@@ -138,7 +147,7 @@ async fn run_command(
     }
     let timeout = if otherwise == ErrorType::SyntaxError { SYNTAX_TIME_MAX } else { NPM_TIME_MAX };
     let command = in_folder(Command::new(line).with_timeout(timeout), folder);
-    let result = work.scope.sandbox().execute(command, work.sink).await?;
+    let result = work.scope.sandbox().execute(command, work.scope.observer().as_ref()).await?;
     let ending = Ending { exit_code: result.exit_code, timed_out: result.timed_out, output: &result.output };
     Ok(match command_error(&ending, otherwise) {
         None => Outcome::Held(format!("{shown}: fine")),
@@ -146,9 +155,9 @@ async fn run_command(
     })
 }
 
-async fn succeeds(work: Work<'_>, line: &str, folder: Option<&String>) -> Result<bool, ValidateError> {
+async fn succeeds(work: Submission<'_>, line: &str, folder: Option<&String>) -> Result<bool, ValidateError> {
     let command = in_folder(Command::new(line).with_timeout(SYNTAX_TIME_MAX), folder);
-    Ok(work.scope.sandbox().execute(command, &DiscardOutput).await?.exit_code == 0)
+    Ok(work.scope.sandbox().execute(command, &Unobserved).await?.exit_code == 0)
 }
 
 fn in_folder(command: Command, folder: Option<&String>) -> Command {
@@ -158,7 +167,7 @@ fn in_folder(command: Command, folder: Option<&String>) -> Command {
     }
 }
 
-fn debug_info(work: Work<'_>, error_type: ErrorType, command: &str, output: &str) -> DebugInfo {
+fn debug_info(work: Submission<'_>, error_type: ErrorType, command: &str, output: &str) -> DebugInfo {
     DebugInfo {
         error_type,
         failed_command: command.to_owned(),
@@ -168,7 +177,7 @@ fn debug_info(work: Work<'_>, error_type: ErrorType, command: &str, output: &str
     }
 }
 
-/// The folders whose `package.json` has a test script of its own.
+/// The folders whose `package.json` has a test script.
 async fn npm_tests(scope: &ToolScope, files: &[String]) -> Result<Vec<String>, ValidateError> {
     let workspace = scope.workspace().clone();
     let packages: Vec<String> =

@@ -1,8 +1,8 @@
-//! Why a validator refused an agent's work: the durable failure that the next attempt's prompt carries.
+//! Why a validator refused an agent's work: the durable failure that the next attempt's prompt contains.
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of thing went wrong.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -11,20 +11,20 @@ pub enum ErrorType {
     ValidationFailure,
     /// A file cannot be parsed.
     SyntaxError,
-    /// The command did not end in its time.
+    /// The command timed out.
     CommandTimeout,
-    /// Something that the code needs is not there.
+    /// A dependency of the code is missing.
     DependencyError,
-    /// There are test files, and no test in them.
+    /// There are test files without a test in them.
     NoTests,
-    /// The tools themselves failed, or the agent went round in circles with them.
+    /// A tool failed, or the agent repeated its calls.
     ToolError,
-    /// The run's budget is used up.
+    /// The budget of the run is used up.
     BudgetExceeded,
 }
 
 impl ErrorType {
-    /// Its name: on the wire, and as the kind of an attempt's failure.
+    /// Its name on the wire, and as the kind of an attempt's failure.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -39,17 +39,17 @@ impl ErrorType {
     }
 }
 
-/// What the next attempt must know.
+/// What the next attempt needs to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DebugInfo {
-    /// What kind of thing went wrong.
+    /// The kind of the failure.
     pub error_type: ErrorType,
-    /// The command that failed, as one can type it.
+    /// The command that failed, as a user would type it.
     pub failed_command: String,
-    /// What it wrote, head and tail when it was very long.
+    /// Its output; head and tail when it is very long.
     pub full_output: String,
-    /// The tests that failed, by their full names, from the JUnit file.
+    /// The full names of the failed tests, from the JUnit file.
     pub failed_tests: Vec<String>,
-    /// The attempt that this is about.
+    /// The attempt that failed.
     pub attempt: u32,
 }

@@ -1,22 +1,22 @@
-//! Reads a JUnit file: which tests ran, and which of them failed. Pure; pytest's and our own runner's files alike.
+//! Reads a JUnit file, of pytest or of our own runner: which tests ran, and which of them failed. Pure.
 
 use quick_xml::{Reader, events::BytesStart, events::Event};
 
-/// What a JUnit file says.
+/// The content of a JUnit file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Report {
-    /// Tests that ran, the failed and the skipped ones included.
+    /// The number of tests, including failed and skipped ones.
     pub(super) tests: usize,
-    /// Tests that were skipped.
+    /// The number of skipped tests.
     pub(super) skipped: usize,
-    /// Full names of the tests that failed or broke.
+    /// The full names of tests that failed or could not run.
     pub(super) failed: Vec<String>,
 }
 
 /// Reads the text of a JUnit file.
 ///
 /// # Errors
-/// Why it is none; a file that was cut off is an error, never a shorter report.
+/// When it is not a JUnit file. A truncated file is an error, never a shorter report.
 pub(super) fn parse(text: &str) -> Result<Report, String> {
     let mut reader = Reader::from_str(text);
     let mut report = Report::default();
@@ -44,7 +44,7 @@ pub(super) fn parse(text: &str) -> Result<Report, String> {
                 }
             }
             Event::Eof if depth == 0 && has_root => return Ok(report),
-            Event::Eof => return Err("the file is cut off or holds no test suite".to_owned()),
+            Event::Eof => return Err("the file is truncated or contains no test suite".to_owned()),
             _ => {}
         }
     }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_errors_and_skips_are_told_apart() {
+    fn failures_errors_and_skipped_tests_are_counted() {
         let text = r#"<?xml version="1.0" encoding="utf-8"?><testsuites><testsuite name="pytest" tests="4">
             <testcase classname="tests.test_a.TestA" name="test_good" time="0.1" />
             <testcase classname="tests.test_a" name="test_bad[&lt;1&gt;]"><failure message="no">assert 1 == 2</failure></testcase>
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_an_error() {
+    fn anything_but_a_whole_report_is_an_error() {
         assert!(parse("").is_err());
         assert!(parse("no tests here").is_err());
         assert!(parse("<html></html>").is_err());

@@ -1,54 +1,64 @@
-//! Validators: what says whether an agent's work holds, instead of the agent.
+//! Validators: they judge an agent's work, so that its own word does not count.
 //!
 //! ```text
 //! files in the workspace --plan--> checks --commands in the sandbox--> exit code, output, JUnit file --verdict--> Verdict
 //! ```
-//! A validator never trusts what an agent says, and never a report that was there before its command ran.
+//! A validator never trusts what an agent says, and never a report that existed before its command ran.
 
 mod code;
 mod debug_info;
 mod junit;
 mod plan;
-mod planned;
 mod tests_run;
 mod verdict;
 mod wanted;
 
 use async_trait::async_trait;
-use orkestra_tools::{OutputSink, SandboxError, ToolScope, WorkspaceError};
+use orkestra_tools::{SandboxError, ToolScope, WorkspaceError};
 
 pub use code::CodeValidator;
 pub use debug_info::{DebugInfo, ErrorType};
-pub use planned::PlanValidator;
 pub use verdict::Verdict;
 pub(crate) use wanted::named_files;
 
-/// The work that is judged.
+/// The work to judge.
 #[derive(Clone, Copy)]
-pub struct Work<'a> {
-    /// Where it lies and where commands run.
+pub struct Submission<'a> {
+    /// Its workspace, the sandbox for commands, and the observer of their output.
     pub scope: &'a ToolScope,
     /// The files that the agent wrote, in all its attempts of this run.
     pub written: &'a [String],
-    /// Files that must be there when this work is done: those that the objective names, for the agent that comes last.
+    /// The files that must exist when the work is done: [`Brief::wanted`](crate::Brief::wanted).
     pub wanted: &'a [String],
-    /// The attempt that is judged.
+    /// The attempt to judge.
     pub attempt: u32,
-    /// Hears what the validator's commands say.
-    pub sink: &'a dyn OutputSink,
 }
 
-/// Why a validator came to no verdict. The work may be good or bad: the attempt fails and is tried again.
+impl Submission<'_> {
+    /// Refuses the work: the next attempt reads which command failed and what it wrote.
+    #[must_use]
+    pub fn refused(self, error_type: ErrorType, command: impl Into<String>, output: impl Into<String>) -> Verdict {
+        Verdict::Failed(DebugInfo {
+            error_type,
+            failed_command: command.into(),
+            full_output: output.into(),
+            failed_tests: Vec::new(),
+            attempt: self.attempt,
+        })
+    }
+}
+
+/// Why a validator has no verdict. The attempt fails and is tried again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ValidateError {
-    /// No command could be run.
-    #[error("the validator could not run its command: {0}")]
+    /// A command could not be run.
+    #[error("the validator cannot run its command: {0}")]
     Sandbox(#[from] SandboxError),
     /// The workspace could not be read.
-    #[error("the validator could not use the workspace: {0}")]
+    #[error("the validator cannot use the workspace: {0}")]
     Workspace(#[from] WorkspaceError),
-    /// A fault of ours or of the host.
+    /// An internal error.
     #[error("the validator failed: {0}")]
     Internal(String),
 }
@@ -56,14 +66,20 @@ pub enum ValidateError {
 /// Judges an agent's work.
 #[async_trait]
 pub trait Validator: Send + Sync {
-    /// Judges. It may be asked again about the same work: after a crash the verdict was not kept.
+    /// What it checks, for the agent's prompt: it completes the sentence "a validator checks your work: it …". Empty adds
+    /// nothing.
+    fn checks(&self) -> &str {
+        ""
+    }
+
+    /// Judges the work. It is called again about the same work when a crash lost the verdict.
     ///
     /// # Errors
-    /// [`ValidateError`] when it comes to no verdict.
-    async fn validate(&self, work: Work<'_>) -> Result<Verdict, ValidateError>;
+    /// [`ValidateError`] when it has no verdict.
+    async fn validate(&self, work: Submission<'_>) -> Result<Verdict, ValidateError>;
 }
 
-/// Every file in the workspace that is not ours.
+/// Every file in the workspace, except those of validators.
 async fn files(scope: &ToolScope) -> Result<Vec<String>, ValidateError> {
     let workspace = scope.workspace().clone();
     let listing = blocking(move || Ok(workspace.list()?)).await?;
@@ -71,8 +87,8 @@ async fn files(scope: &ToolScope) -> Result<Vec<String>, ValidateError> {
     Ok(paths.filter(|path| !path.starts_with(tests_run::FOLDER)).collect())
 }
 
-/// Runs what blocks on the disk where it may.
-async fn blocking<T: Send + 'static>(
+/// Runs blocking work on a thread where it may block.
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ValidateError> + Send + 'static,
 ) -> Result<T, ValidateError> {
     let done = tokio::task::spawn_blocking(work).await;

@@ -1,23 +1,23 @@
-//! Decides what to run for the work of an agent: tests when there are some, else a syntax check per language. Pure.
+//! Decides which checks to run on an agent's work: tests if there are some, else a syntax check per language. Pure.
 
 use std::collections::BTreeSet;
 
-/// Files per command line: a command line has a limit, and a project of thousands of files is checked in parts.
+/// Files per command line, because a command line has a limit. Larger projects are checked in parts.
 const FILES_MAX: usize = 200;
 
 /// Whose work is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// What this agent wrote: its siblings may be in the middle of theirs.
+    /// What this agent wrote: agents beside it may be in the middle of their work.
     Own,
-    /// All that is in the workspace.
+    /// Everything in the workspace.
     Everything,
 }
 
-/// One thing to run.
+/// One check to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Check {
-    /// Python tests; no file means all that are found.
+    /// Python tests; an empty list means all tests that are found.
     Tests(Vec<String>),
     /// Whether Python files can be compiled.
     PythonSyntax(Vec<String>),
@@ -29,23 +29,23 @@ pub(super) enum Check {
     TypeScript(String),
 }
 
-/// What there is to judge.
+/// The work to judge.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Work<'a> {
     /// Every file in the workspace.
     pub(super) files: &'a [String],
-    /// Those that the agent wrote.
+    /// The files that the agent wrote.
     pub(super) written: &'a [String],
-    /// The folders whose `package.json` has tests of its own.
+    /// The folders whose `package.json` has a test script.
     pub(super) npm_tests: &'a [String],
     pub(super) scope: Scope,
 }
 
-/// The checks for `work`, in the order in which they are run; the first that fails ends it.
+/// The checks for `work`, in their order; the first that fails ends the validation.
 pub(super) fn checks(work: &Work<'_>) -> Vec<Check> {
     let there: BTreeSet<&String> = work.files.iter().collect();
     let own: Vec<String> = work.written.iter().filter(|file| there.contains(file)).cloned().collect();
-    // NOTE: an agent that wrote nothing by write_file may have written by a command; then all files are its files.
+    // NOTE: an agent that wrote no file with its tools may have written some with a command; then all files are judged.
     let judged: &[String] = if work.scope == Scope::Everything || own.is_empty() { work.files } else { &own };
     let mut checks = Vec::new();
     let tests: Vec<String> = judged.iter().filter(|file| is_python_test(file)).cloned().collect();
@@ -74,7 +74,7 @@ fn parts(files: &[String], endings: &[&str]) -> impl Iterator<Item = Vec<String>
     parts.into_iter()
 }
 
-/// Whether pytest would look for tests in this file.
+/// Whether pytest looks for tests in this file.
 pub(super) fn is_python_test(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.strip_suffix(".py").is_some_and(|stem| stem.starts_with("test_") || stem.ends_with("_test"))
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_answers_for_its_own_tests_and_qa_for_all() {
+    fn own_work_runs_its_own_tests_and_everything_runs_all() {
         let files = ["a.py", "tests/test_a.py", "tests/test_b.py", "app.js"];
         let own = check(Scope::Own, &files, &["a.py", "tests/test_a.py"]);
         assert_eq!(own, [Check::Tests(list(&["tests/test_a.py"]))]);

@@ -1,34 +1,33 @@
-//! Runs Python tests and reads their JUnit file: with pytest where the sandbox has it, else with a runner of ours that
-//! needs the standard library only.
+//! Runs Python tests and reads their JUnit file: with pytest if the sandbox has it, else with our own runner, which needs only
+//! the standard library.
 //!
-//! The file cannot be forged by leftovers: it is written into a folder whose name did not exist before, and which is
-//! removed afterwards.
+//! Old files cannot forge the report: it is written into a folder with a new name, which is removed afterwards.
 
 use std::time::Duration;
 
-use orkestra_tools::{Command, CommandResult, DiscardOutput, WorkspaceError};
+use orkestra_tools::{Command, CommandResult, Unobserved, WorkspaceError};
 use ulid::Ulid;
 
-use super::{ValidateError, Work, blocking, junit};
+use super::{Submission, ValidateError, blocking, junit};
 
-/// How the folder begins that a validator uses in the workspace while it runs.
+/// The prefix of the folders that validators use in the workspace.
 pub(super) const FOLDER: &str = ".orkestra-";
 const RUNNER: &str = include_str!("runner.py");
-/// How long tests may take.
+/// The time limit of a test run.
 const TESTS_TIME_MAX: Duration = Duration::from_secs(300);
 const PROBE_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How a test run ended.
 pub(super) struct TestRun {
-    /// The command as people type it.
+    /// The command as a user would type it.
     pub(super) command: String,
     pub(super) result: CommandResult,
-    /// What the JUnit file says; nothing when there is none, or none that can be read.
+    /// The content of the JUnit file; `None` when it does not exist or cannot be read.
     pub(super) report: Option<junit::Report>,
 }
 
-/// Runs `tests`, or all tests when it names none.
-pub(super) async fn run(work: Work<'_>, tests: &[String]) -> Result<TestRun, ValidateError> {
+/// Runs `tests`, or all tests when the list is empty.
+pub(super) async fn run(work: Submission<'_>, tests: &[String]) -> Result<TestRun, ValidateError> {
     let stem = folder_stem(work);
     let folder = fresh_folder(&stem);
     let junit_path = format!("{folder}/junit.xml");
@@ -46,35 +45,36 @@ pub(super) async fn run(work: Work<'_>, tests: &[String]) -> Result<TestRun, Val
         (format!("python3 -m unittest -v {all}"), format!("python3 {folder}/runner.py {junit_path} . {files}"))
     };
     let line = format!("export PYTHONDONTWRITEBYTECODE=1; {line}");
-    let result = work.scope.sandbox().execute(Command::new(line).with_timeout(TESTS_TIME_MAX), work.sink).await;
+    let command_line = Command::new(line).with_timeout(TESTS_TIME_MAX);
+    let result = work.scope.sandbox().execute(command_line, work.scope.observer().as_ref()).await;
     let report = read_report(work, junit_path).await;
-    // NOTE: with those that a crash left. A folder that stays is ugly, not wrong: its name is never used again.
+    // NOTE: also removes folders that a crash left. A folder that stays does no harm: its name is never used again.
     let remove = Command::new(format!("rm -rf -- {stem}*")).with_timeout(PROBE_TIME_MAX);
-    if let Err(error) = work.scope.sandbox().execute(remove, &DiscardOutput).await {
-        tracing::warn!(%error, folder, "a validator's folder stays in the workspace");
+    if let Err(error) = work.scope.sandbox().execute(remove, &Unobserved).await {
+        tracing::warn!(%error, folder, "cannot remove a validator's folder from the workspace");
     }
     Ok(TestRun { command, result: result?, report: report? })
 }
 
-/// How the folders of this agent's validator begin; its siblings may be validated at the same time.
-fn folder_stem(work: Work<'_>) -> String {
+/// The prefix of this agent's folders; other agents may be validated at the same time.
+fn folder_stem(work: Submission<'_>) -> String {
     let agent = work.scope.artifacts_path().file_name().unwrap_or_default().to_string_lossy();
     let plain = agent.chars().filter(|one| one.is_ascii_alphanumeric() || "._-".contains(*one));
     format!("{FOLDER}check-{}@", plain.collect::<String>())
 }
 
-/// A name that was never used and that an agent's code cannot foresee.
-#[expect(clippy::disallowed_methods, reason = "chance is wanted here: it is no part of any run's state")]
+/// A new name that an agent's code cannot predict.
+#[expect(clippy::disallowed_methods, reason = "the name must be random; it is not part of a run's state")]
 fn fresh_folder(stem: &str) -> String {
     format!("{stem}{}", Ulid::generate().to_string().to_lowercase())
 }
 
-async fn has_pytest(work: Work<'_>) -> Result<bool, ValidateError> {
+async fn has_pytest(work: Submission<'_>) -> Result<bool, ValidateError> {
     let probe = Command::new("python3 -c 'import pytest'").with_timeout(PROBE_TIME_MAX);
-    Ok(work.scope.sandbox().execute(probe, &DiscardOutput).await?.exit_code == 0)
+    Ok(work.scope.sandbox().execute(probe, &Unobserved).await?.exit_code == 0)
 }
 
-async fn read_report(work: Work<'_>, path: String) -> Result<Option<junit::Report>, ValidateError> {
+async fn read_report(work: Submission<'_>, path: String) -> Result<Option<junit::Report>, ValidateError> {
     let workspace = work.scope.workspace().clone();
     let text = blocking(move || match workspace.read(&path) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
@@ -82,10 +82,12 @@ async fn read_report(work: Work<'_>, path: String) -> Result<Option<junit::Repor
         Err(_) => Ok(None),
     })
     .await?;
-    Ok(text.and_then(|text| junit::parse(&text).inspect_err(|error| tracing::warn!(error, "no JUnit file")).ok()))
+    Ok(text.and_then(|text| {
+        junit::parse(&text).inspect_err(|error| tracing::warn!(error, "cannot read the JUnit file")).ok()
+    }))
 }
 
-/// A path as one word of a shell.
+/// A path as one word of a shell command.
 pub(super) fn quote(path: &str) -> String {
     let plain = |one: char| one.is_ascii_alphanumeric() || "._-/".contains(one);
     let path = if path.starts_with('-') { format!("./{path}") } else { path.to_owned() };
@@ -97,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_stay_one_word() {
+    fn a_quoted_path_is_one_word() {
         assert_eq!(quote("tests/test_a.py"), "tests/test_a.py");
         assert_eq!(quote("a b; rm -rf *"), "'a b; rm -rf *'");
         assert_eq!(quote("it's"), "'it'\\''s'");

@@ -1,4 +1,4 @@
-//! From what a command did to a verdict. Pure.
+//! Turns the result of a command into a verdict. Pure.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,16 +7,16 @@ use super::{
     junit::Report,
 };
 
-/// What a validator says about an agent's work. Stored as the result of its step.
+/// The verdict of a validator on an agent's work. Stored as the result of its step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// The work holds.
+    /// The work is accepted.
     Passed {
-        /// What was checked, and what could not be checked here, for people.
+        /// What was checked and what could not be checked, for users.
         notes: Vec<String>,
     },
-    /// It does not: the next attempt is told why.
+    /// The work is refused; the next attempt reads why.
     Failed(DebugInfo),
 }
 
@@ -28,11 +28,11 @@ pub(super) struct Ending<'a> {
     pub(super) output: &'a str,
 }
 
-/// The exit code with which pytest, and our runner, say that there was no test.
+/// The exit code of pytest and of our runner when there was no test.
 const NO_TESTS_EXIT: i32 = 5;
 
-/// What is wrong with a test run; nothing when it passed. A pass needs both a good exit code and a report that names
-/// at least one test that ran and none that failed: either alone can be had by accident.
+/// The error of a test run; `None` when it passed. A pass needs exit code 0 and a report with at least one test that ran and
+/// none that failed: either alone can happen by accident.
 pub(super) fn test_error(ending: &Ending<'_>, report: Option<&Report>) -> Option<ErrorType> {
     if ending.timed_out {
         return Some(ErrorType::CommandTimeout);
@@ -45,7 +45,7 @@ pub(super) fn test_error(ending: &Ending<'_>, report: Option<&Report>) -> Option
     (!passed).then(|| words_error(ending.output))
 }
 
-/// What is wrong with any other command; nothing when it passed.
+/// The error of any other command; `None` when it passed.
 pub(super) fn command_error(ending: &Ending<'_>, otherwise: ErrorType) -> Option<ErrorType> {
     if ending.timed_out {
         return Some(ErrorType::CommandTimeout);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn no_test_is_not_a_pass() {
+    fn a_run_without_tests_does_not_pass() {
         assert_eq!(check(5, "no tests ran", report(0, 0, &[])), Some(ErrorType::NoTests));
         assert_eq!(check(5, "", None), Some(ErrorType::NoTests));
         assert_eq!(check(0, "", report(0, 0, &[])), Some(ErrorType::NoTests));
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_a_failure_name_its_type() {
+    fn the_output_of_a_failure_decides_its_type() {
         assert_eq!(check(2, "E  SyntaxError: invalid", report(1, 0, &["a"])), Some(ErrorType::SyntaxError));
         let missing = check(2, "ModuleNotFoundError: No module named 'flask'", report(1, 0, &["a"]));
         assert_eq!(missing, Some(ErrorType::DependencyError));

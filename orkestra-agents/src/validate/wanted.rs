@@ -1,26 +1,26 @@
-//! The files that an objective asks for by name. They are either there in the end or the work is not done.
+//! The files that an objective names. The work is done only when they exist.
 
-/// Endings of files that people ask for.
+/// Extensions of files that users ask for.
 const ENDINGS: [&str; 28] = [
     "py", "js", "mjs", "ts", "tsx", "jsx", "html", "css", "json", "md", "toml", "yaml", "yml", "txt", "sh", "rs", "go",
     "java", "rb", "php", "c", "h", "cpp", "cs", "sql", "csv", "xml", "ini",
 ];
-/// Words after which such a name means a file to be made, as against a product: "a Node.js server" asks for no file.
+/// Words after which such a name is a file to write and not a product: "a Node.js server" names no file.
 const INTRODUCTIONS: [&str; 14] =
     ["write", "create", "make", "add", "file", "script", "module", "named", "called", "in", "into", "to", "and", "as"];
 
-/// The files that `objective` names as what is to be made, in its order, each once.
+/// The files to write that `objective` names, in order, each once.
 pub(crate) fn named_files(objective: &str) -> Vec<String> {
     let words: Vec<&str> = objective.split_whitespace().collect();
     let mut found: Vec<String> = Vec::new();
     for pair in words.windows(2) {
         let before = pair[0].trim_matches(|one: char| !one.is_alphanumeric()).to_lowercase();
-        // A list goes on after a comma: "Write a.py, b.py".
+        // A list continues after a comma: "Write a.py, b.py".
         let listed = pair[0].ends_with(',') && found.last().is_some_and(|last| pair[0].contains(last.as_str()));
         if !listed && !INTRODUCTIONS.contains(&before.as_str()) {
             continue;
         }
-        // A path keeps its beginning: one that leaves the workspace must not turn into one that does not.
+        // The beginning of a path stays: a path out of the workspace must not become one inside.
         let unquoted = pair[1].trim_start_matches(['`', '"', '\'', '(', '[', '*']);
         let name = unquoted.trim_end_matches(|one: char| !one.is_alphanumeric());
         if is_file(name) && !found.iter().any(|known| known == name) {
@@ -37,7 +37,7 @@ fn is_file(name: &str) -> bool {
     relative && name.chars().all(plain) && ending.is_some_and(|ending| ENDINGS.contains(&ending))
 }
 
-/// Those of `wanted` that are not among `files`, neither as they are named nor in some folder.
+/// The files of `wanted` that are missing in `files`. A file counts in any folder.
 pub(crate) fn missing<'a>(wanted: &'a [String], files: &[String]) -> Vec<&'a str> {
     let is_there = |name: &str| files.iter().any(|file| file == name || file.ends_with(&format!("/{name}")));
     wanted.iter().map(String::as_str).filter(|name| !is_there(name)).collect()
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_told_from_products() {
+    fn files_are_distinguished_from_products() {
         for (objective, files) in [
             ("Write hello.py that prints Hello, World!", vec!["hello.py"]),
             ("Create `src/app.ts` and tests/app.test.ts.", vec!["src/app.ts", "tests/app.test.ts"]),
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_may_lie_in_a_folder() {
+    fn a_wanted_file_may_be_in_a_folder() {
         let wanted = ["hello.py".to_owned(), "b.py".to_owned()];
         let files = ["src/hello.py".to_owned(), "ab.py".to_owned()];
         assert_eq!(missing(&wanted, &files), ["b.py"]);

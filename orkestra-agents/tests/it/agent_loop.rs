@@ -1,4 +1,4 @@
-//! The loop of one agent with a scripted model: bad arguments, circles, limits, and what the second attempt is told.
+//! The loop of one agent with a scripted model: bad arguments, circles, limits, and the prompt of the second attempt.
 
 use std::sync::{
     Arc,
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::support::writer::{brief, last_result, run, turn};
 
 #[tokio::test]
-async fn bad_arguments_are_answered_with_the_error_and_do_nothing() {
+async fn bad_arguments_return_an_error_to_the_model_and_change_nothing() {
     let model = ScriptedModel::answering("scripted", |request| {
         Ok(match turn(request) {
             0 => {
@@ -40,7 +40,7 @@ async fn bad_arguments_are_answered_with_the_error_and_do_nothing() {
 }
 
 #[tokio::test]
-async fn an_agent_that_goes_round_in_circles_is_nudged_once_and_then_fails() {
+async fn an_agent_that_repeats_itself_is_nudged_once_and_then_fails() {
     let nudges = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&nudges);
     let model = ScriptedModel::answering("scripted", move |request| {
@@ -59,7 +59,7 @@ async fn an_agent_that_goes_round_in_circles_is_nudged_once_and_then_fails() {
 }
 
 #[tokio::test]
-async fn turns_are_limited() {
+async fn the_number_of_turns_is_limited() {
     let model = ScriptedModel::answering("scripted", |request| {
         Ok(call("write_file", json!({"path": "a.py", "content": format!("# {}\n", turn(request))})))
     });
@@ -68,7 +68,7 @@ async fn turns_are_limited() {
 }
 
 #[tokio::test]
-async fn the_second_attempt_is_told_why_the_first_was_refused() {
+async fn the_second_attempt_reads_why_the_first_was_refused() {
     let model = ScriptedModel::answering("scripted", |request| {
         let is_second = brief(request).contains("<debug_info>");
         Ok(match (is_second, turn(request)) {
@@ -101,7 +101,7 @@ async fn files_of_earlier_attempts_belong_to_the_output() {
 }
 
 #[tokio::test]
-async fn words_are_no_work() {
+async fn an_answer_without_files_is_refused() {
     let model = ScriptedModel::answering("scripted", |_| Ok(say("Here is hello.py: print('Hello')")));
     let error = run(model.clone(), &|agent| agent).await.expect_err("nothing was written");
     let failure = error.failure().expect("the run failed");
@@ -111,10 +111,10 @@ async fn words_are_no_work() {
 }
 
 #[tokio::test]
-async fn an_answer_can_be_the_work() {
+async fn an_answer_is_written_into_the_answer_file() {
     let model = ScriptedModel::answering("scripted", |_| Ok(say("First this, then that.")));
     let output =
-        run(model, &|agent| agent.with_answer_file("plan.md").with_validator(orkestra_agents::validate::PlanValidator));
+        run(model, &|agent| agent.with_answer_file("plan.md").with_validator(orkestra_agents::pipeline::PlanValidator));
     assert_eq!(output.await.expect("the answer is the plan").files_written, ["plan.md"]);
 }
 
@@ -144,7 +144,7 @@ async fn a_long_conversation_is_condensed_and_keeps_its_goal() {
     );
 }
 
-/// The number in the last path that the model wrote, as far as it is still in its conversation.
+/// The number in the last path that the model wrote, if it is still in the conversation.
 fn last_number(request: &orkestra_agents::model::Request) -> usize {
     let numbers = request.messages.iter().filter_map(|message| match message {
         Message::Assistant(said) => {
@@ -161,7 +161,7 @@ fn is_done(message: &Message) -> bool {
 }
 
 #[tokio::test]
-async fn a_provider_that_says_too_long_gets_less() {
+async fn a_conversation_refused_as_too_long_is_condensed() {
     let model = ScriptedModel::answering("scripted", |request| {
         if request.messages.len() > 6 {
             return Err(ModelError::ContextTooLong("too long".to_owned()));
@@ -183,7 +183,7 @@ fn last_result_or_empty(request: &orkestra_agents::model::Request) -> &str {
 }
 
 #[tokio::test]
-async fn a_missing_key_fails_at_once_and_for_good() {
+async fn a_missing_key_fails_without_a_second_attempt() {
     let model = ScriptedModel::answering("scripted", |_| Err(ModelError::Authentication("no key".to_owned())));
     let error = run(model.clone(), &|agent| agent).await.expect_err("there is no key");
     assert_eq!(error.failure().expect("the run failed").kind, "model_authentication");
@@ -191,7 +191,7 @@ async fn a_missing_key_fails_at_once_and_for_good() {
 }
 
 #[tokio::test]
-async fn an_agent_that_was_nudged_may_say_that_it_is_done_or_ask_for_its_tools() {
+async fn a_nudged_agent_may_ask_for_its_tools_back() {
     let model = ScriptedModel::answering("scripted", |request| {
         if request.words_only {
             let asked = request.messages.iter().filter(|message| is_nudge(message)).count();

@@ -1,4 +1,4 @@
-//! What a crash repeats, and what not: the first process stops in the middle, a second one goes on from the same store.
+//! What a crash repeats: the first process stops in the middle, a second one continues from the same store.
 
 use std::sync::{
     Arc,
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::support::writer::{Process, last_result, turn};
 
-/// Hangs when it is asked for this turn, until its process is gone.
+/// A model that never answers one turn.
 struct HangsAt {
     turn: usize,
     inner: Arc<ScriptedModel>,
@@ -40,7 +40,7 @@ impl Model for HangsAt {
     }
 }
 
-/// A tool that counts its calls; the first one hangs.
+/// A tool that counts its calls; the first one never returns.
 struct Counting {
     effect: Effect,
     calls: Arc<AtomicUsize>,
@@ -87,7 +87,7 @@ fn script() -> Arc<ScriptedModel> {
 }
 
 #[tokio::test]
-async fn a_crash_at_any_turn_repeats_nothing_that_finished() {
+async fn a_crash_at_any_turn_repeats_no_finished_call() {
     for stop_at in 0..=3 {
         let data = tempfile::tempdir().expect("a directory");
         let store = Arc::new(MemoryStore::new());
@@ -114,7 +114,7 @@ async fn a_crash_at_any_turn_repeats_nothing_that_finished() {
     }
 }
 
-/// Stops a process inside a call of the tool; answers how often it was called, and what the model read then.
+/// Stops a process inside a call of the tool. Returns how often it was called, what the model read then, and the call log.
 async fn stop_inside_the_tool(effect: Effect) -> (usize, String, Vec<(String, usize, usize)>) {
     let data = tempfile::tempdir().expect("a directory");
     let store = Arc::new(MemoryStore::new());
@@ -145,7 +145,7 @@ async fn stop_inside_the_tool(effect: Effect) -> (usize, String, Vec<(String, us
 }
 
 #[tokio::test]
-async fn a_call_that_changes_things_is_told_as_interrupted_and_not_repeated() {
+async fn an_interrupted_mutating_call_is_reported_and_not_repeated() {
     let (calls, read, log) = stop_inside_the_tool(Effect::Mutating).await;
     assert_eq!(calls, 1);
     assert!(read.starts_with("INTERRUPTED:"), "{read}");
@@ -154,14 +154,14 @@ async fn a_call_that_changes_things_is_told_as_interrupted_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_call_that_only_reads_is_repeated() {
+async fn an_interrupted_read_only_call_is_repeated() {
     let (calls, read, _) = stop_inside_the_tool(Effect::ReadOnly).await;
     assert_eq!(calls, 2);
     assert_eq!(read, "deployed");
 }
 
 #[tokio::test]
-async fn a_cancelled_run_ends_in_the_middle_of_an_answer() {
+async fn a_cancelled_run_ends_during_an_answer() {
     let data = tempfile::tempdir().expect("a directory");
     let reached = Arc::new(Notify::new());
     let model = HangsAt { turn: 0, inner: script(), reached: Arc::clone(&reached) };

@@ -1,8 +1,8 @@
-//! The demo model through the whole pipeline: real files, real commands, one real failing test, and a second attempt.
+//! The demo model in the whole pipeline: real files, real commands, one failing test, and a second attempt.
 
 use std::{process::Command, sync::Arc};
 
-use orkestra_agents::{ErrorKind, Orkestra, RunRequest, SandboxChoice, model::ModelChoice};
+use orkestra_agents::{ErrorKind, Orkestra, PipelineRequest, SandboxChoice, model::ModelChoice};
 use orkestra_core::prelude::{MemoryStore, Outcome, RunId};
 use orkestra_tools::DockerSandbox;
 use serde_json::{Value, json};
@@ -21,8 +21,8 @@ const FILES: [&str; 9] = [
     "qa_report.md",
 ];
 
-fn blog() -> RunRequest {
-    RunRequest { objective: "Build a REST API for a blog".to_owned(), ..RunRequest::default() }
+fn blog() -> PipelineRequest {
+    PipelineRequest { objective: "Build a REST API for a blog".to_owned(), ..PipelineRequest::default() }
 }
 
 fn check_events(events: &[Value]) {
@@ -86,7 +86,7 @@ async fn one_objective_becomes_a_tested_project() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_in_a_container_without_a_network() {
+async fn one_objective_becomes_a_tested_project_in_a_container() {
     if let Err(error) = DockerSandbox::available().await {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs Docker: {error}");
         eprintln!("SKIPPED, LOUDLY: {error}");
@@ -104,12 +104,12 @@ async fn the_same_in_a_container_without_a_network() {
     orkestra.shutdown().await;
 }
 
-/// Runs a selection of agents; answers the nodes and the files.
+/// Runs a selection of agents. Returns the nodes and the files.
 async fn select(tasks: &[&str]) -> (Vec<String>, Vec<String>) {
     let data = tempfile::tempdir().expect("a directory");
     let orkestra = start(data.path(), demo()).await;
     let tasks = tasks.iter().map(|&task| task.to_owned()).collect();
-    let run = orkestra.create(RunRequest { tasks, ..blog() }).await.expect("it is created");
+    let run = orkestra.create(PipelineRequest { tasks, ..blog() }).await.expect("it is created");
     let outcome = run.outcome().await.expect("it ends");
     assert!(matches!(outcome, Outcome::Completed(_)), "{outcome:?}");
     let view = json!(orkestra.run_view(run.id()).await.expect("it can be read").expect("it is there"));
@@ -124,7 +124,7 @@ async fn select(tasks: &[&str]) -> (Vec<String>, Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_selection_of_agents_makes_a_run() {
+async fn every_selection_of_agents_completes() {
     let (nodes, files) = select(&["qa", "backend"]).await;
     assert_eq!(nodes, ["planner", "backend", "qa"]);
     assert!(files.iter().any(|file| file == "tests/test_end_to_end.py"), "{files:?}");
@@ -138,10 +138,10 @@ async fn every_selection_of_agents_makes_a_run() {
 }
 
 #[tokio::test]
-async fn bad_requests_are_refused_with_words() {
+async fn an_invalid_request_is_refused_with_its_reason() {
     let data = tempfile::tempdir().expect("a directory");
     let orkestra = start(data.path(), demo()).await;
-    let request = |change: &dyn Fn(&mut RunRequest)| {
+    let request = |change: &dyn Fn(&mut PipelineRequest)| {
         let mut request = blog();
         change(&mut request);
         request
@@ -149,8 +149,8 @@ async fn bad_requests_are_refused_with_words() {
     for (bad, words) in [
         (request(&|request| request.objective = " \n".to_owned()), "objective is empty"),
         (request(&|request| request.tasks = vec!["devops".to_owned()]), "planner, backend, frontend, qa"),
-        (request(&|request| request.project_id = Some("../x".to_owned())), "no project id"),
-        (request(&|request| request.id = Some("a/../b".to_owned())), "no run id"),
+        (request(&|request| request.project_id = Some("../x".to_owned())), "invalid project id"),
+        (request(&|request| request.id = Some("a/../b".to_owned())), "invalid run id"),
     ] {
         let error = orkestra.create(bad).await.expect_err("it is refused");
         assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
@@ -162,15 +162,15 @@ async fn bad_requests_are_refused_with_words() {
         assert_eq!(error.kind(), ErrorKind::Model, "{error}");
     }
     let runs = orkestra.engine().list(&orkestra_core::prelude::RunQuery::default()).await.expect("it can be read");
-    assert!(runs.items.is_empty(), "what is refused leaves nothing");
+    assert!(runs.items.is_empty(), "a refused request creates no run");
     orkestra.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_project_goes_on_in_its_workspace() {
+async fn a_project_continues_in_its_workspace() {
     let data = tempfile::tempdir().expect("a directory");
     let orkestra = start(data.path(), demo()).await;
-    let request = || RunRequest { project_id: Some("my-blog".to_owned()), ..blog() };
+    let request = || PipelineRequest { project_id: Some("my-blog".to_owned()), ..blog() };
     for expected_attempts in [5, 4] {
         let run = orkestra.create(request()).await.expect("it is created");
         let events = events(&run).await;
@@ -183,7 +183,7 @@ async fn a_project_goes_on_in_its_workspace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_survives_many_deaths_of_its_process() {
+async fn a_run_completes_although_its_process_dies_many_times() {
     let data = tempfile::tempdir().expect("a directory");
     let store = Arc::new(MemoryStore::new());
     let log = data.path().join("calls.log");
@@ -191,7 +191,7 @@ async fn a_run_survives_many_deaths_of_its_process() {
     for wanted in [3, 9, 17, 26, 40, usize::MAX] {
         let orkestra =
             builder(data.path(), demo()).call_log(&log).start(Arc::clone(&store) as _).await.expect("it starts");
-        let run = orkestra.create(RunRequest { id: Some("r1".to_owned()), ..blog() }).await.expect("it goes on");
+        let run = orkestra.create(PipelineRequest { id: Some("r1".to_owned()), ..blog() }).await.expect("it goes on");
         let mut events = run.events(orkestra_core::prelude::Cursor::START);
         let mut calls = 0;
         while calls < wanted {
@@ -210,7 +210,7 @@ async fn a_run_survives_many_deaths_of_its_process() {
     check_log(&std::fs::read_to_string(&log).expect("the log is there"));
 }
 
-/// No step ends twice, and none starts after its end.
+/// No step ends twice, and no step starts after its end.
 fn check_log(log: &str) {
     let mut ended = std::collections::BTreeSet::new();
     for line in log.lines() {
@@ -225,7 +225,7 @@ fn check_log(log: &str) {
 }
 
 #[tokio::test]
-async fn a_real_model_never_makes_do_with_the_local_sandbox() {
+async fn a_real_model_never_falls_back_to_the_local_sandbox() {
     if DockerSandbox::available().await.is_ok() {
         eprintln!("not to be seen here: Docker answers");
         return;

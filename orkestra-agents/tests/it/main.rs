@@ -1,8 +1,10 @@
 //! The integration tests of this crate: one binary, one file per subject.
 
 mod agent_loop;
+mod budget;
 mod crash;
 mod demo_run;
+mod embedding;
 mod model_http;
 mod model_local;
 mod support;

@@ -1,10 +1,10 @@
-//! The genai adapter against a server that misbehaves in the ways real ones were seen to.
+//! The genai adapter against a server that misbehaves as real ones do.
 
 use std::{sync::Mutex, time::Duration};
 
 use orkestra_agents::model::{
-    Arguments, Message, Model, ModelChoice, ModelError, ModelSource, Patience, Request, Sink, StopReason, StreamEvent,
-    ToolDefinition,
+    Arguments, FinishReason, Message, Model, ModelChoice, ModelError, ModelSource, Patience, Request, Sink,
+    StreamEvent, ToolDefinition,
 };
 use serde_json::json;
 
@@ -72,7 +72,7 @@ async fn a_stream_of_llama_cpp_is_read() {
     assert_eq!(reply.message.tool_calls.len(), 1);
     assert_eq!(reply.message.tool_calls[0].arguments, Arguments::Valid(json!({"path": "a"})));
     assert_eq!((reply.usage.input, reply.usage.output), (Some(31), Some(7)));
-    assert_eq!(reply.stop, StopReason::Finished);
+    assert_eq!(reply.stop, FinishReason::Finished);
     let body = &server.bodies()[0];
     assert_eq!(body["model"], "some-model");
     assert_eq!(body["tools"][0]["function"]["name"], "write_file");
@@ -80,7 +80,7 @@ async fn a_stream_of_llama_cpp_is_read() {
 }
 
 #[tokio::test]
-async fn a_call_that_was_cut_off_is_malformed_and_sent_back_as_nothing() {
+async fn a_truncated_call_is_malformed_and_sent_back_without_arguments() {
     let cut_off = stream(&[
         r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c1","type":"function","function":{"name":"write_file","arguments":"{\"path\":\"a\",\"content\":\"pri"}}]},"finish_reason":null}]}"#,
         r#"{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#,
@@ -89,7 +89,7 @@ async fn a_call_that_was_cut_off_is_malformed_and_sent_back_as_nothing() {
     let server = Server::start(vec![cut_off, stream(&[DONE])]).await;
     let model = model(&server, 1).await;
     let reply = model.complete(&request()).await.expect("it answers");
-    assert_eq!(reply.stop, StopReason::Length);
+    assert_eq!(reply.stop, FinishReason::Length);
     assert!(matches!(reply.message.tool_calls[0].arguments, Arguments::Malformed { .. }));
     let mut again = request();
     again.messages.push(Message::Assistant(reply.message));
@@ -98,7 +98,7 @@ async fn a_call_that_was_cut_off_is_malformed_and_sent_back_as_nothing() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_off_is_no_answer() {
+async fn a_broken_stream_is_not_an_answer() {
     let broken = stream(&[r#"{"choices":[{"index":0,"delta":{"content":"Half an ans"},"finish_reason":null}]}"#]);
     let server = Server::start(vec![broken]).await;
     let error = model(&server, 1).await.complete(&request()).await.expect_err("it is not whole");
@@ -106,7 +106,7 @@ async fn a_stream_that_breaks_off_is_no_answer() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_carries_the_stated_delay_and_is_waited_for() {
+async fn a_rate_limit_waits_for_the_requested_delay() {
     let limited = status("429 Too Many Requests", "retry-after: 0\r\n", r#"{"error":{"message":"slow down"}}"#);
     let whole = stream(&[r#"{"choices":[{"index":0,"delta":{"content":"Done."},"finish_reason":"stop"}]}"#, DONE]);
     let server = Server::start(vec![limited, whole]).await;
@@ -124,7 +124,7 @@ async fn a_rate_limit_carries_the_stated_delay_and_is_waited_for() {
 }
 
 #[tokio::test]
-async fn faults_are_sorted_by_what_to_do() {
+async fn errors_are_sorted_by_what_to_do() {
     for (answer, kind) in [
         (status("500 Internal Server Error", "", "{}"), "model_unavailable"),
         (status("401 Unauthorized", "", r#"{"error":{"message":"wrong key"}}"#), "model_authentication"),
@@ -142,7 +142,7 @@ async fn faults_are_sorted_by_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_unavailable_and_its_address_is_not_repeated() {
+async fn a_missing_server_is_unavailable_and_its_address_is_not_shown() {
     let server = Server::start(vec![]).await;
     let error = model(&server, 1).await.complete(&request()).await.expect_err("nobody listens");
     assert!(matches!(&error, ModelError::Unavailable(text) if !text.contains("/v1")), "{error:?}");

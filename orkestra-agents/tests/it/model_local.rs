@@ -1,19 +1,19 @@
-//! A real model behind a real server, where `ORKESTRA_TEST_MODEL_URL` names one (as in `http://127.0.0.1:18084/v1`).
+//! A real model on a real server, if `ORKESTRA_TEST_MODEL_URL` names one (such as `http://127.0.0.1:18084/v1`).
 
 use orkestra_agents::{
-    RunRequest,
+    PipelineRequest,
     model::{Message, ModelChoice, ModelSource, Request, ToolDefinition},
 };
 use serde_json::json;
 
 use crate::support::product::{events, named, start};
 
-/// The address of the server, or a loud note that there is none. These tests need a download of a gigabyte, so unlike
-/// those that need Docker they may be skipped in CI.
+/// The address of the server; `None`, with a note, when there is none. These tests need a download of a gigabyte, so CI may
+/// skip them, unlike those that need Docker.
 pub(crate) fn address() -> Option<String> {
     let address = std::env::var("ORKESTRA_TEST_MODEL_URL").ok().filter(|address| !address.is_empty());
     if address.is_none() {
-        eprintln!("SKIPPED, LOUDLY: ORKESTRA_TEST_MODEL_URL names no server, so no real model was met");
+        eprintln!("SKIPPED, LOUDLY: ORKESTRA_TEST_MODEL_URL names no server, so no real model was used");
     }
     address
 }
@@ -54,10 +54,10 @@ async fn a_real_model_writes_a_program_that_runs() {
     let data = tempfile::tempdir().expect("a directory");
     let model = ModelChoice::automatic().with_base_url(address).with_max_tokens(600);
     let orkestra = start(data.path(), model).await;
-    let request = RunRequest {
+    let request = PipelineRequest {
         objective: "Write hello.py that prints Hello, World!".to_owned(),
         tasks: vec!["backend".to_owned()],
-        ..RunRequest::default()
+        ..PipelineRequest::default()
     };
     let run = orkestra.create(request).await.expect("it is created");
     let events = events(&run).await;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use orkestra_agents::validate::{CodeValidator, DebugInfo, ErrorType, Validator, Verdict, Work};
-use orkestra_tools::{DiscardOutput, LocalOptions, LocalSandbox, Sandbox, ToolScope, Unobserved};
+use orkestra_agents::validate::{CodeValidator, DebugInfo, ErrorType, Submission, Validator, Verdict};
+use orkestra_tools::{LocalOptions, LocalSandbox, Sandbox, ToolScope, Unobserved};
 
 async fn judge(files: &[(&str, &str)], validator: CodeValidator) -> (Verdict, Vec<String>) {
     judge_wanted(files, &[], validator).await
@@ -20,7 +20,7 @@ async fn judge_wanted(files: &[(&str, &str)], wanted: &[String], validator: Code
     let artifacts = directory.path().join("artifacts");
     let scope = ToolScope::new(workspace.clone(), Arc::new(sandbox), artifacts, Arc::new(Unobserved));
     let written: Vec<String> = files.iter().map(|(path, _)| (*path).to_owned()).collect();
-    let work = Work { scope: &scope, written: &written, wanted, attempt: 2, sink: &DiscardOutput };
+    let work = Submission { scope: &scope, written: &written, wanted, attempt: 2 };
     let verdict = validator.validate(work).await.expect("it comes to a verdict");
     let left = workspace.list().expect("it can be listed").files.into_iter().map(|entry| entry.path);
     (verdict, left.collect())
@@ -37,7 +37,7 @@ const GOOD_TEST: &str =
     "import unittest\nclass T(unittest.TestCase):\n    def test_good(self):\n        self.assertTrue(True)\n";
 
 #[tokio::test]
-async fn tests_that_pass_are_counted_and_nothing_is_left_behind() {
+async fn passing_tests_are_counted_and_no_file_is_left_behind() {
     let function = "def test_function():\n    assert 1 + 1 == 2\n";
     let files = [("tests/test_a.py", GOOD_TEST), ("tests/test_b.py", function)];
     let (verdict, left) = judge(&files, CodeValidator::own_work()).await;
@@ -47,12 +47,12 @@ async fn tests_that_pass_are_counted_and_nothing_is_left_behind() {
 }
 
 #[tokio::test]
-async fn a_file_that_the_objective_names_must_be_there() {
+async fn a_file_that_the_objective_names_must_exist() {
     let wanted = ["hello.py".to_owned()];
     let elsewhere = [("main.py", "print('Hello, World!')\n")];
     let (verdict, _) = judge_wanted(&elsewhere, &wanted, CodeValidator::own_work()).await;
     let Verdict::Failed(info) = verdict else { panic!("{verdict:?}") };
-    assert_eq!(info.full_output, "the objective names files that are not there: hello.py");
+    assert_eq!(info.full_output, "the objective names files that do not exist: hello.py");
     let there = [("hello.py", "print('Hello, World!')\n")];
     let (verdict, _) = judge_wanted(&there, &wanted, CodeValidator::own_work()).await;
     assert!(matches!(verdict, Verdict::Passed { .. }), "{verdict:?}");
@@ -71,13 +71,13 @@ async fn a_failing_test_is_named_with_its_output() {
 }
 
 #[tokio::test]
-async fn a_test_file_without_a_test_is_no_pass() {
+async fn a_test_file_without_a_test_does_not_pass() {
     let info = refused(&[("tests/test_a.py", "print('nothing to see')\n")]).await;
     assert_eq!(info.error_type, ErrorType::NoTests);
 }
 
 #[tokio::test]
-async fn a_broken_or_missing_import_is_told_apart_from_a_failure() {
+async fn syntax_errors_and_missing_imports_have_their_own_types() {
     let info = refused(&[("tests/test_a.py", "def broken(:\n")]).await;
     assert_eq!(info.error_type, ErrorType::SyntaxError);
     assert_eq!(info.failed_tests.len(), 1, "{info:?}");
@@ -95,7 +95,7 @@ async fn code_that_ends_the_test_run_early_does_not_pass() {
 }
 
 #[tokio::test]
-async fn a_report_that_lay_there_is_not_read() {
+async fn a_report_that_existed_before_is_not_read() {
     let forged = "<testsuite><testcase name='a'/></testsuite>";
     let quits = "import os\nos._exit(0)\n";
     let info = refused(&[("junit.xml", forged), (".orkestra-check/junit.xml", forged), ("test_a.py", quits)]).await;
@@ -104,7 +104,7 @@ async fn a_report_that_lay_there_is_not_read() {
 }
 
 #[tokio::test]
-async fn a_server_thread_that_is_left_running_does_not_hold_the_validator_up() {
+async fn a_running_thread_does_not_block_the_validator() {
     let test = "import threading, time, unittest\nclass T(unittest.TestCase):\n    def test_thread(self):\n        threading.Thread(target=lambda: time.sleep(600)).start()\n";
     let (verdict, _) = judge(&[("test_a.py", test)], CodeValidator::own_work()).await;
     assert!(matches!(verdict, Verdict::Passed { .. }), "{verdict:?}");
@@ -123,7 +123,7 @@ async fn without_tests_the_syntax_decides() {
 }
 
 #[tokio::test]
-async fn scripts_are_parsed_where_there_is_a_node() {
+async fn scripts_are_parsed_if_the_sandbox_has_node() {
     let (verdict, _) = judge(&[("app.js", "const a = 1;\n")], CodeValidator::own_work()).await;
     let Verdict::Passed { notes } = verdict else { panic!("{verdict:?}") };
     if notes[0].starts_with("NOT CHECKED") {
@@ -134,7 +134,7 @@ async fn scripts_are_parsed_where_there_is_a_node() {
 }
 
 #[tokio::test]
-async fn qa_answers_for_every_test_in_the_workspace() {
+async fn everything_includes_every_test_in_the_workspace() {
     let bad = "def test_bad():\n    assert False\n";
     let files = [("tests/test_a.py", GOOD_TEST), ("old/test_old.py", bad), ("report.md", "fine")];
     let (verdict, _) = judge(&files, CodeValidator::everything()).await;
@@ -143,7 +143,7 @@ async fn qa_answers_for_every_test_in_the_workspace() {
 }
 
 #[tokio::test]
-async fn names_of_files_are_no_commands() {
+async fn names_of_files_are_never_run_as_commands() {
     let (verdict, left) =
         judge(&[("a;touch made.py", "text"), ("b $(touch made).py", "pass\n")], CodeValidator::own_work()).await;
     assert!(matches!(verdict, Verdict::Passed { .. }), "{verdict:?}");

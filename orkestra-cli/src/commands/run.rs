@@ -1,7 +1,7 @@
 //! `aios run`: starts a run and shows it until it ends.
 
 use orkestra_agents::model::ModelChoice;
-use orkestra_agents::{Job, RunRequest, SandboxChoice, pipeline};
+use orkestra_agents::{Job, PipelineRequest, SandboxChoice, pipeline};
 use orkestra_core::prelude::{Cursor, Run};
 
 use super::session::{Session, summary_to};
@@ -27,7 +27,7 @@ pub(super) async fn perform(arguments: RunArguments) -> Result<Exit, Failure> {
     let choice = base_url.into_iter().fold(choice, ModelChoice::with_base_url);
 
     let session = Session::start(&place, place.leaving_all_but(&[]), choice, sandbox, &hidden).await?;
-    let request = RunRequest { objective, project_id: project, tasks, model, ..RunRequest::default() };
+    let request = PipelineRequest { objective, project_id: project, tasks, model, ..PipelineRequest::default() };
     let run = match session.orkestra.create(request).await {
         Ok(run) => run,
         Err(error) => {

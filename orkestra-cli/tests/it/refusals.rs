@@ -33,7 +33,7 @@ fn an_invalid_command_line_prints_an_error() {
     }
     assert!(!place.path().join(".orkestra").exists(), "nothing was made");
     let project = [&["run", "x", "--project", "../up"], &LOCAL_DEMO[..]].concat();
-    assert_refused(&place.done(&project), 2, &["\"../up\" is no project id"]);
+    assert_refused(&place.done(&project), 2, &["invalid project id \"../up\""]);
     assert!(place.good(&["ls"]).out.is_empty(), "no run was made");
 }
 

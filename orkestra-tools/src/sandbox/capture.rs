@@ -1,4 +1,4 @@
-//! Captures a command's output: lines for the sink, head and tail for the result, everything for the artifact file. Each of
+//! Captures a command's output: lines for the observer, head and tail for the result, everything for the artifact file. Each of
 //! the three has its own limit, so endless output costs time but neither memory nor disk.
 
 use std::collections::VecDeque;
@@ -6,13 +6,14 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 
-use super::{OutputSink, SandboxError};
+use super::SandboxError;
 use crate::limits::{
     OUTPUT_HEAD_BYTES, OUTPUT_LINE_BYTES_MAX, OUTPUT_TAIL_BYTES, OUTPUT_WHOLE_BYTES_MAX, STREAM_LINES_MAX,
 };
+use crate::scope::{Happening, Observer};
 
-pub(super) struct Capture<'sink> {
-    sink: &'sink dyn OutputSink,
+pub(super) struct Capture<'observer> {
+    observer: &'observer dyn Observer,
     /// The incomplete current line of each of the two streams.
     partial: [Vec<u8>; 2],
     lines: u64,
@@ -36,8 +37,8 @@ pub(super) struct Captured {
     pub(super) whole: Option<PathBuf>,
 }
 
-impl<'sink> Capture<'sink> {
-    pub(super) fn new(sink: &'sink dyn OutputSink, whole: Option<PathBuf>) -> Result<Self, SandboxError> {
+impl<'observer> Capture<'observer> {
+    pub(super) fn new(observer: &'observer dyn Observer, whole: Option<PathBuf>) -> Result<Self, SandboxError> {
         let open = |path: PathBuf| match File::create(&path) {
             Ok(file) => {
                 Ok(Whole { path, file: BufWriter::new(file), remaining: OUTPUT_WHOLE_BYTES_MAX, failed: false })
@@ -45,7 +46,7 @@ impl<'sink> Capture<'sink> {
             Err(error) => Err(SandboxError::Failed(format!("cannot create output file {}: {error}", path.display()))),
         };
         Ok(Self {
-            sink,
+            observer,
             partial: [Vec::new(), Vec::new()],
             lines: 0,
             head: Vec::new(),
@@ -96,14 +97,18 @@ impl<'sink> Capture<'sink> {
         self.lines += 1;
         if self.lines <= STREAM_LINES_MAX {
             let text = String::from_utf8_lossy(&line);
-            self.sink.line(text.trim_end_matches(['\n', '\r']), stderr);
+            self.report(text.trim_end_matches(['\n', '\r']), stderr);
         } else if self.lines == STREAM_LINES_MAX + 1 {
-            self.sink.line("[further output of this command is not streamed]", stderr);
+            self.report("[further output of this command is not streamed]", stderr);
         }
         self.keep(&line);
         if let Some(whole) = &mut self.whole {
             whole.write(&line);
         }
+    }
+
+    fn report(&self, line: &str, stderr: bool) {
+        self.observer.observe(Happening::CommandOutput { line: line.to_owned(), stderr });
     }
 
     fn keep(&mut self, line: &[u8]) {
@@ -149,9 +154,10 @@ mod tests {
     #[derive(Default)]
     struct Lines(Mutex<Vec<(String, bool)>>);
 
-    impl OutputSink for Lines {
-        fn line(&self, line: &str, stderr: bool) {
-            self.0.lock().expect("no test panics inside").push((line.to_owned(), stderr));
+    impl Observer for Lines {
+        fn observe(&self, happening: Happening) {
+            let Happening::CommandOutput { line, stderr } = happening else { panic!("a line: {happening:?}") };
+            self.0.lock().expect("no test panics inside").push((line, stderr));
         }
     }
 
@@ -206,7 +212,7 @@ mod tests {
     fn the_whole_output_has_its_own_cap() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("whole.log");
-        let mut capture = Capture::new(&super::super::DiscardOutput, Some(path.clone())).expect("the file opens");
+        let mut capture = Capture::new(&crate::scope::Unobserved, Some(path.clone())).expect("the file opens");
         let megabyte = vec![b'a'; 1024 * 1024];
         for _ in 0..20 {
             capture.push(&megabyte, false);

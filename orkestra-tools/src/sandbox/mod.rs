@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{COMMAND_BYTES_MAX, COMMAND_TIMEOUT_DEFAULT, COMMAND_TIMEOUT_MAX, COPY_BYTES_MAX};
+use crate::scope::Observer;
 use crate::workspace::{Workspace, WorkspaceError, relative};
 
 /// Exit code of a command that was killed at its timeout, as of `timeout(1)`.
@@ -147,21 +148,6 @@ pub struct CommandResult {
     pub duration_ms: u64,
 }
 
-/// Receives a command's output while it runs.
-pub trait OutputSink: Send + Sync {
-    /// One line without its newline; a line longer than [`crate::limits::OUTPUT_LINE_BYTES_MAX`] bytes is split. Called at
-    /// most [`crate::limits::STREAM_LINES_MAX`] times per command, and once more to say that the rest is not streamed.
-    fn line(&self, line: &str, stderr: bool);
-}
-
-/// A sink that discards all lines; the result still has the output.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct DiscardOutput;
-
-impl OutputSink for DiscardOutput {
-    fn line(&self, _: &str, _: bool) {}
-}
-
 /// What a started sandbox confines, in words for an operator. Derived from what is in force, not from what was requested.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -185,12 +171,13 @@ pub trait Sandbox: Send + Sync {
     fn confinement(&self) -> Confinement;
 
     /// Runs a command until it ends, it times out, or the future is dropped. Afterwards nothing of it is running, not even
-    /// its background processes.
+    /// its background processes. `observer` receives its output line by line while it runs, as
+    /// [`Happening::CommandOutput`](crate::Happening::CommandOutput); the result has the output too.
     ///
     /// # Errors
     /// [`SandboxError::InvalidCommand`] and [`SandboxError::Failed`] when the command was not started;
     /// [`SandboxError::Lost`] when its outcome is unknown.
-    async fn execute(&self, command: Command, sink: &dyn OutputSink) -> Result<CommandResult, SandboxError>;
+    async fn execute(&self, command: Command, observer: &dyn Observer) -> Result<CommandResult, SandboxError>;
 
     /// Copies a file of the host to a path in the workspace; returns its size in bytes.
     ///

@@ -13,8 +13,8 @@ use super::blocking;
 use crate::artifacts::LastCommand;
 use crate::error::ToolError;
 use crate::limits::{COMMAND_TIMEOUT_DEFAULT, COMMAND_TIMEOUT_MAX};
-use crate::sandbox::{Command, CommandResult, OutputSink};
-use crate::scope::{Happening, Observer, ToolScope};
+use crate::sandbox::{Command, CommandResult};
+use crate::scope::ToolScope;
 use crate::tool::{Effect, ToolOutput, TypedTool};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -58,7 +58,7 @@ impl TypedTool for RunCommand {
         let whole = blocking(move || artifacts.next_output()).await?;
         let command =
             Command::new(line.clone()).with_timeout(Duration::from_secs(timeout_s)).with_cwd(cwd).with_whole(whole);
-        let result = scope.sandbox().execute(command, &Forward(scope.observer().as_ref())).await?;
+        let result = scope.sandbox().execute(command, scope.observer().as_ref()).await?;
         let text = describe(&line, &result);
         let data = json!({
             "command": line, "exit_code": result.exit_code, "timed_out": result.timed_out,
@@ -82,13 +82,4 @@ pub(super) fn describe(line: &str, result: &CommandResult) -> String {
     };
     let output = if result.output.is_empty() { "[no output]" } else { &result.output };
     format!("$ {line}\n{ended}\n{output}")
-}
-
-/// Forwards the output of a command to the observer of the scope.
-struct Forward<'scope>(&'scope dyn Observer);
-
-impl OutputSink for Forward<'_> {
-    fn line(&self, line: &str, stderr: bool) {
-        self.0.observe(Happening::CommandOutput { line: line.to_owned(), stderr });
-    }
 }

@@ -7,7 +7,7 @@ use std::process::Command as Program;
 use std::time::Duration;
 
 use orkestra_tools::{
-    Command, CommandResult, DiscardOutput, DockerOptions, DockerSandbox, Network, Sandbox as _, SandboxError,
+    Command, CommandResult, DockerOptions, DockerSandbox, Network, Sandbox as _, SandboxError, Unobserved,
 };
 use tempfile::TempDir;
 
@@ -15,7 +15,7 @@ use crate::support::{docker_options, eventually, is_running, run_id};
 
 async fn run(sandbox: &DockerSandbox, line: &str, seconds: u64) -> CommandResult {
     let command = Command::new(line).with_timeout(Duration::from_secs(seconds));
-    sandbox.execute(command, &DiscardOutput).await.unwrap_or_else(|error| panic!("{line}: {error}"))
+    sandbox.execute(command, &Unobserved).await.unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
 async fn start(options: &DockerOptions, run_id: &str, root: &Path) -> DockerSandbox {
@@ -125,7 +125,7 @@ async fn a_command_that_kills_all_it_can_does_not_end_the_sandbox() {
     let root = TempDir::new().expect("a temporary directory");
     let run_id = run_id("killer");
     let sandbox = start(&options, &run_id, root.path()).await;
-    let killer = sandbox.execute(Command::new("kill -KILL -1"), &DiscardOutput).await;
+    let killer = sandbox.execute(Command::new("kill -KILL -1"), &Unobserved).await;
     match killer {
         Ok(result) => assert_ne!(result.exit_code, 0),
         Err(error) => assert!(matches!(error, SandboxError::Lost(_)), "{error}"),
@@ -181,7 +181,7 @@ async fn victim_of_a_crash() {
     let seconds = std::env::var("ORKESTRA_TEST_DOCKER_VICTIM_SECONDS").expect("set with the other");
     let options = docker_options().await.expect("the parent has found it");
     let sandbox = start(&options, &run_id, root.as_ref()).await;
-    let _ = sandbox.execute(Command::new(format!("sleep 3{seconds} & sleep 4{seconds}")), &DiscardOutput).await;
+    let _ = sandbox.execute(Command::new(format!("sleep 3{seconds} & sleep 4{seconds}")), &Unobserved).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,7 +274,7 @@ async fn a_container_removed_from_outside_is_an_error() {
     let run_id = run_id("removed");
     let sandbox = start(&options, &run_id, root.path()).await;
     let marker = root.path().join("workspace/begun");
-    let command = sandbox.execute(Command::new("touch begun; sleep 600"), &DiscardOutput);
+    let command = sandbox.execute(Command::new("touch begun; sleep 600"), &Unobserved);
     let remove = async {
         eventually("the command has begun", || marker.exists()).await;
         let removed = Program::new("docker").args(["rm", "--force"]).args(containers(&run_id)).output();
@@ -283,6 +283,6 @@ async fn a_container_removed_from_outside_is_an_error() {
     let (result, ()) = tokio::join!(command, remove);
     let error = result.expect_err("its outcome is unknown");
     assert!(matches!(error, SandboxError::Lost(_)), "{error}");
-    let next = sandbox.execute(Command::new("true"), &DiscardOutput).await.expect_err("it is gone");
+    let next = sandbox.execute(Command::new("true"), &Unobserved).await.expect_err("it is gone");
     assert!(next.to_string().contains("start the sandbox again"), "{next}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use orkestra_tools::{Command, DiscardOutput, LocalOptions, LocalSandbox, Sandbox as _};
+use orkestra_tools::{Command, LocalOptions, LocalSandbox, Sandbox as _, Unobserved};
 use tempfile::TempDir;
 
 use crate::support::{eventually, is_running};
@@ -15,7 +15,7 @@ async fn start(options: LocalOptions) -> (TempDir, LocalSandbox) {
 
 async fn output(sandbox: &LocalSandbox, line: &str) -> String {
     let command = Command::new(line).with_timeout(Duration::from_secs(120));
-    sandbox.execute(command, &DiscardOutput).await.expect("run").output
+    sandbox.execute(command, &Unobserved).await.expect("run").output
 }
 
 fn has_landlock(sandbox: &LocalSandbox) -> bool {
@@ -53,7 +53,7 @@ async fn landlock_is_inherited_and_does_not_touch_the_host_process() {
         format!("ls {}", root.path().display()),
     ] {
         let command = Command::new(&line);
-        let result = sandbox.execute(command, &DiscardOutput).await.expect("run");
+        let result = sandbox.execute(command, &Unobserved).await.expect("run");
         assert_ne!(result.exit_code, 0, "{line}: {}", result.output);
         assert!(
             result.output.contains("denied") || result.output.contains("not permitted"),
@@ -130,7 +130,7 @@ async fn victim_of_a_crash() {
     let seconds = std::env::var("ORKESTRA_TEST_VICTIM_SECONDS").expect("set with the other");
     let sandbox = LocalSandbox::start(LocalOptions::default(), workspace.as_ref()).await.expect("started");
     let line = format!("setsid sleep 1{seconds} & sleep 2{seconds}");
-    let _ = sandbox.execute(Command::new(line), &DiscardOutput).await;
+    let _ = sandbox.execute(Command::new(line), &Unobserved).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orkestra_tools::{Command, CommandResult, DiscardOutput, Sandbox, SandboxError, limits};
+use orkestra_tools::{Command, CommandResult, Sandbox, SandboxError, Unobserved, limits};
 use tempfile::TempDir;
 
 use crate::support::{Recorder, docker, docker_options, eventually, is_running, local, run_id};
@@ -15,7 +15,7 @@ async fn run(sandbox: &Arc<dyn Sandbox>, line: &str) -> CommandResult {
 
 async fn run_for(sandbox: &Arc<dyn Sandbox>, line: &str, timeout: Duration) -> CommandResult {
     let command = Command::new(line).with_timeout(timeout);
-    sandbox.execute(command, &DiscardOutput).await.unwrap_or_else(|error| panic!("{line}: {error}"))
+    sandbox.execute(command, &Unobserved).await.unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
 /// An argument for `sleep` that no other process uses, so that the process can be found by it.
@@ -33,7 +33,7 @@ async fn table(sandbox: Arc<dyn Sandbox>, workspace: &Path) {
     copies(&sandbox, workspace).await;
     sandbox.close().await.expect("closed");
     sandbox.close().await.expect("closing twice is fine");
-    sandbox.execute(Command::new("true"), &DiscardOutput).await.expect_err("it is closed");
+    sandbox.execute(Command::new("true"), &Unobserved).await.expect_err("it is closed");
 }
 
 async fn results_and_output(sandbox: &Arc<dyn Sandbox>) {
@@ -58,13 +58,12 @@ async fn results_and_output(sandbox: &Arc<dyn Sandbox>) {
     {
         let mut command = Command::new(line);
         command.cwd = cwd.map(str::to_owned);
-        let refused = sandbox.execute(command, &DiscardOutput).await.expect_err(line);
+        let refused = sandbox.execute(command, &Unobserved).await.expect_err(line);
         assert!(matches!(refused, SandboxError::InvalidCommand(_)), "{refused}");
     }
-    let result =
-        sandbox.execute(Command::new("mkdir -p a/b && cd a/b && touch here"), &DiscardOutput).await.expect("run");
+    let result = sandbox.execute(Command::new("mkdir -p a/b && cd a/b && touch here"), &Unobserved).await.expect("run");
     assert_eq!(result.exit_code, 0, "{}", result.output);
-    let result = sandbox.execute(Command::new("ls").with_cwd("a/b"), &DiscardOutput).await.expect("run");
+    let result = sandbox.execute(Command::new("ls").with_cwd("a/b"), &Unobserved).await.expect("run");
     assert_eq!(result.output, "here\n");
 }
 
@@ -186,7 +185,7 @@ async fn no_process_survives(sandbox: &Arc<dyn Sandbox>, row: u32) {
     );
     eventually("a stubborn command is killed", is_gone).await;
 
-    let cancelled = sandbox.execute(Command::new(format!("{started} sleep {waits}")), &DiscardOutput);
+    let cancelled = sandbox.execute(Command::new(format!("{started} sleep {waits}")), &Unobserved);
     tokio::select! {
         result = cancelled => panic!("it ended by itself: {result:?}"),
         () = eventually("the command to cancel runs", || is_running(&waits) && is_running(&daemon)) => {}

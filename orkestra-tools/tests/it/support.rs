@@ -3,35 +3,30 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use orkestra_tools::{
-    DockerOptions, DockerSandbox, Happening, LocalOptions, LocalSandbox, Observer, OutputSink, Sandbox,
-};
+use orkestra_tools::{DockerOptions, DockerSandbox, Happening, LocalOptions, LocalSandbox, Observer, Sandbox};
 
 /// A run id that no other test uses, in this process or another.
 pub(crate) fn run_id(name: &str) -> String {
     format!("test-{name}-{}", std::process::id())
 }
 
-/// Records lines and happenings in order.
+/// Records happenings in order.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
-    lines: Mutex<Vec<(String, bool)>>,
     happenings: Mutex<Vec<Happening>>,
 }
 
 impl Recorder {
     pub(crate) fn lines(&self) -> Vec<(String, bool)> {
-        self.lines.lock().expect("no test panics inside").clone()
+        let line = |happening| match happening {
+            Happening::CommandOutput { line, stderr } => Some((line, stderr)),
+            _ => None,
+        };
+        self.happenings().into_iter().filter_map(line).collect()
     }
 
     pub(crate) fn happenings(&self) -> Vec<Happening> {
         self.happenings.lock().expect("no test panics inside").clone()
-    }
-}
-
-impl OutputSink for Recorder {
-    fn line(&self, line: &str, stderr: bool) {
-        self.lines.lock().expect("no test panics inside").push((line.to_owned(), stderr));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The demo backend: writes the service with one honest mistake, learns from its validator, mends it.
+//! The demo backend: writes the service with one mistake, reads what its validator found, and fixes it.
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ const TEST_COMMAND: &str = "python3 -m unittest -v tests/test_backend.py";
 
 pub(super) fn turn(scene: &Scene) -> AssistantMessage {
     if let Some(debug_info) = &scene.debug_info {
-        return mend(scene, debug_info, scene.turn);
+        return fix(scene, debug_info, scene.turn);
     }
     if scene.has_seen("list_files", SERVICE) {
         return go_on(scene);
@@ -22,7 +22,7 @@ pub(super) fn turn(scene: &Scene) -> AssistantMessage {
     first(scene)
 }
 
-/// The first attempt. It checks that the service starts, and trusts the rest: that is its mistake.
+/// The first attempt. It checks only that the service starts, which is its mistake.
 fn first(scene: &Scene) -> AssistantMessage {
     match scene.turn {
         0 => scene.act(
@@ -48,8 +48,8 @@ fn first(scene: &Scene) -> AssistantMessage {
     }
 }
 
-/// The attempt after the validator said what fails.
-fn mend(scene: &Scene, debug_info: &Value, turn: usize) -> AssistantMessage {
+/// The attempt after the validator refused the work.
+fn fix(scene: &Scene, debug_info: &Value, turn: usize) -> AssistantMessage {
     match turn {
         0 => {
             let failed: Vec<&str> =
@@ -63,7 +63,7 @@ fn mend(scene: &Scene, debug_info: &Value, turn: usize) -> AssistantMessage {
             let text = "The contract wants 201 Created for POST and I answered 200 OK. The test is right, the service is wrong.";
             let mut calls = vec![write(SERVICE, service(scene, "CREATED"))];
             if debug_info.is_null() {
-                // NOTE: an attempt that was lost on its way may not have come to its tests.
+                // NOTE: a lost attempt may have ended before it wrote its tests.
                 calls.push(write(TESTS, fill(template::TEST_BACKEND, &scene.subject, &[])));
             }
             scene.act(text, calls)
@@ -74,7 +74,7 @@ fn mend(scene: &Scene, debug_info: &Value, turn: usize) -> AssistantMessage {
     }
 }
 
-/// A workspace that has a service already: a project that goes on, or an attempt that was lost on its way.
+/// The workspace has a service already: the project is continued, or an earlier attempt was lost.
 fn go_on(scene: &Scene) -> AssistantMessage {
     match scene.turn {
         1 => {
@@ -84,7 +84,7 @@ fn go_on(scene: &Scene) -> AssistantMessage {
         _ if scene.turn == 3 && scene.tests_passed() => {
             say("The service holds its contract; nothing had to be rewritten.")
         }
-        turn => mend(scene, &Value::Null, turn - 3),
+        turn => fix(scene, &Value::Null, turn - 3),
     }
 }
 

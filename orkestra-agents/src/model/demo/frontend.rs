@@ -1,4 +1,4 @@
-//! The demo frontend: a page and its script, and a check that both fit the contract.
+//! The demo frontend: a page, its script, and a test that both fit the contract.
 
 use super::{
     scene::{Scene, bare, read, run, write},

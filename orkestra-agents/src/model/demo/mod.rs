@@ -1,10 +1,10 @@
-//! The demo model: a script that plays the tool calls of a small real project. It is no AI, and says so.
+//! The demo model: a script that plays the tool calls of a small real project. It is not an AI, and says so.
 //!
 //! ```text
-//! conversation --Scene--> who speaks, which turn, what the tools answered --> planner | backend | frontend | qa
+//! conversation --Scene--> role, turn, tool results --> planner | backend | frontend | qa
 //! ```
-//! It keeps no state: its turn follows from the messages alone, so it behaves under crash and resume as any model does.
-//! It never pretends: the files it writes are real, its tests really run, and its one mistake is really found.
+//! It has no state: its turn follows from the messages alone, so it behaves like any model after a crash. The files it writes
+//! are real, its tests really run, and the validator really finds its one mistake.
 
 mod backend;
 mod frontend;
@@ -19,9 +19,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::scene::Scene;
-use crate::model::{AssistantMessage, Model, ModelError, Reply, Request, Sink, StopReason, StreamEvent, Usage};
+use crate::model::{AssistantMessage, FinishReason, Model, ModelError, Reply, Request, Sink, StreamEvent, Usage};
 
-/// What people are told when the demo model works for them.
+/// The notice for users of a run with the demo model.
 pub const DEMO_BANNER: &str = "DEMO MODEL: no AI here. No model key was found, so a fixed script plays a small project \
                                (Python service, page, tests), with one honest mistake for the validator to find. \
                                The files, commands and tests are real. Set a key (DASHSCOPE_API_KEY, OPENAI_API_KEY, …) \
@@ -40,7 +40,7 @@ pub struct DemoModel {
 }
 
 impl DemoModel {
-    /// A demo model that takes about `delay` for each answer.
+    /// A demo model that takes about `delay` per answer.
     #[must_use]
     pub fn new(delay: Duration) -> Self {
         Self { delay }
@@ -54,8 +54,12 @@ impl Model for DemoModel {
     }
 
     fn context_tokens(&self) -> u64 {
-        // NOTE: it reads whatever it is given; condensing would only hide its own turns from it.
+        // NOTE: large enough that a conversation is never condensed, which would hide the model's own turns from it.
         1_000_000
+    }
+
+    fn notice(&self) -> Option<&str> {
+        Some(DEMO_BANNER)
     }
 
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
@@ -70,12 +74,12 @@ impl Model for DemoModel {
             }
             sink.event(StreamEvent::Text(piece));
         }
-        Ok(Reply { message, usage: Usage::default(), stop: StopReason::Finished, model: DEMO_MODEL.to_owned() })
+        Ok(Reply { message, usage: Usage::default(), stop: FinishReason::Finished, model: DEMO_MODEL.to_owned() })
     }
 }
 
 fn answer(scene: &Scene) -> AssistantMessage {
-    // IMPORTANT: an interrupted call may or may not have happened. All calls of the script can be repeated safely.
+    // IMPORTANT: the outcome of an interrupted call is unknown. All calls of the script can be repeated safely.
     if let Some(again) = scene.interrupted_calls() {
         return again;
     }

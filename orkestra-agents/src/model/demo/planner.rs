@@ -1,4 +1,4 @@
-//! The demo planner: looks at what is there, writes the plan and the contract.
+//! The demo planner: lists the files, writes the plan and the contract.
 
 use super::{
     scene::{Scene, bare, read, write},

@@ -1,4 +1,4 @@
-//! The demo qa: one test over the whole, everything run, and a report of what really came out.
+//! The demo qa: writes an end-to-end test, runs all tests, and reports their real results.
 
 use super::{
     scene::{Scene, bare, read, run, write},
@@ -7,7 +7,7 @@ use super::{
 use crate::model::{AssistantMessage, say};
 
 const TEST_COMMAND: &str = "python3 -m unittest discover -s tests -v";
-/// The end of the output that goes into the report.
+/// The lines of output in the report, counted from the end.
 const OUTPUT_LINES: usize = 40;
 
 pub(super) fn turn(scene: &Scene) -> AssistantMessage {

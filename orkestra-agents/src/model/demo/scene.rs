@@ -1,39 +1,41 @@
-//! What the demo model sees of a conversation: who it plays, which turn it is, and what its tools answered.
+//! What the demo model reads from a conversation: its role, the turn, and the results of its tools.
 
 use serde_json::Value;
 
 use super::subject::Subject;
 use crate::{
     model::{Arguments, AssistantMessage, Message, ModelError, ToolCall},
-    prompt,
+    sections,
 };
 
-/// One conversation as the script reads it.
+/// A conversation as the script reads it.
 pub(super) struct Scene {
     pub(super) role: String,
     pub(super) objective: String,
     pub(super) subject: Subject,
-    /// The agents of this run, as the prompt names them.
+    /// The agents of the run, from the prompt.
     pub(super) agents: Vec<String>,
-    /// Why the attempt before failed, when its validator said so.
+    /// The failure of the previous attempt, if its validator refused the work.
     pub(super) debug_info: Option<Value>,
-    /// How many turns of the script were played; a repeated turn does not count.
+    /// The number of turns played so far; a repeated turn does not count.
     pub(super) turn: usize,
-    /// The answers of tools, all turns in order: the tool's name, and what it said.
+    /// The results of tools in all turns, in order: the tool's name and the text.
     results: Vec<(String, String)>,
-    /// The calls of the last turn whose outcome is unknown.
+    /// The interrupted calls of the last turn, whose outcome is unknown.
     interrupted: Vec<ToolCall>,
-    /// Assistant messages so far, which makes call ids unique.
+    /// The number of assistant messages so far, which makes call ids unique.
     said: usize,
 }
 
 impl Scene {
-    /// Reads a conversation that our prompts began.
+    /// Reads a conversation that begins with our prompts.
     ///
     /// # Errors
-    /// [`ModelError::BadRequest`] when it was not begun by our prompts: there is no script for that.
+    /// [`ModelError::BadRequest`] for any other conversation: there is no script for it.
     pub(super) fn read(messages: &[Message]) -> Result<Self, ModelError> {
-        let no_script = || ModelError::BadRequest("the demo model plays only the agents of the pipeline".to_owned());
+        let no_script = || {
+            ModelError::BadRequest("the demo model plays only the agents of the pipeline; use another model".to_owned())
+        };
         let system = messages.iter().find_map(|message| match message {
             Message::System { text } => Some(text),
             _ => None,
@@ -42,11 +44,12 @@ impl Scene {
             Message::User { text } => Some(text),
             _ => None,
         });
-        let role = system.and_then(|text| prompt::role_in(text)).ok_or_else(no_script)?;
+        let role = system.and_then(|text| sections::role_in(text)).ok_or_else(no_script)?;
         let user = user.ok_or_else(no_script)?;
-        let objective = prompt::section(user, prompt::OBJECTIVE).ok_or_else(no_script)?;
-        let agents = prompt::section(user, prompt::AGENTS).unwrap_or_default();
-        let debug_info = prompt::section(user, prompt::DEBUG_INFO).and_then(|text| serde_json::from_str(&text).ok());
+        let objective = sections::section(user, sections::OBJECTIVE).ok_or_else(no_script)?;
+        let agents = sections::section(user, sections::AGENTS).unwrap_or_default();
+        let debug_info =
+            sections::section(user, sections::DEBUG_INFO).and_then(|text| serde_json::from_str(&text).ok());
         let mut scene = Self {
             role,
             subject: Subject::of_objective(&objective),
@@ -75,7 +78,7 @@ impl Scene {
                     calls.clone_from(&said.tool_calls);
                 }
                 Message::Tool(result) => {
-                    if result.text.starts_with(prompt::INTERRUPTED) {
+                    if result.text.starts_with(sections::INTERRUPTED) {
                         self.interrupted.extend(calls.iter().find(|call| call.id == result.call_id).cloned());
                     } else {
                         self.results.push((result.name.clone(), result.text.clone()));
@@ -89,7 +92,7 @@ impl Scene {
         }
     }
 
-    /// The calls to repeat, when the last turn was interrupted by a crash.
+    /// The calls to repeat, if a crash interrupted the last turn.
     pub(super) fn interrupted_calls(&self) -> Option<AssistantMessage> {
         if self.interrupted.is_empty() {
             return None;
@@ -110,64 +113,72 @@ impl Scene {
         AssistantMessage { text: text.to_owned(), tool_calls: tool_calls.collect(), ..AssistantMessage::default() }
     }
 
-    /// Whether a tool has answered with `words` in this attempt.
+    /// Whether a result of `tool` in this attempt contains `words`.
     pub(super) fn has_seen(&self, tool: &str, words: &str) -> bool {
         self.results.iter().any(|(name, text)| name == tool && text.contains(words))
     }
 
-    /// What a tool answered last.
+    /// The last result of `tool`.
     pub(super) fn last_answer(&self, tool: &str) -> &str {
         self.results.iter().rev().find(|(name, _)| name == tool).map_or("", |(_, text)| text)
     }
 
-    /// Whether the last tests that ran in this attempt passed, by the last words of Python's unittest.
+    /// Whether the last test run of this attempt passed, by the summary of Python's unittest.
     pub(super) fn tests_passed(&self) -> bool {
         let output = self.last_answer("run_command");
         output.contains("\nOK") && !output.contains("FAILED (")
     }
 }
 
-/// `write_file`, as a call.
+/// A call of `write_file`.
 pub(super) fn write(path: &str, content: String) -> (String, Value) {
     ("write_file".to_owned(), serde_json::json!({"path": path, "content": Value::String(content)}))
 }
 
-/// `read_file`, as a call.
+/// A call of `read_file`.
 pub(super) fn read(path: &str) -> (String, Value) {
     ("read_file".to_owned(), serde_json::json!({"path": path}))
 }
 
-/// A tool without arguments, as a call.
+/// A call of a tool without arguments.
 pub(super) fn bare(name: &str) -> (String, Value) {
     (name.to_owned(), serde_json::json!({}))
 }
 
-/// `run_command`, as a call. Python keeps its caches out of the workspace.
+/// A call of `run_command` that keeps Python's caches out of the workspace.
 pub(super) fn run(command: &str) -> (String, Value) {
     ("run_command".to_owned(), serde_json::json!({"command": format!("PYTHONDONTWRITEBYTECODE=1 {command}")}))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::{
+        agent::{
+            Brief,
+            prompt::{self, Opening},
+        },
         model::{DemoModel, Model, Request, ToolMessage},
-        prompt::Brief,
     };
 
     fn begin(role: &str, debug_info: Option<&Value>) -> Vec<Message> {
         let agents = ["planner", "backend", "frontend", "qa"].map(str::to_owned);
-        let brief = Brief {
-            objective: "Build a REST API for a blog",
-            agents: &agents,
+        let brief = Brief::new("Build a REST API for a blog").with_agents(agents);
+        let opening = Opening {
+            brief: &brief,
+            existing: &[],
+            quoted: &BTreeMap::new(),
+            summaries: Vec::new(),
             attempt: 1,
             debug_info,
-            ..Brief::default()
+            failure: None,
         };
-        vec![prompt::system(role, "You work.", &[]), prompt::first(&brief)]
+        vec![prompt::system(role, "You work.", &[], None), prompt::first(&opening)]
     }
 
-    /// Plays a whole attempt; `answer` is what each tool says. Returns the calls.
+    /// Plays a whole attempt; `answer` gives the result of each call. Returns the calls.
     async fn play(
         role: &str,
         debug_info: Option<&Value>,
@@ -210,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_second_attempt_mends_the_mistake_of_the_first() {
+    async fn the_second_attempt_fixes_the_mistake_of_the_first() {
         let info = serde_json::json!({"failed_tests": ["test_create"]});
         let first = play("backend", None, |_, _| String::new()).await;
         let second = play("backend", Some(&info), |_, _| "\nOK".to_owned()).await;
@@ -224,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_interrupted_call_is_made_again_and_only_that() {
+    async fn only_an_interrupted_call_is_repeated() {
         let plain = play("planner", None, |_, _| String::new()).await;
         let interrupted = |number: usize, call: &ToolCall| {
             if number == 2 { prompt::interrupted(&call.name) } else { String::new() }

@@ -1,19 +1,19 @@
-//! What a demo project is about: the noun of the objective, and what a thing of that kind has.
+//! The subject of a demo project: a noun of the objective, and the fields of such a thing.
 
-/// The things that a demo project keeps.
+/// The kind of things that a demo project stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Subject {
-    /// The project's name, as in `Blog`.
+    /// The project's name, such as `Blog`.
     pub(super) project: String,
-    /// Many of them, as in a path: `posts`.
+    /// The plural, as in a path: `posts`.
     pub(super) plural: String,
-    /// One of them: `post`.
+    /// The singular: `post`.
     pub(super) singular: String,
-    /// The text fields that each has; the first must not be empty.
+    /// The text fields of each; the first must not be empty.
     pub(super) fields: Vec<String>,
 }
 
-/// Words of an objective, what they keep, and the fields of it.
+/// Words of an objective, the plural of what such a project stores, and its fields.
 const KNOWN: [(&[&str], &str, &[&str]); 16] = [
     (&["blog", "post", "article"], "posts", &["title", "body", "author"]),
     (&["todo", "task", "kanban"], "todos", &["title", "notes", "due"]),
@@ -33,7 +33,7 @@ const KNOWN: [(&[&str], &str, &[&str]); 16] = [
     (&["user", "account", "auth", "login"], "users", &["name", "email"]),
 ];
 
-/// Words that say what to do, or how, but not what about.
+/// Words of an objective that name no subject.
 const NO_NOUNS: [&str; 47] = [
     "a",
     "an",
@@ -85,7 +85,7 @@ const NO_NOUNS: [&str; 47] = [
 ];
 
 impl Subject {
-    /// Reads the objective's nouns.
+    /// Finds the subject of an objective.
     pub(super) fn of_objective(objective: &str) -> Self {
         let words: Vec<String> = objective
             .split(|character: char| !character.is_ascii_alphabetic())
@@ -113,7 +113,7 @@ impl Subject {
         }
     }
 
-    /// The name of its schema: `Post`.
+    /// The name of the schema: `Post`.
     pub(super) fn schema(&self) -> String {
         capitalised(&self.singular)
     }
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_noun_of_the_objective_is_found() {
+    fn the_subject_of_an_objective_is_found() {
         let expected =
             |project: &str, plural: &str, singular: &str| (project.to_owned(), plural.to_owned(), singular.to_owned());
         assert_eq!(check("Build a REST API for a blog"), expected("Blog", "posts", "post"));

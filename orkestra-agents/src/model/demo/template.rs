@@ -1,4 +1,4 @@
-//! The files of a demo project, fitted to its subject.
+//! The files of a demo project, from templates and its subject.
 
 use serde_json::{Map, Value, json};
 
@@ -15,13 +15,13 @@ pub(super) const TEST_END_TO_END: &str = include_str!("templates/test_end_to_end
 pub(super) const TEST_CONTRACT: &str = include_str!("templates/test_contract.py");
 pub(super) const REPORT: &str = include_str!("templates/qa_report.md");
 
-/// Fills a template: first what `more` says, then what the subject says.
+/// Fills a template with the values of the subject, then with those of `more`.
 pub(super) fn fill(template: &str, subject: &Subject, more: &[(&str, &str)]) -> String {
     let mut text = template.to_owned();
     for (name, value) in subject_values(subject) {
         text = text.replace(&format!("@{name}@"), &value);
     }
-    // NOTE: last, so that a value of the outside (an objective, a command's output) is not filled in turn.
+    // NOTE: last, so that placeholders in an outside value (an objective, a command's output) are not filled.
     for (name, value) in more {
         text = text.replace(&format!("@{name}@"), value);
     }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_stays_unfilled_and_the_contract_is_json() {
+    fn every_placeholder_is_filled_and_the_contract_is_json() {
         let subject = Subject::of_objective("Build a REST API for a blog");
         for template in [CONTRACT, TEST_BACKEND, PAGE, SCRIPT, TEST_FRONTEND, TEST_END_TO_END, TEST_CONTRACT] {
             let text = fill(template, &subject, &[]);
@@ -72,13 +72,13 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_outside_is_not_filled_in_turn() {
+    fn placeholders_in_outside_values_are_not_filled() {
         let subject = Subject::of_objective("a blog");
         let text = fill(PLAN, &subject, &[("OBJECTIVE", "say @RESOURCE@"), ("AGENTS", "qa")]);
         assert!(text.contains("say @RESOURCE@"), "{text}");
     }
 
-    /// Writes a demo project whose POST answers `created` and runs all its tests, with plain Python.
+    /// Writes a demo project whose POST returns the status `created`, and runs all its tests with plain Python.
     fn run_project(objective: &str, created: &str) -> Option<(bool, String)> {
         let subject = Subject::of_objective(objective);
         let root = tempfile::tempdir().expect("a directory");
@@ -102,7 +102,7 @@ mod tests {
             Ok(output) => Some((output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())),
             Err(error) => {
                 assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs python3: {error}");
-                eprintln!("SKIPPED, LOUDLY: there is no python3 here: {error}");
+                eprintln!("SKIPPED, LOUDLY: python3 is missing: {error}");
                 None
             }
         }

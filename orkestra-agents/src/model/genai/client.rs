@@ -1,4 +1,4 @@
-//! A model of any provider that genai knows, and of any OpenAI-compatible server.
+//! A model of any provider that genai supports, or of any OpenAI-compatible server.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use super::{
 };
 use crate::model::{Model, ModelError, ModelSpec, Reply, Request, Sink, StreamEvent};
 
-/// How long a server may take until its answer begins. A local server makes a second request queue behind the first,
-/// so this covers a whole answer of another one.
+/// How long a server may take before its answer begins. A local server queues a second request behind the first, so this
+/// covers a whole answer to another request.
 const ANSWER_BEGINS_MAX: Duration = Duration::from_secs(600);
-/// How long it may be silent within an answer.
+/// The longest silence within an answer.
 const SILENCE_MAX: Duration = Duration::from_secs(120);
 const CONNECT_MAX: Duration = Duration::from_secs(15);
 
-/// The limits of a model's conversations and answers.
+/// Limits of a model's conversations and answers.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::model) struct Limits {
     pub(in crate::model) context_tokens: u64,
@@ -31,7 +31,7 @@ pub(in crate::model) struct Limits {
     pub(in crate::model) temperature: Option<f64>,
 }
 
-/// One model behind genai.
+/// A model behind genai.
 pub(in crate::model) struct GenaiModel {
     name: String,
     context_tokens: u64,
@@ -41,7 +41,7 @@ pub(in crate::model) struct GenaiModel {
 }
 
 impl GenaiModel {
-    /// Prepares calls to the model of `spec`; nothing is sent yet.
+    /// Prepares calls to the model of `spec`; it sends nothing.
     ///
     /// # Errors
     /// [`ModelError::Authentication`] when its provider's key is missing.
@@ -104,7 +104,7 @@ impl Model for GenaiModel {
                 _ => {}
             }
         }
-        // IMPORTANT: a stream without its end is not an answer, however whole its text looks: calls may be missing.
-        Err(ModelError::Unavailable("the answer broke off before its end".to_owned()))
+        // IMPORTANT: a stream without its end is not an answer, even when its text looks complete: calls may be missing.
+        Err(ModelError::Unavailable("the stream ended before the answer did".to_owned()))
     }
 }

@@ -1,13 +1,13 @@
-//! Messages and tools to genai's types and back.
+//! Converts messages and tools to genai's types and back.
 
 use genai::chat::{
     ChatMessage, ChatRequest, ContentPart, MessageContent, StopReason as GenaiStop, StreamEnd, Tool,
     ToolCall as GenaiCall, ToolResponse, Usage as GenaiUsage,
 };
 
-use crate::model::{Arguments, AssistantMessage, Message, Reply, Request, StopReason, ToolCall, Usage};
+use crate::model::{Arguments, AssistantMessage, FinishReason, Message, Reply, Request, ToolCall, Usage};
 
-/// Our request in genai's types.
+/// A request in genai's types.
 pub(super) fn request(request: &Request) -> ChatRequest {
     let messages = request.messages.iter().map(message).collect::<Vec<_>>();
     let chat = ChatRequest::new(messages);
@@ -32,7 +32,7 @@ fn message(message: &Message) -> ChatMessage {
 }
 
 fn assistant(message: &AssistantMessage) -> MessageContent {
-    // NOTE: what cannot be read any more (a journal of an older release) is left out: it only helps the provider.
+    // NOTE: data that cannot be read (from a journal of an older release) is left out: it only helps the provider.
     let continuation = message.continuation.iter().filter_map(|part| serde_json::from_value(part.clone()).ok());
     let mut parts: Vec<ContentPart> = continuation.collect();
     if !message.text.is_empty() {
@@ -49,7 +49,7 @@ fn assistant(message: &AssistantMessage) -> MessageContent {
     MessageContent::from_parts(parts)
 }
 
-/// The end of a stream as our reply.
+/// The reply at the end of a stream.
 pub(super) fn reply(end: StreamEnd, model: &str) -> Reply {
     let usage = usage(end.captured_usage.as_ref());
     let stop = stop(end.captured_stop_reason.as_ref());
@@ -91,13 +91,14 @@ fn usage(usage: Option<&GenaiUsage>) -> Usage {
     usage.map_or_else(Usage::default, |usage| Usage {
         input: tokens(usage.prompt_tokens),
         output: tokens(usage.completion_tokens),
+        ..Usage::default()
     })
 }
 
-fn stop(reason: Option<&GenaiStop>) -> StopReason {
+fn stop(reason: Option<&GenaiStop>) -> FinishReason {
     match reason {
-        Some(GenaiStop::MaxTokens(_)) => StopReason::Length,
-        Some(GenaiStop::ContentFilter(_)) => StopReason::Filtered,
-        _ => StopReason::Finished,
+        Some(GenaiStop::MaxTokens(_)) => FinishReason::Length,
+        Some(GenaiStop::ContentFilter(_)) => FinishReason::Filtered,
+        _ => FinishReason::Finished,
     }
 }

@@ -1,4 +1,4 @@
-//! genai's errors to ours: sorted by what the caller should do, with nothing secret in their text.
+//! Converts genai's errors to ours: sorted by what the caller should do, without secrets in their text.
 
 use std::{error::Error as _, time::Duration};
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::model::ModelError;
 
-/// A provider's words are kept up to this many characters: they go into journals and onto screens.
+/// The longest text of an error, in bytes: it is stored in journals and shown to users.
 const WORDS_MAX: usize = 600;
 
-/// What a failed call means.
+/// The error of a failed call.
 pub(super) fn model_error(error: &GenaiError) -> ModelError {
     match error {
         GenaiError::HttpError { status, body, headers, .. } => by_status(*status, body, headers),
@@ -19,7 +19,7 @@ pub(super) fn model_error(error: &GenaiError) -> ModelError {
             by_web_error(webc_error)
         }
         GenaiError::WebStream { error, cause, .. } => by_boxed(error.as_ref(), cause),
-        // NOTE: an error that the provider writes into a stream that began well.
+        // NOTE: an error that the provider writes into a stream after a good start.
         GenaiError::ChatResponse { body, .. } => by_words(&body.to_string()),
         GenaiError::RequiresApiKey { .. }
         | GenaiError::NoAuthData { .. }
@@ -57,8 +57,8 @@ fn by_boxed(error: &(dyn std::error::Error + Send + Sync + 'static), cause: &str
 }
 
 fn by_transport(error: &reqwest::Error) -> ModelError {
-    // NOTE: reqwest's own text says little ("error sending request"); the causes below it say what happened. The
-    // address is left out, for keys of some providers are part of it.
+    // NOTE: reqwest's own text says little ("error sending request"); its causes say what happened. The address is left out,
+    // because some providers have the key in it.
     let mut text = error.to_string().split(" for url").next().unwrap_or_default().to_owned();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -114,7 +114,7 @@ fn is_too_long(message: &str) -> bool {
         .any(|words| message.contains(words))
 }
 
-/// The provider's own message, with its type: `{"error": {"message", "type", "code"}}` or the body as it is.
+/// The message, type and code in `{"error": {"message", "type", "code"}}`, or the whole body if it has another shape.
 fn message_of(body: &str) -> String {
     let Ok(value) = serde_json::from_str::<Value>(body) else {
         return body.to_owned();
@@ -125,7 +125,7 @@ fn message_of(body: &str) -> String {
     if parts.is_empty() { body.to_owned() } else { parts.join(" / ") }
 }
 
-/// How long the provider asks to wait. Dates are not read: providers send seconds, and our clock may differ.
+/// How long the provider asks to wait. Dates are ignored: providers send seconds, and our clock may differ.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
     let seconds = number("retry-after-ms").map(|ms| ms / 1000.0).or_else(|| number("retry-after"))?;
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_say_what_to_do() {
+    fn a_status_becomes_an_error_kind() {
         assert_eq!(check(401, "{}"), "model_authentication");
         assert_eq!(check(402, "{}"), "model_credit");
         assert_eq!(
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stated_delay_is_read() {
+    fn the_requested_delay_is_read() {
         let mut headers = HeaderMap::new();
         headers.insert("retry-after", "7".parse().expect("a header"));
         assert_eq!(retry_after(&headers), Some(Duration::from_secs(7)));

@@ -1,4 +1,4 @@
-//! The adapter to the crate genai: its types stay in this folder.
+//! The adapter to the genai crate, whose types stay in this folder.
 
 mod client;
 mod convert;

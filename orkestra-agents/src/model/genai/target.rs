@@ -1,7 +1,7 @@
-//! From a model's name to the provider that serves it: protocol, address, key.
+//! Finds the provider of a model by its name: protocol, address, key.
 //!
-//! genai knows most names by their beginning. What it does not know is said here: Qwen's names belong to DashScope,
-//! Mistral's to Mistral, and any name goes to an OpenAI-compatible address when one is given.
+//! genai knows most names by their prefix. Added here: Qwen's names belong to DashScope, Mistral's to Mistral, and with an
+//! OpenAI-compatible address any name goes there.
 
 use genai::{
     ModelIden,
@@ -11,18 +11,18 @@ use genai::{
 
 use crate::model::{ModelError, ModelSpec};
 
-/// Where settings come from: the process's environment, or a table in tests.
+/// The source of settings: the environment of the process, or a table in tests.
 pub(in crate::model) type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
 
 const QWEN_NAMES: [&str; 3] = ["qwen", "qwq-", "qvq-"];
 const MISTRAL_NAMES: [&str; 6] = ["mistral", "ministral", "codestral", "devstral", "magistral", "open-mi"];
 
-/// The protocol that `name` speaks when no address overrides it.
+/// The protocol of the model `name` without an explicit address.
 fn adapter_of(name: &str) -> Result<AdapterKind, ModelError> {
     if name.contains("::") {
         return AdapterKind::from_model(name).map_err(|error| ModelError::BadRequest(error.to_string()));
     }
-    // NOTE: a name with a tag, as in qwen3:8b, is Ollama's way of writing.
+    // NOTE: a name with a tag, such as qwen3:8b, belongs to Ollama.
     if !name.contains(':') {
         if QWEN_NAMES.iter().any(|start| name.starts_with(start)) {
             return Ok(AdapterKind::Aliyun);
@@ -34,7 +34,7 @@ fn adapter_of(name: &str) -> Result<AdapterKind, ModelError> {
     AdapterKind::from_model(name).map_err(|error| ModelError::BadRequest(error.to_string()))
 }
 
-/// The environment variables that may hold the key of a provider, the first that is set counts.
+/// The environment variables for the key of a provider; the first one that is set is used.
 fn key_names(adapter: AdapterKind) -> Vec<&'static str> {
     let mut names: Vec<&'static str> = adapter.default_key_env_name().into_iter().collect();
     match adapter {
@@ -52,7 +52,7 @@ fn environment_key(adapter: AdapterKind, environment: Environment<'_>) -> Option
 /// Everything that genai needs to reach a model.
 pub(super) struct Target {
     pub(super) model: ModelIden,
-    /// The provider's own address when there is none here.
+    /// The address; `None` is the provider's own.
     endpoint: Option<Endpoint>,
     auth: AuthData,
 }
@@ -75,7 +75,7 @@ pub(super) fn target(
     let own = adapter_of(&spec.name)?;
     let key = |adapter| api_key.map(str::to_owned).or_else(|| environment_key(adapter, environment));
     if let Some(base_url) = compatible_address(&spec.name, spec.base_url.as_deref(), environment) {
-        // NOTE: servers of one's own mostly want no key, but the protocol wants a header.
+        // NOTE: servers of the user's own mostly need no key, but the protocol needs a header.
         let auth = AuthData::from_single(key(AdapterKind::OpenAI).unwrap_or_else(|| "none".to_owned()));
         let name = spec.name.strip_prefix("openai::").unwrap_or(&spec.name);
         let model = ModelIden::new(AdapterKind::OpenAI, name.to_owned());
@@ -91,15 +91,15 @@ pub(super) fn target(
     } else {
         let key = key(own).ok_or_else(|| {
             let names = key_names(own).join(" or ");
-            ModelError::Authentication(format!("the model {:?} needs a key in {names}", spec.name))
+            ModelError::Authentication(format!("cannot use the model {:?} without a key; set {names}", spec.name))
         })?;
         AuthData::from_single(key)
     };
     Ok(Target { endpoint, auth, model: ModelIden::new(own, spec.name.clone()) })
 }
 
-/// The OpenAI-compatible address that serves the model `name`, if one does: an explicit one always; that of the
-/// environment unless the name says another provider whose key is there.
+/// The OpenAI-compatible address for the model `name`: an explicit one always, the one of the environment unless the name
+/// belongs to another provider whose key is set.
 pub(in crate::model) fn compatible_address(
     name: &str,
     explicit: Option<&str>,
@@ -117,7 +117,7 @@ pub(in crate::model) fn compatible_address(
     (!elsewhere).then_some(base_url)
 }
 
-/// Where Ollama listens; `OLLAMA_HOST` may lack the scheme.
+/// The address of Ollama; `OLLAMA_HOST` may lack the scheme.
 pub(in crate::model) fn ollama_address(environment: Environment<'_>) -> String {
     let host = environment("OLLAMA_HOST").filter(|host| !host.trim().is_empty());
     let host = host.unwrap_or_else(|| "http://localhost:11434".to_owned());
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn names_find_their_provider() {
+    fn a_name_leads_to_its_provider() {
         let keys = [
             ("DASHSCOPE_API_KEY", "k"),
             ("OPENAI_API_KEY", "k"),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_of_the_environment_serves_names_that_nobody_else_does() {
+    fn the_address_of_the_environment_serves_names_without_another_provider() {
         let base = ("OPENAI_BASE_URL", "http://127.0.0.1:18084/v1");
         for name in ["gpt-4o", "qwen2.5-coder-1.5b", "something-new"] {
             assert_eq!(check(name, None, &[base]).map(|found| found.0), Ok(AdapterKind::OpenAI), "{name}");

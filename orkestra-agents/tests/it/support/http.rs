@@ -1,4 +1,4 @@
-//! A scripted HTTP server: it plays one answer per connection, byte for byte, and keeps what it was asked.
+//! A scripted HTTP server: it sends one answer per connection, byte for byte, and remembers the requests.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +7,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// A server that answers each request with the next answer of its script.
+/// A server that sends the answers of its script in order.
 pub(crate) struct Server {
     pub(crate) base_url: String,
     bodies: Arc<Mutex<Vec<serde_json::Value>>>,
@@ -54,12 +54,12 @@ async fn read_body(socket: &mut TcpStream) -> serde_json::Value {
         }
         let mut chunk = [0; 4096];
         let read = socket.read(&mut chunk).await.expect("the client sends");
-        assert!(read > 0, "the client went away in the middle of its request");
+        assert!(read > 0, "the client closed the connection during its request");
         bytes.extend_from_slice(&chunk[..read]);
     }
 }
 
-/// An answer with a status, more headers, and a JSON body.
+/// An answer with a status, further headers and a JSON body.
 pub(crate) fn status(line: &str, headers: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {line}\r\ncontent-type: application/json\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n{body}",

@@ -6,17 +6,17 @@ use orkestra_agents::{Orkestra, OrkestraBuilder, SandboxChoice, feed, model::Mod
 use orkestra_core::prelude::{Cursor, MemoryStore, Run};
 use serde_json::Value;
 
-/// The demo model without its delay.
+/// The demo model without a delay.
 pub(crate) fn demo() -> ModelChoice {
     ModelChoice::demo().with_demo_delay(Duration::ZERO)
 }
 
-/// An Orkestra that runs its commands in the local sandbox.
+/// An Orkestra that uses the local sandbox.
 pub(crate) fn builder(data: &Path, model: ModelChoice) -> OrkestraBuilder {
     Orkestra::builder(data).model(model).sandbox(SandboxChoice::Local)
 }
 
-/// The same, started on a store in memory.
+/// An Orkestra with the local sandbox, started on a store in memory.
 pub(crate) async fn start(data: &Path, model: ModelChoice) -> Orkestra {
     builder(data, model).start(Arc::new(MemoryStore::new())).await.expect("it starts")
 }
@@ -31,7 +31,7 @@ pub(crate) async fn events(run: &Run) -> Vec<Value> {
     seen
 }
 
-/// The events of this name.
+/// The events with this name.
 pub(crate) fn named<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
     events.iter().filter(|event| event["event"] == name).collect()
 }

@@ -1,21 +1,21 @@
-//! A pipeline of one agent, made as users make theirs: an `Agent` behind a node of an ordinary workflow.
+//! A workflow with one agent, written as users write theirs: an `Agent` behind a node.
 
 use std::{path::Path, sync::Arc};
 
 use orkestra_agents::{
-    Agent, AgentOutput, Job, Rooms, SandboxKind,
-    model::{Message, Model, ModelChoice, ModelSpec, Request},
+    Agent, AgentOutput, SandboxKind, Workplaces,
+    model::{Message, Model, Request},
     validate::CodeValidator,
 };
 use orkestra_core::prelude::{Engine, Error, MemoryStore, Retry, Run, Workflow};
 
-/// One process of the pipeline: an engine on `store`, whose agent asks `model`.
+/// A process: an engine with the agent, and its call log.
 pub(crate) struct Process {
     pub(crate) engine: Engine,
     call_log: std::path::PathBuf,
 }
 
-/// What a test wants different.
+/// How a test changes the agent.
 pub(crate) type Change<'a> = &'a dyn Fn(Agent) -> Agent;
 
 impl Process {
@@ -26,9 +26,9 @@ impl Process {
         change: Change<'_>,
     ) -> Self {
         let call_log = data.join("calls.log");
-        let rooms = Rooms::new(data, ModelChoice::custom(model)).and_then(|rooms| rooms.with_call_log(&call_log));
-        let rooms = Arc::new(rooms.expect("the directory can be used"));
-        let agent = Agent::new("writer", "You write.", rooms).with_validator(CodeValidator::own_work());
+        let workplaces = Workplaces::new(data).and_then(|workplaces| workplaces.with_call_log(&call_log));
+        let workplaces = workplaces.expect("the directory can be used").with_sandbox(SandboxKind::Local);
+        let agent = Agent::new("writer", "You write.", model, &workplaces).with_validator(CodeValidator::own_work());
         let workflow = Workflow::new("writing").node("writer", change(agent)).retry(Retry::immediate(3)).build();
         let builder = Engine::builder().shared_store(Arc::clone(store) as _);
         let engine = builder.workflow(workflow.expect("one node")).start().await.expect("it starts");
@@ -36,18 +36,11 @@ impl Process {
     }
 
     pub(crate) async fn run(&self) -> Run {
-        let job = Job {
-            objective: "Write a small program".to_owned(),
-            project_id: None,
-            model: ModelSpec::named("scripted"),
-            sandbox: SandboxKind::Local,
-            tasks: vec!["writer".to_owned()],
-        };
-        let request = self.engine.run("writing").id("r1").input(&job).expect("a job is JSON");
+        let request = self.engine.run("writing").id("r1").input("Write a small program").expect("a text is JSON");
         request.start().await.expect("it starts")
     }
 
-    /// Steps with the number of their `start` and `end` lines in the call log.
+    /// The steps in the call log, with the numbers of their `start` and `end` lines.
     pub(crate) fn calls(&self) -> Vec<(String, usize, usize)> {
         let text = std::fs::read_to_string(&self.call_log).expect("the log is there");
         let mut calls: Vec<(String, usize, usize)> = Vec::new();
@@ -68,7 +61,7 @@ impl Process {
     }
 }
 
-/// Runs a pipeline of one agent to its end.
+/// Runs a workflow with one agent to its end.
 pub(crate) async fn run(model: Arc<dyn Model>, change: Change<'_>) -> Result<AgentOutput, Error> {
     let data = tempfile::tempdir().expect("a directory");
     let process = Process::start(data.path(), &Arc::new(MemoryStore::new()), model, change).await;
@@ -89,7 +82,7 @@ pub(crate) fn brief(request: &Request) -> &str {
     text.expect("every conversation has a brief")
 }
 
-/// What the last tool call answered.
+/// The result of the last tool call.
 pub(crate) fn last_result(request: &Request) -> &str {
     let text = request.messages.iter().rev().find_map(|message| match message {
         Message::Tool(result) => Some(result.text.as_str()),

@@ -16,11 +16,12 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::super::capture::Capture;
-use super::super::{Command, CommandResult, DiscardOutput, EXIT_TIMED_OUT, OutputSink, SandboxError};
+use super::super::{Command, CommandResult, EXIT_TIMED_OUT, SandboxError};
 use super::Shared;
 use super::container::WORKSPACE;
 use super::daemon::{failed, status, within};
 use crate::limits::{DRAIN, MACHINERY_TIMEOUT};
+use crate::scope::{Observer, Unobserved};
 
 /// How often the daemon is asked whether a command has ended.
 const POLL: Duration = Duration::from_millis(500);
@@ -70,10 +71,10 @@ pub(super) async fn run(
     shared: &Arc<Shared>,
     command: &Command,
     cwd: &Path,
-    sink: &dyn OutputSink,
+    observer: &dyn Observer,
 ) -> Result<CommandResult, SandboxError> {
     let started = Instant::now();
-    let capture = Capture::new(sink, command.whole.clone())?;
+    let capture = Capture::new(observer, command.whole.clone())?;
     let number = shared.commands.fetch_add(1, Ordering::Relaxed);
     let mark = format!("{}-{number}", shared.container.get(..12).unwrap_or(&shared.container));
     let directory = Path::new(WORKSPACE).join(cwd).to_string_lossy().into_owned();
@@ -194,8 +195,8 @@ async fn exit_code(shared: &Shared, id: &str) -> Result<i32, SandboxError> {
 
 /// Strips the session's id from the beginning of the output. The wrapper prints it before the command starts, so a command
 /// cannot forge it.
-struct SessionReader<'sink> {
-    capture: Capture<'sink>,
+struct SessionReader<'observer> {
+    capture: Capture<'observer>,
     line: Vec<u8>,
     session: Option<String>,
 }
@@ -269,11 +270,8 @@ async fn sweep(shared: &Arc<Shared>, session: &str, mark: &str) -> Result<(), Sa
 async fn internal_command(shared: &Arc<Shared>, line: &[&str]) -> Result<(String, i32), SandboxError> {
     let work = async {
         let mut exec = open(shared, line, None).await?;
-        let mut capture = SessionReader {
-            capture: Capture::new(&DiscardOutput, None)?,
-            line: Vec::new(),
-            session: Some(String::new()),
-        };
+        let mut capture =
+            SessionReader { capture: Capture::new(&Unobserved, None)?, line: Vec::new(), session: Some(String::new()) };
         exec.pump(shared, &mut capture).await.map_err(|error| failed("run exec", &error))?;
         let code = exit_code(shared, &exec.id).await?;
         Ok((capture.capture.finish().output, code))

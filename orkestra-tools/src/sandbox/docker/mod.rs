@@ -21,8 +21,9 @@ use bollard::Docker;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::{Command, CommandResult, Confinement, OutputSink, Sandbox, SandboxError};
+use super::{Command, CommandResult, Confinement, Sandbox, SandboxError};
 use crate::limits::{SANDBOX_CPU_MILLIS, SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX};
+use crate::scope::Observer;
 use crate::workspace::Workspace;
 
 /// Which network a container has.
@@ -214,12 +215,12 @@ impl Sandbox for DockerSandbox {
         self.shared.confinement.clone()
     }
 
-    async fn execute(&self, command: Command, sink: &dyn OutputSink) -> Result<CommandResult, SandboxError> {
+    async fn execute(&self, command: Command, observer: &dyn Observer) -> Result<CommandResult, SandboxError> {
         if self.shared.closed.load(Ordering::Acquire) {
             return Err(SandboxError::Failed("it is closed; start it again".to_owned()));
         }
         let cwd = command.check(&self.shared.workspace)?;
-        exec::run(&self.shared, &command, &cwd, sink).await
+        exec::run(&self.shared, &command, &cwd, observer).await
     }
 
     async fn close(&self) -> Result<(), SandboxError> {

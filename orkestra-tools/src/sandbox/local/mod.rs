@@ -24,8 +24,9 @@ use tempfile::TempDir;
 
 use self::confine::Confiner;
 use self::processes::Mark;
-use super::{Command, CommandResult, Confinement, OutputSink, Sandbox, SandboxError};
+use super::{Command, CommandResult, Confinement, Sandbox, SandboxError};
 use crate::limits::{SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX};
+use crate::scope::Observer;
 use crate::workspace::Workspace;
 
 /// How a [`LocalSandbox`] is set up.
@@ -135,13 +136,13 @@ impl Sandbox for LocalSandbox {
         confinement
     }
 
-    async fn execute(&self, command: Command, sink: &dyn OutputSink) -> Result<CommandResult, SandboxError> {
+    async fn execute(&self, command: Command, observer: &dyn Observer) -> Result<CommandResult, SandboxError> {
         if self.inner.closed.load(Ordering::Acquire) {
             return Err(SandboxError::Failed("it is closed; start it again".to_owned()));
         }
         let cwd = command.check(&self.inner.workspace)?;
         let number = self.inner.commands.fetch_add(1, Ordering::Relaxed);
-        run::run(&self.inner, &command, &cwd, number, sink).await
+        run::run(&self.inner, &command, &cwd, number, observer).await
     }
 
     async fn close(&self) -> Result<(), SandboxError> {

@@ -13,10 +13,11 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::capture::Capture;
-use super::super::{Command, CommandResult, ENVIRONMENT, EXIT_TIMED_OUT, OutputSink, SandboxError};
+use super::super::{Command, CommandResult, ENVIRONMENT, EXIT_TIMED_OUT, SandboxError};
 use super::processes::{MARK, kill_command};
 use super::{Inner, LocalOptions};
 use crate::limits::{DRAIN, SANDBOX_FILE_BYTES_MAX, SANDBOX_OPEN_FILES_MAX};
+use crate::scope::Observer;
 
 /// Waits for "go" (the limits are set by then), starts a watchdog that kills the group when the pipe closes (this process has
 /// died), and becomes the command. The watchdog is forked twice so that it is not a child of the command.
@@ -35,10 +36,10 @@ pub(super) async fn run(
     command: &Command,
     cwd: &Path,
     number: u64,
-    sink: &dyn OutputSink,
+    observer: &dyn Observer,
 ) -> Result<CommandResult, SandboxError> {
     let started = Instant::now();
-    let mut capture = Capture::new(sink, command.whole.clone())?;
+    let mut capture = Capture::new(observer, command.whole.clone())?;
     let mark = inner.mark.command(number);
     let child = spawn(Arc::clone(inner), command.line.clone(), inner.workspace.path().join(cwd), mark.clone()).await?;
     let mut running = Running::new(child, mark)?;

@@ -1,6 +1,6 @@
-//! A tool that writes, confined to a few paths: the planner writes its plan and its contract, and no code.
+//! A writing tool that is limited to a few paths: the planner writes its plan and its contract, and no code.
 //!
-//! The paths are in the schema, so a model whose provider enforces schemas cannot even ask for another.
+//! The paths are in the schema, so a model whose provider enforces schemas cannot ask for another one.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use orkestra_tools::{Effect, Tool, ToolError, ToolOutput, ToolScope};
 use serde_json::{Value, json};
 
-/// Another tool that has an argument `path`, for these paths only.
+/// A tool with an argument `path`, limited to some paths.
 pub(crate) struct OnlyPaths {
     inner: Arc<dyn Tool>,
     description: String,
@@ -16,7 +16,7 @@ pub(crate) struct OnlyPaths {
 }
 
 impl OnlyPaths {
-    /// Confines `inner` to `paths`.
+    /// Limits `inner` to `paths`.
     pub(crate) fn of(inner: &Arc<dyn Tool>, paths: &[&str]) -> Arc<dyn Tool> {
         let mut schema = inner.schema().clone();
         schema["properties"]["path"] = json!({"type": "string", "enum": paths, "description": "The file to write."});
@@ -44,7 +44,7 @@ impl Tool for OnlyPaths {
     }
 
     async fn call(&self, scope: &ToolScope, arguments: Value) -> Result<ToolOutput, ToolError> {
-        // NOTE: the set that holds this tool has validated the arguments against our schema.
+        // NOTE: the tool set has validated the arguments against our schema.
         self.inner.call(scope, arguments).await
     }
 }
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_paths_are_refused_before_anything_happens() {
+    fn other_paths_are_refused_before_the_tool_runs() {
         let tools = ToolSet::builtin();
         let write = OnlyPaths::of(tools.get("write_file").expect("it is builtin"), &["plan.md"]);
         let tools = ToolSet::empty().with(write);

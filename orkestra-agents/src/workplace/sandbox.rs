@@ -1,4 +1,4 @@
-//! The sandbox of a run: started when its first command runs, started anew when it was lost, closed when the run ends.
+//! The sandbox of a run: started by its first command, started anew when it was lost, closed when the run ends.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,53 +7,35 @@ use std::{
 
 use async_trait::async_trait;
 use orkestra_tools::{
-    Command, CommandResult, Confinement, DockerOptions, DockerSandbox, LocalOptions, LocalSandbox, OutputSink, Sandbox,
+    Command, CommandResult, Confinement, DockerOptions, DockerSandbox, LocalOptions, LocalSandbox, Observer, Sandbox,
     SandboxError, Workspace,
 };
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use crate::{Error, ErrorKind, job::SandboxKind, model::ModelSpec};
-
-/// Where the embedder wants commands to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Where commands run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum SandboxChoice {
-    /// In Docker; the demo model, and only that, makes do with the local sandbox where no Docker answers.
-    #[default]
-    Automatic,
-    /// In Docker.
+pub enum SandboxKind {
+    /// In a container.
     Docker,
-    /// As confined child processes of this one. Weaker than a container.
+    /// As confined child processes.
     Local,
 }
 
-impl SandboxChoice {
-    /// What this choice means on this machine now, for a run of `model`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Sandbox`] when there is no Docker and nothing else was chosen.
-    pub(crate) async fn resolve(self, model: &ModelSpec) -> Result<SandboxKind, Error> {
-        if self == Self::Local {
-            return Ok(SandboxKind::Local);
-        }
-        match DockerSandbox::available().await {
-            Ok(_) => Ok(SandboxKind::Docker),
-            Err(error) if self == Self::Automatic && model.is_demo() => {
-                tracing::warn!(%error, "no Docker answers: the demo model's commands run in the local sandbox");
-                Ok(SandboxKind::Local)
-            }
-            Err(error) => {
-                let message = format!(
-                    "{error}. Commands of a model run in Docker; the weaker local sandbox must be chosen explicitly \
-                     (--sandbox local)."
-                );
-                Err(Error::new(ErrorKind::Sandbox, message).with_source(error))
-            }
+impl SandboxKind {
+    /// `docker` or `local`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Local => "local",
         }
     }
 }
 
-/// A sandbox that starts when it is needed.
+/// A sandbox that starts with its first command.
 pub(crate) struct LazySandbox {
     kind: SandboxKind,
     run_id: String,
@@ -68,7 +50,7 @@ impl LazySandbox {
     }
 
     async fn get(&self) -> Result<Arc<dyn Sandbox>, SandboxError> {
-        // NOTE: held while it starts, so that parallel agents start one sandbox and not two.
+        // NOTE: the lock is kept while the sandbox starts, so that parallel agents do not start two.
         let mut started = self.started.lock().await;
         if let Some(sandbox) = &*started {
             return Ok(Arc::clone(sandbox));
@@ -83,14 +65,14 @@ impl LazySandbox {
         Ok(sandbox)
     }
 
-    /// Forgets a sandbox that failed, so that the next command starts another; one that was replaced meanwhile stays.
+    /// Forgets a failed sandbox, so that the next command starts another one. Ignored when it was already replaced.
     async fn forget(&self, failed: &Arc<dyn Sandbox>) {
         let mut started = self.started.lock().await;
         if started.as_ref().is_some_and(|current| Arc::ptr_eq(current, failed)) {
             *started = None;
             drop(started);
             if let Err(error) = failed.close().await {
-                tracing::warn!(%error, "a lost sandbox could not be removed");
+                tracing::warn!(%error, "cannot remove a lost sandbox");
             }
         }
     }
@@ -111,9 +93,9 @@ impl Sandbox for LazySandbox {
         started.map_or_else(Confinement::default, |sandbox| sandbox.confinement())
     }
 
-    async fn execute(&self, command: Command, sink: &dyn OutputSink) -> Result<CommandResult, SandboxError> {
+    async fn execute(&self, command: Command, observer: &dyn Observer) -> Result<CommandResult, SandboxError> {
         let sandbox = self.get().await?;
-        let result = sandbox.execute(command, sink).await;
+        let result = sandbox.execute(command, observer).await;
         if let Err(SandboxError::Lost(_) | SandboxError::Failed(_)) = &result {
             self.forget(&sandbox).await;
         }

@@ -1,17 +1,17 @@
-//! What a process that starts does about the runs that another one left.
+//! What a new process does with the runs that an earlier one left.
 
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use orkestra_core::prelude::{Cursor, Event, MemoryStore, Outcome};
-use orkestra_tools::{Command, DiscardOutput, DockerOptions, Sandbox, SandboxError};
+use orkestra_core::prelude::{Cursor, Event, MemoryStore, Name, NodeSpec, Outcome, WorkflowSpec};
+use orkestra_tools::{Command, DockerOptions, Sandbox, SandboxError, Unobserved};
 
 use crate::model::{Model, ModelError, ModelSpec, Reply, Request, Sink};
 use crate::{Job, SandboxKind};
 
 use super::*;
 
-/// Never answers.
+/// A model that never answers.
 struct Silent;
 
 #[async_trait]
@@ -35,7 +35,8 @@ async fn start(data: &Path, store: &Arc<MemoryStore>) -> Orkestra {
 }
 
 async fn create(orkestra: &Orkestra, id: &str) -> Run {
-    let request = RunRequest { id: Some(id.to_owned()), objective: "Build it".to_owned(), ..RunRequest::default() };
+    let request =
+        PipelineRequest { id: Some(id.to_owned()), objective: "Build it".to_owned(), ..PipelineRequest::default() };
     orkestra.create(request).await.expect("it is created")
 }
 
@@ -72,7 +73,7 @@ async fn wait_for(events: &mut orkestra_core::Events, wanted: impl Fn(&Event) ->
     panic!("the run has ended");
 }
 
-/// A store with one run of each kind that a process may leave: two that are live, whatever it looks like, and one that has ended.
+/// A store with the runs of an earlier process: a paused and a compensating one, which are live, and one that has ended.
 async fn left(data: &Path) -> Arc<MemoryStore> {
     let store = Arc::new(MemoryStore::new());
     let first = start(data, &store).await;
@@ -92,16 +93,16 @@ async fn a_paused_and_a_compensating_run_keep_their_watchers() {
     let store = left(data.path()).await;
     let second = start(data.path(), &store).await;
     let live: BTreeSet<String> =
-        second.look_after_runs().await.expect("a store").iter().map(ToString::to_string).collect();
+        second.watch_live_runs().await.expect("a store").iter().map(ToString::to_string).collect();
     assert_eq!(live, ["compensating", "paused"].map(str::to_owned).into());
-    // Those of the start, and those of the second look.
+    // Two of the start, two of the second call.
     assert_eq!(second.watchers().len(), 4);
     for id in ["paused", "compensating"] {
         let run = second.engine.handle(id).expect("an id");
         run.terminate("over").await.expect("it is live");
         run.outcome().await.expect("it ends");
     }
-    // It returns when every watcher has.
+    // Returns when every watcher has ended.
     second.shutdown().await;
 }
 
@@ -130,6 +131,6 @@ async fn a_paused_and_a_compensating_run_keep_their_containers() {
 }
 
 async fn works(sandbox: &DockerSandbox) -> bool {
-    let done: Result<_, SandboxError> = sandbox.execute(Command::new("true"), &DiscardOutput).await;
+    let done: Result<_, SandboxError> = sandbox.execute(Command::new("true"), &Unobserved).await;
     done.is_ok()
 }

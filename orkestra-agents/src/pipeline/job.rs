@@ -1,8 +1,8 @@
-//! What a run of the pipeline was asked for: the run's input, as it stands in its journal.
+//! The job of a run of the pipeline: the run's input, as stored in its journal.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, model::ModelSpec};
+use crate::{Error, model::ModelSpec, workplace::SandboxKind};
 
 /// The longest objective, in bytes: it is in every prompt.
 const OBJECTIVE_BYTES_MAX: usize = 32 * 1024;
@@ -12,49 +12,29 @@ const PROJECT_ID_BYTES_MAX: usize = 64;
 /// The input of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// What the user wants.
+    /// What is to be built.
     pub objective: String,
-    /// The project whose workspace is used; without one the run has its own.
+    /// The project whose workspace the run uses; without one it has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_id: Option<String>,
-    /// The model that was chosen when the run was created: a resumed run asks the same one.
+    /// The model, chosen when the run was created; a resumed run uses the same one.
     pub model: ModelSpec,
-    /// Where its commands run: a resumed run does not change that either.
+    /// Where its commands run; a resumed run does not change it.
     pub sandbox: SandboxKind,
-    /// The agents, in their order.
+    /// The agents, in order.
     pub tasks: Vec<String>,
 }
 
-/// Where commands run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum SandboxKind {
-    /// In a container.
-    Docker,
-    /// As confined child processes.
-    Local,
-}
-
-impl SandboxKind {
-    /// `docker` or `local`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Docker => "docker",
-            Self::Local => "local",
-        }
-    }
-}
-
-/// Checks an objective and takes the white space off its ends.
+/// Checks an objective and trims it.
 pub(crate) fn objective(text: &str) -> Result<String, Error> {
     let text = text.trim();
     if text.is_empty() {
         return Err(Error::usage("the objective is empty: say what is to be built"));
     }
     if text.len() > OBJECTIVE_BYTES_MAX {
-        return Err(Error::usage(format!("the objective is longer than {OBJECTIVE_BYTES_MAX} bytes")));
+        return Err(Error::usage(format!(
+            "the objective is longer than {OBJECTIVE_BYTES_MAX} bytes; shorten it, or put the details into a file of the project"
+        )));
     }
     Ok(text.to_owned())
 }
@@ -68,7 +48,8 @@ pub(crate) fn project_id(text: &str) -> Result<String, Error> {
     }
     let shown: String = text.chars().take(80).collect();
     Err(Error::usage(format!(
-        "{shown:?} is no project id: 1 to {PROJECT_ID_BYTES_MAX} of a-z, 0-9, '.', '_' and '-', beginning with a letter or a digit"
+        "invalid project id {shown:?}: it must be 1 to {PROJECT_ID_BYTES_MAX} of a-z, 0-9, '.', '_' or '-', and begin with a letter \
+         or a digit"
     )))
 }
 
@@ -77,19 +58,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn project_ids_are_names_of_directories_and_nothing_else() {
+    fn a_project_id_is_a_safe_name_of_a_directory() {
         for good in ["a", "my-blog", "0.1_x", &"a".repeat(64)] {
-            assert_eq!(project_id(good).expect("it is one"), good);
+            assert_eq!(project_id(good).expect("it is valid"), good);
         }
         for bad in ["", "-a", ".a", "..", "A", "a/b", "a b", "ä", &"a".repeat(65)] {
-            let error = project_id(bad).expect_err("it is none");
+            let error = project_id(bad).expect_err("it is invalid");
             assert_eq!(error.kind(), crate::ErrorKind::Usage, "{bad:?}");
         }
     }
 
     #[test]
-    fn an_objective_says_something() {
-        assert_eq!(objective("  Build it \n").expect("it is one"), "Build it");
+    fn an_objective_is_trimmed_and_limited() {
+        assert_eq!(objective("  Build it \n").expect("it is valid"), "Build it");
         assert!(objective(" \n\t").is_err());
         assert!(objective(&"x".repeat(OBJECTIVE_BYTES_MAX + 1)).is_err());
     }
