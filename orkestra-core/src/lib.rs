@@ -61,20 +61,40 @@
 //! | [`telemetry`] | the names of the metrics |
 //! | `runtime` | the thin shell: engine, drivers, committer; re-exported here |
 //!
+//! # Features
+//!
+//! | feature | brings | default |
+//! |---|---|---|
+//! | `runtime` | the engine, stores, everything that waits or reads a clock | yes |
+//! | `yaml` | workflows from YAML | no |
+//! | `schedules` | schedules by cron expression, in time zones | no |
+//!
+//! Without `runtime` the crate is `model`, `kernel`, `journal` and `projection`: pure and synchronous, without tokio. That is enough
+//! to replay a journal ([`journal::Replayer`]) and to look at it.
+//!
 //! [`Context::step`]: crate::Context::step
+
+#![cfg_attr(
+    not(feature = "runtime"),
+    expect(dead_code, unused_imports, reason = "some of what the pure layers offer only the runtime uses")
+)]
 
 pub mod journal;
 pub mod kernel;
 pub mod model;
 pub mod projection;
+#[cfg(feature = "runtime")]
 mod runtime;
+#[cfg(feature = "runtime")]
 pub mod store;
 
 /// What an engine tells those who watch it: its metrics by name. Its spans have the target `orkestra`.
+#[cfg(feature = "runtime")]
 pub mod telemetry {
     pub use crate::runtime::telemetry::{METRICS, Metric, MetricKind};
 }
 
+#[cfg(feature = "runtime")]
 pub use runtime::{
     BuildError, CatchUp, Clock, Context, Cursor, Engine, EngineBuilder, ErasedTask, Error, ErrorKind, Events, Feed,
     Finding, Fire, FireOutcome, Health, IntoTask, Limit, Overlap, Pulse, Retention, Run, RunEvent, RunRequest,
@@ -92,7 +112,9 @@ pub mod prelude {
         SlotBy, Test, Timestamp, WorkflowSpec,
     };
     pub use crate::projection::{NodeView, RunView};
+    #[cfg(feature = "runtime")]
     pub use crate::store::{MemoryStore, Page, Pager, RunQuery, RunRecord, Store};
+    #[cfg(feature = "runtime")]
     pub use crate::{
         BuildError, Context, Cursor, Engine, EngineBuilder, Error, ErrorKind, Events, Feed, Limit, Pulse, Run,
         RunEvent, Task, TaskError, TaskResult, Workflow,
