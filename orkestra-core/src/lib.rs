@@ -79,6 +79,14 @@
     expect(dead_code, unused_imports, reason = "some of what the pure layers offer only the runtime uses")
 )]
 
+/// What a run's events, views and records say: the events themselves, where runs and nodes stand, why, and how they ended.
+pub mod event {
+    pub use crate::kernel::{
+        Abandoned, Event, Next, NodeStatus, Outcome, PauseReason, RunStatus, SkipReason, StopReason, Undo,
+        UnknownStatus,
+    };
+}
+
 pub mod journal;
 pub mod kernel;
 pub mod model;
@@ -106,7 +114,7 @@ pub use runtime::{
 pub mod prelude {
     use std::time::Duration;
 
-    pub use crate::kernel::{Event, NodeStatus, Outcome, PauseReason, RunStatus, Undo};
+    pub use crate::event::{Event, NodeStatus, Outcome, PauseReason, RunStatus, Undo};
     pub use crate::model::{
         Amount, Condition, Failure, FailureKind, Growth, Join, Name, NodeSpec, OnFailure, Payload, Retry, RunId, Seq,
         SlotBy, Test, Timestamp, WorkflowSpec,
