@@ -76,7 +76,7 @@ struct Shown {
     timeline: Timeline,
 }
 
-fn replay(run: RunId, commits: Vec<Stored>) -> Shown {
+fn replay(run: &RunId, commits: Vec<Stored>) -> Shown {
     let (mut replayer, mut graph, mut timeline) =
         (Replayer::new(run.clone()), GraphFold::default(), TimelineFold::new(run.clone()));
     for Stored { first, last, epoch, body } in commits {
@@ -113,7 +113,7 @@ fn check(name: &str, shown: &Shown, status: RunStatus) {
 fn runs_that_ended_are_replayed_and_shown() {
     for (name, text, status) in ENDED {
         let commits: Vec<Stored> = serde_json::from_str(text).expect("a fixture");
-        check(name, &replay(RunId::new("fixture").expect("an id"), commits), status);
+        check(name, &replay(&RunId::new("fixture").expect("an id"), commits), status);
     }
 }
 
@@ -122,14 +122,14 @@ fn runs_under_way_are_replayed_and_shown() {
     let runs: Vec<Kept> = UNDER_WAY.lines().map(|line| serde_json::from_str(line).expect("a run")).collect();
     assert_eq!(runs.len(), 29);
     for Kept { record, commits } in runs {
-        check(&record.id, &replay(record.id.clone(), commits), record.status);
+        check(&record.id, &replay(&record.id, commits), record.status);
     }
 }
 
 #[test]
 fn the_view_has_the_outcome_and_the_outputs() {
     let commits: Vec<Stored> = serde_json::from_str(ENDED[3].1).expect("a fixture");
-    let view = replay(RunId::new("fixture").expect("an id"), commits).view;
+    let view = replay(&RunId::new("fixture").expect("an id"), commits).view;
     assert!(matches!(view.outcome, Some(Outcome::Completed(_))), "{:?}", view.outcome);
     assert!(view.nodes.iter().any(|node| node.status == NodeStatus::Completed && node.output.is_some()));
 }
