@@ -2,6 +2,7 @@
 //! and line. Each rule is tested itself, on small snippets that break it, beside its code.
 
 mod arrows;
+mod growth;
 mod homes;
 mod lengths;
 mod paths;
@@ -131,6 +132,11 @@ fn crates_depend_in_one_direction() {
     let dependencies = arrows::dependencies(Path::new(&root()));
     assert!(dependencies.iter().any(|dependency| dependency.from == "orkestra-core"), "cargo metadata misses the core");
     assert_none("arrows", &arrows::wrong_arrows(&dependencies));
+}
+
+#[test]
+fn public_types_say_whether_they_may_grow() {
+    assert_none("growth", &growth::undecided(&tree(), growth::FIXED));
 }
 
 #[test]

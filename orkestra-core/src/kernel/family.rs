@@ -12,6 +12,7 @@ use super::state::RunState;
 
 /// Another run that nobody waits for any more, and that is to be cancelled: it may not be there yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Abandoned {
     /// The event since which nobody waits for it.
     pub since: Seq,

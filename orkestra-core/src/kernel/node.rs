@@ -35,6 +35,7 @@ pub enum StepState {
 
 /// Another run that a step waits for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ChildState {
     /// Its id.
     pub run: RunId,
@@ -78,6 +79,7 @@ impl fmt::Display for StepState {
 
 /// A wait of a node that is not over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OpenWait {
     /// The event that began it.
     pub since: Seq,
@@ -100,6 +102,7 @@ pub(super) enum Verdict {
 
 /// A node of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NodeState {
     /// Where it stands.
     pub status: NodeStatus,

@@ -21,6 +21,7 @@ use super::status::{NodeStatus, Outcome, RunStatus};
 
 /// A deadline that the run has to keep.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Timer {
     /// The next attempt of a node begins.
     Retry(NodeId),
@@ -47,6 +48,7 @@ impl Timer {
 
 /// A run that is to end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Stopping {
     /// Why.
     pub reason: StopReason,
@@ -56,6 +58,7 @@ pub struct Stopping {
 
 /// A run that makes a pause.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Pause {
     /// Why.
     pub reason: PauseReason,

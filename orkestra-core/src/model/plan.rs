@@ -32,6 +32,7 @@ pub struct Plan {
 
 /// A node in its plan.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PlanNode {
     /// The node as it was defined, edges added by growth included.
     pub spec: NodeSpec,

@@ -16,6 +16,7 @@ const SHOWN_CHARS_MAX: usize = 500;
 
 /// A place in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Place {
     /// The line, counted from 1.
     pub line: usize,

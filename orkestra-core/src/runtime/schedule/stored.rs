@@ -58,6 +58,7 @@ impl Stored {
 
 /// A fire time that has passed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Fire {
     /// The fire time.
     pub at: Timestamp,
