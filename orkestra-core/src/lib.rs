@@ -69,6 +69,9 @@
 //! | `yaml` | workflows from YAML | no |
 //! | `schedules` | schedules by cron expression, in time zones | no |
 //!
+//! The version number makes no promise about [`kernel`] and [`journal`]: they change as the engine needs it. What users meet of the
+//! kernel is in [`event`], and a store of your own keeps [`store::Written`].
+//!
 //! Without `runtime` the crate is `model`, `kernel`, `journal` and `projection`: pure and synchronous, without tokio. That is enough
 //! to replay a journal ([`journal::Replayer`]) and to look at it.
 //!
