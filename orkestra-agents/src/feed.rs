@@ -24,6 +24,7 @@ fn told(event: &Event, seq: Seq) -> Option<ProductEvent> {
         | Event::StepStarted { .. }
         | Event::StepCompleted { .. }
         | Event::Charged { .. }
+        | Event::Published { .. }
         | Event::StepFailed { .. }
         | Event::StepNotBegun { .. }
         | Event::TimerSet { .. }

@@ -13,7 +13,7 @@ use super::commit::Written;
 
 /// The form and the meaning of states. IMPORTANT: another number whenever a field of a state, or what `apply` makes of an
 /// event, is changed: then older snapshots are left alone. A test compares the states of kept journals with those of before.
-pub const STATE_VERSION: u32 = 2;
+pub const STATE_VERSION: u32 = 3;
 
 /// The largest snapshot, in bytes: a larger state is made from its journal each time. It is built and read in memory, beside
 /// everything else.

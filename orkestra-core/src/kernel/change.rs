@@ -107,6 +107,8 @@ pub(crate) enum StepChange<'a> {
     Failed(&'a Failure),
     /// It was only a charge.
     Charged,
+    /// It only published a value.
+    Published,
     /// It added to the plan.
     Grown,
 }

@@ -97,6 +97,7 @@ impl Event {
                 settled(node, step, StepChange::Failed(failure)).spends(charges)
             }
             Self::Charged { node, step, charges } => settled(node, step, StepChange::Charged).spends(charges),
+            Self::Published { node, step, .. } => settled(node, step, StepChange::Published),
             Self::Grown { node, step, growth } => settled(node, step, StepChange::Grown).grows(growth),
 
             Self::TimerSet { node, step, due } => waits(node, step, Awaited::Time(*due), None),

@@ -128,6 +128,18 @@ pub enum Event {
         /// What it cost, by meter.
         charges: BTreeMap<Name, Amount>,
     },
+    /// A task published a value under a key of the run, in place of the one before.
+    Published {
+        /// The node.
+        node: Name,
+        /// The key of the call, a step's: each call publishes once.
+        step: String,
+        /// The key under which the value is read.
+        key: Name,
+        /// The value.
+        #[serde(with = "journaled")]
+        value: Payload,
+    },
     /// A step failed for good: that is remembered too.
     StepFailed {
         /// The node.

@@ -203,6 +203,15 @@ pub enum TaskRequest {
         /// What it cost, by meter.
         charges: BTreeMap<Name, Amount>,
     },
+    /// Publish a value under a key of the run.
+    Publish {
+        /// The key of the call.
+        step: String,
+        /// The key under which the value is read.
+        key: Name,
+        /// The value.
+        value: Payload,
+    },
     /// Wait until `due`.
     Sleep {
         /// The key of the wait.
@@ -272,6 +281,7 @@ impl TaskRequest {
             Self::StartStep { step }
             | Self::EndStep { step, .. }
             | Self::Charge { step, .. }
+            | Self::Publish { step, .. }
             | Self::Sleep { step, .. }
             | Self::AwaitSignal { step, .. }
             | Self::Ask { step, .. }

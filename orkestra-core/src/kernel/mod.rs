@@ -32,6 +32,7 @@ pub use apply::{IllegalEvent, apply};
 pub(crate) use change::{Awaited, Change, NodeChange, RunChange, StepChange, WaitChange};
 pub(crate) use consequence::{Consequence, Consequences, Perform};
 pub use decide::{Rejection, decide};
+pub(crate) use decide::{begin, decide_next};
 pub use event::Event;
 pub use family::Abandoned;
 pub use input::{Input, InputKind, TaskRequest};

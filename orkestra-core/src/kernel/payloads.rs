@@ -13,6 +13,7 @@ impl Event {
             | Self::InputReplaced { input: payload, .. }
             | Self::NodeCompleted { output: payload, .. }
             | Self::StepCompleted { result: payload, .. }
+            | Self::Published { value: payload, .. }
             | Self::SignalReceived { payload, .. }
             | Self::QuestionAsked { question: payload, .. }
             | Self::QuestionAnswered { answer: payload, .. }

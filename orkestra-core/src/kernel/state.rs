@@ -105,6 +105,9 @@ pub struct RunState {
     pub(super) owes_parent: Option<Seq>,
     /// What was spent, by meter.
     pub(super) spent: BTreeMap<Name, Amount>,
+    /// What tasks have published, by key.
+    #[serde(default, with = "journaled::values", skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) published: BTreeMap<Name, Payload>,
     /// Completed nodes that can be undone, in the order of their completion.
     pub(super) undoable: Vec<NodeId>,
     /// What the nodes that undo others undo, in their order.
@@ -193,6 +196,12 @@ impl RunState {
     #[must_use]
     pub const fn spent(&self) -> &BTreeMap<Name, Amount> {
         &self.spent
+    }
+
+    /// What its tasks have published, by key: the last value of each.
+    #[must_use]
+    pub const fn published(&self) -> &BTreeMap<Name, Payload> {
+        &self.published
     }
 
     /// Questions that nobody has answered, by their ids: the node that asked, and the key of its wait.

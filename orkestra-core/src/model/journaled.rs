@@ -92,6 +92,20 @@ pub(crate) mod queues {
     }
 }
 
+/// Payloads by name.
+pub(crate) mod values {
+    use super::{BTreeMap, Deserialize, Deserializer, Keep, Kept, Name, Payload, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(values: &BTreeMap<Name, Payload>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(values.iter().map(|(name, value)| (name, Keep(value))))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Name, Payload>, D::Error> {
+        let values = BTreeMap::<Name, Kept>::deserialize(deserializer)?;
+        Ok(values.into_iter().map(|(name, Kept(value))| (name, value)).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -64,6 +64,9 @@ pub const NODE_LIMITS_MAX: usize = 16;
 /// The most signals that one run keeps unread. A run that nobody reads must not fill the store.
 pub const SIGNALS_BUFFERED_MAX: usize = 10_000;
 
+/// The most keys under which the tasks of one run publish values: all of them are in memory with the run.
+pub const PUBLISHED_KEYS_MAX: usize = 1000;
+
 /// The most letters that wait in the inbox of one run: a run that nobody drives must not fill the store.
 pub const LETTERS_MAX: usize = 4096;
 

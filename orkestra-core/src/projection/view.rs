@@ -27,6 +27,9 @@ pub struct RunView {
     pub options: RunOptions,
     /// What was spent, by meter.
     pub spent: BTreeMap<Name, Amount>,
+    /// What its tasks have published, by key. A large value is a reference: read it with
+    /// [`Run::published`](crate::Run::published).
+    pub published: BTreeMap<Name, Payload>,
     /// Why it makes a pause, if it does.
     pub pause: Option<PauseReason>,
     /// The nodes whose failures are to be decided on before the run goes on, in the order in which they failed: each is
@@ -114,6 +117,7 @@ impl RunView {
             nodes: state.plan().ids().map(node).collect(),
             options: state.options().clone(),
             spent: state.spent().clone(),
+            published: state.published().clone(),
             pause: state.pause().map(|pause| pause.reason.clone()),
             undecided: state.undecided().iter().map(|id| state.name(*id).clone()).collect(),
             questions: questions(state),

@@ -82,7 +82,7 @@ fn ended(bytes: &mut Bytes<'_>, state: &RunState) -> InputKind {
 fn task(bytes: &mut Bytes<'_>, state: &RunState, now: u64) -> InputKind {
     let (node, attempt) = attempt(bytes, state);
     let step = if bytes.one_in(64) { "x".repeat(600) } else { format!("k{}", bytes.below(5)) };
-    let request = match bytes.below(13) {
+    let request = match bytes.below(14) {
         1 => TaskRequest::StartStep { step },
         2 => TaskRequest::EndStep { step, result: Ok(payload(bytes)), charges: charges(bytes) },
         3 => {
@@ -90,6 +90,7 @@ fn task(bytes: &mut Bytes<'_>, state: &RunState, now: u64) -> InputKind {
             TaskRequest::EndStep { step, result, charges: charges(bytes) }
         }
         4 => TaskRequest::Charge { step, charges: charges(bytes) },
+        13 => TaskRequest::Publish { step, key: signal(bytes), value: payload(bytes) },
         5 => TaskRequest::Sleep { step, due: Timestamp::from_millis(now + u64::from(bytes.byte())) },
         6 => TaskRequest::AwaitSignal { step, signal: signal(bytes), until: until(bytes, now) },
         7 => TaskRequest::Ask { step, question: payload(bytes), until: until(bytes, now) },

@@ -37,25 +37,32 @@ pub struct IllegalEvent {
 /// # Errors
 /// [`IllegalEvent`] when it cannot have happened; the state is not to be used any more.
 pub fn apply(run: &RunId, state: &mut Option<RunState>, at: Timestamp, event: &Event) -> Result<(), IllegalEvent> {
-    let illegal = |seq, why: String| IllegalEvent { run: run.clone(), seq, why };
-    let Some(known) = state else {
-        let created = create(run, event, at);
-        *state = Some(created.ok_or_else(|| illegal(Seq(1), "the first event must be RunCreated".into()))?);
-        return Ok(());
-    };
-    let seq = known.last.plus(1);
-    if known.status.is_final() && !event.consequence().follows_end {
-        return Err(illegal(seq, "the run has ended".into()));
+    if let Some(state) = state {
+        return apply_next(state, at, event);
     }
-    known.advance(at);
-    known.write(event).map_err(|why| illegal(seq, why))
+    *state = Some(create(run, event, at)?);
+    Ok(())
 }
 
-fn create(run: &RunId, created: &Event, at: Timestamp) -> Option<RunState> {
-    let Event::RunCreated { plan, input, labels, options } = created else { return None };
+/// Applies the next event of a run that has begun.
+pub(crate) fn apply_next(state: &mut RunState, at: Timestamp, event: &Event) -> Result<(), IllegalEvent> {
+    let illegal = |state: &RunState, seq, why| IllegalEvent { run: state.id.clone(), seq, why };
+    let seq = state.last.plus(1);
+    if state.status.is_final() && !event.consequence().follows_end {
+        return Err(illegal(state, seq, "the run has ended".into()));
+    }
+    state.advance(at);
+    state.write(event).map_err(|why| illegal(state, seq, why))
+}
+
+/// The state of a run after its first event.
+pub(crate) fn create(run: &RunId, created: &Event, at: Timestamp) -> Result<RunState, IllegalEvent> {
     let first = Seq(1);
+    let Event::RunCreated { plan, input, labels, options } = created else {
+        return Err(IllegalEvent { run: run.clone(), seq: first, why: "the first event must be RunCreated".into() });
+    };
     let nodes: Vec<_> = plan.ids().map(|_| NodeState::new(first)).collect();
-    Some(RunState {
+    Ok(RunState {
         id: run.clone(),
         plan: plan.clone(),
         input: input.clone(),
@@ -76,6 +83,7 @@ fn create(run: &RunId, created: &Event, at: Timestamp) -> Option<RunState> {
         abandoned: BTreeMap::new(),
         owes_parent: None,
         spent: BTreeMap::new(),
+        published: BTreeMap::new(),
         undoable: Vec::new(),
         undone: Vec::new(),
         undo_from: None,
@@ -123,6 +131,7 @@ impl RunState {
             Event::StepFailed { node, step, failure, charges } => self.step_failed(node, step, failure, charges),
             Event::Charged { node, step, charges } => self.step_completed(node, step, &Payload::null(), charges),
             Event::StepNotBegun { node, step } => self.step_not_begun(node, step),
+            Event::Published { node, step, key, value } => self.value_published(node, step, key, value),
             Event::TimerSet { node, step, due } => self.timer_set(node, step, *due),
             Event::TimerFired { node, step } => self.timer_fired(node, step),
             Event::WaitLetGo { node, step } => self.wait_let_go(node, step),

@@ -59,6 +59,12 @@ impl RunState {
         self.set_step(node, step, StepState::Failed(failure.clone())).map(drop)
     }
 
+    pub(super) fn value_published(&mut self, node: &Name, step: &str, key: &Name, value: &Payload) -> Written {
+        self.set_step(node, step, StepState::Done(Payload::null()))?;
+        self.published.insert(key.clone(), value.clone());
+        Ok(())
+    }
+
     fn spend(&mut self, charges: &BTreeMap<Name, Amount>) {
         for (meter, amount) in charges {
             let spent = self.spent.entry(meter.clone()).or_default();

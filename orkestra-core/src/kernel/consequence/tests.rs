@@ -78,6 +78,7 @@ fn step_rows() -> Vec<Row> {
         Row(of("StepCompleted", json!({"result": 1, "charges": spent})), "Step(Completed", "a/k settles spends"),
         Row(of("StepFailed", json!({"failure": failure(), "charges": spent})), "Step(Failed", "a/k settles spends"),
         Row(of("Charged", json!({"charges": spent})), "Step(Charged", "a/k settles spends"),
+        Row(of("Published", json!({"key": "phase", "value": 1})), "Step(Published", "a/k settles"),
         Row(of("Grown", json!({"growth": growth()})), "Step(Grown", "a/k settles grows"),
         Row(of("TimerSet", json!({"due": 9})), "Wait(Began(Time(", "a/k"),
         Row(of("SignalAwaited", json!({"signal": "go", "until": 9})), "Wait(Began(Signal(Name(\"go\")), Some", "a/k"),

@@ -30,12 +30,7 @@ pub(super) struct Other {
     pub(super) undone: bool,
 }
 
-pub(super) fn fork(
-    run: &RunId,
-    slot: &mut Option<RunState>,
-    now: Timestamp,
-    other: Other,
-) -> Result<Vec<Event>, Rejection> {
+pub(super) fn fork(run: &RunId, now: Timestamp, other: Other) -> Result<(RunState, Vec<Event>), Rejection> {
     let Other { run: from, events, node, input, incarnation, undone } = other;
     let begins = |event: &Event| {
         let row = event.consequence();
@@ -57,26 +52,26 @@ pub(super) fn fork(
         begin_anew(copy.as_ref(), now, event);
         apply(run, &mut copy, now, event).map_err(Rejection::Fork)?;
     }
-    let Some(copied_state) = copy.as_ref().filter(|copy| !copy.status.is_ending() && !copy.status.is_final()) else {
+    let Some(mut copy) = copy.filter(|copy| !copy.status.is_ending() && !copy.status.is_final()) else {
         return Err(Rejection::NotBegun(node));
     };
-    let halves = done_in_part(copied_state, &copied);
+    let halves = done_in_part(&copy, &copied);
     if others_to_undo {
-        let done = copied_state.undoable.iter().map(|id| copied_state.name(*id));
+        let done = copy.undoable.iter().map(|id| copy.name(*id));
         // What both began and the other one ended was undone with all of its steps.
         let mut gone = done.chain(halves.iter().filter(|half| later.contains(*half)));
         if let Some(gone) = gone.next() {
             return Err(Rejection::ForkUndone(gone.clone()));
         }
     }
-    let is_shared = !copied_state.undoable.is_empty() || !halves.is_empty();
-    *slot = copy;
-    let mut decision = Decision { events: copied, ..Decision::new(slot, now, 0.0) };
+    let is_shared = !copy.undoable.is_empty() || !halves.is_empty();
+    let mut decision = Decision { events: copied, ..Decision::new(&mut copy, now, 0.0) };
     if is_shared {
         decision.emit(Event::Forked { shared: halves });
     }
     decision.differ(node, input);
-    decision.finish()
+    let events = decision.finish()?;
+    Ok((copy, events))
 }
 
 /// Whether a node's work begins with it.
@@ -154,7 +149,7 @@ const fn did_something(change: Change<'_>) -> bool {
     match change {
         Change::Step(StepChange::Started | StepChange::Completed | StepChange::Failed(_) | StepChange::Charged)
         | Change::Wait(WaitChange::Ended(Came::Child)) => true,
-        Change::Step(StepChange::NotBegun | StepChange::Grown)
+        Change::Step(StepChange::NotBegun | StepChange::Published | StepChange::Grown)
         | Change::Wait(
             WaitChange::Began(..)
             | WaitChange::Ended(Came::Time | Came::Signal | Came::Answer)
@@ -194,6 +189,7 @@ const fn copied(change: Change<'_>) -> Copied {
             | StepChange::Completed
             | StepChange::Failed(_)
             | StepChange::Charged
+            | StepChange::Published
             | StepChange::Grown,
         )
         | Change::Wait(WaitChange::Ended(_)) => Copied::Settles,

@@ -8,44 +8,40 @@ use crate::model::{
     Failure, FailureKind, Name, NodeId, NodeSpec, Payload, Plan, RunId, RunOptions, Timestamp, WorkflowSpec,
 };
 
-use super::super::apply::apply;
+use super::super::apply;
 use super::super::event::Event;
 use super::super::reason::StopReason;
 use super::super::state::RunState;
 use super::super::status::RunStatus;
 use super::{Decision, Rejection};
 
-pub(super) fn create(
-    run: &RunId,
-    slot: &mut Option<RunState>,
-    now: Timestamp,
-    created: Event,
-) -> Result<Vec<Event>, Rejection> {
-    apply(run, slot, now, &created).map_err(Rejection::Broken)?;
-    let mut decision = Decision { events: vec![created], ..Decision::new(slot, now, 0.0) };
+pub(super) fn create(run: &RunId, now: Timestamp, created: Event) -> Result<(RunState, Vec<Event>), Rejection> {
+    let mut state = apply::create(run, &created, now).map_err(Rejection::Broken)?;
+    let mut decision = Decision { events: vec![created], ..Decision::new(&mut state, now, 0.0) };
     decision.enter_whatever_can();
     decision.check_budget();
-    decision.finish()
+    let events = decision.finish()?;
+    Ok((state, events))
 }
 
 /// A run that is cancelled before anything of it ran: it keeps its id from whoever is about to start it, and tells nobody.
 pub(super) fn create_cancelled(
     run: &RunId,
-    slot: &mut Option<RunState>,
     now: Timestamp,
     (workflow, options, reason): (Name, RunOptions, String),
-) -> Result<Vec<Event>, Rejection> {
+) -> Result<(RunState, Vec<Event>), Rejection> {
     let gate = Name::new("cancelled").expect("letters are a name");
     let nodes = vec![NodeSpec::gate(gate.clone(), gate)];
     let plan = Arc::new(Plan::new(&WorkflowSpec { name: workflow, version: None, nodes })?);
     let (input, labels, options) = (Payload::null(), BTreeMap::new(), Box::new(options));
     let created = Event::RunCreated { plan, input, labels, options };
-    apply(run, slot, now, &created).map_err(Rejection::Broken)?;
-    let mut decision = Decision { events: vec![created], ..Decision::new(slot, now, 0.0) };
+    let mut state = apply::create(run, &created, now).map_err(Rejection::Broken)?;
+    let mut decision = Decision { events: vec![created], ..Decision::new(&mut state, now, 0.0) };
     decision.emit(Event::StopRequested { reason: StopReason::Cancelled { reason: reason.clone() }, grace_until: now });
     decision.emit(Event::RunCancelled { reason });
     decision.parent_told();
-    decision.finish()
+    let events = decision.finish()?;
+    Ok((state, events))
 }
 
 impl Decision<'_> {

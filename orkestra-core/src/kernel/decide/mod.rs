@@ -18,10 +18,10 @@ mod request;
 mod settle;
 mod timer;
 
-use crate::model::limits::{METERS_MAX, SIGNALS_BUFFERED_MAX};
+use crate::model::limits::{METERS_MAX, PUBLISHED_KEYS_MAX, SIGNALS_BUFFERED_MAX};
 use crate::model::{Amount, Name, NodeId, PayloadError, PlanError, RunId, RunOptions, Seq, Timestamp};
 
-use super::apply::{IllegalEvent, apply};
+use super::apply::{IllegalEvent, apply_next};
 use super::event::Event;
 use super::input::{Input, InputKind};
 use super::looks;
@@ -90,6 +90,9 @@ pub enum Rejection {
     /// More meters than a charge or a budget may have.
     #[error("a charge and a budget name at most {} meters", crate::model::limits::METERS_MAX)]
     TooManyMeters,
+    /// More keys than a run may publish.
+    #[error("a run publishes at most {PUBLISHED_KEYS_MAX} keys")]
+    TooManyPublished,
     /// The attempt that this comes from is over.
     #[error("attempt {attempt} of `{node}` is over")]
     Stale {
@@ -130,27 +133,42 @@ pub enum Rejection {
 /// # Errors
 /// [`Rejection`]; the state is as it was.
 pub fn decide(run: &RunId, state: &mut Option<RunState>, input: Input) -> Result<Vec<Event>, Rejection> {
-    match (state, input.kind) {
-        (slot @ None, InputKind::Create { plan, input: given, labels, options }) => {
+    if let Some(state) = state {
+        return decide_next(state, input);
+    }
+    let (begun, events) = begin(run, input)?;
+    *state = Some(begun);
+    Ok(events)
+}
+
+/// Decides on the first input of a run.
+pub(crate) fn begin(run: &RunId, Input { at, kind, .. }: Input) -> Result<(RunState, Vec<Event>), Rejection> {
+    match kind {
+        InputKind::Create { plan, input, labels, options } => {
             if options.budget.len() > METERS_MAX {
                 return Err(Rejection::TooManyMeters);
             }
-            let given = given.looked_at(&looks::at_input(&plan));
-            lifecycle::create(run, slot, input.at, Event::RunCreated { plan, input: given, labels, options })
+            let input = input.looked_at(&looks::at_input(&plan));
+            lifecycle::create(run, at, Event::RunCreated { plan, input, labels, options })
         }
-        (slot @ None, InputKind::Fork { from, events, node, input: given, incarnation, undone }) => {
-            let other = fork::Other { run: from, events, node, input: given, incarnation, undone };
-            fork::fork(run, slot, input.at, other)
+        InputKind::Fork { from, events, node, input, incarnation, undone } => {
+            fork::fork(run, at, fork::Other { run: from, events, node, input, incarnation, undone })
         }
-        (slot @ None, InputKind::CancelChild { parent, workflow, reason, incarnation }) => {
+        InputKind::CancelChild { parent, workflow, reason, incarnation } => {
             let options = RunOptions { incarnation, parent: Some(parent), ..RunOptions::default() };
-            lifecycle::create_cancelled(run, slot, input.at, (workflow, options, reason))
+            lifecycle::create_cancelled(run, at, (workflow, options, reason))
         }
-        (None, _) => Err(Rejection::NoRun),
-        (Some(_), InputKind::Create { .. } | InputKind::Fork { .. }) => Err(Rejection::Exists),
-        (Some(state), kind) if state.status.is_final() && !may_follow_the_end(&kind) => Err(Rejection::Ended),
-        (slot @ Some(_), kind) => {
-            let mut decision = Decision::new(slot, input.at, input.chance);
+        _ => Err(Rejection::NoRun),
+    }
+}
+
+/// Decides on an input of a run that has begun.
+pub(crate) fn decide_next(state: &mut RunState, input: Input) -> Result<Vec<Event>, Rejection> {
+    match input.kind {
+        InputKind::Create { .. } | InputKind::Fork { .. } => Err(Rejection::Exists),
+        kind if state.status.is_final() && !may_follow_the_end(&kind) => Err(Rejection::Ended),
+        kind => {
+            let mut decision = Decision::new(state, input.at, input.chance);
             decision.make(kind)?;
             decision.finish()
         }
@@ -165,7 +183,7 @@ const fn may_follow_the_end(kind: &InputKind) -> bool {
 
 /// A decision being made: the state with the events so far applied.
 struct Decision<'a> {
-    slot: &'a mut Option<RunState>,
+    state: &'a mut RunState,
     /// When it is made: not before the events that are there.
     now: Timestamp,
     /// What the clock says, which may be earlier.
@@ -177,9 +195,9 @@ struct Decision<'a> {
 
 impl<'a> Decision<'a> {
     /// Time does not go backwards within a run, whatever the clock of its driver does.
-    fn new(slot: &'a mut Option<RunState>, at: Timestamp, chance: f64) -> Self {
-        let now = slot.as_ref().map_or(at, |state| state.updated_at.max(at));
-        Self { slot, now, at, chance, events: Vec::new(), broken: None }
+    fn new(state: &'a mut RunState, at: Timestamp, chance: f64) -> Self {
+        let now = state.updated_at.max(at);
+        Self { state, now, at, chance, events: Vec::new(), broken: None }
     }
 
     fn make(&mut self, kind: InputKind) -> Result<(), Rejection> {
@@ -209,8 +227,8 @@ impl<'a> Decision<'a> {
         Ok(())
     }
 
-    fn state(&self) -> &RunState {
-        self.slot.as_ref().expect("a decision is only made about a run that is there")
+    const fn state(&self) -> &RunState {
+        self.state
     }
 
     fn finish(self) -> Result<Vec<Event>, Rejection> {
@@ -220,10 +238,9 @@ impl<'a> Decision<'a> {
     /// Writes `event` down and lets the rest of the decision see it.
     fn emit(&mut self, mut event: Event) {
         event.forget_value();
-        let run = self.state().id.clone();
         // A decision that breaks the rules of `apply` is a bug of ours: no input from outside can cause it. A release
         // build refuses the decision and whoever drives the run starts again from its journal.
-        if let Err(illegal) = apply(&run, self.slot, self.now, &event) {
+        if let Err(illegal) = apply_next(self.state, self.now, &event) {
             debug_assert!(false, "decided what cannot happen: {illegal}");
             self.broken.get_or_insert(illegal);
         }

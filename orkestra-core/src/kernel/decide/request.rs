@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::limits::{METERS_MAX, STEP_KEY_BYTES_MAX};
+use crate::model::limits::{METERS_MAX, PUBLISHED_KEYS_MAX, STEP_KEY_BYTES_MAX};
 use crate::model::{Amount, Failure, FailureKind, Growth, Name, NodeId, Payload, Room, RunId, Timestamp};
 
 use super::super::event::Event;
@@ -42,6 +42,7 @@ impl Decision<'_> {
             }
             TaskRequest::EndStep { step, result, charges } => self.end_step(node, step, result, charges)?,
             TaskRequest::Charge { step, charges } => self.charge(node, step, charges)?,
+            TaskRequest::Publish { step, key, value } => self.publish(node, step, key, value)?,
             TaskRequest::Emit { kind, payload } => self.emit(Event::Emitted { node, kind, payload }),
             TaskRequest::Sleep { step, due } => self.sleep(id, node, step, due),
             TaskRequest::AwaitSignal { step, signal, until } => self.await_signal(id, node, step, signal, until),
@@ -82,6 +83,15 @@ impl Decision<'_> {
         check_charges(&charges)?;
         self.emit(Event::Charged { node, step, charges });
         self.check_budget();
+        Ok(())
+    }
+
+    fn publish(&mut self, node: Name, step: String, key: Name, value: Payload) -> Result<(), Rejection> {
+        let published = &self.state().published;
+        if published.len() >= PUBLISHED_KEYS_MAX && !published.contains_key(&key) {
+            return Err(Rejection::TooManyPublished);
+        }
+        self.emit(Event::Published { node, step, key, value });
         Ok(())
     }
 

@@ -257,6 +257,7 @@ impl Open {
             StepChange::Completed => self.settle(attempt, step, at, None, row.charges),
             StepChange::Failed(failure) => self.settle(attempt, step, at, Some(failure), row.charges),
             StepChange::Grown => attempt.steps.push(settled(step, StepKind::Growth, at)),
+            StepChange::Published => attempt.steps.push(settled(step, StepKind::Publish, at)),
             StepChange::Charged => {
                 let charges = row.charges.cloned().unwrap_or_default();
                 attempt.steps.push(StepTimeline { charges, ..settled(step, StepKind::Charge, at) });

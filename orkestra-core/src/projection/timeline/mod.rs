@@ -156,6 +156,8 @@ pub enum StepKind {
     Growth,
     /// It charged for something.
     Charge,
+    /// It published a value.
+    Publish,
 }
 
 /// A wait of an attempt.

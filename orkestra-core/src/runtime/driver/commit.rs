@@ -8,12 +8,13 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::journal::{CodecError, Commit, check_written, encode};
-use crate::kernel::{Consequences, Event, InputKind, Perform, StepState, owes_others};
+use crate::journal::{CodecError, Commit, Written, check_written, encode};
+use crate::kernel::{Consequences, Event, InputKind, Perform, RunState, StepState, owes_others};
 use crate::model::{Epoch, Growth, Name, Payload, RunId, Seq, Timestamp};
 use crate::store::{Append, AppendError, LetterId, RunRecord};
 
-use super::{Driver, Turn};
+use super::Turn;
+use super::session::Session;
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::storage::committer::Ack;
 use crate::runtime::storage::load::keep_snapshot;
@@ -128,7 +129,7 @@ impl Pending {
     }
 }
 
-impl Driver {
+impl Session<'_> {
     /// Sends what was decided to the store, and with it the letters that it answers.
     pub(super) async fn commit(
         &mut self,
@@ -136,32 +137,33 @@ impl Driver {
         reply: Option<Reply>,
         taken: Vec<LetterId>,
     ) -> Result<(), Turn> {
-        let internal = |message: String| Turn::Reload(Error::new(ErrorKind::Internal, message));
-        let (Some(state), Some(lease)) = (&self.state, &self.lease) else {
-            return Err(internal("a decision without state or lease".into()));
-        };
+        let commit = commit_of(&self.state, self.lease.epoch, events);
+        let written = encode(&commit).map_err(|error| Turn::Reload(internal(&error)))?;
+        self.submit(&commit, written, reply, taken).await;
+        Ok(())
+    }
+
+    /// Sends a commit to the store whose events are applied to the state already.
+    pub(super) async fn submit(
+        &mut self,
+        commit: &Commit,
+        written: Written,
+        reply: Option<Reply>,
+        taken: Vec<LetterId>,
+    ) {
+        let (state, epoch) = (&self.state, self.lease.epoch);
+        self.driver.trace.knows(&self.driver.shared.telemetry, state, epoch);
+        let tally = Tally::of(&commit.events);
+        let follows = Consequences::of(state.plan(), &commit.events);
         let last = state.last();
-        let first = Seq(last.0 + 1 - events.len() as u64);
-        let commit = Commit { run: self.run.clone(), first, epoch: lease.epoch, at: state.updated_at(), events };
-        let written = encode(&commit).map_err(|error| internal(error.to_string()))?;
-        let begins = first == Seq(1);
-        if begins && let Err(error) = check_written(&commit, &written) {
-            self.state = None;
-            reply.into_iter().for_each(|reply| reply.send(Err(unreadable(&error))));
-            return Ok(());
-        }
-        let events = &commit.events;
-        self.trace.knows(&self.shared.telemetry, state, lease.epoch);
-        let tally = Tally::of(events);
-        let follows = Consequences::of(state.plan(), events);
         let record = self.record.as_ref().is_none_or(|record| !record.tells(state)).then(|| RunRecord::of(state));
         if record.is_some() {
             self.record.clone_from(&record);
         }
         let repeats = |kind: &InputKind| taken.is_empty() && !matches!(kind, InputKind::Recover);
-        self.wrote_as = Some(lease.epoch);
+        self.driver.wrote_as = Some(epoch);
         let (asked, since) = (self.deciding.take().filter(repeats), Instant::now());
-        let ack = self.shared.committer.submit(Append { commit: written, record, taken }).await;
+        let ack = self.driver.shared.committer.submit(Append { commit: written, record, taken }).await;
         self.pending.push_back(Pending {
             ack,
             since,
@@ -174,7 +176,6 @@ impl Driver {
             idle_letters: Vec::new(),
             tally,
         });
-        Ok(())
     }
 
     /// Answers when all that was decided so far is durable: a refusal, too, tells of what was decided before.
@@ -186,23 +187,23 @@ impl Driver {
     }
 
     pub(super) fn is_paused(&self) -> bool {
-        self.state.as_ref().is_some_and(|state| state.pause().is_some())
+        self.state.pause().is_some()
     }
 
     /// Answers, unless it would let a step begin in a run that is paused, or of an attempt that is over.
     fn reply(&mut self, reply: Reply, answer: Answer) {
         match (reply, &answer) {
             (Reply::Start(start), Ok(())) if self.is_paused() || !self.is_under_way(&start.node, start.attempt) => {
-                self.taken_back.push(start);
+                self.driver.taken_back.push(start);
             }
             (reply, _) => reply.send(answer),
         }
     }
 
     /// A pause is over: answers what was held back.
-    pub(super) fn answer_withheld(&mut self) {
-        self.paused.send_replace(false);
-        let steps: Vec<_> = self.waiters.keys().cloned().collect();
+    pub(super) fn answer_deferred(&mut self) {
+        self.driver.paused.send_replace(false);
+        let steps: Vec<_> = self.driver.waiters.keys().cloned().collect();
         steps.iter().for_each(|step| self.answer_if_durable(step));
     }
 
@@ -211,12 +212,12 @@ impl Driver {
         let error = match result {
             Ok(()) => {
                 // Who has asked for something meanwhile is answered by this driver: it stays.
-                let leaves = pending.follows.begins_run && self.pending.is_empty() && self.shared.is_crowded();
+                let leaves = pending.follows.begins_run && self.pending.is_empty() && self.driver.shared.is_crowded();
                 let ends_pause = pending.follows.ends_pause;
                 self.settle(pending, leaves);
                 self.take_back().await?;
                 if ends_pause {
-                    self.begin_held().await?;
+                    self.begin_deferred().await?;
                 }
                 return if leaves { Err(Turn::Rest) } else { Ok(()) };
             }
@@ -229,16 +230,16 @@ impl Driver {
             Err(AppendError::Failed(error)) => Error::from(error),
             Err(error) => Error::new(ErrorKind::Unknown, error.to_string()),
         };
-        self.failing_since = Some(pending.since);
+        self.driver.failing_since = Some(pending.since);
         pending.failed = Some(error.clone());
-        self.unsure.push_back(pending);
+        self.driver.unsure.push_back(pending);
         Err(Turn::Reload(error))
     }
 
     /// What was given up turns out to be durable.
     pub(super) fn was_written(&mut self, pending: Pending) {
-        self.trace.settled(&pending.tally, pending.last, self.state.as_ref());
-        self.discard(pending.idle_letters);
+        self.driver.trace.settled(&pending.tally, pending.last, &self.state);
+        self.driver.discard(pending.idle_letters);
         pending.replies.into_iter().for_each(|(reply, answer)| self.reply(reply, answer));
     }
 
@@ -246,24 +247,24 @@ impl Driver {
     pub(super) fn settle(&mut self, pending: Pending, leaves: bool) {
         let Pending { last, follows, replies, idle_letters, tally, .. } = pending;
         let Consequences { perform, answers, ends_pause, wants_child, begins_run: _ } = follows;
-        self.durable = last;
-        self.trace.settled(&tally, last, self.state.as_ref());
+        self.driver.durable = last;
+        self.driver.trace.settled(&tally, last, &self.state);
         self.publish();
         self.keep_snapshot();
-        self.discard(idle_letters);
+        self.driver.discard(idle_letters);
         replies.into_iter().for_each(|(reply, answer)| self.reply(reply, answer));
         if !self.is_paused() {
             answers.iter().for_each(|step| self.answer(step));
         }
         if leaves {
             self.queue_up();
-            self.shared.look_for_owing();
+            self.driver.shared.look_for_owing();
         } else {
             self.perform_what(perform, wants_child);
         }
         // IMPORTANT: after tasks were asked to stop. What a pause held back does not begin in a run that is to end.
         if ends_pause && !self.is_paused() {
-            self.answer_withheld();
+            self.answer_deferred();
         }
     }
 
@@ -274,7 +275,7 @@ impl Driver {
             Perform::Nodes(nodes) => {
                 nodes.into_iter().for_each(|node| self.perform(node));
                 // Looking at what is owed costs as much as there are other runs: only when there may be something new.
-                if wants_child || self.state.as_ref().is_some_and(owes_others) {
+                if wants_child || owes_others(&self.state) {
                     self.run_errands();
                 }
             }
@@ -284,31 +285,30 @@ impl Driver {
     /// Keeps the state as a snapshot, now and then, when all of it is durable. Each one costs what the state is large:
     /// they are ever farther apart.
     fn keep_snapshot(&mut self) {
-        if self.durable < self.snapshot_at || !self.pending.is_empty() {
+        if self.driver.durable < self.snapshot_at || !self.pending.is_empty() {
             return;
         }
-        let Some(state) = &self.state else { return };
-        self.snapshot_at = self.shared.next_snapshot(self.durable);
-        if !state.status().is_final() {
-            self.shared.jobs.spawn(keep_snapshot(Arc::clone(&self.shared.store), state.clone()));
+        self.snapshot_at = self.driver.shared.next_snapshot(self.driver.durable);
+        if !self.state.status().is_final() {
+            self.driver.shared.jobs.spawn(keep_snapshot(Arc::clone(&self.driver.shared.store), self.state.clone()));
         }
     }
 
     pub(super) fn publish(&self) {
-        let durable = self.durable;
-        if self.state.as_ref().is_some_and(|state| state.status().is_final() && state.last() == durable) {
-            self.shared.live.over(&self.run);
+        let durable = self.driver.durable;
+        if self.state.status().is_final() && self.state.last() == durable {
+            self.driver.shared.live.over(&self.driver.run);
         }
-        self.progress.send_replace(durable);
-        self.shared.live.beat(&self.run, durable);
-        self.shared.neighbours.tell_of(&self.run);
+        self.driver.progress.send_replace(durable);
+        self.driver.shared.live.beat(&self.driver.run, durable);
+        self.driver.shared.neighbours.tell_of(&self.driver.run);
     }
 
     /// Answers all who wait for a step, if it is settled; a wait that goes on from before keeps them waiting.
     pub(super) fn answer(&mut self, step: &(Name, String)) {
-        let known = self.state.as_ref().and_then(|state| state.node(state.plan().id(&step.0)?).steps.get(&step.1));
+        let known = self.state.plan().id(&step.0).and_then(|id| self.state.node(id).steps.get(&step.1));
         let Some(result) = known.and_then(StepState::result) else { return };
-        let Some(waiters) = self.waiters.remove(step) else { return };
+        let Some(waiters) = self.driver.waiters.remove(step) else { return };
         let result = result.cloned().map_err(Clone::clone);
         for waiter in waiters {
             drop(waiter.send(Ok(result.clone())));
@@ -316,8 +316,19 @@ impl Driver {
     }
 }
 
+/// The commit of the events that were applied to the state last.
+pub(super) fn commit_of(state: &RunState, epoch: Epoch, events: Vec<Event>) -> Commit {
+    let first = Seq(state.last().0 + 1 - events.len() as u64);
+    Commit { run: state.id().clone(), first, epoch, at: state.updated_at(), events }
+}
+
+/// Nothing that the engine decides on can fail to be encoded.
+pub(super) fn internal(error: &CodecError) -> Error {
+    Error::new(ErrorKind::Internal, error.to_string())
+}
+
 /// What was to be written could not be read back.
-fn unreadable(error: &CodecError) -> Error {
+pub(super) fn unreadable(error: &CodecError) -> Error {
     Error::new(ErrorKind::Invalid, format!("this cannot be written down: {error}"))
 }
 

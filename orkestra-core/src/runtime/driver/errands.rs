@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::kernel::{ChildState, InputKind, Outcome, RunState, StepState, Work, work_for_others};
 use crate::model::{Amount, Failure, FailureKind, Name, Parent, RunId};
 
-use super::Driver;
+use super::session::Session;
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::ownership::damaged::{given_up, is_over, unreadable};
 use crate::runtime::shared::Shared;
@@ -27,10 +27,10 @@ const AGAIN_AFTER_MAX: Duration = Duration::from_secs(30);
 
 pub(super) type Errands = BTreeMap<Work, JoinHandle<()>>;
 
-impl Driver {
+impl Session<'_> {
     /// Runs what is owed to other runs, durable, and not under way.
     pub(super) fn run_errands(&mut self) {
-        let Some(state) = &self.state else { return };
+        let state = &self.state;
         let owed: BTreeMap<_, _> = work_for_others(state).collect();
         self.errands.retain(|work, errand| {
             let is_owed = owed.contains_key(work);
@@ -40,10 +40,10 @@ impl Driver {
             }
             is_owed
         });
-        let jobs = &self.shared.jobs;
+        let jobs = &self.driver.shared.jobs;
         for (work, since) in owed {
-            if since <= self.durable && !self.errands.contains_key(&work) {
-                let errand = Errand { shared: Arc::clone(&self.shared), run: self.run.clone() };
+            if since <= self.driver.durable && !self.errands.contains_key(&work) {
+                let errand = Errand { shared: Arc::clone(&self.driver.shared), run: self.driver.run.clone() };
                 let handle = match &work {
                     Work::StartChild { child } => {
                         child_of(state, child).map(|(parent, child)| jobs.spawn(errand.start(parent, child)))
@@ -61,7 +61,7 @@ impl Driver {
     /// Looks at the children again that this run waits for. A child tells by itself that it has ended; but one that is driven
     /// by another engine cannot reach a run that does not leave this one.
     pub(super) fn look_at_children(&mut self) {
-        if self.looked_at.elapsed() < self.shared.lease {
+        if self.looked_at.elapsed() < self.driver.shared.lease {
             return;
         }
         self.looked_at = Instant::now();

@@ -3,12 +3,13 @@
 use tokio::sync::oneshot;
 use tracing::Span;
 
-use crate::kernel::{Event, Input, InputKind, NodeStatus, Rejection, RunState, TaskRequest, decide, unread};
-use crate::model::{Growth, Incarnation, Name, NodeId, RunId, Seq};
+use crate::kernel::{Event, Input, InputKind, NodeStatus, Rejection, TaskRequest, decide_next, unread};
+use crate::model::{Growth, Name, NodeId, RunId, Seq};
 use crate::store::StoreErrorKind;
 
 use super::commit::{Reply, Start, check_growth};
-use super::{CLOCK_CHECK, Driver, Duration, Turn};
+use super::session::Session;
+use super::{CLOCK_CHECK, Duration, Turn};
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::storage::blobs;
 use crate::runtime::support::patience::insist;
@@ -17,21 +18,21 @@ use crate::runtime::task::message::{Message, StepReply};
 use crate::runtime::task::outbox::{Note, Told};
 use crate::runtime::telemetry::placed;
 
-impl Driver {
+impl Session<'_> {
     pub(super) async fn message(&mut self, message: Option<Message>) -> Result<(), Turn> {
-        self.stir();
+        self.driver.stir();
         // What a task reported before it asked for something comes before it in the journal.
         self.reports().await?;
         match message {
             None => Err(Turn::ShutDown),
-            Some(Message::Mail) => self.read_mail().await,
+            Some(Message::Inbox) => self.read_inbox().await,
             Some(Message::Input { kind, reply }) => {
                 if let Some(id) = self.goes_on_with_slots(&kind) {
                     self.perform(id);
                     drop(reply.send(Ok(())));
                     return Ok(());
                 }
-                match insist(|| blobs::keep_again(&*self.shared.store, &self.run, &kind)).await {
+                match insist(|| blobs::keep_again(&*self.driver.shared.store, &self.driver.run, &kind)).await {
                     Ok(()) => self.input(kind, Some(Reply::Input(reply))).await,
                     Err(error) => {
                         drop(reply.send(Err(error)));
@@ -40,16 +41,18 @@ impl Driver {
                 }
             }
             Some(Message::Ended { node, attempt, result }) => {
-                let id = self.state.as_ref().and_then(|state| state.plan().id(&node));
-                if let Some(id) = id.filter(|id| self.invoked.get(id).is_some_and(|known| known.attempt == attempt)) {
-                    self.invoked.remove(&id);
+                let id = self.state.plan().id(&node);
+                if let Some(id) =
+                    id.filter(|id| self.driver.invoked.get(id).is_some_and(|known| known.attempt == attempt))
+                {
+                    self.driver.invoked.remove(&id);
                 }
                 self.input(InputKind::AttemptEnded { node, attempt, result }, None).await
             }
             Some(Message::Request { node, attempt, request, reply, span }) => {
-                let before = self.last();
+                let before = self.state.last();
                 let went = self.request(node, attempt, request, reply).await;
-                placed(&span, before, self.last());
+                placed(&span, before, self.state.last());
                 went
             }
         }
@@ -57,42 +60,34 @@ impl Driver {
 
     /// Whether this attempt is the one that is under way.
     pub(super) fn is_under_way(&self, node: &Name, attempt: u32) -> bool {
-        let under_way = |state: &RunState| {
-            let known = state.node(state.plan().id(node)?);
-            Some(known.status == NodeStatus::Running && known.attempt == attempt)
-        };
-        self.state.as_ref().and_then(under_way).unwrap_or(false)
+        let known = self.state.plan().id(node).map(|id| self.state.node(id));
+        known.is_some_and(|known| known.status == NodeStatus::Running && known.attempt == attempt)
     }
 
     /// Whether the slots are for an attempt that is under way: it had lost them, with its driver, and waits for them.
     fn goes_on_with_slots(&self, granted: &InputKind) -> Option<NodeId> {
         let InputKind::SlotGranted { node, attempt } = granted else { return None };
-        let state = self.state.as_ref()?;
-        let under_way = |id: &NodeId| {
-            let known = state.node(*id);
-            known.status == NodeStatus::Running && known.attempt == *attempt
-        };
-        state.plan().id(node).filter(under_way)
+        self.state.plan().id(node).filter(|_| self.is_under_way(node, *attempt))
     }
 
     pub(super) async fn tick(&mut self) -> Result<(), Turn> {
-        self.stir();
+        self.driver.stir();
         self.end_silent().await?;
-        let due = self.state.as_ref().and_then(RunState::next_timer);
-        if due.is_some_and(|due| due <= self.shared.clock.now()) {
+        let due = self.state.next_timer();
+        if due.is_some_and(|due| due <= self.driver.shared.clock.now()) {
             self.input(InputKind::Tick, None).await?;
         }
         Ok(())
     }
 
     pub(super) fn until_timer(&self) -> Option<Duration> {
-        let timer = self.state.as_ref()?.next_timer();
+        let timer = self.state.next_timer();
         let due = self.heartbeats().map(|(_, due)| due).chain(timer).min()?;
-        Some(due.since(self.shared.clock.now()).min(CLOCK_CHECK))
+        Some(due.since(self.driver.shared.clock.now()).min(CLOCK_CHECK))
     }
 
     pub(super) async fn reports(&mut self) -> Result<(), Turn> {
-        for Note { node, attempt, what } in self.outbox.take() {
+        for Note { node, attempt, what } in self.driver.outbox.take() {
             // IMPORTANT: what an attempt that is over lets go may be under way in the next one.
             if !self.is_under_way(&node, attempt) {
                 continue;
@@ -120,7 +115,7 @@ impl Driver {
             Err(rejection) => {
                 match reply {
                     Some(reply) => self.answer_after_pending(reply, Err(rejection.into())),
-                    None => tracing::debug!(run = %self.run, %rejection, "an input changed nothing"),
+                    None => tracing::debug!(run = %self.driver.run, %rejection, "an input changed nothing"),
                 }
                 Ok(())
             }
@@ -144,7 +139,7 @@ impl Driver {
             return Ok(());
         }
         if self.is_paused() && request.begins_something() && !self.is_known(&node, &request) {
-            self.held.push(Held { node, attempt, request, reply });
+            self.driver.deferred.push(Deferred { node, attempt, request, reply });
             return Ok(());
         }
         if let TaskRequest::Grow { step, growth } = &request
@@ -157,7 +152,7 @@ impl Driver {
             && let Err(turn) = self.read_unread(Some(growth)).await
         {
             // Its task waits for the answer still.
-            self.kept.push(Message::Request { node, attempt, request, reply, span: Span::none() });
+            self.driver.kept.push(Message::Request { node, attempt, request, reply, span: Span::none() });
             return Err(turn);
         }
         let starts_step = matches!(request, TaskRequest::StartStep { .. });
@@ -180,7 +175,7 @@ impl Driver {
             }
             Ok(events) => {
                 if let Some(key) = key {
-                    self.waiters.entry(key.clone()).or_default().push(reply);
+                    self.driver.waiters.entry(key.clone()).or_default().push(reply);
                     let paused = self.is_paused();
                     match self.pending.back_mut() {
                         Some(pending) if events.is_empty() => pending.settle_too(key),
@@ -195,15 +190,15 @@ impl Driver {
 
     /// Whether what is asked for is there already.
     fn is_known(&self, node: &Name, request: &TaskRequest) -> bool {
-        let steps = self.state.as_ref().and_then(|state| Some(&state.node(state.plan().id(node)?).steps));
+        let steps = self.state.plan().id(node).map(|id| &self.state.node(id).steps);
         steps.zip(request.step()).is_some_and(|(steps, step)| steps.contains_key(step))
     }
 
     /// A pause is over: decides on what has waited for that. In a run that is to end none of it begins any more.
-    pub(super) async fn begin_held(&mut self) -> Result<(), Turn> {
-        while !self.is_paused() && !self.held.is_empty() {
-            let Held { node, attempt, request, reply } = self.held.remove(0);
-            if self.state.as_ref().is_some_and(|state| state.status().is_ending()) {
+    pub(super) async fn begin_deferred(&mut self) -> Result<(), Turn> {
+        while !self.is_paused() && !self.driver.deferred.is_empty() {
+            let Deferred { node, attempt, request, reply } = self.driver.deferred.remove(0);
+            if self.state.status().is_ending() {
                 self.answer_after_pending(Reply::Refused(reply), Err(Rejection::Stopping.into()));
                 continue;
             }
@@ -214,13 +209,13 @@ impl Driver {
 
     /// The run was paused before the work of these steps began, or their attempt ended: they have not begun.
     pub(super) async fn take_back(&mut self) -> Result<(), Turn> {
-        for Start { node, attempt, step, reply } in std::mem::take(&mut self.taken_back) {
+        for Start { node, attempt, step, reply } in std::mem::take(&mut self.driver.taken_back) {
             let request = TaskRequest::LetGo { step: step.clone(), begun: false };
             self.input(InputKind::Task { node: node.clone(), attempt, request }, None).await?;
             if !self.is_under_way(&node, attempt) {
                 continue;
             }
-            self.held.push(Held { node, attempt, request: TaskRequest::StartStep { step }, reply });
+            self.driver.deferred.push(Deferred { node, attempt, request: TaskRequest::StartStep { step }, reply });
         }
         Ok(())
     }
@@ -228,14 +223,15 @@ impl Driver {
     /// Reads the large values that the plan looks at and of which it does not know enough: of journals of before, and what a
     /// growth looks at. One that cannot be read fails the node that looks at it.
     pub(super) async fn read_unread(&mut self, growth: Option<&Growth>) -> Result<(), Turn> {
-        let all = self.state.as_ref().map(|state| unread(state, growth)).unwrap_or_default();
-        for one in all {
-            match insist(|| blobs::fetch(&*self.shared.store, &self.run, one.payload().clone())).await {
+        for one in unread(&self.state, growth) {
+            match insist(|| blobs::fetch(&*self.driver.shared.store, &self.driver.run, one.payload().clone())).await {
                 Ok(value) => self.decide_and_commit(one.read(&value)).await?,
                 Err(error) if error.store_kind().is_some_and(|kind| kind != StoreErrorKind::Damaged) => {
                     return Err(Turn::Reload(error));
                 }
-                Err(error) => tracing::warn!(run = %self.run, %error, "a value that the plan looks at cannot be read"),
+                Err(error) => {
+                    tracing::warn!(run = %self.driver.run, %error, "a value that the plan looks at cannot be read");
+                }
             }
         }
         Ok(())
@@ -252,40 +248,25 @@ impl Driver {
     fn check_growth(&self, node: &Name, step: &str, growth: &Growth) -> Result<(), Error> {
         // What nests too deep is not even written to be looked at.
         growth.check()?;
-        check_growth(&self.run, node, step, growth)?;
-        let missing = self.shared.missing_growth_task(self.state.as_ref(), growth);
+        check_growth(&self.driver.run, node, step, growth)?;
+        let missing = self.driver.shared.code.missing_growth_task(&self.state, growth);
         missing.map_or(Ok(()), |task| {
             let message = format!("the growth names the task `{task}`, which this engine does not know");
             Err(Error::new(ErrorKind::Invalid, message))
         })
     }
 
-    fn last(&self) -> Seq {
-        self.state.as_ref().map_or(Seq::ZERO, RunState::last)
-    }
-
-    /// A run that is begun gets its incarnation, which needs the lease.
-    fn incarnated(&self, mut kind: InputKind) -> InputKind {
-        let given = self.lease.as_ref().map(|lease| Incarnation::begun(self.shared.clock.now(), lease.epoch));
-        match &mut kind {
-            InputKind::Create { options, .. } => options.incarnation = given,
-            InputKind::Fork { incarnation, .. } | InputKind::CancelChild { incarnation, .. } => *incarnation = given,
-            _ => {}
-        }
-        kind
-    }
-
     pub(super) fn decide(&mut self, kind: InputKind) -> Result<Vec<Event>, Rejection> {
-        let (last, kind, was_paused) = (self.last(), self.incarnated(kind), self.is_paused());
+        let (last, was_paused) = (self.state.last(), self.is_paused());
         self.deciding = Some(kind.clone());
         if let InputKind::ChildEnded { child, .. } = &kind {
             self.stop_starting(child);
         }
-        let input = Input { at: self.shared.clock.now(), chance: chance(&self.run, last), kind };
-        let decided = decide(&self.run, &mut self.state, input);
+        let input = Input { at: self.driver.shared.clock.now(), chance: chance(&self.driver.run, last), kind };
+        let decided = decide_next(&mut self.state, input);
         // Closed at once, opened when that is durable.
         if self.is_paused() {
-            self.paused.send_replace(true);
+            self.driver.paused.send_replace(true);
         } else if was_paused {
             self.forgive_silence();
         }
@@ -294,13 +275,13 @@ impl Driver {
 
     /// A pause is over: nobody was to give a sign of life in it.
     pub(super) fn forgive_silence(&self) {
-        let now = self.shared.clock.now();
-        self.invoked.values().for_each(|call| call.activity.beat(now));
+        let now = self.driver.shared.clock.now();
+        self.driver.invoked.values().for_each(|call| call.activity.beat(now));
     }
 }
 
 /// Something that waits for the end of a pause.
-pub(super) struct Held {
+pub(super) struct Deferred {
     node: Name,
     attempt: u32,
     request: TaskRequest,

@@ -2,27 +2,29 @@
 
 use std::mem::take;
 
-use crate::kernel::{InputKind, TaskRequest, wake_at};
+use crate::kernel::{InputKind, TaskRequest};
+use crate::model::Timestamp;
 
 use super::commit::next_ack;
+use super::session::Session;
 use super::{Driver, Turn};
 use crate::runtime::error::Error;
 use crate::runtime::shared::Shared;
 use crate::runtime::task::invocation::Invocation;
 use crate::runtime::task::message::Message;
 
-impl Driver {
+impl Session<'_> {
     /// The engine shuts down: ends the tasks, and waits for what is on its way to the store, and last for a word that no
     /// process was lost. What does not get there is told as unknown, and counts as a crash would.
     pub(super) async fn release(&mut self) -> Result<(), Turn> {
-        Invocation::end_all(take(&mut self.invoked).into_values().collect()).await;
+        Invocation::end_all(take(&mut self.driver.invoked).into_values().collect()).await;
         // What they did is written down. What they were about to do is not done.
-        while let Ok(message) = self.mailbox.try_recv() {
+        while let Ok(message) = self.driver.messages.try_recv() {
             match message {
                 Message::Request { request: TaskRequest::EndStep { .. } | TaskRequest::Charge { .. }, .. } => {
                     self.message(Some(message)).await?;
                 }
-                message => self.kept.push(message),
+                message => self.driver.kept.push(message),
             }
         }
         self.reports().await?;
@@ -37,22 +39,17 @@ impl Driver {
         }
         Err(Turn::ShutDown)
     }
+}
 
-    /// Gives lease and seat back. What arrived in the meantime goes to the next driver, or is refused with the reason
+impl Driver {
+    /// Gives the run back. What arrived in the meantime goes to the next driver, or is refused with the reason
     /// why there will be none.
-    pub(super) async fn leave(mut self, refusal: Option<Error>) {
+    pub(super) async fn leave(mut self, refusal: Option<Error>, wake: Option<Timestamp>) {
         self.stir();
-        self.leave_room(false);
-        self.trace.left(self.state.as_ref(), refusal.is_none());
-        let wake = self.state.as_ref().and_then(wake_at);
-        // A run that was parked keeps its place in the queue for slots; one that others drive, or nobody, does not. None keeps
-        // slots: who paused it here may not be who lets it go on, and nobody knows when.
-        match self.state.as_ref().filter(|state| refusal.is_none() && !state.status().is_final()) {
-            Some(state) => state.running().for_each(|id| self.shared.slots.release(&self.run, state.name(id))),
-            None => self.shared.slots.release_all(&self.run),
-        }
+        self.leave_capacity(false);
         if let Some(error) = &refusal {
-            self.forget(error).await;
+            self.abandon(error).await;
+            self.shared.slots.release_all(&self.run);
         }
         self.shared.leases.remove(&self.run);
         self.shared.slots.arrived(&self.run);
@@ -70,8 +67,8 @@ impl Driver {
             // One that can drive it may have met our lease.
             self.shared.neighbours.for_others(Shared::look_for_owing);
         }
-        self.mailbox.close();
-        while let Some(message) = self.mailbox.recv().await {
+        self.messages.close();
+        while let Some(message) = self.messages.recv().await {
             self.kept.push(message);
         }
         for message in self.kept.drain(..) {
@@ -79,7 +76,7 @@ impl Driver {
                 (Message::Input { reply, .. }, Some(error)) => drop(reply.send(Err(error.clone()))),
                 (message @ Message::Input { .. }, None) => self.shared.forward(&self.run, message),
                 // A task of a run that is left has been dropped, or is about to be.
-                (Message::Request { .. } | Message::Ended { .. } | Message::Mail, _) => {}
+                (Message::Request { .. } | Message::Ended { .. } | Message::Inbox, _) => {}
             }
         }
     }

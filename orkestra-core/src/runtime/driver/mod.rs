@@ -10,6 +10,7 @@
 //! It must never show, answer or perform anything that is not durable. Whenever the committer's answer is anything but
 //! `Ok`, the state in memory is thrown away and the journal is read again; tasks under way go on meanwhile (`reload.rs`).
 
+mod again;
 mod commit;
 mod errands;
 mod inbox;
@@ -18,6 +19,8 @@ mod leave;
 mod park;
 mod perform;
 mod reload;
+mod session;
+mod vacant;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -27,22 +30,21 @@ use tokio::sync::{OnceCell, mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use crate::kernel::{InputKind, RunState, agenda};
-use crate::model::limits::COMMITS_IN_FLIGHT_MAX;
-use crate::model::{Epoch, Name, NodeId, Payload, RunId, Seq};
-use crate::store::{Claimed, Lease, LetterId, RunRecord};
+use crate::kernel::RunState;
+use crate::model::{Epoch, Name, NodeId, Payload, RunId, Seq, Timestamp};
+use crate::store::{Claimed, Lease};
 
-use self::commit::{Pending, Start, next_ack};
-use self::errands::Errands;
-use self::input::Held;
+use self::commit::{Pending, Start};
+use self::input::Deferred;
 use self::reload::{Trouble, is_lasting, panicked};
+use self::session::{Opening, Session};
 use crate::runtime::error::Error;
 use crate::runtime::ownership::damaged::given_up as given_up_run;
-use crate::runtime::ownership::live::{Seat, Seated};
+use crate::runtime::ownership::live::{Channels, Registration};
 use crate::runtime::shared::Shared;
 use crate::runtime::storage::load::{load, load_long};
+use crate::runtime::support::ownership::Ownership;
 use crate::runtime::support::panics;
-use crate::runtime::support::tenure::Tenure;
 use crate::runtime::support::watch;
 use crate::runtime::task::invocation::Invocation;
 use crate::runtime::task::message::{Message, StepReply};
@@ -56,18 +58,14 @@ pub(super) struct Driver {
     shared: Arc<Shared>,
     run: RunId,
     sender: mpsc::Sender<Message>,
-    mailbox: mpsc::Receiver<Message>,
+    messages: mpsc::Receiver<Message>,
     outbox: Arc<Outbox>,
     progress: watch::Sender<Seq>,
     lease: Option<Lease>,
     /// How long the run is ours.
-    tenure: Arc<Tenure>,
-    state: Option<RunState>,
+    ownership: Arc<Ownership>,
+    /// Up to where the journal is known to be durable.
     durable: Seq,
-    record: Option<RunRecord>,
-    pending: VecDeque<Pending>,
-    /// What is being decided on.
-    deciding: Option<InputKind>,
     /// Decisions that failed to become durable, or may have: they are decided again.
     unsure: VecDeque<Pending>,
     /// Since when the oldest of them waited.
@@ -77,36 +75,39 @@ pub(super) struct Driver {
     /// The epoch of its last commit.
     wrote_as: Option<Epoch>,
     /// How long it waits before it reads letters again that could not be read.
-    mail_delay: Duration,
+    inbox_delay: Duration,
     waiters: BTreeMap<(Name, String), Vec<oneshot::Sender<StepReply>>>,
     invoked: BTreeMap<NodeId, Invocation>,
     /// Those of them whose silence is limited.
     beating: BTreeSet<NodeId>,
-    errands: Errands,
-    /// When children were last looked at that others may drive.
-    looked_at: Instant,
     /// Whether the run is paused, for tasks that are about to begin something.
     paused: watch::Sender<bool>,
     /// What tasks asked for that waits until a pause is over.
-    held: Vec<Held>,
+    deferred: Vec<Deferred>,
     /// Steps that were about to begin when the run was paused.
     taken_back: Vec<Start>,
     /// Messages from outside that came while the state was thrown away.
     kept: Vec<Message>,
-    /// The last letter of the inbox that was decided on.
-    read_up_to: LetterId,
-    /// From which position on a snapshot is worth its price.
-    snapshot_at: Seq,
     /// Whether the run only waits and cannot be parked.
     rests: bool,
     /// Whether it does not count as one of the runs in memory.
-    leaves_room: bool,
+    leaves_capacity: bool,
     /// What the run was given, read once: all of its tasks may ask for it.
     run_input: Arc<OnceCell<Payload>>,
     trace: Trace,
 }
 
-/// Why a driver stops waiting for the next thing.
+/// What a driver does when a session is over.
+enum Next {
+    /// Leaves the run: with the reason why there is no driver for now, and when to wake it.
+    Leave(Option<Error>, Option<Timestamp>),
+    /// Reads the journal again after this delay.
+    Reload(Duration),
+    /// Keeps the tasks of a run that cannot be driven for now.
+    Outlast(Error),
+}
+
+/// Why a session is over.
 enum Turn {
     /// Nothing more to do for now: ended, parked, or not there.
     Rest,
@@ -123,245 +124,170 @@ enum Turn {
 }
 
 impl Driver {
-    pub(super) fn new(shared: Arc<Shared>, run: RunId, seat: Seat) -> Self {
-        let Seat { sender, mailbox, progress } = seat;
+    pub(super) fn new(shared: Arc<Shared>, run: RunId, channels: Channels) -> Self {
+        let Channels { sender, messages, progress } = channels;
         let trace = Trace::new(&shared.telemetry, &run);
-        let looked_at = Instant::now();
-        let tenure = Arc::new(Tenure::new(shared.store.is_shared()));
+        let ownership = Arc::new(Ownership::new(shared.store.is_shared()));
         Self {
             shared,
             run,
             sender,
-            mailbox,
+            messages,
             outbox: Arc::default(),
             progress,
             lease: None,
-            tenure,
-            state: None,
+            ownership,
             durable: Seq::ZERO,
-            record: None,
-            pending: VecDeque::new(),
-            deciding: None,
             unsure: VecDeque::new(),
             failing_since: None,
             recovered: None,
             wrote_as: None,
-            mail_delay: Duration::ZERO,
+            inbox_delay: Duration::ZERO,
             waiters: BTreeMap::new(),
             invoked: BTreeMap::new(),
             beating: BTreeSet::new(),
-            errands: Errands::new(),
-            looked_at,
             paused: watch::Sender::new(false),
-            held: Vec::new(),
+            deferred: Vec::new(),
             taken_back: Vec::new(),
             kept: Vec::new(),
-            read_up_to: LetterId::ZERO,
-            snapshot_at: Seq::ZERO,
             rests: false,
-            leaves_room: false,
+            leaves_capacity: false,
             run_input: Arc::default(),
             trace,
         }
     }
 
     /// Drives the run until there is nothing to do for now. The seat is given back however that ends.
-    pub(super) async fn drive(self, seated: Seated) {
+    pub(super) async fn drive(self, registration: Registration) {
         let (shared, span, run) = (Arc::clone(&self.shared), self.trace.span(), self.run.clone());
         let driven = panics::guard(self.drive_on()).instrument(span).await;
         if let Err(panic) = &driven {
             // Not even leaving went well.
-            shared.block(&run, panicked(panic), None);
+            shared.blocked.add(&run, panicked(panic), None);
             shared.telemetry.blocked.increment(1);
             shared.leases.remove(&run);
             shared.slots.release_all(&run);
             shared.slots.arrived(&run);
         }
         // IMPORTANT: after the span is gone. Whoever shuts the engine down then closes what its spans are exported to.
-        drop(seated);
+        drop(registration);
         if driven.is_err() {
             shared.live.stir(&run);
         }
-        if shared.room.has_waiting() {
+        if shared.capacity.has_waiting() {
             shared.parked.notify_one();
         }
     }
 
     async fn drive_on(mut self) {
         let mut trouble = Trouble::default();
-        let refusal = loop {
-            let (before, began) = (self.durable, Instant::now());
-            let (tenure, shared) = (Arc::clone(&self.tenure), Arc::clone(&self.shared));
-            // What is interrupted here is thrown away next: state, tasks, and whatever was being decided.
-            let turn = tokio::select! {
-                biased;
-                () = tenure.ended() => Turn::Fenced,
-                turn = panics::guard(self.drive_once()) => {
-                    turn.unwrap_or_else(|panic| Turn::Blocked(panicked(&panic)))
-                }
-                () = shared.down_for_long() => Turn::ShutDown,
+        let (refusal, wake) = loop {
+            let again = match self.drive_once(&mut trouble).await {
+                Next::Leave(refusal, wake) => break (refusal, wake),
+                Next::Reload(delay) => self.rest_before_reload(delay).await,
+                Next::Outlast(error) => self.outlast(&error).await,
             };
-            let (error, lasting) = match turn {
-                Turn::Rest => break None,
-                Turn::Fenced => {
-                    self.shared.telemetry.leases_lost.increment(self.lease.is_some().into());
-                    break Some(Error::elsewhere());
-                }
-                Turn::NotHere => break Some(Error::elsewhere()),
-                Turn::ShutDown => break Some(Error::shut_down()),
-                Turn::Blocked(error) => (error, true),
-                Turn::Reload(error) => {
-                    let lasting = error.store_kind().is_some_and(is_lasting);
-                    (error, lasting)
-                }
-            };
-            let failed = self.failing_since.take().unwrap_or_else(Instant::now);
-            trouble.got_on(self.durable > before, began, failed);
-            let delay = if lasting { None } else { trouble.again(&error, failed) };
-            let Some(delay) = delay else {
-                self.give_up(&error, lasting);
-                if lasting || self.invoked.is_empty() {
-                    break Some(error);
-                }
-                if self.outlast(&error).await.is_break() {
-                    break Some(Error::shut_down());
-                }
-                continue;
-            };
-            tracing::warn!(run = %self.run, %error, "the run goes on from its journal");
-            self.shared.telemetry.reloads.increment(1);
-            self.put_off();
-            if self.rest_before_reload(delay).await.is_break() {
-                break Some(Error::shut_down());
+            if again.is_break() {
+                break (Some(Error::shut_down()), None);
             }
         };
         let given_up = refusal.clone().filter(Error::is_damaged);
         let (shared, run) = (Arc::clone(&self.shared), self.run.clone());
-        self.leave(refusal).await;
+        self.leave(refusal, wake).await;
         if let Some(error) = given_up {
             let given_up = given_up_run(Arc::clone(&shared), run, error);
             shared.jobs.spawn(given_up);
         }
     }
 
-    /// From the journal to whatever ends it.
-    async fn drive_once(&mut self) -> Turn {
-        if let Err(turn) = self.begin().await {
-            return turn;
+    /// From the journal to whatever ends the session, and what is to be done then.
+    async fn drive_once(&mut self, trouble: &mut Trouble) -> Next {
+        let (before, began) = (self.durable, Instant::now());
+        let (ownership, shared) = (Arc::clone(&self.ownership), Arc::clone(&self.shared));
+        let (lease, state, opening) = match or_interrupted(&ownership, &shared, self.open()).await {
+            Ok(opened) => opened,
+            Err(turn) => {
+                shared.slots.release_all(&self.run);
+                return self.after(turn, trouble, (before, began));
+            }
+        };
+        let mut session = Session::new(self, lease, state);
+        let Err(turn) = or_interrupted(&ownership, &shared, session.drive(opening)).await;
+        match session.driver.after(turn, trouble, (before, began)) {
+            Next::Leave(refusal, _) => {
+                let wake = session.part(refusal.is_some());
+                Next::Leave(refusal, wake)
+            }
+            next => next,
         }
-        self.shared.slots.arrived(&self.run);
-        self.turn().await
     }
 
-    /// Takes the run over: lease, journal, and what the process before left undone.
-    async fn begin(&mut self) -> Result<(), Turn> {
-        let claimed = self.shared.claims.claim(&self.run).await;
+    /// Claims the run and reads its journal, or waits for what begins it.
+    async fn open(&mut self) -> Result<(Lease, RunState, Opening), Turn> {
+        let shared = Arc::clone(&self.shared);
+        let claimed = shared.claims.claim(&self.run).await;
         let claimed = claimed.map_err(|error| Turn::Reload(error.into()))?;
-        let Claimed { lease, last, mail } = claimed.ok_or(Turn::Fenced)?;
-        self.shared.leases.add(lease.clone(), self.shared.clock.now(), Arc::clone(&self.tenure));
-        let known = self.durable;
-        let lease = self.lease.insert(lease);
-        if last > Seq::ZERO && self.shared.room.is_closed() {
-            return Err(Turn::NotHere);
-        }
+        let Claimed { lease, last, mail: has_letters } = claimed.ok_or(Turn::Fenced)?;
+        shared.leases.add(lease.clone(), shared.clock.now(), Arc::clone(&self.ownership));
+        self.lease = Some(lease.clone());
+        let mut state = None;
         // What begins now has nothing to be read.
         if last > Seq::ZERO {
-            let (store, run) = (&*self.shared.store, &self.run);
-            let long = self.shared.may_have_snapshot(last);
+            if shared.capacity.is_closed() {
+                return Err(Turn::NotHere);
+            }
+            let (store, run) = (&*shared.store, &self.run);
+            let long = shared.may_have_snapshot(last);
             let loaded = if long { load_long(store, run).await } else { load(store, run).await };
-            self.state = loaded.map_err(Turn::Reload)?;
+            state = loaded.map_err(Turn::Reload)?;
         }
-        let Some(state) = &self.state else {
-            if known > Seq::ZERO {
-                // It was deleted meanwhile.
-                self.abandon(&Error::elsewhere()).await;
+        if let Some(state) = state {
+            return Ok((lease, state, Opening::Resumed { has_letters }));
+        }
+        let (state, begun) = self.first_decision(lease.epoch).await?;
+        Ok((lease, state, Opening::Begun(Box::new(begun))))
+    }
+
+    /// What is to be done after a turn, of a session that began then with so much of the journal known.
+    fn after(&mut self, turn: Turn, trouble: &mut Trouble, (before, began): (Seq, Instant)) -> Next {
+        let (error, lasting) = match turn {
+            Turn::Rest => return Next::Leave(None, None),
+            Turn::Fenced => {
+                self.shared.telemetry.leases_lost.increment(self.lease.is_some().into());
+                return Next::Leave(Some(Error::elsewhere()), None);
             }
-            self.recovered = Some(Seq::ZERO);
-            self.decide_again().await?;
-            return self.answer_kept().await;
+            Turn::NotHere => return Next::Leave(Some(Error::elsewhere()), None),
+            Turn::ShutDown => return Next::Leave(Some(Error::shut_down()), None),
+            Turn::Blocked(error) => (error, true),
+            Turn::Reload(error) => {
+                let lasting = error.store_kind().is_some_and(is_lasting);
+                (error, lasting)
+            }
         };
-        self.durable = state.last();
-        self.snapshot_at = self.shared.next_snapshot(state.last());
-        self.trace.knows(&self.shared.telemetry, state, lease.epoch);
-        self.record = Some(RunRecord::of(state));
-        let ends = state.status().is_ending();
-        if !ends {
-            self.paused.send_replace(state.pause().is_some());
+        let failed = self.failing_since.take().unwrap_or_else(Instant::now);
+        trouble.got_on(self.durable > before, began, failed);
+        let delay = if lasting { None } else { trouble.again(&error, failed) };
+        if let Some(delay) = delay {
+            tracing::warn!(run = %self.run, %error, "the run goes on from its journal");
+            self.shared.telemetry.reloads.increment(1);
+            return Next::Reload(delay);
         }
-        self.forgive_silence();
-        self.publish();
-        let goes_on = self.goes_on(known).await?;
-        let Some(state) = &self.state else { return Ok(()) };
-        if state.status().is_final() {
-            self.decide_again().await?;
-            self.perform_all();
-            self.answer_kept().await?;
-            return if mail { self.read_mail().await } else { Ok(()) };
-        }
-        if let Some(task) = self.shared.missing_task(state.plan()) {
-            let workflow = state.plan().workflow();
-            let message = format!("workflow `{workflow}` needs the task `{task}`, which this engine does not know");
-            return Err(Turn::Blocked(Error::not_drivable(message)));
-        }
-        if let Some(limit) = self.shared.missing_limit(state.plan()) {
-            let message =
-                format!("workflow `{}` needs the limit `{limit}`, which is not defined", state.plan().workflow());
-            return Err(Turn::Blocked(Error::not_drivable(message)));
-        }
-        self.read_unread(None).await?;
-        self.hold_slots();
-        if !goes_on {
-            self.input(InputKind::Recover, None).await?;
-            self.recovered = self.state.as_ref().map(RunState::last);
-        }
-        // IMPORTANT: before anything is called. An attempt whose end is decided again is over.
-        self.decide_again().await?;
-        self.perform_all();
-        if ends {
-            self.answer_withheld();
-        }
-        self.answer_kept().await?;
-        if mail { self.read_mail().await } else { Ok(()) }
+        self.give_up(&error, lasting);
+        if lasting || self.invoked.is_empty() { Next::Leave(Some(error), None) } else { Next::Outlast(error) }
     }
+}
 
-    /// Decides on what came while the state was thrown away.
-    async fn answer_kept(&mut self) -> Result<(), Turn> {
-        for message in std::mem::take(&mut self.kept) {
-            self.message(Some(message)).await?;
-        }
-        Ok(())
-    }
-
-    async fn turn(&mut self) -> Turn {
-        let shared = Arc::clone(&self.shared);
-        loop {
-            if self.nothing_left() {
-                return Turn::Rest;
-            }
-            self.leave_room(self.rests || self.waits_for_children());
-            let timer = self.until_timer();
-            let quiet = self.may_park();
-            let room = self.pending.len() < COMMITS_IN_FLIGHT_MAX;
-            let went = tokio::select! {
-                biased;
-                result = next_ack(&mut self.pending), if !self.pending.is_empty() => self.acknowledged(result).await,
-                () = shared.down() => self.release().await,
-                message = self.mailbox.recv(), if room => self.message(message).await,
-                () = self.outbox.filled(), if room => self.reports().await,
-                () = tokio::time::sleep(timer.unwrap_or(CLOCK_CHECK)), if timer.is_some() && room => {
-                    self.tick().await
-                }
-                () = tokio::time::sleep(self.shared.park_after), if quiet => self.park().await,
-            };
-            if let Err(turn) = went {
-                return turn;
-            }
-        }
-    }
-
-    /// Whether the run has ended or is not there, and everybody has been answered.
-    fn nothing_left(&self) -> bool {
-        let over = self.state.as_ref().is_none_or(|state| state.status().is_final() && agenda(state).next().is_none());
-        over && self.pending.is_empty() && self.mailbox.is_empty()
+/// The work, unless the run is lost or the engine shuts down. What is interrupted is thrown away: state, tasks, and whatever was
+/// being decided.
+async fn or_interrupted<T>(
+    ownership: &Ownership,
+    shared: &Shared,
+    work: impl Future<Output = Result<T, Turn>>,
+) -> Result<T, Turn> {
+    tokio::select! {
+        biased;
+        () = ownership.ended() => Err(Turn::Fenced),
+        done = panics::guard(work) => done.unwrap_or_else(|panic| Err(Turn::Blocked(panicked(&panic)))),
+        () = shared.down_for_long() => Err(Turn::ShutDown),
     }
 }

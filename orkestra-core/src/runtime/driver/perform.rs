@@ -3,10 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
-use crate::kernel::{NodeStatus, RunState, StepState, Work, work_of};
+use crate::kernel::{NodeStatus, StepState, Work, work_of};
 use crate::model::{Failure, FailureKind, NodeId, NodeKind};
 
-use super::Driver;
+use super::session::Session;
 use crate::runtime::error::Error;
 use crate::runtime::storage::blobs;
 use crate::runtime::support::patience::insist;
@@ -17,15 +17,15 @@ use crate::runtime::task::context::{Context, Inner};
 use crate::runtime::task::invocation::Invocation;
 use crate::runtime::task::keys::base;
 
-impl Driver {
+impl Session<'_> {
     /// Brings every node's call in line with what the run owes, and what it owes other runs.
     pub(super) fn perform_all(&mut self) {
         self.run_errands();
-        let running = self.state.iter().flat_map(|state| state.running().chain(state.queued()));
-        let mut nodes: Vec<_> = running.chain(self.invoked.keys().copied()).collect();
+        let running = self.state.running().chain(self.state.queued());
+        let mut nodes: Vec<_> = running.chain(self.driver.invoked.keys().copied()).collect();
         // A node that has ended, in this commit or while the state was thrown away, may have slots still.
-        let plan = self.state.as_ref().map(RunState::plan);
-        nodes.extend(self.shared.slots.nodes_of(&self.run).iter().filter_map(|node| plan?.id(node)));
+        let plan = self.state.plan();
+        nodes.extend(self.driver.shared.slots.nodes_of(&self.driver.run).iter().filter_map(|node| plan.id(node)));
         nodes.sort_unstable();
         nodes.dedup();
         nodes.into_iter().for_each(|node| self.perform(node));
@@ -33,23 +33,23 @@ impl Driver {
 
     /// Brings one node's call in line with what the run owes.
     pub(super) fn perform(&mut self, id: NodeId) {
-        let Some(state) = &self.state else { return };
-        let durable = state.node(id).changed <= self.durable;
-        let under_way = self.invoked.get(&id).map(|invocation| invocation.attempt);
-        let has_slots = self.sync_slots(state, id, durable);
-        self.trace.node(state, id, durable);
+        let state = &self.state;
+        let durable = state.node(id).changed <= self.driver.durable;
+        let under_way = self.driver.invoked.get(&id).map(|invocation| invocation.attempt);
+        let has_slots = self.sync_slots(id, durable);
+        self.driver.trace.node(state, id, durable);
         match work_of(state, id) {
             // Tasks of a run that makes a pause stop by themselves, at their next step.
             None if state.pause().is_some() && state.node(id).status == NodeStatus::Running => {}
             Some(Work::Invoke { attempt, .. }) if under_way == Some(attempt) => {}
             Some(Work::Invoke { attempt, .. }) => {
-                self.invoked.remove(&id);
+                self.driver.invoked.remove(&id);
                 if durable && has_slots {
                     self.invoke(id, attempt);
                 }
             }
             Some(Work::AskToStop { attempt, .. }) if durable && under_way == Some(attempt) => {
-                if let Some(invocation) = self.invoked.get(&id) {
+                if let Some(invocation) = self.driver.invoked.get(&id) {
                     invocation.ask_to_stop();
                 }
             }
@@ -58,32 +58,32 @@ impl Driver {
             }
             Some(Work::AskToStop { .. }) => {}
             _ => {
-                self.invoked.remove(&id);
-                self.beating.remove(&id);
+                self.driver.invoked.remove(&id);
+                self.driver.beating.remove(&id);
             }
         }
     }
 
     /// The run was cancelled before this process called the task: there is nobody to wait for.
     fn invoke_cancelled(&mut self, id: NodeId, attempt: u32) {
-        let Some(state) = &self.state else { return };
+        let state = &self.state;
         let ended = async { Err(Failure::permanent(FailureKind::Cancelled, "the run was cancelled")) };
-        let (node, sender) = (state.name(id).clone(), self.sender.clone());
-        let activity = Arc::new(Activity::begin(self.shared.clock.now()));
+        let (node, sender) = (state.name(id).clone(), self.driver.sender.clone());
+        let activity = Arc::new(Activity::begin(self.driver.shared.clock.now()));
         let cancel = watch::Sender::new(false);
-        let seen = self.trace.attempt(state, id, attempt);
-        self.invoked.insert(id, Invocation::spawn(node, attempt, activity, cancel, sender, seen, ended));
+        let seen = self.driver.trace.attempt(state, id, attempt);
+        self.driver.invoked.insert(id, Invocation::spawn(node, attempt, activity, cancel, sender, seen, ended));
     }
 
     fn invoke(&mut self, id: NodeId, attempt: u32) {
-        let Some(state) = &self.state else { return };
+        let state = &self.state;
         let spec = &state.plan().node(id).spec;
         let NodeKind::Task(task) = &spec.kind else { return };
         let (cancel, cancelled) = watch::channel(false);
-        let seen = self.trace.attempt(state, id, attempt);
-        let activity = Arc::new(Activity::begin(self.shared.clock.now()));
+        let seen = self.driver.trace.attempt(state, id, attempt);
+        let activity = Arc::new(Activity::begin(self.driver.shared.clock.now()));
         let inner = Inner {
-            run: self.run.clone(),
+            run: self.driver.run.clone(),
             incarnation: state.options().incarnation.clone(),
             node: spec.name.clone(),
             attempt,
@@ -93,21 +93,21 @@ impl Driver {
             keys: Mutex::new(HashMap::new()),
             let_go: Mutex::default(),
             interrupted: Mutex::new(interrupted(&state.node(id).steps)),
-            paused: self.paused.subscribe(),
-            driver: self.sender.clone(),
-            outbox: self.outbox.clone(),
+            paused: self.driver.paused.subscribe(),
+            driver: self.driver.sender.clone(),
+            outbox: self.driver.outbox.clone(),
             cancelled,
-            clock: self.shared.clock.clone(),
+            clock: self.driver.shared.clock.clone(),
             activity: Arc::clone(&activity),
-            tenure: Arc::clone(&self.tenure),
-            drain: Arc::clone(&self.shared.drain),
-            store: Arc::downgrade(&self.shared.store),
-            jobs: self.shared.jobs.clone(),
+            ownership: Arc::clone(&self.driver.ownership),
+            drain: Arc::clone(&self.driver.shared.drain),
+            store: Arc::downgrade(&self.driver.shared.store),
+            jobs: self.driver.shared.jobs.clone(),
             seen: seen.clone(),
         };
-        let (input, run_input) = (state.node_inputs(id), Arc::clone(&self.run_input));
-        let store = Arc::clone(&self.shared.store);
-        let code = self.shared.task(state.plan().workflow(), task);
+        let (input, run_input) = (state.node_inputs(id), Arc::clone(&self.driver.run_input));
+        let store = Arc::clone(&self.driver.shared.store);
+        let code = self.driver.shared.code.task(state.plan().workflow(), task);
         let unknown = Failure::permanent(FailureKind::BadInput, format!("the task `{task}` is not known"));
         let work = async move {
             let (code, mut inner) = (code.ok_or(unknown)?, inner);
@@ -122,16 +122,16 @@ impl Driver {
             insist(|| blobs::keep(&*store, &run, output.clone())).await.map_err(unread)
         };
         // It holds the store: whoever shuts the engine down waits for it.
-        let work = self.shared.jobs.counted(work);
+        let work = self.driver.shared.jobs.counted(work);
         let invocation =
-            Invocation::spawn(spec.name.clone(), attempt, activity, cancel, self.sender.clone(), seen, work);
+            Invocation::spawn(spec.name.clone(), attempt, activity, cancel, self.driver.sender.clone(), seen, work);
         if !spec.limits.is_empty() {
-            self.shared.slots.attend(&self.run, &spec.name, &invocation.activity);
+            self.driver.shared.slots.attend(&self.driver.run, &spec.name, &invocation.activity);
         }
         if spec.heartbeat_timeout_ms.is_some() {
-            self.beating.insert(id);
+            self.driver.beating.insert(id);
         }
-        self.invoked.insert(id, invocation);
+        self.driver.invoked.insert(id, invocation);
     }
 }
 

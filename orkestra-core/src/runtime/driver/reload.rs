@@ -14,13 +14,11 @@ use std::ops::ControlFlow;
 
 use tokio::time::Instant;
 
-use crate::kernel::{InputKind, Rejection};
 use crate::model::limits::{READ_COMMITS_MAX, STORE_PATIENCE};
-use crate::model::{Epoch, Name, Seq};
+use crate::model::{Epoch, Seq};
 use crate::store::StoreErrorKind;
 
-use super::commit::{Pending, Reply};
-use super::{Driver, Duration, LetterId, Turn};
+use super::{Driver, Duration, Turn};
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::task::invocation::Invocation;
 use crate::runtime::task::message::Message;
@@ -65,7 +63,7 @@ impl Driver {
         // What another engine may have gone on with is looked at again: here it is not known when that has ended.
         let passes = !lasting || error.is_not_drivable() && self.shared.others_may_drive();
         let retry_at = passes.then(|| Instant::now() + self.shared.lease);
-        self.shared.block(&self.run, error.clone(), retry_at);
+        self.shared.blocked.add(&self.run, error.clone(), retry_at);
         self.shared.telemetry.blocked.increment(1);
         self.progress.send_modify(|_| ());
     }
@@ -75,7 +73,7 @@ impl Driver {
         tokio::select! {
             biased;
             () = self.shared.down() => ControlFlow::Break(()),
-            () = self.tenure.ended() => { self.tenure.end(); ControlFlow::Continue(()) }
+            () = self.ownership.ended() => { self.ownership.end(); ControlFlow::Continue(()) }
             () = tokio::time::sleep(delay) => ControlFlow::Continue(()),
         }
     }
@@ -83,7 +81,6 @@ impl Driver {
     /// Keeps the tasks of a run that cannot be driven for now; returns when it is to be tried again: after a while, or when
     /// somebody sends it something.
     pub(super) async fn outlast(&mut self, error: &Error) -> ControlFlow<()> {
-        self.put_off();
         self.unsure.iter_mut().for_each(|pending| pending.refuse_asker(error));
         for message in std::mem::take(&mut self.kept) {
             match message {
@@ -96,11 +93,11 @@ impl Driver {
             let message = tokio::select! {
                 biased;
                 () = self.shared.down() => return ControlFlow::Break(()),
-                () = self.tenure.ended() => {
-                    self.tenure.end();
+                () = self.ownership.ended() => {
+                    self.ownership.end();
                     break;
                 }
-                message = self.mailbox.recv() => message,
+                message = self.messages.recv() => message,
                 () = tokio::time::sleep_until(again) => break,
             };
             let asked = matches!(message, Some(Message::Input { .. }));
@@ -109,24 +106,8 @@ impl Driver {
                 break;
             }
         }
-        self.shared.unblock_run(&self.run);
+        self.shared.blocked.remove(&self.run);
         ControlFlow::Continue(())
-    }
-
-    /// Throws the state away, but not the tasks under way and those who wait for an answer.
-    pub(super) fn put_off(&mut self) {
-        self.unsure.append(&mut self.pending);
-        std::mem::take(&mut self.errands).into_values().for_each(|errand| errand.abort());
-        self.read_up_to = LetterId::ZERO;
-        self.state = None;
-        self.record = None;
-    }
-
-    /// Throws all away that is not durable: state, tasks under way, what they still had to say. Messages from outside that
-    /// were not looked at yet are kept.
-    pub(super) async fn forget(&mut self, error: &Error) {
-        self.put_off();
-        self.abandon(error).await;
     }
 
     /// Ends the tasks under way, and what they asked for.
@@ -135,11 +116,11 @@ impl Driver {
         let unknown = Error::new(ErrorKind::Unknown, format!("the outcome cannot be told: {error}"));
         self.unsure.drain(..).for_each(|pending| pending.refuse(&unknown));
         self.waiters.clear();
-        self.held.clear();
+        self.deferred.clear();
         self.taken_back.clear();
         self.outbox.take();
         self.kept.retain(comes_from_outside);
-        while let Ok(message) = self.mailbox.try_recv() {
+        while let Ok(message) = self.messages.try_recv() {
             if comes_from_outside(&message) {
                 self.kept.push(message);
             }
@@ -176,84 +157,11 @@ impl Driver {
             }
         }
     }
-
-    /// Answers what turned out to be durable, and decides again on the rest, in the order in which it came.
-    pub(super) async fn decide_again(&mut self) -> Result<(), Turn> {
-        while let Some(pending) = self.unsure.pop_front() {
-            if pending.last() <= self.durable {
-                self.was_written(pending);
-            } else {
-                self.again(pending).await?;
-            }
-        }
-        self.take_back().await?;
-        if !self.is_paused() {
-            let steps: Vec<_> = self.waiters.keys().cloned().collect();
-            steps.iter().for_each(|step| self.answer_if_durable(step));
-        }
-        self.begin_held().await
-    }
-
-    async fn again(&mut self, pending: Pending) -> Result<(), Turn> {
-        let (asked, own, others) = pending.into_asked();
-        // None for recovery, and for letters, which are read again.
-        if let Some(kind) = asked {
-            self.decide_again_on(kind, own).await?;
-        }
-        others.into_iter().for_each(|(reply, answer)| self.answer_after_pending(reply, answer));
-        Ok(())
-    }
-
-    async fn decide_again_on(&mut self, kind: InputKind, own: Option<Reply>) -> Result<(), Turn> {
-        let key = key_of(&kind);
-        match self.decide(kind) {
-            Ok(events) if events.is_empty() => {
-                if let Some(reply) = own {
-                    self.answer_after_pending(reply, Ok(()));
-                }
-                self.settle_after_pending(key);
-            }
-            Ok(events) => self.commit(events, own, Vec::new()).await?,
-            Err(Rejection::Broken(illegal)) => return Err(Turn::Reload(Rejection::Broken(illegal).into())),
-            Err(rejection) => {
-                let error = Error::from(rejection);
-                for waiter in key.and_then(|key| self.waiters.remove(&key)).into_iter().flatten() {
-                    self.answer_after_pending(Reply::Refused(waiter), Err(error.clone()));
-                }
-                if let Some(reply) = own {
-                    self.answer_after_pending(reply, Err(error));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn settle_after_pending(&mut self, key: Option<(Name, String)>) {
-        if let (Some(key), Some(pending)) = (key, self.pending.back_mut()) {
-            pending.settle_too(key);
-        }
-    }
-
-    /// A step that is settled by what is not durable yet is answered with that.
-    pub(super) fn answer_if_durable(&mut self, step: &(Name, String)) {
-        let open = self.pending.iter().any(|pending| pending.settles(step));
-        if !open {
-            self.answer(step);
-        }
-    }
 }
 
 /// Whether a message is of use without the tasks that were under way.
 const fn comes_from_outside(message: &Message) -> bool {
-    matches!(message, Message::Input { .. } | Message::Mail)
-}
-
-/// The step that the input is about, if those who wait for it are known by it.
-fn key_of(kind: &InputKind) -> Option<(Name, String)> {
-    match kind {
-        InputKind::Task { node, request, .. } => request.step().map(|step| (node.clone(), step.to_owned())),
-        _ => None,
-    }
+    matches!(message, Message::Input { .. } | Message::Inbox)
 }
 
 /// What a panic in a driver is told as.

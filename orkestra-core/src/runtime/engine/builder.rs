@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Name, Plan, WorkerId};
+use crate::model::{Name, WorkerId};
 use crate::store::{MemoryStore, Store};
 
 use super::handle::Engine;
@@ -14,8 +14,9 @@ use super::{closing, deadlock, grants, retention, upgrade};
 use crate::runtime::clock::{Clock, SystemClock, fresh_id};
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::limiter::Limit;
-use crate::runtime::ownership::{leases, mail, waker};
+use crate::runtime::ownership::{inbox, leases, waker};
 use crate::runtime::schedule;
+use crate::runtime::shared::registry::Registry;
 use crate::runtime::shared::{Parts, Shared};
 use crate::runtime::support::panics;
 use crate::runtime::task::code::{ErasedTask, IntoTask};
@@ -43,9 +44,7 @@ pub struct EngineBuilder {
     snapshot_events: u64,
     limits: Vec<Limit>,
     retention: Retention,
-    plans: HashMap<Name, Arc<Plan>>,
-    tasks: HashMap<Name, Arc<dyn ErasedTask>>,
-    workflow_tasks: HashMap<Name, HashMap<Name, Arc<dyn ErasedTask>>>,
+    code: Registry,
     around: Vec<Around>,
     mistake: Option<Error>,
 }
@@ -65,9 +64,7 @@ impl Default for EngineBuilder {
             snapshot_events: SNAPSHOT_EVENTS,
             limits: Vec::new(),
             retention: Retention::default(),
-            plans: HashMap::new(),
-            tasks: HashMap::new(),
-            workflow_tasks: HashMap::new(),
+            code: Registry::default(),
             around: Vec::new(),
             mistake: None,
         }
@@ -76,7 +73,7 @@ impl Default for EngineBuilder {
 
 impl fmt::Debug for EngineBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EngineBuilder").field("workflows", &self.plans.keys()).finish_non_exhaustive()
+        f.debug_struct("EngineBuilder").field("workflows", &self.code.plans.keys()).finish_non_exhaustive()
     }
 }
 
@@ -154,10 +151,10 @@ impl EngineBuilder {
     /// Registers a workflow.
     pub fn workflow(mut self, workflow: Workflow) -> Self {
         let name = workflow.name().clone();
-        if self.plans.insert(name.clone(), workflow.plan).is_some() {
+        if self.code.plans.insert(name.clone(), workflow.plan).is_some() {
             self.note(Error::new(ErrorKind::Invalid, format!("two workflows are named `{name}`")));
         }
-        self.workflow_tasks.insert(name, workflow.tasks);
+        self.code.workflow_tasks.insert(name, workflow.tasks);
         self
     }
 
@@ -165,7 +162,7 @@ impl EngineBuilder {
     pub fn task<Marker>(mut self, name: &str, task: impl IntoTask<Marker>) -> Self {
         let registered = Name::new(name).map_err(Error::from).and_then(|name| {
             let twice = Error::new(ErrorKind::Invalid, format!("two tasks are named `{name}`"));
-            self.tasks.insert(name, task.into_task()).map_or(Ok(()), |_| Err(twice))
+            self.code.tasks.insert(name, task.into_task()).map_or(Ok(()), |_| Err(twice))
         });
         if let Err(error) = registered {
             self.note(error);
@@ -182,8 +179,8 @@ impl EngineBuilder {
 
     fn put_around(&mut self) {
         for around in self.around.drain(..) {
-            let own = self.workflow_tasks.values_mut().flat_map(HashMap::values_mut);
-            for task in self.tasks.values_mut().chain(own) {
+            let own = self.code.workflow_tasks.values_mut().flat_map(HashMap::values_mut);
+            for task in self.code.tasks.values_mut().chain(own) {
                 *task = around(Arc::clone(task));
             }
         }
@@ -221,19 +218,17 @@ impl EngineBuilder {
             runs_max: self.runs_max,
             snapshot_events: self.snapshot_events,
             limits: self.limits,
-            plans: self.plans,
-            tasks: self.tasks,
-            workflow_tasks: self.workflow_tasks,
+            code: self.code,
         }));
         shared.neighbours.enter(&shared);
         // IMPORTANT: before anything is driven. Should the caller not wait for the start to end, the engine ends with its handle.
         let engine = Engine::new(Arc::clone(&shared));
         // Not one of those that it waits for.
         tokio::spawn(closing::close(Arc::clone(&shared)));
-        if !shared.room.is_closed() {
+        if !shared.capacity.is_closed() {
             let looked = waker::wake_first(&shared).await;
             shared.keep_doing("waker", move |shared| waker::watch(shared, looked));
-            shared.keep_doing("mail", mail::hear);
+            shared.keep_doing("inbox", inbox::hear);
         }
         shared.keep_doing("leases", leases::renew);
         if shared.store.is_shared() {

@@ -53,7 +53,7 @@ impl Engine {
 
     /// Prepares a run of the registered workflow named `workflow`.
     pub fn run(&self, workflow: &str) -> RunRequest {
-        let plan = self.shared.plan(workflow);
+        let plan = self.shared.code.plan(workflow);
         let unknown = || Error::new(ErrorKind::NotFound, format!("no workflow `{workflow}` is registered"));
         self.request(plan.ok_or_else(unknown))
     }
@@ -154,7 +154,7 @@ impl Engine {
     /// that is damaged, a store that fails. Sending such a run anything tries again.
     #[must_use]
     pub fn blocked(&self) -> Vec<(RunId, Error)> {
-        self.shared.blocked_runs()
+        self.shared.blocked.all()
     }
 
     /// The store, for an application's own small values.

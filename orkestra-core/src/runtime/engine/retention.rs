@@ -13,7 +13,7 @@ use crate::store::{ListCursor, RunQuery, RunRecord};
 
 use super::handle::Engine;
 use crate::runtime::error::{Error, ErrorKind};
-use crate::runtime::ownership::live::{Seated, give_back};
+use crate::runtime::ownership::live::{Registration, give_back};
 use crate::runtime::run::handle::Run;
 use crate::runtime::shared::Shared;
 use crate::runtime::support::patience::guarded;
@@ -144,13 +144,13 @@ async fn delete(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
                 () = shared.down() => {}
             },
             // Nobody drives it from here on until the seat is given back.
-            Err(seat) => {
+            Err(channels) => {
                 // Whoever asked may stop waiting: the seat is given back all the same.
-                let seated = Seated::new(shared, run, &seat);
+                let registration = Registration::new(shared, run, &channels);
                 let (own, id) = (Arc::clone(shared), run.clone());
                 let deleting = shared.jobs.spawn(async move {
-                    let deleted = delete_seated(&own, &id).await;
-                    give_back(&own, &id, seat, seated).await;
+                    let deleted = delete_registered(&own, &id).await;
+                    give_back(&own, &id, channels, registration).await;
                     deleted
                 });
                 let panicked = || Error::new(ErrorKind::Internal, format!("deleting run `{run}` panicked"));
@@ -168,7 +168,7 @@ async fn may_go(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
 }
 
 /// Deletes a run that no driver of this engine has, if no other engine has it either.
-async fn delete_seated(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
+async fn delete_registered(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
     let lease = shared.claims.claim(run).await?;
     let held = || Error::new(ErrorKind::Conflict, format!("another engine has run `{run}`: try again"));
     let lease = lease.ok_or_else(held)?.lease;
@@ -181,7 +181,7 @@ async fn delete_seated(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error> {
         tracing::warn!(%run, %error, "a lease was not released, it will run out");
     }
     if deleted.is_ok() {
-        shared.unblock_run(run);
+        shared.blocked.remove(run);
     }
     deleted
 }

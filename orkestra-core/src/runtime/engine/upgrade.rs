@@ -196,7 +196,7 @@ fn live(shared: &Shared) -> Pager {
 }
 
 async fn findings(shared: &Shared, record: &RunRecord) -> Result<Vec<Finding>, Error> {
-    let registered = shared.plan(&record.workflow);
+    let registered = shared.code.plan(&record.workflow);
     if let (Some(plan), Some(began)) = (&registered, &record.plan)
         && plan.fingerprint().short() == *began
     {
@@ -246,7 +246,7 @@ fn missing(shared: &Shared, workflow: &Name, spec: &NodeSpec) -> Vec<Finding> {
         NodeKind::Task(task) => Some(task),
         NodeKind::Gate(_) => None,
     };
-    let tasks = task.into_iter().chain(&spec.compensate).filter(|task| shared.task(workflow, task).is_none());
+    let tasks = task.into_iter().chain(&spec.compensate).filter(|task| shared.code.task(workflow, task).is_none());
     let tasks = tasks.map(|task| Finding::TaskMissing { node: spec.name.clone(), task: task.clone() });
     let limits = spec.limits.iter().filter(|slot| !shared.slots.knows(&slot.limit));
     let limits = limits.map(|slot| Finding::LimitMissing { node: spec.name.clone(), limit: slot.limit.clone() });

@@ -20,7 +20,7 @@ use crate::model::limits::{LETTERS_MAX, READ_RECORDS_MAX};
 use crate::model::{Failure, FailureKind, Name, RunId, Timestamp};
 use crate::store::{Append, Claimed, LetterId, Pager, RunQuery, RunRecord};
 
-use super::live::{Seated, give_back};
+use super::live::{Registration, give_back};
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::shared::Shared;
 use crate::runtime::storage::blobs;
@@ -63,7 +63,7 @@ pub(in crate::runtime) async fn terminate(shared: &Arc<Shared>, run: &RunId, rea
     let has_none = children(shared, run).next().await.is_ok_and(|child| child.is_none());
     let ended = alone(shared, run, |record| {
         if record.status.is_final() {
-            shared.unblock_run(run);
+            shared.blocked.remove(run);
             return Err(Error::new(ErrorKind::Conflict, "the run has ended"));
         }
         Ok((Event::RunTerminated { reason: reason.to_owned() }, terminated(record, reason, !has_none)))
@@ -148,7 +148,7 @@ async fn told(shared: &Arc<Shared>, run: &RunId, error: &Error) -> Result<(), Er
     let over = record.status.is_final();
     if over {
         // There is nothing that should go on.
-        shared.unblock_run(run);
+        shared.blocked.remove(run);
         if record.wake_at.is_none() {
             return Ok(());
         }
@@ -253,18 +253,18 @@ where
                     return Err(Error::new(ErrorKind::Unknown, format!("run `{run}` is being driven: try again")));
                 }
             },
-            Err(seat) => {
+            Err(channels) => {
                 // Whoever asked may stop waiting: the seat is given back all the same.
-                let kept = Seated::new(shared, run, &seat);
-                let written = seated(shared, run, &make).await;
-                give_back(shared, run, seat, kept).await;
+                let kept = Registration::new(shared, run, &channels);
+                let written = registered(shared, run, &make).await;
+                give_back(shared, run, channels, kept).await;
                 return written;
             }
         }
     }
 }
 
-async fn seated<M>(shared: &Arc<Shared>, run: &RunId, make: &M) -> Result<(), Error>
+async fn registered<M>(shared: &Arc<Shared>, run: &RunId, make: &M) -> Result<(), Error>
 where
     M: Fn(RunRecord) -> Result<(Event, RunRecord), Error>,
 {
@@ -274,7 +274,7 @@ where
         tracing::warn!(%run, %error, "a lease was not released, it will run out");
     }
     if written.is_ok() {
-        shared.unblock_run(run);
+        shared.blocked.remove(run);
     }
     written
 }

@@ -18,27 +18,27 @@ use crate::model::{RunId, Timestamp};
 use crate::store::Lease;
 
 use crate::runtime::shared::Shared;
-use crate::runtime::support::tenure::Tenure;
+use crate::runtime::support::ownership::Ownership;
 use crate::runtime::support::timeout::SILENT;
 
 #[derive(Debug)]
-struct Held {
+struct OwnedLease {
     lease: Lease,
     /// When it runs out, by a clock that nobody sets. None when its driver was told that it is lost.
     ends: Option<Instant>,
     /// What the run's driver and tasks know of it.
-    tenure: Arc<Tenure>,
+    ownership: Arc<Ownership>,
 }
 
 #[derive(Debug, Default)]
-pub(in crate::runtime) struct Leases(Mutex<HashMap<RunId, Held>>);
+pub(in crate::runtime) struct Leases(Mutex<HashMap<RunId, OwnedLease>>);
 
 impl Leases {
-    /// Keeps what was just claimed. The tenure is told when it is lost.
-    pub(in crate::runtime) fn add(&self, lease: Lease, now: Timestamp, tenure: Arc<Tenure>) {
+    /// Keeps what was just claimed. The ownership is told when it is lost.
+    pub(in crate::runtime) fn add(&self, lease: Lease, now: Timestamp, ownership: Arc<Ownership>) {
         let ends = Instant::now() + lease.until.since(now);
-        tenure.lasts_until(ends);
-        self.lock().insert(lease.run.clone(), Held { lease, ends: Some(ends), tenure });
+        ownership.lasts_until(ends);
+        self.lock().insert(lease.run.clone(), OwnedLease { lease, ends: Some(ends), ownership });
     }
 
     pub(in crate::runtime) fn remove(&self, run: &RunId) {
@@ -46,29 +46,29 @@ impl Leases {
     }
 
     fn renewed(&self, lease: &Lease, until: Timestamp, ends: Instant) {
-        if let Some(held) = self.lock().get_mut(&lease.run).filter(|held| held.lease.epoch == lease.epoch) {
-            held.lease.until = until;
-            if held.ends.is_some() {
-                held.ends = Some(ends);
-                held.tenure.lasts_until(ends);
+        if let Some(owned) = self.lock().get_mut(&lease.run).filter(|owned| owned.lease.epoch == lease.epoch) {
+            owned.lease.until = until;
+            if owned.ends.is_some() {
+                owned.ends = Some(ends);
+                owned.ownership.lasts_until(ends);
             }
         }
     }
 
     fn lose(&self, lease: &Lease) {
-        if let Some(held) = self.lock().get_mut(&lease.run).filter(|held| held.lease.epoch == lease.epoch) {
-            held.lose();
+        if let Some(owned) = self.lock().get_mut(&lease.run).filter(|owned| owned.lease.epoch == lease.epoch) {
+            owned.lose();
         }
     }
 
     /// Loses those that have run out by `now`; answers when the next one will.
     fn lose_ended(&self, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
-        for held in self.lock().values_mut() {
-            match held.ends {
+        for owned in self.lock().values_mut() {
+            match owned.ends {
                 Some(ends) if ends <= now => {
-                    tracing::warn!(run = %held.lease.run, "a lease ran out, another engine may drive the run");
-                    held.lose();
+                    tracing::warn!(run = %owned.lease.run, "a lease ran out, another engine may drive the run");
+                    owned.lose();
                 }
                 Some(ends) => next = Some(next.map_or(ends, |next| next.min(ends))),
                 None => {}
@@ -78,20 +78,20 @@ impl Leases {
     }
 
     fn all(&self) -> Vec<Lease> {
-        let mut leases: Vec<_> = self.lock().values().map(|held| held.lease.clone()).collect();
+        let mut leases: Vec<_> = self.lock().values().map(|owned| owned.lease.clone()).collect();
         leases.sort_unstable_by(|one, other| one.run.cmp(&other.run));
         leases
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Held>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, OwnedLease>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl OwnedLease {
     fn lose(&mut self) {
         self.ends = None;
-        self.tenure.end();
+        self.ownership.end();
     }
 }
 
@@ -132,7 +132,7 @@ async fn renew_some(shared: Arc<Shared>, leases: Vec<Lease>, patience: Duration)
                 shared.leases.renewed(lease, until, ends);
                 if renewed.mail {
                     // Whoever was to be told of it may not have heard.
-                    shared.mail_for(&lease.run);
+                    shared.look_into_inbox(&lease.run);
                 }
             }
             return true;

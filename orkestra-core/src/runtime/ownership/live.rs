@@ -25,26 +25,26 @@ struct Entry {
 }
 
 /// What a new driver needs.
-pub(in crate::runtime) struct Seat {
+pub(in crate::runtime) struct Channels {
     pub(in crate::runtime) sender: mpsc::Sender<Message>,
-    pub(in crate::runtime) mailbox: mpsc::Receiver<Message>,
+    pub(in crate::runtime) messages: mpsc::Receiver<Message>,
     pub(in crate::runtime) progress: watch::Sender<Seq>,
 }
 
 /// Gives a seat back when it is dropped, however its driver went.
-pub(in crate::runtime) struct Seated {
+pub(in crate::runtime) struct Registration {
     shared: Arc<Shared>,
     run: RunId,
     driver: mpsc::Sender<Message>,
 }
 
-impl Seated {
-    pub(in crate::runtime) fn new(shared: &Arc<Shared>, run: &RunId, seat: &Seat) -> Self {
-        Self { shared: Arc::clone(shared), run: run.clone(), driver: seat.sender.clone() }
+impl Registration {
+    pub(in crate::runtime) fn new(shared: &Arc<Shared>, run: &RunId, channels: &Channels) -> Self {
+        Self { shared: Arc::clone(shared), run: run.clone(), driver: channels.sender.clone() }
     }
 }
 
-impl Drop for Seated {
+impl Drop for Registration {
     fn drop(&mut self) {
         self.shared.live.leave(&self.run, &self.driver);
         self.shared.live.ended();
@@ -52,13 +52,18 @@ impl Drop for Seated {
 }
 
 /// Gives the seat back. Who wrote to the run meanwhile is answered by its next driver.
-pub(in crate::runtime) async fn give_back(shared: &Arc<Shared>, run: &RunId, seat: Seat, seated: Seated) {
-    let Seat { mut mailbox, progress, .. } = seat;
-    drop(seated);
+pub(in crate::runtime) async fn give_back(
+    shared: &Arc<Shared>,
+    run: &RunId,
+    channels: Channels,
+    registration: Registration,
+) {
+    let Channels { mut messages, progress, .. } = channels;
+    drop(registration);
     progress.send_modify(|_| ());
     shared.neighbours.tell_of(run);
-    mailbox.close();
-    while let Some(message) = mailbox.recv().await {
+    messages.close();
+    while let Some(message) = messages.recv().await {
         if matches!(message, Message::Input { .. }) {
             shared.forward(run, message);
         }
@@ -133,21 +138,21 @@ impl Live {
     }
 
     /// The way to the run's driver; a seat for a new one when there is none.
-    pub(in crate::runtime) fn driver(&self, run: &RunId) -> Result<mpsc::Sender<Message>, Seat> {
+    pub(in crate::runtime) fn driver(&self, run: &RunId) -> Result<mpsc::Sender<Message>, Channels> {
         let mut entries = self.lock();
         entries.prune();
         let entry = entries.entry(run);
         if let Some(sender) = &entry.driver {
             return Ok(sender.clone());
         }
-        let (sender, mailbox) = mpsc::channel(MAILBOX_INPUTS_MAX);
+        let (sender, messages) = mpsc::channel(MAILBOX_INPUTS_MAX);
         entry.driver = Some(sender.clone());
         entry.over = false;
         let progress = entry.progress.clone();
         drop(entries);
         self.driven.send_modify(|count| *count += 1);
         self.gauge.increment(1.0);
-        Err(Seat { sender, mailbox, progress })
+        Err(Channels { sender, messages, progress })
     }
 
     /// The way to the run's driver, if there is one.
@@ -184,8 +189,8 @@ impl Live {
     /// wants the run from now on starts another.
     pub(in crate::runtime) fn leave(&self, run: &RunId, driver: &mpsc::Sender<Message>) {
         let mut entries = self.lock();
-        let seated = |entry: &&mut Entry| entry.driver.as_ref().is_some_and(|seated| seated.same_channel(driver));
-        if let Some(entry) = entries.by_run.get_mut(run).filter(seated) {
+        let has_it = |entry: &&mut Entry| entry.driver.as_ref().is_some_and(|sender| sender.same_channel(driver));
+        if let Some(entry) = entries.by_run.get_mut(run).filter(has_it) {
             entry.driver = None;
             if entry.progress.receiver_count() == 0 {
                 entries.by_run.remove(run);

@@ -81,7 +81,7 @@ async fn look(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError
     let safety_net = safety_net(shared);
     // Slots that are held by a run that nobody has asked would be granted again.
     let all_at_once = which == Which::First && !shared.slots.none();
-    shared.unblock();
+    shared.blocked.remove_due();
     let mut after = if which == Which::Timed { Some(behind_the_queue()) } else { None };
     if shared.drain.is_draining() {
         return Ok(safety_net);
@@ -89,16 +89,16 @@ async fn look(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError
     loop {
         let now = shared.clock.now();
         let until = if which == Which::Owing { Timestamp::ZERO } else { now };
-        let left = if all_at_once { READ_COMMITS_MAX } else { shared.room.left(shared.busy()) };
+        let left = if all_at_once { READ_COMMITS_MAX } else { shared.capacity.left(shared.busy()) };
         let limit = READ_COMMITS_MAX.min(left.max(1));
         let query = DueQuery { after, until, ..DueQuery::at(now, limit) };
         let Due { runs, next } = shared.timeout.call(shared.store.due(&query)).await?;
         let full = runs.len() >= limit;
         for DueCursor { id, wake_at } in &runs {
-            if !all_at_once && shared.room.is_full(shared.busy()) {
-                shared.room.some_wait();
+            if !all_at_once && shared.capacity.is_full(shared.busy()) {
+                shared.capacity.some_wait();
                 if which == Which::All {
-                    shared.room.some_left();
+                    shared.capacity.some_left();
                 }
                 return Ok(safety_net);
             }
@@ -106,10 +106,10 @@ async fn look(shared: &Arc<Shared>, which: Which) -> Result<Duration, StoreError
                 shared.slots.expect(id);
             }
             let queued = *wake_at == QUEUED_AT && shared.slots.has(id);
-            if !queued && !shared.is_blocked_still(id) && !shared.live.is_driven(id) {
+            if !queued && !shared.blocked.is_blocked(id) && !shared.live.is_driven(id) {
                 Shared::ensure_driven(shared, id);
                 if which == Which::Owing && !shared.slots.none() {
-                    shared.room.some_left();
+                    shared.capacity.some_left();
                 }
             }
         }
@@ -158,14 +158,14 @@ pub(in crate::runtime) async fn watch(shared: Arc<Shared>, mut next: Duration) {
             next = wake_first(&shared).await;
             continue;
         }
-        let (since, room) = (looked.elapsed(), !shared.room.is_full(shared.busy()));
-        if since >= safety_net(&shared) || room && since >= at_all && shared.room.take_left() {
+        let (since, has_capacity) = (looked.elapsed(), !shared.capacity.is_full(shared.busy()));
+        if since >= safety_net(&shared) || has_capacity && since >= at_all && shared.capacity.take_left() {
             looked = Instant::now();
             next = wake(&shared, Which::All).await;
             continue;
         }
         // Without a notice the sleep has ended: on a store that others write to it is short for this.
-        if room && (shared.room.take_waiting() || !noticed && shared.store.is_shared()) {
+        if has_capacity && (shared.capacity.take_waiting() || !noticed && shared.store.is_shared()) {
             wake(&shared, Which::Owing).await;
         }
         next = wake(&shared, Which::Timed).await;

@@ -392,7 +392,7 @@ impl Run {
         Ok(commits)
     }
 
-    fn not_found(&self) -> Error {
+    pub(super) fn not_found(&self) -> Error {
         Error::new(ErrorKind::NotFound, format!("there is no run `{}`", self.id))
     }
 }

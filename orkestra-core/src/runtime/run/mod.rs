@@ -3,4 +3,5 @@
 pub(super) mod events;
 pub(super) mod follow;
 pub(super) mod handle;
+mod published;
 pub(super) mod request;

@@ -104,7 +104,7 @@ pub(super) async fn start(shared: &Arc<Shared>, schedule: &Schedule, id: RunId) 
     labels.insert(LABEL.to_owned(), schedule.name.to_string());
     let request = RunRequest {
         shared: Arc::clone(shared),
-        plan: shared.plan(workflow).ok_or_else(unknown),
+        plan: shared.code.plan(workflow).ok_or_else(unknown),
         id: Some(Ok(id)),
         input: Ok(schedule.input.clone()),
         labels,

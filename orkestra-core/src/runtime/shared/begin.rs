@@ -24,7 +24,7 @@ impl Shared {
     pub(in crate::runtime) fn child_run(&self, child: &ChildState, parent: Parent) -> Result<NewRun, Error> {
         let unknown = || Error::new(ErrorKind::NotFound, format!("no workflow `{}` is registered", child.workflow));
         Ok(NewRun {
-            plan: self.plan(child.workflow.as_str()).ok_or_else(unknown)?,
+            plan: self.code.plan(child.workflow.as_str()).ok_or_else(unknown)?,
             id: child.run.clone(),
             input: child.input.clone(),
             labels: BTreeMap::new(),
@@ -35,7 +35,7 @@ impl Shared {
     /// Begins the run; false when it is there already.
     pub(in crate::runtime) async fn begin_new(self: &Arc<Self>, new: NewRun) -> Result<bool, Error> {
         let NewRun { plan, id, input: given, labels, options } = new;
-        if let Some(task) = self.missing_task(&plan) {
+        if let Some(task) = self.code.missing_task(&plan) {
             let message = format!("workflow `{}` needs the task `{task}`, which is not registered", plan.workflow());
             return Err(Error::new(ErrorKind::NotFound, message));
         }

@@ -2,8 +2,8 @@
 
 pub(super) mod drain;
 pub(super) mod jobs;
+pub(super) mod ownership;
 pub(super) mod panics;
 pub(super) mod patience;
-pub(super) mod tenure;
 pub(super) mod timeout;
 pub(super) mod watch;

@@ -27,8 +27,8 @@ use crate::runtime::clock::Clock;
 use crate::runtime::storage::blobs;
 use crate::runtime::support::drain::{Drain, UnderWay};
 use crate::runtime::support::jobs::Jobs;
+use crate::runtime::support::ownership::Ownership;
 use crate::runtime::support::patience::insist;
-use crate::runtime::support::tenure::Tenure;
 use crate::runtime::support::watch;
 use crate::runtime::telemetry::Attempt;
 
@@ -67,7 +67,7 @@ pub(in crate::runtime) struct Inner {
     pub(in crate::runtime) cancelled: watch::Receiver<bool>,
     pub(in crate::runtime) clock: Arc<dyn Clock>,
     pub(in crate::runtime) activity: Arc<Activity>,
-    pub(in crate::runtime) tenure: Arc<Tenure>,
+    pub(in crate::runtime) ownership: Arc<Ownership>,
     pub(in crate::runtime) drain: Arc<Drain>,
     /// A context may outlive its call, in a spawned task that nobody ends, and must not hold the store then.
     pub(in crate::runtime) store: Weak<dyn Store>,
@@ -101,7 +101,7 @@ impl Context {
 
     /// Returns while the run is this engine's to drive.
     pub(super) async fn held(&self) {
-        self.inner.tenure.held().await;
+        self.inner.ownership.held().await;
     }
 
     /// The run.
@@ -234,6 +234,31 @@ impl Context {
         async move {
             let (charges, step) = (charges?, given?.step);
             self.settle(step.clone(), || TaskRequest::Charge { step, charges }).await?;
+            did(&self.inner);
+            Ok(())
+        }
+    }
+
+    /// Publishes a value under a key of the run, in place of the one before: for progress, results in part, addresses. Any
+    /// process reads it with [`Run::published`](crate::Run::published), while the run is live and after its end. Durable when
+    /// this returns.
+    ///
+    /// Each call publishes once: when the task is called again after a crash or a wait, what this attempt has published
+    /// already is not published again. The next attempt publishes anew. Of nodes that publish under one key the last one
+    /// wins.
+    ///
+    /// # Errors
+    /// When the key is no valid name, the value is no JSON or too large, or the run would have more than
+    /// [`PUBLISHED_KEYS_MAX`](crate::model::limits::PUBLISHED_KEYS_MAX) keys.
+    pub fn publish(&self, key: &str, value: impl Serialize) -> impl Future<Output = TaskResult<()>> + Send {
+        let given = self.unique(Use::Publish(key, self.inner.attempt));
+        let (key, value) = (Name::new(key), Payload::of(&value));
+        async move {
+            let (key, value, step) = (key?, value?, given?.step);
+            if self.known(&step).is_none() {
+                let value = self.keep(value).await?;
+                self.settle(step.clone(), || TaskRequest::Publish { step, key, value }).await?;
+            }
             did(&self.inner);
             Ok(())
         }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! <scope>> … <kind and key> [place] #use        fetch   fetch#2   signal:go   child:item[3]   left>sleep
+//!                                               publish[attempt]:phase
 //! ```
 //!
 //! A character of the user's that means something here has a backslash before it, and a step whose key looks like one of
@@ -29,6 +30,8 @@ pub(super) enum Use<'a> {
     /// An item of a map.
     Item(&'a str, usize),
     Charge,
+    /// A value published by this attempt.
+    Publish(&'a str, u32),
     Sleep,
     Ask,
     Signal(&'a str),
@@ -71,6 +74,8 @@ impl Naming {
             }
             Use::Step(text) | Use::Item(text, _) => user(text),
             Use::Charge => "charge".to_owned(),
+            // No key of a user's has anything but `#` or `>` behind a place.
+            Use::Publish(key, attempt) => format!("publish[{attempt}]:{}", escaped(key)),
             Use::Sleep => "sleep".to_owned(),
             Use::Ask => "ask".to_owned(),
             Use::Signal(name) => format!("signal:{name}"),
@@ -272,9 +277,13 @@ mod tests {
             "grow:a",
             "a[0]#2",
             "step:step:a",
+            "publish",
+            "publish[1]:a",
+            "publish[1]",
         ];
         let mut uses = vec![Use::Charge, Use::Sleep, Use::Ask, Use::Signal("a"), Use::Signal("signal:a")];
         for word in words {
+            uses.extend([Use::Publish(word, 1), Use::Publish(word, 2)]);
             uses.extend([Use::Step(word), Use::Child(word), Use::Grow(word), Use::Race(word), Use::Scope(word)]);
             uses.extend([0, 1].map(|place| Use::Item(word, place)));
             uses.extend([0, 1].map(|place| Use::ChildItem(word, place)));

@@ -16,7 +16,7 @@ pub(in crate::runtime) enum Message {
     /// From a task. Answered once the step it names is settled and that is durable; the span is told where it is.
     Request { node: Name, attempt: u32, request: TaskRequest, reply: oneshot::Sender<StepReply>, span: Span },
     /// Letters wait in the inbox.
-    Mail,
+    Inbox,
     /// An attempt's task has ended.
     Ended { node: Name, attempt: u32, result: Result<Payload, Failure> },
 }

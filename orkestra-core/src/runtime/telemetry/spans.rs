@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::field::Empty;
@@ -69,9 +68,9 @@ impl Trace {
     }
 
     /// A decision is durable.
-    pub(in crate::runtime) fn settled(&self, tally: &Tally, last: Seq, state: Option<&RunState>) {
+    pub(in crate::runtime) fn settled(&self, tally: &Tally, last: Seq, state: &RunState) {
         debug!(target: TARGET, seq = last.0, "durable");
-        let age = state.map_or(Duration::ZERO, |state| state.updated_at().since(state.created_at()));
+        let age = state.updated_at().since(state.created_at());
         self.meters.count(tally, age);
     }
 
@@ -117,8 +116,7 @@ impl Trace {
     }
 
     /// The driver leaves the run.
-    pub(in crate::runtime) fn left(&mut self, state: Option<&RunState>, rests: bool) {
-        let Some(state) = state else { return };
+    pub(in crate::runtime) fn left(&mut self, state: &RunState, rests: bool) {
         if rests && !state.status().is_final() {
             self.meters.parked.increment(1);
         }

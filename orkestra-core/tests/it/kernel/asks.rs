@@ -76,6 +76,10 @@ pub(super) fn paid_step(step: &str, result: &str, cost: u64) -> TaskRequest {
     TaskRequest::EndStep { step: step.into(), result: Ok(json(result)), charges: tokens(cost) }
 }
 
+pub(super) fn publish(step: &str, key: &str, value: &str) -> TaskRequest {
+    TaskRequest::Publish { step: step.into(), key: name(key), value: json(value) }
+}
+
 pub(super) fn charge(step: &str, cost: u64) -> TaskRequest {
     TaskRequest::Charge { step: step.into(), charges: tokens(cost) }
 }

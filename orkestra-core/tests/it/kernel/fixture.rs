@@ -22,6 +22,7 @@ const TIMED_OUT_2: &str = include_str!("fixtures/v2-timed-out.json");
 const TERMINATED_2: &str = include_str!("fixtures/v2-terminated.json");
 const FORKED_3: &str = include_str!("fixtures/v3-forked.json");
 const LARGE_3: &str = include_str!("fixtures/v3-large.json");
+const PUBLISHED_3: &str = include_str!("fixtures/v3-published.json");
 
 /// How a journal is kept: the bodies are the very bytes that a store held.
 #[derive(Deserialize)]
@@ -136,8 +137,16 @@ fn references_and_texts_that_look_like_them_in_format_3() {
 }
 
 #[test]
+fn values_published_in_format_3() {
+    let (state, _) = replayed(PUBLISHED_3);
+    assert_eq!(state.published()["phase"], json("\"done\""));
+    assert!(state.published()["text"].is_kept_beside());
+}
+
+#[test]
 fn every_kind_of_event_is_in_the_fixtures() {
-    let journals = [COMPLETED, FAILED, CANCELLED, COMPLETED_2, TIMED_OUT_2, TERMINATED_2, FORKED_3, LARGE_3];
+    let journals =
+        [COMPLETED, FAILED, CANCELLED, COMPLETED_2, TIMED_OUT_2, TERMINATED_2, FORKED_3, LARGE_3, PUBLISHED_3];
     let known: BTreeSet<_> =
         journals.into_iter().flat_map(|journal| replayed(journal).1).map(|event| kind(&event)).collect();
     assert_eq!(known, Event::kinds().iter().map(|kind| (*kind).to_owned()).collect());
@@ -162,20 +171,21 @@ fn states_are_what_their_version_says() {
         let state = serde_json::to_value(replayed(journal).0).expect("a state serialises");
         Sha256::digest(sorted(&state)).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
     };
-    let digests = [COMPLETED, FAILED, CANCELLED, COMPLETED_2, TIMED_OUT_2, TERMINATED_2].map(digest);
-    let of_version_2: [&str; 6] = [
+    let formats_1_and_2 = [COMPLETED, FAILED, CANCELLED, COMPLETED_2, TIMED_OUT_2, TERMINATED_2].map(digest);
+    let format_3 = [FORKED_3, LARGE_3, PUBLISHED_3].map(digest);
+    let digests = [&formats_1_and_2[..], &format_3].concat();
+    let of_version_3 = [
         "fc09611439038c28",
         "490a24c7bd0adbac",
         "d5a8dc510c7837a4",
         "4ec076fbd7e1daa8",
         "c7f87e630a4a758f",
         "0ec34f888013bd6b",
+        "2cca49a88e8381f2",
+        "9a00ba9601d91eb5",
+        "0fe80f59753b8be3",
     ];
-    assert_eq!(
-        (STATE_VERSION, digests.each_ref().map(String::as_str)),
-        (2, of_version_2),
-        "then STATE_VERSION must grow"
-    );
+    assert_eq!((STATE_VERSION, digests), (3, of_version_3.map(str::to_owned).to_vec()), "then STATE_VERSION must grow");
 }
 
 #[test]
@@ -204,7 +214,7 @@ fn a_snapshot_that_is_not_as_it_was_written_is_left_alone() {
         assert!(decode_snapshot(&garbled, last).is_none_or(|read| read == state), "byte {place}");
         assert_eq!(decode_snapshot(&bytes[..place], last), None);
     }
-    let newer = String::from_utf8(bytes).expect("JSON").replacen(r#"{"v":2,"#, r#"{"v":3,"#, 1);
+    let newer = String::from_utf8(bytes).expect("JSON").replacen(r#"{"v":3,"#, r#"{"v":4,"#, 1);
     assert_eq!(decode_snapshot(newer.as_bytes(), last), None);
 }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::asks::{
     Options, PARENT_TOLD, RESUME, answer, ask, charge, child, child_cancelled, child_ends, granted, may_spend, outcome,
-    paid_step, parked, pause, retry, terminate,
+    paid_step, parked, pause, publish, retry, terminate,
 };
 use super::scene::{
     Node, RECOVER, RELEASE, Scene, TICK, asks, await_signal, cancel, create_with, done, emit, end_step, fail_step,
@@ -68,6 +68,7 @@ impl Move {
             18 => asks(&attempt, let_go(&self.open_step(scene.state(), &attempt), who.is_multiple_of(2))),
             19 | 20 => asks(&attempt, self.within(scene, child(&step, &format!("c{}", amount % 4)))),
             21 | 22 => asks(&attempt, grow(&step, self.growth(scene.state()))),
+            23 if who < 64 => asks(&attempt, publish(&step, &format!("p{}", amount % 2), &amount.to_string())),
             23 => asks(&attempt, emit("x", "1")),
             24 if who < 32 => asks(&attempt, end_step(&"x".repeat(600), "1")),
             24..=26 => parked(&self.waiting(scene.state())),

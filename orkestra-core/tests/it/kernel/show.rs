@@ -46,6 +46,7 @@ fn show_step(event: &Event) -> Option<String> {
             format!("{node}/{step} failed ({}){}", failure.kind, show_charges(charges))
         }
         Event::Charged { node, step, charges } => format!("{node}/{step} charged{}", show_charges(charges)),
+        Event::Published { node, step, key, value } => format!("{node}/{step} published {key} {value:?}"),
         Event::TimerSet { node, step, due } => format!("{node}/{step} sleeps until {}", due.as_millis()),
         Event::TimerFired { node, step } => format!("{node}/{step} woke"),
         Event::StepNotBegun { node, step } => format!("{node}/{step} did not begin"),

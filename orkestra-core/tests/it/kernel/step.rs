@@ -4,6 +4,7 @@ use orkestra_core::kernel::StepState;
 use orkestra_core::model::Growth;
 use orkestra_core::model::limits::STEP_KEY_BYTES_MAX;
 
+use super::asks::publish;
 use super::scene::{
     Node, Scene, TICK, asks, await_signal, cancel, done, emit, end_step, fail_step, fails, grow, json, signal, sleep,
     start_step, task,
@@ -58,6 +59,18 @@ fn keys_have_a_limit() {
     scene.rejects(asks("a#1", await_signal(&too_long, "go")), "the key of a step has at most 512 bytes");
     scene.rejects(asks("a#1", grow(&too_long, Growth::new())), "the key of a step has at most 512 bytes");
     scene.feed(asks("a#1", end_step(&fits, "1"))).expect("the longest key");
+}
+
+#[test]
+fn a_value_is_published_once_for_each_key_of_a_call() {
+    let mut scene = Scene::of([task("a"), task("b")]);
+    scene.then(asks("a#1", publish("k", "phase", "1")), ["a/k published phase 1"]);
+    scene.then(asks("a#1", publish("k", "phase", "1")), []);
+    scene.then(asks("b#1", publish("k", "phase", "2")), ["b/k published phase 2"]);
+    scene.then(asks("a#1", publish("l", "other", "3")), ["a/l published other 3"]);
+    let scene = Scene::replay(&scene.journal, 9);
+    let published: Vec<_> = scene.state().published().iter().map(|(key, value)| format!("{key} {value:?}")).collect();
+    assert_eq!(published, ["other 3", "phase 2"]);
 }
 
 #[test]

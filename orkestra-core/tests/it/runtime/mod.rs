@@ -19,6 +19,7 @@ mod old;
 mod outage;
 mod pause_ends;
 mod pauses;
+mod published;
 mod races;
 mod recovery;
 mod results;

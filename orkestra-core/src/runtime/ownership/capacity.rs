@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The room for runs in memory.
 #[derive(Debug)]
-pub(in crate::runtime) struct Room {
+pub(in crate::runtime) struct Capacity {
     runs_max: usize,
     /// Whether runs that owe work may be waiting for a driver.
     waiting: AtomicBool,
@@ -14,7 +14,7 @@ pub(in crate::runtime) struct Room {
     resting: AtomicUsize,
 }
 
-impl Room {
+impl Capacity {
     pub(in crate::runtime) const fn new(runs_max: usize) -> Self {
         Self {
             runs_max,

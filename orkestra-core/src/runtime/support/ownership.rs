@@ -11,14 +11,14 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// The time that a driver has. Never longer than the lease in the store.
 #[derive(Debug)]
-pub(in crate::runtime) struct Tenure {
+pub(in crate::runtime) struct Ownership {
     /// When the lease runs out, by a clock that nobody sets; none when nobody else could take the run then.
     ends: Mutex<Option<Instant>>,
     may_end: bool,
     lost: Notify,
 }
 
-impl Tenure {
+impl Ownership {
     pub(in crate::runtime) const fn new(may_end: bool) -> Self {
         Self { ends: Mutex::new(None), may_end, lost: Notify::const_new() }
     }

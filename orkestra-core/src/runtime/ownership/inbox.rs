@@ -94,22 +94,22 @@ impl Shared {
 
     /// Tells the run's driver that letters wait, if it is ours. One whose mailbox is full hears of them when its lease is
     /// renewed.
-    pub(in crate::runtime) fn mail_for(&self, run: &RunId) {
+    pub(in crate::runtime) fn look_into_inbox(&self, run: &RunId) {
         match self.live.sender(run) {
-            Some(driver) => drop(driver.try_send(Message::Mail)),
+            Some(driver) => drop(driver.try_send(Message::Inbox)),
             None => self.look_for_owing(),
         }
     }
 
     /// Lets the waker look for runs that owe work, or have letters.
     pub(in crate::runtime) fn look_for_owing(&self) {
-        self.room.some_wait();
+        self.capacity.some_wait();
         self.parked.notify_one();
     }
 
     /// Lets the waker look for all runs that another engine has left.
     pub(super) fn look_for_all(&self) {
-        self.room.some_left();
+        self.capacity.some_left();
         self.look_for_owing();
     }
 }
@@ -124,9 +124,9 @@ pub(in crate::runtime) async fn hear(shared: Arc<Shared>) {
             heard = listener.next() => heard,
         };
         match heard {
-            Some(run) => shared.mail_for(&run),
+            Some(run) => shared.look_into_inbox(&run),
             None => {
-                shared.live.driven().iter().for_each(|run| shared.mail_for(run));
+                shared.live.driven().iter().for_each(|run| shared.look_into_inbox(run));
                 shared.look_for_owing();
             }
         }
