@@ -1,5 +1,9 @@
 //! How stores fail, sorted by what the caller should do.
 
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
 use crate::model::{Epoch, Seq};
 
 /// Why a commit was not acknowledged.
@@ -22,7 +26,7 @@ pub enum AppendError {
     #[error("it cannot be told whether the commit was written: {0}")]
     Unknown(String),
     /// The commit was not written.
-    #[error(transparent)]
+    #[error("{0}")]
     Failed(#[from] StoreError),
 }
 
@@ -45,17 +49,25 @@ pub enum StoreErrorKind {
 }
 
 /// A store that did not do what it was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+///
+/// Two are equal when they say the same, whatever caused them.
+#[derive(Clone, Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
     message: String,
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl StoreError {
     /// An error that says in one sentence what happened and, if it is known, what to do.
     pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// The same with its cause, which [`source`](Error::source) gives. The message says it too.
+    #[must_use]
+    pub fn with_source(self, source: impl Error + Send + Sync + 'static) -> Self {
+        Self { source: Some(Arc::new(source)), ..self }
     }
 
     /// What to do about it.
@@ -64,3 +76,23 @@ impl StoreError {
         self.kind
     }
 }
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl PartialEq for StoreError {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, &self.message) == (other.kind, &other.message)
+    }
+}
+
+impl Eq for StoreError {}

@@ -14,7 +14,7 @@ pub(crate) fn make(path: &Path) -> Result<(), StoreError> {
     if path.exists() && !path.is_dir() {
         return Err(StoreError::new(StoreErrorKind::Invalid, format!("{place} is a file; a store needs a directory")));
     }
-    fs::create_dir_all(path).map_err(|error| refused(&format!("the directory {place} cannot be made"), &error))
+    fs::create_dir_all(path).map_err(|error| refused(&format!("the directory {place} cannot be made"), error))
 }
 
 /// Makes the entries of `directory` durable: the names of new files are not part of the files.

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use orkestra_core::journal::ReplayError;
 use orkestra_core::store::{StoreError, StoreErrorKind};
 
 /// Why something in the database could not be done.
@@ -16,6 +17,9 @@ pub(crate) enum Trouble {
     /// What is stored is not what this library writes.
     #[error("{0}")]
     Damaged(String),
+    /// A stored journal is no run.
+    #[error(transparent)]
+    Journal(#[from] ReplayError),
     /// The database panicked.
     #[error("the database panicked: {0}")]
     Panic(String),
@@ -38,9 +42,12 @@ impl Trouble {
     /// The same for the caller of the store at `place`.
     pub(crate) fn at(self, place: &str) -> StoreError {
         match self {
-            Self::Io(error) => refused(&format!("{place} cannot be used"), &error),
+            Self::Io(error) => refused(&format!("{place} cannot be used"), error),
             Self::Version(why) => StoreError::new(StoreErrorKind::Version, format!("{place} cannot be opened: {why}")),
             Self::Damaged(why) => StoreError::new(StoreErrorKind::Damaged, format!("{place} is damaged: {why}")),
+            Self::Journal(error) => {
+                StoreError::new(StoreErrorKind::Damaged, format!("{place} is damaged: {error}")).with_source(error)
+            }
             Self::Panic(why) => {
                 let message = format!("{place} is damaged: the database gave up on it: {why}");
                 StoreError::new(StoreErrorKind::Damaged, message)
@@ -51,7 +58,7 @@ impl Trouble {
 }
 
 /// An error of the file system, with what to do about the common ones.
-pub(crate) fn refused(what: &str, error: &io::Error) -> StoreError {
+pub(crate) fn refused(what: &str, error: io::Error) -> StoreError {
     let hint = match error.kind() {
         io::ErrorKind::PermissionDenied => "; this user needs to read and write there",
         io::ErrorKind::ReadOnlyFilesystem => "; the file system is mounted read-only",
@@ -63,7 +70,7 @@ pub(crate) fn refused(what: &str, error: &io::Error) -> StoreError {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => StoreErrorKind::Damaged,
         _ => StoreErrorKind::Io,
     };
-    StoreError::new(kind, format!("{what}: {error}{hint}"))
+    StoreError::new(kind, format!("{what}: {error}{hint}")).with_source(error)
 }
 
 /// Runs `work`; a panic in it becomes an error: databases panic on some damaged files.

@@ -50,7 +50,7 @@ impl Format {
                 let foreign = directory.join(self.database).exists();
                 return if foreign { Err(Self::foreign(directory)) } else { Ok(Found::Nothing) };
             }
-            Err(error) => return Err(refused(&format!("{place}/{FILE} cannot be read"), &error)),
+            Err(error) => return Err(refused(&format!("{place}/{FILE} cannot be read"), error)),
         };
         let damaged = || {
             let message =
@@ -91,7 +91,7 @@ impl Format {
             fs::rename(&new, directory.join(FILE))?;
             directory::sync(directory)
         };
-        replace().map_err(|error| refused(&format!("{}/{FILE} cannot be written", directory.display()), &error))
+        replace().map_err(|error| refused(&format!("{}/{FILE} cannot be written", directory.display()), error))
     }
 
     /// The error for a version that is `found` and newer than this one.

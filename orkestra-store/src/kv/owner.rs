@@ -29,7 +29,7 @@ impl Owner {
     /// Takes the directory.
     pub(crate) fn take(directory: &Path) -> Result<Self, StoreError> {
         let place = directory.display();
-        let no_file = |error| refused(&format!("no lock can be taken in {place}"), &error);
+        let no_file = |error| refused(&format!("no lock can be taken in {place}"), error);
         let mut options = File::options();
         let mut file =
             options.read(true).write(true).create(true).truncate(false).open(directory.join(FILE)).map_err(no_file)?;

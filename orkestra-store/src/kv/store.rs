@@ -79,7 +79,7 @@ impl<B: EmbeddedBackend> EmbeddedStore<B> {
                 writer: Threads::start("orkestra-write", 1)?,
             })
         };
-        let threads = start().map_err(|error| refused(&format!("{place} has no threads"), &error))?;
+        let threads = start().map_err(|error| refused(&format!("{place} has no threads"), error))?;
         Ok(Self { shared: Arc::new(Shared::new(opened)), threads: Arc::new(threads), backend: PhantomData })
     }
 

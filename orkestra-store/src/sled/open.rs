@@ -92,19 +92,19 @@ impl Opening<'_> {
         trouble.at(&self.place)
     }
 
-    fn refused(&self, error: &io::Error) -> StoreError {
+    fn refused(&self, error: io::Error) -> StoreError {
         refused(&format!("{} cannot be used", self.place), error)
     }
 
     fn go_on(mut self, database: Database, owner: Owner, fallback: Fallback) -> Result<Opened, StoreError> {
         let durability = self.options.durability;
-        let syncer = Syncer::new(self.path).map_err(|error| self.refused(&error))?;
+        let syncer = Syncer::new(self.path).map_err(|error| self.refused(error))?;
         self.known_format(&database)?;
         let applied = without_panic(|| applied(&database)).map_err(|trouble| self.told(trouble))?;
-        let mut files = wal::open(self.path).map_err(|error| self.refused(&error))?;
+        let mut files = wal::open(self.path).map_err(|error| self.refused(error))?;
         let mut recovered = recover(std::mem::take(&mut files.records), applied);
         let owed = recovered.owed();
-        let (marked, mark) = Mark::open(self.path, durability).map_err(|error| self.refused(&error))?;
+        let (marked, mark) = Mark::open(self.path, durability).map_err(|error| self.refused(error))?;
         let health = Arc::new(Health::new(self.path.to_path_buf()));
         let core = Arc::new(Core {
             database,
@@ -122,7 +122,7 @@ impl Opening<'_> {
         let boot = without_panic(|| boot::next(&*core.view())).map_err(|trouble| self.told(trouble))?;
         without_panic(|| self.stand_on(&core, applied, census)).map_err(|trouble| self.told(trouble))?;
         let wal = self.write_ahead(files, &recovered, boot)?;
-        let checkpoints = Checkpoints::new().map_err(|error| self.refused(&error))?;
+        let checkpoints = Checkpoints::new().map_err(|error| self.refused(error))?;
         let mut log = SledLog { wal, mark, checkpoints, core: Arc::clone(&core) };
         log.go_on(owed);
         let write = || log.write(boot::changes(boot), Lasting::Always);
@@ -202,9 +202,9 @@ impl Opening<'_> {
 
     /// The write-ahead files to go on with. From here on the store is of this format.
     fn write_ahead(&self, files: wal::Found, recovered: &Recovered, boot: u32) -> Result<wal::Wal, StoreError> {
-        let wal = files.go_on(recovered, boot, self.options).map_err(|error| self.refused(&error))?;
+        let wal = files.go_on(recovered, boot, self.options).map_err(|error| self.refused(error))?;
         if self.found != Found::Store(FORMAT.version) {
-            prepare::sync_new_files(self.path).map_err(|error| self.refused(&error))?;
+            prepare::sync_new_files(self.path).map_err(|error| self.refused(error))?;
             FORMAT.finish(self.path)?;
         }
         Ok(wal)

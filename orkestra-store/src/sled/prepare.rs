@@ -35,7 +35,7 @@ pub(super) struct Standing {
 
 /// Makes the files of the directory ready for sled.
 pub(super) fn prepare(path: &Path, found: Found) -> Result<Standing, StoreError> {
-    let cannot = |error: io::Error| refused(&format!("{} cannot be made ready", path.display()), &error);
+    let cannot = |error: io::Error| refused(&format!("{} cannot be made ready", path.display()), error);
     match found {
         Found::Nothing => FORMAT.begin(path)?,
         Found::Unfinished => start_over(path).map_err(cannot)?,
@@ -78,7 +78,7 @@ fn start_over(path: &Path) -> io::Result<()> {
 
 /// Puts sled's files back to `state`, durably. Answers whether anything had to be undone.
 fn go_back(path: &Path, state: &State) -> Result<bool, StoreError> {
-    let cannot = |error: io::Error| refused(&format!("{} cannot be put back", path.display()), &error);
+    let cannot = |error: io::Error| refused(&format!("{} cannot be put back", path.display()), error);
     let syncer = Syncer::alone(path).map_err(cannot)?;
     if !syncer.has(&state.tip).map_err(cannot)? {
         return Err(damaged(path, &format!("the files `db` and `fallback` do not belong together; {ACCEPT}")));
@@ -110,7 +110,7 @@ fn check_files(path: &Path, found: Found) -> Result<(), StoreError> {
         Ok(bytes) if bytes.len() <= 8 || is_configuration(&bytes) => Ok(()),
         Ok(_) => Err(damaged("the file `conf` is not as sled writes it; removed, it is written anew on opening")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(refused(&format!("{}/conf cannot be read", path.display()), &error)),
+        Err(error) => Err(refused(&format!("{}/conf cannot be read", path.display()), error)),
     }
 }
 
@@ -131,7 +131,7 @@ fn put_snapshots_right(path: &Path) -> Result<Option<Aside>, StoreError> {
         }
         if snapshots.torn.is_empty() { Ok(None) } else { repair::set_aside(path, &snapshots.torn).map(Some) }
     };
-    put_right().map_err(|error| refused(&format!("the snapshots in {} cannot be put right", path.display()), &error))
+    put_right().map_err(|error| refused(&format!("the snapshots in {} cannot be put right", path.display()), error))
 }
 
 /// Makes the files of a new store durable, their names included.

@@ -11,7 +11,7 @@ use orkestra_core::store::{AppendError, StoreError};
 #[non_exhaustive]
 pub enum TransferError {
     /// The store failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
     /// The lines cannot be written.
     #[error("the export cannot be written: {0}")]

@@ -77,7 +77,7 @@ pub enum Rejection {
     ForkUndone(Name),
     /// The history of the run that is to be forked is no history.
     #[error("the run cannot be forked: {0}")]
-    Fork(IllegalEvent),
+    Fork(#[source] IllegalEvent),
     /// Nobody waits for an answer to this question.
     #[error("question {0} is not open: it was answered, withdrawn, or never asked")]
     NoQuestion(Seq),
@@ -102,10 +102,10 @@ pub enum Rejection {
         attempt: u32,
     },
     /// The growth does not fit the plan.
-    #[error(transparent)]
+    #[error("{0}")]
     Growth(#[from] PlanError),
     /// The payloads are too large together.
-    #[error(transparent)]
+    #[error("{0}")]
     Payload(#[from] PayloadError),
     /// Nobody reads the run's signals.
     #[error("{SIGNALS_BUFFERED_MAX} signals wait to be read already")]
@@ -125,7 +125,7 @@ pub enum Rejection {
     },
     /// A bug of ours: the decision contradicts itself. The state is not to be used any more.
     #[error("the engine contradicted itself, the run goes on from its journal: {0}")]
-    Broken(IllegalEvent),
+    Broken(#[source] IllegalEvent),
 }
 
 /// Decides what follows from `input` and applies it to `state`. No events mean that nothing changes.

@@ -92,7 +92,14 @@ impl SpecError {
     }
 }
 
-impl std::error::Error for SpecError {}
+impl std::error::Error for SpecError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0.kind {
+            SpecErrorKind::Plan(mistake) => Some(mistake),
+            SpecErrorKind::TooLarge | SpecErrorKind::Syntax | SpecErrorKind::Form => None,
+        }
+    }
+}
 
 impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

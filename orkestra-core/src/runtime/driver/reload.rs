@@ -113,7 +113,8 @@ impl Driver {
     /// Ends the tasks under way, and what they asked for.
     pub(super) async fn abandon(&mut self, error: &Error) {
         Invocation::end_all(std::mem::take(&mut self.invoked).into_values().collect()).await;
-        let unknown = Error::new(ErrorKind::Unknown, format!("the outcome cannot be told: {error}"));
+        let unknown =
+            Error::new(ErrorKind::Unknown, format!("the outcome cannot be told: {error}")).with_source(error.clone());
         self.unsure.drain(..).for_each(|pending| pending.refuse(&unknown));
         self.waiters.clear();
         self.deferred.clear();

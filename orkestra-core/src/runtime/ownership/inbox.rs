@@ -33,8 +33,8 @@ impl Shared {
     /// Puts what the run is to be told into its inbox. Returns when it was taken, or is durable and nobody has taken it for
     /// as long as a lease lasts: then whoever drives the run next will. Answers whether it was taken, or is of no use.
     pub(in crate::runtime) async fn post(&self, run: &RunId, kind: InputKind) -> Result<bool, Error> {
-        let internal = |message: String| Error::new(ErrorKind::Internal, message);
-        let Some(body) = encode_letter(kind.clone()).map_err(|error| internal(error.to_string()))? else {
+        let internal = |error| Error::from_cause(ErrorKind::Internal, error);
+        let Some(body) = encode_letter(kind.clone()).map_err(internal)? else {
             return Err(Error::elsewhere());
         };
         let same = decode_letter(&body).and_then(encode_letter).is_ok_and(|again| again.as_ref() == Some(&body));

@@ -206,7 +206,7 @@ impl Schedule {
             return Err(self.mistake(&format!("`labels`: {mistake}")));
         }
         // A payload that was not made by `with_input` is as large and as deep as it likes.
-        Payload::of(&self.input).map_err(|error| self.mistake(&format!("`input`: {error}")))?;
+        Payload::of(&self.input).map_err(|error| self.mistake(&format!("`input`: {error}")).with_source(error))?;
         Ok(())
     }
 

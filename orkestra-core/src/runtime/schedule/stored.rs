@@ -93,9 +93,9 @@ async fn find(store: &dyn Store, name: &str) -> Result<(u64, Option<Result<Store
     if found.bytes.is_empty() {
         return Ok((found.version, None));
     }
-    let unreadable = |error| {
+    let unreadable = |error: serde_json::Error| {
         let hint = if cfg!(feature = "schedules") { "" } else { "; cron expressions need the feature `schedules`" };
-        Error::damaged(format!("schedule `{name}` cannot be read: {error}{hint}"))
+        Error::damaged(format!("schedule `{name}` cannot be read: {error}{hint}")).with_source(error)
     };
     Ok((found.version, Some(serde_json::from_slice(&found.bytes).map_err(unreadable))))
 }
@@ -117,12 +117,12 @@ fn changed_by_others(name: &str) -> Error {
 
 /// Writes the schedule if it still has this version; false when somebody else was first.
 pub(super) async fn save(store: &dyn Store, name: &str, version: u64, stored: Option<&Stored>) -> Result<bool, Error> {
-    let encode = |error: serde_json::Error| Error::new(ErrorKind::Internal, error.to_string());
+    let encode = |error: serde_json::Error| Error::from_cause(ErrorKind::Internal, error);
     let bytes = stored.map(serde_json::to_vec).transpose().map_err(encode)?.unwrap_or_default();
     if let Some(stored) = stored {
         let read = serde_json::from_slice::<Stored>(&bytes);
         let mistake = |why: &str| Error::new(ErrorKind::Invalid, format!("schedule `{name}` cannot be kept: {why}"));
-        if read.map_err(|error| mistake(&error.to_string()))? != *stored {
+        if read.map_err(|error| mistake(&error.to_string()).with_source(error))? != *stored {
             return Err(mistake("what is read back is not what was written"));
         }
     }

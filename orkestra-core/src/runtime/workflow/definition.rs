@@ -28,10 +28,10 @@ impl fmt::Debug for Workflow {
 #[non_exhaustive]
 pub enum BuildError {
     /// A name is no name.
-    #[error(transparent)]
+    #[error("{0}")]
     Name(#[from] InvalidName),
     /// The graph is none.
-    #[error(transparent)]
+    #[error("{0}")]
     Plan(#[from] PlanError),
     /// `after`, `retry` or `timeout` before the first node.
     #[error("`{0}` stands before the first node")]
