@@ -82,3 +82,25 @@ pub(crate) fn without_panic<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Res
         Err(Trouble::Panic(text.unwrap_or_else(|| "without a word".into())))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use orkestra_core::model::{RunId, Seq};
+
+    use super::*;
+
+    #[test]
+    fn errors_of_the_disk_and_of_journals_are_the_source() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        for error in [Trouble::Io(full()).at("sled at ./data"), refused("no", full())] {
+            let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+            assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::StorageFull), "{error}");
+        }
+        let run = RunId::new("r").expect("an id");
+        let gap = ReplayError::Gap { run, found: Seq(2), expected: Seq(1) };
+        let error = Trouble::from(gap).at("sled at ./data");
+        assert!(error.source().is_some_and(|source| source.is::<ReplayError>()), "{error}");
+    }
+}
