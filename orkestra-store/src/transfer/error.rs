@@ -78,3 +78,35 @@ fn named(runs: &[RunId]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use orkestra_core::model::Seq;
+    use orkestra_core::store::StoreErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn each_error_that_has_a_cause_gives_it_and_tells_it() {
+        let run = RunId::new("r").expect("an id");
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let store = || StoreError::new(StoreErrorKind::Io, "the disk is full").with_source(full());
+        let gap = ReplayError::Gap { run: run.clone(), found: Seq(2), expected: Seq(1) };
+        let errors = [
+            TransferError::from(store()),
+            TransferError::Write(full()),
+            TransferError::Read(full()),
+            TransferError::Journal { run: run.clone(), source: Box::new(gap) },
+            TransferError::Append { run, source: store().into() },
+        ];
+        for error in &errors {
+            let source = error.source().unwrap_or_else(|| panic!("`{error}` has no source"));
+            assert!(error.to_string().contains(&source.to_string()), "`{error}` does not tell `{source}`");
+        }
+        assert!(errors[0].source().is_some_and(|source| source.is::<StoreError>()));
+        assert!(errors[1].source().is_some_and(|source| source.is::<io::Error>()));
+        assert!(errors[4].source().is_some_and(|source| source.is::<AppendError>()));
+    }
+}
