@@ -1,7 +1,7 @@
-//! A run as OpenTelemetry sees it: run, node, attempt and step, each with the ids of the journal.
+//! The OpenTelemetry spans of a run: run, node, attempt and step, each with the ids of the journal.
 //!
-//! `cargo run --example telemetry`. Put an exporter for your collector in the place of `Printer`; `docs/observability.md`
-//! lists the spans and the metrics.
+//! `cargo run --example telemetry`. Replace `Printer` by an exporter for your collector; `docs/observability.md` lists the spans
+//! and the metrics.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -15,9 +15,9 @@ use tracing_subscriber::prelude::*;
 
 async fn fetch(cx: Context, url: String) -> TaskResult<String> {
     let page = cx.step("download", || async { TaskResult::Ok(format!("the page at {url}")) }).await?;
-    // The second attempt remembers the page: it has no span for that step.
+    // In the second attempt the result of the step comes from the journal, so it has no span.
     if cx.attempt() == 1 {
-        return Err(TaskError::new("the page was cut short"));
+        return Err(TaskError::new("the page was incomplete"));
     }
     cx.step("check", || async {
         tracing::info!("this line belongs to the step");
@@ -47,9 +47,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let lines = printer.tree();
     println!("{}", lines.join("\n"));
-    // CI runs this: a span that is lost, or has another parent, is a failure.
+    // CI runs this example: a missing span, or one with another parent, is an error.
     let shape: Vec<_> = lines.iter().filter_map(|line| line.split(" [").next()).collect();
-    if shape == EXPECTED { Ok(()) } else { Err(format!("not what was expected: {EXPECTED:#?}").into()) }
+    if shape == EXPECTED { Ok(()) } else { Err(format!("unexpected spans; expected {EXPECTED:#?}").into()) }
 }
 
 const EXPECTED: [&str; 8] = [
@@ -63,20 +63,20 @@ const EXPECTED: [&str; 8] = [
     "    attempt summarise",
 ];
 
-/// An exporter that keeps what has ended, to print it as a tree.
+/// An exporter that collects ended spans, to print them as a tree.
 #[derive(Clone, Debug, Default)]
 struct Printer(Arc<Mutex<Vec<SpanData>>>);
 
 impl SpanExporter for Printer {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.0.lock().expect("nobody panics with the lock").extend(batch);
+        self.0.lock().expect("no panic while locked").extend(batch);
         Ok(())
     }
 }
 
 impl Printer {
     fn tree(&self) -> Vec<String> {
-        let mut spans = std::mem::take(&mut *self.0.lock().expect("nobody panics with the lock"));
+        let mut spans = std::mem::take(&mut *self.0.lock().expect("no panic while locked"));
         spans.sort_by_key(|span| span.start_time);
         let mut children: HashMap<SpanId, Vec<&SpanData>> = HashMap::new();
         for span in &spans {

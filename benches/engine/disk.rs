@@ -1,11 +1,11 @@
-//! What the disk allows: appends that are durable, one by one.
+//! The speed of the disk: durable appends by a single writer.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What is appended.
+/// The bytes of one append.
 pub(crate) const RECORD: [u8; 300] = [b'x'; 300];
 
 /// The median time of an append and fdatasync by a single writer.
@@ -13,8 +13,8 @@ pub(crate) fn append_and_sync(place: &Path, count: u32) -> io::Result<Duration> 
     write_and_sync(&mut File::create(place.join("one"))?, count)
 }
 
-/// The same over what is there already: a file that keeps its length has no metadata to be written. What a store that
-/// writes ahead cannot do without.
+/// The same, overwriting existing bytes: a file that keeps its length needs no metadata write. A lower bound for a store with a
+/// write-ahead file.
 pub(crate) fn overwrite_and_sync(place: &Path, count: u32) -> io::Result<Duration> {
     let mut file = File::create(place.join("over"))?;
     file.write_all(&vec![0; RECORD.len() * count as usize])?;
@@ -29,7 +29,7 @@ fn write_and_sync(file: &mut File, count: u32) -> io::Result<Duration> {
     Ok(times[times.len() / 2])
 }
 
-/// The time of one write and fdatasync, where the file stands.
+/// The time of one write and fdatasync at the current position of the file.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 pub(crate) fn once(file: &mut File) -> io::Result<Duration> {
     let begun = Instant::now();

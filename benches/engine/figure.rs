@@ -1,21 +1,21 @@
-//! A figure beside its reference and its target.
+//! A measured figure with its reference and its target.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What a figure is to reach.
+/// The target of a figure.
 pub(crate) enum Target {
-    /// At most so many times its reference.
+    /// At most this many times its reference.
     Most(f64, &'static str),
-    /// At least so many times its reference.
+    /// At least this many times its reference.
     Least(f64, &'static str),
-    /// There is none: it says what the machine does.
+    /// No target: the figure only describes the machine.
     None(&'static str),
-    /// At most so many seconds, whatever the reference.
+    /// At most this many seconds, whatever the reference.
     Seconds(f64),
 }
 
-/// Measurements of one thing, each with its reference of the same moment.
+/// Measurements of one thing, each with the reference that was measured at the same time.
 pub(crate) struct Figure {
     what: String,
     target: Target,
@@ -35,13 +35,13 @@ impl Figure {
         self.add(took.as_secs_f64(), reference.as_secs_f64());
     }
 
-    /// The median reference, a time.
-    pub(crate) fn beside(&self) -> String {
-        show(Duration::from_secs_f64(self.raw()))
+    /// The median reference, shown as a time.
+    pub(crate) fn reference_time(&self) -> String {
+        show(Duration::from_secs_f64(self.reference()))
     }
 
     /// The median reference.
-    pub(crate) fn raw(&self) -> f64 {
+    pub(crate) fn reference(&self) -> f64 {
         self.median(|(_, reference)| *reference)
     }
 

@@ -1,4 +1,4 @@
-//! What the disk allows in groups: who waits while a sync is under way shares the next one.
+//! The speed of the disk with group commits: writers that wait during a sync share the next one.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,8 +16,8 @@ struct Group {
     syncing: bool,
 }
 
-/// Appends per second of `writers` that each wait until their record is durable: whoever finds no sync under way writes
-/// and syncs for all that wait.
+/// Appends per second of `writers` threads that each wait until their record is durable. A writer that finds no sync running
+/// writes and syncs for all that wait.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 pub(crate) fn group_commits(place: &Path, writers: u32, each: u32) -> io::Result<f64> {
     let file = File::create(place.join("many"))?;

@@ -1,4 +1,4 @@
-//! Whether a step costs more the longer its run is.
+//! Measures whether steps get slower as their run gets longer.
 
 use std::error::Error;
 use std::path::Path;
@@ -9,28 +9,28 @@ use orkestra::prelude::*;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
-/// Steps that are measured in one go.
+/// How many steps are measured per turn.
 const STEPS: u32 = 50;
-/// How often the two take turns.
+/// How often the two runs take turns.
 const TURNS: u32 = 20;
 
 /// Median times of a step.
 pub(crate) struct Times {
-    /// Near the beginning of a run.
+    /// Near the start of a run.
     pub(crate) early: Duration,
     /// After many events.
     pub(crate) late: Duration,
 }
 
-/// What the tasks measure, and when they may go on.
+/// The times that tasks measure, and the signals to take turns.
 #[derive(Clone)]
 struct Track(Arc<Inner>);
 
 struct Inner {
     times: Mutex<Vec<Duration>>,
-    /// Turns that may be taken.
+    /// Permits for turns.
     turns: Semaphore,
-    /// Turns that were taken.
+    /// Turns that have been taken.
     taken: Semaphore,
 }
 
@@ -40,7 +40,7 @@ impl Track {
         Self(Arc::new(Inner { times, turns, taken }))
     }
 
-    /// A task of `before` steps, then turns of measured ones.
+    /// A task with `before` steps, then `turns` turns of measured steps.
     async fn steps(self, cx: Context, before: u32, turns: u32) -> TaskResult<()> {
         for _ in 0..before {
             cx.step("step", || async { TaskResult::Ok(()) }).await?;
@@ -82,7 +82,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Measures steps of a run around event `events`, in turn with steps of fresh runs.
+/// Measures steps of a run around event number `events`, alternating with steps of fresh runs.
 pub(crate) fn compare(runtime: &Runtime, place: &Path, events: u32) -> Result<Times, Box<dyn Error>> {
     let (early, late) = (Track::new(), Track::new());
     let task = |track: &Track, before: u32, turns: u32| {

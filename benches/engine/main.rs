@@ -1,8 +1,8 @@
-//! How fast the engine is beside what the disk allows: every figure stands next to a plain append and fdatasync of 300
-//! bytes, measured in the same round on the same directory, and next to the target it is to meet.
+//! The speed of the engine compared to the disk: every figure is shown with a plain append and fdatasync of 300 bytes, measured in
+//! the same round in the same directory, and with its target.
 //!
-//! `cargo bench --bench engine` measures; with `-- --quick` it only shows that everything works, in a few seconds.
-//! A timing is never asserted: machines differ, ratios are to be read.
+//! `cargo bench --bench engine` measures; with `-- --quick` it only checks that everything works, in a few seconds.
+//! A timing is never asserted: machines differ, so read the ratios.
 
 mod disk;
 mod figure;
@@ -22,12 +22,12 @@ use tokio::runtime::Runtime;
 
 use self::figure::{Figure, Target, show};
 
-/// The first argument of a process that parks runs and tells what they cost.
+/// The first argument of a process that parks runs and prints what they cost.
 const PARK: &str = "park";
 
-type Anything = Result<(), Box<dyn std::error::Error>>;
+type BenchResult = Result<(), Box<dyn std::error::Error>>;
 
-/// How much is measured.
+/// How much to measure.
 #[derive(Clone, Copy)]
 pub(crate) struct Scale {
     rounds: u32,
@@ -44,14 +44,14 @@ const FULL: Scale =
 const QUICK: Scale =
     Scale { rounds: 1, syncs: 30, runs: 5, in_flight_runs: 200, half_done: 50, parked: 300, events: 300 };
 
-/// Where the stores are: beside the build, on a real disk. Temporary directories may be in memory.
+/// The directory for the stores, inside the build directory: temporary directories may be in memory.
 fn directory() -> std::io::Result<tempfile::TempDir> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     std::fs::create_dir_all(&target)?;
     tempfile::Builder::new().prefix("bench-").tempdir_in(target)
 }
 
-fn main() -> Anything {
+fn main() -> BenchResult {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let quick = arguments.iter().any(|argument| argument == "--quick" || argument == "--test");
     let place = directory()?;
@@ -80,7 +80,7 @@ fn main() -> Anything {
     ];
     if let Some(unknown) = only.filter(|only| sections.iter().all(|(name, _)| name != only)) {
         let names: Vec<_> = sections.iter().map(|(name, _)| *name).collect();
-        return Err(format!("there is no section `{unknown}`: {}", names.join(", ")).into());
+        return Err(format!("there is no section `{unknown}`; use one of {}", names.join(", ")).into());
     }
     for (name, section) in sections {
         if only.is_none_or(|only| only == *name) {
@@ -90,19 +90,19 @@ fn main() -> Anything {
     Ok(())
 }
 
-type Section = fn(&Runtime, &Path, Scale) -> Anything;
+type Section = fn(&Runtime, &Path, Scale) -> BenchResult;
 
-fn steps(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
+fn steps(runtime: &Runtime, place: &Path, scale: Scale) -> BenchResult {
     println!("sled, Fsync; medians of {} rounds, each with its own syncs", scale.rounds);
     measure(runtime, place, scale, Durability::Fsync)
 }
 
-fn process(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
+fn process(runtime: &Runtime, place: &Path, scale: Scale) -> BenchResult {
     println!("\nsled, Process; the same, which promises less");
     measure(runtime, place, scale, Durability::Process)
 }
 
-fn measure(runtime: &Runtime, place: &Path, scale: Scale, durability: Durability) -> Anything {
+fn measure(runtime: &Runtime, place: &Path, scale: Scale, durability: Durability) -> BenchResult {
     let engine = runtime.block_on(workload::start(&place.join(format!("{durability:?}")), durability))?;
     let mut chain = Figure::new("(a) a run of 10 nodes in a row, a node", Target::Most(2.0, "syncs"));
     let mut steps = Figure::new("(a) a node of 10 steps, a step", Target::Most(2.0, "syncs"));
@@ -110,7 +110,7 @@ fn measure(runtime: &Runtime, place: &Path, scale: Scale, durability: Durability
     let mut rate = Figure::new("(b) commits/s, runs of 3 nodes, 64 in flight", Target::Least(1.0 / 6.0, "of raw"));
     let mut over = Figure::new("overwriting 300 bytes + fdatasync", Target::None("syncs"));
     for _ in 0..3 * scale.rounds {
-        // Each right beside what it is compared with: the machine does other things too.
+        // Measure each right after its reference, because other load on the machine changes over time.
         let sync = disk::append_and_sync(place, scale.syncs)?;
         chain.add_time(runtime.block_on(workload::chain(&engine, scale.runs))?, sync);
         over.add_time(disk::overwrite_and_sync(place, scale.syncs)?, sync);
@@ -125,12 +125,16 @@ fn measure(runtime: &Runtime, place: &Path, scale: Scale, durability: Durability
         rate.add(workload::COMMITS * f64::from(scale.in_flight_runs) / took.as_secs_f64(), raw);
     }
     runtime.block_on(engine.shutdown());
-    println!("  append + fdatasync of 300 bytes: {}; 64 writers in groups: {:.0}/s", chain.beside(), rate.raw());
+    println!(
+        "  append + fdatasync of 300 bytes: {}; 64 writers in groups: {:.0}/s",
+        chain.reference_time(),
+        rate.reference()
+    );
     [over, chain, steps, rate, wide].iter().for_each(|figure| println!("  {figure}"));
     Ok(())
 }
 
-fn recovered(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
+fn recovered(runtime: &Runtime, place: &Path, scale: Scale) -> BenchResult {
     println!("\n(d) {} half-done runs after a restart", scale.half_done);
     let sync = disk::append_and_sync(place, scale.syncs)?;
     let took = recovery::restart(runtime, &place.join("recovery"), scale.half_done)?;
@@ -141,23 +145,23 @@ fn recovered(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
     Ok(())
 }
 
-fn parked(_: &Runtime, _: &Path, scale: Scale) -> Anything {
+fn parked(_: &Runtime, _: &Path, scale: Scale) -> BenchResult {
     println!("\n(e) {} parked runs", scale.parked);
     let quick = if scale.parked == QUICK.parked { "--quick" } else { "--full" };
-    // Each in a process of its own: memory that another has used before is no measure.
+    // Each in its own process: memory that was used before would distort the measurement.
     for (waiting, cache_mib) in [("gate", "16"), ("gate", "4"), ("gate", "64"), ("sleep", "16")] {
         let output = Command::new(std::env::current_exe()?).args([PARK, waiting, cache_mib, quick]).output()?;
         let cost = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
-            return Err(format!("runs in a {waiting} could not be measured: {errors}").into());
+            return Err(format!("cannot measure runs that wait in a {waiting}: {errors}").into());
         }
         println!("  in a {waiting}, sled's cache {cache_mib} MiB: {}", cost.trim());
     }
     Ok(())
 }
 
-fn long(runtime: &Runtime, place: &Path, scale: Scale) -> Anything {
+fn long(runtime: &Runtime, place: &Path, scale: Scale) -> BenchResult {
     println!("\n(f) a step late in a long run, beside one of a fresh run in the same moment");
     let sync = disk::append_and_sync(place, scale.syncs)?;
     let times = long::compare(runtime, &place.join("long"), scale.events)?;

@@ -1,4 +1,4 @@
-//! What a run costs that only waits.
+//! Measures the memory and disk space of a run that only waits.
 
 use std::error::Error;
 use std::fmt;
@@ -13,23 +13,23 @@ use tokio::task::JoinSet;
 
 use crate::workload::IN_FLIGHT;
 
-/// What `runs` parked runs cost.
+/// The cost of `runs` parked runs.
 pub(crate) struct Cost {
     runs: u32,
-    before: Place,
-    half: Place,
-    all: Place,
+    before: Usage,
+    half: Usage,
+    all: Usage,
 }
 
 #[derive(Clone, Copy)]
-struct Place {
-    /// Resident memory of this process, where it can be told.
+struct Usage {
+    /// Resident memory of this process, bytes, where it is known.
     memory: Option<u64>,
     disk: u64,
 }
 
-/// Fewer runs than this show what there is once, not what each of them costs.
-const TELLING: u32 = 10_000;
+/// With fewer runs than this, fixed costs outweigh the cost of each run.
+const RUNS_MIN: u32 = 10_000;
 
 const MEMORY_MAX: f64 = 1024.0;
 const DISK_MAX: f64 = 2048.0;
@@ -53,33 +53,33 @@ pub(crate) fn park(
     };
     runtime.block_on(async {
         let engine = start(open()?).await?;
-        // The first runs warm up what there is once.
+        // The first runs cause the fixed costs.
         start_many(&engine, runs / 100 + 1).await?;
-        let before = look(place)?;
+        let before = measure_usage(place)?;
         start_many(&engine, runs / 2).await?;
-        let half = look(place)?;
+        let half = measure_usage(place)?;
         start_many(&engine, runs - runs / 2).await?;
-        let all = look(place)?;
+        let all = measure_usage(place)?;
         engine.shutdown().await;
         Ok::<_, Box<dyn Error>>(Cost { runs, before, half, all })
     })
 }
 
-/// Starts runs and waits until the last of them are parked.
+/// Starts runs and waits until the last ones are parked.
 async fn start_many(engine: &Engine, runs: u32) -> Result<(), Box<dyn Error>> {
-    let mut under_way: JoinSet<Result<RunId, orkestra::Error>> = JoinSet::new();
+    let mut in_flight: JoinSet<Result<RunId, orkestra::Error>> = JoinSet::new();
     let mut last = Vec::new();
     for _ in 0..runs {
-        if under_way.len() >= IN_FLIGHT
-            && let Some(started) = under_way.join_next().await
+        if in_flight.len() >= IN_FLIGHT
+            && let Some(started) = in_flight.join_next().await
         {
             last.truncate(IN_FLIGHT);
             last.insert(0, started??);
         }
         let engine = engine.clone();
-        under_way.spawn(async move { Ok(engine.run("waiting").start().await?.id().clone()) });
+        in_flight.spawn(async move { Ok(engine.run("waiting").start().await?.id().clone()) });
     }
-    while let Some(started) = under_way.join_next().await {
+    while let Some(started) = in_flight.join_next().await {
         last.push(started??);
     }
     let (store, worker) = (engine.store(), WorkerId::new("bench")?);
@@ -93,7 +93,7 @@ async fn asleep(cx: Context, (): ()) -> TaskResult<()> {
     cx.sleep(Duration::from_secs(3 * 24 * 3600)).await
 }
 
-/// Returns when nobody drives the run: it can be claimed.
+/// Returns when no driver has the run, so that it can be claimed.
 async fn parked(store: &dyn Store, run: &RunId, worker: &WorkerId) -> Result<(), Box<dyn Error>> {
     loop {
         if let Some(claimed) = claim_one(store, run, worker, Timestamp::ZERO, Timestamp::ZERO).await? {
@@ -103,7 +103,7 @@ async fn parked(store: &dyn Store, run: &RunId, worker: &WorkerId) -> Result<(),
     }
 }
 
-fn look(place: &Path) -> std::io::Result<Place> {
+fn measure_usage(place: &Path) -> std::io::Result<Usage> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let resident =
         status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
@@ -112,7 +112,7 @@ fn look(place: &Path) -> std::io::Result<Place> {
         let entry = entry?.metadata()?;
         disk += if entry.is_file() { entry.len() } else { 0 };
     }
-    Ok(Place { memory: resident.map(|kib: u64| kib * 1024), disk })
+    Ok(Usage { memory: resident.map(|kib: u64| kib * 1024), disk })
 }
 
 impl fmt::Display for Cost {
@@ -120,7 +120,7 @@ impl fmt::Display for Cost {
         let each = |more: u64, runs: u32| more as f64 / f64::from(runs);
         let Self { runs, before, half, all } = self;
         let verdict = |value: f64, most: f64| match value <= most {
-            _ if *runs < TELLING => "too few to tell, ",
+            _ if *runs < RUNS_MIN => "too few to tell, ",
             true => "meets",
             false => "MISSES",
         };
@@ -131,7 +131,7 @@ impl fmt::Display for Cost {
                 write!(f, "{whole:.0} bytes of memory each: {} at most {MEMORY_MAX}", verdict(whole, MEMORY_MAX))?;
                 write!(f, " ({late:.0} each for the second half), ")?;
             }
-            _ => write!(f, "memory cannot be told here, ")?,
+            _ => write!(f, "memory is unknown on this system, ")?,
         }
         let disk = each(all.disk.saturating_sub(before.disk), *runs);
         let late = each(all.disk.saturating_sub(half.disk), runs - runs / 2);

@@ -1,4 +1,4 @@
-//! Runs that a process left half-done, live again in the next one.
+//! Measures how fast a process recovers the runs that the previous one left half-done.
 
 use std::error::Error;
 use std::path::Path;
@@ -15,11 +15,11 @@ use tokio::sync::Notify;
 pub(crate) struct Restart {
     /// Until the store was open.
     pub(crate) opened: Duration,
-    /// From there until every task that had been under way was called again and had its steps of before.
+    /// From there until every interrupted task was called again and had the results of its earlier steps.
     pub(crate) live: Duration,
 }
 
-/// Counts tasks that are under way.
+/// Counts running tasks.
 #[derive(Clone, Default)]
 pub(crate) struct Count(Arc<(AtomicU32, Notify)>);
 
@@ -42,8 +42,8 @@ async fn nothing(_cx: Context, (): ()) -> TaskResult<()> {
 
 type Half = Pin<Box<dyn Future<Output = TaskResult<()>> + Send>>;
 
-/// A task with steps that stops half-way, or goes on, and how many of it have come there.
-pub(crate) fn half_done(goes_on: bool) -> (impl Fn(Context, ()) -> Half + Send + Sync, Count) {
+/// A task with steps that waits forever half-way, unless `finish` is set, and a count of the tasks that got there.
+pub(crate) fn half_done(finish: bool) -> (impl Fn(Context, ()) -> Half + Send + Sync, Count) {
     let count = Count::default();
     let counted = count.clone();
     let task = move |cx: Context, (): ()| {
@@ -53,7 +53,7 @@ pub(crate) fn half_done(goes_on: bool) -> (impl Fn(Context, ()) -> Half + Send +
                 cx.step("step", || async { TaskResult::Ok(()) }).await?;
             }
             count.up();
-            if !goes_on {
+            if !finish {
                 std::future::pending::<()>().await;
             }
             cx.step("last", || async { TaskResult::Ok(()) }).await
@@ -78,7 +78,7 @@ fn workflow(count: &Count) -> Result<Workflow, Box<dyn Error>> {
     Ok(Workflow::new("half").node("first", nothing).node("second", half).after("first").build()?)
 }
 
-/// Leaves `count` runs half-done and starts anew.
+/// Leaves `count` runs half-done and restarts the engine.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 pub(crate) fn restart(runtime: &Runtime, place: &Path, count: u32) -> Result<Restart, Box<dyn Error>> {
     let under_way = Count::default();

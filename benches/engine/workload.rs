@@ -9,11 +9,11 @@ use tokio::task::JoinSet;
 
 type Measured = Result<Duration, Box<dyn Error>>;
 
-/// Steps of one node, nodes of one chain.
+/// Steps of one node, and nodes of one chain.
 const LENGTH: u32 = 10;
-/// Nodes side by side.
+/// Parallel nodes.
 const WIDTH: u32 = 200;
-/// Runs under way at once.
+/// Concurrent runs.
 pub(crate) const IN_FLIGHT: usize = 64;
 /// Commits of a run of three nodes: its creation, and the end of each node.
 pub(crate) const COMMITS: f64 = 4.0;
@@ -34,7 +34,7 @@ pub(crate) async fn start(place: &Path, durability: Durability) -> Result<Engine
     start_on(SledStore::options().with_durability(durability).open(place)?).await
 }
 
-/// An engine with all the workflows that are measured.
+/// An engine with all measured workflows.
 pub(crate) async fn start_on(store: impl Store) -> Result<Engine, Box<dyn Error>> {
     let names: Vec<_> = (0..WIDTH).map(|index| format!("n{index}")).collect();
     let row = |name: &str, length: usize| {
@@ -63,22 +63,22 @@ async fn median(engine: &Engine, workflow: &str, input: &impl serde::Serialize, 
     Ok(times[times.len() / 2])
 }
 
-/// The time of a node in a row of ten.
+/// The time per node in a chain of ten.
 pub(crate) async fn chain(engine: &Engine, count: u32) -> Measured {
     median(engine, "chain", &(), count, LENGTH).await
 }
 
-/// The time of a step in a node of ten.
+/// The time per step in a node with ten steps.
 pub(crate) async fn steps(engine: &Engine, count: u32) -> Measured {
     median(engine, "steps", &LENGTH, count, LENGTH).await
 }
 
-/// The time of a step in a node of two hundred: beginning and ending the run count little.
+/// The time per step in a node with two hundred steps, where starting and ending the run hardly count.
 pub(crate) async fn long_steps(engine: &Engine, count: u32) -> Measured {
     median(engine, "steps", &WIDTH, count, WIDTH).await
 }
 
-/// The time of one node, two hundred after it and one after them.
+/// The time of a run with one node, two hundred parallel nodes after it, and one after them.
 pub(crate) async fn fan_out(engine: &Engine, count: u32) -> Measured {
     median(engine, "wide", &(), count, 1).await
 }

@@ -1,5 +1,5 @@
-//! Gathers the commits of many writers as the engine's committer does: while one write is under way, those for the next.
-//! Writes into a store, or into a plain file: the same work without a store.
+//! Gathers the commits of many writers like the engine's committer: during one write, those for the next. Writes them to a store,
+//! or to a plain file for comparison.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use orkestra::store::{Append, Store};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::Anything;
+use crate::BenchResult;
 
 /// Where commits go.
 #[derive(Clone)]
@@ -21,7 +21,7 @@ pub(crate) enum Into {
 
 impl Into {
     /// Writes a batch with one sync.
-    pub(crate) async fn write(&self, batch: Vec<Append>) -> Anything {
+    pub(crate) async fn write(&self, batch: Vec<Append>) -> BenchResult {
         match self {
             Self::Store(store) => store.append(batch).await.into_iter().try_for_each(|answer| Ok(answer?)),
             Self::File(file) => {
@@ -39,26 +39,26 @@ impl Into {
 
 type Waiting = (Append, oneshot::Sender<()>);
 
-/// The way to whoever gathers.
+/// The handle to a gatherer.
 #[derive(Clone)]
 pub(crate) struct Gatherer(mpsc::Sender<Waiting>);
 
 impl Gatherer {
-    /// Begins to gather. The answer, when all handles are gone: how many batches there were.
-    pub(crate) fn start(into: Into) -> (Self, JoinHandle<Anything<u32>>) {
+    /// Starts a gatherer. Once all handles are dropped, it returns the number of batches.
+    pub(crate) fn start(into: Into) -> (Self, JoinHandle<BenchResult<u32>>) {
         let (sender, receiver) = mpsc::channel(COMMITTER_QUEUE_MAX);
         (Self(sender), tokio::spawn(gather(into, receiver)))
     }
 
     /// Returns when the commit is durable.
-    pub(crate) async fn write(&self, append: Append) -> Anything {
+    pub(crate) async fn write(&self, append: Append) -> BenchResult {
         let (ack, acknowledged) = oneshot::channel();
-        self.0.send((append, ack)).await.map_err(|_| "a write failed before")?;
+        self.0.send((append, ack)).await.map_err(|_| "an earlier write failed")?;
         Ok(acknowledged.await?)
     }
 }
 
-async fn gather(into: Into, mut queue: mpsc::Receiver<Waiting>) -> Anything<u32> {
+async fn gather(into: Into, mut queue: mpsc::Receiver<Waiting>) -> BenchResult<u32> {
     let mut batches = 0;
     while let Some((first, ack)) = queue.recv().await {
         let mut bytes = first.commit.body.len();
@@ -72,7 +72,7 @@ async fn gather(into: Into, mut queue: mpsc::Receiver<Waiting>) -> Anything<u32>
         into.write(batch).await?;
         batches += 1;
         for ack in acks {
-            // A writer that is gone has failed, and says so itself.
+            // A writer that is gone has failed and reports that itself.
             let _ = ack.send(());
         }
     }

@@ -1,15 +1,15 @@
-//! The stores that are measured: how each is opened, and what it takes up.
+//! The measured stores: how each is opened, and its size on disk.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use orkestra::store::{MemoryStore, Store};
 
-use crate::Anything;
+use crate::BenchResult;
 #[cfg(feature = "postgres")]
 use crate::server;
 
-/// A store to be measured. What is durable there is so against a failure of the power, but for the first.
+/// A measured store. In all but the first, what is durable survives a power failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Memory,
@@ -21,7 +21,7 @@ pub(crate) enum Kind {
     Postgres,
 }
 
-/// All that were built and can be reached.
+/// All stores that were built and can be reached.
 pub(crate) fn all() -> Vec<Kind> {
     let built = [
         Kind::Memory,
@@ -35,20 +35,20 @@ pub(crate) fn all() -> Vec<Kind> {
     built.into_iter().filter(|kind| kind.can_be_reached()).collect()
 }
 
-/// What is not measured, and why.
+/// The stores that are not measured, and why.
 pub(crate) fn left_out() -> Vec<&'static str> {
     let mut missing = Vec::new();
     if cfg!(not(feature = "sled")) {
-        missing.push("sled is left out: it was not built, which `--features sled` does");
+        missing.push("sled is skipped: it is not built; use `--features sled`");
     }
     if cfg!(not(feature = "fjall")) {
-        missing.push("fjall is left out: it was not built, which `--features fjall` does");
+        missing.push("fjall is skipped: it is not built; use `--features fjall`");
     }
     #[cfg(not(feature = "postgres"))]
-    missing.push("Postgres is left out: it was not built, which `--features postgres` does");
+    missing.push("Postgres is skipped: it is not built; use `--features postgres`");
     #[cfg(feature = "postgres")]
     if server::url().is_none() {
-        missing.push("Postgres is left out: ORKESTRA_TEST_POSTGRES names no database");
+        missing.push("Postgres is skipped: set ORKESTRA_TEST_POSTGRES to the URL of a database");
     }
     missing
 }
@@ -58,7 +58,7 @@ impl Kind {
         format!("{self:?}").to_lowercase()
     }
 
-    pub(crate) fn named(name: &str) -> Anything<Self> {
+    pub(crate) fn named(name: &str) -> BenchResult<Self> {
         Ok(all().into_iter().find(|kind| kind.name() == name).ok_or_else(|| format!("`{name}` is not measured"))?)
     }
 
@@ -70,8 +70,8 @@ impl Kind {
         }
     }
 
-    /// Opens it in the directory `place`, as users do who name no options. What is in a database is called as the directory is.
-    pub(crate) async fn open(self, place: &Path) -> Anything<Arc<dyn Store>> {
+    /// Opens it in the directory `place`, with default options. In a database, the schema is named after the directory.
+    pub(crate) async fn open(self, place: &Path) -> BenchResult<Arc<dyn Store>> {
         Ok(match self {
             Self::Memory => Arc::new(MemoryStore::new()),
             #[cfg(feature = "sled")]
@@ -83,8 +83,8 @@ impl Kind {
         })
     }
 
-    /// How many bytes it takes up on disk; none where it has none.
-    pub(crate) fn on_disk(self, place: &Path) -> Anything<Option<u64>> {
+    /// Its size on disk, bytes; `None` for a store in memory.
+    pub(crate) fn on_disk(self, place: &Path) -> BenchResult<Option<u64>> {
         match self {
             Self::Memory => Ok(None),
             #[cfg(feature = "postgres")]
@@ -94,8 +94,8 @@ impl Kind {
         }
     }
 
-    /// Removes it, where it would stay behind.
-    pub(crate) fn remove(self, place: &Path) -> Anything {
+    /// Removes it, if it would not be removed with its directory.
+    pub(crate) fn remove(self, place: &Path) -> BenchResult {
         match self {
             #[cfg(feature = "postgres")]
             Self::Postgres => server::remove(place),
@@ -107,7 +107,7 @@ impl Kind {
     }
 }
 
-/// What the files below `place` take up: files may have holes.
+/// The allocated size of the files below `place`, bytes; files may be sparse.
 #[cfg(any(feature = "sled", feature = "fjall"))]
 fn allocated(place: &Path) -> std::io::Result<u64> {
     let mut bytes = 0;

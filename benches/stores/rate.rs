@@ -1,4 +1,4 @@
-//! How long a lone append takes, and how many commits a second many writers bring in.
+//! Measures the time of a single append, and the commits per second of many writers.
 
 use std::fs::File;
 use std::path::Path;
@@ -12,10 +12,15 @@ use tokio::task::JoinSet;
 use crate::gather::{Gatherer, Into};
 use crate::ratio::{Figure, median};
 use crate::runs::Run;
-use crate::{Anything, Scale, disk, milliseconds};
+use crate::{BenchResult, Scale, disk, milliseconds};
 
-/// The figures of `store`: a lone append, then as many writers as `scale` names.
-pub(crate) fn measure(runtime: &Runtime, place: &Path, store: &Arc<dyn Store>, scale: Scale) -> Anything<Vec<Figure>> {
+/// The figures of `store`: a single append, then the numbers of writers in `scale`.
+pub(crate) fn measure(
+    runtime: &Runtime,
+    place: &Path,
+    store: &Arc<dyn Store>,
+    scale: Scale,
+) -> BenchResult<Vec<Figure>> {
     let mut lone = Figure::times("a lone append", "syncs");
     let mut groups = scale.appends.map(|(writers, _)| Figure::rates(&format!("{writers} writers"), "of the file's"));
     for round in 0..scale.rounds {
@@ -33,15 +38,15 @@ pub(crate) fn measure(runtime: &Runtime, place: &Path, store: &Arc<dyn Store>, s
     Ok(std::iter::once(lone).chain(groups).collect())
 }
 
-/// The median times of an append that is alone, and of a sync of the same moment, in milliseconds.
+/// The median times of a single append, and of a sync at the same time, in milliseconds.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-async fn one_by_one(store: &Arc<dyn Store>, place: &Path, round: u32, count: u32) -> Anything<(f64, f64)> {
+async fn one_by_one(store: &Arc<dyn Store>, place: &Path, round: u32, count: u32) -> BenchResult<(f64, f64)> {
     let (into, mut run) = (Into::Store(Arc::clone(store)), Run::new(&format!("lone-{round}"), 1)?);
     into.write(vec![run.commit()]).await?;
     let (mut times, mut syncs) = (Vec::new(), Vec::new());
     let mut file = File::create(place.join("one"))?;
     for _ in 0..count {
-        // In turn: the machine does other things too.
+        // Alternate, because other load on the machine changes over time.
         syncs.push(milliseconds(disk::once(&mut file)?));
         let append = run.commit();
         let begun = Instant::now();
@@ -51,14 +56,15 @@ async fn one_by_one(store: &Arc<dyn Store>, place: &Path, round: u32, count: u32
     Ok((median(times.into_iter()), median(syncs.into_iter())))
 }
 
-/// Commits a second of `writers` that each append to a run of their own, one after the other, and how many shared a sync.
+/// The commits per second of `writers` writers that each append to their own run, one commit after the other, and the commits per
+/// sync.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-async fn together(into: Into, writers: u32, each: u32, round: u32) -> Anything<(f64, f64)> {
+async fn together(into: Into, writers: u32, each: u32, round: u32) -> BenchResult<(f64, f64)> {
     let named = |writer| Run::new(&format!("w{writers}-{round}-{writer}"), u64::from(writer));
-    let mut runs = (0..writers).map(named).collect::<Anything<Vec<_>>>()?;
+    let mut runs = (0..writers).map(named).collect::<BenchResult<Vec<_>>>()?;
     into.write(runs.iter_mut().map(Run::commit).collect()).await?;
     let (gatherer, gathered) = Gatherer::start(into);
-    let mut under_way: JoinSet<Anything> = JoinSet::new();
+    let mut under_way: JoinSet<BenchResult> = JoinSet::new();
     let begun = Instant::now();
     for mut run in runs {
         let gatherer = gatherer.clone();

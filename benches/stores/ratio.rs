@@ -1,13 +1,13 @@
-//! A figure, measured often, each time beside its reference.
+//! A figure, measured many times, each time with its reference.
 
 use std::fmt;
 
 /// Measurements of one thing.
 pub(crate) struct Figure {
     what: String,
-    /// Whether the best is the least of them.
+    /// Whether smaller is better.
     is_time: bool,
-    /// What the reference is.
+    /// What the ratio refers to.
     of: &'static str,
     rounds: Vec<(f64, f64)>,
     note: String,
@@ -19,7 +19,7 @@ impl Figure {
         Self { what: what.into(), is_time: true, of, rounds: Vec::new(), note: String::new() }
     }
 
-    /// How often something is done in a second.
+    /// Rates per second.
     pub(crate) fn rates(what: &str, of: &'static str) -> Self {
         Self { is_time: false, ..Self::times(what, of) }
     }
@@ -28,7 +28,7 @@ impl Figure {
         self.rounds.push((value, reference));
     }
 
-    /// Says something about the last round.
+    /// Sets a note about the last round.
     pub(crate) fn note(&mut self, note: String) {
         self.note = note;
     }
@@ -43,7 +43,7 @@ impl Figure {
     }
 }
 
-/// The middle one of `values`.
+/// The median of `values`.
 pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<_> = values.collect();
     values.sort_unstable_by(f64::total_cmp);
@@ -56,7 +56,7 @@ impl fmt::Display for Figure {
         let ratios = || self.rounds.iter().map(|(value, reference)| value / reference);
         let (best, reference) = (self.best(|(value, _)| *value), self.best(|(_, reference)| *reference));
         let (least, most) = (ratios().fold(f64::MAX, f64::min), ratios().fold(f64::MIN, f64::max));
-        // A machine that does other things too takes time away from both, in pieces: the best of each is what it leaves alone.
+        // Other load slows both down from time to time; the best values are those without it.
         write!(f, "{what}: at best {} beside {}, {:.2} {of}", self.show(best), self.show(reference), best / reference)?;
         write!(
             f,

@@ -1,4 +1,4 @@
-//! Commits of runs that nobody drives: of one event each, as long as a small step's. No store looks inside of them.
+//! Commits of artificial runs, with one event each, as long as that of a small step. Stores do not look inside commits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,17 +7,17 @@ use orkestra::event::RunStatus;
 use orkestra::model::{Epoch, Name, RunId, Seq, Timestamp};
 use orkestra::store::{Append, RunRecord, Written};
 
-use crate::{Anything, disk};
+use crate::{BenchResult, disk};
 
-/// A run, and how far it has come.
+/// A run and its last position.
 pub(crate) struct Run {
     record: RunRecord,
     last: Seq,
 }
 
 impl Run {
-    /// A run that is not there yet.
-    pub(crate) fn new(id: &str, created_at: u64) -> Anything<Self> {
+    /// A run that is not created yet.
+    pub(crate) fn new(id: &str, created_at: u64) -> BenchResult<Self> {
         let created_at = Timestamp::from_millis(created_at);
         let record = RunRecord {
             id: RunId::new(id)?,
@@ -39,7 +39,7 @@ impl Run {
         &self.record.id
     }
 
-    /// Its next commit. The first brings a record.
+    /// Its next commit. The first one has a record.
     pub(crate) fn commit(&mut self) -> Append {
         let record = (self.last == Seq::ZERO).then(|| self.record.clone());
         self.commit_with(record)

@@ -1,5 +1,5 @@
-//! What a store takes up that has seen many events, and how it opens then. Each in a process of its own: memory that another has
-//! used before is no measure.
+//! Measures the size of a store with many events, and how fast it opens. Each store is measured in its own processes, because
+//! memory that was used before would distort the measurement.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,15 +13,15 @@ use tokio::runtime::Runtime;
 use crate::gather::Into;
 use crate::kind::Kind;
 use crate::runs::Run;
-use crate::{Anything, FILL, LOOK, Scale, disk, milliseconds};
+use crate::{BenchResult, FILL, LOOK, Scale, disk, milliseconds};
 
-/// Runs that are under way at once while a store is filled: as many commits share a sync.
+/// Concurrent runs while a store is filled: this many commits share a sync.
 const AT_ONCE: u32 = 500;
-/// Runs whose journals are read.
+/// How many journals are read.
 const READ: u32 = 1_000;
 
-/// What the store `kind` costs, line by line.
-pub(crate) fn measure(place: &Path, kind: Kind, how: &str, scale: Scale) -> Anything<Vec<String>> {
+/// The measurements of the store `kind`, as lines.
+pub(crate) fn measure(place: &Path, kind: Kind, how: &str, scale: Scale) -> BenchResult<Vec<String>> {
     let store = place.join(format!("large-{}", kind.name()));
     let sync = disk::append_and_sync(place, scale.syncs)?;
     let mut lines = process(FILL, kind, &store, how)?;
@@ -36,18 +36,18 @@ pub(crate) fn measure(place: &Path, kind: Kind, how: &str, scale: Scale) -> Anyt
     Ok(lines)
 }
 
-fn process(part: &str, kind: Kind, store: &Path, how: &str) -> Anything<Vec<String>> {
+fn process(part: &str, kind: Kind, store: &Path, how: &str) -> BenchResult<Vec<String>> {
     let output = Command::new(std::env::current_exe()?).args([part, &kind.name()]).arg(store).arg(how).output()?;
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{} could not be measured ({part}): {errors}", kind.name()).into());
+        return Err(format!("cannot measure {} ({part}): {errors}", kind.name()).into());
     }
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(ToOwned::to_owned).collect())
 }
 
-/// Fills a store, and says how that went. What is only in memory is looked at here.
+/// Fills a store and prints how long that took. A store in memory is also read here.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-pub(crate) fn fill(runtime: &Runtime, kind: Kind, place: &Path, scale: Scale) -> Anything {
+pub(crate) fn fill(runtime: &Runtime, kind: Kind, place: &Path, scale: Scale) -> BenchResult {
     let before = resident();
     runtime.block_on(async {
         let store = kind.open(place).await?;
@@ -55,7 +55,7 @@ pub(crate) fn fill(runtime: &Runtime, kind: Kind, place: &Path, scale: Scale) ->
         let mut first = 0;
         while first < scale.runs {
             let until = scale.runs.min(first + AT_ONCE);
-            let mut runs = (first..until).map(named).collect::<Anything<Vec<_>>>()?;
+            let mut runs = (first..until).map(named).collect::<BenchResult<Vec<_>>>()?;
             for _ in 1..scale.events {
                 into.write(runs.iter_mut().map(Run::commit).collect()).await?;
             }
@@ -71,13 +71,13 @@ pub(crate) fn fill(runtime: &Runtime, kind: Kind, place: &Path, scale: Scale) ->
     })
 }
 
-fn named(number: u32) -> Anything<Run> {
+fn named(number: u32) -> BenchResult<Run> {
     Run::new(&format!("run-{number:05}"), u64::from(number))
 }
 
-/// Opens a store that was filled, and says what that takes.
+/// Opens a filled store and prints how long that took.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-pub(crate) fn look(runtime: &Runtime, kind: Kind, place: &Path, scale: Scale) -> Anything {
+pub(crate) fn look(runtime: &Runtime, kind: Kind, place: &Path, scale: Scale) -> BenchResult {
     let before = resident();
     runtime.block_on(async {
         let begun = Instant::now();
@@ -88,7 +88,7 @@ pub(crate) fn look(runtime: &Runtime, kind: Kind, place: &Path, scale: Scale) ->
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-async fn read_some(store: &dyn Store, before: Option<u64>, scale: Scale) -> Anything {
+async fn read_some(store: &dyn Store, before: Option<u64>, scale: Scale) -> BenchResult {
     let begun = Instant::now();
     let page = store.list(&RunQuery::default()).await?;
     println!("the newest {} runs in {}", page.items.len(), show(begun.elapsed()));
@@ -103,16 +103,16 @@ async fn read_some(store: &dyn Store, before: Option<u64>, scale: Scale) -> Anyt
     Ok(())
 }
 
-/// Resident memory of this process in KiB, where it can be told.
+/// Resident memory of this process in KiB, where it is known.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok())
 }
 
-/// How much more there is of it than `before`.
+/// The growth of resident memory since `before`.
 fn more(before: Option<u64>) -> String {
     let told = before.zip(resident()).map(|(before, now)| format!("{} MiB", now.saturating_sub(before) / 1024));
-    told.unwrap_or_else(|| "nobody can tell how much".into())
+    told.unwrap_or_else(|| "an unknown amount".into())
 }
 
 fn show(duration: Duration) -> String {

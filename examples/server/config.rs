@@ -1,4 +1,4 @@
-//! What the environment says. Nothing else reads it, but the library its models' keys.
+//! The configuration from the environment. Nothing else reads the environment, except the library for the API keys of models.
 
 use std::env;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,24 +9,24 @@ use orkestra_agents::SandboxChoice;
 /// The server's settings.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// `AIOS_HOST`: loopback unless said otherwise. Anyone who reaches the port can make an account and run agents.
+    /// `AIOS_HOST`: loopback by default. Anyone who can reach the port can create an account and run agents.
     pub(crate) host: IpAddr,
     /// `AIOS_PORT`.
     pub(crate) port: u16,
-    /// `AIOS_DATA`: the store, the workspaces and the artifacts.
+    /// `AIOS_DATA`: the directory for the store, the workspaces and the artifacts.
     pub(crate) data: PathBuf,
-    /// `AIOS_SANDBOX`: `docker` or `local`; without it Docker, which only the demo model may do without.
+    /// `AIOS_SANDBOX`: `docker` or `local`; by default Docker, with a fallback to local for the demo model only.
     pub(crate) sandbox: SandboxChoice,
 }
 
 impl Config {
-    /// Reads the environment; says which variable is wrong.
+    /// Reads the environment; the error names the invalid variable.
     pub(crate) fn from_environment() -> Result<Self, String> {
         let sandbox = match text("AIOS_SANDBOX")?.as_deref() {
             None => SandboxChoice::Automatic,
             Some("docker") => SandboxChoice::Docker,
             Some("local") => SandboxChoice::Local,
-            Some(other) => return Err(format!("AIOS_SANDBOX is docker or local, not {other:?}")),
+            Some(other) => return Err(format!("invalid AIOS_SANDBOX {other:?}: it must be docker or local")),
         };
         Ok(Self {
             host: parsed("AIOS_HOST", "an IP address")?.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -37,7 +37,7 @@ impl Config {
     }
 }
 
-/// A variable that is set to something.
+/// The value of a variable that is set and not empty.
 fn text(name: &str) -> Result<Option<String>, String> {
     match env::var(name) {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
@@ -47,6 +47,6 @@ fn text(name: &str) -> Result<Option<String>, String> {
 }
 
 fn parsed<T: std::str::FromStr>(name: &str, what: &str) -> Result<Option<T>, String> {
-    let wrong = |value: String| value.parse().map_err(|_| format!("{name} is {what}, not {value:?}"));
+    let wrong = |value: String| value.parse().map_err(|_| format!("invalid {name} {value:?}: it must be {what}"));
     text(name)?.map(wrong).transpose()
 }

@@ -1,14 +1,14 @@
-//! The library behind an HTTP layer of one's own: accounts, runs, downloads and live events, with axum.
+//! An HTTP server on top of the library, with axum: accounts, runs, downloads and live events.
 //!
 //! `cargo run --example server`, then the Quick Start of the documentation against `http://127.0.0.1:8001`.
 //!
 //! ```text
-//! main      environment -> store, Orkestra, App -> listen; on Ctrl-C or SIGTERM: stop accepting, let the engine rest, exit
-//! app/      the router and what its handlers need; app/mod.rs is the map
+//! main      environment -> store, Orkestra, App -> listen; on Ctrl-C or SIGTERM: stop accepting, shut the engine down, exit
+//! app/      the router and its handlers; app/mod.rs gives an overview
 //! ```
 //!
-//! The engine lives in this process: kill it at any moment, start it again, and every run goes on. An application of
-//! yours would depend on `orkestra` with the feature `agents`, where `orkestra_agents` is `orkestra::agents`.
+//! The engine runs in this process: kill it at any time, start it again, and every run continues. Your own application would
+//! depend on `orkestra` with the feature `agents`, where `orkestra_agents` is `orkestra::agents`.
 
 mod app;
 mod config;
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use app::App;
 use config::Config;
 
-/// How long requests under way may take once the server is asked to stop; a download that is cut off is asked for again.
+/// How long requests may still take after the server was asked to stop; a download that is cut off can be requested again.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
 #[tokio::main]
@@ -46,7 +46,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let config = Config::from_environment()?;
-    // IMPORTANT: asked for before anything else, so that a signal during the start is not lost.
+    // IMPORTANT: install the signal handlers first, so that a signal during the start is not lost.
     let stop = stop_signal()?;
     let address = SocketAddr::new(config.host, config.port);
     let listener = TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
@@ -61,7 +61,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     serve(listener, app, stop).await
 }
 
-/// Answers requests until `stop` ends, and leaves everything in good order.
+/// Answers requests until `stop` completes, then shuts down gracefully.
 async fn serve(listener: TcpListener, app: Arc<App>, stop: impl Future<Output = ()>) -> Result<(), Box<dyn Error>> {
     let accepting = CancellationToken::new();
     let service = app::router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
@@ -71,16 +71,16 @@ async fn serve(listener: TcpListener, app: Arc<App>, stop: impl Future<Output = 
         ended = &mut server => return Ok(ended??),
         () = stop => {}
     }
-    tracing::info!("stopping; runs under way go on at the next start");
+    tracing::info!("stopping; live runs continue at the next start");
     accepting.cancel();
     app.stop().await;
     if tokio::time::timeout(LAST_REQUESTS, server).await.is_err() {
-        tracing::warn!("requests still under way were cut off");
+        tracing::warn!("requests that were still running were cut off");
     }
     Ok(())
 }
 
-/// Ends with the first Ctrl-C or SIGTERM.
+/// Completes at the first Ctrl-C or SIGTERM.
 #[cfg(unix)]
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};

@@ -1,4 +1,4 @@
-//! Bytes as a journal: see `orkestra_testkit::fuzz::journal`.
+//! Fuzzes the decoding and replay of journals, see `orkestra_testkit::fuzz::journal`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| orkestra_testkit::fuzz::journal(data));

@@ -1,4 +1,4 @@
-//! Bytes as a workflow in JSON: see `orkestra_testkit::fuzz::workflow_json`.
+//! Fuzzes workflows in JSON, see `orkestra_testkit::fuzz::workflow_json`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| orkestra_testkit::fuzz::workflow_json(data));

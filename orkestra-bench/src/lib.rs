@@ -1,1 +1,1 @@
-//! The benchmark of agents: ten coding tasks, graded without a human. Its place; the tasks come with their own issue.
+//! The benchmark of the agents: ten coding tasks, graded automatically. Empty so far; the tasks come with their own issue.

@@ -5,23 +5,24 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const AFTER: &str = "\
-Everything lives in ./.orkestra: the journal of all runs in store/, the files that agents write in workspace/. One
-process at a time uses it. A run survives anything that happens to its process: Ctrl-C, a crash, kill -9, a power cut.
-`aios resume` goes on with it, and no model or tool call that has finished is made again. `aios store export` and
-`aios store import` move runs to another store, and `aios store check` looks whether one is whole.
+All data is in ./.orkestra: the journals of all runs in store/, the files that agents write in workspace/. Only one
+process at a time can use it. A run survives Ctrl-C, a crash, kill -9 and a power cut: `aios resume` continues it, and
+finished model and tool calls are not repeated. `aios store export` and `aios store import` move runs to another store;
+`aios store check` looks for damage in one.
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 budget used up, 4 cancelled, 130 interrupted (the run can be resumed).
 
 Environment: DASHSCOPE_API_KEY, OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, DEEPSEEK_API_KEY, MISTRAL_API_KEY,
-GROQ_API_KEY, XAI_API_KEY, OPENROUTER_API_KEY (the first that is set chooses the default model, in this order);
+GROQ_API_KEY, XAI_API_KEY, OPENROUTER_API_KEY (the first one set, in this order, selects the default model);
 OPENAI_BASE_URL (like --base-url); OLLAMA_HOST; NO_COLOR; RUST_LOG (logs on stderr); ORKESTRA_CALL_LOG=FILE (one JSON line
-when a model or tool call begins and one when its result is durable).";
+when a model or tool call starts and one when its result is durable).";
 
-/// One objective becomes a tested project: planner, then backend and frontend side by side, then qa. Durably.
+/// Turns an objective into a tested project with a durable pipeline of agents: planner, then backend and frontend in
+/// parallel, then qa.
 #[derive(Debug, Parser)]
 #[command(name = "aios", version, after_help = AFTER, max_term_width = 120)]
 pub(crate) struct Arguments {
-    /// Logs on stderr: -v what happens, -vv how.
+    /// Log to stderr: -v for info, -vv for debug.
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
     #[command(subcommand)]
@@ -30,50 +31,50 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Starts a run and shows it until it ends.
+    /// Start a run and show its progress until it ends.
     ///
-    /// On a terminal it shows a live tree; else one line per event on stdout. Ctrl-C detaches: what is done stays done,
-    /// and `aios resume` goes on. Unfinished runs of before stay as they are.
+    /// Shows a live tree on a terminal, otherwise one line per event on stdout. Ctrl-C detaches: finished work is kept, and
+    /// `aios resume` continues the run. Earlier unfinished runs are not touched.
     Run(RunArguments),
-    /// Goes on with unfinished runs and shows them until they end. Nothing to resume is no error.
+    /// Resume unfinished runs and show their progress until they end. Succeeds when there is nothing to resume.
     Resume(ResumeArguments),
-    /// Prints the events of a run, one line each.
+    /// Print the events of a run, one per line.
     Logs(LogsArguments),
-    /// Lists the runs of this directory, newest first.
+    /// List the runs in this directory, newest first.
     Ls(ListArguments),
-    /// Shows a run with its nodes and files.
+    /// Show a run with its nodes and files.
     Status(RunIdArguments),
-    /// Draws the graph of a run as text: its nodes as they stand, each with the nodes that it waits for.
+    /// Draw the graph of a run as text: each node with its status and the nodes that it depends on.
     Graph(GraphArguments),
-    /// Cancels an unfinished run. Its files and its journal stay.
+    /// Cancel an unfinished run. Its files and its journal are kept.
     Cancel(CancelArguments),
-    /// Looks after stores: checks one, writes all runs of one into a file, reads such a file into another.
+    /// Check, export or import a store.
     #[command(subcommand)]
     Store(StoreCommand),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-    /// Reads everything in a store, replays every journal, and says what is damaged and what can be saved of it.
+    /// Read the whole store, replay every journal, and report what is damaged and what can be saved.
     ///
-    /// Exit code 0: all is whole; 1: something is damaged, or the store cannot be opened; 2: there is no store.
+    /// Exit code 0: no damage; 1: the store is damaged or cannot be opened; 2: there is no store.
     Check(CheckArguments),
-    /// Writes all runs with their letters, blobs and small values as lines of JSON, whatever the store is.
+    /// Write all runs with their letters, blobs and small values as lines of JSON, from any kind of store.
     ///
-    /// Files in workspaces are not in the store, and not in the export. Each run is held while it is read; stop who works on
-    /// the store to get all of it at one moment.
+    /// Files in workspaces are not part of the store and not exported. Each run is leased while it is read; to export all
+    /// runs as of one moment, stop every process that works on the store first.
     Export(ExportArguments),
-    /// Reads what export has written into a store, which is made if it is not there.
+    /// Read an export into a store, which is created if it does not exist.
     ///
-    /// Everything is checked before anything is written. An import that was interrupted goes on with --merge.
+    /// The whole export is checked before anything is written. Continue an interrupted import with --merge.
     Import(ImportArguments),
 }
 
-/// A store.
+/// Which store a command works on.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Where {
-    /// The store: its directory, or postgres://… for one in a database. A new directory is of sled, or of fjall when it is
-    /// named fjall:DIR.
+    /// The store: a directory, or postgres://… for a database. A new directory is created for sled, or for fjall when
+    /// written fjall:DIR.
     #[arg(long = "store", value_name = "STORE", default_value = crate::place::DEFAULT_STORE)]
     pub(crate) place: String,
 }
@@ -82,68 +83,68 @@ pub(crate) struct Where {
 pub(crate) struct CheckArguments {
     #[command(flatten)]
     pub(crate) store: Where,
-    /// Exports every run whose journal can be replayed, and what else can be read, into this file.
+    /// Export every run whose journal can be replayed, and everything else that can be read, to this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<PathBuf>,
-    /// One JSON object.
+    /// Print the result as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArguments {
-    /// Where to, replacing what is there when all is written; - is stdout.
+    /// The file to write; - for stdout. An existing file is replaced once the whole export is written.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) store: Where,
-    /// Leaves out the runs that somebody works on, and names them. Without it they are an error.
+    /// Skip and list the runs that another process works on. Without this flag they are an error.
     #[arg(long)]
     pub(crate) skip_busy: bool,
-    /// The summary as one JSON object.
+    /// Print the summary as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArguments {
-    /// Where from; - is stdin.
+    /// The file to read; - for stdin.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) store: Where,
-    /// Also into a store that is not empty: what is there already stays as it is, and where something else is there nothing is
-    /// written.
+    /// Allow a store that is not empty: runs that it already has are kept as they are. If one differs from the export,
+    /// nothing is written.
     #[arg(long)]
     pub(crate) merge: bool,
-    /// The summary as one JSON object.
+    /// Print the summary as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// What is to be built, in words.
+    /// What to build, in plain words.
     pub(crate) objective: String,
-    /// Works in the project's workspace, .orkestra/workspace/project_ID, instead of one of the run's own. ID is
+    /// Work in the project's workspace, .orkestra/workspace/project_ID, instead of a new one for this run. ID matches
     /// `[a-z0-9][a-z0-9._-]{0,63}`.
     #[arg(long, value_name = "ID")]
     pub(crate) project: Option<String>,
-    /// Only these agents, of backend, frontend and qa; the planner always works.
+    /// Run only these agents, a list from backend, frontend and qa; the planner always runs.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) tasks: Vec<String>,
-    /// The model: gpt-4o, qwen-plus, claude-…, gemini-…, groq::…, mistral…, deepseek-…, ollama::…, or demo, which is a
-    /// script and no AI. [default: by the keys in the environment, else a local Ollama, else demo]
+    /// The model: gpt-4o, qwen-plus, claude-…, gemini-…, groq::…, mistral…, deepseek-…, ollama::…, or demo, a script
+    /// without AI. [default: by the API keys in the environment, else a local Ollama, else demo]
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
-    /// An OpenAI-compatible address that serves the model, as in http://127.0.0.1:8080/v1.
+    /// An OpenAI-compatible endpoint that serves the model, such as http://127.0.0.1:8080/v1.
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<String>,
-    /// Where the agents' commands run: docker is a container with no network; local is a confined process of this
-    /// machine, which is weaker. [default: docker; only the demo model makes do with local where no Docker answers]
+    /// Where the agents' commands run: docker is a container without network; local is a confined process on this
+    /// machine, which isolates less. [default: docker; the demo model falls back to local if Docker is unavailable]
     #[arg(long, value_name = "KIND")]
     pub(crate) sandbox: Option<Sandbox>,
-    /// Not supported yet: refused with exit code 2.
+    /// Not supported yet: fails with exit code 2.
     #[arg(long, value_name = "USD")]
     pub(crate) budget: Option<f64>,
     #[command(flatten)]
@@ -160,7 +161,7 @@ pub(crate) enum Sandbox {
 
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArguments {
-    /// The runs; all that are unfinished when none is named.
+    /// The runs to resume [default: all unfinished runs]
     #[arg(value_name = "RUN-ID")]
     pub(crate) runs: Vec<String>,
     #[command(flatten)]
@@ -174,8 +175,8 @@ pub(crate) struct LogsArguments {
     /// The run.
     #[arg(value_name = "RUN-ID")]
     pub(crate) run: String,
-    /// Goes on until the run has ended, and ends with its exit code. Nobody else can work on a run of this directory while
-    /// this command reads it, so an unfinished run is resumed, as `aios resume RUN-ID` would.
+    /// Follow the run until it ends, and exit with its exit code. This command has the store to itself, so it resumes an
+    /// unfinished run, as `aios resume RUN-ID` would; a paused run stays paused.
     #[arg(short, long)]
     pub(crate) follow: bool,
     #[command(flatten)]
@@ -186,10 +187,10 @@ pub(crate) struct LogsArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArguments {
-    /// At most so many.
+    /// How many runs to list at most.
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) limit: u16,
-    /// One JSON object per run and line.
+    /// Print one JSON object per line and run.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -199,7 +200,7 @@ pub(crate) struct RunIdArguments {
     /// The run.
     #[arg(value_name = "RUN-ID")]
     pub(crate) run: String,
-    /// One JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -216,7 +217,7 @@ pub(crate) struct CancelArguments {
     /// The run.
     #[arg(value_name = "RUN-ID")]
     pub(crate) run: String,
-    /// Why, for those who read it later.
+    /// The reason, recorded in the journal.
     #[arg(long, value_name = "TEXT", default_value = "cancelled with aios cancel")]
     pub(crate) reason: String,
 }
@@ -224,7 +225,7 @@ pub(crate) struct CancelArguments {
 /// How events are shown.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Show {
-    /// One JSON object per event and line on stdout: {event, type, run_id, seq, ts, ...}.
+    /// Print one JSON object per line and event on stdout: {event, type, run_id, seq, ts, ...}.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -232,10 +233,10 @@ pub(crate) struct Show {
 /// For tests and diagnosis.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Hidden {
-    /// How long the demo model takes for an answer, in milliseconds.
+    /// How long the demo model takes to answer, in milliseconds.
     #[arg(long, env = "ORKESTRA_DEMO_DELAY_MS", hide = true)]
     pub(crate) demo_delay_ms: Option<u64>,
-    /// A file for one line per call.
+    /// A file that logs the start and the end of each call.
     #[arg(long, env = orkestra_agents::CALL_LOG_VARIABLE, hide = true)]
     pub(crate) call_log: Option<PathBuf>,
 }
@@ -247,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_definition_of_the_command_line_is_valid() {
         Arguments::command().debug_assert();
     }
 

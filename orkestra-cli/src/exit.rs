@@ -1,4 +1,4 @@
-//! How the process ends: the documented exit codes, and the error that carries one.
+//! The documented exit codes, and the error that carries one.
 
 use orkestra_agents::validate::ErrorType;
 use orkestra_core::kernel::Outcome;
@@ -6,7 +6,7 @@ use orkestra_core::kernel::Outcome;
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Exit {
-    /// All was done.
+    /// Success.
     Done,
     /// A run was cancelled.
     Cancelled,
@@ -14,9 +14,9 @@ pub(crate) enum Exit {
     Budget,
     /// A run failed, or this machine cannot run it.
     Failed,
-    /// The command line asks for what cannot be.
+    /// The command line is invalid.
     Usage,
-    /// Ctrl-C, SIGTERM, or nobody reads the output any more.
+    /// Ctrl-C, SIGTERM, or the reader of the output closed the pipe.
     Interrupted,
 }
 
@@ -44,7 +44,7 @@ impl Exit {
     }
 }
 
-/// Why a command was not done: one or two sentences that say what to do, and the exit code.
+/// Why a command failed: a message that says what to do, and the exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,

@@ -1,4 +1,4 @@
-//! What this machine has that a run needs, looked at before the run exists.
+//! Checks, before a run is created, that this machine has what the run needs.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -7,18 +7,18 @@ use orkestra_tools::DockerSandbox;
 
 use crate::exit::Failure;
 
-/// Why a run's commands run where they do, for the banner. Found before the run is created.
+/// The choice of sandbox and the reason for it, which the banner shows. Determined before the run is created.
 pub(crate) struct Ground {
     choice: SandboxChoice,
-    /// Why no Docker can be used; nothing when one answers or nobody asked.
+    /// Why Docker cannot be used; `None` when it can or when it was not asked for.
     no_docker: Option<String>,
 }
 
 impl Ground {
-    /// Looks at what `choice` means here.
+    /// Checks what `choice` means on this machine.
     ///
     /// # Errors
-    /// When commands would run on this machine and it has no Python.
+    /// When commands would run in the local sandbox and `python3` is not on `PATH`.
     pub(crate) async fn look(choice: SandboxChoice) -> Result<Self, Failure> {
         let no_docker = match choice {
             SandboxChoice::Automatic => DockerSandbox::available().await.err().map(|error| error.to_string()),
@@ -30,16 +30,16 @@ impl Ground {
         Ok(Self { choice, no_docker })
     }
 
-    /// One line that says where commands run, and why.
+    /// One line that says where commands run and why.
     pub(crate) fn banner(&self, kind: SandboxKind) -> String {
         match (kind, self.choice, &self.no_docker) {
             (SandboxKind::Docker, _, _) => "sandbox: docker: commands run in a container without network".into(),
             (SandboxKind::Local, SandboxChoice::Local, _) => {
-                "sandbox: local, as --sandbox local says: commands run as confined processes of this machine".into()
+                "sandbox: local, as given by --sandbox: commands run as confined processes on this machine".into()
             }
             (SandboxKind::Local, _, Some(why)) => format!(
-                "sandbox: local, because no Docker can be used ({}): the demo model's commands run as confined processes \
-                 of this machine",
+                "sandbox: local, because Docker is unavailable ({}): the demo model's commands run as confined processes \
+                 on this machine",
                 why.trim_end_matches('.')
             ),
             _ => format!("sandbox: {}", kind.as_str()),
@@ -47,7 +47,7 @@ impl Ground {
     }
 }
 
-/// The local sandbox runs the agents' tests with the Python of this machine.
+/// Checks that `python3` is on `PATH`: the local sandbox runs the agents' tests with it.
 pub(crate) fn need_python(no_docker: Option<&str>) -> Result<(), Failure> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let is_program = |file: std::path::PathBuf| {
@@ -58,10 +58,10 @@ pub(crate) fn need_python(no_docker: Option<&str>) -> Result<(), Failure> {
     }
     Err(Failure::failed(match no_docker {
         Some(why) => format!(
-            "no Docker can be used ({}), and the local sandbox needs python3, which is not on PATH. Start Docker or \
-             install python3.",
+            "cannot run commands: Docker is unavailable ({}), and the local sandbox needs python3, which is not on PATH; \
+             start Docker or install python3",
             why.trim_end_matches('.')
         ),
-        None => "the local sandbox needs python3, which is not on PATH. Install it, or use --sandbox docker.".into(),
+        None => "the local sandbox needs python3, which is not on PATH; install it or use --sandbox docker".into(),
     }))
 }

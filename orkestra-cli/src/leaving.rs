@@ -1,7 +1,7 @@
-//! A store that keeps quiet about some runs, so that an engine on it leaves them alone.
+//! A store wrapper that hides some runs from an engine, so that the engine does not drive them.
 //!
-//! An engine goes on with every unfinished run that its store calls due. A terminal's user asked for one of them: going
-//! on with the others would spend money and change files behind their back. All else passes through.
+//! An engine continues every unfinished run that its store reports as due. The user of `aios` asked for particular runs;
+//! continuing the others would spend money and change files without being asked. Everything else passes through.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use orkestra_core::model::RunId;
 use orkestra_core::store::{Due, DueQuery, Store, StoreError, StoreWrapper};
 
-/// A store that never calls the runs in `left` due.
+/// A store that never reports the runs in `left` as due.
 pub(crate) struct Leaving {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) left: BTreeSet<RunId>,
@@ -21,7 +21,7 @@ impl StoreWrapper for Leaving {
     }
 
     async fn due(&self, query: &DueQuery) -> Result<Due, StoreError> {
-        // NOTE: so many more, or a page full of runs that are left alone would hide those behind it.
+        // NOTE: ask for this many more, or a page full of hidden runs would hide those after it.
         let limit = query.limit.saturating_add(self.left.len());
         let mut due = self.store.due(&DueQuery { limit, ..query.clone() }).await?;
         due.runs.retain(|run| !self.left.contains(&run.id));

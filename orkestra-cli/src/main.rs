@@ -1,11 +1,11 @@
 //! `aios`: runs the agent pipeline from a terminal, with the engine embedded and a store in `./.orkestra`.
 //!
 //! ```text
-//! args ──► commands/ ──► place (store) ──► Orkestra (agents) or Reader (no agents, nothing is driven)
+//! args ──► commands/ ──► place (store) ──► Orkestra (agents) or Reader (no agents, drives no runs)
 //!                    \─► watch: events of runs ──► screen/: tree | lines | json      summary, exit
 //!                    \─► stores (any store) ──► orkestra_store::transfer: check, export, import
 //! ```
-//! What a run shows goes to stdout; banners, notices, errors and logs go to stderr.
+//! The events of a run go to stdout; banners, notices, errors and logs go to stderr.
 
 mod args;
 mod commands;
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let done = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format!("no threads can be started: {error}")))
+        .map_err(|error| Failure::failed(format!("cannot start the runtime's threads: {error}")))
         .and_then(|runtime| runtime.block_on(commands::perform(arguments)));
     let exit = done.unwrap_or_else(|failure| {
         eprintln!("aios: {}", failure.message);
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-/// Logs are for those who ask for them: `RUST_LOG`, or `-v` for what happens and `-vv` for how.
+/// Logs only when asked to: by `RUST_LOG`, or by `-v` for info and `-vv` for debug.
 fn log_to_stderr(verbose: u8) {
     let asked = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     let filter = match (asked, verbose) {
@@ -57,23 +57,23 @@ fn log_to_stderr(verbose: u8) {
         }
     };
     let filter = EnvFilter::try_new(&filter).unwrap_or_else(|error| {
-        eprintln!("aios: RUST_LOG={filter:?} is no filter ({error}); warnings are shown");
+        eprintln!("aios: cannot parse RUST_LOG={filter:?}: {error}; only warnings are logged");
         EnvFilter::new("warn")
     });
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
-/// Whether a variable is set to something.
+/// Whether an environment variable is set and not empty.
 fn is_set(variable: &str) -> bool {
     std::env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
-/// The documented server mode is not here yet: saying so is better than running elsewhere than asked.
+/// The documented server mode does not exist yet. Failing is better than running somewhere else than asked.
 fn refuse_server() -> Result<(), Failure> {
     if is_set("AIOS_API_URL") {
         return Err(Failure::new(
             Exit::Usage,
-            "AIOS_API_URL is set, and this version cannot talk to a server yet; unset it to run here, in ./.orkestra",
+            "AIOS_API_URL is set, but this version cannot talk to a server yet; unset it to run here, in ./.orkestra",
         ));
     }
     Ok(())

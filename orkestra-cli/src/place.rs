@@ -1,4 +1,4 @@
-//! The directory that everything lives in, and its store.
+//! The data directory, `./.orkestra`, and its store.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,26 +15,26 @@ use crate::leaving::Leaving;
 const DIRECTORY: &str = ".orkestra";
 const STORE: &str = "store";
 
-/// Where the store of a directory is.
+/// The store that commands use by default.
 pub(crate) const DEFAULT_STORE: &str = ".orkestra/store";
 
-/// The directory with its store open. Dropping it closes the store.
+/// The data directory with its store open. Dropping it closes the store.
 pub(crate) struct Place {
     pub(crate) data: PathBuf,
     pub(crate) store: Arc<dyn Store>,
-    /// The runs that have not ended, newest first. Nobody drives them: this process alone has the store.
+    /// The runs that have not ended, newest first. No other process drives them: this one alone has the store.
     pub(crate) unfinished: Vec<RunRecord>,
 }
 
 impl Place {
-    /// Opens the store of the current directory, and makes it if there is none.
+    /// Opens the store of the current directory, and creates it if it does not exist.
     pub(crate) async fn open() -> Result<Self, Failure> {
         let data = PathBuf::from(DIRECTORY);
         let store = SledStore::open(data.join(STORE)).map_err(|error| refused(&data, &error))?;
         let report = store.report();
         if !report.set_aside.is_empty() {
             eprintln!(
-                "note: an abrupt stop left a damaged cache file of the store; it was put aside ({}), the store was read \
+                "note: an abrupt stop damaged a cache file of the store; it was moved aside ({}), the store was rebuilt \
                  from its log and {} runs were checked: nothing is lost",
                 report.set_aside.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
                 report.runs_checked.unwrap_or_default()
@@ -45,16 +45,16 @@ impl Place {
         Ok(Self { data, store, unfinished })
     }
 
-    /// The same; nothing when this directory has no store yet. Readers make none.
+    /// Like [`Place::open`], but `None` when this directory has no store: commands that only read must not create one.
     pub(crate) async fn open_existing() -> Result<Option<Self>, Failure> {
-        // NOTE: a place that cannot be looked at is opened, for the error that says why.
+        // NOTE: when the check itself fails, opening the store gives the error that says why.
         match Path::new(DIRECTORY).join(STORE).try_exists() {
             Ok(false) if !Path::new(DIRECTORY).is_file() => Ok(None),
             _ => Self::open().await.map(Some),
         }
     }
 
-    /// The store for an engine that goes on with `runs` of the unfinished ones and leaves the others alone.
+    /// The store for an engine that continues `runs` and no other unfinished run.
     pub(crate) fn leaving_all_but(&self, runs: &[RunId]) -> Arc<dyn Store> {
         let others = self.unfinished.iter().map(|record| record.id.clone()).filter(|id| !runs.contains(id));
         let left: BTreeSet<RunId> = others.collect();
@@ -67,18 +67,18 @@ async fn unfinished(store: &Arc<dyn Store>) -> Result<Vec<RunRecord>, StoreError
     Pager::new(Arc::clone(store), query).collect().await
 }
 
-/// What the store says, and what its user can do.
+/// Adds to a store's error what the user can do about it.
 fn refused(data: &Path, error: &StoreError) -> Failure {
     let place = data.display();
     let hint = match error.kind() {
         StoreErrorKind::Busy => {
-            ". Wait for it, or stop it with Ctrl-C there: its runs can be resumed. Or work in another directory.".into()
+            "; wait for it, stop it with Ctrl-C (its runs can be resumed), or work in another directory".into()
         }
         StoreErrorKind::Damaged => format!(
-            ". The files that runs made are not touched, they are in {place}/workspace. To begin with an empty store, \
-             move {place}/store away."
+            "; the files that runs made are untouched in {place}/workspace; to start with an empty store, move \
+             {place}/store away"
         ),
-        StoreErrorKind::Invalid => format!(". Move what is there away, or work in a directory without {place}."),
+        StoreErrorKind::Invalid => format!("; move it away, or work in a directory without {place}"),
         _ => String::new(),
     };
     Failure::failed(format!("{error}{hint}"))
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_run_that_has_not_ended_is_unfinished_and_nobody_elses_to_drive() {
+    async fn runs_that_have_not_ended_are_unfinished_and_only_the_given_ones_are_due() {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         for status in RunStatus::ALL {
             let mut append = SampleRun::new(status.name()).create();

@@ -1,4 +1,4 @@
-//! Looking at runs without working on them: an engine whose agents do nothing, on a store that calls nothing due.
+//! Reads runs without driving them: an engine whose agents do nothing, on a store that reports no run as due.
 
 use std::path::PathBuf;
 
@@ -10,19 +10,19 @@ use orkestra_tools::Workspace;
 use crate::exit::Failure;
 use crate::place::Place;
 
-/// An engine for reading, and for cancelling. No model and no command is ever called by it.
+/// An engine for reading and cancelling runs. It never calls a model and never runs a command.
 pub(crate) struct Reader {
     pub(crate) engine: Engine,
     rooms: Rooms,
 }
 
 impl Reader {
-    /// For looking at runs: it drives none.
+    /// For reading: it drives no run.
     pub(crate) async fn start(place: &Place) -> Result<Self, Failure> {
         Self::start_with(place, &[]).await
     }
 
-    /// For bringing `runs` to the end that they were asked to come to. Those that were not asked only wait.
+    /// For finishing the cancellation of `runs`. A run among them that is not being cancelled only waits.
     pub(crate) async fn start_with(place: &Place, runs: &[RunId]) -> Result<Self, Failure> {
         let mut engine = Engine::builder().shared_store(place.leaving_all_but(runs));
         for agent in pipeline::AGENTS {
@@ -32,15 +32,15 @@ impl Reader {
         Ok(Self { engine: engine.start().await?, rooms })
     }
 
-    /// The run with the id that a user wrote.
+    /// Finds a run by the id that the user gave.
     pub(crate) async fn find(&self, id: &str) -> Result<Run, Failure> {
         let unknown =
-            || Failure::usage(format!("there is no run {id:?} here; `aios ls` lists the runs of this directory"));
+            || Failure::usage(format!("there is no run {id:?} here; list the runs of this directory with `aios ls`"));
         let run_id = RunId::new(id).map_err(|_| unknown())?;
         self.engine.get(&run_id).await?.ok_or_else(unknown)
     }
 
-    /// Where the files of a run are.
+    /// The directory with the files of a run.
     pub(crate) fn workspace_path(&self, run: &RunRecord) -> PathBuf {
         self.rooms.workspace_path(run.id.as_str(), run.labels.get(PROJECT_LABEL).map(String::as_str))
     }
@@ -48,14 +48,14 @@ impl Reader {
     /// The files of a run, as its agents see them.
     pub(crate) fn files(&self, run: &RunRecord) -> Vec<String> {
         let path = self.workspace_path(run);
-        // NOTE: asking for a run's files must not make its workspace.
+        // NOTE: `Workspace::open` would create the directory.
         let listing = path.is_dir().then(|| Workspace::open(&path).and_then(|workspace| workspace.list()));
         let entries = listing.and_then(Result::ok).map(|listing| listing.files).unwrap_or_default();
         entries.into_iter().map(|entry| entry.path).filter(|path| !path.starts_with(".orkestra-")).collect()
     }
 }
 
-/// Stands for every agent while a run is cancelled: an attempt under way is given up without a call being made.
+/// Replaces every agent while a run is cancelled: running attempts end without making a call.
 async fn wait_for_the_end(cx: Context, _input: serde_json::Value) -> TaskResult<serde_json::Value> {
     cx.cancelled().await;
     Err(TaskError::permanent("the run was cancelled").with_kind(FailureKind::Cancelled))

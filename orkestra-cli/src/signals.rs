@@ -1,18 +1,18 @@
-//! Ctrl-C and SIGTERM: the first one asks to detach, the second one ends the process where it stands.
+//! Ctrl-C and SIGTERM: the first one asks to detach, the second one exits at once.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::exit::{Exit, Failure};
 
-/// Whether the user asked to end.
+/// Whether the user asked to stop.
 #[derive(Clone)]
 pub(crate) struct Stop(watch::Receiver<bool>);
 
 impl Stop {
-    /// Listens from now on.
+    /// Starts to listen for the signals.
     pub(crate) fn listen() -> Result<Self, Failure> {
-        let refused = |error: std::io::Error| Failure::failed(format!("signals cannot be listened to: {error}"));
+        let refused = |error: std::io::Error| Failure::failed(format!("cannot listen for signals: {error}"));
         let mut interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(refused)?;
         let (sender, receiver) = watch::channel(false);
@@ -23,7 +23,7 @@ impl Stop {
                     _ = terminate.recv() => {}
                 }
                 if sender.send_replace(true) {
-                    // Everything acknowledged is durable: ending here is as safe as a crash.
+                    // Everything acknowledged is durable, so exiting here is as safe as a crash.
                     std::process::exit(i32::from(Exit::Interrupted.code()));
                 }
             }
@@ -31,7 +31,7 @@ impl Stop {
         Ok(Self(receiver))
     }
 
-    /// Returns when the user asks to end.
+    /// Returns when the user asks to stop.
     pub(crate) async fn asked(&mut self) {
         if self.0.wait_for(|asked| *asked).await.is_err() {
             std::future::pending::<()>().await;

@@ -1,4 +1,4 @@
-//! Stores by name, for the commands that look after them: the one place that knows which backends there are.
+//! Opens the store that `--store` names. The only file of `aios store` that knows the backends.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use orkestra_store::{CheckReport, OpenReport, SledStore};
 
 use crate::exit::{Exit, Failure};
 
-/// A store that was opened.
+/// An open store.
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
-    /// What opening it found, for people.
+    /// What was found while opening it, for the user to read.
     pub(crate) notes: Vec<String>,
     backend: Backend,
 }
@@ -24,13 +24,13 @@ enum Backend {
     Sled(SledStore),
     #[cfg(feature = "fjall")]
     Fjall(FjallStore),
-    /// It looks after its indexes itself.
+    /// The database maintains its indexes itself.
     #[cfg(feature = "postgres")]
     Postgres,
 }
 
 impl Opened {
-    /// What only the backend can look at: its indexes. `None` is fine.
+    /// Checks what only the backend can see, its indexes. `None` when there is no damage.
     pub(crate) async fn damage(&self) -> Result<Option<String>, StoreError> {
         let checked: Result<CheckReport, StoreError> = match &self.backend {
             Backend::Sled(store) => store.check().await,
@@ -47,8 +47,8 @@ impl Opened {
     }
 }
 
-/// Opens the store that `place` names: a database by its address, or a directory, with the backend before it if it is a new
-/// one: `fjall:DIR`. A directory is made if it is not there and `make` says so.
+/// Opens the store at `place`: the URL of a database, or a directory, where `fjall:DIR` chooses the backend of a new one. A
+/// missing directory is created if `make` is set.
 pub(crate) async fn open(place: &str, make: bool) -> Result<Opened, Failure> {
     if ["postgres://", "postgresql://"].iter().any(|scheme| place.starts_with(scheme)) {
         return postgres(place).await;
@@ -61,7 +61,7 @@ pub(crate) async fn open(place: &str, make: bool) -> Result<Opened, Failure> {
     if !make && format.is_empty() && !path.join("db").exists() {
         return Err(Failure::usage(format!("there is no store at {}", path.display())));
     }
-    // NOTE: what is no store, or not of the backend that was asked for, is told by whoever opens it.
+    // NOTE: the backend reports a directory that is not a store, or a store of another backend.
     match asked.or(format.split_whitespace().nth(1)) {
         Some("fjall") => fjall(path),
         _ => sled(path),
@@ -83,7 +83,10 @@ fn fjall(path: &Path) -> Result<Opened, Failure> {
 
 #[cfg(not(feature = "fjall"))]
 fn fjall(path: &Path) -> Result<Opened, Failure> {
-    Err(Failure::usage(format!("{} is for fjall, which this aios was built without", path.display())))
+    Err(Failure::usage(format!(
+        "cannot open {}: it is a fjall store, and this aios was built without fjall",
+        path.display()
+    )))
 }
 
 #[cfg(feature = "postgres")]
@@ -94,28 +97,26 @@ async fn postgres(url: &str) -> Result<Opened, Failure> {
 
 #[cfg(not(feature = "postgres"))]
 async fn postgres(_url: &str) -> Result<Opened, Failure> {
-    Err(Failure::usage("this aios was built without postgres"))
+    Err(Failure::usage("cannot open a Postgres store: this aios was built without postgres"))
 }
 
 fn notes(report: &OpenReport) -> Vec<String> {
     let mut notes = Vec::new();
     if report.after_crash {
-        notes.push("whoever had the store open before ended without closing it".to_owned());
+        notes.push("the last process that used the store did not close it".to_owned());
     }
-    notes.extend(
-        report.set_aside.iter().map(|aside| {
-            format!("a damaged cache file of the store was put aside, nothing is lost: {}", aside.display())
-        }),
-    );
+    notes.extend(report.set_aside.iter().map(|aside| {
+        format!("a damaged cache file of the store was moved aside, nothing is lost: {}", aside.display())
+    }));
     notes.extend(report.lost.iter().map(|lost| format!("the newest writes are lost: {lost}")));
     notes
 }
 
-/// What a store says, and what its user can do.
+/// Adds to a store's error what the user can do about it.
 pub(crate) fn refused(error: &StoreError) -> Failure {
     let (exit, hint) = match error.kind() {
-        StoreErrorKind::Busy => (Exit::Failed, ". Wait for it, or stop it with Ctrl-C there: its runs can be resumed."),
-        StoreErrorKind::Damaged => (Exit::Failed, ". Copy all of the store before anything else is tried."),
+        StoreErrorKind::Busy => (Exit::Failed, "; wait for it, or stop it with Ctrl-C (its runs can be resumed)"),
+        StoreErrorKind::Damaged => (Exit::Failed, "; copy the whole store before you try anything else"),
         StoreErrorKind::Invalid => (Exit::Usage, ""),
         _ => (Exit::Failed, ""),
     };

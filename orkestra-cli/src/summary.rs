@@ -1,4 +1,4 @@
-//! What a run left, said when it has ended: files, where they are, how to try them by hand.
+//! The summary of an ended run: its files, where they are, and how to test them by hand.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use orkestra_core::kernel::Outcome;
 use orkestra_core::store::RunRecord;
 
-/// Files that are named; a large project is better looked at with other means.
+/// How many files are listed; a larger project is better viewed with other tools.
 const FILES_SHOWN_MAX: usize = 30;
 
 /// The summary of a run that ended with `outcome` and whose workspace at `path` holds `files`.
@@ -16,7 +16,10 @@ pub(crate) fn of(record: &RunRecord, outcome: &Outcome, path: &Path, files: &[St
     let mut text = match outcome {
         Outcome::Completed(_) => format!("\nRun {} completed in {took}.\n", record.id),
         Outcome::Failed { node, failure } => {
-            format!("\nRun {} failed after {took}: {node}: {failure}\nLook at it: aios logs {}\n", record.id, record.id)
+            format!(
+                "\nRun {} failed after {took}: {node}: {failure}\nSee its events: aios logs {}\n",
+                record.id, record.id
+            )
         }
         Outcome::Cancelled(reason) => format!("\nRun {} was cancelled after {took}: {reason}\n", record.id),
         _ => format!("\nRun {} ended after {took}.\n", record.id),
@@ -33,17 +36,17 @@ pub(crate) fn of(record: &RunRecord, outcome: &Outcome, path: &Path, files: &[St
         let _ = writeln!(text, "  and {} more", files.len() - FILES_SHOWN_MAX);
     }
     if let Some(command) = test_command(path, files) {
-        let _ = writeln!(text, "Run its tests by hand:\n  cd {} && {command}", quoted(path));
+        let _ = writeln!(text, "Run the tests by hand:\n  cd {} && {command}", quoted(path));
     }
     text
 }
 
-/// Seconds with one digit.
+/// A duration in seconds with one decimal.
 pub(crate) fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
-/// The command that runs the tests among `files`, if there are any.
+/// The command that runs the tests in `files`, if there are any.
 fn test_command(path: &Path, files: &[String]) -> Option<String> {
     let name = |file: &str| file.rsplit('/').next().unwrap_or_default().to_owned();
     let is_python = |file: &&String| {
@@ -62,7 +65,7 @@ fn test_command(path: &Path, files: &[String]) -> Option<String> {
     }
 }
 
-/// A path for a shell.
+/// A path, quoted for a shell.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |one: char| one.is_ascii_alphanumeric() || "/._-+:@%".contains(one);
@@ -74,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tests_are_run_with_what_they_are_written_for() {
+    fn the_test_command_matches_the_test_framework() {
         let directory = tempfile::tempdir().expect("a directory");
         let write = |name: &str, text: &str| {
             let path = directory.path().join(name);

@@ -1,4 +1,4 @@
-//! Follows runs until they end: their events to the screen, Ctrl-C to whoever asked.
+//! Follows runs until they end or the user detaches, and passes their events to the screen.
 //!
 //! ```text
 //! Run::events ──► product_event ──► channel ──► Screen
@@ -16,10 +16,11 @@ use tokio::sync::mpsc;
 use crate::screen::Screen;
 use crate::signals::Stop;
 
-/// Events on their way to the screen: enough to keep a slow terminal from holding up the runs, small enough to be current.
+/// How many events may be queued for the screen: enough that a slow terminal does not delay the runs, few enough that what
+/// is shown is current.
 const EVENTS_QUEUED_MAX: usize = 256;
 
-/// A run, and where to begin to show it.
+/// A run, and the position to show it from.
 pub(crate) struct Watched {
     pub(crate) run: Run,
     pub(crate) from: Cursor,
@@ -27,9 +28,9 @@ pub(crate) struct Watched {
 
 /// How following ended.
 pub(crate) enum Ending {
-    /// All runs have ended, or cannot go on here: each with its outcome or the reason.
+    /// Every run has ended or cannot be followed further: each with its outcome or the error.
     All(Vec<(Run, Result<Outcome, orkestra_core::Error>)>),
-    /// The user wants to go, or nobody reads the output any more.
+    /// The user detached, or the reader of the output closed the pipe.
     Detached,
 }
 
@@ -38,10 +39,10 @@ enum News {
     Ended(Run, Result<Outcome, orkestra_core::Error>),
 }
 
-/// Shows `runs` until all have ended or somebody asks to stop.
+/// Shows `runs` until all have ended or the user asks to stop.
 ///
 /// # Errors
-/// When the screen cannot be written, unless it is gone.
+/// When the screen cannot be written. A closed pipe is not an error.
 pub(crate) async fn follow(runs: Vec<Watched>, screen: &mut dyn Screen, stop: &mut Stop) -> io::Result<Ending> {
     let (sender, mut news) = mpsc::channel(EVENTS_QUEUED_MAX);
     for watched in runs {
@@ -81,6 +82,6 @@ async fn read(watched: Watched, sender: mpsc::Sender<News>) {
             Err(error) => break Err(error),
         }
     };
-    // Nobody listens any more only when the user has gone.
+    // This fails only when the user has detached.
     let _ = sender.send(News::Ended(run, outcome)).await;
 }

@@ -1,7 +1,7 @@
-//! How fast the sled store writes and opens, and what it keeps in memory, beside what the disk can do.
+//! How fast the sled store writes and opens, and how much memory it uses, compared with the disk.
 //!
-//! `cargo run --release -p orkestra-store --example measure`: how fast; with a number of commits after it: how large. The
-//! figures of `docs/store.md`.
+//! `cargo run --release -p orkestra-store --example measure` measures speed; with a number of commits as an argument,
+//! memory and size. The source of figures in `docs/store.md`.
 
 use std::fs::File;
 use std::io::Write;
@@ -32,7 +32,7 @@ async fn main() -> Anything {
     for durability in [Durability::Fsync, Durability::Process] {
         for batch in [1, 10, 100, 1_000] {
             let path = directory.path().join(format!("{durability:?}-{batch}"));
-            // Measured anew each time: what else the machine does changes it more than anything here.
+            // Measured again each time: the load of the machine changes it more than anything else.
             let sync = physical(directory.path())?;
             rate(&path, durability, batch, sync).await?;
         }
@@ -40,7 +40,7 @@ async fn main() -> Anything {
     Ok(())
 }
 
-/// How long the disk takes to append 4 KiB and sync them: what a durable write cannot do without.
+/// How long the disk takes to append 4 KiB and sync them: the minimum for a durable write.
 fn physical(directory: &Path) -> std::io::Result<Duration> {
     const TIMES: u32 = 300;
     let mut file = File::create(directory.join("physical"))?;

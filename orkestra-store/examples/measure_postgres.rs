@@ -1,7 +1,7 @@
-//! How fast the Postgres store appends, beside what the same server and the same disk can do at all.
+//! How fast the Postgres store appends, compared with what the same server and disk can do.
 //!
-//! `cargo run --release -p orkestra-store --features postgres --example measure_postgres`: starts a throw-away server, with
-//! the number of parked runs to look through as an argument. The figures of `docs/store.md`.
+//! `cargo run --release -p orkestra-store --features postgres --example measure_postgres` starts a temporary server. An
+//! argument sets the number of parked runs to search. The source of figures in `docs/store.md`.
 
 use std::fs::File;
 use std::io::Write;
@@ -47,7 +47,7 @@ async fn main() -> Anything {
     Ok(())
 }
 
-/// How long the disk takes to append 4 KiB and sync them: what a durable write cannot do without.
+/// How long the disk takes to append 4 KiB and sync them: the minimum for a durable write.
 fn physical() -> std::io::Result<Duration> {
     const TIMES: u32 = 300;
     let path = std::env::temp_dir().join("orkestra-physical");
@@ -66,7 +66,7 @@ async fn write(store: &PostgresStore, batch: Vec<Append>) -> Anything {
     store.append(batch).await.into_iter().try_for_each(|answer| Ok(answer?))
 }
 
-/// Commits per second in batches of `batch`, each of another run, one batch after the other.
+/// Commits per second in batches of `batch`, each of another run, one batch after another.
 async fn rate(store: &PostgresStore, what: &str, batch: usize) -> Anything {
     let mut runs: Vec<_> = (0..batch).map(|number| SampleRun::new(&format!("run-{number:06}"))).collect();
     write(store, runs.iter_mut().map(SampleRun::create).collect()).await?;
@@ -89,7 +89,8 @@ async fn rate(store: &PostgresStore, what: &str, batch: usize) -> Anything {
     Ok(())
 }
 
-/// Whole runs, as an engine drives them: claimed, created, two commits, completed, released; 64 at a time, in `tasks` tasks.
+/// Whole runs as an engine drives them: claimed, created, two commits, completed, released; 64 at a time, in `tasks`
+/// tasks.
 async fn whole(store: &PostgresStore, tasks: usize) -> Anything {
     const ROUNDS: usize = 60;
     let begin = now();
@@ -128,7 +129,7 @@ async fn rounds(store: &PostgresStore, task: usize, round: usize, count: usize) 
     Ok(())
 }
 
-/// What looking for runs costs among many that wait.
+/// The cost of looking for runs among many that wait.
 async fn parked(server: &Server, count: usize) -> Anything {
     let store = PostgresStore::options().with_durability(PostgresDurability::Engine);
     let store = store.with_schema("parked").connect(&server.socket_url()).await?;

@@ -1,10 +1,12 @@
-//! Backends of `orkestra-core`, each behind a feature of its name, all passing the suite of `orkestra-testkit`.
+//! Storage backends for `orkestra-core`. Each is behind a feature of the same name and passes the store suite of
+//! `orkestra-testkit`.
 //!
 //! - `sled` (default): [`SledStore`], one directory, one process.
-//! - `fjall`: `FjallStore`, the same for much writing.
+//! - `fjall`: `FjallStore`, one directory, one process, for large or write-heavy data.
 //! - `postgres`: `PostgresStore`, one database, any number of processes.
 //!
-//! The embedded ones are one type, [`EmbeddedStore`], with a backend each. A backend's own types never show here. [`transfer`] moves runs from one store to another, whatever they are.
+//! The embedded stores are one type, [`EmbeddedStore`], generic over its backend. Types of the underlying databases are
+//! not part of this API. [`transfer`] moves runs between any two stores.
 
 #[cfg(feature = "fjall")]
 mod fjall;

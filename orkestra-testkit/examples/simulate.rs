@@ -1,8 +1,9 @@
 //! Simulates many worlds: `cargo run --release -p orkestra-testkit --example simulate -- --seeds 100000 --from 0`.
 //!
 //! `--bug ack-before-sync | no-fence-check | forgotten-timer` puts a bug into the store and stops at the first world that
-//! shows it; `--without panics` (or another ability of worlds) leaves that out; `--show 100` prints as many
-//! broken worlds; `--twice` makes each world twice and sees that both are the same; `--log` prints one world step by step.
+//! shows it; `--without panics` (or another ability of worlds) disables that ability; `--show 100` prints up to that many
+//! broken worlds; `--twice` simulates each world twice and checks that both are the same; `--log` prints one world step by
+//! step.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use orkestra_testkit::sim::{Ability, Bug, Settings, Verdict, simulate, simulate_
 
 /// How many broken worlds are printed, unless `--show` says otherwise.
 const SHOWN_MAX: usize = 20;
-/// A sign of life after so many worlds.
+/// Progress is printed after this many worlds.
 const REPORT_EVERY: u64 = 10_000;
 
 struct Arguments {
@@ -84,7 +85,7 @@ fn main() -> ExitCode {
             println!("{done} worlds");
         }
         if twice && simulate(verdict.seed, &settings).trace != verdict.trace {
-            println!("seed {} is another world the second time", verdict.seed);
+            println!("seed {} gave a different world the second time", verdict.seed);
             unsteady.fetch_add(1, Ordering::Relaxed);
         }
         bug.is_none() || verdict.violation.is_none()

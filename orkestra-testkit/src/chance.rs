@@ -1,6 +1,6 @@
-//! Chance that is the same for the same seed, on every machine.
+//! Pseudo-random numbers that depend on the seed alone, on every machine.
 
-/// A sequence of numbers made from a seed (SplitMix64). For tests, not for secrets.
+/// A pseudo-random sequence of numbers made from a seed (SplitMix64). For tests, not for secrets.
 #[derive(Clone, Debug)]
 pub struct Chance(u64);
 
@@ -28,7 +28,10 @@ impl Chance {
         usize::try_from(number).expect("it is less than a usize")
     }
 
-    /// True once in `of` times.
+    /// True with a probability of one in `of`.
+    ///
+    /// # Panics
+    /// When `of` is 0.
     pub fn one_in(&mut self, of: usize) -> bool {
         self.below(of) == 0
     }
@@ -36,7 +39,7 @@ impl Chance {
     /// One of `items`.
     ///
     /// # Panics
-    /// When there are none.
+    /// When `items` is empty.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len())]
     }

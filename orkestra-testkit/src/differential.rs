@@ -1,4 +1,4 @@
-//! Two stores that must answer the same: random calls, the same for both, with their answers compared.
+//! Differential tests of stores: makes the same random calls on two stores and compares their answers.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -13,12 +13,13 @@ use orkestra_core::store::{
 use crate::chance::Chance;
 use crate::sample::SampleRun;
 
-/// Makes `calls` calls on both stores, chosen by `seed`, and compares what they answer.
+/// Makes `calls` calls on both stores, chosen by `seed`, and compares their answers.
 ///
-/// Both must be empty. Epochs are each store's own and are not compared, but used: what one fences the other must.
+/// Both stores must be empty. Epochs and letter ids are each store's own: they are not compared, but used in later calls, so
+/// that what one store fences the other must fence too.
 ///
 /// # Errors
-/// The first call that they answer differently, with the seed.
+/// The first call that the stores answer differently, with the seed.
 pub async fn compare(seed: u64, calls: usize, left: &dyn Store, right: &dyn Store) -> Result<(), String> {
     let mut pair = Pair { stores: [left, right], chance: Chance::new(seed), ..Pair::empty(left, right) };
     for call in 0..calls {
@@ -44,7 +45,7 @@ struct Pair<'a> {
     now: u64,
 }
 
-/// A run with all the commits that were ever made of it, also those that no store has taken.
+/// A run with all commits made of it, including those that no store has accepted.
 struct Driven {
     sample: SampleRun,
     made: Vec<Append>,
@@ -58,7 +59,7 @@ impl Driven {
         Self { sample, made: Vec::new(), ended: false }
     }
 
-    /// The next commit; `None` when the run is done.
+    /// The next commit; `None` when the run has ended.
     fn next(&mut self, chance: &mut Chance) -> Option<Append> {
         let append = match chance.below(12) {
             _ if self.ended => return None,
@@ -139,7 +140,7 @@ impl<'a> Pair<'a> {
         for _ in 0..=self.chance.below(6) {
             let run = self.some_run();
             let driven = &mut self.runs[run];
-            // Mostly what follows; else what was made before, or what comes too early because one is left out.
+            // Usually the next commit; otherwise an earlier one again, or one that comes too early because one is skipped.
             let choice = self.chance.below(8);
             if choice == 0 {
                 driven.next(&mut self.chance);
@@ -239,7 +240,7 @@ impl<'a> Pair<'a> {
         Ok(())
     }
 
-    /// When a lease that begins now runs out: at once, soon or never.
+    /// When a lease that begins now expires: at once, soon or never.
     fn some_end(&mut self) -> Timestamp {
         let length = *self.chance.pick(&[0, 100, 1_000, u64::MAX / 2]);
         Timestamp::from_millis(self.now + length)
@@ -339,7 +340,7 @@ impl<'a> Pair<'a> {
 
     async fn delete(&mut self) -> Result<(), String> {
         let number = self.some_run();
-        // Rarely: a run that is gone has little to compare.
+        // Rarely, because a deleted run leaves little to compare.
         if !self.chance.one_in(3) {
             return Ok(());
         }
@@ -373,7 +374,7 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// Answers without what is each store's own: epochs and words.
+/// The answers without epochs and error texts, which are each store's own.
 fn anonymous(answers: Vec<Result<(), AppendError>>) -> Vec<Result<(), String>> {
     let answer = |answer: Result<(), AppendError>| {
         answer.map_err(|error| match error {

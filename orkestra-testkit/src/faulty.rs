@@ -1,4 +1,4 @@
-//! A store that fails on purpose, around any other.
+//! A store wrapper that fails on purpose.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,35 +8,37 @@ use orkestra_core::store::{Append, AppendError, Store, StoreError, StoreErrorKin
 
 use crate::chance::Chance;
 
-/// How one call of `append` fails.
+/// How a call of `append` fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The batch is written, and every commit answered [`AppendError::Unknown`].
+    /// The batch is written, and every commit is answered with [`AppendError::Unknown`].
     UnknownWritten,
-    /// Nothing is written, and every commit answered [`AppendError::Unknown`].
+    /// Nothing is written, and every commit is answered with [`AppendError::Unknown`].
     UnknownLost,
-    /// Nothing is written, and every commit answered [`AppendError::Conflict`] with the true last position.
+    /// Nothing is written, and every commit is answered with [`AppendError::Conflict`] and the true last position.
     Conflict,
-    /// Nothing is written, and every commit answered [`AppendError::Failed`] of this kind.
+    /// Nothing is written, and every commit is answered with [`AppendError::Failed`] of this kind.
     Failed(StoreErrorKind),
-    /// The process dies before the batch is written: this call and all later ones of any method are refused as poisoned.
+    /// The process dies before the batch is written: this call and all later calls of any method fail as
+    /// [`StoreErrorKind::Poisoned`].
     CrashBefore,
-    /// The process dies after the batch is written and before anyone is told: later calls as with `CrashBefore`.
+    /// The process dies after the batch is written and before it is acknowledged: this call and all later ones fail as with
+    /// `CrashBefore`.
     CrashAfter,
 }
 
-/// How one call of any other method fails.
+/// How a call of any other method fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mishap {
-    /// Nothing is done, and the error is of this kind.
+    /// The call does nothing and returns an error of this kind.
     Failed(StoreErrorKind),
-    /// The store panics: a bug of it.
+    /// The call panics, as a bug in the store would.
     Panic,
 }
 
-/// A store that fails when it is told to. Clones fail together.
+/// A store wrapper that fails as requested. Clones share their faults and counters.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -58,51 +60,51 @@ struct Faults {
     scripted: BTreeMap<u64, Fault>,
     random: Option<(Chance, usize, Vec<Fault>)>,
     crashed: bool,
-    /// By method: how many calls fail still, and how.
+    /// By method: how many more calls fail, and how.
     calls: BTreeMap<&'static str, (u64, Mishap)>,
-    /// A text in a commit that fails the next write that holds it.
+    /// Fails the next write of a commit that contains this text.
     body: Option<String>,
 }
 
 impl FaultyStore {
-    /// A store that does what `inner` does.
+    /// Wraps `inner`, without faults.
     #[must_use]
     pub fn new(inner: Arc<dyn Store>) -> Self {
         Self { inner, plan: Arc::default() }
     }
 
-    /// The same, failing at the `nth` call of `append`, counted from 1.
+    /// Adds a fault at the `nth` call of `append`, counted from 1.
     #[must_use]
     pub fn with_fault(self, nth: u64, fault: Fault) -> Self {
         self.lock().scripted.insert(nth, fault);
         self
     }
 
-    /// The same, failing in one of `faults` about once in `one_in` calls of `append`, by chance made from `seed`.
+    /// Adds random faults: about once in `one_in` calls of `append`, one of `faults`, chosen by `seed`.
     #[must_use]
     pub fn with_random_faults(self, seed: u64, one_in: usize, faults: &[Fault]) -> Self {
         self.lock().random = Some((Chance::new(seed), one_in, faults.to_vec()));
         self
     }
 
-    /// Fails at the next call of `append`.
+    /// Fails the next call of `append`.
     pub fn fail_next(&self, fault: Fault) {
         let mut plan = self.lock();
         let next = plan.appends + 1;
         plan.scripted.insert(next, fault);
     }
 
-    /// Fails the next `times` calls of `method`: `read`, `due`, `append` and so on.
+    /// Fails the next `times` calls of `method`, such as `read`, `due` or `append`.
     pub fn fail_calls(&self, method: &'static str, times: u64, mishap: Mishap) {
         self.lock().calls.insert(method, (times, mishap));
     }
 
-    /// Fails the next write of a commit with `text` in it, of kind [`StoreErrorKind::Io`].
+    /// Fails the next `append` of a commit that contains `text`, with [`StoreErrorKind::Io`].
     pub fn fail_body(&self, text: &str) {
         self.lock().body = Some(text.to_owned());
     }
 
-    /// Whether a write that [`fail_body`](Self::fail_body) waits for has not come yet.
+    /// Whether the fault of [`fail_body`](Self::fail_body) is still pending.
     #[must_use]
     pub fn waits_for_body(&self) -> bool {
         self.lock().body.is_some()
@@ -126,7 +128,7 @@ impl FaultyStore {
         Some(mishap)
     }
 
-    /// Fails no more. A crash stays one.
+    /// Removes all pending faults. A store that has crashed stays crashed.
     pub fn heal(&self) {
         let mut plan = self.lock();
         plan.scripted.clear();
@@ -135,20 +137,20 @@ impl FaultyStore {
         plan.body = None;
     }
 
-    /// How many calls of `append` there were.
+    /// How often `append` was called.
     #[must_use]
     pub fn appends(&self) -> u64 {
         self.lock().appends
     }
 
-    /// Whether a crash has come.
+    /// Whether a crash has happened.
     #[must_use]
     pub fn crashed(&self) -> bool {
         self.lock().crashed
     }
 
     fn lock(&self) -> MutexGuard<'_, Faults> {
-        // Nothing that holds it can panic half-way through a change.
+        // No panic can happen in the middle of a change, so a poisoned lock is consistent.
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -169,7 +171,7 @@ impl FaultyStore {
         }
         match self.mishap(method) {
             None => Ok(()),
-            Some(Mishap::Failed(kind)) => Err(StoreError::new(kind, "says the faulty store")),
+            Some(Mishap::Failed(kind)) => Err(StoreError::new(kind, "injected by the faulty store")),
             Some(Mishap::Panic) => panic!("the faulty store panics"),
         }
     }
@@ -185,7 +187,7 @@ impl FaultyStore {
 }
 
 fn dead() -> StoreError {
-    StoreError::new(StoreErrorKind::Poisoned, "the process has crashed, says the faulty store")
+    StoreError::new(StoreErrorKind::Poisoned, "crash injected by the faulty store")
 }
 
 async fn last(store: &dyn Store, run: &RunId) -> Result<Seq, StoreError> {
@@ -220,12 +222,12 @@ impl StoreWrapper for FaultyStore {
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
         let count = batch.len();
         let all = |error: AppendError| vec![Err(error); count];
-        let unknown = || all(AppendError::Unknown("says the faulty store".into()));
+        let unknown = || all(AppendError::Unknown("injected by the faulty store".into()));
         if let Err(dead) = self.alive(StoreMethod::Append) {
             return all(dead.into());
         }
         if self.hits_body(&batch) {
-            return all(StoreError::new(StoreErrorKind::Io, "says the faulty store").into());
+            return all(StoreError::new(StoreErrorKind::Io, "injected by the faulty store").into());
         }
         match self.next_fault() {
             None => self.inner.append(batch).await,
@@ -235,7 +237,7 @@ impl StoreWrapper for FaultyStore {
                 unknown()
             }
             Some(Fault::Conflict) => self.conflicts(&batch).await,
-            Some(Fault::Failed(kind)) => all(StoreError::new(kind, "says the faulty store").into()),
+            Some(Fault::Failed(kind)) => all(StoreError::new(kind, "injected by the faulty store").into()),
             Some(Fault::CrashBefore) => {
                 self.lock().crashed = true;
                 all(dead().into())

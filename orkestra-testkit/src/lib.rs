@@ -1,18 +1,19 @@
-//! The proof kit: what shows that a store keeps its contract, and what makes stores fail on purpose.
+//! The test kit of Orkestra: conformance tests for stores, fault injection for workflows, and a simulator of the engine.
 //!
 //! - [`store`]: the conformance suite, one function per sentence of the contract of
-//!   [`Store`](orkestra_core::store::Store). Whoever writes a store gives it a [`store::StoreFixture`].
-//! - [`differential`]: random calls on two stores, whose answers must be the same.
-//! - [`FaultyStore`]: a store that fails when it is told to.
-//! - [`Harness`]: what becomes of your own workflow when its process dies at every moment, when each of its nodes fails, when
-//!   every attempt is interrupted; [`run`] and [`VirtualClock`] give tests virtual time.
-//! - [`sim`]: the simulator, whole worlds made from a number.
-//! - [`journal_text`]: a run's journal as text, for people.
-//! - [`fuzz`]: hostile bytes, for fuzzers and for tests without one.
-//! - `postgres` (feature `postgres`, Unix): a throw-away Postgres server.
+//!   [`Store`](orkestra_core::store::Store). To test your own store, implement [`store::StoreFixture`].
+//! - [`differential`]: makes the same random calls on two stores and compares their answers.
+//! - [`FaultyStore`]: a store wrapper that fails as requested.
+//! - [`Harness`]: crashes the process of your workflow at every write, fails each of its nodes, and interrupts every attempt;
+//!   [`run`] and [`VirtualClock`] give tests virtual time.
+//! - [`sim`]: the simulator, which makes whole worlds (engines, a store, clocks, clients) from a seed.
+//! - [`journal_text`]: a run's journal as readable text.
+//! - [`fuzz`]: fuzz targets, for fuzzers and for ordinary tests.
+//! - `postgres` (feature `postgres`, Unix): a temporary Postgres server.
 //! - [`sample`]: real runs with real journals, without an engine.
 //!
-//! Nothing here reads a clock or draws chance, but for where that server lives: the same seed does the same.
+//! Nothing here reads a clock or uses real randomness, except for the directory of that server: the same seed gives the same
+//! result.
 
 mod chance;
 pub mod differential;

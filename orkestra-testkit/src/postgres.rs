@@ -1,6 +1,6 @@
-//! A throw-away Postgres server: a cluster of its own in a temporary directory, made from the binaries of this machine.
+//! A temporary Postgres server: its own cluster in a temporary directory, run with the Postgres binaries of this machine.
 //!
-//! It never touches a server that is there already, and is gone when its last handle is dropped. It blocks while it starts.
+//! It never touches an existing server, and is removed when it is dropped. Starting it blocks the thread.
 //!
 //! ```no_run
 //! use orkestra_testkit::postgres::Server;
@@ -22,35 +22,35 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The role and the owner of everything in such a server; no password is asked for.
+/// The superuser of such a server; it needs no password.
 const ROLE: &str = "orkestra";
 
-/// Ports that were free a moment ago may be taken: another one then.
+/// How often a start is tried: a port that was free a moment ago may be taken.
 const STARTS_MAX: usize = 5;
 
-/// A server that runs until this is dropped.
+/// A server that runs until this value is dropped.
 #[derive(Debug)]
 pub struct Server {
     binaries: PathBuf,
     directory: PathBuf,
     port: u16,
     user: Option<(u32, u32)>,
-    /// The network namespace that it runs in, if it is not that of this process.
+    /// The network namespace that it runs in; `None` for that of this process.
     namespace: Option<String>,
 }
 
 impl Server {
-    /// Makes a cluster and starts it, with `fsync` on. It listens on the loopback address and on a Unix socket.
+    /// Creates a cluster and starts it, with `fsync` on. It listens on the loopback address and on a Unix socket.
     ///
     /// # Errors
-    /// `NotFound` when this machine has no Postgres binaries, on the `PATH` or where Debian puts them; otherwise what its
-    /// programs said.
+    /// `NotFound` when this machine has no Postgres binaries, neither on the `PATH` nor where Debian installs them; otherwise
+    /// the output of the Postgres programs.
     pub fn start() -> io::Result<Self> {
-        Self::begin(None, somewhere())
+        Self::begin(None, new_directory())
     }
 
-    /// The same in this directory, which is removed in the end as well. A cluster that is there already is taken over: the copy of
-    /// another server's directory. The path must be short enough for a Unix socket in it.
+    /// Like [`start`](Self::start), in this directory, which is removed on drop too. If it already holds a cluster, as a copy of
+    /// another server's directory does, that cluster is used. The path must be short enough for a Unix socket in it.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -58,26 +58,27 @@ impl Server {
         Self::begin(None, directory.to_owned())
     }
 
-    /// The same in another network namespace, one that `ip netns add` has made, where it listens on every address
-    /// ([`url_at`](Self::url_at)). From here it is reached by its Unix socket alone ([`socket_url`](Self::socket_url)). Needs
-    /// root, and `ip` and `setpriv` as on every Debian.
+    /// Like [`start`](Self::start), in a network namespace made with `ip netns add`, where it listens on every address
+    /// ([`url_at`](Self::url_at)). From this process it is reached only through its Unix socket
+    /// ([`socket_url`](Self::socket_url)). Needs root, `ip` and `setpriv`.
     ///
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_in(namespace: &str) -> io::Result<Self> {
-        Self::begin(Some(namespace.to_owned()), somewhere())
+        Self::begin(Some(namespace.to_owned()), new_directory())
     }
 
     fn begin(namespace: Option<String>, directory: PathBuf) -> io::Result<Self> {
         let binaries = binaries().ok_or_else(|| {
-            let message = "no Postgres binaries: initdb and pg_ctl are neither on the PATH nor in /usr/lib/postgresql";
+            let message = "cannot start Postgres: initdb and pg_ctl are neither on the PATH nor in /usr/lib/postgresql; \
+                install Postgres";
             io::Error::new(io::ErrorKind::NotFound, message)
         })?;
         let is_new = !directory.join("data").exists();
         if is_new {
             fs::create_dir(&directory)?;
         }
-        // One that is taken over belongs to whoever the other server runs as.
+        // An existing cluster belongs to the user that the other server runs as.
         let owner = fs::metadata(&directory)?;
         let user = if is_new { user(&directory)? } else { Some((owner.uid(), owner.gid())) };
         let mut server = Self { binaries, directory, port: 0, user, namespace };
@@ -85,9 +86,9 @@ impl Server {
             chown(&server.directory, Some(user), Some(group))?;
         }
         if is_new {
-            server.make()?;
+            server.init_cluster()?;
         } else {
-            // That of the server it was copied from: to Postgres it looks as if that one had this directory open.
+            // It is that of the server it was copied from: to Postgres it looks as if that server had this directory open.
             fs::remove_file(server.data().join("postmaster.pid"))?;
         }
         let mut last = Ok(());
@@ -101,8 +102,8 @@ impl Server {
         last.map(|()| server)
     }
 
-    /// Makes the cluster.
-    fn make(&self) -> io::Result<()> {
+    /// Creates the cluster.
+    fn init_cluster(&self) -> io::Result<()> {
         let data = self.data();
         let words = ["-U", ROLE, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "-D"];
         self.call("initdb", words.iter().map(OsStr::new).chain([data.as_os_str()]))?;
@@ -114,44 +115,44 @@ impl Server {
         Ok(())
     }
 
-    /// Where it answers by TCP.
+    /// Its URL for TCP on the loopback address.
     #[must_use]
     pub fn url(&self) -> String {
         self.url_at("127.0.0.1")
     }
 
-    /// Where it answers by TCP to those who know it as `host`.
+    /// Its URL for TCP on the address `host`.
     #[must_use]
     pub fn url_at(&self, host: &str) -> String {
         format!("postgres://{ROLE}@{host}:{}/postgres?sslmode=disable", self.port)
     }
 
-    /// Where it answers by its Unix socket, which is faster.
+    /// Its URL for its Unix socket, which is faster than TCP.
     #[must_use]
     pub fn socket_url(&self) -> String {
         format!("postgres://{ROLE}@localhost:{}/postgres?host={}", self.port, self.directory.display())
     }
 
-    /// Ends the server as a crash would, and starts it again: what it had not synced is lost, whoever was connected too.
+    /// Crashes the server and restarts it: writes that it had not synced are lost, and all connections are closed.
     ///
     /// # Errors
-    /// What `pg_ctl` said.
+    /// The output of `pg_ctl`.
     pub fn crash_and_restart(&self) -> io::Result<()> {
         self.control("restart", "immediate")
     }
 
-    /// Ends the server as a crash would. [`start_again`](Self::start_again) brings it back.
+    /// Crashes the server. [`start_again`](Self::start_again) restarts it.
     ///
     /// # Errors
-    /// What `pg_ctl` said.
+    /// The output of `pg_ctl`.
     pub fn crash(&self) -> io::Result<()> {
         self.control("stop", "immediate")
     }
 
-    /// Starts it after a crash, at the same place.
+    /// Restarts it after a crash, with the same port and directory.
     ///
     /// # Errors
-    /// What `pg_ctl` said.
+    /// The output of `pg_ctl`.
     pub fn start_again(&self) -> io::Result<()> {
         self.control("start", "fast")
     }
@@ -180,7 +181,7 @@ impl Server {
         answer.map_err(|error| io::Error::new(error.kind(), format!("{error}\n{}", log())))
     }
 
-    /// A program of Postgres, where it is to run and as whom.
+    /// A Postgres program, run as the right user in the right namespace.
     fn command(&self, program: &str) -> Command {
         let program = self.binaries.join(program);
         let Some(namespace) = &self.namespace else {
@@ -190,7 +191,7 @@ impl Server {
             }
             return command;
         };
-        // Who enters a namespace must be root still.
+        // Entering a namespace needs root, so the user is changed after that.
         let mut command = Command::new("ip");
         command.args(["netns", "exec", namespace]);
         if let Some((user, group)) = self.user {
@@ -204,7 +205,7 @@ impl Server {
     fn call<'a>(&self, program: &str, words: impl IntoIterator<Item = &'a OsStr>) -> io::Result<()> {
         let mut command = self.command(program);
         command.args(words).current_dir(&self.directory).env_remove("PGDATA").stdin(Stdio::null());
-        // A server inherits what it is given: an open pipe would be waited for as long as it lives.
+        // The server inherits its output: a pipe would stay open, and be waited for, as long as the server runs.
         let said = self.directory.join("said");
         let file = fs::File::create(&said)?;
         command.stdout(file.try_clone()?).stderr(file);
@@ -217,20 +218,20 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A server that is not there any more needs no end.
+        // Ignore the error: the server may have been stopped already.
         let _ = self.crash();
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
-/// A directory that is not there yet.
-fn somewhere() -> PathBuf {
+/// A path in the temporary directory that does not exist yet.
+fn new_directory() -> PathBuf {
     // NOTE: the path of a Unix socket has at most 107 bytes.
     let name = format!("orkestra-pg-{:016x}", RandomState::new().hash_one(std::process::id()));
     std::env::temp_dir().join(name)
 }
 
-/// Where the newest binaries are.
+/// The directory with the newest Postgres binaries.
 fn binaries() -> Option<PathBuf> {
     let has_all = |directory: &Path| ["initdb", "pg_ctl", "postgres"].iter().all(|name| directory.join(name).is_file());
     let on_path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
@@ -244,7 +245,7 @@ fn binaries() -> Option<PathBuf> {
     versions.iter().rev().map(|version| version.join("bin")).find(|directory| has_all(directory))
 }
 
-/// Postgres refuses to run as root: the user to run it as instead, if `directory` was made by root.
+/// The user to run Postgres as, if `directory` was created by root: Postgres refuses to run as root.
 fn user(directory: &Path) -> io::Result<Option<(u32, u32)>> {
     if fs::metadata(directory)?.uid() != 0 {
         return Ok(None);
@@ -257,6 +258,10 @@ fn user(directory: &Path) -> io::Result<Option<(u32, u32)>> {
             (fields[0] == wanted).then_some(ids)
         })
     };
-    let none = || io::Error::other("Postgres does not run as root, and there is no user `postgres` or `nobody`");
+    let none = || {
+        io::Error::other(
+            "cannot start Postgres: it refuses to run as root, and there is no user `postgres` or `nobody`; add one of them",
+        )
+    };
     find("postgres").or_else(|| find("nobody")).map(Some).ok_or_else(none)
 }

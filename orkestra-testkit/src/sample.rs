@@ -1,6 +1,6 @@
 //! Runs with real journals, decided by the kernel and encoded by the codec, without an engine.
 //!
-//! A [`SampleRun`] makes the commits that a driver would make, one by one. Nothing is written anywhere.
+//! A [`SampleRun`] makes the commits that a driver would make, one by one, without writing them to a store.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use orkestra_core::kernel::{Input, InputKind, RunState, TaskRequest, decide};
 use orkestra_core::model::{Epoch, Name, NodeSpec, Payload, Plan, RunId, Seq, Timestamp, WorkflowSpec};
 use orkestra_core::store::{Append, RunRecord};
 
-/// A run of one node, `work`, that reports as often as one likes, and then completes.
+/// A run of one node, `work`, that emits any number of reports and then completes.
 #[derive(Clone, Debug)]
 pub struct SampleRun {
     run: RunId,
@@ -21,13 +21,13 @@ pub struct SampleRun {
     state: Option<RunState>,
 }
 
-const WHY: &str = "a sample is made of legal words";
+const WHY: &str = "a sample uses valid values";
 
 impl SampleRun {
-    /// A run that is not there yet.
+    /// A run that is not created yet.
     ///
     /// # Panics
-    /// When `id` is no run id.
+    /// When `id` is not a valid run id.
     #[must_use]
     pub fn new(id: &str) -> Self {
         Self {
@@ -40,13 +40,13 @@ impl SampleRun {
         }
     }
 
-    /// A run that goes on where `commits`, all of its journal, ends.
+    /// A run that continues after `commits`, which must be its whole journal.
     ///
     /// # Errors
-    /// When they are no journal of a run.
+    /// When they are not the journal of a run.
     ///
     /// # Panics
-    /// When `id` is no run id.
+    /// When `id` is not a valid run id.
     pub fn resume(id: &str, commits: &[Written]) -> Result<Self, ReplayError> {
         let mut sample = Self::new(id);
         let mut replayer = Replayer::new(sample.run.clone());
@@ -57,29 +57,29 @@ impl SampleRun {
         Ok(sample)
     }
 
-    /// The same with a label more.
+    /// Adds a label.
     #[must_use]
     pub fn with_label(mut self, key: &str, value: &str) -> Self {
         self.labels.insert(key.into(), value.into());
         self
     }
 
-    /// The same of another workflow.
+    /// Sets the name of its workflow.
     ///
     /// # Panics
-    /// When `workflow` is no name.
+    /// When `workflow` is not a valid name.
     #[must_use]
     pub fn with_workflow(self, workflow: &str) -> Self {
         Self { workflow: Name::new(workflow).expect("a name of a workflow"), ..self }
     }
 
-    /// The same, going on at this time, in milliseconds.
+    /// Sets the time of its next commits, in milliseconds.
     #[must_use]
     pub fn at(self, millis: u64) -> Self {
         Self { now: Timestamp::from_millis(millis), ..self }
     }
 
-    /// Drives the run under this epoch from now on.
+    /// Sets the epoch of its next commits.
     pub fn set_epoch(&mut self, epoch: Epoch) {
         self.epoch = epoch;
     }
@@ -102,7 +102,7 @@ impl SampleRun {
         self.state.as_ref().is_some_and(|state| state.status().is_final())
     }
 
-    /// The record that the commits made so far add up to.
+    /// The record after the commits made so far.
     ///
     /// # Panics
     /// Before the first commit.
@@ -128,24 +128,24 @@ impl SampleRun {
         })
     }
 
-    /// A commit of one event, whose body is about `bytes` bytes long. It leaves the record as it is.
+    /// A commit of one event, with a body of about `bytes` bytes. It does not change the record.
     pub fn report(&mut self, bytes: usize) -> Append {
         let payload = Payload::of(&"x".repeat(bytes)).expect(WHY);
         self.request(TaskRequest::Emit { kind: "report".into(), payload })
     }
 
-    /// A commit after which the run's node waits until `due`, in milliseconds. It leaves the record as it is: a record's
-    /// wake-up time is set with [`with_wake_at`].
+    /// A commit after which the run's node waits until `due`, in milliseconds. It does not change the record: set its wake-up
+    /// time with [`with_wake_at`].
     pub fn sleep(&mut self, step: &str, due: u64) -> Append {
         self.request(TaskRequest::Sleep { step: step.into(), due: Timestamp::from_millis(due) })
     }
 
-    /// The last commit: the run is done.
+    /// The last commit: the run completes.
     pub fn complete(&mut self) -> Append {
         self.complete_with(0)
     }
 
-    /// The last commit, with an output of about `bytes` bytes, which the record holds as well.
+    /// The last commit, with an output of about `bytes` bytes, which the record contains too.
     pub fn complete_with(&mut self, bytes: usize) -> Append {
         let node = Name::new("work").expect(WHY);
         let output = Payload::of(&"x".repeat(bytes)).expect(WHY);
@@ -160,7 +160,7 @@ impl SampleRun {
         let first = self.last().plus(1);
         let before = self.state.as_ref().map(RunRecord::of);
         let input = Input { at: self.now, chance: 0.0, kind };
-        let events = decide(&self.run, &mut self.state, input).expect("a sample asks for what is legal");
+        let events = decide(&self.run, &mut self.state, input).expect("a sample makes valid requests");
         let commit = Commit { run: self.run.clone(), first, epoch: self.epoch, at: self.now, events };
         let record = self.record();
         let told = before.is_some_and(|before| before.status == record.status && before.wake_at == record.wake_at);
@@ -168,10 +168,10 @@ impl SampleRun {
     }
 }
 
-/// The same commit with a record that needs a driver at this time, or at none.
+/// Sets the wake-up time of the commit's record, in milliseconds; `None` for none.
 ///
 /// # Panics
-/// When the commit brings no record.
+/// When the commit has no record.
 #[must_use]
 pub fn with_wake_at(append: Append, at: Option<u64>) -> Append {
     let record = append.record.expect("a commit that brings a record");

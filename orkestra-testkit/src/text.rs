@@ -1,4 +1,4 @@
-//! A journal for people.
+//! Journals as readable text.
 
 use std::fmt::Write;
 
@@ -7,13 +7,14 @@ use orkestra_core::model::limits::READ_COMMITS_MAX;
 use orkestra_core::model::{RunId, Seq};
 use orkestra_core::store::{Store, StoreError};
 
-/// The journal of `run` as text: a line per commit, and one per event under it.
+/// The journal of `run` as text: one line per commit, followed by one line per event. A commit that cannot be decoded is shown
+/// with its error.
 ///
 /// # Errors
-/// Those of the store. A commit that cannot be read is shown as such.
+/// When the store cannot be read.
 ///
 /// # Panics
-/// Never: writing to a text does not fail.
+/// Never: writing to a string does not fail.
 pub async fn journal_text(store: &dyn Store, run: &RunId) -> Result<String, StoreError> {
     let mut text = String::new();
     let mut next = Seq(1);
@@ -34,7 +35,7 @@ pub async fn journal_text(store: &dyn Store, run: &RunId) -> Result<String, Stor
                 }
                 Err(error) => writeln!(text, "{first}..{last} epoch {epoch}: {error}"),
             };
-            result.expect("writing to a text does not fail");
+            result.expect("writing to a string does not fail");
         }
     }
 }

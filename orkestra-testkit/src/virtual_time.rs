@@ -1,5 +1,5 @@
-//! Virtual time: it stands still while anything can run, and jumps to the next timer when nothing can. A workflow that
-//! sleeps for three days is tested in a millisecond.
+//! Virtual time: it stands still while any task can run, and jumps to the next timer when none can. A workflow that sleeps for
+//! three days is tested in a millisecond.
 
 use std::future::Future;
 
@@ -7,10 +7,10 @@ use orkestra_core::Clock;
 use orkestra_core::model::Timestamp;
 use tokio::time::Instant;
 
-/// When virtual time begins unless one says otherwise: the first of January 2026.
+/// When virtual time begins by default: 1 January 2026.
 const BEGINNING: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
-/// A clock for engines under test. Engines of one test share it: they get clones.
+/// A clock for engines under test. The engines of one test share it through clones.
 #[derive(Clone, Copy, Debug)]
 pub struct VirtualClock {
     beginning: Timestamp,
@@ -18,13 +18,13 @@ pub struct VirtualClock {
 }
 
 impl VirtualClock {
-    /// A clock that shows the beginning of 2026 now.
+    /// A clock that now shows the beginning of 2026.
     #[must_use]
     pub fn new() -> Self {
         Self::showing(BEGINNING)
     }
 
-    /// A clock that shows this time now.
+    /// A clock that now shows this time.
     #[must_use]
     pub fn showing(now: Timestamp) -> Self {
         Self { beginning: now, origin: Instant::now() }
@@ -43,7 +43,7 @@ impl Clock for VirtualClock {
     }
 }
 
-/// Runs a test in virtual time, on one thread. Inside, `tokio::time::sleep` passes time.
+/// Runs a test in virtual time, on one thread. `tokio::time::sleep` in it advances the time.
 ///
 /// ```
 /// use orkestra_core::prelude::*;
@@ -64,8 +64,8 @@ impl Clock for VirtualClock {
 /// ```
 ///
 /// # Panics
-/// When the test does, or when it is called inside a runtime: a `#[tokio::test(start_paused = true)]` needs no other one.
+/// When the test panics, or when called inside a runtime; a `#[tokio::test(start_paused = true)]` has virtual time without it.
 pub fn run<F: Future>(test: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.expect("a runtime that only tells the time needs nothing").block_on(test)
+    runtime.expect("a runtime with only a timer needs no resources").block_on(test)
 }

@@ -1,5 +1,5 @@
-//! Checks a call's arguments against the tool's schema and words what is wrong so that a language model can correct itself.
-//! Pure. A call whose arguments do not fit never reaches the tool.
+//! Checks the arguments of a tool call against the tool's schema, with errors worded so that a language model can correct
+//! itself. Pure. A call with invalid arguments never reaches the tool.
 
 use jsonschema::Validator;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::error::ToolError;
 use crate::limits::{ARGUMENT_PROBLEM_BYTES_MAX, ARGUMENT_PROBLEMS_MAX};
 use crate::tool::Tool;
 
-/// Removes what models add without meaning it: `null` for an optional argument, and nothing at all for an empty object.
+/// Normalises what models often send: drops `null` for an optional argument, and turns `null` arguments into an empty object.
 pub(crate) fn tidy(schema: &Value, arguments: Value) -> Value {
     let mut arguments = if arguments.is_null() { Value::Object(serde_json::Map::new()) } else { arguments };
     if let Some(object) = arguments.as_object_mut() {
@@ -32,7 +32,7 @@ pub(crate) fn check(tool: &dyn Tool, validator: &Validator, arguments: &Value) -
         return Ok(());
     }
     let message = format!(
-        "{name} was not called, because its arguments do not fit:\n{problems}\nIt takes: {expected}\nCall it again with corrected arguments.",
+        "{name} was not called because its arguments are invalid:\n{problems}\nIt takes: {expected}\nCall it again with corrected arguments.",
         name = tool.name(),
         problems = problems.join("\n"),
         expected = signature(tool.schema()),
@@ -40,7 +40,7 @@ pub(crate) fn check(tool: &dyn Tool, validator: &Validator, arguments: &Value) -
     Err(ToolError::InvalidArguments { tool: tool.name().to_owned(), message })
 }
 
-/// `path: string, limit?: integer` — what a model understands better than a schema.
+/// `path: string, limit?: integer`, which a model understands better than a schema.
 fn signature(schema: &Value) -> String {
     let required = schema.get("required").and_then(Value::as_array);
     let properties = schema.get("properties").and_then(Value::as_object);
@@ -59,7 +59,7 @@ fn cut(text: &str) -> String {
     if text.len() <= ARGUMENT_PROBLEM_BYTES_MAX {
         return text.to_owned();
     }
-    // Both ends: validators put the value first and what is wrong with it last.
+    // Keep both ends: validators put the value first and the problem last.
     let half = ARGUMENT_PROBLEM_BYTES_MAX / 2;
     let head = &text[..text.floor_char_boundary(half)];
     let tail = &text[text.ceil_char_boundary(text.len() - half)..];

@@ -1,7 +1,7 @@
-//! The files an agent's commands leave for later: whole outputs `command-000001.log`, and `last-command.json`, which is
-//! what `read_test_output` answers from, also after a restart.
+//! The files that an agent's commands leave: whole outputs in `command-000001.log` and so on, and `last-command.json`, from
+//! which `read_test_output` answers, also after a restart.
 //!
-//! A crash leaves at worst an output file without its end and without a mention in `last-command.json`.
+//! At worst a crash leaves an incomplete output file that `last-command.json` does not mention.
 
 use std::fs;
 use std::io;
@@ -39,7 +39,7 @@ impl Artifacts {
         &self.path
     }
 
-    /// Creates the next output file, empty, and makes room by deleting the oldest.
+    /// Creates the next output file, empty, and deletes the oldest ones beyond [`ARTIFACT_FILES_MAX`].
     pub(crate) fn next_output(&self) -> Result<PathBuf, ToolError> {
         let directory = self.open()?;
         let mut numbers = self.numbers().map_err(|error| internal(&self.path, &error))?;
@@ -49,7 +49,7 @@ impl Artifacts {
             let _ = fs::remove_file(output_path(&directory, *number));
         }
         let first = numbers.last().map_or(1, |last| last + 1);
-        // Two commands of one agent may run at once: whoever creates the file has the number.
+        // Two commands of one agent may run at once: the one that creates the file gets the number.
         for number in first..first + ARTIFACT_FILES_MAX as u64 {
             let path = output_path(&directory, number);
             match fs::File::create_new(&path) {
@@ -58,10 +58,10 @@ impl Artifacts {
                 Err(error) => return Err(internal(&path, &error)),
             }
         }
-        Err(ToolError::Internal(format!("no free name for an output file in {}", directory.display())))
+        Err(ToolError::Internal(format!("cannot create an output file in {}: no free name", directory.display())))
     }
 
-    /// Records the last command; the move makes it whole or absent.
+    /// Records the last command. The file is renamed into place, so a crash leaves the old record or the new one.
     pub(crate) fn record(&self, last: &LastCommand) -> Result<(), ToolError> {
         let directory = self.open()?;
         let write = || -> io::Result<()> {
@@ -75,7 +75,7 @@ impl Artifacts {
         write().map_err(|error| internal(&directory, &error))
     }
 
-    /// The last recorded command, `None` when there was none.
+    /// The last recorded command, or `None`.
     pub(crate) fn last(&self) -> Result<Option<LastCommand>, ToolError> {
         match fs::read(self.path.join(LAST)) {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| internal(&self.path, &error.into())),
@@ -88,7 +88,10 @@ impl Artifacts {
         let directory = fs::create_dir_all(&self.path).and_then(|()| self.path.canonicalize());
         let directory = directory.map_err(|error| internal(&self.path, &error))?;
         if directory.starts_with(&self.workspace) {
-            let message = format!("the artifacts directory {} must not be inside the workspace", self.path.display());
+            let message = format!(
+                "cannot use {} for artifacts: it must not be inside the workspace; use another directory",
+                self.path.display()
+            );
             return Err(ToolError::Internal(message));
         }
         Ok(directory)

@@ -1,5 +1,5 @@
-//! What tools answer when they cannot do what was asked. Messages are written for a language model: they name what was
-//! wrong with the call and what to do instead. Whether the *model* or the *operator* can act is in the type.
+//! The errors of tools. Messages are written for a language model: they say what was wrong with the call and what to do
+//! instead. The type says whether the *model* or the *operator* can act on it.
 
 use crate::sandbox::SandboxError;
 use crate::workspace::WorkspaceError;
@@ -8,29 +8,29 @@ use crate::workspace::WorkspaceError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ToolError {
-    /// No such tool in this set.
+    /// The set has no such tool.
     #[error("there is no tool named `{name}`; the tools are: {known}")]
     UnknownTool {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// The names there are, separated by commas.
+        /// The names of the tools in the set, separated by commas.
         known: String,
     },
-    /// The arguments do not fit the tool's schema. The tool was not called, so nothing has happened.
+    /// The arguments do not match the tool's schema. The tool was not called, so nothing has changed.
     #[error("{message}")]
     InvalidArguments {
         /// The tool.
         tool: String,
-        /// What is wrong and what is expected; to be shown to the model as it is.
+        /// What is wrong and what is expected, to show to the model as it is.
         message: String,
     },
-    /// The tool could not do this, and the message says why and what to try. Nothing has changed.
+    /// The tool refused; the message says why and what to try. Nothing has changed.
     #[error("{0}")]
     Refused(String),
-    /// The workspace refused a path or a size, or the disk failed.
+    /// The workspace refused a path or a size, or an I/O error occurred.
     #[error("{0}")]
     Workspace(#[from] WorkspaceError),
-    /// The sandbox failed; a command that merely exits with an error is not this, but a result.
+    /// The sandbox failed. A command that exits with an error is a result, not this.
     #[error("{0}")]
     Sandbox(#[from] SandboxError),
     /// A fault of the host or of this library.
@@ -39,8 +39,8 @@ pub enum ToolError {
 }
 
 impl ToolError {
-    /// Whether the model can do something about it: show it the message and let it go on. Otherwise the attempt should
-    /// fail, because every further call would meet the same fault.
+    /// Whether the model can act on it: then show it the message and continue. Otherwise the attempt should fail, because
+    /// every further call would hit the same fault.
     #[must_use]
     pub fn is_for_model(&self) -> bool {
         match self {
@@ -51,7 +51,7 @@ impl ToolError {
         }
     }
 
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later without any change.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

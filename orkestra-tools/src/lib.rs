@@ -1,4 +1,4 @@
-//! What agents may do: tools for files and commands, confined to a workspace and a sandbox.
+//! Tools for agents: files and commands, confined to a workspace and a sandbox.
 //!
 //! ```text
 //! model's tool call -> ToolSet::call: schema check -> Tool -> Workspace (files, through a directory handle)
@@ -7,11 +7,11 @@
 //!
 //! - [`ToolSet`] holds [`Tool`]s and validates arguments before a call; errors are worded for a language model.
 //! - [`Workspace`] is a directory that paths cannot leave.
-//! - [`Sandbox`] runs commands: [`DockerSandbox`] (the default) and [`LocalSandbox`] (chosen explicitly). What each confines,
-//!   and what not, is on one page: `docs/sandbox.md`; a started sandbox says it too, in [`Sandbox::confinement`].
-//! - [`limits`] has every cap with its reason.
+//! - [`Sandbox`] runs commands: [`DockerSandbox`] (the default) and [`LocalSandbox`] (chosen explicitly). `docs/sandbox.md`
+//!   says what each confines and what not; a started sandbox reports it in [`Sandbox::confinement`].
+//! - [`limits`] has every limit with its reason.
 //!
-//! This crate never knows a run, a model or a store, and never reads configuration from the environment.
+//! This crate knows nothing of runs, models and stores, and never reads configuration from the environment.
 
 pub mod limits;
 

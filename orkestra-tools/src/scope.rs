@@ -1,4 +1,4 @@
-//! What the tools of one agent may touch, and who is told about it.
+//! What the tools of one agent may access, and the observer of what they do.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,33 +7,33 @@ use crate::artifacts::Artifacts;
 use crate::sandbox::Sandbox;
 use crate::workspace::Workspace;
 
-/// Something a tool did, at the moment it happened. For progress, not for the record: the tool's output is the record.
+/// Something that a tool did, reported when it happens. For showing progress only: the tool's output is the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Happening {
     /// A file was written.
     FileWritten {
-        /// Relative to the workspace.
+        /// Its path, relative to the workspace.
         path: String,
         /// Its size, bytes.
         bytes: u64,
     },
-    /// A command said something.
+    /// A command printed a line.
     CommandOutput {
         /// One line without its newline, at most [`crate::limits::OUTPUT_LINE_BYTES_MAX`] bytes.
         line: String,
-        /// Whether it came from the error output.
+        /// Whether it was printed to stderr.
         stderr: bool,
     },
 }
 
-/// Is told what tools do. Called on the path of the work: it should hand over and return.
+/// Observes what tools do. Called inline while a tool works, so it should return quickly.
 pub trait Observer: Send + Sync {
-    /// Something happened.
+    /// Called for each thing that happened.
     fn observe(&self, happening: Happening);
 }
 
-/// An observer that does nothing.
+/// An observer that ignores everything.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unobserved;
 
@@ -51,11 +51,11 @@ pub struct ToolScope {
 }
 
 impl ToolScope {
-    /// The scope of one agent. `artifacts` is a directory of its own outside the workspace (created when first needed); the
-    /// outputs of its commands are kept there, so `read_test_output` answers after a restart too.
+    /// The scope of one agent. `artifacts` is a directory of the agent's own outside the workspace (created when first
+    /// needed). The outputs of its commands are kept there, so that `read_test_output` works after a restart too.
     ///
-    /// IMPORTANT: a directory inside the workspace is refused when a command runs: commands could plant symlinks in it and so
-    /// make the host write elsewhere.
+    /// IMPORTANT: a directory inside the workspace is refused when a command runs, because commands could plant symlinks in it
+    /// and make the host write elsewhere.
     #[must_use]
     pub fn new(
         workspace: Workspace,
@@ -67,25 +67,25 @@ impl ToolScope {
         Self { workspace, sandbox, artifacts, observer }
     }
 
-    /// The files.
+    /// The workspace with the files.
     #[must_use]
     pub fn workspace(&self) -> &Workspace {
         &self.workspace
     }
 
-    /// Where commands run.
+    /// The sandbox that runs commands.
     #[must_use]
     pub fn sandbox(&self) -> &Arc<dyn Sandbox> {
         &self.sandbox
     }
 
-    /// Where the outputs of commands are kept.
+    /// The directory with the outputs of commands.
     #[must_use]
     pub fn artifacts_path(&self) -> &Path {
         self.artifacts.path()
     }
 
-    /// Who is told.
+    /// The observer.
     #[must_use]
     pub fn observer(&self) -> &Arc<dyn Observer> {
         &self.observer

@@ -1,4 +1,4 @@
-//! What a tool is. A tool acts only through the [`ToolScope`] it is given: no ambient paths, no environment, no clock.
+//! The [`Tool`] trait. A tool acts only through the [`ToolScope`] that it gets: no ambient paths, no environment, no clock.
 
 use std::sync::Arc;
 
@@ -11,43 +11,43 @@ use serde_json::Value;
 use crate::error::ToolError;
 use crate::scope::ToolScope;
 
-/// What a crash in the middle of a call means.
+/// Whether a call can be repeated after a crash interrupted it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
-    /// Changes nothing: after a crash the call is simply made again.
+    /// Changes nothing: the call is repeated after a crash.
     ReadOnly,
-    /// May have changed something: after a crash its outcome is unknown, and the model is told that it was interrupted.
+    /// May change something: after a crash its outcome is unknown, and the model learns that it was interrupted.
     Mutating,
 }
 
-/// What a call answers.
+/// The result of a call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolOutput {
-    /// What the model reads; capped by the tool.
+    /// The text for the model; its length is limited by the tool.
     pub text: String,
-    /// The same facts for programs; its shape is documented by each tool.
+    /// The same facts for programs; each tool documents the fields.
     pub data: Value,
 }
 
-/// Something an agent can do. Built most easily from a [`TypedTool`] through [`typed`].
+/// A tool that an agent can call. Most easily built from a [`TypedTool`] with [`typed`].
 #[async_trait]
 pub trait Tool: Send + Sync {
-    /// Unique in its set; the word the model uses.
+    /// The name by which the model calls it, unique in its set.
     fn name(&self) -> &str;
-    /// One or two sentences for the model.
+    /// A description for the model, one or two sentences.
     fn description(&self) -> &str;
-    /// JSON schema of the arguments, an object.
+    /// The JSON schema of the arguments, an object.
     fn schema(&self) -> &Value;
-    /// What a crash in the middle of a call means.
+    /// Whether a call can be repeated after a crash interrupted it.
     fn effect(&self) -> Effect;
-    /// Does it. The arguments have been validated when the call comes through [`crate::ToolSet::call`].
+    /// Performs a call. [`crate::ToolSet::call`] has validated the arguments.
     ///
     /// # Errors
-    /// See [`ToolError::is_for_model`] for who can act on which.
+    /// Any [`ToolError`]; [`ToolError::is_for_model`] says whether the model can act on it.
     async fn call(&self, scope: &ToolScope, arguments: Value) -> Result<ToolOutput, ToolError>;
 }
 
-/// A tool with typed arguments, from which name, schema and decoding follow.
+/// A tool with typed arguments, from which its schema and their decoding are derived.
 ///
 /// ```
 /// use orkestra_tools::{Effect, ToolError, ToolOutput, ToolScope, ToolSet, TypedTool, typed};
@@ -79,7 +79,7 @@ pub trait Tool: Send + Sync {
 /// ```
 #[async_trait]
 pub trait TypedTool: Send + Sync + 'static {
-    /// The arguments. `#[serde(deny_unknown_fields)]` makes a misspelt argument an error instead of silence.
+    /// The arguments. With `#[serde(deny_unknown_fields)]` a misspelt argument is an error instead of being ignored.
     type Arguments: DeserializeOwned + JsonSchema + Send;
     /// See [`Tool::name`].
     const NAME: &'static str;
@@ -94,15 +94,15 @@ pub trait TypedTool: Send + Sync + 'static {
     async fn call(&self, scope: &ToolScope, arguments: Self::Arguments) -> Result<ToolOutput, ToolError>;
 }
 
-/// Makes a [`Tool`] of a [`TypedTool`].
+/// Turns a [`TypedTool`] into a [`Tool`].
 pub fn typed<T: TypedTool>(tool: T) -> Arc<dyn Tool> {
     let mut schema = schemars::schema_for!(T::Arguments).to_value();
     if let Some(object) = schema.as_object_mut() {
-        // Tokens in every request that tell a model nothing.
+        // They cost tokens in every request and tell a model nothing.
         for key in ["$schema", "title", "description"] {
             object.remove(key);
         }
-        // A tool without arguments: several providers insist on the key.
+        // For a tool without arguments: several providers require the key.
         object.entry("properties").or_insert_with(|| Value::Object(serde_json::Map::new()));
     }
     Arc::new(Typed { tool, schema })

@@ -1,4 +1,4 @@
-//! A named collection of tools, and the one way to call them: arguments validated first.
+//! A set of tools by name. It validates the arguments of every call.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,12 +21,12 @@ pub struct ToolSet {
 #[derive(Clone)]
 struct Entry {
     tool: Arc<dyn Tool>,
-    /// The compiled schema, or why it does not compile: told at the first call, so that `with` stays simple.
+    /// The compiled schema, or why it does not compile: reported at the first call, so that `with` cannot fail.
     validator: Result<Arc<Validator>, String>,
 }
 
 impl ToolSet {
-    /// No tools.
+    /// An empty set.
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
@@ -38,7 +38,7 @@ impl ToolSet {
         tools::builtin().into_iter().fold(Self::empty(), Self::with)
     }
 
-    /// Adds a tool; one of the same name is replaced.
+    /// Adds a tool, replacing one of the same name.
     #[must_use]
     pub fn with(mut self, tool: Arc<dyn Tool>) -> Self {
         let validator = jsonschema::validator_for(tool.schema()).map(Arc::new).map_err(|error| error.to_string());
@@ -46,7 +46,7 @@ impl ToolSet {
         self
     }
 
-    /// Only these tools.
+    /// A set of only these tools.
     ///
     /// # Errors
     /// [`ToolError::UnknownTool`] for the first name that is not in the set.
@@ -64,7 +64,7 @@ impl ToolSet {
         self.entries.get(name).map(|entry| &entry.tool)
     }
 
-    /// All tools, by name.
+    /// All tools, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Tool>> {
         self.entries.values().map(|entry| &entry.tool)
     }
@@ -72,17 +72,17 @@ impl ToolSet {
     /// Validates the arguments, then calls the tool.
     ///
     /// # Errors
-    /// [`ToolError::UnknownTool`] and [`ToolError::InvalidArguments`] before anything has happened; afterwards what the tool
-    /// answers.
+    /// [`ToolError::UnknownTool`] and [`ToolError::InvalidArguments`] before the tool is called; afterwards the tool's own
+    /// errors.
     pub async fn call(&self, scope: &ToolScope, name: &str, arguments: Value) -> Result<ToolOutput, ToolError> {
         let (tool, arguments) = self.checked(name, arguments)?;
         tool.call(scope, arguments).await
     }
 
-    /// Validates the arguments without calling the tool; the arguments come back tidied, as the tool would get them.
+    /// Validates the arguments without calling the tool; returns them normalised, as the tool would get them.
     ///
     /// # Errors
-    /// As [`Self::call`] before anything has happened.
+    /// [`ToolError::UnknownTool`] and [`ToolError::InvalidArguments`].
     pub fn validate(&self, name: &str, arguments: Value) -> Result<Value, ToolError> {
         self.checked(name, arguments).map(|(_, arguments)| arguments)
     }

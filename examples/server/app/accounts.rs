@@ -1,11 +1,11 @@
-//! Accounts and keys, kept as small values of the engine's own store: an example of an application's data beside runs.
+//! Accounts and API keys, stored as small values in the engine's store: an example of application data beside runs.
 //!
 //! ```text
-//! server:account:{fingerprint of the e-mail}  {email, password_hash (argon2), organization_name, org_id}
+//! server:account:{fingerprint of the email}   {email, password_hash (argon2), organization_name, org_id}
 //! server:key:{fingerprint of the API key}     {org_id}
 //! ```
-//! Neither a password nor a key is ever stored or logged. A crash between the two writes of a registration leaves an
-//! account without a key; logging in gives one.
+//! Passwords and keys are never stored or logged. A crash between the two writes of a registration leaves an account without a
+//! key; a login gives one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,19 +21,19 @@ use super::error::ApiError;
 use super::organisation::OrganisationId;
 use super::secret::{fingerprint, random_hex};
 
-/// Passwords hashed at a time: each takes 19 MiB and a whole core.
+/// How many passwords are hashed at a time: each takes 19 MiB and a whole core.
 const HASHING_MAX: usize = 2;
 /// How long a request waits for its turn to hash.
 const HASHING_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// What a new account is made of; already checked.
+/// The data of a new account, already validated.
 pub(crate) struct NewAccount {
     pub(crate) email: String,
     pub(crate) password: String,
     pub(crate) organization_name: String,
 }
 
-/// What registering and logging in give. The only time that the key is shown.
+/// The response to a registration or login, the only one that contains the key.
 #[derive(Serialize)]
 pub(crate) struct Grant {
     api_key: String,
@@ -57,7 +57,7 @@ struct KeyRecord {
 pub(crate) struct Accounts {
     store: Arc<dyn Store>,
     hashing: Arc<Semaphore>,
-    /// The hash of no password: who logs in with an unknown e-mail waits as long as with a wrong password.
+    /// A hash that matches no password, so that a login with an unknown email takes as long as one with a wrong password.
     decoy: String,
 }
 
@@ -69,9 +69,9 @@ impl Accounts {
         Ok(accounts)
     }
 
-    /// Makes an account with an organisation of its own.
+    /// Creates an account with its own organisation.
     pub(crate) async fn register(&self, account: NewAccount) -> Result<Grant, ApiError> {
-        let taken = || ApiError::conflict("email_taken", "there is an account with this e-mail already");
+        let taken = || ApiError::conflict("email_taken", "an account with this email already exists; log in instead");
         let place = account_key(&account.email);
         if self.store.get(&place).await?.is_some() {
             return Err(taken());
@@ -83,12 +83,12 @@ impl Accounts {
             organization_name: account.organization_name,
             org_id: org_id.clone(),
         };
-        // The version 0 makes this the moment of decision: of two at once with one e-mail, one is refused.
+        // With version 0, only one of two concurrent registrations of the same email succeeds.
         self.store.put(&place, 0, &json(&record)?).await?.ok_or_else(taken)?;
         self.grant(org_id).await
     }
 
-    /// A new key for whoever knows the password. It does not tell an unknown e-mail from a wrong password.
+    /// Checks the password and creates a new key. The error does not reveal whether the email or the password was wrong.
     pub(crate) async fn login(&self, email: &str, password: String) -> Result<Grant, ApiError> {
         let found = self.store.get(&account_key(email)).await?;
         let record: Option<AccountRecord> = found.map(|found| parsed(&found.bytes)).transpose()?;
@@ -96,11 +96,11 @@ impl Accounts {
         let is_right = self.verify(password, hash).await?;
         match record {
             Some(record) if is_right => self.grant(record.org_id).await,
-            _ => Err(ApiError::unauthorized("the e-mail or the password is wrong")),
+            _ => Err(ApiError::unauthorized("wrong email or password")),
         }
     }
 
-    /// The organisation that a key belongs to. Found by the key's hash, so nothing is compared digit by digit.
+    /// The organisation of a key. It is looked up by the key's hash, so that timing reveals nothing about the key.
     pub(crate) async fn organisation(&self, api_key: &str) -> Result<Option<OrganisationId>, ApiError> {
         let Some(found) = self.store.get(&key_key(api_key)).await? else { return Ok(None) };
         let record: KeyRecord = parsed(&found.bytes)?;
@@ -111,7 +111,7 @@ impl Accounts {
         let api_key = format!("sk_{}", random_hex::<32>()?);
         let record = KeyRecord { org_id: org_id.clone() };
         let written = self.store.put(&key_key(&api_key), 0, &json(&record)?).await?;
-        written.ok_or_else(|| ApiError::internal(&"two keys of 256 random bits are the same"))?;
+        written.ok_or_else(|| ApiError::internal(&"a new random key already exists"))?;
         Ok(Grant { api_key, org_id })
     }
 
@@ -129,11 +129,11 @@ impl Accounts {
         verified.map_err(|error| ApiError::internal(&error))
     }
 
-    /// Hashing is slow on purpose: away from the threads that answer requests, and few at a time.
+    /// Runs hashing, which is slow by design, off the threads that answer requests, and only a few at a time.
     async fn on_a_thread<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
         let turn = tokio::time::timeout(HASHING_WAIT_MAX, Arc::clone(&self.hashing).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {
-            return Err(ApiError::unavailable("busy", "too many are logging in"));
+            return Err(ApiError::unavailable("busy", "too many logins at the moment; try again later"));
         };
         let work = move || {
             let _turn = turn;
@@ -143,7 +143,7 @@ impl Accounts {
     }
 }
 
-/// Addresses are the same whatever their case; hashed, they fit a key of the store whatever is in them.
+/// The store key of an account. Emails are case-insensitive, and hashed so that any text fits into a store key.
 fn account_key(email: &str) -> String {
     format!("server:account:{}", fingerprint(&[&email.to_lowercase()]))
 }

@@ -1,8 +1,8 @@
-//! A directory as a ZIP, written as it is read.
+//! Packs a directory as a ZIP while reading it.
 //!
-//! Agents own the directory and may change it at any moment, so nothing in it is trusted: each entry is opened by name
-//! in the opened directory above it, never through a path and never through a symlink. What is left out: symlinks,
-//! sockets and the like, files that vanish or may not be read, and our own temporary ones.
+//! Agents own the directory and may change it at any time, so nothing in it is trusted: each entry is opened by name in its
+//! open parent directory, never through a path or a symlink. Symlinks, sockets and the like, files that vanish or cannot be
+//! read, and our own temporary files are skipped.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -14,16 +14,16 @@ use rustix::io::Errno;
 use zip::write::{SimpleFileOptions, StreamWriter};
 use zip::{CompressionMethod, ZipWriter};
 
-/// Directories in directories: each is an open file while its inside is packed.
+/// How deep directories may be nested: each is an open file while its content is packed.
 const DEPTH_MAX: usize = 64;
-/// The index of an archive is in memory until its end.
+/// How many entries an archive may have: its index is in memory until the end.
 const ENTRIES_MAX: usize = 500_000;
-/// From this size on a file needs the large form of an entry, which old programs cannot read.
+/// From this size on a file needs a ZIP64 entry, which old programs cannot read.
 const LARGE: u64 = 0xffff_0000;
-/// What begins the names of our own files in a workspace.
+/// The prefix of our own files in a workspace.
 const OURS: &str = ".orkestra-";
 
-/// Writes all files below `root` to `out`. A root that is not there (yet) gives an empty archive.
+/// Writes all files below `root` to `out`. If `root` does not exist (yet), the archive is empty.
 pub(crate) fn write(root: &Path, out: impl Write) -> io::Result<()> {
     let mut archive = Archive { zip: ZipWriter::new_stream(out), entries: 0 };
     match openat(CWD, root, directory_flags(), Mode::empty()) {
@@ -40,7 +40,7 @@ struct Archive<W: Write> {
 }
 
 impl<W: Write> Archive<W> {
-    /// Packs what is in a directory; `prefix` is its name in the archive, empty or with a slash at its end.
+    /// Packs the content of a directory; `prefix` is its name in the archive, empty or ending with a slash.
     fn directory(&mut self, directory: &OwnedFd, prefix: &str, depth: usize) -> io::Result<()> {
         for entry in Dir::read_from(directory)? {
             let entry = entry?;
@@ -50,22 +50,24 @@ impl<W: Write> Archive<W> {
             if [c".", c".."].contains(&name) || name.to_bytes().starts_with(OURS.as_bytes()) || !is_listed {
                 continue;
             }
-            // NONBLOCK: an entry that has become a pipe meanwhile must not make us wait for its other end.
+            // NONBLOCK: opening an entry that has become a FIFO meanwhile must not block.
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let opened = match openat(directory, name, flags, Mode::empty()) {
                 Ok(opened) => opened,
                 Err(error) => {
-                    tracing::debug!(?name, %error, "left out of a download");
+                    tracing::debug!(?name, %error, "a file was skipped in a download");
                     continue;
                 }
             };
             self.entries += 1;
             if self.entries > ENTRIES_MAX {
-                return Err(io::Error::other(format!("the workspace has more than {ENTRIES_MAX} files")));
+                return Err(io::Error::other(format!(
+                    "cannot pack the workspace: it has more than {ENTRIES_MAX} files"
+                )));
             }
             let name = match name.to_str() {
                 Ok(name) => format!("{prefix}{name}"),
-                // Two such names may look the same; with a number they do not.
+                // Different non-UTF-8 names may become the same text, so a number is added.
                 Err(_) => format!("{prefix}{}~{}", name.to_string_lossy(), self.entries),
             };
             self.entry(opened, &name, depth)?;
@@ -78,7 +80,7 @@ impl<W: Write> Archive<W> {
         let options = SimpleFileOptions::default().unix_permissions(about.st_mode & 0o777);
         match FileType::from_raw_mode(about.st_mode) {
             FileType::RegularFile => {
-                // What is written to a file from now on is left for the next download: the entry's form fits this size.
+                // Limit the entry to the current size, which its format was chosen for; the file may still grow.
                 let size = u64::try_from(about.st_size).unwrap_or(0);
                 let options = options.compression_method(CompressionMethod::Deflated).large_file(size >= LARGE);
                 self.zip.start_file(name, options)?;
@@ -88,7 +90,7 @@ impl<W: Write> Archive<W> {
                 self.zip.add_directory(name, options)?;
                 self.directory(&opened, &format!("{name}/"), depth + 1)?;
             }
-            _ => tracing::debug!(name, "left out of a download"),
+            _ => tracing::debug!(name, "an entry was skipped in a download"),
         }
         Ok(())
     }

@@ -12,12 +12,12 @@ use super::accounts::{Grant, NewAccount};
 use super::error::ApiError;
 use super::extract::Body;
 
-/// The longest address that mail can be sent to has 254 bytes.
+/// The longest valid email address has 254 bytes.
 const EMAIL_BYTES_MAX: usize = 254;
 const NAME_BYTES_MAX: usize = 200;
-/// As short as the documentation's own example.
+/// The length of the password in the documentation's example.
 const PASSWORD_CHARACTERS_MIN: usize = 6;
-/// Longer ones would only make hashing slower.
+/// A longer password would only slow down hashing.
 const PASSWORD_BYTES_MAX: usize = 1024;
 
 #[derive(Deserialize)]
@@ -27,7 +27,7 @@ pub(crate) struct Registration {
     organization_name: String,
 }
 
-/// Makes an account and its organisation. The key is shown here and never again.
+/// Creates an account and its organisation. The key is shown only in this response.
 pub(crate) async fn register(
     State(app): State<Arc<App>>,
     Body(asked): Body<Registration>,
@@ -46,37 +46,37 @@ pub(crate) struct Login {
     password: String,
 }
 
-/// Gives another key to whoever knows the password.
+/// Creates another key for an account.
 pub(crate) async fn login(State(app): State<Arc<App>>, Body(asked): Body<Login>) -> Result<Json<Grant>, ApiError> {
     Ok(Json(app.accounts.login(&email(&asked.email)?, password(asked.password)?).await?))
 }
 
-/// An e-mail is the name of an account here and nothing more: no mail is sent, so a line of text is all that it must be.
+/// The email only names the account: no mail is sent, so any line of text is accepted.
 ///
-/// NOTE: the documentation's own Quick Start registers the text `[email protected]`, which no stricter rule takes. Only
-/// a mail that arrives shows that an address is one; an application that sends mail checks it that way.
+/// NOTE: the documentation's Quick Start registers the text `[email protected]`, which a stricter rule would refuse. Only a
+/// delivered message proves an address; an application that sends mail should check it that way.
 fn email(text: &str) -> Result<String, ApiError> {
     line("email", text, EMAIL_BYTES_MAX)
 }
 
-/// A line of text with something on it, without the white space at its ends.
+/// A trimmed, non-empty line of text.
 fn line(field: &str, text: &str, bytes_max: usize) -> Result<String, ApiError> {
     let text = text.trim();
     let wrong = match () {
-        () if text.is_empty() => "is empty",
-        () if text.len() > bytes_max => "is too long",
-        () if text.chars().any(char::is_control) => "has control characters",
+        () if text.is_empty() => "must not be empty".to_owned(),
+        () if text.len() > bytes_max => format!("must not be longer than {bytes_max} bytes"),
+        () if text.chars().any(char::is_control) => "must not contain control characters".to_owned(),
         () => return Ok(text.to_owned()),
     };
-    Err(ApiError::invalid(format!("{field} {wrong}")))
+    Err(ApiError::invalid(format!("{field}: it {wrong}")))
 }
 
 fn password(text: String) -> Result<String, ApiError> {
     if text.chars().count() < PASSWORD_CHARACTERS_MIN {
-        return Err(ApiError::invalid(format!("password: at least {PASSWORD_CHARACTERS_MIN} characters")));
+        return Err(ApiError::invalid(format!("password: it must have at least {PASSWORD_CHARACTERS_MIN} characters")));
     }
     if text.len() > PASSWORD_BYTES_MAX {
-        return Err(ApiError::invalid(format!("password: at most {PASSWORD_BYTES_MAX} bytes")));
+        return Err(ApiError::invalid(format!("password: it must have at most {PASSWORD_BYTES_MAX} bytes")));
     }
     Ok(text)
 }

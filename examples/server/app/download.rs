@@ -1,10 +1,10 @@
-//! `GET /runs/{run_id}/download`: the workspace as a ZIP, sent while it is being packed.
+//! `GET /runs/{run_id}/download`: the workspace as a ZIP, sent while it is packed.
 //!
 //! ```text
-//! thread: archive::write -> Chunks -> channel of a few chunks -> body of the answer
+//! thread: archive::write -> Chunks -> channel of a few chunks -> response body
 //! ```
-//! A client that reads slowly slows the packing down; one that stops reading ends it. If packing fails the connection
-//! is broken off: a client never takes half an archive for a whole one.
+//! A slow client slows the packing down; a client that stops reading ends it. If packing fails, the connection is aborted, so
+//! that a client never mistakes an incomplete archive for a complete one.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -24,14 +24,14 @@ use super::error::ApiError;
 use super::extract::OwnedRun;
 
 const CHUNK_BYTES: usize = 64 * 1024;
-/// Chunks that are packed and not yet sent.
+/// How many chunks may be packed and not yet sent.
 const CHUNKS_MAX: usize = 4;
-/// How long a client may leave a chunk waiting.
+/// How long a client may take to read a chunk.
 const STALL_MAX: Duration = Duration::from_secs(60);
 
-/// The files of a run as they are now. Works while it runs; before its first file the archive is empty.
+/// The current files of a run, also while it is live; before its first file the archive is empty.
 pub(crate) async fn download(State(app): State<Arc<App>>, owned: OwnedRun) -> Result<Response, ApiError> {
-    let busy = || ApiError::too_many("too many downloads are under way", Duration::from_secs(5));
+    let busy = || ApiError::too_many("too many downloads at the moment; try again later", Duration::from_secs(5));
     let turn = Arc::clone(&app.downloads).try_acquire_owned().map_err(|_| busy())?;
     let workspace = app.orkestra.workspace_path(&owned.record);
     let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
@@ -40,9 +40,9 @@ pub(crate) async fn download(State(app): State<Arc<App>>, owned: OwnedRun) -> Re
         let _turn = turn;
         let mut chunks = Chunks { sender: sender.clone(), runtime, chunk: Vec::with_capacity(CHUNK_BYTES) };
         if let Err(error) = archive::write(&workspace, &mut chunks) {
-            tracing::warn!(%error, "a download was broken off");
+            tracing::warn!(%error, "a download was aborted");
             chunks.chunk.clear();
-            // Nobody to tell when the client has gone.
+            // Fails only when the client has disconnected.
             drop(chunks.send(Err(error)));
         }
     });
@@ -52,7 +52,7 @@ pub(crate) async fn download(State(app): State<Arc<App>>, owned: OwnedRun) -> Re
     Ok((headers, Body::from_stream(body)).into_response())
 }
 
-/// Collects what is written into chunks, and hands each over as soon as there is room for it.
+/// A writer that collects chunks and sends each, waiting while the channel is full.
 struct Chunks {
     sender: mpsc::Sender<io::Result<Bytes>>,
     runtime: Handle,
@@ -64,8 +64,8 @@ impl Chunks {
         let sent = self.runtime.block_on(async { tokio::time::timeout(STALL_MAX, self.sender.send(chunk)).await });
         match sent {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(io::Error::new(io::ErrorKind::BrokenPipe, "the client has gone")),
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read on")),
+            Ok(Err(_)) => Err(io::Error::new(io::ErrorKind::BrokenPipe, "the client has disconnected")),
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client stopped reading")),
         }
     }
 }

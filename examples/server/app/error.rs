@@ -1,6 +1,6 @@
-//! The one error of the HTTP layer: a status, a code for programs, a sentence for people.
+//! The error type of the HTTP layer: a status, a code for programs, a message for users.
 //!
-//! What went wrong inside is logged, never answered.
+//! Internal causes are logged and never sent to clients.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use orkestra_agents::ErrorKind;
 use serde_json::json;
 
-/// An answer that is an error: `{detail, code}`.
+/// An error response: `{detail, code}`.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -25,18 +25,18 @@ impl ApiError {
         Self { status, code, detail: detail.into(), retry_after: None }
     }
 
-    /// No key, or a key that nobody has.
+    /// The key is missing or unknown.
     pub(crate) fn unauthorized(detail: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }
 
-    /// The same for what is not there and for what belongs to somebody else.
+    /// Used both for what does not exist and for what belongs to another organisation.
     pub(crate) fn not_found(detail: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
 
     pub(crate) fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address does not know this method")
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address does not support this method")
     }
 
     /// A plain request where a WebSocket was expected.
@@ -44,21 +44,21 @@ impl ApiError {
         Self::new(status, "websocket_needed", detail)
     }
 
-    /// Something else stands there already.
+    /// The request conflicts with what exists.
     pub(crate) fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, code, detail)
     }
 
     pub(crate) fn too_large() -> Self {
-        let detail = format!("the body is larger than {} bytes", super::BODY_BYTES_MAX);
+        let detail = format!("the request body is larger than {} bytes; send less", super::BODY_BYTES_MAX);
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     }
 
     pub(crate) fn too_slow() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body took too long")
+        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request body took too long to arrive; send it again")
     }
 
-    /// The request says something that cannot be.
+    /// The request is invalid.
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail)
     }
@@ -68,16 +68,16 @@ impl ApiError {
         Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail) }
     }
 
-    /// Trying again later helps.
+    /// The request may succeed later.
     pub(crate) fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
         let retry_after = Some(Duration::from_secs(1));
         Self { retry_after, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
     }
 
-    /// Our fault. The cause is for the log: it may name paths of this machine.
+    /// A fault of the server. The cause is only logged, because it may contain paths of this machine.
     pub(crate) fn internal(cause: &dyn fmt::Display) -> Self {
         tracing::error!(%cause, "a request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log says why")
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal error; see the server's log")
     }
 }
 
@@ -94,7 +94,7 @@ impl IntoResponse for ApiError {
         let body = Json(json!({"detail": self.detail, "code": self.code}));
         let mut response = (self.status, body).into_response();
         if let Some(wait) = self.retry_after {
-            // Rounded up: whoever comes back then is not too early.
+            // Rounded up, so that a client that retries then is not too early.
             let seconds = wait.as_millis().div_ceil(1000).max(1);
             let value = HeaderValue::from_str(&seconds.to_string()).unwrap_or(HeaderValue::from_static("60"));
             response.headers_mut().insert(header::RETRY_AFTER, value);
@@ -123,9 +123,11 @@ impl From<orkestra::Error> for ApiError {
             orkestra::ErrorKind::Conflict => Self::conflict("conflict", error.to_string()),
             orkestra::ErrorKind::NotFound => Self::not_found("there is no such run"),
             orkestra::ErrorKind::Invalid => Self::invalid(error.to_string()),
-            orkestra::ErrorKind::ShutDown => Self::unavailable("stopping", "the server is stopping"),
-            // It may have been done: with an Idempotency-Key asking again is safe.
-            orkestra::ErrorKind::Unknown => Self::unavailable("unknown", "it cannot be told whether this was done"),
+            orkestra::ErrorKind::ShutDown => Self::unavailable("stopping", "the server is stopping; try again later"),
+            // The request may have been performed: with an Idempotency-Key a retry is safe.
+            orkestra::ErrorKind::Unknown => {
+                Self::unavailable("unknown", "the outcome is unknown: the request may have been performed; retry it")
+            }
             _ => Self::internal(&error),
         }
     }

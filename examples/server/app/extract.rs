@@ -1,7 +1,7 @@
-//! What handlers ask for in their arguments: who calls, which run, a body that says something.
+//! Extractors for handlers: the caller, the run, the body, the query.
 //!
-//! A handler that takes [`Caller`] cannot be reached without a key; one that takes [`OwnedRun`] cannot be given
-//! somebody else's run. Arguments are read in their order: who calls is asked before what is wanted.
+//! A handler that takes [`Caller`] cannot be reached without a key; one that takes [`OwnedRun`] cannot get another
+//! organisation's run. Extractors run in the order of the arguments, so the caller is checked before the rest of the request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +22,10 @@ use super::organisation::{ORGANISATION_LABEL, OrganisationId};
 
 /// The header that carries the key.
 pub(crate) const KEY_HEADER: &str = "x-api-key";
-/// How long a body may take: a client that sends a byte a minute must not hold a request open.
+/// How long a body may take to arrive: a client that sends one byte per minute must not keep a request open.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// The organisation whose key came with the request.
+/// The organisation whose key was sent with the request.
 pub(crate) struct Caller(pub(crate) OrganisationId);
 
 impl FromRequestParts<Arc<App>> for Caller {
@@ -33,21 +33,21 @@ impl FromRequestParts<Arc<App>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let Some(key) = parts.headers.get(KEY_HEADER).and_then(|key| key.to_str().ok()) else {
-            return Err(ApiError::unauthorized("an API key is needed in the header x-api-key"));
+            return Err(ApiError::unauthorized("missing API key; send it in the header x-api-key"));
         };
         let organisation = app.accounts.organisation(key).await?;
-        organisation.map(Self).ok_or_else(|| ApiError::unauthorized("this API key is not known"))
+        organisation.map(Self).ok_or_else(|| ApiError::unauthorized("unknown API key"))
     }
 }
 
-/// The run of the path, which is the caller's own.
+/// The run in the path, which belongs to the caller.
 pub(crate) struct OwnedRun {
     pub(crate) run: Run,
     pub(crate) record: RunRecord,
 }
 
 impl OwnedRun {
-    /// The run of this id if it belongs to `owner`; what is missing and what is foreign look the same.
+    /// Finds the run if it belongs to `owner`. A missing run and another organisation's run give the same error.
     pub(crate) async fn find(app: &App, owner: &OrganisationId, id: &str) -> Result<Self, ApiError> {
         let missing = || ApiError::not_found("there is no such run");
         let id = RunId::new(id).map_err(|_| missing())?;
@@ -71,7 +71,7 @@ impl FromRequestParts<Arc<App>> for OwnedRun {
     }
 }
 
-/// A JSON body. Any content type will do: what counts is what is in it.
+/// A JSON body. The content type is not checked.
 pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
@@ -81,7 +81,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
         let read = tokio::time::timeout(BODY_TIME_MAX, Bytes::from_request(request, app)).await;
         let bytes = read.map_err(|_| ApiError::too_slow())?.map_err(unreadable)?;
         let parsed = serde_json::from_slice(&bytes);
-        parsed.map(Self).map_err(|error| ApiError::invalid(format!("the body: {error}")))
+        parsed.map(Self).map_err(|error| ApiError::invalid(format!("cannot read the request body: {error}")))
     }
 }
 
@@ -93,7 +93,7 @@ fn unreadable(rejection: BytesRejection) -> ApiError {
     }
 }
 
-/// What the query string says.
+/// The parameters of the query string.
 pub(crate) struct Asked<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for Asked<T> {

@@ -1,4 +1,4 @@
-//! How often one address may try, in memory that does not grow. It never reads the clock: the time comes along.
+//! A rate limiter per address with bounded memory. It never reads the clock: the time is an argument.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,25 +7,25 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Attempts that one address has at once.
+/// How many attempts an address may make at once.
 const BURST: u32 = 10;
-/// After them, one attempt comes back in this time.
+/// After a burst, one attempt is allowed per interval.
 const INTERVAL: Duration = Duration::from_secs(6);
-/// Addresses that are remembered. More than these share one allowance, so that a flood cannot fill the memory.
+/// How many addresses are tracked. Further ones share one allowance, so that a flood cannot fill the memory.
 const ADDRESSES_MAX: usize = 10_000;
-/// The allowance that is shared.
+/// The address of the shared allowance.
 const ALL_OTHERS: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
-/// For each address the time at which its allowance is whole again.
+/// For each address, the time at which its full burst is available again.
 ///
-/// NOTE: behind a reverse proxy every client has the proxy's address; limit there then.
+/// NOTE: behind a reverse proxy every client has the proxy's address; then limit in the proxy.
 #[derive(Debug, Default)]
 pub(crate) struct Limiter {
     whole_at: Mutex<HashMap<IpAddr, Instant>>,
 }
 
 impl Limiter {
-    /// Takes an attempt from the allowance of `address`; else says when to come back.
+    /// Counts an attempt of `address`, or returns how long to wait.
     pub(crate) fn admit(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
         let mut whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
         let mut address = network(address);
@@ -45,7 +45,7 @@ impl Limiter {
     }
 }
 
-/// What one customer of a provider has: an IPv4 address, or a /64 of IPv6.
+/// The network that usually belongs to one customer: an IPv4 address, or an IPv6 /64.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),

@@ -1,14 +1,14 @@
-//! The router, and what its handlers share. The HTTP layer knows the library; the library knows nothing of HTTP.
+//! The router and the state that handlers share. The HTTP layer knows the library; the library knows nothing about HTTP.
 //!
 //! ```text
 //! request -> limiter (register, login) | extract: key -> Organisation, path -> OwnedRun, body -> checked values
-//!         -> accounts, runs, download, sse, websocket        one handler, one story
+//!         -> accounts, runs, download, sse, websocket        the handlers
 //!         -> Orkestra (create, view, workspace), Engine (list, cancel, events, feed), Store (accounts, keys)
 //!         -> JSON, or error: {detail, code}
 //! ```
 //!
-//! **Who may see what** is decided in two places only: [`extract`] for one run, the label of the organisation for
-//! lists and for [`watch`]. A handler never looks a run up by itself.
+//! **Access control** is in two places only: [`extract`] for a single run, and the organisation's label for lists and for
+//! [`watch`]. A handler never looks up a run by itself.
 
 mod accounts;
 mod archive;
@@ -45,24 +45,24 @@ use error::ApiError;
 use limiter::Limiter;
 use owners::Owners;
 
-/// The largest body: an objective of 32 KiB, each character of it escaped, and some room.
+/// The largest request body: an objective of 32 KiB with each character escaped, and some reserve.
 const BODY_BYTES_MAX: usize = 256 * 1024;
-/// Downloads at a time: each has a thread of its own for as long as its client takes.
+/// How many downloads may run at a time: each occupies a thread for as long as its client reads.
 const DOWNLOADS_MAX: usize = 32;
 
-/// What all handlers share.
+/// The state that handlers share.
 pub(crate) struct App {
     orkestra: Orkestra,
     accounts: Accounts,
     owners: Owners,
     limiter: Limiter,
     downloads: Arc<Semaphore>,
-    /// Ends the streams that would otherwise never end.
+    /// Ends endless streams when the server stops.
     stopping: CancellationToken,
 }
 
 impl App {
-    /// The application over a started Orkestra. Accounts are kept in the same store as the runs.
+    /// The application on a started Orkestra. Accounts are kept in the same store as the runs.
     pub(crate) async fn new(orkestra: Orkestra) -> Result<Arc<Self>, ApiError> {
         Ok(Arc::new(Self {
             accounts: Accounts::new(orkestra.engine().store()).await?,
@@ -74,14 +74,14 @@ impl App {
         }))
     }
 
-    /// Ends live streams and lets the engine rest. Runs go on when the next process starts.
+    /// Ends live streams and shuts the engine down. Runs continue when the next process starts.
     pub(crate) async fn stop(&self) {
         self.stopping.cancel();
         self.orkestra.shutdown().await;
     }
 }
 
-/// All routes. To be served with `into_make_service_with_connect_info::<SocketAddr>()`: the limiter counts by address.
+/// All routes. Must be served with `into_make_service_with_connect_info::<SocketAddr>()`, because the limiter counts by address.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let limited = middleware::from_fn_with_state(Arc::clone(&app), limit_by_address);
     let auth = Router::new()
@@ -108,7 +108,7 @@ async fn health() -> Json<Value> {
     Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
 
-/// Guessing passwords and making accounts in bulk is slow from one address.
+/// Slows down password guessing and mass registration from one address.
 async fn limit_by_address(
     State(app): State<Arc<App>>,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
@@ -116,6 +116,6 @@ async fn limit_by_address(
     next: Next,
 ) -> Result<Response, ApiError> {
     let admitted = app.limiter.admit(address.ip(), Instant::now());
-    admitted.map_err(|wait| ApiError::too_many("too many attempts from this address", wait))?;
+    admitted.map_err(|wait| ApiError::too_many("too many attempts from this address; try again later", wait))?;
     Ok(next.run(request).await)
 }

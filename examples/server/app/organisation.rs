@@ -1,11 +1,11 @@
-//! An organisation: who owns runs. Every run carries its owner's id as a label.
+//! An organisation, which owns runs. Every run has its owner's id as a label.
 
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
 use super::secret::random_hex;
 
-/// The label that holds the organisation of a run.
+/// The label with the organisation of a run.
 pub(crate) const ORGANISATION_LABEL: &str = "organisation";
 
 /// The id of an organisation.
@@ -14,7 +14,7 @@ pub(crate) const ORGANISATION_LABEL: &str = "organisation";
 pub(crate) struct OrganisationId(String);
 
 impl OrganisationId {
-    /// A new one.
+    /// A new random id.
     pub(crate) fn fresh() -> Result<Self, ApiError> {
         Ok(Self(format!("org_{}", random_hex::<12>()?)))
     }

@@ -20,16 +20,16 @@ use super::organisation::{ORGANISATION_LABEL, OrganisationId};
 use super::project::{PROJECT_LABEL, ProjectId};
 use super::secret::fingerprint;
 
-/// The header with which a client may ask twice for one run.
+/// The header with which a client can safely repeat a request for a run.
 const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 const IDEMPOTENCY_BYTES_MAX: usize = 255;
-/// The label that holds what an idempotent request asked for.
+/// The label with the fingerprint of an idempotent request.
 const REQUEST_LABEL: &str = "request";
 
 const PAGE_DEFAULT: usize = 20;
 const PAGE_MAX: usize = 100;
 
-/// What a run is asked for. A field that this server does not know is refused: a budget that nobody keeps would be a lie.
+/// The request for a run. Unknown fields are refused, because ignoring one, such as a budget, would be misleading.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewRun {
@@ -39,7 +39,7 @@ pub(crate) struct NewRun {
     tasks: Option<Vec<String>>,
 }
 
-/// Starts a run and answers at once. It is durable then: no crash takes it back.
+/// Starts a run and answers at once. The run is durable by then and survives a crash.
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     Caller(organisation): Caller,
@@ -64,7 +64,7 @@ pub(crate) async fn create(
     });
     let run = run.await?;
     if id.is_some() && run.status().await?.labels.get(REQUEST_LABEL) != Some(&request) {
-        return Err(ApiError::invalid("this Idempotency-Key was used for another run"));
+        return Err(ApiError::invalid("this Idempotency-Key was used for another request; use a new one"));
     }
     Ok((StatusCode::CREATED, Json(json!({"run_id": run.id(), "status": ShownStatus::Pending}))))
 }
@@ -77,14 +77,16 @@ impl NewRun {
     }
 }
 
-/// The run id that a key stands for: the same for the same key of the same organisation, and of no other.
+/// The run id for an idempotency key, unique to the organisation and the key.
 fn idempotent_id(headers: &HeaderMap, organisation: &OrganisationId) -> Result<Option<String>, ApiError> {
     let Some(key) = headers.get(IDEMPOTENCY_HEADER) else { return Ok(None) };
     match key.to_str() {
         Ok(key) if (1..=IDEMPOTENCY_BYTES_MAX).contains(&key.len()) => {
             Ok(Some(format!("key-{}", &fingerprint(&[organisation.as_str(), key])[..32])))
         }
-        _ => Err(ApiError::invalid(format!("Idempotency-Key: 1 to {IDEMPOTENCY_BYTES_MAX} characters of ASCII"))),
+        _ => Err(ApiError::invalid(format!(
+            "Idempotency-Key: it must have 1 to {IDEMPOTENCY_BYTES_MAX} ASCII characters"
+        ))),
     }
 }
 
@@ -96,7 +98,7 @@ pub(crate) struct ListQuery {
     project_id: Option<String>,
 }
 
-/// The organisation's runs, newest first. `next_cursor` begins the next page; it is null on the last.
+/// The organisation's runs, newest first. `next_cursor` is the cursor of the next page, and null on the last page.
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Caller(organisation): Caller,
@@ -108,7 +110,7 @@ pub(crate) async fn list(
     }
     let limit = asked.limit.unwrap_or(PAGE_DEFAULT);
     if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(ApiError::invalid(format!("limit: 1 to {PAGE_MAX}")));
+        return Err(ApiError::invalid(format!("limit: it must be 1 to {PAGE_MAX}")));
     }
     let query = RunQuery {
         statuses: asked.status.as_deref().map(status).transpose()?.into_iter().collect(),
@@ -122,14 +124,14 @@ pub(crate) async fn list(
     Ok(Json(json!({"runs": page.items.iter().map(summary).collect::<Vec<_>>(), "next_cursor": next})))
 }
 
-/// NOTE: users know a project by the name that they gave it, not by the one within the organisation.
+/// NOTE: shows the project id that the user gave, not the one passed to the library.
 fn summary(record: &RunRecord) -> RunSummary {
     let mut summary = RunSummary::of(record);
     summary.project_id = record.labels.get(PROJECT_LABEL).cloned();
     summary
 }
 
-/// NOTE: `pending` is how a run looks in the moment before its first node; in lists it is running.
+/// NOTE: `pending` is only shown for a run just before its first node; lists show it as running.
 fn status(text: &str) -> Result<RunStatus, ApiError> {
     text.parse().map_err(|error| ApiError::invalid(format!("status: {error}")))
 }
@@ -139,10 +141,10 @@ fn cursor(text: &str) -> Result<ListCursor, ApiError> {
         let (millis, id) = text.split_once('.')?;
         Some(ListCursor { created_at: Timestamp::from_millis(millis.parse().ok()?), id: RunId::new(id).ok()? })
     };
-    parse().ok_or_else(|| ApiError::invalid("cursor: take it from the next_cursor of the page before"))
+    parse().ok_or_else(|| ApiError::invalid("invalid cursor; use the next_cursor of the previous page"))
 }
 
-/// Where a run stands, its nodes and its files.
+/// The status of a run, its nodes and its files.
 pub(crate) async fn show(State(app): State<Arc<App>>, owned: OwnedRun) -> Result<Json<RunBody>, ApiError> {
     let body = app.orkestra.run_view(owned.run.id()).await?;
     let mut body = body.ok_or_else(|| ApiError::not_found("there is no such run"))?;
@@ -150,7 +152,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>, owned: OwnedRun) -> Result
     Ok(Json(body))
 }
 
-/// Asks a run to stop; it is `stopping` until its agents have. Refused when it has ended.
+/// Cancels a run; it is `stopping` until its agents have stopped. Refused if it has ended.
 pub(crate) async fn cancel(owned: OwnedRun) -> Result<Json<Value>, ApiError> {
     owned.run.cancel("cancelled over the API").await?;
     let record = owned.run.status().await?;

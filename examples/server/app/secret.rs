@@ -1,20 +1,20 @@
-//! Chance and hashes: how keys and ids are made, and what of them is kept.
+//! Random keys and ids, and their hashes for storage.
 
 use sha2::{Digest, Sha256};
 
 use super::error::ApiError;
 
-/// `bytes` random bytes of the operating system, as hexadecimal digits.
-#[expect(clippy::disallowed_methods, reason = "keys must be chance; nothing of the engine is decided by it")]
+/// `BYTES` random bytes from the operating system, as hexadecimal digits.
+#[expect(clippy::disallowed_methods, reason = "keys must be random; the engine decides nothing by them")]
 pub(crate) fn random_hex<const BYTES: usize>() -> Result<String, ApiError> {
     let mut bytes = [0; BYTES];
     getrandom::fill(&mut bytes).map_err(|error| ApiError::internal(&error))?;
     Ok(hex(&bytes))
 }
 
-/// The SHA-256 of the parts, as hexadecimal digits. Each part is told from the next by its length.
+/// The SHA-256 of the parts and their lengths, as hexadecimal digits.
 ///
-/// Enough for API keys: they are chance, so there is nothing to guess. Passwords need argon2.
+/// It is sufficient for API keys, because random keys cannot be guessed. Passwords need argon2.
 pub(crate) fn fingerprint(parts: &[&str]) -> String {
     let mut digest = Sha256::new();
     for part in parts {

@@ -16,7 +16,7 @@ use super::error::ApiError;
 use super::extract::{Asked, OwnedRun};
 use super::watch;
 
-/// The header with which a client that lost its connection says what it saw last.
+/// The header with which a reconnecting client says which event it saw last.
 const LAST_EVENT_HEADER: &str = "last-event-id";
 
 #[derive(Deserialize)]
@@ -24,8 +24,8 @@ pub(crate) struct EventsQuery {
     since: Option<u64>,
 }
 
-/// Every event after `since` (0 without it), those to come included; the stream ends with the run. The id of an event
-/// is the `since` to go on from.
+/// All events after `since` (default 0), including future ones; the stream ends with the run. To continue after an event, use
+/// its id as `since`.
 pub(crate) async fn events(
     State(app): State<Arc<App>>,
     owned: OwnedRun,
@@ -35,7 +35,7 @@ pub(crate) async fn events(
     let last = headers.get(LAST_EVENT_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
     let since = last.or(asked.since).unwrap_or(0);
     if owned.record.status.is_final() && owned.run.view().await?.last.0 <= since {
-        // What tells a browser not to come back for more.
+        // This status tells a browser not to reconnect.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let stopping = app.stopping.clone().cancelled_owned();

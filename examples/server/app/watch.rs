@@ -1,11 +1,11 @@
 //! Live events: of one run, or of all runs of an organisation merged.
 //!
 //! ```text
-//! engine.feed() --"run r has news"--> is it ours, is it new? --> run.events(cursor), one reader per run under way
+//! engine.feed() --"run r has news"--> is it ours, is it new? --> run.events(cursor), one reader per live run
 //!                                                                    \--> merged --> Live
 //! ```
-//! Every event comes from the store by cursor, so a slow client misses nothing and holds up nobody: its readers wait.
-//! When the feed says that beats were missed, all runs are looked at again.
+//! Every event is read from the store by cursor, so a slow client misses nothing and delays no other client. When the feed
+//! reports missed items, all runs are checked again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use super::App;
 use super::error::ApiError;
 use super::organisation::{ORGANISATION_LABEL, OrganisationId};
 
-/// Runs that one watcher may see come and go. Then its stream ends, and its client begins anew.
+/// How many runs one watcher tracks. After that its stream ends, and its client must connect again.
 const RUNS_MAX: usize = 10_000;
 
-/// No run comes this far; what clients say is cut here, so that counting on from it does not overflow.
+/// More than the length of any run. Larger values of clients are cut to this, so that counting from there does not overflow.
 const SINCE_MAX: u64 = u64::MAX / 2;
 
-/// Events as they become durable. Dropping it ends its readers; dropping the future of its next event loses nothing.
+/// Events as they become durable. Dropping it ends its readers. Dropping the future of its next event loses no event.
 pub(crate) type Live = BoxStream<'static, Result<RunEvent, ApiError>>;
 
 /// The events of one run after the position `since`, to its end.
@@ -35,9 +35,9 @@ pub(crate) fn of_run(run: &Run, since: u64) -> Live {
     stream::try_unfold(run.events(since), next).boxed()
 }
 
-/// The events of an organisation: each run that is under way from its first event on, and each run to come.
+/// The events of an organisation: all events of each live run, and of each future run.
 pub(crate) async fn of_organisation(app: Arc<App>, organisation: OrganisationId) -> Result<Live, ApiError> {
-    // IMPORTANT: the feed first. A run that begins after the lists below were read is heard of through it.
+    // IMPORTANT: subscribe to the feed first, so that runs created after the lists below are read are not missed.
     let feed = app.orkestra.engine().feed();
     let mut watch = Watch { app, organisation, feed, readers: SelectAll::new(), places: HashMap::new() };
     watch.begin().await?;
@@ -57,7 +57,7 @@ struct Watch {
 #[derive(Default)]
 struct Place {
     cursor: Cursor,
-    /// A reader follows the run, or it has ended.
+    /// Whether a reader follows the run, or it has ended.
     settled: bool,
 }
 
@@ -72,7 +72,7 @@ impl Watch {
                             place.cursor = event.cursor();
                             return Ok(Some(event));
                         }
-                        // The engine gave the run up. Its next beat begins a reader anew, where this one ended.
+                        // The run could not be read. The next item of the feed starts a new reader where this one ended.
                         Err(_) => place.settled = false,
                     }
                 }
@@ -86,7 +86,7 @@ impl Watch {
         Ok(None)
     }
 
-    /// Follows what is under way. Of the newest runs, those that have ended are known to be of no interest.
+    /// Follows all live runs, and marks those of the newest runs that have ended.
     async fn begin(&mut self) -> Result<(), ApiError> {
         let newest = self.page(RunQuery::default()).await?;
         let ended = newest.items.into_iter().filter(|record| record.status.is_final());
@@ -115,7 +115,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Follows every run that was not heard of, and those whose reader broke.
+    /// Follows every new run, and those whose reader failed.
     async fn catch_up(&mut self) -> Result<(), ApiError> {
         let mut query = RunQuery::default();
         loop {
@@ -125,25 +125,25 @@ impl Watch {
                 self.follow(&record.id).await?;
             }
             match page.next {
-                // Newest first: behind a page without news there is none.
+                // Newest first: after a page without new runs there are none.
                 Some(next) if has_news && self.places.len() <= RUNS_MAX => query.cursor = Some(next),
                 _ => return Ok(()),
             }
         }
     }
 
-    /// What this organisation's runs are found by.
+    /// The labels of this organisation's runs.
     fn labels(&self) -> BTreeMap<String, String> {
         BTreeMap::from([(ORGANISATION_LABEL.to_owned(), self.organisation.as_str().to_owned())])
     }
 
-    /// NOTE: it borrows itself alone, because the readers are no `Sync` that a shared borrow could cross threads with.
+    /// NOTE: takes `&mut self`, because the readers are not `Sync`, so a future with `&self` would not be `Send`.
     async fn page(&mut self, query: RunQuery) -> Result<Page<RunRecord>, ApiError> {
         let labels = self.labels();
         Ok(self.app.orkestra.engine().list(&RunQuery { labels, ..query }).await?)
     }
 
-    /// Reads a run on from where it was left, unless it is being read.
+    /// Continues to read a run where it was left, unless a reader follows it.
     async fn follow(&mut self, id: &RunId) -> Result<(), ApiError> {
         let Some(run) = self.app.orkestra.engine().get(id).await? else { return Ok(()) };
         let place = self.places.entry(id.clone()).or_default();
@@ -165,7 +165,7 @@ mod tests {
 
     use super::*;
 
-    /// More beats than the engine keeps for a reader that is behind.
+    /// More items than the feed keeps for a slow reader.
     const MANY: usize = 5_000;
 
     async fn waiting_run(app: &App, owner: &str) -> Run {
@@ -192,7 +192,7 @@ mod tests {
         let last = run.view().await.expect("it is there").last;
         let mut live = of_organisation(Arc::clone(&app), ours).await.expect("a watch");
         for seq in 1..=last.0 {
-            let event = live.next().await.expect("the watch goes on").expect("it can be read");
+            let event = live.next().await.expect("the watch continues").expect("it can be read");
             assert_eq!((&event.run, event.seq.0), (run.id(), seq));
         }
     }
@@ -207,7 +207,7 @@ mod tests {
         let (during, ended) = (waiting_run(&app, ours.as_str()).await, waiting_run(&app, ours.as_str()).await);
         ended.signal("go", &()).await.expect("it is taken");
         ended.outcome().await.expect("it ends");
-        // The beats of all of the above are pushed out of the feed by these.
+        // These push the items of all runs above out of the feed.
         let noise = (0..MANY).map(|_| foreign.signal("noise", &()));
         future::try_join_all(noise).await.expect("they are taken");
         for run in [&before, &during] {
@@ -217,7 +217,7 @@ mod tests {
         let mut seen = HashMap::<RunId, Vec<u64>>::new();
         let mut ends = 0;
         while ends < 3 {
-            let event = live.next().await.expect("the watch goes on").expect("it can be read");
+            let event = live.next().await.expect("the watch continues").expect("it can be read");
             ends += usize::from(event.event.ends_run());
             seen.entry(event.run).or_default().push(event.seq.0);
         }

@@ -3,9 +3,9 @@
 //! ```text
 //! /ws/runs?api_key=KEY[&run_id=ID[&since=SEQ]]      or the same as the first message: {"api_key": "KEY", ...}
 //! ```
-//! Closes with 1000 when the one run has ended, 1001 when the server stops, 1011 when it failed, 1013 when the client
-//! should connect again, 4401 for a bad key, 4404 for a run that is not there, 4422 for a message that cannot be read.
-//! Whoever was cut off connects again with the `seq` it saw last as `since`, and has lost nothing.
+//! Closes with 1000 when the requested run has ended, 1001 when the server stops, 1011 on a server error, 1013 when the client
+//! should reconnect, 4401 for a missing or unknown key, 4404 when the run is not found, 4422 for an invalid message. A client that
+//! lost its connection reconnects with the last `seq` it saw as `since`, and misses nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,18 +25,18 @@ use super::error::ApiError;
 use super::extract::{Asked, KEY_HEADER, OwnedRun};
 use super::watch::{self, Live};
 
-/// Clients have little to say.
+/// The largest message from a client, which only sends its key and a run id.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
-/// How long a client may take to say who it is.
+/// How long a client may take to send its key.
 const HELLO_MAX: Duration = Duration::from_secs(10);
-/// A ping is sent this often; a client that did not answer the one before is gone.
+/// How often a ping is sent; a client that did not answer the previous one is disconnected.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// How long a client may take to read one event.
 const SEND_MAX: Duration = Duration::from_secs(60);
-/// How long a client may take to say good-bye.
+/// How long a client may take to answer a close frame.
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
 
-/// Who calls and what for: the query string, or the first message.
+/// The request of a client: the query string, or the first message.
 #[derive(Deserialize)]
 pub(crate) struct Hello {
     api_key: Option<String>,
@@ -44,17 +44,17 @@ pub(crate) struct Hello {
     since: Option<u64>,
 }
 
-/// Why the server ends a connection: a code of RFC 6455 or of our own, and a word for people.
+/// Why the server closes a connection: a close code of RFC 6455 or our own, and a reason.
 struct Farewell(u16, &'static str);
 
 /// How a connection ends.
 enum End {
     Farewell(Farewell),
-    /// The client has gone, or does not read what is sent.
+    /// The client has disconnected, or does not read what is sent.
     Gone,
 }
 
-/// Takes the connection first and asks for the key then: a browser is never told the status of a refused upgrade.
+/// Accepts the connection before it checks the key, because a browser cannot see the status of a refused upgrade.
 pub(crate) async fn connect(
     State(app): State<Arc<App>>,
     Asked(mut hello): Asked<Hello>,
@@ -76,7 +76,7 @@ async fn serve(socket: &mut WebSocket, app: &Arc<App>, mut hello: Hello) -> End 
         hello = match timeout(HELLO_MAX, first_message(socket)).await {
             Ok(Ok(hello)) => hello,
             Ok(Err(end)) => return end,
-            Err(_) => return End::Farewell(Farewell(4401, "no key came")),
+            Err(_) => return End::Farewell(Farewell(4401, "no API key received")),
         };
     }
     let is_one_run = hello.run_id.is_some();
@@ -90,21 +90,21 @@ async fn first_message(socket: &mut WebSocket) -> Result<Hello, End> {
     loop {
         match socket.recv().await {
             Some(Ok(Message::Text(text))) => {
-                let unreadable = |_| End::Farewell(Farewell(4422, "the first message is {\"api_key\": \"...\"}"));
+                let unreadable = |_| End::Farewell(Farewell(4422, "the first message must be {\"api_key\": \"...\"}"));
                 return serde_json::from_str(&text).map_err(unreadable);
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            Some(Ok(Message::Binary(_))) => return Err(End::Farewell(Farewell(4422, "messages are text"))),
+            Some(Ok(Message::Binary(_))) => return Err(End::Farewell(Farewell(4422, "messages must be text"))),
             Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(End::Gone),
         }
     }
 }
 
-/// The events that were asked for, if they may be seen.
+/// Checks the key and opens the requested events.
 async fn open(app: &Arc<App>, hello: Hello) -> Result<Live, Farewell> {
-    let failed = |_| Farewell(1011, "the server failed");
+    let failed = |_| Farewell(1011, "internal error");
     let organisation = app.accounts.organisation(&hello.api_key.unwrap_or_default()).await.map_err(failed)?;
-    let organisation = organisation.ok_or(Farewell(4401, "this API key is not known"))?;
+    let organisation = organisation.ok_or(Farewell(4401, "unknown API key"))?;
     let Some(id) = hello.run_id else {
         return watch::of_organisation(Arc::clone(app), organisation).await.map_err(failed);
     };
@@ -113,7 +113,7 @@ async fn open(app: &Arc<App>, hello: Hello) -> Result<Live, Farewell> {
     Ok(watch::of_run(&owned.run, hello.since.unwrap_or(0)))
 }
 
-/// Sends events until there are no more, or one of the two sides wants to end.
+/// Sends events until there are no more, or one side closes the connection.
 async fn pump(socket: &mut WebSocket, app: &App, mut live: Live, is_one_run: bool) -> End {
     let mut ping = interval(PING_EVERY);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -140,7 +140,7 @@ async fn pump(socket: &mut WebSocket, app: &App, mut live: Live, is_one_run: boo
                     None => continue,
                 },
                 Some(Err(_)) if app.stopping.is_cancelled() => continue,
-                Some(Err(_)) => return End::Farewell(Farewell(1011, "the events cannot be read on")),
+                Some(Err(_)) => return End::Farewell(Farewell(1011, "cannot read further events")),
                 None if is_one_run => return End::Farewell(Farewell(1000, "the run has ended")),
                 None => return End::Farewell(Farewell(1013, "connect again")),
             },
@@ -151,7 +151,7 @@ async fn pump(socket: &mut WebSocket, app: &App, mut live: Live, is_one_run: boo
     }
 }
 
-/// Sends the reason and waits a moment for the other side to have read it.
+/// Sends a close frame and waits a moment for the client to answer it.
 async fn say_goodbye(mut socket: WebSocket, Farewell(code, reason): Farewell) {
     let goodbye = async {
         let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
@@ -159,6 +159,6 @@ async fn say_goodbye(mut socket: WebSocket, Farewell(code, reason): Farewell) {
             while let Some(Ok(_)) = socket.recv().await {}
         }
     };
-    // A client that does not answer is left without a word.
+    // If the client does not answer in time, the connection is dropped.
     drop(timeout(GOODBYE_MAX, goodbye).await);
 }

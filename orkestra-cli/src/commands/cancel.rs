@@ -1,4 +1,4 @@
-//! `aios cancel`: ends an unfinished run before it is done.
+//! `aios cancel`: cancels an unfinished run.
 
 use super::{place_of, print};
 use crate::args::CancelArguments;
@@ -11,18 +11,22 @@ pub(super) async fn perform(arguments: &CancelArguments) -> Result<Exit, Failure
     let run = reader.find(&arguments.run).await?;
     let before = run.status().await?.status;
     if before.is_final() {
-        return Err(Failure::usage(format!("run {} has ended already: {}", run.id(), before.name())));
+        return Err(Failure::usage(format!(
+            "cannot cancel run {}: it has already ended ({})",
+            run.id(),
+            before.name()
+        )));
     }
     let cancelled = run.cancel(&arguments.reason).await;
-    // Asked for twice is asked for: a process before may have died between the asking and the end.
+    // A conflict is fine: an earlier `aios cancel` may have died between the request and the end of the run.
     if let Err(error) = cancelled
         && error.kind() != orkestra_core::ErrorKind::Conflict
     {
         return Err(error.into());
     }
     reader.engine.shutdown().await;
-    // NOTE: to an engine that takes a stopping run over, its attempts are lost and end at once. The one before would give
-    // them their time of grace, and nobody is there to use it.
+    // NOTE: for an engine that takes over a stopping run, the attempts are lost and end at once. The engine above would wait
+    // for the grace period of attempts that nothing is working on.
     let reader = Reader::start_with(&place, std::slice::from_ref(run.id())).await?;
     let run = reader.find(&arguments.run).await?;
     run.outcome().await?;

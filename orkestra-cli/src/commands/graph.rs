@@ -1,4 +1,4 @@
-//! `aios graph`: the nodes of a run, as they stand, indented by how many stand before them.
+//! `aios graph`: the nodes of a run with their status, indented by their depth in the graph.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -32,7 +32,7 @@ fn draw(nodes: &[NodeView]) -> String {
             (Some(since), Some(until)) => format!(", {}", seconds(until.since(since))),
             _ => String::new(),
         };
-        let (mark, status) = standing(node.status);
+        let (mark, status) = label(node.status);
         let name = format!("{}{}", "  ".repeat(depth), node.name);
         let attempt = if node.attempt > 0 { format!(", attempt {}", node.attempt) } else { String::new() };
         let _ = writeln!(text, "{mark} {name:<16} {status}{attempt}{took}{after}");
@@ -40,12 +40,12 @@ fn draw(nodes: &[NodeView]) -> String {
     text
 }
 
-const fn standing(status: NodeStatus) -> (char, &'static str) {
+const fn label(status: NodeStatus) -> (char, &'static str) {
     match status {
-        NodeStatus::Pending => ('·', "waits"),
-        NodeStatus::Queued => ('·', "waits for its slots"),
-        NodeStatus::Running => ('>', "under way"),
-        NodeStatus::Backoff => ('>', "tries again"),
+        NodeStatus::Pending => ('·', "waiting"),
+        NodeStatus::Queued => ('·', "waiting for slots"),
+        NodeStatus::Running => ('>', "running"),
+        NodeStatus::Backoff => ('>', "retrying"),
         NodeStatus::Completed => ('✔', status.name()),
         NodeStatus::Failed | NodeStatus::Cancelled => ('✘', status.name()),
         NodeStatus::Skipped => ('–', status.name()),

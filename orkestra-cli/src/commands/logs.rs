@@ -20,7 +20,7 @@ pub(super) async fn perform(arguments: LogsArguments) -> Result<Exit, Failure> {
     let mut screen: Box<dyn Screen> = if show.json { Box::new(Json) } else { Box::new(Lines::new(1)) };
     if follow && !view.status.is_final() {
         reader.engine.shutdown().await;
-        return resume::go_on(
+        return resume::resume(
             &place,
             vec![(Cursor::START, view)],
             &mut *screen,
@@ -37,13 +37,13 @@ pub(super) async fn perform(arguments: LogsArguments) -> Result<Exit, Failure> {
         Some(outcome) if follow => Ok(Exit::of(outcome)),
         Some(_) => Ok(Exit::Done),
         None => {
-            eprintln!("note: the run is unfinished and nobody works on it; `aios resume {}` goes on", view.id);
+            eprintln!("note: the run is unfinished and not being worked on; resume it with `aios resume {}`", view.id);
             Ok(Exit::Done)
         }
     }
 }
 
-/// The events up to where the run stands: nobody adds to them meanwhile.
+/// Prints the events up to `view`. No events are added meanwhile: this process alone has the store.
 async fn print_all(run: &Run, view: &RunView, screen: &mut dyn Screen) -> Result<(), Failure> {
     let mut events = run.events(Cursor::START);
     let mut last = 0;
@@ -52,7 +52,7 @@ async fn print_all(run: &Run, view: &RunView, screen: &mut dyn Screen) -> Result
         last = event.seq.0;
         let Some(event) = product_event(&event) else { continue };
         match screen.event(&event) {
-            // A reader that has gone has seen enough.
+            // The reader has closed the pipe, as `head` does.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
             shown => shown.map_err(|error| unwritable(&error))?,
         }

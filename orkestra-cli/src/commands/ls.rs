@@ -1,4 +1,4 @@
-//! `aios ls`: the runs of this directory.
+//! `aios ls`: lists the runs of this directory.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ use crate::place::Place;
 
 pub(super) async fn perform(arguments: &ListArguments) -> Result<Exit, Failure> {
     let Some(place) = Place::open_existing().await? else {
-        eprintln!("no run was ever started in this directory");
+        eprintln!("there are no runs in this directory: it has no .orkestra");
         return Ok(Exit::Done);
     };
     let query = RunQuery { limit: usize::from(arguments.limit), ..RunQuery::default() };
@@ -28,13 +28,13 @@ pub(super) async fn perform(arguments: &ListArguments) -> Result<Exit, Failure> 
     if page.items.is_empty() {
         eprintln!("there are no runs in this directory");
     } else if page.next.is_some() {
-        eprintln!("note: there are more; --limit COUNT shows them");
+        eprintln!("note: there are more runs; list them with --limit COUNT");
     }
     Ok(printed)
 }
 
 fn as_line(record: &RunRecord, summary: &RunSummary) -> String {
-    // NOTE: whoever reads this has the store alone: what is not ended is not under way either.
+    // NOTE: this process alone has the store, so a run that has not ended is not running either.
     let status = if record.status.is_final() { record.status.name() } else { "unfinished" };
     let created = &summary.created_at;
     let project = summary.project_id.as_ref().map(|project| format!("[{project}] ")).unwrap_or_default();

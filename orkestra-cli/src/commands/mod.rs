@@ -1,4 +1,4 @@
-//! The commands, one file each.
+//! The commands of `aios`, one file each.
 
 mod cancel;
 mod graph;
@@ -16,7 +16,7 @@ use crate::args::{Arguments, Command};
 use crate::exit::{Exit, Failure};
 use crate::place::Place;
 
-/// Does what the command line says.
+/// Performs a command.
 pub(crate) async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
     crate::refuse_server()?;
     match arguments.command {
@@ -31,17 +31,17 @@ pub(crate) async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
     }
 }
 
-/// The place of a run that a user named: without any store there is no such run.
+/// Opens the store for a run that the user named. Fails when there is no store, as then there is no such run.
 async fn place_of(run: &str) -> Result<Place, Failure> {
     let none = || {
         Failure::usage(format!(
-            "there is no run {run:?}: this directory has no .orkestra, no run was ever started here"
+            "there is no run {run:?}: this directory has no .orkestra; change to the directory where the run was started"
         ))
     };
     Place::open_existing().await?.ok_or_else(none)
 }
 
-/// Prints an answer. A reader that has gone has seen enough.
+/// Prints `text` on stdout. A closed pipe is not an error.
 fn print(text: &str) -> Result<Exit, Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -51,5 +51,7 @@ fn print(text: &str) -> Result<Exit, Failure> {
 }
 
 fn unwritable(error: &io::Error) -> Failure {
-    Failure::failed(format!("the output cannot be written: {error}. Runs are not harmed: `aios resume` goes on."))
+    Failure::failed(format!(
+        "cannot write the output: {error}; no run is damaged, resume unfinished ones with `aios resume`"
+    ))
 }

@@ -1,4 +1,4 @@
-//! `aios resume`: goes on with what an earlier process left.
+//! `aios resume`: resumes runs that an earlier process left unfinished.
 
 use orkestra_agents::model::ModelChoice;
 use orkestra_agents::{Job, SandboxChoice, SandboxKind};
@@ -21,32 +21,32 @@ pub(super) async fn perform(arguments: ResumeArguments) -> Result<Exit, Failure>
         Some(first) => place_of(first).await?,
         None => match Place::open_existing().await? {
             Some(place) => place,
-            None => return tell("nothing to resume: no run was ever started in this directory", show.json),
+            None => return print_note("nothing to resume: this directory has no .orkestra", show.json),
         },
     };
     let views = wanted(&place, &runs).await?;
     if views.is_empty() {
         let all = "nothing to resume: all runs of this directory have ended";
-        let named = "nothing to resume: what was named has ended";
-        return tell(if runs.is_empty() { all } else { named }, show.json);
+        let named = "nothing to resume: the given runs have ended";
+        return print_note(if runs.is_empty() { all } else { named }, show.json);
     }
-    views.iter().for_each(say_standing);
+    views.iter().for_each(print_progress);
     let views = views.into_iter().map(|view| (Cursor(view.last.0), view)).collect::<Vec<_>>();
     let mut screen = screen::open(show.json, views.len());
-    go_on(&place, views, &mut *screen, show.json, &hidden, Paused::Resume).await
+    resume(&place, views, &mut *screen, show.json, &hidden, Paused::Resume).await
 }
 
-/// What becomes of a paused run that is gone on with.
+/// What to do with a paused run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Paused {
-    /// It is resumed.
+    /// Resume it.
     Resume,
-    /// It stays paused: somebody only looks.
+    /// Leave it paused: the user only wants to watch.
     Stay,
 }
 
-/// Goes on with these runs and no others, and shows each from its cursor on.
-pub(super) async fn go_on(
+/// Continues these runs and no others, and shows each from its cursor on.
+pub(super) async fn resume(
     place: &Place,
     views: Vec<(Cursor, RunView)>,
     screen: &mut dyn Screen,
@@ -62,7 +62,7 @@ pub(super) async fn go_on(
     }
     let ids: Vec<RunId> = views.iter().map(|(_, view)| view.id.clone()).collect();
     let store = place.leaving_all_but(&ids);
-    // NOTE: model and sandbox of each run stand in its journal; the choices here are for new runs, and there are none.
+    // NOTE: each run's journal holds its model and sandbox; these choices apply to new runs only, and there are none.
     let session = Session::start(place, store, ModelChoice::automatic(), SandboxChoice::default(), hidden).await?;
     let mut runs = Vec::new();
     for (from, view) in views {
@@ -80,14 +80,14 @@ pub(super) async fn go_on(
     session.show(place, runs, screen, &mut summary_to(json)).await
 }
 
-/// The named runs that are unfinished; all of them when none is named.
+/// The named runs that are unfinished; all unfinished runs when `names` is empty.
 async fn wanted(place: &Place, names: &[String]) -> Result<Vec<RunView>, Failure> {
     let reader = Reader::start(place).await?;
     let mut views = Vec::new();
     for name in names {
         let view = reader.find(name).await?.view().await?;
         if view.status.is_final() {
-            eprintln!("note: run {} has ended already: {}", view.id, view.status.name());
+            eprintln!("note: run {} has already ended: {}", view.id, view.status.name());
         } else if views.iter().all(|known: &RunView| known.id != view.id) {
             views.push(view);
         }
@@ -101,12 +101,12 @@ async fn wanted(place: &Place, names: &[String]) -> Result<Vec<RunView>, Failure
     Ok(views)
 }
 
-fn say_standing(view: &RunView) {
+fn print_progress(view: &RunView) {
     let done = view.nodes.iter().filter(|node| node.status == NodeStatus::Completed).count();
     eprintln!("resuming run {}: {done} of {} nodes are done", view.id, view.nodes.len());
 }
 
-fn tell(text: &str, json: bool) -> Result<Exit, Failure> {
+fn print_note(text: &str, json: bool) -> Result<Exit, Failure> {
     if json {
         eprintln!("{text}");
         return Ok(Exit::Done);

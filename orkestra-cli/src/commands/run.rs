@@ -1,4 +1,4 @@
-//! `aios run`: a new run, shown until it ends.
+//! `aios run`: starts a run and shows it until it ends.
 
 use orkestra_agents::model::ModelChoice;
 use orkestra_agents::{Job, RunRequest, SandboxChoice, pipeline};
@@ -21,7 +21,7 @@ pub(super) async fn perform(arguments: RunArguments) -> Result<Exit, Failure> {
     };
     let ground = Ground::look(sandbox).await?;
     let place = Place::open().await?;
-    say_unfinished(&place);
+    print_unfinished(&place);
     let RunArguments { objective, project, tasks, model, base_url, show, hidden, .. } = arguments;
     let choice = model.as_ref().map_or_else(ModelChoice::automatic, ModelChoice::named);
     let choice = base_url.into_iter().fold(choice, ModelChoice::with_base_url);
@@ -35,49 +35,45 @@ pub(super) async fn perform(arguments: RunArguments) -> Result<Exit, Failure> {
             return Err(error.into());
         }
     };
-    say_banners(&run, &ground).await?;
+    print_banners(&run, &ground).await?;
     let view = run.view().await?;
     let mut screen = screen::open(show.json, 1);
     let watched = Watched { run, from: Cursor::START };
     session.show(&place, vec![(watched, view)], &mut *screen, &mut summary_to(show.json)).await
 }
 
-/// What can be refused before anything is opened or made.
+/// Checks the arguments before anything is opened or created.
 fn check(arguments: &RunArguments) -> Result<(), Failure> {
     if arguments.objective.trim().is_empty() {
-        return Err(Failure::usage(
-            "the objective is empty: say what is to be built, as in aios run \"Build a REST API\"",
-        ));
+        return Err(Failure::usage("the objective is empty; say what to build, as in aios run \"Build a REST API\""));
     }
     if arguments.budget.is_some() {
-        return Err(Failure::usage(
-            "--budget is not supported yet: run without it, and watch the usage events instead",
-        ));
+        return Err(Failure::usage("--budget is not supported yet; run without it and watch the usage events instead"));
     }
     pipeline::select(&arguments.tasks)?;
     Ok(())
 }
 
-fn say_unfinished(place: &Place) {
+fn print_unfinished(place: &Place) {
     match place.unfinished.as_slice() {
         [] => {}
-        [one] => eprintln!("note: run {} is unfinished and stays as it is; `aios resume` goes on with it", one.id),
-        more => eprintln!("note: {} unfinished runs stay as they are; `aios resume` goes on with them", more.len()),
+        [one] => eprintln!("note: run {} is unfinished and is not touched; resume it with `aios resume`", one.id),
+        more => eprintln!("note: {} unfinished runs are not touched; resume them with `aios resume`", more.len()),
     }
 }
 
-/// Who works and where: on stderr, and before the first event is shown.
-async fn say_banners(run: &Run, ground: &Ground) -> Result<(), Failure> {
+/// Prints the model and the sandbox on stderr, before the first event is shown.
+async fn print_banners(run: &Run, ground: &Ground) -> Result<(), Failure> {
     let view = run.view().await?;
     let job: Job = run.value(&view.input).await?;
     if job.model.is_demo() {
-        // The whole story is the first notice among the events.
-        eprintln!("model: demo, a script that plays a small project: no AI");
+        // The first notice among the events says more.
+        eprintln!("model: demo, a script that builds a small project: no AI");
     } else {
         let at = job.model.base_url.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
         eprintln!("model: {}{at}", job.model.name);
     }
     eprintln!("{}", ground.banner(job.sandbox));
-    eprintln!("run: {} (Ctrl-C detaches, `aios resume` goes on)", run.id());
+    eprintln!("run: {} (Ctrl-C detaches, `aios resume` continues it)", run.id());
     Ok(())
 }

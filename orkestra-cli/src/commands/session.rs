@@ -1,4 +1,4 @@
-//! Runs at work in this process: started, shown until they end or the user leaves, and put down in good order.
+//! Runs that this process drives: shows them until they end or the user detaches, then shuts the engine down.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::signals::Stop;
 use crate::summary;
 use crate::watch::{Ending, Watched, follow};
 
-/// Agents at work, and a user who may leave.
+/// A running engine with its agents, and the signal by which the user detaches.
 pub(super) struct Session {
     pub(super) orkestra: Orkestra,
     stop: Stop,
@@ -44,7 +44,7 @@ impl Session {
         Ok(Self { orkestra: builder.start(store).await?, stop })
     }
 
-    /// Shows `runs`, each from its view on, until all have ended; tells how each did.
+    /// Shows `runs`, each from its view on, until all have ended; then prints a summary of each.
     pub(super) async fn show(
         mut self,
         place: &Place,
@@ -61,9 +61,9 @@ impl Session {
         let ending = follow(followed, screen, &mut self.stop).await;
         screen.end();
         let exit = match ending {
-            Ok(Ending::All(ended)) => self.tell_all(place, ended, summary).await,
+            Ok(Ending::All(ended)) => self.summarize(place, ended, summary).await,
             Ok(Ending::Detached) => {
-                eprintln!("\ndetached: what is done stays done. Go on with: aios resume {}", names.join(" "));
+                eprintln!("\ndetached: finished work is kept; continue with: aios resume {}", names.join(" "));
                 Ok(Exit::Interrupted)
             }
             Err(error) => Err(unwritable(&error)),
@@ -72,7 +72,7 @@ impl Session {
         exit
     }
 
-    async fn tell_all(
+    async fn summarize(
         &self,
         place: &Place,
         ended: Vec<(Run, Result<orkestra_core::kernel::Outcome, orkestra_core::Error>)>,
@@ -92,7 +92,7 @@ impl Session {
                 }
                 Err(error) => {
                     eprintln!(
-                        "aios: run {} cannot go on here: {error}. `aios resume {}` tries again.",
+                        "aios: cannot continue run {} here: {error}; try again with `aios resume {}`",
                         run.id(),
                         run.id()
                     );
@@ -105,7 +105,7 @@ impl Session {
     }
 }
 
-/// Where summaries go: beside the events, but never among JSON.
+/// Where summaries go: stdout, or stderr when stdout carries JSON.
 pub(super) fn summary_to(json: bool) -> Box<dyn Write> {
     if json { Box::new(io::stderr()) } else { Box::new(io::stdout()) }
 }

@@ -1,4 +1,4 @@
-//! One JSON object per event and line: for programs.
+//! Prints one JSON object per line and event, for programs.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use orkestra_core::prelude::RunView;
 
 use super::Screen;
 
-/// Prints every event as it is.
+/// Prints every event as JSON.
 pub(crate) struct Json;
 
 impl Screen for Json {

@@ -1,4 +1,4 @@
-//! One readable line per event: for pipes, files and logs. Details of a failed validation follow it, indented.
+//! Prints one readable line per event, for pipes, files and logs. Details of a failed validation follow, indented.
 
 use std::io::{self, Write};
 
@@ -8,19 +8,19 @@ use orkestra_core::prelude::RunView;
 use super::Screen;
 use super::words::{Telling, tell};
 
-/// The width of the column of agents.
+/// The width of the column with the agent's name, in characters.
 const AGENT_WIDTH: usize = 10;
-/// Characters of a run's id that tell it from the others of a screen.
+/// How many last characters of a run's id are shown to distinguish the runs.
 const ID_CHARACTERS: usize = 6;
 
 /// Prints lines.
 pub(crate) struct Lines {
-    /// Whether each line says which run it is of.
+    /// Whether each line names its run.
     is_many: bool,
 }
 
 impl Lines {
-    /// For so many runs.
+    /// For this number of runs.
     pub(crate) fn new(runs: usize) -> Self {
         Self { is_many: runs > 1 }
     }
@@ -44,7 +44,7 @@ impl Screen for Lines {
 
 fn render(event: &FeedEvent, is_many: bool) -> Vec<String> {
     let Telling { who, what, details } = tell(event);
-    // NOTE: the time of day out of an RFC 3339 text, `2026-01-31T08:00:00.000Z`.
+    // NOTE: the time of day in an RFC 3339 text, `2026-01-31T08:00:00.000Z`.
     let time = event.ts.get(11..23).unwrap_or("            ");
     let id = event.run_id.as_str();
     let tail = id.char_indices().rev().nth(ID_CHARACTERS - 1).map_or(id, |(at, _)| &id[at..]);

@@ -1,4 +1,4 @@
-//! What a user sees of runs while they are under way. Fed with the documented events, wherever they come from.
+//! Shows runs to the user while they are live, from the documented events.
 
 mod json;
 mod lines;
@@ -18,20 +18,20 @@ use self::tree::Tree;
 
 /// A way to show events.
 pub(crate) trait Screen {
-    /// A run is about to be shown: it stands like this. Its nodes are not in its events.
+    /// Prepares to show a run from this state. The events of a run do not contain its nodes, so `view` brings them.
     fn begin(&mut self, view: &RunView) -> io::Result<()>;
 
-    /// Shows one of the documented events.
+    /// Shows an event.
     ///
     /// # Errors
-    /// When nobody can see it any more.
+    /// When the output cannot be written.
     fn event(&mut self, event: &FeedEvent) -> io::Result<()>;
 
-    /// Leaves the screen in good order; nothing is shown after it.
+    /// Restores the terminal; nothing is shown after it.
     fn end(&mut self);
 }
 
-/// A live tree on a terminal, lines elsewhere, JSON when asked for. `runs` is how many will be shown.
+/// A live tree on a terminal, lines elsewhere, JSON when `json` is set. `runs` is the number of runs to show.
 pub(crate) fn open(json: bool, runs: usize) -> Box<dyn Screen> {
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     if json {

@@ -1,8 +1,8 @@
-//! Colours, unless `NO_COLOR` asks for none.
+//! Terminal colours, unless `NO_COLOR` is set.
 
 use crate::is_set;
 
-/// How a text stands out.
+/// The colour of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Colour {
     Dim,
@@ -12,7 +12,7 @@ pub(super) enum Colour {
     Cyan,
 }
 
-/// Paints, or does not.
+/// Colours text, or leaves it plain.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Paint {
     is_on: bool,

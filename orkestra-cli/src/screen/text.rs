@@ -1,12 +1,12 @@
-//! Text of strangers (models, commands) made fit for a terminal: it must not move the cursor or pretend to be ours.
+//! Makes untrusted text (from models and commands) safe for a terminal: it must not move the cursor or imitate our output.
 
-/// `text` as one line: line breaks are shown, control sequences and other control characters are gone.
+/// `text` as one line: line breaks become `\n`, control sequences and other control characters are removed.
 pub(super) fn one_line(text: &str) -> String {
     clean(text).replace('\n', "\\n")
 }
 
-/// `text` without control sequences and control characters; line breaks stay. A line that was drawn over with carriage
-/// returns is as it was last.
+/// `text` without control sequences and control characters; line breaks are kept. Of a line that was overwritten with
+/// carriage returns, only the last version is kept.
 pub(super) fn clean(text: &str) -> String {
     let plain = without_sequences(text).replace("\r\n", "\n");
     let lines = plain.split('\n').map(|line| line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default());
@@ -17,7 +17,7 @@ pub(super) fn clean(text: &str) -> String {
     fit.collect::<Vec<_>>().join("\n")
 }
 
-/// Drops escape sequences: `ESC [ … letter` whole, of others the escape and what follows it.
+/// Removes escape sequences: `ESC [ … letter` as a whole, of others the escape and the next character.
 fn without_sequences(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut characters = text.chars();
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_cannot_steer_the_terminal() {
+    fn untrusted_text_cannot_control_the_terminal() {
         for (given, shown) in [
             ("plain", "plain"),
             ("\u{1b}[31mred\u{1b}[0m", "red"),

@@ -1,5 +1,5 @@
-//! The live tree of a terminal: a line per node with its spinner, attempt and elapsed time at the bottom, and above them,
-//! scrolling, what is worth keeping: what agents say, files, commands and their output, failed validations.
+//! The live tree on a terminal. At the bottom, one line per node with spinner, attempt and elapsed time; above it scrolls
+//! what is worth keeping: what agents say, files, commands and their output, failed validations.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ use super::text::{clean, cut, one_line, tail};
 use super::words::{Telling, arguments, tell};
 
 const TICK: Duration = Duration::from_millis(100);
-/// Characters of what an agent is just saying; the terminal cuts them at its own width.
+/// How many characters of an agent's current output are shown; the terminal cuts them at its own width.
 const SAYING_CHARACTERS: usize = 160;
 const NAME_WIDTH: usize = 16;
 
@@ -32,12 +32,12 @@ pub(crate) struct Tree {
 struct Leaf {
     bar: ProgressBar,
     attempt: u64,
-    /// What its agent says and has not been printed yet.
+    /// What its agent has said and is not printed yet.
     saying: String,
 }
 
 impl Tree {
-    /// For so many runs.
+    /// For this number of runs.
     pub(crate) fn new(runs: usize) -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
         Self { bars, paint: Paint::new(), is_many: runs > 1, nodes: HashMap::new() }
@@ -58,8 +58,8 @@ impl Tree {
         self.bars.println(format!("{} {text}", self.paint.text(Colour::Cyan, &format!("{agent:<10}"))))
     }
 
-    /// Prints what an agent has said so far, as it says something else now.
-    fn keep_said(&mut self, run: &str, agent: &str) -> io::Result<()> {
+    /// Prints what an agent has said so far, before another of its events is shown.
+    fn flush_saying(&mut self, run: &str, agent: &str) -> io::Result<()> {
         let said = std::mem::take(&mut self.leaf(run, agent, 0).saying);
         for line in clean(&said).lines().filter(|line| !line.trim().is_empty()) {
             self.keep(agent, line)?;
@@ -76,7 +76,7 @@ impl Tree {
         };
         leaf.bar.set_message(format!("attempt {}  {}", leaf.attempt, tail(&one_line(&now), SAYING_CHARACTERS)));
         leaf.saying = done;
-        let printed = self.keep_said(run, agent);
+        let printed = self.flush_saying(run, agent);
         self.leaf(run, agent, 0).saying = now;
         printed
     }
@@ -97,8 +97,8 @@ impl Tree {
         leaf.bar.finish_with_message(message.to_owned());
     }
 
-    /// The events of an agent: its own line changes, and what is worth a line stands above.
-    fn of_agent(&mut self, run: &str, agent: &str, event: &FeedEvent) -> io::Result<()> {
+    /// Shows an agent's event: updates the agent's line, and prints above the tree what is worth keeping.
+    fn agent_event(&mut self, run: &str, agent: &str, event: &FeedEvent) -> io::Result<()> {
         let Telling { what, details, .. } = tell(event);
         let paint = |colour, text: &str| self.paint.text(colour, text);
         match &event.event {
@@ -135,7 +135,7 @@ impl Tree {
     }
 }
 
-/// A tool's call on one line; `None` for one whose effect is told when it is there.
+/// A tool call on one line; `None` for a tool whose effect has an event of its own.
 fn call(tool: &str, arguments: &Value) -> Option<String> {
     match tool {
         "run_command" => Some(format!("$ {}", one_line(arguments["command"].as_str().unwrap_or_default()))),
@@ -184,8 +184,8 @@ impl Screen for Tree {
         match (event.event.agent(), &event.event) {
             (Some(agent), ProductEvent::TokenChunk { chunk, .. }) => self.says(run, agent, chunk),
             (Some(agent), _) => {
-                self.keep_said(run, agent)?;
-                self.of_agent(run, agent, event)
+                self.flush_saying(run, agent)?;
+                self.agent_event(run, agent, event)
             }
             (None, _) => self.keep("run", &tell(event).what),
         }
@@ -198,15 +198,15 @@ impl Screen for Tree {
                 leaf.bar.abandon();
             }
         }
-        // The cursor stands at the end of the last line. A terminal that has gone needs no order.
+        // The cursor is at the end of the last line. If the terminal is gone, there is nothing to restore.
         let _ = writeln!(io::stdout());
     }
 }
 
-/// A line's style; `marks` are the pictures of its spinner.
+/// A line's style; `marks` are the frames of its spinner.
 fn style(template: &str, marks: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
-    // The last picture is shown when the spinner has finished, and indicatif wants two at least.
+    // The last frame is shown when the spinner has finished, and indicatif requires at least two.
     let last = marks.chars().last().unwrap_or('·');
     style.tick_chars(&format!("{marks}{last}"))
 }

@@ -1,4 +1,4 @@
-//! The documented events in words. Pure.
+//! Describes the documented events in words. Pure.
 
 use orkestra_agents::event::{CustomEvent, FeedEvent, ProductEvent, Tokens};
 use orkestra_agents::validate::DebugInfo;
@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 
 use super::text::{clean, cut, one_line};
 
-/// Characters of a tool's argument or answer that are worth a line.
+/// How many characters of a tool's argument or answer are shown.
 const SHOWN_CHARACTERS: usize = 100;
-/// Characters of a summary, an error or an objective on one line.
+/// How many characters of a summary, an error or an objective are shown on one line.
 const SENTENCE_CHARACTERS: usize = 300;
-/// Lines of a failed command's output: its end, where test runners put what matters.
+/// How many lines of a failed command's output are shown: the last ones, where test runners print the failures.
 const OUTPUT_LINES_MAX: usize = 60;
 
 /// An event in words.
@@ -20,11 +20,11 @@ pub(super) struct Telling {
     pub(super) who: String,
     /// What happened, on one line.
     pub(super) what: String,
-    /// More lines, for those who need them.
+    /// Further lines.
     pub(super) details: Vec<String>,
 }
 
-/// Puts an event into words.
+/// Describes an event.
 pub(super) fn tell(event: &FeedEvent) -> Telling {
     let details = match &event.event {
         ProductEvent::ValidationFailed { debug_info, .. } => self::debug_info(debug_info),
@@ -33,7 +33,7 @@ pub(super) fn tell(event: &FeedEvent) -> Telling {
     Telling { who: event.event.agent().unwrap_or("run").to_owned(), what: what(event), details }
 }
 
-/// IMPORTANT: no `_` here. Whoever adds an event decides how it is told.
+/// IMPORTANT: no `_` here, so that every new event gets its own words.
 fn what(event: &FeedEvent) -> String {
     use ProductEvent as Told;
     match &event.event {
@@ -48,15 +48,15 @@ fn what(event: &FeedEvent) -> String {
         Told::RunReopened {} => "reopened".to_owned(),
         Told::RunStopping { reason } => format!("stopping: {}", sentence(reason)),
         Told::CompensationStarted { nodes } => format!("compensating: {}", sentence(&nodes.join(", "))),
-        Told::CompensationRetried { .. } => "compensates again".to_owned(),
+        Told::CompensationRetried { .. } => "retrying the compensation".to_owned(),
         Told::BudgetReached { meter, spent, limit } => {
             format!("BUDGET REACHED: {spent} of {limit} {} spent", one_line(meter))
         }
         Told::BudgetChanged { meter, limit } => budget(&one_line(meter), *limit),
         Told::HumanInputRequired { question, request_id, .. } => asks(question.as_ref(), request_id),
         Told::HumanInputReceived { answer, .. } => received(answer.as_ref()),
-        Told::WaitTimedOut { key, .. } => format!("waited too long: {}", sentence(key)),
-        Told::WaitWithdrawn { key, .. } => format!("no longer waits: {}", sentence(key)),
+        Told::WaitTimedOut { key, .. } => format!("wait timed out: {}", sentence(key)),
+        Told::WaitWithdrawn { key, .. } => format!("wait withdrawn: {}", sentence(key)),
         Told::NodeStarted { attempt, .. } => format!("started, attempt {attempt}"),
         Told::NodeCompleted { summary, .. } => {
             format!("completed: {}", sentence(summary.as_deref().unwrap_or_default()))
@@ -67,16 +67,16 @@ fn what(event: &FeedEvent) -> String {
         Told::NodeFailed { attempt: None, error, .. } => format!("FAILED: {}", sentence(error)),
         Told::NodeCancelled { .. } => "cancelled".to_owned(),
         Told::NodeSkipped { .. } => "skipped".to_owned(),
-        Told::NodeReset { .. } => "is tried again".to_owned(),
+        Told::NodeReset { .. } => "reset, will run again".to_owned(),
         Told::GraphGrown { nodes, .. } => format!("added to the graph: {}", sentence(&nodes.join(", "))),
         Told::RetryScheduled { attempt, error, .. } => {
-            format!("attempt {attempt} failed and is followed by another: {}", sentence(error))
+            format!("attempt {attempt} failed and will be retried: {}", sentence(error))
         }
         Told::TokenChunk { chunk, .. } => format!("> {}", one_line(chunk)),
         Told::RateLimited { delay_ms, reason, .. } => {
-            format!("waits {delay_ms} ms for the model: {}", sentence(reason))
+            format!("waiting {delay_ms} ms for the model: {}", sentence(reason))
         }
-        Told::ModelRestarted { model, .. } => format!("begins the answer again with {}", one_line(model)),
+        Told::ModelRestarted { model, .. } => format!("restarting the answer with {}", one_line(model)),
         Told::FileWritten { path, bytes, .. } => format!("wrote {} ({bytes} bytes)", one_line(path)),
         Told::CommandOutput { line, stderr, .. } => format!("{} {}", if *stderr { "!" } else { "|" }, one_line(line)),
         Told::ToolCall { tool, arguments, .. } => format!("calls {} {}", one_line(tool), self::arguments(arguments)),
@@ -99,20 +99,20 @@ fn started(run: &str, nodes: usize, objective: Option<&str>) -> String {
 
 fn budget(meter: &str, limit: Option<f64>) -> String {
     match limit {
-        Some(limit) => format!("the budget is {limit} {meter} now"),
-        None => format!("there is no budget for {meter} any more"),
+        Some(limit) => format!("budget changed to {limit} {meter}"),
+        None => format!("budget for {meter} removed"),
     }
 }
 
 fn asks(question: Option<&Value>, request_id: &str) -> String {
     match question {
         Some(question) => format!("asks (question {}): {}", one_line(request_id), sentence(&plain(question))),
-        None => format!("waits for an answer: {}", sentence(request_id)),
+        None => format!("waiting for an answer: {}", sentence(request_id)),
     }
 }
 
 fn received(answer: Option<&Value>) -> String {
-    answer.map_or_else(|| "has its answer".to_owned(), |answer| format!("was answered: {}", sentence(&plain(answer))))
+    answer.map_or_else(|| "answered".to_owned(), |answer| format!("answered: {}", sentence(&plain(answer))))
 }
 
 fn usage(tokens: Tokens, model: &str) -> String {
@@ -120,12 +120,12 @@ fn usage(tokens: Tokens, model: &str) -> String {
     format!("used {} tokens in, {} out ({})", shown(tokens.input), shown(tokens.output), one_line(model))
 }
 
-/// A text as it is, another value as JSON.
+/// A string as it is, any other value as JSON.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// At most one line of some length.
+/// `text` on one line, cut to [`SENTENCE_CHARACTERS`].
 fn sentence(text: &str) -> String {
     cut(&one_line(text), SENTENCE_CHARACTERS)
 }
@@ -135,7 +135,7 @@ fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A tool's arguments, `name=value`.
+/// A tool's arguments as `name=value`.
 pub(super) fn arguments(arguments: &Value) -> String {
     let Some(fields) = arguments.as_object() else { return cut(&one_line(&arguments.to_string()), SHOWN_CHARACTERS) };
     let shown = |(name, value): (&String, &Value)| {
@@ -145,7 +145,7 @@ pub(super) fn arguments(arguments: &Value) -> String {
     fields.iter().map(shown).collect::<Vec<_>>().join(" ")
 }
 
-/// What a failed validation found, on lines of its own.
+/// The details of a failed validation, one per line.
 pub(super) fn debug_info(info: &DebugInfo) -> Vec<String> {
     let mut lines = vec![format!("failed command: {}", one_line(&info.failed_command))];
     lines.extend(info.failed_tests.iter().map(|test| format!("failed test: {}", one_line(test))));
@@ -157,7 +157,7 @@ pub(super) fn debug_info(info: &DebugInfo) -> Vec<String> {
     lines
 }
 
-/// The fields of an event that has no words of its own.
+/// The fields of a custom event.
 fn rest(event: &CustomEvent) -> String {
     let fields = event.fields.iter().filter(|(name, _)| *name != "agent");
     let fields: Map<String, Value> = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    /// The event that users get as this JSON, beside its place and time.
+    /// The event with this JSON, to which run, position and time are added.
     fn event(mut json: Value) -> FeedEvent {
         for (name, value) in [("run_id", json!("r1")), ("seq", json!(3)), ("ts", json!("2026-01-31T08:00:00.125Z"))] {
             json[name] = value;
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn events_in_words() {
+    fn events_are_described_in_words() {
         check(
             json!({"event": "run_started", "node_count": 4, "objective": "Build\nit"}),
             "run",

@@ -1,4 +1,4 @@
-//! Whatever ends the process, the run goes on, and nothing that finished is done again.
+//! However the process ends, the run can be resumed, and nothing that finished is repeated.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ fn a_run_that_is_killed_five_times_finishes_and_repeats_nothing() {
     let log = json_lines(&place.good(&["logs", &id, "--json"]).out);
     assert_in_order(&log);
     assert_eq!(log.last().expect("events")["event"], "run_completed");
-    assert!(log.iter().any(|event| event["event"] == "validation_failed"), "the mistake was made and found");
+    assert!(log.iter().any(|event| event["event"] == "validation_failed"), "the mistake was found");
     let position = |event: &Value| event["seq"].as_u64().expect("events have a position");
     let seen: BTreeSet<u64> = printed.iter().map(position).collect();
     assert_eq!(seen.len(), printed.len(), "no event is shown twice");
@@ -46,7 +46,7 @@ fn a_run_that_is_killed_five_times_finishes_and_repeats_nothing() {
 }
 
 #[test]
-fn moments_around_the_first_event_are_safe() {
+fn a_run_that_is_killed_at_its_first_event_can_be_followed_to_its_end() {
     let place = Place::new();
     let mut live = place.live_run(&["--tasks", "planner"]);
     live.until("first event", |_| true);
@@ -54,12 +54,12 @@ fn moments_around_the_first_event_are_safe() {
     let followed = place.good(&["logs", &id, "--follow", "--json"]);
     let events = json_lines(&followed.out);
     assert_eq!(events[0]["event"], "run_started", "logs begin at the beginning");
-    assert_eq!(events.last().expect("events")["event"], "run_completed", "and go on to the end");
+    assert_eq!(events.last().expect("events")["event"], "run_completed", "and continue to the end");
     assert_no_call_twice(&place.calls());
 }
 
 #[test]
-fn ctrl_c_detaches_and_says_how_to_go_on() {
+fn ctrl_c_detaches_and_says_how_to_resume() {
     for signal in ["INT", "TERM"] {
         let place = Place::new();
         let mut live = place.live_run(&["--tasks", "backend"]);
@@ -76,11 +76,11 @@ fn ctrl_c_detaches_and_says_how_to_go_on() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_a_detach() {
+fn a_closed_pipe_detaches() {
     let place = Place::new();
     let mut live = place.live_run(&["--tasks", "planner"]);
     live.until("first event", |_| true);
-    let (code, said) = live.turn_away();
+    let (code, said) = live.close_stdout();
     assert_eq!(code, 130, "{said}");
     assert!(said.contains("aios resume"), "{said}");
     place.good(&["resume"]);

@@ -1,6 +1,6 @@
-//! Drives the real binary with the demo model in the local sandbox, each test in a directory of its own.
+//! Tests the real binary with the demo model in the local sandbox, each test in its own directory.
 //!
-//! Nothing here waits for a time: tests read what the program prints, and go on when they have read it.
+//! No test waits for a fixed time: tests read what the program prints, and continue when they have read it.
 
 mod crash;
 mod pipeline;

@@ -1,4 +1,4 @@
-//! One objective becomes a tested project.
+//! An objective becomes a tested project.
 
 use std::process::Command;
 
@@ -34,10 +34,10 @@ fn an_objective_becomes_a_tested_project() {
     let command = said.lines().find(|line| line.contains("&& python3")).expect("the summary says how to test by hand");
     let tested = done(Command::new("sh").args(["-c", command]).current_dir(place.path()));
     assert_eq!(tested.code, 0, "{tested:?}");
-    assert!(tested.err.contains("\nOK"), "tests did run: {tested:?}");
+    assert!(tested.err.contains("\nOK"), "tests were run: {tested:?}");
 
-    for part in ["no AI", "sandbox: local, as --sandbox local says", "completed in", "plan.md"] {
-        assert!(said.contains(part), "{part:?} is said: {said}");
+    for part in ["no AI", "sandbox: local, as given by --sandbox", "completed in", "plan.md"] {
+        assert!(said.contains(part), "{part:?} is printed: {said}");
     }
     assert_no_call_twice(&place.calls());
 }

@@ -1,14 +1,14 @@
-//! Looking at runs changes nothing; one process at a time; cancelling.
+//! Reading runs changes nothing; only one process at a time has the store; cancelling.
 
 use super::support::{LOCAL_DEMO, Place, json_lines, run_id};
 
 #[test]
-fn a_second_process_is_told_who_has_the_store_and_an_unfinished_run_can_be_looked_at_and_cancelled() {
+fn a_second_process_learns_who_has_the_store_and_an_unfinished_run_can_be_read_and_cancelled() {
     let place = Place::new();
     let mut live = place.live(
         place
             .aios(&[&["run", "Build a wiki", "--json"], &LOCAL_DEMO[..]].concat())
-            // Long enough that the planner is not done while others look.
+            // Long enough that the planner is still running while the other commands read.
             .env("ORKESTRA_DEMO_DELAY_MS", "600000"),
     );
     live.until_event("node_started", "planner");
@@ -35,11 +35,11 @@ fn a_second_process_is_told_who_has_the_store_and_an_unfinished_run_can_be_looke
     let logs = place.good(&["logs", &id]);
     assert!(logs.out.contains("planner    started, attempt 1") && logs.err.contains("unfinished"), "{logs:?}");
 
-    // Another run leaves it alone.
+    // Another run does not touch it.
     let other = place.good(&[&["run", "Build a shop", "--tasks", "planner"], &LOCAL_DEMO[..]].concat());
-    assert!(other.err.contains(&format!("run {id} is unfinished and stays as it is")), "{other:?}");
+    assert!(other.err.contains(&format!("run {id} is unfinished and is not touched")), "{other:?}");
     let of_left = place.calls().iter().filter(|call| call["run"] == id.as_str()).count();
-    assert_eq!(of_left, calls, "nobody worked on it");
+    assert_eq!(of_left, calls, "no call was made for it");
 
     assert!(place.good(&["cancel", &id, "--reason", "enough"]).out.contains("cancelled"));
     let cancelled = place.done(&["logs", &id, "--follow"]);
@@ -54,9 +54,9 @@ fn a_second_process_is_told_who_has_the_store_and_an_unfinished_run_can_be_looke
 }
 
 #[test]
-fn readers_make_no_store() {
+fn reading_commands_create_no_store() {
     let place = Place::new();
-    assert!(place.good(&["ls"]).err.contains("no run"));
+    assert!(place.good(&["ls"]).err.contains("there are no runs"));
     assert!(place.good(&["resume"]).out.contains("nothing to resume"));
     for command in ["logs", "status", "graph", "cancel", "resume"] {
         let unknown = place.done(&[command, "nope"]);

@@ -1,4 +1,4 @@
-//! What cannot be done is said in words, with its exit code, and changes nothing.
+//! A command that fails prints an error, has its exit code, and changes nothing.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +17,7 @@ fn assert_refused(done: &Done, code: i32, parts: &[&str]) {
 }
 
 #[test]
-fn a_wrong_command_line_is_a_matter_of_words() {
+fn an_invalid_command_line_prints_an_error() {
     let place = Place::new();
     for (arguments, parts) in [
         (&["run", ""][..], &["the objective is empty"][..]),
@@ -38,7 +38,7 @@ fn a_wrong_command_line_is_a_matter_of_words() {
 }
 
 #[test]
-fn a_server_is_not_spoken_to_yet() {
+fn the_server_mode_is_refused() {
     let place = Place::new();
     let refused = done(place.aios(&["ls"]).env("AIOS_API_URL", "http://127.0.0.1:8001"));
     assert_refused(&refused, 2, &["AIOS_API_URL", "unset it"]);
@@ -57,7 +57,7 @@ fn the_local_sandbox_needs_python() {
     let place = Place::new();
     let arguments = [&["run", "x"], &LOCAL_DEMO[..]].concat();
     let refused = done(place.aios(&arguments).env("PATH", place.path()));
-    assert_refused(&refused, 1, &["python3", "Install it"]);
+    assert_refused(&refused, 1, &["python3", "install it"]);
     assert!(!place.path().join(".orkestra").exists(), "nothing was made");
 }
 
@@ -97,7 +97,7 @@ fn contents(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_file_in_the_place_of_the_directory_stays() {
+fn a_file_named_like_the_data_directory_is_kept() {
     let place = Place::new();
     fs::write(place.path().join(".orkestra"), "mine").expect("it can be written");
     for arguments in [&["ls"][..], &["run", "x", "--sandbox", "local"]] {
@@ -113,7 +113,7 @@ fn a_directory_without_permission_is_named() {
     fs::copy(env!("CARGO_BIN_EXE_aios"), &program).expect("the program can be copied");
     fs::set_permissions(place.path(), Permissions::from_mode(0o555)).expect("it is ours");
     let mut command = place.aios(&["run", "x", "--sandbox", "local"]);
-    // Root may write everywhere: then it is tried as nobody, who needs a copy of the program where nobody can read it.
+    // Root may write everywhere, so the test then runs as user nobody, with a copy of the program that nobody can read.
     if fs::metadata(place.path()).is_ok_and(|_| fs::File::create(place.path().join("probe")).is_ok()) {
         let mut as_nobody = std::process::Command::new(&program);
         as_nobody.args(command.get_args()).current_dir(place.path()).uid(65_534).gid(65_534);

@@ -1,4 +1,4 @@
-//! Looking after stores: export, import and check, with runs of the pipeline.
+//! `aios store`: export, import and check, with runs of the pipeline.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::support::{Done, LOCAL_DEMO, Place, assert_no_call_twice, done, json_lines, run_id};
 
-/// A directory with a run that has ended and one that was interrupted, whose id it answers.
+/// A directory with a run that has ended and one that was interrupted; returns the id of the latter.
 fn with_runs() -> (Place, String) {
     let place = Place::new();
     place.good(&[&["run", "Build a shop", "--tasks", "planner"], &LOCAL_DEMO[..]].concat());
@@ -30,7 +30,7 @@ fn object(done: &Done) -> Value {
 }
 
 #[test]
-fn runs_move_to_another_store_and_go_on_there() {
+fn exported_runs_can_be_resumed_in_another_store() {
     let (place, id) = with_runs();
     let summary = object(&place.good(&["store", "export", "all.jsonl", "--json"]));
     assert_eq!((&summary["runs"], &summary["skipped"]), (&2.into(), &0.into()), "{summary}");
@@ -38,7 +38,7 @@ fn runs_move_to_another_store_and_go_on_there() {
     assert_eq!(json_lines(&String::from_utf8_lossy(&lines))[0]["format"], "orkestra-export");
     assert!(!place.path().join("all.jsonl.unfinished").exists());
 
-    // By way of the other backend, through a pipe and back into a directory where nothing was.
+    // Through the other backend and a pipe, back into an empty directory.
     let moved = place.good(&["store", "import", "all.jsonl", "--store", "fjall:other"]);
     assert!(moved.out.starts_with("imported 2 runs, ") && moved.out.contains("into fjall at other"), "{moved:?}");
     let piped = place.good(&["store", "export", "-", "--store", "other"]);
@@ -57,22 +57,22 @@ fn runs_move_to_another_store_and_go_on_there() {
 }
 
 #[test]
-fn what_is_there_already_is_left_as_it_is() {
+fn an_import_does_not_change_existing_runs() {
     let (place, _) = with_runs();
     place.good(&["store", "export", "all.jsonl"]);
     let refused = place.done(&["store", "import", "all.jsonl"]);
     assert_eq!(refused.code, 1, "{refused:?}");
-    assert!(refused.err.contains("is not empty. --merge adds what is not there yet"), "{refused:?}");
+    assert!(refused.err.contains("; use --merge to add what is missing"), "{refused:?}");
     let merged = place.good(&["store", "import", "all.jsonl", "--merge"]);
-    assert!(merged.out.contains("; 2 runs were there already"), "{merged:?}");
+    assert!(merged.out.contains("; 2 runs were already there"), "{merged:?}");
     place.good(&["resume"]);
     let refused = place.done(&["store", "import", "all.jsonl", "--merge"]);
     assert_eq!(refused.code, 1, "{refused:?}");
-    assert!(refused.err.contains("has gone on in the store"), "{refused:?}");
+    assert!(refused.err.contains("has continued in the store"), "{refused:?}");
 }
 
 #[test]
-fn a_damaged_export_and_places_that_are_none_are_refused() {
+fn damaged_exports_and_missing_stores_are_refused() {
     let (place, _) = with_runs();
     place.good(&["store", "export", "all.jsonl"]);
     let whole = fs::read_to_string(place.path().join("all.jsonl")).expect("it is there");
@@ -80,14 +80,14 @@ fn a_damaged_export_and_places_that_are_none_are_refused() {
     fs::write(place.path().join("newer.jsonl"), whole.replacen("\"version\":1", "\"version\":9", 1))
         .expect("it writes");
     for (arguments, code, why) in [
-        (&["store", "import", "cut.jsonl", "--store", "new"][..], 1, "the export was cut"),
-        (&["store", "import", "newer.jsonl", "--store", "new"], 1, "the export is of format 9"),
-        (&["store", "import", "none.jsonl", "--store", "new"], 2, "none.jsonl cannot be read"),
+        (&["store", "import", "cut.jsonl", "--store", "new"][..], 1, "the export is incomplete"),
+        (&["store", "import", "newer.jsonl", "--store", "new"], 1, "the export has format 9"),
+        (&["store", "import", "none.jsonl", "--store", "new"], 2, "cannot read none.jsonl"),
         (&["store", "check", "--store", "nowhere"], 2, "there is no store at nowhere"),
         (&["store", "export", "x", "--store", "nowhere"], 2, "there is no store at nowhere"),
-        (&["store", "export", "x", "--store", "fjall:.orkestra/store"], 2, "holds a store of the backend sled"),
+        (&["store", "export", "x", "--store", "fjall:.orkestra/store"], 2, "it holds a store of sled"),
         (&["store", "check", "--store", "."], 2, "there is no store at ."),
-        (&["store", "export", "missing/x"], 1, "missing/x cannot be written"),
+        (&["store", "export", "missing/x"], 1, "cannot write missing/x"),
         (&["store"], 2, "Usage"),
     ] {
         let refused = place.done(arguments);
@@ -100,28 +100,25 @@ fn a_damaged_export_and_places_that_are_none_are_refused() {
 }
 
 #[test]
-fn a_check_tells_what_is_whole() {
+fn a_check_reports_what_is_intact() {
     let (place, _) = with_runs();
     let checked = place.good(&["store", "check"]);
     assert!(checked.out.contains("store      sled at .orkestra/store\nwhole      2 runs, "), "{checked:?}");
-    assert!(
-        checked.out.contains("note       whoever had the store open before ended without closing it"),
-        "{checked:?}"
-    );
+    assert!(checked.out.contains("note       the last process that used the store did not close it"), "{checked:?}");
     let object = object(&place.good(&["store", "check", "--json"]));
     assert_eq!((&object["ok"], &object["whole"]["runs"]), (&true.into(), &2.into()), "{object}");
     assert_eq!(object["damage"].as_array().map(Vec::len), Some(0), "{object}");
 }
 
 #[test]
-fn a_check_tells_what_is_damaged_and_saves_the_rest() {
+fn a_check_reports_damage_and_saves_the_rest() {
     let place = Place::new();
     damage(&place.path().join("store"));
     let checked = place.done(&["store", "check", "--store", "store"]);
     assert_eq!(checked.code, 1, "{checked:?}");
     for part in [
         "whole      1 runs, 2 commits",
-        "damaged    run `broken`, commit at 3",
+        "damaged    cannot read the commit at 3 of run `broken`",
         "its first 1 commits can be read",
         "--save FILE",
     ] {
@@ -130,7 +127,8 @@ fn a_check_tells_what_is_damaged_and_saves_the_rest() {
     let refused = place.done(&["store", "export", "all.jsonl", "--store", "store"]);
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(
-        refused.err.contains("the journal of run `broken` is damaged") && refused.err.contains("check --save"),
+        refused.err.contains("cannot export run `broken`: its journal is damaged")
+            && refused.err.contains("check --save"),
         "{refused:?}"
     );
     assert!(!place.path().join("all.jsonl").exists() && !place.path().join("all.jsonl.unfinished").exists());
@@ -147,20 +145,20 @@ fn a_check_tells_what_is_damaged_and_saves_the_rest() {
         (&"broken".into(), &1.into())
     );
     let imported = place.good(&["store", "import", "saved.jsonl", "--store", "new"]);
-    assert!(imported.err.contains("1 runs were left out when this was exported"), "{imported:?}");
+    assert!(imported.err.contains("1 runs were skipped when this was exported"), "{imported:?}");
     place.good(&["store", "check", "--store", "new"]);
 }
 
 #[test]
-fn runs_move_into_a_database_and_out_of_it() {
+fn runs_can_be_moved_to_postgres_and_back() {
     let server = match Server::start() {
         Ok(server) => server,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "this is CI, and {error}");
-            eprintln!("\n=== SKIPPED: {error}; this test shows nothing ===\n");
+            eprintln!("\n=== SKIPPED: {error}; this test checked nothing ===\n");
             return;
         }
-        Err(error) => panic!("a throw-away server does not start: {error}"),
+        Err(error) => panic!("cannot start a temporary Postgres server: {error}"),
     };
     let (place, url) = (with_runs().0, server.url());
     place.good(&["store", "export", "all.jsonl"]);
@@ -175,7 +173,7 @@ fn runs_move_into_a_database_and_out_of_it() {
     assert!(checked.out.contains("whole      2 runs, "), "{checked:?}");
 }
 
-/// A store with a run that is whole, and one whose second commit is garbage.
+/// Creates a store with an intact run and one whose second commit is garbage.
 fn damage(path: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let store = SledStore::open(path).expect("it opens");
@@ -187,7 +185,7 @@ fn damage(path: &Path) {
 }
 
 #[test]
-fn a_store_that_is_in_use_is_not_touched() {
+fn store_commands_refuse_a_store_that_is_in_use() {
     let place = Place::new();
     let mut live = place.live(
         place

@@ -1,4 +1,4 @@
-//! A directory with `aios` in it, and a running `aios` whose events are read one by one.
+//! A directory to run `aios` in, and a running `aios` whose events are read one by one.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Lines};
@@ -9,8 +9,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The variables of the machine that could change what a test sees.
-const STRANGE_VARIABLES: [&str; 16] = [
+/// The environment variables that could change the result of a test.
+const REMOVED_VARIABLES: [&str; 16] = [
     "AIOS_API_URL",
     "AIOS_API_KEY",
     "DASHSCOPE_API_KEY",
@@ -29,7 +29,7 @@ const STRANGE_VARIABLES: [&str; 16] = [
     "TERM",
 ];
 
-/// Arguments of a run that needs nothing but this machine.
+/// Arguments of a run that needs no network and no Docker.
 pub(crate) const LOCAL_DEMO: [&str; 4] = ["--sandbox", "local", "--model", "demo"];
 
 /// A directory to run `aios` in.
@@ -37,7 +37,7 @@ pub(crate) struct Place {
     directory: TempDir,
 }
 
-/// What a finished `aios` left.
+/// The exit code and output of a finished `aios`.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) code: i32,
@@ -54,32 +54,32 @@ impl Place {
         self.directory.path()
     }
 
-    /// `aios` with these arguments, in this directory, with an environment that holds no surprises.
+    /// `aios` with these arguments, in this directory, with a controlled environment.
     pub(crate) fn aios(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_aios"));
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
-        for variable in STRANGE_VARIABLES {
+        for variable in REMOVED_VARIABLES {
             command.env_remove(variable);
         }
-        // Nobody answers at the discard port: no Ollama of this machine is found.
+        // Nothing listens on the discard port, so no Ollama on this machine is found.
         command.env("OLLAMA_HOST", "127.0.0.1:9").env("ORKESTRA_DEMO_DELAY_MS", "0");
         command.env("ORKESTRA_CALL_LOG", self.call_log());
         command
     }
 
-    /// Runs it to its end.
+    /// Runs it until it exits.
     pub(crate) fn done(&self, arguments: &[&str]) -> Done {
         done(&mut self.aios(arguments))
     }
 
-    /// Runs it to its end, which must be a good one.
+    /// Runs it until it exits, and asserts success.
     pub(crate) fn good(&self, arguments: &[&str]) -> Done {
         let done = self.done(arguments);
         assert_eq!(done.code, 0, "{arguments:?}: {done:?}");
         done
     }
 
-    /// Starts it and leaves it running, its events to be read.
+    /// Starts it and leaves it running, for its events to be read.
     pub(crate) fn live(&self, command: &mut Command) -> Live {
         let err = self.path().join("stderr");
         let file = std::fs::File::create(&err).expect("a file can be made");
@@ -88,7 +88,7 @@ impl Place {
         Live { child, lines: BufReader::new(out).lines(), events: Vec::new(), err }
     }
 
-    /// A run of the demo model with its events as JSON.
+    /// Starts a run of the demo model that prints its events as JSON.
     pub(crate) fn live_run(&self, more: &[&str]) -> Live {
         let arguments = [&["run", "Build a REST API for a blog", "--json"], &LOCAL_DEMO[..], more].concat();
         self.live(&mut self.aios(&arguments))
@@ -98,17 +98,17 @@ impl Place {
         self.path().join("calls")
     }
 
-    /// The calls that were written down, in order.
+    /// The logged calls, in order.
     pub(crate) fn calls(&self) -> Vec<Value> {
         json_lines(&std::fs::read_to_string(self.call_log()).unwrap_or_default())
     }
 }
 
-/// An `aios` under way.
+/// A running `aios`.
 pub(crate) struct Live {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    /// What it printed so far.
+    /// The events read so far.
     pub(crate) events: Vec<Value>,
     err: PathBuf,
 }
@@ -121,7 +121,7 @@ impl Live {
         Some(event)
     }
 
-    /// Reads on until an event is `wanted`.
+    /// Reads until an event is `wanted`.
     pub(crate) fn until(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         while let Some(event) = self.next() {
             if wanted(&event) {
@@ -131,7 +131,7 @@ impl Live {
         panic!("no {what} came; stderr: {}", self.said())
     }
 
-    /// Reads on until this event of this agent.
+    /// Reads until this event of this agent.
     pub(crate) fn until_event(&mut self, event: &str, agent: &str) -> Value {
         self.until(&format!("{event} of {agent}"), |found| found["event"] == event && found["agent"] == agent)
     }
@@ -149,25 +149,25 @@ impl Live {
         assert!(sent.expect("kill runs").success());
     }
 
-    /// kill -9, and gone.
+    /// Kills it with SIGKILL; returns all events that it printed.
     pub(crate) fn kill(mut self) -> Vec<Value> {
         self.child.kill().expect("it can be killed");
         let status = self.child.wait().expect("it ends");
         assert_eq!(status.signal(), Some(9), "it was killed, not done: {}", self.said());
-        // Not all that it printed was read before.
+        // Read what is still in the pipe.
         while self.next().is_some() {}
         self.events
     }
 
-    /// Reads to the end; answers the exit code, all events and stderr.
+    /// Reads to the end; returns the exit code, all events and stderr.
     pub(crate) fn finish(mut self) -> (i32, Vec<Value>, String) {
         while self.next().is_some() {}
         let code = self.child.wait().expect("it ends").code().unwrap_or(-1);
         (code, std::mem::take(&mut self.events), self.said())
     }
 
-    /// Stops reading, as `head` does; answers the exit code and stderr.
-    pub(crate) fn turn_away(self) -> (i32, String) {
+    /// Closes the pipe, as `head` does; returns the exit code and stderr.
+    pub(crate) fn close_stdout(self) -> (i32, String) {
         let Self { mut child, lines, err, .. } = self;
         drop(lines);
         let code = child.wait().expect("it ends").code().unwrap_or(-1);
@@ -189,13 +189,13 @@ pub(crate) fn run_id(events: &[Value]) -> String {
     events[0]["run_id"].as_str().expect("events name their run").to_owned()
 }
 
-/// The position of the first event like this.
+/// The position of the first such event.
 pub(crate) fn seq(events: &[Value], event: &str, agent: &str) -> u64 {
     let found = events.iter().find(|found| found["event"] == event && found["agent"] == agent);
     found.and_then(|found| found["seq"].as_u64()).unwrap_or_else(|| panic!("there is no {event} of {agent}"))
 }
 
-/// Planner first, backend and frontend at the same time, qa last.
+/// Asserts the order: planner first, backend and frontend in parallel, qa last.
 pub(crate) fn assert_in_order(events: &[Value]) {
     let (started, completed) = ("node_started", "node_completed");
     for agent in ["backend", "frontend"] {
@@ -206,9 +206,9 @@ pub(crate) fn assert_in_order(events: &[Value]) {
     assert!(seq(events, started, "frontend") < seq(events, completed, "backend"), "they overlap");
 }
 
-/// No call that finished was made again, and what changes things was begun once.
+/// Asserts that no finished call was repeated, and that calls with side effects were started at most once.
 pub(crate) fn assert_no_call_twice(calls: &[Value]) {
-    assert!(!calls.is_empty(), "the calls are written down");
+    assert!(!calls.is_empty(), "the calls are logged");
     let mut begun: BTreeMap<String, (u32, u32)> = BTreeMap::new();
     for call in calls {
         let key = format!("{} {} {}", call["run"], call["node"], call["step"]);
@@ -218,7 +218,7 @@ pub(crate) fn assert_no_call_twice(calls: &[Value]) {
                 assert_eq!(*ends, 0, "{key} had finished and was made again");
                 *starts += 1;
                 let changes = call["call"] == "write_file" || call["call"] == "run_command";
-                assert!(!changes || *starts == 1, "{key} was begun twice");
+                assert!(!changes || *starts == 1, "{key} was started twice");
             }
             _ => *ends += 1,
         }

@@ -1,4 +1,4 @@
-//! On a terminal there is a tree. The terminal is Python's: the sandbox of these tests needs Python anyway.
+//! The tree on a terminal. Python's `pty` module provides the terminal: the sandbox of these tests needs Python anyway.
 
 use std::process::{Command, Stdio};
 
@@ -30,7 +30,7 @@ fn a_terminal_shows_a_tree() {
         "VALIDATION FAILED on attempt 1",
         "failed test:",
         "+ backend/service.py",
-        "Run its tests by hand",
+        "Run the tests by hand",
         "\u{1b}[",
     ] {
         assert!(shown.out.contains(part), "{part:?}: {}", shown.out);

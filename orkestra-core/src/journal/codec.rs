@@ -1,9 +1,9 @@
-//! Commits as bytes: JSON with a version, readable for ever.
+//! Commits as bytes: versioned JSON that stays readable for ever.
 //!
-//! A commit is `{"v":3,"epoch":…,"at":…,"events":[…]}`; run and position are the store's keys and stand there. Version 3
-//! has more events and more fields than versions 1 and 2, which it reads as they are. A version that changes what was written gets
-//! its own branch in [`decode`]; what was once written stays readable. An event that this version has no name for is
-//! told from damage: somebody newer wrote it, nothing is lost.
+//! A commit is `{"v":3,"epoch":…,"at":…,"events":[…]}`; the store's keys hold its run and position. Version 3 adds
+//! events and fields to versions 1 and 2, which it reads unchanged. A version that changes the form of existing data
+//! gets a branch of its own in [`decode`]. An event with an unknown name is not damage: a newer version wrote it, and
+//! nothing is lost.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -17,33 +17,35 @@ use super::commit::{Commit, Written};
 /// The version that [`encode`] writes.
 pub const FORMAT_VERSION: u32 = 3;
 
-/// Why bytes are no commit.
+/// Why bytes cannot be decoded as a commit.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
-    /// They were written by a newer version of this library.
-    #[error("the commit is of format {found}, this version reads up to {FORMAT_VERSION}; use a newer version")]
+    /// A newer version of this library wrote them.
+    #[error(
+        "cannot read the commit: it has format {found}, and this version reads up to {FORMAT_VERSION}; use a newer version"
+    )]
     Newer {
         /// The format's version.
         found: u32,
     },
-    /// They are of a format that this version reads and hold an event that it does not know: a newer version that only
-    /// added to the format wrote them. They are not damaged, and that version reads them.
-    #[error("the commit holds the event `{0}`, which this version does not know; use a newer version")]
+    /// The format is known, but not one of the events: a newer version that only added to the format wrote them. They
+    /// are not damaged, and that version reads them.
+    #[error("cannot read the commit: this version does not know the event `{0}`; use a newer version")]
     UnknownEvent(String),
     /// They are damaged.
     #[error("the commit is damaged: {0}")]
     Damaged(#[from] serde_json::Error),
-    /// They hold another number of events than their place says.
-    #[error("the commit has {found} events where {expected} belong")]
+    /// The number of events does not match the commit's positions.
+    #[error("the commit is damaged: it has {found} events instead of {expected}")]
     Count {
-        /// How many there are.
+        /// How many were found.
         found: u64,
-        /// How many belong there.
+        /// How many the positions require.
         expected: u64,
     },
-    /// They can be read, and say something else than what was written.
-    #[error("what is read back is not what was written")]
+    /// They can be read, but as a different commit.
+    #[error("cannot write the commit: it would be read back differently")]
     Changed,
 }
 
@@ -70,17 +72,17 @@ struct Version {
 /// Encodes a commit.
 ///
 /// # Errors
-/// None that a caller can cause; an event that does not serialise is reported, not lost.
+/// Practically none: every event serialises. If one does not, the error is reported and nothing is lost.
 pub fn encode(commit: &Commit) -> Result<Written, CodecError> {
     let form = Outgoing { v: FORMAT_VERSION, epoch: commit.epoch, at: commit.at, events: &commit.events };
     let body = serde_json::to_vec(&form)?.into();
     Ok(Written { run: commit.run.clone(), first: commit.first, last: commit.last(), epoch: commit.epoch, body })
 }
 
-/// Decodes a commit of `run` that stands at `first`.
+/// Decodes a commit of `run` with these positions.
 ///
 /// # Errors
-/// [`CodecError`] when the bytes are damaged or of a newer version. Never panics, whatever the bytes are.
+/// [`CodecError`] when the bytes are damaged or of a newer version. Never panics, whatever the bytes.
 pub fn decode(run: &RunId, first: Seq, last: Seq, body: &[u8]) -> Result<Commit, CodecError> {
     let Version { v } = serde_json::from_slice(body)?;
     if v > FORMAT_VERSION {
@@ -95,23 +97,23 @@ pub fn decode(run: &RunId, first: Seq, last: Seq, body: &[u8]) -> Result<Commit,
     Ok(Commit { run: run.clone(), first, epoch, at, events })
 }
 
-/// Whether a commit that is about to be written can be read, and says the same then.
+/// Checks before a commit is written that it can be read back unchanged.
 ///
 /// # Errors
-/// [`CodecError`]: it must not be written.
+/// [`CodecError`]: the commit must not be written.
 pub fn check_written(commit: &Commit, written: &Written) -> Result<(), CodecError> {
     let read = decode(&commit.run, written.first, written.last, &written.body)?;
     if read == *commit { Ok(()) } else { Err(CodecError::Changed) }
 }
 
-/// The form of a commit whose events may be anything.
+/// A commit with any events.
 #[derive(Deserialize)]
 struct Anything<'a> {
     #[serde(borrow)]
     events: Vec<&'a RawValue>,
 }
 
-/// Why a commit is unreadable: the first unreadable event has a name that is none of ours, or the bytes are damaged.
+/// Why a commit is unreadable: its first unreadable event has an unknown name, or the bytes are damaged.
 fn unknown_event(body: &[u8], damage: serde_json::Error) -> CodecError {
     let Ok(Anything { events }) = serde_json::from_slice(body) else { return damage.into() };
     let unreadable = events.into_iter().find(|event| serde_json::from_str::<Event>(event.get()).is_err());
@@ -121,7 +123,7 @@ fn unknown_event(body: &[u8], damage: serde_json::Error) -> CodecError {
     }
 }
 
-/// The name of a written event: it stands alone, or is the one key of an object.
+/// The name of an encoded event: a string, or the only key of an object.
 fn name_of(event: &str) -> Option<String> {
     let fields: Option<std::collections::BTreeMap<String, &RawValue>> = serde_json::from_str(event).ok();
     let name = match fields {

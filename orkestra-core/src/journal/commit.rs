@@ -1,4 +1,4 @@
-//! The events of one decision: what becomes durable together, or not at all.
+//! Commits: the events of one decision, which become durable together or not at all.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub struct Commit {
     pub run: RunId,
     /// The position of the first event.
     pub first: Seq,
-    /// The lease under which it was decided.
+    /// The epoch of the lease under which it was decided.
     pub epoch: Epoch,
     /// When it was decided.
     pub at: Timestamp,
@@ -28,7 +28,8 @@ impl Commit {
     }
 }
 
-/// A commit as stores keep it: its place, its fence and its encoded body. Stores never look inside.
+/// A commit as stores keep it: its positions, its epoch for fencing, and its encoded body. Stores never look inside the
+/// body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// The run.
@@ -37,7 +38,7 @@ pub struct Written {
     pub first: Seq,
     /// The position of the last event.
     pub last: Seq,
-    /// The lease under which it was decided.
+    /// The epoch of the lease under which it was decided.
     pub epoch: Epoch,
     /// The encoded commit.
     pub body: Arc<[u8]>,

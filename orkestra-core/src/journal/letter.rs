@@ -1,6 +1,6 @@
-//! What goes into a run's inbox, as bytes: JSON with a version, readable for ever like a commit.
+//! Letters of a run's inbox as bytes: versioned JSON that stays readable for ever, like a commit.
 //!
-//! Only what comes from outside a run can be sent to it; what its own driver tells it never leaves that process.
+//! Only inputs from outside a run can be sent to it. Inputs from its own driver never leave that process.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use crate::model::{Amount, Name, Payload, RunId, Seq, journaled};
 
 use super::codec::CodecError;
 
-/// The version that [`encode_letter`] writes at the most: version 2 has references that belong to the run itself, and wraps
-/// texts that look like one. What version 1 can say is written as version 1: an older engine may drive the run.
+/// The highest version that [`encode_letter`] writes: version 2 has references without a run, and wraps texts that look
+/// like references. Whatever version 1 can express is written as version 1, because an older engine may drive the run.
 pub const LETTER_VERSION: u32 = 2;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ impl Sent {
             InputKind::Answer { question, answer } => Self::Answer { question, answer },
             InputKind::ChildEnded { child, outcome, spent } => Self::ChildEnded { child, outcome, spent },
             InputKind::ChildCancelled { child } => Self::ChildCancelled { child },
-            // Whoever sends it has seen whose run it is.
+            // The sender has checked the parent.
             InputKind::Cancel { reason } | InputKind::CancelChild { reason, .. } => Self::Cancel { reason },
             InputKind::Terminate { reason } => Self::Terminate { reason },
             InputKind::Pause { reason } => Self::Pause { reason },
@@ -98,7 +98,7 @@ impl Sent {
         })
     }
 
-    /// Whether an engine that knows version 1 only would take its payload for another.
+    /// Whether an engine that knows only version 1 would misread the payload.
     fn needs_version_2(&self) -> bool {
         match self {
             Self::Signal { payload, .. }
@@ -124,20 +124,20 @@ impl Sent {
     }
 }
 
-/// Encodes what a run is told from outside; `None` for what only its own driver may tell it.
+/// Encodes an input from outside a run; `None` for inputs that only the run's own driver may make.
 ///
 /// # Errors
-/// None that a caller can cause.
+/// Practically none: every letter serialises.
 pub fn encode_letter(kind: InputKind) -> Result<Option<Vec<u8>>, CodecError> {
     let Some(sent) = Sent::of(kind) else { return Ok(None) };
     let v = if sent.needs_version_2() { LETTER_VERSION } else { 1 };
     Ok(Some(serde_json::to_vec(&Outgoing { v, sent: &sent })?))
 }
 
-/// Decodes it.
+/// Decodes a letter.
 ///
 /// # Errors
-/// [`CodecError`] when the bytes are damaged, or of a newer version. Never panics, whatever the bytes are.
+/// [`CodecError`] when the bytes are damaged or of a newer version. Never panics, whatever the bytes.
 pub fn decode_letter(body: &[u8]) -> Result<InputKind, CodecError> {
     let Version { v } = serde_json::from_slice(body)?;
     if v > LETTER_VERSION {
@@ -151,7 +151,7 @@ pub fn decode_letter(body: &[u8]) -> Result<InputKind, CodecError> {
 mod tests {
     use super::*;
 
-    /// Letters of version 1 as they were written: they are read for ever.
+    /// Letters of version 1, as they were written. They must stay readable.
     const WRITTEN: [&str; 10] = [
         r#"{"v":1,"sent":{"Signal":{"signal":"go","payload":{"to":7}}}}"#,
         r#"{"v":1,"sent":{"Answer":{"question":4,"answer":"yes"}}}"#,
@@ -166,7 +166,7 @@ mod tests {
     ];
 
     #[test]
-    fn letters_are_read_as_they_were_written() {
+    fn letters_are_written_and_read_unchanged() {
         for written in WRITTEN {
             let kind = decode_letter(written.as_bytes()).expect("a letter");
             let again = encode_letter(kind).expect("it serialises").expect("it may be sent");
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_letter_is_told_apart() {
+    fn invalid_letters_are_refused() {
         assert!(matches!(decode_letter(br#"{"v":3,"sent":"Dance"}"#), Err(CodecError::Newer { found: 3 })));
         for damaged in ["", "{}", r#"{"v":1}"#, r#"{"v":1,"sent":"Dance"}"#, "\u{0}"] {
             assert!(matches!(decode_letter(damaged.as_bytes()), Err(CodecError::Damaged(_))), "{damaged}");
@@ -183,9 +183,10 @@ mod tests {
         assert!(matches!(encode_letter(InputKind::Tick), Ok(None)));
     }
 
-    /// Marks of version 1 tell their run; a mark that does not, and a text that looks like one, are not for engines before.
+    /// References of version 1 name their run. A reference without a run, and a text that looks like one, need version
+    /// 2.
     #[test]
-    fn references_and_what_looks_like_them_are_of_version_2() {
+    fn references_and_texts_like_them_need_version_2() {
         let mark =
             r#"{"v":1,"sent":{"Signal":{"signal":"go","payload":{"$orkestra.blob":{"run":"r","key":"k","bytes":1}}}}}"#;
         let kind = decode_letter(mark.as_bytes()).expect("a letter");

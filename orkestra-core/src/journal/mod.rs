@@ -1,4 +1,4 @@
-//! A run's ordered commits and their form on disk.
+//! The journal: a run's commits in order, and their form on disk.
 
 mod codec;
 mod commit;

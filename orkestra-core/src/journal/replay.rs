@@ -1,4 +1,4 @@
-//! Recovery: a journal folded into a state, commit by commit. There is no other way to load a run.
+//! Replay: applies a journal, commit by commit, to get a run's state. There is no other way to load a run.
 
 use crate::kernel::{IllegalEvent, RunState, apply};
 use crate::model::{RunId, Seq};
@@ -6,37 +6,37 @@ use crate::model::{RunId, Seq};
 use super::codec::{CodecError, decode};
 use super::commit::{Commit, Written};
 
-/// Why a journal is no run.
+/// Why a journal cannot be replayed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplayError {
     /// A commit is unreadable.
-    #[error("run `{run}`, commit at {first}: {source}")]
+    #[error("cannot read the commit at {first} of run `{run}`: {source}")]
     Codec {
         /// The run.
         run: RunId,
-        /// The commit's first event.
+        /// The position of the commit's first event.
         first: Seq,
         /// What is wrong.
         #[source]
         source: CodecError,
     },
-    /// Something is missing in the middle.
-    #[error("run `{run}`: a commit begins at {found} where {expected} follows")]
+    /// A commit is missing.
+    #[error("the journal of run `{run}` has a gap: expected a commit at {expected}, found one at {found}")]
     Gap {
         /// The run.
         run: RunId,
-        /// Where the commit begins.
+        /// The position of the commit that was found.
         found: Seq,
-        /// Where it should.
+        /// The position that was expected.
         expected: Seq,
     },
-    /// An event contradicts those before it.
+    /// An event contradicts the events before it.
     #[error("{0}")]
     Illegal(#[from] IllegalEvent),
 }
 
-/// Folds commits into a state.
+/// Builds a state from commits.
 #[derive(Debug)]
 pub struct Replayer {
     run: RunId,
@@ -44,22 +44,22 @@ pub struct Replayer {
 }
 
 impl Replayer {
-    /// Begins with nothing.
+    /// Starts without a state.
     #[must_use]
     pub const fn new(run: RunId) -> Self {
         Self { run, state: None }
     }
 
-    /// Begins with what a snapshot holds.
+    /// Starts with the state of a snapshot.
     #[must_use]
     pub fn resume(state: RunState) -> Self {
         Self { run: state.id().clone(), state: Some(state) }
     }
 
-    /// Adds the next commit; returns it decoded.
+    /// Applies the next commit and returns it decoded.
     ///
     /// # Errors
-    /// [`ReplayError`]; the replay is over then.
+    /// [`ReplayError`]. The replayer must not be used afterwards.
     pub fn add(&mut self, written: &Written) -> Result<Commit, ReplayError> {
         let (run, first) = (self.run.clone(), written.first);
         let expected = self.state.as_ref().map_or(Seq::ZERO, RunState::last).plus(1);
@@ -83,13 +83,13 @@ impl Replayer {
         &self.run
     }
 
-    /// The state so far; none before the first commit.
+    /// The state so far; `None` before the first commit.
     #[must_use]
     pub const fn state(&self) -> Option<&RunState> {
         self.state.as_ref()
     }
 
-    /// The state that the journal adds up to.
+    /// The state after all commits.
     #[must_use]
     pub fn finish(self) -> Option<RunState> {
         self.state

@@ -1,7 +1,8 @@
-//! A state as bytes: a cache of the journal before it, never more.
+//! Snapshots: states as bytes. Only a cache of the journal.
 //!
-//! It is used only when it is of this very version, as it was written, and made from this very journal: it holds digests of
-//! itself and of the commit that it ends with. Anything else is no error, the journal is read from its beginning.
+//! A snapshot is used only when it has exactly this version, is undamaged, and was made from exactly this journal: it
+//! holds digests of itself and of its last commit. Any other snapshot is ignored, and the journal is read from its
+//! beginning.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -11,20 +12,21 @@ use crate::kernel::RunState;
 
 use super::commit::Written;
 
-/// The form and the meaning of states. IMPORTANT: another number whenever a field of a state, or what `apply` makes of an
-/// event, is changed: then older snapshots are left alone. A test compares the states of kept journals with those of before.
+/// The version of the form and meaning of states. IMPORTANT: change it whenever a field of a state or the effect of an
+/// event in `apply` changes, so that older snapshots are ignored. A test compares the states of recorded journals with
+/// those of earlier versions.
 pub const STATE_VERSION: u32 = 3;
 
-/// The largest snapshot, in bytes: a larger state is made from its journal each time. It is built and read in memory, beside
-/// everything else.
+/// The maximum size of a snapshot, in bytes. A larger state is replayed from its journal each time. Snapshots are built
+/// and read in memory, next to everything else.
 pub const SNAPSHOT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 #[derive(Serialize, Deserialize)]
 struct Envelope<'a> {
     v: u32,
-    /// Of the last commit that the state has seen.
+    /// The digest of the last commit that the state includes.
     commit: String,
-    /// Of the state.
+    /// The digest of the state.
     digest: String,
     #[serde(borrow)]
     state: &'a RawValue,
@@ -34,7 +36,7 @@ fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Encodes a state that ends with `last`; `None` when it is too large, or of another position.
+/// Encodes a state whose last commit is `last`; `None` when it is too large, or belongs to another position.
 #[must_use]
 pub fn encode_snapshot(state: &RunState, last: &Written) -> Option<Vec<u8>> {
     if state.last() != last.last || *state.id() != last.run {
@@ -48,7 +50,7 @@ pub fn encode_snapshot(state: &RunState, last: &Written) -> Option<Vec<u8>> {
     serde_json::to_vec(&Envelope { v: STATE_VERSION, commit, digest: own, state: &text }).ok()
 }
 
-/// The state, if it is one of this version and ends with `last`.
+/// Decodes a state, if it has this version and its last commit is `last`.
 #[must_use]
 pub fn decode_snapshot(bytes: &[u8], last: &Written) -> Option<RunState> {
     let envelope: Envelope<'_> = serde_json::from_slice(bytes).ok()?;

@@ -1,15 +1,15 @@
-//! What a state owes and what it waits for. Derived from the state alone, never from the events that were just made:
-//! after a crash the same questions give the same answers.
+//! What a state owes and what it waits for. Derived from the state alone, never from the latest events, so the answers
+//! are the same after a crash.
 
 use crate::model::{Name, NodeId, RunId, Seq, Timestamp};
 
 use super::state::RunState;
 
-/// When a run needs a driver that waits for slots and for nothing else that is nearer: at once in a new process, but
-/// not in one whose limiter knows it.
+/// The wake-up time of a run that waits only for slots: a new process must drive it at once, but a process whose
+/// limiter already queues the run need not.
 pub const QUEUED_AT: Timestamp = Timestamp::from_millis(1);
 
-/// One thing that has to be done for a run.
+/// A piece of work that a run owes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Work {
@@ -34,7 +34,7 @@ pub enum Work {
         /// The attempt that may start then.
         attempt: u32,
     },
-    /// Start this run, unless it is there, and tell its end.
+    /// Start this run unless it exists, and report its end.
     StartChild {
         /// The run.
         child: RunId,
@@ -44,11 +44,11 @@ pub enum Work {
         /// The run.
         child: RunId,
     },
-    /// Tell the run that waits for this one how it ended.
+    /// Report this run's end to the run that waits for it.
     TellParent,
 }
 
-/// One thing that a run waits for.
+/// Something that a run waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wait {
@@ -62,11 +62,11 @@ pub enum Wait {
     Child(RunId),
     /// The slots of a node.
     Slots(NodeId),
-    /// Somebody who ends the pause.
+    /// For someone to resume the run.
     Resume,
 }
 
-/// What the node at `id` owes.
+/// The work that the node at `id` owes.
 #[must_use]
 pub fn work_of(state: &RunState, id: NodeId) -> Option<Work> {
     let node = state.node(id);
@@ -83,8 +83,8 @@ pub fn work_of(state: &RunState, id: NodeId) -> Option<Work> {
     Some(if stopping { Work::AskToStop { node: id, attempt } } else { Work::Invoke { node: id, attempt } })
 }
 
-/// What the run owes other runs, each with the event since which it does: it may be done once that one is durable. It
-/// stays owed after the run's end.
+/// The work that the run owes other runs, each with the event that caused it: the work may be done once that event is
+/// durable. It stays owed after the run's end.
 pub fn work_for_others(state: &RunState) -> impl Iterator<Item = (Work, Seq)> + '_ {
     let since = |(id, key): &(NodeId, String)| state.node(*id).waits.get(&Some(key.clone())).map(|wait| wait.since);
     let started = state
@@ -96,13 +96,13 @@ pub fn work_for_others(state: &RunState) -> impl Iterator<Item = (Work, Seq)> + 
     started.chain(cancelled).chain(state.owes_parent.map(|since| (Work::TellParent, since)))
 }
 
-/// All that the run owes. A live run with an empty agenda waits for something: see [`waits`].
+/// All work that the run owes. A live run with an empty agenda waits for something: see [`waits`].
 pub fn agenda(state: &RunState) -> impl Iterator<Item = Work> + '_ {
     let nodes = state.tasks.iter().chain(&state.queued);
     nodes.filter_map(|id| work_of(state, *id)).chain(work_for_others(state).map(|(work, _)| work))
 }
 
-/// All that the run waits for.
+/// Everything that the run waits for.
 #[must_use]
 pub fn waits(state: &RunState) -> Vec<Wait> {
     let timer = state.next_timer().map(Wait::Timer);
@@ -114,21 +114,21 @@ pub fn waits(state: &RunState) -> Vec<Wait> {
     timer.into_iter().chain(signals).chain(answers).chain(children).chain(slots).chain(resume).collect()
 }
 
-/// Whether the run owes something to runs that it does not wait for.
+/// Whether the run owes something to other runs besides starting its children.
 #[must_use]
 pub fn owes_others(state: &RunState) -> bool {
     !state.abandoned.is_empty() || state.owes_parent.is_some()
 }
 
-/// Whether somebody has to act for the run now: a task is under way, or another run is to be told something.
+/// Whether the run needs a driver now: a task is running, or another run must be informed.
 #[must_use]
 pub fn is_busy(state: &RunState) -> bool {
     let tasks = state.pause.is_none() && !state.tasks.is_empty();
     tasks || owes_others(state)
 }
 
-/// When the run needs a driver again: [`Timestamp::ZERO`] when it does now, [`QUEUED_AT`] when it waits for slots,
-/// `None` when only somebody outside can go on.
+/// When the run next needs a driver: [`Timestamp::ZERO`] for now, [`QUEUED_AT`] when it waits for slots, `None` when
+/// only an outside action can continue it.
 #[must_use]
 pub fn wake_at(state: &RunState) -> Option<Timestamp> {
     if is_busy(state) {

@@ -1,7 +1,7 @@
-//! What an event says, sorted by what it is about: the run, a node, a step, or a wait.
+//! The meaning of an event, sorted by what it concerns: the run, a node, a step, or a wait.
 //!
-//! Whoever reads events by what they mean (the timeline, the meters, a fork) matches on these enums, without a `_` arm. A new
-//! event gets its place here by [`Event::consequence`](super::Event::consequence), and then the compiler names every reader.
+//! Readers of events (timeline, meters, fork) match on these enums, without a `_` arm. A new event is placed here by
+//! [`Event::consequence`](super::Event::consequence), and then the compiler names every reader.
 
 use std::sync::Arc;
 
@@ -10,53 +10,53 @@ use crate::model::{Failure, Name, Payload, Plan, RunId, Timestamp};
 use super::reason::{Next, PauseReason, SkipReason};
 use super::status::RunStatus;
 
-/// What an event says.
+/// The meaning of an event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Change<'a> {
-    /// Of the run as a whole, or of what it has with others.
+    /// Concerns the run as a whole, or its relation to other runs.
     Run(RunChange<'a>),
-    /// Of where a node stands.
+    /// Concerns the status of a node.
     Node(NodeChange<'a>),
-    /// Of a step of a task.
+    /// Concerns a step of a task.
     Step(StepChange<'a>),
-    /// Of what a task or a gate waits for.
+    /// Concerns a wait of a task or gate.
     Wait(WaitChange<'a>),
 }
 
 /// What happened to the run as a whole.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RunChange<'a> {
-    /// It exists, with this plan.
+    /// It was created with this plan.
     Created(&'a Arc<Plan>),
-    /// Another process went on with it.
+    /// Another process took it over.
     Recovered,
-    /// Its engine shut down and left it to the next.
+    /// Its engine shut down and released it.
     Released,
     /// It was paused.
     Paused(&'a PauseReason),
-    /// It goes on after a pause.
+    /// It was resumed.
     Resumed,
-    /// It is to end.
+    /// It is about to end.
     Stopping,
-    /// What it did is undone.
+    /// Its compensation started.
     Compensating,
     /// It ended.
     Ended(RunStatus),
-    /// It goes on after its end.
+    /// It was reopened after its end.
     Reopened,
-    /// It undoes once more what it could not undo.
+    /// It retries a failed compensation.
     UndoRetried,
-    /// What comes before was copied from another run.
+    /// It is a fork: the events before this one were copied.
     Forked,
-    /// It has spent all that it may of a meter.
+    /// A meter reached its budget.
     BudgetReached,
-    /// It may spend another amount from now on.
+    /// A budget was changed.
     BudgetSet,
-    /// A signal came in.
+    /// A signal arrived.
     SignalReceived(&'a Name),
-    /// A run that nobody waits for any more was cancelled.
+    /// A child that is no longer waited for was cancelled.
     ChildCancelled,
-    /// The run that waits for this one knows how it ended.
+    /// The run that waits for this one was informed of its end.
     ParentTold,
     /// A value that is kept beside the journal was read.
     ValueRead,
@@ -67,27 +67,27 @@ pub(crate) enum RunChange<'a> {
 pub(crate) enum NodeChange<'a> {
     /// It waits for its slots.
     Queued,
-    /// An attempt began.
+    /// An attempt started.
     AttemptStarted(u32),
-    /// An attempt failed, and this follows.
+    /// An attempt failed; `Next` says what follows.
     AttemptFailed(&'a Failure, Next),
-    /// Its attempt, and with it the node, is done.
+    /// It completed.
     Completed,
-    /// It failed while no attempt was under way.
+    /// It failed without a running attempt.
     Failed(&'a Failure),
-    /// It will not run.
+    /// It was skipped.
     Skipped(&'a SkipReason),
     /// It ended because the run is stopping.
     Cancelled,
-    /// It is to be tried again.
+    /// It will be retried.
     Reset,
-    /// It was given another input.
+    /// Its input was replaced.
     InputReplaced,
-    /// Its task was dropped from memory until one of its waits is over.
+    /// Its task was dropped from memory until one of its waits ends.
     Parked,
     /// Its task reported something.
     Reported {
-        /// What sort of report it is.
+        /// The kind of the report.
         kind: &'a str,
         /// The report.
         payload: &'a Payload,
@@ -97,32 +97,32 @@ pub(crate) enum NodeChange<'a> {
 /// What happened to a step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum StepChange<'a> {
-    /// It is about to begin, and must not be done twice.
+    /// It is about to start, and must not run twice.
     Started,
-    /// It did not begin after all.
+    /// It did not start after all.
     NotBegun,
-    /// It is done.
+    /// It completed.
     Completed,
     /// It failed for good.
     Failed(&'a Failure),
-    /// It was only a charge.
+    /// It was a charge.
     Charged,
-    /// It only published a value.
+    /// It published a value.
     Published,
-    /// It added to the plan.
+    /// It added nodes or edges to the plan.
     Grown,
 }
 
 /// What happened to a wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum WaitChange<'a> {
-    /// It began, for this, and until then at the most.
+    /// It started, for this, until this time at most.
     Began(Awaited<'a>, Option<Timestamp>),
-    /// What it was for has come.
-    Ended(Came),
-    /// What it was for did not come in time.
+    /// It ended with this.
+    Ended(EndedBy),
+    /// It passed its time limit.
     TimedOut,
-    /// Its task does not wait any more.
+    /// Its task dropped it.
     LetGo,
 }
 
@@ -141,7 +141,7 @@ pub(crate) enum Awaited<'a> {
 
 /// What ended a wait.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Came {
+pub(crate) enum EndedBy {
     /// The point in time.
     Time,
     /// The signal.

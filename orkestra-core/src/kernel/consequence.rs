@@ -1,4 +1,4 @@
-//! What follows from events: the one table of it, a row for each event.
+//! The table of what follows from events: one row for each event.
 //!
 //! ```text
 //! Event ── consequence() ──► a row ──► Consequences::of a decision ──► driver: whom to answer, what to perform
@@ -6,52 +6,52 @@
 //!                             └──► `apply`: what may follow the end of a run
 //! ```
 //!
-//! It tells what an event means for those around the state; what it does to the state is in `apply`. No reader of events
-//! may guess what is a column here: a new event must have its row before anything compiles.
+//! The table says what an event means for the code around the state; its effect on the state is in `apply`. Readers of
+//! events must use these columns rather than guess, and a new event does not compile without a row.
 
 use std::collections::BTreeMap;
 
 use crate::model::{Amount, Growth, Name, NodeId, Plan, Timestamp};
 
-use super::change::{Awaited, Came, Change, NodeChange, RunChange, StepChange, WaitChange};
+use super::change::{Awaited, Change, EndedBy, NodeChange, RunChange, StepChange, WaitChange};
 use super::event::Event;
 use super::reason::PauseReason;
 use super::status::RunStatus;
 
-/// What follows from one event: its row of the table.
+/// The consequences of one event: its row of the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Consequence<'a> {
-    /// What it says.
+    /// The event's meaning.
     pub(crate) change: Change<'a>,
-    /// The node that it is about: what that one owes is performed.
+    /// The node that the event is about. The driver performs the work that this node owes.
     pub(crate) node: Option<&'a Name>,
-    /// The key of the step or wait of that node that it is about.
+    /// The key of that node's step or wait that the event is about.
     pub(crate) step: Option<&'a str>,
-    /// Whether the result of that step can be read from now on: who waits for it is answered.
+    /// Whether the result of that step is now available: calls that wait for it are answered.
     pub(crate) settles: bool,
-    /// What is spent with it, by meter.
+    /// What the event charges, by meter.
     pub(crate) charges: Option<&'a BTreeMap<Name, Amount>>,
-    /// What the plan grows by.
+    /// What the event adds to the plan.
     pub(crate) growth: Option<&'a Growth>,
-    /// Whether it changes what any node owes.
+    /// Whether it changes what every node owes.
     pub(crate) every_node: bool,
-    /// Whether the run begins with it.
+    /// Whether it starts the run.
     pub(crate) begins_run: bool,
-    /// Whether the run has ended with it.
+    /// Whether it ends the run.
     pub(crate) ends_run: bool,
-    /// Whether a pause, if there was one, is over with it: the run goes on, or is to end.
+    /// Whether it ends a pause, if there was one: the run continues, or is about to end.
     pub(crate) ends_pause: bool,
-    /// Whether it asks for another run, which is to be started.
+    /// Whether it requests a child run, which must be started.
     pub(crate) wants_child: bool,
-    /// Whether it may come after the end of the run.
+    /// Whether it may follow the end of the run.
     pub(crate) follows_end: bool,
-    /// Whether it leaves failures that somebody has to decide on as they are.
+    /// Whether it leaves failures that await a decision untouched.
     pub(crate) keeps_undecided: bool,
 }
 
 /// The rows.
 impl Event {
-    /// What follows from it.
+    /// The consequences of this event.
     pub(crate) const fn consequence(&self) -> Consequence<'_> {
         match self {
             Self::RunCreated { plan, .. } => run(RunChange::Created(plan)).begins_run(),
@@ -106,10 +106,10 @@ impl Event {
             Self::ChildRequested { node, step, child, until, .. } => {
                 waits(node, step, Awaited::Child(child), *until).wants_child()
             }
-            Self::TimerFired { node, step } => came(node, Some(step), Came::Time),
-            Self::SignalConsumed { node, step, .. } => came(node, step.as_ref(), Came::Signal),
-            Self::QuestionAnswered { node, step, .. } => came(node, Some(step), Came::Answer),
-            Self::ChildEnded { node, step, charges, .. } => came(node, Some(step), Came::Child).spends(charges),
+            Self::TimerFired { node, step } => came(node, Some(step), EndedBy::Time),
+            Self::SignalConsumed { node, step, .. } => came(node, step.as_ref(), EndedBy::Signal),
+            Self::QuestionAnswered { node, step, .. } => came(node, Some(step), EndedBy::Answer),
+            Self::ChildEnded { node, step, charges, .. } => came(node, Some(step), EndedBy::Child).spends(charges),
             Self::WaitTimedOut { node, step } => wait_of(node, Some(step), WaitChange::TimedOut).settles(),
             Self::WaitLetGo { node, step } => wait_of(node, Some(step), WaitChange::LetGo),
         }
@@ -154,7 +154,7 @@ const fn at<'a>(node: &'a Name, change: NodeChange<'a>) -> Consequence<'a> {
     row(Change::Node(change)).about(node)
 }
 
-#[expect(clippy::ptr_arg, reason = "rows are constant: there a `&String` becomes no `&str` by itself")]
+#[expect(clippy::ptr_arg, reason = "a const fn does not coerce `&String` to `&str`")]
 const fn step_of<'a>(node: &'a Name, step: &'a String, change: StepChange<'a>) -> Consequence<'a> {
     Consequence { step: Some(step.as_str()), ..row(Change::Step(change)).about(node) }
 }
@@ -180,7 +180,7 @@ const fn waits<'a>(
     wait_of(node, Some(step), WaitChange::Began(awaited, until))
 }
 
-const fn came<'a>(node: &'a Name, step: Option<&'a String>, what: Came) -> Consequence<'a> {
+const fn came<'a>(node: &'a Name, step: Option<&'a String>, what: EndedBy) -> Consequence<'a> {
     wait_of(node, step, WaitChange::Ended(what)).settles()
 }
 
@@ -226,43 +226,43 @@ impl<'a> Consequence<'a> {
         Self { keeps_undecided: true, ..self }
     }
 
-    /// The step or wait that it is about.
+    /// The step or wait that the event is about.
     pub(crate) fn key(&self) -> Option<(&'a Name, &'a str)> {
         self.node.zip(self.step)
     }
 
-    /// The step that it settles.
+    /// The step that the event settles.
     pub(crate) fn settled_step(&self) -> Option<(&'a Name, &'a str)> {
         self.key().filter(|_| self.settles)
     }
 }
 
-/// What follows from the events of one decision, once it is durable.
+/// The consequences of the events of one decision, to be carried out once it is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Consequences {
-    /// Whose work is to be performed.
+    /// The nodes whose work must be performed.
     pub(crate) perform: Perform,
-    /// The steps whose results can be read from now on: who waits for them is answered.
+    /// The steps whose results are now available: calls that wait for them are answered.
     pub(crate) answers: Vec<(Name, String)>,
-    /// Whether the run begins with it.
+    /// Whether the decision starts the run.
     pub(crate) begins_run: bool,
-    /// Whether a pause is over with it, if there was one: the run goes on, or is to end.
+    /// Whether it ends a pause, if there was one.
     pub(crate) ends_pause: bool,
-    /// Whether a run was asked for that is to be started now.
+    /// Whether a child run was requested and must be started.
     pub(crate) wants_child: bool,
 }
 
-/// The nodes whose calls are to be brought in line with what the state owes.
+/// The nodes whose calls must be brought in line with what the state owes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Perform {
-    /// These, each once.
+    /// These nodes, each once.
     Nodes(Vec<NodeId>),
-    /// All, and what the run owes other runs.
+    /// All nodes, and what the run owes other runs.
     EveryNode,
 }
 
 impl Consequences {
-    /// What follows from `events`; the plan is as it is after them.
+    /// Collects the consequences of `events`. `plan` is the plan after them.
     pub(crate) fn of(plan: &Plan, events: &[Event]) -> Self {
         let (mut nodes, mut answers, mut every_node) = (Vec::new(), Vec::new(), false);
         let (mut begins_run, mut ends_pause, mut wants_child) = (false, false, false);

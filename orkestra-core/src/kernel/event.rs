@@ -1,6 +1,7 @@
-//! What is written down of a run: durable facts, in the past tense.
+//! The events of a run: durable facts, in the past tense.
 //!
-//! The names and fields here are the journal's format. They are only ever added to; `journal::codec` owns the versions.
+//! The names and fields here are the journal's format. They are only ever added to; `journal::codec` handles the
+//! versions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,49 +16,49 @@ use super::status::Outcome;
 
 /// One durable fact of a run.
 ///
-/// The enum is exhaustive on purpose: whoever tells others of a run decides on every event, and one that was forgotten does not
-/// compile. New events are added; an event that is not to be told of needs a `_` of its reader.
+/// The enum is exhaustive on purpose, so that code which handles every event does not compile when it misses one. New
+/// events will be added; a reader that is only interested in some needs a `_` arm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
-    /// The run exists. Always the first event, and only there.
+    /// The run was created. Always the first event, and only the first.
     RunCreated {
-        /// The graph it begins with.
+        /// The graph it starts with.
         plan: Arc<Plan>,
-        /// What the run was given.
+        /// The run's input.
         #[serde(with = "journaled")]
         input: Payload,
-        /// What the run can be found by.
+        /// Labels to find the run by.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         labels: BTreeMap<String, String>,
-        /// How it is to be run, and where it comes from.
+        /// The run's options and origin.
         #[serde(default, skip_serializing_if = "RunOptions::is_default")]
         options: Box<RunOptions>,
     },
-    /// A node may start once it has its slots.
+    /// A node waits for its slots before it starts.
     SlotAwaited {
         /// The node.
         node: Name,
     },
-    /// A node will not run.
+    /// A node was skipped.
     NodeSkipped {
         /// The node.
         node: Name,
         /// Why.
         reason: SkipReason,
     },
-    /// A node failed while no attempt of it was under way.
+    /// A node failed without a running attempt.
     NodeFailed {
         /// The node.
         node: Name,
         /// What went wrong.
         failure: Failure,
     },
-    /// Somebody wants a node that failed to be tried again: it and what was skipped because of it begin anew.
+    /// A failed node is to be retried: it and the nodes skipped because of it start over.
     NodeReset {
         /// The node.
         node: Name,
     },
-    /// Somebody gave a node another input than the one that it would get.
+    /// A node got another input than the one it would have had.
     InputReplaced {
         /// The node.
         node: Name,
@@ -65,7 +66,7 @@ pub enum Event {
         #[serde(with = "journaled")]
         input: Payload,
     },
-    /// A node began an attempt; a gate began to wait.
+    /// An attempt of a node started, or a gate started to wait.
     AttemptStarted {
         /// The node.
         node: Name,
@@ -75,7 +76,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         deadline: Option<Timestamp>,
     },
-    /// An attempt failed, and this is what follows.
+    /// An attempt failed.
     AttemptFailed {
         /// The node.
         node: Name,
@@ -83,10 +84,10 @@ pub enum Event {
         attempt: u32,
         /// What went wrong.
         failure: Failure,
-        /// What follows.
+        /// What follows from it.
         next: Next,
     },
-    /// A node is done.
+    /// A node completed.
     NodeCompleted {
         /// The node.
         node: Name,
@@ -94,19 +95,19 @@ pub enum Event {
         #[serde(with = "journaled")]
         output: Payload,
     },
-    /// A node ended because the run is stopping.
+    /// A node was cancelled because the run is stopping.
     NodeCancelled {
         /// The node.
         node: Name,
     },
-    /// A step that must not be done twice is about to begin.
+    /// A step that must not run twice is about to start.
     StepStarted {
         /// The node.
         node: Name,
         /// The step's key.
         step: String,
     },
-    /// A step is done; its result is remembered for as long as the run is.
+    /// A step completed. Its result is remembered as long as the run exists.
     StepCompleted {
         /// The node.
         node: Name,
@@ -119,20 +120,20 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         charges: BTreeMap<Name, Amount>,
     },
-    /// A task charged for something beside its steps.
+    /// A task made a charge outside of its steps.
     Charged {
         /// The node.
         node: Name,
-        /// The key of the charge, a step's.
+        /// The key of the charge, in the namespace of steps.
         step: String,
         /// What it cost, by meter.
         charges: BTreeMap<Name, Amount>,
     },
-    /// A task published a value under a key of the run, in place of the one before.
+    /// A task published a value under a key of the run, replacing the previous value.
     Published {
         /// The node.
         node: Name,
-        /// The key of the call, a step's: each call publishes once.
+        /// The key of the call, in the namespace of steps: each call publishes once.
         step: String,
         /// The key under which the value is read.
         key: Name,
@@ -140,7 +141,7 @@ pub enum Event {
         #[serde(with = "journaled")]
         value: Payload,
     },
-    /// A step failed for good: that is remembered too.
+    /// A step failed for good. This is remembered as long as the run exists.
     StepFailed {
         /// The node.
         node: Name,
@@ -152,7 +153,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         charges: BTreeMap<Name, Amount>,
     },
-    /// A step that was about to begin did not: the run was paused first, or its task has let it go.
+    /// A step that was about to start did not: the run was paused first, or its task dropped it.
     StepNotBegun {
         /// The node.
         node: Name,
@@ -163,12 +164,12 @@ pub enum Event {
     TimerSet {
         /// The node.
         node: Name,
-        /// The key of the wait, a step's.
+        /// The key of the wait, in the namespace of steps.
         step: String,
-        /// When the wait is over.
+        /// When the wait ends.
         due: Timestamp,
     },
-    /// The point in time has come.
+    /// The time of a timer has come.
     TimerFired {
         /// The node.
         node: Name,
@@ -179,46 +180,46 @@ pub enum Event {
     SignalAwaited {
         /// The node.
         node: Name,
-        /// The key of the wait, a step's.
+        /// The key of the wait, in the namespace of steps.
         step: String,
         /// The signal's name.
         signal: Name,
-        /// How long at the most.
+        /// The time limit of the wait.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
     },
-    /// A signal came in.
+    /// A signal arrived.
     SignalReceived {
         /// The signal's name.
         signal: Name,
-        /// What it says.
+        /// The signal's payload.
         #[serde(with = "journaled")]
         payload: Payload,
     },
-    /// The oldest unread signal of a name was handed to whoever waited for it.
+    /// The oldest unread signal of a name went to the node that waited longest for it.
     SignalConsumed {
         /// The node that waited.
         node: Name,
-        /// The key of the wait; none for a gate.
+        /// The key of the wait; `None` for a gate.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<String>,
         /// The signal's name.
         signal: Name,
     },
-    /// A task asks somebody a question. It is known by the position of this event.
+    /// A task asked a question. The position of this event identifies the question.
     QuestionAsked {
         /// The node.
         node: Name,
-        /// The key of the wait, a step's.
+        /// The key of the wait, in the namespace of steps.
         step: String,
         /// The question.
         #[serde(with = "journaled")]
         question: Payload,
-        /// How long it may be answered.
+        /// Until when it can be answered.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
     },
-    /// Somebody answered.
+    /// A question was answered.
     QuestionAnswered {
         /// The node that asked.
         node: Name,
@@ -228,64 +229,65 @@ pub enum Event {
         #[serde(with = "journaled")]
         answer: Payload,
     },
-    /// A task wants another run, and waits for its end.
+    /// A task requested a child run and waits for its end.
     ChildRequested {
         /// The node.
         node: Name,
-        /// The key of the wait, a step's.
+        /// The key of the wait, in the namespace of steps.
         step: String,
-        /// The id of the other run.
+        /// The id of the child run.
         child: RunId,
-        /// The workflow that it runs.
+        /// The workflow of the child run.
         workflow: Name,
-        /// What it works on.
+        /// The input of the child run.
         #[serde(with = "journaled")]
         input: Payload,
-        /// How long it is waited for.
+        /// The time limit of the wait.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
     },
-    /// The other run has ended.
+    /// A child run ended.
     ChildEnded {
         /// The node.
         node: Name,
-        /// The key of the wait.
+        /// How it ended.
         step: String,
-        /// How.
+        /// What it spent, by meter. This run spent it too.
         outcome: Outcome,
         /// What it spent, by meter: this run spent it too.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         charges: BTreeMap<Name, Amount>,
     },
-    /// A task has let a wait go, whose future it dropped. What it had received goes to the next; nothing ends it any more.
+    /// A task dropped the future of a wait. A signal that it received goes to the next in line. Nothing can end the
+    /// wait any more.
     WaitLetGo {
         /// The node.
         node: Name,
         /// The key of the wait.
         step: String,
     },
-    /// What a task waited for did not come in time.
+    /// A wait passed its time limit.
     WaitTimedOut {
         /// The node.
         node: Name,
         /// The key of the wait.
         step: String,
     },
-    /// A run that was asked for by a task which nobody runs any more was cancelled, or needed no cancelling.
+    /// A child run that is no longer waited for was cancelled, or needed no cancelling.
     ChildCancelled {
-        /// The id of the other run.
+        /// The id of the child run.
         child: RunId,
     },
-    /// A task that only waits was dropped from memory. It is called again when one of its waits is over.
+    /// A task that only waits was dropped from memory. It is called again when one of its waits ends.
     TaskParked {
         /// The node.
         node: Name,
     },
-    /// A task added to the plan.
+    /// A task added nodes or edges to the plan.
     Grown {
         /// The node whose task it was.
         node: Name,
-        /// The key it did so under, a step's.
+        /// The key of the growth, in the namespace of steps.
         step: String,
         /// What was added.
         growth: Growth,
@@ -294,98 +296,99 @@ pub enum Event {
     Emitted {
         /// The node.
         node: Name,
-        /// What sort of report it is, in the task's words.
+        /// The kind of the report, chosen by the task.
         kind: String,
         /// The report.
         payload: Payload,
     },
-    /// Another process went on with the run: what was under way was interrupted.
+    /// Another process took the run over: running attempts were interrupted.
     Recovered,
-    /// The engine that drove the run shut down and left it to the next: no process was lost.
+    /// The engine that drove the run shut down in order: no process was lost.
     Released,
-    /// What was spent on a meter reached the run's budget.
+    /// A meter reached its budget.
     BudgetReached {
         /// The meter.
         meter: Name,
         /// What was spent.
         spent: Amount,
-        /// What may be.
+        /// The limit.
         limit: Amount,
     },
-    /// Somebody changed what the run may spend.
+    /// A budget was changed.
     BudgetSet {
         /// The meter.
         meter: Name,
-        /// What may be spent from now on; without end when there is none.
+        /// The new limit; `None` for no limit.
         limit: Option<Amount>,
     },
-    /// No attempt starts any more, and tasks under way stop at their next step.
+    /// The run was paused: no attempt starts, and running tasks stop at their next step.
     RunPaused {
         /// Why.
         reason: PauseReason,
     },
-    /// The run goes on.
+    /// The run was resumed.
     RunResumed,
-    /// The run had ended, and goes on because a node of it is to be tried again.
+    /// The run had ended, and continues because a node is to be retried.
     RunReopened,
-    /// What comes before was copied from the run that this one is a fork of, and is that one's to undo.
+    /// The events before this one were copied from the run that this one is a fork of. That run compensates them.
     Forked {
-        /// Nodes that were not done there, of which steps were copied: they are that one's too.
+        /// Nodes that were incomplete there and had steps copied: that run compensates them too.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         shared: Vec<Name>,
     },
-    /// The run had ended, and undoes once more what it could not undo.
+    /// The run had ended, and retries a failed compensation.
     UndoRetried {
-        /// The node that undoes another one.
+        /// The node that compensates another.
         node: Name,
     },
-    /// What was done is undone: the plan grows by nodes that do so, in reverse order of completion.
+    /// Completed nodes are compensated: the plan grows by the nodes that do so, in reverse order of completion.
     CompensationStarted {
-        /// The nodes.
+        /// The compensating nodes.
         growth: Growth,
     },
     /// The run is to end before its nodes are done.
     StopRequested {
         /// Why.
         reason: StopReason,
-        /// When attempts that have not ended by themselves are given up.
+        /// When attempts that are still running are given up.
         grace_until: Timestamp,
     },
-    /// All nodes are done. Nothing follows, unless the run is reopened, but that whoever waits for it was told.
+    /// All nodes are done. Only [`RunReopened`](Self::RunReopened) and events about what the run owes others can
+    /// follow.
     RunCompleted {
-        /// The output of the node that nothing comes after; of several, an object by node name.
+        /// The output of the last node; of several, an object by node name.
         #[serde(with = "journaled")]
         output: Payload,
     },
-    /// The run failed. What may follow is as for [`RunCompleted`](Self::RunCompleted).
+    /// The run failed. The same may follow as for [`RunCompleted`](Self::RunCompleted).
     RunFailed {
         /// The node that failed.
         node: Name,
         /// What went wrong there.
         failure: Failure,
     },
-    /// The run was cancelled. What may follow is as for [`RunCompleted`](Self::RunCompleted).
+    /// The run was cancelled. The same may follow as for [`RunCompleted`](Self::RunCompleted).
     RunCancelled {
-        /// Why, in the words of whoever asked.
+        /// Why, in the words of the caller.
         reason: String,
     },
-    /// The run was ended by force. What may follow is as for [`RunCompleted`](Self::RunCompleted).
+    /// The run was terminated. The same may follow as for [`RunCompleted`](Self::RunCompleted).
     RunTerminated {
-        /// Why, in the words of whoever did.
+        /// Why, in the words of the caller.
         reason: String,
     },
-    /// The run's deadline passed. What may follow is as for [`RunCompleted`](Self::RunCompleted).
+    /// The run's deadline passed. The same may follow as for [`RunCompleted`](Self::RunCompleted).
     RunTimedOut {
         /// The deadline.
         deadline: Timestamp,
     },
-    /// The run that waits for this one knows how it ended.
+    /// The run that waits for this one was informed of its end.
     ParentTold,
-    /// A value that is kept beside the journal was read, because the plan looks at something in it.
+    /// A large value was read, because the plan tests something in it.
     ValueRead {
         /// The value.
         value: KeptValue,
-        /// What was to be known of it.
+        /// The answers to the plan's questions.
         answers: Answers,
     },
 }

@@ -1,4 +1,4 @@
-//! What the world tells a run.
+//! Inputs: what happens to a run from outside the kernel.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,69 +11,69 @@ use super::event::Event;
 use super::looks::KeptValue;
 use super::status::Outcome;
 
-/// One thing that happened outside the run, with the time and the chance that its decision may use.
+/// Something that happened, with the time and the random number that its decision may use.
 #[derive(Clone, Debug)]
 pub struct Input {
-    /// When it happened, by the clock of whoever drives the run.
+    /// When it happened, by the clock of the run's driver.
     pub at: Timestamp,
-    /// Chance for this decision, from 0 to 1.
+    /// A random number for this decision, from 0 to 1.
     pub chance: f64,
     /// What happened.
     pub kind: InputKind,
 }
 
-/// What happened. Inputs of a task carry its attempt, so that a late one of an old attempt is recognised.
+/// What happened. Inputs from a task carry its attempt, so that late inputs of an old attempt are recognised.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum InputKind {
-    /// Somebody starts the run.
+    /// Create the run.
     Create {
         /// The graph to run.
         plan: Arc<Plan>,
-        /// What it works on.
+        /// The run's input.
         input: Payload,
-        /// What it can be found by.
+        /// Labels to find the run by.
         labels: BTreeMap<String, String>,
-        /// How it is to be run.
+        /// The run's options.
         options: Box<RunOptions>,
     },
-    /// Somebody starts the run as another one went, up to a node.
+    /// Create the run as a fork of another run, from a node on.
     Fork {
         /// The other run.
         from: RunId,
         /// All of its events.
         events: Vec<Event>,
-        /// The node from which on the runs differ: it must have begun there.
+        /// The node at which the runs diverge. It must have started in the other run.
         node: Name,
-        /// What the node works on instead of what it did there.
+        /// The input of that node, instead of the one it had there.
         input: Option<Payload>,
-        /// Which run of its id the new one is.
+        /// The incarnation of the new run.
         incarnation: Option<Incarnation>,
-        /// Whether what both share may have been undone in the other run.
+        /// Whether work that both share may have been compensated in the other run.
         undone: bool,
     },
-    /// A process takes over a run that another one drove.
+    /// Another process takes over the run.
     Recover,
-    /// A process that shuts down leaves the run to the next.
+    /// The engine shuts down and releases the run.
     Release,
-    /// Time has passed: whatever is due happens now.
+    /// Time has passed: fire due timers.
     Tick,
-    /// An attempt's task ended.
+    /// The task of an attempt ended.
     AttemptEnded {
         /// The node.
         node: Name,
         /// The attempt.
         attempt: u32,
-        /// Its output, or what went wrong.
+        /// Its output, or its failure.
         result: Result<Payload, Failure>,
     },
-    /// Something that a running attempt asks for.
+    /// A request of a running attempt.
     Task {
         /// The node.
         node: Name,
         /// The attempt.
         attempt: u32,
-        /// What it asks for.
+        /// The request.
         request: TaskRequest,
     },
     /// The task of an attempt only waits, and was dropped from memory.
@@ -83,120 +83,120 @@ pub enum InputKind {
         /// The attempt.
         attempt: u32,
     },
-    /// A node has the slots that it waits for.
+    /// A node got the slots that it waits for.
     SlotGranted {
         /// The node.
         node: Name,
         /// The attempt that may start.
         attempt: u32,
     },
-    /// A signal comes in.
+    /// A signal arrives.
     Signal {
         /// Its name.
         signal: Name,
-        /// What it says.
+        /// Its payload.
         payload: Payload,
     },
-    /// Somebody answers a question.
+    /// A question is answered.
     Answer {
         /// The question: the position of the event that asked it.
         question: Seq,
         /// The answer.
         answer: Payload,
     },
-    /// A run that this one waits for has ended.
+    /// A child run ended.
     ChildEnded {
-        /// The other run.
+        /// The child run.
         child: RunId,
-        /// How.
+        /// How it ended.
         outcome: Outcome,
-        /// What it spent.
+        /// What it spent, by meter.
         spent: BTreeMap<Name, Amount>,
     },
-    /// A value that is kept beside the journal was read, because the plan looks at something in it.
+    /// A large value was read, because the plan tests something in it.
     ValueRead {
         /// The value.
         value: KeptValue,
-        /// What was to be known of it.
+        /// The answers to the plan's questions.
         answers: Answers,
     },
-    /// A run that nobody waits for any more has been cancelled, or needed no cancelling.
+    /// A child run that is no longer waited for was cancelled, or needed no cancelling.
     ChildCancelled {
-        /// The other run.
+        /// The child run.
         child: RunId,
     },
-    /// The run that waits for this one knows how it ended.
+    /// The run that waits for this one was informed of its end.
     ParentTold,
-    /// The run that asked for this one does not wait for it any more. One that is not there yet is created and cancelled
-    /// at once, so that whoever is about to start it finds it ended.
+    /// The parent no longer waits for this run. If the run does not exist yet, it is created and cancelled at once, so
+    /// that a start that is still under way finds it ended.
     CancelChild {
-        /// Who asked for it: a run of somebody else is left alone.
+        /// The request for this run. A run with another parent is left alone.
         parent: Parent,
         /// The workflow that it runs, or was to run.
         workflow: Name,
         /// Why.
         reason: String,
-        /// Which run of its id it is, if it is not there yet.
+        /// The incarnation of the run, if it does not exist yet.
         incarnation: Option<Incarnation>,
     },
-    /// Somebody asks the run to stop.
+    /// Cancel the run.
     Cancel {
         /// Why.
         reason: String,
     },
-    /// Somebody ends the run by force.
+    /// Terminate the run.
     Terminate {
         /// Why.
         reason: String,
     },
-    /// Somebody wants the run to make a pause.
+    /// Pause the run.
     Pause {
         /// Why.
         reason: String,
     },
-    /// Somebody wants the run to go on after a pause.
+    /// Resume the run.
     Resume,
-    /// Somebody wants a failed node to be tried again.
+    /// Retry a failed node.
     Retry {
         /// The node.
         node: Name,
     },
-    /// Somebody changes what the run may spend.
+    /// Change a budget.
     SetBudget {
         /// The meter.
         meter: Name,
-        /// What may be spent; without end when there is none.
+        /// The new limit; `None` for no limit.
         limit: Option<Amount>,
     },
 }
 
 impl InputKind {
-    /// Whether one run owes it to another one, which may be driven elsewhere.
+    /// Whether one run owes it to another run, which another engine may drive.
     #[must_use]
     pub const fn is_owed(&self) -> bool {
         matches!(self, Self::ChildEnded { .. } | Self::CancelChild { .. })
     }
 }
 
-/// What a running attempt asks for through its context. `step` is the key under which the answer is remembered.
+/// A request of a running attempt, made through its context. `step` is the key under which the answer is stored.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum TaskRequest {
-    /// Remember that the step begins, before it does.
+    /// Record that a step is about to start.
     StartStep {
         /// The step.
         step: String,
     },
-    /// Remember how the step ended.
+    /// Record how a step ended.
     EndStep {
         /// The step.
         step: String,
-        /// Its result, or a failure that is final.
+        /// Its result, or a final failure.
         result: Result<Payload, Failure>,
         /// What it cost, by meter.
         charges: BTreeMap<Name, Amount>,
     },
-    /// Charge for something.
+    /// Record a charge.
     Charge {
         /// The key of the charge.
         step: String,
@@ -216,7 +216,7 @@ pub enum TaskRequest {
     Sleep {
         /// The key of the wait.
         step: String,
-        /// When it is over.
+        /// When the wait ends.
         due: Timestamp,
     },
     /// Wait for a signal.
@@ -225,39 +225,39 @@ pub enum TaskRequest {
         step: String,
         /// The signal's name.
         signal: Name,
-        /// How long at the most.
+        /// The time limit of the wait.
         until: Option<Timestamp>,
     },
-    /// Ask somebody, and wait for the answer.
+    /// Ask a question and wait for the answer.
     Ask {
         /// The key of the wait.
         step: String,
         /// The question.
         question: Payload,
-        /// How long it may be answered.
+        /// Until when it can be answered.
         until: Option<Timestamp>,
     },
-    /// Start another run, and wait for its end.
+    /// Start a child run and wait for its end.
     Child {
         /// The key of the wait.
         step: String,
-        /// The id of the other run.
+        /// The id of the child run.
         child: RunId,
-        /// The workflow that it runs.
+        /// The workflow of the child run.
         workflow: Name,
-        /// What it works on.
+        /// The input of the child run.
         input: Payload,
-        /// How long it is waited for.
+        /// The time limit of the wait.
         until: Option<Timestamp>,
     },
-    /// Let go what was asked for: its future was dropped.
+    /// Withdraw a request whose future was dropped.
     LetGo {
-        /// The key of the wait, or of a step that must not be done twice.
+        /// The key of the wait, or of a step that must not run twice.
         step: String,
-        /// Whether the work of such a step had begun.
+        /// Whether the work of such a step had started.
         begun: bool,
     },
-    /// Add to the plan.
+    /// Add nodes or edges to the plan.
     Grow {
         /// The key of the growth.
         step: String,
@@ -266,7 +266,7 @@ pub enum TaskRequest {
     },
     /// Report progress or partial output.
     Emit {
-        /// What sort of report it is.
+        /// The kind of the report.
         kind: String,
         /// The report.
         payload: Payload,
@@ -274,7 +274,7 @@ pub enum TaskRequest {
 }
 
 impl TaskRequest {
-    /// The key that the request is remembered under, if it is.
+    /// The key under which the request is stored, if any.
     #[must_use]
     pub fn step(&self) -> Option<&str> {
         match self {
@@ -291,13 +291,13 @@ impl TaskRequest {
         }
     }
 
-    /// Whether something begins with it that a pause holds back.
+    /// Whether it starts something that a pause holds back.
     #[must_use]
     pub const fn begins_something(&self) -> bool {
         matches!(self, Self::StartStep { .. } | Self::Ask { .. } | Self::Child { .. } | Self::Grow { .. })
     }
 
-    /// Whether the answer comes from outside the task: it waits, and can be parked meanwhile.
+    /// Whether the answer comes from outside the task, so that the task can be parked while it waits.
     #[must_use]
     pub const fn is_wait(&self) -> bool {
         matches!(self, Self::Sleep { .. } | Self::AwaitSignal { .. } | Self::Ask { .. } | Self::Child { .. })

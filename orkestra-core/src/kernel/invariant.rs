@@ -1,4 +1,4 @@
-//! What holds for every state after every decision. Looked up in no decision: it costs as much as the run is large.
+//! Invariants that hold for every state after every decision. For tests: a check costs as much as the run is large.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,16 +9,16 @@ use super::node::StepState;
 use super::state::{RunState, Timer};
 use super::status::{NodeStatus, RunStatus};
 
-type Broken = Option<String>;
+type Violation = Option<String>;
 
-/// What is wrong with a state, if anything: the promises that hold after every decision.
+/// Checks the invariants. Returns what is wrong, or `None`.
 #[must_use]
 pub fn broken_invariant(state: &RunState) -> Option<String> {
     if state.status().is_final() {
         return ended(state).or_else(|| open(state));
     }
     if agenda(state).next().is_none() && waits(state).is_empty() {
-        return Some("a live run owes nothing and waits for nothing".into());
+        return Some("a live run owes no work and waits for nothing".into());
     }
     whole(state)
         .or_else(|| state.plan().ids().find_map(|id| node(state, id)))
@@ -29,7 +29,7 @@ pub fn broken_invariant(state: &RunState) -> Option<String> {
         .or_else(|| children(state))
 }
 
-fn ended(state: &RunState) -> Broken {
+fn ended(state: &RunState) -> Violation {
     let under_way = !state.timers.is_empty()
         || !state.running.is_empty()
         || !state.tasks.is_empty()
@@ -45,27 +45,27 @@ fn ended(state: &RunState) -> Broken {
     under_way.then(|| "an ended run still has timers, waits or running nodes".into())
 }
 
-fn whole(state: &RunState) -> Broken {
+fn whole(state: &RunState) -> Violation {
     let status = state.status();
     if status.is_ending() != state.stopping().is_some() || (status == RunStatus::Paused) != state.pause.is_some() {
-        return Some("a run is stopping or pausing for no reason".into());
+        return Some("a run is stopping or paused without a reason".into());
     }
     if status == RunStatus::Stopping && state.running.is_empty() {
-        return Some("a run is stopping that has nothing to wait for".into());
+        return Some("a run is stopping but has no running attempt".into());
     }
     if status == RunStatus::Compensating && state.open == 0 {
-        return Some("a run is undoing that has nothing left to undo".into());
+        return Some("a run is compensating but has nothing left to compensate".into());
     }
     if let Some(id) = state.undecided().iter().find(|id| state.node(**id).status != NodeStatus::Failed) {
-        return Some(format!("`{}` has not failed and is to be decided on", state.name(*id)));
+        return Some(format!("`{}` awaits a decision but has not failed", state.name(*id)));
     }
     if status == RunStatus::Running && state.reached_budget().is_some() {
-        return Some("a run goes on over its budget".into());
+        return Some("a run is running although a budget is used up".into());
     }
     None
 }
 
-fn node(state: &RunState, id: NodeId) -> Broken {
+fn node(state: &RunState, id: NodeId) -> Violation {
     let (node, name) = (state.node(id), state.name(id));
     let before = state.plan().node(id).after.iter();
     let (done, ended) = before.fold((0, 0), |(done, ended), before| {
@@ -76,7 +76,7 @@ fn node(state: &RunState, id: NodeId) -> Broken {
     }
     let may_move = matches!(state.status(), RunStatus::Running | RunStatus::Compensating);
     if state.can_move(id) && may_move {
-        return Some(format!("`{name}` could start or be skipped and has not been"));
+        return Some(format!("`{name}` is ready but was neither started nor skipped"));
     }
     let running = node.status == NodeStatus::Running;
     let task = state.is_running_task(id);
@@ -84,27 +84,27 @@ fn node(state: &RunState, id: NodeId) -> Broken {
         || (task && !node.parked) != state.tasks.contains(&id)
         || (node.status == NodeStatus::Queued) != state.queued.contains(&id)
     {
-        return Some(format!("`{name}` is not listed as it stands"));
+        return Some(format!("`{name}` is missing from, or wrongly in, an index by status"));
     }
     if node.parked && (!task || node.waits.is_empty()) {
-        return Some(format!("`{name}` is parked and waits for nothing"));
+        return Some(format!("`{name}` is parked but waits for nothing"));
     }
     if node.status.is_final() && !node.waits.is_empty() {
-        return Some(format!("`{name}` has ended and still waits"));
+        return Some(format!("`{name}` has ended but still waits"));
     }
     let open = node.steps.iter().filter(|(_, step)| step.is_wait()).map(|(key, _)| Some(key));
     let open: BTreeSet<_> = open.chain((running && !task).then_some(None)).collect();
     let listed: BTreeSet<_> = node.waits.keys().map(Option::as_ref).collect();
-    (open != listed).then(|| format!("`{name}` does not list what it waits for"))
+    (open != listed).then(|| format!("`{name}` does not list its waits"))
 }
 
-fn open(state: &RunState) -> Broken {
+fn open(state: &RunState) -> Violation {
     let open = state.plan().ids().filter(|id| !state.node(*id).status.is_final()).count();
-    (open != state.open).then(|| format!("{} nodes counted as open, {open} are", state.open))
+    (open != state.open).then(|| format!("{} nodes are counted as open, but {open} are", state.open))
 }
 
-/// Every deadline has its timer, and every timer its deadline; in a pause some of them rest.
-fn timers(state: &RunState) -> Broken {
+/// Every deadline has its timer and every timer its deadline. During a pause some are suspended.
+fn timers(state: &RunState) -> Violation {
     let mut owed: BTreeSet<(Timestamp, Timer)> = BTreeSet::new();
     for id in state.plan().ids() {
         let node = state.node(id);
@@ -127,8 +127,8 @@ fn timers(state: &RunState) -> Broken {
     (owed != have).then(|| format!("the timers are {have:?} and should be {owed:?}"))
 }
 
-/// Every wait for a signal is in its queue, and nothing is unread that somebody waits for.
-fn signals(state: &RunState) -> Broken {
+/// Every wait for a signal is in its queue, and no unread signal is waited for.
+fn signals(state: &RunState) -> Violation {
     let mut owed: BTreeMap<Name, BTreeMap<Seq, (NodeId, Option<String>)>> = BTreeMap::new();
     for id in state.plan().ids() {
         for (key, wait) in &state.node(id).waits {
@@ -143,14 +143,14 @@ fn signals(state: &RunState) -> Broken {
         return Some(format!("the waits for signals are {:?} and should be {owed:?}", state.waiters));
     }
     if let Some(signal) = state.signals.keys().find(|signal| state.waiters.contains_key(*signal)) {
-        return Some(format!("signal `{signal}` is there and somebody waits for it"));
+        return Some(format!("signal `{signal}` is unread but waited for"));
     }
     let buffered: usize = state.signals.values().map(BTreeMap::len).sum();
     let empty = state.signals.values().any(BTreeMap::is_empty);
-    (empty || buffered != state.signals_buffered).then(|| "unread signals are not counted as they are".into())
+    (empty || buffered != state.signals_buffered).then(|| "the count of unread signals is wrong".into())
 }
 
-/// The steps of a kind that wait, with the events that began them.
+/// All waiting steps, with the events that started the waits.
 fn open_steps<'a>(state: &'a RunState) -> impl Iterator<Item = (NodeId, &'a String, Seq, &'a StepState)> + 'a {
     let of = |id: NodeId| {
         let node = state.node(id);
@@ -160,7 +160,7 @@ fn open_steps<'a>(state: &'a RunState) -> impl Iterator<Item = (NodeId, &'a Stri
     state.plan().ids().flat_map(of)
 }
 
-fn questions(state: &RunState) -> Broken {
+fn questions(state: &RunState) -> Violation {
     let owed: BTreeMap<Seq, (NodeId, String)> = open_steps(state)
         .filter(|(_, _, _, step)| matches!(step, StepState::Asking(_)))
         .map(|(id, key, since, _)| (since, (id, key.clone())))
@@ -168,7 +168,7 @@ fn questions(state: &RunState) -> Broken {
     (owed != state.questions).then(|| format!("the questions are {:?} and should be {owed:?}", state.questions))
 }
 
-fn children(state: &RunState) -> Broken {
+fn children(state: &RunState) -> Violation {
     let owed: BTreeMap<RunId, (NodeId, String)> = open_steps(state)
         .filter_map(|(id, key, _, step)| match step {
             StepState::Child(child) => Some((child.run.clone(), (id, key.clone()))),

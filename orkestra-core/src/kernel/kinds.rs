@@ -1,4 +1,4 @@
-//! The names of all events, as the journal writes them: taken from the format itself, so that none can be forgotten.
+//! The names of all events in the journal, taken from their serde form so that none can be missed.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::forward_to_deserialize_any;
 use super::event::Event;
 
 impl Event {
-    /// The names of all kinds of events, as they stand in a journal.
+    /// The names of all kinds of events, as the journal writes them.
     ///
     /// ```
     /// use orkestra_core::kernel::Event;
@@ -21,7 +21,7 @@ impl Event {
     }
 }
 
-/// The variants that an enum's own deserialisation asks for.
+/// The variants of an enum, as its deserialiser requests them.
 fn variants<T: DeserializeOwned>() -> &'static [&'static str] {
     match T::deserialize(Asked) {
         Err(Variants(variants)) => variants,
@@ -29,7 +29,7 @@ fn variants<T: DeserializeOwned>() -> &'static [&'static str] {
     }
 }
 
-/// A format that holds nothing: whoever reads an enum from it is told what it asked for.
+/// A format without data: its error returns the variants that an enum's deserialiser requests.
 struct Asked;
 
 #[derive(Debug)]

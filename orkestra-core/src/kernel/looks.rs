@@ -1,14 +1,16 @@
-//! What the rules look at in payloads: conditions of nodes, and keys of slots.
+//! What the kernel reads inside payloads: conditions of nodes, and keys of slots.
 //!
-//! A payload that is kept beside the journal is a reference, and the kernel reads no blobs. So a reference carries the answers
-//! to all that the plan looks at in it; they are made when it is decided on, while its value is in memory. [`unread`] tells
-//! of which values answers are missing: those of journals of before, and what a growth looks at.
+//! A large payload is a reference, and the kernel reads no blobs. So a reference carries the answers to every question
+//! that the plan asks about the value. They are computed when the payload is decided on, while its value is in memory.
+//! [`unread`] lists values without answers: those from older journals, and those that a growth asks about.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Answers, Growth, Join, Looks, Name, NodeId, NodeKind, NodeSpec, Payload, Plan, Room, Seq, SlotBy};
+use crate::model::{
+    Answers, Growth, Join, Looks, Name, NodeId, NodeKind, NodeSpec, Payload, Plan, PlanSize, Seq, SlotBy,
+};
 
 use super::change::{Change, NodeChange, RunChange};
 use super::event::Event;
@@ -16,7 +18,7 @@ use super::input::InputKind;
 use super::state::RunState;
 use super::status::NodeStatus;
 
-/// The input of a node, in parts that may be kept beside the journal.
+/// The input of a node, in parts that may be references.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeInput {
     /// One value.
@@ -26,7 +28,7 @@ pub enum NodeInput {
 }
 
 impl NodeInput {
-    /// The key of a slot that is at this JSON pointer.
+    /// The key of the slot at this JSON pointer.
     pub(super) fn slot_key(&self, pointer: &str) -> Option<String> {
         match self {
             Self::One(payload) => payload.slot_key(pointer),
@@ -39,7 +41,7 @@ impl NodeInput {
     }
 }
 
-/// A list as a key: by its text, or by the keys of its parts where one of them is kept beside the journal.
+/// A list as a slot key: its text, or the keys of its parts when one of them is a reference.
 fn whole_list(parts: &[Payload]) -> Option<String> {
     if let Ok(list) = Payload::list(parts) {
         return list.slot_key("");
@@ -47,7 +49,7 @@ fn whole_list(parts: &[Payload]) -> Option<String> {
     Some(parts.iter().filter_map(|part| part.slot_key("")).collect::<Vec<_>>().join(","))
 }
 
-/// The first part of a JSON pointer as a place in a list, and what is looked at there.
+/// Splits a JSON pointer into a position in a list and the rest.
 fn place_in_list(pointer: &str) -> Option<(usize, &str)> {
     let rest = pointer.strip_prefix('/')?;
     let (place, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -55,18 +57,18 @@ fn place_in_list(pointer: &str) -> Option<(usize, &str)> {
     Some((place.parse().ok().filter(|_| plain)?, rest))
 }
 
-/// A value that may be kept beside the journal and that the plan may look into.
+/// A value that may be kept beside the journal and that the plan asks about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum KeptValue {
-    /// What the run was given.
+    /// The run's input.
     Input,
-    /// What a node gave.
+    /// The output of a node.
     Output {
         /// The node.
         node: Name,
     },
-    /// A signal that nobody has read.
+    /// An unread signal.
     Signal {
         /// Its name.
         signal: Name,
@@ -75,7 +77,7 @@ pub enum KeptValue {
     },
 }
 
-/// A value in which the plan looks at something that is not known.
+/// A large value for which answers to the plan's questions are missing.
 #[derive(Clone, Debug)]
 pub struct Unread {
     value: KeptValue,
@@ -84,20 +86,20 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// The reference to it.
+    /// The reference to the value.
     #[must_use]
     pub const fn payload(&self) -> &Payload {
         &self.payload
     }
 
-    /// What the run is told of it once it was read.
+    /// The input for the run, once the value was read.
     #[must_use]
     pub fn read(self, value: &Payload) -> InputKind {
         InputKind::ValueRead { value: self.value, answers: self.looks.answers(value.as_json()) }
     }
 }
 
-/// The values of which something is to be known before the run goes on, or before it grows by `growth`.
+/// The values that must be read before the run continues, or before it grows by `growth`.
 #[must_use]
 pub fn unread(state: &RunState, growth: Option<&Growth>) -> Vec<Unread> {
     let looks_somewhere = |spec: &NodeSpec| spec.when.is_some() || slot_pointers(spec).next().is_some();
@@ -112,15 +114,15 @@ pub fn unread(state: &RunState, growth: Option<&Growth>) -> Vec<Unread> {
         return Vec::new();
     }
     let mut plan = Plan::clone(&state.plan);
-    // What does not fit is refused when it is decided on.
-    if plan.check_growth(growth, Room::WORK, |_| false).is_err() || plan.grow(growth, Room::WORK).is_err() {
+    // A growth that does not fit is rejected by its decision.
+    if plan.check_growth(growth, PlanSize::WORK, |_| false).is_err() || plan.grow(growth, PlanSize::WORK).is_err() {
         return Vec::new();
     }
     nodes.extend(plan.ids_from(state.nodes.len()).filter(|id| looks_somewhere(&plan.node(*id).spec)));
     unread_before(state, &plan, &nodes)
 }
 
-/// Those that these nodes of the plan look at.
+/// The values that these nodes of the plan ask about.
 fn unread_before(state: &RunState, plan: &Plan, nodes: &[NodeId]) -> Vec<Unread> {
     let mut before = BTreeSet::new();
     for id in nodes.iter().filter(|id| state.nodes.get(id.index()).is_none_or(|node| !node.status.is_final())) {
@@ -158,7 +160,7 @@ fn unread_before(state: &RunState, plan: &Plan, nodes: &[NodeId]) -> Vec<Unread>
 }
 
 impl RunState {
-    /// The reference, if one is there.
+    /// The reference, if it exists.
     pub(super) fn kept_value(&self, value: &KeptValue) -> Option<&Payload> {
         let payload = match value {
             KeptValue::Input => Some(&self.input),
@@ -170,7 +172,7 @@ impl RunState {
 
     pub(super) fn value_read(&mut self, value: &KeptValue, answers: &Answers) -> Result<(), String> {
         let Some(known) = self.kept_value(value).cloned() else {
-            return Err(format!("{value:?} is no value that is kept beside the journal"));
+            return Err(format!("{value:?} is not kept beside the journal"));
         };
         let known = known.with_answers(answers);
         match value {
@@ -190,7 +192,7 @@ impl RunState {
     }
 }
 
-/// What the plan looks at in the run's input.
+/// What the plan asks about the run's input.
 pub(crate) fn at_input(plan: &Plan) -> Looks {
     let mut looks = Looks::default();
     for id in plan.ids() {
@@ -205,14 +207,14 @@ pub(crate) fn at_input(plan: &Plan) -> Looks {
     looks
 }
 
-/// What the plan looks at in the output of the node at `id`.
+/// What the plan asks about the output of the node at `id`.
 pub(crate) fn at_output(plan: &Plan, id: NodeId) -> Looks {
     let mut looks = Looks::default();
     add_output(plan, id, &mut looks);
     looks
 }
 
-/// What the plan looks at in a signal of this name: in the output of the gates that wait for it.
+/// What the plan asks about a signal of this name, as the output of the gates that wait for it.
 pub(crate) fn at_signal(plan: &Plan, signal: &Name) -> Looks {
     let mut looks = Looks::default();
     let waits = |id: &NodeId| matches!(&plan.node(*id).spec.kind, NodeKind::Gate(waits_for) if waits_for == signal);
@@ -220,14 +222,14 @@ pub(crate) fn at_signal(plan: &Plan, signal: &Name) -> Looks {
     looks
 }
 
-/// What the node at `id` looks at in an input that somebody gives it.
-pub(crate) fn at_own(plan: &Plan, id: NodeId) -> Looks {
+/// What the node at `id` asks about its replaced input.
+pub(crate) fn at_replaced_input(plan: &Plan, id: NodeId) -> Looks {
     let mut looks = Looks::default();
     slot_pointers(&plan.node(id).spec).for_each(|pointer| looks.slot(pointer));
     looks
 }
 
-/// What the plan looks at in the payload of an event.
+/// What the plan asks about the payload of an event.
 pub(crate) fn looks_of(plan: &Plan, event: &Event) -> Looks {
     let row = event.consequence();
     let of_node = |looks: fn(&Plan, NodeId) -> Looks| row.node.and_then(|node| plan.id(node)).map(|id| looks(plan, id));
@@ -253,7 +255,7 @@ pub(crate) fn looks_of(plan: &Plan, event: &Event) -> Looks {
         },
         Change::Node(change) => match change {
             NodeChange::Completed => of_node(at_output).unwrap_or_default(),
-            NodeChange::InputReplaced => of_node(at_own).unwrap_or_default(),
+            NodeChange::InputReplaced => of_node(at_replaced_input).unwrap_or_default(),
             NodeChange::Queued
             | NodeChange::AttemptStarted(_)
             | NodeChange::AttemptFailed(..)
@@ -264,7 +266,7 @@ pub(crate) fn looks_of(plan: &Plan, event: &Event) -> Looks {
             | NodeChange::Parked
             | NodeChange::Reported { .. } => Looks::default(),
         },
-        // Results of steps and waits are the task's own: the plan looks at none of them.
+        // Only the task reads the results of steps and waits; the plan asks nothing about them.
         Change::Step(_) | Change::Wait(_) => Looks::default(),
     }
 }
@@ -289,7 +291,7 @@ fn add_output(plan: &Plan, id: NodeId, looks: &mut Looks) {
     }
 }
 
-/// What is looked at in a part of a list, whichever place it has there.
+/// The question about a part of a list, at whatever position.
 fn in_list(pointer: &str, looks: &mut Looks) {
     if pointer.is_empty() {
         looks.slot("");

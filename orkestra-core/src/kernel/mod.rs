@@ -5,17 +5,17 @@
 //!                       apply() is the only writer of state, when deciding and when replaying alike
 //! ```
 //!
-//! No clock, no randomness, no waiting, no log line: time and chance are fields of [`Input`]. What one sees here
-//! before the store has acknowledged it must be shown to nobody; `runtime` keeps that promise.
+//! No clock, no randomness, no waiting, no logging: the time and a random number are fields of [`Input`]. Decisions
+//! must not become visible before the store has acknowledged them; `runtime` ensures that.
 
 mod about;
 mod agenda;
 mod apply;
 mod change;
+mod children;
 mod consequence;
 mod decide;
 mod event;
-mod family;
 mod input;
 mod invariant;
 mod kinds;
@@ -30,11 +30,11 @@ mod undo;
 pub use agenda::{QUEUED_AT, Wait, Work, agenda, is_busy, owes_others, waits, wake_at, work_for_others, work_of};
 pub use apply::{IllegalEvent, apply};
 pub(crate) use change::{Awaited, Change, NodeChange, RunChange, StepChange, WaitChange};
+pub use children::Abandoned;
 pub(crate) use consequence::{Consequence, Consequences, Perform};
 pub use decide::{Rejection, decide};
 pub(crate) use decide::{begin, decide_next};
 pub use event::Event;
-pub use family::Abandoned;
 pub use input::{Input, InputKind, TaskRequest};
 pub use invariant::broken_invariant;
 pub use looks::{KeptValue, NodeInput, Unread, unread};

@@ -10,11 +10,11 @@ use crate::model::{Failure, Name, NodeId, Payload, RunId, Seq, Timestamp, journa
 use super::reason::SkipReason;
 use super::status::NodeStatus;
 
-/// What is known of a step.
+/// The state of a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StepState {
-    /// It began and must not be done twice.
+    /// It started and must not run twice.
     Started,
     /// It waits until this time.
     Sleeping(Timestamp),
@@ -28,26 +28,26 @@ pub enum StepState {
     Done(#[serde(with = "journaled")] Payload),
     /// It failed for good.
     Failed(Failure),
-    /// It was a wait, and its task has let it go: when the task is called again it is never ready. A later attempt waits
+    /// It was a wait that its task dropped. It never becomes ready when the task is called again; a later attempt waits
     /// anew.
     LetGo,
 }
 
-/// Another run that a step waits for.
+/// A child run that a step waits for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ChildState {
     /// Its id.
     pub run: RunId,
-    /// The workflow that it runs.
+    /// The workflow of the child run.
     pub workflow: Name,
-    /// What it works on.
+    /// The input of the child run.
     #[serde(with = "journaled")]
     pub input: Payload,
 }
 
 impl StepState {
-    /// How the step ended, if it has.
+    /// The result of the step, if it has ended.
     #[must_use]
     pub const fn result(&self) -> Option<Result<&Payload, &Failure>> {
         match self {
@@ -57,7 +57,7 @@ impl StepState {
         }
     }
 
-    /// Whether the step is a wait that is not over.
+    /// Whether the step is a wait that has not ended.
     #[must_use]
     pub const fn is_wait(&self) -> bool {
         matches!(self, Self::Sleeping(_) | Self::Awaiting(_) | Self::Asking(_) | Self::Child(_))
@@ -71,25 +71,25 @@ impl fmt::Display for StepState {
             Self::Sleeping(_) => f.write_str("a timer"),
             Self::Awaiting(signal) => write!(f, "a wait for signal `{signal}`"),
             Self::Asking(_) => f.write_str("a question"),
-            Self::LetGo => f.write_str("a wait that was let go"),
+            Self::LetGo => f.write_str("a dropped wait"),
             Self::Child(child) => write!(f, "a wait for run `{}`", child.run),
         }
     }
 }
 
-/// A wait of a node that is not over.
+/// A wait of a node that has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OpenWait {
-    /// The event that began it.
+    /// The event that started it.
     pub since: Seq,
-    /// The attempt that asked for it. A wait may outlive it.
+    /// The attempt that requested it. The wait may outlive the attempt.
     pub attempt: u32,
-    /// When it ends without what it waits for.
+    /// Its time limit.
     pub until: Option<Timestamp>,
 }
 
-/// What the nodes before a node mean for it.
+/// What the nodes before a node mean for it, by its join rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It may start.
@@ -100,58 +100,58 @@ pub(super) enum Verdict {
     Skip,
 }
 
-/// A node of a run.
+/// The state of a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NodeState {
-    /// Where it stands.
+    /// Its status.
     pub status: NodeStatus,
-    /// The attempt under way, or the last one; 0 before the first.
+    /// The running attempt, or the last one; 0 before the first.
     pub attempt: u32,
-    /// The attempts before somebody reset the node: its retry policy does not count them.
+    /// The attempts before the last reset. The retry policy does not count them.
     pub attempts_before: u32,
-    /// How many nodes before it are done, or failed and are to be taken for done.
+    /// How many nodes before it are done, including failed ones that count as done.
     pub before_done: usize,
-    /// How many nodes before it ended otherwise.
+    /// How many nodes before it ended in another way.
     pub before_lost: usize,
     /// The nodes whose outputs an [`Any`](crate::model::Join::Any) or [`AtLeast`](crate::model::Join::AtLeast) node was
     /// started with, in declared order.
     pub chosen: Vec<NodeId>,
-    /// The input that somebody gave it.
+    /// The input that replaced its own.
     #[serde(with = "journaled::maybe")]
     pub input: Option<Payload>,
-    /// When its first attempt began.
+    /// When its first attempt started.
     pub started_at: Option<Timestamp>,
     /// When it became final.
     pub ended_at: Option<Timestamp>,
-    /// When its attempt under way times out.
+    /// When its running attempt times out.
     pub deadline: Option<Timestamp>,
-    /// When all of its attempts together time out.
+    /// When all its attempts together time out.
     pub total_deadline: Option<Timestamp>,
-    /// When its next attempt begins.
+    /// When its next attempt starts.
     pub retry_at: Option<Timestamp>,
-    /// What its last failed attempt left.
+    /// The failure of its last failed attempt.
     pub last_failure: Option<Failure>,
     /// Why it was skipped, if it was.
     pub skipped: Option<SkipReason>,
-    /// What it gave.
+    /// Its output.
     #[serde(with = "journaled::maybe")]
     pub output: Option<Payload>,
-    /// Its steps, over all attempts.
+    /// Its steps, from all attempts.
     pub steps: HashMap<String, StepState>,
-    /// Its steps that must not be done twice.
+    /// The keys of its steps that must not run twice.
     pub once: BTreeSet<String>,
-    /// The signals that its steps have received, with the events that brought them: a step that is let go gives its signal
-    /// back.
+    /// The signals that its steps have received, with the events that brought them: a dropped step returns its signal.
     pub received: BTreeMap<String, (Name, Seq)>,
-    /// What it waits for: its steps that are waits, by key; a gate's own wait has none.
+    /// Its open waits, by step key; a gate's own wait has no key.
     #[serde(with = "pairs")]
     pub waits: BTreeMap<Option<String>, OpenWait>,
-    /// Whether its task was dropped from memory until one of its waits is over.
+    /// Whether its task was dropped from memory until one of its waits ends.
     pub parked: bool,
-    /// How often the attempt under way lost its process since it last finished a step, waits not counted.
+    /// How often the running attempt has lost its process since it last finished a step. Losses while it only waited
+    /// are not counted.
     pub interruptions: u32,
-    /// The last event that changed where the node stands: what it owes may begin once that event is durable.
+    /// The last event that changed what the node owes. Its work may start once that event is durable.
     pub changed: Seq,
 }
 
@@ -183,13 +183,13 @@ impl NodeState {
         }
     }
 
-    /// Whether the attempt under way waits: it does nothing that could take its process down.
+    /// Whether the running attempt waits: then it cannot have crashed its process.
     pub(super) fn only_waits(&self) -> bool {
         self.waits.values().any(|wait| wait.attempt == self.attempt)
     }
 }
 
-/// A map whose keys are no texts, as a list.
+/// Serialises a map with keys that are not strings as a list.
 mod pairs {
     use std::collections::BTreeMap;
 

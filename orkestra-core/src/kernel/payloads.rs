@@ -6,7 +6,7 @@ use super::event::Event;
 use super::status::Outcome;
 
 impl Event {
-    /// The payload that may be a reference: of the fields that the journal writes as such. No event has two.
+    /// The payload that may be a reference: a field that uses `journaled`. No event has two.
     pub(crate) const fn kept_mut(&mut self) -> Option<&mut Payload> {
         match self {
             Self::RunCreated { input: payload, .. }
@@ -61,7 +61,7 @@ impl Event {
         }
     }
 
-    /// States hold references, not the values that are kept beside the journal.
+    /// Removes the value from a reference: states hold references without values.
     pub(super) fn forget_value(&mut self) {
         if let Some(payload) = self.kept_mut()
             && payload.is_kept_beside()

@@ -1,4 +1,4 @@
-//! Why things happen to a run, and what follows from a failed attempt: parts of events.
+//! Reasons of pauses, skips and stops, and what follows from a failed attempt: parts of events.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Failure, Name, Timestamp};
 
-/// Why a node does not run.
+/// Why a node was skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SkipReason {
@@ -20,17 +20,17 @@ pub enum SkipReason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum PauseReason {
-    /// Somebody asked.
+    /// Someone asked for it.
     Asked {
         /// In their words.
         reason: String,
     },
-    /// A budget was reached. It must be raised before the run can go on.
+    /// A budget was reached. It must be raised before the run can be resumed.
     Budget {
         /// The meter.
         meter: Name,
     },
-    /// A node failed whose failure is to be looked at.
+    /// A node with [`OnFailure::Pause`](crate::model::OnFailure::Pause) failed.
     NodeFailed {
         /// The node.
         node: Name,
@@ -41,19 +41,19 @@ impl fmt::Display for PauseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Asked { reason } => f.write_str(reason),
-            Self::Budget { meter } => write!(f, "the budget of `{meter}` is spent"),
+            Self::Budget { meter } => write!(f, "the budget of `{meter}` is used up"),
             Self::NodeFailed { node } => write!(f, "node `{node}` failed"),
         }
     }
 }
 
-/// What follows a failed attempt.
+/// What follows from a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Next {
     /// Another attempt at this time.
     RetryAt(Timestamp),
-    /// None: the node failed.
+    /// No further attempt: the node failed.
     GiveUp,
 }
 
@@ -61,7 +61,7 @@ pub enum Next {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// Somebody asked.
+    /// Someone asked for it.
     Cancelled {
         /// In their words.
         reason: String,
@@ -78,8 +78,8 @@ pub enum StopReason {
         /// The deadline.
         deadline: Timestamp,
     },
-    /// Somebody ended the run by force, and it undoes once more what it could not undo. In no event: a run that is ended by
-    /// force has no time to stop.
+    /// The run was terminated, and now retries a failed compensation. Never part of an event: termination leaves no
+    /// time to stop.
     Terminated {
         /// In their words.
         reason: String,

@@ -1,6 +1,6 @@
-//! The state of a run: what its journal adds up to.
+//! The state of a run: the sum of its journal.
 //!
-//! Only `apply` writes here. All that an event changes is found by key, never searched for, so that the price of an
+//! Only `apply` writes to it. Everything that an event changes is found by key, never by search, so that the cost of an
 //! event does not grow with the run.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,23 +13,23 @@ use crate::model::{
     Timestamp, journaled,
 };
 
-use super::family::Abandoned;
+use super::children::Abandoned;
 use super::looks::NodeInput;
 use super::node::{NodeState, Verdict};
 use super::reason::{PauseReason, StopReason};
 use super::status::{NodeStatus, Outcome, RunStatus};
 
-/// A deadline that the run has to keep.
+/// A deadline of the run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Timer {
-    /// The next attempt of a node begins.
+    /// The next attempt of a node starts.
     Retry(NodeId),
-    /// The attempt of a node under way times out.
+    /// The running attempt of a node times out.
     Attempt(NodeId),
     /// All attempts of a node together time out.
     Total(NodeId),
-    /// A task's wait is over: its time has come, or what it waits for did not come in time.
+    /// A wait of a task ends: its time has come, or its time limit has passed.
     Sleep(NodeId, String),
     /// Attempts that were asked to stop are given up.
     Grace,
@@ -38,33 +38,33 @@ pub enum Timer {
 }
 
 impl Timer {
-    /// Whether it rests while the run makes a pause: attempts and delays do; what a task waits for by itself and the run's
-    /// deadline do not.
+    /// Whether it is suspended while the run is paused. Timers of attempts and retry delays are; a task's own waits and
+    /// the run's deadline are not.
     #[must_use]
     pub const fn rests(&self) -> bool {
         matches!(self, Self::Attempt(_) | Self::Total(_) | Self::Retry(_))
     }
 }
 
-/// A run that is to end.
+/// Why and until when a run is stopping.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Stopping {
-    /// Why.
+    /// Why it stops.
     pub reason: StopReason,
     /// Until when attempts may end by themselves.
     pub grace_until: Timestamp,
 }
 
-/// A run that makes a pause.
+/// Why and since when a run is paused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Pause {
-    /// Why.
+    /// Why it is paused.
     pub reason: PauseReason,
-    /// Since when.
+    /// When the pause started.
     pub since: Timestamp,
-    /// The deadlines that rest meanwhile.
+    /// The timers that are suspended during the pause.
     pub resting: BTreeSet<(Timestamp, Timer)>,
 }
 
@@ -80,48 +80,49 @@ pub struct RunState {
     pub(super) options: Box<RunOptions>,
     pub(super) status: RunStatus,
     pub(super) nodes: Vec<NodeState>,
-    /// Nodes with an attempt under way, gates included.
+    /// Nodes with a running attempt, including gates.
     pub(super) running: BTreeSet<NodeId>,
-    /// Those of them whose attempt is a task's that is not parked: what the agenda is made of.
+    /// Those of `running` with a task that is not parked. The agenda is made of these.
     pub(super) tasks: BTreeSet<NodeId>,
     /// Nodes that wait for slots.
     pub(super) queued: BTreeSet<NodeId>,
-    /// How many nodes are not final.
+    /// The number of nodes that are not final.
     pub(super) open: usize,
     pub(super) timers: BTreeSet<(Timestamp, Timer)>,
-    /// Signals that nobody has read, by the events that brought them; no name without one.
+    /// Unread signals by name, and by the events that brought them. A name without signals is removed.
     #[serde(with = "journaled::queues")]
     pub(super) signals: BTreeMap<Name, BTreeMap<Seq, Payload>>,
     pub(super) signals_buffered: usize,
-    /// Who waits for a signal, by the event with which they began to: a gate, or a step of a task. No name without one.
+    /// Waits for signals by name, and by the events that started them: a gate, or a step of a task. A name without
+    /// waits is removed.
     pub(super) waiters: BTreeMap<Name, BTreeMap<Seq, (NodeId, Option<String>)>>,
-    /// Questions that nobody has answered, by the event that asked them.
+    /// Open questions, by the events that asked them.
     pub(super) questions: BTreeMap<Seq, (NodeId, String)>,
-    /// Other runs that are waited for.
+    /// Child runs that are waited for.
     pub(super) children: BTreeMap<RunId, (NodeId, String)>,
-    /// Other runs that nobody waits for any more and that are still to be cancelled. Outlives the run's end.
+    /// Child runs that are no longer waited for and must still be cancelled. Outlives the run's end.
     pub(super) abandoned: BTreeMap<RunId, Abandoned>,
-    /// The run that waits for this one is still to be told how it ended, since this event.
+    /// The event since which the parent must be informed of the run's end, while that is due.
     pub(super) owes_parent: Option<Seq>,
     /// What was spent, by meter.
     pub(super) spent: BTreeMap<Name, Amount>,
-    /// What tasks have published, by key.
+    /// The published values, by key.
     #[serde(default, with = "journaled::values", skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) published: BTreeMap<Name, Payload>,
-    /// Completed nodes that can be undone, in the order of their completion.
+    /// Completed nodes that can be compensated, in order of completion.
     pub(super) undoable: Vec<NodeId>,
-    /// What the nodes that undo others undo, in their order.
+    /// The nodes that the compensating nodes undo, in the same order.
     pub(super) undone: Vec<NodeId>,
-    /// The first node of the plan that undoes others; none before something is undone.
+    /// The first compensating node of the plan; `None` before compensation starts.
     pub(super) undo_from: Option<NodeId>,
-    /// Nodes that are not done and that are not this run's own to undo: steps of theirs were copied from another run.
+    /// Incomplete nodes with steps copied from another run, which compensates them.
     pub(super) shared: BTreeSet<NodeId>,
-    /// Nodes whose failure is to be looked at and that nobody has decided on, in the order of their failures. They mean
-    /// something while the run is paused, and when it is reopened.
+    /// Failed nodes that await a decision, in the order of their failures. Meaningful while the run is paused, and when
+    /// it is reopened.
     pub(super) undecided: Vec<NodeId>,
     pub(super) pause: Option<Pause>,
     pub(super) stopping: Option<Stopping>,
-    /// Whether the engine that drove it last shut down and left it to the next.
+    /// Whether the engine that last drove the run shut down in order.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) released: bool,
     pub(super) outcome: Option<Outcome>,
@@ -137,31 +138,31 @@ impl RunState {
         &self.id
     }
 
-    /// The graph as it is now.
+    /// The graph in its current form.
     #[must_use]
     pub const fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }
 
-    /// What the run was given.
+    /// The run's input.
     #[must_use]
     pub const fn input(&self) -> &Payload {
         &self.input
     }
 
-    /// What the run can be found by.
+    /// The labels to find the run by.
     #[must_use]
     pub const fn labels(&self) -> &BTreeMap<String, String> {
         &self.labels
     }
 
-    /// How the run is to be run, its budget as it is now.
+    /// The run's options, with its current budget.
     #[must_use]
     pub const fn options(&self) -> &RunOptions {
         &self.options
     }
 
-    /// Where the run stands.
+    /// The run's status.
     #[must_use]
     pub const fn status(&self) -> RunStatus {
         self.status
@@ -173,20 +174,20 @@ impl RunState {
         self.outcome.as_ref()
     }
 
-    /// Why the run is to end, if it is.
+    /// Why the run is about to end, if it is.
     #[must_use]
     pub const fn stopping(&self) -> Option<&Stopping> {
         self.stopping.as_ref()
     }
 
-    /// Why the run makes a pause, if it does.
+    /// Why the run is paused, if it is.
     #[must_use]
     pub const fn pause(&self) -> Option<&Pause> {
         self.pause.as_ref()
     }
 
-    /// The nodes whose failure paused the run, or would have, and that nobody has decided on: one is decided when it is
-    /// tried again, or given up by [`InputKind::Resume`](super::InputKind::Resume).
+    /// The failed nodes that await a decision: each is retried, or given up by
+    /// [`InputKind::Resume`](super::InputKind::Resume). Empty unless the run is paused.
     #[must_use]
     pub fn undecided(&self) -> &[NodeId] {
         if self.pause.is_some() { &self.undecided } else { &[] }
@@ -198,19 +199,19 @@ impl RunState {
         &self.spent
     }
 
-    /// What its tasks have published, by key: the last value of each.
+    /// The last published value of each key.
     #[must_use]
     pub const fn published(&self) -> &BTreeMap<Name, Payload> {
         &self.published
     }
 
-    /// Questions that nobody has answered, by their ids: the node that asked, and the key of its wait.
+    /// Open questions, by id: the node that asked, and the key of its wait.
     #[must_use]
     pub const fn questions(&self) -> &BTreeMap<Seq, (NodeId, String)> {
         &self.questions
     }
 
-    /// Other runs that are waited for: the node that does, and the key of its wait.
+    /// Child runs that are waited for: the waiting node, and the key of its wait.
     #[must_use]
     pub const fn children(&self) -> &BTreeMap<RunId, (NodeId, String)> {
         &self.children
@@ -219,7 +220,7 @@ impl RunState {
     /// The node at `id`.
     ///
     /// # Panics
-    /// When `id` is of another plan.
+    /// If `id` belongs to another plan.
     #[must_use]
     pub fn node(&self, id: NodeId) -> &NodeState {
         &self.nodes[id.index()]
@@ -231,7 +232,7 @@ impl RunState {
         &self.plan.node(id).spec.name
     }
 
-    /// The nodes with an attempt under way, waiting gates included.
+    /// The nodes with a running attempt, including waiting gates.
     pub fn running(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.running.iter().copied()
     }
@@ -241,19 +242,19 @@ impl RunState {
         self.queued.iter().copied()
     }
 
-    /// Whether a task of the node at `id` is under way, parked or not.
+    /// Whether a task of the node at `id` is running, parked or not.
     pub(super) fn is_running_task(&self, id: NodeId) -> bool {
         let is_task = matches!(self.plan.node(id).spec.kind, NodeKind::Task(_));
         is_task && self.node(id).status == NodeStatus::Running
     }
 
-    /// Whether the node at `id` undoes another one.
+    /// Whether the node at `id` compensates another.
     #[must_use]
     pub fn is_undo(&self, id: NodeId) -> bool {
         self.undo_from.is_some_and(|first| id >= first)
     }
 
-    /// The node that the node at `id` undoes, if it undoes one.
+    /// The node that the node at `id` compensates, if any.
     #[must_use]
     pub fn undone_by(&self, id: NodeId) -> Option<NodeId> {
         let place = id.index().checked_sub(self.undo_from?.index())?;
@@ -302,16 +303,16 @@ impl RunState {
         }
     }
 
-    /// Whether the node waits for no node any more: it can start, or be skipped.
+    /// Whether the node is ready: it can start, or be skipped.
     pub(super) fn can_move(&self, id: NodeId) -> bool {
         self.node(id).status == NodeStatus::Pending && self.verdict(id) != Verdict::Wait
     }
 
-    /// The input of the node at `id`: what somebody gave it, its own, else the run's when it comes first, else what its
-    /// join rule says.
+    /// The input of the node at `id`: its replaced input, its own, the run's for a first node, or the outputs that its
+    /// join rule selects, in this order.
     ///
     /// # Errors
-    /// When a part of it is kept beside the journal: see [`node_inputs`](Self::node_inputs).
+    /// [`PayloadError::Beside`] when a part of it is kept beside the journal: see [`node_inputs`](Self::node_inputs).
     pub fn node_input(&self, id: NodeId) -> Result<Payload, PayloadError> {
         match self.node_inputs(id) {
             NodeInput::One(payload) if payload.is_kept_beside() => Err(PayloadError::Beside(payload)),
@@ -320,7 +321,7 @@ impl RunState {
         }
     }
 
-    /// The same in parts, each of which may be kept beside the journal: whoever wants the value reads them and joins them.
+    /// The input in parts, each of which may be a reference. To get the value, read the parts and join them.
     #[must_use]
     pub fn node_inputs(&self, id: NodeId) -> NodeInput {
         let (node, state) = (self.plan.node(id), self.node(id));
@@ -345,14 +346,14 @@ impl RunState {
         }
     }
 
-    /// What the nodes gave that nothing comes after: the run's output, in parts.
+    /// The outputs of the nodes that no other node comes after: the run's output, in parts.
     #[must_use]
     pub fn last_outputs(&self) -> Vec<(Name, Payload)> {
         let output = |id: NodeId| self.node(id).output.clone().unwrap_or_else(Payload::null);
         self.plan.sinks().map(|id| (self.name(id).clone(), output(id))).collect()
     }
 
-    /// What a condition looks at: the output of a node, or the run's input.
+    /// The value that a condition tests: the output of a node, or the run's input.
     pub(super) fn value(&self, of: Option<&Name>) -> Option<&Payload> {
         match of {
             None => Some(&self.input),
@@ -374,7 +375,7 @@ impl RunState {
     }
 }
 
-/// A plan as it is in a state: one that has grown is no workflow that could be written down.
+/// The plan of a state: with growth, it is not a workflow that could be written as one.
 mod frozen_plan {
     use std::sync::Arc;
 

@@ -1,37 +1,37 @@
-//! Where runs and nodes stand.
+//! The statuses of runs and nodes.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::model::{Failure, Name, Payload, Timestamp, journaled};
 
-/// Where a run stands.
+/// The status of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RunStatus {
-    /// It is under way, or waits for something named.
+    /// It is running, or waits for something named.
     Running,
-    /// It makes a pause: no attempt starts, tasks under way stop at their next step.
+    /// It is paused: no attempt starts, and running tasks stop at their next step.
     Paused,
-    /// It is to end: no node starts any more, running attempts are asked to stop.
+    /// It is about to end: no node starts, and running attempts are asked to stop.
     Stopping,
-    /// It is to end, and undoes what it did.
+    /// It is about to end, and completed nodes are being compensated.
     Compensating,
-    /// All nodes have ended, and no failure was the run's.
+    /// All nodes have ended, and none failed the run.
     Completed,
     /// A node failed.
     Failed,
-    /// Somebody cancelled it.
+    /// It was cancelled.
     Cancelled,
-    /// Somebody ended it by force.
+    /// It was terminated.
     Terminated,
     /// Its deadline passed.
     TimedOut,
 }
 
 impl RunStatus {
-    /// Every status there is.
+    /// Every status.
     pub const ALL: [Self; 9] = [
         Self::Running,
         Self::Paused,
@@ -44,13 +44,13 @@ impl RunStatus {
         Self::TimedOut,
     ];
 
-    /// The statuses of runs that have not ended: somebody drives them, or will.
+    /// The statuses of runs that have not ended: an engine drives them, or will.
     pub const LIVE: [Self; 4] = [Self::Running, Self::Paused, Self::Stopping, Self::Compensating];
 
     /// The statuses of runs that have ended.
     pub const FINAL: [Self; 5] = [Self::Completed, Self::Failed, Self::Cancelled, Self::Terminated, Self::TimedOut];
 
-    /// Its name, as the journal, records and spans write it. [`FromStr`] reads it.
+    /// Its name in the journal, records and spans. [`FromStr`] parses it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -66,7 +66,7 @@ impl RunStatus {
         }
     }
 
-    /// Whether nothing will happen to the run any more.
+    /// Whether the run has ended.
     #[must_use]
     pub const fn is_final(self) -> bool {
         match self {
@@ -75,7 +75,7 @@ impl RunStatus {
         }
     }
 
-    /// Whether the run has not ended. A paused run is live, and so is one that is being undone.
+    /// Whether the run has not ended. Paused and compensating runs are live.
     #[must_use]
     pub const fn is_live(self) -> bool {
         !self.is_final()
@@ -94,7 +94,7 @@ impl fmt::Display for RunStatus {
     }
 }
 
-/// Reads the name of a status.
+/// Parses the name of a status.
 ///
 /// ```
 /// use orkestra_core::kernel::RunStatus;
@@ -111,7 +111,7 @@ impl FromStr for RunStatus {
     }
 }
 
-/// A text that is not the name of a [`RunStatus`].
+/// The text is not the name of a [`RunStatus`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown run status `{0}`: expected one of {names}", names = RunStatus::ALL.map(RunStatus::name).join(", "))]
 pub struct UnknownStatus(String);
@@ -121,24 +121,24 @@ pub struct UnknownStatus(String);
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// With this output.
+    /// It completed with this output.
     Completed(#[serde(with = "journaled")] Payload),
-    /// With this failure of this node.
+    /// It failed with this failure of this node.
     Failed {
         /// The node.
         node: Name,
         /// What went wrong there.
         failure: Failure,
     },
-    /// Cancelled, for this reason.
+    /// It was cancelled for this reason.
     Cancelled(String),
-    /// By force, for this reason.
+    /// It was terminated for this reason.
     Terminated(String),
-    /// By its deadline.
+    /// It passed this deadline.
     TimedOut(Timestamp),
 }
 
-/// Where a node stands.
+/// The status of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -147,22 +147,22 @@ pub enum NodeStatus {
     Pending,
     /// It waits for its slots.
     Queued,
-    /// An attempt is under way; a gate is waiting.
+    /// An attempt is running, or a gate is waiting.
     Running,
-    /// An attempt failed and another follows later.
+    /// An attempt failed, and another follows later.
     Backoff,
-    /// It is done.
+    /// It completed.
     Completed,
     /// Its last attempt failed.
     Failed,
-    /// It will not run: its condition does not hold, or nodes that it needs have failed or were skipped.
+    /// It will not run: its condition does not hold, or nodes that it depends on have failed or were skipped.
     Skipped,
-    /// The run stopped before it was done.
+    /// The run stopped before the node was done.
     Cancelled,
 }
 
 impl NodeStatus {
-    /// Every status there is.
+    /// Every status.
     pub const ALL: [Self; 8] = [
         Self::Pending,
         Self::Queued,
@@ -174,7 +174,7 @@ impl NodeStatus {
         Self::Cancelled,
     ];
 
-    /// Its name, as read models and spans write it.
+    /// Its name in read models and spans.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -189,7 +189,7 @@ impl NodeStatus {
         }
     }
 
-    /// Whether the node will not change any more.
+    /// Whether the status will not change any more.
     #[must_use]
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Skipped | Self::Cancelled)
@@ -200,14 +200,14 @@ impl NodeStatus {
 mod tests {
     use super::*;
 
-    /// The names that serde knows: it lists them when it is given another one.
+    /// The names that serde accepts: its error lists them.
     fn known_to_serde<T: serde::de::DeserializeOwned + fmt::Debug>() -> String {
         let error = serde_json::from_str::<T>("\"?\"").expect_err("it is not a name");
         error.to_string().split('`').skip(3).step_by(2).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn every_status_is_listed_and_its_name_is_what_serde_writes() {
+    fn every_status_is_listed_and_named_as_in_serde() {
         assert_eq!(known_to_serde::<RunStatus>(), RunStatus::ALL.map(RunStatus::name).join(" "));
         assert_eq!(known_to_serde::<NodeStatus>(), NodeStatus::ALL.map(NodeStatus::name).join(" "));
         for status in RunStatus::ALL {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_parsed_from_its_name_and_from_nothing_else() {
+    fn a_status_is_parsed_only_from_its_exact_name() {
         for status in RunStatus::ALL {
             assert_eq!(status.to_string().parse(), Ok(status));
         }

@@ -1,4 +1,4 @@
-//! What became of undoing: which of a run's completed nodes were undone when it ended before all of them were done.
+//! The result of compensation: which completed nodes of a run that ended early were compensated.
 
 use std::fmt;
 
@@ -9,22 +9,22 @@ use crate::model::{Failure, FailureKind, Name, NodeId};
 use super::state::RunState;
 use super::status::{NodeStatus, Outcome};
 
-/// The longest message of a failure that is kept here, in characters: the whole one is in the node that failed.
+/// The maximum length of a failure's message here, in characters. The node that failed keeps the whole message.
 const MESSAGE_CHARS_MAX: usize = 300;
 
-/// How many nodes a text names.
+/// How many nodes the text lists by name.
 const NAMED_MAX: usize = 8;
 
-/// What was undone of a run that did not complete, and what was not. A node that is in neither list is being undone, or
-/// waits for that.
+/// Which nodes of a run that did not complete were compensated, and which were not. A node in neither list is being
+/// compensated, or is about to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Undo {
-    /// The nodes that were undone, in the order in which they were.
+    /// The compensated nodes, in order of compensation.
     pub undone: Vec<Name>,
-    /// The nodes that were not, and why: undoing them failed, or the run was terminated before. The nodes that tried are in
-    /// the run's view, named `undo:<node>`; each can be retried. There are none when the run was terminated before it undid
-    /// anything.
+    /// The nodes that were not compensated, and why: their compensation failed, or the run was terminated before. The
+    /// compensating nodes are in the run's view, named `undo:<node>`; each can be retried. There are none when the run
+    /// was terminated before compensation started.
     pub failed: Vec<(Name, Failure)>,
 }
 
@@ -46,21 +46,24 @@ fn list(mut nodes: Vec<String>) -> Option<String> {
 }
 
 impl RunState {
-    /// What was undone so far and what was not; none when there was nothing to undo, or the run goes on or completed.
+    /// What has been compensated so far, and what failed. `None` when there was nothing to compensate, and for runs
+    /// that are not ending or have completed.
     #[must_use]
     pub fn undo(&self) -> Option<Undo> {
         let mut undo = Undo::default();
         let Some(first) = self.undo_from else {
             let left = self.undoable.iter().rev().filter(|_| matches!(self.outcome, Some(Outcome::Terminated(_))));
-            undo.failed = left.map(|id| (self.name(*id).clone(), never())).collect();
+            undo.failed = left.map(|id| (self.name(*id).clone(), not_compensated())).collect();
             return (!undo.failed.is_empty()).then_some(undo);
         };
         for (undone, by) in self.undone.iter().zip(first.0..) {
             let (name, by) = (self.name(*undone).clone(), self.node(NodeId(by)));
             match by.status {
                 NodeStatus::Completed => undo.undone.push(name),
-                NodeStatus::Failed => undo.failed.push((name, by.last_failure.as_ref().map_or_else(never, short))),
-                NodeStatus::Cancelled => undo.failed.push((name, never())),
+                NodeStatus::Failed => {
+                    undo.failed.push((name, by.last_failure.as_ref().map_or_else(not_compensated, shortened)))
+                }
+                NodeStatus::Cancelled => undo.failed.push((name, not_compensated())),
                 _ => {}
             }
         }
@@ -68,11 +71,11 @@ impl RunState {
     }
 }
 
-fn never() -> Failure {
-    Failure::permanent(FailureKind::Terminated, "the run was terminated before it was undone")
+fn not_compensated() -> Failure {
+    Failure::permanent(FailureKind::Terminated, "the run was terminated before this node was compensated")
 }
 
-fn short(failure: &Failure) -> Failure {
+fn shortened(failure: &Failure) -> Failure {
     let message: String = failure.message.chars().take(MESSAGE_CHARS_MAX).collect();
     Failure { message, detail: None, backtrace: None, ..failure.clone() }
 }

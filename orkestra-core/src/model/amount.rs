@@ -1,4 +1,5 @@
-//! What a meter counts: tokens, dollars, calls. Whole millionths, so that sums are exact on every machine.
+//! Amounts that a meter counts: tokens, dollars, calls. Stored as whole millionths, so that sums are exact on every
+//! machine.
 
 use std::fmt;
 use std::iter::Sum;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub struct Amount(u64);
 
 impl Amount {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self(0);
 
     /// `count` whole units.
@@ -34,7 +35,7 @@ impl Amount {
         Self(count)
     }
 
-    /// `units` rounded up to the next millionth; nothing for what is negative or no number.
+    /// `units`, rounded up to the next millionth. Zero when `units` is negative or NaN.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float cast saturates")]
     pub fn from_units(units: f64) -> Self {
@@ -47,9 +48,9 @@ impl Amount {
         self.0
     }
 
-    /// The amount in units, as near as a float comes.
+    /// The amount in units. Rounded when a float cannot hold it exactly.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "the documentation says so")]
+    #[expect(clippy::cast_precision_loss, reason = "documented: the value is rounded")]
     pub fn as_units(self) -> f64 {
         self.0 as f64 / 1e6
     }
@@ -69,7 +70,7 @@ impl Sum for Amount {
 }
 
 impl fmt::Display for Amount {
-    /// In units, without zeros at the end.
+    /// In units, without trailing zeros.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (whole, micros) = (self.0 / 1_000_000, self.0 % 1_000_000);
         if micros == 0 {

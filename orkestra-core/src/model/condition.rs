@@ -1,4 +1,4 @@
-//! When a node is worth running: a question about what came before it, as data.
+//! Conditions: decide from the run's input and earlier outputs whether a node runs. Plain data.
 
 use std::cmp::Ordering;
 
@@ -10,7 +10,7 @@ use super::limits::{CONDITION_DEPTH_MAX, CONDITION_VALUE_BYTES_MAX};
 use super::number::Decimal;
 use super::payload::Payload;
 
-/// A question about the run's input or the outputs of nodes right before. A node whose condition does not hold is
+/// A condition on the run's input or on the outputs of the nodes right before. A node whose condition does not hold is
 /// skipped.
 ///
 /// ```
@@ -26,36 +26,37 @@ use super::payload::Payload;
 #[serde(try_from = "Form", into = "Form")]
 #[non_exhaustive]
 pub enum Condition {
-    /// Looks at a place of a payload.
+    /// Tests one place of a payload.
     Test {
-        /// Whose output; the run's input when there is none.
+        /// The node whose output is tested; `None` for the run's input.
         node: Option<Name>,
-        /// Where to look: a JSON pointer (RFC 6901), empty for the whole.
+        /// The place: a JSON pointer (RFC 6901), empty for the whole value.
         pointer: String,
-        /// What must hold there.
+        /// The test.
         is: Test,
     },
-    /// All of them hold.
+    /// All of these hold.
     All(Vec<Condition>),
-    /// One of them holds.
+    /// At least one of these holds.
     Any(Vec<Condition>),
-    /// It does not hold.
+    /// This does not hold.
     Not(Box<Condition>),
 }
 
-/// What must hold at a place of a payload. Nothing but [`Test::Absent`] and [`Test::NotEquals`] holds where nothing is.
-/// Numbers are compared exactly, whatever their size, also within lists and objects.
+/// A test of one place in a payload. Where there is no value, only [`Test::Absent`] and [`Test::NotEquals`] hold.
+/// Numbers are compared exactly, whatever their size, also inside lists and objects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Test {
-    /// The value is this one; numbers by their value, `1` equals `1.0`.
+    /// The value equals this one. Numbers are compared by value: `1` equals `1.0`.
     Equals(Payload),
-    /// The value is another one, or there is none.
+    /// The value differs from this one, or there is none.
     NotEquals(Payload),
-    /// The value is a number and at least this, which counts as the decimal number that it is written as: 0.1 is a tenth.
+    /// The value is a number and at least this bound. The bound counts as the decimal number it is written as: 0.1 is
+    /// exactly a tenth.
     AtLeast(#[serde(deserialize_with = "bound")] f64),
-    /// The value is a number and at most this, as above.
+    /// The value is a number and at most this bound, read as for `AtLeast`.
     AtMost(#[serde(deserialize_with = "bound")] f64),
     /// There is a value, `null` included.
     Present,
@@ -95,7 +96,11 @@ impl TryFrom<Form> for Condition {
             Form { node: None, pointer: None, is: None, all: Some(all), any: None, not: None } => Self::All(all),
             Form { node: None, pointer: None, is: None, all: None, any: Some(any), not: None } => Self::Any(any),
             Form { node: None, pointer: None, is: None, all: None, any: None, not: Some(not) } => Self::Not(not),
-            _ => return Err("a condition has `is` (with `node` and `pointer`), or `all`, or `any`, or `not`".into()),
+            _ => {
+                return Err(
+                    "a condition needs exactly one of `is` (with `node` and `pointer`), `all`, `any` and `not`".into(),
+                );
+            }
         };
         condition.depth_mistake().map_or(Ok(condition), Err)
     }
@@ -116,27 +121,28 @@ impl From<Condition> for Form {
 }
 
 impl Condition {
-    /// Looks at the output of `node`, which must stand right before the node that has the condition.
+    /// Tests the output of `node`, which must come right before the node that has the condition.
     #[must_use]
     pub fn output(node: Name, pointer: &str, is: Test) -> Self {
         Self::Test { node: Some(node), pointer: pointer.to_owned(), is }
     }
 
-    /// Looks at the run's input.
+    /// Tests the run's input.
     #[must_use]
     pub fn input(pointer: &str, is: Test) -> Self {
         Self::Test { node: None, pointer: pointer.to_owned(), is }
     }
 
-    /// What a condition that was made in Rust can hold, and no journal: it is refused before it is written.
+    /// What is wrong with a condition built in Rust: without this check a journal could hold a condition that cannot be
+    /// read back.
     pub(super) fn mistake(&self) -> Option<String> {
-        // First: the others go as deep as it does.
+        // First: the other checks recurse as deep as the condition nests.
         self.depth_mistake().or_else(|| self.test_mistake())
     }
 
     fn depth_mistake(&self) -> Option<String> {
         let deep = self.is_deeper_than(CONDITION_DEPTH_MAX);
-        deep.then(|| format!("a condition nests at most {CONDITION_DEPTH_MAX} deep"))
+        deep.then(|| format!("the condition nests deeper than {CONDITION_DEPTH_MAX} levels"))
     }
 
     fn is_deeper_than(&self, most: usize) -> bool {
@@ -156,7 +162,7 @@ impl Condition {
         }
     }
 
-    /// The nodes whose outputs it looks at.
+    /// The nodes whose outputs the condition tests.
     #[must_use]
     pub fn nodes(&self) -> Vec<&Name> {
         match self {
@@ -166,11 +172,12 @@ impl Condition {
         }
     }
 
-    /// Whether it holds. `value` gives the output of a node, or the run's input; nothing when there is none.
+    /// Whether the condition holds. `value` returns the output of a node, or the run's input for `None`; it returns
+    /// `None` when there is no such value.
     #[must_use]
     pub fn holds<'a>(&self, value: &impl Fn(Option<&Name>) -> Option<&'a Payload>) -> bool {
         match self {
-            // Of a value that is kept beside the journal and was not looked at nothing holds: ask `is_told` first.
+            // A large value without a stored answer fails every test: ask `is_decidable` first.
             Self::Test { node, pointer, is } => match value(node.as_ref()) {
                 Some(payload) => payload.test(pointer, is).unwrap_or(false),
                 None => is.holds(None),
@@ -183,26 +190,27 @@ impl Condition {
 }
 
 impl Condition {
-    /// Whether the payloads tell whether it holds: one that is kept beside the journal may not.
+    /// Whether the payloads suffice to decide the condition: a large value kept beside the journal may lack the
+    /// answers.
     #[must_use]
-    pub(crate) fn is_told<'a>(&self, value: &impl Fn(Option<&Name>) -> Option<&'a Payload>) -> bool {
+    pub(crate) fn is_decidable<'a>(&self, value: &impl Fn(Option<&Name>) -> Option<&'a Payload>) -> bool {
         match self {
             Self::Test { node, pointer, is } => {
                 value(node.as_ref()).is_none_or(|payload| payload.test(pointer, is).is_some())
             }
-            Self::All(several) | Self::Any(several) => several.iter().all(|one| one.is_told(value)),
-            Self::Not(one) => one.is_told(value),
+            Self::All(several) | Self::Any(several) => several.iter().all(|one| one.is_decidable(value)),
+            Self::Not(one) => one.is_decidable(value),
         }
     }
 }
 
 impl Test {
-    /// Whether it holds at this place of the value.
+    /// Whether the test holds at `pointer` in the JSON `text`.
     pub(super) fn holds_at(&self, text: &str, pointer: &str) -> bool {
         self.holds(json_text::at(text, pointer))
     }
 
-    /// `found` is the JSON text of the value.
+    /// `found` is the JSON text of the value, `None` when there is no value.
     pub(super) fn holds(&self, found: Option<&str>) -> bool {
         let order = |than: f64| Some(Decimal::parse(found?)?.cmp(&Decimal::of(than)?));
         match self {
@@ -220,23 +228,23 @@ impl Test {
         match self {
             Self::Equals(wanted) | Self::NotEquals(wanted) => wanted.mistake(CONDITION_VALUE_BYTES_MAX),
             Self::AtLeast(bound) | Self::AtMost(bound) if !bound.is_finite() => {
-                Some(format!("{bound} is no number that can be written down"))
+                Some(format!("{bound} cannot be written as JSON: use a finite number"))
             }
             _ => None,
         }
     }
 }
 
-/// A bound, if a float is exactly what is written: another one would be compared with another number.
+/// Reads a bound. Refuses numbers that a float cannot hold exactly: they would be compared as another number.
 fn bound<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let written = Payload::deserialize(deserializer)?;
     let text = written.as_json();
-    let wanted = Decimal::parse(text).ok_or_else(|| de::Error::custom(format!("this is no number: {text}")))?;
+    let wanted = Decimal::parse(text).ok_or_else(|| de::Error::custom(format!("`{text}` is not a number")))?;
     let float: f64 = text.parse().map_err(de::Error::custom)?;
     match Decimal::of(float) {
         Some(kept) if kept == wanted => Ok(float),
-        Some(_) => Err(de::Error::custom(format!("{text} has more digits than a bound keeps: about 16"))),
-        None => Err(de::Error::custom("this number is out of range")),
+        Some(_) => Err(de::Error::custom(format!("`{text}` has more digits than a bound can hold (about 16)"))),
+        None => Err(de::Error::custom("the number is out of range")),
     }
 }
 
@@ -253,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_look_at_places() {
+    fn conditions_test_places_of_the_input() {
         for (condition, input, expected) in [
             (r#"{"is": {"equals": 1}}"#, "1.0", true),
             (r#"{"is": {"equals": null}}"#, "null", true),
@@ -283,14 +291,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_condition_says_so() {
+    fn invalid_conditions_are_explained() {
         for (text, words) in [
-            (r#"{"all": [], "any": []}"#, "a condition has `is`"),
-            (r#"{"pointer": "a", "is": "present"}"#, "is no JSON pointer"),
+            (r#"{"all": [], "any": []}"#, "a condition needs exactly one of `is`"),
+            (r#"{"pointer": "a", "is": "present"}"#, "invalid JSON pointer"),
             (r#"{"is": "maybe"}"#, "unknown variant `maybe`"),
-            (r#"{"is": {"at_least": 9007199254740993}}"#, "more digits than a bound keeps"),
+            (r#"{"is": {"at_least": 9007199254740993}}"#, "more digits than a bound can hold"),
             (r#"{"is": {"at_least": 1e999}}"#, "out of range"),
-            (r#"{"is": {"at_most": "7"}}"#, "this is no number"),
+            (r#"{"is": {"at_most": "7"}}"#, "is not a number"),
         ] {
             let error = serde_json::from_str::<Condition>(text).expect_err(text).to_string();
             assert!(error.contains(words), "{error}");

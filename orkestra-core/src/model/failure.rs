@@ -1,4 +1,4 @@
-//! What is remembered of something that went wrong.
+//! The durable record of something that went wrong.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,18 +7,18 @@ use super::payload::{Payload, if_present};
 
 /// The durable record of a failed attempt, step or run.
 ///
-/// Kinds are the caller's words (`validation_failure`); those that the engine itself uses are in
+/// A task may use any word of its own as the kind (`validation_failure`); the engine's own kinds are in
 /// [`FailureKind`](super::FailureKind).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What sort of failure it is, for programs: see [`known_kind`](Self::known_kind).
+    /// The sort of failure, for programs: see [`known_kind`](Self::known_kind).
     pub kind: String,
     /// What happened, for people.
     pub message: String,
-    /// Whether another attempt may do better.
+    /// Whether another attempt may succeed.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub retryable: bool,
-    /// More, for the next attempt or for a program that reads the journal.
+    /// Details for the next attempt or for a program that reads the journal.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "if_present")]
     pub detail: Option<Payload>,
     /// Where a panic came from.
@@ -27,20 +27,20 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure that another attempt may avoid. Texts over the limit are cut.
+    /// A failure that another attempt may avoid. A message over the limit is cut.
     #[must_use]
     pub fn retryable(kind: impl Into<String>, message: impl Into<String>) -> Self {
         let (kind, message) = (kind.into(), cut(message.into()));
         Self { kind, message, retryable: true, detail: None, backtrace: None }
     }
 
-    /// A failure that no further attempt will avoid. Texts over the limit are cut.
+    /// A failure that no further attempt can avoid. A message over the limit is cut.
     #[must_use]
     pub fn permanent(kind: impl Into<String>, message: impl Into<String>) -> Self {
         Self { retryable: false, ..Self::retryable(kind, message) }
     }
 
-    /// The same with a backtrace, cut to the limit.
+    /// Adds a backtrace, cut to the limit.
     #[must_use]
     pub fn with_backtrace(self, backtrace: String) -> Self {
         Self { backtrace: Some(cut(backtrace)), ..self }

@@ -1,11 +1,11 @@
-//! The kinds of failures that the engine itself reports: one table with their names, what they mean, and whether they are
-//! retried. A task may use these and any words of its own.
+//! The kinds of failures that the engine itself reports: one table with name, meaning and whether they are retried. A
+//! task may use these kinds or any word of its own.
 
 use std::fmt;
 
 use super::Failure;
 
-/// What sort of failure the engine reports, by [`Failure::kind`].
+/// A kind of failure that the engine itself reports in [`Failure::kind`].
 ///
 /// ```
 /// use orkestra_core::model::{Failure, FailureKind, Retried};
@@ -19,34 +19,34 @@ use super::Failure;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureKind {
-    /// The task returned an error and named no other kind.
+    /// The task returned an error without a kind of its own.
     Error,
     /// The task panicked. The failure has the message and the backtrace.
     Panic,
-    /// An attempt, a step, or all attempts of a node together took longer than allowed, or what a task waited for did not come in
-    /// time.
+    /// An attempt, a step, or all attempts of a node together took longer than allowed, or a wait passed its time
+    /// limit.
     TimedOut,
-    /// A task was silent for longer than its node's heartbeat allows.
+    /// A task gave no sign of life for longer than its node's heartbeat timeout.
     HeartbeatTimedOut,
-    /// The process died again and again while the attempt was running.
+    /// The process died repeatedly while the attempt was running.
     Crashed,
-    /// An at-most-once step was cut short. Nobody can tell what it did, so it is not repeated.
+    /// An at-most-once step was interrupted. It may or may not have taken effect, so it is not repeated.
     Interrupted,
-    /// The attempt was asked to stop, and did.
+    /// The attempt was asked to stop, and stopped.
     Cancelled,
-    /// The run was terminated before the node was undone.
+    /// The run was terminated before the node was compensated.
     Terminated,
-    /// The input of a node is not what its task takes, its condition cannot be decided, or its task is not registered.
+    /// The input of a node does not fit its task, its condition cannot be decided, or its task is not registered.
     BadInput,
-    /// An output or the result of a step cannot be written down, is too large, or is remembered as another type.
+    /// An output or the result of a step cannot be written as JSON, is too large, or was stored as another type.
     BadOutput,
-    /// The store could not be read or written for an attempt.
+    /// The store could not be read or written on behalf of an attempt.
     Store,
-    /// A step was begun within another step.
+    /// A step was started within another step.
     Nested,
-    /// A key was used in two concurrent places at once.
+    /// Two concurrent calls used the same key.
     ConcurrentKey,
-    /// The task did not do the same as in an earlier call, so that it waits for something that it has let go.
+    /// The task behaved differently from an earlier call: it waits for something that it dropped before.
     NotRepeatable,
     /// A child run failed. The message names the node and its failure.
     ChildFailed,
@@ -58,24 +58,24 @@ pub enum FailureKind {
     ChildTimedOut,
     /// A child run could not be started, or its id belongs to another run.
     ChildNotStarted,
-    /// A child run, or its output, cannot be read.
+    /// A child run or its output cannot be read.
     ChildDamaged,
 }
 
-/// Whether a failure of a kind is followed by another attempt, as far as the node's retry policy allows.
+/// Whether a failure of a kind is followed by another attempt, within the node's retry policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Retried {
-    /// Another attempt may do better.
+    /// Yes: another attempt may succeed.
     Always,
-    /// No further attempt would do better.
+    /// No: another attempt could not succeed.
     Never,
-    /// It depends on what failed: [`Failure::retryable`](Failure#structfield.retryable) says it.
+    /// It depends on the failure: see [`Failure::retryable`](Failure#structfield.retryable).
     Depends,
 }
 
 impl FailureKind {
-    /// Every kind there is.
+    /// Every kind.
     pub const ALL: [Self; 20] = [
         Self::Error,
         Self::Panic,
@@ -99,13 +99,13 @@ impl FailureKind {
         Self::ChildDamaged,
     ];
 
-    /// Its name, as [`Failure::kind`] and the journal write it, and whether it is retried.
+    /// Its name in [`Failure::kind`] and in the journal, and whether it is retried.
     const fn row(self) -> (&'static str, Retried) {
         match self {
-            // The task says whether another attempt may do better.
+            // The task decides.
             Self::Error => ("error", Retried::Depends),
             Self::Panic => ("panic", Retried::Always),
-            // Attempts and steps are retried; a wait and the limit of all attempts together are not.
+            // Attempts and steps are retried; waits, and the limit on all attempts together, are not.
             Self::TimedOut => ("timed_out", Retried::Depends),
             Self::HeartbeatTimedOut => ("heartbeat_timed_out", Retried::Always),
             Self::Crashed => ("crashed", Retried::Always),
@@ -127,14 +127,14 @@ impl FailureKind {
         }
     }
 
-    /// Its name, as [`Failure::kind`] and the journal write it.
+    /// Its name in [`Failure::kind`] and in the journal.
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.row().0
     }
 
-    /// Whether the engine says so of a child run as a whole, none of whose nodes has failed.
-    pub(crate) const fn tells_of_no_node(self) -> bool {
+    /// Whether the kind concerns a child run as a whole, and none of its nodes.
+    pub(crate) const fn concerns_no_node(self) -> bool {
         matches!(self, Self::ChildNotStarted | Self::ChildDamaged)
     }
 
@@ -146,7 +146,7 @@ impl FailureKind {
 }
 
 impl Failure {
-    /// The engine's kind that this failure has; `None` when the task used a word of its own.
+    /// The engine's kind of this failure; `None` when the task used a word of its own.
     #[must_use]
     pub fn known_kind(&self) -> Option<FailureKind> {
         FailureKind::ALL.into_iter().find(|kind| kind.name() == self.kind)
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_has_a_name_of_its_own_and_is_known_by_it() {
+    fn each_kind_has_a_unique_name_and_is_found_by_it() {
         let names: BTreeSet<_> = FailureKind::ALL.map(FailureKind::name).into();
         assert_eq!(names.len(), FailureKind::ALL.len());
         for kind in FailureKind::ALL {

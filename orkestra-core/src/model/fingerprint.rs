@@ -1,8 +1,8 @@
-//! A short name for a whole plan.
+//! A digest that identifies a plan.
 
 use std::fmt;
 
-/// A digest of all that a plan consists of: equal plans have equal fingerprints, on every machine and in every version.
+/// A digest of a plan's whole content: equal plans have equal fingerprints, on every machine and in every version.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub(super) [u8; 32]);
 
@@ -13,7 +13,7 @@ impl fmt::Display for Fingerprint {
 }
 
 impl Fingerprint {
-    /// Its first 8 bytes as text: enough to tell the plans of one application apart.
+    /// The first 8 bytes as hex: enough to tell the plans of one application apart.
     #[must_use]
     pub fn short(&self) -> String {
         self.0.iter().take(8).map(|byte| format!("{byte:02x}")).collect()

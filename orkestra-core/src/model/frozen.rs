@@ -1,4 +1,4 @@
-//! A plan written down together with what it has grown: for snapshots of runs.
+//! A plan in serialised form, with its growth, for snapshots of runs.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use super::plan::Plan;
 use super::plan_error::PlanError;
 use super::workflow::WorkflowSpec;
 
-/// A plan, grown or not, and how much of it was declared.
+/// A plan, grown or not, and the number of its nodes that were declared.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct FrozenPlan {
     spec: WorkflowSpec,
@@ -18,10 +18,10 @@ impl FrozenPlan {
         Self { spec: plan.spec(), declared: plan.declared() }
     }
 
-    /// The plan again.
+    /// Restores the plan.
     ///
     /// # Errors
-    /// When it is none: it was damaged.
+    /// [`PlanError`] when the stored form is damaged.
     pub(crate) fn thaw(&self) -> Result<Plan, PlanError> {
         Plan::regrown(&self.spec, self.declared)
     }

@@ -1,6 +1,6 @@
-//! The shape of a plan: which node comes after which, and that nothing comes after itself.
+//! The shape of a plan: which node comes after which, without cycles.
 //!
-//! The only file that knows petgraph. It knows nodes by their place alone, never by their name.
+//! The only file that uses petgraph. It identifies nodes by place, never by name.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -9,15 +9,15 @@ use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::id::NodeId;
 
-/// A directed graph. It only grows, and whoever adds edges checks it before use.
+/// A directed graph. It only grows; callers check new edges for cycles before using them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Graph {
     inner: DiGraph<(), ()>,
-    /// Looking an edge up in `inner` costs what its node has of them.
+    /// For fast look-up: searching `inner` costs the degree of the node.
     edges: HashSet<(NodeId, NodeId)>,
 }
 
-/// The nodes of a cycle, in order, the first one not repeated at the end.
+/// The nodes of a cycle, in order; the first is not repeated at the end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Cycle(pub(super) Vec<NodeId>);
 
@@ -26,7 +26,7 @@ impl Graph {
         id(self.inner.add_node(()))
     }
 
-    /// Adds the edge; false when it was there already.
+    /// Adds the edge. Returns false when it exists already.
     pub(super) fn add_edge(&mut self, before: NodeId, after: NodeId) -> bool {
         let new = self.edges.insert((before, after));
         if new {
@@ -39,13 +39,13 @@ impl Graph {
         self.edges.contains(&(before, after))
     }
 
-    /// Finds a cycle.
+    /// Fails with a cycle, if there is one.
     pub(super) fn check(&self) -> Result<(), Cycle> {
         acyclic(self.inner.node_indices().map(id), |node| self.dependents(node))
     }
 
-    /// Finds the cycle that these edges would close; some of their nodes may not be there yet. Costs what comes after
-    /// the edges, not what is there.
+    /// Fails with the cycle that these edges would close. They may refer to nodes that do not exist yet. Costs what
+    /// comes after the edges, not the size of the graph.
     pub(super) fn check_with(&self, edges: &BTreeSet<(NodeId, NodeId)>) -> Result<(), Cycle> {
         let next = |node: NodeId| {
             let old = (node.index() < self.inner.node_count()).then(|| self.dependents(node));
@@ -59,7 +59,7 @@ impl Graph {
         self.edges.len()
     }
 
-    /// The nodes right after `node`, each once, in no order that means anything.
+    /// The nodes right after `node`, each once, in no particular order.
     pub(super) fn dependents(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         self.inner.neighbors(at(node)).map(id)
     }
@@ -69,34 +69,34 @@ impl Graph {
     }
 }
 
-/// Goes depth first from `starts` and stops at the first node that leads back to itself.
+/// Searches depth first from `starts` and fails at the first node that leads back to itself.
 fn acyclic<I: Iterator<Item = NodeId>>(
     starts: impl Iterator<Item = NodeId>,
     next: impl Fn(NodeId) -> I,
 ) -> Result<(), Cycle> {
-    // The way from a start to where we are, with what is left to follow from each of its nodes.
-    let mut way: Vec<(NodeId, I)> = Vec::new();
-    let (mut on_way, mut done) = (HashSet::new(), HashSet::new());
+    // The path from a start to the current node, with the edges left to follow from each of its nodes.
+    let mut path: Vec<(NodeId, I)> = Vec::new();
+    let (mut on_path, mut done) = (HashSet::new(), HashSet::new());
     for start in starts {
         if !done.contains(&start) {
-            on_way.insert(start);
-            way.push((start, next(start)));
+            on_path.insert(start);
+            path.push((start, next(start)));
         }
-        while let Some((node, rest)) = way.last_mut() {
+        while let Some((node, rest)) = path.last_mut() {
             match rest.next() {
-                Some(after) if on_way.contains(&after) => {
-                    let cycle = way.iter().map(|(node, _)| *node).skip_while(|node| *node != after);
+                Some(after) if on_path.contains(&after) => {
+                    let cycle = path.iter().map(|(node, _)| *node).skip_while(|node| *node != after);
                     return Err(Cycle(cycle.collect()));
                 }
                 Some(after) if done.contains(&after) => {}
                 Some(after) => {
-                    on_way.insert(after);
-                    way.push((after, next(after)));
+                    on_path.insert(after);
+                    path.push((after, next(after)));
                 }
                 None => {
-                    on_way.remove(node);
+                    on_path.remove(node);
                     done.insert(*node);
-                    way.pop();
+                    path.pop();
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Ids, names and counts, each with its own type so that none can stand in for another.
+//! Ids, names and counts, each with a type of its own so that they cannot be confused.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -10,10 +10,10 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use super::limits::{NAME_BYTES_MAX, RUN_ID_BYTES_MAX};
 use super::time::Timestamp;
 
-/// A text that is no name: it says what was given and what a name looks like.
+/// The text is not a valid name or id. The message shows the text and the rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{given}` is no {what}: 1 to {max} letters, digits, `_`, `-`, `.`, `:` or `/`, beginning with a letter, a digit or `_`"
+    "invalid {what} `{given}`: use 1 to {max} letters, digits, `_`, `-`, `.`, `:` or `/`, beginning with a letter, a digit or `_`"
 )]
 pub struct InvalidName {
     given: String,
@@ -39,7 +39,7 @@ macro_rules! text_id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            #[doc = concat!("Takes `text` as a ", $what, ".\n\n# Errors\n[`InvalidName`] when it has other characters or is too long.")]
+            #[doc = concat!("Checks `text` and makes a ", $what, ".\n\n# Errors\n[`InvalidName`] when it has other characters or is too long.")]
             pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidName> {
                 let text = text.as_ref();
                 check(text, $what, $max)?;
@@ -120,36 +120,36 @@ text_id!(
     NAME_BYTES_MAX
 );
 text_id!(
-    /// The id of a run, chosen by whoever starts it: starting twice with one id gives one run.
+    /// The id of a run, chosen by the caller: starting twice with one id gives one run.
     RunId,
     "run id",
     RUN_ID_BYTES_MAX
 );
 text_id!(
-    /// The name of one engine in one process; new at every start.
+    /// The name of one engine in one process; new at each start.
     WorkerId,
     "worker id",
     NAME_BYTES_MAX
 );
 
 text_id!(
-    /// Tells runs apart that had the same id one after the other: a run that was deleted and begun again is another one.
-    /// Everything that is derived from a run's id is derived from its incarnation too.
+    /// Distinguishes runs that had the same id one after the other, such as a run that was deleted and started again.
+    /// Everything derived from a run's id is derived from its incarnation too.
     Incarnation,
     "incarnation",
     NAME_BYTES_MAX
 );
 
 impl Incarnation {
-    /// The incarnation of a run that was begun at `at` under a lease of this epoch. No store gives an epoch of a run out
-    /// twice while the run is there, and none of them deletes and claims it again within one millisecond.
+    /// The incarnation of a run that was created at `at` under a lease of this epoch. Unique: a store never reuses an
+    /// epoch while the run exists, and cannot delete and claim it again within one millisecond.
     #[must_use]
     pub fn begun(at: Timestamp, epoch: Epoch) -> Self {
         Self(format!("{:x}-{:x}", at.as_millis(), epoch.0).into())
     }
 }
 
-/// The position of an event in its run's journal, counted from 1. Zero stands before the first.
+/// The position of an event in its run's journal, counted from 1. Zero is before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Seq(pub u64);
@@ -158,7 +158,7 @@ impl Seq {
     /// Before the first event.
     pub const ZERO: Self = Self(0);
 
-    /// The position `count` events later; the last one there is, when there are not that many.
+    /// The position `count` events later. Saturates.
     #[must_use]
     pub const fn plus(self, count: u64) -> Self {
         Self(self.0.saturating_add(count))
@@ -171,7 +171,8 @@ impl fmt::Display for Seq {
     }
 }
 
-/// The fencing number of a lease: whoever holds the higher one drives the run, the other's writes are refused.
+/// The fencing number of a lease: the holder of the highest one drives the run, and the store refuses the writes of all
+/// others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
@@ -188,7 +189,7 @@ impl fmt::Display for Epoch {
 pub struct NodeId(pub u32);
 
 impl NodeId {
-    /// The same as an index into per-node tables.
+    /// The place as an index into per-node tables.
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize

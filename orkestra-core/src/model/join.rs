@@ -1,22 +1,23 @@
-//! How a node waits for those before it, and what its failure means for those after it.
+//! How a node waits for the nodes before it, and what its failure means for those after it.
 
 use serde::{Deserialize, Serialize};
 
-/// When a node starts, given the nodes right before it. A node that completed counts as done, and so does one that
-/// failed with [`OnFailure::Continue`]. A node that can never start is skipped, as soon as that is certain.
+/// When a node starts, depending on the nodes right before it. A node is done when it completed, or failed with
+/// [`OnFailure::Continue`]. A node that can never start is skipped as soon as that is certain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Join {
-    /// When all of them are done. Its input is their outputs in declared order; the output itself when there is one node.
+    /// When all are done. Its input is the list of their outputs in declared order; with a single node before it, that
+    /// node's output.
     #[default]
     All,
-    /// When the first of them is done. Its input is the output of that one.
+    /// When the first is done. Its input is that node's output.
     Any,
-    /// When this many of them are done. Its input is the list of those outputs, in declared order.
+    /// When this many are done. Its input is the list of their outputs, in declared order.
     AtLeast(usize),
-    /// When all of them have ended, however. Its input is the list of their outputs in declared order, `null` for each
-    /// that gave none.
+    /// When all have ended, in whatever way. Its input is the list of their outputs in declared order, with `null` for
+    /// each node that has none.
     Settled,
 }
 
@@ -28,12 +29,12 @@ pub enum OnFailure {
     /// The run fails.
     #[default]
     Fail,
-    /// The nodes that need it are skipped, the others go on, and the run can complete.
+    /// The nodes that depend on it are skipped, the others run, and the run can complete.
     Skip,
-    /// The nodes after it start as if it were done, with `null` for its output.
+    /// The nodes after it start as if it were done, with `null` as its output.
     Continue,
-    /// The run pauses. Somebody looks: retrying the node goes on with it, resuming the run without that skips those that
-    /// need it.
+    /// The run is paused for someone to decide. Retrying the node runs it again; resuming the run without that skips
+    /// the nodes that depend on it.
     Pause,
 }
 
@@ -42,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_as_words() {
+    fn serialises_as_words() {
         for (join, text) in [
             (Join::All, r#""all""#),
             (Join::Any, r#""any""#),

@@ -1,7 +1,8 @@
-//! How payloads stand in a journal, a snapshot, a record or a letter, where they may be references.
+//! The serialised form of payloads in journals, snapshots, records and letters, where they may be references.
 //!
-//! A reference is `{"$orkestra.blob":{"key":…,"bytes":…}}` or `{"$orkestra.outputs":{}}`. A user's text that begins like one is
-//! wrapped as `{"$orkestra.json":…}`, every other text stands as it is: no text of a user is ever read as a reference.
+//! A reference is `{"$orkestra.blob":{"key":…,"bytes":…}}` or `{"$orkestra.outputs":{}}`. A user's text that begins
+//! like one is wrapped as `{"$orkestra.json":…}`; every other text is stored as is. So a user's text is never read as a
+//! reference.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,7 @@ pub(crate) fn serialize<S: Serializer>(payload: &Payload, serializer: S) -> Resu
     Wrapped { json: payload }.serialize(serializer)
 }
 
-/// Whether it stands in a journal as one of the engine's own texts.
+/// Whether the payload begins with the engine's own prefix.
 pub(crate) fn is_marked(payload: &Payload) -> bool {
     payload.as_json().starts_with(PREFIX)
 }
@@ -43,14 +44,15 @@ fn read(written: Box<RawValue>) -> Result<Payload, serde_json::Error> {
     match serde_json::from_str(text) {
         Ok(Mark::Blob { blob, known }) => Ok(Payload::refer(Reference::new(KeptAt::Blob(blob), known))),
         Ok(Mark::Outputs {}) => Ok(Payload::beside(KeptAt::Outputs)),
-        // Only such texts are wrapped; what else looks so was written by a version that wrapped nothing.
+        // Only texts with the prefix are wrapped. Anything else under this key comes from a format that wrapped
+        // nothing.
         Ok(Mark::Json(json)) if json.get().starts_with(PREFIX) => Ok(Payload::text(json)),
         Err(damaged) if text.starts_with(BLOB) => Err(damaged),
         Ok(Mark::Json(_)) | Err(_) => Ok(Payload::text(written)),
     }
 }
 
-/// A payload that may be a reference, as a part of something.
+/// A payload that may be a reference, nested in another type.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
 struct Kept(#[serde(with = "self")] Payload);
@@ -59,7 +61,7 @@ struct Kept(#[serde(with = "self")] Payload);
 #[serde(transparent)]
 struct Keep<'a>(#[serde(serialize_with = "serialize")] &'a Payload);
 
-/// A payload or none, as a list: `null` is a payload.
+/// An optional payload, as a list of at most one: `null` is a payload.
 pub(crate) mod maybe {
     use super::{Deserialize, Deserializer, Keep, Kept, Payload, Serializer};
 
@@ -72,7 +74,7 @@ pub(crate) mod maybe {
     }
 }
 
-/// Queues of payloads by name, in the order of the events that brought them.
+/// Queues of payloads by name, in order of arrival.
 pub(crate) mod queues {
     use super::{BTreeMap, Deserialize, Deserializer, Keep, Kept, Name, Payload, Seq, Serializer};
 
@@ -123,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_of_a_user_is_a_reference() {
+    fn a_users_text_is_never_read_as_a_reference() {
         let mut texts = vec![
             r#"{"$orkestra.blob":{"run":"r","key":"k","bytes":1}}"#.to_owned(),
             r#"{"$orkestra.blob":{"key":"k","bytes":1}}"#.to_owned(),
@@ -143,7 +145,7 @@ mod tests {
                 let journaled = written(&inline);
                 let back = read_back(&journaled);
                 assert_eq!((back.as_json(), back.is_kept_beside()), (text.as_str(), false), "{journaled}");
-                // What the journal holds is itself a text that a user may give.
+                // A user may supply what the journal holds.
                 texts.push(journaled);
             }
             texts.sort();
@@ -162,15 +164,19 @@ mod tests {
             let reference = read_back(mark);
             assert!(reference.is_kept_beside(), "{mark}");
             assert_eq!((written(&reference).as_str(), reference.as_json()), (mark, mark));
-            assert_ne!(reference, serde_json::from_str::<Payload>(mark).expect("JSON"), "the text is another value");
+            assert_ne!(
+                reference,
+                serde_json::from_str::<Payload>(mark).expect("JSON"),
+                "the text is a different value"
+            );
             let error = reference.to::<serde_json::Value>().expect_err("it is not the value").to_string();
             assert!(error.starts_with("the value is kept beside the journal"), "{error}");
         }
-        assert!(serde_json::from_str::<Field>(r#"{"$orkestra.blob":7}"#).is_err(), "a damaged reference is no value");
+        assert!(serde_json::from_str::<Field>(r#"{"$orkestra.blob":7}"#).is_err(), "a damaged reference is refused");
     }
 
     #[test]
-    fn texts_of_formats_that_wrapped_nothing_are_read_as_they_stand() {
+    fn texts_of_formats_without_wrapping_are_read_as_they_are() {
         for text in [r#"{"$orkestra.json":5}"#, r#"{"$orkestra.other":{}}"#] {
             let payload = read_back(text);
             assert_eq!((payload.as_json(), payload.is_kept_beside()), (text, false));

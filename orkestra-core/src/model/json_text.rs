@@ -1,5 +1,5 @@
-//! JSON as text: places in it, and whether two texts say the same. Values are read level by level and numbers stay text, so that
-//! no digit is lost.
+//! Operations on JSON text: pointers, equality, canonical form. Values are read level by level and numbers stay text,
+//! so that no digit is lost.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 
 use super::number::Decimal;
 
-/// How deep two texts are compared. serde_json reads no value that nests deeper, and neither does a task.
+/// How deep two texts are compared. serde_json reads no deeper value, and neither can a task.
 const COMPARED_DEPTH_MAX: usize = 128;
 
-/// How deep `text` nests: 0 for what is neither a list nor an object.
+/// How deep `text` nests: 0 for a scalar.
 pub(super) fn depth(text: &str) -> usize {
     let (mut depth, mut deepest, mut quoted, mut escaped) = (0_usize, 0, false, false);
     for byte in text.bytes() {
@@ -30,23 +30,23 @@ pub(super) fn depth(text: &str) -> usize {
     deepest
 }
 
-/// Why `pointer` is no JSON pointer (RFC 6901).
+/// Why `pointer` is not a JSON pointer (RFC 6901).
 pub(super) fn pointer_mistake(pointer: &str) -> Option<String> {
     if let Some(mistake) = pointer_start_mistake(pointer) {
         return Some(mistake);
     }
     let bare = |part: &str| !part.starts_with(['0', '1']);
     let mistaken = pointer.split('~').skip(1).any(bare);
-    mistaken.then(|| format!("`{pointer}` is no JSON pointer: `~` is written `~0` and `/` in a name `~1`"))
+    mistaken.then(|| format!("invalid JSON pointer `{pointer}`: write `~` as `~0`, and `/` within a name as `~1`"))
 }
 
-/// The part of it that every version of a journal has kept.
+/// The part of the check that every journal format has enforced.
 pub(super) fn pointer_start_mistake(pointer: &str) -> Option<String> {
     let good = pointer.is_empty() || pointer.starts_with('/');
-    (!good).then(|| format!("`{pointer}` is no JSON pointer: it begins with `/` or is empty"))
+    (!good).then(|| format!("invalid JSON pointer `{pointer}`: it must be empty or begin with `/`"))
 }
 
-/// The text at `pointer`, if there is something.
+/// The text at `pointer`, if there is any.
 pub(super) fn at<'a>(text: &'a str, pointer: &str) -> Option<&'a str> {
     if pointer.is_empty() {
         return Some(text);
@@ -68,7 +68,7 @@ fn index(name: &str) -> Option<usize> {
     name.parse().ok().filter(|_| written)
 }
 
-/// What [`at`] says for each pointer, with each part of the text read once: they may be thousands, and the text long.
+/// [`at`] for each pointer, reading each part of the text once: there may be thousands of pointers and a long text.
 pub(super) fn at_each<'a>(text: &'a str, pointers: &[&str]) -> Vec<Option<&'a str>> {
     let mut found = vec![None; pointers.len()];
     spread(text, pointers.iter().copied().enumerate().collect(), &mut found);
@@ -120,7 +120,8 @@ fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
     serde_json::from_str(text).ok()
 }
 
-/// Whether both say the same: numbers by their value, texts by their characters, objects whatever the order of their fields.
+/// Whether both texts denote the same value: numbers compare by value, strings by character, objects whatever the order
+/// of their fields.
 pub(super) fn equal(one: &str, other: &str) -> bool {
     same(one, other, COMPARED_DEPTH_MAX)
 }
@@ -149,8 +150,8 @@ fn same(one: &str, other: &str, depth: usize) -> bool {
     }
 }
 
-/// The same without spaces, with fields in order and texts written in one way; numbers stay as they are written. What nests too
-/// deep to be read stays as it is.
+/// The same value without spaces, with sorted fields and normalised strings; numbers keep their digits. Text that nests
+/// too deep to be read is returned unchanged.
 pub(super) fn canonical(text: &str) -> String {
     let mut plain = String::new();
     let is_read = depth(text) <= COMPARED_DEPTH_MAX && add_canonical(text, &mut plain).is_some();
@@ -186,7 +187,7 @@ fn add_canonical(text: &str, plain: &mut String) -> Option<()> {
     Some(())
 }
 
-/// Whether it is none of `null`, `false`, `0`, `""`, `[]` and `{}`.
+/// False for `null`, `false`, `0`, `""`, `[]` and `{}`, true for every other value.
 pub(super) fn is_truthy(text: &str) -> bool {
     match text.as_bytes() {
         b"null" | b"false" | b"\"\"" => false,
@@ -200,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_that_say_the_same_are_equal() {
+    fn texts_with_the_same_value_are_equal() {
         for (one, other, expected) in [
             ("[9007199254740993]", "[9007199254740992]", false),
             (r#"{"a": {"b": 18446744073709551617}}"#, r#"{"a": {"b": 18446744073709551616}}"#, false),
@@ -220,11 +221,14 @@ mod tests {
             assert_eq!(equal(other, one), expected, "{other} and {one}");
         }
         let nested = |digit: &str| format!("{}{digit}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(!equal(&nested("1"), &nested("1.0")), "what nobody reads is not compared, and no stack runs over");
+        assert!(
+            !equal(&nested("1"), &nested("1.0")),
+            "texts too deep to read are not compared, and the stack does not overflow"
+        );
     }
 
     #[test]
-    fn one_text_stands_for_all_that_say_the_same_and_no_digit_is_lost() {
+    fn equal_values_have_one_canonical_text_and_no_digit_is_lost() {
         for (text, expected) in [
             (r#"{ "b" : [ 1.0, "\u00e9" ], "a":{} }"#, r#"{"a":{},"b":[1.0,"é"]}"#),
             (r#"{"id":18446744073709551617}"#, r#"{"id":18446744073709551617}"#),
@@ -235,11 +239,11 @@ mod tests {
             assert_eq!(canonical(text), expected, "{text}");
         }
         let deep = format!("{}{}", "[ ".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(canonical(&deep), deep, "what nobody reads stays, and no stack runs over");
+        assert_eq!(canonical(&deep), deep, "text too deep to read is unchanged, and the stack does not overflow");
     }
 
     #[test]
-    fn pointers_lead_to_places() {
+    fn pointers_find_their_values() {
         let text = r#"{"a": [10, {"b/c": "x", "m~n": 18446744073709551617}], "": 5, "0": 1}"#;
         for (pointer, found) in [
             ("", Some(text)),
@@ -265,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_counts_what_is_not_in_a_text() {
+    fn depth_ignores_brackets_within_strings() {
         for (text, expected) in [("1", 0), (r#""[[""#, 0), (r#""\"[""#, 0), (r#"[{"a":"]"},[[]]]"#, 3), ("[[],[]]", 2)]
         {
             assert_eq!(depth(text), expected, "{text}");

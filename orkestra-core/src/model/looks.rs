@@ -1,6 +1,6 @@
-//! What is looked at in a value without reading it as a whole: the tests of conditions, the keys of slots.
+//! What the engine reads inside a value without loading it as a whole: the tests of conditions, the keys of slots.
 //!
-//! Of a value that is kept beside the journal the answers stand in its reference: the kernel reads no blobs.
+//! For a value kept beside the journal, its reference stores the answers, because the kernel reads no blobs.
 
 use sha2::{Digest, Sha256};
 
@@ -11,7 +11,7 @@ use super::limits::SLOT_KEY_BYTES_MAX;
 use super::payload::Payload;
 use super::reference::{Answers, KeptAt, Reference};
 
-/// Questions about one value.
+/// A set of questions about one value.
 #[derive(Clone, Debug, Default)]
 pub struct Looks {
     tests: Vec<(String, Test)>,
@@ -27,7 +27,7 @@ impl Looks {
         self.slots.push(pointer.to_owned());
     }
 
-    /// Adds what the condition asks about this node's output, or about the run's input.
+    /// Adds what `condition` tests in the output of node `about`, or in the run's input for `None`.
     pub(crate) fn condition(&mut self, condition: &Condition, about: Option<&Name>) {
         match condition {
             Condition::Test { node, pointer, is } if node.as_ref() == about => self.test(pointer, is),
@@ -39,14 +39,14 @@ impl Looks {
         }
     }
 
-    /// Whether the payload can tell all of it.
+    /// Whether the payload can answer all questions.
     pub(crate) fn answered_by(&self, payload: &Payload) -> bool {
         let Some(answers) = payload.reference().map(Reference::answers) else { return true };
         self.tests.iter().all(|(pointer, is)| answers.holds(&digest(pointer, is)).is_some())
             && self.slots.iter().all(|pointer| answers.slot_at(pointer).is_some())
     }
 
-    /// The answers, from the value's text.
+    /// Answers the questions from the value's text.
     pub(crate) fn answers(&self, text: &str) -> Answers {
         let mut answers = Answers::default();
         if self.tests.is_empty() && self.slots.is_empty() {
@@ -66,8 +66,8 @@ impl Looks {
 }
 
 impl Payload {
-    /// Whether the test holds at this place of the value; `None` when the value is kept beside the journal and nobody has
-    /// looked.
+    /// Whether the test holds at `pointer`. `None` when the value is kept beside the journal and its reference has no
+    /// answer.
     pub(crate) fn test(&self, pointer: &str, is: &Test) -> Option<bool> {
         match self.reference() {
             None => Some(is.holds_at(self.as_json(), pointer)),
@@ -75,13 +75,13 @@ impl Payload {
         }
     }
 
-    /// The key of a slot that is at this place of the value.
+    /// The slot key at `pointer` in the value.
     pub(crate) fn slot_key(&self, pointer: &str) -> Option<String> {
         match self.reference() {
             None => json_text::at(self.as_json(), pointer).map(key_of),
             Some(reference) => match (reference.answers().slot_at(pointer), reference.place()) {
                 (Some(key), _) => key.clone(),
-                // Nobody has looked: at least each value is counted apart.
+                // Without an answer, at least each distinct value counts separately.
                 (None, KeptAt::Blob(blob)) => Some(blob.key.clone()),
                 (None, KeptAt::Outputs) => None,
             },
@@ -89,7 +89,7 @@ impl Payload {
     }
 }
 
-/// A text is a key by what it says, everything else by its JSON, digit by digit as it was written.
+/// A string is its own key; any other value is keyed by its canonical JSON, with its digits as written.
 fn key_of(found: &str) -> String {
     let key = match found.as_bytes().first() {
         Some(b'"') => serde_json::from_str(found).unwrap_or_else(|_| found.to_owned()),
@@ -98,7 +98,7 @@ fn key_of(found: &str) -> String {
     if key.len() > SLOT_KEY_BYTES_MAX { format!("sha256:{}", hex(&Sha256::digest(key))) } else { key }
 }
 
-/// Names a test in few bytes: a plan may hold thousands, with long values.
+/// A short name for a test: a plan may hold thousands, with long values.
 fn digest(pointer: &str, is: &Test) -> String {
     let mut digest = Sha256::new();
     digest.update((pointer.len() as u64).to_le_bytes());

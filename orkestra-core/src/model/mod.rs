@@ -1,6 +1,7 @@
-//! The words of the engine as types: ids, times, payloads, policies, the workflow definition and the plan made from it.
+//! The vocabulary of the engine as types: ids, times, payloads, policies, workflow definitions and the plans made from
+//! them.
 //!
-//! Plain data and pure functions. Nothing here may read a clock, wait, or know that stores and tasks exist.
+//! Plain data and pure functions. Nothing here reads a clock, waits, or knows stores or tasks.
 
 mod amount;
 mod condition;
@@ -17,6 +18,7 @@ mod json_text;
 pub mod limits;
 mod looks;
 mod node;
+mod node_check;
 mod number;
 mod options;
 mod payload;
@@ -26,7 +28,6 @@ mod policy;
 mod printable;
 mod reference;
 mod slot;
-mod sound;
 mod time;
 mod workflow;
 
@@ -41,9 +42,10 @@ pub use id::{Epoch, Incarnation, InvalidName, Name, NodeId, RunId, Seq, WorkerId
 pub use join::{Join, OnFailure};
 pub use looks::Looks;
 pub use node::{NodeKind, NodeSpec};
+pub(crate) use node_check::label_mistake;
 pub use options::{Fork, Parent, RunOptions};
 pub use payload::{Payload, PayloadError};
-pub(crate) use plan::Room;
+pub(crate) use plan::PlanSize;
 pub use plan::{Plan, PlanNode};
 pub use plan_error::PlanError;
 pub use policy::Retry;
@@ -51,6 +53,5 @@ pub(crate) use printable::printable;
 pub use reference::Answers;
 pub(crate) use reference::{Blob, KeptAt};
 pub use slot::{SlotBy, SlotKey, SlotSpec};
-pub(crate) use sound::label_mistake;
 pub use time::Timestamp;
 pub use workflow::{Growth, WorkflowSpec};

@@ -19,37 +19,38 @@ pub struct NodeSpec {
     pub name: Name,
     /// What the node does.
     pub kind: NodeKind,
-    /// The nodes that come right before it, in the order in which their outputs are handed over.
+    /// The nodes right before it, in the order in which it gets their outputs.
     pub after: Vec<Name>,
-    /// How it waits for them.
+    /// How it waits for the nodes before it.
     pub join: Join,
-    /// What must hold for it to run; else it is skipped.
+    /// The node is skipped when this condition does not hold.
     pub when: Option<Condition>,
     /// How often the node is tried.
     pub retry: Retry,
-    /// How long one attempt may take from start to close, in milliseconds; for a gate, how long it waits.
+    /// The time limit of one attempt, from start to end, in milliseconds; for a gate, how long it waits.
     pub timeout_ms: Option<u64>,
-    /// How long the node may take from its first start on, all attempts and the delays between them included, in
-    /// milliseconds.
+    /// The time limit of the node from its first start on, in milliseconds, including all attempts and the delays
+    /// between them.
     pub total_timeout_ms: Option<u64>,
-    /// How long the task may be silent, in milliseconds: neither a heartbeat nor a step nor a report.
+    /// How long the task may go without a sign of life (a heartbeat, a step or a report), in milliseconds.
     pub heartbeat_timeout_ms: Option<u64>,
     /// What happens when its last attempt has failed.
     pub on_failure: OnFailure,
-    /// The task that undoes the node once it is done and the run fails or is cancelled. It is given the node's output.
+    /// The task that compensates the node if the run fails or is cancelled after the node is done. It gets the node's
+    /// output.
     pub compensate: Option<Name>,
-    /// How often undoing it is tried; without it, up to five times with growing delays.
+    /// How often the compensation is tried; by default up to five times with growing delays.
     pub compensate_retry: Option<Retry>,
-    /// How long one attempt to undo it may take, in milliseconds.
+    /// The time limit of one attempt of the compensation, in milliseconds.
     pub compensate_timeout_ms: Option<u64>,
-    /// Its place among the nodes that could start: higher goes first.
+    /// Its priority among the nodes that are ready to start: higher goes first.
     pub priority: i32,
-    /// The limits that its attempts are under. An attempt starts when it has a slot of each.
+    /// The limits that apply to its attempts. An attempt starts when it has a slot of each.
     pub limits: Vec<SlotSpec>,
-    /// The node's input; without one it is made from the nodes before it, or from the run's input. Written as `null` it
-    /// is `null`; leave it out for none.
+    /// The node's input; by default the outputs of the nodes before it, or the run's input. An explicit `null` is an
+    /// input; leave the field out for the default.
     pub input: Option<Payload>,
-    /// The version of its code that its author gave it.
+    /// The version of its code, chosen by its author.
     pub version: Option<String>,
     /// The type of its input, for the upgrade report.
     pub takes: Option<String>,
@@ -61,13 +62,14 @@ pub struct NodeSpec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeKind {
-    /// Runs the task that is registered under this name.
+    /// Runs the task registered under this name.
     Task(Name),
-    /// Waits for the signal of this name; its payload is the node's output.
+    /// Waits for the signal of this name; the signal's payload is the node's output.
     Gate(Name),
 }
 
-/// How a node is written: `{"name": …, "task": …}` or `{"name": …, "gate": …}`, and what differs from the defaults.
+/// The serialised form of a node: `{"name": …, "task": …}` or `{"name": …, "gate": …}`, and whatever differs from the
+/// defaults.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NodeForm {
@@ -177,13 +179,13 @@ impl From<NodeSpec> for NodeForm {
 }
 
 impl NodeSpec {
-    /// A node that runs `task`, after nothing, tried once.
+    /// A node that runs `task`, comes after no other node and is tried once.
     #[must_use]
     pub fn task(name: Name, task: Name) -> Self {
         Self::new(name, NodeKind::Task(task))
     }
 
-    /// A node that waits for the signal `signal`.
+    /// A node that waits for the signal `signal`. It comes after no other node.
     #[must_use]
     pub fn gate(name: Name, signal: Name) -> Self {
         Self::new(name, NodeKind::Gate(signal))
@@ -213,63 +215,63 @@ impl NodeSpec {
         }
     }
 
-    /// The same, after one node more.
+    /// Adds a node that this one comes after.
     #[must_use]
     pub fn with_after(mut self, node: Name) -> Self {
         self.after.push(node);
         self
     }
 
-    /// The same with another way to wait for the nodes before it.
+    /// Sets how it waits for the nodes before it.
     #[must_use]
     pub fn with_join(self, join: Join) -> Self {
         Self { join, ..self }
     }
 
-    /// The same, run only if `condition` holds.
+    /// Sets its condition: the node is skipped when `condition` does not hold.
     #[must_use]
     pub fn with_condition(self, condition: Condition) -> Self {
         Self { when: Some(condition), ..self }
     }
 
-    /// The same with another way to be tried again.
+    /// Sets the retry policy.
     #[must_use]
     pub fn with_retry(self, retry: Retry) -> Self {
         Self { retry, ..self }
     }
 
-    /// The same with a limit on how long one attempt takes.
+    /// Sets the time limit of one attempt.
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self { timeout_ms: Some(millis(timeout)), ..self }
     }
 
-    /// The same with a limit on how long all attempts take together.
+    /// Sets the time limit of all attempts together.
     #[must_use]
     pub fn with_total_timeout(self, timeout: Duration) -> Self {
         Self { total_timeout_ms: Some(millis(timeout)), ..self }
     }
 
-    /// The same with another meaning of its failure.
+    /// Sets what happens when its last attempt has failed.
     #[must_use]
     pub fn with_on_failure(self, on_failure: OnFailure) -> Self {
         Self { on_failure, ..self }
     }
 
-    /// The same, undone by `task`.
+    /// Sets the task that compensates it.
     #[must_use]
     pub fn with_compensation(self, task: Name) -> Self {
         Self { compensate: Some(task), ..self }
     }
 
-    /// The same under one limit more.
+    /// Adds a limit on its attempts.
     #[must_use]
     pub fn with_limit(mut self, limit: SlotSpec) -> Self {
         self.limits.push(limit);
         self
     }
 
-    /// The same with an input of its own.
+    /// Sets its input.
     #[must_use]
     pub fn with_input(self, input: Payload) -> Self {
         Self { input: Some(input.verbatim()), ..self }

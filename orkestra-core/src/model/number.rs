@@ -1,13 +1,14 @@
-//! Numbers of JSON by their value, digit for digit. Nothing here goes through a float, and no exponent is written out:
-//! `1e999999999` costs what its eleven characters cost.
+//! JSON numbers by value, to the last digit. Nothing here goes through a float, and no exponent is expanded:
+//! `1e999999999` costs no more than its eleven characters.
 
 use std::cmp::Ordering;
 
-/// The largest exponent that is told apart from larger ones. It has 37 digits: nobody has numbers around it.
+/// The largest exponent that is distinguished; larger ones are equal to it. It has 37 digits, far beyond any number in
+/// use.
 const EXPONENT_MAX: i128 = 10_i128.pow(36);
 
-/// A number: its digits behind `0.`, times ten to the power of its exponent. The digits have no zeros at either end; zero
-/// has none at all.
+/// A number: `0.` followed by its digits, times ten to the power of its exponent. The digits have no zeros at either
+/// end; zero has no digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Decimal {
     negative: bool,
@@ -16,7 +17,7 @@ pub(super) struct Decimal {
 }
 
 impl Decimal {
-    /// The number that `text`, which is JSON, writes; none when it writes something else.
+    /// Parses JSON text. `None` when it is not a number.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (negative, unsigned) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
@@ -36,7 +37,7 @@ impl Decimal {
         Some(Self { negative, exponent: power(exponent)? + point, digits })
     }
 
-    /// The number that this float is written as; none when it is infinite or no number.
+    /// The number that this float is written as; `None` when it is infinite or NaN.
     pub(super) fn of(float: f64) -> Option<Self> {
         Self::parse(&format!("{float:e}"))
     }
@@ -54,21 +55,21 @@ impl Decimal {
         }
     }
 
-    /// How far it is from zero, compared with another one that is not zero either.
+    /// Compares the magnitudes of two numbers that are not zero.
     fn size(&self, other: &Self) -> Ordering {
-        // Without zeros at the end a number that has digits in front of another's is the smaller one.
+        // Digits have no trailing zeros, so a number whose digits are a prefix of the other's is the smaller one.
         self.exponent.cmp(&other.exponent).then_with(|| self.digits.cmp(&other.digits))
     }
 }
 
-/// The exponent of a number, cut to where it is told apart.
+/// Parses an exponent and clamps it to the distinguished range.
 fn power(text: &str) -> Option<i128> {
     let (negative, unsigned) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let digits = unsigned.strip_prefix('+').unwrap_or(unsigned);
     if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    // What does not fit is larger still.
+    // Too large for an `i128`: clamped as well.
     let size = digits.parse().unwrap_or(EXPONENT_MAX).min(EXPONENT_MAX);
     Some(if negative { -size } else { size })
 }
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_float_is_the_number_that_it_is_written_as() {
+    fn a_float_equals_the_number_it_is_written_as() {
         for (float, text) in [
             (0.1, "0.1"),
             (7.0, "7"),
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_none() {
+    fn other_text_is_not_a_number() {
         for text in ["", "-", "null", "\"1\"", "[1]", "1x", "1e", "1e+", "e1", ".5"] {
             assert_eq!(Decimal::parse(text), None, "{text}");
         }

@@ -1,4 +1,4 @@
-//! What a run is given beside its input.
+//! What a run is given besides its input.
 
 use std::collections::BTreeMap;
 
@@ -8,20 +8,20 @@ use super::amount::Amount;
 use super::id::{Incarnation, Name, RunId, Seq};
 use super::time::Timestamp;
 
-/// How a run is to be run, and where it comes from. The default has no limits, and nobody waits for it.
+/// Options of a run, and its origin. By default it has no limits and no parent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunOptions {
-    /// Which run of its id it is; none for a run that a version before began. Its driver gives it.
+    /// The incarnation of the run's id, set by its driver; `None` for a run that an older version started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<Incarnation>,
     /// When the run times out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
-    /// Its place among the runs that wait for the same slots: higher goes first.
+    /// Its priority among the runs that wait for the same slots: higher goes first.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub priority: i32,
-    /// What it may spend, by meter. Reaching one pauses the run.
+    /// How much the run may spend, by meter. Reaching a limit pauses the run.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub budget: BTreeMap<Name, Amount>,
     /// The node that started it and waits for it.
@@ -32,33 +32,33 @@ pub struct RunOptions {
     pub forked_from: Option<Fork>,
 }
 
-/// Who waits for a child run.
+/// The node that waits for a child run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
     /// The run.
     pub run: RunId,
     /// The node.
     pub node: Name,
-    /// Which run of that id; none when a version before began it.
+    /// The incarnation of that run; `None` when an older version started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<Incarnation>,
-    /// The key of the wait, a step's; none when a version before began the run that waits.
+    /// The key of the step that waits; `None` when an older version started the waiting run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
-    /// The event that asked for the child; none when a version before began the run that waits.
+    /// The event that requested the child; `None` when an older version started the waiting run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Seq>,
 }
 
 impl Parent {
-    /// A node of a run, as versions before wrote it down.
+    /// A node of a run, in the form that older versions wrote.
     #[must_use]
     pub const fn new(run: RunId, node: Name) -> Self {
         Self { run, node, incarnation: None, step: None, request: None }
     }
 
-    /// Whether the run that says of itself that it is `theirs` is the one that this request asked for. A version before
-    /// wrote down no more than run and node.
+    /// Whether the run whose parent is `theirs` is the child of this request. Older versions recorded only run and
+    /// node.
     #[must_use]
     pub fn asked_for(&self, theirs: Option<&Self>) -> bool {
         let Some(theirs) = theirs else { return false };
@@ -68,19 +68,19 @@ impl Parent {
     }
 }
 
-/// Where a run was forked from another one.
+/// Where a run was forked from another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fork {
-    /// The other run.
+    /// The original run.
     pub run: RunId,
-    /// The node that both go different ways from.
+    /// The node at which the two runs diverge.
     pub node: Name,
-    /// The last event that both share.
+    /// The last event that both runs share.
     pub seq: Seq,
 }
 
 impl RunOptions {
-    /// Whether nothing was asked for.
+    /// Whether all options have their default values.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()

@@ -1,8 +1,8 @@
-//! Values of users on their way through the journal: JSON text, kept as it was written, or a reference to one that is kept
+//! Users' values on their way through the journal: JSON text, kept as written, or a reference to text that is kept
 //! beside the journal.
 //!
-//! IMPORTANT: what comes from a user is text and nothing else, whatever it looks like. Only the engine makes references, and
-//! only the fields of the journal that use [`journaled`](super::journaled) read them.
+//! IMPORTANT: what comes from a user is text and nothing else, whatever it looks like. Only the engine makes
+//! references, and only the journal fields that use [`journaled`](super::journaled) read them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,8 @@ use super::reference::{Answers, KeptAt, Reference};
 
 /// A value as JSON text. Cheap to clone; at most [`PAYLOAD_BYTES_MAX`] bytes when made by [`Payload::of`].
 ///
-/// In events and views a large one is not the value but tells where it is kept, see [`Payload::is_kept_beside`].
+/// In events and views, a large value is represented by a reference to where it is kept: see
+/// [`Payload::is_kept_beside`].
 #[derive(Clone)]
 pub struct Payload(Form);
 
@@ -30,15 +31,15 @@ enum Form {
     Reference(Arc<Reference>),
 }
 
-/// Why a value is no payload, or a payload not the wanted value.
+/// Why a value cannot be a payload, or a payload cannot be read as the wanted type.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadError {
     /// The value does not serialise to JSON.
     #[error("the value cannot be written as JSON: {0}")]
     Encode(#[source] serde_json::Error),
-    /// The JSON text is not of the wanted type.
-    #[error("the payload is no `{wanted}`: {source}")]
+    /// The JSON text does not fit the wanted type.
+    #[error("the payload is not a `{wanted}`: {source}")]
     Decode {
         /// The wanted Rust type.
         wanted: &'static str,
@@ -51,11 +52,11 @@ pub enum PayloadError {
     TooLarge {
         /// The length of the JSON text in bytes.
         bytes: usize,
-        /// What is allowed here.
+        /// The limit that applies here, in bytes.
         max: usize,
     },
-    /// The value is kept beside the journal: this payload only tells where.
-    #[error("the value is kept beside the journal ({0}); a task, `Run::output` and `Run::value` get the value itself")]
+    /// The value is kept beside the journal; this payload is only a reference to it.
+    #[error("the value is kept beside the journal ({0}); read it in a task, with `Run::output` or with `Run::value`")]
     Beside(Payload),
     /// The JSON text nests too deep to be read back.
     #[error("the payload nests {depth} levels deep, more than the {PAYLOAD_DEPTH_MAX} that can be read back")]
@@ -75,8 +76,8 @@ impl Payload {
     /// Writes `value` as JSON.
     ///
     /// # Errors
-    /// [`PayloadError::Encode`] when it does not serialise, [`PayloadError::TooLarge`] and [`PayloadError::TooDeep`] over the
-    /// limits.
+    /// [`PayloadError::Encode`] when the value does not serialise; [`PayloadError::TooLarge`] and
+    /// [`PayloadError::TooDeep`] over the limits.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
         let text = serde_json::value::to_raw_value(value).map_err(PayloadError::Encode)?;
         Self::fits(text.get().len())?;
@@ -89,13 +90,14 @@ impl Payload {
         if depth > PAYLOAD_DEPTH_MAX { Err(PayloadError::TooDeep { depth }) } else { Ok(()) }
     }
 
-    /// Why it cannot stand in a plan, where so many bytes are allowed: it did not come from [`Payload::of`].
+    /// Why it cannot be part of a plan, where `bytes_max` bytes are allowed. Needed for payloads that did not come from
+    /// [`Payload::of`].
     pub(super) fn mistake(&self, bytes_max: usize) -> Option<String> {
         let fits = Self::fits_in(self.as_json().len(), bytes_max).and_then(|()| Self::reads_back(self.as_json()));
         fits.err().map(|error| error.to_string())
     }
 
-    /// The same with the limit for what is kept beside the journal.
+    /// As [`Payload::of`], with the limit for values kept beside the journal.
     pub(crate) fn large<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
         let text = serde_json::value::to_raw_value(value).map_err(PayloadError::Encode)?;
         Self::fits_in(text.get().len(), PAYLOAD_LARGE_BYTES_MAX)?;
@@ -103,12 +105,12 @@ impl Payload {
         Ok(Self::text(text))
     }
 
-    /// Checks that what a user hands over at once is no larger than one large payload may be.
+    /// Checks that values of `bytes` bytes together are within the limit of one large payload.
     pub(crate) const fn fits_large(bytes: usize) -> Result<(), PayloadError> {
         Self::fits_in(bytes, PAYLOAD_LARGE_BYTES_MAX)
     }
 
-    /// Text as it was written.
+    /// The text, unchanged.
     pub(super) fn text(text: Box<RawValue>) -> Self {
         Self(Form::Inline(Arc::from(text)))
     }
@@ -117,7 +119,7 @@ impl Payload {
         if bytes > max { Err(PayloadError::TooLarge { bytes, max }) } else { Ok(()) }
     }
 
-    /// Checks that `bytes` bytes fit into a payload.
+    /// Checks that `bytes` is within the limit of a payload.
     ///
     /// # Errors
     /// [`PayloadError::TooLarge`].
@@ -125,38 +127,38 @@ impl Payload {
         Self::fits_in(bytes, PAYLOAD_BYTES_MAX)
     }
 
-    /// A list of payloads as one payload. Each of them was small enough: the list is, too.
+    /// A list of payloads as one payload. The total is not limited.
     ///
     /// # Errors
     /// [`PayloadError::Beside`] when one of them is kept beside the journal.
     pub fn list(items: &[Self]) -> Result<Self, PayloadError> {
-        items.iter().try_for_each(Self::is_the_value)?;
+        items.iter().try_for_each(Self::require_value)?;
         serde_json::value::to_raw_value(items).map(Self::text).map_err(PayloadError::Encode)
     }
 
-    /// An object of payloads by name, as one payload of any size.
+    /// An object of payloads by name, as one payload. The total is not limited.
     pub(crate) fn object(parts: &[(Name, Self)]) -> Result<Self, PayloadError> {
-        parts.iter().try_for_each(|(_, part)| part.is_the_value())?;
+        parts.iter().try_for_each(|(_, part)| part.require_value())?;
         let fields: BTreeMap<_, _> = parts.iter().map(|(name, part)| (name, part)).collect();
         serde_json::value::to_raw_value(&fields).map(Self::text).map_err(PayloadError::Encode)
     }
 
-    fn is_the_value(&self) -> Result<(), PayloadError> {
+    fn require_value(&self) -> Result<(), PayloadError> {
         if self.is_kept_beside() { Err(PayloadError::Beside(self.clone())) } else { Ok(()) }
     }
 
     /// Reads the value back.
     ///
     /// # Errors
-    /// [`PayloadError::Decode`] when the text is of another type, [`PayloadError::Beside`] when the value is kept beside the
-    /// journal.
+    /// [`PayloadError::Decode`] when the text does not fit the type; [`PayloadError::Beside`] when the value is kept
+    /// beside the journal.
     pub fn to<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
-        self.is_the_value()?;
+        self.require_value()?;
         let wanted = std::any::type_name::<T>();
         serde_json::from_str(self.as_json()).map_err(|source| PayloadError::Decode { wanted, source })
     }
 
-    /// The JSON text; of a value that is kept beside the journal what stands there for it, for people to look at.
+    /// The JSON text. For a value kept beside the journal: the text of the reference, for display.
     #[must_use]
     pub fn as_json(&self) -> &str {
         self.raw().get()
@@ -169,21 +171,21 @@ impl Payload {
         }
     }
 
-    /// Whether the text is `null`.
+    /// Whether the value is `null`.
     #[must_use]
     pub fn is_null(&self) -> bool {
         !self.is_kept_beside() && self.as_json() == "null"
     }
 
-    /// Whether this is not the value itself: the value is large and kept beside the journal. Tasks, `Run::output` and
-    /// `Run::value` have the value.
+    /// Whether this payload is only a reference to a large value that is kept beside the journal. Tasks, `Run::output`
+    /// and `Run::value` get the value.
     #[must_use]
     pub const fn is_kept_beside(&self) -> bool {
         matches!(self.0, Form::Reference(_))
     }
 }
 
-/// What the engine does with references.
+/// Operations on references, for the engine.
 impl Payload {
     /// A reference to a value of this run.
     pub(crate) fn beside(place: KeptAt) -> Self {
@@ -208,12 +210,12 @@ impl Payload {
         }
     }
 
-    /// A reference with its value, for as long as it is in memory and not decided on.
+    /// Attaches the value to its reference while it is in memory, until it is decided on.
     pub(crate) fn with_value(self, value: Self) -> Self {
         self.map(|reference| reference.with_value(Some(value)))
     }
 
-    /// A reference without its value: as it goes into a state.
+    /// Detaches the value from its reference, as a state needs it.
     pub(crate) fn without_value(self) -> Self {
         if self.reference().is_some_and(|reference| reference.value().is_some()) {
             return self.map(|reference| reference.with_value(None));
@@ -221,19 +223,19 @@ impl Payload {
         self
     }
 
-    /// A reference that knows what is looked at in its value, where the value is there to be looked at.
+    /// Stores the answers to `looks` in the reference and detaches the value. Unchanged without a value.
     pub(crate) fn looked_at(self, looks: &Looks) -> Self {
         let Some(value) = self.reference().and_then(Reference::value) else { return self };
         let answers = looks.answers(value.as_json());
         self.with_answers(&answers).without_value()
     }
 
-    /// A reference that knows this, too, of its value.
+    /// Adds answers to the reference.
     pub(crate) fn with_answers(self, answers: &Answers) -> Self {
         if answers.is_empty() { self } else { self.map(|reference| reference.with_answers(answers)) }
     }
 
-    /// The text of a value, and of a reference what stands for it: what a user gives is no reference.
+    /// Turns a reference into its plain text: a payload from a user is never a reference.
     pub(crate) fn verbatim(self) -> Self {
         if self.is_kept_beside() { Self::text(self.raw().to_owned()) } else { self }
     }
@@ -251,8 +253,8 @@ impl<'de> Deserialize<'de> for Payload {
     }
 }
 
-/// Reads a payload that may be missing. One that is there and says `null` is a payload: for serde alone the two are
-/// the same, and what was `null` before a crash would be nothing after it.
+/// Reads an optional payload and keeps an explicit `null`. Serde would read it as `None`, and the value would differ
+/// after a crash.
 pub(super) fn if_present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Payload>, D::Error> {
     Payload::deserialize(deserializer).map(Some)
 }
@@ -283,11 +285,11 @@ mod tests {
 
     fn nested(depth: usize) -> Payload {
         let text = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        serde_json::from_str(&text).expect("the text is kept as it is")
+        serde_json::from_str(&text).expect("the text is kept unchanged")
     }
 
     #[test]
-    fn what_nests_too_deep_to_be_read_is_refused_where_it_arises() {
+    fn values_that_nest_too_deep_are_refused_when_made() {
         let deepest = nested(PAYLOAD_DEPTH_MAX);
         let kept = Payload::of(&deepest).expect("it fits");
         Payload::large(&deepest).expect("it fits");
@@ -298,7 +300,7 @@ mod tests {
         }
         let deeper = nested(PAYLOAD_DEPTH_MAX + 1);
         for refused in [Payload::of(&deeper), Payload::large(&deeper)] {
-            let error = refused.expect_err("nobody could read it").to_string();
+            let error = refused.expect_err("it could not be read back").to_string();
             assert_eq!(error, "the payload nests 121 levels deep, more than the 120 that can be read back");
         }
     }

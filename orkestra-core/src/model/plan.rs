@@ -1,6 +1,6 @@
-//! The validated graph of a run. What exists here has no cycle, no duplicate and no unknown name.
+//! The validated graph of a run: without cycles, duplicates or unknown names.
 //!
-//! A plan never forgets: growth appends, a node's place never changes.
+//! A plan only grows: nodes are appended, and a node's place never changes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
@@ -25,7 +25,7 @@ pub struct Plan {
     nodes: Vec<PlanNode>,
     places: HashMap<Name, NodeId>,
     graph: Graph,
-    /// How many nodes it had before it grew.
+    /// How many nodes were declared; the rest were added by growth.
     declared: usize,
     fingerprint: OnceLock<Fingerprint>,
 }
@@ -34,24 +34,24 @@ pub struct Plan {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PlanNode {
-    /// The node as it was defined, edges added by growth included.
+    /// The node's definition, including edges added by growth.
     pub spec: NodeSpec,
-    /// The nodes before it, in the order in which they were declared.
+    /// The nodes before it, in order of declaration.
     pub after: Vec<NodeId>,
 }
 
-/// How large a plan may become.
+/// The maximum size of a plan.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
+pub(crate) struct PlanSize {
     nodes: usize,
     edges: usize,
 }
 
-impl Room {
-    /// For what a run does.
+impl PlanSize {
+    /// For the work of a run.
     pub(crate) const WORK: Self = Self { nodes: NODES_MAX, edges: EDGES_MAX };
-    /// For undoing it, too: a node and an edge for each node, so that a run as large as may be can be undone.
-    pub(crate) const UNDOING: Self = Self { nodes: 2 * NODES_MAX, edges: EDGES_MAX + NODES_MAX };
+    /// With compensation: one node and one edge more for each node, so that even the largest run can be compensated.
+    pub(crate) const WITH_COMPENSATION: Self = Self { nodes: 2 * NODES_MAX, edges: EDGES_MAX + NODES_MAX };
 }
 
 impl Plan {
@@ -60,28 +60,29 @@ impl Plan {
     /// # Errors
     /// [`PlanError`], the first problem found; a cycle is named in full.
     pub fn new(spec: &WorkflowSpec) -> Result<Self, PlanError> {
-        // IMPORTANT: first. All else goes as deep as conditions nest.
+        // IMPORTANT: this check comes first. The others recurse as deep as conditions nest.
         spec.nodes.iter().try_for_each(NodeSpec::check)?;
         Self::read(spec)
     }
 
-    /// A plan from a journal: whatever was accepted once, and could be read back, is a plan.
+    /// Makes a plan from a journal. Skips the checks that older versions lacked: what was once accepted must stay
+    /// readable.
     fn read(spec: &WorkflowSpec) -> Result<Self, PlanError> {
-        let plan = Self::built(spec, spec.nodes.len(), Room::WORK)?;
+        let plan = Self::built(spec, spec.nodes.len(), PlanSize::WORK)?;
         plan.nodes.iter().try_for_each(|node| check_node(&node.spec))?;
         plan.acyclic()
     }
 
-    /// A plan that has grown, from all of its nodes, the first `declared` of which it had before.
+    /// A plan with growth, from all of its nodes; the first `declared` of them were declared.
     pub(super) fn regrown(spec: &WorkflowSpec, declared: usize) -> Result<Self, PlanError> {
-        Self::built(spec, declared.min(spec.nodes.len()), Room::UNDOING)?.acyclic()
+        Self::built(spec, declared.min(spec.nodes.len()), PlanSize::WITH_COMPENSATION)?.acyclic()
     }
 
     pub(super) const fn declared(&self) -> usize {
         self.declared
     }
 
-    fn built(spec: &WorkflowSpec, declared: usize, room: Room) -> Result<Self, PlanError> {
+    fn built(spec: &WorkflowSpec, declared: usize, size: PlanSize) -> Result<Self, PlanError> {
         if spec.nodes.is_empty() {
             return Err(PlanError::Empty(spec.name.clone()));
         }
@@ -94,7 +95,7 @@ impl Plan {
             declared,
             fingerprint: OnceLock::new(),
         };
-        plan.append(&spec.nodes, &[], room)?;
+        plan.append(&spec.nodes, &[], size)?;
         Ok(plan)
     }
 
@@ -106,21 +107,21 @@ impl Plan {
         }
     }
 
-    /// Whether `growth` fits. `started` tells whether a node has started. Costs what the growth touches and what comes
-    /// after it, not what is there.
+    /// Checks whether `growth` fits. `started` returns whether a node has started. Costs what the growth touches and
+    /// what comes after it, not the size of the plan.
     ///
     /// # Errors
-    /// [`PlanError`] when it does not: then the run goes on with the plan it has.
+    /// [`PlanError`] when it does not fit. The plan is unchanged.
     pub(crate) fn check_growth(
         &self,
         growth: &Growth,
-        room: Room,
+        size: PlanSize,
         started: impl Fn(NodeId) -> bool,
     ) -> Result<(), PlanError> {
         if let Some((_, after)) = growth.edges.iter().find(|(_, after)| self.id(after).is_some_and(&started)) {
             return Err(PlanError::Started(after.clone()));
         }
-        if self.nodes.len() + growth.nodes.len() > room.nodes {
+        if self.nodes.len() + growth.nodes.len() > size.nodes {
             return Err(PlanError::TooLarge);
         }
         let mut new = HashMap::with_capacity(growth.nodes.len());
@@ -142,7 +143,7 @@ impl Plan {
                 edges.insert((from, to));
             }
         }
-        if self.graph.edges() + edges.len() > room.edges {
+        if self.graph.edges() + edges.len() > size.edges {
             return Err(PlanError::TooLarge);
         }
         let name = |id: NodeId| match id.index().checked_sub(self.nodes.len()) {
@@ -152,17 +153,17 @@ impl Plan {
         self.graph.check_with(&edges).map_err(|Cycle(nodes)| PlanError::Cycle(nodes.into_iter().map(name).collect()))
     }
 
-    /// Adds a growth that [`check_growth`](Self::check_growth) found to fit.
+    /// Adds a growth that [`check_growth`](Self::check_growth) accepted.
     ///
     /// # Errors
-    /// [`PlanError`] when nobody checked; the plan is not to be used then.
-    pub(crate) fn grow(&mut self, growth: &Growth, room: Room) -> Result<(), PlanError> {
+    /// [`PlanError`] when the growth does not fit. The plan must not be used afterwards.
+    pub(crate) fn grow(&mut self, growth: &Growth, size: PlanSize) -> Result<(), PlanError> {
         self.fingerprint = OnceLock::new();
-        self.append(&growth.nodes, &growth.edges, room)
+        self.append(&growth.nodes, &growth.edges, size)
     }
 
-    fn append(&mut self, nodes: &[NodeSpec], edges: &[(Name, Name)], room: Room) -> Result<(), PlanError> {
-        if self.nodes.len() + nodes.len() > room.nodes {
+    fn append(&mut self, nodes: &[NodeSpec], edges: &[(Name, Name)], size: PlanSize) -> Result<(), PlanError> {
+        if self.nodes.len() + nodes.len() > size.nodes {
             return Err(PlanError::TooLarge);
         }
         for spec in nodes {
@@ -174,17 +175,17 @@ impl Plan {
             self.nodes.push(PlanNode { spec, after: Vec::new() });
         }
         for (before, after) in all_edges(nodes, edges) {
-            self.connect(before, after, room)?;
+            self.connect(before, after, size)?;
         }
         Ok(())
     }
 
-    fn connect(&mut self, before: &Name, after: &Name, room: Room) -> Result<(), PlanError> {
+    fn connect(&mut self, before: &Name, after: &Name, size: PlanSize) -> Result<(), PlanError> {
         let unknown = |unknown: &Name| PlanError::UnknownNode { node: after.clone(), unknown: unknown.clone() };
         let from = self.id(before).ok_or_else(|| unknown(before))?;
         let to = self.id(after).ok_or_else(|| unknown(after))?;
         let new = self.graph.add_edge(from, to);
-        if self.graph.edges() > room.edges {
+        if self.graph.edges() > size.edges {
             return Err(PlanError::TooLarge);
         }
         if new {
@@ -207,7 +208,7 @@ impl Plan {
         self.version.as_deref()
     }
 
-    /// All nodes, by place.
+    /// All nodes, in order of place.
     #[must_use]
     pub fn nodes(&self) -> &[PlanNode] {
         &self.nodes
@@ -216,7 +217,7 @@ impl Plan {
     /// The node at `id`.
     ///
     /// # Panics
-    /// When `id` is of another plan.
+    /// If `id` belongs to another plan.
     #[must_use]
     pub fn node(&self, id: NodeId) -> &PlanNode {
         &self.nodes[id.index()]
@@ -233,7 +234,7 @@ impl Plan {
         self.ids_from(0)
     }
 
-    /// The places of the nodes from the place `first` on.
+    /// The places of the nodes from place `first` on.
     pub(crate) fn ids_from(&self, first: usize) -> impl Iterator<Item = NodeId> + use<> {
         let [first, count] = [first, self.nodes.len()].map(|place| u32::try_from(place).expect("NODES_MAX fits"));
         (first..count).map(NodeId)
@@ -244,30 +245,30 @@ impl Plan {
         self.graph.dependents(id)
     }
 
-    /// How many nodes stand right before `id`.
+    /// The number of nodes right before `id`.
     #[must_use]
     pub fn in_degree(&self, id: NodeId) -> usize {
         self.graph.in_degree(id)
     }
 
-    /// The nodes that nothing comes after: their outputs are the run's output.
+    /// The nodes that no other node comes after. Their outputs are the run's output.
     pub fn sinks(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.ids().filter(|&id| self.graph.dependents(id).next().is_none())
     }
 
-    /// Whether the node was added while the run was under way.
+    /// Whether the node was added while the run was live.
     #[must_use]
     pub fn is_grown(&self, id: NodeId) -> bool {
         id.index() >= self.declared
     }
 
-    /// Whether nodes were added while the run was under way.
+    /// Whether nodes were added while the run was live.
     #[must_use]
     pub fn has_grown(&self) -> bool {
         self.nodes.len() > self.declared
     }
 
-    /// The digest of the plan as it is now. Made once.
+    /// The digest of the plan in its current form. Computed once per form.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         *self.fingerprint.get_or_init(|| self.digest())
@@ -281,7 +282,7 @@ impl Plan {
         Fingerprint(digest.finalize().into())
     }
 
-    /// The plan as a definition again, growth included.
+    /// The plan as a workflow definition, including growth.
     #[must_use]
     pub fn spec(&self) -> WorkflowSpec {
         let nodes = self.nodes.iter().map(|node| node.spec.clone()).collect();
@@ -289,7 +290,7 @@ impl Plan {
     }
 }
 
-/// What a node says of itself must fit what it says of the nodes before it.
+/// Checks that a node's condition, join and limits fit its other fields.
 fn check_node(node: &NodeSpec) -> Result<(), PlanError> {
     let name = || node.name.clone();
     if let Some(of) = node.when.iter().flat_map(|when| when.nodes()).find(|of| !node.after.contains(of)) {
@@ -311,7 +312,7 @@ fn check_node(node: &NodeSpec) -> Result<(), PlanError> {
     Ok(())
 }
 
-/// The edges that the nodes declare, then the others.
+/// The edges that the nodes declare, followed by `edges`.
 fn all_edges<'a>(nodes: &'a [NodeSpec], edges: &'a [(Name, Name)]) -> impl Iterator<Item = (&'a Name, &'a Name)> {
     let declared = nodes.iter().flat_map(|node| node.after.iter().map(move |before| (before, &node.name)));
     declared.chain(edges.iter().map(|(before, after)| (before, after)))

@@ -1,68 +1,68 @@
-//! Why a workflow is no plan: every mistake names the node that it is in.
+//! Errors of plans. Every mistake in a node names the node.
 
 use super::id::Name;
 use super::limits::{EDGES_MAX, NODE_LIMITS_MAX, NODES_MAX};
 
-/// Why a workflow is no plan, or a growth does not fit one.
+/// Why a workflow is not a valid plan, or a growth does not fit its plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// There is nothing to run.
+    /// The workflow has no nodes.
     #[error("workflow `{0}` has no nodes")]
     Empty(Name),
     /// Two nodes share a name.
     #[error("two nodes are named `{0}`")]
     DuplicateNode(Name),
-    /// An edge begins or ends nowhere.
-    #[error("node `{node}` comes after `{unknown}`, which is no node")]
+    /// An edge refers to an unknown node.
+    #[error("node `{node}` comes after `{unknown}`, but there is no such node")]
     UnknownNode {
-        /// The node that names it.
+        /// The node that the edge leads to.
         node: Name,
-        /// The name that stands for nothing.
+        /// The unknown name.
         unknown: Name,
     },
-    /// A node would have to wait for itself.
+    /// Nodes depend on each other in a cycle.
     #[error("the workflow has a cycle: {}", show(.0))]
     Cycle(Vec<Name>),
-    /// A condition looks at a node that does not come right before.
-    #[error("node `{node}` looks at `{of}` in its condition, and does not come right after it")]
+    /// A condition tests the output of a node that is not right before its own.
+    #[error("the condition of node `{node}` tests `{of}`, but `{of}` is not right before it; add it to `after`")]
     Condition {
-        /// The node.
+        /// The node with the condition.
         node: Name,
-        /// The node that it looks at.
+        /// The node whose output it tests.
         of: Name,
     },
-    /// A node waits for more nodes than there are before it.
-    #[error("node `{node}` waits for at least {wants} of the nodes before it, and there are {has}")]
+    /// A node waits for more nodes than come before it.
+    #[error("node `{node}` waits for {wants} of the nodes before it, but there are {has}")]
     Join {
         /// The node.
         node: Name,
         /// How many it waits for.
         wants: usize,
-        /// How many there are.
+        /// How many come before it.
         has: usize,
     },
-    /// A node is under more limits than a node may be.
-    #[error("node `{0}` is under more than {NODE_LIMITS_MAX} limits")]
+    /// A node has more limits than allowed.
+    #[error("node `{0}` has more than {NODE_LIMITS_MAX} limits")]
     TooManyLimits(Name),
-    /// A time limit of zero could never be kept.
-    #[error("node `{0}` has a time limit of zero")]
+    /// A timeout is zero, which no attempt can meet.
+    #[error("node `{0}` has a timeout of zero; leave it out for no timeout")]
     ZeroTimeout(Name),
-    /// A field of a node holds what could not be read back from a journal, or what no run could follow.
+    /// A field of a node cannot be read back from a journal, or is out of range.
     #[error("node `{node}`, `{field}`: {what}")]
     Field {
         /// The node.
         node: Name,
-        /// The field, as it is written in data.
+        /// The field, by its name in data.
         field: &'static str,
         /// What is wrong with it.
         what: String,
     },
-    /// A growth adds an edge into a node that has started.
-    #[error("node `{0}` has started already: nothing can be put before it")]
+    /// A growth adds an edge to a node that has started.
+    #[error("cannot add an edge to node `{0}`: it has already started")]
     Started(Name),
-    /// More nodes or edges than a plan may have.
-    #[error("a plan has at most {NODES_MAX} nodes and {EDGES_MAX} edges")]
+    /// The plan has more nodes or edges than allowed.
+    #[error("the plan is too large: it may have at most {NODES_MAX} nodes and {EDGES_MAX} edges")]
     TooLarge,
 }
 

@@ -1,10 +1,10 @@
-//! How a node is tried again.
+//! Retry policies.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// When a failed attempt is followed by another, and after what delay.
+/// Whether a failed attempt is followed by another, and after what delay.
 ///
 /// ```
 /// use std::time::Duration;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// The most attempts, the first included; at least 1.
+    /// The maximum number of attempts, including the first; at least 1.
     pub attempts_max: u32,
     /// The delay after the first failed attempt, in milliseconds.
     #[serde(default)]
@@ -28,13 +28,13 @@ pub struct Retry {
     /// The longest delay, in milliseconds.
     #[serde(default = "hour_ms")]
     pub delay_ms_max: u64,
-    /// How much of the delay is left to chance, 0 to 1: 0.2 shortens it by up to a fifth.
+    /// The random share of the delay, 0 to 1: 0.2 shortens it by up to a fifth.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub jitter: f64,
 }
 
 impl Retry {
-    /// One attempt, no more. The default.
+    /// A single attempt. The default.
     #[must_use]
     pub fn none() -> Self {
         Self::immediate(1)
@@ -46,48 +46,50 @@ impl Retry {
         Self { attempts_max: attempts_max.max(1), initial_ms: 0, factor: 1.0, delay_ms_max: hour_ms(), jitter: 0.0 }
     }
 
-    /// Up to `attempts_max` attempts; one second, doubled after each failure, at most an hour, a fifth of it by chance.
+    /// Up to `attempts_max` attempts. The delay is one second, doubles after each failure up to an hour, and is
+    /// randomly shortened by up to a fifth.
     #[must_use]
     pub fn exponential(attempts_max: u32) -> Self {
         Self { initial_ms: 1000, factor: 2.0, jitter: 0.2, ..Self::immediate(attempts_max) }
     }
 
-    /// The same with another first delay.
+    /// Sets the first delay.
     #[must_use]
     pub fn with_initial(self, delay: Duration) -> Self {
         Self { initial_ms: millis(delay), ..self }
     }
 
-    /// The same with another longest delay.
+    /// Sets the longest delay.
     #[must_use]
     pub fn with_max_delay(self, delay: Duration) -> Self {
         Self { delay_ms_max: millis(delay), ..self }
     }
 
-    /// The same with another share of chance, 0 to 1.
+    /// Sets the random share of the delay, 0 to 1.
     #[must_use]
     pub fn with_jitter(self, jitter: f64) -> Self {
         Self { jitter: jitter.clamp(0.0, 1.0), ..self }
     }
 
-    /// The field that is out of range, and what belongs there.
+    /// The field that is out of range, and its valid range.
     pub(super) fn mistake(&self) -> Option<(&'static str, &'static str)> {
         let wrong = [
-            ("retry.attempts_max", self.attempts_max == 0, "there is at least 1 attempt"),
-            ("retry.factor", !(self.factor.is_finite() && self.factor >= 1.0), "it is at least 1"),
-            ("retry.jitter", !(0.0..=1.0).contains(&self.jitter), "it is from 0 to 1"),
+            ("retry.attempts_max", self.attempts_max == 0, "it must be at least 1"),
+            ("retry.factor", !(self.factor.is_finite() && self.factor >= 1.0), "it must be at least 1"),
+            ("retry.jitter", !(0.0..=1.0).contains(&self.jitter), "it must be from 0 to 1"),
         ];
         wrong.into_iter().find(|(_, wrong, _)| *wrong).map(|(field, _, what)| (field, what))
     }
 
-    /// The delay after attempt number `attempt` failed, `None` when it was the last. `chance` is from 0 to 1.
+    /// The delay after attempt number `attempt` failed; `None` when it was the last. `chance` is a random number from 0
+    /// to 1.
     #[must_use]
     pub fn delay(&self, attempt: u32, chance: f64) -> Option<Duration> {
         if attempt >= self.attempts_max {
             return None;
         }
         if self.initial_ms == 0 {
-            // Times a factor that has grown beyond all bounds it would be no number at all.
+            // Zero times an infinite factor would be NaN.
             return Some(Duration::ZERO);
         }
         let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn no_delay_is_no_delay() {
+    fn a_policy_without_delay_gives_zero() {
         assert_eq!(Retry::immediate(2).delay(1, 0.5), Some(Duration::ZERO));
         assert_eq!(Retry::none().delay(1, 0.5), None);
         let retry = Retry::exponential(u32::MAX).with_initial(Duration::ZERO);

@@ -1,6 +1,6 @@
-//! Text from outside, made fit to be shown in one line.
+//! Makes text from outside safe to show in one line.
 
-/// The text cut to `chars_max` characters, on one line, without anything that a terminal or a reader would obey.
+/// Cuts the text to `chars_max` characters and puts it on one line, with control and format characters escaped.
 pub(crate) fn printable(text: &str, chars_max: usize) -> String {
     let mut shown = String::new();
     for (count, c) in text.chars().enumerate() {
@@ -17,7 +17,7 @@ pub(crate) fn printable(text: &str, chars_max: usize) -> String {
     shown
 }
 
-/// Characters that change how others are shown: marks and overrides of direction, blanks of no width, line separators.
+/// Characters that change how others are shown: direction marks and overrides, zero-width spaces, line separators.
 const fn is_format(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
 }
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_is_one_short_line() {
+    fn text_is_shown_as_one_short_line() {
         assert_eq!(printable("a\nb\u{1b}[2Jc", 99), "a b\\u{1b}[2Jc");
         assert_eq!(printable("abc\u{202e}def", 99), "abc\\u{202e}def");
         assert_eq!(printable("äöü", 2), "äö…");

@@ -1,6 +1,6 @@
-//! Where a large value is kept that does not stand in the journal, and what is known of it without reading it.
+//! References to large values kept beside the journal, and what is known of the value without reading it.
 //!
-//! A reference belongs to the run in whose journal it stands; it cannot name another one.
+//! A reference belongs to the run whose journal holds it; it cannot point into another run.
 
 use std::collections::BTreeMap;
 
@@ -10,36 +10,36 @@ use serde_json::value::RawValue;
 use super::id::RunId;
 use super::payload::Payload;
 
-/// What the engine's own texts in a journal begin with. A user's text that begins so is wrapped.
+/// The prefix of the engine's own texts in a journal. A user's text that begins like this is wrapped.
 pub(super) const PREFIX: &str = r#"{"$orkestra."#;
-/// What the text of a reference to a blob begins with.
+/// The prefix of a reference to a blob.
 pub(super) const BLOB: &str = r#"{"$orkestra.blob":"#;
 
 /// Where a value is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeptAt {
-    /// Among the blobs of the run.
+    /// In a blob of the run.
     Blob(Blob),
-    /// In the nodes that nothing comes after: an object of their outputs.
+    /// In the outputs of the run's sinks: the value is the object of these outputs.
     Outputs,
 }
 
-/// A value among the blobs of a run.
+/// A value stored as a blob of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Blob {
-    /// The run, as formats 1 and 2 wrote it down. It must be the run in whose journal this stands.
+    /// The run, as formats 1 and 2 recorded it. It must be the run whose journal holds the reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) run: Option<RunId>,
-    /// The digest of the text: the same text is kept once.
+    /// The digest of the text, so that equal texts are stored once.
     pub(crate) key: String,
-    /// How long the text is.
+    /// The length of the text in bytes.
     pub(crate) bytes: usize,
 }
 
-/// What is known of a value that is kept beside the journal: the answers to what the plan looks at in it.
+/// What is known of a value kept beside the journal: the answers to the questions that the plan asks about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answers {
-    /// Whether tests hold, by the digest of each.
+    /// Results of tests, by the digest of each test.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     holds: BTreeMap<String, bool>,
     /// Keys of slots, by JSON pointer.
@@ -48,7 +48,7 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Whether nothing is known.
+    /// Whether it contains no answers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.holds.is_empty() && self.slots.is_empty()
@@ -62,12 +62,12 @@ impl Answers {
         self.slots.insert(pointer, key);
     }
 
-    /// Whether the test of this digest holds, if that is known.
+    /// The result of the test with this digest, if known.
     pub(super) fn holds(&self, test: &str) -> Option<bool> {
         self.holds.get(test).copied()
     }
 
-    /// The key of the slot at this pointer, if it is known.
+    /// The key of the slot at this pointer, if known.
     pub(super) fn slot_at(&self, pointer: &str) -> Option<&Option<String>> {
         self.slots.get(pointer)
     }
@@ -83,9 +83,9 @@ impl Answers {
 pub(crate) struct Reference {
     place: KeptAt,
     answers: Answers,
-    /// What stands for it in the journal.
+    /// The reference's text in the journal.
     mark: Box<RawValue>,
-    /// The value itself, while it is in memory anyway. It is no part of the reference: nobody writes it down.
+    /// The value itself, while it is in memory anyway. Never serialised with the reference.
     value: Option<Payload>,
 }
 
@@ -129,7 +129,7 @@ impl Reference {
 /// The engine's own texts in a journal.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Mark {
-    /// A value among the blobs of the run.
+    /// A value in a blob of the run.
     #[serde(rename = "$orkestra.blob")]
     Blob {
         #[serde(flatten)]
@@ -137,10 +137,10 @@ pub(super) enum Mark {
         #[serde(default, skip_serializing_if = "Answers::is_empty")]
         known: Answers,
     },
-    /// An object of the outputs of the run's last nodes.
+    /// The object of the outputs of the run's sinks.
     #[serde(rename = "$orkestra.outputs")]
     Outputs {},
-    /// A user's text that looks like one of these.
+    /// A user's text that looks like one of the engine's.
     #[serde(rename = "$orkestra.json")]
     Json(Box<RawValue>),
 }

@@ -1,4 +1,4 @@
-//! Permission to run an attempt, and the limits that grant it.
+//! Slots: permission to run an attempt, granted by a limit.
 
 use std::fmt;
 
@@ -6,37 +6,38 @@ use serde::{Deserialize, Serialize};
 
 use super::id::Name;
 
-/// A limit that a node's attempts are under.
+/// A limit on the attempts of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SlotSpec {
-    /// The limit, as the engine's builder knows it.
+    /// The limit, as it was defined on the engine's builder.
     pub limit: Name,
-    /// What the limit counts apart: each key has slots of its own. Without it all runs share them.
+    /// What the limit counts separately by: each key has slots of its own. Without it all runs share the limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<SlotBy>,
 }
 
-/// Where the key of a slot comes from.
+/// The source of a slot's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SlotBy {
-    /// The run's label of this name; a run without it shares the slots of all that have none.
+    /// The run's label of this name. Runs without the label share one key.
     Label(String),
-    /// The text of the node's input at this JSON pointer, its JSON when it is no text: `/tenant`, or empty for the whole.
+    /// The string at this JSON pointer in the node's input, such as `/tenant`; its JSON when it is not a string. Empty
+    /// for the whole input.
     Input(String),
-    /// This text.
+    /// This fixed text.
     Key(String),
 }
 
-/// One kind of slot: a limit, and the key that it counts by.
+/// A kind of slot: a limit and the key that it counts by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct SlotKey {
     /// The limit.
     pub limit: Name,
-    /// The key, if the limit counts by one.
+    /// The key; `None` when the limit does not count by key.
     pub key: Option<String>,
 }
 

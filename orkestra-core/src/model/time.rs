@@ -1,17 +1,17 @@
-//! Points in time. This file never asks what time it is: whoever decides brings the time along.
+//! Points in time. This file never reads a clock: callers pass the time in.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds since the Unix epoch, as told by the clock of the process that wrote it.
+/// Milliseconds since the Unix epoch, by the clock of the process that recorded it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The Unix epoch: earlier than anything that happens to a run.
+    /// The Unix epoch, before any event of a run.
     pub const ZERO: Self = Self(0);
 
     /// The point `millis` milliseconds after the Unix epoch.
@@ -26,14 +26,14 @@ impl Timestamp {
         self.0
     }
 
-    /// This point plus `duration` in whole milliseconds, rounded up; the last representable point when it would overflow.
+    /// This point plus `duration`, rounded up to whole milliseconds. Saturates.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         let millis = duration.as_nanos().div_ceil(1_000_000);
         Self(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)))
     }
 
-    /// How long it is from `earlier` to this point; zero when `earlier` is later.
+    /// The time from `earlier` to this point; zero when `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_as_rfc_3339() {
+    fn displays_as_rfc_3339() {
         for (millis, text) in [
             (0, "1970-01-01T00:00:00.000Z"),
             (951_782_400_000, "2000-02-29T00:00:00.000Z"),

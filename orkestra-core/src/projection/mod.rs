@@ -1,4 +1,4 @@
-//! Read models folded from a run's state, for people and programs that look at runs.
+//! Read models of a run's state, for people and programs that inspect runs.
 
 mod graph;
 mod timeline;

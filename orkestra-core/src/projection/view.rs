@@ -1,4 +1,4 @@
-//! A run node by node.
+//! The view of a run, node by node.
 
 use std::collections::BTreeMap;
 
@@ -7,41 +7,41 @@ use serde::Serialize;
 use crate::kernel::{NodeStatus, Outcome, PauseReason, RunState, RunStatus, SkipReason, StepState, Undo};
 use crate::model::{Amount, Failure, Name, Payload, RunId, RunOptions, Seq, Timestamp};
 
-/// A run as a reader sees it.
+/// A run as shown to readers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunView {
     /// The run's id.
     pub id: RunId,
-    /// The workflow it runs.
+    /// The run's workflow.
     pub workflow: Name,
-    /// Where it stands.
+    /// The run's status.
     pub status: RunStatus,
-    /// What it was given.
+    /// Its input.
     pub input: Payload,
-    /// What it can be found by.
+    /// Labels to find the run by.
     pub labels: BTreeMap<String, String>,
-    /// Its nodes, in the order in which they were declared or added.
+    /// Its nodes, in order of declaration or addition.
     pub nodes: Vec<NodeView>,
-    /// How it is run, its budget as it is now.
+    /// Its options, with the current budget.
     pub options: RunOptions,
     /// What was spent, by meter.
     pub spent: BTreeMap<Name, Amount>,
-    /// What its tasks have published, by key. A large value is a reference: read it with
+    /// The values that its tasks have published, by key. A large value is a reference: read it with
     /// [`Run::published`](crate::Run::published).
     pub published: BTreeMap<Name, Payload>,
-    /// Why it makes a pause, if it does.
+    /// Why it is paused, if it is.
     pub pause: Option<PauseReason>,
-    /// The nodes whose failures are to be decided on before the run goes on, in the order in which they failed: each is
-    /// retried, or given up by [`Run::resume`](crate::Run::resume) when it is the reason of the pause.
+    /// The failed nodes that await a decision before the run continues, in order of failure. Each is retried, or given
+    /// up by [`Run::resume`](crate::Run::resume) when its failure is the reason of the pause.
     pub undecided: Vec<Name>,
-    /// Questions that nobody has answered.
+    /// Its open questions.
     pub questions: Vec<QuestionView>,
-    /// Other runs that it waits for.
+    /// The child runs that it waits for.
     pub children: Vec<RunId>,
     /// How it ended.
     pub outcome: Option<Outcome>,
-    /// What of it was undone and what was not, if it did not complete and there was something to undo.
+    /// Which nodes were compensated and which were not, if it did not complete and had nodes to compensate.
     pub undo: Option<Undo>,
     /// When it was created.
     pub created_at: Timestamp,
@@ -51,19 +51,19 @@ pub struct RunView {
     pub last: Seq,
 }
 
-/// A question that nobody has answered.
+/// An open question.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct QuestionView {
-    /// Its id: answer it with [`Run::answer`](crate::Run::answer).
+    /// The question's id, for [`Run::answer`](crate::Run::answer).
     pub id: Seq,
-    /// The node that asks.
+    /// The node that asked.
     pub node: Name,
-    /// What it asks.
+    /// The question.
     pub question: Payload,
 }
 
-/// A node as a reader sees it.
+/// A node as shown to readers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct NodeView {
@@ -71,21 +71,21 @@ pub struct NodeView {
     pub name: Name,
     /// The nodes before it.
     pub after: Vec<Name>,
-    /// Where it stands.
+    /// The node's status.
     pub status: NodeStatus,
-    /// The attempt under way, or the last one; 0 before the first.
+    /// The running attempt, or the last one; 0 before the first.
     pub attempt: u32,
-    /// When its first attempt began.
+    /// When its first attempt started.
     pub started_at: Option<Timestamp>,
     /// When it became final.
     pub ended_at: Option<Timestamp>,
-    /// When its next attempt begins, if it waits for that.
+    /// When its next attempt starts, if one is scheduled.
     pub retry_at: Option<Timestamp>,
     /// Why it was skipped, if it was.
     pub skipped: Option<SkipReason>,
-    /// What its last failed attempt left.
+    /// The failure of its last failed attempt.
     pub failure: Option<Failure>,
-    /// What it gave.
+    /// Its output.
     pub output: Option<Payload>,
 }
 

@@ -1,4 +1,4 @@
-//! Statuses as words for people.
+//! Statuses in words.
 
 use crate::kernel::RunStatus;
 

@@ -1,6 +1,6 @@
-//! Tells those who listen in the same process that a letter was sent.
+//! Notifies listeners in the same process that a letter was sent.
 //!
-//! It never waits for a listener: one that is too slow is told that it missed some.
+//! Never waits for a listener: a slow one learns that it missed some letters.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -13,87 +13,87 @@ use crate::model::RunId;
 
 use super::inbox::Listener;
 
-/// Runs that one listener has not heard of yet, at the most: more of them are looked for all at once.
-const UNHEARD_MAX: usize = 1024;
+/// How many runs one listener may have pending. Beyond that it has to look at all runs.
+const PENDING_MAX: usize = 1024;
 
-/// Rings for those who listen. Clones ring for the same.
+/// Notifies listeners of letters. Clones share their listeners.
 #[derive(Clone, Debug, Default)]
-pub struct Bell(Arc<Mutex<Vec<Weak<Ear>>>>);
+pub struct Bell(Arc<Mutex<Vec<Weak<Subscriber>>>>);
 
 #[derive(Debug, Default)]
-struct Ear(Mutex<Unheard>);
+struct Subscriber(Mutex<Pending>);
 
 #[derive(Debug, Default)]
-struct Unheard {
+struct Pending {
     runs: VecDeque<RunId>,
     missed: bool,
     waker: Option<Waker>,
 }
 
-impl Ear {
-    fn lock(&self) -> MutexGuard<'_, Unheard> {
-        // Nothing that holds it can panic half-way through a change.
+impl Subscriber {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        // Changes under this lock cannot panic half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Bell {
-    /// Tells all who listen of `run`.
+    /// Notifies all listeners of a letter for `run`.
     pub fn ring(&self, run: &RunId) {
-        self.tell(|unheard| {
-            if unheard.runs.len() < UNHEARD_MAX {
-                unheard.runs.push_back(run.clone());
+        self.tell(|pending| {
+            if pending.runs.len() < PENDING_MAX {
+                pending.runs.push_back(run.clone());
             } else {
-                unheard.missed = true;
+                pending.missed = true;
             }
         });
     }
 
-    /// Tells all who listen that some may have been missed.
+    /// Tells all listeners that they may have missed letters.
     pub fn ring_for_all(&self) {
-        self.tell(|unheard| unheard.missed = true);
+        self.tell(|pending| pending.missed = true);
     }
 
-    /// Hears of all that is rung for from now on.
+    /// A listener for all letters from now on.
     #[must_use]
     pub fn listen(&self) -> Box<dyn Listener> {
-        let ear = Arc::new(Ear::default());
-        self.lock().push(Arc::downgrade(&ear));
-        Box::new(Hearing(ear))
+        let subscriber = Arc::new(Subscriber::default());
+        self.lock().push(Arc::downgrade(&subscriber));
+        Box::new(Subscription(subscriber))
     }
 
-    fn tell(&self, add: impl Fn(&mut Unheard)) {
+    fn tell(&self, add: impl Fn(&mut Pending)) {
         let mut wakers = Vec::new();
-        self.lock().retain(|ear| {
-            let Some(ear) = ear.upgrade() else { return false };
-            let mut unheard = ear.lock();
-            add(&mut unheard);
-            wakers.extend(unheard.waker.take());
+        self.lock().retain(|subscriber| {
+            let Some(subscriber) = subscriber.upgrade() else { return false };
+            let mut pending = subscriber.lock();
+            add(&mut pending);
+            wakers.extend(pending.waker.take());
             true
         });
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Ear>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Subscriber>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Hearing(Arc<Ear>);
+struct Subscription(Arc<Subscriber>);
 
 #[async_trait]
-impl Listener for Hearing {
+impl Listener for Subscription {
     async fn next(&mut self) -> Option<RunId> {
         poll_fn(|context| {
-            let mut unheard = self.0.lock();
-            if std::mem::take(&mut unheard.missed) {
-                unheard.runs.clear();
+            let mut pending = self.0.lock();
+            if std::mem::take(&mut pending.missed) {
+                pending.runs.clear();
                 return Poll::Ready(None);
             }
-            match unheard.runs.pop_front() {
+            match pending.runs.pop_front() {
                 Some(run) => Poll::Ready(Some(run)),
                 None => {
-                    unheard.waker = Some(context.waker().clone());
+                    pending.waker = Some(context.waker().clone());
                     Poll::Pending
                 }
             }
@@ -111,22 +111,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_who_listen_hear_and_the_slow_are_told_that_they_missed_some() {
+    async fn all_listeners_are_notified_and_slow_ones_learn_that_they_missed_some() {
         let bell = Bell::default();
         bell.ring(&run(0));
         let (mut one, mut two) = (bell.listen(), bell.clone().listen());
         bell.ring(&run(1));
         bell.ring(&run(2));
         assert_eq!([one.next().await, one.next().await], [Some(run(1)), Some(run(2))]);
-        (3..UNHEARD_MAX + 3).for_each(|number| bell.ring(&run(number)));
-        assert_eq!(two.next().await, None, "two before and a box full of others");
+        (3..PENDING_MAX + 3).for_each(|number| bell.ring(&run(number)));
+        assert_eq!(two.next().await, None, "its queue overflowed");
         let waiting = tokio::spawn(async move { two.next().await });
         tokio::task::yield_now().await;
         bell.ring(&run(7));
         assert_eq!(waiting.await.expect("it does not panic"), Some(run(7)));
-        assert_eq!(one.next().await, None, "it too had a full box");
+        assert_eq!(one.next().await, None, "its queue overflowed too");
         drop(one);
         bell.ring_for_all();
-        assert_eq!(bell.lock().len(), 0, "nobody listens any more");
+        assert_eq!(bell.lock().len(), 0, "no listener is left");
     }
 }

@@ -1,17 +1,17 @@
-//! Which runs need a driver, and how they are asked for page by page.
+//! Queries for the runs that need a driver, page by page.
 
 use crate::model::{RunId, Timestamp};
 
 /// Which runs to look for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueQuery {
-    /// What time it is: leases that have run out hold nothing.
+    /// The current time: leases that have expired by then do not count.
     pub now: Timestamp,
-    /// Only runs whose wake-up time is not after this one.
+    /// Only runs whose wake-up time is at or before this time.
     pub until: Timestamp,
-    /// Only runs after the last one of a page before.
+    /// Only runs after this one: the last run of the previous page.
     pub after: Option<DueCursor>,
-    /// How many at most.
+    /// The maximum number of runs.
     pub limit: usize,
 }
 
@@ -23,10 +23,10 @@ impl DueQuery {
     }
 }
 
-/// A run that needs a driver, which is also the place after it in the order of wake-up times.
+/// A run that needs a driver. Also a position in the order of wake-up times, right after that run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DueCursor {
-    /// When it needs one.
+    /// When it needs a driver.
     pub wake_at: Timestamp,
     /// The run.
     pub id: RunId,
@@ -35,8 +35,9 @@ pub struct DueCursor {
 /// Runs that need a driver.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Due {
-    /// The runs, earliest first, those of the same time by id.
+    /// The runs, by wake-up time and then by id.
     pub runs: Vec<DueCursor>,
-    /// The earliest wake-up time of the free runs that follow: after `until`, or over the limit.
+    /// The earliest wake-up time of the runs without a lease that are not in this page: those after `until`, or over
+    /// the limit.
     pub next: Option<Timestamp>,
 }

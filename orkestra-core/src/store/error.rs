@@ -1,4 +1,4 @@
-//! How stores fail, sorted by what the caller should do.
+//! Errors of stores, sorted by what the caller should do.
 
 use std::error::Error;
 use std::fmt;
@@ -10,20 +10,20 @@ use crate::model::{Epoch, Seq};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {
-    /// The commit does not follow the journal: somebody else wrote, or something was lost on the way. Load the run anew.
-    #[error("the journal ends at {last}, the commit does not follow it")]
+    /// The commit does not follow the journal: another writer was faster, or a write was lost. Reload the run.
+    #[error("the commit does not follow the journal, which ends at {last}")]
     Conflict {
         /// The last position of the journal.
         last: Seq,
     },
-    /// A newer lease holds the run: stop driving it.
-    #[error("epoch {held} holds the run")]
+    /// The run was claimed under a newer lease. Stop driving it.
+    #[error("the run was claimed with the newer epoch {held}")]
     Fenced {
-        /// The epoch that holds it.
+        /// The newer epoch.
         held: Epoch,
     },
-    /// The commit may be durable or not: load the run anew and see.
-    #[error("it cannot be told whether the commit was written: {0}")]
+    /// The commit may or may not be durable. Reload the run to find out.
+    #[error("the commit may or may not have been written: {0}")]
     Unknown(String),
     /// The commit was not written.
     #[error("{0}")]
@@ -38,19 +38,19 @@ pub enum StoreErrorKind {
     Busy,
     /// A stored value or the store itself is damaged.
     Damaged,
-    /// The store is of a version that this library does not read.
+    /// The store has a format that this library does not read.
     Version,
-    /// The directory, disk or network refuses. Trying again may help once its cause is gone.
+    /// The directory, disk or network failed. Retrying may help once the cause is gone.
     Io,
-    /// A sync failed before: the store must be opened anew.
+    /// An earlier sync failed. The store must be reopened.
     Poisoned,
-    /// The caller asked for what cannot be.
+    /// The request is invalid.
     Invalid,
 }
 
-/// A store that did not do what it was asked for.
+/// The error of a failed store operation.
 ///
-/// Two are equal when they say the same, whatever caused them.
+/// Two errors are equal when their kinds and messages are, whatever caused them.
 #[derive(Clone, Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
@@ -59,7 +59,7 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// An error that says in one sentence what happened and, if it is known, what to do.
+    /// An error with a message: what was tried, what went wrong and, if known, what to do.
     pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
@@ -70,7 +70,7 @@ impl StoreError {
         Self { source: Some(Arc::new(source)), ..self }
     }
 
-    /// What to do about it.
+    /// The kind, which says what to do.
     #[must_use]
     pub const fn kind(&self) -> StoreErrorKind {
         self.kind

@@ -1,4 +1,4 @@
-//! What is sent to a run by a process that does not drive it. A store never looks inside a letter.
+//! Inboxes: letters to runs from processes that do not drive them. A store never looks inside a letter.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::RunId;
 
-/// The place of a letter in its run's inbox: higher ones came later. No letter of a run ever has the number of another.
+/// The position of a letter in its run's inbox. Later letters have higher ids; a run never reuses an id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LetterId(pub u64);
 
 impl LetterId {
-    /// Before the first.
+    /// Before the first letter.
     pub const ZERO: Self = Self(0);
 }
 
@@ -27,17 +27,17 @@ impl fmt::Display for LetterId {
 /// A letter that waits for the driver of its run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
-    /// Its place.
+    /// Its position.
     pub id: LetterId,
-    /// What was sent.
+    /// The encoded letter.
     pub body: Arc<[u8]>,
 }
 
-/// Hears of letters. It may hear late, and of letters that are gone already: those who must not miss one look themselves,
-/// now and then.
+/// Receives notifications of letters. They may come late, and for letters that are already gone. A caller that must not
+/// miss letters also checks the inbox from time to time.
 #[async_trait]
 pub trait Listener: Send {
-    /// The next run that a letter was sent to; `None` when some were missed: any run may have letters. Dropping the
-    /// returned future loses nothing.
+    /// The next run that a letter was sent to. `None` when notifications were missed: then any run may have letters.
+    /// Cancel safe: dropping the future loses no notification.
     async fn next(&mut self) -> Option<RunId>;
 }

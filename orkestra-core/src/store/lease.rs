@@ -1,44 +1,44 @@
-//! The right to drive a run.
+//! Leases: the right to drive a run.
 
 use crate::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
 
-/// The right to drive a run, until it runs out or is released. Its epoch fences whoever held it before.
+/// The right to drive a run, until it expires or is released. Its epoch fences all earlier owners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The run.
     pub run: RunId,
-    /// Who holds it.
+    /// The worker that owns it.
     pub worker: WorkerId,
-    /// Higher than every epoch before it.
+    /// The fencing number, higher than all earlier epochs of the run.
     pub epoch: Epoch,
-    /// When it runs out.
+    /// When it expires.
     pub until: Timestamp,
 }
 
 impl Lease {
-    /// Whether it has not run out at `now`.
+    /// Whether it has not expired at `now`.
     #[must_use]
     pub fn holds_at(&self, now: Timestamp) -> bool {
         self.until > now
     }
 }
 
-/// What whoever claimed a run is told.
+/// The answer to a successful claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimed {
-    /// The right to drive it.
+    /// The lease.
     pub lease: Lease,
-    /// Where its journal ends; [`Seq::ZERO`] when there is none.
+    /// The last position of the run's journal; [`Seq::ZERO`] when there is none.
     pub last: Seq,
-    /// Whether letters wait for it.
+    /// Whether the run's inbox has letters.
     pub mail: bool,
 }
 
-/// What whoever renewed a lease is told.
+/// The answer to the renewal of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Renewed {
-    /// Whether it is held still.
+    /// Whether the lease is still owned.
     pub held: bool,
-    /// Whether letters wait for the run; `false` when it is not held.
+    /// Whether the run's inbox has letters; `false` when the lease is not owned.
     pub mail: bool,
 }

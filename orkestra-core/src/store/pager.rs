@@ -1,4 +1,4 @@
-//! Walks all runs that match a query, however many there are.
+//! Iterates over all runs that match a query, however many there are.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,11 @@ use super::{RunQuery, RunRecord, Store, StoreError};
 
 /// All runs that match a query, newest first, read from a store page by page.
 ///
-/// A run that exists throughout and matches throughout is found exactly once. What changes meanwhile may be found or not.
+/// A run that exists and matches all the time is returned exactly once. Runs that change in the meantime may or may not
+/// be returned.
 pub struct Pager {
     store: Arc<dyn Store>,
-    /// The next page; none after the last.
+    /// The query for the next page; `None` after the last.
     query: Option<RunQuery>,
     page: std::vec::IntoIter<RunRecord>,
 }
@@ -27,7 +28,8 @@ impl fmt::Debug for Pager {
 }
 
 impl Pager {
-    /// Walks the runs that match `query`, from its cursor on. The query's limit is the size of a page, not of the whole.
+    /// A pager over the runs that match `query`, from its cursor on. The query's limit is the size of a page, not of
+    /// the whole.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, query: RunQuery) -> Self {
         let limit = query.limit.clamp(1, READ_RECORDS_MAX);
@@ -36,7 +38,7 @@ impl Pager {
 
     /// The next run; `None` after the last.
     ///
-    /// Dropping the returned future loses nothing, and after an error the same page is read again.
+    /// Cancel safe: dropping the future loses no run. After an error, the next call reads the same page again.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -55,7 +57,7 @@ impl Pager {
         }
     }
 
-    /// All runs that are left. They must fit into memory.
+    /// All remaining runs. They must fit into memory.
     ///
     /// # Errors
     /// When the store cannot be read.

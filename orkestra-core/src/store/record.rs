@@ -1,4 +1,4 @@
-//! What can be told of a run without its journal, and how runs are found.
+//! Run records: a summary of each run without its journal, and the queries over them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,35 +7,36 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::{Outcome, RunState, RunStatus, Undo, wake_at};
 use crate::model::{Name, RunId, Timestamp};
 
-/// A run at a glance. Written together with the commit that changes it.
+/// The summary of a run. Written together with the commit that changes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// The run's id.
     pub id: RunId,
-    /// The workflow it runs.
+    /// The run's workflow.
     pub workflow: Name,
-    /// Where it stands.
+    /// The run's status.
     pub status: RunStatus,
-    /// What it can be found by.
+    /// Labels to find the run by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// The short fingerprint of the plan that it began with; none once the plan has grown.
+    /// The short fingerprint of the plan it started with; `None` once the plan has grown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
-    /// The run that waits for it, if one does.
+    /// The run that waits for it, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<RunId>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When its status last changed.
     pub updated_at: Timestamp,
-    /// When it needs a driver; [`Timestamp::ZERO`] is now, `None` only when somebody outside does something.
+    /// When it needs a driver: [`Timestamp::ZERO`] for now, `None` when it waits only for an outside action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake_at: Option<Timestamp>,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// What of it was undone and what was not, when it has ended, did not complete, and there was something to undo.
+    /// Which nodes were compensated and which were not, for a run that ended without completing and had nodes to
+    /// compensate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<Undo>,
 }
@@ -59,14 +60,14 @@ impl RunRecord {
         }
     }
 
-    /// Whether `state` is told well by this record still.
+    /// Whether this record is still up to date for `state`.
     #[must_use]
     pub fn tells(&self, state: &RunState) -> bool {
         self.status == state.status() && self.wake_at == wake_at(state)
     }
 }
 
-/// Which runs to list. The default is the newest hundred of all.
+/// Which runs to list. By default the newest hundred of all runs.
 ///
 /// ```
 /// use orkestra_core::prelude::*;
@@ -91,9 +92,9 @@ pub struct RunQuery {
     pub created_from: Option<Timestamp>,
     /// Only runs created before this time.
     pub created_until: Option<Timestamp>,
-    /// Only runs older than the last one of a page before.
+    /// Only runs after this one: the last run of the previous page.
     pub cursor: Option<ListCursor>,
-    /// How many at most.
+    /// The maximum number of runs.
     pub limit: usize,
 }
 
@@ -115,14 +116,14 @@ impl Default for RunQuery {
 }
 
 impl RunQuery {
-    /// All statuses that are asked for; an empty set means any status. Stores read it rather than the field.
+    /// All requested statuses; an empty set means any status. Stores use this rather than the fields.
     #[must_use]
     #[expect(deprecated, reason = "the old field is read for one release more")]
     pub fn wanted_statuses(&self) -> BTreeSet<RunStatus> {
         self.statuses.iter().copied().chain(self.status).collect()
     }
 
-    /// Whether runs of this status are asked for.
+    /// Whether the query includes runs of this status.
     #[must_use]
     #[expect(deprecated, reason = "the old field is read for one release more")]
     pub fn asks_for(&self, status: RunStatus) -> bool {
@@ -130,7 +131,7 @@ impl RunQuery {
         is_any || self.statuses.contains(&status) || self.status == Some(status)
     }
 
-    /// Whether `record` is asked for, its place aside.
+    /// Whether `record` matches the query, apart from cursor and limit.
     #[must_use]
     pub fn matches(&self, record: &RunRecord) -> bool {
         let labelled = self.labels.iter().all(|(key, value)| record.labels.get(key) == Some(value));
@@ -143,7 +144,7 @@ impl RunQuery {
     }
 }
 
-/// The place after a run in a list, newest first. Stays good when runs are added or deleted.
+/// A position in a list of runs, newest first: right after a run. Stays valid when runs are added or deleted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ListCursor {
     /// When the run was created.
@@ -152,11 +153,11 @@ pub struct ListCursor {
     pub id: RunId,
 }
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Where the next page begins; `None` when this was the last.
+    /// The cursor of the next page; `None` after the last page.
     pub next: Option<ListCursor>,
 }

@@ -1,13 +1,13 @@
-//! A state that need not be made from the whole journal.
+//! Stored snapshots: states that save replaying the whole journal.
 
 use std::sync::Arc;
 
 use crate::model::Seq;
 
-/// A state of a run, encoded. A store never looks inside.
+/// An encoded state of a run. A store never looks inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The position up to which it has everything.
+    /// The position of the last event that the state includes.
     pub last: Seq,
     /// The encoded state.
     pub bytes: Arc<[u8]>,

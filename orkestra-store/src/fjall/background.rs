@@ -1,15 +1,16 @@
-//! Why a write of fjall in the background has failed. fjall tells that to its log alone; what stops it still stops us.
+//! Finds out why a background write of fjall failed. fjall reports the cause only to its own log, but what stops fjall
+//! usually stops us too.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-pub(super) const FAILED: &str = "a write of fjall in the background has failed";
+pub(super) const FAILED: &str = "a background write of fjall failed";
 
-/// What its writes in the background need.
+/// The resources that background writes need.
 pub(super) struct Background {
     directory: PathBuf,
-    /// What a flush writes.
+    /// The size of a flush.
     bytes: u64,
 }
 
@@ -18,24 +19,24 @@ impl Background {
         Self { directory, bytes }
     }
 
-    /// The error of one that has failed: with its cause, when writing as much fails for us too.
+    /// The error of a failed background write, with its cause if a write of the same size fails here too.
     pub(super) fn cause(&self) -> io::Error {
         match self.write() {
-            Ok(()) => io::Error::other(format!("{FAILED}{}", self.left())),
+            Ok(()) => io::Error::other(format!("{FAILED}{}", self.free_space())),
             Err(error) => io::Error::new(error.kind(), format!("{FAILED}: {error}")),
         }
     }
 
-    /// What is left on the disk: what failed may have needed more than a flush does, and has given it back.
-    fn left(&self) -> String {
+    /// The free space on the disk: the failed write may have needed more than a flush, and may have freed it again.
+    fn free_space(&self) -> String {
         #[cfg(unix)]
         if let Ok(disk) = rustix::fs::statvfs(&self.directory) {
-            return format!("; {} KiB are left on its disk", disk.f_bavail.saturating_mul(disk.f_frsize) / 1024);
+            return format!("; its disk has {} KiB left", disk.f_bavail.saturating_mul(disk.f_frsize) / 1024);
         }
         String::new()
     }
 
-    /// Writes as much as a flush does, and takes it away again.
+    /// Writes as much as a flush does, then deletes it.
     fn write(&self) -> io::Result<()> {
         let path = self.directory.join("room");
         let written = File::create(&path).and_then(|mut file| {

@@ -1,4 +1,4 @@
-//! fjall's handles, and views of what is in it.
+//! fjall's handles, and views of its content.
 
 use std::ops::Bound;
 use std::path::Path;
@@ -8,22 +8,22 @@ use ::fjall::{
 };
 
 use crate::kv::changes::{Change, Changes};
-use crate::kv::error::{Trouble, without_panic};
+use crate::kv::error::{BackendError, without_panic};
 use crate::kv::map::{self, Entries, Map};
 
 use super::options::FjallOptions;
 
-/// Where everything is.
+/// The only keyspace.
 const KEYSPACE: &str = "runs";
 
-/// One flushes what is full, the other puts tables together: neither waits for the other.
+/// One for flushes and one for compactions, so that neither waits for the other.
 const WORKERS: usize = 2;
-/// How many of its tables it may have open, of some 64 MiB each.
+/// The most tables kept open, of about 64 MiB each.
 const OPEN_FILES_MAX: usize = 100;
-/// The smallest that fjall allows. Its journal is a file of that length from the beginning, most of it a hole.
+/// The minimum of fjall. Its journal has this length from the start, most of it a hole.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// fjall, open.
+/// An open database.
 #[derive(Clone)]
 pub(super) struct Database {
     // IMPORTANT: dropped before the database, which waits for its threads.
@@ -32,16 +32,17 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Opens what is in `directory`, which must have been there before if `existed`.
-    pub(super) fn open(directory: &Path, options: &FjallOptions, existed: bool) -> Result<Self, Trouble> {
+    /// Opens the database in `directory`. If `existed`, it must not be empty.
+    pub(super) fn open(directory: &Path, options: &FjallOptions, existed: bool) -> Result<Self, BackendError> {
         without_panic(|| {
             let builder = ::fjall::Database::builder(directory).cache_size(options.cache_bytes);
             let builder = builder.worker_threads(WORKERS).max_cached_files(Some(OPEN_FILES_MAX));
-            // Even if another crate turns on fjall's feature `lz4`: a program without it must be able to read the journal.
+            // Even if another crate enables fjall's feature `lz4`: a program without it must be able to read the
+            // journal.
             let builder = builder.journal_compression(CompressionType::None);
             let database = builder.max_journaling_size(JOURNAL_BYTES_MAX).open()?;
             if existed && !database.keyspace_exists(KEYSPACE) {
-                return Err(Trouble::Damaged("fjall does not know what was in it any more".into()));
+                return Err(BackendError::Damaged(format!("fjall no longer has the keyspace `{KEYSPACE}`")));
             }
             let memtable_bytes = options.backend.memtable_bytes;
             let keyspace =
@@ -50,7 +51,7 @@ impl Database {
         })
     }
 
-    /// Writes `changes`, and shows them when they are as durable as `mode` says.
+    /// Writes `changes`, and makes them visible once they are as durable as `mode` says.
     pub(super) fn write(&self, changes: Changes, mode: PersistMode) -> Result<(), ::fjall::Error> {
         let mut batch: OwnedWriteBatch = self.database.batch().durability(Some(mode));
         for (key, change) in changes {
@@ -69,14 +70,14 @@ impl Map for Database {
     }
 }
 
-/// What was published as it was taken. Nobody waits for it; what it sees is kept for it.
+/// What was published when it was taken. It blocks no writer; fjall keeps the old versions that it needs.
 struct View<'a> {
     snapshot: Snapshot,
     keyspace: &'a Keyspace,
 }
 
 impl map::View for View<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, BackendError> {
         Ok(self.snapshot.get(self.keyspace, key)?.map(|value| value.to_vec()))
     }
 

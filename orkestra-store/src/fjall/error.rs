@@ -1,23 +1,23 @@
-//! What fjall says, in the words of the stores.
+//! Maps errors of fjall.
 
 use std::io;
 
 use ::fjall::{Error, LsmError};
 
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 
 use super::background::FAILED;
 
-impl From<Error> for Trouble {
+impl From<Error> for BackendError {
     fn from(error: Error) -> Self {
         match error {
             Error::Io(error) | Error::Storage(LsmError::Io(error)) => Self::Io(error),
-            Error::InvalidVersion(found) => Self::Version(format!("fjall does not know its version {found:?}")),
+            Error::InvalidVersion(found) => Self::Version(format!("fjall does not support its version {found:?}")),
             Error::Storage(LsmError::InvalidVersion(found)) => {
-                Self::Version(format!("fjall does not know its version {found}"))
+                Self::Version(format!("fjall does not support its version {found}"))
             }
             Error::Locked => Self::Io(io::Error::other("fjall's own lock is held by another process")),
-            // Its cause went to fjall's log as it happened: a flush or a compaction that failed.
+            // A failed flush or compaction. fjall wrote the cause to its log.
             Error::Poisoned => Self::Io(io::Error::other(FAILED)),
             error => Self::Damaged(error.to_string()),
         }

@@ -1,15 +1,14 @@
-//! The embedded store for much writing: one directory on disk, open in one process at a time. The only folder that names
-//! fjall, a tree of sorted tables behind a journal.
+//! The fjall backend, for write-heavy data: one directory, open in one process at a time. The only module that uses
+//! fjall, an LSM tree with a journal.
 //!
 //! ```text
 //! append() -> Log::write: one batch -> fjall's journal, fdatasync -> its memtable, published -> mark -> answers
-//! read()   -> a snapshot of fjall: what was published
+//! read()   -> a snapshot of fjall: what is published
 //! ```
 //!
-//! What makes "only durable commits are ever read" true: a batch that carries its durability is synced before it gets into
-//! the memtable, and is published after that (fjall 3.1.13, `src/batch/mod.rs`); readers use snapshots, which see what is
-//! published. Nothing here ever writes past a batch, and no batch goes without its durability: one that names none stays in
-//! a buffer of this process.
+//! Readers see only durable commits: a batch with a persist mode is synced before it enters the memtable, and is
+//! published after that (fjall 3.1.13, `src/batch/mod.rs`); readers use snapshots, which see what is published. All
+//! writes here are batches with a persist mode: one without a mode stays in a buffer of this process.
 
 mod background;
 mod database;

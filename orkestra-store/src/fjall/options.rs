@@ -1,4 +1,4 @@
-//! What can be chosen of fjall alone.
+//! Options of the fjall backend.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::kv::store::EmbeddedStore;
 
 use super::open;
 
-/// Runs on disk, kept in fjall, in one directory.
+/// A store in one directory, with fjall as its database.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,21 +24,20 @@ use super::open;
 /// ```
 pub type FjallStore = EmbeddedStore<Fjall>;
 
-/// How a [`FjallStore`] is opened.
+/// How to open a [`FjallStore`].
 pub type FjallOptions = EmbeddedOptions<Fjall>;
 
-/// fjall, with the options that only it has.
+/// The fjall backend, with its own options.
 #[derive(Clone, Debug)]
 pub struct Fjall {
     pub(super) memtable_bytes: u64,
 }
 
-/// What is gathered in memory before it becomes a table, unless told otherwise: an eighth of fjall's own default. There are up
-/// to five of them when the disk does not keep up.
+/// The default size of a memtable: an eighth of fjall's own default. There are up to five when flushes do not keep up.
 const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
-/// Less would only be many small tables.
+/// Smaller ones would only mean many small tables.
 const MEMTABLE_BYTES_MIN: u64 = 64 * 1024;
-/// Its journal has 64 MiB: what does not fit there cannot be gathered.
+/// The journal has 64 MiB, which bounds what can be kept unflushed.
 const MEMTABLE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 impl Default for Fjall {
@@ -58,9 +57,9 @@ impl sealed::Open for Fjall {
 }
 
 impl EmbeddedOptions<Fjall> {
-    /// The same, gathering about `bytes` bytes in memory, 64 KiB to 64 MiB, before they become a table. The default is 8 MiB;
-    /// when the disk does not keep up there are five times as many, and then writers wait. It counts when the store is made:
-    /// an existing store keeps what it was made with.
+    /// Sets the size of a memtable to about `bytes` bytes, clamped to 64 KiB to 64 MiB. The default is 8 MiB. When
+    /// flushes do not keep up there are up to five memtables, then writers wait. This takes effect when a store is
+    /// created: an existing store keeps its size.
     #[must_use]
     pub fn with_memtable_bytes(self, bytes: u64) -> Self {
         Self { backend: Fjall { memtable_bytes: bytes.clamp(MEMTABLE_BYTES_MIN, MEMTABLE_BYTES_MAX) }, ..self }

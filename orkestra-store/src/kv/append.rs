@@ -1,7 +1,7 @@
-//! Planning a group commit: which commits are taken, and what they change.
+//! Plans a group commit: which commits are accepted, and what they change.
 //!
-//! Nothing is written here, and nothing is waited for. What a commit needs to know is in memory, except for what the
-//! store sees for the first time: the head of a run, and the record that a new one replaces.
+//! Pure planning: it writes nothing and waits for nothing. Everything it needs is in memory, except what the store sees
+//! for the first time: the head of a run, and the record that a new one replaces.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,43 +10,42 @@ use orkestra_core::model::RunId;
 use orkestra_core::store::{Append, AppendError, RunRecord};
 
 use super::changes::Changes;
-use super::error::Trouble;
+use super::error::BackendError;
 use super::heads::{Head, Heads};
-use super::inbox::{self, Leaving};
+use super::inbox::{self, Removals};
 use super::lease::Leases;
 use super::map::View;
 use super::{index, keys, read, value};
 
-/// What becomes of a commit.
+/// The outcome of planning one commit.
 #[derive(Debug)]
 pub(crate) enum Planned {
-    /// It is in the batch: durable when that is.
+    /// Part of the batch: durable when the batch is.
     InBatch,
-    /// It is durable already.
-    There,
-    /// It is not taken.
+    /// Already durable.
+    Duplicate,
+    /// Rejected.
     Refused(AppendError),
-    /// It could not be looked at.
-    Failed(Trouble),
+    /// Could not be planned.
+    Failed(BackendError),
 }
 
-/// A group commit, planned.
+/// A planned group commit.
 pub(crate) struct GroupCommit {
-    /// What to write.
     pub(crate) changes: Changes,
-    /// What to answer.
+    /// One answer per append, in order.
     pub(crate) answers: Vec<Planned>,
 }
 
-/// A group commit in the making.
+/// A group commit being planned.
 pub(crate) struct Plan<'a> {
     view: &'a dyn View,
     heads: &'a mut Heads,
     leases: &'a Leases,
     changes: Changes,
-    /// Records that this batch writes, with the number of further parts that stand or will stand in the tree.
+    /// Records written by this batch, each with the number of its continuation parts.
     records: HashMap<&'a RunId, (&'a RunRecord, u32)>,
-    /// Keys of letters that this batch takes.
+    /// Keys of the letters that this batch removes.
     taken: HashSet<Vec<u8>>,
     answers: Vec<Planned>,
 }
@@ -57,7 +56,7 @@ impl<'a> Plan<'a> {
         Self { view, heads, leases, changes, records, taken, answers: Vec::new() }
     }
 
-    /// Plans `appends` in their order.
+    /// Plans `appends` in order.
     pub(crate) fn make(mut self, appends: &'a [Append]) -> GroupCommit {
         for (place, append) in appends.iter().enumerate() {
             let answer = self.add(append, &appends[..place]).unwrap_or_else(Planned::Failed);
@@ -66,7 +65,7 @@ impl<'a> Plan<'a> {
         GroupCommit { changes: self.changes, answers: self.answers }
     }
 
-    fn add(&mut self, append: &'a Append, before: &[Append]) -> Result<Planned, Trouble> {
+    fn add(&mut self, append: &'a Append, before: &[Append]) -> Result<Planned, BackendError> {
         let Append { commit, record, taken } = append;
         let head = self.heads.of(self.view, &commit.run)?;
         if commit.first != head.last.plus(1) {
@@ -77,22 +76,31 @@ impl<'a> Plan<'a> {
             return Ok(Planned::Refused(AppendError::Fenced { held }));
         }
         if commit.last < commit.first {
-            return Err(Trouble::Invalid(format!("a commit of run `{}` has no events", commit.run)));
+            return Err(BackendError::Invalid(format!(
+                "cannot append to run `{}`: the commit has no events",
+                commit.run
+            )));
         }
         match record {
             None if !head.has_journal() => {
-                return Err(Trouble::Invalid("the first commit of a run must bring its record".into()));
+                return Err(BackendError::Invalid(format!(
+                    "cannot append to run `{}`: its first commit must include the run's record",
+                    commit.run
+                )));
             }
             Some(record) if record.id != commit.run => {
-                let message = format!("a commit of run `{}` brings the record of `{}`", commit.run, record.id);
-                return Err(Trouble::Invalid(message));
+                let message = format!(
+                    "cannot append to run `{}`: the commit includes the record of run `{}`",
+                    commit.run, record.id
+                );
+                return Err(BackendError::Invalid(message));
             }
             _ => {}
         }
-        let letters = inbox::leaving(self.view, &commit.run, taken, &self.taken)?;
+        let letters = inbox::removals(self.view, &commit.run, taken, &self.taken)?;
         let after = Head { last: commit.last, letters: head.letters.saturating_sub(letters.len()) };
-        // IMPORTANT: from here on nothing may fail that has changed something: a commit that is refused takes no letter.
-        self.change_record(append, head.has_mail(), after.has_mail())?;
+        // IMPORTANT: no fallible step may follow the first change: a rejected commit must not remove letters.
+        self.change_record(append, head.has_letters(), after.has_letters())?;
         self.take(letters);
         let numbers = [commit.last.0.to_be_bytes(), commit.epoch.0.to_be_bytes()].concat();
         let bytes = [&numbers, &*commit.body].concat();
@@ -101,15 +109,15 @@ impl<'a> Plan<'a> {
         Ok(Planned::InBatch)
     }
 
-    fn take(&mut self, letters: Leaving) {
+    fn take(&mut self, letters: Removals) {
         for (key, parts) in letters {
             value::remove(&mut self.changes, &key, parts);
             self.taken.insert(key);
         }
     }
 
-    /// What to answer if `commit` is there already, in this batch or before it.
-    fn repeated(&self, commit: &Written, before: &[Append]) -> Result<Option<Planned>, Trouble> {
+    /// The answer if `commit` is a repetition of one in this batch or in the store; `None` otherwise.
+    fn repeated(&self, commit: &Written, before: &[Append]) -> Result<Option<Planned>, BackendError> {
         let same = |(other, answer): &(&Append, &Planned)| {
             matches!(answer, Planned::InBatch)
                 && other.commit.run == commit.run
@@ -120,11 +128,12 @@ impl<'a> Plan<'a> {
             return Ok(Some(Planned::InBatch));
         }
         let there = read::commit(self.view, &commit.run, commit.first)?;
-        Ok(there.is_some_and(|there| there.body == commit.body).then_some(Planned::There))
+        Ok(there.is_some_and(|there| there.body == commit.body).then_some(Planned::Duplicate))
     }
 
-    /// Changes the record and its entries in the indexes, where letters waited `before` the commit and `after` it.
-    fn change_record(&mut self, append: &'a Append, before: bool, after: bool) -> Result<(), Trouble> {
+    /// Updates the record and its index entries. `before` and `after` say whether letters wait before and after the
+    /// commit.
+    fn change_record(&mut self, append: &'a Append, before: bool, after: bool) -> Result<(), BackendError> {
         let run = &append.commit.run;
         let known = self.records.get(run).copied();
         let Some(record) = &append.record else {

@@ -1,17 +1,18 @@
-//! What a backend brings so that a store can be kept in it: its name, its options, and how it is opened.
+//! The interface of a backend of the embedded store: its name, its options, and how it opens a directory.
 
 use std::fmt::Debug;
 
-/// What an [`EmbeddedStore`](crate::EmbeddedStore) keeps runs in. A value of it holds the options that only this backend has.
+/// A backend of an [`EmbeddedStore`](crate::EmbeddedStore). A value of the type holds the options that only this
+/// backend has.
 ///
-/// The backends are those of this crate: other crates cannot add one.
+/// This trait is sealed: only the backends of this crate implement it.
 pub trait EmbeddedBackend: sealed::Open + Clone + Debug + Default + Send + Sync + 'static {
-    /// Its name, as messages and the file `FORMAT` spell it.
+    /// The name of the backend, as used in messages and in the file `FORMAT`.
     const NAME: &'static str;
 }
 
 pub(crate) mod sealed {
-    //! What only this crate can call.
+    //! The part of the trait that only this crate can call.
 
     use std::path::Path;
 
@@ -20,7 +21,7 @@ pub(crate) mod sealed {
     use crate::kv::options::EmbeddedOptions;
     use crate::kv::shared::Opened;
 
-    /// How a backend opens a store.
+    /// Opening a store.
     pub trait Open: Sized {
         /// Opens the store in the directory `path`.
         fn open(options: &EmbeddedOptions<Self>, path: &Path) -> Result<Opened, StoreError>;

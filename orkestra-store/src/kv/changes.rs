@@ -1,17 +1,17 @@
-//! What a group commit changes.
+//! The changes of a group commit.
 
 /// A change of the value at a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// There is none any more.
+    /// Removes the value.
     Remove,
-    /// This one, whatever was there.
+    /// Puts a value, replacing any other.
     Put(Vec<u8>),
-    /// This one, and nothing was there before.
+    /// Puts a value at a key that has none.
     New(Vec<u8>),
 }
 
-/// Changes in their order. All of them become durable, or none.
+/// Changes in order. Either all of them become durable or none.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changes(Vec<(Vec<u8>, Change)>);
 
@@ -20,7 +20,8 @@ impl Changes {
         self.0.push((key.into(), Change::Put(value.into())));
     }
 
-    /// The same where nothing was: a removal that comes soon leaves nothing to be remembered.
+    /// Like [`insert`](Self::insert), for a key that has no value: if it is removed again soon, no tombstone has to be
+    /// kept.
     pub(crate) fn insert_new(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
         self.0.push((key.into(), Change::New(value.into())));
     }

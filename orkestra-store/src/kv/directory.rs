@@ -1,4 +1,4 @@
-//! The directory of a store: made, and its entries made durable. What is in it is the backend's business.
+//! Creating and syncing the directory of a store. Its contents are up to the backend.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,20 +6,23 @@ use std::path::Path;
 
 use orkestra_core::store::{StoreError, StoreErrorKind};
 
-use super::error::refused;
+use super::error::io_error;
 
-/// Makes the directory `path` if it is not there.
-pub(crate) fn make(path: &Path) -> Result<(), StoreError> {
+/// Creates the directory `path` if it does not exist.
+pub(crate) fn create(path: &Path) -> Result<(), StoreError> {
     let place = path.display();
     if path.exists() && !path.is_dir() {
-        return Err(StoreError::new(StoreErrorKind::Invalid, format!("{place} is a file; a store needs a directory")));
+        return Err(StoreError::new(
+            StoreErrorKind::Invalid,
+            format!("cannot open a store in {place}: it is a file; use a directory"),
+        ));
     }
-    fs::create_dir_all(path).map_err(|error| refused(&format!("the directory {place} cannot be made"), error))
+    fs::create_dir_all(path).map_err(|error| io_error(&format!("cannot create the directory {place}"), error))
 }
 
-/// Makes the entries of `directory` durable: the names of new files are not part of the files.
+/// Makes the entries of `directory` durable: syncing a new file does not sync its name.
 pub(crate) fn sync(directory: &Path) -> io::Result<()> {
-    // Elsewhere directories cannot be opened as files, and there is no way to sync them.
+    // Other systems cannot open a directory as a file, and have no way to sync one.
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
@@ -29,7 +32,7 @@ pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync)
 }
 
-/// The same as [`sync`] for a directory and all directories in it.
+/// Like [`sync`], for a directory and all directories in it.
 #[cfg(feature = "fjall")]
 pub(crate) fn sync_tree(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
@@ -41,14 +44,14 @@ pub(crate) fn sync_tree(directory: &Path) -> io::Result<()> {
     sync(directory)
 }
 
-/// The same as [`sync`] for a directory that may be new, and for all directories above it, which may be new as well.
+/// Like [`sync`], for a directory and all directories above it, any of which may be new.
 ///
-/// It is not known which of them are new: the process that created them may have ended before it synced them.
+/// Which ones are new is unknown: the process that created them may have ended before it synced them.
 pub(crate) fn sync_new(directory: &Path) -> io::Result<()> {
     let directory = directory.canonicalize()?;
     for ancestor in directory.ancestors().take_while(|ancestor| is_same_file_system(ancestor, &directory)) {
         match sync(ancestor) {
-            // We could read it if we had created it.
+            // A directory that this process created is readable.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && ancestor != directory => break,
             done => done?,
         }
@@ -56,7 +59,7 @@ pub(crate) fn sync_new(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether `ancestor` may be new: a directory on another file system was there before.
+/// Whether `ancestor` may be new. A directory on another file system existed before.
 #[cfg(unix)]
 fn is_same_file_system(ancestor: &Path, directory: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;

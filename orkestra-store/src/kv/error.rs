@@ -1,55 +1,60 @@
-//! What can go wrong below, and what the caller is told of it.
+//! Errors inside a backend, and the errors that callers get for them.
 
 use std::io;
 
 use orkestra_core::journal::ReplayError;
 use orkestra_core::store::{StoreError, StoreErrorKind};
 
-/// Why something in the database could not be done.
+/// Why an operation on the database failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Trouble {
-    /// The system refused.
+pub(crate) enum BackendError {
+    /// The operating system reported an error.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// A version that this one cannot read.
+    /// The store has a format that this version cannot read.
     #[error("{0}")]
     Version(String),
-    /// What is stored is not what this library writes.
+    /// The stored data is not what this library writes.
     #[error("{0}")]
     Damaged(String),
-    /// A stored journal is no run.
+    /// A stored journal cannot be replayed.
     #[error(transparent)]
     Journal(#[from] ReplayError),
     /// The database panicked.
     #[error("the database panicked: {0}")]
     Panic(String),
-    /// The caller asked for what cannot be.
+    /// The caller's request is invalid.
     #[error("{0}")]
     Invalid(String),
 }
 
-impl Trouble {
-    /// A key that nobody writes.
+impl BackendError {
+    /// A key that this library does not write.
     pub(crate) fn key(key: &[u8]) -> Self {
-        Self::Damaged(format!("the key `{}` is no key of this store", key.escape_ascii()))
+        Self::Damaged(format!("unknown key `{}`", key.escape_ascii()))
     }
 
-    /// A value that nobody writes.
+    /// A value that this library does not write.
     pub(crate) fn value(key: &[u8], why: impl std::fmt::Display) -> Self {
         Self::Damaged(format!("the value at `{}` is damaged: {why}", key.escape_ascii()))
     }
 
-    /// The same for the caller of the store at `place`.
+    /// The error for callers of the store at `place`.
     pub(crate) fn at(self, place: &str) -> StoreError {
         match self {
-            Self::Io(error) => refused(&format!("{place} cannot be used"), error),
-            Self::Version(why) => StoreError::new(StoreErrorKind::Version, format!("{place} cannot be opened: {why}")),
-            Self::Damaged(why) => StoreError::new(StoreErrorKind::Damaged, format!("{place} is damaged: {why}")),
+            Self::Io(error) => io_error(&format!("cannot use the store in {place}"), error),
+            Self::Version(why) => {
+                StoreError::new(StoreErrorKind::Version, format!("cannot open the store in {place}: {why}"))
+            }
+            Self::Damaged(why) => {
+                StoreError::new(StoreErrorKind::Damaged, format!("the store in {place} is damaged: {why}"))
+            }
             Self::Journal(error) => {
-                StoreError::new(StoreErrorKind::Damaged, format!("{place} is damaged: {error}")).with_source(error)
+                let message = format!("the store in {place} is damaged: {error}");
+                StoreError::new(StoreErrorKind::Damaged, message).with_source(error)
             }
             Self::Panic(why) => {
-                let message = format!("{place} is damaged: the database gave up on it: {why}");
+                let message = format!("the store in {place} is damaged: the database panicked: {why}");
                 StoreError::new(StoreErrorKind::Damaged, message)
             }
             Self::Invalid(why) => StoreError::new(StoreErrorKind::Invalid, why),
@@ -57,15 +62,17 @@ impl Trouble {
     }
 }
 
-/// An error of the file system, with what to do about the common ones.
-pub(crate) fn refused(what: &str, error: io::Error) -> StoreError {
+/// An error of the file system, with advice for the common ones.
+pub(crate) fn io_error(what: &str, error: io::Error) -> StoreError {
     let hint = match error.kind() {
-        io::ErrorKind::PermissionDenied => "; this user needs to read and write there",
-        io::ErrorKind::ReadOnlyFilesystem => "; the file system is mounted read-only",
-        io::ErrorKind::StorageFull => "; the disk is full",
+        io::ErrorKind::PermissionDenied => "; give this user read and write access",
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; the file system is mounted read-only, remount it or use another directory"
+        }
+        io::ErrorKind::StorageFull => "; free some disk space",
         _ => "",
     };
-    // A missing file of a database that exists is damage; everything else may be gone when one tries again.
+    // A truncated file of an existing database is damage. Other errors may be gone on the next try.
     let kind = match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => StoreErrorKind::Damaged,
         _ => StoreErrorKind::Io,
@@ -73,13 +80,13 @@ pub(crate) fn refused(what: &str, error: io::Error) -> StoreError {
     StoreError::new(kind, format!("{what}: {error}{hint}")).with_source(error)
 }
 
-/// Runs `work`; a panic in it becomes an error: databases panic on some damaged files.
-pub(crate) fn without_panic<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
-    // Whoever calls this drops what was used, or never uses it again: a torn state is not looked at.
+/// Runs `work` and turns a panic into an error. Databases panic on some damaged files.
+pub(crate) fn without_panic<T>(work: impl FnOnce() -> Result<T, BackendError>) -> Result<T, BackendError> {
+    // Callers drop what `work` used, or never use it again: inconsistent state is never read.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        Err(Trouble::Panic(text.unwrap_or_else(|| "without a word".into())))
+        Err(BackendError::Panic(text.unwrap_or_else(|| "no message".into())))
     })
 }
 
@@ -94,13 +101,12 @@ mod tests {
     #[test]
     fn errors_of_the_disk_and_of_journals_are_the_source() {
         let full = || io::Error::from(io::ErrorKind::StorageFull);
-        for error in [Trouble::Io(full()).at("sled at ./data"), refused("no", full())] {
+        for error in [BackendError::Io(full()).at("./data"), io_error("cannot read", full())] {
             let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
             assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::StorageFull), "{error}");
         }
         let run = RunId::new("r").expect("an id");
-        let gap = ReplayError::Gap { run, found: Seq(2), expected: Seq(1) };
-        let error = Trouble::from(gap).at("sled at ./data");
+        let error = BackendError::from(ReplayError::Gap { run, found: Seq(2), expected: Seq(1) }).at("./data");
         assert!(error.source().is_some_and(|source| source.is::<ReplayError>()), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The `FORMAT` file: what the directory holds, readable before anything is opened.
+//! The `FORMAT` file: says what a directory holds, and is readable before any database is opened.
 
 use std::fs;
 use std::io::{self, Write};
@@ -7,18 +7,18 @@ use std::path::Path;
 use orkestra_core::store::{StoreError, StoreErrorKind};
 
 use super::directory;
-use super::error::refused;
+use super::error::io_error;
 
 const FILE: &str = "FORMAT";
 const WORDS: &str = "orkestra-store";
 
-/// What a backend writes into a directory.
+/// The format of a backend.
 pub(crate) struct Format {
-    /// Its name.
+    /// The name of the backend.
     pub(crate) backend: &'static str,
-    /// The version that it writes. It reads those before as well.
+    /// The version it writes. Older versions are readable.
     pub(crate) version: u32,
-    /// A file or directory that is there when the database is, whoever made it.
+    /// A file or directory that exists whenever the database does, whoever created it.
     pub(crate) database: &'static str,
 }
 
@@ -27,21 +27,21 @@ pub(crate) struct Format {
 pub(crate) enum Found {
     /// No store.
     Nothing,
-    /// A store whose creation was interrupted: nothing was acknowledged yet.
+    /// A store whose creation was interrupted. Nothing in it was acknowledged.
     Unfinished,
-    /// A store of this version or one before it.
+    /// A store of this version or an older one.
     Store(u32),
 }
 
 impl Found {
-    /// Whether something may have been acknowledged there.
+    /// Whether the directory may hold acknowledged writes.
     pub(crate) fn is_store(self) -> bool {
         matches!(self, Self::Store(_))
     }
 }
 
 impl Format {
-    /// Looks at `directory`.
+    /// Reads what `directory` holds.
     pub(crate) fn read(&self, directory: &Path) -> Result<Found, StoreError> {
         let place = directory.display();
         let text = match fs::read(directory.join(FILE)) {
@@ -50,11 +50,13 @@ impl Format {
                 let foreign = directory.join(self.database).exists();
                 return if foreign { Err(Self::foreign(directory)) } else { Ok(Found::Nothing) };
             }
-            Err(error) => return Err(refused(&format!("{place}/{FILE} cannot be read"), error)),
+            Err(error) => return Err(io_error(&format!("cannot read {place}/{FILE}"), error)),
         };
         let damaged = || {
-            let message =
-                format!("{place} is damaged: the file `{FILE}` should say `{WORDS} {} {}`", self.backend, self.version);
+            let message = format!(
+                "the store in {place} is damaged: the file `{FILE}` should contain `{WORDS} {} {}`",
+                self.backend, self.version
+            );
             StoreError::new(StoreErrorKind::Damaged, message)
         };
         let words: Vec<&str> = text.split_ascii_whitespace().collect();
@@ -71,12 +73,12 @@ impl Format {
         }
     }
 
-    /// Writes that a store is being made in `directory`, durably.
+    /// Durably marks `directory` as a store that is being created.
     pub(crate) fn begin(&self, directory: &Path) -> Result<(), StoreError> {
         self.write(directory, " unfinished")
     }
 
-    /// Writes that `directory` holds a store of this version, durably.
+    /// Durably marks `directory` as a complete store of this version.
     pub(crate) fn finish(&self, directory: &Path) -> Result<(), StoreError> {
         self.write(directory, "")
     }
@@ -91,26 +93,29 @@ impl Format {
             fs::rename(&new, directory.join(FILE))?;
             directory::sync(directory)
         };
-        replace().map_err(|error| refused(&format!("{}/{FILE} cannot be written", directory.display()), error))
+        replace().map_err(|error| io_error(&format!("cannot write {}/{FILE}", directory.display()), error))
     }
 
-    /// The error for a version that is `found` and newer than this one.
+    /// The error for the version `found`, which is newer than this one.
     pub(crate) fn newer(&self, directory: &Path, found: u32) -> StoreError {
         let (place, known) = (directory.display(), self.version);
-        let message =
-            format!("{place} is a store of format {found}, this version reads up to {known}; use a newer version");
+        let message = format!(
+            "cannot open the store in {place}: it has format {found}, this version reads up to {known}; use a newer version"
+        );
         StoreError::new(StoreErrorKind::Version, message)
     }
 
     fn foreign(directory: &Path) -> StoreError {
         let place = directory.display();
-        let message = format!("{place} holds a database that is not a store of Orkestra; choose another directory");
+        let message = format!("cannot open a store in {place}: it holds another database; use another directory");
         StoreError::new(StoreErrorKind::Invalid, message)
     }
 
     fn other(&self, directory: &Path, backend: &str) -> StoreError {
         let (place, own) = (directory.display(), self.backend);
-        let message = format!("{place} holds a store of the backend {backend}, not of {own}; choose another directory");
+        let message = format!(
+            "cannot open {place} with {own}: it holds a store of {backend}; open it with {backend} or use another directory"
+        );
         StoreError::new(StoreErrorKind::Invalid, message)
     }
 }

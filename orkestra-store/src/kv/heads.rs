@@ -1,20 +1,20 @@
-//! Where runs stand that were written to lately: an append must search for nothing.
+//! Caches the heads of recently written runs, so that an append does not search for them.
 //!
-//! Whoever plans a change of them sets them; when the write fails the store is poisoned, and nobody looks at them again.
+//! Heads are updated while a write is planned. If the write fails, the store is poisoned and they are not read again.
 
 use orkestra_core::model::{RunId, Seq};
 
-use super::error::Trouble;
-use super::lately::Lately;
+use super::error::BackendError;
 use super::map::View;
+use super::recent::RecentRuns;
 use super::{inbox, read};
 
-/// Where a run stands.
+/// The end of a run's journal, and its inbox.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
-    /// Its last position; zero when it has no journal.
+    /// Position of the last event; zero without a journal.
     pub(crate) last: Seq,
-    /// How many letters wait for it.
+    /// Number of letters waiting.
     pub(crate) letters: usize,
 }
 
@@ -23,7 +23,7 @@ impl Head {
         self.last > Seq::ZERO
     }
 
-    pub(crate) fn has_mail(self) -> bool {
+    pub(crate) fn has_letters(self) -> bool {
         self.letters > 0
     }
 
@@ -32,13 +32,12 @@ impl Head {
     }
 }
 
-/// The heads of runs.
 #[derive(Default)]
-pub(crate) struct Heads(Lately<Head>);
+pub(crate) struct Heads(RecentRuns<Head>);
 
 impl Heads {
-    /// The head of `run`, with what was planned.
-    pub(crate) fn of(&mut self, view: &dyn View, run: &RunId) -> Result<Head, Trouble> {
+    /// The head of `run`, including planned changes.
+    pub(crate) fn of(&mut self, view: &dyn View, run: &RunId) -> Result<Head, BackendError> {
         if let Some(head) = self.0.get(run) {
             return Ok(head);
         }

@@ -1,47 +1,50 @@
-//! Whether a store may still be believed. After a failed write or sync it may not, until it is opened anew.
+//! Whether a store is usable. After a failed write or sync it is not, until it is reopened.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use orkestra_core::store::{StoreError, StoreErrorKind};
 
-use super::error::Trouble;
+use super::error::BackendError;
 
-/// What readers, writers and threads in the background share: where the store is, and why nothing can be told any more.
+/// Shared by readers, writers and background threads: the path of the store, and why it is poisoned if it is.
 pub(crate) struct Health {
     path: PathBuf,
     poison: OnceLock<String>,
 }
 
 impl Health {
-    /// Of a store that is well.
+    /// Creates the health of a usable store.
     pub(crate) fn new(path: PathBuf) -> Self {
         Self { path, poison: OnceLock::new() }
     }
 
-    /// Where the store is, for messages.
+    /// The path of the store, for messages.
     pub(crate) fn place(&self) -> String {
         self.path.display().to_string()
     }
 
-    /// An error when nothing can be told any more.
+    /// Fails when the store is poisoned.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         let Some(why) = self.poison.get() else {
             return Ok(());
         };
-        let message = format!("{} must be opened anew: a write failed before ({why})", self.path.display());
+        let message = format!(
+            "cannot use the store in {}: an earlier write failed ({why}); reopen the store",
+            self.path.display()
+        );
         Err(StoreError::new(StoreErrorKind::Poisoned, message))
     }
 
-    /// What the caller is told of `trouble`.
-    pub(crate) fn told(&self, trouble: Trouble) -> StoreError {
-        trouble.at(&self.place())
+    /// The error for callers.
+    pub(crate) fn error(&self, error: BackendError) -> StoreError {
+        error.at(&self.place())
     }
 
-    /// Ends the store because `what` met `trouble`. The error says why: that of the first who came.
-    pub(crate) fn poison(&self, what: &str, trouble: Trouble) -> StoreError {
-        let why = self.told(trouble).to_string();
-        tracing::error!(store = %self.path.display(), %why, "{what} failed: the store must be opened anew");
+    /// Poisons the store because `what` failed. Later calls report the first failure.
+    pub(crate) fn poison(&self, what: &str, error: BackendError) -> StoreError {
+        let why = self.error(error).to_string();
+        tracing::error!(store = %self.path.display(), %why, "{what} failed; reopen the store");
         StoreError::new(StoreErrorKind::Poisoned, self.poison.get_or_init(|| why))
     }
 }

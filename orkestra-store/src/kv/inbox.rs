@@ -1,8 +1,8 @@
-//! Letters: what waits for a run, and what sending, taking and discarding change. While letters wait for a run its place among
-//! the wake-ups is another one: whoever changes the one changes the other.
+//! Letters that wait for runs: sending, reading, taking and discarding them. A run with letters is due at time zero in
+//! the wake-up index, so changes of its inbox also change that index.
 //!
-//! A letter's id is the number of the opening and a counter, as epochs are: none ever comes back, and the next one needs no
-//! look at those before.
+//! A letter's id is the boot number and a counter, like an epoch: ids are never reused, and finding the next one reads
+//! nothing.
 
 use std::collections::HashSet;
 use std::ops::Bound;
@@ -12,42 +12,51 @@ use orkestra_core::model::limits::{LETTER_BYTES_MAX, LETTERS_MAX};
 use orkestra_core::store::{Letter, LetterId};
 
 use super::changes::Changes;
-use super::error::Trouble;
+use super::error::BackendError;
 use super::heads::Heads;
 use super::map::View;
 use super::{index, keys, read, value};
 
-/// The ids of letters that are sent while a store is open.
+/// Hands out letter ids while the store is open.
 pub(crate) struct LetterIds {
     boot: u32,
     given: u32,
 }
 
 impl LetterIds {
-    /// None yet, since the store was opened for the `boot`-th time.
+    /// Starts counting for the boot number `boot`.
     pub(crate) fn new(boot: u32) -> Self {
         Self { boot, given: 0 }
     }
 
-    fn next(&mut self) -> Result<LetterId, Trouble> {
-        let exhausted = || Trouble::Invalid("four thousand million letters were sent: open the store anew".into());
+    fn next(&mut self) -> Result<LetterId, BackendError> {
+        let exhausted = || {
+            BackendError::Invalid(
+                "cannot send a letter: all 2^32 letter ids of this opening are used; reopen the store".into(),
+            )
+        };
         self.given = self.given.checked_add(1).ok_or_else(exhausted)?;
         Ok(LetterId(u64::from(self.boot) << 32 | u64::from(self.given)))
     }
 }
 
 /// Whether letters wait for `run`.
-pub(crate) fn has_mail(view: &dyn View, run: &RunId) -> Result<bool, Trouble> {
+pub(crate) fn has_letters(view: &dyn View, run: &RunId) -> Result<bool, BackendError> {
     Ok(view.prefix(&keys::letters(run)).next().transpose()?.is_some())
 }
 
-/// How many letters wait for `run`.
-pub(crate) fn count(view: &dyn View, run: &RunId) -> Result<usize, Trouble> {
+/// Number of letters waiting for `run`.
+pub(crate) fn count(view: &dyn View, run: &RunId) -> Result<usize, BackendError> {
     view.prefix(&keys::letters(run)).try_fold(0, |count, entry| entry.map(|_| count + 1))
 }
 
 /// The letters of `run` after `after`, at most `limit`.
-pub(crate) fn letters(view: &dyn View, run: &RunId, after: LetterId, limit: usize) -> Result<Vec<Letter>, Trouble> {
+pub(crate) fn letters(
+    view: &dyn View,
+    run: &RunId,
+    after: LetterId,
+    limit: usize,
+) -> Result<Vec<Letter>, BackendError> {
     let begin = keys::letter(run, after);
     let found = view.range(Bound::Excluded(&begin), &keys::letters_end(run)).take(limit);
     let read = found.map(|entry| {
@@ -57,26 +66,31 @@ pub(crate) fn letters(view: &dyn View, run: &RunId, after: LetterId, limit: usiz
     read.collect()
 }
 
-/// Adds to `changes` what puts a letter into the inbox of `run`.
+/// Adds to `changes` a letter in the inbox of `run`.
 pub(crate) fn send(
     view: &dyn View,
     heads: &mut Heads,
     ids: &mut LetterIds,
     changes: &mut Changes,
     (run, body): (&RunId, &[u8]),
-) -> Result<LetterId, Trouble> {
+) -> Result<LetterId, BackendError> {
     let head = heads.of(view, run)?;
     if !head.has_journal() {
-        return Err(Trouble::Invalid(format!("there is no run `{run}` to send anything to")));
+        return Err(BackendError::Invalid(format!("cannot send a letter to run `{run}`: the run was not found")));
     }
     if body.len() > LETTER_BYTES_MAX {
-        let why = format!("a letter has {} bytes, {LETTER_BYTES_MAX} are the most", body.len());
-        return Err(Trouble::Invalid(why));
+        let why = format!(
+            "cannot send a letter to run `{run}`: it has {} bytes, more than the {LETTER_BYTES_MAX} allowed",
+            body.len()
+        );
+        return Err(BackendError::Invalid(why));
     }
     if head.letters >= LETTERS_MAX {
-        return Err(Trouble::Invalid(format!("{} letters wait for run `{run}`, no more are taken", head.letters)));
+        let waiting = head.letters;
+        let why = format!("cannot send a letter to run `{run}`: its inbox is full with {waiting} letters; try later");
+        return Err(BackendError::Invalid(why));
     }
-    let moved = if head.has_mail() { None } else { read::record(view, run)? };
+    let moved = if head.has_letters() { None } else { read::record(view, run)? };
     let id = ids.next()?;
     if let Some(record) = moved {
         index::change(changes, Some((&record, false)), Some((&record, true)));
@@ -86,44 +100,44 @@ pub(crate) fn send(
     Ok(id)
 }
 
-/// Letters that are there, on their way out: their keys, and how many further parts each has.
-pub(crate) type Leaving = Vec<(Vec<u8>, u32)>;
+/// Letters to remove: their keys and continuation part counts.
+pub(crate) type Removals = Vec<(Vec<u8>, u32)>;
 
-/// Those of `letters` that wait for `run`, but for those that are `gone` already.
-pub(crate) fn leaving(
+/// Those of `letters` that wait for `run`, without those already `gone`.
+pub(crate) fn removals(
     view: &dyn View,
     run: &RunId,
     letters: &[LetterId],
     gone: &HashSet<Vec<u8>>,
-) -> Result<Leaving, Trouble> {
-    let mut leaving = Leaving::new();
+) -> Result<Removals, BackendError> {
+    let mut removals = Removals::new();
     for id in letters {
         let key = keys::letter(run, *id);
-        let named = gone.contains(&key) || leaving.iter().any(|(other, _)| *other == key);
+        let named = gone.contains(&key) || removals.iter().any(|(other, _)| *other == key);
         if !named && let Some(raw) = view.get(&key)? {
             let parts = value::parts(&key, &raw)?;
-            leaving.push((key, parts));
+            removals.push((key, parts));
         }
     }
-    Ok(leaving)
+    Ok(removals)
 }
 
-/// What removes letters that nothing follows from.
+/// The changes that discard letters without a commit.
 pub(crate) fn discard(
     view: &dyn View,
     heads: &mut Heads,
     run: &RunId,
     letters: &[LetterId],
-) -> Result<Changes, Trouble> {
+) -> Result<Changes, BackendError> {
     let (mut changes, head) = (Changes::default(), heads.of(view, run)?);
-    let leaving = leaving(view, run, letters, &HashSet::new())?;
-    let after = head.with_letters(head.letters.saturating_sub(leaving.len()));
-    if head.has_mail() != after.has_mail()
+    let removals = removals(view, run, letters, &HashSet::new())?;
+    let after = head.with_letters(head.letters.saturating_sub(removals.len()));
+    if head.has_letters() != after.has_letters()
         && let Some(record) = read::record(view, run)?
     {
-        index::change(&mut changes, Some((&record, head.has_mail())), Some((&record, after.has_mail())));
+        index::change(&mut changes, Some((&record, head.has_letters())), Some((&record, after.has_letters())));
     }
-    for (key, parts) in leaving {
+    for (key, parts) in removals {
         value::remove(&mut changes, &key, parts);
     }
     heads.set(run, after);

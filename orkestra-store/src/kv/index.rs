@@ -1,7 +1,7 @@
-//! How runs are found: the entries that belong to a record, and the one that a query is best answered from.
+//! The indexes of runs: the entries of a record, and which index answers a query best.
 //!
-//! Each record has an entry per term: one for all runs, one for its status, its workflow and each of its labels. Terms
-//! are hashed, so that a label may be of any length; whoever reads an entry asks the record itself again.
+//! Each record has one entry per term: one term for all runs, one each for its status, its workflow and its labels.
+//! Terms are hashed so that labels can have any length. Hashes may collide, so readers check the record itself.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use super::keys;
 /// A record, and whether letters wait for its run.
 pub(crate) type Waiting<'a> = (&'a RunRecord, bool);
 
-/// The keys of all entries of a record.
+/// The keys of all index entries of a record.
 pub(crate) fn entries((record, mail): Waiting<'_>) -> BTreeSet<Vec<u8>> {
     let labels = record.labels.iter().map(|(key, value)| label(key, value));
     let terms = [all(), status(record.status), workflow(&record.workflow)].into_iter().chain(labels);
@@ -24,7 +24,7 @@ pub(crate) fn entries((record, mail): Waiting<'_>) -> BTreeSet<Vec<u8>> {
     found.chain(wake_at.map(|at| keys::wake_up(at, &record.id))).collect()
 }
 
-/// Changes the entries from those of `old` to those of `new`.
+/// Replaces the entries of `old` by those of `new`.
 pub(crate) fn change(changes: &mut Changes, old: Option<Waiting<'_>>, new: Option<Waiting<'_>>) {
     let (old, new) = (old.map(entries).unwrap_or_default(), new.map(entries).unwrap_or_default());
     for gone in old.difference(&new) {
@@ -35,8 +35,8 @@ pub(crate) fn change(changes: &mut Changes, old: Option<Waiting<'_>>, new: Optio
     }
 }
 
-/// The terms that leave the fewest runs to look at, as far as one can guess: a label, else the statuses, else the workflow.
-/// No run has entries of two of them.
+/// The terms that are likely to match the fewest runs: a label, else the statuses, else the workflow. No run has
+/// entries for two of them.
 pub(crate) fn best_terms(query: &RunQuery) -> Vec<u64> {
     if let Some((key, value)) = query.labels.iter().next() {
         return vec![label(key, value)];
@@ -64,9 +64,9 @@ fn label(key: &str, value: &str) -> u64 {
     hash(&["label", key, value])
 }
 
-/// FNV-1a. The same on every machine and in every version: it is part of the format.
+/// FNV-1a. Part of the format: the same on every machine and in every version.
 fn hash(words: &[&str]) -> u64 {
-    // 0xff is in no text, so `["a", "bc"]` and `["ab", "c"]` differ.
+    // 0xff never occurs in UTF-8, so `["a", "bc"]` and `["ab", "c"]` differ.
     let bytes = words.iter().flat_map(|word| word.bytes().chain([0xff]));
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

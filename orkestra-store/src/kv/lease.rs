@@ -1,35 +1,34 @@
-//! Leases, in memory: one process alone has the store open, so nobody else can hold one.
+//! Leases, kept in memory: only one process has the store open, so no other process can hold one.
 //!
-//! An epoch is the number of times the store was opened and a counter, so that none ever comes back; claiming a lease
-//! writes nothing.
+//! An epoch is the boot number and a counter, so that epochs are never reused. Claiming a lease writes nothing.
 
 use std::collections::{HashMap, HashSet};
 
 use orkestra_core::model::{Epoch, RunId, Timestamp, WorkerId};
 use orkestra_core::store::Lease;
 
-use super::error::Trouble;
-use super::lately::Lately;
+use super::error::BackendError;
+use super::recent::RecentRuns;
 
-/// Who drives what.
+/// The leases of all runs.
 pub(crate) struct Leases {
     held: HashMap<RunId, Lease>,
-    /// The epochs of the newest claims. They fence when the leases are long gone.
-    newest: Lately<Epoch>,
-    /// No claim with a higher epoch than this is missing from `newest`.
+    /// Epochs of the newest claims. They fence old owners after the leases have ended.
+    newest: RecentRuns<Epoch>,
+    /// An upper bound of the epochs evicted from `newest`.
     forgotten: Epoch,
-    /// Runs that are just written to, by commits that were not fenced when they were planned.
+    /// Runs being written to, by commits that were not fenced when they were planned.
     writing: HashSet<RunId>,
     boot: u32,
     granted: u32,
 }
 
 impl Leases {
-    /// None yet, since the store was opened for the `boot`-th time.
+    /// Creates an empty table for the boot number `boot`.
     pub(crate) fn new(boot: u32) -> Self {
         Self {
             held: HashMap::new(),
-            newest: Lately::default(),
+            newest: RecentRuns::default(),
             forgotten: Epoch(0),
             writing: HashSet::new(),
             boot,
@@ -43,11 +42,15 @@ impl Leases {
         worker: &WorkerId,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Lease>, Trouble> {
+    ) -> Result<Option<Lease>, BackendError> {
         if self.held.get(run).is_some_and(|lease| lease.worker != *worker && lease.holds_at(now)) {
             return Ok(None);
         }
-        let exhausted = || Trouble::Invalid("four thousand million leases were claimed: open the store anew".into());
+        let exhausted = || {
+            BackendError::Invalid(
+                "cannot claim run `{run}`: all 2^32 epochs of this opening are used; reopen the store".into(),
+            )
+        };
         self.granted = self.granted.checked_add(1).ok_or_else(exhausted)?;
         let epoch = Epoch(u64::from(self.boot) << 32 | u64::from(self.granted));
         let lease = Lease { run: run.clone(), worker: worker.clone(), epoch, until };
@@ -58,7 +61,7 @@ impl Leases {
         Ok(Some(lease))
     }
 
-    /// Whether `lease` was still there to be renewed.
+    /// Extends `lease`. Returns whether it was still held.
     pub(crate) fn renew(&mut self, lease: &Lease, until: Timestamp) -> bool {
         let held = self.held.get_mut(&lease.run).filter(|held| held.epoch == lease.epoch);
         held.map(|held| held.until = until).is_some()
@@ -74,7 +77,7 @@ impl Leases {
         }
     }
 
-    /// Whether anyone drives `run`.
+    /// Whether a worker holds a lease on `run` at `now`.
     pub(crate) fn holds(&self, run: &RunId, now: Timestamp) -> bool {
         self.held.get(run).is_some_and(|lease| lease.holds_at(now))
     }
@@ -84,23 +87,23 @@ impl Leases {
         self.newest.forget(run);
     }
 
-    /// Says which runs are just written to: it is not known yet where their journals end.
+    /// Sets the runs being written to: the ends of their journals are not known yet.
     pub(crate) fn set_writing(&mut self, runs: impl Iterator<Item = RunId>) {
         self.writing.clear();
         self.writing.extend(runs);
     }
 
-    /// Whether one of `runs` is just written to.
+    /// Whether any of `runs` is being written to.
     pub(crate) fn are_written<'a>(&self, mut runs: impl Iterator<Item = &'a RunId>) -> bool {
         runs.any(|run| self.writing.contains(run))
     }
 
-    /// The epoch that keeps `epoch` from writing to `run`.
+    /// The epoch that fences `epoch` from writing to `run`, if there is one.
     pub(crate) fn fence(&self, run: &RunId, epoch: Epoch) -> Option<Epoch> {
         let held = self.held.get(run).map(|lease| lease.epoch);
         match held.or_else(|| self.newest.get(run)) {
             Some(newest) => Some(newest).filter(|newest| *newest > epoch),
-            // Who holds nothing and claimed so long ago has given it back, or lost it: it may have been claimed since.
+            // The claim of `epoch` was evicted, and the lease has ended: another worker may have claimed the run since.
             None => Some(self.forgotten).filter(|forgotten| epoch > Epoch(0) && *forgotten >= epoch),
         }
     }

@@ -1,30 +1,30 @@
-//! The file `mark`: the number of the group commit that was acknowledged last, which must be there when it is opened again.
+//! The file `mark`: the number of the last acknowledged group commit, which must be found when the store is reopened.
 //!
-//! A damaged end of a log looks like a write that a crash has cut: to go on without it is right for what nobody was told
-//! is written, and silent loss for what somebody was. The mark tells the two apart. It is written after each durable
-//! write, and never synced: an old mark, or none, asks for less but never for too much.
+//! A damaged end of a log looks like a write that a crash interrupted. Dropping it is right for an unacknowledged
+//! write, and silent data loss for an acknowledged one. The mark tells the two apart. It is written after each durable
+//! write and never synced: an old or missing mark demands too little, never too much.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::error::Trouble;
+use super::error::BackendError;
 use super::report::Durability;
 
 const FILE: &str = "mark";
 
-/// The file, held open.
+/// The open file.
 pub(crate) struct Mark {
     file: File,
     durability: Durability,
 }
 
-/// What a mark says.
+/// The content of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Marked {
     /// The number of a group commit.
     pub(crate) number: u64,
-    /// What it was to survive.
+    /// The durability it was acknowledged with.
     pub(crate) durability: Durability,
 }
 
@@ -32,13 +32,13 @@ const BYTES: usize = CHECKSUM + 1 + size_of::<u64>();
 const CHECKSUM: usize = size_of::<u32>();
 
 impl Mark {
-    /// Whether `directory` has no mark. In a store that is not new, somebody has removed it.
+    /// Whether `directory` has no mark. If the store is not new, somebody has removed it.
     #[cfg(feature = "fjall")]
     pub(crate) fn is_missing(directory: &Path) -> bool {
         !directory.join(FILE).exists()
     }
 
-    /// Opens the mark in `directory`: what it says, and the mark to go on with.
+    /// Opens the mark in `directory`. Returns its content, and the handle to update it.
     pub(crate) fn open(directory: &Path, durability: Durability) -> io::Result<(Option<Marked>, Self)> {
         let mut file =
             File::options().read(true).write(true).create(true).truncate(false).open(directory.join(FILE))?;
@@ -47,7 +47,7 @@ impl Mark {
         Ok((decode(&bytes), Self { file, durability }))
     }
 
-    /// Says what must be there from now on.
+    /// Sets the group commit that must be found from now on.
     pub(crate) fn set(&mut self, number: u64) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(&encode(Marked { number, durability: self.durability }))
@@ -55,30 +55,32 @@ impl Mark {
 }
 
 impl Marked {
-    /// What is missing where the last group commit that is there is `last`: told where the durability allows for it, damage
-    /// where it does not.
-    pub(crate) fn missing(self, last: u64, place: &str) -> Result<Option<String>, Trouble> {
+    /// Compares the mark with the last group commit found, `last`. Returns a description of what is missing if the
+    /// durability allows losing it.
+    ///
+    /// # Errors `Damaged` if the durability does not allow it.
+    pub(crate) fn missing(self, last: u64, place: &str) -> Result<Option<String>, BackendError> {
         self.must_be_there(last)?;
         if self.number <= last {
             return Ok(None);
         }
-        let missing = self.told(last);
-        tracing::warn!(store = place, %missing, "the newest writes are lost: the system ended before they were on disk");
+        let missing = self.description(last);
+        tracing::warn!(store = place, %missing, "the newest writes are lost: the system stopped before they reached the disk");
         Ok(Some(missing))
     }
 
-    /// Fails if something is missing that the durability promised, where the last group commit is `last`.
-    pub(crate) fn must_be_there(self, last: u64) -> Result<(), Trouble> {
+    /// Fails if a group commit after `last` was acknowledged with a durability that promised to keep it.
+    pub(crate) fn must_be_there(self, last: u64) -> Result<(), BackendError> {
         if self.number <= last || self.durability == Durability::Process {
             return Ok(());
         }
-        let missing = self.told(last);
-        let why = format!("the end of the log is lost, {missing}; to go on with what is there, remove the file `mark`");
-        Err(Trouble::Damaged(why))
+        let missing = self.description(last);
+        let why = format!("the end of the log is lost: {missing}; remove the file `mark` to accept the loss");
+        Err(BackendError::Damaged(why))
     }
 
-    fn told(self, last: u64) -> String {
-        format!("group commit {} was acknowledged, what is there ends with {last}", self.number)
+    fn description(self, last: u64) -> String {
+        format!("group commit {} was acknowledged, but the log ends with {last}", self.number)
     }
 }
 
@@ -105,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_is_read_back_or_not_at_all() {
+    fn a_damaged_mark_is_ignored() {
         for number in [0, 1, u64::MAX] {
             for durability in [Durability::Fsync, Durability::Process] {
                 let marked = Marked { number, durability };

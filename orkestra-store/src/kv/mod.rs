@@ -1,18 +1,18 @@
-//! What every embedded backend keeps, over a sorted map of bytes: keys, values, indexes, what a group commit changes, who holds
-//! which run. The backend brings the map and makes writes durable ([`map`] is the contract); it never looks into them, and
-//! this room never asks where they are.
+//! The embedded store, independent of its backend: keys, values, indexes, group commits and leases over a sorted map of
+//! bytes. [`map`] is the contract with the backend, which stores the map and makes writes durable. The backend never
+//! interprets the content; this module never does I/O on the map's files.
 //!
 //! ```text
-//! append() -> writer's thread: plan (heads, leases, indexes) -> Log::write: durable, then shown -> answers
-//! read()   -> a reader's thread: Map::view
+//! append() -> writer thread: plan (heads, leases, indexes) -> Log::write: durable, then visible -> answers
+//! read()   -> reader thread: Map::view
 //! claim()  -> a map in memory
 //! ```
 //!
-//! One process at a time has a store open: that is why leases are in memory. Scans that can be long are made in slices, for
-//! a view may hold up who writes.
+//! Only one process at a time has a store open, so leases are kept in memory. Long scans are split into slices, because
+//! a view may block writers.
 //!
-//! After a failed write, or a panic while something is planned, nothing can be told any more: the store refuses all calls
-//! until it is opened anew.
+//! After a failed write, or a panic while a write is planned, the state of the store is unknown: it refuses all calls
+//! until it is reopened.
 
 mod append;
 pub(crate) mod backend;
@@ -27,7 +27,6 @@ pub(crate) mod health;
 mod inbox;
 mod index;
 pub(crate) mod keys;
-mod lately;
 mod lease;
 pub(crate) mod map;
 pub(crate) mod mark;
@@ -36,6 +35,7 @@ pub(crate) mod owner;
 #[cfg(test)]
 mod poison;
 mod read;
+mod recent;
 mod remove;
 pub(crate) mod report;
 pub(crate) mod shared;

@@ -1,4 +1,4 @@
-//! How an embedded store is opened: what all backends have in common, and what only one of them has.
+//! Options of an embedded store: those common to all backends, and those of one backend.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::backend::EmbeddedBackend;
 use super::report::Durability;
 use super::store::EmbeddedStore;
 
-/// How an [`EmbeddedStore`] is opened. [`SledOptions`](crate::SledOptions) and `FjallOptions` have an option more each.
+/// How to open an [`EmbeddedStore`]. [`SledOptions`](crate::SledOptions) and `FjallOptions` each have one more option.
 ///
 /// ```no_run
 /// # #[cfg(feature = "sled")] {
@@ -27,8 +27,8 @@ pub struct EmbeddedOptions<B> {
     pub(crate) backend: B,
 }
 
-/// What a backend may keep in memory of what is on disk, unless told otherwise. sled takes two to three times as much, for it counts
-/// the bytes of a page as they are on disk. The backends' own defaults (sled: 1 GiB, fjall: 32 MiB) are not for a library to take.
+/// The default cache size. sled uses two to three times as much memory, because it counts a page by its size on disk.
+/// The backends' own defaults (sled: 1 GiB, fjall: 32 MiB) are unsuitable for a library.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
 impl<B: Default> Default for EmbeddedOptions<B> {
@@ -38,32 +38,36 @@ impl<B: Default> Default for EmbeddedOptions<B> {
 }
 
 impl<B: EmbeddedBackend> EmbeddedOptions<B> {
-    /// The same with another durability. The default is [`Durability::Fsync`].
+    /// Sets the durability. The default is [`Durability::Fsync`].
     #[must_use]
     pub fn with_durability(self, durability: Durability) -> Self {
         Self { durability, ..self }
     }
 
-    /// The same with a cache of about `bytes` bytes. The default is 16 MiB. Of sled it bounds the pages that are kept, not the
-    /// table of where they are: see `docs/store.md`.
+    /// Sets the size of the backend's cache, about `bytes` bytes. The default is 16 MiB. For sled this bounds the
+    /// cached pages, not the page table: see `docs/store.md`.
     #[must_use]
     pub fn with_cache_bytes(self, bytes: u64) -> Self {
         Self { cache_bytes: bytes, ..self }
     }
 
-    /// The same, reading and replaying every journal on opening. Costs as much as the store is large; a store that had
-    /// to be repaired is always checked.
+    /// Sets whether opening reads and replays every journal. The default is `false`. The cost grows with the size of
+    /// the store. A repaired store is always checked.
     #[must_use]
     pub fn with_check(self, check: bool) -> Self {
         Self { check, ..self }
     }
 
-    /// Opens the store in the directory `path`, which is created if it does not exist.
+    /// Opens the store in the directory `path`, creating it if it does not exist.
     ///
     /// # Errors
-    /// By kind: `Io` when the directory cannot be made or written, `Busy` when another process has it open, `Version`
-    /// when a newer version of this library wrote it, `Invalid` when the directory holds something else, `Damaged` when
-    /// it is damaged beyond what can be put right without loss; nothing is lost then, what was there stays there.
+    /// By kind:
+    ///
+    /// - `Io`: the directory cannot be created or written to.
+    /// - `Busy`: the store is open in another process.
+    /// - `Version`: a newer version of this library wrote the store.
+    /// - `Invalid`: the directory holds something else.
+    /// - `Damaged`: the store cannot be repaired without losing data. The files are left in place.
     pub fn open(self, path: impl AsRef<Path>) -> Result<EmbeddedStore<B>, StoreError> {
         EmbeddedStore::new(B::open(&self, path.as_ref())?)
     }

@@ -1,4 +1,4 @@
-//! Tests: after a failed write nothing is told any more, by any backend, until it is opened anew.
+//! Tests: after a failed write every backend refuses all calls until the store is reopened.
 
 use orkestra_core::model::Seq;
 use orkestra_core::store::{AppendError, Store, StoreError, StoreErrorKind};
@@ -6,20 +6,20 @@ use orkestra_testkit::sample::SampleRun;
 
 use super::backend::EmbeddedBackend;
 use super::changes::Changes;
-use super::error::Trouble;
-use super::map::{Lasting, Log};
+use super::error::BackendError;
+use super::map::{Log, Persistence};
 use super::options::EmbeddedOptions;
 use super::store::EmbeddedStore;
 
-/// Whose writes fail from the `good`-th on, after they have come as far as the disk.
+/// A log that fails every write after the first `good` ones, once the write has reached the disk.
 struct Breaking {
     log: Box<dyn Log>,
     good: usize,
 }
 
 impl Log for Breaking {
-    fn write(&mut self, changes: Changes, lasting: Lasting) -> Result<(), Trouble> {
-        self.log.write(changes, lasting)?;
+    fn write(&mut self, changes: Changes, persistence: Persistence) -> Result<(), BackendError> {
+        self.log.write(changes, persistence)?;
         self.good = self.good.checked_sub(1).ok_or_else(|| std::io::Error::other("on purpose"))?;
         Ok(())
     }
@@ -27,17 +27,17 @@ impl Log for Breaking {
 
 #[cfg(feature = "sled")]
 #[tokio::test]
-async fn after_a_failed_sync_sled_tells_nothing_until_it_is_opened_anew() {
-    tells_nothing_after_a_failed_sync::<crate::Sled>().await;
+async fn sled_refuses_all_calls_after_a_failed_sync_until_it_is_reopened() {
+    refuses_all_calls_after_a_failed_sync::<crate::Sled>().await;
 }
 
 #[cfg(feature = "fjall")]
 #[tokio::test]
-async fn after_a_failed_sync_fjall_tells_nothing_until_it_is_opened_anew() {
-    tells_nothing_after_a_failed_sync::<crate::Fjall>().await;
+async fn fjall_refuses_all_calls_after_a_failed_sync_until_it_is_reopened() {
+    refuses_all_calls_after_a_failed_sync::<crate::Fjall>().await;
 }
 
-async fn tells_nothing_after_a_failed_sync<B: EmbeddedBackend>() {
+async fn refuses_all_calls_after_a_failed_sync<B: EmbeddedBackend>() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let options = EmbeddedOptions::<B>::default();
     let mut opened = B::open(&options, directory.path()).expect("the store opens");
@@ -49,18 +49,18 @@ async fn tells_nothing_after_a_failed_sync<B: EmbeddedBackend>() {
     let answers = store.append(vec![run.report(1), created.clone(), run.complete()]).await;
     assert!(
         matches!(answers[..], [Err(AppendError::Unknown(_)), Ok(()), Err(AppendError::Unknown(_))]),
-        "what was durable before is, the rest cannot be told: {answers:?}"
+        "only the commit that was durable before is known to be: {answers:?}"
     );
 
     let poisoned = |error: StoreError| assert_eq!(error.kind(), StoreErrorKind::Poisoned, "{error}");
     let answers = store.append(vec![created]).await;
     assert!(matches!(&answers[..], [Err(AppendError::Failed(error))] if error.kind() == StoreErrorKind::Poisoned));
-    poisoned(store.put("k", 0, b"x").await.expect_err("it writes nothing any more"));
-    poisoned(store.delete(run.id()).await.expect_err("it deletes nothing any more"));
-    poisoned(store.read(run.id(), Seq(1), 9).await.expect_err("what it would read may not be durable"));
+    poisoned(store.put("k", 0, b"x").await.expect_err("a poisoned store refuses writes"));
+    poisoned(store.delete(run.id()).await.expect_err("a poisoned store refuses deletes"));
+    poisoned(store.read(run.id(), Seq(1), 9).await.expect_err("a poisoned store refuses reads"));
 
     drop(store);
-    let store = options.open(directory.path()).expect("the store opens anew");
+    let store = options.open(directory.path()).expect("the store reopens");
     let journal = store.read(run.id(), Seq(1), 9).await.expect("it reads");
     assert!(!journal.is_empty());
     assert_eq!(store.append(vec![SampleRun::new("other").create()]).await, [Ok(())]);

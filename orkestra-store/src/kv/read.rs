@@ -1,4 +1,4 @@
-//! Reading journals, records and lists. A view shows what is durable and nothing else.
+//! Reads journals, records and lists. A view shows only what is durable.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use orkestra_core::journal::Written;
 use orkestra_core::model::{Epoch, RunId, Seq};
 use orkestra_core::store::{Due, DueCursor, DueQuery, ListCursor, RunQuery, RunRecord};
 
-use super::error::Trouble;
+use super::error::BackendError;
 use super::map::{Entries, View};
 use super::{index, keys, value};
 
 const NUMBER: usize = size_of::<u64>();
 
 /// The last position of `run`, zero when it has no journal.
-pub(crate) fn last(view: &dyn View, run: &RunId) -> Result<Seq, Trouble> {
+pub(crate) fn last(view: &dyn View, run: &RunId) -> Result<Seq, BackendError> {
     let Some(newest) = view.backward(&keys::journal(run), Bound::Excluded(&keys::journal_end(run))).next() else {
         return Ok(Seq::ZERO);
     };
@@ -23,13 +23,13 @@ pub(crate) fn last(view: &dyn View, run: &RunId) -> Result<Seq, Trouble> {
 }
 
 /// The commit of `run` that begins at `first`.
-pub(crate) fn commit(view: &dyn View, run: &RunId, first: Seq) -> Result<Option<Written>, Trouble> {
+pub(crate) fn commit(view: &dyn View, run: &RunId, first: Seq) -> Result<Option<Written>, BackendError> {
     let key = keys::commit(run, first);
     view.get(&key)?.map(|raw| written(view, &key, &raw)).transpose()
 }
 
-/// Commits of `run`, from the one that holds `from`.
-pub(crate) fn commits(view: &dyn View, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, Trouble> {
+/// Commits of `run`, starting with the one that contains `from`.
+pub(crate) fn commits(view: &dyn View, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, BackendError> {
     let mut start = keys::commit(run, from);
     if let Some(before) = view.backward(&keys::journal(run), Bound::Included(&start)).next() {
         let (key, raw) = before?;
@@ -44,83 +44,82 @@ pub(crate) fn commits(view: &dyn View, run: &RunId, from: Seq, limit: usize) -> 
         if let Some(before) = commits.last()
             && commit.first != before.last.plus(1)
         {
-            let why = format!("run `{run}` has no commit between {} and {}", before.last, commit.first);
-            return Err(Trouble::Damaged(why));
+            let why = format!("the journal of run `{run}` has a gap between {} and {}", before.last, commit.first);
+            return Err(BackendError::Damaged(why));
         }
         commits.push(commit);
     }
     Ok(commits)
 }
 
-/// A commit as it stands in the tree.
-pub(crate) fn written(view: &dyn View, key: &[u8], raw: &[u8]) -> Result<Written, Trouble> {
+/// Decodes a stored commit.
+pub(crate) fn written(view: &dyn View, key: &[u8], raw: &[u8]) -> Result<Written, BackendError> {
     let (run, first) = keys::parse_commit(key)?;
     let bytes = value::whole(view, key, raw)?;
     let (last, epoch, body) = numbers(key, &bytes)?;
     if last < first {
-        return Err(Trouble::value(key, format!("it ends at {last}")));
+        return Err(BackendError::value(key, format!("the commit begins at {first} and ends at {last}")));
     }
     Ok(Written { run, first, last, epoch, body: Arc::from(body) })
 }
 
-fn last_of(key: &[u8], raw: &[u8]) -> Result<Seq, Trouble> {
+fn last_of(key: &[u8], raw: &[u8]) -> Result<Seq, BackendError> {
     Ok(numbers(key, value::beginning(key, raw)?)?.0)
 }
 
-fn numbers<'a>(key: &[u8], bytes: &'a [u8]) -> Result<(Seq, Epoch, &'a [u8]), Trouble> {
+fn numbers<'a>(key: &[u8], bytes: &'a [u8]) -> Result<(Seq, Epoch, &'a [u8]), BackendError> {
     let split = bytes.split_first_chunk::<NUMBER>().and_then(|(last, rest)| {
         let (epoch, body) = rest.split_first_chunk::<NUMBER>()?;
         Some((Seq(u64::from_be_bytes(*last)), Epoch(u64::from_be_bytes(*epoch)), body))
     });
-    split.ok_or_else(|| Trouble::value(key, "it is too short for a commit"))
+    split.ok_or_else(|| BackendError::value(key, "the commit is too short"))
 }
 
 /// The record of `run`.
-pub(crate) fn record(view: &dyn View, run: &RunId) -> Result<Option<RunRecord>, Trouble> {
+pub(crate) fn record(view: &dyn View, run: &RunId) -> Result<Option<RunRecord>, BackendError> {
     Ok(record_with_parts(view, run)?.map(|(record, _)| record))
 }
 
-/// The record of `run`, and how many further parts its value has.
-pub(crate) fn record_with_parts(view: &dyn View, run: &RunId) -> Result<Option<(RunRecord, u32)>, Trouble> {
+/// The record of `run`, and the number of continuation parts of its value.
+pub(crate) fn record_with_parts(view: &dyn View, run: &RunId) -> Result<Option<(RunRecord, u32)>, BackendError> {
     let key = keys::record(run);
     let Some((bytes, parts)) = value::get(view, &key)? else {
         return Ok(None);
     };
-    // Format 1 wrote the id as well.
+    // Format 1 also stored the id.
     let whole = if bytes.first() == Some(&b',') { [id_in(run).as_bytes(), &bytes].concat() } else { bytes };
-    let record = serde_json::from_slice(&whole).map_err(|error| Trouble::value(&key, error))?;
+    let record = serde_json::from_slice(&whole).map_err(|error| BackendError::value(&key, error))?;
     Ok(Some((record, parts)))
 }
 
-/// What is written of a record: its JSON but for the beginning, which is its key.
-pub(crate) fn record_bytes(record: &RunRecord) -> Result<Vec<u8>, Trouble> {
-    let bytes = serde_json::to_vec(record).map_err(|error| Trouble::Invalid(error.to_string()))?;
+/// The stored form of a record: its JSON without the beginning, which the key implies.
+pub(crate) fn record_bytes(record: &RunRecord) -> Result<Vec<u8>, BackendError> {
+    let bytes = serde_json::to_vec(record).map_err(|error| BackendError::Invalid(error.to_string()))?;
     Ok(bytes.strip_prefix(id_in(&record.id).as_bytes()).map(<[u8]>::to_vec).unwrap_or(bytes))
 }
 
-/// How the JSON of a record begins: no character of a run's id is written in another way there.
+/// The beginning of a record's JSON. Run ids contain no character that JSON escapes.
 fn id_in(run: &RunId) -> String {
     format!("{{\"id\":\"{run}\"")
 }
 
-/// A part of a list.
+/// One slice of a list.
 pub(crate) struct Slice {
-    /// The records found.
     pub(crate) records: Vec<RunRecord>,
-    /// Where to go on; `None` when there is nothing more.
+    /// Where the next slice begins; `None` at the end.
     pub(crate) next: Option<ListCursor>,
 }
 
-/// How many entries are looked at in one go: writers wait for that long.
+/// The most entries read in one slice: writers wait that long.
 const SLICE_ENTRIES_MAX: usize = 512;
 
-/// The next records that `query` asks for, older than `cursor`, at most `limit`.
+/// The next records that match `query`, older than `cursor`, at most `limit`.
 pub(crate) fn list(
     view: &dyn View,
     query: &RunQuery,
     cursor: Option<&ListCursor>,
     limit: usize,
-) -> Result<Slice, Trouble> {
+) -> Result<Slice, BackendError> {
     let terms = index::best_terms(query).into_iter().map(|term| places(view, term, query, cursor));
     let mut terms = terms.collect::<Result<Vec<_>, _>>()?;
     let mut records = Vec::new();
@@ -133,7 +132,7 @@ pub(crate) fn list(
         seen += 1;
         let Some(place) = terms[newest].step()? else { continue };
         let record = record(view, &place.id)?;
-        let record = record.ok_or_else(|| Trouble::Damaged(format!("the record of run `{}` is missing", place.id)))?;
+        let record = record.ok_or_else(|| BackendError::Damaged(format!("run `{}` has no record", place.id)))?;
         if query.matches(&record) {
             records.push(record);
         }
@@ -142,36 +141,36 @@ pub(crate) fn list(
     Ok(Slice { records, next: None })
 }
 
-/// The places that a term has in a list, newest first, one ahead.
+/// The index entries of a term, newest first, with one entry of lookahead.
 struct Places<'a> {
     entries: Entries<'a>,
     ahead: Option<ListCursor>,
 }
 
 impl Places<'_> {
-    /// The place ahead; the one behind it is ahead then.
-    fn step(&mut self) -> Result<Option<ListCursor>, Trouble> {
+    /// Returns the lookahead and reads the next entry.
+    fn step(&mut self) -> Result<Option<ListCursor>, BackendError> {
         let next = self.entries.next().transpose()?.map(|(key, _)| keys::parse_term(&key)).transpose()?;
         Ok(std::mem::replace(&mut self.ahead, next))
     }
 }
 
-/// Which of `terms` has the newest place ahead.
+/// Which of `terms` has the newest entry ahead.
 fn newest(terms: &[Places<'_>]) -> Option<usize> {
     let ahead = terms.iter().enumerate().filter_map(|(number, term)| Some((term.ahead.as_ref()?, number)));
     ahead.max().map(|(_, number)| number)
 }
 
-/// The places of `term` that are older than `cursor` and in the query's range of times.
+/// The entries of `term` that are older than `cursor` and in the query's time range.
 fn places<'a>(
     view: &'a dyn View,
     term: u64,
     query: &RunQuery,
     cursor: Option<&ListCursor>,
-) -> Result<Places<'a>, Trouble> {
+) -> Result<Places<'a>, BackendError> {
     let all = keys::terms(term);
     let begin = query.created_from.map_or_else(|| all.clone(), |from| keys::term(term, from, ""));
-    // No time begins with eight bytes of 0xff and goes on: this is behind all of the term's entries.
+    // No time continues after eight bytes of 0xff: this is greater than all entries of the term.
     let mut end = [&all[..], &[0xff; NUMBER + 1]].concat();
     end = query.created_until.map_or(end.clone(), |until| end.min(keys::term(term, until, "")));
     end = cursor.map_or(end.clone(), |cursor| end.min(keys::term(term, cursor.created_at, &cursor.id)));
@@ -180,8 +179,8 @@ fn places<'a>(
     Ok(places)
 }
 
-/// Runs that are due and not held by anyone.
-pub(crate) fn due(view: &dyn View, query: &DueQuery, held: impl Fn(&RunId) -> bool) -> Result<Due, Trouble> {
+/// Runs that are due and not leased.
+pub(crate) fn due(view: &dyn View, query: &DueQuery, held: impl Fn(&RunId) -> bool) -> Result<Due, BackendError> {
     let after = query.after.as_ref().map(|place| keys::wake_up(place.wake_at, &place.id));
     let begin = after.as_deref().map_or(Bound::Included(keys::ALL_WAKE_UPS), Bound::Excluded);
     let mut runs = Vec::new();

@@ -1,14 +1,14 @@
-//! Removing all that is known of a run.
+//! Deletes everything stored for a run.
 
 use orkestra_core::model::RunId;
 
 use super::changes::Changes;
-use super::error::Trouble;
+use super::error::BackendError;
 use super::map::View;
 use super::{inbox, index, keys, read, value};
 
-/// What removes `run`; `None` when nothing is known of it.
-pub(crate) fn run(view: &dyn View, run: &RunId) -> Result<Option<Changes>, Trouble> {
+/// The changes that delete `run`; `None` when nothing is stored for it.
+pub(crate) fn run(view: &dyn View, run: &RunId) -> Result<Option<Changes>, BackendError> {
     let mut changes = Changes::default();
     let mut known = false;
     let (journal, blobs) = (keys::journal(run), keys::blobs(run));
@@ -18,7 +18,7 @@ pub(crate) fn run(view: &dyn View, run: &RunId) -> Result<Option<Changes>, Troub
         value::remove(&mut changes, &key, value::parts(&key, &raw)?);
         known = true;
     }
-    let mail = inbox::has_mail(view, run)?;
+    let mail = inbox::has_letters(view, run)?;
     for key in [keys::record(run), keys::snapshot(run)] {
         if let Some(raw) = view.get(&key)? {
             value::remove(&mut changes, &key, value::parts(&key, &raw)?);

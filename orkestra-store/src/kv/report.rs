@@ -1,4 +1,4 @@
-//! What an acknowledged write survives, and what opening a store found and did.
+//! Durability levels, and what opening a store found and did.
 
 use std::path::PathBuf;
 
@@ -6,14 +6,15 @@ use std::path::PathBuf;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Durability {
-    /// The end of the process, of the system and of its power. One `fdatasync` per group commit. Lost: nothing that was
-    /// acknowledged, as long as the disk keeps what it says it has written.
+    /// A crash of the process or the system, and a power failure. Costs one `fdatasync` per group commit. Nothing that
+    /// was acknowledged is lost, provided that the disk keeps what it reports as written.
     #[default]
     Fsync,
-    /// The end of the process, however sudden. What was acknowledged is with the operating system; nothing asks the disk to keep a
-    /// group commit. Lost when the system or its power fails: the newest group commits, up to one. The store then opens with all
-    /// that is before, and says what is missing as far as it can tell ([`OpenReport::lost`]), or is refused as damaged. For work that
-    /// can be done again. What is gathered in memory is synced in the background as it goes to its place.
+    /// A crash of the process, including `kill -9`. Acknowledged writes are in the operating system's cache; group
+    /// commits are not synced. If the system crashes or loses power, the newest group commits are lost, from some
+    /// commit on. The store then opens without them and reports what is missing as far as it can tell
+    /// ([`OpenReport::lost`]), or refuses to open as `Damaged`. For work that can be repeated. Background flushes and
+    /// checkpoints are still synced.
     Process,
 }
 
@@ -21,22 +22,22 @@ pub enum Durability {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpenReport {
-    /// Whether the store was made just now.
+    /// Whether the store was created.
     pub created: bool,
-    /// Whether whoever had it open before ended without closing it.
+    /// Whether the previous process ended without closing the store.
     pub after_crash: bool,
-    /// Whether a checkpoint of sled was cut, and what it had written so far was undone. Nothing is lost by it: the checkpoint is
-    /// done again from the write-ahead file. Other backends have none.
+    /// Whether an interrupted checkpoint of sled was undone. Nothing is lost: the checkpoint is repeated from the
+    /// write-ahead file. Always `false` with other backends.
     pub checkpoint_undone: bool,
-    /// Damaged snapshot files of sled that were put aside, where they are now. Such a snapshot is a cache of sled's log: the
-    /// store was opened from the log and checked. Other backends have none.
+    /// Where damaged snapshot files of sled were moved. Such a snapshot is a cache of sled's log: the store was opened
+    /// from the log and checked. Always empty with other backends.
     pub set_aside: Vec<PathBuf>,
-    /// What was acknowledged under [`Durability::Process`] and is lost: the system has ended since. After a power cut `None` does not
-    /// prove that nothing is lost: what would tell may be lost as well.
+    /// A description of writes that were acknowledged under [`Durability::Process`] and are lost because the system
+    /// stopped. After a power failure, `None` does not prove that nothing is lost: the evidence may be lost as well.
     pub lost: Option<String>,
-    /// What was cut off the end of a journal of fjall: how many bytes of which file, and from which byte on. A crash interrupted the
-    /// writing of it. Nothing in it was acknowledged under [`Durability::Fsync`]. Always `None` with other backends.
+    /// What was cut off the end of a journal of fjall after a crash interrupted a write: the number of bytes, the file
+    /// and the offset. Nothing in it was acknowledged under [`Durability::Fsync`]. Always `None` with other backends.
     pub cut: Option<String>,
-    /// How many runs were read and replayed to see that they are whole; `None` when there was no need to.
+    /// How many runs were replayed and checked; `None` if no check was needed.
     pub runs_checked: Option<u64>,
 }

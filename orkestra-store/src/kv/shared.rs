@@ -1,4 +1,4 @@
-//! What all clones of a store share, and how it is written to. Everything here blocks.
+//! The state shared by all clones of a store, and the write path. Every function here blocks.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,54 +8,56 @@ use tokio::sync::oneshot;
 
 use super::append::{GroupCommit, Plan, Planned};
 use super::changes::Changes;
-use super::error::{Trouble, without_panic};
+use super::error::{BackendError, without_panic};
 use super::heads::Heads;
 use super::health::Health;
 use super::inbox::{self, LetterIds};
 use super::lease::Leases;
-use super::map::{Lasting, Log, Map, View};
+use super::map::{Log, Map, Persistence, View};
 use super::owner::Owner;
 use super::read;
 use super::report::OpenReport;
 
-/// A store that a backend has opened.
+/// A store opened by a backend.
 pub struct Opened {
-    /// Who writes.
+    /// Where changes are written.
     pub(crate) log: Box<dyn Log>,
-    /// What is read.
+    /// Where they are read.
     pub(crate) map: Arc<dyn Map>,
-    /// Shared with what the backend does in the background.
+    /// Shared with the backend's background threads.
     pub(crate) health: Arc<Health>,
-    /// How often the store was opened. Durable by now, in every durability: epochs depend on it.
+    /// The boot number. Already durable, whatever the durability of the store: epochs depend on it.
     pub(crate) boot: u32,
-    /// For the user.
+    /// For the caller.
     pub(crate) report: OpenReport,
-    /// The right to the directory.
+    /// The lock on the directory.
     pub(crate) owner: Owner,
 }
 
-/// What whoever writes has to itself.
+/// The state that only the writer uses.
 struct Writer {
     log: Box<dyn Log>,
     heads: Heads,
     ids: LetterIds,
 }
 
-/// A letter on its way.
+/// A letter to be written.
 pub(crate) struct Sending {
     pub(crate) run: RunId,
     pub(crate) body: Vec<u8>,
     pub(crate) answer: oneshot::Sender<Result<LetterId, StoreError>>,
 }
 
-/// What all clones share. IMPORTANT: the order of the fields is the order in which they are dropped: what is written in the
-/// background ends before the database is closed, and that is before the directory is given up.
+/// The state shared by all clones.
+///
+/// IMPORTANT: fields are dropped in this order: background writes end before the database is closed, and the database
+/// is closed before the directory is unlocked.
 pub(crate) struct Shared {
     writer: Mutex<Writer>,
     pub(crate) map: Arc<dyn Map>,
     pub(crate) health: Arc<Health>,
     leases: Mutex<Leases>,
-    /// Letters that nobody has written yet: one write takes all of them.
+    /// Letters not yet written. One write takes all of them.
     outbox: Mutex<Vec<Sending>>,
     pub(crate) bell: Bell,
     pub(crate) report: OpenReport,
@@ -71,54 +73,54 @@ impl Shared {
     }
 
     pub(crate) fn leases(&self) -> MutexGuard<'_, Leases> {
-        // Nothing that holds it can panic half-way through a change.
+        // No panic can happen in the middle of a change of the leases.
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The right to write. An error when nothing can be told any more.
+    /// Locks the writer. Fails when the store is poisoned.
     pub(crate) fn writing(&self) -> Result<Writing<'_>, StoreError> {
-        // A panic while it was held has poisoned the store as well.
+        // A panic while the lock was held has also poisoned the store.
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.health.check()?;
         Ok(Writing { shared: self, writer })
     }
 
-    /// Claims `runs`. What is told of each is what is there after all that a holder before it wrote.
+    /// Claims `runs`. The answers include all commits of earlier owners.
     pub(crate) fn claim(
         &self,
         runs: &[RunId],
         worker: &WorkerId,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Vec<Option<Claimed>>, Trouble> {
+    ) -> Result<Vec<Option<Claimed>>, BackendError> {
         let (claimed, are_written) = {
             let mut leases = self.leases();
             let claimed: Result<Vec<_>, _> = runs.iter().map(|run| leases.claim(run, worker, now, until)).collect();
             (claimed?, leases.are_written(runs.iter()))
         };
         if are_written {
-            // Commits that were planned before the claim count: where they end is known when they are written.
+            // Commits planned before the claim count, and their positions are only known once they are written.
             drop(self.writer.lock());
         }
         let view = self.map.view();
-        let told = |lease: Lease| {
-            let (last, mail) = (read::last(&*view, &lease.run)?, inbox::has_mail(&*view, &lease.run)?);
+        let answer = |lease: Lease| {
+            let (last, mail) = (read::last(&*view, &lease.run)?, inbox::has_letters(&*view, &lease.run)?);
             Ok(Claimed { lease, last, mail })
         };
-        claimed.into_iter().map(|lease| lease.map(told).transpose()).collect()
+        claimed.into_iter().map(|lease| lease.map(answer).transpose()).collect()
     }
 
-    /// Puts a letter where the next call of [`send_all`](Self::send_all) finds it.
+    /// Queues a letter for the next call of [`send_all`](Self::send_all).
     pub(crate) fn post(&self, sending: Sending) {
         self.outbox().push(sending);
     }
 
     fn outbox(&self) -> MutexGuard<'_, Vec<Sending>> {
-        // Nothing that holds it can panic half-way through a change.
+        // No panic can happen in the middle of a change of the queue.
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the letters that wait to be written, all in one write.
+    /// Writes all queued letters in one write.
     pub(crate) fn send_all(&self) {
         let sendings = std::mem::take(&mut *self.outbox());
         if sendings.is_empty() {
@@ -126,45 +128,45 @@ impl Shared {
         }
         let sent = self.writing().and_then(|mut writing| writing.send(&sendings));
         for (number, Sending { run, answer, .. }) in sendings.into_iter().enumerate() {
-            let told = match &sent {
+            let result = match &sent {
                 Ok(sent) => sent[number].clone(),
                 Err(error) => Err(error.clone()),
             };
-            if told.is_ok() {
+            if result.is_ok() {
                 self.bell.ring(&run);
             }
-            // Whoever sent it may not listen any more.
-            drop(answer.send(told));
+            // The sender may have stopped waiting.
+            drop(answer.send(result));
         }
     }
 }
 
-/// The right to write, for as long as it is kept.
+/// Exclusive access to the writer.
 pub(crate) struct Writing<'a> {
     shared: &'a Shared,
     writer: MutexGuard<'a, Writer>,
 }
 
 impl Writing<'_> {
-    /// What `plan` makes of what is there.
+    /// Runs `plan` on the current state.
     pub(crate) fn plan<T>(
         &mut self,
-        plan: impl FnOnce(&dyn View, &mut Heads) -> Result<T, Trouble>,
+        plan: impl FnOnce(&dyn View, &mut Heads) -> Result<T, BackendError>,
     ) -> Result<T, StoreError> {
         let (shared, heads) = (self.shared, &mut self.writer.heads);
-        without_panic(|| plan(&*shared.map.view(), heads)).map_err(|trouble| shared.health.told(trouble))
+        without_panic(|| plan(&*shared.map.view(), heads)).map_err(|error| shared.health.error(error))
     }
 
-    /// Writes `changes`, if there are any, to last as `lasting` says. The error says why nobody can tell whether they are there.
-    pub(crate) fn write(&mut self, changes: Changes, lasting: Lasting) -> Result<(), StoreError> {
+    /// Writes `changes`, if there are any. After an error it is unknown whether they are durable.
+    pub(crate) fn write(&mut self, changes: Changes, persistence: Persistence) -> Result<(), StoreError> {
         if changes.is_empty() {
             return Ok(());
         }
-        let written = without_panic(|| self.writer.log.write(changes, lasting));
-        written.map_err(|trouble| self.shared.health.poison("a write", trouble))
+        let written = without_panic(|| self.writer.log.write(changes, persistence));
+        written.map_err(|error| self.shared.health.poison("a write", error))
     }
 
-    /// Writes `appends` with one durable write. An answer for each.
+    /// Writes `appends` in one durable write. Returns one answer each.
     pub(crate) fn append(&mut self, appends: &[Append]) -> Result<Vec<Result<(), AppendError>>, StoreError> {
         let shared = self.shared;
         let planned = without_panic(|| {
@@ -175,24 +177,24 @@ impl Writing<'_> {
         });
         let GroupCommit { changes, answers } = match planned {
             Ok(planned) => planned,
-            Err(trouble) => {
-                // The heads may tell of commits that are not there.
-                let error = shared.health.poison("planning", trouble);
+            Err(error) => {
+                // The heads may include commits that do not exist.
+                let error = shared.health.poison("planning", error);
                 return Ok(appends.iter().map(|_| Err(error.clone().into())).collect());
             }
         };
-        let written = self.write(changes, Lasting::AsOpened);
+        let written = self.write(changes, Persistence::AsOpened);
         shared.leases().set_writing(std::iter::empty());
         let answer = |planned| match planned {
             Planned::InBatch => written.clone().map_err(|error| AppendError::Unknown(error.to_string())),
-            Planned::There => Ok(()),
+            Planned::Duplicate => Ok(()),
             Planned::Refused(error) => Err(error),
-            Planned::Failed(trouble) => Err(shared.health.told(trouble).into()),
+            Planned::Failed(error) => Err(shared.health.error(error).into()),
         };
         Ok(answers.into_iter().map(answer).collect())
     }
 
-    /// Writes letters with one durable write. An answer for each.
+    /// Writes letters in one durable write. Returns one answer each.
     fn send(&mut self, sendings: &[Sending]) -> Result<Vec<Result<LetterId, StoreError>>, StoreError> {
         let shared = self.shared;
         let Writer { heads, ids, .. } = &mut *self.writer;
@@ -201,18 +203,18 @@ impl Writing<'_> {
             let mut changes = Changes::default();
             let mut send = |sending: &Sending| {
                 let sent = inbox::send(view, heads, ids, &mut changes, (&sending.run, &sending.body));
-                sent.map_err(|trouble| shared.health.told(trouble))
+                sent.map_err(|error| shared.health.error(error))
             };
             let answers: Vec<_> = sendings.iter().map(&mut send).collect();
             Ok((changes, answers))
         });
-        // The heads may tell of letters that are not there.
-        let (changes, answers) = planned.map_err(|trouble| shared.health.poison("planning", trouble))?;
-        self.write(changes, Lasting::AsOpened)?;
+        // The heads may include letters that do not exist.
+        let (changes, answers) = planned.map_err(|error| shared.health.poison("planning", error))?;
+        self.write(changes, Persistence::AsOpened)?;
         Ok(answers)
     }
 
-    /// Forgets where `run` stands and who has it: it was deleted.
+    /// Forgets the head and lease of a deleted run.
     pub(crate) fn forget(&mut self, run: &RunId) {
         self.writer.heads.forget(run);
         self.shared.leases().forget(run);

@@ -1,4 +1,4 @@
-//! The store that users open, whatever its backend. Each method is a short way to a blocking thread and back.
+//! The public embedded store, generic over its backend. Each method hands its work to a thread of the store.
 
 use std::io;
 use std::marker::PhantomData;
@@ -16,30 +16,29 @@ use tokio::sync::oneshot;
 
 use super::backend::EmbeddedBackend;
 use super::check::{self, CheckReport};
-use super::error::{Trouble, refused, without_panic};
-use super::map::{Lasting, View};
+use super::error::{BackendError, io_error, without_panic};
+use super::map::{Persistence, View};
 use super::options::EmbeddedOptions;
 use super::report::OpenReport;
 use super::shared::{Opened, Sending, Shared, Writing};
 use super::threads::Threads;
 use super::{inbox, keys, read, remove, small, snapshot, value};
 
-/// Runs on disk, in one directory, open in one process at a time. `B` is the backend: [`SledStore`](crate::SledStore) and
-/// `FjallStore` are stores of this type. Cheap to clone; dropping the last clone closes it.
+/// A store in one directory, open in one process at a time. `B` is the backend: [`SledStore`](crate::SledStore) and
+/// `FjallStore` are aliases of this type. Cheap to clone. Dropping the last clone closes the store.
 #[derive(Clone)]
 pub struct EmbeddedStore<B> {
     shared: Arc<Shared>,
-    threads: Arc<Both>,
+    threads: Arc<WorkerThreads>,
     backend: PhantomData<fn() -> B>,
 }
 
-/// Who reads and who writes.
-struct Both {
+struct WorkerThreads {
     readers: Threads,
     writer: Threads,
 }
 
-/// Two: one that reads all there is must not hold up the others.
+/// Two, so that one long read does not block all others.
 const READERS: usize = 2;
 
 impl<B: EmbeddedBackend> EmbeddedStore<B> {
@@ -51,57 +50,60 @@ impl<B: EmbeddedBackend> EmbeddedStore<B> {
         EmbeddedOptions::default().open(path)
     }
 
-    /// The options to open a store with.
+    /// Options for opening a store.
     #[must_use]
     pub fn options() -> EmbeddedOptions<B> {
         EmbeddedOptions::default()
     }
 
-    /// What opening it found and did.
+    /// What opening the store found and did.
     #[must_use]
     pub fn report(&self) -> &OpenReport {
         &self.shared.report
     }
 
-    /// Reads and replays every journal, and compares the records and indexes with them. Writers to a store on sled wait meanwhile.
+    /// Replays every journal and compares records and indexes with the result. On sled, this blocks writers.
+    ///
+    /// Returns the number of runs and commits read.
     ///
     /// # Errors
-    /// `Damaged`, with the first thing that is not as it should be.
+    /// `Damaged`, with the first inconsistency found.
     pub async fn check(&self) -> Result<CheckReport, StoreError> {
         self.reading(|_, view| check::check(view)).await
     }
 
     pub(crate) fn new(opened: Opened) -> Result<Self, StoreError> {
         let place = opened.health.place();
-        let start = || -> io::Result<Both> {
-            Ok(Both {
+        let start = || -> io::Result<WorkerThreads> {
+            Ok(WorkerThreads {
                 readers: Threads::start("orkestra-read", READERS)?,
                 writer: Threads::start("orkestra-write", 1)?,
             })
         };
-        let threads = start().map_err(|error| refused(&format!("{place} has no threads"), error))?;
+        let threads =
+            start().map_err(|error| io_error(&format!("cannot start the threads of the store in {place}"), error))?;
         Ok(Self { shared: Arc::new(Shared::new(opened)), threads: Arc::new(threads), backend: PhantomData })
     }
 
-    // What is asked for is done to its end on threads of the store, whether the caller is polled or not: nobody who stops
-    // polling holds up the others.
+    // Work runs to completion on threads of the store whether or not the caller is polled, so a caller that stops
+    // polling does not block others.
 
     async fn reading<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shared, &dyn View) -> Result<T, Trouble> + Send + 'static,
+        work: impl FnOnce(&Shared, &dyn View) -> Result<T, BackendError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.looking(move |shared| work(shared, &*shared.map.view())).await
+        self.on_reader(move |shared| work(shared, &*shared.map.view())).await
     }
 
-    /// The same for what takes a view itself.
-    async fn looking<T: Send + 'static>(
+    /// Like [`reading`](Self::reading), for work that takes its own view.
+    async fn on_reader<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shared) -> Result<T, Trouble> + Send + 'static,
+        work: impl FnOnce(&Shared) -> Result<T, BackendError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = Arc::clone(&self.shared);
         let done = self.threads.readers.call(move || {
             shared.health.check()?;
-            without_panic(|| work(&shared)).map_err(|trouble| shared.health.told(trouble))
+            without_panic(|| work(&shared)).map_err(|error| shared.health.error(error))
         });
         done.await.unwrap_or_else(|_| Err(panicked()))
     }
@@ -110,11 +112,11 @@ impl<B: EmbeddedBackend> EmbeddedStore<B> {
         &self,
         work: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.by_writer(move |shared| work(&mut shared.writing()?)).await
+        self.on_writer(move |shared| work(&mut shared.writing()?)).await
     }
 
-    /// The same for what takes the right to write itself.
-    async fn by_writer<T: Send + 'static>(
+    /// Like [`writing`](Self::writing), for work that locks the writer itself.
+    async fn on_writer<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -124,9 +126,9 @@ impl<B: EmbeddedBackend> EmbeddedStore<B> {
     }
 }
 
-/// What can panic is caught where it is called; if something else did, nobody knows how far it came.
+/// Expected panics are caught where they happen. After any other, it is unknown how far the call came.
 fn panicked() -> StoreError {
-    StoreError::new(StoreErrorKind::Io, "a thread of the store has panicked")
+    StoreError::new(StoreErrorKind::Io, "a thread of the store panicked; it is unknown whether the call had an effect")
 }
 
 #[async_trait]
@@ -160,7 +162,7 @@ impl<B: EmbeddedBackend> Store for EmbeddedStore<B> {
     }
 
     async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, StoreError> {
-        // One more than asked for tells whether there is a next page.
+        // One more than requested, to learn whether there is a next page.
         let wanted = query.limit.saturating_add(1);
         let mut items: Vec<RunRecord> = Vec::new();
         let mut cursor = query.cursor.clone();
@@ -194,21 +196,21 @@ impl<B: EmbeddedBackend> Store for EmbeddedStore<B> {
         until: Timestamp,
     ) -> Result<Vec<Option<Claimed>>, StoreError> {
         let (runs, worker) = (runs.to_vec(), worker.clone());
-        self.looking(move |shared| shared.claim(&runs, &worker, now, until)).await
+        self.on_reader(move |shared| shared.claim(&runs, &worker, now, until)).await
     }
 
     async fn renew(&self, leases: &[Lease], _now: Timestamp, until: Timestamp) -> Result<Vec<Renewed>, StoreError> {
         self.shared.health.check()?;
-        // At once: a lease must not run out because all who read are busy.
+        // Not on a reader thread: a lease must not expire because all readers are busy.
         let held: Vec<Option<RunId>> = {
             let mut held = self.shared.leases();
             leases.iter().map(|lease| held.renew(lease, until).then(|| lease.run.clone())).collect()
         };
-        let told = |view: &dyn View, run: Option<RunId>| {
-            let mail = run.as_ref().map_or(Ok(false), |run| inbox::has_mail(view, run))?;
+        let renewed = |view: &dyn View, run: Option<RunId>| {
+            let mail = run.as_ref().map_or(Ok(false), |run| inbox::has_letters(view, run))?;
             Ok(Renewed { held: run.is_some(), mail })
         };
-        self.reading(move |_, view| held.into_iter().map(|run| told(view, run)).collect()).await
+        self.reading(move |_, view| held.into_iter().map(|run| renewed(view, run)).collect()).await
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
@@ -225,12 +227,12 @@ impl<B: EmbeddedBackend> Store for EmbeddedStore<B> {
     async fn send(&self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {
         let (answer, answered) = oneshot::channel();
         self.shared.post(Sending { run: run.clone(), body: body.to_vec(), answer });
-        // Whichever of those who send comes first writes for all that wait by then.
+        // The first sender to get the writer writes all letters queued by then.
         let write = |shared: &Shared| {
             shared.send_all();
             Ok(())
         };
-        self.by_writer(write).await?;
+        self.on_writer(write).await?;
         answered.await.unwrap_or_else(|_| Err(panicked()))
     }
 
@@ -243,7 +245,7 @@ impl<B: EmbeddedBackend> Store for EmbeddedStore<B> {
         let (run, letters) = (run.clone(), letters.to_vec());
         let discard = move |writing: &mut Writing<'_>| {
             let changes = writing.plan(|view, heads| inbox::discard(view, heads, &run, &letters))?;
-            writing.write(changes, Lasting::AsOpened)
+            writing.write(changes, Persistence::AsOpened)
         };
         self.writing(discard).await
     }
@@ -256,11 +258,11 @@ impl<B: EmbeddedBackend> Store for EmbeddedStore<B> {
         let (run, snapshot) = (run.clone(), snapshot.clone());
         let put = move |writing: &mut Writing<'_>| {
             if !writing.plan(|view, heads| heads.of(view, &run))?.has_journal() {
-                // It would be that of another run of the same id one day.
+                // A later run with the same id would get the snapshot.
                 return Ok(());
             }
             let changes = writing.plan(|view, _| snapshot::put(view, &run, &snapshot))?;
-            writing.write(changes, Lasting::Cache)
+            writing.write(changes, Persistence::Cache)
         };
         self.writing(put).await
     }
@@ -274,7 +276,7 @@ impl<B: EmbeddedBackend> Store for EmbeddedStore<B> {
         let run = run.clone();
         let delete = move |writing: &mut Writing<'_>| {
             if let Some(changes) = writing.plan(|view, _| remove::run(view, &run))? {
-                writing.write(changes, Lasting::AsOpened)?;
+                writing.write(changes, Persistence::AsOpened)?;
             }
             writing.forget(&run);
             Ok(())
@@ -286,7 +288,7 @@ impl<B: EmbeddedBackend> Store for EmbeddedStore<B> {
         let (run, key, bytes) = (run.clone(), key.to_owned(), bytes.to_vec());
         let put = move |writing: &mut Writing<'_>| {
             let changes = writing.plan(|view, _| small::put_blob(view, &run, &key, &bytes))?;
-            writing.write(changes, Lasting::AsOpened)
+            writing.write(changes, Persistence::AsOpened)
         };
         self.writing(put).await
     }
@@ -312,7 +314,7 @@ impl<B: EmbeddedBackend> Store for EmbeddedStore<B> {
             let Some((changes, version)) = writing.plan(|view, _| small::put(view, &key, expected, &bytes))? else {
                 return Ok(None);
             };
-            writing.write(changes, Lasting::AsOpened)?;
+            writing.write(changes, Persistence::AsOpened)?;
             Ok(Some(version))
         };
         self.writing(put).await

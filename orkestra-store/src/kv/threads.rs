@@ -1,5 +1,5 @@
-//! The threads that do what blocks. They are few and stay the same: an allocator keeps memory for each thread that it has
-//! ever seen at work, and a thread for every reader that comes would cost more than what it reads.
+//! Threads for blocking work. Their number is small and fixed: the memory allocator keeps memory per thread that ever
+//! allocated, and starting a thread per read would cost more than the read.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Threads that take jobs from one queue. They end when the last handle is gone and the queue is empty.
+/// Threads that take jobs from one queue. They end when the last handle is dropped and the queue is empty.
 pub(crate) struct Threads(Arc<Queue>);
 
 #[derive(Default)]
@@ -20,19 +20,19 @@ struct Queue {
 #[derive(Default)]
 struct Jobs {
     waiting: VecDeque<Job>,
-    /// Threads that must be woken.
+    /// Number of threads waiting to be woken.
     asleep: usize,
     closed: bool,
 }
 
-/// How often a thread gives way before it goes to sleep. Who writes one thing after the other asks for the next soon after an
-/// answer: waking a thread that sleeps takes longer than that. About 50 microseconds where nobody else has work.
+/// How often a thread yields before it sleeps. A caller that writes sequentially sends the next job soon after an
+/// answer, faster than a sleeping thread wakes. About 50 microseconds on an idle machine.
 const YIELDS: u32 = 150;
 
 type Job = Box<dyn FnOnce() + Send>;
 
 impl Threads {
-    /// Begins `count` threads named `name`.
+    /// Starts `count` threads named `name`.
     pub(crate) fn start(name: &str, count: usize) -> io::Result<Self> {
         let threads = Self(Arc::default());
         for _ in 0..count {
@@ -42,12 +42,12 @@ impl Threads {
         Ok(threads)
     }
 
-    /// Does `job` on one of the threads, whether the answer is waited for or not. It may take as long as it likes; jobs of
-    /// one thread follow each other. The answer never comes if it panics.
+    /// Runs `job` on one of the threads, whether or not the answer is awaited. It may block for any time; each thread
+    /// runs one job after another. If it panics, the receiver gets an error.
     pub(crate) fn call<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
         let (answer, answered) = oneshot::channel();
         let job = move || {
-            // Whoever asked may not listen any more.
+            // The caller may have stopped waiting.
             drop(answer.send(job()));
         };
         let mut jobs = self.0.lock();
@@ -70,13 +70,13 @@ impl Drop for Threads {
 
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, Jobs> {
-        // Nothing that holds it can panic.
+        // No panic can happen while it is locked.
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn work(&self) {
         while let Some(job) = self.next() {
-            // What it was about is told by whoever called; the thread goes on.
+            // The caller sees the panic as a dropped channel. The thread continues.
             drop(catch_unwind(AssertUnwindSafe(job)));
         }
     }
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn jobs_are_done_in_order_and_a_panic_ends_no_thread() {
+    async fn jobs_run_in_order_and_a_panic_does_not_end_the_thread() {
         let threads = Threads::start("test", 1).expect("a thread starts");
         let done = Arc::new(Mutex::new(Vec::new()));
         let note = |number: u32| {
@@ -123,6 +123,6 @@ mod tests {
         let last = threads.call(note(3));
         drop(threads);
         assert_eq!(last.await, Ok(true));
-        assert_eq!(*done.lock().expect("nobody has panicked with it"), [1, 2, 3]);
+        assert_eq!(*done.lock().expect("the lock is not poisoned"), [1, 2, 3]);
     }
 }

@@ -1,28 +1,29 @@
-//! Values of any size as sled takes them well: in parts. Other backends have the same parts.
+//! Values of any size, split into parts that suit sled. Other backends use the same parts.
 //!
-//! sled moves a page of more than a quarter of a segment (128 KiB) into a file of its own under `blobs/`, which nothing
-//! ever syncs. A page is a leaf with up to 19 values, so a value must stay far below that: the first part stands at the
-//! key itself, the others at keys of their own. So no value is ever written to `blobs/`; a test looks. A page of an index with keys of
-//! more than 500 bytes may be: checkpoints sync those files (`sled/sync.rs`).
+//! sled moves a page larger than a quarter of a segment (128 KiB) into a file of its own under `blobs/`, which it never
+//! syncs. A leaf page has up to 19 values, so values must stay far below that limit. The first part is stored at the
+//! key itself, the others at keys of their own. A test verifies that no value is written to `blobs/`. An index page
+//! with keys of more than 500 bytes may be: checkpoints sync those files (`sled/sync.rs`).
 //!
 //! ```text
-//! 0 <bytes>                      all of it
-//! 1 <length, 8 bytes> <bytes>    the first part
+//! 0 <bytes>                      a complete value
+//! 1 <length, 8 bytes> <bytes>    the first part of a longer value
 //! ```
 
 use super::changes::Changes;
-use super::error::Trouble;
+use super::error::BackendError;
 use super::keys;
 use super::map::View;
 
-/// The most bytes of a part. 19 of them with their keys stay below 128 KiB, see above.
+/// The largest part, in bytes. 19 of them with their keys stay below 128 KiB, see above.
 const PART_BYTES_MAX: usize = 5 * 1024;
 
 const WHOLE: u8 = 0;
 const FIRST: u8 = 1;
 const HEAD: usize = 1 + size_of::<u64>();
 
-/// Puts `bytes` at `key`, over a value that had `old` further parts. Answers how many this one has.
+/// Puts `bytes` at `key`, replacing a value that had `old` continuation parts. Returns the new number of continuation
+/// parts.
 pub(crate) fn put(changes: &mut Changes, key: &[u8], bytes: &[u8], old: u32) -> u32 {
     let count = write(changes, key, bytes, Changes::insert);
     for number in count..old {
@@ -31,7 +32,7 @@ pub(crate) fn put(changes: &mut Changes, key: &[u8], bytes: &[u8], old: u32) -> 
     count
 }
 
-/// The same at a key where nothing was: what comes and goes soon leaves nothing to be remembered.
+/// Like [`put`], for a key that has no value: if it is removed again soon, no tombstone has to be kept.
 pub(crate) fn put_new(changes: &mut Changes, key: &[u8], bytes: &[u8]) {
     write(changes, key, bytes, Changes::insert_new);
 }
@@ -52,7 +53,7 @@ fn write(changes: &mut Changes, key: &[u8], bytes: &[u8], insert: fn(&mut Change
     count
 }
 
-/// Removes the value at `key`, which has `parts` further parts.
+/// Removes the value at `key`, which has `parts` continuation parts.
 pub(crate) fn remove(changes: &mut Changes, key: &[u8], parts: u32) {
     changes.remove(key);
     for number in 0..parts {
@@ -60,52 +61,52 @@ pub(crate) fn remove(changes: &mut Changes, key: &[u8], parts: u32) {
     }
 }
 
-/// How many further parts the value `raw` at `key` has.
-pub(crate) fn parts(key: &[u8], raw: &[u8]) -> Result<u32, Trouble> {
+/// The number of continuation parts of the value `raw` at `key`.
+pub(crate) fn parts(key: &[u8], raw: &[u8]) -> Result<u32, BackendError> {
     let Some(length) = length(key, raw)? else {
         return Ok(0);
     };
     let count = length.saturating_sub(PART_BYTES_MAX as u64).div_ceil(PART_BYTES_MAX as u64);
-    u32::try_from(count).map_err(|_| Trouble::value(key, format!("it claims to have {length} bytes")))
+    u32::try_from(count).map_err(|_| BackendError::value(key, format!("its length of {length} bytes is impossible")))
 }
 
-/// What can be known of the value `raw` at `key` without its further parts.
-pub(crate) fn beginning<'a>(key: &[u8], raw: &'a [u8]) -> Result<&'a [u8], Trouble> {
+/// The bytes of `raw` that are available without reading continuation parts.
+pub(crate) fn beginning<'a>(key: &[u8], raw: &'a [u8]) -> Result<&'a [u8], BackendError> {
     Ok(if length(key, raw)?.is_some() { &raw[HEAD..] } else { &raw[1..] })
 }
 
-/// All of the value `raw` at `key`.
-pub(crate) fn whole(view: &dyn View, key: &[u8], raw: &[u8]) -> Result<Vec<u8>, Trouble> {
+/// The whole value that begins with `raw` at `key`.
+pub(crate) fn whole(view: &dyn View, key: &[u8], raw: &[u8]) -> Result<Vec<u8>, BackendError> {
     let mut bytes = beginning(key, raw)?.to_vec();
     for number in 0..parts(key, raw)? {
         let part = view.get(&keys::part(key, number))?;
-        let part = part.ok_or_else(|| Trouble::value(key, format!("its part {number} is missing")))?;
+        let part = part.ok_or_else(|| BackendError::value(key, format!("part {number} is missing")))?;
         bytes.extend_from_slice(&part);
     }
     match length(key, raw)? {
         Some(length) if length != bytes.len() as u64 => {
-            Err(Trouble::value(key, format!("{} bytes are there of {length}", bytes.len())))
+            Err(BackendError::value(key, format!("it has {} of {length} bytes", bytes.len())))
         }
         _ => Ok(bytes),
     }
 }
 
-/// The value at `key`, whole, with the number of its further parts.
-pub(crate) fn get(view: &dyn View, key: &[u8]) -> Result<Option<(Vec<u8>, u32)>, Trouble> {
+/// The whole value at `key`, and the number of its continuation parts.
+pub(crate) fn get(view: &dyn View, key: &[u8]) -> Result<Option<(Vec<u8>, u32)>, BackendError> {
     let Some(raw) = view.get(key)? else {
         return Ok(None);
     };
     Ok(Some((whole(view, key, &raw)?, parts(key, &raw)?)))
 }
 
-/// The length of a value that has parts.
-fn length(key: &[u8], raw: &[u8]) -> Result<Option<u64>, Trouble> {
+/// The length of a value that has continuation parts; `None` for a complete value.
+fn length(key: &[u8], raw: &[u8]) -> Result<Option<u64>, BackendError> {
     match raw.split_first() {
         Some((&WHOLE, _)) => Ok(None),
         Some((&FIRST, rest)) => {
-            let number = rest.first_chunk().ok_or_else(|| Trouble::value(key, "it is too short"))?;
+            let number = rest.first_chunk().ok_or_else(|| BackendError::value(key, "it is too short"))?;
             Ok(Some(u64::from_be_bytes(*number)))
         }
-        _ => Err(Trouble::value(key, "it does not begin as a value does")),
+        _ => Err(BackendError::value(key, "its first byte is invalid")),
     }
 }

@@ -1,12 +1,12 @@
-//! Group commit: one statement, which the database judges and writes as a whole, commit by commit.
+//! Group commit: one statement judges and writes a batch, commit by commit.
 //!
 //! ```text
-//! batch -> rounds of chains -> statement -> where each journal ended, what was taken -> an answer per commit
+//! batch -> rounds of chains -> statement -> where each journal ended, what was written -> one answer per commit
 //! ```
 //!
-//! What the statement decides, it decides on rows that it has locked; what was in another session's way is judged again.
-//! Nothing here may turn a doubt into an `Ok` or a `Conflict`: where the snapshot of the statement may have been older than
-//! the lock, the journal is looked at once more.
+//! The statement decides on rows that it has locked. A chain that another session interfered with is judged again. A doubt
+//! must never become an `Ok` or a `Conflict`: where the snapshot of the statement may be older than the lock, the journal is
+//! read again.
 
 use std::collections::HashSet;
 
@@ -16,17 +16,17 @@ use orkestra_core::model::{Epoch, RunId, Seq};
 use orkestra_core::store::{Append, AppendError, RunRecord, StoreError, StoreErrorKind};
 
 use super::chains::{self, Chain};
-use super::error::Trouble;
+use super::error::DatabaseError;
 use super::labels;
 use super::pool::{Pool, Statement};
-use super::row::{column, signed, text_of, unsigned};
+use super::row::{column, record_text, signed, unsigned};
 
 const FULL: &str = include_str!("sql/append.sql");
 const BARE: &str = include_str!("sql/append_bare.sql");
 const LONE: &str = include_str!("sql/append_lone.sql");
 
-/// How often a chain is judged: again after a deadlock, or when another worker began the same run at the same moment.
-/// Whoever loses that often meets something else than chance.
+/// How often a chain is judged: again after a deadlock, or when another worker started the same run at the same time.
+/// More tries than this are not bad luck.
 const TRIES_MAX: usize = 8;
 
 type Answer = Result<(), AppendError>;
@@ -35,14 +35,20 @@ type Answer = Result<(), AppendError>;
 pub(super) async fn append(pool: &Pool, place: &str, batch: &[Append]) -> Vec<Answer> {
     let mut answers = Answers { place, batch, given: batch.iter().map(|_| None).collect() };
     for round in chains::rounds(batch) {
-        settle(pool, round, &mut answers).await;
+        answer_chains(pool, round, &mut answers).await;
     }
-    let never = || Err(StoreError::new(StoreErrorKind::Io, format!("{place}: a commit was not judged")).into());
+    let never = || {
+        Err(StoreError::new(
+            StoreErrorKind::Io,
+            format!("cannot append to {place}: the database gave no answer for a commit"),
+        )
+        .into())
+    };
     answers.given.into_iter().map(|answer| answer.unwrap_or_else(never)).collect()
 }
 
-/// Gives each commit of these chains its answer.
-async fn settle(pool: &Pool, mut chains: Vec<Chain<'_>>, answers: &mut Answers<'_>) {
+/// Answers all commits of these chains.
+async fn answer_chains(pool: &Pool, mut chains: Vec<Chain<'_>>, answers: &mut Answers<'_>) {
     for _ in 0..TRIES_MAX {
         match judge(pool, answers.batch, &chains).await {
             Ok(verdicts) => {
@@ -51,7 +57,7 @@ async fn settle(pool: &Pool, mut chains: Vec<Chain<'_>>, answers: &mut Answers<'
                     if verdict.raced {
                         raced.push(chain);
                     } else {
-                        let there = there_now(pool, answers.batch, &chain, &verdict).await;
+                        let there = find_existing(pool, answers.batch, &chain, &verdict).await;
                         answers.judged(&chain, &verdict, &there);
                     }
                 }
@@ -60,50 +66,50 @@ async fn settle(pool: &Pool, mut chains: Vec<Chain<'_>>, answers: &mut Answers<'
                 }
                 chains = raced;
             }
-            Err(trouble) if trouble.is_passing() => {}
-            // Nothing of it was done. One of them is what the database cannot take: it fails no other.
-            Err(Trouble::Refused { .. }) if chains.len() > 1 => {
+            Err(error) if error.is_transient() => {}
+            // Nothing was written. One chain contains what the database rejects; it must not fail the others.
+            Err(DatabaseError::Refused { .. }) if chains.len() > 1 => {
                 for chain in chains {
-                    Box::pin(settle(pool, vec![chain], answers)).await;
+                    Box::pin(answer_chains(pool, vec![chain], answers)).await;
                 }
                 return;
             }
-            Err(trouble) => {
+            Err(error) => {
                 for chain in &chains {
-                    answers.failed(chain, &trouble);
+                    answers.failed(chain, &error);
                 }
                 return;
             }
         }
     }
-    let trouble = Trouble::NotSent(format!("other sessions were in the way {TRIES_MAX} times"));
+    let error = DatabaseError::NotSent(format!("{TRIES_MAX} tries failed because of other sessions"));
     for chain in &chains {
-        answers.failed(chain, &trouble);
+        answers.failed(chain, &error);
     }
 }
 
-/// What the database says of a chain.
+/// The database's answer for a chain.
 #[derive(Debug)]
 struct Verdict {
-    /// Where the journal ended before.
+    /// The end of the journal before.
     head: Seq,
     /// The epoch of the newest claim.
     fence: Epoch,
-    /// Whether what follows `head` was written.
+    /// Whether the commits after `head` were written.
     taken: bool,
-    /// Whether another worker began the run at the same moment.
+    /// Whether another worker started the run at the same time.
     raced: bool,
-    /// The first positions of commits that were there already.
+    /// The first positions of commits that existed already.
     there: HashSet<i64>,
 }
 
 impl Verdict {
-    /// All of a chain was written.
+    /// The whole chain was written.
     fn written(base: Seq) -> Self {
         Self { head: base, fence: Epoch(0), taken: true, raced: false, there: HashSet::new() }
     }
 
-    fn of(row: &PgRow) -> Result<Self, Trouble> {
+    fn of(row: &PgRow) -> Result<Self, DatabaseError> {
         Ok(Self {
             head: Seq(unsigned(column(row, 0)?)?),
             fence: Epoch(unsigned(column(row, 1)?)?),
@@ -114,8 +120,9 @@ impl Verdict {
     }
 }
 
-/// Writes the commit of a chain that is alone, if it is what most are. `false` says nothing but that nothing was written.
-async fn written_alone(pool: &Pool, batch: &[Append], chains: &[Chain<'_>]) -> Result<bool, Trouble> {
+/// Writes the only commit of a single chain with a cheaper statement, if it is an ordinary one. `false` means only that
+/// nothing was written.
+async fn write_alone(pool: &Pool, batch: &[Append], chains: &[Chain<'_>]) -> Result<bool, DatabaseError> {
     let [chain] = chains else { return Ok(false) };
     let [at] = chain.commits[..] else { return Ok(false) };
     let Append { commit, record, taken } = &batch[at];
@@ -127,27 +134,27 @@ async fn written_alone(pool: &Pool, batch: &[Append], chains: &[Chain<'_>]) -> R
     Ok(!rows.is_empty())
 }
 
-async fn judge(pool: &Pool, batch: &[Append], chains: &[Chain<'_>]) -> Result<Vec<Verdict>, Trouble> {
-    if written_alone(pool, batch, chains).await? {
+async fn judge(pool: &Pool, batch: &[Append], chains: &[Chain<'_>]) -> Result<Vec<Verdict>, DatabaseError> {
+    if write_alone(pool, batch, chains).await? {
         return Ok(vec![Verdict::written(chains[0].base)]);
     }
     let rows = pool.write(statement(batch, chains)?).await?;
-    // The commit is durable by now: an answer that cannot be read leaves its outcome unknown.
+    // The commit is durable by now: if the answer cannot be read, its outcome is unknown.
     let verdicts: Vec<_> = rows.iter().map(Verdict::of).collect::<Result<_, _>>()?;
     if verdicts.len() == chains.len() {
         return Ok(verdicts);
     }
-    Err(Trouble::Damaged(format!("{} answers for {} chains", verdicts.len(), chains.len())))
+    Err(DatabaseError::Damaged(format!("the database gave {} answers for {} chains", verdicts.len(), chains.len())))
 }
 
-/// Which commits before the journal's end are there now, when the statement did not see all of them: its snapshot may have
-/// been taken before another session wrote them, and the lock after.
-async fn there_now(
+/// Which commits before the journal's end exist, if the statement did not see all of them: its snapshot may be older
+/// than another session's commit, and its lock newer.
+async fn find_existing(
     pool: &Pool,
     batch: &[Append],
     chain: &Chain<'_>,
     verdict: &Verdict,
-) -> Result<HashSet<i64>, Trouble> {
+) -> Result<HashSet<i64>, DatabaseError> {
     let before = |at: &&usize| batch[**at].commit.first <= verdict.head;
     let missing = |at: &usize| !verdict.there.contains(&signed(batch[*at].commit.first.0));
     let missing: Vec<_> = chain.commits.iter().take_while(before).copied().filter(missing).collect();
@@ -165,7 +172,7 @@ async fn there_now(
     Ok(there)
 }
 
-/// Answers under way.
+/// Answers being collected.
 struct Answers<'a> {
     place: &'a str,
     batch: &'a [Append],
@@ -173,7 +180,7 @@ struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    fn judged(&mut self, chain: &Chain<'_>, verdict: &Verdict, there: &Result<HashSet<i64>, Trouble>) {
+    fn judged(&mut self, chain: &Chain<'_>, verdict: &Verdict, there: &Result<HashSet<i64>, DatabaseError>) {
         let Verdict { head, fence, taken, .. } = *verdict;
         for at in &chain.commits {
             let commit = &self.batch[*at].commit;
@@ -189,7 +196,7 @@ impl Answers<'_> {
                 match there {
                     Ok(there) if there.contains(&signed(commit.first.0)) => Ok(()),
                     Err(_) if commit.first <= head => Err(AppendError::Unknown(format!(
-                        "{}: whether a commit is there already could not be seen",
+                        "{}: cannot read whether a repeated commit exists",
                         self.place
                     ))),
                     _ => Err(AppendError::Conflict { last: head }),
@@ -199,15 +206,15 @@ impl Answers<'_> {
         }
     }
 
-    fn failed(&mut self, chain: &Chain<'_>, trouble: &Trouble) {
+    fn failed(&mut self, chain: &Chain<'_>, error: &DatabaseError) {
         for at in &chain.commits {
-            self.given[*at] = Some(Err(trouble.clone().of_commit(self.place)));
+            self.given[*at] = Some(Err(error.clone().of_commit(self.place)));
         }
     }
 }
 
 /// The statement for a round.
-fn statement<'q>(batch: &[Append], chains: &[Chain<'_>]) -> Result<Statement<'q>, Trouble> {
+fn statement<'q>(batch: &[Append], chains: &[Chain<'_>]) -> Result<Statement<'q>, DatabaseError> {
     let commits = || {
         let numbered = (1_i64..).zip(chains);
         numbered.flat_map(|(number, chain)| chain.commits.iter().map(move |at| (number, &batch[*at])))
@@ -236,7 +243,7 @@ fn statement<'q>(batch: &[Append], chains: &[Chain<'_>]) -> Result<Statement<'q>
         .bind(taken().map(|(_, _, id)| signed(id.0)).collect::<Vec<_>>()))
 }
 
-/// The last record of each chain, if it brings one: those before it leave nothing behind.
+/// The last record of each chain, if it has one. Earlier records leave no trace.
 struct Records<'a> {
     records: Vec<Option<(Seq, &'a RunRecord)>>,
     texts: Vec<Option<String>>,
@@ -245,15 +252,15 @@ struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    fn of(batch: &'a [Append], chains: &[Chain<'_>]) -> Result<Self, Trouble> {
+    fn of(batch: &'a [Append], chains: &[Chain<'_>]) -> Result<Self, DatabaseError> {
         let brings = |at: &usize| Some((batch[*at].commit.first, batch[*at].record.as_ref()?));
-        // NOTE: the record of a commit that is refused may be another run's.
+        // NOTE: the record of a rejected commit may belong to another run.
         let last = |chain: &Chain<'_>| chain.commits.iter().rev().find_map(brings).filter(|_| chain.refused.is_none());
         let records: Vec<_> = chains.iter().map(last).collect();
         let (mut texts, mut digests, mut labels) = (Vec::new(), Vec::new(), Vec::new());
         for (number, record) in (1_i64..).zip(&records) {
             let of_record = record.map(|(_, record)| labels::digests(record));
-            texts.push(record.map(|(_, record)| text_of(record)).transpose()?);
+            texts.push(record.map(|(_, record)| record_text(record)).transpose()?);
             digests.push(of_record.as_ref().map(|digests| digests.concat()));
             labels.extend(of_record.into_iter().flatten().map(|label| (number, label)));
         }

@@ -1,25 +1,25 @@
-//! A batch of commits, cut into chains that one statement can judge. Nothing here waits or knows of databases.
+//! Splits a batch of commits into chains that one statement can judge. Pure: no I/O.
 
 use std::collections::HashMap;
 
 use orkestra_core::model::{Epoch, RunId, Seq};
 use orkestra_core::store::Append;
 
-/// Commits of one run, each following the one before, under one epoch.
+/// Commits of one run, each following the previous one, under one epoch.
 ///
-/// Where a run's journal ends decides alone what becomes of each: what comes after that place is written, what comes before
-/// it is there already or conflicts.
+/// The end of the run's journal alone decides about each: commits after it are written, commits before it exist already
+/// or conflict.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Chain<'a> {
     pub(super) run: &'a RunId,
-    /// The position before its first commit.
+    /// The position before the first commit.
     pub(super) base: Seq,
-    /// The position of its last event.
+    /// The position of the last event.
     pub(super) last: Seq,
     pub(super) epoch: Epoch,
     /// Why its only commit must not be written, even if it follows.
     pub(super) refused: Option<&'static str>,
-    /// Where in the batch its commits are.
+    /// The places of its commits in the batch.
     pub(super) commits: Vec<usize>,
 }
 
@@ -36,22 +36,22 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn goes_on_with(&self, append: &Append) -> bool {
+    fn is_followed_by(&self, append: &Append) -> bool {
         let commit = &append.commit;
         let follows = commit.first == self.last.plus(1) && commit.epoch == self.epoch;
         follows && self.refused.is_none() && refusal(append).is_none()
     }
 }
 
-/// The chains of a batch, in rounds: in each a run has one chain at most, in the order of runs. What an engine sends is one
-/// round; what repeats or leaves out commits within a batch is judged one after the other.
+/// The chains of a batch, in rounds, each with at most one chain per run, ordered by run. What an engine sends is one
+/// round. Commits that repeat others of the batch or leave a gap are judged in later rounds.
 pub(super) fn rounds(batch: &[Append]) -> Vec<Vec<Chain<'_>>> {
     let mut rounds: Vec<Vec<Chain<'_>>> = Vec::new();
     let mut newest: HashMap<&RunId, (usize, usize)> = HashMap::new();
     for (at, append) in batch.iter().enumerate() {
         let place = newest.get(&append.commit.run).copied();
         if let Some((round, chain)) = place
-            && rounds[round][chain].goes_on_with(append)
+            && rounds[round][chain].is_followed_by(append)
         {
             let chain = &mut rounds[round][chain];
             chain.last = append.commit.last;
@@ -75,11 +75,15 @@ pub(super) fn rounds(batch: &[Append]) -> Vec<Vec<Chain<'_>>> {
 fn refusal(append: &Append) -> Option<&'static str> {
     let Append { commit, record, .. } = append;
     if commit.first > commit.last || commit.first == Seq::ZERO || i64::try_from(commit.last.0).is_err() {
-        return Some("a commit must have positions that can be");
+        return Some("cannot append the commit: its positions are invalid");
     }
     match record {
-        None if commit.first == Seq(1) => Some("the first commit of a run must bring its record"),
-        Some(record) if record.id != commit.run => Some("a commit must bring the record of its own run"),
+        None if commit.first == Seq(1) => {
+            Some("cannot append the commit: the first commit of a run must include its record")
+        }
+        Some(record) if record.id != commit.run => {
+            Some("cannot append the commit: it includes the record of another run")
+        }
         _ => None,
     }
 }

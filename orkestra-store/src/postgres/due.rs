@@ -1,15 +1,15 @@
-//! Which runs need a driver. One statement, which reads the index of wake-up times from the cursor on and nothing else.
+//! Which runs need a driver. One statement, which reads only the index of wake-up times, from the cursor on.
 
 use sqlx::postgres::PgRow;
 
 use orkestra_core::model::Timestamp;
 use orkestra_core::store::{Due, DueCursor, DueQuery};
 
-use super::error::Trouble;
+use super::error::DatabaseError;
 use super::pool::Pool;
 use super::row::{column, limit, run, signed, time};
 
-/// One more than asked for, to name what follows; if what is due does not fill the page, the first that is not due yet.
+/// Reads one more than requested, to know what follows; or, if the page is not full, the first run that is not due yet.
 const DUE: &str = "WITH moment AS (
     SELECT coalesce($1, floor(extract(epoch FROM statement_timestamp()) * 1000)::int8) AS now
 ), due AS MATERIALIZED (
@@ -25,8 +25,8 @@ const DUE: &str = "WITH moment AS (
 )
 SELECT due_at, id, true FROM due UNION ALL SELECT due_at, id, false FROM later ORDER BY 1, 2";
 
-/// `now` is none when leases run out by the database's clock.
-pub(super) async fn due(pool: &Pool, query: &DueQuery, now: Option<Timestamp>) -> Result<Due, Trouble> {
+/// `now` is `None` when leases expire by the database's clock.
+pub(super) async fn due(pool: &Pool, query: &DueQuery, now: Option<Timestamp>) -> Result<Due, DatabaseError> {
     let (at, id) =
         query.after.as_ref().map_or((-1, ""), |after| (signed(after.wake_at.as_millis()), after.id.as_str()));
     let (now, until) = (now.map(|now| signed(now.as_millis())), signed(query.until.as_millis()));
@@ -45,6 +45,6 @@ pub(super) async fn due(pool: &Pool, query: &DueQuery, now: Option<Timestamp>) -
     Ok(due)
 }
 
-fn cursor(row: &PgRow) -> Result<DueCursor, Trouble> {
+fn cursor(row: &PgRow) -> Result<DueCursor, DatabaseError> {
     Ok(DueCursor { wake_at: time(column(row, 0)?)?, id: run(column(row, 1)?)? })
 }

@@ -1,44 +1,44 @@
-//! What can go wrong between here and the database, and what the caller is told of it.
+//! Errors between this crate and the database, and the errors that callers get for them.
 
 use orkestra_core::store::{AppendError, StoreError, StoreErrorKind};
 
-/// Why something could not be done, by what is known of its outcome.
+/// Why an operation failed, classified by what is known about its outcome.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum Trouble {
+pub(super) enum DatabaseError {
     /// Nothing was sent.
     #[error("{0}")]
     NotSent(String),
-    /// It was sent, and no answer came that tells what became of it.
+    /// It was sent, but no answer told the outcome.
     #[error("{0}")]
     Unknown(String),
-    /// The database refused it: nothing of it was done.
+    /// The database rejected it. It had no effect.
     #[error("{message} ({code})")]
     Refused {
         /// The SQLSTATE.
         code: String,
-        /// What the database said.
+        /// The message of the database.
         message: String,
     },
-    /// What is stored is not what this library writes.
+    /// The stored data is not what this library writes.
     #[error("{0}")]
     Damaged(String),
-    /// A newer version of this library was here.
+    /// A newer version of this library has used the database.
     #[error("{0}")]
     Version(String),
-    /// The caller asked for what cannot be.
+    /// The caller's request is invalid.
     #[error("{0}")]
     Invalid(String),
 }
 
-/// The session was given up by another one that waited for it, or could not be put in an order with it.
+/// The session was the victim of a deadlock, or could not be serialized with another one.
 const DEADLOCK: &str = "40P01";
 const SERIALIZATION: &str = "40001";
-/// The server takes no writes: it has become a replica, or is one still.
+/// The server takes no writes, because it is a replica.
 const READ_ONLY: &str = "25006";
 const UNIQUE: &str = "23505";
 
-impl Trouble {
-    /// What sqlx says of a statement that was sent.
+impl DatabaseError {
+    /// The error of a statement that was sent.
     pub(super) fn sent(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(answer) => {
@@ -56,21 +56,21 @@ impl Trouble {
         }
     }
 
-    /// What sqlx says when no connection could be made.
+    /// The error of connecting.
     pub(super) fn connecting(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::Configuration(why) => Self::Invalid(why.to_string()),
-            other => Self::NotSent(format!("no connection: {other}")),
+            other => Self::NotSent(format!("cannot connect: {other}")),
         }
     }
 
-    /// Whether the same may go well on a new connection, with nothing done so far.
-    pub(super) fn is_passing(&self) -> bool {
+    /// Whether a new try may succeed. The failed one had no effect.
+    pub(super) fn is_transient(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code == DEADLOCK || code == SERIALIZATION)
     }
 
-    /// Whether the connection is of no use any more.
-    pub(super) fn spoils_connection(&self) -> bool {
+    /// Whether the connection must be closed.
+    pub(super) fn breaks_connection(&self) -> bool {
         match self {
             Self::Unknown(_) | Self::NotSent(_) => true,
             Self::Refused { code, .. } => code == READ_ONLY,
@@ -78,11 +78,12 @@ impl Trouble {
         }
     }
 
-    /// The same for the caller of the store at `place`.
+    /// The error for callers of the store at `place`.
     pub(super) fn at(self, place: &str) -> StoreError {
         let kind = match &self {
             Self::NotSent(_) | Self::Unknown(_) => StoreErrorKind::Io,
-            // A text that the database cannot hold is the caller's; a key that is there twice is nobody's.
+            // Class 22 is a value of the caller that the database cannot store. A duplicate key is never the caller's
+            // fault.
             Self::Refused { code, .. } if code == UNIQUE => StoreErrorKind::Damaged,
             Self::Refused { code, .. } if code.starts_with("22") => StoreErrorKind::Invalid,
             Self::Refused { .. } => StoreErrorKind::Io,
@@ -93,7 +94,7 @@ impl Trouble {
         let message = match kind {
             StoreErrorKind::Invalid | StoreErrorKind::Version => self.to_string(),
             StoreErrorKind::Damaged => format!("{place} is damaged: {self}"),
-            _ => format!("{place}: {self}"),
+            _ => format!("cannot use {place}: {self}"),
         };
         StoreError::new(kind, message)
     }
@@ -102,7 +103,7 @@ impl Trouble {
     pub(super) fn of_commit(self, place: &str) -> AppendError {
         match self {
             Self::Unknown(why) => AppendError::Unknown(format!("{place}: {why}")),
-            // An answer that makes no sense is none.
+            // An answer that cannot be read leaves the outcome unknown.
             Self::Damaged(why) => AppendError::Unknown(format!("{place}: {why}")),
             other => other.at(place).into(),
         }
@@ -111,8 +112,8 @@ impl Trouble {
 
 /// Whether an error of the database means that the statement was rolled back.
 ///
-/// NOTE: a shutdown (57P01 and its like), a cancelled statement (57014) and what a distributed database calls an ambiguous
-/// result (40003) may come when the commit record is durable already.
+/// NOTE: a shutdown (57P01 and similar), a cancelled statement (57014) and an ambiguous result of a distributed
+/// database (40003) may arrive after the commit record has become durable.
 fn is_definite(code: &str) -> bool {
     let class = code.get(..2).unwrap_or_default();
     matches!(class, "0A" | "22" | "23" | "25" | "28" | "3D" | "3F" | "42" | "53" | "54")

@@ -1,15 +1,16 @@
-//! Letters: what any process sends to a run. The row of the run counts them, under its lock, so that a run with letters is
-//! found by the index of wake-up times and none is ever overlooked.
+//! Letters: what any process sends to a run. The run's row counts them under its lock, so that the index of wake-up
+//! times finds every run with letters.
 
 use orkestra_core::model::RunId;
 use orkestra_core::model::limits::{LETTER_BYTES_MAX, LETTERS_MAX};
 use orkestra_core::store::{Letter, LetterId};
 
-use super::error::Trouble;
+use super::error::DatabaseError;
 use super::pool::Pool;
 use super::row::{column, limit, signed, unsigned};
 
-/// IMPORTANT: no commit may notify: sessions that do are committed one after the other. Letters are rare beside commits.
+/// IMPORTANT: no commit may notify, because sessions that notify commit one after the other. Letters are rarer than
+/// commits.
 macro_rules! send {
     ($notify:literal) => {
         concat!(
@@ -33,26 +34,43 @@ macro_rules! send {
 const SEND: &str = send!("$4::text");
 const SEND_AND_NOTIFY: &str = send!("CASE WHEN l.id IS NULL THEN '' ELSE pg_notify($4, $1)::text END");
 
-/// Keeps a letter, and tells whoever listens on `channel`.
-pub(super) async fn send(pool: &Pool, run: &RunId, body: &[u8], channel: Option<&str>) -> Result<LetterId, Trouble> {
+/// Stores a letter, and notifies the listeners on `channel`.
+pub(super) async fn send(
+    pool: &Pool,
+    run: &RunId,
+    body: &[u8],
+    channel: Option<&str>,
+) -> Result<LetterId, DatabaseError> {
     if body.len() > LETTER_BYTES_MAX {
-        let message = format!("a letter has at most {LETTER_BYTES_MAX} bytes, this one has {}", body.len());
-        return Err(Trouble::Invalid(message));
+        let message = format!(
+            "cannot send a letter to run `{run}`: it has {} bytes, more than the {LETTER_BYTES_MAX} allowed",
+            body.len()
+        );
+        return Err(DatabaseError::Invalid(message));
     }
     let statement = sqlx::query(if channel.is_some() { SEND_AND_NOTIFY } else { SEND });
     let statement = statement.bind(run.as_str()).bind(body).bind(limit(LETTERS_MAX)).bind(channel);
     let rows = pool.write(statement).await?;
     let Some(row) = rows.first() else {
-        return Err(Trouble::Invalid(format!("there is no run `{run}` to send something to")));
+        return Err(DatabaseError::Invalid(format!("cannot send a letter to run `{run}`: the run was not found")));
     };
     match (column::<bool>(row, 0)?, column::<Option<i64>>(row, 1)?) {
         (_, Some(id)) => Ok(LetterId(unsigned(id)?)),
-        (true, None) => Err(Trouble::Invalid(format!("{LETTERS_MAX} letters wait for `{run}`: no more fit"))),
-        (false, None) => Err(Trouble::Invalid(format!("there is no run `{run}` to send something to"))),
+        (true, None) => Err(DatabaseError::Invalid(format!(
+            "cannot send a letter to run `{run}`: its inbox is full with {LETTERS_MAX} letters; try later"
+        ))),
+        (false, None) => {
+            Err(DatabaseError::Invalid(format!("cannot send a letter to run `{run}`: the run was not found")))
+        }
     }
 }
 
-pub(super) async fn letters(pool: &Pool, run: &RunId, after: LetterId, count: usize) -> Result<Vec<Letter>, Trouble> {
+pub(super) async fn letters(
+    pool: &Pool,
+    run: &RunId,
+    after: LetterId,
+    count: usize,
+) -> Result<Vec<Letter>, DatabaseError> {
     let sql = "SELECT id, body FROM letters WHERE run = $1 AND id > $2 ORDER BY id LIMIT $3";
     let (after, count) = (signed(after.0), limit(count));
     let rows = pool.read(|| sqlx::query(sql).bind(run.as_str()).bind(after).bind(count)).await?;
@@ -70,7 +88,7 @@ const DISCARD: &str = "WITH head AS MATERIALIZED (
 )
 UPDATE runs SET mail = runs.mail - (SELECT count(*) FROM gone) WHERE id = $1 AND EXISTS (SELECT FROM gone)";
 
-pub(super) async fn discard(pool: &Pool, run: &RunId, letters: &[LetterId]) -> Result<(), Trouble> {
+pub(super) async fn discard(pool: &Pool, run: &RunId, letters: &[LetterId]) -> Result<(), DatabaseError> {
     let ids: Vec<_> = letters.iter().map(|id| signed(id.0)).collect();
     pool.write(sqlx::query(DISCARD).bind(run.as_str()).bind(ids)).await.map(drop)
 }

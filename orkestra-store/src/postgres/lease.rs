@@ -1,36 +1,36 @@
-//! Who drives what. A claim waits for no other session: what another one has locked is not to be had now.
+//! Leases. A claim never waits for another session: rows locked by others are skipped.
 //!
-//! `until` is NULL when nobody holds the run. Its worker stays, so that giving back changes no index.
+//! `until` is NULL when no worker holds the run. The worker stays in the row, so that releasing changes no index.
 
 use std::collections::HashMap;
 
 use orkestra_core::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
 use orkestra_core::store::{Claimed, Lease, Renewed};
 
-use super::error::Trouble;
+use super::error::DatabaseError;
 use super::pool::{Pool, Statement};
 use super::row::{column, signed, unsigned};
 
-/// From when to when, by whose clock it may be.
+/// The time span of a lease, by the clock that counts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Term {
-    /// None when it is the database that knows.
+pub(super) struct LeaseSpan {
+    /// `None` when the database's clock counts.
     pub(super) now: Option<Timestamp>,
     pub(super) begin: Timestamp,
     pub(super) until: Timestamp,
 }
 
-impl Term {
-    /// What the statements take: now, the end, how long.
+impl LeaseSpan {
+    /// Binds now, the end and the duration.
     fn bind(self, statement: Statement<'_>) -> Statement<'_> {
-        // As long as a lease can be, added to any time of a database, is a time still.
+        // The longest duration that can be added to any time of the database without overflow.
         let lasts = signed(self.until.as_millis().saturating_sub(self.begin.as_millis())).min(i64::MAX / 2);
         let now = self.now.map(|now| signed(now.as_millis()));
         statement.bind(now).bind(now.map(|_| signed(self.until.as_millis()))).bind(lasts)
     }
 }
 
-/// IMPORTANT: a claim is synced whatever the session's durability is, or an epoch might be given out twice.
+/// IMPORTANT: a claim is synced whatever the session's durability: a lost one might reissue its epoch.
 const CLAIM: &str = "WITH moment AS MATERIALIZED (
     SELECT now, coalesce($2, now + $3) AS until FROM (
         SELECT coalesce($1, floor(extract(epoch FROM statement_timestamp()) * 1000)::int8) AS now) AS m
@@ -57,11 +57,11 @@ pub(super) async fn claim(
     pool: &Pool,
     runs: &[RunId],
     worker: &WorkerId,
-    term: Term,
-) -> Result<Vec<Option<Claimed>>, Trouble> {
+    span: LeaseSpan,
+) -> Result<Vec<Option<Claimed>>, DatabaseError> {
     let mut ids: Vec<_> = runs.iter().map(RunId::as_str).collect();
     ids.sort_unstable();
-    let rows = pool.write(term.bind(sqlx::query(CLAIM)).bind(ids).bind(worker.as_str())).await?;
+    let rows = pool.write(span.bind(sqlx::query(CLAIM)).bind(ids).bind(worker.as_str())).await?;
     let mut claimed = HashMap::new();
     for row in &rows {
         let (epoch, last) = (Epoch(unsigned(column(row, 1)?)?), Seq(unsigned(column(row, 2)?)?));
@@ -69,13 +69,13 @@ pub(super) async fn claim(
     }
     let answer = |run: &RunId| {
         let (epoch, last, mail) = *claimed.get(run.as_str())?;
-        let lease = Lease { run: run.clone(), worker: worker.clone(), epoch, until: term.until };
+        let lease = Lease { run: run.clone(), worker: worker.clone(), epoch, until: span.until };
         Some(Claimed { lease, last, mail })
     };
     Ok(runs.iter().map(answer).collect())
 }
 
-/// What is lost of it in a crash of the server ends a lease early, which its epoch makes good.
+/// Not synced: if the server crashes, a lost renewal ends the lease early, and the epoch protects the run.
 const RENEW: &str = "WITH held AS MATERIALIZED (
     SELECT r.id, r.epoch FROM runs r JOIN unnest($4::text[], $5::int8[]) AS l (id, epoch) ON r.id = l.id AND r.epoch = l.epoch
     WHERE r.id = ANY ($4) AND r.until IS NOT NULL
@@ -86,8 +86,8 @@ UPDATE runs SET until = coalesce($2,
 FROM held WHERE runs.id = held.id
 RETURNING runs.id, runs.epoch, runs.mail > 0, set_config('synchronous_commit', 'off', true)";
 
-pub(super) async fn renew(pool: &Pool, leases: &[Lease], term: Term) -> Result<Vec<Renewed>, Trouble> {
-    let rows = pool.write(bind(term.bind(sqlx::query(RENEW)), leases)).await?;
+pub(super) async fn renew(pool: &Pool, leases: &[Lease], span: LeaseSpan) -> Result<Vec<Renewed>, DatabaseError> {
+    let rows = pool.write(bind(span.bind(sqlx::query(RENEW)), leases)).await?;
     let mut held = HashMap::new();
     for row in &rows {
         held.insert((column::<&str>(row, 0)?, Epoch(unsigned(column(row, 1)?)?)), column::<bool>(row, 2)?);
@@ -99,7 +99,7 @@ pub(super) async fn renew(pool: &Pool, leases: &[Lease], term: Term) -> Result<V
     Ok(leases.iter().map(answer).collect())
 }
 
-/// What is lost of it in a crash of the server is a lease that runs out by itself.
+/// Not synced: if the server crashes, a lost release leaves a lease that expires by itself.
 const RELEASE: &str = "WITH held AS MATERIALIZED (
     SELECT r.id FROM runs r JOIN unnest($1::text[], $2::int8[]) AS l (id, epoch) ON r.id = l.id AND r.epoch = l.epoch
     WHERE r.id = ANY ($1) AND r.until IS NOT NULL
@@ -108,7 +108,7 @@ const RELEASE: &str = "WITH held AS MATERIALIZED (
 UPDATE runs SET until = NULL FROM held WHERE runs.id = held.id
 RETURNING set_config('synchronous_commit', 'off', true)";
 
-pub(super) async fn release(pool: &Pool, leases: &[Lease]) -> Result<(), Trouble> {
+pub(super) async fn release(pool: &Pool, leases: &[Lease]) -> Result<(), DatabaseError> {
     pool.write(bind(sqlx::query(RELEASE), leases)).await.map(drop)
 }
 
@@ -117,11 +117,11 @@ const RELEASE_ALL: &str = "WITH held AS MATERIALIZED (
 )
 UPDATE runs SET until = NULL WHERE id = ANY (ARRAY(SELECT id FROM held))";
 
-pub(super) async fn release_all(pool: &Pool, worker: &WorkerId) -> Result<(), Trouble> {
+pub(super) async fn release_all(pool: &Pool, worker: &WorkerId) -> Result<(), DatabaseError> {
     pool.write(sqlx::query(RELEASE_ALL).bind(worker.as_str())).await.map(drop)
 }
 
-/// Runs and epochs, in the order of runs.
+/// Binds runs and epochs, ordered by run.
 fn bind<'q>(statement: Statement<'q>, leases: &[Lease]) -> Statement<'q> {
     let mut pairs: Vec<_> = leases.iter().map(|lease| (lease.run.as_str(), signed(lease.epoch.0))).collect();
     pairs.sort_unstable();

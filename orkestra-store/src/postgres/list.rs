@@ -1,5 +1,4 @@
-//! Lists of runs, newest first, from one index and paged by key. Nothing here reads more than a page, but for filters beside
-//! the one whose index is used.
+//! Lists of runs, newest first, read from one index and paged by key. Only additional filters read more than a page.
 
 use std::fmt::Write;
 
@@ -9,13 +8,13 @@ use orkestra_core::kernel::RunStatus;
 use orkestra_core::model::{Name, RunId, Timestamp};
 use orkestra_core::store::{ListCursor, Page, RunQuery, RunRecord};
 
-use super::error::Trouble;
+use super::error::DatabaseError;
 use super::labels::{DIGEST_BYTES, digest};
 use super::pool::{Pool, Statement};
 use super::row::{column, limit, record, signed};
 
-/// The runs of one page by the index of what distinguishes most: a label, the parent, the workflow, the statuses.
-pub(super) async fn list(pool: &Pool, query: &RunQuery) -> Result<Page<RunRecord>, Trouble> {
+/// One page of runs, read by the most selective index: label, parent, workflow or status.
+pub(super) async fn list(pool: &Pool, query: &RunQuery) -> Result<Page<RunRecord>, DatabaseError> {
     let labels: Vec<_> = query.labels.iter().map(|(key, value)| digest(key, value)).collect();
     let statuses: Vec<_> = query.wanted_statuses().into_iter().map(RunStatus::name).collect();
     let sql = text(query, !statuses.is_empty(), labels.len());
@@ -31,8 +30,8 @@ pub(super) async fn list(pool: &Pool, query: &RunQuery) -> Result<Page<RunRecord
     Ok(Page { items, next })
 }
 
-/// The newest runs of each status that is asked for, then the newest of those: as many entries of the index are read for each
-/// as there may be answers.
+/// The newest runs of each wanted status, then the newest of all of those. For each status, at most one page of index
+/// entries is read.
 const BY_STATUS: &str = "(
         SELECT r.id, r.created_at FROM unnest($6::text[]) AS s (status) CROSS JOIN LATERAL (
             SELECT id, created_at FROM runs
@@ -41,9 +40,9 @@ const BY_STATUS: &str = "(
         ) AS r ORDER BY r.created_at DESC, r.id DESC LIMIT $1
     )";
 
-/// The words of a query. What is asked for is in its parameters, never in here.
+/// The text of a query. Values are passed only as parameters, never in the text.
 ///
-/// Parameters: how many, from, until, the cursor's time and run, statuses, workflow, parent, labels.
+/// Parameters: limit, from, until, time and run of the cursor, statuses, workflow, parent, labels.
 fn text(query: &RunQuery, statuses: bool, labels: usize) -> String {
     let (table, id) = match (labels, query.parent.is_some() || query.workflow.is_some(), statuses) {
         (1.., _, _) => ("labels", "run"),
@@ -55,7 +54,7 @@ fn text(query: &RunQuery, statuses: bool, labels: usize) -> String {
         WHERE p.created_at >= $2 AND p.created_at <= $3 AND (p.created_at, p.{id}) < ($4, $5)"
     );
     if table == "labels" {
-        // An index entry of labels that were changed since leads to a record of another time or none.
+        // An index entry of labels that have changed since leads to a record of another time, or none.
         sql.push_str(" AND o.created_at = p.created_at");
     }
     match (table, statuses) {
@@ -82,13 +81,13 @@ fn text(query: &RunQuery, statuses: bool, labels: usize) -> String {
 
 fn bind<'q>(sql: &str, query: &RunQuery, statuses: &[&str], labels: &[Vec<u8>]) -> Statement<'q> {
     let time = |time: Option<Timestamp>| time.map(|time| signed(time.as_millis()));
-    // Nothing is after the last run there can be: its time, and an id that no run has.
+    // Without a cursor: the latest time, and a text greater than every run id.
     let cursor = query.cursor.as_ref().map(|cursor| (signed(cursor.created_at.as_millis()), cursor.id.as_str()));
     let (at, id) = cursor.unwrap_or((i64::MAX, "~"));
     let statement = sqlx::query(AssertSqlSafe(sql))
         .bind(limit(query.limit.saturating_add(1)))
         .bind(time(query.created_from).unwrap_or(0))
-        // The last moment before it.
+        // The last millisecond before it.
         .bind(time(query.created_until).map_or(i64::MAX, |until| until - 1))
         .bind(at)
         .bind(id)

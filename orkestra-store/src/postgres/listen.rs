@@ -1,6 +1,6 @@
-//! Who is told that letters came: a connection of its own, which listens and comes back by itself.
+//! Notifications about letters: a connection of its own, which reconnects by itself.
 //!
-//! A listener never claims to have heard all: whenever it was away it says so, with `None`.
+//! A listener never claims to have heard everything: after each interruption it returns `None`.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use orkestra_core::model::RunId;
 use orkestra_core::store::Listener;
 
-/// A database that is away is asked again after so long, and twice as long each time, up to the most.
+/// The first pause before reconnecting. It doubles up to the maximum.
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// Listens on one channel. It connects with its first `next`, which is `None`: what came before is for the caller to look at.
+/// Listens on one channel. The first `next` connects and returns `None`: letters sent before must be looked for.
 pub(super) struct DatabaseListener {
     options: PgConnectOptions,
     channel: String,
@@ -25,7 +25,7 @@ pub(super) struct DatabaseListener {
 }
 
 enum State {
-    /// Kept, so that a `next` that is dropped does not begin anew.
+    /// Kept, so that dropping a `next` does not restart connecting.
     Connecting(BoxFuture<'static, PgListener>),
     Listening(Box<PgListener>),
 }
@@ -45,15 +45,15 @@ impl fmt::Debug for DatabaseListener {
 
 fn connecting(options: &PgConnectOptions, channel: &str) -> State {
     let (options, channel) = (options.clone(), channel.to_owned());
-    State::Connecting(connect_at_last(options, channel).boxed())
+    State::Connecting(connect_with_retries(options, channel).boxed())
 }
 
-async fn connect_at_last(options: PgConnectOptions, channel: String) -> PgListener {
+async fn connect_with_retries(options: PgConnectOptions, channel: String) -> PgListener {
     let mut pause = PAUSE;
     loop {
         match connect(options.clone(), &channel).await {
             Ok(listener) => return listener,
-            Err(error) => tracing::debug!(%error, "the database cannot be listened to"),
+            Err(error) => tracing::debug!(%error, "cannot listen for letters; trying again"),
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
@@ -79,7 +79,7 @@ impl Listener for DatabaseListener {
                 }
                 State::Listening(listener) => match listener.try_recv().await {
                     Ok(Some(told)) => {
-                        // Anybody may notify: what is no run is nobody's letter.
+                        // Any client can notify. Ignore what is not a run id.
                         if let Ok(run) = RunId::new(told.payload()) {
                             return Some(run);
                         }

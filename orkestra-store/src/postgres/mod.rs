@@ -1,14 +1,14 @@
-//! Many processes on one database: Postgres, or what speaks its language. The only folder that names sqlx.
+//! The Postgres backend: any number of processes share one database. The only module that uses sqlx.
 //!
 //! ```text
 //! append() -> chains, one per run -> one statement: lock, judge, write -> answers     one round trip, one sync
-//! read()   -> one statement, tried again on another connection when one was lost
-//! claim()  -> one statement, which waits for nobody
+//! read()   -> one statement, repeated on another connection if one was lost
+//! claim()  -> one statement that waits for no other session
 //! ```
 //!
-//! What must never happen here: an `Ok` that the database has not given. Whatever is lost between a statement and its
-//! answer is [`Unknown`](orkestra_core::store::AppendError::Unknown). Every statement is one of the files in `sql/` or
-//! stands beside its call; none is made of anything that came from outside. See ADR 0007.
+//! An `Ok` must never be returned without the database's answer. If the connection fails between a statement and its
+//! answer, the outcome is [`Unknown`](orkestra_core::store::AppendError::Unknown). Statements are constants, in `sql/`
+//! or beside their call; none contains external input. See ADR 0007.
 
 mod append;
 mod chains;

@@ -1,14 +1,14 @@
-//! A run, removed with all that is known of it.
+//! Deletes a run and everything stored for it.
 //!
-//! IMPORTANT: two statements in one transaction. The first locks the run, the second sees what was committed until then; one
-//! statement alone would leave behind what a commit wrote between its snapshot and its lock.
+//! IMPORTANT: two statements in one transaction. The first locks the run, the second sees everything committed before.
+//! A single statement would leave behind what a commit wrote between its snapshot and its lock.
 
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
 use orkestra_core::model::RunId;
 
-use super::error::Trouble;
+use super::error::DatabaseError;
 use super::pool::Pool;
 
 const LOCK: &str = "SELECT id FROM runs WHERE id = $1 FOR UPDATE";
@@ -24,14 +24,14 @@ const DELETE: &str = "WITH journal AS (DELETE FROM journal WHERE run = $1),
     )
     DELETE FROM runs WHERE id = $1";
 
-pub(super) async fn delete(pool: &Pool, run: &RunId) -> Result<(), Trouble> {
+pub(super) async fn delete(pool: &Pool, run: &RunId) -> Result<(), DatabaseError> {
     let mut tries = 1;
     loop {
         let mut taken = pool.take().await?;
-        let answer = pool.within(transaction(&mut taken.connection, run)).await;
+        let answer = pool.with_timeout(transaction(&mut taken.connection, run)).await;
         match pool.give_back(taken, answer) {
-            // Deleting twice is deleting once.
-            Err(trouble) if tries < 3 && (trouble.is_passing() || trouble.spoils_connection()) => tries += 1,
+            // Deleting is idempotent.
+            Err(error) if tries < 3 && (error.is_transient() || error.breaks_connection()) => tries += 1,
             answer => return answer,
         }
     }

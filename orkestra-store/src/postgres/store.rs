@@ -1,4 +1,4 @@
-//! The store that engines see: each call of the trait handed to the file that knows how.
+//! The public Postgres store. Each method of the trait calls the module that implements it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,18 +14,18 @@ use orkestra_core::store::{
     RunRecord, Snapshot, Store, StoreError, Versioned,
 };
 
-use super::error::Trouble;
-use super::lease::Term;
+use super::error::DatabaseError;
+use super::lease::LeaseSpan;
 use super::listen::DatabaseListener;
 use super::options::{LeaseClock, PostgresOptions};
 use super::pool::{Pool, Timeouts};
 use super::session::Server;
 use super::{append, due, inbox, lease, list, migrate, read, remove, session, small};
 
-/// Keeps everything in a Postgres database, which any number of processes may share.
+/// A store in a Postgres database, shared by any number of processes.
 ///
-/// Clones share its connections. A crash of this process leaves nothing half-done; leases run out by themselves. An engine that has a
-/// name, one for each process that is alive at a time, need not wait for that when it starts again.
+/// Clones share the connections. A crash of this process leaves nothing half-written, and its leases expire by
+/// themselves. An engine with a name that is unique among live processes can reclaim its runs at once when it restarts.
 ///
 /// ```no_run
 /// # async fn open(hostname: &str) -> Result<(), Box<dyn std::error::Error>> {
@@ -43,7 +43,7 @@ struct Inner {
     place: String,
     clock: LeaseClock,
     connect: PgConnectOptions,
-    /// Where letters are told of to all processes; without one, `bell` tells those in this.
+    /// The channel that notifies all processes of letters. If it is `None`, `bell` notifies those in this process.
     channel: Option<String>,
     bell: Bell,
 }
@@ -55,24 +55,24 @@ impl fmt::Debug for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects to the database at `url` with the options' defaults.
+    /// Connects to the database at `url` with the default options.
     ///
     /// # Errors
-    /// As [`PostgresOptions::connect`].
+    /// Those of [`PostgresOptions::connect`].
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::options().connect(url).await
     }
 
-    /// How to connect otherwise.
+    /// Options for opening a store.
     #[must_use]
     pub fn options() -> PostgresOptions {
         PostgresOptions::default()
     }
 
     pub(super) async fn open(options: PostgresOptions, url: &str) -> Result<Self, StoreError> {
-        let connect = session::connect_options(&options, url).map_err(|trouble| trouble.at("postgres"))?;
+        let connect = session::connect_options(&options, url).map_err(|error| error.at("postgres"))?;
         let place = place(&connect, &options.schema);
-        let server = first(&connect, &options).await.map_err(|trouble| trouble.at(&place))?;
+        let server = prepare(&connect, &options).await.map_err(|error| error.at(&place))?;
         let timeouts = Timeouts { acquire: options.acquire_timeout, statement: options.statement_timeout };
         let timeouts = (options.clock == LeaseClock::Database).then_some(timeouts);
         let pool = Pool::new(connect.clone(), server.setup(), options.connections, timeouts);
@@ -81,31 +81,31 @@ impl PostgresStore {
         Ok(Self(Arc::new(Inner { pool, place, clock: options.clock, connect, channel, bell: Bell::default() })))
     }
 
-    fn told<T>(&self, answer: Result<T, Trouble>) -> Result<T, StoreError> {
-        answer.map_err(|trouble| trouble.at(&self.0.place))
+    fn store_result<T>(&self, answer: Result<T, DatabaseError>) -> Result<T, StoreError> {
+        answer.map_err(|error| error.at(&self.0.place))
     }
 
-    /// The caller's time, if it counts.
+    /// The caller's time, if its clock counts.
     fn caller(&self, now: Timestamp) -> Option<Timestamp> {
         (self.0.clock == LeaseClock::Caller).then_some(now)
     }
 
-    fn term(&self, begin: Timestamp, until: Timestamp) -> Term {
-        Term { now: self.caller(begin), begin, until }
+    fn span(&self, begin: Timestamp, until: Timestamp) -> LeaseSpan {
+        LeaseSpan { now: self.caller(begin), begin, until }
     }
 }
 
-/// Where a database is, without its password.
+/// Where the database is, without the password.
 fn place(connect: &PgConnectOptions, schema: &str) -> String {
     let host = connect.get_socket().map_or_else(|| connect.get_host().to_owned(), |path| path.display().to_string());
     let database = connect.get_database().unwrap_or(connect.get_username());
     format!("postgres at {host}:{}/{database}, schema {schema}", connect.get_port())
 }
 
-/// Looks at the server and makes the schema, with a connection that is not used again.
-async fn first(connect: &PgConnectOptions, options: &PostgresOptions) -> Result<Server, Trouble> {
-    let mut connection = connect.connect().await.map_err(|error| Trouble::connecting(&error))?;
-    let server = session::look(&mut connection, options.durability).await?;
+/// Checks the server and creates the schema, with a connection that is not reused.
+async fn prepare(connect: &PgConnectOptions, options: &PostgresOptions) -> Result<Server, DatabaseError> {
+    let mut connection = connect.connect().await.map_err(|error| DatabaseError::connecting(&error))?;
+    let server = session::inspect(&mut connection, options.durability).await?;
     migrate::migrate(&mut connection, &options.schema, server).await?;
     Ok(server)
 }
@@ -129,19 +129,19 @@ impl Store for PostgresStore {
     }
 
     async fn read(&self, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, StoreError> {
-        self.told(read::journal(&self.0.pool, run, from, limit).await)
+        self.store_result(read::journal(&self.0.pool, run, from, limit).await)
     }
 
     async fn record(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
-        self.told(read::of(&self.0.pool, run).await)
+        self.store_result(read::of(&self.0.pool, run).await)
     }
 
     async fn list(&self, query: &RunQuery) -> Result<Page<RunRecord>, StoreError> {
-        self.told(list::list(&self.0.pool, query).await)
+        self.store_result(list::list(&self.0.pool, query).await)
     }
 
     async fn due(&self, query: &DueQuery) -> Result<Due, StoreError> {
-        self.told(due::due(&self.0.pool, query, self.caller(query.now)).await)
+        self.store_result(due::due(&self.0.pool, query, self.caller(query.now)).await)
     }
 
     async fn claim(
@@ -151,23 +151,23 @@ impl Store for PostgresStore {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<Option<Claimed>>, StoreError> {
-        self.told(lease::claim(&self.0.pool, runs, worker, self.term(now, until)).await)
+        self.store_result(lease::claim(&self.0.pool, runs, worker, self.span(now, until)).await)
     }
 
     async fn renew(&self, leases: &[Lease], now: Timestamp, until: Timestamp) -> Result<Vec<Renewed>, StoreError> {
-        self.told(lease::renew(&self.0.pool, leases, self.term(now, until)).await)
+        self.store_result(lease::renew(&self.0.pool, leases, self.span(now, until)).await)
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
-        self.told(lease::release(&self.0.pool, leases).await)
+        self.store_result(lease::release(&self.0.pool, leases).await)
     }
 
     async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError> {
-        self.told(lease::release_all(&self.0.pool, worker).await)
+        self.store_result(lease::release_all(&self.0.pool, worker).await)
     }
 
     async fn send(&self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {
-        let sent = self.told(inbox::send(&self.0.pool, run, body, self.0.channel.as_deref()).await)?;
+        let sent = self.store_result(inbox::send(&self.0.pool, run, body, self.0.channel.as_deref()).await)?;
         if self.0.channel.is_none() {
             self.0.bell.ring(run);
         }
@@ -175,11 +175,11 @@ impl Store for PostgresStore {
     }
 
     async fn letters(&self, run: &RunId, after: LetterId, limit: usize) -> Result<Vec<Letter>, StoreError> {
-        self.told(inbox::letters(&self.0.pool, run, after, limit).await)
+        self.store_result(inbox::letters(&self.0.pool, run, after, limit).await)
     }
 
     async fn discard(&self, run: &RunId, letters: &[LetterId]) -> Result<(), StoreError> {
-        self.told(inbox::discard(&self.0.pool, run, letters).await)
+        self.store_result(inbox::discard(&self.0.pool, run, letters).await)
     }
 
     fn listen(&self) -> Box<dyn Listener> {
@@ -190,38 +190,38 @@ impl Store for PostgresStore {
     }
 
     async fn delete(&self, run: &RunId) -> Result<(), StoreError> {
-        self.told(remove::delete(&self.0.pool, run).await)
+        self.store_result(remove::delete(&self.0.pool, run).await)
     }
 
     async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.told(small::put_blob(&self.0.pool, run, key, bytes).await)
+        self.store_result(small::put_blob(&self.0.pool, run, key, bytes).await)
     }
 
     async fn blob(&self, run: &RunId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.told(small::blob(&self.0.pool, run, key).await)
+        self.store_result(small::blob(&self.0.pool, run, key).await)
     }
 
     async fn blob_keys(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
-        self.told(small::blob_keys(&self.0.pool, run).await)
+        self.store_result(small::blob_keys(&self.0.pool, run).await)
     }
 
     async fn put_snapshot(&self, run: &RunId, snapshot: &Snapshot) -> Result<(), StoreError> {
-        self.told(small::put_snapshot(&self.0.pool, run, snapshot).await)
+        self.store_result(small::put_snapshot(&self.0.pool, run, snapshot).await)
     }
 
     async fn snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, StoreError> {
-        self.told(small::snapshot(&self.0.pool, run).await)
+        self.store_result(small::snapshot(&self.0.pool, run).await)
     }
 
     async fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
-        self.told(small::get(&self.0.pool, key).await)
+        self.store_result(small::get(&self.0.pool, key).await)
     }
 
     async fn put(&self, key: &str, expected: u64, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
-        self.told(small::put(&self.0.pool, key, expected, bytes).await)
+        self.store_result(small::put(&self.0.pool, key, expected, bytes).await)
     }
 
     async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
-        self.told(small::keys(&self.0.pool, prefix, limit).await)
+        self.store_result(small::keys(&self.0.pool, prefix, limit).await)
     }
 }

@@ -1,12 +1,12 @@
-//! How many entries a database holds, and a sum of them: two databases with the same census hold the same.
+//! A checksum of a database's content: two databases with the same census have the same entries.
 //!
-//! It is kept up to date entry by entry, in any order, so that a checkpoint costs what it changes. It finds a
-//! database with holes; it does not protect against deliberate changes.
+//! It is updated entry by entry, in any order, so that its cost is proportional to the changes of a checkpoint. It
+//! detects missing entries, not deliberate manipulation.
 
 use ::sled::Db;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 use crate::kv::keys::META_APPLIED;
 
 use super::open::META_FORMAT;
@@ -14,15 +14,15 @@ use super::open::META_FORMAT;
 /// The census of some entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Census {
-    /// How many there are.
+    /// Number of entries.
     pub(super) entries: u64,
-    /// The sum of their hashes (XXH3, 64 bits, of the value, seeded with that of the key).
+    /// Sum of their hashes: XXH3, 64 bits, of the value, seeded with the hash of the key.
     pub(super) sum: u64,
 }
 
 impl Census {
-    /// Counts all entries of `database`.
-    pub(super) fn of(database: &Db) -> Result<Self, Trouble> {
+    /// Computes the census of `database`.
+    pub(super) fn of(database: &Db) -> Result<Self, BackendError> {
         let mut census = Self::default();
         for entry in database.iter() {
             let (key, value) = entry?;
@@ -31,7 +31,7 @@ impl Census {
         Ok(census)
     }
 
-    /// Counts an entry that was put there.
+    /// Adds an entry.
     pub(super) fn add(&mut self, key: &[u8], value: &[u8]) {
         if !is_own(key) {
             self.entries = self.entries.wrapping_add(1);
@@ -39,7 +39,7 @@ impl Census {
         }
     }
 
-    /// No longer counts an entry that was there.
+    /// Removes an entry.
     pub(super) fn remove(&mut self, key: &[u8], value: &[u8]) {
         if !is_own(key) {
             self.entries = self.entries.wrapping_sub(1);
@@ -48,7 +48,7 @@ impl Census {
     }
 }
 
-/// Whether a key is about the database itself, written beside checkpoints.
+/// Whether a key holds metadata of the database, which is written outside checkpoints.
 fn is_own(key: &[u8]) -> bool {
     key == META_FORMAT || key == META_APPLIED
 }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_order_of_changes_does_not_matter_and_every_difference_shows() {
+    fn the_census_depends_on_the_entries_but_not_on_their_order() {
         let mut census = Census::default();
         census.add(b"a", b"1");
         census.add(b"b", b"2");
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_store_notes_about_the_database_does_not_count() {
+    fn metadata_is_not_counted() {
         let mut census = Census::default();
         census.add(META_APPLIED, b"1");
         census.add(META_FORMAT, b"2");

@@ -1,4 +1,4 @@
-//! What readers, the writer and checkpoints share: sled, and what lies over it.
+//! The state shared by readers, the writer and checkpoints: sled, and the overlay above it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
@@ -11,24 +11,24 @@ use super::overlay::Overlay;
 use super::sync::Syncer;
 use super::view::View;
 
-/// The map: the overlay over sled.
+/// The overlay and sled, together the map.
 pub(super) struct Core {
     pub(super) database: Database,
     pub(super) overlay: RwLock<Overlay>,
     pub(super) syncer: Syncer,
-    /// What sled is put back to when a checkpoint is cut. Checkpoints alone write to it.
+    /// The state restored after an interrupted checkpoint. Only checkpoints write to it.
     pub(super) fallback: Mutex<Fallback>,
     pub(super) health: Arc<Health>,
 }
 
 impl Core {
     pub(super) fn overlay_mut(&self) -> RwLockWriteGuard<'_, Overlay> {
-        // Nothing that holds it can panic half-way through a change.
+        // No panic can happen in the middle of a change of the overlay.
         self.overlay.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn fallback(&self) -> MutexGuard<'_, Fallback> {
-        // After a panic the store is poisoned, and what the file tells of still holds.
+        // A panic while it was locked has poisoned the store, and the file still describes a valid state.
         self.fallback.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

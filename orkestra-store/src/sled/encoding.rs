@@ -1,19 +1,19 @@
-//! How a group commit is written down in the write-ahead file.
+//! The encoding of a group commit in the write-ahead file.
 //!
 //! ```text
-//! 0 <length, 4 bytes> <key>                                removed
+//! 0 <length, 4 bytes> <key>                                remove
 //! 1 <length, 4 bytes> <key> <length, 4 bytes> <value>      put
-//! 2 <length, 4 bytes> <key> <length, 4 bytes> <value>      put where nothing was
+//! 2 <length, 4 bytes> <key> <length, 4 bytes> <value>      put at a key that has no value
 //! ```
 
 use crate::kv::changes::{Change, Changes};
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 
 const REMOVED: u8 = 0;
 const PUT: u8 = 1;
 const NEW: u8 = 2;
 
-/// Appends what is written down of them to `bytes`.
+/// Appends the encoded changes to `bytes`.
 pub(super) fn encode(changes: &Changes, bytes: &mut Vec<u8>) {
     for (key, change) in changes.iter() {
         let (tag, value) = match change {
@@ -29,9 +29,9 @@ pub(super) fn encode(changes: &Changes, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Reads all of `bytes` back.
-pub(super) fn decode(mut bytes: &[u8]) -> Result<Changes, Trouble> {
-    let damaged = || Trouble::Damaged("a record of the write-ahead file is not as it is written".into());
+/// Decodes all of `bytes`.
+pub(super) fn decode(mut bytes: &[u8]) -> Result<Changes, BackendError> {
+    let damaged = || BackendError::Damaged("a record of the write-ahead file cannot be decoded".into());
     let mut changes = Vec::new();
     while let Some((tag, rest)) = bytes.split_first() {
         let (key, rest) = take(rest).ok_or_else(damaged)?;
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changes_are_read_back_or_refused() {
+    fn changes_are_decoded_or_refused() {
         let mut changes = Changes::default();
         changes.insert(&b"k"[..], &b"value"[..]);
         changes.insert_new(&b"n"[..], &b""[..]);

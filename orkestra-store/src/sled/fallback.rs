@@ -1,16 +1,16 @@
-//! The file `fallback`: the last state of sled that is durable as a whole, and what it takes to go back to it.
+//! The file `fallback`: the last state of sled that is completely durable, and the data needed to restore it.
 //!
-//! sled does not say what a power cut may leave of its files. So whenever a part of a checkpoint has
-//! been synced, this file says what the database is then; and whenever the store is opened, sled is first put back to
-//! that, whatever it has written since. The write-ahead files lead on from there.
+//! sled does not say in what state a power failure may leave its files. So whenever a part of a checkpoint has been
+//! synced, its state is written to this file. Opening the store restores sled to that state, whatever sled has written
+//! since. The write-ahead files lead on from there.
 //!
 //! ```text
 //! slot:  checksum of the rest of the head, 4 | turn, 8 | last group commit, 8 | entries, 8 | their sum, 8 | lsn of the tip, 8
 //!        | offset of the tip, 8 | length of the tip, 4 | checksum of the tip, 4, zeros up to 4096 | the tip, 512 KiB
-//! file:  two slots; the one with the higher turn counts. All numbers are big-endian.
+//! file:  two slots; the one with the higher turn is valid. All numbers are big-endian.
 //! ```
 //!
-//! The slots are written in turn, so that a write that is cut leaves the state before it.
+//! The slots are written in turn, so an interrupted write leaves the previous state.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -22,7 +22,7 @@ use super::census::Census;
 use super::segments::{SEGMENT_BYTES, Tip};
 
 const FILE: &str = "fallback";
-/// A page of its own, so that no sync of the tip touches it half-way.
+/// A whole page, so that a torn write of the tip cannot damage the head.
 const HEAD: usize = 4096;
 const NUMBERS: usize = 6;
 const CHECKSUM: usize = size_of::<u32>();
@@ -31,37 +31,37 @@ const SLOT_BYTES: u64 = HEAD as u64 + SEGMENT_BYTES;
 /// A state of sled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct State {
-    /// The number of the last group commit in it.
+    /// The number of the last group commit it contains.
     pub(super) applied: u64,
-    /// All that it holds.
+    /// The census of its entries.
     pub(super) census: Census,
-    /// The segment that sled writes to.
+    /// The segment that sled was writing to.
     pub(super) tip: Tip,
 }
 
-/// The file, held open.
+/// The open file.
 pub(super) struct Fallback {
     directory: PathBuf,
-    /// `None` until there is something to tell of.
+    /// `None` until the first state is written.
     file: Option<File>,
-    /// How often it was written.
+    /// How often the file was written.
     turn: u64,
-    /// What sled held when it was written last.
+    /// The last group commit in the state written last.
     applied: u64,
+    /// The census of the state written last.
     census: Census,
 }
 
-/// Whether the file is there. A store of an older format has none.
-pub(super) fn is_there(directory: &Path) -> io::Result<bool> {
+/// Whether the file exists. Stores of older formats have none.
+pub(super) fn exists(directory: &Path) -> io::Result<bool> {
     directory.join(FILE).try_exists()
 }
 
-/// Removes the file.
 pub(super) fn remove(directory: &Path) -> io::Result<()> {
     fs::remove_file(directory.join(FILE))
 }
 
-/// The state that the file of `directory` tells of, with its turn; `None` when neither slot is whole.
+/// The state in `directory`'s file, and its turn; `None` when both slots are damaged.
 pub(super) fn read(directory: &Path) -> io::Result<Option<(State, u64)>> {
     let mut file = File::open(directory.join(FILE))?;
     let mut newest: Option<(State, u64)> = None;
@@ -78,16 +78,16 @@ pub(super) fn read(directory: &Path) -> io::Result<Option<(State, u64)>> {
 }
 
 impl Fallback {
-    /// For a directory that has none yet.
+    /// For a directory without the file.
     pub(super) fn new(directory: &Path) -> Self {
         Self { directory: directory.to_owned(), file: None, turn: 0, applied: 0, census: Census::default() }
     }
 
-    /// Goes on with the file of `directory`, which tells of `state` in its `turn`.
-    pub(super) fn go_on(directory: &Path, state: &State, turn: u64) -> io::Result<Self> {
+    /// Continues with the file of `directory`, which contains `state` in its slot for `turn`.
+    pub(super) fn resume(directory: &Path, state: &State, turn: u64) -> io::Result<Self> {
         let file = File::options().read(true).write(true).open(directory.join(FILE))?;
-        // IMPORTANT: before the other slot is written to. What was read may stand in the system's cache alone, after a sync that
-        // failed or a process that was killed before it.
+        // IMPORTANT: write it again before writing to the other slot. After a failed sync or a killed process, what was
+        // read may be only in the system's cache.
         write(&file, state, turn)?;
         Ok(Self {
             directory: directory.to_owned(),
@@ -98,17 +98,17 @@ impl Fallback {
         })
     }
 
-    /// The number of the last group commit in sled when the file was written last.
+    /// The number of the last group commit in the state written last.
     pub(super) fn applied(&self) -> u64 {
         self.applied
     }
 
-    /// What sled held then.
+    /// The census of the state written last.
     pub(super) fn census(&self) -> Census {
         self.census
     }
 
-    /// Tells of `state` from now on: durable when this returns. What was told before still holds after an error.
+    /// Writes `state` durably. After an error, the previous state is still valid.
     pub(super) fn set(&mut self, state: &State) -> io::Result<()> {
         let turn = self.turn + 1;
         match &self.file {
@@ -120,7 +120,7 @@ impl Fallback {
     }
 }
 
-/// Makes the file, durably: a crash leaves all of it, or none.
+/// Creates the file durably: after a crash it is complete or does not exist.
 fn create(directory: &Path, state: &State, turn: u64) -> io::Result<File> {
     let new = directory.join(format!("{FILE}.new"));
     let file = File::options().read(true).write(true).create(true).truncate(true).open(&new)?;
@@ -130,7 +130,7 @@ fn create(directory: &Path, state: &State, turn: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// Writes the slot of `turn`, durably.
+/// Writes the slot of `turn` durably.
 fn write(mut file: &File, state: &State, turn: u64) -> io::Result<()> {
     file.seek(SeekFrom::Start(turn % 2 * SLOT_BYTES))?;
     file.write_all(&encode(state, turn))?;
@@ -182,16 +182,16 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_state_counts_and_a_cut_write_leaves_the_one_before() {
+    fn the_newest_state_is_read_and_a_torn_write_leaves_the_previous_one() {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let path = directory.path().join(FILE);
         let mut fallback = Fallback::new(directory.path());
-        assert!(!path.exists(), "nothing was told yet");
+        assert!(!path.exists(), "no state was written yet");
         for applied in 1..=3 {
             fallback.set(&state(applied)).expect("it writes");
             assert_eq!(read(directory.path()).expect("it reads"), Some((state(applied), applied)));
         }
-        let mut fallback = Fallback::go_on(directory.path(), &state(3), 3).expect("it goes on");
+        let mut fallback = Fallback::resume(directory.path(), &state(3), 3).expect("it resumes");
         assert_eq!(read(directory.path()).expect("it reads"), Some((state(3), 3)));
         fallback.set(&state(4)).expect("it writes");
         fallback.set(&state(5)).expect("it writes");

@@ -1,22 +1,22 @@
-//! The file `mark` as format 1 wrote it: something that was acknowledged last, and must be in sled as such a store is taken over.
+//! The file `mark` of format 1: one acknowledged write, which must be in sled when such a store is upgraded.
 //!
 //! ```text
 //! checksum of the rest, 4 | durability, 1 | kind, 1 | version, 8 | length of the key, 2 | key, zeros up to 512 bytes in all
-//! kind:  0 nothing, 1 the commit at this key, 2 the small value of this name, of this version or a later one
+//! kind:  0 none, 1 the commit at this key, 2 the small value with this name, in this version or a later one
 //! ```
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 use crate::kv::map::View;
 use crate::kv::small;
 
 const BYTES: usize = 512;
 
-/// What is missing of what the mark in `directory` tells of; `None` when nothing is, or when it tells of nothing.
-pub(super) fn missing(directory: &Path, view: &dyn View) -> Result<Option<String>, Trouble> {
+/// A description of the marked write if it is missing; `None` if it is there or nothing is marked.
+pub(super) fn missing(directory: &Path, view: &dyn View) -> Result<Option<String>, BackendError> {
     let bytes = match fs::read(directory.join("mark")) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -33,7 +33,7 @@ pub(super) fn missing(directory: &Path, view: &dyn View) -> Result<Option<String
     }
 }
 
-/// The kind, the version and the key.
+/// The kind, version and key.
 fn decode(bytes: &[u8]) -> Option<(u8, u64, &[u8])> {
     let (checksum, content) = bytes.split_first_chunk()?;
     if bytes.len() != BYTES || u32::from_be_bytes(*checksum) != crc32fast::hash(content) {

@@ -1,10 +1,10 @@
-//! Writing: into the write-ahead file, then to where readers see it, then the mark. When the file is full a checkpoint begins.
+//! The write path: the write-ahead file, then the overlay, then the mark. A full file starts a checkpoint.
 
 use std::sync::Arc;
 
 use crate::kv::changes::Changes;
-use crate::kv::error::Trouble;
-use crate::kv::map::{Lasting, Log};
+use crate::kv::error::BackendError;
+use crate::kv::map::{Log, Persistence};
 use crate::kv::mark::Mark;
 use crate::kv::report::Durability;
 
@@ -13,8 +13,9 @@ use super::core::Core;
 use super::overlay::Layer;
 use super::wal::Wal;
 
-/// Who writes. IMPORTANT: the order of the fields is the order in which they are dropped: a checkpoint ends before the
-/// database is closed.
+/// The writable side of the store.
+///
+/// IMPORTANT: fields are dropped in this order: a running checkpoint ends before the database is closed.
 pub(super) struct SledLog {
     pub(super) wal: Wal,
     pub(super) mark: Mark,
@@ -23,15 +24,15 @@ pub(super) struct SledLog {
 }
 
 impl SledLog {
-    /// Goes on with a checkpoint that was cut: its layer, and the number of the last group commit in it.
-    pub(super) fn go_on(&mut self, owed: Option<(Arc<Layer>, u64)>) {
-        if let Some((layer, last)) = owed {
+    /// Resumes an interrupted checkpoint: its layer, and the number of its last group commit.
+    pub(super) fn resume_checkpoint(&mut self, unfinished_checkpoint: Option<(Arc<Layer>, u64)>) {
+        if let Some((layer, last)) = unfinished_checkpoint {
             self.checkpoints.start(&self.core, Work { layer, last, file: self.wal.other() });
         }
     }
 
-    /// Shows readers what is durable. Begins a checkpoint when there is enough of it.
-    fn show(&mut self, changes: Changes) -> Result<(), Trouble> {
+    /// Makes durable changes visible. Starts a checkpoint when the write-ahead file is full.
+    fn show(&mut self, changes: Changes) -> Result<(), BackendError> {
         let mut overlay = self.core.overlay_mut();
         overlay.active.add(changes, self.wal.boot());
         if !self.wal.is_full() || overlay.frozen.is_some() {
@@ -40,29 +41,29 @@ impl SledLog {
         let layer = overlay.freeze();
         drop(overlay);
         self.checkpoints.start(&self.core, Work { layer, last: self.wal.last(), file: self.wal.current() });
-        Ok(self.wal.turn()?)
+        Ok(self.wal.switch()?)
     }
 }
 
 impl Log for SledLog {
-    fn write(&mut self, changes: Changes, lasting: Lasting) -> Result<(), Trouble> {
+    fn write(&mut self, changes: Changes, persistence: Persistence) -> Result<(), BackendError> {
         if self.wal.is_overfull() {
-            // The disk does not keep up.
+            // Checkpoints do not keep up with writes.
             self.checkpoints.wait();
         }
-        let durability = match lasting {
-            Lasting::AsOpened => self.wal.durability(),
-            Lasting::Always => Durability::Fsync,
-            Lasting::Cache => Durability::Process,
+        let durability = match persistence {
+            Persistence::AsOpened => self.wal.durability(),
+            Persistence::Synced => Durability::Fsync,
+            Persistence::Cache => Durability::Process,
         };
         self.wal.append(&changes, durability)?;
         self.show(changes)?;
-        // What may be lost must not be missed when the store is opened again.
-        if lasting != Lasting::Cache
+        // A write that may be lost must not be required when the store is reopened.
+        if persistence != Persistence::Cache
             && let Err(error) = self.mark.set(self.wal.last())
         {
-            // The mark before it still holds.
-            tracing::warn!(store = self.core.health.place(), %error, "the mark could not be written");
+            // The previous mark is still valid.
+            tracing::warn!(store = self.core.health.place(), %error, "cannot write the file `mark`; the previous mark stays valid");
         }
         Ok(())
     }

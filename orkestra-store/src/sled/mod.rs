@@ -1,17 +1,17 @@
-//! The embedded store: one directory on disk, open in one process at a time. The only folder that names sled.
+//! The sled backend: one directory, open in one process at a time. The only module that uses sled.
 //!
 //! ```text
-//! append() -> writer's thread: plan (heads, leases, indexes) -> write-ahead file, fdatasync -> overlay -> mark -> answers
-//! read()   -> a reader's thread: overlay over sled
+//! append() -> writer thread: plan (heads, leases, indexes) -> write-ahead file, fdatasync -> overlay -> mark -> answers
+//! read()   -> reader thread: overlay over sled
 //! claim()  -> a map in memory
-//!             background thread: full layer -> sled, flush, fdatasync -> its write-ahead file is free again
+//!             background thread: full layer -> sled, flush, fdatasync -> its write-ahead file is free
 //! ```
 //!
-//! What makes "only durable commits are ever read" true: nothing gets into the overlay before its sync. See ADR 0004.
-//! Scans that can be long are made in slices: writers wait for readers at the moment of showing what they wrote.
+//! Readers see only durable commits, because nothing enters the overlay before it is synced. See ADR 0004. Long scans
+//! are split into slices: a writer waits for readers before it makes changes visible.
 //!
-//! After a failed sync, or a panic inside sled, nothing can be told any more: the store refuses all calls until it is
-//! opened anew.
+//! After a failed sync, or a panic inside sled, the state of the store is unknown: it refuses all calls until it is
+//! reopened.
 
 mod census;
 mod checkpoint;

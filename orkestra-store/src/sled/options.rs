@@ -1,4 +1,4 @@
-//! What can be chosen of sled alone.
+//! Options of the sled backend.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::kv::store::EmbeddedStore;
 
 use super::open;
 
-/// Runs on disk, kept in sled, in one directory.
+/// A store in one directory, with sled as its database.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,19 +24,19 @@ use super::open;
 /// ```
 pub type SledStore = EmbeddedStore<Sled>;
 
-/// How a [`SledStore`] is opened.
+/// How to open a [`SledStore`].
 pub type SledOptions = EmbeddedOptions<Sled>;
 
-/// sled, with the options that only it has.
+/// The sled backend, with its own options.
 #[derive(Clone, Debug)]
 pub struct Sled {
     pub(super) write_ahead_bytes: u64,
 }
 
-/// What is gathered before it is brought into sled, unless told otherwise. The more there is, the less of it reaches sled
-/// at all: what runs have overwritten by then is written there once.
+/// The default size of a write-ahead file. A larger one means fewer writes to sled: values overwritten in the meantime
+/// are written to sled only once.
 const WRITE_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
-/// Less would only be files.
+/// Smaller files would only mean more checkpoints.
 const WRITE_AHEAD_BYTES_MIN: u64 = 4 * 1024;
 
 impl Default for Sled {
@@ -56,9 +56,9 @@ impl sealed::Open for Sled {
 }
 
 impl EmbeddedOptions<Sled> {
-    /// The same, gathering about `bytes` bytes of commits in a write-ahead file and in memory before they are brought into
-    /// sled in the background. The default is 4 MiB. There are two such files; while the disk does not keep up they grow
-    /// to four times as much, and then writers wait.
+    /// Sets how many bytes of commits, approximately, are collected in a write-ahead file and in memory before they are
+    /// written into sled in the background. The default is 4 MiB, the minimum 4 KiB. There are two such files. When
+    /// checkpoints do not keep up, a file grows to four times this size, then writers wait.
     #[must_use]
     pub fn with_write_ahead_bytes(self, bytes: u64) -> Self {
         Self { backend: Sled { write_ahead_bytes: bytes.max(WRITE_AHEAD_BYTES_MIN) }, ..self }

@@ -1,10 +1,10 @@
-//! What is durable in the write-ahead file and not in sled yet: it lies over what sled says.
+//! The overlay: what is durable in a write-ahead file but not yet in sled. It hides older values in sled.
 //!
 //! ```text
 //! group commit -> active --(full)--> frozen --(checkpoint)--> sled
 //! ```
 //!
-//! IMPORTANT: nothing gets in here before it is durable: readers see all of it.
+//! IMPORTANT: readers see all of this: nothing may enter before it is durable.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -14,37 +14,38 @@ use ::sled::IVec;
 
 use crate::kv::changes::{Change, Changes};
 
-/// The changes of one write-ahead file, the last one of each key.
+/// The changes of one write-ahead file, the last one per key.
 #[derive(Debug, Default)]
 pub(super) struct Layer(BTreeMap<IVec, Entry>);
 
 #[derive(Debug)]
 struct Entry {
-    /// `None`: removed.
+    /// `None` if removed.
     value: Option<IVec>,
-    /// In which opening of the store it was put where nothing was; zero when something may have been.
+    /// The boot number in which the key was put where it had no value below; zero if it may have one.
     new_in: u32,
 }
 
 impl Layer {
-    /// Adds what was made durable in the `boot`-th opening.
+    /// Adds changes that became durable in the opening `boot`.
     pub(super) fn add(&mut self, changes: Changes, boot: u32) {
         for (key, change) in changes {
             let key = IVec::from(key);
             match change {
                 Change::Put(value) => {
-                    // What is new stays new, with another value.
+                    // A new key stays new when its value changes.
                     let new_in = self.0.get(&key).map_or(0, |entry| entry.new_in);
                     self.0.insert(key, Entry { value: Some(value.into()), new_in });
                 }
                 Change::New(value) if self.0.contains_key(&key) => {
-                    // Something is below, removed in this layer.
+                    // The key has a value below, which this layer removed.
                     self.0.insert(key, Entry { value: Some(value.into()), new_in: 0 });
                 }
                 Change::New(value) => {
                     self.0.insert(key, Entry { value: Some(value.into()), new_in: boot });
                 }
-                // NOTE: only in the same opening: a checkpoint that a crash has cut may have brought it into sled since.
+                // NOTE: only in the same opening: since then, an interrupted checkpoint may have written the key to
+                // sled.
                 Change::Remove if self.0.get(&key).is_some_and(|entry| entry.new_in == boot) => {
                     self.0.remove(&key);
                 }
@@ -55,17 +56,17 @@ impl Layer {
         }
     }
 
-    /// All of it in the order of keys; `None` is a removal.
+    /// All changes in key order; `None` is a removal.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (&IVec, Option<&IVec>)> {
         self.0.iter().map(|(key, entry)| (key, entry.value.as_ref()))
     }
 
-    /// What it says of `key`; `Some(None)` is a removal.
+    /// The change at `key`; `Some(None)` is a removal.
     pub(super) fn get(&self, key: &[u8]) -> Option<Option<&IVec>> {
         self.0.get(key).map(|entry| entry.value.as_ref())
     }
 
-    /// Keys in a range that is not turned around.
+    /// The changes in a range, which must not be reversed.
     pub(super) fn range<'a>(
         &'a self,
         range: (Bound<&[u8]>, Bound<&[u8]>),
@@ -74,24 +75,24 @@ impl Layer {
     }
 }
 
-/// The layers over sled.
+/// The layers above sled.
 #[derive(Debug, Default)]
 pub(super) struct Overlay {
-    /// What group commits add to.
+    /// Receives group commits.
     pub(super) active: Layer,
-    /// What a checkpoint is about to bring into sled.
+    /// Being written into sled by a checkpoint.
     pub(super) frozen: Option<Arc<Layer>>,
 }
 
 impl Overlay {
-    /// The layers, the newest first.
+    /// The layers, newest first.
     pub(super) fn layers(&self) -> impl Iterator<Item = &Layer> {
         std::iter::once(&self.active).chain(self.frozen.as_deref())
     }
 
-    /// Makes the active layer the frozen one, of which there must be none.
+    /// Freezes the active layer. There must be no frozen layer.
     pub(super) fn freeze(&mut self) -> Arc<Layer> {
-        debug_assert!(self.frozen.is_none(), "the layer before must be in sled");
+        debug_assert!(self.frozen.is_none(), "the previous layer must be in sled");
         let layer = Arc::new(std::mem::take(&mut self.active));
         self.frozen = Some(Arc::clone(&layer));
         layer
@@ -102,7 +103,7 @@ impl Overlay {
 mod tests {
     use super::*;
 
-    /// What is left of steps such as `new in 1`.
+    /// The value after steps such as `new in 1`.
     fn left(steps: &[&str]) -> Option<Option<String>> {
         let mut layer = Layer::default();
         for step in steps {
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_new_leaves_nothing_when_it_is_removed_in_the_same_opening() {
+    fn a_new_key_removed_in_the_same_opening_leaves_no_tombstone() {
         let value = |value: &str| Some(Some(value.to_owned()));
         assert_eq!(left(&["new in 1"]), value("new"));
         assert_eq!(left(&["new in 1", "remove in 1"]), None);

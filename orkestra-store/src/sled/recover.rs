@@ -1,33 +1,33 @@
-//! What the write-ahead files mean when a store is opened: which of their records count, and the overlay they make.
+//! Recovery from the write-ahead files: which records are valid, and the overlay they make.
 //!
-//! A record counts if the numbers lead up to it without a gap from what is in sled. Whatever else lies in the files is
-//! left from an earlier use, or stands behind something that was lost.
+//! A record is valid if it follows, without a gap, the last group commit in sled. All other records are left from an
+//! earlier use of the file, or follow something that was lost.
 
 use std::sync::Arc;
 
 use super::overlay::{Layer, Overlay};
 use super::wal::Record;
 
-/// What was found.
+/// The result of recovery.
 #[derive(Debug, Default)]
 pub(super) struct Recovered {
     /// What is not in sled yet.
     pub(super) overlay: Overlay,
-    /// The number of the last group commit that is there.
+    /// The number of the last group commit.
     pub(super) last: u64,
-    /// The number of the last one in the frozen layer.
+    /// The number of the last group commit in the frozen layer.
     pub(super) frozen: u64,
-    /// The highest number of an opening.
+    /// The highest boot number.
     pub(super) boot: u32,
-    /// The file to go on in.
+    /// The index of the file to continue in.
     pub(super) current: usize,
-    /// Whether the records of that file count.
+    /// Whether that file has valid records.
     pub(super) keep_current: bool,
-    /// Whether those of the other one do.
+    /// Whether the other file has valid records.
     pub(super) keep_other: bool,
 }
 
-/// Puts together what follows `applied`, which is in sled.
+/// Recovers the group commits after `applied`, the last one in sled.
 pub(super) fn recover(records: [Vec<Record>; 2], applied: u64) -> Recovered {
     let mut recovered = Recovered { last: applied, ..Recovered::default() };
     let mut files: Vec<_> = records
@@ -59,8 +59,8 @@ pub(super) fn recover(records: [Vec<Record>; 2], applied: u64) -> Recovered {
 }
 
 impl Recovered {
-    /// The layer that a checkpoint has to bring into sled, with the number of its last group commit.
-    pub(super) fn owed(&self) -> Option<(Arc<Layer>, u64)> {
+    /// The layer that a checkpoint must write into sled, with the number of its last group commit.
+    pub(super) fn unfinished_checkpoint(&self) -> Option<(Arc<Layer>, u64)> {
         self.overlay.frozen.clone().map(|layer| (layer, self.frozen))
     }
 }
@@ -80,9 +80,9 @@ mod tests {
     }
 
     #[test]
-    fn what_counts_follows_without_a_gap() {
+    fn only_records_without_a_gap_are_recovered() {
         type Numbers<'a> = &'a [(u64, u32)];
-        // The files, what is in sled; then: the last that counts, what is kept, the value on top.
+        // The two files, the last commit in sled; then: the last valid record, what is kept, the top value.
         let cases: [(Numbers<'_>, Numbers<'_>, u64, &str); 9] = [
             (&[], &[], 0, "0: nothing, none"),
             (&[(1, 1), (2, 1)], &[], 0, "2: file 0, 2"),
@@ -90,10 +90,10 @@ mod tests {
             (&[(3, 1)], &[(1, 1), (2, 1)], 2, "3: file 0, 3"),
             (&[(1, 1), (2, 1)], &[(3, 1), (4, 2)], 2, "4: file 1, 4"),
             (&[(1, 1), (2, 1)], &[], 2, "2: nothing, none"),
-            // Sled has lost its end, or one file has.
+            // The end of sled's log is lost, or that of one file.
             (&[(3, 1)], &[(5, 1)], 1, "1: nothing, none"),
             (&[(1, 1)], &[(3, 1)], 0, "1: file 0, 1"),
-            // What stood behind a loss that was accepted.
+            // Records that follow an accepted loss.
             (&[(1, 1), (2, 2)], &[(3, 1)], 0, "2: file 0, 2"),
         ];
         for (number, (first, second, applied, wanted)) in cases.into_iter().enumerate() {

@@ -1,9 +1,8 @@
-//! Damaged snapshots of sled, put aside.
+//! Moves damaged snapshots of sled aside.
 //!
-//! As it opens, sled writes where its pages are into a file `snap.<lsn>`, by way of `snap.<lsn>.generating`. An abrupt stop
-//! can leave either of them torn, and sled then refuses to open with `Corruption` (spacejam/sled #1527, #1533). Both are
-//! a cache: all they say is in the log. Nothing else is ever put right here: whatever else is damaged may have been the
-//! only copy.
+//! When sled opens, it writes its page table to a file `snap.<lsn>`, by way of `snap.<lsn>.generating`. A crash can
+//! leave either of them torn, and sled then refuses to open with `Corruption` (spacejam/sled #1527, #1533). Both are
+//! caches of the log. Nothing else is repaired here: any other damaged file may be the only copy.
 
 use std::fs;
 use std::io;
@@ -11,19 +10,19 @@ use std::path::{Path, PathBuf};
 
 use orkestra_core::store::StoreError;
 
-/// Where damaged files are put.
+/// The directory for damaged files.
 const ASIDE: &str = "damaged";
 
-/// The snapshots of `directory` that sled would stumble over.
+/// The snapshots of `directory` that would keep sled from opening.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Snapshots {
-    /// Unfinished ones. sled left them behind before they counted for anything.
+    /// Unfinished ones, not yet in use when the process stopped.
     pub(super) unfinished: Vec<PathBuf>,
-    /// Torn ones.
+    /// Damaged ones.
     pub(super) torn: Vec<PathBuf>,
 }
 
-/// Looks at the snapshots of `directory`.
+/// Finds the bad snapshots of `directory`.
 pub(super) fn snapshots(directory: &Path) -> io::Result<Snapshots> {
     let mut found = Snapshots::default();
     for entry in fs::read_dir(directory)? {
@@ -41,7 +40,7 @@ pub(super) fn snapshots(directory: &Path) -> io::Result<Snapshots> {
     Ok(found)
 }
 
-/// A snapshot ends in the length of what is before it and its checksum, both little-endian.
+/// A snapshot ends with the length of its content and a checksum of it, both little-endian.
 fn is_whole(bytes: &[u8]) -> bool {
     let Some((rest, checksum)) = bytes.split_last_chunk() else {
         return false;
@@ -53,17 +52,17 @@ fn is_whole(bytes: &[u8]) -> bool {
     !content.is_empty() && length == content.len() as u64 && crc32fast::hash(content) == u32::from_le_bytes(*checksum)
 }
 
-/// Snapshots that were put aside, and the database as it was before it was opened without them.
+/// Snapshots that were moved aside, and a copy of the log from before it was opened without them.
 #[derive(Debug)]
-pub(super) struct Aside {
-    /// The snapshots, where they are now.
+pub(super) struct MovedAside {
+    /// The snapshots at their new place.
     pub(super) snapshots: Vec<PathBuf>,
-    /// A copy of the log, in case that opening without the snapshot makes it worse.
+    /// A copy of the log, in case opening without the snapshot makes things worse.
     pub(super) log: PathBuf,
 }
 
-/// Puts the torn snapshots of `directory` aside, and a copy of the log with them.
-pub(super) fn set_aside(directory: &Path, torn: &[PathBuf]) -> io::Result<Aside> {
+/// Moves the damaged snapshots of `directory` aside, and copies the log.
+pub(super) fn move_aside(directory: &Path, torn: &[PathBuf]) -> io::Result<MovedAside> {
     let aside = new_directory(&directory.join(ASIDE))?;
     let log = aside.join("db");
     fs::copy(directory.join("db"), &log)?;
@@ -74,23 +73,23 @@ pub(super) fn set_aside(directory: &Path, torn: &[PathBuf]) -> io::Result<Aside>
         fs::rename(path, &to)?;
         snapshots.push(to);
     }
-    Ok(Aside { snapshots, log })
+    Ok(MovedAside { snapshots, log })
 }
 
-/// The error of an opening that went wrong, with where the copies are.
-pub(super) fn with_copy(error: StoreError, aside: Option<&Aside>) -> StoreError {
+/// Adds to the error of a failed opening where the copies are.
+pub(super) fn with_copies(error: StoreError, aside: Option<&MovedAside>) -> StoreError {
     let Some(aside) = aside else {
         return error;
     };
     let message = format!(
-        "{error}. Its snapshot was torn and put aside as {:?}; the log as it was before is kept as {}",
+        "{error}; its damaged snapshot was moved to {:?}, and a copy of the log from before is in {}",
         aside.snapshots,
         aside.log.display()
     );
     StoreError::new(error.kind(), message)
 }
 
-/// A directory in `parent` that is not there yet.
+/// Creates a new numbered directory in `parent`.
 fn new_directory(parent: &Path) -> io::Result<PathBuf> {
     fs::create_dir_all(parent)?;
     let mut number = 1_u32;
@@ -109,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_snapshot_is_whole_when_its_length_and_checksum_fit() {
+    fn a_snapshot_is_intact_when_its_length_and_checksum_match() {
         let content = b"pages";
         let mut bytes = content.to_vec();
         bytes.extend_from_slice(&5_u64.to_le_bytes());

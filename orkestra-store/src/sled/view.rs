@@ -1,4 +1,4 @@
-//! Reading: the layers of the overlay, and sled below them.
+//! Reads the layers of the overlay, with sled below them.
 
 use std::iter::Peekable;
 use std::ops::Bound;
@@ -7,17 +7,17 @@ use std::sync::RwLockReadGuard;
 use ::sled::{Db, IVec};
 
 use super::overlay::Overlay;
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 use crate::kv::map;
 
-/// All that is durable, as it is while the view is held: writers wait for it.
+/// What is durable. Writers wait while the view is held.
 pub(super) struct View<'a> {
     pub(super) db: &'a Db,
     pub(super) overlay: RwLockReadGuard<'a, Overlay>,
 }
 
 impl map::View for View<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, BackendError> {
         match self.overlay.layers().find_map(|layer| layer.get(key)) {
             Some(value) => Ok(value.map(|value| value.to_vec())),
             None => Ok(self.db.get(key)?.map(|value| value.to_vec())),
@@ -43,7 +43,7 @@ impl View<'_> {
         }
         let below = self.db.range::<&[u8], _>((begin, end));
         let known = |entry: Result<(IVec, IVec), ::sled::Error>| entry.map(|(key, value)| (key, Some(value)));
-        let below = below.map(move |entry| known(entry).map_err(Trouble::from));
+        let below = below.map(move |entry| known(entry).map_err(BackendError::from));
         let below: Box<dyn Iterator<Item = _>> = if backward { Box::new(below.rev()) } else { Box::new(below) };
         sources.push(below.peekable());
         let entries = Entries { sources, backward };
@@ -51,17 +51,17 @@ impl View<'_> {
     }
 }
 
-type Source<'a> = Peekable<Box<dyn Iterator<Item = Result<(IVec, Option<IVec>), Trouble>> + 'a>>;
+type Source<'a> = Peekable<Box<dyn Iterator<Item = Result<(IVec, Option<IVec>), BackendError>> + 'a>>;
 
-/// Entries of all layers and of sled, merged: the newest of each key, removals left out.
+/// The entries of all layers and sled, merged: the newest per key, without removals.
 struct Entries<'a> {
-    /// The newest first.
+    /// Newest first.
     sources: Vec<Source<'a>>,
     backward: bool,
 }
 
 impl Iterator for Entries<'_> {
-    type Item = Result<(IVec, IVec), Trouble>;
+    type Item = Result<(IVec, IVec), BackendError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -82,7 +82,7 @@ impl Iterator for Entries<'_> {
             let number = failed.or(first.map(|(number, _)| number))?;
             let (key, value) = match self.sources[number].next()? {
                 Ok(entry) => entry,
-                Err(trouble) => return Some(Err(trouble)),
+                Err(error) => return Some(Err(error)),
             };
             for older in &mut self.sources[number + 1..] {
                 older.next_if(|entry| entry.as_ref().is_ok_and(|(same, _)| *same == key));

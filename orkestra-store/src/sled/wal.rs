@@ -1,16 +1,16 @@
-//! The write-ahead files: where a group commit becomes durable, with one write and one sync.
+//! The write-ahead files: they make a group commit durable with one write and one sync.
 //!
 //! ```text
-//! record:  checksum of the rest, 4 | length of the changes, 4 | number, 8 | opening of the store, 4 | changes
-//! file:    records whose numbers follow each other, then what is left of an earlier use, or zeros
+//! record:  checksum of the rest, 4 | length of the changes, 4 | number, 8 | boot number, 4 | changes
+//! file:    records with consecutive numbers, then remains of an earlier use, or zeros
 //! ```
 //!
-//! There are two files. One is written to; when it is full and the other's records are in sled, they change places. A file
-//! is never cut: overwriting what is there already needs no change of the file's length, so that a sync has nothing to
-//! write but the record. A record counts if its checksum is right, its number follows the one before, and it was not
-//! written in an earlier opening than that: what is left of an earlier use is no record then.
+//! There are two files. One is written to. When it is full and the records of the other are in sled, they swap roles. A
+//! file is never truncated to reuse it: overwriting does not change the file's length, so a sync writes only the
+//! record. A record is valid if its checksum is right, its number follows the previous one, and its boot number is not
+//! lower. So remains of an earlier use are never valid.
 //!
-//! Which records count is decided here and nowhere else; what they mean is none of this file's business.
+//! This module alone decides which records are readable. What they mean is decided elsewhere.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -21,20 +21,20 @@ use super::encoding;
 use super::options::SledOptions;
 use super::recover::Recovered;
 use crate::kv::changes::Changes;
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 use crate::kv::report::Durability;
 
 const FILES: [&str; 2] = ["wal.0", "wal.1"];
 const HEAD: usize = 20;
 const CHECKSUM: usize = size_of::<u32>();
 
-/// How many times full a file is when writers wait for a checkpoint.
+/// A file this many times full makes writers wait for a checkpoint.
 const OVERFULL: u64 = 4;
-/// A new file's length. It grows by doubling, until the steps are as large as `GROW_BYTES_MAX`.
+/// The length of a new file. It doubles when it is full_bytes, by at most `GROW_BYTES_MAX`.
 const NEW_BYTES: u64 = 256 * 1024;
 const GROW_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// A group commit as it was read back.
+/// A group commit read from a file.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) number: u64,
@@ -42,7 +42,7 @@ pub(super) struct Record {
     pub(super) changes: Changes,
 }
 
-/// The files, held open.
+/// The open files.
 pub(super) struct Wal {
     files: [WalFile; 2],
     current: usize,
@@ -50,38 +50,38 @@ pub(super) struct Wal {
     last: u64,
     boot: u32,
     durability: Durability,
-    /// Whether the current file has records that were not synced though others are.
+    /// Whether the last record of the current file is unsynced.
     unsynced: bool,
-    /// When a file is full, in bytes. Its changes are in memory as well.
-    full: u64,
-    /// Kept for its room.
+    /// The size in bytes at which a file is full. Its changes are in memory as well.
+    full_bytes: u64,
+    /// Kept for its capacity.
     buffer: Vec<u8>,
 }
 
 struct WalFile {
-    /// Shared with the checkpoint that brings its records into sled.
+    /// Shared with the checkpoint that writes its records into sled.
     file: Arc<File>,
-    /// Where the next record goes.
+    /// The offset of the next record.
     end: u64,
-    /// How much of the file is there to be overwritten.
+    /// The allocated length.
     length: u64,
-    /// What was read of it; empty when the file is in use.
+    /// The content when it was opened; empty once the file is in use.
     read: Vec<u8>,
 }
 
-/// What the files of a directory hold.
+/// The contents of the files in a directory.
 pub(super) struct Found {
     files: [WalFile; 2],
-    /// The records of both.
+    /// The records of each file.
     pub(super) records: [Vec<Record>; 2],
 }
 
-/// Whether a store's write-ahead files are there.
-pub(super) fn is_there(directory: &Path) -> bool {
+/// Whether both write-ahead files exist.
+pub(super) fn exist(directory: &Path) -> bool {
     FILES.iter().all(|name| directory.join(name).exists())
 }
 
-/// Reads the files of `directory`, or makes them.
+/// Reads the files of `directory`, creating those that do not exist.
 pub(super) fn open(directory: &Path) -> io::Result<Found> {
     let [(first, firsts), (second, seconds)] = [open_file(directory, FILES[0])?, open_file(directory, FILES[1])?];
     Ok(Found { files: [first, second], records: [firsts, seconds] })
@@ -111,7 +111,7 @@ fn read_record(bytes: &[u8]) -> Option<(Record, &[u8])> {
     let (number, boot) = numbers.split_first_chunk()?;
     let (changes, behind) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
     let boot = u32::from_be_bytes(boot.try_into().ok()?);
-    // Zeros are no record, whatever their checksum.
+    // A record of zeros is invalid, even though its checksum may be right.
     let whole = boot > 0 && crc32fast::hash(&bytes[CHECKSUM..HEAD + changes.len()]) == u32::from_be_bytes(*checksum);
     if !whole {
         return None;
@@ -121,18 +121,18 @@ fn read_record(bytes: &[u8]) -> Option<(Record, &[u8])> {
 }
 
 impl Found {
-    /// The files to go on with in the `boot`-th opening, after what was recovered. What does not count is made unreadable.
-    pub(super) fn go_on(self, recovered: &Recovered, boot: u32, options: &SledOptions) -> io::Result<Wal> {
+    /// The files to continue with in the opening `boot`, after recovery. Invalid records are erased.
+    pub(super) fn into_wal(self, recovered: &Recovered, boot: u32, options: &SledOptions) -> io::Result<Wal> {
         let &Recovered { current, last, keep_current, keep_other, .. } = recovered;
-        let (durability, full) = (options.durability, options.backend.write_ahead_bytes);
+        let (durability, full_bytes) = (options.durability, options.backend.write_ahead_bytes);
         let mut wal =
-            Wal { files: self.files, current, last, boot, durability, unsynced: false, full, buffer: Vec::new() };
+            Wal { files: self.files, current, last, boot, durability, unsynced: false, full_bytes, buffer: Vec::new() };
         for (number, keep) in [(current, keep_current), (1 - current, keep_other)] {
             let file = &mut wal.files[number];
             if keep {
-                file.write_again()?;
+                file.rewrite()?;
             } else {
-                file.forget()?;
+                file.erase()?;
             }
             file.read = Vec::new();
             if file.length < NEW_BYTES {
@@ -145,24 +145,24 @@ impl Found {
 }
 
 impl WalFile {
-    /// Writes the records once more. What was read may stand in the system's cache alone, after a sync that failed: the system takes
-    /// it for written, and no sync would write it.
-    fn write_again(&mut self) -> io::Result<()> {
+    /// Writes the records again. After a failed sync, what was read may be only in the system's cache, marked as
+    /// written, so that no later sync would write it.
+    fn rewrite(&mut self) -> io::Result<()> {
         let end = usize::try_from(self.end).map_err(io::Error::other)?;
         let mut file = &*self.file;
         file.seek(SeekFrom::Start(0))?;
         file.write_all(&self.read[..end])
     }
 
-    /// Makes all records unreadable.
-    fn forget(&mut self) -> io::Result<()> {
+    /// Makes all records invalid.
+    fn erase(&mut self) -> io::Result<()> {
         self.end = 0;
         let mut file = &*self.file;
         file.seek(SeekFrom::Start(0))?;
         file.write_all(&[0; HEAD])
     }
 
-    /// Fills up with zeros to `length`.
+    /// Extends the file with zeros to `length`.
     fn grow(&mut self, length: u64) -> io::Result<()> {
         let mut file = &*self.file;
         file.seek(SeekFrom::Start(self.length))?;
@@ -190,35 +190,36 @@ impl Wal {
         self.last
     }
 
-    /// The opening that records are written in.
+    /// The boot number of new records.
     pub(super) fn boot(&self) -> u32 {
         self.boot
     }
 
-    /// The file that records go to.
+    /// The file being written to.
     pub(super) fn current(&self) -> Arc<File> {
         Arc::clone(&self.files[self.current].file)
     }
 
-    /// The other one.
+    /// The other file.
     pub(super) fn other(&self) -> Arc<File> {
         Arc::clone(&self.files[1 - self.current].file)
     }
 
-    /// What records are to survive.
+    /// The durability of the store.
     pub(super) fn durability(&self) -> Durability {
         self.durability
     }
 
-    /// Writes a record, durable as `durability` says when this returns. After an error nobody can tell whether it is.
-    pub(super) fn append(&mut self, changes: &Changes, durability: Durability) -> Result<(), Trouble> {
+    /// Writes a record, with the given durability. After an error, it is unknown whether the record is durable.
+    pub(super) fn append(&mut self, changes: &Changes, durability: Durability) -> Result<(), BackendError> {
         let number = self.last + 1;
         let mut record = std::mem::take(&mut self.buffer);
         record.clear();
         record.extend_from_slice(&[0; HEAD]);
         encoding::encode(changes, &mut record);
         let length = u32::try_from(record.len() - HEAD);
-        let length = length.map_err(|_| Trouble::Invalid("four gigabytes are too much for one write".into()))?;
+        let length =
+            length.map_err(|_| BackendError::Invalid("cannot write a group commit of 4 GiB or more".into()))?;
         record[CHECKSUM..8].copy_from_slice(&length.to_be_bytes());
         record[8..16].copy_from_slice(&number.to_be_bytes());
         record[16..HEAD].copy_from_slice(&self.boot.to_be_bytes());
@@ -238,26 +239,26 @@ impl Wal {
         Ok(())
     }
 
-    /// Whether it is time for a checkpoint.
+    /// Whether a checkpoint should start.
     pub(super) fn is_full(&self) -> bool {
-        self.files[self.current].end >= self.full
+        self.files[self.current].end >= self.full_bytes
     }
 
-    /// Whether it is time to wait for one.
+    /// Whether writers should wait for a checkpoint.
     pub(super) fn is_overfull(&self) -> bool {
-        self.files[self.current].end >= OVERFULL * self.full
+        self.files[self.current].end >= OVERFULL * self.full_bytes
     }
 
-    /// Goes on in the other file, whose records must all be in sled.
-    pub(super) fn turn(&mut self) -> io::Result<()> {
-        // IMPORTANT: what follows in the other file counts only if this one is whole.
+    /// Switches to the other file, whose records must all be in sled.
+    pub(super) fn switch(&mut self) -> io::Result<()> {
+        // IMPORTANT: records in the other file are valid only if this one is complete.
         if self.unsynced && self.durability == Durability::Fsync {
             self.files[self.current].file.sync_data()?;
         }
         self.current = 1 - self.current;
         let file = &mut self.files[self.current];
         file.end = 0;
-        let most = (OVERFULL * self.full).max(NEW_BYTES);
+        let most = (OVERFULL * self.full_bytes).max(NEW_BYTES);
         if file.length > most {
             file.file.set_len(most)?;
             file.length = most;

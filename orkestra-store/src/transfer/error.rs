@@ -1,4 +1,4 @@
-//! Why something was not moved.
+//! Errors of exports and imports.
 
 use std::io;
 
@@ -6,24 +6,25 @@ use orkestra_core::journal::ReplayError;
 use orkestra_core::model::RunId;
 use orkestra_core::store::{AppendError, StoreError};
 
-/// Why an export or an import was given up.
+/// Why an export or import failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransferError {
     /// The store failed.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// The lines cannot be written.
-    #[error("the export cannot be written: {0}")]
+    /// The export could not be written.
+    #[error("cannot write the export: {0}")]
     Write(#[source] io::Error),
-    /// The lines cannot be read.
-    #[error("the export cannot be read: {0}")]
+    /// The export could not be read.
+    #[error("cannot read the export: {0}")]
     Read(#[source] io::Error),
-    /// Somebody drives these runs. Stop who does, or leave them out.
-    #[error("somebody works on {}", named(.0))]
+    /// These runs are being driven. Stop their engines, or skip the runs with
+    /// [`with_skip_busy`](super::ExportOptions::with_skip_busy).
+    #[error("cannot export {}: driven by an engine", named(.0))]
     Busy(Vec<RunId>),
-    /// A journal of the store is damaged.
-    #[error("the journal of run `{run}` is damaged: {source}")]
+    /// The store contains a damaged journal.
+    #[error("cannot export run `{run}`: its journal is damaged: {source}")]
     Journal {
         /// The run.
         run: RunId,
@@ -31,10 +32,10 @@ pub enum TransferError {
         #[source]
         source: Box<ReplayError>,
     },
-    /// Something of the store that no export holds.
+    /// The store contains something too large for an export.
     #[error("{0}")]
     TooLarge(String),
-    /// What is read is no export, or a damaged one.
+    /// The input is not an export, or is damaged.
     #[error("line {line}: {what}")]
     Line {
         /// The number of the line, counted from 1.
@@ -42,29 +43,29 @@ pub enum TransferError {
         /// What is wrong.
         what: String,
     },
-    /// What is read was written by a newer version of this library.
-    #[error("the export is of format {found}, this version reads up to {max}; use a newer version", max = super::FORMAT_VERSION)]
+    /// The export was written by a newer version of this library.
+    #[error("cannot import: the export has format {found}, this version reads up to {max}; use a newer version", max = super::FORMAT_VERSION)]
     Newer {
-        /// The format's version.
+        /// The version of its format.
         found: u32,
     },
-    /// The store is to be empty, and is not.
-    #[error("{0} is not empty")]
+    /// The store must be empty, but is not.
+    #[error("cannot import into {0}: it is not empty")]
     NotEmpty(String),
-    /// The store has something else than the export. Nothing is written over.
+    /// The store contains other data than the export. Nothing is overwritten.
     #[error("{0}")]
     Differs(String),
     /// The store refused a commit.
-    #[error("run `{run}` was not taken: {source}")]
+    #[error("cannot import run `{run}`: {source}")]
     Append {
         /// The run.
         run: RunId,
-        /// What the store answered.
+        /// The answer of the store.
         #[source]
         source: AppendError,
     },
-    /// What is read changed between looking at it and writing it into the store.
-    #[error("the export has changed while it was read")]
+    /// The input changed between the check and the import.
+    #[error("cannot import: the export changed while it was read; try again")]
     Changed,
 }
 

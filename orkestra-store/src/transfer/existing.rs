@@ -1,4 +1,4 @@
-//! What the store has of a run already, beside what the export has of it.
+//! What the store already has of a run, to compare it with the export.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use orkestra_core::store::{Letter, LetterId, Store, StoreError};
 use super::error::TransferError;
 use super::survey::{COMMITS_AT_ONCE, LETTERS_AT_ONCE};
 
-/// A journal of the store, read commit by commit.
+/// A journal in the store, read commit by commit.
 pub(super) struct Journal {
     run: RunId,
     read: VecDeque<Written>,
@@ -30,25 +30,25 @@ impl Journal {
     }
 }
 
-/// An inbox of the store, read letter by letter. What it has must be how the export begins: an import that was cut has sent
-/// that, and the rest is to be sent.
+/// An inbox in the store, read letter by letter. It must contain the first letters of the export: an interrupted import
+/// has sent those, and the rest is sent now.
 pub(super) struct Inbox {
     read: VecDeque<Letter>,
     after: Option<LetterId>,
 }
 
 impl Inbox {
-    /// One that may have letters.
+    /// An inbox that may contain letters.
     pub(super) const fn unknown() -> Self {
         Self { read: VecDeque::new(), after: Some(LetterId::ZERO) }
     }
 
-    /// One that has none.
+    /// An empty inbox.
     pub(super) const fn empty() -> Self {
         Self { read: VecDeque::new(), after: None }
     }
 
-    /// Whether the next letter is there.
+    /// Whether the store already has the next letter.
     pub(super) async fn has(&mut self, store: &dyn Store, run: &RunId, body: &[u8]) -> Result<bool, TransferError> {
         if let Some(after) = self.after.filter(|_| self.read.is_empty()) {
             self.read = store.letters(run, after, LETTERS_AT_ONCE).await?.into();
@@ -57,7 +57,9 @@ impl Inbox {
         match self.read.pop_front() {
             None => Ok(false),
             Some(letter) if *letter.body == *body => Ok(true),
-            Some(_) => Err(TransferError::Differs(format!("run `{run}` has other letters in the store"))),
+            Some(_) => {
+                Err(TransferError::Differs(format!("cannot import run `{run}`: it has other letters in the store")))
+            }
         }
     }
 }

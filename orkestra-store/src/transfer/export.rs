@@ -1,4 +1,4 @@
-//! A store as lines: each run under a lease, so that it is one moment of the run that is written down.
+//! Exports a store as lines. Each run is read under a lease, so that its lines show one moment.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::runs::Runs;
 use super::survey::{COMMITS_AT_ONCE, LETTERS_AT_ONCE, damaged, look};
 use super::writer::Lines;
 
-/// How long runs are held at first and after each renewal. When the export is killed, others wait for so long.
+/// How long a lease lasts, at first and after each renewal. After a killed export, others wait that long.
 const LEASE: Duration = Duration::from_secs(60);
 
 /// How to export.
@@ -24,49 +24,51 @@ const LEASE: Duration = Duration::from_secs(60);
 pub struct ExportOptions {
     skip_busy: bool,
     salvage: bool,
-    as_they_are: bool,
+    include_damaged: bool,
     worker: WorkerId,
     clock: Arc<dyn Clock>,
 }
 
 impl ExportOptions {
-    /// Exports as `worker`, whose name nobody else uses on that store: the runs are held in its name while they are read.
+    /// Exports as `worker`, which holds the leases while runs are read. No other user of the store may have this name.
     #[must_use]
     pub fn new(worker: WorkerId) -> Self {
-        Self { skip_busy: false, salvage: false, as_they_are: false, worker, clock: Arc::new(SystemClock) }
+        Self { skip_busy: false, salvage: false, include_damaged: false, worker, clock: Arc::new(SystemClock) }
     }
 
-    /// The same, leaving out the runs that somebody drives. Without it one of them ends the export.
+    /// Sets whether to skip runs that are being driven. The default is `false`: one of them fails the export.
     #[must_use]
     pub fn with_skip_busy(self, skip_busy: bool) -> Self {
         Self { skip_busy, ..self }
     }
 
-    /// The same, leaving out what is damaged: runs whose journal cannot be replayed, and whatever else cannot be read.
-    /// Without it damage ends the export.
+    /// Sets whether to skip what is damaged: runs whose journals cannot be replayed, and anything else that cannot be
+    /// read. The default is `false`: damage fails the export.
     #[must_use]
     pub fn with_salvage(self, salvage: bool) -> Self {
         Self { salvage, ..self }
     }
 
-    /// The same, with what there is of runs whose journal cannot be replayed, byte for byte: to be kept, and looked at by somebody,
-    /// before such a run is terminated and deleted. Whatever else cannot be read is left out. An import refuses the whole.
+    /// Sets whether to include runs whose journals cannot be replayed, byte for byte, so that somebody can inspect them
+    /// before they are terminated and deleted. Anything else that cannot be read is skipped. Such an export cannot be
+    /// imported. Setting it also sets [`with_salvage`](Self::with_salvage). The default is `false`.
     #[must_use]
     pub fn with_damaged(self, damaged: bool) -> Self {
-        Self { as_they_are: damaged, salvage: self.salvage || damaged, ..self }
+        Self { include_damaged: damaged, salvage: self.salvage || damaged, ..self }
     }
 
-    /// The same by another clock.
+    /// Sets the clock. The default is the system's.
     #[must_use]
     pub fn with_clock(self, clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
     }
 }
 
-/// Writes all that `store` has to `out`, as `docs/store.md` describes it, but for snapshots, which are a cache.
+/// Writes everything in `store` to `out` in the format that `docs/store.md` describes, except snapshots, which are a
+/// cache.
 ///
-/// Every run is claimed while it is read: what is written of it is one moment. Different runs are read at different moments, the
-/// newest first; to move a store, stop the engines that work on it, and none is busy. Writing to `out` blocks.
+/// Each run is claimed while it is read, so that its lines show one moment. Different runs are read at different
+/// moments, newest first. To move a store, stop its engines first; then no run is busy. Writing to `out` blocks.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -83,8 +85,11 @@ impl ExportOptions {
 /// ```
 ///
 /// # Errors
-/// [`TransferError::Busy`] when somebody drives a run or takes one over, [`TransferError::Journal`] when a journal is damaged,
-/// and when the store or `out` fails. What was written until then has no last line, and is refused by an import.
+/// - [`TransferError::Busy`]: a run is being driven, or was taken over during the export.
+/// - [`TransferError::Journal`]: a journal is damaged.
+/// - The store or `out` failed.
+///
+/// An incomplete export has no last line, and importing it fails.
 pub async fn export(
     store: &dyn Store,
     out: &mut (impl Write + Send),
@@ -95,7 +100,7 @@ pub async fn export(
     while let Some(page) = runs.page(&mut export.done.damage).await? {
         let mut held = export.claim(&page).await?;
         let written = export.page(&mut held).await;
-        // Others may have them in either case.
+        // In either case, let others have the runs.
         let released = store.release(&held.leases).await;
         written?;
         released?;
@@ -117,14 +122,14 @@ struct Export<'a, W> {
     done: Exported,
 }
 
-/// The runs that are being read.
-struct Held {
+/// The runs being read.
+struct HeldRuns {
     leases: Vec<Lease>,
     since: Timestamp,
 }
 
 impl<W: Write + Send> Export<'_, W> {
-    async fn claim(&mut self, runs: &[RunId]) -> Result<Held, TransferError> {
+    async fn claim(&mut self, runs: &[RunId]) -> Result<HeldRuns, TransferError> {
         let now = self.options.clock.now();
         let claimed = self.store.claim(runs, &self.options.worker, now, now.saturating_add(LEASE)).await?;
         let busy: Vec<_> = runs.iter().zip(&claimed).filter(|(_, claimed)| claimed.is_none()).collect();
@@ -135,25 +140,27 @@ impl<W: Write + Send> Export<'_, W> {
             return Err(TransferError::Busy(busy));
         }
         self.done.busy.extend(busy);
-        Ok(Held { leases, since: now })
+        Ok(HeldRuns { leases, since: now })
     }
 
-    async fn page(&mut self, held: &mut Held) -> Result<(), TransferError> {
+    async fn page(&mut self, held: &mut HeldRuns) -> Result<(), TransferError> {
         let runs: Vec<RunId> = held.leases.iter().map(|lease| lease.run.clone()).collect();
         for run in runs {
-            self.keep(held).await?;
+            self.keep_leases(held).await?;
             let mut kept = true;
             if self.options.salvage {
                 let mut look = look(self.store, &run).await?;
                 kept = look.can_be_saved();
-                if !kept && self.options.as_they_are && self.store.record(&run).await.is_ok_and(|found| found.is_some())
+                if !kept
+                    && self.options.include_damaged
+                    && self.store.record(&run).await.is_ok_and(|found| found.is_some())
                 {
                     kept = true;
                     look.damage.iter_mut().for_each(|damage| damage.saved = true);
                 }
                 self.done.damage.extend(look.damage);
             }
-            // One that is gone was deleted before it could be claimed.
+            // A run without a record was deleted before it was claimed.
             if kept && let Some(record) = self.store.record(&run).await? {
                 self.run(&record, held).await?;
             }
@@ -161,8 +168,8 @@ impl<W: Write + Send> Export<'_, W> {
         Ok(())
     }
 
-    /// Makes sure that nobody else gets the runs.
-    async fn keep(&self, held: &mut Held) -> Result<(), TransferError> {
+    /// Renews the leases in time.
+    async fn keep_leases(&self, held: &mut HeldRuns) -> Result<(), TransferError> {
         let now = self.options.clock.now();
         if now.since(held.since) < LEASE / 3 {
             return Ok(());
@@ -174,14 +181,15 @@ impl<W: Write + Send> Export<'_, W> {
         if lost.is_empty() { Ok(()) } else { Err(TransferError::Busy(lost)) }
     }
 
-    async fn run(&mut self, record: &RunRecord, held: &mut Held) -> Result<(), TransferError> {
+    async fn run(&mut self, record: &RunRecord, held: &mut HeldRuns) -> Result<(), TransferError> {
         let (store, run) = (self.store, &record.id);
-        let bytes = serde_json::to_vec(record)
-            .map_err(|error| StoreError::new(StoreErrorKind::Invalid, format!("the record of `{run}`: {error}")))?;
+        let bytes = serde_json::to_vec(record).map_err(|error| {
+            StoreError::new(StoreErrorKind::Invalid, format!("cannot encode the record of run `{run}`: {error}"))
+        })?;
         self.lines.add(&bytes, |record| Line::Run { id: run.clone(), record })?;
         let keys = store.blob_keys(run).await;
         for key in self.readable(keys)?.unwrap_or_default() {
-            self.keep(held).await?;
+            self.keep_leases(held).await?;
             let blob = store.blob(run, &key).await;
             if let Some(bytes) = self.readable(blob)?.flatten() {
                 self.lines.add(&bytes, |content| Line::Blob { key, content })?;
@@ -191,7 +199,7 @@ impl<W: Write + Send> Export<'_, W> {
         self.letters(run, held).await
     }
 
-    async fn journal(&mut self, run: &RunId, held: &mut Held) -> Result<(), TransferError> {
+    async fn journal(&mut self, run: &RunId, held: &mut HeldRuns) -> Result<(), TransferError> {
         let mut replayer = Replayer::new(run.clone());
         let mut from = Seq(1);
         loop {
@@ -200,34 +208,34 @@ impl<W: Write + Send> Export<'_, W> {
             from = last.last.plus(1);
             for commit in &commits {
                 let replayed = replayer.add(commit);
-                if !self.options.as_they_are {
+                if !self.options.include_damaged {
                     replayed.map_err(|source| TransferError::Journal { run: run.clone(), source: Box::new(source) })?;
                 }
                 let (first, last, epoch) = (commit.first, commit.last, commit.epoch);
                 self.lines.add(&commit.body, |body| Line::Commit { first, last, epoch, body })?;
             }
-            self.keep(held).await?;
+            self.keep_leases(held).await?;
             tokio::task::yield_now().await;
         }
-        if replayer.state().is_none() && !self.options.as_they_are {
-            let what = format!("run `{run}` has a record and no journal");
+        if replayer.state().is_none() && !self.options.include_damaged {
+            let what = format!("run `{run}` has a record, but no journal");
             return Err(StoreError::new(StoreErrorKind::Damaged, what).into());
         }
         Ok(())
     }
 
-    /// The next commits; as they are up to the first that the store itself cannot read.
+    /// The next commits. With `include_damaged`, those up to the first that the store cannot read.
     async fn commits(&self, run: &RunId, from: Seq) -> Result<Vec<Written>, StoreError> {
         let read = self.store.read(run, from, COMMITS_AT_ONCE).await;
         match read {
-            Err(error) if self.options.as_they_are && error.kind() == StoreErrorKind::Damaged => {
+            Err(error) if self.options.include_damaged && error.kind() == StoreErrorKind::Damaged => {
                 Ok(self.readable(self.store.read(run, from, 1).await)?.unwrap_or_default())
             }
             read => read,
         }
     }
 
-    async fn letters(&mut self, run: &RunId, held: &mut Held) -> Result<(), TransferError> {
+    async fn letters(&mut self, run: &RunId, held: &mut HeldRuns) -> Result<(), TransferError> {
         let mut after = LetterId::ZERO;
         loop {
             let letters = self.store.letters(run, after, LETTERS_AT_ONCE).await;
@@ -237,17 +245,17 @@ impl<W: Write + Send> Export<'_, W> {
             for letter in &letters {
                 self.lines.add(&letter.body, |body| Line::Letter { body })?;
             }
-            self.keep(held).await?;
+            self.keep_leases(held).await?;
         }
     }
 
     async fn values(&mut self) -> Result<(), TransferError> {
         let keys = self.store.keys("", usize::MAX).await;
-        let keys = self.told(keys)?.unwrap_or_default();
+        let keys = self.readable_or_report(keys)?.unwrap_or_default();
         for key in keys {
             let value = self.store.get(&key).await;
-            // One that is gone was read by nobody else either.
-            if let Some(value) = self.told(value)?.flatten() {
+            // Without a value, the key was deleted in the meantime.
+            if let Some(value) = self.readable_or_report(value)?.flatten() {
                 let version = value.version;
                 self.lines.add(&value.bytes, |content| Line::Value { key, version, content })?;
             }
@@ -255,7 +263,7 @@ impl<W: Write + Send> Export<'_, W> {
         Ok(())
     }
 
-    /// `None` for what is damaged, when that is left out. The look at the run has told of it.
+    /// `None` for damaged data if it is to be skipped. The survey of the run has reported it.
     fn readable<T>(&self, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
         match read {
             Err(error) if self.options.salvage && error.kind() == StoreErrorKind::Damaged => Ok(None),
@@ -263,8 +271,8 @@ impl<W: Write + Send> Export<'_, W> {
         }
     }
 
-    /// The same for what nobody has told of yet.
-    fn told<T>(&mut self, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    /// Like [`readable`](Self::readable), and reports the damage.
+    fn readable_or_report<T>(&mut self, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
         match read {
             Err(error) if self.options.salvage => {
                 let damage: Damage = damaged(None, error, 0, false)?;

@@ -1,11 +1,11 @@
-//! Writing into a store what was found good.
+//! Writes a verified export into a store.
 //!
 //! ```text
-//! blobs -> commits, gathered with those of other runs -> letters
+//! blobs -> commits, batched with those of other runs -> letters
 //! ```
 //!
-//! An engine that works on the store meanwhile must not go on with half a run: until its last commit is there, a run's record
-//! says that it needs no driver. What is there already is left as it is, so that an import that was cut can be repeated.
+//! An engine on the same store must not drive an incomplete run: until its last commit is written, a run's record says
+//! that it needs no driver. Existing data is left as it is, so that an interrupted import can be repeated.
 
 use orkestra_core::journal::Written;
 use orkestra_core::model::limits::{BATCH_BYTES_MAX, BATCH_COMMITS_MAX};
@@ -24,17 +24,17 @@ pub(super) struct Fill<'a> {
     run: Option<Run>,
 }
 
-/// A run that is being written.
+/// A run being written.
 struct Run {
     record: Box<RunRecord>,
-    /// The newest commit that was read: it may be the last, which brings the record.
+    /// The newest commit read. It may be the last one, which includes the record.
     newest: Option<Written>,
     begun: bool,
     inbox: Inbox,
 }
 
 impl<'a> Fill<'a> {
-    /// With `merge` the store may have something already.
+    /// `merge` allows the store to contain data.
     pub(super) fn new(store: &'a dyn Store, merge: bool) -> Self {
         Self { store, merge, batch: Vec::new(), bytes: 0, run: None }
     }
@@ -104,9 +104,9 @@ impl<'a> Fill<'a> {
         let answers = self.store.append(batch).await;
         for (run, answer) in runs.into_iter().zip(answers) {
             answer.map_err(|source| match source {
-                AppendError::Conflict { last } => {
-                    TransferError::Differs(format!("run `{run}` has another journal in the store, it ends at {last}"))
-                }
+                AppendError::Conflict { last } => TransferError::Differs(format!(
+                    "cannot import run `{run}`: it has another journal in the store, which ends at {last}"
+                )),
                 source => TransferError::Append { run, source },
             })?;
         }
@@ -131,7 +131,7 @@ impl<'a> Fill<'a> {
     }
 
     async fn value(&mut self, key: &str, value: &Versioned) -> Result<(), TransferError> {
-        let differs = || TransferError::Differs(format!("the store has another value at {key:?}"));
+        let differs = || TransferError::Differs(format!("cannot import the value {key:?}: the store has another one"));
         match self.store.get(key).await? {
             Some(there) if there.bytes == value.bytes => return Ok(()),
             Some(_) => return Err(differs()),

@@ -1,4 +1,4 @@
-//! Lines into a store: everything is looked at before anything is written.
+//! Imports lines into a store, after checking all of them.
 
 use std::io::{Read, Seek, SeekFrom};
 
@@ -17,27 +17,31 @@ pub struct ImportOptions {
 }
 
 impl ImportOptions {
-    /// The same, into a store that has runs already. Those of the export that are there with the same journal are left as they
-    /// are, those that are there in part are completed, and where something else is there nothing is written at all.
+    /// Sets whether the store may contain data. Runs that it has with the same journal are left as they are, and
+    /// incomplete ones are completed. If it has anything else than the export, nothing is written. The default is
+    /// `false`.
     #[must_use]
     pub fn with_merge(self, merge: bool) -> Self {
         Self { merge }
     }
 }
 
-/// Writes what [`export`](super::export()) has written into `store`.
+/// Writes an [`export`](super::export()) into `store`.
 ///
-/// `input` is read twice, from where it stands: every line is checked, every journal replayed, and what is in the store
-/// compared, before anything is written. Memory holds one batch of commits, or one blob. Runs, positions, epochs, records with
-/// their wake-up times and letters come back as they were; what numbers letters get is the store's matter, and a small value's
-/// version has a limit, [`VALUE_VERSION_MAX`](super::VALUE_VERSION_MAX).
+/// `input` is read twice, from its current position. First every line is checked, every journal replayed, and the
+/// content of the store compared; only then is anything written. One batch of commits or one blob is held in memory.
+/// Runs, positions, epochs, records with their wake-up times and letters are restored exactly. The store assigns new
+/// letter ids, and the version of a small value is limited to [`VALUE_VERSION_MAX`](super::VALUE_VERSION_MAX).
 ///
-/// No engine should work on the store meanwhile. One that does leaves a run alone until all of its journal is there. An import
-/// that was cut leaves what it has written; repeated with [`ImportOptions::with_merge`], it goes on.
+/// No engine should use the store meanwhile. One that does ignores a run until its journal is complete. An interrupted
+/// import leaves what it has written; repeat it with [`ImportOptions::with_merge`] to complete it.
 ///
 /// # Errors
-/// [`TransferError::Line`] and [`TransferError::Newer`] when what is read is not good, [`TransferError::NotEmpty`] and
-/// [`TransferError::Differs`] when the store has something else; nothing was written then. And when `input` or the store fails.
+/// - [`TransferError::Line`], [`TransferError::Newer`]: the input is damaged or has a newer format. Nothing was
+///   written.
+/// - [`TransferError::NotEmpty`], [`TransferError::Differs`]: the store contains other data. Nothing was written.
+/// - [`TransferError::Changed`]: the input changed between the two readings.
+/// - `input` or the store failed.
 pub async fn import(
     store: &dyn Store,
     input: &mut (impl Read + Seek + Send),

@@ -1,48 +1,48 @@
-//! The lines of an export, and their limits. What was once written stays readable: a change of the format gets a number of
-//! its own.
+//! The lines of an export, and their limits. Every format ever written stays readable: a change gets a new version
+//! number.
 //!
 //! ```text
 //! {"format":"orkestra-export","version":1}
-//! {"run":{"id":"r","record":CONTENT}}                    then of the same run, in this order:
+//! {"run":{"id":"r","record":CONTENT}}                    followed by lines of the same run, in this order:
 //! {"blob":{"key":"k","content":CONTENT}}
 //! {"commit":{"first":1,"last":3,"epoch":7,"body":CONTENT}}
 //! {"letter":{"body":CONTENT}}
 //! {"value":{"key":"k","version":2,"content":CONTENT}}    after all runs
-//! {"skipped":"s"}                                        a run that is not here
+//! {"skipped":"s"}                                        a run that was left out
 //! {"end":{"runs":1,"commits":1,...,"sha256":"..."}}
 //!
-//! CONTENT is {"json":...}, the very bytes, or {"bytes":N} with N bytes in lines {"part":"<base64>"} after it
+//! CONTENT is {"json":...}, the exact bytes, or {"bytes":N} with N bytes in following lines {"part":"<base64>"}
 //! ```
 //!
-//! Blobs stand before the commits that name them: whoever drives the run finds them.
+//! Blobs precede the commits that refer to them, so that a driver of the run finds them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use orkestra_core::model::{Epoch, RunId, Seq};
 
-/// What the first line calls the format.
+/// The name of the format in the first line.
 pub(super) const FORMAT: &str = "orkestra-export";
 
-/// The version of the format that is written.
+/// The version of the format that exports have.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// The longest content that stands in its line as JSON, in bytes. People read lines; a payload inside of an event may have
-/// 2 MiB, but hardly any has.
+/// The longest content written as JSON in its line, in bytes. Lines are for people to read. A payload inside an event
+/// may have 2 MiB, but is rarely that long.
 pub(super) const JSON_BYTES_MAX: usize = 1024 * 1024;
 
-/// The bytes of a part, before they become base64.
+/// The bytes of a part, before base64.
 pub(super) const PART_BYTES: usize = 512 * 1024;
 
-/// The longest line, in bytes: the longest JSON with a long key before it, each of whose characters is escaped.
+/// The longest line, in bytes: the longest JSON after a long key with every character escaped.
 pub const LINE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// The largest commit, blob, letter or value, in bytes. It is held in memory as a whole, as stores do; the largest payload of
-/// a user has an eighth.
+/// The largest commit, blob, letter or value, in bytes. It is held in memory as a whole, as in stores. The largest
+/// payload of a user is an eighth of it.
 pub const CONTENT_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
-/// A small value gets its version by being written so often. One that was written more often than this begins here: each time
-/// is a durable write.
+/// A small value gets its version by being written that many times, each a durable write. Higher versions are reduced
+/// to this one.
 pub const VALUE_VERSION_MAX: u64 = 1024;
 
 /// The first line.
@@ -52,23 +52,23 @@ pub(super) struct Head {
     pub(super) version: u32,
 }
 
-/// Every other line.
+/// Any other line.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub(super) enum Line<'a> {
-    /// A run begins.
+    /// The beginning of a run.
     Run {
         id: RunId,
         #[serde(borrow)]
         record: Content<'a>,
     },
-    /// What is kept beside its journal.
+    /// A blob of the run.
     Blob {
         key: String,
         #[serde(borrow)]
         content: Content<'a>,
     },
-    /// A commit of its journal.
+    /// A commit of the run.
     Commit {
         first: Seq,
         last: Seq,
@@ -76,7 +76,7 @@ pub(super) enum Line<'a> {
         #[serde(borrow)]
         body: Content<'a>,
     },
-    /// What waits for it, in the order in which it came.
+    /// A letter that waits for the run, in the order of sending.
     Letter {
         #[serde(borrow)]
         body: Content<'a>,
@@ -88,9 +88,9 @@ pub(super) enum Line<'a> {
         #[serde(borrow)]
         content: Content<'a>,
     },
-    /// A run of the store that is not here: somebody drove it, or it is damaged.
+    /// A run that was left out, because it was being driven or is damaged.
     Skipped(RunId),
-    /// A part of what the line before announced.
+    /// A part of the content that an earlier line announced.
     Part(String),
     /// The last line.
     End(Sums),
@@ -100,14 +100,14 @@ pub(super) enum Line<'a> {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub(super) enum Content<'a> {
-    /// They are JSON and stand here.
+    /// The bytes are JSON, included here.
     #[serde(borrow)]
     Json(&'a RawValue),
-    /// So many follow, in parts.
+    /// This many bytes follow, in parts.
     Bytes(u64),
 }
 
-/// What must have been read when the last line is.
+/// The totals of all lines, checked at the last one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Sums {
@@ -117,16 +117,16 @@ pub(super) struct Sums {
     pub(super) blobs: u64,
     pub(super) values: u64,
     pub(super) skipped: u64,
-    /// Of all lines before, with their ends.
+    /// Of all lines before, including their line ends.
     pub(super) sha256: String,
 }
 
-/// The bytes as they can stand in a line; `None` when they are no JSON, of several lines, or too long.
+/// The bytes as JSON for a line; `None` when they are not JSON, contain line ends, or are too long.
 pub(super) fn json(bytes: &[u8]) -> Option<&RawValue> {
     if bytes.len() > JSON_BYTES_MAX || bytes.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
         return None;
     }
     let raw: &RawValue = serde_json::from_slice(bytes).ok()?;
-    // Blanks around it would be lost.
+    // JSON with surrounding whitespace would not be restored exactly.
     (raw.get().len() == bytes.len()).then_some(raw)
 }

@@ -1,13 +1,13 @@
-//! Moving runs between stores, whatever keeps them: a store as lines of JSON, and such lines into a store.
+//! Moves runs between any two stores: exports a store as lines of JSON, and imports them.
 //!
 //! ```text
 //! export: list -> claim a page of runs -> read, replay -> lines -> release          small values -> lines -> sums
-//! import: all lines -> sums, replay, what is there already -> all lines again -> blobs, commits, letters -> store
-//! survey: list -> read, replay: which runs are whole
+//! import: all lines -> sums, replay, compare with the store -> all lines again -> blobs, commits, letters -> store
+//! survey: list -> read, replay: which runs are intact
 //! ```
 //!
-//! Everything goes through the `Store` trait: nothing here knows a backend, and nothing is held in memory but the run that
-//! is read and one batch. The format: `docs/store.md`.
+//! Everything goes through the `Store` trait: nothing here knows a backend. Only the run being read and one batch are
+//! held in memory. `docs/store.md` describes the format.
 
 mod error;
 mod existing;

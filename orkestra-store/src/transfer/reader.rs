@@ -1,4 +1,4 @@
-//! Reads lines back, whatever they are: each error names its line, and no more is held than one line and what it announces.
+//! Reads the lines of an export. Each error names its line. One line and the content it announces are held in memory.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::line::{CONTENT_BYTES_MAX, Content, FORMAT, FORMAT_VERSION, Head, LINE
 use super::report::Counts;
 use super::writer::hex;
 
-/// What lines tell, in the order of the format: a run is always told before what is its own, and has a commit.
+/// The items of an export, in the order of the format: a run precedes what belongs to it, and has a commit.
 #[derive(Debug)]
 pub(super) enum Item {
     Run(Box<RunRecord>),
@@ -25,11 +25,11 @@ pub(super) enum Item {
     Letter(Vec<u8>),
     Value(String, Versioned),
     Skipped,
-    /// Everything was read and is as it was written. The hash stands for all of it.
+    /// Everything was read and the totals match. The hash identifies the whole export.
     End(String),
 }
 
-/// Where in the order of the format.
+/// The position in the order of the format.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Section {
     Begin,
@@ -58,30 +58,30 @@ impl<R: Read> Reader<R> {
         reader.next_line()?;
         let head: Option<Head> = serde_json::from_slice(&reader.line).ok();
         match head.filter(|head| head.format == FORMAT) {
-            None => Err(reader.wrong("this is no export of a store")),
+            None => Err(reader.line_error("not an export of a store")),
             Some(head) if head.version > FORMAT_VERSION => Err(TransferError::Newer { found: head.version }),
-            Some(Head { version: 0, .. }) => Err(reader.wrong("there is no format 0")),
+            Some(Head { version: 0, .. }) => Err(reader.line_error("invalid format version 0")),
             Some(_) => Ok(reader),
         }
     }
 
-    /// The number of the line that was read last.
+    /// The number of the line read last.
     pub(super) const fn number(&self) -> u64 {
         self.number
     }
 
-    pub(super) fn wrong(&self, what: impl Into<String>) -> TransferError {
+    pub(super) fn line_error(&self, what: impl Into<String>) -> TransferError {
         TransferError::Line { line: self.number, what: what.into() }
     }
 
-    /// What comes next. Nothing does after the end.
+    /// Reads the next item. Nothing follows the end.
     pub(super) fn next(&mut self) -> Result<Item, TransferError> {
         self.next_line()?;
-        // The line is put back below, for what it holds borrows from it.
+        // Put back below, because the parsed line borrows from it.
         let text = std::mem::take(&mut self.line);
         let item = match serde_json::from_slice(&text) {
             Ok(line) => self.item(line, &text),
-            Err(error) => Err(self.wrong(format!("it cannot be read: {error}"))),
+            Err(error) => Err(self.line_error(format!("invalid line: {error}"))),
         };
         if self.line.is_empty() {
             self.line = text;
@@ -90,7 +90,7 @@ impl<R: Read> Reader<R> {
     }
 
     fn item(&mut self, line: Line<'_>, text: &[u8]) -> Result<Item, TransferError> {
-        self.goes_here(&line)?;
+        self.check_order(&line)?;
         if let Line::End(sums) = line {
             return self.end(sums);
         }
@@ -99,9 +99,9 @@ impl<R: Read> Reader<R> {
             Line::Run { id, record } => {
                 let bytes = self.bytes(record)?;
                 let record: RunRecord = serde_json::from_slice(&bytes)
-                    .map_err(|error| self.wrong(format!("the record of run `{id}` cannot be read: {error}")))?;
+                    .map_err(|error| self.line_error(format!("cannot decode the record of run `{id}`: {error}")))?;
                 if record.id != id {
-                    return Err(self.wrong(format!("run `{id}` has the record of `{}`", record.id)));
+                    return Err(self.line_error(format!("run `{id}` has the record of `{}`", record.id)));
                 }
                 self.counts.runs += 1;
                 self.run = Some(id);
@@ -114,14 +114,14 @@ impl<R: Read> Reader<R> {
             Line::Commit { first, last, epoch, body } => {
                 self.counts.commits += 1;
                 let body = Arc::from(self.bytes(body)?);
-                let run = self.run.clone().ok_or_else(|| self.wrong("a commit of no run"))?;
+                let run = self.run.clone().ok_or_else(|| self.line_error("a commit without a run"))?;
                 Ok(Item::Commit(Written { run, first, last, epoch, body }))
             }
             Line::Letter { body } => {
                 self.counts.letters += 1;
                 Ok(Item::Letter(self.bytes(body)?))
             }
-            Line::Value { version: 0, .. } => Err(self.wrong("versions are counted from 1")),
+            Line::Value { version: 0, .. } => Err(self.line_error("invalid version 0 of a value: versions begin at 1")),
             Line::Value { key, version, content } => {
                 self.counts.values += 1;
                 Ok(Item::Value(key, Versioned { version, bytes: self.bytes(content)? }))
@@ -130,12 +130,12 @@ impl<R: Read> Reader<R> {
                 self.counts.skipped += 1;
                 Ok(Item::Skipped)
             }
-            Line::Part(_) | Line::End(_) => Err(self.wrong("a part of nothing")),
+            Line::Part(_) | Line::End(_) => Err(self.line_error("a part that no line announced")),
         }
     }
 
-    /// Whether a line may stand where this one does.
-    fn goes_here(&mut self, line: &Line<'_>) -> Result<(), TransferError> {
+    /// Checks that the line may follow the previous one.
+    fn check_order(&mut self, line: &Line<'_>) -> Result<(), TransferError> {
         use Section::{Begin, Blobs, Commits, Letters, Values};
         let (after, section): (&[Section], _) = match line {
             Line::Run { .. } => (&[Begin, Commits, Letters], Blobs),
@@ -146,7 +146,7 @@ impl<R: Read> Reader<R> {
             Line::Part(_) => (&[], Begin),
         };
         if !after.contains(&self.section) {
-            return Err(self.wrong("such a line does not follow the one before it"));
+            return Err(self.line_error("this kind of line must not follow the previous one"));
         }
         self.section = section;
         Ok(())
@@ -156,20 +156,22 @@ impl<R: Read> Reader<R> {
         let length = match content {
             Content::Json(raw) => return Ok(raw.get().into()),
             Content::Bytes(length) if length > CONTENT_BYTES_MAX => {
-                return Err(self.wrong(format!("{length} bytes are announced, at most {CONTENT_BYTES_MAX} may be")));
+                return Err(
+                    self.line_error(format!("{length} bytes announced, more than the {CONTENT_BYTES_MAX} allowed"))
+                );
             }
             Content::Bytes(length) => length,
         };
-        // NOTE: it grows with what is really there, not with what is announced.
+        // NOTE: grows with the data read, not with the announced length.
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < length {
             self.next_line()?;
             let Ok(Line::Part(text)) = serde_json::from_slice(&self.line) else {
-                return Err(self.wrong("a part of what was announced is missing"));
+                return Err(self.line_error("a part of the announced bytes is missing"));
             };
-            let part = STANDARD.decode(text).map_err(|error| self.wrong(format!("it is no base64: {error}")))?;
+            let part = STANDARD.decode(text).map_err(|error| self.line_error(format!("invalid base64: {error}")))?;
             if part.is_empty() || bytes.len() as u64 + part.len() as u64 > length {
-                return Err(self.wrong("the part is longer or shorter than announced"));
+                return Err(self.line_error("the part does not have the announced length"));
             }
             bytes.extend_from_slice(&part);
             self.hash.update(&self.line);
@@ -177,23 +179,23 @@ impl<R: Read> Reader<R> {
         Ok(bytes)
     }
 
-    /// Compares what was read with what was written.
-    fn end(&mut self, told: Sums) -> Result<Item, TransferError> {
+    /// Compares the totals with those in the last line.
+    fn end(&mut self, written: Sums) -> Result<Item, TransferError> {
         let Counts { runs, commits, letters, blobs, values, skipped } = self.counts;
         let sha256 = hex(&self.hash.finalize_reset());
         let read = Sums { runs, commits, letters, blobs, values, skipped, sha256 };
-        if read != told {
-            return Err(self.wrong("the sums do not fit: a line before this one was changed, added or is missing"));
+        if read != written {
+            return Err(self.line_error("the totals do not match: an earlier line was changed, added or removed"));
         }
         let mut after = [0];
         if self.input.read(&mut after).map_err(TransferError::Read)? > 0 {
             self.number += 1;
-            return Err(self.wrong("something follows the end"));
+            return Err(self.line_error("data after the last line"));
         }
-        Ok(Item::End(told.sha256))
+        Ok(Item::End(written.sha256))
     }
 
-    /// Reads a line, with its end.
+    /// Reads a line, including its end.
     fn next_line(&mut self) -> Result<(), TransferError> {
         self.line.clear();
         self.number += 1;
@@ -204,8 +206,10 @@ impl<R: Read> Reader<R> {
         }
         match self.line.last() {
             Some(b'\n') => Ok(()),
-            _ if length == LINE_BYTES_MAX => Err(self.wrong(format!("it has more than {LINE_BYTES_MAX} bytes"))),
-            _ => Err(self.wrong("the end is missing: the export was cut")),
+            _ if length == LINE_BYTES_MAX => {
+                Err(self.line_error(format!("the line has more than {LINE_BYTES_MAX} bytes")))
+            }
+            _ => Err(self.line_error("the export is incomplete: its end is missing")),
         }
     }
 }

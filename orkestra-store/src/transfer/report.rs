@@ -1,8 +1,8 @@
-//! What was moved, and what was found.
+//! What was exported, imported or found.
 
 use orkestra_core::model::RunId;
 
-/// How much of everything.
+/// Numbers of items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -10,13 +10,13 @@ pub struct Counts {
     pub runs: u64,
     /// Commits of their journals.
     pub commits: u64,
-    /// Letters that wait for them.
+    /// Letters waiting for them.
     pub letters: u64,
-    /// Blobs of them.
+    /// Their blobs.
     pub blobs: u64,
     /// Small values.
     pub values: u64,
-    /// Runs that were left out of an export: somebody drove them, or they are damaged.
+    /// Runs left out of an export, because they were being driven or are damaged.
     pub skipped: u64,
 }
 
@@ -24,11 +24,12 @@ pub struct Counts {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Exported {
-    /// What is in the export.
+    /// The content of the export.
     pub counts: Counts,
-    /// Runs that somebody drives. They were left out.
+    /// Runs that were skipped because they were being driven.
     pub busy: Vec<RunId>,
-    /// What could not be read, and was left out. Empty unless the export was to salvage.
+    /// What could not be read, and was skipped unless it says `saved`. Empty without
+    /// [`ExportOptions::with_salvage`](super::ExportOptions::with_salvage).
     pub damage: Vec<Damage>,
 }
 
@@ -36,39 +37,39 @@ pub struct Exported {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Imported {
-    /// What is in the export.
+    /// The content of the export.
     pub counts: Counts,
-    /// How many of its runs were there already, whole.
+    /// How many of its runs the store already had completely.
     pub already: u64,
 }
 
-/// What cannot be read.
+/// Something that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Damage {
-    /// The run that it belongs to; `None` when it is the store's lists or values.
+    /// The run it belongs to; `None` for the store's lists or values.
     pub run: Option<RunId>,
     /// What is wrong.
     pub what: String,
     /// How many commits of the run's journal can be read and replayed.
     pub commits: u64,
-    /// Whether an export that salvages has the run all the same: without what is named here, or, when it was asked for what is
-    /// damaged, as it is.
+    /// Whether a salvaging export includes the run: without what is named here, or, if damaged runs were requested, as
+    /// it is.
     pub saved: bool,
 }
 
-/// What a look at all of a store found.
+/// The result of checking a whole store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Survey {
-    /// What is whole.
+    /// What is intact.
     pub whole: Counts,
-    /// What is not.
+    /// What is damaged.
     pub damage: Vec<Damage>,
 }
 
 impl Damage {
-    /// Damage of the store itself, as its own check tells it.
+    /// Damage of the store itself, found by its own check.
     #[must_use]
     pub fn of_store(what: impl Into<String>) -> Self {
         Self { run: None, what: what.into(), commits: 0, saved: false }

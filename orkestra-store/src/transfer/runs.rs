@@ -1,4 +1,4 @@
-//! The runs of a store, page by page: by its list, and where that is damaged by what else names runs.
+//! Walks over the runs of a store, page by page: by its list, and where that is damaged by its wake-up times.
 
 use std::collections::BTreeSet;
 
@@ -7,21 +7,21 @@ use orkestra_core::store::{DueCursor, DueQuery, ListCursor, RunQuery, Store, Sto
 
 use super::report::Damage;
 
-/// How many runs are taken at a time. An export holds them all until it has written them.
+/// Runs per page. An export holds leases on all of them until it has written them.
 const PAGE_RUNS: usize = 32;
 
-/// Where to go on.
+/// Where to continue.
 enum Place {
     List(Option<ListCursor>),
     Due(Option<DueCursor>),
     End,
 }
 
-/// Walks over all runs, newest first: children stand before the runs that wait for them.
+/// Walks over all runs, newest first: children come before the runs that wait for them.
 pub(super) struct Runs<'a> {
     store: &'a dyn Store,
     place: Place,
-    /// The runs named so far, when the walk is to go on behind damage: the second way names some of them again.
+    /// The runs returned so far, if the walk continues after damage: the wake-up times name some of them again.
     seen: Option<BTreeSet<RunId>>,
 }
 
@@ -30,12 +30,12 @@ impl<'a> Runs<'a> {
         Self { store, place: Place::List(None), seen: None }
     }
 
-    /// Goes on behind damage: what is found there is put into `damage`.
+    /// Continues after damage, and adds it to `damage`.
     pub(super) fn salvaging(store: &'a dyn Store) -> Self {
         Self { seen: Some(BTreeSet::new()), ..Self::new(store) }
     }
 
-    /// The next page; `None` when there are no more runs.
+    /// The next page; `None` at the end.
     pub(super) async fn page(&mut self, damage: &mut Vec<Damage>) -> Result<Option<Vec<RunId>>, StoreError> {
         loop {
             let found = match &self.place {
@@ -55,7 +55,7 @@ impl<'a> Runs<'a> {
                 }
                 Err(error) if self.seen.is_some() && error.kind() == StoreErrorKind::Damaged => {
                     let by_list = matches!(self.place, Place::List(_));
-                    // A list that breaks off hides the runs behind the damage: the wake-up times name those that are live.
+                    // A damaged list hides the runs behind the damage. The wake-up times still name the live ones.
                     self.place = if by_list { Place::Due(None) } else { Place::End };
                     damage.push(Damage { run: None, what: error.to_string(), commits: 0, saved: false });
                 }

@@ -1,4 +1,4 @@
-//! Reading everything that belongs to a run, to see whether it is whole.
+//! Reads everything that belongs to a run, to find damage.
 
 use orkestra_core::journal::Replayer;
 use orkestra_core::model::{RunId, Seq};
@@ -7,19 +7,19 @@ use orkestra_core::store::{LetterId, Store, StoreError, StoreErrorKind};
 use super::report::{Counts, Damage, Survey};
 use super::runs::Runs;
 
-/// Commits that are read at a time: some may be large.
+/// Commits read at a time. Some may be large.
 pub(super) const COMMITS_AT_ONCE: usize = 64;
 
-/// Letters that are read at a time.
+/// Letters read at a time.
 pub(super) const LETTERS_AT_ONCE: usize = 32;
 
-/// Reads all that `store` has through its own doors, replays every journal, and tells what is damaged. What only the store
-/// itself can see, its indexes, is looked at by its own check, if it has one.
+/// Reads everything in `store` through the `Store` trait, replays every journal, and reports damage. Indexes are not
+/// visible that way; use the store's own check for them, if it has one.
 ///
-/// Nobody should write meanwhile: a run that changes while it is read may look damaged.
+/// Nothing should write to the store meanwhile: a run that changes while it is read may look damaged.
 ///
 /// # Errors
-/// When the store fails in another way than by being damaged.
+/// Errors of the store other than damage.
 pub async fn survey(store: &dyn Store) -> Result<Survey, StoreError> {
     let mut survey = Survey::default();
     let mut runs = Runs::salvaging(store);
@@ -46,14 +46,14 @@ pub async fn survey(store: &dyn Store) -> Result<Survey, StoreError> {
     Ok(survey)
 }
 
-/// What a look at a run found.
+/// The result of reading a run.
 pub(super) struct Look {
     pub(super) counts: Counts,
     pub(super) damage: Vec<Damage>,
 }
 
 impl Look {
-    /// Whether the journal and the record are good: the run can go on from them.
+    /// Whether the journal and the record are intact, so that the run can continue.
     pub(super) fn can_be_saved(&self) -> bool {
         self.damage.iter().all(|damage| damage.saved)
     }
@@ -98,7 +98,7 @@ pub(super) async fn look(store: &dyn Store, run: &RunId) -> Result<Look, StoreEr
     Ok(Look { counts, damage })
 }
 
-/// How many commits of `run` can be replayed, and why no more can, or why its record does not fit.
+/// How many commits of `run` can be replayed, and what is wrong after them or with its record.
 async fn journal(store: &dyn Store, run: &RunId) -> Result<(u64, Option<String>), StoreError> {
     let mut journal = Journal { run, replayer: Replayer::new(run.clone()), commits: 0, from: Seq(1) };
     let record = loop {
@@ -106,7 +106,7 @@ async fn journal(store: &dyn Store, run: &RunId) -> Result<(u64, Option<String>)
             return Ok((journal.commits, Some(what)));
         }
         let record = store.record(run).await;
-        // NOTE: somebody may write: a record is compared with the journal that it was written with.
+        // NOTE: others may write: the record must be compared with the journal it was written with.
         match store.read(run, journal.from, 1).await {
             Ok(more) if !more.is_empty() => {}
             _ => break record,
@@ -118,19 +118,19 @@ async fn journal(store: &dyn Store, run: &RunId) -> Result<(u64, Option<String>)
         Ok(record) => record,
     };
     let why = match (record, replayer.finish()) {
-        // It was deleted meanwhile.
+        // It was deleted in the meantime.
         (None, None) => None,
         (None, _) => Some(format!("run `{run}` has no record")),
         (_, None) => Some(format!("run `{run}` has no journal")),
         (Some(record), Some(state)) if record.status != state.status() => {
-            Some(format!("the record of run `{run}` says {:?}, its journal {:?}", record.status, state.status()))
+            Some(format!("run `{run}` is {:?} in its record, but {:?} in its journal", record.status, state.status()))
         }
         _ => None,
     };
     Ok((commits, why))
 }
 
-/// A journal on the way to its end.
+/// A journal being read.
 struct Journal<'a> {
     run: &'a RunId,
     replayer: Replayer,
@@ -139,10 +139,10 @@ struct Journal<'a> {
 }
 
 impl Journal<'_> {
-    /// Reads on to the end, or to what is damaged: that is the answer then.
+    /// Reads to the end, or to the first damage, which is returned.
     async fn read(&mut self, store: &dyn Store) -> Result<Option<String>, StoreError> {
         loop {
-            // One by one where the store finds damage: what stands before it counts.
+            // If the store reports damage, read commits one by one, to count those before it.
             let read = match store.read(self.run, self.from, COMMITS_AT_ONCE).await {
                 Err(error) if error.kind() == StoreErrorKind::Damaged => store.read(self.run, self.from, 1).await,
                 read => read,
@@ -163,7 +163,7 @@ impl Journal<'_> {
     }
 }
 
-/// Damage is what is looked for; any other error ends the look.
+/// Turns damage into a report. Any other error is returned.
 pub(super) fn damaged(run: Option<&RunId>, error: StoreError, commits: u64, saved: bool) -> Result<Damage, StoreError> {
     if error.kind() != StoreErrorKind::Damaged {
         return Err(error);

@@ -1,5 +1,5 @@
-//! Reading an export from beginning to end before anything of it is written: all lines are there, every journal replays, and
-//! the store has nothing else.
+//! Checks an export from beginning to end before any of it is written: all lines exist, every journal replays, and the
+//! store contains nothing else.
 
 use std::io::Read;
 
@@ -11,19 +11,19 @@ use super::existing::{Inbox, Journal};
 use super::reader::{Item, Reader};
 use super::report::Imported;
 
-/// What was found good.
+/// The result of a successful check.
 pub(super) struct Verified {
     pub(super) imported: Imported,
-    /// Stands for the lines that were read.
+    /// The hash of all lines read.
     pub(super) sha256: String,
 }
 
-/// Reads all of `input`. With `merge` it is compared with what the store has.
+/// Reads all of `input`. With `merge`, compares it with the content of the store.
 pub(super) async fn verify(store: &dyn Store, input: impl Read + Send, merge: bool) -> Result<Verified, TransferError> {
     let mut reader = Reader::begin(input)?;
     let mut verify = Verify { store, merge, run: None, already: 0 };
     loop {
-        // What is wrong with a journal is told by the line at which it shows.
+        // An incomplete journal is reported at its last line.
         let number = reader.number();
         let item = reader.next()?;
         if matches!(item, Item::Run(_) | Item::Value(..) | Item::Skipped | Item::End(_)) {
@@ -36,7 +36,7 @@ pub(super) async fn verify(store: &dyn Store, input: impl Read + Send, merge: bo
                 if let Some(there) = verify.theirs(store.get(&key).await?)
                     && there.bytes != value.bytes
                 {
-                    return Err(differs(format!("the store has another value at {key:?}")));
+                    return Err(differs(format!("cannot import the value {key:?}: the store has another one")));
                 }
             }
             Item::Skipped => {}
@@ -56,14 +56,14 @@ struct Verify<'a> {
     already: u64,
 }
 
-/// A run that is being read.
+/// A run being read.
 struct Run {
     record: RunRecord,
     replayer: Replayer,
     inbox: Inbox,
-    /// What the store has of it.
+    /// The journal in the store.
     theirs: Option<Journal>,
-    /// Whether there was a commit that the store does not have.
+    /// Whether the export has a commit that the store does not have.
     more: bool,
 }
 
@@ -86,17 +86,17 @@ impl Verify<'_> {
         there.filter(|_| self.merge)
     }
 
-    /// A part of the run that is being read.
+    /// Checks an item of the current run.
     async fn part(&mut self, item: Item, line: u64) -> Result<(), TransferError> {
         let Some(run) = &mut self.run else {
-            return Err(TransferError::Line { line, what: "it belongs to no run".into() });
+            return Err(TransferError::Line { line, what: "the line belongs to no run".into() });
         };
         let id = &run.record.id;
         match item {
             Item::Blob(key, bytes) => {
                 let there = if self.merge { self.store.blob(id, &key).await? } else { None };
                 if there.is_some_and(|there| there != bytes) {
-                    return Err(differs(format!("run `{id}` has another blob at {key:?} in the store")));
+                    return Err(differs(format!("cannot import run `{id}`: it has another blob {key:?} in the store")));
                 }
             }
             Item::Letter(body) => drop(run.inbox.has(self.store, id, &body).await?),
@@ -110,7 +110,12 @@ impl Verify<'_> {
                 match there {
                     None => run.more = true,
                     Some(there) if (there.first, &there.body) == (commit.first, &commit.body) => {}
-                    Some(there) => return Err(differs(format!("run `{id}` has another commit at {}", there.first))),
+                    Some(there) => {
+                        return Err(differs(format!(
+                            "cannot import run `{id}`: it has another commit at {} in the store",
+                            there.first
+                        )));
+                    }
                 }
             }
             Item::Run(_) | Item::Value(..) | Item::Skipped | Item::End(_) => {}
@@ -118,24 +123,27 @@ impl Verify<'_> {
         Ok(())
     }
 
-    /// All of a run was read, up to this line.
+    /// Finishes the current run, whose last line is `line`.
     async fn finish(&mut self, line: u64) -> Result<(), TransferError> {
         let Some(mut run) = self.run.take() else { return Ok(()) };
         let (id, wrong) = (&run.record.id, |what| TransferError::Line { line, what });
         let state = run.replayer.finish().ok_or_else(|| wrong(format!("run `{id}` has no journal")))?;
         if state.status() != run.record.status {
-            let (told, is) = (run.record.status, state.status());
-            return Err(wrong(format!("the record of run `{id}` says {told:?}, its journal {is:?}")));
+            let (recorded, replayed) = (run.record.status, state.status());
+            return Err(wrong(format!("run `{id}` is {recorded:?} in its record, but {replayed:?} in its journal")));
         }
         let Some(theirs) = &mut run.theirs else { return Ok(()) };
         if let Some(beyond) = theirs.next(self.store).await? {
-            return Err(differs(format!("run `{id}` has gone on in the store: it has a commit at {}", beyond.first)));
+            return Err(differs(format!(
+                "cannot import run `{id}`: it has continued in the store, to a commit at {}",
+                beyond.first
+            )));
         }
         if run.more {
             return Ok(());
         }
         if self.store.record(id).await?.as_ref() != Some(&run.record) {
-            return Err(differs(format!("run `{id}` has another record in the store")));
+            return Err(differs(format!("cannot import run `{id}`: it has another record in the store")));
         }
         self.already += 1;
         Ok(())

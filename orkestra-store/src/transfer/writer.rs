@@ -1,4 +1,4 @@
-//! Writes lines, and counts and hashes them. A write that fails ends the export: what is there has no last line.
+//! Writes the lines of an export, counts and hashes them. After a failed write there is no last line.
 
 use std::io::Write;
 
@@ -30,7 +30,7 @@ impl<W: Write> Lines<W> {
         Ok(lines)
     }
 
-    /// Writes the line that `make` gives these bytes, with the parts that follow it.
+    /// Writes the line that `make` builds for these bytes, and the parts that follow it.
     pub(super) fn add(
         &mut self,
         bytes: &[u8],
@@ -38,8 +38,7 @@ impl<W: Write> Lines<W> {
     ) -> Result<(), TransferError> {
         let length = bytes.len() as u64;
         if length > CONTENT_BYTES_MAX {
-            let what =
-                format!("something has {length} bytes, an export holds at most {CONTENT_BYTES_MAX} in one piece");
+            let what = format!("cannot export an item of {length} bytes: at most {CONTENT_BYTES_MAX} are allowed");
             return Err(TransferError::TooLarge(what));
         }
         let raw = json(bytes);
@@ -62,7 +61,7 @@ impl<W: Write> Lines<W> {
         Ok(())
     }
 
-    /// Writes that a run is not here.
+    /// Writes that a run was left out.
     pub(super) fn skipped(&mut self, run: &RunId) -> Result<(), TransferError> {
         self.counts.skipped += 1;
         self.put(&Line::Skipped(run.clone()))
@@ -82,7 +81,7 @@ impl<W: Write> Lines<W> {
         serde_json::to_writer(&mut self.line, line).map_err(|error| TransferError::Write(error.into()))?;
         self.line.push(b'\n');
         if self.line.len() > LINE_BYTES_MAX {
-            let what = format!("a key is too long: its line would have more than {LINE_BYTES_MAX} bytes");
+            let what = format!("cannot export an item: its key is too long for a line of {LINE_BYTES_MAX} bytes");
             return Err(TransferError::TooLarge(what));
         }
         self.hash.update(&self.line);
@@ -90,7 +89,7 @@ impl<W: Write> Lines<W> {
     }
 }
 
-/// A hash as people write it.
+/// A hash in hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

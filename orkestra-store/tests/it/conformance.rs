@@ -1,4 +1,4 @@
-//! The suite of the test kit on each backend in each durability, and each against the in-memory store.
+//! The store suite of the test kit on each backend and durability, and each backend compared with the in-memory store.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use tempfile::TempDir;
 
 use crate::support::backend::{Backend, Opened, Options};
 
-/// A backend, opened again and again in one way.
+/// A backend with fixed options.
 struct Embedded {
     backend: Backend,
     options: Options,
-    /// IMPORTANT: here, not in the place: the suite may drop that while the store is open, and a store without its directory
-    /// cannot make files.
+    /// IMPORTANT: here, not in the place: the suite may drop a place while its store is open, and a store without its
+    /// directory cannot create files.
     directories: TempDir,
     made: AtomicUsize,
 }

@@ -1,5 +1,4 @@
-//! The backends: the contract they share, what embedded ones have in common, and what is each one's own. What moves between
-//! them.
+//! Tests of the backends: the common contract, the embedded ones, each backend alone, and moving runs between them.
 
 mod conformance;
 mod embedded;

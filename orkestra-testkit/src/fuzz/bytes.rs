@@ -1,4 +1,4 @@
-//! Choices made of bytes. When they run out, every choice is the first one.
+//! Turns bytes into choices. Once the bytes run out, every choice is the first one.
 
 use orkestra_core::model::Name;
 
@@ -24,7 +24,7 @@ impl<'a> Bytes<'a> {
         usize::from(self.byte()) % end.max(1)
     }
 
-    /// True once in `of` times, and never when the bytes have run out.
+    /// True with a probability of one in `of`, and never once the bytes have run out.
     pub(super) fn one_in(&mut self, of: usize) -> bool {
         self.below(of) == of - 1
     }
@@ -40,5 +40,5 @@ impl<'a> Bytes<'a> {
 }
 
 pub(super) fn name(text: &str) -> Name {
-    Name::new(text).expect("the fuzzer's names are names")
+    Name::new(text).expect("the fuzzer uses valid names")
 }

@@ -1,4 +1,4 @@
-//! Sequences of inputs to `decide`, and the promises that hold whatever they are.
+//! Feeds sequences of inputs to `decide` and checks the invariants that hold for any inputs.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use orkestra_core::model::{Epoch, RunId, Seq, Timestamp};
 use orkestra_core::projection::{Graph, RunView};
 
 use super::bytes::Bytes;
-use super::inputs::{input, onward};
+use super::inputs::{input, next_input};
 use super::plan::{options, payload, plan};
 
-/// More inputs find nothing that fewer do not.
+/// How many inputs a run gets from the bytes; more find nothing new.
 const INPUTS_MAX: usize = 200;
 
-/// More than any of these runs needs to its end: a run that takes more does not get there.
+/// More inputs than any of these runs needs to end: a run that takes more never ends.
 const INPUTS_TO_THE_END_MAX: usize = 5000;
 
-/// Makes a run of the bytes, lets everything happen to it that they say, and drives it to its end.
+/// Creates a run from the bytes, feeds it the inputs that they encode, and drives it to its end.
 ///
 /// # Panics
 /// When a rejected input changes the run, an invariant is broken, a replay differs, the kernel contradicts itself, or the
@@ -30,7 +30,8 @@ pub fn decisions(data: &[u8]) {
     run.drive();
 }
 
-/// The journal of the run that [`decisions`] makes of the bytes, as [`journal`](super::journal) reads it: a seed for it.
+/// The journal of the run that [`decisions`] makes from the bytes, in the form that [`journal`](super::journal) reads: a seed
+/// for that function.
 ///
 /// # Panics
 /// As [`decisions`].
@@ -44,7 +45,7 @@ pub fn journal_of(data: &[u8]) -> Vec<u8> {
     bodies.join(&b'\n')
 }
 
-/// A run under test: its state, and the state that its journal gives.
+/// A run under test: its state, and the state replayed from its journal.
 struct Run {
     id: RunId,
     state: Option<RunState>,
@@ -82,13 +83,13 @@ impl Run {
             let mut now = self.now;
             let kind = input(bytes, self.state(), &mut now);
             (self.now, self.chance) = (now, f64::from(bytes.byte()) / 255.0);
-            // Accepted or not: `feed` checks what must hold in either case.
+            // The input may be accepted or rejected; `feed` checks what must hold in either case.
             drop(self.feed(kind));
         }
         drop((RunView::of(self.state()), Graph::of(self.state()).to_text()));
     }
 
-    /// What is decided about `kind`, checked for all that always holds.
+    /// Decides on `kind`, and checks the invariants.
     fn feed(&mut self, kind: InputKind) -> Result<(), Rejection> {
         let (before, asked) = (self.state.clone(), format!("{kind:?}"));
         let at = Timestamp::from_millis(self.now);
@@ -121,7 +122,7 @@ impl Run {
         self.journal.push(written);
     }
 
-    /// Begins another run as this one went, up to one of its nodes, and drives it to its end too.
+    /// Forks this run at one of its nodes, and drives the fork to its end.
     fn fork(&self, bytes: &mut Bytes<'_>) {
         let ids: Vec<_> = self.state().plan().ids().collect();
         let Some(id) = bytes.pick(&ids) else { return };
@@ -134,20 +135,20 @@ impl Run {
         }
     }
 
-    /// Does what the run owes and gives it what it waits for, until it has ended and owes nothing.
+    /// Performs the run's work and delivers what it waits for, until it has ended and no work is left.
     fn drive(&mut self) {
         self.chance = 0.5;
         for _ in 0..INPUTS_TO_THE_END_MAX {
             let mut now = self.now;
-            let next = onward(self.state(), &mut now);
+            let next = next_input(self.state(), &mut now);
             let ended = self.state().status().is_final();
             let Some(kind) = next else {
-                assert!(ended, "a live run owes nothing and waits for nothing: {:?}", self.state());
+                assert!(ended, "a live run has no work and waits for nothing: {:?}", self.state());
                 return;
             };
             self.now = now;
             let asked = format!("{kind:?}");
-            self.feed(kind).unwrap_or_else(|rejection| panic!("{asked} was refused: {rejection}, {:?}", self.state()));
+            self.feed(kind).unwrap_or_else(|rejection| panic!("{asked} was rejected: {rejection}, {:?}", self.state()));
         }
         panic!("the run does not end: {:?}", self.state());
     }

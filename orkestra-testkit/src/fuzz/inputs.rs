@@ -1,4 +1,4 @@
-//! Inputs made of bytes, for a run as it stands: mostly what could come, sometimes what could not.
+//! Inputs made from bytes for a run in its current state: mostly plausible ones, sometimes impossible ones.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use orkestra_core::model::{Amount, Failure, FailureKind, Growth, Name, NodeId, N
 use super::bytes::{Bytes, name};
 use super::plan::{METERS, node, payload, signal};
 
-/// An input, and how the clock moved before it: milliseconds on, or back.
+/// An input; before it, `now` is moved forwards or backwards, in milliseconds.
 pub(super) fn input(bytes: &mut Bytes<'_>, state: &RunState, now: &mut u64) -> InputKind {
     match bytes.below(24) {
         0 | 1 => ended(bytes, state),
@@ -52,13 +52,13 @@ pub(super) fn input(bytes: &mut Bytes<'_>, state: &RunState, now: &mut u64) -> I
 
 fn some_node(bytes: &mut Bytes<'_>, state: &RunState) -> Name {
     if bytes.one_in(32) {
-        return name("nobody");
+        return name("missing");
     }
     let names: Vec<_> = state.plan().ids().map(|id| state.name(id)).collect();
-    bytes.pick(&names).map_or_else(|| name("nobody"), |name| (*name).clone())
+    bytes.pick(&names).map_or_else(|| name("missing"), |name| (*name).clone())
 }
 
-/// Mostly an attempt under way, sometimes one that is over or was never begun.
+/// Usually a running attempt, sometimes one that has ended or never started.
 fn attempt(bytes: &mut Bytes<'_>, state: &RunState) -> (Name, u32) {
     let running: Vec<_> = state.running().collect();
     if let Some(id) = bytes.pick(&running).filter(|_| !running.is_empty())
@@ -110,7 +110,7 @@ fn until(bytes: &mut Bytes<'_>, now: u64) -> Option<Timestamp> {
     bytes.maybe(3, |bytes| Timestamp::from_millis(now + u64::from(bytes.byte())))
 }
 
-/// Up to two new nodes and an edge, fitting or not.
+/// Up to two new nodes and an edge, valid or not.
 fn growth(bytes: &mut Bytes<'_>, state: &RunState) -> Growth {
     let count = state.plan().nodes().len();
     let mut growth = Growth::new();
@@ -152,13 +152,14 @@ fn child_ended(bytes: &mut Bytes<'_>, state: &RunState) -> InputKind {
     InputKind::ChildEnded { child, outcome, spent: charges(bytes) }
 }
 
-/// What brings a live run on: what it owes is done, then what it waits for comes. The clock is set to what is waited for.
-pub(super) fn onward(state: &RunState, now: &mut u64) -> Option<InputKind> {
+/// The next input that a live run needs: first the result of its work, then what it waits for. If it waits for a timer, the
+/// clock is set to that time.
+pub(super) fn next_input(state: &RunState, now: &mut u64) -> Option<InputKind> {
     let next = agenda(state).find_map(|work| perform(state, work));
-    next.or_else(|| waits(state).into_iter().next_back().map(|wait| bring(wait, state, now)))
+    next.or_else(|| waits(state).into_iter().next_back().map(|wait| deliver(wait, state, now)))
 }
 
-/// The input that says that the work is done; none for what changes nothing: a child that is started.
+/// The input that reports the work as done; `None` for work without an input, such as starting a child.
 fn perform(state: &RunState, work: Work) -> Option<InputKind> {
     let ended = |node: NodeId, attempt: u32, result| {
         Some(InputKind::AttemptEnded { node: state.name(node).clone(), attempt, result })
@@ -190,7 +191,7 @@ fn perform(state: &RunState, work: Work) -> Option<InputKind> {
     }
 }
 
-fn bring(wait: Wait, state: &RunState, now: &mut u64) -> InputKind {
+fn deliver(wait: Wait, state: &RunState, now: &mut u64) -> InputKind {
     let payload = orkestra_core::model::Payload::null();
     match wait {
         Wait::Signal(signal) => InputKind::Signal { signal, payload },

@@ -1,14 +1,14 @@
-//! Bytes as a journal: decoded, replayed, and looked at from every side.
+//! Reads bytes as a journal: decodes and replays them, and renders every view of the state.
 
 use orkestra_core::journal::{Replayer, Written, decode, encode};
 use orkestra_core::kernel::{RunState, agenda, broken_invariant, waits, wake_at};
 use orkestra_core::model::{Epoch, RunId, Seq};
 use orkestra_core::projection::{GraphFold, RunView, TimelineFold};
 
-/// Reads the bytes as commits, one a line, and replays them as far as they are legal.
+/// Reads the bytes as commits, one per line, and replays them up to the first illegal one.
 ///
 /// # Panics
-/// When a commit that was read does not come back the same, or what a state shows cannot be shown.
+/// When a commit does not survive a round trip, or a view of the state cannot be rendered.
 pub fn journal(data: &[u8]) {
     let run = RunId::new("r").expect("an id");
     let mut replayer = Replayer::new(run.clone());
@@ -31,7 +31,8 @@ pub fn journal(data: &[u8]) {
     }
 }
 
-/// The body at its place, with as many events as it has: how many belong there is the store's word.
+/// The commit with this body at its position. The number of its events is taken from the body: in a store, the record of the
+/// commit says it.
 fn at(run: &RunId, first: Seq, body: &[u8]) -> Option<Written> {
     let count = events(body)?;
     let last = first.plus(count.checked_sub(1)?);
@@ -39,12 +40,12 @@ fn at(run: &RunId, first: Seq, body: &[u8]) -> Option<Written> {
 }
 
 fn events(body: &[u8]) -> Option<u64> {
-    // Bytes that are no JSON are decoded too.
+    // Bytes that are not JSON count as one event, so that they are decoded too.
     let value = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
     Some(value["events"].as_array().map_or(1, |events| events.len() as u64))
 }
 
-/// A state from a journal that nobody decided may break promises; it can be looked at all the same.
+/// Renders every view of a state. A state from an arbitrary journal may break invariants, but rendering it must not panic.
 fn look(state: &RunState, graph: &GraphFold) {
     drop((broken_invariant(state), agenda(state).count(), waits(state), wake_at(state), RunView::of(state)));
     let graph = graph.graph(state);

@@ -1,13 +1,13 @@
-//! Hostile bytes: what a fuzzer, or a test without one, throws at the engine.
+//! Fuzz targets for the engine, to call from a fuzzer or from ordinary tests.
 //!
-//! Each of these functions takes any bytes and panics when a promise is broken; `fuzz/` at the repository's root calls
-//! them from libFuzzer, the tests of this crate call them with seeds and mutations of them.
+//! Each function takes any bytes and panics when an invariant is broken. `fuzz/` at the repository's root calls them from
+//! libFuzzer; the tests of this crate call them with seeds and mutations of the seeds.
 //!
-//! - [`journal`]: bytes as the commits of a journal, decoded and replayed.
-//! - [`workflow_json`], [`workflow_yaml`]: bytes as a workflow.
-//! - [`decisions`]: bytes as chance, from which a workflow and a sequence of inputs are made.
+//! - [`journal`]: reads the bytes as the commits of a journal, and replays them.
+//! - [`workflow_json`], [`workflow_yaml`]: reads the bytes as a workflow.
+//! - [`decisions`]: makes a workflow and a sequence of inputs from the bytes.
 //!
-//! Whatever they do is made of the bytes alone: the same bytes do the same.
+//! What they do depends on the bytes alone.
 
 mod bytes;
 mod decide;

@@ -1,8 +1,8 @@
-//! Mutations of bytes, for tests without a fuzzer.
+//! Mutates bytes, for tests without a fuzzer.
 
 use crate::Chance;
 
-/// What the formats under test are made of.
+/// Tokens of the formats under test.
 const WORDS: &[&str] = &[
     "null",
     "true",
@@ -47,7 +47,7 @@ const WORDS: &[&str] = &[
     "\t",
 ];
 
-/// Changes the bytes in up to a few places; `other` are bytes of the same kind, to take parts from.
+/// Changes the bytes in one to four places; `other` is input of the same kind, from which parts are inserted.
 pub fn mutate(chance: &mut Chance, bytes: &mut Vec<u8>, other: &[u8]) {
     for _ in 0..=chance.below(4) {
         let at = chance.below(bytes.len() + 1);

@@ -1,4 +1,4 @@
-//! A plan made of bytes, with every rule that a node can have.
+//! A plan made from bytes, with every setting that a node can have.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use orkestra_core::model::{
 
 use super::bytes::{Bytes, name};
 
-/// More nodes make runs longer, not richer.
+/// More nodes make runs longer without making them more varied.
 const NODES_MAX: usize = 8;
 
 pub(super) const METERS: [&str; 2] = ["usd", "tokens"];
 
-/// A plan, unless what was made of the bytes is none.
+/// A plan; `None` if the spec made from the bytes is invalid.
 pub(super) fn plan(bytes: &mut Bytes<'_>) -> Option<Arc<Plan>> {
     let count = 1 + bytes.below(NODES_MAX);
     let nodes = (0..count).map(|place| node(bytes, &format!("n{place}"), place)).collect();
@@ -22,7 +22,7 @@ pub(super) fn plan(bytes: &mut Bytes<'_>) -> Option<Arc<Plan>> {
     Plan::new(&spec).ok().map(Arc::new)
 }
 
-/// A node after some of the first `place` ones.
+/// A node that depends on some of the first `place` nodes.
 pub(super) fn node(bytes: &mut Bytes<'_>, own: &str, place: usize) -> NodeSpec {
     let mut node = match bytes.below(5) {
         4 => NodeSpec::gate(name(own), signal(bytes)),

@@ -1,4 +1,4 @@
-//! Bytes as a workflow.
+//! Reads bytes as a workflow.
 
 use orkestra_core::model::limits::DATA_BYTES_MAX;
 use orkestra_core::model::{Plan, SpecError, WorkflowSpec};
@@ -7,17 +7,17 @@ use orkestra_core::projection::Graph;
 /// Reads the bytes as JSON.
 ///
 /// # Panics
-/// When what was read cannot be run, does not come back the same, is read differently by serde alone, or an error does
-/// not point into the text.
+/// When a workflow that was read has no plan, does not survive a round trip, or is read differently by plain serde, or when an
+/// error does not point into the text.
 pub fn workflow_json(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match WorkflowSpec::from_json(text) {
         Ok(spec) => {
             let plain: WorkflowSpec = serde_json::from_str(text).expect("serde reads what we read");
             assert_eq!(plain, spec, "serde reads something else");
-            whole(&spec);
+            check_spec(&spec);
         }
-        Err(error) => told(text, &error),
+        Err(error) => check_error(text, &error),
     }
 }
 
@@ -29,12 +29,12 @@ pub fn workflow_json(data: &[u8]) {
 pub fn workflow_yaml(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match WorkflowSpec::from_yaml(text) {
-        Ok(spec) => whole(&spec),
-        Err(error) => told(text, &error),
+        Ok(spec) => check_spec(&spec),
+        Err(error) => check_error(text, &error),
     }
 }
 
-fn whole(spec: &WorkflowSpec) {
+fn check_spec(spec: &WorkflowSpec) {
     let plan = Plan::new(spec).expect("what was read can be run");
     let text = serde_json::to_string(spec).expect("a workflow serialises");
     if text.len() <= DATA_BYTES_MAX {
@@ -45,7 +45,7 @@ fn whole(spec: &WorkflowSpec) {
     drop((graph.to_text(), graph.to_mermaid(), graph.to_dot(), graph.to_svg()));
 }
 
-fn told(text: &str, error: &SpecError) {
+fn check_error(text: &str, error: &SpecError) {
     let shown = error.to_string();
     assert!(!shown.is_empty() && !shown.chars().any(char::is_control), "{shown:?}");
     let places = error.place().into_iter().chain(error.cycle().iter().map(|(_, place)| *place));

@@ -1,4 +1,4 @@
-//! Counts what a workflow does in the outside world.
+//! Counts the external effects of a workflow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,36 +9,35 @@ use orkestra_core::kernel::Event;
 use orkestra_core::model::{RunId, Seq};
 use orkestra_core::store::{MemoryStore, RunQuery, Store};
 
-/// One thing that is done: run, node, step.
-pub(super) type Deed = (RunId, String, String);
+/// An effect: run, node, step.
+pub(super) type EffectKey = (RunId, String, String);
 
-/// Counts effects. A task calls [`count`](Self::count) where it would charge a card or send a mail, under the name of the
-/// step that it does so in. Clones count together.
+/// Counts effects. A task calls [`count`](Self::count) where it would charge a card or send an email, with the name of the step
+/// that does so. Clones share one count.
 #[derive(Clone, Debug, Default)]
-pub struct Counter(Arc<Mutex<BTreeMap<Deed, usize>>>);
+pub struct Counter(Arc<Mutex<BTreeMap<EffectKey, usize>>>);
 
 impl Counter {
-    /// Nothing counted yet.
+    /// A counter at zero.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The effect of `step` is done once more. A step in a scope and a later use of a key have names of their own: `left>pay`,
-    /// `pay#2`.
+    /// Counts the effect of `step` once. A step in a scope, or a repeated use of a key, has its own name: `left>pay`, `pay#2`.
     pub fn count(&self, cx: &Context, step: &str) {
-        let deed = (cx.run_id().clone(), cx.node().to_owned(), step.to_owned());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(deed).or_default() += 1;
+        let effect = (cx.run_id().clone(), cx.node().to_owned(), step.to_owned());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(effect).or_default() += 1;
     }
 
-    /// How often the effect of a node's step was done, over all runs.
+    /// How often the effect of a node's step happened, in all runs.
     #[must_use]
     pub fn times(&self, node: &str, step: &str) -> usize {
         let all = self.all();
         all.iter().filter(|((_, of, what), _)| of == node && what == step).map(|(_, times)| times).sum()
     }
 
-    pub(super) fn all(&self) -> BTreeMap<Deed, usize> {
+    pub(super) fn all(&self) -> BTreeMap<EffectKey, usize> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -47,11 +46,11 @@ impl Counter {
     }
 }
 
-/// What was done and what was remembered at one moment.
+/// The effects that have happened and the steps that are durable at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Moment {
-    pub(super) done: BTreeMap<Deed, usize>,
-    pub(super) remembered: BTreeSet<Deed>,
+    pub(super) done: BTreeMap<EffectKey, usize>,
+    pub(super) remembered: BTreeSet<EffectKey>,
 }
 
 impl Moment {
@@ -59,23 +58,22 @@ impl Moment {
         Self { done: counter.all(), remembered: remembered(store).await }
     }
 
-    pub(super) fn times(&self, deed: &Deed) -> usize {
-        self.done.get(deed).copied().unwrap_or(0)
+    pub(super) fn times(&self, effect: &EffectKey) -> usize {
+        self.done.get(effect).copied().unwrap_or(0)
     }
 }
 
-/// Why what is in memory can be read.
-const WHOLE: &str = "a store in memory holds what was written";
+const WHOLE: &str = "a memory store holds what was written";
 
-/// What its task calls a step: without what the journal tells it by from others that look like it.
-fn as_called(key: &str) -> String {
+/// The key of a step as its task writes it, without the prefix and the escapes of the journal.
+fn key_in_code(key: &str) -> String {
     let mut letters = key.strip_prefix("step:").unwrap_or(key).chars();
     std::iter::from_fn(|| letters.next().and_then(|letter| if letter == '\\' { letters.next() } else { Some(letter) }))
         .collect()
 }
 
 /// The steps that are durable.
-async fn remembered(store: &MemoryStore) -> BTreeSet<Deed> {
+async fn remembered(store: &MemoryStore) -> BTreeSet<EffectKey> {
     let query = RunQuery { limit: usize::MAX - 1, ..RunQuery::default() };
     let runs = store.list(&query).await.expect(WHOLE).items;
     let mut steps = BTreeSet::new();
@@ -84,7 +82,7 @@ async fn remembered(store: &MemoryStore) -> BTreeSet<Deed> {
             let commit = decode(&run, commit.first, commit.last, &commit.body).expect(WHOLE);
             for event in commit.events {
                 if let Event::StepCompleted { node, step, .. } | Event::StepFailed { node, step, .. } = event {
-                    steps.insert((run.clone(), node.to_string(), as_called(&step)));
+                    steps.insert((run.clone(), node.to_string(), key_in_code(&step)));
                     steps.insert((run.clone(), node.to_string(), step));
                 }
             }

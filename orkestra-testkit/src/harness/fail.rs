@@ -1,4 +1,4 @@
-//! Each node fails once: does the run end as the node's policy says?
+//! Fails each node once and checks that the run ends as the node's policy says.
 
 use std::collections::BTreeMap;
 
@@ -9,33 +9,34 @@ use orkestra_core::store::{MemoryStore, Store};
 
 use crate::virtual_time::VirtualClock;
 
-use super::around::Trick;
+use super::inject::Injection;
 use super::report::Report;
 use super::{Harness, Rest, rest};
 
-/// The kind of the failures that are put in.
+/// The kind of the injected failures.
 const KIND: &str = "injected";
 
 impl Harness {
-    /// Lets the first attempt of each node fail: with a failure that another attempt may avoid, then with one that none
-    /// will. The run must end as the node's retries and failure policy say: the same as ever when the node is tried
-    /// again; failed because of this node; or paused. A node that others skip or go on without must not fail the run.
+    /// Fails the first attempt of each node, in one trial with a retryable failure and in another with a permanent one. The
+    /// run must end as the node's retries and failure policy say: with its usual outcome if the node is retried, otherwise
+    /// failed because of this node, or paused. A node with the policy `Skip` or `Continue` must not fail the run.
     ///
     /// # Panics
-    /// When the run does not even end when nothing goes wrong.
+    /// When the run does not end without injected failures.
     pub async fn fail_each_node(&self) -> Report {
-        let (id, outcome, ..) = self.plainly().await;
+        let (id, outcome, ..) = self.run_undisturbed().await;
         let mut report = Report::new(outcome);
         for node in self.nodes(&id).await {
-            let failures = [Failure::retryable(KIND, "put in by a test"), Failure::permanent(KIND, "put in by a test")];
+            let failures =
+                [Failure::retryable(KIND, "injected by a test"), Failure::permanent(KIND, "injected by a test")];
             for failure in failures {
                 self.counter.clear();
                 let retried = failure.retryable && node.retry.attempts_max > 1;
                 let sort = if failure.retryable { "a retryable" } else { "a permanent" };
                 let when = format!("{sort} failure of `{}`", node.name);
-                let trick = Trick::Fail { node: node.name.to_string(), failure };
+                let injection = Injection::Fail { node: node.name.to_string(), failure };
                 report.trials += 1;
-                match self.rest_with(trick, &id).await {
+                match self.rest_with(injection, &id).await {
                     Ok(Rest::Ended(outcome)) if retried => report.compare(&when, Ok(outcome)),
                     rested => report.problems.extend(wrong(rested, &node, retried).map(|why| format!("{when}: {why}"))),
                 }
@@ -44,19 +45,19 @@ impl Harness {
         report
     }
 
-    async fn rest_with(&self, trick: Trick, id: &RunId) -> Result<Rest, String> {
-        let engine = self.engine(MemoryStore::new(), VirtualClock::new(), Some(trick)).await;
+    async fn rest_with(&self, injection: Injection, id: &RunId) -> Result<Rest, String> {
+        let engine = self.engine(MemoryStore::new(), VirtualClock::new(), Some(injection)).await;
         let run = self.begin(&engine, Some(id)).await?;
         let rested = rest(&run).await;
         engine.shutdown().await;
         rested
     }
 
-    /// The nodes whose tasks run when nothing goes wrong.
+    /// The nodes whose tasks run when nothing is injected.
     async fn nodes(&self, id: &RunId) -> Vec<NodeSpec> {
         let store = MemoryStore::new();
         let engine = self.engine(store.clone(), VirtualClock::new(), None).await;
-        let run = self.begin(&engine, Some(id)).await.expect("it began before");
+        let run = self.begin(&engine, Some(id)).await.expect("it started before");
         rest(&run).await.ok();
         engine.shutdown().await;
         let mut replayer = Replayer::new(id.clone());
@@ -70,18 +71,20 @@ impl Harness {
     }
 }
 
-/// What is wrong with how a run came to rest whose node failed for good.
+/// What is wrong with the state in which a run came to rest after `node` failed permanently.
 fn wrong(rested: Result<Rest, String>, node: &NodeSpec, retried: bool) -> Option<String> {
     let because_of = |outcome: &Outcome| matches!(outcome, Outcome::Failed { node: failed, failure } if *failed == node.name && failure.kind == KIND);
     match (rested, node.on_failure) {
         (Err(why), _) => Some(why),
-        (Ok(_), _) if retried => Some("it pauses although the node is tried again".to_owned()),
+        (Ok(_), _) if retried => Some("it pauses although the node is retried".to_owned()),
         (Ok(Rest::Paused), OnFailure::Pause) => None,
         (Ok(Rest::Paused), _) => Some("it pauses".to_owned()),
         (Ok(Rest::Ended(outcome)), OnFailure::Fail) => {
             (!because_of(&outcome)).then(|| format!("it ends in {outcome:?}, and should fail"))
         }
         (Ok(Rest::Ended(outcome)), OnFailure::Pause) => Some(format!("it ends in {outcome:?}, and should pause")),
-        (Ok(Rest::Ended(outcome)), _) => because_of(&outcome).then(|| "it fails, and should go on without".to_owned()),
+        (Ok(Rest::Ended(outcome)), _) => {
+            because_of(&outcome).then(|| "it fails, and should continue without the node".to_owned())
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Harnesses for your own workflows: what becomes of a run when its process dies at every moment, when each of its nodes
-//! fails, when every attempt is interrupted.
+//! Fault-injection harnesses for your own workflows: they crash the process at every write, fail each node, and interrupt
+//! every attempt, and check how the run ends.
 //!
 //! ```
 //! use orkestra_core::prelude::*;
@@ -33,9 +33,9 @@
 //! });
 //! ```
 
-mod around;
 mod counter;
 mod fail;
+mod inject;
 mod report;
 
 use std::future::Future;
@@ -51,24 +51,24 @@ use orkestra_core::{Cursor, Engine, EngineBuilder, Error, ErrorKind, Run};
 use crate::faulty::{Fault, FaultyStore};
 use crate::virtual_time::VirtualClock;
 
-use self::around::{Held, Trick, Tricked};
 use self::counter::Moment;
+use self::inject::{Held, InjectedTask, Injection};
 
 pub use self::counter::Counter;
 pub use self::report::{Repeat, Report};
 
-/// How long a run may take in virtual time. One that waits for something that nobody sends takes for ever.
+/// How long a run may take in virtual time. A run that waits for a signal that is never sent would take forever.
 const RUN_MAX: Duration = Duration::from_secs(40 * 86_400);
-/// How often a process may end before a harness gives a run up.
+/// How many processes a harness starts before it gives up on a run.
 const PROCESSES_MAX: usize = 10_000;
 
 type Build = Box<dyn Fn(EngineBuilder) -> EngineBuilder>;
 type Driving = Pin<Box<dyn Future<Output = Result<Run, Error>>>>;
 type Drive = Box<dyn Fn(Engine) -> Driving>;
 
-/// A workflow under test: how an engine gets it, and how a run of it is begun and given what it waits for.
+/// A workflow under test: how it is registered with an engine, and how a run of it is started and sent what it waits for.
 ///
-/// Must be used in virtual time: in [`run`](crate::run), or a test of tokio that starts paused.
+/// Must be used in virtual time: in [`run`](crate::run), or in a tokio test with `start_paused = true`.
 pub struct Harness {
     build: Build,
     drive: Drive,
@@ -82,9 +82,9 @@ pub(crate) enum Rest {
 }
 
 impl Harness {
-    /// `build` registers workflows and tasks. `drive` starts one run, with an id of its own so that starting it again is
-    /// the same run, and sends it the signals that it waits for. Both are called anew for every process; what was sent
-    /// before is sent again.
+    /// Creates a harness. `build` registers workflows and tasks. `drive` starts one run and sends it the signals that it
+    /// waits for; it must give the run a fixed id, so that starting it again finds the same run. Both are called for every
+    /// process, so signals are sent again.
     pub fn new<D, F>(build: impl Fn(EngineBuilder) -> EngineBuilder + 'static, drive: D) -> Self
     where
         D: Fn(Engine) -> F + 'static,
@@ -93,26 +93,26 @@ impl Harness {
         Self { build: Box::new(build), drive: Box::new(move |engine| Box::pin(drive(engine))), counter: Counter::new() }
     }
 
-    /// Watches what is counted there.
+    /// Checks the effects that `counter` counts.
     #[must_use]
     pub fn with_counter(self, counter: &Counter) -> Self {
         Self { counter: counter.clone(), ..self }
     }
 
-    async fn engine(&self, store: impl Store, clock: VirtualClock, trick: Option<Trick>) -> Engine {
+    async fn engine(&self, store: impl Store, clock: VirtualClock, injection: Option<Injection>) -> Engine {
         let mut builder = (self.build)(Engine::builder().store(store).clock(clock));
-        if let Some(trick) = trick.map(Arc::new) {
-            builder = builder.around(move |task| Arc::new(Tricked { task, trick: Arc::clone(&trick) }));
+        if let Some(injection) = injection.map(Arc::new) {
+            builder = builder.around(move |task| Arc::new(InjectedTask { task, injection: Arc::clone(&injection) }));
         }
         builder.start().await.expect("the engine under test starts")
     }
 
-    /// Begins the run, or finds it when it has ended already.
+    /// Starts the run, or finds it if it has already ended.
     async fn begin(&self, engine: &Engine, known: Option<&RunId>) -> Result<Run, String> {
         match (self.drive)(engine.clone()).await {
             Ok(run) => Ok(run),
             Err(error) => match known {
-                // What is sent again may come too late for it.
+                // A signal that is sent again may find the run ended.
                 Some(id) if error.kind() == ErrorKind::Conflict => {
                     let found = engine.get(id).await.map_err(|error| error.to_string())?;
                     found.ok_or_else(|| format!("there is no run `{id}`"))
@@ -122,28 +122,28 @@ impl Harness {
         }
     }
 
-    /// When nothing goes wrong.
-    async fn plainly(&self) -> (RunId, Outcome, Moment, u64) {
+    /// Runs the workflow with nothing injected.
+    async fn run_undisturbed(&self) -> (RunId, Outcome, Moment, u64) {
         self.counter.clear();
         let store = MemoryStore::new();
         let counting = FaultyStore::new(Arc::new(store.clone()));
         let engine = self.engine(counting.clone(), VirtualClock::new(), None).await;
-        let run = self.begin(&engine, None).await.expect("a run begins when nothing goes wrong");
-        let outcome = match rest(&run).await.expect("a run comes to rest when nothing goes wrong") {
+        let run = self.begin(&engine, None).await.expect("the run starts when nothing is injected");
+        let outcome = match rest(&run).await.expect("the run comes to rest when nothing is injected") {
             Rest::Ended(outcome) => outcome,
-            Rest::Paused => panic!("the run pauses although nothing goes wrong: the drive must resume it"),
+            Rest::Paused => panic!("the run pauses although nothing is injected: `drive` must resume it"),
         };
         engine.shutdown().await;
         (run.id().clone(), outcome, Moment::now(&self.counter, &store).await, counting.appends())
     }
 
-    /// Lets the process die before and after each of its writes, and another one go on with what is left: the run must
-    /// end the same, and do nothing again that it remembers.
+    /// Crashes the process before and after each of its writes, and lets another process continue the run: the run must have
+    /// the same outcome and must not repeat a durable step.
     ///
     /// # Panics
-    /// When the run does not even end when nothing goes wrong.
+    /// When the run does not end without crashes.
     pub async fn crash_after_every_commit(&self) -> Report {
-        let (id, outcome, plain, writes) = self.plainly().await;
+        let (id, outcome, plain, writes) = self.run_undisturbed().await;
         let mut report = Report::new(outcome);
         for nth in 1..=writes {
             for (fault, side) in [(Fault::CrashBefore, "before"), (Fault::CrashAfter, "after")] {
@@ -152,7 +152,7 @@ impl Harness {
                 let crashing = FaultyStore::new(Arc::new(store.clone())).with_fault(nth, fault);
                 let engine = self.engine(crashing.clone(), clock, None).await;
                 if let Ok(run) = self.begin(&engine, Some(&id)).await {
-                    // Ends with its process.
+                    // Ends with an error when the process crashes.
                     rest(&run).await.ok();
                 }
                 engine.shutdown().await;
@@ -162,7 +162,7 @@ impl Harness {
                     report.problems.push(format!("{when}: there was no such write"));
                 }
                 let crash = Moment::now(&self.counter, &store).await;
-                let ended = self.go_on(&store, clock, None, &id).await;
+                let ended = self.resume_until_end(&store, clock, None, &id).await;
                 report.trials += 1;
                 report.compare(&when, ended);
                 let end = Moment::now(&self.counter, &store).await;
@@ -173,19 +173,19 @@ impl Harness {
     }
 
     /// Interrupts every attempt when it is about to end, and lets another process call it again: its steps must not run
-    /// twice, and the run must end the same.
+    /// twice, and the run must have the same outcome.
     ///
     /// # Panics
-    /// When the run does not even end when nothing goes wrong.
+    /// When the run does not end without interruptions.
     pub async fn repeat_each_attempt(&self) -> Report {
-        let (id, outcome, plain, _) = self.plainly().await;
+        let (id, outcome, plain, _) = self.run_undisturbed().await;
         let mut report = Report::new(outcome);
         self.counter.clear();
         let (store, clock, held) = (MemoryStore::new(), VirtualClock::new(), Arc::<Held>::default());
         let mut moments = Vec::new();
         let ended = loop {
-            let engine = self.engine(store.clone(), clock, Some(Trick::Hold(Arc::clone(&held)))).await;
-            // The drive may wait for what an attempt does that is held.
+            let engine = self.engine(store.clone(), clock, Some(Injection::Hold(Arc::clone(&held)))).await;
+            // `drive` itself may wait for an attempt that is held back.
             let resting = tokio::select! {
                 biased;
                 rested = async { rest(&self.begin(&engine, Some(&id)).await?).await } => Some(rested),
@@ -195,7 +195,9 @@ impl Harness {
             moments.push(Moment::now(&self.counter, &store).await);
             match resting {
                 Some(rested) => break rested.and_then(ended),
-                None if moments.len() > PROCESSES_MAX => break Err("it is interrupted without end".to_owned()),
+                None if moments.len() > PROCESSES_MAX => {
+                    break Err("it never ends, however often it is interrupted".to_owned());
+                }
                 None => {}
             }
         };
@@ -206,15 +208,15 @@ impl Harness {
         report
     }
 
-    /// Another process goes on until the run ends.
-    async fn go_on(
+    /// Continues the run in another process until it ends.
+    async fn resume_until_end(
         &self,
         store: &MemoryStore,
         clock: VirtualClock,
-        trick: Option<Trick>,
+        injection: Option<Injection>,
         id: &RunId,
     ) -> Result<Outcome, String> {
-        let engine = self.engine(store.clone(), clock, trick).await;
+        let engine = self.engine(store.clone(), clock, injection).await;
         let run = self.begin(&engine, Some(id)).await?;
         let rested = rest(&run).await;
         engine.shutdown().await;
@@ -245,7 +247,7 @@ async fn rest(run: &Run) -> Result<Rest, String> {
     let reading = async {
         loop {
             match events.next().await {
-                // The drive may have resumed it already.
+                // `drive` may have resumed it already.
                 Ok(Some(event)) if matches!(event.event, Event::RunPaused { .. }) && is_paused(run).await => {
                     return Ok(Rest::Paused);
                 }
@@ -253,7 +255,7 @@ async fn rest(run: &Run) -> Result<Rest, String> {
                     return run.outcome().await.map(Rest::Ended).map_err(|error| error.to_string());
                 }
                 Ok(Some(_)) => {}
-                Ok(None) => return Err("its events end before it does".to_owned()),
+                Ok(None) => return Err("its events end before the run does".to_owned()),
                 Err(error) => return Err(error.to_string()),
             }
         }

@@ -1,4 +1,4 @@
-//! What a harness saw.
+//! The report of a harness.
 
 use std::fmt;
 
@@ -7,21 +7,21 @@ use orkestra_core::model::RunId;
 
 use super::counter::Moment;
 
-/// What a harness saw.
+/// The result of a harness.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
-    /// How the run ends when nothing goes wrong.
+    /// The outcome of the run when nothing is injected.
     pub outcome: Outcome,
-    /// How often the workflow was run, in one way or another, beside that.
+    /// How many further trials were made, each with something injected.
     pub trials: usize,
-    /// What should not be: another outcome, a run that does not end, an effect done again although it was remembered.
+    /// What went wrong: another outcome, a run that does not end, an effect repeated although its step was durable.
     pub problems: Vec<String>,
-    /// Effects that were done more often than when nothing goes wrong.
+    /// Effects that happened more often than when nothing is injected.
     pub repeats: Vec<Repeat>,
 }
 
-/// An effect that was done more often than when nothing goes wrong.
+/// An effect that happened more often than when nothing is injected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Repeat {
@@ -31,12 +31,13 @@ pub struct Repeat {
     pub node: String,
     /// The step.
     pub step: String,
-    /// How often it was done more.
+    /// How many more times it happened.
     pub more: usize,
-    /// What had gone wrong.
+    /// What was injected.
     pub when: String,
-    /// Whether the process died between the effect and its being remembered. Steps are done at least once: that can
-    /// happen to any, and is what idempotency keys are for. What is not excused is done outside any step.
+    /// Whether the process died after the effect and before its step was durable. Steps run at least once, so this can happen
+    /// to any step; idempotency keys are for this. An effect that is not excused is repeated although its step was durable, or
+    /// happens outside of any step.
     pub excused: bool,
 }
 
@@ -45,20 +46,23 @@ impl Report {
         Self { outcome, trials: 0, problems: Vec::new(), repeats: Vec::new() }
     }
 
-    /// Compares the end of a trial with how it goes when nothing goes wrong. `moments` are those at which a process ended.
+    /// Compares the end of a trial with the run in which nothing was injected. `moments` are those at which a process ended.
     pub(super) fn judge(&mut self, when: &str, plain: &Moment, moments: &[Moment], end: &Moment) {
-        for (deed, times) in &end.done {
-            let more = times.saturating_sub(plain.times(deed));
+        for (effect, times) in &end.done {
+            let more = times.saturating_sub(plain.times(effect));
             if more == 0 {
                 continue;
             }
-            let again = moments.iter().any(|at| at.remembered.contains(deed) && at.times(deed) < *times);
-            let excused = plain.remembered.contains(deed) && !again;
-            let (run, node, step) = deed.clone();
+            let again = moments.iter().any(|at| at.remembered.contains(effect) && at.times(effect) < *times);
+            let excused = plain.remembered.contains(effect) && !again;
+            let (run, node, step) = effect.clone();
             if again {
-                self.problems.push(format!("{when}: `{step}` of `{node}` was done again although it was remembered"));
+                self.problems.push(format!(
+                    "{when}: the effect of `{step}` of `{node}` was repeated although the step was durable"
+                ));
             } else if !excused {
-                self.problems.push(format!("{when}: `{step}` of `{node}` was done again: no step remembers it"));
+                self.problems
+                    .push(format!("{when}: the effect `{step}` of `{node}` was repeated: no step remembers it"));
             }
             self.repeats.push(Repeat { run, node, step, more, when: when.to_owned(), excused });
         }
@@ -72,17 +76,16 @@ impl Report {
         }
     }
 
-    /// Whether nothing was seen that should not be, in one trial at least: a workflow on which nothing could be tried has
-    /// shown nothing.
+    /// Whether there was at least one trial and no problem. Without a trial nothing was tested.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.trials > 0 && self.problems.is_empty()
     }
 
-    /// Panics with all that should not be.
+    /// Asserts that the report [is sound](Self::is_sound).
     ///
     /// # Panics
-    /// See above.
+    /// With all problems, when it is not.
     pub fn assert_sound(&self) {
         assert!(self.is_sound(), "{self}");
     }

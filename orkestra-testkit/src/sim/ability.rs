@@ -1,41 +1,41 @@
-//! What a world can do beside the plain verbs. Each world has some of these: worlds with all of them would hide what only
-//! shows when all else is well, and would be slow.
+//! What a world can do besides the plain verbs. Each world has some of these abilities: worlds with all of them would be slow
+//! and would hide faults that only show when everything else works.
 
 use crate::chance::Chance;
 
-/// Something that only some worlds do.
+/// An ability that only some worlds have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ability {
-    /// Steps, children and nodes have names that look alike.
+    /// Steps, children and nodes have similar names.
     Keys,
-    /// Values are odd: not a number, deep, long, like a marker of the engine.
+    /// Values are unusual: not a number, deeply nested, long, or similar to a marker of the engine.
     Values,
-    /// Tasks race waits, limit them in time, drop them, work beside them, spawn.
+    /// Tasks race waits, put timeouts around them, drop them, work beside them, and spawn.
     Waits,
-    /// Runs that have ended are deleted, and begun again under their ids.
+    /// Ended runs are deleted, and started again with the same ids.
     Deletes,
-    /// People go on doing things to runs in calm weather.
+    /// Clients keep acting on runs in the quiet phase.
     Busy,
-    /// Single reads and writes fail in calm weather.
+    /// Single reads and writes fail in the quiet phase.
     Hiccups,
     /// A clock jumps ahead a year, and back.
     Jumps,
     /// The store panics once.
     Panics,
-    /// Runs start by the clock.
+    /// A schedule starts runs.
     Schedules,
-    /// Runs that ended some time ago are deleted by themselves.
+    /// Retention deletes runs some time after they ended.
     Retention,
-    /// Workflows and growth hold what cannot be read back: they are refused.
+    /// Workflows and growths contain what could not be read back from a journal, and must be refused.
     Doors,
-    /// Nodes fail, and most of them pause their run then.
+    /// Nodes fail, and most of them then pause their run.
     Policies,
-    /// Tasks race durably, and waits have time limits of their own.
+    /// Tasks use durable races, and waits with timeouts of their own.
     Races,
 }
 
-/// Those that are drawn, and in how many worlds each is found: one in so many.
+/// The abilities that are drawn, and how often: one world in this many has it.
 const DRAWN: [(Ability, usize); 12] = [
     (Ability::Keys, 3),
     (Ability::Values, 4),
@@ -52,13 +52,13 @@ const DRAWN: [(Ability, usize); 12] = [
 ];
 
 impl Ability {
-    /// Its name in commands.
+    /// Its name on the command line.
     #[must_use]
     pub fn name(self) -> String {
         format!("{self:?}").to_lowercase()
     }
 
-    /// The one of this name.
+    /// The ability with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         let all = DRAWN.into_iter().map(|(ability, _)| ability).chain([Ability::Races]);
@@ -71,10 +71,10 @@ impl Ability {
 pub(super) struct Abilities(Vec<Ability>);
 
 impl Abilities {
-    /// Some of them, and none of those that the settings leave out. What is drawn is the same either way.
+    /// Random abilities, except those in `without`. The random draws are the same either way.
     pub(super) fn random(seed: u64, chance: &mut Chance, without: &[Ability]) -> Self {
         let mut drawn: Vec<_> = DRAWN.into_iter().filter_map(|(it, of)| chance.one_in(of).then_some(it)).collect();
-        // Not drawn: what came later leaves the other worlds as they are.
+        // Not drawn, so that worlds without this later ability stay as they were.
         drawn.extend(seed.is_multiple_of(3).then_some(Ability::Races));
         drawn.retain(|ability| !without.contains(ability));
         Self(drawn)

@@ -1,4 +1,4 @@
-//! Those outside who start runs, send signals, cancel, read along and wait. What they are told must be true.
+//! Clients that start runs, send signals, cancel, follow events and wait. Every answer that they get must be true.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,12 +25,12 @@ pub(super) enum Verb {
     Resume,
     Retry(Name),
     Budget(Option<Amount>),
-    /// Under this id, from this node.
+    /// With this id, from this node.
     Fork(RunId, Name),
     Delete,
 }
 
-/// Somebody who talks to one engine from inside its process.
+/// A client of one engine, inside the engine's process.
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) world: Arc<World>,
@@ -39,12 +39,12 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// What somebody was told, if the process was still there to tell it.
-    async fn told<T>(&self, what: &str, run: &RunId, answer: Result<T, Error>) -> Result<T, ErrorKind> {
-        self.process.must_live().await;
+    /// Checks an answer that a client got, if the process is still alive.
+    async fn check_answer<T>(&self, what: &str, run: &RunId, answer: Result<T, Error>) -> Result<T, ErrorKind> {
+        self.process.halt_if_dead().await;
         let answer = answer.map_err(|error| {
-            // A node to fork from is drawn without knowing whether it ever began, one to retry may be of a run that is
-            // gone, and some workflows are to be refused.
+            // A node to fork from is drawn without knowing whether it ever started, one to retry may belong to a deleted run,
+            // and some workflows must be refused.
             let drawn = what.starts_with("Fork") || what.starts_with("Retry");
             let refused = what == "starting" && self.world.abilities.has(Ability::Doors);
             let invalid = error.kind() == ErrorKind::Invalid && !drawn && !refused;
@@ -55,21 +55,21 @@ impl Client {
             error.kind()
         });
         let said = answer.as_ref().err();
-        self.world.note(format_args!("{} is told of {what} {run}: {said:?}", self.process.name));
+        self.world.note(format_args!("{} is answered about {what} {run}: {said:?}", self.process.name));
         answer
     }
 
-    /// Starts a run; whether it is there now.
+    /// Starts a run; returns whether it exists now.
     pub(super) async fn start(self, spec: Arc<WorkflowSpec>, id: RunId, number: u64) -> bool {
         let request = self.engine.run_spec(&spec).id(&id).label("world", &self.world.seed.to_string());
         let answer = match self.with_options(request, number) {
             Ok(request) => request.start().await,
             Err(error) => Err(error),
         };
-        match self.told("starting", &id, answer).await {
+        match self.check_answer("starting", &id, answer).await {
             Ok(_) => {
                 let wanted = &spec.name;
-                self.world.audit().promised(
+                self.world.audit().acknowledged(
                     &id,
                     &"the start",
                     |event| matches!(event, Event::RunCreated { plan, .. } if plan.workflow() == wanted),
@@ -78,7 +78,7 @@ impl Client {
             }
             Err(kind) => {
                 if kind == ErrorKind::NotFound {
-                    self.world.broken(format!("`{id}` cannot be started: nothing found"));
+                    self.world.broken(format!("`{id}` cannot be started: not found"));
                 }
                 false
             }
@@ -107,16 +107,16 @@ impl Client {
 
     async fn find(&self, id: &RunId) -> Option<Run> {
         let found = self.engine.get(id).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         found.ok().flatten()
     }
 
-    /// Does one thing to a run. What is acknowledged is durable then.
+    /// Applies a verb to a run. If it is acknowledged, it must be durable.
     pub(super) async fn tell(self, id: RunId, verb: Verb, number: u64) {
         let Some(run) = self.find(&id).await else { return };
-        let (life, before) = {
+        let (incarnation, before) = {
             let audit = self.world.audit();
-            (audit.life(&id), audit.state(&id).map(RunState::status))
+            (audit.incarnation(&id), audit.state(&id).map(RunState::status))
         };
         let message = |what: &str| message(self.world.seed, self.has_odd_values(), number, &id, what);
         let answer = match &verb {
@@ -131,20 +131,20 @@ impl Client {
             Verb::Budget(limit) => run.set_budget(METER, *limit).await,
             Verb::Fork(fork, node) => run.fork(fork, node, None::<&u64>).await.map(drop),
         };
-        match self.told(&format!("{verb:?} {number} for"), &id, answer).await {
+        match self.check_answer(&format!("{verb:?} {number} for"), &id, answer).await {
             Ok(()) => {
                 let sent = self.world.letters(&id).await;
-                // What was told to a run that was deleted since is gone with it.
-                if self.world.audit().life(&id) == life {
-                    self.promised(&id, &verb, number, &sent);
+                // If the run was deleted meanwhile, the verb is gone with it.
+                if self.world.audit().incarnation(&id) == incarnation {
+                    self.check_acknowledged(&id, &verb, number, &sent);
                 }
             }
             Err(kind) => self.expect_over(&id, kind, &verb, before),
         }
     }
 
-    fn promised(&self, id: &RunId, verb: &Verb, number: u64, sent: &[InputKind]) {
-        // One that is kept beside the journal does not say here which one it is.
+    fn check_acknowledged(&self, id: &RunId, verb: &Verb, number: u64, sent: &[InputKind]) {
+        // A value kept beside the journal cannot be identified here.
         let same = |payload: &Payload| {
             let found = payload.to::<Value>().ok();
             payload.as_json().starts_with("{\"$orkestra.") || found.as_ref().and_then(number_of) == Some(number)
@@ -153,9 +153,9 @@ impl Client {
         match verb {
             Verb::Delete => {}
             Verb::Fork(fork, _) => {
-                audit.promised(fork, verb, |event| matches!(event, Event::RunCreated { .. }));
+                audit.acknowledged(fork, verb, |event| matches!(event, Event::RunCreated { .. }));
             }
-            _ => audit.promised_by_letter(
+            _ => audit.acknowledged_or_sent(
                 id,
                 verb,
                 |event| match (verb, event) {
@@ -191,8 +191,8 @@ impl Client {
         }
     }
 
-    /// Only a run that is over, or about to be, is in no state for a signal or a cancel. `before` is how it was when it was told:
-    /// it may have been reopened since.
+    /// Only a run that has ended, or is about to, may refuse a signal or a cancel with a conflict. `before` is its status before
+    /// the call: it may have been reopened since.
     fn expect_over(&self, id: &RunId, kind: ErrorKind, verb: &Verb, before: Option<RunStatus>) {
         if kind != ErrorKind::Conflict || !matches!(verb, Verb::Signal(_) | Verb::Cancel | Verb::Terminate) {
             return;
@@ -200,36 +200,36 @@ impl Client {
         let Some(status) = self.world.audit().state(id).map(RunState::status) else { return };
         let ends = |status: RunStatus| status.is_final() || matches!(verb, Verb::Cancel) && status.is_ending();
         if !before.is_some_and(ends) && !ends(status) {
-            self.world.broken(format!("`{id}` refuses {verb:?}, which it is in the state for: {status:?}"));
+            self.world.broken(format!("`{id}` refuses {verb:?} although its status is {status:?}"));
         }
     }
 
-    /// Reads along from some point on, until the run ends or the engine does.
+    /// Follows the run's events from a position on, until the run or the engine ends.
     pub(super) async fn read_along(self, id: RunId, after: Seq) {
         let Some(run) = self.find(&id).await else { return };
-        let life = self.world.audit().life(&id);
+        let incarnation = self.world.audit().incarnation(&id);
         let there = self.world.audit().last(&id);
         let mut events = run.events(Cursor(after.0));
         let mut expected = after.plus(1);
         loop {
             let next = events.next().await;
-            self.process.must_live().await;
+            self.process.halt_if_dead().await;
             match next {
-                Ok(Some(_)) if self.world.audit().life(&id) > life => return,
+                Ok(Some(_)) if self.world.audit().incarnation(&id) > incarnation => return,
                 Ok(Some(event)) => self.world.audit().delivered(&event, expected),
-                // It was deleted, and another one may have its id.
-                Err(_) if self.world.audit().life(&id) > life => return,
-                // Read on where one was, as one does after a failure.
+                // The run was deleted, and another one may have its id.
+                Err(_) if self.world.audit().incarnation(&id) > incarnation => return,
+                // Continue from the last position, as clients do after a failure.
                 Err(error) if error.kind() == ErrorKind::Store => {
                     tokio::time::sleep(Duration::from_millis(200)).await;
                     events = run.events(Cursor(expected.0 - 1));
                     continue;
                 }
                 Ok(None) => {
-                    // What was there when it began to read is read, whatever comes after an end.
+                    // It must have read all events that existed when it started, even events after an end.
                     let whole = expected > there && self.world.audit().ends_before(&id, expected);
-                    if !whole && self.world.audit().life(&id) == life {
-                        self.world.broken(format!("a reader of `{id}` was told of its end, and it is under way"));
+                    if !whole && self.world.audit().incarnation(&id) == incarnation {
+                        self.world.broken(format!("a reader of `{id}` saw its end although it has not ended"));
                     }
                     return;
                 }
@@ -239,16 +239,16 @@ impl Client {
         }
     }
 
-    /// Waits for the end.
+    /// Waits for the outcome.
     pub(super) async fn wait(self, id: RunId) {
         let Some(run) = self.find(&id).await else { return };
         let outcome = run.outcome().await;
-        if let Ok(outcome) = self.told("the end of", &id, outcome).await {
+        if let Ok(outcome) = self.check_answer("the end of", &id, outcome).await {
             self.world.audit().ended(&id, &outcome);
         }
     }
 
-    /// Reads a run's output: it is what its nodes gave.
+    /// Reads a run's output, which must consist of its nodes' outputs.
     pub(super) async fn read_output(self, id: RunId) {
         let Some(run) = self.find(&id).await else { return };
         let wanted = self.world.audit().output(&id);
@@ -258,18 +258,18 @@ impl Client {
             Ok(output) if output == wanted => {}
             Ok(output) => self.world.broken(format!("the output of `{id}` is {output} and not {wanted}")),
             Err(error) if error.kind() == ErrorKind::Store => {}
-            Err(error) if error.kind() == ErrorKind::NotFound && self.world.audit().life(&id) > 0 => {}
+            Err(error) if error.kind() == ErrorKind::NotFound && self.world.audit().incarnation(&id) > 0 => {}
             Err(error) => self.world.broken(format!("the output of `{id}` cannot be read: {error}")),
         }
     }
 
     pub(super) async fn put_schedule(self, schedule: Schedule) {
         let put = self.engine.schedules().put(schedule).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         self.world.note(format_args!("{} puts a schedule: {:?}", self.process.name, put.err().map(|it| it.kind())));
     }
 
-    /// A schedule's next time is no further away than its rule says. Then there is no schedule any more.
+    /// Checks that a schedule's next time is within its period, and removes the schedule.
     pub(super) async fn end_schedule(&self, name: &str, now: Timestamp) -> Result<(), Error> {
         if let Some(status) = self.engine.schedules().get(name).await? {
             let When::Every { period, .. } = status.schedule.when else { return Ok(()) };

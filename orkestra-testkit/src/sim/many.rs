@@ -1,4 +1,4 @@
-//! Many worlds, on as many threads as there are.
+//! Simulates many worlds, on several threads.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -7,20 +7,20 @@ use std::thread;
 
 use super::{Settings, Verdict, simulate};
 
-/// What became of many worlds.
+/// The results of many worlds.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Summary {
-    /// How many worlds there were.
+    /// How many worlds were simulated.
     pub seeds: u64,
-    /// Worlds in which something happened that must not, lowest seed first.
+    /// The worlds with a violation, lowest seed first.
     pub broken: Vec<Verdict>,
     /// How often each kind of event was written.
     pub events: BTreeMap<String, u64>,
 }
 
 impl Summary {
-    /// Adds what became of a world.
+    /// Adds the result of a world.
     pub fn add(&mut self, verdict: Verdict) {
         self.seeds += 1;
         for (kind, count) in &verdict.events {
@@ -40,10 +40,10 @@ impl Summary {
         self
     }
 
-    /// Panics when something happened in a world that must not, with the command that shows it again.
+    /// Asserts that no world had a violation.
     ///
     /// # Panics
-    /// See above.
+    /// With the first violation and the command that shows it again.
     pub fn assert_sound(&self) {
         if let Some(verdict) = self.broken.first() {
             let (count, seeds) = (self.broken.len(), self.seeds);
@@ -53,11 +53,11 @@ impl Summary {
     }
 }
 
-/// Makes the worlds of all `seeds`, on `threads` threads, and tells `seen` of each one that is done. Stops early, and
-/// leaves out those that were not begun, once `seen` answers `false`.
+/// Simulates the worlds of all `seeds` on `threads` threads, and calls `seen` for each one that is finished. Once `seen` returns
+/// `false`, no further worlds are started.
 ///
 /// # Panics
-/// When a simulation itself does.
+/// When a simulation itself panics.
 pub fn simulate_many(
     seeds: Range<u64>,
     threads: usize,

@@ -1,26 +1,26 @@
-//! A simulator: whole worlds made from a number.
+//! The simulator: it makes whole worlds from a seed and checks the engine in them.
 //!
-//! One seed is one world: random workflows, one to three engines, each a process that may die at any instant, a store
-//! that is slow, loses answers and tells late, clocks that are wrong, people who start runs, send signals, cancel and read
-//! along. First comes a storm in which all of that happens, then calm weather in which every run must come to its end.
-//! Whatever must not be is noted the moment it is:
+//! A world has random workflows, one to three engines, each in a process that may die at any time, a store that is slow and
+//! loses or delays answers, wrong clocks, and clients that start runs, send signals, cancel and follow events. In the first,
+//! faulty phase all of that happens; in the second, quiet phase faults stop and every run must end. These violations are
+//! detected at once:
 //!
 //! - what is acknowledged, delivered, answered or performed is durable;
-//! - journals have no gap, their epochs do not go back, and nobody writes a run that a newer lease has claimed;
-//! - after every commit the kernel's invariants hold and the record tells the state;
-//! - the result of a step is what one of its effects gave; no effect begins when its result is durable; an effect that is
-//!   to begin at most once does;
-//! - what tasks are answered is what they asked for: each step, child, signal and answer says what it is, children send back
-//!   what they were given, and the output of a run is what its nodes gave; each answer is the same each time;
-//! - a signal that was consumed is received, by one wait; what a race came to stays;
-//! - a step is said to be interrupted only when its process was lost or its attempt ended, and plain work beside a wait is not
-//!   dropped while its process lives;
-//! - nothing begins in a paused run, and it stays paused until each failure was decided; a fork undoes only what it did
-//!   itself; a child that was cancelled before it was there does not begin;
-//! - in calm weather every run ends, no run is given up, every engine shuts down;
-//! - what the disk holds in the end is what was durable all along.
+//! - journals have no gaps, their epochs never decrease, and no process writes a run that a newer lease has claimed;
+//! - after every commit the kernel's invariants hold and the record matches the state;
+//! - the result of a step is what one of its effects returned; no effect starts once its result is durable; an effect that may
+//!   start at most once does so;
+//! - every answer belongs to its request: each step, child, signal and answer identifies itself, children echo their input, and
+//!   the output of a run consists of its nodes' outputs; each answer is the same each time;
+//! - a consumed signal is received, by exactly one wait; the result of a race never changes;
+//! - a step fails as interrupted only when its process was lost or its attempt ended, and plain work beside a wait is not
+//!   dropped while its process is alive;
+//! - nothing starts in a paused run, and it stays paused until each failure is decided; a fork compensates only what it did
+//!   itself; a child that was cancelled before it existed does not start;
+//! - in the quiet phase every run ends, no run stays blocked, and every engine shuts down;
+//! - the disk holds in the end what was durable before.
 //!
-//! Time is virtual, chance comes from the seed: the same seed does the same, and [`Verdict::trace`] shows it.
+//! Time is virtual and randomness comes from the seed: the same seed gives the same world, as [`Verdict::trace`] shows.
 //!
 //! ```
 //! use orkestra_testkit::sim::{Settings, simulate};
@@ -37,10 +37,10 @@ mod client;
 mod director;
 mod many;
 mod program;
+mod rates;
 mod store;
 mod trace;
 mod value;
-mod weather;
 mod wire;
 mod workflows;
 mod world;
@@ -54,13 +54,13 @@ use self::world::World;
 pub use self::ability::Ability;
 pub use self::many::{Summary, simulate_many};
 
-/// A bug that can be put into the simulated store, to see that the simulator finds it.
+/// A bug to put into the simulated store, to check that the simulator finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Bug {
     /// Writes are acknowledged before they are durable.
     AckBeforeSync,
-    /// Writes under an old epoch are taken.
+    /// Writes with an old epoch are accepted.
     NoFenceCheck,
     /// The index of wake-up times forgets one.
     ForgottenTimer,
@@ -69,27 +69,27 @@ pub enum Bug {
 /// How to simulate.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// The bug to put in.
+    /// The bug to put into the store.
     pub bug: Option<Bug>,
-    /// Whether to keep the text of what happens: [`Verdict::log`].
+    /// Whether to record [`Verdict::log`].
     pub log: bool,
-    /// What no world does, to see a world without it.
+    /// Abilities that no world has, to see worlds without them.
     pub without: Vec<Ability>,
 }
 
-/// What became of a world.
+/// The result of a world.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Verdict {
     /// The seed that it was made from.
     pub seed: u64,
-    /// What happened that must not. The first of it.
+    /// The first violation.
     pub violation: Option<String>,
-    /// A fingerprint of all that happened.
+    /// A fingerprint of everything that happened. It changes with the texts of the log.
     pub trace: u64,
-    /// All that happened, a line each, when it was asked for.
+    /// Everything that happened, one line each, if [`Settings::log`] is set.
     pub log: Option<Vec<String>>,
-    /// How often each kind of event was written: what the world was about.
+    /// How often each kind of event was written.
     pub events: BTreeMap<String, u64>,
 }
 
@@ -101,14 +101,14 @@ impl Verdict {
     }
 }
 
-/// Makes the world of a seed and sees what becomes of it.
+/// Simulates the world of a seed.
 ///
 /// # Panics
-/// When the operating system has no room for a runtime.
+/// When the operating system lacks the resources for a runtime.
 #[must_use]
 pub fn simulate(seed: u64, settings: &Settings) -> Verdict {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let runtime = runtime.expect("a runtime that only tells the time needs nothing");
+    let runtime = runtime.expect("a runtime with only a timer needs no resources");
     let world = runtime.block_on(async {
         let world = Arc::new(World::new(seed, settings));
         Director::new(Arc::clone(&world)).play().await;

@@ -1,5 +1,5 @@
-//! What tasks do: little programs made from the seed and the node's name, so that every process and every attempt finds
-//! the same.
+//! What tasks do: small programs made from the seed and the node's name, so that every process and every attempt gets the
+//! same program.
 
 use orkestra_core::model::{Amount, Name, NodeSpec};
 
@@ -12,79 +12,80 @@ use super::value::Odd;
 /// The task that every node runs.
 pub(super) const TASK: &str = "program";
 
-/// What is spent on in every world.
+/// The meter that every world uses.
 pub(super) const METER: &str = "tokens";
 
-/// Workflows that runs start as their children.
+/// The workflows of child runs.
 pub(super) const CHILD_WORKFLOWS: [&str; 2] = ["child", "pair"];
 
-/// How often growth may come from growth.
+/// How deeply growth may be nested.
 const GROWTHS_MAX: usize = 2;
 
-/// Keys that a careless engine takes for one another, or for its own.
+/// Keys that a careless engine might confuse with each other, or with its own.
 const KEYS: [&str; 14] =
     ["a", "a", "a", "a#2", "a.0", "a.2", "a[0]", "a[1]", "child:a", "sleep", "signal:s0", "x/y", "y", "charge"];
 
-/// One thing that a program does, and the key that it does it under.
+/// One act of a program, and its key.
 #[derive(Clone, Debug)]
 pub(super) struct Act {
     pub(super) key: String,
     pub(super) op: Op,
 }
 
-/// What is done.
+/// The operation of an act. Times are in milliseconds.
 #[derive(Clone, Debug)]
 pub(super) enum Op {
-    /// A memoised step.
+    /// Runs a step.
     Step(Work),
-    /// Two of them at once.
+    /// Runs two steps with the same key concurrently.
     Twins(Work, Work),
     Sleep(u64),
     Signal(Name),
     Emit,
-    /// Adds nodes; with an edge into the given one, if there is such a node.
+    /// Adds this many nodes, with an edge to the given node if it exists.
     Grow(usize, Option<Name>),
-    /// Fails in the first attempts.
+    /// Fails the first attempts.
     Fail(u32, Failing),
     /// Never returns.
     Hang,
-    /// Asks somebody outside.
+    /// Asks a question.
     Ask,
-    /// Starts runs of this workflow, each under the same key, and waits for them; whether their failure is its own.
+    /// Starts this many child runs of the workflow, all with the same key, one after the other; if the flag is set, it fails when
+    /// one of them fails.
     Children(&'static str, usize, bool),
-    /// The same with a map.
+    /// The same with `map_runs`.
     MapRuns(&'static str, usize, bool),
-    /// Steps for so many items, two at a time.
+    /// Maps this many items to steps, two at a time.
     Map(usize, Work),
-    /// Spends something beside its steps.
+    /// Charges the meter outside of its steps.
     Charge(Amount),
-    /// Works this long and gives a sign of life now and then.
+    /// Works for this time with heartbeats.
     Beat(u64),
-    /// A step whose result is of a type that JSON does not hold, or hardly.
+    /// Runs a step whose result type JSON can represent badly or not at all.
     Typed(Typed),
-    /// A step that gives an odd value.
+    /// Runs a step that returns an unusual value.
     Odd(Odd),
-    /// Waits for a signal, and is reminded so many times, this often, to look after something else.
+    /// Waits for a signal beside a timer of this time, for this many rounds; the flag says whether the signal is polled first.
     Race(Name, u64, usize, bool),
-    /// Waits for a signal, but not for longer than this.
+    /// Waits for a signal within a tokio timeout.
     Limited(Name, u64),
-    /// Begins to wait for a signal and does not wait for it.
+    /// Starts to wait for a signal and drops the wait.
     Dropped(Name),
-    /// Gives a step this long, so many times.
+    /// Runs a step within a tokio timeout, up to this many times.
     Hurried(Work, u64, usize),
-    /// Works for this long, and does not wait for longer than the other for it.
+    /// Works for the first time beside a durable sleep of the second.
     Beside(u64, u64),
-    /// A step, a timer and a signal at once.
+    /// Runs a step, a timer and a wait for a signal concurrently.
     Joined(Work, u64, Name),
-    /// Steps in tasks of their own.
+    /// Runs steps in spawned tasks.
     Spawned(Work, Work),
-    /// A step within a step, and one after it of the inner one's key.
+    /// Runs a step within a step, and after it one with the inner key.
     Nested,
-    /// Whichever comes first, a signal or a timer, for good.
+    /// Races a signal against a timer, durably.
     Contest(Name, u64),
-    /// Waits for a signal that is to come within this time, for good.
+    /// Waits for a signal with a durable timeout.
     Timed(Name, u64),
-    /// The same steps and waits on both sides of a race.
+    /// Runs steps with the same key on both sides of a durable race, and after it.
     Sides(Work, u64),
 }
 
@@ -95,7 +96,7 @@ pub(super) enum Failing {
     Panic,
 }
 
-/// A result that does not come back from JSON as it was, or not at all.
+/// A result that JSON changes or cannot represent.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Typed {
     SomeUnit,
@@ -104,7 +105,7 @@ pub(super) enum Typed {
     Deep(usize),
 }
 
-/// What a step does: its effect takes this long and fails the first times.
+/// What a step does: its effect takes `millis` and fails the first `fails` times.
 #[derive(Clone, Debug)]
 pub(super) struct Work {
     pub(super) millis: u64,
@@ -129,7 +130,7 @@ impl Work {
 }
 
 pub(super) fn name(text: &str) -> Name {
-    Name::new(text).expect("the names of a simulation are names")
+    Name::new(text).expect("the simulator uses valid names")
 }
 
 /// The name of one of the signals that a world knows.
@@ -156,7 +157,7 @@ pub(super) fn program(seed: u64, abilities: &Abilities, workflow: &str, node: &N
 }
 
 fn act(chance: &mut Chance, abilities: &Abilities, workflow: &str, node: &NodeSpec, index: usize) -> Act {
-    // Children have none of their own: a world must end.
+    // Children have no children of their own, so that every world ends.
     let is_child = CHILD_WORKFLOWS.contains(&workflow);
     let op = match () {
         () if abilities.has(Ability::Races) && chance.one_in(3) => race(chance),
@@ -171,7 +172,8 @@ fn act(chance: &mut Chance, abilities: &Abilities, workflow: &str, node: &NodeSp
 }
 
 impl Op {
-    /// Whether it uses its key equally often in each attempt: a key that others use too must not come out of step.
+    /// Whether it uses its key equally often in each attempt. Otherwise the numbering of a shared key would differ between
+    /// attempts.
     const fn takes_any_key(&self) -> bool {
         !matches!(self, Self::Hurried(..) | Self::Nested | Self::Spawned(..) | Self::Typed(_))
     }
@@ -190,7 +192,7 @@ fn value(chance: &mut Chance) -> Op {
     Op::Typed(*chance.pick(&[Typed::SomeUnit, Typed::Nan, Typed::Infinity, Typed::Deep(90), Typed::Deep(200)]))
 }
 
-/// Waits that are not simply waited for.
+/// Waits that are raced, limited or dropped.
 fn wait(chance: &mut Chance) -> Op {
     let millis = *chance.pick(&[1, 30, 400, 1_200, 6_000]);
     match chance.below(12) {
@@ -205,7 +207,7 @@ fn wait(chance: &mut Chance) -> Op {
     }
 }
 
-/// Waits of which what became is remembered.
+/// Waits with a durable result.
 fn race(chance: &mut Chance) -> Op {
     let millis = *chance.pick(&[1, 30, 400, 1_200, 6_000]);
     match chance.below(4) {

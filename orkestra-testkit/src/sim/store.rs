@@ -1,5 +1,5 @@
-//! A store as one process sees it: far away, slow, forgetful of answers, cut off for a while, and correct unless a
-//! [`Bug`] was put into it.
+//! The store as one process sees it: remote, slow, losing answers, sometimes unreachable, and correct unless a [`Bug`] was put
+//! into it.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use orkestra_core::store::{
 };
 
 use super::Bug;
-use super::weather::WriteFault;
+use super::rates::WriteFault;
 use super::world::{Kind, Process, World, lock};
 
-/// How long a process waits for a store that does not answer, at the most, in milliseconds.
+/// The longest time that a process waits for a store that does not answer, in milliseconds.
 const PATIENCE_MS_MAX: usize = 8_000;
-/// How long a write takes that the world has forgotten about, at the most, in milliseconds.
+/// The longest delay of a late write, in milliseconds.
 const LATE_MS_MAX: usize = 5_000;
 
-/// The store, as one process reaches it.
+/// The store as one process reaches it.
 pub(super) struct SimStore {
     world: Arc<World>,
     process: Arc<Process>,
@@ -37,21 +37,21 @@ impl SimStore {
         Self { world, process }
     }
 
-    /// One way between process and store.
+    /// One way of a call between process and store.
     async fn travel(&self) -> Result<(), StoreError> {
         self.world.delay().await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         if self.process.is_cut_off() {
-            self.process.trouble(self.world.now());
+            self.process.disturb(self.world.now());
             let patience = self.world.draw(|chance| 1 + chance.below(PATIENCE_MS_MAX) as u64);
             tokio::time::sleep(Duration::from_millis(patience)).await;
-            self.process.must_live().await;
+            self.process.halt_if_dead().await;
             return Err(refused("does not answer"));
         }
         Ok(())
     }
 
-    /// What a claim of `run` was answered, written down.
+    /// Records the answer to a claim of `run`.
     fn seen_claiming(&self, run: &RunId, claimed: Option<Claimed>, until: Timestamp) -> Option<Claimed> {
         let epoch = claimed.as_ref().map(|claimed| claimed.lease.epoch);
         self.world.note(format_args!("{} claims {run}: {epoch:?}", self.process.name));
@@ -61,12 +61,12 @@ impl SimStore {
         claimed.map(|claimed| Claimed { lease: Lease { until, ..claimed.lease }, ..claimed })
     }
 
-    /// What time it is for leases.
+    /// The time that leases are judged by.
     fn lease_time(&self, now: Timestamp) -> Timestamp {
         if self.world.store_has_clock { self.world.now() } else { now }
     }
 
-    /// When a lease ends that is asked for until `until`.
+    /// When a lease requested until `until` ends, by the clock that leases are judged by.
     fn lease_end(&self, now: Timestamp, until: Timestamp) -> Timestamp {
         self.lease_time(now).saturating_add(until.since(now))
     }
@@ -77,8 +77,8 @@ impl SimStore {
         if self.travel().await.is_err() {
             return unknown("does not answer");
         }
-        let weather = self.world.weather();
-        let sync_ms = self.world.draw(|chance| weather.delay_ms(chance));
+        let rates = self.world.rates();
+        let sync_ms = self.world.draw(|chance| rates.delay_ms(chance));
         let answer = match fault {
             Some(WriteFault::Lost) => return unknown("lost it"),
             Some(WriteFault::Failed) => return vec![Err(refused("fails").into()); count],
@@ -99,7 +99,7 @@ impl SimStore {
             }
             Some(WriteFault::AckLost) | None => self.world.send(&self.process, batch, sync_ms).await,
         };
-        // Lost with the power: whoever is still there cannot tell.
+        // The write was lost in a power failure; a surviving sender does not know its outcome.
         let Ok(answers) = answer.await else { return unknown("lost its power") };
         if self.travel().await.is_err() || fault.is_some() {
             return unknown("was not heard");
@@ -113,7 +113,7 @@ impl StoreWrapper for SimStore {
         &self.world.disk
     }
 
-    /// A call that does `call` when it arrives, if it does. An error leaves open whether it did.
+    /// Performs `call` if it reaches the store. On an error, the call may have been performed.
     async fn around<T: Send>(
         &self,
         _method: StoreMethod,
@@ -121,20 +121,20 @@ impl StoreWrapper for SimStore {
     ) -> Result<T, StoreError> {
         self.world.may_panic();
         self.travel().await?;
-        let weather = self.world.weather();
-        if self.world.draw(|chance| weather.fails(chance)) {
+        let rates = self.world.rates();
+        if self.world.draw(|chance| rates.fails(chance)) {
             return Err(refused("fails"));
         }
         let answer = call.await;
         self.travel().await?;
-        if self.world.draw(|chance| weather.loses_the_answer(chance)) {
+        if self.world.draw(|chance| rates.loses_the_answer(chance)) {
             return Err(refused("was not heard"));
         }
         answer
     }
 
     fn identity(&self) -> usize {
-        // Its own: a simulated process does not see into another one.
+        // Unique, because simulated processes must not communicate within the real process.
         std::ptr::from_ref(self).addr()
     }
 
@@ -147,8 +147,8 @@ impl StoreWrapper for SimStore {
     }
 
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
-        let weather = self.world.weather();
-        let fault = self.world.draw(|chance| weather.write_fault(chance));
+        let rates = self.world.rates();
+        let fault = self.world.draw(|chance| rates.write_fault(chance));
         self.world.may_panic();
         let (process, commits) = (&self.process.name, batch.len());
         self.world.note(format_args!("{process} writes {commits} commits, {fault:?}"));
@@ -188,16 +188,16 @@ impl StoreWrapper for SimStore {
         let (time, end) = (self.lease_time(now), self.lease_end(now, until));
         let renewed = self.around(StoreMethod::Renew, self.world.disk.renew(leases, time, end)).await;
         if renewed.as_ref().map_or(true, |renewed| renewed.iter().any(|renewed| !renewed.held)) {
-            self.process.trouble(self.world.now());
+            self.process.disturb(self.world.now());
         }
         renewed
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
         let release = async {
-            let peace = self.process.is_at_peace(self.world.now());
+            let undisturbed = self.process.is_undisturbed(self.world.now());
             for lease in leases {
-                self.world.audit().released(&lease.run, lease.epoch, peace);
+                self.world.audit().released(&lease.run, lease.epoch, undisturbed);
             }
             self.world.disk.release(leases).await
         };
@@ -232,7 +232,7 @@ impl StoreWrapper for SimStore {
     }
 }
 
-/// Hears of letters, not of all of them, and of none while it is cut off.
+/// A listener that misses some letters, and all of them while its process is cut off.
 struct SimListener {
     hears: Box<dyn Listener>,
     world: Arc<World>,

@@ -1,4 +1,4 @@
-//! What happened in a world: a fingerprint of all of it, and the text of it when somebody wants to read.
+//! The trace of a world: a fingerprint of everything that happened, and optionally its text.
 
 use std::fmt::{self, Write};
 
@@ -28,7 +28,7 @@ impl Write for Fnv {
     }
 }
 
-/// The name of an enum's variant: the first word of its text, without making the rest.
+/// The name of an enum's variant: the first word of its `Debug` text, without formatting the rest.
 pub(super) fn first_word(of: &impl fmt::Debug) -> String {
     struct FirstWord(String);
     impl Write for FirstWord {
@@ -39,19 +39,19 @@ pub(super) fn first_word(of: &impl fmt::Debug) -> String {
         }
     }
     let mut word = FirstWord(String::new());
-    // The error means that the word is whole.
+    // The error means that the word is complete.
     write!(word, "{of:?}").unwrap_or_default();
     word.0
 }
 
-/// What happened, in order.
+/// The trace of a world.
 pub(super) struct Trace {
     hash: Fnv,
     lines: Option<Vec<String>>,
 }
 
 impl Trace {
-    /// A trace that keeps its text if it is to be read.
+    /// A trace, which keeps its lines if `text` is set.
     pub(super) fn new(text: bool) -> Self {
         Self { hash: Fnv::new(), lines: text.then(Vec::new) }
     }
@@ -63,7 +63,7 @@ impl Trace {
         }
     }
 
-    /// The fingerprint, and the text if it was kept.
+    /// The fingerprint, and the lines if they were kept.
     pub(super) fn close(&mut self) -> (u64, Option<Vec<String>>) {
         (self.hash.get(), self.lines.take())
     }

@@ -1,4 +1,4 @@
-//! Writes on their way to the disk: what a crash may still lose.
+//! Writes that are not durable yet and that a crash may lose.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,37 +18,37 @@ type Answers = Vec<Result<(), AppendError>>;
 /// All writes that are not durable yet, in the order in which they arrived.
 #[derive(Default)]
 pub(super) struct Wire {
-    letters: BTreeMap<u64, Letter>,
+    pending: BTreeMap<u64, PendingWrite>,
     sent: u64,
-    /// When the last batch lands that was told of too early: they land in order.
+    /// When the last batch becomes durable that was acknowledged too early; these batches keep their order.
     head: Option<Instant>,
 }
 
-/// One batch under way.
-struct Letter {
+/// One batch that is not durable yet.
+struct PendingWrite {
     from: Arc<Process>,
     batch: Vec<Append>,
-    /// How often a run of each id had been deleted when it was sent.
-    lives: Vec<usize>,
+    /// For each commit: which incarnation of its run existed when it was sent.
+    incarnations: Vec<usize>,
     reply: oneshot::Sender<Answers>,
-    /// Whether the store has told already that it was written: only one with [`Bug::AckBeforeSync`] does.
-    told: bool,
+    /// Whether the store has already acknowledged it, which only a store with [`Bug::AckBeforeSync`] does.
+    acknowledged: bool,
 }
 
 impl Wire {
-    fn add(&mut self, letter: Letter, mut landing: Instant) -> (u64, Instant) {
-        if letter.told {
+    fn add(&mut self, pending_write: PendingWrite, mut landing: Instant) -> (u64, Instant) {
+        if pending_write.acknowledged {
             landing = self.head.map_or(landing, |head| landing.max(head + Duration::from_millis(1)));
             self.head = Some(landing);
         }
         self.sent += 1;
-        self.letters.insert(self.sent, letter);
+        self.pending.insert(self.sent, pending_write);
         (self.sent, landing)
     }
 }
 
 impl World {
-    /// Sends a batch on its way; it lands after so many milliseconds, whatever becomes of its sender. Answered then.
+    /// Sends a batch. It becomes durable, and is answered, after `millis` milliseconds, whatever happens to its sender.
     pub(super) async fn send(
         self: &Arc<Self>,
         from: &Arc<Process>,
@@ -56,18 +56,18 @@ impl World {
         millis: u64,
     ) -> oneshot::Receiver<Answers> {
         let (reply, mut answer) = oneshot::channel();
-        let told = self.bug == Some(Bug::AckBeforeSync);
-        let lives = batch.iter().map(|append| self.audit().life(&append.commit.run)).collect();
-        let mut letter = Letter { from: Arc::clone(from), batch, lives, reply, told };
-        if told {
-            let answers = self.write(letter.batch.clone()).await;
+        let acknowledged = self.bug == Some(Bug::AckBeforeSync);
+        let incarnations = batch.iter().map(|append| self.audit().incarnation(&append.commit.run)).collect();
+        let mut pending_write = PendingWrite { from: Arc::clone(from), batch, incarnations, reply, acknowledged };
+        if acknowledged {
+            let answers = self.write(pending_write.batch.clone()).await;
             let mut written = answers.iter();
-            letter.batch.retain(|_| written.next().is_some_and(Result::is_ok));
-            let (early, told) = oneshot::channel();
+            pending_write.batch.retain(|_| written.next().is_some_and(Result::is_ok));
+            let (early, acknowledged) = oneshot::channel();
             drop(early.send(answers));
-            answer = told;
+            answer = acknowledged;
         }
-        let (id, landing) = lock(&self.wire).add(letter, Instant::now() + Duration::from_millis(millis));
+        let (id, landing) = lock(&self.wire).add(pending_write, Instant::now() + Duration::from_millis(millis));
         let world = Arc::clone(self);
         tokio::spawn(async move {
             tokio::time::sleep_until(landing).await;
@@ -76,18 +76,19 @@ impl World {
         answer
     }
 
-    /// The first `commits` commits of a batch become durable.
+    /// Makes the first `commits` commits of a batch durable.
     async fn land(&self, id: u64, commits: usize) {
-        let Some(letter) = lock(&self.wire).letters.remove(&id) else { return };
-        let Letter { mut batch, lives, reply, told, .. } = letter;
+        let Some(pending_write) = lock(&self.wire).pending.remove(&id) else { return };
+        let PendingWrite { mut batch, incarnations, reply, acknowledged, .. } = pending_write;
         batch.truncate(commits);
-        // NOTE: a write that is delivered after its run was deleted could begin it anew: no store can tell, see docs/limits.md.
-        // Here none is.
-        let was_deleted = |(append, life): (&Append, &usize)| self.audit().life(&append.commit.run) > *life;
-        let late: Vec<bool> = batch.iter().zip(&lives).map(was_deleted).collect();
+        // NOTE: a write that arrives after its run was deleted could create it again, which no store can detect, see
+        // docs/limits.md. The simulator drops such writes.
+        let was_deleted =
+            |(append, incarnation): (&Append, &usize)| self.audit().incarnation(&append.commit.run) > *incarnation;
+        let late: Vec<bool> = batch.iter().zip(&incarnations).map(was_deleted).collect();
         let mut rest = late.iter();
         batch.retain(|_| !rest.next().is_some_and(|late| *late));
-        let mut answers = if told { vec![Ok(()); batch.len()] } else { self.write(batch.clone()).await };
+        let mut answers = if acknowledged { vec![Ok(()); batch.len()] } else { self.write(batch.clone()).await };
         for (append, answer) in batch.iter().zip(&answers) {
             let Append { commit, record, .. } = append;
             self.note(format_args!("disk {} {}..{} {:?}", commit.run, commit.first, commit.last, answer));
@@ -98,7 +99,7 @@ impl World {
         for (place, _) in late.iter().enumerate().filter(|(_, late)| **late) {
             answers.insert(place.min(answers.len()), Err(AppendError::Unknown("its run was deleted meanwhile".into())));
         }
-        // A sender that has died, or was told before, hears nothing.
+        // The receiver is gone if the sender has died or was answered before.
         drop(reply.send(answers));
     }
 
@@ -115,14 +116,17 @@ impl World {
         answers
     }
 
-    /// The power fails: a beginning of what is under way becomes durable, the rest is lost. With `of`, only that
-    /// process dies: what it sent to a store of its own may still land later.
+    /// Simulates a power failure: some of the first pending writes become durable, the rest is lost. With `of`, only that process
+    /// dies: its pending writes to a shared store may still become durable later.
     pub(super) async fn lose_writes(&self, of: Option<&Arc<Process>>) {
         let outlives = of.is_some() && self.kind == Kind::Shared;
         let ids: Vec<u64> = {
             let wire = lock(&self.wire);
-            let theirs = wire.letters.iter().filter(|(_, letter)| of.is_none_or(|of| Arc::ptr_eq(of, &letter.from)));
-            theirs.filter(|(_, letter)| !(outlives && letter.told)).map(|(id, _)| *id).collect()
+            let theirs = wire
+                .pending
+                .iter()
+                .filter(|(_, pending_write)| of.is_none_or(|of| Arc::ptr_eq(of, &pending_write.from)));
+            theirs.filter(|(_, pending_write)| !(outlives && pending_write.acknowledged)).map(|(id, _)| *id).collect()
         };
         let landed = self.draw(|chance| chance.below(ids.len() + 1));
         for (index, id) in ids.into_iter().enumerate() {
@@ -138,11 +142,13 @@ impl World {
     async fn lose_after(&self, id: u64, commits: usize) {
         let lost = {
             let wire = lock(&self.wire);
-            let told = wire.letters.get(&id).filter(|letter| letter.told);
-            told.map(|letter| letter.batch.iter().skip(commits).map(|append| append.commit.clone()).collect::<Vec<_>>())
+            let acknowledged = wire.pending.get(&id).filter(|pending_write| pending_write.acknowledged);
+            acknowledged.map(|pending_write| {
+                pending_write.batch.iter().skip(commits).map(|append| append.commit.clone()).collect::<Vec<_>>()
+            })
         };
         if commits == 0 {
-            lock(&self.wire).letters.remove(&id);
+            lock(&self.wire).pending.remove(&id);
         } else {
             self.land(id, commits).await;
         }
@@ -151,7 +157,7 @@ impl World {
         }
     }
 
-    /// Takes back what was never durable.
+    /// Removes what was acknowledged and never durable.
     async fn truncate(&self, run: &RunId, from: Seq) {
         let journal = self.disk.read(run, Seq(1), usize::MAX).await.unwrap_or_default();
         if journal.iter().all(|commit| commit.first < from) {

@@ -13,7 +13,7 @@ use super::ability::{Abilities, Ability};
 use super::program::{TASK, name, signal_name};
 use super::value::BIG;
 
-/// The most nodes that a workflow begins with.
+/// The maximum number of nodes that a workflow starts with.
 const NODES_MAX: usize = 12;
 
 /// A graph of 1 to 12 nodes, small ones more often.
@@ -25,7 +25,7 @@ pub(super) fn random(chance: &mut Chance, abilities: &Abilities, number: usize) 
     WorkflowSpec { name: name(&format!("w{number}")), version: None, nodes }
 }
 
-/// Names of nodes that are easily taken for another node and a key.
+/// A node's name; in some worlds one that is easily confused with another node's name and a key.
 fn node_name(abilities: &Abilities, index: usize) -> Name {
     let alike = if abilities.has(Ability::Keys) { ["eu", "eu/x", "eu/x/y"].get(index) } else { None };
     alike.map_or_else(|| name(&format!("n{index}")), |alike| name(alike))
@@ -37,7 +37,7 @@ fn node(chance: &mut Chance, abilities: &Abilities, names: &[Name]) -> NodeSpec 
     let mut node =
         if chance.one_in(8) { NodeSpec::gate(own, signal_name(chance)) } else { NodeSpec::task(own, name(TASK)) };
     for before in &names[..index] {
-        // About two edges into a node, however many there are before it.
+        // About two edges to a node, however many nodes precede it.
         if chance.below(index) < 2 {
             node = node.with_after(before.clone());
         }
@@ -52,7 +52,7 @@ fn node(chance: &mut Chance, abilities: &Abilities, names: &[Name]) -> NodeSpec 
     }
     options(chance, &mut node);
     if abilities.has(Ability::Values) && chance.one_in(4) {
-        // The number before the one that a 64-bit float cannot hold.
+        // One less than the first number that a 64-bit float cannot represent.
         let close = Payload::of(&(BIG - 1)).expect("a number is JSON");
         node.when = Some(Condition::input("/v", Test::Equals(close)));
     }
@@ -68,7 +68,7 @@ fn node(chance: &mut Chance, abilities: &Abilities, names: &[Name]) -> NodeSpec 
     node
 }
 
-/// Conditions that Rust can say, and that the data of a journal cannot.
+/// Conditions that can be built in Rust and that a journal cannot represent.
 pub(super) fn hostile(chance: &mut Chance) -> Condition {
     match chance.below(4) {
         0 => Condition::input("start", Test::Present),
@@ -78,7 +78,7 @@ pub(super) fn hostile(chance: &mut Chance) -> Condition {
     }
 }
 
-/// All that makes one node another than the next. Each is rare: what most nodes have hides what only few do.
+/// The settings in which nodes differ. Each is rare: settings of most nodes would hide faults of rarer ones.
 fn options(chance: &mut Chance, node: &mut NodeSpec) {
     if chance.one_in(10) {
         node.total_timeout_ms = Some(*chance.pick(&[200, 3_000, 60_000]));
@@ -118,7 +118,7 @@ pub(super) const LIMITS: [&str; 2] = ["one", "slowly"];
 /// The limit of children.
 pub(super) const CHILD_LIMIT: &str = "narrow";
 
-/// The same, for an engine.
+/// All limits, for an engine.
 pub(super) fn limits() -> [Limit; 3] {
     let rate = Limit::rate(LIMITS[1], 2, Duration::from_secs(5));
     [Limit::concurrency(LIMITS[0], 1), rate, Limit::concurrency(CHILD_LIMIT, 2)]

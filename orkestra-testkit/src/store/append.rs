@@ -7,10 +7,10 @@ use orkestra_core::store::{Append, AppendError, DueQuery, RunQuery, RunRecord, S
 use crate::sample::{SampleRun, with_wake_at};
 
 use super::report::{ensure, same};
-use super::{Breach, StoreFixture, Verdict};
+use super::{Breach, StoreFixture, TestResult};
 
-/// Appends commits that must all be taken.
-pub(super) async fn write(store: &dyn Store, batch: Vec<Append>) -> Verdict {
+/// Appends commits that must all be accepted.
+pub(super) async fn write(store: &dyn Store, batch: Vec<Append>) -> TestResult {
     let count = batch.len();
     let answers = store.append(batch).await;
     same("answers", &answers.len(), &count)?;
@@ -22,7 +22,7 @@ pub(super) async fn journal(store: &dyn Store, run: &RunId) -> Result<Vec<Writte
     Ok(store.read(run, Seq(1), usize::MAX).await?)
 }
 
-/// The first runs that are due at the end of time.
+/// The runs that are due at the end of time, at most nine.
 pub(super) async fn due_ids(store: &dyn Store) -> Result<Vec<RunId>, Breach> {
     let due = store.due(&DueQuery::at(Timestamp::from_millis(u64::MAX), 9)).await?;
     Ok(due.runs.into_iter().map(|place| place.id).collect())
@@ -34,12 +34,12 @@ fn commits(appends: &[Append]) -> Vec<Written> {
 
 /// 1. All events of a commit become durable, or none.
 ///
-/// Shown here as: a commit of several events reads as one, whole, before and after reopening. That a crash leaves none
-/// or all of it is shown by killing a process, which each store does for itself.
+/// Tests that a commit of several events is read as one, complete, before and after reopening. That a crash leaves all of it
+/// or none must be tested by killing a process, which each store does in its own tests.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_1_all_events_of_a_commit_are_there_or_none<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_1_all_events_of_a_commit_are_there_or_none<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -56,7 +56,7 @@ pub async fn append_1_all_events_of_a_commit_are_there_or_none<F: StoreFixture>(
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_2_ok_means_durable<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_2_ok_means_durable<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let mut run = SampleRun::new("r").with_label("org", "o1");
     let mut all = Vec::new();
@@ -75,17 +75,17 @@ pub async fn append_2_ok_means_durable<F: StoreFixture>(fixture: &F) -> Verdict 
     same("the list", &store.list(&query).await?.items, &vec![run.record()])
 }
 
-/// 3. `Conflict` unless the commit follows the last position of its run; a run begins at 1.
+/// 3. A commit that does not follow the last position of its run is a `Conflict`; the first commit of a run is at 1.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_3_a_commit_that_does_not_follow_is_a_conflict<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_3_a_commit_that_does_not_follow_is_a_conflict<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
     let (created, second, third) = (run.create(), run.report(1), run.report(2));
     let conflict = |last: Seq| vec![Err(AppendError::Conflict { last })];
-    same("a run that begins late", &store.append(vec![second.clone()]).await, &conflict(Seq::ZERO))?;
+    same("a run whose first commit is missing", &store.append(vec![second.clone()]).await, &conflict(Seq::ZERO))?;
     write(&*store, vec![created.clone()]).await?;
     let last = created.commit.last;
     same("a gap", &store.append(vec![third.clone()]).await, &conflict(last))?;
@@ -107,11 +107,11 @@ pub async fn append_3_a_commit_that_does_not_follow_is_a_conflict<F: StoreFixtur
     same("the journal", &journal(&*store, run.id()).await?, &commits(&[created, second]))
 }
 
-/// 3. Commits before it in the same batch count, if they were taken.
+/// 3. Earlier commits in the same batch count, if they were accepted.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_3_commits_before_it_in_the_batch_count<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_3_commits_before_it_in_the_batch_count<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -124,11 +124,11 @@ pub async fn append_3_commits_before_it_in_the_batch_count<F: StoreFixture>(fixt
     same("the journal", &journal(&*store, run.id()).await?, &commits(&[created, second, third, fourth]))
 }
 
-/// 4. `Fenced` if a newer epoch holds the run, also for a commit that follows.
+/// 4. A commit of an older epoch than that of the last claim is `Fenced`, also if it follows the last position.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_4_an_older_epoch_is_fenced<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_4_an_older_epoch_is_fenced<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let (mut run, now, until) = (SampleRun::new("r"), Timestamp::ZERO, Timestamp::from_millis(u64::MAX));
@@ -151,15 +151,15 @@ pub async fn append_4_an_older_epoch_is_fenced<F: StoreFixture>(fixture: &F) -> 
     store.release(&[new]).await?;
     let mut late = run.report(2);
     late.commit.epoch = old.epoch;
-    same("a commit of the old epoch when the new one was given back", &store.append(vec![late]).await, &fenced)
+    same("a commit of the old epoch after the new one was released", &store.append(vec![late]).await, &fenced)
 }
 
-/// 4. Only claims fence. A journal that came from another store has that one's epochs, which may be higher than any of this
-///    store: it is taken, and whoever claims the run goes on with it.
+/// 4. Only claims fence. A journal from another store has that store's epochs, which may be higher than any in this store: it
+///    is accepted, and a worker that claims the run can continue it.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_4_the_epochs_of_a_journal_fence_nobody<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_4_the_epochs_of_a_journal_do_not_fence<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let (mut run, now, until) = (SampleRun::new("r"), Timestamp::ZERO, Timestamp::from_millis(u64::MAX));
@@ -184,11 +184,11 @@ pub async fn append_4_the_epochs_of_a_journal_fence_nobody<F: StoreFixture>(fixt
     same("the journal", &journal(&*store, run.id()).await?, &commits(&all))
 }
 
-/// 5. A commit that is there already, with the same body, is answered `Ok` and not written again.
+/// 5. A commit that already exists with the same body is answered with `Ok` and not written again.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_5_a_repeated_commit_is_there_already<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_5_a_repeated_commit_is_there_already<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -203,11 +203,11 @@ pub async fn append_5_a_repeated_commit_is_there_already<F: StoreFixture>(fixtur
     same("the journal", &journal(&*store, run.id()).await?, &commits(&[created, second, third]))
 }
 
-/// 5. A repeat is not written again: its record, which may be old by now, is not either.
+/// 5. A repeated commit is not written again, and neither is its record, which may be outdated.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_5_a_repeat_changes_no_record<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_5_a_repeat_changes_no_record<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -222,7 +222,7 @@ pub async fn append_5_a_repeat_changes_no_record<F: StoreFixture>(fixture: &F) -
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_8_record_and_indexes_change_with_their_commit<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_8_record_and_indexes_change_with_their_commit<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -233,8 +233,8 @@ pub async fn append_8_record_and_indexes_change_with_their_commit<F: StoreFixtur
     let running = RunQuery { statuses: [run.record().status].into(), ..RunQuery::default() };
     same("running runs", &store.list(&running).await?.items.len(), &1)?;
     write(&*store, vec![run.report(1)]).await?;
-    same("runs that are due still", &due_ids(&*store).await?, &vec![run.id().clone()])?;
-    // Two records of one run in one batch: the last one stays, the one between leaves nothing behind.
+    same("runs that are still due", &due_ids(&*store).await?, &vec![run.id().clone()])?;
+    // Two records of one run in one batch: the last one counts, and the other leaves nothing behind.
     let mut middle = run.report(1);
     middle.record = Some(RunRecord { wake_at: Some(Timestamp::from_millis(70)), ..run.record() });
     write(&*store, vec![middle, run.complete()]).await?;
@@ -249,7 +249,7 @@ pub async fn append_8_record_and_indexes_change_with_their_commit<F: StoreFixtur
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_8_nothing_changes_with_a_refused_commit<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_8_nothing_changes_with_a_refused_commit<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -262,12 +262,14 @@ pub async fn append_8_nothing_changes_with_a_refused_commit<F: StoreFixture>(fix
     let mut other = SampleRun::new("other");
     other.create();
     let answers = store.append(vec![other.complete()]).await;
-    ensure(matches!(answers[..], [Err(AppendError::Conflict { .. })]), || format!("a late beginning: {answers:?}"))?;
-    same("a record of a run that never began", &store.record(other.id()).await?, &None)?;
+    ensure(matches!(answers[..], [Err(AppendError::Conflict { .. })]), || {
+        format!("a run whose first commit is missing: {answers:?}")
+    })?;
+    same("a record of a run that was never created", &store.record(other.id()).await?, &None)?;
     let headless = Append { record: None, ..SampleRun::new("headless").create() };
     let answers = store.append(vec![headless]).await;
     ensure(matches!(answers[..], [Err(AppendError::Failed(_))]), || {
-        format!("a beginning without record: {answers:?}")
+        format!("a first commit without record: {answers:?}")
     })?;
     let foreign = Append { record: Some(run.record()), ..SampleRun::new("third").create() };
     let answers = store.append(vec![foreign]).await;
@@ -275,11 +277,11 @@ pub async fn append_8_nothing_changes_with_a_refused_commit<F: StoreFixture>(fix
     same("all runs", &store.list(&RunQuery::default()).await?.items.len(), &1)
 }
 
-/// 9. A commit that is refused fails no other run's commit in the same batch.
+/// 9. A refused commit does not fail other runs' commits in the same batch.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_9_a_refused_commit_fails_no_other<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_9_a_refused_commit_fails_no_other<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let (mut good, mut bad) = (SampleRun::new("good"), SampleRun::new("bad"));
@@ -288,7 +290,7 @@ pub async fn append_9_a_refused_commit_fails_no_other<F: StoreFixture>(fixture: 
     let headless = Append { record: None, ..SampleRun::new("headless").create() };
     let answers = store.append(vec![bad.report(1), created.clone(), headless, reported.clone()]).await;
     let taken: Vec<_> = answers.iter().map(Result::is_ok).collect();
-    same("which were taken", &taken, &vec![false, true, false, true])?;
+    same("which were accepted", &taken, &vec![false, true, false, true])?;
     same("the good journal", &journal(&*store, good.id()).await?, &commits(&[created, reported]))?;
     same("the bad journal", &journal(&*store, bad.id()).await?, &Vec::new())
 }
@@ -297,13 +299,13 @@ pub async fn append_9_a_refused_commit_fails_no_other<F: StoreFixture>(fixture: 
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_answers_in_the_order_of_a_large_batch<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_answers_in_the_order_of_a_large_batch<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut runs: Vec<_> = (0..200).map(|number| SampleRun::new(&format!("r{number}"))).collect();
     let creations = runs.iter_mut().map(SampleRun::create).collect();
     write(&*store, creations).await?;
-    // Every third run leaves one out.
+    // Every third run skips a commit.
     let late = |number: usize| number.is_multiple_of(3);
     let mut batch = Vec::new();
     for (number, run) in runs.iter_mut().enumerate() {
@@ -321,11 +323,11 @@ pub async fn append_answers_in_the_order_of_a_large_batch<F: StoreFixture>(fixtu
     Ok(())
 }
 
-/// Commits and records of any size that the engine makes are taken, together and after each other.
+/// Commits and records of every size that the engine makes are accepted, in one batch and one after the other.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_takes_commits_of_any_size<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_takes_commits_of_any_size<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -350,7 +352,7 @@ pub async fn append_takes_commits_of_any_size<F: StoreFixture>(fixture: &F) -> V
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_an_empty_batch_has_no_answers<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_an_empty_batch_has_no_answers<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     same("answers", &store.append(Vec::new()).await.len(), &0)
 }

@@ -8,7 +8,7 @@ use crate::sample::SampleRun;
 
 use super::append::write;
 use super::report::{ensure, same};
-use super::{Breach, StoreFixture, Verdict};
+use super::{Breach, StoreFixture, TestResult};
 
 fn run(id: &str) -> RunId {
     RunId::new(id).expect("a run's id")
@@ -18,7 +18,7 @@ fn bytes(size: u32, seed: u8) -> Vec<u8> {
     (0..size).map(|at| at.to_le_bytes()[0] ^ at.to_le_bytes()[1] ^ seed).collect()
 }
 
-async fn is(store: &dyn Store, run: &RunId, key: &str, wanted: Option<&[u8]>) -> Verdict {
+async fn is(store: &dyn Store, run: &RunId, key: &str, wanted: Option<&[u8]>) -> TestResult {
     let found = store.blob(run, key).await?;
     ensure(found.as_deref() == wanted, || {
         let length = |bytes: Option<&[u8]>| bytes.map_or("nothing".into(), |bytes| format!("{} bytes", bytes.len()));
@@ -26,11 +26,11 @@ async fn is(store: &dyn Store, run: &RunId, key: &str, wanted: Option<&[u8]>) ->
     })
 }
 
-/// 1. What is written is there after reopening, of any size, also for a run that is not there yet.
+/// 1. A blob is durable, whatever its size, also for a run that does not exist yet.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn blob_1_is_durable<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn blob_1_is_durable<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let (run, longest) = (run(&"r".repeat(200)), "ü".repeat(BLOB_KEY_BYTES_MAX / 2));
@@ -54,11 +54,11 @@ pub async fn blob_1_is_durable<F: StoreFixture>(fixture: &F) -> Verdict {
     Ok(())
 }
 
-/// 2. Writing the same key again replaces what was there, as a whole, whether it shrinks or grows.
+/// 2. Writing a key again replaces the whole blob, whether it shrinks or grows.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn blob_2_is_replaced<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn blob_2_is_replaced<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let run = run("r");
     for (round, size) in [10, 300_000, 20_000, 20_001, 0, 5].into_iter().enumerate() {
@@ -72,11 +72,12 @@ pub async fn blob_2_is_replaced<F: StoreFixture>(fixture: &F) -> Verdict {
     Ok(())
 }
 
-/// 3. A blob stays while its run goes on, and is gone with it; those of others stay, however alike their names are.
+/// 3. A blob is kept until its run is deleted, and then deleted with it. Blobs of other runs are kept, however similar their ids
+///    are.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn blob_3_goes_with_its_run<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn blob_3_goes_with_its_run<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut sample = SampleRun::new("r");
@@ -91,7 +92,7 @@ pub async fn blob_3_goes_with_its_run<F: StoreFixture>(fixture: &F) -> Verdict {
     is(&*store, sample.id(), "a", Some(b"small")).await?;
     is(&*store, sample.id(), "b", Some(&bytes(200_000, 0))).await?;
     store.delete(sample.id()).await?;
-    // One that came before its run, which never came.
+    // A blob written for a run that was never created.
     store.delete(&others[3].0).await?;
     drop(store);
     let store = fixture.open(&place).await;
@@ -104,11 +105,11 @@ pub async fn blob_3_goes_with_its_run<F: StoreFixture>(fixture: &F) -> Verdict {
     same("the small values", &store.keys("", 9).await?, &Vec::new())
 }
 
-/// The keys of a run are its own, in order, each once, whatever its blobs' sizes; a run without blobs has none.
+/// The blob keys of a run are listed in order, each once, whatever the sizes; a run without blobs has none.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn blob_keys_are_those_of_the_run_in_order<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn blob_keys_are_those_of_the_run_in_order<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let (one, other) = (run("r"), run("r1"));
@@ -118,5 +119,5 @@ pub async fn blob_keys_are_those_of_the_run_in_order<F: StoreFixture>(fixture: &
     store.put_blob(&other, "c", b"small").await?;
     same("the keys", &store.blob_keys(&one).await?, &["Z", "a", "a/b", "b", "ü"].map(str::to_owned).to_vec())?;
     same("the other's keys", &store.blob_keys(&other).await?, &vec!["c".to_owned()])?;
-    same("nobody's keys", &store.blob_keys(&run("R")).await?, &Vec::new())
+    same("the keys of a run without blobs", &store.blob_keys(&run("R")).await?, &Vec::new())
 }

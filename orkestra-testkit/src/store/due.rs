@@ -7,7 +7,7 @@ use crate::sample::{SampleRun, with_wake_at};
 
 use super::append::{due_ids, write};
 use super::report::{ensure, same};
-use super::{Breach, StoreFixture, Verdict};
+use super::{Breach, StoreFixture, TestResult};
 
 const FAR: Timestamp = Timestamp::from_millis(u64::MAX);
 
@@ -19,8 +19,8 @@ fn worker() -> WorkerId {
     WorkerId::new("w").expect("a worker's name")
 }
 
-/// Runs with these wake-up times.
-async fn write_runs(store: &dyn Store, times: &[(&str, Option<u64>)]) -> Verdict {
+/// Creates runs with these wake-up times.
+async fn write_runs(store: &dyn Store, times: &[(&str, Option<u64>)]) -> TestResult {
     for (id, at) in times {
         write(store, vec![with_wake_at(SampleRun::new(id).create(), *at)]).await?;
     }
@@ -32,12 +32,11 @@ fn shown(due: &Due) -> Vec<String> {
     due.runs.iter().map(|place| format!("{}@{}", place.id, place.wake_at.as_millis())).collect()
 }
 
-/// Runs that are due come earliest first, those of the same time by id, up to the limit; the earliest of those that
-/// follow is named.
+/// Due runs are returned earliest first, those of the same time by id, up to the limit, with the time of the next run.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn due_is_earliest_first_and_names_the_next<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn due_is_earliest_first_and_names_the_next<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let times =
@@ -55,22 +54,22 @@ pub async fn due_is_earliest_first_and_names_the_next<F: StoreFixture>(fixture: 
         (u64::MAX, 0, &[], Some(0)),
     ];
     for (until, limit, wanted, next) in cases {
-        // The time it is counts for leases alone.
+        // The current time matters only for leases.
         for now in [Timestamp::ZERO, FAR] {
             let due = store.due(&DueQuery { now, until: time(until), after: None, limit }).await?;
             let what = format!("due until {until}, at most {limit}");
             same(&what, &shown(&due), &wanted.iter().map(ToString::to_string).collect())?;
-            same(&format!("the next of what is {what}"), &due.next, &next.map(time))?;
+            same(&format!("the next one, {what}"), &due.next, &next.map(time))?;
         }
     }
     Ok(())
 }
 
-/// 1. A run that a lease holds is not due, nor is it the next one.
+/// 1. A run with a live lease is not due, and is not the next one either.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn due_1_leaves_out_held_runs<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn due_1_leaves_out_held_runs<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     write_runs(&*store, &[("a", Some(10)), ("b", Some(20)), ("c", Some(30))]).await?;
@@ -79,19 +78,19 @@ pub async fn due_1_leaves_out_held_runs<F: StoreFixture>(fixture: &F) -> Verdict
     claim_one(&*store, &b, &worker(), time(1), FAR).await?;
     let query = DueQuery { now: time(15), until: time(15), after: None, limit: 9 };
     let due = store.due(&query).await?;
-    same("what is due while it is held", &due, &Due { runs: Vec::new(), next: Some(time(30)) })?;
+    same("what is due while it is leased", &due, &Due { runs: Vec::new(), next: Some(time(30)) })?;
     let claimed = lease.ok_or_else(|| Breach("a free run could not be claimed".into()))?;
     store.release(&[claimed.lease]).await?;
     let due = store.due(&query).await?;
     let runs = vec![DueCursor { wake_at: time(10), id: a }];
-    same("what is due when it was released", &due, &Due { runs, next: Some(time(30)) })
+    same("what is due after it was released", &due, &Due { runs, next: Some(time(30)) })
 }
 
-/// 1. A run whose lease has run out is due again; a renewed lease holds on.
+/// 1. A run whose lease has expired is due again; a renewed lease stays live.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn due_1_holds_runs_whose_lease_has_run_out<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn due_1_lists_runs_whose_lease_has_expired<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     write_runs(&*store, &[("a", Some(0)), ("b", Some(0))]).await?;
@@ -103,16 +102,16 @@ pub async fn due_1_holds_runs_whose_lease_has_run_out<F: StoreFixture>(fixture: 
     let due = async |now| Ok::<_, Breach>(shown(&store.due(&DueQuery::at(time(now), 9)).await?));
     same("what is due before", &due(199).await?, &Vec::new())?;
     store.renew(&leases[1..], time(150), time(300)).await?;
-    same("what is due when one has run out", &due(200).await?, &vec!["a@0".into()])?;
+    same("what is due when one has expired", &due(200).await?, &vec!["a@0".into()])?;
     same("what is due when both have", &due(300).await?, &vec!["a@0".into(), "b@0".into()])
 }
 
-/// 2. Pages follow each other without gap or repeat, also when runs that were seen are taken or ended meanwhile, and
-///    when the run that the cursor names is gone.
+/// 2. Pages have no gaps and no repeats, also when runs of earlier pages are claimed or end meanwhile, and when the run that the
+///    cursor names is deleted.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn due_2_is_paged_by_cursor<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn due_2_is_paged_by_cursor<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let names: Vec<_> = (0..10).map(|number| format!("r{number}")).collect();
@@ -144,11 +143,11 @@ pub async fn due_2_is_paged_by_cursor<F: StoreFixture>(fixture: &F) -> Verdict {
     same("what follows the rest", &rest.next, &Some(time(256)))
 }
 
-/// What is due is found again after reopening, held before or not.
+/// Due runs are found after reopening, whether they were leased before or not.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn due_is_there_after_reopening<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn due_is_there_after_reopening<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     write_runs(&*store, &[("a", Some(10)), ("b", Some(20))]).await?;

@@ -10,13 +10,13 @@ use crate::sample::SampleRun;
 
 use super::append::write;
 use super::report::{ensure, same};
-use super::{Breach, StoreFixture, Verdict};
+use super::{Breach, StoreFixture, TestResult};
 
 async fn ids(store: &dyn Store, query: &RunQuery) -> Result<Vec<String>, Breach> {
     Ok(store.list(query).await?.items.iter().map(|record| record.id.to_string()).collect())
 }
 
-/// All pages of a query, checked to be of the size asked for.
+/// All pages of a query; checks that each has the requested size.
 async fn pages(store: &dyn Store, query: &RunQuery) -> Result<Vec<String>, Breach> {
     let (mut all, mut query) = (Vec::new(), query.clone());
     loop {
@@ -31,14 +31,14 @@ async fn pages(store: &dyn Store, query: &RunQuery) -> Result<Vec<String>, Breac
     }
 }
 
-/// Lists are newest first, by id where the time is the same, and paged without gap or repeat.
+/// Lists are newest first, by id where the time is the same, and paged without gaps or repeats.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn list_is_newest_first_and_paged<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn list_is_newest_first_and_paged<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
-    same("a list of nothing", &store.list(&RunQuery::default()).await?.items, &Vec::new())?;
+    same("the list of an empty store", &store.list(&RunQuery::default()).await?.items, &Vec::new())?;
     let times = [("b", 300), ("a", 300), ("e", 100), ("d", 200), ("c", 256), ("f", 70_000)];
     for (id, at) in times {
         write(&*store, vec![SampleRun::new(id).at(at).create()]).await?;
@@ -53,11 +53,11 @@ pub async fn list_is_newest_first_and_paged<F: StoreFixture>(fixture: &F) -> Ver
     same("what follows the last page", &exact.next, &None)
 }
 
-/// Lists are filtered by status, workflow and labels, all of them together, and paged then too.
+/// Lists are filtered by status, workflow and labels, also combined, and paged.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn list_is_filtered<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn list_is_filtered<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     for number in 0..24_u64 {
@@ -99,16 +99,16 @@ pub async fn list_is_filtered<F: StoreFixture>(fixture: &F) -> Verdict {
     Ok(())
 }
 
-/// Lists of runs with one of several statuses are newest first and paged across all of them, together with other filters too.
+/// Lists of runs with one of several statuses are newest first and paged across the statuses, also with other filters.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn list_of_several_statuses<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn list_of_several_statuses<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut written = Vec::new();
     for number in 0..36_usize {
-        // Two runs at each time, and neither times nor ids are in the order of statuses.
+        // Two runs at each time; neither times nor ids are in the order of the statuses.
         let id = format!("r{:02}", number * 7 % 36);
         let mut run = SampleRun::new(&id).at(1_000 + number as u64 / 2);
         run = run.with_label("half", if number < 18 { "old" } else { "new" });
@@ -142,11 +142,11 @@ pub async fn list_of_several_statuses<F: StoreFixture>(fixture: &F) -> Verdict {
     Ok(())
 }
 
-/// A pager finds every run that matches, once, past the size of a page and of what a store looks at in one go.
+/// A pager finds every matching run once, also beyond one page and beyond what a store scans at once.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn pager_walks_all_runs<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn pager_walks_all_runs<F: StoreFixture>(fixture: &F) -> TestResult {
     const RUNS: usize = 1_200;
     let place = fixture.place().await;
     let store: Arc<dyn Store> = fixture.open(&place).await;
@@ -172,11 +172,11 @@ pub async fn pager_walks_all_runs<F: StoreFixture>(fixture: &F) -> Verdict {
     Ok(())
 }
 
-/// Lists of a range of creation times hold its beginning and not its end, together with other filters and paged too.
+/// A range of creation times includes its start and excludes its end, also with other filters and paged.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn list_of_a_range_of_creation_times<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn list_of_a_range_of_creation_times<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let times = [("a", 10), ("b", 255), ("c", 256), ("d", 256), ("e", 70_000)];
@@ -211,11 +211,11 @@ pub async fn list_of_a_range_of_creation_times<F: StoreFixture>(fixture: &F) -> 
     Ok(())
 }
 
-/// A page stays where it is when runs are added or deleted, even the one that its cursor names.
+/// A cursor stays valid when runs are added or deleted, even the run that it names.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn list_pages_stay_good_when_runs_come_and_go<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn list_cursors_stay_valid_when_runs_change<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut runs: Vec<_> = (1..=6).map(|number| SampleRun::new(&format!("r{number}")).at(number * 10)).collect();

@@ -1,4 +1,4 @@
-//! What `send`, `letters` and `discard` must do, and what letters do to the rest.
+//! What `send`, `letters` and `discard` must do, and how letters affect other methods.
 
 use orkestra_core::model::limits::{LETTER_BYTES_MAX, LETTERS_MAX};
 use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
@@ -8,7 +8,7 @@ use crate::sample::{SampleRun, with_wake_at};
 
 use super::append::write;
 use super::report::{ensure, same};
-use super::{Breach, StoreFixture, Verdict};
+use super::{Breach, StoreFixture, TestResult};
 
 const FAR: Timestamp = Timestamp::from_millis(u64::MAX);
 
@@ -17,7 +17,7 @@ async fn bodies(store: &dyn Store, run: &RunId, after: LetterId) -> Result<Vec<S
     Ok(letters.iter().map(|letter| String::from_utf8_lossy(&letter.body).into_owned()).collect())
 }
 
-/// `a@0`: the run `a` is due at 0; `-@9`: the next one is due at 9.
+/// `a@0` means that run `a` is due at 0, `-@9` that the next one is due at 9.
 async fn due(store: &dyn Store) -> Result<Vec<String>, Breach> {
     let due = store.due(&DueQuery { until: Timestamp::ZERO, ..DueQuery::at(Timestamp::from_millis(5), 9) }).await?;
     let runs = due.runs.iter().map(|place| format!("{}@{}", place.id, place.wake_at.as_millis()));
@@ -30,11 +30,12 @@ async fn claim(store: &dyn Store, run: &RunId) -> Result<Claimed, Breach> {
     claimed.ok_or_else(|| Breach("a free run could not be claimed".into()))
 }
 
-/// 1. Letters are durable, come in the order in which they were sent, each run's apart, and are read from any place on.
+/// 1. Letters are durable and kept in the order in which they were sent, separately for each run; they can be read from any
+///    position.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn send_1_is_durable_and_in_order<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn send_1_is_durable_and_in_order<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut runs = ["r", "r1"].map(SampleRun::new);
@@ -52,20 +53,24 @@ pub async fn send_1_is_durable_and_in_order<F: StoreFixture>(fixture: &F) -> Ver
     same("the letters", &bodies(&*store, r, LetterId::ZERO).await?, &["one", "two", ""].map(String::from).to_vec())?;
     same("the rest", &bodies(&*store, r, first).await?, &["two", ""].map(String::from).to_vec())?;
     same("the other's", &bodies(&*store, r1, LetterId::ZERO).await?, &vec!["other".to_owned()])?;
-    same("how many are asked for", &store.letters(r, LetterId::ZERO, 2).await?.len(), &2)?;
+    same("a read of two letters", &store.letters(r, LetterId::ZERO, 2).await?.len(), &2)?;
     let again = store.send(r, b"three").await?;
     ensure(again > second, || format!("{again} after {second} and reopening"))
 }
 
-/// 2. A run that is not there gets no letter, nor does one that has too many; one that is too long is none.
+/// 2. A letter is refused when the run does not exist, when its inbox is full, or when the letter is too long.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn send_2_is_refused<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn send_2_is_refused<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let mut run = SampleRun::new("r");
     let kind = |sent: Result<LetterId, orkestra_core::store::StoreError>| sent.map_err(|error| error.kind());
-    same("a letter to nobody", &kind(store.send(run.id(), b"x").await), &Err(StoreErrorKind::Invalid))?;
+    same(
+        "a letter to a run that does not exist",
+        &kind(store.send(run.id(), b"x").await),
+        &Err(StoreErrorKind::Invalid),
+    )?;
     write(&*store, vec![run.create()]).await?;
     same("what was kept of it", &bodies(&*store, run.id(), LetterId::ZERO).await?, &Vec::new())?;
     let long = vec![b'x'; LETTER_BYTES_MAX + 1];
@@ -83,12 +88,12 @@ pub async fn send_2_is_refused<F: StoreFixture>(fixture: &F) -> Verdict {
     Ok(())
 }
 
-/// 3. A run with letters is due at once, once, whatever its record says, and whoever claims or renews it is told; when the
-///    last letter was taken, its record counts again.
+/// 3. A run with letters is due at once, whatever its record says, and listed once. Claims and renewals report the letters. After
+///    the last letter, the record counts again.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn send_3_makes_the_run_due<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn send_3_makes_the_run_due<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut runs = ["never", "later", "now", "ended"].map(SampleRun::new);
@@ -109,10 +114,10 @@ pub async fn send_3_makes_the_run_due<F: StoreFixture>(fixture: &F) -> Verdict {
     let store = fixture.open(&place).await;
     same("what is due after reopening", &due(&*store).await?, &all)?;
     let claimed = claim(&*store, runs[1].id()).await?;
-    same("whether whoever claims is told", &claimed.mail, &true)?;
+    same("whether a claim reports letters", &claimed.mail, &true)?;
     let leases = [claimed.lease];
     let told = store.renew(&leases, Timestamp::from_millis(5), FAR).await?;
-    same("whether whoever renews is told", &told[0].mail, &true)?;
+    same("whether a renewal reports letters", &told[0].mail, &true)?;
     store.release(&leases).await?;
     for (run, first) in runs.iter().zip(first) {
         store.discard(run.id(), &[first]).await?;
@@ -124,14 +129,14 @@ pub async fn send_3_makes_the_run_due<F: StoreFixture>(fixture: &F) -> Verdict {
         store.discard(run.id(), &[rest[0].id]).await?;
     }
     same("what is due at last", &due(&*store).await?, &vec!["now@0".to_owned(), "-@9".to_owned()])?;
-    same("whether the next one is told", &claim(&*store, runs[1].id()).await?.mail, &false)
+    same("whether a claim without letters reports some", &claim(&*store, runs[1].id()).await?.mail, &false)
 }
 
-/// A record that is written while letters wait counts when they are gone.
+/// A record that is written while the inbox has letters counts once they are gone.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn send_3_records_written_meanwhile_count_later<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn send_3_records_written_meanwhile_count_later<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let mut run = SampleRun::new("r");
     write(&*store, vec![run.create()]).await?;
@@ -145,12 +150,11 @@ pub async fn send_3_records_written_meanwhile_count_later<F: StoreFixture>(fixtu
     same("what is due without", &due(&*store).await?, &vec!["-@7".to_owned()])
 }
 
-/// Append 8. Letters go with the commit that takes them: all that it names, and none with a commit that is refused or
-/// repeated.
+/// Append 8. A commit removes the letters that it names, and only those; a refused or repeated commit removes none.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn append_8_takes_letters_with_its_commit<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn append_8_takes_letters_with_its_commit<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
@@ -161,14 +165,16 @@ pub async fn append_8_takes_letters_with_its_commit<F: StoreFixture>(fixture: &F
     }
     let (next, after) = (run.report(1), run.report(1));
     let early = Append { taken: ids.clone(), ..after };
-    ensure(store.append(vec![early.clone()]).await[0].is_err(), || "a commit that does not follow was taken".into())?;
+    ensure(store.append(vec![early.clone()]).await[0].is_err(), || {
+        "a commit that does not follow was accepted".into()
+    })?;
     same("the letters after it", &bodies(&*store, run.id(), LetterId::ZERO).await?.len(), &3)?;
     let taking = Append { taken: vec![ids[0], ids[2], LetterId(u64::MAX / 2)], ..next };
     write(&*store, vec![taking.clone()]).await?;
     same("the letters that are left", &bodies(&*store, run.id(), LetterId::ZERO).await?, &vec!["two".to_owned()])?;
     write(&*store, vec![Append { taken: ids.clone(), ..taking }]).await?;
     same("the letters after a repeat", &bodies(&*store, run.id(), LetterId::ZERO).await?, &vec!["two".to_owned()])?;
-    same("what is due still", &due(&*store).await?, &vec!["r@0".to_owned()])?;
+    same("what is still due", &due(&*store).await?, &vec!["r@0".to_owned()])?;
     write(&*store, vec![early]).await?;
     same("what is due at last", &due(&*store).await?, &Vec::new())?;
     drop(store);
@@ -177,11 +183,11 @@ pub async fn append_8_takes_letters_with_its_commit<F: StoreFixture>(fixture: &F
     same("the journal's end", &claim(&*store, run.id()).await?.last, &run.last())
 }
 
-/// 1. Letters go with their run, and those to a new one of the same id are its own.
+/// 1. Letters are deleted with their run; a new run with the same id starts with an empty inbox.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn send_1_letters_go_with_their_run<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn send_1_letters_go_with_their_run<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let mut run = SampleRun::new("r");
     write(&*store, vec![run.create()]).await?;
@@ -195,16 +201,16 @@ pub async fn send_1_letters_go_with_their_run<F: StoreFixture>(fixture: &F) -> V
     same("what is due", &due(&*store).await?, &Vec::new())
 }
 
-/// 4. Whoever listens is told of runs that letters are sent to.
+/// 4. Listeners are notified of runs that letters are sent to.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn send_4_is_heard<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn send_4_notifies_listeners<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let mut run = SampleRun::new("r");
     write(&*store, vec![run.create()]).await?;
     let mut listener = store.listen();
-    // A listener may begin late: what is sent until it has is found by looking. So it is sent until it is heard.
+    // A listener may start late and miss letters, which are then found through `due`. So send until one is noticed.
     for _ in 0..LETTERS_MAX {
         store.send(run.id(), b"x").await?;
         let patience = std::time::Duration::from_millis(50);
@@ -212,5 +218,5 @@ pub async fn send_4_is_heard<F: StoreFixture>(fixture: &F) -> Verdict {
             return same("who is named", &heard, run.id());
         }
     }
-    Err(Breach("nobody heard of a letter".into()))
+    Err(Breach("no letter was reported to the listener".into()))
 }

@@ -7,7 +7,7 @@ use crate::sample::SampleRun;
 
 use super::append::write;
 use super::report::{ensure, same};
-use super::{Breach, StoreFixture, Verdict};
+use super::{Breach, StoreFixture, TestResult};
 
 const FAR: Timestamp = Timestamp::from_millis(u64::MAX);
 
@@ -33,23 +33,23 @@ async fn claim_until(store: &dyn Store, run: &RunId, name: &str, now: u64, until
     lease.ok_or_else(|| Breach(format!("`{run}` could not be claimed by `{name}` at {}", now.as_millis())))
 }
 
-/// Whether `name` gets the run at `now`.
+/// Whether `name` can claim the run at `now`.
 async fn claimed(store: &dyn Store, run: &RunId, name: &str, now: u64) -> Result<bool, Breach> {
     Ok(claim_one(store, run, &worker(name), Timestamp::from_millis(now), FAR).await?.is_some())
 }
 
-/// Which of the leases are held still when they are renewed.
+/// Which of the leases are still held when they are renewed.
 async fn held(store: &dyn Store, leases: &[Lease], now: u64, until: Timestamp) -> Result<Vec<bool>, Breach> {
     let renewed = store.renew(leases, Timestamp::from_millis(now), until).await?;
     Ok(renewed.into_iter().map(|renewed| renewed.held).collect())
 }
 
-/// 1. A claim gives a higher epoch than any before it, also to the worker that holds the run, and for a run that is not
-///    there yet.
+/// 1. A claim gives a higher epoch than any earlier claim, also to the worker that already holds the run, and for a run that does
+///    not exist yet.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn claim_1_gives_ever_higher_epochs<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn claim_1_gives_ever_higher_epochs<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let (run, one) = (run("nobody"), worker("one"));
     let mut highest = Epoch(0);
@@ -64,11 +64,11 @@ pub async fn claim_1_gives_ever_higher_epochs<F: StoreFixture>(fixture: &F) -> V
     Ok(())
 }
 
-/// 2. While one worker holds a run, another gets none; other runs are free.
+/// 2. While one worker holds a run, another cannot claim it; other runs are free.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn claim_2_excludes_other_workers<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn claim_2_excludes_other_workers<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let (first, second) = (run("first"), run("second"));
     let lease = claim(&*store, &first, &worker("one")).await?;
@@ -76,14 +76,14 @@ pub async fn claim_2_excludes_other_workers<F: StoreFixture>(fixture: &F) -> Ver
     claim(&*store, &second, &worker("two")).await?;
     store.release(std::slice::from_ref(&lease)).await?;
     claim(&*store, &first, &worker("two")).await?;
-    same("a claim of the one before", &claimed(&*store, &first, "one", 0).await?, &false)
+    same("a claim of the previous owner", &claimed(&*store, &first, "one", 0).await?, &false)
 }
 
-/// 1. An epoch never comes back: not after a release, a deletion or reopening, whether anything was written or not.
+/// 1. An epoch is never reused: not after a release, a deletion or reopening, whether anything was written or not.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn claim_1_epochs_never_come_back<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn claim_1_epochs_never_come_back<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let mut sample = SampleRun::new("r");
     let id = sample.id().clone();
@@ -105,7 +105,7 @@ pub async fn claim_1_epochs_never_come_back<F: StoreFixture>(fixture: &F) -> Ver
             let lease = claim(&*store, &id, &worker("two")).await?;
             ensure(lease.epoch > highest, || format!("after deletion: epoch {} after {highest}", lease.epoch))?;
             highest = lease.epoch;
-            // A store that several processes open keeps leases while none has it open.
+            // A store that several processes can open keeps leases while none has it open.
             store.release(&[lease]).await?;
         }
         drop(store);
@@ -113,29 +113,29 @@ pub async fn claim_1_epochs_never_come_back<F: StoreFixture>(fixture: &F) -> Ver
     Ok(())
 }
 
-/// 3. A lease that has run out may be claimed by anybody, with a higher epoch; not a moment before.
+/// 3. A run whose lease has expired can be claimed by any worker, with a higher epoch, but not a moment earlier.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn claim_3_takes_over_what_has_run_out<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn claim_3_takes_over_what_has_run_out<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let run = run("r");
     let first = claim_until(&*store, &run, "one", 100, 200).await?;
-    same("a claim a moment before it runs out", &claimed(&*store, &run, "two", 199).await?, &false)?;
+    same("a claim a moment before it expires", &claimed(&*store, &run, "two", 199).await?, &false)?;
     let second = claim_until(&*store, &run, "two", 200, 300).await?;
     ensure(second.epoch > first.epoch, || format!("epoch {} after {}", second.epoch, first.epoch))?;
-    same("a claim of the one before", &claimed(&*store, &run, "one", 299).await?, &false)?;
+    same("a claim of the previous owner", &claimed(&*store, &run, "one", 299).await?, &false)?;
     store.release(std::slice::from_ref(&first)).await?;
     same("a claim after a release that came too late", &claimed(&*store, &run, "one", 299).await?, &false)?;
-    same("a claim of whoever holds it", &claimed(&*store, &run, "two", 299).await?, &true)
+    same("a claim of its owner", &claimed(&*store, &run, "two", 299).await?, &true)
 }
 
-/// 3. Once a lease was taken over, the old epoch is fenced, whether the new lease is held, has run out or was given back;
-///    until then, a lease that has run out still writes.
+/// 3. Once a run was claimed again, the old epoch is fenced, whether the new lease is live, expired or released. Until then, an
+///    expired lease can still write.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn claim_3_fences_whoever_held_it_before<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn claim_3_fences_the_previous_owner<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut sample = SampleRun::new("r");
@@ -146,20 +146,20 @@ pub async fn claim_3_fences_whoever_held_it_before<F: StoreFixture>(fixture: &F)
     let second = claim_until(&*store, sample.id(), "two", 500, 600).await?;
     let stale = sample.report(2);
     let fenced = vec![Err(AppendError::Fenced { held: second.epoch })];
-    same("the old epoch while the new one holds", &store.append(vec![stale.clone()]).await, &fenced)?;
+    same("the old epoch while the new lease is live", &store.append(vec![stale.clone()]).await, &fenced)?;
     store.release(std::slice::from_ref(&second)).await?;
-    same("the old epoch when the new one was given back", &store.append(vec![stale.clone()]).await, &fenced)?;
+    same("the old epoch after the new lease was released", &store.append(vec![stale.clone()]).await, &fenced)?;
     let mut fresh = stale;
     fresh.commit.epoch = second.epoch;
     write(&*store, vec![fresh]).await
 }
 
-/// 1. A lease that was given back, or whose run was claimed with a newer epoch, is not renewed, and nothing changes;
-///    each of several has its own answer.
+/// 1. A lease that was released, or whose run was claimed with a newer epoch, is not renewed, and nothing changes. Each lease in
+///    a call has its own answer.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn renew_1_is_refused_when_the_lease_is_lost<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn renew_1_is_refused_when_the_lease_is_lost<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let (time, ids) = (Timestamp::from_millis, ["kept", "given", "lost", "again"].map(run));
     let mut leases = Vec::new();
@@ -171,24 +171,25 @@ pub async fn renew_1_is_refused_when_the_lease_is_lost<F: StoreFixture>(fixture:
     claim_until(&*store, &ids[3], "one", 200, 300).await?;
     let answers = held(&*store, &leases, 200, time(900)).await?;
     same("the answers", &answers, &vec![true, false, false, false])?;
-    same("a claim of what was renewed", &claimed(&*store, &ids[0], "three", 899).await?, &false)?;
-    same("a claim of what was given back", &claimed(&*store, &ids[1], "three", 200).await?, &true)?;
-    same("a claim of what was lost", &claimed(&*store, &ids[2], "three", 300).await?, &true)?;
-    same("a claim of what was claimed again", &claimed(&*store, &ids[3], "three", 300).await?, &true)
+    same("a claim of the renewed run", &claimed(&*store, &ids[0], "three", 899).await?, &false)?;
+    same("a claim of the released run", &claimed(&*store, &ids[1], "three", 200).await?, &true)?;
+    same("a claim of the lost run", &claimed(&*store, &ids[2], "three", 300).await?, &true)?;
+    same("a claim of the run that was claimed again", &claimed(&*store, &ids[3], "three", 300).await?, &true)
 }
 
-/// 2. A renewed lease holds until its new time, keeps its epoch, and may be renewed though it had run out.
+/// 2. A renewed lease is live until its new time and keeps its epoch; an expired lease can be renewed if the run was not claimed
+///    meanwhile.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn renew_2_holds_the_run<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn renew_2_holds_the_run<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let (time, mut sample) = (Timestamp::from_millis, SampleRun::new("r"));
     let lease = claim_until(&*store, sample.id(), "one", 100, 200).await?;
     let leases = [lease.clone()];
     same("a renewal in time", &held(&*store, &leases, 150, time(300)).await?, &vec![true])?;
     same("a claim at the old end", &claimed(&*store, sample.id(), "two", 299).await?, &false)?;
-    same("a renewal too late that nobody minded", &held(&*store, &leases, 700, time(800)).await?, &vec![true])?;
+    same("a late renewal of an unclaimed run", &held(&*store, &leases, 700, time(800)).await?, &vec![true])?;
     same("a claim before the last end", &claimed(&*store, sample.id(), "two", 799).await?, &false)?;
     sample.set_epoch(lease.epoch);
     write(&*store, vec![sample.create()]).await?;
@@ -196,11 +197,11 @@ pub async fn renew_2_holds_the_run<F: StoreFixture>(fixture: &F) -> Verdict {
     same("a renewal after it was lost", &held(&*store, &leases, 801, FAR).await?, &vec![false])
 }
 
-/// Releasing a lease that is not held any more changes nothing.
+/// Releasing a lease that is no longer held changes nothing.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn release_of_an_old_lease_changes_nothing<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn release_of_an_old_lease_changes_nothing<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let run = run("r");
     let old = claim(&*store, &run, &worker("one")).await?;
@@ -214,12 +215,12 @@ pub async fn release_of_an_old_lease_changes_nothing<F: StoreFixture>(fixture: &
     same("a claim after another's release", &claimed(&*store, &run, "three", 0).await?, &false)
 }
 
-/// Runs are claimed, renewed and released many at once: each has its own answer, in the order of the question, and is told
-/// where its journal ends.
+/// Many runs can be claimed, renewed and released in one call: each has its own answer, in the order of the call, and a claim
+/// says where the journal ends.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn claim_answers_many_at_once<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn claim_answers_many_at_once<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let mut sample = SampleRun::new("long");
     write(&*store, vec![sample.create(), sample.report(1)]).await?;
@@ -242,11 +243,11 @@ async fn claimed_by(store: &dyn Store, runs: &[RunId], name: &str) -> Result<Vec
     Ok(claimed.iter().map(Option::is_some).collect())
 }
 
-/// 4. Of workers that claim the same runs at the same time each run goes to one, and nobody waits for ever.
+/// 4. When workers claim the same runs at the same time, each run goes to at most one of them, and no claim blocks forever.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn claim_4_of_many_at_once_each_run_goes_to_one<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn claim_4_of_many_at_once_each_run_goes_to_one<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let runs: Vec<_> = (0..40).map(|number| run(&format!("r{number}"))).collect();
     let backward: Vec<_> = runs.iter().rev().cloned().collect();
@@ -260,17 +261,17 @@ pub async fn claim_4_of_many_at_once_each_run_goes_to_one<F: StoreFixture>(fixtu
         let owners = [one, two, three].into_iter().filter(|claimed| **claimed).count();
         ensure(owners <= 1, || format!("`{run}` was given to {owners} workers"))?;
     }
-    // What nobody got because another one was just looking is free.
+    // A run that no worker got, because another was just trying, is free.
     let rest = claimed_by(&*store, &runs, "four").await?;
     let owned = |number: usize| one[number] || two[runs.len() - 1 - number] || three[number] || rest[number];
-    ensure((0..runs.len()).all(owned), || "a run cannot be claimed by anybody".to_owned())
+    ensure((0..runs.len()).all(owned), || "a run cannot be claimed by any worker".to_owned())
 }
 
-/// Giving back all that a worker holds frees those runs and no others.
+/// Releasing all leases of a worker frees those runs and no others.
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn release_all_frees_the_runs_of_one_worker<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn release_all_frees_the_runs_of_one_worker<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let runs = ["a", "b", "c"].map(run);
     same("the first claim", &claimed_by(&*store, &runs[..2], "one").await?, &vec![true, true])?;

@@ -1,8 +1,7 @@
-//! The conformance suite: what every store must do, one function per sentence of the contract of
-//! [`Store`].
+//! The conformance suite for stores: one function per sentence of the contract of [`Store`].
 //!
-//! Functions named `append_N_…` show sentence N of `append`, and so with the other methods. A function that says `Err` names what it saw and what it
-//! should have seen. [`suite`] runs them all.
+//! A function named `append_N_…` tests sentence N of `append`, and so on for the other methods. Its error says what it saw and
+//! what it expected. [`suite`] runs all of them.
 //!
 //! ```
 //! use orkestra_testkit::store::{MemoryFixture, suite};
@@ -21,6 +20,7 @@ mod inbox;
 mod lease;
 mod read;
 mod remove;
+mod renamed;
 mod report;
 mod small;
 mod snapshot;
@@ -39,25 +39,26 @@ pub use inbox::*;
 pub use lease::*;
 pub use read::*;
 pub use remove::*;
-pub use report::{Breach, Report};
+pub use renamed::*;
+pub use report::{Breach, SuiteReport};
 pub use small::*;
 pub use snapshot::*;
 
-/// How to make a store for a test. Each test begins with a place of its own.
+/// How to create a store for a test. Each test starts with its own place.
 #[async_trait]
 pub trait StoreFixture: Send + Sync {
-    /// Where a store lives: a directory, a database. Cleared away on dropping.
+    /// Where a store keeps its data, such as a directory or a database. Dropping it should delete the data.
     type Place: Send + Sync;
 
-    /// A place that no store has been in.
+    /// A new, empty place.
     async fn place(&self) -> Self::Place;
 
-    /// Opens the store in `place`: for the first time, or again after all handles of the last time were dropped. All
-    /// that was acknowledged must be there again. Panics when it cannot.
+    /// Opens the store in `place`, for the first time or again after all earlier handles were dropped. All acknowledged
+    /// writes must be there. Panics when the store cannot be opened.
     async fn open(&self, place: &Self::Place) -> Arc<dyn Store>;
 }
 
-/// The fixture of [`MemoryStore`], which "reopens" by forgetting its leases.
+/// The fixture of [`MemoryStore`]. Reopening it only drops its leases.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MemoryFixture;
 
@@ -75,14 +76,14 @@ impl StoreFixture for MemoryFixture {
     }
 }
 
-/// What a test of the suite says.
-pub type Verdict = Result<(), Breach>;
+/// The result of a test of the suite.
+pub type TestResult = Result<(), Breach>;
 
 macro_rules! tests {
     ($($name:ident),* $(,)?) => {
         /// Runs every test of the suite on stores of `fixture`.
-        pub async fn suite<F: StoreFixture>(fixture: &F) -> Report {
-            let mut report = Report::default();
+        pub async fn suite<F: StoreFixture>(fixture: &F) -> SuiteReport {
+            let mut report = SuiteReport::default();
             $(report.add(stringify!($name), $name(fixture).await);)*
             report
         }
@@ -95,7 +96,7 @@ tests![
     append_3_a_commit_that_does_not_follow_is_a_conflict,
     append_3_commits_before_it_in_the_batch_count,
     append_4_an_older_epoch_is_fenced,
-    append_4_the_epochs_of_a_journal_fence_nobody,
+    append_4_the_epochs_of_a_journal_do_not_fence,
     append_5_a_repeated_commit_is_there_already,
     append_5_a_repeat_changes_no_record,
     append_8_record_and_indexes_change_with_their_commit,
@@ -112,17 +113,17 @@ tests![
     list_of_several_statuses,
     pager_walks_all_runs,
     list_of_a_range_of_creation_times,
-    list_pages_stay_good_when_runs_come_and_go,
+    list_cursors_stay_valid_when_runs_change,
     due_is_earliest_first_and_names_the_next,
     due_1_leaves_out_held_runs,
-    due_1_holds_runs_whose_lease_has_run_out,
+    due_1_lists_runs_whose_lease_has_expired,
     due_2_is_paged_by_cursor,
     due_is_there_after_reopening,
     claim_1_gives_ever_higher_epochs,
     claim_1_epochs_never_come_back,
     claim_2_excludes_other_workers,
     claim_3_takes_over_what_has_run_out,
-    claim_3_fences_whoever_held_it_before,
+    claim_3_fences_the_previous_owner,
     renew_1_is_refused_when_the_lease_is_lost,
     renew_2_holds_the_run,
     release_of_an_old_lease_changes_nothing,
@@ -134,7 +135,7 @@ tests![
     send_2_is_refused,
     send_3_makes_the_run_due,
     send_3_records_written_meanwhile_count_later,
-    send_4_is_heard,
+    send_4_notifies_listeners,
     append_8_takes_letters_with_its_commit,
     snapshot_is_replaced,
     snapshot_goes_with_its_run,

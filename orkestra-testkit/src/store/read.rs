@@ -6,17 +6,17 @@ use crate::sample::SampleRun;
 
 use super::append::{journal, write};
 use super::report::same;
-use super::{StoreFixture, Verdict};
+use super::{StoreFixture, TestResult};
 
-/// Reading begins with the commit that holds the position, and gives at most as many as asked for.
+/// A read starts with the commit that contains the position, and returns at most `limit` commits.
 ///
 /// # Errors
 /// [`Breach`](super::Breach).
-pub async fn read_begins_with_the_commit_that_holds_the_position<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn read_begins_with_the_commit_that_holds_the_position<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut run = SampleRun::new("r");
-    // The first commit holds 1 and 2, the others one each, the last two again.
+    // The first commit has the positions 1 and 2, the last one two as well, and the others one each.
     write(&*store, vec![run.create(), run.report(1), run.report(2), run.report(3), run.complete()]).await?;
     let cases: [(u64, usize, &[u64]); 9] = [
         (0, 9, &[1, 3, 4, 5, 6]),
@@ -34,25 +34,25 @@ pub async fn read_begins_with_the_commit_that_holds_the_position<F: StoreFixture
         let firsts: Vec<_> = read.iter().map(|commit| commit.first.0).collect();
         same(&format!("reading from {from}, at most {limit}"), &firsts, &wanted.to_vec())?;
     }
-    same("far behind the end", &store.read(run.id(), Seq(u64::MAX), 9).await?, &Vec::new())
+    same("a read far beyond the end", &store.read(run.id(), Seq(u64::MAX), 9).await?, &Vec::new())
 }
 
-/// A run that is not there has an empty journal and no record.
+/// A run that does not exist has an empty journal and no record.
 ///
 /// # Errors
 /// [`Breach`](super::Breach).
-pub async fn read_of_nothing_is_empty<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn read_of_nothing_is_empty<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let run = SampleRun::new("nobody");
     same("the journal", &journal(&*store, run.id()).await?, &Vec::new())?;
     same("the record", &store.record(run.id()).await?, &None)
 }
 
-/// A run whose id begins as another's is another run.
+/// Runs whose ids are prefixes of each other, or differ only slightly, are kept apart.
 ///
 /// # Errors
 /// [`Breach`](super::Breach).
-pub async fn read_keeps_runs_with_similar_ids_apart<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn read_keeps_runs_with_similar_ids_apart<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let long = "r".repeat(200);

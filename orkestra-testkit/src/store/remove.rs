@@ -7,15 +7,15 @@ use crate::sample::SampleRun;
 
 use super::append::{due_ids, journal, write};
 use super::report::{ensure, same};
-use super::{StoreFixture, Verdict};
+use super::{StoreFixture, TestResult};
 
 const FAR: Timestamp = Timestamp::from_millis(u64::MAX);
 
-/// All that is known of a run is gone, durably: journal, record, lists, wake-up, lease. Nothing of others is.
+/// Deleting a run durably removes its journal, record, list entries, wake-up time and lease, and nothing of other runs.
 ///
 /// # Errors
 /// [`Breach`](super::Breach).
-pub async fn delete_removes_all_of_a_run<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn delete_removes_all_of_a_run<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let (mut gone, mut other) = (SampleRun::new("r").with_label("org", "o1"), SampleRun::new("r-other"));
@@ -25,7 +25,7 @@ pub async fn delete_removes_all_of_a_run<F: StoreFixture>(fixture: &F) -> Verdic
     store.delete(gone.id()).await?;
     let another = WorkerId::new("another").expect("a worker's name");
     ensure(claim_one(&*store, gone.id(), &another, Timestamp::ZERO, FAR).await?.is_some(), || {
-        "a deleted run is held still".into()
+        "a deleted run is still leased".into()
     })?;
     drop(store);
     let store = fixture.open(&place).await;
@@ -38,11 +38,11 @@ pub async fn delete_removes_all_of_a_run<F: StoreFixture>(fixture: &F) -> Verdic
     same("the other's journal", &journal(&*store, other.id()).await?.len(), &1)
 }
 
-/// A run may begin anew under the id of a deleted one, and finds nothing of it.
+/// A new run with the id of a deleted one can be created, and sees nothing of the old one.
 ///
 /// # Errors
 /// [`Breach`](super::Breach).
-pub async fn delete_makes_room_for_a_new_run<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn delete_makes_room_for_a_new_run<F: StoreFixture>(fixture: &F) -> TestResult {
     let place = fixture.place().await;
     let store = fixture.open(&place).await;
     let mut old = SampleRun::new("r").with_label("org", "o1");
@@ -56,11 +56,11 @@ pub async fn delete_makes_room_for_a_new_run<F: StoreFixture>(fixture: &F) -> Ve
     same("all runs", &store.list(&RunQuery::default()).await?.items, &vec![new.record()])
 }
 
-/// Deleting a run that is not there changes nothing.
+/// Deleting a run that does not exist changes nothing.
 ///
 /// # Errors
 /// [`Breach`](super::Breach).
-pub async fn delete_of_nothing_is_fine<F: StoreFixture>(fixture: &F) -> Verdict {
+pub async fn delete_of_nothing_is_fine<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let mut run = SampleRun::new("r");
     write(&*store, vec![run.create()]).await?;

@@ -1,4 +1,4 @@
-//! What a suite found.
+//! The report of a suite.
 
 use std::fmt;
 
@@ -26,23 +26,23 @@ impl From<AppendError> for Breach {
     }
 }
 
-/// Compares what was seen with what should be.
+/// Compares what was seen with what was expected.
 pub(super) fn same<T: fmt::Debug + PartialEq>(what: &str, seen: &T, wanted: &T) -> Result<(), Breach> {
     if seen == wanted { Ok(()) } else { Err(Breach(format!("{what}: {seen:?} instead of {wanted:?}"))) }
 }
 
-/// Says what is wrong unless `holds`.
+/// A breach with the text of `what`, unless `holds`.
 pub(super) fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), Breach> {
     if holds { Ok(()) } else { Err(Breach(what())) }
 }
 
-/// What became of each test of a suite, in their order.
+/// The results of the tests of a suite, in order.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub struct SuiteReport {
     outcomes: Vec<(&'static str, Result<(), Breach>)>,
 }
 
-impl Report {
+impl SuiteReport {
     pub(super) fn add(&mut self, name: &'static str, outcome: Result<(), Breach>) {
         self.outcomes.push((name, outcome));
     }
@@ -58,16 +58,16 @@ impl Report {
         self.outcomes.iter().filter_map(|(name, outcome)| Some((*name, outcome.as_ref().err()?)))
     }
 
-    /// Shows the whole report if any test failed.
+    /// Asserts that all tests passed.
     ///
     /// # Panics
-    /// When one did.
+    /// With the whole report, when a test failed.
     pub fn assert_passed(&self) {
         assert!(self.breaches().next().is_none(), "the store breaks its contract:\n{self}");
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for SuiteReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, outcome) in &self.outcomes {
             match outcome {

@@ -1,4 +1,4 @@
-//! A faulty store fails as it is told to, and only then.
+//! A faulty store fails as requested, and only then.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use orkestra_core::store::{AppendError, MemoryStore, Store, StoreErrorKind};
 use orkestra_testkit::sample::SampleRun;
 use orkestra_testkit::{Fault, FaultyStore};
 
-/// How many commits the store has, and what the last of three appends was answered, when it fails so.
+/// Makes three appends, of which the last one has this fault; returns the number of commits in the store and the last answer.
 async fn third_fails(fault: Fault) -> (usize, Result<(), AppendError>, FaultyStore) {
     let inner = MemoryStore::new();
     let store = FaultyStore::new(Arc::new(inner.clone())).with_fault(3, fault);
@@ -37,7 +37,7 @@ async fn each_fault_does_what_it_says() {
 }
 
 #[tokio::test]
-async fn after_a_crash_nothing_is_answered() {
+async fn after_a_crash_every_call_fails() {
     for (fault, commits_then) in [(Fault::CrashBefore, 2), (Fault::CrashAfter, 3)] {
         let (commits, answer, store) = third_fails(fault).await;
         assert_eq!(commits, commits_then);

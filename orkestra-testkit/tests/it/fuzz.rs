@@ -1,12 +1,12 @@
-//! The fuzz targets without a fuzzer: seeds, and mutations of them. `ORKESTRA_LONG=1` goes through a hundred times as many.
+//! The fuzz targets without a fuzzer: with seeds and mutations of them, a hundred times as many with `ORKESTRA_LONG=1`.
 //!
-//! A failing case is printed with its number; the same number makes the same bytes.
+//! The number of a failing case is printed; the same number gives the same bytes.
 
 use std::path::Path;
 
 use orkestra_testkit::{Chance, fuzz};
 
-/// The seeds that cargo-fuzz begins with too.
+/// The seeds, which cargo-fuzz uses too.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
     let entries = std::fs::read_dir(folder).expect("every target has seeds");
@@ -24,7 +24,7 @@ fn random(chance: &mut Chance, length_max: usize) -> Vec<u8> {
     (0..length).map(|_| u8::try_from(chance.below(256)).expect("it is below 256")).collect()
 }
 
-/// Names the case when the target panics in it.
+/// Prints the case when the target panics.
 struct Case<'a>(&'a str, u64);
 
 impl Drop for Case<'_> {
@@ -35,7 +35,7 @@ impl Drop for Case<'_> {
     }
 }
 
-/// Seeds as they are, then mutations of them, and of mutations.
+/// Runs the target with the seeds, then with repeated mutations of them.
 fn mutated(target: &str, count: u64, seeds: &[Vec<u8>], run: fn(&[u8])) {
     for (number, seed) in (0..).zip(seeds) {
         let _case = Case(target, number);
@@ -54,7 +54,7 @@ fn mutated(target: &str, count: u64, seeds: &[Vec<u8>], run: fn(&[u8])) {
 }
 
 #[test]
-fn no_sequence_of_inputs_breaks_a_promise() {
+fn no_sequence_of_inputs_breaks_an_invariant() {
     mutated("decisions", cases(200), &seeds("decisions"), fuzz::decisions);
     for number in 0..cases(2000) {
         let _case = Case("decisions (random)", number);
@@ -63,26 +63,26 @@ fn no_sequence_of_inputs_breaks_a_promise() {
 }
 
 #[test]
-fn no_journal_harms_its_reader() {
+fn any_bytes_as_a_journal_are_handled() {
     let mut journals = seeds("journal");
     journals.extend((0..20).map(|number| fuzz::journal_of(&random(&mut Chance::new(number), 200))));
     mutated("journal", cases(1500), &journals, fuzz::journal);
 }
 
 #[test]
-fn no_json_harms_its_reader() {
+fn any_bytes_as_json_are_handled() {
     mutated("workflow_json", cases(3000), &seeds("workflow_json"), fuzz::workflow_json);
 }
 
 #[cfg(feature = "yaml")]
 #[test]
-fn no_yaml_harms_its_reader() {
+fn any_bytes_as_yaml_are_handled() {
     mutated("workflow_yaml", cases(3000), &seeds("workflow_yaml"), fuzz::workflow_yaml);
 }
 
 #[test]
-fn a_seed_of_each_kind_gets_through() {
-    // Were they refused at the door, their mutations would show nothing.
+fn the_seeds_are_accepted() {
+    // If the seeds were rejected at once, their mutations would test nothing.
     let journal = fuzz::journal_of(&random(&mut Chance::new(1), 200));
     assert!(journal.split(|byte| *byte == b'\n').count() > 3, "{}", String::from_utf8_lossy(&journal));
     for seed in seeds("workflow_json") {

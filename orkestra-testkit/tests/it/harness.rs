@@ -1,10 +1,10 @@
-//! The harnesses pass what is sound, and catch what is not.
+//! The harnesses accept sound workflows and report unsound ones.
 
 use orkestra_core::model::{Join, OnFailure};
 use orkestra_core::prelude::*;
 use orkestra_testkit::{Counter, Harness, run};
 
-/// A task of steps with a wait between them. Some look like what the engine remembers itself.
+/// A task of steps with waits between them. Some keys look like those of the engine.
 fn worker(counter: &Counter) -> impl Fn(Context, Payload) -> BoxedTask + Clone + Send + Sync + 'static {
     let counter = counter.clone();
     move |cx: Context, _: Payload| {
@@ -55,7 +55,7 @@ fn a_sound_workflow_survives_a_crash_at_every_write() {
     let report = run(harness(&counter).crash_after_every_commit());
     report.assert_sound();
     assert!(report.trials > 20, "{report}");
-    // The process can always die between an effect and its being remembered.
+    // A process can always die between an effect and the commit of its step.
     assert!(report.repeats.iter().any(|repeat| repeat.step == "first" && repeat.excused), "{report}");
 }
 
@@ -69,23 +69,23 @@ fn a_sound_workflow_repeats_no_step_of_an_interrupted_attempt() {
 }
 
 #[test]
-fn a_node_that_fails_does_what_its_policy_says() {
+fn a_failing_node_follows_its_policy() {
     let counter = Counter::new();
     let report = run(harness(&counter).fail_each_node());
     report.assert_sound();
     assert_eq!(report.trials, 6, "{report}");
 }
 
-/// Does its work beside its steps, and gives what depends on how often it was called.
+/// A workflow with an effect outside of steps, and an output that depends on how often its task was called.
 fn careless(counter: &Counter) -> Harness {
     let counting = counter.clone();
     let task = move |cx: Context, (): ()| {
         let counter = counting.clone();
         async move {
-            counter.count(&cx, "mail");
+            counter.count(&cx, "email");
             cx.step("note", || async { TaskResult::Ok(()) }).await?;
             cx.sleep(secs(1)).await?;
-            Ok(counter.times("a", "mail"))
+            Ok(counter.times("a", "email"))
         }
     };
     let build = move |engine: EngineBuilder| {
@@ -95,10 +95,10 @@ fn careless(counter: &Counter) -> Harness {
 }
 
 #[test]
-fn what_is_done_beside_steps_is_caught() {
+fn effects_outside_steps_are_reported() {
     let counter = Counter::new();
     let report = run(careless(&counter).crash_after_every_commit());
-    assert!(report.repeats.iter().any(|repeat| repeat.step == "mail" && !repeat.excused), "{report}");
+    assert!(report.repeats.iter().any(|repeat| repeat.step == "email" && !repeat.excused), "{report}");
     assert!(report.problems.iter().any(|problem| problem.contains("it ends in")), "{report}");
 
     let report = run(careless(&counter).repeat_each_attempt());

@@ -1,4 +1,4 @@
-//! The kit on the store of `orkestra-core`, and the kit itself.
+//! Tests of the test kit, and of the in-memory store of `orkestra-core` with it.
 
 mod faulty;
 mod fuzz;

@@ -1,4 +1,4 @@
-//! The in-memory store keeps the contract, and the suite sees when one does not.
+//! The in-memory store keeps the contract, and the suite detects a store that does not.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ async fn two_memory_stores_answer_the_same() {
     }
 }
 
-/// Acknowledges what it forgets.
+/// Acknowledges writes and forgets them.
 struct Forgetful;
 
 #[async_trait]
@@ -37,7 +37,7 @@ impl StoreFixture for Forgetful {
 }
 
 #[tokio::test]
-async fn the_suite_sees_a_store_that_forgets() {
+async fn the_suite_detects_a_store_that_forgets() {
     let breach = append_2_ok_means_durable(&Forgetful).await.expect_err("it forgets");
     assert!(breach.to_string().starts_with("the journal: [] instead of"), "{breach}");
     let report = suite(&Forgetful).await;
@@ -45,7 +45,7 @@ async fn the_suite_sees_a_store_that_forgets() {
 }
 
 #[tokio::test]
-async fn a_difference_is_seen_and_names_its_seed() {
+async fn a_difference_is_reported_with_its_seed() {
     let faulty = FaultyStore::new(Arc::new(MemoryStore::new())).with_fault(20, Fault::UnknownLost);
     let difference = differential::compare(7, 400, &MemoryStore::new(), &faulty).await.expect_err("it lost a batch");
     assert!(difference.starts_with("seed 7, call "), "{difference}");

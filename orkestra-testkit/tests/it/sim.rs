@@ -1,14 +1,15 @@
-//! The simulator finds nothing in the engine, finds every bug that is put in, and does the same for the same seed.
+//! The simulator finds no violation in the engine, finds every bug that is put into the store, and gives the same world for the
+//! same seed.
 
 use std::num::NonZero;
 
 use orkestra_testkit::sim::{Bug, Settings, simulate, simulate_many};
 
-/// Worlds of the short form. The long form is the example `simulate` in release mode.
+/// How many worlds are simulated by default. For more, use the example `simulate` in release mode.
 const SEEDS: u64 = 500;
-/// Worlds in which a bug of the store must show: no more are made than it takes.
+/// In how many worlds a bug in the store must show; the first one that shows it ends the search.
 const SEEDS_OF_A_BUG: u64 = 1_000;
-/// Worlds of the long form: `ORKESTRA_LONG=1`.
+/// How many worlds are simulated with `ORKESTRA_LONG=1`.
 const SEEDS_LONG: u64 = 20_000;
 
 fn threads() -> usize {
@@ -67,7 +68,7 @@ fn the_same_seed_is_the_same_world() {
     }
 }
 
-/// The first world from `seed` on that shows the bug.
+/// The first seed, from `seed` on, whose world shows the bug.
 fn first_to_show(bug: Bug, seed: u64) -> (u64, String) {
     let settings = Settings { bug: Some(bug), ..Settings::default() };
     let mut worlds = (seed..seed + SEEDS_OF_A_BUG).map(|seed| simulate(seed, &settings));
@@ -85,29 +86,29 @@ fn an_early_acknowledgement_is_found() {
 
 #[test]
 fn a_missing_fence_check_is_found() {
-    // Few worlds let an old owner write after the claim of another one: the first of them is 1412.
+    // In few worlds does an old owner write after another one has claimed the run: the first of them is 1412.
     let (_, what) = first_to_show(Bug::NoFenceCheck, 1_200);
     assert!(what.contains("had claimed it"), "{what}");
 }
 
-/// The simulator sees what does not happen, too.
+/// The simulator also detects what fails to happen.
 #[test]
 fn a_forgotten_timer_is_found() {
     let (_, what) = first_to_show(Bug::ForgottenTimer, 0);
     assert!(what.contains("does not come to an end"), "{what}");
 }
 
-/// Seeds that showed bugs. What a seed makes changes with the simulator; those that still make the same world are worth it.
+/// Seeds that once showed bugs. The world of a seed may change with the simulator, but some still make the same world.
 #[test]
-fn seeds_that_broke_once_hold() {
-    // Slots that were never given back; then a full engine whose runs waited for children that had no room.
+fn seeds_that_once_failed_pass() {
+    // Slots that were never released; then an engine at its capacity whose runs waited for children that could not start.
     for seed in [19_455, 58_094, 79_940, 41_866, 75_996] {
         let verdict = simulate(seed, &Settings::default());
         assert_eq!(verdict.violation, None, "{}", verdict.rerun());
     }
 }
 
-/// The faults of issue 9, by kind, and a world that showed each. Those that still make the same world are worth it.
+/// The faults of issue 9, by kind, and a seed that showed each. Some still make the same world.
 const FOUND: [(&str, u64); 17] = [
     ("A: a child of another request", 8213),
     ("A: a child whose id is taken", 8926),
@@ -116,16 +117,16 @@ const FOUND: [(&str, u64); 17] = [
     ("B: a value that looks like a marker", 8839),
     ("B: a condition that is not exact", 6452),
     ("C: a lost signal", 7439),
-    ("C: a race that comes to something else later", 6491),
+    ("C: a race whose result changes", 6491),
     ("C: work beside a wait", 6413),
     ("D: a plan that cannot be read back", 6557),
     ("E: an interruption that was a pause", 9550),
-    ("E: a failure that nobody decided", 9406),
-    ("F: a child that was cancelled and begins", 9493),
-    ("F: a parent that waits for ever", 6531),
+    ("E: a failure that was never decided", 9406),
+    ("F: a child that was cancelled and starts", 9493),
+    ("F: a parent that waits forever", 6531),
     ("G: a driver that panics", 8998),
-    ("H: a schedule that is silent for a year", 20_048),
-    ("I: a fork that undoes what it did not do", 12_491),
+    ("H: a schedule that does not fire for a year", 20_048),
+    ("I: a fork that compensates what it did not do", 12_491),
 ];
 
 #[test]

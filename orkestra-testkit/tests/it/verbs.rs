@@ -1,5 +1,5 @@
-//! The harnesses over tasks whose verbs meet: waits that race, children of look-alike keys, retries after a child's failure,
-//! steps that begin at most once beside a pause.
+//! The harnesses on tasks that combine verbs: racing waits, children with similar keys, retries after a child's failure,
+//! at-most-once steps and pauses.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use orkestra_testkit::{Counter, Harness, VirtualClock, run};
 
 type BoxedTask<T> = Pin<Box<dyn Future<Output = TaskResult<T>> + Send>>;
 
-/// A step that is counted, and gives what it is.
+/// A counted step, which returns its node and key.
 async fn counted(cx: &Context, counter: &Counter, key: &str) -> TaskResult<String> {
     cx.step(key, || async {
         counter.count(cx, key);
@@ -20,7 +20,7 @@ async fn counted(cx: &Context, counter: &Counter, key: &str) -> TaskResult<Strin
     .await
 }
 
-/// Sees that a workflow of one node ends the same wherever its process dies, and when each attempt is repeated.
+/// Asserts that a workflow of one node has the same outcome wherever its process dies, and when each attempt is repeated.
 fn assert_sound<D, F>(counter: &Counter, build: impl Fn(EngineBuilder) -> EngineBuilder + Clone + 'static, drive: D)
 where
     D: Fn(Engine) -> F + Clone + 'static,
@@ -43,7 +43,7 @@ fn a_task_that_is_reminded_while_it_waits_for_a_signal_receives_it() {
                     answer = cx.signal::<String>("answer") => return answer,
                     slept = cx.sleep(Duration::from_millis(300)) => slept?,
                 }
-                // Not counted: whoever drives the run anew sends later, and there are more of them.
+                // Not counted: a new process sends the signal later, so there are more of these steps.
                 cx.step(format!("remind {round}"), || async { TaskResult::Ok(()) }).await?;
             }
             Ok("nobody answered".to_owned())
@@ -54,7 +54,7 @@ fn a_task_that_is_reminded_while_it_waits_for_a_signal_receives_it() {
     };
     let drive = |engine: Engine| async move {
         let run = engine.run("ask").id("r").start().await?;
-        // In the second round, before the task is parked: the first one's wait is let go, and must not take it.
+        // In the second round, before the task is parked: the wait of the first round was dropped and must not take the signal.
         tokio::time::sleep(Duration::from_millis(450)).await;
         run.signal("answer", "yes").await?;
         Ok(run)
@@ -63,7 +63,7 @@ fn a_task_that_is_reminded_while_it_waits_for_a_signal_receives_it() {
 }
 
 #[test]
-fn a_time_limit_on_a_signal_that_comes_too_late_leaves_it_to_the_next_wait() {
+fn a_signal_that_misses_a_time_limit_goes_to_the_next_wait() {
     let counter = Counter::new();
     let counting = counter.clone();
     let task = move |cx: Context, (): ()| -> BoxedTask<Vec<String>> {
@@ -95,7 +95,7 @@ fn a_time_limit_on_a_signal_that_comes_too_late_leaves_it_to_the_next_wait() {
     assert_sound(&counter, build, drive);
 }
 
-/// A workflow that gives back what it is given, and one whose task asks for many of it.
+/// A workflow that echoes its input, and one whose task starts many runs of it.
 fn echoing(
     engine: EngineBuilder,
     task: impl Fn(Context, ()) -> BoxedTask<usize> + Send + Sync + 'static,
@@ -112,7 +112,7 @@ async fn many(engine: Engine) -> Result<Run, Error> {
 }
 
 #[test]
-fn children_of_look_alike_keys_are_each_their_own() {
+fn children_with_similar_keys_are_not_confused() {
     async fn ask(cx: &Context, key: &str, text: &str) -> TaskResult<()> {
         let echo: String = cx.child(key, "echo", text).await?;
         if echo == format!("echo of {text}") { Ok(()) } else { Err(TaskError::permanent(format!("{key}: {echo}"))) }
@@ -134,8 +134,8 @@ fn children_of_look_alike_keys_are_each_their_own() {
 }
 
 #[test]
-fn a_node_that_is_retried_after_its_child_failed_is_given_the_children_it_asks_for() {
-    /// Fails as often as it is told to.
+fn a_node_retried_after_a_child_failed_gets_the_children_it_asks_for() {
+    /// Fails when `bad` is set.
     async fn ship(cx: Context, (item, bad): (u64, bool)) -> TaskResult<String> {
         cx.step("ship", || async { TaskResult::Ok(()) }).await?;
         if bad { Err(TaskError::permanent(format!("item {item} is locked"))) } else { Ok(format!("receipt of {item}")) }
@@ -168,7 +168,7 @@ fn a_node_that_is_retried_after_its_child_failed_is_given_the_children_it_asks_f
 }
 
 #[test]
-fn a_step_that_begins_at_most_once_is_done_although_the_run_is_paused_before_it() {
+fn an_at_most_once_step_runs_after_a_pause() {
     let counter = Counter::new();
     let counting = counter.clone();
     let task = move |cx: Context, (): ()| -> BoxedTask<String> {
@@ -180,7 +180,7 @@ fn a_step_that_begins_at_most_once_is_done_although_the_run_is_paused_before_it(
                 TaskResult::Ok("paid".to_owned())
             });
             match paid.at_most_once().await {
-                // Only a crash between the beginning and the end of it may say so, and nobody can tell then.
+                // Only a crash while the step runs may cause this, and then its outcome is unknown.
                 Err(error) if error.failure().kind == "interrupted" => Ok("paid".to_owned()),
                 paid => paid,
             }
@@ -201,7 +201,7 @@ fn a_step_that_begins_at_most_once_is_done_although_the_run_is_paused_before_it(
         }
         Ok(run)
     };
-    // A pause is no crash: without one it is done.
+    // A pause is not a crash: without a crash the step runs.
     let plain = async {
         let engine = build(Engine::builder().clock(VirtualClock::new())).start().await?;
         drive(engine).await?.output::<String>().await

@@ -1,4 +1,4 @@
-//! A wrapper changes what it writes, and nothing else.
+//! A `StoreWrapper` changes the methods that it overrides, and nothing else.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -9,14 +9,14 @@ use orkestra_core::store::{AppendError, MemoryStore, Store, StoreError, StoreErr
 use orkestra_testkit::sample::SampleRun;
 use orkestra_testkit::store::{StoreFixture, suite};
 
-/// Changes nothing, and writes down what it is asked for.
+/// Changes nothing, and records which methods are called.
 #[derive(Clone)]
-struct Noting {
+struct Recording {
     inner: MemoryStore,
-    asked: Arc<Mutex<BTreeSet<StoreMethod>>>,
+    called: Arc<Mutex<BTreeSet<StoreMethod>>>,
 }
 
-impl StoreWrapper for Noting {
+impl StoreWrapper for Recording {
     fn inner(&self) -> &dyn Store {
         &self.inner
     }
@@ -26,18 +26,18 @@ impl StoreWrapper for Noting {
         method: StoreMethod,
         call: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        self.asked.lock().expect("no test panics here").insert(method);
+        self.called.lock().expect("no test panics here").insert(method);
         call.await
     }
 }
 
 #[derive(Default)]
-struct NotingFixture {
-    asked: Arc<Mutex<BTreeSet<StoreMethod>>>,
+struct RecordingFixture {
+    called: Arc<Mutex<BTreeSet<StoreMethod>>>,
 }
 
 #[async_trait]
-impl StoreFixture for NotingFixture {
+impl StoreFixture for RecordingFixture {
     type Place = MemoryStore;
 
     async fn place(&self) -> MemoryStore {
@@ -46,16 +46,16 @@ impl StoreFixture for NotingFixture {
 
     async fn open(&self, place: &MemoryStore) -> Arc<dyn Store> {
         place.drop_leases();
-        Arc::new(Noting { inner: place.clone(), asked: Arc::clone(&self.asked) })
+        Arc::new(Recording { inner: place.clone(), called: Arc::clone(&self.called) })
     }
 }
 
 #[tokio::test]
 async fn a_wrapper_that_changes_nothing_keeps_the_contract_and_sees_every_method() {
-    let fixture = NotingFixture::default();
+    let fixture = RecordingFixture::default();
     suite(&fixture).await.assert_passed();
-    let asked = fixture.asked.lock().expect("no test panics here");
-    let names: Vec<&str> = asked.iter().map(|method| method.name()).collect();
+    let called = fixture.called.lock().expect("no test panics here");
+    let names: Vec<&str> = called.iter().map(|method| method.name()).collect();
     assert_eq!(
         names,
         [
@@ -87,13 +87,13 @@ async fn a_wrapper_that_changes_nothing_keeps_the_contract_and_sees_every_method
 #[tokio::test]
 async fn a_wrapper_is_the_inner_store_to_engines_of_the_process() {
     let inner = MemoryStore::new().between_engines();
-    let wrapped: Arc<dyn Store> = Arc::new(Noting { inner: inner.clone(), asked: Arc::default() });
+    let wrapped: Arc<dyn Store> = Arc::new(Recording { inner: inner.clone(), called: Arc::default() });
     assert_eq!(wrapped.identity(), inner.identity());
     assert_eq!(wrapped.describe(), "memory");
     assert!(wrapped.is_shared());
 }
 
-/// Refuses each call, before it is made or after.
+/// Fails each call, before or after the inner call.
 struct Refusing {
     inner: MemoryStore,
     after: bool,
@@ -117,7 +117,7 @@ impl StoreWrapper for Refusing {
 }
 
 #[tokio::test]
-async fn what_was_refused_before_the_write_has_failed_and_after_it_is_unknown() {
+async fn an_append_refused_before_the_write_has_failed_and_after_it_is_unknown() {
     for after in [false, true] {
         let inner = MemoryStore::new();
         let store: Arc<dyn Store> = Arc::new(Refusing { inner: inner.clone(), after });

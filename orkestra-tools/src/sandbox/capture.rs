@@ -1,5 +1,5 @@
-//! Takes a command's output apart: into lines for the sink, head and tail for the result, everything for the artifact file.
-//! Each of the three has its own cap, so a command that writes for ever costs time but neither memory nor disk.
+//! Captures a command's output: lines for the sink, head and tail for the result, everything for the artifact file. Each of
+//! the three has its own limit, so endless output costs time but neither memory nor disk.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -13,12 +13,12 @@ use crate::limits::{
 
 pub(super) struct Capture<'sink> {
     sink: &'sink dyn OutputSink,
-    /// What has come of the line under way, for each of the two streams.
+    /// The incomplete current line of each of the two streams.
     partial: [Vec<u8>; 2],
     lines: u64,
     head: Vec<u8>,
     tail: VecDeque<u8>,
-    /// Bytes that are neither in the head nor in the tail any more.
+    /// Bytes dropped between head and tail.
     cut: u64,
     whole: Option<Whole>,
 }
@@ -26,11 +26,11 @@ pub(super) struct Capture<'sink> {
 struct Whole {
     path: PathBuf,
     file: BufWriter<File>,
-    room: u64,
+    remaining: u64,
     failed: bool,
 }
 
-/// What is left when the output has ended.
+/// The result of a capture.
 pub(super) struct Captured {
     pub(super) output: String,
     pub(super) whole: Option<PathBuf>,
@@ -39,8 +39,10 @@ pub(super) struct Captured {
 impl<'sink> Capture<'sink> {
     pub(super) fn new(sink: &'sink dyn OutputSink, whole: Option<PathBuf>) -> Result<Self, SandboxError> {
         let open = |path: PathBuf| match File::create(&path) {
-            Ok(file) => Ok(Whole { path, file: BufWriter::new(file), room: OUTPUT_WHOLE_BYTES_MAX, failed: false }),
-            Err(error) => Err(SandboxError::Failed(format!("the output file {}: {error}", path.display()))),
+            Ok(file) => {
+                Ok(Whole { path, file: BufWriter::new(file), remaining: OUTPUT_WHOLE_BYTES_MAX, failed: false })
+            }
+            Err(error) => Err(SandboxError::Failed(format!("cannot create output file {}: {error}", path.display()))),
         };
         Ok(Self {
             sink,
@@ -53,14 +55,14 @@ impl<'sink> Capture<'sink> {
         })
     }
 
-    /// Takes some bytes of one stream; lines are passed on as they become complete.
+    /// Adds bytes of one stream, and passes on each line that becomes complete.
     pub(super) fn push(&mut self, mut bytes: &[u8], stderr: bool) {
         while !bytes.is_empty() {
-            let room = OUTPUT_LINE_BYTES_MAX - self.partial[usize::from(stderr)].len();
-            let window = &bytes[..bytes.len().min(room)];
+            let remaining = OUTPUT_LINE_BYTES_MAX - self.partial[usize::from(stderr)].len();
+            let window = &bytes[..bytes.len().min(remaining)];
             let (taken, is_complete) = match window.iter().position(|byte| *byte == b'\n') {
                 Some(newline) => (newline + 1, true),
-                None => (window.len(), window.len() == room),
+                None => (window.len(), window.len() == remaining),
             };
             self.partial[usize::from(stderr)].extend_from_slice(&bytes[..taken]);
             if is_complete {
@@ -70,7 +72,7 @@ impl<'sink> Capture<'sink> {
         }
     }
 
-    /// Ends the output: what has no newline counts as a line.
+    /// Ends the output: a last line without a newline counts as a line.
     pub(super) fn finish(mut self) -> Captured {
         for stderr in [false, true] {
             if !self.partial[usize::from(stderr)].is_empty() {
@@ -78,11 +80,11 @@ impl<'sink> Capture<'sink> {
             }
         }
         let whole = self.whole.take().map(|mut whole| {
-            if whole.room == 0 {
+            if whole.remaining == 0 {
                 let _ = whole.file.write_all(b"\n[the rest of the output is not kept]\n");
             }
             if whole.failed || whole.file.flush().is_err() {
-                tracing::warn!(path = %whole.path.display(), "the whole output of a command could not be kept");
+                tracing::warn!(path = %whole.path.display(), "cannot write the whole output of a command to its file");
             }
             whole.path
         });
@@ -131,10 +133,10 @@ impl<'sink> Capture<'sink> {
 
 impl Whole {
     fn write(&mut self, line: &[u8]) {
-        let taken = line.len().min(usize::try_from(self.room).unwrap_or(usize::MAX));
-        // A full disk must not stop the command: its result matters more than this file.
+        let taken = line.len().min(usize::try_from(self.remaining).unwrap_or(usize::MAX));
+        // A full disk must not fail the command: its result matters more than this file.
         self.failed |= self.file.write_all(&line[..taken]).is_err();
-        self.room -= taken as u64;
+        self.remaining -= taken as u64;
     }
 }
 
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_comes_in_pieces() {
+    fn an_endless_line_is_split() {
         let long = vec![b'x'; OUTPUT_LINE_BYTES_MAX * 2 + 5];
         let (lines, output) = capture(&[(&long, false)]);
         let sizes: Vec<usize> = lines.iter().map(|(line, _)| line.len()).collect();
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn streaming_stops_with_a_word_and_capture_goes_on() {
+    fn streaming_stops_with_a_note_and_capture_continues() {
         let bytes = b"line\n".repeat(3000);
         let (lines, output) = capture(&[(&bytes, false)]);
         assert_eq!(lines.len() as u64, STREAM_LINES_MAX + 1);

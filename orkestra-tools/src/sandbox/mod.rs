@@ -1,9 +1,10 @@
-//! Where commands run. The trait, what goes in and what comes out; the implementations are in `docker/` and `local/`.
+//! Where commands run: the [`Sandbox`] trait with its input and output types. The implementations are in `docker/` and
+//! `local/`.
 //!
-//! Both keep the same promises, tested by one table (`tests/it/sandbox_table.rs`):
-//! - the command and everything it started is gone when `execute` returns, is dropped, or times out;
-//! - its output is streamed line by line and capped; its environment holds nothing of ours;
-//! - it can write in the workspace and in scratch space that goes away with the sandbox.
+//! Both give the same guarantees, tested by one table (`tests/it/sandbox_table.rs`):
+//! - the command and everything that it started is gone when `execute` returns, is dropped, or times out;
+//! - its output is streamed line by line and capped; its environment holds nothing of this process's;
+//! - it can write in the workspace and in scratch space that is removed with the sandbox.
 
 mod capture;
 pub(crate) mod docker;
@@ -19,10 +20,10 @@ use serde::{Deserialize, Serialize};
 use crate::limits::{COMMAND_BYTES_MAX, COMMAND_TIMEOUT_DEFAULT, COMMAND_TIMEOUT_MAX, COPY_BYTES_MAX};
 use crate::workspace::{Workspace, WorkspaceError, relative};
 
-/// Exit code of a command that was killed because its time was up, as `timeout(1)` has it.
+/// Exit code of a command that was killed at its timeout, as of `timeout(1)`.
 pub(crate) const EXIT_TIMED_OUT: i32 = 124;
 
-/// What every command finds in its environment beside PATH, HOME and TMPDIR: plain unbuffered output, and nothing of ours.
+/// The environment of every command besides PATH, HOME and TMPDIR: for plain, unbuffered output.
 pub(crate) const ENVIRONMENT: [(&str, &str); 5] = [
     ("LANG", "C.UTF-8"),
     ("TERM", "dumb"),
@@ -35,25 +36,26 @@ pub(crate) const ENVIRONMENT: [(&str, &str); 5] = [
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SandboxError {
-    /// The sandbox cannot be used on this machine now. The message is one sentence that says what to do.
+    /// The sandbox cannot be used on this machine now. The message says what to do.
     #[error("{0}")]
     Unavailable(String),
-    /// The command itself cannot be run as given; nothing was started.
+    /// The command is invalid; nothing was started.
     #[error("the command was not run: {0}")]
     InvalidCommand(String),
-    /// The sandbox went away while the command ran. *Unknown*: the command may have had all, some or none of its effects.
+    /// The sandbox was lost while the command ran. The outcome is unknown: the command may have had all, some or none of its
+    /// effects.
     #[error("the sandbox was lost while the command ran, so its outcome is unknown: {0}")]
     Lost(String),
     /// A file could not be copied.
     #[error("{0}")]
     Copy(#[from] WorkspaceError),
-    /// A fault of the sandbox's machinery; the command was not started.
+    /// An internal fault of the sandbox; the command was not started.
     #[error("the sandbox failed: {0}")]
     Failed(String),
 }
 
 impl SandboxError {
-    /// Whether trying again later may help without anybody changing anything.
+    /// Whether the same call may succeed later without any change.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::Failed(_))
@@ -64,13 +66,13 @@ impl SandboxError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Command {
-    /// The line, at most [`COMMAND_BYTES_MAX`] bytes.
+    /// The command line, at most [`COMMAND_BYTES_MAX`] bytes.
     pub line: String,
-    /// Directory relative to the workspace; the workspace itself when `None`.
+    /// The directory to run it in, relative to the workspace; the workspace itself when `None`.
     pub cwd: Option<String>,
-    /// Time after which it is killed with all its descendants; capped at [`COMMAND_TIMEOUT_MAX`].
+    /// The time after which it is killed with all its descendants, at most [`COMMAND_TIMEOUT_MAX`].
     pub timeout: Duration,
-    /// File of the host that gets the whole output (truncated first), outside the workspace; nowhere when `None`.
+    /// A file on the host, outside the workspace, that receives the whole output (truncated first); `None` for no file.
     pub whole: Option<PathBuf>,
 }
 
@@ -81,37 +83,37 @@ impl Command {
         Self { line: line.into(), cwd: None, timeout: COMMAND_TIMEOUT_DEFAULT, whole: None }
     }
 
-    /// Another timeout.
+    /// Sets the timeout.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Another directory, relative to the workspace.
+    /// Sets the directory, relative to the workspace.
     #[must_use]
     pub fn with_cwd(mut self, cwd: impl Into<String>) -> Self {
         self.cwd = Some(cwd.into());
         self
     }
 
-    /// Keeps the whole output (up to [`crate::limits::OUTPUT_WHOLE_BYTES_MAX`]) in this file of the host.
+    /// Writes the whole output (up to [`crate::limits::OUTPUT_WHOLE_BYTES_MAX`] bytes) to this file on the host.
     #[must_use]
     pub fn with_whole(mut self, path: impl Into<PathBuf>) -> Self {
         self.whole = Some(path.into());
         self
     }
 
-    /// The timeout after the cap.
+    /// The effective timeout.
     pub(crate) fn time(&self) -> Duration {
         self.timeout.min(COMMAND_TIMEOUT_MAX)
     }
 
-    /// Checks what can be checked before anything starts; returns the clean relative directory.
+    /// Checks the command before anything starts; returns the normalised relative directory.
     pub(crate) fn check(&self, workspace: &Workspace) -> Result<PathBuf, SandboxError> {
         let refuse = |reason: String| Err(SandboxError::InvalidCommand(reason));
         if self.line.trim().is_empty() {
-            return refuse("the command is empty".to_owned());
+            return refuse("it is empty".to_owned());
         }
         if self.line.len() > COMMAND_BYTES_MAX {
             return refuse(format!(
@@ -133,26 +135,26 @@ impl Command {
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandResult {
-    /// Exit code; 124 on time-out, 128 + n when signal n ended it.
+    /// The exit code; 124 on timeout, 128 + n when killed by signal n.
     pub exit_code: i32,
-    /// Whether it was killed because its time was up.
+    /// Whether it was killed at its timeout.
     pub timed_out: bool,
-    /// Both outputs in the order they arrived, the middle cut out when long (the text says so).
+    /// stdout and stderr in the order of arrival; the middle of a long output is cut out, which the text says.
     pub output: String,
-    /// File with the whole output, when one was asked for.
+    /// The file with the whole output, if one was requested.
     pub whole: Option<PathBuf>,
-    /// How long it took, milliseconds.
+    /// The duration, milliseconds.
     pub duration_ms: u64,
 }
 
-/// Gets a command's output while it runs.
+/// Receives a command's output while it runs.
 pub trait OutputSink: Send + Sync {
-    /// One line without its newline; a line longer than [`crate::limits::OUTPUT_LINE_BYTES_MAX`] comes in pieces. Called at
-    /// most [`crate::limits::STREAM_LINES_MAX`] times per command and once more to say that the rest is not streamed.
+    /// One line without its newline; a line longer than [`crate::limits::OUTPUT_LINE_BYTES_MAX`] bytes is split. Called at
+    /// most [`crate::limits::STREAM_LINES_MAX`] times per command, and once more to say that the rest is not streamed.
     fn line(&self, line: &str, stderr: bool);
 }
 
-/// A sink that drops everything; the result still has the output.
+/// A sink that discards all lines; the result still has the output.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DiscardOutput;
 
@@ -160,17 +162,17 @@ impl OutputSink for DiscardOutput {
     fn line(&self, _: &str, _: bool) {}
 }
 
-/// What a started sandbox confines, in words for an operator. Derived from what is in force, not from what was asked for.
+/// What a started sandbox confines, in words for an operator. Derived from what is in force, not from what was requested.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Confinement {
     /// What is enforced.
     pub enforced: Vec<String>,
-    /// What a reader might expect and does not get here.
+    /// What a reader might expect but is not enforced.
     pub gaps: Vec<String>,
 }
 
-/// A place where commands run, with one workspace. Shared by the agents of a run: commands may run at the same time.
+/// Runs commands in one workspace. Shared by the agents of a run: commands may run at the same time.
 #[async_trait]
 pub trait Sandbox: Send + Sync {
     /// `docker` or `local`.
@@ -179,20 +181,21 @@ pub trait Sandbox: Send + Sync {
     /// The workspace that commands see.
     fn workspace(&self) -> &Workspace;
 
-    /// What is confined and what is not.
+    /// Reports what is confined and what is not.
     fn confinement(&self) -> Confinement;
 
-    /// Runs a command to its end, its time-out or until the future is dropped; afterwards nothing of it is running, not
-    /// even what it put in the background.
+    /// Runs a command until it ends, it times out, or the future is dropped. Afterwards nothing of it is running, not even
+    /// its background processes.
     ///
     /// # Errors
-    /// [`SandboxError::InvalidCommand`] before anything started; [`SandboxError::Lost`] when the outcome is unknown.
+    /// [`SandboxError::InvalidCommand`] and [`SandboxError::Failed`] when the command was not started;
+    /// [`SandboxError::Lost`] when its outcome is unknown.
     async fn execute(&self, command: Command, sink: &dyn OutputSink) -> Result<CommandResult, SandboxError>;
 
-    /// Copies a file of the host to a path in the workspace; returns its size, bytes.
+    /// Copies a file of the host to a path in the workspace; returns its size in bytes.
     ///
     /// # Errors
-    /// [`SandboxError::Copy`] for a path outside or more than [`COPY_BYTES_MAX`] bytes.
+    /// [`SandboxError::Copy`] for a path outside the workspace, more than [`COPY_BYTES_MAX`] bytes, or an I/O error.
     async fn copy_in(&self, host: &Path, path: &str) -> Result<u64, SandboxError> {
         let (workspace, host, path) = (self.workspace().clone(), host.to_owned(), path.to_owned());
         blocking(move || {
@@ -212,7 +215,7 @@ pub trait Sandbox: Send + Sync {
         .await
     }
 
-    /// Copies a file of the workspace to a path of the host, replacing what is there; returns its size, bytes.
+    /// Copies a file of the workspace to a path on the host, replacing an existing file; returns its size in bytes.
     ///
     /// # Errors
     /// As [`Self::copy_in`].
@@ -227,10 +230,10 @@ pub trait Sandbox: Send + Sync {
         .await
     }
 
-    /// Ends everything that runs in it and gives back what it holds; the workspace stays. Closing twice is fine.
+    /// Kills everything that runs in it and frees its resources; the workspace stays. Closing twice is allowed.
     ///
     /// # Errors
-    /// When something could not be removed; it will be, by `reap` or by the next start for the same run.
+    /// When something could not be removed; `reap` or the next start for the same run will remove it.
     async fn close(&self) -> Result<(), SandboxError>;
 }
 
@@ -241,7 +244,7 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(SandboxError::Failed(error.to_string())))
 }
 
-/// Sixteen hexadecimal digits that stand for these parts.
+/// A hash of these parts, sixteen hexadecimal digits.
 fn hash(parts: &[&[u8]]) -> String {
     use std::fmt::Write as _;
 
@@ -249,7 +252,7 @@ fn hash(parts: &[&[u8]]) -> String {
 
     let mut hasher = sha2::Sha256::new();
     for part in parts {
-        // The length goes in too, so that moving a byte from one part to the next changes the result.
+        // Hash the length too, so that moving a byte from one part to the next changes the result.
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part);
     }

@@ -1,9 +1,9 @@
-//! Which process a leftover belongs to, and whether that process still lives. A pid alone does not tell: pids are reused, so
-//! the start time goes with it.
+//! Identifies the process that a leftover belongs to, and whether it is still alive. Pids are reused, so the start time is
+//! part of the identity.
 
 use std::fs;
 
-/// A process of some host.
+/// A process on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Owner {
     host: String,
@@ -19,7 +19,7 @@ impl Owner {
         Self { host, pid, start: start_time(pid).unwrap_or(0) }
     }
 
-    /// Reads what [`Self::text`] wrote.
+    /// Parses the text of [`Self::text`].
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.rsplitn(3, '|');
         let start = parts.next()?.parse().ok()?;
@@ -31,15 +31,16 @@ impl Owner {
         format!("{}|{}|{}", self.host, self.pid, self.start)
     }
 
-    /// Whether what it left may be removed: it is this process, or it was on this host and is gone. A process of another host
-    /// cannot be seen from here, so what it left stays.
+    /// Whether its leftovers may be removed: it is this process, or it was on this host and is gone. A process on another host
+    /// cannot be checked from here, so its leftovers are kept.
     pub(super) fn is_gone_or_this(&self) -> bool {
         let this = Self::this();
         *self == this || (self.host == this.host && start_time(self.pid).unwrap_or(0) != self.start)
     }
 }
 
-/// Start of a process in clock ticks since boot: field 22 of its `stat`, counted after the name, which may hold anything.
+/// The start time of a process in clock ticks since boot: field 22 of its `stat`, counted after the name, which may contain
+/// anything.
 pub(super) fn start_time(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
@@ -51,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_living_stranger_is_kept_and_the_dead_are_not() {
+    fn only_leftovers_of_this_or_a_dead_process_may_be_removed() {
         let this = Owner::this();
         assert_eq!(Owner::parse(&this.text()).as_ref(), Some(&this));
         assert!(this.is_gone_or_this());

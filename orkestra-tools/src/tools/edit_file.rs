@@ -1,8 +1,8 @@
-//! `edit_file`: replaces one passage of a file. `data` is `{path, bytes, replaced}`.
+//! `edit_file`: replaces a passage of a file. `data` is `{path, bytes, replaced}`.
 //!
-//! A passage that occurs more than once is an error unless all are meant: a wrong edit costs more than a second call. When the
-//! exact text is not there, lines are compared without their trailing blanks, which is what models most often get wrong;
-//! nothing fuzzier, so an edit never lands where nobody meant it.
+//! A passage that occurs more than once is an error unless `all` is set: a wrong edit costs more than a second call. If the
+//! exact text is not found, lines are compared without trailing blanks, which is what models most often get wrong. There is no
+//! fuzzier matching, so an edit never lands in an unintended place.
 
 use std::ops::Range;
 
@@ -61,10 +61,10 @@ impl TypedTool for EditFile {
 fn edit(content: &str, arguments: &Arguments) -> Result<(String, usize), String> {
     let Arguments { path, search, replace, all } = arguments;
     if search.is_empty() {
-        return Err("search is empty; to write a whole file use write_file".to_owned());
+        return Err("search is empty; use write_file to write a whole file".to_owned());
     }
     if search == replace {
-        return Err("search and replace are the same, so nothing would change".to_owned());
+        return Err("search and replace are the same, so nothing would change; give another replacement".to_owned());
     }
     let mut places: Vec<Range<usize>> =
         content.match_indices(search.as_str()).map(|(at, found)| at..at + found.len()).collect();
@@ -74,7 +74,7 @@ fn edit(content: &str, arguments: &Arguments) -> Result<(String, usize), String>
     match places.len() {
         0 => {
             return Err(format!(
-                "the passage is not in `{path}`; read_file shows the current text, copy the passage from there"
+                "the passage is not in `{path}`; copy it from the current text, which read_file shows"
             ));
         }
         1 => {}

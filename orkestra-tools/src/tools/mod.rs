@@ -1,4 +1,4 @@
-//! The tools of this crate, one per file.
+//! The built-in tools, one per file.
 
 mod edit_file;
 mod list_files;
@@ -23,7 +23,7 @@ pub(crate) fn builtin() -> Vec<Arc<dyn Tool>> {
     ]
 }
 
-/// Disk work off the async threads.
+/// Runs disk I/O off the async threads.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ToolError> + Send + 'static,
 ) -> Result<T, ToolError> {

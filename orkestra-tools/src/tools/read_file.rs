@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     #[serde(default = "first")]
     #[schemars(range(min = 1))]
     offset: u64,
-    /// Most lines to read.
+    /// Maximum number of lines to read.
     #[serde(default = "most")]
     #[schemars(range(min = 1))]
     limit: u64,
@@ -40,7 +40,7 @@ pub(crate) struct ReadFile;
 impl TypedTool for ReadFile {
     type Arguments = Arguments;
     const NAME: &'static str = "read_file";
-    const DESCRIPTION: &'static str = "Read the contents of a text file in the workspace. A long file is cut, and the answer says with which offset to go on.";
+    const DESCRIPTION: &'static str = "Read the contents of a text file in the workspace. A long file is cut, and the answer says at which offset to continue.";
     const EFFECT: Effect = Effect::ReadOnly;
 
     async fn call(&self, scope: &ToolScope, arguments: Arguments) -> Result<ToolOutput, ToolError> {
@@ -63,7 +63,9 @@ fn page(arguments: &Arguments, bytes: &[u8]) -> Result<ToolOutput, ToolError> {
     };
     let total = content.lines().count() as u64;
     if *offset > total.max(1) {
-        return Err(ToolError::Refused(format!("`{path}` has only {total} lines; offset {offset} is past its end")));
+        return Err(ToolError::Refused(format!(
+            "offset {offset} is past the end of `{path}`, which has only {total} lines; give a smaller offset"
+        )));
     }
     let mut text = String::new();
     let mut last = offset - 1;
@@ -72,7 +74,7 @@ fn page(arguments: &Arguments, bytes: &[u8]) -> Result<ToolOutput, ToolError> {
     for line in content.split_inclusive('\n').skip(skip).take(usize::try_from(*limit).unwrap_or(usize::MAX)) {
         if text.len() + line.len() > READ_TEXT_BYTES_MAX {
             if text.is_empty() {
-                // One line alone is too long: its beginning is better than nothing.
+                // A single line is too long: return its beginning.
                 text.push_str(&line[..line.floor_char_boundary(READ_TEXT_BYTES_MAX)]);
                 (last, cut_line) = (last + 1, true);
             }
@@ -86,7 +88,7 @@ fn page(arguments: &Arguments, bytes: &[u8]) -> Result<ToolOutput, ToolError> {
     if bytes.is_empty() {
         shown.push_str("[the file is empty]");
     } else if truncated {
-        let next = if last < total { format!("; go on with offset={}", last + 1) } else { String::new() };
+        let next = if last < total { format!("; continue with offset={}", last + 1) } else { String::new() };
         let cut = if cut_line { ", the line cut because it is too long" } else { "" };
         let gap = if shown.ends_with('\n') { "" } else { "\n" };
         shown.push_str(&format!("{gap}[lines {offset} to {last} of {total}{cut}{next}]"));

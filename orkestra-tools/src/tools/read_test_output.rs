@@ -1,5 +1,5 @@
-//! `read_test_output`: how this agent's last `run_command` ended, also after a restart. `data` is as `run_command`'s, or null
-//! when there was none.
+//! `read_test_output`: the result of this agent's last `run_command`, also after a restart. `data` is that of `run_command`, or
+//! null if there was none.
 
 use async_trait::async_trait;
 use schemars::JsonSchema;

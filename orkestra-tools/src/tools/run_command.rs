@@ -1,6 +1,6 @@
-//! `run_command`: a shell command in the sandbox. `data` is `{command, exit_code, timed_out, duration_ms, whole}`.
+//! `run_command`: runs a shell command in the sandbox. `data` is `{command, exit_code, timed_out, duration_ms, whole}`.
 //!
-//! A command that fails is a result, not an error: the model is meant to read it.
+//! A failing command is a result, not an error: the model should read its output.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ impl TypedTool for RunCommand {
     type Arguments = Arguments;
     const NAME: &'static str = "run_command";
     const DESCRIPTION: &'static str = "Execute a shell command in the workspace (pytest, npm, ...) and read its exit code and output. \
-        It gets no input, and everything it leaves running in the background is ended when it returns.";
+        It gets no input, and everything it leaves running in the background is killed when it returns.";
     const EFFECT: Effect = Effect::Mutating;
 
     async fn call(&self, scope: &ToolScope, arguments: Arguments) -> Result<ToolOutput, ToolError> {
@@ -70,12 +70,12 @@ impl TypedTool for RunCommand {
     }
 }
 
-/// What the model reads: how it ended first, because long output is skimmed.
+/// The text for the model, with the exit code before the output, because long output is skimmed.
 pub(super) fn describe(line: &str, result: &CommandResult) -> String {
     let seconds = result.duration_ms as f64 / 1000.0;
     let ended = if result.timed_out {
         format!(
-            "timed out after {seconds:.1} s and was killed (exit code 124); give a larger timeout_s, or a command that ends by itself"
+            "timed out after {seconds:.1} s and was killed (exit code 124); use a larger timeout_s, or a command that ends by itself"
         )
     } else {
         format!("exit code {} after {seconds:.1} s", result.exit_code)
@@ -84,7 +84,7 @@ pub(super) fn describe(line: &str, result: &CommandResult) -> String {
     format!("$ {line}\n{ended}\n{output}")
 }
 
-/// Output of a command to the observer of the scope.
+/// Forwards the output of a command to the observer of the scope.
 struct Forward<'scope>(&'scope dyn Observer);
 
 impl OutputSink for Forward<'_> {

@@ -1,4 +1,4 @@
-//! `write_file`: a whole file. `data` is `{path, bytes}`.
+//! `write_file`: writes a whole file. `data` is `{path, bytes}`.
 
 use async_trait::async_trait;
 use schemars::JsonSchema;

@@ -1,6 +1,6 @@
-//! Listing a workspace: our own walk over directory handles. The walker of the `ignore` crate opens paths by name, so a
-//! directory swapped for a symlink would be listed outside, and a `.gitignore` that is a FIFO would hang it; only its
-//! pattern matcher is used here.
+//! Lists the files of a workspace, with our own walk over directory handles. The walker of the `ignore` crate opens paths by
+//! name, so it could be led outside by a directory swapped for a symlink, and a `.gitignore` that is a FIFO would block it;
+//! only its pattern matcher is used here.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 use super::{TEMPORARY, open_regular};
 use crate::limits::{GITIGNORE_BYTES_MAX, LIST_DEPTH_MAX, LIST_FILES_MAX, LIST_VISITS_MAX};
 
-/// Directories nobody wants listed even without a `.gitignore`: they hold what tools made, and would use up the cap.
+/// Directories that are skipped even without a `.gitignore`: they hold generated files and would use up the limit.
 const SKIPPED: [&str; 5] = [".git", "node_modules", "__pycache__", ".venv", ".pytest_cache"];
 
 /// One file of a [`Listing`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// Path relative to the workspace, `/` between its parts. Bytes that are not UTF-8 are shown as `\u{fffd}`.
+    /// Path relative to the workspace, separated by `/`. Bytes that are not UTF-8 are replaced by `\u{fffd}`.
     pub path: String,
     /// Size, bytes.
     pub bytes: u64,
@@ -30,7 +30,7 @@ pub struct FileEntry {
 pub struct Listing {
     /// At most [`LIST_FILES_MAX`] files; those of a directory before those of its subdirectories.
     pub files: Vec<FileEntry>,
-    /// Whether there are more that are not shown.
+    /// Whether there are more files than listed.
     pub truncated: bool,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn list(dir: &Dir) -> io::Result<Listing> {
 struct Walk {
     listing: Listing,
     visits: usize,
-    /// The `.gitignore` of each directory on the way down, with its place.
+    /// The `.gitignore` of each directory on the current path, with that directory.
     ignores: Vec<(PathBuf, Gitignore)>,
 }
 
@@ -58,7 +58,7 @@ impl Walk {
                 self.listing.truncated = true;
                 break;
             }
-            // Confined to `dir` and possibly swapped since: then it is simply not a directory of ours any more.
+            // Opening is confined to `dir`; it fails if the directory was swapped meanwhile, and is then skipped.
             if let Ok(child) = dir.open_dir(&name) {
                 let _ = self.directory(&child, &place.join(&name), depth + 1);
             }
@@ -69,7 +69,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Records the files of one directory and returns the subdirectories to visit, both in order of their names.
+    /// Records the files of one directory and returns the subdirectories to visit, both sorted by name.
     fn files(&mut self, dir: &Dir, place: &Path) -> io::Result<Vec<PathBuf>> {
         let mut names = Vec::new();
         for entry in dir.entries()? {
@@ -113,7 +113,7 @@ impl Walk {
         self.visits >= LIST_VISITS_MAX || self.listing.files.len() >= LIST_FILES_MAX
     }
 
-    /// The innermost `.gitignore` that has an opinion decides, as in git.
+    /// The innermost `.gitignore` with a matching pattern decides, as in git.
     fn is_ignored(&self, path: &Path, is_dir: bool) -> bool {
         for (place, ignore) in self.ignores.iter().rev() {
             let Ok(below) = path.strip_prefix(place) else { continue };
@@ -127,7 +127,7 @@ impl Walk {
     }
 }
 
-/// Size of a regular file, also behind a symlink that stays inside; `None` for everything else.
+/// The size of a regular file, also through a symlink that stays inside the workspace; `None` for everything else.
 fn file_size(dir: &Dir, name: &Path) -> Option<u64> {
     let metadata = dir.metadata(name).ok()?;
     metadata.is_file().then(|| metadata.len())
@@ -142,7 +142,7 @@ fn read_gitignore(dir: &Dir) -> Option<Gitignore> {
     }
     let mut builder = GitignoreBuilder::new("");
     for line in String::from_utf8_lossy(&bytes).lines() {
-        // A pattern that cannot be parsed is left out, as git does.
+        // Invalid patterns are ignored, as in git.
         let _ = builder.add_line(None, line);
     }
     builder.build().ok()

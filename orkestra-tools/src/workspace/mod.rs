@@ -1,5 +1,5 @@
-//! The directory an agent works in. All access goes through one directory handle (cap-std), so a path cannot leave it through
-//! `..`, an absolute path or a symlink, also when a command swaps a symlink in between two calls: the kernel resolves every
+//! The directory that an agent works in. All access goes through one directory handle (cap-std), so a path cannot leave it
+//! through `..`, an absolute path or a symlink, even if a command plants a symlink between two calls: the kernel resolves every
 //! component beneath the handle.
 //!
 //! It must never open a path by its absolute name after [`Workspace::open`], and never block on something that is not a
@@ -21,29 +21,29 @@ pub(crate) use path::relative;
 
 use crate::limits::{READ_BYTES_MAX, WRITE_BYTES_MAX};
 
-/// Files of this prefix are half-written ones of ours; they are not listed, and what a crash leaves is safe to delete.
+/// Prefix of our temporary files. They are not listed, and those left by a crash are safe to delete.
 const TEMPORARY: &str = ".orkestra-write-";
 
-/// Why the workspace did not do it.
+/// An error of a [`Workspace`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkspaceError {
-    /// The path is not one a tool may use. The reason says what to write instead.
-    #[error("the path `{path}` cannot be used: {reason}")]
+    /// A tool may not use this path. The reason says what to write instead.
+    #[error("cannot use the path `{path}`: {reason}")]
     Path {
         /// The path as given, shortened.
         path: String,
-        /// Why, and what to do.
+        /// Why, and what to do instead.
         reason: String,
     },
-    /// There is no such file.
-    #[error("there is no file `{0}` in the workspace; list_files shows what there is")]
+    /// The file does not exist.
+    #[error("there is no file `{0}` in the workspace; use list_files to see the files")]
     NotFound(String),
     /// It is a directory, a device, a FIFO or a socket.
-    #[error("`{0}` is not a regular file")]
+    #[error("cannot use `{0}`: it is not a regular file; give the path of a file")]
     NotAFile(String),
-    /// It is larger than the limit; nothing was read or written.
-    #[error("`{path}` has {bytes} bytes; the limit is {limit} bytes (use a command to look at parts of it)")]
+    /// The file is larger than the limit; nothing was read or written.
+    #[error("`{path}` has {bytes} bytes, and the limit is {limit} bytes; use a command to work with parts of it")]
     TooLarge {
         /// The path as given.
         path: String,
@@ -52,18 +52,18 @@ pub enum WorkspaceError {
         /// The limit, bytes.
         limit: u64,
     },
-    /// The disk, or its permissions.
+    /// An I/O error, including missing permissions.
     #[error("`{path}`: {source}")]
     Io {
         /// The path as given.
         path: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
 impl WorkspaceError {
-    /// Whether the model can act on it, by another path or another size.
+    /// Whether the model can act on it, with another path or size.
     #[must_use]
     pub fn is_for_model(&self) -> bool {
         !matches!(self, Self::Io { source, .. } if !matches!(
@@ -75,7 +75,7 @@ impl WorkspaceError {
 
 /// A directory that paths cannot leave. Cheap to clone; clones share one handle.
 ///
-/// Its methods block on the disk: call them from async code through `spawn_blocking`, as the tools do.
+/// Its methods block on disk I/O: call them from async code through `spawn_blocking`, as the tools do.
 ///
 /// ```
 /// let directory = tempfile::tempdir()?;
@@ -98,7 +98,7 @@ struct Handle {
 }
 
 impl Workspace {
-    /// Opens the directory, creating it and its parents when missing.
+    /// Opens the directory, creating it and its parents if missing.
     ///
     /// # Errors
     /// [`WorkspaceError::Io`] when it cannot be created or opened.
@@ -119,7 +119,7 @@ impl Workspace {
     /// Reads a whole file of at most [`READ_BYTES_MAX`] bytes.
     ///
     /// # Errors
-    /// A path outside, a missing file, something that is not a regular file, or one that is too large.
+    /// A path outside the workspace, a missing file, something that is not a regular file, or a file that is too large.
     pub fn read(&self, path: &str) -> Result<Vec<u8>, WorkspaceError> {
         self.read_capped(path, READ_BYTES_MAX)
     }
@@ -129,7 +129,7 @@ impl Workspace {
         let clean = relative(path)?;
         let mut file = open_regular(&self.handle.dir, &clean, path)?;
         let mut bytes = Vec::new();
-        // The file may grow while it is read, so its size is not asked for: one byte more than the limit tells.
+        // The file may grow while it is read, so its size is not trusted: reading one byte more than the limit decides.
         (&mut file).take(limit + 1).read_to_end(&mut bytes).map_err(|source| io_error(path, source))?;
         if bytes.len() as u64 > limit {
             let size = file.metadata().map_or(limit + 1, |metadata| metadata.len());
@@ -138,14 +138,14 @@ impl Workspace {
         Ok(bytes)
     }
 
-    /// Writes a whole file of at most [`WRITE_BYTES_MAX`] bytes, creating directories as needed; returns the number of bytes.
+    /// Writes a whole file of at most [`WRITE_BYTES_MAX`] bytes, creating directories as needed; returns its size in bytes.
     ///
-    /// The file is written beside its place, synced, and moved there: a crash leaves the old content or the new one, and at
-    /// worst a file named `.orkestra-write-*` that nothing reads. A symlink in its place is replaced, not followed. Permission
-    /// bits of a file that was there are kept.
+    /// The content is written to a temporary file, synced, and renamed: a crash leaves the old content or the new one, and at
+    /// worst a file named `.orkestra-write-*` that nothing reads. A symlink at the path is replaced, not followed. The
+    /// permission bits of an existing file are kept.
     ///
     /// # Errors
-    /// A path outside or inside `.git`, content that is too large, or a fault of the disk.
+    /// A path outside the workspace or inside `.git`, content that is too large, or an I/O error.
     pub fn write(&self, path: &str, content: &[u8]) -> Result<u64, WorkspaceError> {
         self.write_capped(path, content, WRITE_BYTES_MAX)
     }
@@ -166,7 +166,7 @@ impl Workspace {
         if parent != Path::new(".") {
             self.handle.dir.create_dir_all(parent).map_err(io)?;
         }
-        // From here on everything happens beneath this one handle: swapping a parent directory changes nothing.
+        // From here on everything happens beneath this handle, so swapping a parent directory has no effect.
         let dir = self.handle.dir.open_dir(parent).map_err(io)?;
         let before = dir.symlink_metadata(name).ok();
         if before.as_ref().is_some_and(cap_std::fs::Metadata::is_dir) {
@@ -184,15 +184,16 @@ impl Workspace {
         Ok(bytes)
     }
 
-    /// The files, `.gitignore` honoured, sorted by directory and name, capped (see [`Listing::truncated`]).
+    /// Lists the files, sorted by directory and name, without those that `.gitignore` excludes, up to a limit (see
+    /// [`Listing::truncated`]).
     ///
     /// # Errors
-    /// [`WorkspaceError::Io`] when the workspace itself cannot be read; unreadable parts are left out.
+    /// [`WorkspaceError::Io`] when the workspace itself cannot be read; unreadable subdirectories are skipped.
     pub fn list(&self) -> Result<Listing, WorkspaceError> {
         list::list(&self.handle.dir).map_err(|source| io_error(".", source))
     }
 
-    /// Removes a file of ours; one that is gone is fine.
+    /// Removes one of our own files. Ignored when it does not exist.
     pub(crate) fn remove(&self, name: &str) {
         let _ = self.handle.dir.remove_file(name);
     }
@@ -202,7 +203,7 @@ impl Workspace {
         self.handle.dir.open_dir(clean).is_ok()
     }
 
-    /// Owner of the directory: a container runs as this user, so that both sides can write.
+    /// The owner of the directory: a container runs as this user, so that both sides can write.
     #[cfg(unix)]
     pub(crate) fn owner(&self) -> io::Result<(u32, u32)> {
         use cap_std::fs::MetadataExt as _;
@@ -211,7 +212,7 @@ impl Workspace {
     }
 }
 
-/// Opens for reading without ever waiting: `O_NONBLOCK` makes the open of a FIFO or device return, and then it is refused.
+/// Opens for reading without ever blocking: with `O_NONBLOCK` opening a FIFO or device returns, and then it is refused.
 fn open_regular(dir: &Dir, clean: &Path, path: &str) -> Result<File, WorkspaceError> {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(NONBLOCK);
@@ -225,7 +226,7 @@ fn open_regular(dir: &Dir, clean: &Path, path: &str) -> Result<File, WorkspaceEr
 const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
 fn write_new(dir: &Dir, name: &str, content: &[u8], before: Option<cap_std::fs::Metadata>) -> io::Result<()> {
-    // A leftover of a crash with our number in its name would make `create_new` fail for ever.
+    // A leftover of a crash with the same name would make `create_new` fail every time.
     let _ = dir.remove_file(name);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -237,7 +238,7 @@ fn write_new(dir: &Dir, name: &str, content: &[u8], before: Option<cap_std::fs::
     file.sync_all()
 }
 
-/// Keeps `rwx` and drops set-user-id and its kin: the file is ours now, and its content came from a model.
+/// Keeps `rwx` and drops set-user-id and the like: the file is ours now, and its content came from a model.
 fn without_special_bits(mut permissions: cap_std::fs::Permissions) -> cap_std::fs::Permissions {
     use cap_std::fs::PermissionsExt as _;
     permissions.set_mode(permissions.mode() & 0o777);
@@ -247,7 +248,7 @@ fn without_special_bits(mut permissions: cap_std::fs::Permissions) -> cap_std::f
 fn io_error(path: &str, source: io::Error) -> WorkspaceError {
     match source.kind() {
         io::ErrorKind::NotFound => WorkspaceError::NotFound(path.to_owned()),
-        // cap-std answers so when a component would lead out.
+        // cap-std's error for a component that would lead outside.
         io::ErrorKind::PermissionDenied if source.raw_os_error().is_none() || is_escape(&source) => {
             WorkspaceError::Path { path: path.to_owned(), reason: "it leads out of the workspace".to_owned() }
         }

@@ -1,4 +1,4 @@
-//! Which paths a tool may name. Pure: it looks at the text only, so it can give hints; the confinement itself is done by the
+//! Which paths a tool may use. Pure: it checks only the text, to give hints; the confinement itself is enforced by the
 //! directory handle in `workspace/mod.rs`, which does not depend on this check.
 
 use std::path::{Component, Path, PathBuf};
@@ -6,17 +6,17 @@ use std::path::{Component, Path, PathBuf};
 use super::WorkspaceError;
 use crate::limits::PATH_BYTES_MAX;
 
-/// Turns what a model wrote into a clean relative path, `.` for the workspace itself.
+/// Turns a model's path into a normalised relative path, `.` for the workspace itself.
 pub(crate) fn relative(path: &str) -> Result<PathBuf, WorkspaceError> {
     let refuse = |reason: &str| Err(WorkspaceError::Path { path: shorten(path), reason: reason.to_owned() });
     if path.is_empty() {
         return refuse("it is empty; give a path relative to the workspace, such as `src/main.py`");
     }
     if path.len() > PATH_BYTES_MAX {
-        return refuse("it is longer than 4096 bytes");
+        return refuse("it is longer than 4096 bytes; use a shorter path");
     }
     if path.contains('\0') {
-        return refuse("it contains a NUL character");
+        return refuse("it contains a NUL character; remove it");
     }
     if let Some(inside) = path.strip_prefix("/workspace/") {
         return refuse(&format!("paths are relative to the workspace; write `{}`", shorten(inside)));
@@ -26,7 +26,7 @@ pub(crate) fn relative(path: &str) -> Result<PathBuf, WorkspaceError> {
         match component {
             Component::Normal(name) => clean.push(name),
             Component::CurDir => {}
-            Component::ParentDir => return refuse("`..` is not allowed; name the path from the top of the workspace"),
+            Component::ParentDir => return refuse("`..` is not allowed; give the path from the top of the workspace"),
             Component::RootDir | Component::Prefix(_) => {
                 return refuse(
                     "absolute paths are not allowed; give a path relative to the workspace, such as `src/main.py`",
@@ -40,9 +40,9 @@ pub(crate) fn relative(path: &str) -> Result<PathBuf, WorkspaceError> {
     Ok(clean)
 }
 
-/// As [`relative`], for a file about to be written.
+/// As [`relative`], for a file to write.
 ///
-/// IMPORTANT: `.git` stays closed. Hooks and configuration in it are programs, and somebody will run git on the host.
+/// IMPORTANT: nothing in `.git` may be written. Its hooks and configuration are executed when somebody runs git on the host.
 pub(crate) fn writable(path: &str) -> Result<PathBuf, WorkspaceError> {
     let clean = relative(path)?;
     let refuse = |reason: &str| Err(WorkspaceError::Path { path: shorten(path), reason: reason.to_owned() });

@@ -1,5 +1,5 @@
-//! What only the Docker sandbox promises. Facts of the container are asked from inside it and from the `docker` program, not
-//! from our own code.
+//! What only the Docker sandbox guarantees. The tests check the container from inside and with the `docker` program, not with
+//! our own code.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -22,7 +22,7 @@ async fn start(options: &DockerOptions, run_id: &str, root: &Path) -> DockerSand
     DockerSandbox::start(options.clone(), run_id, &root.join("workspace")).await.expect("started")
 }
 
-/// Ids of containers with this label, running or not.
+/// The ids of the run's containers, running or not.
 fn containers(run_id: &str) -> Vec<String> {
     let filter = format!("label=orkestra.run={run_id}");
     let listed = Program::new("docker").args(["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter]).output();
@@ -70,7 +70,7 @@ async fn commands_run_as_the_owner_of_the_workspace() {
     let root = TempDir::new().expect("a temporary directory");
     let workspace = root.path().join("workspace");
     std::fs::create_dir(&workspace).expect("created");
-    // Only root can give a directory away; anybody else is the owner, which is as good.
+    // Only root can change the owner; for other users the directory keeps its owner, which tests the same.
     let _ = std::os::unix::fs::chown(&workspace, Some(4321), Some(4322));
     let metadata = std::fs::metadata(&workspace).expect("there");
     let (uid, gid) = (metadata.uid(), metadata.gid());
@@ -106,7 +106,7 @@ async fn memory_and_processes_are_bounded_and_the_sandbox_survives() {
         }
     }
     if !unsupported.contains(&"processes".to_owned()) {
-        // Asked in numbers: that a bomb is cleared away says nothing about how large it grew.
+        // Count processes: that a fork bomb was killed says nothing about how large it grew.
         let many = "n=0; while [ $n -lt 200 ]; do sleep 600 & n=$((n + 1)); done; echo all";
         let said = run(&sandbox, many, 20).await;
         assert!(!said.output.contains("all"), "200 processes fit under a limit of 64: {}", said.output);
@@ -157,7 +157,7 @@ async fn a_second_start_replaces_the_container_and_what_ran_in_it() {
     let run_id = run_id("again");
     let first = start(&options, &run_id, root.path()).await;
     let [before] = containers(&run_id).try_into().expect("one container");
-    // As after a crash: the first value is forgotten without closing, and a process is left in its container.
+    // As after a crash: the first sandbox is not closed, and a process is left in its container.
     let left = Program::new("docker").args(["exec", "--detach", &before, "sleep", "600"]).status();
     assert!(left.expect("docker runs").success());
     std::mem::forget(first);
@@ -165,7 +165,7 @@ async fn a_second_start_replaces_the_container_and_what_ran_in_it() {
     let [after] = containers(&run_id).try_into().expect("one container");
     assert_ne!(before, after);
     assert_eq!(run(&second, "echo fresh", 20).await.output, "fresh\n");
-    // The same run id on another workspace is another run of another store.
+    // The same run id with another workspace is another run in another store.
     let elsewhere = TempDir::new().expect("a temporary directory");
     let other = start(&options, &run_id, elsewhere.path()).await;
     assert_eq!(containers(&run_id).len(), 2);
@@ -207,13 +207,13 @@ async fn a_crash_of_this_process_ends_the_command_and_the_next_start_replaces_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reap_removes_what_nobody_wants_and_leaves_strangers_alone() {
+async fn reap_removes_unwanted_containers_and_keeps_those_of_other_processes() {
     let Some(options) = docker_options().await else { return };
     let root = TempDir::new().expect("a temporary directory");
     let (dead, wanted, stranger) = (run_id("dead"), run_id("wanted"), run_id("stranger"));
     std::mem::forget(start(&options, &dead, &root.path().join("dead")).await);
     let kept = start(&options, &wanted, &root.path().join("wanted")).await;
-    // Of a process that still lives (pid 1), and so not ours to remove.
+    // A container that belongs to a living process (pid 1) must not be removed.
     let label = format!("orkestra.run={stranger}");
     let start_of_init = std::fs::read_to_string("/proc/1/stat").expect("readable");
     let start_of_init =
@@ -236,7 +236,7 @@ async fn reap_removes_what_nobody_wants_and_leaves_strangers_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn egress_has_a_network_only_when_asked_for() {
+async fn the_network_is_open_only_with_egress() {
     let Some(options) = docker_options().await else { return };
     let root = TempDir::new().expect("a temporary directory");
     let options = options.with_network(Network::Egress);
@@ -268,7 +268,7 @@ async fn a_missing_daemon_or_image_says_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn removing_the_container_from_outside_is_reported_not_hung() {
+async fn a_container_removed_from_outside_is_an_error() {
     let Some(options) = docker_options().await else { return };
     let root = TempDir::new().expect("a temporary directory");
     let run_id = run_id("removed");

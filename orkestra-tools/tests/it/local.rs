@@ -1,4 +1,4 @@
-//! What only the local sandbox promises, and its honesty about what it does not.
+//! What only the local sandbox guarantees, and that it reports what it does not.
 
 use std::time::Duration;
 
@@ -99,7 +99,7 @@ async fn two_sandboxes_do_not_share_scratch_space() {
 }
 
 #[tokio::test]
-async fn the_tools_of_a_project_work_inside() {
+async fn common_development_tools_work_in_the_sandbox() {
     let (_root, sandbox) = start(LocalOptions::default()).await;
     let serve = "python3 -c 'import http.server as h, threading as t, urllib.request as u; \
         s = h.HTTPServer((\"127.0.0.1\", 0), h.SimpleHTTPRequestHandler); \
@@ -123,7 +123,7 @@ async fn the_tools_of_a_project_work_inside() {
     }
 }
 
-/// The child side of the next test: runs a command in the workspace it is given until it is killed.
+/// The child side of the next test: runs a command in the given workspace until it is killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn victim_of_a_crash() {
     let Ok(workspace) = std::env::var("ORKESTRA_TEST_VICTIM") else { return };
@@ -134,7 +134,7 @@ async fn victim_of_a_crash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_of_this_process_leaves_nothing_running_beside_the_next() {
+async fn nothing_of_a_crashed_process_runs_beside_the_next_one() {
     let root = TempDir::new().expect("a temporary directory");
     let workspace = root.path().join("workspace");
     let seconds = format!("{:06}", std::process::id() % 1_000_000);
@@ -144,7 +144,7 @@ async fn a_crash_of_this_process_leaves_nothing_running_beside_the_next() {
     host.env("ORKESTRA_TEST_VICTIM", &workspace).env("ORKESTRA_TEST_VICTIM_SECONDS", &seconds);
     let mut host = host.spawn().expect("spawned");
     eventually("the victim runs its command", || is_running(&daemon) && is_running(&command)).await;
-    // A second sandbox beside a living one leaves its processes alone.
+    // A second sandbox does not kill the processes of a live one.
     let beside = LocalSandbox::start(LocalOptions::default(), &workspace).await.expect("started");
     assert!(is_running(&daemon) && is_running(&command));
     host.kill().expect("killed");

@@ -1,4 +1,4 @@
-//! The promises of this crate, tested from outside.
+//! Tests of this crate through its public API.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! The behaviour both sandboxes promise, row by row, run on each.
+//! The behaviour that both sandboxes guarantee, tested on each.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use orkestra_tools::{Command, CommandResult, DiscardOutput, Sandbox, SandboxError, limits};
 use tempfile::TempDir;
 
-use crate::support::{Remember, docker, docker_options, eventually, is_running, local, run_id};
+use crate::support::{Recorder, docker, docker_options, eventually, is_running, local, run_id};
 
 async fn run(sandbox: &Arc<dyn Sandbox>, line: &str) -> CommandResult {
     run_for(sandbox, line, Duration::from_secs(60)).await
@@ -18,17 +18,17 @@ async fn run_for(sandbox: &Arc<dyn Sandbox>, line: &str, timeout: Duration) -> C
     sandbox.execute(command, &DiscardOutput).await.unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
-/// A number of seconds for `sleep` that no other process uses, so that it can be found in the list of processes.
+/// An argument for `sleep` that no other process uses, so that the process can be found by it.
 fn unique_sleep(row: u32) -> String {
     format!("{}{:06}", 70 + row, std::process::id() % 1_000_000)
 }
 
-/// Every row of the table on one sandbox.
+/// Runs every check on one sandbox.
 async fn table(sandbox: Arc<dyn Sandbox>, workspace: &Path) {
     results_and_output(&sandbox).await;
     limits_of_output(&sandbox, workspace).await;
-    walls(&sandbox, workspace).await;
-    nothing_stays(&sandbox, 0).await;
+    confinement(&sandbox, workspace).await;
+    no_process_survives(&sandbox, 0).await;
     two_at_once(&sandbox).await;
     copies(&sandbox, workspace).await;
     sandbox.close().await.expect("closed");
@@ -43,7 +43,7 @@ async fn results_and_output(sandbox: &Arc<dyn Sandbox>) {
         let result = run(sandbox, line).await;
         assert_eq!((result.exit_code, result.timed_out), (code, false), "{line}: {}", result.output);
     }
-    let seen = Remember::default();
+    let seen = Recorder::default();
     let line = "echo one; echo two >&2; printf 'no newline'";
     let result = sandbox.execute(Command::new(line), &seen).await.expect("run");
     let mut lines = seen.lines();
@@ -71,7 +71,7 @@ async fn results_and_output(sandbox: &Arc<dyn Sandbox>) {
 async fn limits_of_output(sandbox: &Arc<dyn Sandbox>, workspace: &Path) {
     let artifact = workspace.with_extension("whole.log");
     let command = Command::new("echo first; yes 0123456789 | head -n 200000; echo last").with_whole(&artifact);
-    let seen = Remember::default();
+    let seen = Recorder::default();
     let result = sandbox.execute(command, &seen).await.expect("run");
     assert!(result.output.starts_with("first\n") && result.output.ends_with("\nlast\n"), "head and tail");
     assert!(
@@ -87,11 +87,11 @@ async fn limits_of_output(sandbox: &Arc<dyn Sandbox>, workspace: &Path) {
     assert!(endless.timed_out && endless.output.len() < 60_000);
 }
 
-async fn walls(sandbox: &Arc<dyn Sandbox>, workspace: &Path) {
+async fn confinement(sandbox: &Arc<dyn Sandbox>, workspace: &Path) {
     let outside = workspace.with_extension("outside");
     std::fs::create_dir_all(&outside).expect("created");
     std::fs::write(outside.join("secret"), "secret-of-the-host").expect("written");
-    // IMPORTANT: nothing is tried on paths that this test did not make. Were the walls down, it would really happen.
+    // IMPORTANT: only use paths that this test created. If the confinement fails, these commands really run.
     for line in [
         "cat '{}/secret'",
         "echo x > '{}/planted'",
@@ -156,9 +156,8 @@ fn soft_limit_of_files() -> u64 {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX)
 }
 
-/// After an end, a time-out and a cancel nothing runs: neither children, nor what was put in the background, nor what left the
-/// session.
-async fn nothing_stays(sandbox: &Arc<dyn Sandbox>, row: u32) {
+/// After exit, timeout and cancellation nothing runs: no children, no background processes, nothing that left the session.
+async fn no_process_survives(sandbox: &Arc<dyn Sandbox>, row: u32) {
     let row = row + if sandbox.kind() == "docker" { 10 } else { 0 };
     let [waits, child, grandchild, daemon, unmarked] = [0, 1, 2, 3, 4].map(|number| unique_sleep(row + number));
     let started = format!(
@@ -170,7 +169,7 @@ async fn nothing_stays(sandbox: &Arc<dyn Sandbox>, row: u32) {
     assert_eq!((result.exit_code, result.output.as_str()), (4, "started\n"));
     eventually("a command that ends takes its background along", is_gone).await;
 
-    // What left the session holds the output open, silent or not: neither counts as the command.
+    // A process that left the session keeps the output open, silent or not: it does not count as the command.
     for daemon in ["setsid yes", "setsid sleep 600"] {
         let result = run(sandbox, &format!("{daemon} & exit 5")).await;
         assert_eq!((result.exit_code, result.timed_out), (5, false), "{daemon}");

@@ -1,4 +1,4 @@
-//! What several tests need: a sink that remembers, sandboxes of both kinds, and the rule for skipping.
+//! Shared by the tests: a sink that records, sandboxes of both kinds, and the rule for skipping.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -7,19 +7,19 @@ use orkestra_tools::{
     DockerOptions, DockerSandbox, Happening, LocalOptions, LocalSandbox, Observer, OutputSink, Sandbox,
 };
 
-/// A run id no other test of this or another process uses.
+/// A run id that no other test uses, in this process or another.
 pub(crate) fn run_id(name: &str) -> String {
     format!("test-{name}-{}", std::process::id())
 }
 
-/// Remembers lines and happenings in order.
+/// Records lines and happenings in order.
 #[derive(Debug, Default)]
-pub(crate) struct Remember {
+pub(crate) struct Recorder {
     lines: Mutex<Vec<(String, bool)>>,
     happenings: Mutex<Vec<Happening>>,
 }
 
-impl Remember {
+impl Recorder {
     pub(crate) fn lines(&self) -> Vec<(String, bool)> {
         self.lines.lock().expect("no test panics inside").clone()
     }
@@ -29,19 +29,20 @@ impl Remember {
     }
 }
 
-impl OutputSink for Remember {
+impl OutputSink for Recorder {
     fn line(&self, line: &str, stderr: bool) {
         self.lines.lock().expect("no test panics inside").push((line.to_owned(), stderr));
     }
 }
 
-impl Observer for Remember {
+impl Observer for Recorder {
     fn observe(&self, happening: Happening) {
         self.happenings.lock().expect("no test panics inside").push(happening);
     }
 }
 
-/// Options with an image that is there, or `None` (said loudly) without a daemon or image. With CI=true that is a failure.
+/// Options with an available image. Without a daemon or image, prints that the test is skipped and returns `None`; panics if
+/// CI=true.
 pub(crate) async fn docker_options() -> Option<DockerOptions> {
     let named = std::env::var("ORKESTRA_TEST_IMAGE").ok();
     let images = match &named {
@@ -71,7 +72,7 @@ pub(crate) async fn docker(options: DockerOptions, run: &str, workspace: &Path) 
     Arc::new(sandbox.expect("the Docker sandbox starts"))
 }
 
-/// Waits until `is_so`, by looking again; panics after twenty seconds. For the world outside, which cannot be awaited.
+/// Polls until `is_so` is true; panics after twenty seconds. For external processes, which cannot be awaited.
 pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let look = async {
         while !is_so() {
@@ -82,7 +83,7 @@ pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
     assert!(seen.is_ok(), "never happened: {what}");
 }
 
-/// Command lines of all processes of this machine, containers included.
+/// The command lines of all processes on this machine, including those in containers.
 pub(crate) fn command_lines() -> Vec<String> {
     let processes = std::fs::read_dir("/proc").expect("/proc is there").flatten();
     let read = |path: std::path::PathBuf| std::fs::read(path).ok();
@@ -90,7 +91,7 @@ pub(crate) fn command_lines() -> Vec<String> {
     lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).collect()
 }
 
-/// Whether some process has this word in its command line.
+/// Whether a process has this word in its command line.
 pub(crate) fn is_running(word: &str) -> bool {
     command_lines().iter().any(|line| line.contains(word))
 }

@@ -1,4 +1,4 @@
-//! The tools as a model meets them: through `ToolSet::call` with JSON.
+//! The tools as a model uses them: through `ToolSet::call` with JSON.
 
 use std::sync::Arc;
 
@@ -6,25 +6,25 @@ use orkestra_tools::{Effect, Happening, ToolError, ToolOutput, ToolScope, ToolSe
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Remember, local};
+use crate::support::{Recorder, local};
 
 struct Agent {
     root: TempDir,
     tools: ToolSet,
     scope: ToolScope,
-    seen: Arc<Remember>,
+    seen: Arc<Recorder>,
 }
 
 impl Agent {
     async fn new() -> Self {
-        Self::again(TempDir::new().expect("a temporary directory")).await
+        Self::in_directory(TempDir::new().expect("a temporary directory")).await
     }
 
     /// A new process in the same directories.
-    async fn again(root: TempDir) -> Self {
+    async fn in_directory(root: TempDir) -> Self {
         let workspace = Workspace::open(&root.path().join("workspace")).expect("opened");
         let sandbox = local(workspace.path()).await;
-        let seen = Arc::new(Remember::default());
+        let seen = Arc::new(Recorder::default());
         let scope = ToolScope::new(workspace, sandbox, root.path().join("artifacts"), seen.clone());
         Self { root, tools: ToolSet::builtin(), scope, seen }
     }
@@ -51,7 +51,7 @@ async fn files_are_written_read_edited_and_listed() {
     assert_eq!(written, "Wrote 14 bytes to src/a.py.");
     assert_eq!(agent.text("read_file", json!({"path": "src/a.py"})).await, "one\ntwo\nthree\n");
     let middle = agent.call("read_file", json!({"path": "src/a.py", "offset": 2, "limit": 1})).await.expect("read");
-    assert_eq!(middle.text, "two\n[lines 2 to 2 of 3; go on with offset=3]");
+    assert_eq!(middle.text, "two\n[lines 2 to 2 of 3; continue with offset=3]");
     assert_eq!(middle.data["last_line"], 2);
     agent.text("edit_file", json!({"path": "src/a.py", "search": "two", "replace": "2"})).await;
     assert_eq!(agent.text("read_file", json!({"path": "src/a.py"})).await, "one\n2\nthree\n");
@@ -61,13 +61,13 @@ async fn files_are_written_read_edited_and_listed() {
 }
 
 #[tokio::test]
-async fn long_and_binary_files_are_told_apart() {
+async fn long_files_are_paged_and_binary_files_refused() {
     let agent = Agent::new().await;
     let line = "x".repeat(99) + "\n";
     agent.text("write_file", json!({"path": "long", "content": line.repeat(1000)})).await;
     let page = agent.call("read_file", json!({"path": "long"})).await.expect("read");
     assert!(page.text.len() < limits::READ_TEXT_BYTES_MAX + 100);
-    assert!(page.text.ends_with("[lines 1 to 655 of 1000; go on with offset=656]"), "{}", &page.text[65_000..]);
+    assert!(page.text.ends_with("[lines 1 to 655 of 1000; continue with offset=656]"), "{}", &page.text[65_000..]);
     let rest = agent.call("read_file", json!({"path": "long", "offset": 656})).await.expect("read");
     assert_eq!((&rest.data["last_line"], &rest.data["truncated"]), (&json!(1000), &json!(false)));
     assert!(agent.refusal("read_file", json!({"path": "long", "offset": 2000})).await.contains("only 1000 lines"));
@@ -80,7 +80,7 @@ async fn long_and_binary_files_are_told_apart() {
 }
 
 #[tokio::test]
-async fn wrong_arguments_never_reach_the_tool_and_the_answer_says_what_is_expected() {
+async fn invalid_arguments_never_reach_the_tool_and_the_error_says_what_is_expected() {
     let agent = Agent::new().await;
     let table = [
         ("write_file", json!({"path": "a"}), "\"content\" is a required property"),
@@ -114,7 +114,7 @@ async fn a_refusal_does_not_quote_a_whole_file_and_null_means_absent() {
 }
 
 #[tokio::test]
-async fn a_path_that_leads_out_is_answered_with_advice() {
+async fn a_path_outside_the_workspace_is_refused_with_advice() {
     let agent = Agent::new().await;
     for path in ["../x", "/etc/passwd", "/workspace/x"] {
         let refusal = agent.refusal("read_file", json!({"path": path})).await;
@@ -124,7 +124,7 @@ async fn a_path_that_leads_out_is_answered_with_advice() {
 }
 
 #[tokio::test]
-async fn a_failing_command_is_a_result_that_is_streamed_and_remembered_over_a_restart() {
+async fn a_failing_command_is_a_result_and_its_output_survives_a_restart() {
     let agent = Agent::new().await;
     assert!(agent.text("read_test_output", json!({})).await.contains("not run a command yet"));
     let output =
@@ -138,7 +138,7 @@ async fn a_failing_command_is_a_result_that_is_streamed_and_remembered_over_a_re
     let whole = output.data["whole"].as_str().expect("an artifact");
     assert_eq!(std::fs::read_to_string(whole).expect("kept").len(), "out\nerr\n".len());
 
-    let again = Agent::again(agent.root).await;
+    let again = Agent::in_directory(agent.root).await;
     let remembered = again.call("read_test_output", json!({})).await.expect("remembered");
     assert_eq!((remembered.text, remembered.data), (output.text, output.data));
 }

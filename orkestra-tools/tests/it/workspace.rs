@@ -1,4 +1,4 @@
-//! Attacks on the workspace's walls.
+//! Attempts to escape from the workspace.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -62,7 +62,7 @@ fn symlinks_inside_are_followed_for_reading() {
 }
 
 #[test]
-fn a_directory_swapped_for_a_symlink_all_the_time_never_leaks() {
+fn a_directory_swapped_for_a_symlink_never_leaks() {
     let Place { root, workspace } = place();
     let (inside, outside) = (workspace.path().to_owned(), root.path().join("outside"));
     fs::create_dir(inside.join("dir")).expect("created");
@@ -80,7 +80,7 @@ fn a_directory_swapped_for_a_symlink_all_the_time_never_leaks() {
         }
     });
     let (mut read, mut refused) = (0, 0);
-    // Both states must have been met, or nothing was tested; which one is met when is up to the scheduler.
+    // Both states must occur, or nothing was tested; when each occurs is up to the scheduler.
     for number in 0..3_000_000_u32 {
         match workspace.read("dir/secret") {
             Ok(bytes) => {
@@ -105,7 +105,7 @@ fn a_directory_swapped_for_a_symlink_all_the_time_never_leaks() {
 }
 
 #[test]
-fn what_is_not_a_regular_file_is_refused_without_waiting() {
+fn non_regular_files_are_refused_without_blocking() {
     let Place { workspace, root: _root } = place();
     let fifo = workspace.path().join("fifo");
     let made = std::process::Command::new("mkfifo").arg(&fifo).arg(workspace.path().join(".gitignore")).status();
@@ -126,14 +126,14 @@ fn sizes_are_capped() {
     let refused = workspace.write("big", &vec![0; over]).expect_err("too large");
     assert!(matches!(refused, WorkspaceError::TooLarge { .. }), "{refused}");
     assert!(!workspace.path().join("big").exists());
-    // Sparse: the size is what counts.
+    // A sparse file: only its size matters.
     let huge = fs::File::create(workspace.path().join("huge")).expect("created");
     huge.set_len(limits::READ_BYTES_MAX + 1).expect("sized");
     assert!(matches!(workspace.read("huge"), Err(WorkspaceError::TooLarge { .. })));
 }
 
 #[test]
-fn a_write_is_whole_keeps_the_mode_and_leaves_nothing_beside_it() {
+fn a_write_is_atomic_keeps_the_mode_and_leaves_no_temporary_file() {
     let Place { workspace, root: _root } = place();
     workspace.write("bin/run.sh", b"one").expect("written");
     let path = workspace.path().join("bin/run.sh");

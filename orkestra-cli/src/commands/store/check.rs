@@ -1,4 +1,4 @@
-//! `aios store check`: what is whole in a store, what is damaged, and what of that can be saved.
+//! `aios store check`: reports what is intact in a store, what is damaged, and what can be saved.
 
 use std::fmt::Write;
 
@@ -39,7 +39,7 @@ fn as_text(opened: &Opened, found: &Survey, saved: Option<&Exported>) -> String 
     for damage in &found.damage {
         let readable = match (&damage.run, damage.saved) {
             (None, _) => String::new(),
-            (Some(_), true) => " (its journal is whole)".into(),
+            (Some(_), true) => " (its journal is intact)".into(),
             (Some(_), false) => format!(" (its first {} commits can be read)", damage.commits),
         };
         let _ = writeln!(text, "damaged    {}{readable}", damage.what);
@@ -47,7 +47,7 @@ fn as_text(opened: &Opened, found: &Survey, saved: Option<&Exported>) -> String 
     if let Some(saved) = saved {
         let _ = writeln!(text, "saved      {}", in_words(saved.counts));
         for run in &saved.busy {
-            let _ = writeln!(text, "note       run {run} was left out, somebody works on it");
+            let _ = writeln!(text, "note       run {run} was skipped: another process works on it");
         }
     } else if !found.damage.is_empty() {
         text.push_str("`aios store check --save FILE` exports every run whose journal can be replayed.\n");

@@ -1,4 +1,4 @@
-//! `aios store export`: all of a store as lines. A file is there as a whole or not at all.
+//! `aios store export`: writes a store as lines of JSON. The file appears only once it is complete.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -26,7 +26,7 @@ pub(super) async fn perform(arguments: &ExportArguments) -> Result<Exit, Failure
         to_file(&*opened.store, file, &options).await?
     };
     for run in &done.busy {
-        eprintln!("note: run {run} was left out, somebody works on it");
+        eprintln!("note: run {run} was skipped: another process works on it");
     }
     let text = if *json {
         let mut summary = as_json(done.counts);
@@ -42,32 +42,34 @@ pub(super) async fn perform(arguments: &ExportArguments) -> Result<Exit, Failure
     print(&text)
 }
 
-/// As this process, which nobody else is while it lives.
+/// Export as a worker named after this process, so that the name is unique while it runs.
 pub(super) fn options() -> ExportOptions {
     let name = format!("aios-export-{}", std::process::id());
     ExportOptions::new(WorkerId::new(name).expect("a few letters and a number are a worker's name"))
 }
 
-/// Writes beside the file, and puts that in its place when all is on disk.
+/// Exports to a temporary file beside `file` and renames it once it is synced. A crash leaves the temporary file behind and
+/// `file` as it was.
 pub(super) async fn to_file(store: &dyn Store, file: &Path, options: &ExportOptions) -> Result<Exported, Failure> {
-    let unwritable = |error: &io::Error| Failure::failed(format!("{} cannot be written: {error}", file.display()));
-    let beside = beside(file).ok_or_else(|| Failure::usage(format!("{} is no name of a file", file.display())))?;
-    let out = File::create(&beside).map_err(|error| unwritable(&error))?;
+    let unwritable = |error: &io::Error| Failure::failed(format!("cannot write {}: {error}", file.display()));
+    let temporary = temporary(file)
+        .ok_or_else(|| Failure::usage(format!("cannot export to {}: not a file name", file.display())))?;
+    let out = File::create(&temporary).map_err(|error| unwritable(&error))?;
     let mut out = BufWriter::new(out);
     let done = match transfer::export(store, &mut out, options).await {
         Ok(done) => done,
         Err(error) => {
-            drop(fs::remove_file(&beside));
+            drop(fs::remove_file(&temporary));
             return Err(failed(&error));
         }
     };
-    let placed = out.flush().and_then(|()| out.get_ref().sync_all()).and_then(|()| fs::rename(&beside, file));
+    let placed = out.flush().and_then(|()| out.get_ref().sync_all()).and_then(|()| fs::rename(&temporary, file));
     placed.map_err(|error| unwritable(&error))?;
     Ok(done)
 }
 
-/// The file that is written to until it is whole.
-fn beside(file: &Path) -> Option<PathBuf> {
+/// The temporary file for `file`.
+fn temporary(file: &Path) -> Option<PathBuf> {
     let mut name = file.file_name()?.to_owned();
     name.push(".unfinished");
     Some(file.with_file_name(name))

@@ -1,4 +1,4 @@
-//! `aios store`: looking after stores, whatever keeps them. No agent works here, and no run goes on.
+//! `aios store`: checks, exports and imports stores of any backend. It drives no run and calls no agent.
 
 mod check;
 mod export;
@@ -33,17 +33,17 @@ fn as_json(counts: Counts) -> Value {
     })
 }
 
-/// What went wrong, and what its user can do.
+/// Adds to an error what the user can do about it.
 fn failed(error: &TransferError) -> Failure {
     let hint = match error {
         TransferError::Store(error) => return refused(error),
         TransferError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-            return Failure::new(Exit::Interrupted, "nobody reads the export any more");
+            return Failure::new(Exit::Interrupted, "the export was interrupted: its reader closed the pipe");
         }
-        TransferError::Busy(_) => ". Stop it, or leave these runs out with --skip-busy.",
-        TransferError::Journal { .. } => ". `aios store check --save FILE` exports every run that can be read.",
-        TransferError::NotEmpty(_) => ". --merge adds what is not there yet, and changes nothing that is.",
-        TransferError::Differs(_) => ". Import into another store.",
+        TransferError::Busy(_) => "; stop that process, or skip these runs with --skip-busy",
+        TransferError::Journal { .. } => "; export every run that can be read with `aios store check --save FILE`",
+        TransferError::NotEmpty(_) => "; use --merge to add what is missing and leave existing runs as they are",
+        TransferError::Differs(_) => "; import into another store",
         _ => "",
     };
     Failure::failed(format!("{error}{hint}"))

@@ -1,4 +1,4 @@
-//! Attempts and nodes: how they begin, end and are forgotten.
+//! How attempts and nodes start, end and are reset.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use super::super::node::{StepState, Verdict};
 use super::super::reason::{Next, SkipReason};
 use super::super::state::{RunState, Timer};
 use super::super::status::NodeStatus;
-use super::Written;
+use super::Applied;
 
 impl RunState {
-    /// Whether an attempt of the node may begin.
+    /// Whether an attempt of the node may start.
     fn may_start(&self, id: NodeId) -> bool {
         let ending = self.stopping.is_some() && !self.is_undo(id);
         let stands = match self.node(id).status {
@@ -23,7 +23,7 @@ impl RunState {
         stands && !ending && self.pause.is_none()
     }
 
-    pub(super) fn slot_awaited(&mut self, node: &Name) -> Written {
+    pub(super) fn slot_awaited(&mut self, node: &Name) -> Applied {
         let id = self.find(node)?;
         if !self.may_start(id) || self.node(id).status == NodeStatus::Queued {
             return Err(format!("`{node}` does not wait for slots"));
@@ -35,7 +35,7 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn attempt_started(&mut self, node: &Name, attempt: u32, deadline: Option<Timestamp>) -> Written {
+    pub(super) fn attempt_started(&mut self, node: &Name, attempt: u32, deadline: Option<Timestamp>) -> Applied {
         let id = self.find(node)?;
         if !self.may_start(id) || attempt != self.node(id).attempt + 1 {
             return Err(format!("attempt {attempt} of `{node}` cannot start"));
@@ -67,8 +67,8 @@ impl RunState {
         Ok(())
     }
 
-    /// Fixes with whose outputs the node starts, where its join rule leaves a choice: once, when it waits for no node
-    /// any more.
+    /// Fixes the nodes whose outputs the node gets, where its join rule leaves a choice. Done once, when the node
+    /// becomes ready.
     fn choose(&mut self, id: NodeId) {
         let node = self.plan.node(id);
         let wanted = match node.spec.join {
@@ -83,7 +83,7 @@ impl RunState {
         }
     }
 
-    /// Whether those who come after the node may take it for done.
+    /// Whether the nodes after this one may treat it as done.
     pub(in super::super) fn is_done(&self, id: NodeId) -> bool {
         match self.node(id).status {
             NodeStatus::Completed => true,
@@ -92,13 +92,13 @@ impl RunState {
         }
     }
 
-    pub(super) fn attempt_failed(&mut self, node: &Name, attempt: u32, failure: &Failure, next: Next) -> Written {
+    pub(super) fn attempt_failed(&mut self, node: &Name, attempt: u32, failure: &Failure, next: Next) -> Applied {
         let id = self.find(node)?;
         if self.node(id).status != NodeStatus::Running || self.node(id).attempt != attempt {
-            return Err(format!("attempt {attempt} of `{node}` is not under way"));
+            return Err(format!("attempt {attempt} of `{node}` is not running"));
         }
         if self.stopping.is_some() && !self.is_undo(id) {
-            return Err("nothing fails in a run that is stopping".into());
+            return Err("an attempt cannot fail while the run is stopping".into());
         }
         self.nodes[id.index()].last_failure = Some(failure.clone());
         match next {
@@ -114,26 +114,26 @@ impl RunState {
         Ok(())
     }
 
-    /// A task reported something: the state keeps nothing of it.
-    pub(super) fn emitted(&self, node: &Name) -> Written {
+    /// A report of a task. The state keeps nothing of it.
+    pub(super) fn emitted(&self, node: &Name) -> Applied {
         match self.find(node)? {
             id if self.is_running_task(id) => Ok(()),
-            _ => Err(format!("`{node}` reports without an attempt under way")),
+            _ => Err(format!("`{node}` reports without a running attempt")),
         }
     }
 
-    pub(super) fn node_failed(&mut self, node: &Name, failure: &Failure) -> Written {
+    pub(super) fn node_failed(&mut self, node: &Name, failure: &Failure) -> Applied {
         let id = self.find(node)?;
         let waits = matches!(self.node(id).status, NodeStatus::Pending | NodeStatus::Queued | NodeStatus::Backoff);
         if !waits || (self.stopping.is_some() && !self.is_undo(id)) {
-            return Err(format!("node `{node}` cannot fail without an attempt under way"));
+            return Err(format!("node `{node}` cannot fail without a running attempt"));
         }
         self.nodes[id.index()].last_failure = Some(failure.clone());
         self.close_failed(id);
         Ok(())
     }
 
-    /// A node failed for good. Where that is to be looked at, somebody has to decide.
+    /// Marks a node as failed for good. With [`OnFailure::Pause`] someone has to decide on the failure.
     fn close_failed(&mut self, id: NodeId) {
         self.close(id, NodeStatus::Failed);
         if self.plan.node(id).spec.on_failure == OnFailure::Pause && !self.is_undo(id) {
@@ -141,11 +141,11 @@ impl RunState {
         }
     }
 
-    pub(super) fn node_skipped(&mut self, node: &Name, reason: &SkipReason) -> Written {
+    pub(super) fn node_skipped(&mut self, node: &Name, reason: &SkipReason) -> Applied {
         let id = self.find(node)?;
         let wanted = if *reason == SkipReason::Condition { Verdict::Ready } else { Verdict::Skip };
         let stands = self.node(id).status == NodeStatus::Pending && self.verdict(id) == wanted;
-        // Nodes that undo others are skipped for nothing.
+        // Compensating nodes are never skipped.
         if !stands || self.stopping.is_some() || self.pause.is_some() {
             return Err(format!("node `{node}` cannot be skipped"));
         }
@@ -154,21 +154,21 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn node_completed(&mut self, node: &Name, output: &Payload) -> Written {
+    pub(super) fn node_completed(&mut self, node: &Name, output: &Payload) -> Applied {
         let id = self.find(node)?;
         if self.node(id).status != NodeStatus::Running {
-            return Err(format!("node `{node}` completed without an attempt under way"));
+            return Err(format!("node `{node}` completed without a running attempt"));
         }
         self.nodes[id.index()].output = Some(output.clone());
         self.close(id, NodeStatus::Completed);
-        self.note_undoable(id);
+        self.record_undoable(id);
         Ok(())
     }
 
-    pub(super) fn node_cancelled(&mut self, node: &Name) -> Written {
+    pub(super) fn node_cancelled(&mut self, node: &Name) -> Applied {
         let id = self.find(node)?;
         if self.node(id).status.is_final() {
-            return Err(format!("node `{node}` has ended"));
+            return Err(format!("node `{node}` has already ended"));
         }
         if self.stopping.is_none() {
             return Err(format!("node `{node}` cannot be cancelled: the run is not stopping"));
@@ -177,19 +177,19 @@ impl RunState {
         Ok(())
     }
 
-    /// A failed node begins anew, and so does all that was skipped because of it.
-    pub(super) fn node_reset(&mut self, node: &Name) -> Written {
+    /// Resets a failed node, and all nodes that were skipped because of it.
+    pub(super) fn node_reset(&mut self, node: &Name) -> Applied {
         let id = self.find(node)?;
         if self.node(id).status != NodeStatus::Failed || self.stopping.is_some() {
             return Err(format!("node `{node}` cannot be reset"));
         }
         self.undecided.retain(|undecided| *undecided != id);
-        self.begin_anew(id);
+        self.reset_node(id);
         Ok(())
     }
 
-    /// A node that has ended, and all that was skipped because of it, is pending again.
-    pub(super) fn begin_anew(&mut self, id: NodeId) {
+    /// Makes a node that has ended, and all nodes that were skipped because of it, pending again.
+    pub(super) fn reset_node(&mut self, id: NodeId) {
         let plan = Arc::clone(&self.plan);
         let mut reset = vec![id];
         while let Some(id) = reset.pop() {
@@ -198,7 +198,7 @@ impl RunState {
             let state = &mut self.nodes[id.index()];
             state.attempts_before = state.attempt;
             let once = &state.once;
-            // Whoever asks for another try wants what failed for good to be tried too, save what must not be.
+            // A reset also retries steps that failed for good, except those that must not run twice.
             state.steps.retain(|key, step| once.contains(key) || !matches!(step, StepState::Failed(_)));
             state.skipped = None;
             state.ended_at = None;
@@ -219,16 +219,16 @@ impl RunState {
         }
     }
 
-    pub(super) fn input_replaced(&mut self, node: &Name, input: &Payload) -> Written {
+    pub(super) fn input_replaced(&mut self, node: &Name, input: &Payload) -> Applied {
         let id = self.find(node)?;
         if self.node(id).status != NodeStatus::Pending {
-            return Err(format!("node `{node}` has its input already"));
+            return Err(format!("node `{node}` has already taken its input"));
         }
         self.nodes[id.index()].input = Some(input.clone());
         Ok(())
     }
 
-    /// Makes the node final, forgets all that it waited for, and tells the nodes after it.
+    /// Makes the node final, drops all its waits, and updates the nodes after it.
     fn close(&mut self, id: NodeId, status: NodeStatus) {
         self.leave_running(id);
         self.take_retry_timer(id);

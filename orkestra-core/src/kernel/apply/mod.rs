@@ -1,9 +1,10 @@
-//! The only writer of a run's state: one event at a time, when deciding and when replaying alike.
+//! Applies events to a run's state, one at a time. The only writer of the state, both when deciding and when replaying.
 //!
-//! `apply` chooses nothing. History that does not fit is an error that names the place; it leaves the state unusable.
+//! `apply` makes no choices. An event that does not fit the history is an error that names its position; the state must
+//! not be used afterwards.
 //!
-//! `attempt` has nodes and attempts, `step` has steps and waits, `whole` has what concerns the whole run, `undo`
-//! what is undone.
+//! `attempt` handles nodes and attempts, `step` steps and waits, `whole` what concerns the whole run, and `undo`
+//! compensation.
 
 mod attempt;
 mod step;
@@ -19,7 +20,7 @@ use super::node::{ChildState, NodeState};
 use super::state::{RunState, Timer};
 use super::status::{Outcome, RunStatus};
 
-/// An event that cannot have happened to the state it was applied to.
+/// An event that cannot follow the state it was applied to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("event {seq} of run `{run}` is illegal: {why}")]
 #[non_exhaustive]
@@ -28,14 +29,14 @@ pub struct IllegalEvent {
     pub run: RunId,
     /// The event's position.
     pub seq: Seq,
-    /// What is wrong with it.
+    /// Why it is illegal.
     pub why: String,
 }
 
-/// Applies the next event of `run`: to nothing when it is the first, else to the state so far.
+/// Applies the next event of `run`. The state is `None` before the first event.
 ///
 /// # Errors
-/// [`IllegalEvent`] when it cannot have happened; the state is not to be used any more.
+/// [`IllegalEvent`] when the event cannot follow; the state must not be used afterwards.
 pub fn apply(run: &RunId, state: &mut Option<RunState>, at: Timestamp, event: &Event) -> Result<(), IllegalEvent> {
     if let Some(state) = state {
         return apply_next(state, at, event);
@@ -44,7 +45,7 @@ pub fn apply(run: &RunId, state: &mut Option<RunState>, at: Timestamp, event: &E
     Ok(())
 }
 
-/// Applies the next event of a run that has begun.
+/// Applies the next event of a created run.
 pub(crate) fn apply_next(state: &mut RunState, at: Timestamp, event: &Event) -> Result<(), IllegalEvent> {
     let illegal = |state: &RunState, seq, why| IllegalEvent { run: state.id.clone(), seq, why };
     let seq = state.last.plus(1);
@@ -99,19 +100,19 @@ pub(crate) fn create(run: &RunId, created: &Event, at: Timestamp) -> Result<RunS
     })
 }
 
-type Written = Result<(), String>;
+type Applied = Result<(), String>;
 
 impl RunState {
-    /// Time does not go back within a run, whatever the clock of its driver does.
+    /// Time never goes back within a run, even if the clock of its driver does.
     fn advance(&mut self, at: Timestamp) {
         self.last = self.last.plus(1);
         self.updated_at = self.updated_at.max(at);
     }
 
-    fn write(&mut self, event: &Event) -> Written {
-        self.forget_given_up(event);
+    fn write(&mut self, event: &Event) -> Applied {
+        self.drop_stale_decisions(event);
         match event {
-            Event::RunCreated { .. } => Err("the run was created before".into()),
+            Event::RunCreated { .. } => Err("the run has already been created".into()),
             Event::SlotAwaited { node } => self.slot_awaited(node),
             Event::NodeSkipped { node, reason } => self.node_skipped(node, reason),
             Event::NodeFailed { node, failure } => self.node_failed(node, failure),
@@ -171,6 +172,6 @@ impl RunState {
     }
 
     fn find(&self, node: &Name) -> Result<NodeId, String> {
-        self.plan.id(node).ok_or_else(|| format!("`{node}` is no node"))
+        self.plan.id(node).ok_or_else(|| format!("there is no node `{node}`"))
     }
 }

@@ -1,7 +1,7 @@
-//! Steps and waits: what tasks are remembered for, and what they and gates wait for.
+//! Steps and waits: the results that tasks have stored, and what tasks and gates wait for.
 //!
-//! A wait is found by its node and key, and in the queue of its signal by the event that began it: no price depends on
-//! how many others wait.
+//! A wait is found by its node and key, and in the queue of its signal by the event that started it: the cost does not
+//! depend on how many others wait.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -11,7 +11,7 @@ use crate::model::{Amount, Failure, FailureKind, Name, NodeId, NodeKind, Payload
 use super::super::node::{ChildState, OpenWait, StepState};
 use super::super::state::{RunState, Timer};
 use super::super::status::Outcome;
-use super::Written;
+use super::Applied;
 
 impl RunState {
     pub(super) fn set_step(&mut self, node: &Name, step: &str, new: StepState) -> Result<NodeId, String> {
@@ -19,19 +19,19 @@ impl RunState {
         let is_running = self.is_running_task(id);
         let state = &mut self.nodes[id.index()];
         if !is_running {
-            return Err(format!("step `{step}` of `{node}` without an attempt under way"));
+            return Err(format!("step `{step}` of `{node}` has no running attempt"));
         }
         match state.steps.get(step) {
             None => {}
             Some(StepState::Started) if !new.is_wait() => {}
-            Some(known) => return Err(format!("step `{step}` of `{node}` is {known} already")),
+            Some(known) => return Err(format!("step `{step}` of `{node}` is already {known}")),
         }
         state.interruptions = 0;
         state.steps.insert(step.to_owned(), new);
         Ok(id)
     }
 
-    pub(super) fn step_started(&mut self, node: &Name, step: &str) -> Written {
+    pub(super) fn step_started(&mut self, node: &Name, step: &str) -> Applied {
         let id = self.set_step(node, step, StepState::Started)?;
         self.nodes[id.index()].once.insert(step.to_owned());
         Ok(())
@@ -43,7 +43,7 @@ impl RunState {
         step: &str,
         result: &Payload,
         charges: &BTreeMap<Name, Amount>,
-    ) -> Written {
+    ) -> Applied {
         self.spend(charges);
         self.set_step(node, step, StepState::Done(result.clone())).map(drop)
     }
@@ -54,12 +54,12 @@ impl RunState {
         step: &str,
         failure: &Failure,
         charges: &BTreeMap<Name, Amount>,
-    ) -> Written {
+    ) -> Applied {
         self.spend(charges);
         self.set_step(node, step, StepState::Failed(failure.clone())).map(drop)
     }
 
-    pub(super) fn value_published(&mut self, node: &Name, step: &str, key: &Name, value: &Payload) -> Written {
+    pub(super) fn value_published(&mut self, node: &Name, step: &str, key: &Name, value: &Payload) -> Applied {
         self.set_step(node, step, StepState::Done(Payload::null()))?;
         self.published.insert(key.clone(), value.clone());
         Ok(())
@@ -72,17 +72,17 @@ impl RunState {
         }
     }
 
-    pub(super) fn timer_set(&mut self, node: &Name, step: &str, due: Timestamp) -> Written {
+    pub(super) fn timer_set(&mut self, node: &Name, step: &str, due: Timestamp) -> Applied {
         let id = self.set_step(node, step, StepState::Sleeping(due))?;
         self.open_wait(id, Some(step.to_owned()), None);
         self.timers.insert((due, Timer::Sleep(id, step.to_owned())));
         Ok(())
     }
 
-    pub(super) fn timer_fired(&mut self, node: &Name, step: &str) -> Written {
+    pub(super) fn timer_fired(&mut self, node: &Name, step: &str) -> Applied {
         let id = self.find(node)?;
         let Some(StepState::Sleeping(due)) = self.node(id).steps.get(step) else {
-            return Err(format!("no timer `{step}` of `{node}` is set"));
+            return Err(format!("`{node}` has set no timer `{step}`"));
         };
         self.timers.remove(&(*due, Timer::Sleep(id, step.to_owned())));
         self.end_wait(id, step, StepState::Done(Payload::null()));
@@ -95,13 +95,13 @@ impl RunState {
         step: &str,
         signal: &Name,
         until: Option<Timestamp>,
-    ) -> Written {
+    ) -> Applied {
         let id = self.set_step(node, step, StepState::Awaiting(signal.clone()))?;
         self.wait_for(id, Some(step.to_owned()), signal, until);
         Ok(())
     }
 
-    pub(super) fn signal_received(&mut self, signal: &Name, payload: &Payload) -> Written {
+    pub(super) fn signal_received(&mut self, signal: &Name, payload: &Payload) -> Applied {
         self.keep_signal(signal.clone(), self.last, payload.clone());
         Ok(())
     }
@@ -111,7 +111,7 @@ impl RunState {
         self.signals_buffered += 1;
     }
 
-    pub(super) fn signal_consumed(&mut self, node: &Name, step: Option<&str>, signal: &Name) -> Written {
+    pub(super) fn signal_consumed(&mut self, node: &Name, step: Option<&str>, signal: &Name) -> Applied {
         let id = self.find(node)?;
         let key = step.map(str::to_owned);
         let since = self.node(id).waits.get(&key).map(|wait| wait.since);
@@ -144,18 +144,18 @@ impl RunState {
         step: &str,
         question: &Payload,
         until: Option<Timestamp>,
-    ) -> Written {
+    ) -> Applied {
         let id = self.set_step(node, step, StepState::Asking(question.clone()))?;
         self.open_wait(id, Some(step.to_owned()), until);
         self.questions.insert(self.last, (id, step.to_owned()));
         Ok(())
     }
 
-    pub(super) fn question_answered(&mut self, node: &Name, step: &str, answer: &Payload) -> Written {
+    pub(super) fn question_answered(&mut self, node: &Name, step: &str, answer: &Payload) -> Applied {
         let id = self.find(node)?;
         let wait = self.node(id).waits.get(&Some(step.to_owned())).map(|wait| wait.since);
         if wait.and_then(|since| self.questions.remove(&since)).is_none() {
-            return Err(format!("`{node}` has asked nothing as `{step}`"));
+            return Err(format!("`{node}` has no open question `{step}`"));
         }
         self.end_wait(id, step, StepState::Done(answer.clone()));
         Ok(())
@@ -167,10 +167,10 @@ impl RunState {
         step: &str,
         child: ChildState,
         until: Option<Timestamp>,
-    ) -> Written {
+    ) -> Applied {
         let run = child.run.clone();
         if self.children.contains_key(&run) || self.abandoned.contains_key(&run) {
-            return Err(format!("run `{run}` is waited for already"));
+            return Err(format!("run `{run}` is already waited for"));
         }
         let id = self.set_step(node, step, StepState::Child(Box::new(child)))?;
         self.open_wait(id, Some(step.to_owned()), until);
@@ -186,10 +186,10 @@ impl RunState {
         step: &str,
         outcome: &Outcome,
         charges: &BTreeMap<Name, Amount>,
-    ) -> Written {
+    ) -> Applied {
         let id = self.find(node)?;
         let Some(StepState::Child(child)) = self.node(id).steps.get(step) else {
-            return Err(format!("`{node}` waits for no run as `{step}`"));
+            return Err(format!("`{node}` does not wait for a run as `{step}`"));
         };
         let run = child.run.clone();
         self.children.remove(&run);
@@ -198,11 +198,11 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn child_cancelled(&mut self, child: &RunId) -> Written {
-        self.abandoned.remove(child).map(drop).ok_or_else(|| format!("run `{child}` is nobody's"))
+    pub(super) fn child_cancelled(&mut self, child: &RunId) -> Applied {
+        self.abandoned.remove(child).map(drop).ok_or_else(|| format!("run `{child}` is not an abandoned child"))
     }
 
-    pub(super) fn task_parked(&mut self, node: &Name) -> Written {
+    pub(super) fn task_parked(&mut self, node: &Name) -> Applied {
         let id = self.find(node)?;
         let state = &self.nodes[id.index()];
         if !self.tasks.contains(&id) || state.waits.is_empty() {
@@ -216,41 +216,41 @@ impl RunState {
         Ok(())
     }
 
-    /// A step that was about to begin did not.
-    pub(super) fn step_not_begun(&mut self, node: &Name, step: &str) -> Written {
+    /// A step was recorded as started, but did not start.
+    pub(super) fn step_not_begun(&mut self, node: &Name, step: &str) -> Applied {
         let id = self.find(node)?;
         let state = &mut self.nodes[id.index()];
         if !matches!(state.steps.get(step), Some(StepState::Started)) {
-            return Err(format!("step `{step}` of `{node}` was not about to begin"));
+            return Err(format!("step `{step}` of `{node}` was not about to start"));
         }
         state.steps.remove(step);
         state.once.remove(step);
         Ok(())
     }
 
-    /// A wait is let go. What it received and nobody took is there again, in its old place.
-    pub(super) fn wait_let_go(&mut self, node: &Name, step: &str) -> Written {
+    /// Withdraws a wait. A signal that it received but the task did not take goes back to its place in the queue.
+    pub(super) fn wait_let_go(&mut self, node: &Name, step: &str) -> Applied {
         let id = self.find(node)?;
         let (is_running, state) = (self.is_running_task(id), &mut self.nodes[id.index()]);
         if !is_running || state.parked {
-            return Err(format!("`{node}` lets `{step}` go without an attempt under way"));
+            return Err(format!("`{node}` drops `{step}` without a running attempt"));
         }
         match (state.steps.get(step).cloned(), state.received.remove(step)) {
             (Some(StepState::Done(payload)), Some((signal, came))) => self.keep_signal(signal, came, payload),
             (Some(StepState::Done(_)), None) => {}
             (Some(known), _) if known.is_wait() => self.withdraw(id, step, &known),
-            _ => return Err(format!("`{step}` of `{node}` is no wait")),
+            _ => return Err(format!("`{step}` of `{node}` is not a wait")),
         }
         self.nodes[id.index()].steps.insert(step.to_owned(), StepState::LetGo);
         Ok(())
     }
 
-    /// What a wait was for did not come in time.
-    pub(super) fn wait_timed_out(&mut self, node: &Name, step: &str) -> Written {
+    /// A wait passed its time limit.
+    pub(super) fn wait_timed_out(&mut self, node: &Name, step: &str) -> Applied {
         let id = self.find(node)?;
         let known = self.node(id).steps.get(step).filter(|known| known.is_wait()).cloned();
         let Some(known) = known.filter(|known| !matches!(known, StepState::Sleeping(_))) else {
-            return Err(format!("`{step}` of `{node}` is no wait with a limit"));
+            return Err(format!("`{step}` of `{node}` is not a wait with a time limit"));
         };
         self.withdraw(id, step, &known);
         let message = format!("{known} was not over in time");
@@ -258,7 +258,7 @@ impl RunState {
         Ok(())
     }
 
-    /// Takes a wait out of wherever it stands, its own state aside.
+    /// Removes a wait from every index, but not its step's own state.
     fn withdraw(&mut self, id: NodeId, step: &str, known: &StepState) {
         let Some(wait) = self.nodes[id.index()].waits.remove(&Some(step.to_owned())) else { return };
         self.forget_limit(id, step, wait);
@@ -277,7 +277,7 @@ impl RunState {
         }
     }
 
-    /// A gate, or a step of a task, begins to wait for a signal, after all who wait for it already.
+    /// A gate, or a step of a task, starts to wait for a signal, behind those already waiting.
     pub(super) fn wait_for(&mut self, id: NodeId, step: Option<String>, signal: &Name, until: Option<Timestamp>) {
         let queue = self.waiters.entry(signal.clone()).or_default();
         queue.insert(self.last, (id, step.clone()));
@@ -293,7 +293,7 @@ impl RunState {
         state.waits.insert(step, OpenWait { since, attempt: state.attempt, until });
     }
 
-    /// Ends the wait of a task; a parked task is to be called again.
+    /// Ends the wait of a task. A parked task becomes due for a call.
     fn end_wait(&mut self, id: NodeId, step: &str, result: StepState) {
         let seq = self.last;
         let state = &mut self.nodes[id.index()];
@@ -317,8 +317,8 @@ impl RunState {
         }
     }
 
-    /// Ends the waits of a node. Waits for time, answers and other runs outlive an attempt unless it ends `for_good`,
-    /// waits for a signal do not: a signal must not be eaten by an attempt that is over.
+    /// Ends the waits of a node. Waits for times, answers and other runs outlive an attempt unless it ends `for_good`.
+    /// Waits for signals do not: an attempt that is over must not consume a signal.
     pub(super) fn forget_waits(&mut self, id: NodeId, for_good: bool) {
         for (key, wait) in self.nodes[id.index()].waits.clone() {
             let Some(step) = key else {
@@ -342,13 +342,13 @@ impl RunState {
     }
 }
 
-/// What a task learns of the end of a run that it waited for.
+/// The result that a task gets when the run it waited for ends.
 fn result_of(run: &RunId, outcome: &Outcome) -> StepState {
     let failed = |kind: FailureKind, message: String| StepState::Failed(Failure::permanent(kind, message));
     match outcome {
         Outcome::Completed(output) => StepState::Done(output.clone()),
-        // No node of it has failed: there is no more to say than why.
-        Outcome::Failed { failure, .. } if failure.known_kind().is_some_and(FailureKind::tells_of_no_node) => {
+        // No node of the child failed, so its failure is passed on as it is.
+        Outcome::Failed { failure, .. } if failure.known_kind().is_some_and(FailureKind::concerns_no_node) => {
             StepState::Failed(failure.clone())
         }
         Outcome::Failed { node, failure } => {

@@ -1,20 +1,20 @@
-//! What a run undoes and what is not its own to undo.
+//! Compensation: what a run undoes, and what it must leave to the run it was forked from.
 
 use std::collections::BTreeSet;
 use std::mem;
 
-use crate::model::{Growth, Name, NodeId, Room};
+use crate::model::{Growth, Name, NodeId, PlanSize};
 
 use super::super::reason::StopReason;
 use super::super::state::{RunState, Stopping, Timer};
 use super::super::status::{NodeStatus, Outcome, RunStatus};
-use super::Written;
+use super::Applied;
 
 impl RunState {
-    /// What the run has done so far another one did, whose events were copied. That one undoes it.
-    pub(super) fn forked(&mut self, shared: &[Name]) -> Written {
+    /// Marks everything so far as done by the run whose events were copied; that run compensates it.
+    pub(super) fn forked(&mut self, shared: &[Name]) -> Applied {
         if self.options.forked_from.is_none() || self.stopping.is_some() {
-            return Err("the run is no fork".into());
+            return Err("the run is not a fork".into());
         }
         let shared: Result<BTreeSet<_>, _> = shared.iter().map(|node| self.find(node)).collect();
         self.shared.extend(shared?);
@@ -22,16 +22,16 @@ impl RunState {
         Ok(())
     }
 
-    /// A node is done: remembers that it can be undone, if it can and is the run's own.
-    pub(super) fn note_undoable(&mut self, id: NodeId) {
+    /// Remembers a completed node that can be compensated and is the run's own.
+    pub(super) fn record_undoable(&mut self, id: NodeId) {
         if self.plan.node(id).spec.compensate.is_some() && !self.shared.contains(&id) {
             self.undoable.push(id);
         }
     }
 
-    pub(super) fn compensation_started(&mut self, growth: &Growth) -> Written {
+    pub(super) fn compensation_started(&mut self, growth: &Growth) -> Applied {
         if self.status != RunStatus::Stopping || !self.running.is_empty() || self.undo_from.is_some() {
-            return Err("nothing can be undone now".into());
+            return Err("compensation cannot start now".into());
         }
         self.cancel_open();
         if let Some(stopping) = &self.stopping {
@@ -42,20 +42,20 @@ impl RunState {
         self.undo_from = Some(NodeId(first));
         self.undone = mem::take(&mut self.undoable).into_iter().rev().collect();
         if growth.nodes.len() != self.undone.len() {
-            return Err(format!("{} nodes are to be undone", self.undone.len()));
+            return Err(format!("compensation must add {} nodes", self.undone.len()));
         }
-        self.add_to_plan(growth, Room::UNDOING)
+        self.add_to_plan(growth, PlanSize::WITH_COMPENSATION)
     }
 
-    /// An ended run undoes once more what it could not undo, and ends as it had.
-    pub(super) fn undo_retried(&mut self, node: &Name) -> Written {
+    /// An ended run retries a failed compensation, and then ends as before.
+    pub(super) fn undo_retried(&mut self, node: &Name) -> Applied {
         let id = self.find(node)?;
         let failed = matches!(self.node(id).status, NodeStatus::Failed | NodeStatus::Cancelled);
         let Some(outcome) = self.outcome.clone().filter(|_| failed && self.is_undo(id)) else {
-            return Err(format!("`{node}` is nothing that could not be undone"));
+            return Err(format!("`{node}` is not a failed compensation"));
         };
         let reason = match outcome {
-            Outcome::Completed(_) => return Err("a completed run undoes nothing".into()),
+            Outcome::Completed(_) => return Err("a completed run has nothing to compensate".into()),
             Outcome::Failed { node, failure } => StopReason::NodeFailed { node, failure },
             Outcome::Cancelled(reason) => StopReason::Cancelled { reason },
             Outcome::Terminated(reason) => StopReason::Terminated { reason },
@@ -65,7 +65,7 @@ impl RunState {
         self.stopping = Some(Stopping { reason, grace_until: self.updated_at });
         self.outcome = None;
         self.owes_parent = None;
-        self.begin_anew(id);
+        self.reset_node(id);
         Ok(())
     }
 }

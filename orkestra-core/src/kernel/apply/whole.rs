@@ -1,45 +1,45 @@
-//! What concerns the whole run: pauses, budgets, growth, and its end.
+//! Events about the whole run: pauses, budgets, growth, and the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 
-use crate::model::{Amount, Failure, Growth, Name, NodeId, Payload, Room, Timestamp};
+use crate::model::{Amount, Failure, Growth, Name, NodeId, Payload, PlanSize, Timestamp};
 
 use super::super::event::Event;
 use super::super::node::{NodeState, StepState};
 use super::super::reason::{PauseReason, StopReason};
 use super::super::state::{Pause, RunState, Stopping, Timer};
 use super::super::status::{NodeStatus, Outcome, RunStatus};
-use super::Written;
+use super::Applied;
 
 impl RunState {
-    pub(super) fn grown(&mut self, node: &Name, step: &str, growth: &Growth) -> Written {
+    pub(super) fn grown(&mut self, node: &Name, step: &str, growth: &Growth) -> Applied {
         if self.stopping.is_some() {
-            return Err("a run that is stopping does not grow".into());
+            return Err("a run that is stopping cannot grow".into());
         }
         if self.node(self.find(node)?).steps.contains_key(step) {
-            return Err(format!("step `{step}` of `{node}` is no growth"));
+            return Err(format!("key `{step}` of `{node}` is already in use"));
         }
         self.set_step(node, step, StepState::Done(Payload::null()))?;
-        self.add_to_plan(growth, Room::WORK)
+        self.add_to_plan(growth, PlanSize::WORK)
     }
 
-    pub(super) fn add_to_plan(&mut self, growth: &Growth, room: Room) -> Written {
+    pub(super) fn add_to_plan(&mut self, growth: &Growth, size: PlanSize) -> Applied {
         let started = |id: NodeId| self.node(id).status != NodeStatus::Pending;
-        self.plan.check_growth(growth, room, started).map_err(|error| error.to_string())?;
+        self.plan.check_growth(growth, size, started).map_err(|error| error.to_string())?;
         let in_degree = |name: &Name| self.plan.id(name).map_or(0, |id| self.plan.node(id).after.len());
         let edges = growth.edges.iter().map(|(_, after)| after);
         let touched = growth.nodes.iter().map(|node| &node.name).chain(edges);
         let touched: BTreeMap<_, _> = touched.map(|name| (name, in_degree(name))).collect();
-        // Whoever looks at the plan meanwhile keeps the one it has.
-        Arc::make_mut(&mut self.plan).grow(growth, room).map_err(|error| error.to_string())?;
+        // Copy on write: readers of the old plan keep it.
+        Arc::make_mut(&mut self.plan).grow(growth, size).map_err(|error| error.to_string())?;
         let plan = Arc::clone(&self.plan);
         let added = growth.nodes.len();
         self.nodes.extend((0..added).map(|_| NodeState::new(self.last)));
         self.open += added;
         for (name, known) in touched {
-            // A join may have thousands of nodes before it: those it had are counted.
+            // A join may have thousands of nodes before it, so only the added ones are counted.
             let Some(id) = plan.id(name) else { continue };
             let (done, lost) = self.count(&plan.node(id).after[known..]);
             let node = &mut self.nodes[id.index()];
@@ -49,7 +49,7 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn recovered(&mut self) -> Written {
+    pub(super) fn recovered(&mut self) -> Applied {
         let (seq, in_order) = (self.last, mem::take(&mut self.released));
         for id in &self.tasks {
             let node = &mut self.nodes[id.index()];
@@ -59,7 +59,7 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn released(&mut self) -> Written {
+    pub(super) fn released(&mut self) -> Applied {
         self.released = true;
         Ok(())
     }
@@ -82,9 +82,9 @@ impl RunState {
         }
     }
 
-    pub(super) fn run_paused(&mut self, reason: &PauseReason) -> Written {
+    pub(super) fn run_paused(&mut self, reason: &PauseReason) -> Applied {
         if self.status != RunStatus::Running {
-            return Err("only a run that is under way can pause".into());
+            return Err("only a running run can be paused".into());
         }
         self.status = RunStatus::Paused;
         self.pause = Some(Pause { reason: reason.clone(), since: self.updated_at, resting: BTreeSet::new() });
@@ -97,16 +97,16 @@ impl RunState {
         Ok(())
     }
 
-    /// Failures that somebody has to decide on pause the run at once. Versions that did not know that gave up all of them
-    /// when the run went on: where their journals go on in another way, there is nothing to decide any more.
-    pub(super) fn forget_given_up(&mut self, event: &Event) {
+    /// Failures that await a decision pause the run at once. Older versions did not know this and gave up all of them
+    /// when the run went on: where a journal continues otherwise, the pending decisions are dropped.
+    pub(super) fn drop_stale_decisions(&mut self, event: &Event) {
         let any = self.status == RunStatus::Running && !self.undecided.is_empty();
         if any && !event.consequence().keeps_undecided {
             self.undecided.clear();
         }
     }
 
-    pub(super) fn run_resumed(&mut self) -> Written {
+    pub(super) fn run_resumed(&mut self) -> Applied {
         let Some(Pause { reason, since, resting }) = self.pause.take() else {
             return Err("the run is not paused".into());
         };
@@ -129,7 +129,7 @@ impl RunState {
         Ok(())
     }
 
-    /// What the nodes under way owe has changed.
+    /// Marks the running nodes as changed: what they owe has changed.
     fn touch_running(&mut self) {
         let seq = self.last;
         for id in &self.running {
@@ -137,7 +137,7 @@ impl RunState {
         }
     }
 
-    pub(super) fn budget_set(&mut self, meter: &Name, limit: Option<Amount>) -> Written {
+    pub(super) fn budget_set(&mut self, meter: &Name, limit: Option<Amount>) -> Applied {
         let budget = &mut self.options.budget;
         match limit {
             Some(limit) => drop(budget.insert(meter.clone(), limit)),
@@ -146,19 +146,19 @@ impl RunState {
         Ok(())
     }
 
-    /// The first meter whose budget is used up.
+    /// The first meter that has reached its budget.
     pub(in super::super) fn reached_budget(&self) -> Option<(&Name, Amount, Amount)> {
         let spent = |meter: &Name| self.spent.get(meter).copied().unwrap_or_default();
         let limits = self.options.budget.iter();
         limits.map(|(meter, limit)| (meter, spent(meter), *limit)).find(|(_, spent, limit)| spent >= limit)
     }
 
-    pub(super) fn stop_requested(&mut self, reason: &StopReason, grace_until: Timestamp) -> Written {
+    pub(super) fn stop_requested(&mut self, reason: &StopReason, grace_until: Timestamp) -> Applied {
         if self.stopping.is_some() {
-            return Err("the run is stopping already".into());
+            return Err("the run is already stopping".into());
         }
         if let Some(pause) = self.pause.take() {
-            // What rested is not waited for any more, but every deadline keeps its timer until its node ends.
+            // Suspended timers no longer matter, but every deadline keeps its timer until its node ends.
             self.timers.extend(pause.resting);
         }
         self.stopping = Some(Stopping { reason: reason.clone(), grace_until });
@@ -171,7 +171,7 @@ impl RunState {
         Ok(())
     }
 
-    /// Nodes that have not ended will not run any more.
+    /// Cancels all nodes that have not ended.
     pub(super) fn cancel_open(&mut self) {
         let (seq, now) = (self.last, self.updated_at);
         let ids: Vec<_> = self.plan.ids().filter(|id| !self.node(*id).status.is_final()).collect();
@@ -201,7 +201,7 @@ impl RunState {
         }
     }
 
-    /// Counts for every node how those before it have ended.
+    /// Recounts for every node how the nodes before it ended.
     fn recount(&mut self) {
         let plan = Arc::clone(&self.plan);
         for id in plan.ids() {
@@ -212,19 +212,20 @@ impl RunState {
         }
     }
 
-    /// How many of them are done, and how many ended otherwise.
+    /// How many of the nodes are done, and how many ended otherwise.
     fn count(&self, nodes: &[NodeId]) -> (usize, usize) {
         let ended = nodes.iter().filter(|id| self.node(**id).status.is_final()).count();
         let done = nodes.iter().filter(|id| self.is_done(**id)).count();
         (done, ended - done)
     }
 
-    /// Whether the run can end like this now: done, or stopping for that reason with nothing under way.
+    /// Whether the run may end with this status: all nodes are done, or it is stopping for the matching reason and no
+    /// attempt is running.
     fn may_end(&self, status: RunStatus) -> bool {
         let quiet = self.running.is_empty() && (self.undo_from.is_none() || self.open == 0);
         match self.stopping.as_ref().map(|stopping| &stopping.reason) {
             _ if status == RunStatus::Terminated => true,
-            // Versions before failed a run whose nodes are all done, when their outputs were too large together.
+            // Older versions failed a run whose nodes were all done when their outputs together were too large.
             None => {
                 self.open == 0 && self.pause.is_none() && matches!(status, RunStatus::Completed | RunStatus::Failed)
             }
@@ -235,9 +236,9 @@ impl RunState {
         }
     }
 
-    pub(super) fn end(&mut self, status: RunStatus, outcome: Outcome) -> Written {
+    pub(super) fn end(&mut self, status: RunStatus, outcome: Outcome) -> Applied {
         if !self.may_end(status) {
-            return Err(format!("the run cannot end like this: {} nodes are not done", self.open));
+            return Err(format!("the run cannot end with this status: {} nodes are not done", self.open));
         }
         self.cancel_open();
         self.status = status;
@@ -251,20 +252,20 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn run_failed(&mut self, node: &Name, failure: &Failure) -> Written {
+    pub(super) fn run_failed(&mut self, node: &Name, failure: &Failure) -> Applied {
         self.find(node)?;
         self.end(RunStatus::Failed, Outcome::Failed { node: node.clone(), failure: failure.clone() })
     }
 
-    /// An ended run goes on: what was cancelled when it ended is pending again.
-    pub(super) fn run_reopened(&mut self) -> Written {
+    /// Reopens an ended run: the nodes that its end cancelled become pending again.
+    pub(super) fn run_reopened(&mut self) -> Applied {
         if !self.status.is_final() || self.undo_from.is_some() {
             return Err("the run cannot be reopened".into());
         }
         self.status = RunStatus::Running;
         self.outcome = None;
         self.owes_parent = None;
-        // A deadline that has passed would end it at once.
+        // A deadline that has passed would end the run at once.
         self.options.deadline = self.options.deadline.filter(|deadline| *deadline > self.updated_at);
         self.timers.extend(self.options.deadline.map(|deadline| (deadline, Timer::Deadline)));
         let seq = self.last;
@@ -279,7 +280,7 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn parent_told(&mut self) -> Written {
-        self.owes_parent.take().map(drop).ok_or_else(|| "no run waits for this one".to_owned())
+    pub(super) fn parent_told(&mut self) -> Applied {
+        self.owes_parent.take().map(drop).ok_or_else(|| "there is no parent to inform".to_owned())
     }
 }

@@ -1,4 +1,4 @@
-//! The table, row by row: every event with its columns, and none without.
+//! The table, row by row: every event with its columns, and no event without a row.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// An event, how its change begins, and its columns: node and step first.
+/// An event, the beginning of its change, and its columns, with node and step first.
 struct Row(Value, &'static str, &'static str);
 
 fn run_rows() -> Vec<Row> {
@@ -133,7 +133,7 @@ fn rows() -> Vec<Row> {
 }
 
 #[test]
-fn every_row_says_what_follows_from_its_event() {
+fn every_row_has_the_consequences_of_its_event() {
     for Row(event, change, expected) in rows() {
         let read = read(&event);
         let row = read.consequence();
@@ -155,7 +155,7 @@ fn every_event_has_a_row() {
 }
 
 #[test]
-fn a_decision_has_what_follows_from_all_of_its_events() {
+fn a_decision_has_the_consequences_of_all_its_events() {
     let plan = json!({"name": "w", "nodes": [{"name": "a", "task": "t"}, {"name": "b", "task": "t"}]});
     let plan: Plan = serde_json::from_value(plan).expect("a plan");
     let of = |events: &[Value]| Consequences::of(&plan, &events.iter().map(read).collect::<Vec<_>>());

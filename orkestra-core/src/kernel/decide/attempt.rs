@@ -1,4 +1,4 @@
-//! How an attempt ends, and what its failure leads to.
+//! How an attempt ends, and what follows from its failure.
 
 use crate::model::{Failure, Name, NodeId, Payload};
 
@@ -29,7 +29,7 @@ impl Decision<'_> {
         Ok(())
     }
 
-    /// The node has its slots: its attempt begins.
+    /// The node has got its slots: its attempt starts.
     pub(super) fn slot_granted(&mut self, node: &Name, attempt: u32) -> Result<(), Rejection> {
         let state = self.state();
         let waits = |id: &NodeId| state.queued.contains(id) && state.node(*id).attempt + 1 == attempt;
@@ -48,7 +48,7 @@ impl Decision<'_> {
     pub(super) fn task_parked(&mut self, node: &Name, attempt: u32) -> Result<(), Rejection> {
         let id = self.running(node, attempt)?;
         let state = self.state();
-        // The wait may be one that an attempt before began.
+        // The wait may have been started by an earlier attempt.
         let waits = !state.node(id).waits.is_empty();
         if waits && state.tasks.contains(&id) && (state.stopping.is_none() || state.is_undo(id)) {
             self.emit(Event::TaskParked { node: node.clone() });
@@ -56,14 +56,14 @@ impl Decision<'_> {
         Ok(())
     }
 
-    /// Ends an attempt with `failure`; another follows if the node's policy says so.
+    /// Ends an attempt with `failure`. Another attempt follows if the node's retry policy allows it.
     pub(super) fn fail_attempt(&mut self, id: NodeId, failure: Failure) {
         let state = self.state();
         let (node, spec) = (state.node(id), &state.plan.node(id).spec);
         let attempt = node.attempt;
         let delay = spec.retry.delay(attempt - node.attempts_before, self.chance).filter(|_| failure.retryable);
         let retry_at = delay.map(|delay| self.now.saturating_add(delay));
-        // What would begin after the node's time is over need not begin.
+        // An attempt that would start after the total deadline is not scheduled.
         let retry_at = retry_at.filter(|at| node.total_deadline.is_none_or(|deadline| *at < deadline));
         let next = retry_at.map_or(Next::GiveUp, Next::RetryAt);
         let node = spec.name.clone();

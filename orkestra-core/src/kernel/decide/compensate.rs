@@ -1,7 +1,7 @@
-//! Undoing what was done, when a run ends before its nodes are done.
+//! Compensation of completed nodes, when a run ends early.
 //!
-//! The plan grows by a node for each completed one that can be undone, in reverse order of completion, each after the
-//! one before it has ended, however. From then on they are nodes like any other.
+//! The plan grows by one node for each completed node that has a compensation, in reverse order of completion. Each
+//! runs after the one before it has ended, whatever the result. From then on they are ordinary nodes.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +12,14 @@ use super::super::event::Event;
 use super::super::status::{NodeStatus, RunStatus};
 use super::{Decision, Rejection};
 
-/// How often undoing is tried before it is given up, with growing delays between, unless the node says otherwise.
+/// How many attempts a compensation gets by default, with growing delays between them.
 const UNDO_ATTEMPTS_MAX: u32 = 5;
 
-/// Room for `undo:`, two numbers of ten digits, and what separates them.
+/// Covers `undo:`, two numbers of ten digits, and the separators.
 const UNDO_PREFIX_BYTES_MAX: usize = 28;
 
 impl Decision<'_> {
-    /// Begins to undo; false when there is nothing to undo.
+    /// Starts the compensation. Returns false when there is nothing to compensate.
     pub(super) fn compensate(&mut self) -> bool {
         let state = self.state();
         if state.status != RunStatus::Stopping || state.undoable.is_empty() {
@@ -38,7 +38,7 @@ impl Decision<'_> {
         true
     }
 
-    /// Undoes once more what an ended run could not undo. Nothing else of it goes on.
+    /// Retries one failed compensation of an ended run. Nothing else of the run continues.
     pub(super) fn retry_undo(&mut self, id: NodeId) -> Result<(), Rejection> {
         let state = self.state();
         if !state.is_undo(id) {
@@ -53,17 +53,18 @@ impl Decision<'_> {
         Ok(())
     }
 
-    /// Its input is the output of the node at `id`: the state gives it, so that the event does not repeat all outputs.
+    /// The node that compensates `id`. Its input is the output of `id`, taken from the state, so that the event does
+    /// not repeat all outputs.
     fn undo_node(&self, id: NodeId, before: Option<Name>, taken: &BTreeSet<Name>) -> NodeSpec {
         let spec = &self.state().plan.node(id).spec;
-        let task = spec.compensate.clone().expect("only what can be undone is to be undone");
+        let task = spec.compensate.clone().expect("undoable nodes have a compensation");
         let retry = spec.compensate_retry.clone().unwrap_or_else(|| Retry::exponential(UNDO_ATTEMPTS_MAX));
         let node = NodeSpec::task(self.undo_name(id, taken), task).with_join(Join::Settled).with_retry(retry);
         let node = NodeSpec { timeout_ms: spec.compensate_timeout_ms, ..node };
         before.into_iter().fold(node, NodeSpec::with_after)
     }
 
-    /// `undo:` and the node's name, cut and numbered where that is no free name.
+    /// `undo:` and the node's name; shortened and numbered when that is too long or taken.
     fn undo_name(&self, id: NodeId, taken: &BTreeSet<Name>) -> Name {
         let (plan, name) = (&self.state().plan, self.state().name(id).as_str());
         let cut = &name[..name.len().min(NAME_BYTES_MAX - UNDO_PREFIX_BYTES_MAX)];

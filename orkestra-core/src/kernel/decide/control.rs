@@ -1,4 +1,4 @@
-//! What people do to a run from outside: pause, resume, retry, raise its budget.
+//! Control from outside: pause, resume, retry, change the budget.
 
 use crate::model::limits::METERS_MAX;
 use crate::model::{Amount, Name};
@@ -22,8 +22,8 @@ impl Decision<'_> {
         Ok(())
     }
 
-    /// Decides on what the pause is for, and goes on when nothing else is to be decided. A node whose failure is the reason is
-    /// given up: those that need it are skipped.
+    /// Decides on the failure that caused the pause and continues the run when no other decision is pending. The failed
+    /// node is given up: nodes that depend on it are skipped.
     pub(super) fn resume(&mut self) -> Result<(), Rejection> {
         self.not_ending()?;
         if self.state().pause.is_none() {
@@ -32,18 +32,18 @@ impl Decision<'_> {
         if let Some((meter, _, limit)) = self.state().reached_budget() {
             return Err(Rejection::BudgetReached { meter: meter.clone(), limit });
         }
-        self.go_on();
+        self.continue_run();
         Ok(())
     }
 
-    fn go_on(&mut self) {
+    fn continue_run(&mut self) {
         self.emit(Event::RunResumed);
         if self.pause_for_undecided() {
             return;
         }
         self.check_budget();
-        self.enter_whatever_can();
-        // Delays may have passed while the run made its pause.
+        self.enter_ready();
+        // Delays may have passed during the pause.
         self.tick();
     }
 
@@ -68,16 +68,16 @@ impl Decision<'_> {
         }
         self.emit(Event::NodeReset { node: node.clone() });
         if held {
-            self.go_on();
+            self.continue_run();
         } else if !ended || !self.pause_for_undecided() {
-            // A run that ended in its pause has not been decided on because it goes on.
-            self.enter_whatever_can();
+            // A run that ended while paused still awaits its decisions after it is reopened.
+            self.enter_ready();
         }
         Ok(())
     }
 
-    /// Pauses the run for the first failure that is to be looked at and that nobody has decided on; false when there is none.
-    /// Nothing may begin before.
+    /// Pauses the run for the first failure that awaits a decision. Returns false when there is none. Nothing may start
+    /// before this.
     fn pause_for_undecided(&mut self) -> bool {
         let state = self.state();
         let Some(node) = state.undecided.first().map(|id| state.name(*id).clone()) else { return false };
@@ -95,7 +95,7 @@ impl Decision<'_> {
         Ok(())
     }
 
-    /// Pauses the run when it has spent what it may.
+    /// Pauses the run when a budget is reached.
     pub(super) fn check_budget(&mut self) {
         let state = self.state();
         if state.status.is_ending() || state.status.is_final() || state.pause.is_some() {

@@ -1,10 +1,10 @@
-//! A run that begins as another one went.
+//! Forks: a run that starts with the history of another one.
 //!
-//! What both share is copied, event by event, up to where the node began; from there on the new run decides for itself.
-//! What the other run did is its own to undo: the fork undoes only what it does itself, and is refused where it would go on
-//! with what was undone.
-//! What was arranged with others is not shared: the runs that the other one waits for are its own, and its attempts,
-//! steps and waits under way begin again, with all of their time.
+//! The shared history is copied, event by event, up to where the node started; from there on the new run decides for
+//! itself. Compensating what the other run did is left to that run: the fork compensates only its own work, and is
+//! refused where it would continue with compensated results.
+//! Relations to other runs are not shared: the children of the other run stay its own, and its running attempts, steps
+//! and waits start again with their full time.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -12,69 +12,70 @@ use std::time::Duration;
 use crate::model::{Fork, Incarnation, Name, NodeId, Payload, RunId, RunOptions, Seq, Timestamp};
 
 use super::super::apply::apply;
-use super::super::change::{Awaited, Came, Change, NodeChange, RunChange, StepChange, WaitChange};
+use super::super::change::{Awaited, Change, EndedBy, NodeChange, RunChange, StepChange, WaitChange};
 use super::super::event::Event;
 use super::super::looks;
 use super::super::state::RunState;
 use super::super::status::NodeStatus;
 use super::{Decision, Rejection};
 
-/// The run that is forked, and what is to be different.
-pub(super) struct Other {
+/// The run to fork, and what differs in the fork.
+pub(super) struct Original {
     pub(super) run: RunId,
     pub(super) events: Vec<Event>,
     pub(super) node: Name,
     pub(super) input: Option<Payload>,
     pub(super) incarnation: Option<Incarnation>,
-    /// Whether what both share may have been undone.
+    /// Whether shared work may have been compensated.
     pub(super) undone: bool,
 }
 
-pub(super) fn fork(run: &RunId, now: Timestamp, other: Other) -> Result<(RunState, Vec<Event>), Rejection> {
-    let Other { run: from, events, node, input, incarnation, undone } = other;
+pub(super) fn fork(run: &RunId, now: Timestamp, other: Original) -> Result<(RunState, Vec<Event>), Rejection> {
+    let Original { run: from, events, node, input, incarnation, undone } = other;
     let begins = |event: &Event| {
         let row = event.consequence();
         row.node == Some(&node) && begins_work(row.change)
     };
     let shared = events.iter().position(begins).ok_or_else(|| Rejection::NotBegun(node.clone()))?;
-    let others_to_undo = !undone && is_undone(&events);
+    let compensated_there = !undone && is_undone(&events);
     let later: BTreeSet<Name> = completed(&events[shared..]).cloned().collect();
     let origin = Fork { run: from, node: node.clone(), seq: Seq(shared as u64) };
-    let mut copied = without_others(events, shared);
+    let mut copied = shared_history(events, shared);
     if let Some(Event::RunCreated { options, .. }) = copied.first_mut() {
-        // What both share has the keys of the version that began the other one: so has the rest.
+        // The shared history has keys of the version that started the original run; the fork uses the same version of
+        // keys.
         let incarnation = options.incarnation.as_ref().and(incarnation);
         let kept = RunOptions { incarnation, deadline: None, parent: None, ..(**options).clone() };
         **options = RunOptions { forked_from: Some(origin), ..kept };
     }
     let mut copy = None;
     for event in &mut copied {
-        begin_anew(copy.as_ref(), now, event);
+        restart_deadline(copy.as_ref(), now, event);
         apply(run, &mut copy, now, event).map_err(Rejection::Fork)?;
     }
     let Some(mut copy) = copy.filter(|copy| !copy.status.is_ending() && !copy.status.is_final()) else {
         return Err(Rejection::NotBegun(node));
     };
-    let halves = done_in_part(&copy, &copied);
-    if others_to_undo {
+    let partly_done = find_partly_done(&copy, &copied);
+    if compensated_there {
         let done = copy.undoable.iter().map(|id| copy.name(*id));
-        // What both began and the other one ended was undone with all of its steps.
-        let mut gone = done.chain(halves.iter().filter(|half| later.contains(*half)));
+        // Nodes that both runs started and the original completed were compensated with all their steps.
+        let mut gone = done.chain(partly_done.iter().filter(|half| later.contains(*half)));
         if let Some(gone) = gone.next() {
             return Err(Rejection::ForkUndone(gone.clone()));
         }
     }
-    let is_shared = !copy.undoable.is_empty() || !halves.is_empty();
+    let is_shared = !copy.undoable.is_empty() || !partly_done.is_empty();
     let mut decision = Decision { events: copied, ..Decision::new(&mut copy, now, 0.0) };
     if is_shared {
-        decision.emit(Event::Forked { shared: halves });
+        decision.emit(Event::Forked { shared: partly_done });
     }
-    decision.differ(node, input);
+    decision.diverge(node, input);
     let events = decision.finish()?;
     Ok((copy, events))
 }
 
-/// Whether a node's work begins with it.
+/// Whether the event starts the work of a node.
 const fn begins_work(change: Change<'_>) -> bool {
     match change {
         Change::Node(NodeChange::Queued | NodeChange::AttemptStarted(_)) => true,
@@ -95,7 +96,7 @@ const fn begins_work(change: Change<'_>) -> bool {
     }
 }
 
-/// Whether what the run did was undone, is being undone, or is about to be.
+/// Whether the run's work was compensated, is being compensated, or is about to be.
 fn is_undone(events: &[Event]) -> bool {
     let (mut undone, mut stopping) = (false, false);
     for event in events {
@@ -126,15 +127,15 @@ fn is_undone(events: &[Event]) -> bool {
     undone || stopping
 }
 
-/// The nodes that are done.
+/// The nodes that completed.
 fn completed(events: &[Event]) -> impl Iterator<Item = &Name> {
     let rows = events.iter().map(Event::consequence);
     rows.filter(|row| matches!(row.change, Change::Node(NodeChange::Completed))).filter_map(|row| row.node)
 }
 
-/// The nodes that can be undone and are not done, with steps that the other run did. What they do for the rest cannot be
-/// told from that: they stay the other run's to undo.
-fn done_in_part(copy: &RunState, copied: &[Event]) -> Vec<Name> {
+/// Nodes with a compensation that are incomplete in the copy and have steps done by the original run. Their shared
+/// steps cannot be separated from the rest, so compensating them is left to the original run.
+fn find_partly_done(copy: &RunState, copied: &[Event]) -> Vec<Name> {
     let rows = copied.iter().map(Event::consequence).filter(|row| did_something(row.change));
     let ids: BTreeSet<_> = rows.filter_map(|row| copy.plan.id(row.node?)).collect();
     let half = |id: &NodeId| {
@@ -144,15 +145,15 @@ fn done_in_part(copy: &RunState, copied: &[Event]) -> Vec<Name> {
     ids.into_iter().filter(half).map(|id| copy.name(id).clone()).collect()
 }
 
-/// Whether a node has done something with it that may have to be undone.
+/// Whether the event did something that may need compensation.
 const fn did_something(change: Change<'_>) -> bool {
     match change {
         Change::Step(StepChange::Started | StepChange::Completed | StepChange::Failed(_) | StepChange::Charged)
-        | Change::Wait(WaitChange::Ended(Came::Child)) => true,
+        | Change::Wait(WaitChange::Ended(EndedBy::Child)) => true,
         Change::Step(StepChange::NotBegun | StepChange::Published | StepChange::Grown)
         | Change::Wait(
             WaitChange::Began(..)
-            | WaitChange::Ended(Came::Time | Came::Signal | Came::Answer)
+            | WaitChange::Ended(EndedBy::Time | EndedBy::Signal | EndedBy::Answer)
             | WaitChange::TimedOut
             | WaitChange::LetGo,
         )
@@ -161,17 +162,17 @@ const fn did_something(change: Change<'_>) -> bool {
     }
 }
 
-/// What a fork makes of an event that both runs share.
+/// What a fork does with an event of the shared history.
 enum Copied {
-    /// It is in the journal of both.
+    /// Copied: it is in both journals.
     AsItIs,
-    /// It is between the other run and others.
+    /// Left out: it concerns the original run and others.
     LeftOut,
-    /// It asks for something: left out unless what comes of that is shared too.
+    /// A request: left out unless its answer is shared too.
     Asks { child: bool },
-    /// What was asked for has come, or did not begin.
+    /// The answer to a request, or the request was not carried out.
     Settles,
-    /// What was asked for is not waited for any more.
+    /// A request is no longer waited for.
     GivesUp,
 }
 
@@ -225,10 +226,10 @@ const fn copied(change: Change<'_>) -> Copied {
     }
 }
 
-/// The first `shared` events without what was between the run and others: what happened to its process and its parent,
-/// the runs that it asked for and whose ends it does not know, the steps that it was at, and what it waited for so long at
-/// the most. The tasks ask again, in the name of the new run.
-fn without_others(events: Vec<Event>, shared: usize) -> Vec<Event> {
+/// The first `shared` events without those that concern only the original run: events about its process and its parent,
+/// requests for runs whose end it does not know, steps it was running, and waits with a time limit. The tasks of the
+/// new run request these again.
+fn shared_history(events: Vec<Event>, shared: usize) -> Vec<Event> {
     let (mut asked, mut left_out) = (HashMap::new(), BTreeSet::new());
     for (index, event) in events.iter().take(shared).enumerate() {
         let row = event.consequence();
@@ -238,7 +239,7 @@ fn without_others(events: Vec<Event>, shared: usize) -> Vec<Event> {
                 left_out.extend(asked.insert(key, (index, child)).map(|(before, _)| before));
             }
             (Copied::GivesUp, Some(key)) => match asked.get(&key) {
-                // A run that was let go is the other one's to cancel.
+                // A child that was dropped is cancelled by the original run.
                 Some((_, true)) => drop(left_out.insert(index)),
                 _ => drop(asked.remove(&key)),
             },
@@ -251,8 +252,8 @@ fn without_others(events: Vec<Event>, shared: usize) -> Vec<Event> {
     copied.filter(|(index, _)| !left_out.contains(index)).map(|(_, event)| event).collect()
 }
 
-/// An attempt that is under way in the copy begins there now.
-fn begin_anew(copy: Option<&RunState>, now: Timestamp, event: &mut Event) {
+/// A running attempt of the copy starts now.
+fn restart_deadline(copy: Option<&RunState>, now: Timestamp, event: &mut Event) {
     if let (Some(copy), Event::AttemptStarted { node, deadline: Some(deadline), .. }) = (copy, event) {
         let timeout = copy.plan.id(node).and_then(|id| copy.plan.node(id).spec.timeout_ms);
         *deadline = now.saturating_add(Duration::from_millis(timeout.unwrap_or_default()));
@@ -260,17 +261,17 @@ fn begin_anew(copy: Option<&RunState>, now: Timestamp, event: &mut Event) {
 }
 
 impl Decision<'_> {
-    fn differ(&mut self, node: Name, input: Option<Payload>) {
+    fn diverge(&mut self, node: Name, input: Option<Payload>) {
         if self.state().pause.is_some() {
             self.emit(Event::RunResumed);
         }
         let pending = self.state().plan.id(&node).is_some_and(|id| self.state().node(id).status == NodeStatus::Pending);
         if let Some(input) = input.filter(|_| pending) {
-            let looks = self.state().plan.id(&node).map(|id| looks::at_own(&self.state().plan, id));
+            let looks = self.state().plan.id(&node).map(|id| looks::at_replaced_input(&self.state().plan, id));
             let input = looks.map_or_else(|| input.clone(), |looks| input.clone().looked_at(&looks));
             self.emit(Event::InputReplaced { node, input });
         }
-        self.enter_whatever_can();
+        self.enter_ready();
         self.check_budget();
     }
 }

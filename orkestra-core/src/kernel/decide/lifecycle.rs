@@ -1,4 +1,4 @@
-//! How a run begins, goes on in another process, and is stopped.
+//! How a run is created, recovered, released and stopped.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,13 +18,14 @@ use super::{Decision, Rejection};
 pub(super) fn create(run: &RunId, now: Timestamp, created: Event) -> Result<(RunState, Vec<Event>), Rejection> {
     let mut state = apply::create(run, &created, now).map_err(Rejection::Broken)?;
     let mut decision = Decision { events: vec![created], ..Decision::new(&mut state, now, 0.0) };
-    decision.enter_whatever_can();
+    decision.enter_ready();
     decision.check_budget();
     let events = decision.finish()?;
     Ok((state, events))
 }
 
-/// A run that is cancelled before anything of it ran: it keeps its id from whoever is about to start it, and tells nobody.
+/// Creates a run that is already cancelled. It reserves the id against a start that is still under way, and informs no
+/// parent.
 pub(super) fn create_cancelled(
     run: &RunId,
     now: Timestamp,
@@ -45,7 +46,7 @@ pub(super) fn create_cancelled(
 }
 
 impl Decision<'_> {
-    /// Attempts that were under way go on in this process, unless they have lost their process too often.
+    /// Running attempts continue in this process, unless they lost their process too often.
     pub(super) fn recover(&mut self) {
         let tasks: Vec<_> = self.state().tasks.iter().copied().collect();
         if tasks.is_empty() || self.state().pause.is_some() {
@@ -53,22 +54,22 @@ impl Decision<'_> {
         }
         self.emit(Event::Recovered);
         for id in tasks {
-            // The first that gives up may stop the run, and end the others.
+            // The first attempt that gives up may stop the run and end the others.
             let state = self.state();
             let lost = state.tasks.contains(&id) && state.node(id).interruptions > INTERRUPTIONS_MAX;
             if lost && state.status != RunStatus::Stopping && !state.status.is_final() {
                 let times = INTERRUPTIONS_MAX + 1;
-                let message = format!("the process was lost {times} times without a step being finished");
+                let message = format!("the process was lost {times} times before a step finished");
                 self.fail_attempt(id, Failure::retryable(FailureKind::Crashed, message));
             }
         }
         if self.state().status == RunStatus::Stopping {
-            // Nobody runs them any more: there is nobody to ask.
+            // No process runs the attempts any more, so there is none to ask.
             self.give_up_running();
         }
     }
 
-    /// What the attempts under way lose is no process: that is written down where it would be counted.
+    /// Records that the shutdown is orderly, where a lost process would be counted against running attempts.
     pub(super) fn release(&mut self) {
         let state = self.state();
         if state.pause.is_none() && state.tasks.iter().any(|id| !state.node(*id).only_waits()) {
@@ -84,7 +85,7 @@ impl Decision<'_> {
         Ok(())
     }
 
-    /// Begins to stop: what only waits ends at once, running tasks get time to end by themselves.
+    /// Starts to stop the run: nodes that only wait end at once, running tasks get time to end by themselves.
     pub(super) fn stop(&mut self, reason: StopReason) {
         let grace_until = self.now.saturating_add(CANCEL_GRACE);
         self.emit(Event::StopRequested { reason, grace_until });
@@ -96,7 +97,7 @@ impl Decision<'_> {
         self.end_if_done();
     }
 
-    /// Ends a stopping run although attempts have not ended.
+    /// Ends a stopping run although some attempts have not ended.
     pub(super) fn give_up_running(&mut self) {
         let running: Vec<_> = self.state().running().collect();
         for id in running {

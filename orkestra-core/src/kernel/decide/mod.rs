@@ -1,12 +1,12 @@
-//! Chooses what happens: given a state and an input, the events that follow.
+//! Decisions: given a state and an input, chooses the events that follow.
 //!
-//! A decision applies each event as it chooses it (through `apply`, the only writer), so that a later one of the same
-//! decision sees the earlier: completing a node starts the next in one decision. See ADR 0002.
-//! A rejected input leaves the state as it was: everything is checked before the first event is chosen.
+//! A decision applies each event as it chooses it (with `apply`, the only writer), so that later events of the decision
+//! see the earlier ones: completing a node and starting the next is one decision. See ADR 0002. A rejected input leaves
+//! the state unchanged: everything is checked before the first event is chosen.
 //!
-//! One file per family of inputs: `lifecycle` (create, recover, cancel, terminate), `fork`, `attempt`, `request` (what
-//! tasks ask for), `outside` (signals, answers, other runs), `control` (pause, resume, retry, budget), `timer`; `settle`
-//! holds what follows from all of them, `compensate` how what was done is undone.
+//! One file per family of inputs: `lifecycle` (create, recover, cancel, terminate), `fork`, `attempt`, `request` (from
+//! tasks), `outside` (signals, answers, other runs), `control` (pause, resume, retry, budget), `timer`. `settle` holds
+//! what follows from all of them, `compensate` the compensation.
 
 mod attempt;
 mod compensate;
@@ -27,7 +27,7 @@ use super::input::{Input, InputKind};
 use super::looks;
 use super::state::RunState;
 
-/// Why an input changes nothing.
+/// Why an input is rejected. The state is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Rejection {
@@ -40,21 +40,21 @@ pub enum Rejection {
     /// The run has ended.
     #[error("the run has ended")]
     Ended,
-    /// The run is about to end.
+    /// The run is stopping or compensating.
     #[error("the run is stopping")]
     Stopping,
-    /// The run makes a pause.
-    #[error("the run makes a pause")]
+    /// The run is paused.
+    #[error("the run is paused")]
     Paused,
     /// The run is not paused.
     #[error("the run is not paused")]
     NotPaused,
-    /// The run's budget is used up.
+    /// A budget is used up.
     #[error("the budget of {limit} `{meter}` is used up; raise it first")]
     BudgetReached {
         /// The meter.
         meter: Name,
-        /// What may be spent.
+        /// The limit.
         limit: Amount,
     },
     /// There is no such node.
@@ -63,38 +63,38 @@ pub enum Rejection {
     /// The node has not failed.
     #[error("node `{0}` has not failed: there is nothing to retry")]
     NotFailed(Name),
-    /// What the run did was undone.
-    #[error("what the run did was undone: it cannot go on")]
+    /// The run has been compensated.
+    #[error("the run has been compensated; it cannot continue")]
     Undone,
-    /// The node did not begin in the run that is to be forked.
-    #[error("node `{0}` did not begin there: the run cannot be forked from it")]
+    /// The node has not started in the run to fork.
+    #[error("cannot fork at node `{0}`: it has not started in that run")]
     NotBegun(Name),
-    /// What the fork would share with the other run was undone there, or is about to be.
+    /// Work that the fork would share was compensated in the other run, or is about to be.
     #[error(
-        "what node `{0}` did was undone in that run, or is about to be: fork from before that node, or say that the fork goes \
-         on without it (`Run::fork_undone`)"
+        "cannot fork: the work of node `{0}` was compensated in that run, or is about to be; fork from before that node, or \
+         continue without its effects with `Run::fork_undone`"
     )]
     ForkUndone(Name),
-    /// The history of the run that is to be forked is no history.
-    #[error("the run cannot be forked: {0}")]
+    /// The history of the run to fork is invalid.
+    #[error("cannot fork the run: {0}")]
     Fork(#[source] IllegalEvent),
-    /// Nobody waits for an answer to this question.
+    /// The question is not open.
     #[error("question {0} is not open: it was answered, withdrawn, or never asked")]
     NoQuestion(Seq),
-    /// Nobody waits for this run.
-    #[error("run `{0}` is not waited for")]
+    /// The run does not wait for this run.
+    #[error("this run does not wait for run `{0}`")]
     NoChild(RunId),
-    /// Another step waits for this run already.
-    #[error("run `{0}` is waited for by another step")]
+    /// Another step already waits for this run.
+    #[error("another step already waits for run `{0}`")]
     ChildTaken(RunId),
-    /// More meters than a charge or a budget may have.
-    #[error("a charge and a budget name at most {} meters", crate::model::limits::METERS_MAX)]
+    /// A charge or a budget names too many meters.
+    #[error("a charge or a budget may name at most {} meters", crate::model::limits::METERS_MAX)]
     TooManyMeters,
-    /// More keys than a run may publish.
-    #[error("a run publishes at most {PUBLISHED_KEYS_MAX} keys")]
+    /// The run has published too many keys.
+    #[error("a run may publish at most {PUBLISHED_KEYS_MAX} keys")]
     TooManyPublished,
-    /// The attempt that this comes from is over.
-    #[error("attempt {attempt} of `{node}` is over")]
+    /// The attempt has ended.
+    #[error("attempt {attempt} of node `{node}` has ended")]
     Stale {
         /// The node.
         node: Name,
@@ -104,34 +104,34 @@ pub enum Rejection {
     /// The growth does not fit the plan.
     #[error("{0}")]
     Growth(#[from] PlanError),
-    /// The payloads are too large together.
+    /// The payloads together are too large.
     #[error("{0}")]
     Payload(#[from] PayloadError),
-    /// Nobody reads the run's signals.
-    #[error("{SIGNALS_BUFFERED_MAX} signals wait to be read already")]
+    /// The run has too many unread signals.
+    #[error("the run has {SIGNALS_BUFFERED_MAX} unread signals, the maximum")]
     TooManySignals,
     /// The key of a step is too long.
-    #[error("the key of a step has at most {} bytes", crate::model::limits::STEP_KEY_BYTES_MAX)]
+    #[error("the key of a step is too long: at most {} bytes are allowed", crate::model::limits::STEP_KEY_BYTES_MAX)]
     StepKeyTooLong,
-    /// The key of a step stands for something else that is under way.
-    #[error("the step `{step}` of `{node}` is {known} already: a key names one thing")]
+    /// The key is in use for something else that has not ended.
+    #[error("key `{step}` of node `{node}` is already in use for {known}; use another key")]
     KeyTaken {
         /// The node.
         node: Name,
         /// The key.
         step: String,
-        /// What it stands for.
+        /// What the key is in use for.
         known: String,
     },
-    /// A bug of ours: the decision contradicts itself. The state is not to be used any more.
-    #[error("the engine contradicted itself, the run goes on from its journal: {0}")]
+    /// A bug of the engine: the decision contradicts itself. The state must not be used afterwards.
+    #[error("internal error, the run is reloaded from its journal: {0}")]
     Broken(#[source] IllegalEvent),
 }
 
-/// Decides what follows from `input` and applies it to `state`. No events mean that nothing changes.
+/// Decides what follows from `input` and applies it to `state`. Returns no events when nothing changes.
 ///
 /// # Errors
-/// [`Rejection`]; the state is as it was.
+/// [`Rejection`]. The state is unchanged, except after [`Rejection::Broken`].
 pub fn decide(run: &RunId, state: &mut Option<RunState>, input: Input) -> Result<Vec<Event>, Rejection> {
     if let Some(state) = state {
         return decide_next(state, input);
@@ -152,7 +152,7 @@ pub(crate) fn begin(run: &RunId, Input { at, kind, .. }: Input) -> Result<(RunSt
             lifecycle::create(run, at, Event::RunCreated { plan, input, labels, options })
         }
         InputKind::Fork { from, events, node, input, incarnation, undone } => {
-            fork::fork(run, at, fork::Other { run: from, events, node, input, incarnation, undone })
+            fork::fork(run, at, fork::Original { run: from, events, node, input, incarnation, undone })
         }
         InputKind::CancelChild { parent, workflow, reason, incarnation } => {
             let options = RunOptions { incarnation, parent: Some(parent), ..RunOptions::default() };
@@ -162,7 +162,7 @@ pub(crate) fn begin(run: &RunId, Input { at, kind, .. }: Input) -> Result<(RunSt
     }
 }
 
-/// Decides on an input of a run that has begun.
+/// Decides on an input of an existing run.
 pub(crate) fn decide_next(state: &mut RunState, input: Input) -> Result<Vec<Event>, Rejection> {
     match input.kind {
         InputKind::Create { .. } | InputKind::Fork { .. } => Err(Rejection::Exists),
@@ -176,17 +176,17 @@ pub(crate) fn decide_next(state: &mut RunState, input: Input) -> Result<Vec<Even
 }
 
 const fn may_follow_the_end(kind: &InputKind) -> bool {
-    // A budget can be raised so that a node can be tried again.
+    // A budget may be raised before a node is retried.
     let control = matches!(kind, InputKind::Retry { .. } | InputKind::SetBudget { .. });
     control || matches!(kind, InputKind::ParentTold | InputKind::ChildCancelled { .. })
 }
 
-/// A decision being made: the state with the events so far applied.
+/// A decision in progress: the state with the events chosen so far applied.
 struct Decision<'a> {
     state: &'a mut RunState,
-    /// When it is made: not before the events that are there.
+    /// The time of the decision: never before the existing events.
     now: Timestamp,
-    /// What the clock says, which may be earlier.
+    /// The time by the clock, which may be earlier.
     at: Timestamp,
     chance: f64,
     events: Vec<Event>,
@@ -194,7 +194,7 @@ struct Decision<'a> {
 }
 
 impl<'a> Decision<'a> {
-    /// Time does not go backwards within a run, whatever the clock of its driver does.
+    /// Time never goes back within a run, even if the clock of its driver does.
     fn new(state: &'a mut RunState, at: Timestamp, chance: f64) -> Self {
         let now = state.updated_at.max(at);
         Self { state, now, at, chance, events: Vec::new(), broken: None }
@@ -235,19 +235,19 @@ impl<'a> Decision<'a> {
         self.broken.map_or(Ok(self.events), |illegal| Err(Rejection::Broken(illegal)))
     }
 
-    /// Writes `event` down and lets the rest of the decision see it.
+    /// Adds `event` to the decision and applies it, so that the rest of the decision sees it.
     fn emit(&mut self, mut event: Event) {
         event.forget_value();
-        // A decision that breaks the rules of `apply` is a bug of ours: no input from outside can cause it. A release
-        // build refuses the decision and whoever drives the run starts again from its journal.
+        // An illegal event is a bug of the engine: no input can cause it. A release build rejects the decision, and the
+        // driver reloads the run from its journal.
         if let Err(illegal) = apply_next(self.state, self.now, &event) {
-            debug_assert!(false, "decided what cannot happen: {illegal}");
+            debug_assert!(false, "decided an illegal event: {illegal}");
             self.broken.get_or_insert(illegal);
         }
         self.events.push(event);
     }
 
-    /// The node of an attempt of a task that is under way. Gates have no task that could say anything.
+    /// The node of a running attempt of a task. Gates have no task that could send inputs.
     fn running(&self, node: &Name, attempt: u32) -> Result<NodeId, Rejection> {
         let state = self.state();
         let running = |id: &NodeId| state.is_running_task(*id) && state.node(*id).attempt == attempt;

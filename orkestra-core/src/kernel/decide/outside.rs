@@ -1,6 +1,6 @@
-//! What comes from outside to those who wait for it: signals, answers, the ends of other runs.
+//! Inputs from outside: signals, answers, the ends of other runs.
 //!
-//! Signals are kept until somebody waits for them, and handed to whoever waited first.
+//! Signals are kept until something waits for them, and go to the longest waiting first.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ impl Decision<'_> {
     pub(super) fn signal(&mut self, signal: &Name, payload: Payload) -> Result<(), Rejection> {
         let state = self.state();
         let waiter = state.waiters.get(signal);
-        // What is waited for is read at once: a flood of one signal must not lock out the others.
+        // An awaited signal is consumed at once: a flood of one signal must not block the others.
         if waiter.is_none() && state.signals_buffered >= SIGNALS_BUFFERED_MAX {
             return Err(Rejection::TooManySignals);
         }
@@ -27,7 +27,7 @@ impl Decision<'_> {
         Ok(())
     }
 
-    /// Hands the oldest unread signal of a name to whoever has waited for it the longest, if anybody does.
+    /// Gives the oldest unread signal of this name to the node that has waited longest for it, if any.
     pub(super) fn hand_over(&mut self, signal: &Name) {
         let state = self.state();
         let waiter = state.waiters.get(signal).and_then(|queue| queue.values().next()).cloned();
@@ -72,7 +72,7 @@ impl Decision<'_> {
         }
     }
 
-    /// Whoever asked for this run does not wait for it any more.
+    /// The run that requested this one no longer waits for it.
     pub(super) fn cancel_child(&mut self, parent: &Parent, reason: String) {
         let state = self.state();
         if parent.asked_for(state.options.parent.as_ref()) && !state.status.is_ending() {
@@ -80,7 +80,7 @@ impl Decision<'_> {
         }
     }
 
-    /// What was read of a value that is kept beside the journal; of one that is not there any more nothing is remembered.
+    /// Stores what was read of a large value. Ignored when the value is gone.
     pub(super) fn value_read(&mut self, value: KeptValue, answers: Answers) {
         if self.state().kept_value(&value).is_some() && !answers.is_empty() {
             self.emit(Event::ValueRead { value, answers });

@@ -1,9 +1,9 @@
-//! What a running attempt asks for: steps, waits, growth, reports.
+//! Requests of running attempts: steps, waits, growth, reports.
 
 use std::collections::BTreeMap;
 
 use crate::model::limits::{METERS_MAX, PUBLISHED_KEYS_MAX, STEP_KEY_BYTES_MAX};
-use crate::model::{Amount, Failure, FailureKind, Growth, Name, NodeId, Payload, Room, RunId, Timestamp};
+use crate::model::{Amount, Failure, FailureKind, Growth, Name, NodeId, Payload, PlanSize, RunId, Timestamp};
 
 use super::super::event::Event;
 use super::super::input::TaskRequest;
@@ -24,9 +24,9 @@ impl Decision<'_> {
                 return Err(Rejection::StepKeyTooLong);
             }
             match self.step(id, step) {
-                // Whoever asks for what is settled already is answered from the state.
+                // A settled step is answered from the state.
                 Some(known) if known.result().is_some() => return Ok(()),
-                Some(known) if !is_about(&request, known) => {
+                Some(known) if !continues(&request, known) => {
                     let (node, step, known) = (node.clone(), step.to_owned(), known.to_string());
                     return Err(Rejection::KeyTaken { node, step, known });
                 }
@@ -107,7 +107,7 @@ impl Decision<'_> {
         if taken { Err(Rejection::ChildTaken(child.clone())) } else { Ok(()) }
     }
 
-    /// A wait that is under way keeps its deadline when the task asks again.
+    /// A wait that already exists keeps its deadline.
     fn sleep(&mut self, id: NodeId, node: Name, step: String, due: Timestamp) {
         if self.step(id, &step).is_none() {
             self.emit(Event::TimerSet { node, step, due });
@@ -125,20 +125,21 @@ impl Decision<'_> {
         }
     }
 
-    /// The future of a wait was dropped: the wait is withdrawn, and a signal that it has received goes to whoever waits next.
-    /// A step that must not be done twice is as if its process had died, once its work has begun.
+    /// The future of a wait was dropped: the wait is withdrawn, and a signal that it received goes to the next in line.
+    /// A step that must not run twice and has started counts as interrupted.
     fn let_go(&mut self, id: NodeId, node: Name, step: String, begun: bool) {
         let signal = self.state().node(id).received.get(&step).map(|(signal, _)| signal.clone());
         match self.step(id, &step) {
             _ if self.state().node(id).parked => {}
             Some(StepState::Started) if begun => {
-                let message = format!("step `{step}` was dropped while it was under way; what it did cannot be told");
+                let message =
+                    format!("step `{step}` was dropped while it was running; it may or may not have taken effect");
                 let failure = Failure::permanent(FailureKind::Interrupted, message);
                 self.emit(Event::StepFailed { node, step, failure, charges: Charges::new() });
             }
             Some(StepState::Started) => self.emit(Event::StepNotBegun { node, step }),
             None | Some(StepState::Failed(_) | StepState::LetGo) => {}
-            // A step that must not be done twice and was done, before anybody knew that nobody waits for it.
+            // A step that must not run twice completed before the drop was known.
             Some(_) if begun => {}
             Some(_) => {
                 self.emit(Event::WaitLetGo { node, step });
@@ -149,7 +150,8 @@ impl Decision<'_> {
         }
     }
 
-    /// A step that was about to begin when its attempt ended, and whose work was not called: the next attempt may begin it.
+    /// A step was recorded as started when its attempt ended, but its work was never called: the next attempt may start
+    /// it.
     fn not_begun(&mut self, node: &Name, attempt: u32, step: &str) -> Result<(), Rejection> {
         let state = self.state();
         let known = state.plan.id(node).map(|id| state.node(id)).filter(|known| attempt <= known.attempt);
@@ -167,7 +169,7 @@ impl Decision<'_> {
         }
         let started = |id: NodeId| state.node(id).status != NodeStatus::Pending;
         growth.check()?;
-        state.plan.check_growth(&growth, Room::WORK, started)?;
+        state.plan.check_growth(&growth, PlanSize::WORK, started)?;
         let inputs = growth.nodes.iter().filter_map(|node| node.input.as_ref());
         let bytes = inputs.map(|input| input.as_json().len()).sum();
         Payload::fits_large(bytes)?;
@@ -181,7 +183,8 @@ impl Decision<'_> {
 }
 
 impl Decision<'_> {
-    /// What a growth lets move on: its new nodes, and old ones that wait for more than before, or can never start now.
+    /// The nodes that a growth may move on: new ones, and existing ones that wait for more nodes, or can never start
+    /// now.
     fn grown(&self, first: usize, edges: &[Name]) -> Vec<NodeId> {
         let state = self.state();
         let old = edges.iter().filter_map(|name| state.plan.id(name));
@@ -196,8 +199,8 @@ fn check_charges(charges: &Charges) -> Result<(), Rejection> {
     if charges.len() > METERS_MAX { Err(Rejection::TooManyMeters) } else { Ok(()) }
 }
 
-/// Whether the request is about what is known under its key, which is not settled.
-fn is_about(request: &TaskRequest, known: &StepState) -> bool {
+/// Whether the request continues what is stored under its key.
+fn continues(request: &TaskRequest, known: &StepState) -> bool {
     match (request, known) {
         (TaskRequest::StartStep { .. } | TaskRequest::EndStep { .. }, StepState::Started)
         | (TaskRequest::Sleep { .. }, StepState::Sleeping(_))

@@ -1,4 +1,4 @@
-//! What follows from the end of a node, whatever ended it: the next nodes, or the end of the run.
+//! What follows from the end of a node: the next nodes, or the end of the run.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use super::super::status::{NodeStatus, RunStatus};
 use super::Decision;
 
 impl Decision<'_> {
-    /// Starts or skips nodes that wait for nothing any more, and whatever can start because of that.
+    /// Starts or skips nodes that are ready, and whatever becomes ready because of that.
     pub(super) fn enter_all(&mut self, nodes: Vec<NodeId>) {
-        // A stack of its own: a chain of ten thousand gates that are all open must not become ten thousand calls.
+        // An explicit stack: a chain of ten thousand open gates must not recurse ten thousand deep.
         let mut ready = nodes;
         ready.reverse();
         while let Some(id) = ready.pop() {
@@ -26,7 +26,7 @@ impl Decision<'_> {
         self.end_if_done();
     }
 
-    /// Starts the node, lets it wait for its slots, or skips it. Returns the nodes that can move on because of that.
+    /// Starts the node, queues it for its slots, or skips it. Returns the nodes that can move on because of that.
     fn enter(&mut self, id: NodeId) -> Vec<NodeId> {
         let state = self.state();
         let status = state.node(id).status;
@@ -43,8 +43,8 @@ impl Decision<'_> {
         let spec = &state.plan.node(id).spec;
         if let Some(when) = spec.when.as_ref().filter(|_| status == NodeStatus::Pending) {
             let value = |of: Option<&Name>| state.value(of);
-            if !when.is_told(&value) {
-                return self.fail_untold(id);
+            if !when.is_decidable(&value) {
+                return self.fail_undecidable(id);
             }
             if !when.holds(&value) {
                 return self.skip(id, SkipReason::Condition);
@@ -59,7 +59,7 @@ impl Decision<'_> {
         self.open_gate(id).map_or_else(Vec::new, |payload| self.complete(id, payload))
     }
 
-    /// Starts a node that has all that it waited for.
+    /// Starts a node that has everything it waited for.
     pub(super) fn begin(&mut self, id: NodeId) {
         self.start_attempt(id);
         if let Some(payload) = self.open_gate(id) {
@@ -76,10 +76,10 @@ impl Decision<'_> {
         self.emit(Event::AttemptStarted { node, attempt, deadline });
     }
 
-    /// The condition looks at a value that is kept beside the journal and could not be read.
-    fn fail_untold(&mut self, id: NodeId) -> Vec<NodeId> {
+    /// The condition tests a large value that could not be read.
+    fn fail_undecidable(&mut self, id: NodeId) -> Vec<NodeId> {
         let node = self.state().name(id).clone();
-        let message = format!("the condition of `{node}` looks at a large value that could not be read");
+        let message = format!("cannot decide the condition of `{node}`: it tests a large value that could not be read");
         let failure = Failure::permanent(FailureKind::BadInput, message);
         self.emit(Event::NodeFailed { node, failure: failure.clone() });
         self.node_failed(id, failure);
@@ -92,7 +92,7 @@ impl Decision<'_> {
         self.movable_after(id)
     }
 
-    /// Takes the signal that a waiting gate can have at once.
+    /// Takes the signal for a gate whose signal has already arrived.
     fn open_gate(&mut self, id: NodeId) -> Option<Payload> {
         let spec = &self.state().plan.node(id).spec;
         let NodeKind::Gate(signal) = &spec.kind else {
@@ -104,7 +104,7 @@ impl Decision<'_> {
         Some(payload)
     }
 
-    /// Completes a node; returns the nodes that can move on because of it.
+    /// Completes a node. Returns the nodes that can move on because of it.
     pub(super) fn complete(&mut self, id: NodeId, output: Payload) -> Vec<NodeId> {
         let (node, output) =
             (self.state().name(id).clone(), output.looked_at(&looks::at_output(&self.state().plan, id)));
@@ -112,7 +112,7 @@ impl Decision<'_> {
         self.movable_after(id)
     }
 
-    /// The nodes right after `id` that wait no longer, those first that come first.
+    /// The nodes right after `id` that are no longer waiting, in starting order.
     fn movable_after(&self, id: NodeId) -> Vec<NodeId> {
         let state = self.state();
         if state.status == RunStatus::Stopping {
@@ -121,26 +121,27 @@ impl Decision<'_> {
         self.in_order(state.plan.dependents(id).filter(|id| state.can_move(*id)).collect())
     }
 
-    /// Higher priority first, then as they were declared.
+    /// Sorts nodes by priority, highest first, then by order of declaration.
     pub(super) fn in_order(&self, mut nodes: Vec<NodeId>) -> Vec<NodeId> {
         let plan = &self.state().plan;
         nodes.sort_unstable_by_key(|id| (std::cmp::Reverse(plan.node(*id).spec.priority), *id));
         nodes
     }
 
-    /// All nodes that wait no longer: for the rare moments in which any node may.
-    pub(super) fn enter_whatever_can(&mut self) {
+    /// Starts or skips all nodes that are ready. Walks over the whole plan: only for events that may make any node
+    /// ready.
+    pub(super) fn enter_ready(&mut self) {
         let state = self.state();
         let nodes = self.in_order(state.plan.ids().filter(|id| state.can_move(*id)).collect());
         self.enter_all(nodes);
     }
 
-    /// The last attempt of a node failed: its policy says what that means.
+    /// The last attempt of a node failed: its policy decides what follows.
     pub(super) fn node_failed(&mut self, id: NodeId, failure: Failure) {
         let state = self.state();
         let (node, policy) = (state.name(id).clone(), state.plan.node(id).spec.on_failure);
         if state.is_undo(id) {
-            // What could not be undone is seen in its node; the rest is undone all the same.
+            // A failed compensation shows in its node; the others still run.
             let next = self.movable_after(id);
             return self.enter_all(next);
         }
@@ -150,7 +151,7 @@ impl Decision<'_> {
                 self.enter_all(next);
             }
             OnFailure::Pause => {
-                // In another pause it waits to be decided on: the state knows it.
+                // During another pause the failure waits for its decision: the state keeps it.
                 if state.pause.is_none() {
                     self.emit(Event::RunPaused { reason: PauseReason::NodeFailed { node } });
                 }
@@ -172,7 +173,7 @@ impl Decision<'_> {
         if left || self.compensate() {
             return;
         }
-        if let Some((node, failure)) = self.unforgiven() {
+        if let Some((node, failure)) = self.leftover_failure() {
             return self.stop(StopReason::NodeFailed { node, failure });
         }
         let end = match self.state().stopping.as_ref().map(|stopping| stopping.reason.clone()) {
@@ -185,8 +186,8 @@ impl Decision<'_> {
         self.emit(end);
     }
 
-    /// In a run whose nodes have all ended, a failure that is the run's: somebody had another node tried again.
-    fn unforgiven(&self) -> Option<(Name, Failure)> {
+    /// When all nodes have ended: a failure that fails the run. It can be left over when another node was retried.
+    fn leftover_failure(&self) -> Option<(Name, Failure)> {
         let state = self.state();
         let fails = |id: &NodeId| {
             state.node(*id).status == NodeStatus::Failed && state.plan.node(*id).spec.on_failure == OnFailure::Fail
@@ -195,7 +196,8 @@ impl Decision<'_> {
         Some((state.name(id).clone(), state.node(id).last_failure.clone()?))
     }
 
-    /// Several outputs are one object where they are short together; else it says where they are: in the nodes.
+    /// Several outputs become one object when they are small together; otherwise the output refers to the outputs of
+    /// the nodes.
     fn completed(&self) -> Event {
         let outputs = self.state().last_outputs();
         if let [(_, only)] = outputs.as_slice() {

@@ -1,4 +1,4 @@
-//! What happens because time has passed.
+//! What follows from the passage of time.
 
 use crate::model::limits::TIMERS_PER_DECISION_MAX;
 use crate::model::{Failure, FailureKind, NodeId};
@@ -11,13 +11,13 @@ use super::super::status::{NodeStatus, RunStatus};
 use super::Decision;
 
 impl Decision<'_> {
-    /// Fires what is due, up to a limit; whoever ticks asks again while something is.
+    /// Fires due timers, up to a limit. The driver ticks again while any are due.
     pub(super) fn tick(&mut self) {
         for _ in 0..TIMERS_PER_DECISION_MAX {
             let Some((due, timer)) = self.state().timers.first().cloned() else {
                 break;
             };
-            // By the clock: when it has jumped back, the events that are there tell of a time that is still to come.
+            // By the clock: after it jumped back, existing events may lie in the future.
             if due > self.at {
                 break;
             }
@@ -32,7 +32,7 @@ impl Decision<'_> {
                 self.cancel_node(id);
                 self.end_if_done();
             }
-            // A gate may find its signal there: it came while nobody waited for it.
+            // A gate may find a signal that arrived in the meantime.
             Timer::Retry(id) => self.enter_all(vec![id]),
             Timer::Attempt(id) => {
                 let spec = &self.state().plan.node(id).spec;
@@ -56,12 +56,12 @@ impl Decision<'_> {
         }
     }
 
-    /// The time for all attempts of a node together is over.
+    /// The time limit of all attempts of a node together has passed.
     fn node_timed_out(&mut self, id: NodeId) {
         let state = self.state();
         let spec = &state.plan.node(id).spec;
         let millis = spec.total_timeout_ms.unwrap_or_default();
-        let message = format!("`{}` took longer than {millis} ms in all its attempts", spec.name);
+        let message = format!("`{}` took longer than {millis} ms in all attempts together", spec.name);
         let failure = Failure::permanent(FailureKind::TimedOut, message);
         if state.node(id).status == NodeStatus::Running {
             self.fail_attempt(id, failure);

@@ -1,4 +1,4 @@
-//! What only the whole workflow can tell, with the places where it was said.
+//! Checks of a whole workflow (unknown names, cycles, ranges), with the place of the mistake in the text.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::model::workflow::WorkflowSpec;
 use super::error::{Mistake, SpecErrorKind, Step};
 use super::located::Located;
 
-/// The first mistake of `spec`, which was read from `tree`.
+/// Returns the first mistake of `spec`, which was read from `tree`.
 pub(super) fn check(spec: &WorkflowSpec, tree: &Located<'_>) -> Result<(), Mistake> {
     for (index, node) in spec.nodes.iter().enumerate() {
         check_retry(node, tree, index)?;
@@ -20,7 +20,7 @@ pub(super) fn check(spec: &WorkflowSpec, tree: &Located<'_>) -> Result<(), Mista
     Err(Finder { spec, tree }.find(error))
 }
 
-/// A policy out of range would be followed as the nearest one in it: whoever writes data should hear of that.
+/// The engine clamps a retry policy that is out of range. In a text that is a mistake, and its author should know.
 fn check_retry(node: &NodeSpec, tree: &Located<'_>, index: usize) -> Result<(), Mistake> {
     let Some((path, what)) = node.retry.mistake() else { return Ok(()) };
     let field = path.trim_start_matches("retry.");
@@ -30,7 +30,7 @@ fn check_retry(node: &NodeSpec, tree: &Located<'_>, index: usize) -> Result<(), 
     Err(mistake.within(Step::Key("retry".to_owned())).in_node(index))
 }
 
-/// Finds where a mistake of the plan stands in the text.
+/// Finds the place of a plan's mistake in the text.
 struct Finder<'a> {
     spec: &'a WorkflowSpec,
     tree: &'a Located<'a>,
@@ -90,7 +90,7 @@ impl Finder<'_> {
         node.get(field).map_or(node.at, |value| value.at)
     }
 
-    /// Where the node says that it comes after `before`.
+    /// The entry of `after` that names `before`.
     fn edge(&self, index: Option<usize>, before: &Name) -> usize {
         let node = self.written(index);
         let entry = node.get("after").and_then(|after| after.items().iter().find(|item| item.text() == Some(before)));
@@ -110,7 +110,7 @@ impl Finder<'_> {
         (index, self.field(index, field), Vec::new())
     }
 
-    /// Each node with the place where it says that it comes after the one before it.
+    /// Each node of the cycle with the position of its `after` entry for the node before it.
     fn cycle(&self, names: &[Name]) -> Vec<(Name, usize)> {
         let indices: HashMap<&Name, usize> =
             self.spec.nodes.iter().enumerate().map(|(index, node)| (&node.name, index)).collect();

@@ -1,4 +1,4 @@
-//! What is wrong with a text that should be a workflow, and where.
+//! The error for text that is not a valid workflow, with its place.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::model::printable::printable;
 
 use super::located::Located;
 
-/// How much of a mistake is shown: what was found may be as long as the text.
+/// How much of a mistake is shown, in characters: a quoted value may be as long as the text.
 const SHOWN_CHARS_MAX: usize = 500;
 
 /// A place in a text.
@@ -20,7 +20,7 @@ const SHOWN_CHARS_MAX: usize = 500;
 pub struct Place {
     /// The line, counted from 1.
     pub line: usize,
-    /// The character in it, counted from 1.
+    /// The column, counted from 1 in characters.
     pub column: usize,
 }
 
@@ -33,7 +33,7 @@ impl Place {
     }
 }
 
-/// Why a text is no workflow: the first mistake found. Shows as one line of printable characters.
+/// Why a text is not a valid workflow: the first mistake found. Its `Display` is one line of printable characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecError(Box<Parts>);
 
@@ -46,46 +46,47 @@ struct Parts {
     cycle: Vec<(Name, Place)>,
 }
 
-/// What sort of mistake it is.
+/// The sort of mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpecErrorKind {
-    /// The text, or what its aliases stand for, is larger or deeper than is read.
+    /// The text is too long or nests too deep, as it stands or after its aliases are expanded.
     TooLarge,
-    /// It is no JSON, or no YAML.
+    /// It is not valid JSON or YAML.
     Syntax,
-    /// It has an unknown field, a value of the wrong type or out of range, or lacks something.
+    /// A field is unknown or missing, or a value has the wrong type or is out of range.
     Form,
-    /// It looks like a workflow, and no run could follow it.
+    /// It has the form of a workflow, but no plan can be made from it.
     Plan(PlanError),
 }
 
 impl SpecError {
     pub(super) fn too_large(bytes: usize) -> Self {
-        let what = format!("the text has {bytes} bytes, and at most {DATA_BYTES_MAX} are read");
+        let what =
+            format!("cannot read the workflow: the text has {bytes} bytes, more than the {DATA_BYTES_MAX} allowed");
         Self(Box::new(Parts { kind: SpecErrorKind::TooLarge, what, place: None, node: None, cycle: Vec::new() }))
     }
 
-    /// What sort of mistake it is.
+    /// The sort of mistake.
     #[must_use]
     pub fn kind(&self) -> &SpecErrorKind {
         &self.0.kind
     }
 
-    /// Where it is; nowhere when the text was too large to be looked at.
+    /// The place of the mistake; `None` when the text was too large to be parsed.
     #[must_use]
     pub fn place(&self) -> Option<Place> {
         self.0.place
     }
 
-    /// The node that it is in: its name, or which one it is (`number 3`) when it has none.
+    /// The node that the mistake is in: its name, or its position (`number 3`) when it has no valid name.
     #[must_use]
     pub fn node(&self) -> Option<&str> {
         self.0.node.as_deref()
     }
 
-    /// All nodes of a cycle, each with the place where it says what it comes after; each comes after the one before it
-    /// here, and the first after the last. Empty when there is none.
+    /// All nodes of a cycle, each with the place of its `after` entry. Each node comes after the one before it in this
+    /// list, and the first after the last. Empty when the mistake is not a cycle.
     #[must_use]
     pub fn cycle(&self) -> &[(Name, Place)] {
         &self.0.cycle
@@ -106,7 +107,7 @@ impl fmt::Display for SpecError {
         let Parts { kind, what, place, node, cycle } = &*self.0;
         if let Some(Place { line, column }) = place {
             write!(f, "line {line}, column {column}")?;
-            // What a plan says of a mistake names the node already.
+            // A `PlanError` names the node itself.
             match node.as_ref().filter(|_| !matches!(kind, SpecErrorKind::Plan(_))) {
                 Some(node) if Name::new(node).is_ok() => write!(f, ", node `{node}`: ")?,
                 Some(number) => write!(f, ", node {number}: ")?,
@@ -121,7 +122,7 @@ impl fmt::Display for SpecError {
     }
 }
 
-/// A mistake as it is found: places are positions in the text, nodes are steps on the way to the value.
+/// A mistake while it is being reported: places are byte positions, and nodes are steps on the path to the value.
 #[derive(Debug)]
 pub(super) struct Mistake(Box<Found>);
 
@@ -130,8 +131,8 @@ struct Found {
     kind: SpecErrorKind,
     what: String,
     at: Option<usize>,
-    /// The way to the value, its last step first.
-    way: Vec<Step>,
+    /// The path to the value, last step first.
+    path: Vec<Step>,
     cycle: Vec<(Name, usize)>,
 }
 
@@ -143,22 +144,22 @@ pub(super) enum Step {
 
 impl Mistake {
     pub(super) fn new(kind: SpecErrorKind, what: impl Into<String>, at: usize) -> Self {
-        Self(Box::new(Found { kind, what: what.into(), at: Some(at), way: Vec::new(), cycle: Vec::new() }))
+        Self(Box::new(Found { kind, what: what.into(), at: Some(at), path: Vec::new(), cycle: Vec::new() }))
     }
 
-    /// The same, at `at` when nobody has said where it is.
+    /// Sets the position unless it is known.
     pub(super) fn or_at(mut self, at: usize) -> Self {
         self.0.at.get_or_insert(at);
         self
     }
 
-    /// The same, one step further from the root.
+    /// Adds one step towards the root.
     pub(super) fn within(mut self, step: Step) -> Self {
-        self.0.way.push(step);
+        self.0.path.push(step);
         self
     }
 
-    /// The same in the node number `index`, counted from 0.
+    /// Places the mistake in node `index`, counted from 0.
     pub(super) fn in_node(self, index: usize) -> Self {
         self.within(Step::Item(index)).within(Step::Key("nodes".to_owned()))
     }
@@ -168,20 +169,20 @@ impl Mistake {
         self
     }
 
-    /// The mistake for people; `tree` is the document, if it could be read.
+    /// Turns the mistake into the public error. `tree` is the document, if it could be parsed.
     pub(super) fn in_text(self, text: &str, tree: Option<&Located<'_>>) -> SpecError {
-        let Found { kind, what, at, way, cycle } = *self.0;
-        let mut way: Vec<_> = way.into_iter().rev().collect();
+        let Found { kind, what, at, path, cycle } = *self.0;
+        let mut path: Vec<_> = path.into_iter().rev().collect();
         let mut node = None;
-        if let [Step::Key(nodes), Step::Item(index), ..] = way.as_slice()
+        if let [Step::Key(nodes), Step::Item(index), ..] = path.as_slice()
             && nodes == "nodes"
         {
             let name = tree.and_then(|tree| tree.get("nodes")?.items().get(*index)?.get("name")?.text());
             let known = name.filter(|name| Name::new(name).is_ok());
             node = Some(known.map_or_else(|| format!("number {}", index + 1), str::to_owned));
-            way.drain(..2);
+            path.drain(..2);
         }
-        let field = show(&way);
+        let field = show(&path);
         let what = if field.is_empty() { what } else { format!("`{field}`: {what}") };
         let place = |at: usize| Place::of(text, at);
         let cycle = cycle.into_iter().map(|(node, at)| (node, place(at))).collect();
@@ -189,9 +190,9 @@ impl Mistake {
     }
 }
 
-fn show(way: &[Step]) -> String {
+fn show(path: &[Step]) -> String {
     let mut shown = String::new();
-    for step in way {
+    for step in path {
         match step {
             Step::Key(key) if shown.is_empty() => shown.push_str(key),
             Step::Key(key) => shown.extend([".", key]),
@@ -204,7 +205,7 @@ fn show(way: &[Step]) -> String {
 impl de::Error for Mistake {
     fn custom<T: fmt::Display>(message: T) -> Self {
         let what = message.to_string();
-        Self(Box::new(Found { kind: SpecErrorKind::Form, what, at: None, way: Vec::new(), cycle: Vec::new() }))
+        Self(Box::new(Found { kind: SpecErrorKind::Form, what, at: None, path: Vec::new(), cycle: Vec::new() }))
     }
 }
 

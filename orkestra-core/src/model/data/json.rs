@@ -1,4 +1,4 @@
-//! JSON with places. serde_json says whether the text is JSON at all; what is left is to see where each value begins.
+//! JSON with positions. serde_json checks the syntax first, so this reader only has to find where each value begins.
 
 use std::borrow::Cow;
 
@@ -20,14 +20,14 @@ fn syntax(text: &str, error: &serde_json::Error) -> Mistake {
     let shown = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
     let what = shown.strip_suffix(&position).unwrap_or(&shown);
-    // Columns are bytes, counted from 1; 0 stands for the end of the line before.
+    // serde_json counts columns in bytes from 1; 0 stands for the end of the line before.
     let line_start: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let at = (line_start + error.column().saturating_sub(1)).min(text.len());
     let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    Mistake::new(SpecErrorKind::Syntax, format!("this is no JSON: {what}"), at)
+    Mistake::new(SpecErrorKind::Syntax, format!("invalid JSON: {what}"), at)
 }
 
-/// Goes through a text that is known to be JSON.
+/// Walks a text that is known to be valid JSON.
 struct Reader<'t> {
     text: &'t str,
     at: usize,
@@ -38,7 +38,7 @@ impl<'t> Reader<'t> {
         self.skip_blanks();
         let start = self.at;
         if depth > DATA_DEPTH_MAX {
-            let what = format!("this nests deeper than {DATA_DEPTH_MAX} levels");
+            let what = format!("the value nests deeper than {DATA_DEPTH_MAX} levels");
             return Err(Mistake::new(SpecErrorKind::TooLarge, what, start));
         }
         let shape = match self.peek() {
@@ -52,7 +52,7 @@ impl<'t> Reader<'t> {
 
     fn list(&mut self, depth: usize) -> Result<Shape<'t>, Mistake> {
         let mut items = Vec::new();
-        while self.goes_on(b']') {
+        while self.next_member(b']') {
             items.push(self.value(depth + 1)?);
         }
         Ok(Shape::List(items))
@@ -60,7 +60,7 @@ impl<'t> Reader<'t> {
 
     fn object(&mut self, depth: usize) -> Result<Shape<'t>, Mistake> {
         let mut entries = Vec::new();
-        while self.goes_on(b'}') {
+        while self.next_member(b'}') {
             let key = Key { at: self.at, text: self.quoted()? };
             self.skip_blanks();
             self.at += 1; // the colon
@@ -69,8 +69,8 @@ impl<'t> Reader<'t> {
         Ok(Shape::Object(entries))
     }
 
-    /// Steps over what opens or parts the members of a list or an object, up to the next one; false behind the last.
-    fn goes_on(&mut self, close: u8) -> bool {
+    /// Moves to the next member of a list or an object. Returns false after the last one.
+    fn next_member(&mut self, close: u8) -> bool {
         self.skip_blanks();
         if self.peek() != close {
             self.at += 1;
@@ -99,11 +99,11 @@ impl<'t> Reader<'t> {
         self.at = start + closing + 1;
         let quoted = &self.text[start..self.at];
         if escaped {
-            // A half of a surrogate pair is syntax, and no text.
+            // serde_json skips escapes in ignored values; half a surrogate pair shows up only here.
             let text = serde_json::from_str(quoted).map_err(|error| {
                 let shown = error.to_string();
                 let what = shown.split(" at line ").next().unwrap_or(&shown);
-                Mistake::new(SpecErrorKind::Syntax, format!("this is no text: {what}"), start)
+                Mistake::new(SpecErrorKind::Syntax, format!("invalid string: {what}"), start)
             })?;
             return Ok(Cow::Owned(text));
         }

@@ -1,13 +1,13 @@
-//! A document as a tree in which every value knows where it stands.
+//! A parsed document: a tree in which every value knows its position in the text.
 
 use std::borrow::Cow;
 
-/// A value and where it begins in the text, in bytes.
+/// A value and the byte at which it begins in the text.
 #[derive(Clone, Debug)]
 pub(super) struct Located<'t> {
     pub(super) at: usize,
     pub(super) shape: Shape<'t>,
-    /// The JSON text that it was written as, if it was JSON.
+    /// The JSON source of the value, if the document was JSON.
     pub(super) json: Option<&'t str>,
 }
 
@@ -15,14 +15,14 @@ pub(super) struct Located<'t> {
 pub(super) enum Shape<'t> {
     Null,
     Bool(bool),
-    /// As JSON writes it.
+    /// In JSON notation.
     Number(Cow<'t, str>),
     Text(Cow<'t, str>),
     List(Vec<Located<'t>>),
     Object(Vec<(Key<'t>, Located<'t>)>),
 }
 
-/// The key of an object's entry and where it begins.
+/// The key of an object's entry, and the byte at which it begins.
 #[derive(Clone, Debug)]
 pub(super) struct Key<'t> {
     pub(super) at: usize,
@@ -50,7 +50,7 @@ impl<'t> Located<'t> {
         }
     }
 
-    /// The value as JSON text: as it was written, or without blanks.
+    /// The value as JSON: its source, or written without spaces.
     pub(super) fn to_json(&self) -> Cow<'t, str> {
         if let Some(json) = self.json {
             return Cow::Borrowed(json);
@@ -89,5 +89,5 @@ impl<'t> Located<'t> {
 }
 
 fn write_text(text: &str, json: &mut String) {
-    json.push_str(&serde_json::to_string(text).expect("a text serialises"));
+    json.push_str(&serde_json::to_string(text).expect("strings serialise"));
 }

@@ -1,4 +1,4 @@
-//! Workflows from JSON and YAML, and the JSON Schema of what they look like.
+//! Workflows from JSON and YAML, and their JSON Schema.
 //!
 //! ```text
 //! JSON text --json::read--+                                                 +--> Plan::new, the checks of the engine
@@ -6,8 +6,8 @@
 //! YAML text --yaml::read--+    (every value knows its place)                +--> check: the first mistake, with its place
 //! ```
 //!
-//! Whatever the text is: an answer in bounded time and memory, never a panic. What a workflow *is* stands in the serde forms
-//! of the model alone; nothing here knows the fields of a node but the schema, and a test compares the two.
+//! Every text gets an answer in bounded time and memory, and never causes a panic. The serde forms of the model alone
+//! define what a workflow is. Only the schema repeats the fields of a node, and a test compares the two.
 
 mod check;
 mod error;
@@ -27,7 +27,7 @@ use error::Mistake;
 use located::Located;
 
 impl WorkflowSpec {
-    /// Reads a workflow from JSON and checks it: what comes back makes a [`Plan`](super::Plan).
+    /// Reads a workflow from JSON and checks it. A [`Plan`](super::Plan) can be made from the result.
     ///
     /// ```
     /// use orkestra_core::prelude::*;
@@ -43,22 +43,21 @@ impl WorkflowSpec {
     /// ]}"#).unwrap_err();
     /// assert_eq!(
     ///     error.to_string(),
-    ///     "line 2, column 50: node `fetch` comes after `login`, which is no node"
+    ///     "line 2, column 50: node `fetch` comes after `login`, but there is no such node"
     /// );
     /// # Ok::<(), orkestra_core::model::SpecError>(())
     /// ```
     ///
     /// # Errors
-    /// [`SpecError`], the first mistake found, with its line and node. A text of more than [`DATA_BYTES_MAX`] bytes is
-    /// not looked at.
+    /// [`SpecError`], the first mistake found, with its line and node. A text longer than [`DATA_BYTES_MAX`] bytes is
+    /// not parsed.
     pub fn from_json(text: &str) -> Result<Self, SpecError> {
         workflow(text, json::read)
     }
 
     /// Reads a workflow from one document of YAML 1.2 and checks it, as [`WorkflowSpec::from_json`] does.
     ///
-    /// Anchors and aliases mean what they say, within limits; tags other than those of JSON's own types mean nothing
-    /// here and are refused.
+    /// Anchors and aliases are expanded, within limits. Tags other than those of JSON's own types are refused.
     ///
     /// ```
     /// use orkestra_core::prelude::*;
@@ -80,8 +79,8 @@ impl WorkflowSpec {
         workflow(text, yaml::read)
     }
 
-    /// The JSON Schema (2020-12) of what [`WorkflowSpec::from_json`] reads, for editors and for models that write
-    /// workflows. What only the whole workflow can tell, unknown names and cycles, is beyond a schema.
+    /// The JSON Schema (2020-12) of what [`WorkflowSpec::from_json`] accepts, for editors and for models that write
+    /// workflows. A schema cannot express unknown names and cycles.
     #[must_use]
     pub fn json_schema() -> serde_json::Value {
         schema::workflow()

@@ -1,4 +1,4 @@
-//! From the tree to the workflow: a serde deserializer that notes where it was when something did not fit.
+//! From the tree to the workflow: a serde deserializer that records where a value did not fit.
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
@@ -34,7 +34,7 @@ impl<'t> Located<'t> {
             Shape::Null => visitor.visit_unit(),
             Shape::Bool(value) => visitor.visit_bool(*value),
             Shape::Number(number) => {
-                let number: Number = number.parse().map_err(|_| Mistake::custom("this number is out of range"))?;
+                let number: Number = number.parse().map_err(|_| Mistake::custom("the number is out of range"))?;
                 number.deserialize_any(visitor).map_err(|error: serde_json::Error| Mistake::custom(error))
             }
             Shape::Text(text) => visitor.visit_str(text),
@@ -58,7 +58,7 @@ impl<'de> Deserializer<'de> for &Located<'_> {
         }
     }
 
-    /// A list would do for derived code: the fields in the order of their declaration, which nobody is to know.
+    /// Derived code would accept a list with the fields in order of declaration. That order is not part of the format.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _name: &'static str,
@@ -71,7 +71,7 @@ impl<'de> Deserializer<'de> for &Located<'_> {
         }
     }
 
-    /// Payloads are such: serde_json keeps their text as it is, in its own way.
+    /// Payloads are newtypes: serde_json keeps their raw text through a mechanism of its own.
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Mistake> {
         let json = self.to_json();
         let mut inner = serde_json::Deserializer::from_reader(json.as_bytes());
@@ -91,7 +91,7 @@ impl<'de> Deserializer<'de> for &Located<'_> {
                 Variant { at: key.at, name: &key.text, content: Some(content) }
             }
             _ => {
-                let what = "this is neither a word nor an object with one entry";
+                let what = "expected a word or an object with one entry";
                 return Err(Mistake::custom(what).or_at(self.at));
             }
         };
@@ -133,23 +133,23 @@ impl<'de> MapAccess<'de> for Entries<'_, '_> {
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Mistake> {
         let Some((key, _)) = self.entries.get(self.next) else { return Ok(None) };
-        // Fields are few, and an unknown one is the last.
+        // A linear search is enough: there are few fields, and an unknown one ends the reading.
         if self.entries[..self.next].iter().any(|(before, _)| before.text == key.text) {
-            return Err(Mistake::custom(format!("the field `{}` stands here twice", key.text)).or_at(key.at));
+            return Err(Mistake::custom(format!("duplicate field `{}`", key.text)).or_at(key.at));
         }
         let text: StrDeserializer<'_, Mistake> = (&*key.text).into_deserializer();
         seed.deserialize(text).map(Some).map_err(|mistake| mistake.or_at(key.at))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Mistake> {
-        let (key, value) = self.entries.get(self.next).ok_or_else(|| Mistake::custom("no value without a key"))?;
+        let (key, value) = self.entries.get(self.next).ok_or_else(|| Mistake::custom("a value needs a key"))?;
         self.next += 1;
         let result = seed.deserialize(value);
         result.map_err(|mistake| mistake.or_at(value.at).within(Step::Key(key.text.to_string())))
     }
 }
 
-/// One of several: a word, or a word and what belongs to it.
+/// An enum variant: a word, or an object with one entry.
 struct Variant<'a, 't> {
     at: usize,
     name: &'a str,
@@ -173,9 +173,7 @@ impl<'de> VariantAccess<'de> for Variant<'_, '_> {
     fn unit_variant(self) -> Result<(), Mistake> {
         match self.content {
             None => Ok(()),
-            Some(content) => {
-                Err(Mistake::custom(format!("`{}` stands alone, without a value", self.name)).or_at(content.at))
-            }
+            Some(content) => Err(Mistake::custom(format!("`{}` takes no value", self.name)).or_at(content.at)),
         }
     }
 

@@ -1,5 +1,5 @@
-//! The JSON Schema of a workflow, written by hand: a schema derived from the types would lack the words that a model or an
-//! editor needs, and every embedder would compile the machinery. Tests hold it against the types.
+//! The JSON Schema of a workflow, written by hand: a schema derived from the types would lack the descriptions that
+//! models and editors need, and every embedder would compile the generator. Tests compare it with the types.
 
 use serde_json::{Map, Value, json};
 
@@ -17,7 +17,7 @@ pub(super) fn workflow() -> Value {
             "name": described(name(), "The workflow's name."),
             "version": text("The version that its author gave it."),
             "nodes": {
-                "description": "The nodes. Their order is that of declaration; what comes after what is said by `after`.",
+                "description": "The nodes. Listed in order of declaration; `after` gives the edges.",
                 "type": "array",
                 "minItems": 1,
                 "maxItems": NODES_MAX,
@@ -52,39 +52,39 @@ fn node() -> Value {
             "task": described(name(), "The registered task that it runs."),
             "gate": described(name(), "The signal that it waits for; the signal's payload is its output."),
             "after": {
-                "description": "The nodes that come right before it. Their outputs are its input, in this order.",
+                "description": "The nodes right before it. Their outputs are its input, in this order.",
                 "type": "array",
                 "items": name(),
             },
             "join": described(reference("join"), "How it waits for them."),
-            "when": described(reference("condition"), "What must hold for it to run; else it is skipped."),
-            "retry": described(reference("retry"), "How often it is tried. Without it: once."),
+            "when": described(reference("condition"), "The node is skipped when this condition does not hold."),
+            "retry": described(reference("retry"), "How often it is tried. Once by default."),
             "timeout_ms": millis("How long one attempt may take, in milliseconds; for a gate, how long it waits."),
             "total_timeout_ms": millis("How long all attempts and the delays between them may take, in milliseconds."),
-            "heartbeat_timeout_ms": millis("How long its task may be silent, in milliseconds."),
+            "heartbeat_timeout_ms": millis("How long its task may go without a sign of life, in milliseconds."),
             "on_failure": {
                 "description": "What happens when its last attempt has failed: the run fails; the nodes that need it \
-                                are skipped; the nodes after it go on with `null`; the run pauses.",
+                                are skipped; the nodes after it start with `null`; the run is paused.",
                 "enum": ["fail", "skip", "continue", "pause"],
                 "default": "fail",
             },
             "compensate": described(name(), "The task that undoes it when the run fails or is cancelled later."),
-            "compensate_retry": described(reference("retry"), "How often undoing it is tried. Without it: five times."),
-            "compensate_timeout_ms": millis("How long one attempt to undo it may take, in milliseconds."),
+            "compensate_retry": described(reference("retry"), "How often the compensation is tried. Five times by default."),
+            "compensate_timeout_ms": millis("How long one attempt of the compensation may take, in milliseconds."),
             "priority": {
-                "description": "Its place among the nodes that could start: higher goes first.",
+                "description": "Its priority among the nodes that are ready to start: higher goes first.",
                 "type": "integer",
                 "minimum": i32::MIN,
                 "maximum": i32::MAX,
                 "default": 0,
             },
             "limits": {
-                "description": "The limits that its attempts are under.",
+                "description": "The limits that apply to its attempts.",
                 "type": "array",
                 "maxItems": NODE_LIMITS_MAX,
                 "items": {"$ref": "#/$defs/limit"},
             },
-            "input": {"description": "Its input. Without it: the outputs of the nodes before it, or the run's input."},
+            "input": {"description": "Its input. By default the outputs of the nodes before it, or the run's input."},
             "version": text("The version of its code."),
             "takes": text("The type of its input, for the upgrade report."),
             "gives": text("The type of its output, for the upgrade report."),
@@ -94,7 +94,7 @@ fn node() -> Value {
 
 fn join() -> Value {
     json!({
-        "description": "When all nodes before it are done, when the first is, when all have ended somehow, or when so \
+        "description": "When the node starts: all nodes before it are done, the first is, all have ended, or this \
                         many are done.",
         "default": "all",
         "oneOf": [
@@ -111,7 +111,7 @@ fn retry() -> Value {
         "additionalProperties": false,
         "properties": {
             "attempts_max": {
-                "description": "The most attempts, the first included.",
+                "description": "The maximum number of attempts, including the first.",
                 "type": "integer",
                 "minimum": 1,
                 "maximum": u32::MAX,
@@ -125,7 +125,7 @@ fn retry() -> Value {
             },
             "delay_ms_max": delay("The longest delay, in milliseconds.", 3_600_000),
             "jitter": {
-                "description": "How much of the delay is left to chance.",
+                "description": "The random share of the delay.",
                 "type": "number",
                 "minimum": 0,
                 "maximum": 1,
@@ -138,16 +138,16 @@ fn retry() -> Value {
 fn condition() -> Value {
     let several = json!({"type": "array", "items": reference("condition")});
     json!({
-        "description": "A question about the run's input or the output of a node right before.",
+        "description": "A condition on the run's input or on the output of a node right before.",
         "oneOf": [
             {
                 "type": "object",
                 "required": ["is"],
                 "additionalProperties": false,
                 "properties": {
-                    "node": described(name(), "Whose output to look at; without it, the run's input."),
+                    "node": described(name(), "The node whose output is tested; the run's input by default."),
                     "pointer": {
-                        "description": "Where to look: a JSON pointer, empty for the whole.",
+                        "description": "The place to test: a JSON pointer, empty for the whole value.",
                         "type": "string",
                         "pattern": "^(/|$)",
                     },
@@ -163,7 +163,7 @@ fn condition() -> Value {
 
 fn test() -> Value {
     json!({
-        "description": "What must hold at the place looked at.",
+        "description": "The test of that place.",
         "oneOf": [
             {"enum": ["present", "absent", "truthy"]},
             one("equals", json!({})),
@@ -180,10 +180,10 @@ fn limit() -> Value {
         "required": ["limit"],
         "additionalProperties": false,
         "properties": {
-            "limit": described(name(), "The limit, as the engine's builder knows it."),
+            "limit": described(name(), "The limit, as it was defined on the engine's builder."),
             "by": {
-                "description": "What the limit counts apart: a label of the run, a place in the node's input (a JSON \
-                                pointer), or a text of its own.",
+                "description": "What the limit counts separately by: a label of the run, a place in the node's input (a JSON \
+                                pointer), or a fixed text.",
                 "oneOf": [
                     one("label", json!({"type": "string"})),
                     one("input", json!({"type": "string"})),
@@ -210,7 +210,7 @@ fn described(schema: Value, description: &str) -> Value {
     Value::Object(described)
 }
 
-/// An object with this one entry.
+/// An object with exactly this one entry.
 fn one(key: &str, value: Value) -> Value {
     json!({
         "type": "object",

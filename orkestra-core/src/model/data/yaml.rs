@@ -1,7 +1,7 @@
-//! YAML with places. The only file that knows the YAML parser.
+//! YAML with positions. The only file that uses the YAML parser.
 //!
-//! The parser gives events; here they become a tree of JSON's types, by the core schema of YAML 1.2: `no` is a text, `0x10`
-//! a number. Aliases are copied, and what they stand for is counted: a short text cannot stand for a long one.
+//! Builds a tree of JSON types from the parser's events, by the core schema of YAML 1.2: `no` is a string, `0x10` a
+//! number. Aliases are copied and their size is counted, so that a short text cannot expand into a huge one.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -20,14 +20,14 @@ pub(super) fn read(text: &str) -> Result<Located<'_>, Mistake> {
         let (event, span) = next.map_err(|error| refused(text, &error))?;
         builder.add(event, &span)?;
     }
-    builder.root.ok_or_else(|| syntax("there is no document", 0))
+    builder.root.ok_or_else(|| syntax("the text contains no document", 0))
 }
 
 fn refused(text: &str, error: &ScanError) -> Mistake {
     let at = error.marker().byte_offset().unwrap_or(text.len()).min(text.len());
     match error.kind() {
         ErrorKind::RecursionLimitExceeded => too_deep(at),
-        _ => syntax(format!("this is no YAML: {}", error.info()), at),
+        _ => syntax(format!("invalid YAML: {}", error.info()), at),
     }
 }
 
@@ -39,17 +39,17 @@ fn syntax(what: impl Into<String>, at: usize) -> Mistake {
 struct Builder<'t> {
     open: Vec<Open<'t>>,
     anchors: HashMap<usize, Located<'t>>,
-    /// What anchors keep and aliases stand for, in all.
+    /// The total size of anchored values and expanded aliases, in bytes.
     expanded: usize,
     root: Option<Located<'t>>,
 }
 
-/// A collection whose end has not come.
+/// A collection that is still open.
 struct Open<'t> {
     at: usize,
     anchor: usize,
     items: Vec<Located<'t>>,
-    /// Of a mapping: its entries, and the key whose value comes next.
+    /// For a mapping: its entries, and the key whose value comes next.
     mapping: Option<Mapping<'t>>,
 }
 
@@ -64,7 +64,9 @@ impl<'t> Builder<'t> {
     fn add(&mut self, event: Event<'t>, span: &Span) -> Result<(), Mistake> {
         let at = span.start.byte_offset().unwrap_or(0);
         match event {
-            Event::DocumentStart(..) if self.root.is_some() => Err(syntax("there is a second document", at)),
+            Event::DocumentStart(..) if self.root.is_some() => {
+                Err(syntax("the text contains a second document; only one is read", at))
+            }
             Event::Scalar(text, style, anchor, tag) => {
                 let shape = scalar(text, style, tag.as_deref(), at)?;
                 self.put(Located { at, shape, json: None }, anchor)
@@ -72,7 +74,9 @@ impl<'t> Builder<'t> {
             Event::SequenceStart(_, anchor, tag) => self.begin(at, anchor, tag.as_deref(), None),
             Event::MappingStart(_, anchor, tag) => self.begin(at, anchor, tag.as_deref(), Some(Mapping::default())),
             Event::SequenceEnd | Event::MappingEnd => {
-                let Some(open) = self.open.pop() else { return Err(syntax("something ends that did not begin", at)) };
+                let Some(open) = self.open.pop() else {
+                    return Err(syntax("a collection ends that was not opened", at));
+                };
                 let shape = match open.mapping {
                     Some(mapping) => Shape::Object(mapping.entries),
                     None => Shape::List(open.items),
@@ -81,7 +85,7 @@ impl<'t> Builder<'t> {
             }
             Event::Alias(anchor) => {
                 let Some(kept) = self.anchors.get(&anchor) else {
-                    return Err(syntax("an alias stands for what it is a part of", at));
+                    return Err(syntax("the alias refers to a value that contains it", at));
                 };
                 let copy = Located { at, ..kept.clone() };
                 self.charge(&copy, at)?;
@@ -109,7 +113,7 @@ impl<'t> Builder<'t> {
         Ok(())
     }
 
-    /// Puts a whole value where it belongs.
+    /// Adds a complete value to the open collection.
     fn put(&mut self, value: Located<'t>, anchor: usize) -> Result<(), Mistake> {
         if anchor != 0 {
             self.charge(&value, value.at)?;
@@ -132,7 +136,7 @@ impl<'t> Builder<'t> {
         let (size, depth) = measure(value);
         self.expanded += size;
         if self.expanded > DATA_EXPANDED_MAX {
-            let what = format!("what the aliases stand for has more than {DATA_EXPANDED_MAX} bytes");
+            let what = format!("the expanded aliases have more than {DATA_EXPANDED_MAX} bytes");
             return Err(Mistake::new(SpecErrorKind::TooLarge, what, at));
         }
         if self.open.len() + depth > DATA_DEPTH_MAX + 1 { Err(too_deep(at)) } else { Ok(()) }
@@ -150,17 +154,19 @@ impl<'t> Mapping<'t> {
             Shape::Text(text) | Shape::Number(text) => text,
             Shape::Bool(value) => value.to_string().into(),
             Shape::Null => "null".into(),
-            Shape::List(_) | Shape::Object(_) => return Err(syntax("a key is a text, no list and no mapping", at)),
+            Shape::List(_) | Shape::Object(_) => {
+                return Err(syntax("a key must be a string, not a list or a mapping", at));
+            }
         };
         if !self.keys.insert(text.clone()) {
-            return Err(syntax(format!("the key `{text}` stands here twice"), at));
+            return Err(syntax(format!("duplicate key `{text}`"), at));
         }
         self.key = Some(Key { at, text });
         Ok(())
     }
 }
 
-/// About how many bytes the value would be written in, and how many levels it has.
+/// The approximate size of the value in bytes, and the number of its levels.
 fn measure(value: &Located<'_>) -> (usize, usize) {
     match &value.shape {
         Shape::Null | Shape::Bool(_) => (4, 1),
@@ -179,11 +185,11 @@ fn within(members: impl Iterator<Item = (usize, usize)>) -> (usize, usize) {
 }
 
 fn too_deep(at: usize) -> Mistake {
-    Mistake::new(SpecErrorKind::TooLarge, format!("this nests deeper than {DATA_DEPTH_MAX} levels"), at)
+    Mistake::new(SpecErrorKind::TooLarge, format!("the value nests deeper than {DATA_DEPTH_MAX} levels"), at)
 }
 
 fn unknown_tag(tag: &Tag, at: usize) -> Mistake {
-    syntax(format!("the tag `{}` means nothing here", tag.original()), at)
+    syntax(format!("unsupported tag `{}`", tag.original()), at)
 }
 
 fn scalar<'t>(text: Cow<'t, str>, style: ScalarStyle, tag: Option<&Tag>, at: usize) -> Result<Shape<'t>, Mistake> {
@@ -192,7 +198,7 @@ fn scalar<'t>(text: Cow<'t, str>, style: ScalarStyle, tag: Option<&Tag>, at: usi
     };
     let shape = match tag.core_suffix() {
         Some("str") => return Ok(Shape::Text(text)),
-        // `!` alone: what is written, not what it looks like.
+        // A bare `!` means a string, whatever it looks like.
         None if tag.handle().is_empty() && tag.suffix() == "!" => return Ok(Shape::Text(text)),
         Some("null" | "bool" | "int" | "float") => plain(text, at)?,
         _ => return Err(unknown_tag(tag, at)),
@@ -200,18 +206,18 @@ fn scalar<'t>(text: Cow<'t, str>, style: ScalarStyle, tag: Option<&Tag>, at: usi
     match (&shape, tag.core_suffix()) {
         (Shape::Null, Some("null")) | (Shape::Bool(_), Some("bool")) | (Shape::Number(_), Some("float")) => Ok(shape),
         (Shape::Number(number), Some("int")) if !number.contains(['.', 'e', 'E']) => Ok(shape),
-        _ => Err(syntax(format!("this is not what the tag `{}` says", tag.original()), at)),
+        _ => Err(syntax(format!("the value does not match the tag `{}`", tag.original()), at)),
     }
 }
 
-/// What a scalar without quotes is.
+/// Resolves an unquoted scalar.
 fn plain(text: Cow<'_, str>, at: usize) -> Result<Shape<'_>, Mistake> {
     match &*text {
         "" | "~" | "null" | "Null" | "NULL" => return Ok(Shape::Null),
         "true" | "True" | "TRUE" => return Ok(Shape::Bool(true)),
         "false" | "False" | "FALSE" => return Ok(Shape::Bool(false)),
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF" | ".nan" | ".NaN"
-        | ".NAN" => return Err(syntax(format!("`{text}` is no number that JSON has; put it into quotes"), at)),
+        | ".NAN" => return Err(syntax(format!("JSON has no number `{text}`; quote it to use it as a string"), at)),
         _ => {}
     }
     Ok(match number(&text) {
@@ -220,7 +226,7 @@ fn plain(text: Cow<'_, str>, at: usize) -> Result<Shape<'_>, Mistake> {
     })
 }
 
-/// The number that the text is, as JSON writes it.
+/// The number that the text denotes, in JSON notation.
 fn number(text: &str) -> Option<String> {
     if let Some(digits) = text.strip_prefix("0x") {
         return radix(digits, 16);
@@ -265,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_those_of_the_core_schema() {
+    fn numbers_follow_the_core_schema() {
         for (text, expected) in [
             ("0", Some("0")),
             ("-0", Some("0")),

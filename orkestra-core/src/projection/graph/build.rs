@@ -1,4 +1,4 @@
-//! Where graphs come from: a plan, the state of a run, and the events that tell who added what.
+//! Builds graphs from a plan, from the state of a run, and from the events that added nodes.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,28 +9,30 @@ use super::label::{of_run, of_spec, of_state, report};
 use super::{Graph, GraphEdge, GraphKind, GraphNode, GraphRun};
 
 impl Graph {
-    /// The graph of a workflow that nobody runs yet.
+    /// The graph of a workflow, without a run.
     ///
     /// # Errors
-    /// [`PlanError`] when it cannot be run.
+    /// [`PlanError`] when the workflow is not a valid plan.
     pub fn of_spec(spec: &WorkflowSpec) -> Result<Self, PlanError> {
         Plan::new(spec).map(|plan| Self::of_plan(&plan))
     }
 
-    /// The graph of a plan that nobody runs yet.
+    /// The graph of a plan, without a run.
     #[must_use]
     pub fn of_plan(plan: &Plan) -> Self {
         GraphFold::default().draw(plan, None)
     }
 
-    /// The graph of a run as it stands. Who added its nodes and what they reported is not in a state: see [`GraphFold`].
+    /// The graph of a run in its current state. A state does not know which task added a node, nor the reports of
+    /// tasks: see [`GraphFold`].
     #[must_use]
     pub fn of(state: &RunState) -> Self {
         GraphFold::default().draw(state.plan(), Some(state))
     }
 }
 
-/// What a run's events say for its graph, and its state does not: who added nodes and edges, and what nodes reported.
+/// Collects what a run's graph needs from events, because the state does not keep it: which task added which nodes and
+/// edges, and the last report of each node.
 #[derive(Clone, Debug, Default)]
 pub struct GraphFold {
     grown: HashMap<Name, Name>,
@@ -39,10 +41,10 @@ pub struct GraphFold {
 }
 
 impl GraphFold {
-    /// Takes in the next event.
+    /// Adds the next event.
     pub fn add(&mut self, event: &Event) {
         let row = event.consequence();
-        // What undoes a node is no task's growth.
+        // Compensating nodes are added by no task.
         if let (Some(node), Some(growth)) = (row.node, row.growth) {
             self.grow(node, growth);
         }
@@ -59,7 +61,7 @@ impl GraphFold {
         self.edges.extend(growth.edges.iter().cloned());
     }
 
-    /// The graph of the run as it stands, with all that the events seen so far say of it.
+    /// The graph of the run in its current state, with everything collected so far.
     #[must_use]
     pub fn graph(&self, state: &RunState) -> Graph {
         self.draw(state.plan(), Some(state))
@@ -113,7 +115,7 @@ impl GraphFold {
     }
 }
 
-/// The node that `name` undoes: its name is after `undo:`, or its number where the name was too long.
+/// The node that `name` compensates: its name follows `undo:`, or its number when the name was too long.
 fn undone_by(plan: &Plan, name: &Name) -> Option<Name> {
     let rest = name.strip_prefix("undo:")?;
     let by_number = || rest.split_once(':').and_then(|(number, _)| number.parse().ok()).map(NodeId);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::look::{of, remarks, standing};
+use super::look::{of, remarks, status_line};
 use super::{Graph, GraphKind};
 
 pub(super) fn draw(graph: &Graph) -> String {
@@ -17,7 +17,7 @@ pub(super) fn draw(graph: &Graph) -> String {
     };
     for (place, node) in graph.nodes.iter().enumerate() {
         let look = of(node.status);
-        let mut label = format!("{}\\n{}", escape(&node.name), escape(&standing(node)));
+        let mut label = format!("{}\\n{}", escape(&node.name), escape(&status_line(node)));
         for remark in remarks(node) {
             let _ = write!(label, "\\n{}", escape(&remark));
         }
@@ -33,7 +33,7 @@ pub(super) fn draw(graph: &Graph) -> String {
     text
 }
 
-/// A text inside of quotes. Graphviz knows escapes of its own after `\` and entities of HTML after `&`.
+/// Escapes text for a quoted string. Graphviz interprets escapes after `\` and HTML entities after `&`.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {

@@ -1,31 +1,31 @@
-//! The short texts beside nodes and runs.
+//! The short labels of nodes and runs.
 
 use crate::kernel::{NodeState, NodeStatus, Outcome, PauseReason, RunState, SkipReason, StepState, StopReason};
 use crate::model::{Failure, Join, NodeId, NodeKind, NodeSpec, Payload, printable};
 
-/// A label is read at a glance; what is longer stands in the run's view.
+/// The maximum length of a label, in characters: it must be readable at a glance. The run's view has the full text.
 const LABEL_CHARS_MAX: usize = 80;
 
-/// The most waits of one node that are named.
+/// How many waits of one node are listed.
 const WAITS_SHOWN_MAX: usize = 3;
 
 fn cut(text: &str) -> String {
     printable(text, LABEL_CHARS_MAX)
 }
 
-/// What is special about a node by its definition.
+/// The labels that follow from a node's definition.
 pub(super) fn of_spec(spec: &NodeSpec) -> Vec<String> {
     let join = match spec.join {
         Join::All => None,
         Join::Any => Some("after any".to_owned()),
         Join::AtLeast(count) => Some(format!("after {count} of {}", spec.after.len())),
-        Join::Settled => Some("after all, however they end".to_owned()),
+        Join::Settled => Some("after all have ended".to_owned()),
     };
-    let condition = spec.when.as_ref().map(|_| "on a condition".to_owned());
+    let condition = spec.when.as_ref().map(|_| "conditional".to_owned());
     join.into_iter().chain(condition).collect()
 }
 
-/// What there is to say of a node as it stands.
+/// The labels that follow from a node's state.
 pub(super) fn of_state(state: &RunState, id: NodeId) -> Vec<String> {
     let node = state.node(id);
     let mut labels = Vec::new();
@@ -35,7 +35,7 @@ pub(super) fn of_state(state: &RunState, id: NodeId) -> Vec<String> {
             labels.push(cut(&format!("waits for slots of {}", slots.join(", "))));
         }
         NodeStatus::Running => waits(state, id, &mut labels),
-        NodeStatus::Backoff => labels.extend(node.retry_at.map(|at| format!("again at {at}"))),
+        NodeStatus::Backoff => labels.extend(node.retry_at.map(|at| format!("next attempt at {at}"))),
         NodeStatus::Skipped => labels.extend(node.skipped.as_ref().map(why_skipped)),
         NodeStatus::Pending | NodeStatus::Completed | NodeStatus::Failed | NodeStatus::Cancelled => {}
     }
@@ -73,7 +73,7 @@ fn wait(state: &RunState, id: NodeId, node: &NodeState, key: Option<&str>) -> Op
 fn why_skipped(reason: &SkipReason) -> String {
     match reason {
         SkipReason::Condition => "its condition does not hold".to_owned(),
-        SkipReason::Upstream => "what it needs failed or was skipped".to_owned(),
+        SkipReason::Upstream => "a node it depends on failed or was skipped".to_owned(),
     }
 }
 
@@ -81,17 +81,17 @@ fn of_failure(failure: &Failure) -> String {
     cut(&failure.to_string())
 }
 
-/// A report of a task: its kind, and the text or the number that it is; else its JSON.
+/// A report of a task: its kind, and its string or number, or else its JSON.
 pub(super) fn report(kind: &str, payload: &Payload) -> String {
     let text = payload.to::<String>().unwrap_or_else(|_| payload.as_json().to_owned());
     cut(&format!("{kind}: {text}"))
 }
 
-/// What there is to say of the run.
+/// The labels of a run.
 pub(super) fn of_run(state: &RunState) -> Vec<String> {
     let pause = state.pause().map(|pause| match &pause.reason {
         PauseReason::Asked { reason } => cut(&format!("paused: {reason}")),
-        PauseReason::Budget { meter } => format!("paused: the budget of `{meter}` is spent"),
+        PauseReason::Budget { meter } => format!("paused: the budget of `{meter}` is used up"),
         PauseReason::NodeFailed { node } => format!("paused: node `{node}` failed"),
     });
     let end = state.outcome().and_then(of_outcome).or_else(|| state.stopping().map(|stopping| why(&stopping.reason)));
@@ -108,15 +108,15 @@ fn of_outcome(outcome: &Outcome) -> Option<String> {
         Outcome::Failed { node, failure } => Some(cut(&format!("node `{node}` failed: {failure}"))),
         Outcome::Cancelled(reason) => Some(cut(&format!("cancelled: {reason}"))),
         Outcome::Terminated(reason) => Some(cut(&format!("terminated: {reason}"))),
-        Outcome::TimedOut(deadline) => Some(format!("its deadline was {deadline}")),
+        Outcome::TimedOut(deadline) => Some(format!("passed its deadline {deadline}")),
     }
 }
 
 fn why(reason: &StopReason) -> String {
     match reason {
-        StopReason::Cancelled { reason } => cut(&format!("is being cancelled: {reason}")),
+        StopReason::Cancelled { reason } => cut(&format!("cancelling: {reason}")),
         StopReason::NodeFailed { node, failure } => cut(&format!("node `{node}` failed: {failure}")),
-        StopReason::DeadlinePassed { deadline } => format!("its deadline was {deadline}"),
+        StopReason::DeadlinePassed { deadline } => format!("passed its deadline {deadline}"),
         StopReason::Terminated { reason } => cut(&format!("terminated: {reason}")),
     }
 }

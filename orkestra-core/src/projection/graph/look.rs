@@ -1,14 +1,14 @@
-//! How a status looks, the same in every drawing.
+//! The look of each status, the same in every drawing.
 
 use crate::kernel::NodeStatus;
 
 use super::{GraphKind, GraphNode};
 
-/// How a node looks.
+/// The look of a node.
 pub(super) struct Look {
     /// One character, for terminals.
     pub(super) sign: char,
-    /// The status as a word, which is also its class.
+    /// The status as a word, also used as a class name.
     pub(super) word: &'static str,
     pub(super) fill: &'static str,
     pub(super) stroke: &'static str,
@@ -19,7 +19,7 @@ const fn look(sign: char, word: &'static str, colours: [&'static str; 3]) -> Loo
     Look { sign, word, fill: colours[0], stroke: colours[1], ink: colours[2] }
 }
 
-/// Every look, planned nodes first.
+/// Every look; the first is for nodes without a run.
 pub(super) const LOOKS: [Look; 9] = [
     look('○', "planned", ["#f8fafc", "#64748b", "#1e293b"]),
     look('○', NodeStatus::Pending.name(), ["#f4f4f5", "#a1a1aa", "#3f3f46"]),
@@ -46,8 +46,8 @@ pub(super) const fn of(status: Option<NodeStatus>) -> &'static Look {
     }]
 }
 
-/// The second line of a node: its status and attempt; before there is a run, what it does.
-pub(super) fn standing(node: &GraphNode) -> String {
+/// The second line of a node: its status and attempt, or its task or signal before there is a run.
+pub(super) fn status_line(node: &GraphNode) -> String {
     match (node.status, &node.kind) {
         (None, GraphKind::Task(task)) => format!("task `{task}`"),
         (None, GraphKind::Gate(signal)) => format!("gate `{signal}`"),
@@ -56,7 +56,7 @@ pub(super) fn standing(node: &GraphNode) -> String {
     }
 }
 
-/// All that is to be said of a node besides its name and standing.
+/// The other lines of a node.
 pub(super) fn remarks(node: &GraphNode) -> impl Iterator<Item = String> + '_ {
     let grown = node.grown_by.iter().map(|by| format!("added by {by}"));
     let undoes = node.undoes.iter().map(|undone| format!("undoes {undone}"));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::look::{LOOKS, of, remarks, standing};
+use super::look::{LOOKS, of, remarks, status_line};
 use super::{Graph, GraphKind};
 
 pub(super) fn draw(graph: &Graph) -> String {
@@ -13,7 +13,7 @@ pub(super) fn draw(graph: &Graph) -> String {
         text.push('\n');
     };
     for (place, node) in graph.nodes.iter().enumerate() {
-        let mut label = format!("<b>{}</b><br/>{}", escape(&node.name), escape(&standing(node)));
+        let mut label = format!("<b>{}</b><br/>{}", escape(&node.name), escape(&status_line(node)));
         for remark in remarks(node) {
             let _ = write!(label, "<br/><i>{}</i>", escape(&remark));
         }
@@ -33,8 +33,9 @@ pub(super) fn draw(graph: &Graph) -> String {
     text
 }
 
-/// A text inside of quotes: what is neither a letter nor a digit nor harmless becomes its number, so that nothing is
-/// left of quotes, HTML, Markdown, and of the directives (`%%{…}%%`) that Mermaid looks for everywhere.
+/// Escapes text for a quoted string: characters other than letters, digits and a few harmless ones become numeric
+/// entities. So no text contains quotes, HTML, Markdown, or the directives (`%%{…}%%`) that Mermaid looks for
+/// everywhere.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! A run as a graph that can be drawn at any moment, and a plan before there is a run.
+//! Graphs: a run at any moment, or a plan without a run, ready to be drawn.
 //!
 //! ```text
 //! RunState --+
@@ -6,8 +6,8 @@
 //! Plan     --+            +--> JSON (it serialises)
 //! ```
 //!
-//! Everything is drawn in bounded time, the same for the same graph. What users wrote (labels, failures, reports) is
-//! escaped by each drawing for its own language: no text of theirs becomes markup.
+//! Drawing takes bounded time, and the same graph always has the same drawing. Each format escapes users' texts
+//! (labels, failures, reports), so that none of them becomes markup.
 
 mod build;
 mod dot;
@@ -57,23 +57,23 @@ pub struct Graph {
     pub workflow: Name,
     /// The workflow's version.
     pub version: Option<String>,
-    /// The run, if it is one's graph.
+    /// The run; `None` for the graph of a plan.
     pub run: Option<GraphRun>,
-    /// The nodes, in the order in which they were declared or added.
+    /// The nodes, in order of declaration or addition.
     pub nodes: Vec<GraphNode>,
-    /// The edges, by the node that they lead to.
+    /// The edges, ordered by the node that they lead to.
     pub edges: Vec<GraphEdge>,
 }
 
-/// The run that a graph is of.
+/// The run of a graph.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct GraphRun {
     /// Its id.
     pub id: RunId,
-    /// Where it stands.
+    /// The run's status.
     pub status: RunStatus,
-    /// What there is to say: why it makes a pause, why it ends, how it ended. Short texts for people.
+    /// Short texts about the run: why it is paused, why it is stopping, how it ended.
     pub labels: Vec<String>,
     /// When its last event happened.
     pub updated_at: Timestamp,
@@ -90,17 +90,17 @@ pub struct GraphNode {
     /// What it does.
     #[serde(flatten)]
     pub kind: GraphKind,
-    /// Where it stands; nowhere in a plan.
+    /// The node's status; `None` in a plan.
     pub status: Option<NodeStatus>,
-    /// The attempt under way, or the last one; 0 before the first.
+    /// The running attempt, or the last one; 0 before the first.
     pub attempt: u32,
-    /// The node whose task added it to the plan. Known where the run's events were seen, see [`GraphFold`].
+    /// The node whose task added this one. Only known to a [`GraphFold`] that saw the events.
     pub grown_by: Option<Name>,
-    /// The node that it undoes.
+    /// The node that it compensates.
     pub undoes: Option<Name>,
-    /// The runs that it started and waits for.
+    /// The child runs that it waits for.
     pub children: Vec<RunId>,
-    /// What there is to say: waits, the time of the next attempt, a failure, the last report. Short texts for people.
+    /// Short texts about the node: waits, the time of the next attempt, a failure, the last report.
     pub labels: Vec<String>,
 }
 
@@ -119,43 +119,43 @@ pub enum GraphKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct GraphEdge {
-    /// The node before: its place in [`Graph::nodes`].
+    /// The node before: its index in [`Graph::nodes`].
     pub from: usize,
-    /// The node after: its place in [`Graph::nodes`].
+    /// The node after: its index in [`Graph::nodes`].
     pub to: usize,
-    /// Whether a task added it, and not the workflow's author.
+    /// Whether a task added it; otherwise it is part of the workflow.
     pub grown: bool,
 }
 
 impl Graph {
-    /// For a terminal: the levels of the graph, one line per node. Of a very wide level the nodes that matter most are
-    /// shown, and of a very deep graph the levels where something happens; what is left out is counted.
+    /// Draws for a terminal: the levels of the graph, one line per node. Very wide levels show only the most important
+    /// nodes, very deep graphs only the levels with activity; the rest is counted.
     #[must_use]
     pub fn to_text(&self) -> String {
         text::draw(self)
     }
 
-    /// A Mermaid flowchart with a class per status. Mermaid itself refuses more than 500 edges and 50,000 characters
+    /// Draws a Mermaid flowchart with a class per status. Mermaid refuses more than 500 edges or 50,000 characters
     /// unless its page is configured for more (`maxEdges`, `maxTextSize`).
     #[must_use]
     pub fn to_mermaid(&self) -> String {
         mermaid::draw(self)
     }
 
-    /// A digraph in the DOT language of Graphviz.
+    /// Draws a digraph in the DOT language of Graphviz.
     #[must_use]
     pub fn to_dot(&self) -> String {
         dot::draw(self)
     }
 
-    /// An SVG picture that needs nothing from outside: no script, no font, no style sheet. Every node has a `<title>`
-    /// with all that is known of it, which browsers show when one points at it.
+    /// Draws a self-contained SVG picture: no scripts, fonts or style sheets. Every node has a `<title>` with all its
+    /// texts, which browsers show as a tooltip.
     #[must_use]
     pub fn to_svg(&self) -> String {
         svg::draw(self)
     }
 
-    /// The edges as pairs of places, those that lead nowhere left out.
+    /// The edges as pairs of node indices. Edges to missing nodes are left out.
     fn pairs(&self) -> Vec<(usize, usize)> {
         let there = |place: usize| place < self.nodes.len();
         self.edges.iter().filter(|edge| there(edge.from) && there(edge.to)).map(|edge| (edge.from, edge.to)).collect()

@@ -1,24 +1,24 @@
-//! The graph as a picture: layers from left to right, curves between them.
+//! Draws the graph as an SVG picture: layers from left to right, connected by curves.
 
 use std::fmt::Write;
 
 use crate::projection::word::word;
 
 use super::layers::{Layers, layers};
-use super::look::{of, remarks, standing};
+use super::look::{of, remarks, status_line};
 use super::{Graph, GraphKind, GraphNode};
 
-/// A node's box, and the distance from one to the next, in pixels.
+/// The size of a node's box, and the distance to the next, in pixels.
 const BOX: (f64, f64) = (176.0, 44.0);
 const STEP: (f64, f64) = (248.0, 60.0);
 const MARGIN: f64 = 24.0;
 const HEAD: f64 = 40.0;
 
-/// What fits into a box.
+/// How many characters fit into a box.
 const NAME_CHARS_MAX: usize = 22;
 const STANDING_CHARS_MAX: usize = 27;
 
-/// A place in the picture.
+/// A point in the picture.
 #[derive(Clone, Copy, Default)]
 struct Point {
     x: f64,
@@ -64,7 +64,7 @@ fn head(graph: &Graph) -> String {
     parts.join(" · ")
 }
 
-/// The middle of every item, and the size of the picture.
+/// The centre of every item, and the size of the picture.
 #[expect(clippy::cast_precision_loss, reason = "layers have far fewer than 2^52 items")]
 fn points(nodes: usize, layers: &Layers) -> (Vec<Point>, f64, f64) {
     let count = layers.layers.iter().flatten().max().map_or(nodes, |last| last + 1);
@@ -88,13 +88,13 @@ fn draw_edges(graph: &Graph, layers: &Layers, points: &[Point], svg: &mut String
     svg.push_str("<g fill=\"none\" stroke=\"#64748b\" stroke-width=\"1.2\">\n");
     let there = |place: usize| place < graph.nodes.len();
     let edges = graph.edges.iter().filter(|edge| there(edge.from) && there(edge.to));
-    for (edge, way) in edges.zip(&layers.ways) {
-        let mut at = points[way[0]];
+    for (edge, path) in edges.zip(&layers.paths) {
+        let mut at = points[path[0]];
         at.x += BOX.0 / 2.0;
         let _ = write!(svg, "<path d=\"M{:.0} {:.0}", at.x, at.y);
-        for (place, item) in way.iter().enumerate().skip(1) {
+        for (place, item) in path.iter().enumerate().skip(1) {
             let mut to = points[*item];
-            let last = place + 1 == way.len();
+            let last = place + 1 == path.len();
             to.x -= if last { BOX.0 / 2.0 } else { 0.0 };
             let bend = f64::midpoint(at.x, to.x);
             let _ = write!(svg, "C{bend:.0} {:.0} {bend:.0} {:.0} {:.0} {:.0}", at.y, to.y, to.x, to.y);
@@ -109,7 +109,7 @@ fn draw_edges(graph: &Graph, layers: &Layers, points: &[Point], svg: &mut String
 fn draw_node(node: &GraphNode, middle: Point, svg: &mut String) {
     let look = of(node.status);
     let (x, y) = (middle.x - BOX.0 / 2.0, middle.y - BOX.1 / 2.0);
-    let title: Vec<_> = [node.name.to_string(), standing(node)].into_iter().chain(remarks(node)).collect();
+    let title: Vec<_> = [node.name.to_string(), status_line(node)].into_iter().chain(remarks(node)).collect();
     let _ = writeln!(svg, "<g class=\"{}\"><title>{}</title>", look.word, escape(&title.join("\n")));
     let round = if matches!(node.kind, GraphKind::Gate(_)) { BOX.1 / 2.0 } else { 6.0 };
     let dashes = if node.grown_by.is_some() { " stroke-dasharray=\"5 4\"" } else { "" };
@@ -134,9 +134,9 @@ fn draw_node(node: &GraphNode, middle: Point, svg: &mut String) {
     svg.push_str("</g>\n");
 }
 
-/// What stands below the name: where the node stands, and what there is to say first.
+/// The line below the name: the node's status, and its first label.
 fn second(node: &GraphNode) -> String {
-    let parts: Vec<_> = std::iter::once(standing(node)).chain(remarks(node).take(1)).collect();
+    let parts: Vec<_> = std::iter::once(status_line(node)).chain(remarks(node).take(1)).collect();
     cut(&parts.join(" · "), STANDING_CHARS_MAX)
 }
 
@@ -147,7 +147,7 @@ fn cut(text: &str, chars_max: usize) -> String {
     text.chars().take(chars_max - 1).chain(['…']).collect()
 }
 
-/// A text in XML 1.0: what it cannot hold at all is replaced.
+/// Escapes text for XML 1.0. Characters that XML cannot contain are replaced.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

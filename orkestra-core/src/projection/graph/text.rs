@@ -1,7 +1,7 @@
-//! The graph for a terminal: its levels from top to bottom, a line per node.
+//! Draws the graph for a terminal: levels from top to bottom, one line per node.
 //!
-//! A level of one node is drawn on the line itself, a level of several beside it. `← a, b` tells what a node comes after,
-//! where that is not simply all of the level above.
+//! The node of a single-node level is on the trunk itself, the nodes of other levels branch off. `← a, b` shows what a
+//! node comes after, unless that is exactly the level above.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -10,19 +10,19 @@ use crate::kernel::NodeStatus;
 use crate::model::printable;
 use crate::projection::word::word;
 
-use super::look::{self, remarks, standing};
+use super::look::{self, remarks, status_line};
 use super::{Graph, GraphNode};
 
-/// A level is shown whole up to here; of a wider one, that many nodes.
+/// A wider level shows only this many nodes.
 const LEVEL_NODES_MAX: usize = 20;
 
-/// A graph is shown whole up to here; of a deeper one, about that many levels.
+/// A deeper graph shows only about this many levels.
 const LEVELS_MAX: usize = 100;
 
-/// How many nodes before a node are named.
+/// How many of the nodes before a node are listed.
 const BEFORE_SHOWN_MAX: usize = 3;
 
-/// Longer names do not move the column beside them.
+/// Longer names do not widen the name column.
 const NAME_COLUMN_MAX: usize = 32;
 
 const LINE_CHARS_MAX: usize = 240;
@@ -82,7 +82,7 @@ impl Drawing<'_> {
             let own = &self.graph.nodes[*node];
             let width = self.column + if branch.is_empty() { 2 } else { 0 };
             let sign = look::of(own.status).sign;
-            let mut parts = vec![format!("{branch}{sign} {:width$}  {}", own.name.as_str(), standing(own))];
+            let mut parts = vec![format!("{branch}{sign} {:width$}  {}", own.name.as_str(), status_line(own))];
             parts.extend(self.comes_after(level, *node));
             parts.extend(remarks(own));
             text.push_str(&line(&parts.join(" · ")));
@@ -94,7 +94,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// What the node comes after, if that is not the whole level above and nothing else.
+    /// The nodes before the node, unless they are exactly the level above.
     fn comes_after(&self, level: usize, node: usize) -> Option<String> {
         let before = &self.before[node];
         let above = level.checked_sub(1).map_or(&[][..], |above| &self.levels[above]);
@@ -110,7 +110,7 @@ impl Drawing<'_> {
         Some(format!("← {shown}"))
     }
 
-    /// The nodes of a wide level where most happens, in their order.
+    /// The most important nodes of a level, in order.
     fn shown_nodes(&self, nodes: &[usize]) -> BTreeSet<usize> {
         let mut ranked = nodes.to_vec();
         ranked.sort_by_key(|node| interest(&self.graph.nodes[*node]));
@@ -118,7 +118,7 @@ impl Drawing<'_> {
         ranked.into_iter().collect()
     }
 
-    /// All levels, or of many the first and the last ones and those where something happens, with their neighbours.
+    /// All levels; of a deep graph the first and last ones, and those with activity and their neighbours.
     fn shown_levels(&self) -> BTreeSet<usize> {
         let count = self.levels.len();
         if count <= LEVELS_MAX {
@@ -134,7 +134,7 @@ impl Drawing<'_> {
         shown
     }
 
-    /// How many of these nodes stand where: `150 completed, 30 pending`.
+    /// Counts the nodes by status: `150 completed, 30 pending`.
     fn count(&self, nodes: impl Iterator<Item = usize>) -> String {
         let mut counts = BTreeMap::new();
         for node in nodes {
@@ -146,10 +146,10 @@ impl Drawing<'_> {
     }
 }
 
-/// From here on, nothing happens to a node now.
+/// From this rank on, a node has no activity.
 const QUIET: u8 = 4;
 
-/// What one looks for first has the lowest number.
+/// The rank of a node: the most important have the lowest.
 const fn interest(node: &GraphNode) -> u8 {
     match node.status {
         Some(NodeStatus::Failed) => 0,

@@ -1,4 +1,4 @@
-//! From commits to a timeline.
+//! Builds a timeline from commits.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,41 +13,41 @@ use super::{
     WaitKind, WaitTimeline,
 };
 
-/// Builds a [`Timeline`] from the commits of a run, in their order.
+/// Builds a [`Timeline`] from the commits of a run, in order.
 #[derive(Clone, Debug)]
 pub struct TimelineFold {
     timeline: Option<Timeline>,
     run: RunId,
     places: HashMap<Name, usize>,
-    /// What is open, by the place of the node: found by key, for a node may have very many steps.
+    /// Open steps and waits by node index, with maps inside: a node may have very many steps.
     open: Vec<Open>,
     gates: HashMap<Name, Name>,
 }
 
-/// What of a node has begun and is not over.
+/// The steps and waits of a node that have started and not ended.
 #[derive(Clone, Debug, Default)]
 struct Open {
-    /// Places in the steps of the last attempt.
+    /// Indices into the steps of the last attempt.
     steps: HashMap<String, usize>,
-    /// Places of attempts, and places in the waits of each. A wait for time goes on when its attempt fails.
+    /// The index of the attempt, and the index in its waits. A wait for a time outlives its attempt.
     waits: HashMap<Option<String>, (usize, usize)>,
 }
 
 impl TimelineFold {
-    /// Begins with nothing.
+    /// A fold without commits.
     #[must_use]
     pub fn new(run: RunId) -> Self {
         Self { timeline: None, run, places: HashMap::new(), open: Vec::new(), gates: HashMap::new() }
     }
 
-    /// Takes in the next commit. What comes before the event that creates the run is of no run, and left out.
+    /// Adds the next commit. Events before the creation of the run are ignored.
     pub fn add(&mut self, commit: &Commit) {
         for (index, event) in commit.events.iter().enumerate() {
             self.event(commit.first.plus(index as u64), commit.at, event);
         }
     }
 
-    /// The timeline as far as it was seen; none before the first commit.
+    /// The timeline so far; `None` before the first commit.
     #[must_use]
     pub fn finish(self) -> Option<Timeline> {
         self.timeline
@@ -75,7 +75,7 @@ impl TimelineFold {
         }
         let grown = row.growth.into_iter().flat_map(|growth| &growth.nodes);
         self.gates.extend(grown.filter_map(|node| gate(&node.name, &node.kind)));
-        // NOTE: the failure of the run names the node that caused it, whose own end was told before.
+        // NOTE: `RunFailed` names the node that caused it, whose own end has been recorded already.
         if let Some(node) = row.node.filter(|_| !row.ends_run) {
             self.node_event(node, at, &row);
         }
@@ -116,7 +116,7 @@ impl TimelineFold {
             add(&mut attempt.charges, charges);
         }
         match row.change {
-            // That a node is undone once more is told of the run.
+            // A retried compensation is a mark of the run.
             Change::Run(_) => {}
             Change::Node(NodeChange::AttemptStarted(attempt)) => {
                 begin_attempt(node, attempt, at);
@@ -193,7 +193,7 @@ fn begin_attempt(node: &mut NodeTimeline, attempt: u32, at: Timestamp) {
     });
 }
 
-/// What the change means for where the node stands.
+/// Records a change of the node's status.
 fn lifecycle(node: &mut NodeTimeline, at: Timestamp, change: NodeChange<'_>) {
     match change {
         NodeChange::Queued => node.queued.push(Span { from: at, until: None }),
@@ -232,7 +232,7 @@ fn end_attempt(node: &mut NodeTimeline, at: Timestamp, outcome: AttemptOutcome) 
     let Some(attempt) = node.attempts.last_mut() else { return };
     attempt.span.until = Some(at);
     attempt.outcome = Some(outcome);
-    // A wait for time goes on, but nobody waits for it until the next attempt.
+    // A wait for a time goes on, but no attempt waits for it until the next one starts.
     attempt.waits.iter_mut().for_each(|wait| close(Some(&mut wait.span), at));
 }
 
@@ -243,7 +243,7 @@ fn close(span: Option<&mut Span>, at: Timestamp) {
 }
 
 impl Open {
-    /// What happened to a step of the attempt under way.
+    /// Records a change of a step of the running attempt.
     fn step(&mut self, node: &mut NodeTimeline, row: &Consequence<'_>, at: Timestamp, change: StepChange<'_>) {
         let (Some(attempt), Some(step)) = (node.attempts.last_mut(), row.step) else { return };
         match change {
@@ -265,14 +265,14 @@ impl Open {
         }
     }
 
-    /// What happened to a wait of the node.
+    /// Records a change of a wait of the node.
     fn waiting(&mut self, node: &mut NodeTimeline, key: Option<&str>, at: Timestamp, change: WaitChange<'_>) {
         let kind = match change {
             WaitChange::Began(Awaited::Time(due), _) => WaitKind::Timer(due),
             WaitChange::Began(Awaited::Signal(signal), _) => WaitKind::Signal(signal.clone()),
             WaitChange::Began(Awaited::Answer(question), _) => WaitKind::Answer(question.clone()),
             WaitChange::Began(Awaited::Child(child), _) => WaitKind::Child(child.clone()),
-            WaitChange::Ended(_) | WaitChange::TimedOut | WaitChange::LetGo => return self.over(node, key, at),
+            WaitChange::Ended(_) | WaitChange::TimedOut | WaitChange::LetGo => return self.end_wait(node, key, at),
         };
         self.wait(node, key, at, kind);
     }
@@ -308,7 +308,7 @@ impl Open {
         attempt.waits.push(WaitTimeline { key: key.map(str::to_owned), kind, span: Span { from: at, until: None } });
     }
 
-    fn over(&mut self, node: &mut NodeTimeline, key: Option<&str>, at: Timestamp) {
+    fn end_wait(&mut self, node: &mut NodeTimeline, key: Option<&str>, at: Timestamp) {
         let Some((attempt, wait)) = self.waits.remove(&key.map(str::to_owned)) else { return };
         let last = node.attempts.len().saturating_sub(1);
         let Some(begun) = node.attempts.get_mut(attempt).and_then(|attempt| attempt.waits.get_mut(wait)) else {

@@ -1,6 +1,6 @@
-//! What happened in a run and when: every attempt with its steps, waits and costs.
+//! Timelines: what happened in a run and when, with every attempt, its steps, waits and costs.
 //!
-//! Folded from the run's commits, in one pass; a state does not remember attempts that are over.
+//! Folded from the run's commits in one pass, because a state does not keep past attempts.
 
 mod fold;
 mod text;
@@ -14,23 +14,23 @@ use serde::Serialize;
 use crate::kernel::{PauseReason, RunStatus, SkipReason};
 use crate::model::{Amount, Failure, Name, Payload, RunId, Seq, Timestamp};
 
-/// A run in time.
+/// The timeline of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Timeline {
     /// The run.
     pub run: RunId,
-    /// The workflow it runs.
+    /// The run's workflow.
     pub workflow: Name,
-    /// Where it stands.
+    /// The run's status.
     pub status: RunStatus,
     /// When it was created.
     pub created_at: Timestamp,
-    /// When it ended; of a run that was tried again, for the last time.
+    /// When it ended; for a reopened run, its latest end.
     pub ended_at: Option<Timestamp>,
     /// When its last event happened.
     pub updated_at: Timestamp,
-    /// Its nodes that something happened to, in the order in which it began to.
+    /// The nodes with events, in order of their first event.
     pub nodes: Vec<NodeTimeline>,
     /// What happened to the run as a whole, in order.
     pub marks: Vec<Mark>,
@@ -38,26 +38,26 @@ pub struct Timeline {
     pub spent: BTreeMap<Name, Amount>,
 }
 
-/// A node in time.
+/// The timeline of a node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct NodeTimeline {
     /// The node's name.
     pub name: Name,
-    /// Its times of waiting for slots.
+    /// The times when it waited for slots.
     pub queued: Vec<Span>,
     /// Its attempts, in order.
     pub attempts: Vec<AttemptTimeline>,
-    /// How it ended where that is not how its last attempt did.
+    /// How it ended, if not with its last attempt.
     pub ended: Option<NodeEnd>,
 }
 
-/// A time that began and may be over.
+/// A span of time, which may still be open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Span {
-    /// When it began.
+    /// When it started.
     pub from: Timestamp,
-    /// When it was over, if it is.
+    /// When it ended, if it has.
     pub until: Option<Timestamp>,
 }
 
@@ -87,25 +87,25 @@ pub enum NodeEnd {
     },
 }
 
-/// One attempt of a node; of a gate, its wait.
+/// One attempt of a node. The attempt of a gate is its wait.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct AttemptTimeline {
     /// Its number, counted from 1.
     pub attempt: u32,
-    /// When it began and ended.
+    /// From its start to its end.
     pub span: Span,
     /// How it ended, if it has.
     pub outcome: Option<AttemptOutcome>,
-    /// The steps that it settled, in order.
+    /// Its settled steps, in order.
     pub steps: Vec<StepTimeline>,
-    /// The waits that it began, in order.
+    /// Its waits, in order of their start.
     pub waits: Vec<WaitTimeline>,
-    /// What it cost, by meter, all steps together.
+    /// What it cost, by meter, over all steps.
     pub charges: BTreeMap<Name, Amount>,
-    /// How many reports it gave.
+    /// The number of its reports.
     pub reports: usize,
-    /// How often its process was lost.
+    /// How many times its process was lost.
     pub interruptions: usize,
 }
 
@@ -114,13 +114,13 @@ pub struct AttemptTimeline {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AttemptOutcome {
-    /// The node was done.
+    /// The node completed.
     Completed,
     /// It failed.
     Failed {
         /// What went wrong.
         failure: Failure,
-        /// When the next attempt was to begin; never when it was the last.
+        /// When the next attempt was due; `None` when this was the last.
         next_at: Option<Timestamp>,
     },
     /// The run stopped.
@@ -133,9 +133,9 @@ pub enum AttemptOutcome {
 pub struct StepTimeline {
     /// The step's key.
     pub key: String,
-    /// What it was.
+    /// The kind of the step.
     pub kind: StepKind,
-    /// When it began, if that was written down: it is for steps that must not be done twice.
+    /// When it started, if that was recorded: only for steps that must not run twice.
     pub started_at: Option<Timestamp>,
     /// When it was settled.
     pub settled_at: Option<Timestamp>,
@@ -145,16 +145,16 @@ pub struct StepTimeline {
     pub charges: BTreeMap<Name, Amount>,
 }
 
-/// What a step was.
+/// The kind of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StepKind {
     /// Work of the task.
     Work,
-    /// It added to the plan.
+    /// It added nodes or edges to the plan.
     Growth,
-    /// It charged for something.
+    /// It made a charge.
     Charge,
     /// It published a value.
     Publish,
@@ -164,11 +164,11 @@ pub enum StepKind {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct WaitTimeline {
-    /// The key of the wait; none for a gate's.
+    /// The key of the wait; `None` for a gate.
     pub key: Option<String>,
-    /// What it was for.
+    /// What it waited for.
     pub kind: WaitKind,
-    /// From when until when.
+    /// From its start to its end.
     pub span: Span,
 }
 
@@ -183,19 +183,19 @@ pub enum WaitKind {
     Signal(Name),
     /// The answer to a question.
     Answer(Payload),
-    /// The end of another run.
+    /// The end of a child run.
     Child(RunId),
 }
 
-/// Something that happened to the run as a whole.
+/// An event of the run as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Mark {
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
     /// Its position in the journal.
     pub seq: Seq,
-    /// What.
+    /// What happened.
     pub kind: MarkKind,
 }
 
@@ -204,24 +204,24 @@ pub struct Mark {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MarkKind {
-    /// Another process went on with it.
+    /// Another process took the run over.
     Recovered,
-    /// It made a pause.
+    /// It was paused.
     Paused(PauseReason),
-    /// It went on after a pause.
+    /// It was resumed.
     Resumed,
-    /// It was to end.
+    /// It started to stop.
     Stopping,
-    /// What it did was undone.
+    /// Its compensation started.
     Compensating,
-    /// It went on after its end.
+    /// It was reopened after its end.
     Reopened,
     /// It ended.
     Ended(RunStatus),
 }
 
 impl Timeline {
-    /// For a terminal: a line per attempt, with bars along one scale of time.
+    /// Draws for a terminal: one line per attempt, with bars on a common time scale.
     #[must_use]
     pub fn to_text(&self) -> String {
         text::draw(self)

@@ -1,4 +1,4 @@
-//! The timeline for a terminal: a bar per attempt, `█` at work, `░` waiting, `·` in the queue for slots.
+//! Draws the timeline for a terminal: one bar per attempt, `█` for work, `░` for waiting, `·` for the queue of slots.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,13 +10,13 @@ use crate::projection::word::word;
 
 use super::{AttemptOutcome, AttemptTimeline, MarkKind, NodeEnd, NodeTimeline, Span, Timeline};
 
-/// How many cells the whole time has.
+/// The width of the time scale, in cells.
 const CELLS: usize = 48;
 
-/// More lines are counted, not shown.
+/// Further lines are only counted.
 const LINES_MAX: usize = 200;
 
-/// Longer labels do not move the bars.
+/// Longer labels do not widen the label column.
 const LABEL_COLUMN_MAX: usize = 32;
 
 const REMARK_CHARS_MAX: usize = 100;
@@ -36,7 +36,7 @@ pub(super) fn draw(timeline: &Timeline) -> String {
     if lines.len() > LINES_MAX {
         let _ = writeln!(text, "… {} more", lines.len() - LINES_MAX);
     }
-    let marks = timeline.marks.iter().map(|mark| (mark.at, told(&mark.kind)));
+    let marks = timeline.marks.iter().map(|mark| (mark.at, describe(&mark.kind)));
     for (place, (at, what)) in marks.take(LINES_MAX).enumerate() {
         text.push_str(if place == 0 { "\n" } else { "" });
         let _ = writeln!(text, "+{}  {what}", show(at.since(scale.from)));
@@ -53,7 +53,7 @@ struct Line {
     remark: String,
 }
 
-/// The whole time, cut into cells.
+/// The time scale, divided into cells.
 struct Scale {
     from: Timestamp,
     until: Timestamp,
@@ -77,13 +77,13 @@ impl Scale {
         self.until.since(self.from).as_millis().max(1)
     }
 
-    /// The number of the cell in which the point lies, rounded up by `up` of a cell's parts.
+    /// The cell of a point in time, rounded up by `up` parts of a cell.
     fn cell(&self, at: Timestamp, up: u128) -> usize {
         let cells = (at.since(self.from).as_millis() * CELLS as u128 + up) / self.millis();
         usize::try_from(cells).unwrap_or(CELLS).min(CELLS)
     }
 
-    /// A bar with these spans painted, later ones over earlier ones.
+    /// A bar with these spans, later ones painted over earlier ones.
     fn bar(&self, work: Option<Span>, waits: impl Iterator<Item = Span>, queued: &[Span]) -> String {
         let mut cells = [' '; CELLS];
         queued.iter().for_each(|span| cells[self.touched(*span)].fill('·'));
@@ -99,7 +99,7 @@ fn lines(node: &NodeTimeline, scale: &Scale) -> Vec<Line> {
     let attempts = node.attempts.iter().enumerate().map(|(place, attempt)| {
         let number = if attempt.attempt > 1 { format!(" #{}", attempt.attempt) } else { String::new() };
         let waits = attempt.waits.iter().map(|wait| wait.span);
-        // A time in the queue belongs to the attempt that it ended with.
+        // A time in the queue belongs to the attempt that ended it.
         let since = place.checked_sub(1).map_or(Timestamp::ZERO, |before| node.attempts[before].span.from);
         let queued = |span: &&Span| span.from >= since && span.from <= attempt.span.from;
         let queued: Vec<_> = node.queued.iter().filter(queued).copied().collect();
@@ -120,7 +120,7 @@ fn lines(node: &NodeTimeline, scale: &Scale) -> Vec<Line> {
 fn end(end: &NodeEnd) -> String {
     match end {
         NodeEnd::Skipped { reason: SkipReason::Condition, .. } => "skipped: its condition does not hold".to_owned(),
-        NodeEnd::Skipped { .. } => "skipped: what it needs failed or was skipped".to_owned(),
+        NodeEnd::Skipped { .. } => "skipped: a node it depends on failed or was skipped".to_owned(),
         NodeEnd::Failed { failure, .. } => format!("failed: {failure}"),
         NodeEnd::Cancelled { .. } => "cancelled".to_owned(),
     }
@@ -145,19 +145,19 @@ fn spent(charges: &BTreeMap<Name, Amount>) -> String {
     charges.iter().map(|(meter, amount)| format!(" · {meter} {amount}")).collect()
 }
 
-fn told(kind: &MarkKind) -> String {
+fn describe(kind: &MarkKind) -> String {
     match kind {
-        MarkKind::Recovered => "another process went on with it".to_owned(),
+        MarkKind::Recovered => "taken over by another process".to_owned(),
         MarkKind::Paused(reason) => printable(&format!("paused: {reason}"), REMARK_CHARS_MAX),
         MarkKind::Resumed => "resumed".to_owned(),
         MarkKind::Stopping => "stopping".to_owned(),
-        MarkKind::Compensating => "undoing what was done".to_owned(),
-        MarkKind::Reopened => "goes on after its end".to_owned(),
+        MarkKind::Compensating => "compensating".to_owned(),
+        MarkKind::Reopened => "reopened".to_owned(),
         MarkKind::Ended(status) => word(*status),
     }
 }
 
-/// A duration with its two greatest units.
+/// A duration in its two largest units.
 fn show(duration: Duration) -> String {
     let millis = duration.as_millis();
     let (seconds, minutes, hours) = (millis / 1000, millis / 60_000, millis / 3_600_000);
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_show_what_matters() {
+    fn durations_show_two_units() {
         for (millis, text) in [
             (0, "0 ms"),
             (999, "999 ms"),

@@ -1,5 +1,5 @@
-//! The letters that wait in memory. A run with letters has another place in the order of wake-up times: whoever changes
-//! the one changes the other.
+//! The inboxes of the in-memory store. Letters change a run's wake-up time, so every change here also updates that
+//! index.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -11,7 +11,7 @@ use crate::model::limits::{LETTER_BYTES_MAX, LETTERS_MAX};
 use super::super::{Letter, LetterId, StoreError, StoreErrorKind};
 use super::Inner;
 
-/// What waits for one run.
+/// The inbox of one run.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     waiting: BTreeMap<LetterId, Arc<[u8]>>,
@@ -19,23 +19,26 @@ pub(super) struct Inbox {
 }
 
 impl Inner {
-    pub(super) fn has_mail(&self, run: &RunId) -> bool {
+    pub(super) fn has_letters(&self, run: &RunId) -> bool {
         self.inboxes.get(run).is_some_and(|inbox| !inbox.waiting.is_empty())
     }
 
     pub(super) fn send(&mut self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {
         let refused = |why: String| Err(StoreError::new(StoreErrorKind::Invalid, why));
         if !self.records.contains_key(run) {
-            return refused(format!("there is no run `{run}` to send anything to"));
+            return refused(format!("cannot send a letter to run `{run}`: there is no such run"));
         }
         if body.len() > LETTER_BYTES_MAX {
-            return refused(format!("a letter has {} bytes, {LETTER_BYTES_MAX} are the most", body.len()));
+            return refused(format!(
+                "cannot send a letter of {} bytes: at most {LETTER_BYTES_MAX} are allowed",
+                body.len()
+            ));
         }
         let waiting = self.inboxes.get(run).map_or(0, |inbox| inbox.waiting.len());
         if waiting >= LETTERS_MAX {
-            return refused(format!("{waiting} letters wait for run `{run}`, no more are taken"));
+            return refused(format!("cannot send a letter to run `{run}`: its inbox is full with {waiting} letters"));
         }
-        let id = self.moving(run, |inner| {
+        let id = self.with_wake_up_moved(run, |inner| {
             let inbox = inner.inboxes.entry(run.clone()).or_default();
             inbox.sent += 1;
             inbox.waiting.insert(LetterId(inbox.sent), body.into());
@@ -54,15 +57,15 @@ impl Inner {
         if letters.is_empty() {
             return;
         }
-        self.moving(run, |inner| {
+        self.with_wake_up_moved(run, |inner| {
             if let Some(inbox) = inner.inboxes.get_mut(run) {
                 inbox.waiting.retain(|id, _| !letters.contains(id));
             }
         });
     }
 
-    /// Does what may give the run another place in the order of wake-up times.
-    fn moving<T>(&mut self, run: &RunId, change: impl FnOnce(&mut Self) -> T) -> T {
+    /// Makes a change that may affect the run's wake-up time, and updates the index.
+    fn with_wake_up_moved<T>(&mut self, run: &RunId, change: impl FnOnce(&mut Self) -> T) -> T {
         if let Some(place) = self.wake_up(run) {
             self.wake_ups.remove(&place);
         }

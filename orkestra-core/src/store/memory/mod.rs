@@ -1,4 +1,4 @@
-//! A store for tests and for runs that need not outlive their process: nothing is written anywhere.
+//! An in-memory store, for tests and for runs that need not outlive their process. Nothing is written to disk.
 
 mod inbox;
 
@@ -18,7 +18,8 @@ use super::{
     Renewed, RunQuery, RunRecord, Snapshot, Store, StoreError, StoreErrorKind, Versioned,
 };
 
-/// Keeps everything in memory. Clones share it, so that a test can "restart" an engine on what the last one left.
+/// Keeps everything in memory. Clones share the data, so that a test can "restart" an engine on the data of the
+/// previous one.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     inner: Arc<Mutex<Inner>>,
@@ -33,7 +34,7 @@ struct Inner {
     by_age: BTreeSet<ListCursor>,
     wake_ups: BTreeSet<DueCursor>,
     leases: HashMap<RunId, Lease>,
-    /// The epochs of the newest claims. They fence when the leases are long gone.
+    /// The epochs of the newest claims. They fence even after the leases are gone.
     fences: HashMap<RunId, Epoch>,
     epochs: u64,
     inboxes: HashMap<RunId, Inbox>,
@@ -49,19 +50,19 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// The same for several engines at once: each looks for what the others write, as on a database.
+    /// Makes engines treat the store as shared, like a database: each engine looks for what others write.
     #[must_use]
     pub fn between_engines(self) -> Self {
         Self { shared: true, ..self }
     }
 
-    /// Forgets who drives what, as a crash of every worker would.
+    /// Drops all leases, as if every worker had crashed.
     pub fn drop_leases(&self) {
         self.lock().leases.clear();
     }
 
-    /// Forgets the commits of a run from `from` on, as a disk does that said "written" too early. `record` tells of what
-    /// is left.
+    /// Drops the commits of a run from `from` on, like a disk that acknowledged writes too early. `record` describes
+    /// what is left.
     pub fn cut(&self, run: &RunId, from: Seq, record: Option<RunRecord>) {
         let mut inner = self.lock();
         if let Some(journal) = inner.journals.get_mut(run) {
@@ -74,7 +75,7 @@ impl MemoryStore {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing below can panic half-way through a change.
+        // Changes under this lock cannot panic half-way.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -130,10 +131,10 @@ impl Inner {
         }
     }
 
-    /// Where the run is in the order of wake-up times.
+    /// The run's position in the order of wake-up times.
     fn wake_up(&self, run: &RunId) -> Option<DueCursor> {
         let record = self.records.get(run)?;
-        let wake_at = if self.has_mail(run) { Some(Timestamp::ZERO) } else { record.wake_at };
+        let wake_at = if self.has_letters(run) { Some(Timestamp::ZERO) } else { record.wake_at };
         wake_at.map(|wake_at| DueCursor { wake_at, id: run.clone() })
     }
 
@@ -145,13 +146,13 @@ impl Inner {
         let lease = Lease { run: run.clone(), worker: worker.clone(), epoch: Epoch(self.epochs), until };
         self.fences.insert(run.clone(), lease.epoch);
         self.leases.insert(run.clone(), lease.clone());
-        Some(Claimed { lease, last: self.last(run), mail: self.has_mail(run) })
+        Some(Claimed { lease, last: self.last(run), mail: self.has_letters(run) })
     }
 
     fn renew(&mut self, lease: &Lease, until: Timestamp) -> Renewed {
         let found = self.leases.get_mut(&lease.run).filter(|held| held.epoch == lease.epoch);
         let held = found.map(|held| held.until = until).is_some();
-        Renewed { held, mail: held && self.has_mail(&lease.run) }
+        Renewed { held, mail: held && self.has_letters(&lease.run) }
     }
 
     fn release(&mut self, lease: &Lease) {
@@ -288,7 +289,8 @@ impl Store for MemoryStore {
 
     async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
         if key.is_empty() || key.len() > BLOB_KEY_BYTES_MAX {
-            let message = format!("a blob's key has 1 to {BLOB_KEY_BYTES_MAX} bytes, this one has {}", key.len());
+            let message =
+                format!("invalid blob key: it must have 1 to {BLOB_KEY_BYTES_MAX} bytes and has {}", key.len());
             return Err(StoreError::new(StoreErrorKind::Invalid, message));
         }
         self.lock().blobs.entry(run.clone()).or_default().insert(key.to_owned(), bytes.to_vec());

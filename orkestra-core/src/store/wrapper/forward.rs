@@ -1,4 +1,4 @@
-//! A wrapper is a store: each method of [`Store`] goes to the method of the wrapper that has its name.
+//! Makes every wrapper a store: each method of [`Store`] calls the wrapper's method of the same name.
 
 use async_trait::async_trait;
 
@@ -11,8 +11,8 @@ use crate::store::{
 
 use super::StoreWrapper;
 
-// IMPORTANT: every method, also those that `Store` has a body for: clippy finds the missing one. A wrapper would otherwise answer
-// for itself what it has to ask the inner store.
+// IMPORTANT: every method is forwarded, also those with a default body, which a wrapper must not answer itself. Clippy
+// finds a missing one.
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl<W: StoreWrapper> Store for W {

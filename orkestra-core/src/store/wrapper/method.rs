@@ -1,8 +1,8 @@
-//! The methods of a store that wait for an answer, by name.
+//! The names of the fallible async methods of a store.
 
 use std::fmt;
 
-/// A method of [`Store`](crate::store::Store) that waits for an answer. Printed as it is spelled in Rust: `put_blob`.
+/// An async method of [`Store`](crate::store::Store) that can fail. Displays as its Rust name: `put_blob`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum StoreMethod {
@@ -51,7 +51,7 @@ pub enum StoreMethod {
 }
 
 impl StoreMethod {
-    /// Its name: `put_blob`.
+    /// Its Rust name: `put_blob`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,5 @@
-//! Stores around other stores: a wrapper says what it changes, and everything else goes on to the store inside.
+//! Wrappers: stores around other stores. A wrapper implements only what it changes; everything else goes to the inner
+//! store.
 
 mod forward;
 mod method;
@@ -15,11 +16,11 @@ use super::{
 
 pub use method::StoreMethod;
 
-/// A store around another one, which changes some methods and leaves the others as they are. Each wrapper is a [`Store`].
+/// A store around another store, which changes some methods and forwards the others. Each wrapper is a [`Store`].
 ///
-/// Only [`inner`](Self::inner) must be written. Write a method to change it; it calls the same method of the inner store when it wants
-/// to. Methods are plain `async fn`. To do the same for every call (count it, time it, log it, let it fail), write
-/// [`around`](Self::around) alone.
+/// Only [`inner`](Self::inner) is required. Implement a method to change it, and call the same method of the inner
+/// store from it if needed. Methods are plain `async fn`. To do the same for every call (count, time, log, or fail it),
+/// implement only [`around`](Self::around).
 ///
 /// ```
 /// use orkestra_core::prelude::*;
@@ -52,24 +53,25 @@ pub use method::StoreMethod;
 /// # Ok(()) }
 /// ```
 ///
-/// The wrapper takes the place of the inner store, so it must keep the promises of [`Store`] as well. It has the inner store's
-/// [`identity`](Store::identity): engines on either of them work on the same runs. A wrapper costs one allocation for each call, like a
-/// [`Store`] that is written out.
+/// The wrapper replaces the inner store, so it must keep the promises of [`Store`] as well. It has the inner store's
+/// [`identity`](Store::identity): engines on either of them work on the same runs. A wrapper costs one allocation per
+/// call, like a hand-written [`Store`].
 ///
-/// Both traits have methods of the same names. Where both are imported, call a wrapper through a `&dyn Store`, or write
+/// Both traits have methods of the same names. Where both are imported, call a wrapper through `&dyn Store`, or write
 /// `Store::read(&wrapper, …)`.
 pub trait StoreWrapper: Send + Sync + 'static {
     /// The store that all calls go to.
     fn inner(&self) -> &dyn Store;
 
-    /// Wraps each call that goes on to the inner store by default. Awaiting `call` makes the call. What is returned is what the caller
-    /// gets. A method that is written does not pass here, unless it calls this itself.
+    /// Called around each method that is forwarded to the inner store by default. Awaiting `call` makes the call; the
+    /// returned value goes to the caller. A method that the wrapper implements itself does not pass through here unless
+    /// it calls `around`.
     ///
-    /// [`describe`](Self::describe), [`is_shared`](Self::is_shared), [`identity`](Self::identity) and [`listen`](Self::listen) cannot fail and do
-    /// not pass here either.
+    /// [`describe`](Self::describe), [`is_shared`](Self::is_shared), [`identity`](Self::identity) and
+    /// [`listen`](Self::listen) cannot fail and do not pass through here either.
     ///
-    /// An error for [`append`](Store::append) answers every commit of the batch: with [`AppendError::Failed`] if `call` was never
-    /// polled, with [`AppendError::Unknown`] if it was, because the batch may have been written.
+    /// An error for [`append`](Store::append) becomes the result of every commit of the batch: [`AppendError::Failed`]
+    /// if `call` was never polled, [`AppendError::Unknown`] if it was, because the batch may have been written.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -106,7 +108,7 @@ pub trait StoreWrapper: Send + Sync + 'static {
         method: StoreMethod,
         call: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> impl Future<Output = Result<T, StoreError>> + Send {
-        // For wrappers that do not ask.
+        // Unused by this default.
         let _ = method;
         call
     }

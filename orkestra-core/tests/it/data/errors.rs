@@ -1,4 +1,4 @@
-//! Every mistake names its line, its column and its node.
+//! Every error names its line, its column and its node.
 
 use orkestra_core::model::{PlanError, SpecErrorKind, WorkflowSpec};
 
@@ -8,7 +8,7 @@ fn refuses(text: &str, words: &str) {
     assert_eq!(error.to_string(), words, "{text}");
 }
 
-/// A workflow whose third line is this node.
+/// A workflow with this node on its third line.
 fn with_node(node: &str) -> String {
     format!("{{\"name\": \"w\", \"nodes\": [\n{{\"name\": \"a\", \"task\": \"t\"}},\n{node}\n]}}")
 }
@@ -19,20 +19,20 @@ fn refuses_node(node: &str, words: &str) {
 }
 
 #[test]
-fn syntax_is_told_with_its_place() {
-    refuses("", "line 1, column 1: this is no JSON: EOF while parsing a value");
-    refuses("{\"name\": \"w\",\n  \"nodes\": [}", "line 2, column 13: this is no JSON: expected value");
-    refuses("{\"name\": \"ä\", nodes}", "line 1, column 15: this is no JSON: key must be a string");
-    refuses("{} x", "line 1, column 4: this is no JSON: trailing characters");
-    refuses(r#"{"name": "\ud800"}"#, "line 1, column 10: this is no text: unexpected end of hex escape");
+fn syntax_errors_have_a_place() {
+    refuses("", "line 1, column 1: invalid JSON: EOF while parsing a value");
+    refuses("{\"name\": \"w\",\n  \"nodes\": [}", "line 2, column 13: invalid JSON: expected value");
+    refuses("{\"name\": \"ä\", nodes}", "line 1, column 15: invalid JSON: key must be a string");
+    refuses("{} x", "line 1, column 4: invalid JSON: trailing characters");
+    refuses(r#"{"name": "\ud800"}"#, "line 1, column 10: invalid string: unexpected end of hex escape");
     refuses_node(
         r#"{"name": "b", "gate": "g", "when": {"is": {"at_most": 1e999}}}"#,
-        "line 3, column 55, node `b`: `when.is.at_most`: this number is out of range",
+        "line 3, column 55, node `b`: `when.is.at_most`: the number is out of range",
     );
 }
 
 #[test]
-fn the_whole_must_be_a_workflow() {
+fn the_document_must_be_a_workflow() {
     refuses("[]", "line 1, column 1: invalid type: sequence, expected struct WorkflowSpec");
     refuses("{\n}", "line 1, column 1: missing field `name`");
     refuses("{\"name\": \"w\",\n\"nodes\": {}}", "line 2, column 10: `nodes`: invalid type: map, expected a sequence");
@@ -44,11 +44,11 @@ fn the_whole_must_be_a_workflow() {
 }
 
 #[test]
-fn fields_of_nodes_are_told_by_name() {
+fn errors_name_the_field_of_the_node() {
     refuses_node("7", "line 3, column 1, node number 2: invalid type: a number, expected struct NodeForm");
     refuses_node(
         r#"{"name": "b c", "task": "t"}"#,
-        "line 3, column 10, node number 2: `name`: `b c` is no name: 1 to 128 letters, digits, `_`, `-`, `.`, `:` or \
+        "line 3, column 10, node number 2: `name`: invalid name `b c`: use 1 to 128 letters, digits, `_`, `-`, `.`, `:` or \
          `/`, beginning with a letter, a digit or `_`",
     );
     refuses_node(r#"{"task": "t"}"#, "line 3, column 1, node number 2: missing field `name`");
@@ -57,10 +57,7 @@ fn fields_of_nodes_are_told_by_name() {
         r#"{"name": "b", "task": "t", "gate": "g"}"#,
         "line 3, column 1, node `b`: node `b` needs either `task` or `gate`",
     );
-    refuses_node(
-        r#"{"name": "b", "task": "t", "task": "t"}"#,
-        "line 3, column 28, node `b`: the field `task` stands here twice",
-    );
+    refuses_node(r#"{"name": "b", "task": "t", "task": "t"}"#, "line 3, column 28, node `b`: duplicate field `task`");
     refuses_node(
         r#"{"name": "b", "task": "t", "timeout_ms": "1s"}"#,
         "line 3, column 42, node `b`: `timeout_ms`: invalid type: string \"1s\", expected u64",
@@ -85,7 +82,7 @@ fn fields_of_nodes_are_told_by_name() {
 }
 
 #[test]
-fn words_are_told_with_those_that_are_known() {
+fn errors_list_the_known_words() {
     refuses_node(
         r#"{"name": "b", "task": "t", "join": "sometimes"}"#,
         "line 3, column 36, node `b`: `join`: unknown variant `sometimes`, expected one of `all`, `any`, `at_least`, \
@@ -97,11 +94,11 @@ fn words_are_told_with_those_that_are_known() {
     );
     refuses_node(
         r#"{"name": "b", "task": "t", "join": {"any": 3}}"#,
-        "line 3, column 44, node `b`: `join`: `any` stands alone, without a value",
+        "line 3, column 44, node `b`: `join`: `any` takes no value",
     );
     refuses_node(
         r#"{"name": "b", "task": "t", "on_failure": ["skip"]}"#,
-        "line 3, column 42, node `b`: `on_failure`: this is neither a word nor an object with one entry",
+        "line 3, column 42, node `b`: `on_failure`: expected a word or an object with one entry",
     );
     refuses_node(
         r#"{"name": "b", "task": "t", "on_failure": "retry"}"#,
@@ -115,16 +112,16 @@ fn words_are_told_with_those_that_are_known() {
     );
     refuses_node(
         r#"{"name": "b", "task": "t", "when": {"any": [{"pointer": "x", "is": "present"}]}}"#,
-        "line 3, column 45, node `b`: `when.any[0]`: `x` is no JSON pointer: it begins with `/` or is empty",
+        "line 3, column 45, node `b`: `when.any[0]`: invalid JSON pointer `x`: it must be empty or begin with `/`",
     );
 }
 
 #[test]
 fn policies_out_of_range_are_refused() {
     for (retry, column, words) in [
-        (r#"{"attempts_max": 0}"#, 54, "`retry.attempts_max`: there is at least 1 attempt"),
-        (r#"{"attempts_max": 2, "factor": 0.5}"#, 67, "`retry.factor`: it is at least 1"),
-        (r#"{"attempts_max": 2, "jitter": 1.5}"#, 67, "`retry.jitter`: it is from 0 to 1"),
+        (r#"{"attempts_max": 0}"#, 54, "`retry.attempts_max`: it must be at least 1"),
+        (r#"{"attempts_max": 2, "factor": 0.5}"#, 67, "`retry.factor`: it must be at least 1"),
+        (r#"{"attempts_max": 2, "jitter": 1.5}"#, 67, "`retry.jitter`: it must be from 0 to 1"),
     ] {
         refuses_node(
             &format!(r#"{{"name": "b", "task": "t", "retry": {retry}}}"#),
@@ -134,23 +131,23 @@ fn policies_out_of_range_are_refused() {
 }
 
 #[test]
-fn mistakes_of_the_graph_have_places_too() {
+fn graph_errors_have_a_place() {
     refuses_node(
         r#"{"name": "b", "task": "t", "after": ["a", "c"]}"#,
-        "line 3, column 43: node `b` comes after `c`, which is no node",
+        "line 3, column 43: node `b` comes after `c`, but there is no such node",
     );
     refuses_node(r#"{"task": "t", "name": "a"}"#, "line 3, column 23: two nodes are named `a`");
     refuses_node(
         r#"{"name": "b", "task": "t", "when": {"node": "a", "is": "present"}}"#,
-        "line 3, column 36: node `b` looks at `a` in its condition, and does not come right after it",
+        "line 3, column 36: the condition of node `b` tests `a`, but `a` is not right before it; add it to `after`",
     );
     refuses_node(
         r#"{"name": "b", "task": "t", "after": ["a"], "join": {"at_least": 2}}"#,
-        "line 3, column 52: node `b` waits for at least 2 of the nodes before it, and there are 1",
+        "line 3, column 52: node `b` waits for 2 of the nodes before it, but there are 1",
     );
     refuses_node(
         r#"{"name": "b", "task": "t", "timeout_ms": 5, "total_timeout_ms": 0}"#,
-        "line 3, column 65: node `b` has a time limit of zero",
+        "line 3, column 65: node `b` has a timeout of zero; leave it out for no timeout",
     );
     let error = WorkflowSpec::from_json(&with_node(r#"{"name": "b", "task": "t", "after": ["c"]}"#)).expect_err("c");
     assert_eq!(error.node(), Some("b"));

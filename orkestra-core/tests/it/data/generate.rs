@@ -1,4 +1,4 @@
-//! Random workflows that are plans, with every field of a node used.
+//! Random valid workflows that use every field of a node.
 
 use orkestra_core::model::{
     Condition, Join, Name, NodeKind, NodeSpec, OnFailure, Payload, Retry, SlotBy, SlotSpec, Test, WorkflowSpec,
@@ -20,7 +20,7 @@ fn texts() -> impl Strategy<Value = String> {
 }
 
 fn labels() -> impl Strategy<Value = String> {
-    texts().prop_filter("a label has a name", |text| !text.is_empty())
+    texts().prop_filter("a label needs a name", |text| !text.is_empty())
 }
 
 fn pointers() -> impl Strategy<Value = String> {

@@ -1,4 +1,4 @@
-//! Workflows as data: what is read, what is refused and in which words, and the schema beside it.
+//! Workflows as data: what is accepted, what is refused and with which words, and the schema.
 
 mod errors;
 mod generate;
@@ -10,7 +10,7 @@ mod yaml;
 
 use proptest::prelude::ProptestConfig;
 
-/// A modest number of cases, unless the environment asks for another.
+/// A modest number of cases, unless the environment sets another.
 fn cases(modest: u32) -> ProptestConfig {
     let asked = std::env::var_os("PROPTEST_CASES").is_some();
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };

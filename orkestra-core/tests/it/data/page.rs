@@ -1,4 +1,4 @@
-//! The page on workflows as data is true: its examples are read, its table is whole.
+//! Checks the page on workflows as data: its examples are valid, and its tables are complete.
 
 use orkestra_core::model::WorkflowSpec;
 use serde_json::Value;
@@ -15,7 +15,7 @@ fn blocks(language: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn every_json_example_is_a_workflow_and_fits_the_schema() {
+fn every_json_example_is_valid_and_fits_the_schema() {
     let blocks = blocks("json");
     assert!(blocks.len() >= 2);
     for block in blocks {
@@ -27,7 +27,7 @@ fn every_json_example_is_a_workflow_and_fits_the_schema() {
 
 #[cfg(feature = "yaml")]
 #[test]
-fn the_example_says_the_same_in_json_and_yaml() {
+fn the_json_and_yaml_examples_are_equal() {
     let [yaml] = blocks("yaml")[..] else { panic!("one example") };
     let spec = WorkflowSpec::from_yaml(yaml).expect("a workflow");
     let json = WorkflowSpec::from_json(blocks("json")[0]).expect("a workflow");
@@ -37,7 +37,7 @@ fn the_example_says_the_same_in_json_and_yaml() {
 }
 
 #[test]
-fn the_error_on_the_page_is_the_one_that_comes() {
+fn the_error_on_the_page_is_the_real_one() {
     let [wrong] = blocks("json5")[..] else { panic!("one wrong example") };
     let [words] = blocks("text")[..] else { panic!("its error") };
     let error = WorkflowSpec::from_json(wrong).expect_err("it is wrong");

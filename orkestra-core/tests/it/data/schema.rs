@@ -1,4 +1,4 @@
-//! The schema says what the types say.
+//! The schema agrees with the types.
 
 use std::collections::BTreeSet;
 
@@ -12,16 +12,16 @@ use super::generate::workflows;
 
 pub(super) fn validator() -> Validator {
     let schema = WorkflowSpec::json_schema();
-    assert!(jsonschema::draft202012::meta::is_valid(&schema), "the schema is no schema");
+    assert!(jsonschema::draft202012::meta::is_valid(&schema), "the schema is invalid");
     jsonschema::draft202012::new(&schema).expect("a schema")
 }
 
-/// What the schema has against `value`.
+/// The complaints of the schema about `value`.
 pub(super) fn complaints(validator: &Validator, value: &Value) -> Vec<String> {
     validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
 
-/// The fields that serde knows, by what it says of one that it does not know.
+/// The fields that serde knows, from its error about an unknown one.
 fn known_fields(text: &str) -> BTreeSet<String> {
     let error = WorkflowSpec::from_json(text).expect_err("an unknown field").to_string();
     let (_, list) = error.split_once("expected one of ").expect("the known fields");
@@ -33,7 +33,7 @@ fn properties(schema: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_field_is_in_the_schema_and_no_other() {
+fn the_schema_has_exactly_the_known_fields() {
     let schema = WorkflowSpec::json_schema();
     let definition = |name: &str| properties(&schema["$defs"][name]);
     assert_eq!(known_fields(r#"{"x": 1}"#), properties(&schema));
@@ -46,7 +46,7 @@ fn every_field_is_in_the_schema_and_no_other() {
 }
 
 #[test]
-fn every_word_is_in_the_schema_and_no_other() {
+fn the_schema_has_exactly_the_known_words() {
     let schema = WorkflowSpec::json_schema();
     let words = |schema: &Value| {
         let mut words = BTreeSet::new();
@@ -71,7 +71,7 @@ fn every_word_is_in_the_schema_and_no_other() {
 }
 
 #[test]
-fn the_schema_refuses_what_is_refused() {
+fn the_schema_refuses_invalid_workflows() {
     let validator = validator();
     let node = |node: Value| json!({"name": "w", "nodes": [node]});
     for wrong in [
@@ -105,12 +105,12 @@ proptest! {
         prop_assert_eq!(&WorkflowSpec::from_json(&text).expect("our own text"), &spec);
         let complaints = complaints(&validator(), &serde_json::from_str(&text).expect("JSON"));
         prop_assert!(complaints.is_empty(), "{complaints:?} in {text}");
-        // Between blanks it is the same workflow.
+        // The same workflow with other white space.
         let pretty = serde_json::to_string_pretty(&serde_json::value::to_raw_value(&spec).expect("JSON")).expect("JSON");
         prop_assert_eq!(&WorkflowSpec::from_json(&format!("\n {pretty}\n")).expect("our own text"), &spec);
         #[cfg(feature = "yaml")]
         {
-            // JSON is YAML. Its payloads lose their blanks, and nothing else.
+            // JSON is valid YAML. Only the white space of its payloads is lost.
             let read = WorkflowSpec::from_yaml(&text).expect("JSON is YAML");
             let values = |spec: &WorkflowSpec| serde_json::to_value(spec).expect("a workflow serialises");
             prop_assert_eq!(values(&read), values(&spec));

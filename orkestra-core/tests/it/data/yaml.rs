@@ -1,4 +1,4 @@
-//! The same from YAML: its types, its aliases, its traps.
+//! Workflows from YAML: its types, its aliases, its traps.
 
 use orkestra_core::model::{SpecErrorKind, WorkflowSpec};
 
@@ -34,30 +34,33 @@ fn scalars_are_those_of_yaml_1_2() {
 }
 
 #[test]
-fn what_json_has_not_is_refused() {
+fn yaml_without_a_json_equivalent_is_refused() {
     for (yaml, words) in [
-        (".inf", "line 5, column 12: `.inf` is no number that JSON has; put it into quotes"),
-        ("!!int 1.5", "line 5, column 18: this is not what the tag `!!int` says"),
-        ("!secret x", "line 5, column 20: the tag `!secret` means nothing here"),
-        ("!secret {}", "line 5, column 20: the tag `!secret` means nothing here"),
-        ("{a: 1, a: 2}", "line 5, column 19: the key `a` stands here twice"),
-        ("{[a]: 1}", "line 5, column 13: a key is a text, no list and no mapping"),
-        ("*nobody", "line 5, column 12: this is no YAML: while parsing node, found unknown anchor"),
+        (".inf", "line 5, column 12: JSON has no number `.inf`; quote it to use it as a string"),
+        ("!!int 1.5", "line 5, column 18: the value does not match the tag `!!int`"),
+        ("!secret x", "line 5, column 20: unsupported tag `!secret`"),
+        ("!secret {}", "line 5, column 20: unsupported tag `!secret`"),
+        ("{a: 1, a: 2}", "line 5, column 19: duplicate key `a`"),
+        ("{[a]: 1}", "line 5, column 13: a key must be a string, not a list or a mapping"),
+        ("*nobody", "line 5, column 12: invalid YAML: while parsing node, found unknown anchor"),
     ] {
         assert_eq!(input(yaml), Err(words.to_owned()), "{yaml}");
     }
 }
 
 #[test]
-fn mistakes_have_their_places() {
+fn yaml_errors_have_a_place() {
     let refuses = |text: &str, words: &str| {
         assert_eq!(WorkflowSpec::from_yaml(text).expect_err(text).to_string(), words);
     };
-    refuses("", "line 1, column 1: there is no document");
-    refuses("name: w\nnodes: []\n---\nname: v\n", "line 3, column 1: there is a second document");
+    refuses("", "line 1, column 1: the text contains no document");
+    refuses(
+        "name: w\nnodes: []\n---\nname: v\n",
+        "line 3, column 1: the text contains a second document; only one is read",
+    );
     refuses(
         "name: w\nnodes:\n  - name: a\n   task: t\n",
-        "line 4, column 4: this is no YAML: while parsing a block collection, did not find expected '-' indicator",
+        "line 4, column 4: invalid YAML: while parsing a block collection, did not find expected '-' indicator",
     );
     refuses(
         "name: w\nnodes:\n  - name: a\n    task: t\n    retries: 3\n",
@@ -69,7 +72,7 @@ fn mistakes_have_their_places() {
     );
     refuses(
         "name: w\nnodes:\n  - {name: ä, task: t}\n",
-        "line 3, column 12, node number 1: `name`: `ä` is no name: 1 to 128 letters, digits, `_`, `-`, `.`, `:` or `/`, beginning with a letter, a digit or `_`",
+        "line 3, column 12, node number 1: `name`: invalid name `ä`: use 1 to 128 letters, digits, `_`, `-`, `.`, `:` or `/`, beginning with a letter, a digit or `_`",
     );
     refuses(
         "name: w\nnodes:\n  - {name: a, task: t, after: [b]}\n  - name: b\n    task: t\n    after:\n      - a\n",
@@ -78,7 +81,7 @@ fn mistakes_have_their_places() {
 }
 
 #[test]
-fn aliases_stand_for_what_they_name() {
+fn aliases_are_expanded() {
     let text = "
 name: w
 nodes:
@@ -92,19 +95,19 @@ nodes:
 }
 
 #[test]
-fn aliases_are_no_bombs() {
-    // Each line stands for ten of the line before: a billion in all.
+fn aliases_cannot_expand_without_bound() {
+    // Each line expands to ten of the line before: a billion in total.
     let mut laughs = "name: w\nnodes:\n- name: a\n  task: t\n  input:\n  - &l0 lol\n".to_owned();
     for level in 1..10 {
         let ten = vec![format!("*l{}", level - 1); 10].join(", ");
         laughs.push_str(&format!("  - &l{level} [{ten}]\n"));
     }
-    // Each line is one level deeper than the line before.
+    // Each line nests one level deeper than the line before.
     let mut deeper = "name: w\nnodes:\n- name: a\n  task: t\n  input:\n  - &l0 [x]\n".to_owned();
     for level in 1..5000 {
         deeper.push_str(&format!("  - &l{level} [*l{}]\n", level - 1));
     }
-    // Each anchor keeps what the anchors inside it keep.
+    // Each anchor contains the anchors inside it.
     let inside_out = format!("{}{}{}", "&a [".repeat(60), "x".repeat(100_000), "]".repeat(60));
     let inside_out = format!("name: w\nnodes:\n- name: a\n  task: t\n  input: {inside_out}\n");
     for bomb in [laughs, deeper, inside_out] {
@@ -112,7 +115,7 @@ fn aliases_are_no_bombs() {
         assert_eq!(error.kind(), &SpecErrorKind::TooLarge, "{error}");
     }
     let own = WorkflowSpec::from_yaml("name: w\nnodes: &n [*n]\n").expect_err("no end").to_string();
-    assert_eq!(own, "line 2, column 12: an alias stands for what it is a part of");
+    assert_eq!(own, "line 2, column 12: the alias refers to a value that contains it");
 }
 
 #[test]
@@ -122,7 +125,7 @@ fn depth_is_limited() {
         for text in [deep.clone(), format!("name: w\nnodes:\n  {deep}")] {
             let error = WorkflowSpec::from_yaml(&text).expect_err("too deep");
             assert_eq!(error.kind(), &SpecErrorKind::TooLarge, "{error}");
-            assert!(error.to_string().ends_with("this nests deeper than 64 levels"), "{error}");
+            assert!(error.to_string().ends_with("the value nests deeper than 64 levels"), "{error}");
         }
     }
 }

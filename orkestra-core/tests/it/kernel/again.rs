@@ -1,4 +1,4 @@
-//! A failed node is tried again, in a run that goes on and in one that has ended.
+//! Retries of failed nodes, in live runs and in ended ones.
 
 use orkestra_core::kernel::{NodeStatus, RunStatus, agenda, wake_at};
 use orkestra_core::model::{Join, OnFailure, Parent, RunOptions, Timestamp};
@@ -22,16 +22,16 @@ fn failed_run() -> Scene {
 }
 
 #[test]
-fn a_failed_run_goes_on_when_its_node_is_tried_again() {
+fn a_failed_run_continues_when_its_node_is_retried() {
     let mut scene = failed_run();
     scene.rejects(retry("b"), "node `b` has not failed: there is nothing to retry");
     scene.rejects(retry("nobody"), "there is no node `nobody`");
-    // Attempts are counted on, and what was cancelled begins again.
+    // Attempt numbers continue, and cancelled nodes start over.
     scene.then(retry("a"), ["reopened", "a reset", "a#3 started", "c#2 started", "g#2 started"]);
     assert_eq!((scene.state().status(), scene.state().outcome()), (RunStatus::Running, None));
-    // What was done stays done.
+    // Completed nodes stay completed.
     scene.then(asks("a#3", end_step("k", "2")), []);
-    // The policy counts anew.
+    // The retry policy counts from zero.
     scene.then(fails("a#3"), ["a#3 failed (error), again at 0", "a#4 started"]);
     scene.then(done("a#4", "1"), ["a completed 1", "b#1 started"]);
     let mut scene = Scene::replay(&scene.journal, 9);
@@ -42,7 +42,7 @@ fn a_failed_run_goes_on_when_its_node_is_tried_again() {
 }
 
 #[test]
-fn a_completed_run_goes_on_with_what_was_skipped() {
+fn a_completed_run_continues_with_skipped_nodes_after_a_retry() {
     let nodes = [
         task("a").or(OnFailure::Skip),
         task("b").after(&["a"]),
@@ -60,7 +60,7 @@ fn a_completed_run_goes_on_with_what_was_skipped() {
 }
 
 #[test]
-fn what_is_skipped_for_another_reason_too_is_skipped_again() {
+fn a_node_skipped_for_a_second_reason_is_skipped_again() {
     let skips = |node: &str| task(node).or(OnFailure::Skip);
     let nodes = [
         skips("a"),
@@ -78,7 +78,7 @@ fn what_is_skipped_for_another_reason_too_is_skipped_again() {
 }
 
 #[test]
-fn nodes_that_went_on_without_it_stay_as_they_are() {
+fn nodes_that_continued_without_it_stay_unchanged() {
     let mut scene =
         Scene::of([task("a").or(OnFailure::Continue), task("b").after(&["a"]), task("c").after(&["a", "b"])]);
     scene.then(fails("a#1"), ["a#1 failed (error), given up", "b#1 started"]);
@@ -88,7 +88,7 @@ fn nodes_that_went_on_without_it_stay_as_they_are() {
 }
 
 #[test]
-fn trying_again_ends_the_pause_that_the_failure_made() {
+fn a_retry_ends_the_pause_caused_by_the_failure() {
     let mut scene = Scene::of([task("a").or(OnFailure::Pause), task("b").after(&["a"])]);
     scene.then(fails("a#1"), ["a#1 failed (error), given up", "paused because a failed"]);
     scene.then(retry("a"), ["a reset", "resumed", "a#2 started"]);
@@ -96,7 +96,7 @@ fn trying_again_ends_the_pause_that_the_failure_made() {
 }
 
 #[test]
-fn trying_again_does_not_end_another_pause() {
+fn a_retry_does_not_end_another_pause() {
     let mut scene = Scene::of([task("a").or(OnFailure::Skip), task("b").after(&["a"]), task("c")]);
     scene.then(fails("a#1"), ["a#1 failed (error), given up", "b skipped"]).then(pause(), ["paused: lunch"]);
     scene.then(retry("a"), ["a reset"]);
@@ -104,7 +104,7 @@ fn trying_again_does_not_end_another_pause() {
 }
 
 #[test]
-fn a_run_that_timed_out_goes_on_without_the_deadline_that_passed() {
+fn a_timed_out_run_continues_without_its_passed_deadline() {
     let mut scene = Scene::with([task("a").or(OnFailure::Skip), task("b"), task("c").after(&["b"])], deadline(100));
     scene.then(fails("a#1"), ["a#1 failed (error), given up"]);
     scene.at(100).then(TICK, ["stop at the deadline 100, grace until 10100"]);
@@ -115,7 +115,7 @@ fn a_run_that_timed_out_goes_on_without_the_deadline_that_passed() {
 }
 
 #[test]
-fn a_deadline_that_is_still_to_come_is_kept() {
+fn a_future_deadline_is_kept() {
     let mut scene = Scene::with([task("a")], deadline(500));
     scene.then(
         fails("a#1"),
@@ -127,13 +127,13 @@ fn a_deadline_that_is_still_to_come_is_kept() {
 }
 
 #[test]
-fn what_was_undone_cannot_go_on() {
+fn a_compensated_run_cannot_continue() {
     let mut scene = Scene::of([task("u").undone(), task("a").after(&["u"])]);
     scene.then(done("u#1", "1"), ["u completed 1", "a#1 started"]);
     scene.feed(fails("a#1")).expect("it fails");
     scene.rejects(retry("a"), "the run is stopping");
     scene.then(done("undo:u#1", "1"), ["undo:u completed 1", "run failed at a (error)"]);
-    scene.rejects(retry("a"), "what the run did was undone: it cannot go on");
+    scene.rejects(retry("a"), "the run has been compensated; it cannot continue");
 }
 
 #[test]
@@ -141,15 +141,15 @@ fn a_run_that_is_stopping_cannot_be_retried() {
     let mut scene = Scene::of([task("a").or(OnFailure::Skip), task("b")]);
     scene.then(fails("a#1"), ["a#1 failed (error), given up"]);
     scene.then(cancel("why"), ["stop because why, grace until 10000"]).rejects(retry("a"), "the run is stopping");
-    // Ended by force, it can.
+    // After termination it can be retried.
     scene.then(terminate(), ["run terminated: enough"]);
     scene.then(retry("a"), ["reopened", "a reset", "a#2 started", "b#2 started"]);
 }
 
-/// Found by a property: when another failed node was tried again, the failure that had ended the run was forgotten, and
-/// the run completed.
+/// Found by a property test: when another failed node was retried, the failure that had ended the run was forgotten,
+/// and the run completed.
 #[test]
-fn a_failure_that_fails_the_run_does_so_again_when_only_another_node_is_tried_again() {
+fn retrying_one_node_does_not_forgive_the_failure_of_another() {
     let mut scene = Scene::of([task("a"), task("b").or(OnFailure::Skip), task("c").after(&["a"])]);
     scene.then(fails("b#1"), ["b#1 failed (error), given up"]);
     scene.then(
@@ -165,9 +165,9 @@ fn a_failure_that_fails_the_run_does_so_again_when_only_another_node_is_tried_ag
     scene.then(done("a#2", "1"), ["a completed 1", "c#1 started"]);
 }
 
-/// Found by reading: the budget of a run that had ended could not be raised, and without that nothing could be retried.
+/// Found by reading: the budget of an ended run could not be raised, and without that nothing could be retried.
 #[test]
-fn a_run_that_ended_over_its_budget_goes_on_when_it_may_spend_more() {
+fn a_run_that_ended_over_budget_continues_after_a_raise() {
     let mut scene = Scene::with([task("a")], budget(5));
     scene.then(
         asks("a#1", paid_step("k", "1", 5)),
@@ -183,7 +183,7 @@ fn a_run_that_ended_over_its_budget_goes_on_when_it_may_spend_more() {
 }
 
 #[test]
-fn a_step_that_failed_for_good_is_tried_too_save_what_must_not_be_done_twice() {
+fn a_retry_repeats_failed_steps_except_at_most_once_ones() {
     let mut scene = Scene::of([task("a")]);
     scene
         .then(asks("a#1", fail_step("k")), ["a/k failed (refused)"])
@@ -195,7 +195,7 @@ fn a_step_that_failed_for_good_is_tried_too_save_what_must_not_be_done_twice() {
 }
 
 #[test]
-fn whoever_waits_is_told_of_each_end() {
+fn the_parent_is_informed_of_each_end() {
     let parent = Some(Parent::new(run_id("p"), super::scene::name("n")));
     let mut scene = Scene::with([task("a")], RunOptions { parent, ..RunOptions::default() });
     scene.feed(fails("a#1")).expect("it fails");
@@ -204,12 +204,12 @@ fn whoever_waits_is_told_of_each_end() {
 }
 
 #[test]
-fn what_the_run_owes_others_stays_owed_when_it_goes_on() {
+fn a_reopened_run_keeps_its_debts_to_other_runs() {
     let mut scene = Scene::of([task("a")]);
     scene.then(asks("a#1", child("k", "c")), ["a/k wants c of other with 1"]);
     scene.feed(fails("a#1")).expect("it fails");
     scene.then(retry("a"), ["reopened", "a reset", "a#2 started"]);
-    scene.rejects(asks("a#2", child("k", "c")), "run `c` is waited for by another step");
+    scene.rejects(asks("a#2", child("k", "c")), "another step already waits for run `c`");
     scene.then(child_cancelled("c"), ["c let go"]);
     scene.then(asks("a#2", child("k", "c")), ["a/k wants c of other with 1"]);
     assert_eq!((agenda(scene.state()).count(), wake_at(scene.state())), (2, Some(Timestamp::ZERO)));

@@ -1,4 +1,4 @@
-//! How a table writes what the world says to a run and what tasks ask for, verb by verb.
+//! How tables write inputs and task requests, verb by verb.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use orkestra_core::model::{
 
 use super::scene::{attempt_of, json, name};
 
-/// How a table writes the options of a node.
+/// How tables write the options of a node.
 pub(super) trait Options: Sized {
     fn joins(self, join: Join) -> Self;
     fn when(self, condition: &str) -> Self;
@@ -55,7 +55,7 @@ impl Options for NodeSpec {
     }
 }
 
-/// So many tokens.
+/// This many tokens.
 pub(super) fn tokens(amount: u64) -> BTreeMap<Name, Amount> {
     [(name("tokens"), Amount::whole(amount))].into()
 }
@@ -109,7 +109,7 @@ pub(super) fn child_cancelled(run: &str) -> InputKind {
     InputKind::ChildCancelled { child: run_id(run) }
 }
 
-/// Ends of another run, by number.
+/// Outcomes of another run, by number.
 pub(super) fn outcome(number: u8) -> Outcome {
     match number % 5 {
         0 | 1 => Outcome::Completed(json(&number.to_string())),

@@ -1,4 +1,4 @@
-//! How attempts end and what follows.
+//! How attempts end, and what follows.
 
 use orkestra_core::kernel::{InputKind, NodeStatus, Outcome, RunStatus};
 use orkestra_core::model::{Failure, Retry};
@@ -67,31 +67,31 @@ fn a_permanent_failure_is_not_tried_again() {
 }
 
 #[test]
-fn what_comes_from_an_attempt_that_is_over_is_refused() {
+fn inputs_of_an_ended_attempt_are_rejected() {
     let mut scene = Scene::of([task("a").tries(3), task("b").after(&["a"])]);
     scene.then(fails("a#1"), ["a#1 failed (error), again at 0", "a#2 started"]);
     for stale in [done("a#1", "1"), fails("a#1"), asks("a#1", emit("x", "1"))] {
-        scene.rejects(stale, "attempt 1 of `a` is over");
+        scene.rejects(stale, "attempt 1 of node `a` has ended");
     }
-    scene.rejects(done("a#3", "1"), "attempt 3 of `a` is over");
-    scene.rejects(done("b#1", "1"), "attempt 1 of `b` is over");
-    scene.rejects(done("b#0", "1"), "attempt 0 of `b` is over");
-    scene.rejects(done("nobody#1", "1"), "attempt 1 of `nobody` is over");
+    scene.rejects(done("a#3", "1"), "attempt 3 of node `a` has ended");
+    scene.rejects(done("b#1", "1"), "attempt 1 of node `b` has ended");
+    scene.rejects(done("b#0", "1"), "attempt 0 of node `b` has ended");
+    scene.rejects(done("nobody#1", "1"), "attempt 1 of node `nobody` has ended");
     scene.then(done("a#2", "1"), ["a completed 1", "b#1 started"]);
-    scene.rejects(done("a#2", "1"), "attempt 2 of `a` is over");
+    scene.rejects(done("a#2", "1"), "attempt 2 of node `a` has ended");
 }
 
 /// Found by reading: a gate could be completed without its signal.
 #[test]
-fn a_gate_has_no_task_that_could_end_it() {
+fn a_gate_accepts_no_task_inputs() {
     let mut scene = Scene::of([gate("g", "go")]);
     for strange in [done("g#1", "1"), fails("g#1"), asks("g#1", emit("x", "1"))] {
-        scene.rejects(strange, "attempt 1 of `g` is over");
+        scene.rejects(strange, "attempt 1 of node `g` has ended");
     }
 }
 
 #[test]
-fn a_failure_stops_the_run_and_lets_the_siblings_end() {
+fn a_failure_stops_the_run_and_waits_for_running_siblings() {
     let mut scene = Scene::of([task("a"), task("b"), task("c"), task("d").after(&["b"]), gate("g", "go")]);
     scene.at(5).then(
         fails("a#1"),
@@ -118,7 +118,7 @@ fn a_node_that_waits_for_its_retry_ends_with_the_run() {
 }
 
 #[test]
-fn outputs_that_are_too_large_together_are_told_by_where_they_are() {
+fn outputs_too_large_together_become_a_reference() {
     let half = format!("\"{}\"", "x".repeat(200_000));
     let mut scene = Scene::of([task("a"), task("b")]);
     scene.feed(done("a#1", &half)).expect("it ends");
@@ -131,7 +131,7 @@ fn outputs_that_are_too_large_together_are_told_by_where_they_are() {
     assert_eq!(scene.state().last_outputs(), outputs);
 }
 
-/// Found by reading: `"detail":null` was read back as no detail, the state after a crash was another one.
+/// Found by reading: `"detail":null` was read back as no detail, and the state after a crash was different.
 #[test]
 fn a_detail_of_null_survives_a_crash() {
     let failure = Failure { detail: Some(json("null")), ..Failure::retryable("error", "no luck") };
@@ -142,6 +142,6 @@ fn a_detail_of_null_survives_a_crash() {
 }
 
 #[test]
-fn a_new_process_goes_on_with_the_attempt() {
+fn a_new_process_continues_the_attempt() {
     Scene::of([task("a")]).then(RECOVER, ["recovered"]).then(done("a#1", "1"), ["a completed 1", "run completed 1"]);
 }

@@ -1,4 +1,4 @@
-//! Questions to people, other runs that are waited for, and tasks that are dropped from memory while they wait.
+//! Questions, child runs, and tasks that are parked while they wait.
 
 use orkestra_core::kernel::{InputKind, Outcome, RunStatus, StepState, Wait, Work, agenda, waits, wake_at};
 use orkestra_core::model::{Failure, Parent, RunOptions, Seq, Timestamp};
@@ -57,11 +57,11 @@ fn another_run_is_started_and_waited_for() {
     scene.then(child_done("c", "7"), ["a/k ended: completed 7"]);
     assert!(!agenda(scene.state()).any(|work| work == owed));
     assert_eq!(scene.node("a").steps["k"], StepState::Done(json("7")));
-    scene.rejects(child_done("c", "7"), "run `c` is not waited for");
+    scene.rejects(child_done("c", "7"), "this run does not wait for run `c`");
 }
 
 #[test]
-fn however_it_ends_the_task_learns_of_it() {
+fn the_task_learns_how_the_child_ended() {
     let failure = Failure { detail: Some(json("[1]")), ..Failure::permanent("odd", "no use") };
     let failed = Outcome::Failed { node: name("x"), failure };
     for (outcome, event, kind, message) in [
@@ -94,26 +94,26 @@ fn the_wait_for_a_run_outlives_an_attempt() {
 fn one_run_is_waited_for_once() {
     let mut scene = with_child();
     for (attempt, run) in [("a#1", "c"), ("b#1", "c"), ("b#1", "r")] {
-        let words = format!("run `{run}` is waited for by another step");
+        let words = format!("another step already waits for run `{run}`");
         scene.rejects(asks(attempt, child("l", run)), &words);
     }
     scene.rejects(
         asks("a#1", child("k", "d")),
-        "the step `k` of `a` is a wait for run `c` already: a key names one thing",
+        "key `k` of node `a` is already in use for a wait for run `c`; use another key",
     );
 }
 
 #[test]
-fn a_run_that_nobody_waits_for_any_more_is_cancelled() {
+fn a_child_no_longer_waited_for_is_cancelled() {
     for end in [done("a#1", "1"), fails_for_good("a#1"), terminate()] {
         let mut scene = with_child();
         scene.feed(end).expect("a ends");
         let owed = Work::CancelChild { child: run_id("c") };
         assert!(agenda(scene.state()).any(|work| work == owed));
-        assert_eq!(wake_at(scene.state()), Some(Timestamp::ZERO), "also of a run that has ended");
+        assert_eq!(wake_at(scene.state()), Some(Timestamp::ZERO), "even for an ended run");
         scene.rejects(
             child_done("c", "7"),
-            if scene.state().status().is_final() { "the run has ended" } else { "run `c` is not waited for" },
+            if scene.state().status().is_final() { "the run has ended" } else { "this run does not wait for run `c`" },
         );
         scene.then(child_cancelled("c"), ["c let go"]).then(child_cancelled("c"), []);
         assert!(!agenda(scene.state()).any(|work| work == owed));
@@ -121,7 +121,7 @@ fn a_run_that_nobody_waits_for_any_more_is_cancelled() {
 }
 
 #[test]
-fn a_run_that_stops_waits_for_its_children_as_long_as_its_tasks_do() {
+fn a_stopping_run_waits_for_children_while_its_tasks_do() {
     let mut scene = with_child();
     scene.then(cancel("why"), ["stop because why, grace until 10000"]);
     scene.at(10_000).then(TICK, ["a cancelled", "b cancelled", "run cancelled: why"]);
@@ -130,7 +130,7 @@ fn a_run_that_stops_waits_for_its_children_as_long_as_its_tasks_do() {
 }
 
 #[test]
-fn whoever_waits_for_the_run_is_told_after_its_end() {
+fn the_parent_is_informed_after_the_end_of_the_run() {
     let parent = Some(Parent::new(run_id("p"), name("n")));
     let mut scene = Scene::with([task("a")], RunOptions { parent, ..RunOptions::default() });
     scene.then(PARENT_TOLD, []).then(done("a#1", "1"), ["a completed 1", "run completed 1"]);
@@ -143,7 +143,7 @@ fn whoever_waits_for_the_run_is_told_after_its_end() {
 }
 
 #[test]
-fn a_task_that_only_waits_is_dropped_until_its_wait_is_over() {
+fn a_waiting_task_is_parked_until_its_wait_ends() {
     let wakes: [(_, InputKind); 4] = [
         (sleep("k", 50), TICK),
         (await_signal("k", "go"), signal("go", "1")),
@@ -166,7 +166,7 @@ fn a_task_that_only_waits_is_dropped_until_its_wait_is_over() {
 }
 
 #[test]
-fn one_of_several_waits_is_enough_to_wake_a_task() {
+fn any_of_several_waits_wakes_a_task() {
     let mut scene = Scene::of([task("a")]);
     scene.then(asks("a#1", sleep("k", 50)), ["a/k sleeps until 50"]);
     scene.then(asks("a#1", await_signal("l", "go")), ["a/l awaits go"]).then(parked("a#1"), ["a parked"]);
@@ -177,10 +177,10 @@ fn one_of_several_waits_is_enough_to_wake_a_task() {
     assert_eq!(wake_at(scene.state()), Some(Timestamp::ZERO));
 }
 
-/// Found by reading: a task that was tried again and went on with a long wait of the attempt before could not be
-/// dropped from memory, and was taken for one that crashes.
+/// Found by reading: a retried task that continued with a long wait of the attempt before could not be parked, and was
+/// counted as crashing.
 #[test]
-fn a_wait_of_the_attempt_before_is_a_wait_too() {
+fn a_wait_of_an_earlier_attempt_counts_as_a_wait() {
     let mut scene = Scene::of([task("a").tries(2)]);
     scene.then(asks("a#1", sleep("k", 50)), ["a/k sleeps until 50"]);
     scene.then(fails("a#1"), ["a#1 failed (error), again at 0", "a#2 started"]);
@@ -195,12 +195,12 @@ fn an_attempt_times_out_while_it_is_parked() {
     scene.then(asks("a#1", await_signal("k", "go")), ["a/k awaits go"]).then(parked("a#1"), ["a parked"]);
     assert_eq!(wake_at(scene.state()), Some(Timestamp::from_millis(100)));
     scene.at(100).then(TICK, ["a#1 failed (timed_out), again at 100", "a#2 started until 200"]);
-    scene.rejects(parked("a#1"), "attempt 1 of `a` is over");
+    scene.rejects(parked("a#1"), "attempt 1 of node `a` has ended");
     assert!(agenda(scene.state()).any(|work| matches!(work, Work::Invoke { attempt: 2, .. })));
 }
 
 #[test]
-fn a_parked_task_ends_at_once_when_the_run_is_to_end() {
+fn a_parked_task_ends_at_once_when_the_run_stops() {
     let mut scene = Scene::of([task("a"), task("b")]);
     scene.then(asks("a#1", sleep("k", 50)), ["a/k sleeps until 50"]).then(parked("a#1"), ["a parked"]);
     scene.then(cancel("why"), ["stop because why, grace until 10000", "a cancelled"]);
@@ -213,7 +213,7 @@ fn a_parked_task_that_wakes_in_a_pause_is_called_after_it() {
     let mut scene = Scene::of([task("a")]);
     scene.then(asks("a#1", sleep("k", 50)), ["a/k sleeps until 50"]).then(parked("a#1"), ["a parked"]);
     scene.then(pause(), ["paused: lunch"]);
-    assert_eq!(wake_at(scene.state()), Some(Timestamp::from_millis(50)), "sleeps do not rest");
+    assert_eq!(wake_at(scene.state()), Some(Timestamp::from_millis(50)), "sleeps are not suspended");
     scene.at(50).then(TICK, ["a/k woke"]);
     assert_eq!((wake_at(scene.state()), agenda(scene.state()).count()), (None, 0));
     scene.then(RESUME, ["resumed"]);
@@ -231,7 +231,7 @@ fn let_go(parent: Parent) -> InputKind {
 }
 
 #[test]
-fn a_child_that_is_let_go_before_it_is_there_is_created_cancelled_and_tells_nobody() {
+fn a_child_dropped_before_it_exists_is_created_cancelled_and_informs_no_parent() {
     let mut scene = Scene::nothing();
     let cancelled = ["created", "stop because not needed, grace until 0", "run cancelled: not needed", "parent told"];
     scene.then(let_go(asked()), cancelled);
@@ -242,7 +242,7 @@ fn a_child_that_is_let_go_before_it_is_there_is_created_cancelled_and_tells_nobo
 }
 
 #[test]
-fn a_child_that_is_let_go_is_cancelled_by_whoever_asked_for_it_alone() {
+fn only_its_own_parent_can_cancel_a_dropped_child() {
     let options = RunOptions { parent: Some(asked()), ..RunOptions::default() };
     let mut scene = Scene::with([task("a")], options);
     let others = [
@@ -256,13 +256,13 @@ fn a_child_that_is_let_go_is_cancelled_by_whoever_asked_for_it_alone() {
         scene.then(let_go(other), []);
     }
     scene.then(let_go(asked()), ["stop because not needed, grace until 10000"]).then(let_go(asked()), []);
-    // What a version before wrote down is run and node.
+    // Older versions recorded only run and node.
     let options = RunOptions { parent: Some(Parent::new(run_id("p"), name("n"))), ..RunOptions::default() };
     Scene::with([task("a")], options).then(let_go(asked()), ["stop because not needed, grace until 10000"]);
 }
 
 #[test]
-fn a_run_knows_who_asked_for_its_children_when_nobody_waits_for_them_any_more() {
+fn a_run_identifies_its_children_after_dropping_them() {
     let mut scene = with_child();
     let asked = scene.state().parent_of(&run_id("c")).expect("it is waited for");
     assert_eq!((asked.step.as_deref(), asked.request), (Some("k"), Some(Seq(4))));

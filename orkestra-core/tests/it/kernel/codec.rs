@@ -1,4 +1,4 @@
-//! Commits as bytes: what is damaged or newer is an error, never a panic.
+//! Commits as bytes: damaged and newer ones are errors, never panics.
 
 use orkestra_core::journal::{CodecError, Replayer, Written, decode, encode};
 use orkestra_core::kernel::{InputKind, RunState, broken_invariant};
@@ -20,15 +20,15 @@ fn decoded(body: &str) -> Result<usize, String> {
 }
 
 #[test]
-fn a_newer_version_says_so_whatever_else_it_holds() {
-    let words = "the commit is of format 4, this version reads up to 3; use a newer version";
+fn a_newer_version_is_reported_whatever_the_commit_holds() {
+    let words = "cannot read the commit: it has format 4, and this version reads up to 3; use a newer version";
     for body in [r#"{"v":4}"#, r#"{"v":4,"epoch":1,"at":1,"events":[{"Unheard":{}}]}"#] {
         assert_eq!(decoded(body), Err(words.into()));
     }
 }
 
 #[test]
-fn what_is_no_commit_is_damaged() {
+fn bytes_that_are_not_a_commit_are_damage() {
     for body in [
         "",
         "{",
@@ -52,10 +52,10 @@ fn what_is_no_commit_is_damaged() {
     assert_eq!(decoded(r#"{"v":1,"epoch":1,"at":1,"events":["Recovered"],"more":1}"#), Ok(1));
 }
 
-/// A newer version may add events without a new number: what it wrote is not damaged.
+/// A newer version may add events without a new version number: its commits are not damaged.
 #[test]
-fn an_event_that_nobody_knows_here_is_no_damage() {
-    let words = "the commit holds the event `Unheard`, which this version does not know; use a newer version";
+fn an_unknown_event_is_not_damage() {
+    let words = "cannot read the commit: this version does not know the event `Unheard`; use a newer version";
     for events in [r#""Unheard""#, r#"{"Unheard":{"node":"a"}}"#, r#"{"Unheard":null}"#] {
         let body = format!(r#"{{"v":2,"epoch":1,"at":1,"events":[{events}]}}"#);
         assert_eq!(decoded(&body), Err(words.into()), "{body}");
@@ -65,7 +65,7 @@ fn an_event_that_nobody_knows_here_is_no_damage() {
 }
 
 #[test]
-fn a_plan_with_a_cycle_is_damage_and_not_a_panic() {
+fn a_plan_with_a_cycle_is_damage_not_a_panic() {
     let node = |name, after| format!(r#"{{"name":"{name}","task":"t","after":["{after}"]}}"#);
     let nodes = [node("a", "b"), node("b", "a")].join(",");
     let created = format!(r#"{{"RunCreated":{{"plan":{{"name":"w","nodes":[{nodes}]}},"input":1}}}}"#);
@@ -74,7 +74,7 @@ fn a_plan_with_a_cycle_is_damage_and_not_a_panic() {
 }
 
 #[test]
-fn the_number_of_events_must_be_what_the_place_says() {
+fn the_number_of_events_must_match_the_positions() {
     let body = br#"{"v":1,"epoch":1,"at":1,"events":["Recovered","Recovered"]}"#;
     assert!(decode(&run(), Seq(4), Seq(5), body).is_ok());
     for (first, last) in [(4, 4), (4, 6), (5, 4), (0, u64::MAX), (u64::MAX, u64::MAX), (u64::MAX, 0)] {
@@ -91,14 +91,14 @@ fn a_gap_in_the_journal_is_an_error() {
     scene.feed(InputKind::Recover).expect("it recovers");
     let mut replayer = Replayer::new(run());
     let words = replayer.add(&scene.journal[1]).expect_err("the first is missing").to_string();
-    assert_eq!(words, "run `r`: a commit begins at 3 where 1 follows");
+    assert_eq!(words, "the journal of run `r` has a gap: expected a commit at 1, found one at 3");
     replayer.add(&scene.journal[0]).expect("the first");
     let words = replayer.add(&scene.journal[0]).expect_err("twice").to_string();
-    assert_eq!(words, "run `r`: a commit begins at 1 where 3 follows");
+    assert_eq!(words, "the journal of run `r` has a gap: expected a commit at 3, found one at 1");
 }
 
 #[test]
-fn an_event_that_cannot_follow_is_an_error_that_names_its_place() {
+fn an_illegal_event_is_an_error_with_its_position() {
     let body = br#"{"v":1,"epoch":1,"at":1,"events":["Recovered"]}"#.as_slice().into();
     let written = Written { run: run(), first: Seq(1), last: Seq(1), epoch: Epoch(1), body };
     let error = Replayer::new(run()).add(&written).expect_err("there is no run");
@@ -113,9 +113,9 @@ proptest! {
         drop(decode(&run(), Seq(1), Seq(1), &bytes));
     }
 
-    /// Floats come back as they went: a plan must not differ after a crash.
+    /// Floats are read back exactly: a plan must not differ after a crash.
     #[test]
-    fn a_retry_comes_back_as_it_went(factor in 1.0..9.0_f64, jitter in 0.0..1.0_f64) {
+    fn a_retry_policy_is_read_back_unchanged(factor in 1.0..9.0_f64, jitter in 0.0..1.0_f64) {
         let retry = Retry { factor, jitter, ..Retry::exponential(3) };
         let mut scene = Scene::nothing();
         scene.feed(create([task("a").with_retry(retry).with_input(json("[1, 2]"))])).expect("a plan");
@@ -125,7 +125,7 @@ proptest! {
 proptest! {
     #![proptest_config(cases(48))]
 
-    /// Bytes that were ours and were changed: whatever still decodes is applied, and that does not panic either.
+    /// Our own bytes, changed: whatever still decodes is applied, and that does not panic either.
     #[test]
     fn damaged_journals_are_refused_or_read(
         nodes in nodes(), options in options(), moves in moves(30), damage in proptest::collection::vec((any::<u16>(), any::<u8>(), 0..4_u8), 1..4)
@@ -138,14 +138,14 @@ proptest! {
                 if replayer.add(&Written { body: body.into(), ..written.clone() }).is_err() {
                     break;
                 }
-                // It may be wrong, it must be readable.
+                // It may be wrong, but it must be readable.
                 drop(replayer.state().map(broken_invariant));
             }
         }
     }
 
     #[test]
-    fn what_is_decoded_is_what_was_encoded(nodes in nodes(), options in options(), moves in moves(40)) {
+    fn commits_are_decoded_as_they_were_encoded(nodes in nodes(), options in options(), moves in moves(40)) {
         let scene = play(nodes, options, &moves);
         let mut replayer = Replayer::new(run());
         for written in &scene.journal {
@@ -156,7 +156,7 @@ proptest! {
     }
 }
 
-/// Changes digits (so that much of it still decodes), flips bytes, cuts and doubles.
+/// Changes digits (so that much of it still decodes), flips bytes, cuts and duplicates.
 fn damage_body(body: &[u8], damage: &[(u16, u8, u8)]) -> Vec<u8> {
     let mut body = body.to_vec();
     for &(place, byte, how) in damage {

@@ -1,4 +1,4 @@
-//! What people do to a run from outside: pauses, budgets, the end by force; and the deadline that a run has.
+//! Control from outside: pauses, budgets, termination; and deadlines of runs.
 
 use orkestra_core::kernel::{NodeStatus, RunStatus, Wait, agenda, waits, wake_at};
 use orkestra_core::model::limits::METERS_MAX;
@@ -14,9 +14,9 @@ use super::scene::{
 };
 
 #[test]
-fn nothing_starts_in_a_pause_and_all_of_it_starts_after() {
+fn nothing_starts_during_a_pause_and_everything_starts_after_it() {
     let mut scene = Scene::of([task("a"), task("b").after(&["a"]), gate("g", "go"), task("c").after(&["g"])]);
-    scene.then(pause(), ["paused: lunch"]).rejects(pause(), "the run makes a pause");
+    scene.then(pause(), ["paused: lunch"]).rejects(pause(), "the run is paused");
     assert_eq!((agenda(scene.state()).count(), wake_at(scene.state())), (0, None));
     assert_eq!(waits(scene.state()).last(), Some(&Wait::Resume));
     scene.then(done("a#1", "1"), ["a completed 1"]);
@@ -27,7 +27,7 @@ fn nothing_starts_in_a_pause_and_all_of_it_starts_after() {
 }
 
 #[test]
-fn a_task_that_is_called_again_after_a_pause_goes_on_with_its_steps() {
+fn a_task_called_again_after_a_pause_keeps_its_steps() {
     let mut scene = Scene::of([task("a")]);
     scene.then(asks("a#1", end_step("k", "1")), ["a/k = 1"]).then(pause(), ["paused: lunch"]);
     let paused = scene.node("a").changed;
@@ -38,7 +38,7 @@ fn a_task_that_is_called_again_after_a_pause_goes_on_with_its_steps() {
 }
 
 #[test]
-fn a_run_can_be_done_in_its_pause_and_ends_after_it() {
+fn nodes_may_complete_during_a_pause_and_the_run_ends_after_it() {
     let mut scene = Scene::of([task("a")]);
     scene.then(pause(), ["paused: lunch"]).then(done("a#1", "1"), ["a completed 1"]);
     assert_eq!(scene.state().status(), RunStatus::Paused);
@@ -46,7 +46,7 @@ fn a_run_can_be_done_in_its_pause_and_ends_after_it() {
 }
 
 #[test]
-fn the_time_of_attempts_rests_in_a_pause() {
+fn attempt_timeouts_are_suspended_during_a_pause() {
     let mut scene = Scene::of([task("a").within(100), task("b").within_all(100), gate("g", "go").within(200)]);
     scene.at(60).then(pause(), ["paused: lunch"]);
     scene.at(5000).then(TICK, []).then(RESUME, ["resumed"]);
@@ -60,7 +60,7 @@ fn the_time_of_attempts_rests_in_a_pause() {
 }
 
 #[test]
-fn sleeps_and_the_deadline_of_the_run_do_not_rest_in_a_pause() {
+fn sleeps_and_the_run_deadline_continue_during_a_pause() {
     let mut scene = Scene::with([task("a")], deadline(100));
     scene.then(asks("a#1", sleep("k", 50)), ["a/k sleeps until 50"]).then(pause(), ["paused: lunch"]);
     assert_eq!(wake_at(scene.state()), Some(Timestamp::from_millis(50)));
@@ -70,7 +70,7 @@ fn sleeps_and_the_deadline_of_the_run_do_not_rest_in_a_pause() {
 }
 
 #[test]
-fn an_attempt_that_fails_in_a_pause_is_tried_again_after_it() {
+fn an_attempt_that_fails_during_a_pause_is_retried_after_it() {
     for (retries, waited) in [(task("a").tries(2), 0), (task("a").backs_off(2, 50), 50)] {
         let mut scene = Scene::of([retries]);
         scene.then(pause(), ["paused: lunch"]);
@@ -83,14 +83,14 @@ fn an_attempt_that_fails_in_a_pause_is_tried_again_after_it() {
 }
 
 #[test]
-fn a_delay_that_is_not_over_after_the_pause_goes_on() {
+fn a_retry_delay_continues_after_the_pause() {
     let mut scene = Scene::of([task("a").backs_off(2, 500)]);
     scene.then(fails("a#1"), ["a#1 failed (error), again at 500"]).then(pause(), ["paused: lunch"]);
     scene.at(100).then(RESUME, ["resumed"]).at(500).then(TICK, ["a#2 started"]);
 }
 
 #[test]
-fn a_failure_that_fails_the_run_does_so_in_a_pause_too() {
+fn a_failure_fails_the_run_during_a_pause_too() {
     let mut scene = Scene::of([task("a"), task("b")]);
     scene.then(pause(), ["paused: lunch"]);
     scene.then(fails("a#1"), ["a#1 failed (error), given up", "stop because a failed, grace until 10000"]);
@@ -99,7 +99,7 @@ fn a_failure_that_fails_the_run_does_so_in_a_pause_too() {
 }
 
 #[test]
-fn a_paused_run_can_be_cancelled_and_ended_by_force() {
+fn a_paused_run_can_be_cancelled_and_terminated() {
     let paused = || {
         let mut scene = Scene::of([task("a").within(100), task("b").after(&["a"])]);
         scene.at(10).then(pause(), ["paused: lunch"]);
@@ -116,7 +116,7 @@ fn tokens_spent(scene: &Scene) -> u64 {
 }
 
 #[test]
-fn what_is_spent_is_counted_over_all_nodes_and_pauses_the_run_at_its_limit() {
+fn spending_is_summed_over_nodes_and_pauses_the_run_at_its_limit() {
     let mut scene = Scene::with([task("a"), task("b"), task("c").after(&["b"])], budget(10));
     scene.then(asks("a#1", paid_step("k", "1", 4)), ["a/k = 1 for 4 tokens"]);
     scene.then(asks("a#1", paid_step("k", "1", 4)), []);
@@ -138,7 +138,7 @@ fn what_is_spent_is_counted_over_all_nodes_and_pauses_the_run_at_its_limit() {
 }
 
 #[test]
-fn a_budget_of_nothing_pauses_the_run_before_it_does_anything() {
+fn a_zero_budget_pauses_the_run_at_once() {
     let mut scene = Scene::nothing();
     scene.then(
         create_with([task("a")], budget(0)),
@@ -148,7 +148,7 @@ fn a_budget_of_nothing_pauses_the_run_before_it_does_anything() {
 }
 
 #[test]
-fn a_step_that_failed_for_good_has_its_price_too() {
+fn a_failed_step_is_charged_too() {
     use orkestra_core::kernel::TaskRequest;
     use orkestra_core::model::Failure;
     let mut scene = Scene::with([task("a")], budget(10));
@@ -162,7 +162,7 @@ fn a_step_that_failed_for_good_has_its_price_too() {
 }
 
 #[test]
-fn what_another_run_spent_for_this_one_this_one_spent() {
+fn the_parent_is_charged_for_its_child() {
     let mut scene = Scene::with([task("a")], budget(10));
     scene.then(asks("a#1", child("k", "c")), ["a/k wants c of other with 1"]);
     scene.then(
@@ -172,15 +172,15 @@ fn what_another_run_spent_for_this_one_this_one_spent() {
 }
 
 #[test]
-fn a_charge_is_no_step_that_is_under_way() {
+fn a_charge_cannot_use_the_key_of_a_running_step() {
     let mut scene = Scene::of([task("a")]);
     scene.then(asks("a#1", start_step("k")), ["a/k started"]);
-    scene.rejects(asks("a#1", charge("k", 1)), "the step `k` of `a` is a step already: a key names one thing");
+    scene.rejects(asks("a#1", charge("k", 1)), "key `k` of node `a` is already in use for a step; use another key");
     assert_eq!(tokens_spent(&scene), 0);
 }
 
 #[test]
-fn a_run_that_stops_is_not_paused_by_its_budget() {
+fn a_stopping_run_is_not_paused_by_its_budget() {
     let mut scene = Scene::with([task("a")], budget(1));
     scene.then(cancel("why"), ["stop because why, grace until 10000"]);
     scene.then(asks("a#1", paid_step("k", "1", 4)), ["a/k = 1 for 4 tokens"]);
@@ -191,7 +191,7 @@ fn a_run_that_stops_is_not_paused_by_its_budget() {
 fn meters_have_a_limit() {
     use orkestra_core::kernel::{InputKind, TaskRequest};
     let many = |count| (0..count).map(|number| (name(&format!("m{number}")), Amount::whole(1))).collect();
-    let words = "a charge and a budget name at most 64 meters";
+    let words = "a charge or a budget may name at most 64 meters";
     let too_many = RunOptions { budget: many(METERS_MAX + 1), ..RunOptions::default() };
     Scene::nothing().rejects(create_with([task("a")], too_many), words);
     let full = RunOptions { budget: many(METERS_MAX), ..RunOptions::default() };
@@ -205,7 +205,7 @@ fn meters_have_a_limit() {
     scene.rejects(asks("a#1", request), words);
 }
 
-/// A run in each status that is not final; `u` can be undone and is done.
+/// A run in each status that is not final; `u` has completed and can be compensated.
 fn in_each_status() -> Vec<Scene> {
     let of = || {
         let mut scene = Scene::with([task("u").undone(), task("a"), gate("g", "go")], deadline(50_000));
@@ -221,7 +221,7 @@ fn in_each_status() -> Vec<Scene> {
 }
 
 #[test]
-fn force_ends_a_run_in_each_status_and_undoes_nothing() {
+fn a_run_can_be_terminated_in_each_status_without_compensation() {
     for mut scene in in_each_status() {
         scene.then(terminate(), ["run terminated: enough"]);
         assert_eq!((scene.state().status(), wake_at(scene.state())), (RunStatus::Terminated, None));
@@ -236,7 +236,7 @@ fn the_deadline_ends_a_run_in_each_status_that_is_not_ending() {
         let events = scene.at(60_000).feed(TICK).expect("time passes");
         let shown: Vec<_> = events.iter().map(super::show::show).collect();
         match status {
-            // The grace is over, and what was done is undone.
+            // The grace is over, and completed nodes are compensated.
             RunStatus::Stopping => assert_eq!(shown[..2], ["a cancelled", "undoing [undo:u] []"]),
             RunStatus::Compensating => assert_eq!(shown, [""; 0]),
             _ => assert_eq!(shown[0], "stop at the deadline 50000, grace until 70000"),

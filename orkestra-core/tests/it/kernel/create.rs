@@ -1,4 +1,4 @@
-//! How a run begins.
+//! How runs start.
 
 use orkestra_core::kernel::{NodeStatus, RunStatus, Wait, Work, agenda, waits, wake_at};
 use orkestra_core::model::{NodeId, Timestamp};
@@ -6,7 +6,7 @@ use orkestra_core::model::{NodeId, Timestamp};
 use super::scene::{Node, RECOVER, Scene, TICK, cancel, create, done, gate, json, signal, task};
 
 #[test]
-fn all_that_comes_first_starts_in_the_decision_that_creates_the_run() {
+fn first_nodes_start_in_the_decision_that_creates_the_run() {
     Scene::nothing().then(
         create([task("a"), task("b").after(&["a"]), task("c").within(500), gate("g", "go").within(70)]),
         ["created", "a#1 started", "c#1 started until 500", "g#1 started until 70"],
@@ -24,7 +24,7 @@ fn a_chain_starts_at_its_head_whatever_the_order_of_declaration() {
 }
 
 #[test]
-fn what_a_new_run_owes_and_waits_for() {
+fn a_new_run_has_work_and_waits() {
     let scene = Scene::of([task("a"), gate("g", "go"), task("b").after(&["g"])]);
     let state = scene.state();
     assert_eq!(agenda(state).collect::<Vec<_>>(), [Work::Invoke { node: NodeId(0), attempt: 1 }]);
@@ -34,14 +34,14 @@ fn what_a_new_run_owes_and_waits_for() {
 }
 
 #[test]
-fn a_run_that_only_waits_for_somebody_needs_no_driver() {
+fn a_run_that_only_waits_for_a_signal_needs_no_driver() {
     assert_eq!(wake_at(Scene::of([gate("g", "go")]).state()), None);
     let until = wake_at(Scene::of([gate("g", "go").within(70)]).state());
     assert_eq!(until, Some(Timestamp::from_millis(70)));
 }
 
 #[test]
-fn a_run_is_created_once_and_nothing_happens_before() {
+fn a_run_is_created_once_and_first() {
     for early in [RECOVER, TICK, cancel("why"), signal("go", "1"), done("a#1", "1")] {
         Scene::nothing().rejects(early, "there is no such run");
     }
@@ -55,7 +55,7 @@ fn a_run_is_created_once_and_nothing_happens_before() {
 }
 
 #[test]
-fn a_node_gets_what_the_nodes_before_it_gave() {
+fn a_node_gets_the_outputs_of_the_nodes_before_it() {
     let own = task("own").after(&["a"]).with_input(json("[7]"));
     let mut scene = Scene::of([task("a"), task("b"), task("one").after(&["b"]), task("two").after(&["b", "a"]), own]);
     scene.then(done("a#1", "1"), ["a completed 1", "own#1 started"]);
@@ -70,8 +70,8 @@ fn a_node_gets_what_the_nodes_before_it_gave() {
     assert_eq!(input("own"), json("[7]"));
 }
 
-/// Found by reading: an input of `null` was written as `"input":null` and read back as no input at all, so that a node
-/// got another input after a crash than before it.
+/// Found by reading: an input of `null` was written as `"input":null` and read back as no input, so that a node got
+/// another input after a crash.
 #[test]
 fn an_input_of_null_is_still_null_after_a_crash() {
     let scene = Scene::of([task("a").with_input(json("null"))]);

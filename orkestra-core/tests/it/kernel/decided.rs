@@ -1,4 +1,4 @@
-//! A run stays paused until each failure that paused it, or would have, was decided on: retried, or given up.
+//! A run stays paused until each failure that paused it, or would have, is decided on: retried or given up.
 
 use orkestra_core::kernel::{InputKind, NodeStatus, RunStatus, agenda};
 use orkestra_core::model::{Join, NodeSpec, OnFailure};
@@ -10,7 +10,7 @@ fn looked_at(node: &str) -> NodeSpec {
     task(node).or(OnFailure::Pause)
 }
 
-/// `a` and `b` have failed, each with a node after it; `z` is under way.
+/// `a` and `b` have failed, each with a node after it; `z` is running.
 fn both_failed() -> Scene {
     let nodes = [looked_at("a"), looked_at("b"), task("x").after(&["a"]), task("y").after(&["b"]), task("z")];
     let mut scene = Scene::of(nodes);
@@ -30,7 +30,7 @@ fn two_failures_need_two_decisions() {
     assert_eq!(undecided(&scene), ["a", "b"]);
     scene.then(RESUME, ["resumed", "paused because b failed"]);
     assert_eq!(undecided(&scene), ["b"]);
-    assert_eq!(agenda(scene.state()).count(), 0, "nothing begins between");
+    assert_eq!(agenda(scene.state()).count(), 0, "nothing starts in between");
     // In another process too.
     let mut scene = Scene::replay(&scene.journal, 9);
     scene.then(RESUME, ["resumed", "x skipped", "y skipped"]);
@@ -38,7 +38,7 @@ fn two_failures_need_two_decisions() {
 }
 
 #[test]
-fn a_retry_of_the_first_leaves_the_second_to_be_decided() {
+fn retrying_the_first_failure_leaves_the_second_undecided() {
     let mut scene = both_failed();
     scene.then(retry("a"), ["a reset", "resumed", "paused because b failed"]);
     assert_eq!((scene.node("a").status, scene.node("y").status), (NodeStatus::Pending, NodeStatus::Pending));
@@ -47,18 +47,18 @@ fn a_retry_of_the_first_leaves_the_second_to_be_decided() {
 }
 
 #[test]
-fn a_retry_of_the_second_leaves_the_pause() {
+fn retrying_the_second_failure_keeps_the_pause() {
     let mut scene = both_failed();
     scene.then(retry("b"), ["b reset"]);
     assert_eq!((undecided(&scene), scene.state().status()), (vec!["a"], RunStatus::Paused));
     scene.then(RESUME, ["resumed", "b#2 started", "x skipped"]);
-    // Its next failure is to be decided on again.
+    // Its next failure needs a decision again.
     scene.then(fails("b#2"), ["b#2 failed (error), given up", "paused because b failed"]);
     scene.then(RESUME, ["resumed", "y skipped"]);
 }
 
 #[test]
-fn a_failure_in_a_pause_that_somebody_asked_for_shows_after_it() {
+fn a_failure_during_a_requested_pause_pauses_again_after_it() {
     let mut scene = Scene::of([looked_at("a"), task("x").after(&["a"])]);
     scene.then(pause(), ["paused: lunch"]).then(fails("a#1"), ["a#1 failed (error), given up"]);
     scene.then(RESUME, ["resumed", "paused because a failed"]);
@@ -66,12 +66,12 @@ fn a_failure_in_a_pause_that_somebody_asked_for_shows_after_it() {
 
     let mut scene = Scene::of([looked_at("a"), task("x").after(&["a"])]);
     scene.then(pause(), ["paused: lunch"]).then(fails("a#1"), ["a#1 failed (error), given up"]);
-    // Tried again before the pause is over, it is decided.
+    // A retry before the end of the pause decides it.
     scene.then(retry("a"), ["a reset"]).then(RESUME, ["resumed", "a#2 started"]);
 }
 
 #[test]
-fn a_failure_in_the_pause_of_a_budget_shows_when_it_was_raised() {
+fn a_failure_during_a_budget_pause_pauses_again_after_the_raise() {
     let mut scene = Scene::with([looked_at("a"), task("b"), task("x").after(&["a"])], budget(5));
     scene.then(
         asks("b#1", paid_step("k", "1", 5)),
@@ -84,10 +84,10 @@ fn a_failure_in_the_pause_of_a_budget_shows_when_it_was_raised() {
 }
 
 #[test]
-fn a_budget_that_is_reached_in_the_pause_of_a_failure_pauses_when_that_is_decided() {
+fn a_budget_reached_during_a_failure_pause_pauses_after_the_decision() {
     let mut scene = Scene::with([looked_at("a"), task("b"), task("x").after(&["a"])], budget(5));
     scene.then(fails("a#1"), ["a#1 failed (error), given up", "paused because a failed"]);
-    // What was under way is charged.
+    // Running work is still charged.
     scene.then(asks("b#1", paid_step("k", "1", 5)), ["b/k = 1 for 5 tokens"]);
     scene.then(retry("a"), ["a reset", "resumed", "5 of 5 tokens spent", "paused over tokens"]);
     scene.rejects(RESUME, "the budget of 5 `tokens` is used up; raise it first");
@@ -95,12 +95,12 @@ fn a_budget_that_is_reached_in_the_pause_of_a_failure_pauses_when_that_is_decide
 }
 
 #[test]
-fn a_failure_by_time_and_one_without_an_attempt_are_decided_on_too() {
+fn timeouts_and_failures_without_an_attempt_need_decisions_too() {
     let late = NodeSpec { total_timeout_ms: Some(50), ..looked_at("a").limited("few") };
     let mut scene = Scene::of([late, looked_at("b").within(100), gate("g", "go"), task("x").after(&["a", "b", "g"])]);
     scene.then(super::asks::granted("a#1"), ["a#1 started"]);
     scene.at(50).then(TICK, ["a#1 failed (timed_out), given up", "paused because a failed"]);
-    // The time of `b` rests meanwhile.
+    // The timeout of `b` is suspended.
     scene.at(5000).then(TICK, []).then(fails("b#1"), ["b#1 failed (error), given up"]);
     scene.then(signal("go", "1"), ["signal go 1", "g took go", "g completed 1"]);
     scene.then(RESUME, ["resumed", "paused because b failed"]);
@@ -108,7 +108,7 @@ fn a_failure_by_time_and_one_without_an_attempt_are_decided_on_too() {
 }
 
 #[test]
-fn nobody_after_an_undecided_node_moves_however_it_joins() {
+fn no_node_after_an_undecided_one_starts() {
     let nodes = [
         looked_at("a"),
         looked_at("b"),
@@ -127,7 +127,7 @@ fn nobody_after_an_undecided_node_moves_however_it_joins() {
 }
 
 #[test]
-fn processes_that_are_lost_too_often_fail_several_nodes_at_once() {
+fn too_many_lost_processes_fail_several_nodes_at_once() {
     use orkestra_core::model::limits::INTERRUPTIONS_MAX;
     let mut scene = Scene::of([looked_at("a"), looked_at("b")]);
     for _ in 0..INTERRUPTIONS_MAX {
@@ -143,7 +143,7 @@ fn processes_that_are_lost_too_often_fail_several_nodes_at_once() {
 }
 
 #[test]
-fn a_run_that_stops_has_nothing_to_decide() {
+fn a_stopping_run_needs_no_decisions() {
     let stops: [(InputKind, u64); 2] = [(cancel("why"), 0), (TICK, 100)];
     for (stop, at) in stops {
         let mut scene = Scene::with([looked_at("a"), looked_at("b"), task("x").after(&["a"])], deadline(100));
@@ -158,7 +158,7 @@ fn a_run_that_stops_has_nothing_to_decide() {
 }
 
 #[test]
-fn a_run_that_ended_in_its_pause_is_reopened_into_it() {
+fn a_run_that_ended_while_paused_is_reopened_paused() {
     let mut scene = both_failed();
     scene.then(terminate(), ["run terminated: enough"]);
     scene.then(retry("a"), ["reopened", "a reset", "paused because b failed"]);
@@ -166,7 +166,7 @@ fn a_run_that_ended_in_its_pause_is_reopened_into_it() {
 }
 
 #[test]
-fn what_was_given_up_is_not_asked_about_again_when_the_run_is_reopened() {
+fn a_given_up_failure_needs_no_second_decision_after_reopening() {
     let mut scene = both_failed();
     scene.then(RESUME, ["resumed", "paused because b failed"]).then(RESUME, ["resumed", "x skipped", "y skipped"]);
     scene.then(done("z#1", "1"), ["z completed 1", r#"run completed {"x":null,"y":null,"z":1}"#]);
@@ -174,7 +174,7 @@ fn what_was_given_up_is_not_asked_about_again_when_the_run_is_reopened() {
 }
 
 #[test]
-fn cancelling_ends_a_delay_that_rests_in_a_pause() {
+fn cancelling_ends_a_suspended_retry_delay() {
     let mut scene = Scene::of([task("a").backs_off(3, 5000), task("b").after(&["a"])]);
     scene.then(fails("a#1"), ["a#1 failed (error), again at 5000"]).then(pause(), ["paused: lunch"]);
     scene.then(cancel("why"), ["stop because why, grace until 10000", "run cancelled: why"]);
@@ -183,9 +183,9 @@ fn cancelling_ends_a_delay_that_rests_in_a_pause() {
     scene.then(cancel("why"), ["stop because why, grace until 10000", "run cancelled: why"]);
 }
 
-/// A version before gave up all failures at once when the run went on; what it wrote keeps its meaning.
+/// Older versions gave up all failures at once when the run went on; their journals keep this meaning.
 #[test]
-fn journals_in_which_all_failures_were_given_up_at_once_go_on_as_they_did() {
+fn old_journals_that_gave_up_all_failures_keep_their_meaning() {
     use super::scene::name;
     use orkestra_core::kernel::{Event, SkipReason};
 
@@ -197,7 +197,7 @@ fn journals_in_which_all_failures_were_given_up_at_once_go_on_as_they_did() {
     assert_eq!(undecided(&scene), [""; 0]);
     scene.then(RESUME, ["resumed"]);
 
-    // Nothing came after them.
+    // No nodes came after them.
     let mut scene = Scene::of([looked_at("a"), looked_at("b"), task("z")]);
     scene.feed(fails("a#1")).expect("it fails");
     scene.feed(fails("b#1")).expect("it fails");

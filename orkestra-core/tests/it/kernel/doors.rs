@@ -1,4 +1,4 @@
-//! What is accepted can be read back: workflows and growth made in Rust, with all that Rust lets them hold.
+//! Everything accepted can be read back: workflows and growth made in Rust, with any values that Rust allows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use super::scene::{Scene, asks, create, grow, json, name, task};
 
 fn nested(depth: usize) -> Payload {
-    serde_json::from_str(&format!("{}{}", "[".repeat(depth), "]".repeat(depth))).expect("the text is kept as it is")
+    serde_json::from_str(&format!("{}{}", "[".repeat(depth), "]".repeat(depth))).expect("the text is kept unchanged")
 }
 
 fn long(bytes: usize) -> Payload {
@@ -49,29 +49,29 @@ fn retry(change: impl FnOnce(&mut Retry)) -> NodeSpec {
     task("n").with_retry(retry)
 }
 
-/// What is refused, and what the refusal says.
+/// Refused nodes, and the words of the refusal.
 fn refused() -> Vec<(NodeSpec, &'static str)> {
-    let infinite = "is no number that can be written down";
+    let infinite = "cannot be written as JSON: use a finite number";
     vec![
-        (when(Condition::input("risk", Test::Present)), "`when`: `risk` is no JSON pointer: it begins with `/`"),
-        (when(Condition::input("/a~2", Test::Present)), "`when`: `/a~2` is no JSON pointer: `~` is written `~0`"),
-        (when(deep(CONDITION_DEPTH_MAX + 1)), "`when`: a condition nests at most 16 deep"),
-        (when(deep(200)), "`when`: a condition nests at most 16 deep"),
+        (when(Condition::input("risk", Test::Present)), "`when`: invalid JSON pointer `risk`: it must be empty"),
+        (when(Condition::input("/a~2", Test::Present)), "`when`: invalid JSON pointer `/a~2`: write `~` as `~0`"),
+        (when(deep(CONDITION_DEPTH_MAX + 1)), "`when`: the condition nests deeper than 16 levels"),
+        (when(deep(200)), "`when`: the condition nests deeper than 16 levels"),
         (compares(Test::AtMost(f64::INFINITY)), infinite),
         (compares(Test::AtLeast(f64::NEG_INFINITY)), infinite),
         (compares(Test::AtLeast(f64::NAN)), infinite),
         (when(Condition::All(vec![Condition::input("/a", Test::AtMost(f64::NAN))])), infinite),
-        (when(Condition::Not(Box::new(Condition::input("a", Test::Absent)))), "is no JSON pointer"),
+        (when(Condition::Not(Box::new(Condition::input("a", Test::Absent)))), "invalid JSON pointer"),
         (compares(Test::Equals(nested(PAYLOAD_DEPTH_MAX + 1))), "`when`: the payload nests 121 levels deep"),
         (compares(Test::NotEquals(long(CONDITION_VALUE_BYTES_MAX + 1))), "`when`: the payload has 65537 bytes"),
-        (retry(|retry| retry.jitter = f64::NAN), "`retry.jitter`: it is from 0 to 1"),
-        (retry(|retry| retry.jitter = 1.5), "`retry.jitter`: it is from 0 to 1"),
-        (retry(|retry| retry.factor = f64::INFINITY), "`retry.factor`: it is at least 1"),
-        (retry(|retry| retry.factor = f64::NAN), "`retry.factor`: it is at least 1"),
-        (retry(|retry| retry.factor = 0.5), "`retry.factor`: it is at least 1"),
-        (retry(|retry| retry.attempts_max = 0), "`retry.attempts_max`: there is at least 1 attempt"),
-        (under(SlotBy::Input("tenant".into())), "`limits`: `tenant` is no JSON pointer"),
-        (under(SlotBy::Label(String::new())), "`limits`: a label has a name"),
+        (retry(|retry| retry.jitter = f64::NAN), "`retry.jitter`: it must be from 0 to 1"),
+        (retry(|retry| retry.jitter = 1.5), "`retry.jitter`: it must be from 0 to 1"),
+        (retry(|retry| retry.factor = f64::INFINITY), "`retry.factor`: it must be at least 1"),
+        (retry(|retry| retry.factor = f64::NAN), "`retry.factor`: it must be at least 1"),
+        (retry(|retry| retry.factor = 0.5), "`retry.factor`: it must be at least 1"),
+        (retry(|retry| retry.attempts_max = 0), "`retry.attempts_max`: it must be at least 1"),
+        (under(SlotBy::Input("tenant".into())), "`limits`: invalid JSON pointer `tenant`"),
+        (under(SlotBy::Label(String::new())), "`limits`: the name of a label must not be empty"),
         (task("n").with_input(nested(PAYLOAD_DEPTH_MAX + 1)), "`input`: the payload nests 121 levels deep"),
         (task("n").with_input(long(PAYLOAD_BYTES_MAX + 1)), "`input`: the payload has 2097153 bytes"),
     ]
@@ -82,7 +82,7 @@ fn workflow(nodes: Vec<NodeSpec>) -> WorkflowSpec {
 }
 
 #[test]
-fn what_could_not_be_read_back_is_no_plan() {
+fn a_plan_that_could_not_be_read_back_is_refused() {
     for (node, words) in refused() {
         let error = Plan::new(&workflow(vec![node])).expect_err(words);
         assert!(matches!(error, PlanError::Field { .. }), "{error:?}");
@@ -92,7 +92,7 @@ fn what_could_not_be_read_back_is_no_plan() {
 }
 
 #[test]
-fn what_could_not_be_read_back_is_no_growth_and_the_run_goes_on() {
+fn growth_that_could_not_be_read_back_is_refused_and_the_run_continues() {
     for (node, words) in refused() {
         let mut scene = Scene::of([task("a")]);
         let request = TaskRequest::Grow { step: "k".into(), growth: Growth::new().with_node(node) };
@@ -104,7 +104,7 @@ fn what_could_not_be_read_back_is_no_growth_and_the_run_goes_on() {
 }
 
 #[test]
-fn what_is_just_allowed_is_a_plan_and_reads_back() {
+fn a_plan_at_every_limit_is_accepted_and_reads_back() {
     for node in [
         when(deep(CONDITION_DEPTH_MAX)),
         when(Condition::input("/~0~1", Test::AtMost(f64::MAX))),
@@ -122,9 +122,9 @@ fn what_is_just_allowed_is_a_plan_and_reads_back() {
     }
 }
 
-/// What a version before accepted and could read is read for ever.
+/// What an older version accepted and could read stays readable.
 #[test]
-fn a_plan_of_an_old_journal_is_read_although_it_would_be_refused_now() {
+fn an_old_plan_is_read_although_it_would_be_refused_now() {
     for node in [
         r#"{"name":"n","task":"t","retry":{"attempts_max":0,"factor":0.5,"jitter":7.0}}"#,
         r#"{"name":"n","task":"t","limits":[{"limit":"l","by":{"input":"tenant"}},{"limit":"l","by":{"label":""}}]}"#,
@@ -154,9 +154,9 @@ fn reads_back(event: Event) -> Result<(), String> {
 }
 
 #[test]
-fn a_commit_that_says_something_else_when_it_is_read_is_found() {
+fn a_commit_that_reads_back_differently_is_refused() {
     let mut plan = workflow(vec![task("n")]);
-    // A number that no JSON has, past the door: as if a field had been forgotten there.
+    // A number that JSON does not have, past the checks: as if a check had been forgotten.
     plan.nodes[0].retry.jitter = f64::NAN;
     let growth = Growth { nodes: plan.nodes, edges: Vec::new() };
     let why = reads_back(Event::Grown { node: name("n"), step: "k".into(), growth }).expect_err("it cannot be read");
@@ -235,7 +235,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_accepted_reads_back_unchanged(node in nodes(), labels in proptest::collection::btree_map(any::<String>(), any::<String>(), 0..3)) {
+    fn accepted_nodes_read_back_unchanged(node in nodes(), labels in proptest::collection::btree_map(any::<String>(), any::<String>(), 0..3)) {
         if let Ok(plan) = Plan::new(&workflow(vec![node.clone()])) {
             let (plan, input) = (Arc::new(plan), json("1"));
             let kind = InputKind::Create { plan, input, labels, options: Box::default() };

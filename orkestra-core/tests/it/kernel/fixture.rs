@@ -1,6 +1,6 @@
-//! Journals of every format, as they were written once: they are decoded and replayed for ever.
+//! Journals of every format, as they were once written. They must stay readable and replay to the same states.
 //!
-//! IMPORTANT: the files are never changed. A new format gets new files beside them.
+//! IMPORTANT: the files must never be changed. A new format gets new files next to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ const FORKED_3: &str = include_str!("fixtures/v3-forked.json");
 const LARGE_3: &str = include_str!("fixtures/v3-large.json");
 const PUBLISHED_3: &str = include_str!("fixtures/v3-published.json");
 
-/// How a journal is kept: the bodies are the very bytes that a store held.
+/// How a journal is kept: the bodies are the exact bytes that a store held.
 #[derive(Deserialize)]
 struct Stored {
     first: Seq,
@@ -42,13 +42,13 @@ fn replayed(journal: &str) -> (RunState, Vec<Event>) {
         let written = Written { run: run.clone(), first, last, epoch, body: body.get().as_bytes().into() };
         let commit = replayer.add(&written).expect("an old journal is readable");
         let again = encode(&commit).expect("events serialise");
-        assert_eq!(as_old_as(&written, &again), written, "nothing but the number differs");
+        assert_eq!(as_old_as(&written, &again), written, "only the number differs");
         events.extend(commit.events);
     }
     (replayer.finish().expect("a run"), events)
 }
 
-/// Each format only added to the one before: what both can say, they say in the same bytes.
+/// Each format only added to the one before: what both can express has the same bytes.
 fn as_old_as(old: &Written, new: &Written) -> Written {
     let [old, body] = [old, new].map(|written| std::str::from_utf8(&written.body).expect("JSON is text"));
     let number = old.split_inclusive(',').next().expect("a number comes first");
@@ -100,7 +100,7 @@ fn runs_of_format_2() {
 }
 
 #[test]
-fn what_a_run_of_format_2_was_given_is_known() {
+fn the_inputs_of_a_run_of_format_2_are_read() {
     let (state, _) = replayed(COMPLETED_2);
     let build = &state.plan().nodes()[0].spec;
     assert_eq!((build.priority, build.version.as_deref(), build.total_timeout_ms), (3, Some("v3"), Some(60_000)));
@@ -118,7 +118,7 @@ fn what_a_run_of_format_2_was_given_is_known() {
 }
 
 #[test]
-fn a_fork_of_format_3_that_let_waits_go_and_undid_twice() {
+fn a_fork_of_format_3_with_dropped_waits_and_retried_compensation() {
     let (state, events) = replayed(FORKED_3);
     let lines = include_str!("fixtures/v3-forked.txt");
     assert_eq!(events.iter().map(show).collect::<Vec<_>>(), lines.lines().collect::<Vec<_>>());
@@ -127,11 +127,11 @@ fn a_fork_of_format_3_that_let_waits_go_and_undid_twice() {
 }
 
 #[test]
-fn references_and_texts_that_look_like_them_in_format_3() {
+fn references_and_texts_like_them_in_format_3() {
     let (state, _) = replayed(LARGE_3);
     assert_eq!(state.outcome(), Some(&Outcome::Completed(json(r#"{"$orkestra.outputs":{}}"#))), "a user's text");
     let mark = r#"{"$orkestra.blob":{"key":"k","bytes":300000,"known":{"slots":{"/tenant":"t1"}}}}"#;
-    assert_eq!((state.input().as_json(), state.input().is_kept_beside()), (mark, true), "what was read is known");
+    assert_eq!((state.input().as_json(), state.input().is_kept_beside()), (mark, true), "the answers are known");
     let output = state.node(state.plan().id("a").expect("a node")).output.as_ref();
     assert!(output.is_some_and(orkestra_core::model::Payload::is_kept_beside));
 }
@@ -152,7 +152,7 @@ fn every_kind_of_event_is_in_the_fixtures() {
     assert_eq!(known, Event::kinds().iter().map(|kind| (*kind).to_owned()).collect());
 }
 
-/// The value with the fields of objects in order, whatever features of serde_json others have switched on.
+/// The value with sorted object fields, whatever features of serde_json are enabled elsewhere.
 fn sorted(value: &Value) -> String {
     match value {
         Value::Object(fields) => {
@@ -164,9 +164,10 @@ fn sorted(value: &Value) -> String {
     }
 }
 
-/// Snapshots of another form or meaning must not be read: a state that differs from that of before needs another number.
+/// Snapshots of another form or meaning must not be read: a state that differs from that of an earlier version needs a
+/// new version number.
 #[test]
-fn states_are_what_their_version_says() {
+fn states_match_their_version() {
     let digest = |journal: &str| {
         let state = serde_json::to_value(replayed(journal).0).expect("a state serialises");
         Sha256::digest(sorted(&state)).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
@@ -189,7 +190,7 @@ fn states_are_what_their_version_says() {
 }
 
 #[test]
-fn a_snapshot_that_is_not_as_it_was_written_is_left_alone() {
+fn a_changed_snapshot_is_ignored() {
     let run = RunId::new("fixture").expect("a run id");
     let stored: Vec<Stored> = serde_json::from_str(COMPLETED_2).expect("a fixture");
     let written = |Stored { first, last, epoch, body }: Stored| Written {
@@ -202,12 +203,12 @@ fn a_snapshot_that_is_not_as_it_was_written_is_left_alone() {
     let journal: Vec<_> = stored.into_iter().map(written).collect();
     let state = replayed(COMPLETED_2).0;
     let (before, last) = (&journal[journal.len() - 2], &journal[journal.len() - 1]);
-    assert!(encode_snapshot(&state, before).is_none(), "of another position");
+    assert!(encode_snapshot(&state, before).is_none(), "it belongs to another position");
     let bytes = encode_snapshot(&state, last).expect("a small state");
     assert_eq!(decode_snapshot(&bytes, last).as_ref(), Some(&state));
     assert_eq!(decode_snapshot(&bytes, before), None);
     let another = Written { body: b"{}"[..].into(), ..last.clone() };
-    assert_eq!(decode_snapshot(&bytes, &another), None, "a journal that was cut and went on differently");
+    assert_eq!(decode_snapshot(&bytes, &another), None, "a journal that was cut and then continued differently");
     for place in (0..bytes.len()).step_by(7) {
         let mut garbled = bytes.clone();
         garbled[place] ^= 1;
@@ -218,7 +219,7 @@ fn a_snapshot_that_is_not_as_it_was_written_is_left_alone() {
     assert_eq!(decode_snapshot(newer.as_bytes(), last), None);
 }
 
-/// The name of the event's kind.
+/// The name of the kind of event.
 pub(super) fn kind(event: &Event) -> String {
     let debug = format!("{event:?}");
     debug.split(' ').next().expect("a name").to_owned()

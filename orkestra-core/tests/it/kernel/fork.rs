@@ -1,4 +1,4 @@
-//! A run that begins as another one went.
+//! Forks: runs that start with the history of another run.
 
 use orkestra_core::kernel::{InputKind, RunStatus, Wait, Work, agenda, waits};
 use orkestra_core::model::{Fork, Parent, RunOptions, Seq, Timestamp};
@@ -29,7 +29,7 @@ fn chain() -> Scene {
 }
 
 #[test]
-fn from_the_middle_what_was_done_before_stays_done() {
+fn a_fork_from_the_middle_keeps_completed_nodes() {
     let mut scene = chain();
     scene.then(done("c#1", "3"), ["c completed 3", "run completed 3"]);
     let mut fork = forks(
@@ -46,13 +46,13 @@ fn from_the_middle_what_was_done_before_stays_done() {
 }
 
 #[test]
-fn from_the_first_node_it_begins_again() {
+fn a_fork_from_the_first_node_starts_over() {
     let fork = forks(&chain(), "a", None, ["created from r up to 1, before a", "a#1 started"]);
     assert!(fork.node("a").steps.is_empty());
 }
 
 #[test]
-fn the_node_can_be_given_another_input() {
+fn a_fork_can_replace_the_input_of_its_node() {
     let fork = forks(
         &chain(),
         "b",
@@ -66,11 +66,11 @@ fn the_node_can_be_given_another_input() {
 }
 
 #[test]
-fn only_a_node_that_began_can_be_forked_from() {
+fn only_a_started_node_can_be_forked_from() {
     let scene = Scene::of([task("a"), task("b").after(&["a"])]);
     for node in ["b", "nobody"] {
         let (fork, result) = scene.fork(node, None);
-        let words = format!("node `{node}` did not begin there: the run cannot be forked from it");
+        let words = format!("cannot fork at node `{node}`: it has not started in that run");
         assert_eq!(result.expect_err("it did not begin").to_string(), words);
         assert!(fork.state.is_none());
     }
@@ -78,11 +78,11 @@ fn only_a_node_that_began_can_be_forked_from() {
     scene.feed(done("u#1", "1")).expect("u is done");
     scene.feed(fails("a#1")).expect("a fails");
     let (_, result) = scene.fork("undo:u", None);
-    assert!(result.is_err(), "undoing is no node of the workflow");
+    assert!(result.is_err(), "a compensating node is not part of the workflow");
 }
 
 #[test]
-fn a_run_that_exists_is_no_fork() {
+fn an_existing_run_cannot_become_a_fork() {
     let mut scene = chain();
     let events = scene.events();
     scene.rejects(
@@ -92,10 +92,10 @@ fn a_run_that_exists_is_no_fork() {
 }
 
 #[test]
-fn what_is_no_history_cannot_be_forked() {
+fn an_invalid_history_cannot_be_forked() {
     let mut events = chain().events();
     events.remove(1);
-    let words = "the run cannot be forked: event 2 of run `r` is illegal: step `k` of `a` without an attempt under way";
+    let words = "cannot fork the run: event 2 of run `r` is illegal: step `k` of `a` has no running attempt";
     Scene::nothing().rejects(
         InputKind::Fork { from: run_id("x"), events, node: name("b"), input: None, incarnation: None, undone: false },
         words,
@@ -110,7 +110,7 @@ fn a_fork_can_be_forked() {
         Some("7"),
         ["created from r up to 4, before b", "a#1 started", "a/k = 1", "a completed 1", "b is given 7", "b#1 started"],
     );
-    // Both edits hold: the second is made over the first.
+    // Both edits hold: the second fork is based on the first.
     forks(
         &first,
         "b",
@@ -120,7 +120,7 @@ fn a_fork_can_be_forked() {
 }
 
 #[test]
-fn a_pause_before_is_over_and_one_after_is_not_there() {
+fn a_fork_is_not_paused() {
     let mut scene = Scene::of([task("a"), task("b").after(&["a"]), task("c").after(&["a"])]);
     scene.then(pause(), ["paused: lunch"]).then(done("a#1", "1"), ["a completed 1"]);
     scene.then(super::asks::RESUME, ["resumed", "b#1 started", "c#1 started"]).then(pause(), ["paused: lunch"]);
@@ -142,7 +142,7 @@ fn a_pause_before_is_over_and_one_after_is_not_there() {
 }
 
 #[test]
-fn what_a_failed_run_did_can_be_forked() {
+fn a_failed_run_can_be_forked() {
     let mut scene = chain();
     scene.feed(fails("c#1")).expect("it fails");
     let mut fork = scene.fork("c", None).0;
@@ -150,7 +150,7 @@ fn what_a_failed_run_did_can_be_forked() {
 }
 
 #[test]
-fn a_deadline_and_whoever_waits_stay_with_the_other_run_and_its_budget_does_not() {
+fn a_fork_copies_the_budget_but_not_the_deadline_or_parent() {
     let parent = Some(Parent::new(run_id("p"), name("n")));
     let options = RunOptions { parent, deadline: Some(Timestamp::from_millis(50)), priority: 3, ..budget(10) };
     let mut scene = Scene::with([task("a"), task("b").after(&["a"])], options);
@@ -164,7 +164,7 @@ fn a_deadline_and_whoever_waits_stay_with_the_other_run_and_its_budget_does_not(
 }
 
 #[test]
-fn waits_for_time_people_and_signals_go_on_in_both() {
+fn sleeps_questions_and_signals_continue_in_both_runs() {
     let nodes = [task("a"), task("b"), gate("g", "go"), task("c").after(&["b"])];
     let mut scene = Scene::of(nodes);
     scene.then(asks("a#1", sleep("s", 50)), ["a/s sleeps until 50"]).then(RECOVER, ["recovered"]);
@@ -185,9 +185,9 @@ fn waits_for_time_people_and_signals_go_on_in_both() {
     fork.then(asks("c#1", await_signal("w", "later")), ["c/w awaits later", "c/w took later"]);
 }
 
-/// Found by reading: a fork waited for the runs that the other one had started, and would have cancelled them.
+/// Found by reading: a fork waited for the children of the original run, and would have cancelled them.
 #[test]
-fn runs_that_the_other_one_waits_for_are_its_own() {
+fn a_fork_does_not_share_children() {
     let mut scene = Scene::of([task("a"), task("b"), task("c").after(&["b"])]);
     scene
         .then(asks("a#1", child("j", "d")), ["a/j wants d of other with 1"])
@@ -196,15 +196,15 @@ fn runs_that_the_other_one_waits_for_are_its_own() {
     scene.then(done("b#1", "2"), ["b completed 2", "c#1 started"]);
     let mut fork = scene.fork("c", None).0;
     assert!(!agenda(fork.state()).any(|work| matches!(work, Work::StartChild { .. } | Work::CancelChild { .. })));
-    // The task asks again, for a run of its own; what has ended is remembered.
+    // The task requests a child of its own; the ended child is remembered.
     fork.then(asks("a#1", child("j", "r2/d")), [])
         .then(asks("a#1", child("k", "r2/e")), ["a/k wants r2/e of other with 1"]);
     fork.then(child_ends("r2/e", outcome(0), 0), ["a/k ended: completed 0"]);
 }
 
-/// Found by reading: an attempt under way in a fork had the deadline that it had in the other run, long past.
+/// Found by reading: a running attempt in a fork had the deadline of the original run, long past.
 #[test]
-fn attempts_under_way_have_all_of_their_time_in_the_fork() {
+fn running_attempts_get_their_full_time_in_the_fork() {
     let mut scene = Scene::of([task("a").within(100), task("b"), task("c").after(&["b"])]);
     scene.then(done("b#1", "2"), ["b completed 2", "c#1 started"]);
     let mut fork = scene.at(90_000).fork("c", None).0;
@@ -213,7 +213,7 @@ fn attempts_under_way_have_all_of_their_time_in_the_fork() {
 }
 
 #[test]
-fn slots_are_waited_for_anew() {
+fn a_fork_waits_for_slots_anew() {
     let mut scene = Scene::of([task("a").limited("few")]);
     scene.then(granted("a#1"), ["a#1 started"]);
     forks(&scene, "a", Some("1"), ["created from r up to 1, before a", "a is given 1", "a queued"]);

@@ -1,4 +1,4 @@
-//! A fork undoes what it did itself and nothing else, and does not go on with what was undone.
+//! A fork compensates only its own work, and does not continue with compensated work.
 
 use orkestra_core::kernel::{Event, RunStatus};
 use orkestra_core::model::NodeSpec;
@@ -10,7 +10,7 @@ use super::scene::{
 };
 use super::show::show;
 
-/// `pay` is done and can be undone, `ship` is under way.
+/// `pay` has completed and can be compensated, `ship` is running.
 fn paid() -> Scene {
     let mut scene = Scene::of([task("pay").undone(), task("ship").after(&["pay"]), gate("g", "go")]);
     scene.then(done("pay#1", "1"), ["pay completed 1", "ship#1 started"]);
@@ -31,11 +31,11 @@ fn refused(scene: &Scene, node: &str, words: &str) {
     assert!(fork.state.is_none());
     let said = result.expect_err("it is refused").to_string();
     assert!(said.starts_with(words), "{said}");
-    assert!(scene.fork_as(node, None, true).1.is_ok(), "unless it is told otherwise");
+    assert!(scene.fork_as(node, None, true).1.is_ok(), "unless that is requested");
 }
 
 #[test]
-fn a_fork_that_fails_undoes_nothing_that_was_copied() {
+fn a_failed_fork_compensates_no_copied_node() {
     let source = paid();
     let created = "created from r up to 4, before ship";
     let copied = ["pay#1 started", "g#1 started", "pay completed 1"];
@@ -53,13 +53,13 @@ fn a_fork_that_fails_undoes_nothing_that_was_copied() {
 }
 
 #[test]
-fn what_a_fork_does_itself_it_undoes() {
+fn a_fork_compensates_its_own_work() {
     let nodes = [task("pay").undone(), task("pack").undone().after(&["pay"]), task("ship").after(&["pack"])];
     let mut source = Scene::of(nodes);
     source.then(done("pay#1", "1"), ["pay completed 1", "pack#1 started"]);
     let mut fork = source.fork("pack", None).0;
     fork.then(done("pack#1", "2"), ["pack completed 2", "ship#1 started"]);
-    // A fork of the fork does not undo what either of them did.
+    // A fork of the fork compensates the work of neither.
     let mut second = fork.fork("ship", None).0;
     fork.then(
         fails("ship#1"),
@@ -74,7 +74,7 @@ fn what_a_fork_does_itself_it_undoes() {
     assert_eq!((second.state().status(), second.state().undo()), (RunStatus::Failed, None));
 }
 
-/// `pay` is under way when the other run is forked from `other`.
+/// `pay` is running when the other run is forked from `other`.
 fn half_done(did: impl FnOnce(&mut Scene)) -> Scene {
     let mut scene = Scene::of([task("pay").undone(), task("first"), task("other").after(&["first"])]);
     did(&mut scene);
@@ -86,7 +86,7 @@ fn half_done(did: impl FnOnce(&mut Scene)) -> Scene {
 }
 
 #[test]
-fn a_node_of_which_steps_were_copied_is_the_other_runs_to_undo() {
+fn a_node_with_copied_steps_is_compensated_by_the_original_run() {
     let of_the_other: [fn(&mut Scene); 2] = [
         |scene| {
             scene.then(asks("pay#1", end_step("charge", "1")), ["pay/charge = 1"]);
@@ -104,7 +104,7 @@ fn a_node_of_which_steps_were_copied_is_the_other_runs_to_undo() {
 }
 
 #[test]
-fn a_node_that_only_waited_or_was_at_its_first_step_is_the_forks_own() {
+fn a_node_without_finished_steps_is_compensated_by_the_fork() {
     let own: [fn(&mut Scene); 3] = [
         |_| {},
         |scene| {
@@ -123,7 +123,7 @@ fn a_node_that_only_waited_or_was_at_its_first_step_is_the_forks_own() {
 }
 
 #[test]
-fn a_shared_node_that_is_tried_again_in_the_fork_stays_shared() {
+fn a_shared_node_retried_in_the_fork_stays_shared() {
     use orkestra_core::model::OnFailure;
     let pay = NodeSpec { on_failure: OnFailure::Skip, ..task("pay").undone() };
     let mut scene = Scene::of([pay, task("first"), task("other").after(&["first"])]);
@@ -137,8 +137,8 @@ fn a_shared_node_that_is_tried_again_in_the_fork_stays_shared() {
 }
 
 #[test]
-fn a_run_that_was_undone_is_not_forked() {
-    let words = "what node `pay` did was undone in that run, or is about to be: fork from before that node";
+fn a_compensated_run_cannot_be_forked() {
+    let words = "cannot fork: the work of node `pay` was compensated in that run, or is about to be; fork from before that node";
     let mut scene = paid();
     scene.feed(fails("ship#1")).expect("it fails");
     assert_eq!(scene.state().status(), RunStatus::Compensating);
@@ -147,7 +147,7 @@ fn a_run_that_was_undone_is_not_forked() {
     refused(&scene, "ship", words);
     assert!(scene.fork("pay", None).1.is_ok(), "from before it");
 
-    // It will be, when `ship` has ended.
+    // It will be compensated when `ship` has ended.
     let mut scene = paid();
     scene.then(cancel("why"), ["stop because why, grace until 10000", "g cancelled"]);
     refused(&scene, "ship", words);
@@ -158,7 +158,7 @@ fn a_run_that_was_undone_is_not_forked() {
 }
 
 #[test]
-fn a_run_that_was_ended_by_force_undid_nothing_and_is_forked() {
+fn a_terminated_run_can_be_forked() {
     let mut scene = paid();
     scene.then(cancel("why"), ["stop because why, grace until 10000", "g cancelled"]);
     scene.then(terminate(), ["run terminated: enough"]);
@@ -166,35 +166,35 @@ fn a_run_that_was_ended_by_force_undid_nothing_and_is_forked() {
 }
 
 #[test]
-fn half_of_what_was_undone_is_not_shared() {
+fn a_partly_done_node_that_was_compensated_cannot_be_shared() {
     let mut scene = Scene::of([task("pay").undone(), task("first"), task("other").after(&["first"])]);
     scene.then(asks("pay#1", end_step("charge", "1")), ["pay/charge = 1"]);
     scene.then(done("first#1", "1"), ["first completed 1", "other#1 started"]);
     scene.then(done("pay#1", "1"), ["pay completed 1"]);
     scene.feed(fails("other#1")).expect("it fails");
-    refused(&scene, "other", "what node `pay` did was undone in that run");
+    refused(&scene, "other", "cannot fork: the work of node `pay` was compensated");
 }
 
 #[test]
-fn what_the_other_run_did_later_and_undid_does_not_matter() {
+fn later_compensation_in_the_original_run_does_not_matter() {
     let mut scene = Scene::of([task("a"), task("b").after(&["a"]).undone(), task("c").after(&["b"])]);
     scene.then(done("a#1", "1"), ["a completed 1", "b#1 started"]);
     scene.then(done("b#1", "2"), ["b completed 2", "c#1 started"]);
     scene.feed(fails("c#1")).expect("it fails");
     scene.then(done("undo:b#1", "0"), ["undo:b completed 0", "run failed at c (error)"]);
     assert!(scene.fork("b", None).1.is_ok());
-    refused(&scene, "c", "what node `b` did was undone");
+    refused(&scene, "c", "cannot fork: the work of node `b` was compensated");
 }
 
 #[test]
-fn a_fork_of_a_fork_does_not_mind_what_the_first_run_undoes() {
+fn a_fork_of_a_fork_ignores_compensation_in_the_first_run() {
     let mut scene = paid();
     let fork = scene.fork("ship", None).0;
     scene.feed(fails("ship#1")).expect("it fails");
     assert!(fork.fork("ship", None).1.is_ok(), "it knows nothing of it");
 }
 
-/// Older versions wrote nothing at the end of what was copied: such a fork undoes all of it, as it did.
+/// Older versions wrote no event at the end of the copied ones: such a fork compensates all of them, as before.
 #[test]
 fn forks_of_older_versions_keep_their_meaning() {
     let fork = paid().fork("ship", None).0;

@@ -1,4 +1,4 @@
-//! Plans that grow while they run.
+//! Plans that grow during the run.
 
 use orkestra_core::kernel::{NodeStatus, StepState};
 use orkestra_core::model::{Growth, limits};
@@ -6,7 +6,7 @@ use orkestra_core::model::{Growth, limits};
 use super::scene::{Node, Scene, asks, cancel, done, end_step, gate, grow, json, name, signal, task};
 
 #[test]
-fn new_nodes_that_wait_for_nothing_start_at_once() {
+fn new_first_nodes_start_at_once() {
     let mut scene = Scene::of([task("a"), task("z").after(&["a"])]);
     let growth = Growth::new()
         .with_node(task("b"))
@@ -22,7 +22,7 @@ fn new_nodes_that_wait_for_nothing_start_at_once() {
 }
 
 #[test]
-fn a_new_node_after_nodes_that_are_done_starts_at_once() {
+fn a_new_node_after_completed_nodes_starts_at_once() {
     let mut scene = Scene::of([task("a"), task("b")]);
     scene.then(done("b#1", "2"), ["b completed 2"]);
     let growth = Growth::new().with_node(task("c").after(&["b"]));
@@ -30,7 +30,7 @@ fn a_new_node_after_nodes_that_are_done_starts_at_once() {
 }
 
 #[test]
-fn an_edge_from_what_is_done_holds_nothing_up() {
+fn an_edge_from_a_completed_node_does_not_delay() {
     let mut scene = Scene::of([task("a"), task("b"), task("z").after(&["a"])]);
     scene.then(done("b#1", "2"), ["b completed 2"]);
     let growth = Growth::new().with_edge(name("b"), name("z"));
@@ -41,7 +41,7 @@ fn an_edge_from_what_is_done_holds_nothing_up() {
 }
 
 #[test]
-fn a_new_gate_takes_the_signal_that_is_there() {
+fn a_new_gate_takes_an_early_signal() {
     let mut scene = Scene::of([task("a")]);
     scene.then(signal("go", "1"), ["signal go 1"]);
     let growth = Growth::new().with_node(gate("g", "go")).with_node(task("b").after(&["g"]));
@@ -52,7 +52,7 @@ fn a_new_gate_takes_the_signal_that_is_there() {
 }
 
 #[test]
-fn growth_is_remembered_by_its_key() {
+fn growth_is_applied_once_per_key() {
     let mut scene = Scene::of([task("a")]);
     let growth = || grow("k", Growth::new().with_node(task("b")));
     scene.then(asks("a#1", growth()), ["a/k grew [b] []", "b#1 started"]).then(asks("a#1", growth()), []);
@@ -65,28 +65,31 @@ fn growth_that_does_not_fit_changes_nothing() {
     scene.then(done("b#1", "1"), ["b completed 1"]);
     let new = || Growth::new().with_node(task("n"));
     for (growth, words) in [
-        (new().with_edge(name("n"), name("a")), "node `a` has started already: nothing can be put before it"),
-        (new().with_edge(name("n"), name("b")), "node `b` has started already: nothing can be put before it"),
+        (new().with_edge(name("n"), name("a")), "cannot add an edge to node `a`: it has already started"),
+        (new().with_edge(name("n"), name("b")), "cannot add an edge to node `b`: it has already started"),
         (new().with_edge(name("z"), name("x")), "the workflow has a cycle: x -> z -> x"),
         (new().with_edge(name("n"), name("n")), "the workflow has a cycle: n -> n"),
         (new().with_node(task("n")), "two nodes are named `n`"),
         (new().with_node(task("z")), "two nodes are named `z`"),
-        (new().with_node(task("m").after(&["lost"])), "node `m` comes after `lost`, which is no node"),
-        (new().with_edge(name("n"), name("lost")), "node `lost` comes after `lost`, which is no node"),
+        (new().with_node(task("m").after(&["lost"])), "node `m` comes after `lost`, but there is no such node"),
+        (new().with_edge(name("n"), name("lost")), "node `lost` comes after `lost`, but there is no such node"),
     ] {
         scene.rejects(asks("a#1", grow("k", growth)), words);
     }
     let many: Vec<_> = (0..limits::NODES_MAX).map(|number| task(&format!("n{number}"))).collect();
     let growth = Growth { nodes: many, edges: Vec::new() };
-    scene.rejects(asks("a#1", grow("k", growth)), "a plan has at most 10000 nodes and 200000 edges");
-    // What was refused left nothing behind: the same names and the opposite edge are free.
+    scene.rejects(
+        asks("a#1", grow("k", growth)),
+        "the plan is too large: it may have at most 10000 nodes and 200000 edges",
+    );
+    // A rejected growth leaves nothing behind: the same names and the opposite edge are free.
     let growth = new().with_edge(name("n"), name("x")).with_edge(name("n"), name("z"));
     scene.then(asks("a#1", grow("k", growth)), ["a/k grew [n] [n->x n->z]", "n#1 started"]);
 }
 
 #[test]
 fn inputs_of_new_nodes_have_a_limit_together() {
-    // Each of them may be so large.
+    // Each of them may be this large.
     let part = json(&format!("\"{}\"", "x".repeat(1_999_998)));
     let nodes = (0..34).map(|number| task(&format!("n{number}")).with_input(part.clone())).collect();
     let mut scene = Scene::of([task("a")]);
@@ -95,7 +98,7 @@ fn inputs_of_new_nodes_have_a_limit_together() {
 }
 
 #[test]
-fn an_edge_that_is_there_already_counts_once() {
+fn an_existing_edge_counts_once() {
     let mut scene = Scene::of([task("a"), task("z").after(&["a", "a"])]);
     let growth = Growth::new().with_edge(name("a"), name("z")).with_edge(name("a"), name("z"));
     scene.then(asks("a#1", grow("k", growth)), ["a/k grew [] [a->z a->z]"]);

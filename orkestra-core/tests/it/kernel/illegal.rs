@@ -1,5 +1,5 @@
-//! Every kind of event on every kind of state: what can have happened, and what cannot. `apply` answers the latter
-//! with an error that names the place, and never panics.
+//! Every kind of event on every kind of state: which are legal, and which not. `apply` answers an illegal one with an
+//! error that names its position, and never panics.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ fn stop(reason: StopReason) -> Event {
     Event::StopRequested { reason, grace_until: at(9) }
 }
 
-/// The events about the step `k` of `node`.
+/// The events of step `k` of `node`.
 fn step_events(node: &str) -> Vec<Event> {
     let (node, step): (Name, String) = (name(node), "k".into());
     let growth = Growth::new().with_node(task("n")).with_edge(name("n"), name("b"));
@@ -66,25 +66,25 @@ fn step_events(node: &str) -> Vec<Event> {
     ]
 }
 
-/// The states, each as the events that lead there after the run began with `a` and `g` under way.
+/// The states, each with the events that lead to it after the run started with `a` and `g` running.
 fn states() -> Vec<(char, Vec<Event>)> {
     let step = |index: usize| step_events("a")[index].clone();
     let cancel = || stop(StopReason::Cancelled { reason: "why".into() });
     let fail = || stop(StopReason::NodeFailed { node: name("a"), failure: failure() });
     vec![
-        ('R', vec![]),                                                                // a and g under way
-        ('S', vec![step(0)]),                                                         // step k began
-        ('D', vec![step(1)]),                                                         // step k is done
+        ('R', vec![]),                                                                // a and g are running
+        ('S', vec![step(0)]),                                                         // step k started
+        ('D', vec![step(1)]),                                                         // step k completed
         ('Z', vec![step(3)]),                                                         // step k sleeps
         ('W', vec![step(5)]),                                                         // step k waits for a signal
-        ('w', vec![step(5), received("mine")]),                                       // which is there
-        ('G', vec![received("go")]),                                                  // the gate's signal is there
-        ('B', vec![failed("a", 1, Next::RetryAt(at(7)))]),                            // a is tried again later
+        ('w', vec![step(5), received("mine")]),                                       // which has arrived
+        ('G', vec![received("go")]),                                                  // the gate's signal has arrived
+        ('B', vec![failed("a", 1, Next::RetryAt(at(7)))]),                            // a is retried later
         ('F', vec![failed("a", 1, Next::GiveUp)]),                                    // a failed
-        ('C', vec![completed("a")]),                                                  // a is done, b may start
-        ('A', vec![completed("a"), started("b", 1), completed("b"), completed("g")]), // all are done
-        ('P', vec![cancel()]),                                                        // stopping, a under way
-        ('p', vec![cancel(), cancelled("a"), cancelled("g")]),                        // stopping, nothing is
+        ('C', vec![completed("a")]),                                                  // a completed, b may start
+        ('A', vec![completed("a"), started("b", 1), completed("b"), completed("g")]), // all completed
+        ('P', vec![cancel()]),                                                        // stopping, a is running
+        ('p', vec![cancel(), cancelled("a"), cancelled("g")]),                        // stopping, nothing is running
         ('f', vec![failed("a", 1, Next::GiveUp), fail(), cancelled("g")]),            // the same for a failure
         ('E', vec![cancel(), cancelled("a"), cancelled("g"), Event::RunCancelled { reason: "why".into() }]), // ended
     ]
@@ -129,7 +129,7 @@ pub(super) fn all_events() -> Vec<Event> {
     events
 }
 
-/// A row for each event: the states in which it can happen.
+/// For each event, the states in which it is legal.
 pub(super) fn table(states: &[(char, Option<RunState>)], events: &[Event]) -> Vec<String> {
     let columns: String = states.iter().map(|(column, _)| *column).collect();
     let mut table = vec![format!("{columns}|")];
@@ -152,7 +152,7 @@ pub(super) fn table(states: &[(char, Option<RunState>)], events: &[Event]) -> Ve
 }
 
 #[test]
-fn what_can_happen_in_which_state() {
+fn which_events_are_legal_in_which_state() {
     let states: Vec<_> = states().into_iter().map(|(column, events)| (column, state_after(&events))).collect();
     let table = table(&states, &all_events());
     let expected = [
@@ -192,7 +192,7 @@ fn what_can_happen_in_which_state() {
 }
 
 #[test]
-fn nothing_but_its_creation_can_happen_to_a_run_that_is_not_there() {
+fn only_creation_is_legal_for_a_missing_run() {
     for event in all_events() {
         let mut state = None;
         let result = apply(&run(), &mut state, at(2), &event);
@@ -201,7 +201,7 @@ fn nothing_but_its_creation_can_happen_to_a_run_that_is_not_there() {
 }
 
 #[test]
-fn nothing_happens_to_a_node_that_is_not_there() {
+fn events_of_unknown_nodes_are_illegal() {
     let nobody = || name("nobody");
     let mut events = vec![
         started("nobody", 1),

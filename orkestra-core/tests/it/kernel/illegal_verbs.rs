@@ -1,5 +1,5 @@
-//! The other half of the list of what cannot happen: pauses, budgets, slots, questions, other runs, undoing, retries and
-//! what a run owes after its end.
+//! The other half of the table of legal events: pauses, budgets, slots, questions, child runs, compensation, retries,
+//! and what a run owes after its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::fixture::kind;
 use super::illegal::{all_events, at, cancelled, completed, failed, failure, run, started, table};
 use super::scene::{Node, json, name, plan, task};
 
-/// `a` can be undone and `b` comes after it; `q` is under a limit. Somebody waits for the run.
+/// `a` can be compensated and `b` comes after it; `q` has a limit. A parent waits for the run.
 fn created() -> Event {
     let plan = plan([task("a").undone().or(OnFailure::Skip), task("b").after(&["a"]), task("q").limited("few")]);
     let parent = Some(Parent::new(run_id("p"), name("n")));
@@ -65,29 +65,29 @@ fn ended() -> Event {
     Event::RunTimedOut { deadline: at(5) }
 }
 
-/// The states, each as the events that lead there after the run began with `a` under way.
+/// The states, each with the events that lead to it after the run started with `a` running.
 fn states() -> Vec<(char, Option<RunState>)> {
     let given_up = || failed("a", 1, Next::GiveUp);
     let undone = || vec![completed("a"), stop(), undoing(), started("undo:a", 1)];
     let states = vec![
-        ('R', vec![]),                                               // a under way, q may start
+        ('R', vec![]),                                               // a is running, q may start
         ('Q', vec![queued("q")]),                                    // q waits for its slot
         ('K', vec![asked()]),                                        // step k asks
         ('C', vec![child()]),                                        // step k waits for another run
         ('Z', vec![sleeps(), parked()]),                             // step k sleeps, a is parked
-        ('P', vec![paused()]),                                       // a pause, a under way
-        ('p', vec![asked(), paused()]),                              // a pause, step k asks
-        ('B', vec![failed("a", 1, Next::RetryAt(at(7)))]),           // a is tried again later
-        ('b', vec![failed("a", 1, Next::RetryAt(at(7))), paused()]), // the same in a pause
+        ('P', vec![paused()]),                                       // paused, a is running
+        ('p', vec![asked(), paused()]),                              // paused, step k asks
+        ('B', vec![failed("a", 1, Next::RetryAt(at(7)))]),           // a is retried later
+        ('b', vec![failed("a", 1, Next::RetryAt(at(7))), paused()]), // the same, paused
         ('F', vec![given_up()]),                                     // a failed
-        ('f', vec![given_up(), paused()]),                           // the same in a pause
+        ('f', vec![given_up(), paused()]),                           // the same, paused
         ('A', vec![given_up(), skipped("b"), queued("q"), started("q", 1), completed("q")]), // all have ended
-        ('S', vec![stop()]),                                         // stopping, a under way
-        ('s', vec![queued("q"), completed("a"), stop()]),            // stopping, nothing is
-        ('U', undone()),                                             // undoing a
-        ('u', [undone(), vec![completed("undo:a")]].concat()),       // a is undone
+        ('S', vec![stop()]),                                         // stopping, a is running
+        ('s', vec![queued("q"), completed("a"), stop()]),            // stopping, nothing is running
+        ('U', undone()),                                             // compensating a
+        ('u', [undone(), vec![completed("undo:a")]].concat()),       // a is compensated
         ('D', vec![child(), given_up(), stop(), ended()]),           // timed out, owes c and p
-        ('d', [undone(), vec![completed("undo:a"), ended()]].concat()), // timed out, undone, owes p
+        ('d', [undone(), vec![completed("undo:a"), ended()]].concat()), // timed out, compensated, owes p
         ('T', vec![given_up(), Event::RunTerminated { reason: "enough".into() }, Event::ParentTold]), // owes nothing
     ];
     states.into_iter().map(|(column, events)| (column, state_after(&events))).collect()
@@ -161,7 +161,7 @@ fn events() -> Vec<Event> {
 }
 
 #[test]
-fn what_else_can_happen_in_which_state() {
+fn which_further_events_are_legal_in_which_state() {
     let table = table(&states(), &events());
     let expected = [
         "RQKCZPpBbFfASsUuDdT|",
@@ -223,7 +223,7 @@ fn what_else_can_happen_in_which_state() {
 }
 
 #[test]
-fn an_undo_is_tried_again_when_the_run_has_ended_and_it_failed() {
+fn a_failed_compensation_is_retried_after_the_run_ended() {
     let undone = vec![completed("a"), stop(), undoing(), started("undo:a", 1)];
     let not_undone = [undone, vec![failed("undo:a", 1, Next::GiveUp), ended()]].concat();
     for (node, may) in [("undo:a", true), ("a", false), ("nobody", false)] {

@@ -1,4 +1,4 @@
-//! How nodes wait for those before them, and which of them run at all: joins, conditions, failure policies, priorities.
+//! How nodes wait for the nodes before them, and which of them run: joins, conditions, failure policies, priorities.
 
 use orkestra_core::kernel::{NodeStatus, RunStatus, SkipReason};
 use orkestra_core::model::{Growth, Join, OnFailure};
@@ -14,17 +14,17 @@ fn input(scene: &Scene, node: &str) -> String {
 }
 
 #[test]
-fn any_starts_with_the_first_that_is_done() {
+fn any_starts_after_the_first_completed_node() {
     let mut scene = Scene::of([task("a"), task("b"), task("c").after(&["a", "b"]).joins(Join::Any)]);
     scene.then(done("b#1", "2"), ["b completed 2", "c#1 started"]);
     scene.then(done("a#1", "1"), ["a completed 1"]);
-    assert_eq!(input(&scene, "c"), "2", "what it was started with");
+    assert_eq!(input(&scene, "c"), "2", "the input it started with");
     let scene = Scene::replay(&scene.journal, 9);
     assert_eq!(input(&scene, "c"), "2", "in another process too");
 }
 
 #[test]
-fn another_attempt_is_given_what_the_first_one_was() {
+fn another_attempt_gets_the_same_input() {
     for join in [Join::Any, Join::AtLeast(1)] {
         let mut scene = Scene::of([task("a"), task("b"), task("c").after(&["a", "b"]).joins(join).tries(2)]);
         scene.then(done("b#1", "2"), ["b completed 2", "c#1 started"]);
@@ -36,7 +36,7 @@ fn another_attempt_is_given_what_the_first_one_was() {
 }
 
 #[test]
-fn any_is_skipped_when_none_can_be_done() {
+fn any_is_skipped_when_no_node_can_complete() {
     let skips = |node: &str| task(node).or(OnFailure::Skip);
     let mut scene = Scene::of([skips("a"), skips("b"), task("c").after(&["a", "b"]).joins(Join::Any)]);
     scene.then(fails("a#1"), ["a#1 failed (error), given up"]);
@@ -44,7 +44,7 @@ fn any_is_skipped_when_none_can_be_done() {
 }
 
 #[test]
-fn enough_of_them_start_it_with_their_outputs_in_declared_order() {
+fn at_least_starts_with_the_outputs_in_declared_order() {
     let join = task("j").after(&["a", "b", "c"]).joins(Join::AtLeast(2));
     let mut scene = Scene::of([task("a"), task("b"), task("c"), join]);
     scene.then(done("c#1", "3"), ["c completed 3"]);
@@ -55,7 +55,7 @@ fn enough_of_them_start_it_with_their_outputs_in_declared_order() {
 }
 
 #[test]
-fn too_many_lost_skip_it_at_once() {
+fn at_least_is_skipped_as_soon_as_too_many_failed() {
     let skips = |node: &str| task(node).or(OnFailure::Skip);
     let join = task("j").after(&["a", "b", "c"]).joins(Join::AtLeast(2));
     let mut scene = Scene::of([skips("a"), skips("b"), skips("c"), join]);
@@ -65,7 +65,7 @@ fn too_many_lost_skip_it_at_once() {
 }
 
 #[test]
-fn settled_waits_for_all_however_they_end() {
+fn settled_waits_until_all_have_ended() {
     let nodes = [
         task("a"),
         task("b").or(OnFailure::Skip),
@@ -80,14 +80,14 @@ fn settled_waits_for_all_however_they_end() {
 }
 
 #[test]
-fn a_settled_node_after_one_node_is_given_a_list_of_one() {
+fn a_settled_node_after_one_node_gets_a_list_of_one() {
     let mut scene = Scene::of([task("a"), task("j").after(&["a"]).joins(Join::Settled)]);
     scene.then(done("a#1", "1"), ["a completed 1", "j#1 started"]);
     assert_eq!(input(&scene, "j"), "[1]");
 }
 
 #[test]
-fn nodes_after_nothing_start_whatever_their_join() {
+fn first_nodes_start_whatever_their_join() {
     for join in [Join::All, Join::Any, Join::Settled] {
         let mut scene = Scene::of([task("a").joins(join)]);
         assert_eq!(input(&scene, "a"), "\"in\"");
@@ -95,10 +95,10 @@ fn nodes_after_nothing_start_whatever_their_join() {
     }
 }
 
-/// Found by reading: what an any-node is given was only fixed when it started, and the keys of its slots are made from
+/// Found by reading: the input of an any-node was only fixed when it started, but the keys of its slots are made from
 /// its input before.
 #[test]
-fn a_choice_is_fixed_when_a_node_begins_to_wait_for_its_slots() {
+fn the_chosen_inputs_are_fixed_when_a_node_is_queued() {
     use orkestra_core::model::SlotBy;
     let join = task("j").after(&["a", "b"]).joins(Join::Any).limited_by("few", SlotBy::Input(String::new()));
     let mut scene = Scene::of([task("a"), task("b"), join]);
@@ -112,7 +112,7 @@ fn a_choice_is_fixed_when_a_node_begins_to_wait_for_its_slots() {
 }
 
 #[test]
-fn growth_into_a_join_is_waited_for() {
+fn a_join_waits_for_nodes_added_by_growth() {
     let mut scene = Scene::of([task("a"), task("b"), task("j").after(&["a", "b"]).joins(Join::AtLeast(2))]);
     let more = Growth::new().with_node(task("c")).with_edge(name("c"), name("j"));
     scene.then(asks("a#1", grow("k", more)), ["a/k grew [c] [c->j]", "c#1 started"]);
@@ -122,7 +122,7 @@ fn growth_into_a_join_is_waited_for() {
 }
 
 #[test]
-fn growth_that_puts_a_skipped_node_before_another_skips_that_too() {
+fn a_node_added_after_a_skipped_one_is_skipped_too() {
     let nodes = [task("a"), task("b").when(r#"{"is": {"equals": 0}}"#), task("j").after(&["a"])];
     let mut scene = Scene::of(nodes);
     let more = Growth::new().with_edge(name("b"), name("j"));
@@ -130,7 +130,7 @@ fn growth_that_puts_a_skipped_node_before_another_skips_that_too() {
 }
 
 #[test]
-fn a_condition_looks_at_the_output_before_or_at_the_input_of_the_run() {
+fn a_condition_tests_an_earlier_output_or_the_run_input() {
     let nodes = [
         task("a"),
         task("yes").after(&["a"]).when(r#"{"node": "a", "pointer": "/risk", "is": {"at_least": 7}}"#),
@@ -148,7 +148,7 @@ fn a_condition_looks_at_the_output_before_or_at_the_input_of_the_run() {
 }
 
 #[test]
-fn a_run_whose_nodes_are_all_skipped_is_done_at_once() {
+fn a_run_with_only_skipped_nodes_completes_at_once() {
     let mut scene = Scene::nothing();
     let never = task("a").when(r#"{"is": "absent"}"#);
     scene.then(
@@ -158,13 +158,13 @@ fn a_run_whose_nodes_are_all_skipped_is_done_at_once() {
 }
 
 #[test]
-fn a_condition_is_asked_once_and_not_again_for_another_attempt() {
+fn a_condition_is_evaluated_once_for_all_attempts() {
     let mut scene = Scene::of([task("a").when(r#"{"is": {"equals": "in"}}"#).tries(2)]);
     scene.then(fails("a#1"), ["a#1 failed (error), again at 0", "a#2 started"]);
 }
 
 #[test]
-fn a_failure_fails_the_run_or_skips_or_goes_on() {
+fn a_failure_fails_the_run_or_skips_or_continues() {
     let of = |policy| Scene::of([task("a").or(policy), task("b"), task("c").after(&["a"])]);
     of(OnFailure::Fail)
         .then(fails("a#1"), ["a#1 failed (error), given up", "stop because a failed, grace until 10000"]);
@@ -180,11 +180,11 @@ fn a_failure_fails_the_run_or_skips_or_goes_on() {
 }
 
 #[test]
-fn a_failure_that_pauses_waits_for_somebody() {
+fn a_failure_that_pauses_waits_for_a_decision() {
     let mut scene = Scene::of([task("a").or(OnFailure::Pause), task("b").after(&["a"]), task("c")]);
     scene.then(fails("a#1"), ["a#1 failed (error), given up", "paused because a failed"]);
     assert_eq!(scene.state().status(), RunStatus::Paused);
-    // Nobody wants it tried again: what needs it is skipped.
+    // No retry is requested: the nodes that depend on it are skipped.
     scene.then(RESUME, ["resumed", "b skipped"]);
     scene.then(done("c#1", "3"), ["c completed 3", r#"run completed {"b":null,"c":3}"#]);
 }
@@ -197,7 +197,7 @@ fn the_last_node_may_pause_the_run_too() {
 }
 
 #[test]
-fn higher_goes_first() {
+fn higher_priority_starts_first() {
     let mut scene = Scene::nothing();
     let nodes = [task("a"), task("b").first(5), task("c").first(-1), task("d").first(5)];
     scene.then(super::scene::create(nodes), ["created", "b#1 started", "d#1 started", "a#1 started", "c#1 started"]);
@@ -214,7 +214,7 @@ fn higher_goes_first() {
 }
 
 #[test]
-fn higher_goes_first_after_a_pause_too() {
+fn higher_priority_starts_first_after_a_pause_too() {
     let nodes = [task("a"), task("b").after(&["a"]), task("c").after(&["a"]).first(1)];
     let mut scene = Scene::of(nodes);
     scene.then(pause(), ["paused: lunch"]).then(done("a#1", "1"), ["a completed 1"]);
@@ -222,7 +222,7 @@ fn higher_goes_first_after_a_pause_too() {
 }
 
 #[test]
-fn what_a_node_is_given_of_its_own_comes_before_all() {
+fn the_own_input_of_a_node_wins() {
     let mut scene = Scene::of([task("a"), task("j").after(&["a"]).joins(Join::Any).with_input(json("5"))]);
     scene.then(done("a#1", "1"), ["a completed 1", "j#1 started"]);
     assert_eq!(input(&scene, "j"), "5");

@@ -1,5 +1,5 @@
-//! The rules of a run, seen from outside: tables (given, when, then), the list of what cannot happen, properties over
-//! random runs, and the journal's format.
+//! Tests of the kernel from outside: tables (given, when, then), the tables of legal events, properties of random runs,
+//! and the journal's format.
 
 mod again;
 mod asks;

@@ -1,6 +1,6 @@
-//! What may happen to a run, accepted or not: tasks that run, fail, ask for steps, waits, growth and other runs; people
-//! who signal, answer, pause, retry and cancel; a clock that jumps. All from numbers, so that a failing case shrinks to
-//! a short one.
+//! Random moves of a run, valid or not: tasks that run, fail, and request steps, waits, growth and children; users who
+//! signal, answer, pause, retry and cancel; a clock that jumps. All encoded as numbers, so that a failing case shrinks
+//! to a short one.
 
 use orkestra_core::kernel::{InputKind, RunState, TaskRequest, Work, agenda};
 use orkestra_core::model::limits::INTERRUPTIONS_MAX;
@@ -17,7 +17,7 @@ use super::scene::{
 };
 use super::world::limited;
 
-/// One thing that happens, as numbers: what, to whom, under which key, how much.
+/// One move as numbers: what, for whom, under which key, how much.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Move {
     what: u8,
@@ -31,7 +31,7 @@ pub(super) fn moves(count: usize) -> impl Strategy<Value = Vec<Move>> {
     proptest::collection::vec(one.prop_map(|(what, who, key, amount)| Move { what, who, key, amount }), 0..count)
 }
 
-/// Creates the run and lets everything happen.
+/// Creates the run and makes all moves.
 pub(super) fn play(nodes: Vec<NodeSpec>, options: RunOptions, moves: &[Move]) -> Scene {
     let mut scene = Scene::nothing();
     scene.feed(create_with(nodes, options)).expect("a new run is accepted");
@@ -45,7 +45,7 @@ impl Move {
     fn make(self, scene: &mut Scene) {
         scene.chance(f64::from(self.amount) / 255.0);
         let input = if self.what < 28 { self.by_task(scene) } else { self.by_others(scene) };
-        // Refused or not: `feed` checks what must hold in either case.
+        // `feed` checks the invariants whether the input is accepted or rejected.
         drop(scene.feed(input));
     }
 
@@ -76,7 +76,7 @@ impl Move {
         }
     }
 
-    /// Every other wait has a limit.
+    /// Every other wait has a time limit.
     fn within(self, scene: &Scene, request: TaskRequest) -> TaskRequest {
         if self.who % 4 > 1 { until(request, scene.now + u64::from(self.amount) / 4) } else { request }
     }
@@ -97,7 +97,7 @@ impl Move {
             46 if who < 32 => terminate(),
             46 | 47 if who < 64 => cancel("why"),
             48 if who < 48 => {
-                // A process that dies again and again, once more than an attempt may lose it.
+                // A process that dies repeatedly, once more than an attempt may lose it.
                 for _ in 0..INTERRUPTIONS_MAX {
                     drop(scene.feed(RECOVER));
                 }
@@ -127,7 +127,7 @@ impl Move {
         NodeId(u32::from(self.who) % u32::try_from(state.plan().nodes().len()).expect("small"))
     }
 
-    /// Mostly an attempt under way, sometimes one that is over or was never begun.
+    /// Mostly a running attempt, sometimes one that has ended or never started.
     fn attempt(self, state: &RunState) -> String {
         let running: Vec<_> = state.running().collect();
         let id = match running.get(usize::from(self.who) % running.len().max(1)) {
@@ -138,7 +138,7 @@ impl Move {
         format!("{}#{}", state.name(id), state.node(id).attempt.saturating_sub(stale))
     }
 
-    /// Mostly a step that is not over.
+    /// Mostly a step that has not ended.
     fn open_step(self, state: &RunState, attempt: &str) -> String {
         let node = attempt.split('#').next().and_then(|node| state.plan().id(node));
         let steps = node.into_iter().flat_map(|id| &state.node(id).steps);
@@ -147,7 +147,7 @@ impl Move {
         open.get(usize::from(self.key) % open.len().max(1)).cloned().unwrap_or_else(|| format!("k{}", self.key))
     }
 
-    /// Mostly a task that waits.
+    /// Mostly a waiting task.
     fn waiting(self, state: &RunState) -> String {
         let waiting: Vec<_> = state.running().filter(|id| !state.node(*id).waits.is_empty()).collect();
         match waiting.get(usize::from(self.who) % waiting.len().max(1)) {
@@ -156,7 +156,7 @@ impl Move {
         }
     }
 
-    /// Mostly a run that is waited for.
+    /// Mostly a child that is waited for.
     fn child(self, state: &RunState) -> String {
         let children: Vec<_> = state.children().keys().collect();
         let child = children.get(usize::from(self.who) % children.len().max(1));
@@ -170,7 +170,7 @@ impl Move {
         format!("{}#{}", state.name(id), state.node(id).attempt + u32::from(self.who % 16 != 3))
     }
 
-    /// Mostly a question that is open.
+    /// Mostly an open question.
     fn question(self, state: &RunState) -> u64 {
         let open: Vec<_> = state.questions().keys().collect();
         open.get(usize::from(self.who) % open.len().max(1)).map_or(u64::from(self.amount), |question| question.0)
@@ -184,7 +184,7 @@ impl Move {
         abandoned.unwrap_or_else(|| format!("c{}", self.who % 4))
     }
 
-    /// Up to two new nodes and an edge, fitting or not.
+    /// Up to two new nodes and an edge, valid or not.
     fn growth(self, state: &RunState) -> Growth {
         let count = state.plan().nodes().len();
         let old = |number: u8| state.name(NodeId(u32::from(number) % u32::try_from(count).expect("small"))).clone();

@@ -1,5 +1,5 @@
-//! What holds for every run, whatever happens to it. `Scene::feed` checks each input: promises kept, rejections without
-//! a trace, replay equal to what was lived.
+//! Properties of every run. `Scene::feed` checks each input: the invariants hold, rejections leave no trace, and a
+//! replay gives the same state.
 //!
 //! `PROPTEST_CASES=10000 cargo test -p orkestra-core property` is the long form.
 
@@ -17,14 +17,14 @@ use super::moves::{moves, play};
 use super::scene::{RECOVER, Scene};
 use super::world::{drive, is_called, is_open, is_over, nodes, options};
 
-/// A modest number of cases, unless the environment asks for another.
+/// A modest number of cases, unless the environment sets another.
 pub(super) fn cases(modest: u32) -> ProptestConfig {
     let asked = std::env::var_os("PROPTEST_CASES").is_some();
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     if asked { config } else { ProptestConfig { cases: modest, ..config } }
 }
 
-/// How often each step was settled, over the whole journal.
+/// How often each step was settled over the whole journal.
 fn settled(journal: &[Written]) -> BTreeMap<(String, String), usize> {
     let mut replayer = Replayer::new(Scene::nothing().run);
     let mut settled = BTreeMap::new();
@@ -34,7 +34,7 @@ fn settled(journal: &[Written]) -> BTreeMap<(String, String), usize> {
             if let Some((node, step)) = event.settled_step() {
                 *settled.entry((node.to_string(), step.to_owned())).or_default() += 1;
             }
-            // What was let go is forgotten: another attempt may wait anew.
+            // A dropped wait is forgotten: another attempt may wait anew.
             if let Event::WaitLetGo { node, step } = event {
                 settled.remove(&(node.to_string(), step.clone()));
             }
@@ -43,8 +43,7 @@ fn settled(journal: &[Written]) -> BTreeMap<(String, String), usize> {
     settled
 }
 
-/// Each step was settled once, and the state knows its result. Whoever wants a node tried again wants what failed for
-/// good to be tried too.
+/// Each step was settled once, and the state knows its result. Resetting a node also resets steps that failed for good.
 fn check_steps(scene: &Scene) {
     if was_reset(scene) {
         return;
@@ -64,7 +63,7 @@ fn was_reset(scene: &Scene) -> bool {
     scene.events().iter().any(|event| matches!(event, Event::NodeReset { .. } | Event::UndoRetried { .. }))
 }
 
-/// How the nodes of an ended run stand.
+/// The statuses of the nodes of an ended run.
 fn check_end(scene: &Scene) {
     let state = scene.state();
     let statuses: Vec<_> = state.plan().ids().map(|id| (state.name(id), state.node(id).status)).collect();
@@ -87,7 +86,7 @@ fn check_end(scene: &Scene) {
     }
 }
 
-/// A fork undoes nothing that was done before its own first event.
+/// A fork compensates nothing that was done before its own first event.
 fn check_own_undo(fork: &Scene, copied: usize) {
     let own: BTreeSet<_> = fork.events()[copied..]
         .iter()
@@ -102,7 +101,7 @@ fn check_own_undo(fork: &Scene, copied: usize) {
     assert!(shared.is_empty(), "{shared:?} were done by the other run");
 }
 
-/// No node began before those that it waits for.
+/// No node started before the nodes it waits for.
 fn check_order(state: &RunState) {
     for id in state.plan().ids().filter(|id| state.node(*id).attempt > 0) {
         let (node, plan) = (state.node(id), state.plan().node(id));
@@ -125,7 +124,7 @@ proptest! {
     #![proptest_config(cases(192))]
 
     #[test]
-    fn whatever_happens_a_run_keeps_its_promises_and_can_be_driven_to_its_end(
+    fn any_run_keeps_its_invariants_and_can_be_driven_to_its_end(
         nodes in nodes(), options in options(), moves in moves(80)
     ) {
         let mut scene = play(nodes, options, &moves);
@@ -139,7 +138,7 @@ proptest! {
     #![proptest_config(cases(24))]
 
     #[test]
-    fn a_run_cut_after_any_commit_goes_on_to_its_end(nodes in nodes(), options in options(), moves in moves(50)) {
+    fn a_run_cut_after_any_commit_continues_to_its_end(nodes in nodes(), options in options(), moves in moves(50)) {
         let mut whole = play(nodes, options, &moves);
         drive(&mut whole);
         for kept in 1..=whole.journal.len() {
@@ -154,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn a_process_that_dies_after_every_commit_gets_there_all_the_same(
+    fn a_run_ends_even_if_the_process_dies_after_every_commit(
         nodes in nodes(), options in options(), moves in moves(40)
     ) {
         let mut scene = play(nodes, options, &moves);
@@ -164,7 +163,7 @@ proptest! {
             assert!(lives < 2000, "the run does not end: {:?}", scene.state());
             let kept = scene.journal.len();
             drive(&mut scene);
-            // The first commit of this life survives it, the rest is never written.
+            // The first commit of this life is durable, the rest is never written.
             let journal = &scene.journal[..scene.journal.len().min(kept + 1)];
             scene = Scene::replay(journal, scene.now);
             if !scene.state().status().is_final() {
@@ -176,7 +175,7 @@ proptest! {
     }
 
     #[test]
-    fn a_run_can_be_forked_from_every_node_that_began(
+    fn a_run_can_be_forked_from_every_started_node(
         nodes in nodes(), options in options(), moves in moves(50), edited in any::<bool>()
     ) {
         let whole = play(nodes, options, &moves);
@@ -192,7 +191,7 @@ proptest! {
             check_own_undo(&fork, copied);
             check_end(&fork);
             check_steps(&fork);
-            // What was edited and ran was given the other input.
+            // A node that was edited and ran got the new input.
             prop_assert!(!edited || fork.node(&node).input.is_some());
         }
     }
@@ -202,7 +201,7 @@ proptest! {
     #![proptest_config(cases(48))]
 
     #[test]
-    fn what_is_owed_is_what_is_under_way(nodes in nodes(), options in options(), moves in moves(80)) {
+    fn the_agenda_matches_the_running_nodes(nodes in nodes(), options in options(), moves in moves(80)) {
         let scene = play(nodes, options, &moves);
         let state = scene.state();
         let works = state.pause().is_none();
@@ -214,14 +213,14 @@ proptest! {
         let started = agenda(state).filter(|work| matches!(work, Work::StartChild { .. })).count();
         prop_assert_eq!(started, state.children().len());
         let live = !state.status().is_final();
-        prop_assert!(!live || wake_at(state).is_some() || !waits(state).is_empty(), "it sleeps for ever");
+        prop_assert!(!live || wake_at(state).is_some() || !waits(state).is_empty(), "it would sleep for ever");
         prop_assert!(live || wake_at(state).is_some() == (agenda(state).count() > 0));
     }
 }
 
-/// A world in which something never happens shows nothing about it.
+/// A random world in which an event never happens proves nothing about that event.
 #[test]
-fn random_runs_go_through_all_that_can_happen() {
+fn random_runs_cover_every_event() {
     let mut runner = TestRunner::deterministic();
     let strategy = (nodes(), options(), moves(80));
     let mut seen = BTreeMap::new();
@@ -234,7 +233,7 @@ fn random_runs_go_through_all_that_can_happen() {
             *seen.entry(kind(&event)).or_insert(0_usize) += 1;
         }
     }
-    // In forks alone; and no value here is large.
+    // Only in forks; and no value here is large.
     let never = ["InputReplaced", "Forked", "ValueRead"];
     let expected: Vec<_> = Event::kinds().iter().filter(|kind| !never.contains(kind)).collect();
     let missing: Vec<_> = expected.into_iter().filter(|kind| !seen.contains_key(**kind)).collect();

@@ -1,4 +1,4 @@
-//! What another process does with a run.
+//! Recovery of a run in another process.
 
 use orkestra_core::kernel::{InputKind, RunStatus};
 use orkestra_core::model::limits::INTERRUPTIONS_MAX;
@@ -15,7 +15,7 @@ fn interrupted_often(scene: &mut Scene) {
 }
 
 #[test]
-fn an_interruption_is_counted_until_a_step_is_finished() {
+fn interruptions_are_counted_until_a_step_finishes() {
     let mut scene = Scene::of([task("a")]);
     scene.then(RECOVER, ["recovered"]).then(RECOVER, ["recovered"]);
     assert_eq!(scene.node("a").interruptions, 2);
@@ -24,13 +24,13 @@ fn an_interruption_is_counted_until_a_step_is_finished() {
 }
 
 #[test]
-fn a_run_without_tasks_under_way_was_not_interrupted() {
+fn a_run_without_running_tasks_is_not_interrupted() {
     Scene::of([gate("g", "go")]).then(RECOVER, []);
     Scene::of([task("a").backs_off(2, 50)]).then(fails("a#1"), ["a#1 failed (error), again at 50"]).then(RECOVER, []);
 }
 
 #[test]
-fn a_task_that_takes_the_process_down_fails_in_the_end() {
+fn a_task_that_keeps_crashing_the_process_fails() {
     let mut scene = Scene::of([task("a").tries(2)]);
     interrupted_often(&mut scene);
     scene.then(RECOVER, ["recovered", "a#1 failed (crashed), again at 0", "a#2 started"]);
@@ -48,26 +48,26 @@ fn a_task_that_takes_the_process_down_fails_in_the_end() {
 }
 
 #[test]
-fn an_engine_that_shuts_down_is_no_lost_process() {
+fn a_shutdown_does_not_count_as_a_lost_process() {
     let mut scene = Scene::of([task("a")]);
     for _ in 0..3 * INTERRUPTIONS_MAX {
         scene.then(RELEASE, ["released"]).then(RECOVER, ["recovered"]);
     }
     assert_eq!(scene.node("a").interruptions, 0);
     scene.then(RECOVER, ["recovered"]);
-    assert_eq!(scene.node("a").interruptions, 1, "that one was");
+    assert_eq!(scene.node("a").interruptions, 1, "that one counts");
 }
 
 #[test]
-fn it_is_not_written_down_where_nothing_is_counted() {
+fn no_release_is_written_when_nothing_would_be_counted() {
     Scene::of([gate("g", "go")]).then(RELEASE, []);
     let mut scene = Scene::of([task("a")]);
     scene.feed(asks("a#1", sleep("k", 1_000_000))).expect("it waits");
     scene.then(RELEASE, []);
 }
 
-/// Found by reading: two tasks at their limit at once made the decision stop the run twice, which contradicts itself;
-/// every later recovery did the same, so that the run could never go on.
+/// Found by reading: two tasks at their limit at once made the decision stop the run twice, which is illegal. Every
+/// later recovery did the same, so that the run could never continue.
 #[test]
 fn two_tasks_at_their_limit_at_once_fail_the_run_once() {
     for retries in [1, 2] {
@@ -87,10 +87,10 @@ fn two_tasks_at_their_limit_at_once_fail_the_run_once() {
     }
 }
 
-/// Found by reading: a task in a long sleep, or waiting for a person, was taken for one that crashes when its process
-/// was restarted often enough meanwhile.
+/// Found by reading: a task in a long sleep, or waiting for an answer, was counted as crashing when its process
+/// restarted often enough.
 #[test]
-fn a_task_that_waits_is_not_taken_for_one_that_crashes() {
+fn a_waiting_task_is_not_counted_as_crashing() {
     for wait in [sleep("k", 1_000_000), await_signal("k", "go")] {
         let mut scene = Scene::of([task("a")]);
         scene.feed(asks("a#1", wait)).expect("it waits");
@@ -115,7 +115,7 @@ fn a_wait_of_an_earlier_attempt_does_not_hide_a_crash() {
 }
 
 #[test]
-fn a_stopping_run_gives_up_what_nobody_runs_any_more() {
+fn a_stopping_run_gives_up_attempts_of_a_lost_process() {
     let mut scene = Scene::of([task("a"), task("b")]);
     scene.then(cancel("why"), ["stop because why, grace until 10000"]);
     scene.then(RECOVER, ["recovered", "a cancelled", "b cancelled", "run cancelled: why"]);

@@ -1,7 +1,7 @@
 //! The language of the tables: a run whose decisions are checked one by one.
 //!
-//! Whatever a table says, every input is checked for what must always hold: a rejected input changes nothing, no
-//! promise of `broken_invariant` is broken, and the journal, written and read back, gives the same state.
+//! Every input of a table is also checked for the general rules: a rejected input changes nothing, `broken_invariant`
+//! holds, and the journal, written and read back, gives the same state.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,12 +47,12 @@ impl Scene {
         scene
     }
 
-    /// The run that begins as this one went, up to `node`.
+    /// A fork of this run from `node`.
     pub(super) fn fork(&self, node: &str, input: Option<&str>) -> (Self, Result<Vec<Event>, Rejection>) {
         self.fork_as(node, input, false)
     }
 
-    /// The same; `undone` says that what both share may have been undone.
+    /// The same; `undone` accepts that shared work may have been compensated.
     pub(super) fn fork_as(
         &self,
         node: &str,
@@ -81,7 +81,7 @@ impl Scene {
         commits.flat_map(|commit| commit.events).collect()
     }
 
-    /// The run that a journal gives, in a process that has just started.
+    /// The run as replayed from a journal, in a process that has just started.
     pub(super) fn replay(journal: &[Written], now: u64) -> Self {
         let mut scene = Self { now, ..Self::nothing() };
         for written in journal {
@@ -98,13 +98,13 @@ impl Scene {
         self
     }
 
-    /// Sets the chance that decisions get.
+    /// Sets the random number that decisions get.
     pub(super) fn chance(&mut self, chance: f64) -> &mut Self {
         self.chance = chance;
         self
     }
 
-    /// What is decided about `kind`, checked for all that always holds.
+    /// Feeds an input to the run and checks everything that always holds.
     pub(super) fn feed(&mut self, kind: InputKind) -> Result<Vec<Event>, Rejection> {
         let before = self.state.clone();
         let at = Timestamp::from_millis(self.now);
@@ -130,7 +130,7 @@ impl Scene {
         }
     }
 
-    /// Goes on from a snapshot of the state now, as if the journal before it were not there.
+    /// Continues from a snapshot of the current state, as if the journal before it were gone.
     fn resume(&mut self) {
         let last = self.journal.last().expect("something was decided");
         let bytes = encode_snapshot(self.state(), last).expect("a small state");
@@ -147,13 +147,13 @@ impl Scene {
         self.journal.push(written);
     }
 
-    /// Writes down events that the state has seen already.
+    /// Writes events that the state has already seen.
     pub(super) fn adopt(&mut self, events: Vec<Event>) {
         self.write(Timestamp::from_millis(self.now), events);
         assert!(self.replayer.state() == self.state.as_ref(), "replay differs");
     }
 
-    /// Goes on as a version before did, which decided in another way.
+    /// Continues with events that an older version decided differently.
     pub(super) fn adopt_old(&mut self, events: Vec<Event>) {
         self.write(Timestamp::from_millis(self.now), events);
         self.state = self.replayer.state().cloned();
@@ -161,7 +161,7 @@ impl Scene {
         self.resume();
     }
 
-    /// When this comes in, exactly these events follow.
+    /// Exactly these events must follow this input.
     #[track_caller]
     pub(super) fn then<const N: usize>(&mut self, kind: InputKind, expected: [&str; N]) -> &mut Self {
         let asked = format!("{kind:?}");
@@ -171,7 +171,7 @@ impl Scene {
         self
     }
 
-    /// When this comes in, it is refused in these words.
+    /// This input must be rejected with these words.
     #[track_caller]
     pub(super) fn rejects(&mut self, kind: InputKind, words: &str) -> &mut Self {
         let asked = format!("{kind:?}");
@@ -184,14 +184,14 @@ impl Scene {
         self.state.as_ref().expect("the run was created")
     }
 
-    /// The node of this name.
+    /// The node with this name.
     pub(super) fn node(&self, name: &str) -> &NodeState {
         let state = self.state();
         state.node(state.plan().id(name).expect("a node of the plan"))
     }
 }
 
-/// How a table writes a node.
+/// How tables write a node.
 pub(super) trait Node: Sized {
     fn after(self, before: &[&str]) -> Self;
     fn tries(self, attempts_max: u32) -> Self;
@@ -301,7 +301,7 @@ pub(super) fn let_go(step: &str, begun: bool) -> TaskRequest {
     TaskRequest::LetGo { step: step.into(), begun }
 }
 
-/// The same wait with a limit.
+/// The same wait with a time limit.
 pub(super) fn until(mut request: TaskRequest, millis: u64) -> TaskRequest {
     match &mut request {
         TaskRequest::AwaitSignal { until, .. } | TaskRequest::Ask { until, .. } | TaskRequest::Child { until, .. } => {

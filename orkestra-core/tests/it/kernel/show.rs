@@ -1,11 +1,11 @@
-//! Events as one line of text each, so that a table can name them. Every kind has its own words.
+//! Events as one line of text each, so that tables can name them. Every kind has its own words.
 
 use std::collections::BTreeMap;
 
 use orkestra_core::kernel::{Event, Next, Outcome, PauseReason, SkipReason, StopReason};
 use orkestra_core::model::{Amount, Growth, Name, Timestamp};
 
-/// One line for one event, with all that a table may want to know of it.
+/// One line for an event, with everything that a table may need.
 pub(super) fn show(event: &Event) -> String {
     show_attempt(event).or_else(|| show_step(event)).or_else(|| show_run(event)).expect("every event has its words")
 }

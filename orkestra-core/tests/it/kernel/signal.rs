@@ -1,4 +1,4 @@
-//! Signals and who gets them.
+//! Signals, and which waiter gets them.
 
 use orkestra_core::kernel::StepState;
 use orkestra_core::model::limits::SIGNALS_BUFFERED_MAX;
@@ -8,7 +8,7 @@ use super::scene::{
 };
 
 #[test]
-fn a_waiting_gate_opens_and_what_follows_starts() {
+fn a_waiting_gate_opens_and_the_next_node_starts() {
     Scene::of([gate("g", "go"), task("a").after(&["g"])])
         .then(signal("go", "1"), ["signal go 1", "g took go", "g completed 1", "a#1 started"]);
 }
@@ -33,7 +33,7 @@ fn a_signal_before_its_gate_is_kept() {
 }
 
 #[test]
-fn two_waiters_are_served_in_the_order_in_which_they_began() {
+fn waiters_are_served_in_order() {
     let mut scene = Scene::of([task("a"), gate("g", "go"), gate("h", "go")]);
     scene.then(asks("a#1", await_signal("k", "go")), ["a/k awaits go"]);
     scene.then(signal("go", "1"), ["signal go 1", "g took go", "g completed 1"]);
@@ -46,7 +46,7 @@ fn two_waiters_are_served_in_the_order_in_which_they_began() {
 }
 
 #[test]
-fn asking_again_for_a_wait_keeps_its_place() {
+fn requesting_a_wait_again_keeps_its_place() {
     let mut scene = Scene::of([task("a"), task("b")]);
     scene.then(asks("a#1", await_signal("k", "go")), ["a/k awaits go"]);
     scene.then(asks("b#1", await_signal("k", "go")), ["b/k awaits go"]);
@@ -57,7 +57,7 @@ fn asking_again_for_a_wait_keeps_its_place() {
 }
 
 #[test]
-fn an_attempt_that_is_over_eats_no_signal() {
+fn an_ended_attempt_consumes_no_signal() {
     let mut scene = Scene::of([task("a").tries(2), task("b")]);
     scene.then(asks("a#1", await_signal("k", "go")), ["a/k awaits go"]);
     scene.then(fails("a#1"), ["a#1 failed (error), again at 0", "a#2 started"]);
@@ -70,22 +70,23 @@ fn an_attempt_that_is_over_eats_no_signal() {
 }
 
 #[test]
-fn signals_that_nobody_reads_have_a_limit() {
+fn unread_signals_have_a_limit() {
     let mut scene = flooded();
-    scene.rejects(signal("noise", "1"), "10000 signals wait to be read already");
+    scene.rejects(signal("noise", "1"), "the run has 10000 unread signals, the maximum");
 }
 
-/// Found by reading: a flood of one signal kept every other one out, so that a waiting gate could never open again.
+/// Found by reading: a flood of one signal blocked all others, so that a waiting gate could never open.
 #[test]
-fn a_flood_of_one_signal_does_not_lock_out_those_that_are_waited_for() {
+fn a_flood_of_one_signal_does_not_block_awaited_signals() {
     let mut scene = flooded();
-    scene.rejects(signal("later", "1"), "10000 signals wait to be read already");
+    scene.rejects(signal("later", "1"), "the run has 10000 unread signals, the maximum");
     scene.then(signal("go", "1"), ["signal go 1", "g took go", "g completed 1"]);
     scene.then(asks("a#1", await_signal("k", "noise")), ["a/k awaits noise", "a/k took noise"]);
     scene.then(signal("later", "1"), ["signal later 1"]);
 }
 
-/// A run whose buffer is full; a gate waits for `go`. Fed without the checks of every input, which cost too much here.
+/// A run whose buffer is full; a gate waits for `go`. Built without the checks of every input, which would take too
+/// long here.
 fn flooded() -> Scene {
     use orkestra_core::kernel::Event;
     use orkestra_core::kernel::apply;
@@ -100,10 +101,10 @@ fn flooded() -> Scene {
     scene
 }
 
-/// Found by reading: a gate that timed out and waited for its retry did not see the signal that came meanwhile; it
-/// lay there unread while the gate waited for ever.
+/// Found by reading: a gate that timed out and waited for its retry did not see the signal that arrived meanwhile; the
+/// signal stayed unread while the gate waited for ever.
 #[test]
-fn a_signal_that_comes_while_a_gate_waits_for_its_retry_is_not_lost() {
+fn a_signal_during_the_backoff_of_a_gate_is_not_lost() {
     let mut scene = Scene::of([gate("g", "go").within(100).backs_off(2, 50)]);
     scene.at(100).then(TICK, ["g#1 failed (timed_out), again at 150"]);
     scene.at(120).then(signal("go", "1"), ["signal go 1"]);
@@ -111,7 +112,7 @@ fn a_signal_that_comes_while_a_gate_waits_for_its_retry_is_not_lost() {
 }
 
 #[test]
-fn a_wait_that_is_let_go_gets_nothing_and_the_next_one_does() {
+fn a_dropped_wait_receives_nothing_and_the_next_one_does() {
     let mut scene = Scene::of([task("a")]);
     scene.then(asks("a#1", await_signal("k", "go")), ["a/k awaits go"]);
     scene.then(asks("a#1", let_go("k", false)), ["a/k was let go"]);
@@ -122,7 +123,7 @@ fn a_wait_that_is_let_go_gets_nothing_and_the_next_one_does() {
 }
 
 #[test]
-fn a_signal_that_nobody_took_goes_to_the_next_in_its_old_place() {
+fn an_untaken_signal_returns_to_its_place_in_the_queue() {
     let mut scene = Scene::of([task("a"), task("b"), gate("g", "go").after(&["b"])]);
     scene.then(asks("a#1", await_signal("k", "go")), ["a/k awaits go"]);
     scene.then(asks("a#1", await_signal("l", "go")), ["a/l awaits go"]);
@@ -137,7 +138,7 @@ fn a_signal_that_nobody_took_goes_to_the_next_in_its_old_place() {
 }
 
 #[test]
-fn what_is_given_back_goes_to_whoever_waits() {
+fn a_returned_signal_goes_to_the_next_waiter() {
     let mut scene = Scene::of([task("a"), gate("g", "go")]);
     scene.then(signal("go", "1"), ["signal go 1", "g took go", "g completed 1"]);
     scene.then(asks("a#1", await_signal("k", "go")), ["a/k awaits go"]);
@@ -148,7 +149,7 @@ fn what_is_given_back_goes_to_whoever_waits() {
 }
 
 #[test]
-fn a_wait_ends_at_its_limit_and_a_later_attempt_waits_anew_for_what_was_let_go() {
+fn a_wait_ends_at_its_limit_and_a_later_attempt_waits_anew() {
     let mut scene = Scene::of([task("a").tries(2)]);
     scene.then(asks("a#1", until(await_signal("k", "go"), 5)), ["a/k awaits go until 5"]);
     scene.then(asks("a#1", sleep("s", 9)), ["a/s sleeps until 9"]);
@@ -161,7 +162,7 @@ fn a_wait_ends_at_its_limit_and_a_later_attempt_waits_anew_for_what_was_let_go()
 }
 
 #[test]
-fn a_step_that_was_not_to_be_done_twice_is_taken_back_or_interrupted() {
+fn a_dropped_at_most_once_step_is_withdrawn_or_interrupted() {
     let mut scene = Scene::of([task("a")]);
     scene.then(asks("a#1", start_step("k")), ["a/k started"]);
     scene.then(asks("a#1", let_go("k", false)), ["a/k did not begin"]);

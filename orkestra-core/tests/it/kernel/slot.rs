@@ -1,4 +1,4 @@
-//! Permission to run an attempt: waiting for it, getting it, losing it. And the time that all attempts have together.
+//! Slots: waiting for them, getting and losing them. And the total timeout of all attempts.
 
 use orkestra_core::kernel::{NodeStatus, QUEUED_AT, Wait, Work, agenda, waits, wake_at};
 use orkestra_core::model::{NodeId, SlotBy, Timestamp};
@@ -16,19 +16,21 @@ fn a_node_under_a_limit_waits_for_its_slot() {
     scene.then(done("b#1", "2"), ["b completed 2"]);
     assert_eq!(waits(scene.state()), [Wait::Slots(NodeId(0))]);
     assert_eq!(wake_at(scene.state()), Some(QUEUED_AT));
-    // The time of an attempt counts from its start.
+    // The timeout of an attempt counts from its start.
     scene.at(1000).then(TICK, []).then(granted("a#1"), ["a#1 started until 1050"]);
     scene.then(done("a#1", "1"), ["a completed 1", r#"run completed {"a":1,"b":2}"#]);
 }
 
 #[test]
-fn a_grant_that_nobody_waits_for_is_stale() {
+fn a_grant_without_a_waiting_node_is_stale() {
     let mut scene = Scene::of([task("a").limited("few").tries(2), task("b")]);
-    scene.rejects(granted("a#2"), "attempt 2 of `a` is over").rejects(granted("b#1"), "attempt 1 of `b` is over");
-    scene.rejects(granted("nobody#1"), "attempt 1 of `nobody` is over");
-    scene.then(granted("a#1"), ["a#1 started"]).rejects(granted("a#1"), "attempt 1 of `a` is over");
+    scene
+        .rejects(granted("a#2"), "attempt 2 of node `a` has ended")
+        .rejects(granted("b#1"), "attempt 1 of node `b` has ended");
+    scene.rejects(granted("nobody#1"), "attempt 1 of node `nobody` has ended");
+    scene.then(granted("a#1"), ["a#1 started"]).rejects(granted("a#1"), "attempt 1 of node `a` has ended");
     scene.then(fails("a#1"), ["a#1 failed (error), again at 0", "a queued"]);
-    scene.rejects(granted("a#1"), "attempt 1 of `a` is over").then(granted("a#2"), ["a#2 started"]);
+    scene.rejects(granted("a#1"), "attempt 1 of node `a` has ended").then(granted("a#2"), ["a#2 started"]);
 }
 
 #[test]
@@ -40,7 +42,7 @@ fn each_attempt_waits_for_its_own_slot() {
 }
 
 #[test]
-fn a_run_that_stops_waits_for_no_slots() {
+fn a_stopping_run_waits_for_no_slots() {
     let mut scene = Scene::of([task("a").limited("few"), task("b")]);
     scene.then(cancel("why"), ["stop because why, grace until 10000"]);
     scene.rejects(granted("a#1"), "the run is stopping");
@@ -59,9 +61,9 @@ fn a_gate_under_a_limit_opens_when_it_has_its_slot() {
 }
 
 #[test]
-fn nothing_is_granted_in_a_pause() {
+fn no_slot_is_granted_during_a_pause() {
     let mut scene = Scene::of([task("a").limited("few")]);
-    scene.then(pause(), ["paused: lunch"]).rejects(granted("a#1"), "the run makes a pause");
+    scene.then(pause(), ["paused: lunch"]).rejects(granted("a#1"), "the run is paused");
     assert_eq!(agenda(scene.state()).count(), 0);
     assert_eq!(wake_at(scene.state()), None);
     scene.then(RESUME, ["resumed"]).then(granted("a#1"), ["a#1 started"]);
@@ -91,47 +93,47 @@ fn all_tries_in_100() -> Scene {
 const TIMED_OUT: [&str; 2] = ["a#1 failed (timed_out), given up", "stop because a failed, grace until 10100"];
 
 #[test]
-fn all_attempts_together_have_their_time_while_one_runs() {
+fn the_total_timeout_applies_while_an_attempt_runs() {
     all_tries_in_100().at(99).then(TICK, []).at(100).then(TICK, TIMED_OUT);
 }
 
 #[test]
-fn what_would_begin_after_the_time_of_all_attempts_need_not_begin() {
+fn no_attempt_is_scheduled_after_the_total_timeout() {
     let mut scene = all_tries_in_100();
     scene.at(60).then(fails("a#1"), ["a#1 failed (error), given up", "stop because a failed, grace until 10060"]);
 }
 
 #[test]
-fn all_attempts_together_have_their_time_in_backoff_too() {
+fn the_total_timeout_applies_during_backoff() {
     let mut scene = all_tries_in_100();
     scene.at(30).then(fails("a#1"), ["a#1 failed (error), again at 70"]);
     assert_eq!(scene.state().next_timer(), Some(Timestamp::from_millis(70)));
-    // Nobody looked in time: both are due.
+    // No tick came in time: both are due.
     scene
         .at(120)
         .then(TICK, ["a#2 started", "a#2 failed (timed_out), given up", "stop because a failed, grace until 10120"]);
 }
 
 #[test]
-fn the_time_of_all_attempts_is_counted_while_they_wait_for_slots() {
+fn the_total_timeout_applies_while_waiting_for_slots() {
     let mut scene = Scene::of([task("a").limited("few").tries(3).within_all(100), task("b")]);
-    // It counts from the first start: waiting for that has no end.
+    // It counts from the first start: waiting for that is not limited.
     scene.at(500).then(TICK, []).then(granted("a#1"), ["a#1 started"]);
     scene.at(550).then(fails("a#1"), ["a#1 failed (error), again at 550", "a queued"]);
     assert_eq!(wake_at(scene.state()), Some(Timestamp::ZERO));
     scene.at(600).then(TICK, ["a failed (timed_out)", "stop because a failed, grace until 10600"]);
-    scene.rejects(granted("a#2"), "attempt 2 of `a` is over");
+    scene.rejects(granted("a#2"), "attempt 2 of node `a` has ended");
 }
 
 #[test]
-fn a_time_out_of_all_attempts_follows_the_policy_of_the_node() {
+fn a_total_timeout_follows_the_failure_policy() {
     use orkestra_core::model::OnFailure;
     let mut scene = Scene::of([task("a").within_all(100).or(OnFailure::Continue), task("b").after(&["a"])]);
     scene.at(100).then(TICK, ["a#1 failed (timed_out), given up", "b#1 started"]);
 }
 
 #[test]
-fn an_attempt_that_is_done_in_time_leaves_no_total() {
+fn an_attempt_that_completes_in_time_leaves_no_total_timer() {
     let mut scene = Scene::of([task("a").within_all(100), task("b")]);
     scene.at(50).then(done("a#1", "1"), ["a completed 1"]);
     assert_eq!(scene.state().next_timer(), None);

@@ -1,4 +1,4 @@
-//! Steps: remembered once, asked for often.
+//! Steps: recorded once, requested often.
 
 use orkestra_core::kernel::StepState;
 use orkestra_core::model::Growth;
@@ -41,7 +41,7 @@ fn keys_belong_to_their_node() {
 }
 
 #[test]
-fn a_step_that_began_in_an_attempt_that_failed_is_known_to_the_next() {
+fn a_step_started_in_a_failed_attempt_is_known_to_the_next() {
     let mut scene = Scene::of([task("a").tries(2)]);
     scene.then(asks("a#1", start_step("k")), ["a/k started"]);
     scene.then(fails("a#1"), ["a#1 failed (error), again at 0", "a#2 started"]);
@@ -54,10 +54,16 @@ fn keys_have_a_limit() {
     let (fits, too_long) = ("x".repeat(STEP_KEY_BYTES_MAX), "x".repeat(STEP_KEY_BYTES_MAX + 1));
     let mut scene = Scene::of([task("a")]);
     for request in [start_step(&too_long), end_step(&too_long, "1"), fail_step(&too_long), sleep(&too_long, 1)] {
-        scene.rejects(asks("a#1", request), "the key of a step has at most 512 bytes");
+        scene.rejects(asks("a#1", request), "the key of a step is too long: at most 512 bytes are allowed");
     }
-    scene.rejects(asks("a#1", await_signal(&too_long, "go")), "the key of a step has at most 512 bytes");
-    scene.rejects(asks("a#1", grow(&too_long, Growth::new())), "the key of a step has at most 512 bytes");
+    scene.rejects(
+        asks("a#1", await_signal(&too_long, "go")),
+        "the key of a step is too long: at most 512 bytes are allowed",
+    );
+    scene.rejects(
+        asks("a#1", grow(&too_long, Growth::new())),
+        "the key of a step is too long: at most 512 bytes are allowed",
+    );
     scene.feed(asks("a#1", end_step(&fits, "1"))).expect("the longest key");
 }
 
@@ -89,12 +95,12 @@ fn a_stopping_run_still_remembers_steps() {
 }
 
 /// Found by reading: a step under the key of a wait replaced the wait and left its timer behind; when the timer came
-/// due the run broke on every tick, for ever. And a wait under the key of a started step was never written down: the
-/// task waited for ever.
+/// due, the run failed on every tick. And a wait under the key of a started step was never recorded: the task waited
+/// for ever.
 #[test]
-fn one_key_is_one_thing() {
+fn a_key_is_used_for_one_thing() {
     let growth = || grow("k", Growth::new().with_node(task("b")));
-    let taken = |what| format!("the step `k` of `a` is {what} already: a key names one thing");
+    let taken = |what| format!("key `k` of node `a` is already in use for {what}; use another key");
     for (first, what, others) in [
         (start_step("k"), "a step", vec![sleep("k", 5), await_signal("k", "go"), growth()]),
         (sleep("k", 7), "a timer", vec![start_step("k"), end_step("k", "1"), await_signal("k", "go"), growth()]),

@@ -8,7 +8,7 @@ use super::scene::{
 };
 
 #[test]
-fn what_only_waits_ends_at_once() {
+fn waiting_nodes_end_at_once() {
     let mut scene = Scene::of([gate("g", "go"), gate("h", "go").within(50), task("a").after(&["g"])]);
     scene.at(5).then(
         cancel("why"),
@@ -26,7 +26,7 @@ fn a_backoff_ends_at_once() {
 }
 
 #[test]
-fn running_attempts_get_time_and_are_asked_to_stop() {
+fn running_attempts_are_asked_to_stop_and_get_time() {
     let mut scene = Scene::of([task("a"), task("b"), gate("g", "go"), task("c").after(&["a"])]);
     scene.then(cancel("why"), ["stop because why, grace until 10000", "g cancelled"]);
     let asked = [0, 1].map(|node| Work::AskToStop { node: NodeId(node), attempt: 1 });
@@ -40,7 +40,7 @@ fn running_attempts_get_time_and_are_asked_to_stop() {
 }
 
 #[test]
-fn after_the_grace_they_are_given_up() {
+fn running_attempts_are_given_up_after_the_grace() {
     let mut scene = Scene::of([task("a"), task("b")]);
     scene.then(cancel("why"), ["stop because why, grace until 10000"]);
     scene.at(10_000).then(TICK, ["a cancelled", "b cancelled", "run cancelled: why"]);
@@ -61,7 +61,7 @@ fn no_retry_while_stopping() {
 }
 
 #[test]
-fn tasks_may_go_on_waiting_while_they_stop() {
+fn tasks_may_keep_waiting_while_they_stop() {
     let mut scene = Scene::of([task("a")]);
     scene.then(cancel("why"), ["stop because why, grace until 10000"]);
     scene.then(asks("a#1", sleep("s", 10)), ["a/s sleeps until 10"]).at(10).then(TICK, ["a/s woke"]);
@@ -71,7 +71,7 @@ fn tasks_may_go_on_waiting_while_they_stop() {
 }
 
 #[test]
-fn cancelling_a_run_that_fails_is_refused() {
+fn cancelling_a_failing_run_is_refused() {
     let mut scene = Scene::of([task("a"), task("b")]);
     scene.then(fails("a#1"), ["a#1 failed (error), given up", "stop because a failed, grace until 10000"]);
     scene.rejects(cancel("why"), "the run is stopping");

@@ -1,4 +1,4 @@
-//! What happens because time has passed.
+//! What follows from the passage of time.
 
 use orkestra_core::kernel::{StepState, Wait, waits, wake_at};
 use orkestra_core::model::Timestamp;
@@ -7,7 +7,7 @@ use orkestra_core::model::limits::TIMERS_PER_DECISION_MAX;
 use super::scene::{Node, Scene, TICK, asks, cancel, done, fails, gate, json, signal, sleep, task};
 
 #[test]
-fn a_sleep_is_over_when_its_time_has_come() {
+fn a_sleep_ends_when_its_time_has_come() {
     let mut scene = Scene::of([task("a")]);
     scene.then(asks("a#1", sleep("k", 100)), ["a/k sleeps until 100"]);
     scene.then(asks("a#1", sleep("k", 500)), []);
@@ -18,7 +18,7 @@ fn a_sleep_is_over_when_its_time_has_come() {
 }
 
 #[test]
-fn a_sleep_goes_on_over_attempts_and_ends_with_its_node() {
+fn a_sleep_outlives_attempts_and_ends_with_its_node() {
     let mut scene = Scene::of([task("a").backs_off(2, 50), task("b")]);
     scene.then(asks("a#1", sleep("k", 20)), ["a/k sleeps until 20"]);
     scene.then(asks("a#1", sleep("l", 70)), ["a/l sleeps until 70"]);
@@ -35,7 +35,7 @@ fn a_sleep_goes_on_over_attempts_and_ends_with_its_node() {
 fn an_attempt_that_takes_too_long_fails() {
     let mut scene = Scene::of([task("a").within(100).tries(2)]);
     scene.at(100).then(TICK, ["a#1 failed (timed_out), again at 100", "a#2 started until 200"]);
-    scene.rejects(done("a#1", "1"), "attempt 1 of `a` is over");
+    scene.rejects(done("a#1", "1"), "attempt 1 of node `a` has ended");
     scene.at(200).then(
         TICK,
         ["a#2 failed (timed_out), given up", "stop because a failed, grace until 10200", "run failed at a (timed_out)"],
@@ -60,7 +60,7 @@ fn a_gate_that_waits_too_long_fails_the_run() {
 }
 
 #[test]
-fn a_gate_that_is_tried_again_waits_at_the_end_of_the_queue() {
+fn a_retried_gate_waits_at_the_end_of_the_queue() {
     let mut scene = Scene::of([gate("g", "go").within(100).tries(2), gate("h", "go")]);
     scene.at(100).then(TICK, ["g#1 failed (timed_out), again at 100", "g#2 started until 200"]);
     scene.then(signal("go", "1"), ["signal go 1", "h took go", "h completed 1"]);
@@ -80,7 +80,7 @@ fn many_timers_due_at_once_are_fired_in_bounded_decisions() {
 }
 
 #[test]
-fn timers_fire_in_the_order_in_which_they_are_due() {
+fn timers_fire_in_due_order() {
     let mut scene = Scene::of([task("a"), task("b").backs_off(2, 20), task("c").within(30).tries(2)]);
     scene.then(asks("a#1", sleep("late", 25)), ["a/late sleeps until 25"]);
     scene.then(asks("a#1", sleep("early", 10)), ["a/early sleeps until 10"]);
@@ -108,7 +108,7 @@ fn time_does_not_go_back_within_a_run() {
 }
 
 #[test]
-fn a_deadline_beyond_all_time_never_comes() {
+fn a_deadline_at_the_end_of_time_never_passes() {
     let mut scene = Scene::of([task("a").within(u64::MAX)]);
     scene.at(u64::MAX - 1).then(TICK, []).then(done("a#1", "1"), ["a completed 1", "run completed 1"]);
 }

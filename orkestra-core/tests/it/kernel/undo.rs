@@ -1,4 +1,4 @@
-//! What was done is undone when a run ends before its nodes are done.
+//! Compensation of completed nodes, when a run ends early.
 
 use orkestra_core::kernel::{NodeStatus, RunStatus, wake_at};
 use orkestra_core::model::limits::{NAME_BYTES_MAX, NODES_MAX};
@@ -9,8 +9,8 @@ use super::scene::{
     Node, RECOVER, Scene, TICK, asks, cancel, done, end_step, fails, fails_for_good, gate, grow, signal, task,
 };
 
-/// Three nodes that can be undone and one that cannot; `b` was done last, `c` not at all.
-fn done_in_part() -> Scene {
+/// Three nodes that can be compensated and one that cannot; `b` completed last, `c` not at all.
+fn partly_done() -> Scene {
     let nodes = [task("a").undone(), task("b").undone(), task("c").undone(), task("d"), task("e")];
     let mut scene = Scene::of(nodes);
     scene.then(done("d#1", "4"), ["d completed 4"]).then(done("a#1", "1"), ["a completed 1"]);
@@ -19,14 +19,14 @@ fn done_in_part() -> Scene {
 }
 
 fn undoing() -> Scene {
-    let mut scene = done_in_part();
+    let mut scene = partly_done();
     scene.then(fails("e#1"), ["e#1 failed (error), given up", "stop because e failed, grace until 10000"]);
     scene.then(fails("c#1"), ["c cancelled", "undoing [undo:b undo:a] []", "undo:b#1 started"]);
     scene
 }
 
 #[test]
-fn what_was_done_is_undone_in_reverse_order() {
+fn completed_nodes_are_compensated_in_reverse_order() {
     let mut scene = undoing();
     assert_eq!(scene.state().status(), RunStatus::Compensating);
     let undo = scene.state().plan().id("undo:b").expect("a node");
@@ -39,7 +39,7 @@ fn what_was_done_is_undone_in_reverse_order() {
 }
 
 #[test]
-fn what_cannot_be_undone_does_not_keep_the_rest_from_it() {
+fn a_failed_compensation_does_not_stop_the_others() {
     let mut scene = undoing();
     for (attempt, again_at) in [(1, 1000), (2, 3000), (3, 7000), (4, 15_000)] {
         let failed = format!("undo:b#{attempt} failed (error), again at {again_at}");
@@ -53,11 +53,11 @@ fn what_cannot_be_undone_does_not_keep_the_rest_from_it() {
 }
 
 #[test]
-fn a_cancelled_run_and_one_past_its_deadline_are_undone_too() {
-    let mut scene = done_in_part();
+fn cancelled_and_timed_out_runs_are_compensated_too() {
+    let mut scene = partly_done();
     scene.then(cancel("why"), ["stop because why, grace until 10000"]);
     scene.at(10_000).then(TICK, ["c cancelled", "e cancelled", "undoing [undo:b undo:a] []", "undo:b#1 started"]);
-    // Undoing has no grace.
+    // Compensation has no grace.
     scene
         .at(99_000)
         .then(TICK, [])
@@ -77,14 +77,14 @@ fn a_cancelled_run_and_one_past_its_deadline_are_undone_too() {
 }
 
 #[test]
-fn what_was_done_while_the_run_stopped_is_undone_too() {
+fn nodes_completed_while_stopping_are_compensated_too() {
     let mut scene = Scene::of([task("a").undone(), task("b").after(&["a"])]);
     scene.then(cancel("why"), ["stop because why, grace until 10000"]);
     scene.then(done("a#1", "1"), ["a completed 1", "undoing [undo:a] []", "undo:a#1 started"]);
 }
 
 #[test]
-fn a_run_that_has_nothing_to_undo_ends_at_once() {
+fn a_run_without_compensations_ends_at_once() {
     let mut scene = Scene::of([task("a").undone(), task("b").undone().or(OnFailure::Continue)]);
     scene.then(fails("b#1"), ["b#1 failed (error), given up"]);
     scene.then(
@@ -94,12 +94,12 @@ fn a_run_that_has_nothing_to_undo_ends_at_once() {
 }
 
 #[test]
-fn a_run_that_completes_is_not_undone() {
+fn a_completed_run_is_not_compensated() {
     Scene::of([task("a").undone()]).then(done("a#1", "1"), ["a completed 1", "run completed 1"]);
 }
 
 #[test]
-fn a_process_that_dies_while_it_undoes_goes_on_with_it() {
+fn compensation_continues_in_another_process() {
     let scene = undoing();
     for kept in 1..=scene.journal.len() {
         let mut scene = Scene::replay(&scene.journal[..kept], 20_000);
@@ -114,15 +114,15 @@ fn a_process_that_dies_while_it_undoes_goes_on_with_it() {
 }
 
 #[test]
-fn force_ends_undoing() {
+fn terminating_ends_compensation() {
     let mut scene = undoing();
     scene.then(terminate(), ["run terminated: enough"]);
     assert_eq!((scene.node("undo:a").status, wake_at(scene.state())), (NodeStatus::Cancelled, None));
-    scene.rejects(retry("e"), "what the run did was undone: it cannot go on");
+    scene.rejects(retry("e"), "the run has been compensated; it cannot continue");
 }
 
 #[test]
-fn signals_and_growth_while_a_run_undoes() {
+fn signals_and_growth_during_compensation() {
     use orkestra_core::model::Growth;
     let mut scene = undoing();
     scene.then(signal("go", "1"), ["signal go 1"]);
@@ -130,7 +130,7 @@ fn signals_and_growth_while_a_run_undoes() {
     scene.then(asks("undo:b#1", super::scene::await_signal("k", "go")), ["undo:b/k awaits go", "undo:b/k took go"]);
 }
 
-/// What the nodes that undo `nodes`, all done, are named.
+/// The names of the nodes that compensate `nodes`, all of them completed.
 fn undo_names(nodes: Vec<NodeSpec>) -> Vec<String> {
     let names: Vec<_> = nodes.iter().map(|node| node.name.clone()).collect();
     let mut scene = Scene::nothing();
@@ -145,12 +145,12 @@ fn undo_names(nodes: Vec<NodeSpec>) -> Vec<String> {
     scene.state().plan().nodes()[first..].iter().map(|node| node.spec.name.to_string()).collect()
 }
 
-/// Found by reading: two nodes whose undoing was to have one name made the run contradict itself, and it could never end.
+/// Found by reading: two compensating nodes with the same name made the decision illegal, and the run could never end.
 #[test]
-fn names_that_are_taken_or_too_long_are_numbered() {
+fn compensation_names_that_are_taken_or_too_long_are_numbered() {
     let plain = |node: &str| task(node).undone();
     assert_eq!(undo_names(vec![plain("a"), task("undo:a")]), ["undo:0.1:a"]);
-    // The second would be named as the first is numbered.
+    // The second would get the numbered name of the first.
     assert_eq!(undo_names(vec![plain("a"), plain("0.1:a"), task("undo:a")]), ["undo:0.1:a", "undo:0.2:a"],);
     let long = "x".repeat(NAME_BYTES_MAX);
     let names = undo_names(vec![plain(&long), plain(&format!("{}y", &long[1..]))]);
@@ -158,13 +158,13 @@ fn names_that_are_taken_or_too_long_are_numbered() {
     assert!(names[0].starts_with("undo:1.1:xxx") && names[1].starts_with("undo:0.1:xxx"), "{names:?}");
 }
 
-/// Found by reading: a plan as large as may be had no room for undoing, and nothing was undone.
+/// Found by reading: a plan of maximum size left no space for compensation, and nothing was compensated.
 #[test]
-fn a_plan_as_large_as_may_be_is_undone_too() {
+fn the_largest_plan_is_compensated_too() {
     use orkestra_core::kernel::{Input, decide};
     use orkestra_core::model::Timestamp;
 
-    // Without the checks of every input, which cost too much here.
+    // Without the checks of every input, which would take too long here.
     let mut scene = Scene::nothing();
     let nodes: Vec<_> = (0..NODES_MAX).map(|number| task(&format!("n{number}")).undone()).collect();
     let feed = |scene: &mut Scene, kind| {

@@ -1,4 +1,4 @@
-//! Undoing has time limits and retries of its own, what could not be undone is told, and it can be tried again.
+//! Compensation has its own timeouts and retries; what failed is reported and can be retried.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::scene::{
     Node, RECOVER, Scene, TICK, asks, cancel, done, end_step, fail_step, fails, fails_for_good, gate, grow, name, task,
 };
 
-/// `a` and `b` are done, `e` has failed, and undoing `b` is under way.
+/// `a` and `b` have completed, `e` has failed, and the compensation of `b` is running.
 fn undoing(options: RunOptions) -> Scene {
     let mut scene = Scene::with([task("a").undone(), task("b").undone(), task("e")], options);
     scene.then(done("a#1", "1"), ["a completed 1"]).then(done("b#1", "2"), ["b completed 2"]);
@@ -18,7 +18,7 @@ fn undoing(options: RunOptions) -> Scene {
     scene
 }
 
-/// `b` could not be undone, `a` was.
+/// The compensation of `b` failed, that of `a` completed.
 fn in_part() -> Scene {
     let mut scene = undoing(RunOptions::default());
     scene.then(fails_for_good("undo:b#1"), ["undo:b#1 failed (error), given up", "undo:a#1 started"]);
@@ -26,7 +26,7 @@ fn in_part() -> Scene {
     scene
 }
 
-/// What was undone, and what was not and why.
+/// What was compensated, and what was not and why.
 fn told(scene: &Scene) -> (Vec<String>, Vec<String>) {
     let undo = scene.state().undo().expect("something was to be undone");
     let failed = undo.failed.iter().map(|(node, failure)| format!("{node} {}", failure.kind)).collect();
@@ -38,7 +38,7 @@ fn words<const N: usize, const M: usize>(undone: [&str; N], failed: [&str; M]) -
 }
 
 #[test]
-fn undoing_has_retries_of_its_own() {
+fn compensation_has_its_own_retries() {
     let once = NodeSpec { compensate_retry: Some(Retry::none()), ..task("a").undone() };
     let soon = NodeSpec { compensate_retry: Some(Retry::immediate(2)), ..task("b").undone() };
     let mut scene = Scene::of([once, soon, task("e")]);
@@ -51,7 +51,7 @@ fn undoing_has_retries_of_its_own() {
 }
 
 #[test]
-fn undoing_that_hangs_ends_in_time_where_a_limit_was_set() {
+fn hanging_compensation_ends_at_its_timeout() {
     let limited = NodeSpec {
         compensate_timeout_ms: Some(50),
         compensate_retry: Some(Retry::immediate(2).with_initial(Duration::from_millis(10))),
@@ -68,11 +68,11 @@ fn undoing_that_hangs_ends_in_time_where_a_limit_was_set() {
 }
 
 #[test]
-fn an_undo_that_failed_is_tried_again_and_the_run_ends_as_it_had() {
+fn a_failed_compensation_is_retried_and_the_run_ends_as_before() {
     let mut scene = in_part();
     assert_eq!(told(&scene), words(["a"], ["b error"]));
     for node in ["a", "b", "e"] {
-        scene.rejects(retry(node), "what the run did was undone: it cannot go on");
+        scene.rejects(retry(node), "the run has been compensated; it cannot continue");
     }
     scene.rejects(retry("undo:a"), "node `undo:a` has not failed: there is nothing to retry");
     scene.then(retry("undo:b"), ["undo:b is tried again", "undo:b#2 started"]);
@@ -80,7 +80,7 @@ fn an_undo_that_failed_is_tried_again_and_the_run_ends_as_it_had() {
     assert_eq!(wake_at(scene.state()), Some(Timestamp::ZERO));
     scene.rejects(cancel("why"), "the run is stopping").rejects(pause(), "the run is stopping");
     scene.rejects(retry("undo:b"), "the run is stopping");
-    // Its policy counts anew.
+    // Its retry policy counts from zero.
     let mut scene = Scene::replay(&scene.journal, 9);
     scene.then(RECOVER, ["recovered"]).then(fails("undo:b#2"), ["undo:b#2 failed (error), again at 1009"]);
     scene.at(1009).then(TICK, ["undo:b#3 started"]);
@@ -90,7 +90,7 @@ fn an_undo_that_failed_is_tried_again_and_the_run_ends_as_it_had() {
 }
 
 #[test]
-fn an_undo_that_fails_once_more_can_be_tried_once_more() {
+fn a_compensation_that_fails_again_can_be_retried_again() {
     let mut scene = in_part();
     for attempt in 2..5 {
         let (started, failed) = (format!("undo:b#{attempt} started"), format!("undo:b#{attempt}"));
@@ -102,7 +102,7 @@ fn an_undo_that_fails_once_more_can_be_tried_once_more() {
 }
 
 #[test]
-fn steps_of_an_undo_stay_done_and_those_that_failed_are_tried_too() {
+fn a_retried_compensation_keeps_its_completed_steps() {
     let mut scene = undoing(RunOptions::default());
     scene.then(asks("undo:b#1", end_step("k", "1")), ["undo:b/k = 1"]);
     scene.then(asks("undo:b#1", fail_step("l")), ["undo:b/l failed (refused)"]);
@@ -114,7 +114,7 @@ fn steps_of_an_undo_stay_done_and_those_that_failed_are_tried_too() {
 }
 
 #[test]
-fn each_way_to_end_is_the_same_after_an_undo_was_tried_again() {
+fn a_retried_compensation_keeps_the_way_the_run_ended() {
     type End = fn(&mut Scene);
     let ends: [(&str, End); 3] = [
         ("run cancelled: why", |scene| drop(scene.feed(cancel("why")).expect("it stops"))),
@@ -139,12 +139,12 @@ fn each_way_to_end_is_the_same_after_an_undo_was_tried_again() {
 }
 
 #[test]
-fn what_force_kept_from_being_undone_is_told_and_can_be_undone() {
+fn nodes_left_by_a_termination_are_reported_and_can_be_compensated() {
     let mut scene = undoing(RunOptions::default());
     scene.then(terminate(), ["run terminated: enough"]);
     assert_eq!(told(&scene), words([], ["b terminated", "a terminated"]));
     scene.then(retry("undo:b"), ["undo:b is tried again", "undo:b#2 started"]);
-    // Nothing else is.
+    // Nothing else is running.
     scene.then(done("undo:b#2", "0"), ["undo:b completed 0", "run terminated: enough"]);
     assert_eq!(told(&scene), words(["b"], ["a terminated"]));
     scene.then(retry("undo:a"), ["undo:a is tried again", "undo:a#1 started"]);
@@ -153,16 +153,16 @@ fn what_force_kept_from_being_undone_is_told_and_can_be_undone() {
 }
 
 #[test]
-fn force_before_anything_is_undone_tells_what_was_not() {
+fn terminating_before_compensation_reports_the_nodes() {
     let mut scene = Scene::of([task("a").undone(), task("b")]);
     scene.then(done("a#1", "1"), ["a completed 1"]).then(terminate(), ["run terminated: enough"]);
     assert_eq!(told(&scene), words([], ["a terminated"]));
-    let failure = Failure::permanent("terminated", "the run was terminated before it was undone");
+    let failure = Failure::permanent("terminated", "the run was terminated before this node was compensated");
     assert_eq!(scene.state().undo().expect("it tells").failed, [(name("a"), failure)]);
 }
 
 #[test]
-fn a_run_that_completes_or_did_nothing_tells_nothing() {
+fn a_run_without_compensation_reports_none() {
     let mut scene = Scene::of([task("a").undone()]);
     scene.then(done("a#1", "1"), ["a completed 1", "run completed 1"]);
     assert_eq!(scene.state().undo(), None);
@@ -172,7 +172,7 @@ fn a_run_that_completes_or_did_nothing_tells_nothing() {
 }
 
 #[test]
-fn whoever_waits_is_told_of_the_end_once_more() {
+fn the_parent_is_informed_of_the_end_again() {
     let parent = Some(Parent::new(run_id("p"), name("n")));
     let mut scene = undoing(RunOptions { parent, ..RunOptions::default() });
     scene.feed(fails_for_good("undo:b#1")).expect("it fails");
@@ -184,7 +184,7 @@ fn whoever_waits_is_told_of_the_end_once_more() {
 }
 
 #[test]
-fn what_was_skipped_failed_or_tried_again_is_undone_as_it_ended() {
+fn only_completed_nodes_are_compensated() {
     let nodes = [
         task("failed").undone().or(OnFailure::Continue),
         task("again").undone().or(OnFailure::Skip),
@@ -203,7 +203,7 @@ fn what_was_skipped_failed_or_tried_again_is_undone_as_it_ended() {
 }
 
 #[test]
-fn nodes_that_were_added_are_undone_with_limits_of_their_own() {
+fn added_nodes_are_compensated_with_their_own_timeouts() {
     let added = NodeSpec { compensate_timeout_ms: Some(50), ..task("n").undone() };
     let mut scene = Scene::of([task("a"), gate("g", "go")]);
     scene.then(asks("a#1", grow("k", Growth::new().with_node(added))), ["a/k grew [n] []", "n#1 started"]);
@@ -214,7 +214,7 @@ fn nodes_that_were_added_are_undone_with_limits_of_their_own() {
 }
 
 #[test]
-fn a_damaged_retry_of_an_undo_changes_nothing() {
+fn an_invalid_retry_of_a_compensation_changes_nothing() {
     let mut scene = in_part();
     scene.rejects(retry("nobody"), "there is no node `nobody`");
     assert_eq!(scene.node("undo:b").status, NodeStatus::Failed);

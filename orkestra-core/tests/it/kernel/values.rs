@@ -1,4 +1,4 @@
-//! Payloads in the journal: a user's text is never read as a reference, wherever it stands.
+//! Payloads in the journal: a user's text is never read as a reference, in whatever field it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +39,7 @@ fn texts() -> impl Strategy<Value = String> {
     })
 }
 
-/// An event for each place in which a payload stands.
+/// An event for each field that holds a payload.
 fn everywhere(payload: &Payload) -> Vec<Event> {
     let (node, step, at) = (name("n"), "s".to_owned(), || payload.clone());
     let charges = BTreeMap::new;
@@ -89,7 +89,7 @@ proptest! {
     #![proptest_config(cases(192))]
 
     #[test]
-    fn a_users_text_is_read_as_it_was_written_wherever_it_stands(text in texts()) {
+    fn a_users_text_is_read_back_unchanged_in_every_field(text in texts()) {
         let payload: Payload = serde_json::from_str(&text).expect("JSON");
         let text = text.trim();
         prop_assert_eq!(payload.as_json(), text);
@@ -111,9 +111,10 @@ proptest! {
     }
 }
 
-/// Whoever adds a field that may be kept beside the journal adds it here, to the journal's own form and to what a fork copies.
+/// Extend this test when a field that may be kept beside the journal is added, for the journal's form and for the
+/// copies of a fork.
 #[test]
-fn a_reference_is_read_in_the_fields_that_may_hold_one_and_nowhere_else() {
+fn references_are_read_only_in_fields_that_may_hold_them() {
     let mark = r#"{"$orkestra.blob":{"key":"k","bytes":7}}"#;
     let run = RunId::new("r").expect("a run id");
     let mut verbatim = BTreeSet::new();
@@ -139,7 +140,7 @@ fn a_reference_is_read_in_the_fields_that_may_hold_one_and_nowhere_else() {
 }
 
 #[test]
-fn a_name_is_no_mark() {
-    // A run's output is an object by node name: no node makes one that looks like a mark.
+fn a_node_name_cannot_look_like_a_reference() {
+    // A run's output is an object by node name: no node can produce one that looks like a reference.
     assert!(Name::new("$orkestra.blob").is_err());
 }

@@ -1,5 +1,5 @@
-//! A small world around a run: random plans with every option of a node, and whoever does what a run owes and gives it
-//! what it waits for.
+//! A small world around a run: random plans with every option of a node, and a driver that performs the run's work and
+//! gives it what it waits for.
 
 use orkestra_core::kernel::{
     InputKind, NodeState, NodeStatus, Outcome, RunState, StepState, Wait, Work, agenda, waits,
@@ -12,7 +12,7 @@ use super::asks::{
 };
 use super::scene::{Node, Scene, TICK, asks, done, end_step, fails, gate, json, name, signal, task};
 
-/// A random plan: up to eight nodes, each after some of those before it.
+/// A random plan: up to eight nodes, each after some of the nodes before it.
 pub(super) fn nodes() -> impl Strategy<Value = Vec<NodeSpec>> {
     proptest::collection::vec(any::<[u8; 10]>(), 1..9)
         .prop_map(|shapes| shapes.into_iter().enumerate().map(|(place, shape)| node(place, shape)).collect())
@@ -63,7 +63,7 @@ pub(super) fn limited(node: NodeSpec, retry: u8, timeout: u8) -> NodeSpec {
     if timeout == 0 { node.within(100) } else { node }
 }
 
-/// A deadline, a budget, somebody who waits: each now and then.
+/// Sometimes a deadline, a budget, or a parent.
 pub(super) fn options() -> impl Strategy<Value = RunOptions> {
     (0..8_u8, 0..8_u8, 0..4_u8).prop_map(|(deadline, budget, parent)| RunOptions {
         deadline: (deadline == 0).then_some(super::asks::deadline(500)).and_then(|options| options.deadline),
@@ -73,10 +73,10 @@ pub(super) fn options() -> impl Strategy<Value = RunOptions> {
     })
 }
 
-/// More than any small run needs to its end: were it a matter of luck, it would be seen here.
+/// More inputs than any small run needs; a run that depends on luck would exceed this.
 const INPUTS_TO_THE_END_MAX: usize = 2000;
 
-/// Does what the run owes and gives it what it waits for until it has ended and owes nothing; returns how many inputs
+/// Performs the run's work and gives it what it waits for until it has ended and owes nothing. Returns how many inputs
 /// that took.
 pub(super) fn drive(scene: &mut Scene) -> usize {
     for count in 0..INPUTS_TO_THE_END_MAX {
@@ -91,17 +91,17 @@ pub(super) fn drive(scene: &mut Scene) -> usize {
     panic!("the run does not end: {:?}", scene.state());
 }
 
-/// Whether nothing is left to do, for the run or for others.
+/// Whether nothing is left to do, for the run or for other runs.
 pub(super) fn is_over(state: &RunState) -> bool {
     state.status().is_final() && agenda(state).next().is_none()
 }
 
-/// What moves the run on, and the time that it needs.
+/// The input that moves the run on, and the time it needs.
 fn next_input(state: &RunState) -> (InputKind, u64) {
     if let Some(work) = agenda(state).next() {
         return match work {
             Work::Invoke { node, attempt } => go_on(state, node, attempt),
-            // Some tasks do not listen: their grace or their time-out ends them.
+            // Some tasks ignore the request to stop: their grace or their timeout ends them.
             Work::AskToStop { node, .. } if node.0 % 2 == 1 => {
                 (TICK, state.next_timer().expect("a stopping run has its grace").as_millis())
             }
@@ -124,7 +124,7 @@ fn next_input(state: &RunState) -> (InputKind, u64) {
     }
 }
 
-/// A task goes on: it finishes what it began, does one step more, and ends.
+/// Continues a task: finishes its open step, does one more step, and ends.
 fn go_on(state: &RunState, id: NodeId, attempt: u32) -> (InputKind, u64) {
     let node = state.node(id);
     let attempt = format!("{}#{attempt}", state.name(id));
@@ -137,23 +137,23 @@ fn go_on(state: &RunState, id: NodeId, attempt: u32) -> (InputKind, u64) {
         Some((key, StepState::Asking(_))) => (answer(node.waits[&Some((*key).clone())].since.0, "1"), 0),
         Some((_, StepState::Child(child))) => (child_ends(&child.run, Outcome::Completed(json("1")), 1), 0),
         Some(_) | None if !node.steps.contains_key("last") => (asks(&attempt, paid_step("last", "1", 1)), 0),
-        // Some of what was done cannot be undone.
+        // Some compensations fail.
         Some(_) | None if state.is_undo(id) && id.0.is_multiple_of(3) => (fails(&attempt), 0),
         Some(_) | None => (done(&attempt, "1"), 0),
     }
 }
 
-/// Whether a node waits for what its task asked for.
+/// Whether a node waits for something that its task requested.
 pub(super) fn is_open(node: &NodeState) -> bool {
     !node.status.is_final()
 }
 
-/// Whether the node runs code of a user.
+/// Whether the node runs user code.
 pub(super) fn is_task(state: &RunState, id: NodeId) -> bool {
     matches!(state.plan().node(id).spec.kind, NodeKind::Task(_))
 }
 
-/// Whether a task of the node is in memory, were the run not paused.
+/// Whether a task of the node would be in memory if the run were not paused.
 pub(super) fn is_called(state: &RunState, id: NodeId) -> bool {
     let node = state.node(id);
     node.status == NodeStatus::Running && is_task(state, id) && !node.parked

@@ -1,4 +1,4 @@
-//! Graphs of small runs, word by word.
+//! Graphs of small runs, compared in full.
 
 use orkestra_core::kernel::NodeStatus;
 use orkestra_core::model::WorkflowSpec;
@@ -17,7 +17,7 @@ fn spine() -> Story {
 }
 
 #[test]
-fn the_spine_reads_well_on_a_terminal() {
+fn a_small_graph_is_readable_on_a_terminal() {
     let mut story = spine();
     story
         .at(1, &[starts("planner", 1)])
@@ -33,7 +33,7 @@ w · run r · running
 ├ ✓ backend   completed
 ├ ▶ frontend  running, attempt 2 · waits for signal `go` · error: no luck
 │
-○ qa          pending · after all, however they end
+○ qa          pending · after all have ended
 ";
     assert_eq!(story.graph().to_text(), expected);
 }
@@ -61,7 +61,7 @@ w · run r · running
 }
 
 #[test]
-fn growth_undoing_children_and_reports_are_marked() {
+fn growth_compensation_children_and_reports_are_marked() {
     let mut story = Story::of(json!([
         {"name": "a", "task": "t", "compensate": "undo"},
         {"name": "b", "task": "t", "after": ["a"]},
@@ -112,7 +112,7 @@ w · run r · compensating · node `c` failed: error: broken
 }
 
 #[test]
-fn every_status_has_its_words() {
+fn every_status_has_a_label() {
     let mut story = Story::of(json!([
         {"name": "queued", "task": "t", "limits": [{"limit": "http", "by": {"key": "eu"}}, {"limit": "gpu"}]},
         {"name": "backoff", "task": "t", "retry": {"attempts_max": 2}},
@@ -159,14 +159,14 @@ fn a_plan_can_be_drawn_before_there_is_a_run() {
     assert!(graph.run.is_none() && graph.nodes.iter().all(|node| node.status.is_none()));
     assert_eq!(
         graph.to_text(),
-        "w · version 2\n\n○ a  task `t`\n│\n○ b  gate `ok` · on a condition\n".replace("  ", "    ")
+        "w · version 2\n\n○ a  task `t`\n│\n○ b  gate `ok` · conditional\n".replace("  ", "    ")
     );
     assert_eq!(
         graph.to_mermaid().lines().take(4).collect::<Vec<_>>(),
         [
             "flowchart LR",
             "  n0[\"<b>a</b><br/>task #96;t#96;\"]:::planned",
-            "  n1{{\"<b>b</b><br/>gate #96;ok#96;<br/><i>on a condition</i>\"}}:::planned",
+            "  n1{{\"<b>b</b><br/>gate #96;ok#96;<br/><i>conditional</i>\"}}:::planned",
             "  n0 --> n1",
         ]
     );
@@ -177,14 +177,14 @@ fn a_plan_can_be_drawn_before_there_is_a_run() {
 }
 
 #[test]
-fn pictures_are_the_same_every_time() {
+fn drawings_are_deterministic() {
     let graph = spine().graph();
     assert_eq!(graph.to_svg(), spine().graph().to_svg());
     let svg = graph.to_svg();
     assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""), "{svg}");
-    assert!(svg.contains("<title>qa\npending\nafter all, however they end</title>"), "{svg}");
+    assert!(svg.contains("<title>qa\npending\nafter all have ended</title>"), "{svg}");
     assert_eq!(svg.matches("<path d=\"M").count(), 5, "four edges and the tip of their arrows: {svg}");
     let dot = graph.to_dot();
-    assert!(dot.contains("  n3 [label=\"qa\\npending\\nafter all, however they end\", class=\"pending\""), "{dot}");
+    assert!(dot.contains("  n3 [label=\"qa\\npending\\nafter all have ended\", class=\"pending\""), "{dot}");
     assert_eq!(dot.matches(" -> ").count(), 4);
 }

@@ -1,4 +1,4 @@
-//! What users write never becomes markup.
+//! Users' texts never become markup.
 
 use quick_xml::Reader;
 use quick_xml::events::Event as Xml;
@@ -20,7 +20,7 @@ const HOSTILE: &[&str] = &[
     "#quot; #35; ;",
 ];
 
-/// A run whose every text is this one.
+/// A run in which every text is this one.
 fn story(text: &str) -> Story {
     let mut story = Story::of(json!([
         {"name": "a", "task": "t", "retry": {"attempts_max": 2}},
@@ -37,7 +37,7 @@ fn story(text: &str) -> Story {
 }
 
 #[test]
-fn an_svg_stays_an_svg() {
+fn hostile_text_stays_text_in_svg() {
     for text in HOSTILE {
         let svg = story(text).graph().to_svg();
         let mut reader = Reader::from_str(&svg);
@@ -65,14 +65,14 @@ fn an_svg_stays_an_svg() {
 }
 
 #[test]
-fn a_dot_file_has_the_statements_that_it_should() {
+fn hostile_text_stays_text_in_dot() {
     for text in HOSTILE {
         let dot = story(text).graph().to_dot();
         assert_eq!(dot.lines().count(), 4 + 3 + 1, "{dot}");
         let nodes = || dot.lines().filter(|line| line.trim_start().starts_with('n') && line.contains("label="));
         assert!(nodes().count() >= 3, "{dot}");
         for line in nodes() {
-            // Outside of quotes there is nothing of a user's.
+            // Outside of quotes there is no user text.
             let mut outside = String::new();
             let (mut quoted, mut escaped) = (false, false);
             for c in line.chars() {
@@ -91,7 +91,7 @@ fn a_dot_file_has_the_statements_that_it_should() {
 }
 
 #[test]
-fn mermaid_sees_quoted_labels_and_nothing_else() {
+fn hostile_text_stays_text_in_mermaid() {
     for text in HOSTILE {
         let mermaid = story(text).graph().to_mermaid();
         assert_eq!(mermaid.lines().count(), 1 + 3 + 9, "{mermaid}");
@@ -107,7 +107,7 @@ fn mermaid_sees_quoted_labels_and_nothing_else() {
 }
 
 #[test]
-fn a_terminal_obeys_nothing() {
+fn hostile_text_is_escaped_for_terminals() {
     for text in HOSTILE {
         let story = story(text);
         for shown in [story.graph().to_text(), story.timeline().to_text()] {

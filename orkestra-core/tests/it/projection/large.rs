@@ -1,4 +1,4 @@
-//! Graphs too large to be read are drawn all the same, and what a terminal gets stays short.
+//! Graphs too large to read are still drawn, and the text for terminals stays short.
 
 use orkestra_core::model::limits::NODES_MAX;
 use orkestra_core::model::{Name, NodeSpec, WorkflowSpec};
@@ -11,7 +11,7 @@ fn name(text: &str) -> Name {
     Name::new(text).expect("a name")
 }
 
-/// A plan of this many nodes, each after those that `before` says.
+/// A plan of this many nodes, each after those that `before` returns.
 fn graph(count: usize, before: impl Fn(usize) -> Vec<usize>) -> Graph {
     let node = |number: usize| {
         let node = NodeSpec::task(name(&format!("n{number}")), name("t"));
@@ -22,7 +22,7 @@ fn graph(count: usize, before: impl Fn(usize) -> Vec<usize>) -> Graph {
 }
 
 #[test]
-fn a_wide_level_shows_what_matters_and_counts_the_rest() {
+fn a_wide_level_shows_important_nodes_and_counts_the_rest() {
     let width = 200;
     let mut nodes = vec![json!({"name": "start", "task": "t"})];
     nodes.extend((0..width).map(|n| json!({"name": format!("w{n}"), "task": "t", "after": ["start"]})));
@@ -40,7 +40,7 @@ fn a_wide_level_shows_what_matters_and_counts_the_rest() {
 }
 
 #[test]
-fn a_deep_graph_shows_its_ends_and_where_something_happens() {
+fn a_deep_graph_shows_its_ends_and_active_levels() {
     let nodes = (0..2000).map(|n| match n {
         0 => json!({"name": "n0", "task": "t"}),
         _ => json!({"name": format!("n{n}"), "task": "t", "after": [format!("n{}", n - 1)]}),
@@ -96,7 +96,7 @@ fn ten_thousand_nodes_of_any_shape_are_drawn() {
 }
 
 #[test]
-fn nodes_that_nothing_ties_lie_beside_each_other_without_overlap() {
+fn unconnected_nodes_do_not_overlap() {
     let svg = graph(50, |n| if n < 10 { vec![] } else { vec![n - 10, (n * 3) % 10] }).to_svg();
     let boxes: Vec<_> = svg
         .lines()

@@ -1,4 +1,5 @@
-//! Read models: graphs and timelines, of small runs word by word, of large ones within bounds, of hostile ones unharmed.
+//! Read models: graphs and timelines of small runs (compared in full), of large ones (within bounds), and of hostile
+//! ones (safe).
 
 mod graph;
 mod hostile;

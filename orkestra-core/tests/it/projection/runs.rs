@@ -1,4 +1,4 @@
-//! Graph and timeline as verbs of a run.
+//! Graph and timeline of a run, through its handle.
 
 use orkestra_core::model::{Growth, Name, NodeSpec};
 use orkestra_core::prelude::*;
@@ -16,7 +16,7 @@ async fn work(cx: Context, number: u32) -> TaskResult<u32> {
 }
 
 #[tokio::test]
-async fn a_run_shows_its_graph_and_its_time() {
+async fn a_run_has_a_graph_and_a_timeline() {
     let workflow = Workflow::new("w").node("plan", plan).node("work", work).after("plan").build().expect("a workflow");
     assert_eq!(workflow.graph().nodes.len(), 2);
     let engine = Engine::builder().store(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");

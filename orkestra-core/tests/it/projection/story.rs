@@ -1,4 +1,4 @@
-//! A run told event by event: legal ones, for the kernel applies them.
+//! A run built event by event. The events are legal: the kernel applies them.
 
 use orkestra_core::journal::Commit;
 use orkestra_core::kernel::{Event, RunState, apply};
@@ -28,7 +28,7 @@ impl Story {
         story
     }
 
-    /// This happens, in one commit.
+    /// These events happen, in one commit.
     #[track_caller]
     pub(super) fn at(&mut self, millis: u64, events: &[Value]) -> &mut Self {
         let at = Timestamp::from_millis(millis);

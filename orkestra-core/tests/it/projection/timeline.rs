@@ -11,7 +11,7 @@ fn span(from: u64, until: u64) -> Span {
     Span { from: Timestamp::from_millis(from), until: Some(Timestamp::from_millis(until)) }
 }
 
-/// A run with all that a timeline tells.
+/// A run with everything that a timeline shows.
 fn full() -> Story {
     let mut story = Story::of(json!([
         {"name": "fetch", "task": "t", "retry": {"attempts_max": 2}},
@@ -43,7 +43,7 @@ fn full() -> Story {
 }
 
 #[test]
-fn attempts_have_their_steps_waits_and_costs() {
+fn attempts_list_their_steps_waits_and_costs() {
     let timeline = full().timeline();
     assert_eq!((timeline.status, timeline.ended_at), (RunStatus::Completed, Some(Timestamp::from_millis(2000))));
     let names: Vec<_> = timeline.nodes.iter().map(|node| node.name.as_str()).collect();
@@ -55,8 +55,8 @@ fn attempts_have_their_steps_waits_and_costs() {
     assert_eq!(first.steps[0].started_at, Some(Timestamp::from_millis(100)));
     assert_eq!(first.steps[0].settled_at, Some(Timestamp::from_millis(300)));
     assert!(matches!(&first.outcome, Some(AttemptOutcome::Failed { next_at: Some(at), .. }) if at.as_millis() == 500));
-    assert_eq!(first.waits[0].span, span(300, 400), "nobody waits between attempts");
-    assert_eq!(second.waits[0].span, span(500, 900), "the wait went on");
+    assert_eq!(first.waits[0].span, span(300, 400), "no time between attempts is counted");
+    assert_eq!(second.waits[0].span, span(500, 900), "the wait continued");
     assert_eq!(second.waits[0].kind, WaitKind::Timer(Timestamp::from_millis(900)));
     assert_eq!((second.reports, second.interruptions), (1, 1));
     assert_eq!(second.charges.values().map(ToString::to_string).collect::<Vec<_>>(), ["0.5"]);
@@ -71,7 +71,7 @@ fn attempts_have_their_steps_waits_and_costs() {
 }
 
 #[test]
-fn a_timeline_reads_well_on_a_terminal() {
+fn a_timeline_is_readable_on_a_terminal() {
     let expected = "\
 w · run r · completed · from 1970-01-01T00:00:00.000Z · usd 2
 
@@ -82,7 +82,7 @@ approve                           ░░░░░░░░░░░░░░░�
 sum                               ············█████         completed in 200 ms · 2 steps
 never                                                       skipped: its condition does not hold
 
-+600 ms  another process went on with it
++600 ms  taken over by another process
 +1.6 s  paused: lunch
 +1.6 s  resumed
 +2.0 s  completed
@@ -92,7 +92,7 @@ never                                                       skipped: its conditi
 }
 
 #[test]
-fn a_run_under_way_is_open() {
+fn a_live_run_has_an_open_timeline() {
     let mut story = Story::of(json!([{"name": "a", "task": "t"}, {"name": "b", "task": "t", "after": ["a"]}]));
     story.at(10, &[starts("a", 1)]).at(50, &[step("a", "one")]);
     let timeline: Timeline = story.timeline();
@@ -111,7 +111,7 @@ fn a_run_under_way_is_open() {
 }
 
 #[test]
-fn many_steps_cost_what_each_costs() {
+fn the_cost_of_many_steps_is_linear() {
     let mut story = Story::of(json!([{"name": "a", "task": "t"}]));
     story.at(0, &[starts("a", 1)]);
     let steps: Vec<_> = (0..20_000).map(|n| step("a", &format!("k{n}"))).collect();
@@ -127,7 +127,7 @@ fn many_steps_cost_what_each_costs() {
 }
 
 #[test]
-fn what_a_failed_step_cost_is_counted() {
+fn the_cost_of_a_failed_step_is_counted() {
     let mut story = Story::of(json!([{"name": "fetch", "task": "t"}]));
     let failure = json!({"kind": "error", "message": "no luck", "retryable": false});
     story.at(0, &[starts("fetch", 1)]).at(

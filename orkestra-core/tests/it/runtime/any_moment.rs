@@ -1,4 +1,4 @@
-//! What people and machines do to a run, at any moment of a run that has everything in it.
+//! Everything that users and machines can do to a run, at any moment of a run that uses every feature.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-/// What may begin once over all attempts, parks and processes.
+/// Work that may start once over all attempts, parks and processes.
 const ONCE: [&str; 4] = ["two", "slow", "pay", "kid"];
-/// What may begin again when its process was lost.
+/// Work that may start again when its process was lost.
 const PLAIN: [&str; 5] = ["one", "beside", "m0", "m1", "m2"];
 
 async fn work(effects: &Effects, what: &str, takes: u64) -> TaskResult<String> {
@@ -105,7 +105,7 @@ fn slow() -> MoodyStore {
 
 async fn begin(engine: &Engine) -> Run {
     let run = engine.run("all").id("r").start().await.expect("a run");
-    run.signal("go", "go").await.expect("it is there");
+    run.signal("go", "go").await.expect("it exists");
     run
 }
 
@@ -128,7 +128,7 @@ async fn check(run: &Run, effects: &Effects, lost: bool, when: &str) {
     assert_eq!(said.len(), 10, "{when}: {said:?}");
     for what in ONCE {
         let (begun, done) = (effects.count(what), effects.count(&format!("{what} done")));
-        // A race may be over before its step has begun.
+        // A race may end before its step has started.
         let least = usize::from(what != "slow");
         assert!((least..=1).contains(&begun), "{when}: {what}: {said:?} {:?}", journal(run).await);
         let expected = if done == 1 { what } else { "interrupted" };
@@ -233,7 +233,7 @@ async fn a_budget_at_any_moment_loses_and_repeats_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_at_any_moment_is_the_end() {
+async fn cancelling_or_terminating_at_any_moment_is_final() {
     for after in (0..LAST).step_by(13) {
         for (terminates, pauses) in [(false, false), (false, true), (true, false), (true, true)] {
             let (effects, when) = (Effects::default(), format!("after {after} ms, {terminates} {pauses}"));
@@ -264,7 +264,7 @@ async fn an_end_at_any_moment_is_the_end() {
             }
             assert_eq!(engine.health().await.live, 0, "{when}");
             for child in super::world::children(&engine, "r").await {
-                let child = engine.get(&child).await.expect("a store").expect("it is there");
+                let child = engine.get(&child).await.expect("a store").expect("it exists");
                 ended(&child, &when).await;
             }
         }
@@ -295,24 +295,24 @@ async fn top(cx: Context, (): ()) -> TaskResult<u64> {
     Ok(cx.map_runs::<_, u64>("middle", 3, "middle", [(), (), ()]).await?.into_iter().sum())
 }
 
-async fn with_room(store: MoodyStore, rooms: usize) -> Engine {
-    let builder = engine(store).park_after(ms(25)).runs_max(rooms).worker("me").limit(Limit::concurrency("two", 2));
+async fn with_capacity(store: MoodyStore, capacity: usize) -> Engine {
+    let builder = engine(store).park_after(ms(25)).runs_max(capacity).worker("me").limit(Limit::concurrency("two", 2));
     let leaf = Workflow::new("leaf").node("n", leaf).limit("two").build().expect("a workflow");
     let middle = Workflow::new("middle").node("n", middle).build().expect("a workflow");
     let top = Workflow::new("top").node("n", top).build().expect("a workflow");
     builder.workflow(leaf).workflow(middle).workflow(top).start().await.expect("an engine")
 }
 
-/// A parent, its children and theirs, on an engine with little room, stopped and gone on with at any moment.
+/// A parent, its children and grandchildren, on an engine with a small capacity, stopped and restarted at any moment.
 #[tokio::test(start_paused = true)]
-async fn little_room_is_enough_at_any_moment() {
-    for (after, rooms, what) in (1..420)
+async fn a_small_capacity_is_enough_at_any_moment() {
+    for (after, capacity, what) in (1..420)
         .step_by(26)
-        .flat_map(|after| [(1, 0), (1, 1), (1, 2), (2, 3)].map(|(rooms, what)| (after, rooms, what)))
+        .flat_map(|after| [(1, 0), (1, 1), (1, 2), (2, 3)].map(|(capacity, what)| (after, capacity, what)))
     {
         let store = slow();
-        let when = format!("{rooms} rooms, {what} after {after} ms");
-        let one = with_room(store.clone(), rooms).await;
+        let when = format!("{capacity} capacity, {what} after {after} ms");
+        let one = with_capacity(store.clone(), capacity).await;
         let run = one.run("top").id("r").start().await.expect("a run");
         tokio::time::sleep(ms(after)).await;
         let paused = what == 1 && run.pause("lunch").await.is_ok();
@@ -328,7 +328,7 @@ async fn little_room_is_enough_at_any_moment() {
         }
         let (engine, run) = if what == 3 {
             one.shutdown().await;
-            let two = with_room(store.clone(), rooms).await;
+            let two = with_capacity(store.clone(), capacity).await;
             let run = two.handle("r").expect("a handle");
             (two, run)
         } else {
@@ -340,12 +340,12 @@ async fn little_room_is_enough_at_any_moment() {
         }
         let begin = Instant::now();
         let Outcome::Completed(output) = ended(&run, &when).await else { panic!("{when}") };
-        // Nobody waits for a look that is made now and then.
+        // No run waits for a periodic check.
         assert!(begin.elapsed() < secs(10), "{when}: {:?}", begin.elapsed());
         assert_eq!(output.to::<u64>().expect("a number"), 6, "{when}");
         tokio::time::sleep(secs(60)).await;
         assert_eq!(engine.health().await.live, 0, "{when}");
-        // The room is all there still.
+        // The full capacity is available again.
         let late = engine.run("top").id("late").start().await.expect("a run");
         let begin = Instant::now();
         ended(&late, &when).await;

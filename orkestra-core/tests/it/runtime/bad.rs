@@ -1,5 +1,5 @@
-//! What goes wrong outside the engine: clocks that jump, tasks that block or never return, stores that fail in the middle of a
-//! commit, payloads and graphs over their limits. Each has a clear answer, and the run goes on or ends.
+//! Faults outside the engine: clocks that jump, tasks that block or never return, stores that fail in the middle of a
+//! commit, payloads and graphs over their limits. Each has a defined result, and the run continues or ends.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -16,7 +16,7 @@ use super::world::{TokioClock, engine, journal};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Virtual time that a test moves back and forth.
+/// Virtual time that a test moves forward and back.
 #[derive(Clone)]
 struct Jumping {
     steady: Arc<TokioClock>,
@@ -57,7 +57,7 @@ async fn status(run: &Run) -> RunStatus {
     run.status().await.expect("a record").status
 }
 
-/// Sleeps for an hour, is tried again an hour after its first attempt, and waits for nobody.
+/// Sleeps for an hour, and has a node that is retried an hour after its first attempt.
 fn patient() -> Workflow {
     let rest = async |cx: Context, (): ()| cx.sleep(HOUR).await;
     let flaky = async |cx: Context, (): ()| if cx.attempt() == 1 { Err(TaskError::new("not yet")) } else { Ok(()) };
@@ -87,7 +87,7 @@ async fn a_clock_that_jumps_back_fires_nothing_early() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_jumps_forward_ends_what_is_due() {
+async fn a_clock_that_jumps_forward_fires_what_is_due() {
     let clock = Jumping::new();
     let gate = Workflow::new("gate").gate::<()>("never").build().expect("a workflow");
     let engine = clock.engine().workflow(patient()).workflow(gate).start().await.expect("an engine");
@@ -102,7 +102,7 @@ async fn a_clock_that_jumps_forward_ends_what_is_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_begins_after_a_jump_is_as_long_as_it_was_asked_for() {
+async fn a_wait_after_a_clock_jump_has_its_full_length() {
     for hours in [-5, 5] {
         let clock = Jumping::new();
         let naps = async |cx: Context, (): ()| {
@@ -125,7 +125,7 @@ async fn a_wait_that_begins_after_a_jump_is_as_long_as_it_was_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_never_returns_is_ended_by_whoever_asks() {
+async fn a_task_that_never_returns_can_be_ended() {
     let workflow = Workflow::new("w").node("n", never).build().expect("a workflow");
     let limited = Workflow::new("limited").node("n", never).timeout(secs(30)).retry(Retry::immediate(2));
     let engine = engine(MemoryStore::new()).workflow(workflow).workflow(limited.build().expect("a workflow"));
@@ -136,7 +136,7 @@ async fn a_task_that_never_returns_is_ended_by_whoever_asks() {
         (run, tokio::time::Instant::now())
     };
     let (run, asked) = start("w").await;
-    run.cancel("enough").await.expect("it is asked");
+    run.cancel("enough").await.expect("it is accepted");
     assert_eq!(run.outcome().await.expect("an end"), Outcome::Cancelled("enough".into()));
     assert!(asked.elapsed() >= CANCEL_GRACE && asked.elapsed() < 2 * CANCEL_GRACE, "{:?}", asked.elapsed());
 
@@ -151,24 +151,24 @@ async fn a_task_that_never_returns_is_ended_by_whoever_asks() {
     assert!(asked.elapsed() >= secs(59) && asked.elapsed() < secs(61), "{:?}", asked.elapsed());
 }
 
-/// Something that threads wait for, and nothing but threads: what a task must not do.
+/// Something that blocks threads, which a task must not do.
 #[derive(Clone, Default)]
 struct Latch(Arc<(Mutex<bool>, Condvar)>);
 
 impl Latch {
     fn wait(&self) {
-        let open = self.0.0.lock().expect("nobody panics here");
-        drop(self.0.1.wait_while(open, |open| !*open).expect("nobody panics here"));
+        let open = self.0.0.lock().expect("no test panics here");
+        drop(self.0.1.wait_while(open, |open| !*open).expect("no test panics here"));
     }
 
     fn open(&self) {
-        *self.0.0.lock().expect("nobody panics here") = true;
+        *self.0.0.lock().expect("no test panics here") = true;
         self.0.1.notify_all();
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_task_that_blocks_its_thread_is_left_behind() {
+async fn a_task_that_blocks_its_thread_is_abandoned() {
     let (latch, blocked) = (Latch::default(), Arc::new(AtomicUsize::new(0)));
     let (held, counted) = (latch.clone(), Arc::clone(&blocked));
     let blocks = move |cx: Context, (): ()| {
@@ -177,7 +177,7 @@ async fn a_task_that_blocks_its_thread_is_left_behind() {
             if cx.attempt() == 1 {
                 counted.fetch_add(1, Ordering::SeqCst);
                 held.wait();
-                // Nobody hears it any more.
+                // Its result is ignored.
                 return Ok(0);
             }
             TaskResult::Ok(cx.attempt())
@@ -189,7 +189,7 @@ async fn a_task_that_blocks_its_thread_is_left_behind() {
     let engine = Engine::builder().workflow(limited).workflow(without).start().await.expect("an engine");
 
     let run = engine.run("limited").start().await.expect("a run");
-    assert_eq!(run.output::<u32>().await.expect("the second attempt goes on"), 2);
+    assert_eq!(run.output::<u32>().await.expect("the second attempt continues"), 2);
     let run = engine.run("without").start().await.expect("a run");
     while blocked.load(Ordering::SeqCst) < 2 {
         tokio::task::yield_now().await;
@@ -201,7 +201,7 @@ async fn a_task_that_blocks_its_thread_is_left_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_lost_blocks_its_runs_and_the_next_process_goes_on() {
+async fn a_lost_store_blocks_its_runs_and_the_next_process_continues() {
     for fault in [
         Fault::CrashBefore,
         Fault::CrashAfter,
@@ -216,7 +216,7 @@ async fn a_store_that_is_lost_blocks_its_runs_and_the_next_process_goes_on() {
         store.fail_next(fault);
         let error = run.signal("go", &7_u64).await.expect_err("the write failed");
         assert_eq!(error.kind(), ErrorKind::Store, "{fault:?}: {error}");
-        let error = run.outcome().await.expect_err("it cannot go on here");
+        let error = run.outcome().await.expect_err("it cannot continue here");
         assert_eq!(error.kind(), ErrorKind::Store, "{fault:?}: {error}");
         assert_eq!(first.blocked().len(), 1, "{fault:?}");
         first.shutdown().await;
@@ -232,10 +232,10 @@ async fn a_store_that_is_lost_blocks_its_runs_and_the_next_process_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_payload_over_the_limit_is_refused_at_every_door() {
+async fn a_payload_over_the_limit_is_refused_everywhere() {
     let said =
         "the payload has 67108866 bytes, more than the 67108864 allowed; store it elsewhere and pass its address";
-    // As text that is JSON already: to escape so much of it again and again takes long.
+    // As text that is already JSON: escaping that much text repeatedly takes long.
     let text = RawValue::from_string(format!("\"{}\"", "x".repeat(PAYLOAD_LARGE_BYTES_MAX))).expect("JSON");
     let large = Arc::new(text);
     let held = Arc::clone(&large);
@@ -269,7 +269,7 @@ async fn a_payload_over_the_limit_is_refused_at_every_door() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn growth_that_does_not_fit_is_refused_and_the_run_goes_on() {
+async fn growth_that_does_not_fit_is_refused_and_the_run_continues() {
     let grows = async |cx: Context, (): ()| {
         let node = |name: &str| Ok::<_, TaskError>(NodeSpec::task(Name::new(name)?, Name::new("nothing")?));
         let cycle = Growth::new().with_node(node("x")?.with_after(Name::new("y")?));
@@ -296,20 +296,20 @@ async fn growth_that_does_not_fit_is_refused_and_the_run_goes_on() {
     assert_eq!(
         said[1..],
         [
-            "node `grows` has started already: nothing can be put before it",
+            "cannot add an edge to node `grows`: it has already started",
             "the growth names the task `nobody`, which this engine does not know",
-            "a plan has at most 10000 nodes and 200000 edges",
+            "the plan is too large: it may have at most 10000 nodes and 200000 edges",
         ]
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_signal_to_a_run_that_is_not_there_is_refused() {
+async fn a_signal_to_a_missing_run_is_refused() {
     let workflow = Workflow::new("w").node("n", nothing).build().expect("a workflow");
     let store = MemoryStore::new();
     let engine = engine(store.clone()).workflow(workflow).start().await.expect("an engine");
     let id = RunId::new("r").expect("an id");
-    assert!(engine.get(&id).await.expect("a store").is_none(), "nobody gets a handle of a run that never was");
+    assert!(engine.get(&id).await.expect("a store").is_none(), "there is no handle of a missing run");
     let run = engine.run("w").id("r").start().await.expect("a run");
     run.output::<()>().await.expect("an end");
     tokio::time::sleep(secs(1)).await;

@@ -56,7 +56,7 @@ async fn siblings_run_at_the_same_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_attempt_is_tried_again_and_learns_from_it() {
+async fn a_failed_attempt_is_retried_and_sees_the_failure() {
     let effects = Effects::default();
     let counted = effects.clone();
     let flaky = move |cx: Context, (): ()| {
@@ -86,7 +86,7 @@ async fn a_failed_attempt_is_tried_again_and_learns_from_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_node_fails_the_run_and_its_siblings_are_told() {
+async fn a_failed_node_fails_the_run_and_cancels_its_siblings() {
     let fail = |_cx: Context, (): ()| async { Err::<(), _>(TaskError::permanent("no")) };
     let patient = |cx: Context, (): ()| async move {
         cx.cancelled().await;
@@ -124,7 +124,7 @@ async fn a_panic_is_a_failed_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gate_opens_for_its_signal_whenever_it_comes() {
+async fn a_gate_opens_for_its_signal_at_any_time() {
     let workflow = Workflow::new("gated")
         .node("a", double)
         .gate::<u64>("approve")
@@ -208,7 +208,7 @@ async fn a_task_adds_nodes_while_it_runs() {
         let again = cx.grow("twice", growth).await.expect_err("the names are taken");
         assert_eq!(again.failure().message, "two nodes are named `part-0`");
         let unknown = Growth::new().with_node(NodeSpec::task(name("x"), name("nobody")));
-        cx.grow("unknown", unknown).await.expect_err("nobody knows the task");
+        cx.grow("unknown", unknown).await.expect_err("the task is unknown");
         TaskResult::Ok(())
     };
     let workflow = Workflow::new("growing").node("plan", planner).build().expect("a workflow");
@@ -219,7 +219,7 @@ async fn a_task_adds_nodes_while_it_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancelling_gives_tasks_time_and_then_takes_it() {
+async fn cancelling_gives_tasks_a_grace_period() {
     let stubborn = |_cx: Context, (): ()| async {
         std::future::pending::<()>().await;
         TaskResult::Ok(())
@@ -239,7 +239,7 @@ async fn cancelling_gives_tasks_time_and_then_takes_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_are_read_from_any_point_on() {
+async fn events_can_be_read_from_any_position() {
     let talks = |cx: Context, (): ()| async move {
         for word in ["one", "two", "three"] {
             cx.emit("word", word);

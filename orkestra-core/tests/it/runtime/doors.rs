@@ -1,4 +1,4 @@
-//! What is accepted can be read back, and a run that cannot be read has a way out.
+//! Accepted input can be read back, and an unreadable run can be ended and deleted.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -21,12 +21,12 @@ fn gate() -> Workflow {
     Workflow::new("gate").gate::<u64>("go").build().expect("a workflow")
 }
 
-/// What ends in time, though nobody tells it anything.
+/// For waits that must end by themselves.
 async fn in_time<T>(wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(mins(5), wait).await.expect("no wait hangs")
 }
 
-/// Writes bytes that are no commit behind the run's journal, whoever drives it.
+/// Appends bytes that are not a commit to the run's journal, whatever engine drives the run.
 async fn damage(store: &dyn Store, run: &RunId) {
     write(store, run, b"\0no commit").await;
 }
@@ -35,22 +35,22 @@ async fn write(store: &dyn Store, run: &RunId, body: &[u8]) {
     let worker = WorkerId::new("vandal").expect("an id");
     let late = Timestamp::from_millis(1_000_000_000_000);
     let claimed = claim_one(store, run, &worker, late, late.saturating_add(secs(1))).await.expect("a store");
-    let claimed = claimed.expect("every lease has run out by then");
+    let claimed = claimed.expect("every lease has expired by then");
     let (first, epoch) = (claimed.last.plus(1), claimed.lease.epoch);
     let commit = Written { run: run.clone(), first, last: first, epoch, body: body.into() };
     let answers = store.append(vec![Append { commit, record: None, taken: Vec::new() }]).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    store.release(&[claimed.lease]).await.expect("it is given back");
+    store.release(&[claimed.lease]).await.expect("it is released");
 }
 
 fn is_damaged(error: &Error) -> bool {
     error.store_kind() == Some(StoreErrorKind::Damaged)
 }
 
-/// Every wait and every look says what is wrong; then the run is ended by force, and deleted.
-async fn leads_out(engine: &Engine, run: &Run) {
-    assert!(is_damaged(&in_time(run.outcome()).await.expect_err("nobody can tell")));
-    assert!(is_damaged(&in_time(run.output::<u64>()).await.expect_err("nobody can tell")));
+/// Every wait and every read reports the damage; then the run is terminated and deleted.
+async fn can_be_terminated_and_deleted(engine: &Engine, run: &Run) {
+    assert!(is_damaged(&in_time(run.outcome()).await.expect_err("the outcome is unknown")));
+    assert!(is_damaged(&in_time(run.output::<u64>()).await.expect_err("the outcome is unknown")));
     assert!(is_damaged(&run.view().await.expect_err("it cannot be read")));
     let mut events = run.events(Cursor::START);
     let told = loop {
@@ -60,7 +60,7 @@ async fn leads_out(engine: &Engine, run: &Run) {
         }
     };
     assert!(is_damaged(&told), "{told}");
-    assert!(is_damaged(&run.signal("go", &1_u64).await.expect_err("nobody could decide on it")));
+    assert!(is_damaged(&run.signal("go", &1_u64).await.expect_err("it cannot be decided")));
 
     let listed = engine.list(&RunQuery::default()).await.expect("a list").items;
     assert!(listed.iter().any(|record| record.id == *run.id() && record.status == RunStatus::Running));
@@ -69,8 +69,8 @@ async fn leads_out(engine: &Engine, run: &Run) {
     assert!(run.commits(Cursor(commits.last().expect("the damage").last.0)).await.expect("a store").is_empty());
 
     assert_eq!(run.delete().await.expect_err("it has not ended").kind(), ErrorKind::Conflict);
-    run.terminate("nobody can read it").await.expect("it is ended");
-    assert_eq!(in_time(run.outcome()).await.expect("an end"), Outcome::Terminated("nobody can read it".into()));
+    run.terminate("it is unreadable").await.expect("it is ended");
+    assert_eq!(in_time(run.outcome()).await.expect("an end"), Outcome::Terminated("it is unreadable".into()));
     assert_eq!(in_time(run.output::<u64>()).await.expect_err("no output").kind(), ErrorKind::RunEnded);
     assert_eq!(run.status().await.expect("a record").status, RunStatus::Terminated);
     assert_eq!(run.terminate("again").await.expect_err("it has ended").kind(), ErrorKind::Conflict);
@@ -80,29 +80,29 @@ async fn leads_out(engine: &Engine, run: &Run) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_run_that_is_parked_has_a_way_out() {
+async fn a_damaged_parked_run_can_be_terminated_and_deleted() {
     let store = MemoryStore::new();
     let engine = engine(store.clone()).workflow(gate()).start().await.expect("an engine");
     let run = engine.run("gate").id("r").start().await.expect("a run");
     tokio::time::sleep(secs(10)).await;
     damage(&store, run.id()).await;
-    leads_out(&engine, &run).await;
+    can_be_terminated_and_deleted(&engine, &run).await;
     let again = engine.run("gate").id("r").start().await.expect("its id is free");
     again.signal("go", &7_u64).await.expect("it is sent");
     assert_eq!(again.output::<u64>().await.expect("an output"), 7);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_run_that_is_driven_has_a_way_out() {
+async fn a_damaged_driven_run_can_be_terminated_and_deleted() {
     let store = MemoryStore::new();
     let engine = engine(store.clone()).park_after(days(1)).workflow(gate()).start().await.expect("an engine");
     let run = engine.run("gate").id("r").start().await.expect("a run");
     damage(&store, run.id()).await;
-    leads_out(&engine, &run).await;
+    can_be_terminated_and_deleted(&engine, &run).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_run_that_is_found_at_start_has_a_way_out() {
+async fn a_damaged_run_found_at_start_can_be_terminated_and_deleted() {
     let store = MemoryStore::new();
     let sleeps = async |cx: Context, (): ()| cx.sleep(mins(1)).await;
     let workflow = Workflow::new("w").node("n", sleeps).build().expect("a workflow");
@@ -113,18 +113,18 @@ async fn a_damaged_run_that_is_found_at_start_has_a_way_out() {
     let clock = super::world::TokioClock::at(Timestamp::from_millis(2_000_000));
     let second = Engine::builder().store(store).clock(clock).workflow(workflow).start().await.expect("an engine");
     tokio::time::sleep(secs(1)).await;
-    assert_eq!(second.blocked().len(), 1, "it was due, and looked at");
-    let run = second.get(&id).await.expect("a store").expect("it is there");
-    leads_out(&second, &run).await;
+    assert_eq!(second.blocked().len(), 1, "it was due and was checked");
+    let run = second.get(&id).await.expect("a store").expect("it exists");
+    can_be_terminated_and_deleted(&second, &run).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_in_another_engine_for_a_damaged_run_ends_too() {
+async fn waiting_for_a_damaged_run_ends_in_other_engines_too() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let start = || engine(MemoryStore::new()).shared_store(Arc::clone(&store)).workflow(gate()).start();
     let (here, there) = (start().await.expect("an engine"), start().await.expect("an engine"));
     let run = here.run("gate").id("r").start().await.expect("a run");
-    let elsewhere = there.get(run.id()).await.expect("a store").expect("it is there");
+    let elsewhere = there.get(run.id()).await.expect("a store").expect("it exists");
     let waits = tokio::spawn(async move { elsewhere.outcome().await });
     let own = run.clone();
     let reads = tokio::spawn(async move {
@@ -139,15 +139,15 @@ async fn waiting_in_another_engine_for_a_damaged_run_ends_too() {
     tokio::time::sleep(mins(10)).await;
     damage(&*store, run.id()).await;
     let error = tokio::time::timeout(mins(20), waits).await.expect("no wait hangs").expect("no panic");
-    assert!(is_damaged(&error.expect_err("nobody can tell")));
+    assert!(is_damaged(&error.expect_err("the outcome is unknown")));
     let error = tokio::time::timeout(mins(20), reads).await.expect("no wait hangs").expect("no panic");
     assert!(is_damaged(&error));
-    let elsewhere = there.get(run.id()).await.expect("a store").expect("it is there");
-    leads_out(&there, &elsewhere).await;
+    let elsewhere = there.get(run.id()).await.expect("a store").expect("it exists");
+    can_be_terminated_and_deleted(&there, &elsewhere).await;
     assert!(here.get(run.id()).await.expect("a store").is_none());
 }
 
-/// Whoever wrote it can read it, and drives it, or will.
+/// The engine that wrote it can read it, and drives it, or will.
 #[tokio::test(start_paused = true)]
 async fn a_run_of_a_newer_version_is_not_damaged() {
     let store = MemoryStore::new();
@@ -164,9 +164,9 @@ async fn a_run_of_a_newer_version_is_not_damaged() {
     }
 }
 
-/// A run that is gone but for its record: a file that was lost.
+/// A run of which only the record is left, as if a file was lost.
 #[tokio::test(start_paused = true)]
-async fn a_run_of_which_only_the_record_is_left_has_a_way_out() {
+async fn a_run_with_only_a_record_left_can_be_terminated() {
     let store = MemoryStore::new();
     let engine = engine(store.clone()).workflow(gate()).start().await.expect("an engine");
     let run = engine.run("gate").id("r").start().await.expect("a run");
@@ -175,13 +175,13 @@ async fn a_run_of_which_only_the_record_is_left_has_a_way_out() {
     store.delete(run.id()).await.expect("it is gone");
     let worker = WorkerId::new("vandal").expect("an id");
     let claimed = claim_one(&store, run.id(), &worker, Timestamp::ZERO, Timestamp::from_millis(1)).await;
-    let lease = claimed.expect("a store").expect("nobody has it").lease;
+    let lease = claimed.expect("a store").expect("it is lost").lease;
     let commit =
         Written { run: run.id().clone(), first: Seq(1), last: Seq(1), epoch: lease.epoch, body: (*b"{}").into() };
     let append = Append { commit, record: Some(record), taken: Vec::new() };
     assert!(store.append(vec![append]).await.iter().all(Result::is_ok));
-    store.release(&[lease]).await.expect("it is given back");
-    assert!(is_damaged(&in_time(run.outcome()).await.expect_err("nobody can tell")));
+    store.release(&[lease]).await.expect("it is released");
+    assert!(is_damaged(&in_time(run.outcome()).await.expect_err("the outcome is unknown")));
     run.terminate("lost").await.expect("it is ended");
     assert_eq!(in_time(run.outcome()).await.expect("an end"), Outcome::Terminated("lost".into()));
 }
@@ -201,39 +201,39 @@ async fn parent_and_child(engine: &Engine) -> (Run, Run) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_parent_of_a_damaged_run_hears_that_it_was_terminated() {
+async fn the_parent_learns_that_a_damaged_child_was_terminated() {
     let store = MemoryStore::new();
     let [child, parent] = family();
     let engine = engine(store.clone()).workflow(child).workflow(parent).start().await.expect("an engine");
     let (parent, child) = parent_and_child(&engine).await;
     damage(&store, child.id()).await;
-    child.terminate("nobody can read it").await.expect("it is ended");
+    child.terminate("it is unreadable").await.expect("it is ended");
     let error = in_time(parent.output::<u64>()).await.expect_err("its child has none");
     let failure = error.failure().expect("a failure");
-    // Whichever of the two comes first.
-    assert!(failure.message.contains("nobody can read it") || failure.kind == "child_damaged", "{failure}");
+    // Either of the two may come first.
+    assert!(failure.message.contains("it is unreadable") || failure.kind == "child_damaged", "{failure}");
     tokio::time::sleep(secs(1)).await;
-    child.delete().await.expect("it owes nobody anything");
+    child.delete().await.expect("it owes nothing");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_parent_of_a_damaged_run_hears_that_nobody_can_read_it() {
+async fn the_parent_learns_that_its_child_is_damaged() {
     let store = MemoryStore::new();
     let [child, parent] = family();
     let engine = engine(store.clone()).workflow(child).workflow(parent).start().await.expect("an engine");
     let (parent, child) = parent_and_child(&engine).await;
     damage(&store, child.id()).await;
-    assert!(is_damaged(&child.signal("go", &1_u64).await.expect_err("nobody could decide on it")));
+    assert!(is_damaged(&child.signal("go", &1_u64).await.expect_err("it cannot be decided")));
     let error = in_time(parent.output::<u64>()).await.expect_err("its child has none");
     assert_eq!(error.failure().expect("a failure").kind, "child_damaged", "{error}");
     child.terminate("then it is over").await.expect("it is ended");
     tokio::time::sleep(secs(1)).await;
-    child.delete().await.expect("it owes nobody anything");
+    child.delete().await.expect("it owes nothing");
 }
 
-/// The process that ended it dies before the parent was told.
+/// The process that terminated the child dies before the parent is informed.
 #[tokio::test(start_paused = true)]
-async fn a_parent_whose_engine_is_not_there_is_told_by_the_next_process() {
+async fn a_parent_without_an_engine_is_informed_by_the_next_process() {
     let store = MemoryStore::new();
     let [child, parent] = family();
     let first =
@@ -242,24 +242,24 @@ async fn a_parent_whose_engine_is_not_there_is_told_by_the_next_process() {
     let id = damaged.id().clone();
     first.shutdown().await;
     damage(&store, &id).await;
-    // It knows nothing of the parent's workflow, and so cannot tell it.
+    // It does not know the parent's workflow, and so cannot inform it.
     let second = engine(store.clone()).workflow(child.clone()).start().await.expect("an engine");
-    let damaged = second.get(&id).await.expect("a store").expect("it is there");
-    damaged.terminate("nobody can read it").await.expect("it is ended");
+    let damaged = second.get(&id).await.expect("a store").expect("it exists");
+    damaged.terminate("it is unreadable").await.expect("it is ended");
     tokio::time::sleep(secs(1)).await;
     assert_eq!(damaged.delete().await.expect_err("it owes the news").kind(), ErrorKind::Conflict);
     second.shutdown().await;
     let third = engine(store).workflow(child).workflow(parent).start().await.expect("an engine");
-    let parent = third.get("p").await.expect("a store").expect("it is there");
+    let parent = third.get("p").await.expect("a store").expect("it exists");
     let error = in_time(parent.output::<u64>()).await.expect_err("its child has none");
     assert_eq!(error.failure().expect("a failure").kind, "child_terminated", "{error}");
     tokio::time::sleep(secs(1)).await;
-    let damaged = third.get(&id).await.expect("a store").expect("it is there");
-    damaged.delete().await.expect("it owes nobody anything");
+    let damaged = third.get(&id).await.expect("a store").expect("it exists");
+    damaged.delete().await.expect("it owes nothing");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_growth_that_could_not_be_read_back_is_refused_and_the_run_goes_on() {
+async fn unreadable_growth_is_refused_and_the_run_continues() {
     let grows = async |cx: Context, (): ()| {
         let node = |name: &str| Ok::<_, TaskError>(NodeSpec::task(Name::new(name)?, Name::new("nothing")?));
         let mut jitter = node("x")?;
@@ -283,19 +283,19 @@ async fn a_growth_that_could_not_be_read_back_is_refused_and_the_run_goes_on() {
     assert_eq!(
         output["grows"],
         serde_json::json!([
-            "node `x`, `retry.jitter`: it is from 0 to 1",
-            "node `x`, `when`: inf is no number that can be written down",
-            "node `x`, `when`: `risk` is no JSON pointer: it begins with `/` or is empty",
+            "node `x`, `retry.jitter`: it must be from 0 to 1",
+            "node `x`, `when`: inf cannot be written as JSON: use a finite number",
+            "node `x`, `when`: invalid JSON pointer `risk`: it must be empty or begin with `/`",
         ])
     );
     assert_eq!(run.view().await.expect("it is readable").nodes.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_could_not_be_read_back_is_refused_at_every_door() {
+async fn input_that_could_not_be_read_back_is_refused_everywhere() {
     let wrong = || Condition::input("/risk", Test::AtMost(f64::INFINITY));
     let built = Workflow::new("w").node("n", nothing).when(wrong()).build();
-    let said = "node `n`, `when`: inf is no number that can be written down";
+    let said = "node `n`, `when`: inf cannot be written as JSON: use a finite number";
     assert_eq!(built.expect_err("it could not be read back").to_string(), said);
 
     let engine = engine(MemoryStore::new()).workflow(gate()).task("nothing", nothing).start().await.expect("an engine");
@@ -306,13 +306,16 @@ async fn what_could_not_be_read_back_is_refused_at_every_door() {
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Invalid, said));
 
     let error = engine.run("gate").label("", "x").start().await.expect_err("no name");
-    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Invalid, "a label has a name: it is empty"));
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::Invalid, "the name of a label must not be empty")
+    );
 
     let deep: Payload = serde_json::from_str(&format!("{}{}", "[".repeat(121), "]".repeat(121))).expect("JSON");
-    let error = engine.run("gate").input(&deep).expect_err("nobody could read it");
+    let error = engine.run("gate").input(&deep).expect_err("it could not be read back");
     assert!(error.to_string().starts_with("the payload nests 121 levels deep"), "{error}");
     let run = engine.run("gate").start().await.expect("a run");
-    assert_eq!(run.signal("go", &deep).await.expect_err("nobody could read it").kind(), ErrorKind::Invalid);
+    assert_eq!(run.signal("go", &deep).await.expect_err("it could not be read back").kind(), ErrorKind::Invalid);
 
     let schedule = Schedule::every("s", "gate", secs(60)).expect("a schedule");
     let labelled = Schedule { labels: BTreeMap::from([(String::new(), "x".into())]), ..schedule.clone() };
@@ -324,7 +327,7 @@ async fn what_could_not_be_read_back_is_refused_at_every_door() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn outputs_as_deep_as_may_be_are_read_together() {
+async fn outputs_at_the_depth_limit_can_be_joined() {
     let deep = async |_cx: Context, (): ()| {
         let text = format!("{}{}", "[".repeat(120), "]".repeat(120));
         Ok(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"))
@@ -352,7 +355,7 @@ async fn outputs_as_deep_as_may_be_are_read_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_number_beyond_floats_is_not_its_neighbour() {
+async fn numbers_beyond_floats_are_compared_exactly() {
     let id = async |_cx: Context, n: u64| Ok(n);
     let is = Test::Equals(Payload::of(&9_007_199_254_740_993_u64).expect("a number"));
     let condition = Condition::output(Name::new("id").expect("a name"), "", is);

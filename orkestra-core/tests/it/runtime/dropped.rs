@@ -1,4 +1,4 @@
-//! What is dropped and what is kept: over calls of one attempt, over attempts, over the end of a process.
+//! What is dropped and what is kept over calls of one attempt, over attempts, and over the end of a process.
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
@@ -28,12 +28,12 @@ async fn one(value: u32) -> TaskResult<u32> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_are_given_out_in_the_order_in_which_waits_and_steps_are_made() {
+async fn keys_follow_the_order_in_which_steps_and_waits_are_made() {
     async fn swaps(cx: Context, (): ()) -> TaskResult<Vec<u32>> {
         let (first, second) = (cx.step("a", || one(1)), cx.step("a", || one(2)));
         let second = second.await?;
         let mut all = vec![first.await?, second];
-        // Both are called `sleep`, and whichever is polled first is left to chance, anew in each call of the task.
+        // Both are called `sleep`, and which one is polled first is random, anew in each call of the task.
         all.push(tokio::select! {
             slept = cx.sleep(ms(100)) => slept.map(|()| 3)?,
             slept = cx.sleep(days(1)) => slept.map(|()| 4)?,
@@ -54,9 +54,9 @@ async fn keys_are_given_out_in_the_order_in_which_waits_and_steps_are_made() {
     }
 }
 
-/// The first attempt lets a wait for `go` go, and is called again by another process when `go` is there.
+/// The first attempt drops a wait for `go`, and is called again by another process when `go` has arrived.
 #[tokio::test(start_paused = true)]
-async fn after_a_crash_the_same_branch_wins_and_a_later_attempt_waits_anew() {
+async fn the_same_branch_wins_after_a_crash_and_a_later_attempt_waits_anew() {
     async fn tries(cx: Context, (): ()) -> TaskResult<String> {
         if cx.attempt() > 1 {
             return cx.signal("go").await;
@@ -75,7 +75,7 @@ async fn after_a_crash_the_same_branch_wins_and_a_later_attempt_waits_anew() {
     let first = start().await.expect("an engine");
     let run = first.run("w").id("r").start().await.expect("a run");
     tokio::time::sleep(ms(300)).await;
-    // The first one is fenced: it is as good as dead.
+    // The first engine is fenced, which is as good as dead.
     let second = start().await.expect("an engine");
     let run = second.handle(run.id()).expect("an id");
     run.signal("go", "yes").await.expect("it waits");
@@ -115,9 +115,9 @@ async fn an_attempt_that_fails_keeps_its_timer_and_its_question() {
     assert_eq!([count(&events, "TimerSet"), count(&events, "QuestionAsked"), count(&events, "WaitLetGo")], [1, 1, 0]);
 }
 
-/// What the first attempt fails for and what it waits for are there at once, when a pause is over.
+/// The failure of the first attempt and its signal arrive at the same time, after a pause.
 #[tokio::test(start_paused = true)]
-async fn a_signal_that_a_failed_attempt_had_received_and_not_taken_goes_to_the_next() {
+async fn a_signal_not_taken_by_a_failed_attempt_goes_to_the_next() {
     async fn tries(cx: Context, (): ()) -> TaskResult<String> {
         let fails = async {
             cx.sleep(secs(1)).await?;
@@ -126,9 +126,9 @@ async fn a_signal_that_a_failed_attempt_had_received_and_not_taken_goes_to_the_n
         if cx.attempt() == 1 {
             return Ok(tokio::try_join!(fails, cx.signal::<String>("go"))?.1);
         }
-        // It was over in the first attempt, and is over.
+        // It ended in the first attempt, and stays ended.
         cx.sleep(secs(1)).await?;
-        // Another wait, which has nothing of the first one.
+        // Another wait, independent of the first one.
         let later: String = cx.scope("later")?.signal("go").timeout(secs(60)).await?;
         Ok(format!("{later} in attempt {}", cx.attempt()))
     }
@@ -143,9 +143,9 @@ async fn a_signal_that_a_failed_attempt_had_received_and_not_taken_goes_to_the_n
     assert_eq!(began.elapsed().as_secs(), 3);
 }
 
-/// A question has one end over all attempts; a wait for a signal is each attempt's own.
+/// A question ends once for all attempts; each attempt has its own wait for a signal.
 #[tokio::test(start_paused = true)]
-async fn the_limit_of_a_wait_for_an_answer_is_kept_over_attempts_that_of_one_for_a_signal_is_not() {
+async fn a_question_keeps_its_time_limit_over_attempts_and_a_signal_does_not() {
     async fn tries(cx: Context, which: String) -> TaskResult<u32> {
         let fails = async {
             tokio::time::sleep(secs(if cx.attempt() == 1 { 6 } else { 60 })).await;
@@ -168,9 +168,9 @@ async fn the_limit_of_a_wait_for_an_answer_is_kept_over_attempts_that_of_one_for
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_over_in_time_is_not_waited_for_by_later_attempts() {
+async fn a_wait_that_timed_out_stays_timed_out_in_later_attempts() {
     async fn tries(cx: Context, (): ()) -> TaskResult<(u32, String)> {
-        let error = cx.signal::<()>("go").timeout(secs(10)).await.expect_err("nobody sends it");
+        let error = cx.signal::<()>("go").timeout(secs(10)).await.expect_err("it is never sent");
         if cx.attempt() == 1 {
             Err(TaskError::new("no luck"))
         } else {
@@ -184,7 +184,7 @@ async fn what_was_not_over_in_time_is_not_waited_for_by_later_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_begins_anew_what_had_failed_for_good_save_what_must_not_be_done_twice() {
+async fn retrying_a_node_repeats_failed_steps_except_at_most_once_ones() {
     static CALLS: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
     async fn fails_once(of: usize) -> TaskResult<()> {
         if CALLS[of].fetch_add(1, SeqCst) == 0 { Err(TaskError::permanent("locked")) } else { Ok(()) }
@@ -198,13 +198,13 @@ async fn a_retry_begins_anew_what_had_failed_for_good_save_what_must_not_be_done
     let (_engine, run) = run_of(tries).await;
     assert!(matches!(run.outcome().await, Ok(Outcome::Failed { .. })));
     run.retry("n").await.expect("it failed");
-    run.signal("go", &()).await.expect("it goes on");
+    run.signal("go", &()).await.expect("it continues");
     assert!(!run.output::<bool>().await.expect("an output"));
     assert_eq!([CALLS[0].load(SeqCst), CALLS[1].load(SeqCst)], [2, 1]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_retry_a_child_that_was_cancelled_with_its_node_is_begun_anew() {
+async fn a_retried_node_starts_a_new_child_for_a_cancelled_one() {
     async fn asks(cx: Context, (): ()) -> TaskResult<u8> {
         let fails = async {
             tokio::time::sleep(secs(1)).await;
@@ -227,7 +227,7 @@ async fn after_a_retry_a_child_that_was_cancelled_with_its_node_is_begun_anew() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_spawned_task_that_a_park_leaves_behind_says_nothing() {
+async fn a_spawned_task_left_behind_by_a_park_has_no_effect() {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     static LATE: AtomicU32 = AtomicU32::new(0);
     async fn leaves(cx: Context, (): ()) -> TaskResult<()> {
@@ -248,9 +248,9 @@ async fn a_spawned_task_that_a_park_leaves_behind_says_nothing() {
     assert_eq!(count(&journal(&run).await, "StepCompleted"), 0);
 }
 
-/// It is dropped while it is written down that it begins.
+/// It is dropped while its start is being written.
 #[tokio::test(start_paused = true)]
-async fn a_step_that_must_not_be_done_twice_may_begin_when_it_was_dropped_before_its_work_began() {
+async fn an_at_most_once_step_dropped_before_its_work_can_start_again() {
     static PAID: AtomicU32 = AtomicU32::new(0);
     async fn pays(cx: Context, (): ()) -> TaskResult<u32> {
         let pay = || cx.step("pay", || async { TaskResult::Ok(PAID.fetch_add(1, SeqCst)) }).at_most_once();
@@ -272,7 +272,7 @@ async fn a_step_that_must_not_be_done_twice_may_begin_when_it_was_dropped_before
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_shuts_down_interrupts_a_step_that_must_not_be_done_twice_and_no_other() {
+async fn a_shutdown_interrupts_only_at_most_once_steps() {
     async fn works(cx: Context, once: bool) -> TaskResult<String> {
         let work = || async {
             tokio::time::sleep(secs(5)).await;
@@ -297,9 +297,9 @@ async fn an_engine_that_shuts_down_interrupts_a_step_that_must_not_be_done_twice
     }
 }
 
-/// What `docs/verbs.md` says under "Steps or nodes".
+/// The numbers in `docs/verbs.md` under "Steps or nodes".
 #[tokio::test(start_paused = true)]
-async fn steps_nodes_and_waits_cost_so_many_writes() {
+async fn the_number_of_writes_of_steps_nodes_and_waits() {
     async fn works(cx: Context, what: String) -> TaskResult<()> {
         match what.as_str() {
             "step" => cx.step("s", || one(1)).await.map(drop),

@@ -1,4 +1,4 @@
-//! Begin and end of an engine, and of the runtime that it was started on: everything is released, every wait ends.
+//! Start and end of an engine and of its runtime: everything is released, and every wait ends.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(secs(30), what).await.expect("it ends")
 }
 
-/// A store that nobody else holds: how many do can be asked.
+/// A store whose number of holders can be asked for.
 fn counted() -> (Arc<dyn Store>, impl Fn() -> usize) {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let weak = Arc::downgrade(&store);
@@ -62,7 +62,7 @@ async fn nothing_holds_the_store_after_shutdown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_is_merely_dropped_lets_go_of_the_store_by_itself() {
+async fn a_dropped_engine_releases_the_store_by_itself() {
     let (store, holders) = counted();
     let engine = Engine::builder().shared_store(store).workflow(at_work()).workflow(gate()).start().await;
     let engine = engine.expect("an engine");
@@ -102,8 +102,8 @@ async fn waits_end_when_the_engine_is_shut_down_or_dropped() {
             engine.shutdown().await;
         }
         let ended = soon(waiting).await.expect("it does not panic");
-        assert_eq!(ended.expect_err("nobody drives it").kind(), ErrorKind::ShutDown);
-        assert_eq!(soon(run.signal("go", &1)).await.expect_err("nobody hears it").kind(), ErrorKind::ShutDown);
+        assert_eq!(ended.expect_err("no engine drives it").kind(), ErrorKind::ShutDown);
+        assert_eq!(soon(run.signal("go", &1)).await.expect_err("no engine receives it").kind(), ErrorKind::ShutDown);
     }
 }
 
@@ -122,12 +122,12 @@ fn calls_end_when_the_runtime_of_the_engine_is_gone() {
     drop(theirs);
     runtime().block_on(async {
         let shut_down = |error: Error| assert_eq!(error.kind(), ErrorKind::ShutDown, "{error}");
-        shut_down(soon(run.outcome()).await.expect_err("nobody drives it"));
-        shut_down(soon(run.signal("go", &1)).await.expect_err("nobody drives it"));
-        shut_down(soon(run.cancel("now")).await.expect_err("nobody drives it"));
-        shut_down(soon(run.delete()).await.expect_err("nobody drives it"));
-        shut_down(soon(run.fork::<u64>("f", "go", None)).await.expect_err("nobody drives it"));
-        shut_down(soon(engine.run("w").id("other").start()).await.expect_err("nobody drives it"));
+        shut_down(soon(run.outcome()).await.expect_err("no engine drives it"));
+        shut_down(soon(run.signal("go", &1)).await.expect_err("no engine drives it"));
+        shut_down(soon(run.cancel("now")).await.expect_err("no engine drives it"));
+        shut_down(soon(run.delete()).await.expect_err("no engine drives it"));
+        shut_down(soon(run.fork::<u64>("f", "go", None)).await.expect_err("no engine drives it"));
+        shut_down(soon(engine.run("w").id("other").start()).await.expect_err("no engine drives it"));
         while soon(feed.next()).await.is_some() {}
         let ended = async {
             loop {
@@ -161,10 +161,10 @@ fn a_wait_on_another_runtime_ends_with_the_runtime_of_the_engine() {
     });
     theirs.shutdown_timeout(secs(5));
     let ended = ours.block_on(async { soon(waiting).await.expect("it does not panic") });
-    assert_eq!(ended.expect_err("nobody drives it").kind(), ErrorKind::ShutDown);
+    assert_eq!(ended.expect_err("no engine drives it").kind(), ErrorKind::ShutDown);
 }
 
-/// Two engines in one process on one store that no other process opens.
+/// Two engines in one process, on one store that no other process opens.
 async fn two(shared: bool) -> (Engine, Engine) {
     async fn parent(cx: Context, (): ()) -> TaskResult<u64> {
         cx.child("one", "w", ()).await
@@ -178,7 +178,7 @@ async fn two(shared: bool) -> (Engine, Engine) {
     let start = |store: Arc<dyn Store>| {
         let parent = Workflow::new("parent").node("p", parent).build().expect("a workflow");
         let rest = Workflow::new("rest").node("r", rest).build().expect("a workflow");
-        // Around the store, as a user's own would be, with the identity of what it is around.
+        // Wrapped like a user's own store, with the identity of the inner store.
         let store = FaultyStore::new(store);
         engine(store).workflow(gate()).workflow(parent).workflow(rest).start()
     };
@@ -190,7 +190,7 @@ async fn handle(engine: &Engine, id: &str) -> Run {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_engines_of_one_process_wake_each_others_waiters() {
+async fn engines_of_one_process_wake_each_others_waiters() {
     let (a, b) = two(false).await;
     let run = a.run("w").id("r").start().await.expect("a run");
     tokio::time::sleep(secs(2)).await;
@@ -204,7 +204,7 @@ async fn two_engines_of_one_process_wake_each_others_waiters() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parent_hears_of_a_child_that_another_engine_of_the_process_drives() {
+async fn a_parent_is_informed_of_a_child_driven_by_another_engine_of_the_process() {
     let (a, b) = two(false).await;
     let parent = a.run("parent").id("p").start().await.expect("a run");
     tokio::time::sleep(secs(2)).await;
@@ -215,7 +215,7 @@ async fn a_parent_hears_of_a_child_that_another_engine_of_the_process_drives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_goes_on_at_once_with_what_another_of_its_process_left() {
+async fn an_engine_takes_over_at_once_from_another_of_its_process() {
     let (a, b) = two(false).await;
     a.run("rest").id("r").start().await.expect("a run");
     let waiting = tokio::spawn({
@@ -230,7 +230,7 @@ async fn an_engine_goes_on_at_once_with_what_another_of_its_process_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_of_one_id_from_two_engines_at_once_gives_both_the_run() {
+async fn two_engines_that_start_one_id_at_once_get_the_same_run() {
     for shared in [false, true] {
         let (a, b) = two(shared).await;
         for number in 0..50 {
@@ -245,7 +245,7 @@ async fn a_start_of_one_id_from_two_engines_at_once_gives_both_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fork_from_two_engines_at_once_gives_both_the_run() {
+async fn two_engines_that_fork_at_once_get_the_same_run() {
     let (a, b) = two(false).await;
     let source = a.run("w").id("source").start().await.expect("a run");
     let theirs = handle(&b, "source").await;
@@ -255,7 +255,7 @@ async fn a_fork_from_two_engines_at_once_gives_both_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_that_nobody_waits_for_gives_its_seat_back() {
+async fn a_dropped_delete_releases_its_lease() {
     let engine = engine(MemoryStore::new()).workflow(gate()).start().await.expect("an engine");
     let run = engine.run("w").id("r").start().await.expect("a run");
     run.terminate("enough").await.expect("it ends");
@@ -268,7 +268,7 @@ async fn a_delete_that_nobody_waits_for_gives_its_seat_back() {
         assert!(polled.is_err() || polled.is_ok_and(|deleted| deleted.is_ok()));
     }
     tokio::time::sleep(secs(1)).await;
-    soon(engine.run("w").id("r").start()).await.expect("its id is free, or it is there");
+    soon(engine.run("w").id("r").start()).await.expect("the run exists, or its id is free");
     soon(engine.shutdown()).await;
 }
 
@@ -283,12 +283,12 @@ async fn an_engine_whose_store_hangs_shuts_down() {
     let sending = tokio::spawn(async move { run.signal("go", &7_u64).await });
     tokio::time::sleep(secs(1)).await;
     soon(engine.shutdown()).await;
-    let error = sending.await.expect("no panic").expect_err("nobody decided on it");
+    let error = sending.await.expect("no panic").expect_err("it was not decided");
     assert_eq!(error.kind(), ErrorKind::ShutDown);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_that_nobody_waits_for_leaves_no_engine_behind() {
+async fn a_dropped_start_leaves_no_engine_behind() {
     let (store, holders) = counted();
     let start = || {
         let builder = Engine::builder().shared_store(Arc::clone(&store)).worker("me").runs_max(2);
@@ -301,18 +301,19 @@ async fn a_start_that_nobody_waits_for_leaves_no_engine_behind() {
     first.shutdown().await;
     drop(first);
     {
-        // It drives two of the runs, and takes a breath.
+        // It drives two of the runs, and then starts the next batch.
         let mut starting = std::pin::pin!(start());
         let ready = std::future::poll_fn(|cx| Poll::Ready(starting.as_mut().poll(cx).is_ready())).await;
         assert!(!ready);
     }
     tokio::time::sleep(secs(60)).await;
-    assert_eq!(holders(), 1, "nothing but this test");
+    assert_eq!(holders(), 1, "only this test");
 }
 
-/// Found from outside: a task without steps failed as `crashed` when its engine had been restarted in order often enough.
+/// Found from outside: a task without steps failed as `crashed` when its engine had been restarted often enough,
+/// although in order.
 #[tokio::test(start_paused = true)]
-async fn engines_that_shut_down_lose_no_process() {
+async fn shutdowns_do_not_count_as_lost_processes() {
     let store = MemoryStore::new();
     let works = async |_: Context, (): ()| {
         tokio::time::sleep(secs(100)).await;
@@ -326,6 +327,6 @@ async fn engines_that_shut_down_lose_no_process() {
         engine.shutdown().await;
     }
     let engine = engine(store).workflow(workflow).start().await.expect("an engine");
-    let run = engine.get("r").await.expect("a store").expect("it is there");
+    let run = engine.get("r").await.expect("a store").expect("it exists");
     assert_eq!(run.output::<u64>().await.expect("an output"), 7);
 }

@@ -1,4 +1,5 @@
-//! One fault stays one fault: a failed write or read ends no healthy task, a panic blocks one run, and a caller sees a delay.
+//! A fault stays local: a failed write or read ends no healthy task, a panic blocks one run, and callers only see a
+//! delay.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +17,7 @@ fn faulty() -> FaultyStore {
     FaultyStore::new(Arc::new(MemoryStore::new()))
 }
 
-/// Two nodes beside each other: one with a long step, one with short ones, which the tests let fail.
+/// Two nodes side by side: one with a long step, one with short steps whose writes the tests let fail.
 fn two_nodes(effects: &Effects, once: bool) -> Workflow {
     let counted = effects.clone();
     let long = move |cx: Context, _: u64| {
@@ -73,12 +74,12 @@ async fn a_failed_write_of_another_node_does_not_interrupt_a_step() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_failed_writes_are_no_deaths_of_the_process() {
+async fn failed_writes_do_not_count_as_lost_processes() {
     all_steps_once(false, 20).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_that_fails_in_passing_is_a_delay_for_all_who_wait() {
+async fn a_transient_write_failure_only_delays_callers() {
     for fault in [
         Fault::UnknownWritten,
         Fault::UnknownLost,
@@ -92,7 +93,7 @@ async fn a_write_that_fails_in_passing_is_a_delay_for_all_who_wait() {
         store.fail_next(fault);
         let run = engine.run("w").id("r").start().await.expect("a run");
         store.fail_next(fault);
-        run.signal("go", &7_u64).await.expect("a delay, not an error");
+        run.signal("go", &7_u64).await.expect("only a delay, not an error");
         store.fail_next(fault);
         assert_eq!(run.output::<u64>().await.expect("an output"), 7, "{fault:?}");
         let signals = |event: &Event| matches!(event, Event::SignalReceived { .. });
@@ -101,7 +102,7 @@ async fn a_write_that_fails_in_passing_is_a_delay_for_all_who_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_away_is_waited_for_a_minute() {
+async fn an_unavailable_store_is_retried_for_a_minute() {
     let store = faulty();
     let effects = Effects::default();
     let engine = engine(store.clone()).workflow(two_nodes(&effects, true)).start().await.expect("an engine");
@@ -111,7 +112,7 @@ async fn a_store_that_is_away_is_waited_for_a_minute() {
     tokio::time::sleep(secs(30)).await;
     let health = engine.health().await;
     assert!(!health.is_good() && health.commits_failing > 0 && health.blocked == 0, "{health:?}");
-    let error = run.outcome().await.expect_err("nobody waits for ever");
+    let error = run.outcome().await.expect_err("no caller waits for ever");
     assert_eq!(error.kind(), ErrorKind::Store);
     let waited = began.elapsed();
     assert!((secs(60)..secs(75)).contains(&waited), "{waited:?}");
@@ -122,12 +123,12 @@ async fn a_store_that_is_away_is_waited_for_a_minute() {
     tokio::time::sleep(secs(60)).await;
     assert_eq!(engine.blocked().len(), 0);
     assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))));
-    assert_eq!([effects.count("long"), effects.count("s0.")], [1, 1], "however long it takes, no task is lost");
+    assert_eq!([effects.count("long"), effects.count("s0.")], [1, 1], "no task is lost, however long it takes");
     assert!(!journal(&run).await.contains(&Event::Recovered), "no process was lost");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_whose_store_is_away_shuts_down() {
+async fn an_engine_whose_store_is_unavailable_shuts_down() {
     for minutes in [0, 1, 3] {
         let store = faulty();
         let effects = Effects::default();
@@ -140,7 +141,7 @@ async fn an_engine_whose_store_is_away_shuts_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_that_fail_in_passing_are_made_again_by_those_who_wait() {
+async fn transient_read_failures_are_retried() {
     let store = faulty();
     let workflow = Workflow::new("w").gate::<u64>("go").build().expect("a workflow");
     let engine = engine(store.clone()).workflow(workflow).start().await.expect("an engine");
@@ -161,7 +162,7 @@ async fn reads_that_fail_in_passing_are_made_again_by_those_who_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_runs_go_on_while_one_is_written_again() {
+async fn other_runs_continue_while_one_write_is_retried() {
     let store = faulty();
     let engine =
         engine(store.clone()).workflow(two_nodes(&Effects::default(), false)).start().await.expect("an engine");
@@ -178,23 +179,23 @@ async fn other_runs_go_on_while_one_is_written_again() {
     }
 }
 
-/// A task that is under way while the journal is read again: what it asked for meanwhile is decided again.
+/// A task that runs while the journal is reloaded: its requests in the meantime are decided again.
 #[tokio::test(start_paused = true)]
-async fn a_task_goes_on_while_its_driver_reads_the_journal_again() {
+async fn a_task_continues_while_its_driver_reloads_the_journal() {
     let (store, effects) = (faulty(), Effects::default());
     let engine = engine(store.clone()).workflow(two_nodes(&effects, true)).start().await.expect("an engine");
     let run = engine.run("w").id("r").input(&3_u64).expect("an input").start().await.expect("a run");
     tokio::time::sleep(Duration::from_millis(500)).await;
-    // The caller asked for what cannot be, says the store: that is not written again.
+    // The store reports an invalid request, which is not retried.
     store.fail_next(Fault::Failed(StoreErrorKind::Invalid));
     assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))));
     assert_eq!([effects.count("long"), effects.count("s0."), effects.count("s2.")], [1, 1, 1]);
     assert!(!journal(&run).await.contains(&Event::Recovered), "no process was lost");
 }
 
-/// The outcome is settled by reading, and reading fails too, after the run was claimed anew.
+/// The journal is reloaded to find the outcome, and reading fails too, after the run was claimed again.
 #[tokio::test(start_paused = true)]
-async fn a_task_goes_on_while_claims_and_reads_fail_too() {
+async fn a_task_continues_while_claims_and_reads_fail_too() {
     for (method, times) in [("claim", 3), ("read", 1), ("read", 2), ("read", 3), ("read", 9)] {
         let (store, effects) = (faulty(), Effects::default());
         let engine = engine(store.clone()).workflow(two_nodes(&effects, true)).start().await.expect("an engine");
@@ -209,7 +210,7 @@ async fn a_task_goes_on_while_claims_and_reads_fail_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_run_than_a_limit_allows_when_the_first_look_fails() {
+async fn limits_hold_when_the_first_read_of_holders_fails() {
     static NOW: AtomicUsize = AtomicUsize::new(0);
     static MOST: AtomicUsize = AtomicUsize::new(0);
     async fn work(cx: Context, (): ()) -> TaskResult<()> {
@@ -235,7 +236,7 @@ async fn no_more_run_than_a_limit_allows_when_the_first_look_fails() {
         NOW.store(0, Ordering::SeqCst);
         MOST.store(0, Ordering::SeqCst);
         store.fail_calls("due", failures, mishap);
-        let second = start().await.expect("an engine, all the same");
+        let second = start().await.expect("an engine anyway");
         let late = second.run("w").id("r2").start().await.expect("a run");
         let early = second.get(&RunId::new("r1").expect("an id")).await.expect("a store").expect("the run");
         for run in [early, late] {
@@ -259,29 +260,29 @@ async fn a_panic_in_a_driver_blocks_its_run_with_the_message() {
         let run = run.clone();
         async move { run.outcome().await }
     });
-    // Who waits reads the journal too, now and then, to see whether it can be read.
+    // Waiting callers also read the journal from time to time, to check that it is readable.
     tokio::time::sleep(Duration::from_millis(500)).await;
     store.fail_calls("read", 1, Mishap::Panic);
     let message = "the run's driver panicked: the faulty store panics";
-    let error = run.signal("go", &7_u64).await.expect_err("nobody decided on it");
+    let error = run.signal("go", &7_u64).await.expect_err("it was not decided");
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Internal, message));
-    let error = waiting.await.expect("it does not panic").expect_err("nobody drives it");
+    let error = waiting.await.expect("it does not panic").expect_err("no engine drives it");
     assert_eq!(error.to_string(), message);
     assert_eq!(
         engine.blocked().iter().map(|(run, why)| format!("{run}: {why}")).collect::<Vec<_>>(),
         [format!("r: {message}")]
     );
-    assert_eq!(engine.health().await.live, 0, "its seat is free");
+    assert_eq!(engine.health().await.live, 0, "its lease is released");
 
-    other.signal("go", &8_u64).await.expect("other runs go on");
+    other.signal("go", &8_u64).await.expect("other runs continue");
     assert_eq!(other.output::<u64>().await.expect("an output"), 8);
-    run.signal("go", &7_u64).await.expect("whoever asks tries again");
+    run.signal("go", &7_u64).await.expect("a new request is tried again");
     assert_eq!(run.output::<u64>().await.expect("an output"), 7);
     engine.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_panics_leaves_every_part_of_the_engine_at_work() {
+async fn a_panicking_store_stops_no_part_of_the_engine() {
     async fn rests(cx: Context, (): ()) -> TaskResult<()> {
         cx.sleep(secs(100)).await
     }
@@ -297,7 +298,7 @@ async fn a_store_that_panics_leaves_every_part_of_the_engine_at_work() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn letters_that_cannot_be_read_end_nothing() {
+async fn unreadable_letters_end_no_task() {
     let (disk, effects) = (MemoryStore::new().between_engines(), Effects::default());
     let store = FaultyStore::new(Arc::new(disk.clone()));
     let driving = engine(store.clone()).workflow(two_nodes(&effects, true)).start().await.expect("an engine");
@@ -313,8 +314,8 @@ async fn letters_that_cannot_be_read_end_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_end_only_when_the_run_is_over() {
-    // So many steps that the end of the first failure is the last event of a page, and near it.
+async fn events_end_only_when_the_run_has_ended() {
+    // So many steps that the end of the first failure is the last event of a page, or close to it.
     for steps in 508..514_u64 {
         let fails = Arc::new(AtomicUsize::new(0));
         let work = move |cx: Context, steps: u64| {
@@ -330,7 +331,7 @@ async fn events_end_only_when_the_run_is_over() {
         let engine = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
         let run = engine.run("w").id("r").input(&steps).expect("an input").start().await.expect("a run");
         assert!(matches!(run.outcome().await, Ok(Outcome::Failed { .. })));
-        run.retry("n").await.expect("it goes on");
+        run.retry("n").await.expect("it continues");
         assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))));
         let events = journal(&run).await;
         assert!(matches!(events.last(), Some(Event::RunCompleted { .. })), "{steps} steps: {:?}", events.last());
@@ -338,7 +339,7 @@ async fn events_end_only_when_the_run_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn large_payloads_that_fail_in_passing_are_kept_and_read_again() {
+async fn transient_failures_of_large_payloads_are_retried() {
     let effects = Effects::default();
     let counted = effects.clone();
     let large = move |cx: Context, text: String| {
@@ -368,7 +369,7 @@ async fn large_payloads_that_fail_in_passing_are_kept_and_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_could_not_be_given_back_is_given_back_again() {
+async fn a_failed_release_of_a_lease_is_retried() {
     let store = FaultyStore::new(Arc::new(MemoryStore::new()));
     let workflow = Workflow::new("w").gate::<u64>("go").build().expect("a workflow");
     let start = || engine(store.clone()).workflow(workflow.clone()).start();
@@ -381,18 +382,18 @@ async fn a_lease_that_could_not_be_given_back_is_given_back_again() {
     let began = tokio::time::Instant::now();
     run.signal("go", &7_u64).await.expect("a signal");
     assert_eq!(run.output::<u64>().await.expect("an output"), 7);
-    assert!(began.elapsed() < secs(1), "nobody waits for a lease to run out");
+    assert!(began.elapsed() < secs(1), "no engine waits for a lease to expire");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_while_a_run_is_deleted_is_told_and_leaves_the_run_to_the_next() {
+async fn a_panic_during_a_delete_is_reported_and_releases_the_run() {
     let store = faulty();
     let workflow = Workflow::new("w").node("n", |_: Context, (): ()| async { TaskResult::Ok(1_u64) }).build();
     let engine = engine(store.clone()).workflow(workflow.expect("a workflow")).start().await.expect("an engine");
     for (number, (method, nth)) in [("record", 0), ("record", 1), ("delete", 0)].into_iter().enumerate() {
         let run = engine.run("w").id(format!("r{number}")).start().await.expect("a run");
         run.outcome().await.expect("an outcome");
-        // The second look at the record is made with the run's lease, which is given back.
+        // The second read of the record is made under the run's lease, which is then released.
         let error = if nth == 0 {
             store.fail_calls(method, 1, Mishap::Panic);
             run.delete().await.expect_err("the store panics")
@@ -404,7 +405,7 @@ async fn a_panic_while_a_run_is_deleted_is_told_and_leaves_the_run_to_the_next()
             deleting.await.expect_err("the store panics")
         };
         assert!(error.to_string().contains("the faulty store panics"), "{method} {nth}: {error}");
-        run.delete().await.expect("nobody has the run any more");
+        run.delete().await.expect("the run is free again");
         assert!(engine.get(run.id()).await.expect("a store").is_none(), "{method} {nth}");
     }
 }

@@ -1,4 +1,4 @@
-//! Small verbs of contexts, runs and engines that no story needs.
+//! Small functions of contexts, runs and engines that no other test needs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ fn gate(name: &str) -> Workflow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_knows_who_and_where_it_is() {
+async fn a_task_knows_its_run_node_and_attempt() {
     let tells = async |cx: Context, (): ()| {
         let key = cx.idempotency_key("buy");
         if cx.attempt() == 1 {
@@ -25,7 +25,7 @@ async fn a_task_knows_who_and_where_it_is() {
         }
         assert_eq!(cx.last_failure().map(|failure| &failure.message), Some(&key), "the same for each attempt");
         let wrong = cx.run_input::<u64>().expect_err("it is a text").failure().message.clone();
-        assert!(wrong.starts_with("the payload is no `u64`"), "{wrong}");
+        assert!(wrong.starts_with("the payload is not a `u64`"), "{wrong}");
         Ok((cx.run_id().to_string(), cx.node().to_owned(), cx.run_input::<String>()?, key))
     };
     let workflow = Workflow::new("w").node("n", tells).retry(Retry::immediate(2)).build().expect("a workflow");
@@ -37,7 +37,7 @@ async fn a_task_knows_who_and_where_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_can_look_whether_it_is_to_end() {
+async fn a_task_can_check_for_cancellation() {
     let looks = async |cx: Context, (): ()| {
         let mut looked = 0_u64;
         while !cx.is_cancelled() {
@@ -50,14 +50,14 @@ async fn a_task_can_look_whether_it_is_to_end() {
     let engine = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
     let run = engine.run("w").start().await.expect("a run");
     tokio::time::sleep(Duration::from_millis(2500)).await;
-    run.cancel("enough").await.expect("it is asked");
+    run.cancel("enough").await.expect("it is accepted");
     assert!(matches!(run.outcome().await.expect("an end"), Outcome::Cancelled(_)));
     let output = run.view().await.expect("a view").nodes[0].output.clone();
     assert_eq!(output.map(|output| output.as_json().to_owned()).as_deref(), Some("3"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_time_that_has_passed_is_no_wait() {
+async fn a_sleep_until_a_past_time_does_not_wait() {
     let waits = async |cx: Context, (): ()| {
         let begun = tokio::time::Instant::now();
         cx.sleep_until(Timestamp::from_millis(1_000)).await?;
@@ -118,13 +118,13 @@ async fn runs_are_found_and_paged() {
     let live = engine.runs(live).collect().await.expect("a store");
     let live: Vec<_> = live.into_iter().map(|record| (record.id.to_string(), record.status)).collect();
     assert_eq!(live, [("r4".to_owned(), RunStatus::Running), ("r2".to_owned(), RunStatus::Paused)]);
-    #[expect(deprecated, reason = "programs that name one status go on for one release")]
+    #[expect(deprecated, reason = "the old field works for one release more")]
     let old = RunQuery { status: Some(RunStatus::Paused), ..even() };
     assert_eq!(found(old).await.0, ["r2"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_feed_tells_which_runs_have_news() {
+async fn the_feed_reports_changed_runs() {
     let engine = engine(MemoryStore::new()).workflow(gate("w")).start().await.expect("an engine");
     let mut feed = engine.feed();
     for id in ["one", "two"] {
@@ -143,7 +143,7 @@ async fn the_feed_tells_which_runs_have_news() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_workflow_that_is_data_runs() {
+async fn a_workflow_from_data_runs() {
     let engine = engine(MemoryStore::new()).task("double", double).start().await.expect("an engine");
     let text =
         r#"{"name": "d", "nodes": [{"name": "a", "task": "double"}, {"name": "b", "task": "double", "after": ["a"]}]}"#;
@@ -153,7 +153,7 @@ async fn a_workflow_that_is_data_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_run_is_dropped_after_the_time_that_was_said() {
+async fn an_idle_run_is_parked_after_the_configured_time() {
     for (park_after, called) in [(secs(5), 2), (secs(600), 1)] {
         let effects = Effects::default();
         let counted = effects.clone();
@@ -169,7 +169,7 @@ async fn an_idle_run_is_dropped_after_the_time_that_was_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_of_an_engine_that_is_silent_is_taken_over() {
+async fn a_run_of_a_silent_engine_is_taken_over() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let waits = async |cx: Context, (): ()| cx.signal::<u64>("go").await;
     let workflow = Workflow::new("w").node("n", waits).build().expect("a workflow");
@@ -186,7 +186,7 @@ async fn a_run_of_an_engine_that_is_silent_is_taken_over() {
 
     let second = start().start().await.expect("an engine");
     let run = second.get(&id).await.expect("a store").expect("the run");
-    run.signal("go", &7_u64).await.expect("it is durable, whoever drives the run");
+    run.signal("go", &7_u64).await.expect("it is durable, whichever engine drives the run");
     assert_eq!(run.output::<u64>().await.expect("an output"), 7);
 }
 
@@ -194,15 +194,15 @@ async fn a_run_of_an_engine_that_is_silent_is_taken_over() {
 async fn an_application_keeps_its_own_values_in_the_store() {
     let engine = engine(MemoryStore::new()).start().await.expect("an engine");
     let store = engine.store();
-    let version = store.put("app/theme", 0, b"dark").await.expect("a store").expect("nobody was there before");
-    assert!(store.put("app/theme", 0, b"light").await.expect("a store").is_none(), "somebody was there before");
+    let version = store.put("app/theme", 0, b"dark").await.expect("a store").expect("the value is new");
+    assert!(store.put("app/theme", 0, b"light").await.expect("a store").is_none(), "the value exists already");
     store.put("app/theme", version, b"light").await.expect("a store").expect("it is the version that was read");
     assert_eq!(store.get("app/theme").await.expect("a store").expect("a value").bytes, b"light");
     assert_eq!(store.keys("app/", 10).await.expect("a store"), ["app/theme"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handle_needs_no_look_at_the_store() {
+async fn a_handle_does_not_read_the_store() {
     let engine = engine(MemoryStore::new()).workflow(gate("w")).start().await.expect("an engine");
     let run = engine.handle("r").expect("an id");
     assert_eq!(run.status().await.expect_err("it is not there").kind(), ErrorKind::NotFound);
@@ -212,12 +212,12 @@ async fn a_handle_needs_no_look_at_the_store() {
     assert_eq!(run.output::<u64>().await.expect("an output"), 7);
     assert!(engine.get(run.id()).await.expect("a store").is_some());
     for wrong in [engine.handle("no id").map(drop), engine.get("").await.map(drop)] {
-        assert_eq!(wrong.expect_err("it is no id").kind(), ErrorKind::Invalid);
+        assert_eq!(wrong.expect_err("an invalid id").kind(), ErrorKind::Invalid);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_come_as_whatever_is_a_text() {
+async fn names_accept_any_string_type() {
     let list = async |_cx: Context, numbers: Vec<u64>| Ok(numbers.iter().sum::<u64>());
     let names: Vec<_> = (0..3).map(|number| format!("n{number}")).collect();
     let builder = names.iter().fold(Workflow::new(format!("w{}", 1)), |builder, name| builder.node(name, double));

@@ -1,4 +1,4 @@
-//! What a task's steps and waits are called: no two of them are alike, and what cannot be told apart is refused.
+//! The keys of a task's steps and waits: all are distinct, and ambiguous ones are refused.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use orkestra_core::prelude::*;
 
 use super::world::{engine, journal};
 
-/// The output of a run of one task, which is parked at once whenever it only waits.
+/// The output of a run of one task that is parked as soon as it only waits.
 async fn output<T, F, Fut>(task: F) -> T
 where
     T: serde::Serialize + serde::de::DeserializeOwned + Send + 'static,
@@ -24,7 +24,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_look_alike_are_different_steps() {
+async fn similar_keys_are_different_steps() {
     let keys = ["a", "a", "a#2", "a[0]", "sleep", "sleep#2", "charge", "child:a", "signal:go", "step:a", "a\\", ""];
     let read = output(move |cx: Context, (): ()| async move {
         let mut all = Vec::new();
@@ -41,7 +41,7 @@ async fn keys_that_look_alike_are_different_steps() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn scopes_have_keys_of_their_own() {
+async fn scopes_have_their_own_keys() {
     let read = output(|cx: Context, (): ()| async move {
         let (left, right, again) = (cx.scope("side")?, cx.scope("right")?, cx.scope("side")?);
         let mut all = Vec::new();
@@ -82,7 +82,7 @@ async fn one_key_in_two_tokio_tasks_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_within_a_step_is_refused_and_shifts_no_keys() {
+async fn a_nested_step_is_refused_and_shifts_no_keys() {
     let read = output(|cx: Context, (): ()| async move {
         let hands = cx.clone();
         let within = cx.step("outer", || async {
@@ -101,7 +101,7 @@ async fn a_step_within_a_step_is_refused_and_shifts_no_keys() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn idempotency_keys_are_of_one_step_of_one_run() {
+async fn idempotency_keys_are_unique_to_one_step_of_one_run() {
     async fn keys(cx: Context, (): ()) -> TaskResult<Vec<String>> {
         Ok(["x/y", "y", "x"].map(|step| cx.idempotency_key(step)).into())
     }
@@ -117,7 +117,7 @@ async fn idempotency_keys_are_of_one_step_of_one_run() {
     let count = all.len();
     all.sort_unstable();
     all.dedup();
-    assert_eq!((count, all.len()), (12, 12), "a run that is begun again is another one");
+    assert_eq!((count, all.len()), (12, 12), "a run started again is a new one");
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,7 +138,7 @@ async fn a_key_that_is_too_long_is_refused_before_the_work_is_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_uses_of_a_key_have_idempotency_keys_of_their_own_within_their_work() {
+async fn each_use_of_a_key_has_its_own_idempotency_key() {
     async fn keys(cx: Context, (): ()) -> TaskResult<Vec<String>> {
         let hands = &cx;
         let pay = |step: &'static str| async move { TaskResult::Ok(hands.idempotency_key(step)) };

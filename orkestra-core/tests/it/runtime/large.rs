@@ -1,4 +1,4 @@
-//! Large values: what fits alone fits together, and the plan looks into what is kept beside the journal.
+//! Large values: what fits alone fits together, and the plan can test values kept beside the journal.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::world::engine;
 
-/// More than stands in a journal.
+/// More than fits into a journal.
 const LARGE: usize = 300_000;
 
 async fn echo(_cx: Context, value: Value) -> TaskResult<Value> {
@@ -28,7 +28,7 @@ async fn length(_cx: Context, all: Vec<String>) -> TaskResult<usize> {
 
 const PARTS: [&str; 9] = ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8"];
 
-/// Nine nodes whose outputs stand in the journal each, and one that does not.
+/// Nine nodes whose outputs each fit into the journal, and one whose output does not.
 fn nine(name: &str) -> WorkflowBuilder {
     let large = async |_: Context, (): ()| Ok("y".repeat(2 * LARGE));
     PARTS.iter().fold(Workflow::new(name).node("large", large), |workflow, name| workflow.node(name, part))
@@ -75,7 +75,7 @@ async fn small_outputs_are_one_object_in_the_journal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_join_gets_all_however_large_they_are_together() {
+async fn a_join_gets_all_outputs_whatever_their_total_size() {
     let mut all = vec!["large"];
     all.extend(PARTS);
     let joined = nine("joined").node("length", length).after_all(all.clone()).build().expect("a workflow");
@@ -97,7 +97,7 @@ async fn a_join_gets_all_however_large_they_are_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_growth_may_bring_inputs_that_fit_alone() {
+async fn growth_may_bring_inputs_that_fit_alone() {
     let grows = async |cx: Context, (): ()| {
         let mut growth = Growth::new();
         for number in 0..12 {
@@ -122,7 +122,7 @@ fn risky(node: &str) -> Condition {
     Condition::output(Name::new(node).expect("a name"), "/risk", Test::AtLeast(7.0))
 }
 
-/// Each node looks at a large value of another sort.
+/// Each node tests a large value of another kind.
 fn looking() -> Workflow {
     let id = async |_: Context, value: Value| Ok(value);
     let done = async |_: Context, _: Value| Ok(1);
@@ -158,18 +158,18 @@ fn looked(risk: u64, all: &BTreeMap<String, NodeStatus>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn conditions_look_into_large_values() {
+async fn conditions_can_test_large_values() {
     let asks = async |cx: Context, value: Value| cx.child::<Value>("c", "looking", value).await;
     let parent = Workflow::new("parent").node("asks", asks).build().expect("a workflow");
     let engine = engine(MemoryStore::new()).workflow(looking()).workflow(parent).start().await.expect("an engine");
     for risk in [6, 7] {
         let id = format!("r{risk}");
         let run = engine.run("looking").id(&id).input(&large(risk)).expect("JSON").start().await.expect("a run");
-        run.signal("gate", &large(risk)).await.expect("it is there");
+        run.signal("gate", &large(risk)).await.expect("it exists");
         run.outcome().await.expect("an end");
         looked(risk, &statuses(&run).await);
         let fork = run.fork(&format!("f{risk}"), "id", Some(&large(13 - risk))).await.expect("a fork");
-        fork.signal("gate", &large(risk)).await.expect("it is there");
+        fork.signal("gate", &large(risk)).await.expect("it exists");
         fork.outcome().await.expect("an end");
         let all = statuses(&fork).await;
         assert_ne!(all["of-input"], all["of-output"], "the input was replaced: the run's is the same");
@@ -183,14 +183,14 @@ async fn conditions_look_into_large_values() {
         };
         tokio::time::sleep(Duration::from_secs(1)).await;
         let child = engine.get(&child).await.expect("a store").expect("the run");
-        child.signal("gate", &large(risk)).await.expect("it is there");
+        child.signal("gate", &large(risk)).await.expect("it exists");
         parent.outcome().await.expect("an end");
         looked(risk, &statuses(&child).await);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn signals_of_other_engines_are_looked_at_too() {
+async fn conditions_can_test_large_signals_from_other_engines() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new().between_engines());
     let busy = async |cx: Context, (): ()| {
         for _ in 0..600 {
@@ -207,14 +207,14 @@ async fn signals_of_other_engines_are_looked_at_too() {
     for (risk, status) in [(6, NodeStatus::Skipped), (7, NodeStatus::Completed)] {
         let run = one.run("w").id(format!("r{risk}")).start().await.expect("a run");
         let theirs = two.get(run.id()).await.expect("a store").expect("the run");
-        theirs.signal("gate", &large(risk)).await.expect("it is there");
+        theirs.signal("gate", &large(risk)).await.expect("it exists");
         run.outcome().await.expect("an end");
         assert_eq!(statuses(&run).await["of-signal"], status);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_grows_looks_into_large_values_that_are_there() {
+async fn added_nodes_can_test_existing_large_values() {
     let id = async |_: Context, value: Value| Ok(value);
     let grows = async |cx: Context, (): ()| {
         let node = |name: &str| Ok::<_, TaskError>(NodeSpec::task(Name::new(name)?, Name::new("one")?));
@@ -237,8 +237,8 @@ async fn what_grows_looks_into_large_values_that_are_there() {
     for risk in [6, 7] {
         let id = format!("r{risk}");
         let run = engine.run("w").id(&id).input(&large(risk)).expect("JSON").start().await.expect("a run");
-        run.signal("gate", &large(risk)).await.expect("it is there");
-        run.signal("later", &large(risk)).await.expect("it is there");
+        run.signal("gate", &large(risk)).await.expect("it exists");
+        run.signal("later", &large(risk)).await.expect("it exists");
         run.outcome().await.expect("an end");
         let all = statuses(&run).await;
         looked(risk, &all);
@@ -247,7 +247,7 @@ async fn what_grows_looks_into_large_values_that_are_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slots_are_counted_by_keys_in_large_values() {
+async fn slot_keys_can_come_from_large_values() {
     let most: Arc<AtomicUsize> = Arc::default();
     let now: Arc<AtomicUsize> = Arc::default();
     let (counted, under_way) = (Arc::clone(&most), Arc::clone(&now));
@@ -274,7 +274,7 @@ async fn slots_are_counted_by_keys_in_large_values() {
     let engine = builder.start().await.expect("an engine");
     let mut runs = Vec::new();
     for number in 0..6 {
-        // Other texts, the same tenants.
+        // Different texts, the same tenants.
         let mut value = large(number % 2);
         value["number"] = json!(number);
         runs.push(engine.run("w").input(&value).expect("JSON").start().await.expect("a run"));

@@ -1,4 +1,4 @@
-//! Bad input and hard limits: a clear answer, and nothing lost.
+//! Invalid input and hard limits: a clear error, and nothing lost.
 
 use orkestra_core::model::limits::{NODES_MAX, PAYLOAD_LARGE_BYTES_MAX};
 use orkestra_core::prelude::*;
@@ -18,12 +18,12 @@ fn mistakes_are_found_when_the_workflow_is_built() {
     assert!(cycle.starts_with("the workflow has a cycle: ") && cycle.matches(" -> ").count() == 3, "{cycle}");
     assert_eq!(
         said(Workflow::new("w").node("a", nothing).after("ghost")),
-        "node `a` comes after `ghost`, which is no node"
+        "node `a` comes after `ghost`, but there is no such node"
     );
     assert_eq!(said(Workflow::new("w").node("a", nothing).node("a", nothing)), "two nodes are named `a`");
     assert_eq!(said(Workflow::new("w")), "workflow `w` has no nodes");
     assert_eq!(said(Workflow::new("w").after("a")), "`after` stands before the first node");
-    assert!(said(Workflow::new("w").node("a b", nothing)).starts_with("`a b` is no name"));
+    assert!(said(Workflow::new("w").node("a b", nothing)).starts_with("invalid name `a b`"));
     let pair = |_cx: Context, _pair: (u8, u8)| async { TaskResult::Ok(()) };
     let number = |_cx: Context, (): ()| async { TaskResult::Ok(1_u8) };
     let text = |_cx: Context, (): ()| async { TaskResult::Ok(String::new()) };
@@ -32,7 +32,7 @@ fn mistakes_are_found_when_the_workflow_is_built() {
 }
 
 #[test]
-fn the_largest_graph_is_built_and_the_next_is_refused() {
+fn the_largest_graph_is_built_and_a_larger_one_is_refused() {
     let names: Vec<_> = (0..=NODES_MAX).map(|index| format!("n{index}")).collect();
     let chain = |count: usize| {
         let first = Workflow::new("long").node(&names[0], nothing);
@@ -42,12 +42,12 @@ fn the_largest_graph_is_built_and_the_next_is_refused() {
     assert_eq!(chain(NODES_MAX).expect("fits").spec().nodes.len(), NODES_MAX);
     assert_eq!(
         chain(NODES_MAX + 1).expect_err("one too many").to_string(),
-        "a plan has at most 10000 nodes and 200000 edges"
+        "the plan is too large: it may have at most 10000 nodes and 200000 edges"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_started_is_refused() {
+async fn invalid_starts_are_refused() {
     let workflow = Workflow::new("w").node("a", nothing).build().expect("a workflow");
     let other = Workflow::new("v").node("a", nothing).build().expect("a workflow");
     let spec = WorkflowSpec { name: Name::new("data").expect("a name"), ..workflow.spec() };

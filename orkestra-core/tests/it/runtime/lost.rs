@@ -1,4 +1,4 @@
-//! Values that are lost, and runs that are: whoever waits for them hears of it.
+//! Lost values and lost runs: whoever waits for them gets an error.
 
 use std::future::Future;
 
@@ -15,17 +15,17 @@ async fn in_time<T>(wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(mins(30), wait).await.expect("no wait hangs")
 }
 
-/// Writes bytes that are no commit behind the journal of a run that nobody drives.
+/// Appends bytes that are not a commit to the journal of a run without a driver.
 async fn damage(store: &dyn Store, run: &RunId) {
     let worker = WorkerId::new("vandal").expect("an id");
     let late = Timestamp::from_millis(1_000_000_000_000);
     let claimed = claim_one(store, run, &worker, late, late.saturating_add(secs(1))).await.expect("a store");
-    let claimed = claimed.expect("every lease has run out by then");
+    let claimed = claimed.expect("every lease has expired by then");
     let (first, epoch) = (claimed.last.plus(1), claimed.lease.epoch);
     let commit = Written { run: run.clone(), first, last: first, epoch, body: b"\0no commit"[..].into() };
     let answers = store.append(vec![Append { commit, record: None, taken: Vec::new() }]).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    store.release(&[claimed.lease]).await.expect("it is given back");
+    store.release(&[claimed.lease]).await.expect("it is released");
 }
 
 /// Long enough to be kept beside the journal.
@@ -46,7 +46,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parent_hears_that_the_output_of_its_child_is_lost() {
+async fn a_parent_learns_that_the_output_of_its_child_is_lost() {
     let store = MoodyStore::default();
     let makes = async |cx: Context, (): ()| cx.signal::<u64>("go").await.map(|_| large());
     let child = Workflow::new("child").node("makes", makes).build().expect("a workflow");
@@ -57,15 +57,15 @@ async fn a_parent_hears_that_the_output_of_its_child_is_lost() {
     let child = only_child(&engine, "p").await.expect("a child");
     store.is(Moods { loses_blobs_of: Some(child.id().to_string()), ..Moods::default() });
     child.signal("go", &1_u64).await.expect("it is sent");
-    let error = in_time(parent.output::<String>()).await.expect_err("nobody has it");
+    let error = in_time(parent.output::<String>()).await.expect_err("it is lost");
     let failure = error.failure().expect("a failure");
     assert!(failure.kind == "child_damaged" && failure.message.contains("the large payload"), "{failure}");
     tokio::time::sleep(secs(1)).await;
-    child.delete().await.expect("it owes nobody anything");
+    child.delete().await.expect("it owes nothing");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parent_hears_that_the_input_of_its_child_is_lost() {
+async fn a_parent_learns_that_the_input_of_its_child_is_lost() {
     let store = MoodyStore::default();
     let takes = async |_cx: Context, text: String| Ok::<_, TaskError>(text.len());
     let child = Workflow::new("child").node("takes", takes).build().expect("a workflow");
@@ -93,15 +93,15 @@ async fn the_children_of_a_damaged_run_are_cancelled_when_it_is_terminated() {
     tokio::time::sleep(secs(10)).await;
     let child = only_child(&first, "p").await.expect("a child");
     damage(&store, parent_run.id()).await;
-    parent_run.terminate("nobody can read it").await.expect("it is ended");
+    parent_run.terminate("it is unreadable").await.expect("it is ended");
     let cancelled = Outcome::Cancelled("run `p` does not wait for it any more".into());
     assert_eq!(in_time(child.outcome()).await.expect("an end"), cancelled);
     tokio::time::sleep(mins(1)).await;
-    child.delete().await.expect("it owes nobody anything");
-    parent_run.delete().await.expect("it owes nobody anything");
+    child.delete().await.expect("it owes nothing");
+    parent_run.delete().await.expect("it owes nothing");
 }
 
-/// The process that ended the parent dies at once.
+/// The process that terminated the parent dies at once.
 #[tokio::test(start_paused = true)]
 async fn the_children_of_a_damaged_run_are_cancelled_by_the_next_process() {
     let store = MemoryStore::new();
@@ -112,10 +112,10 @@ async fn the_children_of_a_damaged_run_are_cancelled_by_the_next_process() {
     let child = only_child(&first, "p").await.expect("a child").id().clone();
     first.shutdown().await;
     damage(&store, parent_run.id()).await;
-    // It knows nothing of the child's workflow, and so cannot tell it.
+    // It does not know the child's workflow, and so cannot inform it.
     let second = engine(store.clone()).workflow(parent.clone()).start().await.expect("an engine");
     let parent_run = second.handle("p").expect("an id");
-    parent_run.terminate("nobody can read it").await.expect("it is ended");
+    parent_run.terminate("it is unreadable").await.expect("it is ended");
     tokio::time::sleep(secs(1)).await;
     assert_eq!(parent_run.delete().await.expect_err("it owes the news").kind(), ErrorKind::Conflict);
     second.shutdown().await;
@@ -123,11 +123,11 @@ async fn the_children_of_a_damaged_run_are_cancelled_by_the_next_process() {
     let child = third.handle(&child).expect("an id");
     assert!(matches!(in_time(child.outcome()).await, Ok(Outcome::Cancelled(_))));
     tokio::time::sleep(secs(1)).await;
-    third.handle("p").expect("an id").delete().await.expect("it owes nobody anything");
+    third.handle("p").expect("an id").delete().await.expect("it owes nothing");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_run_does_not_hide_the_others_that_are_stuck() {
+async fn a_damaged_run_does_not_hide_other_stuck_runs() {
     let store = MemoryStore::new();
     let needs = async |_cx: Context, (): ()| Ok::<_, TaskError>(0_u64);
     let asks = async |cx: Context, (): ()| cx.child::<u64>("one", "child", ()).await;
@@ -144,9 +144,9 @@ async fn a_damaged_run_does_not_hide_the_others_that_are_stuck() {
     assert!(stuck.iter().any(|(run, why)| run == child.id() && why.contains("damaged")), "{stuck:?}");
 }
 
-/// What is kept for a run goes with the run of that id that was there before.
+/// Data of a run is deleted with the earlier run of that id.
 #[tokio::test(start_paused = true)]
-async fn a_large_input_outlives_the_run_that_had_the_id_before() {
+async fn a_large_input_survives_the_deletion_of_an_earlier_run_of_the_id() {
     let store = MoodyStore::default();
     let takes = async |_cx: Context, text: String| Ok::<_, TaskError>(text.len());
     let workflow = Workflow::new("w").node("takes", takes).build().expect("a workflow");
@@ -163,7 +163,7 @@ async fn a_large_input_outlives_the_run_that_had_the_id_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_large_signal_that_reaches_the_next_run_of_the_id_is_there() {
+async fn a_large_signal_can_reach_the_next_run_of_the_id() {
     let store = MoodyStore::default();
     let workflow = Workflow::new("w").gate::<String>("go").build().expect("a workflow");
     let engine = engine(store.clone()).workflow(workflow).start().await.expect("an engine");
@@ -180,7 +180,7 @@ async fn a_large_signal_that_reaches_the_next_run_of_the_id_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_schedule_that_cannot_be_read_can_be_removed_and_hides_no_other() {
+async fn a_damaged_schedule_can_be_removed_and_hides_no_other() {
     let store = MemoryStore::new();
     store.put("schedule/x", 0, b"no schedule").await.expect("a store");
     let workflow = Workflow::new("w").gate::<u64>("go").build().expect("a workflow");
@@ -201,7 +201,7 @@ async fn a_schedule_that_cannot_be_read_can_be_removed_and_hides_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_store_can_read_of_a_journal_is_there_and_the_run_has_a_way_out() {
+async fn the_readable_part_of_a_journal_is_returned_and_the_run_can_be_terminated() {
     let store = MoodyStore::default();
     let engine = engine(store.clone()).workflow(waiting()).start().await.expect("an engine");
     let run = engine.run("child").id("r").start().await.expect("a run");
@@ -214,14 +214,14 @@ async fn what_the_store_can_read_of_a_journal_is_there_and_the_run_has_a_way_out
     assert_eq!(readable.len(), all.len() - 1);
     let end = Cursor(readable.last().expect("a commit").last.0);
     assert_eq!(run.commits(end).await.expect_err("this is what is damaged").kind(), ErrorKind::Store);
-    in_time(run.outcome()).await.expect_err("nobody can tell");
-    run.terminate("nobody can read it").await.expect("it is ended");
+    in_time(run.outcome()).await.expect_err("the outcome is unknown");
+    run.terminate("it is unreadable").await.expect("it is ended");
     assert!(matches!(in_time(run.outcome()).await, Ok(Outcome::Terminated(_))));
     run.delete().await.expect("it is deleted");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_is_retried_though_the_schedule_that_started_it_cannot_be_read() {
+async fn a_run_can_be_retried_although_its_schedule_is_damaged() {
     let store = MemoryStore::new();
     let fails = async |cx: Context, (): ()| {
         if cx.attempt() > 1 { Ok(cx.attempt()) } else { Err(TaskError::permanent("not yet")) }
@@ -232,15 +232,15 @@ async fn a_run_is_retried_though_the_schedule_that_started_it_cannot_be_read() {
     engine.schedules().put(schedule).await.expect("it is put");
     let run = engine.schedules().trigger("x").await.expect("a run");
     in_time(run.output::<u32>()).await.expect_err("it fails at first");
-    let version = store.get("schedule/x").await.expect("a store").expect("it is there").version;
+    let version = store.get("schedule/x").await.expect("a store").expect("it exists").version;
     store.put("schedule/x", version, b"no schedule").await.expect("a store").expect("it is put");
-    run.retry("n").await.expect("it is tried again");
+    run.retry("n").await.expect("it is retried");
     assert_eq!(in_time(run.output::<u32>()).await.expect("an output"), 2);
 }
 
-/// A network may deliver a write long after its sender has given it up.
+/// A network may deliver a write long after its sender has given up.
 #[tokio::test(start_paused = true)]
-async fn a_start_that_comes_after_its_run_was_deleted_begins_it_anew_and_no_other_write_does() {
+async fn only_a_late_first_commit_can_recreate_a_deleted_run() {
     let store = MemoryStore::new();
     let engine = engine(store.clone()).workflow(waiting()).start().await.expect("an engine");
     let run = engine.run("child").id("r").start().await.expect("a run");
@@ -254,6 +254,6 @@ async fn a_start_that_comes_after_its_run_was_deleted_begins_it_anew_and_no_othe
     };
     assert!(!late(&commits[1]).await, "it follows nothing");
     assert!(late(&commits[0]).await);
-    run.signal("go", &7_u64).await.expect("it is there again");
+    run.signal("go", &7_u64).await.expect("it exists again");
     assert_eq!(in_time(run.output::<u64>()).await.expect("an output"), 7);
 }

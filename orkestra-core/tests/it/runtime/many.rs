@@ -1,4 +1,4 @@
-//! Several engines on one store: letters, children, followers, names, room.
+//! Several engines on one store: letters, children, followers, names, capacity.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ struct Many {
     workflow: Workflow,
 }
 
-/// The same clock for all.
+/// The same clock for all engines.
 struct Shown(Arc<TokioClock>);
 
 impl Clock for Shown {
@@ -45,7 +45,7 @@ impl Many {
     }
 }
 
-/// Stays in memory until it is told to go: it is driven by whoever began it.
+/// Stays in memory until it gets a signal: the engine that started it drives it.
 async fn busy(cx: Context, (): ()) -> TaskResult<u64> {
     let told = cx.signal::<u64>("go");
     tokio::pin!(told);
@@ -71,31 +71,31 @@ fn asking() -> Workflow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_is_told_by_any_engine_whoever_drives_it() {
+async fn any_engine_can_control_a_run_driven_by_another() {
     let many = Many::of(asking());
     let (one, two) = (many.engine().await, many.engine().await);
     let driven = one.run("w").start().await.expect("a run");
     let mut events = of(&two, &driven).await.events(Cursor::START);
     let question = loop {
-        let event = events.next().await.expect("readable").expect("it goes on");
+        let event = events.next().await.expect("readable").expect("it continues");
         if matches!(event.event, Event::QuestionAsked { .. }) {
             break event.seq;
         }
     };
     let run = of(&two, &driven).await;
-    run.answer(question, &"green").await.expect("it is told");
-    run.pause("a break").await.expect("it is told");
+    run.answer(question, &"green").await.expect("it is delivered");
+    run.pause("a break").await.expect("it is delivered");
     assert_eq!(run.status().await.expect("a record").status, RunStatus::Paused, "taken when it returns");
-    run.resume().await.expect("it is told");
-    run.set_budget("usd", Some(Amount::whole(3))).await.expect("it is told");
-    run.signal("go", &7_u64).await.expect("it is told");
+    run.resume().await.expect("it is delivered");
+    run.set_budget("usd", Some(Amount::whole(3))).await.expect("it is delivered");
+    run.signal("go", &7_u64).await.expect("it is delivered");
     assert_eq!(run.output::<String>().await.expect("an output"), "green 7");
     assert!(!many.has_letters(&run).await);
     assert_eq!(driven.output::<String>().await.expect("an output"), "green 7");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_refused_is_refused_at_once_and_leaves_no_letter() {
+async fn a_rejected_request_fails_at_once_and_leaves_no_letter() {
     let many = Many::of(asking());
     let (one, two) = (many.engine().await, many.engine().await);
     let driven = one.run("w").start().await.expect("a run");
@@ -104,13 +104,13 @@ async fn what_is_refused_is_refused_at_once_and_leaves_no_letter() {
     assert_eq!(run.retry("n").await.expect_err("it has not failed").kind(), ErrorKind::Conflict);
     assert_eq!(run.answer(Seq(9), &1).await.expect_err("nothing was asked").kind(), ErrorKind::Conflict);
     assert!(!many.has_letters(&run).await);
-    run.terminate("enough").await.expect("it is told");
+    run.terminate("enough").await.expect("it is delivered");
     assert_eq!(run.status().await.expect("a record").status, RunStatus::Terminated);
     assert_eq!(run.cancel("again").await.expect_err("it has ended").kind(), ErrorKind::Conflict);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_letter_that_nobody_takes_is_taken_by_the_next_driver() {
+async fn a_pending_letter_is_taken_by_the_next_driver() {
     let many = Many::of(asking());
     let one = many.engine().await;
     let driven = one.run("w").start().await.expect("a run");
@@ -143,26 +143,26 @@ async fn letters_to_a_run_that_has_ended_are_discarded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_of_the_same_name_goes_on_at_once_and_fences_the_other() {
+async fn an_engine_of_the_same_name_takes_over_at_once_and_fences_the_other() {
     let many = Many::of(asking());
     let old = many.builder().worker("a").start().await.expect("an engine");
     let run = old.run("w").start().await.expect("a run");
-    // The old one is still there: it is as good as dead once the new one has claimed what it had.
+    // The old engine still runs; it is as good as dead once the new one has claimed its runs.
     let began = tokio::time::Instant::now();
     let new = many.builder().worker("a").start().await.expect("an engine");
     let taken = of(&new, &run).await;
-    // Who waits with the old one hears of it all the same.
+    // Callers that wait with the old engine still get the outcome.
     let waiting = tokio::spawn(async move { tokio::time::timeout(secs(90), run.outcome()).await });
     tokio::task::yield_now().await;
-    taken.cancel("by the new one").await.expect("it is told");
+    taken.cancel("by the new one").await.expect("it is delivered");
     assert_eq!(taken.outcome().await.expect("an end"), Outcome::Cancelled("by the new one".into()));
-    assert!(began.elapsed() < secs(20), "nobody waited for a lease: {:?}", began.elapsed());
-    let heard = waiting.await.expect("no panic").expect("it is told within the time");
+    assert!(began.elapsed() < secs(20), "no engine waited for a lease: {:?}", began.elapsed());
+    let heard = waiting.await.expect("no panic").expect("it is informed in time");
     assert_eq!(heard.expect("an end"), Outcome::Cancelled("by the new one".into()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn runs_spread_over_engines_that_have_room() {
+async fn runs_spread_over_engines_with_free_capacity() {
     let effects = Effects::default();
     let work = async |cx: Context, (): ()| {
         tokio::time::sleep(secs(5)).await;
@@ -197,7 +197,7 @@ async fn runs_spread_over_engines_that_have_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn children_spread_and_their_parent_hears_of_them_at_once() {
+async fn children_spread_and_their_parent_is_informed_at_once() {
     let child = async |_cx: Context, number: u64| {
         tokio::time::sleep(secs(1)).await;
         TaskResult::Ok(number * 2)
@@ -221,7 +221,7 @@ async fn children_spread_and_their_parent_hears_of_them_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_without_room_starts_and_tells_and_drives_none() {
+async fn an_engine_with_zero_capacity_starts_and_controls_but_drives_no_run() {
     let calls = Effects::default();
     let many = Many::of(asking());
     let called = calls.clone();
@@ -233,37 +233,37 @@ async fn an_engine_without_room_starts_and_tells_and_drives_none() {
     let builder = Engine::builder().shared_store(Arc::clone(&many.store)).clock(Shown(Arc::clone(&many.clock)));
     let closed = builder.lease(secs(30)).runs_max(0).workflow(unused).start().await.expect("an engine");
     let run = closed.run("w").id("r").start().await.expect("a run");
-    // Its driver is about to leave: who waits from now on must look for news.
+    // Its driver is about to leave: waiting callers must check for news from then on.
     let waits = run.clone();
     let waiting = tokio::spawn(async move { tokio::time::timeout(secs(90), waits.outcome()).await });
-    // Nobody drives it: what is sent to it waits, and starting it again finds it.
+    // No engine drives it: letters stay in its inbox, and starting it again finds it.
     closed.run("w").id("r").start().await.expect("the same run");
     let telling = run.clone();
     let told = tokio::spawn(async move { telling.signal("go", &7_u64).await });
     tokio::time::sleep(secs(5)).await;
     assert_eq!((closed.health().await.live, calls.count("called")), (0, 0));
     let open = many.engine().await;
-    told.await.expect("no panic").expect("it is told");
+    told.await.expect("no panic").expect("it is delivered");
     let mut events = run.events(Cursor::START);
     let question = loop {
-        let event = events.next().await.expect("readable").expect("it goes on");
+        let event = events.next().await.expect("readable").expect("it continues");
         if matches!(event.event, Event::QuestionAsked { .. }) {
             break event.seq;
         }
     };
-    run.answer(question, &"red").await.expect("it is told");
+    run.answer(question, &"red").await.expect("it is delivered");
     assert_eq!(run.output::<String>().await.expect("an output"), "red 7");
     assert_eq!(run.cancel("late").await.expect_err("it has ended").kind(), ErrorKind::Conflict);
     let missing = RunId::new("nobody").expect("an id");
     assert!(closed.get(&missing).await.expect("a store").is_none());
-    let heard = waiting.await.expect("no panic").expect("it is told within the time");
+    let heard = waiting.await.expect("no panic").expect("it is informed in time");
     assert!(matches!(heard.expect("an end"), Outcome::Completed(_)));
     assert_eq!(calls.count("called"), 0);
     open.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drained_engine_cuts_no_step_short() {
+async fn draining_waits_for_running_steps() {
     let effects = Effects::default();
     let counted = effects.clone();
     let work = move |cx: Context, (): ()| {
@@ -294,7 +294,7 @@ async fn a_drained_engine_cuts_no_step_short() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_holds_a_slot_leaves_its_room_to_the_child_that_it_waits_for() {
+async fn a_run_with_a_slot_leaves_its_capacity_to_the_child_it_waits_for() {
     let child = async |cx: Context, (): ()| cx.sleep(secs(5)).await;
     let child = Workflow::new("child").node("n", child).build().expect("a workflow");
     let parent = async |cx: Context, (): ()| cx.child::<()>("c", "child", ()).await;
@@ -305,10 +305,10 @@ async fn a_run_that_holds_a_slot_leaves_its_room_to_the_child_that_it_waits_for(
     run.output::<()>().await.expect("it completes");
 }
 
-/// Seed 54569 of the simulator: a task that cannot be dropped from memory, since it does something beside its wait, kept the
-/// room that its child needed. Nothing told of it.
+/// Seed 54569 of the simulator: a task that could not be dropped from memory, because it did something besides its
+/// wait, kept the capacity that its child needed. Nothing reported it.
 #[tokio::test(start_paused = true)]
-async fn a_run_that_works_beside_its_wait_leaves_its_room_to_the_child_that_it_waits_for() {
+async fn a_busy_run_leaves_its_capacity_to_the_child_it_waits_for() {
     let child = async |cx: Context, (): ()| cx.sleep(secs(5)).await;
     let spawns = async |cx: Context, (): ()| {
         let side = cx.scope("side")?;

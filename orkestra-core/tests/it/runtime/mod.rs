@@ -1,4 +1,4 @@
-//! The engine as its users meet it, on the in-memory store and in virtual time.
+//! The engine as users see it, on the in-memory store and in virtual time.
 
 mod any_moment;
 mod bad;

@@ -1,4 +1,4 @@
-//! A store in memory whose reads and writes are slow, or fail, when a test says so.
+//! An in-memory store whose reads and writes are slow or fail when a test says so.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -10,24 +10,24 @@ use orkestra_core::store::{
     Append, AppendError, MemoryStore, RunRecord, Store, StoreError, StoreErrorKind, StoreWrapper, Versioned,
 };
 
-/// What is wrong with it.
+/// How it misbehaves.
 #[derive(Clone, Default)]
 pub(crate) struct Moods {
-    /// How long records of child runs take to be read. What is answered is what was there at first.
+    /// How long it takes to read records of child runs. The answer is what was stored at first.
     pub(crate) record_takes: Duration,
-    /// How long any journal takes to be read.
+    /// How long it takes to read any journal.
     pub(crate) read_takes: Duration,
     /// How many reads of the journals of child runs fail.
     pub(crate) failing_reads: u32,
-    /// How long small values take to be read, and to be written.
+    /// How long it takes to read and to write small values.
     pub(crate) values_take: (Duration, Duration),
-    /// How long commits take to be written.
+    /// How long it takes to write commits.
     pub(crate) appends_take: Duration,
-    /// Blobs of this run are lost.
+    /// The blobs of this run are lost.
     pub(crate) loses_blobs_of: Option<String>,
-    /// Nobody can read the commit that holds this event of this run.
+    /// The commit with this event of this run is unreadable.
     pub(crate) unreadable: Option<(String, Seq)>,
-    /// How long it takes until a blob that is written is told to be.
+    /// How long it takes until the write of a blob is acknowledged.
     pub(crate) blob_takes: Duration,
 }
 
@@ -60,7 +60,7 @@ impl StoreWrapper for MoodyStore {
     }
 
     fn identity(&self) -> usize {
-        // Its own: engines on it are as far from each other as two processes are.
+        // Its own identity: engines on it are as separate as two processes.
         std::ptr::from_ref(self).addr()
     }
 

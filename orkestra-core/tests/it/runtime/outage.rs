@@ -1,5 +1,5 @@
-//! What was found by the simulator: two who start one run at once, a store that is away for longer than a driver's
-//! patience, slots that nobody gave back.
+//! Found by the simulator: two concurrent starts of one run, a store that is unavailable for longer than a driver's
+//! patience, slots that were never released.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn workflow() -> Workflow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_who_start_one_run_at_once_both_have_it() {
+async fn two_concurrent_starts_get_the_same_run() {
     // Found as seed 8.
     let engine = engine(MemoryStore::new()).workflow(workflow()).start().await.expect("an engine");
     let (one, other) = tokio::join!(engine.run("w").id("r").start(), engine.run("w").id("r").start());
@@ -28,7 +28,7 @@ async fn two_who_start_one_run_at_once_both_have_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_goes_on_by_itself_when_its_store_is_back() {
+async fn a_run_continues_by_itself_when_its_store_is_back() {
     // Found as seed 4087.
     let store = FaultyStore::new(Arc::new(MemoryStore::new()));
     let engine = engine(store.clone()).workflow(workflow()).start().await.expect("an engine");
@@ -43,7 +43,7 @@ async fn a_run_goes_on_by_itself_when_its_store_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_whose_failure_pauses_the_run_gives_its_slots_back() {
+async fn a_node_whose_failure_pauses_the_run_releases_its_slots() {
     // Found as seed 19455.
     let fails = |_cx: Context, (): ()| async { Err::<(), _>(TaskError::permanent("no")) };
     let workflow = Workflow::new("w")
@@ -58,6 +58,6 @@ async fn a_node_whose_failure_pauses_the_run_gives_its_slots_back() {
     let engine = engine(MemoryStore::new()).limit(limit).workflow(workflow).start().await.expect("an engine");
     let run = engine.run("w").id("r").start().await.expect("a run");
     tokio::time::sleep(secs(5)).await;
-    run.resume().await.expect("it made a pause");
+    run.resume().await.expect("it was paused");
     tokio::time::timeout(secs(60), run.outcome()).await.expect("`b` gets its slot").expect("an outcome");
 }

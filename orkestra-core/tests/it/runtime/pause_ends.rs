@@ -1,4 +1,4 @@
-//! A pause that ends otherwise than by being resumed, and what tasks are told when it is over.
+//! Pauses that end in other ways than by resuming, and what tasks learn afterwards.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -17,7 +17,7 @@ async fn pass(millis: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_pause_holds_back_ends_at_once_when_the_run_is_cancelled_and_does_not_begin() {
+async fn work_held_back_by_a_pause_never_starts_when_the_run_is_cancelled() {
     static DID: AtomicU32 = AtomicU32::new(0);
     async fn plain(cx: Context, which: u32) -> TaskResult<()> {
         tokio::time::sleep(ms(300)).await;
@@ -64,7 +64,7 @@ async fn what_a_pause_holds_back_ends_at_once_when_the_run_is_cancelled_and_does
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_cleans_up_when_its_run_is_cancelled_in_a_pause() {
+async fn a_task_can_clean_up_when_its_run_is_cancelled_during_a_pause() {
     static CLEANED: AtomicU32 = AtomicU32::new(0);
     async fn works(cx: Context, (): ()) -> TaskResult<()> {
         cx.cancelled().await;
@@ -88,7 +88,7 @@ async fn a_task_cleans_up_when_its_run_is_cancelled_in_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_that_ended_in_the_pause_is_told_when_the_run_is_cancelled() {
+async fn a_step_that_ended_during_a_pause_is_recorded_when_the_run_is_cancelled() {
     async fn works(cx: Context, (): ()) -> TaskResult<()> {
         cx.step("s", || async {
             tokio::time::sleep(ms(500)).await;
@@ -109,7 +109,7 @@ async fn a_step_that_ended_in_the_pause_is_told_when_the_run_is_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_was_ended_by_force_in_its_pause_goes_on_when_it_is_retried_at_once() {
+async fn a_run_terminated_while_paused_continues_when_retried_at_once() {
     async fn x(cx: Context, (): ()) -> TaskResult<()> {
         if cx.attempt() == 1 {
             return Err(TaskError::permanent("x"));
@@ -122,13 +122,13 @@ async fn a_run_that_was_ended_by_force_in_its_pause_goes_on_when_it_is_retried_a
     pass(1_000).await;
     let (ended, retried) = tokio::join!(run.terminate("enough"), run.retry("x"));
     ended.expect("it is ended");
-    retried.expect("it is tried again");
+    retried.expect("it is retried");
     pass(10_000).await;
     assert!(matches!(run.status().await.expect("a record").outcome, Some(Outcome::Completed(_))));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_task_is_told_after_a_pause_is_durable() {
+async fn results_given_to_a_task_after_a_pause_are_durable() {
     static AFTER: AtomicU64 = AtomicU64::new(0);
     let store = MoodyStore::default();
     let began = tokio::time::Instant::now();
@@ -148,7 +148,7 @@ async fn what_a_task_is_told_after_a_pause_is_durable() {
     run.pause("lunch").await.expect("it pauses");
     pass(2_900).await;
     store.is(Moods { appends_take: secs(2), ..Moods::default() });
-    // From 3.0 to 5.0; the step ends at 3.5 and is durable at 7.0.
+    // From 3.0 to 5.0 s; the step ends at 3.5 and is durable at 7.0.
     run.resume().await.expect("it goes");
     run.outcome().await.expect("an end");
     assert!(AFTER.load(SeqCst) >= 7_000);

@@ -1,4 +1,5 @@
-//! Nothing begins while a run is paused, and nothing counts as begun that did not. A cancelled task tries nothing again.
+//! Nothing starts while a run is paused, and nothing counts as started that did not start. A cancelled task retries
+//! nothing.
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
@@ -22,7 +23,7 @@ async fn run_of<M>(task: impl orkestra_core::IntoTask<M>) -> (Engine, Run) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_before_a_step_that_may_begin_once_is_no_crash() {
+async fn a_pause_before_an_at_most_once_step_does_not_interrupt_it() {
     static PAID: AtomicU32 = AtomicU32::new(0);
     async fn pays(cx: Context, once: bool) -> TaskResult<()> {
         tokio::time::sleep(ms(300)).await;
@@ -41,7 +42,7 @@ async fn a_pause_before_a_step_that_may_begin_once_is_no_crash() {
         tokio::time::sleep(ms(100)).await;
         run.pause("lunch").await.expect("it runs");
         tokio::time::sleep(secs(5)).await;
-        assert_eq!(PAID.load(SeqCst), 0, "nothing begins while a run is paused");
+        assert_eq!(PAID.load(SeqCst), 0, "nothing starts while a run is paused");
         assert_eq!(engine.health().await.live, 0, "a paused run costs no memory");
         run.resume().await.expect("it is paused");
         assert_eq!(run.outcome().await.expect("an end"), Outcome::Completed(Payload::null()));
@@ -49,9 +50,9 @@ async fn a_pause_before_a_step_that_may_begin_once_is_no_crash() {
     }
 }
 
-/// The pause comes at any moment around the one in which the step is about to begin.
+/// The pause comes at any moment around the start of the step.
 #[tokio::test(start_paused = true)]
-async fn a_pause_at_any_moment_lets_the_step_begin_once() {
+async fn a_pause_at_any_moment_lets_an_at_most_once_step_start_once() {
     static PAID: AtomicU32 = AtomicU32::new(0);
     async fn pays(cx: Context, (): ()) -> TaskResult<()> {
         tokio::task::yield_now().await;
@@ -81,7 +82,7 @@ async fn a_pause_at_any_moment_lets_the_step_begin_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_budget_that_is_reached_beside_a_step_that_may_begin_once_is_no_crash() {
+async fn a_budget_reached_next_to_an_at_most_once_step_does_not_interrupt_it() {
     static PAID: AtomicU32 = AtomicU32::new(0);
     async fn pays(cx: Context, (): ()) -> TaskResult<()> {
         let spend = cx.charge([("usd", Amount::whole(2))]);
@@ -103,7 +104,7 @@ async fn a_budget_that_is_reached_beside_a_step_that_may_begin_once_is_no_crash(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_paused_run_starts_no_child_and_asks_nothing() {
+async fn a_paused_run_starts_no_child_and_asks_no_question() {
     async fn asks(cx: Context, (): ()) -> TaskResult<String> {
         tokio::time::sleep(ms(300)).await;
         let (child, answer) = tokio::join!(cx.child::<()>("one", "nowhere", 1), cx.ask::<String>("well?"));
@@ -115,7 +116,7 @@ async fn a_paused_run_starts_no_child_and_asks_nothing() {
     run.pause("lunch").await.expect("it runs");
     tokio::time::sleep(secs(5)).await;
     let events = run.view().await.expect("a view");
-    assert!(events.questions.is_empty(), "nobody is asked anything");
+    assert!(events.questions.is_empty(), "no question is asked");
     run.resume().await.expect("it is paused");
     tokio::time::sleep(secs(1)).await;
     let question = run.view().await.expect("a view").questions[0].id;
@@ -127,7 +128,7 @@ async fn a_paused_run_starts_no_child_and_asks_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_task_tries_its_step_no_further() {
+async fn a_cancelled_task_stops_retrying_its_step() {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     async fn calls(cx: Context, (): ()) -> TaskResult<()> {
         let call = || async {
@@ -146,7 +147,7 @@ async fn a_cancelled_task_tries_its_step_no_further() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_in_its_back_off_tries_no_further_while_the_run_is_paused() {
+async fn a_step_in_backoff_is_not_retried_during_a_pause() {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     async fn calls(cx: Context, (): ()) -> TaskResult<()> {
         let call = || async { if CALLS.fetch_add(1, SeqCst) == 0 { Err(TaskError::new("down")) } else { Ok(()) } };

@@ -1,4 +1,4 @@
-//! Values that tasks publish, read by whoever knows the run.
+//! Published values, read through any handle of the run.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ fn published_count(events: &[Event]) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_engine_reads_what_a_live_run_publishes_and_what_an_ended_one_did() {
+async fn any_engine_reads_the_values_published_by_live_and_ended_runs() {
     let store = MemoryStore::new();
     let workflow = || Workflow::new("w").node("n", phases).build().expect("a workflow");
     let driving = engine(store.clone()).workflow(workflow()).start().await.expect("an engine");
     let run = driving.run("w").id("r").start().await.expect("a run");
     tokio::time::sleep(Duration::from_millis(10)).await;
-    // It knows nothing of the workflow.
+    // It does not know the workflow.
     let reading = engine(store.clone()).start().await.expect("an engine");
     let there = reading.get(run.id()).await.expect("a store").expect("the run");
     assert_eq!(there.published::<String>("phase").await.expect("a value").as_deref(), Some("writing"));
@@ -58,7 +58,7 @@ async fn each_call_publishes_once_in_each_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_engine_before_published_is_not_published_again() {
+async fn values_published_by_an_earlier_engine_are_not_published_again() {
     let store = MemoryStore::new();
     let workflow = || Workflow::new("w").node("n", phases).build().expect("a workflow");
     let first = engine(store.clone()).workflow(workflow()).start().await.expect("an engine");
@@ -73,7 +73,7 @@ async fn what_the_engine_before_published_is_not_published_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_large_value_is_read_as_any_other_and_goes_with_a_fork() {
+async fn a_large_published_value_is_read_and_copied_to_forks() {
     let large = async |cx: Context, (): ()| cx.publish("text", "x".repeat(300_000)).await;
     let after = async |_: Context, (): ()| TaskResult::Ok(());
     let workflow = Workflow::new("w").node("large", large).node("after", after).after("large");
@@ -105,7 +105,7 @@ async fn keys_are_names_and_have_a_limit() {
     let engine = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
     let run = engine.run("w").start().await.expect("a run");
     let (refused, invalid): (String, String) = run.output().await.expect("an output");
-    assert!(refused.contains("a run publishes at most 1000 keys"), "{refused}");
+    assert!(refused.contains("a run may publish at most 1000 keys"), "{refused}");
     assert!(invalid.contains("name"), "{invalid}");
     assert_eq!(run.all_published().await.expect("all").len(), PUBLISHED_KEYS_MAX);
 }

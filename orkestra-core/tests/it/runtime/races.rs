@@ -1,4 +1,4 @@
-//! Races and waits whose parts have keys of their own, whatever is polled when.
+//! Races and waits whose parts have their own keys, whatever is polled first.
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
@@ -27,7 +27,7 @@ async fn one(value: u32) -> TaskResult<u32> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_loses_a_race_shifts_no_keys_of_what_comes_after_it() {
+async fn the_losers_of_a_race_shift_no_later_keys() {
     async fn races(cx: Context, (): ()) -> TaskResult<Vec<u32>> {
         let slow = async {
             let first = cx.step("a", || one(1)).await?;
@@ -66,7 +66,7 @@ async fn the_sides_of_a_race_use_one_key_and_keep_their_own_results() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_map_has_its_keys_when_it_is_made() {
+async fn the_keys_of_a_map_are_fixed_when_it_is_made() {
     async fn maps(cx: Context, (): ()) -> TaskResult<Vec<u32>> {
         let mut all = Vec::new();
         tokio::select! {
@@ -89,7 +89,7 @@ async fn a_map_has_its_keys_when_it_is_made() {
 async fn an_attempt_that_fails_keeps_the_output_of_a_child_that_it_dropped() {
     async fn tries(cx: Context, (): ()) -> TaskResult<u8> {
         if cx.attempt() == 1 {
-            // The first call waits for both; when it is called again both are there.
+            // The first call waits for both; when the task is called again, both have arrived.
             let fails = async {
                 cx.sleep(secs(1)).await?;
                 Err::<(), _>(TaskError::new("no luck"))
@@ -106,12 +106,12 @@ async fn an_attempt_that_fails_keeps_the_output_of_a_child_that_it_dropped() {
     tokio::time::sleep(secs(3)).await;
     run.resume().await.expect("it is paused");
     tokio::time::sleep(secs(3)).await;
-    assert_eq!(super::world::children(&engine, "r").await.len(), 1, "the child is not begun again");
+    assert_eq!(super::world::children(&engine, "r").await.len(), 1, "the child is not started again");
     assert_eq!(run.output::<u8>().await.expect("an output"), 7);
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_that_ends_as_its_task_is_to_be_parked_is_not_dropped() {
+async fn work_that_ends_while_its_task_is_being_parked_is_kept() {
     static BEGUN: AtomicU32 = AtomicU32::new(0);
     async fn calls(cx: Context, time: u64) -> TaskResult<u64> {
         BEGUN.fetch_add(1, SeqCst);
@@ -140,7 +140,7 @@ async fn work_that_ends_as_its_task_is_to_be_parked_is_not_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_that_must_not_be_done_twice_begins_once_in_a_loop_of_races() {
+async fn an_at_most_once_step_starts_once_in_a_loop_of_races() {
     static PAID: AtomicU32 = AtomicU32::new(0);
     async fn pays(cx: Context, (): ()) -> TaskResult<Vec<String>> {
         let mut said = Vec::new();
@@ -165,7 +165,7 @@ async fn a_step_that_must_not_be_done_twice_begins_once_in_a_loop_of_races() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn parts_of_a_join_that_go_on_by_themselves_have_scopes() {
+async fn independent_parts_of_a_join_use_scopes() {
     async fn joins(cx: Context, (): ()) -> TaskResult<(u32, u32)> {
         let part = |key: &'static str, value, time| {
             let side = cx.scope(key);
@@ -184,7 +184,7 @@ async fn parts_of_a_join_that_go_on_by_themselves_have_scopes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_race_that_is_dropped_before_its_winner_is_written_down_gives_the_signal_back() {
+async fn a_race_dropped_before_its_winner_is_durable_returns_the_signal() {
     async fn drops(cx: Context, (): ()) -> TaskResult<String> {
         let got = tokio::select! {
             biased;
@@ -217,7 +217,7 @@ async fn a_race_that_is_dropped_before_its_winner_is_written_down_gives_the_sign
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_that_is_dropped_while_its_end_is_written_down_is_not_done_twice() {
+async fn a_step_dropped_while_its_result_is_written_runs_once() {
     static PAID: AtomicU32 = AtomicU32::new(0);
     async fn pays(cx: Context, limit: u64) -> TaskResult<String> {
         let work = || async {
@@ -249,7 +249,7 @@ async fn a_step_that_is_dropped_while_its_end_is_written_down_is_not_done_twice(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_side_that_received_a_signal_and_nobody_heard_of_it_gives_the_signal_back() {
+async fn a_side_whose_signal_was_never_delivered_returns_it() {
     async fn drops(cx: Context, (): ()) -> TaskResult<String> {
         let side = async { cx.signal::<String>("go").await };
         let got = tokio::select! {
@@ -279,10 +279,10 @@ async fn a_side_that_received_a_signal_and_nobody_heard_of_it_gives_the_signal_b
     }
 }
 
-/// When the task is called again the first side has won before the other one is polled: what that one waits for was asked for
-/// by the call before.
+/// When the task is called again, the first side has won before the other is polled; the wait of the other was
+/// requested by the earlier call.
 #[tokio::test(start_paused = true)]
-async fn a_side_that_has_lost_while_the_task_was_parked_eats_no_signal() {
+async fn a_side_that_lost_while_parked_consumes_no_signal() {
     async fn races(cx: Context, dropped: bool) -> TaskResult<String> {
         let side = async { cx.signal::<String>("go").await };
         if dropped {

@@ -1,5 +1,4 @@
-//! The process may die after any commit, whether it hears of the commit or not: the run goes on, and nothing that was
-//! acknowledged is done again.
+//! The process may die after any commit, acknowledged or not: the run continues, and acknowledged work is not repeated.
 
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use orkestra_testkit::{Fault, FaultyStore};
 
 use super::world::{Effects, engine, journal};
 
-/// A run with everything in it: two branches, steps, a retry, a wait, a gate, growth, reports.
+/// A run with every feature: two branches, steps, a retry, a wait, a gate, growth, reports.
 fn workflow(effects: &Effects) -> Workflow {
     let effects = effects.clone();
     let work = move |cx: Context, (): ()| {
@@ -81,17 +80,17 @@ async fn a_crash_at_any_write_repeats_nothing() {
     assert!(writes > 10, "{writes}");
     for nth in 1..=writes {
         for fault in [Fault::CrashBefore, Fault::CrashAfter] {
-            crash_and_go_on(nth, fault).await;
+            crash_and_continue(nth, fault).await;
         }
     }
 }
 
-async fn crash_and_go_on(nth: u64, fault: Fault) {
+async fn crash_and_continue(nth: u64, fault: Fault) {
     let (store, effects) = (MemoryStore::new(), Effects::default());
     let crashing = FaultyStore::new(Arc::new(store.clone())).with_fault(nth, fault);
     let engine = start(crashing, &effects).await;
     if let Ok(run) = go_on(&engine).await {
-        // Ends with the process, or with the run when it was the last write that nobody heard of.
+        // Ends with the process, or with the run when only the acknowledgement of its last write was lost.
         drop(run.outcome().await);
     }
     engine.shutdown().await;
@@ -101,7 +100,7 @@ async fn crash_and_go_on(nth: u64, fault: Fault) {
     let engine = start(store.clone(), &effects).await;
     let run = engine.run("all").id("r").start().await.expect("the same run, or a new one");
     if !run.status().await.expect("a record").status.is_final() {
-        // The signal may be there already: a second one stays unread.
+        // The signal may have arrived already: then the second one stays unread.
         run.signal("go", &1).await.expect("taken");
     }
     assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))), "{fault:?} at {nth}");
@@ -116,7 +115,7 @@ async fn crash_and_go_on(nth: u64, fault: Fault) {
     engine.shutdown().await;
 }
 
-/// The steps that are durable now.
+/// The steps that are durable by now.
 async fn remembered(store: &MemoryStore) -> Vec<String> {
     let id = RunId::new("r").expect("an id");
     let commits = store.read(&id, Seq(1), usize::MAX).await.expect("memory");
@@ -148,7 +147,7 @@ async fn a_parked_run_wakes_in_another_process() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancelling_waits_for_nobody_who_was_not_called() {
+async fn cancelling_does_not_wait_for_tasks_that_are_not_running() {
     let (store, effects) = (MemoryStore::new(), Effects::default());
     let first = start(store.clone(), &effects).await;
     let run = first.run("all").id("r").start().await.expect("a run");
@@ -163,7 +162,7 @@ async fn cancelling_waits_for_nobody_who_was_not_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_whose_task_is_gone_is_blocked_and_says_so() {
+async fn a_run_without_its_task_is_blocked_with_a_reason() {
     let (store, effects) = (MemoryStore::new(), Effects::default());
     let first = start(store.clone(), &effects).await;
     let run = first.run("all").id("r").start().await.expect("a run");
@@ -171,7 +170,7 @@ async fn a_run_whose_task_is_gone_is_blocked_and_says_so() {
 
     let second = engine(store.clone()).start().await.expect("an engine that knows nothing");
     let run = second.get(run.id()).await.expect("readable").expect("there");
-    let error = run.outcome().await.expect_err("nobody can go on with it");
+    let error = run.outcome().await.expect_err("no engine can continue it");
     assert_eq!(error.to_string(), "workflow `all` needs the task `a`, which this engine does not know");
     assert_eq!(second.blocked().len(), 1);
     second.shutdown().await;
@@ -182,9 +181,9 @@ async fn a_run_whose_task_is_gone_is_blocked_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_that_goes_wrong_anywhere_repeats_nothing_and_interrupts_nothing() {
+async fn a_failed_write_anywhere_repeats_and_interrupts_nothing() {
     let passing = [Fault::UnknownWritten, Fault::UnknownLost, Fault::Conflict, Fault::Failed(StoreErrorKind::Io)];
-    // The last is not written again: the driver reads its journal, and decides again.
+    // The last fault is not retried: the driver reloads its journal and decides again.
     for fault in passing.into_iter().chain([Fault::Failed(StoreErrorKind::Invalid)]) {
         for nth in 1..40 {
             let effects = Effects::default();
@@ -209,7 +208,7 @@ async fn a_write_that_goes_wrong_anywhere_repeats_nothing_and_interrupts_nothing
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_run_goes_on_from_its_snapshot() {
+async fn a_long_run_continues_from_its_snapshot() {
     let effects = Effects::default();
     let counted = effects.clone();
     let counts = move |cx: Context, (): ()| {
@@ -243,7 +242,7 @@ async fn a_long_run_goes_on_from_its_snapshot() {
     store.put_snapshot(run.id(), &damaged).await.expect("a store");
     let third = start().start().await.expect("an engine");
     let run = third.get(run.id()).await.expect("a store").expect("the run");
-    run.signal("go", &7_u64).await.expect("it goes on from its journal");
+    run.signal("go", &7_u64).await.expect("it continues from its journal");
     assert_eq!(run.output::<u64>().await.expect("an output"), 7);
     assert_eq!(effects.count("count"), 40);
 }

@@ -1,4 +1,4 @@
-//! What a step gives is what it will give from memory, or it fails at once.
+//! A step returns what it will later return from the journal, or it fails at once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::world::engine;
 
-/// What a step that gives `value` gives the first time, and from memory, as text.
+/// What a step with the result `value` returns the first time, and from the journal, as text.
 async fn twice<T>(value: fn() -> T) -> [String; 2]
 where
     T: Serialize + for<'a> Deserialize<'a> + std::fmt::Debug + Send + Sync + 'static,
@@ -41,7 +41,7 @@ fn deep() -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_gives_the_same_the_first_time_and_from_memory() {
+async fn a_step_returns_the_same_the_first_time_and_from_the_journal() {
     #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
     enum Half {
         Kept(#[serde(skip)] u8, u8),
@@ -67,14 +67,14 @@ async fn a_step_gives_the_same_the_first_time_and_from_memory() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_read_back_fails_at_once() {
+async fn a_result_that_cannot_be_read_back_fails_at_once() {
     for said in [twice(|| f64::NAN).await, twice(|| f64::INFINITY).await, twice(deep).await] {
         assert_eq!(said, ["bad_output", "bad_output"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_charge_that_is_none_fails_the_step_for_good_and_does_not_repeat_its_work() {
+async fn an_invalid_charge_fails_the_step_for_good() {
     static DONE: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     async fn charges(cx: Context, (): ()) -> TaskResult<u32> {
         let work = || async {

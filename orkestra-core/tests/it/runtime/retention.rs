@@ -1,4 +1,4 @@
-//! Runs that are over are deleted, by hand and by age; no other run ever is. And how an engine is, at a glance.
+//! Ended runs are deleted, by request and by age, and no others. And the health of an engine.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_has_ended_is_deleted_and_its_id_is_free() {
+async fn an_ended_run_is_deleted_and_its_id_is_free() {
     let engine = engine(MemoryStore::new()).workflow(workflow()).start().await.expect("an engine");
     let long = "x".repeat(400_000);
     let run = ended(&engine, "r", &long).await;
@@ -58,7 +58,7 @@ async fn a_run_that_has_ended_is_deleted_and_its_id_is_free() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_is_not_over_is_not_deleted() {
+async fn a_live_run_is_not_deleted() {
     let engine = engine(MemoryStore::new()).workflow(waiting()).start().await.expect("an engine");
     let run = engine.run("wait").id("r").start().await.expect("a run");
     let refused = engine.delete(run.id()).await.expect_err("it is live");
@@ -74,7 +74,7 @@ async fn a_run_that_is_not_over_is_not_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_another_engine_has_is_not_deleted() {
+async fn a_run_owned_by_another_engine_is_not_deleted() {
     let store = MemoryStore::new();
     let engine = engine(store.clone()).workflow(workflow()).start().await.expect("an engine");
     let run = ended(&engine, "r", "done").await;
@@ -84,7 +84,7 @@ async fn a_run_that_another_engine_has_is_not_deleted() {
     let claimed = claim_one(&store, run.id(), &other, now, now.saturating_add(secs(60))).await.expect("a store");
     let refused = run.delete().await.expect_err("another engine has it");
     assert_eq!(refused.to_string(), "another engine has run `r`: try again");
-    store.release(&[claimed.expect("a lease").lease]).await.expect("it is given back");
+    store.release(&[claimed.expect("a lease").lease]).await.expect("it is released");
     run.delete().await.expect("it is deleted");
 }
 
@@ -99,7 +99,7 @@ async fn a_retry_and_a_delete_at_the_same_time_agree() {
             let (retried, deleted) = tokio::join!(run.retry("work"), run.delete());
             (deleted, retried)
         };
-        // Both may work, when the run has failed again before it is deleted; not that neither is told so.
+        // Both may succeed, if the run has failed again before it is deleted; but not neither.
         match (deleted, retried) {
             (Ok(()), Ok(())) => {}
             (Ok(()), Err(error)) => assert_eq!(error.kind(), ErrorKind::NotFound),
@@ -110,7 +110,7 @@ async fn a_retry_and_a_delete_at_the_same_time_agree() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_old_enough_goes_by_how_it_ended() {
+async fn retention_depends_on_how_a_run_ended() {
     let keep = Retention { completed: Some(secs(100)), failed: Some(secs(1000)), others: None };
     let builder = engine(MemoryStore::new()).workflow(workflow()).workflow(waiting()).retention(keep);
     let engine = builder.start().await.expect("an engine");
@@ -131,11 +131,11 @@ async fn what_is_old_enough_goes_by_how_it_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_than_one_round_is_deleted_round_by_round() {
+async fn retention_deletes_in_several_rounds() {
     let keep = Retention { completed: Some(secs(600)), ..Retention::default() };
     let builder = engine(MemoryStore::new()).workflow(workflow()).workflow(waiting());
     let engine = builder.retention(keep).start().await.expect("an engine");
-    // The live ones are read in each round, and the ended ones behind them still have their turn.
+    // Each round reads the live runs too, and the ended ones behind them still get their turn.
     for number in 0..300 {
         ended(&engine, &format!("old-{number}"), "done").await;
     }
@@ -149,7 +149,7 @@ async fn more_than_one_round_is_deleted_round_by_round() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_that_has_not_told_its_parent_stays() {
+async fn a_child_is_kept_until_its_parent_is_informed() {
     async fn parent(cx: Context, (): ()) -> TaskResult<bool> {
         cx.child("one", "wait", ()).await
     }
@@ -163,7 +163,7 @@ async fn a_child_that_has_not_told_its_parent_stays() {
     let id = only_child(&both, "r").await.expect("the child").id().clone();
     both.shutdown().await;
 
-    // An engine that knows the child's workflow alone: it leaves the parent a letter that nobody takes here.
+    // An engine that knows only the child's workflow: it sends the parent a letter that stays in the inbox here.
     let alone = builder().start().await.expect("an engine");
     let child = alone.get(&id).await.expect("a store").expect("the child");
     child.signal("go", &true).await.expect("it is taken");
@@ -198,7 +198,7 @@ async fn children_are_found_by_their_parent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn health_tells_what_is_wrong() {
+async fn health_reports_problems() {
     let store = MemoryStore::new();
     let faulty = FaultyStore::new(std::sync::Arc::new(store));
     let engine = engine(faulty.clone()).workflow(waiting()).park_after(Duration::from_millis(10)).start().await;

@@ -1,4 +1,4 @@
-//! Schedules that are changed, and clocks that jump, just while a run is started.
+//! Schedules that change, and clocks that jump, exactly while a run is started.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -40,7 +40,7 @@ async fn started(engine: &Engine) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_was_started_counts_although_its_schedule_was_changed_meanwhile() {
+async fn a_started_run_counts_although_its_schedule_changed_meanwhile() {
     let store = MoodyStore::default();
     let first = engine(store.clone()).workflow(waits()).start().await.expect("an engine");
     let schedule = Schedule::every("s", "work", secs(60)).expect("a schedule").with_input("done").expect("json");
@@ -48,7 +48,7 @@ async fn a_run_that_was_started_counts_although_its_schedule_was_changed_meanwhi
     let behind = TokioClock::at(Timestamp::from_millis(900_000));
     let other = engine(store.inner.clone()).clock(behind).workflow(waits()).start().await.expect("an engine");
     pass(15_000).await;
-    // 00:16:55. The run of 00:17:00 is started at once, what is written down of it meets the change of the other engine.
+    // 00:16:55. The run of 00:17:00 is started at once; recording it conflicts with the change of the other engine.
     store.is(Moods { values_take: (ms(0), ms(2000)), ..Moods::default() });
     pass(6_000).await;
     let by_hand = other.schedules().trigger("s").await.expect("by hand");
@@ -57,12 +57,12 @@ async fn a_run_that_was_started_counts_although_its_schedule_was_changed_meanwhi
     let status = first.schedules().get("s").await.expect("a store").expect("the schedule");
     other.get(by_hand.id()).await.expect("a store").expect("the run").signal("go", &()).await.expect("sent");
     pass(130_000).await;
-    assert_eq!(started(&first).await.len(), 2, "the first is under way still");
+    assert_eq!(started(&first).await.len(), 2, "the first is still running");
     assert!(matches!(status.last.expect("a fire time").outcome, FireOutcome::Started(_)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_jumps_there_and_back_while_a_schedule_fires_does_not_silence_it() {
+async fn a_clock_that_jumps_and_returns_while_a_schedule_fires_does_not_stop_it() {
     let store = MoodyStore::default();
     let clock = Jumping(Arc::new(TokioClock::new()), Arc::default());
     let task = async |_: Context, _what: String| Ok(());

@@ -1,4 +1,4 @@
-//! Runs that start by the clock: each fire time once, whoever crashes and however many engines there are.
+//! Scheduled runs: each fire time once, despite crashes and with any number of engines.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use orkestra_testkit::{Fault, FaultyStore};
 
 use super::world::{Effects, TokioClock, engine};
 
-/// A workflow that takes so long, and counts its runs by their input.
+/// A workflow that takes this long, and counts its runs by their input.
 fn work(effects: &Effects, takes: Duration) -> Workflow {
     let effects = effects.clone();
     let task = move |cx: Context, what: String| {
@@ -32,7 +32,7 @@ fn every(seconds: u64) -> Schedule {
     schedule.with_input("done").expect("json").with_label("team", "blue")
 }
 
-/// An engine whose clock shows so many seconds since the epoch.
+/// An engine whose clock shows this many seconds since the epoch.
 fn engine_at(seconds: u64, store: impl Store) -> EngineBuilder {
     engine(store).clock(TokioClock::at(Timestamp::from_millis(1000 * seconds)))
 }
@@ -45,7 +45,7 @@ async fn pass(seconds: u64) {
     tokio::time::sleep(secs(seconds)).await;
 }
 
-/// The ids of the runs that the schedule started, earliest first, without what they begin with.
+/// The ids of the runs that the schedule started, earliest first, without their common prefix.
 async fn started(engine: &Engine) -> Vec<String> {
     let labels = [("schedule".to_owned(), "s".to_owned())].into();
     let page = engine.list(&RunQuery { labels, ..RunQuery::default() }).await.expect("a list");
@@ -82,7 +82,7 @@ async fn a_period_starts_a_run_at_each_fire_time() {
 async fn two_engines_start_each_run_once() {
     let (store, effects) = (MemoryStore::new(), Effects::default());
     let one = start(engine(store.clone()), &effects).await;
-    // Slow by seven seconds: it meets fire times that the other has dealt with.
+    // Seven seconds slow: it finds fire times that the other engine has handled.
     let other = start(engine_at(993, store), &effects).await;
     one.schedules().put(every(10)).await.expect("it is put");
     // Put again by every engine that starts, as programs do.
@@ -126,14 +126,14 @@ async fn a_crash_at_any_write_loses_no_fire_time_and_doubles_none() {
             pass(5).await;
             let expected = ["001700Z", "001800Z", "001900Z", "002000Z", "002100Z"];
             assert_eq!(started(&second).await, expected, "{fault:?} at {nth}");
-            // A step whose process died before it was durable runs again: that is the rule of steps, not of schedules.
+            // A step whose process died before it was durable runs again: that is a rule of steps, not of schedules.
             assert!(matches!(effects.count("done"), 5 | 6), "{fault:?} at {nth}: {}", effects.count("done"));
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_passed_without_an_engine_is_made_up_for_as_it_was_asked() {
+async fn missed_fire_times_follow_the_catch_up_policy() {
     for (catch_up, expected) in [
         (CatchUp::Skip, vec!["002600Z"]),
         (CatchUp::One, vec!["002600Z"]),
@@ -151,7 +151,7 @@ async fn what_passed_without_an_engine_is_made_up_for_as_it_was_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_long_past_is_skipped() {
+async fn fire_times_long_past_are_skipped() {
     let (store, effects) = (MemoryStore::new(), Effects::default());
     let first = start(engine(store.clone()), &effects).await;
     first.schedules().put(every(3600)).await.expect("it is put");
@@ -164,7 +164,7 @@ async fn what_is_long_past_is_skipped() {
     let status = second.schedules().get("s").await.expect("a store").expect("the schedule");
     assert_eq!(status.next.expect("a time").as_millis(), 5 * 3_600_000);
 
-    // Whoever asks for it gets the last one, however long ago.
+    // A policy that asks for it gets the last one, however long ago it was.
     second.schedules().put(every(3600).with_catch_up(CatchUp::One)).await.expect("it is put");
     second.shutdown().await;
     let third = start(engine_at(9 * 3600 - 10, store), &effects).await;
@@ -173,7 +173,7 @@ async fn what_is_long_past_is_skipped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn runs_that_must_not_overlap_do_not() {
+async fn runs_do_not_overlap_when_forbidden() {
     let effects = Effects::default();
     let workflow = work(&effects, secs(90));
     let engine = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
@@ -184,7 +184,7 @@ async fn runs_that_must_not_overlap_do_not() {
     pass(60).await;
     assert_eq!(started(&engine).await, ["001700Z", "001900Z"], "the first took until 00:18:30");
     pass(90).await;
-    // One started by hand counts as well.
+    // A run started by hand counts as well.
     let by_hand = engine.schedules().trigger("s").await.expect("a run");
     assert!(by_hand.id().starts_with("s:by-hand:"), "{}", by_hand.id());
     let scheduled = effects.count("done");
@@ -194,26 +194,26 @@ async fn runs_that_must_not_overlap_do_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_schedule_rests_goes_on_and_is_removed() {
+async fn a_schedule_is_paused_resumed_and_removed() {
     let effects = Effects::default();
     let engine = start(engine(MemoryStore::new()), &effects).await;
     let schedules = engine.schedules();
     schedules.put(every(60)).await.expect("it is put");
     schedules.pause("s").await.expect("it rests");
-    // Put again at the next start of the program: the pause goes on.
+    // Put again at the next start of the program: the pause stays.
     schedules.put(every(60).with_catch_up(CatchUp::All { limit: 9 })).await.expect("it is put");
     pass(300).await;
     let status = schedules.get("s").await.expect("a store").expect("the schedule");
     assert!(status.paused && status.next.is_none());
-    schedules.resume("s").await.expect("it goes on");
+    schedules.resume("s").await.expect("it continues");
     pass(30).await;
-    assert_eq!(started(&engine).await, ["002200Z"], "what passed in the pause is not made up for");
+    assert_eq!(started(&engine).await, ["002200Z"], "fire times during the pause are skipped");
 
     assert!(schedules.remove("s").await.expect("it is removed"));
-    assert!(!schedules.remove("s").await.expect("there is none"));
+    assert!(!schedules.remove("s").await.expect("it does not exist"));
     assert!(schedules.list().await.expect("a list").is_empty());
     for missing in [schedules.pause("s").await, schedules.resume("s").await, schedules.trigger("s").await.map(drop)] {
-        assert_eq!(missing.expect_err("there is none").kind(), ErrorKind::NotFound);
+        assert_eq!(missing.expect_err("it does not exist").kind(), ErrorKind::NotFound);
     }
     pass(300).await;
     assert_eq!(started(&engine).await.len(), 1);
@@ -224,7 +224,7 @@ async fn a_schedule_rests_goes_on_and_is_removed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_workflow_that_is_not_registered_is_told_and_waited_for() {
+async fn an_unregistered_workflow_is_reported_and_waited_for() {
     let (store, effects) = (MemoryStore::new(), Effects::default());
     let without = engine(store.clone()).start().await.expect("an engine");
     without.schedules().put(every(600)).await.expect("it is put");
@@ -238,7 +238,7 @@ async fn a_workflow_that_is_not_registered_is_told_and_waited_for() {
     assert!(status.problem.is_none(), "{status:?}");
 }
 
-/// A clock that can be put forward, and back again.
+/// A clock that can be moved forward and back.
 #[derive(Clone)]
 struct Jumping(Arc<TokioClock>, Arc<AtomicU64>);
 
@@ -247,7 +247,7 @@ impl Jumping {
         Self(Arc::new(TokioClock::new()), Arc::default())
     }
 
-    /// Lets the clock be so many seconds ahead.
+    /// Moves the clock this many seconds ahead.
     fn ahead(&self, seconds: u64) {
         self.1.store(seconds, Ordering::SeqCst);
     }
@@ -267,7 +267,7 @@ async fn next_of(engine: &Engine) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_was_a_year_ahead_for_a_moment_does_not_silence_a_schedule() {
+async fn a_clock_briefly_a_year_ahead_does_not_stop_a_schedule() {
     let effects = Effects::default();
     let clock = Jumping::new();
     let engine = start(engine(MemoryStore::new()).clock(clock.clone()), &effects).await;
@@ -276,7 +276,7 @@ async fn a_clock_that_was_a_year_ahead_for_a_moment_does_not_silence_a_schedule(
     clock.ahead(YEAR);
     pass(45).await;
     clock.ahead(0);
-    // It is 00:17:55: within half a minute the engine has seen it.
+    // It is 00:17:55: the engine sees it within half a minute.
     assert_eq!(next_of(&engine).await, 1080);
     pass(310).await;
     let runs = started(&engine).await;
@@ -287,7 +287,7 @@ async fn a_clock_that_was_a_year_ahead_for_a_moment_does_not_silence_a_schedule(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_schedule_that_was_put_by_a_clock_that_was_ahead_fires_after_a_restart_and_when_it_is_put_again() {
+async fn a_schedule_put_by_a_fast_clock_fires_after_a_restart_and_when_put_again() {
     for put_again in [false, true] {
         let (store, effects) = (MemoryStore::new(), Effects::default());
         let first = start(engine_at(YEAR, store.clone()), &effects).await;
@@ -309,14 +309,14 @@ async fn a_schedule_that_was_put_by_a_clock_that_was_ahead_fires_after_a_restart
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_clock_that_was_ahead_has_started_is_not_started_twice() {
+async fn runs_started_by_a_fast_clock_are_not_started_twice() {
     let effects = Effects::default();
     let clock = Jumping::new();
     let engine = start(engine(MemoryStore::new()).clock(clock.clone()), &effects).await;
     let schedule = every(60).with_range(None, Some(Timestamp::from_millis(1_300_000)));
     engine.schedules().put(schedule.with_catch_up(CatchUp::All { limit: 100 })).await.expect("it is put");
     pass(25).await;
-    // All of its fire times have passed, and none is left.
+    // All its fire times have passed, and none is left.
     clock.ahead(3600);
     pass(60).await;
     let all = started(&engine).await;
@@ -326,7 +326,7 @@ async fn what_a_clock_that_was_ahead_has_started_is_not_started_twice() {
     assert_eq!((started(&engine).await, effects.count("done")), (all, 5));
 }
 
-/// A workflow whose first attempt fails, and whose second waits for a signal.
+/// A workflow whose first attempt fails and whose second waits for a signal.
 fn fails_first() -> Workflow {
     let task = async |cx: Context, _what: String| {
         if cx.attempt() == 1 { Err(TaskError::permanent("no luck")) } else { cx.signal::<()>("go").await }
@@ -335,22 +335,22 @@ fn fails_first() -> Workflow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_was_reopened_or_is_paused_is_not_overlapped() {
+async fn reopened_and_paused_runs_are_not_overlapped() {
     let engine = engine(MemoryStore::new()).workflow(fails_first()).start().await.expect("an engine");
     engine.schedules().put(every(60).with_overlap(Overlap::Skip)).await.expect("it is put");
-    // Long after others have ended too.
+    // Long after the other runs have ended too.
     pass(60 * 40).await;
     let count = started(&engine).await.len();
     assert_eq!(count, 40);
     let first = engine.get(&RunId::new("s:19700101T001700Z").expect("an id")).await.expect("a store").expect("a run");
-    first.retry("work").await.expect("it goes on");
+    first.retry("work").await.expect("it continues");
     pass(180).await;
     assert_eq!(started(&engine).await.len(), count);
     assert_eq!(last(&engine).await, FireOutcome::Overlapped);
     first.pause("lunch").await.expect("it is paused");
     pass(180).await;
     assert_eq!(started(&engine).await.len(), count);
-    first.resume().await.expect("it goes on");
+    first.resume().await.expect("it continues");
     first.signal("go", &()).await.expect("it is sent");
     first.outcome().await.expect("an end");
     pass(61).await;
@@ -358,7 +358,7 @@ async fn a_run_that_was_reopened_or_is_paused_is_not_overlapped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_began_before_overlaps_were_forbidden_counts_too() {
+async fn a_run_started_before_overlaps_were_forbidden_counts() {
     let effects = Effects::default();
     let workflow = work(&effects, secs(400));
     let engine = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
@@ -371,9 +371,9 @@ async fn a_run_that_began_before_overlaps_were_forbidden_counts_too() {
 
 #[cfg(feature = "schedules")]
 #[tokio::test(start_paused = true)]
-async fn a_cron_expression_keeps_its_hour_when_the_clocks_are_changed() {
+async fn a_cron_expression_keeps_its_hour_when_the_clocks_change() {
     let effects = Effects::default();
-    // 28 March 2026, 12:00 UTC: Berlin's clocks are put forward in the night, at 01:00 UTC.
+    // 28 March 2026, 12:00 UTC: clocks in Berlin move forward that night, at 01:00 UTC.
     let engine = start(engine_at(1_774_699_200, MemoryStore::new()), &effects).await;
     for (name, expression) in [("s", "30 2 * * *"), ("day", "0 8 * * *")] {
         let schedule = Schedule::cron(name, "work", expression, "Europe/Berlin").expect("a schedule");

@@ -1,4 +1,5 @@
-//! An engine shuts down at any moment: nothing counts as begun that did not begin, and what was done stays done.
+//! An engine shuts down at any moment: nothing counts as started that did not start, and completed work stays
+//! completed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ fn slow() -> MoodyStore {
     store
 }
 
-/// How often work began, and how often it ended.
+/// How often the work started, and how often it ended.
 static BEGUN: AtomicU32 = AtomicU32::new(0);
 static DONE: AtomicU32 = AtomicU32::new(0);
 
@@ -40,7 +41,7 @@ fn paying() -> Workflow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_that_may_begin_once_is_interrupted_only_while_it_is_at_work() {
+async fn an_at_most_once_step_is_interrupted_only_while_it_runs() {
     let mut said = BTreeMap::<String, u32>::new();
     for pauses in [None, Some(10), Some(45)] {
         for after in (0..260).step_by(3) {
@@ -73,9 +74,9 @@ async fn a_step_that_may_begin_once_is_interrupted_only_while_it_is_at_work() {
     assert_eq!(said.keys().collect::<Vec<_>>(), ["interrupted", "paid"]);
 }
 
-/// The engine is shut down in the very moment in which the work has ended.
+/// The engine is shut down at the exact moment when the work has ended.
 #[tokio::test(start_paused = true)]
-async fn what_a_task_said_before_it_was_ended_is_written_down() {
+async fn requests_made_before_a_task_was_ended_are_recorded() {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     let ends = Arc::new(Notify::new());
     let waits = Arc::clone(&ends);
@@ -94,7 +95,7 @@ async fn what_a_task_said_before_it_was_ended_is_written_down() {
     let store = MemoryStore::new();
     let first = engine(store.clone()).workflow(workflow.clone()).start().await.expect("an engine");
     first.run("w").id("r").start().await.expect("a run");
-    // Not when the driver looks at whether the run only waits.
+    // Not when the driver checks whether the run only waits.
     tokio::time::sleep(ms(1500)).await;
     ends.notify_one();
     first.shutdown().await;
@@ -104,9 +105,9 @@ async fn what_a_task_said_before_it_was_ended_is_written_down() {
     assert_eq!(CALLS.load(SeqCst), 1);
 }
 
-/// An attempt runs out of time in the moment in which a step of it is about to begin.
+/// An attempt times out at the moment when one of its steps is about to start.
 #[tokio::test(start_paused = true)]
-async fn a_step_that_had_not_begun_when_its_attempt_ended_begins_in_the_next() {
+async fn a_step_not_started_when_its_attempt_ended_starts_in_the_next() {
     async fn pays(cx: Context, (): ()) -> TaskResult<String> {
         if cx.attempt() == 1 {
             tokio::time::sleep(ms(20)).await;
@@ -132,9 +133,9 @@ async fn a_step_that_had_not_begun_when_its_attempt_ended_begins_in_the_next() {
     }
 }
 
-/// An engine that has no room leaves a run that it begins to others: what was asked of it meanwhile is answered.
+/// An engine without free capacity leaves a run that it starts to other engines: requests in the meantime are answered.
 #[tokio::test(start_paused = true)]
-async fn what_is_asked_of_a_run_while_it_begins_on_a_full_engine_is_answered() {
+async fn requests_to_a_run_starting_on_a_full_engine_are_answered() {
     let busy = async |_: Context, (): ()| {
         tokio::time::sleep(secs(100)).await;
         Ok::<_, TaskError>(())

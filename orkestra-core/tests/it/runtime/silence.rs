@@ -1,4 +1,4 @@
-//! Heartbeats: a task is silent by its own doing only, not while the engine lets it wait.
+//! Heartbeats: a task is only silent by its own doing, not while the engine makes it wait.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ async fn pass(millis: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_is_no_silence_of_the_task() {
+async fn a_pause_does_not_count_as_silence() {
     async fn works(cx: Context, which: u32) -> TaskResult<()> {
         cx.heartbeat();
         let mut calls = 0;
@@ -48,7 +48,7 @@ async fn a_pause_is_no_silence_of_the_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_of_a_wait_is_no_silence_of_the_task() {
+async fn a_wait_does_not_count_as_silence() {
     async fn waits(cx: Context, (): ()) -> TaskResult<()> {
         cx.signal::<()>("go").await?;
         tokio::time::sleep(ms(1000)).await;
@@ -79,7 +79,7 @@ async fn the_time_of_a_wait_is_no_silence_of_the_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_store_is_no_silence_of_the_task() {
+async fn a_slow_store_does_not_count_as_silence() {
     let store = MoodyStore::default();
     async fn works(cx: Context, (): ()) -> TaskResult<()> {
         cx.step("s", || async { TaskResult::Ok(()) }).await?;

@@ -1,4 +1,5 @@
-//! Limits: attempts wait for their slots without a task, also when their run is parked or their process is another one.
+//! Limits: attempts wait for their slots without a task in memory, also when their run is parked or moves to another
+//! process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,7 @@ use orkestra_testkit::{Fault, FaultyStore, Mishap};
 
 use super::world::{engine, journal};
 
-/// A task that works for a minute and sees how many do so at once.
+/// A task that works for a minute and records how many do so at once.
 fn minute(now: &Arc<AtomicUsize>, most: &Arc<AtomicUsize>) -> impl IntoMinute {
     let (now, most) = (Arc::clone(now), Arc::clone(most));
     move |_cx: Context, (): ()| {
@@ -36,7 +37,7 @@ impl<F> IntoMinute for F where
 }
 
 #[tokio::test(start_paused = true)]
-async fn so_many_run_at_once_and_the_others_wait_parked() {
+async fn a_limit_holds_and_queued_runs_are_parked() {
     let (now, most) = (Arc::default(), Arc::default());
     let workflow = Workflow::new("w").node("n", minute(&now, &most)).limit("cpu").build().expect("a workflow");
     let store = MemoryStore::new();
@@ -52,7 +53,7 @@ async fn so_many_run_at_once_and_the_others_wait_parked() {
     assert_eq!(queued.wake_at, Some(Timestamp::from_millis(1)), "it waits for its slot");
     assert_eq!(most.load(Ordering::SeqCst), 2);
     first.shutdown().await;
-    // Those of the first process ended in the middle of their minute.
+    // The runs of the first process ended in the middle of their minute.
     now.store(0, Ordering::SeqCst);
 
     let second = start(store).await.expect("an engine");
@@ -65,7 +66,7 @@ async fn so_many_run_at_once_and_the_others_wait_parked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_has_slots_of_its_own_and_priority_goes_first() {
+async fn each_key_has_its_own_slots_and_priority_goes_first() {
     let (now, most) = (Arc::default(), Arc::default());
     let workflow = Workflow::new("w")
         .node("n", minute(&now, &most))
@@ -92,7 +93,7 @@ async fn a_key_has_slots_of_its_own_and_priority_goes_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_paused_run_takes_no_slot_and_asks_again() {
+async fn a_paused_run_takes_no_slot_and_requests_it_again() {
     let (now, most) = (Arc::default(), Arc::default());
     let workflow = Workflow::new("w").node("n", minute(&now, &most)).limit("cpu").build().expect("a workflow");
     let engine = engine(MemoryStore::new()).limit(Limit::concurrency("cpu", 1)).workflow(workflow);
@@ -104,14 +105,14 @@ async fn a_paused_run_takes_no_slot_and_asks_again() {
     waits.pause("not now").await.expect("it pauses");
     first.output::<()>().await.expect("an end");
     third.output::<()>().await.expect("an end");
-    waits.resume().await.expect("it goes on");
+    waits.resume().await.expect("it continues");
     waits.output::<()>().await.expect("an end");
     let began = journal(&waits).await.iter().filter(|event| matches!(event, Event::AttemptStarted { .. })).count();
     assert_eq!(began, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_is_not_defined_is_refused() {
+async fn an_undefined_limit_is_refused() {
     let workflow = Workflow::new("w").node("n", async |_: Context, (): ()| Ok(())).limit("gpu");
     let workflow = workflow.build().expect("a workflow");
     let none = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
@@ -121,7 +122,7 @@ async fn a_limit_that_is_not_defined_is_refused() {
     assert_eq!(twice.start().await.expect_err("twice").to_string(), "two limits are named `a`");
 }
 
-/// A task of two long steps that sees how many of them are under way at once, also when one is dropped.
+/// A task of two long steps that records how many of them run at once, also when one is dropped.
 fn two_steps(now: &Arc<AtomicUsize>, most: &Arc<AtomicUsize>) -> Workflow {
     struct Here(Arc<AtomicUsize>);
     impl Drop for Here {
@@ -166,17 +167,17 @@ async fn a_paused_attempt_that_another_process_resumes_waits_for_its_slot() {
     let late = second.run("w").id("r2").start().await.expect("a run");
     let early = second.handle("r1").expect("a handle");
     tokio::time::sleep(secs(10)).await;
-    early.resume().await.expect("it goes on");
+    early.resume().await.expect("it continues");
     for run in [early, late] {
         assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))));
     }
     assert_eq!(most.load(Ordering::SeqCst), 1);
 }
 
-/// Seed 25605 of the simulator: the slot of a paused run was kept by an engine that had dropped the run from memory, also when
-/// another engine had driven it to its end since.
+/// Seed 25605 of the simulator: the slot of a paused run was kept by an engine that had dropped the run from memory,
+/// even after another engine had driven it to its end.
 #[tokio::test(start_paused = true)]
-async fn a_paused_run_that_is_dropped_from_memory_gives_its_slots_back() {
+async fn a_paused_run_dropped_from_memory_releases_its_slots() {
     let (now, most) = (Arc::default(), Arc::default());
     let (store, workflow) = (MemoryStore::new().between_engines(), two_steps(&now, &most));
     let start = |worker: &str| {
@@ -194,7 +195,7 @@ async fn a_paused_run_that_is_dropped_from_memory_gives_its_slots_back() {
     let second = start("second").await.expect("an engine");
     first.shutdown().await;
     let paused = second.handle("r1").expect("a handle");
-    paused.resume().await.expect("it goes on");
+    paused.resume().await.expect("it continues");
     assert!(matches!(paused.outcome().await, Ok(Outcome::Completed(_))));
     assert_eq!(most.load(Ordering::SeqCst), 1);
 }
@@ -211,7 +212,7 @@ async fn an_attempt_whose_driver_panicked_waits_for_its_slot() {
     tokio::time::sleep(secs(1)).await;
     store.fail_calls("read", 1, Mishap::Panic);
     store.fail_next(Fault::Failed(StoreErrorKind::Invalid));
-    run.signal("x", &1).await.expect_err("nobody decided on it");
+    run.signal("x", &1).await.expect_err("it was not decided");
     tokio::time::sleep(secs(10)).await;
     assert_eq!(engine.blocked().len(), 1, "its driver panicked");
     assert_eq!(now.load(Ordering::SeqCst), 1, "the slot went to the other run");

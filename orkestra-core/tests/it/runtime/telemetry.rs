@@ -1,4 +1,4 @@
-//! What the engine tells those who watch it: spans with the journal's ids, and metrics.
+//! Telemetry of the engine: spans with the ids of the journal, and metrics.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -35,11 +35,11 @@ fn names_follow_one_scheme() {
         let counts = metric.kind.to_string() == "counter";
         assert_eq!(name.ends_with("_total"), counts, "{name}");
         assert_eq!(name.ends_with("_seconds"), metric.unit == "seconds", "{name}");
-        assert!(metric.labels.iter().all(|label| !label.contains("id")), "{name}: ids are no labels");
+        assert!(metric.labels.iter().all(|label| !label.contains("id")), "{name}: ids must not be labels");
     }
 }
 
-/// Fails its first attempt after a step that is remembered by the second; the other step needs a second try.
+/// Fails its first attempt after a step that the second attempt remembers; the other step needs a second try.
 async fn flaky(cx: Context, (): ()) -> TaskResult<u32> {
     let one = cx.step("one", || async { TaskResult::Ok(1) }).await?;
     if cx.attempt() == 1 {
@@ -57,7 +57,7 @@ async fn flaky(cx: Context, (): ()) -> TaskResult<u32> {
     Ok(one + two)
 }
 
-/// Waits for so long that its run is parked.
+/// Waits so long that its run is parked.
 async fn patient(cx: Context, sum: u32) -> TaskResult<u32> {
     cx.sleep(secs(3600)).await?;
     Ok(sum)
@@ -69,7 +69,7 @@ fn workflow() -> Workflow {
     builder.build().expect("a workflow")
 }
 
-/// A run through all of it, by an engine that has shut down.
+/// A run that uses all of it, on an engine that has shut down.
 async fn watched() -> Vec<Event> {
     let engine = engine(MemoryStore::new()).workflow(workflow()).start().await.expect("an engine");
     let run = engine.run("watched").id("one").start().await.expect("a run");
@@ -82,7 +82,7 @@ async fn watched() -> Vec<Event> {
     journal(&run).await
 }
 
-/// Every value that was recorded, by metric and labels.
+/// Every recorded value, by metric and labels.
 fn figures(snapshotter: &Snapshotter) -> BTreeMap<String, DebugValue> {
     let shown = |key: &metrics::Key| {
         let labels: Vec<_> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
@@ -128,7 +128,7 @@ async fn a_run_is_counted() {
 
     let recorded = |key: &str| match &figures[key] {
         DebugValue::Histogram(values) => values.iter().map(|value| value.into_inner()).collect::<Vec<_>>(),
-        other => panic!("{key} is no histogram: {other:?}"),
+        other => panic!("{key} is not a histogram: {other:?}"),
     };
     assert_eq!(recorded("orkestra_step_seconds workflow=watched outcome=completed").len(), 2);
     assert_eq!(recorded("orkestra_call_seconds workflow=watched outcome=failed").len(), 1);
@@ -139,7 +139,7 @@ async fn a_run_is_counted() {
     assert!(matches!(&figures["orkestra_runs_live"], DebugValue::Gauge(live) if live.into_inner() == 0.0));
 }
 
-/// A span that was seen: its name, its place in the tree, what it carried.
+/// A recorded span: its name, its place in the tree, its fields.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     name: &'static str,
@@ -154,7 +154,7 @@ impl Visit for Seen {
     }
 }
 
-/// Keeps all spans of the engine, and the span of every line of the task's own log.
+/// Records all spans of the engine, and the span of every line of the task's own log.
 #[derive(Clone, Default)]
 struct Capture {
     spans: Arc<Mutex<BTreeMap<u64, Seen>>>,
@@ -194,7 +194,7 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
 }
 
 impl Capture {
-    /// The spans as a tree, in the order in which they began: each with what tells it from its siblings.
+    /// The spans as a tree, in order of their start: each with what distinguishes it from its siblings.
     fn tree(&self) -> Vec<String> {
         let spans = self.spans.lock().expect("no panic");
         let depth = |span: &Seen| std::iter::successors(span.parent, |parent| spans[parent].parent).count();
@@ -221,11 +221,11 @@ impl Capture {
 }
 
 #[tokio::test(start_paused = true)]
-async fn spans_are_parents_and_children_with_the_journals_ids() {
+async fn spans_form_a_tree_with_the_ids_of_the_journal() {
     let capture = Capture::default();
     let listening = tracing::subscriber::set_default(tracing_subscriber::registry().with(capture.clone()));
     let journal = watched().await;
-    // Tasks that were dropped are gone when everything else had its turn.
+    // Dropped tasks are gone after everything else had its turn.
     tokio::time::sleep(secs(1)).await;
     drop(listening);
 
@@ -278,7 +278,7 @@ async fn spans_are_parents_and_children_with_the_journals_ids() {
     assert_eq!(lines.iter().map(|id| spans[id].fields["step"].as_str()).collect::<Vec<_>>(), ["two", "two"]);
 }
 
-/// Takes its time to see a span close, as an exporter on a busy machine does.
+/// Is slow when a span closes, like an exporter on a busy machine.
 #[derive(Clone, Default)]
 struct SlowClosing(Arc<Mutex<Vec<&'static str>>>);
 
@@ -293,7 +293,7 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SlowClosing {
 }
 
 #[test]
-fn when_an_engine_has_shut_down_its_spans_are_closed() {
+fn spans_are_closed_when_the_engine_has_shut_down() {
     let closed = SlowClosing::default();
     let dispatch = tracing::Dispatch::new(tracing_subscriber::registry().with(closed.clone()));
     // The guard of a worker thread lives as long as the thread.

@@ -1,4 +1,4 @@
-//! Undoing and forks, and failures that somebody has to decide on: from outside.
+//! Compensation, forks, and failures that need a decision, from outside.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn shop(effects: &Effects) -> Workflow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fork_that_fails_undoes_nothing_that_the_other_run_did() {
+async fn a_failed_fork_compensates_nothing_of_the_original_run() {
     let effects = Effects::default();
     let engine = engine(MemoryStore::new()).workflow(shop(&effects)).start().await.expect("an engine");
     let order = engine.run("shop").id("order").start().await.expect("a run");
@@ -44,14 +44,14 @@ async fn a_fork_that_fails_undoes_nothing_that_the_other_run_did() {
         assert_eq!(fork.status().await.expect("a record").undo, None);
     }
     assert_eq!(effects.count("refund payment of order"), 0);
-    // A fork from before the payment pays itself, and is refunded.
+    // A fork from before the payment makes its own payment, and is refunded.
     let fork = order.fork::<()>("again", "pay", None).await.expect("a fork");
     assert!(matches!(fork.outcome().await.expect("an end"), Outcome::Failed { .. }));
     assert_eq!(effects.count("refund payment of again"), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_undone_is_forked_only_by_who_says_so() {
+async fn compensated_work_is_forked_only_on_request() {
     let effects = Effects::default();
     let engine = engine(MemoryStore::new()).workflow(shop(&effects)).start().await.expect("an engine");
     let lost = engine.run("shop").id("lost").start().await.expect("a run");
@@ -59,7 +59,7 @@ async fn what_was_undone_is_forked_only_by_who_says_so() {
     assert_eq!(effects.count("refund payment of lost"), 1);
     let error = lost.fork::<()>("f", "ship", None).await.expect_err("it was refunded");
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert!(error.to_string().contains("what node `pay` did was undone"), "{error}");
+    assert!(error.to_string().contains("cannot fork: the work of node `pay` was compensated"), "{error}");
     assert!(engine.get(&RunId::new("f").expect("an id")).await.expect("a store").is_none());
     let fork = lost.fork_undone::<()>("f", "ship", None).await.expect("a fork");
     fork.outcome().await.expect("an end");
@@ -67,7 +67,7 @@ async fn what_was_undone_is_forked_only_by_who_says_so() {
     assert_eq!(effects.count("refund payment of lost"), 1, "once, by the run that paid");
 }
 
-/// A workflow whose `pay` cannot be undone until `fixed` was counted.
+/// A workflow whose `pay` cannot be compensated until `fixed` was counted.
 fn stubborn(effects: &Effects) -> Workflow {
     let counted = effects.clone();
     let refund = move |cx: Context, _payment: String| {
@@ -95,7 +95,7 @@ fn stubborn(effects: &Effects) -> Workflow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_undo_that_failed_is_told_and_can_be_retried() {
+async fn a_failed_compensation_is_reported_and_can_be_retried() {
     let effects = Effects::default();
     let store = MemoryStore::new();
     let engine = engine(store).workflow(stubborn(&effects)).start().await.expect("an engine");
@@ -111,7 +111,7 @@ async fn an_undo_that_failed_is_told_and_can_be_retried() {
     assert!(run.retry("ship").await.expect_err("it was undone").to_string().contains("undone"));
     assert!(run.retry("undo:seat").await.is_err(), "it is undone");
     effects.did("fixed");
-    run.retry("undo:pay").await.expect("it is tried again");
+    run.retry("undo:pay").await.expect("it is retried");
     assert_eq!(run.outcome().await.expect("an end"), ended);
     let undo = run.status().await.expect("a record").undo.expect("something was undone");
     assert_eq!((undo.undone.len(), undo.failed.len()), (2, 0));
@@ -120,7 +120,7 @@ async fn an_undo_that_failed_is_told_and_can_be_retried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_process_goes_on_with_an_undo_that_was_retried() {
+async fn another_process_continues_a_retried_compensation() {
     let effects = Effects::default();
     let store = MemoryStore::new();
     let first = engine(store.clone()).workflow(stubborn(&effects)).start().await.expect("an engine");
@@ -130,13 +130,13 @@ async fn another_process_goes_on_with_an_undo_that_was_retried() {
     effects.did("fixed");
     let second = engine(store).workflow(stubborn(&effects)).start().await.expect("an engine");
     let run = second.get(run.id()).await.expect("a store").expect("the run");
-    run.retry("undo:pay").await.expect("it is tried again");
+    run.retry("undo:pay").await.expect("it is retried");
     run.outcome().await.expect("an end");
     assert!(run.status().await.expect("a record").undo.expect("it tells").failed.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_undo_that_hangs_does_not_hold_the_run_where_a_limit_was_set() {
+async fn hanging_compensation_with_a_timeout_does_not_block_the_run() {
     let workflow = Workflow::new("w")
         .node("pay", async |_: Context, (): ()| Ok("payment".to_owned()))
         .compensate(async |_: Context, _payment: String| {
@@ -159,7 +159,7 @@ async fn an_undo_that_hangs_does_not_hold_the_run_where_a_limit_was_set() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn force_while_a_run_undoes_tells_what_was_not_undone() {
+async fn terminating_during_compensation_reports_what_is_left() {
     let workflow = Workflow::new("w")
         .node("pay", async |_: Context, (): ()| Ok("payment".to_owned()))
         .compensate(async |cx: Context, _payment: String| cx.signal::<()>("never").await)
@@ -173,11 +173,12 @@ async fn force_while_a_run_undoes_tells_what_was_not_undone() {
     assert_eq!(run.status().await.expect("a record").status, RunStatus::Compensating);
     run.terminate("enough").await.expect("it ends");
     let error = run.output::<()>().await.expect_err("it has none").to_string();
-    let tells = "was terminated: enough; not undone: pay (terminated: the run was terminated before it was undone)";
+    let tells =
+        "was terminated: enough; not undone: pay (terminated: the run was terminated before this node was compensated)";
     assert!(error.ends_with(tells), "{error}");
 }
 
-/// Fails once in each node, after so long.
+/// Fails once in each node, after this long.
 async fn fails_once(cx: Context, (): ()) -> TaskResult<String> {
     tokio::time::sleep(Duration::from_millis(if cx.node() == "b" { 100 } else { 10 })).await;
     if cx.attempt() == 1 { Err(TaskError::permanent("the service is down")) } else { Ok(cx.node().to_owned()) }
@@ -234,25 +235,25 @@ async fn two_failures_that_pause_the_run_need_two_decisions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_while_somebody_has_paused_the_run_is_decided_after_that() {
+async fn a_failure_during_a_requested_pause_is_decided_after_it() {
     let effects = Effects::default();
     let engine = engine(MemoryStore::new()).workflow(two_that_pause(&effects)).start().await.expect("an engine");
     let run = engine.run("w").start().await.expect("a run");
     run.pause("lunch").await.expect("it is paused");
     tokio::time::sleep(Duration::from_millis(500)).await;
     for node in ["a", "b"] {
-        run.resume().await.expect("it goes on");
+        run.resume().await.expect("it continues");
         tokio::time::sleep(Duration::from_secs(5)).await;
         let reason = PauseReason::NodeFailed { node: Name::new(node).expect("a name") };
         assert_eq!(run.view().await.expect("a view").pause, Some(reason));
     }
-    run.retry("b").await.expect("it is tried again");
+    run.retry("b").await.expect("it is retried");
     assert!(matches!(run.outcome().await.expect("an end"), Outcome::Completed(_)));
     assert_eq!((effects.count("after-a"), effects.count("after-b")), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fork_has_all_the_time_for_what_it_waits_for() {
+async fn a_fork_gets_the_full_time_of_its_waits() {
     async fn asks(cx: Context, (): ()) -> TaskResult<String> {
         cx.ask::<String>("well?").timeout(secs(60)).await
     }
@@ -276,7 +277,7 @@ async fn a_fork_has_all_the_time_for_what_it_waits_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_that_the_other_run_was_at_is_not_interrupted_in_the_fork() {
+async fn a_step_running_in_the_original_is_not_interrupted_in_the_fork() {
     let effects = Effects::default();
     let e = effects.clone();
     let pays = move |cx: Context, (): ()| {

@@ -1,4 +1,4 @@
-//! A new version of an application: what it finds of the runs that the old one began.
+//! A new version of an application, with runs that the old version started.
 
 use orkestra_core::prelude::*;
 use orkestra_core::{Finding, Limit, UpgradeReport};
@@ -72,11 +72,11 @@ async fn a_changed_workflow_needs_attention() {
     assert!(report.blocked.is_empty());
     let run = engine.get("r").await.expect("a store").expect("the run");
     run.signal("go", &7_u64).await.expect("it is sent");
-    assert_eq!(run.output::<String>().await.expect("an output"), "7", "it goes on with its own graph");
+    assert_eq!(run.output::<String>().await.expect("an output"), "7", "it continues with its own graph");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_without_its_task_is_blocked_and_goes_on_when_it_is_back() {
+async fn a_run_without_its_task_is_blocked_and_continues_when_it_is_back() {
     let new = Workflow::new("w").version("1").node("a", waits).build().expect("a workflow");
     let (first, engine) = report(Some(new)).await;
     assert_eq!(
@@ -85,8 +85,8 @@ async fn a_run_without_its_task_is_blocked_and_goes_on_when_it_is_back() {
     );
     let id = RunId::new("r").expect("an id");
     let run = engine.get(&id).await.expect("a store").expect("the run");
-    run.outcome().await.expect_err("it cannot go on here");
-    assert_eq!(engine.blocked().len(), 1, "and it says so");
+    run.outcome().await.expect_err("it cannot continue here");
+    assert_eq!(engine.blocked().len(), 1, "with a reason");
     assert!(engine.stuck().await.expect("a store").is_empty(), "but it is not stuck: the right engine moves it");
     let (gone, _engine) = report(None).await;
     assert!(said(&gone.blocked).contains(&"no workflow `w` is registered any more".to_owned()));

@@ -1,6 +1,6 @@
-//! Values of users: whatever they look like and however large they are, they come back as they were given.
+//! Users' values: whatever they look like and however large they are, they come back unchanged.
 //!
-//! Texts that look like the engine's own, at every door; journals of format 2 whose large values are beside them.
+//! Texts that look like the engine's own, through every API; journals of format 2 with large values beside them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::world::{engine, journal};
 
-/// More than stands in a journal.
+/// More than fits into a journal.
 const LARGE: usize = 300_000;
 
-/// What looks like the engine's own texts and is a user's.
+/// Users' values that look like the engine's own texts.
 fn look_alikes() -> Vec<Value> {
     let blob = json!({"$orkestra.blob": {"run": "tenant-a", "key": "0", "bytes": 1}});
     vec![
@@ -36,7 +36,7 @@ async fn echo(_cx: Context, value: Value) -> TaskResult<Value> {
     Ok(value)
 }
 
-/// A task that hands its value through every door, and is called again in between.
+/// A task that passes its value through every API, and is called again in between.
 async fn doors(cx: Context, value: Value) -> TaskResult<Vec<Value>> {
     if cx.attempt() == 1 {
         return Err(TaskError::new("again").with_detail(&value));
@@ -71,14 +71,14 @@ async fn question(run: &Run) -> (Seq, Value) {
     }
 }
 
-async fn through_all_doors(store: MemoryStore, id: &str, value: &Value) {
+async fn through_every_api(store: MemoryStore, id: &str, value: &Value) {
     let builder = || engine(store.clone()).workflow(doors_workflow()).workflow(echo_workflow());
     let first = builder().start().await.expect("an engine");
     let run = first.run("doors").id(id).input(value).expect("JSON").start().await.expect("a run");
     let (asked, question) = question(&run).await;
     assert_eq!(question, *value);
-    run.signal("told", value).await.expect("it is there");
-    run.signal("gate", value).await.expect("it is there");
+    run.signal("told", value).await.expect("it exists");
+    run.signal("gate", value).await.expect("it exists");
     run.answer(asked, value).await.expect("it is open");
     tokio::time::sleep(Duration::from_secs(60)).await;
     first.shutdown().await;
@@ -97,18 +97,18 @@ async fn through_all_doors(store: MemoryStore, id: &str, value: &Value) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_looks_like_the_engines_own_comes_back_from_every_door() {
+async fn texts_like_references_come_back_unchanged_from_every_api() {
     let store = MemoryStore::new();
     for (number, value) in look_alikes().iter().enumerate() {
-        through_all_doors(store.clone(), &format!("r{number}"), value).await;
+        through_every_api(store.clone(), &format!("r{number}"), value).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn large_values_come_back_from_every_door_and_go_with_their_run() {
+async fn large_values_come_back_from_every_api_and_are_deleted_with_their_run() {
     let store = MemoryStore::new();
     let value = json!({"$orkestra.blob": {"run": "r", "key": "0", "bytes": 1}, "text": "x".repeat(LARGE)});
-    through_all_doors(store.clone(), "r", &value).await;
+    through_every_api(store.clone(), "r", &value).await;
     let engine = engine(store.clone()).start().await.expect("an engine");
     for record in engine.list(&RunQuery::default()).await.expect("a list").items {
         assert!(!store.blob_keys(&record.id).await.expect("a store").is_empty(), "{}", record.id);
@@ -119,7 +119,7 @@ async fn large_values_come_back_from_every_door_and_go_with_their_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_run_reads_the_payload_of_another() {
+async fn a_run_cannot_read_the_payload_of_another() {
     let secret = async |_: Context, (): ()| Ok("the other tenant's secret ".repeat(12_000));
     let secret = Workflow::new("secret").node("n", secret).build().expect("a workflow");
     let store = MemoryStore::new();
@@ -153,7 +153,7 @@ async fn no_run_reads_the_payload_of_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_stands_in_a_workflow_or_a_growth_is_data_too() {
+async fn texts_in_workflows_and_growth_are_data_too() {
     for mark in look_alikes() {
         let data = json!({"name": "data", "nodes": [
             {"name": "own", "task": "echo", "input": mark},
@@ -178,7 +178,7 @@ async fn what_stands_in_a_workflow_or_a_growth_is_data_too() {
     }
 }
 
-/// The journal of a run of format 2, as a store held it: `a` gave a large value, and `gate` waits.
+/// The journal of a run of format 2, as a store held it: `a` had a large output, and `gate` waits.
 async fn of_format_2(store: &MemoryStore, of: &str) {
     let text = serde_json::to_string(&json!({"risk": 7, "text": "x".repeat(LARGE)})).expect("JSON");
     let id = RunId::new("r").expect("a run id");
@@ -214,7 +214,7 @@ async fn a_run_of_format_2_finishes_with_its_large_values() {
     of_format_2(&store, "r").await;
     let engine = engine(store.clone()).task("echo", echo).start().await.expect("an engine");
     let run = engine.get(&RunId::new("r").expect("a run id")).await.expect("a store").expect("the run");
-    run.signal("gate", &1).await.expect("it is there");
+    run.signal("gate", &1).await.expect("it exists");
     let output = run.output::<Value>().await.expect("an output");
     assert_eq!((&output[0], &output[1]["risk"]), (&json!(1), &json!(7)), "its condition was looked at in the value");
     let fork = run.fork::<()>("f", "join", None).await.expect("a fork");
@@ -223,13 +223,13 @@ async fn a_run_of_format_2_finishes_with_its_large_values() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mark_of_another_run_is_an_error_that_says_so() {
+async fn a_reference_to_another_run_is_an_error() {
     let store = MemoryStore::new();
     of_format_2(&store, "tenant-a").await;
     let engine = engine(store.clone()).task("echo", echo).start().await.expect("an engine");
     let run = engine.get(&RunId::new("r").expect("a run id")).await.expect("a store").expect("the run");
-    run.signal("gate", &1).await.expect("it is there");
-    let Outcome::Failed { node, failure } = run.outcome().await.expect("an end") else { panic!("it cannot go on") };
+    run.signal("gate", &1).await.expect("it exists");
+    let Outcome::Failed { node, failure } = run.outcome().await.expect("an end") else { panic!("it cannot continue") };
     assert_eq!((node.as_str(), failure.kind.as_str()), ("join", "bad_input"), "{failure}");
     let error = run.value::<Value>(&run.view().await.expect("a view").input).await.expect_err("it is not its own");
     assert!(error.to_string().contains("names a large payload of run `tenant-a`"), "{error}");

@@ -1,5 +1,5 @@
-//! The verbs of a durable engine, each seen from outside: children, questions, maps, budgets, pauses, retries, forks,
-//! undoing, joins, conditions, heartbeats, parking.
+//! The features of a durable engine, each from outside: children, questions, maps, budgets, pauses, retries, forks,
+//! compensation, joins, conditions, heartbeats, parking.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ async fn cancelling_a_run_cancels_its_children() {
     let engine = engine(MemoryStore::new()).workflow(child).workflow(workflow).start().await.expect("an engine");
     let run = engine.run("parent").id("r").start().await.expect("a run");
     let child = settled(async || only_child(&engine, "r").await).await;
-    run.cancel("enough").await.expect("it is asked");
+    run.cancel("enough").await.expect("it is accepted");
     assert_eq!(run.outcome().await.expect("an end"), Outcome::Cancelled("enough".into()));
     assert!(matches!(child.outcome().await.expect("an end"), Outcome::Cancelled(_)));
 }
@@ -104,7 +104,7 @@ async fn a_question_waits_for_its_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_map_does_each_item_once_and_so_many_at_a_time() {
+async fn a_map_runs_each_item_once_with_bounded_concurrency() {
     async fn all(cx: Context, effects: (u64, u64)) -> TaskResult<Vec<u64>> {
         let (from, to) = effects;
         cx.map("square", 3, from..to, |n| async move { TaskResult::Ok(n * n) }).await
@@ -145,7 +145,7 @@ async fn a_budget_pauses_the_run_until_it_is_raised() {
     let view = run.view().await.expect("a view");
     assert_eq!(view.spent[&Name::new("tokens").expect("a name")], Amount::whole(120));
     run.set_budget("tokens", Some(Amount::whole(1000))).await.expect("it is raised");
-    run.resume().await.expect("it goes on");
+    run.resume().await.expect("it continues");
     assert_eq!(run.output::<u64>().await.expect("an output"), 4);
     let spent = run.view().await.expect("a view").spent;
     assert_eq!(spent[&Name::new("tokens").expect("a name")], Amount::whole(165));
@@ -177,9 +177,9 @@ async fn a_paused_run_stops_at_its_next_step_and_repeats_none() {
     run.pause("lunch").await.expect("it pauses");
     tokio::time::sleep(Duration::from_secs(3600)).await;
     let done = (0..6).filter(|turn| effects.count(&format!("step {turn}")) == 1).count();
-    assert_eq!(done, 3, "the step under way was finished, no other begun");
+    assert_eq!(done, 3, "the running step finished, and no other started");
     assert!(run.pause("again").await.is_err());
-    run.resume().await.expect("it goes on");
+    run.resume().await.expect("it continues");
     run.output::<()>().await.expect("an end");
     assert!((0..6).all(|turn| effects.count(&format!("step {turn}")) == 1), "no step was done twice");
     assert!(run.resume().await.is_err());
@@ -201,7 +201,7 @@ async fn terminating_ends_a_run_that_does_not_listen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_node_can_be_retried_when_the_run_has_ended() {
+async fn a_failed_node_can_be_retried_after_the_run_ended() {
     let effects = Effects::default();
     let counted = effects.clone();
     let flaky = move |cx: Context, (): ()| {
@@ -226,14 +226,14 @@ async fn a_failed_node_can_be_retried_when_the_run_has_ended() {
     let run = engine.run("flaky").start().await.expect("a run");
     assert!(matches!(run.outcome().await.expect("an end"), Outcome::Failed { .. }));
     assert!(run.retry("g").await.is_err(), "it has not failed");
-    run.retry("f").await.expect("it begins anew");
+    run.retry("f").await.expect("it starts over");
     assert_eq!(run.output::<u64>().await.expect("an output"), 8);
     assert_eq!(effects.count("step"), 1);
     assert_eq!(run.view().await.expect("a view").nodes[0].attempt, 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fork_shares_what_came_before_and_differs_from_there() {
+async fn a_fork_shares_the_history_up_to_its_node() {
     let effects = Effects::default();
     let counted = effects.clone();
     let first = move |cx: Context, text: String| {
@@ -265,7 +265,7 @@ async fn a_fork_shares_what_came_before_and_differs_from_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_done_is_undone_in_reverse_order() {
+async fn completed_nodes_are_compensated_in_reverse_order() {
     let effects = Effects::default();
     let undo = |name: &'static str| {
         let effects = effects.clone();
@@ -301,7 +301,7 @@ async fn what_was_done_is_undone_in_reverse_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn joins_conditions_and_policies_choose_what_runs() {
+async fn joins_conditions_and_policies_choose_which_nodes_run() {
     let fail = async |_: Context, (): ()| Err::<u64, _>(TaskError::permanent("no luck"));
     let late = async |cx: Context, (): ()| {
         cx.sleep(Duration::from_secs(5)).await?;
@@ -337,7 +337,7 @@ async fn joins_conditions_and_policies_choose_what_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_task_is_given_up() {
+async fn a_silent_task_times_out() {
     let silent = async |cx: Context, (): ()| {
         if cx.attempt() == 1 {
             std::future::pending::<()>().await;
@@ -346,7 +346,7 @@ async fn a_silent_task_is_given_up() {
             tokio::time::sleep(Duration::from_secs(5)).await;
             cx.heartbeat();
         }
-        // Waiting is no silence.
+        // Waiting does not count as silence.
         cx.sleep(Duration::from_secs(3600)).await?;
         Ok(cx.last_failure().map(|failure| failure.kind.clone()))
     };
@@ -362,7 +362,7 @@ async fn a_silent_task_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_only_waits_is_dropped_and_called_again() {
+async fn a_waiting_task_is_parked_and_called_again() {
     let effects = Effects::default();
     let counted = effects.clone();
     let waits = move |cx: Context, (): ()| {
@@ -426,7 +426,7 @@ async fn large_payloads_are_kept_beside_the_journal() {
     let child = Workflow::new("echo").node("e", async |_: Context, text: String| Ok(text)).build().expect("a workflow");
     let lengths = async |cx: Context, (one, other): (String, String)| {
         let echoed: String = cx.child("echo", "echo", &one).await?;
-        // What looks like one of ours is none.
+        // A text that looks like the engine's own is a user's value.
         let fake = serde_json::json!({"$orkestra.blob": {"run": "r", "key": "x", "bytes": 1}});
         let back: serde_json::Value = cx.step("fake", || async { TaskResult::Ok(fake.clone()) }).await?;
         assert_eq!(back, fake);
@@ -452,7 +452,7 @@ async fn large_payloads_are_kept_beside_the_journal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_kept_for_a_run_that_is_not_there() {
+async fn nothing_is_stored_for_a_missing_run() {
     let workflow = Workflow::new("w").node("n", async |_: Context, (): ()| Ok(())).build().expect("a workflow");
     let store = MemoryStore::new();
     let engine = engine(store.clone()).workflow(workflow).start().await.expect("an engine");

@@ -1,4 +1,4 @@
-//! Waits that are let go, that have a limit, that race, and that are parked: only when a task truly only waits.
+//! Waits that are dropped, have a time limit, race, or are parked, which happens only when a task truly only waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -26,7 +26,7 @@ fn count(events: &[Event], kind: &str) -> usize {
     events.iter().filter(|event| format!("{event:?}").starts_with(kind)).count()
 }
 
-/// Reminds whoever is to answer, twice, and waits again.
+/// Reminds the person who is to answer, twice, and waits again.
 async fn reminds(cx: Context, (): ()) -> TaskResult<String> {
     for round in 0..3 {
         tokio::select! {
@@ -49,7 +49,7 @@ async fn a_signal_in_the_second_round_of_a_select_is_received_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_select_that_nobody_answers_ends_after_all_rounds() {
+async fn an_unanswered_select_ends_after_all_rounds() {
     for park_after in [ms(1), secs(1)] {
         let (_engine, run) = run_of(reminds, park_after).await;
         assert_eq!(run.output::<String>().await.expect("an output"), "nobody answered");
@@ -57,7 +57,7 @@ async fn a_select_that_nobody_answers_ends_after_all_rounds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_signal_that_came_with_the_faster_wait_goes_to_the_next() {
+async fn a_signal_of_a_losing_wait_goes_to_the_next() {
     async fn both(cx: Context, (): ()) -> TaskResult<String> {
         let fast = tokio::select! {
             biased;
@@ -67,7 +67,7 @@ async fn a_signal_that_came_with_the_faster_wait_goes_to_the_next() {
         let (next, last): (String, String) = (cx.signal("answer").await?, cx.signal("answer").await?);
         Ok(format!("{fast}, {next}, {last}"))
     }
-    // Both are there when the task is called again after a park: one is taken, the other is given back.
+    // Both have arrived when the task is called again after a park: one is taken, the other is returned.
     let (_engine, run) = run_of(both, ms(1)).await;
     tokio::time::sleep(ms(100)).await;
     run.pause("so that both come at once").await.expect("it runs");
@@ -79,7 +79,7 @@ async fn a_signal_that_came_with_the_faster_wait_goes_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_beside_a_wait_is_not_dropped() {
+async fn work_next_to_a_wait_is_not_dropped() {
     static BEGUN: AtomicU32 = AtomicU32::new(0);
     async fn calls(cx: Context, (): ()) -> TaskResult<String> {
         BEGUN.fetch_add(1, SeqCst);
@@ -95,7 +95,7 @@ async fn work_beside_a_wait_is_not_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_of_every_kind_beside_a_wait_is_seen() {
+async fn every_kind_of_work_next_to_a_wait_is_detected() {
     async fn works(cx: Context, how: String) -> TaskResult<String> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let work: std::pin::Pin<Box<dyn Future<Output = ()> + Send>> = match how.as_str() {
@@ -137,7 +137,7 @@ async fn work_of_every_kind_beside_a_wait_is_seen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_only_waits_is_parked_however_it_is_put_together() {
+async fn tasks_that_only_wait_are_parked_whatever_their_form() {
     async fn waits(cx: Context, how: String) -> TaskResult<String> {
         match how.as_str() {
             "join" => {
@@ -173,7 +173,7 @@ async fn what_only_waits_is_parked_however_it_is_put_together() {
         for _ in 0..2 {
             let query = RunQuery { parent: Some(run.id().clone()), ..RunQuery::default() };
             for child in engine.list(&query).await.expect("a store").items {
-                let child = engine.get(&child.id).await.expect("a store").expect("it is there");
+                let child = engine.get(&child.id).await.expect("a store").expect("it exists");
                 drop(child.signal("go", &7).await);
             }
             tokio::time::sleep(secs(2)).await;
@@ -184,7 +184,7 @@ async fn what_only_waits_is_parked_however_it_is_put_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_with_a_limit_ends_by_itself_and_later_ones_get_what_comes() {
+async fn a_wait_with_a_time_limit_ends_and_later_waits_get_the_signal() {
     async fn limited(cx: Context, (): ()) -> TaskResult<Vec<String>> {
         let kind = |error: TaskError| error.failure().kind.clone();
         let signal = cx.signal::<String>("go").timeout(secs(3)).await.unwrap_or_else(kind);
@@ -230,7 +230,7 @@ async fn the_winner_of_a_race_is_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_that_must_not_be_done_twice_begins_once_however_often_it_is_dropped() {
+async fn an_at_most_once_step_starts_once_however_often_it_is_dropped() {
     static PAID: AtomicU32 = AtomicU32::new(0);
     async fn pays(cx: Context, (): ()) -> TaskResult<Vec<String>> {
         let mut said = Vec::new();
@@ -276,13 +276,13 @@ async fn an_attempt_that_fails_keeps_its_child() {
     let query = RunQuery { parent: Some(run.id().clone()), ..RunQuery::default() };
     let children = engine.list(&query).await.expect("a store").items;
     assert_eq!(children.len(), 1, "the second attempt waits for the same run");
-    let child = engine.get(&children[0].id).await.expect("a store").expect("it is there");
+    let child = engine.get(&children[0].id).await.expect("a store").expect("it exists");
     child.signal("open", &7).await.expect("it waits");
     assert_eq!(run.output::<String>().await.expect("an output"), "7");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_does_not_do_the_same_again_fails_instead_of_waiting_for_ever() {
+async fn a_nondeterministic_task_fails_instead_of_waiting_for_ever() {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     async fn changes(cx: Context, (): ()) -> TaskResult<u8> {
         if CALLS.fetch_add(1, SeqCst) == 0 {
@@ -302,7 +302,7 @@ async fn a_task_that_does_not_do_the_same_again_fails_instead_of_waiting_for_eve
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_left_of_a_call_that_was_dropped_says_nothing() {
+async fn leftovers_of_a_dropped_call_have_no_effect() {
     static LATE: AtomicU32 = AtomicU32::new(0);
     async fn leaves(cx: Context, (): ()) -> TaskResult<()> {
         let hands = cx.clone();
@@ -321,7 +321,7 @@ async fn what_is_left_of_a_call_that_was_dropped_says_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_that_is_let_go_cannot_be_answered_and_a_child_is_cancelled() {
+async fn a_dropped_question_cannot_be_answered_and_a_dropped_child_is_cancelled() {
     async fn asks(cx: Context, (): ()) -> TaskResult<()> {
         tokio::select! {
             biased;
@@ -345,7 +345,7 @@ async fn a_question_that_is_let_go_cannot_be_answered_and_a_child_is_cancelled()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_that_is_dropped_is_not_remembered_and_the_next_use_of_its_key_is_another() {
+async fn a_dropped_step_is_not_recorded_and_its_key_can_be_used_again() {
     static DONE: AtomicU32 = AtomicU32::new(0);
     static BEGUN: AtomicU32 = AtomicU32::new(0);
     async fn slow(cx: Context, (): ()) -> TaskResult<u32> {
@@ -369,7 +369,7 @@ async fn a_step_that_is_dropped_is_not_remembered_and_the_next_use_of_its_key_is
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_in_a_join_go_on_side_by_side() {
+async fn waits_in_a_join_run_concurrently() {
     async fn both(cx: Context, (): ()) -> TaskResult<u8> {
         let (first, second, slept) = tokio::join!(cx.signal::<u8>("go"), cx.signal::<u8>("go"), cx.sleep(secs(60)));
         slept?;
@@ -384,7 +384,7 @@ async fn waits_in_a_join_go_on_side_by_side() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_whose_large_result_is_being_written_beside_a_wait_is_done_once() {
+async fn a_step_with_a_large_result_next_to_a_wait_runs_once() {
     for once in [false, true] {
         let done = Arc::new(AtomicU32::new(0));
         let counting = Arc::clone(&done);

@@ -1,4 +1,4 @@
-//! What the tests of the runtime share: virtual time, and effects that are counted.
+//! Shared by the tests of the runtime: virtual time, and counted effects.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use orkestra_core::prelude::*;
 use orkestra_core::{Clock, EngineBuilder};
 
-/// Time as tokio tells it: it stands still while anything can run, and jumps to the next timer when nothing can.
+/// Time as tokio has it: it stands still while anything can run, and jumps to the next timer when nothing can.
 pub(crate) struct TokioClock(tokio::time::Instant, Timestamp);
 
 impl TokioClock {
@@ -31,7 +31,7 @@ pub(crate) fn engine(store: impl Store) -> EngineBuilder {
     Engine::builder().store(store).clock(TokioClock::new())
 }
 
-/// Things done outside the engine, counted by name.
+/// Counts things done outside the engine, by name.
 #[derive(Clone, Default)]
 pub(crate) struct Effects(Arc<Mutex<BTreeMap<String, usize>>>);
 
@@ -45,7 +45,7 @@ impl Effects {
     }
 }
 
-/// All events of a run that has ended.
+/// All events of an ended run.
 pub(crate) async fn journal(run: &Run) -> Vec<Event> {
     let mut events = run.events(Cursor::START);
     let mut all = Vec::new();
@@ -55,7 +55,7 @@ pub(crate) async fn journal(run: &Run) -> Vec<Event> {
     all
 }
 
-/// The one child of a run; none when there is none yet.
+/// The only child of a run; `None` when there is none yet.
 pub(crate) async fn only_child(engine: &Engine, parent: &str) -> Option<Run> {
     let mut children = children(engine, parent).await;
     assert!(children.len() <= 1, "{children:?}");

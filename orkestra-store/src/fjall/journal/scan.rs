@@ -1,43 +1,43 @@
-//! Reads one journal of fjall: its whole batches, and what follows them. It never changes the file.
+//! Reads one journal of fjall: its complete batches, and what follows them. It never changes the file.
 //!
-//! fjall creates a journal as a file of 64 MiB, most of it a hole. When it is opened again fjall truncates it to its batches, and then it
-//! grows. So a journal that is not torn ends with its last batch, or with zeros behind it.
+//! fjall creates a journal as a file of 64 MiB, most of it a hole. When it reopens one, it truncates the file to its
+//! batches, and the file grows from there. So an intact journal ends with its last batch, or with zeros behind it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::kv::error::Trouble;
+use crate::kv::error::BackendError;
 
-use super::super::promised::{self, Promised};
+use super::super::promised::{self, Promises};
 use super::batch::Batch;
 
-/// How much is read at a time.
+/// Bytes read at a time.
 const PIECE: usize = 64 * 1024;
 
-/// What is in a journal.
+/// The content of a journal.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Scan {
-    /// The first and the last whole batch. No batch is missing between them.
+    /// The first and the last complete batch. No batch is missing between them.
     pub(super) batches: Option<(Batch, Batch)>,
-    /// Where the last one ends.
+    /// The offset of the end of the last one.
     pub(super) end: u64,
-    /// What follows them, if that is not zero.
+    /// What follows them, unless it is all zeros.
     pub(super) tail: Option<Tail>,
 }
 
-/// What follows the last whole batch.
+/// What follows the last complete batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Tail {
-    /// How many bytes, up to the last one that is not zero.
+    /// Number of bytes, up to the last nonzero one.
     pub(super) bytes: u64,
-    /// The most that the batches in it promise, whole or not.
-    pub(super) promised: Promised,
+    /// The highest promises of the batches in it, complete or not.
+    pub(super) promised: Promises,
 }
 
 impl Scan {
     /// Reads the journal at `path`.
-    pub(super) fn of(path: &Path) -> Result<Self, Trouble> {
+    pub(super) fn of(path: &Path) -> Result<Self, BackendError> {
         let mut file = BufReader::with_capacity(PIECE, File::open(path)?);
         let mut scan = Self::default();
         while let Some(batch) = Batch::read(&mut file)? {
@@ -48,11 +48,11 @@ impl Scan {
         Ok(scan)
     }
 
-    /// Adds a whole batch. A crash cannot bring about one that does not follow the one before it.
-    fn add(&mut self, batch: Batch, path: &Path) -> Result<(), Trouble> {
+    /// Adds a complete batch. A crash cannot produce one that does not follow the previous one.
+    fn add(&mut self, batch: Batch, path: &Path) -> Result<(), BackendError> {
         batch.follows(self.batches.map(|(_, last)| last)).map_err(|why| {
             let (place, at) = (path.display(), self.end);
-            Trouble::Damaged(format!("the journal {place} is damaged at byte {at}: {why}"))
+            BackendError::Damaged(format!("the journal {place} is damaged at byte {at}: {why}"))
         })?;
         self.batches = Some((self.batches.map_or(batch, |(first, _)| first), batch));
         self.end += batch.bytes;
@@ -72,11 +72,11 @@ impl Tail {
                 return Ok(tail);
             }
             let filled = kept + length;
-            // Most of a journal is zeros, and comparing slices is the fastest way to see that.
+            // Most of a journal is zeros, and comparing slices is the fastest check.
             let is_zero = piece[kept..filled] == zeros[..length];
             if !is_zero && let Some(last) = piece[kept..filled].iter().rposition(|byte| *byte != 0) {
-                let before = tail.map_or_else(Promised::default, |tail| tail.promised);
-                let promised = before.max(Promised::find(&piece[..filled]));
+                let before = tail.map_or_else(Promises::default, |tail| tail.promised);
+                let promised = before.max(Promises::find(&piece[..filled]));
                 tail = Some(Self { bytes: read + last as u64 + 1, promised });
             }
             read += length as u64;
@@ -93,7 +93,7 @@ mod tests {
     use super::super::batch::tests::write;
     use super::*;
 
-    fn scan(bytes: &[u8], zeros: u64) -> Result<Scan, Trouble> {
+    fn scan(bytes: &[u8], zeros: u64) -> Result<Scan, BackendError> {
         let file = tempfile::NamedTempFile::new().expect("a file for a test");
         fs::write(file.path(), bytes).expect("it writes");
         file.as_file().set_len(bytes.len() as u64 + zeros).expect("it grows");
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_the_last_whole_batch_is_told() {
+    fn the_tail_after_the_last_complete_batch_is_reported() {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let journal = write(directory.path(), 3, 500);
         let second = Batch::read(&mut &journal[..]).expect("memory can be read").expect("it is whole").bytes;
@@ -123,7 +123,7 @@ mod tests {
             bytes[at] = !bytes[at];
             let Ok(found) = scan(&bytes, 2_000) else { continue };
             let (_, last) = found.batches.expect("the first one is whole");
-            // A changed sequence number shows in the batch after it, and the last batch has none.
+            // A changed sequence number is detected in the next batch, and the last batch has none.
             if last.number < 3 {
                 let tail = found.tail.expect("the rest is behind it");
                 let end = found.end + tail.bytes;
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_batches_that_do_not_follow_each_other_are_damage() {
+    fn complete_batches_that_do_not_follow_each_other_are_damage() {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let journal = write(directory.path(), 3, 10);
         let length = |from: usize| {
@@ -143,7 +143,7 @@ mod tests {
         let first = length(0);
         let second = first + length(first);
         for (pieces, found) in [
-            ([&journal[..first], &journal[second..]], "group commit 3 comes after 1"),
+            ([&journal[..first], &journal[second..]], "group commit 3 follows 1"),
             ([&journal[..second], &journal[..first]], "the sequence number of group commit 1 is too low"),
         ] {
             let error = scan(&pieces.concat(), 0).expect_err("they do not follow each other").to_string();

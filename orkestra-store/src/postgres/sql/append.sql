@@ -1,13 +1,13 @@
--- A group commit. Each `asked` is a chain of commits of one run, each following the one before, in the order of runs, with
--- the last record that one of them brings. Parameters are arrays:
+-- A group commit. Each row of `asked` is a chain: commits of one run, each following the previous one, ordered by run, with
+-- the last record among them. Parameters are arrays:
 --   $1..$5   chains: run, position before its first commit, position of its last event, epoch, whether it must be refused
 --   $6..$9   commits: number of the chain, first, last, body
---   $10..$17 records of the chains, NULL where none is brought: first of the commit that brings it, workflow, status, parent,
+--   $10..$17 records of the chains, NULL for none: first of the commit that includes it, workflow, status, parent,
 --            created_at, wake_at, record, digests of its labels one after the other
 --   $18, $19 labels: number of the chain, digest
 --   $20..$22 letters that commits take: number of the chain, first of the commit, id
 --
--- No join here is of two long sides without a key, and none needs statistics: a plan is made once, for any length.
+-- No join of two long sides lacks a key, and none needs statistics: a plan is made once, for any length.
 WITH asked AS MATERIALIZED (
     SELECT * FROM unnest(
         $1::text[], $2::int8[], $3::int8[], $4::int8[], $5::bool[],
@@ -17,7 +17,7 @@ WITH asked AS MATERIALIZED (
         brought, workflow, status, parent, created_at, wake_at, record, labels, chain
     )
 ), held AS MATERIALIZED (
-    -- The rows as they are once the lock is held, whatever the snapshot of this statement shows. In order: no deadlocks.
+    -- The rows as they are once locked, whatever the snapshot of this statement shows. Ordered, to avoid deadlocks.
     SELECT id, last, epoch FROM runs WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE
 ), judged AS MATERIALIZED (
     SELECT *, NOT refused AND epoch >= fence AND head >= base AND head < last AND (
@@ -36,7 +36,7 @@ WITH asked AS MATERIALIZED (
 ), taken AS MATERIALIZED (
     SELECT jsonb_object_agg(run, letters) AS letters FROM (SELECT run, count(*) AS letters FROM gone GROUP BY run) AS g
 ), born AS (
-    -- Nothing comes back for a run that another worker has just begun: that chain is judged again.
+    -- Returns nothing for a run that another worker has just started: that chain is judged again.
     INSERT INTO runs (id, last, status, created_at, wake_at)
     SELECT run, last, status, created_at, wake_at FROM judged
     WHERE takes AND NOT there
@@ -70,7 +70,7 @@ WITH asked AS MATERIALIZED (
     SELECT l.label, j.created_at, j.run
     FROM unnest($18::int8[], $19::bytea[]) AS l (chain, label) JOIN judged j ON j.chain = l.chain
     WHERE j.takes AND j.brought > j.head AND (j.there OR j.run IN (SELECT id FROM born))
-        -- Labels of a run are those of its first record, unless somebody does what engines never do.
+        -- Engines never change the labels of a run after its first record, but other callers may.
         AND (j.head = 0 OR NOT coalesce(
             (SELECT o.labels = j.labels AND o.created_at = j.created_at FROM records o WHERE o.id = j.run), false))
     ON CONFLICT DO NOTHING
@@ -80,7 +80,7 @@ SELECT
     j.fence,
     j.takes AND (j.there OR j.run IN (SELECT id FROM born)),
     j.takes AND NOT j.there AND j.run NOT IN (SELECT id FROM born),
-    -- Of the commits that came before the head: which are there already, with the same body.
+    -- The commits before the head that exist already, with the same body.
     CASE WHEN j.head > j.base THEN ARRAY(
         SELECT c.first FROM unnest($6::int8[], $7::int8[], $9::bytea[]) AS c (chain, first, body)
         JOIN journal o ON o.run = j.run AND o.first = c.first AND o.first = ANY ($7) AND o.body = c.body

@@ -1,5 +1,5 @@
--- The same as append.sql for chains that bring no record and take no letter, which is most of them: less to set up.
--- Parameters are the same, of 1 to 9. A run that is not there has nothing to follow, so nothing begins here.
+-- Like append.sql, for chains without records and letters, which most are: less to set up. Parameters are $1 to $9 of
+-- append.sql. It never creates a run: without one, there is nothing to follow.
 WITH asked AS MATERIALIZED (
     SELECT * FROM unnest($1::text[], $2::int8[], $3::int8[], $4::int8[], $5::bool[])
         WITH ORDINALITY AS a (run, base, last, epoch, refused, chain)

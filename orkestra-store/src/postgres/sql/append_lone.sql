@@ -1,7 +1,7 @@
--- The same as append.sql for a single commit that brings no record and takes no letter: a step of a run that is alone. It is
--- written if it follows, and nothing comes back if it does not: why is for append_bare.sql to say.
+-- Like append.sql, for a single commit without a record and letters: a step of a run that is alone. It is written if it
+-- follows; otherwise nothing is returned, and append_bare.sql finds out why.
 --
--- No lock comes first: an UPDATE that met another session's looks at the newest row again, with the same conditions.
+-- No lock first: an UPDATE that waited for another session checks its conditions again on the newest row.
 WITH moved AS (
     UPDATE runs SET last = $3 WHERE id = $1 AND last = $2 AND epoch <= $4 RETURNING id
 )

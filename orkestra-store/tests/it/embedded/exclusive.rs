@@ -1,11 +1,11 @@
-//! One process at a time, and who may use a directory at all.
+//! One process at a time, and who may use a directory.
 
 use std::path::Path;
 
 use orkestra_core::store::StoreErrorKind;
 
 use crate::support::backend::{BACKENDS, Backend};
-use crate::support::child::{Playing, command};
+use crate::support::child::{ChildPart, command};
 
 fn refused(backend: Backend, path: &Path) -> (StoreErrorKind, String) {
     match backend.open(path) {
@@ -15,21 +15,21 @@ fn refused(backend: Backend, path: &Path) -> (StoreErrorKind, String) {
 }
 
 #[test]
-fn a_second_process_is_told_who_has_the_store_open() {
+fn a_second_process_gets_an_error_that_names_the_first() {
     for &backend in BACKENDS {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let path = directory.path().to_str().expect("a plain path");
-        let mut holder = Playing::start(command(&[], "hold", &[&backend.name(), path]));
+        let mut holder = ChildPart::start(command(&[], "hold", &[&backend.name(), path]));
         assert_eq!(holder.next().as_deref(), Some("opened"));
         let (kind, message) = refused(backend, directory.path());
         assert_eq!(kind, StoreErrorKind::Busy);
         let process = format!("process {} (`it-", holder.child.id());
-        assert!(message.starts_with(path) && message.contains(&process), "{message}");
+        assert!(message.contains(path) && message.contains(&process), "{message}");
         drop(holder.child.stdin.take());
         assert_eq!(holder.next(), None);
         assert!(holder.child.wait().expect("it has ended").success());
         let store = backend.open(directory.path()).expect("it is free again");
-        assert!(!store.report().after_crash, "it was closed");
+        assert!(!store.report().after_crash, "the previous owner closed it");
     }
 }
 
@@ -37,8 +37,11 @@ fn a_second_process_is_told_who_has_the_store_open() {
 fn a_killed_owner_leaves_no_lock() {
     for &backend in BACKENDS {
         let directory = tempfile::tempdir().expect("a directory for a test");
-        let mut holder =
-            Playing::start(command(&[], "hold", &[&backend.name(), directory.path().to_str().expect("a plain path")]));
+        let mut holder = ChildPart::start(command(
+            &[],
+            "hold",
+            &[&backend.name(), directory.path().to_str().expect("a plain path")],
+        ));
         assert_eq!(holder.next().as_deref(), Some("opened"));
         holder.kill();
         holder.child.wait().expect("it has ended");
@@ -48,7 +51,7 @@ fn a_killed_owner_leaves_no_lock() {
 }
 
 #[test]
-fn a_store_is_open_once_in_a_process_too() {
+fn a_process_can_open_a_store_only_once() {
     for &backend in BACKENDS {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let store = backend.open(directory.path()).expect("the store opens");
@@ -57,14 +60,14 @@ fn a_store_is_open_once_in_a_process_too() {
         assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
         let clone = store.clone();
         drop(store);
-        assert_eq!(refused(backend, directory.path()).0, StoreErrorKind::Busy, "a clone holds it");
+        assert_eq!(refused(backend, directory.path()).0, StoreErrorKind::Busy, "a clone keeps it open");
         drop(clone);
         backend.open(directory.path()).expect("it is free again");
     }
 }
 
 #[test]
-fn a_file_is_no_directory() {
+fn a_file_instead_of_a_directory_is_refused() {
     for &backend in BACKENDS {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let path = directory.path().join("file");
@@ -72,7 +75,10 @@ fn a_file_is_no_directory() {
         let (kind, message) = refused(backend, &path);
         assert_eq!(
             (kind, message),
-            (StoreErrorKind::Invalid, format!("{} is a file; a store needs a directory", path.display()))
+            (
+                StoreErrorKind::Invalid,
+                format!("cannot open a store in {}: it is a file; use a directory", path.display())
+            )
         );
         let (kind, message) = refused(backend, &path.join("below"));
         assert_eq!(kind, StoreErrorKind::Io, "{message}");
@@ -81,7 +87,7 @@ fn a_file_is_no_directory() {
 }
 
 #[test]
-fn an_empty_directory_becomes_a_store_and_a_deep_one_is_made() {
+fn a_store_is_created_in_an_empty_or_missing_directory() {
     for &backend in BACKENDS {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let deep = directory.path().join("a/b/c");
@@ -92,13 +98,13 @@ fn an_empty_directory_becomes_a_store_and_a_deep_one_is_made() {
     }
 }
 
-/// Plays `open` as a user without rights: root is refused nothing.
+/// Runs the part `open` as a user without rights, because root can open everything.
 #[cfg(target_os = "linux")]
 fn open_as_nobody(backend: Backend, path: &Path) -> Option<String> {
     use crate::support::child::{have, run};
 
     const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    // The owner of a process is the owner of its entry.
+    // The owner of a process owns its entry in `/proc`.
     let root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").expect("this is Linux")) == 0;
     if root && !have("setpriv") {
         return None;
@@ -109,7 +115,7 @@ fn open_as_nobody(backend: Backend, path: &Path) -> Option<String> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_directory_that_may_not_be_written_is_refused() {
+fn a_read_only_directory_is_refused() {
     use std::os::unix::fs::PermissionsExt;
 
     let directory = tempfile::tempdir().expect("a directory for a test");
@@ -120,10 +126,10 @@ fn a_directory_that_may_not_be_written_is_refused() {
     let below = open_as_nobody(backend, &directory.path().join("new"));
     allow(0o755).expect("it can be opened to its owner");
     let (Some(message), Some(below)) = (message, below) else { return };
+    assert!(message.starts_with("Io: cannot lock ") && message.contains("read and write access"), "{message}");
     assert!(
-        message.starts_with("Io: no lock can be taken in ") && message.contains("needs to read and write"),
-        "{message}"
+        below.starts_with("Io: cannot create the directory ") && below.contains("read and write access"),
+        "{below}"
     );
-    assert!(below.starts_with("Io: the directory ") && below.contains("needs to read and write"), "{below}");
     assert_eq!(std::fs::read_dir(directory.path()).expect("it is there").count(), 0, "nothing was left there");
 }

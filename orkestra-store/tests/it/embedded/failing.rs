@@ -1,35 +1,35 @@
-//! System calls that fail once, wherever they stand: strace makes them fail.
+//! System calls that fail once, injected by strace.
 
+use crate::support::acknowledged::Acknowledged;
 use crate::support::backend::{BACKENDS, Backend, Options};
 use crate::support::child::{command, have, run};
-use crate::support::ending::{Ending, must_go_on};
-use crate::support::told::Told;
+use crate::support::ending::{Ending, must_reopen};
 
-/// What is told of a call that fails, and of one in the background of fjall.
-const CAUSES: &[&str] =
-    &["Input/output error", "No space left on device", "a write of fjall in the background has failed"];
+/// Messages for a failed call, and for one in the background of fjall.
+const CAUSES: &[&str] = &["Input/output error", "No space left on device", "a background write of fjall failed"];
 
-/// Makes the `when`-th of these calls of each thread fail while a store is filled, once; those on `files` alone, if there are any.
+/// Makes the `when`-th of these calls in each thread fail once while a store is filled, only on `files` if there are
+/// any.
 async fn fails(backend: Backend, durability: &str, inject: &str, files: &[&str], when: u32) -> Ending {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let path = directory.path().join("store");
     let store = path.to_str().expect("a plain path");
-    // Made before: making a store is not what fails.
+    // Created before, so that creating the store does not fail.
     drop(backend.open_with(&path, Options::default()).expect("the store opens"));
     let inject = format!("inject={inject}:when={when}");
     let files: Vec<_> = files.iter().map(|file| format!("{store}/{file}")).collect();
     let log = directory.path().join("calls");
     let mut trace = vec!["strace", "-f", "-o", log.to_str().expect("a plain path"), "-e", &inject];
     files.iter().for_each(|file| trace.extend(["-P", file]));
-    let mut told = Told::default();
+    let mut acknowledged = Acknowledged::default();
     let words = [&backend.name(), store, durability, "50000", "60"];
-    let ending = Ending::hear(&run(command(&trace, "fill", &words)), &mut told);
+    let ending = Ending::hear(&run(command(&trace, "fill", &words)), &mut acknowledged);
     ending.must_name(CAUSES);
-    must_go_on(backend, &path, &told, 0).await;
+    must_reopen(backend, &path, &acknowledged, 0).await;
     ending
 }
 
-/// Each of the first calls fails in turn. Gives how many of them ended the store or its opening.
+/// Makes each of the first calls fail in turn. Returns how often the store or its opening failed.
 async fn each_fails(backend: Backend, durability: &str, inject: &str, files: &[&str]) -> usize {
     let mut ended = 0;
     for when in [1, 2, 3, 4, 5, 8, 15] {
@@ -50,7 +50,7 @@ fn log_files(backend: Backend) -> &'static [&'static str] {
 }
 
 #[tokio::test]
-async fn a_sync_that_fails_once_ends_the_store_and_acknowledges_nothing() {
+async fn a_failed_sync_poisons_the_store_and_acknowledges_nothing() {
     if !have("strace") {
         return;
     }
@@ -60,7 +60,7 @@ async fn a_sync_that_fails_once_ends_the_store_and_acknowledges_nothing() {
 }
 
 #[tokio::test]
-async fn a_write_of_the_log_that_fails_once_ends_the_store() {
+async fn a_failed_write_of_the_log_poisons_the_store() {
     if !have("strace") {
         return;
     }
@@ -73,7 +73,7 @@ async fn a_write_of_the_log_that_fails_once_ends_the_store() {
 }
 
 #[tokio::test]
-async fn a_mark_that_cannot_be_written_ends_nothing() {
+async fn a_failed_write_of_the_mark_is_harmless() {
     if !have("strace") {
         return;
     }
@@ -86,7 +86,7 @@ async fn a_mark_that_cannot_be_written_ends_nothing() {
 }
 
 #[tokio::test]
-async fn what_fails_once_in_the_background_loses_nothing() {
+async fn a_call_that_fails_in_the_background_loses_nothing() {
     if !have("strace") {
         return;
     }

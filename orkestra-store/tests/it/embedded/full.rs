@@ -1,4 +1,4 @@
-//! A disk that is full, for real: a small file system in memory, made larger later.
+//! A full disk: a small file system in memory, which is enlarged later.
 
 use std::fs::File;
 use std::io::Write;
@@ -7,20 +7,19 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::support::acknowledged::Acknowledged;
 use crate::support::backend::{BACKENDS, Backend};
 use crate::support::child::{command, have, run};
-use crate::support::ending::{Ending, must_go_on};
-use crate::support::told::Told;
+use crate::support::ending::{Ending, must_reopen};
 
-/// What is said of a disk that is full.
-/// The second is what fjall's store says when what failed in the background needed more than is left.
-const FULL: &[&str] = &["No space left on device", "KiB are left on its disk"];
+/// Messages for a full disk. The second is reported when a background write of fjall needed more than is left.
+const FULL: &[&str] = &["No space left on device", "its disk has "];
 
-/// A disk of its own, given back on dropping.
+/// A mounted disk, unmounted on drop.
 struct Disk(TempDir);
 
 impl Disk {
-    /// A disk of so many KiB; `None` where this user may not mount one, which is said, and fails in CI.
+    /// A disk of `kib` KiB; `None` where mounting is not allowed, which prints a note, and fails in CI.
     fn new(kib: u32) -> Option<Self> {
         if !have("mount") {
             return None;
@@ -28,9 +27,9 @@ impl Disk {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let mounted = mount(&["-t", "tmpfs", "-o", &format!("size={kib}k"), "none"], directory.path());
         if let Err(why) = mounted {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "no disk can be mounted, and this is CI: {why}");
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "cannot mount a disk in CI: {why}");
             eprintln!(
-                "\n=== SKIPPED: no small disk can be mounted here (that needs root), nothing is shown: {why} ===\n"
+                "\n=== SKIPPED: cannot mount a small disk, which needs root: {why}; this test shows nothing ===\n"
             );
             return None;
         }
@@ -41,7 +40,7 @@ impl Disk {
         self.0.path().join("store")
     }
 
-    /// Takes all that is left of it but for so many KiB.
+    /// Fills the disk except for `kib` KiB.
     fn fill_but(&self, kib: u64) {
         let mut file = File::create(self.filler()).expect("a file is made");
         while file.write(&[1; 4096]).is_ok_and(|written| written > 0) {}
@@ -54,7 +53,7 @@ impl Disk {
     }
 
     fn make_room(&self) {
-        // It may not be there.
+        // It may not exist.
         let _ = std::fs::remove_file(self.filler());
         mount(&["-o", "remount,size=1g"], self.0.path()).expect("it can be made larger");
     }
@@ -64,7 +63,7 @@ impl Drop for Disk {
     fn drop(&mut self) {
         let ended = Command::new("umount").arg(self.0.path()).status();
         let is_given_back = ended.is_ok_and(|status| status.success());
-        // A second panic would hide why a test failed.
+        // A second panic would hide why the test failed.
         assert!(is_given_back || std::thread::panicking(), "{} stays mounted", self.0.path().display());
     }
 }
@@ -78,96 +77,102 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a plain path")
 }
 
-/// Writes until the disk is full. Gives what must be there then.
-fn fill(backend: Backend, disk: &Disk, durability: &str, gathered_bytes: &str) -> (Told, Ending) {
+/// Writes until the disk is full. Returns what must be in the store then.
+fn fill(backend: Backend, disk: &Disk, durability: &str, gathered_bytes: &str) -> (Acknowledged, Ending) {
     write(backend, disk, durability, gathered_bytes, "100000")
 }
 
-/// Writes until the disk is full, at most so many rounds.
-fn write(backend: Backend, disk: &Disk, durability: &str, gathered_bytes: &str, rounds: &str) -> (Told, Ending) {
-    let (name, store, mut told) = (backend.name(), disk.store(), Told::default());
+/// Writes until the disk is full, for at most `rounds` rounds.
+fn write(
+    backend: Backend,
+    disk: &Disk,
+    durability: &str,
+    gathered_bytes: &str,
+    rounds: &str,
+) -> (Acknowledged, Ending) {
+    let (name, store, mut acknowledged) = (backend.name(), disk.store(), Acknowledged::default());
     let lines = run(command(&[], "fill", &[&name, text(&store), durability, gathered_bytes, rounds]));
-    let ending = Ending::hear(&lines, &mut told);
-    (told, ending)
+    let ending = Ending::hear(&lines, &mut acknowledged);
+    (acknowledged, ending)
 }
 
 async fn fills_up(backend: Backend, durability: &str) {
     for (round, kib) in [1_800, 3_000, 3_333, 5_555, 9_000].into_iter().enumerate() {
         for gathered_bytes in ["50000", "4000000"] {
             let Some(disk) = Disk::new(kib) else { return };
-            let (told, ending) = fill(backend, &disk, durability, gathered_bytes);
+            let (acknowledged, ending) = fill(backend, &disk, durability, gathered_bytes);
             println!("{backend:?} {durability}, {kib} KiB: {} written, then {:?}", ending.acknowledged, ending.refused);
             assert!(ending.unopened.is_some() || (ending.refused.is_some() && ending.acknowledged > 10), "{ending:?}");
             ending.must_name(FULL);
             disk.make_room();
-            must_go_on(backend, &disk.store(), &told, round).await;
+            must_reopen(backend, &disk.store(), &acknowledged, round).await;
         }
     }
 }
 
 #[tokio::test]
-async fn a_full_disk_ends_the_store_and_loses_nothing() {
+async fn a_full_disk_poisons_the_store_and_loses_nothing() {
     for backend in BACKENDS {
         fills_up(*backend, "fsync").await;
     }
 }
 
 #[tokio::test]
-async fn a_full_disk_ends_the_store_and_loses_nothing_for_the_process() {
+async fn a_full_disk_poisons_the_store_and_loses_nothing_for_the_process() {
     for backend in BACKENDS {
         fills_up(*backend, "process").await;
     }
 }
 
-/// How much is left when a store is opened, in KiB: it fails at one thing after the other.
+/// Free space when a store is opened, in KiB: opening fails at a different step with each.
 const LEFT: [u64; 10] = [0, 4, 8, 12, 32, 64, 128, 256, 520, 1_100];
 
-/// What opening a store says: it opens, or the disk is full. Never that it is damaged.
-fn opens_or_says_that_it_is_full(backend: Backend, path: &Path) {
-    let told = run(command(&[], "open", &[&backend.name(), text(path)])).pop().expect("it says something");
-    let full = told.starts_with("Io: ") && FULL.iter().any(|full| told.contains(full));
-    assert!(told == "opened" || full, "{backend:?}: {told}");
-    println!("{backend:?}: {told}");
+/// Opens a store, which must open or report a full disk, never damage.
+fn opens_or_reports_a_full_disk(backend: Backend, path: &Path) {
+    let answer = run(command(&[], "open", &[&backend.name(), text(path)])).pop().expect("it says something");
+    let full = answer.starts_with("Io: ") && FULL.iter().any(|full| answer.contains(full));
+    assert!(answer == "opened" || full, "{backend:?}: {answer}");
+    println!("{backend:?}: {answer}");
 }
 
 #[tokio::test]
-async fn a_disk_that_is_full_when_it_is_opened_is_named_and_nothing_is_lost() {
+async fn opening_a_store_on_a_full_disk_reports_it_and_loses_nothing() {
     for &backend in BACKENDS {
         let Some(disk) = Disk::new(4_000) else { return };
-        let (told, ending) = fill(backend, &disk, "fsync", "50000");
+        let (acknowledged, ending) = fill(backend, &disk, "fsync", "50000");
         ending.must_name(FULL);
         for kib in LEFT {
             disk.fill_but(kib);
-            opens_or_says_that_it_is_full(backend, &disk.store());
+            opens_or_reports_a_full_disk(backend, &disk.store());
         }
         disk.make_room();
-        must_go_on(backend, &disk.store(), &told, 0).await;
+        must_reopen(backend, &disk.store(), &acknowledged, 0).await;
     }
 }
 
 #[tokio::test]
-async fn a_store_that_is_closed_opens_on_a_full_disk_or_says_so() {
+async fn a_closed_store_opens_on_a_full_disk_or_reports_it() {
     for &backend in BACKENDS {
         let Some(disk) = Disk::new(8_000) else { return };
-        let (told, ending) = write(backend, &disk, "fsync", "50000", "60");
+        let (acknowledged, ending) = write(backend, &disk, "fsync", "50000", "60");
         assert!(ending.refused.is_none() && ending.unopened.is_none(), "{ending:?}");
         for kib in LEFT {
             disk.fill_but(kib);
-            opens_or_says_that_it_is_full(backend, &disk.store());
+            opens_or_reports_a_full_disk(backend, &disk.store());
         }
         disk.make_room();
-        must_go_on(backend, &disk.store(), &told, 0).await;
+        must_reopen(backend, &disk.store(), &acknowledged, 0).await;
     }
 }
 
 #[tokio::test]
-async fn a_new_store_on_a_full_disk_is_made_when_there_is_room() {
+async fn a_new_store_on_a_full_disk_is_created_once_there_is_space() {
     for &backend in BACKENDS {
         for kib in (0..2_000).step_by(100) {
             let Some(disk) = Disk::new(kib + 4) else { return };
-            opens_or_says_that_it_is_full(backend, &disk.store());
+            opens_or_reports_a_full_disk(backend, &disk.store());
             disk.make_room();
-            must_go_on(backend, &disk.store(), &Told::default(), 0).await;
+            must_reopen(backend, &disk.store(), &Acknowledged::default(), 0).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The store is free when its engine has shut down, and engines of one process share it without looking at it all the time.
+//! A store is unlocked when its engine has shut down, and engines of one process share a store without polling it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What reaches the disk, seen from outside by strace.
+//! What reaches the disk, observed with strace.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::support::backend::{BACKENDS, Backend, Options};
 use crate::support::child::{command, have, run};
 
-/// The system calls that make something durable, made while `batches` batches were written.
+/// The syncing system calls made while `batches` batches were written, and the child's reports.
 fn calls(backend: Backend, durability: &str, batches: usize, inject: &[&str]) -> (Vec<String>, Vec<String>) {
     let directory = tempfile::tempdir().expect("a directory for a test");
     calls_in(backend, &directory, durability, batches, inject)
@@ -23,7 +23,7 @@ fn calls_in(
     calls_at(backend, directory, "store", durability, batches, inject)
 }
 
-/// The same for a store at `store` in the directory.
+/// The same for a store in the subdirectory `store`.
 fn calls_at(
     backend: Backend,
     directory: &TempDir,
@@ -36,15 +36,14 @@ fn calls_at(
     let store = directory.path().join(store);
     let (log_text, store) = (log.to_str().expect("a plain path"), store.to_str().expect("a plain path"));
     let trace = ["strace", "-f", "-y", "-o", log_text, "-e", "trace=fsync,fdatasync,sync_file_range,msync,sync"];
-    let told =
+    let answers =
         run(command(&[&trace, inject].concat(), "write", &[&backend.name(), store, durability, &batches.to_string()]));
-    (read(&log), told)
+    (read(&log), answers)
 }
 
-/// Each call once: strace shows one that another interrupts in two lines.
+/// Reads each call once: strace writes a call in two lines when another thread interrupts it.
 fn read(log: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(log).expect("strace has written its log");
-    // A call during which another thread does something is written in two lines.
     text.lines().filter(|line| !line.contains("resumed>")).map(|line| line.replace(" <unfinished ...>", ")")).collect()
 }
 
@@ -52,10 +51,10 @@ fn count(calls: &[String], name: &str) -> usize {
     calls.iter().filter(|call| call.contains(&format!(" {name}("))).count()
 }
 
-/// How many calls of each sort ten batches more need. Opening and closing are the same for both.
+/// How many calls of each kind ten more batches need. Opening and closing cancel out.
 fn per_ten_batches(backend: Backend, durability: &str) -> [usize; 2] {
-    let ((few, _), (many, told)) = (calls(backend, durability, 5, &[]), calls(backend, durability, 15, &[]));
-    assert!(told.iter().all(|answer| ["ok", "1 read", "kept"].contains(&answer.as_str())), "{told:?}");
+    let ((few, _), (many, answers)) = (calls(backend, durability, 5, &[]), calls(backend, durability, 15, &[]));
+    assert!(answers.iter().all(|answer| ["ok", "1 read", "kept"].contains(&answer.as_str())), "{answers:?}");
     ["fdatasync", "fsync"].map(|name| count(&many, name) - count(&few, name))
 }
 
@@ -70,7 +69,7 @@ fn fsync_is_one_fdatasync_per_group_commit() {
 }
 
 #[test]
-fn process_asks_the_disk_for_nothing() {
+fn process_durability_syncs_nothing() {
     if !have("strace") {
         return;
     }
@@ -80,15 +79,15 @@ fn process_asks_the_disk_for_nothing() {
 }
 
 #[test]
-fn the_sync_is_the_last_call_before_the_answer_and_of_the_log() {
+fn each_group_commit_syncs_only_the_log() {
     if !have("strace") {
         return;
     }
     for backend in BACKENDS {
         let (calls, _) = calls(*backend, "fsync", 3, &[]);
         let syncs: Vec<_> = calls.iter().filter(|call| call.contains(" fdatasync(")).collect();
-        // As the store is made, sled's log is synced once, and the fallback that tells of it. The first of the others is for
-        // the opening.
+        // When a store is created, sled's log and the fallback are synced once each. The first sync of the write-ahead
+        // file is for the opening.
         let (log, made): (_, &[&str]) = match backend.name().as_str() {
             "sled" => ("/store/wal.0>)", &["/store/db>)", "/store/fallback.new>)"]),
             _ => ("/store/data/0.jnl>)", &[]),
@@ -101,7 +100,7 @@ fn the_sync_is_the_last_call_before_the_answer_and_of_the_log() {
     }
 }
 
-/// A store may be made in directories that are not there yet: the power must not take their names, with all that is in them.
+/// A store may be created in new directories. A power failure must not lose their names with everything in them.
 #[test]
 fn the_name_of_each_new_directory_is_synced() {
     if !have("strace") {
@@ -123,60 +122,60 @@ fn the_name_of_each_new_directory_is_synced() {
     }
 }
 
-/// What is told when calls fail: some batches are whole, one cannot be told, and then nothing is done any more. strace counts
-/// calls by thread, so it cannot be said which batch it is.
-fn fails(told: &[String], error: &str) {
+/// Checks the answers when calls fail: some complete batches, one with an unknown outcome, then only refusals. strace
+/// counts calls per thread, so the failing batch is not known in advance.
+fn fails(answers: &[String], error: &str) {
     let kind = |answer: &String| answer.split(['(', ' ']).next().unwrap_or_default().to_owned();
-    let kinds: Vec<Vec<_>> = told.chunks(8).map(|batch| batch.iter().map(kind).collect()).collect();
+    let kinds: Vec<Vec<_>> = answers.chunks(8).map(|batch| batch.iter().map(kind).collect()).collect();
     let whole = ["ok", "ok", "ok", "ok", "ok", "ok", "1", "kept"];
     let failing = ["Unknown", "Unknown", "Unknown", "Failed", "Failed", "Failed", "Poisoned", "Poisoned"];
     let after = ["Failed", "Failed", "Failed", "Failed", "Failed", "Failed", "Poisoned", "Poisoned"];
-    let number = kinds.iter().position(|batch| *batch != whole).expect("a batch fails");
-    assert_eq!(kinds[number], failing, "{told:?}");
-    assert!(number > 0 && kinds[number + 1..].iter().all(|batch| *batch == after), "{told:?}");
-    assert!(told[8 * number].contains(error), "{}", told[8 * number]);
+    let number = kinds.iter().position(|batch| *batch != whole).expect("one batch fails");
+    assert_eq!(kinds[number], failing, "{answers:?}");
+    assert!(number > 0 && kinds[number + 1..].iter().all(|batch| *batch == after), "{answers:?}");
+    assert!(answers[8 * number].contains(error), "{}", answers[8 * number]);
 }
 
 #[test]
-fn a_failed_sync_is_told_as_unknown_and_ends_the_store() {
+fn a_failed_sync_is_answered_unknown_and_poisons_the_store() {
     if !have("strace") {
         return;
     }
     for backend in BACKENDS {
-        let (_, told) = calls(*backend, "fsync", 20, &["-e", "inject=fdatasync:error=EIO:when=4+"]);
-        fails(&told, "Input/output error");
+        let (_, answers) = calls(*backend, "fsync", 20, &["-e", "inject=fdatasync:error=EIO:when=4+"]);
+        fails(&answers, "Input/output error");
     }
 }
 
-/// What fails in the background is nothing that was acknowledged: that is in the write-ahead file, or in the journal.
-async fn a_failure_in_the_background(backend: Backend, inject: &str, told_as: &str) {
+/// A failure in the background affects nothing acknowledged, which is in the write-ahead file or the journal.
+async fn a_failure_in_the_background(backend: Backend, inject: &str, expected: &str) {
     if !have("strace") {
         return;
     }
     let directory = tempfile::tempdir().expect("a directory for a test");
     let path = directory.path().join("store");
-    // Made before: making a store is not what fails.
+    // Created before, so that creating the store does not fail.
     drop(backend.open_with(&path, Options::default()).expect("the store opens"));
-    let (_, told) = calls_in(backend, &directory, "process", 600, &["-e", inject]);
-    let written = told.iter().filter(|answer| *answer == "ok").count();
-    assert!(told.iter().any(|answer| answer.contains(told_as)), "{:?}", told.last());
-    assert_eq!(told.last().map(String::as_str), Some("Poisoned"));
-    let store = backend.open_with(&path, Options { check: true, ..Options::default() }).expect("it opens anew");
+    let (_, answers) = calls_in(backend, &directory, "process", 600, &["-e", inject]);
+    let written = answers.iter().filter(|answer| *answer == "ok").count();
+    assert!(answers.iter().any(|answer| answer.contains(expected)), "{:?}", answers.last());
+    assert_eq!(answers.last().map(String::as_str), Some("Poisoned"));
+    let store = backend.open_with(&path, Options { check: true, ..Options::default() }).expect("it reopens");
     let commits = store.check().await.expect("it is whole").commits;
-    // Each commit is told twice: written, and repeated.
+    // Each commit is answered twice: written, and repeated.
     assert!(commits >= written as u64 / 2 && written > 30, "{commits} of {written} are there");
 }
 
 #[cfg(feature = "sled")]
 #[tokio::test]
-async fn a_failed_checkpoint_ends_the_store_and_loses_nothing() {
+async fn a_failed_checkpoint_poisons_the_store_and_loses_nothing() {
     a_failure_in_the_background(Backend::Sled, "inject=sync_file_range:error=EIO", "Input/output error").await;
 }
 
-/// The first of each thread are those of opening the store.
+/// The first calls of each thread belong to opening the store.
 #[cfg(feature = "fjall")]
 #[tokio::test]
-async fn a_failed_flush_ends_the_store_and_loses_nothing() {
+async fn a_failed_flush_poisons_the_store_and_loses_nothing() {
     let inject = "inject=fsync:error=EIO:when=8+";
-    a_failure_in_the_background(Backend::Fjall, inject, "a write of fjall in the background has failed").await;
+    a_failure_in_the_background(Backend::Fjall, inject, "a background write of fjall failed").await;
 }

@@ -1,4 +1,4 @@
-//! Engines whose clock was ahead for a while, by far.
+//! Engines whose clock was far ahead for a while.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,11 +7,11 @@ use std::time::Duration;
 use orkestra_core::prelude::*;
 use orkestra_core::{Clock, SystemClock};
 
-use super::ground::{Ground, quiet, soon};
+use super::stores::{TestStore, in_time, until_idle};
 
 const LEASE: Duration = Duration::from_secs(1);
 
-/// Ahead by so many milliseconds.
+/// A clock that is ahead by a number of milliseconds.
 #[derive(Clone, Default)]
 struct Ahead(Arc<AtomicU64>);
 
@@ -50,14 +50,14 @@ fn builder(store: Arc<dyn Store>, clock: &Ahead) -> EngineBuilder {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_whose_clock_was_ahead_looks_for_runs_as_before() {
-    for ground in Ground::all() {
-        let [one, other] = ground.open_twice().await;
+async fn an_engine_polls_for_runs_after_its_clock_was_ahead() {
+    for place in TestStore::all() {
+        let [one, other] = place.open_twice().await;
         let clock = Ahead::default();
         clock.by_a_year();
         let workflow = || Workflow::new("w").node("n", limited).limit("one").build().expect("a workflow");
         let staying = builder(other, &clock).workflow(workflow()).start().await.expect("an engine");
-        // It has looked at everything in that time.
+        // It has polled for everything in that time.
         tokio::time::sleep(LEASE * 3).await;
         clock.put_right();
         let leaving = builder(one, &Ahead::default()).workflow(workflow()).start().await.expect("an engine");
@@ -68,7 +68,7 @@ async fn an_engine_whose_clock_was_ahead_looks_for_runs_as_before() {
         leaving.shutdown().await;
         for number in 0..4_u64 {
             let run = staying.handle(format!("r{number}")).expect("an id");
-            let output = soon(&format!("{}, {number}", ground.name()), run.output::<u64>()).await;
+            let output = in_time(&format!("{}, {number}", place.name()), run.output::<u64>()).await;
             assert_eq!(output.expect("an output"), number);
         }
         staying.shutdown().await;
@@ -76,15 +76,15 @@ async fn an_engine_whose_clock_was_ahead_looks_for_runs_as_before() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_that_was_blocked_while_the_clock_was_ahead_is_tried_again() {
-    for ground in Ground::all() {
-        let [one, other] = ground.open_twice().await;
+async fn a_run_that_was_blocked_while_the_clock_was_ahead_is_retried() {
+    for place in TestStore::all() {
+        let [one, other] = place.open_twice().await;
         let clock = Ahead::default();
         let workflow = Workflow::new("w").node("n", waits).build().expect("a workflow");
         let engine = builder(one, &Ahead::default()).workflow(workflow).start().await.expect("an engine");
         let stranger = builder(other, &clock).start().await.expect("an engine");
         let run = engine.run("w").id("r").start().await.expect("a run");
-        soon("it only waits", quiet(&engine)).await;
+        in_time("it only waits", until_idle(&engine)).await;
         clock.by_a_year();
         stranger.handle("r").expect("an id").signal("first", &1_u64).await.expect("a signal");
         clock.put_right();
@@ -93,9 +93,9 @@ async fn a_run_that_was_blocked_while_the_clock_was_ahead_is_tried_again() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        soon(&format!("{}: it is not blocked any more", ground.name()), blocked).await;
+        in_time(&format!("{}: it is not blocked any more", place.name()), blocked).await;
         run.signal("second", &2_u64).await.expect("a signal");
-        assert_eq!(soon("it ends", run.output::<u64>()).await.expect("an output"), 3);
+        assert_eq!(in_time("it ends", run.output::<u64>()).await.expect("an output"), 3);
         engine.shutdown().await;
         stranger.shutdown().await;
     }

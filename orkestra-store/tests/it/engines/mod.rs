@@ -1,7 +1,7 @@
-//! Engines on every store: two in one process, one after the other.
+//! Engines on every store: two at once, and one after another.
 
-mod again;
 mod clocks;
-mod ground;
 mod pairs;
 mod queue;
+mod restart;
+mod stores;

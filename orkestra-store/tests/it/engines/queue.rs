@@ -1,11 +1,11 @@
-//! Runs that wait for slots of an engine that is shut down.
+//! Runs that wait for slots of an engine that shuts down.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use orkestra_core::prelude::*;
 
-use super::ground::{Ground, soon};
+use super::stores::{TestStore, in_time};
 
 async fn hold(cx: Context, number: u64) -> TaskResult<u64> {
     let work = async || {
@@ -22,24 +22,24 @@ async fn start(store: Arc<dyn Store>) -> Engine {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_engine_goes_on_at_once_with_runs_that_waited_for_slots() {
-    for ground in Ground::all() {
-        let [one, other] = ground.open_twice().await;
+async fn another_engine_takes_over_runs_waiting_for_slots_at_once() {
+    for place in TestStore::all() {
+        let [one, other] = place.open_twice().await;
         let (leaving, staying) = (start(one).await, start(other).await);
         for number in 0..5_u64 {
             let request = leaving.run("w").id(format!("r{number}")).input(&number).expect("an input");
             request.start().await.expect("a run");
         }
-        soon("it shuts down", leaving.shutdown()).await;
-        // Far less than the time after which an engine looks for runs in any case.
-        soon("all of them end", async {
+        in_time("it shuts down", leaving.shutdown()).await;
+        // Much faster than the regular poll for runs.
+        in_time("all of them end", async {
             for number in 0..5_u64 {
                 let run = staying.handle(format!("r{number}")).expect("an id");
                 let output = run.output::<u64>().await;
-                assert_eq!(output.unwrap_or_else(|error| panic!("{}: {error}", ground.name())), number);
+                assert_eq!(output.unwrap_or_else(|error| panic!("{}: {error}", place.name())), number);
             }
         })
         .await;
-        soon("it shuts down", staying.shutdown()).await;
+        in_time("it shuts down", staying.shutdown()).await;
     }
 }

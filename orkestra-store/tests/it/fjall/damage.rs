@@ -1,4 +1,4 @@
-//! Directories that are not as a store leaves them.
+//! Damaged and incomplete directories.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn refused(path: &Path) -> (StoreErrorKind, String) {
     (error.kind(), error.to_string())
 }
 
-/// A store whose journal is as it was before the last commit was acknowledged.
+/// A store whose journal lacks the last acknowledged commit.
 async fn rewound(durability: Durability) -> (tempfile::TempDir, SampleRun) {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let options = || FjallStore::options().with_durability(durability);
@@ -36,10 +36,10 @@ async fn rewound(durability: Durability) -> (tempfile::TempDir, SampleRun) {
     (directory, run)
 }
 
-const LOST: &str = "group commit 4 was acknowledged, what is there ends with 2";
+const LOST: &str = "group commit 4 was acknowledged, but the log ends with 2";
 
 #[tokio::test]
-async fn a_lost_end_is_damage_until_somebody_accepts_it() {
+async fn a_lost_end_of_the_log_is_damage_until_the_loss_is_accepted() {
     let (directory, run) = rewound(Durability::Fsync).await;
     for _ in 0..2 {
         let (kind, message) = refused(directory.path());
@@ -47,21 +47,21 @@ async fn a_lost_end_is_damage_until_somebody_accepts_it() {
         assert!(message.contains(LOST), "{message}");
     }
     fs::remove_file(directory.path().join("mark")).expect("it can be removed");
-    let store = open(directory.path()).expect("the loss was accepted");
+    let store = open(directory.path()).expect("the loss is accepted");
     assert_eq!(store.read(run.id(), Seq(1), 9).await.expect("it reads").len(), 1);
 }
 
 #[tokio::test]
-async fn a_lost_end_is_told_when_only_the_process_had_to_be_survived() {
+async fn a_lost_end_of_the_log_is_reported_under_process_durability() {
     let (directory, run) = rewound(Durability::Process).await;
-    let store = open(directory.path()).expect("it goes on with what is there");
+    let store = open(directory.path()).expect("it opens without the lost end");
     assert_eq!(store.report().lost.as_deref(), Some(LOST));
     assert_eq!(store.read(run.id(), Seq(1), 9).await.expect("it reads").len(), 1);
 }
 
-/// A snapshot is written without a sync: a failure of the power takes it, and nobody misses it.
+/// A snapshot is not synced: a power failure may lose it, which is no damage.
 #[tokio::test]
-async fn a_lost_snapshot_is_not_missed() {
+async fn a_lost_snapshot_is_no_damage() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let mut run = SampleRun::new("r");
     let store = open(directory.path()).expect("the store opens");
@@ -94,7 +94,7 @@ async fn a_lost_database_is_damage_not_an_empty_store() {
 }
 
 #[test]
-fn other_formats_and_other_databases_are_left_alone() {
+fn other_formats_and_databases_are_refused_and_left_unchanged() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let format = directory.path().join("FORMAT");
     for (text, kind) in [
@@ -106,7 +106,7 @@ fn other_formats_and_other_databases_are_left_alone() {
         fs::write(&format, text).expect("it writes");
         let (found, message) = refused(directory.path());
         assert_eq!(found, kind, "{text:?}: {message}");
-        assert!(!directory.path().join("data").exists(), "nothing was made");
+        assert!(!directory.path().join("data").exists(), "nothing was created");
     }
     fs::remove_file(&format).expect("it can be removed");
     fs::create_dir(directory.path().join("data")).expect("it can be made");
@@ -114,7 +114,7 @@ fn other_formats_and_other_databases_are_left_alone() {
 }
 
 #[tokio::test]
-async fn an_interrupted_creation_is_begun_anew() {
+async fn an_interrupted_creation_is_repeated() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     fs::write(directory.path().join("FORMAT"), "orkestra-store fjall 1 unfinished\n").expect("it writes");
     fs::create_dir(directory.path().join("data")).expect("it can be made");
@@ -124,9 +124,9 @@ async fn an_interrupted_creation_is_begun_anew() {
     assert_eq!(store.append(vec![SampleRun::new("r").create()]).await, [Ok(())]);
 }
 
-/// What is garbled where something was written is never read as if it were that.
+/// Corrupted bytes are never read as data.
 #[tokio::test]
-async fn a_garbled_journal_is_damage() {
+async fn a_corrupted_journal_is_damage() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let mut run = SampleRun::new("r");
     let store = open(directory.path()).expect("it opens");
@@ -149,10 +149,10 @@ async fn a_garbled_journal_is_damage() {
         assert_eq!(kind, StoreErrorKind::Damaged, "seed {seed}: {message}");
         *outcomes.entry(message.contains("the end of the log is lost")).or_insert(0) += 1;
     }
-    println!("garbled journals, by whether their end was taken for lost: {outcomes:?}");
+    println!("corrupted journals, by whether their end counted as lost: {outcomes:?}");
 }
 
-/// The largest that the trait speaks of.
+/// The largest values that the trait allows.
 #[tokio::test]
 async fn large_values_are_kept() {
     let directory = tempfile::tempdir().expect("a directory for a test");

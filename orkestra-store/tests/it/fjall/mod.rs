@@ -1,4 +1,4 @@
-//! What is fjall's own: its torn and lost ends, its damage, what is in its directory.
+//! Tests of fjall alone: torn and lost ends, damage.
 
 mod damage;
 mod torn;

@@ -1,4 +1,4 @@
-//! Group commits torn by a power cut: some sectors of them are on the disk, others are not.
+//! Group commits torn by a power failure: some of their sectors are on the disk, others are not.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,31 +12,31 @@ use orkestra_testkit::sample::SampleRun;
 const SECTOR: usize = 512;
 const PAGE: usize = 4096;
 
-/// What is in a journal: all up to the last byte that is not zero.
+/// The content of a journal up to the last nonzero byte.
 fn written(journal: &Path) -> Vec<u8> {
     let mut bytes = fs::read(journal).expect("it reads");
     bytes.truncate(end(&bytes));
     bytes
 }
 
-/// Where the zeros begin that `bytes` end with.
+/// Where the trailing zeros of `bytes` begin.
 fn end(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
-/// A store whose directory can be as it was when the power failed.
+/// A store whose directory can be set to a state after a power failure.
 struct Scene {
     directory: tempfile::TempDir,
     durability: Durability,
     run: SampleRun,
-    /// What was in the journal after each group commit, from the last that is surely on the disk on.
+    /// The journal after each group commit, beginning with the last one that is surely on the disk.
     journals: Vec<Vec<u8>>,
-    /// The mark that belongs to each of them.
+    /// The mark that belongs to each journal.
     marks: Vec<Vec<u8>>,
 }
 
 impl Scene {
-    /// A store with some group commits, opened once or twice: the second time its journal is no hole any more.
+    /// A store with some group commits, opened once or twice. When it is reopened, its journal is no longer a hole.
     async fn new(durability: Durability, openings: usize) -> Self {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let run = SampleRun::new("r");
@@ -66,7 +66,7 @@ impl Scene {
         self.marks.push(fs::read(self.mark()).expect("it reads"));
     }
 
-    /// Appends commits of so many bytes, each as a group commit.
+    /// Appends commits of these sizes, each as a group commit.
     async fn append(&mut self, sizes: &[usize]) {
         let store = self.open().expect("it opens");
         self.note();
@@ -76,8 +76,8 @@ impl Scene {
         }
     }
 
-    /// The journal as it was after the last group commit, without the units of `unit` bytes, behind the first note, for which
-    /// `is_kept` says no.
+    /// The journal after the last group commit, without those units of `unit` bytes, after the first recorded journal,
+    /// for which `is_kept` returns false.
     fn torn(&self, unit: usize, mut is_kept: impl FnMut(usize) -> bool) -> Vec<u8> {
         let (begin, mut bytes) = (self.journals[0].len(), self.last().clone());
         let first = begin / unit;
@@ -94,7 +94,7 @@ impl Scene {
         self.journals.last().expect("it was noted")
     }
 
-    /// Makes the directory so: the journal with zeros behind `bytes` up to `length`.
+    /// Sets the directory to this state: the journal with zeros behind `bytes` up to `length`, and the mark.
     fn set(&self, bytes: &[u8], length: usize, mark: &[u8]) {
         fs::write(self.journal(), bytes).expect("it writes");
         let file = File::options().write(true).open(self.journal()).expect("it opens");
@@ -102,14 +102,14 @@ impl Scene {
         fs::write(self.mark(), mark).expect("it writes");
     }
 
-    /// Opens it so: what the report says and how many commits are there.
+    /// Opens the store. Returns the report and the number of commits.
     async fn opened(&self, what: &str) -> (OpenReport, usize) {
         let store = self.open().unwrap_or_else(|error| panic!("{what}: {error}"));
         let commits = store.read(self.run.id(), Seq(1), usize::MAX).await.expect("it reads").len();
         (store.report().clone(), commits)
     }
 
-    /// Checks that it does not open, and that the journal is left alone.
+    /// Checks that the store does not open and that the journal is unchanged.
     fn refused(&self, what: &str) -> String {
         let before = fs::read(self.journal()).expect("it reads");
         let error = self.open().err().unwrap_or_else(|| panic!("{what}: it opens"));
@@ -118,9 +118,9 @@ impl Scene {
         error.to_string()
     }
 
-    /// Each way in which what was written last can be torn, with its name.
+    /// Every tested way to tear what was written last, with a name.
     fn tears(&self, seeds: u64) -> Vec<(String, Vec<u8>)> {
-        let mut tears = vec![("all of it is there".into(), self.last().clone())];
+        let mut tears = vec![("nothing is torn".into(), self.last().clone())];
         for unit in [SECTOR, PAGE] {
             let count = self.last().len().div_ceil(unit) - self.journals[0].len() / unit;
             for at in 0..count {
@@ -137,12 +137,12 @@ impl Scene {
         tears
     }
 
-    /// How many group commits behind the first note are whole before the first one that is not.
+    /// Number of complete group commits after the first recorded journal, before the first incomplete one.
     fn whole(&self, bytes: &[u8]) -> usize {
         self.journals[1..].iter().take_while(|journal| bytes[..journal.len()] == journal[..]).count()
     }
 
-    /// Whether something is behind them.
+    /// Whether anything follows them.
     fn is_torn(&self, bytes: &[u8]) -> bool {
         end(bytes) > self.journals[self.whole(bytes)].len()
     }
@@ -152,9 +152,9 @@ fn long(seeds: u64) -> u64 {
     if std::env::var_os("ORKESTRA_LONG").is_some() { seeds * 20 } else { seeds }
 }
 
-/// The heart of it: it is there as a whole or gone as a whole, and what was acknowledged before it is there.
+/// The main property: a group commit is there as a whole or not at all, and everything acknowledged before it is there.
 #[tokio::test]
-async fn a_torn_group_commit_is_cut_off() {
+async fn a_torn_group_commit_is_truncated() {
     for (openings, bytes) in [(1, 20), (1, 700), (2, 1_500), (1, 9_000), (2, 9_000)] {
         let mut scene = Scene::new(Durability::Fsync, openings).await;
         scene.append(&[bytes]).await;
@@ -172,9 +172,9 @@ async fn a_torn_group_commit_is_cut_off() {
     }
 }
 
-/// A journal that was never opened again is a file of 64 MiB.
+/// A journal that was never reopened is a file of 64 MiB.
 #[tokio::test]
-async fn what_was_cut_is_told() {
+async fn the_report_says_what_was_truncated() {
     let mut scene = Scene::new(Durability::Fsync, 1).await;
     scene.append(&[5_000]).await;
     let torn = scene.torn(PAGE, |number| number != 1);
@@ -200,9 +200,9 @@ async fn a_torn_group_commit_that_was_acknowledged_is_damage() {
     }
 }
 
-/// The mark is never synced: it may be old. Then what came later tells that all before it was on the disk.
+/// The mark is never synced and may be old. Later batches prove that everything before them was on the disk.
 #[tokio::test]
-async fn damage_in_the_middle_is_seen_without_the_mark() {
+async fn damage_in_the_middle_is_detected_without_the_mark() {
     let mut scene = Scene::new(Durability::Fsync, 1).await;
     scene.append(&[2_000, 3_000, 2_000, 1_000]).await;
     let end = scene.journals[2].len();
@@ -225,7 +225,7 @@ async fn damage_in_the_middle_is_seen_without_the_mark() {
 }
 
 #[tokio::test]
-async fn whoever_removes_the_mark_accepts_the_loss() {
+async fn removing_the_mark_accepts_the_loss() {
     let mut scene = Scene::new(Durability::Fsync, 1).await;
     scene.append(&[2_000, 3_000, 2_000]).await;
     let torn = scene.torn(PAGE, |number| number != 0);
@@ -237,9 +237,9 @@ async fn whoever_removes_the_mark_accepts_the_loss() {
     assert_eq!(commits, 1);
 }
 
-/// A snapshot is not synced: it may be torn before a whole batch that was being written when the power failed.
+/// A snapshot is not synced: it may be torn before a complete batch that was being written when the power failed.
 #[tokio::test]
-async fn a_torn_snapshot_before_a_whole_group_commit_is_cut_off() {
+async fn a_torn_snapshot_before_a_complete_group_commit_is_truncated() {
     let mut scene = Scene::new(Durability::Fsync, 1).await;
     let store = scene.open().expect("it opens");
     scene.note();
@@ -258,14 +258,14 @@ async fn a_torn_snapshot_before_a_whole_group_commit_is_cut_off() {
     }
 }
 
-/// Nothing that was written under it since the store was opened needs to be on the disk, and holes may be anywhere.
+/// Nothing written since the store was opened needs to be on the disk, and gaps may be anywhere.
 #[tokio::test]
-async fn under_process_what_is_there_is_a_moment_of_the_past() {
+async fn under_process_durability_the_store_reopens_in_a_past_state() {
     let mut scene = Scene::new(Durability::Process, 1).await;
     scene.append(&[300, 5_000, 20, 20, 9_000, 700, 1_000, 40]).await;
     for (what, torn) in scene.tears(long(20)) {
         let whole = scene.whole(&torn);
-        // The mark may be of any moment since.
+        // The mark may be from any moment since.
         for mark in [0, whole, scene.marks.len() - 1] {
             scene.set(&torn, torn.len(), &scene.marks[mark]);
             let (report, commits) = scene.opened(&what).await;
@@ -278,9 +278,9 @@ async fn under_process_what_is_there_is_a_moment_of_the_past() {
     }
 }
 
-/// A journal is synced before the next one is begun.
+/// A journal is synced before the next one is created.
 #[tokio::test]
-async fn a_hole_between_two_journals_is_damage() {
+async fn a_gap_between_two_journals_is_damage() {
     let mut scene = Scene::new(Durability::Process, 1).await;
     scene.append(&[700, 700, 700, 700]).await;
     let at = |number: usize| scene.journals[number].len();
@@ -310,9 +310,10 @@ async fn a_hole_between_two_journals_is_damage() {
     }
 }
 
-/// Under `Process`, and of snapshots always, a table may be on the disk before the part of the journal that it was made of.
+/// Under `Process`, and always for snapshots, a table may be on the disk before the part of the journal it was made
+/// from.
 #[tokio::test]
-async fn tables_may_go_further_than_the_journal() {
+async fn tables_may_contain_more_than_the_journal() {
     let mut scene = Scene::new(Durability::Process, 0).await;
     let options = || FjallStore::options().with_durability(Durability::Process);
     let store = options().with_memtable_bytes(1).open(scene.directory.path()).expect("it opens");
@@ -336,7 +337,7 @@ async fn tables_may_go_further_than_the_journal() {
         assert_eq!((&store.report().lost, &store.report().cut), (&None, &None), "opening {opening}");
         assert_eq!(store.put("k", opening, b"more").await, Ok(Some(opening + 1)));
         drop(store);
-        // Torn where the journal goes on after what the tables have.
+        // Torn where the journal continues after what the tables contain.
         let journal = written(&scene.journal());
         let torn = [&journal[..], &[1; 700]].concat();
         fs::write(scene.journal(), torn).expect("it writes");
@@ -345,7 +346,7 @@ async fn tables_may_go_further_than_the_journal() {
     }
 }
 
-/// Where the first group commit of a journal is torn, only the tables tell what is there.
+/// If the first group commit of a journal is torn, only the tables show what is there.
 #[tokio::test]
 async fn the_first_group_commit_of_a_new_journal_may_be_torn() {
     let directory = tempfile::tempdir().expect("a directory for a test");
@@ -375,7 +376,7 @@ async fn the_first_group_commit_of_a_new_journal_may_be_torn() {
         assert!(fs::read(&journal).expect("it reads") == torn, "the journal was changed: {error}");
     }
     fs::write(path("mark"), vec![0; mark.len()]).expect("it writes");
-    // A process has ended while it had put the journal aside.
+    // A process has ended while it had moved the journal aside.
     fs::rename(&journal, path("data/1.torn")).expect("it has that name");
     fs::write(&journal, b"").expect("it writes");
     let store = FjallStore::open(directory.path()).expect("it opens");

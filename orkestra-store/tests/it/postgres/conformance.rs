@@ -1,4 +1,4 @@
-//! The suite of the test kit, and random calls beside the in-memory store.
+//! The store suite of the test kit, and random calls compared with the in-memory store.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ impl StoreFixture for PostgresFixture {
     type Place = Database;
 
     async fn place(&self) -> Database {
-        Database::new().expect("the test has looked for a server before")
+        Database::new().expect("the test has found a server before")
     }
 
     async fn open(&self, place: &Database) -> Arc<dyn Store> {

@@ -1,5 +1,4 @@
-//! The server ends as in a crash while workers write: every acknowledged commit is there, and what was unknown is told by
-//! reading.
+//! The server crashes while workers write: every acknowledged commit is there, and reading resolves the unknown ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,18 +13,17 @@ use super::support::{Database, own};
 const WORKERS: usize = 4;
 const RUNS: usize = 8;
 
-/// What all workers share.
+/// Shared by all workers.
 #[derive(Default)]
 struct Course {
-    /// Batches that were acknowledged.
+    /// Number of acknowledged batches.
     written: AtomicUsize,
-    /// Commits whose outcome could not be told.
+    /// Number of commits with an unknown outcome.
     unknown: AtomicUsize,
     over: AtomicBool,
 }
 
-/// Writes batches of one commit for each of its runs until it is told that it is over. Answers what was acknowledged: each
-/// run's last position.
+/// Writes batches of one commit per run until `over` is set. Returns the last acknowledged position of each run.
 async fn work(store: PostgresStore, number: usize, course: Arc<Course>) -> Vec<(RunId, Seq)> {
     let name = |run: usize| format!("w{number}-{run}");
     let mut runs: Vec<_> = (0..RUNS).map(|run| SampleRun::new(&name(run))).collect();
@@ -36,19 +34,19 @@ async fn work(store: PostgresStore, number: usize, course: Arc<Course>) -> Vec<(
             batch.push(if run.last() == Seq::ZERO { run.create() } else { run.report(100) });
         }
         let answers = store.append(batch.clone()).await;
-        let mut told = true;
+        let mut all_known = true;
         for ((answer, append), last) in answers.into_iter().zip(&batch).zip(&mut acknowledged) {
             match answer {
                 Ok(()) => *last = append.commit.last,
                 Err(AppendError::Unknown(_)) => {
                     course.unknown.fetch_add(1, Ordering::SeqCst);
-                    told = false;
+                    all_known = false;
                 }
-                Err(AppendError::Failed(_)) => told = false,
-                Err(other) => panic!("nobody else writes to this run: {other:?}"),
+                Err(AppendError::Failed(_)) => all_known = false,
+                Err(other) => panic!("no other worker writes to this run: {other:?}"),
             }
         }
-        if told {
+        if all_known {
             course.written.fetch_add(1, Ordering::SeqCst);
             continue;
         }
@@ -60,14 +58,14 @@ async fn work(store: PostgresStore, number: usize, course: Arc<Course>) -> Vec<(
     runs.iter().map(|run| run.id().clone()).zip(acknowledged).collect()
 }
 
-/// What an engine does when it cannot tell: reads the journal, as soon as the database answers again.
+/// Does what an engine does after an unknown outcome: reads the journal, as soon as the database answers again.
 async fn read_again(store: &PostgresStore, id: &RunId, acknowledged: Seq) -> SampleRun {
     loop {
         match store.read(id, Seq(1), usize::MAX).await {
             Ok(journal) => {
                 let last = journal.last().map_or(Seq::ZERO, |commit| commit.last);
-                assert!(last >= acknowledged, "`{id}` ends at {last}, and {acknowledged} was acknowledged");
-                return SampleRun::resume(id.as_str(), &journal).expect("whole commits without a gap");
+                assert!(last >= acknowledged, "run `{id}` ends at {last}, but {acknowledged} was acknowledged");
+                return SampleRun::resume(id.as_str(), &journal).expect("complete commits without a gap");
             }
             // Not yet. Other tasks need the processor.
             Err(_) => tokio::task::yield_now().await,
@@ -89,7 +87,7 @@ async fn postgres_keeps_what_it_acknowledged_through_crashes_of_the_server() {
     for _ in 0..crashes {
         let before = course.written.load(Ordering::SeqCst);
         while course.written.load(Ordering::SeqCst) < before + 20 {
-            assert!(!workers.iter().any(tokio::task::JoinHandle::is_finished), "no worker ends before it is over");
+            assert!(!workers.iter().any(tokio::task::JoinHandle::is_finished), "no worker ends early");
             tokio::task::yield_now().await;
         }
         tokio::task::block_in_place(|| database.server().crash_and_restart()).expect("the server comes back");
@@ -113,7 +111,7 @@ async fn postgres_keeps_what_it_acknowledged_through_crashes_of_the_server() {
     );
 }
 
-/// The next thing that is heard, or that some may have been missed.
+/// What the listener returns up to the next letter.
 async fn hear(listener: &mut dyn Listener, store: &PostgresStore, run: &RunId) -> Vec<Option<RunId>> {
     let mut heard = Vec::new();
     loop {
@@ -127,7 +125,7 @@ async fn hear(listener: &mut dyn Listener, store: &PostgresStore, run: &RunId) -
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_listeners_say_that_they_were_away() {
+async fn postgres_listeners_report_interruptions() {
     let Some(server) = own() else { return };
     let database = Database::alone(server);
     let (store, other) = (database.open().await, database.open().await);
@@ -136,7 +134,7 @@ async fn postgres_listeners_say_that_they_were_away() {
     let mut listener = store.listen();
     assert_eq!(hear(&mut *listener, &other, run.id()).await, [None, Some(run.id().clone())], "it begins with None");
     tokio::task::block_in_place(|| database.server().crash_and_restart()).expect("the server comes back");
-    // The first to meet the restart is told so; what it wanted to send may have been sent or not.
+    // The first call after the restart fails. Its letter may have been sent or not.
     while other.letters(run.id(), LetterId::ZERO, 1).await.is_err() {}
-    assert_eq!(hear(&mut *listener, &other, run.id()).await, [None, Some(run.id().clone())], "it was away");
+    assert_eq!(hear(&mut *listener, &other, run.id()).await, [None, Some(run.id().clone())], "it was interrupted");
 }

@@ -1,4 +1,4 @@
-//! Engines that share runs over one database.
+//! Engines that share runs in one database.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn postgres_lets_engines_share_runs() {
         runs.push(request.start().await.expect("a run"));
     }
     for (number, run) in (0..20_u64).zip(&runs) {
-        // Through the other engine, which does not drive it.
+        // Through the other engine, which does not drive the run.
         let other = if number.is_multiple_of(2) { &two } else { &one };
         let there = other.get(run.id()).await.expect("it is read").expect("it is there");
         there.signal("more", &1_u64).await.expect("it is sent");

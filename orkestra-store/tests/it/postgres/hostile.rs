@@ -1,5 +1,5 @@
-//! Rows that nobody has written, and texts that no database likes: errors that say so, never a panic, and never somebody
-//! else's.
+//! Rows that were tampered with, and texts that databases handle badly: they lead to precise errors, never to a panic
+//! or to errors of other runs.
 
 use orkestra_core::model::{RunId, Seq, Timestamp};
 use orkestra_core::store::{AppendError, DueQuery, LetterId, RunQuery, Store, StoreErrorKind};
@@ -17,7 +17,7 @@ async fn tamper(database: &Database, sql: &str) {
 const DAMAGED: StoreErrorKind = StoreErrorKind::Damaged;
 
 #[tokio::test]
-async fn postgres_names_damaged_rows() {
+async fn postgres_reports_damaged_rows() {
     let Some(database) = Database::new() else { return };
     let store = database.open().await;
     let (mut bad, mut good) = (SampleRun::new("bad"), SampleRun::new("good"));
@@ -38,7 +38,7 @@ async fn postgres_names_damaged_rows() {
     assert_eq!(store.letters(good.id(), LetterId::ZERO, 9).await.expect("they are read"), []);
 }
 
-/// A commit that is there though its run knows nothing of it, as when somebody has put back a part of a copy.
+/// A commit that exists although its run has not reached it, as after a partial restore from a backup.
 #[tokio::test]
 async fn postgres_fails_no_other_commit_for_a_damaged_run() {
     let Some(database) = Database::new() else { return };
@@ -57,7 +57,7 @@ async fn postgres_fails_no_other_commit_for_a_damaged_run() {
 }
 
 #[tokio::test]
-async fn postgres_takes_texts_that_it_cannot_hold_for_what_they_are() {
+async fn postgres_stores_any_label_and_refuses_keys_it_cannot_store() {
     let Some(database) = Database::new() else { return };
     let store = database.open().await;
     let long = "x".repeat(20_000);
@@ -81,11 +81,11 @@ async fn postgres_takes_texts_that_it_cannot_hold_for_what_they_are() {
         store.get("a\0b").await.map(drop),
     ];
     assert_eq!(refused.map(|answer| answer.map_err(|error| error.kind())), [const { Err(StoreErrorKind::Invalid) }; 3]);
-    assert_eq!(store.put("fine", 0, b"\0").await, Ok(Some(1)), "nothing is spoilt");
+    assert_eq!(store.put("fine", 0, b"\0").await, Ok(Some(1)), "the connection still works");
 }
 
 #[tokio::test]
-async fn postgres_keeps_the_memory_of_projects_where_others_find_it() {
+async fn postgres_stores_project_memory_in_a_table_of_its_own() {
     let Some(database) = Database::new() else { return };
     let store = database.open().await;
     for (version, key) in ["project:a:state", "project:a-:state", "project:", "project:a:other", "q"].iter().enumerate()

@@ -1,4 +1,4 @@
-//! What is shown of the Postgres backend alone. Each test has a schema of its own.
+//! Tests of the Postgres backend. Each test uses its own schema.
 
 mod conformance;
 mod crash;

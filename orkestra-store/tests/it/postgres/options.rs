@@ -1,4 +1,4 @@
-//! Opening: many at once, with options that make no sense, on servers that do not keep their word or take no writes.
+//! Opening: concurrently, with invalid options, on servers that do not sync or take no writes.
 
 use orkestra_core::model::RunId;
 use orkestra_core::store::{AppendError, Store, StoreErrorKind};
@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use super::support::{Database, own};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn postgres_is_made_by_one_of_many_that_open_it_at_once() {
+async fn postgres_schema_is_created_once_by_concurrent_openings() {
     for _ in 0..3 {
         let Some(database) = Database::new() else { return };
         let opening: Vec<_> = (0..8)
@@ -27,15 +27,15 @@ async fn postgres_is_made_by_one_of_many_that_open_it_at_once() {
 }
 
 #[tokio::test]
-async fn postgres_says_what_makes_no_sense() {
+async fn postgres_refuses_invalid_options() {
     let kind = async |options: orkestra_store::PostgresOptions, url: &str| {
-        let error = options.connect(url).await.expect_err("it makes no sense");
+        let error = options.connect(url).await.expect_err("the options are invalid");
         assert!(!error.to_string().contains("secret"), "{error}");
         error.kind()
     };
     let (options, url) = (PostgresStore::options, "postgres://me:secret@127.0.0.1:1/db");
     assert_eq!(kind(options(), "no url").await, StoreErrorKind::Invalid);
-    assert_eq!(kind(options(), url).await, StoreErrorKind::Io, "nobody is there");
+    assert_eq!(kind(options(), url).await, StoreErrorKind::Io, "no server listens there");
     for schema in ["", "1a", "a-b", "a\"b", "Ab", "pg_a", &"a".repeat(49)] {
         assert_eq!(kind(options().with_schema(schema), url).await, StoreErrorKind::Invalid, "{schema}");
     }
@@ -44,12 +44,12 @@ async fn postgres_says_what_makes_no_sense() {
     assert!(store.describe().ends_with(&format!("schema {}", database.schema)), "{}", store.describe());
     let mut connection = PgConnection::connect(&database.url).await.expect("the server answers");
     let sql = format!("INSERT INTO {}.migrations VALUES (99)", database.schema);
-    connection.execute(AssertSqlSafe(sql)).await.expect("a version of the future");
+    connection.execute(AssertSqlSafe(sql)).await.expect("a future version");
     assert_eq!(kind(database.options(), &database.url).await, StoreErrorKind::Version);
 }
 
 #[tokio::test]
-async fn postgres_schemas_keep_applications_apart() {
+async fn postgres_schemas_separate_applications() {
     let (Some(one), Some(two)) = (Database::new(), Database::new()) else { return };
     let (mut run, other) = (SampleRun::new("r"), two.open().await);
     let store = one.open().await;
@@ -81,7 +81,7 @@ async fn postgres_refuses_a_server_that_does_not_sync_and_survives_one_that_take
     let mut set = async |what: &str| {
         connection.execute(AssertSqlSafe(format!("ALTER SYSTEM SET {what}"))).await.expect("it is set");
         connection.execute("SELECT pg_reload_conf()").await.expect("it is read");
-        // A session of its own shows when the server has taken it.
+        // A new session shows when the server has applied the setting.
         let (name, value) = what.split_once(" = ").expect("a name and a value");
         loop {
             let mut fresh = PgConnection::connect(&database.url).await.expect("the server answers");
@@ -94,7 +94,7 @@ async fn postgres_refuses_a_server_that_does_not_sync_and_survives_one_that_take
     };
     set("default_transaction_read_only = on").await;
     let next = run.report(1);
-    // Sessions that began before take writes still, or not any more: either is told.
+    // Existing sessions may or may not still take writes; both answers are correct.
     let answers = store.append(vec![next.clone()]).await;
     assert!(matches!(&answers[..], [Ok(()) | Err(AppendError::Failed(_))]), "{answers:?}");
     let answers = store.append(vec![run.report(2)]).await;
@@ -111,7 +111,7 @@ async fn postgres_refuses_a_server_that_does_not_sync_and_survives_one_that_take
     database.open_as(database.options().with_durability(PostgresDurability::Engine)).await;
 }
 
-/// A server with the role `app`, which may create nothing in the database but what it is granted.
+/// A server with the role `app`, which can create only what it is granted.
 async fn with_a_role() -> Option<(Database, PgConnection, String)> {
     let server = own()?;
     let database = Database::alone(server);
@@ -124,7 +124,7 @@ async fn with_a_role() -> Option<(Database, PgConnection, String)> {
 }
 
 #[tokio::test]
-async fn postgres_needs_no_right_to_create_a_schema_that_is_there() {
+async fn postgres_needs_no_right_to_create_an_existing_schema() {
     let Some((database, mut admin, url)) = with_a_role().await else { return };
     let refused = database.options().connect(&url).await.expect_err("it may not create the schema");
     assert!(refused.to_string().contains("permission denied"), "{refused}");
@@ -133,13 +133,13 @@ async fn postgres_needs_no_right_to_create_a_schema_that_is_there() {
         admin.execute(AssertSqlSafe(sql)).await.expect("it is granted");
     }
     for name in ["first", "again"] {
-        let store = database.options().connect(&url).await.expect("the schema is there");
+        let store = database.options().connect(&url).await.expect("the schema exists");
         assert_eq!(store.append(vec![SampleRun::new(name).create()]).await, [Ok(())]);
     }
 }
 
 #[tokio::test]
-async fn postgres_needs_no_right_to_create_anything_when_everything_is_there() {
+async fn postgres_needs_no_right_to_create_anything_when_everything_exists() {
     let Some((database, mut admin, url)) = with_a_role().await else { return };
     drop(database.open().await);
     let schema = &database.schema;
@@ -150,13 +150,13 @@ async fn postgres_needs_no_right_to_create_anything_when_everything_is_there() {
     ] {
         admin.execute(AssertSqlSafe(sql)).await.expect("it is granted");
     }
-    let store = database.options().connect(&url).await.expect("everything is there");
+    let store = database.options().connect(&url).await.expect("everything exists");
     let mut run = SampleRun::new("r");
     assert_eq!(store.append(vec![run.create()]).await, [Ok(())]);
     assert_eq!(store.append(vec![run.report(1)]).await, [Ok(())]);
     assert!(store.send(run.id(), b"x").await.is_ok());
     assert!(store.record(run.id()).await.expect("it can be read").is_some());
-    // One who was not granted to read it is told so.
+    // Without the right to read the version, opening fails.
     let sql = format!("REVOKE ALL ON {schema}.migrations FROM app");
     admin.execute(AssertSqlSafe(sql)).await.expect("it is revoked");
     let refused = database.options().connect(&url).await.expect_err("it may not read the version");

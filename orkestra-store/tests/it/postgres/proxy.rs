@@ -1,4 +1,4 @@
-//! A door in front of a server, which counts what goes through it and can be slammed.
+//! A TCP proxy in front of a server, which counts round trips and can drop answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,14 +9,14 @@ use tokio::task::JoinSet;
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// How often the client has spoken since the server last did.
-    flights: AtomicUsize,
+    /// How often the client sent something after an answer of the server.
+    round_trips: AtomicUsize,
     connections: AtomicUsize,
-    /// What the server answers is thrown away from now on, and the line is cut.
-    deaf: AtomicBool,
+    /// Whether answers of the server are dropped and the connection is closed.
+    drops_answers: AtomicBool,
 }
 
-/// The door. Dropped, it closes.
+/// The proxy. It stops when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     counts: Arc<Counts>,
@@ -25,7 +25,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Opens a door to the server at `url`, which is of TCP.
+    /// Starts a proxy for the server at `url`, which must use TCP.
     pub(crate) async fn open(url: &str) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let port = listener.local_addr().expect("its address").port();
@@ -35,22 +35,22 @@ impl Proxy {
         Self { counts, port, _tasks: tasks }
     }
 
-    /// The URL of the same database through the door.
+    /// The URL of the same database through the proxy.
     pub(crate) fn url(&self, url: &str) -> String {
         url.replace(address(url), &format!("127.0.0.1:{}", self.port))
     }
 
-    pub(crate) fn flights(&self) -> usize {
-        self.counts.flights.load(Ordering::SeqCst)
+    pub(crate) fn round_trips(&self) -> usize {
+        self.counts.round_trips.load(Ordering::SeqCst)
     }
 
     pub(crate) fn connections(&self) -> usize {
         self.counts.connections.load(Ordering::SeqCst)
     }
 
-    /// From now on no answer comes through: whatever is asked reaches the server, and then the line is cut.
-    pub(crate) fn be_deaf(&self, deaf: bool) {
-        self.counts.deaf.store(deaf, Ordering::SeqCst);
+    /// Sets whether answers are dropped: requests reach the server, then the connection is closed.
+    pub(crate) fn drop_answers(&self, drops_answers: bool) {
+        self.counts.drops_answers.store(drops_answers, Ordering::SeqCst);
     }
 }
 
@@ -77,7 +77,7 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, counts: Arc<Counts>
             read = client.read(&mut asked) => {
                 let Ok(length @ 1..) = read else { return };
                 if !client_spoke_last {
-                    counts.flights.fetch_add(1, Ordering::SeqCst);
+                    counts.round_trips.fetch_add(1, Ordering::SeqCst);
                 }
                 client_spoke_last = true;
                 if server.write_all(&asked[..length]).await.is_err() { return }
@@ -85,7 +85,7 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, counts: Arc<Counts>
             read = server.read(&mut answered) => {
                 let Ok(length @ 1..) = read else { return };
                 client_spoke_last = false;
-                if counts.deaf.load(Ordering::SeqCst) { return }
+                if counts.drops_answers.load(Ordering::SeqCst) { return }
                 if client.write_all(&answered[..length]).await.is_err() { return }
             }
         }

@@ -1,4 +1,4 @@
-//! Two workers on one database: whatever they do at once, each place of a journal is written once, by whoever holds the run.
+//! Concurrent workers on one database: each position of a journal is written once, by the worker that holds the run.
 
 use std::sync::Arc;
 
@@ -12,20 +12,20 @@ use super::support::Database;
 
 const FAR: Timestamp = Timestamp::from_millis(u64::MAX);
 
-/// What a task of the race did: which positions it was told that it has written.
-type Told = Vec<(RunId, Seq)>;
+/// The positions for which a worker got an acknowledgement.
+type Acknowledged = Vec<(RunId, Seq)>;
 
 fn rounds(short: usize, long: usize) -> usize {
     if std::env::var_os("ORKESTRA_LONG").is_some() { long } else { short }
 }
 
-/// Reads the journal, makes the next commit, appends it; again and again, claiming the run anew now and then.
-async fn drive(store: Arc<PostgresStore>, name: &str, runs: Vec<RunId>, times: usize) -> Told {
+/// Repeatedly reads the journal and appends the next commit, claiming the run before each.
+async fn drive(store: Arc<PostgresStore>, name: &str, runs: Vec<RunId>, times: usize) -> Acknowledged {
     let worker = WorkerId::new(name).expect("a worker's name");
-    let mut told = Vec::new();
+    let mut acknowledged = Vec::new();
     for time in 0..times {
         let id = &runs[time % runs.len()];
-        // Both have the same time, long after every lease: whoever comes takes it over.
+        // All workers use the same time, after the end of every lease, so that each claim succeeds.
         let claimed = claim_one(&*store, id, &worker, Timestamp::from_millis(time as u64), Timestamp::ZERO).await;
         let Some(claimed) = claimed.expect("the store answers") else { continue };
         let journal = store.read(id, Seq(1), usize::MAX).await.expect("the store answers");
@@ -34,16 +34,16 @@ async fn drive(store: Arc<PostgresStore>, name: &str, runs: Vec<RunId>, times: u
         let append = if journal.is_empty() { sample.create() } else { sample.report(time % 50) };
         let place = append.commit.first;
         match store.append(vec![append]).await.pop().expect("one answer") {
-            Ok(()) => told.push((id.clone(), place)),
+            Ok(()) => acknowledged.push((id.clone(), place)),
             Err(AppendError::Conflict { .. } | AppendError::Fenced { .. }) => {}
             Err(other) => panic!("{other:?}"),
         }
     }
-    told
+    acknowledged
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn postgres_lets_one_of_two_workers_write_each_place() {
+async fn postgres_lets_only_one_worker_write_each_position() {
     let Some(database) = Database::new() else { return };
     let runs: Vec<_> = (0..3).map(|number| RunId::new(format!("r{number}")).expect("an id")).collect();
     let mut racing = Vec::new();
@@ -51,9 +51,9 @@ async fn postgres_lets_one_of_two_workers_write_each_place() {
         let store = Arc::new(database.open().await);
         racing.push(tokio::spawn(drive(store, name, runs.clone(), rounds(60, 600))));
     }
-    let mut told = Vec::new();
+    let mut acknowledged = Vec::new();
     for task in racing {
-        told.extend(task.await.expect("no worker panics"));
+        acknowledged.extend(task.await.expect("no worker panics"));
     }
     let store = database.open().await;
     let mut written = Vec::new();
@@ -63,15 +63,15 @@ async fn postgres_lets_one_of_two_workers_write_each_place() {
         assert!(journal.is_sorted_by_key(|commit| commit.epoch), "no worker wrote after a newer one");
         written.extend(journal.into_iter().map(|commit| (commit.run, commit.first)));
     }
-    told.sort();
+    acknowledged.sort();
     written.sort();
-    assert!(!told.is_empty());
-    assert_eq!(told, written, "what was acknowledged is there, once, and nothing else");
+    assert!(!acknowledged.is_empty());
+    assert_eq!(acknowledged, written, "exactly what was acknowledged is there, once");
 }
 
 /// Large batches over the same runs in opposite orders: no deadlock may fail one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn postgres_takes_batches_in_any_order_at_once() {
+async fn postgres_accepts_concurrent_batches_in_any_order() {
     let Some(database) = Database::new() else { return };
     let rounds = rounds(10, 200);
     let mut made: Vec<_> = (0..50).map(|number| SampleRun::new(&format!("r{number:02}"))).collect();
@@ -94,13 +94,13 @@ async fn postgres_takes_batches_in_any_order_at_once() {
         }
         for task in racing {
             let answers = task.await.expect("no worker panics");
-            // The same commits: whoever comes second finds them there, also when its snapshot is older than its lock.
+            // The commits are the same: a later batch finds them, even if its snapshot is older than its lock.
             assert!(answers.iter().all(Result::is_ok), "round {round}: {answers:?}");
         }
     }
 }
 
-/// Letters that come while others are taken: the run stays due until none is left.
+/// Letters that arrive while others are taken: the run stays due until none is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn postgres_overlooks_no_letter() {
     let Some(database) = Database::new() else { return };

@@ -1,5 +1,4 @@
-//! How often the network is crossed: once for each call that an engine makes often. And what becomes of a call whose answer
-//! is lost on the way.
+//! The number of round trips: one for each frequent call. And the outcome of a call whose answer is lost.
 
 use orkestra_core::model::{Timestamp, WorkerId};
 use orkestra_core::store::{AppendError, DueQuery, LetterId, Store, StoreErrorKind};
@@ -14,24 +13,24 @@ async fn open(database: &Database, proxy: &Proxy) -> PostgresStore {
     options.connect(&proxy.url(&database.url)).await.expect("the store opens")
 }
 
-/// Counts the crossings of a call.
+/// Counts the round trips of a call.
 macro_rules! crossings {
     ($proxy:expr, $call:expr) => {{
-        let before = $proxy.flights();
+        let before = $proxy.round_trips();
         let answer = $call.await;
-        (answer, $proxy.flights() - before)
+        (answer, $proxy.round_trips() - before)
     }};
 }
 
 #[tokio::test]
-async fn postgres_is_asked_once_for_each_call() {
+async fn postgres_calls_take_one_round_trip() {
     let Some(database) = over_tcp() else { return };
     let proxy = Proxy::open(&database.url).await;
     let store = open(&database, &proxy).await;
     let worker = WorkerId::new("w").expect("a worker's name");
     let (now, until) = (Timestamp::ZERO, Timestamp::from_millis(60_000));
     let mut runs: Vec<_> = (0..300).map(|number| SampleRun::new(&format!("r{number:03}"))).collect();
-    // The second round: in the first, each statement is prepared.
+    // Only the second round counts: in the first, statements are prepared.
     for round in 0..2 {
         let (first, rest) = runs.split_at_mut(150);
         let runs = if round == 0 { first } else { rest };
@@ -65,13 +64,13 @@ async fn postgres_is_asked_once_for_each_call() {
         wanted(count, "a lone commit");
         let (answers, count) = crossings!(proxy, store.append(vec![lone.clone(), runs[1].report(1)]));
         assert_eq!(answers, [Ok(()), Ok(())]);
-        wanted(count, "a commit that is there already beside another one");
+        wanted(count, "a repeated commit beside another one");
         let mut early = runs[1].report(1);
         early.commit.first = early.commit.first.plus(1);
         early.commit.last = early.commit.last.plus(1);
         let (answers, count) = crossings!(proxy, store.append(vec![early, runs[2].report(1)]));
         assert!(matches!(answers[..], [Err(AppendError::Conflict { .. }), Ok(())]), "{answers:?}");
-        wanted(count, "a commit too early beside another one");
+        wanted(count, "a commit with a gap beside another one");
         let (sent, count) = crossings!(proxy, store.send(&ids[0], b"x"));
         sent.expect("it is sent");
         wanted(count, "a letter");
@@ -88,28 +87,28 @@ async fn postgres_is_asked_once_for_each_call() {
         released.expect("it answers");
         wanted(count, "150 releases");
     }
-    assert_eq!(proxy.connections(), 2, "one to look at the schema, one to work with");
+    assert_eq!(proxy.connections(), 2, "one to check the schema, one to work with");
 }
 
 #[tokio::test]
-async fn postgres_commits_whose_answer_is_lost_are_unknown_and_there() {
+async fn postgres_commits_without_an_answer_are_unknown_and_durable() {
     let Some(database) = over_tcp() else { return };
     let proxy = Proxy::open(&database.url).await;
     let store = open(&database, &proxy).await;
     let mut run = SampleRun::new("r");
     let (created, next) = (run.create(), run.report(1));
     assert_eq!(store.append(vec![created.clone()]).await, [Ok(())]);
-    proxy.be_deaf(true);
+    proxy.drop_answers(true);
     let answers = store.append(vec![next.clone()]).await;
     assert!(matches!(answers[..], [Err(AppendError::Unknown(_))]), "{answers:?}");
-    // Now not even a connection comes about: nothing was sent.
+    // Now not even a connection can be made: nothing was sent.
     let answers = store.append(vec![run.report(2)]).await;
     let kinds: Vec<_> = answers.iter().map(|answer| matches!(answer, Err(AppendError::Failed(_)))).collect();
     assert_eq!(kinds, [true], "{answers:?}");
     let read = store.read(run.id(), created.commit.first, 9).await;
     assert_eq!(read.map_err(|error| error.kind()), Err(StoreErrorKind::Io));
-    proxy.be_deaf(false);
-    assert_eq!(store.append(vec![next.clone()]).await, [Ok(())], "it is there already, or it follows");
+    proxy.drop_answers(false);
+    assert_eq!(store.append(vec![next.clone()]).await, [Ok(())], "the commit is there already, or follows");
     let read = store.read(run.id(), created.commit.first, 9).await.expect("it is read");
     assert_eq!(read, [created.commit, next.commit]);
 }

@@ -1,4 +1,4 @@
-//! A database for a test: the one that `scripts/test` has started, or a throw-away server of this process.
+//! A database for a test: on the server started by `scripts/test`, or on a temporary server of this process.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use orkestra_store::{LeaseClock, PostgresOptions, PostgresStore};
 use orkestra_testkit::postgres::Server;
 
-/// Names a server that is there already.
+/// The URL of an existing server.
 const GIVEN: &str = "ORKESTRA_TEST_POSTGRES";
 
-/// A schema that nobody else uses, and what keeps its server alive.
+/// A schema for one test, and a handle that keeps its server alive.
 #[derive(Debug)]
 pub(crate) struct Database {
     pub(crate) url: String,
@@ -21,7 +21,7 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// None when this machine has no Postgres: the test is then skipped loudly, and in CI it fails.
+    /// `None` when Postgres is not installed: the test is skipped with a note, and fails in CI.
     pub(crate) fn new() -> Option<Self> {
         if let Ok(url) = std::env::var(GIVEN) {
             return Some(Self { url, schema: schema(), server: None });
@@ -30,22 +30,22 @@ impl Database {
         Some(Self { url: server.socket_url(), schema: schema(), server: Some(server) })
     }
 
-    /// On a server that no other test uses.
+    /// A schema on a server of its own.
     pub(crate) fn alone(server: Server) -> Self {
         Self { url: server.url(), schema: schema(), server: Some(Arc::new(server)) }
     }
 
-    /// The same, by its Unix socket.
+    /// The same, over its Unix socket.
     pub(crate) fn beside(server: Server) -> Self {
         Self { url: server.socket_url(), schema: schema(), server: Some(Arc::new(server)) }
     }
 
-    /// The server, if it is one of this process.
+    /// The server, if it belongs to this process.
     pub(crate) fn server(&self) -> &Server {
         self.server.as_ref().expect("a server of this process")
     }
 
-    /// Leases by the caller's clock, as the suite asks for.
+    /// Leases by the caller's clock, as the suite requires.
     pub(crate) fn options(&self) -> PostgresOptions {
         PostgresStore::options().with_schema(&self.schema).with_lease_clock(LeaseClock::Caller)
     }
@@ -59,19 +59,19 @@ impl Database {
     }
 }
 
-/// A database that is reached by TCP, for a test that listens on the way.
+/// A database over TCP, for a test with a proxy.
 pub(crate) fn over_tcp() -> Option<Database> {
     let database = Database::new()?;
     let url = match &database.server {
         Some(server) => server.url(),
-        // By a Unix socket there is no way to listen on.
+        // A Unix socket cannot be proxied.
         None if database.url.contains("host=/") => return own().map(Database::alone),
         None => database.url.clone(),
     };
     Some(Database { url, ..database })
 }
 
-/// The server that the tests of this process share, until the last of them has ended.
+/// The server shared by the tests of this process, until the last one has ended.
 fn shared() -> Option<Arc<Server>> {
     static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,21 +83,21 @@ fn shared() -> Option<Arc<Server>> {
     Some(server)
 }
 
-/// A server for a test alone, which may do to it what it likes.
+/// A server for one test, which may change its configuration and crash it.
 pub(crate) fn own() -> Option<Server> {
     usable(Server::start())
 }
 
-/// The server, if this machine can have one.
+/// The server; `None` if Postgres is not installed.
 pub(crate) fn usable(server: io::Result<Server>) -> Option<Server> {
     match server {
         Ok(server) => Some(server),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "this is CI, and {error}");
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "Postgres is required in CI: {error}");
             eprintln!("\n=== SKIPPED: {error}; this test shows nothing ===\n");
             None
         }
-        Err(error) => panic!("a throw-away server does not start: {error}"),
+        Err(error) => panic!("cannot start a temporary server: {error}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Runs that move into a database and out of it again, and go on there.
+//! Runs that are moved into a database and out again, and continue there.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use orkestra_store::PostgresStore;
 use orkestra_store::transfer::survey;
 
 use super::support::Database;
-use crate::transfer::engine::{Made, both_begun, goes_on, is_below, moved};
+use crate::transfer::engine::{StepCounts, claims_below_journal, continues, move_runs, start_both};
 use crate::transfer::{add_real_run, imported, lines_of, random_calls, text};
 
 #[tokio::test]
-async fn what_goes_through_postgres_comes_out_as_it_went_in() {
+async fn an_export_is_unchanged_after_passing_through_postgres() {
     for seed in 0..3 {
         let Some(database) = Database::new() else { return };
         let (first, store) = (random_calls(seed).await, database.open().await);
@@ -29,20 +29,20 @@ async fn what_goes_through_postgres_comes_out_as_it_went_in() {
 }
 
 #[tokio::test]
-async fn an_engine_goes_on_on_postgres_whose_epochs_are_lower() {
+async fn an_engine_continues_runs_moved_to_postgres_with_lower_epochs() {
     let Some(database) = Database::new() else { return };
-    let made = Made::default();
+    let made = StepCounts::default();
     let from: Arc<dyn Store> = Arc::new(MemoryStore::new());
     claim_often(&*from).await;
-    both_begun(&from, &made).await;
+    start_both(&from, &made).await;
     let options = PostgresStore::options().with_schema(&database.schema);
     let store: Arc<dyn Store> = Arc::new(database.open_as(options).await);
-    moved(&*from, &*store).await;
-    assert!(is_below(&*store).await, "the epochs of the journals are higher than those of claims");
-    goes_on(store, &made).await;
+    move_runs(&*from, &*store).await;
+    assert!(claims_below_journal(&*store).await, "the epochs of the journals are higher than those of claims");
+    continues(store, &made).await;
 }
 
-/// Makes the epochs of the store high.
+/// Raises the epochs of the store.
 async fn claim_often(store: &dyn Store) {
     use orkestra_core::model::{RunId, Timestamp, WorkerId};
     use orkestra_core::store::claim_one;

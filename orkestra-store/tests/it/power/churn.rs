@@ -1,27 +1,28 @@
-//! The part of a process that writes until the power fails: what it writes is soon written again, or deleted, so that the
-//! background of a backend has much to do and takes up again what it has freed.
+//! The part of a process that writes until the power fails. Most of what it writes is soon overwritten or deleted, so
+//! that the backend's background threads are busy and reuse freed space.
 
 use orkestra_core::model::{RunId, Seq};
 use orkestra_core::store::{LetterId, RunQuery, Store};
 use orkestra_testkit::Chance;
 use orkestra_testkit::sample::SampleRun;
 
+use crate::support::acknowledged::stamped;
 use crate::support::backend::{Backend, Options};
-use crate::support::child::tell;
+use crate::support::child::report_line;
 use crate::support::load;
-use crate::support::told::stamped;
 
-/// How many runs there are at most. Their names come back.
+/// The most runs. Their ids are reused.
 const RUNS: usize = 24;
-/// A run that is longer is deleted before others are: what is opened again and again must not grow.
+/// A longer run is deleted before others: what is reopened repeatedly must not grow.
 const EVENTS_MAX: u64 = 30;
 const BLOB_KEYS: usize = 4;
 const VALUES: usize = 12;
-/// Stamps of one life are below those of the next.
+/// Stamps of one life are lower than those of the next.
 const STAMPS: u64 = 1_000_000;
 
-/// `churn <backend> <path> <gathered bytes> <seed> <life>`: writes under `Fsync` until it is killed. Tells what was acknowledged,
-/// and what it is about to create or to delete. `life` is higher than that of whoever has written to this store before.
+/// `churn <backend> <path> <gathered bytes> <seed> <life>`: writes under `Fsync` until it is killed. Reports what was
+/// acknowledged, and what it is about to create or delete. `life` must be higher than that of earlier writers to this
+/// store.
 pub(super) async fn churn(words: &[&str]) {
     let gathered_bytes = words[2].parse().expect("a number of bytes");
     let life: u64 = words[4].parse().expect("a number");
@@ -32,7 +33,7 @@ pub(super) async fn churn(words: &[&str]) {
 
 /// Writes to a store until the process is killed.
 pub(super) async fn write(store: &dyn Store, seed: u64, life: u64) {
-    tell("opened");
+    report_line("opened");
     let (runs, chance) = (resume(store).await, Chance::new(seed));
     let mut writer = Writer { store, runs, chance, stamp: life * STAMPS };
     loop {
@@ -47,12 +48,12 @@ pub(super) async fn write(store: &dyn Store, seed: u64, life: u64) {
     }
 }
 
-/// All runs of the store, as far as they came; for each name one that is not there yet otherwise.
+/// All runs of the store in their current state, and new runs for the other ids.
 async fn resume(store: &dyn Store) -> Vec<SampleRun> {
     let query = RunQuery { limit: usize::MAX, ..RunQuery::default() };
     let mut runs: Vec<_> = (0..RUNS).map(|number| SampleRun::new(&format!("c{number}"))).collect();
     for record in store.list(&query).await.expect("it lists").items {
-        let run = runs.iter_mut().find(|run| run.id() == &record.id).expect("a run of ours");
+        let run = runs.iter_mut().find(|run| run.id() == &record.id).expect("a known run");
         *run = load(store, &record.id).await;
     }
     runs
@@ -71,7 +72,7 @@ impl Writer<'_> {
         self.stamp
     }
 
-    /// A run that is there.
+    /// A random existing run.
     fn some_run(&mut self) -> Option<usize> {
         let there: Vec<_> = (0..RUNS).filter(|run| self.runs[*run].last() > Seq::ZERO).collect();
         if there.is_empty() { None } else { Some(*self.chance.pick(&there)) }
@@ -88,7 +89,7 @@ impl Writer<'_> {
                 _ if run.ended() => continue,
                 _ if run.last() == Seq::ZERO => {
                     *run = SampleRun::new(run.id().as_str()).at(born);
-                    tell(format!("creating {} {born}", run.id()));
+                    report_line(format!("creating {} {born}", run.id()));
                     run.create()
                 }
                 0 => run.complete_with(size),
@@ -103,18 +104,18 @@ impl Writer<'_> {
         let places: Vec<_> = batch.iter().map(|append| (append.commit.run.clone(), append.commit.last)).collect();
         for ((run, last), answer) in places.iter().zip(self.store.append(batch).await) {
             answer.expect("the commit follows");
-            tell(format!("ack {run} {last}"));
+            report_line(format!("ack {run} {last}"));
         }
-        taken.iter().for_each(|(run, id)| tell(format!("gone {run} {id}")));
+        taken.iter().for_each(|(run, id)| report_line(format!("gone {run} {id}")));
     }
 
     async fn delete(&mut self) {
         let grown = (0..RUNS).find(|run| self.runs[*run].last() > Seq(EVENTS_MAX) || self.runs[*run].ended());
         let Some(number) = grown.or_else(|| self.some_run()) else { return };
         let id = self.runs[number].id().clone();
-        tell(format!("deleting {id}"));
+        report_line(format!("deleting {id}"));
         self.store.delete(&id).await.expect("it deletes");
-        tell(format!("deleted {id}"));
+        report_line(format!("deleted {id}"));
         self.runs[number] = SampleRun::new(id.as_str());
     }
 
@@ -122,11 +123,11 @@ impl Writer<'_> {
         let (key, stamp) = (format!("value-{}", self.chance.below(VALUES)), self.next_stamp());
         let version = self.store.get(&key).await.expect("it reads").map_or(0, |value| value.version);
         let put = self.store.put(&key, version, &stamped(stamp)).await.expect("it writes");
-        put.expect("nobody else writes");
-        tell(format!("value {key} {stamp}"));
+        put.expect("no other writer");
+        report_line(format!("value {key} {stamp}"));
     }
 
-    /// Several at once, which share a group commit. Never two of one key: nobody could tell which came last.
+    /// Writes several at once, which share a group commit. Never two with the same key, whose order would be unknown.
     async fn put_blobs(&mut self) {
         let mut blobs = Vec::new();
         for slot in 0..3 {
@@ -142,7 +143,7 @@ impl Writer<'_> {
             self.store.put_blob(run, key, &stamped(*stamp)).await.expect("it is kept");
         };
         tokio::join!(put(0), put(1), put(2));
-        blobs.iter().for_each(|(run, key, stamp)| tell(format!("blob {run} {key} {stamp}")));
+        blobs.iter().for_each(|(run, key, stamp)| report_line(format!("blob {run} {key} {stamp}")));
     }
 
     async fn send(&mut self) {
@@ -150,7 +151,7 @@ impl Writer<'_> {
         let size = self.chance.below(7_000);
         let run = self.runs[number].id();
         let id = self.store.send(run, &vec![5; size]).await.expect("it is sent");
-        tell(format!("sent {run} {id}"));
+        report_line(format!("sent {run} {id}"));
     }
 
     async fn discard(&mut self) {
@@ -159,13 +160,13 @@ impl Writer<'_> {
         let letters = self.leaving(&run).await;
         let ids: Vec<_> = letters.iter().map(|(_, id)| *id).collect();
         self.store.discard(&run, &ids).await.expect("they are discarded");
-        letters.iter().for_each(|(run, id)| tell(format!("gone {run} {id}")));
+        letters.iter().for_each(|(run, id)| report_line(format!("gone {run} {id}")));
     }
 
-    /// Letters of a run that are about to go, each told.
+    /// Letters of a run that are about to be removed. Each is reported.
     async fn leaving(&self, run: &RunId) -> Vec<(RunId, LetterId)> {
         let letters = self.store.letters(run, LetterId::ZERO, 3).await.expect("it reads");
-        letters.iter().for_each(|letter| tell(format!("taking {run} {}", letter.id)));
+        letters.iter().for_each(|letter| report_line(format!("taking {run} {}", letter.id)));
         letters.into_iter().map(|letter| (run.clone(), letter.id)).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! The part of a process that lets the power fail again and again, and has judged what is left.
+//! The part of a process that repeatedly cuts the power and has the result judged.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,23 +6,23 @@ use std::path::PathBuf;
 use orkestra_testkit::Chance;
 
 use crate::support::backend::Backend;
-use crate::support::child::{command, tell};
+use crate::support::child::{command, report_line};
 
-use super::disk::{FileSystem, Ground, text};
+use super::disk::{Disks, FileSystem, text};
 use super::judge::{Verdict, judged};
-use super::life::{Left, Life};
+use super::life::{Life, Remains};
 use super::moment::Moment;
 
-/// How much is gathered before it is brought where it stays: more often so much that a checkpoint takes a while.
+/// Bytes collected before a checkpoint or flush. Mostly large, so that a checkpoint takes a while.
 const GATHERED_BYTES: [u64; 8] = [64 << 10, 256 << 10, 1 << 20, 1 << 20, 2 << 20, 2 << 20, 2 << 20, 4 << 20];
-/// Cuts of one life, and failures of the power that a store goes through, at most.
+/// The most cuts in one life, and the most lives of a store.
 const CUTS_OF_A_LIFE_MAX: usize = 6;
 const LIVES_MAX: usize = 3;
-/// Cuts until all is made anew: what was copied takes up memory until then.
-const CUTS_OF_A_GROUND: usize = 50;
+/// Cuts until the disks are recreated, which frees the memory used by copies.
+const CUTS_PER_DISKS: usize = 50;
 
-/// `cut <backend> <file system> <cuts> <seed> <true: count losses, false: end with the first>`: says `impossible` and why, where this
-/// machine has no such disks; `found` with all there is to say of it, for each loss; `sum`.
+/// `cut <backend> <file system> <cuts> <seed> <true: count losses, false: stop at the first>`: reports `impossible` and
+/// why, where this machine cannot create such disks; `found` with details for each loss; `sum`.
 pub(super) fn cut(words: &[&str]) {
     let cuts: usize = words[2].parse().expect("a number of cuts");
     let seed: u64 = words[3].parse().expect("a seed");
@@ -36,14 +36,14 @@ pub(super) fn cut(words: &[&str]) {
         moments: BTreeMap::new(),
         verdicts: BTreeMap::new(),
         done: 0,
-        told: 0,
+        reports: 0,
     };
-    // Whether it can be done at all; what fails later has another cause.
-    if let Err(why) = Ground::new(course.file_system) {
-        return tell(format!("impossible {}", why.replace('\n', " ")));
+    // Checks whether it is possible at all; later failures have other causes.
+    if let Err(why) = Disks::new(course.file_system) {
+        return report_line(format!("impossible {}", why.replace('\n', " ")));
     }
     while !course.is_over() {
-        course.on_new_ground().expect("the disks work");
+        course.on_new_disks().expect("the disks work");
     }
     course.sum();
 }
@@ -58,8 +58,8 @@ struct Course {
     moments: BTreeMap<Moment, usize>,
     verdicts: BTreeMap<Verdict, usize>,
     done: usize,
-    /// Things that were told in all.
-    told: usize,
+    /// Number of reports in all.
+    reports: usize,
 }
 
 impl Course {
@@ -68,93 +68,94 @@ impl Course {
         self.done >= self.cuts || (found && !self.goes_on)
     }
 
-    fn on_new_ground(&mut self) -> Result<(), String> {
-        let ground = Ground::new(self.file_system)?;
-        let until = self.done + CUTS_OF_A_GROUND;
+    fn on_new_disks(&mut self) -> Result<(), String> {
+        let disks = Disks::new(self.file_system)?;
+        let until = self.done + CUTS_PER_DISKS;
         while self.done < until && !self.is_over() {
-            self.store(&ground)?;
+            self.store(&disks)?;
         }
         Ok(())
     }
 
-    /// A new store, and what becomes of it when the power fails again and again.
-    fn store(&mut self, ground: &Ground) -> Result<(), String> {
-        let mut left = Left { image: ground.empty("live-0")?, lines: Vec::new() };
+    /// Creates a store and runs it through repeated power failures.
+    fn store(&mut self, disks: &Disks) -> Result<(), String> {
+        let mut left = Remains { image: disks.empty("live-0")?, lines: Vec::new() };
         for number in 1..=1 + self.chance.below(LIVES_MAX) {
-            let Some(last) = self.life(left, number, ground)? else { break };
+            let Some(last) = self.life(left, number, disks)? else { break };
             left = last;
         }
         Ok(())
     }
 
-    /// A life with its cuts. Gives what the last one left, to go on with; `None` when there is nothing to go on with.
-    fn life(&mut self, left: Left, number: usize, ground: &Ground) -> Result<Option<Left>, String> {
+    /// Runs one life with its cuts. Returns what the last cut left; `None` when there is nothing to continue with.
+    fn life(&mut self, left: Remains, number: usize, disks: &Disks) -> Result<Option<Remains>, String> {
         let gathered_bytes = *self.chance.pick(&GATHERED_BYTES);
-        let mounted = ground.mount(&left.image)?;
+        let mounted = disks.mount(&left.image)?;
         let (name, store, seed) = (self.backend.name(), mounted.path().join("store"), self.chance.next_u64());
         let words = [&name, text(&store), &gathered_bytes.to_string(), &seed.to_string(), &number.to_string()];
-        let mut life = Life::start(command(&[], "churn", &words), left, ground)?;
+        let mut life = Life::start(command(&[], "churn", &words), left, disks)?;
         let mut last = None;
         for cut in 0..=self.chance.below(CUTS_OF_A_LIFE_MAX) {
             if self.is_over() {
                 break;
             }
             let moment = life.wait(&store, &mut self.chance, cut == 0)?;
-            // The one before goes first: it has the same name.
+            // Drop the previous one first: it has the same name.
             drop(last.take());
-            let left = life.cut(ground, &format!("live-{number}"))?;
-            let told = left.lines.len();
-            let of_it =
-                format!("life {number}, cut {cut} of it at {moment:?}, {gathered_bytes} bytes gathered, {told} told");
+            let left = life.cut(disks, &format!("live-{number}"))?;
+            let reports = left.lines.len();
+            let of_it = format!(
+                "life {number}, cut {cut} of it at {moment:?}, {gathered_bytes} bytes gathered, {reports} reports"
+            );
             let (verdict, why) = match life.death() {
                 Some(why) => (Verdict::Died, why),
-                None => self.judge(ground, &left)?,
+                None => self.judge(disks, &left)?,
             };
             self.done += 1;
             *self.moments.entry(moment).or_default() += 1;
             *self.verdicts.entry(verdict).or_default() += 1;
             if verdict != Verdict::Whole {
-                self.told += life.told();
+                self.reports += life.reports();
                 self.found(verdict, &format!("{of_it}: {why}"), &left)?;
                 return Ok(None);
             }
             last = Some(left);
         }
-        self.told += life.told();
+        self.reports += life.reports();
         Ok(last)
     }
 
-    fn judge(&mut self, ground: &Ground, left: &Left) -> Result<(Verdict, String), String> {
-        // Another copy: to be opened changes it.
-        let image = ground.copy(&left.image, "judged")?;
-        let mounted = ground.mount(&image)?;
-        let told = ground.place("judged-told");
-        std::fs::write(&told, left.lines.join("\n")).map_err(|error| error.to_string())?;
-        Ok(judged(self.backend, &mounted.path().join("store"), &told, self.chance.one_in(4)))
+    fn judge(&mut self, disks: &Disks, left: &Remains) -> Result<(Verdict, String), String> {
+        // Opening changes the image, so judge another copy.
+        let image = disks.copy(&left.image, "judged")?;
+        let mounted = disks.mount(&image)?;
+        let reports = disks.place("judged-reports");
+        std::fs::write(&reports, left.lines.join("\n")).map_err(|error| error.to_string())?;
+        Ok(judged(self.backend, &mounted.path().join("store"), &reports, self.chance.one_in(4)))
     }
 
-    fn found(&mut self, verdict: Verdict, what: &str, left: &Left) -> Result<(), String> {
+    fn found(&mut self, verdict: Verdict, what: &str, left: &Remains) -> Result<(), String> {
         let Self { backend, file_system, seed, done, .. } = self;
         let kept = format!("orkestra-power-{}-{}-{seed}-{done}", backend.name(), file_system.name());
         let path = std::env::temp_dir().join(kept);
-        let (image, told) = (path.with_extension("image"), path.with_extension("told"));
+        let (image, reports) = (path.with_extension("image"), path.with_extension("reports"));
         if !self.goes_on {
             left.image.keep(&image)?;
-            std::fs::write(&told, left.lines.join("\n")).map_err(|error| error.to_string())?;
+            std::fs::write(&reports, left.lines.join("\n")).map_err(|error| error.to_string())?;
         }
         let kept = if self.goes_on { PathBuf::from("not kept") } else { image };
         let (name, of) = (self.backend.name(), self.file_system.name());
         let head = format!("{name} on {of}, seed {}, cut {}, {verdict:?}", self.seed, self.done);
-        tell(format!("found {head}: {what}; the image: {}", kept.display()).replace('\n', " "));
+        report_line(format!("found {head}: {what}; the image: {}", kept.display()).replace('\n', " "));
         Ok(())
     }
 
     fn sum(&self) {
         let verdict = |verdict| self.verdicts.get(&verdict).copied().unwrap_or(0);
         let moment = |moment| self.moments.get(&moment).copied().unwrap_or(0);
-        tell(format!(
-            "sum power: {} on {}: {} cuts, {} lost, {} refused, {} died; {} with a checkpoint or flush under way, {} in an opening; \
-             {} things told",
+        report_line(format!(
+            "sum power: {} on {}: {} cuts, {} lost, {} refused, {} died; {} during a checkpoint or flush, {} during an opening; \
+             {} reports",
             self.backend.name(),
             self.file_system.name(),
             self.done,
@@ -163,7 +164,7 @@ impl Course {
             verdict(Verdict::Died),
             moment(Moment::Background),
             moment(Moment::Opening),
-            self.told,
+            self.reports,
         ));
     }
 }

@@ -1,17 +1,18 @@
-//! Disks that can be copied in one instant while they are written to: image files on an xfs in memory, mounted as loops.
+//! Disks that can be copied at an instant while they are written to: image files on an xfs in memory, mounted as loop
+//! devices.
 //!
-//! For a process in a mount namespace of its own: when it ends, however that is, the kernel takes all of it back.
+//! Used in a process with its own mount namespace: when it ends, in whatever way, the kernel unmounts everything.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
-/// Both are sparse. Memory is taken for what is written.
+/// Both are sparse. Memory is used only for what is written.
 const OUTER_BYTES: u64 = 3 << 30;
 const IMAGE_BYTES: u64 = 512 << 20;
 
-/// What lies in an image.
+/// The file system of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileSystem {
     Ext4,
@@ -31,8 +32,8 @@ impl FileSystem {
         run(Command::new(format!("mkfs.{}", self.name())).arg("-q").arg(image))
     }
 
-    /// An ext4 commits its journal every 5 s unless told otherwise, which on a slow machine hides what nobody has synced. Two
-    /// copies of an xfs have the same id, and it refuses to be there twice unless told.
+    /// ext4 commits its journal every 5 s by default, which on a slow machine hides missing syncs. Two copies of an xfs
+    /// have the same UUID, and it refuses to mount the second without `nouuid`.
     fn options(self) -> &'static str {
         match self {
             Self::Ext4 => "loop,commit=60",
@@ -41,17 +42,17 @@ impl FileSystem {
     }
 }
 
-/// Where images lie. Given back on dropping.
-pub(super) struct Ground {
+/// The directory of the images. Unmounted on drop.
+pub(super) struct Disks {
     file_system: FileSystem,
     images: PathBuf,
-    // In the order in which they are given back.
+    // Dropped in this order.
     _outer: Mounted,
     _memory: Mounted,
     _directory: TempDir,
 }
 
-impl Ground {
+impl Disks {
     pub(super) fn new(file_system: FileSystem) -> Result<Self, String> {
         let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
         let path = directory.path();
@@ -61,23 +62,23 @@ impl Ground {
         FileSystem::Xfs.make(&outer)?;
         std::fs::create_dir(&images).map_err(|error| error.to_string())?;
         let outer = Mounted::new(&["-o", FileSystem::Xfs.options(), text(&outer)], images.clone())?;
-        let ground = Self { file_system, images, _outer: outer, _memory: memory, _directory: directory };
-        sparse(&ground.template(), IMAGE_BYTES)?;
-        file_system.make(&ground.template())?;
-        Ok(ground)
+        let disks = Self { file_system, images, _outer: outer, _memory: memory, _directory: directory };
+        sparse(&disks.template(), IMAGE_BYTES)?;
+        file_system.make(&disks.template())?;
+        Ok(disks)
     }
 
-    /// A place for a file that is on none of the images.
+    /// A path for a file outside of the images.
     pub(super) fn place(&self, name: &str) -> PathBuf {
         self.images.join(name)
     }
 
-    /// An image without any file.
+    /// A new, empty image.
     pub(super) fn empty(&self, name: &str) -> Result<Image, String> {
         self.clone_of(&self.template(), name)
     }
 
-    /// An image as it is in this instant, whatever writes to it. Nothing of what is mounted from it is synced before.
+    /// A copy of an image at this instant, whatever writes to it. Nothing of the mounted file system is synced before.
     pub(super) fn copy(&self, image: &Image, name: &str) -> Result<Image, String> {
         self.clone_of(&image.0, name)
     }
@@ -88,7 +89,7 @@ impl Ground {
         Mounted::new(&["-o", self.file_system.options(), text(&image.0)], place)
     }
 
-    /// Makes durable what is there: the work of whoever sets a machine up.
+    /// Syncs the file system, as setting up a machine would.
     #[cfg(feature = "postgres")]
     pub(super) fn sync(&self, mounted: &Mounted) -> Result<(), String> {
         run(Command::new("sync").arg("--file-system").arg(&mounted.0))
@@ -105,11 +106,11 @@ impl Ground {
     }
 }
 
-/// An image file; removed on dropping.
+/// An image file, removed on drop.
 pub(super) struct Image(PathBuf);
 
 impl Image {
-    /// Copies it to where it stays.
+    /// Copies the image to a permanent place.
     pub(super) fn keep(&self, path: &Path) -> Result<(), String> {
         run(Command::new("cp").arg("--sparse=always").arg(&self.0).arg(path))
     }
@@ -117,12 +118,12 @@ impl Image {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        // The outer file system goes as a whole in the end.
+        // In the end the outer file system is removed as a whole.
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
-/// Something that is mounted, until it is dropped.
+/// A mounted file system, unmounted on drop.
 pub(super) struct Mounted(PathBuf);
 
 impl Mounted {
@@ -139,7 +140,7 @@ impl Mounted {
 impl Drop for Mounted {
     fn drop(&mut self) {
         let given_back = run(Command::new("umount").arg(&self.0));
-        // A second panic would hide why a test failed. What is left goes with the namespace.
+        // A second panic would hide why the test failed. What is left is removed with the namespace.
         assert!(given_back.is_ok() || std::thread::panicking(), "{given_back:?}");
     }
 }

@@ -1,67 +1,67 @@
-//! The part of a process that opens what a power failure has left, and says what is wrong with it.
+//! The part of a process that opens what a power failure has left, and reports what is wrong with it.
 
 use std::path::Path;
 use std::process::Output;
 
 use orkestra_testkit::sample::SampleRun;
 
+use crate::support::acknowledged::Acknowledged;
 use crate::support::backend::{Backend, Options};
-use crate::support::child::{command, said, tell};
-use crate::support::told::Told;
+use crate::support::child::{command, parse_report, report_line};
 
 use super::disk::text;
 
-/// What a copy is found to be.
+/// The verdict on a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Verdict {
     Whole,
-    /// Something that was acknowledged is missing, or something that was deleted is there.
+    /// Something acknowledged is missing, or something deleted exists.
     Lost,
     /// It does not open.
     Refused,
-    /// The process that opened it panicked, or hung.
+    /// The process that opened it panicked or hung.
     Died,
 }
 
-/// `judge <backend> <path> <file of what was told> <whether to go on>`: opens the store, compares it with what was told, goes on
-/// with it if asked to, and says `whole`, or `refused` or `lost` and why.
+/// `judge <backend> <path> <file of reports> <whether to write>`: opens the store, compares it with the reports, writes
+/// to it if requested, and reports `whole`, or `refused` or `lost` with a reason.
 pub(super) async fn judge(words: &[&str]) {
     let (backend, path) = (Backend::named(words[0]), Path::new(words[1]));
-    let lines = std::fs::read_to_string(words[2]).expect("what was told is there");
-    let mut told = Told::default();
-    lines.lines().for_each(|line| told.hear(line));
+    let lines = std::fs::read_to_string(words[2]).expect("the reports exist");
+    let mut acknowledged = Acknowledged::default();
+    lines.lines().for_each(|line| acknowledged.hear(line));
     let turns = if words[3] == "true" { 2 } else { 1 };
     for turn in 0..turns {
-        // A store that was never opened to its end may be made anew.
+        // A store that was never completely opened may be created again.
         let store = match backend.open_with(path, Options { check: true, ..Options::default() }) {
             Ok(store) => store,
-            Err(error) => return tell(format!("refused {:?}: {}", error.kind(), line(&error.to_string()))),
+            Err(error) => return report_line(format!("refused {:?}: {}", error.kind(), line(&error.to_string()))),
         };
-        if let Err(why) = told.compare(&*store).await {
-            return tell(format!("lost {}", line(&why)));
+        if let Err(why) = acknowledged.compare(&*store).await {
+            return report_line(format!("lost {}", line(&why)));
         }
         if turn + 1 < turns {
             let mut run = SampleRun::new("judge");
             store.delete(run.id()).await.expect("it deletes");
             assert_eq!(store.append(vec![run.create()]).await, [Ok(())]);
             assert_eq!(store.append(vec![run.report(9_000)]).await, [Ok(())]);
-            told.hear(&format!("ack judge {}", run.last()));
+            acknowledged.hear(&format!("ack judge {}", run.last()));
         }
     }
-    tell("whole");
+    report_line("whole");
 }
 
 fn line(text: &str) -> String {
     text.replace('\n', " ")
 }
 
-/// Has a process judge the store at `path`.
-pub(super) fn judged(backend: Backend, path: &Path, told: &Path, go_on: bool) -> (Verdict, String) {
-    // One that hangs is found as well.
-    let words = [&backend.name(), text(path), text(told), &go_on.to_string()];
+/// Lets another process judge the store at `path`.
+pub(super) fn judged(backend: Backend, path: &Path, acknowledged: &Path, go_on: bool) -> (Verdict, String) {
+    // The time limit detects one that hangs.
+    let words = [&backend.name(), text(path), text(acknowledged), &go_on.to_string()];
     let output = command(&["timeout", "--signal=KILL", "60"], "judge", &words).output().expect("a process starts");
     let lines = String::from_utf8_lossy(&output.stdout);
-    let verdict = lines.lines().filter_map(said).next_back().unwrap_or_default();
+    let verdict = lines.lines().filter_map(parse_report).next_back().unwrap_or_default();
     match verdict.split_once(' ') {
         None if verdict == "whole" && output.status.success() => (Verdict::Whole, String::new()),
         Some(("refused", why)) => (Verdict::Refused, why.to_owned()),

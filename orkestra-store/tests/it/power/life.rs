@@ -9,23 +9,23 @@ use std::time::Duration;
 
 use orkestra_testkit::Chance;
 
-use crate::support::child::said;
+use crate::support::child::parse_report;
 
-use super::disk::{Ground, Image};
+use super::disk::{Disks, Image};
 use super::moment::{self, Moment};
 
-/// How often it is looked whether the store is open, and how often at most.
+/// How often to check whether the store is open, and the most checks.
 const LOOK: Duration = Duration::from_millis(1);
 const LOOKS_MAX: usize = 30_000;
 
 /// What a power failure leaves.
-pub(super) struct Left {
+pub(super) struct Remains {
     pub(super) image: Image,
-    /// What was told on this image and on those that it came from, the last of it weakened to what was about to be done.
+    /// What was reported on this image and its predecessors. The last reports only say what was about to happen.
     pub(super) lines: Vec<String>,
 }
 
-/// A writer under way. Killed on dropping.
+/// A running writer, killed on drop.
 pub(super) struct Life {
     child: Child,
     output: File,
@@ -38,18 +38,18 @@ pub(super) struct Life {
 }
 
 impl Life {
-    /// Starts a writer on an image that is mounted for as long as it lives.
-    pub(super) fn start(mut command: Command, left: Left, ground: &Ground) -> Result<Self, String> {
-        // Into a file: a writer never waits for who listens, and all that was said by now can be read without waiting.
-        let [told, errors] = ["told", "errors"].map(|name| ground.place(name));
-        let [to, errors_to] = [&told, &errors].map(|path| File::create(path).map_err(|error| error.to_string()));
+    /// Starts a writer on an image that must stay mounted while it lives.
+    pub(super) fn start(mut command: Command, left: Remains, disks: &Disks) -> Result<Self, String> {
+        // Into a file: the writer never waits for a reader, and everything reported so far can be read without waiting.
+        let [reports, errors] = ["reports", "errors"].map(|name| disks.place(name));
+        let [to, errors_to] = [&reports, &errors].map(|path| File::create(path).map_err(|error| error.to_string()));
         let child = command.stdin(Stdio::null()).stdout(to?).stderr(errors_to?).spawn().map_err(|e| e.to_string())?;
-        let output = File::open(&told).map_err(|error| error.to_string())?;
+        let output = File::open(&reports).map_err(|error| error.to_string())?;
         let old = left.lines.len();
         Ok(Self { child, output, errors, unheard: Vec::new(), lines: left.lines, old, image: left.image })
     }
 
-    /// Waits for a moment to be cut in. `store` is where the backend writes.
+    /// Waits for a moment to cut the power. `store` is where the backend writes.
     pub(super) fn wait(&mut self, store: &Path, chance: &mut Chance, is_first: bool) -> Result<Moment, String> {
         self.signal("-CONT")?;
         if is_first && chance.one_in(2) {
@@ -65,7 +65,7 @@ impl Life {
         Ok(Moment::Any)
     }
 
-    /// Waits until the writer has opened its store, or has ended.
+    /// Waits until the writer has opened its store or has ended.
     pub(super) fn wait_until_open(&mut self) {
         for _ in 0..LOOKS_MAX {
             self.hear();
@@ -76,39 +76,39 @@ impl Life {
         }
     }
 
-    /// Holds the writer, or lets it go on: while a copy is judged it would take the processor and gain nothing.
+    /// Suspends or resumes the writer: while a copy is judged it would only use the processor.
     pub(super) fn signal(&self, signal: &str) -> Result<(), String> {
         let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
-        // It may have ended, which is found out elsewhere.
+        // It may have ended, which is detected elsewhere.
         status.map(drop).map_err(|error| format!("kill: {error}"))
     }
 
-    /// What the power leaves if it fails now. The writer is held until the next moment is waited for.
-    pub(super) fn cut(&mut self, ground: &Ground, name: &str) -> Result<Left, String> {
+    /// What a power failure at this moment leaves. The writer is suspended until [`wait`](Self::wait).
+    pub(super) fn cut(&mut self, disks: &Disks, name: &str) -> Result<Remains, String> {
         self.hear();
-        self.cut_since(self.lines.len(), ground, name)
+        self.cut_since(self.lines.len(), disks, name)
     }
 
-    /// The same, where only the first `heard` things that were told have to be there.
-    pub(super) fn cut_since(&mut self, heard: usize, ground: &Ground, name: &str) -> Result<Left, String> {
+    /// The same, but only the first `heard` reports must be in the store.
+    pub(super) fn cut_since(&mut self, heard: usize, disks: &Disks, name: &str) -> Result<Remains, String> {
         let mut lines = self.lines[..heard].to_vec();
-        let image = ground.copy(&self.image, name)?;
+        let image = disks.copy(&self.image, name)?;
         self.signal("-STOP")?;
-        // What was said meanwhile may be too late to be in the copy; what was announced may be done in it.
+        // Reports made meanwhile may be too late for the copy; what they announced may be in it.
         self.hear();
         lines.extend(self.lines[heard..].iter().filter_map(|line| announced(line)));
-        Ok(Left { image, lines })
+        Ok(Remains { image, lines })
     }
 
-    /// How many things were told by now, on this image and on those that it came from.
+    /// Number of reports so far, on this image and its predecessors.
     #[cfg(feature = "postgres")]
     pub(super) fn heard(&mut self) -> usize {
         self.hear();
         self.lines.len()
     }
 
-    /// How many things this writer has told.
-    pub(super) fn told(&self) -> usize {
+    /// Number of reports of this writer.
+    pub(super) fn reports(&self) -> usize {
         self.lines.len() - self.old
     }
 
@@ -121,18 +121,18 @@ impl Life {
     }
 
     fn is_open(&self) -> bool {
-        self.told() > 0
+        self.reports() > 0
     }
 
     fn hear(&mut self) {
         self.output.read_to_end(&mut self.unheard).expect("what it says can be read");
         let Some(end) = self.unheard.iter().rposition(|byte| *byte == b'\n') else { return };
         let whole: Vec<_> = self.unheard.drain(..=end).collect();
-        self.lines.extend(String::from_utf8_lossy(&whole).lines().filter_map(said));
+        self.lines.extend(String::from_utf8_lossy(&whole).lines().filter_map(parse_report));
     }
 }
 
-/// What has to be heard of a line that a copy may be older than.
+/// What a report means when the copy may be older.
 fn announced(line: &str) -> Option<String> {
     match line.split(' ').collect::<Vec<_>>()[..] {
         ["creating", run, _] => Some(format!("creating {run}")),

@@ -1,29 +1,30 @@
-//! The power fails while a store writes, on file systems as they are: what was acknowledged under `Fsync` is there when the
-//! machine comes back.
+//! Cuts the power while a store writes, on real file systems: everything acknowledged under `Fsync` must be there when
+//! the machine comes back.
 //!
 //! ```text
-//! test -> part `cut`, in namespaces of its own, so that nothing stays mounted however it ends:
-//!           memory -> outer xfs -> image file -> ext4 or xfs -> store <- part `churn` writes, tells what is acknowledged
+//! test -> part `cut`, in its own namespaces, so that nothing stays mounted however it ends:
+//!           memory -> outer xfs -> image file -> ext4 or xfs -> store <- part `churn` writes, reports acknowledgements
 //!                        | at a random moment the image is cloned: one instant, nothing is synced before
 //!                        v
 //!                     copy -> mounted (its journal is recovered) -> part `judge` opens the store and compares
 //! ```
 //!
-//! What the inner file system has given to its disk by then is in the copy, synced or not; what it has not given is lost. The
-//! outer xfs is there for its clones: they are of one instant, also within a sync, and cost next to nothing.
+//! The copy contains what the inner file system has handed to its disk, synced or not; everything else is lost. The
+//! outer xfs is used for its clones: they are of one instant, even during a sync, and cheap.
 //!
-//! Some copies are written to and cut again, from the moment in which they are opened on: a failure while a store recovers.
+//! Some copies are written to and cut again, even while they are opened: a failure during recovery.
 //!
-//! Postgres is asked the same: there a server's data lies on the image, and another server is started on the copy.
+//! For Postgres, a server's data is on the image, and another server is started on the copy.
 //!
-//! - `ORKESTRA_LONG=1`: 500 cuts of each embedded backend on each file system instead of 25, 50 of Postgres instead of 3.
-//! - `ORKESTRA_POWER_CUTS=N`: so many instead.
-//! - `ORKESTRA_POWER_SEED=N`: another course. Moments are of chance all the same: the same seed writes the same, and is cut
-//!   elsewhere.
-//! - `ORKESTRA_POWER_COUNT=1`: a loss does not end the test. It counts them and prints each, to measure how often something
+//! - `ORKESTRA_LONG=1`: 500 cuts of each embedded backend on each file system instead of 25, 50 of Postgres instead of
+//!   3.
+//! - `ORKESTRA_POWER_CUTS=N`: this number of cuts.
+//! - `ORKESTRA_POWER_SEED=N`: another seed. Moments are random all the same: the same seed writes the same data, but is
+//!   cut at other moments.
+//! - `ORKESTRA_POWER_COUNT=1`: a loss does not end the test. Losses are printed and counted, to measure how often one
 //!   is found.
 //!
-//! A copy that does not hold what it must is kept, unless losses are counted, with what was acknowledged beside it; its path is printed.
+//! A copy with a loss is kept, together with the reports, and its path is printed, unless losses are counted.
 
 mod churn;
 mod cut;
@@ -33,7 +34,7 @@ mod life;
 mod moment;
 #[cfg(feature = "postgres")]
 mod postgres;
-mod stand;
+mod tests;
 
 /// Plays one of the parts of child processes.
 pub(crate) async fn play(part: &str, words: &[&str]) {
@@ -45,6 +46,6 @@ pub(crate) async fn play(part: &str, words: &[&str]) {
         "churn-postgres" => postgres::churn(words).await,
         #[cfg(feature = "postgres")]
         "cut-postgres" => postgres::cut(words).await,
-        other => panic!("`{other}` is no part"),
+        other => panic!("unknown part `{other}`"),
     }
 }

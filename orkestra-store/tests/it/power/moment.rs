@@ -1,4 +1,4 @@
-//! The moment in which the power fails: by chance, or while the background of the store is seen to write.
+//! The moment of a power failure: random, or while the backend's background threads are writing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,30 +7,31 @@ use std::time::{Duration, SystemTime};
 
 use orkestra_testkit::Chance;
 
-/// How often the directory is looked at.
+/// How often the directory is checked.
 const LOOK: Duration = Duration::from_micros(200);
-/// After so many looks it is cut all the same.
+/// The most checks; after them the power is cut anyway.
 const LOOKS_MAX: usize = 2_000;
 
-/// What was under way.
+/// What was happening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Moment {
-    /// It was being opened: made, or recovered.
+    /// The store was being opened: created or recovered.
     Opening,
-    /// Nobody has looked.
+    /// Not observed.
     Any,
-    /// A checkpoint, a flush, a compaction or a rotation: the files that it writes had just changed.
+    /// A checkpoint, flush, compaction or rotation: the files it writes had just changed.
     Background,
 }
 
-/// Passes a random while of at most `most`: power does not wait for an event.
+/// Waits a random time of at most `most`.
 pub(super) fn pass(chance: &mut Chance, most: Duration) {
     let most = usize::try_from(most.as_micros()).expect("it is short");
     thread::park_timeout(Duration::from_micros(chance.below(most.max(1)) as u64));
 }
 
-/// Waits until the files of the background have changed a few times; false when they did not. Two times in three the first of these
-/// changes is, unless that takes long, that one has grown, or that there is another one: what lies beyond the length that was synced is in danger.
+/// Waits until the background files have changed a few times. Returns `false` if they did not. In two of three cases
+/// the first change must be a file that grew or appeared, unless that takes long: data beyond the synced length is at
+/// risk.
 pub(super) fn background(store: &Path, chance: &mut Chance) -> bool {
     let mut grows = !chance.one_in(3);
     let mut changes = 1 + chance.below(12);
@@ -57,12 +58,12 @@ fn lengths(files: &Files) -> impl Iterator<Item = (&Path, Option<u64>)> {
 
 type Files = BTreeMap<PathBuf, Option<(u64, SystemTime)>>;
 
-/// The files that group commits do not write to, as they are. Of a journal, that it is there.
+/// The files that group commits do not write to, with their states. For journals, only their existence.
 fn files(store: &Path) -> Files {
     let mut found = Files::new();
     let mut directories = vec![store.to_path_buf()];
     while let Some(directory) = directories.pop() {
-        // It may be gone by now.
+        // It may have been removed.
         for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
             let foreground = name.starts_with("wal.") || name == "mark" || name == "owner";

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_that_differs_in_one_byte_is_told() {
+    fn a_directory_that_differs_in_one_byte_is_detected() {
         let directory = tempfile::tempdir().expect("a directory for a test");
         let mut content = Content::default();
         content.put(3 * PAGE - 1, b"abc");

@@ -1,6 +1,6 @@
-//! Makes a state that a failure of the power may leave: of the changes that were not durable, some survive.
+//! Creates a state that a power failure may leave: of the changes that were not durable, some survive.
 //!
-//! A sector holds what the page cache held at some moment: never a later write to it without the earlier ones.
+//! A sector contains what the page cache contained at some moment: never a later write without the earlier ones.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ pub(super) enum Names {
     Some,
 }
 
-/// A way to lose what was not durable.
+/// A way in which non-durable data is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Way {
     pub(super) data: Data,
@@ -59,7 +59,7 @@ impl Way {
     }
 }
 
-/// Draws what is there after the power has failed.
+/// Draws the state after a power failure.
 pub(super) fn crash(disk: &Disk<'_>, way: Way, chance: &mut Chance) -> Image {
     let mut entries = disk.entries.clone();
     let until = (disk.model == Model::Journal).then(|| journaled(disk, way.names, chance));
@@ -299,7 +299,7 @@ mod tests {
             (and(vec![page(F, 0, b'b'), range(F, 0, 8)]), ["f=a g="; 3], "f=b g="),
             (and(vec![page(F, 0, b'b'), range(F, 0, 8), sync(G, 8)]), ["f=a g="; 3], "f=b g="),
             (and(vec![page(F, 0, b'b'), range(F, 0, 8), sync(G, 9)]), ["f=b g=", "f=a g=", "f=a g="], "f=b g="),
-            // Beyond the durable length it is lost all the same: the fault of sled's segments.
+            // Beyond the durable length it is lost anyway: the weakness of sled's segments.
             (and(vec![page(F, 1, b'b'), range(F, 1, 8), sync(G, 9)]), ["f=a g="; 3], "f=ab g="),
             (and(vec![What::Length { file: F, length: 0 }]), ["f=a g="; 3], "f= g="),
             (and(vec![remove(F), sync(G, 8)]), ["f=a g="; 3], "g="),
@@ -331,7 +331,7 @@ mod tests {
                 let Image::File(content) = &entries["f"] else { panic!("f is a file") };
                 seen.insert([0, 256, 512].map(|offset| char::from(content.byte(offset))));
             }
-            // The half page was written last: its sector has the page before it as well.
+            // The half page was written last: its sector contains the page before it as well.
             let halves: Vec<_> = seen.iter().filter(|[first, ..]| *first == 'c').collect();
             assert!(halves.iter().all(|[_, second, _]| *second == 'b'), "{model}: {seen:?}");
             let some = [['a'; 3], ['b'; 3], ['c', 'b', 'b'], ['c', 'b', 'a'], ['a', 'a', 'b']];

@@ -1,4 +1,5 @@
-//! Makes a trace from system calls. It follows which file each descriptor is, its position, and what every name refers to.
+//! Turns system calls into a trace. It follows which file each descriptor refers to, its position, and what every name
+//! refers to.
 //!
 //! A call that may change a file in a way that is not handled here is an error. Nothing is ignored silently.
 
@@ -13,7 +14,7 @@ pub(super) const CALLS: &str = "trace=open,openat,openat2,creat,close,close_rang
     fsync,fdatasync,sync_file_range,sync,syncfs,msync,mmap,rename,renameat,renameat2,link,linkat,symlink,symlinkat,\
     unlink,unlinkat,mkdir,mkdirat,rmdir,mknod,mknodat,io_setup,io_uring_setup,fork,vfork,clone,clone3,execve";
 
-/// Makes a trace from a log of strace, whose first line has the number `first`. `root` is the directory that was recorded.
+/// Makes a trace from a log of strace, whose first line has the number `first`. `root` is the recorded directory.
 pub(super) fn follow(log: &str, first: usize, root: &str) -> Result<Trace, String> {
     let mut follower = Follower::new(root);
     let mut reader = Reader::default();
@@ -24,7 +25,7 @@ pub(super) fn follow(log: &str, first: usize, root: &str) -> Result<Trace, Strin
     Ok(Trace { records: follower.records, directories: follower.directories })
 }
 
-/// An open file. Descriptors that were duplicated share it.
+/// An open file, shared by duplicated descriptors.
 struct Open {
     node: Node,
     position: u64,
@@ -192,7 +193,7 @@ impl Follower {
         bytes.truncate(usize::try_from(count).map_err(|error| error.to_string())?);
         let Some(open) = open else {
             if descriptor(&call, 0)? == 1 {
-                self.record(&call, What::Told(String::from_utf8_lossy(&bytes).into_owned()));
+                self.record(&call, What::Output(String::from_utf8_lossy(&bytes).into_owned()));
             }
             return Ok(());
         };
@@ -311,7 +312,7 @@ impl Follower {
     }
 }
 
-/// Why a recording cannot be used although nothing is wrong: it must be made again.
+/// Why a recording is unusable although nothing is wrong: it must be repeated.
 pub(super) const CUT: &str = "the process ended during a change";
 
 fn path(call: &Call, at: usize) -> Result<String, String> {
@@ -378,7 +379,7 @@ mod tests {
             "2 bytes to file 2 at 3",
             "1 bytes to file 2 at 3",
             "1 bytes to file 2 at 9",
-            "told: > said <",
+            "output: > said <",
             "1 bytes to file 2 at 10",
             "file 2 gets 2 bytes",
             "the sync of file 2 ends, which began with line 15",

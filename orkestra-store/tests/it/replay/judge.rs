@@ -1,5 +1,5 @@
-//! Judges a state that a failure of the power may leave: opens the store, compares it with what was acknowledged, writes to it, closes it
-//! and opens it again.
+//! Judges a state that a power failure may leave: opens the store, compares it with what was acknowledged, writes to
+//! it, closes and reopens it.
 
 use std::fmt;
 use std::path::Path;
@@ -13,20 +13,20 @@ use crate::support::backend::Opened;
 use crate::support::history::{History, SeeError, word};
 use crate::support::load;
 
-/// How a store is after a failure of the power.
+/// How a store is after a power failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Verdict {
-    /// It opens, holds all that was acknowledged, and can be written to.
+    /// It opens, contains everything acknowledged, and accepts writes.
     Whole,
-    /// It opens with an older, consistent state, and can be written to. Only the durability `process` allows this.
+    /// It opens with an older, consistent state, and accepts writes. Only the durability `process` allows this.
     Older,
-    /// It opens, and something that was acknowledged is missing.
+    /// It opens, but something acknowledged is missing.
     Lost,
-    /// It opens with a state that never was, or fails when it is read, checked, written to or opened again.
+    /// It opens with a state that never existed, or fails when it is read, checked, written to or reopened.
     Wrong,
-    /// It does not open, though something was acknowledged.
+    /// It does not open, although something was acknowledged.
     Refused,
-    /// It does not open, and nothing was acknowledged: the power failed while it was made.
+    /// It does not open, and nothing was acknowledged: the power failed while it was created.
     Unmade,
     /// The process that opened it ended.
     Died,
@@ -41,8 +41,8 @@ impl Verdict {
             Self::Whole => true,
             Self::Refused | Self::Unmade if scenario.durability == "process" => true,
             Self::Older => scenario.durability == "process",
-            // fjall never syncs the directory `data/keyspaces`, so the name in it may be lost. File systems of Linux keep the name
-            // of a directory that was synced itself: this is the model `own`, where it must open.
+            // fjall never syncs the directory `data/keyspaces`, so a name in it may be lost. File systems of Linux keep
+            // the name of a directory that was synced itself: this is the model `own`, in which the store must open.
             Self::Refused | Self::Unmade => scenario.backend.name() == "fjall" && model == Model::Posix,
             Self::Lost | Self::Wrong | Self::Died | Self::Hung => false,
         }
@@ -68,7 +68,7 @@ impl fmt::Display for Verdict {
 
 type Judged = Result<Verdict, (Verdict, String)>;
 
-/// Judges the store in the directory `place`. `history` is what the process had said when the power failed.
+/// Judges the store in the directory `place`. `history` contains the process's reports up to the power failure.
 pub(super) async fn judge(scenario: &Scenario, place: &Path, mut history: History) -> Judged {
     let path = place.join("store");
     let strict = scenario.durability == "fsync";
@@ -81,9 +81,9 @@ pub(super) async fn judge(scenario: &Scenario, place: &Path, mut history: Histor
     };
     let report = store.report().clone();
     let unreadable = |what: String| match &report.lost {
-        // The report has warned when the store was opened.
-        Some(told) if !strict => (Verdict::Refused, format!("{told}; {what}")),
-        told => wrong(format!("it opens and reports {told:?} as lost; {what}")),
+        // The report has announced the loss.
+        Some(lost_writes) if !strict => (Verdict::Refused, format!("{lost_writes}; {what}")),
+        lost_writes => wrong(format!("it opens and reports {lost_writes:?} as lost; {what}")),
     };
     let seen = match history.see(&*store).await {
         Ok(seen) => seen,
@@ -94,11 +94,11 @@ pub(super) async fn judge(scenario: &Scenario, place: &Path, mut history: Histor
     let check = store.check().await;
     if strict && !missing.is_empty() {
         let (first, count) = (&missing[..missing.len().min(3)], missing.len());
-        return lost(&format!("{count} things, {first:?}; made anew: {}; check() says {check:?}", report.created));
+        return lost(&format!("{count} things, {first:?}; created again: {}; check() says {check:?}", report.created));
     }
     check.map_err(|error| unreadable(format!("check() says: {error}")))?;
-    if let Some(told) = report.lost.filter(|_| strict) {
-        return lost(&told);
+    if let Some(lost_writes) = report.lost.filter(|_| strict) {
+        return lost(&lost_writes);
     }
     history.accept(&seen);
     write_on(&store, &mut history, 1).await.map_err(wrong)?;
@@ -132,7 +132,7 @@ fn refused(strict: bool, acknowledged: bool, error: &StoreError) -> (Verdict, St
     }
 }
 
-/// Writes to the newest run, to a new one, and sends a letter.
+/// Writes to the newest run and a new one, and sends a letter.
 async fn write_on(store: &Opened, history: &mut History, turn: usize) -> Result<(), String> {
     let query = RunQuery { limit: 1, ..RunQuery::default() };
     let newest = store.list(&query).await.map_err(|error| error.to_string())?.items;

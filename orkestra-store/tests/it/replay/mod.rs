@@ -1,14 +1,15 @@
-//! The power fails: the store must open with all that it has acknowledged, whatever else has survived.
+//! Simulates power failures: the store must open with everything it has acknowledged, whatever else survived.
 //!
 //! ```text
 //! a child process writes under strace -> log -> trace of writes, names and syncs     recording, strace, follow, trace
-//!   -> the whole trace must make the directory as it is: no change is missing        recording
+//!   -> the complete trace must produce the recorded directory: no change is missing  recording
 //! trace -> disk at the point where the power fails -> state that may be left         model, states, crash, content
-//!   -> opened, compared with what was acknowledged, written to, opened again         judge; in child processes: supervise
+//!   -> opened, compared with what was acknowledged, written to, reopened             judge; in child processes: supervise
 //! ```
 //!
-//! `ORKESTRA_LONG=1` runs the long form. `ORKESTRA_POWER_COUNT=1` prints failures and does not fail. The log of a failure is kept, and
-//! `ORKESTRA_POWER_TRACE=<log>` judges it again: since threads make every recording different, a seed alone does not repeat it.
+//! `ORKESTRA_LONG=1` runs the long form. `ORKESTRA_POWER_COUNT=1` prints failures without failing. The log of a failure
+//! is kept, and `ORKESTRA_POWER_TRACE=<log>` judges it again: threads make every recording different, so a seed does
+//! not repeat it.
 
 mod content;
 mod crash;
@@ -37,10 +38,10 @@ pub(crate) use supervise::play;
 use crate::support::backend::{BACKENDS, Backend};
 use crate::support::child::have;
 
-/// A scenario: its name, the bytes gathered before a checkpoint or flush, its processes, its share of the states in percent.
+/// A scenario: name, bytes collected before a checkpoint or flush, processes, share of the states in percent.
 type Row = (&'static str, u64, &'static [Life], usize);
 
-/// The first two processes leave without closing the store, while its threads are at work.
+/// The first two processes exit without closing the store, while its threads are working.
 const KILLED: &[Life] = &[(120, false), (120, false), (60, true)];
 
 #[cfg(feature = "sled")]
@@ -58,12 +59,12 @@ const FJALL: &[Row] =
 /// How many states of each model are judged when each scenario is recorded once.
 const STATES: usize = 100;
 
-/// How often each scenario is recorded. With three models this makes 300 states, and 5,100 in the long form.
+/// How often each scenario is recorded. With three models this gives 300 states, and 5,100 in the long form.
 fn recordings() -> u64 {
     if std::env::var_os("ORKESTRA_LONG").is_some() { 17 } else { 1 }
 }
 
-/// A recording with its log, in a directory in memory where states are made, too.
+/// A recording and its log, in a directory in memory where states are created as well.
 struct Recorded {
     recording: Recording,
     log: PathBuf,
@@ -75,16 +76,16 @@ fn memory() -> TempDir {
     shared.or_else(|_| tempfile::tempdir()).expect("a directory for a test")
 }
 
-/// Records a scenario. Panics if the trace does not make the directory as it is, byte by byte.
+/// Records a scenario. Panics unless the trace produces the recorded directory, byte by byte.
 fn recorded(scenario: &Scenario, lives: &[Life]) -> Recorded {
     let memory = memory();
-    // strace shows paths without links.
+    // strace shows paths with symbolic links resolved.
     let place = memory.path().canonicalize().expect("it was just made");
     let log = place.join("log");
     Recorded { recording: record(scenario, lives, &place.join("live"), &log), log, memory }
 }
 
-/// Records each scenario and judges the states that a failure of the power may leave.
+/// Records each scenario and judges the states that a power failure may leave.
 fn power_fails(backend: Backend, durability: &str, rows: &[Row]) -> Outcome {
     let mut outcome = Outcome::default();
     if let Some(log) = std::env::var_os("ORKESTRA_POWER_TRACE").map(PathBuf::from) {
@@ -117,7 +118,7 @@ fn keep(scenario: &Scenario, log: &Path) -> String {
     format!("kept: ORKESTRA_POWER_TRACE={} judges these states again", kept.display())
 }
 
-/// Panics if a state breaks a promise, unless failures are only to be counted.
+/// Panics if a state breaks a promise, unless failures are only counted.
 fn must_hold(backend: Backend, durability: &str, rows: &[Row]) {
     if !have("strace") {
         return;
@@ -131,30 +132,30 @@ fn must_hold(backend: Backend, durability: &str, rows: &[Row]) {
     if counting {
         println!("{failures}");
     }
-    assert!(counting || failures.is_empty(), "a failure of the power breaks promises of the store:\n{failures}");
+    assert!(counting || failures.is_empty(), "a power failure breaks promises of the store:\n{failures}");
 }
 
 #[cfg(feature = "sled")]
 #[test]
-fn a_failure_of_the_power_loses_nothing_acknowledged_in_sled() {
+fn a_power_failure_loses_nothing_acknowledged_in_sled() {
     must_hold(Backend::Sled, "fsync", SLED);
 }
 
 #[cfg(feature = "fjall")]
 #[test]
-fn a_failure_of_the_power_loses_nothing_acknowledged_in_fjall() {
+fn a_power_failure_loses_nothing_acknowledged_in_fjall() {
     must_hold(Backend::Fjall, "fsync", FJALL);
 }
 
 #[cfg(feature = "sled")]
 #[test]
-fn a_failure_of_the_power_never_leaves_a_wrong_state_of_sled_under_process() {
+fn a_power_failure_never_leaves_a_wrong_state_of_sled_under_process_durability() {
     must_hold(Backend::Sled, "process", SLED);
 }
 
 #[cfg(feature = "fjall")]
 #[test]
-fn a_failure_of_the_power_never_leaves_a_wrong_state_of_fjall_under_process() {
+fn a_power_failure_never_leaves_a_wrong_state_of_fjall_under_process_durability() {
     must_hold(Backend::Fjall, "process", FJALL);
 }
 
@@ -172,15 +173,15 @@ fn a_trace_makes_the_directory_that_was_recorded() {
     }
 }
 
-/// Shows that these tests can fail: a store that acknowledges before it syncs is found, in every model.
+/// Shows that these tests can fail: a store that acknowledges before it syncs is detected in every model.
 #[test]
-fn a_failure_of_the_power_finds_a_store_that_acknowledges_before_it_syncs() {
+fn the_simulation_finds_a_store_that_acknowledges_before_it_syncs() {
     if !have("strace") {
         return;
     }
     for backend in BACKENDS {
         let (name, durability) = ("unsynced".to_owned(), "process".to_owned());
-        // With so many bytes nothing is flushed in the background, which would sync.
+        // With this size nothing is flushed in the background, which would sync.
         let scenario = Scenario { backend: *backend, name, durability, gathered_bytes: 1_048_576, seed: 1 };
         let Recorded { log, memory, .. } = recorded(&scenario, &[(60, true)]);
         let promised = Scenario { durability: "fsync".into(), ..scenario };

@@ -1,4 +1,4 @@
-//! A disk with its file system that goes through a trace: what is durable at each point, and what is not yet.
+//! A disk with its file system that executes a trace: what is durable at each point, and what is not yet.
 //!
 //! - `journal`: ext4 or xfs on a disk with a volatile cache. Changes of names and lengths survive in their order, and a new length
 //!   brings its data. An fsync makes the data of its file durable, and all changes of names and lengths up to the last one of that
@@ -7,7 +7,7 @@
 //!   of the rest. sync_file_range promises nothing.
 //! - `posix`: as `own`, but only an fsync of its directory makes a name durable.
 //!
-//! fdatasync counts as fsync. What else survives a failure of the power is decided in `crash.rs`.
+//! fdatasync counts as fsync. `crash.rs` decides what else survives a power failure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -34,11 +34,11 @@ impl fmt::Display for Model {
     }
 }
 
-/// Goes through a trace.
+/// Executes a trace.
 pub(super) struct Disk<'a> {
     trace: &'a Trace,
     pub(super) model: Model,
-    /// How many records it has gone through.
+    /// How many records were executed.
     pub(super) at: usize,
     /// By node.
     pub(super) files: Vec<DiskFile<'a>>,
@@ -147,7 +147,7 @@ impl<'a> Disk<'a> {
     fn step(&mut self, record: &'a Record) {
         let line = record.line;
         match &record.what {
-            What::Started | What::Told(_) => {}
+            What::Started | What::Output(_) => {}
             What::Write { file, offset, bytes } => {
                 self.files[file.0].change(line, Change::Bytes { from: *offset, bytes });
             }

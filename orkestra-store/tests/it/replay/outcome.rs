@@ -11,7 +11,7 @@ use super::recording::Scenario;
 #[derive(Default)]
 pub(super) struct Counts(BTreeMap<Verdict, usize>);
 
-/// What became of all states.
+/// The verdicts on all states.
 #[derive(Default)]
 pub(super) struct Outcome {
     /// In the order of `MODELS`.

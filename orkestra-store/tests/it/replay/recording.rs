@@ -1,6 +1,7 @@
 //! Records what a store does to its files: a child process writes to it under strace, and the log becomes a trace.
 //!
-//! The first line of a log names the scenario, the rest is strace's. So a log can be kept and judged again by itself.
+//! The first line of a log names the scenario, the rest is strace's. So a log contains everything needed to judge it
+//! later.
 
 use std::fmt;
 use std::fs;
@@ -29,7 +30,7 @@ pub(super) struct Scenario {
     pub(super) seed: u64,
 }
 
-/// A scenario and what the store did in it.
+/// A scenario and its trace.
 pub(super) struct Recording {
     pub(super) scenario: Scenario,
     pub(super) trace: Trace,
@@ -61,10 +62,10 @@ impl fmt::Display for Scenario {
     }
 }
 
-/// One process that writes: how many rounds, and whether it closes the store at its end.
+/// One process that writes: the number of rounds, and whether it closes the store at the end.
 pub(super) type Life = (usize, bool);
 
-/// Runs a scenario in the directory `root`, which is made anew, and writes the log to the file `log`.
+/// Runs a scenario in the directory `root`, which is recreated, and writes the log to the file `log`.
 pub(super) fn record(scenario: &Scenario, lives: &[Life], root: &Path, log: &Path) -> Recording {
     const TRIES: usize = 10;
     for _ in 0..TRIES {
@@ -88,7 +89,7 @@ pub(super) fn record(scenario: &Scenario, lives: &[Life], root: &Path, log: &Pat
 }
 
 fn live(scenario: &Scenario, number: usize, (rounds, closes): Life, root: &Path, log: &Path) {
-    // More than any write has. strace shortens longer ones, which is an error.
+    // Longer than any write. strace truncates longer ones, which is an error.
     const DATA_BYTES: &str = "16777216";
     let log = log.to_str().expect("a plain path");
     let strace =
@@ -117,25 +118,25 @@ impl Recording {
         Ok(Self { scenario, trace: follow(lines, 2, root)? })
     }
 
-    /// Panics unless the records make the directory as it is, byte by byte. This proves that no change is missing.
+    /// Panics unless the records produce the recorded directory, byte by byte. This proves that no change is missing.
     fn must_make(&self, root: &Path) {
         let mut disk = Disk::new(&self.trace, Model::Posix);
         disk.go_to(self.trace.records.len());
         let made = crash(&disk, Way { data: Data::All, names: Names::All }, &mut Chance::new(0));
         let there = Image::read(root).expect("the directory is readable");
-        assert_eq!(made.differs(&there), None, "{}: the trace does not make the directory", self.scenario);
+        assert_eq!(made.differs(&there), None, "{}: the trace does not produce the directory", self.scenario);
     }
 
-    /// What the process had said before the record `point`.
+    /// The process's reports before the record `point`.
     pub(super) fn history(&self, point: usize) -> History {
         let said = self.trace.records[..point].iter().filter_map(|record| match &record.what {
-            What::Told(text) => Some(text.as_str()),
+            What::Output(text) => Some(text.as_str()),
             _ => None,
         });
         let said: String = said.collect();
         let mut history = History::default();
-        let told = |line: &str| Some(line.split_once("> ")?.1.strip_suffix(" <")?.to_owned());
-        said.lines().filter_map(told).for_each(|line| history.hear(&line));
+        let parse = |line: &str| Some(line.split_once("> ")?.1.strip_suffix(" <")?.to_owned());
+        said.lines().filter_map(parse).for_each(|line| history.hear(&line));
         history
     }
 }

@@ -1,6 +1,6 @@
-//! Draws the states that are judged: the point at which the power fails, and the way in which data is lost.
+//! Draws the states that are judged: the point of the power failure, and the way in which data is lost.
 //!
-//! Each state depends on the seed, the model and its own number alone: the same trace gives the same states again.
+//! Each state depends only on the seed, the model and its number: the same trace gives the same states again.
 
 use orkestra_testkit::Chance;
 
@@ -9,20 +9,20 @@ use super::model::Model;
 use super::recording::Recording;
 use super::trace::{Trace, What};
 
-/// A state that the power may leave.
+/// A state that a power failure may leave.
 pub(super) struct State {
     pub(super) number: usize,
     /// How many records of the trace came before.
     pub(super) point: usize,
     pub(super) way: Way,
-    /// For all choices that `way` leaves open.
+    /// Draws all choices that `way` leaves open.
     pub(super) chance: Chance,
 }
 
 /// The records after the start of a process that count as the opening of a store.
 const OPENING: usize = 120;
 
-/// Points of a trace by kind. Every kind is drawn as often as another.
+/// Points of a trace by kind. Every kind is drawn equally often.
 struct Points(Vec<Vec<usize>>);
 
 impl Points {
@@ -38,7 +38,7 @@ impl Points {
         let after_name = find(&|what| matches!(what, What::Named { .. }), 1);
         let starts = find(&|what| matches!(what, What::Started), 0);
         let opening = starts.iter().flat_map(|start| *start..(start + OPENING).min(records.len())).collect();
-        // What was written and is not yet synced is what stores get wrong most: three times as often.
+        // Stores most often fail at writes that are not yet synced: these are drawn three times as often.
         let ranges = [after_range.clone(), after_range.clone(), after_range];
         let kinds = [anywhere, before_sync_ends, after_name, opening].into_iter().chain(ranges);
         Self(kinds.filter(|points: &Vec<_>| !points.is_empty()).collect())

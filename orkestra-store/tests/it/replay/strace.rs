@@ -223,7 +223,7 @@ mod tests {
             r"72 fsync(7</s/db> <unfinished ...>",
             r"72 <... fsync resumed> <unfinished ...>",
         ]);
-        let told: Vec<_> = calls.iter().map(|c| (c.name.as_str(), c.began, c.ended, c.result)).collect();
+        let found: Vec<_> = calls.iter().map(|c| (c.name.as_str(), c.began, c.ended, c.result)).collect();
         let expected = [
             ("write", 0, 0, Some(9)),
             ("openat", 2, 2, Some(8)),
@@ -232,7 +232,7 @@ mod tests {
             ("close", 6, 6, Some(-1)),
             ("fsync", 7, 8, None),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(found, expected);
         assert_eq!(calls[0].arguments[1], Argument::Text(b"a\0\"\\\n\xff9, \x08".to_vec()));
         assert_eq!(calls[0].descriptor(0), Ok(("9", "/s/wal.0")));
         assert_eq!(calls[1].arguments[2..], [word("O_RDWR|O_CREAT"), word("0666")]);

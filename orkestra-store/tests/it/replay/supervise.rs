@@ -1,5 +1,5 @@
-//! Lets child processes judge states. When a backend ends its process or hangs, this is the verdict on the state that it had
-//! opened, and the next process goes on with the state after it.
+//! Lets child processes judge states. When a backend ends its process or hangs, that is the verdict on the state it had
+//! opened, and the next process continues with the state after it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -14,7 +14,7 @@ use super::model::{Disk, MODELS, Model};
 use super::outcome::Outcome;
 use super::recording::{Recording, Scenario};
 use super::states::{State, states};
-use crate::support::child::{command, tell};
+use crate::support::child::{command, report_line};
 
 /// How many processes judge at the same time.
 const JUDGES: usize = 2;
@@ -34,7 +34,7 @@ pub(super) fn judge_all(scenario: &Scenario, log: &Path, memory: &Path, count: u
     })
 }
 
-/// Has every `JUDGES`-th state judged, by as many processes as it takes.
+/// Has every `JUDGES`-th state judged, by as many processes as needed.
 fn judge_share(scenario: &Scenario, log: &Path, place: &Path, count: usize, share: usize) -> Outcome {
     let mut outcome = Outcome::default();
     let mut next = 0;
@@ -82,23 +82,23 @@ fn parse(said: &str) -> (Verdict, &str) {
     (VERDICTS.into_iter().find(|verdict| verdict.to_string() == word).expect("a verdict"), why)
 }
 
-/// Starts a process that judges. Returns the lines that it says.
+/// Starts a process that judges. Returns the lines it reports.
 fn start(words: &[&str]) -> (Child, Receiver<String>) {
     // Threads of a backend panic on damaged files; their messages are of no interest.
     let mut child = command(&[], "power", words).stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
     let lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
     let (said, heard) = sync_channel(16);
     std::thread::spawn(move || {
-        let told = |line: String| Some(line.split_once("> ")?.1.strip_suffix(" <")?.to_owned());
-        let mut told = lines.map_while(Result::ok).filter_map(told);
-        // Ends when nobody listens any more.
-        told.try_for_each(|line| said.send(line))
+        let parse = |line: String| Some(line.split_once("> ")?.1.strip_suffix(" <")?.to_owned());
+        let mut reports = lines.map_while(Result::ok).filter_map(parse);
+        // Ends when the receiver is dropped.
+        reports.try_for_each(|line| said.send(line))
     });
     (child, heard)
 }
 
-/// The part `power <log> <place> <durability> <count> <share> <next>`: judges its share of the states, from the number `next` on. The store
-/// is held to the promises of `durability`, even if another one was recorded.
+/// The part `power <log> <place> <durability> <count> <share> <next>`: judges its share of the states, from the number
+/// `next` on, by the promises of `durability`, even if another one was recorded.
 pub(crate) async fn play(words: &[&str]) {
     let mut recording = Recording::load(Path::new(words[0])).expect("the log was read before");
     recording.scenario.durability = words[2].to_owned();
@@ -108,14 +108,14 @@ pub(crate) async fn play(words: &[&str]) {
         let mut disk = Disk::new(&recording.trace, model);
         for state in states(&recording, model, count) {
             if number >= next && number % JUDGES == share {
-                tell(format!("begin {number} {}", describe(&recording, model, &state)));
+                report_line(format!("begin {number} {}", describe(&recording, model, &state)));
                 disk.go_to(state.point);
-                tell(format!("end {}", judge_state(&recording, &disk, state, Path::new(words[1])).await));
+                report_line(format!("end {}", judge_state(&recording, &disk, state, Path::new(words[1])).await));
             }
             number += 1;
         }
     }
-    tell("all");
+    report_line("all");
 }
 
 fn describe(recording: &Recording, model: Model, state: &State) -> String {
@@ -129,7 +129,7 @@ fn describe(recording: &Recording, model: Model, state: &State) -> String {
     )
 }
 
-/// Makes a state and judges it. Returns the verdict and its reason in one line.
+/// Creates a state and judges it. Returns the verdict and its reason in one line.
 async fn judge_state(recording: &Recording, disk: &Disk<'_>, mut state: State, place: &Path) -> String {
     let image = crash(disk, state.way, &mut state.chance);
     if place.exists() {
@@ -138,7 +138,7 @@ async fn judge_state(recording: &Recording, disk: &Disk<'_>, mut state: State, p
     image.write(place).expect("there is room for a state");
     let (scenario, place) = (recording.scenario.clone(), place.to_path_buf());
     let history = recording.history(state.point);
-    // In a task of its own, so that a panic is a verdict.
+    // In a task of its own, so that a panic becomes a verdict.
     let judged = tokio::spawn(async move { judge(&scenario, &place, history).await }).await;
     let (verdict, why) = match judged {
         Ok(Ok(verdict)) => (verdict, String::new()),

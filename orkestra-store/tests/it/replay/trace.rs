@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-/// A file or a directory, whatever its name is at the moment. Nodes are numbered in the order in which they were made.
+/// A file or a directory, whatever its current name. Nodes are numbered in the order of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Node(pub(super) usize);
 
-/// The directory that was recorded. It was empty and durable at the beginning.
+/// The recorded directory. It was empty and durable at the beginning.
 pub(super) const ROOT: Node = Node(0);
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) enum What {
         file: Node,
         length: u64,
     },
-    /// A node was made, renamed or removed. All of `names` change at once.
+    /// A node was created, renamed or removed. All of `names` change at once.
     Named {
         node: Node,
         names: Vec<Naming>,
@@ -54,8 +54,8 @@ pub(super) enum What {
         to: u64,
         began: usize,
     },
-    /// The process wrote to its standard output: this is how it acknowledges.
-    Told(String),
+    /// The process wrote to its standard output, which is how it acknowledges.
+    Output(String),
 }
 
 /// A name in a directory refers to this node from now on, or to nothing.
@@ -80,7 +80,7 @@ impl fmt::Display for Record {
             What::Ranged { file, from, to, .. } => {
                 write!(f, "sync_file_range of file {} from {from} to {to} ends", file.0)
             }
-            What::Told(text) => write!(f, "told: {}", text.trim_end()),
+            What::Output(text) => write!(f, "output: {}", text.trim_end()),
         }
     }
 }

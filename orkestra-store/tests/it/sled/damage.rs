@@ -1,4 +1,4 @@
-//! Damaged files: put right where nothing can be lost, told in words where it can, and never a panic.
+//! Damaged files: repaired where nothing can be lost, otherwise reported as damage, and never a panic.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const RUNS: usize = 40;
 
-/// A store that was opened a few times, with its runs.
+/// A store that was opened a few times, and its runs.
 async fn store() -> (TempDir, Vec<SampleRun>) {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let mut runs: Vec<_> = (0..RUNS).map(|number| SampleRun::new(&format!("r{number}"))).collect();
@@ -27,7 +27,7 @@ async fn store() -> (TempDir, Vec<SampleRun>) {
 }
 
 fn options() -> SledOptions {
-    // So few that most of what is written is in sled soon, and some of it is not.
+    // Small enough that most writes are soon in sled, and some are not.
     SledStore::options().with_cache_bytes(8 * 1024 * 1024).with_write_ahead_bytes(50_000)
 }
 
@@ -45,7 +45,7 @@ async fn all_there(store: &SledStore, runs: &[SampleRun]) {
 }
 
 #[tokio::test]
-async fn a_torn_snapshot_is_put_aside_and_nothing_is_lost() {
+async fn a_torn_snapshot_is_moved_aside_and_nothing_is_lost() {
     let (directory, runs) = store().await;
     let garble: fn(&mut Vec<u8>) = |bytes| {
         let middle = bytes.len() / 2;
@@ -61,12 +61,12 @@ async fn a_torn_snapshot_is_put_aside_and_nothing_is_lost() {
         let store = options().open(directory.path()).unwrap_or_else(|error| panic!("harm {number}: {error}"));
         let report = store.report();
         assert_eq!(report.runs_checked, Some(RUNS as u64));
-        let [aside] = &report.set_aside[..] else { panic!("one should be put aside: {report:?}") };
+        let [aside] = &report.set_aside[..] else { panic!("one should be moved aside: {report:?}") };
         assert_eq!(fs::read(aside).expect("it is kept"), bytes);
-        assert!(!aside.with_file_name("db").exists(), "the copy of the log has served its purpose");
+        assert!(!aside.with_file_name("db").exists(), "the copy of the log was removed");
         all_there(&store, &runs).await;
         drop(store);
-        let store = options().open(directory.path()).expect("it opens as ever");
+        let store = options().open(directory.path()).expect("it opens");
         assert_eq!(store.report().set_aside, Vec::<PathBuf>::new());
     }
 }
@@ -90,7 +90,7 @@ fn open_refused(path: &Path) -> StoreError {
 }
 
 #[tokio::test]
-async fn a_damaged_configuration_is_named_and_can_be_removed() {
+async fn a_damaged_configuration_is_reported_and_can_be_removed() {
     let (directory, runs) = store().await;
     let conf = directory.path().join("conf");
     let mut chance = Chance::new(3);
@@ -126,7 +126,7 @@ async fn a_lost_log_is_damage_not_an_empty_store() {
 }
 
 #[test]
-fn other_formats_and_other_databases_are_left_alone() {
+fn other_formats_and_databases_are_refused_and_left_unchanged() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let format = directory.path().join("FORMAT");
     for (text, kind) in [
@@ -138,7 +138,7 @@ fn other_formats_and_other_databases_are_left_alone() {
         fs::write(&format, text).expect("it writes");
         let error = open_refused(directory.path());
         assert_eq!(error.kind(), kind, "{text:?}: {error}");
-        assert!(!directory.path().join("db").exists(), "nothing was made");
+        assert!(!directory.path().join("db").exists(), "nothing was created");
     }
     fs::remove_file(&format).expect("it can be removed");
     fs::write(directory.path().join("db"), b"somebody's").expect("it writes");
@@ -148,7 +148,7 @@ fn other_formats_and_other_databases_are_left_alone() {
 }
 
 #[tokio::test]
-async fn an_interrupted_creation_is_gone_on_with() {
+async fn an_interrupted_creation_is_repeated() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     fs::write(directory.path().join("FORMAT"), "orkestra-store sled 1 unfinished\n").expect("it writes");
     fs::write(directory.path().join("conf"), b"").expect("it writes");
@@ -157,7 +157,7 @@ async fn an_interrupted_creation_is_gone_on_with() {
     assert_eq!(store.append(vec![SampleRun::new("r").create()]).await, [Ok(())]);
 }
 
-/// What a garbled log may lead to: an error that says so, or nothing, when nothing was stored there any more.
+/// A corrupted log leads to an error, or to no loss if the bytes were unused.
 async fn garbled(directory: &Path, runs: &[SampleRun], seed: u64) -> &'static str {
     let store = match options().open(directory) {
         Err(error) => {
@@ -174,13 +174,13 @@ async fn garbled(directory: &Path, runs: &[SampleRun], seed: u64) -> &'static st
         let journal = store.read(run.id(), Seq(1), usize::MAX).await.expect("a checked store reads");
         let replayed = SampleRun::resume(run.id(), &journal);
         let last = replayed.map(|replayed| replayed.last());
-        assert!(matches!(last, Ok(last) if last == run.last()), "seed {seed}: lost without a word: {last:?}");
+        assert!(matches!(last, Ok(last) if last == run.last()), "seed {seed}: silently lost: {last:?}");
     }
     "whole"
 }
 
 #[tokio::test]
-async fn a_garbled_log_is_damage_and_never_a_panic() {
+async fn a_corrupted_log_is_damage_and_never_panics() {
     let (directory, runs) = store().await;
     let whole: Vec<_> =
         fs::read_dir(directory.path()).expect("it is there").map(|entry| entry.expect("an entry").path()).collect();
@@ -200,6 +200,6 @@ async fn a_garbled_log_is_damage_and_never_a_panic() {
         fs::write(&db, bytes).expect("it writes");
         *outcomes.entry(garbled(copy.path(), &runs, seed).await).or_insert(0) += 1;
     }
-    println!("{seeds} garbled logs: {outcomes:?}");
+    println!("{seeds} corrupted logs: {outcomes:?}");
     assert!(outcomes.contains_key("refused") || outcomes.contains_key("found"), "{outcomes:?}");
 }

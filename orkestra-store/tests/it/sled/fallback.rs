@@ -1,8 +1,8 @@
-//! What a power cut leaves of sled's file in the middle of a checkpoint: the store goes back to the state before it, and on from
-//! there. And what it says when there is nothing whole to go back to.
+//! What a power failure leaves of sled's file in the middle of a checkpoint: the store restores the state before it and
+//! continues from there. And the errors when that state cannot be restored.
 //!
-//! A cut is made from two copies of the directory, before and after a checkpoint: of each sector that differs, either
-//! may have reached the disk. That is more than any order of writes can leave.
+//! A failure is simulated with two copies of the directory, before and after a checkpoint: of each sector that differs,
+//! either version may be on the disk. That is more than any order of writes can leave.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -43,13 +43,13 @@ fn turn(fallback: &[u8]) -> u64 {
     slot(0).max(slot(SLOT)).unwrap_or(0)
 }
 
-/// The number of the last group commit that it says is in sled.
+/// The number of the last group commit that it records for sled.
 fn applied(fallback: &[u8]) -> u64 {
     let slot = usize::try_from(turn(fallback) % 2).expect("it is small") * SLOT;
     u64::from_be_bytes(fallback[slot + 12..slot + 20].try_into().expect("eight"))
 }
 
-/// The number of the first group commit in the write-ahead file that is written to.
+/// The number of the first group commit in the current write-ahead file.
 fn first_of_current(directory: &Path) -> u64 {
     let first = |name: &str| {
         let bytes = fs::read(directory.join(name)).expect("it reads");
@@ -58,7 +58,7 @@ fn first_of_current(directory: &Path) -> u64 {
     first("wal.0").max(first("wal.1"))
 }
 
-/// Runs that come, grow, and go.
+/// Runs that are created, grow and are deleted.
 struct Life {
     runs: Vec<SampleRun>,
     gone: Vec<SampleRun>,
@@ -90,19 +90,19 @@ impl Life {
         for run in &self.runs {
             let journal = store.read(run.id(), Seq(1), usize::MAX).await.expect("it reads");
             let last = journal.last().map(|commit| commit.last);
-            assert_eq!(last, Some(run.last()), "{what}: run {} is not all there", run.id());
+            assert_eq!(last, Some(run.last()), "{what}: run {} is incomplete", run.id());
         }
         for run in &self.gone {
             let journal = store.read(run.id(), Seq(1), 1).await.expect("it reads");
-            assert!(journal.is_empty(), "{what}: run {} is there again", run.id());
+            assert!(journal.is_empty(), "{what}: run {} reappeared", run.id());
         }
         store.check().await.unwrap_or_else(|error| panic!("{what}: {error}"));
     }
 }
 
-/// With so many bytes a checkpoint writes a few segments.
+/// With this size a checkpoint writes a few segments.
 const FEW: u64 = 700_000;
-/// With so many, enough that sled would use segments again that were freed in the same checkpoint.
+/// With this size, so many that sled would reuse segments freed in the same checkpoint.
 const MANY: u64 = 3_000_000;
 
 fn options(durability: Durability, write_ahead_bytes: u64) -> SledOptions {
@@ -113,7 +113,7 @@ fn reopened(directory: &Path) -> Result<SledStore, StoreError> {
     options(Durability::Fsync, FEW).open(directory)
 }
 
-/// A store that lives, its directory, and what is in it.
+/// An open store, its directory and its runs.
 struct Scene {
     directory: TempDir,
     store: SledStore,
@@ -127,15 +127,15 @@ impl Scene {
         Self { directory, store, life: Life { runs: Vec::new(), gone: Vec::new(), chance: Chance::new(seed) } }
     }
 
-    /// Lives through one checkpoint. The directory before its last part and after it; or, where two parts came too fast to be told apart,
-    /// nothing.
+    /// Writes until one checkpoint has run. Returns the directory before and after its last part; `None` if two parts
+    /// followed too quickly to be distinguished.
     async fn checkpoint(&mut self) -> Option<(Files, Files)> {
         let path = self.directory.path();
         let (mut before, first) = (copy(path), first_of_current(path));
         while first_of_current(path) == first {
             self.life.step(&self.store).await;
         }
-        // Nothing is written meanwhile: the next one would use the write-ahead file again.
+        // No writes meanwhile, because the next one would reuse the write-ahead file.
         let done = applied(&before["fallback"]);
         loop {
             let now = copy(path);
@@ -151,7 +151,7 @@ impl Scene {
     }
 }
 
-/// The database as a cut may leave it: of each sector that differs, one or the other.
+/// The database as a power failure may leave it: of each sector that differs, one version or the other.
 fn mixed(before: &[u8], after: &[u8], chance: &mut Chance) -> Vec<u8> {
     let sector = |bytes: &[u8], at: usize| bytes.get(at..bytes.len().min(at + SECTOR)).unwrap_or_default().to_vec();
     let longest = before.len().max(after.len());
@@ -160,14 +160,14 @@ fn mixed(before: &[u8], after: &[u8], chance: &mut Chance) -> Vec<u8> {
     for at in (0..longest).step_by(SECTOR) {
         let (old, new) = (sector(before, at), sector(after, at));
         let mut chosen = if chance.below(10) < new_in_ten { new } else { old };
-        // What lies beyond the end of the file that it comes from was never written.
+        // What lies beyond the end of that version was never written.
         chosen.resize(SECTOR.min(longest - at), 0);
         mixed.extend(chosen);
     }
     mixed
 }
 
-/// The directory as a cut in the middle of the checkpoint leaves it: the word that it is done is torn.
+/// The directory after a power failure in the middle of the checkpoint: the record that it is complete is torn.
 fn cut(before: &Files, after: &Files, chance: &mut Chance) -> Files {
     let mut files = after.clone();
     files.insert("db".into(), mixed(&before["db"], &after["db"], chance));
@@ -183,7 +183,7 @@ async fn cut_checkpoints(options: SledOptions, seed: u64) {
     let (mut chance, mut undone) = (Chance::new(seed + 1_000), [0_usize; 2]);
     for round in 0..rounds {
         let Some((before, after)) = scene.checkpoint().await else { continue };
-        // Before that the file is too short for segments to be used again.
+        // Before that, the file is too short for segments to be reused.
         for number in (0..cuts).filter(|_| round > 3) {
             let what = format!("seed {seed}, checkpoint {round}, cut {number}");
             let directory = put(&cut(&before, &after, &mut chance));
@@ -195,26 +195,26 @@ async fn cut_checkpoints(options: SledOptions, seed: u64) {
             }
         }
     }
-    // Where every sector that counts is as it was before, there is nothing to undo. The second time there may be what a reader
-    // was just splitting as the checkpoint ended.
-    assert!(undone[0] >= rounds / 2 && undone[1] < rounds / 2, "{undone:?} of {rounds} times {cuts} cuts were seen");
+    // If all relevant sectors are unchanged there is nothing to undo. The second time, a page may be undone that a
+    // reader was splitting when the checkpoint ended.
+    assert!(undone[0] >= rounds / 2 && undone[1] < rounds / 2, "{undone:?} of {rounds} times {cuts} cuts were undone");
     let db = fs::metadata(scene.directory.path().join("db")).expect("it is there").len();
-    assert!(db > 3 * 1024 * 1024, "{db} bytes are too few for segments to be used again");
+    assert!(db > 3 * 1024 * 1024, "{db} bytes are too few for segments to be reused");
 }
 
 #[tokio::test]
-async fn a_cut_checkpoint_is_undone_and_done_again() {
+async fn an_interrupted_checkpoint_is_undone_and_repeated() {
     cut_checkpoints(options(Durability::Fsync, MANY), 1).await;
 }
 
 #[tokio::test]
-async fn a_cut_checkpoint_is_undone_and_done_again_for_the_process() {
+async fn an_interrupted_checkpoint_is_undone_and_repeated_for_the_process() {
     cut_checkpoints(options(Durability::Process, FEW), 2).await;
 }
 
-/// Whatever else is damaged while a checkpoint was cut: it is told, or nothing is missing.
+/// Other damage during an interrupted checkpoint is reported, or nothing is missing.
 #[tokio::test]
-async fn what_is_damaged_besides_is_told() {
+async fn other_damage_during_an_interrupted_checkpoint_is_reported() {
     let mut scene = Scene::new(options(Durability::Fsync, FEW), 3);
     for _ in 0..4 {
         drop(scene.checkpoint().await);
@@ -229,7 +229,7 @@ async fn what_is_damaged_besides_is_told() {
         let end = (from + length).min(db.len());
         db[from..end].fill_with(|| chance.next_u64().to_le_bytes()[0]);
         match reopened(put(&files).path()) {
-            // Nothing that counts was cut: then only a check reads everything.
+            // No relevant write was interrupted, so only a check reads everything.
             Ok(store) if !store.report().checkpoint_undone => {}
             Ok(store) => scene.life.must_be_in(&store, &format!("seed {seed}")).await,
             Err(error) => {
@@ -238,12 +238,12 @@ async fn what_is_damaged_besides_is_told() {
             }
         }
     }
-    println!("{seeds} damaged databases: {refused} refused, the others whole");
+    println!("{seeds} damaged databases: {refused} refused, the others intact");
     assert!(refused > 0);
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_the_fallbacks_is_left_alone_and_told() {
+async fn a_database_that_does_not_match_the_fallback_is_refused_and_left_unchanged() {
     let mut scene = Scene::new(options(Durability::Fsync, FEW), 4);
     let (first, _) = scene.checkpoint().await.expect("it has one part");
     for _ in 0..4 {
@@ -261,7 +261,7 @@ async fn a_database_that_is_not_the_fallbacks_is_left_alone_and_told() {
 }
 
 #[tokio::test]
-async fn a_torn_fallback_is_told_and_without_one_all_is_checked() {
+async fn a_damaged_fallback_is_refused_and_without_one_the_store_is_checked() {
     let mut scene = Scene::new(options(Durability::Fsync, FEW), 5);
     drop(scene.checkpoint().await);
     let mut files = copy(scene.directory.path());
@@ -276,11 +276,11 @@ async fn a_torn_fallback_is_told_and_without_one_all_is_checked() {
     assert_eq!(store.report().runs_checked, Some(scene.life.runs.len() as u64));
     scene.life.must_be_in(&store, "without a fallback").await;
     drop(store);
-    let store = reopened(directory.path()).expect("it opens as ever");
-    assert_eq!(store.report().runs_checked, None, "there is one again");
+    let store = reopened(directory.path()).expect("it opens");
+    assert_eq!(store.report().runs_checked, None, "the fallback exists again");
 }
 
-/// sled splits and merges pages when somebody comes by to read. What it writes then is synced by nobody.
+/// sled splits and merges pages when they are read, and nothing would sync those writes.
 #[tokio::test]
 async fn reading_writes_nothing() {
     let mut scene = Scene::new(options(Durability::Fsync, FEW), 6);

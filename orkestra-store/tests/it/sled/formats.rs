@@ -1,4 +1,4 @@
-//! Stores of every older format, as the versions of their time wrote them: taken over with all that is in them.
+//! Stores of every older format, written by the versions of their time, are upgraded with all their content.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,8 +22,8 @@ fn copied(format: u32) -> TempDir {
     directory
 }
 
-/// Twelve runs of a commit to begin with and four reports, a last one or another report; the fourth was deleted. A long
-/// blob, a value that was written six times; where there are letters, one.
+/// The content of the fixtures: twelve runs, each created, with four reports and a last commit or another report; the
+/// fifth was deleted. A long blob, a value written six times, and one letter where the format has letters.
 async fn must_be_whole(store: &SledStore, format: u32) {
     for number in 0..12 {
         let id = RunId::new(format!("r{number}")).expect("an id");
@@ -43,12 +43,12 @@ async fn must_be_whole(store: &SledStore, format: u32) {
 }
 
 #[tokio::test]
-async fn stores_of_older_formats_are_taken_over() {
+async fn stores_of_older_formats_are_upgraded() {
     for format in 1..=3 {
         let directory = copied(format);
         for turn in 0..2 {
             let store = SledStore::open(directory.path()).unwrap_or_else(|error| panic!("format {format}: {error}"));
-            assert_eq!(store.report().runs_checked, (turn == 0).then_some(11), "checked once, as it is taken over");
+            assert_eq!(store.report().runs_checked, (turn == 0).then_some(11), "checked once, when it is upgraded");
             assert!(!store.report().created && store.report().after_crash == (turn == 0));
             must_be_whole(&store, format).await;
         }
@@ -59,20 +59,20 @@ async fn stores_of_older_formats_are_taken_over() {
 }
 
 #[tokio::test]
-async fn a_take_over_that_was_cut_is_begun_again() {
+async fn an_interrupted_upgrade_is_repeated() {
     for format in 1..=3 {
         let directory = copied(format);
-        // What the first one had written by then. The format is written last.
+        // What the first upgrade had written by then. The format is written last.
         fs::write(directory.path().join("fallback"), [7; 5_000]).expect("it writes");
         let store = SledStore::open(directory.path()).unwrap_or_else(|error| panic!("format {format}: {error}"));
         must_be_whole(&store, format).await;
     }
 }
 
-/// A database that a cut checkpoint of an older version had damaged is told, wherever the damage matters: there is no fallback
-/// to go back to.
+/// A database damaged by an interrupted checkpoint of an older version is refused wherever the damage matters, because
+/// there is no fallback to restore.
 #[tokio::test]
-async fn a_damaged_store_of_an_older_format_is_not_taken_over() {
+async fn a_damaged_store_of_an_older_format_is_not_upgraded() {
     let mut refused = 0;
     for format in 1..=3 {
         for eighth in 1..8 {
@@ -87,19 +87,19 @@ async fn a_damaged_store_of_an_older_format_is_not_taken_over() {
                 Err(error) => {
                     assert_eq!(error.kind(), StoreErrorKind::Damaged, "format {format}: {error}");
                     let text = fs::read_to_string(directory.path().join("FORMAT")).expect("it reads");
-                    assert_eq!(text, format!("orkestra-store sled {format}\n"), "it is as it was");
+                    assert_eq!(text, format!("orkestra-store sled {format}\n"), "it is unchanged");
                     refused += 1;
                 }
             }
         }
     }
-    // Where the write-ahead files still hold everything, no damage matters.
+    // No damage matters where the write-ahead files still contain everything.
     assert!(refused > 2, "{refused} of 21");
 }
 
-/// The power may end while a store is being made: nothing was acknowledged, and it is made anew.
+/// The power may fail while a store is created: nothing was acknowledged, and it is created again.
 #[tokio::test]
-async fn an_unfinished_store_is_made_anew_whatever_is_left_of_it() {
+async fn an_unfinished_store_is_created_again_whatever_it_contains() {
     for (name, bytes) in
         [("conf", &b"segment_size: 5242"[..]), ("db", &[3; 700_000]), ("snap.0000", b"half"), ("wal.1", b"x")]
     {

@@ -1,5 +1,5 @@
-//! Segments that sled has freed just before the end of its log: it opens without them whatever becomes of its snapshot. And pages
-//! that it keeps in files of their own.
+//! Segments that sled freed just before the end of its log: it opens without them, whatever becomes of its snapshot.
+//! And pages that it stores in separate files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use orkestra_core::store::{Store, StoreErrorKind};
 use orkestra_store::SledStore;
 use tempfile::TempDir;
 
-/// The file whose runs `bytes` are.
+/// Decompresses a run-length encoded file.
 fn unpacked(mut bytes: &[u8]) -> Vec<u8> {
     let mut whole = Vec::new();
     while let Some((tag, rest)) = bytes.split_first() {
@@ -52,24 +52,24 @@ async fn must_be_whole(directory: &Path, what: &str) {
     }
 }
 
-/// A power cut may take its name: sled does not sync the directory.
+/// A power failure may lose its name, because sled does not sync the directory.
 #[tokio::test]
-async fn a_lost_snapshot_takes_nothing_with_it() {
+async fn a_lost_snapshot_loses_no_data() {
     let directory = fixture();
     fs::remove_file(snapshot(directory.path())).expect("it can be removed");
     must_be_whole(directory.path(), "without its snapshot").await;
 }
 
 #[tokio::test]
-async fn a_torn_snapshot_takes_nothing_with_it() {
+async fn a_torn_snapshot_loses_no_data() {
     let directory = fixture();
     fs::write(snapshot(directory.path()), b"torn").expect("it writes");
     must_be_whole(directory.path(), "with a torn snapshot").await;
 }
 
-/// An opening that ends after sled was opened: here because more was acknowledged than there is.
+/// An opening that fails after sled was opened, here because acknowledged writes are missing.
 #[tokio::test]
-async fn an_opening_that_fails_destroys_nothing() {
+async fn a_failed_opening_destroys_nothing() {
     let directory = fixture();
     let mark = directory.path().join("mark");
     let good = fs::read(&mark).expect("it reads");
@@ -85,15 +85,15 @@ async fn an_opening_that_fails_destroys_nothing() {
     must_be_whole(directory.path(), "after openings that failed").await;
 }
 
-/// CRC-32 as zlib has it.
+/// CRC-32 as in zlib.
 fn checksum(bytes: &[u8]) -> u32 {
     let bit = |crc: u32, _| if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
     !bytes.iter().fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), bit))
 }
 
-/// The longest keys there are make pages of an index that sled puts into files of their own.
+/// With the longest keys, sled stores pages of an index in separate files.
 #[tokio::test]
-async fn pages_in_files_of_their_own_are_kept() {
+async fn large_pages_in_separate_files_are_kept() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let open = || SledStore::open(directory.path()).expect("it opens");
     let run = |number: usize| RunId::new(format!("r{number:02}{}", "x".repeat(197))).expect("an id");
@@ -104,7 +104,7 @@ async fn pages_in_files_of_their_own_are_kept() {
     }
     drop(store);
     let files = fs::read_dir(directory.path().join("blobs")).expect("sled makes it").count();
-    assert!(files > 0, "there is nothing to be shown");
+    assert!(files > 0, "the test must produce large pages");
     let store = open();
     for number in 0..40 {
         assert_eq!(store.blob(&run(number), &key).await.map(|blob| blob.map(|blob| blob.len())), Ok(Some(600_000)));

@@ -1,4 +1,4 @@
-//! Ends that were lost: of the write-ahead files, of sled's log. And values that would not be in the log at all.
+//! Lost ends of the write-ahead files and of sled's log, and values that must not be stored outside the log.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn options(durability: Durability) -> SledOptions {
     SledStore::options().with_durability(durability).with_write_ahead_bytes(20_000)
 }
 
-/// Writes back what the files were that begin so, and leaves others of the kind out.
+/// Restores the files that begin with `prefix`, and removes others that do.
 fn put_back(directory: &Path, prefix: &str, kept: &[(String, Vec<u8>)]) {
     for entry in fs::read_dir(directory).expect("it is there") {
         let path = entry.expect("an entry").path();
@@ -37,7 +37,7 @@ fn keep(directory: &Path) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// A store whose write-ahead files are as they were before the last commit was acknowledged.
+/// A store whose write-ahead files lack the last acknowledged commit.
 async fn rewound(durability: Durability) -> (TempDir, SampleRun) {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let open = || options(durability).open(directory.path()).expect("the store opens");
@@ -57,10 +57,10 @@ async fn length(store: &SledStore, run: &SampleRun) -> usize {
     store.read(run.id(), Seq(1), usize::MAX).await.expect("it reads").len()
 }
 
-const LOST: &str = "group commit 4 was acknowledged, what is there ends with 2";
+const LOST: &str = "group commit 4 was acknowledged, but the log ends with 2";
 
 #[tokio::test]
-async fn a_lost_end_is_damage_until_somebody_accepts_it() {
+async fn a_lost_end_of_the_log_is_damage_until_the_loss_is_accepted() {
     let (directory, run) = rewound(Durability::Fsync).await;
     for _ in 0..2 {
         let Err(error) = SledStore::open(directory.path()) else { panic!("an acknowledged commit is missing") };
@@ -68,24 +68,24 @@ async fn a_lost_end_is_damage_until_somebody_accepts_it() {
         assert!(error.to_string().contains(LOST), "{error}");
     }
     fs::remove_file(directory.path().join("mark")).expect("it can be removed");
-    let store = SledStore::open(directory.path()).expect("the loss was accepted");
+    let store = SledStore::open(directory.path()).expect("the loss is accepted");
     assert_eq!(length(&store, &run).await, 1);
 }
 
 #[tokio::test]
-async fn a_lost_end_is_told_when_only_the_process_had_to_be_survived() {
+async fn a_lost_end_of_the_log_is_reported_under_process_durability() {
     let (directory, run) = rewound(Durability::Process).await;
-    let store = SledStore::open(directory.path()).expect("it goes on with what is there");
+    let store = SledStore::open(directory.path()).expect("it opens without the lost end");
     assert_eq!(store.report().lost.as_deref(), Some(LOST));
     assert_eq!(length(&store, &run).await, 1);
     drop(store);
-    let store = SledStore::open(directory.path()).expect("it opens as ever");
-    assert_eq!(store.report().lost, None, "it was told once");
+    let store = SledStore::open(directory.path()).expect("it opens");
+    assert_eq!(store.report().lost, None, "it is reported once");
 }
 
-/// Sled has lost what a checkpoint brought into it: what the write-ahead files hold stands behind a gap.
+/// sled has lost what a checkpoint wrote, so the records in the write-ahead files follow a gap.
 #[tokio::test]
-async fn what_stands_behind_an_accepted_loss_never_comes_back() {
+async fn records_after_an_accepted_loss_never_reappear() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let open = || options(Durability::Fsync).open(directory.path());
     let mut run = SampleRun::new("r");
@@ -106,7 +106,7 @@ async fn what_stands_behind_an_accepted_loss_never_comes_back() {
     fs::remove_file(directory.path().join("mark")).expect("it can be removed");
     for round in 0..20 {
         let store = open().unwrap_or_else(|error| panic!("round {round}: the loss was accepted: {error}"));
-        assert_eq!(length(&store, &run).await, 0, "round {round}: even its beginning was in a file that is used again");
+        assert_eq!(length(&store, &run).await, 0, "round {round}: even its first record was in a reused file");
         let other = SampleRun::new(&format!("other-{round}")).create();
         assert_eq!(store.append(vec![other]).await, [Ok(())]);
         store.check().await.unwrap_or_else(|error| panic!("round {round}: {error}"));
@@ -114,7 +114,7 @@ async fn what_stands_behind_an_accepted_loss_never_comes_back() {
 }
 
 #[tokio::test]
-async fn a_deletion_leaves_nothing_to_be_missed() {
+async fn a_deleted_run_is_not_reported_as_lost() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let store = SledStore::open(directory.path()).expect("the store opens");
     let mut run = SampleRun::new("r");
@@ -124,9 +124,9 @@ async fn a_deletion_leaves_nothing_to_be_missed() {
     SledStore::open(directory.path()).expect("nothing is missing");
 }
 
-/// A snapshot is written without a sync: a failure of the power takes it, and nobody misses it.
+/// A snapshot is not synced: a power failure may lose it, which is no damage.
 #[tokio::test]
-async fn a_lost_snapshot_is_not_missed() {
+async fn a_lost_snapshot_is_no_damage() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let mut run = SampleRun::new("r");
     let store = options(Durability::Fsync).open(directory.path()).expect("the store opens");
@@ -142,9 +142,9 @@ async fn a_lost_snapshot_is_not_missed() {
     assert_eq!(length(&store, &run).await, 1);
 }
 
-/// A store of format 1: all of it is in sled.
+/// A store of format 1: everything is in sled.
 #[tokio::test]
-async fn a_store_without_write_ahead_files_is_taken_over() {
+async fn a_store_without_write_ahead_files_is_upgraded() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let mut run = SampleRun::new("r");
     let store = options(Durability::Fsync).open(directory.path()).expect("the store opens");
@@ -153,24 +153,24 @@ async fn a_store_without_write_ahead_files_is_taken_over() {
         assert_eq!(store.append(vec![run.report(3_000)]).await, [Ok(())]);
     }
     drop(store);
-    // What a checkpoint brought into sled is what a store of format 1 has; the format inside is looked at alone.
+    // Format 1 has exactly what checkpoints wrote into sled. The format inside sled is only compared with the newest.
     fs::write(directory.path().join("FORMAT"), "orkestra-store sled 1\n").expect("it writes");
     for name in ["wal.0", "wal.1", "mark", "fallback"] {
         fs::remove_file(directory.path().join(name)).expect("it can be removed");
     }
     for _ in 0..2 {
-        let store = SledStore::options().with_check(true).open(directory.path()).expect("it is taken over");
+        let store = SledStore::options().with_check(true).open(directory.path()).expect("it is upgraded");
         assert!(!store.report().created);
-        // At least what the first checkpoint had: how far the others came is a matter of time.
+        // At least what the first checkpoint contained. How far later ones got depends on timing.
         assert!(length(&store, &run).await >= 6);
         let format = fs::read_to_string(directory.path().join("FORMAT")).expect("it reads");
         assert_eq!(format, "orkestra-store sled 4\n");
     }
 }
 
-/// A store of format 2: as this one, without letters.
+/// A store of format 2: the same without letters.
 #[tokio::test]
-async fn a_store_without_letters_is_taken_over_and_its_write_ahead_files_count() {
+async fn a_store_without_letters_is_upgraded_and_its_write_ahead_files_are_read() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let mut run = SampleRun::new("r");
     let store = options(Durability::Fsync).open(directory.path()).expect("the store opens");
@@ -183,9 +183,9 @@ async fn a_store_without_letters_is_taken_over_and_its_write_ahead_files_count()
     let error = SledStore::open(directory.path()).err().expect("what was acknowledged is missing");
     assert_eq!(error.kind(), StoreErrorKind::Damaged, "{error}");
     fs::write(directory.path().join("wal.0"), kept).expect("it writes");
-    let store = SledStore::options().with_check(true).open(directory.path()).expect("it is taken over");
+    let store = SledStore::options().with_check(true).open(directory.path()).expect("it is upgraded");
     assert_eq!(length(&store, &run).await, 2);
-    store.send(run.id(), b"letter").await.expect("it knows letters now");
+    store.send(run.id(), b"letter").await.expect("it supports letters now");
     assert_eq!(fs::read_to_string(&format).expect("it reads"), "orkestra-store sled 4\n");
 }
 
@@ -193,9 +193,9 @@ fn blobs(directory: &Path) -> usize {
     fs::read_dir(directory.join("blobs")).expect("sled makes it").count()
 }
 
-/// What sled puts under `blobs/` it never syncs. Pages full of the largest parts are the worst that can be.
+/// sled never syncs what it stores under `blobs/`. Pages full of the largest parts are the worst case.
 #[tokio::test]
-async fn nothing_is_ever_kept_beside_the_log() {
+async fn no_value_is_stored_outside_the_log() {
     let directory = tempfile::tempdir().expect("a directory for a test");
     let store = options(Durability::Process).open(directory.path()).expect("it opens");
     let long = "r".repeat(190);

@@ -1,4 +1,4 @@
-//! What is sled's own: its damage, its lost ends, cut checkpoints, older formats.
+//! Tests of sled alone: damage, lost ends, interrupted checkpoints, older formats.
 
 mod damage;
 mod fallback;

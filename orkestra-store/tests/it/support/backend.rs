@@ -1,4 +1,4 @@
-//! Which backend a test looks at. It has a name, so that a child process can be told.
+//! The backend that a test runs on. Its name is passed to child processes.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -19,7 +19,7 @@ pub(crate) enum Backend {
     Fjall,
 }
 
-/// All that were built.
+/// All backends that were built.
 pub(crate) const BACKENDS: &[Backend] = &[
     #[cfg(feature = "sled")]
     Backend::Sled,
@@ -27,11 +27,12 @@ pub(crate) const BACKENDS: &[Backend] = &[
     Backend::Fjall,
 ];
 
-/// How it is opened.
+/// How to open a store.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     pub(crate) durability: Durability,
-    /// How much is gathered in memory before it goes where it stays; so few that it does often, unless a test says otherwise.
+    /// The write-ahead bytes of sled, or the memtable bytes of fjall. Small by default, so that checkpoints and flushes
+    /// happen often.
     pub(crate) gathered_bytes: u64,
     pub(crate) check: bool,
 }
@@ -43,12 +44,12 @@ impl Default for Options {
 }
 
 impl Options {
-    /// As a child process was told.
+    /// The options named by an argument of a child process.
     pub(crate) fn of(word: &str) -> Self {
         let durability = match word {
             "fsync" => Durability::Fsync,
             "process" => Durability::Process,
-            other => panic!("`{other}` is no durability"),
+            other => panic!("unknown durability `{other}`"),
         };
         Self { durability, ..Self::default() }
     }
@@ -61,10 +62,10 @@ impl Backend {
 
     pub(crate) fn named(name: &str) -> Self {
         let found = BACKENDS.iter().find(|backend| backend.name() == name);
-        *found.unwrap_or_else(|| panic!("`{name}` is no backend"))
+        *found.unwrap_or_else(|| panic!("unknown backend `{name}`"))
     }
 
-    /// Opens a store with the options that users get when they name none.
+    /// Opens a store with the default options.
     pub(crate) fn open(self, path: impl AsRef<Path>) -> Result<Opened, StoreError> {
         Ok(match self {
             #[cfg(feature = "sled")]
@@ -92,7 +93,7 @@ impl Backend {
     }
 }
 
-/// An open store, whichever it is.
+/// An open store of any backend.
 #[derive(Clone)]
 pub(crate) enum Opened {
     #[cfg(feature = "sled")]

@@ -1,28 +1,28 @@
-//! How a store that fails must end: what was under way is unknown, nothing is done any more and every answer says why; opened
-//! again, all is there that was acknowledged, and it goes on.
+//! How a failing store must end: the write in progress is unknown, all later calls are refused with the cause.
+//! Reopened, it contains everything acknowledged and accepts writes.
 
 use std::path::Path;
 
 use orkestra_testkit::sample::SampleRun;
 
+use super::acknowledged::Acknowledged;
 use super::backend::{Backend, Options};
-use super::told::Told;
 
-/// What the part `fill` said.
+/// The reports of the part `fill`.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
     /// Why the store did not open.
     pub(crate) unopened: Option<String>,
-    /// What was refused first.
+    /// The first refusal.
     pub(crate) refused: Option<String>,
     after: Vec<String>,
-    /// Things that were acknowledged.
+    /// Number of acknowledgements.
     pub(crate) acknowledged: usize,
 }
 
 impl Ending {
-    /// Hears what the child said, and passes on what it was told is written.
-    pub(crate) fn hear(lines: &[String], told: &mut Told) -> Self {
+    /// Reads the reports of a child, and passes acknowledgements on to `acknowledged`.
+    pub(crate) fn hear(lines: &[String], acknowledged: &mut Acknowledged) -> Self {
         let mut ending = Self::default();
         for line in lines {
             match line.split_once(' ') {
@@ -31,7 +31,7 @@ impl Ending {
                 Some(("after", answer)) => ending.after.push(answer.to_owned()),
                 None if line == "end" => {}
                 _ => {
-                    told.hear(line);
+                    acknowledged.hear(line);
                     ending.acknowledged += usize::from(line != "opened");
                 }
             }
@@ -39,7 +39,7 @@ impl Ending {
         ending
     }
 
-    /// Panics unless all that followed the failure was refused, each time for one of `causes`.
+    /// Panics unless every call after the failure was refused for one of `causes`.
     pub(crate) fn must_name(&self, causes: &[&str]) {
         let named = |answer: &str| causes.iter().any(|cause| answer.contains(cause));
         if let Some(why) = &self.unopened {
@@ -56,12 +56,12 @@ impl Ending {
     }
 }
 
-/// Opens the store again and panics unless it holds what was told, is whole, and takes more.
-pub(crate) async fn must_go_on(backend: Backend, path: &Path, told: &Told, round: usize) {
+/// Reopens the store. Panics unless it contains what was acknowledged, is intact and accepts writes.
+pub(crate) async fn must_reopen(backend: Backend, path: &Path, acknowledged: &Acknowledged, round: usize) {
     for turn in 0..2 {
         let store = backend.open_with(path, Options { check: true, ..Options::default() });
         let store = store.unwrap_or_else(|error| panic!("{backend:?}, round {round}: {error}"));
-        told.must_be_in(&*store, round).await;
+        acknowledged.must_be_in(&*store, round).await;
         let mut run = SampleRun::new(&format!("more-{round}-{turn}"));
         assert_eq!(store.append(vec![run.create()]).await, [Ok(())]);
         assert_eq!(store.append(vec![run.report(9_000)]).await, [Ok(())]);

@@ -1,7 +1,7 @@
-//! What a child process wrote, in order, and whether a store holds all of it, an older state of it, or a wrong state.
+//! What a child process wrote, in order, and whether a store contains all of it, an older state, or a wrong state.
 //!
-//! The process makes one call after the other. So an older state is easy to recognize: everything up to some call is there, and
-//! nothing after it.
+//! The process makes one call after another. So in an older state, everything up to some call is there and nothing
+//! after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,10 +25,10 @@ fn sum(commit: &Written) -> u64 {
 #[derive(Default)]
 pub(crate) struct History {
     facts: Vec<Fact>,
-    /// Runs and letters that may be gone although this was not acknowledged.
+    /// Runs and letters that may be gone although that was not acknowledged.
     deleting: BTreeSet<String>,
     taking: BTreeSet<(String, u64)>,
-    /// The sum of every commit that was written, acknowledged or not.
+    /// The hash of every commit that was written, acknowledged or not.
     sums: BTreeMap<(String, u64), u64>,
 }
 
@@ -39,7 +39,7 @@ struct Fact {
 
 #[derive(Debug)]
 enum What {
-    /// The commits of one batch: the run and the last position.
+    /// The commits of one batch: runs and last positions.
     Batch(Vec<(String, u64)>),
     Sent(String, u64),
     Gone(String, u64),
@@ -52,14 +52,14 @@ enum What {
 pub(crate) enum SeeError {
     /// A read failed.
     Unreadable(StoreError),
-    /// It holds what nobody wrote.
+    /// It contains something that was never written.
     Invented(String),
 }
 
 impl fmt::Display for SeeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(error) => write!(f, "it cannot be read: {error}"),
+            Self::Unreadable(error) => write!(f, "cannot read the store: {error}"),
             Self::Invented(what) => f.write_str(what),
         }
     }
@@ -71,7 +71,7 @@ impl From<StoreError> for SeeError {
     }
 }
 
-/// What a store holds.
+/// The content of a store.
 pub(crate) struct Seen {
     runs: BTreeMap<String, BTreeSet<u64>>,
     letters: BTreeSet<(String, u64)>,
@@ -83,14 +83,15 @@ impl History {
         let words: Vec<_> = line.split(' ').collect();
         let number = |word: &str| word.parse::<u64>().expect("a number");
         match words[..] {
-            // What the process before was writing when it ended may be there or not. If not, others take its positions.
+            // What the previous process was writing when it ended may be there or not. If not, its positions are
+            // reused.
             ["opened"] => self.facts.retain(|fact| fact.acknowledged),
             ["batch", ref commits @ ..] => self.hear_batch(commits),
             ["ack", run, last] => {
                 let place = (run.to_owned(), number(last));
                 let holds = |fact: &Fact| matches!(&fact.what, What::Batch(commits) if commits.contains(&place));
                 let batch = self.facts.iter_mut().rfind(|fact| holds(fact));
-                batch.expect("a batch is told before it is written").acknowledged = true;
+                batch.expect("a batch is reported before it is written").acknowledged = true;
             }
             ["deleting", run] => {
                 self.deleting.insert(run.to_owned());
@@ -102,7 +103,7 @@ impl History {
             }
             ["gone", run, id] => self.acknowledged(What::Gone(run.to_owned(), number(id))),
             ["counted", version] => self.acknowledged(What::Counted(number(version))),
-            _ => panic!("the child says `{line}`"),
+            _ => panic!("unknown report `{line}`"),
         }
     }
 
@@ -110,7 +111,7 @@ impl History {
         let mut places = Vec::new();
         for commit in commits {
             let parts: Vec<_> = commit.split(':').collect();
-            let [run, last, sum] = parts[..] else { panic!("`{commit}` is no commit") };
+            let [run, last, sum] = parts[..] else { panic!("invalid commit `{commit}`") };
             let place = (run.to_owned(), last.parse().expect("a position"));
             self.sums.insert(place.clone(), sum.parse().expect("a sum"));
             places.push(place);
@@ -128,14 +129,14 @@ impl History {
         self.facts.iter().any(|fact| fact.acknowledged)
     }
 
-    /// What was acknowledged and is missing. An error names why the state is wrong: half of a batch is there, or a later write
-    /// without an earlier one.
+    /// What was acknowledged and is missing. The error says why the state is wrong: half of a batch is there, or a
+    /// later write without an earlier one.
     pub(crate) fn missing(&self, seen: &Seen) -> Result<Vec<String>, String> {
         let (mut missing, mut first) = (Vec::new(), None);
         for fact in &self.facts {
             match (self.is_there(&fact.what, seen)?, first) {
                 (Some(true), Some(earlier)) => {
-                    return Err(format!("{:?} is there without {earlier:?}, which came before", fact.what));
+                    return Err(format!("{:?} is there without the earlier {earlier:?}", fact.what));
                 }
                 (Some(false), _) => {
                     first = first.or(Some(&fact.what));
@@ -147,14 +148,14 @@ impl History {
         Ok(missing)
     }
 
-    /// Forgets what is missing: the store goes on from an older state.
+    /// Forgets what is missing: the store continues from an older state.
     #[cfg(target_os = "linux")]
     pub(crate) fn accept(&mut self, seen: &Seen) {
         let facts = std::mem::take(&mut self.facts);
         self.facts = facts.into_iter().filter(|fact| self.is_there(&fact.what, seen) != Ok(Some(false))).collect();
     }
 
-    /// `None` when it cannot be told, because it may have been removed later.
+    /// `None` when it is unknown, because it may have been removed later.
     fn is_there(&self, what: &What, seen: &Seen) -> Result<Option<bool>, String> {
         Ok(match what {
             What::Batch(commits) => {
@@ -184,7 +185,7 @@ impl History {
         })
     }
 
-    /// Reads all that a store holds.
+    /// Reads the content of a store.
     pub(crate) async fn see(&self, store: &dyn Store) -> Result<Seen, SeeError> {
         let listed = store.list(&RunQuery { limit: usize::MAX, ..RunQuery::default() }).await?;
         let mut names: BTreeSet<RunId> = listed.items.into_iter().map(|record| record.id).collect();
@@ -203,16 +204,16 @@ impl History {
         Ok(seen)
     }
 
-    /// The last positions of the commits of a run. An error names a gap, or a commit that nobody wrote.
+    /// The last positions of the commits of a run. The error names a gap, or a commit that was never written.
     fn journal(&self, run: &RunId, commits: &[Written]) -> Result<BTreeSet<u64>, String> {
         let mut last = Seq::ZERO;
         for commit in commits {
             if commit.first != last.plus(1) {
-                return Err(format!("run {run} goes on with {} after {last}", commit.first));
+                return Err(format!("run {run} continues with {} after {last}", commit.first));
             }
             last = commit.last;
             if self.sums.get(&(run.to_string(), last.0)) != Some(&sum(commit)) {
-                return Err(format!("run {run} has a commit up to {last} that nobody wrote"));
+                return Err(format!("run {run} has a commit up to {last} that was never written"));
             }
         }
         Ok(commits.iter().map(|commit| commit.last.0).collect())
@@ -224,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_under_way_when_a_process_ended_may_be_there_or_not() {
+    fn a_write_in_progress_when_a_process_ended_may_exist_or_not() {
         for position in [1, 2] {
             let mut history = History::default();
             let lines = ["opened", "batch a:1:7", "ack a 1", "batch a:2:8 b:1:8", "opened", "batch b:1:9", "ack b 1"];
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_state_is_told_from_a_wrong_one() {
+    fn an_older_state_is_distinguished_from_a_wrong_one() {
         let mut history = History::default();
         let lines =
             ["opened", "batch a:1:7 b:1:7", "ack a 1", "ack b 1", "sent a 4", "batch a:2:7", "ack a 2", "counted 1"];

@@ -1,5 +1,6 @@
-//! What the tests share.
+//! Helpers shared by the tests.
 
+pub(crate) mod acknowledged;
 pub(crate) mod backend;
 pub(crate) mod child;
 #[cfg(target_os = "linux")]
@@ -7,6 +8,5 @@ pub(crate) mod ending;
 mod fill;
 pub(crate) mod history;
 mod parts;
-pub(crate) mod told;
 
 pub(crate) use parts::load;

@@ -1,4 +1,4 @@
-//! An engine goes on with runs that were moved, whatever epochs their journals have.
+//! An engine continues runs that were moved, whatever the epochs in their journals.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,11 +10,11 @@ use orkestra_core::store::{MemoryStore, claim_one};
 
 use super::*;
 
-/// How often the step of each task was made, in all processes.
+/// How often the step of each task ran, in all processes.
 #[derive(Clone, Default)]
-pub(crate) struct Made(Arc<[AtomicU32; 2]>);
+pub(crate) struct StepCounts(Arc<[AtomicU32; 2]>);
 
-impl Made {
+impl StepCounts {
     fn count(&self, which: usize) -> u32 {
         self.0[which].fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -24,8 +24,8 @@ impl Made {
     }
 }
 
-/// An engine with a workflow that makes a step, waits for a signal, and makes another.
-async fn engine(store: Arc<dyn Store>, made: &Made) -> Engine {
+/// An engine with a workflow that runs a step, waits for a signal, and runs another step.
+async fn engine(store: Arc<dyn Store>, made: &StepCounts) -> Engine {
     let (first, second) = (made.clone(), made.clone());
     let begin = move |cx: Context, (): ()| {
         let made = first.clone();
@@ -46,8 +46,8 @@ async fn engine(store: Arc<dyn Store>, made: &Made) -> Engine {
     Engine::builder().shared_store(store).workflow(workflow).start().await.expect("it starts")
 }
 
-/// Begins a run and leaves it at its gate.
-async fn begun(store: Arc<dyn Store>, made: &Made, run: &str) {
+/// Starts a run and leaves it at its gate.
+async fn start_run(store: Arc<dyn Store>, made: &StepCounts, run: &str) {
     let engine = engine(store, made).await;
     let started = engine.run("moved").id(run).start().await.expect("it starts");
     let mut events = started.events(Cursor::START);
@@ -59,8 +59,8 @@ async fn begun(store: Arc<dyn Store>, made: &Made, run: &str) {
     engine.shutdown().await;
 }
 
-/// Moves everything; the runs get a letter on the way.
-pub(crate) async fn moved(from: &dyn Store, to: &dyn Store) {
+/// Moves everything; one run gets a letter before.
+pub(crate) async fn move_runs(from: &dyn Store, to: &dyn Store) {
     let letter = InputKind::Signal { signal: Name::new("go").expect("a name"), payload: payload() };
     let letter = encode_letter(letter).expect("it serialises").expect("it may be sent");
     from.send(&id("by-letter"), &letter).await.expect("it is sent");
@@ -73,88 +73,88 @@ fn payload() -> Payload {
     Payload::of("you").expect("a payload")
 }
 
-pub(crate) async fn goes_on(store: Arc<dyn Store>, made: &Made) {
+pub(crate) async fn continues(store: Arc<dyn Store>, made: &StepCounts) {
     let engine = engine(store, made).await;
     let run = |run: RunId| {
         let engine = engine.clone();
         async move { engine.get(&run).await.expect("it answers").expect("it is there") }
     };
     let (by_letter, by_hand) = (run(id("by-letter")).await, run(id("by-hand")).await);
-    let output: String = by_letter.output().await.expect("the letter was enough");
+    let output: String = by_letter.output().await.expect("the letter is enough");
     assert!(output.starts_with("you "), "{output}");
     by_hand.signal("go", "me").await.expect("it is sent");
     let output: String = by_hand.output().await.expect("it ends");
     assert!(output.starts_with("me "), "{output}");
     engine.shutdown().await;
-    assert_eq!(made.counts(), [2, 2], "no step was made again");
+    assert_eq!(made.counts(), [2, 2], "no step ran twice");
 }
 
-pub(crate) async fn both_begun(store: &Arc<dyn Store>, made: &Made) {
+pub(crate) async fn start_both(store: &Arc<dyn Store>, made: &StepCounts) {
     for run in ["by-letter", "by-hand"] {
-        begun(Arc::clone(store), made, run).await;
+        start_run(Arc::clone(store), made, run).await;
     }
 }
 
 #[tokio::test]
-async fn an_engine_goes_on_from_memory_to_memory() {
-    let (from, made): (Arc<dyn Store>, _) = (Arc::new(MemoryStore::new()), Made::default());
+async fn an_engine_continues_runs_moved_from_memory_to_memory() {
+    let (from, made): (Arc<dyn Store>, _) = (Arc::new(MemoryStore::new()), StepCounts::default());
     for _ in 0..100 {
         let claimed = claim_one(&*from, &id("nobody"), &worker("nobody"), Timestamp::ZERO, Timestamp::ZERO).await;
         assert!(claimed.is_ok_and(|claimed| claimed.is_some()));
     }
-    both_begun(&from, &made).await;
+    start_both(&from, &made).await;
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-    moved(&*from, &*store).await;
-    assert!(is_below(&*store).await, "the epochs of the journals are higher than those of claims");
-    goes_on(store, &made).await;
+    move_runs(&*from, &*store).await;
+    assert!(claims_below_journal(&*store).await, "the epochs of the journals are higher than those of claims");
+    continues(store, &made).await;
 }
 
 #[tokio::test]
-async fn an_engine_goes_on_from_memory_to_disk() {
+async fn an_engine_continues_runs_moved_from_memory_to_disk() {
     for backend in BACKENDS {
-        let (memory, made): (Arc<dyn Store>, _) = (Arc::new(MemoryStore::new()), Made::default());
-        both_begun(&memory, &made).await;
+        let (memory, made): (Arc<dyn Store>, _) = (Arc::new(MemoryStore::new()), StepCounts::default());
+        start_both(&memory, &made).await;
         let directory = tempfile::tempdir().expect("a directory");
         let store = opened(*backend, &directory).shared();
-        moved(&*memory, &*store).await;
-        goes_on(store, &made).await;
+        move_runs(&*memory, &*store).await;
+        continues(store, &made).await;
     }
 }
 
 #[tokio::test]
-async fn an_engine_goes_on_from_disk_to_memory_whose_epochs_are_lower() {
+async fn an_engine_continues_runs_moved_from_disk_to_memory_with_lower_epochs() {
     for backend in BACKENDS {
         let directory = tempfile::tempdir().expect("a directory");
-        let made = Made::default();
+        let made = StepCounts::default();
         let from = opened(*backend, &directory).shared();
-        both_begun(&from, &made).await;
+        start_both(&from, &made).await;
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        moved(&*from, &*store).await;
-        assert!(is_below(&*store).await, "the epochs of the journals are higher than those of claims");
-        goes_on(store, &made).await;
+        move_runs(&*from, &*store).await;
+        assert!(claims_below_journal(&*store).await, "the epochs of the journals are higher than those of claims");
+        continues(store, &made).await;
     }
 }
 
 #[tokio::test]
-async fn an_engine_goes_on_from_an_old_store_to_a_new_one_whose_epochs_are_lower() {
+async fn an_engine_continues_runs_moved_from_an_old_store_to_a_new_one_with_lower_epochs() {
     for (from, to) in BACKENDS.iter().flat_map(|from| BACKENDS.iter().map(move |to| (*from, *to))) {
         let directory = tempfile::tempdir().expect("a directory");
         for _ in 0..3 {
             drop(opened(from, &directory));
         }
-        let made = Made::default();
+        let made = StepCounts::default();
         let from = opened(from, &directory).shared();
-        both_begun(&from, &made).await;
+        start_both(&from, &made).await;
         let other = tempfile::tempdir().expect("a directory");
         let store = opened(to, &other).shared();
-        moved(&*from, &*store).await;
-        assert!(is_below(&*store).await, "the epochs of the journals are higher than those of claims");
-        goes_on(store, &made).await;
+        move_runs(&*from, &*store).await;
+        assert!(claims_below_journal(&*store).await, "the epochs of the journals are higher than those of claims");
+        continues(store, &made).await;
     }
 }
 
-/// Whether a claim gets an epoch below the one in the run's journal.
-pub(crate) async fn is_below(store: &dyn Store) -> bool {
+/// Whether a claim gets a lower epoch than the run's journal has.
+pub(crate) async fn claims_below_journal(store: &dyn Store) -> bool {
     let run = id("by-hand");
     let journal = store.read(&run, Seq(1), usize::MAX).await.expect("it reads");
     let claimed = claim_one(store, &run, &worker("look"), Timestamp::ZERO, Timestamp::ZERO).await.expect("a claim");

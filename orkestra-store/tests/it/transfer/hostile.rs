@@ -1,4 +1,4 @@
-//! Bytes that no export has written: an error, or what an export could have written; never a panic.
+//! Bytes that no export has written cause an error, or are a valid export; never a panic.
 
 use orkestra_core::store::MemoryStore;
 use orkestra_store::transfer::survey;
@@ -19,7 +19,7 @@ async fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// Sums that fit whatever stands before them: else nothing that was changed would ever get past them.
+/// Replaces the totals by correct ones, so that changed lines get past the final check.
 fn with_good_sums(lines: &[u8]) -> Vec<u8> {
     let end = lines.windows(7).rposition(|part| part == b"{\"end\":").unwrap_or(lines.len());
     let mut good = lines[..end].to_vec();
@@ -46,10 +46,10 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn no_line_harms_its_reader() {
+async fn hostile_lines_never_panic() {
     let seeds = seeds().await;
     for seed in &seeds {
-        assert!(with_good_sums(seed) == *seed, "the sums are made as an export makes them");
+        assert!(with_good_sums(seed) == *seed, "the totals are computed as by an export");
     }
     let cases = if std::env::var_os("ORKESTRA_LONG").is_some() { 40_000 } else { 400 };
     let (mut taken, mut refused) = (0_u32, 0_u32);
@@ -65,20 +65,20 @@ async fn no_line_harms_its_reader() {
             Ok(_) => {
                 taken += 1;
                 let found = survey(&store).await.expect("it reads");
-                assert_eq!(found.damage, [], "case {number}: what was taken is whole");
+                assert_eq!(found.damage, [], "case {number}: what was imported is intact");
                 let again = lines_of(&store).await;
                 imported(&MemoryStore::new(), &again).await.unwrap_or_else(|error| panic!("case {number}: {error}"));
             }
             Err(error) => {
                 refused += 1;
                 let known = matches!(error, TransferError::Line { .. } | TransferError::Newer { .. });
-                // What a store refuses is known only when it is asked: a key that is too long, the same run twice.
+                // Some data is refused only by the store: a key that is too long, the same run twice.
                 let asked =
                     matches!(error, TransferError::Store(_) | TransferError::Differs(_) | TransferError::Append { .. });
                 assert!(known || asked, "case {number}: {error:?}");
             }
         }
     }
-    println!("{cases} changed exports: {taken} taken, {refused} refused");
-    assert!(taken > 0 && refused > 0, "{taken} taken, {refused} refused");
+    println!("{cases} changed exports: {taken} imported, {refused} refused");
+    assert!(taken > 0 && refused > 0, "{taken} imported, {refused} refused");
 }

@@ -1,4 +1,4 @@
-//! Exports and imports: from store to store and back, what is not taken, hostile lines, and engines that go on.
+//! Exports and imports: round trips, refusals, hostile lines, and engines that continue moved runs.
 
 pub(crate) mod engine;
 mod hostile;
@@ -22,9 +22,9 @@ use crate::support::backend::{BACKENDS, Backend, Opened, Options};
 
 /// A clock that stands still.
 #[derive(Clone, Copy)]
-struct Still(u64);
+struct FixedClock(u64);
 
-impl Clock for Still {
+impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0)
     }
@@ -39,10 +39,10 @@ fn id(run: &str) -> RunId {
 }
 
 pub(crate) fn options() -> ExportOptions {
-    ExportOptions::new(worker("export")).with_clock(Still(1_000))
+    ExportOptions::new(worker("export")).with_clock(FixedClock(1_000))
 }
 
-/// All of a store, which nobody works on.
+/// Everything in a store that is not in use.
 pub(crate) async fn lines_of(store: &dyn Store) -> Vec<u8> {
     exported(store, &options()).await.expect("it is exported").0
 }
@@ -61,7 +61,7 @@ async fn merged(store: &dyn Store, lines: &[u8]) -> Result<Imported, TransferErr
     import(store, &mut Cursor::new(lines), ImportOptions::default().with_merge(true)).await
 }
 
-/// The store of `backend` in a directory, opened as often as one likes.
+/// The store of `backend` in a directory. It can be reopened.
 fn opened(backend: Backend, directory: &TempDir) -> Opened {
     let options = Options { durability: Durability::Process, ..Options::default() };
     backend.open_with(directory.path().join("store"), options).expect("the store opens")
@@ -71,8 +71,8 @@ pub(crate) fn text(lines: &[u8]) -> String {
     String::from_utf8_lossy(lines).into_owned()
 }
 
-/// What some hundred random calls leave: runs with journals of bytes of all sizes, records with wake-up times of all kinds,
-/// letters, blobs and values, and what deleted runs leave, nothing.
+/// The result of 500 random calls: runs with commits of all sizes, records with all kinds of wake-up times, letters,
+/// blobs and values, and deleted runs.
 pub(crate) async fn random_calls(seed: u64) -> MemoryStore {
     let store = MemoryStore::new();
     let same = differential::compare(seed, 500, &MemoryStore::new(), &store).await;
@@ -81,8 +81,8 @@ pub(crate) async fn random_calls(seed: u64) -> MemoryStore {
     store
 }
 
-/// Adds a run as the fuzzer makes it, with every verb there is, cut somewhere: it sleeps, waits for signals, children or slots,
-/// is paused, or has ended.
+/// Adds a run as the fuzzer builds it, using every verb and ending anywhere: it sleeps, waits for signals, children or
+/// slots, is paused, or has ended.
 pub(crate) async fn add_real_run(store: &dyn Store, number: u64) {
     let mut chance = Chance::new(number);
     let bytes: Vec<u8> = (0..200).map(|_| chance.next_u64().to_le_bytes()[0]).collect();

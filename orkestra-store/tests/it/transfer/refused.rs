@@ -1,4 +1,4 @@
-//! What is not exported, and what is not imported: said in words, and nothing is written.
+//! Exports and imports that are refused with an error, without writing anything.
 
 use orkestra_core::store::{MemoryStore, Store, claim_one};
 use orkestra_testkit::sample::SampleRun;
@@ -17,7 +17,7 @@ async fn small_store() -> MemoryStore {
     store
 }
 
-/// What an import says that takes nothing.
+/// The error of an import that must write nothing.
 async fn refused(lines: &[u8]) -> String {
     let store = MemoryStore::new();
     let refused = imported(&store, lines).await;
@@ -30,13 +30,13 @@ async fn refused(lines: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn a_cut_export_is_told_wherever_it_was_cut() {
+async fn a_truncated_export_is_refused_wherever_it_ends() {
     let lines = lines_of(&small_store().await).await;
     for length in 0..lines.len() {
         let why = refused(&lines[..length]).await;
-        assert!(why.starts_with("line ") && why.contains("the export was cut"), "cut at {length}: {why}");
+        assert!(why.starts_with("line ") && why.contains("the export is incomplete"), "cut at {length}: {why}");
     }
-    // Whole lines left out are told by the sums, or because something is missing in a journal.
+    // Missing lines are detected by the totals, or by a gap in a journal.
     let all: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
     for left_out in 0..all.len() {
         let kept: Vec<u8> =
@@ -46,7 +46,7 @@ async fn a_cut_export_is_told_wherever_it_was_cut() {
 }
 
 #[tokio::test]
-async fn a_changed_byte_is_told_with_its_line() {
+async fn a_changed_byte_is_refused_with_its_line() {
     let lines = lines_of(&small_store().await).await;
     for at in 0..lines.len() {
         let mut changed = lines.clone();
@@ -57,40 +57,40 @@ async fn a_changed_byte_is_told_with_its_line() {
 }
 
 #[tokio::test]
-async fn garbage_and_other_versions_are_told() {
+async fn invalid_lines_and_other_versions_are_refused() {
     let lines = text(&lines_of(&small_store().await).await);
     for (lines, why) in [
         (
             lines.replace("\"version\":1}", "\"version\":2}"),
-            "the export is of format 2, this version reads up to 1; use a newer version",
+            "cannot import: the export has format 2, this version reads up to 1; use a newer version",
         ),
-        (lines.replace("\"version\":1}", "\"version\":0}"), "line 1: there is no format 0"),
-        (lines.replace("orkestra-export", "something"), "line 1: this is no export of a store"),
-        (lines.clone() + "\n", "line 15: something follows the end"),
-        (lines.replacen("{\"commit\"", "{\"commit\n\"", 1), "line 3: it cannot be read"),
-        (lines.replacen("{\"letter\"", "{\"postcard\"", 1), "line 5: it cannot be read: unknown variant `postcard`"),
+        (lines.replace("\"version\":1}", "\"version\":0}"), "line 1: invalid format version 0"),
+        (lines.replace("orkestra-export", "something"), "line 1: not an export of a store"),
+        (lines.clone() + "\n", "line 15: data after the last line"),
+        (lines.replacen("{\"commit\"", "{\"commit\n\"", 1), "line 3: invalid line"),
+        (lines.replacen("{\"letter\"", "{\"postcard\"", 1), "line 5: invalid line: unknown variant `postcard`"),
         (
             lines.replacen(
                 "{\"run\":",
                 "{\"value\":{\"key\":\"x\",\"version\":0,\"content\":{\"bytes\":0}}}\n{\"run\":",
                 1,
             ),
-            "line 2: versions are counted from 1",
+            "line 2: invalid version 0 of a value: versions begin at 1",
         ),
         (
             lines.replacen("{\"commit\"", "{\"part\":\"AA==\"}\n{\"commit\"", 1),
-            "line 3: such a line does not follow the one before it",
+            "line 3: this kind of line must not follow the previous one",
         ),
         (
             lines.replacen("{\"bytes\":6}", "{\"bytes\":600000000}", 1),
-            "line 7: 600000000 bytes are announced, at most 536870912 may be",
+            "line 7: 600000000 bytes announced, more than the 536870912 allowed",
         ),
-        (lines.replacen("{\"bytes\":6}", "{\"bytes\":7}", 1), "line 9: a part of what was announced is missing"),
-        (lines.replacen("{\"bytes\":6}", "{\"bytes\":5}", 1), "line 8: the part is longer or shorter than announced"),
-        (lines.replacen("YmxvYiD/", "YmxvYiD", 1), "line 8: it is no base64"),
+        (lines.replacen("{\"bytes\":6}", "{\"bytes\":7}", 1), "line 9: a part of the announced bytes is missing"),
+        (lines.replacen("{\"bytes\":6}", "{\"bytes\":5}", 1), "line 8: the part does not have the announced length"),
+        (lines.replacen("YmxvYiD/", "YmxvYiD", 1), "line 8: invalid base64"),
         (
             lines.replacen("\"status\":\"completed\"", "\"status\":\"failed\"", 1),
-            "line 11: the record of run `one` says Failed, its journal Completed",
+            "line 11: run `one` is Failed in its record, but Completed in its journal",
         ),
         (
             lines.replacen("\"id\":\"one\",\"record\"", "\"id\":\"three\",\"record\"", 1),
@@ -98,20 +98,20 @@ async fn garbage_and_other_versions_are_told() {
         ),
         (
             lines.replacen("\"first\":3,\"last\":3", "\"first\":4,\"last\":4", 1),
-            "line 4: run `two`: a commit begins at 4 where 3 follows",
+            "line 4: the journal of run `two` has a gap: expected a commit at 3, found one at 4",
         ),
-        (lines.replacen("\"events\"", "\"evnts\"", 1), "line 3: run `two`, commit at 1"),
-        ("x".repeat(3_000_000), "line 1: it has more than 2097152 bytes"),
-        (String::new(), "line 1: the end is missing: the export was cut"),
+        (lines.replacen("\"events\"", "\"evnts\"", 1), "line 3: cannot read the commit at 1 of run `two`"),
+        ("x".repeat(3_000_000), "line 1: the line has more than 2097152 bytes"),
+        (String::new(), "line 1: the export is incomplete: its end is missing"),
     ] {
-        let told = refused(lines.as_bytes()).await;
-        assert!(told.starts_with(why), "{told}, wanted: {why}\n{}", &lines[..lines.len().min(4_000)]);
+        let message = refused(lines.as_bytes()).await;
+        assert!(message.starts_with(why), "{message}, wanted: {why}\n{}", &lines[..lines.len().min(4_000)]);
     }
 }
 
 #[tokio::test]
-async fn what_changes_between_the_two_readings_is_told() {
-    /// Gives another export from the second reading on.
+async fn a_change_between_the_two_readings_is_refused() {
+    /// Returns another export from the second reading on.
     struct Two([Cursor<Vec<u8>>; 2], usize);
 
     impl std::io::Read for Two {
@@ -136,7 +136,7 @@ async fn what_changes_between_the_two_readings_is_told() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_not_empty_is_left_alone_unless_told() {
+async fn a_store_with_data_is_refused_without_merge() {
     let store = small_store().await;
     let lines = lines_of(&store).await;
     let refused = imported(&store, &lines).await;
@@ -158,15 +158,15 @@ async fn a_store_that_is_not_empty_is_left_alone_unless_told() {
 }
 
 #[tokio::test]
-async fn what_is_there_and_differs_is_named_and_nothing_is_written() {
+async fn differing_data_is_reported_and_nothing_is_written() {
     let lines = lines_of(&small_store().await).await;
     for (what, why) in [
-        ("gone on", "run `two` has gone on in the store: it has a commit at 4"),
-        ("other commit", "run `two` has another commit at 1"),
-        ("other blob", "run `one` has another blob at \"k\" in the store"),
-        ("other letter", "run `two` has other letters in the store"),
-        ("other record", "run `one` has another record in the store"),
-        ("other value", "the store has another value at \"a\""),
+        ("gone on", "cannot import run `two`: it has continued in the store, to a commit at 4"),
+        ("other commit", "cannot import run `two`: it has another commit at 1 in the store"),
+        ("other blob", "cannot import run `one`: it has another blob \"k\" in the store"),
+        ("other letter", "cannot import run `two`: it has other letters in the store"),
+        ("other record", "cannot import run `one`: it has another record in the store"),
+        ("other value", "cannot import the value \"a\": the store has another one"),
     ] {
         let store = MemoryStore::new();
         if what != "other commit" && what != "other record" {
@@ -201,17 +201,17 @@ async fn what_is_there_and_differs_is_named_and_nothing_is_written() {
         }
         let before = lines_of(&store).await;
         let refused = merged(&store, &lines).await;
-        let told = refused.as_ref().map_err(ToString::to_string).expect_err("it is refused");
+        let message = refused.as_ref().map_err(ToString::to_string).expect_err("it is refused");
         assert!(matches!(refused, Err(TransferError::Differs(_))), "{refused:?}");
-        assert_eq!(told, why);
+        assert_eq!(message, why);
         assert!(lines_of(&store).await == before, "{what}: something was written");
     }
 }
 
 #[tokio::test]
-async fn an_import_that_was_cut_goes_on() {
+async fn an_interrupted_import_can_be_completed() {
     let lines = lines_of(&small_store().await).await;
-    // All that an import can have written before it was killed, in its order.
+    // Every prefix of an import's writes before it was killed.
     for kept in 0..=9 {
         let store = MemoryStore::new();
         let mut two = SampleRun::new("two");
@@ -250,7 +250,7 @@ async fn an_import_that_was_cut_goes_on() {
 }
 
 #[tokio::test]
-async fn runs_that_somebody_drives_are_told_or_left_out() {
+async fn busy_runs_are_refused_or_skipped() {
     let store = small_store().await;
     let two = id("two");
     let (now, later) = (Timestamp::from_millis(900), Timestamp::from_millis(2_000));
@@ -262,17 +262,17 @@ async fn runs_that_somebody_drives_are_told_or_left_out() {
     assert!(text(&lines).contains("{\"skipped\":\"two\"}\n{\"end\":"));
     imported(&MemoryStore::new(), &lines).await.expect("it is imported");
 
-    // Neither takes anything away from whoever drives it, and what was read is free again.
+    // The export takes no lease from other workers, and releases its own.
     assert!(store.renew(&[lease], now, later).await.expect("renewed")[0].held);
     assert!(claim_one(&store, &id("one"), &worker("else"), now, later).await.expect("a claim").is_some());
-    // One whose driver is gone is read.
-    let after = options().with_clock(Still(2_000));
+    // A run whose driver has disappeared is exported.
+    let after = options().with_clock(FixedClock(2_000));
     assert_eq!(exported(&store, &after).await.expect("it is exported").1.counts.runs, 2);
 }
 
 #[tokio::test]
-async fn an_export_that_is_slow_keeps_its_runs_or_says_that_it_lost_them() {
-    /// A minute and a half pass with every look at it.
+async fn a_slow_export_renews_its_leases_or_fails_when_it_loses_them() {
+    /// A clock that advances by a minute and a half with each reading.
     struct Slow(std::sync::atomic::AtomicU64);
 
     impl Clock for Slow {
@@ -281,10 +281,10 @@ async fn an_export_that_is_slow_keeps_its_runs_or_says_that_it_lost_them() {
         }
     }
 
-    /// Takes a run over as soon as something is written.
-    struct Robber(MemoryStore, bool);
+    /// Takes over a run as soon as something is written.
+    struct LeaseThief(MemoryStore, bool);
 
-    impl std::io::Write for Robber {
+    impl std::io::Write for LeaseThief {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             let robbed = bytes.starts_with(b"{\"run\"") && self.1;
             if robbed {
@@ -308,7 +308,7 @@ async fn an_export_that_is_slow_keeps_its_runs_or_says_that_it_lost_them() {
     let store = small_store().await;
     for robbed in [false, true] {
         let slow = ExportOptions::new(worker("export")).with_clock(Slow(1.into()));
-        let done = export(&store, &mut Robber(store.clone(), robbed), &slow).await;
+        let done = export(&store, &mut LeaseThief(store.clone(), robbed), &slow).await;
         match (robbed, done) {
             (false, Ok(done)) => assert_eq!(done.counts.runs, 2),
             (true, Err(TransferError::Busy(runs))) => assert_eq!(runs, [id("two")]),

@@ -1,4 +1,4 @@
-//! From store to store and back: the lines are the same, byte for byte.
+//! Round trips through stores: the lines stay the same, byte for byte.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use orkestra_testkit::sample::{SampleRun, with_wake_at};
 use super::*;
 
 #[tokio::test]
-async fn what_goes_through_every_kind_of_store_comes_out_as_it_went_in() {
+async fn an_export_is_unchanged_after_passing_through_every_store() {
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     let seeds = if std::env::var_os("ORKESTRA_LONG").is_some() { 100 } else { 6 };
     for seed in 0..seeds {
@@ -55,7 +55,7 @@ async fn what_goes_through_every_kind_of_store_comes_out_as_it_went_in() {
 }
 
 #[tokio::test]
-async fn lines_look_as_documented() {
+async fn lines_match_the_documentation() {
     let store = MemoryStore::new();
     let mut run = SampleRun::new("r").with_label("tenant", "acme");
     assert_eq!(store.append(vec![with_wake_at(run.create(), Some(7))]).await, [Ok(())]);
@@ -81,7 +81,7 @@ async fn lines_look_as_documented() {
 }
 
 #[tokio::test]
-async fn what_is_large_goes_in_parts() {
+async fn large_contents_are_split_into_parts() {
     let store = MemoryStore::new();
     let mut run = SampleRun::new("large");
     let appends = vec![run.create(), run.report(1_100_000), run.complete_with(1_100_000)];
@@ -98,11 +98,11 @@ async fn what_is_large_goes_in_parts() {
 }
 
 #[tokio::test]
-async fn versions_of_values_come_back_up_to_a_limit() {
+async fn versions_of_values_are_restored_up_to_a_limit() {
     let (store, other) = (MemoryStore::new(), MemoryStore::new());
     for (key, version) in [("three", 3), ("many", VALUE_VERSION_MAX + 3)] {
         for expected in 0..version {
-            store.put(key, expected, key.as_bytes()).await.expect("it is written").expect("nobody else writes");
+            store.put(key, expected, key.as_bytes()).await.expect("it is written").expect("no other writer");
         }
     }
     imported(&other, &lines_of(&store).await).await.expect("it is imported");

@@ -1,4 +1,4 @@
-//! Damaged runs: told by a look, a reason to give an export up, left out by one that salvages.
+//! Damaged runs: found by a survey, they fail an export, or are left out of one that salvages.
 
 use orkestra_core::store::{MemoryStore, Store};
 use orkestra_store::transfer::survey;
@@ -6,7 +6,7 @@ use orkestra_testkit::sample::SampleRun;
 
 use super::*;
 
-/// A store with one whole run and one whose second commit is garbage: stores never look inside.
+/// A store with one intact run, and one whose second commit is garbage. Stores do not look inside commits.
 async fn half_damaged() -> MemoryStore {
     let store = MemoryStore::new();
     let (mut whole, mut broken) = (SampleRun::new("whole"), SampleRun::new("broken"));
@@ -21,24 +21,28 @@ async fn half_damaged() -> MemoryStore {
 }
 
 #[tokio::test]
-async fn what_is_damaged_is_kept_as_it_is_when_it_is_asked_for() {
+async fn damaged_runs_are_exported_unchanged_on_request() {
     let store = half_damaged().await;
     let (lines, done) = exported(&store, &options().with_damaged(true)).await.expect("it is exported");
     let [damage] = &done.damage[..] else { panic!("one is damaged: {done:?}") };
     assert_eq!((done.counts.runs, done.counts.commits, damage.saved), (2, 4, true));
-    let garbage = "/2dhcmJhZ2U="; // base64 of what stands there
+    let garbage = "/2dhcmJhZ2U="; // base64 of the garbage
     assert!(text(&lines).contains(garbage) && !text(&lines).contains("skipped\":\"broken"), "{}", text(&lines));
-    imported(&MemoryStore::new(), &lines).await.expect_err("it could not be replayed there either");
+    imported(&MemoryStore::new(), &lines).await.expect_err("an import replays every journal");
 }
 
 #[tokio::test]
-async fn what_can_be_read_is_told_and_saved() {
+async fn readable_runs_are_reported_and_salvaged() {
     let store = half_damaged().await;
     let found = survey(&store).await.expect("it reads");
     assert_eq!((found.whole.runs, found.whole.commits, found.whole.values), (1, 2, 1));
     let [damage] = &found.damage[..] else { panic!("one is damaged: {found:?}") };
     assert_eq!((damage.run.as_ref(), damage.commits, damage.saved), (Some(&id("broken")), 1, false));
-    assert!(damage.what.starts_with("run `broken`, commit at 3: the commit is damaged"), "{}", damage.what);
+    assert!(
+        damage.what.starts_with("cannot read the commit at 3 of run `broken`: the commit is damaged"),
+        "{}",
+        damage.what
+    );
 
     let refused = exported(&store, &options()).await;
     assert!(matches!(&refused, Err(TransferError::Journal { run, .. }) if *run == id("broken")), "{refused:?}");

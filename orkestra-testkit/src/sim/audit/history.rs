@@ -1,4 +1,4 @@
-//! What can only be told of a run's whole history.
+//! Checks that need the whole history of a run.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::sim::value::number_of;
 
-use super::life::{Life, stands_for_another};
+use super::incarnation::{Incarnation, stands_for_another};
 
-impl Life {
-    /// The first thing that is wrong with it.
+impl Incarnation {
+    /// The first violation found.
     pub(super) fn wrong_history(&self) -> Option<String> {
         self.wrong_attempts()
             .or_else(|| self.lost_signals())
@@ -19,7 +19,7 @@ impl Life {
             .or_else(|| self.wrong_skips())
     }
 
-    /// Attempts of a node are counted from 1, and none is left out or used twice.
+    /// Attempts of a node are counted from 1 without gaps or repeats.
     fn wrong_attempts(&self) -> Option<String> {
         let mut attempts: BTreeMap<&Name, u32> = BTreeMap::new();
         if self.is_fork() {
@@ -32,7 +32,7 @@ impl Life {
         })
     }
 
-    /// What a completed task consumed is what it received, in the order in which it was sent.
+    /// The signals that a completed task consumed are those that it received, in the order in which they were sent.
     fn lost_signals(&self) -> Option<String> {
         let state = self.state()?;
         let mut queues: BTreeMap<&Name, BTreeMap<usize, Option<u64>>> = BTreeMap::new();
@@ -49,7 +49,7 @@ impl Life {
                     received
                         .extend(taken.map(|(step, (came, number))| ((node, step.as_str()), (signal, came, number))));
                 }
-                // It is received by the next, before all that came later.
+                // The next wait receives it, before all later signals.
                 Event::WaitLetGo { node, step } => {
                     if let Some((signal, came, number)) = received.remove(&(node, step.as_str())) {
                         queues.entry(signal).or_default().insert(came, number);
@@ -77,7 +77,7 @@ impl Life {
         None
     }
 
-    /// A fork undoes only what it did itself.
+    /// A fork compensates only what it did itself.
     fn undone_twice(&self) -> Option<String> {
         let done = |event: &Event| match event {
             Event::NodeCompleted { node, .. } => Some(node.clone()),
@@ -100,7 +100,7 @@ impl Life {
         theirs.map(|node| format!("the fork undoes `{node}`, which the run that it was made of did"))
     }
 
-    /// A condition on the run's input says what it says, to the last digit.
+    /// A condition on the run's input is evaluated exactly, to the last digit.
     fn wrong_skips(&self) -> Option<String> {
         let state = self.state()?;
         let input: Value = state.input().to().ok()?;

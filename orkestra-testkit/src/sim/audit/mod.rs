@@ -1,12 +1,12 @@
-//! Who sees all: every commit as it becomes durable, every effect as it begins, every word that was given. What must
-//! never be is noted the moment it is.
+//! The audit of a world. It observes every commit that becomes durable, every effect that starts and every answer that is
+//! given, and records a violation at once.
 //!
-//! It knows the durable truth only. Whoever shows, answers or does something that is not durable is found out here.
+//! It knows only what is durable, so it detects whatever is shown, answered or performed before it is durable.
 
+mod answers;
 mod history;
-mod life;
+mod incarnation;
 mod tasks;
-mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,39 +15,39 @@ use orkestra_core::kernel::{Event, InputKind, RunState};
 use orkestra_core::model::{Epoch, RunId, Seq};
 use orkestra_core::store::RunRecord;
 
-use self::life::Life;
+use self::incarnation::Incarnation;
 
 pub(super) use self::tasks::{At, Effect};
 
-/// All that is durable, and all that was seen.
+/// What is durable, and what was seen.
 #[derive(Default)]
 pub(super) struct Audit {
-    /// The runs that are there.
-    runs: BTreeMap<RunId, Life>,
-    /// Those that were deleted, the first one of each id first.
-    gone: BTreeMap<RunId, Vec<Life>>,
+    /// The runs that exist.
+    runs: BTreeMap<RunId, Incarnation>,
+    /// The deleted runs, by id, oldest first.
+    gone: BTreeMap<RunId, Vec<Incarnation>>,
     claims: BTreeMap<RunId, Claim>,
     begun: u64,
-    /// Letters that were discarded: whoever drove the run found that nothing follows from them.
+    /// Letters that a driver discarded because nothing follows from them.
     discarded: BTreeMap<RunId, Vec<InputKind>>,
-    /// Runs that were cancelled before they were there.
+    /// Child runs that were cancelled before they existed.
     fenced: BTreeSet<RunId>,
     violation: Option<String>,
 }
 
-/// Who drives a run, or did last.
+/// The last claim of a run.
 #[derive(Default)]
 struct Claim {
     epoch: Epoch,
     process: String,
-    /// Whether it has let go of the run by itself, with nothing under way.
+    /// Whether the process released the run by itself and undisturbed.
     released: bool,
-    /// How often the run was taken from a process that had not let go of it.
+    /// How often the run was claimed from a process that had not released it so.
     losses: u64,
 }
 
 impl Audit {
-    /// Something must not be. The first of it counts.
+    /// Records a violation. Only the first one is kept.
     pub(super) fn broken(&mut self, what: String) {
         self.violation.get_or_insert(what);
     }
@@ -68,7 +68,7 @@ impl Audit {
     }
 
     pub(super) fn states(&self) -> impl Iterator<Item = &RunState> {
-        self.runs.values().filter_map(Life::state)
+        self.runs.values().filter_map(Incarnation::state)
     }
 
     /// The last durable position of a run.
@@ -76,25 +76,25 @@ impl Audit {
         self.state(run).map_or(Seq::ZERO, RunState::last)
     }
 
-    /// How many runs had this id before.
-    pub(super) fn life(&self, run: &RunId) -> usize {
+    /// How many earlier runs had this id.
+    pub(super) fn incarnation(&self, run: &RunId) -> usize {
         self.gone.get(run).map_or(0, Vec::len)
     }
 
-    fn lives(&self, run: &RunId) -> impl Iterator<Item = &Life> {
+    fn incarnations(&self, run: &RunId) -> impl Iterator<Item = &Incarnation> {
         self.gone.get(run).into_iter().flatten().chain(self.runs.get(run))
     }
 
-    /// All durable events of all runs.
+    /// All durable events of all runs, including deleted ones.
     pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
-        self.runs.values().chain(self.gone.values().flatten()).flat_map(|life| &life.events)
+        self.runs.values().chain(self.gone.values().flatten()).flat_map(|incarnation| &incarnation.events)
     }
 
     pub(super) fn is_fork(&self, run: &RunId) -> bool {
-        self.runs.get(run).is_some_and(Life::is_fork)
+        self.runs.get(run).is_some_and(Incarnation::is_fork)
     }
 
-    /// A process has been given the right to drive a run.
+    /// A process has claimed a run.
     pub(super) fn claimed(&mut self, run: &RunId, epoch: Epoch, process: &str) {
         let before = self.claims.remove(run).unwrap_or_default();
         let higher = before.epoch < epoch;
@@ -104,10 +104,10 @@ impl Audit {
         self.expect(higher, || format!("epoch {epoch} of `{run}` is not higher than the one before it"));
     }
 
-    /// A process has let go of a run; in `peace`, when nothing had disturbed it.
-    pub(super) fn released(&mut self, run: &RunId, epoch: Epoch, peace: bool) {
+    /// A process has released a run; `undisturbed` says whether no recent fault had affected it.
+    pub(super) fn released(&mut self, run: &RunId, epoch: Epoch, undisturbed: bool) {
         if let Some(claim) = self.claims.get_mut(run).filter(|claim| claim.epoch == epoch) {
-            claim.released = peace;
+            claim.released = undisturbed;
         }
     }
 
@@ -119,7 +119,7 @@ impl Audit {
         self.claims.get(run).is_some_and(|claim| claim.process == process)
     }
 
-    /// A commit has become durable, or was so already.
+    /// A commit is durable, since now or already before.
     pub(super) fn durable(&mut self, written: &Written, record: Option<&RunRecord>) {
         let run = &written.run;
         if written.first <= self.last(run) {
@@ -130,17 +130,21 @@ impl Audit {
             format!("epoch {} wrote `{run}` at {} after epoch {claimed} had claimed it", written.epoch, written.first)
         });
         let losses = self.losses(run);
-        let life = self.runs.entry(run.clone()).or_insert_with(|| Life::new(run.clone()));
-        let from = life.events.len();
-        if let Err(wrong) = life.add(written, record, losses) {
+        let incarnation = self.runs.entry(run.clone()).or_insert_with(|| Incarnation::new(run.clone()));
+        let from = incarnation.events.len();
+        if let Err(wrong) = incarnation.add(written, record, losses) {
             self.broken(format!("`{run}` after {}: {wrong}", written.last));
         }
         self.fence(run, from);
     }
 
-    /// A run that is not there when its parent takes it for cancelled must not begin any more.
+    /// A child that does not exist when its parent records it as cancelled must not start later.
     fn fence(&mut self, run: &RunId, from: usize) {
-        let events = self.runs.get(run).map(|life| &life.events[from.min(life.events.len())..]).unwrap_or_default();
+        let events = self
+            .runs
+            .get(run)
+            .map(|incarnation| &incarnation.events[from.min(incarnation.events.len())..])
+            .unwrap_or_default();
         for event in events {
             match event {
                 Event::ChildCancelled { child } if !self.runs.contains_key(child) => {
@@ -152,21 +156,22 @@ impl Audit {
         }
     }
 
-    /// A run is gone from the disk.
+    /// A run was deleted from the disk.
     pub(super) fn deleted(&mut self, run: &RunId) {
-        if let Some(life) = self.runs.remove(run) {
-            let ended = life.state().is_some_and(|state| state.status().is_final());
-            self.expect(ended, || format!("`{run}` was deleted, and it had not ended"));
-            if let Some(wrong) = life.wrong_history() {
+        if let Some(incarnation) = self.runs.remove(run) {
+            let ended = incarnation.state().is_some_and(|state| state.status().is_final());
+            self.expect(ended, || format!("`{run}` was deleted before it had ended"));
+            if let Some(wrong) = incarnation.wrong_history() {
                 self.broken(format!("`{run}`, which was deleted: {wrong}"));
             }
-            self.gone.entry(run.clone()).or_default().push(life);
+            self.gone.entry(run.clone()).or_default().push(incarnation);
         }
     }
 
-    /// What can only be told of whole histories.
+    /// Makes the checks that need whole histories.
     pub(super) fn check_histories(&mut self) {
-        let wrong = self.runs.iter().find_map(|(run, life)| Some(format!("`{run}`: {}", life.wrong_history()?)));
+        let wrong =
+            self.runs.iter().find_map(|(run, incarnation)| Some(format!("`{run}`: {}", incarnation.wrong_history()?)));
         if let Some(wrong) = wrong {
             self.broken(wrong);
         }

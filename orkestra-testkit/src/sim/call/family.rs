@@ -1,4 +1,4 @@
-//! Children: each says what it was given, and by whom. That of another request is not ours.
+//! Children: each returns its input, which says which request it belongs to, so that a child of another request is detected.
 
 use orkestra_core::{TaskError, TaskResult};
 use serde_json::{Value, json};
@@ -8,14 +8,14 @@ use crate::sim::value::odd;
 use super::Call;
 
 impl Call {
-    /// What the child of this place works on: it says whose it is.
+    /// The input of the child of this place, which identifies the place.
     fn child_input(&self, place: &str) -> Value {
-        let number = place.bytes().fold(self.life as u64, |sum, byte| sum.wrapping_mul(31) + u64::from(byte));
+        let number = place.bytes().fold(self.incarnation as u64, |sum, byte| sum.wrapping_mul(31) + u64::from(byte));
         let v = odd(self.world.seed, self.has_odd_values(), number);
-        json!({ "for": [self.run(), self.life, self.node, place], "attempt": self.cx.attempt(), "v": v })
+        json!({ "for": [self.run(), self.incarnation, self.node, place], "attempt": self.cx.attempt(), "v": v })
     }
 
-    /// One after the other, all under one key.
+    /// Starts children one after the other, all with one key.
     pub(super) async fn children(&self, place: &str, key: &str, how: (&str, usize, bool)) -> TaskResult<()> {
         let (workflow, count, strict) = how;
         let mut all = Ok(());
@@ -23,7 +23,7 @@ impl Call {
             let place = format!("{place}.{number}");
             let given = self.child_input(&place);
             let done = self.cx.child::<Value>(key, workflow, &given).await;
-            self.process.must_live().await;
+            self.process.halt_if_dead().await;
             all = all.and(self.child_ended(&place, &given, done));
         }
         if strict { all } else { Ok(()) }
@@ -33,7 +33,7 @@ impl Call {
         let (workflow, count, strict) = how;
         let given: Vec<_> = (0..count).map(|item| self.child_input(&format!("{place}[{item}]"))).collect();
         let done = self.cx.map_runs::<_, Value>(key, 2, workflow, &given).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         let all = match done {
             Ok(outputs) => {
                 let ended = outputs.into_iter().enumerate().map(|(item, output)| {
@@ -47,18 +47,18 @@ impl Call {
         if strict { all } else { Ok(()) }
     }
 
-    /// A child's output holds what its nodes were given.
+    /// A child's output contains the input of its nodes.
     fn child_ended(&self, place: &str, given: &Value, done: TaskResult<Value>) -> TaskResult<()> {
         let output = done.inspect_err(|error: &TaskError| self.failed(place, error))?;
         let echoes: Vec<_> = match output.get("echo") {
             Some(echo) => vec![echo.clone()],
-            // Of several last nodes, by name.
+            // Several last nodes: their outputs by name.
             None => output.as_object().into_iter().flatten().filter_map(|(_, of)| of.get("echo").cloned()).collect(),
         };
-        // An earlier attempt may have asked for it. A fork has the children of the run that it was made of.
+        // The attempt may differ: an earlier one may have requested the child. A fork has the children of the original run.
         let same = |echo: &Value| ["for", "v"].iter().all(|part| echo.get(part) == given.get(part));
         let forked = self.world.audit().is_fork(self.run());
-        // Nodes that a child has grown were not given what it was given.
+        // Nodes added to the child by growth have another input, and echo null.
         let other = echoes.iter().find(|echo| !echo.is_null() && !same(echo));
         if let Some(echo) = other.filter(|_| !forked) {
             let echo = echo.get("for").cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! One call of a task in one process: its node's program, done. What it is given must be what it asked for.
+//! One call of a task in one process: it executes its node's program, and checks that every answer belongs to its request.
 
 mod family;
 mod races;
@@ -28,22 +28,22 @@ pub(super) struct Call {
     pub(super) process: Arc<Process>,
     pub(super) cx: Context,
     node: Name,
-    /// Which of the runs that had this id.
-    life: usize,
+    /// Which incarnation of the run it belongs to.
+    incarnation: usize,
     /// The numbers of the signals that it received, in order.
     took: Mutex<Vec<u64>>,
-    /// What its races came to. Binding once something that came after them is durable.
+    /// The results of its races. They are final once something after them is durable.
     choices: Mutex<Vec<(String, Option<u64>)>>,
-    /// How many answers it was given that are durable.
+    /// How many durable answers it got.
     answers: AtomicUsize,
 }
 
 impl Call {
     pub(super) fn new(world: Arc<World>, process: Arc<Process>, cx: Context) -> Self {
         let node = name(cx.node());
-        let life = world.audit().life(cx.run_id());
+        let incarnation = world.audit().incarnation(cx.run_id());
         let (took, choices, answers) = (Mutex::default(), Mutex::default(), AtomicUsize::new(0));
-        Self { world, process, cx, node, life, took, choices, answers }
+        Self { world, process, cx, node, incarnation, took, choices, answers }
     }
 
     fn run(&self) -> &RunId {
@@ -52,7 +52,7 @@ impl Call {
 
     fn at<'a>(&'a self, place: &'a str) -> At<'a> {
         let (process, attempt) = (&self.process.name, self.cx.attempt());
-        At { process, run: self.cx.run_id(), life: self.life, node: &self.node, attempt, place }
+        At { process, run: self.cx.run_id(), incarnation: self.incarnation, node: &self.node, attempt, place }
     }
 
     fn has_odd_values(&self) -> bool {
@@ -63,9 +63,9 @@ impl Call {
         self.world.broken(format!("place {place} of `{}`/`{}`: {what}", self.run(), self.node));
     }
 
-    /// Does all that the node's program says.
+    /// Executes the node's program.
     pub(super) async fn perform(self, input: Payload) -> TaskResult<Payload> {
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         let (process, node, attempt) = (&self.process.name, &self.node, self.cx.attempt());
         self.world.note(format_args!("{process} calls {}/{node} {attempt}", self.run()));
         let acts = {
@@ -84,9 +84,9 @@ impl Call {
         for (index, act) in acts.into_iter().enumerate() {
             let (chosen, answered) = (lock(&call.choices).len(), call.answers.load(Ordering::Relaxed));
             let done = call.perform_act(index, act).await;
-            call.process.must_live().await;
+            call.process.halt_if_dead().await;
             if call.answers.load(Ordering::Relaxed) > answered {
-                call.seal(chosen);
+                call.bind_choices(chosen);
             }
             done?;
         }
@@ -96,7 +96,7 @@ impl Call {
         Ok(output)
     }
 
-    /// A run's input says what it is. What a child was given is sent back.
+    /// Checks the run's input, which says what it must be. Returns the input of a child, to be echoed.
     fn check_input(&self, input: &Payload) -> Value {
         let input: Value = input.to().unwrap_or_default();
         if let Some(start) = input.get("start").and_then(Value::as_u64) {
@@ -108,8 +108,8 @@ impl Call {
         if input.get("for").is_some() { input } else { Value::Null }
     }
 
-    /// The first races came to what they came to: something after them is durable.
-    fn seal(&self, count: usize) {
+    /// The results of the first `count` races are final: something after them is durable.
+    fn bind_choices(&self, count: usize) {
         let choices: Vec<_> = lock(&self.choices).iter().take(count).cloned().collect();
         let mut audit = self.world.audit();
         for (place, choice) in choices {
@@ -117,24 +117,24 @@ impl Call {
         }
     }
 
-    /// Something is durable, which makes what was before it binding.
-    fn binding(&self) {
+    /// Counts a durable answer, which makes the results of earlier races final.
+    fn count_answer(&self) {
         self.answers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Something was answered, which makes what was before it binding.
+    /// Records an answer, which must be the same each time.
     fn answered(&self, place: &str, value: &impl std::fmt::Debug) {
-        self.binding();
+        self.count_answer();
         self.world.audit().answered(&self.at(place), Some(&format!("{value:?}")));
     }
 
-    /// Somebody was told an error. What was answered once cannot fail later, and no key is taken for another.
+    /// Records a failure. What was answered once must not fail later, and no key may be taken for another.
     fn failed(&self, place: &str, error: &TaskError) {
         let failure = error.failure();
         if !failure.retryable {
             self.world.audit().answered(&self.at(place), None);
         }
-        let mistaken = ["a key names one thing", "by another step", "with another type"];
+        let mistaken = ["is already in use for", "another step already waits", "with another type"];
         // Nobody else uses the ids of children.
         let taken = failure.kind == FailureKind::ChildNotStarted;
         if taken || mistaken.iter().any(|words| failure.message.contains(words)) {
@@ -172,7 +172,7 @@ impl Call {
             Op::Children(workflow, count, strict) => self.children(place, key, (workflow, count, strict)).await,
             Op::MapRuns(workflow, count, strict) => self.map_runs(place, key, (workflow, count, strict)).await,
             Op::Grow(count, into) => {
-                // The node that an edge leads into may have started: then there is no growth, and the task goes on.
+                // Growth is refused if the node that the edge leads to has already started; the task continues.
                 drop(self.cx.grow(key, self.growth(index, count, into)).await);
                 Ok(())
             }
@@ -181,7 +181,7 @@ impl Call {
         }
     }
 
-    /// What needs no key.
+    /// Performs an act that needs no key.
     async fn plain(&self, index: usize, op: Op) -> TaskResult<()> {
         match op {
             Op::Emit => {
@@ -191,7 +191,7 @@ impl Call {
             Op::Fail(attempts, failing) if self.cx.attempt() <= attempts => match failing {
                 Failing::Retryable => Err(TaskError::new("the program says so")),
                 Failing::Permanent => Err(TaskError::permanent("the program says so")),
-                // Not `panic!`: the process's hook would print each of them.
+                // Not `panic!`: the panic hook would print each of them.
                 Failing::Panic => std::panic::resume_unwind(Box::new("the program says so")),
             },
             Op::Hang => std::future::pending().await,

@@ -1,4 +1,4 @@
-//! Races and time limits that are remembered: what became of one is the same whenever the task is called again.
+//! Durable races and timeouts: the result is the same whenever the task is called again.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::sim::program::Work;
 use super::Call;
 
 impl Call {
-    /// A signal or a timer, whichever is first.
+    /// Races a signal against a timer.
     pub(super) async fn contest(&self, place: &str, key: &str, how: (&Name, u64)) -> TaskResult<()> {
         let (signal, millis) = how;
         let sleep = self.cx.sleep(Duration::from_millis(millis));
         let won = self.cx.race(key, self.cx.signal::<Value>(signal), sleep).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         match won.inspect_err(|error| self.failed(place, error))? {
             Winner::First(received) => {
                 let received = received.inspect_err(|error| self.failed(place, error))?;
@@ -27,25 +27,25 @@ impl Call {
             Winner::Second(slept) => {
                 slept?;
                 self.world.audit().chose(&self.at(place), None);
-                self.answered(place, &"nobody");
+                self.answered(place, &"the timer");
             }
         }
         Ok(())
     }
 
-    /// A signal that comes in time, or not. The next attempt waits anew, and what became of this one says nothing of that.
+    /// Waits for a signal with a timeout. The next attempt waits anew, so its result may differ.
     pub(super) async fn timed(&self, place: &str, signal: &Name, millis: u64) -> TaskResult<()> {
         let received = self.cx.signal::<Value>(signal).timeout(Duration::from_millis(millis)).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         match received {
             Ok(received) => {
                 let number = self.received(place, signal, &received);
                 self.world.audit().chose(&self.at(place), number);
-                self.binding();
+                self.count_answer();
             }
             Err(error) if error.failure().kind == FailureKind::TimedOut => {
                 self.world.audit().chose(&self.at(place), None);
-                self.binding();
+                self.count_answer();
             }
             Err(error) => {
                 self.failed(place, &error);
@@ -55,7 +55,7 @@ impl Call {
         Ok(())
     }
 
-    /// Steps of one key on both sides of a race, and after it: none has the result of another.
+    /// Runs steps with the same key on both sides of a race and after it: none may get the result of another.
     pub(super) async fn sides(&self, place: &str, key: &str, how: (&Work, u64)) -> TaskResult<()> {
         let (work, millis) = how;
         let (left, right, after) = (format!("{place}.left"), format!("{place}.right"), format!("{place}.after"));
@@ -64,11 +64,11 @@ impl Call {
             self.step(&left, key, work).await
         };
         let won = self.cx.race(key, first, self.step(&right, key, work)).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         match won.inspect_err(|error| self.failed(place, error))? {
             Winner::First(done) | Winner::Second(done) => done?,
         }
-        // What lost may have begun: then this one does not.
+        // The side that lost may have started its step; then this one is refused.
         self.step_or_drop(&after, key, work, true).await
     }
 }

@@ -1,4 +1,4 @@
-//! Steps: what comes back from each is what it gave, the first time and from memory.
+//! Steps: the result of each is what its effect returned, at the first call and from the journal.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use crate::sim::value::{Odd, number_of};
 use super::Call;
 
 impl Call {
-    /// A step whose effect can be told from every other one.
+    /// Runs a step whose effect has a unique number.
     pub(super) async fn step(&self, place: &str, key: &str, work: &Work) -> TaskResult<()> {
         self.step_or_drop(place, key, work, false).await
     }
 
-    /// The same; `dropped` says whether this call has begun it before and let it go.
+    /// Like [`Call::step`]; `dropped` says whether this call may have started and dropped it before.
     pub(super) async fn step_or_drop(&self, place: &str, key: &str, work: &Work, dropped: bool) -> TaskResult<()> {
         let step: Step<'_, _> = self.cx.step(key, || self.effect(place, work));
         let mut step = step.retry(Retry::immediate(work.tries));
@@ -37,7 +37,7 @@ impl Call {
             step = step.charge(move |_: &Value| [(METER, cost)]);
         }
         let result = step.await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         match result {
             Ok(value) => {
                 self.check_stamp(place, &value);
@@ -49,13 +49,13 @@ impl Call {
                 if interrupted && !dropped {
                     self.world.audit().interrupted(&self.at(place));
                 }
-                // Nobody can tell what it did: the program goes on without.
+                // What the step did is unknown, so the program continues without its result.
                 if interrupted && work.at_most_once { Ok(()) } else { Err(error) }
             }
         }
     }
 
-    /// A result says whose it is.
+    /// Checks that a result belongs to this place.
     fn check_stamp(&self, place: &str, value: &Value) {
         if value.get("at") != Some(&json!([self.node, place])) {
             self.broken(place, &format!("its step was given the result of another: {value}"));
@@ -64,9 +64,9 @@ impl Call {
         self.world.audit().remembered(&self.at(place), value);
     }
 
-    /// Does something in the outside world, which can be told from every other time it is done.
+    /// Performs an external effect, with a number that is unique to this time.
     async fn effect(&self, place: &str, work: &Work) -> TaskResult<Value> {
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         let effect = Effect { at: self.at(place), at_most_once: work.at_most_once && work.tries == 1 };
         let number = self.world.audit().begin(&effect);
         let (process, run) = (&self.process.name, self.run());
@@ -74,7 +74,7 @@ impl Call {
         if work.millis > 0 {
             tokio::time::sleep(Duration::from_millis(work.millis)).await;
         }
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         if self.world.audit().times(&self.at(place)) <= work.fails {
             return Err(TaskError::new("the effect fails"));
         }
@@ -85,31 +85,31 @@ impl Call {
         let work = &Work { at_most_once: false, ..work.clone() };
         let one = move |item: usize| async move { self.effect(&format!("{place}[{item}]"), work).await };
         let values = self.cx.map(key, 2, 0..count, one).await.inspect_err(|error| self.failed(place, error))?;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         for (item, value) in values.iter().enumerate() {
             self.check_stamp(&format!("{place}[{item}]"), value);
         }
         Ok(())
     }
 
-    /// Gives a step too little time, perhaps, and begins it again.
+    /// Runs a step with a timeout that may be too short, and starts it again if it is.
     pub(super) async fn hurried(&self, place: &str, key: &str, how: (&Work, u64, usize)) -> TaskResult<()> {
         let (work, millis, rounds) = how;
         for round in 0..rounds {
-            // Each round is another use of the key, and another step.
+            // Each round uses the key again, which makes it another step.
             let place = format!("{place}.{round}");
             let step = self.step_or_drop(&place, key, work, round > 0);
             match tokio::time::timeout(Duration::from_millis(millis), step).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) if error.failure().retryable => {}
                 Ok(Err(error)) => return Err(error),
-                Err(_) => self.world.audit().let_go(&self.at(&place)),
+                Err(_) => self.world.audit().dropped(&self.at(&place)),
             }
         }
         Ok(())
     }
 
-    /// Steps in tasks of their own, with keys of their own. They end with this call.
+    /// Runs steps in spawned tasks, with keys of their own. The tasks end with this call.
     pub(super) async fn spawned(self: &Arc<Self>, place: &str, key: &str, works: [Work; 2]) -> TaskResult<()> {
         let mut tasks = JoinSet::new();
         for (number, work) in works.into_iter().enumerate() {
@@ -124,7 +124,7 @@ impl Call {
         all
     }
 
-    /// A step within a step, which may be refused, and one of the same key after it, which is another step.
+    /// Runs a step within a step, which may be refused, and after it a step with the inner key, which is another step.
     pub(super) async fn nested(&self, place: &str, key: &str) -> TaskResult<()> {
         let (outer, inner) = (format!("{key}, outer"), format!("{key}, inner"));
         let within = || async {
@@ -132,22 +132,22 @@ impl Call {
             self.cx.step(&inner, inside).await.map(drop)
         };
         drop(self.cx.step(&outer, within).await);
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         let work = Work { millis: 0, fails: 0, tries: 1, timeout_ms: None, at_most_once: false, cost: None };
         self.step(&format!("{place}.after"), &inner, &work).await
     }
 
-    /// A step whose result is this, whatever becomes of it on its way.
+    /// Runs a step that returns this value, and checks that it is unchanged by the journal.
     async fn exactly<T>(&self, place: &str, key: &str, make: impl Fn() -> T + Send + Sync) -> TaskResult<()>
     where
         T: Serialize + DeserializeOwned + Debug + Send,
     {
         let make = &make;
         let result = self.cx.step(key, move || async move { TaskResult::Ok(make()) }).await;
-        self.process.must_live().await;
+        self.process.halt_if_dead().await;
         match result {
             Ok(value) => {
-                // What JSON makes of it, the first time as from memory: `Some(())` is `None`.
+                // Compare with the value after a round trip through JSON, in which `Some(())` becomes `None`.
                 let written =
                     serde_json::to_value(make()).ok().and_then(|value| serde_json::from_value::<T>(value).ok());
                 let (wanted, found) = (format!("{:?}", written.unwrap_or_else(make)), format!("{value:?}"));
@@ -160,7 +160,7 @@ impl Call {
             }
             Err(error) => {
                 self.failed(place, &error);
-                // What cannot be remembered is refused: the program goes on without.
+                // A value that cannot be stored is refused; the program continues without it.
                 if error.failure().retryable { Err(error) } else { Ok(()) }
             }
         }

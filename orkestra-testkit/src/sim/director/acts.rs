@@ -1,4 +1,4 @@
-//! What happens in a storm.
+//! The random acts of the faulty phase.
 
 use orkestra_core::model::{Amount, Name, RunId, Seq};
 use orkestra_core::{CatchUp, Overlap, Schedule};
@@ -15,7 +15,7 @@ use crate::sim::world::{Kind, World};
 
 use super::{Director, run_id};
 
-/// The schedule that a world has.
+/// The name of the schedule of a world.
 pub(super) const SCHEDULE: &str = "tick";
 /// How far a clock jumps.
 const YEAR_MS: i64 = 365 * 86_400_000;
@@ -56,11 +56,11 @@ impl Director {
     }
 
     pub(super) async fn act(&mut self) {
-        let seat = self.draw(self.seats.len());
+        let host = self.draw(self.hosts.len());
         let run = run_id(self.draw(self.workflows.len() + 1));
         match self.draw(24) {
             0..=3 => {
-                // Now and then with the id of a run of another workflow.
+                // Sometimes with the id of a run of another workflow.
                 let workflow = self.draw(self.workflows.len());
                 let other = self.draw(8) == 0;
                 self.start(workflow, if other { self.workflows.len() } else { workflow });
@@ -74,9 +74,9 @@ impl Director {
                 drop(self.some_client().map(|client| tokio::spawn(client.read_along(run, after))));
             }
             12 => drop(self.some_client().map(|client| tokio::spawn(client.wait(run)))),
-            13..=15 => self.kill(seat).await,
-            16 | 17 => self.boot_if_empty(seat).await,
-            18 => self.shut_down(seat).await,
+            13..=15 => self.kill(host).await,
+            16 | 17 => self.boot_if_empty(host).await,
+            18 => self.shut_down(host).await,
             19 => {
                 self.world.note(format_args!("the power fails"));
                 if self.world.kind == Kind::Embedded {
@@ -85,43 +85,43 @@ impl Director {
                     self.world.lose_writes(None).await;
                 }
             }
-            20 => self.cut_off(seat),
-            21 => self.reconnect(seat),
-            _ => self.shift_clock(seat),
+            20 => self.cut_off(host),
+            21 => self.reconnect(host),
+            _ => self.shift_clock(host),
         }
     }
 
-    fn cut_off(&self, seat: usize) {
-        if let (Some(client), Kind::Shared) = (&self.seats[seat], self.world.kind) {
+    fn cut_off(&self, host: usize) {
+        if let (Some(client), Kind::Shared) = (&self.hosts[host], self.world.kind) {
             self.world.note(format_args!("{} is cut off", client.process.name));
             client.process.cut_off(true);
         }
     }
 
-    fn reconnect(&self, seat: usize) {
-        if let Some(client) = &self.seats[seat] {
+    fn reconnect(&self, host: usize) {
+        if let Some(client) = &self.hosts[host] {
             self.world.note(format_args!("{} is reached again", client.process.name));
             client.process.cut_off(false);
         }
     }
 
-    fn shift_clock(&self, seat: usize) {
-        if let Some(client) = &self.seats[seat] {
+    fn shift_clock(&self, host: usize) {
+        if let Some(client) = &self.hosts[host] {
             let world = &self.world;
             let mut millis = world.draw(|chance| *chance.pick(&[-50_000, -1_000, 0, 0, 3, 1_000, 50_000]));
-            // Where leases are judged by whoever asks, nobody would have a run for a year.
+            // If leases are judged by each client's clock, no other process could claim a run for a year.
             let may_jump = world.store_has_clock || world.kind == Kind::Embedded;
             if world.abilities.has(Ability::Jumps) && may_jump && self.draw(2) == 0 {
                 world.jumped.store(true, Ordering::Relaxed);
                 millis = YEAR_MS;
             }
-            client.process.trouble(world.now());
+            client.process.disturb(world.now());
             self.world.note(format_args!("the clock of {} is off by {millis} ms", client.process.name));
             client.process.set_skew(millis);
         }
     }
 
-    /// Lets runs start by the clock.
+    /// Adds a schedule that starts runs.
     pub(super) fn put_schedule(&mut self) {
         let number = self.next_number();
         let Some(client) = self.some_client() else { return };

@@ -1,4 +1,4 @@
-//! Calm weather: whatever was begun must come to its end, and what is left is looked at once more.
+//! The quiet phase: faults stop, every run must end, and the final state is checked.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,52 +14,52 @@ use crate::sim::client::Verb;
 use super::acts::SCHEDULE;
 use super::{Director, SHUTDOWN_MAX};
 
-/// How long everything may take to end when nothing goes wrong any more.
+/// How long all runs may take to end once faults have stopped.
 const CALM_MAX: Duration = Duration::from_secs(3_600);
-/// How long nothing must happen before everything has ended.
+/// How long no run may be live before the phase is over.
 const SETTLE: Duration = Duration::from_secs(60);
-/// How much later it is for everybody in the end, when a clock was a year ahead: what was to happen then happens.
+/// How far all clocks are advanced if one was a year ahead, so that what became due a year later happens.
 const LATER_MS: i64 = 400 * 86_400_000;
-/// How often people do something to a run in calm weather.
+/// How often clients act on a run in the quiet phase.
 const BUSY_MAX: usize = 12;
-/// How often something is tried that a store may refuse now and then.
+/// How often a call is tried that may fail in the quiet phase.
 const TRIES_MAX: usize = 20;
 
 impl Director {
-    /// Nothing goes wrong any more. At least one process is there.
+    /// Stops faults, reconnects all processes, and makes sure that at least one runs.
     pub(super) async fn calm_down(&mut self) {
         self.world.note(format_args!("calm"));
-        self.world.calm();
-        for seat in 0..self.seats.len() {
-            match &self.seats[seat] {
+        self.world.stop_faults();
+        for host in 0..self.hosts.len() {
+            match &self.hosts[host] {
                 Some(client) => {
                     client.process.cut_off(false);
                     client.process.set_skew(0);
                 }
-                None if seat == 0 || self.draw(2) == 0 => self.boot(seat).await,
+                None if host == 0 || self.draw(2) == 0 => self.boot(host).await,
                 None => {}
             }
         }
         if self.world.abilities.has(Ability::Schedules) {
             self.end_schedule().await;
         }
-        self.be_late();
+        self.advance_clocks();
     }
 
-    /// It is later for everybody, if a clock was a year ahead.
-    fn be_late(&self) {
+    /// Advances all clocks if one was a year ahead.
+    fn advance_clocks(&self) {
         if self.world.jumped.load(Ordering::Relaxed) {
-            for client in self.seats.iter().flatten() {
-                client.process.trouble(self.world.now());
+            for client in self.hosts.iter().flatten() {
+                client.process.disturb(self.world.now());
                 client.process.set_skew(LATER_MS);
             }
         }
     }
 
-    /// Lets it fire once more, and removes it.
+    /// Lets the schedule fire once more, and removes it.
     async fn end_schedule(&self) {
         sleep(4 * SETTLE).await;
-        let Some(client) = self.seats.iter().flatten().next() else { return };
+        let Some(client) = self.hosts.iter().flatten().next() else { return };
         for _ in 0..TRIES_MAX {
             if client.end_schedule(SCHEDULE, self.world.now()).await.is_ok() {
                 return;
@@ -69,14 +69,14 @@ impl Director {
         self.world.broken("a schedule cannot be removed".to_owned());
     }
 
-    /// People do something to some run.
-    async fn be_busy(&mut self, busy: &mut usize) {
+    /// Sometimes a client acts on a run.
+    async fn disturb_a_run(&mut self, busy: &mut usize) {
         if !self.world.abilities.has(Ability::Busy) || *busy == 0 || self.draw(2) == 0 {
             return;
         }
         *busy -= 1;
         let runs: Vec<_> = self.world.audit().states().map(|state| state.id().clone()).collect();
-        let live: Vec<_> = self.seats.iter().flatten().cloned().collect();
+        let live: Vec<_> = self.hosts.iter().flatten().cloned().collect();
         if runs.is_empty() || live.is_empty() {
             return;
         }
@@ -86,25 +86,25 @@ impl Director {
         tokio::spawn(client.tell(run, verb, number));
     }
 
-    /// A run whose driver panicked is blocked in that process until it starts again.
-    async fn replace_the_panicked(&mut self) {
+    /// Restarts processes with blocked runs: a run whose driver panicked is blocked in its process until that restarts.
+    async fn restart_blocked(&mut self) {
         if !self.world.abilities.has(Ability::Panics) {
             return;
         }
-        for seat in 0..self.seats.len() {
-            let blocked = self.seats[seat].as_ref().is_some_and(|client| !client.engine.blocked().is_empty());
+        for host in 0..self.hosts.len() {
+            let blocked = self.hosts[host].as_ref().is_some_and(|client| !client.engine.blocked().is_empty());
             if blocked {
-                self.shut_down(seat).await;
-                self.boot(seat).await;
-                self.be_late();
+                self.shut_down(host).await;
+                self.boot(host).await;
+                self.advance_clocks();
             }
         }
     }
 
-    /// What engines say of runs that do not go on.
-    async fn excuses(&self) -> String {
+    /// What engines report about runs that make no progress.
+    async fn describe_blocked(&self) -> String {
         let mut said = String::new();
-        for client in self.seats.iter().flatten() {
+        for client in self.hosts.iter().flatten() {
             let stuck = timeout(SHUTDOWN_MAX, client.engine.stuck()).await;
             said.push_str(&format!(
                 "; {}: stuck {stuck:?}, blocked {:?}",
@@ -115,13 +115,13 @@ impl Director {
         said
     }
 
-    /// Gives every run what it waits for from outside, until all have ended.
+    /// Sends every run what it waits for from outside, until all have ended.
     pub(super) async fn finish(&mut self) {
         let begun = self.world.now();
         let (mut quiet, mut busy) = (false, BUSY_MAX);
         loop {
-            self.be_busy(&mut busy).await;
-            self.replace_the_panicked().await;
+            self.disturb_a_run(&mut busy).await;
+            self.restart_blocked().await;
             if self.world.audit().violation().is_some() {
                 return;
             }
@@ -133,13 +133,13 @@ impl Director {
             let unread = if open.is_empty() { self.unread().await } else { None };
             if let Some(run) = unread {
                 if self.world.now().since(begun) > CALM_MAX {
-                    return self.world.broken(format!("nobody takes the letters of `{run}`"));
+                    return self.world.broken(format!("the letters of `{run}` are never taken"));
                 }
                 self.pass_time(&[2_000]).await;
                 continue;
             }
             if open.is_empty() {
-                // Whoever was about to start a run has done so after a while, and then it must end as well.
+                // A start that was still in progress may create another run, which must end as well.
                 if quiet {
                     return;
                 }
@@ -150,7 +150,7 @@ impl Director {
             quiet = false;
             if self.world.now().since(begun) > CALM_MAX {
                 let (run, waits) = &open[0];
-                let said = self.excuses().await;
+                let said = self.describe_blocked().await;
                 return self.world.broken(format!("`{run}` does not come to an end, it waits for {waits:?}{said}"));
             }
             for (run, waits) in open {
@@ -162,7 +162,7 @@ impl Director {
         }
     }
 
-    /// A run with letters.
+    /// A run with letters in its inbox.
     async fn unread(&self) -> Option<RunId> {
         let runs: Vec<_> = self.world.audit().states().map(|state| state.id().clone()).collect();
         for run in runs {
@@ -173,7 +173,7 @@ impl Director {
         None
     }
 
-    /// Gives a run what only somebody outside can give.
+    /// Sends a run what only a client can provide.
     async fn provide(&mut self, run: &RunId, wait: Wait) {
         let verbs = match wait {
             Wait::Signal(signal) => vec![Verb::Signal(signal)],
@@ -183,30 +183,30 @@ impl Director {
         };
         for verb in verbs {
             let number = self.next_number();
-            let live: Vec<_> = self.seats.iter().flatten().cloned().collect();
+            let live: Vec<_> = self.hosts.iter().flatten().cloned().collect();
             let client = self.world.draw(|chance| chance.pick(&live).clone());
             if timeout(SHUTDOWN_MAX, client.tell(run.clone(), verb, number)).await.is_err() {
-                self.world.broken(format!("nobody says what became of something for `{run}`"));
+                self.world.broken(format!("a verb for `{run}` is never answered"));
             }
         }
     }
 
-    /// Whoever asks for a run's output is given what its nodes gave.
+    /// Checks the outputs of all runs.
     async fn read_outputs(&self) {
-        let Some(client) = self.seats.iter().flatten().next() else { return };
+        let Some(client) = self.hosts.iter().flatten().next() else { return };
         let runs: Vec<_> = self.world.audit().states().map(|state| state.id().clone()).collect();
         for run in runs {
             if timeout(SHUTDOWN_MAX, client.clone().read_output(run.clone())).await.is_err() {
-                self.world.broken(format!("nobody says what the output of `{run}` is"));
+                self.world.broken(format!("a read of the output of `{run}` is never answered"));
             }
         }
     }
 
-    /// Everybody goes home, and what is left is looked at once more.
+    /// Shuts all engines down and checks what the disk holds.
     pub(super) async fn close(&mut self) {
         self.read_outputs().await;
-        for seat in 0..self.seats.len() {
-            if let Some(client) = &self.seats[seat] {
+        for host in 0..self.hosts.len() {
+            if let Some(client) = &self.hosts[host] {
                 let ended = |run: &RunId| self.world.audit().state(run).is_none_or(|state| state.status().is_final());
                 for (run, error) in client.engine.blocked() {
                     if !ended(&run) {
@@ -214,7 +214,7 @@ impl Director {
                     }
                 }
             }
-            self.shut_down(seat).await;
+            self.shut_down(host).await;
         }
         let runs: Vec<_> = self.world.audit().states().map(|state| state.id().clone()).collect();
         for run in runs {

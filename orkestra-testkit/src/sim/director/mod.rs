@@ -1,5 +1,4 @@
-//! The course of a world: a storm in which anything may happen, then calm weather in which everything must come to an
-//! end.
+//! Directs a world: first a faulty phase in which anything may happen, then a quiet phase in which every run must end.
 
 mod acts;
 mod calm;
@@ -22,13 +21,13 @@ use super::world::{Kind, Process, ProcessClock, World};
 /// How long an engine may take to shut down.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(120);
 
-/// Makes things happen.
+/// Starts and stops processes, and makes clients act.
 pub(super) struct Director {
     world: Arc<World>,
-    seats: Vec<Option<Client>>,
+    hosts: Vec<Option<Client>>,
     workflows: Vec<Arc<WorkflowSpec>>,
-    /// Engines of dead processes. Dropping one would shut it down in good order, which a crash does not.
-    graveyard: Vec<Client>,
+    /// Engines of dead processes, kept because dropping one would shut it down gracefully, unlike a crash.
+    dead_clients: Vec<Client>,
     born: usize,
     numbers: u64,
     park_after: Duration,
@@ -40,7 +39,7 @@ fn run_id(number: usize) -> RunId {
 
 impl Director {
     pub(super) fn new(world: Arc<World>) -> Self {
-        let seats = match world.kind {
+        let hosts = match world.kind {
             Kind::Embedded => 1,
             Kind::Shared => 2 + usize::from(world.draw(|chance| chance.one_in(3))),
         };
@@ -49,9 +48,9 @@ impl Director {
         let workflows = (0..count).map(workflow).collect();
         let park_ms = world.draw(|chance| *chance.pick(&[1, 50, 1_000, 1_000, 20_000]));
         Self {
-            seats: (0..seats).map(|_| None).collect(),
+            hosts: (0..hosts).map(|_| None).collect(),
             workflows,
-            graveyard: Vec::new(),
+            dead_clients: Vec::new(),
             born: 0,
             numbers: 0,
             park_after: Duration::from_millis(park_ms),
@@ -59,10 +58,10 @@ impl Director {
         }
     }
 
-    /// All of it.
+    /// Plays the whole world.
     pub(super) async fn play(mut self) {
-        for seat in 0..self.seats.len() {
-            self.boot(seat).await;
+        for host in 0..self.hosts.len() {
+            self.boot(host).await;
         }
         for number in 0..self.workflows.len() {
             self.start(number, number);
@@ -92,8 +91,8 @@ impl Director {
         self.world.draw(|chance| chance.below(end))
     }
 
-    /// A new process takes a seat.
-    async fn boot(&mut self, seat: usize) {
+    /// Starts a new process on a host.
+    async fn boot(&mut self, host: usize) {
         self.born += 1;
         let (world, process) = (Arc::clone(&self.world), Arc::new(Process::new(format!("p{}", self.born))));
         world.note(format_args!("{} boots", process.name));
@@ -104,11 +103,11 @@ impl Director {
         let task = move |cx: Context, input| Call::new(Arc::clone(&inside), Arc::clone(&own), cx).perform(input);
         let [one, two] = CHILD_WORKFLOWS;
         let one = Workflow::new(one).node("n0", task.clone());
-        // Under a limit that no parent holds: else they might wait for each other.
+        // With a limit that no parent uses: otherwise parent and child might wait for each other.
         let one = if world.seed.is_multiple_of(3) { one.limit(workflows::CHILD_LIMIT) } else { one }.build();
         let two = Workflow::new(two).node("n0", task.clone()).node("n1", task.clone()).build();
         let [first, second, third] = workflows::limits();
-        // Some have little room: what they begin is for the others, or for later.
+        // Some engines have a small capacity: other engines must take the runs that they start, or they do so later.
         let runs_max = if self.draw(3) == 0 { 2 + self.draw(4) } else { usize::MAX };
         let snapshot_every = 1 + self.draw(12) as u64;
         let keep = |seconds| self.world.abilities.has(Ability::Retention).then(|| Duration::from_secs(seconds));
@@ -129,25 +128,25 @@ impl Director {
             .start()
             .await;
         match engine {
-            Ok(engine) => self.seats[seat] = Some(Client { world, process, engine }),
+            Ok(engine) => self.hosts[host] = Some(Client { world, process, engine }),
             Err(error) => world.broken(format!("an engine does not start: {error}")),
         }
     }
 
-    /// A process dies between two instructions.
-    async fn kill(&mut self, seat: usize) {
-        let Some(client) = self.seats[seat].take() else { return };
+    /// Kills a process.
+    async fn kill(&mut self, host: usize) {
+        let Some(client) = self.hosts[host].take() else { return };
         self.world.note(format_args!("{} dies", client.process.name));
         client.process.die();
         self.world.lose_writes(Some(&client.process)).await;
-        self.graveyard.push(client);
+        self.dead_clients.push(client);
     }
 
-    /// A process is asked to end, and does.
-    async fn shut_down(&mut self, seat: usize) {
-        let Some(client) = self.seats[seat].take() else { return };
+    /// Shuts a process down gracefully.
+    async fn shut_down(&mut self, host: usize) {
+        let Some(client) = self.hosts[host].take() else { return };
         self.world.note(format_args!("{} shuts down", client.process.name));
-        client.process.trouble(self.world.now());
+        client.process.disturb(self.world.now());
         if timeout(SHUTDOWN_MAX, client.engine.shutdown()).await.is_err() {
             self.world.broken(format!("{} does not shut down", client.process.name));
         }
@@ -157,8 +156,8 @@ impl Director {
     }
 
     fn some_client(&self) -> Option<Client> {
-        let seat = self.draw(self.seats.len());
-        self.seats[seat].clone()
+        let host = self.draw(self.hosts.len());
+        self.hosts[host].clone()
     }
 
     fn start(&mut self, workflow: usize, run: usize) {
@@ -173,9 +172,9 @@ impl Director {
         self.numbers
     }
 
-    async fn boot_if_empty(&mut self, seat: usize) {
-        if self.seats[seat].is_none() {
-            self.boot(seat).await;
+    async fn boot_if_empty(&mut self, host: usize) {
+        if self.hosts[host].is_none() {
+            self.boot(host).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The container of a run: how it is locked down, how it is created, found again and removed.
+//! The container of a run: how it is locked down, created, found again and removed.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use super::{DockerInfo, DockerOptions, Network};
 use crate::limits::{SANDBOX_FILE_BYTES_MAX, SANDBOX_OPEN_FILES_MAX, SANDBOX_SCRATCH_BYTES};
 use crate::workspace::Workspace;
 
-/// Where commands see the workspace.
+/// Where the workspace is mounted.
 pub(super) const WORKSPACE: &str = "/workspace";
 const HOME: &str = "/home/agent";
 
@@ -23,10 +23,10 @@ const LABEL_RUN: &str = "orkestra.run";
 const LABEL_PLACE: &str = "orkestra.place";
 const LABEL_OWNER: &str = "orkestra.owner";
 
-/// Everything about one container before it exists.
+/// The configuration of one container before it exists.
 pub(super) struct Setup {
     name: String,
-    /// Run and workspace as one value: two stores may both have a run `r1`, and must not take each other's container.
+    /// A hash of run and workspace: two stores may both have a run `r1`, and must not take each other's container.
     place: String,
     run_id: String,
     user: (u32, u32),
@@ -43,10 +43,14 @@ impl Setup {
         workspace: &Workspace,
     ) -> Result<Self, SandboxError> {
         let source = workspace.path().to_str().ok_or_else(|| {
-            SandboxError::Failed(format!("the workspace path {} is not UTF-8", workspace.path().display()))
+            SandboxError::Failed(format!(
+                "cannot mount the workspace {}: its path is not UTF-8",
+                workspace.path().display()
+            ))
         })?;
-        let user =
-            workspace.owner().map_err(|error| SandboxError::Failed(format!("owner of the workspace: {error}")))?;
+        let user = workspace
+            .owner()
+            .map_err(|error| SandboxError::Failed(format!("cannot read the workspace's owner: {error}")))?;
         let place = hash(&[run_id.as_bytes(), source.as_bytes()]);
         let readable: String = run_id.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
         Ok(Self {
@@ -60,7 +64,8 @@ impl Setup {
         })
     }
 
-    /// Removes what this run left, then creates and starts; returns the id. Nothing is left when it fails.
+    /// Removes a container left by this run, then creates and starts a new one; returns its id. Leaves nothing behind on
+    /// failure.
     pub(super) async fn create(&self, docker: &Docker) -> Result<String, SandboxError> {
         for (id, _) in list(docker, format!("{LABEL_PLACE}={}", self.place)).await? {
             remove(docker, &id).await?;
@@ -68,7 +73,7 @@ impl Setup {
         let named = CreateContainerOptionsBuilder::new().name(&self.name).build();
         let created = within("create container", docker.create_container(Some(named), self.body())).await?;
         for warning in &created.warnings {
-            tracing::warn!(container = %self.name, %warning, "the daemon warns about the sandbox");
+            tracing::warn!(container = %self.name, %warning, "the Docker daemon reported a warning about the container");
         }
         if let Err(error) =
             within("start container", docker.start_container(&created.id, None::<StartContainerOptions>)).await
@@ -87,7 +92,7 @@ impl Setup {
         environment.push("TMPDIR=/tmp".to_owned());
         ContainerCreateBody {
             image: Some(self.options.image.clone()),
-            // Both, so that an entry point of the image never runs.
+            // Set both, so that an entry point of the image never runs.
             entrypoint: Some(vec!["sleep".to_owned()]),
             cmd: Some(vec!["infinity".to_owned()]),
             user: Some(self.user()),
@@ -120,7 +125,7 @@ impl Setup {
             mounts: Some(vec![workspace]),
             tmpfs: Some(self.scratch()),
             memory: self.supports("memory").then_some(memory),
-            // The same as memory: no swap on top.
+            // Equal to memory: no additional swap.
             memory_swap: (self.supports("memory") && self.supports("swap")).then_some(memory),
             nano_cpus: self.supports("cpu").then_some(i64::from(options.cpu_millis) * 1_000_000),
             pids_limit: self.supports("processes").then_some(i64::from(options.processes_max)),
@@ -130,14 +135,14 @@ impl Setup {
                 ulimit("nofile", signed(SANDBOX_OPEN_FILES_MAX)),
             ]),
             ipc_mode: Some("private".to_owned()),
-            // The main process says nothing; output of commands must not pile up in the daemon's logs.
+            // The main process prints nothing, and the output of commands must not pile up in the daemon's logs.
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
             ..Default::default()
         }
     }
 
-    /// Executable, because builds run what they unpack; the workspace is executable anyway. Owned by the one user there is,
-    /// because the daemon gives a mount the mode of the image's directory, whatever mode is asked for.
+    /// Mounted executable, because builds run what they unpack (the workspace is executable anyway). Owned by the container's
+    /// only user, because the daemon gives a mount the mode of the image's directory, whatever mode is requested.
     fn scratch(&self) -> HashMap<String, String> {
         let (uid, gid) = self.user;
         let options = format!("rw,exec,nosuid,nodev,size={SANDBOX_SCRATCH_BYTES},uid={uid},gid={gid},mode=0700");
@@ -162,43 +167,45 @@ impl Setup {
         match options.network {
             Network::None => report.enforced.push("no network".to_owned()),
             Network::Egress => report.gaps.push(
-                "the network is open: the internet, other containers on the bridge, and the host's and its private network's services".to_owned(),
+                "the network is open: the internet, other containers on the bridge, and services of the host and its private network".to_owned(),
             ),
         }
         let limits = [
             ("memory", format!("memory {} bytes", options.memory_bytes)),
             ("swap", "no swap".to_owned()),
-            ("cpu", format!("processor {} thousandths of a core", options.cpu_millis)),
+            ("cpu", format!("CPU {} thousandths of a core", options.cpu_millis)),
             ("processes", format!("at most {} processes", options.processes_max)),
         ];
         for (name, text) in limits {
             if self.supports(name) {
                 report.enforced.push(text);
             } else {
-                report.gaps.push(format!("this daemon cannot limit {name} (its kernel's control groups lack it)"));
+                report
+                    .gaps
+                    .push(format!("this daemon cannot limit {name} (its kernel's control groups do not support it)"));
             }
         }
         if self.user.0 == 0 {
             report.gaps.push(
-                "the workspace belongs to root, so commands run as root of the container, without capabilities"
+                "the workspace belongs to root, so commands run as root in the container, without capabilities"
                     .to_owned(),
             );
         }
         report.gaps.push("the kernel is shared with the host".to_owned());
-        report.gaps.push("disk used in the workspace is not limited in sum, only per file".to_owned());
+        report.gaps.push("disk space in the workspace is limited per file only, not in total".to_owned());
         report
     }
 }
 
-/// Removes a container with everything that runs in it; one that is gone already is fine.
+/// Removes a container with everything that runs in it. Ignored when it does not exist.
 pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), SandboxError> {
     let forced = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
     match tokio::time::timeout(crate::limits::MACHINERY_TIMEOUT, docker.remove_container(id, Some(forced))).await {
         Ok(Ok(())) => Ok(()),
-        // 409: somebody else is removing it right now.
+        // 409: it is already being removed.
         Ok(Err(error)) if matches!(status(&error), Some(404 | 409)) => Ok(()),
         Ok(Err(error)) => Err(failed("remove container", &error)),
-        Err(_) => Err(SandboxError::Failed("remove container: the daemon did not answer".to_owned())),
+        Err(_) => Err(SandboxError::Failed("cannot remove container: the daemon did not answer".to_owned())),
     }
 }
 
@@ -208,7 +215,7 @@ pub(super) async fn reap(docker: &Docker, keep: impl Fn(&str) -> bool + Send) ->
     let mut worst = Ok(());
     for (id, labels) in list(docker, LABEL_RUN.to_owned()).await? {
         let Some(run_id) = labels.get(LABEL_RUN) else { continue };
-        // Without a readable owner it is not one of ours, whatever its label says.
+        // Without a readable owner it is not ours, whatever its label says.
         let owner = labels.get(LABEL_OWNER).and_then(|owner| Owner::parse(owner));
         if keep(run_id) || !owner.is_some_and(|owner| owner.is_gone_or_this()) {
             continue;

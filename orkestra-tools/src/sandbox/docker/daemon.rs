@@ -1,4 +1,4 @@
-//! Talking to the daemon: connecting, what it can do, and its errors in words an operator can act on.
+//! The connection to the Docker daemon: connecting, its capabilities, and errors that an operator can act on.
 
 use std::error::Error as _;
 use std::future::Future;
@@ -12,7 +12,7 @@ use super::super::SandboxError;
 use super::{DockerInfo, DockerOptions};
 use crate::limits::MACHINERY_TIMEOUT;
 
-/// Connects and agrees on a version of the interface.
+/// Connects and negotiates the API version.
 pub(super) async fn connect(options: &DockerOptions) -> Result<Docker, SandboxError> {
     let first = match &options.host {
         Some(host) => Docker::connect_with_host(host),
@@ -37,7 +37,7 @@ async fn negotiate(docker: Result<Docker, Error>) -> Result<Docker, Error> {
 }
 
 pub(super) async fn info(docker: &Docker) -> Result<DockerInfo, SandboxError> {
-    let info = within("info", docker.info()).await?;
+    let info = within("get the daemon's info", docker.info()).await?;
     let options = info.security_options.clone().unwrap_or_default();
     Ok(DockerInfo {
         unsupported: unsupported(&info),
@@ -47,7 +47,7 @@ pub(super) async fn info(docker: &Docker) -> Result<DockerInfo, SandboxError> {
     })
 }
 
-/// What the kernel's control groups lack here; a daemon that does not say is believed to have it.
+/// The limits that the kernel's control groups do not support. A limit that the daemon does not mention counts as supported.
 fn unsupported(info: &SystemInfo) -> Vec<String> {
     let limits = [
         ("memory", info.memory_limit),
@@ -62,14 +62,14 @@ pub(super) async fn require_image(docker: &Docker, image: &str) -> Result<(), Sa
     match tokio::time::timeout(MACHINERY_TIMEOUT, docker.inspect_image(image)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) if status(&error) == Some(404) => Err(SandboxError::Unavailable(format!(
-            "the sandbox image `{image}` is not on this machine: build it with docker/sandbox/build"
+            "the sandbox image `{image}` is not on this machine; build it with docker/sandbox/build"
         ))),
         Ok(Err(error)) => Err(failed("inspect image", &error)),
         Err(_) => Err(timed_out("inspect image")),
     }
 }
 
-/// One call to the daemon with a time limit.
+/// A call to the daemon with a timeout.
 pub(super) async fn within<T>(
     what: &str,
     call: impl Future<Output = Result<T, Error>> + Send,
@@ -80,7 +80,7 @@ pub(super) async fn within<T>(
     }
 }
 
-/// HTTP status the daemon answered with, if it answered.
+/// The HTTP status of the daemon's answer, if it answered.
 pub(super) fn status(error: &Error) -> Option<u16> {
     match error {
         Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
@@ -89,18 +89,18 @@ pub(super) fn status(error: &Error) -> Option<u16> {
 }
 
 pub(super) fn failed(what: &str, error: &Error) -> SandboxError {
-    SandboxError::Failed(format!("{what}: {}", chain(error)))
+    SandboxError::Failed(format!("cannot {what}: {}", chain(error)))
 }
 
 fn timed_out(what: &str) -> SandboxError {
-    SandboxError::Failed(format!("{what}: the daemon did not answer within {} s", MACHINERY_TIMEOUT.as_secs()))
+    SandboxError::Failed(format!("cannot {what}: the daemon did not answer within {} s", MACHINERY_TIMEOUT.as_secs()))
 }
 
 fn unavailable(error: &Error) -> SandboxError {
     let advice = if is_denied(error) {
-        "this user may not use Docker's socket: add the user to the group `docker` (or set DOCKER_HOST to a rootless daemon)"
+        "this user may not use Docker's socket; add the user to the group `docker`, or set DOCKER_HOST to a rootless daemon"
     } else {
-        "Docker does not answer: start it (or Podman's socket), or choose the weaker local sandbox explicitly"
+        "Docker does not answer; start it (or Podman's socket), or choose the weaker local sandbox explicitly"
     };
     SandboxError::Unavailable(format!("{advice} ({})", chain(error)))
 }

@@ -1,4 +1,4 @@
-//! One command in the container, from exec to result, and everything that makes sure nothing of it stays.
+//! Runs one command in the container, from exec to result, and ensures that no process of it survives.
 
 use std::path::Path;
 use std::pin::Pin;
@@ -22,14 +22,14 @@ use super::container::WORKSPACE;
 use super::daemon::{failed, status, within};
 use crate::limits::{DRAIN, MACHINERY_TIMEOUT};
 
-/// Time between two looks at whether a command has ended.
+/// How often the daemon is asked whether a command has ended.
 const POLL: Duration = Duration::from_millis(500);
 
-/// Runs `$1` in a session of its own with mark `$2` in its environment, says the session's id first, and kills it at the end,
-/// or when its own input closes (time-out, or our process has died). It lets go of the output, so that what a shell says about
-/// a killed child is not taken for the command's. Kills are built into the shell, so they work in a
-/// container that is full of processes. The watchdog kills until the child is gone: when our process dies at once, the child's
-/// session is not there yet at the first try. No `--` before the group: dash takes it for a number and kills nothing.
+/// Runs `$1` in its own session with mark `$2` in its environment, prints the session's id first, and kills the session at the
+/// end or when its own input closes (timeout, or our process has died). It closes its output, so that what the shell prints
+/// about a killed child does not mix with the command's output. `kill` is a shell builtin, so it works in a container that has
+/// reached its process limit. The watchdog repeats the kill until the child is gone: if our process dies at once, the child's
+/// session may not exist yet at the first try. No `--` before the group: dash would parse it as a number and kill nothing.
 const WRAPPER: &str = r#"
 exec 3<&0 </dev/null
 ORKESTRA_SANDBOX="$2" setsid sh -c 'echo "$$"; exec sh -c "$1"' sh "$1" 3<&- & child=$!
@@ -41,7 +41,7 @@ kill -KILL "$watchdog" 2>/dev/null
 exit "$code"
 "#;
 
-/// Kills session `$1` and everything that carries mark `$2`, and says `clean` when it has looked and found nothing more.
+/// Kills session `$1` and every process with mark `$2`, and prints `clean` once a search finds no more of them.
 const SWEEP: &str = r#"
 exec 2>/dev/null
 [ -z "$1" ] || kill -KILL "-$1"
@@ -57,7 +57,7 @@ done
 exit 1
 "#;
 
-/// Says in its exit code what the image or the mount lacks.
+/// Its exit code says what the image or the mount lacks.
 const PROBE: &str = r#"
 for program in setsid grep tr sleep; do command -v "$program" >/dev/null || exit 11; done
 ORKESTRA_SANDBOX=probe setsid sh -c 'tr "\0" "\n" </proc/$$/environ | grep -qsxF ORKESTRA_SANDBOX=probe' || exit 11
@@ -79,11 +79,11 @@ pub(super) async fn run(
     let directory = Path::new(WORKSPACE).join(cwd).to_string_lossy().into_owned();
     let mut leftovers = Leftovers { shared: Arc::clone(shared), session: None, mark: mark.clone(), armed: true };
     let mut exec = open(shared, &["sh", "-c", WRAPPER, "sh", &command.line, &mark], Some(directory)).await?;
-    let mut capture = SessionFirst { capture, line: Vec::new(), session: None };
+    let mut capture = SessionReader { capture, line: Vec::new(), session: None };
     let ended = tokio::time::timeout(command.time(), exec.pump(shared, &mut capture)).await;
     leftovers.session = capture.session.clone();
     let timed_out = ended.is_err();
-    // IMPORTANT: output is read on while we kill; a daemon that cannot get rid of it answers nothing else on this connection.
+    // IMPORTANT: keep reading output while killing; a daemon that cannot deliver it answers nothing else on this connection.
     let swept = {
         let kill = async {
             let _ = exec.input.shutdown().await;
@@ -115,33 +115,33 @@ pub(super) async fn run(
     })
 }
 
-/// Whether the container can do its work, asked once after the start.
+/// Checks once after the start that the container works.
 pub(super) async fn probe(shared: &Arc<Shared>) -> Result<(), SandboxError> {
     let name = format!(".orkestra-write-probe-{}", std::process::id());
     shared.workspace.write(&name, b"")?;
-    let answer = machinery(shared, &["sh", "-c", PROBE, "sh", &name]).await;
+    let answer = internal_command(shared, &["sh", "-c", PROBE, "sh", &name]).await;
     shared.workspace.remove(&name);
     let what =
         match answer?.1 {
             0 => return Ok(()),
-            11 => "the sandbox image lacks a working setsid, grep, tr or sleep: build it with docker/sandbox/build"
+            11 => "the sandbox image lacks a working setsid, grep, tr or sleep; build it with docker/sandbox/build"
                 .to_owned(),
             12 => format!(
-                "the daemon does not see {}: it must run on this machine and share the file system",
+                "the daemon does not see {}; use a daemon that runs on this machine and shares its file system",
                 shared.workspace.path().display()
             ),
-            13 => "the container's user cannot write in the workspace: make the workspace's owner able to write there"
+            13 => "the container's user cannot write in the workspace; give the workspace's owner write permission"
                 .to_owned(),
-            14 => "the container's scratch directories are not writable: build the image with docker/sandbox/build"
+            14 => "the container's scratch directories are not writable; build the image with docker/sandbox/build"
                 .to_owned(),
-            code => format!("the sandbox image cannot run `sh` (exit {code}): build it with docker/sandbox/build"),
+            code => format!("the sandbox image cannot run `sh` (exit {code}); build it with docker/sandbox/build"),
         };
     Err(SandboxError::Unavailable(what))
 }
 
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 
-/// An exec under way.
+/// A running exec.
 struct Exec {
     id: String,
     output: Output,
@@ -149,9 +149,9 @@ struct Exec {
 }
 
 impl Exec {
-    /// Passes output on until the wrapper has exited. What left the session may hold the output open, silent or not, so the
-    /// end of the output is not waited for: the daemon is asked from time to time.
-    async fn pump(&mut self, shared: &Shared, capture: &mut SessionFirst<'_>) -> Result<(), Error> {
+    /// Passes on output until the wrapper has exited. It polls the daemon instead of waiting for the end of the output,
+    /// because a process that left the session may keep the output open.
+    async fn pump(&mut self, shared: &Shared, capture: &mut SessionReader<'_>) -> Result<(), Error> {
         let mut looks = tokio::time::interval(POLL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         looks.tick().await;
@@ -171,14 +171,14 @@ impl Exec {
     }
 }
 
-/// Reads the rest of the output until everybody has let go of it.
-async fn drain(output: &mut Output, capture: &mut SessionFirst<'_>) {
+/// Reads the rest of the output until every process has closed it.
+async fn drain(output: &mut Output, capture: &mut SessionReader<'_>) {
     while let Some(Ok(piece)) = output.next().await {
         capture.push(&piece);
     }
 }
 
-/// The daemon may note the exit a moment after the output has ended.
+/// Waits for the exit code: the daemon may record it a moment after the output has ended.
 async fn exit_code(shared: &Shared, id: &str) -> Result<i32, SandboxError> {
     let lost = |error: SandboxError| SandboxError::Lost(error.to_string());
     let deadline = Instant::now() + MACHINERY_TIMEOUT;
@@ -189,18 +189,18 @@ async fn exit_code(shared: &Shared, id: &str) -> Result<i32, SandboxError> {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    Err(SandboxError::Lost("the daemon does not say how the command ended".to_owned()))
+    Err(SandboxError::Lost("the daemon did not report how the command ended".to_owned()))
 }
 
-/// Takes the session's id off the beginning of the output. The wrapper writes it before the command starts, so a command
-/// cannot put another one in its place.
-struct SessionFirst<'sink> {
+/// Strips the session's id from the beginning of the output. The wrapper prints it before the command starts, so a command
+/// cannot forge it.
+struct SessionReader<'sink> {
     capture: Capture<'sink>,
     line: Vec<u8>,
     session: Option<String>,
 }
 
-impl SessionFirst<'_> {
+impl SessionReader<'_> {
     fn push(&mut self, output: &LogOutput) {
         let is_error = matches!(output, LogOutput::StdErr { .. });
         let mut bytes: &[u8] = output.as_ref();
@@ -218,7 +218,7 @@ impl SessionFirst<'_> {
     }
 }
 
-/// What a command may leave running. Swept once: at the end, or in the background when the future is dropped.
+/// The processes that a command may leave running. Killed once: at the end, or in the background when the future is dropped.
 struct Leftovers {
     shared: Arc<Shared>,
     session: Option<String>,
@@ -249,32 +249,32 @@ impl Drop for Leftovers {
     }
 }
 
-/// Kills what is left of a command; when that cannot be shown, restarts the container, which ends everything in it.
+/// Kills what is left of a command. If that cannot be confirmed, restarts the container, which kills everything in it.
 async fn sweep(shared: &Arc<Shared>, session: &str, mark: &str) -> Result<(), SandboxError> {
     if shared.closed.load(Ordering::Acquire) {
         return Ok(());
     }
-    match machinery(shared, &["sh", "-c", SWEEP, "sh", session, mark]).await {
+    match internal_command(shared, &["sh", "-c", SWEEP, "sh", session, mark]).await {
         Ok((output, 0)) if output.trim() == "clean" => Ok(()),
         answer => {
-            tracing::warn!(?answer, container = %shared.container, "restarting a container to end a command in it");
-            let _one_at_a_time = shared.revival.lock().await;
+            tracing::warn!(?answer, container = %shared.container, "restarting the container to kill a command in it");
+            let _one_at_a_time = shared.restarting.lock().await;
             let at_once = RestartContainerOptionsBuilder::new().t(0).build();
             within("restart container", shared.docker.restart_container(&shared.container, Some(at_once))).await
         }
     }
 }
 
-/// A short command of our own: its output and exit code.
-async fn machinery(shared: &Arc<Shared>, line: &[&str]) -> Result<(String, i32), SandboxError> {
+/// Runs a short command of our own; returns its output and exit code.
+async fn internal_command(shared: &Arc<Shared>, line: &[&str]) -> Result<(String, i32), SandboxError> {
     let work = async {
         let mut exec = open(shared, line, None).await?;
-        let mut capture = SessionFirst {
+        let mut capture = SessionReader {
             capture: Capture::new(&DiscardOutput, None)?,
             line: Vec::new(),
             session: Some(String::new()),
         };
-        exec.pump(shared, &mut capture).await.map_err(|error| failed("exec", &error))?;
+        exec.pump(shared, &mut capture).await.map_err(|error| failed("run exec", &error))?;
         let code = exit_code(shared, &exec.id).await?;
         Ok((capture.capture.finish().output, code))
     };
@@ -282,8 +282,8 @@ async fn machinery(shared: &Arc<Shared>, line: &[&str]) -> Result<(String, i32),
     done.unwrap_or_else(|_| Err(SandboxError::Failed("the container does not answer".to_owned())))
 }
 
-/// Starts an exec, and the container first when something has stopped it (a command that kills everything it may, the kernel
-/// out of memory, an operator).
+/// Starts an exec, after starting the container if it was stopped (by a command that killed everything it could, the kernel's
+/// OOM killer, or an operator).
 async fn open(shared: &Arc<Shared>, line: &[&str], directory: Option<String>) -> Result<Exec, SandboxError> {
     let options = || CreateExecOptions {
         attach_stdin: Some(true),
@@ -295,13 +295,13 @@ async fn open(shared: &Arc<Shared>, line: &[&str], directory: Option<String>) ->
     };
     let created = match shared.docker.create_exec(&shared.container, options()).await {
         Err(error) if status(&error) == Some(409) => {
-            let _one_at_a_time = shared.revival.lock().await;
+            let _one_at_a_time = shared.restarting.lock().await;
             let started = shared.docker.start_container(&shared.container, None::<StartContainerOptions>);
             within("start container", started).await?;
             within("create exec", shared.docker.create_exec(&shared.container, options())).await?
         }
         Err(error) if status(&error) == Some(404) => {
-            return Err(SandboxError::Failed("its container was removed; start the sandbox again".to_owned()));
+            return Err(SandboxError::Failed("the container was removed; start the sandbox again".to_owned()));
         }
         created => created.map_err(|error| failed("create exec", &error))?,
     };
@@ -318,14 +318,14 @@ mod tests {
 
     use super::WRAPPER;
 
-    /// What happens when our process dies right after it started a command: the wrapper's input is closed from the start.
+    /// As when our process dies right after it started a command: the wrapper's input is closed from the start.
     #[test]
-    fn a_command_whose_host_is_gone_already_is_killed() {
+    fn a_command_is_killed_when_its_host_process_is_already_gone() {
         for _ in 0..40 {
             let mut wrapper = Command::new("sh");
             wrapper.args(["-c", WRAPPER, "sh", "sleep 2 & sleep 2; exit 0", "mark"]);
             let status = wrapper.stdin(Stdio::null()).stdout(Stdio::null()).status().expect("there is a shell");
-            assert_eq!(status.code(), Some(128 + 9), "killed, and not left to its end");
+            assert_eq!(status.code(), Some(128 + 9), "it was killed before its end");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Commands in a container, through Docker's socket (or Podman's). **The only folder with bollard types; none leaves it.**
+//! Runs commands in a container, through Docker's socket (or Podman's). **The only folder with bollard types; none leaves it.**
 //!
 //! ```text
 //! start:   remove what this run left -> create (locked down) -> start -> probe
 //! execute: exec a wrapper -> setsid sh -c LINE; a watchdog reads the wrapper's input
-//! end, time-out, drop: input closed -> the watchdog kills the session; a second exec kills what left it and says "clean";
+//! end, timeout, drop: input closed -> the watchdog kills the session; a second exec kills what left it and prints "clean";
 //!          no "clean": the container is restarted, which kills everything in it
-//! host dies: the connection closes -> the watchdog kills the session; the next start removes the container
+//! host process dies: the connection closes -> the watchdog kills the session; the next start removes the container
 //! ```
 
 mod container;
@@ -25,15 +25,15 @@ use super::{Command, CommandResult, Confinement, OutputSink, Sandbox, SandboxErr
 use crate::limits::{SANDBOX_CPU_MILLIS, SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX};
 use crate::workspace::Workspace;
 
-/// What a container may reach.
+/// Which network a container has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Network {
-    /// Nothing but its own loopback.
+    /// Only its own loopback.
     #[default]
     None,
-    /// Docker's default bridge: the internet, but also what the host offers on that bridge and the private network behind it.
+    /// Docker's default bridge: the internet, but also the host's services on that bridge and the private network behind it.
     Egress,
 }
 
@@ -41,17 +41,18 @@ pub enum Network {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DockerOptions {
-    /// The image; it needs `sh`, `sleep`, `setsid`, `grep` and `tr`. Never pulled: what runs is what the operator put there.
+    /// The image; it needs `sh`, `sleep`, `setsid`, `grep` and `tr`. Never pulled: only an image that the operator installed
+    /// runs.
     pub image: String,
-    /// What commands may reach.
+    /// The network that commands have.
     pub network: Network,
-    /// Memory of the container, bytes; no swap on top.
+    /// Memory limit of the container, bytes, without additional swap.
     pub memory_bytes: u64,
-    /// Processor time, thousandths of a core.
+    /// CPU limit, thousandths of a core.
     pub cpu_millis: u32,
-    /// Processes and threads in the container.
+    /// Maximum number of processes and threads in the container.
     pub processes_max: u32,
-    /// Daemon to use, such as `unix:///run/podman/podman.sock`; `None` for `DOCKER_HOST`, else Docker's socket, else Podman's.
+    /// The daemon, such as `unix:///run/podman/podman.sock`; `None` for `DOCKER_HOST`, else Docker's socket, else Podman's.
     pub host: Option<String>,
 }
 
@@ -69,14 +70,14 @@ impl Default for DockerOptions {
 }
 
 impl DockerOptions {
-    /// Another image.
+    /// Sets the image.
     #[must_use]
     pub fn with_image(mut self, image: impl Into<String>) -> Self {
         self.image = image.into();
         self
     }
 
-    /// Another network.
+    /// Sets the network.
     #[must_use]
     pub fn with_network(mut self, network: Network) -> Self {
         self.network = network;
@@ -84,15 +85,15 @@ impl DockerOptions {
     }
 }
 
-/// What the daemon says about itself.
+/// What the daemon reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DockerInfo {
-    /// Version of the daemon.
+    /// The version of the daemon.
     pub version: String,
-    /// `1` or `2`.
+    /// The version of the kernel's control groups, `1` or `2`.
     pub cgroup_version: String,
-    /// Limits this daemon cannot enforce: `memory`, `swap`, `cpu`, `processes`. They are then not asked for, and
+    /// Limits that this daemon cannot enforce, of `memory`, `swap`, `cpu` and `processes`. They are not requested, and
     /// [`Sandbox::confinement`] lists them as gaps.
     pub unsupported: Vec<String>,
     /// Whether the daemon itself runs without root.
@@ -101,9 +102,9 @@ pub struct DockerInfo {
 
 /// Runs commands in one long-lived container per run.
 ///
-/// A crash of this process leaves the container (labelled `orkestra.run=<id>`), idle: the command under way is killed by its
-/// watchdog. The next [`DockerSandbox::start`] for the same run and workspace removes it and creates a fresh one, so nothing of
-/// the dead process runs beside the new one; [`DockerSandbox::reap`] removes those of runs that nobody resumes. What commands
+/// A crash of this process leaves the container (labelled `orkestra.run=<id>`) idle: the watchdog kills the running command.
+/// The next [`DockerSandbox::start`] for the same run and workspace removes it and creates a fresh one, so nothing of the dead
+/// process runs beside the new one; [`DockerSandbox::reap`] removes the containers of runs that are not resumed. What commands
 /// wrote outside the workspace (home, `/tmp`) is lost with the container.
 pub struct DockerSandbox {
     shared: Arc<Shared>,
@@ -116,8 +117,8 @@ struct Shared {
     confinement: Confinement,
     commands: AtomicU64,
     closed: AtomicBool,
-    /// Held while the container is started or restarted: two commands may find it stopped at once.
-    revival: Mutex<()>,
+    /// Locked while the container is started or restarted: two commands may find it stopped at the same time.
+    restarting: Mutex<()>,
 }
 
 impl std::fmt::Debug for DockerSandbox {
@@ -130,7 +131,7 @@ impl DockerSandbox {
     /// Whether a sandbox with the default options can be started: a daemon answers and has the image.
     ///
     /// # Errors
-    /// [`SandboxError::Unavailable`]; its message is one sentence that says what to do.
+    /// [`SandboxError::Unavailable`]; its message says what to do.
     pub async fn available() -> Result<DockerInfo, SandboxError> {
         Self::available_with(&DockerOptions::default()).await
     }
@@ -145,12 +146,12 @@ impl DockerSandbox {
         daemon::info(&docker).await
     }
 
-    /// Starts a fresh container for the run on this workspace (created when missing), after removing one that is still there.
-    /// One process at a time drives a run; a second `start` for the same run and workspace takes the container from the first.
+    /// Starts a fresh container for the run on this workspace (created if missing), after removing an existing one. Only one
+    /// process drives a run at a time; a second `start` for the same run and workspace removes the container of the first.
     ///
     /// # Errors
     /// [`SandboxError::Unavailable`] without daemon or image, or when the daemon does not see the directory (it may run on
-    /// another machine); [`SandboxError::Failed`] for what else the daemon refuses. Nothing is left behind then.
+    /// another machine); [`SandboxError::Failed`] for everything else that the daemon refuses. No container is left behind.
     pub async fn start(options: DockerOptions, run_id: &str, workspace: &Path) -> Result<Self, SandboxError> {
         let docker = daemon::connect(&options).await?;
         daemon::require_image(&docker, &options.image).await?;
@@ -166,7 +167,7 @@ impl DockerSandbox {
             workspace,
             commands: AtomicU64::new(0),
             closed: AtomicBool::new(false),
-            revival: Mutex::new(()),
+            restarting: Mutex::new(()),
         };
         let sandbox = Self { shared: Arc::new(shared) };
         if let Err(error) = exec::probe(&sandbox.shared).await {
@@ -176,12 +177,12 @@ impl DockerSandbox {
         Ok(sandbox)
     }
 
-    /// Removes the containers of runs that `keep` does not want, and returns the ids of those runs. A container whose process
-    /// still lives on this host, or belongs to another host, is left alone, so two programs can share one daemon.
+    /// Removes the containers of runs for which `keep` is false, and returns the ids of those runs. A container whose process
+    /// is alive on this host, or belongs to another host, is kept, so two programs can share one daemon.
     ///
     /// # Errors
-    /// [`SandboxError::Unavailable`] without daemon, [`SandboxError::Failed`] when a container cannot be removed; the others
-    /// are removed all the same.
+    /// [`SandboxError::Unavailable`] without daemon; [`SandboxError::Failed`] when a container cannot be removed, after
+    /// removing the others.
     pub async fn reap(keep: impl Fn(&str) -> bool + Send) -> Result<Vec<String>, SandboxError> {
         Self::reap_with(&DockerOptions::default(), keep).await
     }
@@ -215,7 +216,7 @@ impl Sandbox for DockerSandbox {
 
     async fn execute(&self, command: Command, sink: &dyn OutputSink) -> Result<CommandResult, SandboxError> {
         if self.shared.closed.load(Ordering::Acquire) {
-            return Err(SandboxError::Failed("it is closed".to_owned()));
+            return Err(SandboxError::Failed("it is closed; start it again".to_owned()));
         }
         let cwd = command.check(&self.shared.workspace)?;
         exec::run(&self.shared, &command, &cwd, sink).await

@@ -1,5 +1,5 @@
-//! Confines a thread, so that what it spawns is confined: no new privileges, no capabilities, Landlock. **The only file with
-//! landlock types.** All three are properties of a thread that a child inherits and nothing can take back, which is why this
+//! Confines a thread, and with it the processes that it spawns: no new privileges, no capabilities, Landlock. **The only file
+//! with landlock types.** All three are properties of a thread that a child inherits and nothing can undo, which is why this
 //! needs no code between fork and exec. It must never be called on a thread that does anything else afterwards.
 
 use std::env;
@@ -13,10 +13,10 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::super::{Confinement, SandboxError};
 
-/// The newest Landlock interface this code was written for; on older kernels what they know is enforced.
+/// The newest Landlock ABI that this code was written for; an older kernel enforces what it supports.
 const ABI_WANTED: ABI = ABI::V9;
 
-/// What programs need to run at all. Not `/etc` as a whole: it holds host keys and password hashes.
+/// What programs need to run at all. Not all of `/etc`: it holds host keys and password hashes.
 const SYSTEM: &[&str] = &[
     "/usr",
     "/bin",
@@ -39,7 +39,7 @@ const SYSTEM: &[&str] = &[
     "/etc/mime.types",
     "/etc/alternatives",
     "/etc/os-release",
-    // pip asks all of these what system it is on, and gives up when one is there and closed.
+    // pip reads all of these to find out which system it runs on, and fails when one exists but is not readable.
     "/etc/lsb-release",
     "/etc/debian_version",
     "/etc/redhat-release",
@@ -60,12 +60,12 @@ const SYSTEM: &[&str] = &[
     "/etc/pki/ca-trust",
 ];
 
-/// Facts about the machine and the process itself. Landlock keeps other processes' environment and memory closed.
-const FACTS: [&str; 3] = ["/proc", "/sys/fs/cgroup", "/sys/devices/system/cpu"];
+/// Information about the machine and the process itself. Landlock protects other processes' environment and memory.
+const SYSTEM_INFORMATION: [&str; 3] = ["/proc", "/sys/fs/cgroup", "/sys/devices/system/cpu"];
 
 const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
 
-/// What a directory of `PATH` outside the system has beside it that its programs need (`~/.pyenv/shims`, `~/.nvm/…/bin`).
+/// Siblings of a `PATH` directory outside the system's that its programs need (`~/.pyenv/shims`, `~/.nvm/…/bin`).
 const TOOLCHAIN: [&str; 9] = ["bin", "shims", "sbin", "lib", "lib64", "libexec", "include", "versions", "version"];
 
 /// Confines threads in one fixed way.
@@ -75,16 +75,16 @@ pub(super) struct Confiner {
     in_force: InForce,
 }
 
-/// What a probe thread found to be in force.
+/// The confinement in force, as a probe thread found it.
 #[derive(Debug, Clone, Copy)]
 struct InForce {
-    /// The interface version, 0 without Landlock.
+    /// The ABI version, 0 without Landlock.
     landlock: u32,
     no_capabilities: bool,
 }
 
 impl Confiner {
-    /// Prepares the rules and tries them out on a thread that then ends.
+    /// Prepares the rules and tries them on a thread that then ends.
     pub(super) fn new(writable: &[&Path], readable: &[PathBuf]) -> Result<Self, SandboxError> {
         let ruleset = rules(writable, readable).map_err(|error| SandboxError::Failed(format!("Landlock: {error}")))?;
         let unknown = InForce { landlock: 0, no_capabilities: false };
@@ -101,11 +101,13 @@ impl Confiner {
         self.in_force.landlock > 0
     }
 
-    /// Confines the calling thread for good, or says why not; then nothing may be spawned from it.
+    /// Confines the calling thread permanently. On an error, nothing may be spawned from the thread.
     pub(super) fn confine_this_thread(&self) -> Result<(), SandboxError> {
         let now = self.apply()?;
         if now.landlock < self.in_force.landlock || now.no_capabilities != self.in_force.no_capabilities {
-            return Err(SandboxError::Failed("less confinement is in force than at the start".to_owned()));
+            return Err(SandboxError::Failed(
+                "cannot confine a command: less confinement is in force than at the start".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -135,20 +137,20 @@ impl Confiner {
         if self.in_force.no_capabilities {
             report.enforced.push("no capabilities".to_owned());
         } else {
-            report.gaps.push("capabilities of this process could not be dropped".to_owned());
+            report.gaps.push("the capabilities of this process could not be dropped".to_owned());
         }
         if abi == 0 {
             report
                 .gaps
-                .push("this kernel offers no Landlock: commands read and write whatever this user can".to_owned());
+                .push("this kernel has no Landlock: commands can read and write whatever this user can".to_owned());
             report.gaps.push(
-                "commands can read the environment of this user's other processes, this one's included".to_owned(),
+                "commands can read the environment of this user's other processes, including this one".to_owned(),
             );
             return report;
         }
         report.enforced.push(format!(
-            "Landlock (interface {abi}): writes only in the workspace and a private scratch directory, reads only there, in system directories and in those of PATH; \
-             other processes' memory and environment are closed"
+            "Landlock (ABI {abi}): writes only in the workspace and a private scratch directory, reads only there, in system directories and in those of PATH; \
+             other processes' memory and environment are not accessible"
         ));
         report.gaps.push(
             "Landlock does not restrict metadata: commands can change the mode and the times of this user's files anywhere"
@@ -158,9 +160,9 @@ impl Confiner {
             report.gaps.push("this kernel's Landlock does not restrict truncating files".to_owned());
         }
         if abi < 6 {
-            report.gaps.push("commands can signal this user's other processes, this one included".to_owned());
+            report.gaps.push("commands can signal this user's other processes, including this one".to_owned());
         } else {
-            report.enforced.push("signals and abstract unix sockets stay inside".to_owned());
+            report.enforced.push("signals and abstract unix sockets do not reach outside".to_owned());
         }
         if abi < 9 {
             report.gaps.push(
@@ -184,14 +186,14 @@ fn rules(writable: &[&Path], readable: &[PathBuf]) -> Result<RulesetCreated, Rul
         .add_rules(path_beneath_rules(SYSTEM, read))?
         .add_rules(path_beneath_rules(toolchains(), read))?
         .add_rules(path_beneath_rules(readable, read))?
-        .add_rules(path_beneath_rules(FACTS, facts))?
+        .add_rules(path_beneath_rules(SYSTEM_INFORMATION, facts))?
         .add_rules(path_beneath_rules(DEVICES, devices))?
         .add_rules(path_beneath_rules(writable, all))
 }
 
-/// The directories of `PATH` outside the system's, and what belongs to them.
+/// The directories of `PATH` outside the system's, and the siblings that belong to them.
 ///
-/// IMPORTANT: never a directory as a whole that holds a home: `~/bin` must not open `~`.
+/// IMPORTANT: never a whole directory that may be a home: `~/bin` must not open `~`.
 fn toolchains() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut found = Vec::new();
@@ -208,17 +210,17 @@ fn toolchains() -> Vec<PathBuf> {
     found
 }
 
-/// Takes all capabilities from the calling thread and from what it executes; true when none can come back.
+/// Drops all capabilities of the calling thread and of what it executes; true when none can be regained.
 fn drop_capabilities() -> bool {
     let none = CapabilitySet::empty();
     for capability in CapabilitySet::all().iter() {
-        // Those the kernel does not know answer EINVAL; those we may not drop EPERM, which the check below sees.
+        // EINVAL: the kernel does not know the capability. EPERM: we may not drop it, which the check below notices.
         let _ = rustix::thread::remove_capability_from_bounding_set(capability);
     }
     let _ = rustix::thread::clear_ambient_capability_set();
     let cleared =
         rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none });
-    // For root, exec gives back what is in the bounding set; for others it gives nothing, with no_new_privs.
+    // For root, exec restores what is in the bounding set; for other users nothing, thanks to no_new_privs.
     let root = rustix::process::geteuid().is_root();
     let mut held = CapabilitySet::all().iter();
     cleared.is_ok() && !(root && held.any(|one| rustix::thread::capability_is_in_bounding_set(one).unwrap_or(false)))

@@ -1,14 +1,14 @@
-//! Commands as child processes of this one, confined as far as an unprivileged Linux process can: its own process group,
-//! an environment of a few names, resource limits, and Landlock, which closes the rest of the file system.
+//! Runs commands as child processes, confined as far as an unprivileged Linux process can: their own process group, a minimal
+//! environment, resource limits, and Landlock, which closes the rest of the file system.
 //!
 //! ```text
 //! dedicated thread: no_new_privs, capabilities dropped, Landlock -> spawn sh (waits for "go")
 //!         host: prlimit(pid), then "go" -> sh becomes the command; a watchdog in its group reads the pipe
-//! end, time-out, drop: SIGKILL to the group, then to whatever left the group but carries our mark
-//! host dies: the pipe closes -> the watchdog kills the group; what left it is killed by the next start
+//! end, timeout, drop: SIGKILL to the group, then to every process that left the group but carries our mark
+//! host process dies: the pipe closes -> the watchdog kills the group; the next start kills what left it
 //! ```
 //!
-//! It is weaker than a container (network, unix sockets, the user's own processes are visible) and says so in
+//! It is weaker than a container (network, unix sockets and the user's own processes are visible) and reports that in
 //! [`Sandbox::confinement`]; it is never chosen silently for a real model.
 
 mod confine;
@@ -32,13 +32,14 @@ use crate::workspace::Workspace;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LocalOptions {
-    /// Memory per process, bytes (`RLIMIT_DATA`).
+    /// Memory limit per process, bytes (`RLIMIT_DATA`).
     pub memory_bytes: u64,
-    /// Processes and threads of this user, all sessions together (`RLIMIT_NPROC`; not enforced by Linux for root).
+    /// Maximum number of processes and threads of this user in all sessions (`RLIMIT_NPROC`; Linux does not enforce it for
+    /// root).
     pub processes_max: u32,
-    /// More directories or files that commands may read and execute from, such as a toolchain outside `PATH`.
+    /// Further directories or files that commands may read and execute, such as a toolchain outside `PATH`.
     pub readable: Vec<PathBuf>,
-    /// Refuse to start where Landlock cannot be enforced, instead of reporting a gap.
+    /// Whether to fail where Landlock cannot be enforced, instead of reporting a gap.
     pub require_landlock: bool,
 }
 
@@ -46,7 +47,7 @@ impl Default for LocalOptions {
     fn default() -> Self {
         Self {
             memory_bytes: SANDBOX_MEMORY_BYTES,
-            // The count is of the whole user, who has a desktop or a server running.
+            // The limit counts all processes of the user, who may also run a desktop or a server.
             processes_max: SANDBOX_PROCESSES_MAX * 8,
             readable: Vec::new(),
             require_landlock: false,
@@ -54,9 +55,9 @@ impl Default for LocalOptions {
     }
 }
 
-/// Runs commands as confined child processes. See the module's page in `docs/sandbox.md` for what that does not cover.
+/// Runs commands as confined child processes. See `docs/sandbox.md` for what that does not cover.
 ///
-/// A crash of this process leaves no process of a command's group behind; a daemon that left its group lives until the next
+/// A crash of this process leaves no process of a command's group behind; a daemon that left its group runs until the next
 /// [`LocalSandbox::start`] for the same workspace. The private scratch directory stays in the system's temporary directory
 /// (`orkestra-sandbox-*`).
 #[derive(Debug)]
@@ -76,18 +77,19 @@ struct Inner {
 }
 
 impl LocalSandbox {
-    /// Opens the workspace (creating it) and kills what a dead process of ours left running in it.
+    /// Opens the workspace (created if missing) and kills the commands that a crashed process of ours left running in it.
     ///
     /// # Errors
     /// [`SandboxError::Unavailable`] where Landlock is required and cannot be enforced; [`SandboxError::Failed`] when the
-    /// scratch directory cannot be made.
+    /// scratch directory cannot be created.
     pub async fn start(options: LocalOptions, workspace: &Path) -> Result<Self, SandboxError> {
         let path = workspace.to_owned();
         super::blocking(move || Self::start_blocking(options, &path)).await
     }
 
     fn start_blocking(options: LocalOptions, path: &Path) -> Result<Self, SandboxError> {
-        let failed = |error: std::io::Error| SandboxError::Failed(format!("scratch directory: {error}"));
+        let failed =
+            |error: std::io::Error| SandboxError::Failed(format!("cannot create the scratch directory: {error}"));
         let workspace = Workspace::open(path)?;
         let scratch = tempfile::Builder::new().prefix("orkestra-sandbox-").tempdir().map_err(failed)?;
         for name in ["home", "tmp"] {
@@ -96,7 +98,7 @@ impl LocalSandbox {
         let confiner = Confiner::new(&[workspace.path(), scratch.path()], &options.readable)?;
         if options.require_landlock && !confiner.has_landlock() {
             return Err(SandboxError::Unavailable(
-                "the local sandbox needs Landlock, which this kernel does not offer: use the Docker sandbox instead"
+                "the local sandbox needs Landlock, which this kernel does not have; use the Docker sandbox instead"
                     .to_owned(),
             ));
         }
@@ -120,24 +122,22 @@ impl Sandbox for LocalSandbox {
     fn confinement(&self) -> Confinement {
         let mut confinement = self.inner.confiner.report();
         let options = &self.inner.options;
-        confinement
-            .enforced
-            .push("commands run in a process group of their own and are killed with all of it".to_owned());
+        confinement.enforced.push("each command has its own process group, which is killed as a whole".to_owned());
         confinement.enforced.push("the environment is cleared; HOME and TMPDIR are private".to_owned());
         confinement.enforced.push(format!("memory {} bytes per process, no core files", options.memory_bytes));
         if rustix::process::geteuid().is_root() {
-            confinement.gaps.push("runs as root, for which Linux enforces no limit of processes".to_owned());
+            confinement.gaps.push("runs as root, for which Linux enforces no limit on processes".to_owned());
         } else {
             confinement.enforced.push(format!("at most {} processes of this user", options.processes_max));
         }
-        confinement.gaps.push("the network is open, the host's own services included".to_owned());
-        confinement.gaps.push("memory and disk are not limited in sum, only per process and per file".to_owned());
+        confinement.gaps.push("the network is open, including the host's own services".to_owned());
+        confinement.gaps.push("memory is limited per process and disk space per file, not in total".to_owned());
         confinement
     }
 
     async fn execute(&self, command: Command, sink: &dyn OutputSink) -> Result<CommandResult, SandboxError> {
         if self.inner.closed.load(Ordering::Acquire) {
-            return Err(SandboxError::Failed("it is closed".to_owned()));
+            return Err(SandboxError::Failed("it is closed; start it again".to_owned()));
         }
         let cwd = command.check(&self.inner.workspace)?;
         let number = self.inner.commands.fetch_add(1, Ordering::Relaxed);
@@ -149,7 +149,7 @@ impl Sandbox for LocalSandbox {
         let inner = Arc::clone(&self.inner);
         super::blocking(move || {
             processes::kill_marked(&inner.mark.prefix());
-            // The directory itself goes with the last clone; its content is what takes room.
+            // The directory itself is removed with the last clone; its content takes the disk space.
             for name in ["home", "tmp"] {
                 let _ = std::fs::remove_dir_all(inner.scratch.path().join(name));
             }

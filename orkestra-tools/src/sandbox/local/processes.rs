@@ -1,7 +1,7 @@
-//! Finding and killing processes that left their group. Every command carries a mark in its environment; `/proc` shows it.
-//! A program that clears its environment *and* leaves its group escapes this (not Landlock); docs/sandbox.md says so.
+//! Finds and kills processes that left their group. Every command carries a mark in its environment, which `/proc` shows. A
+//! program that clears its environment *and* leaves its group escapes this (but not Landlock); docs/sandbox.md says so.
 //!
-//! It must never signal a process that does not carry a mark of ours.
+//! It must never signal a process that does not carry our mark.
 
 use std::fs;
 use std::path::Path;
@@ -11,13 +11,13 @@ use super::super::hash;
 use super::super::owner::start_time;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Name of the variable that carries the mark.
+/// The environment variable that carries the mark.
 pub(super) const MARK: &str = "ORKESTRA_SANDBOX";
 
-/// Rounds of looking again for processes that were forked while we killed.
+/// How often the search is repeated for processes that were forked meanwhile.
 const ROUNDS_MAX: u32 = 10;
 
-/// Identity of one sandbox: `workspace:host pid:host start:serial`. The start time tells a reused pid.
+/// The identity of one sandbox: `workspace:host pid:host start:serial`. The start time detects a reused pid.
 #[derive(Debug)]
 pub(super) struct Mark(String);
 
@@ -29,28 +29,28 @@ impl Mark {
         Self(format!("{}:{pid}:{}:{serial}", workspace_hash(workspace), start_time(pid).unwrap_or(0)))
     }
 
-    /// Mark of one command.
+    /// The mark of one command.
     pub(super) fn command(&self, number: u64) -> String {
         format!("{}:{number}", self.0)
     }
 
-    /// What all commands of this sandbox begin with.
+    /// The prefix of the marks of all commands of this sandbox.
     pub(super) fn prefix(&self) -> String {
         format!("{}:", self.0)
     }
 }
 
-/// Kills everything whose mark begins so. Blocks for some milliseconds.
+/// Kills every process whose mark has this prefix. Blocks for some milliseconds.
 pub(super) fn kill_marked(prefix: &str) {
     kill_where(|mark| mark.starts_with(prefix));
 }
 
-/// Kills everything whose mark is exactly this.
+/// Kills every process with exactly this mark.
 pub(super) fn kill_command(mark: &str) {
     kill_where(|found| found == mark);
 }
 
-/// Kills what sandboxes of this workspace left whose host process is gone.
+/// Kills the processes of sandboxes of this workspace whose host process is gone.
 pub(super) fn kill_orphans(workspace: &Path) {
     let hash = workspace_hash(workspace);
     kill_where(|mark| {
@@ -76,7 +76,7 @@ fn kill_where(is_wanted: impl Fn(&str) -> bool) {
             return;
         }
     }
-    tracing::warn!("processes of a command keep appearing although they are killed");
+    tracing::warn!("cannot kill all processes of a command: new ones keep appearing");
 }
 
 fn pids() -> impl Iterator<Item = u32> {
@@ -84,14 +84,14 @@ fn pids() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// The mark of a process; `None` for other users' processes, which cannot be read, and for zombies, which have none.
+/// The mark of a process; `None` for other users' processes, which cannot be read, and for zombies.
 fn read_mark(pid: u32) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let wanted = environment.split(|byte| *byte == 0).find_map(|entry| {
         let (name, value) = std::str::from_utf8(entry).ok()?.split_once('=')?;
         (name == MARK).then(|| value.to_owned())
     });
-    // Our own process may itself run inside a sandbox of ours and carry its mark.
+    // This process may itself run inside such a sandbox and carry its mark.
     wanted.filter(|_| pid != std::process::id())
 }
 

@@ -1,5 +1,5 @@
-//! One command from spawn to result. Whatever way it ends (exit, time-out, the future dropped), the guard kills the group and
-//! everything that carries the command's mark.
+//! Runs one command, from spawn to result. However it ends (exit, timeout, the future dropped), a guard kills the group and
+//! every process with the command's mark.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -18,8 +18,8 @@ use super::processes::{MARK, kill_command};
 use super::{Inner, LocalOptions};
 use crate::limits::{DRAIN, SANDBOX_FILE_BYTES_MAX, SANDBOX_OPEN_FILES_MAX};
 
-/// Waits for "go" (the limits are set by then), leaves a watchdog that kills the group when the pipe closes (this process has
-/// died), and becomes the command. The watchdog is forked twice so that it is no child of the command.
+/// Waits for "go" (the limits are set by then), starts a watchdog that kills the group when the pipe closes (this process has
+/// died), and becomes the command. The watchdog is forked twice so that it is not a child of the command.
 const PROLOGUE: &str = r#"
 exec 3<&0 </dev/null
 read -r go <&3 || exit 125
@@ -42,7 +42,7 @@ pub(super) async fn run(
     let mark = inner.mark.command(number);
     let child = spawn(Arc::clone(inner), command.line.clone(), inner.workspace.path().join(cwd), mark.clone()).await?;
     let mut running = Running::new(child, mark)?;
-    let go = running.let_go(&inner.options).await;
+    let go = running.release(&inner.options).await;
     let ended = match go {
         Ok(()) => tokio::time::timeout(command.time(), running.pump(&mut capture)).await,
         Err(error) => return Err(error),
@@ -63,7 +63,7 @@ pub(super) async fn run(
     })
 }
 
-/// Spawns from a thread of its own, which is confined and then ends.
+/// Spawns the command from a new thread, which is confined and then ends.
 async fn spawn(inner: Arc<Inner>, line: String, cwd: std::path::PathBuf, mark: String) -> Result<Child, SandboxError> {
     let (sender, receiver) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
@@ -71,13 +71,13 @@ async fn spawn(inner: Arc<Inner>, line: String, cwd: std::path::PathBuf, mark: S
         let _entered = runtime.enter();
         let child = inner.confiner.confine_this_thread().and_then(|()| {
             let spawned = prepare(&inner, &line, &cwd, &mark).spawn();
-            spawned.map_err(|error| SandboxError::Failed(format!("sh could not be started: {error}")))
+            spawned.map_err(|error| SandboxError::Failed(format!("cannot start sh: {error}")))
         });
-        // Nobody waits any more: the child is dropped, its pipe closes before "go", and it exits without having done anything.
+        // If the receiver is gone, the child is dropped, its pipe closes before "go", and it exits without doing anything.
         let _ = sender.send(child);
     };
     let thread = std::thread::Builder::new().name("orkestra-spawn".to_owned()).spawn(work);
-    thread.map_err(|error| SandboxError::Failed(format!("no thread: {error}")))?;
+    thread.map_err(|error| SandboxError::Failed(format!("cannot start a thread: {error}")))?;
     receiver.await.unwrap_or_else(|_| Err(SandboxError::Failed("the spawning thread panicked".to_owned())))
 }
 
@@ -92,11 +92,11 @@ fn prepare(inner: &Inner, line: &str, cwd: &Path, mark: &str) -> tokio::process:
 }
 
 struct Running {
-    /// Killed before the child is dropped: fields drop in order.
+    /// Killed before the child is dropped: fields are dropped in order.
     group: Group,
     child: Child,
     /// Open as long as this process lives; closing it makes the watchdog kill the group.
-    leash: Option<tokio::process::ChildStdin>,
+    lifeline: Option<tokio::process::ChildStdin>,
     stdout: Stream,
     stderr: Stream,
 }
@@ -105,13 +105,13 @@ impl Running {
     fn new(mut child: Child, mark: String) -> Result<Self, SandboxError> {
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| SandboxError::Failed("the command has no process id".to_owned()))?;
-        let leash = child.stdin.take();
+        let lifeline = child.stdin.take();
         let (stdout, stderr) = (Stream::new(child.stdout.take()), Stream::new(child.stderr.take()));
-        Ok(Self { group: Group { pid: Some(pid), mark }, child, leash, stdout, stderr })
+        Ok(Self { group: Group { pid: Some(pid), mark }, child, lifeline, stdout, stderr })
     }
 
-    /// Sets the limits while the shell still waits, then lets it go on.
-    async fn let_go(&mut self, options: &LocalOptions) -> Result<(), SandboxError> {
+    /// Sets the limits while the shell waits, then sends it "go".
+    async fn release(&mut self, options: &LocalOptions) -> Result<(), SandboxError> {
         let limits = [
             (Resource::Core, 0),
             (Resource::Fsize, SANDBOX_FILE_BYTES_MAX),
@@ -124,17 +124,21 @@ impl Running {
             let most = before.maximum.map_or(most, |maximum| maximum.min(most));
             let limit = Rlimit { current: Some(most), maximum: Some(most) };
             let set = prlimit(self.group.pid, resource, limit);
-            set.map_err(|error| SandboxError::Failed(format!("limit {resource:?}: {error}")))?;
+            set.map_err(|error| SandboxError::Failed(format!("cannot set the limit {resource:?}: {error}")))?;
         }
-        let leash = self.leash.as_mut().ok_or_else(|| SandboxError::Failed("no pipe to the command".to_owned()))?;
-        leash.write_all(b"go\n").await.map_err(|error| SandboxError::Failed(format!("the shell ended early: {error}")))
+        let lifeline =
+            self.lifeline.as_mut().ok_or_else(|| SandboxError::Failed("no pipe to the command".to_owned()))?;
+        lifeline
+            .write_all(b"go\n")
+            .await
+            .map_err(|error| SandboxError::Failed(format!("the shell ended early: {error}")))
     }
 
-    /// Passes output on until the command itself has exited; what it left in the background does not count.
+    /// Passes on output until the command itself has exited; background processes do not count.
     async fn pump(&mut self, capture: &mut Capture<'_>) -> std::io::Result<ExitStatus> {
         loop {
             tokio::select! {
-                // IMPORTANT: output first, so that a command that has exited does not hide what it said.
+                // IMPORTANT: output first, so that the output of a command that has exited is not lost.
                 biased;
                 bytes = self.stdout.read() => capture.push(bytes, false),
                 bytes = self.stderr.read() => capture.push(bytes, true),
@@ -143,7 +147,7 @@ impl Running {
         }
     }
 
-    /// Reads what is already in the pipes after everything was killed; a process that escaped may hold them open.
+    /// Reads what is still in the pipes after the kill, for at most [`DRAIN`]: an escaped process may keep them open.
     async fn drain(&mut self, capture: &mut Capture<'_>) {
         let rest = async {
             while self.stdout.is_open() || self.stderr.is_open() {
@@ -158,7 +162,7 @@ impl Running {
     }
 }
 
-/// One of the two outputs; pends for ever once it has ended.
+/// One of the two output streams; reads are pending forever once it has ended.
 struct Stream {
     pipe: Option<Box<dyn AsyncRead + Send + Unpin>>,
     buffer: Vec<u8>,
@@ -173,7 +177,7 @@ impl Stream {
         self.pipe.is_some()
     }
 
-    /// Cancel-safe: a read that did not complete has taken nothing.
+    /// Cancel-safe: a read that did not complete has consumed nothing.
     async fn read(&mut self) -> &[u8] {
         let Some(pipe) = &mut self.pipe else { return std::future::pending().await };
         let count = pipe.read(&mut self.buffer).await.unwrap_or(0);
@@ -184,14 +188,14 @@ impl Stream {
     }
 }
 
-/// The process group of a command; killed once, at the latest when dropped.
+/// The process group of a command; killed once, at the latest on drop.
 struct Group {
     pid: Option<Pid>,
     mark: String,
 }
 
 impl Group {
-    /// NOTE: the group's id cannot have been reused, because the watchdog is a member until this very signal.
+    /// NOTE: the group's id cannot have been reused, because the watchdog is a member until this signal.
     fn kill(&mut self) {
         if let Some(pid) = self.pid.take() {
             let _ = kill_process_group(pid, Signal::KILL);

@@ -1,9 +1,9 @@
-//! Parents and children: whose a child is, what becomes of it when its parent lets it go, and that each hears of the
-//! other.
+//! Parents and children: which child belongs to which request, what happens to it when it is dropped, and how each is
+//! informed of the other.
 
-mod knot;
-mod news;
-mod whose;
+mod deadlock;
+mod informed;
+mod requests;
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! Runs that a version before left under way: parked, live, paused, undoing, cut between two commits of a family. They
-//! go on from their journals, find their children, and repeat no step.
+//! Live runs left by an older version: parked, running, paused, compensating, cut between two commits of a family. They
+//! continue from their journals, find their children, and repeat no step.
 //!
-//! IMPORTANT: `under-way.jsonl` is never changed: it is what format 2 wrote, run by run, without the large payloads,
-//! which are made here. The runs `told`, `cancelled` and `unborn` and their children were cut as by a crash.
+//! IMPORTANT: `under-way.jsonl` must never be changed: it is what format 2 wrote, run by run, without the large
+//! payloads, which are made here. The runs `told`, `cancelled` and `unborn` and their children were cut as by a crash.
 
 mod workflows;
 
@@ -21,10 +21,10 @@ use super::world::{Effects, TokioClock};
 
 const UNDER_WAY: &str = include_str!("under-way.jsonl");
 
-/// A day after it was written: what was slept for is over.
+/// A day after it was written: all sleeps have ended.
 const NOW: Timestamp = Timestamp::from_millis(1_790_086_400_000);
 
-/// One run as a store held it.
+/// A run as a store held it.
 #[derive(Deserialize)]
 struct Kept {
     record: RunRecord,
@@ -42,7 +42,7 @@ struct Stored {
     body: Box<RawValue>,
 }
 
-/// Puts a run into the store; answers the steps that it has done.
+/// Puts a run into the store and returns its completed steps.
 async fn put(store: &MemoryStore, kept: Kept) -> Vec<String> {
     let Kept { record, blobs, letters, commits } = kept;
     let run = record.id.clone();
@@ -71,19 +71,19 @@ async fn put(store: &MemoryStore, kept: Kept) -> Vec<String> {
     done
 }
 
-/// Says to every run what it waits for, as it comes to wait for it.
+/// Sends every run what it waits for, when it waits for it.
 async fn serve(engine: &Engine) {
     let get = async |name: &str| {
         let id = RunId::new(name).expect("an id");
         engine.get(&id).await.expect("a store").expect("the run is there")
     };
     for name in ["once", "sinks", "order", "forked"] {
-        get(name).await.signal("go", &true).await.expect("it is heard");
+        get(name).await.signal("go", &true).await.expect("it is delivered");
     }
-    get("undone").await.signal("refunded", &()).await.expect("it is heard");
-    get("paused").await.resume().await.expect("it goes on");
+    get("undone").await.signal("refunded", &()).await.expect("it is delivered");
+    get("paused").await.resume().await.expect("it continues");
     let waits = get("waits").await;
-    waits.signal("go", "hello").await.expect("it is heard");
+    waits.signal("go", "hello").await.expect("it is delivered");
     let question = waits.view().await.expect("a view").questions[0].id;
     waits.answer(question, "that one").await.expect("it is answered");
     let mut told = BTreeSet::new();
@@ -93,7 +93,7 @@ async fn serve(engine: &Engine) {
         for leaf in leaves.items {
             let waits = leaf.status == RunStatus::Running && leaf.parent.as_deref() != Some("cancelled");
             if waits && told.insert(leaf.id.clone()) {
-                get(&leaf.id).await.signal("go", &true).await.expect("it is heard");
+                get(&leaf.id).await.signal("go", &true).await.expect("it is delivered");
             }
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -119,7 +119,7 @@ fn expected() -> BTreeMap<&'static str, Value> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn runs_of_the_format_before_go_on_and_finish() {
+async fn runs_of_the_previous_format_continue_and_finish() {
     let (store, effects) = (MemoryStore::new(), Effects::default());
     let (mut done, mut runs) = (Vec::new(), BTreeSet::new());
     for line in UNDER_WAY.lines() {
@@ -137,7 +137,7 @@ async fn runs_of_the_format_before_go_on_and_finish() {
     }
     runs.insert(RunId::new("unborn/p/one").expect("an id"));
     let all = engine.list(&RunQuery { limit: 1000, ..RunQuery::default() }).await.expect("a store").items;
-    assert_eq!(all.iter().map(|record| record.id.clone()).collect::<BTreeSet<_>>(), runs, "no child was begun twice");
+    assert_eq!(all.iter().map(|record| record.id.clone()).collect::<BTreeSet<_>>(), runs, "no child was started twice");
     for record in &all {
         assert!(record.status.is_final(), "{} is {:?}", record.id, record.status);
         assert_eq!(record.wake_at, None, "{} owes nothing", record.id);

@@ -1,5 +1,5 @@
-//! The workflows of the runs that are under way in `under-way.jsonl`. They were compiled against the version that wrote
-//! it, and must compile as they are: what an application had then it has now.
+//! The workflows of the runs in `under-way.jsonl`. They were compiled against the version that wrote the file, and must
+//! compile unchanged: an application from then must still work.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use orkestra_core::prelude::*;
 
 use crate::runtime::world::Effects;
 
-/// How long the large payloads are: longer than what stands in a journal.
+/// The length of large payloads: more than fits into a journal.
 pub(super) const LARGE: usize = 300_000;
 
-/// Does a step that is counted, under its run, node and key.
+/// Does a step that is counted under its run, node and key.
 async fn step(cx: &Context, effects: &Effects, key: &str) -> TaskResult<String> {
     let (counted, result) = (format!("{}/{}/{key}", cx.run_id(), cx.node()), key.to_owned());
     let work = async || {
@@ -39,7 +39,7 @@ async fn wide(cx: Context, _effects: Effects, (): ()) -> TaskResult<Vec<u64>> {
     cx.map_runs("items", 2, "leaf", [1_u64, 2, 3]).await
 }
 
-/// Keys that a version before took apart, and some whose children's ids look alike.
+/// Keys that an older version distinguished, and some whose child ids are similar.
 async fn keys(cx: Context, effects: Effects, (): ()) -> TaskResult<(Vec<String>, u64, u64)> {
     let mut steps = Vec::new();
     for key in ["a", "a", "b", "x/y"] {
@@ -114,7 +114,7 @@ async fn grows(cx: Context, effects: Effects, (): ()) -> TaskResult<u64> {
     cx.child("one", "leaf", 7_u64).await
 }
 
-/// All of them, on an engine.
+/// All of them, registered with an engine.
 pub(super) fn on(engine: EngineBuilder, effects: &Effects) -> EngineBuilder {
     macro_rules! counted {
         ($task:ident) => {{

@@ -1,4 +1,4 @@
-//! Runs that are started, told and waited for by a process that drives none.
+//! Starts runs, signals them and waits for them, in a process that drives none.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,22 +10,22 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::worker::{is_told, micros, output};
 
-/// What comes of it.
+/// The load and its progress.
 pub(crate) struct Load {
     engine: Engine,
-    /// How many runs are under way at once.
+    /// How many runs are in progress at once.
     at_once: usize,
     done: AtomicUsize,
     failed: AtomicBool,
-    /// Whether enough was started.
+    /// Whether to stop starting runs.
     over: AtomicBool,
 }
 
-/// A run that has completed, and when its waiter knew.
+/// A completed run, and when its waiter knew.
 pub(crate) type Done = (String, i64);
 
 impl Load {
-    /// Starts runs until it is told that it is over, and `least` in any case.
+    /// Starts runs until [`enough`](Self::enough) is called, at least `least`.
     pub(crate) fn begin(engine: Engine, least: usize, at_once: usize) -> (Arc<Self>, JoinHandle<Vec<Done>>) {
         let (done, failed, over) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
         let load = Arc::new(Self { engine, at_once, done, failed, over });
@@ -70,7 +70,7 @@ impl Load {
         self.done.load(Ordering::SeqCst)
     }
 
-    /// Returns when so many runs are done.
+    /// Waits until this many runs are done.
     pub(crate) async fn reached(&self, done: usize) {
         while self.done() < done {
             assert!(!self.failed.load(Ordering::SeqCst), "a run failed, see above");
@@ -78,7 +78,7 @@ impl Load {
         }
     }
 
-    /// No run more than those that were wanted at least.
+    /// Starts no more runs than the minimum.
     pub(crate) fn enough(&self) {
         self.over.store(true, Ordering::SeqCst);
     }

@@ -1,5 +1,5 @@
-//! Many workers on one database: processes of their own, each in a network namespace of its own, killed, cut off, stopped
-//! and shut down under load. Times are part of what is shown here: a lease is a promise about them.
+//! Many workers on one database: processes in separate network namespaces, which are killed, disconnected, suspended
+//! and shut down under load. Times are checked here, because a lease is a promise about time.
 
 mod course;
 mod load;

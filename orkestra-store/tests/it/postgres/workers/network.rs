@@ -1,35 +1,36 @@
-//! Network namespaces: one for the server, one for each worker, a cable from the server to each, which can be cut.
+//! Network namespaces: one for the server, one per worker, and a virtual cable from the server to each, which can be
+//! cut.
 //!
-//! Their addresses exist in these namespaces alone. Nothing here touches the network of this machine.
+//! The addresses exist only in these namespaces. The machine's own network is not touched.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::support::child::have;
 
-/// Every namespace of these tests is named so, and then by the process that made it.
+/// The names of all namespaces of these tests begin with this, followed by the id of the process that created them.
 const PREFIX: &str = "orkestra-";
 
-/// The namespaces. Dropped, they are gone.
+/// The namespaces. They are removed on drop.
 #[derive(Debug)]
 pub(crate) struct Network {
-    /// Where the server is.
+    /// The namespace of the server.
     pub(crate) hub: String,
     workers: Vec<String>,
 }
 
 impl Network {
-    /// None when this machine lets nobody make namespaces: the test is then skipped loudly, and in CI it fails.
-    pub(crate) fn lay(name: &str, workers: usize) -> Option<Self> {
+    /// `None` when namespaces cannot be created: the test is skipped with a note, and fails in CI.
+    pub(crate) fn create(name: &str, workers: usize) -> Option<Self> {
         if !have("ip") || !have("setpriv") {
             return None;
         }
-        sweep();
+        remove_leftovers();
         let of = |what: &str| format!("{PREFIX}{}-{name}-{what}", std::process::id());
         let workers = (1..=workers).map(|worker| of(&worker.to_string())).collect();
         let network = Self { hub: of("hub"), workers };
         if let Err(why) = network.build() {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "this is CI, and there are no namespaces: {why}");
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "network namespaces are required in CI: {why}");
             eprintln!("\n=== SKIPPED: network namespaces need root: {why}; this test shows nothing ===\n");
             return None;
         }
@@ -51,18 +52,18 @@ impl Network {
         Ok(())
     }
 
-    /// What comes before a command that is to run where this worker is.
+    /// The prefix of a command that runs in this worker's namespace.
     pub(crate) fn inside(&self, worker: usize) -> [&str; 4] {
         ["ip", "netns", "exec", &self.workers[worker - 1]]
     }
 
-    /// Cuts a worker's cable, at the server's end: what it sends is lost without a word, as behind a broken switch.
+    /// Cuts a worker's cable at the server's end: packets are lost silently, as behind a broken switch.
     pub(crate) fn cut(&self, worker: usize) {
         ip(&["-n", &self.hub, "link", "set", &cable(worker), "down"]).expect("a cable can be cut");
     }
 
-    /// The cable carries again.
-    pub(crate) fn mend(&self, worker: usize) {
+    /// Reconnects the cable.
+    pub(crate) fn reconnect(&self, worker: usize) {
         ip(&["-n", &self.hub, "link", "set", &cable(worker), "up"]).expect("a cable can be mended");
     }
 }
@@ -70,18 +71,18 @@ impl Network {
 impl Drop for Network {
     fn drop(&mut self) {
         for name in self.workers.iter().chain([&self.hub]) {
-            // One that could not be made needs no end.
+            // It may not have been created.
             drop(ip(&["netns", "delete", name]));
         }
     }
 }
 
-/// Where a worker is.
+/// The address of a worker.
 pub(crate) fn address(worker: usize) -> String {
     format!("10.77.{worker}.2")
 }
 
-/// Where the server is for this worker.
+/// The address of the server for this worker.
 pub(crate) fn server_for(worker: usize) -> String {
     format!("10.77.{worker}.1")
 }
@@ -98,8 +99,8 @@ fn ip(words: &[&str]) -> Result<(), String> {
     Err(format!("ip {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
 }
 
-/// Removes what tests that were killed have left.
-fn sweep() {
+/// Removes the namespaces of killed tests.
+fn remove_leftovers() {
     let Ok(entries) = std::fs::read_dir("/run/netns") else { return };
     for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
         let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')).map(|(pid, _)| pid);

@@ -1,4 +1,4 @@
-//! The server in its namespace, the worker processes in theirs, and an engine beside them that starts runs and drives none.
+//! The server and the worker processes in their namespaces, and an engine that starts runs and drives none.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,43 +13,43 @@ use super::super::support::{Database, usable};
 use super::network::{Network, server_for};
 use super::witness::Witness;
 use super::worker::builder;
-use crate::support::child::{Playing, command};
+use crate::support::child::{ChildPart, command};
 
-/// How a worker was when it was asked.
+/// The state of a worker.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// How many runs it drives.
+    /// Number of runs it drives.
     pub(crate) live: usize,
-    /// How many of its commits were fenced.
+    /// Number of its commits that were fenced.
     pub(crate) fenced: usize,
-    /// How many were answered otherwise, and not with `Ok`.
+    /// Number of its commits with any other error.
     pub(crate) refused: usize,
-    /// How many leases it lost.
+    /// Number of leases it lost.
     pub(crate) lost: usize,
     /// Runs that it cannot drive.
     pub(crate) blocked: String,
 }
 
-/// Everything. What is dropped first comes first.
+/// Fields are dropped in order.
 pub(crate) struct Scene {
     pub(crate) engine: Engine,
     pub(crate) store: PostgresStore,
     pub(crate) witness: Witness,
-    workers: Vec<Playing>,
+    workers: Vec<ChildPart>,
     database: Database,
     pub(crate) network: Network,
     directory: TempDir,
 }
 
 impl Scene {
-    /// None where it cannot be set up: said loudly, and in CI a failure.
-    pub(crate) async fn set(name: &str, workers: usize) -> Option<Self> {
-        let network = block_in_place(|| Network::lay(name, workers))?;
+    /// `None` where it cannot be set up: the test is skipped with a note, and fails in CI.
+    pub(crate) async fn set_up(name: &str, workers: usize) -> Option<Self> {
+        let network = block_in_place(|| Network::create(name, workers))?;
         let server = usable(block_in_place(|| Server::start_in(&network.hub)))?;
         let database = Database::beside(server);
         let store = PostgresStore::options().with_schema(&database.schema).connect(&database.url).await;
         let store = store.expect("the store opens");
-        let witness = Witness::call(&database).await;
+        let witness = Witness::install(&database).await;
         let directory = tempfile::tempdir().expect("a directory");
         let engine = builder(store.clone(), "parent").runs_max(0).start().await.expect("an engine");
         let mut scene = Self { engine, store, witness, workers: Vec::new(), database, network, directory };
@@ -63,22 +63,21 @@ impl Scene {
         let (url, file) = (self.database.server().url_at(&server_for(worker)), self.acts());
         let file = file.to_str().expect("a plain path");
         let words = [&*url, &*self.database.schema, &*format!("w{worker}"), file];
-        let mut playing = Playing::start(command(&self.network.inside(worker), "worker", &words));
+        let mut playing = ChildPart::start(command(&self.network.inside(worker), "worker", &words));
         assert_eq!(block_in_place(|| playing.next()).as_deref(), Some("ready"));
         self.workers.push(playing);
     }
 
-    /// What the workers' tasks did to the world.
+    /// The file of the effects of all workers' tasks.
     pub(crate) fn acts(&self) -> PathBuf {
         self.directory.path().join("acts")
     }
 
-    /// SIGKILL.
     pub(crate) fn kill(&mut self, worker: usize) {
         self.workers[worker - 1].kill();
     }
 
-    /// The worker's process does not run at all until it is told to go on.
+    /// Sends a signal, such as `-STOP`, to the worker's process.
     pub(crate) fn signal(&self, worker: usize, signal: &str) {
         let pid = self.workers[worker - 1].child.id().to_string();
         let status = std::process::Command::new("kill").args([signal, &pid]).status().expect("kill is there");
@@ -100,7 +99,7 @@ impl Scene {
         Report { live: number(0), fenced: number(1), refused: number(2), lost: number(3), blocked }
     }
 
-    /// Shuts a worker down, as a deploy does, and waits until its process has ended.
+    /// Shuts a worker down as a deployment does, and waits until its process has ended.
     pub(crate) fn shut_down(&mut self, worker: usize) {
         assert_eq!(self.ask(worker, "shut down"), "shut down");
         let playing = &mut self.workers[worker - 1];
@@ -111,7 +110,7 @@ impl Scene {
 impl Drop for Scene {
     fn drop(&mut self) {
         for worker in &mut self.workers {
-            // One that has ended needs no end.
+            // It may have ended.
             drop(worker.child.kill());
             drop(worker.child.wait());
         }

@@ -1,5 +1,5 @@
-//! The database looks on: who wrote each commit, from which address, and when; who took which run, and who gave it back. What
-//! workers say of themselves counts for nothing here.
+//! Triggers in the database record who wrote each commit, from which address and when, and who claimed and released
+//! which run. What workers report themselves is not used here.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -15,8 +15,8 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use super::super::support::Database;
 use super::network::address;
 
-/// What a run's row was set to, by whom and when. Renewals are left out.
-const LOOK: &str = "
+/// Records each change of a run's row, with its author and time. Renewals are excluded.
+const TRIGGERS: &str = "
     ALTER TABLE journal ADD COLUMN writer text DEFAULT coalesce(host(inet_client_addr()), 'parent'),
         ADD COLUMN seen_at int8 DEFAULT (extract(epoch FROM clock_timestamp()) * 1000000)::int8;
     CREATE TABLE seen (number bigserial PRIMARY KEY, run text, worker text, epoch int8, held bool, due_at int8, status text,
@@ -33,8 +33,8 @@ const LOOK: &str = "
         NEW.status OR OLD.due_at IS DISTINCT FROM NEW.due_at OR (OLD.until IS NULL) <> (NEW.until IS NULL))
         EXECUTE FUNCTION see();";
 
-/// Runs that a worker held at a moment and that owed work then, each with when another worker had it. Not those that were
-/// ended or parked by what was on its way to the server already.
+/// Runs that a worker held at a moment and that were due, each with the time when another worker had it. Excludes runs
+/// that were ended or parked by statements already on their way to the server.
 const TAKEN_OVER: &str = "
     WITH stood AS (SELECT DISTINCT ON (run) * FROM seen WHERE seen_at <= $2 ORDER BY run, number DESC)
     SELECT s.run, (SELECT min(n.seen_at) FROM seen n
@@ -43,30 +43,30 @@ const TAKEN_OVER: &str = "
         AND NOT EXISTS (SELECT FROM seen n WHERE n.run = s.run AND n.number > s.number AND n.epoch = s.epoch
             AND NOT (n.status = 'running' AND coalesce(n.due_at <= $2 / 1000, false)) AND n.seen_at < $2 + 500000)";
 
-/// The first epoch of each run that had another worker's after it.
+/// The first epoch of each run that had several workers.
 const SUPERSEDED: &str = "
     SELECT s.id, s.last, min(f.epoch) FROM runs s JOIN seen f ON f.run = s.id AND f.held AND f.worker <> 'parent'
     GROUP BY s.id, s.last HAVING count(DISTINCT f.worker) > 1 ORDER BY s.id LIMIT 200";
 
 pub(crate) struct Witness(PgConnection);
 
-/// How often steps that were not durable were done again.
+/// The effects of steps.
 #[derive(Debug)]
 pub(crate) struct Effects {
     pub(crate) all: usize,
     pub(crate) repeated: usize,
-    /// When each worker's tasks last gave a sign of life, each time.
+    /// The times of all activity of each worker's tasks.
     pub(crate) by_worker: BTreeMap<String, Vec<i64>>,
 }
 
-/// When a step's result was written down, of each run, node and step.
+/// When the result of a step was committed, by run, node and step.
 type Results = HashMap<(String, String, String), i64>;
 
 impl Witness {
-    pub(crate) async fn call(database: &Database) -> Self {
+    pub(crate) async fn install(database: &Database) -> Self {
         let mut connection = PgConnection::connect(&database.url).await.expect("the server answers");
-        let sql = format!("SET search_path = {}; {LOOK}", database.schema);
-        connection.execute(AssertSqlSafe(sql)).await.expect("the database looks on");
+        let sql = format!("SET search_path = {}; {TRIGGERS}", database.schema);
+        connection.execute(AssertSqlSafe(sql)).await.expect("the triggers are created");
         Self(connection)
     }
 
@@ -82,7 +82,7 @@ impl Witness {
         let mut times = Vec::new();
         for row in rows {
             let micros: Option<i64> = row.get(1);
-            let micros = micros.unwrap_or_else(|| panic!("nobody took over run {}", row.get::<String, _>(0)));
+            let micros = micros.unwrap_or_else(|| panic!("no worker took over run {}", row.get::<String, _>(0)));
             times.push(Duration::from_micros(micros.try_into().expect("later than the moment")));
         }
         times.sort_unstable();
@@ -96,7 +96,7 @@ impl Witness {
         query.fetch_one(&mut self.0).await.expect("the server answers").get(0)
     }
 
-    /// When a worker claimed first after `moment`.
+    /// How long after `moment` a worker made its first claim.
     pub(crate) async fn first_claim_after(&mut self, worker: usize, moment: i64) -> Option<Duration> {
         let sql = "SELECT min(seen_at) - $2 FROM seen WHERE writer = $1 AND seen_at > $2 AND held";
         let query = sqlx::query(sql).bind(address(worker)).bind(moment);
@@ -104,7 +104,7 @@ impl Witness {
         micros.map(|micros| Duration::from_micros(micros.unsigned_abs()))
     }
 
-    /// Commits that come late, of those who drove runs before others did. Answers how many were tried.
+    /// Late commits of earlier owners of runs, which must be fenced. Returns how many were tried.
     pub(crate) async fn late_writes_must_be_fenced(&mut self, store: &dyn Store) -> usize {
         let rows = self.0.fetch_all(SUPERSEDED).await.expect("the server answers");
         let number = |row: &PgRow, at: usize| row.get::<i64, _>(at).unsigned_abs();
@@ -120,15 +120,15 @@ impl Witness {
         answers.len()
     }
 
-    /// When each run's last commit was written.
+    /// When the last commit of each run was written.
     pub(crate) async fn ends(&mut self) -> HashMap<String, i64> {
         let sql = "SELECT run, max(seen_at) FROM journal GROUP BY run";
         let rows = self.0.fetch_all(sql).await.expect("the server answers");
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 
-    /// What must hold whatever happened: one writer for each epoch, and it is who claimed it; nothing is left over.
-    pub(crate) async fn must_have_seen_order(&mut self) {
+    /// What must always hold: one writer per epoch, the one that claimed it, and nothing left over.
+    pub(crate) async fn must_be_consistent(&mut self) {
         let falling = "SELECT count(*) FROM (SELECT epoch, lag(epoch) OVER (PARTITION BY run ORDER BY first) AS before
             FROM journal) AS j WHERE before > epoch";
         assert_eq!(self.count(falling).await, 0, "epochs that fall within a journal");
@@ -137,7 +137,7 @@ impl Witness {
         assert_eq!(self.count(shared).await, 0, "epochs under which two have written");
         let stolen = "SELECT count(*) FROM journal j WHERE NOT EXISTS (SELECT FROM seen s
             WHERE s.run = j.run AND s.epoch = j.epoch AND s.held AND s.writer = j.writer)";
-        assert_eq!(self.count(stolen).await, 0, "commits of somebody who had not claimed the run");
+        assert_eq!(self.count(stolen).await, 0, "commits of a worker that had not claimed the run");
         let late = "SELECT count(*) FROM journal j JOIN seen s ON s.run = j.run AND s.epoch > j.epoch AND s.seen_at < j.seen_at";
         assert_eq!(self.count(late).await, 0, "commits under an epoch that was not the newest");
         assert_eq!(self.count("SELECT count(*) FROM letters").await, 0, "letters are left");
@@ -149,7 +149,7 @@ impl Witness {
         }
     }
 
-    /// Replays every journal, and answers when the results of steps were written.
+    /// Replays every journal. Returns the number of runs, and when the results of steps were committed.
     pub(crate) async fn replay_all(&mut self, store: &dyn Store) -> (usize, Results) {
         let rows = self.0.fetch_all("SELECT run, first, seen_at FROM journal").await.expect("the server answers");
         let times: HashMap<(String, i64), i64> =
@@ -175,20 +175,20 @@ impl Witness {
 }
 
 impl Effects {
-    /// Reads what was done to the world: no step again whose result was there.
+    /// Reads the effects of all workers. Fails if a step ran again after its result was committed.
     pub(crate) fn read(acts: &Path, results: &Results) -> Self {
         let text = std::fs::read_to_string(acts).expect("the workers have done something");
         let mut effects = Self { all: 0, repeated: 0, by_worker: BTreeMap::new() };
         let mut done: HashMap<(String, String, String), usize> = HashMap::new();
         for line in text.lines() {
             let words: Vec<_> = line.split(' ').collect();
-            let [what, run, node, step, _attempt, worker, at] = words[..] else { panic!("an act is told as `{line}`") };
+            let [what, run, node, step, _attempt, worker, at] = words[..] else { panic!("invalid line `{line}`") };
             let at: i64 = at.parse().expect("a time");
             effects.by_worker.entry(worker.to_owned()).or_default().push(at);
             let key = (run.to_owned(), node.to_owned(), step.to_owned());
             if what == "effect" {
                 let written = results.get(&key).unwrap_or_else(|| panic!("`{line}` has no result"));
-                assert!(at <= *written, "done again although its result was there: `{line}`, written at {written}");
+                assert!(at <= *written, "ran again after its result was committed: `{line}`, committed at {written}");
                 effects.all += 1;
                 effects.repeated += usize::from(*done.entry(key).and_modify(|times| *times += 1).or_insert(1) > 1);
             }
@@ -196,7 +196,7 @@ impl Effects {
         effects
     }
 
-    /// How long after `moment` a worker's tasks still gave a sign of life, of those before `until`.
+    /// How long after `moment` the worker's tasks were last active, before `until`.
     pub(crate) fn last_sign(&self, worker: usize, moment: i64, until: i64) -> Option<Duration> {
         let times = self.by_worker.get(&format!("w{worker}"))?;
         let last = times.iter().filter(|at| (moment..until).contains(*at)).max()?;

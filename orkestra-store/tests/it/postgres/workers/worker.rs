@@ -1,6 +1,6 @@
-//! What a worker process does, and the workflows that all processes know.
+//! The part of worker processes, and the workflows that all processes register.
 //!
-//! What its tasks do to the world goes to a file, which it reaches also when it is cut off from the database.
+//! Effects of tasks are written to a file, which a worker can also reach while it is disconnected from the database.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, Write};
@@ -12,30 +12,27 @@ use orkestra_core::EngineBuilder;
 use orkestra_core::prelude::*;
 use orkestra_store::PostgresStore;
 
-use crate::support::child::tell;
+use crate::support::child::report_line;
 
 pub(crate) const LEASE: Duration = secs(4);
-/// How many runs a worker may drive: more than are ever under way, for in the end one worker has them all.
+/// The most runs a worker may drive: more than are ever in progress, because in the end one worker has them all.
 const RUNS_MAX: usize = 400;
 
-/// Where this process notes what it does to the world, and its name.
+/// The file for this process's effects, and its name.
 static WORLD: OnceLock<(File, String)> = OnceLock::new();
 
-/// Microseconds by the clock that all processes of this machine share, the server's too.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "what several processes did is put in order by the one clock that they share"
-)]
+/// Microseconds by the clock that all processes on this machine share, including the server.
+#[expect(clippy::disallowed_methods, reason = "the shared clock orders what several processes did")]
 pub(crate) fn micros() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
     i64::try_from(now.as_micros()).expect("it is earlier than the year 292,000")
 }
 
-/// Does something to the world: `what` is `effect`, once for each time that a step is done, or `tick`, a sign of life of it.
+/// Records an effect of a task: `what` is `effect`, once per execution of a step, or `tick`, a sign of activity.
 fn act(what: &str, cx: &Context, step: &str) {
     let (file, worker) = WORLD.get().expect("only workers call tasks");
     let line = format!("{what} {} {} {step} {} {worker} {}\n", cx.run_id(), cx.node(), cx.attempt(), micros());
-    // One write: it is there as a whole, whatever happens to the process.
+    // A single write is complete whatever happens to the process.
     (&*file).write_all(line.as_bytes()).expect("the file takes it");
 }
 
@@ -89,7 +86,7 @@ async fn piece(cx: Context, number: u64) -> TaskResult<u64> {
     Ok(10 * number + step(&cx, "piece", 5).await?)
 }
 
-/// Whether the run of this number waits for a signal, which is the number 7.
+/// Whether the run with this number waits for a signal. Its payload is 7.
 pub(crate) const fn is_told(number: u64) -> bool {
     number.is_multiple_of(3)
 }
@@ -99,14 +96,14 @@ pub(crate) const fn has_child(number: u64) -> bool {
     number % 4 == 1
 }
 
-/// What the run of this number ends with.
+/// The output of the run with this number.
 pub(crate) const fn output(number: u64) -> u64 {
     let told = if is_told(number) { 7 } else { 0 };
     let child = if has_child(number) { 10 * number + 5 } else { 0 };
     number + 103 + told + child
 }
 
-/// An engine as all processes begin it.
+/// The engine builder that all processes use.
 pub(crate) fn builder(store: PostgresStore, name: &str) -> EngineBuilder {
     let order = Workflow::new("order").node("gather", gather).node("wait", wait).after("gather");
     let order = order.node("long", long).after("wait").node("divide", divide).after("long");
@@ -116,18 +113,18 @@ pub(crate) fn builder(store: PostgresStore, name: &str) -> EngineBuilder {
     builder.workflow(order).workflow(piece)
 }
 
-/// `worker <url> <schema> <name> <file>`: drives runs until it is told to shut down, or its input ends.
+/// `worker <url> <schema> <name> <file>`: drives runs until it is told to shut down or its input ends.
 pub(crate) async fn work(words: &[&str]) {
-    let [url, schema, name, file] = words else { panic!("a worker needs four words: {words:?}") };
+    let [url, schema, name, file] = words else { panic!("a worker needs four arguments: {words:?}") };
     let recorder = DebuggingRecorder::new();
     let counted = recorder.snapshotter();
     recorder.install().expect("the first recorder of this process");
     let file = OpenOptions::new().append(true).create(true).open(file).expect("the file opens");
     WORLD.set((file, (*name).to_owned())).expect("a process is one worker");
-    // What an application would say, and nothing more.
+    // The options of an ordinary application.
     let store = PostgresStore::options().with_schema(*schema).connect(url).await.expect("the store opens");
     let engine = builder(store, name).runs_max(RUNS_MAX).start().await.expect("an engine");
-    tell("ready");
+    report_line("ready");
     let (sender, mut said) = tokio::sync::mpsc::channel(4);
     std::thread::spawn(move || {
         let lines = std::io::stdin().lock().lines();
@@ -138,10 +135,10 @@ pub(crate) async fn work(words: &[&str]) {
             "report" => report(&engine, &counted).await,
             "shut down" => {
                 engine.shutdown().await;
-                tell("shut down");
+                report_line("shut down");
                 return;
             }
-            other => panic!("nobody knows what `{other}` is"),
+            other => panic!("unknown command `{other}`"),
         }
     }
 }
@@ -160,5 +157,5 @@ async fn report(engine: &Engine, counted: &Snapshotter) {
             _ => {}
         }
     }
-    tell(format!("{} {fenced} {unknown} {lost} {}", health.live, blocked.join("; ")));
+    report_line(format!("{} {fenced} {unknown} {lost} {}", health.live, blocked.join("; ")));
 }

@@ -1,13 +1,13 @@
-//! One engine after the other on one store.
+//! One engine after another on the same store.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use orkestra_core::prelude::*;
 
-use super::ground::{Ground, soon};
+use super::stores::{TestStore, in_time};
 
-/// Leaves tasks behind that keep the context: one that says nothing any more, one in a step, one that never used it.
+/// Leaves tasks behind that keep the context: one waiting for a signal, one in a step, one that never used it.
 async fn leaves_tasks_behind(cx: Context, (): ()) -> TaskResult<u64> {
     let (waits, works, keeps) = (cx.clone(), cx.clone(), cx.clone());
     drop(tokio::spawn(async move { waits.signal::<u64>("never").await }));
@@ -33,24 +33,24 @@ async fn start(store: Arc<dyn Store>) -> Engine {
 }
 
 async fn rounds() {
-    for ground in Ground::all() {
+    for place in TestStore::all() {
         for round in 0..5_u64 {
-            let store = ground.open().await.unwrap_or_else(|error| panic!("{}, {round}: {error}", ground.name()));
+            let store = place.open().await.unwrap_or_else(|error| panic!("{}, {round}: {error}", place.name()));
             let engine = start(store).await;
             let run = engine.run("w").start().await.expect("a run");
             tokio::time::sleep(Duration::from_millis(10 * round)).await;
-            soon("it shuts down", engine.shutdown()).await;
+            in_time("it shuts down", engine.shutdown()).await;
             drop((engine, run));
         }
     }
 }
 
 #[tokio::test]
-async fn tasks_that_outlive_their_call_do_not_hold_the_store() {
+async fn tasks_that_outlive_their_call_do_not_keep_the_store_open() {
     rounds().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tasks_that_outlive_their_call_do_not_hold_the_store_on_many_threads() {
+async fn tasks_that_outlive_their_call_do_not_keep_the_store_open_on_many_threads() {
     rounds().await;
 }

@@ -1,36 +1,36 @@
-//! What goes wrong, and how often.
+//! What faults happen, and how often.
 
 use crate::chance::Chance;
 
-/// How often something goes wrong: once in so many times; never, when it is 0.
+/// How often each fault happens: one time in this many, or never if 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Weather {
+pub(super) struct FaultRates {
     /// A call is slow.
     slow_one_in: usize,
-    /// The longest that a slow call takes each way, in milliseconds.
+    /// The longest time that a slow call takes each way, in milliseconds.
     slow_ms_max: usize,
     /// A call fails and does nothing.
     fail_one_in: usize,
-    /// A call does what it should, and its answer is lost.
+    /// A call is performed, and its answer is lost.
     lose_one_in: usize,
-    /// A write goes wrong in one of the ways of [`WriteFault`].
+    /// A write has one of the faults of [`WriteFault`].
     write_fault_one_in: usize,
 }
 
-/// How a write goes wrong.
+/// The fault of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriteFault {
-    /// It is lost, and nobody can tell.
+    /// It is lost, and answered as unknown.
     Lost,
-    /// It is written, and nobody can tell.
+    /// It is written, and answered as unknown.
     AckLost,
-    /// A part of its commits is written, and nobody can tell.
+    /// Only its first commits are written, and all are answered as unknown.
     Torn,
-    /// Nobody can tell, and it is written when everybody has read that it is not there.
+    /// It is answered as unknown, and written only later.
     Late,
-    /// It is refused although it follows.
+    /// It is answered as a conflict although it follows.
     Conflict,
-    /// It is refused by a disk or a network.
+    /// It fails with an I/O error.
     Failed,
 }
 
@@ -43,15 +43,16 @@ const WRITE_FAULTS: [WriteFault; 6] = [
     WriteFault::Failed,
 ];
 
-impl Weather {
-    pub(super) const CALM: Self =
+impl FaultRates {
+    pub(super) const NONE: Self =
         Self { slow_one_in: 0, slow_ms_max: 0, fail_one_in: 0, lose_one_in: 0, write_fault_one_in: 0 };
 
-    /// Single calls fail, and no more than that.
+    /// Only single calls fail.
     pub(super) const HICCUPS: Self =
         Self { slow_one_in: 0, slow_ms_max: 0, fail_one_in: 40, lose_one_in: 0, write_fault_one_in: 30 };
 
-    /// Fine in some worlds, foul in others: what is rare everywhere hides what only shows when all else is well.
+    /// Random rates, which differ between worlds: with every fault in every world, faults that show only when everything else
+    /// works would be hidden.
     pub(super) fn random(chance: &mut Chance) -> Self {
         let mut rate = |rates: &[usize]| *chance.pick(rates);
         Self {

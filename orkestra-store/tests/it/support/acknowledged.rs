@@ -1,4 +1,4 @@
-//! What a child process was told is written, and whether it is there.
+//! What a child process reported as acknowledged, compared with a store.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,25 +9,26 @@ use orkestra_testkit::sample::SampleRun;
 
 use super::fill;
 
-/// What a store must hold.
+/// What a store must contain.
 #[derive(Default)]
-pub(crate) struct Told {
+pub(crate) struct Acknowledged {
     /// The last acknowledged position of each run.
     pub(crate) runs: BTreeMap<String, u64>,
-    /// Whether letters of a run that comes back are counted from 1 again, as on Postgres: an id does not tell one life from another.
+    /// Whether letter ids of a recreated run start at 1 again, as in Postgres: then an id does not identify one life of
+    /// the run.
     letters_begin_anew: bool,
-    /// When a run was created, where that was told. It tells a run from an earlier one of the same name.
+    /// When a run was created, if it was reported. It tells a run from an earlier one with the same id.
     born: BTreeMap<String, u64>,
-    /// Letters that wait, by run, and those that are gone.
+    /// Letters that wait, by run, and letters that were removed.
     waiting: BTreeMap<String, BTreeSet<u64>>,
     pub(crate) gone: BTreeMap<String, BTreeSet<u64>>,
-    /// Letters and blobs that go with a run that is being deleted.
+    /// Letters and blobs of runs being deleted.
     leaving: BTreeMap<String, Leaving>,
-    /// Runs that are gone.
+    /// Deleted runs.
     deleted: BTreeSet<String>,
-    /// The numbers of blobs that were kept, by run.
+    /// The numbers of stored blobs, by run.
     kept: BTreeMap<String, BTreeSet<usize>>,
-    /// Blobs that are written again and again: the number in the newest one, by run and key.
+    /// Blobs that are overwritten repeatedly: the number in the newest one, by run and key.
     blobs: BTreeMap<(String, String), u64>,
     /// The number in the newest such blob that was deleted with its run.
     blobs_gone: BTreeMap<(String, String), u64>,
@@ -44,7 +45,7 @@ struct Leaving {
     blobs: BTreeMap<(String, String), u64>,
 }
 
-impl Told {
+impl Acknowledged {
     #[cfg(feature = "postgres")]
     pub(crate) fn where_letters_begin_anew() -> Self {
         Self { letters_begin_anew: true, ..Self::default() }
@@ -52,30 +53,30 @@ impl Told {
 
     pub(crate) fn hear(&mut self, line: &str) {
         let words: Vec<_> = line.split(' ').collect();
-        let number = |word: &str| word.parse::<u64>().unwrap_or_else(|_| panic!("the child says `{line}`"));
+        let number = |word: &str| word.parse::<u64>().unwrap_or_else(|_| panic!("unknown report `{line}`"));
         match words[..] {
             // A batch that is about to be written is for `history.rs`.
             ["opened"] | ["batch", ..] => {}
             ["ack", run, last] => {
                 self.runs.insert(run.to_owned(), number(last));
             }
-            // It may be there or not until its first commit is acknowledged.
+            // The run may be there or not until its first commit is acknowledged.
             ["creating", run, born] => {
                 self.creating(run);
                 self.born.insert(run.to_owned(), number(born));
             }
-            // It may have been announced for after a deletion that was not done: which one is there cannot be told.
+            // It may have been reported after a deletion that did not happen, so it is unknown which run is there.
             ["creating", run] => {
                 self.creating(run);
                 self.born.remove(run);
             }
-            // It may be gone or not until the deletion is acknowledged.
+            // The run may be gone or not until the deletion is acknowledged.
             ["deleting", run] => self.deleting(run),
             ["deleted", run] => self.deleted(run),
             ["sent", run, id] => {
                 self.waiting.entry(run.to_owned()).or_default().insert(number(id));
             }
-            // As with runs: from here on it may be gone, and must be once that is told.
+            // The letter may be gone from here on, and must be once that is reported.
             ["taking", run, id] => {
                 self.waiting.entry(run.to_owned()).or_default().remove(&number(id));
             }
@@ -92,7 +93,7 @@ impl Told {
             ["value", key, stamp] => {
                 self.values.insert(key.to_owned(), number(stamp));
             }
-            _ => panic!("the child says `{line}`"),
+            _ => panic!("unknown report `{line}`"),
         }
     }
 
@@ -123,7 +124,7 @@ impl Told {
         self.compare(store).await.unwrap_or_else(|why| panic!("round {round}: {why}"));
     }
 
-    /// What of it the store does not hold.
+    /// Describes the first thing that the store does not contain.
     pub(crate) async fn compare(&self, store: &dyn Store) -> Result<(), String> {
         self.compare_runs(store).await?;
         self.compare_letters(store).await?;
@@ -138,19 +139,19 @@ impl Told {
                 store.read(&id, Seq(1), usize::MAX).await.map_err(|error| unread("the journal", run, &error))?;
             let there = SampleRun::resume(run, &commits).map_err(|error| format!("the journal of {run}: {error}"))?;
             let there = there.last();
-            must(there >= Seq(*last), || format!("run {run} was acknowledged up to {last}, {there} is there"))?;
+            must(there >= Seq(*last), || format!("run {run} was acknowledged up to {last}, but ends at {there}"))?;
             let Some(born) = self.born.get(run) else { continue };
             let record = store.record(&id).await.map_err(|error| unread("the record", run, &error))?;
             let there = record.map(|record| record.created_at);
             must(there == Some(Timestamp::from_millis(*born)), || {
-                format!("run {run} was created at {born}, the one that is there at {there:?}")
+                format!("run {run} was created at {born}, but the store has one created at {there:?}")
             })?;
         }
         for run in &self.deleted {
             let id = RunId::new(run).expect("a run's id");
             let journal = store.read(&id, Seq(1), 1).await.map_err(|error| unread("the journal", run, &error))?;
             let record = store.record(&id).await.map_err(|error| unread("the record", run, &error))?;
-            must(journal.is_empty() && record.is_none(), || format!("run {run} was deleted and is there again"))?;
+            must(journal.is_empty() && record.is_none(), || format!("run {run} was deleted but exists"))?;
         }
         Ok(())
     }
@@ -159,13 +160,13 @@ impl Told {
         for (run, letters) in &self.waiting {
             let there = inbox(store, run).await?;
             must(there.is_superset(letters), || {
-                format!("letters {letters:?} were sent to {run}, {there:?} are there")
+                format!("letters {letters:?} were sent to {run}, but only {there:?} exist")
             })?;
         }
         for (run, letters) in &self.gone {
             let there = inbox(store, run).await?;
             must(there.is_disjoint(letters), || {
-                format!("letters {letters:?} of {run} were taken, {there:?} are there")
+                format!("letters {letters:?} of {run} were taken, but {there:?} exist")
             })?;
         }
         Ok(())
@@ -176,18 +177,18 @@ impl Told {
             for number in numbers {
                 let there = blob(store, run, &format!("blob-{number}")).await?;
                 let whole = there.as_deref() == Some(&fill::blob(*number));
-                must(whole, || format!("blob {number} was kept for {run}, it is not there as it was written"))?;
+                must(whole, || format!("blob {number} of {run} is not as it was written"))?;
             }
         }
         for ((run, key), number) in &self.blobs {
             let there = blob(store, run, key).await?.as_deref().and_then(stamp_of);
-            must(there >= Some(*number), || format!("blob {key} of {run} is number {number}, {there:?} is there"))?;
+            must(there >= Some(*number), || format!("blob {key} of {run} should be number {number}, found {there:?}"))?;
         }
         for ((run, key), number) in &self.blobs_gone {
             let Some(bytes) = blob(store, run, key).await? else { continue };
             let there = stamp_of(&bytes);
             must(there > Some(*number), || {
-                format!("blob {key} of {run}, number {number}, was deleted, {there:?} is there")
+                format!("blob {key} of {run}, number {number}, was deleted, but {there:?} exists")
             })?;
         }
         Ok(())
@@ -196,10 +197,10 @@ impl Told {
     async fn compare_values(&self, store: &dyn Store) -> Result<(), String> {
         let read = async |key: &str| store.get(key).await.map_err(|error| unread("the value", key, &error));
         let counter = read("counter").await?.map_or(0, |value| value.version);
-        must(counter >= self.counted, || format!("counted to {}, {counter} is there", self.counted))?;
+        must(counter >= self.counted, || format!("the counter should be {}, found {counter}", self.counted))?;
         for (key, number) in &self.values {
             let there = read(key).await?.and_then(|value| stamp_of(&value.bytes));
-            must(there >= Some(*number), || format!("value {key} is number {number}, {there:?} is there"))?;
+            must(there >= Some(*number), || format!("value {key} should be number {number}, found {there:?}"))?;
         }
         Ok(())
     }
@@ -210,10 +211,10 @@ fn must(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
 }
 
 fn unread(what: &str, of: &str, error: &StoreError) -> String {
-    format!("{what} of {of} cannot be read: {error}")
+    format!("cannot read {what} of {of}: {error}")
 }
 
-/// The letters that wait for `run`.
+/// The letters waiting for `run`.
 async fn inbox(store: &dyn Store, run: &str) -> Result<BTreeSet<u64>, String> {
     let id = RunId::new(run).expect("a run's id");
     let letters = store.letters(&id, LetterId::ZERO, usize::MAX).await;
@@ -226,7 +227,7 @@ async fn blob(store: &dyn Store, run: &str, key: &str) -> Result<Option<Vec<u8>>
     store.blob(&id, key).await.map_err(|error| unread(&format!("blob {key}"), run, &error))
 }
 
-/// Bytes that tell their number, and whether they are whole. Every second is large.
+/// Bytes that contain their number and reveal whether they are complete. Every second value is large.
 pub(crate) fn stamped(number: u64) -> Vec<u8> {
     let most = if number.is_multiple_of(2) { 60_000 } else { 1_500 };
     let mut bytes = number.to_be_bytes().to_vec();
@@ -234,7 +235,7 @@ pub(crate) fn stamped(number: u64) -> Vec<u8> {
     bytes
 }
 
-/// The number of such bytes; `None` where they are not as they were written.
+/// The number in such bytes; `None` if they are not as written.
 fn stamp_of(bytes: &[u8]) -> Option<u64> {
     let number = u64::from_be_bytes(*bytes.first_chunk()?);
     (bytes == stamped(number)).then_some(number)

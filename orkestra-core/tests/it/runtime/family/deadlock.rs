@@ -1,4 +1,4 @@
-//! Runs that wait for each other through a limit are told of, and no others.
+//! Runs that deadlock through a limit are reported, and no others.
 
 use orkestra_core::Limit;
 use orkestra_core::prelude::*;
@@ -7,9 +7,9 @@ use super::super::world::engine;
 use super::within;
 
 #[tokio::test(start_paused = true)]
-async fn runs_that_wait_for_each_other_through_a_limit_are_told() {
+async fn runs_that_deadlock_through_a_limit_are_reported() {
     async fn parent(cx: Context, (): ()) -> TaskResult<bool> {
-        // All of them have their slots before the first asks.
+        // All of them have their slots before the first requests its child.
         cx.sleep(secs(1)).await?;
         cx.child("c", "between", ()).await
     }
@@ -35,7 +35,7 @@ async fn runs_that_wait_for_each_other_through_a_limit_are_told() {
         tokio::time::sleep(secs(120)).await;
         let stuck = engine.stuck().await.expect("a store");
         let said: Vec<_> = stuck.iter().map(|(run, why)| format!("{run}: {why}")).collect();
-        // Every parent, every run between, and every one that waits for slots.
+        // Every parent, every run between, and every run that waits for slots.
         assert_eq!(stuck.len(), 3 * at_once as usize, "{said:#?}");
         assert!(
             said.iter().any(|text| text.contains("waits for limit `cpu`, all of whose slots are held")),
@@ -43,8 +43,8 @@ async fn runs_that_wait_for_each_other_through_a_limit_are_told() {
         );
         let health = engine.health().await;
         assert_eq!((health.deadlocked, health.is_good()), (stuck.len(), false));
-        // One of them lets go, and the others go on.
-        runs.pop().expect("a run").cancel("the knot is cut").await.expect("it is asked");
+        // One of them ends, and the others continue.
+        runs.pop().expect("a run").cancel("the deadlock is broken").await.expect("it is accepted");
         for run in runs {
             assert!(within(secs(120), run.output::<bool>()).await.expect("an output"));
         }
@@ -56,7 +56,7 @@ async fn runs_that_wait_for_each_other_through_a_limit_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_a_slot_left_or_a_time_limit_nobody_is_said_to_be_stuck() {
+async fn no_deadlock_is_reported_with_a_free_slot_or_a_timeout() {
     async fn parent(cx: Context, (): ()) -> TaskResult<bool> {
         cx.child("c", "kid", ()).await
     }
@@ -74,7 +74,7 @@ async fn with_a_slot_left_or_a_time_limit_nobody_is_said_to_be_stuck() {
         Workflow::new("bounded").node("p", parent).limit("cpu").timeout(secs(300)).build().expect("a workflow");
     let engine = engine(MemoryStore::new()).limit(Limit::concurrency("cpu", 2)).workflow(kids()).workflow(busies);
     let engine = engine.workflow(parents).workflow(bounded).start().await.expect("an engine");
-    // All slots are taken, but one of them by somebody who works.
+    // All slots are taken, but one of them by a run that is working.
     let work = engine.run("busy").id("busy").start().await.expect("a run");
     let run = engine.run("parent").id("waits").start().await.expect("a run");
     tokio::time::sleep(secs(120)).await;
@@ -82,7 +82,7 @@ async fn with_a_slot_left_or_a_time_limit_nobody_is_said_to_be_stuck() {
     assert!(engine.health().await.is_good());
     assert!(run.output::<bool>().await.expect("an output"));
     assert!(work.output::<bool>().await.expect("an output"));
-    // All are held by those who wait, but one of them not for ever.
+    // All slots are taken by waiting runs, but one of them has a timeout.
     let first = engine.run("parent").id("one").start().await.expect("a run");
     engine.run("bounded").id("two").start().await.expect("a run");
     tokio::time::sleep(secs(120)).await;
@@ -91,7 +91,7 @@ async fn with_a_slot_left_or_a_time_limit_nobody_is_said_to_be_stuck() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_knot_is_told_although_its_run_works_at_something_else() {
+async fn a_deadlock_is_reported_although_its_run_does_other_work() {
     async fn parent(cx: Context, (): ()) -> TaskResult<bool> {
         cx.child("c", "kid", ()).await
     }
@@ -113,7 +113,7 @@ async fn a_knot_is_told_although_its_run_works_at_something_else() {
     tokio::time::sleep(secs(120)).await;
     assert_eq!(engine.stuck().await.expect("a store").len(), 2);
     assert_eq!(engine.health().await.deadlocked, 2);
-    run.cancel("the knot is cut").await.expect("it is asked");
+    run.cancel("the deadlock is broken").await.expect("it is accepted");
     run.outcome().await.expect("an end");
     tokio::time::sleep(secs(120)).await;
     assert_eq!(engine.stuck().await.expect("a store"), []);

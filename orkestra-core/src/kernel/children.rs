@@ -1,5 +1,5 @@
-//! Whose a child run is: what a run that asked for another one says of itself, and what it remembers of those that it does
-//! not wait for any more.
+//! The relation between a run and its children: how a child is identified, and which abandoned children must be
+//! cancelled.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use crate::model::{Name, NodeId, Parent, RunId, Seq};
 use super::node::{ChildState, OpenWait};
 use super::state::RunState;
 
-/// Another run that nobody waits for any more, and that is to be cancelled: it may not be there yet.
+/// A child run that is no longer waited for and must be cancelled. It may not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Abandoned {
-    /// The event since which nobody waits for it.
+    /// The event that ended the wait.
     pub since: Seq,
     /// The workflow that it runs, or was to run.
     pub workflow: Name,
@@ -24,7 +24,8 @@ pub struct Abandoned {
 }
 
 impl RunState {
-    /// Who asked for the run `child`: what it is told when it is created, and what it must say of itself to be taken over.
+    /// The identity of the request for `child`. The child gets it when created; only a run with this parent is accepted
+    /// as the child.
     #[must_use]
     pub fn parent_of(&self, child: &RunId) -> Option<Parent> {
         let (node, step, request) = match (self.children.get(child), self.abandoned.get(child)) {
@@ -44,19 +45,19 @@ impl RunState {
         })
     }
 
-    /// Runs that nobody waits for any more and that are still to be cancelled.
+    /// Children that are no longer waited for and must still be cancelled.
     #[must_use]
     pub const fn abandoned(&self) -> &BTreeMap<RunId, Abandoned> {
         &self.abandoned
     }
 
-    /// Whether the run that waits for this one is still to be told how it ended.
+    /// Whether the run that waits for this one must still be informed of its end.
     #[must_use]
     pub const fn owes_parent(&self) -> bool {
         self.owes_parent.is_some()
     }
 
-    /// Nobody waits for a child any more.
+    /// Marks a child as no longer waited for.
     pub(super) fn abandon(&mut self, node: NodeId, step: &str, wait: OpenWait, child: &ChildState) {
         self.children.remove(&child.run);
         let (workflow, step) = (child.workflow.clone(), step.to_owned());

@@ -1,19 +1,19 @@
 //! The tests: each backend on each file system.
 
 use crate::support::backend::Backend;
-use crate::support::child::{Playing, command, have};
+use crate::support::child::{ChildPart, command, have};
 
 use super::disk::FileSystem;
 
-/// Everything that is mounted, and every process, goes when the test does.
+/// All mounts and processes end with the test.
 const ALONE: [&str; 6] = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child"];
 
-/// A number from the environment.
+/// A setting from the environment.
 fn given(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn stands(backend: Backend, file_system: FileSystem) {
+fn cut_power(backend: Backend, file_system: FileSystem) {
     let cuts = cuts("25", "500");
     let words = [&*backend.name(), &file_system.name(), &cuts, &seed(), &counts().to_string()];
     play("cut", &words, file_system);
@@ -32,70 +32,71 @@ fn counts() -> bool {
     std::env::var_os("ORKESTRA_POWER_COUNT").is_some()
 }
 
-/// Has a process cut the power. Fails with what it found.
+/// Runs a process that cuts the power. Fails with what it found.
 fn play(part: &str, words: &[&str], file_system: FileSystem) {
     let make = format!("mkfs.{}", file_system.name());
-    // The outer file system is an xfs in any case.
+    // The outer file system is always an xfs.
     if !["unshare", "mount", "mkfs.xfs", &make].into_iter().all(have) {
         return;
     }
-    let mut playing = Playing::start(command(&ALONE, part, words));
+    let mut playing = ChildPart::start(command(&ALONE, part, words));
     let (mut sum, mut found, mut impossible) = (None, Vec::new(), None);
     while let Some(line) = playing.next() {
         match line.split_once(' ') {
             Some(("sum", line)) => sum = Some(line.to_owned()),
             Some(("found", line)) => found.push(line.to_owned()),
             Some(("impossible", why)) => impossible = Some(why.to_owned()),
-            _ => panic!("the cutter says `{line}`"),
+            _ => panic!("unknown report `{line}`"),
         }
     }
     let status = playing.child.wait().expect("it has ended");
-    if let Some(why) = impossible.or_else(|| (status.code() == Some(1)).then(|| "no namespace can be had".to_owned())) {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "the power cannot be cut here, and this is CI: {why}");
+    if let Some(why) = impossible.or_else(|| (status.code() == Some(1)).then(|| "cannot create a namespace".to_owned()))
+    {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "cannot simulate power failures in CI: {why}");
         eprintln!(
-            "\n=== SKIPPED: the power cannot be cut here (that needs root and loop devices), nothing is shown: {why} ===\n"
+            "\n=== SKIPPED: cannot simulate power failures, which needs root and loop devices: {why}; this test shows nothing ===\n"
         );
         return;
     }
     found.iter().for_each(|line| println!("{line}"));
-    println!("{}", sum.as_deref().unwrap_or("the cutter has ended early"));
+    println!("{}", sum.as_deref().unwrap_or("the process ended early"));
     assert!(counts() || found.is_empty(), "{}", found.join("\n"));
     assert!(status.success() && sum.is_some(), "{words:?}: {status}");
 }
 
 #[cfg(feature = "sled")]
 #[test]
-fn power_cuts_take_nothing_acknowledged_from_sled_on_ext4() {
-    stands(Backend::Sled, FileSystem::Ext4);
+fn power_cuts_lose_nothing_acknowledged_in_sled_on_ext4() {
+    cut_power(Backend::Sled, FileSystem::Ext4);
 }
 
 #[cfg(feature = "sled")]
 #[test]
-fn power_cuts_take_nothing_acknowledged_from_sled_on_xfs() {
-    stands(Backend::Sled, FileSystem::Xfs);
+fn power_cuts_lose_nothing_acknowledged_in_sled_on_xfs() {
+    cut_power(Backend::Sled, FileSystem::Xfs);
 }
 
 #[cfg(feature = "fjall")]
 #[test]
-fn power_cuts_take_nothing_acknowledged_from_fjall_on_ext4() {
-    stands(Backend::Fjall, FileSystem::Ext4);
+fn power_cuts_lose_nothing_acknowledged_in_fjall_on_ext4() {
+    cut_power(Backend::Fjall, FileSystem::Ext4);
 }
 
 #[cfg(feature = "fjall")]
 #[test]
-fn power_cuts_take_nothing_acknowledged_from_fjall_on_xfs() {
-    stands(Backend::Fjall, FileSystem::Xfs);
+fn power_cuts_lose_nothing_acknowledged_in_fjall_on_xfs() {
+    cut_power(Backend::Fjall, FileSystem::Xfs);
 }
 
 #[cfg(feature = "postgres")]
 #[test]
-fn power_cuts_take_nothing_acknowledged_from_postgres() {
+fn power_cuts_lose_nothing_acknowledged_in_postgres() {
     power_of_postgres("fsync");
 }
 
 #[cfg(feature = "postgres")]
 #[test]
-fn power_cuts_take_the_newest_alone_from_postgres_for_the_engine() {
+fn power_cuts_lose_only_the_newest_writes_in_postgres_under_engine_durability() {
     power_of_postgres("engine");
 }
 

@@ -1,31 +1,31 @@
-//! What is known of the runs that were touched lately, in bounded memory.
+//! A cache of values for recently used runs, in bounded memory.
 
 use std::collections::HashMap;
 
 use orkestra_core::model::RunId;
 
-/// How many runs a generation has, about 2 MiB: more than are driven at once. The older of the two is dropped whole when
-/// the younger is full.
+/// Runs in one generation, about 2 MiB: more than an engine drives at once. When the younger generation is full, the
+/// older one is dropped.
 const GENERATION_RUNS_MAX: usize = 16 * 1024;
 
-/// A value for each of the runs that were touched lately.
-pub(crate) struct Lately<T> {
+/// A value for each recently used run.
+pub(crate) struct RecentRuns<T> {
     young: HashMap<RunId, T>,
     old: HashMap<RunId, T>,
 }
 
-impl<T> Default for Lately<T> {
+impl<T> Default for RecentRuns<T> {
     fn default() -> Self {
         Self { young: HashMap::new(), old: HashMap::new() }
     }
 }
 
-impl<T: Copy> Lately<T> {
+impl<T: Copy> RecentRuns<T> {
     pub(crate) fn get(&self, run: &RunId) -> Option<T> {
         self.young.get(run).or_else(|| self.old.get(run)).copied()
     }
 
-    /// Answers what is forgotten for it.
+    /// Sets the value of `run`. Returns the values that were evicted for it.
     pub(crate) fn set(&mut self, run: &RunId, value: T) -> Option<impl Iterator<Item = T> + use<T>> {
         if let Some(there) = self.young.get_mut(run) {
             *there = value;
@@ -48,19 +48,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_bounded_and_keeps_the_latest() {
-        let mut lately = Lately::default();
+    fn the_cache_is_bounded_and_keeps_recent_runs() {
+        let mut recent = RecentRuns::default();
         let run = |number: usize| RunId::new(format!("r{number}")).expect("a run id");
         let mut forgotten = 0;
         for number in 0..3 * GENERATION_RUNS_MAX {
-            forgotten += lately.set(&run(number), number).map_or(0, Iterator::count);
+            forgotten += recent.set(&run(number), number).map_or(0, Iterator::count);
         }
         assert_eq!(forgotten, GENERATION_RUNS_MAX);
-        assert!(lately.young.len() + lately.old.len() <= 2 * GENERATION_RUNS_MAX);
+        assert!(recent.young.len() + recent.old.len() <= 2 * GENERATION_RUNS_MAX);
         let newest = 3 * GENERATION_RUNS_MAX - 1;
-        assert_eq!(lately.get(&run(newest)), Some(newest));
-        assert_eq!(lately.get(&run(0)), None);
-        drop(lately.set(&run(newest - GENERATION_RUNS_MAX), 9));
-        assert_eq!(lately.get(&run(newest - GENERATION_RUNS_MAX)), Some(9), "the younger of two is told");
+        assert_eq!(recent.get(&run(newest)), Some(newest));
+        assert_eq!(recent.get(&run(0)), None);
+        drop(recent.set(&run(newest - GENERATION_RUNS_MAX), 9));
+        assert_eq!(recent.get(&run(newest - GENERATION_RUNS_MAX)), Some(9), "the newer value is returned");
     }
 }

@@ -1,7 +1,7 @@
-//! The one check at every door: what a node that was made in Rust can hold, and no journal, or no run could follow. Workflows,
-//! data and growth all come by here.
+//! The checks of a node made in Rust: whether a journal can hold it and a run can follow it. Every way into a plan
+//! (workflows, data, growth) calls them.
 //!
-//! It must never be asked of what a journal holds: what was accepted once is read for ever.
+//! Never applied to a journal's content: what was once accepted must stay readable.
 
 use super::condition::Condition;
 use super::json_text::pointer_mistake;
@@ -46,7 +46,7 @@ fn limit_mistake(limit: &SlotSpec) -> Option<String> {
     }
 }
 
-/// Why a run has no label of this name.
+/// Why `key` cannot be the name of a label.
 pub(crate) fn label_mistake(key: &str) -> Option<String> {
-    key.is_empty().then(|| "a label has a name: it is empty".to_owned())
+    key.is_empty().then(|| "the name of a label must not be empty".to_owned())
 }

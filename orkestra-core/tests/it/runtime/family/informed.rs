@@ -1,4 +1,4 @@
-//! Parents and children hear of each other, whoever drives them, and a child that is let go does not run.
+//! Parents and children are informed of each other, whichever engine drives them, and a dropped child does not run.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::super::world::{Effects, children, engine, only_child};
 use super::{ms, parent_of, waiting, within};
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_does_not_know_the_parent_leaves_it_the_news() {
+async fn an_engine_that_does_not_know_the_parent_leaves_a_letter() {
     let store = MemoryStore::new().between_engines();
     let clock = VirtualClock::new();
     let builder = |worker: &str| {
@@ -27,7 +27,7 @@ async fn an_engine_that_does_not_know_the_parent_leaves_it_the_news() {
     let run = knows.run("parent").id("r").start().await.expect("a run");
     tokio::time::sleep(ms(1500)).await;
     let child = only_child(&other, "r").await.expect("the child");
-    child.signal("go", &true).await.expect("it is heard");
+    child.signal("go", &true).await.expect("it is delivered");
     assert!(within(secs(30), run.output::<bool>()).await.expect("an output"));
     tokio::time::sleep(secs(5)).await;
     assert_eq!(child.status().await.expect("a record").wake_at, None, "it owes nothing");
@@ -53,9 +53,9 @@ async fn verbs_reach_a_run_whose_tasks_another_engine_knows() {
         tokio::time::sleep(ms(1500)).await;
         let there = other.get(run.id()).await.expect("a store").expect("the run");
         match verb {
-            "signal" => there.signal("go", "yes").await.expect("it is heard"),
-            "cancel" => there.cancel("enough").await.expect("it is heard"),
-            _ => there.terminate("now").await.expect("it is heard"),
+            "signal" => there.signal("go", "yes").await.expect("it is delivered"),
+            "cancel" => there.cancel("enough").await.expect("it is delivered"),
+            _ => there.terminate("now").await.expect("it is delivered"),
         }
         let outcome = within(secs(30), run.outcome()).await.expect("an end");
         let heard = match verb {
@@ -68,7 +68,7 @@ async fn verbs_reach_a_run_whose_tasks_another_engine_knows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_whose_parent_is_gone_for_good_ends_without_it() {
+async fn a_child_ends_without_its_ended_parent() {
     let effects = Effects::default();
     let counted = effects.clone();
     let work = move |_cx: Context, (): ()| {
@@ -83,7 +83,7 @@ async fn a_child_whose_parent_is_gone_for_good_ends_without_it() {
         tokio::time::sleep(secs(3)).await;
         let child = only_child(&engine, id).await.expect("the child");
         match id {
-            "cancel" => run.cancel("enough").await.expect("it is asked"),
+            "cancel" => run.cancel("enough").await.expect("it is accepted"),
             _ => run.terminate("now").await.expect("it is ended"),
         }
         assert!(matches!(child.outcome().await.expect("an end"), Outcome::Cancelled(_)));
@@ -97,7 +97,7 @@ async fn a_child_whose_parent_is_gone_for_good_ends_without_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_that_is_cancelled_before_it_is_there_never_runs() {
+async fn a_child_cancelled_before_it_exists_never_runs() {
     let effects = Effects::default();
     let counted = effects.clone();
     let charge = move |_cx: Context, (): ()| {
@@ -132,7 +132,7 @@ async fn a_child_that_is_cancelled_before_it_is_there_never_runs() {
         let run = engine.run(workflow).id(ended).start().await.expect("a run");
         tokio::time::sleep(ms(50)).await;
         match ended {
-            "cancel" => run.cancel("not any more").await.expect("it is asked"),
+            "cancel" => run.cancel("not any more").await.expect("it is accepted"),
             "terminate" => run.terminate("now").await.expect("it is ended"),
             _ => {}
         }
@@ -150,7 +150,7 @@ async fn a_child_that_is_cancelled_before_it_is_there_never_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_that_fail_do_not_part_a_parent_from_its_child() {
+async fn failed_reads_do_not_separate_a_parent_from_its_child() {
     for failing_reads in 1..8 {
         let store = MoodyStore::default();
         let builder = || engine(store.clone()).workflow(waiting()).workflow(parent_of("wait"));
@@ -172,7 +172,7 @@ async fn reads_that_fail_do_not_part_a_parent_from_its_child() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_that_has_told_and_was_deleted_is_not_begun_again_by_a_late_look() {
+async fn a_deleted_child_is_not_started_again_by_a_late_check() {
     let effects = Effects::default();
     let counted = effects.clone();
     let work = move |_cx: Context, (): ()| {
@@ -193,26 +193,26 @@ async fn a_child_that_has_told_and_was_deleted_is_not_begun_again_by_a_late_look
     let id = only_child(&first, "r").await.expect("the child").id().clone();
     first.shutdown().await;
 
-    // The run that waits looks whether its child is there; meanwhile it ends, tells, and is deleted.
+    // The parent checks whether its child exists; meanwhile the child ends, informs the parent, and is deleted.
     store.is(Moods { record_takes: secs(3), ..Moods::default() });
     let second = builder().start().await.expect("an engine");
     tokio::time::sleep(ms(10)).await;
     store.is(Moods::default());
     let child = second.get(&id).await.expect("a store").expect("the child");
-    child.signal("go", &true).await.expect("it is heard");
+    child.signal("go", &true).await.expect("it is delivered");
     child.outcome().await.expect("it ends");
     tokio::time::sleep(ms(500)).await;
     child.delete().await.expect("it has told");
     tokio::time::sleep(secs(30)).await;
     assert_eq!(children(&second, "r").await.len(), 0);
     let run = second.get(run.id()).await.expect("a store").expect("the parent");
-    run.signal("go", &true).await.expect("it is heard");
+    run.signal("go", &true).await.expect("it is delivered");
     assert!(run.output::<bool>().await.expect("an output"));
     assert_eq!(effects.count("work"), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parent_hears_of_its_child_in_a_pause_and_at_its_budget() {
+async fn a_paused_parent_is_informed_of_its_child() {
     let engine = engine(MemoryStore::new()).workflow(waiting()).workflow(parent_of("wait"));
     let engine = engine.start().await.expect("an engine");
     for id in ["pause", "budget"] {
@@ -221,23 +221,23 @@ async fn a_parent_hears_of_its_child_in_a_pause_and_at_its_budget() {
         tokio::time::sleep(secs(3)).await;
         let child = only_child(&engine, id).await.expect("the child");
         match id {
-            "pause" => run.pause("lunch").await.expect("it is asked"),
+            "pause" => run.pause("lunch").await.expect("it is accepted"),
             _ => run.set_budget("usd", Some(Amount::whole(0))).await.expect("it is set"),
         }
-        child.signal("go", &true).await.expect("it is heard");
+        child.signal("go", &true).await.expect("it is delivered");
         child.outcome().await.expect("it ends");
         tokio::time::sleep(secs(30)).await;
         assert_eq!(run.status().await.expect("a record").status, RunStatus::Paused);
         assert_eq!(child.status().await.expect("a record").wake_at, None, "it has told");
         child.delete().await.expect("it can go");
         run.set_budget("usd", None).await.expect("it is set");
-        run.resume().await.expect("it goes on");
+        run.resume().await.expect("it continues");
         assert!(within(secs(30), run.output::<bool>()).await.expect("an output"));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_that_is_reopened_after_it_told_changes_nothing_for_its_parent() {
+async fn a_reopened_child_does_not_affect_its_parent() {
     let calls = Arc::new(AtomicU32::new(0));
     let task = move |_cx: Context, (): ()| {
         let first = calls.fetch_add(1, Ordering::SeqCst) == 0;
@@ -248,21 +248,21 @@ async fn a_child_that_is_reopened_after_it_told_changes_nothing_for_its_parent()
     let run = engine.run("parent").id("r").start().await.expect("a run");
     assert!(matches!(run.outcome().await.expect("an end"), Outcome::Failed { .. }));
     let child = only_child(&engine, "r").await.expect("the child");
-    child.retry("k").await.expect("it is tried again");
+    child.retry("k").await.expect("it is retried");
     assert!(child.output::<bool>().await.expect("an output"));
     tokio::time::sleep(secs(30)).await;
     assert_eq!(child.status().await.expect("a record").wake_at, None, "it owes nothing");
-    // The parent asks anew, and gets a child of its own.
-    run.retry("p").await.expect("it is tried again");
+    // The parent requests again, and gets a new child.
+    run.retry("p").await.expect("it is retried");
     assert!(within(secs(30), run.output::<bool>()).await.expect("an output"));
     assert_eq!(children(&engine, "r").await.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_errand_that_panics_is_run_again() {
+async fn a_background_job_that_panics_is_run_again() {
     async fn lets_go(cx: Context, (): ()) -> TaskResult<()> {
         drop(tokio::time::timeout(secs(20), cx.child::<bool>("c", "wait", ())).await);
-        // Busy: the run is not looked at again because nothing happens in it.
+        // Busy: otherwise the check would be repeated only by events of the run.
         for number in 0..2000 {
             cx.emit("n", number);
             tokio::time::sleep(ms(50)).await;
@@ -277,7 +277,7 @@ async fn an_errand_that_panics_is_run_again() {
     engine.run("parent").id("r").start().await.expect("a run");
     tokio::time::sleep(secs(5)).await;
     let child = only_child(&engine, "r").await.expect("the child");
-    // Somebody else has it when it is to be cancelled.
+    // Another worker owns the child when it is to be cancelled.
     let (other, now) = (WorkerId::new("other").expect("a name"), clock.now());
     let claimed = disk.claim(&[child.id().clone()], &other, now, now.saturating_add(secs(20))).await.expect("a store");
     assert!(claimed[0].is_some());

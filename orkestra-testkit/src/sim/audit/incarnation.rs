@@ -1,4 +1,4 @@
-//! One run from its first commit on, until it is deleted: what is durable of it, and what was seen of its tasks.
+//! One incarnation of a run, from its first commit until it is deleted: what is durable of it, and what was seen of its tasks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ use serde_json::Value;
 use crate::sim::trace::first_word;
 use crate::sim::value::number_of;
 
-/// One run.
-pub(super) struct Life {
+/// One incarnation of a run.
+pub(super) struct Incarnation {
     pub(super) replayer: Replayer,
     pub(super) events: Vec<Event>,
     /// How many of them were copied from another run.
@@ -20,39 +20,40 @@ pub(super) struct Life {
     epoch: Epoch,
     pub(super) record: Option<RunRecord>,
     pub(super) places: BTreeMap<(Name, String), Place>,
-    /// What calls of a node's attempt have returned.
+    /// The outputs that calls of a node's attempt have returned.
     pub(super) returned: BTreeMap<(Name, u32), Vec<String>>,
-    /// Which place took which signal, for good.
+    /// Which place durably received which signal.
     pub(super) takers: BTreeMap<u64, (Name, String)>,
-    /// Steps that were written down as begun: by whom, in terms of losses, and in which attempt.
+    /// The durable starts of steps: the node, how often the run had been lost by then, and the attempt.
     pub(super) started: Vec<(Name, u64, u32)>,
-    /// Steps in a loop of which one was let go after it had begun: their node, and their place without the round.
-    pub(super) let_go: BTreeSet<(Name, String)>,
-    /// Nodes whose failure somebody has to decide, and the one that the pause is about.
+    /// Steps in a loop of which one was dropped after it had started: the node, and the place without the round.
+    pub(super) dropped: BTreeSet<(Name, String)>,
+    /// Nodes whose failure is undecided.
     undecided: Vec<Name>,
+    /// The node whose failure the current pause is about.
     asked_about: Option<Name>,
-    /// Whether it is paused, as far as its events go.
+    /// Whether it is paused, according to its events.
     paused: bool,
 }
 
-/// One thing that a program does, seen from outside.
+/// What was seen of one act of a program.
 #[derive(Default)]
 pub(super) struct Place {
-    /// The effects that began.
+    /// The effects that started.
     pub(super) effects: Vec<u64>,
     /// Whether the result of one is durable.
     pub(super) done: bool,
-    /// How often the run had been lost when the last one began, in which attempt, and by which process.
+    /// Of the last effect that started: how often the run had been lost by then, the attempt, and the process.
     pub(super) begun: Option<(u64, u32, String)>,
-    /// What its task was answered.
+    /// The answer that its task got.
     pub(super) answered: Option<String>,
-    /// What a race came to, in which attempt.
+    /// The result of a race: the attempt, and the signal that won, if any.
     pub(super) chosen: Option<(u32, Option<u64>)>,
-    /// Plain work that began and has not ended: in which attempt, by which process, and how often the run had been lost.
+    /// Plain work that has started and not ended: the attempt, how often the run had been lost, and the process.
     pub(super) works: Option<(u32, u64, String)>,
 }
 
-impl Life {
+impl Incarnation {
     pub(super) fn new(run: RunId) -> Self {
         Self {
             replayer: Replayer::new(run),
@@ -64,7 +65,7 @@ impl Life {
             returned: BTreeMap::new(),
             takers: BTreeMap::new(),
             started: Vec::new(),
-            let_go: BTreeSet::new(),
+            dropped: BTreeSet::new(),
             undecided: Vec::new(),
             asked_about: None,
             paused: false,
@@ -83,7 +84,7 @@ impl Life {
         self.places.entry((node.clone(), place.to_owned())).or_default()
     }
 
-    /// Another commit is durable. `losses` is how often the run was lost before.
+    /// Adds a durable commit. `losses` is how often the run was lost before it.
     pub(super) fn add(&mut self, written: &Written, record: Option<&RunRecord>, losses: u64) -> Result<(), String> {
         let before = std::mem::replace(&mut self.epoch, written.epoch);
         if before > written.epoch {
@@ -91,13 +92,13 @@ impl Life {
         }
         let commit = self.replayer.add(written).map_err(|error| error.to_string())?;
         self.record = record.cloned().or(self.record.take());
-        let Some(state) = self.replayer.state() else { return Err("a commit that makes no run".to_owned()) };
+        let Some(state) = self.replayer.state() else { return Err("its first commit creates no run".to_owned()) };
         if let Some(wrong) = broken_invariant(state).or_else(|| wrong_record(self.record.as_ref(), state)) {
             return Err(wrong);
         }
         let from = self.events.len();
         self.events.extend(commit.events);
-        // A fork begins with what the other run did.
+        // A fork starts with the events of the other run.
         self.copied = if written.first == Seq(1) && self.is_fork() { self.events.len() } else { self.copied };
         (from..self.events.len()).try_for_each(|index| self.see(index, losses))
     }
@@ -122,7 +123,7 @@ impl Life {
                 self.started.push((node.clone(), losses, attempt));
             }
             Event::AttemptStarted { node, .. } if !copied && self.asked_about.is_some() => {
-                return Err(format!("`{node}` begins, and the run is paused for a failure"));
+                return Err(format!("`{node}` starts although the run is paused for a failure"));
             }
             Event::NodeCompleted { node, output } if !copied => {
                 return self.check_output(node, output.as_json());
@@ -130,7 +131,7 @@ impl Life {
             Event::AttemptFailed { node, failure, .. } => {
                 let few = failure.kind == FailureKind::Crashed && losses < 16;
                 if !copied && (few || failure.kind == FailureKind::BadInput) {
-                    return Err(format!("`{node}` failed, and nothing had happened: {failure}"));
+                    return Err(format!("`{node}` failed without cause: {failure}"));
                 }
             }
             Event::RunPaused { .. } => self.paused = true,
@@ -141,7 +142,7 @@ impl Life {
         self.see_failures(index)
     }
 
-    /// A run stays paused until each failure that paused it was decided.
+    /// A run stays paused until each failure that paused it is decided.
     fn see_failures(&mut self, index: usize) -> Result<(), String> {
         match &self.events[index] {
             Event::AttemptFailed { node, .. } | Event::NodeFailed { node, .. } => {
@@ -197,7 +198,7 @@ impl Life {
     }
 }
 
-/// Whether something begins by it that a pause withholds.
+/// Whether the event starts something that must not start in a paused run.
 const fn begins_something(event: &Event) -> bool {
     use Event::{AttemptStarted, ChildRequested, Grown, QuestionAsked, StepStarted};
     matches!(
@@ -206,12 +207,12 @@ const fn begins_something(event: &Event) -> bool {
     )
 }
 
-/// Whether a text of a journal says only where the value is.
+/// Whether this text in a journal is a reference to a value kept elsewhere.
 pub(super) fn stands_for_another(text: &str) -> bool {
     text.contains("$orkestra.")
 }
 
-/// Whose a step's result is, and its number.
+/// The node, the place and the number in a step's result.
 fn stamp(result: &Value) -> Option<(Name, String, u64)> {
     let at = result.get("at")?.as_array()?;
     let (node, place) = (at.first()?.as_str()?, at.get(1)?.as_str()?);
@@ -221,5 +222,5 @@ fn stamp(result: &Value) -> Option<(Name, String, u64)> {
 pub(super) fn wrong_record(record: Option<&RunRecord>, state: &RunState) -> Option<String> {
     let Some(record) = record else { return Some("there is no record".to_owned()) };
     let same = record.tells(state) && record.outcome.as_ref() == state.outcome();
-    (!same).then(|| format!("its record does not tell it: {record:?}"))
+    (!same).then(|| format!("its record does not match its state: {record:?}"))
 }

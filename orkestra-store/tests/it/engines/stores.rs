@@ -1,4 +1,4 @@
-//! Where engines of a test work: each of the stores that were built.
+//! The stores that engine tests run on: one of each kind that was built.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use tempfile::TempDir;
 use crate::postgres::Database;
 use crate::support::backend::{BACKENDS, Backend};
 
-/// A place that a store can be opened at, again and again.
-pub(super) enum Ground {
+/// A place where a store can be opened repeatedly.
+pub(super) enum TestStore {
     Directory(Backend, TempDir),
     #[cfg(all(feature = "postgres", unix))]
     Database(Box<Database>),
 }
 
-impl Ground {
+impl TestStore {
     /// One of each kind, empty.
     pub(super) fn all() -> Vec<Self> {
         let directory = |backend: &Backend| Self::Directory(*backend, tempfile::tempdir().expect("a directory"));
@@ -35,7 +35,7 @@ impl Ground {
         }
     }
 
-    /// As users open it.
+    /// Opens the store with the default options.
     pub(super) async fn open(&self) -> Result<Arc<dyn Store>, orkestra_core::store::StoreError> {
         Ok(match self {
             Self::Directory(backend, directory) => backend.open(directory.path())?.shared(),
@@ -47,7 +47,7 @@ impl Ground {
         })
     }
 
-    /// Two stores for two engines of one process: the same one where a directory can be opened once.
+    /// Two stores for two engines of one process. They are the same where a directory can be opened only once.
     pub(super) async fn open_twice(&self) -> [Arc<dyn Store>; 2] {
         let first = self.open().await.expect("a store");
         match self {
@@ -58,13 +58,13 @@ impl Ground {
     }
 }
 
-/// Returns when it has happened; a test that waits for longer fails.
-pub(super) async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), happens).await.unwrap_or_else(|_| panic!("not soon: {what}"))
+/// Waits for `happens`, or fails after 20 s.
+pub(super) async fn in_time<T>(what: &str, happens: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), happens).await.unwrap_or_else(|_| panic!("timed out: {what}"))
 }
 
-/// Returns when the engine drives no run.
-pub(super) async fn quiet(engine: &Engine) {
+/// Waits until the engine drives no run.
+pub(super) async fn until_idle(engine: &Engine) {
     while engine.health().await.live > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

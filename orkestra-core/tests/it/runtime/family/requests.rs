@@ -1,4 +1,4 @@
-//! Whose a child is: every request has a run of its own, and takes over no other.
+//! Which child belongs to which request: every request has a run of its own, and takes over no other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +10,7 @@ use super::super::world::{children, engine, journal, only_child};
 use super::{doubling, ms, parent_of, waiting, within};
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_was_deleted_and_begun_again_has_children_of_its_own() {
+async fn a_run_started_again_after_deletion_has_its_own_children() {
     async fn parent(cx: Context, number: u64) -> TaskResult<u64> {
         cx.child("one", "double", number).await
     }
@@ -20,13 +20,13 @@ async fn a_run_that_was_deleted_and_begun_again_has_children_of_its_own() {
         let run = engine.run("parent").id("order-7").input(&given).expect("json").start().await.expect("a run");
         assert_eq!(run.output::<u64>().await.expect("an output"), wanted);
         tokio::time::sleep(secs(5)).await;
-        run.delete().await.expect("it goes");
+        run.delete().await.expect("it is removed");
     }
     assert_eq!(children(&engine, "order-7").await.len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_retry_each_item_has_a_child_of_its_own() {
+async fn each_item_has_its_own_child_after_a_retry() {
     let up = Arc::new(AtomicU32::new(0));
     let is_up = Arc::clone(&up);
     let ship = move |_cx: Context, item: u64| {
@@ -50,14 +50,14 @@ async fn after_a_retry_each_item_has_a_child_of_its_own() {
     let run = engine.run("all").id("order").start().await.expect("a run");
     assert!(matches!(run.outcome().await.expect("an end"), Outcome::Failed { .. }));
     up.store(1, Ordering::SeqCst);
-    run.retry("all").await.expect("it is tried again");
+    run.retry("all").await.expect("it is retried");
     let receipts: Vec<String> = within(secs(60), run.output()).await.expect("an output");
     assert_eq!(receipts, ["receipt of 1", "receipt of 2", "receipt of 3"]);
-    assert_eq!(children(&engine, "order").await.len(), 4, "those that are done are not begun again");
+    assert_eq!(children(&engine, "order").await.len(), 4, "completed children are not started again");
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_look_alike_are_different_children() {
+async fn similar_keys_give_different_children() {
     async fn many(cx: Context, (): ()) -> TaskResult<Vec<u64>> {
         let mut all = Vec::new();
         for (place, key) in ["a.0", "k", "k.2", "k[2]", "x", "child:x", "y/z"].into_iter().enumerate() {
@@ -82,13 +82,13 @@ async fn keys_that_look_alike_are_different_children() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_says_whose_it_is() {
+async fn a_child_records_its_parent() {
     let engine = engine(MemoryStore::new()).workflow(waiting()).workflow(parent_of("wait"));
     let engine = engine.start().await.expect("an engine");
     let run = engine.run("parent").id("r").start().await.expect("a run");
     tokio::time::sleep(ms(100)).await;
     let child = only_child(&engine, "r").await.expect("the child");
-    child.signal("go", &true).await.expect("it is heard");
+    child.signal("go", &true).await.expect("it is delivered");
     run.outcome().await.expect("it ends");
     let events = journal(&run).await;
     let Event::RunCreated { options, .. } = &events[0] else { panic!("no creation: {events:?}") };
@@ -110,8 +110,8 @@ async fn a_child_says_whose_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_of_somebody_else_is_neither_taken_over_nor_cancelled() {
-    // The id that the child will have is learned from a run that is then taken away with its children.
+async fn an_unrelated_run_is_neither_taken_over_nor_cancelled() {
+    // The id of the future child is taken from a run that is then removed with its children.
     let store = MemoryStore::new();
     let builder = || engine(store.clone()).workflow(waiting()).workflow(parent_of("wait"));
     let first = builder().start().await.expect("an engine");
@@ -119,7 +119,7 @@ async fn a_run_of_somebody_else_is_neither_taken_over_nor_cancelled() {
     tokio::time::sleep(secs(5)).await;
     let id = only_child(&first, "r").await.expect("the child").id().clone();
     first.shutdown().await;
-    // The crash was before the child was there: somebody else's run is now.
+    // The crash was before the child existed; meanwhile an unrelated run got its id.
     store.cut(&id, Seq(1), None);
     let second = engine(store.clone()).workflow(waiting()).start().await.expect("an engine");
     let stranger = second.run("wait").id(&id).start().await.expect("a run");
@@ -128,7 +128,7 @@ async fn a_run_of_somebody_else_is_neither_taken_over_nor_cancelled() {
 
     let third = builder().start().await.expect("an engine");
     let run = third.get(run.id()).await.expect("a store").expect("the parent");
-    run.cancel("enough").await.expect("it is asked");
+    run.cancel("enough").await.expect("it is accepted");
     run.outcome().await.expect("it ends");
     tokio::time::sleep(secs(60)).await;
     assert_eq!(run.status().await.expect("a record").wake_at, None, "the child needs no cancelling");
@@ -137,7 +137,7 @@ async fn a_run_of_somebody_else_is_neither_taken_over_nor_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_for_a_run_that_is_somebody_elses_ends_with_an_error() {
+async fn waiting_for_an_unrelated_run_is_an_error() {
     let store = MemoryStore::new();
     let builder = || engine(store.clone()).workflow(waiting()).workflow(parent_of("wait"));
     let first = builder().start().await.expect("an engine");
@@ -153,23 +153,23 @@ async fn a_wait_for_a_run_that_is_somebody_elses_ends_with_an_error() {
     let third = builder().start().await.expect("an engine");
     let run = third.get(run.id()).await.expect("a store").expect("the parent");
     let Outcome::Failed { failure, .. } = within(secs(60), run.outcome()).await.expect("an end") else {
-        panic!("it cannot go on")
+        panic!("it cannot continue")
     };
     assert_eq!(failure.kind, "child_not_started");
     assert!(failure.message.contains("is nobody's child: it is not taken over"), "{}", failure.message);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fork_asks_for_children_of_its_own() {
+async fn a_fork_starts_its_own_children() {
     let engine = engine(MemoryStore::new()).workflow(waiting()).workflow(parent_of("wait"));
     let engine = engine.start().await.expect("an engine");
     let run = engine.run("parent").id("r").start().await.expect("a run");
     tokio::time::sleep(secs(3)).await;
     let fork = run.fork::<()>("f", "p", None).await.expect("a fork");
     tokio::time::sleep(secs(3)).await;
-    run.cancel("enough").await.expect("it is asked");
+    run.cancel("enough").await.expect("it is accepted");
     run.outcome().await.expect("it ends");
     let child = only_child(&engine, "f").await.expect("the child");
-    child.signal("go", &true).await.expect("it goes on");
+    child.signal("go", &true).await.expect("it continues");
     assert!(within(secs(30), fork.output::<bool>()).await.expect("an output"));
 }

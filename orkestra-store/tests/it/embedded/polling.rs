@@ -1,4 +1,4 @@
-//! Nobody who stops polling may hold up the others.
+//! A caller that stops polling must not block others.
 
 use std::future::Future as _;
 use std::pin::pin;
@@ -10,18 +10,18 @@ use orkestra_testkit::sample::SampleRun;
 use crate::support::backend::{BACKENDS, Backend};
 
 #[tokio::test]
-async fn a_call_that_nobody_polls_any_more_holds_up_nobody() {
+async fn a_call_that_is_no_longer_polled_blocks_no_other_call() {
     for backend in BACKENDS {
-        holds_up_nobody(*backend).await;
+        blocks_no_other_call(*backend).await;
     }
 }
 
-async fn holds_up_nobody(backend: Backend) {
+async fn blocks_no_other_call(backend: Backend) {
     let directory = tempfile::tempdir().expect("a directory");
     let store = backend.open(directory.path()).expect("it opens");
     let run = RunId::new("r").expect("an id");
     let mut idle = Context::from_waker(Waker::noop());
-    // A write and a read are under way; then both are left alone while the caller asks for something else.
+    // A write and a read are started and no longer polled, while the caller makes other calls.
     let mut write = pin!(store.append(vec![SampleRun::new("r").create()]));
     assert!(write.as_mut().poll(&mut idle).is_pending());
     let mut read = pin!(store.read(&run, Seq(1), 1));
