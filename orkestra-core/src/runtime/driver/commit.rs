@@ -337,7 +337,7 @@ pub(super) fn check_growth(run: &RunId, node: &Name, step: &str, growth: &Growth
     let grown = Event::Grown { node: node.clone(), step: step.to_owned(), growth: growth.clone() };
     let (first, epoch, at) = (Seq(1), Epoch::default(), Timestamp::ZERO);
     let commit = Commit { run: run.clone(), first, epoch, at, events: vec![grown] };
-    encode(&commit).and_then(|written| check_written(&commit, &written)).map_err(|error| unreadable(error))
+    encode(&commit).and_then(|written| check_written(&commit, &written)).map_err(unreadable)
 }
 
 /// The store's answer to the oldest decision under way.
