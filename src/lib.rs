@@ -1,7 +1,10 @@
-//! A durable workflow engine to embed, and an agent pipeline on it.
+//! A durable workflow engine to embed, and an agent pipeline built on it.
 //!
-//! This crate is the facade: it re-exports `orkestra-core` (the engine), the backends of `orkestra-store` that its
-//! features choose, and with the feature `agents` the agent pipeline.
+//! A *workflow* is a graph of tasks. Each *run* of it is stored as a journal of events, so that it survives the death of the
+//! process: after a restart every run continues from its last durable event. Work inside [`Context::step`] is not repeated.
+//!
+//! This crate is the facade. It re-exports the engine (`orkestra-core`), the stores that its features select
+//! (`orkestra-store`), and, with the feature `agents`, the agent pipeline.
 //!
 //! ```
 //! use orkestra::prelude::*;
@@ -21,14 +24,23 @@
 //! # Ok(()) }
 //! ```
 //!
-//! | feature | brings | default |
+//! # Where to start
+//!
+//! - [`prelude`] has everything that a first workflow needs.
+//! - [`Workflow`], [`Context`], [`Engine`] and [`Run`] are the four types that you use most.
+//! - `docs/verbs.md` in the repository has every operation with its guarantees and an example, `docs/store.md` compares the
+//!   stores.
+//!
+//! # Features
+//!
+//! | feature | adds | default |
 //! |---|---|---|
 //! | `sled` | [`store::SledStore`]: one directory, no service | yes |
-//! | `fjall` | `store::FjallStore`: the same for much writing | no |
-//! | `postgres` | `store::PostgresStore`: many processes on one database; give each engine a name with [`EngineBuilder::worker`] | no |
+//! | `fjall` | `store::FjallStore`: the same, for large amounts of data | no |
+//! | `postgres` | `store::PostgresStore`: many processes on one database; name each engine with [`EngineBuilder::worker`] | no |
 //! | `yaml` | workflows from YAML | no |
-//! | `schedules` | schedules by cron expression, in time zones; those with a period need nothing | no |
-//! | `agents` | `agents`, `tools`: models, tools, sandbox, the planner, backend, frontend, qa pipeline | no |
+//! | `schedules` | schedules by cron expression, in time zones; schedules with a period need no feature | no |
+//! | `agents` | modules `agents` and `tools`: models, tools, sandbox, the pipeline of planner, backend, frontend and qa | no |
 //! | `unstable` | `kernel`, `journal`: the rules and the bytes, which may change in any version | no |
 //!
 //! What events, views and records say is in [`event`], ids and workflows in [`model`], the backends in [`store`], drawings and
@@ -87,19 +99,19 @@ pub use orkestra_agents as agents;
 #[cfg(feature = "agents")]
 pub use orkestra_tools as tools;
 
-/// The examples of the page of verbs, compiled and run with the doc tests.
+/// The examples of `docs/verbs.md`, which are doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/verbs.md")]
 #[derive(Debug)]
 pub struct Verbs;
 
-/// The examples of the page of stores.
+/// The examples of `docs/store.md`, which are doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/store.md")]
 #[derive(Debug)]
 pub struct Stores;
 
-/// All that a first workflow needs.
+/// Everything that a first workflow needs.
 pub mod prelude {
     pub use orkestra_core::prelude::*;
     #[cfg(any(feature = "sled", feature = "fjall"))]

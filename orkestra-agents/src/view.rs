@@ -1,5 +1,7 @@
 //! A run as `GET /runs/{id}` and lists of runs answer it: the documented bodies. Pure, but for the list of files, which is given.
 
+mod waits;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{MODEL_LABEL, OBJECTIVE_LABEL, PROJECT_LABEL};
+
+pub use waits::{LeaseBody, SlotBody, WaitBody};
 
 /// A run with its nodes and files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +38,12 @@ pub struct RunBody {
     pub progress_percentage: usize,
     /// Its nodes, each after those that it waits for.
     pub nodes: Vec<NodeBody>,
+    /// Who works on it; missing when nobody does.
+    #[serde(default)]
+    pub lease: Option<LeaseBody>,
+    /// What keeps the run as a whole from going on, beside what its nodes wait for.
+    #[serde(default)]
+    pub waits_for: Option<WaitBody>,
     /// The files in its workspace.
     pub files: Vec<String>,
 }
@@ -60,6 +70,9 @@ pub struct NodeBody {
     pub started_at: Option<String>,
     /// When it ended.
     pub completed_at: Option<String>,
+    /// Why it waits. Empty when it has ended, or when its agent is at work.
+    #[serde(default)]
+    pub waits_for: Vec<WaitBody>,
 }
 
 /// What an agent gave back; both are missing when the node is not an agent.
@@ -167,6 +180,8 @@ impl RunBody {
             updated_at: view.updated_at.to_string(),
             progress_percentage: progress(view),
             nodes: view.nodes.iter().map(NodeBody::of).collect(),
+            lease: view.lease.as_ref().map(LeaseBody::of),
+            waits_for: view.waits_for.as_ref().map(WaitBody::of_run),
             files,
         }
     }
@@ -187,6 +202,7 @@ impl NodeBody {
             error_message: error.map(|failure| failure.message.clone()),
             started_at: node.started_at.map(|at| at.to_string()),
             completed_at: node.ended_at.map(|at| at.to_string()),
+            waits_for: node.waits_for.iter().map(WaitBody::of).collect(),
         }
     }
 }

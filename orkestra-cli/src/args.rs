@@ -42,7 +42,7 @@ pub(crate) enum Command {
     Logs(LogsArguments),
     /// List the runs in this directory, newest first.
     Ls(ListArguments),
-    /// Show a run with its nodes and files.
+    /// Show a run with its nodes and files, and why it waits.
     Status(RunIdArguments),
     /// Draw the graph of a run as text: each node with its status and the nodes that it depends on.
     Graph(GraphArguments),

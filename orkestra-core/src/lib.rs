@@ -1,14 +1,14 @@
 //! A durable workflow engine to embed.
 //!
-//! A *workflow* is a graph of named nodes. A *run* of it is a journal of events in a [`store::Store`]. The process may
-//! die at any instruction; when it is back, every run goes on from its last durable event, and nothing that was
-//! acknowledged is done again or lost.
+//! A *workflow* is a graph of named nodes. A *run* of it is a journal of events in a [`store::Store`]. The process may die at
+//! any instruction: after a restart every run continues from its last durable event. Nothing that was acknowledged is lost or
+//! done again.
 //!
 //! ```
 //! use orkestra_core::prelude::*;
 //!
 //! async fn fetch(cx: Context, url: String) -> TaskResult<String> {
-//!     // Done once, whatever happens to this process afterwards.
+//!     // Done once, even if this process dies afterwards.
 //!     cx.step("download", || async { Ok::<_, TaskError>(format!("the page at {url}")) }).await
 //! }
 //!
@@ -30,36 +30,39 @@
 //! # Ok(()) }
 //! ```
 //!
-//! **Code between steps may run again.** That is the one rule: what a task did inside [`Context::step`] is remembered,
-//! everything else is done anew when the task is called again after a crash or a failed attempt.
+//! **Code between steps may run again.** This is the one rule. The result of [`Context::step`] is stored. All other code runs
+//! again whenever the task is called again, after a crash, a failed attempt, or a long wait.
 //!
-//! # What there is
+//! A run that only waits is dropped from memory and costs its journal on disk. `docs/verbs.md` in the repository describes
+//! every operation, with its guarantees and an example.
 //!
-//! | for | see |
+//! # Where to find what
+//!
+//! | to | see |
 //! |---|---|
-//! | steps, waits, questions, child runs, maps, growth, reports, charges | [`Context`], [`Step`] |
-//! | joins, conditions, retries, time limits, failure policies, undoing, limits | [`WorkflowBuilder`] |
-//! | id, labels, deadline, priority, budget of a run | [`RunRequest`] |
-//! | looking at a run and steering it: cancel, pause, retry, fork | [`Run`] |
-//! | finding runs, upgrades, what is blocked | [`Engine`] |
-//! | limits of concurrency and rate | [`Limit`] |
-//! | workflows as JSON and YAML | [`model::WorkflowSpec`] |
-//! | drawing a run, its timeline | [`projection::Graph`], [`projection::Timeline`] |
+//! | use steps, waits, questions, child runs, maps, growth, reports, charges | [`Context`], [`Step`] |
+//! | set joins, conditions, retries, timeouts, failure policies, compensation, limits | [`WorkflowBuilder`] |
+//! | set the id, labels, deadline, priority, budget of a run | [`RunRequest`] |
+//! | read a run, or cancel, pause, retry, fork it | [`Run`] |
+//! | find runs, upgrade, list what is blocked | [`Engine`] |
+//! | define limits of concurrency and rate | [`Limit`] |
+//! | write workflows as JSON and YAML | [`model::WorkflowSpec`] |
+//! | draw a run, or its timeline | [`projection::Graph`], [`projection::Timeline`] |
 //!
-//! A run that only waits is dropped from memory and costs its journal on disk. Every verb has an example and its promises in
-//! `docs/verbs.md` of the repository.
+//! # Layers
 //!
-//! # Rooms
+//! Each layer imports only from the layers above it.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`model`] | ids, payloads, policies, the workflow definition, the plan |
-//! | [`kernel`] | the rules: pure functions from inputs to events to state to work |
-//! | [`journal`] | commits, their form on disk, replay |
-//! | [`store`] | the contract of backends, and the in-memory one |
+//! | [`kernel`] | the rules: pure functions from inputs to events, state and work |
+//! | [`journal`] | commits, their format on disk, replay |
+//! | [`store`] | the contract of stores, and the in-memory store |
 //! | [`projection`] | read models: view, graph, timeline |
-//! | [`telemetry`] | the names of the metrics |
-//! | `runtime` | the thin shell: engine, drivers, committer; re-exported here |
+//! | `runtime` | engine, drivers, committer: everything that waits or does I/O; re-exported here |
+//!
+//! [`telemetry`] has the names of the metrics.
 //!
 //! # Features
 //!

@@ -103,7 +103,7 @@ impl<'a> Pair<'a> {
 
     async fn call(&mut self) -> Result<(), String> {
         self.now += self.chance.next_u64() % 50;
-        match self.chance.below(27) {
+        match self.chance.below(28) {
             0..8 => self.append().await,
             8..10 => self.read().await,
             10 => self.record().await,
@@ -118,6 +118,7 @@ impl<'a> Pair<'a> {
             22 | 23 => self.send().await,
             24 => self.letters().await,
             25 => self.discard().await,
+            26 => self.lease().await,
             _ => self.delete().await,
         }
     }
@@ -318,6 +319,18 @@ impl<'a> Pair<'a> {
             return same("release_all", &left.release_all(worker).await, &right.release_all(worker).await);
         }
         same("release", &left.release(&leases[..1]).await, &right.release(&leases[1..]).await)
+    }
+
+    async fn lease(&mut self) -> Result<(), String> {
+        let (run, now) = (self.some_id(), Timestamp::from_millis(self.now));
+        let mut leases = Vec::new();
+        for store in self.stores {
+            let lease = store.lease(&run, now).await.map_err(|error| error.to_string())?;
+            // A database's times end earlier.
+            let far = Timestamp::from_millis(u64::MAX / 2);
+            leases.push(lease.held().map(|lease| (lease.run, lease.worker, lease.until.min(far))));
+        }
+        same(("lease", &run, now), &leases[0], &leases[1])
     }
 
     async fn small(&mut self) -> Result<(), String> {

@@ -37,6 +37,7 @@ async fn the_documented_flow_from_account_to_tested_project() {
     let agents: Vec<&Value> = nodes.iter().map(|node| &node["agent_name"]).collect();
     assert_eq!(agents, ["planner", "backend", "frontend", "qa"]);
     assert_eq!(nodes[1]["attempt"], 2);
+    assert!(nodes.iter().all(|node| node["waits_for"] == json!([])), "it has ended: {body}");
     let files = body["files"].as_array().expect("files");
     assert!(files.contains(&json!("plan.md")) && files.len() > 5, "{files:?}");
 

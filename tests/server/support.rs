@@ -101,7 +101,7 @@ impl Caller {
         self.send(self.http.post(self.url(path)).json(body)).await
     }
 
-    /// The bytes of an answer that is no JSON.
+    /// The bytes of a response that is not JSON.
     pub(crate) async fn bytes(&self, path: &str) -> Vec<u8> {
         let request = self.http.get(self.url(path)).header("x-api-key", &self.key);
         let response = request.send().await.expect("an answer").error_for_status().expect("a success");

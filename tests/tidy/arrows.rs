@@ -1,6 +1,7 @@
-//! The arrows between our crates (the head of PRODUCT.md): the core knows none of the others, tools and store never know
-//! each other, and nobody depends on what is at the top.
+//! Which of our crates may depend on which: the core on none, tools and store never on each other, and none on the crates at
+//! the top. The table of crates in `ARCHITECTURE.md` must say what the manifests say.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -88,10 +89,7 @@ pub(crate) fn wrong_arrows(dependencies: &[Dependency]) -> Vec<Breach> {
     for dependency in dependencies.iter().filter(|dependency| is_ours(&dependency.to)) {
         let breach = |what: String| Breach { path: dependency.manifest.clone(), line: dependency.line, what };
         let Some((_, always, in_tests)) = ARROWS.iter().find(|(name, _, _)| *name == dependency.from) else {
-            breaches.push(breach(format!(
-                "{} has no place in PRODUCT.md's picture: give it one in ARROWS",
-                dependency.from
-            )));
+            breaches.push(breach(format!("{} is not listed: add it to ARROWS", dependency.from)));
             continue;
         };
         let to = dependency.to.as_str();
@@ -106,6 +104,76 @@ pub(crate) fn wrong_arrows(dependencies: &[Dependency]) -> Vec<Breach> {
 
 fn is_ours(name: &str) -> bool {
     name == "orkestra" || name.starts_with("orkestra-")
+}
+
+const MAP: &str = "ARCHITECTURE.md";
+
+/// Rows of the crate table of `ARCHITECTURE.md` that are not what the manifests say:
+/// `| `crate` | holds | depends on | in tests also on |`.
+pub(crate) fn wrong_rows(page: &str, dependencies: &[Dependency], crates: &[&str]) -> Vec<Breach> {
+    let names = |cell: &str| -> BTreeSet<String> { cell.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+    let real = |from: &str, dev: bool| -> BTreeSet<String> {
+        let ours = dependencies.iter().filter(|found| found.from == from && found.dev == dev && is_ours(&found.to));
+        ours.map(|found| found.to.clone()).collect()
+    };
+    let mut breaches = Vec::new();
+    let mut listed = BTreeSet::new();
+    for (index, line) in page.lines().enumerate() {
+        let cells: Vec<&str> = line.split(" |").collect();
+        let [head, _, always, tests, ""] = cells[..] else { continue };
+        let Some(name) = head.strip_prefix("| `").and_then(|name| name.strip_suffix('`')).filter(|name| is_ours(name))
+        else {
+            continue;
+        };
+        listed.insert(name.to_owned());
+        let always_real = real(name, false);
+        let tests_real: BTreeSet<_> = real(name, true).difference(&always_real).cloned().collect();
+        for (told, real, what) in [(names(always), always_real, "depends on"), (names(tests), tests_real, "tests use")]
+        {
+            if told != real {
+                let real = real.into_iter().collect::<Vec<_>>().join(", ");
+                let what = format!("`{name}`: its manifest says that it {what} [{real}]");
+                breaches.push(Breach { path: MAP.to_owned(), line: index + 1, what });
+            }
+        }
+    }
+    let missing = crates.iter().filter(|name| !listed.contains(**name));
+    breaches.extend(missing.map(|name| Breach::stale(MAP, format!("has no row for the crate `{name}`"))));
+    breaches
+}
+
+#[test]
+fn the_table_of_crates_is_what_the_manifests_say() {
+    let root = super::root();
+    let page = std::fs::read_to_string(root.join(MAP)).expect("the page is readable");
+    let crates: Vec<&str> = ARROWS.iter().map(|(name, ..)| *name).collect();
+    super::assert_none(MAP, &wrong_rows(&page, &dependencies(&root), &crates));
+}
+
+#[test]
+fn a_wrong_row_and_a_missing_crate_are_found() {
+    let dependency = |from: &str, to: &str, dev| Dependency {
+        manifest: "Cargo.toml".into(),
+        line: 1,
+        from: from.into(),
+        to: to.into(),
+        dev,
+    };
+    let real = [
+        dependency("orkestra-a", "orkestra-b", false),
+        dependency("orkestra-a", "orkestra-b", true),
+        dependency("orkestra-a", "orkestra-c", true),
+        dependency("orkestra-a", "serde", false),
+    ];
+    let found = |page: &str| -> Vec<String> {
+        wrong_rows(page, &real, &["orkestra-a"]).into_iter().map(|breach| breach.what).collect()
+    };
+    assert_eq!(found("| `orkestra-a` | x | `orkestra-b` | `orkestra-c` |"), [] as [String; 0]);
+    assert_eq!(found("| crate | x |"), ["has no row for the crate `orkestra-a`"]);
+    assert_eq!(
+        found("| `orkestra-a` | x | | `orkestra-c` |"),
+        ["`orkestra-a`: its manifest says that it depends on [orkestra-b]"]
+    );
 }
 
 #[test]
@@ -123,12 +191,7 @@ fn a_wrong_arrow_is_found() {
         ("orkestra-store", "orkestra-tools", false, Some("orkestra-store may not depend on orkestra-tools")),
         ("orkestra-agents", "orkestra-cli", false, Some("orkestra-agents may not depend on orkestra-cli")),
         ("orkestra-agents", "orkestra-tools", false, None),
-        (
-            "orkestra-new",
-            "orkestra-core",
-            false,
-            Some("orkestra-new has no place in PRODUCT.md's picture: give it one in ARROWS"),
-        ),
+        ("orkestra-new", "orkestra-core", false, Some("orkestra-new is not listed: add it to ARROWS")),
         ("orkestra-core", "serde", false, None),
     ];
     for (from, to, dev, expected) in cases {

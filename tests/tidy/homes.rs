@@ -1,10 +1,10 @@
-//! A third-party type stays in one file or folder, so that it can be replaced there and never shows in our public API.
+//! A third-party crate is used in one file or folder only, so that it can be replaced there and is not part of our public API.
 
 use super::Breach;
 use super::paths::paths;
 use super::source::Source;
 
-/// A crate, and what the paths of the files that may name it begin with.
+/// A crate, and the beginnings of the paths of files that may use it.
 pub(crate) const HOMES: &[(&str, &[&str])] = &[
     ("bollard", &["orkestra-tools/src/sandbox/docker"]),
     ("cap_std", &["orkestra-tools/src/workspace"]),
@@ -22,7 +22,7 @@ pub(crate) const HOMES: &[(&str, &[&str])] = &[
     ("tracing_opentelemetry", &["examples/telemetry.rs"]),
 ];
 
-/// A crate outside its home, and a home that does not use its crate (then this table has gone stale).
+/// Uses of a crate outside of its files, and entries whose files do not use the crate.
 pub(crate) fn strays(sources: &[Source], homes: &[(&str, &[&str])]) -> Vec<Breach> {
     let mut breaches = Vec::new();
     let mut lived_in = Vec::new();
@@ -35,7 +35,7 @@ pub(crate) fn strays(sources: &[Source], homes: &[(&str, &[&str])]) -> Vec<Breac
                 breaches.push(Breach::at(
                     source,
                     path.position,
-                    format!("the crate {name} lives in {}", home.join(", ")),
+                    format!("the crate {name} may be used in {} only", home.join(", ")),
                 ));
             }
         }
@@ -61,5 +61,5 @@ fn a_stray_crate_and_a_stale_home_are_found() {
     let test = Source::new("tools/tests/it/docker.rs", "use bollard::Docker;");
     assert_eq!(shown(&[home(), test]), [] as [String; 0]);
     let own = Source::new("tools/src/lib.rs", "pub use crate::bollard::X; // bollard::Docker");
-    assert_eq!(shown(&[own]), ["tools/src/sandbox/docker:1"], "nobody lives there");
+    assert_eq!(shown(&[own]), ["tools/src/sandbox/docker:1"], "no file uses the crate");
 }

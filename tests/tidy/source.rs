@@ -1,5 +1,5 @@
-//! One Rust file as the rules see it: its code with comments and literals blanked out, so that a rule never trips over a
-//! word in a sentence. A scanner, not a parser: it knows just enough of Rust to keep line numbers and braces true.
+//! One Rust file as the rules see it: its code with comments and literals blanked out, so that no rule mistakes a word in a
+//! sentence for code. A scanner, not a parser: it knows enough of Rust to keep line numbers and braces correct.
 
 use std::fs;
 use std::ops::Range;
@@ -136,24 +136,61 @@ fn matches_at(code: &[char], position: usize, what: &str) -> bool {
 
 fn blank_out(text: &str) -> Vec<char> {
     let mut code: Vec<char> = text.chars().collect();
-    let mut position = 0;
-    while position < code.len() {
-        let end = match code[position] {
-            '/' if matches_at(&code, position, "//") => end_of_line(&code, position),
-            '/' if matches_at(&code, position, "/*") => end_of_comment(&code, position),
-            '"' => end_of_string(&code, position + 1),
-            '\'' => end_of_character(&code, position),
-            'r' | 'b' | 'c' if position == 0 || !is_word(code[position - 1]) => end_of_raw_string(&code, position),
-            _ => position,
-        };
-        for c in &mut code[position..end] {
+    for region in regions(&code) {
+        for c in &mut code[region] {
             if *c != '\n' {
                 *c = ' ';
             }
         }
-        position = end.max(position + 1);
     }
     code
+}
+
+/// The comments and literals of a file.
+fn regions(code: &[char]) -> Vec<Range<usize>> {
+    let mut regions = Vec::new();
+    let mut position = 0;
+    while position < code.len() {
+        let end = match code[position] {
+            '/' if matches_at(code, position, "//") => end_of_line(code, position),
+            '/' if matches_at(code, position, "/*") => end_of_comment(code, position),
+            '"' => end_of_string(code, position + 1),
+            '\'' => end_of_character(code, position),
+            'r' | 'b' | 'c' if position == 0 || !is_word(code[position - 1]) => end_of_raw_string(code, position),
+            _ => position,
+        };
+        if end > position {
+            regions.push(position..end);
+        }
+        position = end.max(position + 1);
+    }
+    regions
+}
+
+/// What people read in a Rust file: a literal, or a comment with the comments on the lines after it.
+pub(crate) struct Prose {
+    /// Where it begins, in characters.
+    pub(crate) position: usize,
+    pub(crate) is_comment: bool,
+    pub(crate) text: String,
+}
+
+pub(crate) fn prose(text: &str) -> Vec<Prose> {
+    let code: Vec<char> = text.chars().collect();
+    let mut pieces: Vec<Prose> = Vec::new();
+    let mut end_of_last = 0;
+    for region in regions(&code) {
+        let is_comment = code[region.start] == '/';
+        let gap = &code[end_of_last..region.start];
+        let goes_on = is_comment && gap.iter().all(|c| c.is_whitespace()) && newlines(gap) == 1;
+        let read = code[region.clone()].iter().map(|c| if matches!(c, '/' | '!') { &' ' } else { c });
+        match pieces.last_mut().filter(|last| goes_on && last.is_comment) {
+            Some(last) => last.text.extend(gap.iter().chain(read)),
+            None => pieces.push(Prose { position: region.start, is_comment, text: read.collect() }),
+        }
+        end_of_last = region.end;
+    }
+    pieces
 }
 
 fn end_of_line(code: &[char], start: usize) -> usize {

@@ -1,5 +1,5 @@
-//! `docs/verbs.md` tells the truth: every public method of the types that users hold has a row there, every row an example
-//! that calls it (the doc tests of the facade run them), and every test that the docs name is there.
+//! Checks `docs/verbs.md`: every public method of the types that users hold has a row, every row has an example that calls it
+//! (a doc test of the facade), and every test that the pages name exists.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,14 +22,14 @@ struct Row {
     test: String,
 }
 
-/// A part of the page below a heading: its anchor, as code hosts make it, and the code of its examples.
+/// A section of the page: the anchor of its heading, as code hosts generate it, and the code of its examples.
 struct Section {
     anchor: String,
     examples: String,
 }
 
-/// Everything that the page says and that is not so, and every verb that it forgets.
-pub(crate) fn lies(page: &str, sources: &[Source]) -> Vec<Breach> {
+/// Wrong rows of the page, and verbs without a row.
+pub(crate) fn wrong_rows(page: &str, sources: &[Source]) -> Vec<Breach> {
     let (rows, sections, methods, tests) = (rows(page), sections(page), methods(sources), tests(sources));
     let at = |row: &Row, what: String| Breach { path: PAGE.to_owned(), line: row.line, what };
     let mut breaches = Vec::new();
@@ -49,13 +49,13 @@ pub(crate) fn lies(page: &str, sources: &[Source]) -> Vec<Breach> {
             Some(_) => {}
         }
     }
-    let told: BTreeSet<_> = rows.iter().map(|row| &row.verb).collect();
-    let forgotten = methods.iter().filter(|method| !told.contains(method));
-    breaches.extend(forgotten.map(|method| Breach::stale(PAGE, format!("has no row for `{method}`"))));
+    let listed: BTreeSet<_> = rows.iter().map(|row| &row.verb).collect();
+    let missing = methods.iter().filter(|method| !listed.contains(method));
+    breaches.extend(missing.map(|method| Breach::stale(PAGE, format!("has no row for `{method}`"))));
     breaches
 }
 
-/// The tests that a page names in the last column of its tables, and that are not there.
+/// The tests that a page names in the last column of its tables, and that do not exist.
 pub(crate) fn missing_tests(path: &str, page: &str, sources: &[Source]) -> Vec<Breach> {
     let tests = tests(sources);
     let mut breaches = Vec::new();
@@ -96,7 +96,7 @@ fn sections(page: &str) -> Vec<Section> {
     let mut fence: Option<bool> = None;
     for line in page.lines() {
         match (fence, line.strip_prefix("```")) {
-            // What the doc tests do not run is no example.
+            // Only blocks that the doc tests run count as examples.
             (None, Some(language)) => fence = Some(language == "rust"),
             (Some(_), Some(_)) => fence = None,
             (Some(true), None) => {
@@ -167,18 +167,18 @@ fn tests(sources: &[Source]) -> BTreeSet<String> {
 
 /// A page of `docs/`.
 pub(crate) fn page(root: &Path, name: &str) -> String {
-    std::fs::read_to_string(root.join(name)).expect("the page is there and readable")
+    std::fs::read_to_string(root.join(name)).expect("the page exists and is readable")
 }
 
 #[test]
-fn a_lie_and_a_forgotten_verb_are_found() {
+fn a_wrong_row_and_a_missing_verb_are_found() {
     let runtime = Source::new(
         "orkestra-core/src/runtime/run.rs",
         "impl Run {\n    pub async fn cancel(&self) {}\n    pub fn id(&self) {}\n    fn inner() {}\n}\nimpl Debug for Run {\n}\n",
     );
     let test = Source::new("a/tests/it/b.rs", "fn it_ends() {}\n");
     let sources = [runtime, test];
-    let shown = |page: &str| lies(page, &sources).into_iter().map(|breach| breach.what).collect::<Vec<_>>();
+    let shown = |page: &str| wrong_rows(page, &sources).into_iter().map(|breach| breach.what).collect::<Vec<_>>();
     let example = "### Run::cancel, id\n\n```rust\nrun.cancel().await?;\nrun.id();\n```\n";
     let row = |verb: &str, anchor: &str, test: &str| format!("| [`{verb}`](#{anchor}) | ends it | `{test}` |\n");
     let (cancel, id) = (row("Run::cancel", "runcancel-id", "it_ends"), row("Run::id", "runcancel-id", "it_ends"));

@@ -51,10 +51,10 @@ pub(crate) async fn login(State(app): State<Arc<App>>, Body(asked): Body<Login>)
     Ok(Json(app.accounts.login(&email(&asked.email)?, password(asked.password)?).await?))
 }
 
-/// The email only names the account: no mail is sent, so any line of text is accepted.
+/// The email only names the account: no email is sent, so any line of text is accepted.
 ///
 /// NOTE: the documentation's Quick Start registers the text `[email protected]`, which a stricter rule would refuse. Only a
-/// delivered message proves an address; an application that sends mail should check it that way.
+/// delivered message proves an address; an application that sends email should check it that way.
 fn email(text: &str) -> Result<String, ApiError> {
     line("email", text, EMAIL_BYTES_MAX)
 }

@@ -9,6 +9,7 @@ mod run;
 mod session;
 mod status;
 mod store;
+mod waits;
 
 use std::io::{self, Write};
 

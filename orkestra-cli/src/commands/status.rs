@@ -5,7 +5,7 @@ use std::fmt::Write;
 use orkestra_agents::view::RunBody;
 use serde_json::json;
 
-use super::{place_of, print};
+use super::{place_of, print, waits};
 use crate::args::RunIdArguments;
 use crate::exit::{Exit, Failure};
 use crate::reader::Reader;
@@ -24,14 +24,23 @@ pub(super) async fn perform(arguments: &RunIdArguments) -> Result<Exit, Failure>
         return print(&format!("{}\n", json!(body)));
     }
     let mut text = describe(&body);
+    for sentence in waits::sentences(&view) {
+        let _ = writeln!(text, "waiting    {sentence}");
+    }
     if !body.files.is_empty() {
         let _ = writeln!(text, "files      in {}:", path.display());
         for file in &body.files {
             let _ = writeln!(text, "  {file}");
         }
     }
-    if view.status.is_live() {
-        let _ = writeln!(text, "unfinished, and nobody works on it: `aios resume {}` goes on", view.id);
+    match &view.lease {
+        Some(lease) => {
+            let _ = writeln!(text, "unfinished, {} works on it: its lease lasts until {}", lease.worker, lease.until);
+        }
+        None if view.status.is_live() => {
+            let _ = writeln!(text, "unfinished, and nobody works on it: `aios resume {}` goes on", view.id);
+        }
+        None => {}
     }
     print(&text)
 }

@@ -9,3 +9,4 @@ mod refusals;
 mod stores;
 mod support;
 mod terminal;
+mod waits;

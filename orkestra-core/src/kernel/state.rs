@@ -304,7 +304,7 @@ impl RunState {
     }
 
     /// Whether the node is ready: it can start, or be skipped.
-    pub(super) fn can_move(&self, id: NodeId) -> bool {
+    pub(crate) fn can_move(&self, id: NodeId) -> bool {
         self.node(id).status == NodeStatus::Pending && self.verdict(id) != Verdict::Wait
     }
 

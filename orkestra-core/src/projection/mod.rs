@@ -3,6 +3,7 @@
 mod graph;
 mod timeline;
 mod view;
+mod waits;
 mod word;
 
 pub use graph::{Graph, GraphEdge, GraphFold, GraphKind, GraphNode, GraphRun};
@@ -11,3 +12,4 @@ pub use timeline::{
     TimelineFold, WaitKind, WaitTimeline,
 };
 pub use view::{NodeView, QuestionView, RunView};
+pub use waits::{LeaseView, RunWaitsFor, SlotWait, WaitsFor};

@@ -7,6 +7,8 @@ use serde::Serialize;
 use crate::kernel::{NodeStatus, Outcome, PauseReason, RunState, RunStatus, SkipReason, StepState, Undo};
 use crate::model::{Amount, Failure, Name, Payload, RunId, RunOptions, Seq, Timestamp};
 
+use super::waits::{LeaseView, RunWaitsFor, WaitsFor};
+
 /// A run as shown to readers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -39,6 +41,10 @@ pub struct RunView {
     pub questions: Vec<QuestionView>,
     /// The child runs that it waits for.
     pub children: Vec<RunId>,
+    /// Who drives it. `None` when nobody does, as while it only waits or is paused, and when the store cannot tell.
+    pub lease: Option<LeaseView>,
+    /// What it waits for as a whole, beside what its nodes wait for. As far as the engine that was asked knows.
+    pub waits_for: Option<RunWaitsFor>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// Which nodes were compensated and which were not, if it did not complete and had nodes to compensate.
@@ -87,10 +93,13 @@ pub struct NodeView {
     pub failure: Option<Failure>,
     /// Its output.
     pub output: Option<Payload>,
+    /// What it waits for. Empty when it has ended, or when its task is at work.
+    pub waits_for: Vec<WaitsFor>,
 }
 
 impl RunView {
-    /// The view of a state.
+    /// The view of a state. What only an engine knows is missing: the lease, what the run waits for as a whole, places in
+    /// queues. [`Run::view`](crate::Run::view) fills it in.
     #[must_use]
     pub fn of(state: &RunState) -> Self {
         let node = |id| {
@@ -106,6 +115,7 @@ impl RunView {
                 skipped: node.skipped.clone(),
                 failure: node.last_failure.clone(),
                 output: node.output.clone(),
+                waits_for: WaitsFor::of(state, id),
             }
         };
         Self {
@@ -122,6 +132,8 @@ impl RunView {
             undecided: state.undecided().iter().map(|id| state.name(*id).clone()).collect(),
             questions: questions(state),
             children: state.children().keys().cloned().collect(),
+            lease: None,
+            waits_for: None,
             outcome: state.outcome().cloned(),
             undo: state.undo(),
             created_at: state.created_at(),

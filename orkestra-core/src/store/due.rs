@@ -37,7 +37,6 @@ pub struct DueCursor {
 pub struct Due {
     /// The runs, by wake-up time and then by id.
     pub runs: Vec<DueCursor>,
-    /// The earliest wake-up time of the runs without a lease that are not in this page: those after `until`, or over
-    /// the limit.
+    /// The earliest wake-up time of the runs without a lease that follow this page: after `until`, or over the limit.
     pub next: Option<Timestamp>,
 }

@@ -23,6 +23,35 @@ impl Lease {
     }
 }
 
+/// Whether a worker owns a run, as far as the store can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LeaseState {
+    /// The store cannot tell.
+    Unknown,
+    /// No worker does.
+    Free,
+    /// A worker does, by this lease.
+    Held(Lease),
+}
+
+impl LeaseState {
+    /// The state of `lease` at `now`, for stores that keep the lease of each run.
+    #[must_use]
+    pub fn at(lease: Option<&Lease>, now: Timestamp) -> Self {
+        lease.filter(|lease| lease.holds_at(now)).map_or(Self::Free, |lease| Self::Held(lease.clone()))
+    }
+
+    /// The lease, if a worker owns the run.
+    #[must_use]
+    pub fn held(self) -> Option<Lease> {
+        match self {
+            Self::Held(lease) => Some(lease),
+            Self::Unknown | Self::Free => None,
+        }
+    }
+}
+
 /// The answer to a successful claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimed {

@@ -22,7 +22,7 @@ pub use bell::Bell;
 pub use due::{Due, DueCursor, DueQuery};
 pub use error::{AppendError, StoreError, StoreErrorKind};
 pub use inbox::{Letter, LetterId, Listener};
-pub use lease::{Claimed, Lease, Renewed};
+pub use lease::{Claimed, Lease, LeaseState, Renewed};
 pub use memory::MemoryStore;
 pub use pager::Pager;
 pub use record::{ListCursor, Page, RunQuery, RunRecord};
@@ -158,6 +158,21 @@ pub trait Store: Send + Sync + 'static {
 
     /// Releases all leases of `worker`: those that a process of the same name left when it died.
     async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError>;
+
+    /// Returns the lease of `run` at `now`, for people and programs that look at the run. Never decide by it whether a run may
+    /// be written to: only [`claim`](Self::claim) does.
+    ///
+    /// 1. While a worker owns the run, the answer MUST be its lease: worker, epoch, and the time of the last claim or renewal.
+    /// 2. The answer MUST be [`LeaseState::Free`] when the lease was released or has expired at `now`, or the run was
+    ///    deleted.
+    ///
+    /// A store with its own clock uses that instead of `now`, and `until - now` is how long the lease still lasts. The default
+    /// answers [`LeaseState::Unknown`]: then only the engine that drives a run knows that it does.
+    async fn lease(&self, run: &RunId, now: Timestamp) -> Result<LeaseState, StoreError> {
+        // For stores that cannot tell.
+        let _ = (run, now);
+        Ok(LeaseState::Unknown)
+    }
 
     /// Puts a letter into the inbox of `run`, for its current or next driver.
     ///

@@ -79,7 +79,12 @@ impl Leases {
 
     /// Whether a worker holds a lease on `run` at `now`.
     pub(crate) fn holds(&self, run: &RunId, now: Timestamp) -> bool {
-        self.held.get(run).is_some_and(|lease| lease.holds_at(now))
+        self.of(run).is_some_and(|lease| lease.holds_at(now))
+    }
+
+    /// The lease of `run`, unless it was released. It may have run out.
+    pub(crate) fn of(&self, run: &RunId) -> Option<&Lease> {
+        self.held.get(run)
     }
 
     pub(crate) fn forget(&mut self, run: &RunId) {

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use orkestra_core::journal::Written;
 use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
 use orkestra_core::store::{
-    Append, AppendError, Claimed, Due, DueQuery, Lease, Letter, LetterId, ListCursor, Listener, Page, Renewed,
-    RunQuery, RunRecord, Snapshot, Store, StoreError, StoreErrorKind, Versioned,
+    Append, AppendError, Claimed, Due, DueQuery, Lease, LeaseState, Letter, LetterId, ListCursor, Listener, Page,
+    Renewed, RunQuery, RunRecord, Snapshot, Store, StoreError, StoreErrorKind, Versioned,
 };
 use tokio::sync::oneshot;
 
@@ -222,6 +222,11 @@ impl<B: EmbeddedBackend> Store for EmbeddedStore<B> {
     async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError> {
         self.shared.leases().release_all(worker);
         Ok(())
+    }
+
+    async fn lease(&self, run: &RunId, now: Timestamp) -> Result<LeaseState, StoreError> {
+        self.shared.health.check()?;
+        Ok(LeaseState::at(self.shared.leases().of(run), now))
     }
 
     async fn send(&self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {

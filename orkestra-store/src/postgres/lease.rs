@@ -3,9 +3,10 @@
 //! `until` is NULL when no worker holds the run. The worker stays in the row, so that releasing changes no index.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use orkestra_core::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
-use orkestra_core::store::{Claimed, Lease, Renewed};
+use orkestra_core::store::{Claimed, Lease, LeaseState, Renewed};
 
 use super::error::DatabaseError;
 use super::pool::{Pool, Statement};
@@ -119,6 +120,32 @@ UPDATE runs SET until = NULL WHERE id = ANY (ARRAY(SELECT id FROM held))";
 
 pub(super) async fn release_all(pool: &Pool, worker: &WorkerId) -> Result<(), DatabaseError> {
     pool.write(sqlx::query(RELEASE_ALL).bind(worker.as_str())).await.map(drop)
+}
+
+/// How long the lease still lasts tells both clocks when it ends.
+const LEASE: &str = "WITH moment AS (
+    SELECT coalesce($2, floor(extract(epoch FROM statement_timestamp()) * 1000)::int8) AS now
+)
+SELECT worker, epoch, until - (SELECT now FROM moment) FROM runs
+WHERE id = $1 AND until IS NOT NULL AND until > (SELECT now FROM moment)";
+
+/// Who holds `run`; `clock` is none when leases run out by the database's.
+pub(super) async fn of(
+    pool: &Pool,
+    run: &RunId,
+    now: Timestamp,
+    clock: Option<Timestamp>,
+) -> Result<LeaseState, DatabaseError> {
+    let clock = clock.map(|now| signed(now.as_millis()));
+    let rows = pool.read(|| sqlx::query(LEASE).bind(run.as_str()).bind(clock)).await?;
+    let lease = |row| {
+        let lasts = Duration::from_millis(unsigned(column(row, 2)?)?);
+        let worker =
+            WorkerId::new(column::<&str>(row, 0)?).map_err(|error| DatabaseError::Damaged(error.to_string()))?;
+        let epoch = Epoch(unsigned(column(row, 1)?)?);
+        Ok(LeaseState::Held(Lease { run: run.clone(), worker, epoch, until: now.saturating_add(lasts) }))
+    };
+    rows.first().map_or(Ok(LeaseState::Free), lease)
 }
 
 /// Binds runs and epochs, ordered by run.

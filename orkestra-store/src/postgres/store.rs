@@ -10,8 +10,8 @@ use sqlx::postgres::PgConnectOptions;
 use orkestra_core::journal::Written;
 use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
 use orkestra_core::store::{
-    Append, AppendError, Bell, Claimed, Due, DueQuery, Lease, Letter, LetterId, Listener, Page, Renewed, RunQuery,
-    RunRecord, Snapshot, Store, StoreError, Versioned,
+    Append, AppendError, Bell, Claimed, Due, DueQuery, Lease, LeaseState, Letter, LetterId, Listener, Page, Renewed,
+    RunQuery, RunRecord, Snapshot, Store, StoreError, Versioned,
 };
 
 use super::error::DatabaseError;
@@ -164,6 +164,10 @@ impl Store for PostgresStore {
 
     async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError> {
         self.store_result(lease::release_all(&self.0.pool, worker).await)
+    }
+
+    async fn lease(&self, run: &RunId, now: Timestamp) -> Result<LeaseState, StoreError> {
+        self.store_result(lease::of(&self.0.pool, run, now, self.caller(now)).await)
     }
 
     async fn send(&self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use orkestra_core::journal::decode_letter;
 use orkestra_core::model::{RunId, Timestamp, WorkerId};
 use orkestra_core::store::{
-    Append, AppendError, Claimed, Due, DueQuery, Lease, LetterId, Listener, Renewed, Store, StoreError, StoreErrorKind,
-    StoreMethod, StoreWrapper,
+    Append, AppendError, Claimed, Due, DueQuery, Lease, LeaseState, LetterId, Listener, Renewed, Store, StoreError,
+    StoreErrorKind, StoreMethod, StoreWrapper,
 };
 
 use super::Bug;
@@ -191,6 +191,16 @@ impl StoreWrapper for SimStore {
             self.process.disturb(self.world.now());
         }
         renewed
+    }
+
+    async fn lease(&self, run: &RunId, now: Timestamp) -> Result<LeaseState, StoreError> {
+        let time = self.lease_time(now);
+        Ok(match self.around(StoreMethod::Lease, self.world.disk.lease(run, time)).await? {
+            LeaseState::Held(lease) => {
+                LeaseState::Held(Lease { until: now.saturating_add(lease.until.since(time)), ..lease })
+            }
+            free => free,
+        })
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! What `claim`, `renew` and `release` must do.
 
 use orkestra_core::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
-use orkestra_core::store::{AppendError, Lease, Store, claim_one};
+use orkestra_core::store::{AppendError, Lease, LeaseState, Store, claim_one};
 
 use crate::sample::SampleRun;
 
@@ -279,4 +279,64 @@ pub async fn release_all_frees_the_runs_of_one_worker<F: StoreFixture>(fixture: 
     store.release_all(&worker("one")).await?;
     store.release_all(&worker("nobody")).await?;
     same("a claim of all", &claimed_by(&*store, &runs, "three").await?, &vec![true, true, false])
+}
+
+/// Who holds the run at `now`, by worker and epoch, and until when.
+async fn holder(store: &dyn Store, run: &RunId, now: u64) -> Result<Option<(String, Epoch, u64)>, Breach> {
+    match store.lease(run, Timestamp::from_millis(now)).await? {
+        LeaseState::Free => Ok(None),
+        LeaseState::Held(lease) => {
+            same("whose lease it is", &lease.run, run)?;
+            Ok(Some((lease.worker.to_string(), lease.epoch, lease.until.as_millis())))
+        }
+        unknown => Err(Breach(format!("a store of the suite says who holds a run, this one says {unknown:?}"))),
+    }
+}
+
+/// 1. The lease that is held is told with its worker, its epoch, and until when it was claimed or renewed last.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn lease_1_is_the_one_that_is_held<F: StoreFixture>(fixture: &F) -> TestResult {
+    let store = fixture.open(&fixture.place().await).await;
+    let (time, mut sample) = (Timestamp::from_millis, SampleRun::new("r"));
+    let other = run("other");
+    let first = claim_until(&*store, sample.id(), "one", 100, 200).await?;
+    let elsewhere = claim_until(&*store, &other, "two", 100, 500).await?;
+    let one = |lease: &Lease, until| Some((lease.worker.to_string(), lease.epoch, until));
+    same("the lease of a run without a journal", &holder(&*store, sample.id(), 150).await?, &one(&first, 200))?;
+    sample.set_epoch(first.epoch);
+    write(&*store, vec![sample.create()]).await?;
+    same("the lease after a commit", &holder(&*store, sample.id(), 199).await?, &one(&first, 200))?;
+    same("a renewal", &held(&*store, std::slice::from_ref(&first), 150, time(300)).await?, &vec![true])?;
+    same("the lease after its renewal", &holder(&*store, sample.id(), 299).await?, &one(&first, 300))?;
+    let again = claim_until(&*store, sample.id(), "one", 250, 400).await?;
+    same("the lease after another claim", &holder(&*store, sample.id(), 250).await?, &one(&again, 400))?;
+    let taken = claim_until(&*store, sample.id(), "three", 400, 600).await?;
+    same("the lease of whoever took it over", &holder(&*store, sample.id(), 400).await?, &one(&taken, 600))?;
+    same("the lease of another run", &holder(&*store, &other, 400).await?, &one(&elsewhere, 500))
+}
+
+/// 2. There is no lease when it was released, has run out, or the run was deleted; looking at it changes nothing.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn lease_2_is_none_when_nobody_holds_the_run<F: StoreFixture>(fixture: &F) -> TestResult {
+    let store = fixture.open(&fixture.place().await).await;
+    let (time, mut sample) = (Timestamp::from_millis, SampleRun::new("r"));
+    let none = None;
+    same("the lease of a run that is not there", &holder(&*store, &run("nobody"), 0).await?, &none)?;
+    write(&*store, vec![sample.create()]).await?;
+    same("the lease of a run that was never claimed", &holder(&*store, sample.id(), 0).await?, &none)?;
+    let lease = claim_until(&*store, sample.id(), "one", 100, 200).await?;
+    same("the lease when it runs out", &holder(&*store, sample.id(), 200).await?, &none)?;
+    same("a renewal too late", &held(&*store, std::slice::from_ref(&lease), 250, time(300)).await?, &vec![true])?;
+    store.release(&[lease]).await?;
+    same("the lease after its release", &holder(&*store, sample.id(), 250).await?, &none)?;
+    claim_until(&*store, sample.id(), "two", 250, 300).await?;
+    store.release_all(&worker("two")).await?;
+    same("the lease after the release of all", &holder(&*store, sample.id(), 250).await?, &none)?;
+    claim_until(&*store, sample.id(), "three", 250, 300).await?;
+    store.delete(sample.id()).await?;
+    same("the lease of a deleted run", &holder(&*store, sample.id(), 250).await?, &none)
 }

@@ -68,6 +68,7 @@ async fn a_wrapper_that_changes_nothing_keeps_the_contract_and_sees_every_method
             "renew",
             "release",
             "release_all",
+            "lease",
             "send",
             "letters",
             "discard",

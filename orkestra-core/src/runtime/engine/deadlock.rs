@@ -170,8 +170,8 @@ pub(super) async fn watch(shared: Arc<Shared>) {
                 tracing::warn!(%run, why, "a run waits for itself through a limit");
             }
         }
-        let dead: BTreeSet<RunId> = dead.into_iter().map(|(run, _)| run).collect();
-        told.retain(|run| dead.contains(run));
-        shared.slots.are_deadlocked(dead.len());
+        let dead: BTreeMap<RunId, String> = dead.into_iter().collect();
+        told.retain(|run| dead.contains_key(run));
+        shared.slots.are_deadlocked(dead);
     }
 }

@@ -52,6 +52,11 @@ impl Instance {
         self.concurrency.is_none_or(|count| self.held < count)
     }
 
+    /// How many slots are in use, and how many may be.
+    pub(super) const fn use_of_places(&self) -> (Option<u32>, Option<u32>) {
+        (Some(self.held), self.concurrency)
+    }
+
     /// Whether somebody before `rank` has this slot kept.
     pub(super) fn is_kept_from(&self, rank: Rank) -> bool {
         self.kept_for.first().is_some_and(|first| *first < rank)

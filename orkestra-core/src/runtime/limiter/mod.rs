@@ -13,6 +13,7 @@
 mod bucket;
 mod instance;
 mod limit;
+mod queue;
 pub(super) mod slots;
 #[cfg(test)]
 mod tests;

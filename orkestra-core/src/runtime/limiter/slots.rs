@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::model::{Name, RunId, SlotKey, Timestamp};
+use crate::projection::SlotWait;
 
 use super::{Claim, Limit, Limiter};
 use crate::runtime::task::activity::Activity;
@@ -39,8 +40,8 @@ struct Table {
     resting: BTreeSet<(RunId, Name)>,
     /// The calls of tasks of nodes with slots: one may only wait while there is work in the rest of its run.
     calls: BTreeMap<Who, Weak<Activity>>,
-    /// How many runs waited for each other when it was looked last.
-    deadlocked: usize,
+    /// The runs that waited for each other at the last look, each with the reason.
+    deadlocked: BTreeMap<RunId, String>,
     /// Whether all such runs are known.
     open: bool,
 }
@@ -60,7 +61,7 @@ impl Slots {
             awaited: HashSet::new(),
             resting: BTreeSet::new(),
             calls: BTreeMap::new(),
-            deadlocked: 0,
+            deadlocked: BTreeMap::new(),
             open: false,
         };
         Self { table: Mutex::new(table), changed: Notify::new(), knotted: Notify::new(), limits: names }
@@ -92,7 +93,7 @@ impl Slots {
         let before = table.resting.len();
         table.resting.retain(|(resting, _)| resting != run);
         if table.resting.len() < before {
-            table.deadlocked = 0;
+            table.deadlocked.clear();
             if table.may_be_knotted() {
                 drop(table);
                 self.knotted.notify_one();
@@ -129,13 +130,26 @@ impl Slots {
         self.lock().may_be_knotted()
     }
 
-    /// So many runs wait for each other.
-    pub(in crate::runtime) fn are_deadlocked(&self, runs: usize) {
+    /// These runs wait for each other, for these reasons.
+    pub(in crate::runtime) fn are_deadlocked(&self, runs: BTreeMap<RunId, String>) {
         self.lock().deadlocked = runs;
     }
 
     pub(in crate::runtime) fn deadlocked(&self) -> usize {
-        self.lock().deadlocked
+        self.lock().deadlocked.len()
+    }
+
+    /// Why the run waits for itself through a limit, if it did at the last look.
+    pub(in crate::runtime) fn deadlock_of(&self, run: &RunId) -> Option<String> {
+        self.lock().deadlocked.get(run).cloned()
+    }
+
+    /// The slots that nodes of the run wait for here, with their places in the queue.
+    pub(in crate::runtime) fn queue_of(&self, run: &RunId, now: Timestamp) -> BTreeMap<Name, Vec<SlotWait>> {
+        let table = self.lock();
+        let nodes = table.claims.get(run).into_iter().flat_map(BTreeMap::keys);
+        let queue = |node: &Name| table.limiter.queue_of(&(run.clone(), node.clone()), now);
+        nodes.filter_map(|node| Some((node.clone(), queue(node)?))).collect()
     }
 
     /// Whether the engine knows this limit.
@@ -298,7 +312,7 @@ impl Table {
         }
         let who = (run.clone(), node.clone());
         if self.resting.remove(&who) | self.calls.remove(&who).is_some() {
-            self.deadlocked = 0;
+            self.deadlocked.clear();
         }
         self.limiter.cancel(run, node);
         self.limiter.release(run, node);

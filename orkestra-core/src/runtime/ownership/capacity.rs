@@ -34,6 +34,11 @@ impl Capacity {
         live >= self.runs_max
     }
 
+    /// How many runs are driven at once, when `live` in memory leave no room for another.
+    pub(in crate::runtime) fn used_up(&self, live: usize) -> Option<usize> {
+        (!self.is_closed() && self.is_full(live)).then_some(self.runs_max)
+    }
+
     /// How many more runs there is room for.
     pub(super) const fn left(&self, live: usize) -> usize {
         self.runs_max.saturating_sub(live)

@@ -45,6 +45,11 @@ impl Leases {
         self.lock().remove(run);
     }
 
+    /// The lease of the run, while this engine holds it.
+    pub(in crate::runtime) fn of(&self, run: &RunId) -> Option<Lease> {
+        self.lock().get(run).filter(|held| held.ends.is_some()).map(|held| held.lease.clone())
+    }
+
     fn renewed(&self, lease: &Lease, until: Timestamp, ends: Instant) {
         if let Some(owned) = self.lock().get_mut(&lease.run).filter(|owned| owned.lease.epoch == lease.epoch) {
             owned.lease.until = until;

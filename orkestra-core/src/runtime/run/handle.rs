@@ -9,7 +9,7 @@ use crate::journal::{Commit, Written};
 use crate::kernel::{Event, InputKind, Outcome};
 use crate::model::limits::READ_COMMITS_MAX;
 use crate::model::{Amount, Name, Payload, Plan, RunId, Seq};
-use crate::projection::{Graph, GraphFold, RunView, Timeline, TimelineFold};
+use crate::projection::{Graph, GraphFold, Timeline, TimelineFold};
 use crate::store::{RunRecord, StoreErrorKind};
 
 use super::events::{Cursor, Events};
@@ -59,15 +59,6 @@ impl Run {
     /// The same from a store that may fail in passing.
     pub(super) async fn record(&self) -> Result<RunRecord, Error> {
         self.shared.record_of(&self.id).await?.ok_or_else(|| self.not_found())
-    }
-
-    /// The run node by node, as far as it is durable.
-    ///
-    /// # Errors
-    /// When the store cannot be read, the journal is damaged, or the run was deleted.
-    pub async fn view(&self) -> Result<RunView, Error> {
-        let state = load(&*self.shared.store, &self.id).await?;
-        state.as_ref().map(RunView::of).ok_or_else(|| self.not_found())
     }
 
     /// The run as a graph, as far as it is durable: for terminals, as Mermaid, dot or SVG.
@@ -242,7 +233,7 @@ impl Run {
     }
 
     /// Lets the run go on after a pause. A node whose failure paused it is given up: retry it instead to go on with it.
-    /// Each failure is decided on by itself: while others wait for that ([`RunView::undecided`]), the run stays paused, for
+    /// Each failure is decided on by itself: while others wait for that ([`RunView::undecided`](crate::projection::RunView::undecided)), the run stays paused, for
     /// the next of them.
     ///
     /// # Errors
@@ -266,7 +257,8 @@ impl Run {
     }
 
     /// Answers a question of [`Context::ask`](crate::Context::ask). The first answer counts; it is durable when this
-    /// returns. Open questions are in [`RunView::questions`].
+    /// returns. Open questions are in
+    /// [`RunView::questions`](crate::projection::RunView::questions).
     ///
     /// # Errors
     /// When the question is not open, or the run is not there.

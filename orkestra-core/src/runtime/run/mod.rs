@@ -5,3 +5,4 @@ pub(super) mod follow;
 pub(super) mod handle;
 mod published;
 pub(super) mod request;
+mod view;

@@ -99,8 +99,12 @@ const BY_WORKFLOW: &[&str] = &["workflow"];
 const BY_STATUS: &[&str] = &["workflow", "status"];
 const BY_OUTCOME: &[&str] = &["workflow", "outcome"];
 
-pub(super) const RUNS_STARTED: Metric =
-    counter("orkestra_runs_started_total", "runs", BY_WORKFLOW, "runs that were created, forks and children included");
+pub(super) const RUNS_STARTED: Metric = counter(
+    "orkestra_runs_started_total",
+    "runs",
+    BY_WORKFLOW,
+    "runs that were created, including forks and child runs",
+);
 pub(super) const RUNS_ENDED: Metric = counter(
     "orkestra_runs_ended_total",
     "runs",
@@ -114,13 +118,13 @@ pub(super) const RUNS_LIVE: Metric = Metric {
     kind: MetricKind::Gauge,
     unit: "runs",
     labels: &[],
-    meaning: "runs in the memory of the process, each driven by an engine of it",
+    meaning: "runs in the memory of this process, driven by one of its engines",
 };
 pub(super) const RUNS_PARKED: Metric = counter(
     "orkestra_runs_parked_total",
     "runs",
     BY_WORKFLOW,
-    "times that a run which only waits was dropped from memory",
+    "how often a run that only waits was dropped from memory",
 );
 pub(super) const RUNS_PAUSED: Metric = counter(
     "orkestra_runs_paused_total",
@@ -132,13 +136,13 @@ pub(super) const RUNS_RELOADED: Metric = counter(
     "orkestra_runs_reloaded_total",
     "reloads",
     &[],
-    "times that a run went on from its journal because the store did not say `Ok`",
+    "how often a run was reloaded from its journal because the store did not answer `Ok`",
 );
 pub(super) const RUNS_BLOCKED: Metric = counter(
     "orkestra_runs_blocked_total",
     "runs",
     &[],
-    "times that an engine gave a run up that should go on: see `Engine::blocked`",
+    "how often an engine gave up a run that should continue: see `Engine::blocked`",
 );
 pub(super) const LEASES_LOST: Metric = counter(
     "orkestra_leases_lost_total",
@@ -152,8 +156,12 @@ pub(super) const NODES_ENDED: Metric = counter(
     BY_STATUS,
     "nodes that ended, gates included, by `completed`, `failed`, `skipped`, `cancelled`",
 );
-pub(super) const ATTEMPTS_STARTED: Metric =
-    counter("orkestra_attempts_started_total", "attempts", BY_WORKFLOW, "attempts that began; a gate's wait is one");
+pub(super) const ATTEMPTS_STARTED: Metric = counter(
+    "orkestra_attempts_started_total",
+    "attempts",
+    BY_WORKFLOW,
+    "attempts that started; the wait of a gate is one",
+);
 pub(super) const ATTEMPTS_ENDED: Metric = counter(
     "orkestra_attempts_ended_total",
     "attempts",
@@ -161,52 +169,52 @@ pub(super) const ATTEMPTS_ENDED: Metric = counter(
     "attempts that ended by themselves or timed out, by `completed`, `failed`",
 );
 pub(super) const RETRIES: Metric =
-    counter("orkestra_retries_total", "attempts", BY_WORKFLOW, "failed attempts that another one follows");
+    counter("orkestra_retries_total", "attempts", BY_WORKFLOW, "failed attempts that are followed by another one");
 pub(super) const CALL_SECONDS: Metric = histogram(
     "orkestra_call_seconds",
     "seconds",
     BY_OUTCOME,
-    "one call of a task, by `completed`, `failed`; an attempt that was parked or lost its process has several, and what was dropped is not counted",
+    "one call of a task, by `completed`, `failed`; an attempt that was parked or lost its process has several calls, and calls that were dropped are not counted",
 );
 pub(super) const TASKS_PARKED: Metric = counter(
     "orkestra_tasks_parked_total",
     "tasks",
     BY_WORKFLOW,
-    "times that a task which only waits was dropped from memory",
+    "how often a task that only waits was dropped from memory",
 );
 pub(super) const STEP_SECONDS: Metric = histogram(
     "orkestra_step_seconds",
     "seconds",
     BY_OUTCOME,
-    "the work of a step with its tries, without writing it down, by `completed`, `failed`",
+    "the work of a step including its tries, without the write of its result, by `completed`, `failed`",
 );
 pub(super) const STEPS_REMEMBERED: Metric = counter(
     "orkestra_steps_remembered_total",
     "steps",
     BY_WORKFLOW,
-    "steps that were not done again: the result was there",
+    "steps that were not done again, because their result was stored",
 );
 pub(super) const STEP_RETRIES: Metric = counter(
     "orkestra_step_retries_total",
     "tries",
     BY_WORKFLOW,
-    "failed tries of a step that another one follows in the same attempt",
+    "failed tries of a step that are followed by another try in the same attempt",
 );
 pub(super) const SIGNALS_RECEIVED: Metric =
     counter("orkestra_signals_received_total", "signals", BY_WORKFLOW, "signals that runs were sent");
 pub(super) const QUESTIONS_ASKED: Metric =
-    counter("orkestra_questions_asked_total", "questions", BY_WORKFLOW, "questions that tasks asked somebody outside");
+    counter("orkestra_questions_asked_total", "questions", BY_WORKFLOW, "questions that tasks asked");
 pub(super) const CHILDREN_REQUESTED: Metric = counter(
     "orkestra_children_requested_total",
     "runs",
     BY_WORKFLOW,
-    "runs that tasks asked for and wait for; the label is the waiting run's",
+    "child runs that tasks requested; the label is the parent's workflow",
 );
 pub(super) const SLOT_WAIT_SECONDS: Metric = histogram(
     "orkestra_slot_wait_seconds",
     "seconds",
     &[],
-    "from the request for slots to their grant, by the engine's clock; after a restart the wait counts anew",
+    "from the request of slots to their grant, by the engine's clock; after a restart the wait counts from the start",
 );
 pub(super) const COMMIT_SECONDS: Metric = histogram(
     "orkestra_commit_seconds",
@@ -215,14 +223,14 @@ pub(super) const COMMIT_SECONDS: Metric = histogram(
     "from handing a commit to the committer to the store's answer",
 );
 pub(super) const COMMIT_BATCH: Metric =
-    histogram("orkestra_commit_batch_commits", "commits", &[], "commits of one durable write");
+    histogram("orkestra_commit_batch_commits", "commits", &[], "commits in one durable write");
 pub(super) const COMMIT_BATCH_BYTES: Metric =
-    histogram("orkestra_commit_batch_bytes", "bytes", &[], "bytes of the commits of one durable write");
+    histogram("orkestra_commit_batch_bytes", "bytes", &[], "bytes of the commits in one durable write");
 pub(super) const APPEND_SECONDS: Metric =
-    histogram("orkestra_append_seconds", "seconds", &[], "one durable write, as long as the store took");
+    histogram("orkestra_append_seconds", "seconds", &[], "one durable write, as measured around the store's call");
 pub(super) const COMMITS_REFUSED: Metric = counter(
     "orkestra_commits_refused_total",
     "commits",
     &["reason"],
-    "commits that the store did not take, by `conflict`, `fenced`, `unknown`, `failed`",
+    "commits that the store refused, by `conflict`, `fenced`, `unknown`, `failed`",
 );

@@ -14,8 +14,8 @@ use crate::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
 
 use self::inbox::Inbox;
 use super::{
-    Append, AppendError, Bell, Claimed, Due, DueCursor, DueQuery, Lease, Letter, LetterId, ListCursor, Listener, Page,
-    Renewed, RunQuery, RunRecord, Snapshot, Store, StoreError, StoreErrorKind, Versioned,
+    Append, AppendError, Bell, Claimed, Due, DueCursor, DueQuery, Lease, LeaseState, Letter, LetterId, ListCursor,
+    Listener, Page, Renewed, RunQuery, RunRecord, Snapshot, Store, StoreError, StoreErrorKind, Versioned,
 };
 
 /// Keeps everything in memory. Clones share the data, so that a test can "restart" an engine on the data of the
@@ -245,6 +245,10 @@ impl Store for MemoryStore {
     async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError> {
         self.lock().leases.retain(|_, lease| lease.worker != *worker);
         Ok(())
+    }
+
+    async fn lease(&self, run: &RunId, now: Timestamp) -> Result<LeaseState, StoreError> {
+        Ok(LeaseState::at(self.lock().leases.get(run), now))
     }
 
     async fn send(&self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use crate::journal::Written;
 use crate::model::{RunId, Seq, Timestamp, WorkerId};
 use crate::store::{
-    Append, AppendError, Claimed, Due, DueQuery, Lease, Letter, LetterId, Listener, Page, Renewed, RunQuery, RunRecord,
-    Snapshot, Store, StoreError, Versioned,
+    Append, AppendError, Claimed, Due, DueQuery, Lease, LeaseState, Letter, LetterId, Listener, Page, Renewed,
+    RunQuery, RunRecord, Snapshot, Store, StoreError, Versioned,
 };
 
 use super::StoreWrapper;
@@ -68,6 +68,10 @@ impl<W: StoreWrapper> Store for W {
 
     async fn release_all(&self, worker: &WorkerId) -> Result<(), StoreError> {
         StoreWrapper::release_all(self, worker).await
+    }
+
+    async fn lease(&self, run: &RunId, now: Timestamp) -> Result<LeaseState, StoreError> {
+        StoreWrapper::lease(self, run, now).await
     }
 
     async fn send(&self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {

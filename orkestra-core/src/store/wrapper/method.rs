@@ -24,6 +24,8 @@ pub enum StoreMethod {
     Release,
     /// [`Store::release_all`](crate::store::Store::release_all).
     ReleaseAll,
+    /// [`Store::lease`](crate::store::Store::lease).
+    Lease,
     /// [`Store::send`](crate::store::Store::send).
     Send,
     /// [`Store::letters`](crate::store::Store::letters).
@@ -64,6 +66,7 @@ impl StoreMethod {
             Self::Renew => "renew",
             Self::Release => "release",
             Self::ReleaseAll => "release_all",
+            Self::Lease => "lease",
             Self::Send => "send",
             Self::Letters => "letters",
             Self::Discard => "discard",

@@ -10,8 +10,8 @@ use crate::journal::Written;
 use crate::model::{RunId, Seq, Timestamp, WorkerId};
 
 use super::{
-    Append, AppendError, Claimed, Due, DueQuery, Lease, Letter, LetterId, Listener, Page, Renewed, RunQuery, RunRecord,
-    Snapshot, Store, StoreError, Versioned,
+    Append, AppendError, Claimed, Due, DueQuery, Lease, LeaseState, Letter, LetterId, Listener, Page, Renewed,
+    RunQuery, RunRecord, Snapshot, Store, StoreError, Versioned,
 };
 
 pub use method::StoreMethod;
@@ -199,6 +199,11 @@ pub trait StoreWrapper: Send + Sync + 'static {
     /// [`Store::release_all`] of the inner store.
     fn release_all(&self, worker: &WorkerId) -> impl Future<Output = Result<(), StoreError>> + Send {
         async move { self.around(StoreMethod::ReleaseAll, self.inner().release_all(worker)).await }
+    }
+
+    /// [`Store::lease`] of the inner store.
+    fn lease(&self, run: &RunId, now: Timestamp) -> impl Future<Output = Result<LeaseState, StoreError>> + Send {
+        async move { self.around(StoreMethod::Lease, self.inner().lease(run, now)).await }
     }
 
     /// [`Store::send`] of the inner store.

@@ -30,4 +30,5 @@ mod timer;
 mod undo;
 mod undo_again;
 mod values;
+mod waits_for;
 mod world;

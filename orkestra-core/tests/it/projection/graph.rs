@@ -133,7 +133,7 @@ fn every_status_has_a_label() {
         labels(&graph),
         [
             "waits for slots of http[eu], gpu",
-            "again at 1970-01-01T00:00:01.000Z; error: later",
+            "next attempt at 1970-01-01T00:00:01.000Z; error: later",
             "its condition does not hold",
             "waits for signal `go`; times out at 1970-01-01T00:01:00.001Z",
             "sleeps until 1970-01-01T00:00:05.000Z; asks {\"ok\":\"?\"}",

@@ -35,4 +35,5 @@ mod upgrade;
 mod values;
 mod verbs;
 mod waits;
+mod why;
 mod world;

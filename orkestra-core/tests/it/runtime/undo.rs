@@ -108,7 +108,7 @@ async fn a_failed_compensation_is_reported_and_can_be_retried() {
     let error = run.output::<()>().await.expect_err("it failed").to_string();
     assert!(error.ends_with("no stock; undone: seat; not undone: pay (error: the bank is closed)"), "{error}");
 
-    assert!(run.retry("ship").await.expect_err("it was undone").to_string().contains("undone"));
+    assert!(run.retry("ship").await.expect_err("it was undone").to_string().contains("compensated"));
     assert!(run.retry("undo:seat").await.is_err(), "it is undone");
     effects.did("fixed");
     run.retry("undo:pay").await.expect("it is retried");

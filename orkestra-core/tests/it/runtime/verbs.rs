@@ -297,7 +297,7 @@ async fn completed_nodes_are_compensated_in_reverse_order() {
     assert_eq!(effects.count("1: undo flight of flight 7"), 1);
     let nodes = run.view().await.expect("a view").nodes;
     assert_eq!(nodes.last().map(|node| node.name.to_string()), Some("undo:flight".into()));
-    assert!(run.retry("car").await.expect_err("it was undone").to_string().contains("undone"));
+    assert!(run.retry("car").await.expect_err("it was undone").to_string().contains("compensated"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,3 +46,30 @@ async fn postgres_lets_engines_share_runs() {
     one.shutdown().await;
     two.shutdown().await;
 }
+
+/// By the database's clock, whose times no engine has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres_says_which_engine_drives_a_run_and_until_when() {
+    let Some(database) = Database::new() else { return };
+    let open = async || database.open_as(database.options().with_lease_clock(LeaseClock::Database)).await;
+    let start = async |worker: &str, runs_max| {
+        let workflow = Workflow::new("w").gate::<()>("go").build().expect("a workflow");
+        let engine = Engine::builder().store(open().await).worker(worker).runs_max(runs_max);
+        engine.lease(secs(20)).park_after(secs(600)).workflow(workflow).start().await.expect("an engine")
+    };
+    let (driver, reader) = (start("driver", 9).await, start("reader", 0).await);
+    let run = driver.run("w").id("r").start().await.expect("a run");
+    let (here, there) = (run.view().await.expect("a view"), reader.get(run.id()).await.expect("a store"));
+    let there = there.expect("the run");
+    let view = there.view().await.expect("a view");
+    let (own, lease) = (here.lease.expect("its own lease"), view.lease.expect("it is driven"));
+    assert_eq!((lease.worker.as_str(), lease.epoch), ("driver", own.epoch));
+    // Both clocks are of this machine, or close.
+    assert!(own.until.as_millis().abs_diff(lease.until.as_millis()) < 5_000, "{own:?}, {lease:?}");
+    assert_eq!(view.nodes[0].waits_for, here.nodes[0].waits_for);
+    assert_eq!((view.waits_for, here.waits_for), (None, None));
+    driver.shutdown().await;
+    let left = there.view().await.expect("a view");
+    assert_eq!((left.lease, left.waits_for), (None, None), "it only waits");
+    reader.shutdown().await;
+}

@@ -1,5 +1,5 @@
-//! The rooms of `orkestra-core` (ENGINE.md section 3): a room imports only from its right, and only the runtime knows
-//! an executor. Tests beside the code may reach anywhere.
+//! The layers of `orkestra-core`: a layer imports only from the layers before it, and only the runtime uses an executor.
+//! Tests beside the code may import anything.
 
 use super::Breach;
 use super::paths::{PathStart, paths};
@@ -7,31 +7,31 @@ use super::source::Source;
 
 const CORE: &str = "orkestra-core/src/";
 
-/// Pure rooms: data, and the crates that describe data.
+/// Crates that a pure layer may use: those that describe data.
 const PURE: &[&str] = &["serde", "serde_json", "sha2", "thiserror"];
 
-struct Room {
+struct Layer {
     name: &'static str,
-    /// Other rooms that it may name.
+    /// The other layers that it may import.
     imports: &'static [&'static str],
-    /// Crates that it may name, of those that `orkestra-core` depends on; `None` for all of them.
+    /// The dependencies of `orkestra-core` that it may use; `None` for all of them.
     crates: Option<&'static [&'static str]>,
 }
 
-const ROOMS: &[Room] = &[
-    Room { name: "model", imports: &[], crates: Some(PURE) },
-    Room { name: "kernel", imports: &["model"], crates: Some(PURE) },
-    Room { name: "journal", imports: &["model", "kernel"], crates: Some(PURE) },
-    Room {
+const LAYERS: &[Layer] = &[
+    Layer { name: "model", imports: &[], crates: Some(PURE) },
+    Layer { name: "kernel", imports: &["model"], crates: Some(PURE) },
+    Layer { name: "journal", imports: &["model", "kernel"], crates: Some(PURE) },
+    Layer {
         name: "store",
         imports: &["model", "kernel", "journal"],
         crates: Some(&["async_trait", "serde", "serde_json", "sha2", "thiserror"]),
     },
-    Room { name: "projection", imports: &["model", "kernel", "journal"], crates: Some(PURE) },
-    Room { name: "runtime", imports: &["model", "kernel", "journal", "store", "projection"], crates: None },
+    Layer { name: "projection", imports: &["model", "kernel", "journal"], crates: Some(PURE) },
+    Layer { name: "runtime", imports: &["model", "kernel", "journal", "store", "projection"], crates: None },
 ];
 
-/// The files of a pure room that know one crate more, and no other file does.
+/// Files of a pure layer that may use one crate more, which no other file of the layer may use.
 const EXCEPTED: &[(&str, &str)] =
     &[("orkestra-core/src/model/graph.rs", "petgraph"), ("orkestra-core/src/model/data/yaml.rs", "granit_parser")];
 
@@ -41,15 +41,15 @@ pub(crate) fn imports(sources: &[Source], dependencies: &[String]) -> Vec<Breach
     for source in sources {
         let Some(inside) = source.path.strip_prefix(CORE) else { continue };
         let parts: Vec<&str> = inside.trim_end_matches(".rs").split('/').filter(|part| *part != "mod").collect();
-        // `model.rs` beside `model/` is the room's own map.
-        let Some(room) = ROOMS.iter().find(|room| room.name == parts[0]) else {
+        // `model.rs` beside `model/` belongs to the layer too.
+        let Some(layer) = LAYERS.iter().find(|layer| layer.name == parts[0]) else {
             if !matches!(inside, "lib.rs" | "prelude.rs") {
-                breaches.push(Breach::new(source, 1, "is in no room of orkestra-core".to_owned()));
+                breaches.push(Breach::new(source, 1, "is in no layer of orkestra-core".to_owned()));
             }
             continue;
         };
         for path in paths(source).iter().filter(|path| !source.is_test(path.position)) {
-            if let Some(what) = breach(room, path, parts.len(), &source.path, dependencies) {
+            if let Some(what) = breach(layer, path, parts.len(), &source.path, dependencies) {
                 breaches.push(Breach::at(source, path.position, what));
             }
         }
@@ -58,22 +58,22 @@ pub(crate) fn imports(sources: &[Source], dependencies: &[String]) -> Vec<Breach
 }
 
 /// What is wrong with a path in a file whose module lies `depth` levels below the crate.
-fn breach(room: &Room, path: &PathStart, depth: usize, file: &str, dependencies: &[String]) -> Option<String> {
+fn breach(layer: &Layer, path: &PathStart, depth: usize, file: &str, dependencies: &[String]) -> Option<String> {
     let to_the_top = path.root == "crate" || (path.root == "super" && path.supers >= depth);
     if to_the_top {
-        if path.next == room.name || room.imports.contains(&path.next.as_str()) {
+        if path.next == layer.name || layer.imports.contains(&path.next.as_str()) {
             return None;
         }
-        let known = ROOMS.iter().any(|other| other.name == path.next);
+        let known = LAYERS.iter().any(|other| other.name == path.next);
         return Some(match known {
-            true => format!("{}/ may not import {}/", room.name, path.next),
-            false => format!("{}/ names `crate::{}`, which is not a room: name the room", room.name, path.next),
+            true => format!("{}/ may not import {}/", layer.name, path.next),
+            false => format!("{}/ names `crate::{}`, which is not a layer: name the layer", layer.name, path.next),
         });
     }
-    let crates = room.crates?;
+    let crates = layer.crates?;
     let outside = dependencies.contains(&path.root) && !crates.contains(&path.root.as_str());
     let excepted = EXCEPTED.contains(&(file, &path.root));
-    (outside && !excepted).then(|| format!("{}/ may not use the crate {}", room.name, path.root))
+    (outside && !excepted).then(|| format!("{}/ may not use the crate {}", layer.name, path.root))
 }
 
 #[cfg(test)]
@@ -86,7 +86,7 @@ fn found(path: &str, text: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_room_imports_only_from_its_right() {
+fn a_wrong_import_of_a_layer_is_found() {
     let bad = [
         (
             "orkestra-core/src/model/plan.rs",
@@ -112,14 +112,14 @@ fn a_room_imports_only_from_its_right() {
         (
             "orkestra-core/src/store/mod.rs",
             "use crate::Engine;",
-            "1: store/ names `crate::Engine`, which is not a room: name the room",
+            "1: store/ names `crate::Engine`, which is not a layer: name the layer",
         ),
         (
             "orkestra-core/src/journal/codec.rs",
             "use crate::prelude::*;",
-            "1: journal/ names `crate::prelude`, which is not a room: name the room",
+            "1: journal/ names `crate::prelude`, which is not a layer: name the layer",
         ),
-        ("orkestra-core/src/extra.rs", "//! x", "1: is in no room of orkestra-core"),
+        ("orkestra-core/src/extra.rs", "//! x", "1: is in no layer of orkestra-core"),
     ];
     for (path, text, expected) in bad {
         assert_eq!(found(path, text), [expected], "in {path}");
@@ -138,7 +138,7 @@ fn a_room_imports_only_from_its_right() {
 }
 
 #[test]
-fn only_the_runtime_knows_an_executor_and_only_one_file_petgraph() {
+fn a_wrong_crate_in_a_layer_is_found() {
     let bad = [
         ("orkestra-core/src/kernel/decide.rs", "use tokio::sync::Mutex;", "1: kernel/ may not use the crate tokio"),
         ("orkestra-core/src/store/memory.rs", "fn f() { tokio::spawn(g()); }", "1: store/ may not use the crate tokio"),
