@@ -41,8 +41,52 @@
 //! | `yaml` | workflows from YAML | no |
 //! | `schedules` | schedules by cron expression, in time zones; schedules with a period need no feature | no |
 //! | `agents` | modules `agents` and `tools`: models, tools, sandbox, the pipeline of planner, backend, frontend and qa | no |
+//! | `unstable` | `kernel`, `journal`: the rules and the bytes, which may change in any version | no |
+//!
+//! What events, views and records say is in [`event`], ids and workflows in [`model`], the backends in [`store`], drawings and
+//! timelines in [`projection`]; the [`prelude`] has what most programs need of them.
 
-pub use orkestra_core::*;
+pub use orkestra_core::{
+    BuildError, CatchUp, Clock, Context, Cursor, Engine, EngineBuilder, ErasedTask, Error, ErrorKind, Events, Feed,
+    Finding, Fire, FireOutcome, Health, IntoTask, Limit, Overlap, Pulse, Retention, Run, RunEvent, RunRequest,
+    Schedule, ScheduleStatus, Schedules, Step, SystemClock, Task, TaskError, TaskResult, TypeTag, UpgradeReport, Wait,
+    When, Winner, Workflow, WorkflowBuilder,
+};
+pub use orkestra_core::{event, model, projection, telemetry};
+
+#[cfg(feature = "unstable")]
+pub use orkestra_core::{journal, kernel};
+
+/// Names that programs may have used before the types were where they are now. Aliases, because rustc warns of no re-export.
+#[cfg(not(feature = "unstable"))]
+macro_rules! moved {
+    ($note:literal, $home:path: $($name:ident)*) => {
+        use $home as home;
+        $(
+            #[deprecated(since = "0.1.0", note = $note)]
+            #[doc(hidden)]
+            pub type $name = home::$name;
+        )*
+    };
+}
+
+#[cfg(not(feature = "unstable"))]
+#[deprecated(since = "0.1.0", note = "use `orkestra::event`; for the rest turn on the feature `unstable`")]
+#[doc(hidden)]
+pub mod kernel {
+    moved!("use `orkestra::event`", orkestra_core::event: Abandoned Event Next NodeStatus Outcome PauseReason RunStatus SkipReason StopReason Undo UnknownStatus);
+    #[deprecated(since = "0.1.0", note = "turn on the feature `unstable`")]
+    #[doc(hidden)]
+    pub type RunState = orkestra_core::kernel::RunState;
+}
+
+#[cfg(not(feature = "unstable"))]
+#[deprecated(since = "0.1.0", note = "use `orkestra::store::Written`; for the rest turn on the feature `unstable`")]
+#[doc(hidden)]
+pub mod journal {
+    moved!("use `orkestra::store::Written`; for the rest turn on the feature `unstable`", orkestra_core::journal: CodecError Commit ReplayError Replayer Written);
+    pub use orkestra_core::journal::decode;
+}
 
 /// Backends of the engine.
 pub mod store {

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use orkestra::journal::Written;
-use orkestra::kernel::RunStatus;
+use orkestra::event::RunStatus;
 use orkestra::model::{Epoch, Name, RunId, Seq, Timestamp};
-use orkestra::store::{Append, RunRecord};
+use orkestra::store::{Append, RunRecord, Written};
 
 use crate::{BenchResult, disk};
 

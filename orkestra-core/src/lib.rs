@@ -64,20 +64,51 @@
 //!
 //! [`telemetry`] has the names of the metrics.
 //!
+//! # Features
+//!
+//! | feature | brings | default |
+//! |---|---|---|
+//! | `runtime` | the engine, stores, everything that waits or reads a clock | yes |
+//! | `yaml` | workflows from YAML | no |
+//! | `schedules` | schedules by cron expression, in time zones | no |
+//!
+//! The version number makes no promise about [`kernel`] and [`journal`]: they change as the engine needs it. What users meet of the
+//! kernel is in [`event`], and a store of your own keeps [`store::Written`].
+//!
+//! Without `runtime` the crate is `model`, `kernel`, `journal` and `projection`: pure and synchronous, without tokio. That is enough
+//! to replay a journal ([`journal::Replayer`]) and to look at it.
+//!
 //! [`Context::step`]: crate::Context::step
+
+#![cfg_attr(
+    not(feature = "runtime"),
+    expect(dead_code, unused_imports, reason = "some of what the pure layers offer only the runtime uses")
+)]
+
+/// What a run's events, views and records say: the events themselves, where runs and nodes stand, why, and how they ended.
+pub mod event {
+    pub use crate::kernel::{
+        Abandoned, Event, Next, NodeStatus, Outcome, PauseReason, RunStatus, SkipReason, StopReason, Undo,
+        UnknownStatus,
+    };
+}
 
 pub mod journal;
 pub mod kernel;
 pub mod model;
 pub mod projection;
+#[cfg(feature = "runtime")]
 mod runtime;
+#[cfg(feature = "runtime")]
 pub mod store;
 
 /// What an engine tells those who watch it: its metrics by name. Its spans have the target `orkestra`.
+#[cfg(feature = "runtime")]
 pub mod telemetry {
     pub use crate::runtime::telemetry::{METRICS, Metric, MetricKind};
 }
 
+#[cfg(feature = "runtime")]
 pub use runtime::{
     BuildError, CatchUp, Clock, Context, Cursor, Engine, EngineBuilder, ErasedTask, Error, ErrorKind, Events, Feed,
     Finding, Fire, FireOutcome, Health, IntoTask, Limit, Overlap, Pulse, Retention, Run, RunEvent, RunRequest,
@@ -89,13 +120,15 @@ pub use runtime::{
 pub mod prelude {
     use std::time::Duration;
 
-    pub use crate::kernel::{Event, NodeStatus, Outcome, PauseReason, RunStatus, Undo};
+    pub use crate::event::{Event, NodeStatus, Outcome, PauseReason, RunStatus, Undo};
     pub use crate::model::{
         Amount, Condition, Failure, FailureKind, Growth, Join, Name, NodeSpec, OnFailure, Payload, Retry, RunId, Seq,
         SlotBy, Test, Timestamp, WorkflowSpec,
     };
     pub use crate::projection::{NodeView, RunView};
+    #[cfg(feature = "runtime")]
     pub use crate::store::{MemoryStore, Page, Pager, RunQuery, RunRecord, Store};
+    #[cfg(feature = "runtime")]
     pub use crate::{
         BuildError, Context, Cursor, Engine, EngineBuilder, Error, ErrorKind, Events, Feed, Limit, Pulse, Run,
         RunEvent, Task, TaskError, TaskResult, Workflow,

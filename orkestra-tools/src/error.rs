@@ -28,10 +28,10 @@ pub enum ToolError {
     #[error("{0}")]
     Refused(String),
     /// The workspace refused a path or a size, or an I/O error occurred.
-    #[error(transparent)]
+    #[error("{0}")]
     Workspace(#[from] WorkspaceError),
     /// The sandbox failed. A command that exits with an error is a result, not this.
-    #[error(transparent)]
+    #[error("{0}")]
     Sandbox(#[from] SandboxError),
     /// A fault of the host or of this library.
     #[error("the tool failed for a reason outside the workspace: {0}")]

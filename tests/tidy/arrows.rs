@@ -13,6 +13,7 @@ use super::Breach;
 const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("orkestra-core", &[], &["orkestra-testkit"]),
     ("orkestra-testkit", &["orkestra-core"], &[]),
+    ("orkestra-replay", &[], &["orkestra-core"]),
     ("orkestra-store", &["orkestra-core"], &["orkestra-testkit"]),
     ("orkestra-tools", &["orkestra-core"], &["orkestra-testkit"]),
     ("orkestra-agents", &["orkestra-core", "orkestra-store", "orkestra-tools"], &["orkestra-testkit"]),

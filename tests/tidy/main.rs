@@ -3,6 +3,7 @@
 
 mod agents;
 mod arrows;
+mod growth;
 mod homes;
 mod layers;
 mod lengths;
@@ -140,6 +141,11 @@ fn crates_depend_in_one_direction() {
     let dependencies = arrows::dependencies(Path::new(&root()));
     assert!(dependencies.iter().any(|dependency| dependency.from == "orkestra-core"), "cargo metadata misses the core");
     assert_none("arrows", &arrows::wrong_arrows(&dependencies));
+}
+
+#[test]
+fn public_types_say_whether_they_may_grow() {
+    assert_none("growth", &growth::undecided(&tree(), growth::FIXED));
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub enum ReplayError {
         expected: Seq,
     },
     /// An event contradicts the events before it.
-    #[error(transparent)]
+    #[error("{0}")]
     Illegal(#[from] IllegalEvent),
 }
 

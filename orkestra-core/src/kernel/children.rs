@@ -12,6 +12,7 @@ use super::state::RunState;
 
 /// A child run that is no longer waited for and must be cancelled. It may not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Abandoned {
     /// The event that ended the wait.
     pub since: Seq,

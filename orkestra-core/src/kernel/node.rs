@@ -35,6 +35,7 @@ pub enum StepState {
 
 /// A child run that a step waits for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ChildState {
     /// Its id.
     pub run: RunId,
@@ -78,6 +79,7 @@ impl fmt::Display for StepState {
 
 /// A wait of a node that has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OpenWait {
     /// The event that started it.
     pub since: Seq,
@@ -100,6 +102,7 @@ pub(super) enum Verdict {
 
 /// The state of a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NodeState {
     /// Its status.
     pub status: NodeStatus,

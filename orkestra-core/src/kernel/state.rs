@@ -21,6 +21,7 @@ use super::status::{NodeStatus, Outcome, RunStatus};
 
 /// A deadline of the run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Timer {
     /// The next attempt of a node starts.
     Retry(NodeId),
@@ -47,6 +48,7 @@ impl Timer {
 
 /// Why and until when a run is stopping.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Stopping {
     /// Why it stops.
     pub reason: StopReason,
@@ -56,6 +58,7 @@ pub struct Stopping {
 
 /// Why and since when a run is paused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Pause {
     /// Why it is paused.
     pub reason: PauseReason,

@@ -61,7 +61,7 @@ impl RunState {
             match by.status {
                 NodeStatus::Completed => undo.undone.push(name),
                 NodeStatus::Failed => {
-                    undo.failed.push((name, by.last_failure.as_ref().map_or_else(not_compensated, shortened)))
+                    undo.failed.push((name, by.last_failure.as_ref().map_or_else(not_compensated, shortened)));
                 }
                 NodeStatus::Cancelled => undo.failed.push((name, not_compensated())),
                 _ => {}

@@ -32,6 +32,7 @@ pub struct Plan {
 
 /// A node in its plan.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PlanNode {
     /// The node's definition, including edges added by growth.
     pub spec: NodeSpec,

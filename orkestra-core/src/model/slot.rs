@@ -33,6 +33,7 @@ pub enum SlotBy {
 
 /// A kind of slot: a limit and the key that it counts by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub struct SlotKey {
     /// The limit.
     pub limit: Name,

@@ -1,5 +1,8 @@
 //! The error of the engine and its handles, sorted by what the caller should do.
 
+use std::fmt;
+use std::sync::Arc;
+
 use crate::journal::{CodecError, ReplayError};
 use crate::kernel::Rejection;
 use crate::model::{Failure, InvalidName, PayloadError, PlanError};
@@ -28,11 +31,11 @@ pub enum ErrorKind {
 }
 
 /// Why the engine could not do what was asked.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{message}")]
+#[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     failure: Option<Box<Failure>>,
     store: Option<StoreErrorKind>,
     elsewhere: bool,
@@ -41,7 +44,25 @@ pub struct Error {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), failure: None, store: None, elsewhere: false, not_drivable: false }
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+            failure: None,
+            store: None,
+            elsewhere: false,
+            not_drivable: false,
+        }
+    }
+
+    /// The same with its cause. The message says it too.
+    pub(crate) fn with_source(self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { source: Some(Arc::new(source)), ..self }
+    }
+
+    /// An error that says what `cause` says.
+    pub(crate) fn from_cause(kind: ErrorKind, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::new(kind, cause.to_string()).with_source(cause)
     }
 
     pub(crate) fn shut_down() -> Self {
@@ -110,9 +131,21 @@ impl Error {
     }
 }
 
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        Self { store: Some(error.kind()), ..Self::new(ErrorKind::Store, error.to_string()) }
+        Self { store: Some(error.kind()), ..Self::from_cause(ErrorKind::Store, error) }
     }
 }
 
@@ -121,7 +154,7 @@ impl From<ReplayError> for Error {
         use CodecError::{Newer, UnknownEvent};
         let newer = matches!(&error, ReplayError::Codec { source: Newer { .. } | UnknownEvent(_), .. });
         let kind = if newer { StoreErrorKind::Version } else { StoreErrorKind::Damaged };
-        Self { store: Some(kind), ..Self::new(ErrorKind::Store, error.to_string()) }
+        Self { store: Some(kind), ..Self::from_cause(ErrorKind::Store, error) }
     }
 }
 
@@ -138,24 +171,24 @@ impl From<Rejection> for Error {
             Rejection::Broken(_) => ErrorKind::Internal,
             _ => ErrorKind::Conflict,
         };
-        Self::new(kind, rejection.to_string())
+        Self::from_cause(kind, rejection)
     }
 }
 
 impl From<PayloadError> for Error {
     fn from(error: PayloadError) -> Self {
-        Self::new(ErrorKind::Invalid, error.to_string())
+        Self::from_cause(ErrorKind::Invalid, error)
     }
 }
 
 impl From<InvalidName> for Error {
     fn from(error: InvalidName) -> Self {
-        Self::new(ErrorKind::Invalid, error.to_string())
+        Self::from_cause(ErrorKind::Invalid, error)
     }
 }
 
 impl From<PlanError> for Error {
     fn from(error: PlanError) -> Self {
-        Self::new(ErrorKind::Invalid, error.to_string())
+        Self::from_cause(ErrorKind::Invalid, error)
     }
 }

@@ -1,5 +1,9 @@
 //! Errors of stores, sorted by what the caller should do.
 
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
 use crate::model::{Epoch, Seq};
 
 /// Why a commit was not acknowledged.
@@ -22,7 +26,7 @@ pub enum AppendError {
     #[error("the commit may or may not have been written: {0}")]
     Unknown(String),
     /// The commit was not written.
-    #[error(transparent)]
+    #[error("{0}")]
     Failed(#[from] StoreError),
 }
 
@@ -45,17 +49,25 @@ pub enum StoreErrorKind {
 }
 
 /// The error of a failed store operation.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+///
+/// Two errors are equal when their kinds and messages are, whatever caused them.
+#[derive(Clone, Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
     message: String,
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl StoreError {
     /// An error with a message: what was tried, what went wrong and, if known, what to do.
     pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// The same with its cause, which [`source`](Error::source) gives. The message says it too.
+    #[must_use]
+    pub fn with_source(self, source: impl Error + Send + Sync + 'static) -> Self {
+        Self { source: Some(Arc::new(source)), ..self }
     }
 
     /// The kind, which says what to do.
@@ -64,3 +76,23 @@ impl StoreError {
         self.kind
     }
 }
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl PartialEq for StoreError {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, &self.message) == (other.kind, &other.message)
+    }
+}
+
+impl Eq for StoreError {}

@@ -15,9 +15,9 @@ mod wrapper;
 
 use async_trait::async_trait;
 
-use crate::journal::Written;
 use crate::model::{RunId, Seq, Timestamp, WorkerId};
 
+pub use crate::journal::Written;
 pub use bell::Bell;
 pub use due::{Due, DueCursor, DueQuery};
 pub use error::{AppendError, StoreError, StoreErrorKind};

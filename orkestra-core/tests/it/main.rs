@@ -1,6 +1,7 @@
 //! The integration tests of the engine, one binary.
 
 mod data;
+mod errors;
 mod kernel;
 mod projection;
 mod runtime;

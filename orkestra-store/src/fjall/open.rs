@@ -49,7 +49,7 @@ pub(super) fn open(options: &FjallOptions, path: &Path) -> Result<Opened, StoreE
     let existed = found.is_store();
     let directory = path.join(DATABASE);
     check_files(&directory, existed).map_err(store_error)?;
-    let no_mark = |error| io_error(&format!("cannot use the store in {}", path.display()), &error);
+    let no_mark = |error| io_error(&format!("cannot use the store in {}", path.display()), error);
     let is_loss_accepted = Mark::is_missing(path);
     let (marked, mark) = Mark::open(path, options.durability).map_err(no_mark)?;
     let mut mended = if existed {

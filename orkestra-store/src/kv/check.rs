@@ -72,7 +72,7 @@ fn journals(view: &dyn View) -> Result<CheckReport, BackendError> {
                 Replayer::new(run.clone())
             }
         };
-        replayer.add(&written).map_err(|error| BackendError::Damaged(error.to_string()))?;
+        replayer.add(&written)?;
         report.commits += 1;
         current = Some((run, replayer));
     }

@@ -17,7 +17,7 @@ pub(crate) fn create(path: &Path) -> Result<(), StoreError> {
             format!("cannot open a store in {place}: it is a file; use a directory"),
         ));
     }
-    fs::create_dir_all(path).map_err(|error| io_error(&format!("cannot create the directory {place}"), &error))
+    fs::create_dir_all(path).map_err(|error| io_error(&format!("cannot create the directory {place}"), error))
 }
 
 /// Makes the entries of `directory` durable: syncing a new file does not sync its name.

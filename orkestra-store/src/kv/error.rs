@@ -2,6 +2,7 @@
 
 use std::io;
 
+use orkestra_core::journal::ReplayError;
 use orkestra_core::store::{StoreError, StoreErrorKind};
 
 /// Why an operation on the database failed.
@@ -16,6 +17,9 @@ pub(crate) enum BackendError {
     /// The stored data is not what this library writes.
     #[error("{0}")]
     Damaged(String),
+    /// A stored journal cannot be replayed.
+    #[error(transparent)]
+    Journal(#[from] ReplayError),
     /// The database panicked.
     #[error("the database panicked: {0}")]
     Panic(String),
@@ -38,12 +42,16 @@ impl BackendError {
     /// The error for callers of the store at `place`.
     pub(crate) fn at(self, place: &str) -> StoreError {
         match self {
-            Self::Io(error) => io_error(&format!("cannot use the store in {place}"), &error),
+            Self::Io(error) => io_error(&format!("cannot use the store in {place}"), error),
             Self::Version(why) => {
                 StoreError::new(StoreErrorKind::Version, format!("cannot open the store in {place}: {why}"))
             }
             Self::Damaged(why) => {
                 StoreError::new(StoreErrorKind::Damaged, format!("the store in {place} is damaged: {why}"))
+            }
+            Self::Journal(error) => {
+                let message = format!("the store in {place} is damaged: {error}");
+                StoreError::new(StoreErrorKind::Damaged, message).with_source(error)
             }
             Self::Panic(why) => {
                 let message = format!("the store in {place} is damaged: the database panicked: {why}");
@@ -55,7 +63,7 @@ impl BackendError {
 }
 
 /// An error of the file system, with advice for the common ones.
-pub(crate) fn io_error(what: &str, error: &io::Error) -> StoreError {
+pub(crate) fn io_error(what: &str, error: io::Error) -> StoreError {
     let hint = match error.kind() {
         io::ErrorKind::PermissionDenied => "; give this user read and write access",
         io::ErrorKind::ReadOnlyFilesystem => {
@@ -69,7 +77,7 @@ pub(crate) fn io_error(what: &str, error: &io::Error) -> StoreError {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => StoreErrorKind::Damaged,
         _ => StoreErrorKind::Io,
     };
-    StoreError::new(kind, format!("{what}: {error}{hint}"))
+    StoreError::new(kind, format!("{what}: {error}{hint}")).with_source(error)
 }
 
 /// Runs `work` and turns a panic into an error. Databases panic on some damaged files.
@@ -80,4 +88,25 @@ pub(crate) fn without_panic<T>(work: impl FnOnce() -> Result<T, BackendError>) -
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
         Err(BackendError::Panic(text.unwrap_or_else(|| "no message".into())))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use orkestra_core::model::{RunId, Seq};
+
+    use super::*;
+
+    #[test]
+    fn errors_of_the_disk_and_of_journals_are_the_source() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        for error in [BackendError::Io(full()).at("./data"), io_error("cannot read", full())] {
+            let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+            assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::StorageFull), "{error}");
+        }
+        let run = RunId::new("r").expect("an id");
+        let error = BackendError::from(ReplayError::Gap { run, found: Seq(2), expected: Seq(1) }).at("./data");
+        assert!(error.source().is_some_and(|source| source.is::<ReplayError>()), "{error}");
+    }
 }

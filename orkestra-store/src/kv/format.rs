@@ -50,7 +50,7 @@ impl Format {
                 let foreign = directory.join(self.database).exists();
                 return if foreign { Err(Self::foreign(directory)) } else { Ok(Found::Nothing) };
             }
-            Err(error) => return Err(io_error(&format!("cannot read {place}/{FILE}"), &error)),
+            Err(error) => return Err(io_error(&format!("cannot read {place}/{FILE}"), error)),
         };
         let damaged = || {
             let message = format!(
@@ -93,7 +93,7 @@ impl Format {
             fs::rename(&new, directory.join(FILE))?;
             directory::sync(directory)
         };
-        replace().map_err(|error| io_error(&format!("cannot write {}/{FILE}", directory.display()), &error))
+        replace().map_err(|error| io_error(&format!("cannot write {}/{FILE}", directory.display()), error))
     }
 
     /// The error for the version `found`, which is newer than this one.

@@ -29,7 +29,7 @@ impl Owner {
     /// Locks the directory.
     pub(crate) fn take(directory: &Path) -> Result<Self, StoreError> {
         let place = directory.display();
-        let no_file = |error| io_error(&format!("cannot lock {place}"), &error);
+        let no_file = |error| io_error(&format!("cannot lock {place}"), error);
         let mut options = File::options();
         let mut file =
             options.read(true).write(true).create(true).truncate(false).open(directory.join(FILE)).map_err(no_file)?;

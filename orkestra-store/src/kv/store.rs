@@ -81,7 +81,7 @@ impl<B: EmbeddedBackend> EmbeddedStore<B> {
             })
         };
         let threads =
-            start().map_err(|error| io_error(&format!("cannot start the threads of the store in {place}"), &error))?;
+            start().map_err(|error| io_error(&format!("cannot start the threads of the store in {place}"), error))?;
         Ok(Self { shared: Arc::new(Shared::new(opened)), threads: Arc::new(threads), backend: PhantomData })
     }
 

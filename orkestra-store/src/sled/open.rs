@@ -92,19 +92,19 @@ impl Opening<'_> {
         error.at(&self.place)
     }
 
-    fn io_error(&self, error: &io::Error) -> StoreError {
+    fn io_error(&self, error: io::Error) -> StoreError {
         io_error(&format!("cannot use the store in {}", self.place), error)
     }
 
     fn finish(mut self, database: Database, owner: Owner, fallback: Fallback) -> Result<Opened, StoreError> {
         let durability = self.options.durability;
-        let syncer = Syncer::new(self.path).map_err(|error| self.io_error(&error))?;
+        let syncer = Syncer::new(self.path).map_err(|error| self.io_error(error))?;
         self.check_format(&database)?;
         let applied = without_panic(|| applied(&database)).map_err(|error| self.error(error))?;
-        let mut files = wal::open(self.path).map_err(|error| self.io_error(&error))?;
+        let mut files = wal::open(self.path).map_err(|error| self.io_error(error))?;
         let mut recovered = recover(std::mem::take(&mut files.records), applied);
         let unfinished_checkpoint = recovered.unfinished_checkpoint();
-        let (marked, mark) = Mark::open(self.path, durability).map_err(|error| self.io_error(&error))?;
+        let (marked, mark) = Mark::open(self.path, durability).map_err(|error| self.io_error(error))?;
         let health = Arc::new(Health::new(self.path.to_path_buf()));
         let core = Arc::new(Core {
             database,
@@ -122,7 +122,7 @@ impl Opening<'_> {
         let boot = without_panic(|| boot::next(&*core.view())).map_err(|error| self.error(error))?;
         without_panic(|| self.write_fallback(&core, applied, census)).map_err(|error| self.error(error))?;
         let wal = self.start_wal(files, &recovered, boot)?;
-        let checkpoints = Checkpoints::new().map_err(|error| self.io_error(&error))?;
+        let checkpoints = Checkpoints::new().map_err(|error| self.io_error(error))?;
         let mut log = SledLog { wal, mark, checkpoints, core: Arc::clone(&core) };
         log.resume_checkpoint(unfinished_checkpoint);
         let write = || log.write(boot::changes(boot), Persistence::Synced);
@@ -202,9 +202,9 @@ impl Opening<'_> {
 
     /// The write-ahead files to continue with. After this, the store has the current format.
     fn start_wal(&self, files: wal::Found, recovered: &Recovered, boot: u32) -> Result<wal::Wal, StoreError> {
-        let wal = files.into_wal(recovered, boot, self.options).map_err(|error| self.io_error(&error))?;
+        let wal = files.into_wal(recovered, boot, self.options).map_err(|error| self.io_error(error))?;
         if self.found != Found::Store(FORMAT.version) {
-            prepare::sync_new_files(self.path).map_err(|error| self.io_error(&error))?;
+            prepare::sync_new_files(self.path).map_err(|error| self.io_error(error))?;
             FORMAT.finish(self.path)?;
         }
         Ok(wal)

@@ -36,7 +36,7 @@ pub(super) struct Prepared {
 
 /// Prepares the files in the directory.
 pub(super) fn prepare(path: &Path, found: Found) -> Result<Prepared, StoreError> {
-    let cannot = |error: io::Error| io_error(&format!("cannot prepare the store in {}", path.display()), &error);
+    let cannot = |error: io::Error| io_error(&format!("cannot prepare the store in {}", path.display()), error);
     match found {
         Found::Nothing => FORMAT.begin(path)?,
         Found::Unfinished => remove_unfinished(path).map_err(cannot)?,
@@ -81,7 +81,7 @@ fn remove_unfinished(path: &Path) -> io::Result<()> {
 /// Durably restores sled's files to `state`. Returns whether anything was undone.
 fn restore(path: &Path, state: &State) -> Result<bool, StoreError> {
     let cannot = |error: io::Error| {
-        io_error(&format!("cannot restore the store in {} to its last checkpoint", path.display()), &error)
+        io_error(&format!("cannot restore the store in {} to its last checkpoint", path.display()), error)
     };
     let syncer = Syncer::locked(path).map_err(cannot)?;
     if !syncer.has(&state.tip).map_err(cannot)? {
@@ -114,7 +114,7 @@ fn check_files(path: &Path, found: Found) -> Result<(), StoreError> {
         Ok(bytes) if bytes.len() <= 8 || is_configuration(&bytes) => Ok(()),
         Ok(_) => Err(damaged("the file `conf` has a wrong checksum; remove it, opening the store writes a new one")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(io_error(&format!("cannot read {}/conf", path.display()), &error)),
+        Err(error) => Err(io_error(&format!("cannot read {}/conf", path.display()), error)),
     }
 }
 
@@ -135,7 +135,7 @@ fn repair_snapshots(path: &Path) -> Result<Option<MovedAside>, StoreError> {
         }
         if snapshots.torn.is_empty() { Ok(None) } else { repair::move_aside(path, &snapshots.torn).map(Some) }
     };
-    repair().map_err(|error| io_error(&format!("cannot repair the snapshots in {}", path.display()), &error))
+    repair().map_err(|error| io_error(&format!("cannot repair the snapshots in {}", path.display()), error))
 }
 
 /// Makes the files of a new store durable, including their names.

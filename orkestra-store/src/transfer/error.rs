@@ -11,7 +11,7 @@ use orkestra_core::store::{AppendError, StoreError};
 #[non_exhaustive]
 pub enum TransferError {
     /// The store failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
     /// The export could not be written.
     #[error("cannot write the export: {0}")]
@@ -78,4 +78,36 @@ fn named(runs: &[RunId]) -> String {
         text.push_str(&format!(" and {} more", runs.len() - NAMED_MAX));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use orkestra_core::model::Seq;
+    use orkestra_core::store::StoreErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn each_error_that_has_a_cause_gives_it_and_tells_it() {
+        let run = RunId::new("r").expect("an id");
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let store = || StoreError::new(StoreErrorKind::Io, "the disk is full").with_source(full());
+        let gap = ReplayError::Gap { run: run.clone(), found: Seq(2), expected: Seq(1) };
+        let errors = [
+            TransferError::from(store()),
+            TransferError::Write(full()),
+            TransferError::Read(full()),
+            TransferError::Journal { run: run.clone(), source: Box::new(gap) },
+            TransferError::Append { run, source: store().into() },
+        ];
+        for error in &errors {
+            let source = error.source().unwrap_or_else(|| panic!("`{error}` has no source"));
+            assert!(error.to_string().contains(&source.to_string()), "`{error}` does not tell `{source}`");
+        }
+        assert!(errors[0].source().is_some_and(|source| source.is::<StoreError>()));
+        assert!(errors[1].source().is_some_and(|source| source.is::<io::Error>()));
+        assert!(errors[4].source().is_some_and(|source| source.is::<AppendError>()));
+    }
 }

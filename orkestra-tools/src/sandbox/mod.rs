@@ -48,7 +48,7 @@ pub enum SandboxError {
     #[error("the sandbox was lost while the command ran, so its outcome is unknown: {0}")]
     Lost(String),
     /// A file could not be copied.
-    #[error(transparent)]
+    #[error("{0}")]
     Copy(#[from] WorkspaceError),
     /// An internal fault of the sandbox; the command was not started.
     #[error("the sandbox failed: {0}")]

@@ -23,6 +23,7 @@ use super::status::{Outcome, RunStatus};
 /// An event that cannot follow the state it was applied to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("event {seq} of run `{run}` is illegal: {why}")]
+#[non_exhaustive]
 pub struct IllegalEvent {
     /// The run.
     pub run: RunId,

@@ -77,7 +77,7 @@ pub enum Rejection {
     ForkUndone(Name),
     /// The history of the run to fork is invalid.
     #[error("cannot fork the run: {0}")]
-    Fork(IllegalEvent),
+    Fork(#[source] IllegalEvent),
     /// The question is not open.
     #[error("question {0} is not open: it was answered, withdrawn, or never asked")]
     NoQuestion(Seq),
@@ -102,10 +102,10 @@ pub enum Rejection {
         attempt: u32,
     },
     /// The growth does not fit the plan.
-    #[error(transparent)]
+    #[error("{0}")]
     Growth(#[from] PlanError),
     /// The payloads together are too large.
-    #[error(transparent)]
+    #[error("{0}")]
     Payload(#[from] PayloadError),
     /// The run has too many unread signals.
     #[error("the run has {SIGNALS_BUFFERED_MAX} unread signals, the maximum")]
@@ -125,7 +125,7 @@ pub enum Rejection {
     },
     /// A bug of the engine: the decision contradicts itself. The state must not be used afterwards.
     #[error("internal error, the run is reloaded from its journal: {0}")]
-    Broken(IllegalEvent),
+    Broken(#[source] IllegalEvent),
 }
 
 /// Decides what follows from `input` and applies it to `state`. Returns no events when nothing changes.

@@ -16,6 +16,7 @@ const SHOWN_CHARS_MAX: usize = 500;
 
 /// A place in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Place {
     /// The line, counted from 1.
     pub line: usize,
@@ -92,7 +93,14 @@ impl SpecError {
     }
 }
 
-impl std::error::Error for SpecError {}
+impl std::error::Error for SpecError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0.kind {
+            SpecErrorKind::Plan(mistake) => Some(mistake),
+            SpecErrorKind::TooLarge | SpecErrorKind::Syntax | SpecErrorKind::Form => None,
+        }
+    }
+}
 
 impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -138,7 +138,7 @@ impl Session<'_> {
         taken: Vec<LetterId>,
     ) -> Result<(), Stop> {
         let commit = commit_of(&self.state, self.lease.epoch, events);
-        let written = encode(&commit).map_err(|error| Stop::Reload(internal(&error)))?;
+        let written = encode(&commit).map_err(|error| Stop::Reload(internal(error)))?;
         self.submit(&commit, written, reply, taken).await;
         Ok(())
     }
@@ -228,7 +228,7 @@ impl Session<'_> {
                 return Err(Stop::Fenced);
             }
             Err(AppendError::Failed(error)) => Error::from(error),
-            Err(error) => Error::new(ErrorKind::Unknown, error.to_string()),
+            Err(error) => Error::from_cause(ErrorKind::Unknown, error),
         };
         self.driver.failing_since = Some(pending.since);
         pending.failed = Some(error.clone());
@@ -323,13 +323,13 @@ pub(super) fn commit_of(state: &RunState, epoch: Epoch, events: Vec<Event>) -> C
 }
 
 /// Nothing that the engine decides can fail to be encoded.
-pub(super) fn internal(error: &CodecError) -> Error {
-    Error::new(ErrorKind::Internal, error.to_string())
+pub(super) fn internal(error: CodecError) -> Error {
+    Error::from_cause(ErrorKind::Internal, error)
 }
 
 /// The error for a commit that could not be read back.
-pub(super) fn unreadable(error: &CodecError) -> Error {
-    Error::new(ErrorKind::Invalid, format!("cannot store this: it could not be read back: {error}"))
+pub(super) fn unreadable(error: CodecError) -> Error {
+    Error::new(ErrorKind::Invalid, format!("cannot store this: it could not be read back: {error}")).with_source(error)
 }
 
 /// Checks that a growth can be read back, before anything is decided: a decision cannot be undone.
@@ -337,7 +337,7 @@ pub(super) fn check_growth(run: &RunId, node: &Name, step: &str, growth: &Growth
     let grown = Event::Grown { node: node.clone(), step: step.to_owned(), growth: growth.clone() };
     let (first, epoch, at) = (Seq(1), Epoch::default(), Timestamp::ZERO);
     let commit = Commit { run: run.clone(), first, epoch, at, events: vec![grown] };
-    encode(&commit).and_then(|written| check_written(&commit, &written)).map_err(|error| unreadable(&error))
+    encode(&commit).and_then(|written| check_written(&commit, &written)).map_err(unreadable)
 }
 
 /// The store's answer to the oldest pending decision.

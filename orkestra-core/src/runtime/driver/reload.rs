@@ -114,7 +114,8 @@ impl Driver {
     /// Ends the running tasks and drops their requests.
     pub(super) async fn abandon(&mut self, error: &Error) {
         Invocation::end_all(std::mem::take(&mut self.invoked).into_values().collect()).await;
-        let unknown = Error::new(ErrorKind::Unknown, format!("the outcome is unknown: {error}; check the run's state"));
+        let unknown = Error::new(ErrorKind::Unknown, format!("the outcome is unknown: {error}; check the run's state"))
+            .with_source(error.clone());
         self.uncertain.drain(..).for_each(|pending| pending.refuse(&unknown));
         self.waiters.clear();
         self.deferred.clear();

@@ -98,12 +98,12 @@ impl Driver {
         let refused = match begin(&self.run, Input { at, chance: 0.0, kind: kind.clone() }) {
             Ok((state, events)) => {
                 let commit = commit_of(&state, epoch, events);
-                let written = encode(&commit).map_err(|error| Stop::Reload(internal(&error)))?;
+                let written = encode(&commit).map_err(|error| Stop::Reload(internal(error)))?;
                 match check_written(&commit, &written) {
                     Ok(()) => {
                         return Ok(Some((state, Begun { commit, written, asked: kind, reply, letter: None })));
                     }
-                    Err(error) => unreadable(&error),
+                    Err(error) => unreadable(error),
                 }
             }
             Err(rejection @ Rejection::Broken(_)) => return Err(Stop::Reload(rejection.into())),

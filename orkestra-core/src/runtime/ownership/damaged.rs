@@ -303,11 +303,11 @@ where
     let (event, record) = make(record)?;
     let first = claimed.last.plus(1);
     let commit = Commit { run: run.clone(), first, epoch: claimed.lease.epoch, at, events: vec![event] };
-    let commit = encode(&commit).map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+    let commit = encode(&commit).map_err(|error| Error::from_cause(ErrorKind::Internal, error))?;
     let taken = shared.store.letters(run, LetterId::ZERO, LETTERS_MAX).await?.iter().map(|letter| letter.id).collect();
     let record = Some(RunRecord { updated_at: at, ..record });
     let ack = shared.committer.submit(Append { commit, record, taken }).await;
     let unknown = || Error::new(ErrorKind::Unknown, "the committer has ended");
     let answer = ack.await.map_err(|_| unknown())?;
-    answer.map_err(|error| Error::new(ErrorKind::Unknown, error.to_string()))
+    answer.map_err(|error| Error::from_cause(ErrorKind::Unknown, error))
 }

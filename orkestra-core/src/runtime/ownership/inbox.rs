@@ -34,8 +34,8 @@ impl Shared {
     /// for as long as a lease lasts: then the run's next driver reads it. Returns whether it was taken or is not
     /// needed.
     pub(in crate::runtime) async fn post(&self, run: &RunId, kind: InputKind) -> Result<bool, Error> {
-        let internal = |message: String| Error::new(ErrorKind::Internal, message);
-        let Some(body) = encode_letter(kind.clone()).map_err(|error| internal(error.to_string()))? else {
+        let internal = |error| Error::from_cause(ErrorKind::Internal, error);
+        let Some(body) = encode_letter(kind.clone()).map_err(internal)? else {
             return Err(Error::elsewhere());
         };
         let same = decode_letter(&body).and_then(encode_letter).is_ok_and(|again| again.as_ref() == Some(&body));

@@ -206,7 +206,7 @@ impl Schedule {
             return Err(self.mistake(&format!("`labels`: {mistake}")));
         }
         // A payload that was not made by `with_input` may be of any size and depth.
-        Payload::of(&self.input).map_err(|error| self.mistake(&format!("`input`: {error}")))?;
+        Payload::of(&self.input).map_err(|error| self.mistake(&format!("`input`: {error}")).with_source(error))?;
         Ok(())
     }
 

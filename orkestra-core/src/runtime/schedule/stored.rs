@@ -58,6 +58,7 @@ impl Stored {
 
 /// A fire time that has passed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Fire {
     /// The fire time.
     pub at: Timestamp,
@@ -92,9 +93,9 @@ async fn find(store: &dyn Store, name: &str) -> Result<(u64, Option<Result<Store
     if found.bytes.is_empty() {
         return Ok((found.version, None));
     }
-    let unreadable = |error| {
+    let unreadable = |error: serde_json::Error| {
         let hint = if cfg!(feature = "schedules") { "" } else { "; cron expressions need the feature `schedules`" };
-        Error::damaged(format!("cannot read schedule `{name}`: {error}{hint}"))
+        Error::damaged(format!("cannot read schedule `{name}`: {error}{hint}")).with_source(error)
     };
     Ok((found.version, Some(serde_json::from_slice(&found.bytes).map_err(unreadable))))
 }
@@ -119,12 +120,12 @@ fn changed_by_others(name: &str) -> Error {
 
 /// Writes the schedule if it still has this version; returns `false` if another change was first.
 pub(super) async fn save(store: &dyn Store, name: &str, version: u64, stored: Option<&Stored>) -> Result<bool, Error> {
-    let encode = |error: serde_json::Error| Error::new(ErrorKind::Internal, error.to_string());
+    let encode = |error: serde_json::Error| Error::from_cause(ErrorKind::Internal, error);
     let bytes = stored.map(serde_json::to_vec).transpose().map_err(encode)?.unwrap_or_default();
     if let Some(stored) = stored {
         let read = serde_json::from_slice::<Stored>(&bytes);
         let mistake = |why: &str| Error::new(ErrorKind::Invalid, format!("cannot store schedule `{name}`: {why}"));
-        if read.map_err(|error| mistake(&error.to_string()))? != *stored {
+        if read.map_err(|error| mistake(&error.to_string()).with_source(error))? != *stored {
             return Err(mistake("it is not the same when it is read back from JSON"));
         }
     }

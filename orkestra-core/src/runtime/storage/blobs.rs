@@ -148,7 +148,9 @@ async fn read(store: &dyn Store, run: &RunId, blob: &Blob) -> Result<Payload, Er
     }
     let bytes = store.blob(run, &blob.key).await?.ok_or_else(|| missing(&blob.key))?;
     let found = serde_json::from_slice(&bytes);
-    found.map_err(|error| Error::damaged(format!("the large payload {} is damaged: {error}", blob.key)))
+    found.map_err(|error: serde_json::Error| {
+        Error::damaged(format!("the large payload {} is damaged: {error}", blob.key)).with_source(error)
+    })
 }
 
 /// The outputs of the run's last nodes as one object.

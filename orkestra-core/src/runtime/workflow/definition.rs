@@ -28,10 +28,10 @@ impl fmt::Debug for Workflow {
 #[non_exhaustive]
 pub enum BuildError {
     /// A name is invalid.
-    #[error(transparent)]
+    #[error("{0}")]
     Name(#[from] InvalidName),
     /// The graph is invalid.
-    #[error(transparent)]
+    #[error("{0}")]
     Plan(#[from] PlanError),
     /// A method that changes the last node, such as `after` or `retry`, was called before the first node.
     #[error("`{0}` was called before the first node; add a node first")]

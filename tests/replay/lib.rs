@@ -1,0 +1,1 @@
+//! Holds nothing: the tests beside it replay journals without the engine.
