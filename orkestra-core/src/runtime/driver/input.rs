@@ -116,7 +116,7 @@ impl Session<'_> {
                 match reply {
                     Some(reply) => self.answer_after_pending(reply, Err(rejection.into())),
                     None => {
-                        tracing::debug!(run = %self.driver.run, %rejection, "an input was rejected and changed nothing")
+                        tracing::debug!(run = %self.driver.run, %rejection, "an input was rejected and changed nothing");
                     }
                 }
                 Ok(())

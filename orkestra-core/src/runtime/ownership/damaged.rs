@@ -224,7 +224,7 @@ async fn cancel_children(shared: &Arc<Shared>, run: &RunId) -> Result<(), Error>
         match shared.tell_checked(&child.id, InputKind::Cancel { reason }).await {
             // It must be terminated by hand.
             Err(error) if error.is_damaged() => {
-                tracing::warn!(child = %child.id, %error, "cannot cancel a damaged child; terminate it")
+                tracing::warn!(child = %child.id, %error, "cannot cancel a damaged child; terminate it");
             }
             Err(error) if is_passing(&error) || error.is_not_drivable() => return Err(error),
             Ok(false) => return Err(still_in_inbox()),
