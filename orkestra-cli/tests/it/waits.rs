@@ -6,7 +6,7 @@ use orkestra_store::SledStore;
 use super::support::{Place, json_lines};
 
 async fn ask(cx: Context, (): ()) -> TaskResult<bool> {
-    cx.ask(&"ship it?").timeout(days(1)).await
+    cx.ask("ship it?").timeout(days(1)).await
 }
 
 async fn build(_cx: Context, (): ()) -> TaskResult<()> {
