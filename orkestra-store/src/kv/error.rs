@@ -107,6 +107,6 @@ mod tests {
         }
         let run = RunId::new("r").expect("an id");
         let error = BackendError::from(ReplayError::Gap { run, found: Seq(2), expected: Seq(1) }).at("./data");
-        assert!(error.source().is_some_and(<(dyn std::error::Error + 'static)>::is::<ReplayError>), "{error}");
+        assert!(error.source().is_some_and(<dyn std::error::Error>::is::<ReplayError>), "{error}");
     }
 }

@@ -106,8 +106,8 @@ mod tests {
             let source = error.source().unwrap_or_else(|| panic!("`{error}` has no source"));
             assert!(error.to_string().contains(&source.to_string()), "`{error}` does not tell `{source}`");
         }
-        assert!(errors[0].source().is_some_and(<(dyn std::error::Error + 'static)>::is::<StoreError>));
-        assert!(errors[1].source().is_some_and(<(dyn std::error::Error + 'static)>::is::<io::Error>));
-        assert!(errors[4].source().is_some_and(<(dyn std::error::Error + 'static)>::is::<AppendError>));
+        assert!(errors[0].source().is_some_and(<dyn std::error::Error>::is::<StoreError>));
+        assert!(errors[1].source().is_some_and(<dyn std::error::Error>::is::<io::Error>));
+        assert!(errors[4].source().is_some_and(<dyn std::error::Error>::is::<AppendError>));
     }
 }
