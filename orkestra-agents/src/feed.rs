@@ -8,37 +8,37 @@ use serde_json::Value;
 use crate::AgentOutput;
 use crate::event::{FeedEvent, ProductEvent};
 
-/// The event that users see for `event`; `None` for internal events of the engine.
+/// The event that users see for `event`.
 #[must_use]
-pub fn product_event(event: &RunEvent) -> Option<FeedEvent> {
+pub fn product_event(event: &RunEvent) -> FeedEvent {
     let RunEvent { run, seq, at, event, .. } = event;
-    Some(FeedEvent { run_id: run.to_string(), seq: seq.0, ts: at.to_string(), event: shown(event, *seq)? })
+    FeedEvent { run_id: run.to_string(), seq: seq.0, ts: at.to_string(), event: shown(event, *seq) }
 }
 
 /// IMPORTANT: no `_` here. Whoever adds an event to the engine decides what users see of it.
-fn shown(event: &Event, seq: Seq) -> Option<ProductEvent> {
+fn shown(event: &Event, seq: Seq) -> ProductEvent {
     use ProductEvent as Shown;
-    Some(match event {
-        Event::SlotAwaited { .. }
-        | Event::InputReplaced { .. }
-        | Event::StepStarted { .. }
-        | Event::StepCompleted { .. }
-        | Event::Charged { .. }
-        | Event::Published { .. }
-        | Event::StepFailed { .. }
-        | Event::StepNotBegun { .. }
-        | Event::TimerSet { .. }
-        | Event::TimerFired { .. }
-        | Event::SignalReceived { .. }
-        | Event::ChildRequested { .. }
-        | Event::ChildEnded { .. }
-        | Event::ChildCancelled { .. }
-        | Event::TaskParked { .. }
-        | Event::Recovered
-        | Event::Released
-        | Event::Forked { .. }
-        | Event::ParentTold
-        | Event::ValueRead { .. } => return None,
+    match event {
+        Event::SlotAwaited { node } => of_node("slot_awaited", node, None),
+        Event::InputReplaced { node, .. } => of_node("input_replaced", node, None),
+        Event::TaskParked { node } => of_node("task_parked", node, None),
+        Event::StepStarted { node, step } => of_node("step_started", node, Some(step)),
+        Event::StepCompleted { node, step, .. } => of_node("step_completed", node, Some(step)),
+        Event::StepFailed { node, step, .. } => of_node("step_failed", node, Some(step)),
+        Event::StepNotBegun { node, step } => of_node("step_not_begun", node, Some(step)),
+        Event::Charged { node, step, .. } => of_node("charged", node, Some(step)),
+        Event::Published { node, key, .. } => of_node("published", node, Some(key)),
+        Event::TimerSet { node, step, .. } => of_node("timer_set", node, Some(step)),
+        Event::TimerFired { node, step } => of_node("timer_fired", node, Some(step)),
+        Event::ChildRequested { node, child, .. } => of_node("child_requested", node, Some(child)),
+        Event::ChildEnded { node, step, .. } => of_node("child_ended", node, Some(step)),
+        Event::ChildCancelled { child } => of_run("child_cancelled", Some(child)),
+        Event::SignalReceived { signal, .. } => of_run("signal_received", Some(signal)),
+        Event::Recovered => of_run("recovered", None),
+        Event::Released => of_run("released", None),
+        Event::Forked { .. } => of_run("forked", None),
+        Event::ParentTold => of_run("parent_told", None),
+        Event::ValueRead { .. } => of_run("value_read", None),
         Event::AttemptStarted { node, attempt, .. } => Shown::NodeStarted { agent: text(node), attempt: *attempt },
         Event::AttemptFailed { node, attempt, failure, next } => attempt_failed(text(node), *attempt, failure, *next),
         Event::NodeCompleted { node, output } => completed(text(node), read(output)),
@@ -75,7 +75,15 @@ fn shown(event: &Event, seq: Seq) -> Option<ProductEvent> {
         Event::RunCancelled { reason } => Shown::RunCancelled { reason: reason.clone() },
         Event::RunTerminated { reason } => Shown::RunTerminated { reason: reason.clone() },
         Event::RunTimedOut { deadline } => Shown::RunTimedOut { deadline: deadline.to_string() },
-    })
+    }
+}
+
+fn of_node(kind: &str, node: &Name, key: Option<&str>) -> ProductEvent {
+    ProductEvent::EngineEvent { kind: kind.to_owned(), agent: Some(text(node)), key: key.map(str::to_owned) }
+}
+
+fn of_run(kind: &str, key: Option<&str>) -> ProductEvent {
+    ProductEvent::EngineEvent { kind: kind.to_owned(), agent: None, key: key.map(str::to_owned) }
 }
 
 fn started(node_count: usize, input: &Value) -> ProductEvent {
@@ -158,21 +166,25 @@ mod tests {
     use super::*;
 
     /// An event in a journal, and the event that users see, without position and time.
-    struct Row(Value, Option<Value>);
-
-    fn hidden(event: Value) -> Row {
-        Row(event, None)
-    }
+    struct Row(Value, Value);
 
     fn users(event: Value, shown: Value) -> Row {
-        Row(event, Some(shown))
+        Row(event, shown)
+    }
+
+    /// Bookkeeping of a node, or of the run if there is none.
+    fn engine(event: Value, kind: &str, node: Option<&str>, key: Option<&str>) -> Row {
+        let mut shown = json!({"event": "engine_event", "kind": kind});
+        node.into_iter().for_each(|node| shown["agent"] = node.into());
+        key.into_iter().for_each(|key| shown["key"] = key.into());
+        Row(event, shown)
     }
 
     fn of_nodes() -> Vec<Row> {
         let failure = json!({"kind": "timed_out", "message": "too long"});
         let growth = json!({"nodes": [{"name": "fix", "task": "fix"}]});
         vec![
-            hidden(json!({"SlotAwaited": {"node": "qa"}})),
+            engine(json!({"SlotAwaited": {"node": "qa"}}), "slot_awaited", Some("qa"), None),
             users(
                 json!({"NodeSkipped": {"node": "qa", "reason": "Condition"}}),
                 json!({"event": "node_skipped", "agent": "qa"}),
@@ -182,7 +194,7 @@ mod tests {
                 json!({"event": "node_failed", "agent": "qa", "error": "too long", "kind": "timed_out"}),
             ),
             users(json!({"NodeReset": {"node": "qa"}}), json!({"event": "node_reset", "agent": "qa"})),
-            hidden(json!({"InputReplaced": {"node": "qa", "input": 1}})),
+            engine(json!({"InputReplaced": {"node": "qa", "input": 1}}), "input_replaced", Some("qa"), None),
             users(
                 json!({"AttemptStarted": {"node": "qa", "attempt": 2}}),
                 json!({"event": "node_started", "agent": "qa", "attempt": 2}),
@@ -209,8 +221,13 @@ mod tests {
                 json!({"Grown": {"node": "qa", "step": "k", "growth": growth}}),
                 json!({"event": "graph_grown", "agent": "qa", "nodes": ["fix"]}),
             ),
-            hidden(json!({"TaskParked": {"node": "qa"}})),
-            hidden(json!({"Published": {"node": "qa", "step": "k", "key": "eta", "value": 5}})),
+            engine(json!({"TaskParked": {"node": "qa"}}), "task_parked", Some("qa"), None),
+            engine(
+                json!({"Published": {"node": "qa", "step": "k", "key": "eta", "value": 5}}),
+                "published",
+                Some("qa"),
+                Some("eta"),
+            ),
             users(
                 json!({"UndoRetried": {"node": "undo:qa"}}),
                 json!({"event": "compensation_retried", "agent": "undo:qa"}),
@@ -223,18 +240,38 @@ mod tests {
         let step = |name: &str| json!({name: {"node": "qa", "step": "k"}});
         let question = json!({"node": "qa", "step": "k", "question": {"text": "Which?"}});
         vec![
-            hidden(step("StepStarted")),
-            hidden(json!({"StepCompleted": {"node": "qa", "step": "k", "result": 1}})),
-            hidden(json!({"Charged": {"node": "qa", "step": "k", "charges": {"usd": 1}}})),
-            hidden(json!({"StepFailed": {"node": "qa", "step": "k", "failure": failure}})),
-            hidden(step("StepNotBegun")),
-            hidden(json!({"TimerSet": {"node": "qa", "step": "k", "due": 5}})),
-            hidden(step("TimerFired")),
+            engine(step("StepStarted"), "step_started", Some("qa"), Some("k")),
+            engine(
+                json!({"StepCompleted": {"node": "qa", "step": "k", "result": 1}}),
+                "step_completed",
+                Some("qa"),
+                Some("k"),
+            ),
+            engine(
+                json!({"Charged": {"node": "qa", "step": "k", "charges": {"usd": 1}}}),
+                "charged",
+                Some("qa"),
+                Some("k"),
+            ),
+            engine(
+                json!({"StepFailed": {"node": "qa", "step": "k", "failure": failure}}),
+                "step_failed",
+                Some("qa"),
+                Some("k"),
+            ),
+            engine(step("StepNotBegun"), "step_not_begun", Some("qa"), Some("k")),
+            engine(json!({"TimerSet": {"node": "qa", "step": "k", "due": 5}}), "timer_set", Some("qa"), Some("k")),
+            engine(step("TimerFired"), "timer_fired", Some("qa"), Some("k")),
             users(
                 json!({"SignalAwaited": {"node": "qa", "step": "k", "signal": "approve"}}),
                 json!({"event": "human_input_required", "agent": "qa", "request_id": "approve"}),
             ),
-            hidden(json!({"SignalReceived": {"signal": "approve", "payload": true}})),
+            engine(
+                json!({"SignalReceived": {"signal": "approve", "payload": true}}),
+                "signal_received",
+                None,
+                Some("approve"),
+            ),
             users(
                 json!({"SignalConsumed": {"node": "qa", "step": "k", "signal": "approve"}}),
                 json!({"event": "human_input_received", "agent": "qa", "key": "k", "request_id": "approve"}),
@@ -248,12 +285,22 @@ mod tests {
                 json!({"QuestionAnswered": {"node": "qa", "step": "k", "answer": "sled"}}),
                 json!({"event": "human_input_received", "agent": "qa", "key": "k", "answer": "sled"}),
             ),
-            hidden(json!({"ChildRequested": {"node": "qa", "step": "k", "child": "c", "workflow": "w", "input": 1}})),
-            hidden(json!({"ChildEnded": {"node": "qa", "step": "k", "outcome": {"completed": 1}}})),
+            engine(
+                json!({"ChildRequested": {"node": "qa", "step": "k", "child": "c", "workflow": "w", "input": 1}}),
+                "child_requested",
+                Some("qa"),
+                Some("c"),
+            ),
+            engine(
+                json!({"ChildEnded": {"node": "qa", "step": "k", "outcome": {"completed": 1}}}),
+                "child_ended",
+                Some("qa"),
+                Some("k"),
+            ),
             users(step("WaitLetGo"), json!({"event": "wait_withdrawn", "agent": "qa", "key": "k"})),
             users(step("WaitTimedOut"), json!({"event": "wait_timed_out", "agent": "qa", "key": "k"})),
-            hidden(json!({"ChildCancelled": {"child": "c"}})),
-            hidden(json!({"ValueRead": {"value": "Input", "answers": {}}})),
+            engine(json!({"ChildCancelled": {"child": "c"}}), "child_cancelled", None, Some("c")),
+            engine(json!({"ValueRead": {"value": "Input", "answers": {}}}), "value_read", None, None),
         ]
     }
 
@@ -268,8 +315,8 @@ mod tests {
                 json!({"RunCreated": created}),
                 json!({"event": "run_started", "node_count": 1, "objective": "Build it"}),
             ),
-            hidden(json!("Recovered")),
-            hidden(json!("Released")),
+            engine(json!("Recovered"), "recovered", None, None),
+            engine(json!("Released"), "released", None, None),
             users(
                 json!({"BudgetReached": {"meter": "usd", "spent": 2_500_000, "limit": 2_000_000}}),
                 json!({"event": "budget_reached", "meter": "usd", "spent": 2.5, "limit": 2.0}),
@@ -288,7 +335,7 @@ mod tests {
             ),
             users(json!("RunResumed"), json!({"event": "run_resumed"})),
             users(json!("RunReopened"), json!({"event": "run_reopened"})),
-            hidden(json!({"Forked": {}})),
+            engine(json!({"Forked": {}}), "forked", None, None),
             users(
                 json!({"CompensationStarted": {"growth": {"nodes": [{"name": "undo:qa", "task": "undo"}]}}}),
                 json!({"event": "compensation_started", "nodes": ["undo:qa"]}),
@@ -311,7 +358,7 @@ mod tests {
                 json!({"RunTimedOut": {"deadline": 0}}),
                 json!({"event": "run_timed_out", "deadline": "1970-01-01T00:00:00.000Z"}),
             ),
-            hidden(json!("ParentTold")),
+            engine(json!("ParentTold"), "parent_told", None, None),
         ]
     }
 
@@ -356,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn every_event_of_the_engine_is_shown_or_left_out_on_purpose() {
+    fn every_event_of_the_engine_has_an_event_for_users() {
         let rows = [of_nodes(), of_steps_and_waits(), of_runs(), reports()].into_iter().flatten();
         let mut kinds = BTreeSet::new();
         for Row(written, wanted) in rows {
@@ -364,10 +411,9 @@ mod tests {
             kinds.insert(kind.expect("an event has a name").to_owned());
             let event: Event = serde_json::from_value(written.clone()).expect("an event of a journal");
             let shown = shown(&event, Seq(7));
-            let json = shown.as_ref().map(|shown| serde_json::to_value(shown).expect("JSON"));
+            let json = serde_json::to_value(&shown).expect("JSON");
             assert_eq!(json, wanted, "{written}");
-            let Some(shown) = shown else { continue };
-            assert_eq!(json.expect("it is shown")["event"], shown.name(), "{written}");
+            assert_eq!(json["event"], shown.name(), "{written}");
             let sent = FeedEvent { run_id: "r".into(), seq: 7, ts: "then".into(), event: shown };
             let json = sent.to_json();
             assert_eq!(json["event"], json["type"]);
@@ -382,6 +428,6 @@ mod tests {
     fn a_task_cannot_fake_the_end_of_its_run() {
         let Row(written, _) = report("run_cancelled", json!({"reason": "no"}), Value::Null);
         let event: Event = serde_json::from_value(written).expect("an event of a journal");
-        assert!(matches!(shown(&event, Seq(7)), Some(ProductEvent::Custom(_))));
+        assert!(matches!(shown(&event, Seq(7)), ProductEvent::Custom(_)));
     }
 }

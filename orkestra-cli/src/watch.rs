@@ -73,8 +73,7 @@ async fn read(watched: Watched, sender: mpsc::Sender<News>) {
     let outcome = loop {
         match events.next().await {
             Ok(Some(event)) => {
-                let Some(event) = product_event(&event) else { continue };
-                if sender.send(News::Event(event)).await.is_err() {
+                if sender.send(News::Event(product_event(&event))).await.is_err() {
                     return;
                 }
             }

@@ -40,11 +40,11 @@ pub(crate) async fn events(
     }
     let stopping = app.stopping.clone().cancelled_owned();
     let events = watch::of_run(&owned.run, since).take_until(stopping);
-    let shown = events.filter_map(async |event| event.map(|event| shown(&event)).transpose());
+    let shown = events.map(|event| event.map(|event| shown(&event)));
     Ok(Sse::new(shown).keep_alive(KeepAlive::default()).into_response())
 }
 
-fn shown(event: &RunEvent) -> Option<Event> {
-    let event = feed::product_event(event)?;
-    Some(Event::default().id(event.seq.to_string()).event(event.event.name()).data(event.to_json().to_string()))
+fn shown(event: &RunEvent) -> Event {
+    let event = feed::product_event(event);
+    Event::default().id(event.seq.to_string()).event(event.event.name()).data(event.to_json().to_string())
 }

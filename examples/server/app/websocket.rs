@@ -120,6 +120,7 @@ async fn pump(socket: &mut WebSocket, app: &App, mut live: Live, is_one_run: boo
     let mut answered = true;
     loop {
         let message = tokio::select! {
+            biased;
             () = app.stopping.cancelled() => return End::Farewell(Farewell(1001, "the server is stopping")),
             heard = socket.recv() => match heard {
                 None | Some(Err(_) | Ok(Message::Close(_))) => return End::Gone,
@@ -135,10 +136,7 @@ async fn pump(socket: &mut WebSocket, app: &App, mut live: Live, is_one_run: boo
                 Message::Ping(axum::body::Bytes::new())
             }
             event = live.next() => match event {
-                Some(Ok(event)) => match feed::product_event(&event) {
-                    Some(event) => Message::Text(event.to_json().to_string().into()),
-                    None => continue,
-                },
+                Some(Ok(event)) => Message::Text(feed::product_event(&event).to_json().to_string().into()),
                 Some(Err(_)) if app.stopping.is_cancelled() => continue,
                 Some(Err(_)) => return End::Farewell(Farewell(1011, "cannot read further events")),
                 None if is_one_run => return End::Farewell(Farewell(1000, "the run has ended")),

@@ -283,6 +283,17 @@ pub enum ProductEvent {
         /// The deadline.
         deadline: String,
     },
+    /// Bookkeeping of the engine: for programs that follow everything. Text screens leave it out.
+    EngineEvent {
+        /// The engine's name of the event, `step_completed` for instance.
+        kind: String,
+        /// The agent; missing when the event concerns the run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent: Option<String>,
+        /// The key of the step or wait, the published key, the name of the signal, or the id of the child run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+    },
     /// An event that another task emitted, unchanged, or an event of a newer version.
     #[serde(untagged)]
     Custom(CustomEvent),

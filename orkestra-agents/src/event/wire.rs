@@ -138,8 +138,15 @@ impl ProductEvent {
             | Self::RunFailed { .. }
             | Self::RunCancelled { .. }
             | Self::RunTerminated { .. }
-            | Self::RunTimedOut { .. } => false,
+            | Self::RunTimedOut { .. }
+            | Self::EngineEvent { .. } => false,
         }
+    }
+
+    /// Whether it is bookkeeping of the engine, which people need not see.
+    #[must_use]
+    pub const fn is_internal(&self) -> bool {
+        matches!(self, Self::EngineEvent { .. })
     }
 
     /// The agent that the event is about; `None` for an event of the whole run.
@@ -169,6 +176,7 @@ impl ProductEvent {
             | Self::WaitTimedOut { agent, .. }
             | Self::WaitWithdrawn { agent, .. }
             | Self::CompensationRetried { agent } => Some(agent),
+            Self::EngineEvent { agent, .. } => agent.as_deref(),
             Self::Custom(event) => event.fields.get("agent").and_then(Value::as_str),
             Self::RunStarted { .. }
             | Self::BudgetReached { .. }
@@ -213,6 +221,7 @@ impl ProductEvent {
             Self::HumanInputReceived { .. } => "human_input_received",
             Self::WaitTimedOut { .. } => "wait_timed_out",
             Self::WaitWithdrawn { .. } => "wait_withdrawn",
+            Self::EngineEvent { .. } => "engine_event",
             Self::BudgetReached { .. } => "budget_reached",
             Self::BudgetChanged { .. } => "budget_changed",
             Self::RunPaused { .. } => "run_paused",

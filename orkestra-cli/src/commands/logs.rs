@@ -50,8 +50,7 @@ async fn print_all(run: &Run, view: &RunView, screen: &mut dyn Screen) -> Result
     while last < view.last.0 {
         let Some(event) = events.next().await? else { break };
         last = event.seq.0;
-        let Some(event) = product_event(&event) else { continue };
-        match screen.event(&event) {
+        match screen.event(&product_event(&event)) {
             // The reader has closed the pipe, as `head` does.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
             shown => shown.map_err(|error| unwritable(&error))?,

@@ -32,6 +32,9 @@ impl Screen for Lines {
     }
 
     fn event(&mut self, event: &FeedEvent) -> io::Result<()> {
+        if event.event.is_internal() {
+            return Ok(());
+        }
         let mut out = io::stdout().lock();
         for line in render(event, self.is_many) {
             writeln!(out, "{line}")?;

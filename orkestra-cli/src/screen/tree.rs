@@ -182,6 +182,7 @@ impl Screen for Tree {
     fn event(&mut self, event: &FeedEvent) -> io::Result<()> {
         let run = event.run_id.as_str();
         match (event.event.agent(), &event.event) {
+            _ if event.event.is_internal() => Ok(()),
             (Some(agent), ProductEvent::TokenChunk { chunk, .. }) => self.says(run, agent, chunk),
             (Some(agent), _) => {
                 self.flush_saying(run, agent)?;

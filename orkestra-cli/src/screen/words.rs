@@ -89,6 +89,9 @@ fn what(event: &FeedEvent) -> String {
         Told::ValidationFailed { debug_info, .. } => {
             format!("VALIDATION FAILED on attempt {}: {}", debug_info.attempt, debug_info.error_type.name())
         }
+        Told::EngineEvent { kind, key, .. } => {
+            format!("{} {}", one_line(kind), one_line(key.as_deref().unwrap_or_default()))
+        }
         Told::Custom(event) => format!("{} {}", one_line(&event.name), rest(event)),
     }
 }

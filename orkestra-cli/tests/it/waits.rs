@@ -31,7 +31,8 @@ fn leave_a_run(place: &Place, fails: bool) {
         let engine = Engine::builder().store(store).workflow(workflow).start().await.expect("an engine");
         let run = engine.run("w").id("r").start().await.expect("a run");
         let mut events = run.events(Cursor::START);
-        let (mut asks, mut paused) = (false, !fails);
+        // A node asks nothing while the run is paused, and `build` may fail first.
+        let (mut asks, mut paused) = (fails, !fails);
         while !(asks && paused) {
             let event = events.next().await.expect("a journal").expect("it has not ended").event;
             asks |= matches!(event, Event::QuestionAsked { .. });

@@ -26,7 +26,7 @@ pub(crate) async fn events(run: &Run) -> Vec<Value> {
     let mut events = run.events(Cursor::START);
     let mut seen = Vec::new();
     while let Some(event) = events.next().await.expect("the store can be read") {
-        seen.extend(feed::product_event(&event).map(|event| event.to_json()));
+        seen.push(feed::product_event(&event).to_json());
     }
     seen
 }
