@@ -56,11 +56,8 @@ const WORDS: &[(&str, &str)] = &[
     ("wings", "modules"),
 ];
 
-/// Rust files below these paths still have such phrases. The list may only shrink: a path without a breach is a breach itself.
-const UNFINISHED: &[&str] = &["orkestra-agents/", "orkestra-core/"];
-
-/// The table itself, the page that says which words to avoid, and the status of an issue, which is deleted with it.
-const EXEMPT: &[&str] = &["tests/tidy/phrases.rs", "docs/glossary.md", "docs/STATUS.md"];
+/// The table itself, and the page that says which words to avoid.
+const EXEMPT: &[&str] = &["tests/tidy/phrases.rs", "docs/glossary.md"];
 
 /// A word, or the end of a sentence.
 struct Token {
@@ -169,21 +166,10 @@ pub(crate) fn in_source(source: &Source) -> Vec<Breach> {
     breaches
 }
 
-/// The breaches of all Rust files, but for those of `unfinished` paths; and the unfinished paths that have none.
-pub(crate) fn in_sources(sources: &[Source], unfinished: &[&str]) -> Vec<Breach> {
-    let mut left: Vec<&str> = unfinished.to_vec();
-    let mut breaches = Vec::new();
-    for source in sources.iter().filter(|source| !EXEMPT.contains(&source.path.as_str())) {
-        let wrong = in_source(source);
-        match unfinished.iter().find(|path| source.path.starts_with(**path)) {
-            Some(path) if !wrong.is_empty() => left.retain(|unseen| unseen != path),
-            Some(_) => {}
-            None => breaches.extend(wrong),
-        }
-    }
-    breaches
-        .extend(left.into_iter().map(|path| Breach::stale(path, "has no such phrase: take it off UNFINISHED".into())));
-    breaches
+/// The breaches of all Rust files.
+pub(crate) fn in_sources(sources: &[Source]) -> Vec<Breach> {
+    let checked = sources.iter().filter(|source| !EXEMPT.contains(&source.path.as_str()));
+    checked.flat_map(in_source).collect()
 }
 
 /// The pages of the repository: those at its root and below `docs/`.
@@ -213,7 +199,7 @@ fn pages_use_plain_phrases() {
 
 #[test]
 fn comments_and_messages_use_plain_phrases() {
-    super::assert_none("phrases of the sources", &in_sources(&super::tree(), UNFINISHED));
+    super::assert_none("phrases of the sources", &in_sources(&super::tree()));
 }
 
 #[test]
@@ -251,15 +237,4 @@ fn words_are_found_in_comments_and_literals_are_left_alone() {
     let page = "a room\n```rust\nroom();\n```\nno seat\n";
     let lines: Vec<usize> = in_page("a.md", page).iter().map(|breach| breach.line).collect();
     assert_eq!(lines, [1, 5]);
-}
-
-#[test]
-fn an_unfinished_path_without_phrases_is_found() {
-    let sources = [Source::new("a/src/b.rs", "// one room\n"), Source::new("c/src/d.rs", "// fine\n")];
-    let shown = |unfinished: &[&str]| -> Vec<String> {
-        in_sources(&sources, unfinished).into_iter().map(|breach| breach.path).collect()
-    };
-    assert_eq!(shown(&["a/"]), [] as [String; 0]);
-    assert_eq!(shown(&[]), ["a/src/b.rs"]);
-    assert_eq!(shown(&["a/", "c/"]), ["c/"]);
 }

@@ -154,7 +154,7 @@ fn files_named(objective: &str) -> Vec<&str> {
 /// What the model reads instead of the result of an interrupted call.
 pub(crate) fn interrupted(tool: &str) -> String {
     format!(
-        "{INTERRUPTED} the process died while {tool} ran, so nobody knows whether it took effect. Look at the state \
+        "{INTERRUPTED} the process died while {tool} ran, so it is unknown whether it took effect. Look at the state \
          (list_files, read_file) and go on from there."
     )
 }

@@ -7,7 +7,7 @@ use super::instance::Rank;
 use super::{Limiter, Place, Who};
 
 impl Limiter {
-    /// The slots that `who` waits for, each with its place in the queue and its use; `None` if it does not wait. The cost
+    /// The slots of a waiting request, each with its place in the queue and its use; `None` if `who` has no request. The cost
     /// grows with the number of requests before it.
     pub(super) fn queue_of(&self, who: &Who, now: Timestamp) -> Option<Vec<SlotWait>> {
         match self.places.get(who) {

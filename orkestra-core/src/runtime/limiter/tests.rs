@@ -286,7 +286,7 @@ proptest! {
                 let before = model.waits.len();
                 let next = model.grant(&mut world);
                 if nobody && before == model.waits.len() {
-                    world.now += next.expect("who waits for nobody waits for the clock");
+                    world.now += next.expect("a request that no holder blocks waits for the clock");
                     model.grant(&mut world);
                 }
                 rounds += 1;

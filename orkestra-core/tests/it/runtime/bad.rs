@@ -314,9 +314,9 @@ async fn a_signal_to_a_missing_run_is_refused() {
     run.output::<()>().await.expect("an end");
     tokio::time::sleep(secs(1)).await;
     store.delete(&id).await.expect("it is gone");
-    let error = run.signal("go", &1).await.expect_err("it is not there");
+    let error = run.signal("go", &1).await.expect_err("the run does not exist");
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::NotFound, "there is no such run"));
-    let error = run.events(Cursor::START).next().await.expect_err("it is not there");
+    let error = run.events(Cursor::START).next().await.expect_err("the run does not exist");
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::NotFound, "run `r` not found"));
 }
 

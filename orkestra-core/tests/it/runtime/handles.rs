@@ -205,7 +205,7 @@ async fn an_application_keeps_its_own_values_in_the_store() {
 async fn a_handle_does_not_read_the_store() {
     let engine = engine(MemoryStore::new()).workflow(gate("w")).start().await.expect("an engine");
     let run = engine.handle("r").expect("an id");
-    assert_eq!(run.status().await.expect_err("it is not there").kind(), ErrorKind::NotFound);
+    assert_eq!(run.status().await.expect_err("the run does not exist").kind(), ErrorKind::NotFound);
     assert!(engine.get("r").await.expect("a store").is_none());
     engine.run("w").id(String::from("r")).start().await.expect("a run");
     run.signal("go", &7_u64).await.expect("it is sent");

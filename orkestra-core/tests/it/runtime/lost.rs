@@ -1,4 +1,4 @@
-//! Lost values and lost runs: whoever waits for them gets an error.
+//! Lost values and lost runs: waiting for them ends with an error.
 
 use std::future::Future;
 

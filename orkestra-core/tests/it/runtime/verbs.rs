@@ -460,7 +460,7 @@ async fn nothing_is_stored_for_a_missing_run() {
     run.outcome().await.expect("an end");
     store.delete(run.id()).await.expect("deleted");
     let long = "x".repeat(1_000_000);
-    let error = run.signal("s", &long).await.expect_err("it is not there");
+    let error = run.signal("s", &long).await.expect_err("the run does not exist");
     assert_eq!(error.kind(), ErrorKind::NotFound);
     let text = serde_json::to_string(&long).expect("JSON");
     let key: String = <sha2::Sha256 as sha2::Digest>::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
