@@ -57,7 +57,7 @@ const WORDS: &[(&str, &str)] = &[
 ];
 
 /// The table itself, and the pages that quote what to avoid.
-const EXEMPT: &[&str] = &["tests/tidy/phrases.rs", "docs/glossary.md", "docs/rewrites.md"];
+const EXEMPT: &[&str] = &["tests/tidy/phrases.rs", "docs/glossary.md", "docs/rewrites.md", "docs/STATUS.md"];
 
 /// A word, or the end of a sentence.
 struct Token {

@@ -205,7 +205,7 @@ impl Driver {
     async fn drive_once(&mut self, trouble: &mut Trouble) -> Next {
         let (before, began) = (self.durable, Instant::now());
         let (ownership, shared) = (Arc::clone(&self.ownership), Arc::clone(&self.shared));
-        let (lease, state, opening) = match or_interrupted(&ownership, &shared, self.open()).await {
+        let (lease, state, opening) = match or_interrupted(&ownership, &shared, Box::pin(self.open())).await {
             Ok(opened) => opened,
             Err(stop) => {
                 shared.slots.release_all(&self.run);
@@ -213,7 +213,7 @@ impl Driver {
             }
         };
         let mut session = Session::new(self, lease, state);
-        let Err(stop) = or_interrupted(&ownership, &shared, session.drive(opening)).await;
+        let Err(stop) = or_interrupted(&ownership, &shared, Box::pin(session.drive(opening))).await;
         match session.driver.after(stop, trouble, (before, began)) {
             Next::Leave(refusal, _) => {
                 let wake = session.finish(refusal.is_some());
