@@ -110,7 +110,8 @@ impl Session<'_> {
         let code = self.driver.shared.code.task(state.plan().workflow(), task);
         let unknown =
             Failure::permanent(FailureKind::BadInput, format!("task `{task}` is not registered with this engine"));
-        let work = async move {
+        // Boxed: each function that takes a future by value and awaits it stores it twice.
+        let work = Box::pin(async move {
             let (code, mut inner) = (code.ok_or(unknown)?, inner);
             let run = inner.run.clone();
             let unread = |error: Error| Failure::retryable(FailureKind::Store, error.to_string());
@@ -121,7 +122,7 @@ impl Session<'_> {
             let cx = Context::new(inner);
             let output = watched(Arc::clone(cx.inner()), code.call(cx, input)).await?;
             insist(|| blobs::keep(&*store, &run, output.clone())).await.map_err(unread)
-        };
+        });
         // Counted because it holds the store: shutdown waits for it.
         let work = self.driver.shared.jobs.counted(work);
         let invocation =
