@@ -80,7 +80,7 @@ fn main() -> BenchResult {
     ];
     if let Some(unknown) = only.filter(|only| sections.iter().all(|(name, _)| name != only)) {
         let names: Vec<_> = sections.iter().map(|(name, _)| *name).collect();
-        return Err(format!("there is no section `{unknown}`; use one of {}", names.join(", ")).into());
+        return Err(format!("unknown section `{unknown}`; use one of: {}", names.join(", ")).into());
     }
     for (name, section) in sections {
         if only.is_none_or(|only| only == *name) {

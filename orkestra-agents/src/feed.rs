@@ -15,7 +15,7 @@ pub fn product_event(event: &RunEvent) -> FeedEvent {
     FeedEvent { run_id: run.to_string(), seq: seq.0, ts: at.to_string(), event: shown(event, *seq) }
 }
 
-/// IMPORTANT: no `_` here. Whoever adds an event to the engine decides what users see of it.
+/// IMPORTANT: no `_` here. A new event of the engine must get its event for users here.
 fn shown(event: &Event, seq: Seq) -> ProductEvent {
     use ProductEvent as Shown;
     match event {

@@ -38,7 +38,7 @@ pub struct RunBody {
     pub progress_percentage: usize,
     /// Its nodes, each after the nodes that it waits for.
     pub nodes: Vec<NodeBody>,
-    /// Who works on it; missing when nobody does.
+    /// The engine that works on it; missing if none does.
     #[serde(default)]
     pub lease: Option<LeaseBody>,
     /// What keeps the run as a whole from going on, beside what its nodes wait for.

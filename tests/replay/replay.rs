@@ -3,57 +3,38 @@
 //! `scripts/test` runs this with `cargo test -p orkestra-replay`. As a part of the whole workspace it passes too, and proves less:
 //! cargo then builds the core with the features that the other crates ask for.
 
+#[path = "../../orkestra-core/tests/it/stored.rs"]
+mod stored;
+
+use std::fs;
+
 use orkestra_core::event::{NodeStatus, Outcome, RunStatus};
-use orkestra_core::journal::{Replayer, Written};
+use orkestra_core::journal::Replayer;
 use orkestra_core::kernel::RunState;
-use orkestra_core::model::{Epoch, RunId, Seq};
+use orkestra_core::model::RunId;
 use orkestra_core::projection::{Graph, GraphFold, RunView, Timeline, TimelineFold};
 use serde::Deserialize;
-use serde_json::value::RawValue;
+
+use self::stored::Stored;
 
 /// Runs that format 2 left under way.
 const UNDER_WAY: &str = include_str!("../../orkestra-core/tests/it/runtime/old/under-way.jsonl");
 
-/// Runs that ended, of each format.
-const ENDED: [(&str, &str, RunStatus); 8] = [
-    (
-        "v1-cancelled",
-        include_str!("../../orkestra-core/tests/it/kernel/fixtures/v1-cancelled.json"),
-        RunStatus::Cancelled,
-    ),
-    (
-        "v1-completed",
-        include_str!("../../orkestra-core/tests/it/kernel/fixtures/v1-completed.json"),
-        RunStatus::Completed,
-    ),
-    ("v1-failed", include_str!("../../orkestra-core/tests/it/kernel/fixtures/v1-failed.json"), RunStatus::Failed),
-    (
-        "v2-completed",
-        include_str!("../../orkestra-core/tests/it/kernel/fixtures/v2-completed.json"),
-        RunStatus::Completed,
-    ),
-    (
-        "v2-terminated",
-        include_str!("../../orkestra-core/tests/it/kernel/fixtures/v2-terminated.json"),
-        RunStatus::Terminated,
-    ),
-    (
-        "v2-timed-out",
-        include_str!("../../orkestra-core/tests/it/kernel/fixtures/v2-timed-out.json"),
-        RunStatus::TimedOut,
-    ),
-    ("v3-forked", include_str!("../../orkestra-core/tests/it/kernel/fixtures/v3-forked.json"), RunStatus::Failed),
-    ("v3-large", include_str!("../../orkestra-core/tests/it/kernel/fixtures/v3-large.json"), RunStatus::Completed),
-];
+/// Where the runs that ended are, of each format.
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../orkestra-core/tests/it/kernel/fixtures");
 
-/// One commit, as a store keeps it.
-#[derive(Deserialize)]
-struct Stored {
-    first: Seq,
-    last: Seq,
-    epoch: Epoch,
-    body: Box<RawValue>,
-}
+/// How they ended: all that are there, a test compares.
+const ENDED: [(&str, RunStatus); 9] = [
+    ("v1-cancelled", RunStatus::Cancelled),
+    ("v1-completed", RunStatus::Completed),
+    ("v1-failed", RunStatus::Failed),
+    ("v2-completed", RunStatus::Completed),
+    ("v2-terminated", RunStatus::Terminated),
+    ("v2-timed-out", RunStatus::TimedOut),
+    ("v3-forked", RunStatus::Failed),
+    ("v3-large", RunStatus::Completed),
+    ("v3-published", RunStatus::Completed),
+];
 
 /// One run of the file of runs under way; the rest of a line is the store's.
 #[derive(Deserialize)]
@@ -76,12 +57,16 @@ struct Shown {
     timeline: Timeline,
 }
 
+fn ended(name: &str) -> Shown {
+    let text = fs::read_to_string(format!("{FIXTURES}/{name}.json")).expect("a fixture");
+    replay(&RunId::new("fixture").expect("an id"), serde_json::from_str(&text).expect("a journal"))
+}
+
 fn replay(run: &RunId, commits: Vec<Stored>) -> Shown {
     let (mut replayer, mut graph, mut timeline) =
         (Replayer::new(run.clone()), GraphFold::default(), TimelineFold::new(run.clone()));
-    for Stored { first, last, epoch, body } in commits {
-        let written = Written { run: run.clone(), first, last, epoch, body: body.get().as_bytes().into() };
-        let commit = replayer.add(&written).expect("an old journal is readable");
+    for stored in commits {
+        let commit = replayer.add(&stored.written(run)).expect("an old journal is readable");
         timeline.add(&commit);
         commit.events.iter().for_each(|event| graph.add(event));
     }
@@ -111,9 +96,13 @@ fn check(name: &str, shown: &Shown, status: RunStatus) {
 
 #[test]
 fn runs_that_ended_are_replayed_and_shown() {
-    for (name, text, status) in ENDED {
-        let commits: Vec<Stored> = serde_json::from_str(text).expect("a fixture");
-        check(name, &replay(&RunId::new("fixture").expect("an id"), commits), status);
+    let files = fs::read_dir(FIXTURES).expect("the fixtures").map(|file| file.expect("a file").path());
+    let journals = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    let mut there: Vec<_> = journals.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect();
+    there.sort_unstable();
+    assert_eq!(there, ENDED.map(|(name, _)| name));
+    for (name, status) in ENDED {
+        check(name, &ended(name), status);
     }
 }
 
@@ -128,8 +117,7 @@ fn runs_under_way_are_replayed_and_shown() {
 
 #[test]
 fn the_view_has_the_outcome_and_the_outputs() {
-    let commits: Vec<Stored> = serde_json::from_str(ENDED[3].1).expect("a fixture");
-    let view = replay(&RunId::new("fixture").expect("an id"), commits).view;
+    let view = ended("v2-completed").view;
     assert!(matches!(view.outcome, Some(Outcome::Completed(_))), "{:?}", view.outcome);
     assert!(view.nodes.iter().any(|node| node.status == NodeStatus::Completed && node.output.is_some()));
 }

@@ -88,7 +88,7 @@ async fn bodies_that_are_no_account() {
 }
 
 #[tokio::test]
-async fn whoever_tries_too_often_is_told_when_to_come_back() {
+async fn too_many_attempts_are_answered_with_when_to_retry() {
     let directory = tempfile::tempdir().expect("a directory");
     let server = Server::start(directory.path()).await;
     let client = server.client();

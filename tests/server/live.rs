@@ -60,7 +60,7 @@ async fn a_socket_goes_on_where_its_client_says() {
 }
 
 #[tokio::test]
-async fn whoever_may_not_look_is_told_by_the_code_of_the_close() {
+async fn an_unauthorised_client_is_closed_with_a_code() {
     let directory = tempfile::tempdir().expect("a directory");
     let server = Server::start(directory.path()).await;
     let (ours, theirs) = (server.register("ours").await, server.register("theirs").await);

@@ -44,7 +44,7 @@ pub(crate) const FIXED: &[(&str, &[&str])] = &[
             "Written",
         ],
     ),
-    ("whoever drives the kernel makes it", &["Commit", "Fork", "Input"]),
+    ("a program that drives the kernel makes it", &["Commit", "Fork", "Input"]),
     ("it is whole as it is", &["NodeInput", "Span", "Winner"]),
     ("its readers decide on every variant", &["Event", "Pulse"]),
 ];

@@ -158,10 +158,9 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use async_trait::async_trait;
     use futures_util::future;
     use orkestra::prelude::{Event, MemoryStore, Name, NodeSpec, WorkflowSpec};
-    use orkestra_agents::model::{Model, ModelChoice, ModelError, ModelSpec, Reply, Request, Sink};
+    use orkestra_agents::model::{ModelChoice, ModelSpec, PendingModel};
     use orkestra_agents::{Job, Orkestra, SandboxChoice, SandboxKind};
 
     use super::*;
@@ -177,24 +176,6 @@ mod tests {
         run.start().await.expect("it starts")
     }
 
-    /// A model that never answers.
-    struct Silent;
-
-    #[async_trait]
-    impl Model for Silent {
-        fn name(&self) -> &str {
-            "silent"
-        }
-
-        fn context_tokens(&self) -> u64 {
-            8_000
-        }
-
-        async fn stream(&self, _: &Request, _: &dyn Sink) -> Result<Reply, ModelError> {
-            future::pending().await
-        }
-    }
-
     /// A run whose only completed node is being compensated, by an agent whose model never answers.
     async fn compensating_run(app: &App, owner: &str) -> Run {
         let name = |text| Name::new(text).expect("a name");
@@ -205,7 +186,7 @@ mod tests {
         let job = Job {
             objective: "Build it".to_owned(),
             project_id: None,
-            model: ModelSpec::named("silent"),
+            model: ModelSpec::named("pending"),
             sandbox: SandboxKind::Local,
             tasks: Vec::new(),
         };
@@ -256,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_compensating_run_is_watched_before_anything_happens_to_it() {
-        let (_directory, app, ours) = start_with(ModelChoice::custom(Arc::new(Silent))).await;
+        let (_directory, app, ours) = start_with(ModelChoice::custom(Arc::new(PendingModel))).await;
         let run = compensating_run(&app, ours.as_str()).await;
         assert_eq!(run.status().await.expect("it is there").status, RunStatus::Compensating);
         watched_to_its_last_event(&app, &ours, &run).await;

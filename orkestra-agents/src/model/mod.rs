@@ -26,4 +26,4 @@ pub use interface::{FinishReason, Model, Reply, Request, Silent, Sink, StreamEve
 pub use message::{Arguments, AssistantMessage, Message, ToolCall, ToolMessage};
 pub use patient::{Patience, Patient};
 pub use price::{Price, Priced};
-pub use scripted::{ScriptedModel, call, say};
+pub use scripted::{PendingModel, ScriptedModel, call, say};

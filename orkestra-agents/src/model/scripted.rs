@@ -80,6 +80,24 @@ impl Model for ScriptedModel {
     }
 }
 
+/// A model that never answers, for tests of whatever waits for one.
+pub struct PendingModel;
+
+#[async_trait]
+impl Model for PendingModel {
+    fn name(&self) -> &str {
+        "pending"
+    }
+
+    fn context_tokens(&self) -> u64 {
+        8_000
+    }
+
+    async fn stream(&self, _: &Request, _: &dyn Sink) -> Result<Reply, ModelError> {
+        std::future::pending().await
+    }
+}
+
 /// A reply with text only.
 pub fn say(text: impl Into<String>) -> AssistantMessage {
     AssistantMessage { text: text.into(), ..AssistantMessage::default() }

@@ -1,4 +1,4 @@
-//! Why a run or a node waits, as the bodies say it.
+//! Why a run or a node waits: the form in response bodies.
 
 use orkestra_core::model::Timestamp;
 use orkestra_core::projection::{LeaseView, RunWaitsFor, SlotWait, WaitsFor};
@@ -15,16 +15,16 @@ pub struct WaitBody {
     pub kind: String,
     /// What follows "waits for", in words.
     pub text: String,
-    /// When the wait ends, whatever happens; RFC 3339 in UTC.
+    /// When the wait ends at the latest; RFC 3339 in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
     /// Since when; RFC 3339 in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
-    /// What an answer names: the id of the question, or the signal. The same as in the event `human_input_required`.
+    /// What an answer must name: the id of the question, or the signal. The same as in the event `human_input_required`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// What is asked. Missing when it is too long to be in the journal itself.
+    /// The question. Missing if it is too long to be in the journal itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<Value>,
     /// The run that is waited for.
@@ -50,7 +50,7 @@ pub struct SlotBody {
     pub place: Option<usize>,
 }
 
-/// Who works on a run.
+/// The engine that works on a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LeaseBody {
@@ -93,7 +93,7 @@ impl WaitBody {
             WaitsFor::Slots { slots } => Self { slots: slots.iter().map(SlotBody::of).collect(), ..body },
             WaitsFor::Nodes { nodes, .. } => Self { nodes: nodes.iter().map(ToString::to_string).collect(), ..body },
             WaitsFor::Pause { since, .. } | WaitsFor::Budget { since, .. } => Self { since: at(since), ..body },
-            // Kind and text say all of it, also of a kind that is new.
+            // Kind and text are enough, also for a new kind.
             _ => body,
         }
     }

@@ -38,7 +38,7 @@ pub(super) async fn perform(arguments: &RunIdArguments) -> Result<Exit, Failure>
             let _ = writeln!(text, "unfinished, {} works on it: its lease lasts until {}", lease.worker, lease.until);
         }
         None if view.status.is_live() => {
-            let _ = writeln!(text, "unfinished, and nobody works on it: `aios resume {}` goes on", view.id);
+            let _ = writeln!(text, "unfinished, and no process works on it; continue with `aios resume {}`", view.id);
         }
         None => {}
     }

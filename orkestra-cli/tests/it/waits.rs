@@ -54,7 +54,7 @@ fn status_says_why_a_run_waits_and_what_to_do() {
         status.contains(", \"ship it?\", until 20") && status.contains("; answer it with `Run::answer`"),
         "{status}"
     );
-    assert!(status.contains("unfinished, and nobody works on it: `aios resume r`"), "{status}");
+    assert!(status.contains("unfinished, and no process works on it; continue with `aios resume r`"), "{status}");
     let json = &json_lines(&place.good(&["status", "r", "--json"]).out)[0];
     let (approve, ask) = (&json["nodes"][0]["waits_for"][0], &json["nodes"][1]["waits_for"][0]);
     assert_eq!((&approve["kind"], &approve["request_id"]), (&"signal".into(), &"approve".into()), "{json}");

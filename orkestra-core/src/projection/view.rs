@@ -41,7 +41,7 @@ pub struct RunView {
     pub questions: Vec<QuestionView>,
     /// The child runs that it waits for.
     pub children: Vec<RunId>,
-    /// Who drives it. `None` when nobody does, as while it only waits or is paused, and when the store cannot tell.
+    /// The engine that drives it. `None` if none does, for example while the run is parked or paused, or if the store cannot tell.
     pub lease: Option<LeaseView>,
     /// What it waits for as a whole, beside what its nodes wait for. As far as the engine that was asked knows.
     pub waits_for: Option<RunWaitsFor>,

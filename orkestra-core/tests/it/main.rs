@@ -5,3 +5,4 @@ mod errors;
 mod kernel;
 mod projection;
 mod runtime;
+mod stored;

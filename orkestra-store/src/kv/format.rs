@@ -18,7 +18,7 @@ pub(crate) struct Format {
     pub(crate) backend: &'static str,
     /// The version it writes. Older versions are readable.
     pub(crate) version: u32,
-    /// A file or directory that exists whenever the database does, whoever created it.
+    /// A file or directory that exists whenever the database does, regardless of which version created it.
     pub(crate) database: &'static str,
 }
 

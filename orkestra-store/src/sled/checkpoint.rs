@@ -67,7 +67,7 @@ impl Checkpoints {
         self.under_way = Some(under_way);
         drop(self.thread.call(move || {
             run(&core, work);
-            // IMPORTANT: before `ended`: whoever waits then goes on to close the database.
+            // IMPORTANT: before `ended`: the waiter then closes the database.
             drop(core);
             drop(ended);
         }));

@@ -313,7 +313,7 @@ pub async fn lease_1_is_the_one_that_is_held<F: StoreFixture>(fixture: &F) -> Te
     let again = claim_until(&*store, sample.id(), "one", 250, 400).await?;
     same("the lease after another claim", &holder(&*store, sample.id(), 250).await?, &one(&again, 400))?;
     let taken = claim_until(&*store, sample.id(), "three", 400, 600).await?;
-    same("the lease of whoever took it over", &holder(&*store, sample.id(), 400).await?, &one(&taken, 600))?;
+    same("the lease of the engine that took it over", &holder(&*store, sample.id(), 400).await?, &one(&taken, 600))?;
     same("the lease of another run", &holder(&*store, &other, 400).await?, &one(&elsewhere, 500))
 }
 
@@ -321,7 +321,7 @@ pub async fn lease_1_is_the_one_that_is_held<F: StoreFixture>(fixture: &F) -> Te
 ///
 /// # Errors
 /// [`Breach`].
-pub async fn lease_2_is_none_when_nobody_holds_the_run<F: StoreFixture>(fixture: &F) -> TestResult {
+pub async fn lease_2_is_none_when_no_engine_holds_the_run<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let (time, mut sample) = (Timestamp::from_millis, SampleRun::new("r"));
     let none = None;

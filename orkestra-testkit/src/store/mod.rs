@@ -131,7 +131,7 @@ tests![
     claim_4_of_many_at_once_each_run_goes_to_one,
     release_all_frees_the_runs_of_one_worker,
     lease_1_is_the_one_that_is_held,
-    lease_2_is_none_when_nobody_holds_the_run,
+    lease_2_is_none_when_no_engine_holds_the_run,
     send_1_is_durable_and_in_order,
     send_1_letters_go_with_their_run,
     send_2_is_refused,

@@ -2,35 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use async_trait::async_trait;
 use orkestra_core::prelude::{Cursor, Event, MemoryStore, Name, NodeSpec, Outcome, WorkflowSpec};
 use orkestra_tools::{Command, DockerOptions, Sandbox, SandboxError, Unobserved};
 
-use crate::model::{Model, ModelError, ModelSpec, Reply, Request, Sink};
+use crate::model::{ModelSpec, PendingModel};
 use crate::{Job, SandboxKind};
 
 use super::*;
 
-/// A model that never answers.
-struct Silent;
-
-#[async_trait]
-impl Model for Silent {
-    fn name(&self) -> &str {
-        "silent"
-    }
-
-    fn context_tokens(&self) -> u64 {
-        8_000
-    }
-
-    async fn stream(&self, _: &Request, _: &dyn Sink) -> Result<Reply, ModelError> {
-        std::future::pending().await
-    }
-}
-
 async fn start(data: &Path, store: &Arc<MemoryStore>) -> Orkestra {
-    let builder = Orkestra::builder(data).model(ModelChoice::custom(Arc::new(Silent))).sandbox(SandboxChoice::Local);
+    let builder =
+        Orkestra::builder(data).model(ModelChoice::custom(Arc::new(PendingModel))).sandbox(SandboxChoice::Local);
     builder.start(Arc::clone(store) as Arc<dyn Store>).await.expect("it starts")
 }
 
@@ -50,7 +32,7 @@ async fn compensating(orkestra: &Orkestra, id: &str) -> Run {
     let job = Job {
         objective: "Build it".to_owned(),
         project_id: None,
-        model: ModelSpec::named("silent"),
+        model: ModelSpec::named("pending"),
         sandbox: SandboxKind::Local,
         tasks: Vec::new(),
     };

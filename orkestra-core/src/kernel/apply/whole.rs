@@ -147,7 +147,7 @@ impl RunState {
     }
 
     /// The first meter that has reached its budget.
-    pub(in super::super) fn reached_budget(&self) -> Option<(&Name, Amount, Amount)> {
+    pub(crate) fn reached_budget(&self) -> Option<(&Name, Amount, Amount)> {
         let spent = |meter: &Name| self.spent.get(meter).copied().unwrap_or_default();
         let limits = self.options.budget.iter();
         limits.map(|(meter, limit)| (meter, spent(meter), *limit)).find(|(_, spent, limit)| spent >= limit)

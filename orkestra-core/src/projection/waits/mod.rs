@@ -1,7 +1,7 @@
-//! Why a run does not go on: what each of its nodes waits for, and what the run as a whole waits for.
+//! Why a run makes no progress: what each node waits for, and what the whole run waits for.
 //!
-//! What stands in the journal is a pure function of the state. What only an engine knows (places in a queue, leases, what it
-//! cannot drive) is `None` here, and filled in by [`Run::view`](crate::Run::view).
+//! What the journal tells is a pure function of the state. What only an engine knows (positions in queues, leases, runs that it
+//! cannot drive) is `None` here; [`Run::view`](crate::Run::view) fills it in.
 
 mod text;
 
@@ -41,7 +41,7 @@ pub enum WaitsFor {
     },
     /// A signal: [`Run::signal`](crate::Run::signal) sends it.
     Signal {
-        /// The key of the wait; none for a gate.
+        /// The key of the wait; `None` for a gate.
         key: Option<String>,
         /// The signal.
         signal: Name,
@@ -74,10 +74,10 @@ pub enum WaitsFor {
     Retry {
         /// The attempt.
         attempt: u32,
-        /// When it begins.
+        /// When it starts.
         until: Timestamp,
     },
-    /// Slots of the engine that drives the run. An attempt begins when it has all of them.
+    /// Slots of the engine that drives the run. An attempt starts when it has all of them.
     Slots {
         /// The slots that it needs.
         slots: Vec<SlotWait>,
@@ -103,23 +103,23 @@ pub enum WaitsFor {
         meter: Name,
         /// What was spent.
         spent: Amount,
-        /// What may be spent; none when the limit was removed since.
-        limit: Option<Amount>,
-        /// Since when the run is paused.
+        /// The budget.
+        limit: Amount,
+        /// Since when the run has been paused.
         since: Timestamp,
     },
-    /// A decision on its failure: [`Run::retry`](crate::Run::retry) tries it again, [`Run::resume`](crate::Run::resume)
-    /// gives it up.
+    /// A decision on its failure: [`Run::retry`](crate::Run::retry) runs it again, [`Run::resume`](crate::Run::resume)
+    /// accepts the failure.
     Decision,
     /// The end of its task, which was asked to stop.
     Stop {
-        /// When the attempt is given up.
+        /// When the attempt is abandoned.
         until: Timestamp,
     },
 }
 
-/// A slot that an attempt waits for. What the engine that was asked cannot know is `None`: only the engine that drives the run
-/// has its queue.
+/// A slot that an attempt waits for. A field is `None` if the answering engine does not know it: only the engine that drives the
+/// run has its queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SlotWait {
@@ -127,46 +127,46 @@ pub struct SlotWait {
     pub limit: Name,
     /// The key, if the limit counts by one.
     pub key: Option<String>,
-    /// The place among all that wait for such a slot, from 1.
+    /// The position among the requests for such a slot, from 1.
     pub place: Option<usize>,
     /// How many such slots are in use.
     pub in_use: Option<u32>,
-    /// How many may be in use at once; none when only the rate is limited.
+    /// How many may be in use at once; `None` if only the rate is limited.
     pub at_once: Option<u32>,
-    /// When the rate allows the next attempt, if it is the rate that is waited for.
+    /// When the rate allows the next attempt, if the rate is the cause.
     pub free_at: Option<Timestamp>,
 }
 
-/// What a run as a whole waits for, beside what its nodes wait for.
+/// What the whole run waits for, besides what its nodes wait for.
 ///
 /// As JSON it is an object like [`WaitsFor`]. `Display` completes the sentence "the run waits for …".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RunWaitsFor {
-    /// An engine: the run could go on, and nobody drives it.
+    /// An engine: the run could continue, and no engine drives it.
     Engine {
         /// Since when it could.
         since: Timestamp,
     },
-    /// Capacity of the engine that was asked: the run could go on, and the engine drives as many runs as it may.
+    /// Capacity of the answering engine: the run could continue, but the engine already drives as many runs as it may.
     Capacity {
         /// How many that is.
         runs_max: usize,
     },
-    /// A repair: the engine that was asked cannot drive the run. See [`Engine::blocked`](crate::Engine::blocked).
+    /// A repair: the answering engine cannot drive the run. See [`Engine::blocked`](crate::Engine::blocked).
     Blocked {
         /// Why.
         reason: String,
     },
-    /// Somebody from outside: nothing else will move the run. See [`Engine::stuck`](crate::Engine::stuck).
+    /// Help from outside: nothing else will move the run. See [`Engine::stuck`](crate::Engine::stuck).
     Stuck {
         /// Why.
         reason: String,
     },
 }
 
-/// Who drives a run, and until when.
+/// The engine that drives a run, and until when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LeaseView {
@@ -174,20 +174,20 @@ pub struct LeaseView {
     pub worker: WorkerId,
     /// The fencing number of its lease.
     pub epoch: Epoch,
-    /// When the lease runs out, unless it is renewed.
+    /// When the lease expires, unless it is renewed.
     pub until: Timestamp,
 }
 
 impl WaitsFor {
-    /// All that the node at `id` waits for: what keeps it from going on at all first, then what its task asked for, in the order
-    /// in which it did. Empty when the node has ended, or when its task is at work.
+    /// Returns everything that the node at `id` waits for: first what holds up the whole node, then what its task waits for, in the
+    /// order of its requests. Empty if the node has ended or its task is working.
     #[must_use]
     pub fn of(state: &RunState, id: NodeId) -> Vec<Self> {
         let node = state.node(id);
         let mut waits = Vec::new();
         let ends = state.stopping().is_some() && !state.is_undo(id);
         match node.status {
-            // It will not begin any more, and is cancelled with its run.
+            // It will not start any more, and is cancelled with its run.
             NodeStatus::Pending | NodeStatus::Queued | NodeStatus::Backoff if ends => return waits,
             NodeStatus::Pending if state.can_move(id) => waits.extend(pause(state)),
             NodeStatus::Pending => waits.push(nodes(state, id)),
@@ -273,11 +273,9 @@ fn pause(state: &RunState) -> Option<WaitsFor> {
     let pause = state.pause()?;
     let since = pause.since;
     Some(match &pause.reason {
-        PauseReason::Budget { meter } => WaitsFor::Budget {
-            meter: meter.clone(),
-            spent: state.spent().get(meter).copied().unwrap_or_default(),
-            limit: state.options().budget.get(meter).copied(),
-            since,
+        PauseReason::Budget { meter } => match state.reached_budget() {
+            Some((meter, spent, limit)) => WaitsFor::Budget { meter: meter.clone(), spent, limit, since },
+            None => WaitsFor::Pause { reason: format!("the budget of `{meter}` was reached and raised since"), since },
         },
         reason @ (PauseReason::Asked { .. } | PauseReason::NodeFailed { .. }) => {
             WaitsFor::Pause { reason: reason.to_string(), since }

@@ -68,11 +68,8 @@ impl fmt::Display for WaitsFor {
                 listed(f, &quoted)
             }
             Self::Pause { reason, .. } => write!(f, "the end of a pause: {reason}"),
-            Self::Budget { meter, spent, limit: Some(limit), .. } => {
+            Self::Budget { meter, spent, limit, .. } => {
                 write!(f, "a higher budget of `{meter}`: {spent} of {limit} are spent")
-            }
-            Self::Budget { meter, limit: None, .. } => {
-                write!(f, "the end of a pause: the budget of `{meter}` was reached and has been removed since")
             }
             Self::Decision => f.write_str("a decision on its failure"),
             Self::Stop { until } => write!(f, "its task, which was asked to stop, until {until} at the latest"),

@@ -12,7 +12,7 @@ impl Session<'_> {
     /// Answers what turned out to be durable, and makes the other decisions again, in their order.
     pub(super) async fn decide_again(&mut self) -> Result<(), Stop> {
         while let Some(pending) = self.driver.uncertain.pop_front() {
-            if pending.last() <= self.driver.durable {
+            if pending.last() <= self.driver.known.durable {
                 self.was_written(pending);
             } else {
                 self.again(pending).await?;

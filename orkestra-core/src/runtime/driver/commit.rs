@@ -161,7 +161,7 @@ impl Session<'_> {
             self.record.clone_from(&record);
         }
         let repeats = |kind: &InputKind| taken.is_empty() && !matches!(kind, InputKind::Recover);
-        self.driver.last_epoch = Some(epoch);
+        self.driver.known.last_epoch = Some(epoch);
         let (asked, since) = (self.deciding.take().filter(repeats), Instant::now());
         let ack = self.driver.shared.committer.submit(Append { commit: written, record, taken }).await;
         self.pending.push_back(Pending {
@@ -202,7 +202,7 @@ impl Session<'_> {
 
     /// A pause has ended: answers the deferred requests.
     pub(super) fn answer_deferred(&mut self) {
-        self.driver.paused.send_replace(false);
+        self.driver.known.paused.send_replace(false);
         let steps: Vec<_> = self.driver.waiters.keys().cloned().collect();
         steps.iter().for_each(|step| self.answer_if_durable(step));
     }
@@ -247,7 +247,7 @@ impl Session<'_> {
     pub(super) fn settle(&mut self, pending: Pending, leaves: bool) {
         let Pending { last, follows, replies, idle_letters, tally, .. } = pending;
         let Consequences { perform, answers, ends_pause, wants_child, begins_run: _ } = follows;
-        self.driver.durable = last;
+        self.driver.known.durable = last;
         self.driver.trace.settled(&tally, last, &self.state);
         self.publish();
         self.keep_snapshot();
@@ -285,17 +285,17 @@ impl Session<'_> {
     /// Takes a snapshot from time to time, when the whole state is durable. It costs as much as the state is large, so
     /// snapshots are ever farther apart.
     fn keep_snapshot(&mut self) {
-        if self.driver.durable < self.snapshot_at || !self.pending.is_empty() {
+        if self.driver.known.durable < self.snapshot_at || !self.pending.is_empty() {
             return;
         }
-        self.snapshot_at = self.driver.shared.next_snapshot(self.driver.durable);
+        self.snapshot_at = self.driver.shared.next_snapshot(self.driver.known.durable);
         if !self.state.status().is_final() {
             self.driver.shared.jobs.spawn(keep_snapshot(Arc::clone(&self.driver.shared.store), self.state.clone()));
         }
     }
 
     pub(super) fn publish(&self) {
-        let durable = self.driver.durable;
+        let durable = self.driver.known.durable;
         if self.state.status().is_final() && self.state.last() == durable {
             self.driver.shared.live.over(&self.driver.run);
         }

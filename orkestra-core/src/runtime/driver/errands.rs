@@ -43,7 +43,7 @@ impl Session<'_> {
         });
         let jobs = &self.driver.shared.jobs;
         for (work, since) in owed {
-            if since <= self.driver.durable && !self.errands.contains_key(&work) {
+            if since <= self.driver.known.durable && !self.errands.contains_key(&work) {
                 let errand = Errand { shared: Arc::clone(&self.driver.shared), run: self.driver.run.clone() };
                 let handle = match &work {
                     Work::StartChild { child } => {

@@ -22,7 +22,10 @@ impl Session<'_> {
     pub(super) async fn message(&mut self, message: Option<Message>) -> Result<(), Stop> {
         self.driver.set_active();
         // A task's earlier notes come before its request in the journal.
-        self.reports().await?;
+        if let Err(stop) = self.reports().await {
+            message.into_iter().for_each(|message| self.driver.held_back.push_front(message));
+            return Err(stop);
+        }
         match message {
             None => Err(Stop::ShutDown),
             Some(Message::Inbox) => self.read_inbox().await,
@@ -154,7 +157,7 @@ impl Session<'_> {
             && let Err(stop) = self.read_unread(Some(growth)).await
         {
             // Its task still waits for the answer.
-            self.driver.held_back.push(Message::Request { node, attempt, request, reply, span: Span::none() });
+            self.driver.held_back.push_front(Message::Request { node, attempt, request, reply, span: Span::none() });
             return Err(stop);
         }
         let starts_step = matches!(request, TaskRequest::StartStep { .. });
@@ -268,7 +271,7 @@ impl Session<'_> {
         let decided = decide_next(&mut self.state, input);
         // Closed at once; opened when the decision is durable.
         if self.is_paused() {
-            self.driver.paused.send_replace(true);
+            self.driver.known.paused.send_replace(true);
         } else if was_paused {
             self.reset_heartbeats();
         }

@@ -3,7 +3,6 @@
 use std::mem::take;
 
 use crate::kernel::{InputKind, TaskRequest};
-use crate::model::Timestamp;
 
 use super::commit::next_ack;
 use super::session::Session;
@@ -24,7 +23,7 @@ impl Session<'_> {
                 Message::Request { request: TaskRequest::EndStep { .. } | TaskRequest::Charge { .. }, .. } => {
                     self.message(Some(message)).await?;
                 }
-                message => self.driver.held_back.push(message),
+                message => self.driver.held_back.push_back(message),
             }
         }
         self.reports().await?;
@@ -44,7 +43,7 @@ impl Session<'_> {
 impl Driver {
     /// Releases the run. Messages that arrived in the meantime go to the next driver, or are refused with the reason
     /// why there is none.
-    pub(super) async fn leave(mut self, refusal: Option<Error>, wake: Option<Timestamp>) {
+    pub(super) async fn leave(mut self, refusal: Option<Error>) {
         self.set_active();
         self.set_frees_capacity(false);
         if let Some(error) = &refusal {
@@ -59,17 +58,17 @@ impl Driver {
             tracing::warn!(run = %self.run, %error, "cannot release a lease; it will expire");
         }
         self.shared.live.leave(&self.run, &self.sender);
-        // Whoever follows the run has to poll the store from now on.
+        // Followers of the run have to poll the store from now on.
         self.progress.send_modify(|_| ());
         self.shared.neighbours.notify_news(&self.run);
-        self.shared.wake(wake);
+        self.shared.wake(self.wake);
         if refusal.as_ref().is_some_and(Error::is_not_drivable) {
             // An engine that can drive it may have been turned away by our lease.
             self.shared.neighbours.for_others(Shared::search_owing);
         }
         self.messages.close();
         while let Some(message) = self.messages.recv().await {
-            self.held_back.push(message);
+            self.held_back.push_back(message);
         }
         for message in self.held_back.drain(..) {
             match (message, &refusal) {

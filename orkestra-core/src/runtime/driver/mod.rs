@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::kernel::RunState;
-use crate::model::{Epoch, Name, NodeId, Payload, RunId, Seq, Timestamp};
+use crate::model::{Epoch, Incarnation, Name, NodeId, Payload, RunId, Seq, Timestamp};
 use crate::store::{Claimed, Lease};
 
 use self::commit::{Pending, Start};
@@ -64,43 +64,65 @@ pub(super) struct Driver {
     lease: Option<Lease>,
     /// Whether this engine still owns the run.
     ownership: Arc<Ownership>,
-    /// The position up to which the journal is known to be durable.
-    durable: Seq,
+    known: Known,
     /// Decisions that failed to become durable, or may have failed: they are made again.
     uncertain: VecDeque<Pending>,
     /// Since when the oldest of them has been waiting.
     failing_since: Option<Instant>,
-    /// The end of the journal when this driver had recovered the run; `None` before.
-    recovered: Option<Seq>,
-    /// The epoch of its last commit.
-    last_epoch: Option<Epoch>,
     /// The delay before a failed read of the inbox is repeated.
     inbox_delay: Duration,
     waiters: BTreeMap<(Name, String), Vec<oneshot::Sender<StepReply>>>,
     invoked: BTreeMap<NodeId, Invocation>,
     /// Those of them with a heartbeat timeout.
     beating: BTreeSet<NodeId>,
-    /// Whether the run is paused, for tasks that are about to start something.
-    paused: watch::Sender<bool>,
     /// Requests of tasks that are deferred until the pause ends.
     deferred: Vec<Deferred>,
     /// Steps that were about to start when the run was paused.
     unstarted: Vec<Start>,
     /// Messages from outside that arrived while there was no session.
-    held_back: Vec<Message>,
+    held_back: VecDeque<Message>,
     /// Whether the run is idle but cannot be parked.
     idle: bool,
     /// Whether the run does not count against the engine's capacity.
     frees_capacity: bool,
+    trace: Trace,
+    /// When to wake the run after the driver has left it.
+    wake: Option<Timestamp>,
+}
+
+/// What a driver knows of one incarnation of its run. It is replaced as a whole when the run was deleted, and perhaps begun
+/// again: nothing of one incarnation may reach another one.
+struct Known {
+    incarnation: Option<Incarnation>,
+    /// The position up to which the journal is known to be durable; zero when nothing is known of the run.
+    durable: Seq,
+    /// The end of the journal when this driver had recovered the run; `None` before.
+    recovered: Option<Seq>,
+    /// The epoch of the driver's last commit.
+    last_epoch: Option<Epoch>,
+    /// Whether the run is paused, for tasks that are about to start something.
+    paused: watch::Sender<bool>,
     /// The run's input, read once because all of its tasks may ask for it.
     run_input: Arc<OnceCell<Payload>>,
-    trace: Trace,
+}
+
+impl Known {
+    fn nothing() -> Self {
+        Self {
+            incarnation: None,
+            durable: Seq::ZERO,
+            recovered: None,
+            last_epoch: None,
+            paused: watch::Sender::new(false),
+            run_input: Arc::default(),
+        }
+    }
 }
 
 /// What a driver does after a session.
 enum Next {
-    /// Leave the run: with the reason why it has no driver for now, and the time to wake it.
-    Leave(Option<Error>, Option<Timestamp>),
+    /// Leave the run; with the reason if it is refused here.
+    Leave(Option<Error>),
     /// Read the journal again after this delay.
     Reload(Duration),
     /// Keep the tasks of a run that cannot be driven for now.
@@ -137,23 +159,20 @@ impl Driver {
             progress,
             lease: None,
             ownership,
-            durable: Seq::ZERO,
+            known: Known::nothing(),
             uncertain: VecDeque::new(),
             failing_since: None,
-            recovered: None,
-            last_epoch: None,
             inbox_delay: Duration::ZERO,
             waiters: BTreeMap::new(),
             invoked: BTreeMap::new(),
             beating: BTreeSet::new(),
-            paused: watch::Sender::new(false),
             deferred: Vec::new(),
             unstarted: Vec::new(),
-            held_back: Vec::new(),
+            held_back: VecDeque::new(),
             idle: false,
             frees_capacity: false,
-            run_input: Arc::default(),
             trace,
+            wake: None,
         }
     }
 
@@ -182,19 +201,19 @@ impl Driver {
 
     async fn drive_on(mut self) {
         let mut trouble = Trouble::default();
-        let (refusal, wake) = loop {
+        let refusal = loop {
             let again = match self.drive_once(&mut trouble).await {
-                Next::Leave(refusal, wake) => break (refusal, wake),
+                Next::Leave(refusal) => break refusal,
                 Next::Reload(delay) => self.wait_before_reload(delay).await,
                 Next::KeepTasks(error) => self.keep_tasks(&error).await,
             };
             if again.is_break() {
-                break (Some(Error::shut_down()), None);
+                break Some(Error::shut_down());
             }
         };
         let given_up = refusal.clone().filter(Error::is_damaged);
         let (shared, run) = (Arc::clone(&self.shared), self.run.clone());
-        self.leave(refusal, wake).await;
+        self.leave(refusal).await;
         if let Some(error) = given_up {
             let given_up = given_up_run(Arc::clone(&shared), run, error);
             shared.jobs.spawn(given_up);
@@ -203,24 +222,19 @@ impl Driver {
 
     /// One session: from reading the journal to its end. Returns what to do next.
     async fn drive_once(&mut self, trouble: &mut Trouble) -> Next {
-        let (before, began) = (self.durable, Instant::now());
+        let (before, began) = (self.known.durable, Instant::now());
         let (ownership, shared) = (Arc::clone(&self.ownership), Arc::clone(&self.shared));
         let (lease, state, opening) = match or_interrupted(&ownership, &shared, Box::pin(self.open())).await {
             Ok(opened) => opened,
-            Err(stop) => {
-                shared.slots.release_all(&self.run);
-                return self.after(stop, trouble, (before, began));
-            }
+            Err(stop) => return self.after(stop, trouble, (before, began)),
         };
         let mut session = Session::new(self, lease, state);
         let Err(stop) = or_interrupted(&ownership, &shared, Box::pin(session.drive(opening))).await;
-        match session.driver.after(stop, trouble, (before, began)) {
-            Next::Leave(refusal, _) => {
-                let wake = session.finish(refusal.is_some());
-                Next::Leave(refusal, wake)
-            }
-            next => next,
+        let next = session.driver.after(stop, trouble, (before, began));
+        if let Next::Leave(refusal) = &next {
+            session.finish(refusal.is_some());
         }
+        next
     }
 
     /// Claims the run and reads its journal, or waits for the input that begins it.
@@ -252,13 +266,13 @@ impl Driver {
     /// Decides what to do after a session that began at `began`, when the journal was known up to `before`.
     fn after(&mut self, stop: Stop, trouble: &mut Trouble, (before, began): (Seq, Instant)) -> Next {
         let (error, lasting) = match stop {
-            Stop::Idle => return Next::Leave(None, None),
+            Stop::Idle => return Next::Leave(None),
             Stop::Fenced => {
                 self.shared.telemetry.leases_lost.increment(self.lease.is_some().into());
-                return Next::Leave(Some(Error::elsewhere()), None);
+                return Next::Leave(Some(Error::elsewhere()));
             }
-            Stop::NoCapacity => return Next::Leave(Some(Error::elsewhere()), None),
-            Stop::ShutDown => return Next::Leave(Some(Error::shut_down()), None),
+            Stop::NoCapacity => return Next::Leave(Some(Error::elsewhere())),
+            Stop::ShutDown => return Next::Leave(Some(Error::shut_down())),
             Stop::Blocked(error) => (error, true),
             Stop::Reload(error) => {
                 let lasting = error.store_kind().is_some_and(is_lasting);
@@ -266,7 +280,7 @@ impl Driver {
             }
         };
         let failed = self.failing_since.take().unwrap_or_else(Instant::now);
-        trouble.made_progress(self.durable > before, began, failed);
+        trouble.made_progress(self.known.durable > before, began, failed);
         let delay = if lasting { None } else { trouble.again(&error, failed) };
         if let Some(delay) = delay {
             tracing::warn!(run = %self.run, %error, "a session ended with an error; the run continues from its journal");
@@ -274,7 +288,7 @@ impl Driver {
             return Next::Reload(delay);
         }
         self.give_up(&error, lasting);
-        if lasting || self.invoked.is_empty() { Next::Leave(Some(error), None) } else { Next::KeepTasks(error) }
+        if lasting || self.invoked.is_empty() { Next::Leave(Some(error)) } else { Next::KeepTasks(error) }
     }
 }
 

@@ -34,7 +34,7 @@ impl Session<'_> {
     /// Updates one node's call to what the run owes.
     pub(super) fn perform(&mut self, id: NodeId) {
         let state = &self.state;
-        let durable = state.node(id).changed <= self.driver.durable;
+        let durable = state.node(id).changed <= self.driver.known.durable;
         let under_way = self.driver.invoked.get(&id).map(|invocation| invocation.attempt);
         let has_slots = self.sync_slots(id, durable);
         self.driver.trace.node(state, id, durable);
@@ -93,7 +93,7 @@ impl Session<'_> {
             keys: Mutex::new(HashMap::new()),
             withdrawals: Mutex::default(),
             interrupted: Mutex::new(interrupted(&state.node(id).steps)),
-            paused: self.driver.paused.subscribe(),
+            paused: self.driver.known.paused.subscribe(),
             driver: self.driver.sender.clone(),
             outbox: self.driver.outbox.clone(),
             cancelled,
@@ -105,7 +105,7 @@ impl Session<'_> {
             jobs: self.driver.shared.jobs.clone(),
             seen: seen.clone(),
         };
-        let (input, run_input) = (state.node_inputs(id), Arc::clone(&self.driver.run_input));
+        let (input, run_input) = (state.node_inputs(id), Arc::clone(&self.driver.known.run_input));
         let store = Arc::clone(&self.driver.shared.store);
         let code = self.driver.shared.code.task(state.plan().workflow(), task);
         let unknown =

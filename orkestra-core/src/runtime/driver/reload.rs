@@ -9,17 +9,17 @@
 //!
 //! IMPORTANT: the claim comes before the read. It fences what is still on its way to the store: what the journal does
 //! not contain then will never be in it, so deciding on it again is safe.
-//! then will never be in it, so deciding on it again is no second time.
 
 use std::ops::ControlFlow;
 
 use tokio::time::Instant;
 
+use crate::kernel::RunState;
 use crate::model::limits::{READ_COMMITS_MAX, STORE_PATIENCE};
 use crate::model::{Epoch, Seq};
 use crate::store::StoreErrorKind;
 
-use super::{Driver, Duration, Stop};
+use super::{Driver, Duration, Known, Stop};
 use crate::runtime::error::{Error, ErrorKind};
 use crate::runtime::task::invocation::Invocation;
 use crate::runtime::task::message::Message;
@@ -86,7 +86,7 @@ impl Driver {
         for message in std::mem::take(&mut self.held_back) {
             match message {
                 Message::Input { reply, .. } => drop(reply.send(Err(error.clone()))),
-                message => self.held_back.push(message),
+                message => self.held_back.push_back(message),
             }
         }
         let again = Instant::now() + self.shared.lease;
@@ -124,26 +124,49 @@ impl Driver {
         self.held_back.retain(comes_from_outside);
         while let Ok(message) = self.messages.try_recv() {
             if comes_from_outside(&message) {
-                self.held_back.push(message);
+                self.held_back.push_back(message);
             }
         }
     }
 
-    /// Whether the run continues in this process as if nothing had happened: this driver has driven it before, knew its
-    /// journal up to `known`, and no other engine has written since. Otherwise this process's own work on it is
-    /// discarded.
-    pub(super) async fn continues(&mut self, known: Seq) -> Result<bool, Stop> {
-        let Some(recovered) = self.recovered.map(|at| at <= self.durable) else { return Ok(false) };
-        let ours = match self.last_epoch.filter(|_| recovered) {
-            _ if recovered && self.durable == known => true,
+    /// Whether the run, whose journal was just read, continues in this process as if nothing had happened: this driver has
+    /// driven it before, and no other engine has written since. Otherwise this process's own work on it is discarded, and
+    /// the run is to be recovered.
+    ///
+    /// IMPORTANT: the position that was read becomes the known one with the verdict, not before. A read that fails in
+    /// between must not make the next session take the work of another engine for its own.
+    pub(super) async fn continues(&mut self, state: &RunState) -> Result<bool, Stop> {
+        let last = state.last();
+        let known = self.known.durable > Seq::ZERO;
+        if known && self.known.incarnation != state.options().incarnation {
+            self.forget_incarnation().await;
+        }
+        self.known.incarnation.clone_from(&state.options().incarnation);
+        let ours = match (self.known.recovered.filter(|at| *at <= last), self.known.last_epoch) {
+            (None, _) => false,
+            (Some(_), _) if last == self.known.durable => true,
             // All under one epoch: if there was another one, everything written under the previous one was read.
-            Some(epoch) if self.durable > known => self.wrote_all_after(known, epoch).await?,
-            _ => false,
+            (Some(_), Some(epoch)) if last > self.known.durable => {
+                self.wrote_all_after(self.known.durable, epoch).await?
+            }
+            (Some(_), _) => false,
         };
         if !ours {
-            self.abandon(&Error::elsewhere()).await;
+            if self.known.recovered.take().is_some() {
+                self.abandon(&Error::elsewhere()).await;
+            }
         }
+        self.known.durable = last;
         Ok(ours)
+    }
+
+    /// The run that this driver knew was deleted.
+    pub(super) async fn forget_incarnation(&mut self) {
+        self.abandon(&Error::elsewhere()).await;
+        self.shared.slots.release_all(&self.run);
+        self.beating.clear();
+        self.trace.forget_workflow();
+        self.known = Known::nothing();
     }
 
     async fn wrote_all_after(&self, known: Seq, epoch: Epoch) -> Result<bool, Stop> {

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::kernel::{InputKind, RunState, agenda, wake_at};
+use crate::model::Seq;
 use crate::model::limits::COMMITS_IN_FLIGHT_MAX;
-use crate::model::{Seq, Timestamp};
 use crate::store::{Lease, LetterId, RunRecord};
 
 use super::commit::{Pending, next_ack};
@@ -79,35 +79,33 @@ impl<'a> Session<'a> {
     }
 
     async fn begin(&mut self, begun: Box<Begun>) -> Result<(), Stop> {
-        let Begun { commit, written, asked, reply, letter } = *begun;
+        let Begun { commit, written, asked, reply, others } = *begun;
+        self.driver.known.incarnation.clone_from(&self.state.options().incarnation);
         self.deciding = Some(asked);
-        self.read_up_to = letter.unwrap_or(LetterId::ZERO);
-        self.submit(&commit, written, reply, letter.into_iter().collect()).await;
+        self.submit(&commit, written, reply, Vec::new()).await;
+        others.into_iter().for_each(|(reply, answer)| self.answer_after_pending(reply, answer));
         self.decide_again().await?;
-        self.answer_held_back().await?;
-        if letter.is_some() { self.read_inbox().await } else { Ok(()) }
+        self.answer_held_back().await
     }
 
     /// Finishes what the previous session or process left undone.
     async fn resume(&mut self, has_letters: bool) -> Result<(), Stop> {
-        let last = self.state.last();
-        let known = std::mem::replace(&mut self.driver.durable, last);
-        self.snapshot_at = self.driver.shared.next_snapshot(last);
+        let continues = self.driver.continues(&self.state).await?;
+        self.snapshot_at = self.driver.shared.next_snapshot(self.state.last());
         self.driver.trace.knows(&self.driver.shared.telemetry, &self.state, self.lease.epoch);
         self.record = Some(RunRecord::of(&self.state));
-        self.take_up(known).await?;
+        self.take_up(continues).await?;
         self.answer_held_back().await?;
         if has_letters { self.read_inbox().await } else { Ok(()) }
     }
 
-    async fn take_up(&mut self, known: Seq) -> Result<(), Stop> {
+    async fn take_up(&mut self, continues: bool) -> Result<(), Stop> {
         let ends = self.state.status().is_ending();
         if !ends {
-            self.driver.paused.send_replace(self.state.pause().is_some());
+            self.driver.known.paused.send_replace(self.state.pause().is_some());
         }
         self.reset_heartbeats();
         self.publish();
-        let continues = self.driver.continues(known).await?;
         if self.state.status().is_final() {
             self.decide_again().await?;
             self.perform_all();
@@ -118,7 +116,7 @@ impl<'a> Session<'a> {
         self.hold_slots();
         if !continues {
             self.input(InputKind::Recover, None).await?;
-            self.driver.recovered = Some(self.state.last());
+            self.driver.known.recovered = Some(self.state.last());
         }
         // IMPORTANT: before anything is called. An attempt whose end is decided again is over.
         self.decide_again().await?;
@@ -147,7 +145,7 @@ impl<'a> Session<'a> {
 
     /// Decides on the messages that arrived while there was no session.
     async fn answer_held_back(&mut self) -> Result<(), Stop> {
-        for message in std::mem::take(&mut self.driver.held_back) {
+        while let Some(message) = self.driver.held_back.pop_front() {
             self.message(Some(message)).await?;
         }
         Ok(())
@@ -184,10 +182,10 @@ impl<'a> Session<'a> {
         over && self.pending.is_empty() && self.driver.messages.is_empty()
     }
 
-    /// Ends the session because the driver leaves the run; returns when to wake the run. A parked run keeps its place
+    /// Ends the session because the driver leaves the run, and notes when to wake it. A parked run keeps its place
     /// in the queue for slots; one that is refused here does not. No slots are kept: the engine that resumes a paused
     /// run may be another one, at an unknown time.
-    pub(super) fn finish(mut self, refused: bool) -> Option<Timestamp> {
+    pub(super) fn finish(mut self, refused: bool) {
         self.driver.trace.left(&self.state, !refused);
         let slots = &self.driver.shared.slots;
         if !refused && self.state.status().is_final() {
@@ -199,7 +197,7 @@ impl<'a> Session<'a> {
             // An errand that is about to finish may do so.
             self.errands.clear();
         }
-        wake_at(&self.state)
+        self.driver.wake = wake_at(&self.state);
     }
 }
 

@@ -2,13 +2,13 @@
 
 use crate::journal::{Commit, Written, check_written, encode};
 use crate::kernel::{Input, InputKind, Rejection, RunState, begin};
+use crate::model::limits::READ_COMMITS_MAX;
 use crate::model::{Epoch, Incarnation, Seq, Timestamp};
 use crate::store::LetterId;
 
-use super::commit::{Reply, commit_of, internal, unreadable};
+use super::commit::{Answer, Reply, commit_of, internal, unreadable};
 use super::inbox::read_letter;
 use super::{Driver, Stop};
-use crate::runtime::error::Error;
 use crate::runtime::storage::blobs;
 use crate::runtime::support::patience::insist;
 use crate::runtime::task::message::Message;
@@ -19,71 +19,71 @@ pub(super) struct Begun {
     pub(super) written: Written,
     pub(super) asked: InputKind,
     pub(super) reply: Option<Reply>,
-    /// The letter that began it.
-    pub(super) letter: Option<LetterId>,
+    /// Answers that have to wait until the beginning is durable.
+    pub(super) others: Vec<(Reply, Answer)>,
 }
 
 impl Driver {
     /// Refuses inputs until one begins the run. [`Stop::Idle`] if none does.
     pub(super) async fn first_decision(&mut self, epoch: Epoch) -> Result<(RunState, Begun), Stop> {
-        if self.durable > Seq::ZERO {
-            // The run was deleted in the meantime.
-            self.abandon(&Error::elsewhere()).await;
-            self.durable = Seq::ZERO;
+        if self.known.durable > Seq::ZERO {
+            self.forget_incarnation().await;
         }
-        self.recovered = Some(Seq::ZERO);
+        self.known.recovered = Some(Seq::ZERO);
         self.shared.slots.registered(&self.run);
         while let Some(pending) = self.uncertain.pop_front() {
             let (asked, own, others) = pending.into_asked();
-            others.into_iter().for_each(|(reply, answer)| reply.send(answer));
-            if let Some(kind) = asked
-                && let Some(begun) = self.try_to_begin(epoch, kind, own)?
-            {
-                return Ok(begun);
+            let begun = match asked {
+                Some(kind) => self.try_to_begin(epoch, kind, own)?,
+                None => None,
+            };
+            match begun {
+                Some((state, begun)) => return Ok((state, Begun { others, ..begun })),
+                None => others.into_iter().for_each(|(reply, answer)| reply.send(answer)),
             }
         }
         while !self.shared.shutdown.get() {
-            let Some(message) = self.next_message() else { return Err(Stop::Idle) };
-            let begun = match message {
+            let Some(message) = self.next_message() else {
+                self.shared.slots.release_all(&self.run);
+                return Err(Stop::Idle);
+            };
+            match message {
                 Message::Input { kind, reply } => {
                     match insist(|| blobs::keep_again(&*self.shared.store, &self.run, &kind)).await {
-                        Ok(()) => self.try_to_begin(epoch, kind, Some(Reply::Input(reply)))?,
-                        Err(error) => {
-                            drop(reply.send(Err(error)));
-                            None
+                        Ok(()) => {
+                            if let Some(begun) = self.try_to_begin(epoch, kind, Some(Reply::Input(reply)))? {
+                                return Ok(begun);
+                            }
                         }
+                        Err(error) => drop(reply.send(Err(error))),
                     }
                 }
-                Message::Inbox => self.begin_by_letter(epoch).await?,
+                Message::Inbox => self.discard_letters().await?,
                 // The tasks of a deleted run have been dropped.
-                Message::Request { .. } | Message::Ended { .. } => None,
-            };
-            if let Some(begun) = begun {
-                return Ok(begun);
+                Message::Request { .. } | Message::Ended { .. } => {}
             }
         }
         Err(Stop::ShutDown)
     }
 
     fn next_message(&mut self) -> Option<Message> {
-        if self.held_back.is_empty() { self.messages.try_recv().ok() } else { Some(self.held_back.remove(0)) }
+        self.held_back.pop_front().or_else(|| self.messages.try_recv().ok())
     }
 
-    async fn begin_by_letter(&mut self, epoch: Epoch) -> Result<Option<(RunState, Begun)>, Stop> {
-        let mut idle = Vec::new();
-        let mut begun = None;
-        for letter in self.letters(LetterId::ZERO).await? {
-            if let Some(kind) = read_letter(&self.run, &letter)? {
-                begun = self.try_to_begin(epoch, kind, None)?;
+    /// Discards the inbox: no letter can begin a run. Letters of a newer version are left to an engine of that version.
+    async fn discard_letters(&mut self) -> Result<(), Stop> {
+        let mut last = LetterId::ZERO;
+        loop {
+            let letters = self.letters(last).await?;
+            for letter in &letters {
+                read_letter(&self.run, letter)?;
             }
-            if let Some((_, begun)) = &mut begun {
-                begun.letter = Some(letter.id);
-                break;
+            self.discard(letters.iter().map(|letter| letter.id).collect());
+            match letters.last() {
+                Some(letter) if letters.len() >= READ_COMMITS_MAX => last = letter.id,
+                _ => return Ok(()),
             }
-            idle.push(letter.id);
         }
-        self.discard(idle);
-        Ok(begun)
     }
 
     /// Begins the run with this input, or refuses the input.
@@ -101,7 +101,7 @@ impl Driver {
                 let written = encode(&commit).map_err(|error| Stop::Reload(internal(error)))?;
                 match check_written(&commit, &written) {
                     Ok(()) => {
-                        return Ok(Some((state, Begun { commit, written, asked: kind, reply, letter: None })));
+                        return Ok(Some((state, Begun { commit, written, asked: kind, reply, others: Vec::new() })));
                     }
                     Err(error) => unreadable(error),
                 }

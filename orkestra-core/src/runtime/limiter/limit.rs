@@ -12,7 +12,7 @@ use crate::model::{InvalidName, Name};
 ///
 /// # Who goes first
 /// An attempt is granted all of its slots at once or none, so no attempt waits while it holds some. Higher priority
-/// goes first, then whoever requested first; a request that lacks a slot is passed by later ones that lack nothing. A
+/// goes first, then the earliest request; a request that lacks a slot is passed by later ones that lack nothing. A
 /// request for several slots is not passed forever: once each slot that it lacks was given eight times to later
 /// requests, its other slots are reserved for it. This does not protect a lower priority from a higher one.
 ///

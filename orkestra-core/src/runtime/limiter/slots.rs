@@ -146,11 +146,9 @@ impl Slots {
     }
 
     /// The slots that nodes of the run wait for in this engine, with their places in the queue.
-    pub(in crate::runtime) fn queue_of(&self, run: &RunId, now: Timestamp) -> BTreeMap<Name, Vec<SlotWait>> {
+    pub(in crate::runtime) fn queue_of(&self, run: &RunId, now: Timestamp) -> Vec<(Name, Vec<SlotWait>)> {
         let table = self.lock();
-        let nodes = table.requests.get(run).into_iter().flat_map(BTreeMap::keys);
-        let queue = |node: &Name| table.limiter.queue_of(&(run.clone(), node.clone()), now);
-        nodes.filter_map(|node| Some((node.clone(), queue(node)?))).collect()
+        table.limiter.queue_of(run, table.requests.get(run).into_iter().flat_map(BTreeMap::keys), now)
     }
 
     /// Whether this limit is defined.

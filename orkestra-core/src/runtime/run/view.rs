@@ -40,8 +40,9 @@ impl Run {
     /// What the run as a whole waits for, as far as this engine knows.
     fn waits_for(&self, state: &RunState, lease: &LeaseState, now: Timestamp) -> Option<RunWaitsFor> {
         let shared = self.shared();
-        let held = matches!(lease, LeaseState::Held(_));
-        if let Some(error) = shared.blocked.reason(self.id()).filter(|_| !held) {
+        // This engine keeps its lease while it keeps the tasks of a blocked run.
+        let is_elsewhere = matches!(lease, LeaseState::Held(lease) if lease.worker != shared.worker);
+        if let Some(error) = shared.blocked.reason(self.id()).filter(|_| !is_elsewhere) {
             return Some(RunWaitsFor::Blocked { reason: error.to_string() });
         }
         if let Some(reason) = shared.slots.deadlock_of(self.id()).or_else(|| broken_invariant(state)) {

@@ -74,6 +74,12 @@ impl Trace {
         self.meters.count(tally, age);
     }
 
+    /// The run was deleted; the next one under its id may have another workflow.
+    pub(in crate::runtime) fn forget_workflow(&mut self) {
+        self.workflow = None;
+        self.nodes.clear();
+    }
+
     /// Starts and ends a node's span.
     pub(in crate::runtime) fn node(&mut self, state: &RunState, id: NodeId, durable: bool) {
         if self.span.is_disabled() || !durable {

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use orkestra_core::journal::{Replayer, STATE_VERSION, Written, decode_snapshot, encode, encode_snapshot};
 use orkestra_core::kernel::{Event, Outcome, RunState};
-use orkestra_core::model::{Epoch, Failure, RunId, Seq, Timestamp};
-use serde::Deserialize;
-use serde_json::value::{RawValue, Value};
+use orkestra_core::model::{Failure, RunId, Seq, Timestamp};
+use serde_json::value::Value;
 use sha2::{Digest, Sha256};
 
 use super::scene::{json, name};
 use super::show::show;
+use crate::stored::Stored;
 
 const COMPLETED: &str = include_str!("fixtures/v1-completed.json");
 const FAILED: &str = include_str!("fixtures/v1-failed.json");
@@ -24,22 +24,13 @@ const FORKED_3: &str = include_str!("fixtures/v3-forked.json");
 const LARGE_3: &str = include_str!("fixtures/v3-large.json");
 const PUBLISHED_3: &str = include_str!("fixtures/v3-published.json");
 
-/// How a journal is kept: the bodies are the exact bytes that a store held.
-#[derive(Deserialize)]
-struct Stored {
-    first: Seq,
-    last: Seq,
-    epoch: Epoch,
-    body: Box<RawValue>,
-}
-
 fn replayed(journal: &str) -> (RunState, Vec<Event>) {
     let run = RunId::new("fixture").expect("a run id");
     let stored: Vec<Stored> = serde_json::from_str(journal).expect("a fixture");
     let mut replayer = Replayer::new(run.clone());
     let mut events = Vec::new();
-    for Stored { first, last, epoch, body } in stored {
-        let written = Written { run: run.clone(), first, last, epoch, body: body.get().as_bytes().into() };
+    for stored in stored {
+        let written = stored.written(&run);
         let commit = replayer.add(&written).expect("an old journal is readable");
         let again = encode(&commit).expect("events serialise");
         assert_eq!(as_old_as(&written, &again), written, "only the number differs");
@@ -193,14 +184,7 @@ fn states_match_their_version() {
 fn a_changed_snapshot_is_ignored() {
     let run = RunId::new("fixture").expect("a run id");
     let stored: Vec<Stored> = serde_json::from_str(COMPLETED_2).expect("a fixture");
-    let written = |Stored { first, last, epoch, body }: Stored| Written {
-        run: run.clone(),
-        first,
-        last,
-        epoch,
-        body: body.get().as_bytes().into(),
-    };
-    let journal: Vec<_> = stored.into_iter().map(written).collect();
+    let journal: Vec<_> = stored.into_iter().map(|stored| stored.written(&run)).collect();
     let state = replayed(COMPLETED_2).0;
     let (before, last) = (&journal[journal.len() - 2], &journal[journal.len() - 1]);
     assert!(encode_snapshot(&state, before).is_none(), "it belongs to another position");

@@ -67,15 +67,20 @@ async fn verbs_reach_a_run_whose_tasks_another_engine_knows() {
     }
 }
 
+/// A workflow that counts its work, which it does once it has the signal `go`.
+fn kid_behind_a_gate(effects: &Effects) -> Workflow {
+    let effects = effects.clone();
+    let work = move |_cx: Context, (): ()| {
+        effects.did("work");
+        async { TaskResult::Ok(true) }
+    };
+    Workflow::new("kid").gate::<bool>("go").node("w", work).after("go").build().expect("a workflow")
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_child_ends_without_its_ended_parent() {
     let effects = Effects::default();
-    let counted = effects.clone();
-    let work = move |_cx: Context, (): ()| {
-        counted.did("work");
-        async { TaskResult::Ok(true) }
-    };
-    let kid = Workflow::new("kid").gate::<bool>("go").node("w", work).after("go").build().expect("a workflow");
+    let kid = kid_behind_a_gate(&effects);
     let engine = engine(MemoryStore::new()).workflow(kid).workflow(parent_of("kid")).start().await.expect("an engine");
     let ends = ["cancel", "terminate"];
     for id in ends {
@@ -174,12 +179,7 @@ async fn failed_reads_do_not_separate_a_parent_from_its_child() {
 #[tokio::test(start_paused = true)]
 async fn a_deleted_child_is_not_started_again_by_a_late_check() {
     let effects = Effects::default();
-    let counted = effects.clone();
-    let work = move |_cx: Context, (): ()| {
-        counted.did("work");
-        async { TaskResult::Ok(true) }
-    };
-    let kid = Workflow::new("kid").gate::<bool>("go").node("w", work).after("go").build().expect("a workflow");
+    let kid = kid_behind_a_gate(&effects);
     async fn twice(cx: Context, (): ()) -> TaskResult<bool> {
         cx.child::<bool>("c", "kid", ()).await?;
         cx.signal("go").await

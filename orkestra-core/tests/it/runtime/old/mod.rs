@@ -9,8 +9,7 @@ mod workflows;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use orkestra_core::journal::{Written, decode};
-use orkestra_core::model::Epoch;
+use orkestra_core::journal::decode;
 use orkestra_core::prelude::*;
 use orkestra_core::store::{Append, RunRecord};
 use serde::Deserialize;
@@ -18,6 +17,7 @@ use serde_json::value::{RawValue, Value};
 use sha2::{Digest, Sha256};
 
 use super::world::{Effects, TokioClock};
+use crate::stored::Stored;
 
 const UNDER_WAY: &str = include_str!("under-way.jsonl");
 
@@ -34,14 +34,6 @@ struct Kept {
     commits: Vec<Stored>,
 }
 
-#[derive(Deserialize)]
-struct Stored {
-    first: Seq,
-    last: Seq,
-    epoch: Epoch,
-    body: Box<RawValue>,
-}
-
 /// Puts a run into the store and returns its completed steps.
 async fn put(store: &MemoryStore, kept: Kept) -> Vec<String> {
     let Kept { record, blobs, letters, commits } = kept;
@@ -54,14 +46,13 @@ async fn put(store: &MemoryStore, kept: Kept) -> Vec<String> {
     }
     assert_eq!(store.blob_keys(&run).await.expect("a store"), blobs, "the large payloads of `{run}`");
     let mut done = Vec::new();
-    for Stored { first, last, epoch, body } in commits {
-        let body = body.get().as_bytes();
-        for event in decode(&run, first, last, body).expect("an old journal is readable").events {
+    for stored in commits {
+        let commit = stored.written(&run);
+        for event in decode(&run, commit.first, commit.last, &commit.body).expect("an old journal is readable").events {
             if let Event::StepCompleted { node, step, .. } = event {
                 done.push(format!("{run}/{node}/{step}"));
             }
         }
-        let commit = Written { run: run.clone(), first, last, epoch, body: body.into() };
         let append = Append { commit, record: Some(record.clone()), taken: Vec::new() };
         store.append(vec![append]).await.remove(0).expect("it is written");
     }
