@@ -222,3 +222,24 @@ async fn an_attempt_whose_driver_panicked_waits_for_its_slot() {
     }
     assert_eq!(most.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_task_keeps_its_slot_while_its_store_is_unavailable() {
+    let (now, most) = (Arc::default(), Arc::default());
+    let workflow = Workflow::new("w").node("n", minute(&now, &most)).limit("cpu").build().expect("a workflow");
+    let store = FaultyStore::new(Arc::new(MemoryStore::new()));
+    let limit = Limit::concurrency("cpu", 1);
+    let engine = engine(store.clone()).limit(limit).workflow(workflow).start().await.expect("an engine");
+    let run = engine.run("w").id("r1").start().await.expect("a run");
+    let waiting = engine.run("w").id("r2").start().await.expect("a run");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Whatever the driver of the first run wants to write fails, and so does each claim after that.
+    let away = store.with_random_faults(1, 1, &[Fault::Failed(StoreErrorKind::Io)]);
+    let told = tokio::spawn(async move { drop(run.signal("news", &1).await) });
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    assert_eq!(now.load(Ordering::SeqCst), 1, "the task of the first run goes on");
+    away.heal();
+    told.await.expect("it is answered");
+    waiting.outcome().await.expect("an end");
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+}
