@@ -13,6 +13,7 @@
 //!
 //! This crate knows nothing of runs, models and stores, and never reads configuration from the environment.
 
+pub mod egress;
 pub mod limits;
 
 mod arguments;

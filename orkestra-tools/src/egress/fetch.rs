@@ -1,0 +1,408 @@
+//! Serves what a mirror has: from the cache where that is right, else from the registry.
+//!
+//! An index page is used without asking while it is fresh, then confirmed. When the registry fails, an old page is better than
+//! none. A file is passed on while it arrives, and kept only if it was complete, has the digest that the index named, and is
+//! not a web page that stands where a file should be.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+
+use futures_util::stream::{self, Stream};
+use hyper::body::Bytes;
+use hyper::{Response, StatusCode};
+use reqwest::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED};
+use reqwest::{Method, Url};
+use tempfile::NamedTempFile;
+use tokio::io::AsyncReadExt as _;
+
+use super::cache::{Cache, Description, Entry, key};
+use super::digest::{Check, Digest};
+use super::mirror::{DOWNLOADS, Kind, Mirror, Page, Target, download};
+use super::proxy::Shared;
+use super::reply::{self, Body, Refusal};
+use super::upstream::Known;
+use crate::limits::{EGRESS_FILE_BYTES_MAX, EGRESS_FRESH_S_DEFAULT, EGRESS_FRESH_S_MAX, EGRESS_INDEX_BYTES_MAX};
+
+/// A request for a path of a mirror.
+pub(super) struct Wanted<'request> {
+    pub(super) path: &'request str,
+    pub(super) query: Option<&'request str>,
+    pub(super) accept: &'request str,
+    pub(super) is_head: bool,
+}
+
+pub(super) async fn serve(
+    shared: &Shared,
+    mirror: &Mirror<'_>,
+    wanted: &Wanted<'_>,
+) -> Result<Response<Body>, Refusal> {
+    let fetch = Fetch { shared, mirror };
+    let target = match wanted.path.strip_prefix(DOWNLOADS).and_then(|rest| rest.strip_prefix('/')) {
+        Some(crate_path) => fetch.crate_target(crate_path).await?,
+        None => mirror.target(wanted.path, wanted.query, wanted.accept),
+    };
+    let target = target.ok_or_else(|| {
+        let (host, name) = (mirror.registry.host(), mirror.registry.ecosystem.name());
+        let text = format!("the mirror of {host} has no such path; it serves what {name} needs to install packages");
+        Refusal::failure(StatusCode::NOT_FOUND, host, text)
+    })?;
+    match target.kind {
+        Kind::Index { accept, page } => {
+            let (content, kind) = fetch.index(&target.url, accept, page).await?;
+            let length = content.len() as u64;
+            Ok(if wanted.is_head {
+                reply::head(Some(&kind), Some(length))
+            } else {
+                reply::whole(content, Some(&kind))
+            })
+        }
+        Kind::File(digest) => fetch.file(&target.url, digest, wanted.is_head).await,
+    }
+}
+
+struct Fetch<'proxy> {
+    shared: &'proxy Shared,
+    mirror: &'proxy Mirror<'proxy>,
+}
+
+impl Fetch<'_> {
+    /// Where a crate is: the index's own configuration says.
+    async fn crate_target(&self, path: &str) -> Result<Option<Target>, Refusal> {
+        let Some(Target { url, kind: Kind::Index { accept, .. } }) = self.mirror.target("index/config.json", None, "") else {
+            return Ok(None);
+        };
+        let (config, _) = self.index(&url, accept, Page::AsItIs).await?;
+        Ok(download(&config, path))
+    }
+
+    /// The content of an index page as it is to be served, and its type.
+    async fn index(&self, url: &Url, accept: &'static str, page: Page) -> Result<(Vec<u8>, String), Refusal> {
+        let key = key(&[self.mirror.prefix, self.mirror.registry.url(), url.as_str(), accept]);
+        let kept = self.kept(&key).await;
+        let old = match kept {
+            Some(entry) if entry.is_fresh() => match self.reuse(entry, page).await {
+                Some(served) => return Ok(served),
+                None => None,
+            },
+            kept => kept,
+        };
+        let known = old.as_ref().map_or_else(Known::default, |entry| Known {
+            etag: entry.description.etag.clone(),
+            last_modified: entry.description.last_modified.clone(),
+        });
+        let failure = match self.shared.upstream.ask(&Method::GET, url, accept, &known, self.mirror.registry).await {
+            Err(reason) => self.failed(&reason),
+            Ok((answer, _)) if answer.status().as_u16() == 304 => {
+                self.count(false);
+                match old {
+                    Some(entry) => {
+                        if let Some(cache) = &self.shared.cache {
+                            cache.touch(&entry);
+                        }
+                        let served = self.reuse(entry, page).await;
+                        return served.ok_or_else(|| self.failed("its kept index page cannot be read"));
+                    }
+                    None => self.failed("it answered 304 to a request without conditions"),
+                }
+            }
+            Ok((answer, from)) if answer.status().is_success() => match self.receive(answer, from, page, &key).await {
+                Ok(served) => return Ok(served),
+                Err(reason) => self.failed(&reason),
+            },
+            Ok((answer, _)) => self.refused(answer.status()),
+        };
+        match old {
+            // It may be old, but it was right once.
+            Some(entry) if failure.status.is_server_error() => {
+                tracing::warn!(registry = %self.mirror.registry.url(), reason = %failure.text, "using an index page of before");
+                self.reuse(entry, page).await.ok_or(failure)
+            }
+            _ => Err(failure),
+        }
+    }
+
+    async fn kept(&self, key: &str) -> Option<Entry> {
+        let (cache, key) = (Arc::clone(self.shared.cache.as_ref()?), key.to_owned());
+        tokio::task::spawn_blocking(move || cache.get(&key)).await.ok().flatten()
+    }
+
+    async fn reuse(&self, entry: Entry, page: Page) -> Option<(Vec<u8>, String)> {
+        let from = Url::parse(&entry.description.url).ok()?;
+        let kind = entry.description.content_type.clone().unwrap_or_default();
+        let content = tokio::task::spawn_blocking(move || entry.content()).await.ok()?.ok()?;
+        let content = self.mirror.page(page, &from, content, &kind).ok()?;
+        self.count(true);
+        Some((content, kind))
+    }
+
+    /// Reads an index page, and keeps it if it is one.
+    async fn receive(
+        &self,
+        answer: reqwest::Response,
+        from: Url,
+        page: Page,
+        key: &str,
+    ) -> Result<(Vec<u8>, String), String> {
+        let is_delimited = check_answer(&answer, page == Page::Pip)?;
+        let mut description = describe(&answer, &from);
+        description.fresh_s = fresh_s(header(&answer, &CACHE_CONTROL).as_deref());
+        let kind = description.content_type.clone().unwrap_or_default();
+        let content = read(answer).await?;
+        self.count(false);
+        self.count_bytes(content.len() as u64);
+        description.bytes = content.len() as u64;
+        // IMPORTANT: it is understood before it is kept: what is not an index page must not be served again and again.
+        let served = self.mirror.page(page, &from, content.clone(), &kind)?;
+        if let (Some(cache), true) = (self.shared.cache.clone(), is_delimited) {
+            let key = key.to_owned();
+            let keep = move || -> io::Result<()> {
+                let mut file = cache.begin()?;
+                file.write_all(&content)?;
+                cache.commit(&key, file, &description)
+            };
+            warn_of(tokio::task::spawn_blocking(keep).await);
+        }
+        Ok((served, kind))
+    }
+
+    async fn file(&self, url: &Url, digest: Option<Digest>, is_head: bool) -> Result<Response<Body>, Refusal> {
+        let key = key(&[self.mirror.prefix, self.mirror.registry.url(), url.as_str(), "file"]);
+        if let Some(entry) = self.kept(&key).await {
+            if let Some(cache) = &self.shared.cache {
+                cache.touch(&entry);
+            }
+            self.count(true);
+            return Ok(from_disk(entry, is_head));
+        }
+        let method = if is_head { Method::HEAD } else { Method::GET };
+        let asked = self.shared.upstream.ask(&method, url, "*/*", &Known::default(), self.mirror.registry).await;
+        let (answer, from) = asked.map_err(|reason| self.failed(&reason))?;
+        if answer.status().as_u16() != 200 {
+            return Err(self.refused(answer.status()));
+        }
+        let is_delimited = check_answer(&answer, false).map_err(|reason| self.failed(&reason))?;
+        let description = describe(&answer, &from);
+        let length = answer.content_length();
+        self.count(false);
+        let kind = description.content_type.clone();
+        if is_head {
+            return Ok(reply::head(kind.as_deref(), length));
+        }
+        self.count_bytes(length.unwrap_or(0));
+        let keep = match self.shared.cache.clone().filter(|_| is_delimited) {
+            Some(cache) => Keep::begin(cache, key, description).await,
+            None => None,
+        };
+        let arriving = Arriving { answer, check: Some(Check::new(digest)), keep, bytes: 0, length };
+        Ok(reply::streamed(arriving.stream(), kind.as_deref(), length))
+    }
+
+    fn count(&self, from_cache: bool) {
+        self.shared.record.change(self.mirror.registry.host(), |used| {
+            used.allowed += 1;
+            used.from_cache += u64::from(from_cache);
+        });
+    }
+
+    fn count_bytes(&self, bytes: u64) {
+        self.shared.record.change(self.mirror.registry.host(), |used| used.bytes_received += bytes);
+    }
+
+    fn failed(&self, reason: &str) -> Refusal {
+        let host = self.mirror.registry.host();
+        let text = format!("the registry {host} did not serve this: {reason}; try again later, or ask a person");
+        Refusal::failure(StatusCode::BAD_GATEWAY, host, text)
+    }
+
+    /// An answer that says no. That our credentials are wrong is not the agent's fault, and must not look like it.
+    fn refused(&self, status: StatusCode) -> Refusal {
+        let (host, code) = (self.mirror.registry.host(), status.as_u16());
+        let (status, text) = match code {
+            404 | 410 => (StatusCode::NOT_FOUND, format!("the registry {host} has no such package or file")),
+            401 | 403 => {
+                (StatusCode::FORBIDDEN, format!("the registry {host} answered {code}: the operator's credentials do not cover this"))
+            }
+            429 => (StatusCode::TOO_MANY_REQUESTS, format!("the registry {host} asks to wait; try again in a minute")),
+            _ => return self.failed(&format!("it answered {code}")),
+        };
+        Refusal::failure(status, host, text)
+    }
+}
+
+fn header(answer: &reqwest::Response, name: &HeaderName) -> Option<String> {
+    answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+fn describe(answer: &reqwest::Response, from: &Url) -> Description {
+    Description {
+        url: from.to_string(),
+        content_type: header(answer, &CONTENT_TYPE),
+        etag: header(answer, &ETAG),
+        last_modified: header(answer, &LAST_MODIFIED),
+        ..Description::default()
+    }
+}
+
+/// Whether the end of the answer can be told from a broken connection: only then it may be kept. The error says that it is not
+/// what was asked for.
+fn check_answer(answer: &reqwest::Response, may_be_html: bool) -> Result<bool, String> {
+    if header(answer, &CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err("it sent a compressed answer, which was not asked for".to_owned());
+    }
+    let kind = header(answer, &CONTENT_TYPE).unwrap_or_default();
+    if !may_be_html && kind.starts_with("text/html") {
+        return Err("it sent a web page instead (of a login or a firewall?)".to_owned());
+    }
+    let is_chunked = answer.headers().contains_key("transfer-encoding");
+    Ok(answer.version() >= reqwest::Version::HTTP_2 || answer.content_length().is_some() || is_chunked)
+}
+
+/// How long an index page may be used, seconds: as the registry says, within limits.
+fn fresh_s(cache_control: Option<&str>) -> u64 {
+    let Some(directives) = cache_control else { return EGRESS_FRESH_S_DEFAULT };
+    let directives: Vec<String> = directives.split(',').map(|one| one.trim().to_ascii_lowercase()).collect();
+    if directives.iter().any(|one| matches!(one.as_str(), "no-cache" | "no-store")) {
+        return 0;
+    }
+    let age = directives.iter().find_map(|one| one.strip_prefix("max-age=")?.parse().ok());
+    age.map_or(EGRESS_FRESH_S_DEFAULT, |age: u64| age.min(EGRESS_FRESH_S_MAX))
+}
+
+async fn read(mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
+    let mut content = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(|_| "its answer broke off".to_owned())? {
+        if content.len() + piece.len() > EGRESS_INDEX_BYTES_MAX {
+            return Err(format!("its index page is larger than {EGRESS_INDEX_BYTES_MAX} bytes"));
+        }
+        content.extend_from_slice(&piece);
+    }
+    Ok(content)
+}
+
+fn from_disk(entry: Entry, is_head: bool) -> Response<Body> {
+    let Entry { file, description: Description { content_type, bytes, .. }, .. } = entry;
+    if is_head {
+        return reply::head(content_type.as_deref(), Some(bytes));
+    }
+    let file = tokio::fs::File::from_std(file).take(bytes);
+    let pieces = stream::try_unfold((file, bytes), |(mut file, left)| async move {
+        if left == 0 {
+            return Ok(None);
+        }
+        let mut piece = Vec::with_capacity(64 * 1024);
+        let count = file.read_buf(&mut piece).await? as u64;
+        if count == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        Ok(Some((Bytes::from(piece), (file, left - count))))
+    });
+    reply::streamed(pieces, content_type.as_deref(), Some(bytes))
+}
+
+/// A file on its way from the registry to the client, and perhaps into the cache.
+struct Arriving {
+    answer: reqwest::Response,
+    check: Option<Check>,
+    keep: Option<Keep>,
+    bytes: u64,
+    length: Option<u64>,
+}
+
+impl Arriving {
+    fn stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+        stream::try_unfold(self, |mut this| async move { Ok(this.next().await?.map(|piece| (piece, this))) })
+    }
+
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let piece = self.answer.chunk().await.map_err(|_| io::Error::other("the registry's answer broke off"))?;
+        let Some(piece) = piece else {
+            self.finish().await?;
+            return Ok(None);
+        };
+        self.bytes += piece.len() as u64;
+        if self.bytes > EGRESS_FILE_BYTES_MAX {
+            return Err(io::Error::other(format!("the file is larger than {EGRESS_FILE_BYTES_MAX} bytes")));
+        }
+        if let Some(check) = &mut self.check {
+            check.update(&piece);
+        }
+        if let Some(keep) = self.keep.take() {
+            self.keep = keep.write(piece.clone()).await;
+        }
+        Ok(Some(piece))
+    }
+
+    /// The client compares with the digest itself; here an error breaks the answer off, and nothing is kept.
+    async fn finish(&mut self) -> io::Result<()> {
+        if self.length.is_some_and(|length| length != self.bytes) {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        if self.check.take().is_some_and(|check| !check.holds()) {
+            tracing::warn!(url = %self.answer.url(), "a file of a registry does not have the digest that its index names");
+            return Err(io::Error::other("the file does not have the digest that the index names"));
+        }
+        if let Some(keep) = self.keep.take() {
+            keep.commit(self.bytes).await;
+        }
+        Ok(())
+    }
+}
+
+/// The copy for the cache. A failure to write it ends the copy and nothing else.
+struct Keep {
+    cache: Arc<Cache>,
+    key: String,
+    file: NamedTempFile,
+    description: Description,
+}
+
+impl Keep {
+    async fn begin(cache: Arc<Cache>, key: String, description: Description) -> Option<Self> {
+        let begun = tokio::task::spawn_blocking(move || {
+            cache.begin().map(|file| Self { cache, key, file, description })
+        });
+        warn_of(begun.await)
+    }
+
+    async fn write(mut self, piece: Bytes) -> Option<Self> {
+        let written = tokio::task::spawn_blocking(move || self.file.write_all(&piece).map(|()| self));
+        warn_of(written.await)
+    }
+
+    async fn commit(mut self, bytes: u64) {
+        self.description.bytes = bytes;
+        let committed =
+            tokio::task::spawn_blocking(move || self.cache.commit(&self.key, self.file, &self.description));
+        warn_of(committed.await);
+    }
+}
+
+fn warn_of<T>(done: Result<io::Result<T>, tokio::task::JoinError>) -> Option<T> {
+    match done.map_err(io::Error::other).and_then(|done| done) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::warn!(%error, "cannot write in the package cache; the package is served without it");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn freshness_is_what_the_registry_says_within_limits() {
+        for (header, expected) in [
+            (None, EGRESS_FRESH_S_DEFAULT),
+            (Some("public"), EGRESS_FRESH_S_DEFAULT),
+            (Some("max-age=60, public"), 60),
+            (Some("max-age=0"), 0),
+            (Some("public, Max-Age=99999999"), EGRESS_FRESH_S_MAX),
+            (Some("no-cache, max-age=60"), 0),
+            (Some("max-age=x"), EGRESS_FRESH_S_DEFAULT),
+        ] {
+            assert_eq!(fresh_s(header), expected, "{header:?}");
+        }
+    }
+}
