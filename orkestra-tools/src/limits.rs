@@ -140,3 +140,7 @@ pub const EGRESS_REFUSALS_SHOWN_MAX: usize = 5;
 
 /// Largest configuration file of a package manager that is read, bytes; a larger one is reported and ignored.
 pub const EGRESS_SETTINGS_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The user and group that run commands when the workspace belongs to root. Outside of the ranges that Debian and systemd give
+/// to users and services, so that it has no rights on the host; the image names it `agent`.
+pub const SANDBOX_USER: u32 = 61_000;

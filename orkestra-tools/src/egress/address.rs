@@ -37,15 +37,15 @@ pub(crate) enum Trust {
     OperatorLoopback,
 }
 
-/// Whether a destination of this trust may have this address; if not, what kind of address it is.
+/// Whether a destination of this trust may have this address; if not, what is wrong with it.
 pub(crate) fn check(address: IpAddr, trust: Trust) -> Result<(), &'static str> {
     match (reach(address), trust) {
-        (Reach::Forbidden, _) => Err("a link-local, metadata or multicast address"),
+        (Reach::Forbidden, _) => Err("a link-local, metadata or multicast address, which is never allowed"),
         (Reach::Loopback, Trust::OperatorLoopback) => Ok(()),
-        (Reach::Loopback, _) => Err("a loopback address"),
-        (Reach::Private, Trust::Person) => Err("a private or reserved address"),
+        (Reach::Loopback, _) => Err("a loopback address, which is never allowed"),
+        (Reach::Private, Trust::Person) => Err("a private or reserved address, which only the operator's own configuration can allow"),
         (Reach::Private | Reach::Global, Trust::OperatorLoopback) => Ok(()),
-        (Reach::Private | Reach::Global, _) if is_own(address) => Err("an address of the host itself"),
+        (Reach::Private | Reach::Global, _) if is_own(address) => Err("an address of the host itself, which is never allowed"),
         (Reach::Private | Reach::Global, _) => Ok(()),
     }
 }

@@ -329,6 +329,11 @@ impl Arriving {
         if let Some(keep) = self.keep.take() {
             self.keep = keep.write(piece.clone()).await;
         }
+        // IMPORTANT: the last piece is passed on only when all is well. The server asks for no more after a content of the stated
+        // length, so the end would not be seen.
+        if self.length == Some(self.bytes) {
+            self.finish().await?;
+        }
         Ok(Some(piece))
     }
 

@@ -93,7 +93,7 @@ impl<'bytes> Reader<'bytes> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::egress) mod tests {
     use super::*;
 
     /// A client hello for this name, in records of at most `record` bytes.

@@ -28,6 +28,8 @@ mod record;
 mod registry;
 mod reply;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 mod upstream;
 

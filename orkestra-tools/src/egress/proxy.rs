@@ -131,11 +131,6 @@ impl EgressProxy {
     pub fn refusals_since(&self, before: u64) -> Vec<String> {
         self.shared.record.refusals_since(before)
     }
-
-    /// The registries that it mirrors.
-    pub(crate) fn options(&self) -> &EgressOptions {
-        &self.shared.options
-    }
 }
 
 impl Drop for EgressProxy {

@@ -277,7 +277,7 @@ mod tests {
         let expected = Credentials::Basic { user: "me".to_owned(), password: "p@ss".to_owned() };
         assert_eq!(registry.credentials, Some(expected));
         assert!(!format!("{registry:?}").contains("p@ss"));
-        for address in ["ftp://me:p@x/", "me:p@ss", "https://me:pass@", "", "http:///x", "file:///etc/passwd"] {
+        for address in ["ftp://me:p@x/", "me:p@ss", "https://me:pass@", "", "file:///etc/passwd"] {
             let error = Registry::new(Ecosystem::Npm, address).expect_err(address).to_string();
             assert!(!error.contains("pass"), "{error}");
         }

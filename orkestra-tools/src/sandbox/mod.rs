@@ -17,6 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::egress::HostUse;
 use crate::limits::{COMMAND_BYTES_MAX, COMMAND_TIMEOUT_DEFAULT, COMMAND_TIMEOUT_MAX, COPY_BYTES_MAX};
 use crate::scope::Observer;
 use crate::workspace::{Workspace, WorkspaceError, relative};
@@ -169,6 +170,11 @@ pub trait Sandbox: Send + Sync {
 
     /// Reports what is confined and what is not.
     fn confinement(&self) -> Confinement;
+
+    /// The hosts that commands have used so far, where the sandbox can count them: for the record of a run.
+    fn hosts(&self) -> Vec<HostUse> {
+        Vec::new()
+    }
 
     /// Runs a command until it ends, it times out, or the future is dropped. Afterwards nothing of it is running, not even
     /// its background processes. `observer` receives its output line by line while it runs, as

@@ -6,6 +6,7 @@
 //! regular file (a command can put a FIFO anywhere).
 
 mod list;
+mod owner;
 mod path;
 
 use std::io::{self, Read as _, Write as _};
@@ -158,13 +159,14 @@ impl Workspace {
             return Err(WorkspaceError::TooLarge { path: path.to_owned(), bytes, limit });
         }
         let io = |source| io_error(path, source);
+        let heir = owner::heir(&self.handle.dir);
         let (parent, name) = match (clean.parent(), clean.file_name()) {
             (Some(parent), Some(name)) if !parent.as_os_str().is_empty() => (parent, name),
             (_, Some(name)) => (Path::new("."), name),
             (_, None) => return Err(WorkspaceError::NotAFile(path.to_owned())),
         };
         if parent != Path::new(".") {
-            self.handle.dir.create_dir_all(parent).map_err(io)?;
+            owner::create_dirs(&self.handle.dir, parent, heir).map_err(io)?;
         }
         // From here on everything happens beneath this handle, so swapping a parent directory has no effect.
         let dir = self.handle.dir.open_dir(parent).map_err(io)?;
@@ -174,7 +176,7 @@ impl Workspace {
         }
         let number = self.handle.writes.fetch_add(1, Ordering::Relaxed);
         let temporary = format!("{TEMPORARY}{}-{number}", std::process::id());
-        let moved = write_new(&dir, &temporary, content, before.filter(cap_std::fs::Metadata::is_file))
+        let moved = write_new(&dir, &temporary, content, before.filter(cap_std::fs::Metadata::is_file), heir)
             .and_then(|()| dir.rename(&temporary, &dir, name))
             .and_then(|()| dir.open(".")?.sync_all());
         if let Err(source) = moved {
@@ -210,6 +212,12 @@ impl Workspace {
         let metadata = self.handle.dir.dir_metadata()?;
         Ok((metadata.uid(), metadata.gid()))
     }
+
+    /// Gives everything in it that belongs to root to this user, who then owns the workspace. For root only.
+    #[cfg(unix)]
+    pub(crate) fn give_to(&self, uid: u32, gid: u32) -> io::Result<()> {
+        owner::give_all(&self.handle.dir, (uid, gid))
+    }
 }
 
 /// Opens for reading without ever blocking: with `O_NONBLOCK` opening a FIFO or device returns, and then it is refused.
@@ -225,13 +233,20 @@ fn open_regular(dir: &Dir, clean: &Path, path: &str) -> Result<File, WorkspaceEr
 
 const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
-fn write_new(dir: &Dir, name: &str, content: &[u8], before: Option<cap_std::fs::Metadata>) -> io::Result<()> {
+fn write_new(
+    dir: &Dir,
+    name: &str,
+    content: &[u8],
+    before: Option<cap_std::fs::Metadata>,
+    heir: Option<owner::Owner>,
+) -> io::Result<()> {
     // A leftover of a crash with the same name would make `create_new` fail every time.
     let _ = dir.remove_file(name);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     let mut file = dir.open_with(name, &options)?;
     file.write_all(content)?;
+    owner::give_file(&file, heir)?;
     if let Some(metadata) = before {
         file.set_permissions(without_special_bits(metadata.permissions()))?;
     }

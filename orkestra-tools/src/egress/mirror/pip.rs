@@ -51,7 +51,7 @@ fn json_page(mirror: &Mirror<'_>, from: &Url, content: &[u8]) -> Result<Vec<u8>,
 fn html_page(mirror: &Mirror<'_>, from: &Url, text: &str) -> String {
     let mut page = String::with_capacity(text.len() * 2);
     let mut rest = text;
-    while let Some(start) = rest.find("<a ").or_else(|| rest.find("<A ")) {
+    while let Some(start) = anchor(rest) {
         let (before, anchor) = rest.split_at(start);
         page.push_str(before);
         let end = end_of_tag(anchor);
@@ -69,6 +69,12 @@ fn html_page(mirror: &Mirror<'_>, from: &Url, text: &str) -> String {
     }
     page.push_str(rest);
     page
+}
+
+/// Where the next `<a …` begins.
+fn anchor(text: &str) -> Option<usize> {
+    let is_anchor = |three: &[u8]| matches!(three, [b'<', b'a' | b'A', space] if space.is_ascii_whitespace());
+    text.as_bytes().windows(3).position(is_anchor)
 }
 
 fn link(mirror: &Mirror<'_>, from: &Url, escaped: &str) -> Option<String> {

@@ -1,6 +1,7 @@
 //! The container of a run: how it is locked down, created, found again and removed.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use bollard::Docker;
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits};
@@ -12,7 +13,8 @@ use super::super::owner::Owner;
 use super::super::{Confinement, ENVIRONMENT, SandboxError, hash};
 use super::daemon::{failed, status, within};
 use super::{DockerInfo, DockerOptions, Network};
-use crate::limits::{SANDBOX_FILE_BYTES_MAX, SANDBOX_OPEN_FILES_MAX, SANDBOX_SCRATCH_BYTES};
+use crate::egress;
+use crate::limits::{SANDBOX_FILE_BYTES_MAX, SANDBOX_OPEN_FILES_MAX, SANDBOX_SCRATCH_BYTES, SANDBOX_USER};
 use crate::workspace::Workspace;
 
 /// Where the workspace is mounted.
@@ -32,35 +34,37 @@ pub(super) struct Setup {
     user: (u32, u32),
     source: String,
     options: DockerOptions,
-    unsupported: Vec<String>,
+    info: DockerInfo,
+    /// The directory with the socket of the egress proxy, on the host.
+    proxy: Option<String>,
 }
 
 impl Setup {
+    /// Blocking: it may give the workspace to another user.
     pub(super) fn new(
-        options: &DockerOptions,
+        options: DockerOptions,
         info: &DockerInfo,
         run_id: &str,
         workspace: &Workspace,
+        proxy: Option<PathBuf>,
     ) -> Result<Self, SandboxError> {
-        let source = workspace.path().to_str().ok_or_else(|| {
-            SandboxError::Failed(format!(
-                "cannot mount the workspace {}: its path is not UTF-8",
-                workspace.path().display()
-            ))
-        })?;
-        let user = workspace
-            .owner()
-            .map_err(|error| SandboxError::Failed(format!("cannot read the workspace's owner: {error}")))?;
+        let text = |what: &str, path: &Path| match path.to_str() {
+            Some(text) => Ok(text.to_owned()),
+            None => Err(SandboxError::Failed(format!("cannot mount {what} {}: its path is not UTF-8", path.display()))),
+        };
+        let source = text("the workspace", workspace.path())?;
+        let proxy = proxy.map(|path| text("the egress proxy's directory", &path)).transpose()?;
         let place = hash(&[run_id.as_bytes(), source.as_bytes()]);
         let readable: String = run_id.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
         Ok(Self {
             name: format!("orkestra-{readable}-{place}"),
             place,
             run_id: run_id.to_owned(),
-            user,
-            source: source.to_owned(),
-            options: options.clone(),
-            unsupported: info.unsupported.clone(),
+            user: user(workspace, info)?,
+            source,
+            options,
+            info: info.clone(),
+            proxy,
         })
     }
 
@@ -79,7 +83,15 @@ impl Setup {
             within("start container", docker.start_container(&created.id, None::<StartContainerOptions>)).await
         {
             let _ = remove(docker, &created.id).await;
-            return Err(error);
+            let needs_python = self.proxy.is_some() && error.to_string().contains("python3");
+            return Err(if needs_python {
+                SandboxError::Unavailable(format!(
+                    "the network `registries` needs python3 in the image `{}`; build it with docker/sandbox/build ({error})",
+                    self.options.image
+                ))
+            } else {
+                error
+            });
         }
         Ok(created.id)
     }
@@ -90,17 +102,30 @@ impl Setup {
         let mut environment: Vec<String> = ENVIRONMENT.iter().map(|(name, value)| format!("{name}={value}")).collect();
         environment.push(format!("HOME={HOME}"));
         environment.push("TMPDIR=/tmp".to_owned());
+        let network = match self.options.network {
+            Network::None => egress::no_network_environment(),
+            Network::Registries => egress::environment(&self.options.egress.registries),
+            Network::Open => Vec::new(),
+        };
+        environment.extend(network.iter().map(|(name, value)| format!("{name}={value}")));
+        // When the forwarder ends, so does the container, and the next command starts both again.
+        let mut main = if self.proxy.is_some() {
+            egress::forwarder()
+        } else {
+            ["sleep", "infinity"].map(str::to_owned).into()
+        };
+        let arguments = main.split_off(1);
         ContainerCreateBody {
             image: Some(self.options.image.clone()),
             // Set both, so that an entry point of the image never runs.
-            entrypoint: Some(vec!["sleep".to_owned()]),
-            cmd: Some(vec!["infinity".to_owned()]),
+            entrypoint: Some(main),
+            cmd: Some(arguments),
             user: Some(self.user()),
             working_dir: Some(WORKSPACE.to_owned()),
             hostname: Some("sandbox".to_owned()),
             env: Some(environment),
             labels: Some(labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
-            network_disabled: Some(self.options.network == Network::None),
+            network_disabled: Some(self.options.network != Network::Open),
             host_config: Some(self.host_config()),
             ..Default::default()
         }
@@ -109,20 +134,15 @@ impl Setup {
     fn host_config(&self) -> HostConfig {
         let options = &self.options;
         let memory = signed(options.memory_bytes);
-        let workspace = Mount {
-            typ: Some(MountType::BIND),
-            source: Some(self.source.clone()),
-            target: Some(WORKSPACE.to_owned()),
-            ..Default::default()
-        };
         HostConfig {
             init: Some(true),
-            network_mode: Some(if options.network == Network::None { "none" } else { "bridge" }.to_owned()),
+            network_mode: Some(if options.network == Network::Open { "bridge" } else { "none" }.to_owned()),
+            runtime: options.runtime.clone(),
             cap_drop: Some(vec!["ALL".to_owned()]),
             security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
             privileged: Some(false),
             readonly_rootfs: Some(true),
-            mounts: Some(vec![workspace]),
+            mounts: Some(self.mounts()),
             tmpfs: Some(self.scratch()),
             memory: self.supports("memory").then_some(memory),
             // Equal to memory: no additional swap.
@@ -141,6 +161,22 @@ impl Setup {
         }
     }
 
+    fn mounts(&self) -> Vec<Mount> {
+        let bind = |source: String, target: &str, is_read_only: bool| Mount {
+            typ: Some(MountType::BIND),
+            source: Some(source),
+            target: Some(target.to_owned()),
+            read_only: Some(is_read_only),
+            ..Default::default()
+        };
+        let mut mounts = vec![bind(self.source.clone(), WORKSPACE, false)];
+        if let Some(proxy) = &self.proxy {
+            mounts.push(bind(proxy.clone(), egress::CONFIG_DIRECTORY, true));
+            mounts.push(bind(format!("{proxy}/cargo"), egress::CARGO_DIRECTORY, true));
+        }
+        mounts
+    }
+
     /// Mounted executable, because builds run what they unpack (the workspace is executable anyway). Owned by the container's
     /// only user, because the daemon gives a mount the mode of the image's directory, whatever mode is requested.
     fn scratch(&self) -> HashMap<String, String> {
@@ -150,7 +186,7 @@ impl Setup {
     }
 
     fn supports(&self, limit: &str) -> bool {
-        !self.unsupported.iter().any(|unsupported| unsupported == limit)
+        !self.info.unsupported.iter().any(|unsupported| unsupported == limit)
     }
 
     fn user(&self) -> String {
@@ -164,12 +200,11 @@ impl Setup {
             "a container with a read-only root, no capabilities and no new privileges; user {}; only the workspace is mounted",
             self.user()
         ));
-        match options.network {
-            Network::None => report.enforced.push("no network".to_owned()),
-            Network::Egress => report.gaps.push(
-                "the network is open: the internet, other containers on the bridge, and services of the host and its private network".to_owned(),
-            ),
+        match &self.info.seccomp {
+            Some(profile) => report.enforced.push(format!("system calls are filtered by the seccomp profile `{profile}`")),
+            None => report.gaps.push("this daemon does not filter system calls (no seccomp profile)".to_owned()),
         }
+        self.report_network(&mut report);
         let limits = [
             ("memory", format!("memory {} bytes", options.memory_bytes)),
             ("swap", "no swap".to_owned()),
@@ -191,10 +226,42 @@ impl Setup {
                     .to_owned(),
             );
         }
-        report.gaps.push("the kernel is shared with the host".to_owned());
+        match &options.runtime {
+            Some(runtime) => report.enforced.push(format!("the container runs in the runtime `{runtime}`")),
+            None => report.gaps.push("the kernel is shared with the host".to_owned()),
+        }
         report.gaps.push("disk space in the workspace is limited per file only, not in total".to_owned());
         report
     }
+
+    fn report_network(&self, report: &mut Confinement) {
+        let options = &self.options;
+        match options.network {
+            Network::None => report.enforced.push("no network".to_owned()),
+            Network::Registries => report.enforced.push(format!(
+                "no network but a proxy, for package registries ({}) and {} allowed hosts; names are not resolved inside",
+                options.egress.registries.iter().map(|registry| registry.ecosystem().name()).collect::<Vec<_>>().join(", "),
+                options.egress.allowed.len()
+            )),
+            Network::Open => report.gaps.push(
+                "the network is open: the internet, other containers on the bridge, and services of the host and its private network".to_owned(),
+            ),
+        }
+    }
+}
+
+/// The user of the container: the owner of the workspace, so that both sides can write. Commands never run as root where that
+/// can be helped: root's workspace is given to a user that nothing else uses.
+fn user(workspace: &Workspace, info: &DockerInfo) -> Result<(u32, u32), SandboxError> {
+    let failed = |what: &str, error: &std::io::Error| SandboxError::Failed(format!("cannot {what}: {error}"));
+    let owner = workspace.owner().map_err(|error| failed("read the workspace's owner", &error))?;
+    // Root in the container of a rootless daemon is the ordinary user that runs it.
+    if owner.0 != 0 || info.rootless || !rustix::process::geteuid().is_root() {
+        return Ok(owner);
+    }
+    let given = workspace.give_to(SANDBOX_USER, SANDBOX_USER);
+    given.map_err(|error| failed("give root's workspace to the sandbox's user", &error))?;
+    Ok((SANDBOX_USER, SANDBOX_USER))
 }
 
 /// Removes a container with everything that runs in it. Ignored when it does not exist.

@@ -44,7 +44,32 @@ pub(super) async fn info(docker: &Docker) -> Result<DockerInfo, SandboxError> {
         version: info.server_version.unwrap_or_default(),
         cgroup_version: info.cgroup_version.map_or_else(String::new, |version| version.to_string()),
         rootless: options.iter().any(|option| option.contains("rootless")),
+        seccomp: seccomp(&options),
+        runtimes: {
+            let mut names: Vec<String> = info.runtimes.unwrap_or_default().into_keys().collect();
+            names.sort();
+            names
+        },
     })
+}
+
+/// The profile in the daemon's security options, such as `name=seccomp,profile=builtin`.
+fn seccomp(options: &[String]) -> Option<String> {
+    let fields = options.iter().find(|option| option.split(',').any(|field| field == "name=seccomp"))?;
+    let profile = fields.split(',').find_map(|field| field.strip_prefix("profile=")).unwrap_or("default");
+    (profile != "unconfined").then(|| profile.to_owned())
+}
+
+/// A runtime that was asked for is used or is an error, never left out.
+pub(super) fn require_runtime(info: &DockerInfo, options: &DockerOptions) -> Result<(), SandboxError> {
+    match &options.runtime {
+        Some(runtime) if !info.runtimes.contains(runtime) => Err(SandboxError::Unavailable(format!(
+            "this Docker daemon has no runtime `{runtime}`, only {}; install it and add it to `runtimes` in the daemon's \
+             configuration, or start the sandbox without it",
+            info.runtimes.join(", ")
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The limits that the kernel's control groups do not support. A limit that the daemon does not mention counts as supported.

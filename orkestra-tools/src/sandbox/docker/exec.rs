@@ -20,7 +20,8 @@ use super::super::{Command, CommandResult, EXIT_TIMED_OUT, SandboxError};
 use super::Shared;
 use super::container::WORKSPACE;
 use super::daemon::{failed, status, within};
-use crate::limits::{DRAIN, MACHINERY_TIMEOUT};
+use crate::egress::EgressProxy;
+use crate::limits::{DRAIN, EGRESS_REFUSALS_SHOWN_MAX, MACHINERY_TIMEOUT};
 use crate::scope::{Observer, Unobserved};
 
 /// How often the daemon is asked whether a command has ended.
@@ -65,6 +66,23 @@ ORKESTRA_SANDBOX=probe setsid sh -c 'tr "\0" "\n" </proc/$$/environ | grep -qsxF
 [ -e "/workspace/$1" ] || exit 12
 [ -w /workspace ] || exit 13
 [ -w /tmp ] && [ -w "$HOME" ] || exit 14
+[ -S /run/orkestra/proxy.sock ] || exit 0
+python3 -I -S -c "$2" || exit $?
+"#;
+
+/// Waits for the forwarder, and asks the proxy behind it for an answer.
+const PROBE_PROXY: &str = r#"
+import socket, sys, time
+for attempt in range(100):
+    try:
+        connection = socket.create_connection(("127.0.0.1", 3128), 5)
+        break
+    except OSError:
+        time.sleep(0.05)
+else:
+    sys.exit(15)
+connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+sys.exit(0 if connection.recv(12) == b"HTTP/1.0 404" else 16)
 "#;
 
 pub(super) async fn run(
@@ -74,6 +92,7 @@ pub(super) async fn run(
     observer: &dyn Observer,
 ) -> Result<CommandResult, SandboxError> {
     let started = Instant::now();
+    let refused_before = shared.egress.as_ref().map_or(0, EgressProxy::refused);
     let capture = Capture::new(observer, command.whole.clone())?;
     let number = shared.commands.fetch_add(1, Ordering::Relaxed);
     let mark = format!("{}-{number}", shared.container.get(..12).unwrap_or(&shared.container));
@@ -106,6 +125,9 @@ pub(super) async fn run(
         Err(_) => None,
     };
     swept?;
+    if let Some(egress) = &shared.egress {
+        note_refusals(egress, refused_before, &mut capture.capture);
+    }
     let captured = capture.capture.finish();
     Ok(CommandResult {
         exit_code: status.unwrap_or(EXIT_TIMED_OUT),
@@ -116,11 +138,23 @@ pub(super) async fn run(
     })
 }
 
+/// Adds what the proxy refused while the command ran: clients such as curl do not show the reason.
+fn note_refusals(egress: &EgressProxy, before: u64, capture: &mut Capture<'_>) {
+    let refusals = egress.refusals_since(before);
+    for text in refusals.iter().take(EGRESS_REFUSALS_SHOWN_MAX) {
+        capture.push(format!("\n[network] {text}\n").as_bytes(), true);
+    }
+    if refusals.len() > EGRESS_REFUSALS_SHOWN_MAX {
+        let more = refusals.len() - EGRESS_REFUSALS_SHOWN_MAX;
+        capture.push(format!("\n[network] {more} further refusals\n").as_bytes(), true);
+    }
+}
+
 /// Checks once after the start that the container works.
 pub(super) async fn probe(shared: &Arc<Shared>) -> Result<(), SandboxError> {
     let name = format!(".orkestra-write-probe-{}", std::process::id());
     shared.workspace.write(&name, b"")?;
-    let answer = internal_command(shared, &["sh", "-c", PROBE, "sh", &name]).await;
+    let answer = internal_command(shared, &["sh", "-c", PROBE, "sh", &name, PROBE_PROXY]).await;
     shared.workspace.remove(&name);
     let what =
         match answer?.1 {
@@ -134,6 +168,11 @@ pub(super) async fn probe(shared: &Arc<Shared>) -> Result<(), SandboxError> {
             13 => "the container's user cannot write in the workspace; give the workspace's owner write permission"
                 .to_owned(),
             14 => "the container's scratch directories are not writable; build the image with docker/sandbox/build"
+                .to_owned(),
+            15 => "the forwarder of the network `registries` does not start in the container; build the image with docker/sandbox/build"
+                .to_owned(),
+            16 => "the container cannot use the socket of the egress proxy; gVisor needs the flag `--host-uds=open` in the daemon's \
+                   configuration of the runtime"
                 .to_owned(),
             code => format!("the sandbox image cannot run `sh` (exit {code}); build it with docker/sandbox/build"),
         };

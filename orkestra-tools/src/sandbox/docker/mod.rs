@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use super::{Command, CommandResult, Confinement, Sandbox, SandboxError};
+use crate::egress::{EgressError, EgressOptions, EgressProxy, HostUse};
 use crate::limits::{SANDBOX_CPU_MILLIS, SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX};
 use crate::scope::Observer;
 use crate::workspace::Workspace;
@@ -34,8 +35,18 @@ pub enum Network {
     /// Only its own loopback.
     #[default]
     None,
+    /// Only its own loopback, on which package registries and the allowed hosts are reached: see [`crate::egress`].
+    Registries,
     /// Docker's default bridge: the internet, but also the host's services on that bridge and the private network behind it.
-    Egress,
+    #[serde(alias = "egress")]
+    Open,
+}
+
+impl Network {
+    /// The former name of [`Network::Open`].
+    #[deprecated(note = "use `Network::Open`, or `Network::Registries` to install packages")]
+    #[expect(non_upper_case_globals, reason = "it was a variant")]
+    pub const Egress: Self = Self::Open;
 }
 
 /// How a [`DockerSandbox`] is set up.
@@ -47,6 +58,10 @@ pub struct DockerOptions {
     pub image: String,
     /// The network that commands have.
     pub network: Network,
+    /// What [`Network::Registries`] lets through. That network needs `python3` in the image.
+    pub egress: EgressOptions,
+    /// The daemon's runtime that runs the container, such as `runsc` (gVisor); `None` for the daemon's default.
+    pub runtime: Option<String>,
     /// Memory limit of the container, bytes, without additional swap.
     pub memory_bytes: u64,
     /// CPU limit, thousandths of a core.
@@ -62,6 +77,8 @@ impl Default for DockerOptions {
         Self {
             image: "orkestra-sandbox:latest".to_owned(),
             network: Network::None,
+            egress: EgressOptions::default(),
+            runtime: None,
             memory_bytes: SANDBOX_MEMORY_BYTES,
             cpu_millis: SANDBOX_CPU_MILLIS,
             processes_max: SANDBOX_PROCESSES_MAX,
@@ -84,6 +101,20 @@ impl DockerOptions {
         self.network = network;
         self
     }
+
+    /// Sets what the network [`Network::Registries`] lets through.
+    #[must_use]
+    pub fn with_egress(mut self, egress: EgressOptions) -> Self {
+        self.egress = egress;
+        self
+    }
+
+    /// Sets the runtime, which the daemon must have: `runsc` (gVisor) keeps commands away from the host's kernel.
+    #[must_use]
+    pub fn with_runtime(mut self, runtime: impl Into<String>) -> Self {
+        self.runtime = Some(runtime.into());
+        self
+    }
 }
 
 /// What the daemon reports about itself.
@@ -99,6 +130,10 @@ pub struct DockerInfo {
     pub unsupported: Vec<String>,
     /// Whether the daemon itself runs without root.
     pub rootless: bool,
+    /// The runtimes that the daemon has, such as `runc` and `runsc`.
+    pub runtimes: Vec<String>,
+    /// The profile that filters system calls, such as `builtin`; `None` when none are filtered.
+    pub seccomp: Option<String>,
 }
 
 /// Runs commands in one long-lived container per run.
@@ -120,6 +155,8 @@ struct Shared {
     closed: AtomicBool,
     /// Locked while the container is started or restarted: two commands may find it stopped at the same time.
     restarting: Mutex<()>,
+    /// With the network `registries`; dropped with the sandbox.
+    egress: Option<EgressProxy>,
 }
 
 impl std::fmt::Debug for DockerSandbox {
@@ -144,7 +181,9 @@ impl DockerSandbox {
     pub async fn available_with(options: &DockerOptions) -> Result<DockerInfo, SandboxError> {
         let docker = daemon::connect(options).await?;
         daemon::require_image(&docker, &options.image).await?;
-        daemon::info(&docker).await
+        let info = daemon::info(&docker).await?;
+        daemon::require_runtime(&info, options)?;
+        Ok(info)
     }
 
     /// Starts a fresh container for the run on this workspace (created if missing), after removing an existing one. Only one
@@ -157,9 +196,16 @@ impl DockerSandbox {
         let docker = daemon::connect(&options).await?;
         daemon::require_image(&docker, &options.image).await?;
         let info = daemon::info(&docker).await?;
+        daemon::require_runtime(&info, &options)?;
         let path = workspace.to_owned();
         let workspace = super::blocking(move || Ok(Workspace::open(&path)?)).await?;
-        let setup = container::Setup::new(&options, &info, run_id, &workspace)?;
+        let egress = match options.network {
+            Network::Registries => Some(EgressProxy::start(options.egress.clone()).await.map_err(no_egress)?),
+            Network::None | Network::Open => None,
+        };
+        let (owned, proxy) = (workspace.clone(), egress.as_ref().map(EgressProxy::directory));
+        let (run, daemon) = (run_id.to_owned(), info.clone());
+        let setup = super::blocking(move || container::Setup::new(options, &daemon, &run, &owned, proxy)).await?;
         let container = setup.create(&docker).await?;
         let shared = Shared {
             docker,
@@ -169,6 +215,7 @@ impl DockerSandbox {
             commands: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             restarting: Mutex::new(()),
+            egress,
         };
         let sandbox = Self { shared: Arc::new(shared) };
         if let Err(error) = exec::probe(&sandbox.shared).await {
@@ -176,6 +223,12 @@ impl DockerSandbox {
             return Err(error);
         }
         Ok(sandbox)
+    }
+
+    /// The proxy of the network [`Network::Registries`]: what was used and refused.
+    #[must_use]
+    pub fn egress(&self) -> Option<&EgressProxy> {
+        self.shared.egress.as_ref()
     }
 
     /// Removes the containers of runs for which `keep` is false, and returns the ids of those runs. A container whose process
@@ -201,6 +254,10 @@ impl DockerSandbox {
     }
 }
 
+fn no_egress(error: EgressError) -> SandboxError {
+    SandboxError::Unavailable(format!("the network `registries` cannot be set up: {error}"))
+}
+
 #[async_trait]
 impl Sandbox for DockerSandbox {
     fn kind(&self) -> &'static str {
@@ -213,6 +270,10 @@ impl Sandbox for DockerSandbox {
 
     fn confinement(&self) -> Confinement {
         self.shared.confinement.clone()
+    }
+
+    fn hosts(&self) -> Vec<HostUse> {
+        self.shared.egress.as_ref().map(EgressProxy::hosts).unwrap_or_default()
     }
 
     async fn execute(&self, command: Command, observer: &dyn Observer) -> Result<CommandResult, SandboxError> {

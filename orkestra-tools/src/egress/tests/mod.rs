@@ -1,0 +1,5 @@
+//! The proxy as a sandbox sees it, with a registry of the test's own behind it.
+
+mod mirrors;
+mod support;
+mod tunnels;

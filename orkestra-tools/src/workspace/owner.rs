@@ -1,0 +1,133 @@
+//! Who owns the files of a workspace. When this process is root and the workspace belongs to another user, whose commands work
+//! in it, what the process writes belongs to that user too.
+//!
+//! It must never follow a symlink, and never give away a file that has a second name, which may be outside.
+
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use cap_std::fs::{Dir, File, MetadataExt as _};
+use rustix::fs::{AtFlags, Gid, Uid, chownat, fchown};
+
+use crate::limits::LIST_DEPTH_MAX;
+
+/// A user and a group.
+pub(crate) type Owner = (u32, u32);
+
+/// The user that what we write in the directory is given to; `None` when it is ours anyway, or when we may not give files away.
+pub(super) fn heir(dir: &Dir) -> Option<Owner> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let metadata = dir.dir_metadata().ok()?;
+    Some((metadata.uid(), metadata.gid())).filter(|(uid, _)| *uid != 0)
+}
+
+/// Gives a new file away.
+pub(super) fn give_file(file: &File, heir: Option<Owner>) -> io::Result<()> {
+    let Some((uid, gid)) = heir else { return Ok(()) };
+    Ok(fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
+}
+
+/// As `create_dir_all`; the directories that are new are given away.
+pub(super) fn create_dirs(dir: &Dir, path: &Path, heir: Option<Owner>) -> io::Result<()> {
+    if heir.is_none() {
+        return dir.create_dir_all(path);
+    }
+    let mut made = PathBuf::new();
+    for component in path.components() {
+        let Component::Normal(name) = component else { continue };
+        made.push(name);
+        match dir.create_dir(&made) {
+            Ok(()) => {
+                let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let parent = dir.open_dir(parent.unwrap_or(Path::new(".")))?;
+                give(&parent, Path::new(name), heir)?;
+            }
+            // If it is not a directory, the next step says so.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Gives the directory and everything in it away that belongs to root: directories, symlinks (not where they lead), and files
+/// with one name.
+pub(super) fn give_all(dir: &Dir, heir: Owner) -> io::Result<()> {
+    give_below(dir, heir, 0)?;
+    // The directory itself comes last: until then nobody else can work in it.
+    give(dir, Path::new(""), Some(heir))
+}
+
+fn give_below(dir: &Dir, heir: Owner, depth: usize) -> io::Result<()> {
+    if depth > LIST_DEPTH_MAX {
+        return Ok(());
+    }
+    for entry in dir.entries()? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let metadata = match dir.symlink_metadata(&name) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if metadata.is_dir() {
+            give_below(&dir.open_dir(&name)?, heir, depth + 1)?;
+        }
+        let has_one_name = metadata.is_dir() || metadata.nlink() == 1;
+        if metadata.uid() == 0 && has_one_name {
+            give(dir, Path::new(&name), Some(heir))?;
+        }
+    }
+    Ok(())
+}
+
+/// An empty name is the directory itself.
+fn give(dir: &Dir, name: &Path, heir: Option<Owner>) -> io::Result<()> {
+    let Some((uid, gid)) = heir else { return Ok(()) };
+    let flags = if name.as_os_str().is_empty() { AtFlags::EMPTY_PATH } else { AtFlags::SYMLINK_NOFOLLOW };
+    Ok(chownat(dir, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), flags)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    use cap_std::ambient_authority;
+
+    use super::*;
+
+    #[test]
+    fn root_gives_its_workspace_away_and_nothing_outside_of_it() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("\n==== SKIPPED, only root can give files away ====\n");
+            return;
+        }
+        let root = tempfile::tempdir().expect("a directory");
+        let (outside, inside) = (root.path().join("outside"), root.path().join("inside"));
+        std::fs::create_dir_all(inside.join("a/b")).expect("made");
+        std::fs::create_dir(&outside).expect("made");
+        std::fs::write(outside.join("secret"), "x").expect("written");
+        std::fs::write(inside.join("a/b/file"), "x").expect("written");
+        std::fs::hard_link(outside.join("secret"), inside.join("second-name")).expect("linked");
+        symlink(&outside, inside.join("a/link")).expect("linked");
+        let dir = Dir::open_ambient_dir(&inside, ambient_authority()).expect("opened");
+        assert_eq!(heir(&dir), None, "root's own workspace");
+        give_all(&dir, (4321, 4322)).expect("given");
+        let owner = |path: PathBuf| std::fs::symlink_metadata(path).map(|metadata| metadata.uid()).expect("there");
+        for mine in ["", "a", "a/b", "a/b/file", "a/link"] {
+            assert_eq!(owner(inside.join(mine)), 4321, "{mine}");
+        }
+        for theirs in ["", "secret"] {
+            assert_eq!(owner(outside.join(theirs)), 0, "{theirs}");
+        }
+        assert_eq!(heir(&dir), Some((4321, 4322)));
+        create_dirs(&dir, Path::new("a/new/er"), heir(&dir)).expect("made");
+        create_dirs(&dir, Path::new("a/new/er"), heir(&dir)).expect("there already");
+        create_dirs(&dir, Path::new("a/link/x"), heir(&dir)).expect_err("leads out");
+        for new in ["a/new", "a/new/er"] {
+            assert_eq!(owner(inside.join(new)), 4321, "{new}");
+        }
+    }
+}
