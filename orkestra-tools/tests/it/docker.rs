@@ -7,7 +7,7 @@ use std::process::Command as Program;
 use std::time::Duration;
 
 use orkestra_tools::{
-    Command, CommandResult, DockerOptions, DockerSandbox, Network, Sandbox as _, SandboxError, Unobserved,
+    Command, CommandResult, DockerOptions, DockerSandbox, Network, Sandbox as _, SandboxError, Unobserved, limits,
 };
 use tempfile::TempDir;
 
@@ -82,6 +82,31 @@ async fn commands_run_as_the_owner_of_the_workspace() {
     assert_eq!((made.uid(), made.gid()), (uid, gid));
     let says_root = sandbox.confinement().gaps.iter().any(|gap| gap.contains("belongs to root"));
     assert_eq!(says_root, uid == 0);
+    sandbox.close().await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_workspace_of_root_is_given_to_an_ordinary_user() {
+    let Some(options) = docker_options().await else { return };
+    let root = TempDir::new().expect("a temporary directory");
+    let workspace = root.path().join("workspace");
+    std::fs::create_dir_all(workspace.join("old")).expect("made");
+    std::fs::write(workspace.join("old/file"), "x").expect("written");
+    if std::fs::metadata(&workspace).expect("there").uid() != 0 {
+        eprintln!("\n==== SKIPPED, only root has a workspace of root's ====\n");
+        return;
+    }
+    let sandbox = start(&options, &run_id("root"), root.path()).await;
+    let user = limits::SANDBOX_USER;
+    let said = run(&sandbox, "id -u; id -g; echo y > old/file && echo z > old/new && echo ok", 20).await;
+    assert_eq!(said.output, format!("{user}\n{user}\nok\n"));
+    // What this process writes later is the user's too, new directories included.
+    sandbox.workspace().write("src/deep/made.txt", b"1").expect("written");
+    let said = run(&sandbox, "echo 2 > src/deep/made.txt && mkdir src/deep/x && rm -r src && echo ok", 20).await;
+    assert_eq!(said.output, "ok\n");
+    let root_owned = Program::new("find").arg(&workspace).args(["-uid", "0"]).output().expect("find runs");
+    assert_eq!(String::from_utf8_lossy(&root_owned.stdout), "");
+    assert!(sandbox.confinement().enforced.iter().any(|text| text.contains("seccomp")));
     sandbox.close().await.expect("closed");
 }
 
@@ -236,10 +261,10 @@ async fn reap_removes_unwanted_containers_and_keeps_those_of_other_processes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_network_is_open_only_with_egress() {
+async fn the_network_is_open_only_when_it_is_asked_for() {
     let Some(options) = docker_options().await else { return };
     let root = TempDir::new().expect("a temporary directory");
-    let options = options.with_network(Network::Egress);
+    let options = options.with_network(Network::Open);
     let sandbox = match DockerSandbox::start(options, &run_id("egress"), &root.path().join("workspace")).await {
         Ok(sandbox) => sandbox,
         Err(error) => {

@@ -3,6 +3,7 @@
 mod support;
 
 mod docker;
+mod egress;
 mod local;
 mod sandbox_table;
 mod tools;
