@@ -54,7 +54,7 @@ impl CachePlace {
 /// What is known about an answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Description {
-    /// Where the content came from, after redirects: links in it are relative to this.
+    /// Where the content came from, after redirects. For people who look.
     pub(super) url: String,
     pub(super) content_type: Option<String>,
     pub(super) etag: Option<String>,

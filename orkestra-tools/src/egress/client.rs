@@ -60,6 +60,13 @@ pub(crate) fn environment(registries: &[Registry]) -> Vec<(String, String)> {
     }
     set("npm_config_globalconfig", format!("{CONFIG_DIRECTORY}/npmrc"));
     set("APT_CONFIG", format!("{CONFIG_DIRECTORY}/apt.conf"));
+    // The proxy keeps what clients would keep in scratch space, which is memory. Compiling takes longer than installing, and
+    // what is used is compiled when it is first imported.
+    for name in ["PIP_NO_CACHE_DIR", "PIP_NO_COMPILE"] {
+        set(name, "1".to_owned());
+    }
+    set("PIP_PROGRESS_BAR", "off".to_owned());
+    set("UV_LINK_MODE", "copy".to_owned());
     // Node's own fetch asks for this before it uses a proxy.
     set("NODE_USE_ENV_PROXY", "1".to_owned());
     found
@@ -68,7 +75,7 @@ pub(crate) fn environment(registries: &[Registry]) -> Vec<(String, String)> {
 /// The variables of a container without a network: clients fail at once, and name the reason.
 pub(crate) fn no_network_environment() -> Vec<(String, String)> {
     let mut found = proxies("http://this-sandbox-has-no-network.invalid:3128");
-    for (name, value) in [("PIP_RETRIES", "0"), ("npm_config_fetch_retries", "0"), ("UV_HTTP_RETRIES", "0"), ("UV_OFFLINE", "1")] {
+    for (name, value) in [("PIP_RETRIES", "1"), ("npm_config_fetch_retries", "0"), ("UV_HTTP_RETRIES", "0"), ("UV_OFFLINE", "1")] {
         found.push((name.to_owned(), value.to_owned()));
     }
     found
@@ -121,7 +128,7 @@ fn cargo_config(registries: &[Registry]) -> String {
 fn apt_conf() -> String {
     format!(
         "Dir::Etc::sourcelist \"{CONFIG_DIRECTORY}/sources.list\";\nDir::Etc::sourceparts \"/dev/null\";\n\
-         Dir::State::lists \"/tmp/apt/lists\";\nDir::Cache \"/tmp/apt/cache\";\nDir::Log \"/tmp/apt/log\";\n\
+         Dir::State \"/tmp/apt/\";\nDir::Cache \"/tmp/apt/\";\nDir::Log \"/tmp/apt/\";\n\
          APT::Sandbox::User \"\";\nDebug::NoLocking \"true\";\nAcquire::Languages \"none\";\n\
          Acquire::http::Proxy::127.0.0.1 \"DIRECT\";\n"
     )

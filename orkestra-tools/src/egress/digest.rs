@@ -4,12 +4,14 @@
 //! registry's credentials, the proxy rewrites each link to one that carries a keyed hash of the address, and fetches no other.
 
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use reqwest::Url;
 use sha2::Digest as _;
 
 /// The first part of the path of a signed file.
 pub(super) const FILES: &str = "_f";
+
+const METADATA: &str = ".metadata";
 
 /// What a file must hash to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,28 +100,33 @@ impl Signer {
         Self { key }
     }
 
-    /// The path, below that of the registry, under which the file is served.
+    /// The path, below that of the registry, under which the file is served. The address is in it as base64, because clients
+    /// change how a path is encoded; its last part is the file's name, which clients read, and which decides nothing here.
     pub(super) fn path(&self, registry: &str, url: &Url, digest: Option<&Digest>) -> String {
         let mut plain = url.clone();
         plain.set_fragment(None);
         let digest = Digest::text(digest);
         let signature = self.signature(registry, plain.as_str(), &digest);
-        let rest = plain.as_str().replacen("://", "/", 1);
-        format!("{FILES}/{signature}/{digest}/{rest}")
+        let address = BASE64_URL_SAFE_NO_PAD.encode(plain.as_str());
+        let name = plain.path().rsplit('/').next().unwrap_or_default();
+        format!("{FILES}/{signature}/{digest}/{address}/{name}")
     }
 
     /// The address and digest of a path (what follows `_f/`) that [`Self::path`] has made for this registry.
     pub(super) fn open(&self, registry: &str, path: &str) -> Option<(Url, Option<Digest>)> {
-        let (signature, rest) = path.split_once('/')?;
-        let (digest, rest) = rest.split_once('/')?;
-        let address = rest.replacen('/', "://", 1);
-        if self.signature(registry, &address, digest) == signature {
-            return Some((Url::parse(&address).ok()?, Digest::parse(digest)));
+        let mut parts = path.splitn(4, '/');
+        let (signature, digest, address, name) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let address = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(address).ok()?).ok()?;
+        if self.signature(registry, &address, digest) != signature {
+            return None;
         }
+        let mut url = Url::parse(&address).ok()?;
         // Beside a Python package lies its metadata, which has a digest of its own.
-        let package = address.strip_suffix(".metadata")?;
-        let is_ours = self.signature(registry, package, digest) == signature;
-        is_ours.then(|| Url::parse(&address).ok()).flatten().map(|url| (url, None))
+        if name.ends_with(METADATA) && !url.path().ends_with(METADATA) {
+            url.set_path(&format!("{}{METADATA}", url.path()));
+            return Some((url, None));
+        }
+        Some((url, Digest::parse(digest)))
     }
 
     /// Truncated to half, so that it cannot be extended.
@@ -163,9 +170,13 @@ mod tests {
         assert_eq!((opened.as_str(), found), ("https://files.example.com:8443/a%20b/x-1.whl", digest));
         let (metadata, none) = signer.open("pip", &format!("{path}.metadata")).expect("beside it");
         assert!(metadata.path().ends_with("x-1.whl.metadata") && none.is_none());
-        let other_host = path.replace("files.example.com", "evil.example.com");
+        let (before, name) = path.rsplit_once('/').expect("parts");
+        let (front, address) = before.rsplit_once('/').expect("parts");
+        let evil = BASE64_URL_SAFE_NO_PAD.encode("https://evil.example.com/x-1.whl");
         let other_digest = path.replace("abab", "abac");
-        for forged in [&other_host, &other_digest, &format!("{path}x"), &path[1..].to_owned(), &String::new()] {
+        for forged in
+            [&format!("{front}/{evil}/{name}"), &format!("{front}/A{address}/{name}"), &other_digest, &path[1..].to_owned(), &String::new()]
+        {
             assert!(signer.open("pip", forged).is_none(), "{forged}");
         }
         assert!(signer.open("npm", path).is_none(), "another registry");

@@ -26,7 +26,6 @@ use crate::limits::{EGRESS_FILE_BYTES_MAX, EGRESS_FRESH_S_DEFAULT, EGRESS_FRESH_
 /// A request for a path of a mirror.
 pub(super) struct Wanted<'request> {
     pub(super) path: &'request str,
-    pub(super) query: Option<&'request str>,
     pub(super) accept: &'request str,
     pub(super) is_head: bool,
 }
@@ -39,7 +38,7 @@ pub(super) async fn serve(
     let fetch = Fetch { shared, mirror };
     let target = match wanted.path.strip_prefix(DOWNLOADS).and_then(|rest| rest.strip_prefix('/')) {
         Some(crate_path) => fetch.crate_target(crate_path).await?,
-        None => mirror.target(wanted.path, wanted.query, wanted.accept),
+        None => mirror.target(wanted.path, wanted.accept),
     };
     let target = target.ok_or_else(|| {
         let (host, name) = (mirror.registry.host(), mirror.registry.ecosystem.name());
@@ -68,7 +67,7 @@ struct Fetch<'proxy> {
 impl Fetch<'_> {
     /// Where a crate is: the index's own configuration says.
     async fn crate_target(&self, path: &str) -> Result<Option<Target>, Refusal> {
-        let Some(Target { url, kind: Kind::Index { accept, .. } }) = self.mirror.target("index/config.json", None, "") else {
+        let Some(Target { url, kind: Kind::Index { accept, .. } }) = self.mirror.target("index/config.json", "") else {
             return Ok(None);
         };
         let (config, _) = self.index(&url, accept, Page::AsItIs).await?;
@@ -77,10 +76,11 @@ impl Fetch<'_> {
 
     /// The content of an index page as it is to be served, and its type.
     async fn index(&self, url: &Url, accept: &'static str, page: Page) -> Result<(Vec<u8>, String), Refusal> {
-        let key = key(&[self.mirror.prefix, self.mirror.registry.url(), url.as_str(), accept]);
+        // What is kept is what is served: preparing a page takes longer than fetching it.
+        let key = key(&[self.mirror.prefix, self.mirror.registry.url(), url.as_str(), accept, &format!("{page:?}")]);
         let kept = self.kept(&key).await;
         let old = match kept {
-            Some(entry) if entry.is_fresh() => match self.reuse(entry, page).await {
+            Some(entry) if entry.is_fresh() => match self.reuse(entry).await {
                 Some(served) => return Ok(served),
                 None => None,
             },
@@ -99,7 +99,7 @@ impl Fetch<'_> {
                         if let Some(cache) = &self.shared.cache {
                             cache.touch(&entry);
                         }
-                        let served = self.reuse(entry, page).await;
+                        let served = self.reuse(entry).await;
                         return served.ok_or_else(|| self.failed("its kept index page cannot be read"));
                     }
                     None => self.failed("it answered 304 to a request without conditions"),
@@ -115,7 +115,7 @@ impl Fetch<'_> {
             // It may be old, but it was right once.
             Some(entry) if failure.status.is_server_error() => {
                 tracing::warn!(registry = %self.mirror.registry.url(), reason = %failure.text, "using an index page of before");
-                self.reuse(entry, page).await.ok_or(failure)
+                self.reuse(entry).await.ok_or(failure)
             }
             _ => Err(failure),
         }
@@ -126,11 +126,9 @@ impl Fetch<'_> {
         tokio::task::spawn_blocking(move || cache.get(&key)).await.ok().flatten()
     }
 
-    async fn reuse(&self, entry: Entry, page: Page) -> Option<(Vec<u8>, String)> {
-        let from = Url::parse(&entry.description.url).ok()?;
+    async fn reuse(&self, entry: Entry) -> Option<(Vec<u8>, String)> {
         let kind = entry.description.content_type.clone().unwrap_or_default();
         let content = tokio::task::spawn_blocking(move || entry.content()).await.ok()?.ok()?;
-        let content = self.mirror.page(page, &from, content, &kind).ok()?;
         self.count(true);
         Some((content, kind))
     }
@@ -143,18 +141,19 @@ impl Fetch<'_> {
         page: Page,
         key: &str,
     ) -> Result<(Vec<u8>, String), String> {
-        let is_delimited = check_answer(&answer, page == Page::Pip)?;
+        let is_delimited = check_answer(&answer, matches!(page, Page::PipHtml | Page::PipJson))?;
         let mut description = describe(&answer, &from);
         description.fresh_s = fresh_s(header(&answer, &CACHE_CONTROL).as_deref());
         let kind = description.content_type.clone().unwrap_or_default();
         let content = read(answer).await?;
         self.count(false);
         self.count_bytes(content.len() as u64);
-        description.bytes = content.len() as u64;
         // IMPORTANT: it is understood before it is kept: what is not an index page must not be served again and again.
-        let served = self.mirror.page(page, &from, content.clone(), &kind)?;
+        let (served, kind) = self.mirror.page(page, &from, content, &kind)?;
+        description.bytes = served.len() as u64;
+        description.content_type = Some(kind.clone());
         if let (Some(cache), true) = (self.shared.cache.clone(), is_delimited) {
-            let key = key.to_owned();
+            let (key, content) = (key.to_owned(), served.clone());
             let keep = move || -> io::Result<()> {
                 let mut file = cache.begin()?;
                 file.write_all(&content)?;

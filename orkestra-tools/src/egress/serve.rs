@@ -73,7 +73,7 @@ async fn get(shared: &Shared, request: &Request<Incoming>) -> Result<Response<Bo
     }
     let mirror = Mirror { registry, prefix, local: LOCAL, signer: &shared.signer };
     let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let wanted = Wanted { path: rest, query: request.uri().query(), accept, is_head: request.method() == Method::HEAD };
+    let wanted = Wanted { path: rest, accept, is_head: request.method() == Method::HEAD };
     fetch::serve(shared, &mirror, &wanted).await
 }
 

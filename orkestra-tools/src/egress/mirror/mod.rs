@@ -36,7 +36,9 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Page {
     AsItIs,
-    Pip,
+    /// For a client that knows only the older form.
+    PipHtml,
+    PipJson,
     Npm,
     CargoConfig,
 }
@@ -54,10 +56,9 @@ pub(super) struct Mirror<'proxy> {
 impl Mirror<'_> {
     /// What a request for this path below the prefix (without a slash before it) is for; `None` when the mirror has no such
     /// path. `accept` is what the client wants.
-    pub(super) fn target(&self, path: &str, query: Option<&str>, accept: &str) -> Option<Target> {
+    pub(super) fn target(&self, path: &str, accept: &str) -> Option<Target> {
         if let Some(signed) = path.strip_prefix(FILES).and_then(|rest| rest.strip_prefix('/')) {
-            let whole = query.map_or_else(|| signed.to_owned(), |query| format!("{signed}?{query}"));
-            let (url, digest) = self.signer.open(self.prefix, &whole)?;
+            let (url, digest) = self.signer.open(self.prefix, signed)?;
             return Some(Target { url, kind: Kind::File(digest) });
         }
         let target = match self.registry.ecosystem {
@@ -71,13 +72,14 @@ impl Mirror<'_> {
         (target.url.origin() == base.origin() && target.url.path().starts_with(base.path())).then_some(target)
     }
 
-    /// The content to serve for an index page that came from `from`. The error says what is wrong with it.
-    pub(super) fn page(&self, page: Page, from: &Url, content: Vec<u8>, kind: &str) -> Result<Vec<u8>, String> {
+    /// The content to serve for an index page that came from `from`, and its type. The error says what is wrong with it.
+    pub(super) fn page(&self, page: Page, from: &Url, content: Vec<u8>, kind: &str) -> Result<(Vec<u8>, String), String> {
+        let same = |content| (content, kind.to_owned());
         match page {
-            Page::AsItIs => Ok(content),
-            Page::Pip => pip::page(self, from, &content, kind),
-            Page::Npm => npm::page(self, from, &content),
-            Page::CargoConfig => cargo::config(self, &content),
+            Page::AsItIs => Ok(same(content)),
+            Page::PipHtml | Page::PipJson => pip::page(self, from, &content, kind, page == Page::PipJson),
+            Page::Npm => npm::page(self, from, &content).map(same),
+            Page::CargoConfig => cargo::config(self, &content).map(same),
         }
     }
 
@@ -118,7 +120,7 @@ mod tests {
     /// Where a path leads: the address, `index` or `file`.
     fn leads(registry: &Registry, path: &str) -> Option<String> {
         let signer = Signer::new([1; 32]);
-        let target = mirror(registry, &signer).target(path, None, "")?;
+        let target = mirror(registry, &signer).target(path, "")?;
         let kind = match target.kind {
             Kind::Index { .. } => "index",
             Kind::File(None) => "file",

@@ -86,7 +86,7 @@ mod tests {
         let page: Value = serde_json::from_slice(&page).expect("JSON");
         let link = page["versions"]["1.0.0"]["dist"]["tarball"].as_str().expect("a link");
         let path = link.strip_prefix("http://127.0.0.1:3128/npm/").expect("on the proxy");
-        let target = mirror.target(path, None, "").expect("signed");
+        let target = mirror.target(path, "").expect("signed");
         assert_eq!(target.url.as_str(), "https://r.test/npm/x/-/x-1.0.0.tgz");
         assert_eq!(page["versions"]["2.0.0"]["dist"]["tarball"], "file:///etc/passwd", "left, and of no use there");
         for bad in [&b"<html>"[..], b"[]", b"", b"{\"versions\":"] {
