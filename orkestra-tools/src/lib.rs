@@ -14,6 +14,7 @@
 //! This crate knows nothing of runs, models and stores, and never reads configuration from the environment.
 
 pub mod limits;
+pub mod web;
 
 mod arguments;
 mod artifacts;

@@ -34,6 +34,25 @@ pub const LIST_DEPTH_MAX: usize = 64;
 /// Largest `.gitignore` that is read, bytes; a larger one is ignored.
 pub const GITIGNORE_BYTES_MAX: u64 = 64 * 1024;
 
+/// Longest web address that is fetched, bytes; longer ones are refused. Browsers and servers agree on about 8 KiB.
+pub const URL_BYTES_MAX: usize = 8 * 1024;
+
+/// Addresses of one host name that are considered. More have no use, and a hostile name server can return thousands.
+pub const RESOLVED_ADDRESSES_MAX: usize = 32;
+
+/// Redirects that one fetch follows; then it fails. Real chains have one to four.
+pub const FETCH_REDIRECTS_MAX: u32 = 8;
+
+/// Time of one fetch, including redirects and the body.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Time to resolve a name and connect to it.
+pub const FETCH_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Body of one response that is kept, bytes after decompression; the rest is not read, and the response says so. Larger pages are
+/// rarely text.
+pub const FETCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 /// Largest file that `copy_in` and `copy_out` copy, bytes: artifacts such as a test report, not data sets.
 pub const COPY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 

@@ -6,4 +6,5 @@ mod docker;
 mod local;
 mod sandbox_table;
 mod tools;
+mod web;
 mod workspace;
