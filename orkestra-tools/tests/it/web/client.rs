@@ -7,16 +7,11 @@ use std::time::Duration;
 use orkestra_tools::web::{AddressPolicy, Denial, Fetch, FetchError, FetchRequest, Guard, GuardedClient};
 use serde_json::json;
 
+use super::client_of;
 use super::server::{Answers, Server, html, redirect, response};
 
 fn client(policy: AddressPolicy) -> GuardedClient {
     GuardedClient::new(policy).expect("a client")
-}
-
-/// A client for which the ports of these servers are open.
-fn client_of(servers: &[&Server]) -> GuardedClient {
-    let open = |policy: AddressPolicy, server: &&Server| policy.with_loopback_port(server.port);
-    client(servers.iter().fold(AddressPolicy::global(), open))
 }
 
 #[tokio::test]
