@@ -22,8 +22,11 @@ use super::error::{Denied, FetchError};
 use super::fetch::{FetchRequest, FetchResponse};
 use super::guard::{Guard, shown};
 use super::policy::AddressPolicy;
+use super::untrusted::one_line;
 use crate::limits::{FETCH_CONNECT_TIMEOUT, FETCH_REDIRECTS_MAX};
 
+/// Longest reason of a failed connection, bytes.
+const REASON_BYTES_MAX: usize = 300;
 /// Some servers refuse requests without one; an honest name lets the operators of a site decide.
 const USER_AGENT: &str = concat!("Mozilla/5.0 (compatible; orkestra/", env!("CARGO_PKG_VERSION"), ")");
 const ACCEPT_DEFAULT: HeaderValue = HeaderValue::from_static("text/html,application/xhtml+xml,*/*;q=0.8");
@@ -218,7 +221,8 @@ fn failure(url: &Url, error: &reqwest::Error) -> FetchError {
         () if error.is_connect() => format!("cannot connect: {}", innermost(error)),
         () => innermost(error),
     };
-    FetchError::Unreachable { host: host(url), reason: what }
+    // Parts of it may be from the server: the names in its certificate.
+    FetchError::Unreachable { host: host(url), reason: one_line(&what, REASON_BYTES_MAX) }
 }
 
 /// The last cause: reqwest's own text has the whole URL and says little.

@@ -11,6 +11,7 @@ use url::{Host, Url};
 
 use super::error::{Denied, FetchError};
 use super::policy::AddressPolicy;
+use super::untrusted::one_line;
 use crate::limits::{RESOLVED_ADDRESSES_MAX, URL_BYTES_MAX};
 
 /// Resolves host names.
@@ -155,17 +156,17 @@ impl fmt::Debug for Guard {
     }
 }
 
-/// The address without its query and credentials, shortened, in printable characters.
+/// Longest address in an error, bytes.
+const SHOWN_BYTES_MAX: usize = 120;
+
+/// The address without its query and credentials, shortened, in visible characters.
 pub(crate) fn shown(url: &str) -> String {
-    const SHOWN_CHARACTERS_MAX: usize = 120;
     let url = url.split(['?', '#']).next().unwrap_or_default();
     let url = match (url.find("://"), url.rfind('@')) {
         (Some(scheme), Some(at)) if at > scheme => format!("{}{}", &url[..scheme + 3], &url[at + 1..]),
         _ => url.to_owned(),
     };
-    let cut = if url.chars().count() > SHOWN_CHARACTERS_MAX { "..." } else { "" };
-    let printable = url.chars().take(SHOWN_CHARACTERS_MAX).map(|c| if c.is_control() { '?' } else { c });
-    format!("`{}{cut}`", printable.collect::<String>())
+    format!("`{}`", one_line(&url, SHOWN_BYTES_MAX))
 }
 
 fn invalid(url: &str, reason: &str) -> FetchError {
@@ -279,7 +280,7 @@ mod tests {
     #[test]
     fn what_is_shown_of_an_address_has_no_secrets() {
         assert_eq!(shown("https://u:p@h.example/a?key=1#x"), "`https://h.example/a`");
-        assert_eq!(shown("http://h.example/\u{1b}[31m"), "`http://h.example/?[31m`");
+        assert_eq!(shown("http://h.example/\u{1b}[31m"), "`http://h.example/`");
         assert_eq!(shown("https://u:p/@h.example"), "`https://h.example`");
         assert!(shown(&"x".repeat(500)).len() < 140);
     }

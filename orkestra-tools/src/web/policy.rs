@@ -1,7 +1,9 @@
 //! Which addresses may be connected to: a value that its holder passes on, with nothing global.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+
+use url::Host;
 
 use super::address::AddressKind;
 use super::error::{Denial, Denied};
@@ -84,10 +86,15 @@ impl AddressPolicy {
     }
 }
 
-/// One spelling for each host: lower case, no brackets, no dot at the end.
+/// One spelling for each host, as browsers write it, without brackets and without a dot at the end.
 fn normal(host: &str) -> String {
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+    let host = host.strip_suffix('.').unwrap_or(host);
+    match (host.parse::<Ipv6Addr>(), Host::parse(host)) {
+        (Ok(address), _) => address.to_string(),
+        (_, Ok(host)) => host.to_string(),
+        _ => host.to_ascii_lowercase(),
+    }
 }
 
 /// `localhost`, a name below it, or a loopback address as text. Expects a normal host.
@@ -100,8 +107,8 @@ fn is_localhost(host: &str) -> bool {
 /// comes from that address.
 fn is_of_this_machine(address: IpAddr) -> bool {
     let any: IpAddr = match address {
-        IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let source = UdpSocket::bind((any, 0)).and_then(|socket| {
         // Any port: no datagram follows.
@@ -120,6 +127,7 @@ mod tests {
     #[test]
     fn each_kind_of_address_is_allowed_or_denied_by_its_door_alone() {
         let operator = AddressPolicy::global().with_private_host("Search.Internal.").with_private_host("10.0.0.7");
+        let operator = operator.with_private_host("Bücher.internal").with_private_host("[FD12:0::1]");
         let dev = AddressPolicy::global().with_loopback_port(8000);
         let global = AddressPolicy::global();
         let table = [
@@ -131,6 +139,8 @@ mod tests {
             (&operator, "SEARCH.internal.", 80, "fd12::1", true),
             (&operator, "10.0.0.7", 80, "10.0.0.7", true),
             (&operator, "10.0.0.8", 80, "10.0.0.8", false),
+            (&operator, "xn--bcher-kva.internal", 80, "10.0.0.7", true),
+            (&operator, "fd12::1", 80, "fd12::1", true),
             (&operator, "sub.search.internal", 80, "10.0.0.7", false),
             (&operator, "search.internal", 80, "127.0.0.1", false),
             (&operator, "search.internal", 80, "169.254.169.254", false),

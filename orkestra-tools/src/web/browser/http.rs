@@ -76,7 +76,7 @@ impl BrowserSession for Session {
         let found = parsed(html, address(&open.view.url)?, move |page| target(page, &wanted)).await;
         let shown = one_line(selector, 100);
         let unsupported = |what: &str| BrowserError::Unsupported(format!("cannot click `{shown}`: {what}"));
-        match found.map_err(BrowserError::Failed)?.map_err(BrowserError::Selector)? {
+        match found.map_err(BrowserError::Failed)?.map_err(|error| BrowserError::Selector(one_line(&error, 200)))? {
             None => Err(BrowserError::NotFound(shown)),
             Some(Target::Link(url)) => self.navigate(url.as_str()).await,
             Some(Target::SamePage) => {
@@ -144,7 +144,10 @@ async fn open(response: FetchResponse) -> Result<Open, BrowserError> {
     if is_text(&media_type, &response.body) {
         view.text = clean(&text);
     } else {
-        let kind = if media_type.is_empty() { "of unknown type" } else { &one_line(&media_type, 100) };
+        // The server chooses it, and it is shown outside of the fence: only what looks like a type.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '+' | '-');
+        let is_shown = (1..=80).contains(&media_type.len()) && media_type.chars().all(is_plain);
+        let kind = if is_shown { &media_type } else { "of unknown type" };
         view.notes.push(format!("It is not text but {kind} ({} bytes), which is not shown.", response.body.len()));
     }
     Ok(Open { view, html: String::new() })
