@@ -15,7 +15,7 @@ pub enum AddressKind {
     Loopback,
     /// Of the own network segment.
     LinkLocal,
-    /// A service that hands credentials of a cloud machine to whoever asks from it.
+    /// A service that gives the credentials of a cloud machine to every program on it.
     Metadata,
     /// A group of machines.
     Multicast,
