@@ -1,5 +1,5 @@
-//! The files that an agent's commands leave: whole outputs in `command-000001.log` and so on, and `last-command.json`, from
-//! which `read_test_output` answers, also after a restart.
+//! The files that an agent's tools leave: whole outputs of commands in `command-000001.log` and so on, `last-command.json`, from
+//! which `read_test_output` answers, also after a restart, and screenshots in `screenshot-000001.png` and so on.
 //!
 //! At worst a crash leaves an incomplete output file that `last-command.json` does not mention.
 
@@ -14,8 +14,12 @@ use crate::limits::ARTIFACT_FILES_MAX;
 use crate::sandbox::CommandResult;
 
 const LAST: &str = "last-command.json";
-const PREFIX: &str = "command-";
-const SUFFIX: &str = ".log";
+
+/// A kind of numbered file: what its names begin and end with.
+struct Kind(&'static str, &'static str);
+
+const OUTPUT: Kind = Kind("command-", ".log");
+const SCREENSHOT: Kind = Kind("screenshot-", ".png");
 
 /// The last command of an agent and how it ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,24 +45,35 @@ impl Artifacts {
 
     /// Creates the next output file, empty, and deletes the oldest ones beyond [`ARTIFACT_FILES_MAX`].
     pub(crate) fn next_output(&self) -> Result<PathBuf, ToolError> {
+        self.next(&OUTPUT)
+    }
+
+    /// Writes the next screenshot, and deletes the oldest ones beyond [`ARTIFACT_FILES_MAX`].
+    pub(crate) fn keep_screenshot(&self, png: &[u8]) -> Result<PathBuf, ToolError> {
+        let path = self.next(&SCREENSHOT)?;
+        fs::write(&path, png).map_err(|error| internal(&path, &error))?;
+        Ok(path)
+    }
+
+    fn next(&self, kind: &Kind) -> Result<PathBuf, ToolError> {
         let directory = self.open()?;
-        let mut numbers = self.numbers().map_err(|error| internal(&self.path, &error))?;
+        let mut numbers = self.numbers(kind).map_err(|error| internal(&self.path, &error))?;
         numbers.sort_unstable();
         let surplus = (numbers.len() + 1).saturating_sub(ARTIFACT_FILES_MAX);
         for number in numbers.iter().take(surplus) {
-            let _ = fs::remove_file(output_path(&directory, *number));
+            let _ = fs::remove_file(kind.path(&directory, *number));
         }
         let first = numbers.last().map_or(1, |last| last + 1);
-        // Two commands of one agent may run at once: the one that creates the file gets the number.
+        // Two calls of one agent may run at once: the one that creates the file gets the number.
         for number in first..first + ARTIFACT_FILES_MAX as u64 {
-            let path = output_path(&directory, number);
+            let path = kind.path(&directory, number);
             match fs::File::create_new(&path) {
                 Ok(_) => return Ok(path),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(internal(&path, &error)),
             }
         }
-        Err(ToolError::Internal(format!("cannot create an output file in {}: no free name", directory.display())))
+        Err(ToolError::Internal(format!("cannot create a file in {}: no free name", directory.display())))
     }
 
     /// Records the last command. The file is renamed into place, so a crash leaves the old record or the new one.
@@ -97,20 +112,23 @@ impl Artifacts {
         Ok(directory)
     }
 
-    fn numbers(&self) -> io::Result<Vec<u64>> {
+    fn numbers(&self, kind: &Kind) -> io::Result<Vec<u64>> {
         let mut numbers = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let name = entry?.file_name();
             let number =
-                name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse::<u64>().ok());
+                name.to_str().and_then(|name| name.strip_prefix(kind.0)?.strip_suffix(kind.1)?.parse::<u64>().ok());
             numbers.extend(number);
         }
         Ok(numbers)
     }
 }
 
-fn output_path(directory: &Path, number: u64) -> PathBuf {
-    directory.join(format!("{PREFIX}{number:06}{SUFFIX}"))
+impl Kind {
+    fn path(&self, directory: &Path, number: u64) -> PathBuf {
+        let Self(prefix, suffix) = self;
+        directory.join(format!("{prefix}{number:06}{suffix}"))
+    }
 }
 
 fn internal(path: &Path, error: &io::Error) -> ToolError {

@@ -15,6 +15,7 @@
 
 pub mod egress;
 pub mod limits;
+pub mod web;
 
 mod arguments;
 mod artifacts;

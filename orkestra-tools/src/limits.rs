@@ -34,6 +34,82 @@ pub const LIST_DEPTH_MAX: usize = 64;
 /// Largest `.gitignore` that is read, bytes; a larger one is ignored.
 pub const GITIGNORE_BYTES_MAX: u64 = 64 * 1024;
 
+/// Longest web address that is fetched, bytes; longer ones are refused. Browsers and servers agree on about 8 KiB.
+pub const URL_BYTES_MAX: usize = 8 * 1024;
+
+/// Addresses of one host name that are considered. More have no use, and a hostile name server can return thousands.
+pub const RESOLVED_ADDRESSES_MAX: usize = 32;
+
+/// Redirects that one fetch follows; then it fails. Real chains have one to four.
+pub const FETCH_REDIRECTS_MAX: u32 = 8;
+
+/// Time of one fetch, including redirects and the body.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Time to resolve a name and connect to it.
+pub const FETCH_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Body of one response that is kept, bytes after decompression; the rest is not read, and the response says so. Larger pages are
+/// rarely text.
+pub const FETCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Elements, texts and comments of one page; the rest is cut. Large pages have about 20,000, and each takes some 200 bytes.
+pub const PAGE_NODES_MAX: usize = 200_000;
+
+/// Time to parse one page; the rest is cut. Real pages take some 20 ms; some hostile ones take quadratic time in any parser.
+pub const PAGE_PARSE_TIME: Duration = Duration::from_secs(2);
+
+/// Text of a page in one answer, bytes; the rest comes with the next calls. About 8,000 tokens.
+pub const PAGE_TEXT_BYTES_MAX: usize = 32 * 1024;
+
+/// Text that `browser_navigate` and `browser_click` show of a page, bytes: enough to see what it is.
+pub const PAGE_PREVIEW_BYTES_MAX: usize = 2 * 1024;
+
+/// Links of a page that are listed; the rest is cut, and the answer says so.
+pub const PAGE_LINKS_MAX: usize = 100;
+
+/// Longest text or address of a listed link, bytes; longer texts are cut, and links with longer addresses are left out.
+pub const PAGE_LINK_BYTES_MAX: usize = 500;
+
+/// Longest CSS selector, bytes; longer ones are refused. Selectors that people write have less than 100.
+pub const SELECTOR_BYTES_MAX: usize = 500;
+
+/// Agents that have a page open at once; the page that was used least recently is closed. A page takes up to some 50 MB.
+pub const BROWSER_SESSIONS_MAX: usize = 32;
+
+/// Largest screenshot that is kept, bytes; larger ones are refused. Models that see accept about 5 MB.
+pub const SCREENSHOT_BYTES_MAX: usize = 5 * 1024 * 1024;
+
+/// Longest search query, bytes; longer ones are refused. Search engines cut at about this length.
+pub const SEARCH_QUERY_BYTES_MAX: usize = 400;
+
+/// Results of one search. A page of a search engine has about ten.
+pub const SEARCH_RESULTS_MAX: usize = 10;
+
+/// Longest title of a result, bytes; the rest is cut.
+pub const SEARCH_TITLE_BYTES_MAX: usize = 200;
+
+/// Longest snippet of a result, bytes; the rest is cut.
+pub const SEARCH_SNIPPET_BYTES_MAX: usize = 500;
+
+/// Time for one search engine; then the next one is asked.
+pub const SEARCH_ENGINE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the results of a query are kept: agents of one run often ask the same within minutes.
+pub const SEARCH_CACHE_TIME: Duration = Duration::from_secs(15 * 60);
+
+/// Queries whose results are kept; the oldest are dropped. About 1 MB.
+pub const SEARCH_CACHE_ENTRIES_MAX: usize = 256;
+
+/// Failures in a row after which a search engine is left alone for [`SEARCH_PAUSE`]. A refusal counts at once.
+pub const SEARCH_FAILURES_MAX: u32 = 3;
+
+/// How long a search engine that failed or refused is left alone, if it names no time itself.
+pub const SEARCH_PAUSE: Duration = Duration::from_secs(5 * 60);
+
+/// Longest time for which a search engine is left alone, whatever it asks for.
+pub const SEARCH_PAUSE_MAX: Duration = Duration::from_secs(60 * 60);
+
 /// Largest file that `copy_in` and `copy_out` copy, bytes: artifacts such as a test report, not data sets.
 pub const COPY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -115,6 +191,9 @@ pub const EGRESS_REDIRECTS_MAX: usize = 5;
 
 /// Largest index page that is read, bytes; a larger one is refused. The largest of npm have about 30 MB.
 pub const EGRESS_INDEX_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Index pages that one proxy fetches and prepares at the same time; more wait. Each may take ten times its size in memory.
+pub const EGRESS_PREPARED_MAX: usize = 4;
 
 /// Largest file of a registry that is passed on, bytes; the rest is cut, and the client reports it. The largest wheels have 3 GB.
 pub const EGRESS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::error::ToolError;
 use crate::scope::ToolScope;
 use crate::tool::{Tool, ToolOutput};
+use crate::web::WebTools;
 use crate::{arguments, tools};
 
 /// Tools by name. Cheap to clone.
@@ -32,10 +33,26 @@ impl ToolSet {
         Self::default()
     }
 
-    /// Every tool of this crate: `write_file`, `read_file`, `edit_file`, `list_files`, `run_command`, `read_test_output`.
+    /// Every tool that works without a network: `write_file`, `read_file`, `edit_file`, `list_files`, `run_command`, `read_test_output`.
     #[must_use]
     pub fn builtin() -> Self {
         tools::builtin().into_iter().fold(Self::empty(), Self::with)
+    }
+
+    /// Adds `web_search`, `browser_navigate`, `browser_get_content`, `browser_click` and `browser_screenshot`.
+    ///
+    /// ```
+    /// use orkestra_tools::ToolSet;
+    /// use orkestra_tools::web::{AddressPolicy, GuardedClient, WebTools};
+    ///
+    /// let client = GuardedClient::new(AddressPolicy::global())?;
+    /// let tools = ToolSet::builtin().with_web(&WebTools::new(client));
+    /// assert!(tools.get("web_search").is_some());
+    /// # Ok::<(), orkestra_tools::web::FetchError>(())
+    /// ```
+    #[must_use]
+    pub fn with_web(self, web: &WebTools) -> Self {
+        web.tools().into_iter().fold(self, Self::with)
     }
 
     /// Adds a tool, replacing one of the same name.

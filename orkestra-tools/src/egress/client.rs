@@ -22,7 +22,7 @@ pub(super) const SOCKET: &str = "proxy.sock";
 const FORWARDER: &str = include_str!("forwarder.py");
 
 /// Loopback and the container's own name need no proxy.
-const NO_PROXY: &str = "localhost,127.0.0.1,::1,sandbox";
+const NO_PROXY: &str = "localhost,127.0.0.1,0.0.0.0,::1,sandbox";
 
 /// The command of the forwarder, which needs Python in the image.
 pub(crate) fn forwarder() -> Vec<String> {

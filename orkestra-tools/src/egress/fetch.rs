@@ -10,10 +10,11 @@ use std::sync::Arc;
 use futures_util::stream::{self, Stream};
 use hyper::body::Bytes;
 use hyper::{Response, StatusCode};
-use reqwest::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED};
+use reqwest::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED};
 use reqwest::{Method, Url};
 use tempfile::NamedTempFile;
 use tokio::io::AsyncReadExt as _;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::cache::{Cache, Description, Entry, key};
 use super::digest::{Check, Digest};
@@ -23,6 +24,9 @@ use super::reply::{self, Body, Refusal};
 use super::upstream::Known;
 use crate::limits::{EGRESS_FILE_BYTES_MAX, EGRESS_FRESH_S_DEFAULT, EGRESS_FRESH_S_MAX, EGRESS_INDEX_BYTES_MAX};
 
+/// Of what is in memory or on disk, this much is passed on at a time.
+const PIECE_BYTES: usize = 64 * 1024;
+
 /// A request for a path of a mirror.
 pub(super) struct Wanted<'request> {
     pub(super) path: &'request str,
@@ -30,38 +34,59 @@ pub(super) struct Wanted<'request> {
     pub(super) is_head: bool,
 }
 
-pub(super) async fn serve(
-    shared: &Shared,
-    mirror: &Mirror<'_>,
-    wanted: &Wanted<'_>,
-) -> Result<Response<Body>, Refusal> {
-    let fetch = Fetch { shared, mirror };
+/// Serves a path of the registry with this index.
+pub(super) async fn serve(shared: &Arc<Shared>, index: usize, wanted: &Wanted<'_>) -> Result<Response<Body>, Refusal> {
+    let fetch = Fetch { shared, index, mirror: shared.mirror(index) };
     let target = match wanted.path.strip_prefix(DOWNLOADS).and_then(|rest| rest.strip_prefix('/')) {
         Some(crate_path) => fetch.crate_target(crate_path).await?,
-        None => mirror.target(wanted.path, wanted.accept),
+        None => fetch.mirror.target(wanted.path, wanted.accept),
     };
     let target = target.ok_or_else(|| {
-        let (host, name) = (mirror.registry.host(), mirror.registry.ecosystem.name());
+        let (host, name) = (fetch.mirror.registry.host(), fetch.mirror.registry.ecosystem.name());
         let text = format!("the mirror of {host} has no such path; it serves what {name} needs to install packages");
         Refusal::failure(StatusCode::NOT_FOUND, host, text)
     })?;
     match target.kind {
-        Kind::Index { accept, page } => {
-            let (content, kind) = fetch.index(&target.url, accept, page).await?;
-            let length = content.len() as u64;
-            Ok(if wanted.is_head {
-                reply::head(Some(&kind), Some(length))
-            } else {
-                reply::whole(content, Some(&kind))
-            })
-        }
+        Kind::Index { accept, page } => Ok(fetch.index(&target.url, accept, page).await?.response(wanted.is_head)),
         Kind::File(digest) => fetch.file(&target.url, digest, wanted.is_head).await,
     }
 }
 
+/// An index page to be served.
+enum Served {
+    Kept(Entry),
+    New { content: Vec<u8>, kind: String, permit: OwnedSemaphorePermit },
+}
+
+impl Served {
+    fn response(self, is_head: bool) -> Response<Body> {
+        match self {
+            Self::Kept(entry) => from_disk(entry, is_head),
+            Self::New { content, kind, .. } if is_head => reply::head(Some(&kind), Some(content.len() as u64)),
+            Self::New { content, kind, permit } => {
+                let length = content.len() as u64;
+                // The permit is given back with the last piece: what clients are slow to read stays limited.
+                let pieces = stream::unfold((Bytes::from(content), permit), |(mut left, permit)| async move {
+                    let piece = left.split_to(left.len().min(PIECE_BYTES));
+                    (!piece.is_empty()).then_some((Ok(piece), (left, permit)))
+                });
+                reply::streamed(pieces, Some(&kind), Some(length))
+            }
+        }
+    }
+
+    async fn content(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Kept(entry) => tokio::task::spawn_blocking(move || entry.content()).await.ok()?.ok(),
+            Self::New { content, .. } => Some(content),
+        }
+    }
+}
+
 struct Fetch<'proxy> {
-    shared: &'proxy Shared,
-    mirror: &'proxy Mirror<'proxy>,
+    shared: &'proxy Arc<Shared>,
+    index: usize,
+    mirror: Mirror<'proxy>,
 }
 
 impl Fetch<'_> {
@@ -70,43 +95,38 @@ impl Fetch<'_> {
         let Some(Target { url, kind: Kind::Index { accept, .. } }) = self.mirror.target("index/config.json", "") else {
             return Ok(None);
         };
-        let (config, _) = self.index(&url, accept, Page::AsItIs).await?;
-        Ok(download(&config, path))
+        let config = self.index(&url, accept, Page::AsItIs).await?.content().await;
+        Ok(config.and_then(|config| download(&config, path)))
     }
 
-    /// The content of an index page as it is to be served, and its type.
-    async fn index(&self, url: &Url, accept: &'static str, page: Page) -> Result<(Vec<u8>, String), Refusal> {
+    async fn index(&self, url: &Url, accept: &'static str, page: Page) -> Result<Served, Refusal> {
         // What is kept is what is served: preparing a page takes longer than fetching it.
         let key = key(&[self.mirror.prefix, self.mirror.registry.url(), url.as_str(), accept, &format!("{page:?}")]);
-        let kept = self.kept(&key).await;
-        let old = match kept {
-            Some(entry) if entry.is_fresh() => match self.reuse(entry).await {
-                Some(served) => return Ok(served),
-                None => None,
-            },
-            kept => kept,
+        let old = match self.kept(&key).await {
+            Some(entry) if entry.is_fresh() => {
+                self.count(true);
+                return Ok(Served::Kept(entry));
+            }
+            old => old,
         };
+        let permit = Arc::clone(&self.shared.preparing).acquire_owned().await;
+        let permit = permit.map_err(|_| self.failed("the proxy is ending"))?;
         let known = old.as_ref().map_or_else(Known::default, |entry| Known {
             etag: entry.description.etag.clone(),
             last_modified: entry.description.last_modified.clone(),
         });
         let failure = match self.shared.upstream.ask(&Method::GET, url, accept, &known, self.mirror.registry).await {
             Err(reason) => self.failed(&reason),
-            Ok((answer, _)) if answer.status().as_u16() == 304 => {
-                self.count(false);
-                match old {
-                    Some(entry) => {
-                        if let Some(cache) = &self.shared.cache {
-                            cache.touch(&entry);
-                        }
-                        let served = self.reuse(entry).await;
-                        return served.ok_or_else(|| self.failed("its kept index page cannot be read"));
-                    }
-                    None => self.failed("it answered 304 to a request without conditions"),
+            Ok((answer, _)) if answer.status().as_u16() == 304 => match (old, &self.shared.cache) {
+                (Some(entry), Some(cache)) => {
+                    cache.touch(&entry);
+                    self.count(true);
+                    return Ok(Served::Kept(entry));
                 }
-            }
+                _ => return Err(self.failed("it answered 304 to a request without conditions")),
+            },
             Ok((answer, from)) if answer.status().is_success() => match self.receive(answer, from, page, &key).await {
-                Ok(served) => return Ok(served),
+                Ok((content, kind)) => return Ok(Served::New { content, kind, permit }),
                 Err(reason) => self.failed(&reason),
             },
             Ok((answer, _)) => self.refused(answer.status()),
@@ -115,7 +135,8 @@ impl Fetch<'_> {
             // It may be old, but it was right once.
             Some(entry) if failure.status.is_server_error() => {
                 tracing::warn!(registry = %self.mirror.registry.url(), reason = %failure.text, "using an index page of before");
-                self.reuse(entry).await.ok_or(failure)
+                self.count(true);
+                Ok(Served::Kept(entry))
             }
             _ => Err(failure),
         }
@@ -124,13 +145,6 @@ impl Fetch<'_> {
     async fn kept(&self, key: &str) -> Option<Entry> {
         let (cache, key) = (Arc::clone(self.shared.cache.as_ref()?), key.to_owned());
         tokio::task::spawn_blocking(move || cache.get(&key)).await.ok().flatten()
-    }
-
-    async fn reuse(&self, entry: Entry) -> Option<(Vec<u8>, String)> {
-        let kind = entry.description.content_type.clone().unwrap_or_default();
-        let content = tokio::task::spawn_blocking(move || entry.content()).await.ok()?.ok()?;
-        self.count(true);
-        Some((content, kind))
     }
 
     /// Reads an index page, and keeps it if it is one.
@@ -149,7 +163,9 @@ impl Fetch<'_> {
         self.count(false);
         self.count_bytes(content.len() as u64);
         // IMPORTANT: it is understood before it is kept: what is not an index page must not be served again and again.
-        let (served, kind) = self.mirror.page(page, &from, content, &kind)?;
+        let (shared, index) = (Arc::clone(self.shared), self.index);
+        let prepare = move || shared.mirror(index).page(page, &from, content, &kind);
+        let (served, kind) = tokio::task::spawn_blocking(prepare).await.map_err(|error| error.to_string())??;
         description.bytes = served.len() as u64;
         description.content_type = Some(kind.clone());
         if let (Some(cache), true) = (self.shared.cache.clone(), is_delimited) {
@@ -181,7 +197,9 @@ impl Fetch<'_> {
         }
         let is_delimited = check_answer(&answer, false).map_err(|reason| self.failed(&reason))?;
         let description = describe(&answer, &from);
-        let length = answer.content_length();
+        // Of an answer without a content the client does not know it.
+        let stated = header(&answer, &CONTENT_LENGTH).and_then(|length| length.parse().ok());
+        let length = if is_head { stated } else { answer.content_length() };
         self.count(false);
         let kind = description.content_type.clone();
         if is_head {
@@ -288,7 +306,7 @@ fn from_disk(entry: Entry, is_head: bool) -> Response<Body> {
         if left == 0 {
             return Ok(None);
         }
-        let mut piece = Vec::with_capacity(64 * 1024);
+        let mut piece = Vec::with_capacity(PIECE_BYTES);
         let count = file.read_buf(&mut piece).await? as u64;
         if count == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof));

@@ -17,15 +17,22 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::cache::Cache;
 use super::client::{self, LOCAL, SOCKET};
 use super::digest::Signer;
+use super::mirror::Mirror;
 use super::record::{HostUse, Record};
 use super::upstream::{Names, Upstream};
 use super::{EgressError, EgressOptions, serve, tunnel};
-use crate::limits::{EGRESS_CONNECTIONS_MAX, EGRESS_CONNECT_TIMEOUT, EGRESS_HEAD_BYTES_MAX};
+use crate::sandbox::Owner;
+use crate::limits::{EGRESS_CONNECTIONS_MAX, EGRESS_CONNECT_TIMEOUT, EGRESS_HEAD_BYTES_MAX, EGRESS_PREPARED_MAX};
+
+/// The beginning of the name of every proxy's directory.
+const PREFIX: &str = "orkestra-egress-";
+/// The file in it that names its process.
+const OWNER: &str = "owner";
 
 /// Serves one run's way out on a Unix socket until it is dropped, which ends every connection and removes the socket.
 ///
-/// A crash of this process leaves an empty directory `orkestra-egress-*` in the system's temporary directory, and whole entries
-/// in the cache.
+/// A crash of this process leaves a directory `orkestra-egress-*` in the system's temporary directory, which the next start on
+/// this host removes, and whole entries in the cache.
 pub struct EgressProxy {
     shared: Arc<Shared>,
     directory: TempDir,
@@ -42,9 +49,17 @@ pub(super) struct Shared {
     pub(super) cache: Option<Arc<Cache>>,
     pub(super) signer: Signer,
     pub(super) record: Record,
+    /// Index pages may be large, and take many times their size while they are read.
+    pub(super) preparing: Arc<Semaphore>,
 }
 
 impl Shared {
+    /// The mirror of the registry with this index.
+    pub(super) fn mirror(&self, index: usize) -> Mirror<'_> {
+        let (registry, prefix) = (&self.options.registries[index], &self.prefixes[index]);
+        Mirror { registry, prefix, local: LOCAL, signer: &self.signer }
+    }
+
     /// What to say about a host that is a registry's: it is reached through its mirror.
     pub(super) fn mirrored(&self, host: &str) -> Option<String> {
         let place = self.options.registries.iter().zip(&self.prefixes).find(|(registry, _)| {
@@ -97,7 +112,9 @@ impl EgressProxy {
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).map_err(failed)?;
         let prefixes = client::prefixes(&options.registries);
         let (cache, signer, record) = (cache.map(Arc::new), Signer::new(key), Record::default());
-        let shared = Arc::new(Shared { options, prefixes, upstream, names, cache, signer, record });
+        let preparing = Arc::new(Semaphore::new(EGRESS_PREPARED_MAX));
+        let shared = Shared { options, prefixes, upstream, names, cache, signer, record, preparing };
+        let shared = Arc::new(shared);
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { shared, directory, accepting })
     }
@@ -133,10 +150,17 @@ impl EgressProxy {
     }
 }
 
-impl Drop for EgressProxy {
-    fn drop(&mut self) {
+impl EgressProxy {
+    /// Ends every connection and serves no more. What was counted stays.
+    pub fn stop(&self) {
         // The task owns all connections.
         self.accepting.abort();
+    }
+}
+
+impl Drop for EgressProxy {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -146,7 +170,9 @@ fn mounted(directory: &Path) -> PathBuf {
 }
 
 fn directory(registries: &[super::Registry]) -> io::Result<TempDir> {
-    let directory = tempfile::Builder::new().prefix("orkestra-egress-").tempdir()?;
+    let directory = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
+    fs::write(directory.path().join(OWNER), Owner::this().text())?;
+    remove_leftovers(directory.path().parent());
     let mounted = mounted(directory.path());
     fs::create_dir(&mounted)?;
     client::write_files(&mounted, registries)?;
@@ -161,6 +187,17 @@ fn directory(registries: &[super::Registry]) -> io::Result<TempDir> {
         }
     }
     Ok(directory)
+}
+
+/// Removes directories of processes on this host that are gone. One without a readable owner may be just being made.
+fn remove_leftovers(parent: Option<&Path>) {
+    let entries = parent.and_then(|parent| fs::read_dir(parent).ok()).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
+        let owner = fs::read_to_string(entry.path().join(OWNER)).ok().and_then(|text| Owner::parse(&text));
+        if owner.is_some_and(|owner| owner != Owner::this() && owner.is_gone_or_this()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// The key that signs addresses of files. It is kept with the cache, so that a lock file of one run is good in the next.

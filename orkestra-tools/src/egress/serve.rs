@@ -1,5 +1,7 @@
 //! One request: whom it is for, and whether it is allowed.
 
+use std::sync::Arc;
+
 use hyper::body::Incoming;
 use hyper::header::ACCEPT;
 use hyper::{Method, Request, Response, StatusCode};
@@ -7,14 +9,13 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::client::LOCAL;
 use super::fetch::{self, Wanted};
 use super::hosts::{HTTPS, normal};
-use super::mirror::Mirror;
 use super::proxy::Shared;
 use super::reply::{Body, Refusal, printable};
 use super::tunnel::{self, Tunnel, counted};
 
 /// Answers a request. `open` receives the tunnel of a `CONNECT`, which begins when the answer was sent.
 pub(super) async fn answer(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     request: Request<Incoming>,
     open: impl FnOnce(Tunnel) + Send,
 ) -> Response<Body> {
@@ -49,7 +50,7 @@ async fn connect(
     Ok(super::reply::head(None, None))
 }
 
-async fn get(shared: &Shared, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
+async fn get(shared: &Arc<Shared>, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
     if let Some(authority) = request.uri().authority() {
         let host = normal(authority.host());
         let is_us = matches!(host.as_str(), "127.0.0.1" | "localhost") && LOCAL.ends_with(&format!(":{}", authority.port_u16().unwrap_or(80)));
@@ -59,22 +60,21 @@ async fn get(shared: &Shared, request: &Request<Incoming>) -> Result<Response<Bo
     }
     let path = request.uri().path().strip_prefix('/').unwrap_or_default();
     let (prefix, rest) = path.split_once('/').unwrap_or((path, ""));
-    let found = shared.options.registries.iter().zip(&shared.prefixes).find(|(_, known)| *known == prefix);
-    let Some((registry, prefix)) = found else {
+    let Some(index) = shared.prefixes.iter().position(|known| known == prefix) else {
         let known = shared.prefixes.iter().map(|prefix| format!("/{prefix}/")).collect::<Vec<_>>().join(", ");
         let text = format!("there is nothing at this path of the egress proxy; it serves the package registries {known}");
         return Err(Refusal::failure(StatusCode::NOT_FOUND, "(no host)", text));
     };
+    let registry = &shared.options.registries[index];
     let (host, name) = (registry.host(), registry.ecosystem.name());
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let method = printable(request.method().as_str());
         let text = format!("{method} is refused: {host} is served by a read-only mirror, for installing packages with {name}");
         return Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, ..Refusal::policy(host, text) });
     }
-    let mirror = Mirror { registry, prefix, local: LOCAL, signer: &shared.signer };
     let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let wanted = Wanted { path: rest, accept, is_head: request.method() == Method::HEAD };
-    fetch::serve(shared, &mirror, &wanted).await
+    fetch::serve(shared, index, &wanted).await
 }
 
 /// A request that is to be forwarded without TLS.

@@ -30,11 +30,10 @@ pub(super) async fn connect(shared: &Shared, host: &str, port: u16) -> Result<Tc
     let host = normal(host);
     let shown = printable(&format!("{host}:{port}"));
     let policy = |text: String| Refusal::policy(counted(&host), text);
-    if let Some(text) = shared.mirrored(&host) {
-        return Err(policy(text));
-    }
+    // A host may serve packages and other things too, and then a person may allow those.
     let Some(allowed) = shared.options.allowed.iter().find(|allowed| allowed.matches(&host, port)) else {
-        return Err(policy(format!("{shown} is not on the list of allowed hosts; {}", shared.options.advice)));
+        let not_listed = || format!("{shown} is not on the list of allowed hosts; {}", shared.options.advice);
+        return Err(policy(shared.mirrored(&host).unwrap_or_else(not_listed)));
     };
     let found = timeout(EGRESS_CONNECT_TIMEOUT, shared.names.resolve(&host, port, allowed.trust())).await;
     let addresses = match found {

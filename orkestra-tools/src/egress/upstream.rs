@@ -50,15 +50,14 @@ impl Names {
                 addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect()
             }
         };
-        let mut reason = "its name has no address".to_owned();
-        let mut allowed = Vec::new();
-        for address in found {
-            match address::check(address.ip(), trust) {
-                Ok(()) => allowed.push(address),
-                Err(kind) => reason = format!("it resolves to {kind}"),
-            }
+        if found.is_empty() {
+            return Err("its name has no address".to_owned());
         }
-        if allowed.is_empty() { Err(reason) } else { Ok(allowed) }
+        // A mixed answer is what an attack looks like.
+        for address in &found {
+            address::check(address.ip(), trust).map_err(|reason| format!("it resolves to {reason}"))?;
+        }
+        Ok(found)
     }
 }
 
@@ -121,6 +120,11 @@ impl Upstream {
             .connect_timeout(EGRESS_CONNECT_TIMEOUT)
             .read_timeout(EGRESS_SILENCE_MAX)
             .referer(false)
+            // IMPORTANT: what is kept is what was sent, of a known length. Another crate may have switched these on.
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate()
             .no_proxy()
             .user_agent(concat!("orkestra-egress/", env!("CARGO_PKG_VERSION")));
         for pem in &options.certificates {

@@ -5,7 +5,7 @@ use std::fs;
 
 /// A process on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Owner {
+pub(crate) struct Owner {
     host: String,
     pid: u32,
     start: u64,
@@ -13,27 +13,27 @@ pub(super) struct Owner {
 
 impl Owner {
     /// This process.
-    pub(super) fn this() -> Self {
+    pub(crate) fn this() -> Self {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
         let pid = std::process::id();
         Self { host, pid, start: start_time(pid).unwrap_or(0) }
     }
 
     /// Parses the text of [`Self::text`].
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.rsplitn(3, '|');
         let start = parts.next()?.parse().ok()?;
         let pid = parts.next()?.parse().ok()?;
         Some(Self { host: parts.next()?.to_owned(), pid, start })
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         format!("{}|{}|{}", self.host, self.pid, self.start)
     }
 
     /// Whether its leftovers may be removed: it is this process, or it was on this host and is gone. A process on another host
     /// cannot be checked from here, so its leftovers are kept.
-    pub(super) fn is_gone_or_this(&self) -> bool {
+    pub(crate) fn is_gone_or_this(&self) -> bool {
         let this = Self::this();
         *self == this || (self.host == this.host && start_time(self.pid).unwrap_or(0) != self.start)
     }

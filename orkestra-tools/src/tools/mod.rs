@@ -24,7 +24,7 @@ pub(crate) fn builtin() -> Vec<Arc<dyn Tool>> {
 }
 
 /// Runs disk I/O off the async threads.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ToolError> + Send + 'static,
 ) -> Result<T, ToolError> {
     let done = tokio::task::spawn_blocking(work).await;

@@ -7,4 +7,5 @@ mod egress;
 mod local;
 mod sandbox_table;
 mod tools;
+mod web;
 mod workspace;

@@ -40,6 +40,8 @@ pub(super) enum Page {
     PipHtml,
     PipJson,
     Npm,
+    /// Abbreviated.
+    NpmShort,
     CargoConfig,
 }
 
@@ -78,7 +80,7 @@ impl Mirror<'_> {
         match page {
             Page::AsItIs => Ok(same(content)),
             Page::PipHtml | Page::PipJson => pip::page(self, from, &content, kind, page == Page::PipJson),
-            Page::Npm => npm::page(self, from, &content).map(same),
+            Page::Npm | Page::NpmShort => npm::page(self, from, &content, page == Page::NpmShort).map(same),
             Page::CargoConfig => cargo::config(self, &content).map(same),
         }
     }

@@ -18,8 +18,8 @@ pub(super) fn target(registry: &Registry, path: &str, accept: &str) -> Option<Ta
     };
     let parts = parts(&path)?;
     let index = |below: String| {
-        let accept = if accept.contains("install-v1") { SHORT } else { FULL };
-        Some(Target { url: registry.below(&below), kind: Kind::Index { accept, page: Page::Npm } })
+        let (accept, page) = if accept.contains("install-v1") { (SHORT, Page::NpmShort) } else { (FULL, Page::Npm) };
+        Some(Target { url: registry.below(&below), kind: Kind::Index { accept, page } })
     };
     let (name, rest) = match parts.as_slice() {
         ["-", "package", .., "dist-tags"] => {
@@ -41,8 +41,33 @@ pub(super) fn target(registry: &Registry, path: &str, accept: &str) -> Option<Ta
     }
 }
 
-/// Replaces the address of every version's archive.
-pub(super) fn page(mirror: &Mirror<'_>, from: &Url, content: &[u8]) -> Result<Vec<u8>, String> {
+/// What npm's abbreviated documents say of a version (package-metadata.md of the registry's documentation).
+const SHORT_FIELDS: [&str; 20] = [
+    "name",
+    "version",
+    "deprecated",
+    "dependencies",
+    "acceptDependencies",
+    "optionalDependencies",
+    "devDependencies",
+    "bundleDependencies",
+    "bundledDependencies",
+    "peerDependencies",
+    "peerDependenciesMeta",
+    "bin",
+    "directories",
+    "dist",
+    "engines",
+    "os",
+    "cpu",
+    "libc",
+    "funding",
+    "_hasShrinkwrap",
+];
+
+/// Replaces the address of every version's archive. For a client that asked for an abbreviated document, a full one becomes one:
+/// not every mirror knows the form, and reading it takes a fraction of the time.
+pub(super) fn page(mirror: &Mirror<'_>, from: &Url, content: &[u8], is_short: bool) -> Result<Vec<u8>, String> {
     let mut document: Value =
         serde_json::from_slice(content).map_err(|error| format!("the registry's answer is not JSON ({error})"))?;
     if !document.is_object() {
@@ -52,9 +77,27 @@ pub(super) fn page(mirror: &Mirror<'_>, from: &Url, content: &[u8]) -> Result<Ve
     if let Some(versions) = document.get_mut("versions").and_then(Value::as_object_mut) {
         for version in versions.values_mut() {
             replace(mirror, from, version);
+            if is_short {
+                shorten(version);
+            }
+        }
+        if is_short && let Some(document) = document.as_object_mut() {
+            if let Some(modified) = document.get("time").and_then(|time| time.get("modified")).cloned() {
+                document.insert("modified".to_owned(), modified);
+            }
+            document.retain(|field, _| matches!(field.as_str(), "name" | "modified" | "dist-tags" | "versions"));
         }
     }
     serde_json::to_vec(&document).map_err(|error| error.to_string())
+}
+
+fn shorten(version: &mut Value) {
+    let Some(version) = version.as_object_mut() else { return };
+    let installs = |scripts: &Value| ["preinstall", "install", "postinstall"].iter().any(|name| scripts.get(name).is_some());
+    if version.get("scripts").is_some_and(installs) {
+        version.insert("hasInstallScript".to_owned(), true.into());
+    }
+    version.retain(|field, _| field == "hasInstallScript" || SHORT_FIELDS.contains(&field.as_str()));
 }
 
 fn replace(mirror: &Mirror<'_>, from: &Url, version: &mut Value) {
@@ -81,16 +124,24 @@ mod tests {
         let from = registry.below("x");
         let content = br#"{"name":"x","versions":{
             "1.0.0":{"dist":{"tarball":"https://r.test/npm/x/-/x-1.0.0.tgz","integrity":"sha512-AA=="}},
-            "2.0.0":{"dist":{"tarball":"file:///etc/passwd"}},"3.0.0":{},"4.0.0":null}}"#;
-        let page = page(&mirror, &from, content).expect("a document");
-        let page: Value = serde_json::from_slice(&page).expect("JSON");
+            "2.0.0":{"dist":{"tarball":"file:///etc/passwd"}},"3.0.0":{},
+            "4.0.0":null,"5.0.0":{"readme":"long","scripts":{"install":"x"},"bin":{"a":"b"}}},"readme":"long","time":{"modified":"m"}}"#;
+        let read = |is_short| -> Value {
+            let page = super::page(&mirror, &from, content, is_short).expect("a document");
+            serde_json::from_slice(&page).expect("JSON")
+        };
+        let (page, short) = (read(false), read(true));
+        assert_eq!(short["versions"]["5.0.0"], serde_json::json!({ "hasInstallScript": true, "bin": { "a": "b" } }));
+        assert_eq!((&short["readme"], &short["modified"]), (&Value::Null, &serde_json::json!("m")));
+        assert_eq!((&page["readme"], &page["versions"]["5.0.0"]["readme"]), (&serde_json::json!("long"), &serde_json::json!("long")));
+        assert_eq!(page["versions"]["1.0.0"], short["versions"]["1.0.0"]);
         let link = page["versions"]["1.0.0"]["dist"]["tarball"].as_str().expect("a link");
         let path = link.strip_prefix("http://127.0.0.1:3128/npm/").expect("on the proxy");
         let target = mirror.target(path, "").expect("signed");
         assert_eq!(target.url.as_str(), "https://r.test/npm/x/-/x-1.0.0.tgz");
         assert_eq!(page["versions"]["2.0.0"]["dist"]["tarball"], "file:///etc/passwd", "left, and of no use there");
         for bad in [&b"<html>"[..], b"[]", b"", b"{\"versions\":"] {
-            super::page(&mirror, &from, bad).expect_err("not a document");
+            super::page(&mirror, &from, bad, true).expect_err("not a document");
         }
     }
 }

@@ -38,10 +38,10 @@ async fn every_refusal_names_the_host_and_the_way() {
         ("CONNECT", "93.184.216.34:443", "93.184.216.34:443 is not on the list"),
         ("CONNECT", "[::1]:443", "[::1]:443 is not on the list"),
         ("CONNECT", "127.0.0.1:443", "127.0.0.1:443 is not on the list"),
-        ("CONNECT", "person.test:443", "it resolves to a private or reserved address"),
-        ("CONNECT", "PERSON.test.:443", "it resolves to a private or reserved address"),
-        ("CONNECT", "a.wild.test:443", "it resolves to a link-local, metadata or multicast address"),
-        ("CONNECT", "operator.test:443", "it resolves to a loopback address"),
+        ("CONNECT", "person.test:443", "it resolves to 10.0.0.1 (private), which only the operator's own configuration can allow"),
+        ("CONNECT", "PERSON.test.:443", "it resolves to 10.0.0.1 (private), which only the operator's own configuration can allow"),
+        ("CONNECT", "a.wild.test:443", "it resolves to 169.254.169.254 (a cloud metadata service), which is never allowed"),
+        ("CONNECT", "operator.test:443", "it resolves to 127.0.0.1 (loopback), which is never allowed"),
         ("CONNECT", "pypi.org:443", "use pip with its configured registry"),
         ("CONNECT", "files.pythonhosted.org:443", "use pip with its configured registry"),
         ("GET", "http://denied.test/x?data=1", "denied.test is not on the list of allowed hosts; run `allow HOST`"),
@@ -142,4 +142,28 @@ async fn dropping_the_proxy_ends_its_tunnels_and_removes_its_socket() {
     let _ = stream.read_to_end(&mut rest).await;
     let _ = far.read_to_end(&mut rest).await;
     assert!(!socket.exists());
+}
+
+#[tokio::test]
+async fn the_directory_of_a_process_that_is_gone_is_removed_and_others_stay() {
+    let first = proxy(Names::Fixed(HashMap::new())).await;
+    let parent = std::env::temp_dir();
+    let left = |name: &str, owner: Option<&str>| {
+        let path = parent.join(format!("orkestra-egress-test-{name}-{}", std::process::id()));
+        std::fs::create_dir(&path).expect("made");
+        if let Some(owner) = owner {
+            std::fs::write(path.join("owner"), owner).expect("written");
+        }
+        path
+    };
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("readable");
+    let gone = left("gone", Some(&format!("{}|{}|1", host.trim(), std::process::id())));
+    let elsewhere = left("elsewhere", Some("another-host|1|1"));
+    let new = left("new", None);
+    let second = proxy(Names::Fixed(HashMap::new())).await;
+    let exist = [gone.exists(), elsewhere.exists(), new.exists(), first.socket().exists(), second.socket().exists()];
+    for path in [gone, elsewhere, new] {
+        let _ = std::fs::remove_dir_all(path);
+    }
+    assert_eq!(exist, [false, true, true, true, true]);
 }

@@ -286,6 +286,9 @@ impl Sandbox for DockerSandbox {
 
     async fn close(&self) -> Result<(), SandboxError> {
         self.shared.closed.store(true, Ordering::Release);
+        if let Some(egress) = &self.shared.egress {
+            egress.stop();
+        }
         container::remove(&self.shared.docker, &self.shared.container).await
     }
 }
