@@ -222,7 +222,10 @@ fn describe(file: &mut File, length: u64) -> io::Result<Description> {
 }
 
 fn now() -> SystemTime {
-    #[expect(clippy::disallowed_methods, reason = "the age of a file, as the file system tells it; no run depends on it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the age of a file, as the file system tells it; no run depends on it"
+    )]
     SystemTime::now()
 }
 

@@ -75,7 +75,9 @@ pub(crate) fn environment(registries: &[Registry]) -> Vec<(String, String)> {
 /// The variables of a container without a network: clients fail at once, and name the reason.
 pub(crate) fn no_network_environment() -> Vec<(String, String)> {
     let mut found = proxies("http://this-sandbox-has-no-network.invalid:3128");
-    for (name, value) in [("PIP_RETRIES", "1"), ("npm_config_fetch_retries", "0"), ("UV_HTTP_RETRIES", "0"), ("UV_OFFLINE", "1")] {
+    for (name, value) in
+        [("PIP_RETRIES", "1"), ("npm_config_fetch_retries", "0"), ("UV_HTTP_RETRIES", "0"), ("UV_OFFLINE", "1")]
+    {
         found.push((name.to_owned(), value.to_owned()));
     }
     found
@@ -107,8 +109,7 @@ pub(super) fn write_files(directory: &Path, registries: &[Registry]) -> io::Resu
 
 /// What a lock file names as the source of a package is left out, because it would be the proxy.
 fn npmrc(registries: &[Registry]) -> String {
-    let mut text =
-        "audit=false\nfund=false\nupdate-notifier=false\nomit-lockfile-registry-resolved=true\n".to_owned();
+    let mut text = "audit=false\nfund=false\nupdate-notifier=false\nomit-lockfile-registry-resolved=true\n".to_owned();
     for (registry, prefix) in of(registries, Ecosystem::Npm) {
         let scope = registry.scope.as_ref().map_or_else(String::new, |scope| format!("{scope}:"));
         let _ = writeln!(text, "{scope}registry={LOCAL}/{prefix}/");

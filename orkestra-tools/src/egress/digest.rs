@@ -174,9 +174,13 @@ mod tests {
         let (front, address) = before.rsplit_once('/').expect("parts");
         let evil = BASE64_URL_SAFE_NO_PAD.encode("https://evil.example.com/x-1.whl");
         let other_digest = path.replace("abab", "abac");
-        for forged in
-            [&format!("{front}/{evil}/{name}"), &format!("{front}/A{address}/{name}"), &other_digest, &path[1..].to_owned(), &String::new()]
-        {
+        for forged in [
+            &format!("{front}/{evil}/{name}"),
+            &format!("{front}/A{address}/{name}"),
+            &other_digest,
+            &path[1..].to_owned(),
+            &String::new(),
+        ] {
             assert!(signer.open("pip", forged).is_none(), "{forged}");
         }
         assert!(signer.open("npm", path).is_none(), "another registry");

@@ -236,9 +236,10 @@ impl Fetch<'_> {
         let (host, code) = (self.mirror.registry.host(), status.as_u16());
         let (status, text) = match code {
             404 | 410 => (StatusCode::NOT_FOUND, format!("the registry {host} has no such package or file")),
-            401 | 403 => {
-                (StatusCode::FORBIDDEN, format!("the registry {host} answered {code}: the operator's credentials do not cover this"))
-            }
+            401 | 403 => (
+                StatusCode::FORBIDDEN,
+                format!("the registry {host} answered {code}: the operator's credentials do not cover this"),
+            ),
             429 => (StatusCode::TOO_MANY_REQUESTS, format!("the registry {host} asks to wait; try again in a minute")),
             _ => return self.failed(&format!("it answered {code}")),
         };
@@ -380,9 +381,8 @@ struct Keep {
 
 impl Keep {
     async fn begin(cache: Arc<Cache>, key: String, description: Description) -> Option<Self> {
-        let begun = tokio::task::spawn_blocking(move || {
-            cache.begin().map(|file| Self { cache, key, file, description })
-        });
+        let begun =
+            tokio::task::spawn_blocking(move || cache.begin().map(|file| Self { cache, key, file, description }));
         warn_of(begun.await)
     }
 
@@ -393,8 +393,7 @@ impl Keep {
 
     async fn commit(mut self, bytes: u64) {
         self.description.bytes = bytes;
-        let committed =
-            tokio::task::spawn_blocking(move || self.cache.commit(&self.key, self.file, &self.description));
+        let committed = tokio::task::spawn_blocking(move || self.cache.commit(&self.key, self.file, &self.description));
         warn_of(committed.await);
     }
 }

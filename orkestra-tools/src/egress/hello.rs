@@ -122,7 +122,8 @@ pub(in crate::egress) mod tests {
 
     #[test]
     fn what_is_no_hello_is_invalid() {
-        for bytes in [&b"GET / HTTP/1.1\r\n"[..], b"SSH-2.0-x", &[22, 2, 0, 0, 1, 1], &[22, 3, 1, 0, 0], &[22, 3, 1, 0, 1, 2]]
+        for bytes in
+            [&b"GET / HTTP/1.1\r\n"[..], b"SSH-2.0-x", &[22, 2, 0, 0, 1, 1], &[22, 3, 1, 0, 0], &[22, 3, 1, 0, 1, 2]]
         {
             assert_eq!(server_name(bytes), Hello::Invalid, "{bytes:?}");
         }

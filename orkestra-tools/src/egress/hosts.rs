@@ -39,7 +39,9 @@ impl AllowedHost {
             reason: reason.to_owned(),
         };
         let (name, port) = match host.trim().rsplit_once(':') {
-            Some((name, port)) => (name, port.parse().map_err(|_| invalid("give a host such as example.com or example.com:8443"))?),
+            Some((name, port)) => {
+                (name, port.parse().map_err(|_| invalid("give a host such as example.com or example.com:8443"))?)
+            }
             None => (host.trim(), HTTPS),
         };
         let name = normal(name);
@@ -98,7 +100,8 @@ pub(super) fn is_name(host: &str) -> bool {
 fn is_number(label: &str) -> bool {
     let digits = label.strip_prefix("0x").unwrap_or(label);
     let is_hex = digits.len() < label.len();
-    !label.is_empty() && digits.bytes().all(|byte| if is_hex { byte.is_ascii_hexdigit() } else { byte.is_ascii_digit() })
+    !label.is_empty()
+        && digits.bytes().all(|byte| if is_hex { byte.is_ascii_hexdigit() } else { byte.is_ascii_digit() })
 }
 
 #[cfg(test)]
@@ -136,7 +139,9 @@ mod tests {
             assert_eq!(AllowedHost::new(text).is_ok(), valid, "{text}");
         }
         let below = AllowedHost::new("*.example.com").expect("valid");
-        for (host, expected) in [("example.com", false), (".example.com", false), ("x.example.com", true), ("xexample.com", false)] {
+        for (host, expected) in
+            [("example.com", false), (".example.com", false), ("x.example.com", true), ("xexample.com", false)]
+        {
             assert_eq!(below.matches(host, 443), expected, "{host}");
         }
     }

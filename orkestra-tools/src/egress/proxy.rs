@@ -21,8 +21,8 @@ use super::mirror::Mirror;
 use super::record::{HostUse, Record};
 use super::upstream::{Names, Upstream};
 use super::{EgressError, EgressOptions, serve, tunnel};
+use crate::limits::{EGRESS_CONNECT_TIMEOUT, EGRESS_CONNECTIONS_MAX, EGRESS_HEAD_BYTES_MAX, EGRESS_PREPARED_MAX};
 use crate::sandbox::Owner;
-use crate::limits::{EGRESS_CONNECTIONS_MAX, EGRESS_CONNECT_TIMEOUT, EGRESS_HEAD_BYTES_MAX, EGRESS_PREPARED_MAX};
 
 /// The beginning of the name of every proxy's directory.
 const PREFIX: &str = "orkestra-egress-";

@@ -134,8 +134,7 @@ impl Registry {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        let mut registry =
-            Self { ecosystem, base, files: Vec::new(), credentials, scope: None, suites: Vec::new() };
+        let mut registry = Self { ecosystem, base, files: Vec::new(), credentials, scope: None, suites: Vec::new() };
         let known = PUBLIC.iter().find(|known| known.ecosystem == ecosystem && registry.base.as_str() == known.base);
         if let Some(known) = known {
             registry.files = known.files.iter().filter_map(|files| Url::parse(files).ok()).collect();
@@ -164,8 +163,8 @@ impl Registry {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_files(mut self, address: &str) -> Result<Self, EgressError> {
-        let (files, _) = parse(address)
-            .map_err(|reason| EgressError::Registry { ecosystem: self.ecosystem.name(), reason })?;
+        let (files, _) =
+            parse(address).map_err(|reason| EgressError::Registry { ecosystem: self.ecosystem.name(), reason })?;
         self.files.push(files);
         Ok(self)
     }

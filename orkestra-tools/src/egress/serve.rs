@@ -53,7 +53,8 @@ async fn connect(
 async fn get(shared: &Arc<Shared>, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
     if let Some(authority) = request.uri().authority() {
         let host = normal(authority.host());
-        let is_us = matches!(host.as_str(), "127.0.0.1" | "localhost") && LOCAL.ends_with(&format!(":{}", authority.port_u16().unwrap_or(80)));
+        let is_us = matches!(host.as_str(), "127.0.0.1" | "localhost")
+            && LOCAL.ends_with(&format!(":{}", authority.port_u16().unwrap_or(80)));
         if !is_us {
             return Err(plain(shared, &host));
         }
@@ -62,14 +63,16 @@ async fn get(shared: &Arc<Shared>, request: &Request<Incoming>) -> Result<Respon
     let (prefix, rest) = path.split_once('/').unwrap_or((path, ""));
     let Some(index) = shared.prefixes.iter().position(|known| known == prefix) else {
         let known = shared.prefixes.iter().map(|prefix| format!("/{prefix}/")).collect::<Vec<_>>().join(", ");
-        let text = format!("there is nothing at this path of the egress proxy; it serves the package registries {known}");
+        let text =
+            format!("there is nothing at this path of the egress proxy; it serves the package registries {known}");
         return Err(Refusal::failure(StatusCode::NOT_FOUND, "(no host)", text));
     };
     let registry = &shared.options.registries[index];
     let (host, name) = (registry.host(), registry.ecosystem.name());
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let method = printable(request.method().as_str());
-        let text = format!("{method} is refused: {host} is served by a read-only mirror, for installing packages with {name}");
+        let text =
+            format!("{method} is refused: {host} is served by a read-only mirror, for installing packages with {name}");
         return Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, ..Refusal::policy(host, text) });
     }
     let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();

@@ -58,7 +58,11 @@ pub(super) async fn connect(shared: &Shared, host: &str, port: u16) -> Result<Tc
 /// A name for the record: whatever is not one is counted together.
 pub(super) fn counted(host: &str) -> String {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    if is_name(host) || bare.parse::<std::net::IpAddr>().is_ok() { host.to_owned() } else { "(invalid name)".to_owned() }
+    if is_name(host) || bare.parse::<std::net::IpAddr>().is_ok() {
+        host.to_owned()
+    } else {
+        "(invalid name)".to_owned()
+    }
 }
 
 /// Copies both ways until both sides have ended, or nothing has moved for [`EGRESS_SILENCE_MAX`].

@@ -133,7 +133,8 @@ impl Upstream {
             builder = builder.tls_certs_merge(read);
         }
         if let Some(proxy) = &options.proxy {
-            let invalid = "the address of the operator's proxy is invalid; give one such as http://proxy.example.com:3128";
+            let invalid =
+                "the address of the operator's proxy is invalid; give one such as http://proxy.example.com:3128";
             let url = Url::parse(proxy).map_err(|error| failed(invalid, &error))?;
             // The proxy of an operator may be anywhere, on this machine too.
             trusts.add(url.host_str().unwrap_or_default(), Trust::OperatorLoopback);

@@ -44,7 +44,10 @@ fn stanzas(text: &str) -> Vec<(String, Vec<String>)> {
         let field = |name: &str| {
             let found = stanza.iter().filter_map(|line| line.split_once(':'));
             let mut found = found.filter(|(field, _)| field.trim().eq_ignore_ascii_case(name));
-            found.next().map(|(_, value)| value.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).unwrap_or_default()
+            found
+                .next()
+                .map(|(_, value)| value.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+                .unwrap_or_default()
         };
         let is_off = field("Enabled").first().is_some_and(|value| value == "no");
         let has = |name: &str, word: &str| field(name).iter().any(|value| value == word);

@@ -19,10 +19,13 @@ pub(super) fn find(found: &mut Finder<'_>) {
             None => break,
         }
     }
-    let address = settings.get(&format!("source.{name}.registry")).or_else(|| settings.get(&format!("registries.{name}.index")));
+    let address =
+        settings.get(&format!("source.{name}.registry")).or_else(|| settings.get(&format!("registries.{name}.index")));
     let Some(address) = address.filter(|_| name != "crates-io") else { return };
     if !address.starts_with("sparse+") {
-        found.problem(format!("cargo's source `{name}` is not a sparse index, so the public one is used; give sparse+https://…"));
+        found.problem(format!(
+            "cargo's source `{name}` is not a sparse index, so the public one is used; give sparse+https://…"
+        ));
         return;
     }
     let token = found.variable(&format!("CARGO_REGISTRIES_{}_TOKEN", name.to_uppercase().replace('-', "_")));

@@ -39,14 +39,17 @@ impl ClientSettings {
     #[must_use]
     pub fn usual(home: &Path, variables: BTreeMap<String, String>) -> Self {
         let named = |name: &str| variables.get(name).map(PathBuf::from);
-        let mut pip: Vec<PathBuf> = vec!["/etc/pip.conf".into(), home.join(".pip/pip.conf"), home.join(".config/pip/pip.conf")];
+        let mut pip: Vec<PathBuf> =
+            vec!["/etc/pip.conf".into(), home.join(".pip/pip.conf"), home.join(".config/pip/pip.conf")];
         pip.extend(named("PIP_CONFIG_FILE"));
         let mut npm: Vec<PathBuf> = vec!["/etc/npmrc".into(), home.join(".npmrc")];
         npm.extend(named("npm_config_userconfig").or_else(|| named("NPM_CONFIG_USERCONFIG")));
         let cargo_home = named("CARGO_HOME").unwrap_or_else(|| home.join(".cargo"));
-        let cargo = ["config", "config.toml", "credentials", "credentials.toml"].map(|name| cargo_home.join(name)).into();
+        let cargo =
+            ["config", "config.toml", "credentials", "credentials.toml"].map(|name| cargo_home.join(name)).into();
         let mut apt: Vec<PathBuf> = vec!["/etc/apt/sources.list".into()];
-        let more = std::fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path());
+        let more =
+            std::fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path());
         apt.extend(more.filter(|path| path.extension().is_some_and(|kind| kind == "list" || kind == "sources")));
         Self { pip, npm, cargo, apt, variables }
     }
@@ -103,7 +106,9 @@ pub fn detect(settings: &ClientSettings) -> Detected {
         // A registry of one scope of npm leaves the rest to the public one, and a second archive of apt has its own suites.
         let is_served = |known: &Registry| {
             let is_same_part = known.suites.iter().any(|suite| public.suites.contains(suite));
-            known.ecosystem == public.ecosystem && known.scope.is_none() && (known.ecosystem != Ecosystem::Apt || is_same_part)
+            known.ecosystem == public.ecosystem
+                && known.scope.is_none()
+                && (known.ecosystem != Ecosystem::Apt || is_same_part)
         };
         if !detected.registries.iter().any(is_served) {
             detected.registries.push(public);
@@ -121,9 +126,9 @@ impl Finder<'_> {
     /// A variable, whatever its case is: npm's are known in both.
     fn variable(&self, name: &str) -> Option<String> {
         let variables = &self.settings.variables;
-        let found = variables.get(name).or_else(|| {
-            variables.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-        });
+        let found = variables
+            .get(name)
+            .or_else(|| variables.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value));
         found.filter(|value| !value.trim().is_empty()).cloned()
     }
 
@@ -238,7 +243,8 @@ mod tests {
     #[test]
     fn without_settings_the_public_registries_are_used() {
         assert_eq!(found(&[], &[]).0, PUBLIC);
-        let (shown, found) = found(&[("pip.conf", "[global]\ncert = /nonexistent.pem\n"), ("npm.rc", "fund=false\n")], &[]);
+        let (shown, found) =
+            found(&[("pip.conf", "[global]\ncert = /nonexistent.pem\n"), ("npm.rc", "fund=false\n")], &[]);
         assert_eq!(shown, PUBLIC);
         assert!(found.problems[0].contains("/nonexistent.pem"), "{:?}", found.problems);
     }
@@ -246,13 +252,28 @@ mod tests {
     #[test]
     fn every_client_can_be_configured_by_its_files() {
         let files = [
-            ("pip.conf", "[global]\nindex_url = https://u:p@a.test/simple\nextra-index-url =\n  https://b.test/s\n  https://c.test/s\n"),
+            (
+                "pip.conf",
+                "[global]\nindex_url = https://u:p@a.test/simple\nextra-index-url =\n  https://b.test/s\n  https://c.test/s\n",
+            ),
             ("npm.1", "registry=https://wrong.test/\n; comment\n"),
-            ("npm.2", "registry = \"https://d.test/npm/\"\n@x:registry=https://e.test\n//d.test/npm/:_authToken=${TOKEN}\n//e.test/:_auth=dTpw\n"),
-            ("cargo.toml", "[source.crates-io]\nreplace-with = 'mine'\n\n[source.mine]\nregistry = \"sparse+https://f.test/index/\" # x\n"),
+            (
+                "npm.2",
+                "registry = \"https://d.test/npm/\"\n@x:registry=https://e.test\n//d.test/npm/:_authToken=${TOKEN}\n//e.test/:_auth=dTpw\n",
+            ),
+            (
+                "cargo.toml",
+                "[source.crates-io]\nreplace-with = 'mine'\n\n[source.mine]\nregistry = \"sparse+https://f.test/index/\" # x\n",
+            ),
             ("cargo.credentials", "[registries.mine]\ntoken = \"t\"\n"),
-            ("apt.list", "# deb http://no.test/debian bookworm main\ndeb [signed-by=/x y=z] http://g.test/debian bookworm main contrib\n"),
-            ("apt.sources", "Types: deb deb-src\nURIs: http://h.test/debian-security\nSuites: bookworm-security\nComponents: main\n\nTypes: deb\nURIs: https://node.test/x\nSuites: nodistro\nComponents: main\n"),
+            (
+                "apt.list",
+                "# deb http://no.test/debian bookworm main\ndeb [signed-by=/x y=z] http://g.test/debian bookworm main contrib\n",
+            ),
+            (
+                "apt.sources",
+                "Types: deb deb-src\nURIs: http://h.test/debian-security\nSuites: bookworm-security\nComponents: main\n\nTypes: deb\nURIs: https://node.test/x\nSuites: nodistro\nComponents: main\n",
+            ),
         ];
         let (shown, found) = found(&files, &[("TOKEN", "secret")]);
         assert_eq!(
@@ -275,10 +296,16 @@ mod tests {
     fn variables_win_and_what_is_unusable_is_reported() {
         let files = [
             ("pip.conf", "[global]\nindex-url = https://a.test/simple\n"),
-            ("cargo.toml", "[source.crates-io]\nreplace-with = \"git\"\n[source.git]\nregistry = \"https://github.test/index\"\n"),
+            (
+                "cargo.toml",
+                "[source.crates-io]\nreplace-with = \"git\"\n[source.git]\nregistry = \"https://github.test/index\"\n",
+            ),
         ];
-        let variables =
-            [("PIP_INDEX_URL", "https://b.test/simple"), ("NPM_CONFIG_REGISTRY", "ftp://x"), ("https_proxy", "http://p.test:1")];
+        let variables = [
+            ("PIP_INDEX_URL", "https://b.test/simple"),
+            ("NPM_CONFIG_REGISTRY", "ftp://x"),
+            ("https_proxy", "http://p.test:1"),
+        ];
         let (shown, found) = found(&files, &variables);
         assert_eq!(shown[..2], ["pip https://b.test/simple/", PUBLIC[1]]);
         assert_eq!(found.proxy.as_deref(), Some("http://p.test:1"));

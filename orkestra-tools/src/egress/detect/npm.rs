@@ -24,7 +24,9 @@ pub(super) fn find(found: &mut Finder<'_>) {
     }
     let registries = settings.iter().filter_map(|(key, value)| match key.as_str() {
         "registry" => Some((None, value)),
-        scope => scope.strip_suffix(":registry").filter(|scope| scope.starts_with('@')).map(|scope| (Some(scope), value)),
+        scope => {
+            scope.strip_suffix(":registry").filter(|scope| scope.starts_with('@')).map(|scope| (Some(scope), value))
+        }
     });
     let mut registries: Vec<_> = registries.collect();
     registries.sort();

@@ -26,7 +26,9 @@ pub(super) fn find(found: &mut Finder<'_>) {
         Some(index) => found.add(Registry::new(Ecosystem::Pip, &index)),
         None if settings.extra.is_empty() => {}
         // Others come second to the main one, which is then the public one.
-        None => found.found.registries.extend(Registry::public().into_iter().find(|one| one.ecosystem == Ecosystem::Pip)),
+        None => {
+            found.found.registries.extend(Registry::public().into_iter().find(|one| one.ecosystem == Ecosystem::Pip))
+        }
     }
     for index in settings.extra {
         found.add(Registry::new(Ecosystem::Pip, &index));

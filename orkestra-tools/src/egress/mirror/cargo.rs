@@ -75,7 +75,11 @@ mod tests {
         let sha = "ab".repeat(32);
         for (dl, name, expected) in [
             ("https://c.test/crates", "serde", Some("https://c.test/crates/serde/1.0.0/download")),
-            ("https://c.test/{prefix}/{crate}-{version}.crate", "Serde", Some("https://c.test/Se/rd/Serde-1.0.0.crate")),
+            (
+                "https://c.test/{prefix}/{crate}-{version}.crate",
+                "Serde",
+                Some("https://c.test/Se/rd/Serde-1.0.0.crate"),
+            ),
             ("https://c.test/{lowerprefix}/{crate}", "SER", Some("https://c.test/3/s/SER")),
             ("https://c.test/{sha256-checksum}", "a", Some(&*format!("https://c.test/{sha}"))),
             ("https://c.test/crates", "..", None),

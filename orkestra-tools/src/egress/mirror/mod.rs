@@ -24,10 +24,7 @@ pub(super) struct Target {
 
 pub(super) enum Kind {
     /// It changes: an index page, which is confirmed again when it is no longer fresh.
-    Index {
-        accept: &'static str,
-        page: Page,
-    },
+    Index { accept: &'static str, page: Page },
     /// It never changes.
     File(Option<Digest>),
 }
@@ -75,7 +72,13 @@ impl Mirror<'_> {
     }
 
     /// The content to serve for an index page that came from `from`, and its type. The error says what is wrong with it.
-    pub(super) fn page(&self, page: Page, from: &Url, content: Vec<u8>, kind: &str) -> Result<(Vec<u8>, String), String> {
+    pub(super) fn page(
+        &self,
+        page: Page,
+        from: &Url,
+        content: Vec<u8>,
+        kind: &str,
+    ) -> Result<(Vec<u8>, String), String> {
         let same = |content| (content, kind.to_owned());
         match page {
             Page::AsItIs => Ok(same(content)),
@@ -106,7 +109,10 @@ fn parts(path: &str) -> Option<Vec<&str>> {
         let known = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$'()*+,;=:@%^".contains(&byte));
         let Some(decoded) = super::registry::percent_decoded(part) else { return false };
         let separates = |c: char| matches!(c, '/' | '\\' | '?' | '#' | '%') || c.is_control();
-        known && !matches!(decoded.as_str(), "." | "..") && !decoded.contains(separates) && (!part.is_empty() || index == last)
+        known
+            && !matches!(decoded.as_str(), "." | "..")
+            && !decoded.contains(separates)
+            && (!part.is_empty() || index == last)
     };
     parts.iter().enumerate().all(is_clean).then_some(parts)
 }
@@ -160,8 +166,16 @@ mod tests {
             (Cargo, "index/se/rd/../serde", None),
             (Cargo, "me", None),
             (Apt, "dists/bookworm/InRelease", Some("index https://r.test/base/dists/bookworm/InRelease")),
-            (Apt, "pool/main/c/curl/curl_7.88.1-10+deb12u5_amd64.deb", Some("file https://r.test/base/pool/main/c/curl/curl_7.88.1-10+deb12u5_amd64.deb")),
-            (Apt, &format!("dists/b/by-hash/SHA256/{sha}"), Some(&*format!("checked file https://r.test/base/dists/b/by-hash/SHA256/{sha}"))),
+            (
+                Apt,
+                "pool/main/c/curl/curl_7.88.1-10+deb12u5_amd64.deb",
+                Some("file https://r.test/base/pool/main/c/curl/curl_7.88.1-10+deb12u5_amd64.deb"),
+            ),
+            (
+                Apt,
+                &format!("dists/b/by-hash/SHA256/{sha}"),
+                Some(&*format!("checked file https://r.test/base/dists/b/by-hash/SHA256/{sha}")),
+            ),
             (Apt, "pool/%2e%2E/%2e%2e/x.deb", None),
             (Apt, "pool/a%5c..%5cb.deb", None),
             (Apt, "pool//x", None),

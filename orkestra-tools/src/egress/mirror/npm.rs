@@ -93,7 +93,8 @@ pub(super) fn page(mirror: &Mirror<'_>, from: &Url, content: &[u8], is_short: bo
 
 fn shorten(version: &mut Value) {
     let Some(version) = version.as_object_mut() else { return };
-    let installs = |scripts: &Value| ["preinstall", "install", "postinstall"].iter().any(|name| scripts.get(name).is_some());
+    let installs =
+        |scripts: &Value| ["preinstall", "install", "postinstall"].iter().any(|name| scripts.get(name).is_some());
     if version.get("scripts").is_some_and(installs) {
         version.insert("hasInstallScript".to_owned(), true.into());
     }
@@ -127,13 +128,16 @@ mod tests {
             "2.0.0":{"dist":{"tarball":"file:///etc/passwd"}},"3.0.0":{},
             "4.0.0":null,"5.0.0":{"readme":"long","scripts":{"install":"x"},"bin":{"a":"b"}}},"readme":"long","time":{"modified":"m"}}"#;
         let read = |is_short| -> Value {
-            let page = super::page(&mirror, &from, content, is_short).expect("a document");
+            let page = page(&mirror, &from, content, is_short).expect("a document");
             serde_json::from_slice(&page).expect("JSON")
         };
         let (page, short) = (read(false), read(true));
         assert_eq!(short["versions"]["5.0.0"], serde_json::json!({ "hasInstallScript": true, "bin": { "a": "b" } }));
         assert_eq!((&short["readme"], &short["modified"]), (&Value::Null, &serde_json::json!("m")));
-        assert_eq!((&page["readme"], &page["versions"]["5.0.0"]["readme"]), (&serde_json::json!("long"), &serde_json::json!("long")));
+        assert_eq!(
+            (&page["readme"], &page["versions"]["5.0.0"]["readme"]),
+            (&serde_json::json!("long"), &serde_json::json!("long"))
+        );
         assert_eq!(page["versions"]["1.0.0"], short["versions"]["1.0.0"]);
         let link = page["versions"]["1.0.0"]["dist"]["tarball"].as_str().expect("a link");
         let path = link.strip_prefix("http://127.0.0.1:3128/npm/").expect("on the proxy");

@@ -165,7 +165,9 @@ fn end_of_tag(tag: &str) -> usize {
 fn attribute(tag: &str, name: &str) -> Option<std::ops::Range<usize>> {
     let bytes = tag.as_bytes();
     let mut from = 0;
-    while let Some(found) = bytes[from..].windows(name.len()).position(|word| word.eq_ignore_ascii_case(name.as_bytes())) {
+    while let Some(found) =
+        bytes[from..].windows(name.len()).position(|word| word.eq_ignore_ascii_case(name.as_bytes()))
+    {
         let start = from + found;
         from = start + name.len();
         let is_begin = start > 0 && bytes[start - 1].is_ascii_whitespace();
@@ -220,7 +222,8 @@ mod tests {
         let (served, kind) = page(&mirror, &from, given.as_bytes(), JSON, true).expect("a page");
         let served: Value = serde_json::from_slice(&served).expect("JSON");
         for link in [&first["url"], &served["files"][0]["url"]] {
-            let path = link.as_str().and_then(|link| link.strip_prefix("http://127.0.0.1:3128/pip/")).expect("on the proxy");
+            let path =
+                link.as_str().and_then(|link| link.strip_prefix("http://127.0.0.1:3128/pip/")).expect("on the proxy");
             assert!(path.ends_with("/x-1.whl"), "{path}");
             assert_eq!(mirror.target(path, "").expect("signed").url.as_str(), "https://r.test/files/x-1.whl");
         }

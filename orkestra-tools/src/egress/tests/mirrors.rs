@@ -67,7 +67,9 @@ async fn other_methods_and_paths_are_refused_and_reach_nothing() {
     assert_eq!(origin.requests(), [""; 0]);
     // Smuggled, broken and endless requests end at the proxy.
     let long = format!("GET /npm/{} HTTP/1.1\r\n\r\n", "x".repeat(100_000));
-    for request in ["GET /npm/x HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", "\0\0\0\r\n\r\n", &long] {
+    for request in
+        ["GET /npm/x HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", "\0\0\0\r\n\r\n", &long]
+    {
         let status = send(&proxy, request.as_bytes()).await.status;
         assert!(matches!(status, 0 | 400 | 404 | 414 | 431), "{status}");
     }
@@ -150,7 +152,8 @@ async fn a_file_that_is_not_what_it_should_be_is_never_kept() {
     ] {
         origin.raw("/files/x-1.whl", poisoned);
         let answer = get(&proxy, &path).await;
-        let is_broken_off = answer.head.to_ascii_lowercase().contains("chunked") && !answer.body.ends_with(b"0\r\n\r\n");
+        let is_broken_off =
+            answer.head.to_ascii_lowercase().contains("chunked") && !answer.body.ends_with(b"0\r\n\r\n");
         let is_short = answer.head.contains("14") && answer.body.len() < 14;
         let is_detected = answer.status != 200 || is_broken_off || is_short;
         assert!(is_detected, "{poisoned}: {answer:?}");
@@ -166,7 +169,8 @@ async fn redirects_are_checked_like_addresses() {
     let (origin, elsewhere) = (Origin::start().await, Origin::start().await);
     let proxy = origin.proxy(Ecosystem::Apt, None).await;
     elsewhere.answer("/x", "", "elsewhere");
-    let redirect = |to: &str| format!("HTTP/1.1 302 Found\r\nConnection: close\r\nContent-Length: 0\r\nLocation: {to}\r\n\r\n");
+    let redirect =
+        |to: &str| format!("HTTP/1.1 302 Found\r\nConnection: close\r\nContent-Length: 0\r\nLocation: {to}\r\n\r\n");
     for (to, expected) in [
         (format!("http://{}/x", elsewhere.address), "without https"),
         ("https://169.254.169.254/latest/meta-data".to_owned(), "metadata"),
@@ -192,7 +196,8 @@ async fn redirects_are_checked_like_addresses() {
 async fn crates_come_from_where_the_index_says_and_are_compared_with_their_checksums() {
     let origin = Origin::start().await;
     let proxy = origin.proxy(Ecosystem::Cargo, None).await;
-    let dl = format!("{{\"dl\":\"http://{}/crates\",\"api\":\"https://x.test\",\"auth-required\":true}}", origin.address);
+    let dl =
+        format!("{{\"dl\":\"http://{}/crates\",\"api\":\"https://x.test\",\"auth-required\":true}}", origin.address);
     origin.answer("/base/config.json", "", &dl);
     let config = get(&proxy, "/cargo/index/config.json").await.text();
     assert_eq!(config, "{\"dl\":\"http://127.0.0.1:3128/cargo/_dl/{crate}/{version}/{sha256-checksum}\"}");

@@ -51,7 +51,10 @@ impl Origin {
     /// Sets a complete answer, with these further header lines.
     pub(super) fn answer(&self, path: &str, headers: &str, body: &str) {
         let length = body.len();
-        self.raw(path, format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"));
+        self.raw(
+            path,
+            format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"),
+        );
     }
 
     /// The requests since the last call.

@@ -109,11 +109,8 @@ impl Setup {
         };
         environment.extend(network.iter().map(|(name, value)| format!("{name}={value}")));
         // When the forwarder ends, so does the container, and the next command starts both again.
-        let mut main = if self.proxy.is_some() {
-            egress::forwarder()
-        } else {
-            ["sleep", "infinity"].map(str::to_owned).into()
-        };
+        let mut main =
+            if self.proxy.is_some() { egress::forwarder() } else { ["sleep", "infinity"].map(str::to_owned).into() };
         let arguments = main.split_off(1);
         ContainerCreateBody {
             image: Some(self.options.image.clone()),
@@ -201,7 +198,9 @@ impl Setup {
             self.user()
         ));
         match &self.info.seccomp {
-            Some(profile) => report.enforced.push(format!("system calls are filtered by the seccomp profile `{profile}`")),
+            Some(profile) => {
+                report.enforced.push(format!("system calls are filtered by the seccomp profile `{profile}`"))
+            }
             None => report.gaps.push("this daemon does not filter system calls (no seccomp profile)".to_owned()),
         }
         self.report_network(&mut report);

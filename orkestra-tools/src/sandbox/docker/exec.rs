@@ -17,12 +17,12 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::super::capture::Capture;
 use super::super::{Command, CommandResult, EXIT_TIMED_OUT, SandboxError};
-use super::Shared;
 use super::container::WORKSPACE;
 use super::daemon::{failed, status, within};
+use super::{Network, Shared};
 use crate::egress::EgressProxy;
 use crate::limits::{DRAIN, EGRESS_REFUSALS_SHOWN_MAX, MACHINERY_TIMEOUT};
-use crate::scope::{Observer, Unobserved};
+use crate::scope::{Happening, Observer, Unobserved};
 
 /// How often the daemon is asked whether a command has ended.
 const POLL: Duration = Duration::from_millis(500);
@@ -128,15 +128,35 @@ pub(super) async fn run(
     if let Some(egress) = &shared.egress {
         note_refusals(egress, refused_before, &mut capture.capture);
     }
-    let captured = capture.capture.finish();
+    let mut captured = capture.capture.finish();
+    let exit_code = status.unwrap_or(EXIT_TIMED_OUT);
+    if shared.network == Network::None && exit_code != 0 && NO_NETWORK.iter().any(|text| captured.output.contains(text))
+    {
+        captured.output.push_str(&format!("\n{NO_NETWORK_NOTE}\n"));
+        observer.observe(Happening::CommandOutput { line: NO_NETWORK_NOTE.to_owned(), stderr: true });
+    }
     Ok(CommandResult {
-        exit_code: status.unwrap_or(EXIT_TIMED_OUT),
+        exit_code,
         timed_out,
         output: captured.output,
         whole: captured.whole,
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     })
 }
+
+/// What programs print when they find no network, each in its own words.
+const NO_NETWORK: [&str; 8] = [
+    "network was disabled",
+    "this-sandbox-has-no-network",
+    "Cannot connect to proxy",
+    "Could not resolve",
+    "EAI_AGAIN",
+    "Name or service not known",
+    "Network is unreachable",
+    "Temporary failure in name resolution",
+];
+const NO_NETWORK_NOTE: &str = "[network] this sandbox has no network, so nothing can be downloaded; work with what is installed, or \
+     ask a person to start the run with the network `registries`";
 
 /// Adds what the proxy refused while the command ran: clients such as curl do not show the reason.
 fn note_refusals(egress: &EgressProxy, before: u64, capture: &mut Capture<'_>) {

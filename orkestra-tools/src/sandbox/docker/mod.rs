@@ -155,6 +155,7 @@ struct Shared {
     closed: AtomicBool,
     /// Locked while the container is started or restarted: two commands may find it stopped at the same time.
     restarting: Mutex<()>,
+    network: Network,
     /// With the network `registries`; dropped with the sandbox.
     egress: Option<EgressProxy>,
 }
@@ -199,7 +200,8 @@ impl DockerSandbox {
         daemon::require_runtime(&info, &options)?;
         let path = workspace.to_owned();
         let workspace = super::blocking(move || Ok(Workspace::open(&path)?)).await?;
-        let egress = match options.network {
+        let network = options.network;
+        let egress = match network {
             Network::Registries => Some(EgressProxy::start(options.egress.clone()).await.map_err(no_egress)?),
             Network::None | Network::Open => None,
         };
@@ -215,6 +217,7 @@ impl DockerSandbox {
             commands: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             restarting: Mutex::new(()),
+            network,
             egress,
         };
         let sandbox = Self { shared: Arc::new(shared) };
