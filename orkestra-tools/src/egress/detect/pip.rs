@@ -27,7 +27,8 @@ pub(super) fn find(found: &mut Finder<'_>) {
         None if settings.extra.is_empty() => {}
         // Others come second to the main one, which is then the public one.
         None => {
-            found.found.registries.extend(Registry::public().into_iter().find(|one| one.ecosystem == Ecosystem::Pip))
+            let public = Registry::public().into_iter().find(|one| one.ecosystem == Ecosystem::Pip);
+            found.found.registries.extend(public);
         }
     }
     for index in settings.extra {

@@ -199,7 +199,7 @@ impl Setup {
         ));
         match &self.info.seccomp {
             Some(profile) => {
-                report.enforced.push(format!("system calls are filtered by the seccomp profile `{profile}`"))
+                report.enforced.push(format!("system calls are filtered by the seccomp profile `{profile}`"));
             }
             None => report.gaps.push("this daemon does not filter system calls (no seccomp profile)".to_owned()),
         }

@@ -202,7 +202,9 @@ impl DockerSandbox {
         let workspace = super::blocking(move || Ok(Workspace::open(&path)?)).await?;
         let network = options.network;
         let egress = match network {
-            Network::Registries => Some(EgressProxy::start(options.egress.clone()).await.map_err(no_egress)?),
+            Network::Registries => {
+                Some(EgressProxy::start(options.egress.clone()).await.map_err(|error| no_egress(&error))?)
+            }
             Network::None | Network::Open => None,
         };
         let (owned, proxy) = (workspace.clone(), egress.as_ref().map(EgressProxy::directory));
@@ -257,7 +259,7 @@ impl DockerSandbox {
     }
 }
 
-fn no_egress(error: EgressError) -> SandboxError {
+fn no_egress(error: &EgressError) -> SandboxError {
     SandboxError::Unavailable(format!("the network `registries` cannot be set up: {error}"))
 }
 
