@@ -31,9 +31,10 @@ impl LetterIds {
 
     fn next(&mut self) -> Result<LetterId, BackendError> {
         let exhausted = || {
-            BackendError::Invalid(
-                "cannot send a letter: all 2^32 letter ids of this opening are used; reopen the store".into(),
-            )
+            let ids = u32::MAX;
+            BackendError::Invalid(format!(
+                "cannot send a letter: all {ids} letter ids of this opening are used; reopen the store"
+            ))
         };
         self.given = self.given.checked_add(1).ok_or_else(exhausted)?;
         Ok(LetterId(u64::from(self.boot) << 32 | u64::from(self.given)))
@@ -142,4 +143,19 @@ pub(crate) fn discard(
     }
     heads.set(run, after);
     Ok(changes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_after_the_last_id_of_an_opening_is_refused() {
+        let mut ids = LetterIds { given: u32::MAX - 1, ..LetterIds::new(7) };
+        assert_eq!(ids.next().expect("one is left"), LetterId((7 << 32) + u64::from(u32::MAX)));
+        assert_eq!(
+            ids.next().expect_err("none is left").at("./data").to_string(),
+            "cannot send a letter: all 4294967295 letter ids of this opening are used; reopen the store"
+        );
+    }
 }
