@@ -14,7 +14,8 @@ pub(crate) fn next(view: &dyn View) -> Result<u32, BackendError> {
             .map(u32::from_be_bytes)
             .map_err(|_| BackendError::value(META_BOOT, "it is not a 4-byte number"))
     })?;
-    let exhausted = || BackendError::Invalid(format!("cannot open the store: it was opened {before} times, the maximum"));
+    let exhausted =
+        || BackendError::Invalid(format!("cannot open the store: it was opened {before} times, the maximum"));
     before.checked_add(1).ok_or_else(exhausted)
 }
 
