@@ -1,17 +1,19 @@
 //! Differential tests of stores: makes the same random calls on two stores and compares their answers.
 
+mod driven;
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use orkestra_core::kernel::RunStatus;
 use orkestra_core::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
 use orkestra_core::store::{
-    Append, AppendError, Claimed, DueCursor, DueQuery, Lease, LetterId, ListCursor, RunQuery, RunRecord, Store,
-    StoreError, claim_one,
+    AppendError, Claimed, DueCursor, DueQuery, Lease, LetterId, ListCursor, RunQuery, Store, StoreError, claim_one,
 };
 
 use crate::chance::Chance;
-use crate::sample::SampleRun;
+
+use driven::Driven;
 
 /// Makes `calls` calls on both stores, chosen by `seed`, and compares their answers.
 ///
@@ -43,43 +45,6 @@ struct Pair<'a> {
     cursor: Option<ListCursor>,
     due: Option<DueCursor>,
     now: u64,
-}
-
-/// A run with all commits made of it, including those that no store has accepted.
-struct Driven {
-    sample: SampleRun,
-    made: Vec<Append>,
-    ended: bool,
-}
-
-impl Driven {
-    fn new(number: usize, at: u64, chance: &mut Chance) -> Self {
-        let sample = SampleRun::new(&format!("r{number}")).at(at);
-        let sample = sample.with_label("shard", ["x", "y"][chance.below(2)]);
-        Self { sample, made: Vec::new(), ended: false }
-    }
-
-    /// The next commit; `None` when the run has ended.
-    fn next(&mut self, chance: &mut Chance) -> Option<Append> {
-        let append = match chance.below(12) {
-            _ if self.ended => return None,
-            _ if self.made.is_empty() => self.sample.create(),
-            0 => {
-                self.ended = true;
-                self.sample.complete()
-            }
-            1 => {
-                let mut append = self.sample.report(1);
-                let at = (!chance.one_in(3)).then(|| Timestamp::from_millis(chance.next_u64() % 5_000));
-                append.record = Some(RunRecord { wake_at: at, ..self.sample.record() });
-                append
-            }
-            2 => self.sample.report(chance.below(20_000)),
-            _ => self.sample.report(chance.below(100)),
-        };
-        self.made.push(append.clone());
-        Some(append)
-    }
 }
 
 fn same<T: PartialEq + Debug>(what: impl Debug, left: &T, right: &T) -> Result<(), String> {
