@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::ops::Bound;
 
 use orkestra_core::model::RunId;
-use orkestra_core::model::limits::{LETTER_BYTES_MAX, LETTERS_MAX};
-use orkestra_core::store::{Letter, LetterId};
+use orkestra_core::model::limits::LETTERS_MAX;
+use orkestra_core::store::{Letter, LetterId, Refusal};
 
 use super::changes::Changes;
 use super::error::BackendError;
@@ -77,19 +77,11 @@ pub(crate) fn send(
 ) -> Result<LetterId, BackendError> {
     let head = heads.of(view, run)?;
     if !head.has_journal() {
-        return Err(BackendError::Invalid(format!("cannot send a letter to run `{run}`: the run was not found")));
+        return Err(Refusal::NoRun(run.clone()).into());
     }
-    if body.len() > LETTER_BYTES_MAX {
-        let why = format!(
-            "cannot send a letter to run `{run}`: it has {} bytes, more than the {LETTER_BYTES_MAX} allowed",
-            body.len()
-        );
-        return Err(BackendError::Invalid(why));
-    }
+    Refusal::check_letter(run, body)?;
     if head.letters >= LETTERS_MAX {
-        let waiting = head.letters;
-        let why = format!("cannot send a letter to run `{run}`: its inbox is full with {waiting} letters; try later");
-        return Err(BackendError::Invalid(why));
+        return Err(Refusal::FullInbox(run.clone()).into());
     }
     let moved = if head.has_letters() { None } else { read::record(view, run)? };
     let id = ids.next()?;

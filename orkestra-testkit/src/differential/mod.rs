@@ -8,7 +8,8 @@ use std::fmt::Debug;
 use orkestra_core::kernel::RunStatus;
 use orkestra_core::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
 use orkestra_core::store::{
-    AppendError, Claimed, DueCursor, DueQuery, Lease, LetterId, ListCursor, RunQuery, Store, StoreError, claim_one,
+    AppendError, Claimed, DueCursor, DueQuery, Lease, LeaseState, LetterId, ListCursor, RunQuery, Store, StoreError,
+    StoreErrorKind, claim_one,
 };
 
 use crate::chance::Chance;
@@ -240,8 +241,8 @@ impl<'a> Pair<'a> {
         let run = self.some_id();
         let body = vec![self.chance.next_u64().to_le_bytes()[0]; self.chance.below(200)];
         let [left, right] = [self.stores[0].send(&run, &body).await, self.stores[1].send(&run, &body).await];
-        let kind = |sent: &Result<LetterId, StoreError>| sent.as_ref().map(|_| ()).map_err(StoreError::kind);
-        same(("send", &run), &kind(&left), &kind(&right))?;
+        let answer = |sent: &Result<LetterId, StoreError>| sent.as_ref().map(|_| ()).map_err(plain);
+        same(("send", &run), &answer(&left), &answer(&right))?;
         if let (Ok(left), Ok(right)) = (left, right) {
             self.letters.push((run, [left, right]));
         }
@@ -290,10 +291,13 @@ impl<'a> Pair<'a> {
         let (run, now) = (self.some_id(), Timestamp::from_millis(self.now));
         let mut leases = Vec::new();
         for store in self.stores {
-            let lease = store.lease(&run, now).await.map_err(|error| error.to_string())?;
-            // A database's times end earlier.
-            let far = Timestamp::from_millis(u64::MAX / 2);
-            leases.push(lease.held().map(|lease| (lease.run, lease.worker, lease.until.min(far))));
+            let mut answer = store.lease(&run, now).await;
+            if let Ok(LeaseState::Held(lease)) = &mut answer {
+                // Each store has its own epochs, and the times of a database end earlier.
+                lease.epoch = Epoch(0);
+                lease.until = lease.until.min(Timestamp::from_millis(u64::MAX / 2));
+            }
+            leases.push(answer);
         }
         same(("lease", &run, now), &leases[0], &leases[1])
     }
@@ -352,13 +356,19 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// The answers without epochs and error texts, which are each store's own.
+/// The kind of an error, with the text that all stores give for an invalid request; other texts are each store's own.
+fn plain(error: &StoreError) -> String {
+    let text = if error.kind() == StoreErrorKind::Invalid { error.to_string() } else { String::new() };
+    format!("{:?}: {text}", error.kind())
+}
+
+/// The answers without epochs and the error texts of the store itself.
 fn anonymous(answers: Vec<Result<(), AppendError>>) -> Vec<Result<(), String>> {
     let anonymous = |error| match error {
         AppendError::Conflict { last } => format!("conflict, the journal ends at {last}"),
         AppendError::Fenced { .. } => "fenced".into(),
         AppendError::Unknown(_) => "unknown".into(),
-        AppendError::Failed(error) => format!("failed: {:?}", error.kind()),
+        AppendError::Failed(error) => format!("failed: {}", plain(&error)),
         other => other.to_string(),
     };
     answers.into_iter().map(|answer| answer.map_err(anonymous)).collect()
