@@ -41,6 +41,7 @@ impl ErrorType {
 
 /// What the next attempt needs to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DebugInfo {
     /// The kind of the failure.
     pub error_type: ErrorType,
