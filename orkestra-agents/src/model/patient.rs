@@ -90,8 +90,12 @@ impl Model for Patient {
         self.fallbacks.iter().map(|model| model.context_tokens()).fold(self.first.context_tokens(), u64::min)
     }
 
-    fn notice(&self) -> Option<&str> {
-        self.first.notice()
+    fn inner(&self) -> Option<&dyn Model> {
+        Some(&*self.first)
+    }
+
+    fn reports_cost(&self) -> bool {
+        self.first.reports_cost() && self.fallbacks.iter().all(|model| model.reports_cost())
     }
 
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use orkestra_core::model::Amount;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Model, ModelError, Reply, Request, Sink, Usage};
 
@@ -21,7 +22,7 @@ const TOKENS: u128 = 1_000_000;
 /// assert_eq!(price.cost(usage), Some(Amount::from_units(0.0035)));
 /// assert_eq!(price.cost(Usage { output: None, ..usage }), None);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Price {
     /// Dollars per million tokens read.
     pub input: Amount,
@@ -69,8 +70,12 @@ impl Model for Priced {
         self.inner.context_tokens()
     }
 
-    fn notice(&self) -> Option<&str> {
-        self.inner.notice()
+    fn inner(&self) -> Option<&dyn Model> {
+        Some(&*self.inner)
+    }
+
+    fn reports_cost(&self) -> bool {
+        true
     }
 
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {

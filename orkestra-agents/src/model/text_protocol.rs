@@ -36,8 +36,8 @@ impl Model for TextProtocol {
         self.inner.context_tokens()
     }
 
-    fn notice(&self) -> Option<&str> {
-        self.inner.notice()
+    fn inner(&self) -> Option<&dyn Model> {
+        Some(&*self.inner)
     }
 
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
