@@ -13,7 +13,7 @@ use orkestra_core::prelude::{Amount, Cursor, Event, MemoryStore, Outcome, Run, R
 use serde_json::{Value, json};
 
 use crate::support::{
-    product::{events, start},
+    product::{events, named, start},
     writer::{Process, turn},
 };
 
@@ -180,13 +180,15 @@ async fn a_budget_in_dollars_needs_a_price_or_a_model_that_reports_its_cost() {
     let expected = "cannot keep a budget in dollars: the price of the model scripted is not known; set it with \
                     `ModelChoice::with_price`";
     assert_eq!(error.to_string(), expected);
-    for choice in [
-        ModelChoice::custom(model()).with_price("scripted", price()),
-        ModelChoice::custom(Arc::new(Metered(model()))),
-        crate::support::product::demo(),
+    for (choice, usage) in [
+        (ModelChoice::custom(model()).with_price("scripted", price()), json!([10, 5, 0.1])),
+        (ModelChoice::custom(Arc::new(Metered(model()))), json!([null, null, 0.1])),
     ] {
-        with_budget_in_dollars(choice).await.expect("its cost is known");
+        let events = with_budget_in_dollars(choice).await.expect("its cost is known");
+        let [event] = &named(&events, "usage")[..] else { panic!("one call: {events:?}") };
+        assert_eq!(json!([event["tokens"]["input"], event["tokens"]["output"], event["cost_usd"]]), usage);
     }
+    with_budget_in_dollars(crate::support::product::demo()).await.expect("it is free");
 }
 
 #[tokio::test]

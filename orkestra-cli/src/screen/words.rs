@@ -84,7 +84,7 @@ fn what(event: &FeedEvent) -> String {
             let verb = if *ok { "answered" } else { "refused" };
             format!("{} {verb}: {}", one_line(tool), cut(&one_line(text), SHOWN_CHARACTERS))
         }
-        Told::Usage { tokens, model, .. } => usage(*tokens, model),
+        Told::Usage { tokens, model, cost_usd, .. } => usage(*tokens, *cost_usd, model),
         Told::Notice { message, .. } => format!("NOTE: {}", one_line(message)),
         Told::ValidationFailed { debug_info, .. } => {
             format!("VALIDATION FAILED on attempt {}: {}", debug_info.attempt, debug_info.error_type.name())
@@ -118,7 +118,10 @@ fn received(answer: Option<&Value>) -> String {
     answer.map_or_else(|| "answered".to_owned(), |answer| format!("answered: {}", sentence(&plain(answer))))
 }
 
-fn usage(tokens: Tokens, model: &str) -> String {
+fn usage(tokens: Tokens, cost_usd: Option<f64>, model: &str) -> String {
+    if let (None, None, Some(cost)) = (tokens.input, tokens.output, cost_usd) {
+        return format!("used {cost} dollars ({})", one_line(model));
+    }
     let shown = |tokens: Option<u64>| tokens.map_or_else(|| "null".to_owned(), |tokens| tokens.to_string());
     format!("used {} tokens in, {} out ({})", shown(tokens.input), shown(tokens.output), one_line(model))
 }
