@@ -24,7 +24,7 @@ pub trait Model: Send + Sync {
         None
     }
 
-    /// What users must know before they rely on this model's work; reported by each agent that works from the run's input.
+    /// What users must know before they rely on this model's work; reported as [`Brief::notices`](crate::Brief::notices).
     fn notice(&self) -> Option<&str> {
         self.inner()?.notice()
     }
