@@ -200,9 +200,12 @@ fn a_budget_that_was_reached_says_what_was_spent_of_what() {
             "a higher budget of `tokens`: 7 of 5 are spent",
         )],
     );
-    feed(&mut scene, [may_spend(None)]);
-    let removed = "the end of a pause: the budget of `tokens` was reached and has been removed since";
-    assert_eq!(of(&scene, "b")[0].to_string(), removed);
+    let raised = "the budget of `tokens` was reached and raised since";
+    for more in [may_spend(Some(8)), may_spend(None)] {
+        feed(&mut scene, [more]);
+        let pause = json!({"kind": "pause", "reason": raised, "since": 0});
+        waits(&scene, "b", [(pause, &*format!("the end of a pause: {raised}"))]);
+    }
 }
 
 #[test]

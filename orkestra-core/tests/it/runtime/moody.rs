@@ -27,6 +27,8 @@ pub(crate) struct Moods {
     pub(crate) loses_blobs_of: Option<String>,
     /// The commit with this event of this run is unreadable.
     pub(crate) unreadable: Option<(String, Seq)>,
+    /// The journal of this run can neither be read nor written.
+    pub(crate) away: Option<String>,
     /// How long it takes until the write of a blob is acknowledged.
     pub(crate) blob_takes: Duration,
 }
@@ -40,6 +42,11 @@ pub(crate) struct MoodyStore {
 impl MoodyStore {
     pub(crate) fn is(&self, moods: Moods) {
         *self.moods.lock().expect("no test panics here") = moods;
+    }
+
+    fn is_away(&self, run: &RunId) -> Result<(), StoreError> {
+        let away = self.moods.lock().expect("no test panics here").away.as_deref() == Some(run.as_str());
+        if away { Err(StoreError::new(StoreErrorKind::Io, "the journal is away")) } else { Ok(()) }
     }
 
     fn values_take(&self) -> (Duration, Duration) {
@@ -71,10 +78,19 @@ impl StoreWrapper for MoodyStore {
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>> {
         let takes = self.moods.lock().expect("no test panics here").appends_take;
         tokio::time::sleep(takes).await;
-        self.inner.append(batch).await
+        let mut answers = Vec::new();
+        for append in batch {
+            let answer = match self.is_away(&append.commit.run) {
+                Ok(()) => self.inner.append(vec![append]).await.remove(0),
+                Err(error) => Err(AppendError::Failed(error)),
+            };
+            answers.push(answer);
+        }
+        answers
     }
 
     async fn read(&self, run: &RunId, from: Seq, limit: usize) -> Result<Vec<Written>, StoreError> {
+        self.is_away(run)?;
         if self.fails(run) {
             return Err(StoreError::new(StoreErrorKind::Io, "it cannot be read for now"));
         }

@@ -61,3 +61,30 @@ async fn a_node_whose_failure_pauses_the_run_releases_its_slots() {
     run.resume().await.expect("it was paused");
     tokio::time::timeout(secs(60), run.outcome()).await.expect("`b` gets its slot").expect("an outcome");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_deleted_and_begun_again_during_an_outage_has_its_own_input() {
+    let inner = Arc::new(MemoryStore::new());
+    let store = FaultyStore::new(Arc::clone(&inner) as Arc<dyn Store>);
+    let reads = async |cx: Context, (): ()| {
+        let given: u32 = cx.run_input()?;
+        tokio::time::sleep(mins(5)).await;
+        TaskResult::Ok(given)
+    };
+    let workflow = Workflow::new("w").node("n", reads).build().expect("a workflow");
+    let engine = engine(store.clone()).workflow(workflow).start().await.expect("an engine");
+    let run = engine.run("w").id("r").input(&1_u32).expect("json").start().await.expect("a run");
+    tokio::time::sleep(secs(1)).await;
+    // The driver keeps the running task and tries to read its journal again.
+    let away = store.with_random_faults(1, 1, &[Fault::Failed(StoreErrorKind::Io)]);
+    let signalled = tokio::spawn({
+        let run = run.clone();
+        async move { run.signal("news", &1).await }
+    });
+    tokio::time::sleep(secs(65)).await;
+    inner.delete(run.id()).await.expect("it is deleted by another process");
+    away.heal();
+    let again = engine.run("w").id("r").input(&2_u32).expect("json").start().await.expect("a run");
+    assert_eq!(again.output::<u32>().await.expect("an output"), 2);
+    assert!(signalled.await.expect("it is answered").is_err());
+}

@@ -10,6 +10,7 @@ use orkestra_core::prelude::*;
 use orkestra_core::store::StoreErrorKind;
 use orkestra_testkit::{Fault, FaultyStore, Mishap};
 
+use super::moody::{Moods, MoodyStore};
 use super::world::{engine, journal};
 
 /// A task that works for a minute and records how many do so at once.
@@ -220,5 +221,36 @@ async fn an_attempt_whose_driver_panicked_waits_for_its_slot() {
     for run in [run, late] {
         assert!(matches!(run.outcome().await, Ok(Outcome::Completed(_))));
     }
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_keeps_its_slot_while_its_journal_is_unavailable() {
+    let (now, most): (Arc<AtomicUsize>, Arc<AtomicUsize>) = Default::default();
+    let (counted, highest) = (Arc::clone(&now), Arc::clone(&most));
+    let long = move |_cx: Context, (): ()| {
+        let (counted, highest) = (Arc::clone(&counted), Arc::clone(&highest));
+        async move {
+            highest.fetch_max(counted.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::time::sleep(mins(5)).await;
+            counted.fetch_sub(1, Ordering::SeqCst);
+            TaskResult::Ok(())
+        }
+    };
+    let workflow = Workflow::new("w").node("n", long).limit("cpu").build().expect("a workflow");
+    let store = MoodyStore::default();
+    let limit = Limit::concurrency("cpu", 1);
+    let engine = engine(store.clone()).limit(limit).workflow(workflow).start().await.expect("an engine");
+    let run = engine.run("w").id("r1").start().await.expect("a run");
+    let waiting = engine.run("w").id("r2").start().await.expect("a run");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    store.is(Moods { away: Some("r1".into()), ..Moods::default() });
+    let sent = tokio::spawn(async move { drop(run.signal("news", &1).await) });
+    // Longer than the committer repeats a write: the driver reads its journal again, which fails too.
+    tokio::time::sleep(Duration::from_secs(75)).await;
+    assert_eq!(now.load(Ordering::SeqCst), 1, "the task of the first run goes on, and no other has started");
+    store.is(Moods::default());
+    sent.await.expect("it is answered");
+    waiting.outcome().await.expect("an end");
     assert_eq!(most.load(Ordering::SeqCst), 1);
 }
