@@ -44,7 +44,7 @@ pub struct Brief {
     pub files: Vec<(String, String)>,
     /// Files that the validator must find in the workspace.
     pub wanted: Vec<String>,
-    /// What users of the run should know. Reported by the first attempt of each agent that no other agent works before.
+    /// What users of the run should know. Reported by the first attempt of each agent that has no agent before it.
     pub notices: Vec<String>,
     /// Where the agent's commands run; `None` is the default of its workplaces.
     pub sandbox: Option<SandboxKind>,

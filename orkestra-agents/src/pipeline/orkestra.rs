@@ -127,8 +127,8 @@ impl Orkestra {
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] for an empty objective, an unknown agent, an invalid id or meter, a budget in dollars for a model
-    /// without a price; [`ErrorKind::Model`] when the model's key is missing; [`ErrorKind::Sandbox`] when commands have nowhere to run; [`ErrorKind::Engine`] when the
-    /// store fails.
+    /// without a price; [`ErrorKind::Model`] when the model's key is missing; [`ErrorKind::Sandbox`] when commands have nowhere
+    /// to run; [`ErrorKind::Engine`] when the store fails.
     pub async fn create(&self, request: PipelineRequest) -> Result<Run, Error> {
         let objective = job::objective(&request.objective)?;
         let tasks = graph::select(&request.tasks)?;

@@ -37,9 +37,15 @@ fn price() -> Price {
 }
 
 async fn paused(run: &Run) {
+    paused_times(run, 1).await;
+}
+
+/// Waits until the run has been paused this often.
+async fn paused_times(run: &Run, mut times: usize) {
     let mut events = run.events(Cursor::START);
     while let Some(event) = events.next().await.expect("the store can be read") {
-        if matches!(event.event, Event::RunPaused { .. }) {
+        times -= usize::from(matches!(event.event, Event::RunPaused { .. }));
+        if times == 0 {
             return;
         }
     }
@@ -116,6 +122,10 @@ async fn a_pipeline_paused_by_its_budget_continues_in_another_process() {
     let second = builder(choice()).start(store.clone()).await.expect("it starts");
     let run = second.engine().handle("r1").expect("an id");
     assert_eq!(run.status().await.expect("it is there").status, RunStatus::Paused);
+    run.set_budget(USD_METER, Some(Amount::from_units(0.15))).await.expect("it is live");
+    run.resume().await.expect("it is paused");
+    paused_times(&run, 2).await;
+    assert_eq!(model.asked().len(), 2, "the budget holds here too");
     run.set_budget(USD_METER, Some(Amount::whole(1))).await.expect("it is live");
     run.resume().await.expect("it is paused");
     assert!(matches!(run.outcome().await.expect("it ends"), Outcome::Completed(_)));
