@@ -57,7 +57,7 @@ pub(super) async fn resume(
     for (_, view) in &views {
         let job: Result<Job, _> = view.input.to();
         if job.is_ok_and(|job| job.sandbox == SandboxKind::Local) {
-            need_python(None)?;
+            need_python("")?;
         }
     }
     let ids: Vec<RunId> = views.iter().map(|(_, view)| view.id.clone()).collect();

@@ -196,7 +196,11 @@ fn store_commands_refuse_a_store_that_is_in_use() {
     for arguments in [&["store", "check"][..], &["store", "export", "x"], &["store", "import", "/dev/null"]] {
         let refused = place.done(arguments);
         assert_eq!(refused.code, 1, "{arguments:?}: {refused:?}");
-        assert!(refused.err.contains(&format!("process {}", live.process())), "{refused:?}");
+        let expected = format!(
+            "aios: cannot open the store in .orkestra/store: it is open in process {} (`aios`); stop it or use another directory\n",
+            live.process()
+        );
+        assert_eq!(refused.err, expected, "the advice is given once");
     }
     live.signal("INT");
     assert_eq!(live.finish().0, 130);
