@@ -32,7 +32,7 @@ pub trait Model: Send + Sync {
     /// Whether its replies say what they cost ([`Usage::cost_usd`]), so that a budget in dollars holds although no price is
     /// set.
     fn reports_cost(&self) -> bool {
-        self.inner().is_some_and(|model| model.reports_cost())
+        matches!(self.inner(), Some(model) if model.reports_cost())
     }
 
     /// Makes one turn and passes its text to `sink` while it streams.

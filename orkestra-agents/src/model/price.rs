@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use orkestra_core::model::Amount;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Model, ModelError, Reply, Request, Sink, Usage};
+use crate::model::{Model, ModelError, Reply, Request, Silent, Sink, Usage};
 
 /// Tokens that a price is for.
 const TOKENS: u128 = 1_000_000;
@@ -60,6 +60,8 @@ impl Priced {
     }
 }
 
+// So that a new method of the trait cannot be forgotten here.
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Model for Priced {
     fn name(&self) -> &str {
@@ -74,6 +76,10 @@ impl Model for Priced {
         Some(&*self.inner)
     }
 
+    fn notice(&self) -> Option<&str> {
+        self.inner.notice()
+    }
+
     fn reports_cost(&self) -> bool {
         true
     }
@@ -82,5 +88,9 @@ impl Model for Priced {
         let mut reply = self.inner.stream(request, sink).await?;
         reply.usage.cost_usd = reply.usage.cost_usd.or_else(|| self.price.cost(reply.usage));
         Ok(reply)
+    }
+
+    async fn complete(&self, request: &Request) -> Result<Reply, ModelError> {
+        self.stream(request, &Silent).await
     }
 }
