@@ -62,6 +62,7 @@ pub(crate) async fn follow(runs: Vec<Watched>, screen: &mut dyn Screen, stop: &m
     let mut ended = Vec::new();
     loop {
         let item = tokio::select! {
+            // The user first: runs with many events must not delay a detach. It happens once, so it delays no event.
             biased;
             () = stop.asked() => return Ok(Ending::Detached),
             item = news.recv() => item,

@@ -1,4 +1,4 @@
-//! Budgets: model calls charge the run, a budget that is used up pauses it, and nothing is repeated when it continues.
+//! Budgets: answers of the model charge the run, a budget that is used up pauses it, and nothing is repeated when it continues.
 
 use std::sync::Arc;
 
