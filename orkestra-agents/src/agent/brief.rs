@@ -180,9 +180,10 @@ mod tests {
 
     #[test]
     fn no_two_sections_have_the_same_name() {
-        let brief = || Brief::new("Write").with_file("plan", "plan.md").with_section("glossary", "…");
-        assert_eq!(brief().with_file("contract", "contract.json").with_section("input", "7").check(), Ok(()));
-        for taken in ["plan", "glossary", "files", "objective", "agents", "debug_info", "existing_files", "work_so_far"]
+        let brief = || Brief::new("Write").with_file("outline", "outline.md").with_section("glossary", "…");
+        assert_eq!(brief().with_file("terms", "terms.json").with_section("input", "7").check(), Ok(()));
+        for taken in
+            ["outline", "glossary", "files", "objective", "agents", "debug_info", "existing_files", "work_so_far"]
         {
             let refused =
                 Err(format!("cannot add the section {taken:?} to the prompt: the name is taken; use another one"));
