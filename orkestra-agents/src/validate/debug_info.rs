@@ -19,7 +19,7 @@ pub enum ErrorType {
     NoTests,
     /// A tool failed, or the agent repeated its calls.
     ToolError,
-    /// The budget of the run is used up.
+    /// The budget of the run is used up. No validator says so now: a budget pauses the run.
     BudgetExceeded,
 }
 
