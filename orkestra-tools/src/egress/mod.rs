@@ -15,6 +15,7 @@
 //! knows; nothing is resolved, not even a name, before the host was found on the list.
 
 mod address;
+mod arriving;
 mod cache;
 mod client;
 mod detect;
