@@ -18,6 +18,8 @@ pub mod limits;
 mod arguments;
 mod artifacts;
 mod error;
+mod nearest;
+mod reference;
 mod sandbox;
 mod scope;
 mod tool;
@@ -26,6 +28,7 @@ mod toolset;
 mod workspace;
 
 pub use error::ToolError;
+pub use reference::{ParameterReference, ToolReference};
 pub use sandbox::docker::{DockerInfo, DockerOptions, DockerSandbox, Network};
 pub use sandbox::local::{LocalOptions, LocalSandbox};
 pub use sandbox::{Command, CommandResult, Confinement, Sandbox, SandboxError};

@@ -13,8 +13,11 @@ use serde_json::json;
 
 use super::blocking;
 use crate::error::ToolError;
+use crate::limits::WRITE_BYTES_MAX;
+use crate::nearest::nearest;
 use crate::scope::{Happening, ToolScope};
 use crate::tool::{Effect, ToolOutput, TypedTool};
+use crate::workspace::{escaped, shown};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -45,16 +48,24 @@ impl TypedTool for EditFile {
         let workspace = scope.workspace().clone();
         let (path, bytes, replaced) = blocking(move || {
             let content = workspace.read(&arguments.path)?;
-            let content = String::from_utf8(content)
-                .map_err(|_| ToolError::Refused(format!("`{}` is not a text file", arguments.path)))?;
+            let content = String::from_utf8(content).map_err(|_| {
+                ToolError::Refused(format!(
+                    "`{}` is not a text file; change it with run_command",
+                    shown(&arguments.path)
+                ))
+            })?;
             let (edited, replaced) = edit(&content, &arguments).map_err(ToolError::Refused)?;
             let bytes = workspace.write(&arguments.path, edited.as_bytes())?;
             Ok((arguments.path, bytes, replaced))
         })
         .await?;
-        scope.observer().observe(Happening::FileWritten { path: path.clone(), bytes });
-        let text = format!("Replaced {replaced} passage(s) in {path}, which now has {bytes} bytes.");
+        scope.observer().observe(Happening::FileWritten { path: escaped(&path), bytes });
+        let text = format!("Replaced {replaced} passage(s) in {}, which now has {bytes} bytes.", shown(&path));
         Ok(ToolOutput { text, data: json!({ "path": path, "bytes": bytes, "replaced": replaced }) })
+    }
+
+    fn limits(&self) -> Vec<String> {
+        vec![format!("a file has at most {} MiB", WRITE_BYTES_MAX >> 20)]
     }
 }
 
@@ -73,8 +84,11 @@ fn edit(content: &str, arguments: &Arguments) -> Result<(String, usize), String>
     }
     match places.len() {
         0 => {
+            let near = nearest(content, &search.lines().collect::<Vec<_>>());
+            let near = if near.is_empty() { near } else { format!(".\n{near}") };
             return Err(format!(
-                "the passage is not in `{path}`; copy it from the current text, which read_file shows"
+                "the passage is not in `{}`; copy it from the current text, which read_file shows{near}",
+                shown(path)
             ));
         }
         1 => {}
@@ -82,8 +96,10 @@ fn edit(content: &str, arguments: &Arguments) -> Result<(String, usize), String>
             let lines: Vec<String> =
                 places.iter().take(5).map(|place| line_of(content, place.start).to_string()).collect();
             return Err(format!(
-                "the passage occurs {count} times in `{path}` (lines {}); add lines around it until it is unique, or set all to true",
-                lines.join(", ")
+                "the passage occurs {count} times in `{}` (lines {}{}); add lines around it until it is unique, or set all to true",
+                shown(path),
+                lines.join(", "),
+                if count > lines.len() { ", …" } else { "" }
             ));
         }
         _ => {}
@@ -140,6 +156,7 @@ mod tests {
         check("x\nx\n", "x", "y", false, Err("occurs 2 times in `f` (lines 1, 2)"));
         check("x\nx\n", "x", "y", true, Ok("y\ny\n"));
         check("a\n", "b", "c", false, Err("not in `f`"));
+        check("one\nvalue = 1\n", "value = 2", "c", false, Err("2| value = 1\nLine 2 differs"));
         check("a\n", "", "c", false, Err("empty"));
         check("a\n", "a", "a", false, Err("the same"));
     }

@@ -4,6 +4,10 @@ mod support;
 
 mod docker;
 mod local;
+mod patch;
+mod reference;
 mod sandbox_table;
+mod search;
+mod special_files;
 mod tools;
 mod workspace;
