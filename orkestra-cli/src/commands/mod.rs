@@ -9,6 +9,7 @@ mod run;
 mod session;
 mod status;
 mod store;
+mod tools;
 mod waits;
 
 use std::io::{self, Write};
@@ -29,6 +30,7 @@ pub(crate) async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Graph(arguments) => graph::perform(&arguments).await,
         Command::Cancel(arguments) => cancel::perform(&arguments).await,
         Command::Store(command) => store::perform(command).await,
+        Command::Tools(arguments) => tools::perform(&arguments),
     }
 }
 
