@@ -18,6 +18,7 @@ pub mod limits;
 mod arguments;
 mod artifacts;
 mod error;
+mod lines;
 mod nearest;
 mod reference;
 mod sandbox;

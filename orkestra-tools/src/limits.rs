@@ -52,8 +52,11 @@ pub const PATTERN_SIZE_MAX: usize = 10 * 1024 * 1024;
 /// Matching lines, or files, that `grep` shows when the model gives no limit.
 pub const GREP_LIMIT_DEFAULT: usize = 100;
 
-/// Largest limit and offset of `grep`.
-pub const GREP_LIMIT_MAX: usize = 10_000;
+/// Largest limit of `grep`. An answer of [`GREP_TEXT_BYTES_MAX`] bytes rarely has more lines.
+pub const GREP_LIMIT_MAX: usize = 1000;
+
+/// Largest offset of `grep`; a search with more matches needs a narrower pattern.
+pub const GREP_OFFSET_MAX: usize = 100_000;
 
 /// Lines of context before and after each match of `grep`; whole files are for `read_file`.
 pub const GREP_CONTEXT_MAX: usize = 20;
@@ -72,6 +75,12 @@ pub const PATCH_FILES_MAX: usize = 100;
 
 /// Bytes of the files that one patch changes, before the change; more are refused. They are in memory at the same time.
 pub const PATCH_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Hunks of one patch; more are refused. Each is searched for in its file.
+pub const PATCH_HUNKS_MAX: usize = 500;
+
+/// `@@` lines before one hunk that narrow its place; more are refused.
+pub const PATCH_HEADINGS_MAX: usize = 8;
 
 /// Files, and hunks of one file, whose problems are reported when a patch does not apply; each shows some lines.
 pub const PATCH_PROBLEMS_MAX: usize = 5;
@@ -140,7 +149,7 @@ pub const NEAREST_LINES_MAX: usize = 20;
 pub const NEAREST_LINE_BYTES_MAX: usize = 200;
 
 /// Lines at the beginning of a file that are compared to find them: comparing all lines of a file of 16 MiB takes seconds.
-pub const NEAREST_SCAN_LINES_MAX: usize = 50_000;
+pub const NEAREST_SCAN_LINES_MAX: usize = 20_000;
 
 /// Largest arguments of a call, bytes in all: enough for a file of [`WRITE_BYTES_MAX`] bytes in a patch. Larger ones are refused
 /// before they are validated, because validating 10 MB costs more than they are worth.

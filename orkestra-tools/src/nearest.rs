@@ -1,5 +1,6 @@
 //! Shows the lines of a file that resemble a passage which is not in it, so that a model can correct its next call. Pure.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use crate::limits::{NEAREST_LINE_BYTES_MAX, NEAREST_LINES_MAX, NEAREST_SCAN_LINES_MAX};
@@ -65,40 +66,46 @@ fn by_equal_lines(lines: &[&str], wanted: &[&str]) -> Option<usize> {
 fn by_similar_line(lines: &[&str], wanted: &[&str]) -> Option<usize> {
     let mut longest: Vec<usize> = (0..wanted.len()).filter(|index| wanted[*index].trim().len() > 3).collect();
     longest.sort_by_key(|index| std::cmp::Reverse(wanted[*index].trim().len()));
+    longest.truncate(3);
+    let sought: Vec<(usize, Vec<[u8; 2]>)> = longest.into_iter().map(|index| (index, pairs(wanted[index]))).collect();
     let mut best: Option<(f64, usize)> = None;
-    for index in longest.into_iter().take(3) {
-        let pairs = pairs(&cut(wanted[index].trim()));
-        for (number, line) in lines.iter().enumerate() {
-            let alike = similarity(&pairs, &cut(line.trim()));
+    for (number, line) in lines.iter().enumerate() {
+        let own = if sought.is_empty() { Vec::new() } else { pairs(line) };
+        for (index, wanted) in &sought {
+            let alike = similarity(wanted, &own);
             if alike >= SIMILAR && best.is_none_or(|(most, _)| alike > most) {
-                best = Some((alike, number.saturating_sub(index)));
+                best = Some((alike, number.saturating_sub(*index)));
             }
         }
     }
     best.map(|(_, start)| start)
 }
 
-type Pairs = HashMap<[u8; 2], i32>;
-
-fn pairs(line: &str) -> Pairs {
-    let mut pairs = Pairs::new();
-    for pair in line.as_bytes().windows(2) {
-        *pairs.entry([pair[0], pair[1]]).or_default() += 1;
-    }
+/// The pairs of neighbouring bytes, sorted.
+fn pairs(line: &str) -> Vec<[u8; 2]> {
+    let line = line.trim().as_bytes();
+    let mut pairs: Vec<[u8; 2]> =
+        line[..line.len().min(NEAREST_LINE_BYTES_MAX)].windows(2).map(|pair| [pair[0], pair[1]]).collect();
+    pairs.sort_unstable();
     pairs
 }
 
-/// The share of pairs of bytes that two lines have in common, 0 to 1.
-fn similarity(wanted: &Pairs, line: &str) -> f64 {
-    let total: i32 = wanted.values().sum();
-    let length = i32::try_from(line.len().saturating_sub(1)).unwrap_or(i32::MAX);
+/// The share of pairs that two lines have in common, 0 to 1.
+fn similarity(left: &[[u8; 2]], right: &[[u8; 2]]) -> f64 {
+    let (least, most) = (left.len().min(right.len()), left.len().max(right.len()));
     // The lengths alone already exclude most lines.
-    if total.min(length) * 3 < total.max(length) {
+    if least * 3 < most {
         return 0.0;
     }
-    let own = pairs(line);
-    let common: i32 = own.iter().map(|(pair, count)| *count.min(wanted.get(pair).unwrap_or(&0))).sum();
-    2.0 * f64::from(common) / f64::from((total + length).max(1))
+    let (mut at, mut other, mut common) = (0, 0, 0);
+    while let (Some(one), Some(two)) = (left.get(at), right.get(other)) {
+        match one.cmp(two) {
+            Ordering::Less => at += 1,
+            Ordering::Greater => other += 1,
+            Ordering::Equal => (at, other, common) = (at + 1, other + 1, common + 1),
+        }
+    }
+    2.0 * f64::from(common) / (left.len() + right.len()).max(1) as f64
 }
 
 fn cut(line: &str) -> String {

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::blocking;
 use crate::error::ToolError;
 use crate::limits::WRITE_BYTES_MAX;
+use crate::lines::{Numbers, find_all};
 use crate::nearest::nearest;
 use crate::scope::{Happening, ToolScope};
 use crate::tool::{Effect, ToolOutput, TypedTool};
@@ -47,7 +48,7 @@ impl TypedTool for EditFile {
     async fn call(&self, scope: &ToolScope, arguments: Arguments) -> Result<ToolOutput, ToolError> {
         let workspace = scope.workspace().clone();
         let (path, bytes, replaced) = blocking(move || {
-            let content = workspace.read(&arguments.path)?;
+            let content = workspace.read_capped(&arguments.path, WRITE_BYTES_MAX)?;
             let content = String::from_utf8(content).map_err(|_| {
                 ToolError::Refused(format!(
                     "`{}` is not a text file; change it with run_command",
@@ -104,29 +105,41 @@ fn edit(content: &str, arguments: &Arguments) -> Result<(String, usize), String>
         }
         _ => {}
     }
-    let mut edited = content.to_owned();
-    for place in places.iter().rev() {
-        edited.replace_range(place.clone(), replace);
+    let removed: usize = places.iter().map(ExactSizeIterator::len).sum();
+    let bytes = (content.len() - removed).saturating_add(places.len().saturating_mul(replace.len()));
+    if bytes as u64 > WRITE_BYTES_MAX {
+        return Err(format!(
+            "`{}` would have {bytes} bytes, and the limit is {WRITE_BYTES_MAX}; nothing was changed",
+            shown(path)
+        ));
     }
+    let (mut edited, mut end) = (String::with_capacity(bytes), 0);
+    for place in &places {
+        edited.push_str(&content[end..place.start]);
+        edited.push_str(replace);
+        end = place.end;
+    }
+    edited.push_str(&content[end..]);
     Ok((edited, places.len()))
 }
 
 fn places_without_trailing_blanks(content: &str, search: &str) -> Vec<Range<usize>> {
-    let wanted: Vec<&str> = search.lines().map(str::trim_end).collect();
-    let mut lines = Vec::new();
-    let mut start = 0;
+    let mut numbers = Numbers::default();
+    let wanted: Vec<usize> = search.lines().map(|line| numbers.of(line.trim_end())).collect();
+    let (mut lines, mut own, mut start) = (Vec::new(), Vec::new(), 0);
     for line in content.split_inclusive('\n') {
         lines.push((start, line));
+        own.push(numbers.of(line.trim_end()));
         start += line.len();
     }
     let mut places: Vec<Range<usize>> = Vec::new();
-    for window in lines.windows(wanted.len().max(1)) {
-        let is_free = places.last().is_none_or(|place| place.end <= window[0].0);
-        if is_free && window.iter().map(|(_, line)| line.trim_end()).eq(wanted.iter().copied()) {
-            let (last_start, last) = window[window.len() - 1];
+    for first in find_all(&own, &wanted) {
+        let begin = lines[first].0;
+        if places.last().is_none_or(|place| place.end <= begin) {
+            let (last_start, last) = lines[first + wanted.len() - 1];
             // The newline is replaced only when the passage had one.
             let end = if search.ends_with('\n') { last.len() } else { last.trim_end().len() };
-            places.push(window[0].0..last_start + end);
+            places.push(begin..last_start + end);
         }
     }
     places
@@ -159,6 +172,16 @@ mod tests {
         check("one\nvalue = 1\n", "value = 2", "c", false, Err("2| value = 1\nLine 2 differs"));
         check("a\n", "", "c", false, Err("empty"));
         check("a\n", "a", "a", false, Err("the same"));
+    }
+
+    #[test]
+    fn large_files_take_linear_time_and_memory() {
+        let file = "x".repeat(2 << 20);
+        check(&file, "x", &"y".repeat(1 << 20), true, Err("the limit is 2097152; nothing was changed"));
+        check(&file, "x", "y", true, Ok(&"y".repeat(2 << 20)));
+        let file = "x \n".repeat(500_000);
+        let passage = format!("{}y", "x\n".repeat(300_000));
+        check(&file, &passage, "z", false, Err("not in `f`"));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) enum Sort {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Arguments {
     /// The pattern. Without a slash it is matched against names, such as `*.py`; with one against paths from the top of the
-    /// workspace, such as `src/**/*.{js,ts}`.
+    /// workspace, or from `path`, such as `src/**/*.{js,ts}`.
     #[schemars(length(min = 1))]
     pattern: String,
     /// Directory to look in, relative to the workspace.
@@ -57,7 +57,7 @@ impl TypedTool for Glob {
         blocking(move || {
             let pattern = Pattern::new(&arguments.pattern).map_err(ToolError::Refused)?;
             let walked = workspace.walk(&arguments.path)?;
-            let mut found = workspace.find(&walked, |path| pattern.selects(path));
+            let mut found = workspace.find(&walked, |path| pattern.selects(&walked.start, path));
             if arguments.sort == Sort::Modified {
                 found
                     .sort_by(|left, right| right.modified.cmp(&left.modified).then_with(|| left.path.cmp(&right.path)));

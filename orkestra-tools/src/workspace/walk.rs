@@ -118,6 +118,8 @@ fn read_gitignore(dir: &Dir) -> Option<Gitignore> {
 
 /// All files below one place, without those that `.gitignore` excludes.
 pub(crate) struct Walked {
+    /// The path where it began, empty for the workspace itself.
+    pub(crate) start: PathBuf,
     folders: Vec<Folder>,
     /// Whether it is one file that was named, perhaps through links, which are followed then.
     is_one: bool,
@@ -165,7 +167,7 @@ impl Workspace {
         let dir = root.open_dir(if place.as_os_str().is_empty() { Path::new(".") } else { &place }).map_err(error)?;
         let walk = Walk::new(dir, &place, ignores);
         run_in_parallel(|| walk.work());
-        walk.end().map_err(error)
+        walk.end(place).map_err(error)
     }
 
     /// Calls `work` with each file, opened for reading, in several threads; `init` makes what a thread keeps. Returns the results
@@ -246,6 +248,11 @@ impl Workspace {
         found
     }
 
+    /// Opens a file that a walk found; `None` if it is no longer a regular file.
+    pub(crate) fn open_file(&self, path: &Path) -> io::Result<Option<std::fs::File>> {
+        Ok(open_regular(&self.handle.dir, path)?.map(cap_std::fs::File::into_std))
+    }
+
     fn open_folder(&self, place: &Path) -> io::Result<Dir> {
         self.handle.dir.open_dir(if place.as_os_str().is_empty() { Path::new(".") } else { place })
     }
@@ -253,6 +260,7 @@ impl Workspace {
 
 impl Walked {
     fn one(parent: &Path, name: OsString) -> Self {
+        let start = parent.join(&name);
         let folder = Folder {
             place: parent.to_owned(),
             files: vec![(name, false)],
@@ -260,7 +268,7 @@ impl Walked {
             ignores: None,
             cut: false,
         };
-        Self { folders: vec![folder], is_one: true, truncated: false, unreadable: Vec::new() }
+        Self { start, folders: vec![folder], is_one: true, truncated: false, unreadable: Vec::new() }
     }
 
     fn chunks(&self) -> impl Iterator<Item = (usize, usize)> {
@@ -359,7 +367,7 @@ impl Walk {
         Ok((folder, dir))
     }
 
-    fn end(self) -> io::Result<Walked> {
+    fn end(self, start: PathBuf) -> io::Result<Walked> {
         let progress = self.progress.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Progress { mut folders, truncated, mut unreadable, failed, .. } = progress;
         if let Some(error) = failed {
@@ -367,7 +375,7 @@ impl Walk {
         }
         folders.sort_by(|left, right| left.place.cmp(&right.place));
         unreadable.sort();
-        Ok(Walked { folders, is_one: false, truncated, unreadable })
+        Ok(Walked { start, folders, is_one: false, truncated, unreadable })
     }
 }
 

@@ -19,7 +19,7 @@ use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
 
 use super::{TEMPORARY, Workspace, WorkspaceError, path};
-use crate::limits::WRITE_BYTES_MAX;
+use crate::limits::READ_BYTES_MAX;
 
 /// Symlinks among the directories of one path that are resolved; as many as the kernel.
 const LINKS_MAX: usize = 40;
@@ -28,7 +28,7 @@ const LINKS_MAX: usize = 40;
 pub(crate) struct Change {
     /// The file.
     pub(crate) path: String,
-    /// Its new content; `None` deletes it.
+    /// Its new content, at most [`READ_BYTES_MAX`] bytes, because a file that was read may be renamed; `None` deletes it.
     pub(crate) content: Option<Vec<u8>>,
     /// The file whose permission bits it gets, instead of its own.
     pub(crate) mode_of: Option<String>,
@@ -82,14 +82,7 @@ impl Workspace {
     pub(crate) fn change_all(&self, changes: &[Change]) -> Result<(), WorkspaceError> {
         let mut batch = Batch::default();
         let staged = changes.iter().try_for_each(|change| self.stage_change(&mut batch, change));
-        let done = staged.and_then(|()| batch.are_different()).and_then(|()| {
-            (0..batch.staged.len()).try_for_each(|index| {
-                let (temporary, old) = (self.temporary(), self.temporary());
-                let staged = &mut batch.staged[index];
-                staged.place(&old, &temporary).map_err(|source| self.error(&staged.path, source))
-            })
-        });
-        match done {
+        match staged.and_then(|()| batch.are_different()).and_then(|()| self.place_all(&mut batch)) {
             Ok(()) => {
                 batch.end();
                 Ok(())
@@ -104,6 +97,14 @@ impl Workspace {
                 }),
             },
         }
+    }
+
+    fn place_all(&self, batch: &mut Batch) -> Result<(), WorkspaceError> {
+        for staged in &mut batch.staged {
+            let placed = staged.place(&self.temporary());
+            placed.map_err(|source| self.error(&staged.path, source))?;
+        }
+        Ok(())
     }
 
     /// The normalised form of a path that may be written.
@@ -127,7 +128,7 @@ impl Workspace {
             (mode, Some(true)) => Some(mode.unwrap_or(0o644) | 0o111),
             (mode, Some(false)) => Some(mode.unwrap_or(0o644) & !0o111),
         };
-        self.stage(batch, &change.path, change.content.as_deref(), WRITE_BYTES_MAX, mode)
+        self.stage(batch, &change.path, change.content.as_deref(), READ_BYTES_MAX, mode)
     }
 
     fn mode(&self, path: &str) -> Result<u32, WorkspaceError> {
@@ -253,7 +254,7 @@ fn enter(dir: &Dir, name: &OsStr, created: Option<&mut Vec<(Dir, OsString)>>) ->
 
 impl Staged {
     /// Makes the change visible, keeping the old file as `old`.
-    fn place(&mut self, old: &str, spare: &str) -> io::Result<()> {
+    fn place(&mut self, old: &str) -> io::Result<()> {
         let Self { dir, name, temporary, .. } = self;
         let has_old = dir.symlink_metadata(&*name).is_ok();
         match temporary {
@@ -267,8 +268,8 @@ impl Staged {
                 dir.rename(&*temporary, dir, &*name)
             }
             None => {
-                dir.rename(&*name, dir, spare)?;
-                (self.old, self.placed) = (Some(spare.to_owned()), true);
+                dir.rename(&*name, dir, old)?;
+                (self.old, self.placed) = (Some(old.to_owned()), true);
                 Ok(())
             }
         }
@@ -344,4 +345,59 @@ fn write_new(dir: &Dir, name: &str, content: &[u8], mode: Option<u32>) -> io::Re
         file.set_permissions(Permissions::from_mode(mode & 0o777))?;
     }
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn change(path: &str, content: Option<&str>) -> Change {
+        let content = content.map(|content| content.as_bytes().to_vec());
+        Change { path: path.to_owned(), content, mode_of: None, executable: None }
+    }
+
+    #[test]
+    fn a_write_that_fails_midway_puts_back_every_file_that_was_changed_before_it() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let workspace = Workspace::open(root.path()).expect("opened");
+        for path in ["changed", "deleted", "last"] {
+            workspace.write(path, path.as_bytes()).expect("written");
+        }
+        fs::set_permissions(root.path().join("changed"), fs::Permissions::from_mode(0o751)).expect("set");
+        let names = || {
+            let mut names: Vec<_> =
+                fs::read_dir(root.path()).expect("listed").flatten().map(|entry| entry.file_name()).collect();
+            names.sort();
+            names
+        };
+        let changes = [
+            change("changed", Some("x")),
+            change("deleted", None),
+            change("new/deep/er", Some("x")),
+            change("last", Some("x")),
+        ];
+        for lost in 0..changes.len() {
+            let mut batch = Batch::default();
+            changes.iter().try_for_each(|change| workspace.stage_change(&mut batch, change)).expect("staged");
+            // What a hostile command may do between the two halves: the file to rename or to delete is gone.
+            let staged = &batch.staged[lost];
+            match &staged.temporary {
+                Some(temporary) => staged.dir.remove_file(temporary).expect("removed"),
+                None => staged.dir.rename("deleted", &staged.dir, "elsewhere").expect("renamed"),
+            }
+            workspace.place_all(&mut batch).expect_err("one is lost");
+            assert_eq!(batch.take_back(), None);
+            let _ = fs::rename(root.path().join("elsewhere"), root.path().join("deleted"));
+            assert_eq!(names(), ["changed", "deleted", "last"], "{lost}");
+            for path in ["changed", "deleted", "last"] {
+                assert_eq!(fs::read_to_string(root.path().join(path)).expect("read"), path, "{lost}");
+            }
+            assert_eq!(fs::metadata(root.path().join("changed")).expect("there").permissions().mode() & 0o777, 0o751);
+        }
+        workspace.change_all(&changes).expect("all are possible");
+        assert_eq!(names(), ["changed", "last", "new"]);
+    }
 }

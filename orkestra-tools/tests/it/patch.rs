@@ -204,5 +204,8 @@ async fn large_patches_are_bounded() {
     assert!(refused.contains("more than 33554432 bytes"), "{refused}");
     let one = "*** Begin Patch\n*** Update File: f0\n@@\n-x\n+y\n*** End Patch";
     let refused = agent.refusal("apply_patch", json!({"patch": one})).await;
-    assert!(refused.contains("in 5242880 places"), "{refused}");
+    assert!(refused.contains("it has more than 2097152 bytes"), "{refused}");
+    let one = "diff --git a/f0 b/g0\nsimilarity index 100%\nrename from f0\nrename to g0\n";
+    agent.text("apply_patch", json!({"patch": one})).await;
+    assert_eq!(fs::metadata(root.join("g0")).expect("renamed").len(), 10 << 20);
 }

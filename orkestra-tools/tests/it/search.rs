@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
@@ -187,4 +188,43 @@ async fn searches_never_leave_the_workspace() {
             assert!(said.contains("leaves the workspace"), "{tool} {path}: {said}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_directory_swapped_for_a_link_is_never_searched_outside() {
+    let agent = Agent::new().await;
+    let root = agent.scope.workspace().path().to_owned();
+    let outside = tempfile::TempDir::new().expect("a temporary directory");
+    fs::create_dir(outside.path().join("deep")).expect("created");
+    fs::write(outside.path().join("deep/secret"), "needle of others\n").expect("written");
+    agent.scope.workspace().write("dir/deep/mine", b"needle\n").expect("written");
+    symlink(outside.path(), root.join("evil")).expect("linked");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (dir, evil) = (root.join("dir"), root.join("evil"));
+            while !stop.load(Ordering::Relaxed) {
+                let exchange = rustix::fs::RenameFlags::EXCHANGE;
+                rustix::fs::renameat_with(rustix::fs::CWD, &dir, rustix::fs::CWD, &evil, exchange).expect("exchanged");
+            }
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let (agent, stop) = (&agent, &stop);
+        scope.spawn(move || {
+            let (mut found, mut leaked) = (0, false);
+            // Both states must occur, or nothing was tested; when each occurs is up to the scheduler.
+            for _ in 0..20_000 {
+                for arguments in [json!({"pattern": "needle"}), json!({"pattern": "needle", "path": "dir/deep"})] {
+                    let Ok(output) = runtime.block_on(agent.call("grep", arguments)) else { continue };
+                    leaked |= output.text.contains("others");
+                    found += usize::from(output.text.contains("mine"));
+                }
+                if found >= 50 || leaked {
+                    break;
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+            assert!(found >= 50 && !leaked, "{found}, {leaked}");
+        });
+    });
 }

@@ -33,7 +33,7 @@ pub(super) fn is_file(line: &str) -> bool {
 /// Reads the lines from `at` on.
 pub(super) fn parse(lines: &[&str], mut at: usize) -> Result<Vec<FilePatch>, String> {
     let mut files = Vec::new();
-    while at < lines.len() && lines[at].trim() != END {
+    while at < lines.len() && lines[at].trim_end() != END {
         let line = lines[at];
         let file = |start: &str| line.strip_prefix(start).map(|path| path.trim().to_owned());
         at += 1;
@@ -48,7 +48,7 @@ pub(super) fn parse(lines: &[&str], mut at: usize) -> Result<Vec<FilePatch>, Str
             return Err(format!("patch line {at}, {line:?}, has no path; write it after the colon"));
         }
         let begin = at;
-        while at < lines.len() && !is_file(lines[at]) && lines[at].trim() != END {
+        while at < lines.len() && !is_file(lines[at]) && lines[at].trim_end() != END {
             at += 1;
         }
         let body = &lines[begin..at];
@@ -115,7 +115,7 @@ fn update(patch: &mut FilePatch, body: &[&str], first: usize) -> Result<(), Stri
             next.headings.extend(header.heading);
             hunk = Some(next);
             begin = index + 1;
-        } else if line.trim() == END_OF_FILE {
+        } else if line.trim_end() == END_OF_FILE {
             if let Some(hunk) = &mut hunk {
                 hunk.at_end = true;
             }

@@ -4,7 +4,7 @@
 //! space. What remains unclear is an error with the line of the patch, never a guess.
 
 use super::{envelope, unified};
-use crate::limits::PATCH_FILES_MAX;
+use crate::limits::{PATCH_FILES_MAX, PATCH_HEADINGS_MAX, PATCH_HUNKS_MAX};
 
 /// The change of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,7 +123,7 @@ fn ranges(text: &str) -> Option<(usize, Option<usize>, Option<usize>)> {
 /// Reads a patch in either form.
 pub(super) fn parse(patch: &str) -> Result<Vec<FilePatch>, String> {
     let lines: Vec<&str> = patch.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).collect();
-    let begin = lines.iter().position(|line| line.trim() == envelope::BEGIN);
+    let begin = lines.iter().position(|line| line.trim_end() == envelope::BEGIN);
     let files = match begin {
         Some(begin) => envelope::parse(&lines, begin + 1)?,
         None if lines.iter().any(|line| envelope::is_file(line)) => envelope::parse(&lines, 0)?,
@@ -138,6 +138,16 @@ pub(super) fn parse(patch: &str) -> Result<Vec<FilePatch>, String> {
         if hunk.lines.iter().all(|(side, _)| *side == Side::Both) {
             return Err(format!("patch line {}: the hunk changes nothing; leave it out", hunk.patch_line));
         }
+    }
+    let hunks = || files.iter().flat_map(|file| &file.hunks);
+    if let Some(hunk) = hunks().find(|hunk| hunk.headings.len() > PATCH_HEADINGS_MAX) {
+        return Err(format!(
+            "patch line {}: more than {PATCH_HEADINGS_MAX} `@@` lines before a hunk; leave some out",
+            hunk.patch_line
+        ));
+    }
+    if hunks().count() > PATCH_HUNKS_MAX {
+        return Err(format!("the patch has {} hunks, and the limit is {PATCH_HUNKS_MAX}; split it", hunks().count()));
     }
     if files.len() > PATCH_FILES_MAX {
         return Err(format!("the patch changes {} files, and the limit is {PATCH_FILES_MAX}; split it", files.len()));

@@ -3,22 +3,25 @@
 //! The lines of a hunk must be in the file; only blanks at the ends of lines may differ. Line numbers are a hint. A hunk that fits
 //! in several places, none of which is the line that it names, is an error.
 
-use std::collections::HashMap;
-
 use super::form::{Hunk, Side};
+use crate::lines::{Numbers, find_all};
 use crate::nearest::nearest;
 
-/// The file with all hunks applied. An error has one text for each hunk that does not apply.
-pub(super) fn apply(content: &str, hunks: &[Hunk]) -> Result<String, Vec<(usize, String)>> {
+/// The file with all hunks applied. An error has one text for each hunk that does not apply; `details` counts down those that show
+/// the nearest lines, which take a while to find.
+pub(super) fn apply(content: &str, hunks: &[Hunk], details: &mut usize) -> Result<String, Vec<(usize, String)>> {
     let mut file = OldFile::new(content);
     let (mut places, mut problems, mut cursor) = (Vec::new(), Vec::new(), 0);
     for (index, hunk) in hunks.iter().enumerate() {
-        match file.place(hunk, cursor) {
+        match file.place(hunk, cursor, *details > 0) {
             Ok(place) => {
                 cursor = place + hunk.old().len();
                 places.push((place, hunk));
             }
-            Err(problem) => problems.push((index, problem)),
+            Err(problem) => {
+                *details = details.saturating_sub(1);
+                problems.push((index, problem));
+            }
         }
     }
     if problems.is_empty() { Ok(file.with(&places)) } else { Err(problems) }
@@ -29,7 +32,7 @@ struct OldFile<'a> {
     content: &'a str,
     /// Each line, and its newline.
     lines: Vec<(&'a str, &'a str)>,
-    numbers: HashMap<String, usize>,
+    numbers: Numbers,
     exact: Vec<usize>,
     /// The same without the blanks at the ends of lines.
     loose: Vec<usize>,
@@ -38,26 +41,18 @@ struct OldFile<'a> {
 impl<'a> OldFile<'a> {
     fn new(content: &'a str) -> Self {
         let lines: Vec<(&str, &str)> = content.split_inclusive('\n').map(split_newline).collect();
-        let mut file = Self { content, lines, numbers: HashMap::new(), exact: Vec::new(), loose: Vec::new() };
+        let mut file = Self { content, lines, numbers: Numbers::default(), exact: Vec::new(), loose: Vec::new() };
         for index in 0..file.lines.len() {
             let line = file.lines[index].0;
-            let (exact, loose) = (file.number(line), file.number(line.trim_end()));
+            let (exact, loose) = (file.numbers.of(line), file.numbers.of(line.trim_end()));
             file.exact.push(exact);
             file.loose.push(loose);
         }
         file
     }
 
-    fn number(&mut self, line: &str) -> usize {
-        let next = self.numbers.len();
-        match self.numbers.get(line) {
-            Some(number) => *number,
-            None => *self.numbers.entry(line.to_owned()).or_insert(next),
-        }
-    }
-
     /// Where the hunk begins, counted from 0, at `cursor` or later.
-    fn place(&mut self, hunk: &Hunk, cursor: usize) -> Result<usize, String> {
+    fn place(&mut self, hunk: &Hunk, cursor: usize, in_detail: bool) -> Result<usize, String> {
         let old: Vec<String> = hunk.old().into_iter().map(str::to_owned).collect();
         if old.is_empty() {
             return self.insertion(hunk, cursor);
@@ -76,6 +71,7 @@ impl<'a> OldFile<'a> {
         }
         match places[..] {
             [place] => Ok(place),
+            [] if !in_detail => Err("its unchanged and removed lines are not in the file".to_owned()),
             [] => Err(self.not_found(&old, hunk, cursor)),
             _ => {
                 let shown: Vec<String> = places.iter().take(5).map(|place| (place + 1).to_string()).collect();
@@ -91,8 +87,8 @@ impl<'a> OldFile<'a> {
 
     /// All places of these lines from `cursor` on: the exact ones, else those that differ in blanks at the ends of lines.
     fn occurrences(&mut self, old: &[String], hunk: &Hunk, cursor: usize) -> Vec<usize> {
-        let exact: Vec<usize> = old.iter().map(|line| self.number(line)).collect();
-        let loose: Vec<usize> = old.iter().map(|line| self.number(line.trim_end())).collect();
+        let exact: Vec<usize> = old.iter().map(|line| self.numbers.of(line)).collect();
+        let loose: Vec<usize> = old.iter().map(|line| self.numbers.of(line.trim_end())).collect();
         let fits = |place: &usize| !hunk.at_end || place + old.len() == self.lines.len();
         let find = |lines: &[usize], wanted: &[usize]| -> Vec<usize> {
             let found = find_all(&lines[cursor..], wanted);
@@ -106,7 +102,7 @@ impl<'a> OldFile<'a> {
     fn below_headings(&mut self, hunk: &Hunk, places: &[usize], cursor: usize) -> Result<Vec<usize>, String> {
         let mut below: Vec<usize> = Vec::new();
         for heading in self.ends_of_headings(hunk, cursor)? {
-            below.extend(places.iter().find(|place| **place >= heading));
+            below.extend(places.get(places.partition_point(|place| *place < heading)));
         }
         below.dedup();
         Ok(below)
@@ -118,14 +114,19 @@ impl<'a> OldFile<'a> {
         let Some((first, others)) = hunk.headings.split_first() else { return Ok(Vec::new()) };
         let mut ends = Vec::new();
         let mut missing = first;
+        // Where each further heading was found last: it is still the next one for a later line before it.
+        let mut last: Vec<usize> = vec![0; others.len()];
         for begin in (cursor..self.lines.len()).filter(|line| is(*line, first)) {
             let mut end = Some(begin + 1);
-            for heading in others {
-                end = end.and_then(|end| (end..self.lines.len()).find(|line| is(*line, heading)).map(|line| line + 1));
-                if end.is_none() {
-                    missing = heading;
-                    break;
+            for (heading, last) in others.iter().zip(&mut last) {
+                let Some(from) = end else { break };
+                if *last < from {
+                    match (from..self.lines.len()).find(|line| is(*line, heading)) {
+                        Some(line) => *last = line,
+                        None => (end, missing) = (None, heading),
+                    }
                 }
+                end = end.map(|_| *last + 1);
             }
             match end {
                 Some(end) => ends.push(end),
@@ -236,48 +237,4 @@ fn split_newline(line: &str) -> (&str, &str) {
 
 fn cut(text: &str) -> String {
     text.chars().take(100).collect()
-}
-
-/// All places where `wanted` occurs in `lines`, in linear time (Knuth, Morris, Pratt).
-fn find_all(lines: &[usize], wanted: &[usize]) -> Vec<usize> {
-    let mut borders = vec![0; wanted.len()];
-    let mut matched = 0;
-    for at in 1..wanted.len() {
-        while matched > 0 && wanted[at] != wanted[matched] {
-            matched = borders[matched - 1];
-        }
-        matched += usize::from(wanted[at] == wanted[matched]);
-        borders[at] = matched;
-    }
-    let (mut places, mut matched) = (Vec::new(), 0);
-    for (at, line) in lines.iter().enumerate() {
-        while matched > 0 && (matched == wanted.len() || *line != wanted[matched]) {
-            matched = borders[matched - 1];
-        }
-        matched += usize::from(*line == wanted[matched]);
-        if matched == wanted.len() {
-            places.push(at + 1 - matched);
-        }
-    }
-    places
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_places_are_found_also_overlapping_ones() {
-        let table: [(&[usize], &[usize], &[usize]); 6] = [
-            (&[1, 2, 1, 2, 1], &[1, 2, 1], &[0, 2]),
-            (&[1, 1, 1, 1], &[1, 1], &[0, 1, 2]),
-            (&[1, 1, 2, 1, 1, 1, 2], &[1, 1, 2], &[0, 4]),
-            (&[1, 2, 3], &[3], &[2]),
-            (&[1, 2], &[1, 2, 3], &[]),
-            (&[], &[1], &[]),
-        ];
-        for (lines, wanted, expected) in table {
-            assert_eq!(find_all(lines, wanted), expected, "{wanted:?} in {lines:?}");
-        }
-    }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::form::{Action, FilePatch, Hunk, Side};
 use super::place::apply;
 use crate::error::ToolError;
-use crate::limits::{PATCH_BYTES_MAX, PATCH_PROBLEMS_MAX, READ_BYTES_MAX};
+use crate::limits::{PATCH_BYTES_MAX, PATCH_PROBLEMS_MAX, READ_BYTES_MAX, WRITE_BYTES_MAX};
 use crate::workspace::{Change, Workspace, WorkspaceError, shown};
 
 /// The files after the patch, as far as it changes them.
@@ -14,6 +14,8 @@ pub(super) struct Plan<'a> {
     workspace: &'a Workspace,
     files: BTreeMap<PathBuf, Planned>,
     bytes_left: u64,
+    /// Problems that are still reported in detail.
+    details: usize,
 }
 
 struct Planned {
@@ -54,7 +56,7 @@ impl From<&str> for Problem {
 
 /// Plans the whole patch. An error lists what is wrong in each file.
 pub(super) fn plan(workspace: &Workspace, patches: &[FilePatch]) -> Result<(Vec<Change>, Vec<Done>), ToolError> {
-    let mut plan = Plan { workspace, files: BTreeMap::new(), bytes_left: PATCH_BYTES_MAX };
+    let mut plan = Plan { workspace, files: BTreeMap::new(), bytes_left: PATCH_BYTES_MAX, details: PATCH_PROBLEMS_MAX };
     let (mut done, mut problems) = (Vec::new(), Vec::new());
     for patch in patches {
         match plan.one(patch) {
@@ -94,14 +96,14 @@ impl Plan<'_> {
                 if self.exists(&patch.path)? {
                     return Err("it exists already; update it, or delete it in a patch before this one".into());
                 }
-                let content = changed(Vec::new(), &patch.hunks)?;
+                let content = self.changed(Vec::new(), &patch.hunks)?;
                 let bytes = content.len();
                 self.set(&patch.path, Some(content), None, patch.executable)?;
                 Ok(done('A', None, Some(bytes)))
             }
             Action::Delete => {
                 let content = if patch.hunks.is_empty() { Vec::new() } else { self.read(&patch.path)? };
-                if !changed(content, &patch.hunks)?.is_empty() {
+                if !self.changed(content, &patch.hunks)?.is_empty() {
                     return Err("the hunk does not remove all of its lines; a deleted file must become empty".into());
                 }
                 if !self.exists(&patch.path)? {
@@ -114,7 +116,8 @@ impl Plan<'_> {
                 if patch.hunks.is_empty() && patch.executable.is_none() {
                     return Err("nothing is changed in it; add a hunk or leave the file out".into());
                 }
-                let content = changed(self.read(&patch.path)?, &patch.hunks)?;
+                let content = self.read(&patch.path)?;
+                let content = self.changed(content, &patch.hunks)?;
                 let bytes = content.len();
                 self.set(&patch.path, Some(content), None, patch.executable)?;
                 Ok(done('M', None, Some(bytes)))
@@ -127,7 +130,8 @@ impl Plan<'_> {
                         "it exists already; choose another name, or delete it in a patch before this one".into()
                     );
                 }
-                let content = changed(self.read(from)?, &patch.hunks)?;
+                let content = self.read(from)?;
+                let content = self.changed(content, &patch.hunks)?;
                 let bytes = content.len();
                 if is_copy {
                     self.charge(bytes as u64)?;
@@ -138,6 +142,35 @@ impl Plan<'_> {
                 }
                 self.set(&patch.path, Some(content), mode_of, patch.executable)?;
                 Ok(done(if is_copy { 'C' } else { 'R' }, Some(from), Some(bytes)))
+            }
+        }
+    }
+
+    /// The content after the hunks.
+    fn changed(&mut self, content: Vec<u8>, hunks: &[Hunk]) -> Result<Vec<u8>, Problem> {
+        if hunks.is_empty() {
+            return Ok(content);
+        }
+        let too_large = |content: &[u8]| content.len() as u64 > WRITE_BYTES_MAX;
+        if too_large(&content) {
+            return Err(Problem::Refused(format!(
+                "it has more than {WRITE_BYTES_MAX} bytes; change it with run_command"
+            )));
+        }
+        let Ok(text) = String::from_utf8(content) else {
+            return Err("it is not a text file; change it with run_command".into());
+        };
+        let describe = |(index, problem): (usize, String)| {
+            format!("hunk {} of {} (patch line {}): {problem}", index + 1, hunks.len(), hunks[index].patch_line)
+        };
+        match apply(&text, hunks, &mut self.details) {
+            Ok(text) if too_large(text.as_bytes()) => Err(Problem::Refused(format!(
+                "it would have more than {WRITE_BYTES_MAX} bytes; split it into several files"
+            ))),
+            Ok(text) => Ok(text.into_bytes()),
+            Err(problems) => {
+                let shown: Vec<String> = problems.into_iter().take(PATCH_PROBLEMS_MAX).map(describe).collect();
+                Err(Problem::Refused(shown.join("\n  ")))
             }
         }
     }
@@ -206,23 +239,4 @@ impl Plan<'_> {
 fn count(hunks: &[Hunk]) -> (usize, usize) {
     let count = |side| hunks.iter().flat_map(|hunk| &hunk.lines).filter(|(of, _)| *of == side).count();
     (count(Side::New), count(Side::Old))
-}
-
-fn changed(content: Vec<u8>, hunks: &[Hunk]) -> Result<Vec<u8>, Problem> {
-    if hunks.is_empty() {
-        return Ok(content);
-    }
-    let Ok(text) = String::from_utf8(content) else {
-        return Err("it is not a text file; change it with run_command".into());
-    };
-    let describe = |(index, problem): (usize, String)| {
-        format!("hunk {} of {} (patch line {}): {problem}", index + 1, hunks.len(), hunks[index].patch_line)
-    };
-    match apply(&text, hunks) {
-        Ok(text) => Ok(text.into_bytes()),
-        Err(problems) => {
-            let shown: Vec<String> = problems.into_iter().take(PATCH_PROBLEMS_MAX).map(describe).collect();
-            Err(Problem::Refused(shown.join("\n  ")))
-        }
-    }
 }

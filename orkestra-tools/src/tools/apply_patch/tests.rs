@@ -10,7 +10,7 @@ const FILE: &str =
 fn patched(content: &str, patch: &str) -> Result<String, String> {
     let files = parse(patch)?;
     let [file] = &files[..] else { return Err(format!("{} files", files.len())) };
-    apply(content, &file.hunks)
+    apply(content, &file.hunks, &mut 100)
         .map_err(|problems| problems.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join("; "))
 }
 
@@ -44,12 +44,13 @@ fn files(patch: &str) -> Result<Vec<String>, String> {
 
 #[test]
 fn headers_name_the_files_and_what_happens_to_them() {
-    let table: [(&str, &[&str]); 17] = [
+    let table: [(&str, &[&str]); 18] = [
         ("--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+b\n", &["M x.py"]),
         ("--- x.py\n+++ x.py\n@@\n-a\n+b\n", &["M x.py"]),
         ("--- a/x.py\t2026-01-01 00:00:00\n+++ b/x.py\t2026-01-01 00:00:01\n@@\n-a\n+b\n", &["M x.py"]),
         ("--- a/a/x\n+++ b/a/x\n@@\n-a\n+b\n", &["M a/x"]),
         ("--- a/x\n+++ a/x\n@@\n-a\n+b\n", &["M a/x"]),
+        ("--- c/x\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n", &["D c/x"]),
         ("--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+a\n", &["A x"]),
         ("--- a/x\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n", &["D x"]),
         ("--- a/old\n+++ b/new\n@@\n-a\n+b\n", &["R old>new"]),
@@ -85,6 +86,16 @@ fn headers_name_the_files_and_what_happens_to_them() {
 }
 
 #[test]
+fn a_file_that_shows_a_patch_can_be_patched() {
+    let page = "a\n*** Begin Patch\n*** Add File: x\n*** End Patch\nb\n";
+    let body = " *** Begin Patch\n *** Add File: x\n *** End Patch\n-b\n+c\n";
+    let want = page.replace("b\n", "c\n");
+    check(page, &unified(&format!("@@ -2,4 +2,4 @@\n{body}")), Ok(&want));
+    check(page, &unified(&format!("@@\n{body}")), Ok(&want));
+    check(page, &envelope(&format!("@@\n{body}")), Ok(&want));
+}
+
+#[test]
 fn what_is_not_a_patch_is_refused_with_the_line() {
     let table = [
         ("", "changes no file"),
@@ -112,6 +123,10 @@ fn what_is_not_a_patch_is_refused_with_the_line() {
     }
     let many: String = (0..101).map(|number| format!("*** Delete File: {number}\n")).collect();
     assert!(parse(&many).expect_err("too many").contains("limit is 100"));
+    let many = format!("*** Update File: x\n{}", "@@\n-a\n".repeat(501));
+    assert!(parse(&many).expect_err("too many").contains("501 hunks"));
+    let many = format!("*** Update File: x\n{}-a\n", "@@ a\n".repeat(9));
+    assert!(parse(&many).expect_err("too many").contains("`@@` lines"));
 }
 
 #[test]
@@ -216,4 +231,7 @@ fn a_file_of_equal_lines_takes_linear_time() {
     let hunk = format!("@@\n{}-y\n", " x\n".repeat(100_000));
     check(&file, &unified(&hunk), Err("are not in the file"));
     check(&file, &unified("@@\n-x\n+y\n"), Err("in 300000 places"));
+    let file = format!("{file}b\n");
+    check(&file, &envelope("@@ x\n@@ b\n+y"), Err("in several places"));
+    check(&file, &envelope("@@ x\n@@ c\n+y"), Err("the line \"c\" after `@@` is not in the file"));
 }

@@ -122,8 +122,9 @@ fn names(old: &str, new: &str) -> (Option<String>, Option<String>) {
     for (before, after) in PREFIXES {
         match (stripped(&old, before), stripped(&new, after)) {
             (Some(old), Some(new)) => return (Some(old), Some(new)),
-            (Some(old), None) if new == NOTHING => return (Some(old), Some(new)),
-            (None, Some(new)) if old == NOTHING => return (Some(old), Some(new)),
+            // Only the usual prefixes: a directory may be called `c`.
+            (Some(old), None) if before == "a/" && new == NOTHING => return (Some(old), Some(new)),
+            (None, Some(new)) if after == "b/" && old == NOTHING => return (Some(old), Some(new)),
             _ => {}
         }
     }
@@ -202,7 +203,7 @@ fn is_end(lines: &[&str], at: usize) -> bool {
     line.starts_with("@@")
         || line.starts_with("diff --git ")
         || line.starts_with("```")
-        || line.trim() == "*** End Patch"
+        || line.trim_end() == "*** End Patch"
         || is_names(lines, at)
         || is_signature
 }

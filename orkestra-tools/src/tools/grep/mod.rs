@@ -4,19 +4,23 @@
 mod pattern;
 mod search;
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use self::search::{Query, Searched, Skipped};
+use self::search::{Query, Searched, Skipped, Window};
 use super::blocking;
 use crate::error::ToolError;
-use crate::limits::{GREP_CONTEXT_MAX, GREP_LIMIT_DEFAULT, GREP_LIMIT_MAX, GREP_LINE_BYTES_MAX, GREP_TEXT_BYTES_MAX};
+use crate::limits::{
+    GREP_CONTEXT_MAX, GREP_LIMIT_DEFAULT, GREP_LIMIT_MAX, GREP_LINE_BYTES_MAX, GREP_OFFSET_MAX, GREP_TEXT_BYTES_MAX,
+};
 use crate::nearest::printable;
 use crate::scope::ToolScope;
 use crate::tool::{Effect, ToolOutput, TypedTool};
-use crate::workspace::{Walked, show_path, shown};
+use crate::workspace::{Walked, Workspace, show_path, shown};
 
 pub(crate) use pattern::Glob;
 
@@ -62,7 +66,7 @@ pub(crate) struct Arguments {
     limit: usize,
     /// How many of them to skip, to read on.
     #[serde(default)]
-    #[schemars(range(min = 0, max = GREP_LIMIT_MAX))]
+    #[schemars(range(min = 0, max = GREP_OFFSET_MAX))]
     offset: usize,
 }
 
@@ -91,20 +95,17 @@ impl TypedTool for Grep {
             let matcher = matcher.map_err(ToolError::Refused)?;
             let glob = (!arguments.glob.is_empty()).then(|| Glob::new(&arguments.glob)).transpose();
             let glob = glob.map_err(ToolError::Refused)?;
+            // One more than is shown says that there are more.
             let wanted = arguments.offset.saturating_add(arguments.limit).saturating_add(1);
-            let shows_lines = arguments.mode == Mode::Matches;
-            let query = Query {
-                matcher,
-                crlf: pattern::is_crlf(&arguments.pattern),
-                context: if shows_lines { arguments.context } else { 0 },
-                lines_max: if shows_lines { wanted } else { 0 },
-                files_max: if shows_lines { usize::MAX } else { wanted },
-                first_only: arguments.mode == Mode::Files,
+            let (lines_max, files_max) = match arguments.mode {
+                Mode::Matches => (wanted, usize::MAX),
+                Mode::Files | Mode::Counts => (usize::MAX, wanted),
             };
+            let query = Query { matcher, crlf: pattern::is_crlf(&arguments.pattern), lines_max, files_max };
             let walked = workspace.walk(&arguments.path)?;
-            let is_wanted = |path: &std::path::Path| glob.as_ref().is_none_or(|glob| glob.selects(path));
+            let is_wanted = |path: &Path| glob.as_ref().is_none_or(|glob| glob.selects(&walked.start, path));
             let (found, cut) = search::search(&workspace, &walked, &query, is_wanted);
-            Ok(Answer::new(&arguments, &walked, cut).of(&found))
+            Ok(Answer::new(&arguments, &workspace, &query, &walked, cut).of(&found))
         })
         .await
     }
@@ -120,20 +121,23 @@ impl TypedTool for Grep {
 /// The text of an answer as it grows.
 struct Answer<'a> {
     arguments: &'a Arguments,
+    workspace: &'a Workspace,
+    query: &'a Query,
     text: String,
     notes: Vec<String>,
     /// Matching lines, or files, that were passed over or shown.
     seen: usize,
+    /// Whether there are more.
     is_full: bool,
 }
 
 impl<'a> Answer<'a> {
-    fn new(arguments: &'a Arguments, walked: &Walked, cut: bool) -> Self {
+    fn new(arguments: &'a Arguments, workspace: &'a Workspace, query: &'a Query, walked: &Walked, cut: bool) -> Self {
         let mut notes = super::walk_notes(walked);
         if cut {
             notes.push("the search ended at its limit of bytes; give a path or a glob".to_owned());
         }
-        Self { arguments, text: String::new(), notes, seen: 0, is_full: false }
+        Self { arguments, workspace, query, text: String::new(), notes, seen: 0, is_full: false }
     }
 
     fn of(mut self, found: &[Searched]) -> ToolOutput {
@@ -143,7 +147,9 @@ impl<'a> Answer<'a> {
                 break;
             }
             match self.arguments.mode {
+                Mode::Matches if self.seen + file.count <= self.arguments.offset => self.seen += file.count,
                 Mode::Matches => self.lines(file),
+                Mode::Files | Mode::Counts if self.seen < self.arguments.offset => self.seen += 1,
                 Mode::Files => self.line(&show_path(&file.path)),
                 Mode::Counts => self.line(&format!("{}: {}", show_path(&file.path), file.count)),
             }
@@ -151,60 +157,55 @@ impl<'a> Answer<'a> {
         self.end(found, hits.len(), hits.iter().map(|file| file.count).sum())
     }
 
-    /// One line that counts.
+    /// One line that counts, if there is space for it.
     fn line(&mut self, line: &str) {
-        if self.seen < self.arguments.offset {
-            self.seen += 1;
-        } else if self.seen >= self.arguments.offset + self.arguments.limit
-            || self.text.len() + line.len() > GREP_TEXT_BYTES_MAX
-        {
+        let shown = self.seen - self.arguments.offset;
+        if shown >= self.arguments.limit || self.text.len() + line.len() > GREP_TEXT_BYTES_MAX {
             self.is_full = true;
-        } else {
-            self.seen += 1;
-            self.text.push_str(line);
-            self.text.push('\n');
+            return;
         }
+        self.seen += 1;
+        self.text.push_str(line);
+        self.text.push('\n');
     }
 
     /// The lines of a file, with the context of those that are shown.
     fn lines(&mut self, file: &Searched) {
-        let path = show_path(&file.path);
-        let reach = self.arguments.context as u64;
-        let first = self.arguments.offset.saturating_sub(self.seen);
-        let shown: Vec<u64> =
-            file.lines.iter().filter(|line| line.is_match).skip(first).map(|line| line.number).collect();
-        let Some(begin) = shown.first() else {
-            self.seen += file.lines.iter().filter(|line| line.is_match).count();
-            return;
+        let Arguments { offset, limit, context, .. } = *self.arguments;
+        let skip = offset.saturating_sub(self.seen);
+        self.seen += skip;
+        let window = Window {
+            skip,
+            // One more than is shown says that there are more.
+            take: offset + limit - self.seen + 1,
+            context,
+            bytes_max: GREP_TEXT_BYTES_MAX - self.text.len().min(GREP_TEXT_BYTES_MAX),
         };
-        let mut is_first = true;
-        for line in &file.lines {
+        let path = show_path(&file.path);
+        let (mut last, mut last_match) = (None, None);
+        // The end of what is kept when there is no space for the next match: its context goes too.
+        let mut settled = self.text.len();
+        for line in search::lines(self.workspace, &file.path, self.query, &window) {
             let mark = if line.is_match { ':' } else { '-' };
             let text = format!("{path}{mark}{}{mark}{}", line.number, printable(&line.text));
-            if line.number + reach < *begin {
-                self.seen += usize::from(line.is_match);
-                continue;
-            }
-            let separates = reach > 0 && !self.text.is_empty() && (line.after_gap || is_first);
-            if line.is_match && self.seen >= self.arguments.offset {
-                if separates {
-                    self.text.push_str("--\n");
-                }
+            let follows = last.is_some_and(|last| last + 1 == line.number);
+            let gap = if context > 0 && !follows && !self.text.is_empty() { "--\n" } else { "" };
+            self.text.push_str(gap);
+            if line.is_match {
                 self.line(&text);
-                if self.is_full {
-                    return;
-                }
+                last_match = Some(line.number);
             } else {
-                self.seen += usize::from(line.is_match);
-                if self.text.len() + text.len() > GREP_TEXT_BYTES_MAX {
-                    self.is_full = true;
-                    return;
-                }
-                self.text.push_str(if separates { "--\n" } else { "" });
-                self.text.push_str(&text);
-                self.text.push('\n');
+                self.is_full = self.text.len() + text.len() > GREP_TEXT_BYTES_MAX;
+                self.text.extend([text.as_str(), "\n"]);
             }
-            is_first = false;
+            if self.is_full {
+                self.text.truncate(settled);
+                return;
+            }
+            last = Some(line.number);
+            if last_match.is_some_and(|at| line.number <= at + context as u64) {
+                settled = self.text.len();
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! Compiles what a model searches for. Errors say where a pattern is wrong and what to write instead. Pure.
 
-use globset::{GlobBuilder, GlobMatcher};
+use std::path::Path;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use regex_syntax::ParserBuilder;
 
@@ -22,7 +24,8 @@ pub(super) fn regex(pattern: &str, literal: bool, ignore_case: bool) -> Result<R
         place_of_error(pattern)?;
     }
     let mut builder = RegexMatcherBuilder::new();
-    builder.fixed_strings(literal).case_insensitive(ignore_case).multi_line(true).size_limit(PATTERN_SIZE_MAX);
+    builder.fixed_strings(literal).case_insensitive(ignore_case).multi_line(true);
+    builder.size_limit(PATTERN_SIZE_MAX).dfa_size_limit(PATTERN_SIZE_MAX);
     if is_crlf(pattern) {
         builder.crlf(true)
     } else {
@@ -83,7 +86,7 @@ pub(super) fn hint(pattern: &str, literal: bool) -> &'static str {
 
 /// Which files a glob selects. Without a slash it is matched against the names of files, otherwise against whole paths.
 pub(crate) struct Glob {
-    matcher: GlobMatcher,
+    matcher: GlobSet,
     names: bool,
 }
 
@@ -107,9 +110,9 @@ impl Glob {
                 "the glob leaves the workspace: it is matched against paths relative to the workspace".to_owned(),
             );
         }
-        let built = GlobBuilder::new(trimmed).literal_separator(true).backslash_escape(true).build();
-        match built {
-            Ok(glob) => Ok(Self { matcher: glob.compile_matcher(), names: !trimmed.contains('/') }),
+        let glob = GlobBuilder::new(trimmed).literal_separator(true).backslash_escape(true).build();
+        match glob.and_then(|glob| GlobSetBuilder::new().add(glob).build()) {
+            Ok(matcher) => Ok(Self { matcher, names: !trimmed.contains('/') }),
             Err(error) => refuse(format!(
                 "the glob `{}` is not valid: {}{}",
                 printable(&trimmed.chars().take(120).collect::<String>()),
@@ -119,11 +122,13 @@ impl Glob {
         }
     }
 
-    /// Whether it selects the file.
-    pub(crate) fn selects(&self, path: &std::path::Path) -> bool {
+    /// Whether it selects the file, by its path from the top or from `start`, which is the path that was searched.
+    pub(crate) fn selects(&self, start: &Path, path: &Path) -> bool {
         match path.file_name() {
             Some(name) if self.names => self.matcher.is_match(name),
-            _ => self.matcher.is_match(path),
+            _ => {
+                self.matcher.is_match(path) || path.strip_prefix(start).is_ok_and(|below| self.matcher.is_match(below))
+            }
         }
     }
 }
@@ -143,8 +148,6 @@ fn column(pattern: &str, kind: &globset::ErrorKind) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]
@@ -187,9 +190,15 @@ mod tests {
             ("./*.py", "x/a.py", true),
             ("*.{js,ts}", "x/a.ts", true),
             ("a[0-9]?", "a1b", true),
+            ("deep/*.py", "x/deep/a.py", true),
+            ("deep/*.py", "y/deep/a.py", false),
         ];
         for (pattern, path, expected) in table {
-            assert_eq!(Glob::new(pattern).expect(pattern).selects(Path::new(path)), expected, "{pattern} {path}");
+            assert_eq!(
+                Glob::new(pattern).expect(pattern).selects(Path::new("x"), Path::new(path)),
+                expected,
+                "{pattern} {path}"
+            );
         }
         let bad = [
             ("", "is empty"),

@@ -1,7 +1,8 @@
 //! Searches the files of a workspace in parallel and stops when it has enough.
 //!
-//! Files are taken in the order of the walk and results are sorted by it, so the same call gives the same answer, and reading on
-//! from an offset works.
+//! First the matching lines of all files are counted, then the lines of a few files are read again for the answer: what is kept in
+//! memory does not depend on how much matches. Files are taken in the order of the walk and results are sorted by it, so the same
+//! call gives the same answer, and reading on from an offset works.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,29 +21,17 @@ pub(super) struct Query {
     pub(super) matcher: RegexMatcher,
     /// Whether lines may end with a carriage return, as for the matcher.
     pub(super) crlf: bool,
-    pub(super) context: usize,
-    /// Lines that are kept; the search ends when it has them. 0 only counts.
+    /// Matching lines after which the search ends.
     pub(super) lines_max: usize,
     /// Files with matches after which the search ends.
     pub(super) files_max: usize,
-    /// Whether the first match of a file is enough.
-    pub(super) first_only: bool,
-}
-
-/// A line of a file, cut around its match if it is long.
-pub(super) struct Line {
-    pub(super) number: u64,
-    pub(super) text: String,
-    pub(super) is_match: bool,
-    /// Whether lines are missing between the line before and this one.
-    pub(super) after_gap: bool,
 }
 
 /// One file in which something was found, or which could not be searched.
 pub(super) struct Searched {
     pub(super) path: PathBuf,
+    /// Matching lines, at most those after which the search ends.
     pub(super) count: usize,
-    pub(super) lines: Vec<Line>,
     pub(super) skipped: Option<Skipped>,
 }
 
@@ -63,61 +52,51 @@ pub(super) fn search(
 ) -> (Vec<Searched>, bool) {
     let (stop, bytes) = (AtomicBool::new(false), AtomicU64::new(0));
     let (lines, files) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let found = workspace.each_file(
-        walked,
-        &stop,
-        is_wanted,
-        || (searcher(query), query.matcher.clone()),
-        |state, path, file| {
-            let searched = one(state, query, path, file, &bytes)?;
-            let lines = lines.fetch_add(searched.count, Ordering::Relaxed) + searched.count;
-            let files =
-                files.fetch_add(usize::from(searched.count > 0), Ordering::Relaxed) + usize::from(searched.count > 0);
-            let is_enough = (query.lines_max > 0 && lines >= query.lines_max) || files >= query.files_max;
-            if is_enough || bytes.load(Ordering::Relaxed) >= SEARCH_BYTES_MAX {
-                stop.store(true, Ordering::Relaxed);
-            }
-            Some(searched)
-        },
-    );
+    let init = || (searcher(query, false, 0), query.matcher.clone());
+    let found = workspace.each_file(walked, &stop, is_wanted, init, |state, path, file| {
+        let searched = count(state, query, path, file, &bytes)?;
+        let lines = lines.fetch_add(searched.count, Ordering::Relaxed) + searched.count;
+        let files =
+            files.fetch_add(usize::from(searched.count > 0), Ordering::Relaxed) + usize::from(searched.count > 0);
+        if lines >= query.lines_max || files >= query.files_max || bytes.load(Ordering::Relaxed) >= SEARCH_BYTES_MAX {
+            stop.store(true, Ordering::Relaxed);
+        }
+        Some(searched)
+    });
     (found, bytes.into_inner() >= SEARCH_BYTES_MAX)
 }
 
-fn searcher(query: &Query) -> Searcher {
+fn searcher(query: &Query, numbers: bool, context: usize) -> Searcher {
     let newline = if query.crlf { LineTerminator::crlf() } else { LineTerminator::byte(b'\n') };
     SearcherBuilder::new()
         .line_terminator(newline)
         .binary_detection(BinaryDetection::quit(0))
-        .line_number(query.lines_max > 0)
-        .before_context(query.context)
-        .after_context(query.context)
+        .line_number(numbers)
+        .before_context(context)
+        .after_context(context)
         // A file without newlines must not fill the memory.
         .heap_limit(usize::try_from(READ_BYTES_MAX).ok())
         .build()
 }
 
-fn one(
+fn count(
     (searcher, matcher): &mut (Searcher, RegexMatcher),
     query: &Query,
     path: PathBuf,
     file: io::Result<File>,
     bytes: &AtomicU64,
 ) -> Option<Searched> {
-    let mut hits =
-        Hits { query, matcher, searched: Searched { path, count: 0, lines: Vec::new(), skipped: None }, gap: false };
-    let done = file.and_then(|file| searcher.search_reader(&*matcher, Counted { file, bytes }, &mut hits));
-    let mut searched = hits.searched;
-    match done {
-        Ok(()) => {}
+    let mut counter = Counter { count: 0, most: query.lines_max, is_binary: false };
+    let done = file.and_then(|file| searcher.search_reader(&*matcher, Counted { file, bytes }, &mut counter));
+    let skipped = match done {
+        Ok(()) => counter.is_binary.then_some(Skipped::Binary),
         // It was removed after the walk.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-        Err(error) if error.to_string().contains("allocation limit") => searched.skipped = Some(Skipped::LongLine),
-        Err(_) => searched.skipped = Some(Skipped::Unreadable),
-    }
-    if searched.skipped.is_some() {
-        (searched.count, searched.lines) = (0, Vec::new());
-    }
-    (searched.count > 0 || searched.skipped.is_some()).then_some(searched)
+        Err(error) if error.to_string().contains("allocation limit") => Some(Skipped::LongLine),
+        Err(_) => Some(Skipped::Unreadable),
+    };
+    let count = if skipped.is_some() { 0 } else { counter.count };
+    (count > 0 || skipped.is_some()).then_some(Searched { path, count, skipped })
 }
 
 /// Counts what is read, over all files of a search.
@@ -137,51 +116,115 @@ impl Read for Counted<'_> {
     }
 }
 
-struct Hits<'a> {
-    query: &'a Query,
-    matcher: &'a RegexMatcher,
-    searched: Searched,
-    gap: bool,
+/// Counts matching lines.
+struct Counter {
+    count: usize,
+    most: usize,
+    is_binary: bool,
 }
 
-impl Hits<'_> {
-    fn keep(&mut self, number: Option<u64>, bytes: &[u8], is_match: bool) {
-        let matched = if is_match { self.matcher.find(bytes).ok().flatten() } else { None };
-        let text = shorten(bytes, matched.map_or(0, |matched| matched.start()));
-        let after_gap = std::mem::take(&mut self.gap);
-        self.searched.lines.push(Line { number: number.unwrap_or(0), text, is_match, after_gap });
-    }
-}
-
-impl Sink for Hits<'_> {
+impl Sink for Counter {
     type Error = io::Error;
 
-    fn matched(&mut self, _: &Searcher, found: &SinkMatch<'_>) -> io::Result<bool> {
-        self.searched.count += 1;
-        if self.searched.count <= self.query.lines_max {
-            self.keep(found.line_number(), found.bytes(), true);
-        }
-        let is_enough = self.query.lines_max > 0 && self.searched.count >= self.query.lines_max;
-        Ok(!(self.query.first_only || is_enough))
-    }
-
-    fn context(&mut self, _: &Searcher, context: &SinkContext<'_>) -> io::Result<bool> {
-        if self.query.lines_max > 0 {
-            self.keep(context.line_number(), context.bytes(), false);
-        }
-        Ok(true)
-    }
-
-    fn context_break(&mut self, _: &Searcher) -> io::Result<bool> {
-        self.gap = true;
-        Ok(true)
+    fn matched(&mut self, _: &Searcher, _: &SinkMatch<'_>) -> io::Result<bool> {
+        self.count += 1;
+        Ok(self.count < self.most)
     }
 
     fn finish(&mut self, _: &Searcher, end: &SinkFinish) -> io::Result<()> {
-        if end.binary_byte_offset().is_some() {
-            self.searched.skipped = Some(Skipped::Binary);
-        }
+        self.is_binary = end.binary_byte_offset().is_some();
         Ok(())
+    }
+}
+
+/// A line of a file, cut around its match if it is long.
+pub(super) struct Line {
+    pub(super) number: u64,
+    pub(super) text: String,
+    pub(super) is_match: bool,
+}
+
+/// Which matching lines of a file are shown.
+pub(super) struct Window {
+    pub(super) skip: usize,
+    pub(super) take: usize,
+    /// Lines before and after each.
+    pub(super) context: usize,
+    /// Bytes of text after which no more are read.
+    pub(super) bytes_max: usize,
+}
+
+/// Reads lines of one file. There are fewer if the file has changed.
+pub(super) fn lines(workspace: &Workspace, path: &Path, query: &Query, window: &Window) -> Vec<Line> {
+    let mut reader = Reader { query, window, seen: 0, bytes: 0, near: Vec::new(), lines: Vec::new() };
+    let file = workspace.open_file(path);
+    if let Ok(Some(file)) = file {
+        let bytes = AtomicU64::new(0);
+        // NOTE: it was searched just now; an error here shortens the answer.
+        let _ = searcher(query, true, window.context).search_reader(
+            &query.matcher,
+            Counted { file, bytes: &bytes },
+            &mut reader,
+        );
+    }
+    reader.after_last();
+    reader.lines
+}
+
+struct Reader<'a> {
+    query: &'a Query,
+    window: &'a Window,
+    /// Matching lines so far.
+    seen: usize,
+    bytes: usize,
+    /// Lines since the last match, which are the context after it and before the next.
+    near: Vec<Line>,
+    lines: Vec<Line>,
+}
+
+impl Reader<'_> {
+    fn line(&self, number: Option<u64>, bytes: &[u8], is_match: bool) -> Line {
+        let matched = if is_match { self.query.matcher.find(bytes).ok().flatten() } else { None };
+        let text = shorten(bytes, matched.map_or(0, |matched| matched.start()));
+        Line { number: number.unwrap_or(0), text, is_match }
+    }
+
+    /// Keeps the context after the last match that is shown.
+    fn after_last(&mut self) {
+        let reach = self.window.context as u64;
+        if let Some(last) = self.lines.last().map(|line| line.number) {
+            self.lines.extend(self.near.drain(..).take_while(|line| line.number <= last + reach));
+        }
+        self.near.clear();
+    }
+}
+
+impl Sink for Reader<'_> {
+    type Error = io::Error;
+
+    fn matched(&mut self, _: &Searcher, found: &SinkMatch<'_>) -> io::Result<bool> {
+        let index = self.seen;
+        self.seen += 1;
+        if index < self.window.skip {
+            self.near.clear();
+            return Ok(true);
+        }
+        if index >= self.window.skip + self.window.take || self.bytes > self.window.bytes_max {
+            return Ok(false);
+        }
+        let (line, before) = (self.line(found.line_number(), found.bytes(), true), self.lines.len());
+        let reach = self.window.context as u64;
+        self.near.retain(|near| !self.lines.is_empty() || near.number + reach >= line.number);
+        self.lines.append(&mut self.near);
+        self.lines.push(line);
+        self.bytes += self.lines[before..].iter().map(|line| line.text.len()).sum::<usize>();
+        Ok(true)
+    }
+
+    fn context(&mut self, _: &Searcher, context: &SinkContext<'_>) -> io::Result<bool> {
+        let line = self.line(context.line_number(), context.bytes(), false);
+        self.near.push(line);
+        Ok(true)
     }
 }
 
