@@ -20,7 +20,10 @@ use crate::place::Place;
 
 /// Performs a command.
 pub(crate) async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
-    crate::refuse_server()?;
+    // The list of tools is the same everywhere.
+    if !matches!(arguments.command, Command::Tools(_)) {
+        crate::refuse_server()?;
+    }
     match arguments.command {
         Command::Run(arguments) => run::perform(arguments).await,
         Command::Resume(arguments) => resume::perform(arguments).await,
