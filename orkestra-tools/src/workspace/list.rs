@@ -14,6 +14,7 @@ use crate::limits::{LIST_DEPTH_MAX, LIST_FILES_MAX, LIST_VISITS_MAX};
 
 /// One file of a [`Listing`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FileEntry {
     /// Path relative to the workspace, separated by `/`, as the methods of [`crate::Workspace`] take it: a name with control
     /// characters, quotes, backslashes or bytes that are not UTF-8 is in double quotes with C escapes, as git shows it.
@@ -24,6 +25,7 @@ pub struct FileEntry {
 
 /// The files of a workspace.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Listing {
     /// At most [`LIST_FILES_MAX`] files; those of a directory before those of its subdirectories.
     pub files: Vec<FileEntry>,
