@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 
 use cap_std::fs::Dir;
@@ -67,20 +67,20 @@ impl Walk<'_> {
                 self.listing.truncated = true;
                 break;
             }
-            self.subdirectory(dir, &name, place.join(&name), &ignores, depth + 1);
+            self.subdirectory(dir, &name, &place.join(&name), &ignores, depth + 1);
         }
     }
 
-    fn subdirectory(&mut self, dir: &Dir, name: &OsStr, place: PathBuf, ignores: &Ignores, depth: usize) {
+    fn subdirectory(&mut self, dir: &Dir, name: &OsStr, place: &Path, ignores: &Ignores, depth: usize) {
         // Opening is confined to `dir`; it fails if the directory was swapped meanwhile.
         let read = dir.open_dir(name).and_then(|child| {
-            let folder = read_folder(&child, &place, ignores, &self.visits)?;
+            let folder = read_folder(&child, place, ignores, &self.visits)?;
             Ok((child, folder))
         });
         match read {
             Ok((child, folder)) => self.directory(&child, folder, depth),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(_) => self.listing.unreadable.push(show(&place)),
+            Err(_) => self.listing.unreadable.push(show(place)),
         }
     }
 

@@ -240,7 +240,8 @@ impl Workspace {
                 };
                 let Ok(metadata) = metadata else { continue };
                 if metadata.is_file() {
-                    let modified = metadata.modified().map_or(SystemTime::UNIX_EPOCH, |time| time.into_std());
+                    let modified =
+                        metadata.modified().map_or(SystemTime::UNIX_EPOCH, cap_std::time::SystemTime::into_std);
                     found.push(Found { path, bytes: metadata.len(), modified });
                 }
             }

@@ -127,7 +127,7 @@ async fn binary_files_long_lines_and_escape_codes_do_not_reach_the_model() {
     assert!(lines[2].starts_with("long:1:…") && lines[2].contains("éneedley") && lines[2].len() < 600, "{}", lines[2]);
     assert_eq!(lines[3..], ["[2 binary files were left out, such as binary]"]);
     // Many hits in long lines: the text is bounded.
-    write("many", "needle ".repeat(60).repeat(1).as_bytes());
+    write("many", "needle ".repeat(60).as_bytes());
     for number in 0..300 {
         write(&format!("m{number}"), format!("{}\n", "needle ".repeat(60)).as_bytes());
     }
@@ -140,7 +140,7 @@ async fn glob_finds_files_sorted_by_time_or_name() {
     let agent = project().await;
     let root = agent.scope.workspace().path().to_owned();
     for (age, path) in ["src/b.py", "README.md", "src/a.py"].iter().enumerate() {
-        let time = SystemTime::now() - Duration::from_secs(100 * (age as u64 + 1));
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 - age as u64);
         fs::File::options().write(true).open(root.join(path)).and_then(|file| file.set_modified(time)).expect("set");
     }
     let table = [

@@ -31,9 +31,9 @@ fn fill(root: &Path) {
     fs::set_permissions(root.join("setuid"), fs::Permissions::from_mode(0o6755)).expect("set");
     fs::create_dir(root.join("locked")).expect("created");
     fs::write(root.join("locked/file"), "needle\n").expect("written");
-    fs::set_permissions(root.join("locked"), fs::Permissions::from_mode(0)).expect("set");
+    fs::set_permissions(root.join("locked"), fs::Permissions::from_mode(0o000)).expect("set");
     fs::write(root.join("unreadable"), "needle\n").expect("written");
-    fs::set_permissions(root.join("unreadable"), fs::Permissions::from_mode(0)).expect("set");
+    fs::set_permissions(root.join("unreadable"), fs::Permissions::from_mode(0o000)).expect("set");
 }
 
 /// Runs in a thread without capabilities, so that root too is refused what it may not read.
@@ -123,7 +123,7 @@ fn listing_and_searching_a_workspace_of_special_files_finds_the_ordinary_ones() 
         let found = agent.text("glob", json!({"pattern": "*", "sort": "name"})).await;
         assert_eq!(found, format!("file (7)\nsetuid (7)\nunreadable (7)\n{locked}"));
         // The workspace itself.
-        fs::set_permissions(&root, fs::Permissions::from_mode(0)).expect("set");
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o000)).expect("set");
         for (tool, arguments) in
             [("list_files", json!({})), ("grep", json!({"pattern": "x"})), ("glob", json!({"pattern": "*"}))]
         {

@@ -138,7 +138,7 @@ fn ended(mut hunk: Hunk, raw: &[&str]) -> Hunk {
         trim_blank_end(&mut hunk, raw);
     }
     // Without a place, lines are added at the end.
-    if hunk.old().is_empty() && hunk.headings.is_empty() && hunk.start.is_none() {
+    if hunk.before().is_empty() && hunk.headings.is_empty() && hunk.start.is_none() {
         (hunk.at_end, hunk.inserts) = (true, true);
     }
     hunk

@@ -55,12 +55,12 @@ pub(super) enum Side {
 
 impl Hunk {
     /// The lines of the old file.
-    pub(super) fn old(&self) -> Vec<&str> {
+    pub(super) fn before(&self) -> Vec<&str> {
         self.lines.iter().filter(|(side, _)| *side != Side::New).map(|(_, line)| line.as_str()).collect()
     }
 
     /// The lines of the new file.
-    pub(super) fn new(&self) -> Vec<&str> {
+    pub(super) fn after(&self) -> Vec<&str> {
         self.lines.iter().filter(|(side, _)| *side != Side::Old).map(|(_, line)| line.as_str()).collect()
     }
 

@@ -15,7 +15,7 @@ pub(super) fn apply(content: &str, hunks: &[Hunk], details: &mut usize) -> Resul
     for (index, hunk) in hunks.iter().enumerate() {
         match file.place(hunk, cursor, *details > 0) {
             Ok(place) => {
-                cursor = place + hunk.old().len();
+                cursor = place + hunk.before().len();
                 places.push((place, hunk));
             }
             Err(problem) => {
@@ -53,7 +53,7 @@ impl<'a> OldFile<'a> {
 
     /// Where the hunk begins, counted from 0, at `cursor` or later.
     fn place(&mut self, hunk: &Hunk, cursor: usize, in_detail: bool) -> Result<usize, String> {
-        let old: Vec<String> = hunk.old().into_iter().map(str::to_owned).collect();
+        let old: Vec<String> = hunk.before().into_iter().map(str::to_owned).collect();
         if old.is_empty() {
             return self.insertion(hunk, cursor);
         }
@@ -180,7 +180,7 @@ impl<'a> OldFile<'a> {
                 format!("its lines are at line {place}, {why}; put the hunks in the order of the file")
             };
         }
-        let new: Vec<String> = hunk.new().into_iter().map(str::to_owned).collect();
+        let new: Vec<String> = hunk.after().into_iter().map(str::to_owned).collect();
         let is_done = new.len() > 1 && !self.occurrences(&new, &anywhere, 0).is_empty();
         let done = if is_done { " The file already has its new lines: perhaps it was applied before." } else { "" };
         let old: Vec<&str> = old.iter().map(String::as_str).collect();
