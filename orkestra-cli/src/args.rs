@@ -52,6 +52,8 @@ pub(crate) enum Command {
     /// Check, export or import a store.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// List the tools that agents can call, with their parameters and limits.
+    Tools(ToolsArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -211,6 +213,13 @@ pub(crate) struct GraphArguments {
     /// The run.
     #[arg(value_name = "RUN-ID")]
     pub(crate) run: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ToolsArguments {
+    /// Print a JSON array with the schemas that a model receives.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -20,6 +20,9 @@ pub mod web;
 mod arguments;
 mod artifacts;
 mod error;
+mod lines;
+mod nearest;
+mod reference;
 mod sandbox;
 mod scope;
 mod tool;
@@ -28,6 +31,7 @@ mod toolset;
 mod workspace;
 
 pub use error::ToolError;
+pub use reference::{ParameterReference, ToolReference};
 pub use sandbox::docker::{DockerInfo, DockerOptions, DockerSandbox, Network};
 pub use sandbox::local::{LocalOptions, LocalSandbox};
 pub use sandbox::{Command, CommandResult, Confinement, Sandbox, SandboxError};

@@ -31,6 +31,60 @@ pub const LIST_VISITS_MAX: usize = 50_000;
 /// Depth of directories that a listing visits. Deeper trees are machine-made, and each level holds an open directory.
 pub const LIST_DEPTH_MAX: usize = 64;
 
+/// Directory entries that one search visits; the rest is cut, and the answer says so. Ten large repositories; a hostile command
+/// can create millions.
+pub const SEARCH_VISITS_MAX: usize = 500_000;
+
+/// Bytes that one search reads; the rest is cut, and the answer says so. A search must end in seconds: a hostile command can
+/// create sparse files of terabytes.
+pub const SEARCH_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Threads of one search. More would only wait for the same disk, and several agents search at once.
+pub const SEARCH_THREADS_MAX: usize = 4;
+
+/// Longest pattern of `grep` and `glob`, bytes; a longer one is refused. It compiles in milliseconds.
+pub const PATTERN_BYTES_MAX: usize = 4096;
+
+/// Memory of a compiled regular expression, bytes; one that needs more is refused. The usual limit of ripgrep is 100 MB, which a
+/// pattern like `(a{1000}){1000}` takes seconds to fill.
+pub const PATTERN_SIZE_MAX: usize = 10 * 1024 * 1024;
+
+/// Matching lines, or files, that `grep` shows when the model gives no limit.
+pub const GREP_LIMIT_DEFAULT: usize = 100;
+
+/// Largest limit of `grep`. An answer of [`GREP_TEXT_BYTES_MAX`] bytes rarely has more lines.
+pub const GREP_LIMIT_MAX: usize = 1000;
+
+/// Largest offset of `grep`; a search with more matches needs a narrower pattern.
+pub const GREP_OFFSET_MAX: usize = 100_000;
+
+/// Lines of context before and after each match of `grep`; whole files are for `read_file`.
+pub const GREP_CONTEXT_MAX: usize = 20;
+
+/// Length of a line in an answer of `grep`, bytes; longer ones are cut around the match. Minified files have lines of megabytes.
+pub const GREP_LINE_BYTES_MAX: usize = 300;
+
+/// Text of an answer of `grep`, bytes; the rest is cut, and the answer says how to read on. About 8,000 tokens.
+pub const GREP_TEXT_BYTES_MAX: usize = 32 * 1024;
+
+/// Files that `glob` lists; the rest is counted.
+pub const GLOB_FILES_MAX: usize = 500;
+
+/// Files that one patch changes; more are refused. Each is read and written as a whole.
+pub const PATCH_FILES_MAX: usize = 100;
+
+/// Bytes of the files that one patch changes, before the change; more are refused. They are in memory at the same time.
+pub const PATCH_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Hunks of one patch; more are refused. Each is searched for in its file.
+pub const PATCH_HUNKS_MAX: usize = 500;
+
+/// `@@` lines before one hunk that narrow its place; more are refused.
+pub const PATCH_HEADINGS_MAX: usize = 8;
+
+/// Files, and hunks of one file, whose problems are reported when a patch does not apply; each shows some lines.
+pub const PATCH_PROBLEMS_MAX: usize = 5;
+
 /// Largest `.gitignore` that is read, bytes; a larger one is ignored.
 pub const GITIGNORE_BYTES_MAX: u64 = 64 * 1024;
 
@@ -164,8 +218,21 @@ pub const SANDBOX_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Open files per process in a sandbox; node's watchers need more than the usual 1,024.
 pub const SANDBOX_OPEN_FILES_MAX: u64 = 8192;
 
-/// Problems of a call's arguments reported to the model at once; more would only bury the first.
-pub const ARGUMENT_PROBLEMS_MAX: usize = 5;
+/// Lines of a file that an error shows when an edit does not apply: about a screen.
+pub const NEAREST_LINES_MAX: usize = 20;
+
+/// Length of such a line, bytes; longer ones are cut.
+pub const NEAREST_LINE_BYTES_MAX: usize = 200;
+
+/// Lines at the beginning of a file that are compared to find them: comparing all lines of a file of 16 MiB takes seconds.
+pub const NEAREST_SCAN_LINES_MAX: usize = 20_000;
+
+/// Largest arguments of a call, bytes in all: enough for a file of [`WRITE_BYTES_MAX`] bytes in a patch. Larger ones are refused
+/// before they are validated, because validating 10 MB costs more than they are worth.
+pub const ARGUMENTS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Problems of a call's arguments reported to the model at once; the rest is counted. Every tool has fewer arguments.
+pub const ARGUMENT_PROBLEMS_MAX: usize = 25;
 
 /// Length of one such problem, bytes: validators quote the offending value, which may be a whole file.
 pub const ARGUMENT_PROBLEM_BYTES_MAX: usize = 300;

@@ -40,6 +40,10 @@ pub trait Tool: Send + Sync {
     fn schema(&self) -> &Value;
     /// Whether a call can be repeated after a crash interrupted it.
     fn effect(&self) -> Effect;
+    /// Its limits for the reference of tools, each as a phrase such as "a file has at most 2 MiB".
+    fn limits(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Performs a call. [`crate::ToolSet::call`] has validated the arguments.
     ///
     /// # Errors
@@ -87,6 +91,10 @@ pub trait TypedTool: Send + Sync + 'static {
     const DESCRIPTION: &'static str;
     /// See [`Tool::effect`].
     const EFFECT: Effect;
+    /// See [`Tool::limits`].
+    fn limits(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// See [`Tool::call`].
     ///
     /// # Errors
@@ -129,6 +137,10 @@ impl<T: TypedTool> Tool for Typed<T> {
 
     fn effect(&self) -> Effect {
         T::EFFECT
+    }
+
+    fn limits(&self) -> Vec<String> {
+        self.tool.limits()
     }
 
     async fn call(&self, scope: &ToolScope, arguments: Value) -> Result<ToolOutput, ToolError> {

@@ -33,7 +33,7 @@ impl ToolSet {
         Self::default()
     }
 
-    /// Every tool that works without a network: `write_file`, `read_file`, `edit_file`, `list_files`, `run_command`, `read_test_output`.
+    /// Every tool that works without a network; `docs/tools.md` lists them.
     #[must_use]
     pub fn builtin() -> Self {
         tools::builtin().into_iter().fold(Self::empty(), Self::with)
@@ -109,6 +109,7 @@ impl ToolSet {
         let validator = validator
             .as_ref()
             .map_err(|error| ToolError::Internal(format!("the schema of tool `{name}` is not valid: {error}")))?;
+        arguments::check_size(name, &arguments)?;
         let arguments = arguments::tidy(tool.schema(), arguments);
         arguments::check(tool.as_ref(), validator, &arguments)?;
         Ok((tool, arguments))

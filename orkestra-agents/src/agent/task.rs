@@ -137,7 +137,12 @@ impl Attempt<'_> {
         let workspace = self.workplace.workspace().clone();
         let looked = tokio::task::spawn_blocking(move || {
             let read = |path: &str| workspace.read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-            let files = workspace.list()?.files.into_iter().map(|entry| entry.path).collect();
+            let files = match workspace.list() {
+                Ok(listing) => listing.files.into_iter().map(|entry| entry.path).collect(),
+                // A command made it unreadable: the agent learns it from its own list_files and can correct it.
+                Err(error) if error.is_for_model() => Vec::new(),
+                Err(error) => return Err(error),
+            };
             let quoted = quoted.into_iter().map(|(section, path)| (section, read(&path))).collect();
             Ok::<_, orkestra_tools::WorkspaceError>(Surroundings { files, quoted })
         });
@@ -236,8 +241,14 @@ impl Attempt<'_> {
             let (workspace, path, content) =
                 (self.workplace.workspace().clone(), path.clone(), format!("{answer}\n").into_bytes());
             let written = path.clone();
-            let bytes = tokio::task::spawn_blocking(move || workspace.write(&written, &content)).await??;
-            events::file_written(self.cx, path, bytes);
+            match tokio::task::spawn_blocking(move || workspace.write(&written, &content)).await? {
+                Ok(bytes) => events::file_written(self.cx, path, bytes),
+                // The agent left something else at this path: the validator judges that.
+                Err(error) if error.is_for_model() => {
+                    tracing::warn!(%error, path, "cannot write the answer of an agent")
+                }
+                Err(error) => return Err(error.into()),
+            }
             Ok::<_, TaskError>(())
         };
         self.cx.step(self.key("answer-file"), write).await?;

@@ -18,15 +18,24 @@ impl Validator for PlanValidator {
     }
 
     async fn validate(&self, work: Submission<'_>) -> Result<Verdict, ValidateError> {
-        let plan = read(work, PLAN_FILE).await?.unwrap_or_default();
+        let plan = match read(work, PLAN_FILE).await? {
+            Ok(plan) => plan.unwrap_or_default(),
+            Err(output) => return Ok(work.refused(ErrorType::ValidationFailure, format!("read {PLAN_FILE}"), output)),
+        };
         if plan.trim().is_empty() {
             let output = format!("{PLAN_FILE} is missing or empty: write the plan with write_file");
             return Ok(work.refused(ErrorType::ValidationFailure, format!("read {PLAN_FILE}"), output));
         }
-        let Some(contract) = read(work, CONTRACT_FILE).await? else {
-            return Ok(Verdict::Passed {
-                notes: vec![format!("{PLAN_FILE} has content; there is no {CONTRACT_FILE}")],
-            });
+        let contract = match read(work, CONTRACT_FILE).await? {
+            Ok(Some(contract)) => contract,
+            Ok(None) => {
+                return Ok(Verdict::Passed {
+                    notes: vec![format!("{PLAN_FILE} has content; there is no {CONTRACT_FILE}")],
+                });
+            }
+            Err(output) => {
+                return Ok(work.refused(ErrorType::ValidationFailure, format!("read {CONTRACT_FILE}"), output));
+            }
         };
         match serde_json::from_str::<Value>(&contract) {
             Ok(_) => Ok(Verdict::Passed {
@@ -40,11 +49,13 @@ impl Validator for PlanValidator {
     }
 }
 
-async fn read(work: Submission<'_>, path: &'static str) -> Result<Option<String>, ValidateError> {
+/// The content of a file, `None` if there is none, or why the agent's file cannot be read.
+async fn read(work: Submission<'_>, path: &'static str) -> Result<Result<Option<String>, String>, ValidateError> {
     let workspace = work.scope.workspace().clone();
     blocking(move || match workspace.read(path) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(WorkspaceError::NotFound(_)) => Ok(None),
+        Ok(bytes) => Ok(Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))),
+        Err(WorkspaceError::NotFound(_)) => Ok(Ok(None)),
+        Err(error) if error.is_for_model() => Ok(Err(error.to_string())),
         Err(error) => Err(error.into()),
     })
     .await

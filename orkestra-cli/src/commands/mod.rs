@@ -9,6 +9,7 @@ mod run;
 mod session;
 mod status;
 mod store;
+mod tools;
 mod waits;
 
 use std::io::{self, Write};
@@ -19,7 +20,10 @@ use crate::place::Place;
 
 /// Performs a command.
 pub(crate) async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
-    crate::refuse_server()?;
+    // The list of tools is the same everywhere.
+    if !matches!(arguments.command, Command::Tools(_)) {
+        crate::refuse_server()?;
+    }
     match arguments.command {
         Command::Run(arguments) => run::perform(arguments).await,
         Command::Resume(arguments) => resume::perform(arguments).await,
@@ -29,6 +33,7 @@ pub(crate) async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Graph(arguments) => graph::perform(&arguments).await,
         Command::Cancel(arguments) => cancel::perform(&arguments).await,
         Command::Store(command) => store::perform(command).await,
+        Command::Tools(arguments) => tools::perform(&arguments),
     }
 }
 

@@ -10,4 +10,5 @@ mod refusals;
 mod stores;
 mod support;
 mod terminal;
+mod tools;
 mod waits;

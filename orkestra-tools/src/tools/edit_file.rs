@@ -13,8 +13,12 @@ use serde_json::json;
 
 use super::blocking;
 use crate::error::ToolError;
+use crate::limits::WRITE_BYTES_MAX;
+use crate::lines::{Numbers, find_all};
+use crate::nearest::nearest;
 use crate::scope::{Happening, ToolScope};
 use crate::tool::{Effect, ToolOutput, TypedTool};
+use crate::workspace::{escaped, shown};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -44,17 +48,25 @@ impl TypedTool for EditFile {
     async fn call(&self, scope: &ToolScope, arguments: Arguments) -> Result<ToolOutput, ToolError> {
         let workspace = scope.workspace().clone();
         let (path, bytes, replaced) = blocking(move || {
-            let content = workspace.read(&arguments.path)?;
-            let content = String::from_utf8(content)
-                .map_err(|_| ToolError::Refused(format!("`{}` is not a text file", arguments.path)))?;
+            let content = workspace.read_capped(&arguments.path, WRITE_BYTES_MAX)?;
+            let content = String::from_utf8(content).map_err(|_| {
+                ToolError::Refused(format!(
+                    "`{}` is not a text file; change it with run_command",
+                    shown(&arguments.path)
+                ))
+            })?;
             let (edited, replaced) = edit(&content, &arguments).map_err(ToolError::Refused)?;
             let bytes = workspace.write(&arguments.path, edited.as_bytes())?;
             Ok((arguments.path, bytes, replaced))
         })
         .await?;
-        scope.observer().observe(Happening::FileWritten { path: path.clone(), bytes });
-        let text = format!("Replaced {replaced} passage(s) in {path}, which now has {bytes} bytes.");
+        scope.observer().observe(Happening::FileWritten { path: escaped(&path), bytes });
+        let text = format!("Replaced {replaced} passage(s) in {}, which now has {bytes} bytes.", shown(&path));
         Ok(ToolOutput { text, data: json!({ "path": path, "bytes": bytes, "replaced": replaced }) })
+    }
+
+    fn limits(&self) -> Vec<String> {
+        vec![format!("a file has at most {} MiB", WRITE_BYTES_MAX >> 20)]
     }
 }
 
@@ -73,8 +85,11 @@ fn edit(content: &str, arguments: &Arguments) -> Result<(String, usize), String>
     }
     match places.len() {
         0 => {
+            let near = nearest(content, &search.lines().collect::<Vec<_>>());
+            let near = if near.is_empty() { near } else { format!(".\n{near}") };
             return Err(format!(
-                "the passage is not in `{path}`; copy it from the current text, which read_file shows"
+                "the passage is not in `{}`; copy it from the current text, which read_file shows{near}",
+                shown(path)
             ));
         }
         1 => {}
@@ -82,35 +97,49 @@ fn edit(content: &str, arguments: &Arguments) -> Result<(String, usize), String>
             let lines: Vec<String> =
                 places.iter().take(5).map(|place| line_of(content, place.start).to_string()).collect();
             return Err(format!(
-                "the passage occurs {count} times in `{path}` (lines {}); add lines around it until it is unique, or set all to true",
-                lines.join(", ")
+                "the passage occurs {count} times in `{}` (lines {}{}); add lines around it until it is unique, or set all to true",
+                shown(path),
+                lines.join(", "),
+                if count > lines.len() { ", …" } else { "" }
             ));
         }
         _ => {}
     }
-    let mut edited = content.to_owned();
-    for place in places.iter().rev() {
-        edited.replace_range(place.clone(), replace);
+    let removed: usize = places.iter().map(ExactSizeIterator::len).sum();
+    let bytes = (content.len() - removed).saturating_add(places.len().saturating_mul(replace.len()));
+    if bytes as u64 > WRITE_BYTES_MAX {
+        return Err(format!(
+            "`{}` would have {bytes} bytes, and the limit is {WRITE_BYTES_MAX}; nothing was changed",
+            shown(path)
+        ));
     }
+    let (mut edited, mut end) = (String::with_capacity(bytes), 0);
+    for place in &places {
+        edited.push_str(&content[end..place.start]);
+        edited.push_str(replace);
+        end = place.end;
+    }
+    edited.push_str(&content[end..]);
     Ok((edited, places.len()))
 }
 
 fn places_without_trailing_blanks(content: &str, search: &str) -> Vec<Range<usize>> {
-    let wanted: Vec<&str> = search.lines().map(str::trim_end).collect();
-    let mut lines = Vec::new();
-    let mut start = 0;
+    let mut numbers = Numbers::default();
+    let wanted: Vec<usize> = search.lines().map(|line| numbers.of(line.trim_end())).collect();
+    let (mut lines, mut own, mut start) = (Vec::new(), Vec::new(), 0);
     for line in content.split_inclusive('\n') {
         lines.push((start, line));
+        own.push(numbers.of(line.trim_end()));
         start += line.len();
     }
     let mut places: Vec<Range<usize>> = Vec::new();
-    for window in lines.windows(wanted.len().max(1)) {
-        let is_free = places.last().is_none_or(|place| place.end <= window[0].0);
-        if is_free && window.iter().map(|(_, line)| line.trim_end()).eq(wanted.iter().copied()) {
-            let (last_start, last) = window[window.len() - 1];
+    for first in find_all(&own, &wanted) {
+        let begin = lines[first].0;
+        if places.last().is_none_or(|place| place.end <= begin) {
+            let (last_start, last) = lines[first + wanted.len() - 1];
             // The newline is replaced only when the passage had one.
             let end = if search.ends_with('\n') { last.len() } else { last.trim_end().len() };
-            places.push(window[0].0..last_start + end);
+            places.push(begin..last_start + end);
         }
     }
     places
@@ -140,8 +169,19 @@ mod tests {
         check("x\nx\n", "x", "y", false, Err("occurs 2 times in `f` (lines 1, 2)"));
         check("x\nx\n", "x", "y", true, Ok("y\ny\n"));
         check("a\n", "b", "c", false, Err("not in `f`"));
+        check("one\nvalue = 1\n", "value = 2", "c", false, Err("2| value = 1\nLine 2 differs"));
         check("a\n", "", "c", false, Err("empty"));
         check("a\n", "a", "a", false, Err("the same"));
+    }
+
+    #[test]
+    fn large_files_take_linear_time_and_memory() {
+        let file = "x".repeat(2 << 20);
+        check(&file, "x", &"y".repeat(1 << 20), true, Err("the limit is 2097152; nothing was changed"));
+        check(&file, "x", "y", true, Ok(&"y".repeat(2 << 20)));
+        let file = "x \n".repeat(500_000);
+        let passage = format!("{}y", "x\n".repeat(300_000));
+        check(&file, &passage, "z", false, Err("not in `f`"));
     }
 
     #[test]

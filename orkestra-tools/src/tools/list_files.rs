@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::blocking;
 use crate::error::ToolError;
+use crate::limits::{LIST_DEPTH_MAX, LIST_FILES_MAX, LIST_VISITS_MAX};
 use crate::scope::ToolScope;
 use crate::tool::{Effect, ToolOutput, TypedTool};
 
@@ -31,10 +32,22 @@ impl TypedTool for ListFiles {
         if lines.is_empty() {
             lines.push("The workspace has no files.".to_owned());
         }
+        if !listing.unreadable.is_empty() {
+            let first: Vec<&str> = listing.unreadable.iter().take(5).map(String::as_str).collect();
+            let count = listing.unreadable.len();
+            lines.push(format!("[{count} directories cannot be read, such as {}]", first.join(", ")));
+        }
         if listing.truncated {
-            lines.push("[there are more files; use run_command with `find` or `ls` to look further]".to_owned());
+            lines.push("[there are more files; use glob with a pattern or a path to look further]".to_owned());
         }
         let data = serde_json::to_value(&listing).map_err(|error| ToolError::Internal(error.to_string()))?;
         Ok(ToolOutput { text: lines.join("\n"), data })
+    }
+
+    fn limits(&self) -> Vec<String> {
+        vec![
+            format!("lists at most {LIST_FILES_MAX} files"),
+            format!("visits at most {LIST_VISITS_MAX} directory entries, {LIST_DEPTH_MAX} directories deep"),
+        ]
     }
 }

@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::blocking;
 use crate::error::ToolError;
-use crate::limits::{READ_LINES_DEFAULT, READ_TEXT_BYTES_MAX};
+use crate::limits::{READ_BYTES_MAX, READ_LINES_DEFAULT, READ_TEXT_BYTES_MAX};
 use crate::scope::ToolScope;
 use crate::tool::{Effect, ToolOutput, TypedTool};
+use crate::workspace::shown;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -51,20 +52,26 @@ impl TypedTool for ReadFile {
         })
         .await
     }
+
+    fn limits(&self) -> Vec<String> {
+        vec![format!("a file has at most {} MiB, an answer {} KiB", READ_BYTES_MAX >> 20, READ_TEXT_BYTES_MAX >> 10)]
+    }
 }
 
 fn page(arguments: &Arguments, bytes: &[u8]) -> Result<ToolOutput, ToolError> {
     let Arguments { path, offset, limit } = arguments;
     let Some(content) = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')) else {
         return Err(ToolError::Refused(format!(
-            "`{path}` is not a text file ({} bytes); use run_command to look at it, for example with `file` or `xxd | head`",
+            "`{}` is not a text file ({} bytes); use run_command to look at it, for example with `file` or `xxd | head`",
+            shown(path),
             bytes.len()
         )));
     };
     let total = content.lines().count() as u64;
     if *offset > total.max(1) {
         return Err(ToolError::Refused(format!(
-            "offset {offset} is past the end of `{path}`, which has only {total} lines; give a smaller offset"
+            "offset {offset} is past the end of `{}`, which has only {total} lines; give a smaller offset",
+            shown(path)
         )));
     }
     let mut text = String::new();

@@ -12,7 +12,10 @@ use serde_json::json;
 use super::blocking;
 use crate::artifacts::LastCommand;
 use crate::error::ToolError;
-use crate::limits::{COMMAND_TIMEOUT_DEFAULT, COMMAND_TIMEOUT_MAX};
+use crate::limits::{
+    COMMAND_BYTES_MAX, COMMAND_TIMEOUT_DEFAULT, COMMAND_TIMEOUT_MAX, OUTPUT_HEAD_BYTES, OUTPUT_TAIL_BYTES,
+    OUTPUT_WHOLE_BYTES_MAX,
+};
 use crate::sandbox::{Command, CommandResult};
 use crate::scope::ToolScope;
 use crate::tool::{Effect, ToolOutput, TypedTool};
@@ -67,6 +70,18 @@ impl TypedTool for RunCommand {
         let (artifacts, last) = (scope.artifacts().clone(), LastCommand { command: line, result });
         blocking(move || artifacts.record(&last)).await?;
         Ok(ToolOutput { text, data })
+    }
+
+    fn limits(&self) -> Vec<String> {
+        vec![
+            format!("a command line has at most {} KiB", COMMAND_BYTES_MAX >> 10),
+            format!(
+                "an answer has the first {} KiB and the last {} KiB of the output, the artifact at most {} MiB",
+                OUTPUT_HEAD_BYTES >> 10,
+                OUTPUT_TAIL_BYTES >> 10,
+                OUTPUT_WHOLE_BYTES_MAX >> 20
+            ),
+        ]
     }
 }
 

@@ -7,8 +7,10 @@ use serde_json::json;
 
 use super::blocking;
 use crate::error::ToolError;
+use crate::limits::WRITE_BYTES_MAX;
 use crate::scope::{Happening, ToolScope};
 use crate::tool::{Effect, ToolOutput, TypedTool};
+use crate::workspace::{escaped, shown};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -36,10 +38,14 @@ impl TypedTool for WriteFile {
             Ok((path, bytes))
         })
         .await?;
-        scope.observer().observe(Happening::FileWritten { path: path.clone(), bytes });
+        scope.observer().observe(Happening::FileWritten { path: escaped(&path), bytes });
         Ok(ToolOutput {
-            text: format!("Wrote {bytes} bytes to {path}."),
+            text: format!("Wrote {bytes} bytes to {}.", shown(&path)),
             data: json!({ "path": path, "bytes": bytes }),
         })
+    }
+
+    fn limits(&self) -> Vec<String> {
+        vec![format!("a file has at most {} MiB", WRITE_BYTES_MAX >> 20)]
     }
 }

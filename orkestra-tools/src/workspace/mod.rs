@@ -5,20 +5,28 @@
 //! It must never open a path by its absolute name after [`Workspace::open`], and never block on something that is not a
 //! regular file (a command can put a FIFO anywhere).
 
+mod diagnose;
 mod list;
+mod name;
 mod owner;
 mod path;
+mod walk;
+mod write;
 
-use std::io::{self, Read as _, Write as _};
+use std::hash::RandomState;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt as _};
 
 pub use list::{FileEntry, Listing};
-pub(crate) use path::relative;
+pub(crate) use name::show as show_path;
+pub(crate) use path::{escaped, relative, shown};
+pub(crate) use walk::{Found, Walked};
+pub(crate) use write::Change;
 
 use crate::limits::{READ_BYTES_MAX, WRITE_BYTES_MAX};
 
@@ -41,7 +49,7 @@ pub enum WorkspaceError {
     #[error("there is no file `{0}` in the workspace; use list_files to see the files")]
     NotFound(String),
     /// It is a directory, a device, a FIFO or a socket.
-    #[error("cannot use `{0}`: it is not a regular file; give the path of a file")]
+    #[error("cannot use `{0}`: it is a directory, a device, a FIFO or a socket; give the path of a regular file")]
     NotAFile(String),
     /// The file is larger than the limit; nothing was read or written.
     #[error("`{path}` has {bytes} bytes, and the limit is {limit} bytes; use a command to work with parts of it")]
@@ -53,8 +61,8 @@ pub enum WorkspaceError {
         /// The limit, bytes.
         limit: u64,
     },
-    /// An I/O error, including missing permissions.
-    #[error("`{path}`: {source}")]
+    /// An I/O error of the host, such as a full disk.
+    #[error("cannot use `{path}`: {source}")]
     Io {
         /// The path as given.
         path: String,
@@ -67,10 +75,7 @@ impl WorkspaceError {
     /// Whether the model can act on it, with another path or size.
     #[must_use]
     pub fn is_for_model(&self) -> bool {
-        !matches!(self, Self::Io { source, .. } if !matches!(
-            source.kind(),
-            io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::InvalidFilename
-        ))
+        !matches!(self, Self::Io { source, .. } if diagnose::is_host_fault(source))
     }
 }
 
@@ -96,6 +101,8 @@ struct Handle {
     dir: Dir,
     path: PathBuf,
     writes: AtomicU64,
+    /// Makes the names of temporary files unpredictable.
+    names: RandomState,
 }
 
 impl Workspace {
@@ -108,7 +115,9 @@ impl Workspace {
         std::fs::create_dir_all(path).map_err(io)?;
         let path_real = path.canonicalize().map_err(io)?;
         let dir = Dir::open_ambient_dir(&path_real, ambient_authority()).map_err(io)?;
-        Ok(Self { handle: Arc::new(Handle { dir, path: path_real, writes: AtomicU64::new(0) }) })
+        Ok(Self {
+            handle: Arc::new(Handle { dir, path: path_real, writes: AtomicU64::new(0), names: RandomState::new() }),
+        })
     }
 
     /// Its absolute path with all symlinks resolved.
@@ -127,14 +136,16 @@ impl Workspace {
 
     /// As [`Self::read`] with another limit, bytes.
     pub(crate) fn read_capped(&self, path: &str, limit: u64) -> Result<Vec<u8>, WorkspaceError> {
-        let clean = relative(path)?;
-        let mut file = open_regular(&self.handle.dir, &clean, path)?;
+        let clean = path::relative_to(path, self.path())?;
+        let Some(mut file) = open_regular(&self.handle.dir, &clean).map_err(|source| self.error(path, source))? else {
+            return Err(WorkspaceError::NotAFile(shown(path)));
+        };
         let mut bytes = Vec::new();
         // The file may grow while it is read, so its size is not trusted: reading one byte more than the limit decides.
-        (&mut file).take(limit + 1).read_to_end(&mut bytes).map_err(|source| io_error(path, source))?;
+        (&mut file).take(limit + 1).read_to_end(&mut bytes).map_err(|source| self.error(path, source))?;
         if bytes.len() as u64 > limit {
             let size = file.metadata().map_or(limit + 1, |metadata| metadata.len());
-            return Err(WorkspaceError::TooLarge { path: path.to_owned(), bytes: size, limit });
+            return Err(WorkspaceError::TooLarge { path: shown(path), bytes: size, limit });
         }
         Ok(bytes)
     }
@@ -151,48 +162,19 @@ impl Workspace {
         self.write_capped(path, content, WRITE_BYTES_MAX)
     }
 
-    /// As [`Self::write`] with another limit, bytes.
-    pub(crate) fn write_capped(&self, path: &str, content: &[u8], limit: u64) -> Result<u64, WorkspaceError> {
-        let clean = path::writable(path)?;
-        let bytes = content.len() as u64;
-        if bytes > limit {
-            return Err(WorkspaceError::TooLarge { path: path.to_owned(), bytes, limit });
-        }
-        let io = |source| io_error(path, source);
-        let heir = owner::heir(&self.handle.dir);
-        let (parent, name) = match (clean.parent(), clean.file_name()) {
-            (Some(parent), Some(name)) if !parent.as_os_str().is_empty() => (parent, name),
-            (_, Some(name)) => (Path::new("."), name),
-            (_, None) => return Err(WorkspaceError::NotAFile(path.to_owned())),
-        };
-        if parent != Path::new(".") {
-            owner::create_dirs(&self.handle.dir, parent, heir).map_err(io)?;
-        }
-        // From here on everything happens beneath this handle, so swapping a parent directory has no effect.
-        let dir = self.handle.dir.open_dir(parent).map_err(io)?;
-        let before = dir.symlink_metadata(name).ok();
-        if before.as_ref().is_some_and(cap_std::fs::Metadata::is_dir) {
-            return Err(WorkspaceError::NotAFile(path.to_owned()));
-        }
-        let number = self.handle.writes.fetch_add(1, Ordering::Relaxed);
-        let temporary = format!("{TEMPORARY}{}-{number}", std::process::id());
-        let moved = write_new(&dir, &temporary, content, before.filter(cap_std::fs::Metadata::is_file), heir)
-            .and_then(|()| dir.rename(&temporary, &dir, name))
-            .and_then(|()| dir.open(".")?.sync_all());
-        if let Err(source) = moved {
-            let _ = dir.remove_file(&temporary);
-            return Err(io(source));
-        }
-        Ok(bytes)
-    }
-
     /// Lists the files, sorted by directory and name, without those that `.gitignore` excludes, up to a limit (see
     /// [`Listing::truncated`]).
     ///
     /// # Errors
     /// [`WorkspaceError::Io`] when the workspace itself cannot be read; unreadable subdirectories are skipped.
     pub fn list(&self) -> Result<Listing, WorkspaceError> {
-        list::list(&self.handle.dir).map_err(|source| io_error(".", source))
+        list::list(&self.handle.dir).map_err(|source| self.error(".", source))
+    }
+
+    /// The error for a path that the operating system refused.
+    fn error(&self, path: &str, source: io::Error) -> WorkspaceError {
+        let clean = path::relative_to(path, self.path()).unwrap_or_default();
+        diagnose::diagnose(&self.handle.dir, path, &clean, source)
     }
 
     /// Removes one of our own files. Ignored when it does not exist.
@@ -220,57 +202,13 @@ impl Workspace {
     }
 }
 
-/// Opens for reading without ever blocking: with `O_NONBLOCK` opening a FIFO or device returns, and then it is refused.
-fn open_regular(dir: &Dir, clean: &Path, path: &str) -> Result<File, WorkspaceError> {
+/// Opens for reading without ever blocking: with `O_NONBLOCK` opening a FIFO or device returns. `None` for what is not a regular
+/// file.
+fn open_regular(dir: &Dir, clean: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(NONBLOCK);
-    let file = dir.open_with(clean, &options).map_err(|source| io_error(path, source))?;
-    if !file.metadata().map_err(|source| io_error(path, source))?.is_file() {
-        return Err(WorkspaceError::NotAFile(path.to_owned()));
-    }
-    Ok(file)
+    let file = dir.open_with(clean, &options)?;
+    Ok(file.metadata()?.is_file().then_some(file))
 }
 
 const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-
-fn write_new(
-    dir: &Dir,
-    name: &str,
-    content: &[u8],
-    before: Option<cap_std::fs::Metadata>,
-    heir: Option<owner::Owner>,
-) -> io::Result<()> {
-    // A leftover of a crash with the same name would make `create_new` fail every time.
-    let _ = dir.remove_file(name);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    let mut file = dir.open_with(name, &options)?;
-    file.write_all(content)?;
-    owner::give_file(&file, heir)?;
-    if let Some(metadata) = before {
-        file.set_permissions(without_special_bits(metadata.permissions()))?;
-    }
-    file.sync_all()
-}
-
-/// Keeps `rwx` and drops set-user-id and the like: the file is ours now, and its content came from a model.
-fn without_special_bits(mut permissions: cap_std::fs::Permissions) -> cap_std::fs::Permissions {
-    use cap_std::fs::PermissionsExt as _;
-    permissions.set_mode(permissions.mode() & 0o777);
-    permissions
-}
-
-fn io_error(path: &str, source: io::Error) -> WorkspaceError {
-    match source.kind() {
-        io::ErrorKind::NotFound => WorkspaceError::NotFound(path.to_owned()),
-        // cap-std's error for a component that would lead outside.
-        io::ErrorKind::PermissionDenied if source.raw_os_error().is_none() || is_escape(&source) => {
-            WorkspaceError::Path { path: path.to_owned(), reason: "it leads out of the workspace".to_owned() }
-        }
-        _ => WorkspaceError::Io { path: path.to_owned(), source },
-    }
-}
-
-fn is_escape(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(rustix::io::Errno::XDEV.raw_os_error())
-}

@@ -4,7 +4,7 @@
 //! It must never follow a symlink, and never give away a file that has a second name, which may be outside.
 
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use cap_std::fs::{Dir, File, MetadataExt as _};
 use rustix::fs::{AtFlags, Gid, Uid, chownat, fchown};
@@ -27,29 +27,6 @@ pub(super) fn heir(dir: &Dir) -> Option<Owner> {
 pub(super) fn give_file(file: &File, heir: Option<Owner>) -> io::Result<()> {
     let Some((uid, gid)) = heir else { return Ok(()) };
     Ok(fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
-}
-
-/// As `create_dir_all`; the directories that are new are given away.
-pub(super) fn create_dirs(dir: &Dir, path: &Path, heir: Option<Owner>) -> io::Result<()> {
-    if heir.is_none() {
-        return dir.create_dir_all(path);
-    }
-    let mut made = PathBuf::new();
-    for component in path.components() {
-        let Component::Normal(name) = component else { continue };
-        made.push(name);
-        match dir.create_dir(&made) {
-            Ok(()) => {
-                let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
-                let parent = dir.open_dir(parent.unwrap_or(Path::new(".")))?;
-                give(&parent, Path::new(name), heir)?;
-            }
-            // If it is not a directory, the next step says so.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// Gives the directory and everything in it away that belongs to root: directories, symlinks (not where they lead), and files
@@ -84,7 +61,7 @@ fn give_below(dir: &Dir, heir: Owner, depth: usize) -> io::Result<()> {
 }
 
 /// An empty name is the directory itself.
-fn give(dir: &Dir, name: &Path, heir: Option<Owner>) -> io::Result<()> {
+pub(super) fn give(dir: &Dir, name: &Path, heir: Option<Owner>) -> io::Result<()> {
     let Some((uid, gid)) = heir else { return Ok(()) };
     let flags = if name.as_os_str().is_empty() { AtFlags::EMPTY_PATH } else { AtFlags::SYMLINK_NOFOLLOW };
     Ok(chownat(dir, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), flags)?)
@@ -93,9 +70,11 @@ fn give(dir: &Dir, name: &Path, heir: Option<Owner>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{MetadataExt as _, symlink};
+    use std::path::PathBuf;
 
     use cap_std::ambient_authority;
 
+    use super::super::Workspace;
     use super::*;
 
     #[test]
@@ -123,10 +102,11 @@ mod tests {
             assert_eq!(owner(outside.join(theirs)), 0, "{theirs}");
         }
         assert_eq!(heir(&dir), Some((4321, 4322)));
-        create_dirs(&dir, Path::new("a/new/er"), heir(&dir)).expect("made");
-        create_dirs(&dir, Path::new("a/new/er"), heir(&dir)).expect("there already");
-        create_dirs(&dir, Path::new("a/link/x"), heir(&dir)).expect_err("leads out");
-        for new in ["a/new", "a/new/er"] {
+        let workspace = Workspace::open(&inside).expect("opened");
+        workspace.write("a/new/er/file", b"x").expect("written");
+        workspace.write("a/new/er/file", b"y").expect("written again");
+        workspace.write("a/link/x", b"x").expect_err("leads out");
+        for new in ["a/new", "a/new/er", "a/new/er/file"] {
             assert_eq!(owner(inside.join(new)), 4321, "{new}");
         }
     }

@@ -8,15 +8,15 @@ use tempfile::TempDir;
 
 use crate::support::{Recorder, local};
 
-struct Agent {
+pub(crate) struct Agent {
     root: TempDir,
     tools: ToolSet,
-    scope: ToolScope,
-    seen: Arc<Recorder>,
+    pub(crate) scope: ToolScope,
+    pub(crate) seen: Arc<Recorder>,
 }
 
 impl Agent {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::in_directory(TempDir::new().expect("a temporary directory")).await
     }
 
@@ -29,15 +29,15 @@ impl Agent {
         Self { root, tools: ToolSet::builtin(), scope, seen }
     }
 
-    async fn call(&self, name: &str, arguments: Value) -> Result<ToolOutput, ToolError> {
+    pub(crate) async fn call(&self, name: &str, arguments: Value) -> Result<ToolOutput, ToolError> {
         self.tools.call(&self.scope, name, arguments).await
     }
 
-    async fn text(&self, name: &str, arguments: Value) -> String {
+    pub(crate) async fn text(&self, name: &str, arguments: Value) -> String {
         self.call(name, arguments).await.expect(name).text
     }
 
-    async fn refusal(&self, name: &str, arguments: Value) -> String {
+    pub(crate) async fn refusal(&self, name: &str, arguments: Value) -> String {
         let error = self.call(name, arguments).await.expect_err(name);
         assert!(error.is_for_model(), "{error}");
         error.to_string()
@@ -83,14 +83,23 @@ async fn long_files_are_paged_and_binary_files_refused() {
 async fn invalid_arguments_never_reach_the_tool_and_the_error_says_what_is_expected() {
     let agent = Agent::new().await;
     let table = [
-        ("write_file", json!({"path": "a"}), "\"content\" is a required property"),
-        ("write_file", json!({"path": 5, "content": "x"}), "argument `path`"),
-        ("write_file", json!({"path": "a", "content": "x", "mode": "w"}), "mode"),
-        ("write_file", json!("path=a"), "not of type \"object\""),
-        ("read_file", json!({"path": "a", "offset": 0}), "minimum"),
-        ("read_file", json!({"path": "a", "limit": "ten"}), "argument `limit`"),
-        ("run_command", json!({"command": ""}), "argument `command`"),
-        ("run_command", json!({"command": "true", "timeout_s": 999_999}), "maximum"),
+        ("write_file", json!({"path": "a"}), "argument `content` is missing; give a string: The whole content"),
+        ("write_file", json!({"path": 5, "content": "x"}), "argument `path`: must be a string, not 5"),
+        ("write_file", json!({"path": "a", "content": "x", "mode": "w"}), "argument `mode` is unknown; leave it out"),
+        ("write_file", json!("path=a"), "must be an object, not the string \"path=a\""),
+        ("read_file", json!({"path": "a", "offset": 0}), "argument `offset`: must be at least 1, not 0"),
+        (
+            "read_file",
+            json!({"path": "a", "limit": "ten"}),
+            "argument `limit`: must be an integer, not the string \"ten\"",
+        ),
+        ("run_command", json!({"command": ""}), "argument `command`: must not be empty"),
+        ("run_command", json!({"command": "true", "timeout_s": 999_999}), "must be at most 1200, not 999999"),
+        (
+            "grep",
+            json!({"pattern": "x", "mode": "lines"}),
+            "must be one of [\"matches\",\"files\",\"counts\"], not the string",
+        ),
     ];
     for (name, arguments, expected) in table {
         let refusal = agent.refusal(name, arguments.clone()).await;
@@ -98,9 +107,47 @@ async fn invalid_arguments_never_reach_the_tool_and_the_error_says_what_is_expec
         assert!(refusal.contains("It takes: ") && refusal.contains("Call it again"), "{refusal}");
     }
     let unknown = agent.refusal("delete_everything", json!({})).await;
-    assert!(unknown.contains("read_file, read_test_output, run_command, write_file"), "{unknown}");
+    assert!(unknown.contains("read_file, ") && unknown.contains("write_file"), "{unknown}");
     assert_eq!(agent.scope.workspace().list().expect("listed").files, []);
     assert_eq!(agent.seen.happenings(), []);
+}
+
+#[tokio::test]
+async fn every_wrong_argument_is_listed_by_name() {
+    let agent = Agent::new().await;
+    let wrong = json!({"file_path": "a", "old_string": 1, "all": "yes", "bogus": null, "\u{1b}[31m": 1});
+    let refusal = agent.refusal("edit_file", wrong).await;
+    let expected = [
+        "argument `path` is missing",
+        "argument `search` is missing",
+        "argument `replace` is missing",
+        "argument `file_path` is unknown; did you mean `path`?",
+        "argument `old_string` is unknown; did you mean `search`?",
+        "argument `bogus` is unknown; leave it out",
+        "argument `\\u{1b}[31m` is unknown; leave it out",
+        "argument `all`: must be a boolean, not the string \"yes\"",
+    ];
+    for line in expected {
+        assert!(refusal.contains(line), "{line}: {refusal}");
+    }
+    let many: serde_json::Map<String, Value> = (0..10_000).map(|number| (format!("x{number}"), json!(1))).collect();
+    let refusal = agent.refusal("edit_file", Value::Object(many)).await;
+    assert!(refusal.contains("- and 9978 more") && refusal.len() < 5000, "{refusal}");
+}
+
+#[tokio::test]
+async fn arguments_of_ten_megabytes_are_refused_before_they_are_validated() {
+    let agent = Agent::new().await;
+    let huge = [
+        json!({"path": "a", "content": "x".repeat(10_000_000)}),
+        json!({"path": vec![0; 10_000_000 / 32], "content": "x"}),
+        json!({ "x".repeat(10_000_000): 1 }),
+    ];
+    for arguments in huge {
+        let refusal = agent.refusal("write_file", arguments).await;
+        assert!(refusal.contains("its arguments have more than 4194304 bytes") && refusal.len() < 1000, "{refusal}");
+    }
+    assert_eq!(agent.scope.workspace().list().expect("listed").files, []);
 }
 
 #[tokio::test]
@@ -118,7 +165,10 @@ async fn a_path_outside_the_workspace_is_refused_with_advice() {
     let agent = Agent::new().await;
     for path in ["../x", "/etc/passwd", "/workspace/x"] {
         let refusal = agent.refusal("read_file", json!({"path": path})).await;
-        assert!(refusal.contains("relative") || refusal.contains("from the top"), "{refusal}");
+        assert!(
+            refusal.contains("relative") || refusal.contains("component 1, `..`, leaves the workspace"),
+            "{refusal}"
+        );
     }
     assert!(agent.refusal("read_file", json!({"path": "missing"})).await.contains("list_files"));
 }
@@ -170,16 +220,20 @@ async fn artifacts_inside_the_workspace_are_refused() {
 #[test]
 fn schemas_are_small_objects_and_effects_are_right() {
     let tools = ToolSet::builtin();
-    let effects: Vec<(String, Effect)> = tools.iter().map(|tool| (tool.name().to_owned(), tool.effect())).collect();
     let expected = [
+        ("apply_patch", Effect::Mutating),
         ("edit_file", Effect::Mutating),
+        ("glob", Effect::ReadOnly),
+        ("grep", Effect::ReadOnly),
         ("list_files", Effect::ReadOnly),
         ("read_file", Effect::ReadOnly),
         ("read_test_output", Effect::ReadOnly),
         ("run_command", Effect::Mutating),
         ("write_file", Effect::Mutating),
     ];
-    assert_eq!(effects, expected.map(|(name, effect)| (name.to_owned(), effect)));
+    for (name, effect) in expected {
+        assert_eq!(tools.get(name).map(|tool| tool.effect()), Some(effect), "{name}");
+    }
     for tool in tools.iter() {
         let schema = tool.schema();
         assert_eq!(
