@@ -9,6 +9,7 @@
 //! - [`Workspace`] is a directory that paths cannot leave.
 //! - [`Sandbox`] runs commands: [`DockerSandbox`] (the default) and [`LocalSandbox`] (chosen explicitly). `docs/sandbox.md`
 //!   says what each confines and what not; a started sandbox reports it in [`Sandbox::confinement`].
+//! - [`Secrets`] are masked in everything that comes out of a tool.
 //! - [`limits`] has every limit with its reason.
 //!
 //! This crate knows nothing of runs, models and stores, and never reads configuration from the environment.
@@ -20,6 +21,7 @@ mod artifacts;
 mod error;
 mod sandbox;
 mod scope;
+mod secrets;
 mod tool;
 mod tools;
 mod toolset;
@@ -29,6 +31,7 @@ pub use error::ToolError;
 pub use sandbox::docker::{DockerInfo, DockerOptions, DockerSandbox, Network};
 pub use sandbox::local::{LocalOptions, LocalSandbox};
 pub use sandbox::{Command, CommandResult, Confinement, Sandbox, SandboxError};
+pub use secrets::{SecretStream, Secrets, SecretsError};
 pub use scope::{Happening, Observer, ToolScope, Unobserved};
 pub use tool::{Effect, Tool, ToolOutput, TypedTool, typed};
 pub use toolset::ToolSet;

@@ -88,6 +88,16 @@ pub const SANDBOX_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Open files per process in a sandbox; node's watchers need more than the usual 1,024.
 pub const SANDBOX_OPEN_FILES_MAX: u64 = 8192;
 
+/// Shortest secret that is masked, bytes. Shorter values occur in ordinary text, which masking would make unreadable.
+pub const SECRET_BYTES_MIN: usize = 8;
+
+/// Longest secret, bytes: a private key of 8192 bits in PEM has 6.4 KB. What cannot be yet decided is held back, at most three
+/// times as much.
+pub const SECRET_BYTES_MAX: usize = 16 * 1024;
+
+/// Secrets of one run. A run uses a handful; each has about ten forms that are searched for.
+pub const SECRETS_MAX: usize = 256;
+
 /// Problems of a call's arguments reported to the model at once; more would only bury the first.
 pub const ARGUMENT_PROBLEMS_MAX: usize = 5;
 

@@ -1,5 +1,7 @@
 //! Captures a command's output: lines for the observer, head and tail for the result, everything for the artifact file. Each of
 //! the three has its own limit, so endless output costs time but neither memory nor disk.
+//!
+//! Secrets are masked first, before lines are split: no part of one is in a line, the result or the file.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -11,9 +13,12 @@ use crate::limits::{
     OUTPUT_HEAD_BYTES, OUTPUT_LINE_BYTES_MAX, OUTPUT_TAIL_BYTES, OUTPUT_WHOLE_BYTES_MAX, STREAM_LINES_MAX,
 };
 use crate::scope::{Happening, Observer};
+use crate::secrets::{SecretStream, Secrets};
 
 pub(super) struct Capture<'observer> {
     observer: &'observer dyn Observer,
+    /// Masks secrets in each of the two streams.
+    masks: [SecretStream; 2],
     /// The incomplete current line of each of the two streams.
     partial: [Vec<u8>; 2],
     lines: u64,
@@ -38,7 +43,11 @@ pub(super) struct Captured {
 }
 
 impl<'observer> Capture<'observer> {
-    pub(super) fn new(observer: &'observer dyn Observer, whole: Option<PathBuf>) -> Result<Self, SandboxError> {
+    pub(super) fn new(
+        observer: &'observer dyn Observer,
+        whole: Option<PathBuf>,
+        secrets: &Secrets,
+    ) -> Result<Self, SandboxError> {
         let open = |path: PathBuf| match File::create(&path) {
             Ok(file) => {
                 Ok(Whole { path, file: BufWriter::new(file), remaining: OUTPUT_WHOLE_BYTES_MAX, failed: false })
@@ -47,6 +56,7 @@ impl<'observer> Capture<'observer> {
         };
         Ok(Self {
             observer,
+            masks: [secrets.stream(), secrets.stream()],
             partial: [Vec::new(), Vec::new()],
             lines: 0,
             head: Vec::new(),
@@ -57,7 +67,12 @@ impl<'observer> Capture<'observer> {
     }
 
     /// Adds bytes of one stream, and passes on each line that becomes complete.
-    pub(super) fn push(&mut self, mut bytes: &[u8], stderr: bool) {
+    pub(super) fn push(&mut self, bytes: &[u8], stderr: bool) {
+        let masked = self.masks[usize::from(stderr)].push(bytes);
+        self.split(&masked, stderr);
+    }
+
+    fn split(&mut self, mut bytes: &[u8], stderr: bool) {
         while !bytes.is_empty() {
             let remaining = OUTPUT_LINE_BYTES_MAX - self.partial[usize::from(stderr)].len();
             let window = &bytes[..bytes.len().min(remaining)];
@@ -76,6 +91,8 @@ impl<'observer> Capture<'observer> {
     /// Ends the output: a last line without a newline counts as a line.
     pub(super) fn finish(mut self) -> Captured {
         for stderr in [false, true] {
+            let held = self.masks[usize::from(stderr)].finish();
+            self.split(&held, stderr);
             if !self.partial[usize::from(stderr)].is_empty() {
                 self.line(stderr);
             }
@@ -163,7 +180,7 @@ mod tests {
 
     fn capture(pieces: &[(&[u8], bool)]) -> (Vec<(String, bool)>, String) {
         let lines = Lines::default();
-        let mut capture = Capture::new(&lines, None).expect("no file is opened");
+        let mut capture = Capture::new(&lines, None, &Secrets::default()).expect("no file is opened");
         for (bytes, stderr) in pieces {
             capture.push(bytes, *stderr);
         }
@@ -212,7 +229,7 @@ mod tests {
     fn the_whole_output_has_its_own_cap() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("whole.log");
-        let mut capture = Capture::new(&crate::scope::Unobserved, Some(path.clone())).expect("the file opens");
+        let mut capture = Capture::new(&crate::scope::Unobserved, Some(path.clone()), &Secrets::default()).expect("the file opens");
         let megabyte = vec![b'a'; 1024 * 1024];
         for _ in 0..20 {
             capture.push(&megabyte, false);

@@ -74,7 +74,7 @@ pub(super) async fn run(
     observer: &dyn Observer,
 ) -> Result<CommandResult, SandboxError> {
     let started = Instant::now();
-    let capture = Capture::new(observer, command.whole.clone())?;
+    let capture = Capture::new(observer, command.whole.clone(), &command.secrets)?;
     let number = shared.commands.fetch_add(1, Ordering::Relaxed);
     let mark = format!("{}-{number}", shared.container.get(..12).unwrap_or(&shared.container));
     let directory = Path::new(WORKSPACE).join(cwd).to_string_lossy().into_owned();
@@ -271,7 +271,7 @@ async fn internal_command(shared: &Arc<Shared>, line: &[&str]) -> Result<(String
     let work = async {
         let mut exec = open(shared, line, None).await?;
         let mut capture =
-            SessionReader { capture: Capture::new(&Unobserved, None)?, line: Vec::new(), session: Some(String::new()) };
+            SessionReader { capture: Capture::new(&Unobserved, None, &crate::secrets::Secrets::default())?, line: Vec::new(), session: Some(String::new()) };
         exec.pump(shared, &mut capture).await.map_err(|error| failed("run exec", &error))?;
         let code = exit_code(shared, &exec.id).await?;
         Ok((capture.capture.finish().output, code))
