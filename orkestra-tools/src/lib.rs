@@ -10,11 +10,13 @@
 //! - [`Sandbox`] runs commands: [`DockerSandbox`] (the default) and [`LocalSandbox`] (chosen explicitly). `docs/sandbox.md`
 //!   says what each confines and what not; a started sandbox reports it in [`Sandbox::confinement`].
 //! - [`Secrets`] are masked in everything that comes out of a tool.
+//! - [`policy`] decides which calls are made, asked about or refused. It is data, and pure.
 //! - [`limits`] has every limit with its reason.
 //!
 //! This crate knows nothing of runs, models and stores, and never reads configuration from the environment.
 
 pub mod limits;
+pub mod policy;
 
 mod arguments;
 mod artifacts;

@@ -98,6 +98,12 @@ pub const SECRET_BYTES_MAX: usize = 16 * 1024;
 /// Secrets of one run. A run uses a handful; each has about ten forms that are searched for.
 pub const SECRETS_MAX: usize = 256;
 
+/// Rules of a policy. Each part of a command line is matched against each rule.
+pub const POLICY_RULES_MAX: usize = 500;
+
+/// Longest text in a policy, bytes: a command, a glob, an example, a reason.
+pub const POLICY_TEXT_BYTES_MAX: usize = 4096;
+
 /// Problems of a call's arguments reported to the model at once; more would only bury the first.
 pub const ARGUMENT_PROBLEMS_MAX: usize = 5;
 
