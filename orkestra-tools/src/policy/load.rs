@@ -93,7 +93,8 @@ fn prefix(command: &str, action: Action) -> Result<Vec<String>, String> {
     let script = shell::parse(command);
     let [part, ..] = script.parts.as_slice() else { return Err(problem()) };
     let words: Option<Vec<String>> = part.words.iter().map(|word| word.literal().map(str::to_owned)).collect();
-    let is_simple = script.unclear.is_none() && part.assigned.is_empty() && part.writes.is_empty() && !part.words.is_empty();
+    let is_simple =
+        script.unclear.is_none() && part.assigned.is_empty() && part.writes.is_empty() && !part.words.is_empty();
     // A wrapper has its command as a second part: a rule on `sudo` has one word, and then it has none.
     let words = words.filter(|_| is_simple && script.parts.len() == 1).ok_or_else(problem)?;
     if action != Action::Allow && words.iter().any(|word| word.starts_with('-')) {
@@ -107,7 +108,8 @@ fn prefix(command: &str, action: Action) -> Result<Vec<String>, String> {
 
 fn globs(texts: &OneOrMany, is_path: bool) -> Result<Vec<GlobMatcher>, String> {
     let glob = |text: &String| {
-        let glob = GlobBuilder::new(text).literal_separator(is_path).backslash_escape(true).empty_alternates(true).build();
+        let glob =
+            GlobBuilder::new(text).literal_separator(is_path).backslash_escape(true).empty_alternates(true).build();
         glob.map(|glob| glob.compile_matcher()).map_err(|error| format!("`{text}` is not a glob: {}", error.kind()))
     };
     texts.0.iter().map(glob).collect()

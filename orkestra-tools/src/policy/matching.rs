@@ -77,7 +77,9 @@ fn command_name(part: &Part) -> Name<'_> {
     }
     // `"$HOME"/bin/tool`: the name is known if what is not known cannot become several words.
     match word.pieces.last() {
-        Some(Piece::Text(text)) if !word.splits => text.rsplit_once('/').map_or(Name::Unknown, |(_, name)| Name::Known(name)),
+        Some(Piece::Text(text)) if !word.splits => {
+            text.rsplit_once('/').map_or(Name::Unknown, |(_, name)| Name::Known(name))
+        }
         _ => Name::Unknown,
     }
 }
@@ -92,8 +94,20 @@ fn could_be(word: &Word, text: &str) -> Match {
     match word.literal() {
         Some(literal) => Match::of(literal == text),
         // Its first part may be the text, and the rest other words.
-        None if word.splits => if text.starts_with(word.leading()) { Match::Maybe } else { Match::No },
-        None => if fits(&word.pieces, text) { Match::Maybe } else { Match::No },
+        None if word.splits => {
+            if text.starts_with(word.leading()) {
+                Match::Maybe
+            } else {
+                Match::No
+            }
+        }
+        None => {
+            if fits(&word.pieces, text) {
+                Match::Maybe
+            } else {
+                Match::No
+            }
+        }
     }
 }
 

@@ -159,7 +159,7 @@ impl Policy {
     fn command(&self, request: &PolicyRequest, script: &Script, line: &str) -> Vec<Decision> {
         let tool = request.tool.as_str();
         let redefines = script.parts.iter().any(redefines);
-        let moves = request.has_cwd || script.parts.iter().any(|part| matches!(part.name(), Some("cd" | "pushd" | "popd") | None));
+        let moves = request.has_cwd || script.parts.iter().any(may_move);
         let mut decisions = Vec::new();
         for part in &script.parts {
             let matches = |rule: &Rule| rule.matches_part(tool, part, redefines);
@@ -182,11 +182,22 @@ impl Policy {
         decisions
     }
 
-    fn strictest(&self, tool: &str, subject: &str, unclear: Option<&str>, matches: impl Fn(&Rule) -> Match) -> Decision {
+    fn strictest(
+        &self,
+        tool: &str,
+        subject: &str,
+        unclear: Option<&str>,
+        matches: impl Fn(&Rule) -> Match,
+    ) -> Decision {
         self.strictest_rule(subject, unclear, matches).unwrap_or_else(|| self.otherwise(tool, subject))
     }
 
-    fn strictest_rule(&self, subject: &str, unclear: Option<&str>, matches: impl Fn(&Rule) -> Match) -> Option<Decision> {
+    fn strictest_rule(
+        &self,
+        subject: &str,
+        unclear: Option<&str>,
+        matches: impl Fn(&Rule) -> Match,
+    ) -> Option<Decision> {
         let found = self.inner.rules.iter().map(|rule| (rule, matches(rule))).filter(|(_, found)| *found != Match::No);
         // Of equally strict rules the one that matches for certain explains best, and then the first.
         let (rule, found) = found.rev().max_by_key(|(rule, found)| (rule.action, *found))?;
@@ -206,6 +217,11 @@ impl Policy {
     }
 }
 
+/// Whether the part may change the directory for those after it.
+fn may_move(part: &Part) -> bool {
+    !part.words.is_empty() && part.name().is_none_or(|name| matches!(name, "cd" | "pushd" | "popd"))
+}
+
 /// Tools of MCP servers are named `server__tool`.
 fn is_mcp(tool: &str) -> bool {
     tool.contains("__")
@@ -216,7 +232,10 @@ fn redefines(part: &Part) -> bool {
     const NAMES: [&str; 6] = ["PATH", "IFS", "ENV", "BASH_ENV", "CDPATH", "SHELLOPTS"];
     let is_special = |name: &str| NAMES.contains(&name) || name.starts_with("LD_");
     let words = part.words.iter().skip(1).map(|word| word.leading());
-    let declares = matches!(part.name(), Some("export" | "readonly" | "local" | "declare" | "typeset" | "read" | "printf" | "unset"));
+    let declares = matches!(
+        part.name(),
+        Some("export" | "readonly" | "local" | "declare" | "typeset" | "read" | "printf" | "unset")
+    );
     part.assigned.iter().any(|name| is_special(name))
         || (declares && words.map(|word| word.split('=').next().unwrap_or_default()).any(is_special))
 }
@@ -224,7 +243,8 @@ fn redefines(part: &Part) -> bool {
 /// A subject for people: one line, not too long.
 fn shortened(text: &str) -> String {
     const CHARACTERS_MAX: usize = 200;
-    let mut line: String = text.chars().map(|one| if one.is_control() { ' ' } else { one }).take(CHARACTERS_MAX).collect();
+    let mut line: String =
+        text.chars().map(|one| if one.is_control() { ' ' } else { one }).take(CHARACTERS_MAX).collect();
     if text.chars().count() > CHARACTERS_MAX {
         line.push('…');
     }

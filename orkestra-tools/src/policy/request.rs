@@ -3,13 +3,22 @@
 use serde_json::Value;
 
 /// Arguments that name paths, by the names that our tools and common MCP servers use.
-const PATH_ARGUMENTS: [&str; 7] = ["path", "paths", "file", "files", "file_path", "source", "destination"];
+const PATH_ARGUMENTS: [&str; 9] =
+    ["path", "paths", "file", "files", "file_path", "filename", "directory", "source", "destination"];
 const COMMAND_ARGUMENTS: [&str; 2] = ["command", "commands"];
 const HOST_ARGUMENTS: [&str; 4] = ["url", "urls", "uri", "host"];
 /// What stands before a path in a patch.
 const PATCH_HEADERS: [&str; 10] = [
-    "--- ", "+++ ", "*** Add File: ", "*** Update File: ", "*** Delete File: ", "*** Move to: ", "rename from ",
-    "rename to ", "copy from ", "copy to ",
+    "--- ",
+    "+++ ",
+    "*** Add File: ",
+    "*** Update File: ",
+    "*** Delete File: ",
+    "*** Move to: ",
+    "rename from ",
+    "rename to ",
+    "copy from ",
+    "copy to ",
 ];
 
 /// A tool call, or a host, to decide on.
@@ -37,27 +46,27 @@ pub struct PolicyRequest {
 }
 
 impl PolicyRequest {
-    /// A call of a tool. Paths, commands and hosts are taken from its arguments by their names; of a `patch`, from its headers.
+    /// A call of a tool. Paths, commands and hosts are taken from its arguments by their names, at any
+    /// depth; of a `patch`, from its headers.
     #[must_use]
     pub fn call(tool: impl Into<String>, arguments: &Value) -> Self {
         let mut request = Self { tool: tool.into(), ..Self::default() };
-        for (name, value) in arguments.as_object().into_iter().flatten() {
-            let name = name.as_str();
-            for text in texts(value) {
-                if PATH_ARGUMENTS.contains(&name) {
-                    request.paths.push(text.to_owned());
-                } else if COMMAND_ARGUMENTS.contains(&name) {
-                    request.commands.push(text.to_owned());
-                } else if HOST_ARGUMENTS.contains(&name) {
-                    request.hosts.push(host_of(text));
-                } else if name == "patch" {
-                    request.paths.extend(patched(text));
-                } else if name == "cwd" {
-                    request.has_cwd |= super::matching::cleaned(text) != ".";
-                }
-            }
-        }
+        request.read("", arguments);
         request
+    }
+
+    /// Reads the argument `name`, and what is in it.
+    fn read(&mut self, name: &str, value: &Value) {
+        match value {
+            Value::String(text) if PATH_ARGUMENTS.contains(&name) => self.paths.push(text.clone()),
+            Value::String(text) if COMMAND_ARGUMENTS.contains(&name) => self.commands.push(text.clone()),
+            Value::String(text) if HOST_ARGUMENTS.contains(&name) => self.hosts.push(host_of(text)),
+            Value::String(text) if name == "patch" => self.paths.extend(patched(text)),
+            Value::String(text) if name == "cwd" => self.has_cwd |= super::matching::cleaned(text) != ".",
+            Value::Array(values) => values.iter().for_each(|value| self.read(name, value)),
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| self.read(name, value)),
+            Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
     }
 
     /// A connection to a host, by whatever means.
@@ -67,22 +76,11 @@ impl PolicyRequest {
     }
 }
 
-fn texts(value: &Value) -> Vec<&str> {
-    match value {
-        Value::String(text) => vec![text],
-        Value::Array(values) => values.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// The host of an address, in lower case and without a final dot.
+/// The host of an address as browsers read it, or of `host:port`; in lower case and without a final dot.
 fn host_of(address: &str) -> String {
-    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let is_ipv6 = host.starts_with('[');
-    let host = if is_ipv6 { host.split(']').next().unwrap_or_default().trim_start_matches('[') } else { host.split(':').next().unwrap_or_default() };
-    host.trim().trim_end_matches('.').to_lowercase()
+    let host = |text: &str| url::Url::parse(text).ok()?.host_str().map(str::to_owned);
+    let host = host(address).or_else(|| host(&format!("http://{address}"))).unwrap_or_else(|| address.to_owned());
+    host.trim_end_matches('.').to_lowercase()
 }
 
 fn patched(text: &str) -> Vec<String> {

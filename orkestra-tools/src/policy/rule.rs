@@ -74,7 +74,9 @@ impl Rule {
     pub(super) fn matches_unclear(&self, tool: &str) -> Match {
         match &self.subject {
             Subject::Tool => self.matches_tool(tool),
-            Subject::Command { .. } | Subject::Path(_) if self.is_for(tool) && self.action != Action::Allow => Match::Maybe,
+            Subject::Command { .. } | Subject::Path(_) if self.is_for(tool) && self.action != Action::Allow => {
+                Match::Maybe
+            }
             Subject::Command { .. } | Subject::Path(_) | Subject::Host(_) => Match::No,
         }
     }

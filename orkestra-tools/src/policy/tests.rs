@@ -47,30 +47,152 @@ fn no_way_of_writing_hides_a_command() {
     )
     .expect("it is valid");
     for line in [
-        "rm -rf /", "\\rm -rf /", "r\\m -rf /", "'r'\"m\" -rf /", "r''m /", "r\"\"m /", "r\\\nm /", "/bin/rm /", "/bin/../bin/rm /",
-        "\"$X\"/bin/rm /", "$X/bin/rm /", "$RM /", "${RM} /", "\"$RM\" /", "r$X /", "r${X}m /", "$(echo rm) /", "`echo rm` /", "$'rm' /",
-        "$\"rm\" /", "{rm,-rf,/}", "r{m,} /", "/bin/r? /", "/bin/r* /", "/bin/[r]m /", "/bin/[r\"x y\"]m /", "rm$IFS-rf$IFS/", "rm${IFS}/",
-        "X=1 rm /", "X= rm /", ">f rm /", "<f rm /", "2>&1 rm /", "! rm /", "(rm /)", "{ rm /; }", "if rm /; then :; fi",
-        "while rm /; do :; done", "for x in y; do rm /; done", "f() { rm /; }; f", "f() { \"$@\"; }; f rm /", "ls;rm /", "ls&rm /",
-        "ls|rm /", "ls||rm /", "ls&&rm /", "ls\nrm /", "ls #\nrm /", "ls # \\\nrm /", "ls <<E\nE\nrm /", "ls <<E\n$(rm /)\nE",
-        "ls <<-E\n\tE\nrm /", "ls <<'E'\nE\nrm /", "ls <<E\\\nE\nEE\nrm /", "echo $(rm /)", "echo \"`rm /`\"", "echo ${X:-$(rm /)}",
-        "echo \"${X:-`rm /`}\"", "cat <(rm /)", "sh -c 'rm /'", "sh -c \"r\"'m /'", "bash -xc 'rm /'", "bash -o errexit -c 'rm /'",
-        "sh -c \"$X\"", "echo rm / | sh", "sh <<< 'rm /'", "sh <<E\nrm /\nE", "eval rm /", "eval 'rm' /", "eval \"$X\"", "eval r'm' /",
-        "env rm /", "env -i X=1 rm /", "env -S'rm /'", "sudo rm /", "sudo -u x rm /", "doas rm /", "nohup rm /", "nice -n1 rm /",
-        "timeout 1 rm /", "time rm /", "time -p rm /", "command rm /", "command -p rm /", "builtin rm", "exec rm /", "exec -a ls rm /",
-        "setsid rm /", "stdbuf -oL rm /", "xargs rm < f", "xargs -n 1 rm", "xargs -I{} sh -c {}", "xargs", "find . -exec rm {} +",
-        "find . -exec sh -c 'rm /' \\;", "find . -name x -ok rm {} \\;", "busybox rm /", "busybox sh -c 'rm /'", "trap 'rm /' EXIT",
-        "alias x=rm; x /", "hash -p /bin/rm x; x", "a[0]=1 rm /", "X=(1) rm /", "case x in x) rm /;; esac", "su -c 'rm /'",
-        "parallel rm ::: /", "watch rm /", "script -c 'rm /'", "flock f rm /", "echo &>f rm /", "coproc rm /", "time { rm /; }",
-        "echo ${X@P}", "$((rm /) )", "!(x) rm", "rm", "rm\t/", "rm>f", "rm</dev/null", "rm;", "rm&", "((0)) || rm /", "[[ a ]] && rm /",
-        "cd x && { (rm /) }", "nohup sh -c 'exec rm /' &", "env sh -c 'eval \"rm /\"'", "xargs env rm",
+        "rm -rf /",
+        "\\rm -rf /",
+        "r\\m -rf /",
+        "'r'\"m\" -rf /",
+        "r''m /",
+        "r\"\"m /",
+        "r\\\nm /",
+        "/bin/rm /",
+        "/bin/../bin/rm /",
+        "\"$X\"/bin/rm /",
+        "$X/bin/rm /",
+        "$RM /",
+        "${RM} /",
+        "\"$RM\" /",
+        "r$X /",
+        "r${X}m /",
+        "$(echo rm) /",
+        "`echo rm` /",
+        "$'rm' /",
+        "$\"rm\" /",
+        "{rm,-rf,/}",
+        "r{m,} /",
+        "/bin/r? /",
+        "/bin/r* /",
+        "/bin/[r]m /",
+        "/bin/[r\"x y\"]m /",
+        "rm$IFS-rf$IFS/",
+        "rm${IFS}/",
+        "X=1 rm /",
+        "X= rm /",
+        ">f rm /",
+        "<f rm /",
+        "2>&1 rm /",
+        "! rm /",
+        "(rm /)",
+        "{ rm /; }",
+        "if rm /; then :; fi",
+        "while rm /; do :; done",
+        "for x in y; do rm /; done",
+        "f() { rm /; }; f",
+        "f() { \"$@\"; }; f rm /",
+        "ls;rm /",
+        "ls&rm /",
+        "ls|rm /",
+        "ls||rm /",
+        "ls&&rm /",
+        "ls\nrm /",
+        "ls #\nrm /",
+        "ls # \\\nrm /",
+        "ls <<E\nE\nrm /",
+        "ls <<E\n$(rm /)\nE",
+        "ls <<-E\n\tE\nrm /",
+        "ls <<'E'\nE\nrm /",
+        "ls <<E\\\nE\nEE\nrm /",
+        "echo $(rm /)",
+        "echo \"`rm /`\"",
+        "echo ${X:-$(rm /)}",
+        "echo \"${X:-`rm /`}\"",
+        "cat <(rm /)",
+        "sh -c 'rm /'",
+        "sh -c \"r\"'m /'",
+        "bash -xc 'rm /'",
+        "bash -o errexit -c 'rm /'",
+        "sh -c \"$X\"",
+        "echo rm / | sh",
+        "sh <<< 'rm /'",
+        "sh <<E\nrm /\nE",
+        "eval rm /",
+        "eval 'rm' /",
+        "eval \"$X\"",
+        "eval r'm' /",
+        "env rm /",
+        "env -i X=1 rm /",
+        "env -S'rm /'",
+        "sudo rm /",
+        "sudo -u x rm /",
+        "doas rm /",
+        "nohup rm /",
+        "nice -n1 rm /",
+        "timeout 1 rm /",
+        "time rm /",
+        "time -p rm /",
+        "command rm /",
+        "command -p rm /",
+        "builtin rm",
+        "exec rm /",
+        "exec -a ls rm /",
+        "setsid rm /",
+        "stdbuf -oL rm /",
+        "xargs rm < f",
+        "xargs -n 1 rm",
+        "xargs -I{} sh -c {}",
+        "xargs",
+        "find . -exec rm {} +",
+        "find . -exec sh -c 'rm /' \\;",
+        "find . -name x -ok rm {} \\;",
+        "busybox rm /",
+        "busybox sh -c 'rm /'",
+        "trap 'rm /' EXIT",
+        "alias x=rm; x /",
+        "hash -p /bin/rm x; x",
+        "a[0]=1 rm /",
+        "X=(1) rm /",
+        "case x in x) rm /;; esac",
+        "su -c 'rm /'",
+        "parallel rm ::: /",
+        "watch rm /",
+        "script -c 'rm /'",
+        "flock f rm /",
+        "echo &>f rm /",
+        "coproc rm /",
+        "time { rm /; }",
+        "echo ${X@P}",
+        "$((rm /) )",
+        "!(x) rm",
+        "rm",
+        "rm\t/",
+        "rm>f",
+        "rm</dev/null",
+        "rm;",
+        "rm&",
+        "((0)) || rm /",
+        "[[ a ]] && rm /",
+        "cd x && { (rm /) }",
+        "nohup sh -c 'exec rm /' &",
+        "env sh -c 'eval \"rm /\"'",
+        "xargs env rm",
     ] {
         let decision = command(&policy, line);
         // `xargs` alone echoes, and `builtin rm` is no builtin: neither is a way to run it.
         let expected = if line == "xargs" { Action::Allow } else { Action::Deny };
         assert_eq!(decision.action, expected, "{line:?}: {decision}");
     }
-    for line in ["ls rm", "echo 'rm /'", "echo rm /", "rmdir x", "./rm.sh", "ｒｍ /", "гm /", "RM /", "# rm /", "cat <<'E'\nrm /\nE", "x=rm"] {
+    for line in [
+        "ls rm",
+        "echo 'rm /'",
+        "echo rm /",
+        "rmdir x",
+        "./rm.sh",
+        "ｒｍ /",
+        "гm /",
+        "RM /",
+        "# rm /",
+        "cat <<'E'\nrm /\nE",
+        "x=rm",
+    ] {
         assert_eq!(command(&policy, line).action, Action::Allow, "{line:?}");
     }
 }
@@ -91,16 +213,47 @@ fn an_allowed_command_allows_nothing_else() {
     )
     .expect("it is valid");
     for line in [
-        "pytest", "pytest -q tests/", "git status --short", "pytest && git status", "pytest 2>&1", "timeout 60 pytest", "(pytest)",
-        "pytest \"$X\"", "pytest > /dev/null", "npm run -s test -- x",
+        "pytest",
+        "pytest -q tests/",
+        "git status --short",
+        "pytest && git status",
+        "pytest 2>&1",
+        "timeout 60 pytest",
+        "(pytest)",
+        "pytest \"$X\"",
+        "pytest > /dev/null",
+        "npm run -s test -- x",
     ] {
         assert_eq!(command(&policy, line).action, Action::Allow, "{line}");
     }
     for line in [
-        "pytest; ls", "pytest & ls", "pytest | tee x", "pytest $(ls)", "pytest `ls`", "pytest > out", "pytest >> ~/.bashrc", "X=1 pytest",
-        "PATH=. pytest", "PATH=.; pytest", "export PATH=.; pytest", "LD_PRELOAD=x pytest", "env LD_PRELOAD=x pytest", "./pytest",
-        "bin/pytest", "git $X", "git -c alias.status='!ls' status", "$X pytest", "py*", "alias pytest=ls", "sudo pytest", "pytest <<E\n$(ls)\nE",
-        "eval pytest", "sh -c pytest", "git", "", "#",
+        "pytest; ls",
+        "pytest & ls",
+        "pytest | tee x",
+        "pytest $(ls)",
+        "pytest `ls`",
+        "pytest > out",
+        "pytest >> ~/.bashrc",
+        "X=1 pytest",
+        "PATH=. pytest",
+        "PATH=.; pytest",
+        "export PATH=.; pytest",
+        "LD_PRELOAD=x pytest",
+        "env LD_PRELOAD=x pytest",
+        "./pytest",
+        "bin/pytest",
+        "git $X",
+        "git -c alias.status='!ls' status",
+        "$X pytest",
+        "py*",
+        "alias pytest=ls",
+        "sudo pytest",
+        "pytest <<E\n$(ls)\nE",
+        "eval pytest",
+        "sh -c pytest",
+        "git",
+        "",
+        "#",
     ] {
         assert_eq!(command(&policy, line).action, Action::Ask, "{line}");
     }
@@ -145,10 +298,23 @@ fn rules_by_tool_path_and_host() {
     assert_eq!(decide("write_file", json!({"path": "docs/a.md"})), Action::Ask);
     assert_eq!(decide("read_file", json!({"path": "docs/a.md"})), Action::Allow);
     assert_eq!(decide("apply_patch", json!({"patch": "--- a/x\n+++ b/.github/a\n@@ -1 +1 @@\n"})), Action::Deny);
-    assert_eq!(decide("apply_patch", json!({"patch": "*** Begin Patch\n*** Update File: x\n*** Move to: .github/y\n"})), Action::Deny);
+    assert_eq!(
+        decide("apply_patch", json!({"patch": "*** Begin Patch\n*** Update File: x\n*** Move to: .github/y\n"})),
+        Action::Deny
+    );
+    assert_eq!(decide("m__edit", json!({"edits": [{"path": "a"}, {"path": ".github/a"}]})), Action::Deny);
     assert_eq!(decide("files__read_text", json!({})), Action::Allow);
     assert_eq!(decide("files__write", json!({})), Action::Deny);
-    for url in ["https://api.example.com/x", "http://user:pw@API.EXAMPLE.com.:8080/", "https://example.com?x", "https://example.com\\@y"] {
+    for url in [
+        "https://api.example.com/x",
+        "http://user:pw@API.EXAMPLE.com.:8080/",
+        "https://example.com?x",
+        "https://example.com\\@y",
+        "http:example.com",
+        "https:/\\example.com",
+        "ht\ntp://example.com",
+        "HTTPS://ex%61mple.com",
+    ] {
         assert_eq!(decide("browser_navigate", json!({"url": url})), Action::Ask, "{url}");
     }
     assert_eq!(decide("browser_navigate", json!({"url": "https://example.org/example.com"})), Action::Allow);
@@ -192,7 +358,10 @@ fn a_decision_explains_itself() {
 fn a_wrong_policy_is_not_loaded_and_the_error_names_rule_and_example() {
     let rule = |rest: &str| format!("[[rules]]\nname = \"r\"\naction = \"ask\"\n{rest}");
     for (text, expected) in [
-        (rule("command = \"git push\"\nexamples = [\"git pull\"]"), "the rule `r` of the policy does not match its example `git pull`; correct one of them"),
+        (
+            rule("command = \"git push\"\nexamples = [\"git pull\"]"),
+            "the rule `r` of the policy does not match its example `git pull`; correct one of them",
+        ),
         (
             rule("command = \"git\"\nexamples = [\"git x\"]\ncounterexamples = [\"ls; git x\"]"),
             "the rule `r` of the policy matches what must not match, its example `ls; git x`; correct one of them",
@@ -207,7 +376,12 @@ fn a_wrong_policy_is_not_loaded_and_the_error_names_rule_and_example() {
         (rule("command = \"\"\nexamples = [\"a\"]"), "is not the beginning of one simple command"),
         (rule("path = \"a[\"\nexamples = [\"a\"]"), "is not a glob"),
         (rule("path = \"a\"\narguments = \"x\"\nexamples = [\"a\"]"), "`arguments` narrow"),
-        (rule("command = \"a\"\nexamples = [\"a\"]\n[[rules]]\nname = \"r\"\naction = \"deny\"\ncommand = \"b\"\nexamples = [\"b\"]"), "another rule has this name"),
+        (
+            rule(
+                "command = \"a\"\nexamples = [\"a\"]\n[[rules]]\nname = \"r\"\naction = \"deny\"\ncommand = \"b\"\nexamples = [\"b\"]",
+            ),
+            "another rule has this name",
+        ),
         (rule("comand = \"a\"\nexamples = [\"a\"]"), "unknown field `comand`"),
         ("defualt = \"ask\"".to_owned(), "unknown field `defualt`"),
         ("default = \"maybe\"".to_owned(), "unknown variant"),
@@ -217,7 +391,10 @@ fn a_wrong_policy_is_not_loaded_and_the_error_names_rule_and_example() {
         assert!(error.contains(expected), "{text}\n{error}");
     }
     let json = r#"{"rules": [{"name": "x", "action": "deny", "tool": "a*", "examples": ["ab"]}]}"#;
-    assert_eq!(Policy::from_json(json).expect("it is valid").decide(&PolicyRequest::call("abc", &json!({}))).action, Action::Deny);
+    assert_eq!(
+        Policy::from_json(json).expect("it is valid").decide(&PolicyRequest::call("abc", &json!({}))).action,
+        Action::Deny
+    );
 }
 
 #[test]
@@ -227,4 +404,3 @@ fn hostile_command_lines_are_decided_quickly() {
         let _ = command(&policy, &unit.repeat(64 * 1024 / unit.len()));
     }
 }
-

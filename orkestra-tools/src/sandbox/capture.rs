@@ -229,7 +229,8 @@ mod tests {
     fn the_whole_output_has_its_own_cap() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("whole.log");
-        let mut capture = Capture::new(&crate::scope::Unobserved, Some(path.clone()), &Secrets::default()).expect("the file opens");
+        let mut capture =
+            Capture::new(&crate::scope::Unobserved, Some(path.clone()), &Secrets::default()).expect("the file opens");
         let megabyte = vec![b'a'; 1024 * 1024];
         for _ in 0..20 {
             capture.push(&megabyte, false);

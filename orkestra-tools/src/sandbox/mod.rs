@@ -84,7 +84,13 @@ impl Command {
     /// A command with the default timeout, in the workspace.
     #[must_use]
     pub fn new(line: impl Into<String>) -> Self {
-        Self { line: line.into(), cwd: None, timeout: COMMAND_TIMEOUT_DEFAULT, whole: None, secrets: Secrets::default() }
+        Self {
+            line: line.into(),
+            cwd: None,
+            timeout: COMMAND_TIMEOUT_DEFAULT,
+            whole: None,
+            secrets: Secrets::default(),
+        }
     }
 
     /// Sets the timeout.

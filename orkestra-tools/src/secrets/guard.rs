@@ -68,9 +68,7 @@ impl Secrets {
     fn happening(&self, happening: Happening) -> Happening {
         match happening {
             Happening::FileWritten { path, bytes } => Happening::FileWritten { path: self.masked(path), bytes },
-            Happening::CommandOutput { line, stderr } => {
-                Happening::CommandOutput { line: self.masked(line), stderr }
-            }
+            Happening::CommandOutput { line, stderr } => Happening::CommandOutput { line: self.masked(line), stderr },
         }
     }
 

@@ -34,7 +34,9 @@ pub use stream::SecretStream;
 #[non_exhaustive]
 pub enum SecretsError {
     /// A value is too long to be searched for.
-    #[error("cannot mask the secret `{name}`: it is longer than {SECRET_BYTES_MAX} bytes; give only the part that is secret")]
+    #[error(
+        "cannot mask the secret `{name}`: it is longer than {SECRET_BYTES_MAX} bytes; give only the part that is secret"
+    )]
     TooLong {
         /// Its name.
         name: String,
@@ -182,7 +184,7 @@ impl Secrets {
         }
     }
 
-    /// Masks every text in a JSON value, names of fields included.
+    /// Masks every text in a JSON value, names of fields included. Numbers are not changed.
     pub fn mask_json(&self, value: &mut Value) {
         if self.is_empty() {
             return;
@@ -197,13 +199,8 @@ impl Secrets {
                 });
                 *fields = masked.collect();
             }
-            Value::Number(number) => {
-                // A secret of digits alone.
-                if let Cow::Owned(masked) = self.mask(&number.to_string()) {
-                    *value = Value::String(masked);
-                }
-            }
-            Value::Null | Value::Bool(_) => {}
+            // NOTE: a number stays one, so that the value can still be read as what it is.
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 

@@ -4,6 +4,8 @@ mod support;
 
 mod docker;
 mod local;
+mod policy;
 mod sandbox_table;
+mod secrets;
 mod tools;
 mod workspace;

@@ -202,12 +202,16 @@ impl Parser<'_> {
         loop {
             match self.peek(0).ok_or("`${` without its `}`")? {
                 '}' => break,
-                '\'' if place == Place::Quoted => return Err("a quote within `\"${…}\"` has several meanings".to_owned()),
+                '\'' if place == Place::Quoted => {
+                    return Err("a quote within `\"${…}\"` has several meanings".to_owned());
+                }
                 '\'' => {
                     self.at += 1;
                     self.until_single_quote()?;
                 }
-                '"' if place == Place::Quoted => return Err("a quote within `\"${…}\"` has several meanings".to_owned()),
+                '"' if place == Place::Quoted => {
+                    return Err("a quote within `\"${…}\"` has several meanings".to_owned());
+                }
                 '"' => {
                     self.at += 1;
                     self.double_quoted(&mut inner)?;

@@ -105,10 +105,13 @@ impl Word {
 
     /// As it is shown in explanations: unknown text is `…`.
     pub(super) fn show(&self) -> String {
-        self.pieces.iter().map(|piece| match piece {
-            Piece::Text(text) => text.as_str(),
-            Piece::Any => "…",
-        }).collect()
+        self.pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Text(text) => text.as_str(),
+                Piece::Any => "…",
+            })
+            .collect()
     }
 }
 

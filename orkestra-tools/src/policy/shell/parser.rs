@@ -105,7 +105,8 @@ impl<'parts> Parser<'parts> {
 
     fn next_word(&mut self, current: &mut Current) -> Result<(), Unclear> {
         let word = self.word()?;
-        let is_number = word.literal().is_some_and(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+        let is_number =
+            word.literal().is_some_and(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
         if is_number && !word.is_quoted && matches!(self.peek(0), Some('<' | '>')) {
             return self.redirection(current);
         }
@@ -214,7 +215,9 @@ impl<'parts> Parser<'parts> {
                 let delimiter = delimiter.ok_or("a here-document whose end is not known")?.to_owned();
                 self.pending.push(Here { delimiter, is_quoted: target.is_quoted, strips_tabs: operator == "<<-" });
             }
-            ">&" if target.literal().is_some_and(|text| text == "-" || text.bytes().all(|byte| byte.is_ascii_digit())) => {}
+            ">&" if target
+                .literal()
+                .is_some_and(|text| text == "-" || text.bytes().all(|byte| byte.is_ascii_digit())) => {}
             "<" | "<&" | "<<<" => {}
             _ if target.literal().is_some_and(|text| matches!(text, "/dev/null" | "/dev/stdout" | "/dev/stderr")) => {}
             _ => current.writes.push(target),

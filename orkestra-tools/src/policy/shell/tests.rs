@@ -179,7 +179,15 @@ fn wrappers_show_what_they_run() {
         ("sudo -n -u root rm -rf /", &["sudo -n -u root rm -rf /", "rm -rf /"]),
         ("sudo -nu root rm", &["sudo -nu root rm", "rm"]),
         ("sudo -s", &["sudo -s (opaque)"]),
-        ("nice -n 5 nohup timeout -k 1 5 rm -rf /", &["nice -n 5 nohup timeout -k 1 5 rm -rf /", "nohup timeout -k 1 5 rm -rf /", "timeout -k 1 5 rm -rf /", "rm -rf /"]),
+        (
+            "nice -n 5 nohup timeout -k 1 5 rm -rf /",
+            &[
+                "nice -n 5 nohup timeout -k 1 5 rm -rf /",
+                "nohup timeout -k 1 5 rm -rf /",
+                "timeout -k 1 5 rm -rf /",
+                "rm -rf /",
+            ],
+        ),
         ("timeout $T rm", &["timeout … rm (opaque)"]),
         ("command rm; command -v rm", &["command rm", "rm", "command -v rm"]),
         ("exec rm", &["exec rm", "rm"]),
@@ -188,7 +196,10 @@ fn wrappers_show_what_they_run() {
         ("xargs -n1 -I {} sh -c 'rm {}'", &["xargs -n1 -I {} sh -c rm {}", "sh -c … … (opaque)"]),
         ("xargs -I% cp % dest/%", &["xargs -I% cp % dest/%", "cp … … …"]),
         ("xargs --weird rm", &["xargs --weird rm (opaque)"]),
-        ("find . -name '*.py' -exec rm {} \\; -exec sh -c 'ls' ';'", &["find . -name *.py -exec rm {} ; -exec sh -c ls ;", "rm …", "sh -c ls", "ls"]),
+        (
+            "find . -name '*.py' -exec rm {} \\; -exec sh -c 'ls' ';'",
+            &["find . -name *.py -exec rm {} ; -exec sh -c ls ;", "rm …", "sh -c ls", "ls"],
+        ),
         ("find . -execdir rm -rf {} +", &["find . -execdir rm -rf {} +", "rm -rf …"]),
         ("find $X", &["find … (opaque)"]),
         ("eval rm -rf /", &["eval rm -rf /", "rm -rf /"]),
@@ -246,7 +257,29 @@ fn what_shells_disagree_about_is_unclear() {
 #[test]
 fn hostile_text_is_parsed_in_linear_time_and_without_deep_recursion() {
     let long = 64 * 1024;
-    for unit in ["(", "$(", "`", "\"$(", "${x:-", "[", "{", "a;", "'", "\\\n", "<<E ", "env ", "sh -c '", "!", "$((", "find -exec ", "((", "*a", "$x ", "${", "\n"] {
+    for unit in [
+        "(",
+        "$(",
+        "`",
+        "\"$(",
+        "${x:-",
+        "[",
+        "{",
+        "a;",
+        "'",
+        "\\\n",
+        "<<E ",
+        "env ",
+        "sh -c '",
+        "!",
+        "$((",
+        "find -exec ",
+        "((",
+        "*a",
+        "$x ",
+        "${",
+        "\n",
+    ] {
         let _ = parse(&unit.repeat(long / unit.len()));
     }
     for depth in [1, 8, 100, 10_000] {

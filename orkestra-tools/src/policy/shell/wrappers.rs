@@ -36,7 +36,10 @@ const WRAPPERS: [Wrapper; 15] = [
     with_long(wrapper("env", "iv", "uC", 0), &["ignore-environment", "unset=", "chdir=", "debug"]),
     wrapper("nohup", "", "", 0),
     with_long(wrapper("nice", "0123456789", "n", 0), &["adjustment="]),
-    with_long(wrapper("timeout", "fpv", "ks", 1), &["foreground", "preserve-status", "verbose", "kill-after=", "signal="]),
+    with_long(
+        wrapper("timeout", "fpv", "ks", 1),
+        &["foreground", "preserve-status", "verbose", "kill-after=", "signal="],
+    ),
     with_long(wrapper("time", "apv", "fo", 0), &["append", "portability", "verbose", "format=", "output="]),
     wrapper("command", "p", "", 0),
     wrapper("builtin", "", "", 0),
@@ -46,18 +49,54 @@ const WRAPPERS: [Wrapper; 15] = [
     wrapper("ionice", "t", "cn", 0),
     with_long(
         wrapper("xargs", "0rtx", "IEnLPsda", 0),
-        &["null", "no-run-if-empty", "verbose", "max-args=", "max-procs=", "max-lines=", "delimiter=", "arg-file=", "replace="],
+        &[
+            "null",
+            "no-run-if-empty",
+            "verbose",
+            "max-args=",
+            "max-procs=",
+            "max-lines=",
+            "delimiter=",
+            "arg-file=",
+            "replace=",
+        ],
     ),
     wrapper("busybox", "", "", 0),
-    visible(with_long(wrapper("sudo", "EHnkKPSbA", "ugCpRTDhrt", 0), &["non-interactive", "preserve-env", "user=", "group="])),
+    visible(with_long(
+        wrapper("sudo", "EHnkKPSbA", "ugCpRTDhrt", 0),
+        &["non-interactive", "preserve-env", "user=", "group="],
+    )),
     visible(wrapper("doas", "n", "uC", 0)),
 ];
 
 /// Commands that run others in ways that are not modelled here.
 const OPAQUE: [&str; 26] = [
-    "su", "runuser", "script", "watch", "parallel", "ssh", "unshare", "nsenter", "flock", "strace", "ltrace", "gdb",
-    "systemd-run", "at", "batch", "crontab", "chroot", "toybox", "setpriv", "capsh", "chrt", "taskset", "prlimit", "expect",
-    "fc", "run-parts",
+    "su",
+    "runuser",
+    "script",
+    "watch",
+    "parallel",
+    "ssh",
+    "unshare",
+    "nsenter",
+    "flock",
+    "strace",
+    "ltrace",
+    "gdb",
+    "systemd-run",
+    "at",
+    "batch",
+    "crontab",
+    "chroot",
+    "toybox",
+    "setpriv",
+    "capsh",
+    "chrt",
+    "taskset",
+    "prlimit",
+    "expect",
+    "fc",
+    "run-parts",
 ];
 
 /// Builtins that change what later words mean.
@@ -162,7 +201,8 @@ fn command(wrapper: &Wrapper, words: &[Word], inner: &mut Inner) {
     if wrapper.name == "xargs" {
         // Its input takes the place of words, or is added.
         let replaced = replaced(&words[..at]);
-        let holds = |word: &Word| word.literal().is_none_or(|text| replaced.is_some_and(|replaced| text.contains(replaced)));
+        let holds =
+            |word: &Word| word.literal().is_none_or(|text| replaced.is_some_and(|replaced| text.contains(replaced)));
         for word in rest.iter_mut().filter(|word| holds(word)) {
             *word = Word { pieces: vec![Piece::Any], splits: word.splits, ..Word::default() };
         }
@@ -173,9 +213,11 @@ fn command(wrapper: &Wrapper, words: &[Word], inner: &mut Inner) {
 
 /// The text that `xargs` replaces in its command.
 fn replaced(options: &[Word]) -> Option<&str> {
-    let at = options.iter().position(|word| word.leading().starts_with("-I") || word.leading().starts_with("--replace"))?;
+    let at =
+        options.iter().position(|word| word.leading().starts_with("-I") || word.leading().starts_with("--replace"))?;
     let option = options[at].leading();
-    let inline = option.strip_prefix("-I").filter(|text| !text.is_empty()).or_else(|| option.strip_prefix("--replace="));
+    let inline =
+        option.strip_prefix("-I").filter(|text| !text.is_empty()).or_else(|| option.strip_prefix("--replace="));
     inline.or_else(|| options.get(at + 1).and_then(Word::literal))
 }
 
@@ -271,7 +313,9 @@ fn find(words: &[Word], inner: &mut Inner) {
         let rest = &words[at..];
         let end = rest.iter().position(|word| matches!(word.literal(), Some(";" | "+"))).unwrap_or(rest.len());
         let found = |word: &Word| match word.literal() {
-            Some(text) if text.contains("{}") => Word { pieces: vec![Piece::Any], splits: word.literal() == Some("{}"), ..Word::default() },
+            Some(text) if text.contains("{}") => {
+                Word { pieces: vec![Piece::Any], splits: word.literal() == Some("{}"), ..Word::default() }
+            }
             _ => word.clone(),
         };
         inner.commands.push(rest[..end].iter().map(found).collect());

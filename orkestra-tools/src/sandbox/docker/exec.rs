@@ -270,8 +270,11 @@ async fn sweep(shared: &Arc<Shared>, session: &str, mark: &str) -> Result<(), Sa
 async fn internal_command(shared: &Arc<Shared>, line: &[&str]) -> Result<(String, i32), SandboxError> {
     let work = async {
         let mut exec = open(shared, line, None).await?;
-        let mut capture =
-            SessionReader { capture: Capture::new(&Unobserved, None, &crate::secrets::Secrets::default())?, line: Vec::new(), session: Some(String::new()) };
+        let mut capture = SessionReader {
+            capture: Capture::new(&Unobserved, None, &crate::secrets::Secrets::default())?,
+            line: Vec::new(),
+            session: Some(String::new()),
+        };
         exec.pump(shared, &mut capture).await.map_err(|error| failed("run exec", &error))?;
         let code = exit_code(shared, &exec.id).await?;
         Ok((capture.capture.finish().output, code))
