@@ -19,6 +19,8 @@ pub(super) struct Capture<'observer> {
     observer: &'observer dyn Observer,
     /// Masks secrets in each of the two streams.
     masks: [SecretStream; 2],
+    /// Masks what becomes a secret when lines of both streams follow each other.
+    joined: SecretStream,
     /// The incomplete current line of each of the two streams.
     partial: [Vec<u8>; 2],
     lines: u64,
@@ -57,6 +59,7 @@ impl<'observer> Capture<'observer> {
         Ok(Self {
             observer,
             masks: [secrets.stream(), secrets.stream()],
+            joined: secrets.stream(),
             partial: [Vec::new(), Vec::new()],
             lines: 0,
             head: Vec::new(),
@@ -97,6 +100,8 @@ impl<'observer> Capture<'observer> {
                 self.line(stderr);
             }
         }
+        let held = self.joined.finish();
+        self.store(&held);
         let whole = self.whole.take().map(|mut whole| {
             if whole.remaining == 0 {
                 let _ = whole.file.write_all(b"\n[the rest of the output is not kept]\n");
@@ -118,9 +123,15 @@ impl<'observer> Capture<'observer> {
         } else if self.lines == STREAM_LINES_MAX + 1 {
             self.report("[further output of this command is not streamed]", stderr);
         }
-        self.keep(&line);
+        let masked = self.joined.push(&line);
+        self.store(&masked);
+    }
+
+    /// Keeps bytes for the result and the file.
+    fn store(&mut self, bytes: &[u8]) {
+        self.keep(bytes);
         if let Some(whole) = &mut self.whole {
-            whole.write(&line);
+            whole.write(bytes);
         }
     }
 
@@ -223,6 +234,33 @@ mod tests {
         assert_eq!(lines.len() as u64, STREAM_LINES_MAX + 1);
         assert!(lines.last().is_some_and(|(line, _)| line.contains("not streamed")));
         assert_eq!(output.len(), bytes.len());
+    }
+
+    #[test]
+    fn a_secret_is_masked_in_every_split_of_pieces_and_over_both_streams() {
+        let secret = "ghp_0123456789";
+        let secrets = Secrets::new([("TOKEN", secret)]).expect("one secret");
+        for at in 0..=secret.len() {
+            for second in [false, true] {
+                let lines = Lines::default();
+                let directory = tempfile::tempdir().expect("a temporary directory");
+                let path = directory.path().join("whole.log");
+                let mut capture = Capture::new(&lines, Some(path.clone()), &secrets).expect("the file opens");
+                capture.push(secret[..at].as_bytes(), false);
+                capture.push(secret[at..].as_bytes(), second);
+                let output = capture.finish().output;
+                let whole = std::fs::read_to_string(path).expect("the file is there");
+                let lines = lines.0.into_inner().expect("no test panics inside");
+                assert_eq!((output.as_str(), whole.as_str()), ("[secret TOKEN]", "[secret TOKEN]"), "{at} {second}");
+                assert!(second || lines == [("[secret TOKEN]".to_owned(), false)], "{at}: {lines:?}");
+            }
+        }
+        // A secret where a long line is split.
+        let lines = Lines::default();
+        let mut capture = Capture::new(&lines, None, &secrets).expect("no file is opened");
+        capture.push(&[vec![b'x'; OUTPUT_LINE_BYTES_MAX - 5], secret.as_bytes().to_vec()].concat(), false);
+        assert!(!capture.finish().output.contains("ghp_"));
+        assert!(lines.0.into_inner().expect("no test panics inside").iter().all(|(line, _)| !line.contains("ghp")));
     }
 
     #[test]
