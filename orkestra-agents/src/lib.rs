@@ -24,7 +24,7 @@ pub mod validate;
 pub mod view;
 mod workplace;
 
-pub use agent::{Agent, AgentOutput, Brief, TOKENS_METER, USD_METER};
+pub use agent::{Agent, AgentOutput, Brief, TOKENS_METER, USD_METER, ask_human};
 pub use call_log::CALL_LOG_VARIABLE;
 pub use error::{Error, ErrorKind};
 pub use pipeline::{

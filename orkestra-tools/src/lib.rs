@@ -9,12 +9,15 @@
 //! - [`Workspace`] is a directory that paths cannot leave.
 //! - [`Sandbox`] runs commands: [`DockerSandbox`] (the default) and [`LocalSandbox`] (chosen explicitly). `docs/sandbox.md`
 //!   says what each confines and what not; a started sandbox reports it in [`Sandbox::confinement`].
+//! - [`Secrets`] are masked in everything that comes out of a tool.
+//! - [`policy`] decides which calls are made, asked about or refused. It is data, and pure.
 //! - [`limits`] has every limit with its reason.
 //!
 //! This crate knows nothing of runs, models and stores, and never reads configuration from the environment.
 
 pub mod egress;
 pub mod limits;
+pub mod policy;
 pub mod web;
 
 mod arguments;
@@ -25,6 +28,7 @@ mod nearest;
 mod reference;
 mod sandbox;
 mod scope;
+mod secrets;
 mod tool;
 mod tools;
 mod toolset;
@@ -36,6 +40,7 @@ pub use sandbox::docker::{DockerInfo, DockerOptions, DockerSandbox, Network};
 pub use sandbox::local::{LocalOptions, LocalSandbox};
 pub use sandbox::{Command, CommandResult, Confinement, Sandbox, SandboxError};
 pub use scope::{Happening, Observer, ToolScope, Unobserved};
+pub use secrets::{SecretStream, Secrets, SecretsError};
 pub use tool::{Effect, Tool, ToolOutput, TypedTool, typed};
 pub use toolset::ToolSet;
 pub use workspace::{FileEntry, Listing, Workspace, WorkspaceError};

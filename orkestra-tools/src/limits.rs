@@ -234,6 +234,22 @@ pub const ARGUMENTS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Problems of a call's arguments reported to the model at once; the rest is counted. Every tool has fewer arguments.
 pub const ARGUMENT_PROBLEMS_MAX: usize = 25;
 
+/// Shortest secret that is masked, bytes. Shorter values occur in ordinary text, which masking would make unreadable.
+pub const SECRET_BYTES_MIN: usize = 8;
+
+/// Longest secret, bytes: a private key of 8192 bits in PEM has 6.4 KB. What cannot be yet decided is held back, at most three
+/// times as much.
+pub const SECRET_BYTES_MAX: usize = 16 * 1024;
+
+/// Secrets of one run. A run uses a handful; each has about ten forms that are searched for.
+pub const SECRETS_MAX: usize = 256;
+
+/// Rules of a policy. Each part of a command line is matched against each rule.
+pub const POLICY_RULES_MAX: usize = 500;
+
+/// Longest text in a policy, bytes: a command, a glob, an example, a reason.
+pub const POLICY_TEXT_BYTES_MAX: usize = 4096;
+
 /// Length of one such problem, bytes: validators quote the offending value, which may be a whole file.
 pub const ARGUMENT_PROBLEM_BYTES_MAX: usize = 300;
 

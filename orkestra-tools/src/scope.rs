@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::artifacts::Artifacts;
 use crate::sandbox::Sandbox;
+use crate::secrets::{MaskedObserver, MaskedSandbox, Secrets};
 use crate::workspace::Workspace;
 
 /// Something that a tool did, reported when it happens. For showing progress only: the tool's output is the record.
@@ -49,6 +50,7 @@ pub struct ToolScope {
     sandbox: Arc<dyn Sandbox>,
     artifacts: Artifacts,
     observer: Arc<dyn Observer>,
+    secrets: Secrets,
 }
 
 impl ToolScope {
@@ -65,7 +67,25 @@ impl ToolScope {
         observer: Arc<dyn Observer>,
     ) -> Self {
         let artifacts = Artifacts::new(artifacts, workspace.path().to_owned());
-        Self { workspace, sandbox, artifacts, observer }
+        Self { workspace, sandbox, artifacts, observer, secrets: Secrets::default() }
+    }
+
+    /// Masks these secrets in everything that comes out of the scope: outputs of commands, happenings, artifacts, results and
+    /// errors. Files in the workspace are not changed.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Secrets) -> Self {
+        if !secrets.is_empty() {
+            self.sandbox = Arc::new(MaskedSandbox { inner: self.sandbox, secrets: secrets.clone() });
+            self.observer = Arc::new(MaskedObserver { inner: self.observer, secrets: secrets.clone() });
+            self.secrets = secrets;
+        }
+        self
+    }
+
+    /// The secrets that are masked.
+    #[must_use]
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// The workspace with the files.

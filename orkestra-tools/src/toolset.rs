@@ -86,14 +86,21 @@ impl ToolSet {
         self.entries.values().map(|entry| &entry.tool)
     }
 
-    /// Validates the arguments, then calls the tool.
+    /// Validates the arguments, then calls the tool. The scope's secrets are masked in the result and in errors.
     ///
     /// # Errors
     /// [`ToolError::UnknownTool`] and [`ToolError::InvalidArguments`] before the tool is called; afterwards the tool's own
     /// errors.
     pub async fn call(&self, scope: &ToolScope, name: &str, arguments: Value) -> Result<ToolOutput, ToolError> {
-        let (tool, arguments) = self.checked(name, arguments)?;
-        tool.call(scope, arguments).await
+        let result = match self.checked(name, arguments) {
+            Ok((tool, arguments)) => tool.call(scope, arguments).await,
+            Err(error) => Err(error),
+        };
+        let secrets = scope.secrets();
+        match result {
+            Ok(output) => Ok(secrets.output(output)),
+            Err(error) => Err(secrets.tool_error(error)),
+        }
     }
 
     /// Validates the arguments without calling the tool; returns them normalised, as the tool would get them.

@@ -6,7 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use orkestra_core::prelude::{Amount, Context};
-use orkestra_tools::{Happening, Observer};
+use orkestra_tools::{Happening, Observer, SecretStream, Secrets};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -20,26 +20,53 @@ use crate::{
 /// Characters of an argument or a result in an event; the step result has all of it.
 const SHOWN_CHARACTERS: usize = 600;
 
+/// The door of an agent's events: secrets are masked in each.
+#[derive(Clone)]
+pub(super) struct Voice {
+    cx: Context,
+    secrets: Secrets,
+}
+
+impl Voice {
+    pub(super) fn new(cx: &Context, secrets: &Secrets) -> Self {
+        Self { cx: cx.clone(), secrets: secrets.clone() }
+    }
+
+    fn emit(&self, event: &ProductEvent) {
+        event.emit_masked(&self.cx, &self.secrets);
+    }
+
+    fn agent(&self) -> String {
+        self.cx.node().to_owned()
+    }
+}
+
 /// Emits a model's answer while it streams.
 pub(super) struct TokenSink {
-    cx: Context,
+    voice: Voice,
+    /// Masks a secret that is split over two pieces.
+    mask: Mutex<SecretStream>,
     chunks: Mutex<Chunks>,
 }
 
 impl TokenSink {
-    pub(super) fn new(cx: Context) -> Self {
-        Self { cx, chunks: Mutex::default() }
+    pub(super) fn new(voice: Voice) -> Self {
+        let mask = Mutex::new(voice.secrets.stream());
+        Self { voice, mask, chunks: Mutex::default() }
     }
 
     /// Emits the rest of the text.
     pub(super) fn finish(&self) {
+        let held = lock(&self.mask).finish();
+        let ready = lock(&self.chunks).push(&String::from_utf8_lossy(&held), Instant::now());
+        self.emit_chunk(ready);
         let rest = lock(&self.chunks).take();
         self.emit_chunk(rest);
     }
 
     fn emit_chunk(&self, chunk: Option<String>) {
         if let Some(chunk) = chunk {
-            ProductEvent::TokenChunk { agent: agent(&self.cx), chunk }.emit(&self.cx);
+            self.voice.emit(&ProductEvent::TokenChunk { agent: self.voice.agent(), chunk });
         }
     }
 }
@@ -48,18 +75,19 @@ impl Sink for TokenSink {
     fn event(&self, event: StreamEvent) {
         match event {
             StreamEvent::Text(text) => {
-                let ready = lock(&self.chunks).push(&text, Instant::now());
+                let masked = lock(&self.mask).push(text.as_bytes()).into_owned();
+                let ready = lock(&self.chunks).push(&String::from_utf8_lossy(&masked), Instant::now());
                 self.emit_chunk(ready);
             }
             StreamEvent::Waiting { delay, reason } => {
                 self.finish();
                 let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
                 let (kind, reason) = (reason.kind().to_owned(), reason.to_string());
-                ProductEvent::RateLimited { agent: agent(&self.cx), delay_ms, kind, reason }.emit(&self.cx);
+                self.voice.emit(&ProductEvent::RateLimited { agent: self.voice.agent(), delay_ms, kind, reason });
             }
             StreamEvent::Restarted { model } => {
                 self.finish();
-                ProductEvent::ModelRestarted { agent: agent(&self.cx), model }.emit(&self.cx);
+                self.voice.emit(&ProductEvent::ModelRestarted { agent: self.voice.agent(), model });
             }
         }
     }
@@ -67,13 +95,13 @@ impl Sink for TokenSink {
 
 /// Emits what a tool does, and remembers the files that it writes.
 pub(super) struct ToolWatch {
-    cx: Context,
+    voice: Voice,
     written: Mutex<Vec<String>>,
 }
 
 impl ToolWatch {
-    pub(super) fn new(cx: Context) -> Self {
-        Self { cx, written: Mutex::default() }
+    pub(super) fn new(voice: Voice) -> Self {
+        Self { voice, written: Mutex::default() }
     }
 
     /// The files written so far.
@@ -86,54 +114,50 @@ impl Observer for ToolWatch {
     fn observe(&self, happening: Happening) {
         match happening {
             Happening::FileWritten { path, bytes } => {
-                file_written(&self.cx, path.clone(), bytes);
+                file_written(&self.voice, path.clone(), bytes);
                 lock(&self.written).push(path);
             }
             Happening::CommandOutput { line, stderr } => {
-                ProductEvent::CommandOutput { agent: agent(&self.cx), line, stderr }.emit(&self.cx);
+                self.voice.emit(&ProductEvent::CommandOutput { agent: self.voice.agent(), line, stderr });
             }
             _ => {}
         }
     }
 }
 
-pub(super) fn file_written(cx: &Context, path: String, bytes: u64) {
-    ProductEvent::FileWritten { agent: agent(cx), path, bytes }.emit(cx);
+pub(super) fn file_written(voice: &Voice, path: String, bytes: u64) {
+    voice.emit(&ProductEvent::FileWritten { agent: voice.agent(), path, bytes });
 }
 
-pub(super) fn tool_call(cx: &Context, tool: &str, arguments: &Value) {
-    ProductEvent::ToolCall { agent: agent(cx), tool: tool.to_owned(), arguments: shown(arguments) }.emit(cx);
+pub(super) fn tool_call(voice: &Voice, tool: &str, arguments: &Value) {
+    voice.emit(&ProductEvent::ToolCall { agent: voice.agent(), tool: tool.to_owned(), arguments: shown(arguments) });
 }
 
-pub(super) fn tool_result(cx: &Context, tool: &str, text: &str, is_error: bool) {
+pub(super) fn tool_result(voice: &Voice, tool: &str, text: &str, is_error: bool) {
     let (tool, text) = (tool.to_owned(), cut(text, SHOWN_CHARACTERS));
-    ProductEvent::ToolResult { agent: agent(cx), tool, ok: !is_error, text }.emit(cx);
+    voice.emit(&ProductEvent::ToolResult { agent: voice.agent(), tool, ok: !is_error, text });
 }
 
-pub(super) fn notice(cx: &Context, message: &str) {
-    ProductEvent::Notice { agent: agent(cx), message: message.to_owned() }.emit(cx);
+pub(super) fn notice(voice: &Voice, message: &str) {
+    voice.emit(&ProductEvent::Notice { agent: voice.agent(), message: message.to_owned() });
 }
 
-pub(super) fn validation_failed(cx: &Context, debug_info: &DebugInfo) {
-    ProductEvent::ValidationFailed { agent: agent(cx), debug_info: debug_info.clone() }.emit(cx);
+pub(super) fn validation_failed(voice: &Voice, debug_info: &DebugInfo) {
+    voice.emit(&ProductEvent::ValidationFailed { agent: voice.agent(), debug_info: debug_info.clone() });
 }
 
 /// The tokens and the cost of one call. A cost that is unknown is not 0.
-pub(super) fn usage(cx: &Context, reply: &Reply) {
+pub(super) fn usage(voice: &Voice, reply: &Reply) {
     if reply.usage == Usage::default() {
         return;
     }
     let cost_usd = reply.usage.cost_usd.map(Amount::as_units);
     let tokens = Tokens { input: reply.usage.input, output: reply.usage.output };
-    ProductEvent::Usage { agent: agent(cx), model: reply.model.clone(), tokens, cost_usd }.emit(cx);
-}
-
-fn agent(cx: &Context) -> String {
-    cx.node().to_owned()
+    voice.emit(&ProductEvent::Usage { agent: voice.agent(), model: reply.model.clone(), tokens, cost_usd });
 }
 
 /// Arguments with long texts cut: the content of a file is in the file.
-fn shown(arguments: &Value) -> Value {
+pub(super) fn shown(arguments: &Value) -> Value {
     match arguments {
         Value::String(text) => Value::String(cut(text, SHOWN_CHARACTERS)),
         Value::Array(values) => values.iter().map(shown).collect(),

@@ -14,8 +14,10 @@
 mod brief;
 mod chunks;
 mod condense;
+mod consent;
 mod detector;
 mod events;
+mod mask;
 mod model_turn;
 mod output;
 pub(crate) mod prompt;
@@ -33,6 +35,8 @@ use crate::{model::Model, validate::Validator, workplace::Workplaces};
 
 pub use brief::Brief;
 pub(crate) use condense::cut;
+pub(crate) use consent::ANSWER_TIME;
+pub use consent::ask_human;
 pub(crate) use model_turn::task_error;
 pub use model_turn::{TOKENS_METER, USD_METER};
 pub use output::AgentOutput;

@@ -6,11 +6,13 @@ use std::sync::{
 };
 
 use orkestra_core::prelude::{Amount, Context, TaskError, TaskResult};
+use orkestra_tools::Secrets;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     agent::{
-        events::{self, TokenSink},
+        events::{self, TokenSink, Voice},
+        mask,
         talk::Talk,
     },
     call_log::{CallKey, CallLog},
@@ -50,6 +52,7 @@ pub(super) struct ModelTurn<'a> {
     pub(super) model: &'a Arc<dyn Model>,
     pub(super) tools: &'a [ToolDefinition],
     pub(super) call_log: &'a CallLog,
+    pub(super) secrets: &'a Secrets,
     /// The prefix of the step's key, such as `a1/turn-3`.
     pub(super) key: &'a str,
     /// Whether the model must answer in words this time.
@@ -88,7 +91,9 @@ impl ModelTurn<'_> {
             let is_done_now = Arc::clone(&is_done_now);
             async move {
                 self.call_log.start(call_key);
-                let answer = call(&cx, &*model, &request).await?;
+                let answer = call(&Voice::new(&cx, self.secrets), &*model, &request).await;
+                let answer = answer.map_err(|error| mask::error(self.secrets, error))?;
+                let answer = mask::value(self.secrets, answer)?;
                 is_done_now.store(true, Ordering::Relaxed);
                 Ok::<_, TaskError>(answer)
             }
@@ -101,13 +106,13 @@ impl ModelTurn<'_> {
     }
 }
 
-async fn call(cx: &Context, model: &dyn Model, request: &Request) -> Result<Answer, TaskError> {
-    let sink = TokenSink::new(cx.clone());
+async fn call(voice: &Voice, model: &dyn Model, request: &Request) -> Result<Answer, TaskError> {
+    let sink = TokenSink::new(voice.clone());
     let answer = model.stream(request, &sink).await;
     sink.finish();
     match answer {
         Ok(reply) => {
-            events::usage(cx, &reply);
+            events::usage(voice, &reply);
             Ok(Answer::Replied(reply))
         }
         Err(ModelError::ContextTooLong(_)) => Ok(Answer::TooLong),

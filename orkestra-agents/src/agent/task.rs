@@ -13,7 +13,8 @@ use crate::{
         Agent, AgentOutput, Brief, CALLS_PER_TURN_MAX,
         condense::cut,
         detector::Advice,
-        events::{self, ToolWatch},
+        events::{self, ToolWatch, Voice},
+        mask,
         model_turn::ModelTurn,
         prompt::{self, Opening},
         talk::Talk,
@@ -82,7 +83,7 @@ impl Task for Agent {
         let before = AgentOutput::all_in(&input);
         let attempt = Attempt { agent: self, cx: &cx, brief: &brief, workplace: &workplace, before: &before };
         tokio::select! {
-            output = attempt.run() => output,
+            output = attempt.run() => output.map_err(|error| mask::error(workplace.secrets(), error)),
             // NOTE: dropping the attempt drops the model's stream and kills the command that runs.
             () = cx.cancelled() => Err(TaskError::permanent("the attempt was cancelled").with_kind(FailureKind::Cancelled)),
         }
@@ -125,13 +126,13 @@ impl Attempt<'_> {
         let tools: Vec<&str> = self.agent.tools.iter().map(|tool| tool.name()).collect();
         let checks = self.agent.validator.as_ref().map(|validator| validator.checks());
         let system = prompt::system(&self.agent.role, &self.agent.duty, &tools, checks);
-        Ok(vec![system, prompt::first(&opening)])
+        Ok(mask::messages(self.workplace.secrets(), vec![system, prompt::first(&opening)]))
     }
 
     async fn look_around(&self, model: &dyn Model) -> Result<Surroundings, TaskError> {
         if self.cx.attempt() == 1 && self.before.is_empty() {
             let notices = model.notice().into_iter().chain(self.brief.notices.iter().map(String::as_str));
-            notices.for_each(|notice| events::notice(self.cx, notice));
+            notices.for_each(|notice| events::notice(&self.voice(), notice));
         }
         let quoted = self.brief.files.clone();
         let workspace = self.workplace.workspace().clone();
@@ -146,7 +147,11 @@ impl Attempt<'_> {
             let quoted = quoted.into_iter().map(|(section, path)| (section, read(&path))).collect();
             Ok::<_, orkestra_tools::WorkspaceError>(Surroundings { files, quoted })
         });
-        Ok(looked.await??)
+        mask::value(self.workplace.secrets(), looked.await??)
+    }
+
+    fn voice(&self) -> Voice {
+        Voice::new(self.cx, self.workplace.secrets())
     }
 
     /// Calls the model and its tools in turn, until the agent is done or is stopped.
@@ -157,7 +162,8 @@ impl Attempt<'_> {
         for turn in 1..=self.agent.turns_max {
             let key = self.key(&format!("turn-{turn}"));
             let call_log = self.agent.workplaces.call_log();
-            let turn = ModelTurn { cx: self.cx, model, tools: &tools, call_log, key: &key, words_only };
+            let secrets = self.workplace.secrets();
+            let turn = ModelTurn { cx: self.cx, model, tools: &tools, call_log, secrets, key: &key, words_only };
             let reply = turn.ask(talk).await?;
             let wants_tools_back = words_only && reply.message.text.trim_start().starts_with(CONTINUE);
             words_only = false;
@@ -242,7 +248,7 @@ impl Attempt<'_> {
                 (self.workplace.workspace().clone(), path.clone(), format!("{answer}\n").into_bytes());
             let written = path.clone();
             match tokio::task::spawn_blocking(move || workspace.write(&written, &content)).await? {
-                Ok(bytes) => events::file_written(self.cx, path, bytes),
+                Ok(bytes) => events::file_written(&self.voice(), path, bytes),
                 // The agent left something else at this path: the validator judges that.
                 Err(error) if error.is_for_model() => {
                     tracing::warn!(%error, path, "cannot write the answer of an agent")
@@ -282,11 +288,13 @@ impl Attempt<'_> {
 
     async fn validate(&self, written: &[String]) -> Result<Verdict, TaskError> {
         let Some(validator) = &self.agent.validator else { return Ok(Verdict::Passed { notes: Vec::new() }) };
-        let scope = self.workplace.scope(self.cx.node(), Arc::new(ToolWatch::new(self.cx.clone())));
+        let scope = self.workplace.scope(self.cx.node(), Arc::new(ToolWatch::new(self.voice())));
         let work = Submission { scope: &scope, written, wanted: &self.brief.wanted, attempt: self.cx.attempt() };
-        let verdict = validator.validate(work).await?;
+        let verdict = validator.validate(work).await;
+        let verdict = verdict.map_err(|error| mask::error(self.workplace.secrets(), error.into()))?;
+        let verdict = mask::value(self.workplace.secrets(), verdict)?;
         if let Verdict::Failed(info) = &verdict {
-            events::validation_failed(self.cx, info);
+            events::validation_failed(&self.voice(), info);
         }
         Ok(verdict)
     }

@@ -10,8 +10,9 @@ use orkestra_tools::{Effect, SandboxError, ToolError, ToolScope, ToolSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    agent::events::{self, ToolWatch},
-    agent::prompt,
+    agent::consent::{self, Said, Verdict, Waiting},
+    agent::events::{self, ToolWatch, Voice},
+    agent::{mask, prompt},
     call_log::{CallKey, CallLog},
     model::{Arguments, ToolCall},
     validate::ErrorType,
@@ -25,11 +26,18 @@ pub(super) struct ToolRecord {
     pub(super) is_error: bool,
     #[serde(default)]
     pub(super) files: Vec<String>,
+    /// What a person has to say before the call has a result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) waits: Option<Waiting>,
 }
 
 impl ToolRecord {
     pub(super) fn error(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_error: true, files: Vec::new() }
+        Self { text: text.into(), is_error: true, files: Vec::new(), waits: None }
+    }
+
+    fn waiting(waiting: Waiting) -> Self {
+        Self { text: String::new(), is_error: false, files: Vec::new(), waits: Some(waiting) }
     }
 }
 
@@ -42,8 +50,23 @@ pub(super) struct ToolTurn<'a> {
 }
 
 impl ToolTurn<'_> {
-    /// Makes the call, or returns its remembered result.
+    /// Makes the call, or returns its remembered result. Waits for a person if the call asks one, or the policy does.
     pub(super) async fn call(&self, key: &str, call: &ToolCall) -> TaskResult<ToolRecord> {
+        let record = self.step(key, call, false).await?;
+        let Some(waiting) = record.waits else { return Ok(record) };
+        let shown = events::shown(&call.arguments.to_value());
+        let (secrets, limit) = (self.workplace.secrets(), self.workplace.answer_time());
+        let cx = self.cx.scope(&format!("{key}/ask"))?;
+        match waiting.ask(&cx, &call.name, &shown, limit, secrets).await? {
+            Said::Consented => self.step(&format!("{key}/allowed"), call, true).await,
+            Said::Told(text, is_error) => {
+                self.told(&format!("{key}/told"), call, consent::record(text, is_error)).await
+            }
+        }
+    }
+
+    /// Decides on the call and makes it, as one step.
+    async fn step(&self, key: &str, call: &ToolCall, has_consent: bool) -> TaskResult<ToolRecord> {
         let is_done_now = Arc::new(AtomicBool::new(false));
         let (run, node) = (self.cx.run_id().to_string(), self.cx.node().to_owned());
         let call_key = CallKey { run: &run, node: &node, step: key, call: &call.name };
@@ -51,7 +74,8 @@ impl ToolTurn<'_> {
             let is_done_now = Arc::clone(&is_done_now);
             async move {
                 self.call_log.start(call_key);
-                let record = self.really_call(call).await?;
+                let made = self.really_call(call, has_consent).await;
+                let record = made.map_err(|error| mask::error(self.workplace.secrets(), error))?;
                 is_done_now.store(true, Ordering::Relaxed);
                 Ok::<_, TaskError>(record)
             }
@@ -73,31 +97,50 @@ impl ToolTurn<'_> {
 
     /// The record of a call whose process died inside it. A step of its own, so that it is reported once.
     async fn interrupted(&self, key: &str, call: &ToolCall) -> TaskResult<ToolRecord> {
-        let record = ToolRecord::error(prompt::interrupted(&call.name));
+        self.told(&format!("{key}/interrupted"), call, ToolRecord::error(prompt::interrupted(&call.name))).await
+    }
+
+    /// Reports a result that no tool gave, once.
+    async fn told(&self, key: &str, call: &ToolCall, record: ToolRecord) -> TaskResult<ToolRecord> {
         let told = || {
-            let (cx, record, tool) = (self.cx.clone(), record.clone(), call.name.clone());
+            let (voice, record, tool) = (self.voice(), record.clone(), call.name.clone());
             async move {
-                events::tool_result(&cx, &tool, &record.text, true);
+                events::tool_result(&voice, &tool, &record.text, record.is_error);
                 Ok::<_, TaskError>(record)
             }
         };
-        self.cx.step(format!("{key}/interrupted"), told).await
+        self.cx.step(key, told).await
     }
 
-    async fn really_call(&self, call: &ToolCall) -> Result<ToolRecord, TaskError> {
-        events::tool_call(self.cx, &call.name, &call.arguments.to_value());
+    fn voice(&self) -> Voice {
+        Voice::new(self.cx, self.workplace.secrets())
+    }
+
+    async fn really_call(&self, call: &ToolCall, has_consent: bool) -> Result<ToolRecord, TaskError> {
+        let voice = self.voice();
+        if !has_consent {
+            events::tool_call(&voice, &call.name, &call.arguments.to_value());
+        }
+        let judge = |arguments| match has_consent {
+            true => Verdict::Make,
+            false => consent::judge(self.workplace.policy(), self.tools, &call.name, arguments),
+        };
         let record = match &call.arguments {
-            Arguments::Valid(arguments) => {
-                let watch = Arc::new(ToolWatch::new(self.cx.clone()));
-                let scope = self.workplace.scope(self.cx.node(), Arc::clone(&watch));
-                let result = self.tools.call(&scope, &call.name, arguments.clone()).await;
-                let mut record = record_of(&call.name, &scope, result)?;
-                record.files = watch.written();
-                record
-            }
+            Arguments::Valid(arguments) => match judge(arguments) {
+                Verdict::Make => {
+                    let watch = Arc::new(ToolWatch::new(voice.clone()));
+                    let scope = self.workplace.scope(self.cx.node(), Arc::clone(&watch));
+                    let result = self.tools.call(&scope, &call.name, arguments.clone()).await;
+                    let mut record = record_of(&call.name, &scope, result)?;
+                    record.files = watch.written();
+                    record
+                }
+                Verdict::Wait(waiting) => return Ok(ToolRecord::waiting(waiting)),
+                Verdict::Refuse(text) => ToolRecord::error(text),
+            },
             Arguments::Malformed { text, problem } => ToolRecord::error(malformed(&call.name, text, problem)),
         };
-        events::tool_result(self.cx, &call.name, &record.text, record.is_error);
+        events::tool_result(&voice, &call.name, &record.text, record.is_error);
         Ok(record)
     }
 }
@@ -108,7 +151,7 @@ fn record_of(
     result: Result<orkestra_tools::ToolOutput, ToolError>,
 ) -> Result<ToolRecord, TaskError> {
     match result {
-        Ok(output) => Ok(ToolRecord { text: output.text, is_error: false, files: Vec::new() }),
+        Ok(output) => Ok(ToolRecord { text: output.text, is_error: false, files: Vec::new(), waits: None }),
         Err(error) if error.is_for_model() => Ok(ToolRecord::error(error.to_string())),
         Err(ToolError::Sandbox(SandboxError::Lost(reason))) => {
             tracing::warn!(tool, reason, sandbox = scope.sandbox().kind(), "the sandbox was lost during a tool call");

@@ -1,6 +1,7 @@
 //! How events are written: into the journal by agents, and as JSON to users. Pure, except for [`ProductEvent::emit`].
 
 use orkestra_core::prelude::Context;
+use orkestra_tools::Secrets;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
@@ -93,10 +94,17 @@ impl ProductEvent {
 
     /// Emits the event into the journal of the task's run.
     pub fn emit(&self, cx: &Context) {
+        self.emit_masked(cx, &Secrets::default());
+    }
+
+    /// The same with secrets masked.
+    pub(crate) fn emit_masked(&self, cx: &Context, secrets: &Secrets) {
         let mut fields = fields(self);
         // The journal records the node that emits it.
         fields.remove("agent");
-        cx.emit(self.name(), fields);
+        let mut fields = Value::Object(fields);
+        secrets.mask_json(&mut fields);
+        cx.emit(&secrets.mask(self.name()), fields);
     }
 
     /// Whether agents emit it; the other events follow from events of the engine.

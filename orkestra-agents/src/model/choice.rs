@@ -28,6 +28,18 @@ const DEFAULTS: [(&str, &str); 9] = [
     ("OPENROUTER_API_KEY", "open_router::qwen/qwen3-coder"),
 ];
 
+/// The variables of other keys that genai reads.
+const MORE_KEYS: [&str; 8] = [
+    "GOOGLE_API_KEY",
+    "COHERE_API_KEY",
+    "ALIYUN_API_KEY",
+    "TOGETHER_API_KEY",
+    "FIREWORKS_API_KEY",
+    "NEBIUS_API_KEY",
+    "ZAI_API_KEY",
+    "OPEN_ROUTER_API_KEY",
+];
+
 /// How long a local server may take to list its models.
 const PROBE_MAX: Duration = Duration::from_secs(2);
 /// The assumed window of a model that does not state it. When it is smaller, the provider refuses a conversation that is too
@@ -236,6 +248,14 @@ impl ModelSource {
         environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
         Self { choice, environment: Arc::new(environment) }
+    }
+
+    /// The keys that this source can use, by the names of their variables.
+    pub(crate) fn secrets(&self) -> Vec<(String, String)> {
+        let given = self.choice.api_key.iter().map(|key| ("MODEL_API_KEY".to_owned(), key.clone()));
+        let names = DEFAULTS.iter().map(|(name, _)| *name).chain(MORE_KEYS);
+        let set = names.filter_map(|name| Some((name.to_owned(), (*self.environment)(name)?)));
+        given.chain(set).collect()
     }
 
     /// The model of a run: `wanted` if the run names one, else the choice, else the best that this machine has. It may ask local

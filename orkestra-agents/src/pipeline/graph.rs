@@ -10,8 +10,10 @@ pub const PIPELINE: &str = "pipeline";
 
 /// Attempts of an agent, the first included: two chances to learn from the validator.
 const ATTEMPTS_MAX: u32 = 3;
-/// How long one attempt of an agent may take.
-const ATTEMPT_TIME_MAX_MS: u64 = 30 * 60 * 1000;
+/// How long an attempt may be silent while it does not wait for a person: longer than the longest command.
+const ATTEMPT_SILENCE_MAX_MS: u64 = 30 * 60 * 1000;
+/// How long one attempt of an agent may take. It may wait a day for an answer, and the number of its turns is limited.
+const ATTEMPT_TIME_MAX_MS: u64 = 48 * 60 * 60 * 1000;
 
 /// Checks and orders the agents that a run selects; an empty selection means all.
 ///
@@ -38,6 +40,7 @@ pub(super) fn workflow(tasks: &[String]) -> Result<WorkflowSpec, Error> {
     for task in tasks {
         let mut node = NodeSpec::task(name(task)?, name(task)?).with_retry(Retry::immediate(ATTEMPTS_MAX));
         node.timeout_ms = Some(ATTEMPT_TIME_MAX_MS);
+        node.heartbeat_timeout_ms = Some(ATTEMPT_SILENCE_MAX_MS);
         for before in waits_for(task, tasks) {
             node = node.with_after(name(&before)?);
         }

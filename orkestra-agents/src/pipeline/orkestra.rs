@@ -5,10 +5,11 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use orkestra_core::prelude::{Engine, Name, Run, RunId, RunQuery, RunRecord, RunStatus, Store};
-use orkestra_tools::{DockerSandbox, Workspace};
+use orkestra_tools::{DockerSandbox, Secrets, Workspace, policy::Policy};
 use tokio::task::JoinSet;
 
 use super::{AGENTS, Job, PROJECT_LABEL, PipelineRequest, SandboxChoice, graph, job, request::run_id, roles};
@@ -42,6 +43,9 @@ pub struct OrkestraBuilder {
     sandbox: SandboxChoice,
     call_log: Option<PathBuf>,
     changes: Vec<Change>,
+    secrets: Secrets,
+    policy: Policy,
+    answer_time: Option<Duration>,
 }
 
 impl OrkestraBuilder {
@@ -71,17 +75,43 @@ impl OrkestraBuilder {
         self
     }
 
+    /// Masks these secrets, beside the keys of models, in everything that agents store, emit and send.
+    pub fn secrets(mut self, secrets: Secrets) -> Self {
+        self.secrets = secrets;
+        self
+    }
+
+    /// Sets which tool calls the agents make by themselves, which a person decides on, and which are refused.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Sets how long an agent waits for a person's answer, 24 hours by default.
+    pub fn answer_time(mut self, answer_time: Duration) -> Self {
+        self.answer_time = Some(answer_time);
+        self
+    }
+
     /// Starts the engine on `store`. Runs that an earlier process left unfinished continue at once.
     ///
     /// # Errors
     /// [`ErrorKind::Workspace`] when the data directory cannot be used, [`ErrorKind::Usage`] when an agent to replace does
-    /// not exist, [`ErrorKind::Engine`] when the engine cannot start on the store.
+    /// not exist or a secret is too long, [`ErrorKind::Engine`] when the engine cannot start on the store.
     pub async fn start(self, store: Arc<dyn Store>) -> Result<Orkestra, Error> {
         let mut workplaces = Workplaces::new(&self.data)?;
         if let Some(path) = &self.call_log {
             workplaces = workplaces.with_call_log(path)?;
         }
         let models = ModelSource::new(self.model);
+        let secrets = self.secrets.with(models.secrets()).map_err(|error| Error::usage(error.to_string()))?;
+        for name in secrets.unmasked() {
+            tracing::warn!(name, "a secret is too short to be masked; use a longer one");
+        }
+        workplaces = workplaces.with_secrets(secrets).with_policy(self.policy);
+        if let Some(answer_time) = self.answer_time {
+            workplaces = workplaces.with_answer_time(answer_time);
+        }
         let mut engine = Engine::builder().shared_store(store);
         for (name, agent) in agents(&models, &workplaces, self.changes)? {
             engine = engine.task(name, agent);
@@ -120,6 +150,9 @@ impl Orkestra {
             sandbox: SandboxChoice::default(),
             call_log: None,
             changes: Vec::new(),
+            secrets: Secrets::default(),
+            policy: Policy::default(),
+            answer_time: None,
         }
     }
 
@@ -130,7 +163,8 @@ impl Orkestra {
     /// without a price; [`ErrorKind::Model`] when the model's key is missing; [`ErrorKind::Sandbox`] when commands have nowhere
     /// to run; [`ErrorKind::Engine`] when the store fails.
     pub async fn create(&self, request: PipelineRequest) -> Result<Run, Error> {
-        let objective = job::objective(&request.objective)?;
+        // NOTE: a run's input and labels are stored before any agent sees them.
+        let objective = self.workplaces.secrets().masked(job::objective(&request.objective)?);
         let tasks = graph::select(&request.tasks)?;
         let project_id = request.project_id.as_deref().map(job::project_id).transpose()?;
         let id = request.id.as_deref().map(run_id).transpose()?;

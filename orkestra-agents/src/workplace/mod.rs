@@ -11,12 +11,13 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use orkestra_core::prelude::RunId;
-use orkestra_tools::{Observer, Sandbox, ToolScope, Workspace};
+use orkestra_tools::{Observer, Sandbox, Secrets, ToolScope, Workspace, policy::Policy};
 
-use crate::{Error, ErrorKind, call_log::CallLog};
+use crate::{Error, ErrorKind, agent::ANSWER_TIME, call_log::CallLog};
 
 use sandbox::LazySandbox;
 pub use sandbox::SandboxKind;
@@ -30,7 +31,16 @@ pub struct Workplaces {
     data: Arc<Path>,
     sandbox: SandboxKind,
     call_log: CallLog,
+    rules: Rules,
     open: Arc<Mutex<HashMap<String, Workplace>>>,
+}
+
+/// What holds for the tool calls of all runs.
+#[derive(Clone)]
+struct Rules {
+    secrets: Secrets,
+    policy: Policy,
+    answer_time: Duration,
 }
 
 /// The workplace of one run. Cheap to clone.
@@ -41,6 +51,7 @@ pub(crate) struct Workplace {
     workspace: Workspace,
     sandbox: Arc<LazySandbox>,
     artifacts: PathBuf,
+    rules: Rules,
 }
 
 impl Workplaces {
@@ -57,7 +68,8 @@ impl Workplaces {
             Error::new(ErrorKind::Workspace, message).with_source(error)
         })?;
         let (sandbox, call_log) = (SandboxKind::Docker, CallLog::default());
-        Ok(Self { data: data.into(), sandbox, call_log, open: Arc::default() })
+        let rules = Rules { secrets: Secrets::default(), policy: Policy::default(), answer_time: ANSWER_TIME };
+        Ok(Self { data: data.into(), sandbox, call_log, rules, open: Arc::default() })
     }
 
     /// Sets where commands run when a brief does not say it.
@@ -74,6 +86,31 @@ impl Workplaces {
     pub fn with_call_log(mut self, path: &Path) -> Result<Self, Error> {
         self.call_log = CallLog::open(path)?;
         Ok(self)
+    }
+
+    /// Masks these secrets in everything that agents store, emit and send: the keys of models, tokens, passwords.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Secrets) -> Self {
+        self.rules.secrets = secrets;
+        self
+    }
+
+    /// Sets which tool calls agents make by themselves. The default is [`Policy::default`].
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.rules.policy = policy;
+        self
+    }
+
+    /// Sets how long an agent waits for a person's answer, 24 hours by default. The time limit of its node counts this too.
+    #[must_use]
+    pub fn with_answer_time(mut self, answer_time: Duration) -> Self {
+        self.rules.answer_time = answer_time;
+        self
+    }
+
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.rules.secrets
     }
 
     pub(crate) fn call_log(&self) -> &CallLog {
@@ -116,7 +153,8 @@ impl Workplaces {
         })?;
         let sandbox = Arc::new(LazySandbox::new(kind, run.as_str(), &path, workspace.clone()));
         let artifacts = self.data.join("artifacts").join(file_name(run.as_str()));
-        let workplace = Workplace { project_id: project_id.map(str::to_owned), kind, workspace, sandbox, artifacts };
+        let (project_id, rules) = (project_id.map(str::to_owned), self.rules.clone());
+        let workplace = Workplace { project_id, kind, workspace, sandbox, artifacts, rules };
         open.insert(run.as_str().to_owned(), workplace.clone());
         Ok(workplace)
     }
@@ -154,7 +192,20 @@ impl Workplace {
     /// What the tools of the agent at `node` may touch.
     pub(crate) fn scope(&self, node: &str, observer: Arc<impl Observer + 'static>) -> ToolScope {
         let sandbox: Arc<dyn Sandbox> = Arc::clone(&self.sandbox) as Arc<dyn Sandbox>;
-        ToolScope::new(self.workspace.clone(), sandbox, self.artifacts.join(file_name(node)), observer)
+        let artifacts = self.artifacts.join(file_name(node));
+        ToolScope::new(self.workspace.clone(), sandbox, artifacts, observer).with_secrets(self.rules.secrets.clone())
+    }
+
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.rules.secrets
+    }
+
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.rules.policy
+    }
+
+    pub(crate) fn answer_time(&self) -> Duration {
+        self.rules.answer_time
     }
 }
 

@@ -2,10 +2,12 @@
 
 mod agent_loop;
 mod budget;
+mod consent;
 mod crash;
 mod demo_run;
 mod embedding;
 mod model_http;
 mod model_local;
+mod secrets;
 mod support;
 mod validators;

@@ -8,6 +8,7 @@ use orkestra_agents::model::ModelChoice;
 use orkestra_agents::{Orkestra, SandboxChoice};
 use orkestra_core::prelude::{Run, RunView};
 use orkestra_core::store::Store;
+use orkestra_tools::Secrets;
 
 use super::unwritable;
 use crate::args::Hidden;
@@ -41,7 +42,10 @@ impl Session {
             Some(delay) => model.with_demo_delay(Duration::from_millis(delay)),
             None => model,
         };
-        let mut builder = Orkestra::builder(&place.data).model(model).sandbox(sandbox);
+        let known =
+            ["GITHUB_TOKEN", "AIOS_API_KEY"].into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
+        let secrets = Secrets::new(known).map_err(|error| orkestra_agents::Error::usage(error.to_string()))?;
+        let mut builder = Orkestra::builder(&place.data).model(model).sandbox(sandbox).secrets(secrets);
         if let Some(path) = &hidden.call_log {
             builder = builder.call_log(path);
         }

@@ -107,7 +107,7 @@ fn budget(meter: &str, limit: Option<f64>) -> String {
 
 fn asks(question: Option<&Value>, request_id: &str) -> String {
     match question {
-        Some(question) => format!("asks (question {}): {}", one_line(request_id), sentence(&plain(question))),
+        Some(question) => format!("asks (question {}): {}", one_line(request_id), sentence(&asked(question))),
         None => format!("waiting for an answer: {}", sentence(request_id)),
     }
 }
@@ -122,6 +122,16 @@ fn usage(tokens: Tokens, cost_usd: Option<f64>, model: &str) -> String {
     }
     let shown = |tokens: Option<u64>| tokens.map_or_else(|| "null".to_owned(), |tokens| tokens.to_string());
     format!("used {} tokens in, {} out ({})", shown(tokens.input), shown(tokens.output), one_line(model))
+}
+
+/// The text of a question and the answers to choose from; any other value as JSON.
+fn asked(question: &Value) -> String {
+    let Some(text) = question.get("text").and_then(Value::as_str) else { return plain(question) };
+    let choices = question.get("choices").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    match choices.iter().filter_map(Value::as_str).collect::<Vec<_>>().as_slice() {
+        [] => text.to_owned(),
+        choices => format!("{text} ({})", choices.join(", ")),
+    }
 }
 
 /// A string as it is, any other value as JSON.

@@ -1,5 +1,7 @@
 //! Captures a command's output: lines for the observer, head and tail for the result, everything for the artifact file. Each of
 //! the three has its own limit, so endless output costs time but neither memory nor disk.
+//!
+//! Secrets are masked first, before lines are split: no part of one is in a line, the result or the file.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -11,9 +13,14 @@ use crate::limits::{
     OUTPUT_HEAD_BYTES, OUTPUT_LINE_BYTES_MAX, OUTPUT_TAIL_BYTES, OUTPUT_WHOLE_BYTES_MAX, STREAM_LINES_MAX,
 };
 use crate::scope::{Happening, Observer};
+use crate::secrets::{SecretStream, Secrets};
 
 pub(super) struct Capture<'observer> {
     observer: &'observer dyn Observer,
+    /// Masks secrets in each of the two streams.
+    masks: [SecretStream; 2],
+    /// Masks what becomes a secret when lines of both streams follow each other.
+    joined: SecretStream,
     /// The incomplete current line of each of the two streams.
     partial: [Vec<u8>; 2],
     lines: u64,
@@ -38,7 +45,11 @@ pub(super) struct Captured {
 }
 
 impl<'observer> Capture<'observer> {
-    pub(super) fn new(observer: &'observer dyn Observer, whole: Option<PathBuf>) -> Result<Self, SandboxError> {
+    pub(super) fn new(
+        observer: &'observer dyn Observer,
+        whole: Option<PathBuf>,
+        secrets: &Secrets,
+    ) -> Result<Self, SandboxError> {
         let open = |path: PathBuf| match File::create(&path) {
             Ok(file) => {
                 Ok(Whole { path, file: BufWriter::new(file), remaining: OUTPUT_WHOLE_BYTES_MAX, failed: false })
@@ -47,6 +58,8 @@ impl<'observer> Capture<'observer> {
         };
         Ok(Self {
             observer,
+            masks: [secrets.stream(), secrets.stream()],
+            joined: secrets.stream(),
             partial: [Vec::new(), Vec::new()],
             lines: 0,
             head: Vec::new(),
@@ -57,7 +70,12 @@ impl<'observer> Capture<'observer> {
     }
 
     /// Adds bytes of one stream, and passes on each line that becomes complete.
-    pub(super) fn push(&mut self, mut bytes: &[u8], stderr: bool) {
+    pub(super) fn push(&mut self, bytes: &[u8], stderr: bool) {
+        let masked = self.masks[usize::from(stderr)].push(bytes);
+        self.split(&masked, stderr);
+    }
+
+    fn split(&mut self, mut bytes: &[u8], stderr: bool) {
         while !bytes.is_empty() {
             let remaining = OUTPUT_LINE_BYTES_MAX - self.partial[usize::from(stderr)].len();
             let window = &bytes[..bytes.len().min(remaining)];
@@ -76,10 +94,14 @@ impl<'observer> Capture<'observer> {
     /// Ends the output: a last line without a newline counts as a line.
     pub(super) fn finish(mut self) -> Captured {
         for stderr in [false, true] {
+            let held = self.masks[usize::from(stderr)].finish();
+            self.split(&held, stderr);
             if !self.partial[usize::from(stderr)].is_empty() {
                 self.line(stderr);
             }
         }
+        let held = self.joined.finish();
+        self.store(&held);
         let whole = self.whole.take().map(|mut whole| {
             if whole.remaining == 0 {
                 let _ = whole.file.write_all(b"\n[the rest of the output is not kept]\n");
@@ -101,9 +123,15 @@ impl<'observer> Capture<'observer> {
         } else if self.lines == STREAM_LINES_MAX + 1 {
             self.report("[further output of this command is not streamed]", stderr);
         }
-        self.keep(&line);
+        let masked = self.joined.push(&line);
+        self.store(&masked);
+    }
+
+    /// Keeps bytes for the result and the file.
+    fn store(&mut self, bytes: &[u8]) {
+        self.keep(bytes);
         if let Some(whole) = &mut self.whole {
-            whole.write(&line);
+            whole.write(bytes);
         }
     }
 
@@ -163,7 +191,7 @@ mod tests {
 
     fn capture(pieces: &[(&[u8], bool)]) -> (Vec<(String, bool)>, String) {
         let lines = Lines::default();
-        let mut capture = Capture::new(&lines, None).expect("no file is opened");
+        let mut capture = Capture::new(&lines, None, &Secrets::default()).expect("no file is opened");
         for (bytes, stderr) in pieces {
             capture.push(bytes, *stderr);
         }
@@ -209,10 +237,38 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_masked_in_every_split_of_pieces_and_over_both_streams() {
+        let secret = "ghp_0123456789";
+        let secrets = Secrets::new([("TOKEN", secret)]).expect("one secret");
+        for at in 0..=secret.len() {
+            for second in [false, true] {
+                let lines = Lines::default();
+                let directory = tempfile::tempdir().expect("a temporary directory");
+                let path = directory.path().join("whole.log");
+                let mut capture = Capture::new(&lines, Some(path.clone()), &secrets).expect("the file opens");
+                capture.push(secret[..at].as_bytes(), false);
+                capture.push(secret[at..].as_bytes(), second);
+                let output = capture.finish().output;
+                let whole = std::fs::read_to_string(path).expect("the file is there");
+                let lines = lines.0.into_inner().expect("no test panics inside");
+                assert_eq!((output.as_str(), whole.as_str()), ("[secret TOKEN]", "[secret TOKEN]"), "{at} {second}");
+                assert!(second || lines == [("[secret TOKEN]".to_owned(), false)], "{at}: {lines:?}");
+            }
+        }
+        // A secret where a long line is split.
+        let lines = Lines::default();
+        let mut capture = Capture::new(&lines, None, &secrets).expect("no file is opened");
+        capture.push(&[vec![b'x'; OUTPUT_LINE_BYTES_MAX - 5], secret.as_bytes().to_vec()].concat(), false);
+        assert!(!capture.finish().output.contains("ghp_"));
+        assert!(lines.0.into_inner().expect("no test panics inside").iter().all(|(line, _)| !line.contains("ghp")));
+    }
+
+    #[test]
     fn the_whole_output_has_its_own_cap() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("whole.log");
-        let mut capture = Capture::new(&crate::scope::Unobserved, Some(path.clone())).expect("the file opens");
+        let mut capture =
+            Capture::new(&crate::scope::Unobserved, Some(path.clone()), &Secrets::default()).expect("the file opens");
         let megabyte = vec![b'a'; 1024 * 1024];
         for _ in 0..20 {
             capture.push(&megabyte, false);

@@ -21,6 +21,7 @@ pub(crate) use self::owner::Owner;
 use crate::egress::HostUse;
 use crate::limits::{COMMAND_BYTES_MAX, COMMAND_TIMEOUT_DEFAULT, COMMAND_TIMEOUT_MAX, COPY_BYTES_MAX};
 use crate::scope::Observer;
+use crate::secrets::Secrets;
 use crate::workspace::{Workspace, WorkspaceError, relative};
 
 /// Exit code of a command that was killed at its timeout, as of `timeout(1)`.
@@ -77,13 +78,21 @@ pub struct Command {
     pub timeout: Duration,
     /// A file on the host, outside the workspace, that receives the whole output (truncated first); `None` for no file.
     pub whole: Option<PathBuf>,
+    /// What is masked in its output: in the result, the lines and the file.
+    pub secrets: Secrets,
 }
 
 impl Command {
     /// A command with the default timeout, in the workspace.
     #[must_use]
     pub fn new(line: impl Into<String>) -> Self {
-        Self { line: line.into(), cwd: None, timeout: COMMAND_TIMEOUT_DEFAULT, whole: None }
+        Self {
+            line: line.into(),
+            cwd: None,
+            timeout: COMMAND_TIMEOUT_DEFAULT,
+            whole: None,
+            secrets: Secrets::default(),
+        }
     }
 
     /// Sets the timeout.
@@ -104,6 +113,13 @@ impl Command {
     #[must_use]
     pub fn with_whole(mut self, path: impl Into<PathBuf>) -> Self {
         self.whole = Some(path.into());
+        self
+    }
+
+    /// Masks these secrets in the output. A [`ToolScope`](crate::ToolScope) adds its own to every command.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Secrets) -> Self {
+        self.secrets = secrets;
         self
     }
 

@@ -67,7 +67,8 @@ impl TypedTool for RunCommand {
             "command": line, "exit_code": result.exit_code, "timed_out": result.timed_out,
             "duration_ms": result.duration_ms, "whole": result.whole,
         });
-        let (artifacts, last) = (scope.artifacts().clone(), LastCommand { command: line, result });
+        let (artifacts, last) =
+            (scope.artifacts().clone(), LastCommand { command: scope.secrets().masked(line), result });
         blocking(move || artifacts.record(&last)).await?;
         Ok(ToolOutput { text, data })
     }

@@ -93,7 +93,7 @@ pub(super) async fn run(
 ) -> Result<CommandResult, SandboxError> {
     let started = Instant::now();
     let refused_before = shared.egress.as_ref().map_or(0, EgressProxy::refused);
-    let capture = Capture::new(observer, command.whole.clone())?;
+    let capture = Capture::new(observer, command.whole.clone(), &command.secrets)?;
     let number = shared.commands.fetch_add(1, Ordering::Relaxed);
     let mark = format!("{}-{number}", shared.container.get(..12).unwrap_or(&shared.container));
     let directory = Path::new(WORKSPACE).join(cwd).to_string_lossy().into_owned();
@@ -329,8 +329,11 @@ async fn sweep(shared: &Arc<Shared>, session: &str, mark: &str) -> Result<(), Sa
 async fn internal_command(shared: &Arc<Shared>, line: &[&str]) -> Result<(String, i32), SandboxError> {
     let work = async {
         let mut exec = open(shared, line, None).await?;
-        let mut capture =
-            SessionReader { capture: Capture::new(&Unobserved, None)?, line: Vec::new(), session: Some(String::new()) };
+        let mut capture = SessionReader {
+            capture: Capture::new(&Unobserved, None, &crate::secrets::Secrets::default())?,
+            line: Vec::new(),
+            session: Some(String::new()),
+        };
         exec.pump(shared, &mut capture).await.map_err(|error| failed("run exec", &error))?;
         let code = exit_code(shared, &exec.id).await?;
         Ok((capture.capture.finish().output, code))

@@ -39,7 +39,7 @@ pub(super) async fn run(
     observer: &dyn Observer,
 ) -> Result<CommandResult, SandboxError> {
     let started = Instant::now();
-    let mut capture = Capture::new(observer, command.whole.clone())?;
+    let mut capture = Capture::new(observer, command.whole.clone(), &command.secrets)?;
     let mark = inner.mark.command(number);
     let child = spawn(Arc::clone(inner), command.line.clone(), inner.workspace.path().join(cwd), mark.clone()).await?;
     let mut running = Running::new(child, mark)?;

@@ -1,0 +1,220 @@
+//! Questions of an agent to a person: `ask_human`, and calls that the policy asks about.
+//!
+//! ```text
+//! tool call -> step: decide -> allow: the call is made in this step
+//!                           -> deny:  its result says why
+//!                           -> ask:   its result is the question; then Context::ask waits, for days if need be, and
+//!                                     a second step makes the call or tells the model the answer
+//! ```
+//! The decision is part of a step's result, so a policy that changes while a run waits changes nothing that was decided.
+
+use std::time::Duration;
+
+use orkestra_core::prelude::{Context, FailureKind, TaskResult};
+use orkestra_tools::policy::{Action, Decision, Policy, PolicyRequest};
+use orkestra_tools::{Effect, Secrets, Tool, ToolError, ToolOutput, ToolScope, ToolSet, TypedTool, typed};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::tool_turn::ToolRecord;
+
+/// The name of the tool that asks a person.
+pub(super) const ASK_HUMAN: &str = "ask_human";
+/// How long an answer is waited for by default: people answer the next day.
+pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+const QUESTION_CHARACTERS_MAX: u32 = 4_000;
+const CHOICES_MAX: u32 = 12;
+/// The answers that consent. Everything else refuses.
+const CONSENTING: [&str; 8] = ["allow", "allowed", "approve", "approved", "yes", "y", "ok", "true"];
+/// Answers that refuse and say nothing else.
+const REFUSING: [&str; 6] = ["deny", "denied", "no", "n", "false", ""];
+
+/// The tool `ask_human(question, choices?)`: asks the person who watches the run, and waits for the answer. The wait is
+/// durable. Only an [`Agent`](crate::Agent) can make the call; a bare `ToolSet` refuses it.
+///
+/// ```
+/// use orkestra_agents::ask_human;
+/// use orkestra_tools::ToolSet;
+///
+/// let tools = ToolSet::builtin().with(ask_human());
+/// assert!(tools.get("ask_human").is_some());
+/// ```
+#[must_use]
+pub fn ask_human() -> std::sync::Arc<dyn Tool> {
+    typed(AskHuman)
+}
+
+struct AskHuman;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Question {
+    /// The question, with everything that is needed to answer it.
+    #[schemars(length(min = 1, max = QUESTION_CHARACTERS_MAX))]
+    question: String,
+    /// The answers to choose from, if there are only a few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = CHOICES_MAX))]
+    choices: Vec<String>,
+}
+
+#[async_trait::async_trait]
+impl TypedTool for AskHuman {
+    type Arguments = Question;
+    const NAME: &'static str = ASK_HUMAN;
+    const DESCRIPTION: &'static str = "Ask the person you work for and wait for the answer. Use it only for what you cannot find \
+        out and must not guess.";
+    // NOTE: not repeated after a crash; but the wait is a step of its own, which a crash does not interrupt.
+    const EFFECT: Effect = Effect::ReadOnly;
+
+    async fn call(&self, _: &ToolScope, _: Question) -> Result<ToolOutput, ToolError> {
+        Err(ToolError::Refused(
+            "ask_human has nobody to ask here; decide by yourself and say what you assumed".to_owned(),
+        ))
+    }
+}
+
+/// What a call waits for before it has a result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Waiting {
+    /// A person's consent.
+    Consent(Decision),
+    /// A person's answer.
+    Answer(Question),
+}
+
+/// What a person said.
+pub(super) enum Said {
+    /// The call is to be made.
+    Consented,
+    /// What the model reads instead of a result, and whether it is an error.
+    Told(String, bool),
+}
+
+/// What is to be done about a valid call, before it is made.
+pub(super) enum Verdict {
+    Make,
+    Wait(Waiting),
+    Refuse(String),
+}
+
+/// Decides on a call. Calls with invalid arguments or of unknown tools are left to the tool set, which explains them.
+pub(super) fn judge(policy: &Policy, tools: &ToolSet, tool: &str, arguments: &Value) -> Verdict {
+    let Ok(arguments) = tools.validate(tool, arguments.clone()) else { return Verdict::Make };
+    let decision = policy.decide(&PolicyRequest::call(tool, &arguments));
+    match decision.action {
+        // A person is asked anyway.
+        Action::Allow | Action::Ask if tool == ASK_HUMAN => match serde_json::from_value(arguments) {
+            Ok(question) => Verdict::Wait(Waiting::Answer(question)),
+            Err(_) => Verdict::Make,
+        },
+        Action::Allow => Verdict::Make,
+        Action::Ask => Verdict::Wait(Waiting::Consent(decision)),
+        Action::Deny => Verdict::Refuse(denied(tool, &decision)),
+    }
+}
+
+impl Waiting {
+    /// Asks and waits. A call of the same task after a restart finds the question asked, and the answer if there is one.
+    pub(super) async fn ask(
+        &self,
+        cx: &Context,
+        tool: &str,
+        shown: &Value,
+        limit: Duration,
+        secrets: &Secrets,
+    ) -> TaskResult<Said> {
+        let mut question = self.question(tool, shown);
+        secrets.mask_json(&mut question);
+        let answer = cx.ask::<Value>(question).timeout(limit).await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if error.failure().kind == FailureKind::TimedOut => return Ok(self.unanswered(tool, limit)),
+            Err(error) => return Err(error),
+        };
+        Ok(self.answered(tool, &secrets.masked(text_of(&answer))))
+    }
+
+    /// What the event `human_input_required` shows.
+    fn question(&self, tool: &str, shown: &Value) -> Value {
+        match self {
+            Self::Answer(Question { question, choices }) if choices.is_empty() => json!(question),
+            Self::Answer(Question { question, choices }) => json!({"text": question, "choices": choices}),
+            Self::Consent(decision) => json!({
+                "text": format!("may {tool} be called? {decision}"),
+                "choices": ["allow", "deny"],
+                "tool": tool,
+                "arguments": shown,
+                "rule": decision.rule,
+            }),
+        }
+    }
+
+    fn answered(&self, tool: &str, answer: &str) -> Said {
+        match self {
+            Self::Answer(_) => Said::Told(format!("The person answered: {answer}"), false),
+            Self::Consent(_) if CONSENTING.contains(&plain(answer).as_str()) => Said::Consented,
+            Self::Consent(decision) => {
+                let note = if REFUSING.contains(&plain(answer).as_str()) {
+                    "answered no".to_owned()
+                } else {
+                    format!("answered: {answer}")
+                };
+                Said::Told(not_called(tool, &format!("{decision}. The person who was asked {note}")), true)
+            }
+        }
+    }
+
+    fn unanswered(&self, tool: &str, limit: Duration) -> Said {
+        let time = format!("Nobody answered within {} minutes", limit.as_secs().div_ceil(60));
+        match self {
+            Self::Answer(_) => Said::Told(
+                format!(
+                    "{time}. Decide by yourself, choose what is easiest to undo, and say in your summary what you assumed."
+                ),
+                true,
+            ),
+            Self::Consent(decision) => Said::Told(not_called(tool, &format!("{decision}. {time}")), true),
+        }
+    }
+}
+
+/// What the model reads about a call that the policy denies.
+fn denied(tool: &str, decision: &Decision) -> String {
+    let hint = match &decision.unclear {
+        Some(_) => {
+            " If it is not what the rule is about, write the command plainly: no variables or substitutions where a \
+                    command, its subcommand or a path stands, one simple command per call."
+        }
+        None => "",
+    };
+    format!("{}{hint}", not_called(tool, &decision.to_string()))
+}
+
+fn not_called(tool: &str, why: &str) -> String {
+    format!(
+        "{tool} was not called: {why}. Do not try to do the same in another way. Go on with the rest of your work, and say in \
+         your summary what is left to do."
+    )
+}
+
+/// An answer as text: people send texts, programs also `true` or an object.
+fn text_of(answer: &Value) -> String {
+    match answer {
+        Value::String(text) => text.clone(),
+        Value::Object(fields) if fields.contains_key("answer") => text_of(&fields["answer"]),
+        other => other.to_string(),
+    }
+}
+
+fn plain(answer: &str) -> String {
+    answer.trim().trim_end_matches(['.', '!']).to_lowercase()
+}
+
+/// The record of a call that a person did not consent to, or of an answer.
+pub(super) fn record(text: String, is_error: bool) -> ToolRecord {
+    ToolRecord { text, is_error, files: Vec::new(), waits: None }
+}

@@ -1,0 +1,93 @@
+//! What is to be decided on: a tool call, or a host.
+
+use serde_json::Value;
+
+/// Arguments that name paths, by the names that our tools and common MCP servers use.
+const PATH_ARGUMENTS: [&str; 9] =
+    ["path", "paths", "file", "files", "file_path", "filename", "directory", "source", "destination"];
+const COMMAND_ARGUMENTS: [&str; 2] = ["command", "commands"];
+const HOST_ARGUMENTS: [&str; 4] = ["url", "urls", "uri", "host"];
+/// What stands before a path in a patch.
+const PATCH_HEADERS: [&str; 10] = [
+    "--- ",
+    "+++ ",
+    "*** Add File: ",
+    "*** Update File: ",
+    "*** Delete File: ",
+    "*** Move to: ",
+    "rename from ",
+    "rename to ",
+    "copy from ",
+    "copy to ",
+];
+
+/// A tool call, or a host, to decide on.
+///
+/// ```
+/// use orkestra_tools::policy::PolicyRequest;
+/// use serde_json::json;
+///
+/// let request = PolicyRequest::call("run_command", &json!({"command": "git push"}));
+/// assert_eq!(request.commands, ["git push"]);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PolicyRequest {
+    /// The tool; empty for a host alone.
+    pub tool: String,
+    /// Paths in the arguments.
+    pub paths: Vec<String>,
+    /// Command lines in the arguments.
+    pub commands: Vec<String>,
+    /// Hosts of addresses in the arguments.
+    pub hosts: Vec<String>,
+    /// Whether a relative path in a command line is relative to a directory other than the workspace.
+    pub has_cwd: bool,
+}
+
+impl PolicyRequest {
+    /// A call of a tool. Paths, commands and hosts are taken from its arguments by their names, at any
+    /// depth; of a `patch`, from its headers.
+    #[must_use]
+    pub fn call(tool: impl Into<String>, arguments: &Value) -> Self {
+        let mut request = Self { tool: tool.into(), ..Self::default() };
+        request.read("", arguments);
+        request
+    }
+
+    /// Reads the argument `name`, and what is in it.
+    fn read(&mut self, name: &str, value: &Value) {
+        match value {
+            Value::String(text) if PATH_ARGUMENTS.contains(&name) => self.paths.push(text.clone()),
+            Value::String(text) if COMMAND_ARGUMENTS.contains(&name) => self.commands.push(text.clone()),
+            Value::String(text) if HOST_ARGUMENTS.contains(&name) => self.hosts.push(host_of(text)),
+            Value::String(text) if name == "patch" => self.paths.extend(patched(text)),
+            Value::String(text) if name == "cwd" => self.has_cwd |= super::matching::cleaned(text) != ".",
+            Value::Array(values) => values.iter().for_each(|value| self.read(name, value)),
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| self.read(name, value)),
+            Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    /// A connection to a host, by whatever means.
+    #[must_use]
+    pub fn host(host: impl Into<String>) -> Self {
+        Self { hosts: vec![host_of(&host.into())], ..Self::default() }
+    }
+}
+
+/// The host of an address as browsers read it, or of `host:port`; in lower case and without a final dot.
+fn host_of(address: &str) -> String {
+    let host = |text: &str| url::Url::parse(text).ok()?.host_str().map(str::to_owned);
+    let host = host(address).or_else(|| host(&format!("http://{address}"))).unwrap_or_else(|| address.to_owned());
+    host.trim_end_matches('.').to_lowercase()
+}
+
+fn patched(text: &str) -> Vec<String> {
+    let path = |line: &str| {
+        let path = PATCH_HEADERS.iter().find_map(|header| line.strip_prefix(header))?;
+        let path = path.split('\t').next().unwrap_or(path).trim();
+        Some(path.strip_prefix("a/").or_else(|| path.strip_prefix("b/")).unwrap_or(path).to_owned())
+    };
+    text.lines().filter_map(path).filter(|path| path != "/dev/null").collect()
+}
