@@ -28,7 +28,7 @@ mod workspace;
 pub use error::ToolError;
 pub use sandbox::docker::{DockerInfo, DockerOptions, DockerSandbox, Network};
 pub use sandbox::local::{LocalOptions, LocalSandbox};
-pub use sandbox::{Command, CommandResult, Confinement, Sandbox, SandboxError};
+pub use sandbox::{Command, CommandResult, Confinement, ProcessStart, ProcessState, Sandbox, SandboxError};
 pub use scope::{Happening, Observer, ToolScope, Unobserved};
 pub use tool::{Effect, Tool, ToolOutput, TypedTool, typed};
 pub use toolset::ToolSet;

@@ -32,7 +32,8 @@ impl ToolSet {
         Self::default()
     }
 
-    /// Every tool of this crate: `write_file`, `read_file`, `edit_file`, `list_files`, `run_command`, `read_test_output`.
+    /// Every tool of this crate: `write_file`, `read_file`, `edit_file`, `list_files`, `run_command`, `read_test_output`,
+    /// `start_process`, `read_process`, `stop_process`.
     #[must_use]
     pub fn builtin() -> Self {
         tools::builtin().into_iter().fold(Self::empty(), Self::with)

@@ -2,6 +2,7 @@
 
 mod edit_file;
 mod list_files;
+mod processes;
 mod read_file;
 mod read_test_output;
 mod run_command;
@@ -20,6 +21,9 @@ pub(crate) fn builtin() -> Vec<Arc<dyn Tool>> {
         typed(list_files::ListFiles),
         typed(run_command::RunCommand),
         typed(read_test_output::ReadTestOutput),
+        typed(processes::StartProcess),
+        typed(processes::ReadProcess),
+        typed(processes::StopProcess),
     ]
 }
 

@@ -4,6 +4,7 @@ mod support;
 
 mod docker;
 mod local;
+mod processes;
 mod sandbox_table;
 mod tools;
 mod workspace;

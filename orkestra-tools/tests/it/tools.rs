@@ -98,7 +98,7 @@ async fn invalid_arguments_never_reach_the_tool_and_the_error_says_what_is_expec
         assert!(refusal.contains("It takes: ") && refusal.contains("Call it again"), "{refusal}");
     }
     let unknown = agent.refusal("delete_everything", json!({})).await;
-    assert!(unknown.contains("read_file, read_test_output, run_command, write_file"), "{unknown}");
+    assert!(unknown.contains("read_test_output, run_command, start_process, stop_process, write_file"), "{unknown}");
     assert_eq!(agent.scope.workspace().list().expect("listed").files, []);
     assert_eq!(agent.seen.happenings(), []);
 }
@@ -175,8 +175,11 @@ fn schemas_are_small_objects_and_effects_are_right() {
         ("edit_file", Effect::Mutating),
         ("list_files", Effect::ReadOnly),
         ("read_file", Effect::ReadOnly),
+        ("read_process", Effect::ReadOnly),
         ("read_test_output", Effect::ReadOnly),
         ("run_command", Effect::Mutating),
+        ("start_process", Effect::Mutating),
+        ("stop_process", Effect::Mutating),
         ("write_file", Effect::Mutating),
     ];
     assert_eq!(effects, expected.map(|(name, effect)| (name.to_owned(), effect)));
