@@ -3,6 +3,7 @@
 mod support;
 
 mod docker;
+mod escape;
 mod local;
 mod processes;
 mod sandbox_table;
