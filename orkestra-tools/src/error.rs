@@ -46,7 +46,7 @@ impl ToolError {
         match self {
             Self::UnknownTool { .. } | Self::InvalidArguments { .. } | Self::Refused(_) => true,
             Self::Workspace(error) => error.is_for_model(),
-            Self::Sandbox(error) => matches!(error, SandboxError::InvalidCommand(_)),
+            Self::Sandbox(error) => matches!(error, SandboxError::InvalidCommand(_) | SandboxError::Process(_)),
             Self::Internal(_) => false,
         }
     }

@@ -182,6 +182,28 @@ pub const DRAIN: Duration = Duration::from_secs(2);
 /// Timeout of one internal operation of a sandbox (kill, probe, start).
 pub const MACHINERY_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Processes of one agent that run at the same time (`start_process`): a server, a database, a watcher and a worker, twice.
+pub const PROCESSES_MAX: usize = 8;
+
+/// Ended processes of one agent that can still be read; the oldest are forgotten first.
+pub const PROCESSES_KEPT_MAX: usize = 16;
+
+/// Longest name of a process, bytes: a word such as `server`.
+pub const PROCESS_ID_BYTES_MAX: usize = 40;
+
+/// Output kept of a running process, bytes: the last requests and the last error of a server.
+pub const PROCESS_TAIL_BYTES: usize = 16 * 1024;
+
+/// How long `start_process` waits for an early end: interpreters start within a second, and a port in use shows by then.
+pub const PROCESS_SETTLE: Duration = Duration::from_secs(1);
+
+/// Rounds of the search for the processes of a local command. Each kills all that it finds, and none that it found can fork,
+/// so a second one nearly always finds nothing; root's can fork, and a bomb of theirs takes dozens.
+pub(crate) const SWEEP_ROUNDS_MAX: u32 = 500;
+
+/// Pause between two rounds: a killed process needs about this long to go.
+pub(crate) const SWEEP_PAUSE: Duration = Duration::from_millis(1);
+
 /// Output kept from the beginning of a command, bytes: it has the command line, the versions and the first error.
 pub const OUTPUT_HEAD_BYTES: usize = 16 * 1024;
 

@@ -7,8 +7,8 @@ use std::{
 
 use async_trait::async_trait;
 use orkestra_tools::{
-    Command, CommandResult, Confinement, DockerOptions, DockerSandbox, LocalOptions, LocalSandbox, Observer, Sandbox,
-    SandboxError, Workspace,
+    Command, CommandResult, Confinement, DockerOptions, DockerSandbox, LocalOptions, LocalSandbox, Observer,
+    ProcessStart, ProcessState, Sandbox, SandboxError, Workspace,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -100,6 +100,18 @@ impl Sandbox for LazySandbox {
             self.forget(&sandbox).await;
         }
         result
+    }
+
+    async fn start_process(&self, start: ProcessStart) -> Result<ProcessState, SandboxError> {
+        self.get().await?.start_process(start).await
+    }
+
+    async fn read_process(&self, owner: &str, id: &str) -> Result<ProcessState, SandboxError> {
+        self.get().await?.read_process(owner, id).await
+    }
+
+    async fn stop_process(&self, owner: &str, id: &str) -> Result<ProcessState, SandboxError> {
+        self.get().await?.stop_process(owner, id).await
     }
 
     async fn close(&self) -> Result<(), SandboxError> {

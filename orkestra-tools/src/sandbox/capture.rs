@@ -24,6 +24,8 @@ pub(super) struct Capture<'observer> {
     /// The incomplete current line of each of the two streams.
     partial: [Vec<u8>; 2],
     lines: u64,
+    /// Lines that the observer gets.
+    lines_max: u64,
     head: Vec<u8>,
     tail: VecDeque<u8>,
     /// Bytes dropped between head and tail.
@@ -62,11 +64,18 @@ impl<'observer> Capture<'observer> {
             joined: secrets.stream(),
             partial: [Vec::new(), Vec::new()],
             lines: 0,
+            lines_max: STREAM_LINES_MAX,
             head: Vec::new(),
             tail: VecDeque::new(),
             cut: 0,
             whole: whole.map(open).transpose()?,
         })
+    }
+
+    /// For an observer that keeps no more than it has room for: it gets every line.
+    pub(super) fn with_every_line(mut self) -> Self {
+        self.lines_max = u64::MAX - 1;
+        self
     }
 
     /// Adds bytes of one stream, and passes on each line that becomes complete.
@@ -117,10 +126,10 @@ impl<'observer> Capture<'observer> {
     fn line(&mut self, stderr: bool) {
         let line = std::mem::take(&mut self.partial[usize::from(stderr)]);
         self.lines += 1;
-        if self.lines <= STREAM_LINES_MAX {
+        if self.lines <= self.lines_max {
             let text = String::from_utf8_lossy(&line);
             self.report(text.trim_end_matches(['\n', '\r']), stderr);
-        } else if self.lines == STREAM_LINES_MAX + 1 {
+        } else if self.lines == self.lines_max + 1 {
             self.report("[further output of this command is not streamed]", stderr);
         }
         let masked = self.joined.push(&line);

@@ -10,6 +10,9 @@ mod capture;
 pub(crate) mod docker;
 pub(crate) mod local;
 mod owner;
+mod process;
+
+pub use self::process::{ProcessStart, ProcessState};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -46,6 +49,9 @@ pub enum SandboxError {
     /// The command is invalid; nothing was started.
     #[error("the command was not run: {0}")]
     InvalidCommand(String),
+    /// There is no such process, or it cannot be started now. Nothing has changed.
+    #[error("{0}")]
+    Process(String),
     /// The sandbox was lost while the command ran. The outcome is unknown: the command may have had all, some or none of its
     /// effects.
     #[error("the sandbox was lost while the command ran, so its outcome is unknown: {0}")]
@@ -176,6 +182,22 @@ pub struct Confinement {
     pub gaps: Vec<String>,
 }
 
+impl Confinement {
+    /// One line for an operator to read first: what is not enforced. `None` when there are no gaps.
+    ///
+    /// ```
+    /// # let mut confinement = orkestra_tools::Confinement::default();
+    /// assert_eq!(confinement.warning(), None);
+    /// confinement.gaps = vec!["the network is open".to_owned(), "no Landlock".to_owned()];
+    /// assert_eq!(confinement.warning().as_deref(), Some("warning: commands are not fully confined: the network is open; no Landlock"));
+    /// ```
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let gaps = self.gaps.join("; ");
+        (!gaps.is_empty()).then(|| format!("warning: commands are not fully confined: {gaps}"))
+    }
+}
+
 /// Runs commands in one workspace. Shared by the agents of a run: commands may run at the same time.
 #[async_trait]
 pub trait Sandbox: Send + Sync {
@@ -201,6 +223,28 @@ pub trait Sandbox: Send + Sync {
     /// [`SandboxError::InvalidCommand`] and [`SandboxError::Failed`] when the command was not started;
     /// [`SandboxError::Lost`] when its outcome is unknown.
     async fn execute(&self, command: Command, observer: &dyn Observer) -> Result<CommandResult, SandboxError>;
+
+    /// Starts a command that keeps running, such as a dev server, and returns after at most
+    /// [`PROCESS_SETTLE`](crate::limits::PROCESS_SETTLE). Later commands reach it through the loopback address. It runs until it
+    /// ends, is stopped, or the sandbox is closed or dropped; after a crash of this process nothing of it is left running.
+    ///
+    /// # Errors
+    /// [`SandboxError::InvalidCommand`] for the command; [`SandboxError::Process`] for a name that is in use and for more than
+    /// [`PROCESSES_MAX`](crate::limits::PROCESSES_MAX) processes of one owner.
+    async fn start_process(&self, start: ProcessStart) -> Result<ProcessState, SandboxError>;
+
+    /// What is known of a process of this owner. The last ones that have ended are known too.
+    ///
+    /// # Errors
+    /// [`SandboxError::Process`] when the owner has no such process.
+    async fn read_process(&self, owner: &str, id: &str) -> Result<ProcessState, SandboxError>;
+
+    /// Kills a process of this owner with everything that it started, and returns when nothing of it runs any more. Stopping
+    /// one that has ended is allowed.
+    ///
+    /// # Errors
+    /// [`SandboxError::Process`] when the owner has no such process; [`SandboxError::Failed`] when it did not end.
+    async fn stop_process(&self, owner: &str, id: &str) -> Result<ProcessState, SandboxError>;
 
     /// Copies a file of the host to a path in the workspace; returns its size in bytes.
     ///

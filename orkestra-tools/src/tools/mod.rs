@@ -5,6 +5,7 @@ mod edit_file;
 mod glob;
 mod grep;
 mod list_files;
+mod processes;
 mod read_file;
 mod read_test_output;
 mod run_command;
@@ -28,6 +29,9 @@ pub(crate) fn builtin() -> Vec<Arc<dyn Tool>> {
         typed(glob::Glob),
         typed(run_command::RunCommand),
         typed(read_test_output::ReadTestOutput),
+        typed(processes::StartProcess),
+        typed(processes::ReadProcess),
+        typed(processes::StopProcess),
     ]
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use orkestra_tools::{Command, LocalOptions, LocalSandbox, Sandbox as _, Unobserved};
+use orkestra_tools::{Command, LocalOptions, LocalSandbox, ProcessStart, Sandbox as _, Unobserved};
 use tempfile::TempDir;
 
-use crate::support::{eventually, is_running};
+use crate::support::{command_lines, eventually, is_running};
 
 async fn start(options: LocalOptions) -> (TempDir, LocalSandbox) {
     let root = TempDir::new().expect("a temporary directory");
@@ -144,13 +144,99 @@ async fn nothing_of_a_crashed_process_runs_beside_the_next_one() {
     host.env("ORKESTRA_TEST_VICTIM", &workspace).env("ORKESTRA_TEST_VICTIM_SECONDS", &seconds);
     let mut host = host.spawn().expect("spawned");
     eventually("the victim runs its command", || is_running(&daemon) && is_running(&command)).await;
-    // A second sandbox does not kill the processes of a live one.
+    // Its guardian ends all of it; a second sandbox does not kill the processes of a live one.
     let beside = LocalSandbox::start(LocalOptions::default(), &workspace).await.expect("started");
     assert!(is_running(&daemon) && is_running(&command));
     host.kill().expect("killed");
     host.wait().expect("reaped");
-    eventually("the watchdog kills the group of a dead process", || !is_running(&command)).await;
+    eventually("the guardian kills what a dead process started", || !is_running(&command) && !is_running(&daemon))
+        .await;
     drop(beside);
-    LocalSandbox::start(LocalOptions::default(), &workspace).await.expect("started");
-    eventually("the next start kills what had left the group", || !is_running(&daemon)).await;
+    eventually("no guardian is left", || !command_lines().iter().any(|line| line.contains("orkestra-guardian"))).await;
+}
+
+#[tokio::test]
+async fn tcp_ports_can_be_restricted() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let port = listener.local_addr().expect("bound").port();
+    let mut options = LocalOptions::default();
+    options.connect_ports = Some(vec![port]);
+    options.listen_ports = Some(Vec::new());
+    let (_root, sandbox) = start(options).await;
+    let has_ports = sandbox.confinement().enforced.iter().any(|line| line.contains("connections to no ports but"));
+    let told = sandbox.confinement().gaps.iter().any(|line| line.contains("cannot restrict connections to TCP ports"));
+    assert!(has_ports != told, "{:?}", sandbox.confinement());
+    if !has_ports {
+        eprintln!("\n==== SKIPPED, this kernel's Landlock has no ports ====\n");
+        return;
+    }
+    let connect = |port: u16| {
+        format!(
+            "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}), 5); print(\"connected\")'"
+        )
+    };
+    assert_eq!(output(&sandbox, &connect(port)).await, "connected\n");
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let refused = output(&sandbox, &connect(other.local_addr().expect("bound").port())).await;
+    assert!(refused.contains("Permission denied"), "{refused}");
+    let listen = "python3 -c 'import socket; socket.create_server((\"127.0.0.1\", 18080))'";
+    assert!(output(&sandbox, listen).await.contains("Permission denied"));
+}
+
+#[tokio::test]
+async fn unix_sockets_are_for_those_who_ask() {
+    let bind =
+        "python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); s.bind(\"s\"); print(\"bound\")'; rm -f s";
+    let pair = "python3 -c 'import socket; socket.socketpair(); print(\"paired\")'";
+    for (unix_sockets, expected) in [(false, "Operation not permitted"), (true, "bound")] {
+        let mut options = LocalOptions::default();
+        options.unix_sockets = unix_sockets;
+        let (_root, sandbox) = start(options).await;
+        assert!(output(&sandbox, bind).await.contains(expected), "{unix_sockets}");
+        assert_eq!(output(&sandbox, pair).await, "paired\n");
+        let Report { enforced, gaps } = report(&sandbox);
+        assert_eq!(enforced.contains("no unix sockets"), !unix_sockets);
+        assert!(!unix_sockets || gaps.contains("unix sockets with a path are reachable") || enforced.contains("ABI 9"));
+    }
+}
+
+struct Report {
+    enforced: String,
+    gaps: String,
+}
+
+fn report(sandbox: &LocalSandbox) -> Report {
+    let report = sandbox.confinement();
+    Report { enforced: report.enforced.join("\n"), gaps: report.gaps.join("\n") }
+}
+
+#[tokio::test]
+async fn a_private_network_has_loopback_alone_or_is_refused() {
+    let root = TempDir::new().expect("a temporary directory");
+    let mut options = LocalOptions::default();
+    options.private_network = true;
+    let sandbox = match LocalSandbox::start(options, &root.path().join("workspace")).await {
+        Ok(sandbox) => sandbox,
+        Err(error) => {
+            assert!(!rustix::process::geteuid().is_root(), "root may make one: {error}");
+            assert!(error.to_string().contains("use the Docker sandbox instead"), "{error}");
+            return;
+        }
+    };
+    assert!(report(&sandbox).enforced.contains("a network of its own"));
+    assert!(!report(&sandbox).gaps.contains("network is open"));
+    let host = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let port = host.local_addr().expect("bound").port();
+    let connect = format!(
+        "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}), 5); print(\"connected\")'"
+    );
+    assert!(output(&sandbox, &connect).await.contains("Connection refused"), "the host's services are not there");
+    let outside = "python3 -c 'import socket; socket.create_connection((\"192.0.2.1\", 80), 5)'";
+    assert!(output(&sandbox, outside).await.contains("Network is unreachable"));
+    // The same number: this is another network, in which the port is free.
+    let serve = format!("exec python3 -m http.server --bind 127.0.0.1 {port}");
+    let server = sandbox.start_process(ProcessStart::new("a", serve)).await.expect("started");
+    let answers = format!("until {connect}; do sleep 0.1; done 2>/dev/null");
+    assert!(output(&sandbox, &answers).await.contains("connected"), "{server:?}");
+    sandbox.close().await.expect("closed");
 }

@@ -4,9 +4,11 @@ mod support;
 
 mod docker;
 mod egress;
+mod escape;
 mod local;
 mod patch;
 mod policy;
+mod processes;
 mod reference;
 mod sandbox_table;
 mod search;

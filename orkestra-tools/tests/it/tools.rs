@@ -227,8 +227,11 @@ fn schemas_are_small_objects_and_effects_are_right() {
         ("grep", Effect::ReadOnly),
         ("list_files", Effect::ReadOnly),
         ("read_file", Effect::ReadOnly),
+        ("read_process", Effect::ReadOnly),
         ("read_test_output", Effect::ReadOnly),
         ("run_command", Effect::Mutating),
+        ("start_process", Effect::Mutating),
+        ("stop_process", Effect::Mutating),
         ("write_file", Effect::Mutating),
     ];
     for (name, effect) in expected {

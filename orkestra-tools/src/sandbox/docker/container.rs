@@ -229,6 +229,7 @@ impl Setup {
             Some(runtime) => report.enforced.push(format!("the container runs in the runtime `{runtime}`")),
             None => report.gaps.push("the kernel is shared with the host".to_owned()),
         }
+        report.gaps.push("commands can leave set-user-id files of the workspace's owner in the workspace".to_owned());
         report.gaps.push("disk space in the workspace is limited per file only, not in total".to_owned());
         report
     }

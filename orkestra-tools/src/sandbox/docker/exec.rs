@@ -16,13 +16,14 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::super::capture::Capture;
-use super::super::{Command, CommandResult, EXIT_TIMED_OUT, SandboxError};
+use super::super::process::{Ended, Until};
+use super::super::{Command, CommandResult, SandboxError};
 use super::container::WORKSPACE;
 use super::daemon::{failed, status, within};
 use super::{Network, Shared};
 use crate::egress::EgressProxy;
 use crate::limits::{DRAIN, EGRESS_REFUSALS_SHOWN_MAX, MACHINERY_TIMEOUT};
-use crate::scope::{Happening, Observer, Unobserved};
+use crate::scope::Unobserved;
 
 /// How often the daemon is asked whether a command has ended.
 const POLL: Duration = Duration::from_millis(500);
@@ -43,11 +44,37 @@ kill -KILL "$watchdog" 2>/dev/null
 exit "$code"
 "#;
 
-/// Kills session `$1` and every process with mark `$2`, and prints `clean` once a search finds no more of them.
+/// Kills session `$1` and every process with mark `$2`, and prints `clean` once a search finds no more of them. With `$3`, when
+/// no other command runs, it kills everything else too, whatever it did to its session and environment: all but this shell,
+/// the init, and its first child, which keeps the container running. That child has the lowest number after the init's: numbers
+/// that are used again begin at 300.
 const SWEEP: &str = r#"
 exec 2>/dev/null
+# The fields of `stat` from the state on; a process whose first thread alone has ended has more than one thread.
+ended() { case $1 in Z | X) [ "${18}" -le 1 ] ;; *) false ;; esac; }
 [ -z "$1" ] || kill -KILL "-$1"
 round=0
+if [ -n "$3" ]; then
+  while [ "$round" -lt 200 ]; do
+    # What was killed needs a moment to go.
+    [ "$round" -lt 3 ] || sleep 0.02
+    found= main=
+    for process in /proc/[0-9]*; do
+      process=${process#/proc/}
+      [ "$process" -ne 1 ] && { [ -z "$main" ] || [ "$process" -lt "$main" ]; } && main=$process
+    done
+    for process in /proc/[0-9]*; do
+      number=${process#/proc/}
+      [ "$number" -eq 1 ] || [ "$number" -eq "$main" ] || [ "$number" -eq "$$" ] && continue
+      read -r stat <"$process/stat" || continue
+      ended ${stat##*) } && continue
+      kill -KILL "$number" && found=1
+    done
+    [ -n "$found" ] || { echo clean; exit 0; }
+    round=$((round + 1))
+  done
+  exit 1
+fi
 while [ "$round" -lt 10 ]; do
   found=
   for process in /proc/[0-9]*; do
@@ -89,51 +116,60 @@ pub(super) async fn run(
     shared: &Arc<Shared>,
     command: &Command,
     cwd: &Path,
-    observer: &dyn Observer,
+    until: Until,
+    capture: Capture<'_>,
 ) -> Result<CommandResult, SandboxError> {
     let started = Instant::now();
     let refused_before = shared.egress.as_ref().map_or(0, EgressProxy::refused);
-    let capture = Capture::new(observer, command.whole.clone(), &command.secrets)?;
     let number = shared.commands.fetch_add(1, Ordering::Relaxed);
     let mark = format!("{}-{number}", shared.container.get(..12).unwrap_or(&shared.container));
     let directory = Path::new(WORKSPACE).join(cwd).to_string_lossy().into_owned();
+    *shared.running.lock().await += 1;
     let mut leftovers = Leftovers { shared: Arc::clone(shared), session: None, mark: mark.clone(), armed: true };
     let mut exec = open(shared, &["sh", "-c", WRAPPER, "sh", &command.line, &mark], Some(directory)).await?;
     let mut capture = SessionReader { capture, line: Vec::new(), session: None };
-    let ended = tokio::time::timeout(command.time(), exec.pump(shared, &mut capture)).await;
+    let ended = until.race(exec.pump(shared, &mut capture)).await;
     leftovers.session = capture.session.clone();
-    let timed_out = ended.is_err();
     // IMPORTANT: keep reading output while killing; a daemon that cannot deliver it answers nothing else on this connection.
-    let swept = {
+    let (code, swept) = {
+        let id = exec.id.clone();
         let kill = async {
             let _ = exec.input.shutdown().await;
-            leftovers.sweep().await
+            // IMPORTANT: before the search, which may kill the wrapper while it still has the code.
+            let code = match &ended {
+                Ended::ByItself(_) => Some(exit_code(shared, &id).await),
+                Ended::Killed { .. } => None,
+            };
+            (code, leftovers.sweep().await)
         };
         let drain = drain(&mut exec.output, &mut capture);
         tokio::pin!(kill, drain);
         match select(kill, drain).await {
-            Either::Left((swept, drain)) => {
+            Either::Left((killed, drain)) => {
                 let _ = tokio::time::timeout(DRAIN, drain).await;
-                swept
+                killed
             }
             Either::Right(((), kill)) => kill.await,
         }
     };
-    let status = match ended {
-        Ok(Ok(())) => Some(exit_code(shared, &exec.id).await?),
-        Ok(Err(error)) => return Err(SandboxError::Lost(error.to_string())),
-        Err(_) => None,
+    let (exit_code, timed_out) = match (ended, code) {
+        (Ended::ByItself(Err(error)), _) => return Err(SandboxError::Lost(error.to_string())),
+        (Ended::ByItself(Ok(())), Some(code)) => (code?, false),
+        (Ended::ByItself(Ok(())), None) => (exit_code(shared, &exec.id).await?, false),
+        (Ended::Killed { exit_code: code, timed_out }, _) => {
+            // The wrapper has the command in its own command line, and ends a moment after it.
+            let _ = tokio::time::timeout(DRAIN, exit_code(shared, &exec.id)).await;
+            (code, timed_out)
+        }
     };
     swept?;
     if let Some(egress) = &shared.egress {
         note_refusals(egress, refused_before, &mut capture.capture);
     }
     let mut captured = capture.capture.finish();
-    let exit_code = status.unwrap_or(EXIT_TIMED_OUT);
     if shared.network == Network::None && exit_code != 0 && NO_NETWORK.iter().any(|text| captured.output.contains(text))
     {
         captured.output.push_str(&format!("\n{NO_NETWORK_NOTE}\n"));
-        observer.observe(Happening::CommandOutput { line: NO_NETWORK_NOTE.to_owned(), stderr: true });
     }
     Ok(CommandResult {
         exit_code,
@@ -314,7 +350,16 @@ async fn sweep(shared: &Arc<Shared>, session: &str, mark: &str) -> Result<(), Sa
     if shared.closed.load(Ordering::Acquire) {
         return Ok(());
     }
-    match internal_command(shared, &["sh", "-c", SWEEP, "sh", session, mark]).await {
+    // IMPORTANT: locked until it is swept, so that no command starts while everything is killed.
+    let mut running = shared.running.lock().await;
+    let all = if *running == 1 { "all" } else { "" };
+    let swept = sweep_locked(shared, &["sh", "-c", SWEEP, "sh", session, mark, all]).await;
+    *running = running.saturating_sub(1);
+    swept
+}
+
+async fn sweep_locked(shared: &Arc<Shared>, line: &[&str]) -> Result<(), SandboxError> {
+    match internal_command(shared, line).await {
         Ok((output, 0)) if output.trim() == "clean" => Ok(()),
         answer => {
             tracing::warn!(?answer, container = %shared.container, "restarting the container to kill a command in it");

@@ -21,6 +21,8 @@ use bollard::Docker;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use super::capture::Capture;
+use super::process::{ProcessStart, ProcessState, Processes, Until};
 use super::{Command, CommandResult, Confinement, Sandbox, SandboxError};
 use crate::egress::{EgressError, EgressOptions, EgressProxy, HostUse};
 use crate::limits::{SANDBOX_CPU_MILLIS, SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX};
@@ -144,6 +146,8 @@ pub struct DockerInfo {
 /// wrote outside the workspace (home, `/tmp`) is lost with the container.
 pub struct DockerSandbox {
     shared: Arc<Shared>,
+    /// Stopped when this is dropped, although their tasks keep `shared` alive.
+    processes: Processes,
 }
 
 struct Shared {
@@ -153,6 +157,8 @@ struct Shared {
     confinement: Confinement,
     commands: AtomicU64,
     closed: AtomicBool,
+    /// How many commands run. Locked while what is left of one is killed.
+    running: Mutex<usize>,
     /// Locked while the container is started or restarted: two commands may find it stopped at the same time.
     restarting: Mutex<()>,
     network: Network,
@@ -218,11 +224,12 @@ impl DockerSandbox {
             workspace,
             commands: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            running: Mutex::new(0),
             restarting: Mutex::new(()),
             network,
             egress,
         };
-        let sandbox = Self { shared: Arc::new(shared) };
+        let sandbox = Self { shared: Arc::new(shared), processes: Processes::default() };
         if let Err(error) = exec::probe(&sandbox.shared).await {
             let _ = sandbox.close().await;
             return Err(error);
@@ -257,6 +264,13 @@ impl DockerSandbox {
         let docker = daemon::connect(options).await?;
         container::reap(&docker, keep).await
     }
+
+    fn check_open(&self) -> Result<(), SandboxError> {
+        if self.shared.closed.load(Ordering::Acquire) {
+            return Err(SandboxError::Failed("it is closed; start it again".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 fn no_egress(error: &EgressError) -> SandboxError {
@@ -282,14 +296,34 @@ impl Sandbox for DockerSandbox {
     }
 
     async fn execute(&self, command: Command, observer: &dyn Observer) -> Result<CommandResult, SandboxError> {
-        if self.shared.closed.load(Ordering::Acquire) {
-            return Err(SandboxError::Failed("it is closed; start it again".to_owned()));
-        }
+        self.check_open()?;
         let cwd = command.check(&self.shared.workspace)?;
-        exec::run(&self.shared, &command, &cwd, observer).await
+        let capture = Capture::new(observer, command.whole.clone(), &command.secrets)?;
+        exec::run(&self.shared, &command, &cwd, Until::timeout(command.time()), capture).await
+    }
+
+    async fn start_process(&self, start: ProcessStart) -> Result<ProcessState, SandboxError> {
+        self.check_open()?;
+        let command = start.command();
+        let cwd = command.check(&self.shared.workspace)?;
+        let shared = Arc::clone(&self.shared);
+        let run = move |tail: Arc<dyn Observer>, until| async move {
+            let capture = Capture::new(tail.as_ref(), command.whole.clone(), &command.secrets)?.with_every_line();
+            exec::run(&shared, &command, &cwd, until, capture).await
+        };
+        self.processes.start(start, run).await
+    }
+
+    async fn read_process(&self, owner: &str, id: &str) -> Result<ProcessState, SandboxError> {
+        self.processes.read(owner, id)
+    }
+
+    async fn stop_process(&self, owner: &str, id: &str) -> Result<ProcessState, SandboxError> {
+        self.processes.stop(owner, id).await
     }
 
     async fn close(&self) -> Result<(), SandboxError> {
+        // Removing the container ends its processes; they need no stop of their own.
         self.shared.closed.store(true, Ordering::Release);
         if let Some(egress) = &self.shared.egress {
             egress.stop();

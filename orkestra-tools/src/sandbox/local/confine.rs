@@ -1,17 +1,20 @@
-//! Confines a thread, and with it the processes that it spawns: no new privileges, no capabilities, Landlock. **The only file
-//! with landlock types.** All three are properties of a thread that a child inherits and nothing can undo, which is why this
-//! needs no code between fork and exec. It must never be called on a thread that does anything else afterwards.
+//! Confines a thread, and with it the processes that it spawns: no new privileges, no capabilities, Landlock, the filter of
+//! system calls. **The only file with landlock types.** All four are properties of a thread that a child inherits and nothing
+//! can undo, which is why this needs no code between fork and exec. It must never be called on a thread that does anything else afterwards.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access as _, AccessFs, BitFlags, LandlockStatus, Ruleset, RulesetAttr as _, RulesetCreated,
-    RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, make_bitflags, path_beneath_rules,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, Ruleset, RulesetAttr as _,
+    RulesetCreated, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, make_bitflags, path_beneath_rules,
 };
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::super::{Confinement, SandboxError};
+use super::LocalOptions;
+use super::network::PrivateNetwork;
+use super::syscalls::SyscallFilter;
 
 /// The newest Landlock ABI that this code was written for; an older kernel enforces what it supports.
 const ABI_WANTED: ABI = ABI::V9;
@@ -63,7 +66,8 @@ const SYSTEM: &[&str] = &[
 /// Information about the machine and the process itself. Landlock protects other processes' environment and memory.
 const SYSTEM_INFORMATION: [&str; 3] = ["/proc", "/sys/fs/cgroup", "/sys/devices/system/cpu"];
 
-const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
+/// Not `/dev/tty`: a command has no terminal, and must not get this process's.
+const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
 /// Siblings of a `PATH` directory outside the system's that its programs need (`~/.pyenv/shims`, `~/.nvm/…/bin`).
 const TOOLCHAIN: [&str; 9] = ["bin", "shims", "sbin", "lib", "lib64", "libexec", "include", "versions", "version"];
@@ -72,6 +76,9 @@ const TOOLCHAIN: [&str; 9] = ["bin", "shims", "sbin", "lib", "lib64", "libexec",
 #[derive(Debug)]
 pub(super) struct Confiner {
     ruleset: Option<RulesetCreated>,
+    filter: Option<SyscallFilter>,
+    network: Option<PrivateNetwork>,
+    options: LocalOptions,
     in_force: InForce,
 }
 
@@ -81,18 +88,29 @@ struct InForce {
     /// The ABI version, 0 without Landlock.
     landlock: u32,
     no_capabilities: bool,
+    seccomp: bool,
 }
 
 impl Confiner {
     /// Prepares the rules and tries them on a thread that then ends.
-    pub(super) fn new(writable: &[&Path], readable: &[PathBuf]) -> Result<Self, SandboxError> {
-        let ruleset = rules(writable, readable).map_err(|error| SandboxError::Failed(format!("Landlock: {error}")))?;
-        let unknown = InForce { landlock: 0, no_capabilities: false };
-        let mut confiner = Self { ruleset: Some(ruleset), in_force: unknown };
+    pub(super) fn new(writable: &[&Path], options: &LocalOptions) -> Result<Self, SandboxError> {
+        let ruleset = rules(writable, options).map_err(|error| SandboxError::Failed(format!("Landlock: {error}")))?;
+        let unknown = InForce { landlock: 0, no_capabilities: false, seccomp: false };
+        let filter = SyscallFilter::new(options.unix_sockets)?;
+        let network = options.private_network.then(PrivateNetwork::new).transpose().map_err(|error| {
+            SandboxError::Unavailable(format!(
+                "cannot give commands a network of their own: {error}; this needs CAP_SYS_ADMIN, so use the Docker sandbox instead"
+            ))
+        })?;
+        let mut confiner =
+            Self { ruleset: Some(ruleset), filter, network, options: options.clone(), in_force: unknown };
         let probed = std::thread::scope(|scope| scope.spawn(|| confiner.apply()).join());
         confiner.in_force = probed.map_err(|_| SandboxError::Failed("the probe thread panicked".to_owned()))??;
         if confiner.in_force.landlock == 0 {
             confiner.ruleset = None;
+        }
+        if !confiner.in_force.seccomp {
+            confiner.filter = None;
         }
         Ok(confiner)
     }
@@ -101,10 +119,17 @@ impl Confiner {
         self.in_force.landlock > 0
     }
 
+    pub(super) fn has_seccomp(&self) -> bool {
+        self.in_force.seccomp
+    }
+
     /// Confines the calling thread permanently. On an error, nothing may be spawned from the thread.
     pub(super) fn confine_this_thread(&self) -> Result<(), SandboxError> {
         let now = self.apply()?;
-        if now.landlock < self.in_force.landlock || now.no_capabilities != self.in_force.no_capabilities {
+        let before = self.in_force;
+        if now.landlock < before.landlock
+            || (now.no_capabilities, now.seccomp) != (before.no_capabilities, before.seccomp)
+        {
             return Err(SandboxError::Failed(
                 "cannot confine a command: less confinement is in force than at the start".to_owned(),
             ));
@@ -114,6 +139,10 @@ impl Confiner {
 
     fn apply(&self) -> Result<InForce, SandboxError> {
         let failed = |what: &str, error: &dyn std::fmt::Display| SandboxError::Failed(format!("{what}: {error}"));
+        // First: it needs the capabilities.
+        if let Some(network) = &self.network {
+            network.enter().map_err(|error| failed("cannot enter the sandbox's network", &error))?;
+        }
         rustix::thread::set_no_new_privs(true).map_err(|error| failed("no_new_privs", &error))?;
         let mut landlock = 0;
         if let Some(ruleset) = &self.ruleset {
@@ -127,68 +156,114 @@ impl Confiner {
                 landlock = effective_abi as u32;
             }
         }
-        Ok(InForce { landlock, no_capabilities: drop_capabilities() })
+        let no_capabilities = drop_capabilities();
+        // Last: it refuses what the steps before it need on some kernels.
+        let seccomp = self.filter.as_ref().is_some_and(SyscallFilter::apply);
+        Ok(InForce { landlock, no_capabilities, seccomp })
     }
 
     pub(super) fn report(&self) -> Confinement {
         let mut report = Confinement::default();
-        let abi = self.in_force.landlock;
         report.enforced.push("no new privileges (set-user-id programs have no effect)".to_owned());
         if self.in_force.no_capabilities {
             report.enforced.push("no capabilities".to_owned());
         } else {
             report.gaps.push("the capabilities of this process could not be dropped".to_owned());
         }
-        if abi == 0 {
-            report
-                .gaps
-                .push("this kernel has no Landlock: commands can read and write whatever this user can".to_owned());
-            report.gaps.push(
-                "commands can read the environment of this user's other processes, including this one".to_owned(),
+        self.report_seccomp(&mut report);
+        self.report_landlock(&mut report);
+        report
+    }
+
+    fn report_seccomp(&self, report: &mut Confinement) {
+        if self.in_force.seccomp {
+            report.enforced.push(
+                "a filter of system calls: other processes' limits and priorities, tracing, namespaces, mounts, raw sockets, io_uring, \
+                 bpf, keyrings, System V and POSIX queues, set-user-id modes and extended attributes are refused"
+                    .to_owned(),
             );
-            return report;
-        }
-        report.enforced.push(format!(
-            "Landlock (ABI {abi}): writes only in the workspace and a private scratch directory, reads only there, in system directories and in those of PATH; \
-             other processes' memory and environment are not accessible"
-        ));
-        report.gaps.push(
-            "Landlock does not restrict metadata: commands can change the mode and the times of this user's files anywhere"
-                .to_owned(),
-        );
-        if abi < 3 {
-            report.gaps.push("this kernel's Landlock does not restrict truncating files".to_owned());
-        }
-        if abi < 6 {
-            report.gaps.push("commands can signal this user's other processes, including this one".to_owned());
         } else {
-            report.enforced.push("signals and abstract unix sockets do not reach outside".to_owned());
-        }
-        if abi < 9 {
             report.gaps.push(
+                "no filter of system calls (this kernel or processor has no seccomp): commands can change the limits and priorities \
+                 of this user's processes, make user namespaces, and leave keys, shared memory and set-user-id files"
+                    .to_owned(),
+            );
+        }
+    }
+
+    fn report_landlock(&self, report: &mut Confinement) {
+        let abi = self.in_force.landlock;
+        let Confinement { enforced, gaps } = report;
+        let has_paths = abi >= 9;
+        if self.in_force.seccomp && !self.options.unix_sockets {
+            enforced.push("no unix sockets, except for pairs".to_owned());
+        } else if !has_paths {
+            gaps.push(
                 "unix sockets with a path are reachable: a user who may use Docker's socket is not confined".to_owned(),
             );
         }
-        report
+        if abi == 0 {
+            gaps.push("this kernel has no Landlock: commands can read and write whatever this user can".to_owned());
+            gaps.push(
+                "commands can read the environment of this user's other processes, including this one".to_owned(),
+            );
+        } else {
+            enforced.push(format!(
+                "Landlock (ABI {abi}): writes only in the workspace and a private scratch directory, reads only there, in system directories and in those of PATH; \
+                 other processes' memory and environment are not accessible"
+            ));
+            gaps.push(
+                "Landlock does not restrict metadata: commands can change the mode and the times of this user's files anywhere"
+                    .to_owned(),
+            );
+        }
+        if (1..3).contains(&abi) {
+            gaps.push("this kernel's Landlock does not restrict truncating files".to_owned());
+        }
+        if abi < 6 {
+            gaps.push("commands can signal this user's other processes, including this one".to_owned());
+        } else {
+            enforced.push("signals and abstract unix sockets do not reach outside".to_owned());
+        }
+        for (what, ports) in
+            [("connections to", &self.options.connect_ports), ("listening on", &self.options.listen_ports)]
+        {
+            match ports {
+                Some(ports) if abi >= 4 => enforced.push(format!("TCP: {what} no ports but {ports:?}")),
+                Some(_) => gaps.push(format!("this kernel's Landlock (ABI {abi}) cannot restrict {what} TCP ports")),
+                None => {}
+            }
+        }
     }
 }
 
-fn rules(writable: &[&Path], readable: &[PathBuf]) -> Result<RulesetCreated, RulesetError> {
+fn rules(writable: &[&Path], options: &LocalOptions) -> Result<RulesetCreated, RulesetError> {
     let all = AccessFs::from_all(ABI_WANTED);
     let read = AccessFs::from_read(ABI_WANTED);
     let facts: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir});
     let devices: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | WriteFile | Truncate});
+    let ports = [(AccessNet::ConnectTcp, &options.connect_ports), (AccessNet::BindTcp, &options.listen_ports)];
+    let mut ruleset = Ruleset::default().handle_access(all)?.scope(Scope::from_all(ABI_WANTED))?;
+    for (access, ports) in ports {
+        if ports.is_some() {
+            ruleset = ruleset.handle_access(access)?;
+        }
+    }
     // Paths that do not exist here are skipped by `path_beneath_rules`.
-    Ruleset::default()
-        .handle_access(all)?
-        .scope(Scope::from_all(ABI_WANTED))?
+    let mut created = ruleset
         .create()?
         .add_rules(path_beneath_rules(SYSTEM, read))?
         .add_rules(path_beneath_rules(toolchains(), read))?
-        .add_rules(path_beneath_rules(readable, read))?
+        .add_rules(path_beneath_rules(&options.readable, read))?
         .add_rules(path_beneath_rules(SYSTEM_INFORMATION, facts))?
         .add_rules(path_beneath_rules(DEVICES, devices))?
-        .add_rules(path_beneath_rules(writable, all))
+        .add_rules(path_beneath_rules(writable, all))?;
+    for (access, ports) in ports {
+        for port in ports.iter().flatten() {
+            created = created.add_rule(NetPort::new(*port, access))?;
+        }
+    }
+    Ok(created)
 }
 
 /// The directories of `PATH` outside the system's, and the siblings that belong to them.

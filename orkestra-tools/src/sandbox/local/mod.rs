@@ -2,28 +2,36 @@
 //! environment, resource limits, and Landlock, which closes the rest of the file system.
 //!
 //! ```text
-//! dedicated thread: no_new_privs, capabilities dropped, Landlock -> spawn sh (waits for "go")
-//!         host: prlimit(pid), then "go" -> sh becomes the command; a watchdog in its group reads the pipe
-//! end, timeout, drop: SIGKILL to the group, then to every process that left the group but carries our mark
-//! host process dies: the pipe closes -> the watchdog kills the group; the next start kills what left it
+//! dedicated thread: no_new_privs, Landlock, capabilities dropped, seccomp -> spawn sh (waits for "go")
+//!         host: limits, mark and control group of the waiting shell, then "go" -> a session of its own -> the command
+//! end, timeout, stop, drop: SIGKILL to session and control group, then to every process that carries the mark
+//! host process dies: the guardian, a process outside of all this, does the same for all commands
 //! ```
 //!
-//! It is weaker than a container (network, unix sockets and the user's own processes are visible) and reports that in
+//! It is weaker than a container (the network and the names of the user's processes are visible) and reports that in
 //! [`Sandbox::confinement`]; it is never chosen silently for a real model.
 
+mod cgroup;
 mod confine;
+mod guardian;
+mod network;
 mod processes;
 mod run;
+mod syscalls;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tempfile::TempDir;
 
+use self::cgroup::Cgroups;
 use self::confine::Confiner;
+use self::guardian::Guardian;
 use self::processes::Mark;
+use super::capture::Capture;
+use super::process::{ProcessStart, ProcessState, Processes, Until};
 use super::{Command, CommandResult, Confinement, Sandbox, SandboxError};
 use crate::limits::{SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX};
 use crate::scope::Observer;
@@ -42,6 +50,17 @@ pub struct LocalOptions {
     pub readable: Vec<PathBuf>,
     /// Whether to fail where Landlock cannot be enforced, instead of reporting a gap.
     pub require_landlock: bool,
+    /// Whether commands may use unix sockets. Where the kernel cannot confine those with a path (Landlock before ABI 9), they
+    /// reach Docker's daemon and every service of this user; without them, `multiprocessing.Manager` and local databases over a
+    /// socket file fail. Pairs of sockets always work.
+    pub unix_sockets: bool,
+    /// Whether commands get a network of their own, with loopback alone, through which they reach each other. Needs
+    /// CAP_SYS_ADMIN, which root has; without it, starting fails.
+    pub private_network: bool,
+    /// The TCP ports that commands may connect to (Landlock ABI 4); `None` for all. A dev server's own port has to be here.
+    pub connect_ports: Option<Vec<u16>>,
+    /// The TCP ports that commands may listen on (Landlock ABI 4); `None` for all.
+    pub listen_ports: Option<Vec<u16>>,
 }
 
 impl Default for LocalOptions {
@@ -52,18 +71,23 @@ impl Default for LocalOptions {
             processes_max: SANDBOX_PROCESSES_MAX * 8,
             readable: Vec::new(),
             require_landlock: false,
+            unix_sockets: false,
+            private_network: false,
+            connect_ports: None,
+            listen_ports: None,
         }
     }
 }
 
 /// Runs commands as confined child processes. See `docs/sandbox.md` for what that does not cover.
 ///
-/// A crash of this process leaves no process of a command's group behind; a daemon that left its group runs until the next
-/// [`LocalSandbox::start`] for the same workspace. The private scratch directory stays in the system's temporary directory
+/// A crash of this process leaves no process behind. The private scratch directory stays in the system's temporary directory
 /// (`orkestra-sandbox-*`).
 #[derive(Debug)]
 pub struct LocalSandbox {
     inner: Arc<Inner>,
+    /// Stopped when this is dropped, although their tasks keep `inner` alive.
+    processes: Processes,
 }
 
 #[derive(Debug)]
@@ -73,15 +97,23 @@ struct Inner {
     scratch: TempDir,
     confiner: Confiner,
     mark: Mark,
+    /// Where `setsid` is installed.
+    setsid: Option<&'static str>,
+    /// Dropped before the groups, which it empties.
+    guardian: Mutex<Guardian>,
+    cgroups: Cgroups,
     commands: AtomicU64,
     closed: AtomicBool,
 }
+
+/// Where `setsid` of util-linux or busybox is; not searched on PATH, where a directory may be writable.
+const SETSID: [&str; 2] = ["/usr/bin/setsid", "/bin/setsid"];
 
 impl LocalSandbox {
     /// Opens the workspace (created if missing) and kills the commands that a crashed process of ours left running in it.
     ///
     /// # Errors
-    /// [`SandboxError::Unavailable`] where Landlock is required and cannot be enforced; [`SandboxError::Failed`] when the
+    /// [`SandboxError::Unavailable`] where Landlock or a private network is required and impossible; [`SandboxError::Failed`] when the
     /// scratch directory cannot be created.
     pub async fn start(options: LocalOptions, workspace: &Path) -> Result<Self, SandboxError> {
         let path = workspace.to_owned();
@@ -96,7 +128,7 @@ impl LocalSandbox {
         for name in ["home", "tmp"] {
             std::fs::create_dir(scratch.path().join(name)).map_err(failed)?;
         }
-        let confiner = Confiner::new(&[workspace.path(), scratch.path()], &options.readable)?;
+        let confiner = Confiner::new(&[workspace.path(), scratch.path()], &options)?;
         if options.require_landlock && !confiner.has_landlock() {
             return Err(SandboxError::Unavailable(
                 "the local sandbox needs Landlock, which this kernel does not have; use the Docker sandbox instead"
@@ -105,8 +137,27 @@ impl LocalSandbox {
         }
         let mark = Mark::new(workspace.path());
         processes::kill_orphans(workspace.path());
-        let (commands, closed) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Self { inner: Arc::new(Inner { workspace, options, scratch, confiner, mark, commands, closed }) })
+        let cgroups = Cgroups::new(mark, options.memory_bytes, options.processes_max);
+        let inner = Inner {
+            guardian: Mutex::new(Guardian::start(mark, &cgroups.paths())?),
+            setsid: SETSID.into_iter().find(|path| Path::new(path).exists()),
+            commands: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            workspace,
+            options,
+            scratch,
+            confiner,
+            mark,
+            cgroups,
+        };
+        Ok(Self { inner: Arc::new(inner), processes: Processes::default() })
+    }
+
+    fn check_open(&self) -> Result<(), SandboxError> {
+        if self.inner.closed.load(Ordering::SeqCst) {
+            return Err(SandboxError::Failed("it is closed; start it again".to_owned()));
+        }
+        Ok(())
     }
 }
 
@@ -121,35 +172,83 @@ impl Sandbox for LocalSandbox {
     }
 
     fn confinement(&self) -> Confinement {
-        let mut confinement = self.inner.confiner.report();
-        let options = &self.inner.options;
-        confinement.enforced.push("each command has its own process group, which is killed as a whole".to_owned());
-        confinement.enforced.push("the environment is cleared; HOME and TMPDIR are private".to_owned());
-        confinement.enforced.push(format!("memory {} bytes per process, no core files", options.memory_bytes));
-        if rustix::process::geteuid().is_root() {
-            confinement.gaps.push("runs as root, for which Linux enforces no limit on processes".to_owned());
+        let Inner { options, confiner, cgroups, setsid, .. } = &*self.inner;
+        let mut confinement = confiner.report();
+        let (enforced, gaps) = (&mut confinement.enforced, &mut confinement.gaps);
+        if setsid.is_some() {
+            enforced.push("each command has a session of its own, without a terminal".to_owned());
         } else {
-            confinement.enforced.push(format!("at most {} processes of this user", options.processes_max));
+            gaps.push(
+                "setsid is not installed: commands share the session and the terminal of this process".to_owned(),
+            );
         }
-        confinement.gaps.push("the network is open, including the host's own services".to_owned());
-        confinement.gaps.push("memory is limited per process and disk space per file, not in total".to_owned());
+        if confiner.has_seccomp() {
+            enforced.push(
+                "every process of a command is found and killed, at its end and when this process dies".to_owned(),
+            );
+        } else {
+            gaps.push("a process that takes off its mark outlives its command".to_owned());
+        }
+        enforced.push("the environment is cleared; HOME and TMPDIR are private".to_owned());
+        enforced.push(format!("memory {} bytes per process, no core files", options.memory_bytes));
+        if !cgroups.limits("processes") {
+            if rustix::process::geteuid().is_root() {
+                gaps.push(
+                    "runs as root, for which Linux enforces no limit on processes without a control group".to_owned(),
+                );
+            } else {
+                enforced.push(format!("at most {} processes of this user", options.processes_max));
+            }
+        }
+        if !cgroups.limits("memory") {
+            gaps.push(
+                "memory is limited per process, not in total (no control group for it can be made here)".to_owned(),
+            );
+        }
+        if options.private_network {
+            enforced.push("a network of its own, with loopback alone".to_owned());
+        } else {
+            gaps.push("the network is open, including the host's own services".to_owned());
+        }
+        gaps.push("disk space and the number of files are not limited, only the size of each file".to_owned());
+        cgroups.report(&mut confinement, options.processes_max, options.memory_bytes);
         confinement
     }
 
     async fn execute(&self, command: Command, observer: &dyn Observer) -> Result<CommandResult, SandboxError> {
-        if self.inner.closed.load(Ordering::Acquire) {
-            return Err(SandboxError::Failed("it is closed; start it again".to_owned()));
-        }
+        self.check_open()?;
         let cwd = command.check(&self.inner.workspace)?;
-        let number = self.inner.commands.fetch_add(1, Ordering::Relaxed);
-        run::run(&self.inner, &command, &cwd, number, observer).await
+        let capture = Capture::new(observer, command.whole.clone(), &command.secrets)?;
+        run::run(&self.inner, &command, &cwd, Until::timeout(command.time()), capture).await
+    }
+
+    async fn start_process(&self, start: ProcessStart) -> Result<ProcessState, SandboxError> {
+        self.check_open()?;
+        let command = start.command();
+        let cwd = command.check(&self.inner.workspace)?;
+        let inner = Arc::clone(&self.inner);
+        let run = move |tail: Arc<dyn Observer>, until| async move {
+            let capture = Capture::new(tail.as_ref(), command.whole.clone(), &command.secrets)?.with_every_line();
+            run::run(&inner, &command, &cwd, until, capture).await
+        };
+        self.processes.start(start, run).await
+    }
+
+    async fn read_process(&self, owner: &str, id: &str) -> Result<ProcessState, SandboxError> {
+        self.processes.read(owner, id)
+    }
+
+    async fn stop_process(&self, owner: &str, id: &str) -> Result<ProcessState, SandboxError> {
+        self.processes.stop(owner, id).await
     }
 
     async fn close(&self) -> Result<(), SandboxError> {
-        self.inner.closed.store(true, Ordering::Release);
+        self.inner.closed.store(true, Ordering::SeqCst);
+        self.processes.stop_all().await;
         let inner = Arc::clone(&self.inner);
         super::blocking(move || {
-            processes::kill_marked(&inner.mark.prefix());
+            processes::kill_all(inner.mark);
+            inner.guardian.lock().unwrap_or_else(PoisonError::into_inner).end();
             // The directory itself is removed with the last clone; its content takes the disk space.
             for name in ["home", "tmp"] {
                 let _ = std::fs::remove_dir_all(inner.scratch.path().join(name));

@@ -1,32 +1,32 @@
-//! Runs one command, from spawn to result. However it ends (exit, timeout, the future dropped), a guard kills the group and
-//! every process with the command's mark.
+//! Runs one command, from spawn to result. However it ends (exit, timeout, a stop, the future dropped), a guard kills its
+//! session, its control group and every process with its mark.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, kill_process_group, prlimit};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::capture::Capture;
-use super::super::{Command, CommandResult, ENVIRONMENT, EXIT_TIMED_OUT, SandboxError};
-use super::processes::{MARK, kill_command};
-use super::{Inner, LocalOptions};
+use super::super::process::{Ended, Until};
+use super::super::{Command, CommandResult, ENVIRONMENT, SandboxError, blocking};
+use super::Inner;
+use super::cgroup::CommandGroup;
+use super::processes::{self, MARK};
 use crate::limits::{DRAIN, SANDBOX_FILE_BYTES_MAX, SANDBOX_OPEN_FILES_MAX};
-use crate::scope::Observer;
 
-/// Waits for "go" (the limits are set by then), starts a watchdog that kills the group when the pipe closes (this process has
-/// died), and becomes the command. The watchdog is forked twice so that it is not a child of the command.
+/// Waits for "go" (limits, mark and control group are set by then) and becomes the command in a session of its own.
 const PROLOGUE: &str = r#"
 exec 3<&0 </dev/null
 read -r go <&3 || exit 125
-( ( exec >/dev/null 2>&1; read -r gone <&3; kill -KILL 0 ) & )
 exec 3<&-
-exec sh -c "$1"
+exec "$@"
 "#;
 
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -35,29 +35,34 @@ pub(super) async fn run(
     inner: &Arc<Inner>,
     command: &Command,
     cwd: &Path,
-    number: u64,
-    observer: &dyn Observer,
+    until: Until,
+    mut capture: Capture<'_>,
 ) -> Result<CommandResult, SandboxError> {
     let started = Instant::now();
-    let mut capture = Capture::new(observer, command.whole.clone(), &command.secrets)?;
+    let number = inner.commands.fetch_add(1, Ordering::Relaxed);
     let mark = inner.mark.command(number);
-    let child = spawn(Arc::clone(inner), command.line.clone(), inner.workspace.path().join(cwd), mark.clone()).await?;
+    let child = spawn(Arc::clone(inner), command.line.clone(), inner.workspace.path().join(cwd), mark).await?;
     let mut running = Running::new(child, mark)?;
-    let go = running.release(&inner.options).await;
-    let ended = match go {
-        Ok(()) => tokio::time::timeout(command.time(), running.pump(&mut capture)).await,
-        Err(error) => return Err(error),
-    };
-    running.group.kill();
-    let status = match ended {
-        Ok(status) => Some(status.map_err(|error| SandboxError::Lost(error.to_string()))?),
-        Err(_) => None,
+    running.release(inner, number).await?;
+    let ended = until.race(running.pump(&mut capture)).await;
+    running.tree.kill_session();
+    let tree = running.tree.group();
+    blocking(move || {
+        tree.kill();
+        processes::kill_command(mark);
+        Ok(())
+    })
+    .await?;
+    running.tree.armed = false;
+    let (exit_code, timed_out) = match ended {
+        Ended::ByItself(status) => (exit_code(status.map_err(|error| SandboxError::Lost(error.to_string()))?), false),
+        Ended::Killed { exit_code, timed_out } => (exit_code, timed_out),
     };
     running.drain(&mut capture).await;
     let captured = capture.finish();
     Ok(CommandResult {
-        exit_code: status.map_or(EXIT_TIMED_OUT, exit_code),
-        timed_out: status.is_none(),
+        exit_code,
+        timed_out,
         output: captured.output,
         whole: captured.whole,
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -65,13 +70,13 @@ pub(super) async fn run(
 }
 
 /// Spawns the command from a new thread, which is confined and then ends.
-async fn spawn(inner: Arc<Inner>, line: String, cwd: std::path::PathBuf, mark: String) -> Result<Child, SandboxError> {
+async fn spawn(inner: Arc<Inner>, line: String, cwd: std::path::PathBuf, mark: u64) -> Result<Child, SandboxError> {
     let (sender, receiver) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
     let work = move || {
         let _entered = runtime.enter();
         let child = inner.confiner.confine_this_thread().and_then(|()| {
-            let spawned = prepare(&inner, &line, &cwd, &mark).spawn();
+            let spawned = prepare(&inner, &line, &cwd, mark).spawn();
             spawned.map_err(|error| SandboxError::Failed(format!("cannot start sh: {error}")))
         });
         // If the receiver is gone, the child is dropped, its pipe closes before "go", and it exits without doing anything.
@@ -82,38 +87,47 @@ async fn spawn(inner: Arc<Inner>, line: String, cwd: std::path::PathBuf, mark: S
     receiver.await.unwrap_or_else(|_| Err(SandboxError::Failed("the spawning thread panicked".to_owned())))
 }
 
-fn prepare(inner: &Inner, line: &str, cwd: &Path, mark: &str) -> tokio::process::Command {
+fn prepare(inner: &Inner, line: &str, cwd: &Path, mark: u64) -> tokio::process::Command {
     let scratch = inner.scratch.path();
     let mut command = tokio::process::Command::new("/bin/sh");
-    command.args(["-c", PROLOGUE, "sh", line]).current_dir(cwd).env_clear().envs(ENVIRONMENT);
+    command.args(["-c", PROLOGUE, "sh"]);
+    match inner.setsid {
+        // NOTE: not in a process group of its own yet, because setsid(1) would fork for a group's leader.
+        Some(setsid) => command.arg(setsid),
+        None => command.process_group(0),
+    };
+    command.args(["/bin/sh", "-c", line]).current_dir(cwd).env_clear().envs(ENVIRONMENT);
     command.env("PATH", std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into()));
-    command.env("HOME", scratch.join("home")).env("TMPDIR", scratch.join("tmp")).env(MARK, mark);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+    command.env("HOME", scratch.join("home")).env("TMPDIR", scratch.join("tmp")).env(MARK, format!("{mark:x}"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
 
 struct Running {
     /// Killed before the child is dropped: fields are dropped in order.
-    group: Group,
+    tree: Tree,
     child: Child,
-    /// Open as long as this process lives; closing it makes the watchdog kill the group.
-    lifeline: Option<tokio::process::ChildStdin>,
+    go: Option<tokio::process::ChildStdin>,
     stdout: Stream,
     stderr: Stream,
 }
 
 impl Running {
-    fn new(mut child: Child, mark: String) -> Result<Self, SandboxError> {
+    fn new(mut child: Child, mark: u64) -> Result<Self, SandboxError> {
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| SandboxError::Failed("the command has no process id".to_owned()))?;
-        let lifeline = child.stdin.take();
+        let go = child.stdin.take();
         let (stdout, stderr) = (Stream::new(child.stdout.take()), Stream::new(child.stderr.take()));
-        Ok(Self { group: Group { pid: Some(pid), mark }, child, lifeline, stdout, stderr })
+        let tree = Tree { leader: Some(pid), mark, group: Arc::default(), armed: true };
+        Ok(Self { tree, child, go, stdout, stderr })
     }
 
-    /// Sets the limits while the shell waits, then sends it "go".
-    async fn release(&mut self, options: &LocalOptions) -> Result<(), SandboxError> {
+    /// Sets limits, mark and control group while the shell waits, then sends it "go".
+    async fn release(&mut self, inner: &Inner, number: u64) -> Result<(), SandboxError> {
+        let options = &inner.options;
+        let Some(pid) = self.tree.leader else { return Err(SandboxError::Failed("the command has ended".to_owned())) };
         let limits = [
+            (processes::RESOURCE, self.tree.mark),
             (Resource::Core, 0),
             (Resource::Fsize, SANDBOX_FILE_BYTES_MAX),
             (Resource::Nofile, SANDBOX_OPEN_FILES_MAX),
@@ -122,17 +136,24 @@ impl Running {
         ];
         for (resource, most) in limits {
             let before = rustix::process::getrlimit(resource);
-            let most = before.maximum.map_or(most, |maximum| maximum.min(most));
+            let is_mark = resource == processes::RESOURCE;
+            let most = before.maximum.filter(|_| !is_mark).map_or(most, |maximum| maximum.min(most));
             let limit = Rlimit { current: Some(most), maximum: Some(most) };
-            let set = prlimit(self.group.pid, resource, limit);
+            let set = prlimit(Some(pid), resource, limit);
             set.map_err(|error| SandboxError::Failed(format!("cannot set the limit {resource:?}: {error}")))?;
         }
-        let lifeline =
-            self.lifeline.as_mut().ok_or_else(|| SandboxError::Failed("no pipe to the command".to_owned()))?;
-        lifeline
-            .write_all(b"go\n")
-            .await
-            .map_err(|error| SandboxError::Failed(format!("the shell ended early: {error}")))
+        let group = inner.cgroups.enter(pid, number);
+        let group = group
+            .map_err(|error| SandboxError::Failed(format!("cannot move a command into its control group: {error}")))?;
+        self.tree.group = Arc::new(group);
+        // IMPORTANT: after the mark is set. Whoever closes the sandbox now finds either the mark or no command.
+        if inner.closed.load(Ordering::SeqCst) {
+            return Err(SandboxError::Failed("it is closed; start it again".to_owned()));
+        }
+        let go = self.go.as_mut().ok_or_else(|| SandboxError::Failed("no pipe to the command".to_owned()))?;
+        let sent = go.write_all(b"go\n").await;
+        self.go = None;
+        sent.map_err(|error| SandboxError::Failed(format!("the shell ended early: {error}")))
     }
 
     /// Passes on output until the command itself has exited; background processes do not count.
@@ -143,7 +164,11 @@ impl Running {
                 biased;
                 bytes = self.stdout.read() => capture.push(bytes, false),
                 bytes = self.stderr.read() => capture.push(bytes, true),
-                status = self.child.wait() => return status,
+                status = self.child.wait() => {
+                    // Its number may belong to another process from now on.
+                    self.tree.leader = None;
+                    return status;
+                }
             }
         }
     }
@@ -189,25 +214,44 @@ impl Stream {
     }
 }
 
-/// The process group of a command; killed once, at the latest on drop.
-struct Group {
-    pid: Option<Pid>,
-    mark: String,
+/// All processes of a command; killed at the latest on drop.
+struct Tree {
+    /// The first process, until it was waited for.
+    leader: Option<Pid>,
+    mark: u64,
+    group: Arc<CommandGroup>,
+    armed: bool,
 }
 
-impl Group {
-    /// NOTE: the group's id cannot have been reused, because the watchdog is a member until this signal.
-    fn kill(&mut self) {
-        if let Some(pid) = self.pid.take() {
-            let _ = kill_process_group(pid, Signal::KILL);
-            kill_command(&self.mark);
+impl Tree {
+    fn group(&self) -> Arc<CommandGroup> {
+        Arc::clone(&self.group)
+    }
+
+    /// What ends most of them at once, without a search.
+    fn kill_session(&self) {
+        if let Some(leader) = self.leader {
+            let _ = kill_process_group(leader, Signal::KILL);
+            // It may not have made its session yet.
+            let _ = kill_process(leader, Signal::KILL);
         }
+        self.group.kill();
     }
 }
 
-impl Drop for Group {
+impl Drop for Tree {
     fn drop(&mut self) {
-        self.kill();
+        if !self.armed {
+            return;
+        }
+        self.kill_session();
+        let (mark, group) = (self.mark, self.group());
+        // The search waits for the kernel, which the thread of a runtime must not. Without a thread, the guardian does it.
+        let search = move || {
+            group.kill();
+            processes::kill_command(mark);
+        };
+        let _ = std::thread::Builder::new().name("orkestra-sweep".to_owned()).spawn(search);
     }
 }
 
