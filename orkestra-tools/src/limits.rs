@@ -77,6 +77,12 @@ pub const SELECTOR_BYTES_MAX: usize = 500;
 /// Agents that have a page open at once; the page that was used least recently is closed. A page takes up to some 50 MB.
 pub const BROWSER_SESSIONS_MAX: usize = 32;
 
+/// Connections of one browser at once. Browsers open at most six to a host, and pages use tens of hosts.
+pub const BROWSER_CONNECTIONS_MAX: usize = 128;
+
+/// How long a click in a real browser may take to open another page.
+pub const BROWSER_SETTLE: Duration = Duration::from_secs(2);
+
 /// Largest screenshot that is kept, bytes; larger ones are refused. Models that see accept about 5 MB.
 pub const SCREENSHOT_BYTES_MAX: usize = 5 * 1024 * 1024;
 

@@ -1,0 +1,176 @@
+//! One page in one Chromium.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chromiumoxide::cdp::browser_protocol::browser::{SetDownloadBehaviorBehavior, SetDownloadBehaviorParams};
+use chromiumoxide::cdp::browser_protocol::page::CaptureScreenshotFormat;
+use chromiumoxide::handler::HandlerConfig;
+use chromiumoxide::handler::viewport::Viewport;
+use chromiumoxide::page::ScreenshotParams;
+use chromiumoxide::{Browser, Page};
+use futures_util::StreamExt;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use url::Url;
+
+use super::process::Process;
+use super::proxy::Proxy;
+use crate::limits::{BROWSER_SETTLE, FETCH_BYTES_MAX, FETCH_TIMEOUT};
+use crate::web::browser::{BrowserError, BrowserSession, PageView};
+use crate::web::guard::Guard;
+use crate::web::page::parsed;
+use crate::web::untrusted::one_line;
+
+pub(super) struct Session {
+    guard: Guard,
+    page: Page,
+    is_open: bool,
+    handler: JoinHandle<()>,
+    // In this order: the browser's connection, its process, and the proxy that it uses.
+    _browser: Browser,
+    _process: Process,
+    proxy: Proxy,
+}
+
+impl Session {
+    pub(super) async fn connect(guard: Guard, process: Process, proxy: Proxy) -> Result<Self, String> {
+        let viewport = Viewport { width: 1280, height: 900, ..Viewport::default() };
+        let config = HandlerConfig {
+            ignore_https_errors: false,
+            viewport: Some(viewport),
+            request_timeout: FETCH_TIMEOUT,
+            ..HandlerConfig::default()
+        };
+        let (browser, mut events) =
+            Browser::connect_with_config(process.address.clone(), config).await.map_err(|error| error.to_string())?;
+        let handler = tokio::spawn(async move { while events.next().await.is_some() {} });
+        let opened = async {
+            let deny = SetDownloadBehaviorParams::builder().behavior(SetDownloadBehaviorBehavior::Deny).build()?;
+            browser.execute(deny).await.map_err(|error| error.to_string())?;
+            browser.new_page("about:blank").await.map_err(|error| error.to_string())
+        };
+        match opened.await {
+            Ok(page) => Ok(Self { guard, page, is_open: false, handler, _browser: browser, _process: process, proxy }),
+            Err(error) => {
+                handler.abort();
+                Err(error)
+            }
+        }
+    }
+
+    /// The page as text. A page that left the web is closed.
+    async fn view(&mut self) -> Result<PageView, BrowserError> {
+        let address = within(self.page.url()).await?.unwrap_or_default();
+        let Ok(url) = self.guard.parse(&address) else {
+            self.is_open = false;
+            within(self.page.goto("about:blank")).await?;
+            return Err(BrowserError::Unsupported(format!(
+                "the page left for `{}`, which may not be read",
+                one_line(&address, 100)
+            )));
+        };
+        let html: String =
+            within(self.page.evaluate_expression(source())).await?.into_value().map_err(|error| failed(&error))?;
+        let is_cut_by_size = html.len() >= FETCH_BYTES_MAX;
+        let (title, rendered, is_cut) =
+            parsed(html, url, |page| (page.title(), page.render(), page.is_cut)).await.map_err(BrowserError::Failed)?;
+        let mut view =
+            PageView { url: address, title, text: rendered.text, links: rendered.links, ..PageView::default() };
+        view.ran_scripts = true;
+        if is_cut || is_cut_by_size {
+            view.notes.push("The page is too large or too complex and was cut.".to_owned());
+        }
+        if rendered.links_cut > 0 {
+            view.notes.push(format!("{} more links are not listed.", rendered.links_cut));
+        }
+        Ok(view)
+    }
+
+    /// Waits for the page that a click opens, if it opens one.
+    async fn settle(&self) {
+        let _ = timeout(BROWSER_SETTLE, self.page.wait_for_navigation()).await;
+    }
+}
+
+#[async_trait]
+impl BrowserSession for Session {
+    async fn navigate(&mut self, url: &str) -> Result<PageView, BrowserError> {
+        let url = self.guard.parse(url)?;
+        self.proxy.take_refused();
+        let gone = within(self.page.goto(url.as_str())).await.map(|_| ());
+        if let Some(refused) = self.proxy.take_refused().filter(|refused| gone.is_err() || of(refused, &url)) {
+            return Err(refused.into());
+        }
+        gone?;
+        self.is_open = true;
+        self.view().await
+    }
+
+    async fn content(&mut self) -> Result<PageView, BrowserError> {
+        if !self.is_open {
+            return Err(BrowserError::NoPage);
+        }
+        self.view().await
+    }
+
+    async fn click(&mut self, selector: &str) -> Result<PageView, BrowserError> {
+        if !self.is_open {
+            return Err(BrowserError::NoPage);
+        }
+        let found = match selector.strip_prefix("text=") {
+            Some(text) => within(self.page.find_xpath(by_text(text))).await,
+            None => within(self.page.find_element(selector)).await,
+        };
+        let element = found.map_err(|_| BrowserError::NotFound(one_line(selector, 100)))?;
+        self.proxy.take_refused();
+        within(element.click()).await?;
+        self.settle().await;
+        match self.proxy.take_refused() {
+            Some(refused @ crate::web::FetchError::Denied(_)) => Err(refused.into()),
+            _ => self.view().await,
+        }
+    }
+
+    async fn screenshot(&mut self) -> Result<Vec<u8>, BrowserError> {
+        if !self.is_open {
+            return Err(BrowserError::NoPage);
+        }
+        within(self.page.screenshot(ScreenshotParams::builder().format(CaptureScreenshotFormat::Png).build())).await
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.handler.abort();
+    }
+}
+
+/// The document without `noscript`, which is text when scripts run.
+fn source() -> String {
+    format!(
+        "(() => {{ const copy = document.documentElement.cloneNode(true); \
+         copy.querySelectorAll('noscript').forEach(element => element.remove()); \
+         return copy.outerHTML.slice(0, {FETCH_BYTES_MAX}); }})()"
+    )
+}
+
+fn by_text(text: &str) -> String {
+    let text = text.trim().trim_matches(['"', '\'']);
+    let quoted = if text.contains('"') { format!("'{}'", text.replace('\'', "")) } else { format!("\"{text}\"") };
+    format!("//*[self::a or self::button][contains(normalize-space(.), {quoted})]")
+}
+
+/// Whether a refusal is about the host of this address, and not about something that its page wanted.
+fn of(refused: &crate::web::FetchError, url: &Url) -> bool {
+    matches!(refused, crate::web::FetchError::Denied(denied) if url.host_str() == Some(denied.host.as_str()))
+}
+
+async fn within<T>(work: impl Future<Output = chromiumoxide::error::Result<T>>) -> Result<T, BrowserError> {
+    let done = timeout(FETCH_TIMEOUT + Duration::from_secs(5), work).await;
+    done.map_err(|_| BrowserError::Failed("it does not answer".to_owned()))?.map_err(|error| failed(&error))
+}
+
+fn failed(error: &dyn std::fmt::Display) -> BrowserError {
+    BrowserError::Failed(one_line(&error.to_string(), 200))
+}
