@@ -80,8 +80,11 @@ pub const BROWSER_SESSIONS_MAX: usize = 32;
 /// Connections of one browser at once. Browsers open at most six to a host, and pages use tens of hosts.
 pub const BROWSER_CONNECTIONS_MAX: usize = 128;
 
-/// How long a click in a real browser may take to open another page.
-pub const BROWSER_SETTLE: Duration = Duration::from_secs(2);
+/// How long a page in a real browser may take to be complete before it is read as it is.
+pub const BROWSER_SETTLE: Duration = Duration::from_secs(3);
+
+/// How long a click has before the page is read, and the time between two attempts to read a page that is still loading.
+pub const BROWSER_POLL: Duration = Duration::from_millis(200);
 
 /// Largest screenshot that is kept, bytes; larger ones are refused. Models that see accept about 5 MB.
 pub const SCREENSHOT_BYTES_MAX: usize = 5 * 1024 * 1024;

@@ -3,6 +3,7 @@
 //! CONNECT is a tunnel. Every other request is sent to its server on a connection of its own, so that no second request can follow it
 //! to the wrong host.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,22 +25,35 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// A proxy on a loopback port. Dropping it closes the port and every connection.
 pub(super) struct Proxy {
     pub(super) port: u16,
-    refused: Arc<Mutex<Option<FetchError>>>,
+    refusals: Refusals,
     accepting: JoinHandle<()>,
 }
+
+/// The latest refusals: host, port, reason. A page and the browser itself ask for many things at once.
+type Refusals = Arc<Mutex<VecDeque<(String, u16, FetchError)>>>;
+
+/// Refusals that are kept until the next action.
+const REFUSALS_MAX: usize = 256;
 
 impl Proxy {
     pub(super) async fn start(guard: Guard) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
-        let refused: Arc<Mutex<Option<FetchError>>> = Arc::default();
-        let accepting = tokio::spawn(accept(listener, guard, refused.clone()));
-        Ok(Self { port, refused, accepting })
+        let refusals = Refusals::default();
+        let accepting = tokio::spawn(accept(listener, guard, refusals.clone()));
+        Ok(Self { port, refusals, accepting })
     }
 
-    /// The last refusal since the last call.
-    pub(super) fn take_refused(&self) -> Option<FetchError> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Forgets the refusals so far.
+    pub(super) fn forget(&self) {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Why this address was refused, if it was.
+    pub(super) fn refusal_of(&self, url: &Url) -> Option<FetchError> {
+        let (host, port) = (url.host_str()?, url.port_or_known_default()?);
+        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.iter().find(|refusal| (refusal.0.as_str(), refusal.1) == (host, port)).map(|refusal| refusal.2.clone())
     }
 }
 
@@ -50,23 +64,23 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, guard: Guard, refused: Arc<Mutex<Option<FetchError>>>) {
+async fn accept(listener: TcpListener, guard: Guard, refusals: Refusals) {
     let slots = Arc::new(Semaphore::new(BROWSER_CONNECTIONS_MAX));
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else { return };
-        let (guard, refused) = (guard.clone(), refused.clone());
+        let (guard, refusals) = (guard.clone(), refusals.clone());
         connections.spawn(async move {
             // A broken connection is seen by the browser.
-            let _ = serve(stream, &guard, &refused).await;
+            let _ = serve(stream, &guard, &refusals).await;
             drop(slot);
         });
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn serve(mut client: TcpStream, guard: &Guard, refused: &Mutex<Option<FetchError>>) -> io::Result<()> {
+async fn serve(mut client: TcpStream, guard: &Guard, refusals: &Refusals) -> io::Result<()> {
     let mut bytes = Vec::new();
     let head_end = timeout(FETCH_CONNECT_TIMEOUT, read_head(&mut client, &mut bytes)).await??;
     let head = String::from_utf8_lossy(&bytes[..head_end]).into_owned();
@@ -82,7 +96,11 @@ async fn serve(mut client: TcpStream, guard: &Guard, refused: &Mutex<Option<Fetc
         Ok(server) => relay(client, server, &request, &bytes[head_end..]).await,
         Err(error) => {
             let text = error.to_string();
-            *refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            {
+                let mut refusals = refusals.lock().unwrap_or_else(PoisonError::into_inner);
+                refusals.truncate(REFUSALS_MAX - 1);
+                refusals.push_front((request.host, request.port, error));
+            }
             answer(&mut client, "403 Forbidden", &text).await
         }
     }

@@ -10,13 +10,14 @@ use chromiumoxide::handler::viewport::Viewport;
 use chromiumoxide::page::ScreenshotParams;
 use chromiumoxide::{Browser, Page};
 use futures_util::StreamExt;
+use serde::Deserialize;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::process::Process;
 use super::proxy::Proxy;
-use crate::limits::{BROWSER_SETTLE, FETCH_BYTES_MAX, FETCH_TIMEOUT};
+use crate::limits::{BROWSER_POLL, BROWSER_SETTLE, FETCH_BYTES_MAX, FETCH_TIMEOUT};
 use crate::web::browser::{BrowserError, BrowserSession, PageView};
 use crate::web::guard::Guard;
 use crate::web::page::parsed;
@@ -61,7 +62,11 @@ impl Session {
 
     /// The page as text. A page that left the web is closed.
     async fn view(&mut self) -> Result<PageView, BrowserError> {
-        let address = within(self.page.url()).await?.unwrap_or_default();
+        let Snapshot { url: address, html, .. } = self.snapshot().await?;
+        if let Some(refusal) = Url::parse(&address).ok().and_then(|url| self.proxy.refusal_of(&url)) {
+            self.is_open = false;
+            return Err(refusal.into());
+        }
         let Ok(url) = self.guard.parse(&address) else {
             self.is_open = false;
             within(self.page.goto("about:blank")).await?;
@@ -70,8 +75,6 @@ impl Session {
                 one_line(&address, 100)
             )));
         };
-        let html: String =
-            within(self.page.evaluate_expression(source())).await?.into_value().map_err(|error| failed(&error))?;
         let is_cut_by_size = html.len() >= FETCH_BYTES_MAX;
         let (title, rendered, is_cut) =
             parsed(html, url, |page| (page.title(), page.render(), page.is_cut)).await.map_err(BrowserError::Failed)?;
@@ -87,20 +90,38 @@ impl Session {
         Ok(view)
     }
 
-    /// Waits for the page that a click opens, if it opens one.
-    async fn settle(&self) {
-        let _ = timeout(BROWSER_SETTLE, self.page.wait_for_navigation()).await;
+    /// Address and source of one document. Asks again while pages change, which ends what is being evaluated.
+    async fn snapshot(&self) -> Result<Snapshot, BrowserError> {
+        let until = Instant::now() + BROWSER_SETTLE;
+        loop {
+            let snapshot = within(self.page.evaluate_expression(source())).await;
+            let snapshot = snapshot.and_then(|value| value.into_value::<Snapshot>().map_err(|error| failed(&error)));
+            match snapshot {
+                Ok(snapshot) if snapshot.is_loaded || Instant::now() > until => return Ok(snapshot),
+                Err(error) if Instant::now() > until => return Err(error),
+                _ => tokio::time::sleep(BROWSER_POLL).await,
+            }
+        }
     }
+}
+
+/// What [`source`] returns.
+#[derive(Debug, Deserialize)]
+struct Snapshot {
+    url: String,
+    html: String,
+    is_loaded: bool,
 }
 
 #[async_trait]
 impl BrowserSession for Session {
     async fn navigate(&mut self, url: &str) -> Result<PageView, BrowserError> {
         let url = self.guard.parse(url)?;
-        self.proxy.take_refused();
+        self.proxy.forget();
         let gone = within(self.page.goto(url.as_str())).await.map(|_| ());
-        if let Some(refused) = self.proxy.take_refused().filter(|refused| gone.is_err() || of(refused, &url)) {
-            return Err(refused.into());
+        // A refused tunnel is an error of the browser, which does not say why.
+        if let Some(refusal) = self.proxy.refusal_of(&url) {
+            return Err(refusal.into());
         }
         gone?;
         self.is_open = true;
@@ -123,13 +144,11 @@ impl BrowserSession for Session {
             None => within(self.page.find_element(selector)).await,
         };
         let element = found.map_err(|_| BrowserError::NotFound(one_line(selector, 100)))?;
-        self.proxy.take_refused();
+        self.proxy.forget();
         within(element.click()).await?;
-        self.settle().await;
-        match self.proxy.take_refused() {
-            Some(refused @ crate::web::FetchError::Denied(_)) => Err(refused.into()),
-            _ => self.view().await,
-        }
+        // A page that the click opens begins to load.
+        tokio::time::sleep(BROWSER_POLL).await;
+        self.view().await
     }
 
     async fn screenshot(&mut self) -> Result<Vec<u8>, BrowserError> {
@@ -146,12 +165,12 @@ impl Drop for Session {
     }
 }
 
-/// The document without `noscript`, which is text when scripts run.
+/// The address and the document without `noscript`, which is text when scripts run.
 fn source() -> String {
     format!(
         "(() => {{ const copy = document.documentElement.cloneNode(true); \
          copy.querySelectorAll('noscript').forEach(element => element.remove()); \
-         return copy.outerHTML.slice(0, {FETCH_BYTES_MAX}); }})()"
+         return {{url: location.href, html: copy.outerHTML.slice(0, {FETCH_BYTES_MAX}), is_loaded: document.readyState === 'complete'}}; }})()"
     )
 }
 
@@ -159,11 +178,6 @@ fn by_text(text: &str) -> String {
     let text = text.trim().trim_matches(['"', '\'']);
     let quoted = if text.contains('"') { format!("'{}'", text.replace('\'', "")) } else { format!("\"{text}\"") };
     format!("//*[self::a or self::button][contains(normalize-space(.), {quoted})]")
-}
-
-/// Whether a refusal is about the host of this address, and not about something that its page wanted.
-fn of(refused: &crate::web::FetchError, url: &Url) -> bool {
-    matches!(refused, crate::web::FetchError::Denied(denied) if url.host_str() == Some(denied.host.as_str()))
 }
 
 async fn within<T>(work: impl Future<Output = chromiumoxide::error::Result<T>>) -> Result<T, BrowserError> {
