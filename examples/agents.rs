@@ -56,5 +56,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let engine = Engine::builder().workflow(workflow).start().await?;
     let run = engine.run("poem").input("A poem about snow")?.start().await?;
     println!("{}", run.output::<AgentOutput>().await?.summary);
+    engine.shutdown().await;
+    workplaces.close_all().await;
     Ok(())
 }

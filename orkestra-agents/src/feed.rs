@@ -30,7 +30,7 @@ fn shown(event: &Event, seq: Seq) -> ProductEvent {
         Event::Published { node, key, .. } => of_node("published", node, Some(key)),
         Event::TimerSet { node, step, .. } => of_node("timer_set", node, Some(step)),
         Event::TimerFired { node, step } => of_node("timer_fired", node, Some(step)),
-        Event::ChildRequested { node, child, .. } => of_node("child_requested", node, Some(child)),
+        Event::ChildRequested { node, step, .. } => of_node("child_requested", node, Some(step)),
         Event::ChildEnded { node, step, .. } => of_node("child_ended", node, Some(step)),
         Event::ChildCancelled { child } => of_run("child_cancelled", Some(child)),
         Event::SignalReceived { signal, .. } => of_run("signal_received", Some(signal)),
@@ -289,7 +289,7 @@ mod tests {
                 json!({"ChildRequested": {"node": "qa", "step": "k", "child": "c", "workflow": "w", "input": 1}}),
                 "child_requested",
                 Some("qa"),
-                Some("c"),
+                Some("k"),
             ),
             engine(
                 json!({"ChildEnded": {"node": "qa", "step": "k", "outcome": {"completed": 1}}}),

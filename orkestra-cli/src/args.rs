@@ -10,7 +10,8 @@ process at a time can use it. A run survives Ctrl-C, a crash, kill -9 and a powe
 finished model and tool calls are not repeated. `aios store export` and `aios store import` move runs to another store;
 `aios store check` looks for damage in one.
 
-Exit codes: 0 ok, 1 failed, 2 usage, 3 budget used up, 4 cancelled, 130 interrupted (the run can be resumed).
+Exit codes: 0 ok, 1 failed, 2 usage, 3 paused because a budget is used up, 4 cancelled, 130 interrupted (the run can be
+resumed).
 
 Environment: DASHSCOPE_API_KEY, OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, DEEPSEEK_API_KEY, MISTRAL_API_KEY,
 GROQ_API_KEY, XAI_API_KEY, OPENROUTER_API_KEY (the first one set, in this order, selects the default model);
@@ -144,7 +145,7 @@ pub(crate) struct RunArguments {
     /// machine, which isolates less. [default: docker; the demo model falls back to local if Docker is unavailable]
     #[arg(long, value_name = "KIND")]
     pub(crate) sandbox: Option<Sandbox>,
-    /// Not supported yet: fails with exit code 2.
+    /// Not supported yet, because no prices of models are known: fails with exit code 2.
     #[arg(long, value_name = "USD")]
     pub(crate) budget: Option<f64>,
     #[command(flatten)]

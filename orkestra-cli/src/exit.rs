@@ -1,6 +1,5 @@
 //! The documented exit codes, and the error that carries one.
 
-use orkestra_agents::validate::ErrorType;
 use orkestra_core::kernel::Outcome;
 
 /// How the process ends.
@@ -10,7 +9,7 @@ pub(crate) enum Exit {
     Done,
     /// A run was cancelled.
     Cancelled,
-    /// The budget is used up.
+    /// A run is paused because its budget is used up.
     Budget,
     /// A run failed, or this machine cannot run it.
     Failed,
@@ -38,7 +37,6 @@ impl Exit {
         match outcome {
             Outcome::Completed(_) => Self::Done,
             Outcome::Cancelled(_) => Self::Cancelled,
-            Outcome::Failed { failure, .. } if failure.kind == ErrorType::BudgetExceeded.name() => Self::Budget,
             _ => Self::Failed,
         }
     }
@@ -89,14 +87,11 @@ mod tests {
 
     #[test]
     fn outcomes_have_the_documented_codes() {
-        let failed = |kind: &str| Outcome::Failed {
-            node: Name::new("qa").expect("a name"),
-            failure: Failure::permanent(kind, "what happened"),
-        };
+        let node = Name::new("qa").expect("a name");
+        let failure = Failure::permanent("validation_failure", "what happened");
         for (outcome, code) in [
             (Outcome::Completed(Payload::null()), 0),
-            (failed("validation_failure"), 1),
-            (failed("budget_exceeded"), 3),
+            (Outcome::Failed { node, failure }, 1),
             (Outcome::Cancelled("enough".into()), 4),
         ] {
             assert_eq!(Exit::of(&outcome).code(), code, "{outcome:?}");

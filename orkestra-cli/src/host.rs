@@ -24,8 +24,10 @@ impl Ground {
             SandboxChoice::Automatic => DockerSandbox::available().await.err().map(|error| error.to_string()),
             _ => None,
         };
-        if choice == SandboxChoice::Local || no_docker.is_some() {
-            need_python(no_docker.as_deref())?;
+        match &no_docker {
+            Some(why) => need_python(&format!(", or use Docker: {why}"))?,
+            None if choice == SandboxChoice::Local => need_python(" or use --sandbox docker")?,
+            None => {}
         }
         Ok(Self { choice, no_docker })
     }
@@ -38,17 +40,17 @@ impl Ground {
                 "sandbox: local, as given by --sandbox: commands run as confined processes on this machine".into()
             }
             (SandboxKind::Local, _, Some(why)) => format!(
-                "sandbox: local, because Docker is unavailable ({}): the demo model's commands run as confined processes \
-                 on this machine",
-                why.trim_end_matches('.')
+                "sandbox: local: the demo model's commands run as confined processes on this machine, because Docker cannot \
+                 be used: {why}"
             ),
             _ => format!("sandbox: {}", kind.as_str()),
         }
     }
 }
 
-/// Checks that `python3` is on `PATH`: the local sandbox runs the agents' tests with it.
-pub(crate) fn need_python(no_docker: Option<&str>) -> Result<(), Failure> {
+/// Checks that `python3` is on `PATH`: the local sandbox runs the agents' tests with it. `otherwise` is what a user who does
+/// not install it can do.
+pub(crate) fn need_python(otherwise: &str) -> Result<(), Failure> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let is_program = |file: std::path::PathBuf| {
         file.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
@@ -56,12 +58,7 @@ pub(crate) fn need_python(no_docker: Option<&str>) -> Result<(), Failure> {
     if std::env::split_paths(&path).any(|directory| is_program(directory.join("python3"))) {
         return Ok(());
     }
-    Err(Failure::failed(match no_docker {
-        Some(why) => format!(
-            "cannot run commands: Docker is unavailable ({}), and the local sandbox needs python3, which is not on PATH; \
-             start Docker or install python3",
-            why.trim_end_matches('.')
-        ),
-        None => "the local sandbox needs python3, which is not on PATH; install it or use --sandbox docker".into(),
-    }))
+    Err(Failure::failed(format!(
+        "cannot run commands in the local sandbox: it needs python3, which is not on PATH; install it{otherwise}"
+    )))
 }

@@ -67,18 +67,14 @@ async fn unfinished(store: &Arc<dyn Store>) -> Result<Vec<RunRecord>, StoreError
     Pager::new(Arc::clone(store), query).collect().await
 }
 
-/// Adds to a store's error what the user can do about it.
+/// The error of the store in `data`. Most errors say already what to do; a damaged store does not know what is beside it.
 fn refused(data: &Path, error: &StoreError) -> Failure {
     let place = data.display();
     let hint = match error.kind() {
-        StoreErrorKind::Busy => {
-            "; wait for it, stop it with Ctrl-C (its runs can be resumed), or work in another directory".into()
-        }
         StoreErrorKind::Damaged => format!(
             "; the files that runs made are untouched in {place}/workspace; to start with an empty store, move \
              {place}/store away"
         ),
-        StoreErrorKind::Invalid => format!("; move it away, or work in a directory without {place}"),
         _ => String::new(),
     };
     Failure::failed(format!("{error}{hint}"))

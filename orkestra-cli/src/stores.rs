@@ -59,7 +59,7 @@ pub(crate) async fn open(place: &str, make: bool) -> Result<Opened, Failure> {
     };
     let format = std::fs::read_to_string(path.join("FORMAT")).unwrap_or_default();
     if !make && format.is_empty() && !path.join("db").exists() {
-        return Err(Failure::usage(format!("there is no store at {}", path.display())));
+        return Err(Failure::usage(format!("there is no store at {}; name another one with --store", path.display())));
     }
     // NOTE: the backend reports a directory that is not a store, or a store of another backend.
     match asked.or(format.split_whitespace().nth(1)) {
@@ -84,7 +84,7 @@ fn fjall(path: &Path) -> Result<Opened, Failure> {
 #[cfg(not(feature = "fjall"))]
 fn fjall(path: &Path) -> Result<Opened, Failure> {
     Err(Failure::usage(format!(
-        "cannot open {}: it is a fjall store, and this aios was built without fjall",
+        "cannot open {} with fjall: this aios was built without it; build aios with the feature `fjall`",
         path.display()
     )))
 }
@@ -97,7 +97,9 @@ async fn postgres(url: &str) -> Result<Opened, Failure> {
 
 #[cfg(not(feature = "postgres"))]
 async fn postgres(_url: &str) -> Result<Opened, Failure> {
-    Err(Failure::usage("cannot open a Postgres store: this aios was built without postgres"))
+    Err(Failure::usage(
+        "cannot open a Postgres store: this aios was built without it; build aios with the feature `postgres`",
+    ))
 }
 
 fn notes(report: &OpenReport) -> Vec<String> {
@@ -112,10 +114,9 @@ fn notes(report: &OpenReport) -> Vec<String> {
     notes
 }
 
-/// Adds to a store's error what the user can do about it.
+/// The error of a store. Most errors say already what to do.
 pub(crate) fn refused(error: &StoreError) -> Failure {
     let (exit, hint) = match error.kind() {
-        StoreErrorKind::Busy => (Exit::Failed, "; wait for it, or stop it with Ctrl-C (its runs can be resumed)"),
         StoreErrorKind::Damaged => (Exit::Failed, "; copy the whole store before you try anything else"),
         StoreErrorKind::Invalid => (Exit::Usage, ""),
         _ => (Exit::Failed, ""),

@@ -16,6 +16,8 @@
 //! result.
 
 mod chance;
+#[doc(hidden)]
+pub mod compensating;
 pub mod differential;
 mod faulty;
 pub mod fuzz;

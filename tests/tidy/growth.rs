@@ -1,10 +1,16 @@
 //! Public structs with public fields, and public enums, are `#[non_exhaustive]`: a field or a variant can then be added without
-//! breaking a program outside. Those that are not are listed here, and docs/decisions/0011 gives the reasons.
+//! breaking a program outside. A struct with one unnamed field is what that field is, and does not grow. Those that are not are listed here, and docs/decisions/0011 gives the reasons.
 
 use super::Breach;
 use super::source::{Source, end_of_block, is_word};
 
-const CRATES: &[&str] = &["orkestra-core/src/", "orkestra-store/src/", "orkestra-testkit/src/"];
+const CRATES: &[&str] = &[
+    "orkestra-core/src/",
+    "orkestra-store/src/",
+    "orkestra-testkit/src/",
+    "orkestra-agents/src/",
+    "orkestra-tools/src/",
+];
 
 /// Why a type is not `#[non_exhaustive]`, and the types.
 pub(crate) const FIXED: &[(&str, &[&str])] = &[
@@ -14,8 +20,13 @@ pub(crate) const FIXED: &[(&str, &[&str])] = &[
             "DueQuery",
             "Failure",
             "Growth",
+            "Job",
+            "ModelSpec",
             "NodeSpec",
             "Parent",
+            "Patience",
+            "PipelineRequest",
+            "Price",
             "Retention",
             "Retry",
             "RunOptions",
@@ -44,9 +55,28 @@ pub(crate) const FIXED: &[(&str, &[&str])] = &[
             "Written",
         ],
     ),
+    (
+        "a model, a tool, a sandbox or a validator makes it or is given it",
+        &[
+            "Arguments",
+            "AssistantMessage",
+            "CommandResult",
+            "Message",
+            "Reply",
+            "Request",
+            "Submission",
+            "ToolCall",
+            "ToolDefinition",
+            "ToolMessage",
+            "ToolOutput",
+            "Usage",
+            "Verdict",
+        ],
+    ),
     ("a program that drives the kernel makes it", &["Commit", "Fork", "Input"]),
-    ("it is whole as it is", &["NodeInput", "Span", "Winner"]),
-    ("its readers decide on every variant", &["Event", "Pulse"]),
+    ("a program that emits events makes it", &["CustomEvent", "FeedEvent", "Tokens"]),
+    ("it is whole as it is", &["Effect", "NodeInput", "ShownStatus", "Span", "Winner"]),
+    ("its readers decide on every variant", &["Event", "ProductEvent", "Pulse"]),
 ];
 
 /// Types that are neither `#[non_exhaustive]` nor listed, and entries that name no such type.
@@ -70,7 +100,7 @@ pub(crate) fn undecided(sources: &[Source], fixed: &[(&str, &[&str])]) -> Vec<Br
     breaches
 }
 
-/// Public enums, and public structs with public named fields, that are exhaustive: where they are, and their names.
+/// Public enums, and public structs with public fields, that are exhaustive: where they are, and their names.
 fn growing(source: &Source) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for position in 0..source.code.len() {
@@ -80,19 +110,54 @@ fn growing(source: &Source) -> Vec<(usize, String)> {
         }
         let name = position + if is_enum { "pub enum ".len() } else { "pub struct ".len() };
         let body = source.code[name..].iter().position(|c| matches!(c, '{' | '(' | ';')).map(|offset| name + offset);
-        let Some(open) = body.filter(|open| source.code[*open] == '{') else { continue };
+        let Some(open) = body.filter(|open| source.code[*open] != ';') else { continue };
         let before = source.code[..position].iter().rposition(|c| matches!(c, ';' | '{' | '}')).unwrap_or(0);
         let attributes: String = source.code[before..position].iter().collect();
-        if !attributes.contains("#[non_exhaustive]") && (is_enum || has_public_field(source, open)) {
+        if !attributes.contains("#[non_exhaustive]") && (is_enum || may_grow(source, open)) {
             found.push((position, source.word_at(name).iter().collect()));
         }
     }
     found
 }
 
-fn has_public_field(source: &Source, open: usize) -> bool {
-    let fields = open..end_of_block(&source.code, open);
-    fields.into_iter().any(|at| source.starts_with(at, "pub ") && !is_word(source.code[at - 1]))
+/// Whether the struct whose fields begin at `open` has a public field, and may get another one.
+fn may_grow(source: &Source, open: usize) -> bool {
+    let is_named = source.code[open] == '{';
+    let fields = open..if is_named { end_of_block(&source.code, open) } else { end_of_tuple(&source.code, open) };
+    let is_single = !is_named && commas(&source.code[fields.clone()]) == 0;
+    let is_public = |at| source.starts_with(at, "pub ") && !is_word(source.code[at - 1]);
+    !is_single && fields.into_iter().any(is_public)
+}
+
+/// The place of the parenthesis that closes the one at `open`.
+fn end_of_tuple(code: &[char], open: usize) -> usize {
+    let mut depth = 0_usize;
+    let end = (open..code.len()).find(|at| {
+        match code[*at] {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    });
+    end.unwrap_or(code.len())
+}
+
+/// How many fields follow another one in `(A, B<C, D>`: the commas of a tuple outside of brackets.
+fn commas(fields: &[char]) -> usize {
+    let mut depth = 0_i32;
+    let mut count = 0;
+    for (at, c) in fields.iter().enumerate() {
+        match c {
+            '(' | '[' | '{' | '<' => depth += 1,
+            '>' if fields[at - 1] == '-' => {}
+            ')' | ']' | '}' | '>' => depth -= 1,
+            // A comma after the last field.
+            ',' if depth == 1 && !fields[at + 1..].iter().all(|c| c.is_whitespace()) => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 #[test]
@@ -105,10 +170,11 @@ fn a_type_that_may_not_grow_is_found() {
             .collect()
     };
     let text = "pub struct A { pub a: u8 }\n#[derive(Debug)]\npub enum B<T> { One(T) }\n";
+    assert_eq!(found("pub struct A(pub u8, pub u8);\npub struct B(pub (u8, u8), [u8; 2]);\n", &[]), ["1: A", "2: B"]);
     assert_eq!(found(text, &[]), ["1: A", "3: B"]);
     assert_eq!(found(text, &["A", "B"]), [] as [&str; 0]);
     assert_eq!(found(text, &["A", "B", "C"]), ["1: C"], "C is gone");
     let fine = "#[non_exhaustive]\n#[derive(Debug)]\npub struct A { pub a: u8 }\npub struct B { a: u8, pub(crate) b: u8 }\n\
-                pub struct C(pub u8);\npub(crate) struct D { pub a: u8 }\nstruct E { pub a: u8 }\npub struct F;\n";
+                pub struct C(pub u8);\npub struct G(u8, pub(crate) u8);\npub struct H(pub BTreeMap<u8, fn(u8, u8) -> u8>,);\npub(crate) struct D { pub a: u8 }\nstruct E { pub a: u8 }\npub struct F;\n";
     assert_eq!(found(fine, &[]), [] as [&str; 0]);
 }

@@ -162,6 +162,7 @@ mod tests {
     use orkestra::prelude::{Event, MemoryStore, Name, NodeSpec, WorkflowSpec};
     use orkestra_agents::model::{ModelChoice, ModelSpec, PendingModel};
     use orkestra_agents::{Job, Orkestra, SandboxChoice, SandboxKind};
+    use orkestra_testkit::compensating::{compensating, reach, undoable};
 
     use super::*;
 
@@ -178,11 +179,6 @@ mod tests {
 
     /// A run whose only completed node is being compensated, by an agent whose model never answers.
     async fn compensating_run(app: &App, owner: &str) -> Run {
-        let name = |text| Name::new(text).expect("a name");
-        let mut done = NodeSpec::gate(name("done"), name("go"));
-        done.compensate = Some(name("backend"));
-        let open = NodeSpec::gate(name("open"), name("never")).with_after(name("done"));
-        let workflow = WorkflowSpec { name: name("undoable"), version: None, nodes: vec![done, open] };
         let job = Job {
             objective: "Build it".to_owned(),
             project_id: None,
@@ -190,19 +186,11 @@ mod tests {
             sandbox: SandboxKind::Local,
             tasks: Vec::new(),
         };
-        let run = app.orkestra.engine().run_spec(&workflow).label(ORGANISATION_LABEL, owner);
-        let run = run.input(&job).expect("a job is JSON").start().await.expect("it starts");
-        run.signal("go", &()).await.expect("it is taken");
-        let mut events = run.events(Cursor::START);
-        reach(&mut events, |event| matches!(event, Event::NodeCompleted { .. })).await;
-        run.cancel("enough").await.expect("it runs");
+        let request = app.orkestra.engine().run_spec(&undoable("backend")).label(ORGANISATION_LABEL, owner);
+        let (run, mut events) = compensating(request.input(&job).expect("a job is JSON")).await;
         // The compensation has called its model, so nothing more happens.
         reach(&mut events, |event| matches!(event, Event::StepCompleted { .. })).await;
         run
-    }
-
-    async fn reach(events: &mut orkestra::Events, wanted: impl Fn(&Event) -> bool) {
-        while !wanted(&events.next().await.expect("the store can be read").expect("the run is live").event) {}
     }
 
     async fn start() -> (tempfile::TempDir, Arc<App>, OrganisationId) {

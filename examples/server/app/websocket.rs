@@ -120,6 +120,8 @@ async fn pump(socket: &mut WebSocket, app: &App, mut live: Live, is_one_run: boo
     let mut answered = true;
     loop {
         let message = tokio::select! {
+            // Stopping first, because it also ends the events. Then what the client sends, or busy events would hide its
+            // answer to a ping. A client that never stops sending delays only its own events.
             biased;
             () = app.stopping.cancelled() => return End::Farewell(Farewell(1001, "the server is stopping")),
             heard = socket.recv() => match heard {

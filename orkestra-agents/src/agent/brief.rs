@@ -1,9 +1,14 @@
 //! The brief: what a run asks of an agent.
 
+use std::collections::BTreeSet;
+
 use orkestra_core::prelude::{Context, TaskResult};
 use serde_json::Value;
 
-use crate::{agent::AgentOutput, workplace::SandboxKind};
+use crate::{
+    agent::{AgentOutput, prompt::SECTIONS},
+    workplace::SandboxKind,
+};
 
 /// The field of a run's input that holds the objective.
 const OBJECTIVE_FIELD: &str = "objective";
@@ -39,7 +44,7 @@ pub struct Brief {
     pub files: Vec<(String, String)>,
     /// Files that the validator must find in the workspace.
     pub wanted: Vec<String>,
-    /// What users of the run should know. Reported once, by the first agent of a run.
+    /// What users of the run should know. Reported by the first attempt of each agent that has no agent before it.
     pub notices: Vec<String>,
     /// Where the agent's commands run; `None` is the default of its workplaces.
     pub sandbox: Option<SandboxKind>,
@@ -83,14 +88,15 @@ impl Brief {
         self
     }
 
-    /// Adds a section to the prompt.
+    /// Adds a section to the prompt. The names of sections and quoted files must differ from each other and from `objective`,
+    /// `agents`, `debug_info`, `existing_files`, `work_so_far` and `files`; otherwise the agent fails.
     #[must_use]
     pub fn with_section(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
         self.sections.push((name.into(), text.into()));
         self
     }
 
-    /// Quotes a file of the workspace in the prompt, as the section `name`.
+    /// Quotes a file of the workspace in the prompt, as the section `name`, as in [`Brief::with_section`].
     #[must_use]
     pub fn with_file(mut self, name: impl Into<String>, path: impl Into<String>) -> Self {
         self.files.push((name.into(), path.into()));
@@ -116,6 +122,21 @@ impl Brief {
     pub fn with_sandbox(mut self, sandbox: SandboxKind) -> Self {
         self.sandbox = Some(sandbox);
         self
+    }
+
+    /// Checks that no two sections of the prompt have the same name: one would hide the other.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let mut taken: BTreeSet<&str> = SECTIONS.into();
+        // NOTE: the step result has the quoted files by their sections, beside `files`.
+        taken.insert("files");
+        for (name, _) in self.files.iter().chain(&self.sections) {
+            if !taken.insert(name) {
+                return Err(format!(
+                    "cannot add the section {name:?} to the prompt: the name is taken; use another one"
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -155,5 +176,19 @@ mod tests {
         assert_eq!(without_outputs(&json!({"write": output})), None);
         assert_eq!(without_outputs(&json!("text")), Some(json!("text")));
         assert_eq!(without_outputs(&Value::Null), None);
+    }
+
+    #[test]
+    fn no_two_sections_have_the_same_name() {
+        let brief = || Brief::new("Write").with_file("outline", "outline.md").with_section("glossary", "…");
+        assert_eq!(brief().with_file("terms", "terms.json").with_section("input", "7").check(), Ok(()));
+        for taken in
+            ["outline", "glossary", "files", "objective", "agents", "debug_info", "existing_files", "work_so_far"]
+        {
+            let refused =
+                Err(format!("cannot add the section {taken:?} to the prompt: the name is taken; use another one"));
+            assert_eq!(brief().with_file(taken, "a.md").check(), refused);
+            assert_eq!(brief().with_section(taken, "text").check(), refused);
+        }
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::{
     agent::{chunks::Chunks, condense::cut},
     event::{ProductEvent, Tokens},
-    model::{Reply, Sink, StreamEvent},
+    model::{Reply, Sink, StreamEvent, Usage},
     validate::DebugInfo,
 };
 
@@ -120,7 +120,7 @@ pub(super) fn validation_failed(cx: &Context, debug_info: &DebugInfo) {
 
 /// The tokens and the cost of one call. A cost that is unknown is not 0.
 pub(super) fn usage(cx: &Context, reply: &Reply) {
-    if reply.usage.input.is_none() && reply.usage.output.is_none() {
+    if reply.usage == Usage::default() {
         return;
     }
     let cost_usd = reply.usage.cost_usd.map(Amount::as_units);

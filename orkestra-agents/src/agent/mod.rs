@@ -47,7 +47,7 @@ type MakeBrief = dyn Fn(&Context, &Value) -> TaskResult<Brief> + Send + Sync;
 
 /// An agent, as a [`Task`](orkestra_core::prelude::Task) for a node of a workflow.
 ///
-/// Each model call charges the run's meters: `tokens`, and `usd` when the price is known
+/// Each answer of the model charges the run's meters: `tokens`, and `usd` when the price is known
 /// ([`Usage::cost_usd`](crate::model::Usage::cost_usd)). A budget on one of them pauses the run when it is used up.
 ///
 /// ```
@@ -167,11 +167,5 @@ impl Agent {
     #[must_use]
     pub fn role(&self) -> &str {
         &self.role
-    }
-
-    /// The tools.
-    #[must_use]
-    pub fn tools(&self) -> &ToolSet {
-        &self.tools
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 /// The output of an agent's node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AgentOutput {
     /// The agent.
     pub agent: String,

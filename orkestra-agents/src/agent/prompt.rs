@@ -12,6 +12,8 @@ use crate::{
 
 const EXISTING: &str = "existing_files";
 const SUMMARIES: &str = "work_so_far";
+/// The sections that a prompt may have besides those of its brief.
+pub(super) const SECTIONS: [&str; 5] = [OBJECTIVE, AGENTS, DEBUG_INFO, EXISTING, SUMMARIES];
 /// Characters of a quoted file or section in a prompt; the model can read the rest.
 const QUOTED_CHARACTERS: usize = 4_000;
 /// Existing files that are named in a prompt; list_files has the rest.

@@ -73,7 +73,7 @@ impl Task for Agent {
 
     async fn run(&self, cx: Context, input: Value) -> TaskResult<AgentOutput> {
         let brief = (self.brief)(&cx, &input)?;
-        check(&brief)?;
+        brief.check().map_err(TaskError::permanent)?;
         let workplace = self.workplaces.open(cx.run_id(), brief.project_id.as_deref(), brief.sandbox);
         let workplace = workplace.map_err(|error| match error.kind() {
             ErrorKind::Usage => TaskError::permanent(error.to_string()),
@@ -278,16 +278,6 @@ impl Attempt<'_> {
             events::validation_failed(self.cx, info);
         }
         Ok(verdict)
-    }
-}
-
-/// The step result has the quoted files by their sections, beside `files`.
-fn check(brief: &Brief) -> TaskResult<()> {
-    match brief.files.iter().any(|(section, _)| section == "files") {
-        true => {
-            Err(TaskError::permanent("cannot quote a file as the section `files`: the name is taken; use another one"))
-        }
-        false => Ok(()),
     }
 }
 

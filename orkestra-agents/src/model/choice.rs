@@ -49,12 +49,15 @@ pub struct ModelSpec {
     /// The size of its window in tokens, as its server states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_tokens: Option<u64>,
+    /// Its price, as known when the run was created: a budget in dollars must hold in any process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
 }
 
 impl ModelSpec {
     /// A model with a name and nothing else.
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into(), base_url: None, context_tokens: None }
+        Self { name: name.into(), base_url: None, context_tokens: None, price: None }
     }
 
     /// Whether this is the demo model, a script without AI.
@@ -193,8 +196,9 @@ impl ModelChoice {
         self
     }
 
-    /// Sets the price of the model `name`, whether it is the first choice, a run's own or a fallback. A model without a price
-    /// spends no dollars of a run's budget.
+    /// Sets the price of the model `name`, whether it is the first choice, a run's own or a fallback. A custom model has the
+    /// name that it gives itself. A run stores the price of its model; the prices of fallbacks are those of the process that
+    /// drives it.
     #[must_use]
     pub fn with_price(mut self, name: impl Into<String>, price: Price) -> Self {
         self.prices.insert(name.into(), price);
@@ -237,6 +241,11 @@ impl ModelSource {
     /// The model of a run: `wanted` if the run names one, else the choice, else the best that this machine has. It may ask local
     /// servers for their models, and waits at most two seconds for each answer.
     pub async fn resolve(&self, wanted: Option<&str>) -> ModelSpec {
+        let spec = self.find(wanted).await;
+        ModelSpec { price: self.price(&spec), ..spec }
+    }
+
+    async fn find(&self, wanted: Option<&str>) -> ModelSpec {
         let environment: Environment<'_> = &*self.environment;
         let is_set = |name: &str| environment(name).is_some_and(|value| !value.trim().is_empty());
         let explicit = self.choice.base_url.clone();
@@ -268,10 +277,10 @@ impl ModelSource {
     /// [`ModelError::Authentication`] when its key is missing, [`ModelError::BadRequest`] when its name is unknown.
     pub fn open(&self, spec: &ModelSpec) -> Result<Arc<dyn Model>, ModelError> {
         if let Some(model) = &self.choice.custom {
-            return Ok(self.priced(Arc::clone(model), &spec.name));
+            return Ok(self.priced(Arc::clone(model), spec));
         }
         if spec.is_demo() {
-            return Ok(Arc::new(DemoModel::new(self.choice.demo_delay)));
+            return Ok(self.priced(Arc::new(DemoModel::new(self.choice.demo_delay)), spec));
         }
         let first = self.open_one(spec)?;
         // NOTE: a fallback without a key is left out with a warning; it is not an error.
@@ -293,12 +302,35 @@ impl ModelSource {
         let own = (spec.base_url.is_some() && spec.context_tokens.is_some()).then_some(TEMPERATURE_OWN);
         let limits = Limits { context_tokens: window, max_tokens, temperature: self.choice.temperature.or(own) };
         let model = GenaiModel::new(spec, self.choice.api_key.as_deref(), limits, &*self.environment)?;
-        Ok(self.priced(Arc::new(TextProtocol::new(Arc::new(model), self.choice.protocol)), &spec.name))
+        Ok(self.priced(Arc::new(TextProtocol::new(Arc::new(model), self.choice.protocol)), spec))
     }
 
-    fn priced(&self, model: Arc<dyn Model>, name: &str) -> Arc<dyn Model> {
-        match self.choice.prices.get(name) {
-            Some(price) => Arc::new(Priced::new(model, *price)),
+    /// The first model that may answer in a run with `spec` and whose calls have no known cost: they spend no dollars of the
+    /// run's budget. `None` when the cost of every call is known.
+    #[must_use]
+    pub fn without_price<'a>(&'a self, spec: &'a ModelSpec) -> Option<&'a str> {
+        if let Some(model) = &self.choice.custom {
+            let is_known = model.reports_cost() || self.price(spec).is_some();
+            return (!is_known).then(|| model.name());
+        }
+        if spec.is_demo() {
+            // It is free.
+            return None;
+        }
+        let fallbacks = self.choice.fallbacks.iter().map(String::as_str);
+        let unknown = fallbacks.filter(|name| !self.choice.prices.contains_key(*name));
+        self.price(spec).is_none().then_some(spec.name.as_str()).into_iter().chain(unknown).next()
+    }
+
+    /// The price that a run stores, or the one that this process knows.
+    fn price(&self, spec: &ModelSpec) -> Option<Price> {
+        let name = self.choice.custom.as_ref().map_or(spec.name.as_str(), |model| model.name());
+        spec.price.or_else(|| self.choice.prices.get(name).copied())
+    }
+
+    fn priced(&self, model: Arc<dyn Model>, spec: &ModelSpec) -> Arc<dyn Model> {
+        match self.price(spec) {
+            Some(price) => Arc::new(Priced::new(model, price)),
             None => model,
         }
     }
@@ -307,7 +339,7 @@ impl ModelSource {
 /// The model `name` at an OpenAI-compatible address, with the window that its server states, as llama.cpp and vLLM name it. A
 /// server that states none is not an error.
 async fn with_server(name: &str, base_url: Option<String>) -> ModelSpec {
-    let mut spec = ModelSpec { name: name.to_owned(), base_url, context_tokens: None };
+    let mut spec = ModelSpec { base_url, ..ModelSpec::named(name) };
     if let Some(base_url) = &spec.base_url
         && let Some(list) = ask(&format!("{}/models", base_url.trim_end_matches('/'))).await
     {
@@ -332,7 +364,10 @@ async fn ask(url: &str) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use orkestra_core::model::Amount;
+
     use super::*;
+    use crate::model::PendingModel;
 
     async fn check(choice: ModelChoice, wanted: Option<&str>, variables: &[(&'static str, &'static str)]) -> ModelSpec {
         let variables = variables.to_vec();
@@ -364,5 +399,56 @@ mod tests {
         let local = ModelChoice::automatic().with_base_url("http://127.0.0.1:1/v1");
         let spec = check(local, Some("mine"), &key).await;
         assert_eq!((spec.name.as_str(), spec.base_url.as_deref()), ("mine", Some("http://127.0.0.1:1/v1")));
+    }
+
+    #[tokio::test]
+    async fn the_price_is_that_of_the_model_that_answers() {
+        let price = Price::new(Amount::whole(1), Amount::whole(2));
+        let custom = || ModelChoice::custom(Arc::new(PendingModel));
+        for (choice, wanted, is_priced) in [
+            (ModelChoice::named("gpt-4o").with_price("gpt-4o", price), None, true),
+            (ModelChoice::named("gpt-4o").with_price("gpt-4o", price), Some("grok-4"), false),
+            (ModelChoice::named("gpt-4o").with_price("grok-4", price), Some("grok-4"), true),
+            (ModelChoice::demo().with_price("demo", price), None, true),
+            (custom().with_price("pending", price), None, true),
+            (custom().with_price("pending", price), Some("a label"), true),
+            (custom().with_price("pending", price), Some("demo"), true),
+            (custom().with_price("a label", price), Some("a label"), false),
+        ] {
+            let spec = check(choice, wanted, &[]).await;
+            assert_eq!(spec.price, is_priced.then_some(price), "{spec:?}");
+        }
+    }
+
+    #[test]
+    fn a_model_whose_calls_have_no_known_cost_is_named() {
+        let price = Price::new(Amount::whole(1), Amount::whole(2));
+        let spec = |price| ModelSpec { price, ..ModelSpec::named("gpt-4o") };
+        let with_fallback = || ModelChoice::automatic().with_fallbacks(["grok-4"]);
+        let custom = |model: Arc<dyn Model>| ModelChoice::custom(model);
+        for (choice, spec, expected) in [
+            (ModelChoice::automatic(), spec(None), Some("gpt-4o")),
+            (ModelChoice::automatic(), spec(Some(price)), None),
+            (ModelChoice::automatic().with_price("gpt-4o", price), spec(None), None),
+            (with_fallback(), spec(Some(price)), Some("grok-4")),
+            (with_fallback().with_price("grok-4", price), spec(Some(price)), None),
+            (ModelChoice::automatic(), ModelSpec::named("demo"), None),
+            (custom(Arc::new(PendingModel)), spec(None), Some("pending")),
+            (custom(Arc::new(PendingModel)), spec(Some(price)), None),
+            (custom(Arc::new(Priced::new(Arc::new(PendingModel), price))), spec(None), None),
+        ] {
+            let source = ModelSource::with_environment(choice, |_| None);
+            assert_eq!(source.without_price(&spec), expected, "{spec:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_of_an_older_version_has_no_price() {
+        let old: ModelSpec = serde_json::from_value(serde_json::json!({"name": "gpt-4o"})).expect("it can be read");
+        assert_eq!(old, ModelSpec::named("gpt-4o"));
+        let priced = ModelSpec { price: Some(Price::new(Amount::micros(1), Amount::whole(2))), ..old };
+        let json = serde_json::json!({"name": "gpt-4o", "price": {"input": 1, "output": 2_000_000}});
+        assert_eq!(serde_json::to_value(&priced).expect("JSON"), json);
+        assert_eq!(serde_json::from_value::<ModelSpec>(json).expect("it reads back"), priced);
     }
 }

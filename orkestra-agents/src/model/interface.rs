@@ -18,9 +18,21 @@ pub trait Model: Send + Sync {
     /// The size of its window in tokens, as far as it is known.
     fn context_tokens(&self) -> u64;
 
-    /// What users must know before they rely on this model's work; reported once per run.
-    fn notice(&self) -> Option<&str> {
+    /// The model that this one wraps. A wrapper has the notice of what it wraps, and its reports of cost, unless it says
+    /// otherwise.
+    fn inner(&self) -> Option<&dyn Model> {
         None
+    }
+
+    /// What users must know before they rely on this model's work; reported as [`Brief::notices`](crate::Brief::notices).
+    fn notice(&self) -> Option<&str> {
+        self.inner()?.notice()
+    }
+
+    /// Whether its replies say what they cost ([`Usage::cost_usd`]), so that a budget in dollars holds although no price is
+    /// set.
+    fn reports_cost(&self) -> bool {
+        matches!(self.inner(), Some(model) if model.reports_cost())
     }
 
     /// Makes one turn and passes its text to `sink` while it streams.

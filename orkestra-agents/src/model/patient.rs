@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::model::{Model, ModelError, Reply, Request, Sink, StreamEvent};
+use crate::model::{Model, ModelError, Reply, Request, Silent, Sink, StreamEvent};
 
 /// How often and how long a call is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,8 @@ impl Patient {
     }
 }
 
+// So that a new method of the trait cannot be forgotten here.
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Model for Patient {
     fn name(&self) -> &str {
@@ -90,8 +92,16 @@ impl Model for Patient {
         self.fallbacks.iter().map(|model| model.context_tokens()).fold(self.first.context_tokens(), u64::min)
     }
 
+    fn inner(&self) -> Option<&dyn Model> {
+        Some(&*self.first)
+    }
+
     fn notice(&self) -> Option<&str> {
         self.first.notice()
+    }
+
+    fn reports_cost(&self) -> bool {
+        self.first.reports_cost() && self.fallbacks.iter().all(|model| model.reports_cost())
     }
 
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
@@ -112,12 +122,16 @@ impl Model for Patient {
         }
         Err(error)
     }
+
+    async fn complete(&self, request: &Request) -> Result<Reply, ModelError> {
+        self.stream(request, &Silent).await
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ScriptedModel, Silent, say};
+    use crate::model::{ScriptedModel, say};
 
     fn limited(seconds: u64) -> ModelError {
         ModelError::RateLimited { retry_after: Some(Duration::from_secs(seconds)), message: "slow down".to_owned() }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use orkestra_core::model::Amount;
+use serde::{Deserialize, Serialize};
 
-use crate::model::{Model, ModelError, Reply, Request, Sink, Usage};
+use crate::model::{Model, ModelError, Reply, Request, Silent, Sink, Usage};
 
 /// Tokens that a price is for.
 const TOKENS: u128 = 1_000_000;
@@ -21,7 +22,7 @@ const TOKENS: u128 = 1_000_000;
 /// assert_eq!(price.cost(usage), Some(Amount::from_units(0.0035)));
 /// assert_eq!(price.cost(Usage { output: None, ..usage }), None);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Price {
     /// Dollars per million tokens read.
     pub input: Amount,
@@ -59,6 +60,8 @@ impl Priced {
     }
 }
 
+// So that a new method of the trait cannot be forgotten here.
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Model for Priced {
     fn name(&self) -> &str {
@@ -69,13 +72,25 @@ impl Model for Priced {
         self.inner.context_tokens()
     }
 
+    fn inner(&self) -> Option<&dyn Model> {
+        Some(&*self.inner)
+    }
+
     fn notice(&self) -> Option<&str> {
         self.inner.notice()
+    }
+
+    fn reports_cost(&self) -> bool {
+        true
     }
 
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
         let mut reply = self.inner.stream(request, sink).await?;
         reply.usage.cost_usd = reply.usage.cost_usd.or_else(|| self.price.cost(reply.usage));
         Ok(reply)
+    }
+
+    async fn complete(&self, request: &Request) -> Result<Reply, ModelError> {
+        self.stream(request, &Silent).await
     }
 }

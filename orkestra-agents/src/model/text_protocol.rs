@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::choice::ToolProtocol;
-use crate::model::{Arguments, Message, Model, ModelError, Reply, Request, Sink, ToolCall, ToolDefinition};
+use crate::model::{Arguments, Message, Model, ModelError, Reply, Request, Silent, Sink, ToolCall, ToolDefinition};
 
 /// Wraps a model and turns calls in its text into tool calls.
 pub(in crate::model) struct TextProtocol {
@@ -26,6 +26,8 @@ impl TextProtocol {
     }
 }
 
+// So that a new method of the trait cannot be forgotten here.
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Model for TextProtocol {
     fn name(&self) -> &str {
@@ -36,8 +38,16 @@ impl Model for TextProtocol {
         self.inner.context_tokens()
     }
 
+    fn inner(&self) -> Option<&dyn Model> {
+        Some(&*self.inner)
+    }
+
     fn notice(&self) -> Option<&str> {
         self.inner.notice()
+    }
+
+    fn reports_cost(&self) -> bool {
+        self.inner.reports_cost()
     }
 
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
@@ -61,6 +71,10 @@ impl Model for TextProtocol {
             reply.message.tool_calls = calls_in(&reply.message.text, &request.tools, turn);
         }
         Ok(reply)
+    }
+
+    async fn complete(&self, request: &Request) -> Result<Reply, ModelError> {
+        self.stream(request, &Silent).await
     }
 }
 
@@ -217,7 +231,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::{ScriptedModel, Silent, say};
+    use crate::model::{ScriptedModel, say};
 
     fn tools() -> Vec<ToolDefinition> {
         ["write_file", "run_command"]

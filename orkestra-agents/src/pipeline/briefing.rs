@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use orkestra_core::prelude::{Context, TaskResult};
-use serde_json::Value;
 
 use super::{CONTRACT_FILE, Job, PLAN_FILE, PLANNER, QA};
 use crate::{
-    AgentOutput, Brief,
+    Brief,
     agent::task_error,
     model::{Model, ModelSource},
     validate::named_files,
@@ -18,7 +17,7 @@ const LOCAL_NOTICE: &str =
     "Commands run in the local sandbox, which confines less than a container: the network is open.";
 
 /// The brief of the agent `name`.
-pub(super) fn brief(name: &str, cx: &Context, input: &Value) -> TaskResult<Brief> {
+pub(super) fn brief(name: &str, cx: &Context) -> TaskResult<Brief> {
     let job: Job = cx.run_input()?;
     let comes_last = comes_last(name, &job.tasks);
     let mut brief = Brief::new(&job.objective)
@@ -28,7 +27,7 @@ pub(super) fn brief(name: &str, cx: &Context, input: &Value) -> TaskResult<Brief
         .with_wanted(if comes_last { named_files(&job.objective) } else { Vec::new() })
         .with_sandbox(job.sandbox);
     brief.project_id = job.project_id;
-    if job.sandbox == SandboxKind::Local && AgentOutput::all_in(input).is_empty() {
+    if job.sandbox == SandboxKind::Local {
         brief = brief.with_notice(LOCAL_NOTICE);
     }
     Ok(brief)

@@ -7,13 +7,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use orkestra_core::prelude::{Engine, Run, RunId, RunQuery, RunRecord, RunStatus, Store};
+use orkestra_core::prelude::{Engine, Name, Run, RunId, RunQuery, RunRecord, RunStatus, Store};
 use orkestra_tools::{DockerSandbox, Workspace};
 use tokio::task::JoinSet;
 
 use super::{AGENTS, Job, PROJECT_LABEL, PipelineRequest, SandboxChoice, graph, job, request::run_id, roles};
 use crate::{
-    Agent, Error, ErrorKind,
+    Agent, Error, ErrorKind, USD_METER,
     model::{ModelChoice, ModelSource},
     view::RunBody,
     workplace::Workplaces,
@@ -126,18 +126,29 @@ impl Orkestra {
     /// Creates a run and starts it. The run is durable when this returns; the same id again is the same run.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] for an empty objective, an unknown agent, an invalid id or meter; [`ErrorKind::Model`] when the
-    /// model's key is missing; [`ErrorKind::Sandbox`] when commands have nowhere to run; [`ErrorKind::Engine`] when the
-    /// store fails.
+    /// [`ErrorKind::Usage`] for an empty objective, an unknown agent, an invalid id or meter, a budget in dollars for a model
+    /// without a price; [`ErrorKind::Model`] when the model's key is missing; [`ErrorKind::Sandbox`] when commands have nowhere
+    /// to run; [`ErrorKind::Engine`] when the store fails.
     pub async fn create(&self, request: PipelineRequest) -> Result<Run, Error> {
         let objective = job::objective(&request.objective)?;
         let tasks = graph::select(&request.tasks)?;
         let project_id = request.project_id.as_deref().map(job::project_id).transpose()?;
         let id = request.id.as_deref().map(run_id).transpose()?;
+        for meter in request.budgets.keys() {
+            Name::new(meter).map_err(|error| Error::usage(error.to_string()))?;
+        }
         if let Some(run) = self.existing(id.as_deref()).await? {
             return Ok(run);
         }
         let model = self.models.resolve(request.model.as_deref().filter(|name| !name.is_empty())).await;
+        if request.budgets.contains_key(USD_METER)
+            && let Some(name) = self.models.without_price(&model)
+        {
+            return Err(Error::usage(format!(
+                "cannot keep a budget in dollars: the price of the model {name} is not known; set it with \
+                 `ModelChoice::with_price`"
+            )));
+        }
         // NOTE: a missing key is an error here, not of a run that fails a moment later.
         self.models.open(&model).map_err(|error| Error::new(ErrorKind::Model, error.to_string()))?;
         let sandbox = self.sandbox.resolve(&model).await?;

@@ -33,7 +33,10 @@ pub struct PipelineRequest {
     /// Labels that the run can be found by, besides our own.
     pub labels: BTreeMap<String, String>,
     /// What the run may spend, by meter: [`TOKENS_METER`](crate::TOKENS_METER), [`USD_METER`](crate::USD_METER). The run is
-    /// paused when a budget is used up. A model whose price is unknown spends no dollars.
+    /// paused when a budget is used up. A budget in dollars is refused unless the model and its fallbacks have a price
+    /// ([`ModelChoice::with_price`](crate::model::ModelChoice::with_price)) or report their cost
+    /// ([`Model::reports_cost`](crate::model::Model::reports_cost)). It does not know the models that
+    /// [`OrkestraBuilder::agent`](crate::OrkestraBuilder::agent) gives to single agents.
     pub budgets: BTreeMap<String, Amount>,
 }
 

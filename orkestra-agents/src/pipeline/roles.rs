@@ -32,9 +32,9 @@ pub(super) fn agent(name: &str, models: &ModelSource, workplaces: &Workplaces) -
     let (models, role) = (models.clone(), name.to_owned());
     let choose = move |cx: &_| briefing::model(&models, cx);
     let agent = Agent::with_chosen_model(name, format!("{TEAM} {duty}"), choose, workplaces)
-        .with_brief(move |cx, input| briefing::brief(&role, cx, input));
+        .with_brief(move |cx, _| briefing::brief(&role, cx));
     // Files of the planner alone are no work of a writer.
-    let own_work = CodeValidator::own_work().with_ignored(&[PLAN_FILE, CONTRACT_FILE]);
+    let own_work = CodeValidator::own_work().with_ignored([PLAN_FILE, CONTRACT_FILE]);
     Some(match name {
         PLANNER => agent.with_tools(planner_tools()).with_answer_file(PLAN_FILE).with_validator(PlanValidator),
         QA => agent.with_validator(CodeValidator::everything()),

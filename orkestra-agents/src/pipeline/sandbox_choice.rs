@@ -34,8 +34,7 @@ impl SandboxChoice {
             }
             Err(error) => {
                 let message = format!(
-                    "{error}; commands of a model run in Docker, start it or choose the weaker local sandbox explicitly \
-                     (--sandbox local)"
+                    "cannot run commands in Docker: {error}; the local sandbox, which is weaker, needs no Docker (--sandbox local)"
                 );
                 Err(Error::new(ErrorKind::Sandbox, message).with_source(error))
             }

@@ -20,30 +20,30 @@ const NPM_TIME_MAX: Duration = Duration::from_secs(300);
 const NO_NPM_TEST: &str = "no test specified";
 
 /// Runs the tests of an agent's work, or checks its syntax when there are none.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct CodeValidator {
     scope: Scope,
     needs_files: bool,
-    ignored: &'static [&'static str],
+    ignored: Vec<String>,
 }
 
 impl CodeValidator {
     /// Judges only what the agent wrote: agents that run beside it may be in the middle of their work.
     #[must_use]
     pub fn own_work() -> Self {
-        Self { scope: Scope::Own, needs_files: true, ignored: &[] }
+        Self { scope: Scope::Own, needs_files: true, ignored: Vec::new() }
     }
 
     /// Judges everything in the workspace.
     #[must_use]
     pub fn everything() -> Self {
-        Self { scope: Scope::Everything, needs_files: false, ignored: &[] }
+        Self { scope: Scope::Everything, needs_files: false, ignored: Vec::new() }
     }
 
     /// Files of other agents that do not count as work of this one.
     #[must_use]
-    pub fn with_ignored(mut self, files: &'static [&'static str]) -> Self {
-        self.ignored = files;
+    pub fn with_ignored(mut self, files: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.ignored = files.into_iter().map(Into::into).collect();
         self
     }
 }
@@ -65,8 +65,7 @@ impl Validator for CodeValidator {
 
     async fn validate(&self, work: Submission<'_>) -> Result<Verdict, ValidateError> {
         let files = files(work.scope).await?;
-        if self.needs_files && work.written.is_empty() && files.iter().all(|file| self.ignored.contains(&file.as_str()))
-        {
+        if self.needs_files && work.written.is_empty() && files.iter().all(|file| self.ignored.contains(file)) {
             let output = "no file was written: write your work with write_file, an answer in words is not enough";
             return Ok(work.refused(ErrorType::ValidationFailure, "list_files", output));
         }

@@ -19,7 +19,7 @@ pub enum ErrorType {
     NoTests,
     /// A tool failed, or the agent repeated its calls.
     ToolError,
-    /// The budget of the run is used up.
+    /// The budget of the run is used up. No validator says so now: a budget pauses the run.
     BudgetExceeded,
 }
 
@@ -41,6 +41,7 @@ impl ErrorType {
 
 /// What the next attempt needs to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DebugInfo {
     /// The kind of the failure.
     pub error_type: ErrorType,

@@ -1,9 +1,14 @@
 //! Why a run or a node waits: the form in response bodies.
+//!
+//! A body has every field of the wait's own JSON, so a new field or kind of the engine reaches clients without a change here.
 
 use orkestra_core::model::Timestamp;
-use orkestra_core::projection::{LeaseView, RunWaitsFor, SlotWait, WaitsFor};
+use orkestra_core::projection::{LeaseView, RunWaitsFor, WaitsFor};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+/// The fields of waits that are times.
+const TIMES: [&str; 3] = ["until", "since", "free_at"];
 
 /// One thing that a node or a run waits for: its kind, a sentence for people, and the fields of its kind. A field that the
 /// kind does not have is missing.
@@ -36,6 +41,9 @@ pub struct WaitBody {
     /// The slots that are waited for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slots: Vec<SlotBody>,
+    /// The other fields of the kind, such as `needed` of `nodes`, or `meter`, `spent` and `limit` of `budget`, in millionths.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
 }
 
 /// A slot that is waited for.
@@ -48,6 +56,9 @@ pub struct SlotBody {
     pub key: Option<String>,
     /// The place in the queue, from 1; missing when another engine has the queue.
     pub place: Option<usize>,
+    /// Its other fields, such as `in_use` and `at_once`. `free_at` is RFC 3339 in UTC. A field that is not known is missing.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
 }
 
 /// The engine that works on a run.
@@ -66,79 +77,162 @@ impl LeaseBody {
     }
 }
 
-impl SlotBody {
-    fn of(slot: &SlotWait) -> Self {
-        Self { limit: slot.limit.to_string(), key: slot.key.clone(), place: slot.place }
-    }
-}
-
 impl WaitBody {
     /// What a node waits for.
     #[must_use]
     pub fn of(wait: &WaitsFor) -> Self {
-        let body = Self { kind: wait.kind().to_owned(), text: wait.to_string(), ..Self::default() };
-        let at = |time: &Timestamp| Some(time.to_string());
-        let maybe = |time: &Option<Timestamp>| time.as_ref().and_then(at);
-        match wait {
-            WaitsFor::Timer { until, .. } | WaitsFor::Retry { until, .. } | WaitsFor::Stop { until } => {
-                Self { until: at(until), ..body }
+        let mut fields = fields(wait);
+        let request_id = match wait {
+            WaitsFor::Signal { signal, .. } => Some(signal.to_string()),
+            WaitsFor::Question { id, question, .. } => {
+                fields.remove("id");
+                // NOTE: after the times, because the fields of a question are the user's own.
+                fields.extend(question.to().ok().map(|question: Value| ("question".to_owned(), question)));
+                Some(id.0.to_string())
             }
-            WaitsFor::Signal { signal, until, .. } => {
-                Self { request_id: Some(signal.to_string()), until: maybe(until), ..body }
+            WaitsFor::Child { run, .. } => {
+                fields.remove("run");
+                fields.insert("run_id".to_owned(), run.to_string().into());
+                None
             }
-            WaitsFor::Question { id, question, until, .. } => {
-                Self { request_id: Some(id.0.to_string()), question: question.to().ok(), until: maybe(until), ..body }
-            }
-            WaitsFor::Child { run, until, .. } => Self { run_id: Some(run.to_string()), until: maybe(until), ..body },
-            WaitsFor::Slots { slots } => Self { slots: slots.iter().map(SlotBody::of).collect(), ..body },
-            WaitsFor::Nodes { nodes, .. } => Self { nodes: nodes.iter().map(ToString::to_string).collect(), ..body },
-            WaitsFor::Pause { since, .. } | WaitsFor::Budget { since, .. } => Self { since: at(since), ..body },
-            // Kind and text are enough, also for a new kind.
-            _ => body,
-        }
+            // The other kinds have no other names here.
+            _ => None,
+        };
+        Self { request_id, ..Self::read(wait.kind(), wait.to_string(), fields) }
     }
 
     /// What a run as a whole waits for.
     #[must_use]
     pub fn of_run(wait: &RunWaitsFor) -> Self {
-        let since = match wait {
-            RunWaitsFor::Engine { since } => Some(since.to_string()),
-            _ => None,
-        };
-        Self { kind: wait.kind().to_owned(), text: wait.to_string(), since, ..Self::default() }
+        Self::read(wait.kind(), wait.to_string(), fields(wait))
+    }
+
+    fn read(kind: &str, text: String, mut fields: Map<String, Value>) -> Self {
+        fields.insert("kind".to_owned(), kind.into());
+        fields.insert("text".to_owned(), text.clone().into());
+        // Kind and text are enough for a new kind whose fields have other types.
+        serde_json::from_value(fields.into()).unwrap_or_else(|_| Self {
+            kind: kind.to_owned(),
+            text,
+            ..Self::default()
+        })
+    }
+}
+
+/// The fields of a wait but its question, with times in RFC 3339.
+fn fields(wait: &impl Serialize) -> Map<String, Value> {
+    let Ok(Value::Object(mut fields)) = serde_json::to_value(wait) else { return Map::new() };
+    fields.remove("question");
+    in_words(&mut fields);
+    fields
+}
+
+/// Writes times as RFC 3339, and leaves out what is not known.
+fn in_words(fields: &mut Map<String, Value>) {
+    fields.retain(|_, value| !value.is_null());
+    for (name, value) in fields {
+        match value {
+            Value::Number(millis) if TIMES.contains(&name.as_str()) => {
+                *value = Timestamp::from_millis(millis.as_u64().unwrap_or_default()).to_string().into();
+            }
+            Value::Array(items) => items.iter_mut().filter_map(Value::as_object_mut).for_each(in_words),
+            _ => {}
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use orkestra_core::model::{Name, Payload, Seq};
+    use orkestra_core::model::{Amount, Name, Payload, RunId, Seq};
     use serde_json::json;
 
     use super::*;
 
+    const TIME: u64 = 60_000;
+    const IN_WORDS: &str = "1970-01-01T00:01:00.000Z";
+
+    fn name(text: &str) -> Name {
+        Name::new(text).expect("a name")
+    }
+
+    /// Checks the fields of a body besides `text`, which is what `wait` displays, and that the body reads back.
+    fn check(body: &WaitBody, text: String, mut expected: Value) {
+        expected["text"] = text.into();
+        let json = json!(body);
+        assert_eq!(json, expected);
+        assert_eq!(&serde_json::from_value::<WaitBody>(json).expect("it reads back"), body);
+    }
+
     #[test]
-    fn a_wait_has_its_kind_a_sentence_and_the_fields_of_its_kind() {
-        let body = |wait: WaitsFor| {
-            let json = json!(WaitBody::of(&wait));
-            let back: WaitBody = serde_json::from_value(json.clone()).expect("it reads back");
-            assert_eq!(json!(back), json);
-            json
-        };
-        let name = |text: &str| Name::new(text).expect("a name");
-        let until = Timestamp::from_millis(60_000);
-        let signal = WaitsFor::Signal { key: None, signal: name("approve"), until: Some(until) };
-        let expected = json!({
-            "kind": "signal",
-            "text": "the signal `approve`, until 1970-01-01T00:01:00.000Z",
-            "until": "1970-01-01T00:01:00.000Z",
-            "request_id": "approve",
-        });
-        assert_eq!(body(signal), expected);
-        let question = Payload::of(&json!({"text": "go?"})).expect("a payload");
-        let asked = body(WaitsFor::Question { key: "k".into(), id: Seq(7), question, until: None });
-        assert_eq!((&asked["request_id"], &asked["question"]), (&json!("7"), &json!({"text": "go?"})));
-        let nodes = body(WaitsFor::Nodes { nodes: vec![name("a"), name("b")], needed: 2 });
-        assert_eq!(nodes, json!({"kind": "nodes", "text": "the nodes `a` and `b`", "nodes": ["a", "b"]}));
-        assert_eq!(body(WaitsFor::Decision), json!({"kind": "decision", "text": "a decision on its failure"}));
+    fn a_wait_of_a_node_has_all_fields_of_its_kind() {
+        let (key, at) = ("k".to_owned(), Timestamp::from_millis(TIME));
+        let question = Payload::of(&json!({"since": 5, "left": null})).expect("a payload");
+        let run = RunId::new("r2").expect("an id");
+        let (spent, limit) = (Amount::micros(7), Amount::micros(5));
+        for (wait, expected) in [
+            (WaitsFor::Timer { key: key.clone(), until: at }, json!({"kind": "timer", "key": "k", "until": IN_WORDS})),
+            (
+                WaitsFor::Signal { key: None, signal: name("approve"), until: Some(at) },
+                json!({"kind": "signal", "signal": "approve", "request_id": "approve", "until": IN_WORDS}),
+            ),
+            (
+                WaitsFor::Question { key: key.clone(), id: Seq(7), question, until: None },
+                json!({"kind": "question", "key": "k", "request_id": "7", "question": {"since": 5, "left": null}}),
+            ),
+            (
+                WaitsFor::Child { key, run, workflow: name("w"), until: None },
+                json!({"kind": "child", "key": "k", "run_id": "r2", "workflow": "w"}),
+            ),
+            (WaitsFor::Retry { attempt: 2, until: at }, json!({"kind": "retry", "attempt": 2, "until": IN_WORDS})),
+            (WaitsFor::Slots { slots: Vec::new() }, json!({"kind": "slots"})),
+            (
+                WaitsFor::Nodes { nodes: vec![name("a"), name("b")], needed: 2 },
+                json!({"kind": "nodes", "nodes": ["a", "b"], "needed": 2}),
+            ),
+            (
+                WaitsFor::Pause { reason: "lunch".to_owned(), since: at },
+                json!({"kind": "pause", "reason": "lunch", "since": IN_WORDS}),
+            ),
+            (
+                WaitsFor::Budget { meter: name("usd"), spent, limit, since: at },
+                json!({"kind": "budget", "meter": "usd", "spent": 7, "limit": 5, "since": IN_WORDS}),
+            ),
+            (WaitsFor::Decision, json!({"kind": "decision"})),
+            (WaitsFor::Stop { until: at }, json!({"kind": "stop", "until": IN_WORDS})),
+        ] {
+            check(&WaitBody::of(&wait), wait.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_wait_of_a_run_has_all_fields_of_its_kind() {
+        let reason = || "the store fails".to_owned();
+        for (wait, expected) in [
+            (RunWaitsFor::Engine { since: Timestamp::from_millis(TIME) }, json!({"kind": "engine", "since": IN_WORDS})),
+            (RunWaitsFor::Capacity { runs_max: 3 }, json!({"kind": "capacity", "runs_max": 3})),
+            (RunWaitsFor::Blocked { reason: reason() }, json!({"kind": "blocked", "reason": reason()})),
+            (RunWaitsFor::Stuck { reason: reason() }, json!({"kind": "stuck", "reason": reason()})),
+        ] {
+            check(&WaitBody::of_run(&wait), wait.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_slot_has_all_fields_that_are_known() {
+        // As `SlotWait` is in JSON; only an engine makes one.
+        let known = json!({"limit": "gpu", "key": "x", "place": 3, "in_use": 2, "at_once": 2, "free_at": TIME});
+        let unknown =
+            json!({"limit": "gpu", "key": null, "place": null, "in_use": null, "at_once": null, "free_at": null});
+        let fields = fields(&json!({"kind": "slots", "slots": [known, unknown]}));
+        let body = WaitBody::read("slots", "slots".to_owned(), fields);
+        let known = json!({"limit": "gpu", "key": "x", "place": 3, "in_use": 2, "at_once": 2, "free_at": IN_WORDS});
+        let unknown = json!({"limit": "gpu", "key": null, "place": null});
+        check(&body, "slots".to_owned(), json!({"kind": "slots", "slots": [known, unknown]}));
+    }
+
+    #[test]
+    fn a_kind_with_fields_of_other_types_keeps_its_kind_and_its_text() {
+        let body = WaitBody::read("new", "what is new".to_owned(), fields(&json!({"nodes": 7})));
+        check(&body, "what is new".to_owned(), json!({"kind": "new"}));
     }
 }

@@ -24,7 +24,7 @@ pub use sandbox::SandboxKind;
 /// The workplaces of all runs of one process, below one data directory. Cheap to clone; clones share their workplaces.
 ///
 /// All agents of a run share one workplace. Its sandbox starts with the first command and is closed by [`Workplaces::close`];
-/// its files stay.
+/// its files stay. A sandbox that is not closed keeps its processes or its container.
 #[derive(Clone)]
 pub struct Workplaces {
     data: Arc<Path>,
@@ -129,7 +129,7 @@ impl Workplaces {
         if let Some(workplace) = workplace
             && let Err(error) = workplace.sandbox.close().await
         {
-            tracing::warn!(run, %error, "cannot close a sandbox; the next start removes it");
+            tracing::warn!(run, %error, "cannot close a sandbox; `DockerSandbox::reap` removes a container that is left");
         }
     }
 
@@ -174,6 +174,8 @@ fn file_name(id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use orkestra_tools::{Command, Unobserved};
+
     use super::*;
 
     #[test]
@@ -194,6 +196,35 @@ mod tests {
         for (project, sandbox) in [(Some("shop"), None), (None, Some(SandboxKind::Local))] {
             let error = workplaces.open(&run, project, sandbox).err().expect("a second workplace");
             assert_eq!(error.kind(), ErrorKind::Usage);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn closing_a_run_ends_its_commands_and_keeps_its_files() {
+        let data = tempfile::tempdir().expect("a directory");
+        let workplaces = Workplaces::new(data.path()).expect("it can be used").with_sandbox(SandboxKind::Local);
+        let mut running = Vec::new();
+        for id in ["r1", "r2", "r3"] {
+            let workplace = workplaces.open(&RunId::new(id).expect("an id"), None, None).expect("it can be opened");
+            let sandbox = Arc::clone(&workplace.sandbox);
+            // The test would not end if these commands did not.
+            let command = Command::new("echo yes > started; sleep 590");
+            let command =
+                tokio::spawn(async move { sandbox.execute(command, &Unobserved).await.map(|done| done.exit_code) });
+            while workplace.workspace.read("started").is_err() {
+                tokio::task::yield_now().await;
+            }
+            running.push((workplace, command));
+        }
+        let is_open = |id: &str| workplaces.opened().contains_key(id);
+        workplaces.close("unknown").await;
+        workplaces.close("r1").await;
+        assert_eq!(["r1", "r2", "r3"].map(is_open), [false, true, true]);
+        workplaces.close_all().await;
+        assert_eq!(["r1", "r2", "r3"].map(is_open), [false; 3]);
+        for (workplace, command) in running {
+            assert_ne!(command.await.expect("it does not panic").ok(), Some(0), "it was killed");
+            assert_eq!(workplace.workspace.read("started").expect("its files stay"), b"yes\n");
         }
     }
 }

@@ -1,16 +1,19 @@
-//! Budgets: model calls charge the run, a budget that is used up pauses it, and nothing is repeated when it continues.
+//! Budgets: answers of the model charge the run, a budget that is used up pauses it, and nothing is repeated when it continues.
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use orkestra_agents::{
-    PipelineRequest, TOKENS_METER, USD_METER,
-    model::{ModelChoice, Price, Priced, ScriptedModel, call, say},
+    ErrorKind, PipelineRequest, TOKENS_METER, USD_METER,
+    model::{
+        Message, Model, ModelChoice, ModelError, Price, Priced, Reply, Request, ScriptedModel, Sink, Usage, call, say,
+    },
 };
 use orkestra_core::prelude::{Amount, Cursor, Event, MemoryStore, Outcome, Run, RunStatus};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
-    product::start,
+    product::{events, named, start},
     writer::{Process, turn},
 };
 
@@ -34,9 +37,15 @@ fn price() -> Price {
 }
 
 async fn paused(run: &Run) {
+    paused_times(run, 1).await;
+}
+
+/// Waits until the run has been paused this often.
+async fn paused_times(run: &Run, mut times: usize) {
     let mut events = run.events(Cursor::START);
     while let Some(event) = events.next().await.expect("the store can be read") {
-        if matches!(event.event, Event::RunPaused { .. }) {
+        times -= usize::from(matches!(event.event, Event::RunPaused { .. }));
+        if times == 0 {
             return;
         }
     }
@@ -90,28 +99,106 @@ async fn an_unknown_price_charges_no_dollars() {
 async fn a_pipeline_paused_by_its_budget_continues_in_another_process() {
     let data = tempfile::tempdir().expect("a directory");
     let store = Arc::new(MemoryStore::new());
-    let model = ScriptedModel::answering("scripted", |_| Ok(say("First this, then that.")));
-    let choice = || ModelChoice::custom(model.clone()).with_price("scripted", price());
-    let builder = || crate::support::product::builder(data.path(), choice());
-    let first = builder().start(store.clone()).await.expect("it starts");
+    // The planner makes one call, the backend two.
+    let model = ScriptedModel::answering("scripted", |request| match (is_planner(request), turn(request)) {
+        (false, 0) => Ok(call("write_file", json!({"path": "main.py", "content": "pass\n"}))),
+        _ => Ok(say("First this, then that.")),
+    });
+    let builder = |choice| crate::support::product::builder(data.path(), choice);
+    let choice = || ModelChoice::custom(model.clone());
+    let first = builder(choice().with_price("scripted", price())).start(store.clone()).await.expect("it starts");
     let request = PipelineRequest {
         id: Some("r1".to_owned()),
         objective: "Plan it".to_owned(),
-        tasks: vec!["planner".to_owned()],
+        tasks: vec!["planner".to_owned(), "backend".to_owned()],
         budgets: [(USD_METER.to_owned(), Amount::from_units(0.05))].into(),
         ..PipelineRequest::default()
     };
     let run = first.create(request).await.expect("it is created");
     paused(&run).await;
     first.shutdown().await;
-    let second = builder().start(store.clone()).await.expect("it starts");
+    assert_eq!(model.asked().len(), 1);
+    // This process does not know the price.
+    let second = builder(choice()).start(store.clone()).await.expect("it starts");
     let run = second.engine().handle("r1").expect("an id");
     assert_eq!(run.status().await.expect("it is there").status, RunStatus::Paused);
+    run.set_budget(USD_METER, Some(Amount::from_units(0.15))).await.expect("it is live");
+    run.resume().await.expect("it is paused");
+    paused_times(&run, 2).await;
+    assert_eq!(model.asked().len(), 2, "the budget holds here too");
     run.set_budget(USD_METER, Some(Amount::whole(1))).await.expect("it is live");
     run.resume().await.expect("it is paused");
     assert!(matches!(run.outcome().await.expect("it ends"), Outcome::Completed(_)));
-    assert_eq!(model.asked().len(), 1, "the call that reached the budget is not repeated");
+    assert_eq!(model.asked().len(), 3, "the call that reached the budget is not repeated");
+    let spent = run.view().await.expect("it is there").spent[USD_METER];
+    assert_eq!(spent, Amount::from_units(0.3), "the calls of both processes are charged");
     second.shutdown().await;
+}
+
+fn is_planner(request: &Request) -> bool {
+    request.messages.iter().any(|message| matches!(message, Message::System { text } if text.contains("plan.md")))
+}
+
+/// A model that says itself what a call costs.
+struct Metered(Arc<ScriptedModel>);
+
+#[async_trait]
+impl Model for Metered {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn context_tokens(&self) -> u64 {
+        self.0.context_tokens()
+    }
+
+    fn reports_cost(&self) -> bool {
+        true
+    }
+
+    async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
+        let reply = self.0.stream(request, sink).await?;
+        let usage = Usage { cost_usd: Some(Amount::from_units(0.1)), ..Usage::default() };
+        Ok(Reply { usage, ..reply })
+    }
+}
+
+/// Creates a run of the planner with a budget in dollars; returns whether it is refused and why.
+async fn with_budget_in_dollars(choice: ModelChoice) -> Result<Vec<Value>, orkestra_agents::Error> {
+    let data = tempfile::tempdir().expect("a directory");
+    let orkestra = start(data.path(), choice).await;
+    let request = PipelineRequest {
+        objective: "Plan it".to_owned(),
+        tasks: vec!["planner".to_owned()],
+        budgets: [(USD_METER.to_owned(), Amount::whole(1))].into(),
+        ..PipelineRequest::default()
+    };
+    let created = orkestra.create(request).await;
+    let seen = match created {
+        Ok(run) => Ok(events(&run).await),
+        Err(error) => Err(error),
+    };
+    orkestra.shutdown().await;
+    seen
+}
+
+#[tokio::test]
+async fn a_budget_in_dollars_needs_a_price_or_a_model_that_reports_its_cost() {
+    let model = || ScriptedModel::answering("scripted", |_| Ok(say("First this, then that.")));
+    let error = with_budget_in_dollars(ModelChoice::custom(model())).await.expect_err("no price is known");
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    let expected = "cannot keep a budget in dollars: the price of the model scripted is not known; set it with \
+                    `ModelChoice::with_price`";
+    assert_eq!(error.to_string(), expected);
+    for (choice, usage) in [
+        (ModelChoice::custom(model()).with_price("scripted", price()), json!([10, 5, 0.1])),
+        (ModelChoice::custom(Arc::new(Metered(model()))), json!([null, null, 0.1])),
+    ] {
+        let events = with_budget_in_dollars(choice).await.expect("its cost is known");
+        let [event] = &named(&events, "usage")[..] else { panic!("one call: {events:?}") };
+        assert_eq!(json!([event["tokens"]["input"], event["tokens"]["output"], event["cost_usd"]]), usage);
+    }
+    with_budget_in_dollars(crate::support::product::demo()).await.expect("it is free");
 }
 
 #[tokio::test]
@@ -121,6 +208,6 @@ async fn a_budget_needs_a_valid_meter() {
     let budgets = [(String::new(), Amount::whole(1))].into();
     let request = PipelineRequest { objective: "Build it".to_owned(), budgets, ..PipelineRequest::default() };
     let error = orkestra.create(request).await.expect_err("a meter without a name");
-    assert_eq!(error.kind(), orkestra_agents::ErrorKind::Usage);
+    assert_eq!(error.kind(), ErrorKind::Usage);
     orkestra.shutdown().await;
 }

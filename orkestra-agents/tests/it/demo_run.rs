@@ -236,5 +236,9 @@ async fn a_real_model_never_falls_back_to_the_local_sandbox() {
         Orkestra::builder(data.path()).model(model).start(Arc::new(MemoryStore::new())).await.expect("it starts");
     let error = orkestra.create(blog()).await.expect_err("commands have nowhere to run");
     assert_eq!(error.kind(), ErrorKind::Sandbox, "{error}");
-    assert!(error.to_string().contains("--sandbox local"), "{error}");
+    let text = error.to_string();
+    assert!(text.starts_with("cannot run commands in Docker: "), "{text}");
+    let advice =
+        ["start it", "build it", "local sandbox", "--sandbox local"].map(|advice| text.matches(advice).count());
+    assert!(advice[0] + advice[1] <= 1 && advice[2..] == [1, 1], "the advice is given once: {text}");
 }

@@ -13,7 +13,7 @@ use crate::host::need_python;
 use crate::place::Place;
 use crate::reader::Reader;
 use crate::screen::{self, Screen};
-use crate::watch::Watched;
+use crate::watch::{Watched, budget_used_up};
 
 pub(super) async fn perform(arguments: ResumeArguments) -> Result<Exit, Failure> {
     let ResumeArguments { runs, show, hidden } = arguments;
@@ -57,7 +57,7 @@ pub(super) async fn resume(
     for (_, view) in &views {
         let job: Result<Job, _> = view.input.to();
         if job.is_ok_and(|job| job.sandbox == SandboxKind::Local) {
-            need_python(None)?;
+            need_python("")?;
         }
     }
     let ids: Vec<RunId> = views.iter().map(|(_, view)| view.id.clone()).collect();
@@ -72,7 +72,8 @@ pub(super) async fn resume(
                 && let Err(error) = run.resume().await
             {
                 session.orkestra.shutdown().await;
-                return Err(error.into());
+                let exit = if budget_used_up(&view).is_some() { Exit::Budget } else { Exit::Failed };
+                return Err(Failure::new(exit, error.to_string()));
             }
             runs.push((Watched { run, from }, view));
         }

@@ -48,7 +48,10 @@ fn check(arguments: &RunArguments) -> Result<(), Failure> {
         return Err(Failure::usage("the objective is empty; say what to build, as in aios run \"Build a REST API\""));
     }
     if arguments.budget.is_some() {
-        return Err(Failure::usage("--budget is not supported yet; run without it and watch the usage events instead"));
+        return Err(Failure::usage(
+            "--budget is not supported yet, because no prices of models are known; run without it, and see the tokens of each call \
+             in its usage event",
+        ));
     }
     pipeline::select(&arguments.tasks)?;
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use orkestra_agents::model::ModelChoice;
 use orkestra_agents::{Orkestra, SandboxChoice};
@@ -16,7 +17,10 @@ use crate::reader::Reader;
 use crate::screen::Screen;
 use crate::signals::Stop;
 use crate::summary;
-use crate::watch::{Ending, Watched, follow};
+use crate::watch::{Ending, Stopped, Watched, follow};
+
+/// How long the running calls of a run that is out of budget may take.
+const DRAIN_MAX: Duration = Duration::from_secs(120);
 
 /// A running engine with its agents, and the signal by which the user detaches.
 pub(super) struct Session {
@@ -34,7 +38,7 @@ impl Session {
     ) -> Result<Self, Failure> {
         let stop = Stop::listen()?;
         let model = match hidden.demo_delay_ms {
-            Some(delay) => model.with_demo_delay(std::time::Duration::from_millis(delay)),
+            Some(delay) => model.with_demo_delay(Duration::from_millis(delay)),
             None => model,
         };
         let mut builder = Orkestra::builder(&place.data).model(model).sandbox(sandbox);
@@ -61,7 +65,18 @@ impl Session {
         let ending = follow(followed, screen, &mut self.stop).await;
         screen.end();
         let exit = match ending {
-            Ok(Ending::All(ended)) => self.summarize(place, ended, summary).await,
+            Ok(Ending::All(ended)) => {
+                let is_out = ended.iter().any(|(_, stopped)| matches!(stopped, Ok(Stopped::OutOfBudget(_))));
+                let exit = self.summarize(place, ended, summary).await;
+                if is_out {
+                    // Other agents of the run may be in a model call, whose answer would be paid for twice.
+                    tokio::select! {
+                        _ = self.orkestra.engine().drain(DRAIN_MAX) => {}
+                        () = self.stop.asked() => {}
+                    }
+                }
+                exit
+            }
             Ok(Ending::Detached) => {
                 eprintln!("\ndetached: finished work is kept; continue with: aios resume {}", names.join(" "));
                 Ok(Exit::Interrupted)
@@ -75,14 +90,23 @@ impl Session {
     async fn summarize(
         &self,
         place: &Place,
-        ended: Vec<(Run, Result<orkestra_core::kernel::Outcome, orkestra_core::Error>)>,
+        ended: Vec<(Run, Result<Stopped, orkestra_core::Error>)>,
         summary: &mut dyn Write,
     ) -> Result<Exit, Failure> {
         let reader = Reader::start(place).await?;
         let mut worst = Exit::Done;
         for (run, outcome) in ended {
             let exit = match outcome {
-                Ok(outcome) => {
+                Ok(Stopped::OutOfBudget(budget)) => {
+                    eprintln!(
+                        "run {} is paused and waits for {budget}; raise it with `Run::set_budget` from a program that opens \
+                         this store, then `aios resume {}`",
+                        run.id(),
+                        run.id()
+                    );
+                    Exit::Budget
+                }
+                Ok(Stopped::Ended(outcome)) => {
                     let record = run.status().await?;
                     let text = summary::of(&record, &outcome, &reader.workspace_path(&record), &reader.files(&record));
                     match summary.write_all(text.as_bytes()).and_then(|()| summary.flush()) {

@@ -33,14 +33,9 @@ pub(super) async fn perform(arguments: &RunIdArguments) -> Result<Exit, Failure>
             let _ = writeln!(text, "  {file}");
         }
     }
-    match &view.lease {
-        Some(lease) => {
-            let _ = writeln!(text, "unfinished, {} works on it: its lease lasts until {}", lease.worker, lease.until);
-        }
-        None if view.status.is_live() => {
-            let _ = writeln!(text, "unfinished, and no process works on it; continue with `aios resume {}`", view.id);
-        }
-        None => {}
+    // NOTE: a lease is one of a process that was killed: this process alone has the store, and it drives no run.
+    if view.status.is_live() {
+        let _ = writeln!(text, "unfinished, and no process works on it; continue with `aios resume {}`", view.id);
     }
     print(&text)
 }

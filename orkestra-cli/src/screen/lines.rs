@@ -32,9 +32,6 @@ impl Screen for Lines {
     }
 
     fn event(&mut self, event: &FeedEvent) -> io::Result<()> {
-        if event.event.is_internal() {
-            return Ok(());
-        }
         let mut out = io::stdout().lock();
         for line in render(event, self.is_many) {
             writeln!(out, "{line}")?;
@@ -46,7 +43,7 @@ impl Screen for Lines {
 }
 
 fn render(event: &FeedEvent, is_many: bool) -> Vec<String> {
-    let Telling { who, what, details } = tell(event);
+    let Some(Telling { who, what, details }) = tell(event) else { return Vec::new() };
     // NOTE: the time of day in an RFC 3339 text, `2026-01-31T08:00:00.000Z`.
     let time = event.ts.get(11..23).unwrap_or("            ");
     let id = event.run_id.as_str();

@@ -98,8 +98,8 @@ impl Tree {
     }
 
     /// Shows an agent's event: updates the agent's line, and prints above the tree what is worth keeping.
-    fn agent_event(&mut self, run: &str, agent: &str, event: &FeedEvent) -> io::Result<()> {
-        let Telling { what, details, .. } = tell(event);
+    fn agent_event(&mut self, run: &str, agent: &str, event: &FeedEvent, telling: Telling) -> io::Result<()> {
+        let Telling { what, details, .. } = telling;
         let paint = |colour, text: &str| self.paint.text(colour, text);
         match &event.event {
             ProductEvent::NodeStarted { attempt, .. } => {
@@ -181,14 +181,14 @@ impl Screen for Tree {
 
     fn event(&mut self, event: &FeedEvent) -> io::Result<()> {
         let run = event.run_id.as_str();
+        let Some(telling) = tell(event) else { return Ok(()) };
         match (event.event.agent(), &event.event) {
-            _ if event.event.is_internal() => Ok(()),
             (Some(agent), ProductEvent::TokenChunk { chunk, .. }) => self.says(run, agent, chunk),
             (Some(agent), _) => {
                 self.flush_saying(run, agent)?;
-                self.agent_event(run, agent, event)
+                self.agent_event(run, agent, event, telling)
             }
-            (None, _) => self.keep("run", &tell(event).what),
+            (None, _) => self.keep("run", &telling.what),
         }
     }
 

@@ -24,19 +24,19 @@ pub(super) struct Telling {
     pub(super) details: Vec<String>,
 }
 
-/// Describes an event.
-pub(super) fn tell(event: &FeedEvent) -> Telling {
+/// Describes an event; `None` for bookkeeping of the engine, which people need not see.
+pub(super) fn tell(event: &FeedEvent) -> Option<Telling> {
     let details = match &event.event {
         ProductEvent::ValidationFailed { debug_info, .. } => self::debug_info(debug_info),
         _ => Vec::new(),
     };
-    Telling { who: event.event.agent().unwrap_or("run").to_owned(), what: what(event), details }
+    Some(Telling { who: event.event.agent().unwrap_or("run").to_owned(), what: what(event)?, details })
 }
 
 /// IMPORTANT: no `_` here, so that every new event gets its own words.
-fn what(event: &FeedEvent) -> String {
+fn what(event: &FeedEvent) -> Option<String> {
     use ProductEvent as Told;
-    match &event.event {
+    Some(match &event.event {
         Told::RunStarted { node_count, objective } => started(&event.run_id, *node_count, objective.as_deref()),
         Told::RunCompleted { files } => format!("completed, {}", count(files.len(), "file")),
         Told::RunFailed { agent, error, .. } => format!("FAILED at {}: {}", one_line(agent), sentence(error)),
@@ -84,16 +84,14 @@ fn what(event: &FeedEvent) -> String {
             let verb = if *ok { "answered" } else { "refused" };
             format!("{} {verb}: {}", one_line(tool), cut(&one_line(text), SHOWN_CHARACTERS))
         }
-        Told::Usage { tokens, model, .. } => usage(*tokens, model),
+        Told::Usage { tokens, model, cost_usd, .. } => usage(*tokens, *cost_usd, model),
         Told::Notice { message, .. } => format!("NOTE: {}", one_line(message)),
         Told::ValidationFailed { debug_info, .. } => {
             format!("VALIDATION FAILED on attempt {}: {}", debug_info.attempt, debug_info.error_type.name())
         }
-        Told::EngineEvent { kind, key, .. } => {
-            format!("{} {}", one_line(kind), one_line(key.as_deref().unwrap_or_default()))
-        }
+        Told::EngineEvent { .. } => return None,
         Told::Custom(event) => format!("{} {}", one_line(&event.name), rest(event)),
-    }
+    })
 }
 
 fn started(run: &str, nodes: usize, objective: Option<&str>) -> String {
@@ -118,7 +116,10 @@ fn received(answer: Option<&Value>) -> String {
     answer.map_or_else(|| "answered".to_owned(), |answer| format!("answered: {}", sentence(&plain(answer))))
 }
 
-fn usage(tokens: Tokens, model: &str) -> String {
+fn usage(tokens: Tokens, cost_usd: Option<f64>, model: &str) -> String {
+    if let (None, None, Some(cost)) = (tokens.input, tokens.output, cost_usd) {
+        return format!("used {cost} dollars ({})", one_line(model));
+    }
     let shown = |tokens: Option<u64>| tokens.map_or_else(|| "null".to_owned(), |tokens| tokens.to_string());
     format!("used {} tokens in, {} out ({})", shown(tokens.input), shown(tokens.output), one_line(model))
 }
@@ -182,7 +183,7 @@ mod tests {
     }
 
     fn check(json: Value, who: &str, what: &str) {
-        let telling = tell(&event(json));
+        let telling = tell(&event(json)).expect("people see it");
         assert_eq!((telling.who.as_str(), telling.what.as_str()), (who, what));
     }
 
@@ -208,6 +209,10 @@ mod tests {
             "asks (question 7): Which?",
         );
         check(json!({"event": "new_one", "agent": "qa", "x": 1}), "qa", "new_one {\"x\":1}");
+        assert_eq!(
+            tell(&event(json!({"event": "engine_event", "kind": "timer_set", "agent": "qa", "key": "k"}))),
+            None
+        );
     }
 
     #[test]
@@ -215,7 +220,8 @@ mod tests {
         let long: String = (0..100).map(|line| format!("line {line}\n")).collect();
         let info = json!({"error_type": "validation_failure", "failed_command": "pytest tests/", "full_output": long,
             "failed_tests": ["tests.test_a.test_b"], "attempt": 1});
-        let telling = tell(&event(json!({"event": "validation_failed", "agent": "backend", "debug_info": info})));
+        let telling = tell(&event(json!({"event": "validation_failed", "agent": "backend", "debug_info": info})))
+            .expect("people see it");
         assert_eq!(telling.what, "VALIDATION FAILED on attempt 1: validation_failure");
         assert_eq!(
             telling.details[..3],

@@ -51,6 +51,9 @@ fn a_run_that_is_killed_at_its_first_event_can_be_followed_to_its_end() {
     let mut live = place.live_run(&["--tasks", "planner"]);
     live.until("first event", |_| true);
     let id = run_id(&live.kill());
+    let status = place.good(&["status", &id]).out;
+    let expected = format!("unfinished, and no process works on it; continue with `aios resume {id}`\n");
+    assert!(status.ends_with(&expected), "the lease of the killed process means nothing: {status}");
     let followed = place.good(&["logs", &id, "--follow", "--json"]);
     let events = json_lines(&followed.out);
     assert_eq!(events[0]["event"], "run_started", "logs begin at the beginning");

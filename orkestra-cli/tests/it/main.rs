@@ -2,6 +2,7 @@
 //!
 //! No test waits for a fixed time: tests read what the program prints, and continue when they have read it.
 
+mod budget;
 mod crash;
 mod pipeline;
 mod readers;

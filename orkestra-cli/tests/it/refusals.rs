@@ -57,7 +57,9 @@ fn the_local_sandbox_needs_python() {
     let place = Place::new();
     let arguments = [&["run", "x"], &LOCAL_DEMO[..]].concat();
     let refused = done(place.aios(&arguments).env("PATH", place.path()));
-    assert_refused(&refused, 1, &["python3", "install it"]);
+    let expected = "aios: cannot run commands in the local sandbox: it needs python3, which is not on PATH; install it or use \
+                    --sandbox docker\n";
+    assert_refused(&refused, 1, &[expected]);
     assert!(!place.path().join(".orkestra").exists(), "nothing was made");
 }
 

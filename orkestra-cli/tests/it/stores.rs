@@ -62,7 +62,9 @@ fn an_import_does_not_change_existing_runs() {
     place.good(&["store", "export", "all.jsonl"]);
     let refused = place.done(&["store", "import", "all.jsonl"]);
     assert_eq!(refused.code, 1, "{refused:?}");
-    assert!(refused.err.contains("; use --merge to add what is missing"), "{refused:?}");
+    let expected = "aios: cannot import into sled at .orkestra/store: it is not empty; use --merge to add what is missing and \
+                    leave existing runs as they are\n";
+    assert_eq!(refused.err, expected);
     let merged = place.good(&["store", "import", "all.jsonl", "--merge"]);
     assert!(merged.out.contains("; 2 runs were already there"), "{merged:?}");
     place.good(&["resume"]);
@@ -196,7 +198,11 @@ fn store_commands_refuse_a_store_that_is_in_use() {
     for arguments in [&["store", "check"][..], &["store", "export", "x"], &["store", "import", "/dev/null"]] {
         let refused = place.done(arguments);
         assert_eq!(refused.code, 1, "{arguments:?}: {refused:?}");
-        assert!(refused.err.contains(&format!("process {}", live.process())), "{refused:?}");
+        let expected = format!(
+            "aios: cannot open the store in .orkestra/store: it is open in process {} (`aios`); stop it or use another directory\n",
+            live.process()
+        );
+        assert_eq!(refused.err, expected, "the advice is given once");
     }
     live.signal("INT");
     assert_eq!(live.finish().0, 130);

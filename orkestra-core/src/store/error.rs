@@ -70,6 +70,12 @@ impl StoreError {
         Self { source: Some(Arc::new(source)), ..self }
     }
 
+    /// [`with_source`](Self::with_source) for a cause that is shared.
+    #[must_use]
+    pub fn with_shared_source(self, source: Arc<dyn Error + Send + Sync>) -> Self {
+        Self { source: Some(source), ..self }
+    }
+
     /// The kind, which says what to do.
     #[must_use]
     pub const fn kind(&self) -> StoreErrorKind {

@@ -10,6 +10,7 @@ mod lease;
 mod memory;
 mod pager;
 mod record;
+mod refusal;
 mod snapshot;
 mod wrapper;
 
@@ -26,6 +27,7 @@ pub use lease::{Claimed, Lease, LeaseState, Renewed};
 pub use memory::MemoryStore;
 pub use pager::Pager;
 pub use record::{ListCursor, Page, RunQuery, RunRecord};
+pub use refusal::Refusal;
 pub use snapshot::Snapshot;
 pub use wrapper::{StoreMethod, StoreWrapper};
 
@@ -102,6 +104,7 @@ pub trait Store: Send + Sync + 'static {
     /// 8. The record, every index made from it, and the letters taken from the inbox change together with the commit,
     ///    or not at all.
     /// 9. A refused commit MUST NOT fail another run's commit in the same batch.
+    /// 10. What [`Refusal::check_append`] refuses MUST be refused with that error.
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<(), AppendError>>;
 
     /// Reads up to `limit` commits of `run` in order, starting with the one that contains `from`. Empty when there are
@@ -178,9 +181,9 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// 1. It MUST be durable when the call returns, and stay until a commit takes it, it is discarded, or the run is
     ///    deleted.
-    /// 2. A run without a record MUST be refused as [`StoreErrorKind::Invalid`], and so MUST a letter more than
-    ///    [`LETTERS_MAX`](crate::model::limits::LETTERS_MAX) or longer than
-    ///    [`LETTER_BYTES_MAX`](crate::model::limits::LETTER_BYTES_MAX).
+    /// 2. A run without a record MUST be refused with the error of [`Refusal::NoRun`], and so MUST a letter more than
+    ///    [`LETTERS_MAX`](crate::model::limits::LETTERS_MAX) ([`Refusal::FullInbox`]) or longer than
+    ///    [`LETTER_BYTES_MAX`](crate::model::limits::LETTER_BYTES_MAX) ([`Refusal::LongLetter`]).
     /// 3. While a run's inbox has letters, the run is due at [`Timestamp::ZERO`], whatever its record says. After the
     ///    last letter was taken, its record counts again.
     /// 4. Listeners in every process are notified eventually.
@@ -207,7 +210,8 @@ pub trait Store: Send + Sync + 'static {
     async fn delete(&self, run: &RunId) -> Result<(), StoreError>;
 
     /// Stores `bytes` for `run` under `key`, which must have 1 to
-    /// [`BLOB_KEY_BYTES_MAX`](crate::model::limits::BLOB_KEY_BYTES_MAX) bytes. Works for runs that do not exist yet.
+    /// [`BLOB_KEY_BYTES_MAX`](crate::model::limits::BLOB_KEY_BYTES_MAX) bytes; another key is refused with the error of
+    /// [`Refusal::BlobKey`]. Works for runs that do not exist yet.
     ///
     /// 1. It MUST be durable when the call returns.
     /// 2. Writing the same key again MUST replace the old bytes atomically: a reader sees either the old or the new

@@ -69,7 +69,7 @@ impl Log for FjallLog {
         self.promised.acknowledged = number;
         if let Err(error) = self.mark.set(number) {
             // The previous mark is still valid.
-            tracing::warn!(store = self.health.place(), %error, "cannot write the file `mark`; the previous mark stays valid");
+            tracing::warn!(store = self.health.place(), %error, "cannot write the file `mark`; the previous mark is still valid");
         }
         Ok(())
     }

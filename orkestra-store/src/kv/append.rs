@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use orkestra_core::journal::Written;
 use orkestra_core::model::RunId;
-use orkestra_core::store::{Append, AppendError, RunRecord};
+use orkestra_core::store::{Append, AppendError, Refusal, RunRecord};
 
 use super::changes::Changes;
 use super::error::BackendError;
@@ -66,7 +66,7 @@ impl<'a> Plan<'a> {
     }
 
     fn add(&mut self, append: &'a Append, before: &[Append]) -> Result<Planned, BackendError> {
-        let Append { commit, record, taken } = append;
+        let Append { commit, taken, .. } = append;
         let head = self.heads.of(self.view, &commit.run)?;
         if commit.first != head.last.plus(1) {
             let refused = Planned::Refused(AppendError::Conflict { last: head.last });
@@ -75,28 +75,7 @@ impl<'a> Plan<'a> {
         if let Some(held) = self.leases.fence(&commit.run, commit.epoch) {
             return Ok(Planned::Refused(AppendError::Fenced { held }));
         }
-        if commit.last < commit.first {
-            return Err(BackendError::Invalid(format!(
-                "cannot append to run `{}`: the commit has no events",
-                commit.run
-            )));
-        }
-        match record {
-            None if !head.has_journal() => {
-                return Err(BackendError::Invalid(format!(
-                    "cannot append to run `{}`: its first commit must include the run's record",
-                    commit.run
-                )));
-            }
-            Some(record) if record.id != commit.run => {
-                let message = format!(
-                    "cannot append to run `{}`: the commit includes the record of run `{}`",
-                    commit.run, record.id
-                );
-                return Err(BackendError::Invalid(message));
-            }
-            _ => {}
-        }
+        Refusal::check_append(append, !head.has_journal())?;
         let letters = inbox::removals(self.view, &commit.run, taken, &self.taken)?;
         let after = Head { last: commit.last, letters: head.letters.saturating_sub(letters.len()) };
         // IMPORTANT: no fallible step may follow the first change: a rejected commit must not remove letters.

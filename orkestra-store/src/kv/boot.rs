@@ -6,8 +6,6 @@ use super::error::BackendError;
 use super::keys::META_BOOT;
 use super::map::View;
 
-const EXHAUSTED: &str = "cannot open the store: it was opened 2^32 times, the most allowed";
-
 /// The boot number of this opening: the stored one plus one.
 pub(crate) fn next(view: &dyn View) -> Result<u32, BackendError> {
     let before = view.get(META_BOOT)?.map_or(Ok(0), |bytes| {
@@ -16,7 +14,9 @@ pub(crate) fn next(view: &dyn View) -> Result<u32, BackendError> {
             .map(u32::from_be_bytes)
             .map_err(|_| BackendError::value(META_BOOT, "it is not a 4-byte number"))
     })?;
-    before.checked_add(1).ok_or_else(|| BackendError::Invalid(EXHAUSTED.into()))
+    let exhausted =
+        || BackendError::Invalid(format!("cannot open the store: it was opened {before} times, the maximum"));
+    before.checked_add(1).ok_or_else(exhausted)
 }
 
 /// Stores the boot number.

@@ -3,7 +3,8 @@
 use std::io;
 
 use orkestra_core::journal::ReplayError;
-use orkestra_core::store::{StoreError, StoreErrorKind};
+use orkestra_core::model::RunId;
+use orkestra_core::store::{Refusal, StoreError, StoreErrorKind};
 
 /// Why an operation on the database failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,25 @@ pub(crate) enum BackendError {
     /// The caller's request is invalid.
     #[error("{0}")]
     Invalid(String),
+    /// A request that every store refuses.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A stored record is not what this library writes.
+    #[error("the value at `{key}` is damaged: {source}")]
+    Record {
+        /// Its key.
+        key: String,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// The record of a run cannot be written.
+    #[error("cannot encode the record of run `{run}`: {source}")]
+    Unencodable {
+        /// The run.
+        run: RunId,
+        /// Why.
+        source: serde_json::Error,
+    },
 }
 
 impl BackendError {
@@ -58,6 +78,15 @@ impl BackendError {
                 StoreError::new(StoreErrorKind::Damaged, message)
             }
             Self::Invalid(why) => StoreError::new(StoreErrorKind::Invalid, why),
+            Self::Refused(refusal) => refusal.into(),
+            Self::Record { key, source } => {
+                let message = format!("the store in {place} is damaged: the value at `{key}` is damaged: {source}");
+                StoreError::new(StoreErrorKind::Damaged, message).with_source(source)
+            }
+            Self::Unencodable { run, source } => {
+                let message = format!("cannot encode the record of run `{run}`: {source}");
+                StoreError::new(StoreErrorKind::Invalid, message).with_source(source)
+            }
         }
     }
 }
@@ -94,7 +123,7 @@ pub(crate) fn without_panic<T>(work: impl FnOnce() -> Result<T, BackendError>) -
 mod tests {
     use std::error::Error as _;
 
-    use orkestra_core::model::{RunId, Seq};
+    use orkestra_core::model::Seq;
 
     use super::*;
 
@@ -108,5 +137,24 @@ mod tests {
         let run = RunId::new("r").expect("an id");
         let error = BackendError::from(ReplayError::Gap { run, found: Seq(2), expected: Seq(1) }).at("./data");
         assert!(error.source().is_some_and(<dyn std::error::Error>::is::<ReplayError>), "{error}");
+    }
+
+    #[test]
+    fn errors_of_records_keep_the_json_error() {
+        let json = || serde_json::from_str::<u8>("{").expect_err("no number");
+        let run = RunId::new("r").expect("an id");
+        let cases = [
+            (
+                BackendError::Record { key: "k".into(), source: json() },
+                "the store in ./data is damaged: the value at `k`",
+            ),
+            (BackendError::Unencodable { run, source: json() }, "cannot encode the record of run `r`: "),
+        ];
+        for (error, wanted) in cases {
+            let error = error.at("./data");
+            let text = error.to_string();
+            assert!(text.starts_with(wanted) && text.ends_with(&json().to_string()), "{text}");
+            assert!(error.source().is_some_and(<dyn std::error::Error>::is::<serde_json::Error>), "{error}");
+        }
     }
 }

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::ops::Bound;
 
 use orkestra_core::model::RunId;
-use orkestra_core::model::limits::{LETTER_BYTES_MAX, LETTERS_MAX};
-use orkestra_core::store::{Letter, LetterId};
+use orkestra_core::model::limits::LETTERS_MAX;
+use orkestra_core::store::{Letter, LetterId, Refusal};
 
 use super::changes::Changes;
 use super::error::BackendError;
@@ -31,9 +31,10 @@ impl LetterIds {
 
     fn next(&mut self) -> Result<LetterId, BackendError> {
         let exhausted = || {
-            BackendError::Invalid(
-                "cannot send a letter: all 2^32 letter ids of this opening are used; reopen the store".into(),
-            )
+            let ids = u32::MAX;
+            BackendError::Invalid(format!(
+                "cannot send a letter: all {ids} letter ids of this opening are used; reopen the store"
+            ))
         };
         self.given = self.given.checked_add(1).ok_or_else(exhausted)?;
         Ok(LetterId(u64::from(self.boot) << 32 | u64::from(self.given)))
@@ -76,19 +77,11 @@ pub(crate) fn send(
 ) -> Result<LetterId, BackendError> {
     let head = heads.of(view, run)?;
     if !head.has_journal() {
-        return Err(BackendError::Invalid(format!("cannot send a letter to run `{run}`: the run was not found")));
+        return Err(Refusal::NoRun(run.clone()).into());
     }
-    if body.len() > LETTER_BYTES_MAX {
-        let why = format!(
-            "cannot send a letter to run `{run}`: it has {} bytes, more than the {LETTER_BYTES_MAX} allowed",
-            body.len()
-        );
-        return Err(BackendError::Invalid(why));
-    }
+    Refusal::check_letter(run, body)?;
     if head.letters >= LETTERS_MAX {
-        let waiting = head.letters;
-        let why = format!("cannot send a letter to run `{run}`: its inbox is full with {waiting} letters; try later");
-        return Err(BackendError::Invalid(why));
+        return Err(Refusal::FullInbox(run.clone()).into());
     }
     let moved = if head.has_letters() { None } else { read::record(view, run)? };
     let id = ids.next()?;
@@ -142,4 +135,19 @@ pub(crate) fn discard(
     }
     heads.set(run, after);
     Ok(changes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_after_the_last_id_of_an_opening_is_refused() {
+        let mut ids = LetterIds { given: u32::MAX - 1, ..LetterIds::new(7) };
+        assert_eq!(ids.next().expect("one is left"), LetterId((7 << 32) + u64::from(u32::MAX)));
+        assert_eq!(
+            ids.next().expect_err("none is left").at("./data").to_string(),
+            "cannot send a letter: all 4294967295 letter ids of this opening are used; reopen the store"
+        );
+    }
 }

@@ -47,9 +47,10 @@ impl Leases {
             return Ok(None);
         }
         let exhausted = || {
-            BackendError::Invalid(
-                "cannot claim run `{run}`: all 2^32 epochs of this opening are used; reopen the store".into(),
-            )
+            let epochs = u32::MAX;
+            BackendError::Invalid(format!(
+                "cannot claim run `{run}`: all {epochs} epochs of this opening are used; reopen the store"
+            ))
         };
         self.granted = self.granted.checked_add(1).ok_or_else(exhausted)?;
         let epoch = Epoch(u64::from(self.boot) << 32 | u64::from(self.granted));
@@ -110,6 +111,26 @@ impl Leases {
             Some(newest) => Some(newest).filter(|newest| *newest > epoch),
             // The claim of `epoch` was evicted, and the lease has ended: another worker may have claimed the run since.
             None => Some(self.forgotten).filter(|forgotten| epoch > Epoch(0) && *forgotten >= epoch),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_after_the_last_epoch_of_an_opening_is_refused() {
+        let mut leases = Leases { granted: u32::MAX - 1, ..Leases::new(7) };
+        let (run, worker) = (RunId::new("r").expect("an id"), WorkerId::new("w").expect("a name"));
+        let mut claim = || leases.claim(&run, &worker, Timestamp::ZERO, Timestamp::from_millis(9));
+        let last = claim().expect("one is left").expect("the run is free");
+        assert_eq!(last.epoch, Epoch((7 << 32) + u64::from(u32::MAX)));
+        for _ in 0..2 {
+            assert_eq!(
+                claim().expect_err("none is left").at("./data").to_string(),
+                "cannot claim run `r`: all 4294967295 epochs of this opening are used; reopen the store"
+            );
         }
     }
 }

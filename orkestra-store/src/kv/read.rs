@@ -88,13 +88,15 @@ pub(crate) fn record_with_parts(view: &dyn View, run: &RunId) -> Result<Option<(
     };
     // Format 1 also stored the id.
     let whole = if bytes.first() == Some(&b',') { [id_in(run).as_bytes(), &bytes].concat() } else { bytes };
-    let record = serde_json::from_slice(&whole).map_err(|error| BackendError::value(&key, error))?;
+    let record = serde_json::from_slice(&whole)
+        .map_err(|source| BackendError::Record { key: key.escape_ascii().to_string(), source })?;
     Ok(Some((record, parts)))
 }
 
 /// The stored form of a record: its JSON without the beginning, which the key implies.
 pub(crate) fn record_bytes(record: &RunRecord) -> Result<Vec<u8>, BackendError> {
-    let bytes = serde_json::to_vec(record).map_err(|error| BackendError::Invalid(error.to_string()))?;
+    let bytes =
+        serde_json::to_vec(record).map_err(|source| BackendError::Unencodable { run: record.id.clone(), source })?;
     Ok(bytes.strip_prefix(id_in(&record.id).as_bytes()).map(<[u8]>::to_vec).unwrap_or(bytes))
 }
 

@@ -1,8 +1,7 @@
 //! Small versioned values, and blobs of runs.
 
 use orkestra_core::model::RunId;
-use orkestra_core::model::limits::BLOB_KEY_BYTES_MAX;
-use orkestra_core::store::Versioned;
+use orkestra_core::store::{Refusal, Versioned};
 
 use super::changes::Changes;
 use super::error::BackendError;
@@ -40,13 +39,7 @@ pub(crate) fn put(
 
 /// The changes that write a blob, replacing an earlier one.
 pub(crate) fn put_blob(view: &dyn View, run: &RunId, name: &str, bytes: &[u8]) -> Result<Changes, BackendError> {
-    if name.is_empty() || name.len() > BLOB_KEY_BYTES_MAX {
-        let why = format!(
-            "cannot write a blob of run `{run}`: its key has {} bytes, allowed are 1 to {BLOB_KEY_BYTES_MAX}",
-            name.len()
-        );
-        return Err(BackendError::Invalid(why));
-    }
+    Refusal::check_blob_key(run, name)?;
     let key = keys::blob(run, name);
     let parts = view.get(&key)?.map_or(Ok(0), |raw| value::parts(&key, &raw))?;
     let mut changes = Changes::default();

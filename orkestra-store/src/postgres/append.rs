@@ -189,9 +189,9 @@ impl Answers<'_> {
             } else if commit.first > head && commit.first == head.plus(1) && fence > commit.epoch {
                 Err(AppendError::Fenced { held: fence })
             } else if commit.first == head.plus(1)
-                && let Some(why) = chain.refused
+                && let Some(error) = &chain.refused
             {
-                Err(StoreError::new(StoreErrorKind::Invalid, why).into())
+                Err(error.clone().into())
             } else {
                 match there {
                     Ok(there) if there.contains(&signed(commit.first.0)) => Ok(()),

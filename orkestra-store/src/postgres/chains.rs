@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use orkestra_core::model::{Epoch, RunId, Seq};
-use orkestra_core::store::Append;
+use orkestra_core::store::{Append, Refusal, StoreError, StoreErrorKind};
 
 /// Commits of one run, each following the previous one, under one epoch.
 ///
@@ -18,7 +18,7 @@ pub(super) struct Chain<'a> {
     pub(super) last: Seq,
     pub(super) epoch: Epoch,
     /// Why its only commit must not be written, even if it follows.
-    pub(super) refused: Option<&'static str>,
+    pub(super) refused: Option<StoreError>,
     /// The places of its commits in the batch.
     pub(super) commits: Vec<usize>,
 }
@@ -72,18 +72,17 @@ pub(super) fn rounds(batch: &[Append]) -> Vec<Vec<Chain<'_>>> {
 }
 
 /// Why a commit must not be written.
-fn refusal(append: &Append) -> Option<&'static str> {
-    let Append { commit, record, .. } = append;
-    if commit.first > commit.last || commit.first == Seq::ZERO || i64::try_from(commit.last.0).is_err() {
-        return Some("cannot append the commit: its positions are invalid");
+fn refusal(append: &Append) -> Option<StoreError> {
+    let commit = &append.commit;
+    if let Err(refusal) = Refusal::check_append(append, commit.first == Seq(1)) {
+        return Some(refusal.into());
     }
-    match record {
-        None if commit.first == Seq(1) => {
-            Some("cannot append the commit: the first commit of a run must include its record")
-        }
-        Some(record) if record.id != commit.run => {
-            Some("cannot append the commit: it includes the record of another run")
-        }
-        _ => None,
+    if commit.first > Seq::ZERO && i64::try_from(commit.last.0).is_ok() {
+        return None;
     }
+    let why = format!(
+        "cannot append to run `{}`: a commit from {} to {} is impossible",
+        commit.run, commit.first, commit.last
+    );
+    Some(StoreError::new(StoreErrorKind::Invalid, why))
 }

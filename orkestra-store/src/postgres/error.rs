@@ -1,6 +1,9 @@
 //! Errors between this crate and the database, and the errors that callers get for them.
 
-use orkestra_core::store::{AppendError, StoreError, StoreErrorKind};
+use std::sync::Arc;
+
+use orkestra_core::model::RunId;
+use orkestra_core::store::{AppendError, Refusal, StoreError, StoreErrorKind};
 
 /// Why an operation failed, classified by what is known about its outcome.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -28,6 +31,20 @@ pub(super) enum DatabaseError {
     /// The caller's request is invalid.
     #[error("{0}")]
     Invalid(String),
+    /// A request that every store refuses.
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+    /// A stored record is not what this library writes.
+    #[error("cannot decode a record: {0}")]
+    Record(Arc<serde_json::Error>),
+    /// The record of a run cannot be written.
+    #[error("cannot encode the record of run `{run}`: {source}")]
+    Unencodable {
+        /// The run.
+        run: RunId,
+        /// Why.
+        source: Arc<serde_json::Error>,
+    },
 }
 
 /// The session was the victim of a deadlock, or could not be serialized with another one.
@@ -75,6 +92,7 @@ impl DatabaseError {
             Self::Unknown(_) | Self::NotSent(_) => true,
             Self::Refused { code, .. } => code == READ_ONLY,
             Self::Damaged(_) | Self::Version(_) | Self::Invalid(_) => false,
+            Self::Refusal(_) | Self::Record(_) | Self::Unencodable { .. } => false,
         }
     }
 
@@ -87,16 +105,21 @@ impl DatabaseError {
             Self::Refused { code, .. } if code == UNIQUE => StoreErrorKind::Damaged,
             Self::Refused { code, .. } if code.starts_with("22") => StoreErrorKind::Invalid,
             Self::Refused { .. } => StoreErrorKind::Io,
-            Self::Damaged(_) => StoreErrorKind::Damaged,
+            Self::Damaged(_) | Self::Record(_) => StoreErrorKind::Damaged,
             Self::Version(_) => StoreErrorKind::Version,
-            Self::Invalid(_) => StoreErrorKind::Invalid,
+            Self::Invalid(_) | Self::Refusal(_) | Self::Unencodable { .. } => StoreErrorKind::Invalid,
         };
         let message = match kind {
             StoreErrorKind::Invalid | StoreErrorKind::Version => self.to_string(),
             StoreErrorKind::Damaged => format!("{place} is damaged: {self}"),
             _ => format!("cannot use {place}: {self}"),
         };
-        StoreError::new(kind, message)
+        let error = StoreError::new(kind, message);
+        match self {
+            Self::Refusal(source) => error.with_source(source),
+            Self::Record(source) | Self::Unencodable { source, .. } => error.with_shared_source(source),
+            _ => error,
+        }
     }
 
     /// The same for a commit.
@@ -104,7 +127,7 @@ impl DatabaseError {
         match self {
             Self::Unknown(why) => AppendError::Unknown(format!("{place}: {why}")),
             // An answer that cannot be read leaves the outcome unknown.
-            Self::Damaged(why) => AppendError::Unknown(format!("{place}: {why}")),
+            error @ (Self::Damaged(_) | Self::Record(_)) => AppendError::Unknown(format!("{place}: {error}")),
             other => other.at(place).into(),
         }
     }
@@ -118,4 +141,33 @@ fn is_definite(code: &str) -> bool {
     let class = code.get(..2).unwrap_or_default();
     matches!(class, "0A" | "22" | "23" | "25" | "28" | "3D" | "3F" | "42" | "53" | "54")
         || matches!(code, DEADLOCK | SERIALIZATION | "55P03" | "P0001")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn errors_of_records_keep_the_json_error() {
+        let json = || Arc::new(serde_json::from_str::<u8>("{").expect_err("no number"));
+        let run = RunId::new("r").expect("an id");
+        let cases = [
+            (DatabaseError::Record(json()), StoreErrorKind::Damaged, "the store is damaged: cannot decode a record: "),
+            (
+                DatabaseError::Unencodable { run, source: json() },
+                StoreErrorKind::Invalid,
+                "cannot encode the record of run `r`: ",
+            ),
+        ];
+        for (error, kind, wanted) in cases {
+            let error = error.at("the store");
+            let text = error.to_string();
+            assert!(text.starts_with(wanted) && text.ends_with(&json().to_string()), "{text}");
+            assert_eq!(error.kind(), kind);
+            assert!(error.source().is_some_and(<dyn std::error::Error>::is::<serde_json::Error>), "{error}");
+        }
+        assert!(matches!(DatabaseError::Record(json()).of_commit("the store"), AppendError::Unknown(_)));
+    }
 }

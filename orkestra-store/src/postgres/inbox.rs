@@ -2,8 +2,8 @@
 //! times finds every run with letters.
 
 use orkestra_core::model::RunId;
-use orkestra_core::model::limits::{LETTER_BYTES_MAX, LETTERS_MAX};
-use orkestra_core::store::{Letter, LetterId};
+use orkestra_core::model::limits::LETTERS_MAX;
+use orkestra_core::store::{Letter, LetterId, Refusal};
 
 use super::error::DatabaseError;
 use super::pool::Pool;
@@ -41,27 +41,17 @@ pub(super) async fn send(
     body: &[u8],
     channel: Option<&str>,
 ) -> Result<LetterId, DatabaseError> {
-    if body.len() > LETTER_BYTES_MAX {
-        let message = format!(
-            "cannot send a letter to run `{run}`: it has {} bytes, more than the {LETTER_BYTES_MAX} allowed",
-            body.len()
-        );
-        return Err(DatabaseError::Invalid(message));
-    }
+    Refusal::check_letter(run, body)?;
     let statement = sqlx::query(if channel.is_some() { SEND_AND_NOTIFY } else { SEND });
     let statement = statement.bind(run.as_str()).bind(body).bind(limit(LETTERS_MAX)).bind(channel);
     let rows = pool.write(statement).await?;
     let Some(row) = rows.first() else {
-        return Err(DatabaseError::Invalid(format!("cannot send a letter to run `{run}`: the run was not found")));
+        return Err(Refusal::NoRun(run.clone()).into());
     };
     match (column::<bool>(row, 0)?, column::<Option<i64>>(row, 1)?) {
         (_, Some(id)) => Ok(LetterId(unsigned(id)?)),
-        (true, None) => Err(DatabaseError::Invalid(format!(
-            "cannot send a letter to run `{run}`: its inbox is full with {LETTERS_MAX} letters; try later"
-        ))),
-        (false, None) => {
-            Err(DatabaseError::Invalid(format!("cannot send a letter to run `{run}`: the run was not found")))
-        }
+        (true, None) => Err(Refusal::FullInbox(run.clone()).into()),
+        (false, None) => Err(Refusal::NoRun(run.clone()).into()),
     }
 }
 

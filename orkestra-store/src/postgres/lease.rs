@@ -127,7 +127,7 @@ const LEASE: &str = "WITH moment AS (
     SELECT coalesce($2, floor(extract(epoch FROM statement_timestamp()) * 1000)::int8) AS now
 )
 SELECT worker, epoch, until - (SELECT now FROM moment) FROM runs
-WHERE id = $1 AND until IS NOT NULL AND until > (SELECT now FROM moment)";
+WHERE id = $1 AND until > (SELECT now FROM moment)";
 
 /// Who holds `run`; `clock` is none when leases run out by the database's.
 pub(super) async fn of(

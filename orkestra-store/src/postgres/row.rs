@@ -1,5 +1,7 @@
 //! Converts between Rust's types and the database's.
 
+use std::sync::Arc;
+
 use sqlx::postgres::{PgRow, Postgres};
 use sqlx::{Decode, Row, Type};
 
@@ -41,10 +43,10 @@ pub(super) fn run(text: &str) -> Result<RunId, DatabaseError> {
 /// The stored form of a record.
 pub(super) fn record_text(record: &RunRecord) -> Result<String, DatabaseError> {
     serde_json::to_string(record)
-        .map_err(|error| DatabaseError::Invalid(format!("cannot encode the record of run `{}`: {error}", record.id)))
+        .map_err(|error| DatabaseError::Unencodable { run: record.id.clone(), source: Arc::new(error) })
 }
 
 /// Decodes a stored record.
 pub(super) fn record(text: &str) -> Result<RunRecord, DatabaseError> {
-    serde_json::from_str(text).map_err(|error| DatabaseError::Damaged(format!("cannot decode a record: {error}")))
+    serde_json::from_str(text).map_err(|error| DatabaseError::Record(Arc::new(error)))
 }

@@ -2,9 +2,8 @@
 //!
 //! A project's memory, with the key `project:{id}:state`, has a table of its own, where other programs find it.
 
-use orkestra_core::model::limits::BLOB_KEY_BYTES_MAX;
 use orkestra_core::model::{RunId, Seq};
-use orkestra_core::store::{Snapshot, Versioned};
+use orkestra_core::store::{Refusal, Snapshot, Versioned};
 
 use super::error::DatabaseError;
 use super::pool::Pool;
@@ -79,13 +78,7 @@ pub(super) async fn keys(pool: &Pool, prefix: &str, count: usize) -> Result<Vec<
 }
 
 pub(super) async fn put_blob(pool: &Pool, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), DatabaseError> {
-    if key.is_empty() || key.len() > BLOB_KEY_BYTES_MAX {
-        let message = format!(
-            "cannot write a blob of run `{run}`: its key has {} bytes, allowed are 1 to {BLOB_KEY_BYTES_MAX}",
-            key.len()
-        );
-        return Err(DatabaseError::Invalid(message));
-    }
+    Refusal::check_blob_key(run, key)?;
     let sql = "INSERT INTO blobs (run, key, bytes) VALUES ($1, $2, $3)
         ON CONFLICT (run, key) DO UPDATE SET bytes = excluded.bytes";
     pool.write(sqlx::query(sql).bind(run.as_str()).bind(key).bind(bytes)).await.map(drop)

@@ -63,7 +63,7 @@ impl Log for SledLog {
             && let Err(error) = self.mark.set(self.wal.last())
         {
             // The previous mark is still valid.
-            tracing::warn!(store = self.core.health.place(), %error, "cannot write the file `mark`; the previous mark stays valid");
+            tracing::warn!(store = self.core.health.place(), %error, "cannot write the file `mark`; the previous mark is still valid");
         }
         Ok(())
     }

@@ -86,7 +86,7 @@ pub(super) fn with_copies(error: StoreError, aside: Option<&MovedAside>) -> Stor
         aside.snapshots,
         aside.log.display()
     );
-    StoreError::new(error.kind(), message)
+    StoreError::new(error.kind(), message).with_source(error)
 }
 
 /// Creates a new numbered directory in `parent`.

@@ -21,7 +21,7 @@ pub enum TransferError {
     Read(#[source] io::Error),
     /// These runs are being driven. Stop their engines, or skip the runs with
     /// [`with_skip_busy`](super::ExportOptions::with_skip_busy).
-    #[error("cannot export {}: driven by an engine", named(.0))]
+    #[error("cannot export runs that an engine is driving: {}", named(.0))]
     Busy(Vec<RunId>),
     /// The store contains a damaged journal.
     #[error("cannot export run `{run}`: its journal is damaged: {source}")]

@@ -184,7 +184,8 @@ impl<W: Write + Send> Export<'_, W> {
     async fn run(&mut self, record: &RunRecord, held: &mut HeldRuns) -> Result<(), TransferError> {
         let (store, run) = (self.store, &record.id);
         let bytes = serde_json::to_vec(record).map_err(|error| {
-            StoreError::new(StoreErrorKind::Invalid, format!("cannot encode the record of run `{run}`: {error}"))
+            let message = format!("cannot encode the record of run `{run}`: {error}");
+            StoreError::new(StoreErrorKind::Invalid, message).with_source(error)
         })?;
         self.lines.add(&bytes, |record| Line::Run { id: run.clone(), record })?;
         let keys = store.blob_keys(run).await;

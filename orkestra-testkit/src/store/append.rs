@@ -2,7 +2,7 @@
 
 use orkestra_core::journal::Written;
 use orkestra_core::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
-use orkestra_core::store::{Append, AppendError, DueQuery, RunQuery, RunRecord, Store, claim_one};
+use orkestra_core::store::{Append, AppendError, DueQuery, Refusal, RunQuery, RunRecord, Store, claim_one};
 
 use crate::sample::{SampleRun, with_wake_at};
 
@@ -293,6 +293,41 @@ pub async fn append_9_a_refused_commit_fails_no_other<F: StoreFixture>(fixture: 
     same("which were accepted", &taken, &vec![false, true, false, true])?;
     same("the good journal", &journal(&*store, good.id()).await?, &commits(&[created, reported]))?;
     same("the bad journal", &journal(&*store, bad.id()).await?, &Vec::new())
+}
+
+/// 10. A commit without events, a first commit without record, and a commit with the record of another run are refused, and change
+///     nothing.
+///
+/// # Errors
+/// [`Breach`].
+pub async fn append_10_invalid_commits_are_refused<F: StoreFixture>(fixture: &F) -> TestResult {
+    let store = fixture.open(&fixture.place().await).await;
+    let mut run = SampleRun::new("r");
+    let created = run.create();
+    let (id, mut other) = (run.id().clone(), SampleRun::new("other"));
+    other.create();
+    let empty = |mut append: Append| {
+        append.commit.last = Seq(append.commit.first.0 - 1);
+        append
+    };
+    let headless = Append { record: None, ..created.clone() };
+    let foreign = |append: &Append| Append { record: Some(other.record()), ..append.clone() };
+    let to_other = Refusal::OtherRecord { run: id.clone(), other: other.id().clone() };
+    refuse(&*store, "a first commit without events", empty(created.clone()), Refusal::NoEvents(id.clone())).await?;
+    refuse(&*store, "a first commit without record", headless, Refusal::NoRecord(id.clone())).await?;
+    refuse(&*store, "a first commit with another run's record", foreign(&created), to_other.clone()).await?;
+    same("the journal", &journal(&*store, &id).await?, &Vec::new())?;
+    write(&*store, vec![created.clone()]).await?;
+    let second = run.report(1);
+    refuse(&*store, "a second commit without events", empty(second.clone()), Refusal::NoEvents(id.clone())).await?;
+    refuse(&*store, "a second commit with another run's record", foreign(&second), to_other).await?;
+    same("the journal after it", &journal(&*store, &id).await?, &commits(std::slice::from_ref(&created)))?;
+    write(&*store, vec![second.clone()]).await?;
+    same("the journal at last", &journal(&*store, &id).await?, &commits(&[created, second]))
+}
+
+async fn refuse(store: &dyn Store, what: &str, append: Append, wanted: Refusal) -> TestResult {
+    same(what, &store.append(vec![append]).await, &vec![Err(wanted.into())])
 }
 
 /// The answers are in the order of the batch, however large it is.

@@ -2,12 +2,12 @@
 
 use orkestra_core::model::RunId;
 use orkestra_core::model::limits::BLOB_KEY_BYTES_MAX;
-use orkestra_core::store::{Store, StoreErrorKind};
+use orkestra_core::store::{Refusal, Store};
 
 use crate::sample::SampleRun;
 
 use super::append::write;
-use super::report::{ensure, same};
+use super::report::{ensure, refused, same};
 use super::{Breach, StoreFixture, TestResult};
 
 fn run(id: &str) -> RunId {
@@ -48,8 +48,8 @@ pub async fn blob_1_is_durable<F: StoreFixture>(fixture: &F) -> TestResult {
     is(&*store, &run, &longest, Some(b"long")).await?;
     is(&*store, &run, "00", None).await?;
     for (key, what) in [("", "no key"), (&*"k".repeat(BLOB_KEY_BYTES_MAX + 1), "a key too long")] {
-        let refused = store.put_blob(&run, key, b"x").await.map_err(|error| error.kind());
-        same(what, &refused, &Err(StoreErrorKind::Invalid))?;
+        let wanted = Refusal::BlobKey { run: run.clone(), bytes: key.len() };
+        refused(what, store.put_blob(&run, key, b"x").await, wanted)?;
     }
     Ok(())
 }

@@ -2,12 +2,12 @@
 
 use orkestra_core::model::limits::{LETTER_BYTES_MAX, LETTERS_MAX};
 use orkestra_core::model::{RunId, Seq, Timestamp, WorkerId};
-use orkestra_core::store::{Append, Claimed, DueQuery, LetterId, RunRecord, Store, StoreErrorKind, claim_one};
+use orkestra_core::store::{Append, Claimed, DueQuery, LetterId, Refusal, RunRecord, Store, claim_one};
 
 use crate::sample::{SampleRun, with_wake_at};
 
 use super::append::write;
-use super::report::{ensure, same};
+use super::report::{ensure, refused, same};
 use super::{Breach, StoreFixture, TestResult};
 
 const FAR: Timestamp = Timestamp::from_millis(u64::MAX);
@@ -65,21 +65,18 @@ pub async fn send_1_is_durable_and_in_order<F: StoreFixture>(fixture: &F) -> Tes
 pub async fn send_2_is_refused<F: StoreFixture>(fixture: &F) -> TestResult {
     let store = fixture.open(&fixture.place().await).await;
     let mut run = SampleRun::new("r");
-    let kind = |sent: Result<LetterId, orkestra_core::store::StoreError>| sent.map_err(|error| error.kind());
-    same(
-        "a letter to a run that does not exist",
-        &kind(store.send(run.id(), b"x").await),
-        &Err(StoreErrorKind::Invalid),
-    )?;
+    let id = run.id().clone();
+    refused("a letter to a run that does not exist", store.send(&id, b"x").await, Refusal::NoRun(id.clone()))?;
     write(&*store, vec![run.create()]).await?;
     same("what was kept of it", &bodies(&*store, run.id(), LetterId::ZERO).await?, &Vec::new())?;
     let long = vec![b'x'; LETTER_BYTES_MAX + 1];
-    same("a letter too long", &kind(store.send(run.id(), &long).await), &Err(StoreErrorKind::Invalid))?;
+    let too_long = Refusal::LongLetter { run: id.clone(), bytes: long.len() };
+    refused("a letter too long", store.send(&id, &long).await, too_long)?;
     let longest = store.send(run.id(), &long[1..]).await?;
     for _ in 1..LETTERS_MAX {
         store.send(run.id(), b"x").await?;
     }
-    same("one too many", &kind(store.send(run.id(), b"x").await), &Err(StoreErrorKind::Invalid))?;
+    refused("one too many", store.send(&id, b"x").await, Refusal::FullInbox(id.clone()))?;
     let all = store.letters(run.id(), LetterId::ZERO, usize::MAX).await?;
     same("how many wait", &all.len(), &LETTERS_MAX)?;
     ensure(all[0].body[..] == long[1..], || "the longest letter is another one".to_owned())?;

@@ -102,6 +102,7 @@ tests![
     append_8_record_and_indexes_change_with_their_commit,
     append_8_nothing_changes_with_a_refused_commit,
     append_9_a_refused_commit_fails_no_other,
+    append_10_invalid_commits_are_refused,
     append_answers_in_the_order_of_a_large_batch,
     append_takes_commits_of_any_size,
     append_an_empty_batch_has_no_answers,

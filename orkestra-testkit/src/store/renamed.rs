@@ -32,6 +32,8 @@ renamed! {
         "renamed to `claim_3_fences_the_previous_owner`";
     due_1_holds_runs_whose_lease_has_run_out => due_1_lists_runs_whose_lease_has_expired,
         "renamed to `due_1_lists_runs_whose_lease_has_expired`";
+    lease_2_is_none_when_nobody_holds_the_run => lease_2_is_none_when_no_engine_holds_the_run,
+        "renamed to `lease_2_is_none_when_no_engine_holds_the_run`";
     list_pages_stay_good_when_runs_come_and_go => list_cursors_stay_valid_when_runs_change,
         "renamed to `list_cursors_stay_valid_when_runs_change`";
     send_4_is_heard => send_4_notifies_listeners, "renamed to `send_4_notifies_listeners`";

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use orkestra_core::store::{AppendError, StoreError};
+use orkestra_core::store::{AppendError, Refusal, StoreError};
 
 /// How a store breaks its contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,11 @@ impl From<AppendError> for Breach {
 /// Compares what was seen with what was expected.
 pub(super) fn same<T: fmt::Debug + PartialEq>(what: &str, seen: &T, wanted: &T) -> Result<(), Breach> {
     if seen == wanted { Ok(()) } else { Err(Breach(format!("{what}: {seen:?} instead of {wanted:?}"))) }
+}
+
+/// A breach unless the store refused the call with the error that all stores give.
+pub(super) fn refused<T>(what: &str, seen: Result<T, StoreError>, wanted: Refusal) -> Result<(), Breach> {
+    same(what, &seen.map(drop), &Err(wanted.into()))
 }
 
 /// A breach with the text of `what`, unless `holds`.

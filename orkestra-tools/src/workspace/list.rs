@@ -18,6 +18,7 @@ const SKIPPED: [&str; 5] = [".git", "node_modules", "__pycache__", ".venv", ".py
 
 /// One file of a [`Listing`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FileEntry {
     /// Path relative to the workspace, separated by `/`. Bytes that are not UTF-8 are replaced by `\u{fffd}`.
     pub path: String,
@@ -27,6 +28,7 @@ pub struct FileEntry {
 
 /// The files of a workspace.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Listing {
     /// At most [`LIST_FILES_MAX`] files; those of a directory before those of its subdirectories.
     pub files: Vec<FileEntry>,

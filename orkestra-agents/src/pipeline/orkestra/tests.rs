@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use orkestra_core::prelude::{Cursor, Event, MemoryStore, Name, NodeSpec, Outcome, WorkflowSpec};
+use orkestra_core::prelude::{MemoryStore, Outcome};
+use orkestra_testkit::compensating::{compensating, undoable};
 use orkestra_tools::{Command, DockerOptions, Sandbox, SandboxError, Unobserved};
 
 use crate::model::{ModelSpec, PendingModel};
@@ -23,12 +24,7 @@ async fn create(orkestra: &Orkestra, id: &str) -> Run {
 }
 
 /// A run whose only completed node is being compensated, by an agent whose model never answers.
-async fn compensating(orkestra: &Orkestra, id: &str) -> Run {
-    let name = |text: &str| Name::new(text).expect("a name");
-    let mut done = NodeSpec::gate(name("done"), name("go"));
-    done.compensate = Some(name("backend"));
-    let open = NodeSpec::gate(name("open"), name("never")).with_after(name("done"));
-    let workflow = WorkflowSpec { name: name("undoable"), version: None, nodes: vec![done, open] };
+async fn compensating_run(orkestra: &Orkestra, id: &str) -> Run {
     let job = Job {
         objective: "Build it".to_owned(),
         project_id: None,
@@ -36,23 +32,8 @@ async fn compensating(orkestra: &Orkestra, id: &str) -> Run {
         sandbox: SandboxKind::Local,
         tasks: Vec::new(),
     };
-    let run = orkestra.engine.run_spec(&workflow).id(id).input(&job).expect("JSON");
-    let run = run.start().await.expect("it starts");
-    run.signal("go", &()).await.expect("it is taken");
-    let mut events = run.events(Cursor::START);
-    wait_for(&mut events, |event| matches!(event, Event::NodeCompleted { .. })).await;
-    run.cancel("enough").await.expect("it runs");
-    wait_for(&mut events, |event| matches!(event, Event::CompensationStarted { .. })).await;
-    run
-}
-
-async fn wait_for(events: &mut orkestra_core::Events, wanted: impl Fn(&Event) -> bool) {
-    while let Some(event) = events.next().await.expect("the store can be read") {
-        if wanted(&event.event) {
-            return;
-        }
-    }
-    panic!("the run has ended");
+    let request = orkestra.engine.run_spec(&undoable("backend")).id(id).input(&job).expect("JSON");
+    compensating(request).await.0
 }
 
 /// A store with the runs of an earlier process: a paused and a compensating one, which are live, and one that has ended.
@@ -60,7 +41,7 @@ async fn left(data: &Path) -> Arc<MemoryStore> {
     let store = Arc::new(MemoryStore::new());
     let first = start(data, &store).await;
     create(&first, "paused").await.pause("lunch").await.expect("it runs");
-    let compensating = compensating(&first, "compensating").await;
+    let compensating = compensating_run(&first, "compensating").await;
     let ended = create(&first, "ended").await;
     ended.terminate("now").await.expect("it runs");
     assert_eq!(ended.outcome().await.expect("it ends"), Outcome::Terminated("now".to_owned()));

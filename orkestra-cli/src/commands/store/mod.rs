@@ -40,7 +40,7 @@ fn failed(error: &TransferError) -> Failure {
         TransferError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             return Failure::new(Exit::Interrupted, "the export was interrupted: its reader closed the pipe");
         }
-        TransferError::Busy(_) => "; stop that process, or skip these runs with --skip-busy",
+        TransferError::Busy(_) => "; stop the engine, or skip these runs with --skip-busy",
         TransferError::Journal { .. } => "; export every run that can be read with `aios store check --save FILE`",
         TransferError::NotEmpty(_) => "; use --merge to add what is missing and leave existing runs as they are",
         TransferError::Differs(_) => "; import into another store",

@@ -151,10 +151,8 @@ impl Driver {
             }
             (Some(_), _) => false,
         };
-        if !ours {
-            if self.known.recovered.take().is_some() {
-                self.abandon(&Error::elsewhere()).await;
-            }
+        if !ours && self.known.recovered.take().is_some() {
+            self.abandon(&Error::elsewhere()).await;
         }
         self.known.durable = last;
         Ok(ours)

@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::kernel::Rejection;
 use crate::model::{Failure, FailureKind, Payload, PayloadError};
+use crate::runtime::error::Error;
 
 use super::context::Context;
 
@@ -19,25 +21,49 @@ pub type TaskResult<T> = Result<T, TaskError>;
 
 /// Why an attempt or a step failed. Every error converts into one with `?`: retryable and of kind `error`.
 #[derive(Clone)]
-pub struct TaskError(Failure);
+pub struct TaskError {
+    failure: Failure,
+    /// Known only where the error is made: it is not recorded.
+    key_taken: bool,
+}
 
 impl TaskError {
     /// A retryable failure of kind `error`.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self(Failure::retryable(FailureKind::Error, message))
+        Failure::retryable(FailureKind::Error, message).into()
     }
 
     /// A permanent failure of kind `error`: it is not retried.
     #[must_use]
     pub fn permanent(message: impl Into<String>) -> Self {
-        Self(Failure::permanent(FailureKind::Error, message))
+        Failure::permanent(FailureKind::Error, message).into()
+    }
+
+    /// The driver refused a request.
+    pub(super) fn refused(error: &Error) -> Self {
+        let rejection = std::error::Error::source(error).and_then(<dyn std::error::Error>::downcast_ref);
+        let key_taken = matches!(rejection, Some(Rejection::KeyTaken { .. } | Rejection::ChildTaken(_)));
+        Self { key_taken, ..Self::permanent(error.to_string()) }
+    }
+
+    /// What is remembered under the key belongs to something else.
+    pub(super) fn with_key_taken(self) -> Self {
+        Self { key_taken: true, ..self }
+    }
+
+    /// Whether the key or the child run belongs to another request: the key is in use for something else, another step waits
+    /// for the child run, or the remembered result has another type. For the simulator of the test kit.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn is_key_taken(&self) -> bool {
+        self.key_taken
     }
 
     /// Sets the kind.
     #[must_use]
     pub fn with_kind(mut self, kind: impl Into<String>) -> Self {
-        self.0.kind = kind.into();
+        self.failure.kind = kind.into();
         self
     }
 
@@ -46,8 +72,8 @@ impl TaskError {
     #[must_use]
     pub fn with_detail(mut self, detail: impl Serialize) -> Self {
         match Payload::of(&detail) {
-            Ok(detail) => self.0.detail = Some(detail),
-            Err(error) => self.0.message = format!("{} (detail dropped: {error})", self.0.message),
+            Ok(detail) => self.failure.detail = Some(detail),
+            Err(error) => self.failure.message = format!("{} (detail dropped: {error})", self.failure.message),
         }
         self
     }
@@ -55,31 +81,31 @@ impl TaskError {
     /// The failure that will be recorded.
     #[must_use]
     pub const fn failure(&self) -> &Failure {
-        &self.0
+        &self.failure
     }
 
     /// The failure that will be recorded.
     #[must_use]
     pub fn into_failure(self) -> Failure {
-        self.0
+        self.failure
     }
 }
 
 impl fmt::Debug for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(&self.failure, f)
     }
 }
 
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        fmt::Display::fmt(&self.failure, f)
     }
 }
 
 impl From<Failure> for TaskError {
     fn from(failure: Failure) -> Self {
-        Self(failure)
+        Self { failure, key_taken: false }
     }
 }
 

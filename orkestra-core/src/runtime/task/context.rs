@@ -366,7 +366,7 @@ impl Context {
         activity.beat(self.inner.clock.now());
         match answer {
             Ok(Ok(result)) => result.map_err(TaskError::from),
-            Ok(Err(error)) => Err(TaskError::permanent(error.to_string())),
+            Ok(Err(error)) => Err(TaskError::refused(&error)),
             Err(_) => self.orphaned().await,
         }
     }

@@ -321,7 +321,7 @@ where
 fn remembered<T: DeserializeOwned>(step: &str, result: &Payload) -> TaskResult<T> {
     result.to().map_err(|error| {
         let message = format!("step `{step}` has a remembered result of another type: {error}");
-        TaskError::permanent(message).with_kind(FailureKind::BadOutput)
+        TaskError::permanent(message).with_kind(FailureKind::BadOutput).with_key_taken()
     })
 }
 

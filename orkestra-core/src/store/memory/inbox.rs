@@ -6,9 +6,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::model::RunId;
-use crate::model::limits::{LETTER_BYTES_MAX, LETTERS_MAX};
+use crate::model::limits::LETTERS_MAX;
 
-use super::super::{Letter, LetterId, StoreError, StoreErrorKind};
+use super::super::{Letter, LetterId, Refusal, StoreError};
 use super::Inner;
 
 /// The inbox of one run.
@@ -24,19 +24,12 @@ impl Inner {
     }
 
     pub(super) fn send(&mut self, run: &RunId, body: &[u8]) -> Result<LetterId, StoreError> {
-        let refused = |why: String| Err(StoreError::new(StoreErrorKind::Invalid, why));
         if !self.records.contains_key(run) {
-            return refused(format!("cannot send a letter to run `{run}`: there is no such run"));
+            return Err(Refusal::NoRun(run.clone()).into());
         }
-        if body.len() > LETTER_BYTES_MAX {
-            return refused(format!(
-                "cannot send a letter of {} bytes: at most {LETTER_BYTES_MAX} are allowed",
-                body.len()
-            ));
-        }
-        let waiting = self.inboxes.get(run).map_or(0, |inbox| inbox.waiting.len());
-        if waiting >= LETTERS_MAX {
-            return refused(format!("cannot send a letter to run `{run}`: its inbox is full with {waiting} letters"));
+        Refusal::check_letter(run, body)?;
+        if self.inboxes.get(run).is_some_and(|inbox| inbox.waiting.len() >= LETTERS_MAX) {
+            return Err(Refusal::FullInbox(run.clone()).into());
         }
         let id = self.with_wake_up_moved(run, |inner| {
             let inbox = inner.inboxes.entry(run.clone()).or_default();

@@ -9,13 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::journal::Written;
-use crate::model::limits::BLOB_KEY_BYTES_MAX;
 use crate::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
 
 use self::inbox::Inbox;
 use super::{
     Append, AppendError, Bell, Claimed, Due, DueCursor, DueQuery, Lease, LeaseState, Letter, LetterId, ListCursor,
-    Listener, Page, Renewed, RunQuery, RunRecord, Snapshot, Store, StoreError, StoreErrorKind, Versioned,
+    Listener, Page, Refusal, Renewed, RunQuery, RunRecord, Snapshot, Store, StoreError, Versioned,
 };
 
 /// Keeps everything in memory. Clones share the data, so that a test can "restart" an engine on the data of the
@@ -82,7 +81,7 @@ impl MemoryStore {
 
 impl Inner {
     fn append(&mut self, append: Append) -> Result<(), AppendError> {
-        let Append { commit, record, taken } = append;
+        let commit = &append.commit;
         let last = self.last(&commit.run);
         if commit.first != last.plus(1) {
             let there = self.journals.get(&commit.run).and_then(|journal| journal.get(&commit.first));
@@ -92,14 +91,8 @@ impl Inner {
         if let Some(held) = self.fences.get(&commit.run).filter(|newest| **newest > commit.epoch) {
             return Err(AppendError::Fenced { held: *held });
         }
-        if last == Seq::ZERO && record.is_none() {
-            let message = "the first commit of a run must bring its record";
-            return Err(StoreError::new(StoreErrorKind::Invalid, message).into());
-        }
-        if record.as_ref().is_some_and(|record| record.id != commit.run) {
-            let message = "a commit must bring the record of its own run";
-            return Err(StoreError::new(StoreErrorKind::Invalid, message).into());
-        }
+        Refusal::check_append(&append, last == Seq::ZERO)?;
+        let Append { commit, record, taken } = append;
         let run = commit.run.clone();
         self.journals.entry(run.clone()).or_default().insert(commit.first, commit);
         if let Some(record) = record {
@@ -292,11 +285,7 @@ impl Store for MemoryStore {
     }
 
     async fn put_blob(&self, run: &RunId, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        if key.is_empty() || key.len() > BLOB_KEY_BYTES_MAX {
-            let message =
-                format!("invalid blob key: it must have 1 to {BLOB_KEY_BYTES_MAX} bytes and has {}", key.len());
-            return Err(StoreError::new(StoreErrorKind::Invalid, message));
-        }
+        Refusal::check_blob_key(run, key)?;
         self.lock().blobs.entry(run.clone()).or_default().insert(key.to_owned(), bytes.to_vec());
         Ok(())
     }

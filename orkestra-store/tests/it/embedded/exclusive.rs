@@ -23,8 +23,8 @@ fn a_second_process_gets_an_error_that_names_the_first() {
         assert_eq!(holder.next().as_deref(), Some("opened"));
         let (kind, message) = refused(backend, directory.path());
         assert_eq!(kind, StoreErrorKind::Busy);
-        let process = format!("process {} (`it-", holder.child.id());
-        assert!(message.contains(path) && message.contains(&process), "{message}");
+        let wanted = format!("cannot open the store in {path}: it is open in process {} (`it-", holder.child.id());
+        assert!(message.starts_with(&wanted), "{message}");
         drop(holder.child.stdin.take());
         assert_eq!(holder.next(), None);
         assert!(holder.child.wait().expect("it has ended").success());

@@ -3,10 +3,11 @@
 use crate::support::acknowledged::Acknowledged;
 use crate::support::backend::{BACKENDS, Backend, Options};
 use crate::support::child::{command, have, run};
-use crate::support::ending::{Ending, must_reopen};
+use crate::support::ending::{Cause, Ending, must_reopen};
 
 /// Messages for a failed call, and for one in the background of fjall.
-const CAUSES: &[&str] = &["Input/output error", "No space left on device", "a background write of fjall failed"];
+const CAUSES: &[Cause] =
+    &[&["Input/output error"], &["No space left on device"], &["a background write of fjall failed"]];
 
 /// Makes the `when`-th of these calls in each thread fail once while a store is filled, only on `files` if there are
 /// any.

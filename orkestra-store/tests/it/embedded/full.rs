@@ -10,10 +10,10 @@ use tempfile::TempDir;
 use crate::support::acknowledged::Acknowledged;
 use crate::support::backend::{BACKENDS, Backend};
 use crate::support::child::{command, have, run};
-use crate::support::ending::{Ending, must_reopen};
+use crate::support::ending::{Cause, Ending, must_reopen, names};
 
 /// Messages for a full disk. The second is reported when a background write of fjall needed more than is left.
-const FULL: &[&str] = &["No space left on device", "its disk has "];
+const FULL: &[Cause] = &[&["No space left on device"], &["; its disk has ", " KiB left"]];
 
 /// A mounted disk, unmounted on drop.
 struct Disk(TempDir);
@@ -130,7 +130,7 @@ const LEFT: [u64; 10] = [0, 4, 8, 12, 32, 64, 128, 256, 520, 1_100];
 /// Opens a store, which must open or report a full disk, never damage.
 fn opens_or_reports_a_full_disk(backend: Backend, path: &Path) {
     let answer = run(command(&[], "open", &[&backend.name(), text(path)])).pop().expect("it says something");
-    let full = answer.starts_with("Io: ") && FULL.iter().any(|full| answer.contains(full));
+    let full = answer.starts_with("Io: ") && names(&answer, FULL);
     assert!(answer == "opened" || full, "{backend:?}: {answer}");
     println!("{backend:?}: {answer}");
 }

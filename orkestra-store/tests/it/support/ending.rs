@@ -8,6 +8,14 @@ use orkestra_testkit::sample::SampleRun;
 use super::acknowledged::Acknowledged;
 use super::backend::{Backend, Options};
 
+/// The parts of an error text that names a cause.
+pub(crate) type Cause = &'static [&'static str];
+
+/// Whether `answer` has all parts of one of the causes.
+pub(crate) fn names(answer: &str, causes: &[Cause]) -> bool {
+    causes.iter().any(|cause| cause.iter().all(|part| answer.contains(part)))
+}
+
 /// The reports of the part `fill`.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
@@ -40,8 +48,8 @@ impl Ending {
     }
 
     /// Panics unless every call after the failure was refused for one of `causes`.
-    pub(crate) fn must_name(&self, causes: &[&str]) {
-        let named = |answer: &str| causes.iter().any(|cause| answer.contains(cause));
+    pub(crate) fn must_name(&self, causes: &[Cause]) {
+        let named = |answer: &str| names(answer, causes);
         if let Some(why) = &self.unopened {
             assert!(why.starts_with("Io: ") && named(why), "{why}");
         }

@@ -3,6 +3,8 @@
 mod family;
 mod races;
 mod steps;
+#[cfg(test)]
+mod taken;
 mod waits;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -134,10 +136,8 @@ impl Call {
         if !failure.retryable {
             self.world.audit().answered(&self.at(place), None);
         }
-        let mistaken = ["is already in use for", "another step already waits", "with another type"];
         // Nobody else uses the ids of children.
-        let taken = failure.kind == FailureKind::ChildNotStarted;
-        if taken || mistaken.iter().any(|words| failure.message.contains(words)) {
+        if error.is_key_taken() || failure.kind == FailureKind::ChildNotStarted {
             self.broken(place, &format!("its key is taken for another: {failure}"));
         }
     }

@@ -97,12 +97,15 @@ fn timed_out(what: &str) -> SandboxError {
 }
 
 fn unavailable(error: &Error) -> SandboxError {
-    let advice = if is_denied(error) {
-        "this user may not use Docker's socket; add the user to the group `docker`, or set DOCKER_HOST to a rootless daemon"
+    let why = chain(error);
+    SandboxError::Unavailable(if is_denied(error) {
+        format!(
+            "this user may not use Docker's socket ({why}); add the user to the group `docker`, or set DOCKER_HOST to a \
+             rootless daemon"
+        )
     } else {
-        "Docker does not answer; start it (or Podman's socket), or choose the weaker local sandbox explicitly"
-    };
-    SandboxError::Unavailable(format!("{advice} ({})", chain(error)))
+        format!("Docker does not answer ({why}); start it, or Podman's socket")
+    })
 }
 
 fn is_denied(error: &Error) -> bool {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use orkestra_core::model::Parent;
 use orkestra_core::prelude::*;
@@ -109,49 +110,42 @@ async fn a_child_records_its_parent() {
     assert_eq!(parent, whole);
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_unrelated_run_is_neither_taken_over_nor_cancelled() {
-    // The id of the future child is taken from a run that is then removed with its children.
-    let store = MemoryStore::new();
-    let builder = || engine(store.clone()).workflow(waiting()).workflow(parent_of("wait"));
-    let first = builder().start().await.expect("an engine");
-    let run = first.run("parent").id("r").start().await.expect("a run");
-    tokio::time::sleep(secs(5)).await;
+/// Run `r` has requested a child and crashed before the child existed; meanwhile an unrelated run got its id, which is returned.
+async fn unrelated_run_in_place_of_the_child(store: &MemoryStore, pause: Duration) -> RunId {
+    let first = engine(store.clone()).workflow(waiting()).workflow(parent_of("wait"));
+    let first = first.start().await.expect("an engine");
+    first.run("parent").id("r").start().await.expect("a run");
+    tokio::time::sleep(pause).await;
     let id = only_child(&first, "r").await.expect("the child").id().clone();
     first.shutdown().await;
-    // The crash was before the child existed; meanwhile an unrelated run got its id.
     store.cut(&id, Seq(1), None);
     let second = engine(store.clone()).workflow(waiting()).start().await.expect("an engine");
-    let stranger = second.run("wait").id(&id).start().await.expect("a run");
-    tokio::time::sleep(secs(5)).await;
+    second.run("wait").id(&id).start().await.expect("a run");
+    tokio::time::sleep(pause).await;
     second.shutdown().await;
+    id
+}
 
-    let third = builder().start().await.expect("an engine");
-    let run = third.get(run.id()).await.expect("a store").expect("the parent");
+#[tokio::test(start_paused = true)]
+async fn an_unrelated_run_is_neither_taken_over_nor_cancelled() {
+    let store = MemoryStore::new();
+    let stranger = unrelated_run_in_place_of_the_child(&store, secs(5)).await;
+    let third = engine(store).workflow(waiting()).workflow(parent_of("wait")).start().await.expect("an engine");
+    let run = third.get(&RunId::new("r").expect("an id")).await.expect("a store").expect("the parent");
     run.cancel("enough").await.expect("it is accepted");
     run.outcome().await.expect("it ends");
     tokio::time::sleep(secs(60)).await;
     assert_eq!(run.status().await.expect("a record").wake_at, None, "the child needs no cancelling");
-    let stranger = third.get(stranger.id()).await.expect("a store").expect("the stranger");
+    let stranger = third.get(&stranger).await.expect("a store").expect("the stranger");
     assert_eq!(stranger.status().await.expect("a record").status, RunStatus::Running);
 }
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_an_unrelated_run_is_an_error() {
     let store = MemoryStore::new();
-    let builder = || engine(store.clone()).workflow(waiting()).workflow(parent_of("wait"));
-    let first = builder().start().await.expect("an engine");
-    let run = first.run("parent").id("r").start().await.expect("a run");
-    tokio::time::sleep(ms(100)).await;
-    let id = only_child(&first, "r").await.expect("the child").id().clone();
-    first.shutdown().await;
-    store.cut(&id, Seq(1), None);
-    let second = engine(store.clone()).workflow(waiting()).start().await.expect("an engine");
-    second.run("wait").id(&id).start().await.expect("a run");
-    second.shutdown().await;
-
-    let third = builder().start().await.expect("an engine");
-    let run = third.get(run.id()).await.expect("a store").expect("the parent");
+    unrelated_run_in_place_of_the_child(&store, ms(100)).await;
+    let third = engine(store).workflow(waiting()).workflow(parent_of("wait")).start().await.expect("an engine");
+    let run = third.get(&RunId::new("r").expect("an id")).await.expect("a store").expect("the parent");
     let Outcome::Failed { failure, .. } = within(secs(60), run.outcome()).await.expect("an end") else {
         panic!("it cannot continue")
     };

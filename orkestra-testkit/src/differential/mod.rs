@@ -1,17 +1,20 @@
 //! Differential tests of stores: makes the same random calls on two stores and compares their answers.
 
+mod driven;
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use orkestra_core::kernel::RunStatus;
 use orkestra_core::model::{Epoch, RunId, Seq, Timestamp, WorkerId};
 use orkestra_core::store::{
-    Append, AppendError, Claimed, DueCursor, DueQuery, Lease, LetterId, ListCursor, RunQuery, RunRecord, Store,
-    StoreError, claim_one,
+    AppendError, Claimed, DueCursor, DueQuery, Lease, LeaseState, LetterId, ListCursor, RunQuery, Store, StoreError,
+    StoreErrorKind, claim_one,
 };
 
 use crate::chance::Chance;
-use crate::sample::SampleRun;
+
+use driven::Driven;
 
 /// Makes `calls` calls on both stores, chosen by `seed`, and compares their answers.
 ///
@@ -43,43 +46,6 @@ struct Pair<'a> {
     cursor: Option<ListCursor>,
     due: Option<DueCursor>,
     now: u64,
-}
-
-/// A run with all commits made of it, including those that no store has accepted.
-struct Driven {
-    sample: SampleRun,
-    made: Vec<Append>,
-    ended: bool,
-}
-
-impl Driven {
-    fn new(number: usize, at: u64, chance: &mut Chance) -> Self {
-        let sample = SampleRun::new(&format!("r{number}")).at(at);
-        let sample = sample.with_label("shard", ["x", "y"][chance.below(2)]);
-        Self { sample, made: Vec::new(), ended: false }
-    }
-
-    /// The next commit; `None` when the run has ended.
-    fn next(&mut self, chance: &mut Chance) -> Option<Append> {
-        let append = match chance.below(12) {
-            _ if self.ended => return None,
-            _ if self.made.is_empty() => self.sample.create(),
-            0 => {
-                self.ended = true;
-                self.sample.complete()
-            }
-            1 => {
-                let mut append = self.sample.report(1);
-                let at = (!chance.one_in(3)).then(|| Timestamp::from_millis(chance.next_u64() % 5_000));
-                append.record = Some(RunRecord { wake_at: at, ..self.sample.record() });
-                append
-            }
-            2 => self.sample.report(chance.below(20_000)),
-            _ => self.sample.report(chance.below(100)),
-        };
-        self.made.push(append.clone());
-        Some(append)
-    }
 }
 
 fn same<T: PartialEq + Debug>(what: impl Debug, left: &T, right: &T) -> Result<(), String> {
@@ -275,8 +241,8 @@ impl<'a> Pair<'a> {
         let run = self.some_id();
         let body = vec![self.chance.next_u64().to_le_bytes()[0]; self.chance.below(200)];
         let [left, right] = [self.stores[0].send(&run, &body).await, self.stores[1].send(&run, &body).await];
-        let kind = |sent: &Result<LetterId, StoreError>| sent.as_ref().map(|_| ()).map_err(StoreError::kind);
-        same(("send", &run), &kind(&left), &kind(&right))?;
+        let answer = |sent: &Result<LetterId, StoreError>| sent.as_ref().map(|_| ()).map_err(plain);
+        same(("send", &run), &answer(&left), &answer(&right))?;
         if let (Ok(left), Ok(right)) = (left, right) {
             self.letters.push((run, [left, right]));
         }
@@ -325,10 +291,13 @@ impl<'a> Pair<'a> {
         let (run, now) = (self.some_id(), Timestamp::from_millis(self.now));
         let mut leases = Vec::new();
         for store in self.stores {
-            let lease = store.lease(&run, now).await.map_err(|error| error.to_string())?;
-            // A database's times end earlier.
-            let far = Timestamp::from_millis(u64::MAX / 2);
-            leases.push(lease.held().map(|lease| (lease.run, lease.worker, lease.until.min(far))));
+            let mut answer = store.lease(&run, now).await;
+            if let Ok(LeaseState::Held(lease)) = &mut answer {
+                // Each store has its own epochs, and the times of a database end earlier.
+                lease.epoch = Epoch(0);
+                lease.until = lease.until.min(Timestamp::from_millis(u64::MAX / 2));
+            }
+            leases.push(answer);
         }
         same(("lease", &run, now), &leases[0], &leases[1])
     }
@@ -387,13 +356,19 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// The answers without epochs and error texts, which are each store's own.
+/// The kind of an error, with the text that all stores give for an invalid request; other texts are each store's own.
+fn plain(error: &StoreError) -> String {
+    let text = if error.kind() == StoreErrorKind::Invalid { error.to_string() } else { String::new() };
+    format!("{:?}: {text}", error.kind())
+}
+
+/// The answers without epochs and the error texts of the store itself.
 fn anonymous(answers: Vec<Result<(), AppendError>>) -> Vec<Result<(), String>> {
     let anonymous = |error| match error {
         AppendError::Conflict { last } => format!("conflict, the journal ends at {last}"),
         AppendError::Fenced { .. } => "fenced".into(),
         AppendError::Unknown(_) => "unknown".into(),
-        AppendError::Failed(error) => format!("failed: {:?}", error.kind()),
+        AppendError::Failed(error) => format!("failed: {}", plain(&error)),
         other => other.to_string(),
     };
     answers.into_iter().map(|answer| answer.map_err(anonymous)).collect()
