@@ -131,6 +131,15 @@ pub const SELECTOR_BYTES_MAX: usize = 500;
 /// Agents that have a page open at once; the page that was used least recently is closed. A page takes up to some 50 MB.
 pub const BROWSER_SESSIONS_MAX: usize = 32;
 
+/// Connections of one browser at once. Browsers open at most six to a host, and pages use tens of hosts.
+pub const BROWSER_CONNECTIONS_MAX: usize = 128;
+
+/// How long a page in a real browser may take to be complete before it is read as it is.
+pub const BROWSER_SETTLE: Duration = Duration::from_secs(3);
+
+/// How long a click has before the page is read, and the time between two attempts to read a page that is still loading.
+pub const BROWSER_POLL: Duration = Duration::from_millis(200);
+
 /// Largest screenshot that is kept, bytes; larger ones are refused. Models that see accept about 5 MB.
 pub const SCREENSHOT_BYTES_MAX: usize = 5 * 1024 * 1024;
 

@@ -24,6 +24,8 @@ mod untrusted;
 
 pub use address::AddressKind;
 pub use browser::{Browser, BrowserError, BrowserSession, HttpBrowser, PageView};
+#[cfg(all(unix, feature = "chromium"))]
+pub use browser::{Chromium, ChromiumOptions};
 pub use client::{Fetch, GuardedClient};
 pub use error::{Denial, Denied, FetchError};
 pub use fetch::{FetchRequest, FetchResponse};

@@ -3,11 +3,15 @@
 //! [`HttpBrowser`] fetches pages and shows their text. A real browser implements the same two traits: its sessions own a process each,
 //! or a context of one, and must end it when they are dropped. What such a browser has to guard is in `docs/web.md`.
 
+#[cfg(all(unix, feature = "chromium"))]
+mod chromium;
 mod http;
 mod sessions;
 
 use async_trait::async_trait;
 
+#[cfg(all(unix, feature = "chromium"))]
+pub use chromium::{Chromium, ChromiumOptions};
 pub use http::HttpBrowser;
 pub(crate) use sessions::Sessions;
 

@@ -1,6 +1,8 @@
 //! The web tools and the guarded client, against real servers on loopback.
 
 mod browser;
+#[cfg(all(unix, feature = "chromium"))]
+mod chromium;
 mod client;
 mod search;
 mod server;
