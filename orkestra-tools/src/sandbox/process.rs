@@ -18,6 +18,7 @@ use crate::limits::{
     MACHINERY_TIMEOUT, PROCESS_ID_BYTES_MAX, PROCESS_SETTLE, PROCESS_TAIL_BYTES, PROCESSES_KEPT_MAX, PROCESSES_MAX,
 };
 use crate::scope::{Happening, Observer};
+use crate::secrets::Secrets;
 
 /// Exit code of a process that was stopped: killed by signal 9.
 const EXIT_STOPPED: i32 = 128 + 9;
@@ -36,13 +37,16 @@ pub struct ProcessStart {
     pub name: Option<String>,
     /// A file on the host, outside the workspace, that receives the whole output (truncated first); `None` for no file.
     pub whole: Option<PathBuf>,
+    /// What is masked in its output.
+    pub secrets: Secrets,
 }
 
 impl ProcessStart {
     /// A process in the workspace, without a name.
     #[must_use]
     pub fn new(owner: impl Into<String>, line: impl Into<String>) -> Self {
-        Self { owner: owner.into(), line: line.into(), cwd: None, name: None, whole: None }
+        let (owner, line) = (owner.into(), line.into());
+        Self { owner, line, cwd: None, name: None, whole: None, secrets: Secrets::default() }
     }
 
     /// Sets the directory, relative to the workspace.
@@ -66,11 +70,19 @@ impl ProcessStart {
         self
     }
 
+    /// Masks these secrets in its output.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Secrets) -> Self {
+        self.secrets = secrets;
+        self
+    }
+
     /// The command to run; its timeout does not apply.
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(self.line.clone());
         command.cwd = self.cwd.clone();
         command.whole = self.whole.clone();
+        command.secrets = self.secrets.clone();
         command
     }
 }

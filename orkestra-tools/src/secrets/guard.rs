@@ -8,7 +8,8 @@ use async_trait::async_trait;
 
 use super::Secrets;
 use crate::error::ToolError;
-use crate::sandbox::{Command, CommandResult, Confinement, Sandbox, SandboxError};
+use crate::egress::HostUse;
+use crate::sandbox::{Command, CommandResult, Confinement, ProcessStart, ProcessState, Sandbox, SandboxError};
 use crate::scope::{Happening, Observer};
 use crate::tool::ToolOutput;
 use crate::workspace::Workspace;
@@ -32,6 +33,7 @@ pub(crate) struct MaskedSandbox {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods, reason = "a method with a default would lose what the inner sandbox does")]
 impl Sandbox for MaskedSandbox {
     fn kind(&self) -> &'static str {
         self.inner.kind()
@@ -50,6 +52,22 @@ impl Sandbox for MaskedSandbox {
         result.map_err(|error| self.secrets.sandbox_error(error))
     }
 
+    fn hosts(&self) -> Vec<HostUse> {
+        self.inner.hosts()
+    }
+
+    async fn start_process(&self, start: ProcessStart) -> Result<ProcessState, SandboxError> {
+        self.state(self.inner.start_process(start.with_secrets(self.secrets.clone())).await)
+    }
+
+    async fn read_process(&self, owner: &str, id: &str) -> Result<ProcessState, SandboxError> {
+        self.state(self.inner.read_process(owner, id).await)
+    }
+
+    async fn stop_process(&self, owner: &str, id: &str) -> Result<ProcessState, SandboxError> {
+        self.state(self.inner.stop_process(owner, id).await)
+    }
+
     async fn copy_in(&self, host: &Path, path: &str) -> Result<u64, SandboxError> {
         self.inner.copy_in(host, path).await.map_err(|error| self.secrets.sandbox_error(error))
     }
@@ -60,6 +78,22 @@ impl Sandbox for MaskedSandbox {
 
     async fn close(&self) -> Result<(), SandboxError> {
         self.inner.close().await.map_err(|error| self.secrets.sandbox_error(error))
+    }
+}
+
+impl MaskedSandbox {
+    fn state(&self, state: Result<ProcessState, SandboxError>) -> Result<ProcessState, SandboxError> {
+        let mask = |text: String| self.secrets.masked(text);
+        match state {
+            Ok(state) => Ok(ProcessState {
+                id: mask(state.id),
+                line: mask(state.line),
+                lost: state.lost.map(mask),
+                output: mask(state.output),
+                ..state
+            }),
+            Err(error) => Err(self.secrets.sandbox_error(error)),
+        }
     }
 }
 
@@ -78,6 +112,7 @@ impl Secrets {
             SandboxError::InvalidCommand(text) => SandboxError::InvalidCommand(self.masked(text)),
             SandboxError::Lost(text) => SandboxError::Lost(self.masked(text)),
             SandboxError::Failed(text) => SandboxError::Failed(self.masked(text)),
+            SandboxError::Process(text) => SandboxError::Process(self.masked(text)),
             SandboxError::Copy(error) => match self.rewritten(&error) {
                 // The kind is kept: both are for the model, or neither.
                 Some(text) if error.is_for_model() => SandboxError::InvalidCommand(text),
