@@ -113,7 +113,8 @@ pub(super) fn judge(policy: &Policy, tools: &ToolSet, tool: &str, arguments: &Va
         },
         Action::Allow => Verdict::Make,
         Action::Ask => Verdict::Wait(Waiting::Consent(decision)),
-        Action::Deny => Verdict::Refuse(denied(tool, &decision)),
+        // NOTE: an action of a newer version is not carried out.
+        _ => Verdict::Refuse(denied(tool, &decision)),
     }
 }
 
@@ -169,7 +170,7 @@ impl Waiting {
     }
 
     fn unanswered(&self, tool: &str, limit: Duration) -> Said {
-        let time = format!("Nobody answered within {} minutes", limit.as_secs().div_ceil(60));
+        let time = format!("Nobody answered within {} minutes", limit.as_secs().div_ceil(60).max(1));
         match self {
             Self::Answer(_) => Said::Told(
                 format!(

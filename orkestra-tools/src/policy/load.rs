@@ -137,7 +137,9 @@ fn matches(rule: &Rule, spec: &RuleSpec, example: &str) -> bool {
         Subject::Command { .. } => {
             let script = shell::parse(example);
             let redefines = script.parts.iter().any(super::redefines);
-            let parts = script.parts.iter().map(|part| rule.matches_part(tool, part, redefines));
+            // A wrapper is decided on by what it runs.
+            let parts = script.parts.iter().filter(|part| !(rule.action == Action::Allow && part.is_wrapper));
+            let parts = parts.map(|part| rule.matches_part(tool, part, redefines));
             let unclear = script.unclear.iter().map(|_| rule.matches_unclear(tool));
             // Every command must be allowed, one is enough to be asked about or denied.
             match rule.action {

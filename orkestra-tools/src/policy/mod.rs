@@ -39,6 +39,7 @@ const DEFAULT: &str = include_str!("default.toml");
 /// What is done about a call. Ordered by strictness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Action {
     /// The call is made.
     Allow,
@@ -231,7 +232,7 @@ fn is_mcp(tool: &str) -> bool {
 fn redefines(part: &Part) -> bool {
     const NAMES: [&str; 6] = ["PATH", "IFS", "ENV", "BASH_ENV", "CDPATH", "SHELLOPTS"];
     let is_special = |name: &str| NAMES.contains(&name) || name.starts_with("LD_");
-    let words = part.words.iter().skip(1).map(|word| word.leading());
+    let words = part.words.iter().skip(1).map(shell::Word::leading);
     let declares = matches!(
         part.name(),
         Some("export" | "readonly" | "local" | "declare" | "typeset" | "read" | "printf" | "unset")

@@ -7,6 +7,7 @@ use super::Action;
 /// A policy before its rules are compiled and their examples checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct PolicySpec {
     /// What holds where no rule matches.
     #[serde(default = "allow")]
@@ -22,6 +23,7 @@ pub struct PolicySpec {
 /// A rule. It has a `tool`, a `command`, a `path` or a `host`; `tool` may limit one of the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RuleSpec {
     /// The name, unique in the policy, by which decisions and errors refer to it.
     pub name: String,
@@ -50,6 +52,23 @@ pub struct RuleSpec {
     /// What it must not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counterexamples: Vec<String>,
+}
+
+impl Default for PolicySpec {
+    /// No rules: everything is allowed, and tools of MCP servers are asked about.
+    fn default() -> Self {
+        Self { default: allow(), default_mcp: ask(), rules: Vec::new() }
+    }
+}
+
+impl RuleSpec {
+    /// A rule that is about nothing yet: set `tool`, `command`, `path` or `host`, and `examples`.
+    pub fn new(name: impl Into<String>, action: Action) -> Self {
+        let none = OneOrMany::default;
+        let (tool, command, arguments, path, host) = (none(), none(), none(), none(), none());
+        let (name, reason, examples, counterexamples) = (name.into(), String::new(), Vec::new(), Vec::new());
+        Self { name, action, reason, tool, command, arguments, path, host, examples, counterexamples }
+    }
 }
 
 /// A text, or a list of them.

@@ -102,7 +102,7 @@ fn script(state: &mut u64) -> String {
 
 /// Runs `script` in `directory`, where `marker` is the only program.
 fn run(shell: &str, script: &str, directory: &Path, trace: &Path) {
-    let mut command = Command::new("timeout");
+    let mut command = Command::new("/usr/bin/timeout");
     command.args(["2", shell, "-c", script]).current_dir(directory.join("work"));
     command.env_clear().env("PATH", directory.join("bin")).env("X", "marker").env("TRACE", trace);
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();

@@ -44,7 +44,7 @@ async fn results_errors_lines_and_artifacts_are_masked_and_the_workspace_is_not(
     let errors = [
         tools.call(&scope, TOKEN, json!({})).await,
         tools.call(&scope, "read_file", json!({"path": TOKEN})).await,
-        tools.call(&scope, "read_file", json!({"path": TOKEN, "x": TOKEN})).await,
+        tools.call(&scope, "read_file", json!({"path": "t", "limit": TOKEN})).await,
         tools.call(&scope, "read_file", json!({"path": format!("../{TOKEN}")})).await,
         tools.call(&scope, "run_command", json!({"command": "ls", "cwd": TOKEN})).await,
     ];

@@ -5,6 +5,7 @@ use super::parser::OPENING;
 use super::{DEPTH_MAX, Part, Piece, Unclear, Word, into};
 
 /// A command whose arguments end with a command.
+#[derive(Clone, Copy)]
 struct Wrapper {
     name: &'static str,
     /// Short options without a value.
