@@ -68,6 +68,39 @@ async fn results_errors_lines_and_artifacts_are_masked_and_the_workspace_is_not(
 }
 
 #[tokio::test]
+async fn what_a_process_prints_is_masked() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("workspace");
+    let sandbox = local(&path).await;
+    let artifacts = directory.path().join("artifacts");
+    let workspace = Workspace::open(&path).expect("it opens");
+    let scope =
+        ToolScope::new(workspace, sandbox, artifacts.clone(), Arc::new(Recorder::default())).with_secrets(secrets());
+    let tools = ToolSet::builtin();
+    tools.call(&scope, "write_file", json!({"path": "t", "content": TOKEN})).await.expect("it is written");
+    let command = "cat t; base64 -w 7 t; head -c 9 t; sleep 0.2; tail -c +10 t; echo end";
+    tools.call(&scope, "start_process", json!({"command": command, "name": "p"})).await.expect("it starts");
+    let mut read = String::new();
+    for _ in 0..100 {
+        let output = tools.call(&scope, "read_process", json!({"id": "p"})).await.expect("it is known");
+        read = format!("{output:?}");
+        if read.contains("end") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(read.contains("[secret GITHUB_TOKEN]") && read.contains("end"), "{read}");
+    let stopped = tools.call(&scope, "stop_process", json!({"id": "p"})).await.expect("it has ended");
+    for text in [read, format!("{stopped:?}")] {
+        assert!(!text.contains(&TOKEN[10..30]) && !text.contains("MTZDN2U0"), "{text}");
+    }
+    for entry in fs::read_dir(&artifacts).expect("it is there") {
+        let text = fs::read_to_string(entry.expect("an entry").path()).expect("it can be read");
+        assert!(!text.contains(&TOKEN[10..30]), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn docker_has_no_secret_in_an_environment_or_in_what_inspect_says() {
     let Some(options) = docker_options().await else { return };
     let directory = tempfile::tempdir().expect("a directory");
