@@ -9,6 +9,7 @@ use super::address::AddressKind;
 /// A host that must not be connected to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{host}`{} is denied: it {reason}; use a host with a public address, or ask the operator to allow this host", of(.address))]
+#[non_exhaustive]
 pub struct Denied {
     /// The host of the address or of a redirect.
     pub host: String,

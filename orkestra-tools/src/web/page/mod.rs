@@ -24,11 +24,20 @@ const PIECE_BYTES: usize = 4 * 1024;
 
 /// A link of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Link {
     /// Its text, in one line.
     pub text: String,
     /// Where it leads.
     pub url: String,
+}
+
+impl Link {
+    /// A link with its text cleaned and cut.
+    #[must_use]
+    pub fn new(text: &str, url: impl Into<String>) -> Self {
+        Self { text: one_line(text, PAGE_LINK_BYTES_MAX), url: url.into() }
+    }
 }
 
 pub(crate) struct Page {

@@ -164,7 +164,7 @@ impl Writer<'_> {
                 return;
             }
             None => {
-                self.out.links.push(Link { text: one_line(&text(), PAGE_LINK_BYTES_MAX), url: url.clone() });
+                self.out.links.push(Link::new(&text(), url.clone()));
                 self.numbers.insert(url, self.out.links.len());
                 self.out.links.len()
             }

@@ -33,6 +33,7 @@ use crate::limits::{
 
 /// A result of a search.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct SearchResult {
     /// The title, in one line.
     pub title: String,
