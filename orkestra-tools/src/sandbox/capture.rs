@@ -72,7 +72,7 @@ impl<'observer> Capture<'observer> {
         })
     }
 
-    /// For an observer that keeps no more than it has room for: it gets every line.
+    /// For an observer that limits what it keeps: it gets every line.
     pub(super) fn with_every_line(mut self) -> Self {
         self.lines_max = u64::MAX - 1;
         self

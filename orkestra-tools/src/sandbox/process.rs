@@ -258,7 +258,7 @@ impl Drop for Processes {
 }
 
 impl Entries {
-    /// Checks name and limits, makes room, and returns the id.
+    /// Checks name and limits, forgets the oldest ended processes, and returns the id.
     fn admit(&mut self, start: &ProcessStart) -> Result<String, SandboxError> {
         let refuse = |reason: String| Err(SandboxError::Process(format!("the process was not started: {reason}")));
         let of = |(owner, _): &(String, String)| *owner == start.owner;

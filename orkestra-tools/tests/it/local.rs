@@ -230,7 +230,7 @@ async fn a_private_network_has_loopback_alone_or_is_refused() {
     let connect = format!(
         "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}), 5); print(\"connected\")'"
     );
-    assert!(output(&sandbox, &connect).await.contains("Connection refused"), "the host's services are not there");
+    assert!(output(&sandbox, &connect).await.contains("Connection refused"), "the host's services are not reachable");
     let outside = "python3 -c 'import socket; socket.create_connection((\"192.0.2.1\", 80), 5)'";
     assert!(output(&sandbox, outside).await.contains("Network is unreachable"));
     // The same number: this is another network, in which the port is free.

@@ -47,7 +47,7 @@ impl Cgroups {
         made
     }
 
-    /// The groups, to be removed by whoever outlives this process.
+    /// The groups, which the guardian removes when this process has died.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         self.unified.iter().chain(&self.pids).cloned().collect()
     }

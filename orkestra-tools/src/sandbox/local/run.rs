@@ -146,7 +146,7 @@ impl Running {
         let group = group
             .map_err(|error| SandboxError::Failed(format!("cannot move a command into its control group: {error}")))?;
         self.tree.group = Arc::new(group);
-        // IMPORTANT: after the mark is set. Whoever closes the sandbox now finds either the mark or no command.
+        // IMPORTANT: after the mark is set. `close` now finds either the mark or no command.
         if inner.closed.load(Ordering::SeqCst) {
             return Err(SandboxError::Failed("it is closed; start it again".to_owned()));
         }
