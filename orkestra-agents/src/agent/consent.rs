@@ -105,16 +105,17 @@ pub(super) enum Verdict {
 pub(super) fn judge(policy: &Policy, tools: &ToolSet, tool: &str, arguments: &Value) -> Verdict {
     let Ok(arguments) = tools.validate(tool, arguments.clone()) else { return Verdict::Make };
     let decision = policy.decide(&PolicyRequest::call(tool, &arguments));
-    match decision.action {
+    let is_question = tool == ASK_HUMAN && decision.action <= Action::Ask;
+    if is_question && let Ok(question) = serde_json::from_value(arguments) {
         // A person is asked anyway.
-        Action::Allow | Action::Ask if tool == ASK_HUMAN => match serde_json::from_value(arguments) {
-            Ok(question) => Verdict::Wait(Waiting::Answer(question)),
-            Err(_) => Verdict::Make,
-        },
-        Action::Allow => Verdict::Make,
-        Action::Ask => Verdict::Wait(Waiting::Consent(decision)),
-        // NOTE: an action of a newer version is not carried out.
-        _ => Verdict::Refuse(denied(tool, &decision)),
+        Verdict::Wait(Waiting::Answer(question))
+    } else if decision.action == Action::Allow {
+        Verdict::Make
+    } else if decision.action == Action::Ask {
+        Verdict::Wait(Waiting::Consent(decision))
+    } else {
+        // NOTE: also what a newer version may decide.
+        Verdict::Refuse(denied(tool, &decision))
     }
 }
 

@@ -255,8 +255,8 @@ mod tests {
                 let directory = tempfile::tempdir().expect("a temporary directory");
                 let path = directory.path().join("whole.log");
                 let mut capture = Capture::new(&lines, Some(path.clone()), &secrets).expect("the file opens");
-                capture.push(secret[..at].as_bytes(), false);
-                capture.push(secret[at..].as_bytes(), second);
+                capture.push(&secret.as_bytes()[..at], false);
+                capture.push(&secret.as_bytes()[at..], second);
                 let output = capture.finish().output;
                 let whole = std::fs::read_to_string(path).expect("the file is there");
                 let lines = lines.0.into_inner().expect("no test panics inside");
