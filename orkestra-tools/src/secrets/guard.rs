@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::Secrets;
-use crate::error::ToolError;
 use crate::egress::HostUse;
+use crate::error::ToolError;
 use crate::sandbox::{Command, CommandResult, Confinement, ProcessStart, ProcessState, Sandbox, SandboxError};
 use crate::scope::{Happening, Observer};
 use crate::tool::ToolOutput;

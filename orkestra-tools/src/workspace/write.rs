@@ -196,12 +196,7 @@ impl Workspace {
     ///
     /// IMPORTANT: each component is opened without following a link, and a link is resolved to a path that is checked again:
     /// a link to `.git` is not a way into it.
-    fn directory(
-        &self,
-        path: &str,
-        place: &Path,
-        mut creating: Option<Creating<'_>>,
-    ) -> Result<Dir, WorkspaceError> {
+    fn directory(&self, path: &str, place: &Path, mut creating: Option<Creating<'_>>) -> Result<Dir, WorkspaceError> {
         let root = &self.handle.dir;
         let mut place = place.to_owned();
         for _ in 0..LINKS_MAX {
@@ -230,11 +225,7 @@ impl Workspace {
 }
 
 /// Opens a directory component by component. An error has the path of the component that failed.
-fn descend(
-    root: &Dir,
-    place: &Path,
-    mut creating: Option<&mut Creating<'_>>,
-) -> Result<Dir, (PathBuf, io::Error)> {
+fn descend(root: &Dir, place: &Path, mut creating: Option<&mut Creating<'_>>) -> Result<Dir, (PathBuf, io::Error)> {
     let mut so_far = PathBuf::new();
     let mut dir = root.try_clone().map_err(|error| (so_far.clone(), error))?;
     for component in place.components() {

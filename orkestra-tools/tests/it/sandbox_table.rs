@@ -131,7 +131,21 @@ async fn confinement(sandbox: &Arc<dyn Sandbox>, workspace: &Path) {
         "SHLVL",
         "_",
         "HOSTNAME",
+        // Of the image, and of a container without a network.
         "npm_config_update_notifier",
+        "npm_config_prefix",
+        "PIP_BREAK_SYSTEM_PACKAGES",
+        "UV_PYTHON_DOWNLOADS",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+        "PIP_RETRIES",
+        "npm_config_fetch_retries",
+        "UV_HTTP_RETRIES",
+        "UV_OFFLINE",
     ];
     for entry in environment.lines() {
         let name = entry.split('=').next().unwrap_or_default();
