@@ -11,6 +11,7 @@
 mod container;
 mod daemon;
 mod exec;
+mod scripts;
 
 use std::path::Path;
 use std::sync::Arc;
