@@ -117,7 +117,7 @@ fn no_shell_runs_what_the_policy_does_not_see() {
     let policy = policy.expect("it is valid");
     let shells: Vec<&str> =
         ["/bin/dash", "/bin/bash", "/bin/sh"].into_iter().filter(|shell| Path::new(shell).exists()).collect();
-    let scripts: usize = std::env::var("ORKESTRA_TEST_SCRIPTS").ok().and_then(|text| text.parse().ok()).unwrap_or(400);
+    let scripts: usize = std::env::var("ORKESTRA_TEST_SCRIPTS").ok().and_then(|text| text.parse().ok()).unwrap_or(2000);
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path();
     for name in ["bin", "work", "traces"] {
