@@ -141,7 +141,7 @@ fn counts_may_be_right_wrong_or_missing() {
     // Exact counts end the hunk, so a removed line that looks like a header is one.
     let sql = "-- a\n++ b\nx\n";
     check(sql, &unified("@@ -1,3 +1,2 @@\n--- a\n-++ b\n+++ c\n x\n"), Ok("++ c\nx\n"));
-    // The signature of a mail.
+    // The signature that git writes below a patch.
     check("a\nb\n", &unified("@@ -1,2 +1,2 @@\n-a\n+c\n b\n-- \n2.39.5\n\n"), Ok("c\nb\n"));
 }
 
