@@ -11,7 +11,7 @@ use crate::model::RunId;
 use super::Shared;
 use crate::runtime::driver::Driver;
 use crate::runtime::error::{Error, ErrorKind};
-use crate::runtime::ownership::live::Registration;
+use crate::runtime::ownership::live::{Channels, Registration};
 use crate::runtime::task::message::Message;
 
 impl Shared {
@@ -63,7 +63,22 @@ impl Shared {
             if self.shutdown.get() {
                 return Err(Error::shut_down());
             }
-            match Self::ensure_driven(self, run).send(message).await {
+            let driver = match self.live.driver(run) {
+                Ok(driver) => driver,
+                Err(channels) => {
+                    let driver = channels.sender.clone();
+                    // A driver of a new run that finds its channel empty leaves, so the message comes first.
+                    let sent = driver.try_send(message);
+                    Self::start_driver(self, run, channels);
+                    match sent {
+                        Ok(()) => return Ok(()),
+                        // Others were faster and filled the channel.
+                        Err(returned) => message = returned.into_inner(),
+                    }
+                    driver
+                }
+            };
+            match driver.send(message).await {
                 Ok(()) => return Ok(()),
                 // The driver was about to leave: the next one takes the message.
                 Err(returned) => message = returned.0,
@@ -86,13 +101,17 @@ impl Shared {
         match shared.live.driver(run) {
             Ok(sender) => sender,
             Err(channels) => {
-                shared.blocked.remove(run);
                 let sender = channels.sender.clone();
-                let registration = Registration::new(shared, run, &channels);
-                shared.jobs.spawn(Driver::new(Arc::clone(shared), run.clone(), channels).drive(registration));
+                Self::start_driver(shared, run, channels);
                 sender
             }
         }
+    }
+
+    fn start_driver(shared: &Arc<Self>, run: &RunId, channels: Channels) {
+        shared.blocked.remove(run);
+        let registration = Registration::new(shared, run, &channels);
+        shared.jobs.spawn(Driver::new(Arc::clone(shared), run.clone(), channels).drive(registration));
     }
 
     /// Whether another engine, of this process or another, may drive a run that this one cannot.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orkestra_core::kernel::NodeStatus;
+use orkestra_core::model::{Epoch, Seq};
 use orkestra_core::prelude::*;
 use tokio::sync::Barrier;
 
@@ -297,4 +298,17 @@ async fn a_step_retries_and_times_out_by_itself() {
     let engine = engine(MemoryStore::new()).workflow(workflow).start().await.expect("an engine");
     let run = engine.run("w").start().await.expect("a run");
     assert_eq!(run.output::<usize>().await.expect("an output"), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_new_run_is_claimed_once() {
+    let store = MemoryStore::new();
+    let workflow = Workflow::new("work").node("n", double).build().expect("a workflow");
+    let engine = Engine::builder().store(store.clone()).workflow(workflow).start().await.expect("an engine");
+    for round in 0..300_u64 {
+        let run = engine.run("work").id(format!("r{round}")).input(&round).expect("json").start().await.expect("a run");
+        run.outcome().await.expect("an end");
+    }
+    let last = store.read(&RunId::new("r299").expect("an id"), Seq(1), 1).await.expect("a journal");
+    assert_eq!(last[0].epoch, Epoch(300), "one claim for each run");
 }

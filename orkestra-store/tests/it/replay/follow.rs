@@ -41,8 +41,9 @@ struct Follower {
     /// What each path below the root refers to.
     names: BTreeMap<String, Node>,
     opens: Vec<Open>,
-    /// The descriptors of the process that refer to something below the root: an index into `opens`.
-    descriptors: BTreeMap<i64, usize>,
+    /// The descriptors of the process that refer to something below the root: an index into `opens`, and the line since which
+    /// they do.
+    descriptors: BTreeMap<i64, (usize, usize)>,
 }
 
 impl Follower {
@@ -72,7 +73,11 @@ impl Follower {
             }
             ("open" | "openat" | "creat", _) => self.open(&call, result),
             ("close", _) => {
-                self.descriptors.remove(&descriptor(&call, 0)?);
+                let closed = descriptor(&call, 0)?;
+                // The number may have been given to another file while the call had not yet returned.
+                if self.descriptors.get(&closed).is_some_and(|(_, since)| *since < call.began) {
+                    self.descriptors.remove(&closed);
+                }
                 Ok(())
             }
             ("dup" | "dup2" | "dup3", _) => self.duplicate(&call, result),
@@ -84,7 +89,7 @@ impl Follower {
             ("read" | "readv", Some(count)) => {
                 // strace shows it raw, without the data.
                 let open = call.number(0)?;
-                if let Some(open) = self.descriptors.get(&open.cast_signed()) {
+                if let Some((open, _)) = self.descriptors.get(&open.cast_signed()) {
                     self.opens[*open].position += count;
                 }
                 Ok(())
@@ -133,7 +138,7 @@ impl Follower {
     /// The open file that a call is made on, if it is below the root.
     fn of(&self, call: &Call) -> Result<Option<usize>, String> {
         let (_, shown) = call.descriptor(0)?;
-        let open = self.descriptors.get(&descriptor(call, 0)?).copied();
+        let open = self.descriptors.get(&descriptor(call, 0)?).map(|(open, _)| *open);
         // strace shows the path that the system knows: both must agree.
         if open.is_some() == self.inside(shown).is_some() {
             Ok(open)
@@ -157,7 +162,10 @@ impl Follower {
             "open" => (path(call, 0)?, call.word(1)?),
             _ => (path(call, 0)?, "O_WRONLY|O_CREAT|O_TRUNC"),
         };
-        let Some(path) = self.inside(&path) else { return Ok(()) };
+        let Some(path) = self.inside(&path) else {
+            self.descriptors.remove(&descriptor);
+            return Ok(());
+        };
         let flags: Vec<_> = flags.split('|').collect();
         if flags.contains(&"O_TMPFILE") {
             return Err("O_TMPFILE is not handled".into());
@@ -173,13 +181,13 @@ impl Follower {
             None => return Err("its file is not known".into()),
         };
         self.opens.push(Open { node, position: 0, append: flags.contains(&"O_APPEND") });
-        self.descriptors.insert(descriptor, self.opens.len() - 1);
+        self.descriptors.insert(descriptor, (self.opens.len() - 1, call.ended));
         Ok(())
     }
 
     fn duplicate(&mut self, call: &Call, result: i64) -> Result<(), String> {
         match self.of(call)? {
-            Some(open) => self.descriptors.insert(result, open),
+            Some(open) => self.descriptors.insert(result, (open, call.ended)),
             None => self.descriptors.remove(&result),
         };
         Ok(())
@@ -389,6 +397,24 @@ mod tests {
         ];
         let found = records(&log).expect("every call is handled");
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_number_is_given_again_before_its_close_has_returned() {
+        let log = [
+            r#"1 mkdir("/s/d", 0777) = 0"#,
+            r#"1 openat(AT_FDCWD</>, "/s/d", O_RDONLY|O_DIRECTORY) = 4</s/d>"#,
+            r#"1 close(4</s/d> <unfinished ...>"#,
+            r#"2 openat(AT_FDCWD</>, "/s", O_RDONLY|O_DIRECTORY) = 4</s>"#,
+            r#"1 <... close resumed>) = 0"#,
+            r#"2 fsync(4</s>) = 0"#,
+            r#"2 close(4</s> <unfinished ...>"#,
+            r#"1 openat(AT_FDCWD</>, "/etc/x", O_RDONLY) = 4</etc/x>"#,
+            r#"1 fcntl(4</etc/x>, F_GETFL) = 0"#,
+            r#"2 <... close resumed>) = 0"#,
+        ];
+        let found = records(&log).expect("every call is handled");
+        assert_eq!(found[1..], ["the sync of file 0 ends, which began with line 6"]);
     }
 
     #[test]
