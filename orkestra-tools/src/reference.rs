@@ -49,10 +49,10 @@ impl ToolReference {
         let properties = schema.get("properties").and_then(Value::as_object);
         let mut parameters: Vec<ParameterReference> =
             properties.into_iter().flatten().map(|(name, property)| parameter(name, property, &required)).collect();
-        // The optional ones stay sorted by name, as the map of the schema has them.
+        // By name: the order in the map of the schema depends on a feature of serde_json that other crates may turn on.
         parameters.sort_by_key(|parameter| {
             let place = required.iter().position(|name| *name == parameter.name);
-            place.unwrap_or(usize::MAX)
+            (place.unwrap_or(usize::MAX), parameter.name.clone())
         });
         Self {
             name: tool.name().to_owned(),
