@@ -86,6 +86,39 @@ async fn limits_of_output(sandbox: &Arc<dyn Sandbox>, workspace: &Path) {
     assert!(endless.timed_out && endless.output.len() < 60_000);
 }
 
+/// What may be in the environment of a command.
+const KNOWN_VARIABLES: [&str; 28] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "TERM",
+    "NO_COLOR",
+    "PYTHONUNBUFFERED",
+    "PIP_DISABLE_PIP_VERSION_CHECK",
+    "ORKESTRA_SANDBOX",
+    "PWD",
+    "OLDPWD",
+    "SHLVL",
+    "_",
+    "HOSTNAME",
+    // Of the image, and of a container without a network.
+    "npm_config_update_notifier",
+    "npm_config_prefix",
+    "PIP_BREAK_SYSTEM_PACKAGES",
+    "UV_PYTHON_DOWNLOADS",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "PIP_RETRIES",
+    "npm_config_fetch_retries",
+    "UV_HTTP_RETRIES",
+    "UV_OFFLINE",
+];
+
 async fn confinement(sandbox: &Arc<dyn Sandbox>, workspace: &Path) {
     let outside = workspace.with_extension("outside");
     std::fs::create_dir_all(&outside).expect("created");
@@ -116,26 +149,9 @@ async fn confinement(sandbox: &Arc<dyn Sandbox>, workspace: &Path) {
     assert_eq!(result.output.trim(), owner.to_string(), "files belong to the workspace's owner");
 
     let environment = run(sandbox, "env").await.output;
-    let known = [
-        "PATH",
-        "HOME",
-        "TMPDIR",
-        "LANG",
-        "TERM",
-        "NO_COLOR",
-        "PYTHONUNBUFFERED",
-        "PIP_DISABLE_PIP_VERSION_CHECK",
-        "ORKESTRA_SANDBOX",
-        "PWD",
-        "OLDPWD",
-        "SHLVL",
-        "_",
-        "HOSTNAME",
-        "npm_config_update_notifier",
-    ];
     for entry in environment.lines() {
         let name = entry.split('=').next().unwrap_or_default();
-        assert!(known.contains(&name), "unexpected in the environment: {entry}");
+        assert!(KNOWN_VARIABLES.contains(&name), "unexpected in the environment: {entry}");
     }
     let dump = run(sandbox, "cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'").await.output;
     assert!(!dump.contains("CARGO_MANIFEST_DIR"), "the environment of the host process is readable");
