@@ -62,9 +62,8 @@ pub(crate) fn environment(registries: &[Registry]) -> Vec<(String, String)> {
     set("APT_CONFIG", format!("{CONFIG_DIRECTORY}/apt.conf"));
     // The proxy keeps what clients would keep in scratch space, which is memory. Compiling takes longer than installing, and
     // what is used is compiled when it is first imported.
-    for name in ["PIP_NO_CACHE_DIR", "PIP_NO_COMPILE"] {
-        set(name, "1".to_owned());
-    }
+    set("PIP_NO_CACHE_DIR", "1".to_owned());
+    set("PIP_COMPILE", "0".to_owned());
     set("PIP_PROGRESS_BAR", "off".to_owned());
     set("UV_LINK_MODE", "copy".to_owned());
     // Node's own fetch asks for this before it uses a proxy.

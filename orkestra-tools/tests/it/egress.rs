@@ -97,6 +97,46 @@ with tarfile.open(root + "/archive", "w:gz") as archive:
     (read("wheel"), read("archive"))
 }
 
+/// Every client shows the host, and the way to allow it.
+async fn refusals(sandbox: &DockerSandbox) {
+    for (line, host) in [
+        ("python3 -c 'import urllib.request as u; u.urlopen(\"https://example.com/x\")'", "example.com:443"),
+        ("python3 -c 'import urllib.request as u; u.urlopen(\"http://example.com/x\")'", "example.com"),
+        ("git clone https://example.org/a/b", "example.org:443"),
+        ("pip install --retries 0 https://example.net/x-1.0-py3-none-any.whl", "example.net:443"),
+        ("npm --fetch-retries=0 install https://example.edu/x.tgz", "example.edu:443"),
+        ("pip install --retries 0 --index-url https://1.1.1.1/simple other", "1.1.1.1:443"),
+    ] {
+        let result = run(sandbox, line).await;
+        println!("--- {line}\n{}", result.output);
+        assert_ne!(result.exit_code, 0, "{line}");
+        let told = format!("[network] {host} is not on the list of allowed hosts; run `allow HOST`");
+        assert!(result.output.contains(&told), "{line}: {}", result.output);
+    }
+}
+
+/// No name, no address, nothing to write, no secret, nothing to publish.
+async fn walls(sandbox: &DockerSandbox) {
+    for line in [
+        "getent hosts example.com",
+        "python3 -c 'import socket; socket.create_connection((\"1.1.1.1\", 53), 3)'",
+        "python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b\"x\", (\"1.1.1.1\", 53))'",
+        "python3 -c 'import socket; socket.getaddrinfo(\"data.tunnel.example.com\", 80)'",
+        "python3 -c 'import socket; socket.create_connection((\"169.254.169.254\", 80), 3)'",
+        "touch /run/orkestra/x /.cargo/x || rm -f /run/orkestra/proxy.sock",
+        "grep -r hidden-word /run/orkestra /.cargo /proc/self/environ /etc 2>/dev/null",
+    ] {
+        let result = run(sandbox, line).await;
+        assert_ne!(result.exit_code, 0, "{line}: {}", result.output);
+    }
+    let interfaces = run(sandbox, "ls /sys/class/net; cat /etc/resolv.conf").await.output;
+    assert!(!interfaces.contains("eth"), "{interfaces}");
+    let publish =
+        run(sandbox, "mkdir p && cd p && echo '{\"name\":\"mine\",\"version\":\"1.0.0\"}' > package.json && npm publish --registry http://127.0.0.1:3128/npm/ --//127.0.0.1:3128/npm/:_authToken=x")
+            .await;
+    assert!(publish.exit_code != 0 && publish.output.contains("read-only mirror"), "{}", publish.output);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn packages_are_installed_from_a_mirror_and_nothing_else_is_reached() {
     let root = TempDir::new().expect("a temporary directory");
@@ -133,39 +173,8 @@ async fn packages_are_installed_from_a_mirror_and_nothing_else_is_reached() {
         assert_eq!(result.exit_code, 0, "{line}: {}", result.output);
         assert!(result.output.contains("installed"), "{line}: {}", result.output);
     }
-    // Every client shows the host, and the way to allow it.
-    for (line, host) in [
-        ("python3 -c 'import urllib.request as u; u.urlopen(\"https://example.com/x\")'", "example.com:443"),
-        ("python3 -c 'import urllib.request as u; u.urlopen(\"http://example.com/x\")'", "example.com"),
-        ("git clone https://example.org/a/b", "example.org:443"),
-        ("pip install --retries 0 https://example.net/x-1.0-py3-none-any.whl", "example.net:443"),
-        ("npm --fetch-retries=0 install https://example.edu/x.tgz", "example.edu:443"),
-        ("pip install --retries 0 --index-url https://1.1.1.1/simple other", "1.1.1.1:443"),
-    ] {
-        let result = run(&sandbox, line).await;
-        println!("--- {line}\n{}", result.output);
-        assert_ne!(result.exit_code, 0, "{line}");
-        let told = format!("[network] {host} is not on the list of allowed hosts; run `allow HOST`");
-        assert!(result.output.contains(&told), "{line}: {}", result.output);
-    }
-    for line in [
-        "getent hosts example.com",
-        "python3 -c 'import socket; socket.create_connection((\"1.1.1.1\", 53), 3)'",
-        "python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b\"x\", (\"1.1.1.1\", 53))'",
-        "python3 -c 'import socket; socket.getaddrinfo(\"data.tunnel.example.com\", 80)'",
-        "python3 -c 'import socket; socket.create_connection((\"169.254.169.254\", 80), 3)'",
-        "touch /run/orkestra/x /.cargo/x || rm -f /run/orkestra/proxy.sock",
-        "grep -r hidden-word /run/orkestra /.cargo /proc/self/environ /etc 2>/dev/null",
-    ] {
-        let result = run(&sandbox, line).await;
-        assert_ne!(result.exit_code, 0, "{line}: {}", result.output);
-    }
-    let interfaces = run(&sandbox, "ls /sys/class/net; cat /etc/resolv.conf").await.output;
-    assert!(!interfaces.contains("eth"), "{interfaces}");
-    let publish =
-        run(&sandbox, "mkdir p && cd p && echo '{\"name\":\"mine\",\"version\":\"1.0.0\"}' > package.json && npm publish --registry http://127.0.0.1:3128/npm/ --//127.0.0.1:3128/npm/:_authToken=x")
-            .await;
-    assert!(publish.exit_code != 0 && publish.output.contains("read-only mirror"), "{}", publish.output);
+    refusals(&sandbox).await;
+    walls(&sandbox).await;
     let hosts = sandbox.hosts();
     let of = |name: &str| hosts.iter().find(|used| used.host == name).expect("counted").clone();
     assert!(of("127.0.0.1").allowed >= 8 && of("example.com").refused >= 2, "{hosts:#?}");

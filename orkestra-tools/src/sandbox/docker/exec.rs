@@ -127,7 +127,8 @@ fn note_refusals(egress: &EgressProxy, before: u64, capture: &mut Capture<'_>) {
 pub(super) async fn probe(shared: &Arc<Shared>) -> Result<(), SandboxError> {
     let name = format!(".orkestra-write-probe-{}", std::process::id());
     shared.workspace.write(&name, b"")?;
-    let answer = internal_command(shared, &["sh", "-c", PROBE, "sh", &name, PROBE_PROXY]).await;
+    let proxy = if shared.egress.is_some() { PROBE_PROXY } else { "" };
+    let answer = internal_command(shared, &["sh", "-c", PROBE, "sh", &name, proxy]).await;
     shared.workspace.remove(&name);
     let what =
         match answer?.1 {
@@ -144,7 +145,7 @@ pub(super) async fn probe(shared: &Arc<Shared>) -> Result<(), SandboxError> {
                 .to_owned(),
             15 => "the forwarder of the network `registries` does not start in the container; build the image with docker/sandbox/build"
                 .to_owned(),
-            16 => "the container cannot use the socket of the egress proxy; gVisor needs the flag `--host-uds=open` in the daemon's \
+            16 => "the container cannot use the socket of the egress proxy; with gVisor, add the flag `--host-uds=open` in the daemon's \
                    configuration of the runtime"
                 .to_owned(),
             code => format!("the sandbox image cannot run `sh` (exit {code}); build it with docker/sandbox/build"),

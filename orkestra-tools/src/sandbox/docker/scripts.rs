@@ -65,7 +65,8 @@ ORKESTRA_SANDBOX=probe setsid sh -c 'tr "\0" "\n" </proc/$$/environ | grep -qsxF
 [ -e "/workspace/$1" ] || exit 12
 [ -w /workspace ] || exit 13
 [ -w /tmp ] && [ -w "$HOME" ] || exit 14
-[ -S /run/orkestra/proxy.sock ] || exit 0
+[ -n "$2" ] || exit 0
+[ -S /run/orkestra/proxy.sock ] || exit 16
 python3 -I -S -c "$2" || exit $?
 "#;
 
