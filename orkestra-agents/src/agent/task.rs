@@ -245,7 +245,7 @@ impl Attempt<'_> {
                 Ok(bytes) => events::file_written(self.cx, path, bytes),
                 // The agent left something else at this path: the validator judges that.
                 Err(error) if error.is_for_model() => {
-                    tracing::warn!(%error, path, "cannot write the answer of an agent")
+                    tracing::warn!(%error, path, "cannot write the answer of an agent");
                 }
                 Err(error) => return Err(error.into()),
             }
