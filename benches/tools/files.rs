@@ -36,7 +36,7 @@ const WORDS: [&str; 16] = [
     "state", "config", "writer",
 ];
 
-/// What is measured: its name, the call of a tool, the arguments of `rg`, and how many times its time is allowed.
+/// What is measured, our call, the arguments of `rg`, and the largest ratio that is good enough.
 type Case<'a> = (&'a str, (&'a str, Value), &'a [&'a str], Option<f64>);
 
 pub(crate) fn measure(runtime: &Runtime, place: &Path, scale: Scale) -> BenchResult {
@@ -52,7 +52,7 @@ pub(crate) fn measure(runtime: &Runtime, place: &Path, scale: Scale) -> BenchRes
     let scope = ToolScope::new(workspace, Arc::new(sandbox), place.join("artifacts"), Arc::new(Unobserved));
     let tools = ToolSet::builtin();
     let grep = |pattern: &str| ("grep", json!({"pattern": pattern, "limit": 1000}));
-    let cases: [Case; 7] = [
+    let cases: [Case<'_>; 7] = [
         ("grep, a rare word", grep("rare_word_here"), &["-n", "rare_word_here"], Some(2.0)),
         ("grep, a rare regex", grep(r"rare_\w+_here\s+\d+"), &["-n", r"rare_\w+_here\s+\d+"], Some(2.0)),
         ("grep, a regex without a literal", grep(r"\b[xyz]{3}\d{4}\b"), &["-n", r"\b[xyz]{3}\d{4}\b"], Some(2.0)),

@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+use crate::tools::apply_patch;
+use crate::workspace::parse_path;
+
 /// Arguments that name paths, by the names that our tools and common MCP servers use.
 const PATH_ARGUMENTS: [&str; 9] =
     ["path", "paths", "file", "files", "file_path", "filename", "directory", "source", "destination"];
@@ -58,15 +61,26 @@ impl PolicyRequest {
     /// Reads the argument `name`, and what is in it.
     fn read(&mut self, name: &str, value: &Value) {
         match value {
-            Value::String(text) if PATH_ARGUMENTS.contains(&name) => self.paths.push(text.clone()),
+            Value::String(text) if PATH_ARGUMENTS.contains(&name) => self.path(text),
             Value::String(text) if COMMAND_ARGUMENTS.contains(&name) => self.commands.push(text.clone()),
             Value::String(text) if HOST_ARGUMENTS.contains(&name) => self.hosts.push(host_of(text)),
-            Value::String(text) if name == "patch" => self.paths.extend(patched(text)),
+            Value::String(text) if name == "patch" => {
+                patched(text).iter().for_each(|path| self.path(path));
+                // What the tool itself reads: also the files of a patch without such lines.
+                apply_patch::paths(text).iter().for_each(|path| self.path(path));
+            }
             Value::String(text) if name == "cwd" => self.has_cwd |= super::matching::cleaned(text) != ".",
             Value::Array(values) => values.iter().for_each(|value| self.read(name, value)),
             Value::Object(fields) => fields.iter().for_each(|(name, value)| self.read(name, value)),
             Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
+    }
+
+    /// A path as it is written, and as our tools read it: they decode a path in double quotes, and other tools may not.
+    fn path(&mut self, text: &str) {
+        let decoded = parse_path(text).map(|path| path.to_string_lossy().into_owned());
+        self.paths.extend(decoded.ok().filter(|decoded| decoded != text));
+        self.paths.push(text.to_owned());
     }
 
     /// A connection to a host, by whatever means.
@@ -87,6 +101,8 @@ fn patched(text: &str) -> Vec<String> {
     let path = |line: &str| {
         let path = PATCH_HEADERS.iter().find_map(|header| line.strip_prefix(header))?;
         let path = path.split('\t').next().unwrap_or(path).trim();
+        let decoded = parse_path(path).map(|path| path.to_string_lossy().into_owned());
+        let path = decoded.as_deref().unwrap_or(path);
         Some(path.strip_prefix("a/").or_else(|| path.strip_prefix("b/")).unwrap_or(path).to_owned())
     };
     text.lines().filter_map(path).filter(|path| path != "/dev/null").collect()

@@ -305,6 +305,20 @@ fn rules_by_tool_path_and_host() {
         decide("apply_patch", json!({"patch": "*** Begin Patch\n*** Update File: x\n*** Move to: .github/y\n"})),
         Action::Deny
     );
+    // As our tools read them: a path in double quotes is decoded, and a patch may name its files in other ways.
+    for path in [r#"".github/a""#, r#""\056github/a""#, r#""./.github/a\n""#] {
+        assert_eq!(decide("write_file", json!({ "path": path })), Action::Deny, "{path}");
+    }
+    for patch in [
+        "--- \"a/.github/a\"\n+++ \"b/.github/a\"\n@@ -1 +1 @@\n-x\n+y\n",
+        "diff --git a/.github/a b/.github/a\ndeleted file mode 100644\n",
+        "diff --git a/.github/a b/.github/a\nold mode 100644\nnew mode 100755\n",
+        "diff --git a/x b/.github/a\nsimilarity index 100%\nrename from x\nrename to .github/a\n",
+        "*** Begin Patch\n*** Delete File: .github/a\n*** End Patch\n",
+        "*** Begin Patch\n*** Update File: \"\\056github/a\"\n@@\n-x\n+y\n*** End Patch\n",
+    ] {
+        assert_eq!(decide("apply_patch", json!({ "patch": patch })), Action::Deny, "{patch}");
+    }
     assert_eq!(decide("m__edit", json!({"edits": [{"path": "a"}, {"path": ".github/a"}]})), Action::Deny);
     assert_eq!(decide("files__read_text", json!({})), Action::Allow);
     assert_eq!(decide("files__write", json!({})), Action::Deny);

@@ -1,6 +1,6 @@
 //! The built-in tools, one per file.
 
-mod apply_patch;
+pub(crate) mod apply_patch;
 mod edit_file;
 mod glob;
 mod grep;

@@ -18,6 +18,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use self::form::{Action, FilePatch};
 use self::plan::Done;
 use super::blocking;
 use crate::error::ToolError;
@@ -36,6 +37,15 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) struct ApplyPatch;
+
+/// The files that a patch reads or writes, as it names them; nothing of a patch that would be refused.
+pub(crate) fn paths(patch: &str) -> Vec<String> {
+    let both = |file: FilePatch| match file.action {
+        Action::Rename(from) | Action::Copy(from) => vec![file.path, from],
+        Action::Add | Action::Delete | Action::Update => vec![file.path],
+    };
+    form::parse(patch).unwrap_or_default().into_iter().flat_map(both).collect()
+}
 
 #[async_trait]
 impl TypedTool for ApplyPatch {
