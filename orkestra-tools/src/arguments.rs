@@ -21,8 +21,11 @@ pub(crate) fn check_size(tool: &str, arguments: &Value) -> Result<(), ToolError>
     Err(ToolError::InvalidArguments { tool: tool.to_owned(), message })
 }
 
-/// Whether a value has at most this many bytes. Every value counts for at least its size in memory, so that a million zeros count
-/// too.
+/// What a value counts for besides its text, so that a million zeros count too: about its size in memory, which depends on features
+/// of serde_json that other crates may turn on.
+const VALUE_BYTES: usize = 32;
+
+/// Whether a value has at most this many bytes.
 fn has_at_most(value: &Value, limit: usize) -> bool {
     let mut left = limit;
     let mut values = vec![value];
@@ -31,13 +34,13 @@ fn has_at_most(value: &Value, limit: usize) -> bool {
             Value::String(text) => text.len(),
             Value::Array(items) => {
                 values.extend(items);
-                size_of::<Value>()
+                VALUE_BYTES
             }
             Value::Object(fields) => {
                 values.extend(fields.values());
-                fields.keys().map(|key| key.len() + size_of::<Value>()).sum()
+                fields.keys().map(|key| key.len() + VALUE_BYTES).sum()
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) => size_of::<Value>(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => VALUE_BYTES,
         };
         match left.checked_sub(own) {
             Some(rest) => left = rest,
