@@ -49,7 +49,7 @@ impl Validator for PlanValidator {
     }
 }
 
-/// The content of a file, `None` if there is none, or why the agent's file cannot be read.
+/// The content of a file; `None` if it does not exist. An error says why it cannot be read.
 async fn read(work: Submission<'_>, path: &'static str) -> Result<Result<Option<String>, String>, ValidateError> {
     let workspace = work.scope.workspace().clone();
     blocking(move || match workspace.read(path) {

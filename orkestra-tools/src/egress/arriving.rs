@@ -97,7 +97,7 @@ impl Keep {
     }
 }
 
-/// The value, or a warning that there is none.
+/// Returns the value, or logs why there is none.
 pub(super) fn warn_of<T>(done: Result<io::Result<T>, tokio::task::JoinError>) -> Option<T> {
     match done.map_err(io::Error::other).and_then(|done| done) {
         Ok(value) => Some(value),

@@ -23,7 +23,7 @@ pub(super) struct Target {
 }
 
 pub(super) enum Kind {
-    /// It changes: an index page, which is confirmed again when it is no longer fresh.
+    /// An index page. Its content changes, so a cached copy is revalidated when it is no longer fresh.
     Index { accept: &'static str, page: Page },
     /// It never changes.
     File(Option<Digest>),
