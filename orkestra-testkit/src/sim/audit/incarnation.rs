@@ -134,6 +134,11 @@ impl Incarnation {
                     return Err(format!("`{node}` failed without cause: {failure}"));
                 }
             }
+            Event::RunPaused { reason: PauseReason::ProcessesLost { times, .. } }
+                if !copied && u64::from(*times) > losses =>
+            {
+                return Err(format!("it is paused because {times} processes were lost, and {losses} were"));
+            }
             Event::RunPaused { .. } => self.paused = true,
             Event::RunResumed => self.paused = false,
             event if event.ends_run() || matches!(event, Event::StopRequested { .. }) => self.paused = false,
