@@ -27,8 +27,8 @@ pub struct RunOptions {
     pub budget: BTreeMap<Name, Amount>,
     /// How many processes in a row may be lost while an attempt runs and finishes no step. The last one pauses the run, so that a
     /// task that ends its process cannot do so at every start; when it is resumed, the count begins anew. An orderly shutdown
-    /// does not count. `None` for no such limit: then the attempt fails after
-    /// [`INTERRUPTIONS_MAX`](super::limits::INTERRUPTIONS_MAX).
+    /// does not count; that an engine at full capacity left the run to another one before its start counts once. `None` for no
+    /// such limit: then the attempt fails after [`INTERRUPTIONS_MAX`](super::limits::INTERRUPTIONS_MAX).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_processes_max: Option<NonZeroU32>,
     /// The node that started it and waits for it.
