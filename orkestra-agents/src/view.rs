@@ -30,6 +30,9 @@ pub struct RunBody {
     pub model: Option<String>,
     /// Where its commands run.
     pub sandbox: Option<String>,
+    /// The network that its commands have: `none`, `registries` or `open`. Missing for a run of an older version.
+    #[serde(default)]
+    pub network: Option<String>,
     /// When it was created, RFC 3339 in UTC.
     pub created_at: String,
     /// When it last changed.
@@ -176,6 +179,7 @@ impl RunBody {
             project_id: text(&input["project_id"]),
             model: text(&input["model"]["name"]),
             sandbox: text(&input["sandbox"]),
+            network: text(&input["network"]),
             created_at: view.created_at.to_string(),
             updated_at: view.updated_at.to_string(),
             progress_percentage: progress(view),

@@ -75,7 +75,7 @@ impl Task for Agent {
     async fn run(&self, cx: Context, input: Value) -> TaskResult<AgentOutput> {
         let brief = (self.brief)(&cx, &input)?;
         brief.check().map_err(TaskError::permanent)?;
-        let workplace = self.workplaces.open(cx.run_id(), brief.project_id.as_deref(), brief.sandbox);
+        let workplace = self.workplaces.open(cx.run_id(), brief.project_id.as_deref(), brief.sandbox.as_ref());
         let workplace = workplace.map_err(|error| match error.kind() {
             ErrorKind::Usage => TaskError::permanent(error.to_string()),
             _ => TaskError::new(error.to_string()),
@@ -125,7 +125,7 @@ impl Attempt<'_> {
         };
         let tools: Vec<&str> = self.agent.tools.iter().map(|tool| tool.name()).collect();
         let checks = self.agent.validator.as_ref().map(|validator| validator.checks());
-        let system = prompt::system(&self.agent.role, &self.agent.duty, &tools, checks);
+        let system = prompt::system(&self.agent.role, &self.agent.duty, &tools, checks, self.workplace.spec());
         Ok(mask::messages(self.workplace.secrets(), vec![system, prompt::first(&opening)]))
     }
 

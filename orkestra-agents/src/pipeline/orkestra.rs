@@ -9,10 +9,14 @@ use std::{
 };
 
 use orkestra_core::prelude::{Engine, Name, Run, RunId, RunQuery, RunRecord, RunStatus, Store};
-use orkestra_tools::{DockerSandbox, Secrets, Workspace, policy::Policy};
+use orkestra_tools::egress::EgressOptions;
+use orkestra_tools::{DockerSandbox, Network, Secrets, Workspace, policy::Policy};
 use tokio::task::JoinSet;
 
-use super::{AGENTS, Job, PROJECT_LABEL, PipelineRequest, SandboxChoice, graph, job, request::run_id, roles};
+use super::{
+    AGENTS, Job, PROJECT_LABEL, PipelineRequest, SandboxChoice, graph, job, machine, request::run_id, roles,
+    sandbox_choice::SandboxWish,
+};
 use crate::{
     Agent, Error, ErrorKind, USD_METER,
     model::{ModelChoice, ModelSource},
@@ -27,7 +31,7 @@ pub struct Orkestra {
     engine: Engine,
     models: ModelSource,
     workplaces: Workplaces,
-    sandbox: SandboxChoice,
+    sandbox: SandboxWish,
     /// One task for each live run: it closes the run's sandbox when the run ends.
     watchers: Mutex<JoinSet<()>>,
 }
@@ -40,7 +44,8 @@ type Change = (String, Box<dyn FnOnce(Agent) -> Agent + Send>);
 pub struct OrkestraBuilder {
     data: PathBuf,
     model: ModelChoice,
-    sandbox: SandboxChoice,
+    sandbox: SandboxWish,
+    egress: Option<EgressOptions>,
     call_log: Option<PathBuf>,
     changes: Vec<Change>,
     secrets: Secrets,
@@ -57,7 +62,27 @@ impl OrkestraBuilder {
 
     /// Sets where commands run.
     pub fn sandbox(mut self, sandbox: SandboxChoice) -> Self {
-        self.sandbox = sandbox;
+        self.sandbox.choice = sandbox;
+        self
+    }
+
+    /// Sets the runtime of containers, such as `runsc` (gVisor). The Docker daemon must have it.
+    pub fn docker_runtime(mut self, runtime: impl Into<String>) -> Self {
+        self.sandbox.runtime = Some(runtime.into());
+        self
+    }
+
+    /// Sets the network of commands for runs that do not choose one. Without it, a real model's run in Docker has
+    /// [`Network::Registries`], the demo model's [`Network::None`], and a run in the local sandbox [`Network::Open`].
+    pub fn network(mut self, network: Network) -> Self {
+        self.sandbox.network = Some(network);
+        self
+    }
+
+    /// Sets what the network [`Network::Registries`] lets through, besides the hosts that a run allows. The default is
+    /// [`egress_of_machine`](crate::egress_of_machine) with one cache for the data directory.
+    pub fn egress(mut self, egress: EgressOptions) -> Self {
+        self.egress = Some(egress);
         self
     }
 
@@ -108,7 +133,9 @@ impl OrkestraBuilder {
         for name in secrets.unmasked() {
             tracing::warn!(name, "a secret is too short to be masked; use a longer one");
         }
-        workplaces = workplaces.with_secrets(secrets).with_policy(self.policy);
+        let detected = || machine::egress_of_machine(&self.data, machine::NAMESPACE_DEFAULT);
+        let egress = self.egress.unwrap_or_else(detected);
+        workplaces = workplaces.with_secrets(secrets).with_policy(self.policy).with_egress(egress);
         if let Some(answer_time) = self.answer_time {
             workplaces = workplaces.with_answer_time(answer_time);
         }
@@ -147,7 +174,8 @@ impl Orkestra {
         OrkestraBuilder {
             data: data.into(),
             model: ModelChoice::automatic(),
-            sandbox: SandboxChoice::default(),
+            sandbox: SandboxWish::default(),
+            egress: None,
             call_log: None,
             changes: Vec::new(),
             secrets: Secrets::default(),
@@ -159,8 +187,8 @@ impl Orkestra {
     /// Creates a run and starts it. The run is durable when this returns; the same id again is the same run.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] for an empty objective, an unknown agent, an invalid id or meter, a budget in dollars for a model
-    /// without a price; [`ErrorKind::Model`] when the model's key is missing; [`ErrorKind::Sandbox`] when commands have nowhere
+    /// [`ErrorKind::Usage`] for an empty objective, an unknown agent, an invalid id, meter or host, a network that the sandbox
+    /// cannot have, a budget in dollars for a model without a price; [`ErrorKind::Model`] when the model's key is missing; [`ErrorKind::Sandbox`] when commands have nowhere
     /// to run; [`ErrorKind::Engine`] when the store fails.
     pub async fn create(&self, request: PipelineRequest) -> Result<Run, Error> {
         // NOTE: a run's input and labels are stored before any agent sees them.
@@ -171,6 +199,8 @@ impl Orkestra {
         for meter in request.budgets.keys() {
             Name::new(meter).map_err(|error| Error::usage(error.to_string()))?;
         }
+        let wish = self.wish(&request);
+        wish.check()?;
         if let Some(run) = self.existing(id.as_deref()).await? {
             return Ok(run);
         }
@@ -185,7 +215,7 @@ impl Orkestra {
         }
         // NOTE: a missing key is an error here, not of a run that fails a moment later.
         self.models.open(&model).map_err(|error| Error::new(ErrorKind::Model, error.to_string()))?;
-        let sandbox = self.sandbox.resolve(&model).await?;
+        let sandbox = wish.resolve(&model).await?;
         let labels = request.labels(&objective, &model.name, project_id.as_deref());
         let workflow = graph::workflow(&tasks)?;
         let job = Job { objective, project_id, model, sandbox, tasks };
@@ -200,6 +230,14 @@ impl Orkestra {
         let run = run.start().await.map_err(|error| engine_error(&error))?;
         self.close_when_done(run.clone());
         Ok(run)
+    }
+
+    /// What is wanted of the sandbox of a run.
+    fn wish(&self, request: &PipelineRequest) -> SandboxWish {
+        let mut wish = self.sandbox.clone();
+        wish.network = request.network.or(wish.network);
+        wish.allowed_hosts.clone_from(&request.allowed_hosts);
+        wish
     }
 
     async fn existing(&self, id: Option<&str>) -> Result<Option<Run>, Error> {

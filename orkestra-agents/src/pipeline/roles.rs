@@ -14,7 +14,7 @@ const PLANNER_DUTY: &str = "You plan; other agents write the code after you. Wri
 const PLANNER_TOOLS: [&str; 2] = ["list_files", "read_file"];
 const BACKEND_DUTY: &str = "You write the server side, or, when there is none, the program itself. Name files exactly as the objective names them. Keep to contract.json if it \
     exists. When there is logic to test, write tests under tests/ (test_*.py for Python) that pytest and python3 -m unittest \
-    both can run. Prefer the standard library: nothing can be installed without a network.";
+    both can run. Prefer the standard library where it is enough.";
 const FRONTEND_DUTY: &str = "You write the user's side: pages, scripts, styles. Call only endpoints of contract.json. The backend \
     is written at the same time as your part: do not wait for it, do not write its files, and test your part alone.";
 const QA_DUTY: &str = "You test the whole: read what the others wrote, write end-to-end tests under tests/ (test_*.py) that start \

@@ -6,6 +6,7 @@
 //! ```
 
 mod sandbox;
+mod spec;
 
 use std::{
     collections::HashMap,
@@ -15,12 +16,14 @@ use std::{
 };
 
 use orkestra_core::prelude::RunId;
+use orkestra_tools::egress::EgressOptions;
 use orkestra_tools::{Observer, Sandbox, Secrets, ToolScope, Workspace, policy::Policy};
 
 use crate::{Error, ErrorKind, agent::ANSWER_TIME, call_log::CallLog};
 
 use sandbox::LazySandbox;
-pub use sandbox::SandboxKind;
+pub(crate) use spec::NO_REGISTRIES;
+pub use spec::{SandboxKind, SandboxSpec};
 
 /// The workplaces of all runs of one process, below one data directory. Cheap to clone; clones share their workplaces.
 ///
@@ -29,7 +32,8 @@ pub use sandbox::SandboxKind;
 #[derive(Clone)]
 pub struct Workplaces {
     data: Arc<Path>,
-    sandbox: SandboxKind,
+    sandbox: SandboxSpec,
+    egress: EgressOptions,
     call_log: CallLog,
     rules: Rules,
     open: Arc<Mutex<HashMap<String, Workplace>>>,
@@ -47,7 +51,7 @@ struct Rules {
 #[derive(Clone)]
 pub(crate) struct Workplace {
     project_id: Option<String>,
-    kind: SandboxKind,
+    spec: SandboxSpec,
     workspace: Workspace,
     sandbox: Arc<LazySandbox>,
     artifacts: PathBuf,
@@ -67,15 +71,24 @@ impl Workplaces {
             let message = format!("cannot use the data directory {}: {error}; use another directory", data.display());
             Error::new(ErrorKind::Workspace, message).with_source(error)
         })?;
-        let (sandbox, call_log) = (SandboxKind::Docker, CallLog::default());
+        let (sandbox, egress) = (SandboxKind::Docker.into(), EgressOptions::default());
         let rules = Rules { secrets: Secrets::default(), policy: Policy::default(), answer_time: ANSWER_TIME };
-        Ok(Self { data: data.into(), sandbox, call_log, rules, open: Arc::default() })
+        let call_log = CallLog::default();
+        Ok(Self { data: data.into(), sandbox, egress, call_log, rules, open: Arc::default() })
     }
 
     /// Sets where commands run when a brief does not say it.
     #[must_use]
-    pub fn with_sandbox(mut self, sandbox: SandboxKind) -> Self {
-        self.sandbox = sandbox;
+    pub fn with_sandbox(mut self, sandbox: impl Into<SandboxSpec>) -> Self {
+        self.sandbox = sandbox.into();
+        self
+    }
+
+    /// Sets what the network [`Network::Registries`](orkestra_tools::Network::Registries) lets through, besides the hosts that
+    /// a run allows. The default is the public registries, without a cache.
+    #[must_use]
+    pub fn with_egress(mut self, egress: EgressOptions) -> Self {
+        self.egress = egress;
         self
     }
 
@@ -132,13 +145,13 @@ impl Workplaces {
         &self,
         run: &RunId,
         project_id: Option<&str>,
-        sandbox: Option<SandboxKind>,
+        sandbox: Option<&SandboxSpec>,
     ) -> Result<Workplace, Error> {
-        let kind = sandbox.unwrap_or(self.sandbox);
+        let spec = sandbox.unwrap_or(&self.sandbox).clone();
         let mut open = self.opened();
         if let Some(workplace) = open.get(run.as_str()) {
             // A second workspace would need a second sandbox, which would replace the first: they are known by the run.
-            if workplace.project_id.as_deref() == project_id && workplace.kind == kind {
+            if workplace.project_id.as_deref() == project_id && workplace.spec == spec {
                 return Ok(workplace.clone());
             }
             let message = format!(
@@ -151,10 +164,11 @@ impl Workplaces {
             let message = format!("cannot open the workspace {}: {error}", path.display());
             Error::new(ErrorKind::Workspace, message).with_source(error)
         })?;
-        let sandbox = Arc::new(LazySandbox::new(kind, run.as_str(), &path, workspace.clone()));
+        let egress = self.egress.clone();
+        let sandbox = Arc::new(LazySandbox::new(spec.clone(), egress, run.as_str(), &path, workspace.clone()));
         let artifacts = self.data.join("artifacts").join(file_name(run.as_str()));
         let (project_id, rules) = (project_id.map(str::to_owned), self.rules.clone());
-        let workplace = Workplace { project_id, kind, workspace, sandbox, artifacts, rules };
+        let workplace = Workplace { project_id, spec, workspace, sandbox, artifacts, rules };
         open.insert(run.as_str().to_owned(), workplace.clone());
         Ok(workplace)
     }
@@ -187,6 +201,10 @@ impl Workplaces {
 impl Workplace {
     pub(crate) fn workspace(&self) -> &Workspace {
         &self.workspace
+    }
+
+    pub(crate) fn spec(&self) -> &SandboxSpec {
+        &self.spec
     }
 
     /// What the tools of the agent at `node` may touch.
@@ -243,9 +261,9 @@ mod tests {
         let workplaces = Workplaces::new(data.path()).expect("it can be used");
         let run = RunId::new("r1").expect("an id");
         assert!(workplaces.open(&run, None, None).is_ok());
-        assert!(workplaces.open(&run, None, Some(SandboxKind::Docker)).is_ok());
-        for (project, sandbox) in [(Some("shop"), None), (None, Some(SandboxKind::Local))] {
-            let error = workplaces.open(&run, project, sandbox).err().expect("a second workplace");
+        assert!(workplaces.open(&run, None, Some(&SandboxKind::Docker.into())).is_ok());
+        for (project, sandbox) in [(Some("shop"), None), (None, Some(SandboxSpec::from(SandboxKind::Local)))] {
+            let error = workplaces.open(&run, project, sandbox.as_ref()).err().expect("a second workplace");
             assert_eq!(error.kind(), ErrorKind::Usage);
         }
     }

@@ -6,38 +6,19 @@ use std::{
 };
 
 use async_trait::async_trait;
+use orkestra_tools::egress::EgressOptions;
 use orkestra_tools::{
-    Command, CommandResult, Confinement, DockerOptions, DockerSandbox, LocalOptions, LocalSandbox, Observer,
-    ProcessStart, ProcessState, Sandbox, SandboxError, Workspace,
+    Command, CommandResult, Confinement, DockerSandbox, LocalSandbox, Observer, ProcessStart, ProcessState, Sandbox,
+    SandboxError, Workspace,
 };
-use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-/// Where commands run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum SandboxKind {
-    /// In a container.
-    Docker,
-    /// As confined child processes.
-    Local,
-}
-
-impl SandboxKind {
-    /// `docker` or `local`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Docker => "docker",
-            Self::Local => "local",
-        }
-    }
-}
+use super::spec::{SandboxKind, SandboxSpec};
 
 /// A sandbox that starts with its first command.
 pub(crate) struct LazySandbox {
-    kind: SandboxKind,
+    spec: SandboxSpec,
+    egress: EgressOptions,
     run_id: String,
     path: PathBuf,
     workspace: Workspace,
@@ -45,8 +26,15 @@ pub(crate) struct LazySandbox {
 }
 
 impl LazySandbox {
-    pub(crate) fn new(kind: SandboxKind, run_id: &str, path: &Path, workspace: Workspace) -> Self {
-        Self { kind, run_id: run_id.to_owned(), path: path.to_owned(), workspace, started: Mutex::new(None) }
+    pub(crate) fn new(
+        spec: SandboxSpec,
+        egress: EgressOptions,
+        run_id: &str,
+        path: &Path,
+        workspace: Workspace,
+    ) -> Self {
+        let (run_id, path) = (run_id.to_owned(), path.to_owned());
+        Self { spec, egress, run_id, path, workspace, started: Mutex::new(None) }
     }
 
     async fn get(&self) -> Result<Arc<dyn Sandbox>, SandboxError> {
@@ -55,11 +43,12 @@ impl LazySandbox {
         if let Some(sandbox) = &*started {
             return Ok(Arc::clone(sandbox));
         }
-        let sandbox: Arc<dyn Sandbox> = match self.kind {
+        let sandbox: Arc<dyn Sandbox> = match self.spec.kind {
             SandboxKind::Docker => {
-                Arc::new(DockerSandbox::start(DockerOptions::default(), &self.run_id, &self.path).await?)
+                let options = self.spec.docker_options(&self.egress)?;
+                Arc::new(DockerSandbox::start(options, &self.run_id, &self.path).await?)
             }
-            SandboxKind::Local => Arc::new(LocalSandbox::start(LocalOptions::default(), &self.path).await?),
+            SandboxKind::Local => Arc::new(LocalSandbox::start(self.spec.local_options()?, &self.path).await?),
         };
         *started = Some(Arc::clone(&sandbox));
         Ok(sandbox)
@@ -81,7 +70,7 @@ impl LazySandbox {
 #[async_trait]
 impl Sandbox for LazySandbox {
     fn kind(&self) -> &'static str {
-        self.kind.as_str()
+        self.spec.kind.as_str()
     }
 
     fn workspace(&self) -> &Workspace {

@@ -8,6 +8,7 @@ mod demo_run;
 mod embedding;
 mod model_http;
 mod model_local;
+mod network;
 mod secrets;
 mod support;
 mod validators;

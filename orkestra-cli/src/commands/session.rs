@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orkestra_agents::model::ModelChoice;
-use orkestra_agents::{Orkestra, SandboxChoice};
+use orkestra_agents::{Orkestra, OrkestraBuilder, SandboxChoice, egress_of_machine};
 use orkestra_core::prelude::{Run, RunView};
 use orkestra_core::store::Store;
 use orkestra_tools::Secrets;
@@ -23,21 +23,34 @@ use crate::watch::{Ending, Stopped, Watched, follow};
 /// How long the running calls of a run that is out of budget may take.
 const DRAIN_MAX: Duration = Duration::from_secs(120);
 
+/// The runs of a directory are one user's.
+const CACHE_NAMESPACE: &str = "default";
+/// How a host is allowed, for the agent that was refused and the person who reads it.
+const ADVICE: &str = "ask the person who started this run to start one with --allow-host HOST";
+
 /// A running engine with its agents, and the signal by which the user detaches.
 pub(super) struct Session {
     pub(super) orkestra: Orkestra,
     stop: Stop,
 }
 
+/// What new runs of a session have. Resumed runs have it in their journals.
+pub(super) struct Setup {
+    pub(super) model: ModelChoice,
+    pub(super) sandbox: SandboxChoice,
+    /// The runtime of containers.
+    pub(super) runtime: Option<String>,
+}
+
 impl Session {
     pub(super) async fn start(
         place: &Place,
         store: Arc<dyn Store>,
-        model: ModelChoice,
-        sandbox: SandboxChoice,
+        setup: Setup,
         hidden: &Hidden,
     ) -> Result<Self, Failure> {
         let stop = Stop::listen()?;
+        let Setup { model, sandbox, runtime } = setup;
         let model = match hidden.demo_delay_ms {
             Some(delay) => model.with_demo_delay(Duration::from_millis(delay)),
             None => model,
@@ -45,7 +58,9 @@ impl Session {
         let known =
             ["GITHUB_TOKEN", "AIOS_API_KEY"].into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
         let secrets = Secrets::new(known).map_err(|error| orkestra_agents::Error::usage(error.to_string()))?;
-        let mut builder = Orkestra::builder(&place.data).model(model).sandbox(sandbox).secrets(secrets);
+        let egress = egress_of_machine(&place.data, CACHE_NAMESPACE).with_advice(ADVICE);
+        let mut builder = Orkestra::builder(&place.data).model(model).sandbox(sandbox).secrets(secrets).egress(egress);
+        builder = runtime.into_iter().fold(builder, OrkestraBuilder::docker_runtime);
         if let Some(path) = &hidden.call_log {
             builder = builder.call_log(path);
         }

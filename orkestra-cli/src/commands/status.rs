@@ -50,6 +50,7 @@ fn describe(body: &RunBody) -> String {
         ("project", body.project_id.as_deref()),
         ("model", body.model.as_deref()),
         ("sandbox", body.sandbox.as_deref()),
+        ("network", body.network.as_deref()),
         ("created", Some(body.created_at.as_str())),
         ("updated", Some(body.updated_at.as_str())),
     ] {

@@ -161,6 +161,7 @@ mod tests {
             prompt::{self, Opening},
         },
         model::{DemoModel, Model, Request, ToolMessage},
+        workplace::SandboxKind,
     };
 
     fn begin(role: &str, debug_info: Option<&Value>) -> Vec<Message> {
@@ -175,7 +176,7 @@ mod tests {
             debug_info,
             failure: None,
         };
-        vec![prompt::system(role, "You work.", &[], None), prompt::first(&opening)]
+        vec![prompt::system(role, "You work.", &[], None, &SandboxKind::Local.into()), prompt::first(&opening)]
     }
 
     /// Plays a whole attempt; `answer` gives the result of each call. Returns the calls.
