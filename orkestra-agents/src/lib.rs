@@ -31,4 +31,4 @@ pub use pipeline::{
     Job, MODEL_LABEL, OBJECTIVE_LABEL, Orkestra, OrkestraBuilder, PIPELINE, PROJECT_LABEL, PipelineRequest,
     SandboxChoice, egress_of_machine,
 };
-pub use workplace::{SandboxKind, SandboxSpec, Workplaces};
+pub use workplace::{SandboxKind, SandboxSpec, Workplaces, is_lost_hosts_pause};

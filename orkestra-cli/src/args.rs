@@ -17,7 +17,8 @@ resumed).
 
 Environment: DASHSCOPE_API_KEY, OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, DEEPSEEK_API_KEY, MISTRAL_API_KEY,
 GROQ_API_KEY, XAI_API_KEY, OPENROUTER_API_KEY (the first one set, in this order, selects the default model);
-OPENAI_BASE_URL (like --base-url); OLLAMA_HOST; NO_COLOR; RUST_LOG (logs on stderr); ORKESTRA_CALL_LOG=FILE (one JSON line
+OPENAI_BASE_URL (like --base-url); OLLAMA_HOST; PLAYWRIGHT_ENABLED=1 (web pages in Chromium, where aios was built with it);
+SEARXNG_URL, BRAVE_API_KEY, TAVILY_API_KEY (search engines after DuckDuckGo); NO_COLOR; RUST_LOG (logs on stderr); ORKESTRA_CALL_LOG=FILE (one JSON line
 when a model or tool call starts and one when its result is durable).";
 
 /// Turns an objective into a tested project with a durable pipeline of agents: planner, then backend and frontend in
@@ -158,6 +159,10 @@ pub(crate) struct RunArguments {
     /// *.example.com. Give it once for each host.
     #[arg(long = "allow-host", value_name = "HOST")]
     pub(crate) allowed_hosts: Vec<String>,
+    /// Accept that commands in the local sandbox reach sockets of other programs, Docker's among them, on machines where
+    /// this cannot be prevented. A real model is refused there without it.
+    #[arg(long)]
+    pub(crate) accept_open_sockets: bool,
     /// Not supported yet, because no prices of models are known: fails with exit code 2.
     #[arg(long, value_name = "USD")]
     pub(crate) budget: Option<f64>,
@@ -287,9 +292,13 @@ pub(crate) struct Show {
     pub(crate) json: bool,
 }
 
-/// For tests and diagnosis.
+/// What a session of runs has, beside what its runs have; mostly for tests and diagnosis.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Hidden {
+    /// Give agents no tool to ask you. Without this, they may ask on a terminal, where the next line that you type is the
+    /// answer.
+    #[arg(long)]
+    pub(crate) no_questions: bool,
     /// How long the demo model takes to answer, in milliseconds.
     #[arg(long, env = "ORKESTRA_DEMO_DELAY_MS", hide = true)]
     pub(crate) demo_delay_ms: Option<u64>,

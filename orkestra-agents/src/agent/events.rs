@@ -6,7 +6,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use orkestra_core::prelude::{Amount, Context};
-use orkestra_tools::{Happening, Observer, SecretStream, Secrets};
+use orkestra_tools::egress::HostUse;
+use orkestra_tools::{Confinement, Happening, Observer, SecretStream, Secrets};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -15,6 +16,7 @@ use crate::{
     event::{ProductEvent, Tokens},
     model::{Reply, Sink, StreamEvent, Usage},
     validate::DebugInfo,
+    workplace::Workplace,
 };
 
 /// Characters of an argument or a result in an event; the step result has all of it.
@@ -136,6 +138,18 @@ pub(super) fn tool_call(voice: &Voice, tool: &str, arguments: &Value) {
 pub(super) fn tool_result(voice: &Voice, tool: &str, text: &str, is_error: bool) {
     let (tool, text) = (tool.to_owned(), cut(text, SHOWN_CHARACTERS));
     voice.emit(&ProductEvent::ToolResult { agent: voice.agent(), tool, ok: !is_error, text });
+}
+
+/// Tells what the sandbox confines, when it has started since the last call, and which hosts commands used.
+pub(super) fn sandbox_news(voice: &Voice, workplace: &Workplace, hosts: &[HostUse]) {
+    if let Some(Confinement { enforced, gaps, .. }) = workplace.take_report() {
+        let spec = workplace.spec();
+        let (sandbox, network) = (spec.kind.as_str().to_owned(), spec.network_used());
+        voice.emit(&ProductEvent::SandboxStarted { agent: voice.agent(), sandbox, network, enforced, gaps });
+    }
+    if !hosts.is_empty() {
+        voice.emit(&ProductEvent::NetworkUsed { agent: voice.agent(), hosts: hosts.to_vec() });
+    }
 }
 
 pub(super) fn notice(voice: &Voice, message: &str) {

@@ -1,11 +1,14 @@
 //! The conversation of one attempt: its messages, the files written, the failures. Rebuilt exactly from step results.
 
+use orkestra_tools::egress::HostUse;
+
 use crate::{
     agent::{
         condense::{Memory, condense, cut},
         detector::{Detector, Observation, Seen},
     },
     model::{Message, ToolCall, ToolMessage},
+    workplace::add_hosts,
 };
 
 /// Remembered failures; a condensed conversation lists the last few.
@@ -16,12 +19,13 @@ pub(super) struct Talk {
     messages: Vec<Message>,
     written: Vec<String>,
     failures: Vec<String>,
+    hosts: Vec<HostUse>,
     detector: Detector,
 }
 
 impl Talk {
     pub(super) fn new(messages: Vec<Message>) -> Self {
-        Self { messages, written: Vec::new(), failures: Vec::new(), detector: Detector::default() }
+        Self { messages, written: Vec::new(), failures: Vec::new(), hosts: Vec::new(), detector: Detector::default() }
     }
 
     pub(super) fn push(&mut self, message: Message) {
@@ -37,6 +41,12 @@ impl Talk {
     /// The files written in this attempt, in the order in which they were first written.
     pub(super) fn written(&self) -> &[String] {
         &self.written
+    }
+
+    /// Adds what commands used of the network; returns the sum of the attempt.
+    pub(super) fn used(&mut self, hosts: &[HostUse]) -> &[HostUse] {
+        add_hosts(&mut self.hosts, hosts);
+        &self.hosts
     }
 
     /// Adds the result of a call, and says whether the agent repeats itself.

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use orkestra_core::prelude::{Context, FailureKind, TaskError, TaskResult};
+use orkestra_tools::egress::HostUse;
 use orkestra_tools::{Effect, SandboxError, ToolError, ToolScope, ToolSet};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,9 @@ pub(super) struct ToolRecord {
     pub(super) is_error: bool,
     #[serde(default)]
     pub(super) files: Vec<String>,
+    /// How often commands used hosts since the call before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) hosts: Vec<HostUse>,
     /// What a person has to say before the call has a result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) waits: Option<Waiting>,
@@ -33,11 +37,11 @@ pub(super) struct ToolRecord {
 
 impl ToolRecord {
     pub(super) fn error(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_error: true, files: Vec::new(), waits: None }
+        Self { text: text.into(), is_error: true, files: Vec::new(), hosts: Vec::new(), waits: None }
     }
 
     fn waiting(waiting: Waiting) -> Self {
-        Self { text: String::new(), is_error: false, files: Vec::new(), waits: Some(waiting) }
+        Self { waits: Some(waiting), is_error: false, ..Self::error("") }
     }
 }
 
@@ -133,6 +137,8 @@ impl ToolTurn<'_> {
                     let result = self.tools.call(&scope, &call.name, arguments.clone()).await;
                     let mut record = record_of(&call.name, &scope, result)?;
                     record.files = watch.written();
+                    record.hosts = self.workplace.take_hosts().await;
+                    events::sandbox_news(&voice, self.workplace, &record.hosts);
                     record
                 }
                 Verdict::Wait(waiting) => return Ok(ToolRecord::waiting(waiting)),
@@ -151,7 +157,7 @@ fn record_of(
     result: Result<orkestra_tools::ToolOutput, ToolError>,
 ) -> Result<ToolRecord, TaskError> {
     match result {
-        Ok(output) => Ok(ToolRecord { text: output.text, is_error: false, files: Vec::new(), waits: None }),
+        Ok(output) => Ok(ToolRecord { is_error: false, ..ToolRecord::error(output.text) }),
         Err(error) if error.is_for_model() => Ok(ToolRecord::error(error.to_string())),
         Err(ToolError::Sandbox(SandboxError::Lost(reason))) => {
             tracing::warn!(tool, reason, sandbox = scope.sandbox().kind(), "the sandbox was lost during a tool call");

@@ -10,10 +10,11 @@
 //! roles      which agents there are: duty, tools, validator       job         the input of a run
 //! graph      in which order they run                              briefing    the brief and the model of an agent
 //! orkestra   the facade that creates and watches runs             sandbox_choice  where commands run
-//! machine    what this machine is set up with
+//! machine    what this machine is set up with                 desk        the tools of a run
 //! ```
 
 mod briefing;
+mod desk;
 mod graph;
 mod job;
 mod machine;

@@ -5,6 +5,8 @@
 //! <data>/artifacts/{run}/{node}/              whole outputs of commands; agents cannot write there
 //! ```
 
+mod hosts;
+mod lost_hosts;
 mod sandbox;
 mod spec;
 
@@ -16,14 +18,25 @@ use std::{
 };
 
 use orkestra_core::prelude::RunId;
-use orkestra_tools::egress::EgressOptions;
-use orkestra_tools::{Observer, Sandbox, Secrets, ToolScope, Workspace, policy::Policy};
+use orkestra_tools::egress::{EgressOptions, HostUse};
+use orkestra_tools::{
+    Confinement, LocalSandbox, Observer, Sandbox, SandboxError, Secrets, ToolScope, Workspace, policy::Policy,
+};
+
+use tokio::sync::{OnceCell, mpsc};
 
 use crate::{Error, ErrorKind, agent::ANSWER_TIME, call_log::CallLog};
 
+pub(crate) use hosts::add as add_hosts;
+use lost_hosts::LostHosts;
+pub use lost_hosts::is_lost_hosts_pause;
+pub(crate) use lost_hosts::{Check, LOST_HOSTS_MAX, pause_if_lost};
 use sandbox::LazySandbox;
 pub(crate) use spec::NO_REGISTRIES;
 pub use spec::{SandboxKind, SandboxSpec};
+
+/// The workspace in which a sandbox is started to see what it confines. No id of a run or project gives this name.
+const PROBE: &str = ".probe";
 
 /// The workplaces of all runs of one process, below one data directory. Cheap to clone; clones share their workplaces.
 ///
@@ -36,6 +49,7 @@ pub struct Workplaces {
     egress: EgressOptions,
     call_log: CallLog,
     rules: Rules,
+    lost_hosts: LostHosts,
     open: Arc<Mutex<HashMap<String, Workplace>>>,
 }
 
@@ -56,6 +70,7 @@ pub(crate) struct Workplace {
     sandbox: Arc<LazySandbox>,
     artifacts: PathBuf,
     rules: Rules,
+    checked: Arc<OnceCell<()>>,
 }
 
 impl Workplaces {
@@ -67,14 +82,22 @@ impl Workplaces {
     pub fn new(data: impl AsRef<Path>) -> Result<Self, Error> {
         let data = data.as_ref();
         let workspaces = data.join("workspace");
-        std::fs::create_dir_all(&workspaces).map_err(|error| {
+        create_private(&workspaces).map_err(|error| {
             let message = format!("cannot use the data directory {}: {error}; use another directory", data.display());
             Error::new(ErrorKind::Workspace, message).with_source(error)
         })?;
         let (sandbox, egress) = (SandboxKind::Docker.into(), EgressOptions::default());
         let rules = Rules { secrets: Secrets::default(), policy: Policy::default(), answer_time: ANSWER_TIME };
         let call_log = CallLog::default();
-        Ok(Self { data: data.into(), sandbox, egress, call_log, rules, open: Arc::default() })
+        Ok(Self {
+            data: data.into(),
+            sandbox,
+            egress,
+            call_log,
+            rules,
+            lost_hosts: LostHosts::default(),
+            open: Arc::default(),
+        })
     }
 
     /// Sets where commands run when a brief does not say it.
@@ -120,6 +143,18 @@ impl Workplaces {
     pub fn with_answer_time(mut self, answer_time: Duration) -> Self {
         self.rules.answer_time = answer_time;
         self
+    }
+
+    /// Lets who reads the receiver pause runs before their agents make a call in this process.
+    pub(crate) fn with_checks(mut self) -> (Self, mpsc::Receiver<Check>) {
+        let (lost_hosts, checks) = LostHosts::new();
+        self.lost_hosts = lost_hosts;
+        (self, checks)
+    }
+
+    /// Returns when the run was checked, which is done once in a process.
+    pub(crate) async fn check(&self, run: &RunId, workplace: &Workplace) {
+        workplace.checked.get_or_init(|| self.lost_hosts.check(run)).await;
     }
 
     pub(crate) fn secrets(&self) -> &Secrets {
@@ -168,9 +203,27 @@ impl Workplaces {
         let sandbox = Arc::new(LazySandbox::new(spec.clone(), egress, run.as_str(), &path, workspace.clone()));
         let artifacts = self.data.join("artifacts").join(file_name(run.as_str()));
         let (project_id, rules) = (project_id.map(str::to_owned), self.rules.clone());
-        let workplace = Workplace { project_id, spec, workspace, sandbox, artifacts, rules };
+        let workplace = Workplace { project_id, spec, workspace, sandbox, artifacts, rules, checked: Arc::default() };
         open.insert(run.as_str().to_owned(), workplace.clone());
         Ok(workplace)
+    }
+
+    /// What a local sandbox of this kind would confine on this machine.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Sandbox`] when it cannot be started here.
+    pub(crate) async fn probe_local(&self, spec: &SandboxSpec) -> Result<Confinement, Error> {
+        let path = self.data.join("workspace").join(PROBE);
+        let unusable = |error: SandboxError| {
+            let message = format!("cannot use the local sandbox here: {error}; use Docker, or another network");
+            Error::new(ErrorKind::Sandbox, message).with_source(error)
+        };
+        let sandbox = LocalSandbox::start(spec.local_options().map_err(unusable)?, &path).await.map_err(unusable)?;
+        let confinement = sandbox.confinement();
+        if let Err(error) = sandbox.close().await {
+            tracing::debug!(%error, "cannot close a sandbox that was only looked at");
+        }
+        Ok(confinement)
     }
 
     /// Closes the sandbox of a run that has ended; the files of the run stay. Ignored when the run has no workplace here.
@@ -214,6 +267,21 @@ impl Workplace {
         ToolScope::new(self.workspace.clone(), sandbox, artifacts, observer).with_secrets(self.rules.secrets.clone())
     }
 
+    /// Starts the sandbox if it has not started, and says what it confines.
+    pub(crate) async fn confinement(&self) -> Result<Confinement, SandboxError> {
+        self.sandbox.started_confinement().await
+    }
+
+    /// What a sandbox that has started since the last call confines.
+    pub(crate) fn take_report(&self) -> Option<Confinement> {
+        self.sandbox.take_report()
+    }
+
+    /// How often commands of any agent of the run used hosts since the last call.
+    pub(crate) async fn take_hosts(&self) -> Vec<HostUse> {
+        self.sandbox.take_hosts().await
+    }
+
     pub(crate) fn secrets(&self) -> &Secrets {
         &self.rules.secrets
     }
@@ -225,6 +293,15 @@ impl Workplace {
     pub(crate) fn answer_time(&self) -> Duration {
         self.rules.answer_time
     }
+}
+
+/// Creates a directory that other users cannot enter, and so nothing below it. One that exists is left as it is.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 /// An id as one part of a path. Ids may hold `/`, `:` and dots; two ids never get the same name.

@@ -2,18 +2,21 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
-use orkestra_tools::egress::EgressOptions;
+use orkestra_tools::egress::{EgressOptions, HostUse};
 use orkestra_tools::{
     Command, CommandResult, Confinement, DockerSandbox, LocalSandbox, Observer, ProcessStart, ProcessState, Sandbox,
     SandboxError, Workspace,
 };
 use tokio::sync::Mutex;
 
-use super::spec::{SandboxKind, SandboxSpec};
+use super::{
+    hosts::Ledger,
+    spec::{SandboxKind, SandboxSpec},
+};
 
 /// A sandbox that starts with its first command.
 pub(crate) struct LazySandbox {
@@ -23,6 +26,15 @@ pub(crate) struct LazySandbox {
     path: PathBuf,
     workspace: Workspace,
     started: Mutex<Option<Arc<dyn Sandbox>>>,
+    news: std::sync::Mutex<News>,
+}
+
+/// What is to be told of the sandbox.
+#[derive(Default)]
+struct News {
+    /// What a sandbox that has started since confines.
+    report: Option<Confinement>,
+    hosts: Ledger,
 }
 
 impl LazySandbox {
@@ -34,7 +46,7 @@ impl LazySandbox {
         workspace: Workspace,
     ) -> Self {
         let (run_id, path) = (run_id.to_owned(), path.to_owned());
-        Self { spec, egress, run_id, path, workspace, started: Mutex::new(None) }
+        Self { spec, egress, run_id, path, workspace, started: Mutex::new(None), news: std::sync::Mutex::default() }
     }
 
     async fn get(&self) -> Result<Arc<dyn Sandbox>, SandboxError> {
@@ -50,8 +62,31 @@ impl LazySandbox {
             }
             SandboxKind::Local => Arc::new(LocalSandbox::start(self.spec.local_options()?, &self.path).await?),
         };
+        self.news().report = Some(sandbox.confinement());
         *started = Some(Arc::clone(&sandbox));
         Ok(sandbox)
+    }
+
+    /// Starts the sandbox if it has not started, and says what it confines.
+    pub(crate) async fn started_confinement(&self) -> Result<Confinement, SandboxError> {
+        Ok(self.get().await?.confinement())
+    }
+
+    /// What a sandbox that has started since the last call confines.
+    pub(crate) fn take_report(&self) -> Option<Confinement> {
+        self.news().report.take()
+    }
+
+    /// How often hosts were used since the last call.
+    pub(crate) async fn take_hosts(&self) -> Vec<HostUse> {
+        let started = self.started.lock().await;
+        let now = started.as_ref().map(|sandbox| sandbox.hosts()).unwrap_or_default();
+        self.news().hosts.take(now)
+    }
+
+    fn news(&self) -> MutexGuard<'_, News> {
+        // Counts and a report are whole whatever happened to the thread that held them.
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets a failed sandbox, so that the next command starts another one. Ignored when it was already replaced.
@@ -59,6 +94,7 @@ impl LazySandbox {
         let mut started = self.started.lock().await;
         if started.as_ref().is_some_and(|current| Arc::ptr_eq(current, failed)) {
             *started = None;
+            self.news().hosts.lose(failed.hosts());
             drop(started);
             if let Err(error) = failed.close().await {
                 tracing::warn!(%error, "cannot remove a lost sandbox");

@@ -11,7 +11,7 @@ use orkestra_tools::{DockerSandbox, Network};
 use serde_json::json;
 
 use crate::support::{
-    product::start,
+    product::{events, named, start},
     writer::{last_result, turn},
 };
 
@@ -79,6 +79,22 @@ async fn a_real_models_run_installs_packages_and_reaches_nothing_else() {
     assert!(matches!(outcome, Outcome::Completed(_)), "{outcome:?}");
     let view = orkestra.run_view(run.id()).await.expect("it can be read").expect("it is there");
     assert_eq!((view.sandbox.as_deref(), view.network.as_deref()), (Some("docker"), Some("registries")));
+    let used = |host: &str| view.hosts.iter().find(|used| used.host == host).cloned().unwrap_or_default();
+    assert!(view.hosts.iter().any(|used| used.allowed > 0 && used.refused == 0), "{:?}", view.hosts);
+    assert!(used("example.com").refused >= 1 && used("example.com").allowed == 0, "{:?}", view.hosts);
+    let events = events(&run).await;
+    assert_eq!(named(&events, "sandbox_started").len(), 1);
+    assert_eq!(named(&events, "sandbox_started")[0]["network"], "registries");
+    let told: u64 = named(&events, "network_used")
+        .iter()
+        .flat_map(|event| event["hosts"].as_array().expect("hosts"))
+        .map(|used| used["allowed"].as_u64().expect("a count") + used["refused"].as_u64().expect("a count"))
+        .sum();
+    assert_eq!(
+        told,
+        view.hosts.iter().map(|used| used.allowed + used.refused).sum::<u64>(),
+        "each use is counted once"
+    );
     let asked = model.asked();
     let last = system(asked.last().expect("it was asked"));
     assert!(

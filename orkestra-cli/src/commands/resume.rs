@@ -63,7 +63,12 @@ pub(super) async fn resume(
     let ids: Vec<RunId> = views.iter().map(|(_, view)| view.id.clone()).collect();
     let store = place.leaving_all_but(&ids);
     // NOTE: each run's journal holds its model and sandbox; these choices apply to new runs only, and there are none.
-    let setup = Setup { model: ModelChoice::automatic(), sandbox: SandboxChoice::default(), runtime: None };
+    let setup = Setup {
+        model: ModelChoice::automatic(),
+        sandbox: SandboxChoice::default(),
+        runtime: None,
+        accepts_open_sockets: false,
+    };
     let session = Session::start(place, store, setup, hidden).await?;
     let mut runs = Vec::new();
     for (from, view) in views {
@@ -76,6 +81,7 @@ pub(super) async fn resume(
                 let exit = if budget_used_up(&view).is_some() { Exit::Budget } else { Exit::Failed };
                 return Err(Failure::new(exit, error.to_string()));
             }
+            session.warn(&run).await;
             runs.push((Watched { run, from }, view));
         }
     }

@@ -22,13 +22,13 @@ pub(super) async fn perform(arguments: RunArguments) -> Result<Exit, Failure> {
     };
     let ground = Ground::look(sandbox).await?;
     let place = Place::open().await?;
-    print_unfinished(&place);
+    let accepts_open_sockets = arguments.accept_open_sockets;
     let RunArguments { objective, project, tasks, model, base_url, network, allowed_hosts, show, hidden, .. } =
         arguments;
     let choice = model.as_ref().map_or_else(ModelChoice::automatic, ModelChoice::named);
     let choice = base_url.into_iter().fold(choice, ModelChoice::with_base_url);
 
-    let setup = Setup { model: choice, sandbox, runtime };
+    let setup = Setup { model: choice, sandbox, runtime, accepts_open_sockets };
     let session = Session::start(&place, place.leaving_all_but(&[]), setup, &hidden).await?;
     let network = network.map(Into::into);
     let request = PipelineRequest {
@@ -47,6 +47,8 @@ pub(super) async fn perform(arguments: RunArguments) -> Result<Exit, Failure> {
             return Err(error.into());
         }
     };
+    session.warn(&run).await;
+    print_unfinished(&place);
     print_banners(&run, &ground).await?;
     let view = run.view().await?;
     let mut screen = screen::open(show.json, 1);
