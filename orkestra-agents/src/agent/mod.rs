@@ -20,6 +20,7 @@ mod events;
 mod mask;
 mod model_turn;
 mod output;
+mod pictures;
 pub(crate) mod prompt;
 mod talk;
 mod task;

@@ -6,6 +6,7 @@ use crate::{
     agent::{
         condense::{Memory, condense, cut},
         detector::{Detector, Observation, Seen},
+        pictures::{Picture, Pictures},
     },
     model::{Message, ToolCall, ToolMessage},
     workplace::add_hosts,
@@ -20,15 +21,26 @@ pub(super) struct Talk {
     written: Vec<String>,
     failures: Vec<String>,
     hosts: Vec<HostUse>,
+    pictures: Pictures,
     detector: Detector,
 }
 
 impl Talk {
     pub(super) fn new(messages: Vec<Message>) -> Self {
-        Self { messages, written: Vec::new(), failures: Vec::new(), hosts: Vec::new(), detector: Detector::default() }
+        Self {
+            messages,
+            written: Vec::new(),
+            failures: Vec::new(),
+            hosts: Vec::new(),
+            pictures: Pictures::default(),
+            detector: Detector::default(),
+        }
     }
 
     pub(super) fn push(&mut self, message: Message) {
+        if matches!(message, Message::Assistant(_)) {
+            self.pictures = Pictures::default();
+        }
         self.messages.push(message);
     }
 
@@ -41,6 +53,16 @@ impl Talk {
     /// The files written in this attempt, in the order in which they were first written.
     pub(super) fn written(&self) -> &[String] {
         &self.written
+    }
+
+    /// Adds pictures of the results of this turn.
+    pub(super) fn show(&mut self, pictures: &[Picture]) {
+        self.pictures.add(pictures);
+    }
+
+    /// The pictures since the model's last message.
+    pub(super) fn pictures(&self) -> &Pictures {
+        &self.pictures
     }
 
     /// Adds what commands used of the network; returns the sum of the attempt.

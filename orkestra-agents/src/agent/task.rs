@@ -243,6 +243,7 @@ impl Attempt<'_> {
                 ToolRecord::error(format!("not called: at most {CALLS_PER_TURN_MAX} calls in one answer"))
             };
             self.count(&record.hosts, talk).await?;
+            talk.show(&record.pictures);
             let seen = talk.answer(call, &record.text, record.is_error, &record.files);
             is_idle &= !seen.is_new;
             if seen.advice != Advice::GoOn && !matches!(advice, Advice::Stop(_)) {

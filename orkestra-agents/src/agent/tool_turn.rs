@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     agent::consent::{self, Said, Verdict, Waiting},
     agent::events::{self, ToolWatch, Voice},
-    agent::{mask, prompt},
+    agent::{mask, pictures::Picture, prompt},
     call_log::{CallKey, CallLog},
     model::{Arguments, ToolCall},
     validate::ErrorType,
@@ -30,6 +30,9 @@ pub(super) struct ToolRecord {
     /// How often commands used hosts since the call before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) hosts: Vec<HostUse>,
+    /// What a model that sees is shown beside the text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) pictures: Vec<Picture>,
     /// What a person has to say before the call has a result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) waits: Option<Waiting>,
@@ -37,7 +40,8 @@ pub(super) struct ToolRecord {
 
 impl ToolRecord {
     pub(super) fn error(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_error: true, files: Vec::new(), hosts: Vec::new(), waits: None }
+        let (files, hosts, pictures) = (Vec::new(), Vec::new(), Vec::new());
+        Self { text: text.into(), is_error: true, files, hosts, pictures, waits: None }
     }
 
     fn waiting(waiting: Waiting) -> Self {
@@ -135,8 +139,13 @@ impl ToolTurn<'_> {
                     let watch = Arc::new(ToolWatch::new(voice.clone()));
                     let scope = self.workplace.scope(self.cx.node(), Arc::clone(&watch));
                     let result = self.tools.call(&scope, &call.name, arguments.clone()).await;
+                    let pictures = match &result {
+                        Ok(output) => Picture::of(output, &scope).await,
+                        Err(_) => Vec::new(),
+                    };
                     let mut record = record_of(&call.name, &scope, result)?;
                     record.files = watch.written();
+                    record.pictures = pictures;
                     record.hosts = self.workplace.take_hosts().await;
                     events::sandbox_news(&voice, self.workplace, &record.hosts);
                     record

@@ -9,6 +9,7 @@ mod embedding;
 mod model_http;
 mod model_local;
 mod network;
+mod pictures;
 mod secrets;
 mod support;
 mod validators;

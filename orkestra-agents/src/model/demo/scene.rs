@@ -189,7 +189,7 @@ mod tests {
         let mut messages = begin(role, debug_info);
         let mut calls = Vec::new();
         for _ in 0..20 {
-            let request = Request { messages: messages.clone(), tools: Vec::new(), words_only: false };
+            let request = Request { messages: messages.clone(), ..Request::default() };
             let reply = model.complete(&request).await.expect("the script answers");
             messages.push(Message::Assistant(reply.message.clone()));
             if reply.message.tool_calls.is_empty() {
