@@ -3,7 +3,7 @@
 //! Everything here is emitted inside a step that is executed, never on a replay: an event is emitted twice only if its step is
 //! executed twice.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use orkestra_core::prelude::{Amount, Context};
 use orkestra_tools::egress::HostUse;
@@ -16,11 +16,15 @@ use crate::{
     event::{ProductEvent, Tokens},
     model::{Reply, Sink, StreamEvent, Usage},
     validate::DebugInfo,
-    workplace::Workplace,
+    workplace::{StreamBudget, Streamed, Workplace},
 };
 
 /// Characters of an argument or a result in an event; the step result has all of it.
 const SHOWN_CHARACTERS: usize = 600;
+
+/// Told once, when a run has streamed as much as it may.
+const STREAM_ENDS: &str = "The commands of this run have printed so much that their output is no longer streamed; results and \
+    artifacts still have it.";
 
 /// The door of an agent's events: secrets are masked in each.
 #[derive(Clone)]
@@ -98,12 +102,13 @@ impl Sink for TokenSink {
 /// Emits what a tool does, and remembers the files that it writes.
 pub(super) struct ToolWatch {
     voice: Voice,
+    streamed: Arc<StreamBudget>,
     written: Mutex<Vec<String>>,
 }
 
 impl ToolWatch {
-    pub(super) fn new(voice: Voice) -> Self {
-        Self { voice, written: Mutex::default() }
+    pub(super) fn new(voice: Voice, workplace: &Workplace) -> Self {
+        Self { voice, streamed: Arc::clone(workplace.streamed()), written: Mutex::default() }
     }
 
     /// The files written so far.
@@ -119,9 +124,13 @@ impl Observer for ToolWatch {
                 file_written(&self.voice, path.clone(), bytes);
                 lock(&self.written).push(path);
             }
-            Happening::CommandOutput { line, stderr } => {
-                self.voice.emit(&ProductEvent::CommandOutput { agent: self.voice.agent(), line, stderr });
-            }
+            Happening::CommandOutput { line, stderr } => match self.streamed.take(&line) {
+                Streamed::Yes => {
+                    self.voice.emit(&ProductEvent::CommandOutput { agent: self.voice.agent(), line, stderr });
+                }
+                Streamed::NoMore => notice(&self.voice, STREAM_ENDS),
+                Streamed::No => {}
+            },
             _ => {}
         }
     }

@@ -324,7 +324,7 @@ impl Attempt<'_> {
 
     async fn validate(&self, written: &[String]) -> Result<Verdict, TaskError> {
         let Some(validator) = &self.agent.validator else { return Ok(Verdict::Passed { notes: Vec::new() }) };
-        let scope = self.workplace.scope(self.cx.node(), Arc::new(ToolWatch::new(self.voice())));
+        let scope = self.workplace.scope(self.cx.node(), Arc::new(ToolWatch::new(self.voice(), self.workplace)));
         let work = Submission { scope: &scope, written, wanted: &self.brief.wanted, attempt: self.cx.attempt() };
         let verdict = validator.validate(work).await;
         let verdict = verdict.map_err(|error| mask::error(self.workplace.secrets(), error.into()))?;

@@ -136,7 +136,7 @@ impl ToolTurn<'_> {
         let record = match &call.arguments {
             Arguments::Valid(arguments) => match judge(arguments) {
                 Verdict::Make => {
-                    let watch = Arc::new(ToolWatch::new(voice.clone()));
+                    let watch = Arc::new(ToolWatch::new(voice.clone(), self.workplace));
                     let scope = self.workplace.scope(self.cx.node(), Arc::clone(&watch));
                     let result = self.tools.call(&scope, &call.name, arguments.clone()).await;
                     let pictures = match &result {
@@ -146,7 +146,8 @@ impl ToolTurn<'_> {
                     let mut record = record_of(&call.name, &scope, result)?;
                     record.files = watch.written();
                     record.pictures = pictures;
-                    record.hosts = self.workplace.take_hosts().await;
+                    // NOTE: a command chooses the names that it asks for.
+                    record.hosts = mask::value(self.workplace.secrets(), self.workplace.take_hosts().await)?;
                     events::sandbox_news(&voice, self.workplace, &record.hosts);
                     record
                 }

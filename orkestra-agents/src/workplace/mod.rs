@@ -9,6 +9,7 @@ mod hosts;
 mod lost_hosts;
 mod sandbox;
 mod spec;
+mod stream;
 
 use std::{
     collections::HashMap,
@@ -34,6 +35,7 @@ pub(crate) use lost_hosts::{Check, LOST_HOSTS_MAX, pause_if_lost};
 use sandbox::LazySandbox;
 pub(crate) use spec::NO_REGISTRIES;
 pub use spec::{SandboxKind, SandboxSpec};
+pub(crate) use stream::{StreamBudget, Streamed};
 
 /// The workspace in which a sandbox is started to see what it confines. No id of a run or project gives this name.
 const PROBE: &str = ".probe";
@@ -71,6 +73,7 @@ pub(crate) struct Workplace {
     artifacts: PathBuf,
     rules: Rules,
     checked: Arc<OnceCell<()>>,
+    streamed: Arc<StreamBudget>,
 }
 
 impl Workplaces {
@@ -203,7 +206,16 @@ impl Workplaces {
         let sandbox = Arc::new(LazySandbox::new(spec.clone(), egress, run.as_str(), &path, workspace.clone()));
         let artifacts = self.data.join("artifacts").join(file_name(run.as_str()));
         let (project_id, rules) = (project_id.map(str::to_owned), self.rules.clone());
-        let workplace = Workplace { project_id, spec, workspace, sandbox, artifacts, rules, checked: Arc::default() };
+        let workplace = Workplace {
+            project_id,
+            spec,
+            workspace,
+            sandbox,
+            artifacts,
+            rules,
+            checked: Arc::default(),
+            streamed: Arc::default(),
+        };
         open.insert(run.as_str().to_owned(), workplace.clone());
         Ok(workplace)
     }
@@ -265,6 +277,11 @@ impl Workplace {
         let sandbox: Arc<dyn Sandbox> = Arc::clone(&self.sandbox) as Arc<dyn Sandbox>;
         let artifacts = self.artifacts.join(file_name(node));
         ToolScope::new(self.workspace.clone(), sandbox, artifacts, observer).with_secrets(self.rules.secrets.clone())
+    }
+
+    /// How much output the run may still stream.
+    pub(crate) fn streamed(&self) -> &Arc<StreamBudget> {
+        &self.streamed
     }
 
     /// Starts the sandbox if it has not started, and says what it confines.
