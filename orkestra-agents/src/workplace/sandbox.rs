@@ -8,8 +8,8 @@ use std::{
 use async_trait::async_trait;
 use orkestra_tools::egress::{EgressOptions, HostUse};
 use orkestra_tools::{
-    Command, CommandResult, Confinement, DockerSandbox, LocalSandbox, Observer, ProcessStart, ProcessState, Sandbox,
-    SandboxError, Workspace,
+    Command, CommandResult, Confinement, DockerSandbox, LocalSandbox, Observer, PipedCommand, ProcessStart,
+    ProcessState, Sandbox, SandboxError, Workspace,
 };
 use tokio::sync::Mutex;
 
@@ -137,6 +137,10 @@ impl Sandbox for LazySandbox {
 
     async fn stop_process(&self, owner: &str, id: &str) -> Result<ProcessState, SandboxError> {
         self.get().await?.stop_process(owner, id).await
+    }
+
+    async fn pipe(&self, command: Command) -> Result<PipedCommand, SandboxError> {
+        self.get().await?.pipe(command).await
     }
 
     async fn close(&self) -> Result<(), SandboxError> {
