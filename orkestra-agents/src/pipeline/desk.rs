@@ -49,7 +49,7 @@ impl Desk {
         let mut engines: Vec<Arc<dyn SearchEngine>> =
             vec![Arc::new(DuckDuckGo::html(Arc::clone(&client))), Arc::new(DuckDuckGo::lite(client))];
         engines.extend(kit.engines.iter().cloned());
-        let registries = egress.registries.iter().filter_map(|registry| host_of(&registry.url()));
+        let registries = egress.registries.iter().filter_map(|registry| host_of(registry.url()));
         let hosts = registries.chain(egress.allowed.iter().cloned()).collect();
         Ok(Self { kit, search: WebSearch::new(engines), hosts })
     }

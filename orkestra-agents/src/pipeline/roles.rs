@@ -40,7 +40,7 @@ pub(super) fn agent(name: &str, models: &ModelSource, workplaces: &Workplaces, d
     let (desk, role) = (desk.clone(), name.to_owned());
     let agent = agent.with_chosen_tools(move |cx| {
         let tools = desk.tools(&cx.run_input()?)?;
-        Ok(if role == PLANNER { planner_tools(tools) } else { tools })
+        Ok(if role == PLANNER { planner_tools(&tools) } else { tools })
     });
     // Files of the planner alone are no work of a writer.
     let own_work = CodeValidator::own_work().with_ignored([PLAN_FILE, CONTRACT_FILE]);
@@ -51,7 +51,7 @@ pub(super) fn agent(name: &str, models: &ModelSource, workplaces: &Workplaces, d
     })
 }
 
-fn planner_tools(tools: ToolSet) -> ToolSet {
+fn planner_tools(tools: &ToolSet) -> ToolSet {
     let write = tools.get("write_file").map(|tool| OnlyPaths::of(tool, &[PLAN_FILE, CONTRACT_FILE]));
     let kept = PLANNER_TOOLS.into_iter().filter_map(|name| tools.get(name).cloned());
     kept.chain(write).fold(ToolSet::empty(), ToolSet::with)

@@ -115,7 +115,7 @@ async fn a_network_that_is_not_possible_is_refused_before_there_is_a_run() {
         (PipelineRequest { allowed_hosts: vec!["a.example".to_owned()], ..build() }, "needs Docker"),
         (PipelineRequest { allowed_hosts: vec!["a b".to_owned()], ..build() }, "invalid allowed host"),
     ] {
-        let error = orkestra.create(request).await.err().expect("it is refused");
+        let error = orkestra.create(request).await.expect_err("it is refused");
         assert_eq!(error.kind(), ErrorKind::Usage);
         assert!(error.to_string().contains(part), "{error}");
     }
@@ -127,7 +127,7 @@ async fn a_network_that_is_not_possible_is_refused_before_there_is_a_run() {
     orkestra.shutdown().await;
     let builder = Orkestra::builder(data.path()).sandbox(SandboxChoice::Docker).docker_runtime("no-such-runtime");
     let orkestra = builder.model(ModelChoice::demo()).start(Arc::new(MemoryStore::new())).await.expect("it starts");
-    let error = orkestra.create(build()).await.err().expect("it is refused");
+    let error = orkestra.create(build()).await.expect_err("it is refused");
     assert_eq!(error.kind(), ErrorKind::Sandbox);
     orkestra.shutdown().await;
 }
