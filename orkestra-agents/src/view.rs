@@ -7,10 +7,11 @@ use std::str::FromStr;
 
 use orkestra_core::kernel::UnknownStatus;
 use orkestra_core::prelude::{NodeStatus, NodeView, RunRecord, RunStatus, RunView};
+use orkestra_tools::egress::HostUse;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{MODEL_LABEL, OBJECTIVE_LABEL, PROJECT_LABEL};
+use crate::{MODEL_LABEL, OBJECTIVE_LABEL, PROJECT_LABEL, agent::NETWORK_KEY, workplace::add_hosts};
 
 pub use waits::{LeaseBody, SlotBody, WaitBody};
 
@@ -30,6 +31,12 @@ pub struct RunBody {
     pub model: Option<String>,
     /// Where its commands run.
     pub sandbox: Option<String>,
+    /// The network that its commands have: `none`, `registries` or `open`. Missing for a run of an older version.
+    #[serde(default)]
+    pub network: Option<String>,
+    /// How often its commands used which host, and how often hosts were refused. Empty unless the network is `registries`.
+    #[serde(default)]
+    pub hosts: Vec<HostUse>,
     /// When it was created, RFC 3339 in UTC.
     pub created_at: String,
     /// When it last changed.
@@ -176,6 +183,8 @@ impl RunBody {
             project_id: text(&input["project_id"]),
             model: text(&input["model"]["name"]),
             sandbox: text(&input["sandbox"]),
+            network: text(&input["network"]),
+            hosts: hosts(view),
             created_at: view.created_at.to_string(),
             updated_at: view.updated_at.to_string(),
             progress_percentage: progress(view),
@@ -222,6 +231,16 @@ impl RunSummary {
             updated_at: record.updated_at.to_string(),
         }
     }
+}
+
+/// The sum of what all attempts have published.
+fn hosts(view: &RunView) -> Vec<HostUse> {
+    let mut sum = Vec::new();
+    for (_, published) in view.published.iter().filter(|(key, _)| key.as_str().starts_with(NETWORK_KEY)) {
+        let hosts: Vec<HostUse> = published.to().unwrap_or_default();
+        add_hosts(&mut sum, &hosts);
+    }
+    sum
 }
 
 /// Completed nodes count whole, running nodes half.

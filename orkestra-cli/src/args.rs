@@ -1,8 +1,10 @@
 //! The command line. Its help texts are its documentation.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use orkestra_tools::Network;
 
 const AFTER: &str = "\
 All data is in ./.orkestra: the journals of all runs in store/, the files that agents write in workspace/. Only one
@@ -15,7 +17,8 @@ resumed).
 
 Environment: DASHSCOPE_API_KEY, OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, DEEPSEEK_API_KEY, MISTRAL_API_KEY,
 GROQ_API_KEY, XAI_API_KEY, OPENROUTER_API_KEY (the first one set, in this order, selects the default model);
-OPENAI_BASE_URL (like --base-url); OLLAMA_HOST; NO_COLOR; RUST_LOG (logs on stderr); ORKESTRA_CALL_LOG=FILE (one JSON line
+OPENAI_BASE_URL (like --base-url); OLLAMA_HOST; PLAYWRIGHT_ENABLED=1 (web pages in Chromium, where aios was built with it);
+SEARXNG_URL, BRAVE_API_KEY, TAVILY_API_KEY (search engines after DuckDuckGo); NO_COLOR; RUST_LOG (logs on stderr); ORKESTRA_CALL_LOG=FILE (one JSON line
 when a model or tool call starts and one when its result is durable).";
 
 /// Turns an objective into a tested project with a durable pipeline of agents: planner, then backend and frontend in
@@ -143,10 +146,23 @@ pub(crate) struct RunArguments {
     /// An OpenAI-compatible endpoint that serves the model, such as http://127.0.0.1:8080/v1.
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<String>,
-    /// Where the agents' commands run: docker is a container without network; local is a confined process on this
-    /// machine, which isolates less. [default: docker; the demo model falls back to local if Docker is unavailable]
+    /// Where the agents' commands run: docker, a container; docker:RUNTIME, a container with another runtime, such as
+    /// docker:runsc (gVisor); local, a confined process on this machine, which isolates less. [default: docker; the demo
+    /// model falls back to local if Docker is unavailable]
     #[arg(long, value_name = "KIND")]
     pub(crate) sandbox: Option<Sandbox>,
+    /// What the commands reach: none; registries, the package registries that this machine uses and the hosts of
+    /// --allow-host; open, everything. [default: registries; none for the demo model; open in the local sandbox]
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) network: Option<NetworkName>,
+    /// A host that the commands may reach in the network registries, such as example.com, example.com:8443 or
+    /// *.example.com. Give it once for each host.
+    #[arg(long = "allow-host", value_name = "HOST")]
+    pub(crate) allowed_hosts: Vec<String>,
+    /// Accept that commands in the local sandbox reach sockets of other programs, Docker's among them, on machines where
+    /// this cannot be prevented. A real model is refused there without it.
+    #[arg(long)]
+    pub(crate) accept_open_sockets: bool,
     /// Not supported yet, because no prices of models are known: fails with exit code 2.
     #[arg(long, value_name = "USD")]
     pub(crate) budget: Option<f64>,
@@ -156,10 +172,46 @@ pub(crate) struct RunArguments {
     pub(crate) hidden: Hidden,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// Where commands run, as written on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sandbox {
-    Docker,
+    /// With this runtime, or the daemon's default.
+    Docker(Option<String>),
     Local,
+}
+
+impl FromStr for Sandbox {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_plain = |one: char| one.is_ascii_alphanumeric() || "._-".contains(one);
+        match text.split_once(':') {
+            None if text == "docker" => Ok(Self::Docker(None)),
+            None if text == "local" => Ok(Self::Local),
+            Some(("docker", runtime)) if !runtime.is_empty() && runtime.chars().all(is_plain) => {
+                Ok(Self::Docker(Some(runtime.to_owned())))
+            }
+            _ => Err("use docker, docker:RUNTIME (such as docker:runsc) or local".to_owned()),
+        }
+    }
+}
+
+/// A network, as written on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NetworkName {
+    None,
+    Registries,
+    Open,
+}
+
+impl From<NetworkName> for Network {
+    fn from(name: NetworkName) -> Self {
+        match name {
+            NetworkName::None => Self::None,
+            NetworkName::Registries => Self::Registries,
+            NetworkName::Open => Self::Open,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -240,9 +292,13 @@ pub(crate) struct Show {
     pub(crate) json: bool,
 }
 
-/// For tests and diagnosis.
+/// What a session of runs has, beside what its runs have; mostly for tests and diagnosis.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Hidden {
+    /// Give agents no tool to ask you. Without this, they may ask on a terminal, where the next line that you type is the
+    /// answer.
+    #[arg(long)]
+    pub(crate) no_questions: bool,
     /// How long the demo model takes to answer, in milliseconds.
     #[arg(long, env = "ORKESTRA_DEMO_DELAY_MS", hide = true)]
     pub(crate) demo_delay_ms: Option<u64>,
@@ -260,6 +316,19 @@ mod tests {
     #[test]
     fn the_definition_of_the_command_line_is_valid() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_sandbox_may_name_a_runtime() {
+        let docker = |runtime: Option<&str>| Ok(Sandbox::Docker(runtime.map(str::to_owned)));
+        for (text, expected) in
+            [("docker", docker(None)), ("docker:runsc", docker(Some("runsc"))), ("local", Ok(Sandbox::Local))]
+        {
+            assert_eq!(text.parse(), expected, "{text}");
+        }
+        for text in ["", "podman", "docker:", "docker:a b", "docker:../x", "local:runsc", "Docker"] {
+            assert!(text.parse::<Sandbox>().is_err(), "{text}");
+        }
     }
 
     #[test]

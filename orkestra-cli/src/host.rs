@@ -2,8 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use orkestra_agents::{SandboxChoice, SandboxKind};
-use orkestra_tools::DockerSandbox;
+use orkestra_agents::{SandboxChoice, SandboxKind, SandboxSpec};
+use orkestra_tools::{DockerSandbox, Network};
 
 use crate::exit::Failure;
 
@@ -33,9 +33,12 @@ impl Ground {
     }
 
     /// One line that says where commands run and why.
-    pub(crate) fn banner(&self, kind: SandboxKind) -> String {
-        match (kind, self.choice, &self.no_docker) {
-            (SandboxKind::Docker, _, _) => "sandbox: docker: commands run in a container without network".into(),
+    pub(crate) fn banner(&self, spec: &SandboxSpec) -> String {
+        let place = match (spec.kind, self.choice, &self.no_docker) {
+            (SandboxKind::Docker, _, _) => {
+                let runtime = spec.runtime.as_ref().map(|name| format!(" with the runtime {name}")).unwrap_or_default();
+                format!("sandbox: docker: commands run in a container{runtime}")
+            }
             (SandboxKind::Local, SandboxChoice::Local, _) => {
                 "sandbox: local, as given by --sandbox: commands run as confined processes on this machine".into()
             }
@@ -43,8 +46,19 @@ impl Ground {
                 "sandbox: local: the demo model's commands run as confined processes on this machine, because Docker cannot \
                  be used: {why}"
             ),
-            _ => format!("sandbox: {}", kind.as_str()),
-        }
+            _ => format!("sandbox: {}", spec.kind.as_str()),
+        };
+        format!("{place}; {}", network(spec))
+    }
+}
+
+/// What commands reach, in words.
+fn network(spec: &SandboxSpec) -> String {
+    match spec.network_used() {
+        Network::None => "network: none".to_owned(),
+        Network::Registries if spec.allowed_hosts.is_empty() => "network: package registries alone".to_owned(),
+        Network::Registries => format!("network: package registries and {}", spec.allowed_hosts.join(", ")),
+        _ => "network: open".to_owned(),
     }
 }
 

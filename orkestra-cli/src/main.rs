@@ -3,10 +3,12 @@
 //! ```text
 //! args ──► commands/ ──► place (store) ──► Orkestra (agents) or Reader (no agents, drives no runs)
 //!                    \─► watch: events of runs ──► screen/: tree | lines | json      summary, exit
+//!                        answers: what the user types ──► Run::answer
 //!                    \─► stores (any store) ──► orkestra_store::transfer: check, export, import
 //! ```
 //! The events of a run go to stdout; banners, notices, errors and logs go to stderr.
 
+mod answers;
 mod args;
 mod commands;
 mod exit;
@@ -19,6 +21,7 @@ mod signals;
 mod stores;
 mod summary;
 mod watch;
+mod web;
 
 use std::process::ExitCode;
 
@@ -29,6 +32,8 @@ use crate::args::Arguments;
 use crate::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
+    // IMPORTANT: before any thread. Whatever this process writes may hold what agents were told: for this user alone.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let arguments = Arguments::parse();
     log_to_stderr(arguments.verbose);
     let done = tokio::runtime::Builder::new_multi_thread()

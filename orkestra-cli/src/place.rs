@@ -1,6 +1,8 @@
 //! The data directory, `./.orkestra`, and its store.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,6 +33,7 @@ impl Place {
     pub(crate) async fn open() -> Result<Self, Failure> {
         let data = PathBuf::from(DIRECTORY);
         let store = SledStore::open(data.join(STORE)).map_err(|error| refused(&data, &error))?;
+        close_to_others(&data);
         let report = store.report();
         if !report.set_aside.is_empty() {
             eprintln!(
@@ -59,6 +62,14 @@ impl Place {
         let others = self.unfinished.iter().map(|record| record.id.clone()).filter(|id| !runs.contains(id));
         let left: BTreeSet<RunId> = others.collect();
         Arc::new(Leaving { store: Arc::clone(&self.store), left })
+    }
+}
+
+/// Closes a data directory that an older version, or somebody else, left open to other users.
+fn close_to_others(data: &Path) {
+    let open = data.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0);
+    if open && let Err(error) = std::fs::set_permissions(data, Permissions::from_mode(0o700)) {
+        eprintln!("warning: {} is open to other users, and this cannot be changed: {error}", data.display());
     }
 }
 

@@ -9,11 +9,13 @@ use std::io;
 
 use orkestra_agents::event::FeedEvent;
 use orkestra_agents::feed::product_event;
+use orkestra_agents::is_lost_hosts_pause;
 use orkestra_core::kernel::Outcome;
 use orkestra_core::prelude::{Cursor, Event, PauseReason, Run, RunView};
 use orkestra_core::projection::WaitsFor;
 use tokio::sync::mpsc;
 
+use crate::answers::Answers;
 use crate::screen::Screen;
 use crate::signals::Stop;
 
@@ -41,10 +43,12 @@ pub(crate) enum Stopped {
     Ended(Outcome),
     /// It is paused and cannot be resumed, for what [`budget_used_up`] says.
     OutOfBudget(String),
+    /// It is paused because its processes were lost, for this reason. A person decides whether it is resumed.
+    LostHosts(String),
 }
 
 enum News {
-    Event(FeedEvent),
+    Event(Run, FeedEvent),
     Stopped(Run, Result<Stopped, orkestra_core::Error>),
 }
 
@@ -53,7 +57,12 @@ enum News {
 ///
 /// # Errors
 /// When the screen cannot be written. A closed pipe is not an error.
-pub(crate) async fn follow(runs: Vec<Watched>, screen: &mut dyn Screen, stop: &mut Stop) -> io::Result<Ending> {
+pub(crate) async fn follow(
+    runs: Vec<Watched>,
+    screen: &mut dyn Screen,
+    stop: &mut Stop,
+    answers: &mut Answers,
+) -> io::Result<Ending> {
     let (sender, mut news) = mpsc::channel(EVENTS_QUEUED_MAX);
     for watched in runs {
         tokio::spawn(read(watched, sender.clone()));
@@ -66,12 +75,19 @@ pub(crate) async fn follow(runs: Vec<Watched>, screen: &mut dyn Screen, stop: &m
             biased;
             () = stop.asked() => return Ok(Ending::Detached),
             item = news.recv() => item,
+            line = answers.line() => {
+                answers.answer(&line).await;
+                continue;
+            }
         };
         match item {
-            Some(News::Event(event)) => match screen.event(&event) {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Ending::Detached),
-                other => other?,
-            },
+            Some(News::Event(run, event)) => {
+                match screen.event(&event) {
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Ending::Detached),
+                    other => other?,
+                }
+                answers.observe(&run, &event.event);
+            }
             Some(News::Stopped(run, stopped)) => ended.push((run, stopped)),
             None => return Ok(Ending::All(ended)),
         }
@@ -84,6 +100,10 @@ pub(crate) fn budget_used_up(view: &RunView) -> Option<String> {
     waits.find(|wait| matches!(wait, WaitsFor::Budget { .. })).map(ToString::to_string)
 }
 
+fn is_lost_hosts(reason: &PauseReason) -> bool {
+    matches!(reason, PauseReason::Asked { reason } if is_lost_hosts_pause(reason))
+}
+
 async fn read(watched: Watched, sender: mpsc::Sender<News>) {
     let Watched { run, from } = watched;
     let mut events = run.events(from);
@@ -91,13 +111,19 @@ async fn read(watched: Watched, sender: mpsc::Sender<News>) {
         match events.next().await {
             Ok(Some(event)) => {
                 let is_out = matches!(event.event, Event::RunPaused { reason: PauseReason::Budget { .. } });
-                if sender.send(News::Event(product_event(&event))).await.is_err() {
+                let is_lost = matches!(&event.event, Event::RunPaused { reason } if is_lost_hosts(reason));
+                if sender.send(News::Event(run.clone(), product_event(&event))).await.is_err() {
                     return;
                 }
                 // NOTE: an event of the past says nothing about now: the run may have been resumed.
                 match if is_out { run.view().await.map(|view| budget_used_up(&view)) } else { Ok(None) } {
                     Ok(Some(budget)) => break Ok(Stopped::OutOfBudget(budget)),
                     Ok(None) => {}
+                    Err(error) => break Err(error),
+                }
+                match if is_lost { run.view().await.map(|view| view.pause) } else { Ok(None) } {
+                    Ok(Some(reason)) if is_lost_hosts(&reason) => break Ok(Stopped::LostHosts(reason.to_string())),
+                    Ok(_) => {}
                     Err(error) => break Err(error),
                 }
             }
@@ -145,7 +171,8 @@ mod tests {
         let mut screen = Count(0);
         let mut follow = async || {
             let watched = Watched { run: run.clone(), from: Cursor::START };
-            let Ok(Ending::All(mut runs)) = follow(vec![watched], &mut screen, &mut stop).await else {
+            let Ok(Ending::All(mut runs)) = follow(vec![watched], &mut screen, &mut stop, &mut Answers::none()).await
+            else {
                 panic!("nobody detaches")
             };
             runs.remove(0).1.expect("it can be followed")

@@ -183,7 +183,7 @@ mod tests {
             objective: "Build it".to_owned(),
             project_id: None,
             model: ModelSpec::named("pending"),
-            sandbox: SandboxKind::Local,
+            sandbox: SandboxKind::Local.into(),
             tasks: Vec::new(),
         };
         let request = app.orkestra.engine().run_spec(&undoable("backend")).label(ORGANISATION_LABEL, owner);

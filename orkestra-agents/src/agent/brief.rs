@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     agent::{AgentOutput, prompt::SECTIONS},
-    workplace::SandboxKind,
+    workplace::SandboxSpec,
 };
 
 /// The field of a run's input that holds the objective.
@@ -47,7 +47,7 @@ pub struct Brief {
     /// What users of the run should know. Reported by the first attempt of each agent that has no agent before it.
     pub notices: Vec<String>,
     /// Where the agent's commands run; `None` is the default of its workplaces.
-    pub sandbox: Option<SandboxKind>,
+    pub sandbox: Option<SandboxSpec>,
 }
 
 impl Brief {
@@ -117,10 +117,10 @@ impl Brief {
         self
     }
 
-    /// Where the agent's commands run.
+    /// Where the agent's commands run, and what they reach.
     #[must_use]
-    pub fn with_sandbox(mut self, sandbox: SandboxKind) -> Self {
-        self.sandbox = Some(sandbox);
+    pub fn with_sandbox(mut self, sandbox: impl Into<SandboxSpec>) -> Self {
+        self.sandbox = Some(sandbox.into());
         self
     }
 

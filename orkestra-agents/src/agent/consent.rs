@@ -218,5 +218,5 @@ fn plain(answer: &str) -> String {
 
 /// The record of a call that a person did not consent to, or of an answer.
 pub(super) fn record(text: String, is_error: bool) -> ToolRecord {
-    ToolRecord { text, is_error, files: Vec::new(), waits: None }
+    ToolRecord { is_error, ..ToolRecord::error(text) }
 }

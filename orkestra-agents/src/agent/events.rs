@@ -3,10 +3,11 @@
 //! Everything here is emitted inside a step that is executed, never on a replay: an event is emitted twice only if its step is
 //! executed twice.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use orkestra_core::prelude::{Amount, Context};
-use orkestra_tools::{Happening, Observer, SecretStream, Secrets};
+use orkestra_tools::egress::HostUse;
+use orkestra_tools::{Confinement, Happening, Observer, SecretStream, Secrets};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -15,10 +16,15 @@ use crate::{
     event::{ProductEvent, Tokens},
     model::{Reply, Sink, StreamEvent, Usage},
     validate::DebugInfo,
+    workplace::{StreamBudget, Streamed, Workplace},
 };
 
 /// Characters of an argument or a result in an event; the step result has all of it.
 const SHOWN_CHARACTERS: usize = 600;
+
+/// Told once, when a run has streamed as much as it may.
+const STREAM_ENDS: &str = "The commands of this run have printed so much that their output is no longer streamed; results and \
+    artifacts still have it.";
 
 /// The door of an agent's events: secrets are masked in each.
 #[derive(Clone)]
@@ -96,12 +102,13 @@ impl Sink for TokenSink {
 /// Emits what a tool does, and remembers the files that it writes.
 pub(super) struct ToolWatch {
     voice: Voice,
+    streamed: Arc<StreamBudget>,
     written: Mutex<Vec<String>>,
 }
 
 impl ToolWatch {
-    pub(super) fn new(voice: Voice) -> Self {
-        Self { voice, written: Mutex::default() }
+    pub(super) fn new(voice: Voice, workplace: &Workplace) -> Self {
+        Self { voice, streamed: Arc::clone(workplace.streamed()), written: Mutex::default() }
     }
 
     /// The files written so far.
@@ -117,9 +124,13 @@ impl Observer for ToolWatch {
                 file_written(&self.voice, path.clone(), bytes);
                 lock(&self.written).push(path);
             }
-            Happening::CommandOutput { line, stderr } => {
-                self.voice.emit(&ProductEvent::CommandOutput { agent: self.voice.agent(), line, stderr });
-            }
+            Happening::CommandOutput { line, stderr } => match self.streamed.take(&line) {
+                Streamed::Yes => {
+                    self.voice.emit(&ProductEvent::CommandOutput { agent: self.voice.agent(), line, stderr });
+                }
+                Streamed::NoMore => notice(&self.voice, STREAM_ENDS),
+                Streamed::No => {}
+            },
             _ => {}
         }
     }
@@ -136,6 +147,18 @@ pub(super) fn tool_call(voice: &Voice, tool: &str, arguments: &Value) {
 pub(super) fn tool_result(voice: &Voice, tool: &str, text: &str, is_error: bool) {
     let (tool, text) = (tool.to_owned(), cut(text, SHOWN_CHARACTERS));
     voice.emit(&ProductEvent::ToolResult { agent: voice.agent(), tool, ok: !is_error, text });
+}
+
+/// Tells what the sandbox confines, when it has started since the last call, and which hosts commands used.
+pub(super) fn sandbox_news(voice: &Voice, workplace: &Workplace, hosts: &[HostUse]) {
+    if let Some(Confinement { enforced, gaps, .. }) = workplace.take_report() {
+        let spec = workplace.spec();
+        let (sandbox, network) = (spec.kind.as_str().to_owned(), spec.network_used());
+        voice.emit(&ProductEvent::SandboxStarted { agent: voice.agent(), sandbox, network, enforced, gaps });
+    }
+    if !hosts.is_empty() {
+        voice.emit(&ProductEvent::NetworkUsed { agent: voice.agent(), hosts: hosts.to_vec() });
+    }
 }
 
 pub(super) fn notice(voice: &Voice, message: &str) {

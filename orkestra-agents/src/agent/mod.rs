@@ -20,6 +20,7 @@ mod events;
 mod mask;
 mod model_turn;
 mod output;
+mod pictures;
 pub(crate) mod prompt;
 mod talk;
 mod task;
@@ -40,6 +41,7 @@ pub use consent::ask_human;
 pub(crate) use model_turn::task_error;
 pub use model_turn::{TOKENS_METER, USD_METER};
 pub use output::AgentOutput;
+pub(crate) use task::NETWORK_KEY;
 
 /// Turns of one attempt. A good model needs ten to twenty for a feature; a poor one would never stop.
 const TURNS_MAX: u32 = 40;
@@ -47,6 +49,7 @@ const TURNS_MAX: u32 = 40;
 const CALLS_PER_TURN_MAX: usize = 16;
 
 type ChooseModel = dyn Fn(&Context) -> TaskResult<Arc<dyn Model>> + Send + Sync;
+type ChooseTools = dyn Fn(&Context) -> TaskResult<ToolSet> + Send + Sync;
 type MakeBrief = dyn Fn(&Context, &Value) -> TaskResult<Brief> + Send + Sync;
 
 /// An agent, as a [`Task`](orkestra_core::prelude::Task) for a node of a workflow.
@@ -74,7 +77,7 @@ type MakeBrief = dyn Fn(&Context, &Value) -> TaskResult<Brief> + Send + Sync;
 pub struct Agent {
     role: String,
     duty: String,
-    tools: ToolSet,
+    tools: Arc<ChooseTools>,
     model: Arc<ChooseModel>,
     validator: Option<Arc<dyn Validator>>,
     answer_file: Option<String>,
@@ -105,7 +108,7 @@ impl Agent {
         Self {
             role: role.into(),
             duty: duty.into(),
-            tools: ToolSet::builtin(),
+            tools: Arc::new(|_| Ok(ToolSet::builtin())),
             model: Arc::new(choose),
             validator: None,
             answer_file: None,
@@ -125,7 +128,18 @@ impl Agent {
     /// Replaces the tools.
     #[must_use]
     pub fn with_tools(mut self, tools: ToolSet) -> Self {
-        self.tools = tools;
+        self.tools = Arc::new(move |_| Ok(tools.clone()));
+        self
+    }
+
+    /// Sets the tools that `choose` gives for each attempt, from the run's input for instance. The same run should get the same
+    /// tools in every process.
+    #[must_use]
+    pub fn with_chosen_tools(
+        mut self,
+        choose: impl Fn(&Context) -> TaskResult<ToolSet> + Send + Sync + 'static,
+    ) -> Self {
+        self.tools = Arc::new(choose);
         self
     }
 

@@ -13,6 +13,7 @@ use crate::{
     agent::{
         events::{self, TokenSink, Voice},
         mask,
+        pictures::Pictures,
         talk::Talk,
     },
     call_log::{CallKey, CallLog},
@@ -72,8 +73,9 @@ impl ModelTurn<'_> {
                 0 => format!("{}/model", self.key),
                 times => format!("{}/model-condensed-{times}", self.key),
             };
-            let request = Request { messages, tools: self.tools.to_vec(), words_only: self.words_only };
-            if let Answer::Replied(reply) = self.step(&key, request).await? {
+            let request =
+                Request { messages, tools: self.tools.to_vec(), words_only: self.words_only, ..Request::default() };
+            if let Answer::Replied(reply) = self.step(&key, request, talk.pictures()).await? {
                 return Ok(reply);
             }
         }
@@ -81,7 +83,7 @@ impl ModelTurn<'_> {
             .with_kind(ModelError::CONTEXT_TOO_LONG))
     }
 
-    async fn step(&self, key: &str, request: Request) -> TaskResult<Answer> {
+    async fn step(&self, key: &str, request: Request, pictures: &Pictures) -> TaskResult<Answer> {
         let request = Arc::new(request);
         let is_done_now = Arc::new(AtomicBool::new(false));
         let (run, node) = (self.cx.run_id().to_string(), self.cx.node().to_owned());
@@ -91,6 +93,10 @@ impl ModelTurn<'_> {
             let is_done_now = Arc::clone(&is_done_now);
             async move {
                 self.call_log.start(call_key);
+                let request = match model.sees_images() {
+                    true => Request { images: pictures.load().await, ..(*request).clone() },
+                    false => (*request).clone(),
+                };
                 let answer = call(&Voice::new(&cx, self.secrets), &*model, &request).await;
                 let answer = answer.map_err(|error| mask::error(self.secrets, error))?;
                 let answer = mask::value(self.secrets, answer)?;

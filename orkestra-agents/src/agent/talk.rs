@@ -1,11 +1,15 @@
 //! The conversation of one attempt: its messages, the files written, the failures. Rebuilt exactly from step results.
 
+use orkestra_tools::egress::HostUse;
+
 use crate::{
     agent::{
         condense::{Memory, condense, cut},
         detector::{Detector, Observation, Seen},
+        pictures::{Picture, Pictures},
     },
     model::{Message, ToolCall, ToolMessage},
+    workplace::add_hosts,
 };
 
 /// Remembered failures; a condensed conversation lists the last few.
@@ -16,15 +20,27 @@ pub(super) struct Talk {
     messages: Vec<Message>,
     written: Vec<String>,
     failures: Vec<String>,
+    hosts: Vec<HostUse>,
+    pictures: Pictures,
     detector: Detector,
 }
 
 impl Talk {
     pub(super) fn new(messages: Vec<Message>) -> Self {
-        Self { messages, written: Vec::new(), failures: Vec::new(), detector: Detector::default() }
+        Self {
+            messages,
+            written: Vec::new(),
+            failures: Vec::new(),
+            hosts: Vec::new(),
+            pictures: Pictures::default(),
+            detector: Detector::default(),
+        }
     }
 
     pub(super) fn push(&mut self, message: Message) {
+        if matches!(message, Message::Assistant(_)) {
+            self.pictures = Pictures::default();
+        }
         self.messages.push(message);
     }
 
@@ -37,6 +53,22 @@ impl Talk {
     /// The files written in this attempt, in the order in which they were first written.
     pub(super) fn written(&self) -> &[String] {
         &self.written
+    }
+
+    /// Adds pictures of the results of this turn.
+    pub(super) fn show(&mut self, pictures: &[Picture]) {
+        self.pictures.add(pictures);
+    }
+
+    /// The pictures since the model's last message.
+    pub(super) fn pictures(&self) -> &Pictures {
+        &self.pictures
+    }
+
+    /// Adds what commands used of the network; returns the sum of the attempt.
+    pub(super) fn used(&mut self, hosts: &[HostUse]) -> &[HostUse] {
+        add_hosts(&mut self.hosts, hosts);
+        &self.hosts
     }
 
     /// Adds the result of a call, and says whether the agent repeats itself.

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use orkestra_core::prelude::{Context, FailureKind, Task, TaskError, TaskResult};
+use orkestra_tools::{Network, ToolSet, egress::HostUse};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -40,6 +41,9 @@ const NUDGE: &str = "For this one answer you have no tools. If your work is done
 const IDLE: &str = "Nothing new has come of that: these calls were made before, with the same results. If something is \
     missing, do that now; else your work is done: answer in words, with a short summary, without calling a tool.";
 
+/// The beginning of the keys under which attempts publish what their commands used of the network.
+pub(crate) const NETWORK_KEY: &str = "network:";
+
 /// How a conversation ended.
 enum Finish {
     /// The agent is done; this is its summary.
@@ -60,6 +64,7 @@ struct Surroundings {
 /// One attempt of one agent.
 struct Attempt<'a> {
     agent: &'a Agent,
+    tools: &'a ToolSet,
     cx: &'a Context,
     brief: &'a Brief,
     workplace: &'a Workplace,
@@ -75,13 +80,16 @@ impl Task for Agent {
     async fn run(&self, cx: Context, input: Value) -> TaskResult<AgentOutput> {
         let brief = (self.brief)(&cx, &input)?;
         brief.check().map_err(TaskError::permanent)?;
-        let workplace = self.workplaces.open(cx.run_id(), brief.project_id.as_deref(), brief.sandbox);
+        let workplace = self.workplaces.open(cx.run_id(), brief.project_id.as_deref(), brief.sandbox.as_ref());
         let workplace = workplace.map_err(|error| match error.kind() {
             ErrorKind::Usage => TaskError::permanent(error.to_string()),
             _ => TaskError::new(error.to_string()),
         })?;
+        self.workplaces.check(cx.run_id(), &workplace).await;
         let before = AgentOutput::all_in(&input);
-        let attempt = Attempt { agent: self, cx: &cx, brief: &brief, workplace: &workplace, before: &before };
+        let tools = (self.tools)(&cx)?;
+        let attempt =
+            Attempt { agent: self, tools: &tools, cx: &cx, brief: &brief, workplace: &workplace, before: &before };
         tokio::select! {
             output = attempt.run() => output.map_err(|error| mask::error(workplace.secrets(), error)),
             // NOTE: dropping the attempt drops the model's stream and kills the command that runs.
@@ -96,13 +104,39 @@ impl Attempt<'_> {
         let mut talk = Talk::new(self.opening(&*model).await?);
         let finish = self.converse(&model, &mut talk).await;
         let mut written = self.written(talk.written()).await?;
-        match finish? {
+        let output = match finish? {
             Finish::Done(summary) => {
                 written.extend(self.write_answer(&written, &summary).await?);
                 self.judge(written, summary).await
             }
             Finish::Stopped(reason) => Err(TaskError::new(reason).with_kind(ErrorType::ToolError.name())),
+        };
+        let counted = self.count_rest(&mut talk).await;
+        output.and_then(|output| counted.map(|()| output))
+    }
+
+    /// Counts what the validator's commands and processes in the background used of the network.
+    async fn count_rest(&self, talk: &mut Talk) -> TaskResult<()> {
+        // NOTE: other networks count nothing, and runs of older versions have no such step.
+        if self.workplace.spec().network_used() != Network::Registries {
+            return Ok(());
         }
+        let count = || async {
+            let hosts = self.workplace.take_hosts().await;
+            events::sandbox_news(&self.voice(), self.workplace, &hosts);
+            mask::value(self.workplace.secrets(), hosts)
+        };
+        let hosts = self.cx.step(self.key("network"), count).await?;
+        self.count(&hosts, talk).await
+    }
+
+    /// Publishes the sum of the attempt, which views read.
+    async fn count(&self, hosts: &[HostUse], talk: &mut Talk) -> TaskResult<()> {
+        if hosts.is_empty() {
+            return Ok(());
+        }
+        let key = format!("{NETWORK_KEY}{}:{}", self.cx.node(), self.cx.attempt());
+        self.cx.publish(&key, talk.used(hosts)).await
     }
 
     fn key(&self, rest: &str) -> String {
@@ -123,9 +157,9 @@ impl Attempt<'_> {
             debug_info: detail.as_ref().filter(|detail| detail.get("error_type").is_some()),
             failure: failure.map(|failure| failure.message.as_str()),
         };
-        let tools: Vec<&str> = self.agent.tools.iter().map(|tool| tool.name()).collect();
+        let tools: Vec<&str> = self.tools.iter().map(|tool| tool.name()).collect();
         let checks = self.agent.validator.as_ref().map(|validator| validator.checks());
-        let system = prompt::system(&self.agent.role, &self.agent.duty, &tools, checks);
+        let system = prompt::system(&self.agent.role, &self.agent.duty, &tools, checks, self.workplace.spec());
         Ok(mask::messages(self.workplace.secrets(), vec![system, prompt::first(&opening)]))
     }
 
@@ -156,7 +190,7 @@ impl Attempt<'_> {
 
     /// Calls the model and its tools in turn, until the agent is done or is stopped.
     async fn converse(&self, model: &Arc<dyn Model>, talk: &mut Talk) -> TaskResult<Finish> {
-        let tools = definitions(&self.agent.tools);
+        let tools = definitions(self.tools);
         let mut empty = 0;
         let mut words_only = false;
         for turn in 1..=self.agent.turns_max {
@@ -199,7 +233,7 @@ impl Attempt<'_> {
     /// Makes the calls of one answer. Returns what to do about an agent that repeats itself.
     async fn use_tools(&self, key: &str, reply: &Reply, talk: &mut Talk) -> TaskResult<Advice> {
         let call_log = self.agent.workplaces.call_log();
-        let turn = ToolTurn { cx: self.cx, tools: &self.agent.tools, workplace: self.workplace, call_log };
+        let turn = ToolTurn { cx: self.cx, tools: self.tools, workplace: self.workplace, call_log };
         let mut advice = Advice::GoOn;
         let mut is_idle = true;
         for (position, call) in reply.message.tool_calls.iter().enumerate() {
@@ -208,6 +242,8 @@ impl Attempt<'_> {
             } else {
                 ToolRecord::error(format!("not called: at most {CALLS_PER_TURN_MAX} calls in one answer"))
             };
+            self.count(&record.hosts, talk).await?;
+            talk.show(&record.pictures);
             let seen = talk.answer(call, &record.text, record.is_error, &record.files);
             is_idle &= !seen.is_new;
             if seen.advice != Advice::GoOn && !matches!(advice, Advice::Stop(_)) {
@@ -288,7 +324,7 @@ impl Attempt<'_> {
 
     async fn validate(&self, written: &[String]) -> Result<Verdict, TaskError> {
         let Some(validator) = &self.agent.validator else { return Ok(Verdict::Passed { notes: Vec::new() }) };
-        let scope = self.workplace.scope(self.cx.node(), Arc::new(ToolWatch::new(self.voice())));
+        let scope = self.workplace.scope(self.cx.node(), Arc::new(ToolWatch::new(self.voice(), self.workplace)));
         let work = Submission { scope: &scope, written, wanted: &self.brief.wanted, attempt: self.cx.attempt() };
         let verdict = validator.validate(work).await;
         let verdict = verdict.map_err(|error| mask::error(self.workplace.secrets(), error.into()))?;
@@ -300,7 +336,7 @@ impl Attempt<'_> {
     }
 }
 
-fn definitions(tools: &orkestra_tools::ToolSet) -> Vec<ToolDefinition> {
+fn definitions(tools: &ToolSet) -> Vec<ToolDefinition> {
     let definition = |tool: &Arc<dyn orkestra_tools::Tool>| ToolDefinition {
         name: tool.name().to_owned(),
         description: tool.description().to_owned(),

@@ -6,13 +6,14 @@ use std::sync::{
 };
 
 use orkestra_core::prelude::{Context, FailureKind, TaskError, TaskResult};
+use orkestra_tools::egress::HostUse;
 use orkestra_tools::{Effect, SandboxError, ToolError, ToolScope, ToolSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     agent::consent::{self, Said, Verdict, Waiting},
     agent::events::{self, ToolWatch, Voice},
-    agent::{mask, prompt},
+    agent::{mask, pictures::Picture, prompt},
     call_log::{CallKey, CallLog},
     model::{Arguments, ToolCall},
     validate::ErrorType,
@@ -26,6 +27,12 @@ pub(super) struct ToolRecord {
     pub(super) is_error: bool,
     #[serde(default)]
     pub(super) files: Vec<String>,
+    /// How often commands used hosts since the call before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) hosts: Vec<HostUse>,
+    /// What a model that sees is shown beside the text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) pictures: Vec<Picture>,
     /// What a person has to say before the call has a result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) waits: Option<Waiting>,
@@ -33,11 +40,12 @@ pub(super) struct ToolRecord {
 
 impl ToolRecord {
     pub(super) fn error(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_error: true, files: Vec::new(), waits: None }
+        let (files, hosts, pictures) = (Vec::new(), Vec::new(), Vec::new());
+        Self { text: text.into(), is_error: true, files, hosts, pictures, waits: None }
     }
 
     fn waiting(waiting: Waiting) -> Self {
-        Self { text: String::new(), is_error: false, files: Vec::new(), waits: Some(waiting) }
+        Self { waits: Some(waiting), is_error: false, ..Self::error("") }
     }
 }
 
@@ -128,11 +136,19 @@ impl ToolTurn<'_> {
         let record = match &call.arguments {
             Arguments::Valid(arguments) => match judge(arguments) {
                 Verdict::Make => {
-                    let watch = Arc::new(ToolWatch::new(voice.clone()));
+                    let watch = Arc::new(ToolWatch::new(voice.clone(), self.workplace));
                     let scope = self.workplace.scope(self.cx.node(), Arc::clone(&watch));
                     let result = self.tools.call(&scope, &call.name, arguments.clone()).await;
+                    let pictures = match &result {
+                        Ok(output) => Picture::of(output, &scope).await,
+                        Err(_) => Vec::new(),
+                    };
                     let mut record = record_of(&call.name, &scope, result)?;
                     record.files = watch.written();
+                    record.pictures = pictures;
+                    // NOTE: a command chooses the names that it asks for.
+                    record.hosts = mask::value(self.workplace.secrets(), self.workplace.take_hosts().await)?;
+                    events::sandbox_news(&voice, self.workplace, &record.hosts);
                     record
                 }
                 Verdict::Wait(waiting) => return Ok(ToolRecord::waiting(waiting)),
@@ -151,7 +167,7 @@ fn record_of(
     result: Result<orkestra_tools::ToolOutput, ToolError>,
 ) -> Result<ToolRecord, TaskError> {
     match result {
-        Ok(output) => Ok(ToolRecord { text: output.text, is_error: false, files: Vec::new(), waits: None }),
+        Ok(output) => Ok(ToolRecord { is_error: false, ..ToolRecord::error(output.text) }),
         Err(error) if error.is_for_model() => Ok(ToolRecord::error(error.to_string())),
         Err(ToolError::Sandbox(SandboxError::Lost(reason))) => {
             tracing::warn!(tool, reason, sandbox = scope.sandbox().kind(), "the sandbox was lost during a tool call");

@@ -1,5 +1,6 @@
 //! The events. Their names and fields are a public format: events and fields are only ever added.
 
+use orkestra_tools::{Network, egress::HostUse};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -106,6 +107,26 @@ pub enum ProductEvent {
         agent: String,
         /// The text.
         message: String,
+    },
+    /// The run's sandbox has started: at its first command, and again when it was lost or the run has moved.
+    SandboxStarted {
+        /// The agent whose call came first.
+        agent: String,
+        /// `docker` or `local`.
+        sandbox: String,
+        /// The network that commands have.
+        network: Network,
+        /// What is enforced.
+        enforced: Vec<String>,
+        /// What a reader might expect but is not enforced.
+        gaps: Vec<String>,
+    },
+    /// Commands used the network: how often, by host, since the last such event of the run.
+    NetworkUsed {
+        /// The agent whose call came before. Agents of a run share one sandbox: it may have been another one's command.
+        agent: String,
+        /// The hosts, with what was allowed and what was refused.
+        hosts: Vec<HostUse>,
     },
     /// The validator refused an agent's work.
     ValidationFailed {

@@ -119,6 +119,8 @@ impl ProductEvent {
             | Self::ToolResult { .. }
             | Self::Usage { .. }
             | Self::Notice { .. }
+            | Self::SandboxStarted { .. }
+            | Self::NetworkUsed { .. }
             | Self::ValidationFailed { .. }
             | Self::Custom(_) => true,
             Self::RunStarted { .. }
@@ -171,6 +173,8 @@ impl ProductEvent {
             | Self::ToolResult { agent, .. }
             | Self::Usage { agent, .. }
             | Self::Notice { agent, .. }
+            | Self::SandboxStarted { agent, .. }
+            | Self::NetworkUsed { agent, .. }
             | Self::ValidationFailed { agent, .. }
             | Self::RetryScheduled { agent, .. }
             | Self::NodeCompleted { agent, .. }
@@ -217,6 +221,8 @@ impl ProductEvent {
             Self::ToolResult { .. } => "tool_result",
             Self::Usage { .. } => "usage",
             Self::Notice { .. } => "notice",
+            Self::SandboxStarted { .. } => "sandbox_started",
+            Self::NetworkUsed { .. } => "network_used",
             Self::ValidationFailed { .. } => "validation_failed",
             Self::RetryScheduled { .. } => "retry_scheduled",
             Self::NodeCompleted { .. } => "node_completed",

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{
     demo::{DEMO_MODEL, DemoModel},
     genai::{Environment, GenaiModel, Limits, compatible_address, ollama_address},
+    sight::sees,
     text_protocol::TextProtocol,
 };
 use crate::model::{Model, ModelError, Patience, Patient, Price, Priced};
@@ -103,6 +104,7 @@ pub struct ModelChoice {
     temperature: Option<f64>,
     demo_delay: Duration,
     patience: Patience,
+    sees_images: Option<bool>,
     prices: BTreeMap<String, Price>,
     custom: Option<Arc<dyn Model>>,
 }
@@ -120,6 +122,7 @@ impl Default for ModelChoice {
             temperature: None,
             demo_delay: Duration::from_millis(150),
             patience: Patience::default(),
+            sees_images: None,
             prices: BTreeMap::new(),
             custom: None,
         }
@@ -205,6 +208,13 @@ impl ModelChoice {
     #[must_use]
     pub fn with_demo_delay(mut self, delay: Duration) -> Self {
         self.demo_delay = delay;
+        self
+    }
+
+    /// Sets whether the model sees images. The default depends on its name: a model that is not known to see is sent none.
+    #[must_use]
+    pub fn with_images(mut self, sees_images: bool) -> Self {
+        self.sees_images = Some(sees_images);
         self
     }
 
@@ -320,7 +330,9 @@ impl ModelSource {
         let max_tokens = self.choice.max_tokens.min(u32::try_from(window / 2).unwrap_or(u32::MAX));
         // NOTE: only servers of the user's own list their window; some providers refuse a temperature.
         let own = (spec.base_url.is_some() && spec.context_tokens.is_some()).then_some(TEMPERATURE_OWN);
-        let limits = Limits { context_tokens: window, max_tokens, temperature: self.choice.temperature.or(own) };
+        let sees_images = self.choice.sees_images.unwrap_or_else(|| sees(&spec.name));
+        let temperature = self.choice.temperature.or(own);
+        let limits = Limits { context_tokens: window, max_tokens, temperature, sees_images };
         let model = GenaiModel::new(spec, self.choice.api_key.as_deref(), limits, &*self.environment)?;
         Ok(self.priced(Arc::new(TextProtocol::new(Arc::new(model), self.choice.protocol)), spec))
     }

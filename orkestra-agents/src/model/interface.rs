@@ -1,6 +1,6 @@
 //! The `Model` trait: what the agent loop needs of a language model, independent of any provider.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use orkestra_core::model::Amount;
@@ -35,6 +35,11 @@ pub trait Model: Send + Sync {
         matches!(self.inner(), Some(model) if model.reports_cost())
     }
 
+    /// Whether it can look at [`Request::images`]. Others are sent none.
+    fn sees_images(&self) -> bool {
+        matches!(self.inner(), Some(model) if model.sees_images())
+    }
+
     /// Makes one turn and passes its text to `sink` while it streams.
     ///
     /// # Errors
@@ -60,6 +65,23 @@ pub struct Request {
     /// Whether it must answer without calling a tool. The tools are listed all the same, because providers need those that
     /// the conversation has called.
     pub words_only: bool,
+    /// Pictures that the last tool results made, for a model that sees images. They follow the messages.
+    pub images: Vec<Image>,
+}
+
+/// A picture for a model. The journal has a reference to its file, not its content.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its type, such as `image/png`.
+    pub media_type: String,
+    /// Its content.
+    pub content: Arc<[u8]>,
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Image({}, {} bytes)", self.media_type, self.content.len())
+    }
 }
 
 /// A tool as a model sees it.

@@ -17,12 +17,13 @@ mod message;
 mod patient;
 mod price;
 mod scripted;
+mod sight;
 mod text_protocol;
 
 pub use choice::{ModelChoice, ModelSource, ModelSpec, ToolProtocol};
 pub use demo::{DEMO_BANNER, DEMO_MODEL, DemoModel};
 pub use error::ModelError;
-pub use interface::{FinishReason, Model, Reply, Request, Silent, Sink, StreamEvent, ToolDefinition, Usage};
+pub use interface::{FinishReason, Image, Model, Reply, Request, Silent, Sink, StreamEvent, ToolDefinition, Usage};
 pub use message::{Arguments, AssistantMessage, Message, ToolCall, ToolMessage};
 pub use patient::{Patience, Patient};
 pub use price::{Price, Priced};

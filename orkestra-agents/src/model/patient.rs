@@ -100,6 +100,11 @@ impl Model for Patient {
         self.first.notice()
     }
 
+    fn sees_images(&self) -> bool {
+        // One that does not see leaves them out.
+        self.first.sees_images() || self.fallbacks.iter().any(|model| model.sees_images())
+    }
+
     fn reports_cost(&self) -> bool {
         self.first.reports_cost() && self.fallbacks.iter().all(|model| model.reports_cost())
     }

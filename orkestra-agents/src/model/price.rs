@@ -80,6 +80,10 @@ impl Model for Priced {
         self.inner.notice()
     }
 
+    fn sees_images(&self) -> bool {
+        self.inner.sees_images()
+    }
+
     fn reports_cost(&self) -> bool {
         true
     }

@@ -71,6 +71,11 @@ impl Model for ScriptedModel {
         self.context_tokens
     }
 
+    /// Its script sees them.
+    fn sees_images(&self) -> bool {
+        true
+    }
+
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
         let message = (self.answer)(request)?;

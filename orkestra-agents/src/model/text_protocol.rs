@@ -46,6 +46,10 @@ impl Model for TextProtocol {
         self.inner.notice()
     }
 
+    fn sees_images(&self) -> bool {
+        self.inner.sees_images()
+    }
+
     fn reports_cost(&self) -> bool {
         self.inner.reports_cost()
     }
@@ -109,7 +113,7 @@ fn in_text(request: &Request) -> Request {
             Message::Tool(result) => Message::user(format!("Result of the tool {}:\n{}", result.name, result.text)),
         });
     }
-    Request { messages, tools: Vec::new(), words_only: request.words_only }
+    Request { messages, tools: Vec::new(), words_only: request.words_only, images: request.images.clone() }
 }
 
 /// The explanation of the tools for the model.
@@ -300,7 +304,7 @@ mod tests {
         let request = Request {
             messages: vec![Message::system("Work."), Message::user("Go.")],
             tools: tools(),
-            words_only: false,
+            ..Request::default()
         };
         let reply = model.stream(&request, &Silent).await.expect("it answers");
         assert_eq!(reply.message.tool_calls[0].name, "run_command");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use orkestra_core::prelude::{Context, TaskResult};
+use orkestra_tools::Network;
 
 use super::{CONTRACT_FILE, Job, PLAN_FILE, PLANNER, QA};
 use crate::{
@@ -13,8 +14,7 @@ use crate::{
     workplace::SandboxKind,
 };
 
-const LOCAL_NOTICE: &str =
-    "Commands run in the local sandbox, which confines less than a container: the network is open.";
+const LOCAL_NOTICE: &str = "Commands run in the local sandbox, which confines less than a container";
 
 /// The brief of the agent `name`.
 pub(super) fn brief(name: &str, cx: &Context) -> TaskResult<Brief> {
@@ -25,10 +25,11 @@ pub(super) fn brief(name: &str, cx: &Context) -> TaskResult<Brief> {
         .with_file("plan", PLAN_FILE)
         .with_file("contract", CONTRACT_FILE)
         .with_wanted(if comes_last { named_files(&job.objective) } else { Vec::new() })
-        .with_sandbox(job.sandbox);
+        .with_sandbox(job.sandbox.clone());
     brief.project_id = job.project_id;
-    if job.sandbox == SandboxKind::Local {
-        brief = brief.with_notice(LOCAL_NOTICE);
+    if job.sandbox.kind == SandboxKind::Local {
+        let network = if job.sandbox.network_used() == Network::Open { ": the network is open." } else { "." };
+        brief = brief.with_notice(format!("{LOCAL_NOTICE}{network}"));
     }
     Ok(brief)
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, model::ModelSpec, workplace::SandboxKind};
+use crate::{Error, model::ModelSpec, workplace::SandboxSpec};
 
 /// The longest objective, in bytes: it is in every prompt.
 const OBJECTIVE_BYTES_MAX: usize = 32 * 1024;
@@ -19,8 +19,10 @@ pub struct Job {
     pub project_id: Option<String>,
     /// The model, chosen when the run was created; a resumed run uses the same one.
     pub model: ModelSpec,
-    /// Where its commands run; a resumed run does not change it.
-    pub sandbox: SandboxKind,
+    /// Where its commands run and what they reach; a resumed run does not change it. Its fields are the job's: `sandbox`,
+    /// `network` and so on.
+    #[serde(flatten)]
+    pub sandbox: SandboxSpec,
     /// The agents, in order.
     pub tasks: Vec<String>,
 }
@@ -55,7 +57,26 @@ pub(crate) fn project_id(text: &str) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
+    use orkestra_tools::Network;
+    use serde_json::json;
+
     use super::*;
+    use crate::workplace::SandboxKind;
+
+    #[test]
+    fn a_job_of_an_older_version_is_read() {
+        let old = json!({"objective": "x", "model": {"name": "demo"}, "sandbox": "docker", "tasks": ["qa"]});
+        let job: Job = serde_json::from_value(old.clone()).expect("it can be read");
+        assert_eq!((job.sandbox.kind, job.sandbox.network_used()), (SandboxKind::Docker, Network::None));
+        assert_eq!(serde_json::to_value(&job).expect("JSON"), old);
+        let spec =
+            job.sandbox.with_runtime("runsc").with_network(Network::Registries).with_allowed_hosts(["a.example"]);
+        let new = json!({"objective": "x", "model": {"name": "demo"}, "tasks": ["qa"], "sandbox": "docker",
+            "runtime": "runsc", "network": "registries", "allowed_hosts": ["a.example"]});
+        let job = Job { sandbox: spec, ..serde_json::from_value(old).expect("it can be read") };
+        assert_eq!(serde_json::to_value(&job).expect("JSON"), new);
+        assert_eq!(serde_json::from_value::<Job>(new).expect("it reads back"), job);
+    }
 
     #[test]
     fn a_project_id_is_a_safe_name_of_a_directory() {

@@ -10,11 +10,14 @@
 //! roles      which agents there are: duty, tools, validator       job         the input of a run
 //! graph      in which order they run                              briefing    the brief and the model of an agent
 //! orkestra   the facade that creates and watches runs             sandbox_choice  where commands run
+//! machine    what this machine is set up with                 desk        the tools of a run
 //! ```
 
 mod briefing;
+mod desk;
 mod graph;
 mod job;
+mod machine;
 mod only_paths;
 mod orkestra;
 mod plan_validator;
@@ -24,6 +27,7 @@ mod sandbox_choice;
 
 pub use graph::{PIPELINE, select};
 pub use job::Job;
+pub use machine::egress_of_machine;
 pub use orkestra::{Orkestra, OrkestraBuilder};
 pub use plan_validator::PlanValidator;
 pub use request::{MODEL_LABEL, OBJECTIVE_LABEL, PROJECT_LABEL, PipelineRequest};

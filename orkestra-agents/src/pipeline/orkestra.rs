@@ -9,15 +9,24 @@ use std::{
 };
 
 use orkestra_core::prelude::{Engine, Name, Run, RunId, RunQuery, RunRecord, RunStatus, Store};
-use orkestra_tools::{DockerSandbox, Secrets, Workspace, policy::Policy};
-use tokio::task::JoinSet;
+use orkestra_tools::egress::EgressOptions;
+use orkestra_tools::web::SearchEngine;
+use orkestra_tools::{Confinement, DockerSandbox, Network, Secrets, Workspace, policy::Policy};
+use tokio::{sync::mpsc, task::JoinSet};
 
-use super::{AGENTS, Job, PROJECT_LABEL, PipelineRequest, SandboxChoice, graph, job, request::run_id, roles};
+use super::{
+    AGENTS, Job, PROJECT_LABEL, PipelineRequest, SandboxChoice,
+    desk::{Desk, Kit},
+    graph, job, machine,
+    request::run_id,
+    roles,
+    sandbox_choice::SandboxWish,
+};
 use crate::{
     Agent, Error, ErrorKind, USD_METER,
-    model::{ModelChoice, ModelSource},
+    model::{ModelChoice, ModelSource, ModelSpec},
     view::RunBody,
-    workplace::Workplaces,
+    workplace::{Check, LOST_HOSTS_MAX, SandboxKind, SandboxSpec, Workplaces, pause_if_lost},
 };
 
 /// A started Orkestra: an engine with the agents of the pipeline registered.
@@ -27,9 +36,12 @@ pub struct Orkestra {
     engine: Engine,
     models: ModelSource,
     workplaces: Workplaces,
-    sandbox: SandboxChoice,
+    sandbox: SandboxWish,
+    accepts_open_sockets: bool,
     /// One task for each live run: it closes the run's sandbox when the run ends.
     watchers: Mutex<JoinSet<()>>,
+    /// The task that checks runs before their agents work here. Ends when this is dropped.
+    checker: Mutex<JoinSet<()>>,
 }
 
 /// Replaces an agent of the pipeline, by its name.
@@ -40,12 +52,16 @@ type Change = (String, Box<dyn FnOnce(Agent) -> Agent + Send>);
 pub struct OrkestraBuilder {
     data: PathBuf,
     model: ModelChoice,
-    sandbox: SandboxChoice,
+    sandbox: SandboxWish,
+    egress: Option<EgressOptions>,
     call_log: Option<PathBuf>,
     changes: Vec<Change>,
     secrets: Secrets,
     policy: Policy,
     answer_time: Option<Duration>,
+    accepts_open_sockets: bool,
+    lost_hosts_max: u32,
+    kit: Kit,
 }
 
 impl OrkestraBuilder {
@@ -57,7 +73,27 @@ impl OrkestraBuilder {
 
     /// Sets where commands run.
     pub fn sandbox(mut self, sandbox: SandboxChoice) -> Self {
-        self.sandbox = sandbox;
+        self.sandbox.choice = sandbox;
+        self
+    }
+
+    /// Sets the runtime of containers, such as `runsc` (gVisor). The Docker daemon must have it.
+    pub fn docker_runtime(mut self, runtime: impl Into<String>) -> Self {
+        self.sandbox.runtime = Some(runtime.into());
+        self
+    }
+
+    /// Sets the network of commands for runs that do not choose one. Without it, a real model's run in Docker has
+    /// [`Network::Registries`], the demo model's [`Network::None`], and a run in the local sandbox [`Network::Open`].
+    pub fn network(mut self, network: Network) -> Self {
+        self.sandbox.network = Some(network);
+        self
+    }
+
+    /// Sets what the network [`Network::Registries`] lets through, besides the hosts that a run allows. The default is
+    /// [`egress_of_machine`](crate::egress_of_machine) with one cache for the data directory.
+    pub fn egress(mut self, egress: EgressOptions) -> Self {
+        self.egress = Some(egress);
         self
     }
 
@@ -93,6 +129,41 @@ impl OrkestraBuilder {
         self
     }
 
+    /// Accepts that, on machines where the local sandbox cannot prevent it, commands of a real model reach the unix sockets of
+    /// other programs, Docker's among them. Without it, such runs are refused.
+    pub fn accept_open_sockets(mut self) -> Self {
+        self.accepts_open_sockets = true;
+        self
+    }
+
+    /// Sets how many processes in a row a run may lose while it is under way, 3 by default. Then it is paused, because what its
+    /// agents run may be what ends them; [`Run::resume`] continues it. Progress, which is the end of a tool call, begins the count
+    /// again.
+    pub fn lost_hosts_max(mut self, processes: u32) -> Self {
+        self.lost_hosts_max = processes.max(1);
+        self
+    }
+
+    /// Gives the agents of real models `ask_human`. Choose it when somebody answers; questions wait for
+    /// [`OrkestraBuilder::answer_time`].
+    pub fn questions(mut self, has_answers: bool) -> Self {
+        self.kit.has_answers = has_answers;
+        self
+    }
+
+    /// Adds a search engine, which is asked when those before it do not answer. DuckDuckGo is the first.
+    pub fn search_engine(mut self, engine: Arc<dyn SearchEngine>) -> Self {
+        self.kit.engines.push(engine);
+        self
+    }
+
+    /// Opens pages in Chromium, with scripts and screenshots, instead of over plain HTTP.
+    #[cfg(all(unix, feature = "chromium"))]
+    pub fn chromium(mut self, options: orkestra_tools::web::ChromiumOptions) -> Self {
+        self.kit.chromium = Some(options);
+        self
+    }
+
     /// Starts the engine on `store`. Runs that an earlier process left unfinished continue at once.
     ///
     /// # Errors
@@ -108,16 +179,29 @@ impl OrkestraBuilder {
         for name in secrets.unmasked() {
             tracing::warn!(name, "a secret is too short to be masked; use a longer one");
         }
-        workplaces = workplaces.with_secrets(secrets).with_policy(self.policy);
+        let detected = || machine::egress_of_machine(&self.data, machine::NAMESPACE_DEFAULT);
+        let egress = self.egress.unwrap_or_else(detected);
+        workplaces = workplaces.with_secrets(secrets).with_policy(self.policy).with_egress(egress.clone());
         if let Some(answer_time) = self.answer_time {
             workplaces = workplaces.with_answer_time(answer_time);
         }
         let mut engine = Engine::builder().shared_store(store);
-        for (name, agent) in agents(&models, &workplaces, self.changes)? {
+        let (workplaces, checks) = workplaces.with_checks();
+        let desk = Desk::new(self.kit, &egress)?;
+        for (name, agent) in agents(&models, &workplaces, &desk, self.changes)? {
             engine = engine.task(name, agent);
         }
         let engine = engine.start().await.map_err(|error| engine_error(&error))?;
-        let orkestra = Orkestra { engine, models, workplaces, sandbox: self.sandbox, watchers: Mutex::default() };
+        let orkestra = Orkestra {
+            engine,
+            models,
+            workplaces,
+            sandbox: self.sandbox,
+            accepts_open_sockets: self.accepts_open_sockets,
+            watchers: Mutex::default(),
+            checker: Mutex::default(),
+        };
+        orkestra.check_runs(checks, self.lost_hosts_max);
         reap(orkestra.watch_live_runs().await?);
         Ok(orkestra)
     }
@@ -127,9 +211,10 @@ impl OrkestraBuilder {
 fn agents(
     models: &ModelSource,
     workplaces: &Workplaces,
+    desk: &Desk,
     changes: Vec<Change>,
 ) -> Result<Vec<(&'static str, Agent)>, Error> {
-    let given = AGENTS.into_iter().filter_map(|name| Some((name, roles::agent(name, models, workplaces)?)));
+    let given = AGENTS.into_iter().filter_map(|name| Some((name, roles::agent(name, models, workplaces, desk)?)));
     let mut agents: Vec<(&'static str, Agent)> = given.collect();
     for (name, change) in changes {
         let Some(position) = agents.iter().position(|(known, _)| *known == name) else {
@@ -147,20 +232,24 @@ impl Orkestra {
         OrkestraBuilder {
             data: data.into(),
             model: ModelChoice::automatic(),
-            sandbox: SandboxChoice::default(),
+            sandbox: SandboxWish::default(),
+            egress: None,
             call_log: None,
             changes: Vec::new(),
             secrets: Secrets::default(),
             policy: Policy::default(),
             answer_time: None,
+            accepts_open_sockets: false,
+            lost_hosts_max: LOST_HOSTS_MAX,
+            kit: Kit::default(),
         }
     }
 
     /// Creates a run and starts it. The run is durable when this returns; the same id again is the same run.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] for an empty objective, an unknown agent, an invalid id or meter, a budget in dollars for a model
-    /// without a price; [`ErrorKind::Model`] when the model's key is missing; [`ErrorKind::Sandbox`] when commands have nowhere
+    /// [`ErrorKind::Usage`] for an empty objective, an unknown agent, an invalid id, meter or host, a network that the sandbox
+    /// cannot have, a budget in dollars for a model without a price; [`ErrorKind::Model`] when the model's key is missing; [`ErrorKind::Sandbox`] when commands have nowhere
     /// to run; [`ErrorKind::Engine`] when the store fails.
     pub async fn create(&self, request: PipelineRequest) -> Result<Run, Error> {
         // NOTE: a run's input and labels are stored before any agent sees them.
@@ -171,6 +260,8 @@ impl Orkestra {
         for meter in request.budgets.keys() {
             Name::new(meter).map_err(|error| Error::usage(error.to_string()))?;
         }
+        let wish = self.wish(&request);
+        wish.check()?;
         if let Some(run) = self.existing(id.as_deref()).await? {
             return Ok(run);
         }
@@ -185,7 +276,8 @@ impl Orkestra {
         }
         // NOTE: a missing key is an error here, not of a run that fails a moment later.
         self.models.open(&model).map_err(|error| Error::new(ErrorKind::Model, error.to_string()))?;
-        let sandbox = self.sandbox.resolve(&model).await?;
+        let sandbox = wish.resolve(&model).await?;
+        self.check_sandbox(&sandbox, &model).await?;
         let labels = request.labels(&objective, &model.name, project_id.as_deref());
         let workflow = graph::workflow(&tasks)?;
         let job = Job { objective, project_id, model, sandbox, tasks };
@@ -200,6 +292,44 @@ impl Orkestra {
         let run = run.start().await.map_err(|error| engine_error(&error))?;
         self.close_when_done(run.clone());
         Ok(run)
+    }
+
+    /// What is wanted of the sandbox of a run.
+    fn wish(&self, request: &PipelineRequest) -> SandboxWish {
+        let mut wish = self.sandbox.clone();
+        wish.network = request.network.or(wish.network);
+        wish.allowed_hosts.clone_from(&request.allowed_hosts);
+        wish
+    }
+
+    /// What confines the commands of a run here. Starts its sandbox if it has not started; the run's first command uses it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Sandbox`] when it cannot be started now, [`ErrorKind::Engine`] when the store fails.
+    pub async fn confinement(&self, run: &Run) -> Result<Confinement, Error> {
+        let view = run.view().await.map_err(|error| engine_error(&error))?;
+        let job: Job = run.value(&view.input).await.map_err(|error| engine_error(&error))?;
+        let workplace = self.workplaces.open(run.id(), job.project_id.as_deref(), Some(&job.sandbox))?;
+        workplace.confinement().await.map_err(|error| {
+            Error::new(ErrorKind::Sandbox, format!("cannot start the sandbox of run {}: {error}", run.id()))
+                .with_source(error)
+        })
+    }
+
+    /// Whether a run of `model` may have this sandbox on this machine.
+    async fn check_sandbox(&self, sandbox: &SandboxSpec, model: &ModelSpec) -> Result<(), Error> {
+        if sandbox.kind != SandboxKind::Local {
+            return Ok(());
+        }
+        let confinement = self.workplaces.probe_local(sandbox).await?;
+        if confinement.reaches_services && !model.is_demo() && !self.accepts_open_sockets {
+            return Err(Error::new(
+                ErrorKind::Sandbox,
+                "a person must accept it first: in the local sandbox of this machine, commands of the model reach unix sockets of \
+                 other programs, Docker's among them; use Docker, or accept it (--accept-open-sockets)",
+            ));
+        }
+        Ok(())
     }
 
     async fn existing(&self, id: Option<&str>) -> Result<Option<Run>, Error> {
@@ -239,9 +369,29 @@ impl Orkestra {
     pub async fn shutdown(&self) {
         self.engine.shutdown().await;
         // Waits for those that are removing a container; afterwards none of them has the store open any more.
+        drop(std::mem::take(&mut *self.checker.lock().unwrap_or_else(PoisonError::into_inner)));
         let watchers = std::mem::take(&mut *self.watchers());
         watchers.join_all().await;
         self.workplaces.close_all().await;
+    }
+
+    /// Answers agents that ask whether their run may go on.
+    fn check_runs(&self, mut checks: mpsc::Receiver<Check>, max: u32) {
+        let engine = self.engine.clone();
+        let mut checker = self.checker.lock().unwrap_or_else(PoisonError::into_inner);
+        checker.spawn(async move {
+            while let Some((run, done)) = checks.recv().await {
+                let checked = match engine.handle(&run) {
+                    Ok(run) => pause_if_lost(&run, max).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = checked {
+                    tracing::warn!(%run, %error, "cannot tell how often the process of a run was lost");
+                }
+                // It fails when the agent was stopped in the meantime.
+                let _ = done.send(());
+            }
+        });
     }
 
     /// Watches the live runs that an earlier process left; returns their ids.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use orkestra_core::prelude::Amount;
+use orkestra_tools::Network;
 
 use crate::Error;
 
@@ -38,6 +39,11 @@ pub struct PipelineRequest {
     /// ([`Model::reports_cost`](crate::model::Model::reports_cost)). It does not know the models that
     /// [`OrkestraBuilder::agent`](crate::OrkestraBuilder::agent) gives to single agents.
     pub budgets: BTreeMap<String, Amount>,
+    /// The network of its commands, if it is not the embedder's choice ([`OrkestraBuilder::network`](crate::OrkestraBuilder::network)).
+    pub network: Option<Network>,
+    /// Hosts that its commands may reach with the network [`Network::Registries`], besides the registries and those of the
+    /// operator: `example.com`, `example.com:8443` or `*.example.com`, by TLS on port 443 if none is given.
+    pub allowed_hosts: Vec<String>,
 }
 
 impl PipelineRequest {

@@ -5,7 +5,11 @@
 //! <data>/artifacts/{run}/{node}/              whole outputs of commands; agents cannot write there
 //! ```
 
+mod hosts;
+mod lost_hosts;
 mod sandbox;
+mod spec;
+mod stream;
 
 use std::{
     collections::HashMap,
@@ -15,12 +19,26 @@ use std::{
 };
 
 use orkestra_core::prelude::RunId;
-use orkestra_tools::{Observer, Sandbox, Secrets, ToolScope, Workspace, policy::Policy};
+use orkestra_tools::egress::{EgressOptions, HostUse};
+use orkestra_tools::{
+    Confinement, LocalSandbox, Observer, Sandbox, SandboxError, Secrets, ToolScope, Workspace, policy::Policy,
+};
+
+use tokio::sync::{OnceCell, mpsc};
 
 use crate::{Error, ErrorKind, agent::ANSWER_TIME, call_log::CallLog};
 
+pub(crate) use hosts::add as add_hosts;
+use lost_hosts::LostHosts;
+pub use lost_hosts::is_lost_hosts_pause;
+pub(crate) use lost_hosts::{Check, LOST_HOSTS_MAX, pause_if_lost};
 use sandbox::LazySandbox;
-pub use sandbox::SandboxKind;
+pub(crate) use spec::NO_REGISTRIES;
+pub use spec::{SandboxKind, SandboxSpec};
+pub(crate) use stream::{StreamBudget, Streamed};
+
+/// The workspace in which a sandbox is started to see what it confines. No id of a run or project gives this name.
+const PROBE: &str = ".probe";
 
 /// The workplaces of all runs of one process, below one data directory. Cheap to clone; clones share their workplaces.
 ///
@@ -29,9 +47,11 @@ pub use sandbox::SandboxKind;
 #[derive(Clone)]
 pub struct Workplaces {
     data: Arc<Path>,
-    sandbox: SandboxKind,
+    sandbox: SandboxSpec,
+    egress: EgressOptions,
     call_log: CallLog,
     rules: Rules,
+    lost_hosts: LostHosts,
     open: Arc<Mutex<HashMap<String, Workplace>>>,
 }
 
@@ -47,11 +67,13 @@ struct Rules {
 #[derive(Clone)]
 pub(crate) struct Workplace {
     project_id: Option<String>,
-    kind: SandboxKind,
+    spec: SandboxSpec,
     workspace: Workspace,
     sandbox: Arc<LazySandbox>,
     artifacts: PathBuf,
     rules: Rules,
+    checked: Arc<OnceCell<()>>,
+    streamed: Arc<StreamBudget>,
 }
 
 impl Workplaces {
@@ -63,19 +85,36 @@ impl Workplaces {
     pub fn new(data: impl AsRef<Path>) -> Result<Self, Error> {
         let data = data.as_ref();
         let workspaces = data.join("workspace");
-        std::fs::create_dir_all(&workspaces).map_err(|error| {
+        create_private(&workspaces).map_err(|error| {
             let message = format!("cannot use the data directory {}: {error}; use another directory", data.display());
             Error::new(ErrorKind::Workspace, message).with_source(error)
         })?;
-        let (sandbox, call_log) = (SandboxKind::Docker, CallLog::default());
+        let (sandbox, egress) = (SandboxKind::Docker.into(), EgressOptions::default());
         let rules = Rules { secrets: Secrets::default(), policy: Policy::default(), answer_time: ANSWER_TIME };
-        Ok(Self { data: data.into(), sandbox, call_log, rules, open: Arc::default() })
+        let call_log = CallLog::default();
+        Ok(Self {
+            data: data.into(),
+            sandbox,
+            egress,
+            call_log,
+            rules,
+            lost_hosts: LostHosts::default(),
+            open: Arc::default(),
+        })
     }
 
     /// Sets where commands run when a brief does not say it.
     #[must_use]
-    pub fn with_sandbox(mut self, sandbox: SandboxKind) -> Self {
-        self.sandbox = sandbox;
+    pub fn with_sandbox(mut self, sandbox: impl Into<SandboxSpec>) -> Self {
+        self.sandbox = sandbox.into();
+        self
+    }
+
+    /// Sets what the network [`Network::Registries`](orkestra_tools::Network::Registries) lets through, besides the hosts that
+    /// a run allows. The default is the public registries, without a cache.
+    #[must_use]
+    pub fn with_egress(mut self, egress: EgressOptions) -> Self {
+        self.egress = egress;
         self
     }
 
@@ -109,6 +148,18 @@ impl Workplaces {
         self
     }
 
+    /// Lets who reads the receiver pause runs before their agents make a call in this process.
+    pub(crate) fn with_checks(mut self) -> (Self, mpsc::Receiver<Check>) {
+        let (lost_hosts, checks) = LostHosts::new();
+        self.lost_hosts = lost_hosts;
+        (self, checks)
+    }
+
+    /// Returns when the run was checked, which is done once in a process.
+    pub(crate) async fn check(&self, run: &RunId, workplace: &Workplace) {
+        workplace.checked.get_or_init(|| self.lost_hosts.check(run)).await;
+    }
+
     pub(crate) fn secrets(&self) -> &Secrets {
         &self.rules.secrets
     }
@@ -132,13 +183,13 @@ impl Workplaces {
         &self,
         run: &RunId,
         project_id: Option<&str>,
-        sandbox: Option<SandboxKind>,
+        sandbox: Option<&SandboxSpec>,
     ) -> Result<Workplace, Error> {
-        let kind = sandbox.unwrap_or(self.sandbox);
+        let spec = sandbox.unwrap_or(&self.sandbox).clone();
         let mut open = self.opened();
         if let Some(workplace) = open.get(run.as_str()) {
             // A second workspace would need a second sandbox, which would replace the first: they are known by the run.
-            if workplace.project_id.as_deref() == project_id && workplace.kind == kind {
+            if workplace.project_id.as_deref() == project_id && workplace.spec == spec {
                 return Ok(workplace.clone());
             }
             let message = format!(
@@ -151,12 +202,40 @@ impl Workplaces {
             let message = format!("cannot open the workspace {}: {error}", path.display());
             Error::new(ErrorKind::Workspace, message).with_source(error)
         })?;
-        let sandbox = Arc::new(LazySandbox::new(kind, run.as_str(), &path, workspace.clone()));
+        let egress = self.egress.clone();
+        let sandbox = Arc::new(LazySandbox::new(spec.clone(), egress, run.as_str(), &path, workspace.clone()));
         let artifacts = self.data.join("artifacts").join(file_name(run.as_str()));
         let (project_id, rules) = (project_id.map(str::to_owned), self.rules.clone());
-        let workplace = Workplace { project_id, kind, workspace, sandbox, artifacts, rules };
+        let workplace = Workplace {
+            project_id,
+            spec,
+            workspace,
+            sandbox,
+            artifacts,
+            rules,
+            checked: Arc::default(),
+            streamed: Arc::default(),
+        };
         open.insert(run.as_str().to_owned(), workplace.clone());
         Ok(workplace)
+    }
+
+    /// What a local sandbox of this kind would confine on this machine.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Sandbox`] when it cannot be started here.
+    pub(crate) async fn probe_local(&self, spec: &SandboxSpec) -> Result<Confinement, Error> {
+        let path = self.data.join("workspace").join(PROBE);
+        let unusable = |error: SandboxError| {
+            let message = format!("cannot use the local sandbox here: {error}; use Docker, or another network");
+            Error::new(ErrorKind::Sandbox, message).with_source(error)
+        };
+        let sandbox = LocalSandbox::start(spec.local_options().map_err(unusable)?, &path).await.map_err(unusable)?;
+        let confinement = sandbox.confinement();
+        if let Err(error) = sandbox.close().await {
+            tracing::debug!(%error, "cannot close a sandbox that was only looked at");
+        }
+        Ok(confinement)
     }
 
     /// Closes the sandbox of a run that has ended; the files of the run stay. Ignored when the run has no workplace here.
@@ -189,11 +268,35 @@ impl Workplace {
         &self.workspace
     }
 
+    pub(crate) fn spec(&self) -> &SandboxSpec {
+        &self.spec
+    }
+
     /// What the tools of the agent at `node` may touch.
     pub(crate) fn scope(&self, node: &str, observer: Arc<impl Observer + 'static>) -> ToolScope {
         let sandbox: Arc<dyn Sandbox> = Arc::clone(&self.sandbox) as Arc<dyn Sandbox>;
         let artifacts = self.artifacts.join(file_name(node));
         ToolScope::new(self.workspace.clone(), sandbox, artifacts, observer).with_secrets(self.rules.secrets.clone())
+    }
+
+    /// How much output the run may still stream.
+    pub(crate) fn streamed(&self) -> &Arc<StreamBudget> {
+        &self.streamed
+    }
+
+    /// Starts the sandbox if it has not started, and says what it confines.
+    pub(crate) async fn confinement(&self) -> Result<Confinement, SandboxError> {
+        self.sandbox.started_confinement().await
+    }
+
+    /// What a sandbox that has started since the last call confines.
+    pub(crate) fn take_report(&self) -> Option<Confinement> {
+        self.sandbox.take_report()
+    }
+
+    /// How often commands of any agent of the run used hosts since the last call.
+    pub(crate) async fn take_hosts(&self) -> Vec<HostUse> {
+        self.sandbox.take_hosts().await
     }
 
     pub(crate) fn secrets(&self) -> &Secrets {
@@ -207,6 +310,15 @@ impl Workplace {
     pub(crate) fn answer_time(&self) -> Duration {
         self.rules.answer_time
     }
+}
+
+/// Creates a directory that other users cannot enter, and so nothing below it. One that exists is left as it is.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 /// An id as one part of a path. Ids may hold `/`, `:` and dots; two ids never get the same name.
@@ -243,9 +355,9 @@ mod tests {
         let workplaces = Workplaces::new(data.path()).expect("it can be used");
         let run = RunId::new("r1").expect("an id");
         assert!(workplaces.open(&run, None, None).is_ok());
-        assert!(workplaces.open(&run, None, Some(SandboxKind::Docker)).is_ok());
-        for (project, sandbox) in [(Some("shop"), None), (None, Some(SandboxKind::Local))] {
-            let error = workplaces.open(&run, project, sandbox).err().expect("a second workplace");
+        assert!(workplaces.open(&run, None, Some(&SandboxKind::Docker.into())).is_ok());
+        for (project, sandbox) in [(Some("shop"), None), (None, Some(SandboxSpec::from(SandboxKind::Local)))] {
+            let error = workplaces.open(&run, project, sandbox.as_ref()).err().expect("a second workplace");
             assert_eq!(error.kind(), ErrorKind::Usage);
         }
     }

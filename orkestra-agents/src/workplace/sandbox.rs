@@ -2,51 +2,51 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
+use orkestra_tools::egress::{EgressOptions, HostUse};
 use orkestra_tools::{
-    Command, CommandResult, Confinement, DockerOptions, DockerSandbox, LocalOptions, LocalSandbox, Observer,
-    PipedCommand, ProcessStart, ProcessState, Sandbox, SandboxError, Workspace,
+    Command, CommandResult, Confinement, DockerSandbox, LocalSandbox, Observer, PipedCommand, ProcessStart,
+    ProcessState, Sandbox, SandboxError, Workspace,
 };
-use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-/// Where commands run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum SandboxKind {
-    /// In a container.
-    Docker,
-    /// As confined child processes.
-    Local,
-}
-
-impl SandboxKind {
-    /// `docker` or `local`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Docker => "docker",
-            Self::Local => "local",
-        }
-    }
-}
+use super::{
+    hosts::Ledger,
+    spec::{SandboxKind, SandboxSpec},
+};
 
 /// A sandbox that starts with its first command.
 pub(crate) struct LazySandbox {
-    kind: SandboxKind,
+    spec: SandboxSpec,
+    egress: EgressOptions,
     run_id: String,
     path: PathBuf,
     workspace: Workspace,
     started: Mutex<Option<Arc<dyn Sandbox>>>,
+    news: std::sync::Mutex<News>,
+}
+
+/// What is to be told of the sandbox.
+#[derive(Default)]
+struct News {
+    /// What a sandbox that has started since confines.
+    report: Option<Confinement>,
+    hosts: Ledger,
 }
 
 impl LazySandbox {
-    pub(crate) fn new(kind: SandboxKind, run_id: &str, path: &Path, workspace: Workspace) -> Self {
-        Self { kind, run_id: run_id.to_owned(), path: path.to_owned(), workspace, started: Mutex::new(None) }
+    pub(crate) fn new(
+        spec: SandboxSpec,
+        egress: EgressOptions,
+        run_id: &str,
+        path: &Path,
+        workspace: Workspace,
+    ) -> Self {
+        let (run_id, path) = (run_id.to_owned(), path.to_owned());
+        Self { spec, egress, run_id, path, workspace, started: Mutex::new(None), news: std::sync::Mutex::default() }
     }
 
     async fn get(&self) -> Result<Arc<dyn Sandbox>, SandboxError> {
@@ -55,14 +55,38 @@ impl LazySandbox {
         if let Some(sandbox) = &*started {
             return Ok(Arc::clone(sandbox));
         }
-        let sandbox: Arc<dyn Sandbox> = match self.kind {
+        let sandbox: Arc<dyn Sandbox> = match self.spec.kind {
             SandboxKind::Docker => {
-                Arc::new(DockerSandbox::start(DockerOptions::default(), &self.run_id, &self.path).await?)
+                let options = self.spec.docker_options(&self.egress)?;
+                Arc::new(DockerSandbox::start(options, &self.run_id, &self.path).await?)
             }
-            SandboxKind::Local => Arc::new(LocalSandbox::start(LocalOptions::default(), &self.path).await?),
+            SandboxKind::Local => Arc::new(LocalSandbox::start(self.spec.local_options()?, &self.path).await?),
         };
+        self.news().report = Some(sandbox.confinement());
         *started = Some(Arc::clone(&sandbox));
         Ok(sandbox)
+    }
+
+    /// Starts the sandbox if it has not started, and says what it confines.
+    pub(crate) async fn started_confinement(&self) -> Result<Confinement, SandboxError> {
+        Ok(self.get().await?.confinement())
+    }
+
+    /// What a sandbox that has started since the last call confines.
+    pub(crate) fn take_report(&self) -> Option<Confinement> {
+        self.news().report.take()
+    }
+
+    /// How often hosts were used since the last call.
+    pub(crate) async fn take_hosts(&self) -> Vec<HostUse> {
+        let started = self.started.lock().await;
+        let now = started.as_ref().map(|sandbox| sandbox.hosts()).unwrap_or_default();
+        self.news().hosts.take(now)
+    }
+
+    fn news(&self) -> MutexGuard<'_, News> {
+        // Counts and a report are whole whatever happened to the thread that held them.
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets a failed sandbox, so that the next command starts another one. Ignored when it was already replaced.
@@ -70,6 +94,7 @@ impl LazySandbox {
         let mut started = self.started.lock().await;
         if started.as_ref().is_some_and(|current| Arc::ptr_eq(current, failed)) {
             *started = None;
+            self.news().hosts.lose(failed.hosts());
             drop(started);
             if let Err(error) = failed.close().await {
                 tracing::warn!(%error, "cannot remove a lost sandbox");
@@ -81,7 +106,7 @@ impl LazySandbox {
 #[async_trait]
 impl Sandbox for LazySandbox {
     fn kind(&self) -> &'static str {
-        self.kind.as_str()
+        self.spec.kind.as_str()
     }
 
     fn workspace(&self) -> &Workspace {

@@ -8,6 +8,8 @@ mod demo_run;
 mod embedding;
 mod model_http;
 mod model_local;
+mod network;
+mod pictures;
 mod secrets;
 mod support;
 mod validators;

@@ -3,7 +3,7 @@
 use std::{sync::Mutex, time::Duration};
 
 use orkestra_agents::model::{
-    Arguments, FinishReason, Message, Model, ModelChoice, ModelError, ModelSource, Patience, Request, Sink,
+    Arguments, FinishReason, Image, Message, Model, ModelChoice, ModelError, ModelSource, Patience, Request, Sink,
     StreamEvent, ToolDefinition,
 };
 use serde_json::json;
@@ -48,7 +48,28 @@ fn request() -> Request {
             description: "Writes a file.".to_owned(),
             schema: json!({"type": "object", "properties": {"path": {"type": "string"}}}),
         }],
-        words_only: false,
+        ..Request::default()
+    }
+}
+
+#[tokio::test]
+async fn pictures_are_sent_to_a_model_that_sees_and_to_no_other() {
+    let answer = || stream(&[r#"{"choices":[{"index":0,"delta":{"content":"I see."},"finish_reason":"stop"}]}"#, DONE]);
+    for (sees, expected) in [(Some(true), true), (Some(false), false), (None, false)] {
+        let server = Server::start(vec![answer()]).await;
+        let choice = ModelChoice::named("some-model").with_base_url(&server.base_url);
+        let choice = sees.into_iter().fold(choice, ModelChoice::with_images);
+        let spec = serde_json::from_value(json!({"name": "some-model", "base_url": server.base_url})).expect("a model");
+        let model = ModelSource::with_environment(choice, |_| None).open(&spec).expect("it opens");
+        assert_eq!(model.sees_images(), expected);
+        let image = Image { media_type: "image/png".to_owned(), content: b"\x89PNG"[..].into() };
+        let request = Request { images: vec![image], ..request() };
+        model.stream(&request, &Heard::default()).await.expect("it answers");
+        let body = server.bodies().remove(0);
+        let messages = body["messages"].as_array().expect("messages");
+        assert_eq!(messages.len(), if expected { 3 } else { 2 }, "{body}");
+        let has_picture = body.to_string().contains("data:image/png;base64,iVBORw==");
+        assert_eq!(has_picture, expected, "{body}");
     }
 }
 

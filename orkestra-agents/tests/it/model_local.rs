@@ -39,7 +39,7 @@ async fn a_real_model_calls_a_tool() {
                 "required": ["path", "content"],
             }),
         }],
-        words_only: false,
+        ..Request::default()
     };
     let reply = model.complete(&request).await.expect("it answers");
     let call = reply.message.tool_calls.first().expect("it calls the tool");

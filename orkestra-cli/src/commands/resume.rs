@@ -5,7 +5,7 @@ use orkestra_agents::{Job, SandboxChoice, SandboxKind};
 use orkestra_core::model::RunId;
 use orkestra_core::prelude::{Cursor, NodeStatus, RunStatus, RunView};
 
-use super::session::{Session, summary_to};
+use super::session::{Session, Setup, summary_to};
 use super::{place_of, print};
 use crate::args::{Hidden, ResumeArguments};
 use crate::exit::{Exit, Failure};
@@ -56,14 +56,20 @@ pub(super) async fn resume(
 ) -> Result<Exit, Failure> {
     for (_, view) in &views {
         let job: Result<Job, _> = view.input.to();
-        if job.is_ok_and(|job| job.sandbox == SandboxKind::Local) {
+        if job.is_ok_and(|job| job.sandbox.kind == SandboxKind::Local) {
             need_python("")?;
         }
     }
     let ids: Vec<RunId> = views.iter().map(|(_, view)| view.id.clone()).collect();
     let store = place.leaving_all_but(&ids);
     // NOTE: each run's journal holds its model and sandbox; these choices apply to new runs only, and there are none.
-    let session = Session::start(place, store, ModelChoice::automatic(), SandboxChoice::default(), hidden).await?;
+    let setup = Setup {
+        model: ModelChoice::automatic(),
+        sandbox: SandboxChoice::default(),
+        runtime: None,
+        accepts_open_sockets: false,
+    };
+    let session = Session::start(place, store, setup, hidden).await?;
     let mut runs = Vec::new();
     for (from, view) in views {
         if let Some(run) = session.orkestra.engine().get(&view.id).await? {
@@ -75,6 +81,7 @@ pub(super) async fn resume(
                 let exit = if budget_used_up(&view).is_some() { Exit::Budget } else { Exit::Failed };
                 return Err(Failure::new(exit, error.to_string()));
             }
+            session.warn(&run).await;
             runs.push((Watched { run, from }, view));
         }
     }

@@ -3,9 +3,10 @@
 use orkestra_agents::model::ModelChoice;
 use orkestra_agents::{Job, PipelineRequest, SandboxChoice, pipeline};
 use orkestra_core::prelude::{Cursor, Run};
+use orkestra_tools::egress::AllowedHost;
 
-use super::session::{Session, summary_to};
-use crate::args::{RunArguments, Sandbox};
+use super::session::{Session, Setup, summary_to};
+use crate::args::{NetworkName, RunArguments, Sandbox};
 use crate::exit::{Exit, Failure};
 use crate::host::Ground;
 use crate::place::Place;
@@ -14,20 +15,31 @@ use crate::watch::Watched;
 
 pub(super) async fn perform(arguments: RunArguments) -> Result<Exit, Failure> {
     check(&arguments)?;
-    let sandbox = match arguments.sandbox {
-        None => SandboxChoice::Automatic,
-        Some(Sandbox::Docker) => SandboxChoice::Docker,
-        Some(Sandbox::Local) => SandboxChoice::Local,
+    let (sandbox, runtime) = match arguments.sandbox.clone() {
+        None => (SandboxChoice::Automatic, None),
+        Some(Sandbox::Docker(runtime)) => (SandboxChoice::Docker, runtime),
+        Some(Sandbox::Local) => (SandboxChoice::Local, None),
     };
     let ground = Ground::look(sandbox).await?;
     let place = Place::open().await?;
-    print_unfinished(&place);
-    let RunArguments { objective, project, tasks, model, base_url, show, hidden, .. } = arguments;
+    let accepts_open_sockets = arguments.accept_open_sockets;
+    let RunArguments { objective, project, tasks, model, base_url, network, allowed_hosts, show, hidden, .. } =
+        arguments;
     let choice = model.as_ref().map_or_else(ModelChoice::automatic, ModelChoice::named);
     let choice = base_url.into_iter().fold(choice, ModelChoice::with_base_url);
 
-    let session = Session::start(&place, place.leaving_all_but(&[]), choice, sandbox, &hidden).await?;
-    let request = PipelineRequest { objective, project_id: project, tasks, model, ..PipelineRequest::default() };
+    let setup = Setup { model: choice, sandbox, runtime, accepts_open_sockets };
+    let session = Session::start(&place, place.leaving_all_but(&[]), setup, &hidden).await?;
+    let network = network.map(Into::into);
+    let request = PipelineRequest {
+        objective,
+        project_id: project,
+        tasks,
+        model,
+        network,
+        allowed_hosts,
+        ..PipelineRequest::default()
+    };
     let run = match session.orkestra.create(request).await {
         Ok(run) => run,
         Err(error) => {
@@ -35,6 +47,8 @@ pub(super) async fn perform(arguments: RunArguments) -> Result<Exit, Failure> {
             return Err(error.into());
         }
     };
+    session.warn(&run).await;
+    print_unfinished(&place);
     print_banners(&run, &ground).await?;
     let view = run.view().await?;
     let mut screen = screen::open(show.json, 1);
@@ -53,7 +67,28 @@ fn check(arguments: &RunArguments) -> Result<(), Failure> {
              in its usage event",
         ));
     }
+    check_network(arguments)?;
     pipeline::select(&arguments.tasks)?;
+    Ok(())
+}
+
+fn check_network(arguments: &RunArguments) -> Result<(), Failure> {
+    let is_local = arguments.sandbox == Some(Sandbox::Local);
+    if is_local && arguments.network == Some(NetworkName::Registries) {
+        return Err(Failure::usage(
+            "--network registries is not possible with --sandbox local, which cannot keep commands from other hosts; use \
+             --sandbox docker, or --network open or none",
+        ));
+    }
+    for host in &arguments.allowed_hosts {
+        AllowedHost::new(host).map_err(|error| Failure::usage(format!("--allow-host: {error}")))?;
+    }
+    let has_list = !is_local && matches!(arguments.network, None | Some(NetworkName::Registries));
+    if !arguments.allowed_hosts.is_empty() && !has_list {
+        return Err(Failure::usage(
+            "--allow-host needs --sandbox docker and --network registries: another network has no list of hosts",
+        ));
+    }
     Ok(())
 }
 
@@ -76,7 +111,7 @@ async fn print_banners(run: &Run, ground: &Ground) -> Result<(), Failure> {
         let at = job.model.base_url.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
         eprintln!("model: {}{at}", job.model.name);
     }
-    eprintln!("{}", ground.banner(job.sandbox));
+    eprintln!("{}", ground.banner(&job.sandbox));
     eprintln!("run: {} (Ctrl-C detaches, `aios resume` continues it)", run.id());
     Ok(())
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orkestra_agents::model::ModelChoice;
-use orkestra_agents::{Orkestra, SandboxChoice};
+use orkestra_agents::{Orkestra, OrkestraBuilder, SandboxChoice, egress_of_machine};
 use orkestra_core::prelude::{Run, RunView};
 use orkestra_core::store::Store;
 use orkestra_tools::Secrets;
 
 use super::unwritable;
+use crate::answers::Answers;
 use crate::args::Hidden;
 use crate::exit::{Exit, Failure};
 use crate::place::Place;
@@ -19,37 +20,77 @@ use crate::screen::Screen;
 use crate::signals::Stop;
 use crate::summary;
 use crate::watch::{Ending, Stopped, Watched, follow};
+use crate::web;
 
 /// How long the running calls of a run that is out of budget may take.
 const DRAIN_MAX: Duration = Duration::from_secs(120);
+
+/// The runs of a directory are one user's.
+const CACHE_NAMESPACE: &str = "default";
+/// How a host is allowed, for the agent that was refused and the person who reads it.
+const ADVICE: &str = "ask the person who started this run to start one with --allow-host HOST";
 
 /// A running engine with its agents, and the signal by which the user detaches.
 pub(super) struct Session {
     pub(super) orkestra: Orkestra,
     stop: Stop,
+    answers: Answers,
+}
+
+/// What new runs of a session have. Resumed runs have it in their journals.
+pub(super) struct Setup {
+    pub(super) model: ModelChoice,
+    pub(super) sandbox: SandboxChoice,
+    /// The runtime of containers.
+    pub(super) runtime: Option<String>,
+    /// Whether the user accepts that commands in the local sandbox reach sockets of other programs.
+    pub(super) accepts_open_sockets: bool,
 }
 
 impl Session {
     pub(super) async fn start(
         place: &Place,
         store: Arc<dyn Store>,
-        model: ModelChoice,
-        sandbox: SandboxChoice,
+        setup: Setup,
         hidden: &Hidden,
     ) -> Result<Self, Failure> {
         let stop = Stop::listen()?;
+        let Setup { model, sandbox, runtime, accepts_open_sockets } = setup;
+        let has_answers = Answers::possible() && !hidden.no_questions;
         let model = match hidden.demo_delay_ms {
             Some(delay) => model.with_demo_delay(Duration::from_millis(delay)),
             None => model,
         };
-        let known =
-            ["GITHUB_TOKEN", "AIOS_API_KEY"].into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
+        let known = ["GITHUB_TOKEN", "AIOS_API_KEY"]
+            .into_iter()
+            .chain(web::SEARCH_KEYS)
+            .filter_map(|name| Some((name, std::env::var(name).ok()?)));
         let secrets = Secrets::new(known).map_err(|error| orkestra_agents::Error::usage(error.to_string()))?;
-        let mut builder = Orkestra::builder(&place.data).model(model).sandbox(sandbox).secrets(secrets);
+        let egress = egress_of_machine(&place.data, CACHE_NAMESPACE).with_advice(ADVICE);
+        let mut builder = Orkestra::builder(&place.data).model(model).sandbox(sandbox).secrets(secrets).egress(egress);
+        builder = runtime.into_iter().fold(builder, OrkestraBuilder::docker_runtime);
+        builder = web::with_environment(builder)?;
+        if accepts_open_sockets {
+            builder = builder.accept_open_sockets();
+        }
         if let Some(path) = &hidden.call_log {
             builder = builder.call_log(path);
         }
-        Ok(Self { orkestra: builder.start(store).await?, stop })
+        let orkestra = builder.questions(has_answers).start(store).await?;
+        let answers = if has_answers { Answers::listen() } else { Answers::none() };
+        Ok(Self { orkestra, stop, answers })
+    }
+
+    /// Prints on stderr what does not confine the commands of a run, which a user should read before anything else.
+    pub(super) async fn warn(&self, run: &Run) {
+        match self.orkestra.confinement(run).await {
+            Ok(confinement) => {
+                if let Some(warning) = confinement.warning() {
+                    eprintln!("{warning}");
+                }
+            }
+            Err(error) => eprintln!("warning: it is not known yet how commands are confined: {error}"),
+        }
     }
 
     /// Shows `runs`, each from its view on, until all have ended; then prints a summary of each.
@@ -66,7 +107,7 @@ impl Session {
             screen.begin(&view).map_err(|error| unwritable(&error))?;
             followed.push(watched);
         }
-        let ending = follow(followed, screen, &mut self.stop).await;
+        let ending = follow(followed, screen, &mut self.stop, &mut self.answers).await;
         screen.end();
         let exit = match ending {
             Ok(Ending::All(ended)) => {
@@ -109,6 +150,15 @@ impl Session {
                         run.id()
                     );
                     Exit::Budget
+                }
+                Ok(Stopped::LostHosts(reason)) => {
+                    eprintln!(
+                        "run {} is paused: {reason}; `aios logs {}` has its calls, `aios resume {}` continues it",
+                        run.id(),
+                        run.id(),
+                        run.id()
+                    );
+                    Exit::Failed
                 }
                 Ok(Stopped::Ended(outcome)) => {
                     let record = run.status().await?;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use orkestra_agents::view::RunBody;
+use orkestra_tools::egress::HostUse;
 use serde_json::json;
 
 use super::{place_of, print, waits};
@@ -50,12 +51,21 @@ fn describe(body: &RunBody) -> String {
         ("project", body.project_id.as_deref()),
         ("model", body.model.as_deref()),
         ("sandbox", body.sandbox.as_deref()),
+        ("network", body.network.as_deref()),
         ("created", Some(body.created_at.as_str())),
         ("updated", Some(body.updated_at.as_str())),
     ] {
         let _ = writeln!(lines, "{name:<10} {}", text(value.unwrap_or("-")));
     }
     let _ = writeln!(lines, "progress   {} %", body.progress_percentage);
+    for HostUse { host, allowed, from_cache, refused, bytes_received, bytes_sent, .. } in &body.hosts {
+        let _ = writeln!(
+            lines,
+            "host       {} {allowed} allowed ({from_cache} from the cache), {refused} refused, {bytes_received} bytes \
+             received, {bytes_sent} sent",
+            text(host)
+        );
+    }
     for node in &body.nodes {
         let error = node.error_message.as_ref().map(|error| format!(": {}", text(error))).unwrap_or_default();
         let (name, status) = (text(&node.agent_name), node.status.name());

@@ -2,7 +2,8 @@
 
 use orkestra_agents::event::{CustomEvent, FeedEvent, ProductEvent, Tokens};
 use orkestra_agents::validate::DebugInfo;
-use serde_json::{Map, Value};
+use orkestra_tools::egress::HostUse;
+use serde_json::{Map, Value, json};
 
 use super::text::{clean, cut, one_line};
 
@@ -86,6 +87,13 @@ fn what(event: &FeedEvent) -> Option<String> {
         }
         Told::Usage { tokens, model, cost_usd, .. } => usage(*tokens, *cost_usd, model),
         Told::Notice { message, .. } => format!("NOTE: {}", one_line(message)),
+        Told::SandboxStarted { sandbox, network, .. } => {
+            format!("sandbox started: {}, network {}", one_line(sandbox), plain(&json!(network)))
+        }
+        Told::NetworkUsed { hosts, .. } => {
+            let hosts: Vec<String> = hosts.iter().map(host).collect();
+            format!("network used: {}", sentence(&hosts.join("; ")))
+        }
         Told::ValidationFailed { debug_info, .. } => {
             format!("VALIDATION FAILED on attempt {}: {}", debug_info.attempt, debug_info.error_type.name())
         }
@@ -134,6 +142,12 @@ fn asked(question: &Value) -> String {
     }
 }
 
+/// How often a host was used.
+fn host(used: &HostUse) -> String {
+    let refused = if used.refused > 0 { format!(", REFUSED {}", used.refused) } else { String::new() };
+    format!("{} {}{refused}", used.host, used.allowed)
+}
+
 /// A string as it is, any other value as JSON.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
@@ -180,8 +194,6 @@ fn rest(event: &CustomEvent) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     /// The event with this JSON, to which run, position and time are added.

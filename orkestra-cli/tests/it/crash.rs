@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::support::{Live, Place, assert_in_order, assert_no_call_twice, json_lines, run_id};
+use super::support::{LOCAL_DEMO, Live, Place, assert_in_order, assert_no_call_twice, json_lines, run_id};
 
 fn resumed(place: &Place) -> Live {
     place.live(&mut place.aios(&["resume", "--json"]))
@@ -58,6 +58,38 @@ fn a_run_that_is_killed_at_its_first_event_can_be_followed_to_its_end() {
     let events = json_lines(&followed.out);
     assert_eq!(events[0]["event"], "run_started", "logs begin at the beginning");
     assert_eq!(events.last().expect("events")["event"], "run_completed", "and continue to the end");
+    assert_no_call_twice(&place.calls());
+}
+
+#[test]
+fn a_run_that_was_under_way_at_the_death_of_three_processes_is_paused_and_told() {
+    let place = Place::new();
+    let silent = |arguments: &[&str]| {
+        let mut command = place.aios(arguments);
+        // No call of the model ends in this test's time.
+        command.env("ORKESTRA_DEMO_DELAY_MS", "600000");
+        command
+    };
+    let arguments = [&["run", "Build a REST API for a blog", "--json", "--tasks", "planner"], &LOCAL_DEMO[..]].concat();
+    let mut live = place.live(&mut silent(&arguments));
+    live.until_event("node_started", "planner");
+    let id = run_id(&live.kill());
+    for _ in 0..2 {
+        let mut live = place.live(&mut silent(&["resume", "--json"]));
+        live.until("recovery", |event| event["kind"] == "recovered");
+        live.kill();
+    }
+    let (code, events, said) = place.live(&mut silent(&["resume", "--json"])).finish();
+    assert_eq!(code, 1, "{said}");
+    assert!(events.iter().any(|event| event["event"] == "run_paused"), "{events:?}");
+    assert!(
+        said.contains("its process was lost 3 times in a row") && said.contains(&format!("aios resume {id}")),
+        "{said}"
+    );
+    let status = place.good(&["status", &id]).out;
+    assert!(status.contains("paused") && status.contains("its process was lost 3 times in a row"), "{status}");
+    // A person decides.
+    assert!(place.good(&["resume", &id]).out.contains(&format!("Run {id} completed")));
     assert_no_call_twice(&place.calls());
 }
 

@@ -1,10 +1,34 @@
 //! An objective becomes a tested project.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use serde_json::Value;
 
 use super::support::{LOCAL_DEMO, Place, assert_in_order, assert_no_call_twice, done, run_id, seq};
+
+#[test]
+fn other_users_can_read_nothing_that_a_run_leaves() {
+    let place = Place::new();
+    let data = place.path().join(".orkestra");
+    // As an older version left it.
+    fs::create_dir(&data).expect("it can be made");
+    fs::set_permissions(&data, Permissions::from_mode(0o755)).expect("it is ours");
+    place.good(&[&["run", "Build a REST API for a blog", "--tasks", "backend"], &LOCAL_DEMO[..]].concat());
+    place.good(&["store", "export", "runs.jsonl"]);
+    let mut left = vec![data, place.path().join("runs.jsonl"), place.call_log()];
+    let mut seen = 0;
+    while let Some(path) = left.pop() {
+        let metadata = fs::symlink_metadata(&path).expect("it is there");
+        assert_eq!(metadata.permissions().mode() & 0o077, 0, "{}", path.display());
+        if metadata.is_dir() {
+            left.extend(fs::read_dir(&path).expect("it is ours").map(|entry| entry.expect("it is ours").path()));
+        }
+        seen += 1;
+    }
+    assert!(seen > 10, "store, workspace and artifacts: {seen}");
+}
 
 #[test]
 fn an_objective_becomes_a_tested_project() {

@@ -10,7 +10,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The environment variables that could change the result of a test.
-const REMOVED_VARIABLES: [&str; 16] = [
+const REMOVED_VARIABLES: [&str; 20] = [
+    "PLAYWRIGHT_ENABLED",
+    "SEARXNG_URL",
+    "BRAVE_API_KEY",
+    "TAVILY_API_KEY",
     "AIOS_API_URL",
     "AIOS_API_KEY",
     "DASHSCOPE_API_KEY",

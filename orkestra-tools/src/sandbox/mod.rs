@@ -218,6 +218,9 @@ pub struct Confinement {
     pub enforced: Vec<String>,
     /// What a reader might expect but is not enforced.
     pub gaps: Vec<String>,
+    /// Whether commands reach the unix sockets of this machine's services, Docker's among them. One of the gaps then says so.
+    #[serde(default)]
+    pub reaches_services: bool,
 }
 
 impl Confinement {

@@ -8,7 +8,7 @@ use super::address::AddressKind;
 
 /// A host that must not be connected to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{host}`{} is denied: it {reason}; use a host with a public address, or ask the operator to allow this host", of(.address))]
+#[error("`{host}`{} is denied: it {reason}; {}", of(.address), advice(*.reason))]
 #[non_exhaustive]
 pub struct Denied {
     /// The host of the address or of a redirect.
@@ -29,6 +29,9 @@ pub enum Denial {
     /// Its address is this machine's own.
     #[error("is an address of this machine")]
     ThisMachine,
+    /// It is not on the list of hosts that this run may reach.
+    #[error("is not among the hosts that this run may reach")]
+    NotListed,
 }
 
 /// Why a fetch has no response. An HTTP error status is a response, not this.
@@ -88,6 +91,13 @@ impl FetchError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unresolved { .. } | Self::Unreachable { .. } | Self::TimedOut { .. })
+    }
+}
+
+fn advice(reason: Denial) -> &'static str {
+    match reason {
+        Denial::NotListed => "go on without it, or ask a person to allow it for this run",
+        _ => "use a host with a public address, or ask the operator to allow this host",
     }
 }
 

@@ -7,6 +7,7 @@ use url::Host;
 
 use super::address::AddressKind;
 use super::error::{Denial, Denied};
+use crate::egress::AllowedHost;
 
 /// Which addresses may be connected to. By default: global ones, and never those of the own machine.
 ///
@@ -22,6 +23,8 @@ use super::error::{Denial, Denied};
 pub struct AddressPolicy {
     private_hosts: BTreeSet<String>,
     loopback_ports: BTreeSet<u16>,
+    /// The only hosts, if they are limited.
+    hosts: Option<Vec<AllowedHost>>,
 }
 
 impl AddressPolicy {
@@ -49,6 +52,13 @@ impl AddressPolicy {
         self
     }
 
+    /// Denies every host but these (and an open port of loopback), IP addresses too: for a run whose commands reach no others.
+    #[must_use]
+    pub fn with_hosts_only(mut self, hosts: impl IntoIterator<Item = AllowedHost>) -> Self {
+        self.hosts = Some(hosts.into_iter().collect());
+        self
+    }
+
     /// Whether a connection to this address is allowed, when it was resolved from this host. IMPORTANT: connect to this
     /// address, and do not resolve the host again.
     ///
@@ -65,6 +75,7 @@ impl AddressPolicy {
         let denied = |reason| Err(Denied { host: host.clone(), address: Some(address), reason });
         match kind {
             AddressKind::Loopback if is_localhost(&host) && self.opens(port) => Ok(()),
+            _ if port.is_some_and(|port| !self.lists(&host, port)) => denied(Denial::NotListed),
             AddressKind::Private if !self.private_hosts.contains(&host) => denied(Denial::Kind(kind)),
             AddressKind::Global | AddressKind::Private if is_of_this_machine(address) => denied(Denial::ThisMachine),
             AddressKind::Global | AddressKind::Private => Ok(()),
@@ -78,7 +89,14 @@ impl AddressPolicy {
         if is_localhost(&host) && !self.opens(Some(port)) {
             return Err(Denied { host, address: None, reason: Denial::Kind(AddressKind::Loopback) });
         }
+        if !is_localhost(&host) && !self.lists(&host, port) {
+            return Err(Denied { host, address: None, reason: Denial::NotListed });
+        }
         Ok(())
+    }
+
+    fn lists(&self, host: &str, port: u16) -> bool {
+        self.hosts.as_ref().is_none_or(|hosts| hosts.iter().any(|allowed| allowed.matches(host, port)))
     }
 
     fn opens(&self, port: Option<u16>) -> bool {
@@ -123,6 +141,7 @@ mod tests {
     use std::net::{IpAddr, UdpSocket};
 
     use super::{AddressPolicy, is_of_this_machine};
+    use crate::egress::AllowedHost;
 
     #[test]
     fn each_kind_of_address_is_allowed_or_denied_by_its_door_alone() {
@@ -166,6 +185,31 @@ mod tests {
             let result = policy.check(host, port, address);
             assert_eq!(result.is_ok(), expected, "{policy:?} {host} {port} {address}: {result:?}");
         }
+    }
+
+    #[test]
+    fn hosts_that_are_not_on_the_list_are_denied_by_name_and_by_address() {
+        let host = |text| AllowedHost::new(text).expect("a host");
+        let policy = AddressPolicy::global().with_hosts_only([host("a.example"), host("*.b.example:8443")]);
+        let policy = policy.with_loopback_port(8000);
+        for (name, port, address, expected) in [
+            ("A.example.", 443, "93.184.216.34", true),
+            ("x.b.example", 8443, "93.184.216.34", true),
+            ("localhost", 8000, "127.0.0.1", true),
+            ("a.example", 80, "93.184.216.34", false),
+            ("b.example", 8443, "93.184.216.34", false),
+            ("other.example", 443, "93.184.216.34", false),
+            ("93.184.216.34", 443, "93.184.216.34", false),
+            ("a.example", 443, "10.0.0.7", false),
+            ("a.example", 443, "127.0.0.1", false),
+        ] {
+            let address: IpAddr = address.parse().expect("an address");
+            let is_allowed = policy.check_name(name, port).is_ok() && policy.check(name, port, address).is_ok();
+            assert_eq!(is_allowed, expected, "{name}:{port} {address}");
+        }
+        let denied = policy.check_name("other.example", 443).expect_err("it is not listed").to_string();
+        assert!(denied.contains("other.example") && denied.contains("ask a person to allow it"), "{denied}");
+        assert!(AddressPolicy::global().with_hosts_only([]).check_name("a.example", 443).is_err());
     }
 
     #[test]

@@ -161,6 +161,7 @@ mod tests {
             prompt::{self, Opening},
         },
         model::{DemoModel, Model, Request, ToolMessage},
+        workplace::SandboxKind,
     };
 
     fn begin(role: &str, debug_info: Option<&Value>) -> Vec<Message> {
@@ -175,7 +176,7 @@ mod tests {
             debug_info,
             failure: None,
         };
-        vec![prompt::system(role, "You work.", &[], None), prompt::first(&opening)]
+        vec![prompt::system(role, "You work.", &[], None, &SandboxKind::Local.into()), prompt::first(&opening)]
     }
 
     /// Plays a whole attempt; `answer` gives the result of each call. Returns the calls.
@@ -188,7 +189,7 @@ mod tests {
         let mut messages = begin(role, debug_info);
         let mut calls = Vec::new();
         for _ in 0..20 {
-            let request = Request { messages: messages.clone(), tools: Vec::new(), words_only: false };
+            let request = Request { messages: messages.clone(), ..Request::default() };
             let reply = model.complete(&request).await.expect("the script answers");
             messages.push(Message::Assistant(reply.message.clone()));
             if reply.message.tool_calls.is_empty() {

@@ -29,12 +29,14 @@ pub(in crate::model) struct Limits {
     pub(in crate::model) context_tokens: u64,
     pub(in crate::model) max_tokens: u32,
     pub(in crate::model) temperature: Option<f64>,
+    pub(in crate::model) sees_images: bool,
 }
 
 /// A model behind genai.
 pub(in crate::model) struct GenaiModel {
     name: String,
     context_tokens: u64,
+    sees_images: bool,
     client: Client,
     model: ModelIden,
     options: ChatOptions,
@@ -72,6 +74,7 @@ impl GenaiModel {
         Ok(Self {
             name: spec.name.clone(),
             context_tokens: limits.context_tokens,
+            sees_images: limits.sees_images,
             client,
             model: target.model,
             options,
@@ -89,8 +92,12 @@ impl Model for GenaiModel {
         self.context_tokens
     }
 
+    fn sees_images(&self) -> bool {
+        self.sees_images
+    }
+
     async fn stream(&self, request: &Request, sink: &dyn Sink) -> Result<Reply, ModelError> {
-        let chat = convert::request(request);
+        let chat = convert::request(request, self.sees_images);
         let mut options = self.options.clone();
         if request.words_only && !request.tools.is_empty() {
             options.tool_choice = Some(ToolChoice::None);

@@ -29,7 +29,7 @@ async fn compensating_run(orkestra: &Orkestra, id: &str) -> Run {
         objective: "Build it".to_owned(),
         project_id: None,
         model: ModelSpec::named("pending"),
-        sandbox: SandboxKind::Local,
+        sandbox: SandboxKind::Local.into(),
         tasks: Vec::new(),
     };
     let request = orkestra.engine.run_spec(&undoable("backend")).id(id).input(&job).expect("JSON");

@@ -193,11 +193,12 @@ impl Confiner {
 
     fn report_landlock(&self, report: &mut Confinement) {
         let abi = self.in_force.landlock;
-        let Confinement { enforced, gaps } = report;
+        let Confinement { enforced, gaps, reaches_services } = report;
         let has_paths = abi >= 9;
         if self.in_force.seccomp && !self.options.unix_sockets {
             enforced.push("no unix sockets, except for pairs".to_owned());
         } else if !has_paths {
+            *reaches_services = true;
             gaps.push(
                 "unix sockets with a path are reachable: a user who may use Docker's socket is not confined".to_owned(),
             );
