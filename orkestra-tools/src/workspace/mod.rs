@@ -195,6 +195,12 @@ impl Workspace {
         Ok((metadata.uid(), metadata.gid()))
     }
 
+    /// Takes set-user-id and set-group-id from the files in it.
+    #[cfg(unix)]
+    pub(crate) fn reset_modes(&self) -> io::Result<()> {
+        owner::reset_modes(&self.handle.dir)
+    }
+
     /// Gives everything in it that belongs to root to this user, who then owns the workspace. For root only.
     #[cfg(unix)]
     pub(crate) fn give_to(&self, uid: u32, gid: u32) -> io::Result<()> {

@@ -44,15 +44,17 @@ async fn the_container_is_locked_down() {
     let [container] = containers(&run_id).try_into().expect("one container");
     for (format, expected) in [
         ("{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Privileged}} {{.HostConfig.NetworkMode}}", "true false none"),
-        (
-            "{{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}} {{.HostConfig.SecurityOpt}}",
-            "[ALL] [] [no-new-privileges:true]",
-        ),
+        ("{{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}}", "[ALL] []"),
+        ("{{len .HostConfig.SecurityOpt}} {{index .HostConfig.SecurityOpt 0}}", "2 no-new-privileges:true"),
         ("{{len .Mounts}} {{(index .Mounts 0).Destination}}", "1 /workspace"),
         ("{{.HostConfig.Init}} {{.HostConfig.PidMode}}{{.HostConfig.UTSMode}}{{len .HostConfig.Devices}}", "true 0"),
     ] {
         assert_eq!(inspect(&container, format), expected, "{format}");
     }
+    let profile = inspect(&container, "{{index .HostConfig.SecurityOpt 1}}");
+    assert!(profile.starts_with("seccomp={") && profile.contains("SCMP_ACT_ERRNO"), "{profile}");
+    let status = run(&sandbox, "grep Seccomp: /proc/self/status; touch f; chmod u+s f; ls -l f", 20).await.output;
+    assert!(status.contains("Seccomp:\t2") && status.contains("-rw-r"), "{status}");
     let network = run(&sandbox, "ls /sys/class/net; cat /proc/net/route", 20).await.output;
     assert!(!network.contains("eth"), "{network}");
     let missing = run(&sandbox, "ls /var/run/docker.sock /run/docker.sock", 20).await;

@@ -12,7 +12,8 @@ use bollard::query_parameters::{
 use super::super::owner::Owner;
 use super::super::{Confinement, ENVIRONMENT, SandboxError, hash};
 use super::daemon::{failed, status, within};
-use super::{DockerInfo, DockerOptions, Network};
+use super::exec::Seen;
+use super::{DockerInfo, DockerOptions, Network, syscalls};
 use crate::egress;
 use crate::limits::{SANDBOX_FILE_BYTES_MAX, SANDBOX_OPEN_FILES_MAX, SANDBOX_SCRATCH_BYTES, SANDBOX_USER};
 use crate::workspace::Workspace;
@@ -136,7 +137,7 @@ impl Setup {
             network_mode: Some(if options.network == Network::Open { "bridge" } else { "none" }.to_owned()),
             runtime: options.runtime.clone(),
             cap_drop: Some(vec!["ALL".to_owned()]),
-            security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
+            security_opt: Some(self.security()),
             privileged: Some(false),
             readonly_rootfs: Some(true),
             mounts: Some(self.mounts()),
@@ -156,6 +157,15 @@ impl Setup {
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
             ..Default::default()
         }
+    }
+
+    fn security(&self) -> Vec<String> {
+        let mut options = vec!["no-new-privileges:true".to_owned()];
+        // A daemon without seccomp refuses a container that has a profile.
+        if self.info.seccomp.is_some() {
+            options.push(format!("seccomp={}", syscalls::profile()));
+        }
+        options
     }
 
     fn mounts(&self) -> Vec<Mount> {
@@ -190,19 +200,15 @@ impl Setup {
         format!("{}:{}", self.user.0, self.user.1)
     }
 
-    pub(super) fn report(&self) -> Confinement {
+    /// What is in force, with what the probe has seen from inside.
+    pub(super) fn report(&self, seen: &Seen) -> Confinement {
         let options = &self.options;
         let mut report = Confinement::default();
         report.enforced.push(format!(
             "a container with a read-only root, no capabilities and no new privileges; user {}; only the workspace is mounted",
             self.user()
         ));
-        match &self.info.seccomp {
-            Some(profile) => {
-                report.enforced.push(format!("system calls are filtered by the seccomp profile `{profile}`"));
-            }
-            None => report.gaps.push("this daemon does not filter system calls (no seccomp profile)".to_owned()),
-        }
+        report_filter(seen, &mut report);
         self.report_network(&mut report);
         let limits = [
             ("memory", format!("memory {} bytes", options.memory_bytes)),
@@ -229,7 +235,6 @@ impl Setup {
             Some(runtime) => report.enforced.push(format!("the container runs in the runtime `{runtime}`")),
             None => report.gaps.push("the kernel is shared with the host".to_owned()),
         }
-        report.gaps.push("commands can leave set-user-id files of the workspace's owner in the workspace".to_owned());
         report.gaps.push("disk space in the workspace is limited per file only, not in total".to_owned());
         report
     }
@@ -247,6 +252,25 @@ impl Setup {
                 "the network is open: the internet, other containers on the bridge, and services of the host and its private network".to_owned(),
             ),
         }
+    }
+}
+
+fn report_filter(seen: &Seen, report: &mut Confinement) {
+    if seen.filtered {
+        report.enforced.push("system calls are filtered by a seccomp profile of our own".to_owned());
+    } else {
+        report.gaps.push(
+            "system calls are not filtered in the container (its daemon or runtime does not apply a seccomp profile)"
+                .to_owned(),
+        );
+    }
+    if seen.set_id {
+        report.gaps.push(
+            "commands can make set-user-id files in the workspace; their modes are reset when the sandbox is closed or started"
+                .to_owned(),
+        );
+    } else {
+        report.enforced.push("no set-user-id or set-group-id files can be made".to_owned());
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
-use bollard::query_parameters::{RestartContainerOptionsBuilder, StartContainerOptions};
+use bollard::query_parameters::{InspectContainerOptions, RestartContainerOptionsBuilder, StartContainerOptions};
 use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt as _};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
@@ -20,6 +20,7 @@ use super::super::process::{Ended, Until};
 use super::super::{Command, CommandResult, SandboxError};
 use super::container::WORKSPACE;
 use super::daemon::{failed, status, within};
+use super::look::Look;
 use super::scripts::{PROBE, PROBE_PROXY, SWEEP, WRAPPER};
 use super::{Network, Shared};
 use crate::egress::EgressProxy;
@@ -28,6 +29,9 @@ use crate::scope::Unobserved;
 
 /// How often the daemon is asked whether a command has ended.
 const POLL: Duration = Duration::from_millis(500);
+
+/// The pauses before the looks at what is left of a command, milliseconds; then it is searched for.
+const LOOKS: [u64; 6] = [0, 1, 2, 4, 8, 16];
 
 pub(super) async fn run(
     shared: &Arc<Shared>,
@@ -42,11 +46,10 @@ pub(super) async fn run(
     let mark = format!("{}-{number}", shared.container.get(..12).unwrap_or(&shared.container));
     let directory = Path::new(WORKSPACE).join(cwd).to_string_lossy().into_owned();
     *shared.running.lock().await += 1;
-    let mut leftovers = Leftovers { shared: Arc::clone(shared), session: None, mark: mark.clone(), armed: true };
+    let mut leftovers = Leftovers { shared: Arc::clone(shared), number, mark: mark.clone(), armed: true };
     let mut exec = open(shared, &["sh", "-c", WRAPPER, "sh", &command.line, &mark], Some(directory)).await?;
-    let mut capture = SessionReader { capture, line: Vec::new(), session: None };
+    let mut capture = SessionReader::new(capture, Some((shared, number)));
     let ended = until.race(exec.pump(shared, &mut capture)).await;
-    leftovers.session = capture.session.clone();
     // IMPORTANT: keep reading output while killing; a daemon that cannot deliver it answers nothing else on this connection.
     let (code, swept) = {
         let id = exec.id.clone();
@@ -123,16 +126,27 @@ fn note_refusals(egress: &EgressProxy, before: u64, capture: &mut Capture<'_>) {
     }
 }
 
-/// Checks once after the start that the container works.
-pub(super) async fn probe(shared: &Arc<Shared>) -> Result<(), SandboxError> {
+/// What a command finds in the container.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Seen {
+    /// System calls are filtered.
+    pub(super) filtered: bool,
+    /// Files can be made set-user-id.
+    pub(super) set_id: bool,
+}
+
+/// Checks once after the start that the container works, and how it is confined.
+pub(super) async fn probe(shared: &Arc<Shared>) -> Result<Seen, SandboxError> {
     let name = format!(".orkestra-write-probe-{}", std::process::id());
     shared.workspace.write(&name, b"")?;
     let proxy = if shared.egress.is_some() { PROBE_PROXY } else { "" };
-    let answer = internal_command(shared, &["sh", "-c", PROBE, "sh", &name, proxy]).await;
+    let answer = probe_inside(shared, &name, proxy).await;
     shared.workspace.remove(&name);
+    let (said, code) = answer?;
+    let has = |word: &str| said.lines().any(|line| line == word);
     let what =
-        match answer?.1 {
-            0 => return Ok(()),
+        match code {
+            0 => return Ok(Seen { filtered: has("filtered"), set_id: !has("no-set-id") }),
             11 => "the sandbox image lacks a working setsid, grep, tr or sleep; build it with docker/sandbox/build"
                 .to_owned(),
             12 => format!(
@@ -151,6 +165,22 @@ pub(super) async fn probe(shared: &Arc<Shared>) -> Result<(), SandboxError> {
             code => format!("the sandbox image cannot run `sh` (exit {code}); build it with docker/sandbox/build"),
         };
     Err(SandboxError::Unavailable(what))
+}
+
+/// Runs the probe, and looks for it from the host before it goes on.
+async fn probe_inside(shared: &Arc<Shared>, name: &str, proxy: &str) -> Result<(String, i32), SandboxError> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|error| SandboxError::Failed(format!("no random numbers: {error}")))?;
+    let word = format!("orkestra-look-{:016x}", u64::from_ne_bytes(random));
+    let inspected = shared.docker.inspect_container(&shared.container, None::<InspectContainerOptions>);
+    let state = within("inspect container", inspected).await?.state;
+    let first = state.and_then(|state| state.pid).and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
+    let meanwhile = || {
+        if let Some(look) = Look::find(first, &shared.container, &word) {
+            let _ = shared.look.set(look);
+        }
+    };
+    internal_command(shared, &["sh", "-c", PROBE, "sh", name, proxy, &word], Some(&meanwhile)).await
 }
 
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
@@ -206,26 +236,36 @@ async fn exit_code(shared: &Shared, id: &str) -> Result<i32, SandboxError> {
     Err(SandboxError::Lost("the daemon did not report how the command ended".to_owned()))
 }
 
-/// Strips the session's id from the beginning of the output. The wrapper prints it before the command starts, so a command
-/// cannot forge it.
-struct SessionReader<'observer> {
-    capture: Capture<'observer>,
+/// Strips the first line from the output: the ids of the command's session and of the wrapper. The wrapper prints it before the
+/// command starts, so a command cannot forge it.
+struct SessionReader<'run> {
+    capture: Capture<'run>,
     line: Vec<u8>,
-    session: Option<String>,
+    has_line: bool,
+    /// Where the sessions of a command are told.
+    command: Option<(&'run Shared, u64)>,
 }
 
-impl SessionReader<'_> {
+impl<'run> SessionReader<'run> {
+    fn new(capture: Capture<'run>, command: Option<(&'run Shared, u64)>) -> Self {
+        Self { capture, line: Vec::new(), has_line: false, command }
+    }
+
     fn push(&mut self, output: &LogOutput) {
         let is_error = matches!(output, LogOutput::StdErr { .. });
         let mut bytes: &[u8] = output.as_ref();
-        if !is_error && self.session.is_none() {
+        if !is_error && !self.has_line {
             let newline = bytes.iter().position(|byte| *byte == b'\n');
             let taken = newline.map_or(bytes.len(), |newline| newline + 1);
             self.line.extend_from_slice(&bytes[..taken]);
             bytes = &bytes[taken..];
             if newline.is_some() {
-                let id = String::from_utf8_lossy(&self.line).trim().to_owned();
-                self.session = Some(id).filter(|id| id.bytes().all(|byte| byte.is_ascii_digit()));
+                self.has_line = true;
+                let line = String::from_utf8_lossy(&self.line);
+                let ids: Vec<u32> = line.split_ascii_whitespace().filter_map(|id| id.parse().ok()).collect();
+                if let (Some((shared, number)), Ok(ids)) = (self.command, <[u32; 2]>::try_from(ids)) {
+                    shared.sessions().insert(number, ids);
+                }
             }
         }
         self.capture.push(bytes, is_error);
@@ -235,14 +275,14 @@ impl SessionReader<'_> {
 /// The processes that a command may leave running. Killed once: at the end, or in the background when the future is dropped.
 struct Leftovers {
     shared: Arc<Shared>,
-    session: Option<String>,
+    number: u64,
     mark: String,
     armed: bool,
 }
 
 impl Leftovers {
     async fn sweep(&mut self) -> Result<(), SandboxError> {
-        let swept = sweep(&self.shared, self.session.as_deref().unwrap_or(""), &self.mark).await;
+        let swept = sweep(&self.shared, self.number, &self.mark).await;
         self.armed = false;
         swept
     }
@@ -252,10 +292,9 @@ impl Drop for Leftovers {
     fn drop(&mut self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if self.armed {
-            let (shared, mark) = (Arc::clone(&self.shared), std::mem::take(&mut self.mark));
-            let session = self.session.take().unwrap_or_default();
+            let (shared, number, mark) = (Arc::clone(&self.shared), self.number, std::mem::take(&mut self.mark));
             runtime.spawn(async move {
-                if let Err(error) = sweep(&shared, &session, &mark).await {
+                if let Err(error) = sweep(&shared, number, &mark).await {
                     tracing::warn!(%error, "a cancelled command may still run in its container");
                 }
             });
@@ -264,20 +303,38 @@ impl Drop for Leftovers {
 }
 
 /// Kills what is left of a command. If that cannot be confirmed, restarts the container, which kills everything in it.
-async fn sweep(shared: &Arc<Shared>, session: &str, mark: &str) -> Result<(), SandboxError> {
+async fn sweep(shared: &Arc<Shared>, number: u64, mark: &str) -> Result<(), SandboxError> {
     if shared.closed.load(Ordering::Acquire) {
         return Ok(());
     }
     // IMPORTANT: locked until it is swept, so that no command starts while everything is killed.
     let mut running = shared.running.lock().await;
-    let all = if *running == 1 { "all" } else { "" };
-    let swept = sweep_locked(shared, &["sh", "-c", SWEEP, "sh", session, mark, all]).await;
+    let session = shared.sessions().remove(&number).map_or_else(String::new, |[session, _]| session.to_string());
+    let swept = if nothing_is_left(shared).await {
+        Ok(())
+    } else {
+        let all = if *running == 1 { "all" } else { "" };
+        sweep_locked(shared, &["sh", "-c", SWEEP, "sh", &session, mark, all]).await
+    };
     *running = running.saturating_sub(1);
     swept
 }
 
+/// Whether the host sees that nothing runs but other commands. What was killed needs a moment to go.
+async fn nothing_is_left(shared: &Shared) -> bool {
+    let Some(look) = shared.look.get() else { return false };
+    for pause in LOOKS {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let others = shared.sessions().values().flatten().copied().collect();
+        if look.is_clean(&others) {
+            return true;
+        }
+    }
+    false
+}
+
 async fn sweep_locked(shared: &Arc<Shared>, line: &[&str]) -> Result<(), SandboxError> {
-    match internal_command(shared, line).await {
+    match internal_command(shared, line, None).await {
         Ok((output, 0)) if output.trim() == "clean" => Ok(()),
         answer => {
             tracing::warn!(?answer, container = %shared.container, "restarting the container to kill a command in it");
@@ -288,18 +345,31 @@ async fn sweep_locked(shared: &Arc<Shared>, line: &[&str]) -> Result<(), Sandbox
     }
 }
 
-/// Runs a short command of our own; returns its output and exit code.
-async fn internal_command(shared: &Arc<Shared>, line: &[&str]) -> Result<(String, i32), SandboxError> {
+/// Runs a short command of our own; returns its output and exit code. With `meanwhile`, the command prints a line and waits for
+/// one while that runs.
+async fn internal_command(
+    shared: &Arc<Shared>,
+    line: &[&str],
+    meanwhile: Option<&(dyn Fn() + Sync)>,
+) -> Result<(String, i32), SandboxError> {
     let work = async {
         let mut exec = open(shared, line, None).await?;
-        let mut capture = SessionReader {
-            capture: Capture::new(&Unobserved, None, &crate::secrets::Secrets::default())?,
-            line: Vec::new(),
-            session: Some(String::new()),
-        };
-        exec.pump(shared, &mut capture).await.map_err(|error| failed("run exec", &error))?;
+        let mut reader =
+            SessionReader::new(Capture::new(&Unobserved, None, &crate::secrets::Secrets::default())?, None);
+        reader.has_line = meanwhile.is_none();
+        if let Some(meanwhile) = meanwhile {
+            while !reader.has_line {
+                match exec.output.next().await {
+                    Some(Ok(output)) => reader.push(&output),
+                    _ => break,
+                }
+            }
+            meanwhile();
+            let _ = exec.input.write_all(b"go\n").await;
+        }
+        exec.pump(shared, &mut reader).await.map_err(|error| failed("run exec", &error))?;
         let code = exit_code(shared, &exec.id).await?;
-        Ok((capture.capture.finish().output, code))
+        Ok((reader.capture.finish().output, code))
     };
     let done = tokio::time::timeout(MACHINERY_TIMEOUT, work).await;
     done.unwrap_or_else(|_| Err(SandboxError::Failed("the container does not answer".to_owned())))

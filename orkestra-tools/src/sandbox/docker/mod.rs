@@ -3,7 +3,8 @@
 //! ```text
 //! start:   remove what this run left -> create (locked down) -> start -> probe
 //! execute: exec a wrapper -> setsid sh -c LINE; a watchdog reads the wrapper's input
-//! end, timeout, drop: input closed -> the watchdog kills the session; a second exec kills what left it and prints "clean";
+//! end, timeout, drop: input closed -> the watchdog kills the session; the host looks whether anything else is left;
+//!          something is, or the host cannot see: a second exec kills it and prints "clean";
 //!          no "clean": the container is restarted, which kills everything in it
 //! host process dies: the connection closes -> the watchdog kills the session; the next start removes the container
 //! ```
@@ -11,17 +12,21 @@
 mod container;
 mod daemon;
 mod exec;
+mod look;
 mod scripts;
+mod syscalls;
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bollard::Docker;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use self::look::Look;
 use super::capture::Capture;
 use super::process::{ProcessStart, ProcessState, Processes, Until};
 use super::{Command, CommandResult, Confinement, Sandbox, SandboxError};
@@ -155,16 +160,41 @@ struct Shared {
     docker: Docker,
     container: String,
     workspace: Workspace,
-    confinement: Confinement,
+    /// Known once the container was probed.
+    confinement: OnceLock<Confinement>,
+    /// Whether commands can make set-user-id files, which are then looked for.
+    set_id: AtomicBool,
     commands: AtomicU64,
     closed: AtomicBool,
     /// How many commands run. Locked while what is left of one is killed.
     running: Mutex<usize>,
+    /// The sessions of the commands that run, by their number.
+    sessions: std::sync::Mutex<BTreeMap<u64, [u32; 2]>>,
+    /// Where the host can see the processes of the container.
+    look: OnceLock<Look>,
     /// Locked while the container is started or restarted: two commands may find it stopped at the same time.
     restarting: Mutex<()>,
     network: Network,
     /// With the network `registries`; dropped with the sandbox.
     egress: Option<EgressProxy>,
+}
+
+impl Shared {
+    fn sessions(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, [u32; 2]>> {
+        self.sessions.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Takes set-user-id and set-group-id from the files of the workspace, where nothing keeps commands from making such files.
+    async fn reset_modes(&self) -> Result<(), SandboxError> {
+        if !self.set_id.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let workspace = self.workspace.clone();
+        let failed = |error: std::io::Error| {
+            SandboxError::Failed(format!("cannot reset the modes of set-user-id files in the workspace: {error}"))
+        };
+        super::blocking(move || workspace.reset_modes().map_err(failed)).await
+    }
 }
 
 impl std::fmt::Debug for DockerSandbox {
@@ -221,20 +251,31 @@ impl DockerSandbox {
         let shared = Shared {
             docker,
             container,
-            confinement: setup.report(),
+            confinement: OnceLock::new(),
+            set_id: AtomicBool::new(false),
             workspace,
             commands: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             running: Mutex::new(0),
+            sessions: std::sync::Mutex::default(),
+            look: OnceLock::new(),
             restarting: Mutex::new(()),
             network,
             egress,
         };
         let sandbox = Self { shared: Arc::new(shared), processes: Processes::default() };
-        if let Err(error) = exec::probe(&sandbox.shared).await {
-            let _ = sandbox.close().await;
-            return Err(error);
+        match exec::probe(&sandbox.shared).await {
+            Ok(seen) => {
+                sandbox.shared.set_id.store(seen.set_id, Ordering::Release);
+                let _ = sandbox.shared.confinement.set(setup.report(&seen));
+            }
+            Err(error) => {
+                let _ = sandbox.close().await;
+                return Err(error);
+            }
         }
+        // What a run that died has left.
+        sandbox.shared.reset_modes().await?;
         Ok(sandbox)
     }
 
@@ -289,7 +330,7 @@ impl Sandbox for DockerSandbox {
     }
 
     fn confinement(&self) -> Confinement {
-        self.shared.confinement.clone()
+        self.shared.confinement.get().cloned().unwrap_or_default()
     }
 
     fn hosts(&self) -> Vec<HostUse> {
@@ -329,6 +370,7 @@ impl Sandbox for DockerSandbox {
         if let Some(egress) = &self.shared.egress {
             egress.stop();
         }
-        container::remove(&self.shared.docker, &self.shared.container).await
+        container::remove(&self.shared.docker, &self.shared.container).await?;
+        self.shared.reset_modes().await
     }
 }

@@ -19,6 +19,9 @@ mod processes;
 mod run;
 mod syscalls;
 
+#[cfg(test)]
+pub(super) use self::syscalls::refused_names as refused_by_local;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
