@@ -146,6 +146,65 @@ async fn memory_and_processes_are_bounded_and_the_sandbox_survives() {
     sandbox.close().await.expect("closed");
 }
 
+/// Seconds of processor time in a line of the shell's `times`, such as `0m1.02s 0m0.01s`.
+fn processor_seconds(line: &str) -> f64 {
+    let seconds = |time: &str| {
+        let (minutes, seconds) = time.trim_end_matches('s').split_once('m').expect("minutes and seconds");
+        minutes.parse::<f64>().expect("a number") * 60.0 + seconds.parse::<f64>().expect("a number")
+    };
+    line.split_whitespace().map(seconds).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processor_time_is_bounded_or_told_as_a_gap() {
+    let Some(mut options) = docker_options().await else { return };
+    options.cpu_millis = 250;
+    let root = TempDir::new().expect("a temporary directory");
+    let sandbox = start(&options, &run_id("processor"), root.path()).await;
+    let has_limit = sandbox.confinement().enforced.iter().any(|text| text.starts_with("CPU 250"));
+    let line = "cut -d ' ' -f 1 /proc/uptime; for n in 1 2 3 4; do (while :; do :; done) & all=\"$all $!\"; done; sleep 3; kill $all; \
+                wait; cut -d ' ' -f 1 /proc/uptime; times | tail -n 1";
+    let said = run(&sandbox, line, 60).await;
+    let [from, to, times] = said.output.lines().collect::<Vec<_>>().try_into().expect("three lines");
+    let wall = to.parse::<f64>().expect("a number") - from.parse::<f64>().expect("a number");
+    let ratio = processor_seconds(times) / wall;
+    println!("4 busy loops used {ratio:.2} of a processor, of at most 0.25");
+    if has_limit {
+        // Above any error of measurement, and below what one loop would take.
+        assert!(ratio < 0.5, "{}", said.output);
+    } else {
+        assert!(sandbox.confinement().gaps.iter().any(|gap| gap.contains("cannot limit cpu")));
+    }
+    sandbox.close().await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scratch_space_is_bounded() {
+    let Some(options) = docker_options().await else { return };
+    let root = TempDir::new().expect("a temporary directory");
+    let sandbox = start(&options, &run_id("scratch"), root.path()).await;
+    let most = limits::SANDBOX_SCRATCH_BYTES / 1024 / 1024;
+    for place in ["/tmp", "$HOME", "/dev/shm"] {
+        let line = format!(
+            "dd if=/dev/zero of={place}/fill bs=1M count={}; stat -c %s {place}/fill; rm -f {place}/fill",
+            most + 50
+        );
+        let said = run(&sandbox, &line, 60).await.output;
+        let size: u64 = said.lines().last().and_then(|line| line.parse().ok()).expect("a size");
+        assert!(size <= limits::SANDBOX_SCRATCH_BYTES && said.contains("No space left"), "{place}: {said}");
+    }
+    let most = limits::SANDBOX_SCRATCH_FILES_MAX;
+    let files = format!(
+        "cd /tmp; n=0; while [ $n -lt {} ]; do true >$n || break; n=$((n + 1)); done; ls -1 | wc -l",
+        most + 1000
+    );
+    let said = run(&sandbox, &files, 120).await.output;
+    let made: u64 = said.lines().last().and_then(|line| line.trim().parse().ok()).expect("a number");
+    let is_told = sandbox.confinement().gaps.iter().any(|gap| gap.contains("number of files in scratch space"));
+    assert!((1000..=most).contains(&made) || is_told, "{said}");
+    sandbox.close().await.expect("closed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_kills_all_it_can_does_not_end_the_sandbox() {
     let Some(options) = docker_options().await else { return };

@@ -106,6 +106,7 @@ const KNOWN: &[&str] = &[
     "npm_config_update_notifier",
     "npm_config_prefix",
     "PIP_BREAK_SYSTEM_PACKAGES",
+    "PIP_NO_COMPILE",
     "UV_PYTHON_DOWNLOADS",
     "HTTP_PROXY",
     "HTTPS_PROXY",

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use bollard::Docker;
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits};
+use bollard::models::{
+    ContainerCreateBody, ContainerCreateResponse, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits,
+};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
 };
@@ -15,7 +17,9 @@ use super::daemon::{failed, status, within};
 use super::exec::Seen;
 use super::{DockerInfo, DockerOptions, Network, syscalls};
 use crate::egress;
-use crate::limits::{SANDBOX_FILE_BYTES_MAX, SANDBOX_OPEN_FILES_MAX, SANDBOX_SCRATCH_BYTES, SANDBOX_USER};
+use crate::limits::{
+    SANDBOX_FILE_BYTES_MAX, SANDBOX_OPEN_FILES_MAX, SANDBOX_SCRATCH_BYTES, SANDBOX_SCRATCH_FILES_MAX, SANDBOX_USER,
+};
 use crate::workspace::Workspace;
 
 /// Where the workspace is mounted.
@@ -38,6 +42,8 @@ pub(super) struct Setup {
     info: DockerInfo,
     /// The directory with the socket of the egress proxy, on the host.
     proxy: Option<String>,
+    /// Whether the daemon knows an owner and a number of files for scratch space.
+    takes_mount_options: bool,
 }
 
 impl Setup {
@@ -66,17 +72,17 @@ impl Setup {
             options,
             info: info.clone(),
             proxy,
+            takes_mount_options: true,
         })
     }
 
     /// Removes a container left by this run, then creates and starts a new one; returns its id. Leaves nothing behind on
     /// failure.
-    pub(super) async fn create(&self, docker: &Docker) -> Result<String, SandboxError> {
+    pub(super) async fn create(&mut self, docker: &Docker) -> Result<String, SandboxError> {
         for (id, _) in list(docker, format!("{LABEL_PLACE}={}", self.place)).await? {
             remove(docker, &id).await?;
         }
-        let named = CreateContainerOptionsBuilder::new().name(&self.name).build();
-        let created = within("create container", docker.create_container(Some(named), self.body())).await?;
+        let created = self.create_as_it_is_taken(docker).await?;
         for warning in &created.warnings {
             tracing::warn!(container = %self.name, %warning, "the Docker daemon reported a warning about the container");
         }
@@ -97,7 +103,33 @@ impl Setup {
         Ok(created.id)
     }
 
-    fn body(&self) -> ContainerCreateBody {
+    /// Creates the container. Podman (4.3) wants two things otherwise than Docker, which it says when it refuses them.
+    async fn create_as_it_is_taken(&mut self, docker: &Docker) -> Result<ContainerCreateResponse, SandboxError> {
+        let mut profile = syscalls::profile();
+        let mut file = None;
+        loop {
+            let named = CreateContainerOptionsBuilder::new().name(&self.name).build();
+            let created = docker.create_container(Some(named), self.body(&profile));
+            let error = match within("create container", created).await {
+                Ok(created) => return Ok(created),
+                Err(error) => error,
+            };
+            let said = error.to_string();
+            if self.takes_mount_options && said.contains("unknown mount option") {
+                self.takes_mount_options = false;
+            } else if file.is_none() && said.contains("opening seccomp profile failed") {
+                // The path of a file on the daemon's machine, which is this one: it mounts the workspace.
+                let failed =
+                    |error| SandboxError::Failed(format!("cannot write the seccomp profile to a file: {error}"));
+                let path = file.insert(profile_file(&profile).map_err(failed)?).path();
+                profile = path.to_string_lossy().into_owned();
+            } else {
+                return Err(error);
+            }
+        }
+    }
+
+    fn body(&self, profile: &str) -> ContainerCreateBody {
         let labels =
             [(LABEL_RUN, self.run_id.clone()), (LABEL_PLACE, self.place.clone()), (LABEL_OWNER, Owner::this().text())];
         let mut environment: Vec<String> = ENVIRONMENT.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -124,12 +156,12 @@ impl Setup {
             env: Some(environment),
             labels: Some(labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
             network_disabled: Some(self.options.network != Network::Open),
-            host_config: Some(self.host_config()),
+            host_config: Some(self.host_config(profile)),
             ..Default::default()
         }
     }
 
-    fn host_config(&self) -> HostConfig {
+    fn host_config(&self, profile: &str) -> HostConfig {
         let options = &self.options;
         let memory = signed(options.memory_bytes);
         HostConfig {
@@ -137,7 +169,7 @@ impl Setup {
             network_mode: Some(if options.network == Network::Open { "bridge" } else { "none" }.to_owned()),
             runtime: options.runtime.clone(),
             cap_drop: Some(vec!["ALL".to_owned()]),
-            security_opt: Some(self.security()),
+            security_opt: Some(self.security(profile)),
             privileged: Some(false),
             readonly_rootfs: Some(true),
             mounts: Some(self.mounts()),
@@ -159,11 +191,11 @@ impl Setup {
         }
     }
 
-    fn security(&self) -> Vec<String> {
+    fn security(&self, profile: &str) -> Vec<String> {
         let mut options = vec!["no-new-privileges:true".to_owned()];
         // A daemon without seccomp refuses a container that has a profile.
         if self.info.seccomp.is_some() {
-            options.push(format!("seccomp={}", syscalls::profile()));
+            options.push(format!("seccomp={profile}"));
         }
         options
     }
@@ -188,7 +220,12 @@ impl Setup {
     /// only user, because the daemon gives a mount the mode of the image's directory, whatever mode is requested.
     fn scratch(&self) -> HashMap<String, String> {
         let (uid, gid) = self.user;
-        let options = format!("rw,exec,nosuid,nodev,size={SANDBOX_SCRATCH_BYTES},uid={uid},gid={gid},mode=0700");
+        let mut options = format!("rw,exec,nosuid,nodev,size={SANDBOX_SCRATCH_BYTES},");
+        if self.takes_mount_options {
+            options.push_str(&format!("uid={uid},gid={gid},mode=0700,nr_inodes={SANDBOX_SCRATCH_FILES_MAX}"));
+        } else {
+            options.push_str("mode=1777");
+        }
         ["/tmp", HOME].map(|place| (place.to_owned(), options.clone())).into()
     }
 
@@ -209,6 +246,11 @@ impl Setup {
             self.user()
         ));
         report_filter(seen, &mut report);
+        if !self.takes_mount_options {
+            report
+                .gaps
+                .push("this daemon cannot limit the number of files in scratch space, only their size".to_owned());
+        }
         self.report_network(&mut report);
         let limits = [
             ("memory", format!("memory {} bytes", options.memory_bytes)),
@@ -235,7 +277,6 @@ impl Setup {
             Some(runtime) => report.enforced.push(format!("the container runs in the runtime `{runtime}`")),
             None => report.gaps.push("the kernel is shared with the host".to_owned()),
         }
-        report.gaps.push("disk space in the workspace is limited per file only, not in total".to_owned());
         report
     }
 
@@ -253,6 +294,15 @@ impl Setup {
             ),
         }
     }
+}
+
+/// A daemon of another user has to read it.
+fn profile_file(profile: &str) -> std::io::Result<tempfile::NamedTempFile> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = tempfile::Builder::new().prefix("orkestra-seccomp-").suffix(".json").tempfile()?;
+    std::fs::write(file.path(), profile)?;
+    std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644))?;
+    Ok(file)
 }
 
 fn report_filter(seen: &Seen, report: &mut Confinement) {

@@ -16,7 +16,8 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::super::capture::Capture;
-use super::super::process::{Ended, Until};
+use super::super::disk::{self, Processes};
+use super::super::process::{EXIT_STOPPED, Ended, Until};
 use super::super::{Command, CommandResult, SandboxError};
 use super::container::WORKSPACE;
 use super::daemon::{failed, status, within};
@@ -49,7 +50,10 @@ pub(super) async fn run(
     let mut leftovers = Leftovers { shared: Arc::clone(shared), number, mark: mark.clone(), armed: true };
     let mut exec = open(shared, &["sh", "-c", WRAPPER, "sh", &command.line, &mark], Some(directory)).await?;
     let mut capture = SessionReader::new(capture, Some((shared, number)));
-    let ended = until.race(exec.pump(shared, &mut capture)).await;
+    let seen = Arc::clone(shared);
+    let processes: Processes = Arc::new(move || seen.look.get().and_then(Look::ids).unwrap_or_default());
+    let full = disk::exceeded(disk::WORKSPACE, &shared.workspace, processes);
+    let ended = until.race(exec.pump(shared, &mut capture), full).await;
     // IMPORTANT: keep reading output while killing; a daemon that cannot deliver it answers nothing else on this connection.
     let (code, swept) = {
         let id = exec.id.clone();
@@ -58,7 +62,7 @@ pub(super) async fn run(
             // IMPORTANT: before the search, which may kill the wrapper while it still has the code.
             let code = match &ended {
                 Ended::ByItself(_) => Some(exit_code(shared, &id).await),
-                Ended::Killed { .. } => None,
+                Ended::Killed { .. } | Ended::Full(_) => None,
             };
             (code, leftovers.sweep().await)
         };
@@ -72,17 +76,21 @@ pub(super) async fn run(
             Either::Right(((), kill)) => kill.await,
         }
     };
-    let (exit_code, timed_out) = match (ended, code) {
+    if !matches!(ended, Ended::ByItself(_)) {
+        // The wrapper has the command in its own command line, and ends a moment after it.
+        let _ = tokio::time::timeout(DRAIN, exit_code(shared, &exec.id)).await;
+    }
+    let (exit_code, timed_out) = match (&ended, code) {
         (Ended::ByItself(Err(error)), _) => return Err(SandboxError::Lost(error.to_string())),
         (Ended::ByItself(Ok(())), Some(code)) => (code?, false),
         (Ended::ByItself(Ok(())), None) => (exit_code(shared, &exec.id).await?, false),
-        (Ended::Killed { exit_code: code, timed_out }, _) => {
-            // The wrapper has the command in its own command line, and ends a moment after it.
-            let _ = tokio::time::timeout(DRAIN, exit_code(shared, &exec.id)).await;
-            (code, timed_out)
-        }
+        (Ended::Killed { exit_code, timed_out }, _) => (*exit_code, *timed_out),
+        (Ended::Full(_), _) => (EXIT_STOPPED, false),
     };
     swept?;
+    if let Ended::Full(full) = ended {
+        capture.capture.push(full.note().as_bytes(), true);
+    }
     if let Some(egress) = &shared.egress {
         note_refusals(egress, refused_before, &mut capture.capture);
     }

@@ -29,11 +29,13 @@ use tokio::sync::Mutex;
 use self::look::Look;
 use super::capture::Capture;
 use super::process::{ProcessStart, ProcessState, Processes, Until};
-use super::{Command, CommandResult, Confinement, Sandbox, SandboxError};
+use super::{Command, CommandResult, Confinement, Sandbox, SandboxError, disk};
 use crate::egress::{EgressError, EgressOptions, EgressProxy, HostUse};
-use crate::limits::{SANDBOX_CPU_MILLIS, SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX};
+use crate::limits::{
+    SANDBOX_CPU_MILLIS, SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX, WORKSPACE_BYTES_MAX, WORKSPACE_FILES_MAX,
+};
 use crate::scope::Observer;
-use crate::workspace::Workspace;
+use crate::workspace::{Usage, Workspace};
 
 /// Which network a container has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -76,6 +78,10 @@ pub struct DockerOptions {
     pub cpu_millis: u32,
     /// Maximum number of processes and threads in the container.
     pub processes_max: u32,
+    /// What the workspace may take of the disk, bytes. Commands that write more are stopped, and tools write nothing more.
+    pub workspace_bytes_max: u64,
+    /// The files, directories and links that the workspace may have.
+    pub workspace_files_max: u64,
     /// The daemon, such as `unix:///run/podman/podman.sock`; `None` for `DOCKER_HOST`, else Docker's socket, else Podman's.
     pub host: Option<String>,
 }
@@ -90,6 +96,8 @@ impl Default for DockerOptions {
             memory_bytes: SANDBOX_MEMORY_BYTES,
             cpu_millis: SANDBOX_CPU_MILLIS,
             processes_max: SANDBOX_PROCESSES_MAX,
+            workspace_bytes_max: WORKSPACE_BYTES_MAX,
+            workspace_files_max: WORKSPACE_FILES_MAX,
             host: None,
         }
     }
@@ -237,6 +245,8 @@ impl DockerSandbox {
         daemon::require_runtime(&info, &options)?;
         let path = workspace.to_owned();
         let workspace = super::blocking(move || Ok(Workspace::open(&path)?)).await?;
+        let limit = Usage { bytes: options.workspace_bytes_max, files: options.workspace_files_max };
+        workspace.limit_disk(limit);
         let network = options.network;
         let egress = match network {
             Network::Registries => {
@@ -246,7 +256,7 @@ impl DockerSandbox {
         };
         let (owned, proxy) = (workspace.clone(), egress.as_ref().map(EgressProxy::directory));
         let (run, daemon) = (run_id.to_owned(), info.clone());
-        let setup = super::blocking(move || container::Setup::new(options, &daemon, &run, &owned, proxy)).await?;
+        let mut setup = super::blocking(move || container::Setup::new(options, &daemon, &run, &owned, proxy)).await?;
         let container = setup.create(&docker).await?;
         let shared = Shared {
             docker,
@@ -267,7 +277,9 @@ impl DockerSandbox {
         match exec::probe(&sandbox.shared).await {
             Ok(seen) => {
                 sandbox.shared.set_id.store(seen.set_id, Ordering::Release);
-                let _ = sandbox.shared.confinement.set(setup.report(&seen));
+                let mut confinement = setup.report(&seen);
+                disk::report(limit, sandbox.shared.look.get().is_some(), &mut confinement);
+                let _ = sandbox.shared.confinement.set(confinement);
             }
             Err(error) => {
                 let _ = sandbox.close().await;

@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::capture::Capture;
-use super::super::process::{Ended, Until};
+use super::super::disk::{self, Processes};
+use super::super::process::{EXIT_STOPPED, Ended, Until};
 use super::super::{Command, CommandResult, ENVIRONMENT, SandboxError, blocking};
 use super::Inner;
 use super::cgroup::CommandGroup;
@@ -44,7 +45,14 @@ pub(super) async fn run(
     let child = spawn(Arc::clone(inner), command.line.clone(), inner.workspace.path().join(cwd), mark).await?;
     let mut running = Running::new(child, mark)?;
     running.release(inner, number).await?;
-    let ended = until.race(running.pump(&mut capture)).await;
+    let all: Processes = Arc::new(move || processes::ids(mark));
+    let full = async {
+        tokio::select! {
+            full = disk::exceeded(disk::WORKSPACE, &inner.workspace, Arc::clone(&all)) => full,
+            full = disk::exceeded(disk::SCRATCH, &inner.scratch_space, Arc::clone(&all)) => full,
+        }
+    };
+    let ended = until.race(running.pump(&mut capture), full).await;
     running.tree.kill_session();
     let tree = running.tree.group();
     blocking(move || {
@@ -54,11 +62,17 @@ pub(super) async fn run(
     })
     .await?;
     running.tree.armed = false;
-    let (exit_code, timed_out) = match ended {
-        Ended::ByItself(status) => (exit_code(status.map_err(|error| SandboxError::Lost(error.to_string()))?), false),
-        Ended::Killed { exit_code, timed_out } => (exit_code, timed_out),
+    let (exit_code, timed_out, full) = match ended {
+        Ended::ByItself(status) => {
+            (exit_code(status.map_err(|error| SandboxError::Lost(error.to_string()))?), false, None)
+        }
+        Ended::Killed { exit_code, timed_out } => (exit_code, timed_out, None),
+        Ended::Full(full) => (EXIT_STOPPED, false, Some(full)),
     };
     running.drain(&mut capture).await;
+    if let Some(full) = full {
+        capture.push(full.note().as_bytes(), true);
+    }
     let captured = capture.finish();
     Ok(CommandResult {
         exit_code,

@@ -115,9 +115,17 @@ const REFUSED: &[Call] = calls![
 /// no filter sees.
 const ABSENT: &[Call] = calls![SYS_clone3, SYS_openat2, SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register,];
 
-/// Refused with EOPNOTSUPP, after which `cp` and `tar` do without. They also reach files outside the workspace.
-const UNSUPPORTED: &[Call] =
-    calls![SYS_setxattr, SYS_lsetxattr, SYS_fsetxattr, SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr,];
+/// Refused with EOPNOTSUPP, after which `cp` and `tar` do without. Attributes also reach files outside the workspace; `fallocate`
+/// takes space faster than a watcher can look (`disk.rs`), and glibc writes instead.
+const UNSUPPORTED: &[Call] = calls![
+    SYS_setxattr,
+    SYS_lsetxattr,
+    SYS_fsetxattr,
+    SYS_removexattr,
+    SYS_lremovexattr,
+    SYS_fremovexattr,
+    SYS_fallocate
+];
 
 /// Calls with a mode in argument `.1` that may not be set-user-id or set-group-id.
 const MODES: &[(c_long, u8)] = &[
