@@ -242,19 +242,6 @@ async fn the_registries_of_this_machine_work_and_the_second_run_is_faster() {
         seconds.push((pip.duration_ms + npm.duration_ms, pip.duration_ms, npm.duration_ms));
         println!("{name}: {:#?}", sandbox.hosts());
         if name == "second" {
-            for line in [
-                "time pip --version",
-                "time pip install --dry-run --ignore-installed fastapi pytest httpx | tail -1",
-                "python3 -m cProfile -o /tmp/prof -m pip install --ignore-installed fastapi pytest httpx >/dev/null; python3 -c 'import pstats; pstats.Stats(\"/tmp/prof\").sort_stats(\"cumtime\").print_stats(60)' | cut -c1-140",
-                "python3 -c 'import pstats; pstats.Stats(\"/tmp/prof\").sort_stats(\"tottime\").print_stats(25)' | cut -c1-140",
-            ] {
-                println!(
-                    "PROFILE {line}\n{}",
-                    run(&sandbox, &format!("bash -c \"{}\"", line.replace('\\', "\\\\").replace('"', "\\\"")))
-                        .await
-                        .output
-                );
-            }
             let apt = run(&sandbox, "apt-get update && cd /tmp && apt-get download hello && ls *.deb").await;
             assert_eq!(apt.exit_code, 0, "{}", apt.output);
             let tunnel = "import ssl, urllib.request as u; c = ssl._create_unverified_context(); \

@@ -7,14 +7,13 @@ use bollard::Docker;
 use bollard::models::{
     ContainerCreateBody, ContainerCreateResponse, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits,
 };
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
-};
+use bollard::query_parameters::{CreateContainerOptionsBuilder, StartContainerOptions};
 
 use super::super::owner::Owner;
 use super::super::{Confinement, ENVIRONMENT, SandboxError, hash};
-use super::daemon::{failed, status, within};
-use super::exec::Seen;
+use super::daemon::within;
+use super::probe::Seen;
+use super::remove::{list, remove};
 use super::{DockerInfo, DockerOptions, Network, syscalls};
 use crate::egress;
 use crate::limits::{
@@ -26,9 +25,12 @@ use crate::workspace::Workspace;
 pub(super) const WORKSPACE: &str = "/workspace";
 const HOME: &str = "/home/agent";
 
-const LABEL_RUN: &str = "orkestra.run";
+/// Processes of the user on the whole machine, where Podman has to be told a number.
+const PODMAN_NPROC: u64 = 32_768;
+
+pub(super) const LABEL_RUN: &str = "orkestra.run";
 const LABEL_PLACE: &str = "orkestra.place";
-const LABEL_OWNER: &str = "orkestra.owner";
+pub(super) const LABEL_OWNER: &str = "orkestra.owner";
 
 /// The configuration of one container before it exists.
 pub(super) struct Setup {
@@ -179,16 +181,26 @@ impl Setup {
             memory_swap: (self.supports("memory") && self.supports("swap")).then_some(memory),
             nano_cpus: self.supports("cpu").then_some(i64::from(options.cpu_millis) * 1_000_000),
             pids_limit: self.supports("processes").then_some(i64::from(options.processes_max)),
-            ulimits: Some(vec![
-                ulimit("core", 0),
-                ulimit("fsize", signed(SANDBOX_FILE_BYTES_MAX)),
-                ulimit("nofile", signed(SANDBOX_OPEN_FILES_MAX)),
-            ]),
+            ulimits: Some(self.limits_per_process()),
             ipc_mode: Some("private".to_owned()),
             // The main process prints nothing, and the output of commands must not pile up in the daemon's logs.
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
             ..Default::default()
         }
+    }
+
+    fn limits_per_process(&self) -> Vec<ResourcesUlimits> {
+        let mut limits = vec![
+            ulimit("core", 0),
+            ulimit("fsize", signed(SANDBOX_FILE_BYTES_MAX)),
+            ulimit("nofile", signed(SANDBOX_OPEN_FILES_MAX)),
+        ];
+        if !self.takes_mount_options {
+            // NOTE: Podman otherwise sets 1,048,576, which fails where root itself is confined (no CAP_SYS_RESOURCE).
+            let most = rustix::process::getrlimit(rustix::process::Resource::Nproc).maximum;
+            limits.push(ulimit("nproc", signed(most.unwrap_or(PODMAN_NPROC).min(PODMAN_NPROC))));
+        }
+        limits
     }
 
     fn security(&self, profile: &str) -> Vec<String> {
@@ -224,7 +236,8 @@ impl Setup {
         if self.takes_mount_options {
             options.push_str(&format!("uid={uid},gid={gid},mode=0700,nr_inodes={SANDBOX_SCRATCH_FILES_MAX}"));
         } else {
-            options.push_str("mode=1777");
+            // Podman's word for the container's user.
+            options.push('U');
         }
         ["/tmp", HOME].map(|place| (place.to_owned(), options.clone())).into()
     }
@@ -267,7 +280,12 @@ impl Setup {
                     .push(format!("this daemon cannot limit {name} (its kernel's control groups do not support it)"));
             }
         }
-        if self.user.0 == 0 {
+        if self.user.0 == 0 && self.info.rootless {
+            report.gaps.push(
+                "the daemon is rootless: commands run as root in the container, without capabilities, which on the host is the user of the daemon"
+                    .to_owned(),
+            );
+        } else if self.user.0 == 0 {
             report.gaps.push(
                 "the workspace belongs to root, so commands run as root in the container, without capabilities"
                     .to_owned(),
@@ -329,51 +347,16 @@ fn report_filter(seen: &Seen, report: &mut Confinement) {
 fn user(workspace: &Workspace, info: &DockerInfo) -> Result<(u32, u32), SandboxError> {
     let failed = |what: &str, error: &std::io::Error| SandboxError::Failed(format!("cannot {what}: {error}"));
     let owner = workspace.owner().map_err(|error| failed("read the workspace's owner", &error))?;
-    // Root in the container of a rootless daemon is the ordinary user that runs it.
+    // Root in the container of a rootless daemon is the ordinary user that runs it, and no other number is.
+    if info.rootless && owner.0 == rustix::process::geteuid().as_raw() {
+        return Ok((0, 0));
+    }
     if owner.0 != 0 || info.rootless || !rustix::process::geteuid().is_root() {
         return Ok(owner);
     }
     let given = workspace.give_to(SANDBOX_USER, SANDBOX_USER);
     given.map_err(|error| failed("give root's workspace to the sandbox's user", &error))?;
     Ok((SANDBOX_USER, SANDBOX_USER))
-}
-
-/// Removes a container with everything that runs in it. Ignored when it does not exist.
-pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), SandboxError> {
-    let forced = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-    match tokio::time::timeout(crate::limits::MACHINERY_TIMEOUT, docker.remove_container(id, Some(forced))).await {
-        Ok(Ok(())) => Ok(()),
-        // 409: it is already being removed.
-        Ok(Err(error)) if matches!(status(&error), Some(404 | 409)) => Ok(()),
-        Ok(Err(error)) => Err(failed("remove container", &error)),
-        Err(_) => Err(SandboxError::Failed("cannot remove container: the daemon did not answer".to_owned())),
-    }
-}
-
-/// See [`super::DockerSandbox::reap`].
-pub(super) async fn reap(docker: &Docker, keep: impl Fn(&str) -> bool + Send) -> Result<Vec<String>, SandboxError> {
-    let mut reaped = Vec::new();
-    let mut worst = Ok(());
-    for (id, labels) in list(docker, LABEL_RUN.to_owned()).await? {
-        let Some(run_id) = labels.get(LABEL_RUN) else { continue };
-        // Without a readable owner it is not ours, whatever its label says.
-        let owner = labels.get(LABEL_OWNER).and_then(|owner| Owner::parse(owner));
-        if keep(run_id) || !owner.is_some_and(|owner| owner.is_gone_or_this()) {
-            continue;
-        }
-        match remove(docker, &id).await {
-            Ok(()) => reaped.push(run_id.clone()),
-            Err(error) => worst = Err(error),
-        }
-    }
-    worst.map(|()| reaped)
-}
-
-async fn list(docker: &Docker, label: String) -> Result<Vec<(String, HashMap<String, String>)>, SandboxError> {
-    let filters = HashMap::from([("label".to_owned(), vec![label])]);
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    let found = within("list containers", docker.list_containers(Some(options))).await?;
-    Ok(found.into_iter().filter_map(|one| Some((one.id?, one.labels.unwrap_or_default()))).collect())
 }
 
 fn ulimit(name: &str, most: i64) -> ResourcesUlimits {

@@ -13,6 +13,8 @@ mod container;
 mod daemon;
 mod exec;
 mod look;
+mod probe;
+mod remove;
 mod scripts;
 mod syscalls;
 
@@ -274,7 +276,7 @@ impl DockerSandbox {
             egress,
         };
         let sandbox = Self { shared: Arc::new(shared), processes: Processes::default() };
-        match exec::probe(&sandbox.shared).await {
+        match probe::probe(&sandbox.shared).await {
             Ok(seen) => {
                 sandbox.shared.set_id.store(seen.set_id, Ordering::Release);
                 let mut confinement = setup.report(&seen);
@@ -316,7 +318,7 @@ impl DockerSandbox {
         keep: impl Fn(&str) -> bool + Send,
     ) -> Result<Vec<String>, SandboxError> {
         let docker = daemon::connect(options).await?;
-        container::reap(&docker, keep).await
+        remove::reap(&docker, keep).await
     }
 
     fn check_open(&self) -> Result<(), SandboxError> {
@@ -382,7 +384,7 @@ impl Sandbox for DockerSandbox {
         if let Some(egress) = &self.shared.egress {
             egress.stop();
         }
-        container::remove(&self.shared.docker, &self.shared.container).await?;
+        remove::remove(&self.shared.docker, &self.shared.container).await?;
         self.shared.reset_modes().await
     }
 }
