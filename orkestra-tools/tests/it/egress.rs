@@ -254,6 +254,29 @@ async fn the_registries_of_this_machine_work_and_the_second_run_is_faster() {
     println!("all, pip, npm in ms: first {:?}, second {:?}", seconds[0], seconds[1]);
 }
 
+/// The image has no Rust; the cargo that builds this test is enough to download crates.
+#[tokio::test(flavor = "multi_thread")]
+async fn cargo_downloads_crates_through_its_mirror() {
+    let Some(options) = registries(of_this_machine()).await else { return };
+    let root = TempDir::new().expect("a temporary directory");
+    let sandbox = start(&options, "cargo", root.path()).await;
+    let cargo = Path::new(env!("CARGO"));
+    std::fs::copy(cargo, sandbox.workspace().path().join("cargo")).expect("cargo can be copied");
+    let manifest = "[package]\nname = \"p\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[dependencies]\nitoa = \"1\"\n";
+    sandbox.workspace().write("Cargo.toml", manifest.as_bytes()).expect("written");
+    sandbox.workspace().write("src/lib.rs", b"").expect("written");
+    let result = run(
+        &sandbox,
+        "CARGO_HOME=/tmp/c ./cargo vendor --respect-source-config vendored >/dev/null && ls vendored && ! grep 127.0.0.1 Cargo.lock",
+    )
+    .await;
+    println!("{}", result.output);
+    assert_eq!(result.exit_code, 0, "{}", result.output);
+    assert!(result.output.contains("\nitoa\n"), "{}", result.output);
+    println!("{:#?}", sandbox.hosts());
+    sandbox.close().await.expect("closed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runtime_that_the_daemon_does_not_have_is_an_error() {
     let Some(options) = docker_options().await else { return };

@@ -1,5 +1,7 @@
 //! Runs one command in the container, from exec to result, and ensures that no process of it survives.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::super::capture::Capture;
-use super::super::disk::{self, Processes};
+use super::super::disk::{self, Full, Processes};
 use super::super::process::{EXIT_STOPPED, Ended, Until};
 use super::super::{Command, CommandResult, SandboxError};
 use super::container::WORKSPACE;
@@ -29,7 +31,7 @@ use crate::limits::{DRAIN, EGRESS_REFUSALS_SHOWN_MAX, MACHINERY_TIMEOUT};
 use crate::scope::Unobserved;
 
 /// How often the daemon is asked whether a command has ended.
-const POLL: Duration = Duration::from_millis(500);
+pub(super) const POLL: Duration = Duration::from_millis(500);
 
 /// The pauses before the looks at what is left of a command, milliseconds; then it is searched for.
 const LOOKS: [u64; 6] = [0, 1, 2, 4, 8, 16];
@@ -47,13 +49,11 @@ pub(super) async fn run(
     let mark = format!("{}-{number}", shared.container.get(..12).unwrap_or(&shared.container));
     let directory = Path::new(WORKSPACE).join(cwd).to_string_lossy().into_owned();
     *shared.running.lock().await += 1;
-    let mut leftovers = Leftovers { shared: Arc::clone(shared), number, mark: mark.clone(), armed: true };
-    let mut exec = open(shared, &["sh", "-c", WRAPPER, "sh", &command.line, &mark], Some(directory)).await?;
+    let mut leftovers = Leftovers::new(shared, number, &mark);
+    let place = Place { directory: Some(directory), environment: Cow::Borrowed(&command.environment) };
+    let mut exec = open(shared, &["sh", "-c", WRAPPER, "sh", &command.line, &mark], place).await?;
     let mut capture = SessionReader::new(capture, Some((shared, number)));
-    let seen = Arc::clone(shared);
-    let processes: Processes = Arc::new(move || seen.look.get().and_then(Look::ids).unwrap_or_default());
-    let full = disk::exceeded(disk::WORKSPACE, &shared.workspace, processes);
-    let ended = until.race(exec.pump(shared, &mut capture), full).await;
+    let ended = until.race(exec.pump(shared, &mut capture), full(shared)).await;
     // IMPORTANT: keep reading output while killing; a daemon that cannot deliver it answers nothing else on this connection.
     let (code, swept) = {
         let id = exec.id.clone();
@@ -108,6 +108,13 @@ pub(super) async fn run(
     })
 }
 
+/// Returns when the workspace is full.
+pub(super) fn full(shared: &Arc<Shared>) -> impl Future<Output = Full> + Send {
+    let seen = Arc::clone(shared);
+    let processes: Processes = Arc::new(move || seen.look.get().and_then(Look::ids).unwrap_or_default());
+    disk::exceeded(disk::WORKSPACE, &shared.workspace, processes)
+}
+
 /// What programs print when they find no network, each in its own words.
 const NO_NETWORK: [&str; 8] = [
     "network was disabled",
@@ -134,13 +141,13 @@ fn note_refusals(egress: &EgressProxy, before: u64, capture: &mut Capture<'_>) {
     }
 }
 
-type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
+pub(super) type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 
 /// A running exec.
-struct Exec {
-    id: String,
-    output: Output,
-    input: Pin<Box<dyn AsyncWrite + Send>>,
+pub(super) struct Exec {
+    pub(super) id: String,
+    pub(super) output: Output,
+    pub(super) input: Pin<Box<dyn AsyncWrite + Send>>,
 }
 
 impl Exec {
@@ -174,7 +181,7 @@ async fn drain(output: &mut Output, capture: &mut SessionReader<'_>) {
 }
 
 /// Waits for the exit code: the daemon may record it a moment after the output has ended.
-async fn exit_code(shared: &Shared, id: &str) -> Result<i32, SandboxError> {
+pub(super) async fn exit_code(shared: &Shared, id: &str) -> Result<i32, SandboxError> {
     let lost = |error: SandboxError| SandboxError::Lost(error.to_string());
     let deadline = Instant::now() + MACHINERY_TIMEOUT;
     while Instant::now() < deadline {
@@ -212,10 +219,8 @@ impl<'run> SessionReader<'run> {
             bytes = &bytes[taken..];
             if newline.is_some() {
                 self.has_line = true;
-                let line = String::from_utf8_lossy(&self.line);
-                let ids: Vec<u32> = line.split_ascii_whitespace().filter_map(|id| id.parse().ok()).collect();
-                if let (Some((shared, number)), Ok(ids)) = (self.command, <[u32; 2]>::try_from(ids)) {
-                    shared.sessions().insert(number, ids);
+                if let Some((shared, number)) = self.command {
+                    shared.add_session(number, &self.line);
                 }
             }
         }
@@ -224,7 +229,7 @@ impl<'run> SessionReader<'run> {
 }
 
 /// The processes that a command may leave running. Killed once: at the end, or in the background when the future is dropped.
-struct Leftovers {
+pub(super) struct Leftovers {
     shared: Arc<Shared>,
     number: u64,
     mark: String,
@@ -232,7 +237,11 @@ struct Leftovers {
 }
 
 impl Leftovers {
-    async fn sweep(&mut self) -> Result<(), SandboxError> {
+    pub(super) fn new(shared: &Arc<Shared>, number: u64, mark: &str) -> Self {
+        Self { shared: Arc::clone(shared), number, mark: mark.to_owned(), armed: true }
+    }
+
+    pub(super) async fn sweep(&mut self) -> Result<(), SandboxError> {
         let swept = sweep(&self.shared, self.number, &self.mark).await;
         self.armed = false;
         swept
@@ -304,7 +313,7 @@ pub(super) async fn internal_command(
     meanwhile: Option<&(dyn Fn() + Sync)>,
 ) -> Result<(String, i32), SandboxError> {
     let work = async {
-        let mut exec = open(shared, line, None).await?;
+        let mut exec = open(shared, line, Place::default()).await?;
         let mut reader =
             SessionReader::new(Capture::new(&Unobserved, None, &crate::secrets::Secrets::default())?, None);
         reader.has_line = meanwhile.is_none();
@@ -326,15 +335,24 @@ pub(super) async fn internal_command(
     done.unwrap_or_else(|_| Err(SandboxError::Failed("the container does not answer".to_owned())))
 }
 
+/// Where an exec starts: with the container's own directory and environment by default.
+#[derive(Default)]
+pub(super) struct Place<'command> {
+    pub(super) directory: Option<String>,
+    pub(super) environment: Cow<'command, BTreeMap<String, String>>,
+}
+
 /// Starts an exec, after starting the container if it was stopped (by a command that killed everything it could, the kernel's
 /// OOM killer, or an operator).
-async fn open(shared: &Arc<Shared>, line: &[&str], directory: Option<String>) -> Result<Exec, SandboxError> {
+pub(super) async fn open(shared: &Arc<Shared>, line: &[&str], place: Place<'_>) -> Result<Exec, SandboxError> {
+    let environment: Vec<String> = place.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let options = || CreateExecOptions {
         attach_stdin: Some(true),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         cmd: Some(line.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>()),
-        working_dir: directory.clone(),
+        working_dir: place.directory.clone(),
+        env: (!environment.is_empty()).then(|| environment.clone()),
         ..Default::default()
     };
     let created = match shared.docker.create_exec(&shared.container, options()).await {

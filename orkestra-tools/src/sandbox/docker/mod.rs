@@ -13,6 +13,8 @@ mod container;
 mod daemon;
 mod exec;
 mod look;
+mod network;
+mod piped;
 mod probe;
 mod remove;
 mod scripts;
@@ -29,7 +31,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use self::look::Look;
+pub use self::network::Network;
 use super::capture::Capture;
+use super::pipe::{PipedCommand, Pipes};
 use super::process::{ProcessStart, ProcessState, Processes, Until};
 use super::{Command, CommandResult, Confinement, Sandbox, SandboxError, disk};
 use crate::egress::{EgressError, EgressOptions, EgressProxy, HostUse};
@@ -38,28 +42,6 @@ use crate::limits::{
 };
 use crate::scope::Observer;
 use crate::workspace::{Usage, Workspace};
-
-/// Which network a container has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Network {
-    /// Only its own loopback.
-    #[default]
-    None,
-    /// Only its own loopback, on which package registries and the allowed hosts are reached: see [`crate::egress`].
-    Registries,
-    /// Docker's default bridge: the internet, but also the host's services on that bridge and the private network behind it.
-    #[serde(alias = "egress")]
-    Open,
-}
-
-impl Network {
-    /// The former name of [`Network::Open`].
-    #[deprecated(note = "use `Network::Open`, or `Network::Registries` to install packages")]
-    #[expect(non_upper_case_globals, reason = "it was a variant")]
-    pub const Egress: Self = Self::Open;
-}
 
 /// How a [`DockerSandbox`] is set up.
 #[derive(Debug, Clone)]
@@ -164,6 +146,7 @@ pub struct DockerSandbox {
     shared: Arc<Shared>,
     /// Stopped when this is dropped, although their tasks keep `shared` alive.
     processes: Processes,
+    pipes: Pipes,
 }
 
 struct Shared {
@@ -192,6 +175,15 @@ struct Shared {
 impl Shared {
     fn sessions(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, [u32; 2]>> {
         self.sessions.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Remembers the ids of a command's session and of its wrapper: two numbers.
+    fn add_session(&self, number: u64, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        let ids: Vec<u32> = line.split_ascii_whitespace().filter_map(|id| id.parse().ok()).collect();
+        if let Ok(ids) = <[u32; 2]>::try_from(ids) {
+            self.sessions().insert(number, ids);
+        }
     }
 
     /// Takes set-user-id and set-group-id from the files of the workspace, where nothing keeps commands from making such files.
@@ -275,7 +267,7 @@ impl DockerSandbox {
             network,
             egress,
         };
-        let sandbox = Self { shared: Arc::new(shared), processes: Processes::default() };
+        let sandbox = Self { shared: Arc::new(shared), processes: Processes::default(), pipes: Pipes::default() };
         match probe::probe(&sandbox.shared).await {
             Ok(seen) => {
                 sandbox.shared.set_id.store(seen.set_id, Ordering::Release);
@@ -376,6 +368,14 @@ impl Sandbox for DockerSandbox {
 
     async fn stop_process(&self, owner: &str, id: &str) -> Result<ProcessState, SandboxError> {
         self.processes.stop(owner, id).await
+    }
+
+    async fn pipe(&self, command: Command) -> Result<PipedCommand, SandboxError> {
+        self.check_open()?;
+        let cwd = command.check(&self.shared.workspace)?;
+        let (shared, secrets) = (Arc::clone(&self.shared), command.secrets.clone());
+        let run = move |ends, until| async move { piped::run(&shared, &command, &cwd, until, ends).await };
+        self.pipes.start(&secrets, run)
     }
 
     async fn close(&self) -> Result<(), SandboxError> {
