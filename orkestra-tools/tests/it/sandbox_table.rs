@@ -102,6 +102,8 @@ const KNOWN: &[&str] = &[
     "SHLVL",
     "_",
     "HOSTNAME",
+    // Podman's.
+    "container",
     // Of the image, and of a container without a network.
     "npm_config_update_notifier",
     "npm_config_prefix",
